@@ -1,0 +1,106 @@
+"""Everything that can be configured, read once from the environment into one frozen object.
+
+The names and defaults below are the documentation of record; ``docs/configuration.md`` is checked against them. Secrets
+never become part of a setting: a key is named by the path of its file and printed as a fingerprint.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class InvalidSettings(ValueError):
+    """An environment variable holds a value that can not be used; the message names it and the remedy."""
+
+
+class Environment(StrEnum):
+    """Which exchange is spoken to."""
+
+    SANDBOX = "sandbox"
+    DEMO = "demo"
+    PROD = "prod"
+
+
+class RateTier(StrEnum):
+    """Published API usage levels; used when the account's own limits can not be read."""
+
+    BASIC = "basic"
+    ADVANCED = "advanced"
+    EXPERT = "expert"
+    PREMIER = "premier"
+    PARAGON = "paragon"
+    PRIME = "prime"
+    PRESTIGE = "prestige"
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Each field is read from ``KALSHI_`` + its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="KALSHI_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    environment: Environment = Field(Environment.SANDBOX, description="Which exchange to use: sandbox, demo or prod.")
+    sandbox_url: str | None = Field(
+        None, description="Address of a running sandbox exchange; without it each run starts its own."
+    )
+    sandbox_markets: int = Field(2_000, ge=1, description="How many markets a sandbox started by a run generates.")
+    sandbox_seed: int = Field(7, description="Seed of a sandbox started by a run.")
+    api_key_id: str | None = Field(None, description="Id of the API key; without it requests are anonymous.")
+    private_key_file: Path | None = Field(None, description="PEM file of the API key (RSA or Ed25519).")
+    rate_tier: RateTier = Field(
+        RateTier.BASIC, description="Usage level whose published limits apply when requests are anonymous."
+    )
+    data_dir: Path = Field(Path("data"), description="Folder of the SQLite warehouse and the Parquet lake.")
+    warehouse_url: str | None = Field(
+        None, description="SQLAlchemy URL of the warehouse; a SQLite file in the data folder without it."
+    )
+    lake_dir: Path | None = Field(None, description="Folder of the Parquet lake; `lake` in the data folder without it.")
+    include_combos: bool = Field(False, description="Also ingest multivariate combo events and markets.")
+    settled_lookback_hours: int = Field(
+        48, ge=1, description="How far back the first run looks for settled markets; later runs continue from the last."
+    )
+    executor: str = Field("in_process", description="Dagster executor: in_process or multiprocess.")
+
+    @field_validator("private_key_file", "data_dir", "lake_dir", mode="after")
+    @classmethod
+    def _expand_home(cls, path: Path | None) -> Path | None:
+        return path.expanduser() if path else path
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Settings of the present environment variables.
+
+        Raises:
+            InvalidSettings: A variable can not be used; one sentence names each and says what would be accepted.
+        """
+        try:
+            settings = cls()  # type: ignore[call-arg]  # pydantic-settings fills every field from the environment
+        except ValidationError as error:
+            raise InvalidSettings(_sentence(error)) from None
+        if (settings.api_key_id is None) != (settings.private_key_file is None):
+            raise InvalidSettings(
+                "KALSHI_API_KEY_ID and KALSHI_PRIVATE_KEY_FILE go together: set both to sign requests, or neither."
+            )
+        return settings
+
+    @property
+    def resolved_warehouse_url(self) -> str:
+        """The SQLAlchemy URL of the warehouse, with its driver written out."""
+        if self.warehouse_url is None:
+            return f"sqlite:///{self.data_dir / 'warehouse.db'}"
+        return self.warehouse_url
+
+    @property
+    def resolved_lake_dir(self) -> Path:
+        """The folder of the Parquet lake."""
+        return self.lake_dir or self.data_dir / "lake"
+
+
+def _sentence(error: ValidationError) -> str:
+    problems = [
+        f"{'KALSHI_' + '_'.join(str(part) for part in problem['loc']).upper()} is {problem['input']!r}: {problem['msg']}"
+        for problem in error.errors(include_url=False)
+    ]
+    return "; ".join(problems) + ". Change or unset it."
