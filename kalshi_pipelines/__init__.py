@@ -1,0 +1,1 @@
+"""Data and trading pipelines for Kalshi prediction markets, on Dagster."""

@@ -6,7 +6,7 @@ never become part of a setting: a key is named by the path of its file and print
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -99,8 +99,8 @@ class Settings(BaseSettings):
 
 
 def _sentence(error: ValidationError) -> str:
-    problems = [
-        f"{'KALSHI_' + '_'.join(str(part) for part in problem['loc']).upper()} is {problem['input']!r}: {problem['msg']}"
-        for problem in error.errors(include_url=False)
-    ]
+    problems = []
+    for problem in error.errors(include_url=False):
+        variable = "KALSHI_" + str(problem["loc"][0]).upper()
+        problems.append(f"{variable} is {problem['input']!r}: {problem['msg']}")
     return "; ".join(problems) + ". Change or unset it."

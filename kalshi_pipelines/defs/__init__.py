@@ -1,0 +1,1 @@
+"""What Dagster shows: thin assets, jobs, schedules and resources over the rooms below."""

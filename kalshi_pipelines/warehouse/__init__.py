@@ -1,0 +1,1 @@
+"""The SQL database: tables, engine, bulk writes and the migration runner."""

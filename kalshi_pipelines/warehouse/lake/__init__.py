@@ -1,0 +1,1 @@
+"""The Parquet lake: history exported from the warehouse, written atomically."""
