@@ -1,0 +1,129 @@
+"""Connections to the warehouse: SQLite in WAL mode by default, Postgres by URL.
+
+What a connection must always do (enforce foreign keys, wait for a lock, begin a write with the lock in hand) is set
+here and nowhere else.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+LOCK_WAIT_SECONDS: Final = 60
+_WRITES: Final = "kalshi_writes"
+_DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+
+
+class WarehouseUnavailable(Exception):
+    """The warehouse can not be opened or used; the message says why and what to do."""
+
+
+def warehouse_url(text: str) -> URL:
+    """The URL with its driver written out (``postgresql://`` means psycopg 3).
+
+    Raises:
+        WarehouseUnavailable: The text is no database URL, or names a database other than SQLite or Postgres.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise WarehouseUnavailable(
+            "KALSHI_WAREHOUSE_URL is not a database URL: write sqlite:///path/warehouse.db or "
+            "postgresql+psycopg://user:password@host/database."
+        ) from None
+    if url.drivername in _DRIVERS:
+        url = url.set(drivername=_DRIVERS[url.drivername])
+    if url.drivername not in _DRIVERS.values():
+        raise WarehouseUnavailable(
+            f"KALSHI_WAREHOUSE_URL asks for {url.drivername!r}: only sqlite and postgresql+psycopg are supported."
+        )
+    return url
+
+
+def open_engine(text: str) -> sa.Engine:
+    """An engine for a warehouse URL; a missing folder of a SQLite file is made.
+
+    Raises:
+        WarehouseUnavailable: The URL can not be used or the folder can not be made or written.
+    """
+    url = warehouse_url(text)
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_pre_ping=True)
+    if url.database and url.database != ":memory:":
+        make_writable_folder(Path(url.database).parent)
+    engine = sa.create_engine(url, connect_args={"timeout": LOCK_WAIT_SECONDS})
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def make_writable_folder(folder: Path) -> None:
+    """Make a folder and make sure that files can be written in it.
+
+    Raises:
+        WarehouseUnavailable: It can not be made or written; the message names it and the variable to set.
+    """
+    probe = folder / ".write-probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise WarehouseUnavailable(
+            f"The data folder {folder} can not be written ({error.strerror}): "
+            "give yourself permission to it, or set KALSHI_DATA_DIR to another folder."
+        ) from error
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401
+    connection.isolation_level = None  # transactions begin where _begin_sqlite says so, not at the first write
+    connection.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_SECONDS * 1000}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # Without it INSERT OR REPLACE deletes rows past their triggers.
+    connection.execute("PRAGMA recursive_triggers = ON")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One write transaction, committed at the end of the block; SQLite takes its lock at once and waits for it."""
+    with engine.execution_options(**{_WRITES: True}).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def explained_failures(engine: sa.Engine) -> Iterator[None]:
+    """Turn a database that can not be reached or read into one sentence with a remedy.
+
+    Raises:
+        WarehouseUnavailable: In place of the driver's own error.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        place = engine.url.render_as_string(hide_password=True)
+        cause = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+        raise WarehouseUnavailable(f"The warehouse {place} can not be used ({cause}): {_remedy(cause)}") from error
+
+
+def _remedy(cause: str) -> str:
+    if "not a database" in cause or "malformed" in cause:
+        return "the file is damaged or no database; restore a backup, or move it away and run again."
+    if "readonly" in cause or "unable to open" in cause:
+        return "check the file's permissions, or set KALSHI_WAREHOUSE_URL to another place."
+    if "locked" in cause:
+        return "another program holds it; stop that program and run again."
+    if "full" in cause:
+        return "free some disk space and run again."
+    return "check KALSHI_WAREHOUSE_URL and that the database server is running."

@@ -1,0 +1,125 @@
+"""Bring a warehouse to the newest schema with Alembic, one process at a time; and tell how far it is.
+
+The migrations themselves are in the top-level folder ``migrations/``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from kalshi_pipelines.warehouse.engine import explained_failures
+
+MIGRATE_COMMAND: Final = "dagster job execute -m kalshi_pipelines -j migrate"
+_POSTGRES_LOCK: Final = sa.text("SELECT pg_advisory_xact_lock(hashtext('kalshi_pipelines.migrations'))")
+
+
+class SchemaNotAtHead(Exception):
+    """The database's schema is not the one this code needs; the message names the command to run."""
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What an upgrade found and left: revision ids, ``None`` for an empty database."""
+
+    before: str | None
+    after: str
+    applied: tuple[str, ...]
+
+
+def upgrade_to_head(engine: sa.Engine) -> Upgrade:
+    """Apply every migration that is missing, in one transaction, while no other process does the same.
+
+    Doing it again changes nothing.
+
+    Raises:
+        WarehouseUnavailable: The database can not be opened, read or written.
+    """
+    with explained_failures(engine), engine.connect().execution_options(kalshi_writes=True) as connection:
+        sqlite = engine.dialect.name == "sqlite"
+        if sqlite:  # a table that is made anew must not take the rows that refer to it along
+            _pragma(connection, "foreign_keys = OFF")
+        try:
+            with connection.begin():
+                upgrade = _upgrade(connection)
+        finally:
+            if sqlite:
+                _pragma(connection, "foreign_keys = ON")
+    return upgrade
+
+
+def _upgrade(connection: sa.Connection) -> Upgrade:
+    if connection.dialect.name == "postgresql":
+        connection.execute(_POSTGRES_LOCK)
+    before = _current_revision(connection)
+    applied: list[str] = []
+    command.upgrade(_alembic(connection, applied.append), "head")
+    _refuse_dangling_references(connection)
+    return Upgrade(before, wanted_revision(), tuple(applied))
+
+
+def _pragma(connection: sa.Connection, setting: str) -> None:
+    driver = connection.connection.driver_connection
+    if driver is not None:
+        driver.execute(f"PRAGMA {setting}")
+
+
+def current_revision(engine: sa.Engine) -> str | None:
+    """The revision the database is stamped with, ``None`` if it never was migrated."""
+    with explained_failures(engine), engine.connect() as connection:
+        return _current_revision(connection)
+
+
+@cache
+def wanted_revision() -> str:
+    """The newest revision this code knows."""
+    head = ScriptDirectory(str(migrations_folder())).get_current_head()
+    if head is None:
+        raise SchemaNotAtHead(f"no migrations found in {migrations_folder()}: reinstall kalshi_pipelines")
+    return head
+
+
+def require_head(engine: sa.Engine) -> None:
+    """Make sure the database has the schema this code needs.
+
+    Raises:
+        SchemaNotAtHead: It has not; the message names the command to run.
+    """
+    have, want = current_revision(engine), wanted_revision()
+    if have != want:
+        raise SchemaNotAtHead(
+            f"The warehouse schema is at {have or '(empty)'} but this code needs {want}: run `{MIGRATE_COMMAND}` first."
+        )
+
+
+def migrations_folder() -> Path:
+    """Where the migrations are: inside an installed wheel, or beside the package in a checkout."""
+    package = Path(__file__).parent.parent
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def _alembic(connection: sa.Connection, on_apply: Callable[[str], None]) -> Config:
+    config = Config(attributes={"connection": connection, "on_apply": on_apply})
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _current_revision(connection: sa.Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _refuse_dangling_references(connection: sa.Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        return
+    dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(3)
+    if dangling:
+        raise SchemaNotAtHead(f"the upgrade would leave rows without their parent, nothing was changed: {dangling}")
