@@ -1,0 +1,155 @@
+"""The kinds of record that are ingested page by page: series, events, markets with their quotes, orderbooks."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.ingest.pages import RecordKind, StoredRows
+from kalshi_pipelines.ingest.rows import (
+    EVENT_COLUMNS,
+    MARKET_COLUMNS,
+    ORDERBOOK_COLUMNS,
+    PROVENANCE,
+    QUOTE_IN_MARKET_ROW,
+    SERIES_COLUMNS,
+    Stamp,
+    event_row,
+    market_row,
+    orderbook_row,
+    series_row,
+)
+from kalshi_pipelines.kalshi.records import Event, Market, Orderbook, Series
+from kalshi_pipelines.warehouse.bulk import Row, Write, write_rows
+from kalshi_pipelines.warehouse.tables import (
+    QUOTE,
+    events,
+    markets,
+    orderbook_snapshots,
+    price_snapshots,
+    series,
+)
+
+Digests = Mapping[str, bytes]
+
+_KEEP: Final = ("first_seen_us",)
+_SERIES: Final = Write(series, SERIES_COLUMNS, keep=_KEEP)
+_EVENTS: Final = Write(events, EVENT_COLUMNS, keep=_KEEP)
+_MARKETS: Final = Write(markets, MARKET_COLUMNS, keep=_KEEP)
+_PRICE_SNAPSHOTS: Final = Write(
+    price_snapshots,
+    ("ticker", "observed_us", "ingest_run_id", *QUOTE, "volume_24h_centicontracts"),
+    on_conflict="refuse",
+)
+_ORDERBOOK_SNAPSHOTS: Final = Write(orderbook_snapshots, ORDERBOOK_COLUMNS, on_conflict="refuse")
+_PLACEHOLDER_COLUMNS: Final = ("is_placeholder", *PROVENANCE)
+
+
+def _digests(key: sa.Column[str], digest: sa.Column[bytes], connection: sa.Connection, keys: Sequence[str]) -> Digests:
+    return dict(connection.execute(sa.select(key, digest).where(key.in_(keys))).tuples().all())
+
+
+def _latest_book_digests(connection: sa.Connection, tickers: Sequence[str]) -> Digests:
+    snapshot, other = orderbook_snapshots.c, orderbook_snapshots.alias("other").c
+    newest = sa.select(sa.func.max(other.observed_us)).where(other.ticker == snapshot.ticker).scalar_subquery()
+    latest = sa.select(snapshot.ticker, snapshot.record_digest).where(
+        snapshot.ticker.in_(tickers), snapshot.observed_us == newest
+    )
+    return dict(connection.execute(latest).tuples().all())
+
+
+def _no_parents(_connection: sa.Connection, _records: Sequence[object], _stamp: Stamp) -> int:
+    return 0
+
+
+def _series_of_events(connection: sa.Connection, records: Sequence[Event], stamp: Stamp) -> int:
+    return _add_placeholders(connection, series, {record.series_ticker for record in records}, stamp)
+
+
+def _events_of_markets(connection: sa.Connection, records: Sequence[Market], stamp: Stamp) -> int:
+    return _add_placeholders(connection, events, {record.event_ticker for record in records}, stamp)
+
+
+def _add_placeholders(connection: sa.Connection, table: sa.Table, keys: set[str], stamp: Stamp) -> int:
+    """Rows for parents that were not read yet, so that a child never waits for one; their own record fills them."""
+    (key,) = table.primary_key
+    known = set(connection.scalars(sa.select(key).where(key.in_(keys))))
+    provenance = (None, stamp.recorded_us, stamp.recorded_us, stamp.ingest_run_id)
+    missing = [(ticker, True, *provenance) for ticker in sorted(keys - known)]
+    write_rows(connection, Write(table, (key.name, *_PLACEHOLDER_COLUMNS), on_conflict="keep"), missing)
+    return len(missing)
+
+
+def _overwrite(write: Write, connection: sa.Connection, rows: Sequence[Row], _stamp: Stamp) -> StoredRows:
+    return StoredRows(write_rows(connection, write, rows))
+
+
+def _store_markets(connection: sa.Connection, rows: Sequence[Row], stamp: Stamp) -> StoredRows:
+    """Write markets, and a price snapshot of each whose quote is not the one stored before."""
+    quote = sa.select(markets.c.ticker, *[markets.c[name] for name in QUOTE]).where(
+        markets.c.ticker.in_([row[0] for row in rows])
+    )
+    before = {ticker: values for ticker, *values in connection.execute(quote)}
+    refused = write_rows(connection, _MARKETS, rows)
+    out = {each.position for each in refused}
+    snapshots = [
+        (row[0], stamp.recorded_us, stamp.ingest_run_id, *row[QUOTE_IN_MARKET_ROW])
+        for position, row in enumerate(rows)
+        if position not in out and before.get(row[0]) != list(row[QUOTE_IN_MARKET_ROW][: len(QUOTE)])
+    ]
+    _append(connection, _PRICE_SNAPSHOTS, snapshots)
+    return StoredRows(refused, len(snapshots))
+
+
+def _append_orderbooks(connection: sa.Connection, rows: Sequence[Row], _stamp: Stamp) -> StoredRows:
+    refused = write_rows(connection, _ORDERBOOK_SNAPSHOTS, rows)
+    return StoredRows(refused, len(rows) - len(refused))
+
+
+def _append(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> None:
+    refused = write_rows(connection, write, rows)
+    if refused:
+        row = rows[refused[0].position]
+        raise RuntimeError(f"{write.table.name} refused the history row of {row[0]}: {refused[0].reason}")
+
+
+SERIES: Final = RecordKind(
+    subject="series",
+    record=Series,
+    key="ticker",
+    row=series_row,
+    stored_digests=partial(_digests, series.c.ticker, series.c.record_digest),
+    add_parents=_no_parents,
+    store=partial(_overwrite, _SERIES),
+)
+
+EVENTS: Final = RecordKind(
+    subject="events",
+    record=Event,
+    key="event_ticker",
+    row=event_row,
+    stored_digests=partial(_digests, events.c.event_ticker, events.c.record_digest),
+    add_parents=_series_of_events,
+    store=partial(_overwrite, _EVENTS),
+)
+
+MARKETS: Final = RecordKind(
+    subject="markets",
+    record=Market,
+    key="ticker",
+    row=market_row,
+    stored_digests=partial(_digests, markets.c.ticker, markets.c.record_digest),
+    add_parents=_events_of_markets,
+    store=_store_markets,
+)
+
+ORDERBOOKS: Final = RecordKind(
+    subject="orderbooks",
+    record=Orderbook,
+    key="ticker",
+    row=orderbook_row,
+    stored_digests=_latest_book_digests,
+    add_parents=_no_parents,
+    store=_append_orderbooks,
+)

@@ -1,0 +1,161 @@
+"""One page to the warehouse, in one transaction: skip what is unchanged, decode the rest, store, quarantine, account.
+
+Works for every kind of record; what differs between kinds is told by a ``RecordKind``.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final, Generic, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from kalshi_pipelines.ingest.rows import Stamp
+from kalshi_pipelines.ingest.runs import Counts, IngestRun
+from kalshi_pipelines.kalshi.records import Decoded, RejectedRecord, decode_records, record_key
+from kalshi_pipelines.units import InexactValue, now_us
+from kalshi_pipelines.warehouse.bulk import RefusedRow, Row, Write, write_rows
+from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines.warehouse.tables import quarantine
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+
+#: Part of every digest: raise it when rows are made differently from records, so that all rows are written anew.
+ROW_LAYOUT: Final = b"1"
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """What the database did with rows: those it refused, and how many history rows came of the others."""
+
+    refused: list[RefusedRow]
+    history_rows: int = 0
+
+
+@dataclass(frozen=True)
+class RecordKind(Generic[Record]):
+    """What tells one kind of record from another when pages are stored.
+
+    Attributes:
+        subject: The name in run records and in the quarantine.
+        record: The wire record.
+        key: The field of the record that identifies it.
+        row: Makes the row of a record, given its digest, its unknown fields as JSON text and the provenance.
+        stored_digests: The digests of what is stored now under the given keys.
+        add_parents: Makes placeholders for parents that are not stored yet; returns how many.
+        store: Writes the rows and the history that comes with them.
+    """
+
+    subject: str
+    record: type[Record]
+    key: str
+    row: Callable[[Record, bytes, str | None, Stamp], Row]
+    stored_digests: Callable[[sa.Connection, Sequence[str]], Mapping[str, bytes]]
+    add_parents: Callable[[sa.Connection, Sequence[Record], Stamp], int]
+    store: Callable[[sa.Connection, Sequence[Row], Stamp], StoredRows]
+
+
+def store_page(run: IngestRun, kind: RecordKind[Record], raws: Sequence[msgspec.Raw]) -> dict[str, bytes]:
+    """Store the records of a page: all of it is committed, or nothing.
+
+    A record whose bytes equal what is stored is not decoded. Of a record that stands twice in the page the last counts.
+
+    Returns:
+        An example of each field the client does not know.
+    """
+    stamp = Stamp(now_us(), run.run_id)
+    digests, changed = _changed(run.engine, kind, raws)
+    decoded = decode_records(kind.record, changed)
+    rows, sources, rejected = _rows(kind, decoded.records, digests, stamp)
+    rejected += decoded.rejected
+    with writing(run.engine) as connection:
+        placeholders = kind.add_parents(connection, [each.record for each in sources], stamp)
+        stored = kind.store(connection, rows, stamp)
+        rejected += [
+            RejectedRecord(bytes(sources[each.position].raw), each.reason, rows[each.position][0])
+            for each in stored.refused
+        ]
+        _set_aside(connection, kind.subject, rejected, stamp)
+        written = len(rows) - len(stored.refused)
+        run.add_page(
+            connection,
+            Counts(
+                read=len(raws),
+                written=written,
+                unchanged=len(raws) - written - len(rejected),
+                rejected=len(rejected),
+                history_rows=stored.history_rows,
+                placeholders=placeholders,
+            ),
+        )
+    run.report_progress()
+    return decoded.unknown_fields
+
+
+def _changed(
+    engine: sa.Engine, kind: RecordKind[Record], raws: Sequence[msgspec.Raw]
+) -> tuple[dict[str, bytes], list[msgspec.Raw]]:
+    """The digests of the records by key, and those records whose digest is not the stored one."""
+    latest: dict[str, msgspec.Raw] = {}
+    unreadable: list[msgspec.Raw] = []
+    for raw in raws:
+        key = record_key(kind.record, raw)
+        if key is None:
+            unreadable.append(raw)
+        else:
+            latest[key] = raw
+    digests = {key: hashlib.blake2b(raw, digest_size=16, salt=ROW_LAYOUT).digest() for key, raw in latest.items()}
+    with engine.connect() as connection:
+        stored = kind.stored_digests(connection, list(digests))
+    return digests, unreadable + [latest[key] for key, digest in digests.items() if stored.get(key) != digest]
+
+
+def _rows(
+    kind: RecordKind[Record], records: Sequence[Decoded[Record]], digests: Mapping[str, bytes], stamp: Stamp
+) -> tuple[list[Row], list[Decoded[Record]], list[RejectedRecord]]:
+    rows: list[Row] = []
+    sources: list[Decoded[Record]] = []
+    rejected: list[RejectedRecord] = []
+    key_of = attrgetter(kind.key)
+    for each in records:
+        key = key_of(each.record)
+        unknown = _json_object(each.unknown_fields) if each.unknown_fields else None
+        try:
+            row = kind.row(each.record, digests[key], unknown, stamp)
+        except InexactValue as error:
+            rejected.append(RejectedRecord(bytes(each.raw), str(error), key))
+        else:
+            rows.append(row)
+            sources.append(each)
+    return rows, sources, rejected
+
+
+def _json_object(fields: Mapping[str, bytes]) -> str:
+    return msgspec.json.encode({name: msgspec.Raw(value) for name, value in fields.items()}).decode()
+
+
+_QUARANTINE: Final = Write(
+    quarantine,
+    ("subject", "record_key", "reason", "payload", "payload_digest", "quarantined_us", "ingest_run_id"),
+    on_conflict="keep",
+)
+
+
+def _set_aside(connection: sa.Connection, subject: str, rejected: Sequence[RejectedRecord], stamp: Stamp) -> None:
+    rows = [
+        (
+            subject,
+            each.key,
+            each.reason,
+            each.raw.decode(errors="backslashreplace"),
+            hashlib.blake2b(each.raw, digest_size=16).digest(),
+            stamp.recorded_us,
+            stamp.ingest_run_id,
+        )
+        for each in rejected
+    ]
+    refused = write_rows(connection, _QUARANTINE, rows)
+    if refused:
+        raise RuntimeError(f"the quarantine refused a rejected record of {subject}: {refused[0].reason}")

@@ -1,0 +1,169 @@
+"""The record of one ingest: what it read, wrote, left unchanged and rejected, in the transactions of the rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines.warehouse.tables import ingest_runs
+
+_INTERRUPTED: Final = "interrupted: it had not finished when the next run of its subject began"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many records came in and what became of them: read = written + unchanged + rejected.
+
+    Attributes:
+        pages: Complete pages stored.
+        read: Records received.
+        written: Records inserted or changed.
+        unchanged: Records equal to what was stored.
+        rejected: Records put into quarantine.
+        history_rows: Rows added to the history table (price or orderbook snapshots).
+        placeholders: Parents that were not known yet and got a placeholder row.
+    """
+
+    pages: int = 0
+    read: int = 0
+    written: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    history_rows: int = 0
+    placeholders: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.pages + other.pages,
+            self.read + other.read,
+            self.written + other.written,
+            self.unchanged + other.unchanged,
+            self.rejected + other.rejected,
+            self.history_rows + other.history_rows,
+            self.placeholders + other.placeholders,
+        )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a running ingest stands.
+
+    Attributes:
+        counts: What was done so far.
+        expected: How many records the last complete run read, or the known total; None if neither is known.
+        seconds: Time since the start.
+    """
+
+    counts: Counts
+    expected: int | None
+    seconds: float
+
+    def __str__(self) -> str:
+        rate = self.counts.read / self.seconds if self.seconds else 0.0
+        done = f"{self.counts.read:,}"
+        if self.expected:
+            done += f" of about {self.expected:,}"
+        text = f"{done} records, {rate:,.0f}/s, {self.counts.written:,} written, {self.counts.rejected:,} rejected"
+        if self.expected and rate and self.expected > self.counts.read:
+            text += f", about {(self.expected - self.counts.read) / rate:,.0f} s left"
+        return text
+
+
+Report = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """A report that nobody reads."""
+
+
+class IngestRun:
+    """One ingest of one subject, from its first page to its last.
+
+    Used as a context manager: leaving the block marks the run as succeeded, or as failed with the error's text.
+    """
+
+    def __init__(
+        self, engine: sa.Engine, subject: str, *, dagster_run_id: str | None = None, report: Report = silent
+    ) -> None:
+        self.engine = engine
+        self.subject = subject
+        self.counts = Counts()
+        self.started_us = now_us()
+        self._report = report
+        self._dagster_run_id = dagster_run_id
+        self._run_id: int | None = None
+        self._expected: int | None = None
+
+    @property
+    def run_id(self) -> int:
+        """The key of the run's row."""
+        if self._run_id is None:
+            raise RuntimeError("an IngestRun has an id only inside its with block")
+        return self._run_id
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start, in seconds."""
+        return (now_us() - self.started_us) / 1_000_000
+
+    def expect(self, records: int) -> None:
+        """Tell the total, where it is known."""
+        self._expected = records
+
+    def __enter__(self) -> "IngestRun":
+        table = ingest_runs
+        with writing(self.engine) as connection:
+            connection.execute(
+                sa.update(table)
+                .where(table.c.subject == self.subject, table.c.status == "running")
+                .values(status="failed", finished_us=self.started_us, error=_INTERRUPTED)
+            )
+            self._expected = connection.scalar(
+                sa.select(table.c.records_read)
+                .where(table.c.subject == self.subject, table.c.status == "succeeded")
+                .order_by(table.c.ingest_run_id.desc())
+                .limit(1)
+            )
+            self._run_id = connection.scalar(
+                sa.insert(table).returning(table.c.ingest_run_id),
+                {
+                    "subject": self.subject,
+                    "dagster_run_id": self._dagster_run_id,
+                    "status": "running",
+                    "started_us": self.started_us,
+                    **_columns(Counts()),
+                },
+            )
+        return self
+
+    def add_page(self, connection: sa.Connection, counts: Counts) -> None:
+        """Account for a page inside the transaction that stores it."""
+        total = self.counts + replace(counts, pages=1)
+        self._update(connection, _columns(total))
+        self.counts = total
+
+    def report_progress(self) -> None:
+        """Tell whoever listens how far the run is."""
+        self._report(Progress(self.counts, self._expected, self.seconds))
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        status, text = ("succeeded", None) if error is None else ("failed", f"{type(error).__name__}: {error}")
+        with writing(self.engine) as connection:
+            self._update(connection, {"status": status, "finished_us": now_us(), "error": text})
+
+    def _update(self, connection: sa.Connection, values: dict[str, object]) -> None:
+        connection.execute(sa.update(ingest_runs).where(ingest_runs.c.ingest_run_id == self.run_id).values(values))
+
+
+def _columns(counts: Counts) -> dict[str, object]:
+    return {
+        "pages": counts.pages,
+        "records_read": counts.read,
+        "records_written": counts.written,
+        "records_unchanged": counts.unchanged,
+        "records_rejected": counts.rejected,
+        "history_rows": counts.history_rows,
+    }
