@@ -1,0 +1,71 @@
+"""Parquet files that appear whole or not at all, with exact decimals and UTC times.
+
+A dataset is a folder, partitioned by trading day: ``price_history/date=2026-11-22/run-17.parquet``. Within a file rows
+are sorted by ticker, so that a reader prunes row groups by ticker range.
+"""
+
+import datetime as dt
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kalshi_pipelines.warehouse.engine import make_writable_folder
+
+DOLLARS: Final = pa.decimal128(18, 6)
+CONTRACTS: Final = pa.decimal128(18, 2)
+INSTANT: Final = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A file of the lake that was completed."""
+
+    path: Path
+    rows: int
+    bytes: int
+
+
+def exact_decimals(integers: pa.Array, decimal_type: pa.DataType) -> pa.Array:
+    """Integers of the decimal's last digit as decimals: 570000 is 0.570000 of ``decimal128(18, 6)``."""
+    whole = integers.cast(pa.decimal128(19, 0))
+    return pa.Array.from_buffers(decimal_type, len(whole), whole.buffers(), whole.null_count, whole.offset)
+
+
+def write_file(
+    lake: Path, dataset: str, day: dt.date, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+) -> WrittenFile:
+    """Write one file of a dataset's day; an older file of that name is replaced in one step.
+
+    Raises:
+        WarehouseUnavailable: The lake's folder can not be written.
+    """
+    folder = lake / dataset / f"date={day.isoformat()}"
+    make_writable_folder(folder)
+    path = folder / f"{name}.parquet"
+    unfinished = folder / f".{name}.parquet.{os.getpid()}"  # readers of Parquet folders skip names with a dot
+    rows = 0
+    try:
+        with pq.ParquetWriter(unfinished, schema, compression="zstd") as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        _to_disk(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return WrittenFile(path, rows, path.stat().st_size)
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def read_dataset(lake: Path, dataset: str) -> Any:  # noqa: ANN401  # pyarrow has no types
+    """All rows of a dataset as an Arrow table, with its ``date`` partition as a column."""
+    return pq.read_table(lake / dataset)
