@@ -1,0 +1,176 @@
+"""From a page's bytes to records, in two steps.
+
+``split_page`` cuts a page into the raw bytes of its rows; ``decode_records`` decodes those that are wanted. Rows that
+did not change since they were last seen need only the first. A field this version does not know is kept aside with its
+bytes; a row that can not be decoded is set aside with the reason. What the records look like is in ``records``.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from kalshi_pipelines.kalshi.errors import UnreadableBody
+from kalshi_pipelines.kalshi.records import Event, Market, Orderbook, Series
+
+_MOST_EXAMPLE_BYTES: Final = 500
+_NO_FIELDS: Final[Mapping[str, bytes]] = MappingProxyType({})
+_UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+T = TypeVar("T", bound=Struct)
+
+_KEYS: Final[Mapping[type[Struct], str]] = {
+    Market: "ticker",
+    Event: "event_ticker",
+    Series: "ticker",
+    Orderbook: "ticker",
+}
+
+
+class Decoded(NamedTuple, Generic[T]):
+    """A record, the bytes it was decoded from, and the fields of it that this version does not know, as received."""
+
+    record: T
+    raw: Raw
+    unknown_fields: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class RejectedRecord:
+    """A record that can not be decoded. ``key`` is its ticker where that much is readable."""
+
+    raw: bytes
+    reason: str
+    key: str | None
+
+
+@dataclass
+class DecodedRecords(Generic[T]):
+    """Every record handed in, either decoded or rejected; and one example of each unknown field seen."""
+
+    records: list[Decoded[T]] = field(default_factory=list)
+    rejected: list[RejectedRecord] = field(default_factory=list)
+    unknown_fields: dict[str, bytes] = field(default_factory=dict)
+
+
+def split_page(body: bytes, list_key: str, *, paginated: bool = True) -> tuple[str, list[Raw]]:
+    """The cursor (empty on the last page) and the raw records of a page. The records share the body's memory.
+
+    Raises:
+        UnreadableBody: Not JSON, or without the list; or without a cursor where one is promised, because a walk that
+            took that for the last page would lose everything after it.
+    """
+    try:
+        envelope = _envelope_decoder(list_key).decode(body)
+    except _UNDECODABLE as error:
+        raise UnreadableBody(str(error)) from None
+    if paginated and envelope.cursor is msgspec.UNSET:
+        raise UnreadableBody("Object missing required field `cursor`")
+    return envelope.cursor or "", envelope.records or []
+
+
+def member(body: bytes, key: str) -> Raw:
+    """The raw value of one key of a JSON object.
+
+    Raises:
+        UnreadableBody: Not a JSON object, or without the key.
+    """
+    try:
+        return msgspec.json.decode(body, type=dict[str, Raw])[key]
+    except KeyError:
+        raise UnreadableBody(f"Object missing required field `{key}`") from None
+    except _UNDECODABLE as error:
+        raise UnreadableBody(str(error)) from None
+
+
+@cache
+def _envelope_decoder(list_key: str) -> msgspec.json.Decoder[Any]:
+    fields: list[tuple[str, Any, Any] | tuple[str, Any]] = [
+        ("records", list[Raw] | None),
+        ("cursor", str | None | msgspec.UnsetType, msgspec.UNSET),
+    ]
+    return msgspec.json.Decoder(msgspec.defstruct("Envelope", fields, rename={"records": list_key}))
+
+
+class _Codec(Generic[T]):
+    """The decoders of one kind of record: a fast one that refuses unknown fields, and a patient one."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self.kind = kind
+        exact = msgspec.defstruct(kind.__name__, [], bases=(kind,), frozen=True, gc=False, forbid_unknown_fields=True)
+        self.exact: msgspec.json.Decoder[T] = msgspec.json.Decoder(exact)
+        self.lenient = msgspec.json.Decoder(kind)
+        self.fields = msgspec.json.Decoder(dict[str, Raw])
+        key = _KEYS.get(kind)
+        self.key: msgspec.json.Decoder[Any] | None = (
+            msgspec.json.Decoder(msgspec.defstruct("Key", [("key", str)], rename={"key": key})) if key else None
+        )
+
+    def patient(self, raw: Raw | bytes) -> tuple[T, Mapping[str, bytes]]:
+        record = self.lenient.decode(raw)
+        known = set(self.kind.__struct_fields__)
+        sent = self.fields.decode(raw)
+        return record, {name: bytes(value) for name, value in sent.items() if name not in known}
+
+
+_codecs: dict[type[Struct], _Codec[Any]] = {}
+
+
+def _codec(kind: type[T]) -> _Codec[T]:
+    if kind not in _codecs:
+        _codecs[kind] = _Codec(kind)
+    return _codecs[kind]
+
+
+def decode_record(kind: type[T], raw: Raw | bytes) -> tuple[T, Mapping[str, bytes]]:
+    """One record and the fields of it that this version does not know.
+
+    Raises:
+        UnreadableBody: It is not a record of this kind; the message names the first field that is wrong.
+    """
+    codec = _codec(kind)
+    try:
+        return codec.exact.decode(raw), _NO_FIELDS
+    except _UNDECODABLE:
+        pass
+    try:
+        return codec.patient(raw)
+    except _UNDECODABLE as error:
+        raise UnreadableBody(str(error)) from None
+
+
+def decode_records(kind: type[T], raws: Iterable[Raw]) -> DecodedRecords[T]:
+    """Decode raw records of a page; a bad one is rejected with its reason and does not stop the others."""
+    decode = _codec(kind).exact.decode
+    result = DecodedRecords[T]()
+    append = result.records.append
+    for raw in raws:
+        try:
+            append(Decoded(decode(raw), raw, _NO_FIELDS))
+        except _UNDECODABLE:
+            _decode_patiently(kind, raw, result)
+    return result
+
+
+def _decode_patiently(kind: type[T], raw: Raw, result: DecodedRecords[T]) -> None:
+    try:
+        record, unknown = _codec(kind).patient(raw)
+    except _UNDECODABLE as error:
+        result.rejected.append(RejectedRecord(bytes(raw), str(error), record_key(kind, raw)))
+        return
+    result.records.append(Decoded(record, raw, unknown))
+    for name, value in unknown.items():
+        result.unknown_fields.setdefault(name, value[:_MOST_EXAMPLE_BYTES])
+
+
+def record_key(kind: type[Struct], raw: Raw) -> str | None:
+    """The ticker of a raw record without decoding the rest, ``None`` if there is none to read."""
+    decoder = _codec(kind).key
+    try:
+        return None if decoder is None else str(decoder.decode(raw).key)
+    except _UNDECODABLE:
+        return None

@@ -1,0 +1,82 @@
+"""Which addresses belong to which environment.
+
+The list is hard-coded on purpose: a typing error in a setting must never send a signed request to a stranger or to
+the wrong exchange. Where a request goes after that (paths) does not belong here.
+"""
+
+import ipaddress
+from typing import Final, NoReturn
+from urllib.parse import SplitResult, urlsplit
+
+from kalshi_pipelines.kalshi.errors import EnvironmentMismatch
+from kalshi_pipelines.settings import Environment
+
+API_ROOT: Final = "/trade-api/v2"
+
+# docs.kalshi.com, October 2026: the recommended host first. Demo really is .co.
+_HOSTS: Final = {
+    Environment.PROD: ("external-api.kalshi.com", "api.elections.kalshi.com"),
+    Environment.DEMO: ("external-api.demo.kalshi.co", "demo-api.kalshi.co"),
+}
+
+
+def base_url(environment: Environment, url: str | None = None) -> str:
+    """The address of the API, ending in ``/trade-api/v2``: the given one if it is allowed, else the recommended one.
+
+    Raises:
+        EnvironmentMismatch: The address does not belong to the environment, or the sandbox has none.
+    """
+    if environment is Environment.SANDBOX:
+        return _sandbox_url(url)
+    if url is None:
+        return f"https://{_HOSTS[environment][0]}{API_ROOT}"
+    parts = _split(environment, url)
+    if parts.scheme != "https" or parts.netloc not in _HOSTS[environment]:
+        _refuse(environment, url)
+    return f"https://{parts.netloc}{API_ROOT}"
+
+
+def _sandbox_url(url: str | None) -> str:
+    if url is None:
+        raise EnvironmentMismatch(
+            "The sandbox has no address.", "Set KALSHI_SANDBOX_URL to a running sandbox, or let the run start its own."
+        )
+    parts = _split(Environment.SANDBOX, url)
+    if parts.scheme != "http" or not _is_loopback(parts.hostname):
+        _refuse(Environment.SANDBOX, url)
+    return f"http://{parts.netloc}{API_ROOT}"
+
+
+def _split(environment: Environment, url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        _refuse(environment, url)
+    del port
+    extra = parts.query or parts.fragment or parts.username or parts.password
+    if extra or parts.path.rstrip("/") not in ("", API_ROOT):
+        _refuse(environment, url)
+    return parts
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse(environment: Environment, url: str) -> NoReturn:
+    if environment is Environment.SANDBOX:
+        accepted = "a sandbox is an http:// address of this computer, such as http://127.0.0.1:8790"
+    else:
+        accepted = "use " + " or ".join(f"https://{host}{API_ROOT}" for host in _HOSTS[environment])
+    # Only the host is named: a mistyped address may hold a password.
+    host = urlsplit(url).hostname if "@" not in url and "://" in url and "[" not in url else None
+    raise EnvironmentMismatch(
+        f"The address of {host or 'the exchange'} does not belong to the environment {environment.value}:",
+        f"{accepted}.",
+    )

@@ -1,0 +1,141 @@
+"""Walk over the pages of a list endpoint, reading one page ahead.
+
+A walk survives a page that is damaged, rows that move while it reads, and an exchange that answers a bad cursor with
+page one again; it never runs for ever. Which endpoints there are, and what becomes of the rows, does not belong here.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from msgspec import Raw, Struct
+
+from kalshi_pipelines.kalshi.decoding import record_key, split_page
+from kalshi_pipelines.kalshi.errors import InvalidRequest, KalshiError, PaginationStuck, QueryParams
+from kalshi_pipelines.kalshi.transport import Transport
+from kalshi_pipelines.units import now_us
+
+
+@dataclass(frozen=True)
+class ListEndpoint:
+    """A list endpoint: its path, the key of its rows, the kind of a row and the most rows a page may be asked to have.
+
+    ``most_rows`` is ``None`` for an endpoint that answers with one page only.
+    """
+
+    path: str
+    list_key: str
+    kind: type[Struct]
+    most_rows: int | None = None
+    most_pages: int = 5_000
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page as received: its rows are cut apart but not decoded.
+
+    ``number`` counts from 1; ``received_us`` is this computer's time of receipt in microseconds since 1970 UTC. The
+    rows share the page's memory: keep ``bytes(row)``, not the row, to outlive it.
+    """
+
+    endpoint: str
+    number: int
+    cursor: str
+    raw_records: list[Raw]
+    received_us: int
+
+
+def read_page(
+    transport: Transport, endpoint: ListEndpoint, params: QueryParams, number: int = 1, cursor: str = ""
+) -> Page:
+    """Fetch one page.
+
+    Raises:
+        KalshiError: See ``Transport.get``.
+    """
+    sent = [*params, ("cursor", cursor)] if cursor else params
+
+    def decode(body: bytes) -> tuple[str, list[Raw]]:
+        return split_page(body, endpoint.list_key, paginated=endpoint.most_rows is not None)
+
+    following, rows = transport.get(endpoint.path, sent, decode=decode)
+    return Page(f"GET {endpoint.path}", number, following, rows, now_us())
+
+
+def pages(transport: Transport, endpoint: ListEndpoint, params: QueryParams, limit: int) -> Iterator[Page]:
+    """The pages of a list, each with at most ``limit`` rows. The next page is fetched while this one is worked on.
+
+    Rows may come twice when the list moves while it is read.
+
+    Raises:
+        InvalidRequest: ``limit`` is not what the endpoint accepts; nothing was sent.
+        PaginationStuck: The exchange repeats itself, or the list does not end.
+        KalshiError: A page could not be read; the message names the page and the rows before it.
+    """
+    if endpoint.most_rows is None or not 1 <= limit <= endpoint.most_rows:
+        raise InvalidRequest(
+            f"GET {endpoint.path} can not be asked for {limit} rows a page.", f"Ask for 1 to {endpoint.most_rows}."
+        )
+    walk = _Walk(transport, endpoint, [("limit", str(limit)), *params])
+    return _ahead(walk.next_page)
+
+
+def _ahead(next_page: Callable[[], Page]) -> Iterator[Page]:
+    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kalshi-page")
+    try:
+        coming: Future[Page] | None = thread.submit(next_page)
+        while coming is not None:
+            page = coming.result()
+            coming = thread.submit(next_page) if page.cursor else None
+            yield page
+    finally:
+        # A consumer that stops early does not wait for the request under way; its answer is dropped.
+        thread.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass
+class _Walk:
+    """Where a walk stands. Only one page is ever fetched at a time."""
+
+    transport: Transport
+    endpoint: ListEndpoint
+    params: QueryParams
+    page_number: int = 0
+    cursor: str = ""
+    rows: int = 0
+    cursors: set[str] = field(default_factory=set)
+    first_keys: set[str] = field(default_factory=set)
+
+    def next_page(self) -> Page:
+        number = self.page_number + 1
+        try:
+            if number > self.endpoint.most_pages:
+                raise PaginationStuck(
+                    f"GET {self.endpoint.path} did not end.", "Narrow the walk with a filter, or report it as a defect."
+                )
+            page = self._checked(number)
+        except KalshiError as error:
+            error.where = f"This was page {number} of GET {self.endpoint.path}, after {self.rows} rows."
+            raise
+        self.page_number, self.cursor, self.rows = number, page.cursor, self.rows + len(page.raw_records)
+        self.cursors.add(page.cursor)
+        self.first_keys.add(self._first_key(page))
+        return page
+
+    def _checked(self, number: int) -> Page:
+        page = read_page(self.transport, self.endpoint, self.params, number, self.cursor)
+        if not self._repeats(page):
+            return page
+        page = read_page(self.transport, self.endpoint, self.params, number, self.cursor)
+        if not self._repeats(page):
+            return page
+        raise PaginationStuck(
+            f"GET {self.endpoint.path} repeats itself instead of going on.", "Run again: the walk starts from page 1."
+        )
+
+    def _repeats(self, page: Page) -> bool:
+        key = self._first_key(page)
+        return (page.cursor != "" and page.cursor in self.cursors) or (key != "" and key in self.first_keys)
+
+    def _first_key(self, page: Page) -> str:
+        return (page.raw_records and record_key(self.endpoint.kind, page.raw_records[0])) or ""

@@ -1,0 +1,220 @@
+"""One token bucket per API key, shared by every process and worker through the warehouse.
+
+The bucket is kept as its "theoretical arrival time" (GCRA): the instant, in microseconds, at which it would be full
+again if nothing more was charged. One integer a row, changed by one statement, so processes can not overspend together.
+Hosts that share a Postgres warehouse must have their clocks within half a second of each other.
+
+What each request costs is here too. Sending requests is not.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from kalshi_pipelines.kalshi.errors import RateBudgetExceeded
+from kalshi_pipelines.kalshi.hosts import API_ROOT
+from kalshi_pipelines.kalshi.records import AccountLimits, EndpointCost
+from kalshi_pipelines.settings import RateTier
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.engine import explained_failures, writing
+from kalshi_pipelines.warehouse.tables import rate_budgets
+
+logger = logging.getLogger("kalshi_pipelines.kalshi")
+
+DEFAULT_COST: Final = 10
+LONGEST_WAIT_SECONDS: Final = 300.0
+_SECOND_US: Final = 1_000_000
+# Requests sent half a second apart may arrive together; that much of the exchange's burst is never spent.
+_ARRIVAL_JITTER_US: Final = _SECOND_US // 2
+
+
+class Bucket(StrEnum):
+    """The exchange's buckets that reads are charged to."""
+
+    READ = "read"
+    BALANCE = "balance"
+
+
+@dataclass(frozen=True)
+class BucketLaw:
+    """The exchange's token bucket: tokens per second and the most tokens it holds."""
+
+    refill_rate: int
+    capacity: int
+
+    def interval_us(self, cost: int) -> int:
+        """Microseconds it takes to refill ``cost`` tokens, rounded up."""
+        return -(-cost * _SECOND_US // self.refill_rate)
+
+    @property
+    def burst_us(self) -> int:
+        """How far the local bucket may run ahead: the exchange's capacity less a margin, but one request at least."""
+        return max(self.interval_us(self.capacity) - _ARRIVAL_JITTER_US, self.interval_us(DEFAULT_COST))
+
+
+# docs.kalshi.com "Rate limits", October 2026: tokens per second and capacity of the Read bucket.
+_READ_LAWS: Final[Mapping[RateTier, BucketLaw]] = {
+    RateTier.BASIC: BucketLaw(200, 600),
+    RateTier.ADVANCED: BucketLaw(300, 900),
+    RateTier.EXPERT: BucketLaw(600, 600),
+    RateTier.PREMIER: BucketLaw(1200, 1200),
+    RateTier.PARAGON: BucketLaw(2400, 2400),
+    RateTier.PRIME: BucketLaw(4800, 4800),
+    RateTier.PRESTIGE: BucketLaw(12000, 12000),
+}
+# GET /portfolio/balance: 1 call a second on basic and advanced, 5 above, no burst to hold a margin in: 80 % of it.
+_SLOW_BALANCE: Final = BucketLaw(8, 10)
+_FAST_BALANCE: Final = BucketLaw(40, 10)
+
+Laws = Mapping[Bucket, BucketLaw]
+
+
+def documented_laws(tier: RateTier) -> Laws:
+    """The published limits of a usage level."""
+    slow = tier in (RateTier.BASIC, RateTier.ADVANCED)
+    return {Bucket.READ: _READ_LAWS[tier], Bucket.BALANCE: _SLOW_BALANCE if slow else _FAST_BALANCE}
+
+
+def account_laws(limits: AccountLimits) -> Laws:
+    """The limits the exchange states for the account that signs."""
+    slow = limits.usage_tier in (RateTier.BASIC, RateTier.ADVANCED)
+    return {
+        Bucket.READ: BucketLaw(limits.read.refill_rate, limits.read.bucket_capacity),
+        Bucket.BALANCE: _SLOW_BALANCE if slow else _FAST_BALANCE,
+    }
+
+
+def bucket_of(path: str) -> Bucket:
+    """The bucket a GET of this path (below the API root) is charged to."""
+    return Bucket.BALANCE if path == "/portfolio/balance" else Bucket.READ
+
+
+class EndpointCosts:
+    """The token cost of each request: a default, and exceptions by method and path pattern."""
+
+    def __init__(self, default: int = DEFAULT_COST, exceptions: tuple[EndpointCost, ...] = ()) -> None:
+        self._default = default
+        self._exceptions = [(rule.method, rule.path.split("/"), rule.cost) for rule in exceptions]
+
+    def cost(self, method: str, path: str) -> int:
+        """Tokens of one request; ``path`` is below the API root. Exact segments win over ``:name`` and ``*rest``."""
+        segments = (API_ROOT + path).split("/")
+        matches = [
+            (pattern, cost) for known, pattern, cost in self._exceptions if known == method and _fits(pattern, segments)
+        ]
+        if not matches:
+            return self._default
+        return min(matches, key=lambda match: [segment[:1] in (":", "*") for segment in match[0]])[1]
+
+
+def _fits(pattern: list[str], segments: list[str]) -> bool:
+    if pattern[-1].startswith("*"):
+        return len(segments) >= len(pattern) and _fits(pattern[:-1], segments[: len(pattern) - 1])
+    return len(pattern) == len(segments) and all(
+        expected.startswith(":") or expected == segment for expected, segment in zip(pattern, segments, strict=True)
+    )
+
+
+class RateBudget:
+    """Grants tokens of one API key, waiting until they are there."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        key: str,
+        laws: Laws,
+        *,
+        longest_wait_seconds: float = LONGEST_WAIT_SECONDS,
+        clock_us: Callable[[], int] = now_us,
+        sleep: Callable[[float], Any] = time.sleep,
+    ) -> None:
+        self._engine = engine
+        self._key = key
+        self.laws = laws
+        self._longest_wait_us = int(longest_wait_seconds * _SECOND_US)
+        self._clock_us = clock_us
+        self._sleep = sleep
+        self._charge = _charge_statement(engine.dialect.name)
+        self._empty = _empty_statement(engine.dialect.name)
+
+    def acquire(self, cost: int, bucket: Bucket = Bucket.READ) -> float:
+        """Charge ``cost`` tokens and wait until they may be spent; the seconds waited.
+
+        Raises:
+            RateBudgetExceeded: The wait would be longer than allowed; nothing was charged.
+            WarehouseUnavailable: The database that holds the budget can not be used.
+        """
+        law = self.laws[bucket]
+        interval, burst = law.interval_us(cost), law.burst_us
+        now, arrival = self._change(
+            self._charge, bucket, interval=interval, burst=burst, longest_wait=self._longest_wait_us
+        )
+        if arrival is None:
+            raise RateBudgetExceeded(
+                f"The rate budget {self._key}/{bucket.value} is spent for more than "
+                f"{self._longest_wait_us / _SECOND_US:.0f} s ahead.",
+                "Run fewer pipelines at once with this API key, or apply for a higher usage level.",
+            )
+        wait = max(arrival - now - burst, 0) / _SECOND_US
+        if wait:
+            self._sleep(wait)
+        return wait
+
+    def empty(self, bucket: Bucket) -> None:
+        """Take every token out of a bucket, because the exchange said it has none (429); all processes then wait."""
+        law = self.laws[bucket]
+        logger.warning("Rate budget %s/%s: the exchange's bucket was empty, backing off.", self._key, bucket.value)
+        self._change(self._empty, bucket, burst=law.burst_us)
+
+    def _change(self, statement: sa.Executable, bucket: Bucket, **amounts: int) -> tuple[int, int | None]:
+        with explained_failures(self._engine), writing(self._engine) as connection:
+            now = self._clock_us()  # read with the lock in hand: waiting for it must not earn tokens
+            row = connection.execute(statement, {"key": self._key, "name": bucket.value, "now": now, **amounts})
+            return now, row.scalar_one_or_none()
+
+
+def _insert(dialect: str) -> Any:  # noqa: ANN401  # two classes without a common ancestor that has on_conflict
+    return (sqlite.insert if dialect == "sqlite" else postgresql.insert)(rate_budgets)
+
+
+def _amount(name: str) -> sa.BindParameter[int]:
+    return sa.bindparam(name, type_=sa.BigInteger)
+
+
+def _charge_statement(dialect: str) -> sa.Executable:
+    """Move the arrival time one interval on, unless that makes the wait too long: then no row comes back."""
+    now, interval, burst, longest = map(_amount, ("now", "interval", "burst", "longest_wait"))
+    arrival = rate_budgets.c.theoretical_arrival_us
+    # An arrival time this far ahead can only mean that the clock was set back: start from an empty bucket.
+    unreachable = arrival > now + burst + longest + longest
+    start = sa.case((unreachable, now + burst), (arrival > now, arrival), else_=now)
+    insert = _insert(dialect).values(budget_key=sa.bindparam("key"), bucket=sa.bindparam("name"))
+    return (  # type: ignore[no-any-return]
+        insert.values(theoretical_arrival_us=now + interval)
+        .on_conflict_do_update(
+            index_elements=["budget_key", "bucket"],
+            set_={"theoretical_arrival_us": start + interval},
+            where=sa.or_(unreachable, arrival + interval - now - burst <= longest),
+        )
+        .returning(arrival)
+    )
+
+
+def _empty_statement(dialect: str) -> sa.Executable:
+    now, burst = _amount("now"), _amount("burst")
+    arrival = rate_budgets.c.theoretical_arrival_us
+    insert = _insert(dialect).values(budget_key=sa.bindparam("key"), bucket=sa.bindparam("name"))
+    return (  # type: ignore[no-any-return]
+        insert.values(theoretical_arrival_us=now + burst)
+        .on_conflict_do_update(
+            index_elements=["budget_key", "bucket"],
+            set_={"theoretical_arrival_us": sa.case((arrival > now + burst, arrival), else_=now + burst)},
+        )
+        .returning(arrival)
+    )

@@ -1,0 +1,248 @@
+"""The exchange's records as they are on the wire.
+
+Field names and types follow the OpenAPI document 3.34.0 (October 2026); fields it requires but recordings of June to
+August 2026 lack are optional.
+
+Money and counts stay the strings they were sent as; a JSON number in their place rejects the record. Other numbers are
+``Decimal`` with every digit. Objects the vendor leaves open are ``msgspec.Raw``: the bytes as received, empty if the
+key was absent, ``null`` if it was null. Whether a value makes sense is not judged here, and how bytes become records
+is in ``decoding``.
+"""
+
+import datetime as dt
+from decimal import Decimal
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+Instant = Annotated[dt.datetime, msgspec.Meta(tz=True)]
+PriceLevel = tuple[str, str]
+
+_ABSENT: Final = Raw()
+
+
+def _refuse_non_finite(*numbers: Decimal | None) -> None:
+    # A JSON *string* "NaN" would otherwise pass as a Decimal.
+    for number in numbers:
+        if number is not None and not number.is_finite():
+            raise ValueError(f"{number} is not a number")
+
+
+class Market(Struct, frozen=True, gc=False):
+    """One market, from ``GET /markets``. Prices and sizes are strings; ``1.0000``/``0.0000`` of size 0 is no quote."""
+
+    ticker: str
+    event_ticker: str
+    market_type: str
+    yes_sub_title: str
+    no_sub_title: str
+    created_time: Instant
+    updated_time: Instant
+    open_time: Instant
+    close_time: Instant
+    latest_expiration_time: Instant
+    settlement_timer_seconds: int
+    status: str
+    notional_value_dollars: str
+    yes_bid_dollars: str
+    yes_bid_size_fp: str
+    yes_ask_dollars: str
+    yes_ask_size_fp: str
+    no_bid_dollars: str
+    no_ask_dollars: str
+    last_price_dollars: str
+    previous_yes_bid_dollars: str
+    previous_yes_ask_dollars: str
+    previous_price_dollars: str
+    volume_fp: str
+    volume_24h_fp: str
+    open_interest_fp: str
+    result: str
+    can_close_early: bool
+    expiration_value: str
+    rules_primary: str
+    rules_secondary: str
+    price_level_structure: str
+    price_ranges: Raw
+    title: str | None = None
+    subtitle: str | None = None
+    expected_expiration_time: Instant | None = None
+    expiration_time: Instant | None = None
+    settlement_value_dollars: str | None = None
+    settlement_ts: Instant | None = None
+    settlement_bounds_type: str | None = None
+    settlement_floor_dollars: str | None = None
+    occurrence_datetime: Instant | None = None
+    fee_waiver_expiration_time: Instant | None = None
+    early_close_condition: str | None = None
+    strike_type: str | None = None
+    floor_strike: Decimal | None = None
+    cap_strike: Decimal | None = None
+    functional_strike: str | None = None
+    custom_strike: Raw = _ABSENT
+    mve_collection_ticker: str | None = None
+    mve_selected_legs: Raw = _ABSENT
+    primary_participant_key: str | None = None
+    is_provisional: bool | None = None
+    exchange_index: int | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_non_finite(self.floor_strike, self.cap_strike)
+
+
+class Event(Struct, frozen=True, gc=False):
+    """One event, from ``GET /events`` or ``/events/multivariate``; ``markets`` only if nesting is asked for."""
+
+    event_ticker: str
+    series_ticker: str
+    sub_title: str
+    title: str
+    collateral_return_type: str
+    mutually_exclusive: bool
+    category: str | None = None
+    strike_date: Instant | None = None
+    strike_period: str | None = None
+    markets: Raw = _ABSENT
+    product_metadata: Raw = _ABSENT
+    settlement_sources: Raw = _ABSENT
+    last_updated_ts: Instant | None = None
+    fee_type_override: str | None = None
+    fee_multiplier_override: Decimal | None = None
+    exchange_index: int | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_non_finite(self.fee_multiplier_override)
+
+
+class Series(Struct, frozen=True, gc=False):
+    """One series, from ``GET /series``."""
+
+    ticker: str
+    frequency: str
+    title: str
+    category: str
+    tags: Raw
+    settlement_sources: Raw
+    contract_url: str
+    contract_terms_url: str
+    fee_type: str
+    fee_multiplier: Decimal
+    additional_prohibitions: Raw
+    categories: Raw = _ABSENT
+    product_metadata: Raw = _ABSENT
+    volume_fp: str | None = None
+    last_updated_ts: Instant | None = None
+    exchange_index: int | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_non_finite(self.fee_multiplier)
+
+
+class BookSides(Struct, frozen=True, gc=False):
+    """The bids for each side as (price, count), ascending: the last is the best. An empty side may be null."""
+
+    yes_dollars: list[PriceLevel] | None
+    no_dollars: list[PriceLevel] | None
+
+
+class Orderbook(Struct, frozen=True, gc=False):
+    """The resting bids of one market; the best YES ask is 1 minus the best NO bid."""
+
+    ticker: str
+    orderbook_fp: BookSides
+
+
+class ShardStatus(Struct, frozen=True):
+    """Whether one shard (exchange index) of the exchange works."""
+
+    exchange_index: int
+    description: str
+    exchange_active: bool
+    trading_active: bool
+    intra_exchange_transfers_active: bool
+
+
+class ExchangeStatus(Struct, frozen=True):
+    """Whether the exchange works; the top-level flags are those of shard 0 only."""
+
+    exchange_active: bool
+    trading_active: bool
+    intra_exchange_transfers_active: bool | None = None
+    exchange_estimated_resume_time: Instant | None = None
+    exchange_index_statuses: list[ShardStatus] | None = None
+
+
+class DailyHours(Struct, frozen=True):
+    """One stretch of trading in a day, New York ``HH:MM``; ``00:00`` to ``00:00`` is the whole day."""
+
+    open_time: str
+    close_time: str
+
+
+class WeeklyHours(Struct, frozen=True):
+    """The usual trading hours between two instants."""
+
+    start_time: Instant
+    end_time: Instant
+    monday: list[DailyHours]
+    tuesday: list[DailyHours]
+    wednesday: list[DailyHours]
+    thursday: list[DailyHours]
+    friday: list[DailyHours]
+    saturday: list[DailyHours]
+    sunday: list[DailyHours]
+
+
+class MaintenanceWindow(Struct, frozen=True):
+    """A planned outage."""
+
+    start_datetime: Instant
+    end_datetime: Instant
+
+
+class Schedule(Struct, frozen=True):
+    """When the exchange trades and when it is maintained."""
+
+    standard_hours: list[WeeklyHours]
+    maintenance_windows: list[MaintenanceWindow]
+
+
+class HistoricalCutoff(Struct, frozen=True):
+    """Before these instants records have left the live endpoints for the historical ones."""
+
+    market_settled_ts: Instant
+    trades_created_ts: Instant
+    orders_updated_ts: Instant
+    market_positions_last_updated_ts: Instant | None = None
+
+
+class BucketLimits(Struct, frozen=True):
+    """One token bucket: tokens per second and the most tokens it holds."""
+
+    refill_rate: int
+    bucket_capacity: int
+
+
+class AccountLimits(Struct, frozen=True):
+    """The limits of the account that signs."""
+
+    usage_tier: str
+    read: BucketLimits
+    write: BucketLimits
+    grants: Raw = _ABSENT
+
+
+class EndpointCost(Struct, frozen=True):
+    """The token cost of one endpoint that has not the default cost; paths look like ``/trade-api/v2/orders/:id``."""
+
+    method: str
+    path: str
+    cost: int
+
+
+class EndpointCostList(Struct, frozen=True):
+    """The default token cost of a request and the exceptions to it."""
+
+    default_cost: int
+    endpoint_costs: list[EndpointCost]

@@ -1,0 +1,138 @@
+"""Sign requests with the account's API key, without ever showing it.
+
+The key file is parsed once a process; what kind of key it is decides the algorithm, not the label in the PEM. When to
+sign and where to send does not belong here.
+
+Signed text and headers: docs.kalshi.com "API keys", October 2026. RSA keys sign RSA-PSS with SHA-256, MGF1 with
+SHA-256 and a salt of 32 bytes; Ed25519 keys sign the text itself.
+"""
+
+import base64
+import hashlib
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, NoReturn
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from kalshi_pipelines.kalshi.errors import UnusableKey
+from kalshi_pipelines.units import now_us
+
+logger = logging.getLogger("kalshi_pipelines.kalshi")
+
+_PSS: Final = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
+_NEW_KEY: Final = "Download the private key again from the exchange's API keys page, or create a new key there."
+_LONGEST_FILE_NAME: Final = 255
+
+PrivateKey = RSAPrivateKey | Ed25519PrivateKey
+
+
+class Signer:
+    """Signs requests of one API key; its clock can be set to the exchange's."""
+
+    def __init__(self, key_id: str, private_key: PrivateKey, clock_us: Callable[[], int] = now_us) -> None:
+        self._key_id = key_id
+        self._private_key = private_key
+        self._clock_us = clock_us
+        self._offset_ms = 0
+        self.fingerprint = _fingerprint(private_key)
+
+    @classmethod
+    def from_file(cls, key_id: str, private_key_file: Path) -> "Signer":
+        """A signer for the PEM file of an API key (PKCS#1 or PKCS#8, RSA or Ed25519).
+
+        Raises:
+            UnusableKey: The file can not be read or is not such a key.
+        """
+        _refuse_key_as_path(private_key_file)
+        try:
+            status = private_key_file.stat()
+            private_key = _load(private_key_file, status.st_mtime_ns, status.st_size)
+        except OSError as error:
+            reason = "it is a folder" if private_key_file.is_dir() else error.strerror or type(error).__name__
+            _refuse(private_key_file, f"can not be read ({reason})", "Check the path and your permission to read it.")
+        if status.st_mode & 0o004:
+            logger.warning("The key file %s can be read by every user: run chmod 600 on it.", private_key_file)
+        return cls(key_id, private_key)
+
+    def __repr__(self) -> str:
+        return f"Signer(public key {self.fingerprint})"
+
+    def headers(self, method: str, path: str) -> dict[str, str]:
+        """The authentication headers of a request sent now; ``path`` starts at the root and has no query string."""
+        timestamp = str(self._local_ms() + self._offset_ms)
+        text = (timestamp + method + path).encode()
+        return {
+            "KALSHI-ACCESS-KEY": self._key_id,
+            "KALSHI-ACCESS-TIMESTAMP": timestamp,
+            "KALSHI-ACCESS-SIGNATURE": base64.b64encode(self._sign(text)).decode(),
+        }
+
+    def follow_clock(self, exchange_ms: int) -> int:
+        """Set the clock to the exchange's; the milliseconds by which it moved."""
+        before = self._offset_ms
+        self._offset_ms = exchange_ms - self._local_ms()
+        return self._offset_ms - before
+
+    def _local_ms(self) -> int:
+        return self._clock_us() // 1000
+
+    def _sign(self, text: bytes) -> bytes:
+        if isinstance(self._private_key, RSAPrivateKey):
+            return self._private_key.sign(text, _PSS, hashes.SHA256())
+        return self._private_key.sign(text)
+
+
+def _fingerprint(private_key: PrivateKey) -> str:
+    public = private_key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return "SHA256:" + hashlib.sha256(public).hexdigest()[:16]
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, modified_ns: int, size: int) -> PrivateKey:  # a changed file is a new key
+    pem = path.read_bytes()
+    _refuse_other_pem(path, pem)
+    failure = ""
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except TypeError:
+        failure = "is encrypted with a password"
+    except (ValueError, UnsupportedAlgorithm):
+        failure = "is not a readable private key"
+    # Raised outside the except block, so that no parser error stays attached to it.
+    if failure:
+        _refuse(path, failure, _NEW_KEY)
+    if not isinstance(key, PrivateKey):
+        _refuse(path, f"holds a key of the wrong type ({type(key).__name__})", "Use an RSA or Ed25519 private key.")
+    return key
+
+
+def _refuse_other_pem(path: Path, pem: bytes) -> None:
+    if b"-----BEGIN " not in pem:
+        _refuse(path, "is not a PEM file", "It must begin with a line like -----BEGIN PRIVATE KEY-----.")
+    if b"PRIVATE KEY-----" not in pem:
+        held = "a certificate" if b"CERTIFICATE-----" in pem else "no private key"
+        _refuse(path, f"holds {held}", _NEW_KEY)
+    if b"ENCRYPTED" in pem:
+        _refuse(path, "is encrypted with a password", "Remove the password, or create a new key without one.")
+
+
+def _refuse_key_as_path(path: Path) -> None:
+    text = str(path)
+    if "PRIVATE KEY" in text or "\n" in text or max(map(len, path.parts), default=0) > _LONGEST_FILE_NAME:
+        raise UnusableKey(
+            "KALSHI_PRIVATE_KEY_FILE holds a key instead of the path of a file.",
+            "Save the key in a file only you can read, set the variable to its path, and consider the key exposed.",
+        )
+
+
+def _refuse(path: Path, what: str, remedy: str) -> NoReturn:
+    raise UnusableKey(f"The private key file {path} {what}.", remedy)

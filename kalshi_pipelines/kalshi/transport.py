@@ -1,0 +1,273 @@
+"""Send GET requests and bring back decoded answers: the only module that knows httpx.
+
+Each attempt is charged to the rate budget and signed anew. There is no way to send another method. What is asked and
+what an answer means does not belong here.
+"""
+
+import email.utils
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+import httpx
+import stamina
+
+from kalshi_pipelines.kalshi.errors import (
+    ApiError,
+    InvalidRequest,
+    KalshiError,
+    MalformedResponse,
+    QueryParams,
+    RateLimited,
+    RequestLine,
+    ServerError,
+    TransportFailed,
+    Unauthorized,
+    UnreadableBody,
+    api_error,
+    printable,
+)
+from kalshi_pipelines.kalshi.rate_budget import EndpointCosts, Laws, RateBudget, bucket_of
+from kalshi_pipelines.kalshi.signing import Signer
+
+logger = logging.getLogger("kalshi_pipelines.kalshi")
+# They print every request, and at debug level headers; what matters of it is logged here.
+for _chatty in ("httpx", "httpcore", "stamina"):
+    logging.getLogger(_chatty).setLevel(logging.ERROR)
+
+T = TypeVar("T")
+
+_TIMEOUT: Final = httpx.Timeout(connect=10, read=30, write=10, pool=60)
+_LIMITS: Final = httpx.Limits(max_connections=16, max_keepalive_connections=16)
+_HEADERS: Final = {
+    "Accept": "application/json",
+    # Other languages would come back with translated titles and rules.
+    "Accept-Language": "en-US",
+    "User-Agent": "kalshi-pipelines",
+}
+_RETRY: Final = "It was tried again without success: check the network and run again later."
+# A Date header has whole seconds; a smaller step can not be what made the timestamp stale.
+_LEAST_CLOCK_STEP_MS: Final = 2_000
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a request is tried: attempts, seconds for all of them, seconds and bytes for one answer."""
+
+    attempts: int = 5
+    total_seconds: float = 180.0
+    answer_seconds: float = 120.0
+    answer_bytes: int = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    body: bytes
+    date: str | None
+
+
+class _ClockMoved(Exception):
+    """The timestamp was refused and the clock was set by the answer: the same request may now pass."""
+
+
+class Transport:
+    """Sends GETs to one API address."""
+
+    def __init__(
+        self,
+        base_url: str,
+        budget: RateBudget,
+        *,
+        signer: Signer | None = None,
+        patience: Patience = Patience(),
+        trust_proxies: bool = True,
+        network: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._budget = budget
+        self._costs = EndpointCosts()
+        self._signer = signer
+        self._patience = patience
+        self._base_url = base_url
+        self._closing = threading.Event()
+        self._http = httpx.Client(
+            headers=_HEADERS,
+            timeout=_TIMEOUT,
+            limits=_LIMITS,
+            follow_redirects=False,
+            trust_env=trust_proxies,
+            transport=network,
+        )
+
+    def __repr__(self) -> str:
+        return f"Transport({self._base_url}, {self._signer or 'anonymous'})"
+
+    @property
+    def signed(self) -> bool:
+        """Whether requests are signed."""
+        return self._signer is not None
+
+    def follow(self, laws: Laws, costs: EndpointCosts) -> None:
+        """Charge by the account's own limits and costs from now on."""
+        self._budget.laws = laws
+        self._costs = costs
+
+    def close(self) -> None:
+        """Close the connections; requests under way fail and are not tried again."""
+        self._closing.set()
+        self._http.close()
+
+    def get(
+        self,
+        path: str,
+        params: QueryParams = (),
+        *,
+        decode: Callable[[bytes], T],
+        meaningful: Collection[int] = (),
+    ) -> T:
+        """Ask for ``path`` (below the API root) and decode the answer.
+
+        ``decode`` raises UnreadableBody for a body that is not what was promised; it is then fetched again. Statuses in
+        ``meaningful`` are decoded like 200 if they can be.
+
+        Raises:
+            ApiError: The exchange answered with an error; 429 and 5xx only after the last attempt.
+            MalformedResponse: The body could not be decoded on any attempt.
+            TransportFailed: No complete answer arrived on any attempt.
+            RateBudgetExceeded: The wait for the rate budget would be too long.
+        """
+        line = RequestLine(path, tuple(params))
+        retries = stamina.retry_context(
+            on=self._worth_another_attempt,
+            attempts=self._patience.attempts,
+            timeout=self._patience.total_seconds,
+            wait_initial=0.25,
+            wait_max=15.0,
+            wait_jitter=0.5,
+        )
+        clock_may_move = True
+        for attempt in retries:
+            with attempt:
+                answer = self._attempt(line, attempt.num)
+                failure: KalshiError | None = _judge(line, answer, attempt.num)
+                if failure is None or answer.status in meaningful:
+                    decoded, failure = _decoded(line, answer, decode, failure, attempt.num)
+                    if failure is None:
+                        return decoded  # type: ignore[return-value]  # decoded unless there is a failure
+                if clock_may_move and self._clock_followed(failure, answer):
+                    clock_may_move = False
+                    raise _ClockMoved
+                self._note(failure, attempt.num)
+                raise failure
+        raise AssertionError("stamina gives up by raising")
+
+    def _attempt(self, line: RequestLine, number: int) -> _Answer:
+        self._refuse_when_closing(line)
+        request = self._http.build_request("GET", self._base_url + line.path, params=line.params)
+        self._budget.acquire(self._costs.cost("GET", line.path), bucket_of(line.path))
+        self._refuse_when_closing(line)
+        if self._signer:
+            path = request.url.raw_path.partition(b"?")[0].decode("ascii")
+            request.headers.update(self._signer.headers("GET", path))
+        answer, reason = self._send(request)
+        if answer is None:
+            failure = TransportFailed(f"{line} got no complete answer on attempt {number} ({reason}).", _RETRY)
+            self._note(failure, number)
+            # Raised here and not where it was caught: httpx errors hold the request with its signature.
+            raise failure
+        return answer
+
+    def _send(self, request: httpx.Request) -> tuple[_Answer | None, str]:
+        give_up = time.monotonic() + self._patience.answer_seconds
+        body = bytearray()
+        try:
+            response = self._http.send(request, stream=True)
+            try:
+                for chunk in response.iter_bytes():
+                    body += chunk
+                    if time.monotonic() > give_up:
+                        return None, f"not complete after {self._patience.answer_seconds:.0f} s"
+                    if len(body) > self._patience.answer_bytes:
+                        return None, f"longer than {self._patience.answer_bytes} bytes"
+            finally:
+                response.close()
+        except httpx.HTTPError as error:
+            return None, printable(f"{type(error).__name__}: {error}")
+        except RuntimeError:
+            if not self._closing.is_set():
+                raise
+            return None, "the client was closed"
+        return _Answer(response.status_code, bytes(body), response.headers.get("Date")), ""
+
+    def _refuse_when_closing(self, line: RequestLine) -> None:
+        if self._closing.is_set():
+            raise TransportFailed(f"{line} was not sent: the client is closed.", "Open a new client.")
+
+    def _worth_another_attempt(self, error: Exception) -> bool | float:
+        if self._closing.is_set():
+            return False
+        if isinstance(error, _ClockMoved):
+            return 0.0
+        return isinstance(error, RateLimited | ServerError | TransportFailed | MalformedResponse)
+
+    def _clock_followed(self, failure: KalshiError, answer: _Answer) -> bool:
+        if self._signer is None or not isinstance(failure, Unauthorized):
+            return False
+        if not (failure.has_code("header_timestamp_expired") or "timestamp" in (failure.details or "").lower()):
+            return False
+        exchange_ms = _http_date_ms(answer.date)
+        if exchange_ms is None:
+            return False
+        moved = self._signer.follow_clock(exchange_ms)
+        logger.warning("This computer's clock is off: the exchange's is followed, %+d ms from before.", moved)
+        return abs(moved) >= _LEAST_CLOCK_STEP_MS
+
+    def _note(self, failure: KalshiError, number: int) -> None:
+        if isinstance(failure, RateLimited):
+            self._budget.empty(bucket_of(failure.request.path))
+        logger.warning(
+            "%s",
+            failure.problem,
+            extra={"kalshi_attempt": number, "kalshi_error": type(failure).__name__},
+        )
+
+
+def path_with(template: str, **values: str) -> str:
+    """A path with values such as tickers put in, escaped.
+
+    Raises:
+        InvalidRequest: A value is empty or a relative path segment.
+    """
+    for name, value in values.items():
+        if value in ("", ".", ".."):
+            raise InvalidRequest(f"{value!r} is not a {name}.", "Pass the ticker as the exchange writes it.")
+    return template.format(**{name: quote(value, safe="") for name, value in values.items()})
+
+
+def _judge(line: RequestLine, answer: _Answer, attempts: int) -> ApiError | None:
+    return None if answer.status == 200 else api_error(line, answer.status, answer.body, attempts)
+
+
+def _decoded(
+    line: RequestLine, answer: _Answer, decode: Callable[[bytes], T], failure: KalshiError | None, attempts: int
+) -> tuple[T | None, KalshiError | None]:
+    try:
+        return decode(answer.body), None
+    except UnreadableBody as error:
+        reason = printable(str(error))
+    times = "" if attempts == 1 else f", {attempts} times"
+    problem = f"{line} was answered {answer.status} with a body that can not be read{times} ({reason})."
+    return None, failure or MalformedResponse(problem, "Run again; if it stays so, the exchange changed its format.")
+
+
+def _http_date_ms(text: str | None) -> int | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    # The header drops the fraction: half a second more is right on average.
+    return int(moment.timestamp() * 1000) + 500
