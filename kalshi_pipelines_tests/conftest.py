@@ -1,0 +1,51 @@
+"""What tests of several rooms share: a migrated warehouse, a running sandbox exchange, the recorded responses."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.migrations import upgrade_to_head
+
+RECORDINGS = Path(__file__).parent.parent.parent / "shared" / "recordings"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("KALSHI_") and name != "KALSHI_RUN_LIVE_API":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite warehouse at head, made once; tests copy it."""
+    path = tmp_path_factory.mktemp("migrated") / "warehouse.db"
+    engine = open_engine(f"sqlite:///{path}")
+    upgrade_to_head(engine)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def engine(migrated_file: Path, tmp_path: Path) -> Iterator[sa.Engine]:
+    """A warehouse of the test's own, at head and empty."""
+    path = tmp_path / "warehouse.db"
+    shutil.copy(migrated_file, path)
+    engine = open_engine(f"sqlite:///{path}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def recordings() -> Path:
+    """The folder of recorded responses of the real exchange, where this machine has it."""
+    if not RECORDINGS.is_dir():
+        pytest.skip("the recorded responses are not on this machine")
+    return RECORDINGS

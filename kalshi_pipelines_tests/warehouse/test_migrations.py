@@ -1,0 +1,119 @@
+"""Migrations make the tables the code describes, once, whoever starts them, whatever kills them."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine
+from kalshi_pipelines.warehouse.migrations import (
+    SchemaNotAtHead,
+    current_revision,
+    require_head,
+    upgrade_to_head,
+    wanted_revision,
+)
+from kalshi_pipelines.warehouse.tables import metadata
+
+UPGRADE = """
+import sys
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.migrations import upgrade_to_head
+print(len(upgrade_to_head(open_engine(sys.argv[1])).applied))
+"""
+
+
+def schema(engine: sa.Engine) -> dict[str, list[str]]:
+    """The DDL of every table and index, line by line in alphabetical order."""
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
+            " AND name NOT IN ('alembic_version', 'sqlite_sequence')"
+        )
+        return {name: sorted(line.strip().rstrip(",") for line in sql.splitlines()) for name, sql in rows}
+
+
+def test_migrations_make_exactly_the_tables_the_code_describes(engine: sa.Engine, tmp_path: Path) -> None:
+    described = open_engine(f"sqlite:///{tmp_path / 'described.db'}")
+    metadata.create_all(described)
+    assert schema(engine) == schema(described)
+    described.dispose()
+
+
+def test_upgrading_again_does_nothing(engine: sa.Engine) -> None:
+    assert upgrade_to_head(engine).applied == ()
+
+
+def test_an_empty_database_is_not_at_head_and_the_message_names_the_command(tmp_path: Path) -> None:
+    empty = open_engine(f"sqlite:///{tmp_path / 'empty.db'}")
+    with pytest.raises(SchemaNotAtHead, match="dagster job execute -m kalshi_pipelines -j migrate"):
+        require_head(empty)
+    assert upgrade_to_head(empty).after == wanted_revision()
+    require_head(empty)
+    empty.dispose()
+
+
+def test_of_two_processes_that_upgrade_at_once_one_waits_and_finds_nothing_to_do(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'warehouse.db'}"
+
+    def upgrade(_number: int) -> int:
+        finished = subprocess.run(
+            [sys.executable, "-c", UPGRADE, url], capture_output=True, text=True, check=True, timeout=120
+        )
+        return int(finished.stdout)
+
+    with ThreadPoolExecutor() as pool:
+        applied = list(pool.map(upgrade, range(3)))
+    assert sorted(applied)[:2] == [0, 0]
+    assert max(applied) > 0
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
+    monkeypatch.setattr(
+        "kalshi_pipelines.warehouse.migrations._refuse_dangling_references",
+        lambda connection: (_ for _ in ()).throw(SchemaNotAtHead("stop")),
+    )
+    with pytest.raises(SchemaNotAtHead):
+        upgrade_to_head(engine)
+    assert current_revision(engine) is None
+    assert sa.inspect(engine).get_table_names() == []
+    engine.dispose()
+
+
+def test_foreign_keys_are_enforced_on_every_connection(engine: sa.Engine) -> None:
+    upgrade_to_head(engine)
+    with engine.connect() as first, engine.connect() as second:
+        assert [c.exec_driver_sql("PRAGMA foreign_keys").scalar() for c in (first, second)] == [1, 1]
+
+
+@pytest.mark.parametrize("content", [b"this is no database", b"SQLite format 3\x00" + b"\xff" * 4096])
+def test_a_damaged_file_is_refused_in_one_sentence_and_left_as_it_was(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "warehouse.db"
+    path.write_bytes(content)
+    engine = open_engine(f"sqlite:///{path}")
+    with pytest.raises(WarehouseUnavailable, match="damaged or no database"):
+        upgrade_to_head(engine)
+    assert path.read_bytes() == content
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("not a url", "not a database URL"),
+        ("mysql://localhost/x", "only sqlite and postgresql"),
+    ],
+)
+def test_a_url_that_can_not_be_used_is_refused(url: str, sentence: str) -> None:
+    with pytest.raises(WarehouseUnavailable, match=sentence):
+        open_engine(url)
+
+
+def test_a_folder_that_can_not_be_made_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WarehouseUnavailable, match="KALSHI_DATA_DIR"):
+        open_engine(f"sqlite:///{tmp_path / 'file' / 'data' / 'warehouse.db'}")
