@@ -36,6 +36,13 @@ class RateTier(StrEnum):
     PRESTIGE = "prestige"
 
 
+class Executor(StrEnum):
+    """How Dagster runs the steps of a job."""
+
+    IN_PROCESS = "in_process"
+    MULTIPROCESS = "multiprocess"
+
+
 class Settings(BaseSettings):
     """The settings of one process. Each field is read from ``KALSHI_`` + its name in capitals."""
 
@@ -52,16 +59,22 @@ class Settings(BaseSettings):
     rate_tier: RateTier = Field(
         RateTier.BASIC, description="Usage level whose published limits apply when requests are anonymous."
     )
-    data_dir: Path = Field(Path("data"), description="Folder of the SQLite warehouse and the Parquet lake.")
-    warehouse_url: str | None = Field(
-        None, description="SQLAlchemy URL of the warehouse; a SQLite file in the data folder without it."
+    data_dir: Path = Field(
+        Path("data"), description="Folder of the SQLite warehouse and the Parquet lake, a folder each environment."
     )
-    lake_dir: Path | None = Field(None, description="Folder of the Parquet lake; `lake` in the data folder without it.")
+    warehouse_url: str | None = Field(
+        None, description="SQLAlchemy URL of the warehouse; without it `warehouse.db` in the environment's folder."
+    )
+    lake_dir: Path | None = Field(
+        None, description="Folder of the Parquet lake; without it `lake` in the environment's folder."
+    )
     include_combos: bool = Field(False, description="Also ingest multivariate combo events and markets.")
     settled_lookback_hours: int = Field(
         48, ge=1, description="How far back the first run looks for settled markets; later runs continue from the last."
     )
-    executor: str = Field("in_process", description="Dagster executor: in_process or multiprocess.")
+    executor: Executor = Field(
+        Executor.IN_PROCESS, description="Dagster executor: in_process (quickest) or multiprocess (a process a step)."
+    )
 
     @field_validator("private_key_file", "data_dir", "lake_dir", mode="after")
     @classmethod
@@ -87,15 +100,13 @@ class Settings(BaseSettings):
 
     @property
     def resolved_warehouse_url(self) -> str:
-        """The SQLAlchemy URL of the warehouse, with its driver written out."""
-        if self.warehouse_url is None:
-            return f"sqlite:///{self.data_dir / 'warehouse.db'}"
-        return self.warehouse_url
+        """The SQLAlchemy URL of the warehouse: as configured, or of a SQLite file."""
+        return self.warehouse_url or f"sqlite:///{self.data_dir / self.environment / 'warehouse.db'}"
 
     @property
     def resolved_lake_dir(self) -> Path:
         """The folder of the Parquet lake."""
-        return self.lake_dir or self.data_dir / "lake"
+        return self.lake_dir or self.data_dir / self.environment / "lake"
 
 
 def _sentence(error: ValidationError) -> str:

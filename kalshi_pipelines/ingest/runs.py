@@ -6,6 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import ingest_runs
@@ -79,6 +80,10 @@ def silent(progress: Progress) -> None:
     """A report that nobody reads."""
 
 
+class WarehouseOfAnotherEnvironment(Exception):
+    """Records of two exchanges must never mix in one warehouse."""
+
+
 class IngestRun:
     """One ingest of one subject, from its first page to its last.
 
@@ -86,10 +91,17 @@ class IngestRun:
     """
 
     def __init__(
-        self, engine: sa.Engine, subject: str, *, dagster_run_id: str | None = None, report: Report = silent
+        self,
+        engine: sa.Engine,
+        subject: str,
+        environment: Environment,
+        *,
+        dagster_run_id: str | None = None,
+        report: Report = silent,
     ) -> None:
         self.engine = engine
         self.subject = subject
+        self.environment = environment
         self.counts = Counts()
         self.started_us = now_us()
         self._report = report
@@ -116,6 +128,7 @@ class IngestRun:
     def __enter__(self) -> "IngestRun":
         table = ingest_runs
         with writing(self.engine) as connection:
+            self._refuse_another_environment(connection)
             connection.execute(
                 sa.update(table)
                 .where(table.c.subject == self.subject, table.c.status == "running")
@@ -131,6 +144,7 @@ class IngestRun:
                 sa.insert(table).returning(table.c.ingest_run_id),
                 {
                     "subject": self.subject,
+                    "environment": self.environment.value,
                     "dagster_run_id": self._dagster_run_id,
                     "status": "running",
                     "started_us": self.started_us,
@@ -138,6 +152,16 @@ class IngestRun:
                 },
             )
         return self
+
+    def _refuse_another_environment(self, connection: sa.Connection) -> None:
+        other = connection.scalar(
+            sa.select(ingest_runs.c.environment).where(ingest_runs.c.environment != self.environment.value).limit(1)
+        )
+        if other:
+            raise WarehouseOfAnotherEnvironment(
+                f"This warehouse holds data of the {other} exchange; nothing of {self.environment.value} was stored: "
+                "set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place, or KALSHI_ENVIRONMENT back."
+            )
 
     def add_page(self, connection: sa.Connection, counts: Counts) -> None:
         """Account for a page inside the transaction that stores it."""

@@ -44,6 +44,7 @@ MARKET_RESULTS: Final = ("", "yes", "no", "scalar")
 FEE_TYPES: Final = ("quadratic", "quadratic_with_maker_fees", "quadratic_with_combo_maker_fees", "flat")
 SETTLEMENT_BOUNDS_TYPES: Final = ("default", "floor")
 RUN_STATUSES: Final = ("running", "succeeded", "failed")
+ENVIRONMENTS: Final = ("sandbox", "demo", "prod")
 SUBJECTS: Final = ("series", "events", "markets", "orderbooks")
 
 MAX_PRICE_MICRODOLLARS: Final = 1_000_000
@@ -93,6 +94,7 @@ ingest_runs = sa.Table(
     metadata,
     sa.Column("ingest_run_id", Integer, primary_key=True, autoincrement=True),
     _column("subject", Text),
+    _column("environment", Text),
     sa.Column("dagster_run_id", Text),
     _column("status", Text),
     _column("started_us"),
@@ -102,6 +104,7 @@ ingest_runs = sa.Table(
     sa.Column("exported_us", Integer),
     sa.Column("error", Text),
     one_of("subject", SUBJECTS),
+    one_of("environment", ENVIRONMENTS),
     one_of("status", RUN_STATUSES),
     *not_negative("pages", "records_read", "records_written", "records_unchanged", "records_rejected", "history_rows"),
     sa.CheckConstraint(
@@ -292,6 +295,12 @@ markets = sa.Table(
     *_provenance(),
     sa.Index("ix_markets_event_ticker", "event_ticker"),
     sa.Index("ix_markets_status_close_time_us", "status", "close_time_us"),
+    sa.Index(
+        "ix_markets_settlement_time_us",
+        "settlement_time_us",
+        sqlite_where=sa.text("settlement_time_us IS NOT NULL"),
+        postgresql_where=sa.text("settlement_time_us IS NOT NULL"),
+    ),
     one_of("market_type", MARKET_TYPES),
     one_of("status", MARKET_STATUSES),
     one_of("result", MARKET_RESULTS),

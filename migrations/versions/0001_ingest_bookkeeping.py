@@ -16,6 +16,7 @@ def upgrade() -> None:
         "ingest_runs",
         sa.Column("ingest_run_id", Integer, autoincrement=True, nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("dagster_run_id", sa.Text(), nullable=True),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("started_us", Integer, nullable=False),
@@ -43,6 +44,7 @@ def upgrade() -> None:
         sa.CheckConstraint("records_rejected >= 0", name=op.f("ck_ingest_runs_records_rejected")),
         sa.CheckConstraint("records_unchanged >= 0", name=op.f("ck_ingest_runs_records_unchanged")),
         sa.CheckConstraint("records_written >= 0", name=op.f("ck_ingest_runs_records_written")),
+        sa.CheckConstraint("environment IN ('sandbox', 'demo', 'prod')", name=op.f("ck_ingest_runs_environment")),
         sa.PrimaryKeyConstraint("ingest_run_id", name=op.f("pk_ingest_runs")),
         sqlite_strict=True,
     )

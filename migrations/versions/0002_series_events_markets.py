@@ -215,3 +215,11 @@ def upgrade() -> None:
     )
     op.create_index("ix_markets_event_ticker", "markets", ["event_ticker"], unique=False)
     op.create_index("ix_markets_status_close_time_us", "markets", ["status", "close_time_us"], unique=False)
+    op.create_index(
+        "ix_markets_settlement_time_us",
+        "markets",
+        ["settlement_time_us"],
+        unique=False,
+        sqlite_where=sa.text("settlement_time_us IS NOT NULL"),
+        postgresql_where=sa.text("settlement_time_us IS NOT NULL"),
+    )

@@ -1,0 +1,53 @@
+# Everything a newcomer, an engineer and CI run. Needs Python 3.11 to 3.13 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test lint docs bench lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Run the nightly job against a sandbox exchange, offline and without an account
+	@$(BIN)/python -m kalshi_pipelines.demo
+
+dev: $(READY) ## Open the Dagster UI and daemon on the same sandbox
+	@$(BIN)/python -m kalshi_pipelines.demo --ui
+
+test: $(READY) ## Run the whole test suite
+	$(BIN)/pytest -n auto
+
+lint: $(READY) ## Style, types and the architecture contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(READY) ## Build the documentation into site/, every warning an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+bench: $(READY) ## Measure ingest speed and memory against the floor
+	$(BIN)/python -m kalshi_pipelines_tests.benchmarks
+
+lock: $(READY) ## Resolve requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		-q -o requirements.lock
+
+clean: ## Remove what make and the pipelines made, the data folder excepted
+	rm -rf $(VENV) .dagster .tmp_dagster_home_* build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.lock requirements-bootstrap.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "Python 3.11, 3.12 or 3.13 is needed: install one and run make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "Python can not make virtual environments: on Debian run apt install python3-venv"; exit 1; }
+	@echo "Installing the locked dependencies into $(VENV) ..."
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@

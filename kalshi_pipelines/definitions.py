@@ -1,0 +1,40 @@
+"""The front door: everything Dagster shows, assembled once."""
+
+from typing import Any
+
+import dagster as dg
+
+from kalshi_pipelines.defs import automation, market_data, schema
+from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
+from kalshi_pipelines.settings import Executor, InvalidSettings, Settings
+
+
+def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster accepts any object as a resource
+    """All definitions. A keyword replaces the resource of that name: ``build_defs(warehouse=WarehouseResource(...))``.
+
+    Raises:
+        WarehouseAssetWithoutSchema: An asset could reach the warehouse before its schema is at head.
+    """
+    resources = {"warehouse": WarehouseResource(), "exchange": ExchangeResource()}
+    definitions = dg.Definitions(
+        assets=[*schema.default_assets, *market_data.default_assets],
+        jobs=automation.default_jobs,
+        schedules=automation.default_schedules,
+        resources=resources | overrides,
+        executor=_executor(),
+    )
+    return schema.require_schema_upstream(definitions)
+
+
+def _executor() -> dg.ExecutorDefinition:
+    try:
+        executor = Settings.from_environment().executor
+    except InvalidSettings:
+        # The definitions must load for the run to say what is wrong, in the UI too.
+        executor = Executor.IN_PROCESS
+    if executor is Executor.MULTIPROCESS:
+        return dg.multiprocess_executor
+    return dg.in_process_executor
+
+
+defs = build_defs()

@@ -1,0 +1,34 @@
+"""Expected failures become one sentence in the run log; anything else keeps its traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import dagster as dg
+
+from kalshi_pipelines.ingest.runs import WarehouseOfAnotherEnvironment
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.sandbox.process import SandboxFailed
+from kalshi_pipelines.settings import InvalidSettings
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
+
+_EXPECTED: Final = (
+    InvalidSettings,
+    KalshiError,
+    SandboxFailed,
+    SchemaNotAtHead,
+    WarehouseOfAnotherEnvironment,
+    WarehouseUnavailable,
+)
+
+
+@contextmanager
+def one_sentence(log: dg.DagsterLogManager) -> Iterator[None]:
+    """Report an expected failure as its sentence, which names the remedy, and fail the step with it."""
+    try:
+        yield
+    except _EXPECTED as error:
+        log.error(str(error))  # noqa: TRY400  # the sentence comes first; the traceback is for debugging
+        log.debug("where it happened", exc_info=True)
+        raise dg.Failure(description=str(error)) from None

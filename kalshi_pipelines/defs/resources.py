@@ -1,0 +1,77 @@
+"""Resources: settings in, domain objects out. Nothing is opened before an asset asks for it."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+from pydantic import Field, PrivateAttr
+
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
+from kalshi_pipelines.settings import Environment, Settings
+from kalshi_pipelines.warehouse.engine import open_engine
+
+
+class WarehouseResource(dg.ConfigurableResource[Any]):
+    """The SQL warehouse and the Parquet lake."""
+
+    data_dir: str = Field("", description="Folder of warehouse and lake; empty: as the KALSHI_ variables say.")
+
+    _engine: sa.Engine | None = PrivateAttr(default=None)
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of the environment, with this resource's own folder if it has one."""
+        settings = Settings.from_environment()
+        return settings.model_copy(update={"data_dir": Path(self.data_dir)}) if self.data_dir else settings
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine, opened at first use."""
+        if self._engine is None:
+            self._engine = open_engine(self.settings.resolved_warehouse_url)
+        return self._engine
+
+    @property
+    def lake(self) -> Path:
+        """The folder of the lake."""
+        return self.settings.resolved_lake_dir
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the connections."""
+        if self._engine is not None:
+            self._engine.dispose()
+
+
+class ExchangeResource(dg.ConfigurableResource[Any]):
+    """The exchange: production, demo, a running sandbox, or a sandbox started for the length of the run."""
+
+    sandbox_url: str = Field("", description="A running sandbox; empty: as the KALSHI_ variables say.")
+
+    _url: str | None = PrivateAttr(default=None)
+    _started: ExitStack = PrivateAttr(default_factory=ExitStack)
+
+    @contextmanager
+    def client(self, engine: sa.Engine) -> Iterator[KalshiClient]:
+        """A client whose rate budget is kept in the warehouse behind the engine."""
+        settings = Settings.from_environment()
+        with KalshiClient.from_settings(settings, engine, url=self._address(settings)) as client:
+            yield client
+
+    def _address(self, settings: Settings) -> str | None:
+        if settings.environment is not Environment.SANDBOX:
+            return None
+        if self._url is None:
+            self._url = self.sandbox_url or settings.sandbox_url or self._start_sandbox(settings)
+        return self._url
+
+    def _start_sandbox(self, settings: Settings) -> str:
+        options = SandboxOptions(markets=settings.sandbox_markets, seed=settings.sandbox_seed)
+        return self._started.enter_context(running_sandbox(options)).url
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Stop the sandbox this run started."""
+        self._started.close()

@@ -1,0 +1,124 @@
+"""``make demo`` and ``make dev``: the whole pipeline against a sandbox exchange, offline and without an account.
+
+Starts the sandbox, runs Dagster as a user would, stops what it started and says in plain words what happened.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.sandbox.process import SandboxFailed, SandboxOptions, running_sandbox
+from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine
+from kalshi_pipelines.warehouse.tables import SUBJECTS, ingest_runs, markets, orderbook_snapshots, price_snapshots
+
+_LOG_LINES_SHOWN: Final = 15
+_UI_ADDRESS: Final = "http://127.0.0.1:3000"
+
+
+def main() -> int:
+    """Run the demo or, with ``--ui``, the Dagster UI and daemon, both on a sandbox exchange."""
+    parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines.demo", description=main.__doc__)
+    parser.add_argument("--ui", action="store_true", help="open the Dagster UI and daemon instead of one nightly run")
+    parser.add_argument("--markets", type=int, help="markets on the sandbox exchange (KALSHI_SANDBOX_MARKETS)")
+    arguments = parser.parse_args()
+    try:
+        settings = Settings.from_environment().model_copy(update={"environment": Environment.SANDBOX})
+        options = SandboxOptions(markets=arguments.markets or settings.sandbox_markets, seed=settings.sandbox_seed)
+        print(f"Starting a sandbox exchange with {options.markets:,} markets ...", flush=True)
+        with running_sandbox(options) as sandbox:
+            environment = os.environ | _dagster_environment(settings, sandbox.url)
+            return _open_ui(environment) if arguments.ui else _run_nightly(settings, environment)
+    except (InvalidSettings, SandboxFailed, WarehouseUnavailable) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _dagster_environment(settings: Settings, sandbox_url: str) -> Mapping[str, str]:
+    return {
+        "KALSHI_ENVIRONMENT": settings.environment.value,
+        "KALSHI_SANDBOX_URL": sandbox_url,
+        # The `dagster` command announces at each start that `dg` is to follow it.
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def _dagster(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "dagster", *arguments]
+
+
+def _open_ui(environment: Mapping[str, str]) -> int:
+    print(f"Opening the Dagster UI on {_UI_ADDRESS} (stop with Ctrl-C) ...", flush=True)
+    with subprocess.Popen(_dagster("dev", "--host", "127.0.0.1"), env=environment) as dagster:  # noqa: S603
+        try:
+            return dagster.wait()
+        except KeyboardInterrupt:
+            # Ctrl-C reached the children, too; they need a moment to stop cleanly.
+            return dagster.wait()
+
+
+def _run_nightly(settings: Settings, environment: Mapping[str, str]) -> int:
+    log = settings.data_dir / settings.environment / "nightly.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = _dagster("job", "execute", "-m", "kalshi_pipelines", "-j", "nightly")
+    print(f"Running: dagster {' '.join(command[3:])}", flush=True)
+    started = time.monotonic()
+    with log.open("w") as output:
+        code = subprocess.run(command, env=environment, stdout=output, stderr=output, check=False).returncode  # noqa: S603
+    if code:
+        print(f"The run failed. The end of {log}:\n", file=sys.stderr)
+        print("\n".join(log.read_text().splitlines()[-_LOG_LINES_SHOWN:]), file=sys.stderr)
+        return code
+    print(_summary(settings, log, time.monotonic() - started))
+    return 0
+
+
+def _summary(settings: Settings, log: Path, seconds: float) -> str:
+    engine = open_engine(settings.resolved_warehouse_url)
+    lines = ["", f"{'':<12}{'read':>10}{'written':>10}{'unchanged':>11}{'rejected':>10}{'seconds':>9}"]
+    with engine.connect() as connection:
+        for subject in SUBJECTS:
+            runs = ingest_runs.c
+            run = connection.execute(
+                sa.select(ingest_runs).where(runs.subject == subject).order_by(runs.ingest_run_id.desc()).limit(1)
+            ).one()
+            took = (run.finished_us - run.started_us) / 1_000_000
+            lines.append(
+                f"{subject:<12}{run.records_read:>10,}{run.records_written:>10,}{run.records_unchanged:>11,}"
+                f"{run.records_rejected:>10,}{took:>9.1f}"
+            )
+        stored = {
+            name: connection.scalar(sa.select(sa.func.count()).select_from(table))
+            for name, table in (
+                ("markets", markets),
+                ("price snapshots", price_snapshots),
+                ("orderbook snapshots", orderbook_snapshots),
+            )
+        }
+    engine.dispose()
+    lines += [
+        "",
+        "Stored: " + ", ".join(f"{count:,} {name}" for name, count in stored.items()) + f" in {seconds:.0f} seconds.",
+        "",
+        f"  warehouse  {engine.url.render_as_string(hide_password=True).removeprefix('sqlite:///')}",
+        f"  lake       {settings.resolved_lake_dir}",
+        f"  run log    {log}",
+        "",
+        f"Next: `make dev` opens the Dagster UI on {_UI_ADDRESS}; docs/ tells how to read the data.",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Walks over the exchange: which lists are read in which order, and how far back.
+
+Each walk is one ``IngestRun``: it stores page after page and can be run again at any time.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.ingest.kinds import EVENTS, MARKETS, ORDERBOOKS, SERIES
+from kalshi_pipelines.ingest.pages import store_page
+from kalshi_pipelines.ingest.runs import Counts, IngestRun, Report, silent
+from kalshi_pipelines.kalshi.client import KalshiClient, MarketStatusFilter
+from kalshi_pipelines.kalshi.records import Orderbook, record_key
+from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines.warehouse.tables import markets, watermarks
+
+#: Every status of the exchange's filter vocabulary; a market that changes status meanwhile is met in a later sweep.
+ALL_STATUSES: Final[tuple[MarketStatusFilter, ...]] = ("unopened", "open", "paused", "closed", "settled")
+
+_SETTLED_WATERMARK: Final = "markets.settlement_time"
+_HOUR_US: Final = 3_600_000_000
+_SETTLED_OVERLAP_US: Final = 24 * _HOUR_US
+_TICKERS_AT_ONCE: Final = 5_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a walk reads from and stores to.
+
+    Attributes:
+        client: The exchange.
+        engine: The warehouse, its schema at head.
+        environment: Which exchange the client speaks to.
+        include_combos: Whether multivariate combo events and markets are read, too.
+        settled_lookback_hours: How far back the first sweep of settled markets goes.
+        dagster_run_id: Kept with the run records.
+        report: Told after each page how far the walk is.
+    """
+
+    client: KalshiClient
+    engine: sa.Engine
+    environment: Environment
+    include_combos: bool = False
+    settled_lookback_hours: int = 48
+    dagster_run_id: str | None = None
+    report: Report = silent
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What a walk did.
+
+    Attributes:
+        run_id: Key of its row in ``ingest_runs``.
+        counts: Records in and what became of them.
+        seconds: How long it took.
+        unknown_fields: An example of each field the client does not know.
+        missing: Tickers that were asked for and not answered.
+    """
+
+    run_id: int
+    counts: Counts
+    seconds: float
+    unknown_fields: dict[str, bytes] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+
+def ingest_series(source: Source) -> Ingested:
+    """Read all series."""
+    unknown: dict[str, bytes] = {}
+    with _run(source, SERIES.subject) as run:
+        for page in source.client.series_pages():
+            unknown |= store_page(run, SERIES, page.raw_records)
+    return Ingested(run.run_id, run.counts, run.seconds, unknown)
+
+
+def ingest_events(source: Source) -> Ingested:
+    """Read all events; with combos included, also the multivariate ones, which the plain list leaves out."""
+    unknown: dict[str, bytes] = {}
+    with _run(source, EVENTS.subject) as run:
+        for combos in (False, True) if source.include_combos else (False,):
+            for page in source.client.event_pages(combos=combos):
+                unknown |= store_page(run, EVENTS, page.raw_records)
+    return Ingested(run.run_id, run.counts, run.seconds, unknown)
+
+
+def ingest_markets(source: Source, statuses: Sequence[MarketStatusFilter] = ALL_STATUSES) -> Ingested:
+    """Read markets with their quotes, one sweep a status; settled ones since the last settlement stored.
+
+    Args:
+        source: Where from and where to.
+        statuses: Which sweeps, in this order, in the exchange's filter vocabulary.
+    """
+    unknown: dict[str, bytes] = {}
+    with _run(source, MARKETS.subject) as run:
+        for status in statuses:
+            settled_since = _settled_since(source) // 1_000_000 if status == "settled" else None
+            for page in source.client.market_pages(
+                status=status,
+                mve_filter=None if source.include_combos else "exclude",
+                min_settled_ts=settled_since,
+            ):
+                unknown |= store_page(run, MARKETS, page.raw_records)
+        if "settled" in statuses:
+            _advance_settled_watermark(run)
+    return Ingested(run.run_id, run.counts, run.seconds, unknown)
+
+
+def ingest_orderbooks(source: Source) -> Ingested:
+    """Read the whole orderbook of every active market in the warehouse, 100 markets a request."""
+    unknown: dict[str, bytes] = {}
+    missing: list[str] = []
+    with _run(source, ORDERBOOKS.subject) as run:
+        run.expect(_count_active(source.engine))
+        for tickers, page in source.client.orderbook_batches(_active_tickers(source.engine)):
+            unknown |= store_page(run, ORDERBOOKS, page.raw_records)
+            answered = {record_key(Orderbook, raw) for raw in page.raw_records}
+            missing += [ticker for ticker in tickers if ticker not in answered]
+    return Ingested(run.run_id, run.counts, run.seconds, unknown, tuple(missing))
+
+
+def _run(source: Source, subject: str) -> IngestRun:
+    return IngestRun(
+        source.engine, subject, source.environment, dagster_run_id=source.dagster_run_id, report=source.report
+    )
+
+
+def _settled_since(source: Source) -> int:
+    with source.engine.connect() as connection:
+        position = connection.scalar(sa.select(watermarks.c.position_us).where(watermarks.c.name == _SETTLED_WATERMARK))
+    if position is None:
+        return now_us() - source.settled_lookback_hours * _HOUR_US
+    return int(position) - _SETTLED_OVERLAP_US
+
+
+def _advance_settled_watermark(run: IngestRun) -> None:
+    """The newest settlement stored becomes the mark; the same data leave the same mark."""
+    settled = markets.c.settlement_time_us
+    with writing(run.engine) as connection:
+        newest = connection.scalar(
+            sa.select(sa.func.max(settled)).where(settled.is_not(None), settled <= run.started_us)
+        )
+        mark = watermarks.c.name == _SETTLED_WATERMARK
+        before = connection.scalar(sa.select(watermarks.c.position_us).where(mark))
+        if newest is None or newest == before:
+            return
+        values = {"position_us": newest, "ingest_run_id": run.run_id}
+        if before is None:
+            connection.execute(sa.insert(watermarks), {"name": _SETTLED_WATERMARK, **values})
+        else:
+            connection.execute(sa.update(watermarks).where(mark).values(values))
+
+
+def _count_active(engine: sa.Engine) -> int:
+    with engine.connect() as connection:
+        count = connection.scalar(sa.select(sa.func.count()).where(markets.c.status == "active"))
+    return int(count or 0)
+
+
+def _active_tickers(engine: sa.Engine) -> Iterator[str]:
+    """Tickers in order, read in parts: no read transaction stays open while the sweep goes on."""
+    last = ""
+    part = sa.select(markets.c.ticker).where(markets.c.status == "active").order_by(markets.c.ticker)
+    while True:
+        with engine.connect() as connection:
+            tickers = connection.scalars(part.where(markets.c.ticker > last).limit(_TICKERS_AT_ONCE)).all()
+        if not tickers:
+            return
+        yield from tickers
+        last = tickers[-1]
