@@ -95,6 +95,9 @@ def bucket_of(path: str) -> Bucket:
     return Bucket.BALANCE if path == "/portfolio/balance" else Bucket.READ
 
 
+_LOOSENESS: Final = {":": 1, "*": 2}
+
+
 class EndpointCosts:
     """The token cost of each request: a default, and exceptions by method and path pattern."""
 
@@ -110,7 +113,7 @@ class EndpointCosts:
         ]
         if not matches:
             return self._default
-        return min(matches, key=lambda match: [segment[:1] in (":", "*") for segment in match[0]])[1]
+        return min(matches, key=lambda match: [_LOOSENESS.get(segment[:1], 0) for segment in match[0]])[1]
 
 
 def _fits(pattern: list[str], segments: list[str]) -> bool:

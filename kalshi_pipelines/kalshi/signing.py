@@ -74,11 +74,9 @@ class Signer:
             "KALSHI-ACCESS-SIGNATURE": base64.b64encode(self._sign(text)).decode(),
         }
 
-    def follow_clock(self, exchange_ms: int) -> int:
-        """Set the clock to the exchange's; the milliseconds by which it moved."""
-        before = self._offset_ms
+    def follow_clock(self, exchange_ms: int) -> None:
+        """Set the clock of the signatures to the exchange's."""
         self._offset_ms = exchange_ms - self._local_ms()
-        return self._offset_ms - before
 
     def _local_ms(self) -> int:
         return self._clock_us() // 1000

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import httpx
 import stamina
+import stamina.instrumentation
 
 from kalshi_pipelines.kalshi.errors import (
     ApiError,
@@ -36,8 +37,10 @@ from kalshi_pipelines.kalshi.signing import Signer
 
 logger = logging.getLogger("kalshi_pipelines.kalshi")
 # They print every request, and at debug level headers; what matters of it is logged here.
-for _chatty in ("httpx", "httpcore", "stamina"):
-    logging.getLogger(_chatty).setLevel(logging.ERROR)
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("httpcore").setLevel(logging.WARNING)
+# Failed attempts are logged here; stamina would print them past the logging configuration.
+stamina.instrumentation.set_on_retry_hooks([])
 
 T = TypeVar("T")
 
@@ -69,6 +72,7 @@ class _Answer:
     status: int
     body: bytes
     date: str | None
+    signed_ms: int | None
 
 
 class _ClockMoved(Exception):
@@ -201,7 +205,9 @@ class Transport:
             if not self._closing.is_set():
                 raise
             return None, "the client was closed"
-        return _Answer(response.status_code, bytes(body), response.headers.get("Date")), ""
+        signed_ms = request.headers.get("KALSHI-ACCESS-TIMESTAMP")
+        date = response.headers.get("Date")
+        return _Answer(response.status_code, bytes(body), date, int(signed_ms) if signed_ms else None), ""
 
     def _refuse_when_closing(self, line: RequestLine) -> None:
         if self._closing.is_set():
@@ -215,16 +221,16 @@ class Transport:
         return isinstance(error, RateLimited | ServerError | TransportFailed | MalformedResponse)
 
     def _clock_followed(self, failure: KalshiError, answer: _Answer) -> bool:
-        if self._signer is None or not isinstance(failure, Unauthorized):
-            return False
-        if not (failure.has_code("header_timestamp_expired") or "timestamp" in (failure.details or "").lower()):
-            return False
+        refused = isinstance(failure, Unauthorized) and failure.has_code("header_timestamp_expired")
         exchange_ms = _http_date_ms(answer.date)
-        if exchange_ms is None:
+        if self._signer is None or not refused or exchange_ms is None or answer.signed_ms is None:
             return False
-        moved = self._signer.follow_clock(exchange_ms)
-        logger.warning("This computer's clock is off: the exchange's is followed, %+d ms from before.", moved)
-        return abs(moved) >= _LEAST_CLOCK_STEP_MS
+        off = exchange_ms - answer.signed_ms
+        if abs(off) < _LEAST_CLOCK_STEP_MS:
+            return False
+        self._signer.follow_clock(exchange_ms)
+        logger.warning("This computer's clock differs from the exchange's by %d ms: the exchange's is followed.", off)
+        return True
 
     def _note(self, failure: KalshiError, number: int) -> None:
         if isinstance(failure, RateLimited):

@@ -1,0 +1,182 @@
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from kalshi_pipelines.kalshi.client import MARKETS
+from kalshi_pipelines.kalshi.errors import InvalidRequest, MalformedResponse, NotFound, PaginationStuck, ServerError
+from kalshi_pipelines.kalshi.pagination import ListEndpoint, pages
+from kalshi_pipelines.kalshi.records import Market
+from kalshi_pipelines_tests.kalshi.conftest import Connect, recording
+
+PAST_THE_END = httpx.Response(404)
+
+
+def page(cursor: str, *tickers: str) -> httpx.Response:
+    return httpx.Response(200, json={"cursor": cursor, "markets": [{"ticker": ticker} for ticker in tickers]})
+
+
+class Book:
+    """An exchange with three pages of two markets; answers can be put in front of a page's own."""
+
+    def __init__(self) -> None:
+        self.own = {"": page("c2", "A", "B"), "c2": page("c3", "C", "D"), "c3": page("", "E", "F")}
+        self.before: dict[str, list[httpx.Response]] = {}
+        self.asked: list[str] = []
+        self.queries: list[httpx.QueryParams] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        cursor = request.url.params.get("cursor", "")
+        self.asked.append(cursor)
+        self.queries.append(request.url.params)
+        answer = self.before[cursor].pop(0) if self.before.get(cursor) else self.own[cursor]
+        return httpx.Response(answer.status_code, content=answer.content)
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+def tickers(connect: Connect, answer: Book) -> list[str]:
+    walk = pages(connect(answer), MARKETS, [("status", "open")], 1000)
+    return [json.loads(bytes(row))["ticker"] for found in walk for row in found.raw_records]
+
+
+def test_every_page_is_read_with_the_same_filters(connect: Connect, book: Book) -> None:
+    found = list(pages(connect(book), MARKETS, [("status", "open")], 1000))
+    assert [(each.number, each.cursor, len(each.raw_records)) for each in found] == [
+        (1, "c2", 2),
+        (2, "c3", 2),
+        (3, "", 2),
+    ]
+    assert {each.endpoint for each in found} == {"GET /markets"}
+    assert [dict(query) for query in book.queries] == [
+        {"limit": "1000", "status": "open"},
+        {"limit": "1000", "status": "open", "cursor": "c2"},
+        {"limit": "1000", "status": "open", "cursor": "c3"},
+    ]
+
+
+def test_the_next_page_is_fetched_while_this_one_is_worked_on(connect: Connect, book: Book) -> None:
+    second_asked, go_on = threading.Event(), threading.Event()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "cursor" in request.url.params:
+            second_asked.set()
+            assert go_on.wait(10)
+        return book(request)
+
+    walk = pages(connect(answer), MARKETS, [], 1000)
+    next(walk)
+    assert second_asked.wait(10), "page 2 was not asked for before it was wanted"
+    go_on.set()
+    next(walk)
+    time.sleep(0.05)
+    assert book.asked == ["", "c2", "c3"]
+
+
+def test_at_most_one_page_is_read_ahead(connect: Connect, book: Book) -> None:
+    walk = pages(connect(book), MARKETS, [], 1000)
+    next(walk)
+    time.sleep(0.1)
+    assert book.asked == ["", "c2"]
+
+
+def test_a_walk_that_is_left_early_ends_its_thread(connect: Connect, book: Book) -> None:
+    walk: Iterator[object] = pages(connect(book), MARKETS, [], 1000)
+    next(walk)
+    walk.close()  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 10
+    while any(thread.name.startswith("kalshi-page") for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert book.asked in ([""], ["", "c2"])
+
+
+def test_an_error_names_its_page_and_comes_after_the_pages_before_it(connect: Connect, book: Book) -> None:
+    book.own["c3"] = httpx.Response(500)
+    walk = pages(connect(book), MARKETS, [], 1000)
+    assert [next(walk).number, next(walk).number] == [1, 2]
+    with pytest.raises(ServerError, match=r"page 3 of GET /markets, after 4 rows"):
+        next(walk)
+
+
+@pytest.mark.parametrize("body", [b'{"cursor":"c3","markets":[{"ticker":"C"}', b"<html>", b'{"markets":[]}'])
+def test_a_damaged_page_is_fetched_again(connect: Connect, book: Book, body: bytes) -> None:
+    book.before["c2"] = [httpx.Response(200, content=body)]
+    assert tickers(connect, book) == list("ABCDEF")
+    book.own["c2"] = httpx.Response(200, content=body)
+    with pytest.raises(MalformedResponse, match=r"5 times.*page 2 of GET /markets, after 2 rows"):
+        tickers(connect, book)
+
+
+def test_a_cursor_ignored_once_is_survived(connect: Connect, book: Book) -> None:
+    book.before["c3"] = [book.own[""]]
+    assert tickers(connect, book) == list("ABCDEF")
+    assert book.asked == ["", "c2", "c3", "c3"]
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [page("c2", "A", "B"), page("c9", "A", "B"), page("c2", "X", "Y"), page("c3", "X", "Y")],
+    ids=["page one again", "page one's rows again", "an old cursor", "its own cursor"],
+)
+def test_an_exchange_that_repeats_itself_stops_the_walk(connect: Connect, book: Book, repeated: httpx.Response) -> None:
+    book.own["c3"] = repeated
+    walk = pages(connect(book), MARKETS, [], 1000)
+    next(walk)
+    next(walk)
+    with pytest.raises(PaginationStuck, match=r"page 3 of GET /markets, after 4 rows"):
+        next(walk)
+
+
+def test_the_recorded_answer_to_a_garbage_cursor_is_noticed(connect: Connect) -> None:
+    first, again = recording("demo_2026_06/markets__page1.json"), recording("demo_2026_06/markets__garbage_cursor.json")
+    answer = lambda request: httpx.Response(200, content=again if "cursor" in request.url.params else first)  # noqa: E731
+    rows_of_page_one = {row["ticker"] for row in json.loads(first)["markets"]}
+    if json.loads(again)["markets"][0]["ticker"] not in rows_of_page_one:
+        pytest.skip("the exchange had new markets between these two recordings")
+    with pytest.raises(PaginationStuck):
+        list(pages(connect(answer), MARKETS, [], 5))
+
+
+def test_rows_that_move_between_pages_are_no_error(connect: Connect, book: Book) -> None:
+    book.own["c2"] = page("c3", "B", "C", "D")
+    assert tickers(connect, book) == list("ABBCDEF")
+
+
+def test_an_empty_page_with_a_cursor_is_not_the_end(connect: Connect, book: Book) -> None:
+    book.own["c2"] = page("c3")
+    assert tickers(connect, book) == list("ABEF")
+
+
+def test_a_list_without_an_end_is_cut_off(connect: Connect) -> None:
+    count = iter(range(10_000))
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        number = next(count)
+        return page(f"c{number}", f"T{number}")
+
+    endless = ListEndpoint("/markets", "markets", Market, most_rows=1000, most_pages=7)
+    walk = pages(connect(answer), endless, [], 1)
+    assert [next(walk).number for _ in range(7)] == list(range(1, 8))
+    with pytest.raises(PaginationStuck, match=r"did not end.*page 8 of GET /markets, after 7 rows"):
+        next(walk)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1001])
+def test_a_limit_the_exchange_refuses_is_never_sent(connect: Connect, book: Book, limit: int) -> None:
+    with pytest.raises(InvalidRequest, match="1 to 1000"):
+        pages(connect(book), MARKETS, [], limit)
+    assert not book.asked
+
+
+def test_a_refusal_is_not_repeated(connect: Connect, book: Book) -> None:
+    book.own[""] = PAST_THE_END
+    with pytest.raises(NotFound, match=r"page 1 of GET /markets, after 0 rows"):
+        tickers(connect, book)
+    assert book.asked == [""]

@@ -1,0 +1,225 @@
+import multiprocessing
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kalshi_pipelines.kalshi.decoding import decode_record
+from kalshi_pipelines.kalshi.errors import RateBudgetExceeded
+from kalshi_pipelines.kalshi.rate_budget import (
+    Bucket,
+    BucketLaw,
+    EndpointCosts,
+    Laws,
+    RateBudget,
+    account_laws,
+    bucket_of,
+    documented_laws,
+)
+from kalshi_pipelines.kalshi.records import AccountLimits, EndpointCost, EndpointCostList
+from kalshi_pipelines.settings import RateTier
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.tables import rate_budgets
+from kalshi_pipelines_tests.kalshi.conftest import recording
+
+SECOND = 1_000_000
+
+
+class Clock:
+    """A clock that only sleeping moves; several budgets may share it."""
+
+    def __init__(self) -> None:
+        self.us = 1_790_000_000 * SECOND
+
+    def __call__(self) -> int:
+        return self.us
+
+    def sleep(self, seconds: float) -> None:
+        self.us += round(seconds * SECOND)
+
+
+def budget(engine: sa.Engine, clock: Clock, law: BucketLaw, **options: float) -> RateBudget:
+    return RateBudget(engine, "key", {Bucket.READ: law}, clock_us=clock, sleep=clock.sleep, **options)
+
+
+def overspent(grants: list[tuple[int, int]], law: BucketLaw) -> int:
+    """The most tokens (in millionths) by which grants (instant, cost) would have overdrawn the exchange's bucket."""
+    full = law.capacity * SECOND
+    level, last, worst = full, 0, 0
+    for instant, cost in sorted(grants):
+        level = min(full, level + (instant - last) * law.refill_rate) - cost * SECOND
+        last = instant
+        worst = max(worst, -level)
+    return worst
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    law=st.builds(BucketLaw, st.integers(1, 5_000), st.integers(20, 15_000)).filter(
+        lambda law: law.capacity * 2 > law.refill_rate + 40
+    ),
+    steps=st.lists(st.tuples(st.integers(0, 3 * SECOND), st.integers(1, 20)), min_size=1, max_size=60),
+)
+def test_the_exchanges_bucket_is_never_overdrawn(law: BucketLaw, steps: list[tuple[int, int]]) -> None:
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    rate_budgets.create(engine)
+    clock = Clock()
+    shared = budget(engine, clock, law, longest_wait_seconds=10_000)
+    grants = []
+    for idle, cost in steps:
+        clock.us += idle
+        shared.acquire(cost)
+        grants.append((clock.us, cost))
+    engine.dispose()
+    assert overspent(grants, law) == 0
+
+
+@pytest.mark.parametrize("tier", list(RateTier))
+def test_steady_work_gets_the_whole_refill_rate(engine: sa.Engine, tier: RateTier) -> None:
+    law, clock = documented_laws(tier)[Bucket.READ], Clock()
+    shared = budget(engine, clock, law)
+    shared.empty(Bucket.READ)
+    start = clock.us
+    for _ in range(200):
+        shared.acquire(10)
+    assert 200 * 10 / ((clock.us - start) / SECOND) >= 0.98 * law.refill_rate
+
+
+def test_an_idle_bucket_grants_a_burst_that_leaves_a_margin(engine: sa.Engine) -> None:
+    shared = budget(engine, Clock(), BucketLaw(200, 600))
+    waits = [shared.acquire(10) for _ in range(51)]
+    assert waits[:50] == [0] * 50
+    assert waits[50] == pytest.approx(0.05)
+
+
+def test_a_wait_that_is_too_long_is_refused_and_not_charged(engine: sa.Engine) -> None:
+    shared = budget(engine, Clock(), BucketLaw(10, 20), longest_wait_seconds=2)
+    shared._sleep = lambda _: None  # every waiter has reserved its tokens and still waits
+    for _ in range(3):
+        shared.acquire(10)
+    for _ in range(3):
+        with pytest.raises(RateBudgetExceeded, match="more than 2 s") as caught:
+            shared.acquire(10)
+        assert caught.value.remedy
+    assert shared.acquire(1) <= 2
+
+
+def test_a_refusal_by_the_exchange_makes_every_process_wait(engine: sa.Engine) -> None:
+    clock, law = Clock(), BucketLaw(200, 600)
+    budget(engine, clock, law).empty(Bucket.READ)
+    assert budget(engine, clock, law).acquire(10) == pytest.approx(0.05)
+
+
+def test_emptying_never_gives_tokens_back(engine: sa.Engine) -> None:
+    clock = Clock()
+    shared = budget(engine, clock, BucketLaw(10, 20))
+    shared._sleep = lambda _: None
+    for _ in range(5):
+        shared.acquire(10)
+    shared.empty(Bucket.READ)
+    assert shared.acquire(10) > 4
+
+
+def test_a_clock_set_back_does_not_block_for_ever(engine: sa.Engine) -> None:
+    clock = Clock()
+    shared = budget(engine, clock, BucketLaw(200, 600), longest_wait_seconds=60)
+    shared.acquire(10)
+    clock.us -= 86_400 * SECOND
+    assert shared.acquire(10) == pytest.approx(0.05)
+
+
+def test_buckets_and_keys_are_apart(engine: sa.Engine) -> None:
+    clock, laws = Clock(), documented_laws(RateTier.BASIC)
+    one = RateBudget(engine, "one", laws, clock_us=clock, sleep=clock.sleep)
+    one.empty(Bucket.READ)
+    assert one.acquire(10, Bucket.BALANCE) == 0
+    assert RateBudget(engine, "two", laws, clock_us=clock, sleep=clock.sleep).acquire(10) == 0
+    assert one.acquire(10) > 0
+
+
+def test_threads_of_one_process_do_not_overdraw(engine: sa.Engine) -> None:
+    law, clock = BucketLaw(100, 400), Clock()
+    waits: list[float] = []
+    shared = RateBudget(engine, "key", {Bucket.READ: law}, clock_us=clock, sleep=waits.append)
+    threads = [threading.Thread(target=lambda: [shared.acquire(10) for _ in range(10)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # The clock stands still: 350 tokens at once, then one request each tenth of a second.
+    assert sorted(round(wait, 6) for wait in waits) == [pytest.approx(n / 10) for n in range(1, 46)]
+
+
+def _spend(url: str, law: BucketLaw, times: int, grants: "multiprocessing.Queue[list[tuple[int, int]]]") -> None:
+    engine = open_engine(url)
+    shared = RateBudget(engine, "key", {Bucket.READ: law})
+    mine = []
+    for _ in range(times):
+        shared.acquire(10)
+        mine.append((now_us(), 10))
+    grants.put(mine)
+    engine.dispose()
+
+
+def test_four_processes_share_one_bucket(engine: sa.Engine) -> None:
+    law, times = BucketLaw(600, 600), 30
+    context = multiprocessing.get_context("spawn")
+    queue: multiprocessing.Queue[list[tuple[int, int]]] = context.Queue()
+    url = str(engine.url)
+    processes = [context.Process(target=_spend, args=(url, law, times, queue)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    grants = [grant for _ in processes for grant in queue.get(timeout=60)]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert len(grants) == 4 * times
+    assert overspent(grants, law) == 0
+
+
+def test_the_limits_of_an_account_are_used_as_stated() -> None:
+    limits, _ = decode_record(AccountLimits, recording("demo_2026_06/account__limits.json"))
+    laws: Laws = account_laws(limits)
+    assert laws[Bucket.READ] == BucketLaw(200, 200)
+    assert laws[Bucket.READ].burst_us == SECOND // 2
+
+
+def test_the_published_limits_of_basic_hold_three_seconds() -> None:
+    assert documented_laws(RateTier.BASIC)[Bucket.READ] == BucketLaw(200, 600)
+    assert bucket_of("/portfolio/balance") is Bucket.BALANCE
+    assert bucket_of("/markets") is Bucket.READ
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "cost"),
+    [
+        ("GET", "/markets", 10),
+        ("GET", "/portfolio/orders/abc", 2),
+        ("GET", "/portfolio/orders", 10),
+        ("GET", "/cfbenchmarks", 150),
+        ("GET", "/cfbenchmarks/values/btc", 150),
+        ("DELETE", "/portfolio/orders/batched", 4),
+        ("DELETE", "/portfolio/events/orders/batched", 2),
+    ],
+)
+def test_recorded_costs_apply_by_path_pattern(method: str, path: str, cost: int) -> None:
+    listed, _ = decode_record(EndpointCostList, recording("demo_2026_06/account__endpoint_costs.json"))
+    assert EndpointCosts(listed.default_cost, tuple(listed.endpoint_costs)).cost(method, path) == cost
+
+
+def test_the_most_exact_pattern_decides() -> None:
+    rules = [("/a/*rest", 1), ("/a/:id", 2), ("/a/b", 3), ("/a/:id/c", 4)]
+    costs = EndpointCosts(10, tuple(EndpointCost("GET", "/trade-api/v2" + path, cost) for path, cost in rules))
+    asked = {path: costs.cost("GET", path) for path in ("/a/b", "/a/x", "/a/x/c", "/a/x/d", "/a")}
+    assert asked == {"/a/b": 3, "/a/x": 2, "/a/x/c": 4, "/a/x/d": 1, "/a": 10}
+
+
+def test_a_database_that_can_not_be_used_is_explained(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'empty.db'}")
+    with pytest.raises(Exception, match="can not be used"):
+        RateBudget(engine, "key", documented_laws(RateTier.BASIC)).acquire(10)
+    engine.dispose()
