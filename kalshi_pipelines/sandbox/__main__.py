@@ -1,0 +1,203 @@
+"""``python -m kalshi_pipelines.sandbox``: run the exchange from a command line.
+
+Belongs here: arguments, the listening socket, signals, what is printed. Does not belong here: the exchange.
+"""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from kalshi_pipelines.sandbox.admin import ADMIN_ROOT
+from kalshi_pipelines.sandbox.app import sandbox_app
+from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
+from kalshi_pipelines.sandbox.rate_limits import TIERS
+from kalshi_pipelines.sandbox.recordings import API_ROOT, UnusableRecordings
+from kalshi_pipelines.sandbox.signatures import UnusableKey
+
+DEFAULT_PORT: Final = 8765
+_CUT_ON_PURPOSE: Final = "ASGI callable returned without completing response."
+
+
+def _named(value: str) -> tuple[str, str]:
+    name, separator, rest = value.rpartition("=") if value.count(" ") else value.partition("=")
+    if not (name and separator and rest):
+        raise argparse.ArgumentTypeError(f"{value!r} is not NAME=VALUE")
+    return name, rest
+
+
+def _whole(value: str) -> int:
+    number = int(value)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m kalshi_pipelines.sandbox", description="A local exchange that speaks the Kalshi API."
+    )
+    defaults = SandboxOptions()
+    for name, text in (
+        ("markets", "markets that are no combos"),
+        ("seed", "what the catalogue is generated from"),
+        ("combos", "multivariate markets"),
+        ("tick-seconds", "how often the liveliest prices move, 0 to freeze them"),
+    ):
+        parser.add_argument(f"--{name}", type=_whole, default=getattr(defaults, name.replace("-", "_")), help=text)
+    parser.add_argument(
+        "--anchor-us", type=_whole, help="microseconds since 1970 that dates count from (default: last UTC midnight)"
+    )
+    parser.add_argument("--tier", choices=sorted(TIERS), default=defaults.tier, help="usage tier of every caller")
+    parser.add_argument("--read-refill-rate", type=_whole, help="read tokens a second instead of the tier's")
+    parser.add_argument("--read-capacity", type=_whole, help="read tokens held at most instead of the tier's")
+    parser.add_argument(
+        "--endpoint-cost",
+        type=_named,
+        action="append",
+        default=[],
+        metavar="'GET /markets=20'",
+        help="tokens of an endpoint",
+    )
+    parser.add_argument("--recordings", type=Path, metavar="DIR", help="serve recorded responses")
+    parser.add_argument(
+        "--key",
+        type=_named,
+        action="append",
+        default=[],
+        metavar="KEY_ID=PEM_FILE",
+        help="an API key, public or private part",
+    )
+    parser.add_argument("--host", default=defaults.host)
+    parser.add_argument("--port", type=_whole, default=DEFAULT_PORT, help="0 for any free port")
+    parser.add_argument(
+        "--ready-line", action="store_true", help="print one JSON line with the URL on stdout when ready"
+    )
+    parser.add_argument("--exit-with-parent", action="store_true", help="exit when stdin is closed")
+    return parser
+
+
+def _options(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> SandboxOptions:
+    try:
+        costs = {endpoint: int(cost) for endpoint, cost in arguments.endpoint_cost}
+    except ValueError as error:
+        parser.error(f"--endpoint-cost: {error}")
+    return SandboxOptions(
+        markets=arguments.markets,
+        seed=arguments.seed,
+        combos=arguments.combos,
+        tick_seconds=arguments.tick_seconds,
+        anchor_us=arguments.anchor_us,
+        tier=arguments.tier,
+        read_refill_rate=arguments.read_refill_rate,
+        read_capacity=arguments.read_capacity,
+        endpoint_costs=costs,
+        recordings=arguments.recordings,
+        keys={key_id: Path(file) for key_id, file in arguments.key},
+        host=arguments.host,
+        port=arguments.port,
+    )
+
+
+def _watch_parent() -> None:
+    """End this process as soon as nobody holds the other end of its stdin."""
+
+    def wait() -> None:
+        while os.read(0, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+class _ExpectedCuts(logging.Filter):
+    """Drops the server's complaint about connections that a fault cut on purpose."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.getMessage() != _CUT_ON_PURPOSE
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _announce(listener: socket.socket, options: SandboxOptions, *, as_json: bool) -> None:
+    host, port = listener.getsockname()[:2]
+    root = f"http://{host}:{port}"
+    if as_json:
+        sys.stdout.write(json.dumps({"url": root + API_ROOT, "admin_url": root}) + "\n")
+    else:
+        source = (
+            f"recordings of {options.recordings}"
+            if options.recordings
+            else f"{options.markets} markets, seed {options.seed}"
+        )
+        sys.stdout.write(
+            f"Sandbox exchange on {root}{API_ROOT} ({source}); steer it at {root}{ADMIN_ROOT}; Ctrl-C stops it.\n"
+        )
+    sys.stdout.flush()
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is ready."""
+
+    def __init__(
+        self, config: uvicorn.Config, listener: socket.socket, options: SandboxOptions, *, as_json: bool
+    ) -> None:
+        super().__init__(config)
+        self._listener, self._options, self._as_json = listener, options, as_json
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            _announce(self._listener, self._options, as_json=self._as_json)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the sandbox until it is told to stop; the exit status."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    options = _options(arguments, parser)
+    if arguments.exit_with_parent:
+        _watch_parent()
+    try:
+        listener = _listening(options.host, options.port)
+    except OSError as error:
+        sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}. Try --port 0.\n")
+        return 1
+    with listener:
+        try:
+            app = sandbox_app(exchange_of(options))
+        except (UnusableKey, UnusableRecordings) as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+        logging.getLogger("uvicorn.error").addFilter(_ExpectedCuts())
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, date_header=False, timeout_graceful_shutdown=2
+        )
+        server = _Server(config, listener, options, as_json=arguments.ready_line)
+        try:
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:
+            return 130
+        return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

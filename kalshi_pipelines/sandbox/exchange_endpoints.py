@@ -1,0 +1,93 @@
+"""Answers about the exchange itself and the caller's account limits.
+
+Source of the shapes: the vendor's OpenAPI document 3.34.0 and recordings of June and October 2026.
+"""
+
+from typing import Final
+
+import orjson
+
+from kalshi_pipelines.sandbox.clock import DAY_US, rfc3339
+from kalshi_pipelines.sandbox.endpoints import Call, Endpoint
+from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.rate_limits import DEFAULT_COST, BucketSize
+from kalshi_pipelines.sandbox.recordings import API_ROOT
+
+_SHARDS: Final = ("Default", "Combos", "Crypto and commodities", "Tennis, baseball and basketball")
+_ALL_DAY: Final = [{"close_time": "00:00", "open_time": "00:00"}]
+_MAINTENANCE_DAY: Final = [
+    {"close_time": "03:00", "open_time": "00:00"},
+    {"close_time": "00:00", "open_time": "05:00"},
+]
+_ORDERS_KEPT_DAYS: Final = 14
+
+
+def get_exchange_status(exchange: Exchange, call: Call) -> bytes:
+    """GET /exchange/status: everything active, shard by shard."""
+    active = {"exchange_active": True, "intra_exchange_transfers_active": True, "trading_active": True}
+    shards = [{"description": name, "exchange_index": index, **active} for index, name in enumerate(_SHARDS)]
+    return orjson.dumps({**active, "exchange_index_statuses": shards})
+
+
+def get_exchange_schedule(exchange: Exchange, call: Call) -> bytes:
+    """GET /exchange/schedule: open always but Thursday 03:00 to 05:00 Eastern Time."""
+    days = dict.fromkeys(("monday", "tuesday", "wednesday", "friday", "saturday", "sunday"), _ALL_DAY)
+    week = {
+        "start_time": "2024-12-01T00:00:00Z",
+        "end_time": "2200-12-01T00:00:00Z",
+        **days,
+        "thursday": _MAINTENANCE_DAY,
+    }
+    return orjson.dumps({"schedule": {"maintenance_windows": [], "standard_hours": [week]}})
+
+
+def get_user_data_timestamp(exchange: Exchange, call: Call) -> bytes:
+    """GET /exchange/user_data_timestamp."""
+    return orjson.dumps({"as_of_time": rfc3339(exchange.clock.now_us())})
+
+
+def get_historical_cutoff(exchange: Exchange, call: Call) -> bytes:
+    """GET /historical/cutoff."""
+    cutoff = rfc3339(exchange.cutoff_us)
+    now_us = exchange.clock.now_us()
+    orders = rfc3339(max(exchange.cutoff_us, now_us - now_us % DAY_US - _ORDERS_KEPT_DAYS * DAY_US))
+    return orjson.dumps(
+        {
+            "market_positions_last_updated_ts": cutoff,
+            "market_settled_ts": cutoff,
+            "orders_updated_ts": orders,
+            "trades_created_ts": cutoff,
+        }
+    )
+
+
+def _bucket(size: BucketSize) -> dict[str, int]:
+    return {"bucket_capacity": size.capacity, "refill_rate": size.refill_rate}
+
+
+def get_account_limits(exchange: Exchange, call: Call) -> bytes:
+    """GET /account/limits: the numbers the buckets really work with."""
+    tier = exchange.limits.tier
+    return orjson.dumps(
+        {"grants": [], "read": _bucket(tier.read), "usage_tier": tier.name, "write": _bucket(tier.write)}
+    )
+
+
+def get_endpoint_costs(exchange: Exchange, call: Call) -> bytes:
+    """GET /account/endpoint_costs: paths with ``:name`` for parameters, as the exchange writes them."""
+    costs = []
+    for endpoint, cost in sorted(exchange.limits.costs.items()):
+        method, template = endpoint.split(" ", 1)
+        path = API_ROOT + template.replace("{", ":").replace("}", "")
+        costs.append({"cost": cost, "method": method, "path": path})
+    return orjson.dumps({"default_cost": DEFAULT_COST, "endpoint_costs": costs})
+
+
+EXCHANGE_ENDPOINTS: Final = (
+    Endpoint("GetExchangeStatus", "GET", "/exchange/status", get_exchange_status),
+    Endpoint("GetExchangeSchedule", "GET", "/exchange/schedule", get_exchange_schedule),
+    Endpoint("GetUserDataTimestamp", "GET", "/exchange/user_data_timestamp", get_user_data_timestamp),
+    Endpoint("GetHistoricalCutoff", "GET", "/historical/cutoff", get_historical_cutoff),
+    Endpoint("GetAccountApiLimits", "GET", "/account/limits", get_account_limits, needs_key=True),
+    Endpoint("GetAccountEndpointCosts", "GET", "/account/endpoint_costs", get_endpoint_costs),
+)

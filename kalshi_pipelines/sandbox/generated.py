@@ -1,0 +1,364 @@
+"""Rows of the generated catalogue and the JSON they become.
+
+Belongs here: series, events and markets as generated, each building its own bytes and keeping them until its quote moves.
+Does not belong here: which rows exist (``catalogue``), where prices go (``quotes``).
+Source of the key sets: ``Series``, ``EventData`` and ``Market`` of the vendor's OpenAPI document 3.34.0.
+"""
+
+from dataclasses import dataclass
+
+import orjson
+
+from kalshi_pipelines.sandbox.candlesticks import candlesticks_of
+from kalshi_pipelines.sandbox.clock import DAY_US, SECOND_US, PriceTime, rfc3339
+from kalshi_pipelines.sandbox.listing import CandleWindow, EventRow, MarketRow, SeriesRow
+from kalshi_pipelines.sandbox.prices import DOLLAR, count_text, price_text
+from kalshi_pipelines.sandbox.quotes import NO_QUOTE, Quote, QuotePath
+from kalshi_pipelines.sandbox.themes import PROHIBITIONS, SECONDARY_RULES, SOURCES, Theme
+
+ZERO_TIME = "0001-01-01T00:00:00Z"
+LIFE_STAGES_WITH_RESULT = frozenset({"determined", "disputed", "amended", "finalized"})
+
+
+class GeneratedSeries(SeriesRow):
+    """A series of a theme about one subject."""
+
+    __slots__ = ("_rules", "number", "subject", "theme", "title", "traded")
+
+    def __init__(self, ticker: str, theme: Theme, subject: str, number: int, updated_us: int) -> None:
+        self.ticker = ticker
+        self.theme = theme
+        self.subject = subject
+        self.number = number
+        self.title = theme.title.format(subject)
+        self.updated_us = updated_us
+        self.categories = (
+            (theme.category, "World") if number % 11 == 0 and theme.category != "World" else (theme.category,)
+        )
+        self.tags = theme.tags
+        self.traded = 0
+        self._rules: str | None = None
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """Name and address of its first settlement source."""
+        return SOURCES[self.number % len(SOURCES)]
+
+    def secondary_rules(self) -> str:
+        """The second part of the rules that its markets share."""
+        if self._rules is None:
+            self._rules = "".join(SECONDARY_RULES).format(title=self.title, source=self.source[0])
+        return self._rules
+
+    def json(self, *, volume: bool, metadata: bool) -> bytes:
+        """The ``Series`` object, with its traded volume and product metadata if asked for."""
+        code = self.ticker.removeprefix("KX")
+        body: dict[str, object] = {
+            "additional_prohibitions": None if self.number % 29 == 0 else list(PROHIBITIONS),
+            "categories": self.categories,
+            "category": self.theme.category,
+            "contract_terms_url": f"https://assets.example/contract_terms/{code}.pdf",
+            "contract_url": f"https://assets.example/certifications/{code}.pdf",
+            "exchange_index": self.theme.shard,
+            "fee_multiplier": 0.5 if self.number % 17 == 0 else 1,
+            "fee_type": self.theme.fee_type,
+            "frequency": self.theme.frequency,
+            "last_updated_ts": rfc3339(self.updated_us),
+            "settlement_sources": None if self.number % 31 == 0 else settlement_sources(self.number),
+            "tags": list(self.tags) or None,
+            "ticker": self.ticker,
+            "title": self.title,
+        }
+        if volume:
+            body["volume_fp"] = count_text(self.traded)
+        if metadata and self.number % 3:
+            body["product_metadata"] = {"scope": self.theme.shape.title()}
+        return orjson.dumps(body)
+
+
+def settlement_sources(number: int) -> list[dict[str, str]]:
+    """One to three sources, starting with the one of that number."""
+    chosen = [SOURCES[(number + i) % len(SOURCES)] for i in range(1 + number % 3)]
+    return [{"name": name, "url": url} for name, url in chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class EventText:
+    """How an event reads: its title and its subtitle."""
+
+    title: str
+    sub_title: str
+
+
+class GeneratedEvent(EventRow):
+    """An event of a series."""
+
+    __slots__ = ("exclusive", "listed", "number", "series", "text")
+
+    def __init__(
+        self,
+        ticker: str,
+        series: GeneratedSeries,
+        text: EventText,
+        *,
+        exclusive: bool,
+        number: int,
+        created_us: int,
+        collection_ticker: str | None = None,
+    ) -> None:
+        self.ticker = ticker
+        self.series = series
+        self.series_ticker = series.ticker
+        self.text = text
+        self.exclusive = exclusive
+        self.number = number
+        self.updated_us = created_us + number % 1_000 * 60_000_000
+        self.collection_ticker = collection_ticker
+        self.is_combo = collection_ticker is not None
+        self.sort_key = (-created_us, ticker)
+        self.listed: bytes | None = None
+
+    def members(self, *, alone: bool) -> bytes:
+        """The members of the ``EventData`` object, without braces and markets, as a list or a single read shows them."""
+        if alone:
+            # The real exchange fills last_updated_ts in lists only and sends the zero time here.
+            return orjson.dumps(self._body(ZERO_TIME))[1:-1]
+        if self.listed is None:
+            self.listed = orjson.dumps(self._body(rfc3339(self.updated_us)))[1:-1]
+        return self.listed
+
+    def _body(self, last_updated: str) -> dict[str, object]:
+        body: dict[str, object] = {
+            "category": self.series.theme.category,
+            "collateral_return_type": "MECNET" if self.exclusive else ("DIRECNET" if self.number % 2 else ""),
+            "event_ticker": self.ticker,
+            "exchange_index": 1 if self.is_combo else self.series.theme.shard,
+            "last_updated_ts": last_updated,
+            "mutually_exclusive": self.exclusive,
+            "series_ticker": self.series_ticker,
+            "settlement_sources": [] if self.is_combo else settlement_sources(self.series.number),
+            "sub_title": self.text.sub_title,
+            "title": self.text.title,
+        }
+        if self.number % 4 == 0:
+            body["product_metadata"] = {
+                "competition": self.series.title,
+                "competition_scope": self.series.theme.shape.title(),
+            }
+        if self.number % 9 == 0:
+            body["strike_date"] = rfc3339(self.updated_us + DAY_US)
+        if self.number % 5:
+            body["strike_period"] = ""
+        if self.number % 41 == 0:
+            body["fee_type_override"] = "quadratic"
+            body["fee_multiplier_override"] = 0.5
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What makes a market pay: its words and its strike keys."""
+
+    suffix: str
+    sub_title: str
+    strike: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a market ended: its result, what one YES pays in centi-cents, the figure it was read from."""
+
+    result: str
+    value: int
+    expiration_value: str
+
+
+class GeneratedMarket(MarketRow):
+    """A market of a generated event."""
+
+    __slots__ = (
+        "_book", "_constant", "_epoch", "_moves", "_quoted", "base_volume", "event", "legs", "number", "open_us", "outcome", "path",
+        "settlement", "time",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        event: GeneratedEvent,
+        outcome: Outcome,
+        path: QuotePath,
+        time: PriceTime,
+        *,
+        number: int,
+        status: str,
+        created_us: int,
+        close_us: int,
+        base_volume: int,
+        settlement: Settlement | None = None,
+        settled_us: int | None = None,
+        legs: list[dict[str, str]] | None = None,
+    ) -> None:
+        self.ticker = f"{event.ticker}-{outcome.suffix}"
+        self.event, self.event_ticker, self.series_ticker = event, event.ticker, event.series_ticker
+        self.collection_ticker = event.collection_ticker
+        self.outcome, self.path, self.time, self.number, self.status = outcome, path, time, number, status
+        self.created_us, self.close_us, self.settled_us = created_us, close_us, settled_us
+        self.open_us = created_us - created_us % SECOND_US if status != "initialized" else close_us - DAY_US
+        self.updated_us = settled_us or created_us + number % 7_919 * 1_000_003 % 86_400_000_000
+        self.base_volume, self.settlement, self.legs = base_volume, settlement, legs
+        self.sort_key = (-created_us, self.ticker)
+        self._epoch = self._moves = -1
+        self._constant: bytes | None = None
+        self._quoted: bytes | None = None
+        self._book: bytes | None = None
+
+    @property
+    def is_quoted(self) -> bool:
+        """Whether orders rest in its book: only while it is active."""
+        return self.status == "active"
+
+    def present_epoch(self) -> int:
+        """The epoch of its price path now, or when it stopped trading."""
+        now = self.time.now_us()
+        return self.path.epoch_at(min(self.close_us, now))
+
+    def trades_in(self, epoch: int) -> bool:
+        """Whether the trades of an epoch happened: it traded then, and trades at all."""
+        begins = self.path.begins_us(epoch)
+        return bool(self.base_volume) and self.status != "initialized" and self.open_us <= begins < self.close_us
+
+    def move(self) -> None:
+        """Move its quote now, for good."""
+        self.path.move(self.present_epoch())
+
+    def json(self) -> bytes:
+        """The ``Market`` object."""
+        self._refresh()
+        if self._quoted is None:
+            self._quoted = self._quote_members(self._epoch)
+        if self._constant is None:
+            # Kept apart, so that a moved quote costs a few hundred bytes and not the rules of the market.
+            self._constant = orjson.dumps(self._constant_body())[:-1] + b","
+        return self._constant + self._quoted
+
+    def orderbook(self, depth: int = 0) -> bytes | None:
+        """The ``OrderbookCountFp`` object with the best ``depth`` levels a side (0 for all)."""
+        self._refresh()
+        if depth:
+            return self._book_bytes(depth)
+        if self._book is None:
+            self._book = self._book_bytes(0)
+        return self._book
+
+    def candlesticks(self, window: CandleWindow) -> list[bytes]:
+        """Its ``MarketCandlestick`` objects, oldest first."""
+        if self.status == "initialized":
+            return []
+        return candlesticks_of(self, window)
+
+    def open_interest(self, epoch: int) -> int:
+        """Centi-contracts held in an epoch."""
+        floor = self.base_volume // 3
+        return floor + self.path.open_interest_swing(epoch, floor // 20)
+
+    def _refresh(self) -> None:
+        epoch = self.present_epoch()
+        if epoch != self._epoch or self.path.moves != self._moves:
+            self._epoch, self._moves, self._quoted, self._book = epoch, self.path.moves, None, None
+
+    def _book_bytes(self, depth: int) -> bytes:
+        yes, no = self.path.book(self._epoch) if self.is_quoted else ([], [])
+        return orjson.dumps(
+            {
+                "no_dollars": [(price_text(price), count_text(size)) for price, size in no[-depth:]],
+                "yes_dollars": [(price_text(price), count_text(size)) for price, size in yes[-depth:]],
+            }
+        )
+
+    def _last_price(self, epoch: int) -> int:
+        return self.path.last_price(epoch) if self.trades_in(epoch) else 0
+
+    def _constant_body(self) -> dict[str, object]:
+        body = {**self._words(), **self._times(), **self.outcome.strike}
+        if self.settlement is not None:
+            body["expiration_value"] = self.settlement.expiration_value
+            body["result"] = self.settlement.result
+            if self.status == "finalized" or self.settlement.result != "scalar":
+                body["settlement_value_dollars"] = price_text(self.settlement.value)
+        if self.legs is not None:
+            body["mve_collection_ticker"] = self.collection_ticker
+            body["mve_selected_legs"] = self.legs
+            body["is_provisional"] = True
+        return body
+
+    def _words(self) -> dict[str, object]:
+        event, name = self.event, self.outcome.sub_title
+        body: dict[str, object] = {
+            "can_close_early": bool(self.number % 6),
+            "event_ticker": self.event_ticker,
+            "exchange_index": 1 if self.is_combo else event.series.theme.shard,
+            "expiration_value": "",
+            "market_type": "scalar" if self.settlement is not None and self.settlement.result == "scalar" else "binary",
+            "no_sub_title": name,
+            "notional_value_dollars": "1.0000",
+            "price_level_structure": self.path.grid.label,
+            "price_ranges": self.path.grid.wire_ranges,
+            "result": "",
+            "rules_primary": ""
+            if self.is_combo
+            else f"If {name} is the outcome of {event.text.title} ({event.text.sub_title}), "
+            f"as reported by {event.series.source[0]}, then the market resolves to Yes.",
+            "rules_secondary": event.series.secondary_rules(),
+            "settlement_bounds_type": "default",
+            "settlement_timer_seconds": 5 if self.is_combo else 60 * (1 + self.number % 30),
+            "status": self.status,
+            "ticker": self.ticker,
+            "title": name if self.is_combo else f"{event.text.title}: {name}?",
+            "yes_sub_title": name,
+        }
+        if self.number % 6:
+            body["early_close_condition"] = "The market closes and expires early once the outcome is known."
+        if self.number % 13 == 0:
+            body["subtitle"] = name
+        if self.number % 19 == 0:
+            body["primary_participant_key"] = "participant"
+        return body
+
+    def _times(self) -> dict[str, object]:
+        close = rfc3339(self.close_us)
+        body: dict[str, object] = {
+            "close_time": close,
+            "created_time": rfc3339(self.created_us),
+            "expiration_time": close,
+            "latest_expiration_time": rfc3339(self.close_us + 7 * DAY_US),
+            "open_time": rfc3339(self.open_us),
+            "updated_time": rfc3339(self.updated_us),
+        }
+        if self.number % 10:
+            body["expected_expiration_time"] = rfc3339(self.close_us - 3 * 3_600_000_000)
+        if self.number % 3:
+            body["occurrence_datetime"] = rfc3339(self.close_us - 3 * 3_600_000_000)
+        if self.settled_us is not None:
+            body["settlement_ts"] = rfc3339(self.settled_us)
+        return body
+
+    def _quote_members(self, epoch: int) -> bytes:
+        quote: Quote = self.path.quote(epoch) if self.is_quoted else NO_QUOTE
+        yesterday = epoch - DAY_US // self.path.period_us
+        traded_yesterday = self.path.begins_us(yesterday) >= self.open_us and self.status != "initialized"
+        before = self.path.quote(yesterday) if traded_yesterday else Quote(0, 0, 0, 0)
+        since_open = max(0, epoch - self.path.epoch_at(self.open_us)) if self.base_volume else 0
+        return (
+            f'"last_price_dollars":"{price_text(self._last_price(epoch))}",'
+            f'"no_ask_dollars":"{price_text(DOLLAR - quote.bid)}",'
+            f'"no_bid_dollars":"{price_text(DOLLAR - quote.ask)}",'
+            f'"open_interest_fp":"{count_text(self.open_interest(epoch))}",'
+            f'"previous_price_dollars":"{price_text(self._last_price(yesterday))}",'
+            f'"previous_yes_ask_dollars":"{price_text(before.ask)}",'
+            f'"previous_yes_bid_dollars":"{price_text(before.bid)}",'
+            f'"volume_24h_fp":"{count_text(self.base_volume // 40 if self.is_quoted else 0)}",'
+            f'"volume_fp":"{count_text(self.base_volume + 137 * since_open)}",'
+            f'"yes_ask_dollars":"{price_text(quote.ask)}",'
+            f'"yes_ask_size_fp":"{count_text(quote.ask_size)}",'
+            f'"yes_bid_dollars":"{price_text(quote.bid)}",'
+            f'"yes_bid_size_fp":"{count_text(quote.bid_size)}"}}'
+        ).encode()

@@ -1,0 +1,69 @@
+"""Finding the parts of a JSON text without rewriting them.
+
+Belongs here: where members and elements begin and end, so that recorded values keep every character. Parsing a value
+into Python is left to the json package.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+_WHITESPACE: Final = " \t\r\n"
+_DECODER: Final = json.JSONDecoder()
+
+
+class Span(NamedTuple):
+    """A value within a text: where it begins and ends, and the value itself."""
+
+    start: int
+    end: int
+    value: Any
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _WHITESPACE:
+        at += 1
+    return at
+
+
+def _value_at(text: str, at: int) -> Span:
+    start = _skip(text, at)
+    value, end = _DECODER.raw_decode(text, start)
+    return Span(start, end, value)
+
+
+def members(text: str, start: int = 0) -> dict[str, Span]:
+    """The members of the object that starts at or after a position.
+
+    Raises:
+        ValueError: There is no object there.
+    """
+    at = _skip(text, start)
+    if not text.startswith("{", at):
+        raise ValueError(f"no JSON object at character {at}")
+    found: dict[str, Span] = {}
+    at = _skip(text, at + 1)
+    while not text.startswith("}", at):
+        name = _value_at(text, at)
+        span = _value_at(text, _skip(text, name.end) + 1)
+        found[name.value] = span
+        at = _skip(text, span.end)
+        at = _skip(text, at + 1) if text.startswith(",", at) else at
+    return found
+
+
+def elements(text: str, start: int = 0) -> Iterator[Span]:
+    """The elements of the array that starts at or after a position.
+
+    Raises:
+        ValueError: There is no array there.
+    """
+    at = _skip(text, start)
+    if not text.startswith("[", at):
+        raise ValueError(f"no JSON array at character {at}")
+    at = _skip(text, at + 1)
+    while not text.startswith("]", at):
+        span = _value_at(text, at)
+        yield span
+        at = _skip(text, span.end)
+        at = _skip(text, at + 1) if text.startswith(",", at) else at

@@ -1,0 +1,26 @@
+"""Deterministic noise: whole numbers that look random and depend on nothing but their arguments.
+
+Belongs here: the mixing function behind price paths, book sizes and trades. What the numbers mean is decided by callers.
+"""
+
+from typing import Final
+
+_MASK: Final = (1 << 64) - 1
+
+
+def mixed(a: int, b: int, c: int = 0) -> int:
+    """A 64-bit number, evenly spread, that is a function of three whole numbers."""
+    x = (a * 0x9E3779B97F4A7C15 + b * 0xC2B2AE3D27D4EB4F + c * 0x165667B19E3779F9) & _MASK
+    x = ((x ^ (x >> 31)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return x ^ (x >> 31)
+
+
+def swing(seed: int, octave: int, position: int, shift: int) -> int:
+    """A smooth number in -1024..1024 along a path: straight lines between random points 2**shift positions apart."""
+    left = position >> shift
+    a = mixed(seed, octave, left) & 2047
+    if shift == 0:
+        return a - 1024
+    b = mixed(seed, octave, left + 1) & 2047
+    return a + (((b - a) * (position - (left << shift))) >> shift) - 1024

@@ -1,0 +1,92 @@
+"""Prices and counts on the wire, and the price grids of the exchange.
+
+A price is an integer of centi-cents (1e-4 dollar, the finest step any grid has), a count an integer of 0.01 contract.
+Belongs here: grids, their labels, writing prices and counts. Which price a market has is not decided here.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+DOLLAR: Final = 10_000
+"""Centi-cents in one dollar."""
+
+_STEPS: Final = {"whole": 100, "half": 50, "quint": 20, "deci": 10, "centi": 1}
+_PRICE_TEXT: Final = tuple(f"{price // DOLLAR}.{price % DOLLAR:04d}" for price in range(DOLLAR + 1))
+
+
+def price_text(centicents: int) -> str:
+    """A price between 0 and 1 dollar as the exchange writes it, such as ``"0.5700"``."""
+    return _PRICE_TEXT[centicents]
+
+
+def count_text(centicontracts: int) -> str:
+    """A number of contracts as the exchange writes it, such as ``"343.49"``."""
+    return f"{centicontracts // 100}.{centicontracts % 100:02d}"
+
+
+@dataclass(frozen=True)
+class PriceRange:
+    """A stretch of a grid: prices from ``start`` to ``end`` in steps of ``step`` centi-cents."""
+
+    start: int
+    end: int
+    step: int
+
+
+@dataclass(frozen=True)
+class PriceGrid:
+    """The prices a market accepts, with the ``price_level_structure`` label the exchange gives them."""
+
+    label: str
+    ranges: tuple[PriceRange, ...]
+
+    @cached_property
+    def prices(self) -> tuple[int, ...]:
+        """Every price on the grid strictly between 0 and 1 dollar, ascending."""
+        steps = {price for part in self.ranges for price in range(part.start, part.end + 1, part.step)}
+        return tuple(sorted(steps - {0, DOLLAR}))
+
+    @cached_property
+    def wire_ranges(self) -> list[dict[str, str]]:
+        """The ``price_ranges`` of the API."""
+        return [
+            {"end": price_text(part.end), "start": price_text(part.start), "step": price_text(part.step)}
+            for part in self.ranges
+        ]
+
+    def position(self, price: int) -> int:
+        """The index in ``prices`` of the highest price not above ``price``, or 0."""
+        return max(0, bisect_right(self.prices, price) - 1)
+
+
+def _even(label: str, step: int) -> PriceGrid:
+    return PriceGrid(label, (PriceRange(0, DOLLAR, step),))
+
+
+def _edged(label: str, center: int, edge: int, low: int = 1_000) -> PriceGrid:
+    high = DOLLAR - low
+    return PriceGrid(label, (PriceRange(0, low, edge), PriceRange(low, high, center), PriceRange(high, DOLLAR, edge)))
+
+
+def _center_edge_grids() -> list[PriceGrid]:
+    names = list(_STEPS)
+    pairs = [(center, edge) for i, center in enumerate(names) for edge in names[i:] if (center, edge) != ("whole",) * 2]
+    return [
+        _edged(
+            f"center_{center}_edge_{edge}_cent",
+            _STEPS[center],
+            _STEPS[edge],
+            100 if (center, edge) == ("deci", "centi") else 1_000,
+        )
+        for center, edge in pairs
+    ]
+
+
+LINEAR_CENT: Final = _even("linear_cent", 100)
+DECI_CENT: Final = _even("deci_cent", 10)
+TAPERED_DECI_CENT: Final = _edged("tapered_deci_cent", 100, 10)
+CENTER_EDGE_GRIDS: Final = tuple(_center_edge_grids())
+COMBO_GRID: Final = next(grid for grid in CENTER_EDGE_GRIDS if grid.label == "center_deci_edge_centi_cent")
+ALL_GRIDS: Final = (LINEAR_CENT, DECI_CENT, TAPERED_DECI_CENT, *CENTER_EDGE_GRIDS)

@@ -1,0 +1,276 @@
+"""A catalogue made of everything that appears anywhere in a folder of recordings.
+
+Belongs here: rows whose JSON is a slice of a recorded body, kept character for character. Does not belong here: replay of
+whole responses (``recordings``).
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import orjson
+
+from kalshi_pipelines import units
+from kalshi_pipelines.sandbox.json_spans import Span, elements, members
+from kalshi_pipelines.sandbox.listing import (
+    CandleWindow,
+    Catalogue,
+    EventRow,
+    MarketRow,
+    SeriesRow,
+    TradeFilter,
+    TradeRow,
+)
+from kalshi_pipelines.sandbox.pagination import Page, page_of
+from kalshi_pipelines.sandbox.recordings import RecordedFile
+
+_COMBO_PREFIX: Final = "KXMVE"
+_NEVER: Final = "0001-01-01T00:00:00Z"
+Levels = list[Any]
+
+
+def instant_us(text: str | None) -> int:
+    """Microseconds since 1970 UTC of a recorded instant; 0 for none and for the zero time."""
+    if not text or text == _NEVER:
+        return 0
+    return units.microseconds(dt.datetime.fromisoformat(text))
+
+
+class RecordedMarket(MarketRow):
+    """A market as it was recorded."""
+
+    __slots__ = ("_book", "_candles", "_text", "quote")
+
+    def __init__(self, text: str, value: dict[str, Any]) -> None:
+        self._text = text.encode()
+        self._book: dict[str, Levels] | None = None
+        self._candles: dict[int, dict[int, bytes]] = defaultdict(dict)
+        self.ticker = value["ticker"]
+        self.event_ticker = value["event_ticker"]
+        self.series_ticker = self.event_ticker.partition("-")[0]
+        self.collection_ticker = value.get("mve_collection_ticker")
+        if self.collection_ticker is None and self.ticker.startswith(_COMBO_PREFIX):
+            self.collection_ticker = f"{self.series_ticker}-R"
+        self.status = value["status"]
+        self.created_us = instant_us(value.get("created_time"))
+        self.updated_us = instant_us(value.get("updated_time"))
+        self.close_us = instant_us(value.get("close_time"))
+        self.settled_us = instant_us(value.get("settlement_ts")) or None
+        self.sort_key = (-self.created_us, self.ticker)
+        self.quote = (
+            _best(value, "yes_bid_dollars", "yes_bid_size_fp"),
+            _best(value, "no_bid_dollars", "yes_ask_size_fp"),
+        )
+
+    def json(self) -> bytes:
+        """The recorded object, character for character."""
+        return self._text
+
+    def keep_book(self, book: dict[str, Levels]) -> None:
+        """Take a recorded order book."""
+        self._book = book
+
+    def keep_candlestick(self, minutes: int, end_s: int, text: str) -> None:
+        """Take a recorded candlestick."""
+        self._candles[minutes][end_s] = text.encode()
+
+    def orderbook(self, depth: int = 0) -> bytes:
+        """The recorded book; without one, the best level of each side as the recorded quote tells it."""
+        book = self._book or {"no_dollars": self.quote[1], "yes_dollars": self.quote[0]}
+        return orjson.dumps({side: levels[-depth:] for side, levels in book.items()})
+
+    def candlesticks(self, window: CandleWindow) -> list[bytes]:
+        """The recorded candlesticks of that length within the window."""
+        known = self._candles.get(window.minutes, {})
+        return [text for end_s, text in sorted(known.items()) if window.start_s <= end_s <= window.end_s]
+
+
+def _best(value: dict[str, Any], price: str, size: str) -> Levels:
+    resting = value.get(size)
+    return [[value[price], resting]] if price in value and resting and resting.strip("0.") else []
+
+
+class RecordedEvent(EventRow):
+    """An event as it was recorded, its nested markets taken out."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self, text: str, value: dict[str, Any], newest_market: MarketRow | None) -> None:
+        parts = members(text)
+        self._members = ",".join(
+            f"{orjson.dumps(name).decode()}:{text[span.start : span.end]}"
+            for name, span in parts.items()
+            if name != "markets"
+        ).encode()
+        self.ticker = value["event_ticker"]
+        self.series_ticker = value["series_ticker"]
+        self.is_combo = self.ticker.startswith(_COMBO_PREFIX)
+        self.collection_ticker = newest_market.collection_ticker if newest_market is not None else None
+        self.updated_us = instant_us(value.get("last_updated_ts"))
+        created = newest_market.created_us if newest_market is not None else self.updated_us
+        self.sort_key = (-created, self.ticker)
+
+    def members(self, *, alone: bool) -> bytes:
+        """The recorded members, the same in lists and single reads."""
+        return self._members
+
+
+class RecordedSeries(SeriesRow):
+    """A series as it was recorded."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str, value: dict[str, Any]) -> None:
+        self._text = text.encode()
+        self.ticker = value["ticker"]
+        self.categories = tuple(value.get("categories") or [value.get("category", "")])
+        self.tags = tuple(value.get("tags") or ())
+        self.updated_us = instant_us(value.get("last_updated_ts"))
+
+    def json(self, *, volume: bool, metadata: bool) -> bytes:
+        """The recorded object, whatever was asked for."""
+        return self._text
+
+
+class RecordedTrades:
+    """The recorded public trades."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, tuple[TradeRow, dict[str, Any]]] = {}
+
+    def keep(self, text: str, value: dict[str, Any]) -> None:
+        """Take a recorded trade."""
+        key = (-instant_us(value["created_time"]), value["trade_id"])
+        self._rows.setdefault(value["trade_id"], (TradeRow(key, text.encode()), value))
+
+    def page(self, wanted: TradeFilter, cursor: str, limit: int) -> Page[TradeRow]:
+        """Trades newest first, after a cursor."""
+        rows = [
+            row
+            for row, value in self._rows.values()
+            if wanted.ticker in {None, value["ticker"]}
+            and (wanted.min_us is None or -row.sort_key[0] >= wanted.min_us)
+            and (wanted.max_us is None or -row.sort_key[0] <= wanted.max_us)
+            and wanted.is_block_trade in {None, value.get("is_block_trade", False)}
+        ]
+        return page_of(sorted(rows, key=lambda row: row.sort_key), cursor, limit)
+
+
+class _Newest:
+    """Of several recordings of one object the one updated last, of those the one in the first file."""
+
+    def __init__(self, key: str, updated: str) -> None:
+        self._key = key
+        self._updated = updated
+        self.kept: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    def offer(self, text: str, value: dict[str, Any]) -> None:
+        known = self.kept.get(value[self._key])
+        if known is None or instant_us(value.get(self._updated)) > instant_us(known[1].get(self._updated)):
+            self.kept[value[self._key]] = (text, value)
+
+
+class _Gathered:
+    """Every record of a folder, sorted by kind."""
+
+    def __init__(self) -> None:
+        self.series = _Newest("ticker", "last_updated_ts")
+        self.events = _Newest("event_ticker", "last_updated_ts")
+        self.markets = _Newest("ticker", "updated_time")
+        self.archived: set[str] = set()
+        self.trades = RecordedTrades()
+
+    def gather(self, file: RecordedFile) -> None:
+        """Take every record out of a file."""
+        for name, span in file.top().items():
+            records = elements(file.text, span.start) if isinstance(span.value, list) else [span]
+            for record in records:
+                if isinstance(record.value, dict):
+                    self._take(file, name, record)
+
+    def _take(self, file: RecordedFile, name: str, record: Span) -> None:
+        text, value = file.text[record.start : record.end], record.value
+        if name in {"series"} and "ticker" in value:
+            self.series.offer(text, value)
+        elif name in {"event", "events"} and "event_ticker" in value:
+            self.events.offer(text, value)
+            nested = members(text).get("markets")
+            for market in elements(text, nested.start) if nested is not None else ():
+                self.markets.offer(text[market.start : market.end], market.value)
+        elif name in {"market", "markets"} and "status" in value:
+            self.markets.offer(text, value)
+            if file.path.startswith("/historical/"):
+                self.archived.add(value["ticker"])
+        elif name == "trades" and "trade_id" in value:
+            self.trades.keep(text, value)
+
+
+class RecordedCatalogue(Catalogue):
+    """The catalogue of a folder of recordings. Archived markets are listed live as well, so that a walk sees them."""
+
+    def __init__(self, files: Sequence[RecordedFile]) -> None:
+        gathered = _Gathered()
+        for file in files:
+            gathered.gather(file)
+        super().__init__(gathered.trades)
+        rows = [RecordedMarket(text, value) for text, value in gathered.markets.kept.values()]
+        by_event: dict[str, RecordedMarket] = {
+            row.event_ticker: row for row in sorted(rows, key=lambda row: row.created_us)
+        }
+        events = [
+            RecordedEvent(text, value, by_event.get(ticker)) for ticker, (text, value) in gathered.events.kept.items()
+        ]
+        series_of_event = {event.ticker: event.series_ticker for event in events}
+        for row in rows:
+            row.series_ticker = series_of_event.get(row.event_ticker, row.series_ticker)
+        self.add(
+            series=[RecordedSeries(text, value) for text, value in gathered.series.kept.values()],
+            events=events,
+            markets=rows,
+            archived_markets=[row for row in rows if row.ticker in gathered.archived],
+        )
+        recorded = {row.ticker: row for row in rows}
+        for file in files:
+            _keep_books(file, recorded)
+            _keep_candlesticks(file, recorded)
+
+
+def _keep_books(file: RecordedFile, markets: dict[str, RecordedMarket]) -> None:
+    for span in file.rows("orderbooks"):
+        if span.value.get("ticker") in markets and "orderbook_fp" in span.value:
+            markets[span.value["ticker"]].keep_book(span.value["orderbook_fp"])
+    single = file.top().get("orderbook_fp")
+    if single is None:
+        return
+    ticker = file.path.removeprefix("/markets/").removesuffix("/orderbook")
+    if ticker in markets:
+        markets[ticker].keep_book(single.value)
+        return
+    # A book recorded without its ticker belongs to the market that was recorded with the very same quote.
+    best = (single.value["yes_dollars"][-1:], single.value["no_dollars"][-1:])
+    for market in markets.values():
+        if market.quote == best and any(best):
+            market.keep_book(single.value)
+            return
+
+
+def _keep_candlesticks(file: RecordedFile, markets: dict[str, RecordedMarket]) -> None:
+    for ticker, candles, text in _candle_lists(file):
+        ends = [span.value["end_period_ts"] for span in candles]
+        minutes = min((later - earlier for earlier, later in zip(ends, ends[1:], strict=False)), default=60) // 60
+        if ticker in markets:
+            for span, end_s in zip(candles, ends, strict=True):
+                markets[ticker].keep_candlestick(minutes, end_s, text[span.start : span.end])
+
+
+def _candle_lists(file: RecordedFile) -> Iterator[tuple[str, list[Span], str]]:
+    top = file.top()
+    if file.path.startswith("/historical/"):
+        return
+    if "candlesticks" in top and "ticker" in top:
+        yield top["ticker"].value, list(file.rows("candlesticks")), file.text
+    for record in file.rows("markets"):
+        if "market_ticker" in record.value:
+            text = file.text[record.start : record.end]
+            yield record.value["market_ticker"], list(elements(text, members(text)["candlesticks"].start)), text

@@ -1,0 +1,135 @@
+"""Who sends a request: API keys and the signatures made with them.
+
+Belongs here: verifying the three KALSHI-ACCESS headers. Does not belong here: what a key may do or how often.
+Sources: the vendor's page on API keys; the 401 bodies and accepted clock skews of recordings of June 2026 (demo).
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+
+from kalshi_pipelines.sandbox.clock import ExchangeClock
+from kalshi_pipelines.sandbox.errors import ApiError, nested
+
+KEY_HEADER: Final = "KALSHI-ACCESS-KEY"
+TIMESTAMP_HEADER: Final = "KALSHI-ACCESS-TIMESTAMP"
+SIGNATURE_HEADER: Final = "KALSHI-ACCESS-SIGNATURE"
+MAXIMUM_SKEW_MS: Final = 10_000
+"""Recorded: 5 s (demo) and 10 s (prod) are accepted, 30 s is refused; the exact limit is not documented."""
+
+PublicKey = RSAPublicKey | Ed25519PublicKey
+
+
+class UnusableKey(ValueError):
+    """A PEM text that holds neither an RSA nor an Ed25519 key."""
+
+
+def public_key_of(pem: bytes) -> PublicKey:
+    """The public key in a PEM of a public or an unencrypted private key.
+
+    Raises:
+        UnusableKey: The text is no PEM, or holds a key of another kind.
+    """
+    try:
+        key = load_pem_private_key(pem, None) if b"PRIVATE KEY" in pem else load_pem_public_key(pem)
+    except (ValueError, TypeError) as error:
+        raise UnusableKey(f"not a PEM key: {error}") from error
+    if isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
+        return key.public_key()
+    if isinstance(key, RSAPublicKey | Ed25519PublicKey):
+        return key
+    raise UnusableKey(f"neither RSA nor Ed25519: {type(key).__name__}")
+
+
+def public_keys_of_files(files: Mapping[str, Path]) -> dict[str, PublicKey]:
+    """The public keys of PEM files by key id.
+
+    Raises:
+        UnusableKey: A file can not be read or holds no usable key.
+    """
+    keys = {}
+    for key_id, file in files.items():
+        try:
+            keys[key_id] = public_key_of(file.read_bytes())
+        except (OSError, UnusableKey) as error:
+            raise UnusableKey(f"key {key_id} from {file}: {error}") from error
+    return keys
+
+
+@dataclass(frozen=True)
+class SignedText:
+    """What a signature covers, apart from its timestamp."""
+
+    method: str
+    path: str
+
+
+class KeyRing:
+    """The API keys the exchange knows."""
+
+    def __init__(self, clock: ExchangeClock, keys: Mapping[str, PublicKey]) -> None:
+        self._clock = clock
+        self._keys = dict(keys)
+
+    def register(self, key_id: str, key: PublicKey) -> None:
+        """Know one more key, or another one under a known id."""
+        self._keys[key_id] = key
+
+    def caller(self, headers: Mapping[str, str], text: SignedText) -> str | None:
+        """The key id that signed a request; None for an anonymous one. Raises ``ApiError`` 401 for a bad one."""
+        key_id, timestamp, signature = (headers.get(name) for name in (KEY_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER))
+        if not (key_id or timestamp or signature):
+            return None
+        if not key_id:
+            raise _missing("key")
+        if not timestamp:
+            raise _missing("timestamp")
+        if not signature:
+            raise _missing("signature")
+        self._check_skew(timestamp)
+        key = self._keys.get(key_id)
+        if key is None:
+            raise nested(401, "authentication_error", "authentication_error", "NOT_FOUND")
+        if not _verifies(key, signature, f"{timestamp}{text.method}{text.path}".encode()):
+            raise nested(401, "authentication_error", "authentication_error", "INCORRECT_API_KEY_SIGNATURE")
+        return key_id
+
+    def _check_skew(self, timestamp: str) -> None:
+        try:
+            skew = abs(int(timestamp) - self._clock.now_us() // 1_000)
+        except ValueError:
+            skew = MAXIMUM_SKEW_MS + 1
+        if skew > MAXIMUM_SKEW_MS:
+            raise nested(401, "header_timestamp_expired", "header timestamp expired")
+
+
+def unsigned() -> ApiError:
+    """HTTP 401 for an anonymous request where a key is required: the signature is what is missed first."""
+    return _missing("signature")
+
+
+def _missing(part: str) -> ApiError:
+    return nested(401, f"{part}_is_missing_from_headers", f"{part} is missing from headers")
+
+
+def _verifies(key: PublicKey, signature: str, text: bytes) -> bool:
+    try:
+        raw = base64.b64decode(signature, validate=True)
+        if isinstance(key, Ed25519PublicKey):
+            key.verify(raw, text)
+        else:
+            pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
+            key.verify(raw, text, pss, hashes.SHA256())
+    except (InvalidSignature, binascii.Error):
+        return False
+    return True
