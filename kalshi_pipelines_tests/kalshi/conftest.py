@@ -1,6 +1,5 @@
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,10 +14,8 @@ from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketLaw, RateBudget
 from kalshi_pipelines.kalshi.signing import PrivateKey, Signer
 from kalshi_pipelines.kalshi.transport import Patience, Transport
-from kalshi_pipelines.warehouse.engine import open_engine
-from kalshi_pipelines.warehouse.migrations import upgrade_to_head
+from kalshi_pipelines_tests.conftest import RECORDINGS
 
-RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
 BASE_URL = "http://127.0.0.1:9/trade-api/v2"
 PLENTY = {bucket: BucketLaw(1_000_000, 10_000_000) for bucket in Bucket}
 
@@ -79,14 +76,6 @@ def private_key(
     request: pytest.FixtureRequest, rsa_key: rsa.RSAPrivateKey, ed25519_key: ed25519.Ed25519PrivateKey
 ) -> PrivateKey:
     return rsa_key if request.param == "rsa" else ed25519_key
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
-    upgrade_to_head(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
