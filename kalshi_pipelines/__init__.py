@@ -1,7 +1,7 @@
 """Data and trading pipelines for Kalshi prediction markets, on Dagster.
 
-``dagster ... -m kalshi_pipelines`` finds the definitions here. They are made when asked for, so that importing a lower
-floor never loads Dagster.
+``dagster ... -m kalshi_pipelines`` finds the definitions here, under a name that no folder has. They are made when
+asked for, so that importing a lower floor never loads Dagster.
 """
 
 from typing import TYPE_CHECKING
@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import dagster as dg
 
-    defs: dg.Definitions
+    pipelines: dg.Definitions
 
-__all__ = ["defs"]
+__all__ = ["pipelines"]
 
 
 def __getattr__(name: str) -> "dg.Definitions":
-    if name != "defs":
+    if name != "pipelines":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from kalshi_pipelines import definitions  # noqa: PLC0415
 
-    return definitions.defs
+    return definitions.pipelines
 
 
 def __dir__() -> list[str]:
-    return sorted((*globals(), "defs"))
+    return sorted((*globals(), "pipelines"))

@@ -37,4 +37,4 @@ def _executor() -> dg.ExecutorDefinition:
     return dg.in_process_executor
 
 
-defs = build_defs()
+pipelines = build_defs()

@@ -15,7 +15,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.sandbox.process import SandboxFailed, SandboxOptions, running_sandbox
+from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxOptions, running_sandbox
 from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine
 from kalshi_pipelines.warehouse.tables import SUBJECTS, ingest_runs, markets, orderbook_snapshots, price_snapshots
@@ -37,7 +37,7 @@ def main() -> int:
         with running_sandbox(options) as sandbox:
             environment = os.environ | _dagster_environment(settings, sandbox.url)
             return _open_ui(environment) if arguments.ui else _run_nightly(settings, environment)
-    except (InvalidSettings, SandboxFailed, WarehouseUnavailable) as error:
+    except (InvalidSettings, SandboxDidNotStart, WarehouseUnavailable) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

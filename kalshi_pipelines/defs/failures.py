@@ -8,7 +8,7 @@ import dagster as dg
 
 from kalshi_pipelines.ingest.runs import WarehouseOfAnotherEnvironment
 from kalshi_pipelines.kalshi.errors import KalshiError
-from kalshi_pipelines.sandbox.process import SandboxFailed
+from kalshi_pipelines.sandbox.process import SandboxDidNotStart
 from kalshi_pipelines.settings import InvalidSettings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
@@ -16,7 +16,7 @@ from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
 _EXPECTED: Final = (
     InvalidSettings,
     KalshiError,
-    SandboxFailed,
+    SandboxDidNotStart,
     SchemaNotAtHead,
     WarehouseOfAnotherEnvironment,
     WarehouseUnavailable,

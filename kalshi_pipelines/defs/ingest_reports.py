@@ -16,7 +16,7 @@ _MOST_NAMES: Final = 10
 
 
 class ProgressLog:
-    """Writes a line of progress to the run log, every few seconds at most."""
+    """Writes a line of progress to the run log, every few seconds at most, and one at the end."""
 
     def __init__(self, log: dg.DagsterLogManager) -> None:
         self._log = log
@@ -24,7 +24,7 @@ class ProgressLog:
 
     def __call__(self, progress: Progress) -> None:
         """Take a step of progress."""
-        if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
+        if progress.status != "running" or time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
             self._log.info(str(progress))
             self._last = time.monotonic()
 

@@ -18,7 +18,7 @@ from kalshi_pipelines.warehouse.engine import open_engine
 class WarehouseResource(dg.ConfigurableResource[Any]):
     """The SQL warehouse and the Parquet lake."""
 
-    data_dir: str = Field("", description="Folder of warehouse and lake; empty: as the KALSHI_ variables say.")
+    data_dir: str = Field(default="", description="Folder of warehouse and lake; empty: as the KALSHI_ variables say.")
 
     _engine: sa.Engine | None = PrivateAttr(default=None)
 
@@ -49,7 +49,7 @@ class WarehouseResource(dg.ConfigurableResource[Any]):
 class ExchangeResource(dg.ConfigurableResource[Any]):
     """The exchange: production, demo, a running sandbox, or a sandbox started for the length of the run."""
 
-    sandbox_url: str = Field("", description="A running sandbox; empty: as the KALSHI_ variables say.")
+    sandbox_url: str = Field(default="", description="A running sandbox; empty: as the KALSHI_ variables say.")
 
     _url: str | None = PrivateAttr(default=None)
     _started: ExitStack = PrivateAttr(default_factory=ExitStack)

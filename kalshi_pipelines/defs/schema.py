@@ -47,7 +47,8 @@ def migrate(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> dg.
 )
 def warehouse_schema() -> dg.MaterializeResult[Any]:
     """The warehouse's tables at the newest migration: upstream of everything that reads or writes them."""
-    return migrate()
+    migrated: dg.MaterializeResult[Any] = migrate()
+    return migrated
 
 
 def warehouse_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  # noqa: ANN401
@@ -58,7 +59,8 @@ def warehouse_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  #
     deps = [WAREHOUSE_SCHEMA, *options.pop("deps", [])]
 
     def decorate(body: Body) -> dg.AssetsDefinition:
-        return dg.asset(deps=deps, owners=OWNERS, **options)(_guarded(body))
+        asset: dg.AssetsDefinition = dg.asset(deps=deps, owners=OWNERS, **options)(_guarded(body))
+        return asset
 
     return decorate
 

@@ -47,7 +47,7 @@ _PLACEHOLDER_COLUMNS: Final = ("is_placeholder", *PROVENANCE)
 
 
 def _digests(key: sa.Column[str], digest: sa.Column[bytes], connection: sa.Connection, keys: Sequence[str]) -> Digests:
-    return dict(connection.execute(sa.select(key, digest).where(key.in_(keys))).tuples().all())
+    return dict(connection.execute(sa.select(key, digest).where(key.in_(keys))).all())
 
 
 def _latest_book_digests(connection: sa.Connection, tickers: Sequence[str]) -> Digests:
@@ -56,7 +56,7 @@ def _latest_book_digests(connection: sa.Connection, tickers: Sequence[str]) -> D
     latest = sa.select(snapshot.ticker, snapshot.record_digest).where(
         snapshot.ticker.in_(tickers), snapshot.observed_us == newest
     )
-    return dict(connection.execute(latest).tuples().all())
+    return dict(connection.execute(latest).all())
 
 
 def _no_parents(_connection: sa.Connection, _records: Sequence[object], _stamp: Stamp) -> int:

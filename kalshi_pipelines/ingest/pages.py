@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.ingest.rows import Stamp
 from kalshi_pipelines.ingest.runs import Counts, IngestRun
-from kalshi_pipelines.kalshi.records import Decoded, RejectedRecord, decode_records, record_key
+from kalshi_pipelines.kalshi.decoding import Decoded, RejectedRecord, decode_records, record_key
 from kalshi_pipelines.units import InexactValue, now_us
 from kalshi_pipelines.warehouse.bulk import RefusedRow, Row, Write, write_rows
 from kalshi_pipelines.warehouse.engine import writing

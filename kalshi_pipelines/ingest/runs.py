@@ -50,24 +50,28 @@ class Counts:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a running ingest stands.
+    """Where an ingest stands.
 
     Attributes:
+        subject: What is ingested.
         counts: What was done so far.
         expected: How many records the last complete run read, or the known total; None if neither is known.
         seconds: Time since the start.
+        status: ``running``, or how the run ended.
     """
 
+    subject: str
     counts: Counts
     expected: int | None
     seconds: float
+    status: str = "running"
 
     def __str__(self) -> str:
         rate = self.counts.read / self.seconds if self.seconds else 0.0
         done = f"{self.counts.read:,}"
         if self.expected:
             done += f" of about {self.expected:,}"
-        text = f"{done} records, {rate:,.0f}/s, {self.counts.written:,} written, {self.counts.rejected:,} rejected"
+        text = f"{self.subject} {self.status}: {done} records, {rate:,.0f}/s, {self.counts.written:,} written, {self.counts.rejected:,} rejected"
         if self.expected and rate and self.expected > self.counts.read:
             text += f", about {(self.expected - self.counts.read) / rate:,.0f} s left"
         return text
@@ -171,12 +175,13 @@ class IngestRun:
 
     def report_progress(self) -> None:
         """Tell whoever listens how far the run is."""
-        self._report(Progress(self.counts, self._expected, self.seconds))
+        self._report(Progress(self.subject, self.counts, self._expected, self.seconds))
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         status, text = ("succeeded", None) if error is None else ("failed", f"{type(error).__name__}: {error}")
         with writing(self.engine) as connection:
             self._update(connection, {"status": status, "finished_us": now_us(), "error": text})
+        self._report(Progress(self.subject, self.counts, None, self.seconds, status))
 
     def _update(self, connection: sa.Connection, values: dict[str, object]) -> None:
         connection.execute(sa.update(ingest_runs).where(ingest_runs.c.ingest_run_id == self.run_id).values(values))

@@ -13,7 +13,8 @@ from kalshi_pipelines.ingest.kinds import EVENTS, MARKETS, ORDERBOOKS, SERIES
 from kalshi_pipelines.ingest.pages import store_page
 from kalshi_pipelines.ingest.runs import Counts, IngestRun, Report, silent
 from kalshi_pipelines.kalshi.client import KalshiClient, MarketStatusFilter
-from kalshi_pipelines.kalshi.records import Orderbook, record_key
+from kalshi_pipelines.kalshi.decoding import record_key
+from kalshi_pipelines.kalshi.records import Orderbook
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import writing

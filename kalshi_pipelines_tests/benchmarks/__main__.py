@@ -1,0 +1,104 @@
+"""Run the benchmarks and print a table. Read the ratios: machines differ, and the same machine from hour to hour."""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
+
+SHARE_MOVED = 0.01
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one piece of work took."""
+
+    rows: int
+    seconds: float
+    peak_mb: float
+
+
+def measure(work: str, sandbox: SandboxProcess, folder: Path) -> Measured:
+    """Do one piece of work in a fresh process."""
+    command = [sys.executable, "-m", "kalshi_pipelines_tests.benchmarks.work", work, sandbox.url, str(folder)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise SystemExit(f"{work} failed:\n{finished.stderr}")
+    return Measured(**json.loads(finished.stdout.splitlines()[-1]))
+
+
+def frozen(markets: int, tier: str = "unlimited") -> SandboxOptions:
+    """A sandbox whose prices only move when told."""
+    return SandboxOptions(markets=markets, seed=7, tick_seconds=0, tier=tier)
+
+
+def speed(markets: int, repeats: int) -> None:
+    """First and second ingest beside the floor, in turns; prints a row."""
+    firsts, seconds, floors, ratios, shares = [], [], [], [], []
+    with running_sandbox(frozen(markets)) as sandbox:
+        with tempfile.TemporaryDirectory() as warm_up:
+            measure("floor", sandbox, Path(warm_up))  # the sandbox renders a market when it is first asked for
+        for _ in range(repeats):
+            with tempfile.TemporaryDirectory() as folder:
+                floors.append(measure("floor", sandbox, Path(folder)))
+                firsts.append(measure("markets", sandbox, Path(folder)))
+                httpx.post(f"{sandbox.admin_url}/sandbox/prices", json={"fraction": SHARE_MOVED}, timeout=60)
+                seconds.append(measure("markets", sandbox, Path(folder)))
+            ratios.append(firsts[-1].seconds / floors[-1].seconds)
+            shares.append(seconds[-1].seconds / firsts[-1].seconds)
+    first = min(firsts, key=lambda each: each.seconds)
+    floor = min(floors, key=lambda each: each.seconds)
+    print(
+        f"{first.rows:>9,} {floor.rows / floor.seconds:>12,.0f} {first.rows / first.seconds:>12,.0f} "
+        f"{statistics.median(ratios):>9.2f} {statistics.median(shares):>12.2f} {first.peak_mb:>9.0f}",
+        flush=True,
+    )
+
+
+def memory(few: int, many: int) -> None:
+    """Peak memory of the ingest at two sizes; prints both and their ratio."""
+    peaks = []
+    for size in (few, many):
+        with running_sandbox(frozen(size)) as sandbox, tempfile.TemporaryDirectory() as folder:
+            peaks.append(measure("markets", sandbox, Path(folder)).peak_mb)
+    print(
+        f"peak memory: {peaks[0]:.0f} MB at {few:,} markets, {peaks[1]:.0f} MB at {many:,}: {peaks[1] / peaks[0]:.2f}"
+    )
+
+
+def budget(markets: int) -> None:
+    """Share of the token budget that a full orderbook sweep uses; prints it with the number of 429 answers."""
+    with tempfile.TemporaryDirectory() as folder:
+        with running_sandbox(frozen(markets)) as sandbox:
+            measure("markets", sandbox, Path(folder))
+        with running_sandbox(frozen(markets, "basic")) as sandbox:
+            swept = measure("orderbooks", sandbox, Path(folder))
+            requests = httpx.get(f"{sandbox.admin_url}/sandbox/requests", timeout=60).json()
+    print(f"orderbook sweep: {swept.rows:,} books in {swept.seconds:.1f} s, {json.dumps(requests)}")
+
+
+def main() -> None:
+    """Measure everything, or a smaller set with ``--quick``."""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--quick", action="store_true", help="one small size, once")
+    quick = parser.parse_args().quick
+    print("markets + price_snapshots, HTTP to committed SQLite rows; the floor is described in benchmarks/work.py")
+    print(
+        f"{'markets':>9} {'floor rows/s':>12} {'first rows/s':>12} {'to floor':>9} {'second/first':>12} {'peak MB':>9}"
+    )
+    for size in (10_000,) if quick else (10_000, 50_000, 100_000):
+        speed(size, 1 if quick else 3)
+    if not quick:
+        memory(20_000, 200_000)
+    budget(5_000 if quick else 20_000)
+
+
+if __name__ == "__main__":
+    main()

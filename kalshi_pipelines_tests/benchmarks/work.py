@@ -1,0 +1,104 @@
+"""The pieces of work that are timed, each in a process of its own so that its peak memory is its own.
+
+The floor is the least a program could do: download the same pages, parse them with orjson, upsert every field as it is
+into one table without constraints, one prepared statement a page.
+"""
+
+import json
+import resource
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from kalshi_pipelines.ingest.runs import Counts
+from kalshi_pipelines.ingest.walks import ALL_STATUSES, Source, ingest_markets, ingest_orderbooks
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.kalshi.records import Market
+from kalshi_pipelines.settings import Environment, Settings
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.migrations import upgrade_to_head
+
+EVERYTHING_SETTLED_HOURS = 24 * 365 * 10
+SETTLED_SINCE = int(time.time()) - EVERYTHING_SETTLED_HOURS * 3600
+FIELDS = Market.__struct_fields__
+COLUMNS = ", ".join(f'"{name}"' for name in FIELDS)
+UPSERT = (
+    f"INSERT INTO markets ({COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))}) ON CONFLICT (ticker) DO UPDATE SET "
+    + ", ".join(f'"{name}" = excluded."{name}"' for name in FIELDS if name != "ticker")
+)
+
+
+def floor(url: str, folder: Path) -> int:
+    """Download, parse, upsert; returns the number of markets."""
+    connection = sqlite3.connect(folder / "floor.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    types = COLUMNS.replace('"ticker"', '"ticker" PRIMARY KEY')
+    connection.execute(f"CREATE TABLE IF NOT EXISTS markets ({types})")
+    rows = 0
+    with httpx.Client(base_url=url) as client:
+        for status in ALL_STATUSES:
+            cursor = None
+            while cursor != "":
+                params: dict[str, Any] = {"limit": 1000, "status": status, "mve_filter": "exclude"}
+                if status == "settled":
+                    params["min_settled_ts"] = SETTLED_SINCE
+                if cursor:
+                    params["cursor"] = cursor
+                page = orjson.loads(client.get("/markets", params=params).content)
+                connection.execute("BEGIN")
+                connection.executemany(UPSERT, [_values(market) for market in page["markets"]])
+                connection.execute("COMMIT")
+                rows += len(page["markets"])
+                cursor = page["cursor"]
+    connection.close()
+    return rows
+
+
+def _values(market: dict[str, Any]) -> list[Any]:
+    values = [market.get(name) for name in FIELDS]
+    return [orjson.dumps(value) if isinstance(value, dict | list) else value for value in values]
+
+
+def markets(url: str, folder: Path) -> int:
+    """Ingest markets with their price snapshots into a warehouse; returns the number of markets."""
+    return _ingest(url, folder, "prestige", lambda source: ingest_markets(source).counts)
+
+
+def orderbooks(url: str, folder: Path) -> int:
+    """Sweep all orderbooks on a basic rate budget; returns the number of books."""
+    return _ingest(url, folder, "basic", lambda source: ingest_orderbooks(source).counts)
+
+
+def _ingest(url: str, folder: Path, tier: str, walk: Callable[[Source], Counts]) -> int:
+    engine = open_engine(f"sqlite:///{folder / 'warehouse.db'}")
+    upgrade_to_head(engine)
+    settings = Settings.from_environment().model_copy(update={"rate_tier": tier})
+    with KalshiClient.from_settings(settings, engine, url=url) as client:
+        counts = walk(Source(client, engine, Environment.SANDBOX, settled_lookback_hours=EVERYTHING_SETTLED_HOURS))
+    engine.dispose()
+    return counts.read
+
+
+WORK = {"floor": floor, "markets": markets, "orderbooks": orderbooks}
+
+
+def main() -> None:
+    """``python -m kalshi_pipelines_tests.benchmarks.work NAME URL FOLDER``: do it and print what it took as JSON."""
+    name, url, folder = sys.argv[1:]
+    started = time.perf_counter()
+    rows = WORK[name](url, Path(folder))
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    kilobyte = 1024 if sys.platform == "darwin" else 1
+    print(json.dumps({"rows": rows, "seconds": seconds, "peak_mb": peak / kilobyte / 1024}))
+
+
+if __name__ == "__main__":
+    main()

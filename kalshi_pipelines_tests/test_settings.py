@@ -1,0 +1,57 @@
+"""Settings are read from the environment, documented, and refused in one sentence when they can not be used."""
+
+from pathlib import Path
+
+import pytest
+
+from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
+
+DOCUMENTATION = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+
+def test_with_nothing_set_the_sandbox_is_used() -> None:
+    settings = Settings.from_environment()
+    assert settings.environment is Environment.SANDBOX
+    assert settings.resolved_warehouse_url == "sqlite:///data/sandbox/warehouse.db"
+    assert settings.resolved_lake_dir == Path("data/sandbox/lake")
+
+
+def test_each_environment_has_its_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KALSHI_ENVIRONMENT", "prod")
+    assert Settings.from_environment().resolved_warehouse_url == "sqlite:///data/prod/warehouse.db"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("KALSHI_ENVIRONMENT", "production", "'sandbox', 'demo' or 'prod'"),
+        ("KALSHI_SANDBOX_MARKETS", "many", "valid integer"),
+        ("KALSHI_RATE_TIER", "free", "'basic'"),
+        ("KALSHI_EXECUTOR", "dask", "'in_process' or 'multiprocess'"),
+        ("KALSHI_API_KEY_ID", "abc", "go together"),
+        ("KALSHI_PRIVATE_KEY_FILE", "key.pem", "go together"),
+    ],
+)
+def test_a_value_that_can_not_be_used_is_named_with_what_would_be_accepted(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InvalidSettings, match=sentence) as caught:
+        Settings.from_environment()
+    assert variable in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KALSHI_ENVIRONMENT", "")
+    assert Settings.from_environment().environment is Environment.SANDBOX
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    text = DOCUMENTATION.read_text()
+    for name, setting in Settings.model_fields.items():
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| `KALSHI_{name.upper()}` |")]
+        assert setting.description in line
+        default = setting.default
+        shown = str(default).lower() if isinstance(default, bool) else str(default)
+        assert (f"| `{shown}` |" in line) or default is None
