@@ -5,6 +5,7 @@ rows that did not change need not be decoded.
 """
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -89,12 +90,14 @@ class KalshiClient:
         signer = None
         if settings.api_key_id and settings.private_key_file:
             signer = Signer.from_file(settings.api_key_id, settings.private_key_file)
+        closing = threading.Event()
         budget = RateBudget(
             engine,
             f"{settings.environment.value}:{signer.fingerprint if signer else 'anonymous'}",
             documented_laws(settings.rate_tier),
+            sleep=closing.wait,
         )
-        return cls(Transport(base_url, budget, signer=signer, trust_proxies=not sandbox))
+        return cls(Transport(base_url, budget, signer=signer, closing=closing, trust_proxies=not sandbox))
 
     def __repr__(self) -> str:
         return f"KalshiClient({self._transport!r})"
@@ -189,7 +192,8 @@ class KalshiClient:
 
         Args:
             status: The exchange's filter vocabulary, which is not that of ``Market.status``.
-            mve_filter: ``exclude`` leaves the combos out (99 % of all markets), ``only`` wants nothing else.
+            mve_filter: ``exclude`` leaves the combos out (99 % of all markets, also when asked for by ticker), ``only``
+                wants nothing else, ``None`` both.
             tickers: Only these markets; unknown ones are missing from the answer.
             event_ticker: Only markets of this event.
             series_ticker: Only markets of this series.

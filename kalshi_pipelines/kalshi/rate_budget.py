@@ -2,7 +2,8 @@
 
 The bucket is kept as its "theoretical arrival time" (GCRA): the instant, in microseconds, at which it would be full
 again if nothing more was charged. One integer a row, changed by one statement, so processes can not overspend together.
-Hosts that share a Postgres warehouse must have their clocks within half a second of each other.
+Hosts that share a Postgres warehouse must have their clocks within half a second of each other. On SQLite a charge waits
+for the warehouse's write lock: never keep a write transaction open while asking for the next page.
 
 What each request costs is here too. Sending requests is not.
 """
@@ -85,7 +86,7 @@ def account_laws(limits: AccountLimits) -> Laws:
     """The limits the exchange states for the account that signs."""
     slow = limits.usage_tier in (RateTier.BASIC, RateTier.ADVANCED)
     return {
-        Bucket.READ: BucketLaw(limits.read.refill_rate, limits.read.bucket_capacity),
+        Bucket.READ: BucketLaw(max(limits.read.refill_rate, 1), limits.read.bucket_capacity),
         Bucket.BALANCE: _SLOW_BALANCE if slow else _FAST_BALANCE,
     }
 

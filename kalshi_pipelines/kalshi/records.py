@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 Instant = Annotated[dt.datetime, msgspec.Meta(tz=True)]
+Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 PriceLevel = tuple[str, str]
 
 _ABSENT: Final = Raw()
@@ -42,7 +43,7 @@ class Market(Struct, frozen=True, gc=False):
     open_time: Instant
     close_time: Instant
     latest_expiration_time: Instant
-    settlement_timer_seconds: int
+    settlement_timer_seconds: Integer
     status: str
     notional_value_dollars: str
     yes_bid_dollars: str
@@ -85,7 +86,7 @@ class Market(Struct, frozen=True, gc=False):
     mve_selected_legs: Raw = _ABSENT
     primary_participant_key: str | None = None
     is_provisional: bool | None = None
-    exchange_index: int | None = None
+    exchange_index: Integer | None = None
 
     def __post_init__(self) -> None:
         _refuse_non_finite(self.floor_strike, self.cap_strike)
@@ -109,7 +110,7 @@ class Event(Struct, frozen=True, gc=False):
     last_updated_ts: Instant | None = None
     fee_type_override: str | None = None
     fee_multiplier_override: Decimal | None = None
-    exchange_index: int | None = None
+    exchange_index: Integer | None = None
 
     def __post_init__(self) -> None:
         _refuse_non_finite(self.fee_multiplier_override)
@@ -133,7 +134,7 @@ class Series(Struct, frozen=True, gc=False):
     product_metadata: Raw = _ABSENT
     volume_fp: str | None = None
     last_updated_ts: Instant | None = None
-    exchange_index: int | None = None
+    exchange_index: Integer | None = None
 
     def __post_init__(self) -> None:
         _refuse_non_finite(self.fee_multiplier)
@@ -156,7 +157,7 @@ class Orderbook(Struct, frozen=True, gc=False):
 class ShardStatus(Struct, frozen=True):
     """Whether one shard (exchange index) of the exchange works."""
 
-    exchange_index: int
+    exchange_index: Integer
     description: str
     exchange_active: bool
     trading_active: bool
@@ -220,8 +221,8 @@ class HistoricalCutoff(Struct, frozen=True):
 class BucketLimits(Struct, frozen=True):
     """One token bucket: tokens per second and the most tokens it holds."""
 
-    refill_rate: int
-    bucket_capacity: int
+    refill_rate: Integer
+    bucket_capacity: Integer
 
 
 class AccountLimits(Struct, frozen=True):
@@ -238,11 +239,11 @@ class EndpointCost(Struct, frozen=True):
 
     method: str
     path: str
-    cost: int
+    cost: Integer
 
 
 class EndpointCostList(Struct, frozen=True):
     """The default token cost of a request and the exceptions to it."""
 
-    default_cost: int
+    default_cost: Integer
     endpoint_costs: list[EndpointCost]

@@ -18,7 +18,6 @@ import stamina
 import stamina.instrumentation
 
 from kalshi_pipelines.kalshi.errors import (
-    ApiError,
     InvalidRequest,
     KalshiError,
     MalformedResponse,
@@ -52,7 +51,7 @@ _HEADERS: Final = {
     "Accept-Language": "en-US",
     "User-Agent": "kalshi-pipelines",
 }
-_RETRY: Final = "It was tried again without success: check the network and run again later."
+_RETRY: Final = "Check the address and the network, and run again later."
 # A Date header has whole seconds; a smaller step can not be what made the timestamp stale.
 _LEAST_CLOCK_STEP_MS: Final = 2_000
 
@@ -80,7 +79,17 @@ class _ClockMoved(Exception):
 
 
 class Transport:
-    """Sends GETs to one API address."""
+    """Sends GETs to one API address.
+
+    Args:
+        base_url: The address, as ``hosts.base_url`` gives it.
+        budget: Charged for every attempt.
+        signer: Signs every attempt; anonymous without it.
+        patience: How long a request is tried.
+        closing: Set when the transport is closed; lets the budget stop waiting, too.
+        trust_proxies: Whether the proxies of the environment variables are used.
+        network: Stands in for the network in tests.
+    """
 
     def __init__(
         self,
@@ -89,6 +98,7 @@ class Transport:
         *,
         signer: Signer | None = None,
         patience: Patience = Patience(),
+        closing: threading.Event | None = None,
         trust_proxies: bool = True,
         network: httpx.BaseTransport | None = None,
     ) -> None:
@@ -97,7 +107,7 @@ class Transport:
         self._signer = signer
         self._patience = patience
         self._base_url = base_url
-        self._closing = threading.Event()
+        self._closing = closing or threading.Event()
         self._http = httpx.Client(
             headers=_HEADERS,
             timeout=_TIMEOUT,
@@ -156,12 +166,10 @@ class Transport:
         clock_may_move = True
         for attempt in retries:
             with attempt:
-                answer = self._attempt(line, attempt.num)
-                failure: KalshiError | None = _judge(line, answer, attempt.num)
-                if failure is None or answer.status in meaningful:
-                    decoded, failure = _decoded(line, answer, decode, failure, attempt.num)
-                    if failure is None:
-                        return decoded  # type: ignore[return-value]  # decoded unless there is a failure
+                answer = self._answer(line, attempt.num)
+                decoded, failure = _outcome(line, answer, decode, meaningful, attempt.num)
+                if failure is None:
+                    return decoded  # type: ignore[return-value]  # there is a failure or a decoded answer
                 if clock_may_move and self._clock_followed(failure, answer):
                     clock_may_move = False
                     raise _ClockMoved
@@ -169,7 +177,7 @@ class Transport:
                 raise failure
         raise AssertionError("stamina gives up by raising")
 
-    def _attempt(self, line: RequestLine, number: int) -> _Answer:
+    def _answer(self, line: RequestLine, number: int) -> _Answer:
         self._refuse_when_closing(line)
         request = self._http.build_request("GET", self._base_url + line.path, params=line.params)
         self._budget.acquire(self._costs.cost("GET", line.path), bucket_of(line.path))
@@ -179,10 +187,12 @@ class Transport:
             request.headers.update(self._signer.headers("GET", path))
         answer, reason = self._send(request)
         if answer is None:
-            failure = TransportFailed(f"{line} got no complete answer on attempt {number} ({reason}).", _RETRY)
+            problem = f"{line} got no complete answer from {self._base_url} on attempt {number} ({reason})."
+            failure = TransportFailed(problem, _RETRY)
             self._note(failure, number)
             # Raised here and not where it was caught: httpx errors hold the request with its signature.
             raise failure
+        logger.debug("%s was answered %d with %d bytes", line, answer.status, len(answer.body))
         return answer
 
     def _send(self, request: httpx.Request) -> tuple[_Answer | None, str]:
@@ -254,20 +264,20 @@ def path_with(template: str, **values: str) -> str:
     return template.format(**{name: quote(value, safe="") for name, value in values.items()})
 
 
-def _judge(line: RequestLine, answer: _Answer, attempts: int) -> ApiError | None:
-    return None if answer.status == 200 else api_error(line, answer.status, answer.body, attempts)
-
-
-def _decoded(
-    line: RequestLine, answer: _Answer, decode: Callable[[bytes], T], failure: KalshiError | None, attempts: int
+def _outcome(
+    line: RequestLine, answer: _Answer, decode: Callable[[bytes], T], meaningful: Collection[int], attempts: int
 ) -> tuple[T | None, KalshiError | None]:
+    """The decoded answer, or what is wrong with it."""
+    refusal = None if answer.status == 200 else api_error(line, answer.status, answer.body, attempts)
+    if refusal and answer.status not in meaningful:
+        return None, refusal
     try:
         return decode(answer.body), None
     except UnreadableBody as error:
         reason = printable(str(error))
     times = "" if attempts == 1 else f", {attempts} times"
     problem = f"{line} was answered {answer.status} with a body that can not be read{times} ({reason})."
-    return None, failure or MalformedResponse(problem, "Run again; if it stays so, the exchange changed its format.")
+    return None, refusal or MalformedResponse(problem, "Run again; if it stays so, the exchange changed its format.")
 
 
 def _http_date_ms(text: str | None) -> int | None:

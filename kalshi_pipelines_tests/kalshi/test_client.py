@@ -11,7 +11,14 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.decoding import decode_records
-from kalshi_pipelines.kalshi.errors import EnvironmentMismatch, InvalidRequest, NotFound, ServerError, Unauthorized
+from kalshi_pipelines.kalshi.errors import (
+    EnvironmentMismatch,
+    InvalidRequest,
+    NotFound,
+    ServerError,
+    TransportFailed,
+    Unauthorized,
+)
 from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketLaw
 from kalshi_pipelines.kalshi.records import Orderbook
@@ -218,3 +225,26 @@ def test_settings_decide_address_key_and_budget(engine: sa.Engine, ed25519_key: 
     prod = Settings(environment=Environment.PROD, sandbox_url="http://127.0.0.1:8790")
     with KalshiClient.from_settings(prod, engine) as client:
         assert "https://external-api.kalshi.com" in repr(client)
+
+
+def test_closing_the_client_ends_the_wait_for_the_budget(engine: sa.Engine) -> None:
+    settings = Settings(environment=Environment.SANDBOX, sandbox_url="http://127.0.0.1:1")
+    client = KalshiClient.from_settings(settings, engine)
+    client._transport._budget.laws = {Bucket.READ: BucketLaw(1, 10)}
+    client._transport._budget.empty(Bucket.READ)  # the next request waits ten seconds for its tokens
+    ended: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            client.exchange_status()
+        except TransportFailed as error:
+            ended.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    time.sleep(0.1)
+    client.close()
+    reader.join(8)
+    assert [str(error) for error in ended] == [
+        "GET /exchange/status was not sent: the client is closed. Open a new client."
+    ]

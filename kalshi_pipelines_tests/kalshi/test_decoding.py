@@ -153,6 +153,7 @@ def test_a_number_in_place_of_a_money_string_rejects_that_record_only() -> None:
         {"close_time": None},
         {"volume_fp": 5},
         {"settlement_timer_seconds": 1.5},
+        {"settlement_timer_seconds": 2**63},
         {"can_close_early": "yes"},
         {"floor_strike": "NaN"},
         {"ticker": 7},

@@ -19,7 +19,7 @@ from kalshi_pipelines.kalshi.rate_budget import (
     bucket_of,
     documented_laws,
 )
-from kalshi_pipelines.kalshi.records import AccountLimits, EndpointCost, EndpointCostList
+from kalshi_pipelines.kalshi.records import AccountLimits, BucketLimits, EndpointCost, EndpointCostList
 from kalshi_pipelines.settings import RateTier
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import open_engine
@@ -186,6 +186,13 @@ def test_the_limits_of_an_account_are_used_as_stated() -> None:
     laws: Laws = account_laws(limits)
     assert laws[Bucket.READ] == BucketLaw(200, 200)
     assert laws[Bucket.READ].burst_us == SECOND // 2
+
+
+def test_an_account_without_a_refill_is_slow_but_no_crash(engine: sa.Engine) -> None:
+    nothing = BucketLimits(refill_rate=0, bucket_capacity=0)
+    law = account_laws(AccountLimits("suspended", read=nothing, write=nothing))[Bucket.READ]
+    assert budget(engine, Clock(), law).acquire(10) == 0
+    assert law.interval_us(10) == 10 * SECOND
 
 
 def test_the_published_limits_of_basic_hold_three_seconds() -> None:

@@ -263,7 +263,7 @@ def test_closing_ends_the_attempts(connect: Connect) -> None:
 
 
 def test_attempts_are_logged_with_their_reason(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.WARNING):
         get(connect(Exchange(httpx.Response(500, json={"error": {"code": "boom"}}), ok())))
     assert [record.message for record in caplog.records if record.name == "kalshi_pipelines.kalshi"] == [
         "GET /markets?limit=5 was answered 500 (boom)."
