@@ -2,8 +2,8 @@
 
 The bucket is kept as its "theoretical arrival time" (GCRA): the instant, in microseconds, at which it would be full
 again if nothing more was charged. One integer a row, changed by one statement, so processes can not overspend together.
-Hosts that share a Postgres warehouse must have their clocks within half a second of each other. On SQLite a charge waits
-for the warehouse's write lock: never keep a write transaction open while asking for the next page.
+Hosts that share a Postgres warehouse must have their clocks within half a second of each other. On SQLite a charge
+waits for the warehouse's write lock: never keep a write transaction open while asking for the next page.
 
 What each request costs is here too. Sending requests is not.
 """
