@@ -4,10 +4,11 @@ Belongs here: the description of endpoints and of a call to one. Does not belong
 (``market_endpoints``, ``event_endpoints``, ``exchange_endpoints``), or serving them over HTTP (``app``).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.pagination import Page, Row, page_of
 from kalshi_pipelines.sandbox.validation import Query
 
 
@@ -40,3 +41,11 @@ class Endpoint:
 def json_array(parts: Iterable[bytes]) -> bytes:
     """An array of JSON texts."""
     return b"[" + b",".join(parts) + b"]"
+
+
+def paged(exchange: Exchange, rows: Sequence[Row], cursor: str, limit: int) -> Page[Row]:
+    """The page of rows a cursor asks for. A recorded cursor continues with what its recorded pages did not show."""
+    shown = None if exchange.replay is None else exchange.replay.shown_before(cursor)
+    if shown is None:
+        return page_of(rows, cursor, limit)
+    return page_of([row for row in rows if row.sort_key[1] not in shown], "", limit)

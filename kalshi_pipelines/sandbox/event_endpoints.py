@@ -7,11 +7,11 @@ from typing import Final
 
 import orjson
 
-from kalshi_pipelines.sandbox.endpoints import Call, Endpoint, json_array
+from kalshi_pipelines.sandbox.endpoints import Call, Endpoint, json_array, paged
 from kalshi_pipelines.sandbox.errors import bad_request, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.listing import EventFilter, EventRow
-from kalshi_pipelines.sandbox.pagination import Page, page_of
+from kalshi_pipelines.sandbox.pagination import Page
 from kalshi_pipelines.sandbox.validation import event_filter, multivariate_event_filter
 
 
@@ -26,7 +26,9 @@ def _event(exchange: Exchange, event: EventRow, *, nested: bool, alone: bool) ->
 
 def _event_page(exchange: Exchange, call: Call, wanted: EventFilter, default: int) -> tuple[Page[EventRow], bytes]:
     nested = bool(call.query.boolean("with_nested_markets"))
-    page = page_of(exchange.catalogue.select_events(wanted), call.query.cursor, call.query.limit(200, default, 1))
+    page = paged(
+        exchange, exchange.catalogue.select_events(wanted), call.query.cursor, call.query.limit(200, default, 1)
+    )
     events = json_array(_event(exchange, event, nested=nested, alone=False) for event in page.rows)
     return page, b'"cursor":' + orjson.dumps(page.cursor) + b',"events":' + events
 

@@ -1,6 +1,6 @@
 """Rows of the generated catalogue and the JSON they become.
 
-Belongs here: series, events and markets as generated, each building its own bytes and keeping them until its quote moves.
+Belongs here: series, events and markets as generated, each building its bytes and keeping them until its quote moves.
 Does not belong here: which rows exist (``catalogue``), where prices go (``quotes``).
 Source of the key sets: ``Series``, ``EventData`` and ``Market`` of the vendor's OpenAPI document 3.34.0.
 """
@@ -119,7 +119,7 @@ class GeneratedEvent(EventRow):
         self.listed: bytes | None = None
 
     def members(self, *, alone: bool) -> bytes:
-        """The members of the ``EventData`` object, without braces and markets, as a list or a single read shows them."""
+        """The members of the ``EventData`` object, without braces and markets, as a list or a read shows them."""
         if alone:
             # The real exchange fills last_updated_ts in lists only and sends the zero time here.
             return orjson.dumps(self._body(ZERO_TIME))[1:-1]
@@ -177,8 +177,8 @@ class GeneratedMarket(MarketRow):
     """A market of a generated event."""
 
     __slots__ = (
-        "_book", "_constant", "_epoch", "_moves", "_quoted", "base_volume", "event", "legs", "number", "open_us", "outcome", "path",
-        "settlement", "time",
+        "_book", "_constant", "_epoch", "_moves", "_quoted", "base_volume", "event", "legs", "number", "open_us",
+        "outcome", "path", "settlement", "time",
     )  # fmt: skip
 
     def __init__(

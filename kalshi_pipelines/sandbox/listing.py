@@ -63,7 +63,7 @@ class MarketRow(ABC):
 
     @abstractmethod
     def orderbook(self, depth: int = 0) -> bytes | None:
-        """The ``OrderbookCountFp`` object with the best ``depth`` levels a side (0 for all); None if it has no book."""
+        """The ``OrderbookCountFp`` object, the best ``depth`` levels a side (0 for all); None if it has no book."""
 
     @abstractmethod
     def candlesticks(self, window: "CandleWindow") -> list[bytes]:
@@ -84,7 +84,7 @@ class EventRow(ABC):
 
     @abstractmethod
     def members(self, *, alone: bool) -> bytes:
-        """The members of the ``EventData`` object, without braces and markets, as a list or a single read shows them."""
+        """The members of the ``EventData`` object, without braces and markets, as a list or a read shows them."""
 
 
 class SeriesRow(ABC):

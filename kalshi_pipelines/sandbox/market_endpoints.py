@@ -3,17 +3,17 @@
 Source of the shapes: the vendor's OpenAPI document 3.34.0; of the limits: its parameter tables and recordings.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Final
 
 import orjson
 
 from kalshi_pipelines.sandbox.clock import SECOND_US
-from kalshi_pipelines.sandbox.endpoints import Call, Endpoint, json_array
+from kalshi_pipelines.sandbox.endpoints import Call, Endpoint, json_array, paged
 from kalshi_pipelines.sandbox.errors import bad_request, failed_validation, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.listing import CandleWindow, MarketFilter, MarketRow, TradeFilter
-from kalshi_pipelines.sandbox.pagination import page_of
 from kalshi_pipelines.sandbox.validation import PERIODS, Query, historical_market_filter, market_filter
 
 MOST_TICKERS: Final = 100
@@ -23,7 +23,7 @@ _EMPTY_BOOK: Final = b'{"no_dollars":[],"yes_dollars":[]}'
 
 
 def _market_page(exchange: Exchange, call: Call, wanted: MarketFilter) -> bytes:
-    page = page_of(exchange.catalogue.select_markets(wanted), call.query.cursor, call.query.limit(1000, 100))
+    page = paged(exchange, exchange.catalogue.select_markets(wanted), call.query.cursor, call.query.limit(1000, 100))
     rows = json_array(market.json() for market in page.rows)
     return b'{"cursor":' + orjson.dumps(page.cursor) + b',"markets":' + rows + b"}"
 
@@ -88,7 +88,12 @@ def get_trades(exchange: Exchange, call: Call) -> bytes:
         None if most is None else most + SECOND_US - 1,
         query.boolean("is_block_trade"),
     )
-    page = exchange.catalogue.trades.page(wanted, query.cursor, query.limit(1000, 100))
+    limit = query.limit(1000, 100)
+    if exchange.replay is not None and exchange.replay.shown_before(query.cursor) is not None:
+        everything = exchange.catalogue.trades.page(wanted, "", sys.maxsize)
+        page = paged(exchange, everything.rows, query.cursor, limit)
+    else:
+        page = exchange.catalogue.trades.page(wanted, query.cursor, limit)
     return b'{"cursor":' + orjson.dumps(page.cursor) + b',"trades":' + json_array(row.json for row in page.rows) + b"}"
 
 
@@ -148,7 +153,7 @@ def get_candlesticks_of_many(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_event_candlesticks(exchange: Exchange, call: Call) -> bytes:
-    """GET /series/{series_ticker}/events/{ticker}/candlesticks; a window too long is shortened to what it adjusted to."""
+    """GET /series/{series_ticker}/events/{ticker}/candlesticks; a window that asks for too many ends earlier."""
     window = _window(call.query)
     event = exchange.catalogue.events.get(call.path["ticker"])
     if event is None or event.series_ticker != call.path["series_ticker"]:

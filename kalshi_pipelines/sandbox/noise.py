@@ -1,6 +1,6 @@
 """Deterministic noise: whole numbers that look random and depend on nothing but their arguments.
 
-Belongs here: the mixing function behind price paths, book sizes and trades. What the numbers mean is decided by callers.
+Belongs here: the mixing function behind price paths, book sizes and trades. Callers decide what the numbers mean.
 """
 
 from typing import Final

@@ -5,6 +5,7 @@ Belongs here: starting, waiting for and stopping the child. Does not belong here
 
 import collections
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from kalshi_pipelines.sandbox.options import SandboxOptions
 
 __all__ = ["SandboxDidNotStart", "SandboxOptions", "SandboxProcess", "running_sandbox"]
 
+_LOG: Final = logging.getLogger(__name__)
 _STOP_SECONDS: Final = 10
 _REPORTED_LINES: Final = 20
 
@@ -27,7 +29,7 @@ class SandboxDidNotStart(RuntimeError):
 
 @dataclass(frozen=True)
 class SandboxProcess:
-    """A running sandbox: ``url`` is the root of its API, ``admin_url`` the root of everything else, ``pid`` its process."""
+    """A running sandbox: ``url`` is the root of its API, ``admin_url`` that of everything else, ``pid`` its process."""
 
     url: str
     admin_url: str
@@ -78,7 +80,7 @@ def running_sandbox(options: SandboxOptions | None = None) -> Iterator[SandboxPr
 
 
 class _LastLines:
-    """Reads a child's stderr, so that the pipe never fills, and keeps its end; what it says later is passed on."""
+    """Reads a child's stderr, so that the pipe never fills, keeps its end and passes all of it on to the log."""
 
     def __init__(self, stream: IO[str] | None) -> None:
         self.lines: collections.deque[str] = collections.deque(maxlen=_REPORTED_LINES)
@@ -94,6 +96,7 @@ class _LastLines:
     def _read(self) -> None:
         for line in self._stream or ():
             self.lines.append(line)
+            _LOG.info("sandbox: %s", line.rstrip())
 
 
 def _ready(child: subprocess.Popen[str], errors: _LastLines) -> SandboxProcess:

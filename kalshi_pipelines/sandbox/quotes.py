@@ -1,4 +1,4 @@
-"""The price path of a generated market: its quote, order book and trades at any moment, computed from nothing but noise.
+"""The price path of a generated market: its quote, book and trades at any moment, computed from nothing but noise.
 
 A path changes at regular instants of its own; between two of them, one *epoch*, everything stands still. Belongs here:
 quotes, book levels, trades of an epoch. Does not belong here: JSON, and markets as listed.
@@ -20,7 +20,7 @@ _MOVE_FACTORS: Final = (1, -1, 2, -2, 4, -4, 8, -8, 16, -16, 32, -32, 64, -64)
 
 
 class Quote(NamedTuple):
-    """The best YES bid and ask: centi-cents and centi-contracts. No bid is 0 with size 0, no ask a dollar with size 0."""
+    """The best YES bid and ask in centi-cents, sizes in centi-contracts. No bid is 0, no ask a dollar, with size 0."""
 
     bid: int
     bid_size: int
@@ -52,7 +52,7 @@ class QuotePath:
     """Where the price of one market goes.
 
     ``anchor`` is the price it wanders around, ``volatility`` how far, ``half_spread`` half its bid-ask distance, all in
-    centi-cents; ``period_us`` the length of an epoch and ``phase_us`` where epochs begin; ``sides`` which book sides exist.
+    centi-cents; ``period_us`` is the length of an epoch, ``phase_us`` where epochs begin, ``sides`` which sides exist.
     """
 
     seed: int

@@ -87,7 +87,7 @@ class Bucket:
 
 @dataclass
 class RateLimits:
-    """The buckets of all callers. ``costs`` replaces the cost of an endpoint; ``monotonic_ns`` is the passing of time."""
+    """The buckets of all callers. ``costs`` are those other than the default; ``monotonic_ns`` tells the time."""
 
     tier: Tier
     costs: Mapping[str, int] = field(default_factory=lambda: PUBLISHED_COSTS)

@@ -1,12 +1,13 @@
 """A catalogue made of everything that appears anywhere in a folder of recordings.
 
-Belongs here: rows whose JSON is a slice of a recorded body, kept character for character. Does not belong here: replay of
-whole responses (``recordings``).
+Belongs here: rows whose JSON is a slice of a recorded body, kept character for character. Does not belong here: replay
+of whole responses (``recordings``).
 """
 
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import orjson
@@ -191,7 +192,7 @@ class _Gathered:
 
     def _take(self, file: RecordedFile, name: str, record: Span) -> None:
         text, value = file.text[record.start : record.end], record.value
-        if name in {"series"} and "ticker" in value:
+        if name == "series" and "ticker" in value:
             self.series.offer(text, value)
         elif name in {"event", "events"} and "event_ticker" in value:
             self.events.offer(text, value)
@@ -258,7 +259,7 @@ def _keep_books(file: RecordedFile, markets: dict[str, RecordedMarket]) -> None:
 def _keep_candlesticks(file: RecordedFile, markets: dict[str, RecordedMarket]) -> None:
     for ticker, candles, text in _candle_lists(file):
         ends = [span.value["end_period_ts"] for span in candles]
-        minutes = min((later - earlier for earlier, later in zip(ends, ends[1:], strict=False)), default=60) // 60
+        minutes = min((later - earlier for earlier, later in pairwise(ends)), default=60) // 60
         if ticker in markets:
             for span, end_s in zip(candles, ends, strict=True):
                 markets[ticker].keep_candlestick(minutes, end_s, text[span.start : span.end])

@@ -103,7 +103,7 @@ class GeneratedTrades:
 
 
 def _group_trades(group: list[tuple[int, GeneratedMarket]], period: int, begin: int, end: int) -> Iterator[_Trade]:
-    """Trades in [begin, end) of markets with one period: an epoch begins wherever time modulo the period is the phase."""
+    """Trades in [begin, end) of markets with one period: an epoch begins where time modulo the period is the phase."""
     for cycle in range(begin // period, end // period + 1):
         low = bisect_left(group, begin - cycle * period, key=itemgetter(0))
         high = bisect_left(group, end - cycle * period, key=itemgetter(0))

@@ -1,0 +1,85 @@
+import pytest
+
+from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox
+
+
+def test_a_garbage_cursor_returns_page_one_again(sandbox: LocalSandbox) -> None:
+    first = sandbox.read("/markets", limit=5)
+    assert sandbox.read("/markets", limit=5, cursor="garbage-cursor") == first
+    assert sandbox.read("/markets", limit=5, cursor="%%%") == first
+
+
+@pytest.mark.parametrize(("path", "rows", "limit"), [("/markets", "markets", 7), ("/events", "events", 3)])
+def test_pages_cover_each_row_exactly_once_newest_first(
+    sandbox: LocalSandbox, path: str, rows: str, limit: int
+) -> None:
+    key = "ticker" if rows == "markets" else "event_ticker"
+    whole = [row[key] for row in sandbox.walk(path, rows, limit=200)]
+    assert [row[key] for row in sandbox.walk(path, rows, limit=limit)] == whole
+    assert len(set(whole)) == len(whole)
+    if rows == "markets":
+        created = [row["created_time"] for row in sandbox.markets()]
+        assert created == sorted(created, reverse=True)
+
+
+def test_rows_added_or_moved_while_paging_neither_repeat_nor_hide_others(sandbox: LocalSandbox) -> None:
+    before = {market["ticker"] for market in sandbox.markets()}
+    seen: list[str] = []
+    cursor = ""
+    added: set[str] = set()
+    while True:
+        page = sandbox.read("/markets", limit=50, cursor=cursor)
+        seen += [market["ticker"] for market in page["markets"]]
+        cursor = page["cursor"]
+        if not cursor:
+            break
+        sandbox.pass_seconds(61)
+        added |= set(sandbox.steer("POST", "/markets", count=3)["tickers"])
+        sandbox.steer("POST", "/prices", fraction=0.5)
+    assert sorted(seen) == sorted(before)
+    assert {market["ticker"] for market in sandbox.markets()} == before | added
+    assert len(added) == 8 * 3
+
+
+def test_added_markets_come_first_with_an_event_and_a_series(sandbox: LocalSandbox) -> None:
+    added = sandbox.steer("POST", "/markets", count=5)["tickers"]
+    first = sandbox.read("/markets", limit=5)["markets"]
+    assert {market["ticker"] for market in first} == set(added)
+    for market in first:
+        event = sandbox.read(f"/events/{market['event_ticker']}")["event"]
+        assert sandbox.get(f"/series/{event['series_ticker']}").status_code == 200
+
+
+def test_the_last_page_has_an_empty_cursor(sandbox: LocalSandbox) -> None:
+    assert sandbox.read("/markets", limit=1000)["cursor"] == ""
+    assert sandbox.read("/markets", limit=430)["cursor"] == ""
+    assert sandbox.read("/markets", limit=429)["cursor"] != ""
+
+
+def test_trades_are_paged_once_each_newest_first(sandbox: LocalSandbox) -> None:
+    end = sandbox.time.microseconds // 1_000_000
+    query = {"min_ts": end - 3_600, "max_ts": end}
+    small = sandbox.walk("/markets/trades", "trades", limit=37, **query)
+    large = sandbox.walk("/markets/trades", "trades", limit=1000, **query)
+    assert small == large
+    assert len({trade["trade_id"] for trade in large}) == len(large) > 100
+    times = [trade["created_time"] for trade in large]
+    assert times == sorted(times, reverse=True)
+
+
+def test_the_trades_of_a_market_are_its_share_of_all_trades(sandbox: LocalSandbox) -> None:
+    end = sandbox.time.microseconds // 1_000_000
+    query = {"min_ts": end - 7_200, "max_ts": end, "limit": 1000}
+    everything = sandbox.walk("/markets/trades", "trades", **query)
+    for ticker in {trade["ticker"] for trade in everything[:40]}:
+        own = sandbox.walk("/markets/trades", "trades", ticker=ticker, **query)
+        assert own == [trade for trade in everything if trade["ticker"] == ticker]
+
+
+def test_trades_that_were_told_stay_as_they_were(sandbox: LocalSandbox) -> None:
+    end = sandbox.time.microseconds // 1_000_000
+    query = {"min_ts": end - 3_600, "max_ts": end, "limit": 1000}
+    before = sandbox.walk("/markets/trades", "trades", **query)
+    sandbox.steer("POST", "/prices", fraction=1)
+    sandbox.pass_seconds(7_200)
+    assert sandbox.walk("/markets/trades", "trades", **query) == before
