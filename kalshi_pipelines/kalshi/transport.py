@@ -74,10 +74,6 @@ class _Answer:
     signed_ms: int | None
 
 
-class _ClockMoved(Exception):
-    """The timestamp was refused and the clock was set by the answer: the same request may now pass."""
-
-
 class Transport:
     """Sends GETs to one API address.
 
@@ -155,24 +151,22 @@ class Transport:
             RateBudgetExceeded: The wait for the rate budget would be too long.
         """
         line = RequestLine(path, tuple(params))
-        retries = stamina.retry_context(
-            on=self._worth_another_attempt,
+        stale: list[KalshiError] = []  # the one refused timestamp after which the clock was set
+        for attempt in stamina.retry_context(
+            on=lambda error: error in stale or self._worth_another_attempt(error),
             attempts=self._patience.attempts,
             timeout=self._patience.total_seconds,
             wait_initial=0.25,
             wait_max=15.0,
             wait_jitter=0.5,
-        )
-        clock_may_move = True
-        for attempt in retries:
+        ):
             with attempt:
                 answer = self._answer(line, attempt.num)
                 decoded, failure = _outcome(line, answer, decode, meaningful, attempt.num)
                 if failure is None:
                     return decoded  # type: ignore[return-value]  # there is a failure or a decoded answer
-                if clock_may_move and self._clock_followed(failure, answer):
-                    clock_may_move = False
-                    raise _ClockMoved
+                if not stale and self._clock_followed(failure, answer):
+                    stale.append(failure)
                 self._note(failure, attempt.num)
                 raise failure
         raise AssertionError("stamina gives up by raising")
@@ -223,11 +217,9 @@ class Transport:
         if self._closing.is_set():
             raise TransportFailed(f"{line} was not sent: the client is closed.", "Open a new client.")
 
-    def _worth_another_attempt(self, error: Exception) -> bool | float:
+    def _worth_another_attempt(self, error: Exception) -> bool:
         if self._closing.is_set():
             return False
-        if isinstance(error, _ClockMoved):
-            return 0.0
         return isinstance(error, RateLimited | ServerError | TransportFailed | MalformedResponse)
 
     def _clock_followed(self, failure: KalshiError, answer: _Answer) -> bool:

@@ -213,6 +213,12 @@ def test_a_refused_timestamp_is_not_tried_again_blindly(
     assert len(exchange.requests) == sent
 
 
+def test_a_clock_found_wrong_on_the_last_attempt_is_reported_as_that(connect: Connect, ed25519_key: PrivateKey) -> None:
+    transport = connect(Exchange(_dated(300)), signer=Signer("key-id", ed25519_key), patience=Patience(attempts=1))
+    with pytest.raises(Unauthorized, match="header_timestamp_expired"):
+        get(transport)
+
+
 def test_a_meaningful_error_status_is_decoded(connect: Connect) -> None:
     assert get(connect(Exchange(httpx.Response(503, content=b"fine"))), meaningful=(503,)) == "fine"
     with pytest.raises(ServerError):
