@@ -6,7 +6,6 @@ What a table or file looks like does not belong here.
 """
 
 import datetime as dt
-import re
 from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -18,7 +17,7 @@ EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 ONE_MICROSECOND: Final = dt.timedelta(microseconds=1)
 EXCHANGE_TIME_ZONE: Final = ZoneInfo("America/New_York")
 
-_DECIMAL_TEXT: Final = re.compile(r"-?\d{1,12}(?:\.(\d+))?", re.ASCII)
+_POWERS: Final = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 
 
 class InexactValue(ValueError):
@@ -26,15 +25,15 @@ class InexactValue(ValueError):
 
 
 def _scaled(text: str, decimals: int, unit: str) -> int:
-    match = _DECIMAL_TEXT.fullmatch(text)
-    if match is None:
+    whole, point, fraction = text.partition(".")
+    digits = whole.removeprefix("-") + fraction
+    if not (digits.isdecimal() and digits.isascii()) or whole in ("", "-") or bool(point) != bool(fraction):
         raise InexactValue(f"{text!r} is not a plain decimal number of {unit}")
-    fraction = match[1] or ""
     if len(fraction) > decimals:
         if fraction[decimals:].strip("0"):
             raise InexactValue(f"{text!r} has more than the {decimals} decimals that {unit} are stored with")
-        return int(text[: len(text) - len(fraction) + decimals].replace(".", ""))
-    return int(text.replace(".", "")) * 10 ** (decimals - len(fraction))
+        fraction = fraction[:decimals]
+    return int(whole + fraction) * _POWERS[decimals - len(fraction)]
 
 
 def microdollars(text: str) -> int:

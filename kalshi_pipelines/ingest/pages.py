@@ -24,6 +24,7 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 
 #: Part of every digest: raise it when rows are made differently from records, so that all rows are written anew.
 ROW_LAYOUT: Final = b"1"
+_DIGEST_BYTES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,14 @@ def _changed(
             unreadable.append(raw)
         else:
             latest[key] = raw
-    digests = {key: hashlib.blake2b(raw, digest_size=16, salt=ROW_LAYOUT).digest() for key, raw in latest.items()}
+    digests = {key: _digest(raw) for key, raw in latest.items()}
     with engine.connect() as connection:
         stored = kind.stored_digests(connection, list(digests))
     return digests, unreadable + [latest[key] for key, digest in digests.items() if stored.get(key) != digest]
+
+
+def _digest(raw: msgspec.Raw | bytes) -> bytes:
+    return hashlib.sha256(raw).digest()[:_DIGEST_BYTES] + ROW_LAYOUT
 
 
 def _rows(
@@ -150,7 +155,7 @@ def _set_aside(connection: sa.Connection, subject: str, rejected: Sequence[Rejec
             each.key,
             each.reason,
             each.raw.decode(errors="backslashreplace"),
-            hashlib.blake2b(each.raw, digest_size=16).digest(),
+            _digest(each.raw),
             stamp.recorded_us,
             stamp.ingest_run_id,
         )

@@ -71,7 +71,8 @@ class Progress:
         done = f"{self.counts.read:,}"
         if self.expected:
             done += f" of about {self.expected:,}"
-        text = f"{self.subject} {self.status}: {done} records, {rate:,.0f}/s, {self.counts.written:,} written, {self.counts.rejected:,} rejected"
+        text = f"{self.subject} {self.status}: {done} records, {rate:,.0f}/s, "
+        text += f"{self.counts.written:,} written, {self.counts.rejected:,} rejected"
         if self.expected and rate and self.expected > self.counts.read:
             text += f", about {(self.expected - self.counts.read) / rate:,.0f} s left"
         return text

@@ -1,10 +1,11 @@
 """Bulk writes: many rows a statement, prepared once; a row the database refuses is set aside, not its neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -37,6 +38,15 @@ class Write:
     columns: tuple[str, ...]
     on_conflict: Literal["overwrite", "keep", "refuse"] = "overwrite"
     keep: tuple[str, ...] = ()
+
+
+def is_any_of(column: sa.ColumnElement[str], keys: Collection[str], dialect: str) -> sa.ColumnElement[bool]:
+    """That a column holds one of many keys; they are one parameter, as a thousand would cost more than the query."""
+    if dialect == "postgresql":
+        return column == sa.any_(sa.bindparam(None, list(keys), type_=sa.ARRAY(sa.Text())))
+    # SQLite has no arrays, but tables made of JSON.
+    texts = sa.func.json_each(msgspec.json.encode(list(keys)).decode()).table_valued("value")
+    return column.in_(sa.select(texts.c.value))
 
 
 def write_rows(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> list[RefusedRow]:

@@ -315,16 +315,17 @@ markets = sa.Table(
 price_snapshots = sa.Table(
     "price_snapshots",
     metadata,
-    sa.Column("ticker", Text, sa.ForeignKey("markets.ticker"), primary_key=True, nullable=False),
-    sa.Column("observed_us", Integer, primary_key=True, nullable=False),
-    _column("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id"), nullable=False),
+    sa.Column("price_snapshot_id", Integer, primary_key=True, autoincrement=True),
+    _column("ticker", Text, sa.ForeignKey("markets.ticker")),
+    _column("observed_us"),
+    _column("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
     *[_column(name) for name in QUOTE],
     _column("volume_24h_centicontracts"),
+    sa.UniqueConstraint("ticker", "observed_us"),
     sa.Index("ix_price_snapshots_ingest_run_id", "ingest_run_id"),
     *prices(*QUOTE_PRICES),
     *not_negative(*QUOTE_COUNTS, "volume_24h_centicontracts"),
     sqlite_strict=True,
-    sqlite_with_rowid=False,
 )
 
 BOOK_SIDES: Final = ("yes", "no")
@@ -332,9 +333,10 @@ BOOK_SIDES: Final = ("yes", "no")
 orderbook_snapshots = sa.Table(
     "orderbook_snapshots",
     metadata,
-    sa.Column("ticker", Text, sa.ForeignKey("markets.ticker"), primary_key=True, nullable=False),
-    sa.Column("observed_us", Integer, primary_key=True, nullable=False),
-    _column("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id"), nullable=False),
+    sa.Column("orderbook_snapshot_id", Integer, primary_key=True, autoincrement=True),
+    _column("ticker", Text, sa.ForeignKey("markets.ticker")),
+    _column("observed_us"),
+    _column("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
     _column("record_digest", Digest),
     *[
         column
@@ -346,6 +348,7 @@ orderbook_snapshots = sa.Table(
             _column(f"{side}_levels", Text),
         )
     ],
+    sa.UniqueConstraint("ticker", "observed_us"),
     sa.Index("ix_orderbook_snapshots_ingest_run_id", "ingest_run_id"),
     *prices(*[f"best_{side}_bid_microdollars" for side in BOOK_SIDES]),
     *not_negative(
@@ -360,5 +363,4 @@ orderbook_snapshots = sa.Table(
         for side in BOOK_SIDES
     ],
     sqlite_strict=True,
-    sqlite_with_rowid=False,
 )

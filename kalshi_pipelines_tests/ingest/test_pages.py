@@ -119,7 +119,7 @@ def test_one_malformed_market_among_a_thousand_is_quarantined_and_the_others_are
         ("volume_fp", "1.005", "decimals"),
         ("status", "open", "status"),
         ("result", "maybe", "result"),
-        ("settlement_timer_seconds", 2**63, "too large"),
+        ("settlement_timer_seconds", 2**63, "settlement_timer_seconds"),
         ("close_time", "tomorrow", "close_time"),
         ("event_ticker", ..., "event_ticker"),
         ("ticker", ..., "ticker"),

@@ -14,6 +14,7 @@ Integer = sa.BigInteger().with_variant(sa.INTEGER(), "sqlite")
 def upgrade() -> None:
     op.create_table(
         "orderbook_snapshots",
+        sa.Column("orderbook_snapshot_id", Integer, autoincrement=True, nullable=False),
         sa.Column("ticker", sa.Text(), nullable=False),
         sa.Column("observed_us", Integer, nullable=False),
         sa.Column("ingest_run_id", Integer, nullable=False),
@@ -59,13 +60,14 @@ def upgrade() -> None:
             name=op.f("fk_orderbook_snapshots_ingest_run_id_ingest_runs"),
         ),
         sa.ForeignKeyConstraint(["ticker"], ["markets.ticker"], name=op.f("fk_orderbook_snapshots_ticker_markets")),
-        sa.PrimaryKeyConstraint("ticker", "observed_us", name=op.f("pk_orderbook_snapshots")),
+        sa.PrimaryKeyConstraint("orderbook_snapshot_id", name=op.f("pk_orderbook_snapshots")),
+        sa.UniqueConstraint("ticker", "observed_us", name=op.f("uq_orderbook_snapshots_ticker_observed_us")),
         sqlite_strict=True,
-        sqlite_with_rowid=False,
     )
     op.create_index("ix_orderbook_snapshots_ingest_run_id", "orderbook_snapshots", ["ingest_run_id"], unique=False)
     op.create_table(
         "price_snapshots",
+        sa.Column("price_snapshot_id", Integer, autoincrement=True, nullable=False),
         sa.Column("ticker", sa.Text(), nullable=False),
         sa.Column("observed_us", Integer, nullable=False),
         sa.Column("ingest_run_id", Integer, nullable=False),
@@ -109,8 +111,8 @@ def upgrade() -> None:
             ["ingest_run_id"], ["ingest_runs.ingest_run_id"], name=op.f("fk_price_snapshots_ingest_run_id_ingest_runs")
         ),
         sa.ForeignKeyConstraint(["ticker"], ["markets.ticker"], name=op.f("fk_price_snapshots_ticker_markets")),
-        sa.PrimaryKeyConstraint("ticker", "observed_us", name=op.f("pk_price_snapshots")),
+        sa.PrimaryKeyConstraint("price_snapshot_id", name=op.f("pk_price_snapshots")),
+        sa.UniqueConstraint("ticker", "observed_us", name=op.f("uq_price_snapshots_ticker_observed_us")),
         sqlite_strict=True,
-        sqlite_with_rowid=False,
     )
     op.create_index("ix_price_snapshots_ingest_run_id", "price_snapshots", ["ingest_run_id"], unique=False)
