@@ -4,6 +4,7 @@ Belongs here: arguments, the listening socket, signals, what is printed. Does no
 """
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -184,6 +185,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with listener:
         try:
             app = sandbox_app(exchange_of(options))
+            # The catalogue stays for good: without this, each full collection would visit all of it.
+            gc.freeze()
         except (UnusableKey, UnusableRecordings) as error:
             sys.stderr.write(f"{error}\n")
             return 1

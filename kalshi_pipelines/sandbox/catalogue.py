@@ -108,6 +108,7 @@ class GeneratedCatalogue(Catalogue):
         chosen = Random(f"{self.generation.seed}:moves:{self._moves}").sample(active, count)
         for market in chosen:
             market.move()
+        self._trades.quotes_moved()
         return [market.ticker for market in chosen]
 
     def _write_series(self, generation: Generation) -> None:
@@ -301,9 +302,10 @@ def _weighted(rng: Random, weights: Mapping[Choice, float]) -> Choice:
 @contextmanager
 def _collector_resting() -> Iterator[None]:
     """No garbage collection while millions of objects are made that all stay."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
-        gc.freeze()
+        if was_enabled:
+            gc.enable()

@@ -59,10 +59,7 @@ class RecordedMarket(MarketRow):
         self.close_us = instant_us(value.get("close_time"))
         self.settled_us = instant_us(value.get("settlement_ts")) or None
         self.sort_key = (-self.created_us, self.ticker)
-        self.quote = (
-            _best(value, "yes_bid_dollars", "yes_bid_size_fp"),
-            _best(value, "no_bid_dollars", "yes_ask_size_fp"),
-        )
+        self.quote = quote_of(value)
 
     def json(self) -> bytes:
         """The recorded object, character for character."""
@@ -85,6 +82,11 @@ class RecordedMarket(MarketRow):
         """The recorded candlesticks of that length within the window."""
         known = self._candles.get(window.minutes, {})
         return [text for end_s, text in sorted(known.items()) if window.start_s <= end_s <= window.end_s]
+
+
+def quote_of(value: dict[str, Any]) -> tuple[Levels, Levels]:
+    """The best YES and NO bids of a recorded market: none or one level each, in the characters of the recording."""
+    return _best(value, "yes_bid_dollars", "yes_bid_size_fp"), _best(value, "no_bid_dollars", "yes_ask_size_fp")
 
 
 def _best(value: dict[str, Any], price: str, size: str) -> Levels:
@@ -180,6 +182,7 @@ class _Gathered:
         self.events = _Newest("event_ticker", "last_updated_ts")
         self.markets = _Newest("ticker", "updated_time")
         self.archived: set[str] = set()
+        self.quotes: list[tuple[tuple[Levels, Levels], str]] = []
         self.trades = RecordedTrades()
 
     def gather(self, file: RecordedFile) -> None:
@@ -198,13 +201,17 @@ class _Gathered:
             self.events.offer(text, value)
             nested = members(text).get("markets")
             for market in elements(text, nested.start) if nested is not None else ():
-                self.markets.offer(text[market.start : market.end], market.value)
+                self._take_market(text[market.start : market.end], market.value)
         elif name in {"market", "markets"} and "status" in value:
-            self.markets.offer(text, value)
+            self._take_market(text, value)
             if file.path.startswith("/historical/"):
                 self.archived.add(value["ticker"])
         elif name == "trades" and "trade_id" in value:
             self.trades.keep(text, value)
+
+    def _take_market(self, text: str, value: dict[str, Any]) -> None:
+        self.markets.offer(text, value)
+        self.quotes.append((quote_of(value), value["ticker"]))
 
 
 class RecordedCatalogue(Catalogue):
@@ -233,11 +240,13 @@ class RecordedCatalogue(Catalogue):
         )
         recorded = {row.ticker: row for row in rows}
         for file in files:
-            _keep_books(file, recorded)
+            _keep_books(file, recorded, gathered.quotes)
             _keep_candlesticks(file, recorded)
 
 
-def _keep_books(file: RecordedFile, markets: dict[str, RecordedMarket]) -> None:
+def _keep_books(
+    file: RecordedFile, markets: dict[str, RecordedMarket], quotes: Sequence[tuple[tuple[Levels, Levels], str]]
+) -> None:
     for span in file.rows("orderbooks"):
         if span.value.get("ticker") in markets and "orderbook_fp" in span.value:
             markets[span.value["ticker"]].keep_book(span.value["orderbook_fp"])
@@ -250,9 +259,9 @@ def _keep_books(file: RecordedFile, markets: dict[str, RecordedMarket]) -> None:
         return
     # A book recorded without its ticker belongs to the market that was recorded with the very same quote.
     best = (single.value["yes_dollars"][-1:], single.value["no_dollars"][-1:])
-    for market in markets.values():
-        if market.quote == best and any(best):
-            market.keep_book(single.value)
+    for quote, owner in quotes:
+        if quote == best and any(best):
+            markets[owner].keep_book(single.value)
             return
 
 

@@ -20,7 +20,7 @@ from kalshi_pipelines.sandbox.noise import mixed
 from kalshi_pipelines.sandbox.pagination import BEFORE_ALL, Page, SortKey, cursor_after, place_of
 from kalshi_pipelines.sandbox.prices import DOLLAR, count_text, price_text
 
-_FILLS_A_SLICE: Final = 4_000
+_FILLS_A_SLICE: Final = 2_000
 _CACHED_SLICES: Final = 64
 _Trade = tuple[SortKey, bool, bytes]
 
@@ -43,6 +43,10 @@ class GeneratedTrades:
             if market.base_volume and market.status != "initialized":
                 self._by_phase[market.path.period_us].append((market.path.phase_us % market.path.period_us, market))
         self._sorted = False
+        self._slices.clear()
+
+    def quotes_moved(self) -> None:
+        """Forget what was computed ahead of time: trades to come follow the moved quotes."""
         self._slices.clear()
 
     def page(self, wanted: TradeFilter, cursor: str, limit: int) -> Page[TradeRow]:
@@ -95,10 +99,9 @@ class GeneratedTrades:
             trade for period, group in self._by_phase.items() for trade in _group_trades(group, period, begin, end)
         ]
         trades.sort(key=itemgetter(0))
-        if end <= self._time.now_us():
-            self._slices[number] = trades
-            if len(self._slices) > _CACHED_SLICES:
-                self._slices.popitem(last=False)
+        self._slices[number] = trades
+        if len(self._slices) > _CACHED_SLICES:
+            self._slices.popitem(last=False)
         return trades
 
 

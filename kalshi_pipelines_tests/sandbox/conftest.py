@@ -18,6 +18,13 @@ API = "/trade-api/v2"
 SMALL = SandboxOptions(markets=400, combos=30, tier="unlimited")
 
 Row = dict[str, Any]
+_LOOP = asyncio.Runner()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_loop_for_all() -> Iterator[None]:
+    with _LOOP:
+        yield
 
 
 class _InThisThread(httpx.BaseTransport):
@@ -25,7 +32,6 @@ class _InThisThread(httpx.BaseTransport):
 
     def __init__(self, transport: httpx.ASGITransport) -> None:
         self._transport = transport
-        self._runner = asyncio.Runner()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         async def answered() -> httpx.Response:
@@ -33,11 +39,8 @@ class _InThisThread(httpx.BaseTransport):
             await response.aread()
             return response
 
-        response = self._runner.run(answered())
+        response = _LOOP.run(answered())
         return httpx.Response(response.status_code, headers=response.headers, content=response.content)
-
-    def close(self) -> None:
-        self._runner.close()
 
 
 @dataclass

@@ -6,33 +6,108 @@ import pytest
 
 from kalshi_pipelines_tests.sandbox.conftest import NOON_US, LocalSandbox
 
-MARKET_KEYS = set(
-    """ticker event_ticker market_type yes_sub_title no_sub_title created_time updated_time open_time close_time
-    latest_expiration_time settlement_timer_seconds status yes_bid_dollars yes_bid_size_fp yes_ask_dollars
-    yes_ask_size_fp no_bid_dollars no_ask_dollars last_price_dollars volume_fp volume_24h_fp result can_close_early
-    open_interest_fp notional_value_dollars previous_yes_bid_dollars previous_yes_ask_dollars previous_price_dollars
-    settlement_bounds_type expiration_value rules_primary rules_secondary price_level_structure price_ranges""".split()
-)
-OPTIONAL_MARKET_KEYS = set(
-    """title subtitle expected_expiration_time expiration_time settlement_value_dollars settlement_ts occurrence_datetime
-    early_close_condition strike_type floor_strike cap_strike functional_strike custom_strike mve_collection_ticker
-    mve_selected_legs primary_participant_key is_provisional exchange_index""".split()
-)
-EVENT_KEYS = set(
-    """event_ticker series_ticker sub_title title collateral_return_type mutually_exclusive settlement_sources""".split()
-)
-OPTIONAL_EVENT_KEYS = set(
-    """category strike_date strike_period markets product_metadata last_updated_ts fee_type_override
-    fee_multiplier_override exchange_index""".split()
-)
-SERIES_KEYS = set(
-    """ticker frequency title category categories tags settlement_sources contract_url contract_terms_url fee_type
-    fee_multiplier additional_prohibitions""".split()
-)
-TRADE_KEYS = set(
-    """trade_id ticker count_fp yes_price_dollars no_price_dollars taker_side taker_outcome_side taker_book_side
-    created_time is_block_trade""".split()
-)
+MARKET_KEYS = {
+    "ticker",
+    "event_ticker",
+    "market_type",
+    "yes_sub_title",
+    "no_sub_title",
+    "created_time",
+    "updated_time",
+    "open_time",
+    "close_time",
+    "latest_expiration_time",
+    "settlement_timer_seconds",
+    "status",
+    "yes_bid_dollars",
+    "yes_bid_size_fp",
+    "yes_ask_dollars",
+    "yes_ask_size_fp",
+    "no_bid_dollars",
+    "no_ask_dollars",
+    "last_price_dollars",
+    "volume_fp",
+    "volume_24h_fp",
+    "result",
+    "can_close_early",
+    "open_interest_fp",
+    "notional_value_dollars",
+    "previous_yes_bid_dollars",
+    "previous_yes_ask_dollars",
+    "previous_price_dollars",
+    "settlement_bounds_type",
+    "expiration_value",
+    "rules_primary",
+    "rules_secondary",
+    "price_level_structure",
+    "price_ranges",
+}
+OPTIONAL_MARKET_KEYS = {
+    "title",
+    "subtitle",
+    "expected_expiration_time",
+    "expiration_time",
+    "settlement_value_dollars",
+    "settlement_ts",
+    "occurrence_datetime",
+    "early_close_condition",
+    "strike_type",
+    "floor_strike",
+    "cap_strike",
+    "functional_strike",
+    "custom_strike",
+    "mve_collection_ticker",
+    "mve_selected_legs",
+    "primary_participant_key",
+    "is_provisional",
+    "exchange_index",
+}
+EVENT_KEYS = {
+    "event_ticker",
+    "series_ticker",
+    "sub_title",
+    "title",
+    "collateral_return_type",
+    "mutually_exclusive",
+    "settlement_sources",
+}
+OPTIONAL_EVENT_KEYS = {
+    "category",
+    "strike_date",
+    "strike_period",
+    "markets",
+    "product_metadata",
+    "last_updated_ts",
+    "fee_type_override",
+    "fee_multiplier_override",
+    "exchange_index",
+}
+SERIES_KEYS = {
+    "ticker",
+    "frequency",
+    "title",
+    "category",
+    "categories",
+    "tags",
+    "settlement_sources",
+    "contract_url",
+    "contract_terms_url",
+    "fee_type",
+    "fee_multiplier",
+    "additional_prohibitions",
+}
+TRADE_KEYS = {
+    "trade_id",
+    "ticker",
+    "count_fp",
+    "yes_price_dollars",
+    "no_price_dollars",
+    "taker_side",
+    "taker_outcome_side",
+    "taker_book_side",
+    "created_time",
+    "is_block_trade",
+}
 CANDLE_KEYS = {"end_period_ts", "yes_bid", "yes_ask", "price", "volume_fp", "open_interest_fp"}
 OHLC = {"open_dollars", "low_dollars", "high_dollars", "close_dollars"}
 
