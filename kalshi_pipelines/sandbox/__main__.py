@@ -78,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY_ID=PEM_FILE",
         help="an API key, public or private part",
     )
+    parser.add_argument(
+        "--no-warm",
+        dest="warm",
+        action="store_false",
+        help="serve sooner, and write the JSON of markets when asked for",
+    )
     parser.add_argument("--host", default=defaults.host)
     parser.add_argument("--port", type=_whole, default=DEFAULT_PORT, help="0 for any free port")
     parser.add_argument(
@@ -106,6 +112,7 @@ def _options(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
         keys={key_id: Path(file) for key_id, file in arguments.key},
         host=arguments.host,
         port=arguments.port,
+        warm=arguments.warm,
     )
 
 

@@ -4,9 +4,7 @@ Belongs here: what every API request goes through (journal, faults, signature, r
 Does not belong here: the answers. Another side of the exchange joins by adding its endpoints to ``sandbox_app``.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
 from typing import Final
 
@@ -30,19 +28,10 @@ from kalshi_pipelines.sandbox.signatures import SignedText, unsigned
 from kalshi_pipelines.sandbox.validation import Query
 
 READ_ENDPOINTS: Final = (*EXCHANGE_ENDPOINTS, *EVENT_ENDPOINTS, *MARKET_ENDPOINTS)
-_WARMED_AT_ONCE: Final = 50
 
 
 def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = READ_ENDPOINTS) -> Starlette:
     """The ASGI application of an exchange: its API endpoints and its admin routes."""
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        warming = asyncio.create_task(_warm(exchange))
-        yield
-        warming.cancel()
-        with suppress(asyncio.CancelledError):
-            await warming
 
     # The longest literal paths first: /markets/orderbooks is no ticker.
     ordered = sorted(endpoints, key=lambda endpoint: (endpoint.template.count("{"), -len(endpoint.template)))
@@ -56,17 +45,8 @@ def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = READ_ENDPOIN
 
     return Starlette(
         routes=[*routes, *Admin(exchange).routes()],
-        lifespan=lifespan,
         exception_handlers={HTTPException: unknown},
     )
-
-
-async def _warm(exchange: Exchange) -> None:
-    """Write the JSON of every market once while nobody waits for it, so that the first walk is as fast as the next."""
-    for number, market in enumerate(list(exchange.catalogue.markets.values())):
-        market.json()
-        if number % _WARMED_AT_ONCE == 0:
-            await asyncio.sleep(0)
 
 
 def _served(exchange: Exchange, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:

@@ -33,6 +33,8 @@ class SandboxOptions:
         endpoint_costs: Costs by endpoint (``GET /markets``), on top of the published ones.
         recordings: A folder of recorded responses to serve instead of a generated catalogue.
         keys: PEM files of API keys, public or private, by key id; only the public part is kept.
+        warm: Write the JSON of every market before serving, so that the first walk is as fast as the next. It takes
+            about 3 seconds for 100,000 markets; without it the first walk pays.
         host: Address to listen on.
         port: Port to listen on, 0 for any free one.
     """
@@ -48,6 +50,7 @@ class SandboxOptions:
     endpoint_costs: Mapping[str, int] = field(default_factory=dict)
     recordings: Path | None = None
     keys: Mapping[str, Path] = field(default_factory=dict)
+    warm: bool = True
     host: str = "127.0.0.1"
     port: int = 0
 
@@ -78,4 +81,8 @@ def exchange_of(options: SandboxOptions, clock: ExchangeClock | None = None) -> 
         return Exchange(catalogue, clock, anchor_us - HISTORY_DAYS * DAY_US, keys, limits, Replay(files))
     generation = Generation(options.markets, options.seed, options.combos, anchor_us)
     time = PriceTime(clock, options.tick_seconds, anchor_us)
-    return Exchange(GeneratedCatalogue(generation, time), clock, generation.cutoff_us, keys, limits)
+    generated = GeneratedCatalogue(generation, time)
+    if options.warm:
+        for market in generated.markets.values():
+            market.json()
+    return Exchange(generated, clock, generation.cutoff_us, keys, limits)

@@ -53,6 +53,7 @@ def command_of(options: SandboxOptions) -> list[str]:
         "port": options.port,
     }
     command += [f"--{name}={value}" for name, value in values.items() if value is not None]
+    command += [] if options.warm else ["--no-warm"]
     command += [f"--key={key_id}={file}" for key_id, file in options.keys.items()]
     command += [f"--endpoint-cost={endpoint}={cost}" for endpoint, cost in options.endpoint_costs.items()]
     return command

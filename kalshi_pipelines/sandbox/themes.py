@@ -224,7 +224,7 @@ SECONDARY_RULES: Final = (
     "If {source} publishes nothing by the latest expiration, the market resolves on the most recent figure that "
     "was published before it, and to No if there is none. ",
     "A contest that is postponed but begins within forty-eight hours of its first scheduled start keeps this market "
-    "open. One that is abandoned, or that begins later, resolves to a fair price found under the rules of the exchange. ",
+    "open. One that is abandoned, or that begins later, resolves to a fair price under the rules of the exchange. ",
     "Where two sources disagree the one listed first is followed. Times are Eastern Time; a day ends at 11:59 PM. ",
     "Nothing in the name of this market means that the exchange is linked with, or endorsed by, a league, an office or "
     "a company mentioned in it. Names and marks remain the property of their owners.",

@@ -62,7 +62,7 @@ def test_a_cut_connection_ends_in_the_middle_of_the_body() -> None:
 
 def test_a_sandbox_that_can_not_start_says_why(tmp_path: Path) -> None:
     with (
-        pytest.raises(SandboxDidNotStart, match="holds no .json file"),
+        pytest.raises(SandboxDidNotStart, match=r"holds no [.]json file"),
         running_sandbox(SandboxOptions(recordings=tmp_path)),
     ):
         pytest.fail("it started")
