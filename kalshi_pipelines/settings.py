@@ -89,7 +89,7 @@ class Settings(BaseSettings):
             InvalidSettings: A variable can not be used; one sentence names each and says what would be accepted.
         """
         try:
-            settings = cls()  # type: ignore[call-arg]  # pydantic-settings fills every field from the environment
+            settings = cls()
         except ValidationError as error:
             raise InvalidSettings(_sentence(error)) from None
         if (settings.api_key_id is None) != (settings.private_key_file is None):

@@ -51,7 +51,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     text = DOCUMENTATION.read_text()
     for name, setting in Settings.model_fields.items():
         (line,) = [line for line in text.splitlines() if line.startswith(f"| `KALSHI_{name.upper()}` |")]
-        assert setting.description in line
+        assert str(setting.description) in line
         default = setting.default
         shown = str(default).lower() if isinstance(default, bool) else str(default)
         assert (f"| `{shown}` |" in line) or default is None

@@ -6,7 +6,7 @@ page one again; it never runs for ever. Which endpoints there are, and what beco
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from msgspec import Raw, Struct
 
@@ -102,6 +102,7 @@ class _Walk:
     params: QueryParams
     page_number: int = 0
     cursor: str = ""
+    cursor_before: str = ""
     rows: int = 0
     cursors: set[str] = field(default_factory=set)
     first_keys: set[str] = field(default_factory=set)
@@ -117,7 +118,8 @@ class _Walk:
         except KalshiError as error:
             error.where = f"This was page {number} of GET {self.endpoint.path}, after {self.rows} rows."
             raise
-        self.page_number, self.cursor, self.rows = number, page.cursor, self.rows + len(page.raw_records)
+        self.page_number, self.rows = number, self.rows + len(page.raw_records)
+        self.cursor_before, self.cursor = self.cursor, page.cursor
         self.cursors.add(page.cursor)
         self.first_keys.add(self._first_key(page))
         return page
@@ -126,6 +128,11 @@ class _Walk:
         page = read_page(self.transport, self.endpoint, self.params, number, self.cursor)
         if not self._repeats(page):
             return page
+        if number > 1:  # the page before may have given a bad cursor
+            before = read_page(self.transport, self.endpoint, self.params, number - 1, self.cursor_before)
+            self.cursor = before.cursor
+            if not self.cursor:
+                return replace(before, number=number, raw_records=[])
         page = read_page(self.transport, self.endpoint, self.params, number, self.cursor)
         if not self._repeats(page):
             return page

@@ -117,7 +117,21 @@ def test_a_damaged_page_is_fetched_again(connect: Connect, book: Book, body: byt
 def test_a_cursor_ignored_once_is_survived(connect: Connect, book: Book) -> None:
     book.before["c3"] = [book.own[""]]
     assert tickers(connect, book) == list("ABCDEF")
-    assert book.asked == ["", "c2", "c3", "c3"]
+    assert book.asked == ["", "c2", "c3", "c2", "c3"]
+
+
+@pytest.mark.parametrize("kept", ["c2", "c3"])
+def test_a_page_that_gave_a_wrong_cursor_once_is_asked_for_it_again(connect: Connect, book: Book, kept: str) -> None:
+    first = {"c2": "", "c3": "c2"}[kept]
+    book.before[first] = [page("gone", "A", "B") if kept == "c2" else page("gone", "C", "D")]
+    book.own["gone"] = page("c2", "A", "B")
+    assert tickers(connect, book) == list("ABCDEF")
+
+
+def test_a_last_page_that_gave_a_cursor_once_ends_the_walk(connect: Connect, book: Book) -> None:
+    book.before["c3"] = [page("gone", "E", "F")]
+    book.own["gone"] = page("c2", "A", "B")
+    assert tickers(connect, book) == list("ABCDEF")
 
 
 @pytest.mark.parametrize(

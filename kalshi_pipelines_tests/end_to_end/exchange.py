@@ -1,0 +1,106 @@
+"""The exchange's own view of its data, read with nothing but an HTTP client, and the warehouse's, to be compared."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import sqlalchemy as sa
+
+from kalshi_pipelines.units import contracts, dollars
+from kalshi_pipelines.warehouse.lake.parquet import read_dataset
+from kalshi_pipelines.warehouse.tables import (
+    events,
+    markets,
+    orderbook_snapshots,
+    price_snapshots,
+    quarantine,
+    series,
+    watermarks,
+)
+
+#: Fields of older recordings that the exchange does not send any more; kept with the unknown fields.
+RETIRED = {"liquidity_dollars"}
+DATA_TABLES = (series, events, markets, price_snapshots, orderbook_snapshots, quarantine, watermarks)
+
+
+def walk(url: str, path: str, key: str, **params: Any) -> list[dict[str, Any]]:
+    """Every record of a list, with numbers as they were sent."""
+    records: list[dict[str, Any]] = []
+    cursor = ""
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        while True:
+            answer = client.get(path, params=params | ({"cursor": cursor} if cursor else {}))
+            answer.raise_for_status()
+            page = orjson.loads(answer.content)
+            records += page[key]
+            cursor = page.get("cursor") or ""
+            if not cursor:
+                return records
+
+
+def found_in(folder: Path, key: str) -> dict[str, dict[str, Any]]:
+    """Every object with a key (``ticker`` of a market, ``event_ticker`` of an event ...) anywhere in recorded files."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def look(document: Any) -> None:
+        if isinstance(document, dict):
+            if key == "ticker" and "yes_bid_dollars" in document:
+                newer = found.setdefault(document["ticker"], document)
+                if document["updated_time"] > newer["updated_time"]:
+                    found[document["ticker"]] = document
+            if key == "event_ticker" and "mutually_exclusive" in document:
+                found.setdefault(document["event_ticker"], document)
+            for value in document.values():
+                look(value)
+        elif isinstance(document, list):
+            for value in document:
+                look(value)
+
+    for file in sorted(folder.glob("*.json")):
+        look(orjson.loads(file.read_bytes()))
+    return found
+
+
+def stored(engine: sa.Engine, table: sa.Table, key: str) -> dict[str, dict[str, Any]]:
+    """The rows of a table by key."""
+    with engine.connect() as connection:
+        return {row[key]: dict(row) for row in connection.execute(sa.select(table)).mappings()}
+
+
+def everything(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of all tables but the run records and the rate budget."""
+    with engine.connect() as connection:
+        return {
+            table.name: [tuple(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
+            for table in DATA_TABLES
+        }
+
+
+def assert_stored_exactly(sent: Iterable[dict[str, Any]], engine: sa.Engine, lake: Path | None = None) -> int:
+    """Every dollar and count string of the markets equals what SQL and Parquet hold; returns how many were compared."""
+    rows = stored(engine, markets, "ticker")
+    history = {row["ticker"]: row for row in read_dataset(lake, "price_history").to_pylist()} if lake else {}
+    compared = 0
+    for market in sent:
+        row = rows[market["ticker"]]
+        for field, text in market.items():
+            if not isinstance(text, str) or field in RETIRED:
+                continue
+            if field.endswith("_dollars"):
+                name, value = (
+                    field.removesuffix("_dollars"),
+                    dollars(row[f"{field.removesuffix('_dollars')}_microdollars"]),
+                )
+            elif field.endswith("_fp"):
+                name, value = field.removesuffix("_fp"), contracts(row[f"{field.removesuffix('_fp')}_centicontracts"])
+            else:
+                continue
+            assert value == Decimal(text), (market["ticker"], field)
+            compared += 1
+            if lake and name in history[market["ticker"]]:
+                assert history[market["ticker"]][name] == Decimal(text), (market["ticker"], field)
+                compared += 1
+    return compared

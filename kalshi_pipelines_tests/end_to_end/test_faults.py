@@ -1,0 +1,146 @@
+"""When the exchange misbehaves, every row is stored or the run fails naming the page, and the next run completes it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.ingest.walks import Ingested, Source, ingest_markets
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
+from kalshi_pipelines.settings import Environment, RateTier, Settings
+from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapshots, quarantine
+from kalshi_pipelines_tests.end_to_end.conftest import EVERYTHING_SETTLED_HOURS
+from kalshi_pipelines_tests.end_to_end.exchange import assert_stored_exactly, stored, walk
+
+MARKETS = 3_200
+FAULTS = [
+    "latency",
+    "rate_limit",
+    "server_error",
+    "html_error",
+    "cut_connection",
+    "truncated_json",
+    "repeated_cursor",
+]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SandboxProcess]:
+    with running_sandbox(SandboxOptions(markets=MARKETS, combos=0, tick_seconds=0, tier="unlimited")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(autouse=True)
+def _no_faults_left(sandbox: SandboxProcess) -> Iterator[None]:
+    yield
+    httpx.delete(f"{sandbox.admin_url}/sandbox/faults", timeout=30).raise_for_status()
+
+
+def inject(sandbox: SandboxProcess, kind: str, at: int, times: int = 1) -> None:
+    fault = {"endpoint": "GET /markets", "kind": kind, "at": at, "times": times, "seconds": 0.2}
+    httpx.post(f"{sandbox.admin_url}/sandbox/faults", json=fault, timeout=30).raise_for_status()
+
+
+def ingest(sandbox: SandboxProcess, engine: sa.Engine) -> Ingested:
+    settings = Settings.from_environment().model_copy(update={"rate_tier": RateTier.PRESTIGE})
+    with KalshiClient.from_settings(settings, engine, url=sandbox.url) as client:
+        return ingest_markets(
+            Source(client, engine, Environment.SANDBOX, settled_lookback_hours=int(EVERYTHING_SETTLED_HOURS))
+        )
+
+
+def count(engine: sa.Engine, table: sa.Table) -> int:
+    with engine.connect() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+
+def requests_of_a_walk(sandbox: SandboxProcess) -> int:
+    """How many requests a walk over all statuses makes: to know which is the last."""
+    return sum(
+        -(-len(walk(sandbox.url, "/markets", "markets", limit=1000, status=status, mve_filter="exclude")) // 1000) or 1
+        for status in ("unopened", "open", "paused", "closed", "settled")
+    )
+
+
+@pytest.mark.parametrize("where", ["first", "middle", "last"])
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_passing_fault_costs_no_row(sandbox: SandboxProcess, engine: sa.Engine, kind: str, where: str) -> None:
+    last = requests_of_a_walk(sandbox)
+    inject(sandbox, kind, at={"first": 1, "middle": 3, "last": last}[where])
+    done = ingest(sandbox, engine)
+    assert (count(engine, markets), done.counts.rejected) == (MARKETS, 0)
+    assert count(engine, price_snapshots) == MARKETS
+
+
+@pytest.mark.parametrize("kind", ["html_error", "cut_connection", "truncated_json"])
+def test_a_lasting_fault_fails_with_the_page_leaves_complete_pages_and_the_next_run_completes_it(
+    sandbox: SandboxProcess, engine: sa.Engine, kind: str
+) -> None:
+    inject(sandbox, kind, at=4, times=50)
+    with pytest.raises(KalshiError, match=r"page 3 of GET /markets, after 2000 rows"):
+        ingest(sandbox, engine)
+    run = stored(engine, ingest_runs, "subject")["markets"]
+    assert run["status"] == "failed"
+    assert "page 3" in run["error"]
+    assert count(engine, markets) == run["records_read"] == run["history_rows"]
+    httpx.delete(f"{sandbox.admin_url}/sandbox/faults", timeout=30).raise_for_status()
+    ingest(sandbox, engine)
+    assert count(engine, markets) == count(engine, price_snapshots) == MARKETS
+
+
+def test_a_malformed_record_is_quarantined_with_its_payload_and_the_others_are_stored(
+    sandbox: SandboxProcess, engine: sa.Engine
+) -> None:
+    inject(sandbox, "malformed_record", at=2)
+    done = ingest(sandbox, engine)
+    assert (done.counts.rejected, count(engine, markets)) == (1, MARKETS - 1)
+    (aside,) = stored(engine, quarantine, "quarantine_id").values()
+    assert aside["record_key"] in aside["payload"]
+    assert ingest(sandbox, engine).counts.rejected == 0
+    assert count(engine, markets) == MARKETS
+
+
+KILLED = """
+import sys
+from kalshi_pipelines.ingest.walks import *
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.settings import *
+from kalshi_pipelines.warehouse.engine import open_engine
+engine = open_engine(sys.argv[2])
+with KalshiClient.from_settings(Settings.from_environment(), engine, url=sys.argv[1]) as client:
+    ingest_markets(Source(client, engine, Environment.SANDBOX, settled_lookback_hours=87600,
+                          report=lambda progress: print("page", flush=True)))
+"""
+
+
+def test_a_killed_run_leaves_complete_pages_and_the_next_run_completes_it(
+    sandbox: SandboxProcess, engine: sa.Engine, tmp_path: Path
+) -> None:
+    inject(sandbox, "latency", at=4, times=50)
+    url = f"sqlite:///{tmp_path / 'warehouse.db'}"
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, sandbox.url, url], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "page\n"
+        time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+    httpx.delete(f"{sandbox.admin_url}/sandbox/faults", timeout=30).raise_for_status()
+    left = count(engine, markets)
+    assert 0 < left < MARKETS
+    assert count(engine, price_snapshots) == left
+    ingest(sandbox, engine)
+    assert count(engine, markets) == MARKETS
+    sent = walk(sandbox.url, "/markets", "markets", limit=1000, mve_filter="exclude")
+    assert_stored_exactly(sent, engine)
+    statuses = sorted(run["status"] for run in stored(engine, ingest_runs, "ingest_run_id").values())
+    assert statuses == ["failed", "succeeded"]
