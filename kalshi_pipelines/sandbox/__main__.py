@@ -139,6 +139,8 @@ def _listening(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # Linux lets two sockets bind one port until one of them listens, so a second sandbox would fail only later.
+        listener.listen()
     except OSError:
         listener.close()
         raise

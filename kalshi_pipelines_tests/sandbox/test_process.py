@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxOptions, running_sandbox
 
-TINY = SandboxOptions(markets=20, combos=2, tier="unlimited")
+TINY = SandboxOptions(markets=20, combos=2, tier="unlimited", warm=False)
 
 
 def _is_gone(pid: int) -> bool:
