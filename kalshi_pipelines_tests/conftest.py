@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.migrations import upgrade_to_head
 
@@ -49,3 +50,10 @@ def recordings() -> Path:
     if not RECORDINGS.is_dir():
         pytest.skip("the recorded responses are not on this machine")
     return RECORDINGS
+
+
+@pytest.fixture(scope="session")
+def frozen_sandbox() -> Iterator[SandboxProcess]:
+    """An exchange on which nothing moves."""
+    with running_sandbox(SandboxOptions(markets=2_500, combos=40, tick_seconds=0, tier="unlimited")) as sandbox:
+        yield sandbox

@@ -29,6 +29,5 @@ def one_sentence(log: dg.DagsterLogManager) -> Iterator[None]:
     try:
         yield
     except _EXPECTED as error:
-        log.error(str(error))  # noqa: TRY400  # the sentence comes first; the traceback is for debugging
-        log.debug("where it happened", exc_info=True)
+        log.error(str(error))  # noqa: TRY400  # the sentence is what to read; where it was raised is no help
         raise dg.Failure(description=str(error)) from None

@@ -71,7 +71,7 @@ def _is_loopback(host: str | None) -> bool:
 
 def _refuse(environment: Environment, url: str) -> NoReturn:
     if environment is Environment.SANDBOX:
-        accepted = "a sandbox is an http:// address of this computer, such as http://127.0.0.1:8790"
+        accepted = "set KALSHI_SANDBOX_URL to an http:// address of this computer, such as http://127.0.0.1:8765"
     else:
         accepted = "use " + " or ".join(f"https://{host}{API_ROOT}" for host in _HOSTS[environment])
     # Only the host is named: a mistyped address may hold a password.

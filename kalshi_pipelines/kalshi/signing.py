@@ -133,4 +133,4 @@ def _refuse_key_as_path(path: Path) -> None:
 
 
 def _refuse(path: Path, what: str, remedy: str) -> NoReturn:
-    raise UnusableKey(f"The private key file {path} {what}.", remedy)
+    raise UnusableKey(f"The private key file {path} of KALSHI_PRIVATE_KEY_FILE {what}.", remedy)

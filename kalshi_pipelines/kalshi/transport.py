@@ -51,7 +51,7 @@ _HEADERS: Final = {
     "Accept-Language": "en-US",
     "User-Agent": "kalshi-pipelines",
 }
-_RETRY: Final = "Check the address and the network, and run again later."
+_RETRY: Final = "Check the network (for a sandbox, that KALSHI_SANDBOX_URL names a running one) and run again later."
 # A Date header has whole seconds; a smaller step can not be what made the timestamp stale.
 _LEAST_CLOCK_STEP_MS: Final = 2_000
 

@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.definitions import build_defs
-from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import open_engine
 
@@ -19,13 +18,6 @@ EVERYTHING_SETTLED_HOURS = str(24 * 365 * 10)
 
 RunJob = Callable[[str], dg.ExecuteInProcessResult]
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="session")
-def frozen_sandbox() -> Iterator[SandboxProcess]:
-    """An exchange on which nothing moves."""
-    with running_sandbox(SandboxOptions(markets=2_500, combos=40, tick_seconds=0, tier="unlimited")) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture(scope="session")

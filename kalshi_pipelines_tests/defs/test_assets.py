@@ -1,0 +1,85 @@
+"""Assets: the schema first, what they report, and what happens when one is materialized alone."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from kalshi_pipelines.definitions import build_defs
+from kalshi_pipelines.defs.automation import nightly_schedule
+from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
+from kalshi_pipelines.sandbox.process import SandboxProcess
+
+
+@pytest.fixture
+def definitions(frozen_sandbox: SandboxProcess, tmp_path: Path) -> dg.Definitions:
+    return build_defs(
+        warehouse=WarehouseResource(data_dir=str(tmp_path)), exchange=ExchangeResource(sandbox_url=frozen_sandbox.url)
+    )
+
+
+def run(definitions: dg.Definitions, job: str, **options: Any) -> dg.ExecuteInProcessResult:
+    return definitions.resolve_job_def(job).execute_in_process(raise_on_error=False, **options)
+
+
+def error_of(result: dg.ExecuteInProcessResult) -> str:
+    (failure,) = [event for event in result.all_node_events if event.is_step_failure]
+    return str(failure.step_failure_data.error_display_string)
+
+
+@pytest.mark.parametrize("asset", ["series", "events", "orderbooks"])
+def test_an_asset_materialized_alone_on_an_empty_warehouse_says_which_command_to_run(
+    definitions: dg.Definitions, asset: str
+) -> None:
+    result = run(definitions, "nightly", asset_selection=[dg.AssetKey(asset)])
+    assert not result.success
+    assert "dagster job execute -m kalshi_pipelines -j migrate" in error_of(result)
+
+
+def test_migrate_says_what_it_did_and_the_second_time_that_there_was_nothing_to_do(
+    definitions: dg.Definitions,
+) -> None:
+    seen: list[dict[str, Any]] = []
+    for _ in range(2):
+        (materialization,) = run(definitions, "migrate").asset_materializations_for_node("warehouse_schema")
+        seen.append({name: value.value for name, value in materialization.metadata.items()})
+    assert (seen[0]["before"], seen[1]["before"]) == ("(empty)", seen[0]["after"])
+    assert seen[1]["applied"] == "nothing to do"
+
+
+def test_an_asset_materialized_alone_works_once_the_schema_is_there(definitions: dg.Definitions) -> None:
+    assert run(definitions, "migrate").success
+    assert run(definitions, "nightly", asset_selection=[dg.AssetKey("series")]).success
+
+
+def test_markets_report_rows_rejects_rates_durations_and_files(definitions: dg.Definitions) -> None:
+    result = run(definitions, "nightly")
+    assert result.success
+    reported: dict[str, dict[str, Any]] = {
+        event.asset_key.to_user_string(): {name: value.value for name, value in event.metadata.items()}
+        for event in result.asset_materializations_for_node("markets_and_quotes")
+        if event.asset_key
+    }
+    for metadata in reported.values():
+        assert metadata["records_read"] == metadata["records_written"] + metadata["records_unchanged"]
+        assert metadata["records_rejected"] == 0
+        assert {"seconds", "records_per_second", "pages", "dagster/row_count"} <= set(metadata)
+    quotes = reported["price_snapshots"]
+    assert quotes["history_rows_added"] == quotes["lake_rows"] == quotes["dagster/row_count"] > 0
+    assert Path(quotes["lake_file"]).exists()
+
+
+def test_a_status_the_exchange_does_not_know_is_refused(definitions: dg.Definitions) -> None:
+    config = {"ops": {"markets_and_quotes": {"config": {"statuses": ["active"]}}}}
+    result = run(definitions, "nightly", run_config=config)
+    assert "unopened, open, paused, closed, settled" in error_of(result)
+
+
+def test_the_nightly_schedule_asks_for_one_run_a_night() -> None:
+    import datetime as dt
+
+    context = dg.build_schedule_context(scheduled_execution_time=dt.datetime(2026, 11, 22, 6, tzinfo=dt.UTC))
+    request = nightly_schedule(context)
+    assert isinstance(request, dg.RunRequest)
+    assert request.run_key == "2026-11-22"
