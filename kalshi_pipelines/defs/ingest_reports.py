@@ -13,6 +13,11 @@ from kalshi_pipelines.warehouse.lake.parquet import WrittenFile
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 _MOST_NAMES: Final = 10
+_UNITS: Final = {
+    "_microdollars": "millionths of a dollar",
+    "_centicontracts": "hundredths of a contract",
+    "_us": "microseconds since 1970 UTC",
+}
 
 
 class ProgressLog:
@@ -74,6 +79,7 @@ def table_metadata(table: sa.Table) -> dict[str, Any]:
                 dg.TableColumn(
                     column.name,
                     str(column.type),
+                    description=_unit(column.name),
                     constraints=dg.TableColumnConstraints(
                         nullable=bool(column.nullable), unique=[column] == list(table.primary_key)
                     ),
@@ -82,6 +88,10 @@ def table_metadata(table: sa.Table) -> dict[str, Any]:
             ]
         ),
     }
+
+
+def _unit(column: str) -> str | None:
+    return next((unit for suffix, unit in _UNITS.items() if column.endswith(suffix)), None)
 
 
 def _row_count(engine: sa.Engine, table: sa.Table) -> int:

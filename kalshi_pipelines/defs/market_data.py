@@ -1,5 +1,6 @@
 """The exchange's catalogue, quotes and orderbooks as assets."""
 
+from datetime import timedelta
 from typing import Any, Final
 
 import dagster as dg
@@ -21,6 +22,7 @@ from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.lake.history import ORDERBOOKS, PRICES, export_history
 
 GROUP: Final = "market_data"
+DAILY: Final = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=36))
 _SQL: Final = {"kalshi", "sql"}
 _SQL_AND_LAKE: Final = {"kalshi", "sql", "parquet"}
 
@@ -38,7 +40,7 @@ def _source(context: dg.AssetExecutionContext, warehouse: WarehouseResource, cli
     )
 
 
-@warehouse_asset(group_name=GROUP, kinds=_SQL, metadata=table_metadata(tables.series))
+@warehouse_asset(group_name=GROUP, kinds=_SQL, metadata=table_metadata(tables.series), freshness_policy=DAILY)
 def series(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
 ) -> dg.MaterializeResult[Any]:
@@ -48,7 +50,9 @@ def series(
     return dg.MaterializeResult(metadata=ingested(warehouse.engine, tables.series, done))
 
 
-@warehouse_asset(group_name=GROUP, kinds=_SQL, deps=[series], metadata=table_metadata(tables.events))
+@warehouse_asset(
+    group_name=GROUP, kinds=_SQL, deps=[series], metadata=table_metadata(tables.events), freshness_policy=DAILY
+)
 def events(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
 ) -> dg.MaterializeResult[Any]:
@@ -75,6 +79,7 @@ class MarketSweeps(dg.Config):
             kinds=_SQL,
             description="Every market with its rules, status, result and current quote.",
             metadata=table_metadata(tables.markets),
+            freshness_policy=DAILY,
         ),
         dg.AssetSpec(
             "price_snapshots",
@@ -83,6 +88,7 @@ class MarketSweeps(dg.Config):
             kinds=_SQL_AND_LAKE,
             description="The history of quotes: a row for a market whenever its quote is not what it was.",
             metadata=table_metadata(tables.price_snapshots),
+            freshness_policy=DAILY,
         ),
     ],
 )
@@ -110,6 +116,7 @@ def markets_and_quotes(
     kinds=_SQL_AND_LAKE,
     deps=["markets"],
     metadata=table_metadata(tables.orderbook_snapshots),
+    freshness_policy=DAILY,
 )
 def orderbooks(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource

@@ -21,7 +21,7 @@ from kalshi_pipelines.ingest.rows import (
     series_row,
 )
 from kalshi_pipelines.kalshi.records import Event, Market, Orderbook, Series
-from kalshi_pipelines.warehouse.bulk import Row, Write, is_any_of, write_rows
+from kalshi_pipelines.warehouse.bulk import Row, Write, wanted_keys, write_rows
 from kalshi_pipelines.warehouse.tables import (
     QUOTE,
     events,
@@ -42,20 +42,24 @@ _PRICE_SNAPSHOTS: Final = Write(
     ("ticker", "observed_us", "ingest_run_id", *QUOTE, "volume_24h_centicontracts"),
     on_conflict="refuse",
 )
-_ORDERBOOK_SNAPSHOTS: Final = Write(orderbook_snapshots, ORDERBOOK_COLUMNS, on_conflict="refuse")
+_ORDERBOOK_SNAPSHOTS: Final = Write(orderbook_snapshots, ORDERBOOK_COLUMNS, on_conflict="keep")
 _PLACEHOLDER_COLUMNS: Final = ("is_placeholder", *PROVENANCE)
 
 
 def _digests(key: sa.Column[str], digest: sa.Column[bytes], connection: sa.Connection, keys: Sequence[str]) -> Digests:
-    stored = sa.select(key, digest).where(is_any_of(key, keys, connection.dialect.name))
+    wanted = wanted_keys(keys, connection.dialect.name)
+    stored = sa.select(key, digest).join_from(wanted, key.table, key == wanted.c.value)
     return dict(connection.execute(stored).all())
 
 
 def _latest_book_digests(connection: sa.Connection, tickers: Sequence[str]) -> Digests:
     snapshot, other = orderbook_snapshots.c, orderbook_snapshots.alias("other").c
     newest = sa.select(sa.func.max(other.observed_us)).where(other.ticker == snapshot.ticker).scalar_subquery()
-    latest = sa.select(snapshot.ticker, snapshot.record_digest).where(
-        is_any_of(snapshot.ticker, tickers, connection.dialect.name), snapshot.observed_us == newest
+    wanted = wanted_keys(tickers, connection.dialect.name)
+    latest = (
+        sa.select(snapshot.ticker, snapshot.record_digest)
+        .join_from(wanted, orderbook_snapshots, snapshot.ticker == wanted.c.value)
+        .where(snapshot.observed_us == newest)
     )
     return dict(connection.execute(latest).all())
 
@@ -75,7 +79,8 @@ def _events_of_markets(connection: sa.Connection, records: Sequence[Market], sta
 def _add_placeholders(connection: sa.Connection, table: sa.Table, keys: set[str], stamp: Stamp) -> int:
     """Rows for parents that were not read yet, so that a child never waits for one; their own record fills them."""
     (key,) = table.primary_key
-    known = set(connection.scalars(sa.select(key).where(is_any_of(key, keys, connection.dialect.name))))
+    wanted = wanted_keys(keys, connection.dialect.name)
+    known = set(connection.scalars(sa.select(key).join_from(wanted, table, key == wanted.c.value)))
     provenance = (None, stamp.recorded_us, stamp.recorded_us, stamp.ingest_run_id)
     missing = [(ticker, True, *provenance) for ticker in sorted(keys - known)]
     write_rows(connection, Write(table, (key.name, *_PLACEHOLDER_COLUMNS), on_conflict="keep"), missing)
@@ -88,8 +93,9 @@ def _overwrite(write: Write, connection: sa.Connection, rows: Sequence[Row], _st
 
 def _store_markets(connection: sa.Connection, rows: Sequence[Row], stamp: Stamp) -> StoredRows:
     """Write markets, and a price snapshot of each whose quote is not the one stored before."""
-    quote = sa.select(markets.c.ticker, *[markets.c[name] for name in QUOTE]).where(
-        is_any_of(markets.c.ticker, [row[0] for row in rows], connection.dialect.name)
+    wanted = wanted_keys([row[0] for row in rows], connection.dialect.name)
+    quote = sa.select(markets.c.ticker, *[markets.c[name] for name in QUOTE]).join_from(
+        wanted, markets, markets.c.ticker == wanted.c.value
     )
     before = {ticker: values for ticker, *values in connection.execute(quote)}
     refused = write_rows(connection, _MARKETS, rows)

@@ -1,6 +1,7 @@
 """Bulk writes: many rows a statement, prepared once; a row the database refuses is set aside, not its neighbours."""
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -40,34 +41,41 @@ class Write:
     keep: tuple[str, ...] = ()
 
 
-def is_any_of(column: sa.ColumnElement[str], keys: Collection[str], dialect: str) -> sa.ColumnElement[bool]:
-    """That a column holds one of many keys; they are one parameter, as a thousand would cost more than the query."""
+def wanted_keys(keys: Collection[str], dialect: str) -> sa.TableValuedAlias:
+    """Keys as a table with the one column ``value``, to be joined with; they are one parameter, however many."""
     if dialect == "postgresql":
-        return column == sa.any_(sa.bindparam(None, list(keys), type_=sa.ARRAY(sa.Text())))
-    # SQLite has no arrays, but tables made of JSON.
-    texts = sa.func.json_each(msgspec.json.encode(list(keys)).decode()).table_valued("value")
-    return column.in_(sa.select(texts.c.value))
+        array = sa.bindparam(None, list(keys), type_=postgresql.ARRAY(sa.Text()))
+        return sa.func.unnest(array).table_valued(sa.column("value", sa.Text()), name="wanted").render_derived()
+    return sa.func.json_each(msgspec.json.encode(list(keys)).decode()).table_valued("value", name="wanted")
 
 
 def write_rows(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> list[RefusedRow]:
     """Insert or overwrite rows inside the open transaction; returns those the database refused.
 
     All rows go in one statement. Only when that fails are they tried one by one, so that exactly the illegal ones are
-    left out.
+    left out. (A write that refuses rows already there then also refuses those of its own first attempt.)
     """
     if not rows:
         return []
     try:
-        with connection.begin_nested():
+        with _undone_on_error(connection):
             _execute(connection, write, rows)
     except _REFUSALS:
         return [refused for position, row in enumerate(rows) if (refused := _try_one(connection, write, position, row))]
     return []
 
 
+def _undone_on_error(connection: sa.Connection) -> AbstractContextManager[object]:
+    """Keep the transaction usable after a refusal: Postgres needs a savepoint, SQLite undoes just the failed row.
+
+    A savepoint would make SQLite copy every page it changes.
+    """
+    return nullcontext() if connection.dialect.name == "sqlite" else connection.begin_nested()
+
+
 def _try_one(connection: sa.Connection, write: Write, position: int, row: Row) -> RefusedRow | None:
     try:
-        with connection.begin_nested():
+        with _undone_on_error(connection):
             _execute(connection, write, [row])
     except OverflowError as error:
         return RefusedRow(position, str(error))

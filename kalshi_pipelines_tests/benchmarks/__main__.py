@@ -48,6 +48,7 @@ def speed(markets: int, repeats: int) -> None:
         for _ in range(repeats):
             with tempfile.TemporaryDirectory() as folder:
                 floors.append(measure("floor", sandbox, Path(folder)))
+                measure("events", sandbox, Path(folder))
                 firsts.append(measure("markets", sandbox, Path(folder)))
                 httpx.post(f"{sandbox.admin_url}/sandbox/prices", json={"fraction": SHARE_MOVED}, timeout=60)
                 seconds.append(measure("markets", sandbox, Path(folder)))

@@ -17,7 +17,7 @@ import httpx
 import orjson
 
 from kalshi_pipelines.ingest.runs import Counts
-from kalshi_pipelines.ingest.walks import ALL_STATUSES, Source, ingest_markets, ingest_orderbooks
+from kalshi_pipelines.ingest.walks import ALL_STATUSES, Source, ingest_events, ingest_markets, ingest_orderbooks
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.records import Market
 from kalshi_pipelines.settings import Environment, Settings
@@ -71,6 +71,11 @@ def markets(url: str, folder: Path) -> int:
     return _ingest(url, folder, "prestige", lambda source: ingest_markets(source).counts)
 
 
+def events(url: str, folder: Path) -> int:
+    """Ingest what comes before the markets in the nightly job; returns the number of events."""
+    return _ingest(url, folder, "prestige", lambda source: ingest_events(source).counts)
+
+
 def orderbooks(url: str, folder: Path) -> int:
     """Sweep all orderbooks on a basic rate budget; returns the number of books."""
     return _ingest(url, folder, "basic", lambda source: ingest_orderbooks(source).counts)
@@ -86,7 +91,7 @@ def _ingest(url: str, folder: Path, tier: str, walk: Callable[[Source], Counts])
     return counts.read
 
 
-WORK = {"floor": floor, "markets": markets, "orderbooks": orderbooks}
+WORK = {"floor": floor, "events": events, "markets": markets, "orderbooks": orderbooks}
 
 
 def main() -> None:

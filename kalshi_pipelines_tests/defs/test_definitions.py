@@ -63,6 +63,8 @@ def test_every_asset_is_described_owned_and_grouped() -> None:
         assert node.owners, key
         assert node.kinds, key
         assert node.group_name != "default", key
+        if node.group_name == "market_data":
+            assert node.freshness_policy, key
 
 
 @pytest.mark.parametrize("warning", ["BetaWarning", "PreviewWarning"])
