@@ -6,6 +6,7 @@ Starts the sandbox, runs Dagster as a user would, stops what it started and says
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine
 from kalshi_pipelines.warehouse.tables import SUBJECTS, ingest_runs, markets, orderbook_snapshots, price_snapshots
 
 _LOG_LINES_SHOWN: Final = 15
-_UI_ADDRESS: Final = "http://127.0.0.1:3000"
+_UI_PORT: Final = 3000
 
 
 def main() -> int:
@@ -48,6 +49,8 @@ def _dagster_environment(settings: Settings, sandbox_url: str) -> Mapping[str, s
     return {
         "KALSHI_ENVIRONMENT": settings.environment.value,
         "KALSHI_SANDBOX_URL": sandbox_url,
+        # The folder whose dagster.yaml is used, so that every dagster command sees the same runs.
+        "DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(Path.cwd()),
         # The `dagster` command announces at each start that `dg` is to follow it.
         "PYTHONWARNINGS": "ignore",
     }
@@ -58,13 +61,27 @@ def _dagster(*arguments: str) -> list[str]:
 
 
 def _open_ui(environment: Mapping[str, str]) -> int:
-    print(f"Opening the Dagster UI on {_UI_ADDRESS} (stop with Ctrl-C) ...", flush=True)
-    with subprocess.Popen(_dagster("dev", "--host", "127.0.0.1"), env=environment) as dagster:  # noqa: S603
+    port = _free_port(_UI_PORT)
+    print(f"Opening the Dagster UI on http://127.0.0.1:{port} (stop with Ctrl-C) ...", flush=True)
+    command = _dagster("dev", "--host", "127.0.0.1", "--port", str(port))
+    with subprocess.Popen(command, env=environment) as dagster:  # noqa: S603
         try:
             return dagster.wait()
         except KeyboardInterrupt:
             # Ctrl-C reached the children, too; they need a moment to stop cleanly.
             return dagster.wait()
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no free port on 127.0.0.1 for the Dagster UI: close a program and try again")
 
 
 def _run_nightly(settings: Settings, environment: Mapping[str, str]) -> int:
@@ -114,7 +131,7 @@ def _summary(settings: Settings, log: Path, seconds: float) -> str:
         f"  lake       {settings.resolved_lake_dir}",
         f"  run log    {log}",
         "",
-        f"Next: `make dev` opens the Dagster UI on {_UI_ADDRESS}; docs/ tells how to read the data.",
+        f"Next: `make dev` opens the Dagster UI; docs/data.md tells how to read the data.",
     ]
     return "\n".join(lines)
 
