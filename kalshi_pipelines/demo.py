@@ -49,11 +49,18 @@ def _dagster_environment(settings: Settings, sandbox_url: str) -> Mapping[str, s
     return {
         "KALSHI_ENVIRONMENT": settings.environment.value,
         "KALSHI_SANDBOX_URL": sandbox_url,
-        # The folder whose dagster.yaml is used, so that every dagster command sees the same runs.
-        "DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(Path.cwd()),
+        "DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(_dagster_home()),
         # The `dagster` command announces at each start that `dg` is to follow it.
         "PYTHONWARNINGS": "ignore",
     }
+
+
+def _dagster_home() -> Path:
+    """A home beside dagster.yaml and with the same content, so that whatever Dagster writes stays out of the way."""
+    home = Path.cwd() / ".dagster"
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text(Path("dagster.yaml").read_text())
+    return home
 
 
 def _dagster(*arguments: str) -> list[str]:
@@ -131,7 +138,7 @@ def _summary(settings: Settings, log: Path, seconds: float) -> str:
         f"  lake       {settings.resolved_lake_dir}",
         f"  run log    {log}",
         "",
-        f"Next: `make dev` opens the Dagster UI; docs/data.md tells how to read the data.",
+        "Next: `make dev` opens the Dagster UI; docs/data.md tells how to read the data.",
     ]
     return "\n".join(lines)
 
