@@ -69,8 +69,11 @@ class Settings(BaseSettings):
         None, description="Folder of the Parquet lake; without it `lake` in the environment's folder."
     )
     include_combos: bool = Field(False, description="Also ingest multivariate combo events and markets.")
-    settled_lookback_hours: int = Field(
-        48, ge=1, description="How far back the first run looks for settled markets; later runs continue from the last."
+    settled_lookback_hours: int | None = Field(
+        None,
+        ge=1,
+        description="How far back the first run looks for settled markets: without it 48, and all of a sandbox's. "
+        "Later runs continue from the last.",
     )
     executor: Executor = Field(
         Executor.IN_PROCESS, description="Dagster executor: in_process (quickest) or multiprocess (a process a step)."
@@ -97,6 +100,13 @@ class Settings(BaseSettings):
                 "KALSHI_API_KEY_ID and KALSHI_PRIVATE_KEY_FILE go together: set both to sign requests, or neither."
             )
         return settings
+
+    @property
+    def resolved_settled_lookback_hours(self) -> int | None:
+        """How far back the first run looks for settled markets; None for no limit. 75,000 settle a day."""
+        if self.settled_lookback_hours is None and self.environment is not Environment.SANDBOX:
+            return 48
+        return self.settled_lookback_hours
 
     @property
     def resolved_warehouse_url(self) -> str:

@@ -10,8 +10,7 @@ from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
-MICRODOLLARS_PER_DOLLAR: Final = 1_000_000
-CENTICONTRACTS_PER_CONTRACT: Final = 100
+MICROSECONDS_PER_SECOND: Final = 1_000_000
 
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 ONE_MICROSECOND: Final = dt.timedelta(microseconds=1)

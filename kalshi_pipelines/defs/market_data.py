@@ -34,7 +34,7 @@ def _source(context: dg.AssetExecutionContext, warehouse: WarehouseResource, cli
         warehouse.engine,
         settings.environment,
         include_combos=settings.include_combos,
-        settled_lookback_hours=settings.settled_lookback_hours,
+        settled_lookback_hours=settings.resolved_settled_lookback_hours,
         dagster_run_id=context.run.run_id,
         report=ProgressLog(context.log),
     )

@@ -7,7 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import ingest_runs
 
@@ -124,7 +124,7 @@ class IngestRun:
     @property
     def seconds(self) -> float:
         """Time since the start, in seconds."""
-        return (now_us() - self.started_us) / 1_000_000
+        return (now_us() - self.started_us) / MICROSECONDS_PER_SECOND
 
     def expect(self, records: int) -> None:
         """Tell the total, where it is known."""

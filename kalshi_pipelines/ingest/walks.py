@@ -16,7 +16,7 @@ from kalshi_pipelines.kalshi.client import KalshiClient, MarketStatusFilter
 from kalshi_pipelines.kalshi.decoding import record_key
 from kalshi_pipelines.kalshi.records import Orderbook
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import markets, watermarks
 
@@ -24,7 +24,7 @@ from kalshi_pipelines.warehouse.tables import markets, watermarks
 ALL_STATUSES: Final[tuple[MarketStatusFilter, ...]] = ("unopened", "open", "paused", "closed", "settled")
 
 _SETTLED_WATERMARK: Final = "markets.settlement_time"
-_HOUR_US: Final = 3_600_000_000
+_HOUR_US: Final = 3_600 * MICROSECONDS_PER_SECOND
 _SETTLED_OVERLAP_US: Final = 24 * _HOUR_US
 _TICKERS_AT_ONCE: Final = 5_000
 
@@ -38,7 +38,7 @@ class Source:
         engine: The warehouse, its schema at head.
         environment: Which exchange the client speaks to.
         include_combos: Whether multivariate combo events and markets are read, too.
-        settled_lookback_hours: How far back the first sweep of settled markets goes.
+        settled_lookback_hours: How far back the first sweep of settled markets goes; None for no limit.
         dagster_run_id: Kept with the run records.
         report: Told after each page how far the walk is.
     """
@@ -47,7 +47,7 @@ class Source:
     engine: sa.Engine
     environment: Environment
     include_combos: bool = False
-    settled_lookback_hours: int = 48
+    settled_lookback_hours: int | None = None
     dagster_run_id: str | None = None
     report: Report = silent
 
@@ -100,7 +100,7 @@ def ingest_markets(source: Source, statuses: Sequence[MarketStatusFilter] = ALL_
     unknown: dict[str, bytes] = {}
     with _run(source, MARKETS.subject) as run:
         for status in statuses:
-            settled_since = _settled_since(source) // 1_000_000 if status == "settled" else None
+            settled_since = _settled_since(source) if status == "settled" else None
             for page in source.client.market_pages(
                 status=status,
                 mve_filter=None if source.include_combos else "exclude",
@@ -131,12 +131,15 @@ def _run(source: Source, subject: str) -> IngestRun:
     )
 
 
-def _settled_since(source: Source) -> int:
+def _settled_since(source: Source) -> int | None:
+    """Unix seconds from which settled markets are read; None for all."""
     with source.engine.connect() as connection:
         position = connection.scalar(sa.select(watermarks.c.position_us).where(watermarks.c.name == _SETTLED_WATERMARK))
-    if position is None:
-        return now_us() - source.settled_lookback_hours * _HOUR_US
-    return int(position) - _SETTLED_OVERLAP_US
+    if position is not None:
+        return (int(position) - _SETTLED_OVERLAP_US) // MICROSECONDS_PER_SECOND
+    if source.settled_lookback_hours is None:
+        return None
+    return (now_us() - source.settled_lookback_hours * _HOUR_US) // MICROSECONDS_PER_SECOND
 
 
 def _advance_settled_watermark(run: IngestRun) -> None:

@@ -24,8 +24,6 @@ from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.migrations import upgrade_to_head
 
-EVERYTHING_SETTLED_HOURS = 24 * 365 * 10
-SETTLED_SINCE = int(time.time()) - EVERYTHING_SETTLED_HOURS * 3600
 FIELDS = Market.__struct_fields__
 COLUMNS = ", ".join(f'"{name}"' for name in FIELDS)
 UPSERT = (
@@ -47,8 +45,6 @@ def floor(url: str, folder: Path) -> int:
             cursor = None
             while cursor != "":
                 params: dict[str, Any] = {"limit": 1000, "status": status, "mve_filter": "exclude"}
-                if status == "settled":
-                    params["min_settled_ts"] = SETTLED_SINCE
                 if cursor:
                     params["cursor"] = cursor
                 page = orjson.loads(client.get("/markets", params=params).content)
@@ -86,7 +82,7 @@ def _ingest(url: str, folder: Path, tier: str, walk: Callable[[Source], Counts])
     upgrade_to_head(engine)
     settings = Settings.from_environment().model_copy(update={"rate_tier": tier})
     with KalshiClient.from_settings(settings, engine, url=url) as client:
-        counts = walk(Source(client, engine, Environment.SANDBOX, settled_lookback_hours=EVERYTHING_SETTLED_HOURS))
+        counts = walk(Source(client, engine, Environment.SANDBOX))
     engine.dispose()
     return counts.read
 

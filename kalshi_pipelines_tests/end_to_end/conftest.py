@@ -14,8 +14,6 @@ from kalshi_pipelines.definitions import build_defs
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import open_engine
 
-EVERYTHING_SETTLED_HOURS = str(24 * 365 * 10)
-
 RunJob = Callable[[str], dg.ExecuteInProcessResult]
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -30,7 +28,6 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The data folder of the test's runs; everything the sandbox has is wanted."""
     monkeypatch.setenv("KALSHI_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("KALSHI_SETTLED_LOOKBACK_HOURS", EVERYTHING_SETTLED_HOURS)
     monkeypatch.setenv("KALSHI_INCLUDE_COMBOS", "true")
     monkeypatch.setenv("KALSHI_RATE_TIER", "prestige")
     return tmp_path / "data" / "sandbox"

@@ -18,7 +18,6 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.settings import Environment, RateTier, Settings
 from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapshots, quarantine
-from kalshi_pipelines_tests.end_to_end.conftest import EVERYTHING_SETTLED_HOURS
 from kalshi_pipelines_tests.end_to_end.exchange import assert_stored_exactly, stored, walk
 
 MARKETS = 3_200
@@ -53,9 +52,7 @@ def inject(sandbox: SandboxProcess, kind: str, at: int, times: int = 1) -> None:
 def ingest(sandbox: SandboxProcess, engine: sa.Engine) -> Ingested:
     settings = Settings.from_environment().model_copy(update={"rate_tier": RateTier.PRESTIGE})
     with KalshiClient.from_settings(settings, engine, url=sandbox.url) as client:
-        return ingest_markets(
-            Source(client, engine, Environment.SANDBOX, settled_lookback_hours=int(EVERYTHING_SETTLED_HOURS))
-        )
+        return ingest_markets(Source(client, engine, Environment.SANDBOX))
 
 
 def count(engine: sa.Engine, table: sa.Table) -> int:
@@ -117,8 +114,7 @@ from kalshi_pipelines.settings import *
 from kalshi_pipelines.warehouse.engine import open_engine
 engine = open_engine(sys.argv[2])
 with KalshiClient.from_settings(Settings.from_environment(), engine, url=sys.argv[1]) as client:
-    ingest_markets(Source(client, engine, Environment.SANDBOX, settled_lookback_hours=87600,
-                          report=lambda progress: print("page", flush=True)))
+    ingest_markets(Source(client, engine, Environment.SANDBOX, report=lambda progress: print("page", flush=True)))
 """
 
 

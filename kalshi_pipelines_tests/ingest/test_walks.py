@@ -1,0 +1,92 @@
+"""Which lists are read, how far back, and what is said about what did not come."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.ingest.walks import Source, ingest_events, ingest_markets, ingest_orderbooks
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.sandbox.process import SandboxProcess
+from kalshi_pipelines.settings import Environment, RateTier, Settings
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines.warehouse.tables import events, markets, orderbook_snapshots, watermarks
+
+
+@pytest.fixture
+def source(engine: sa.Engine, frozen_sandbox: SandboxProcess) -> Iterator[Source]:
+    settings = Settings(rate_tier=RateTier.PRESTIGE)
+    with KalshiClient.from_settings(settings, engine, url=frozen_sandbox.url) as client:
+        yield Source(client, engine, Environment.SANDBOX)
+
+
+def count(engine: sa.Engine, *conditions: Any) -> int:
+    with engine.connect() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(markets).where(*conditions)) or 0
+
+
+def test_combos_are_read_only_when_asked_for(source: Source) -> None:
+    ingest_markets(source)
+    ingest_events(source)
+    combos = markets.c.ticker.startswith("KXMVE")
+    assert count(source.engine, combos) == 0
+    ingest_markets(replace(source, include_combos=True))
+    ingest_events(replace(source, include_combos=True))
+    assert count(source.engine, combos) > 0
+    with source.engine.connect() as connection:
+        assert connection.scalars(sa.select(events.c.event_ticker).where(events.c.is_placeholder)).all() == []
+
+
+def test_the_first_sweep_of_settled_markets_looks_back_as_far_as_asked(source: Source) -> None:
+    finalized = markets.c.status == "finalized"
+    ingest_markets(replace(source, settled_lookback_hours=1))
+    recent = count(source.engine, finalized)
+    with writing(source.engine) as connection:
+        connection.execute(sa.delete(watermarks))
+    ingest_markets(source)
+    assert recent < count(source.engine, finalized)
+
+
+def test_later_sweeps_of_settled_markets_overlap_the_last_settlement_stored_by_a_day(
+    source: Source, frozen_sandbox: SandboxProcess
+) -> None:
+    first = ingest_markets(source)
+    with source.engine.connect() as connection:
+        (mark,) = connection.scalars(sa.select(watermarks.c.position_us))
+        newest = connection.scalar(sa.select(sa.func.max(markets.c.settlement_time_us)))
+    assert mark == newest
+    again = ingest_markets(source)
+    day = 86_400
+    params: dict[str, str | int] = {"status": "settled", "mve_filter": "exclude", "limit": 1000}
+    since = params | {"min_settled_ts": mark // MICROSECONDS_PER_SECOND - day}
+    with httpx.Client(base_url=frozen_sandbox.url) as client:
+        everything, recent = (len(client.get("/markets", params=query).json()["markets"]) for query in (params, since))
+    assert first.counts.read - again.counts.read == everything - recent
+
+
+def test_books_that_were_not_answered_are_told(source: Source) -> None:
+    ingest_markets(source)
+    with writing(source.engine) as connection:
+        gone = connection.scalars(sa.select(markets.c.ticker).where(markets.c.status == "finalized").limit(1)).one()
+        connection.execute(sa.update(markets).values(status="finalized").where(markets.c.status == "active"))
+        one = sa.select(markets.c.ticker).order_by(markets.c.ticker).limit(1).scalar_subquery()
+        connection.execute(sa.update(markets).values(status="active").where(markets.c.ticker == one))
+        connection.execute(
+            sa.text(
+                f"INSERT INTO markets ({', '.join(column.name for column in markets.columns)}) SELECT "
+                + ", ".join(
+                    {"ticker": "'KXGONE'", "status": "'active'"}.get(column.name, column.name)
+                    for column in markets.columns
+                )
+                + " FROM markets WHERE ticker = :gone"
+            ),
+            {"gone": gone},
+        )
+    done = ingest_orderbooks(source)
+    assert done.missing == ("KXGONE",)
+    with source.engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(orderbook_snapshots)) == done.counts.written
