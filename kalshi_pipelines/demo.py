@@ -12,18 +12,33 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from types import FrameType
+from typing import Final, NoReturn
 
 import sqlalchemy as sa
 
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxOptions, running_sandbox
 from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
-from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, make_writable_folder, open_engine, place_of
 from kalshi_pipelines.warehouse.tables import SUBJECTS, ingest_runs, markets, orderbook_snapshots, price_snapshots
 
 _LOG_LINES_SHOWN: Final = 15
+_LEADS_TO_REAL_DATA: Final = (
+    "KALSHI_WAREHOUSE_URL",
+    "KALSHI_LAKE_DIR",
+    "KALSHI_API_KEY_ID",
+    "KALSHI_PRIVATE_KEY_FILE",
+)
 _UI_PORT: Final = 3000
+
+
+class _Terminated(KeyboardInterrupt):
+    """This process was asked to end, and nobody asked its children."""
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
 
 
 def main() -> int:
@@ -33,11 +48,12 @@ def main() -> int:
     parser.add_argument("--markets", type=int, help="markets on the sandbox exchange (KALSHI_SANDBOX_MARKETS)")
     arguments = parser.parse_args()
     try:
-        settings = Settings.from_environment().model_copy(update={"environment": Environment.SANDBOX})
+        settings = _demo_settings()
+        make_writable_folder(settings.data_dir / settings.environment, "KALSHI_DATA_DIR")
         options = SandboxOptions(markets=arguments.markets or settings.sandbox_markets, seed=settings.sandbox_seed)
         print(f"Starting a sandbox exchange with {options.markets:,} markets ...", flush=True)
         with running_sandbox(options) as sandbox:
-            environment = os.environ | _dagster_environment(settings, sandbox.url)
+            environment = _dagster_environment(settings, sandbox.url)
             return _open_ui(environment) if arguments.ui else _run_nightly(settings, environment)
     except (InvalidSettings, SandboxDidNotStart, WarehouseUnavailable) as error:
         print(error, file=sys.stderr)
@@ -46,22 +62,32 @@ def main() -> int:
         return 130
 
 
+def _demo_settings() -> Settings:
+    """The settings of the environment without those that lead to real data: a demo is tried in any shell."""
+    real = {"warehouse_url": None, "lake_dir": None, "api_key_id": None, "private_key_file": None}
+    return Settings.from_environment().model_copy(update={"environment": Environment.SANDBOX, **real})
+
+
 def _dagster_environment(settings: Settings, sandbox_url: str) -> Mapping[str, str]:
-    return {
+    inherited = {name: value for name, value in os.environ.items() if name not in _LEADS_TO_REAL_DATA}
+    return inherited | {
         "KALSHI_ENVIRONMENT": settings.environment.value,
         "KALSHI_SANDBOX_URL": sandbox_url,
-        "DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(_dagster_home()),
+        **_dagster_home(),
         # The `dagster` command announces at each start that `dg` is to follow it.
         "PYTHONWARNINGS": "ignore",
     }
 
 
-def _dagster_home() -> Path:
+def _dagster_home() -> Mapping[str, str]:
     """A home beside dagster.yaml and with the same content, so that whatever Dagster writes stays out of the way."""
+    instance = Path("dagster.yaml")
+    if "DAGSTER_HOME" in os.environ or not instance.exists():
+        return {}
     home = Path.cwd() / ".dagster"
     home.mkdir(exist_ok=True)
-    (home / "dagster.yaml").write_text(Path("dagster.yaml").read_text())
-    return home
+    (home / instance.name).write_text(instance.read_text())
+    return {"DAGSTER_HOME": str(home)}
 
 
 def _dagster(*arguments: str) -> list[str]:
@@ -74,6 +100,9 @@ def _open_ui(environment: Mapping[str, str]) -> int:
     command = _dagster("dev", "--host", "127.0.0.1", "--port", str(port))
     with subprocess.Popen(command, env=environment) as dagster:  # noqa: S603
         try:
+            return dagster.wait()
+        except _Terminated:
+            dagster.terminate()
             return dagster.wait()
         except KeyboardInterrupt:
             # Ctrl-C reached the children, too; they need a moment to stop cleanly.
@@ -94,7 +123,6 @@ def _free_port(wanted: int) -> int:
 
 def _run_nightly(settings: Settings, environment: Mapping[str, str]) -> int:
     log = settings.data_dir / settings.environment / "nightly.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
     command = _dagster("job", "execute", "-m", "kalshi_pipelines", "-j", "nightly")
     print(f"Running: dagster {' '.join(command[3:])}", flush=True)
     started = time.monotonic()
@@ -135,7 +163,7 @@ def _summary(settings: Settings, log: Path, seconds: float) -> str:
         "",
         "Stored: " + ", ".join(f"{count:,} {name}" for name, count in stored.items()) + f" in {seconds:.0f} seconds.",
         "",
-        f"  warehouse  {engine.url.render_as_string(hide_password=True).removeprefix('sqlite:///')}",
+        f"  warehouse  {place_of(engine)}",
         f"  lake       {settings.resolved_lake_dir}",
         f"  run log    {log}",
         "",
@@ -145,5 +173,5 @@ def _summary(settings: Settings, log: Path, seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _on_sigterm)
     sys.exit(main())

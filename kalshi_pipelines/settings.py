@@ -1,14 +1,14 @@
-"""Everything that can be configured, read once from the environment into one frozen object.
+"""Everything that can be configured, read from the environment into one frozen object when a run needs it.
 
-The names and defaults below are the documentation of record; ``docs/configuration.md`` is checked against them. Secrets
-never become part of a setting: a key is named by the path of its file and printed as a fingerprint.
+The names and defaults below are the documentation of record; ``docs/configuration.md`` is checked against them. No
+setting prints a secret: a key is named by the path of its file, and the warehouse's URL is hidden.
 """
 
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path("data"), description="Folder of the SQLite warehouse and the Parquet lake, a folder each environment."
     )
-    warehouse_url: str | None = Field(
+    warehouse_url: SecretStr | None = Field(
         None, description="SQLAlchemy URL of the warehouse; without it `warehouse.db` in the environment's folder."
     )
     lake_dir: Path | None = Field(
@@ -83,6 +83,14 @@ class Settings(BaseSettings):
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
         return path.expanduser() if path else path
+
+    @field_validator("lake_dir", mode="after")
+    @classmethod
+    def _refuse_address(cls, path: Path | None) -> Path | None:
+        # Path() turns s3://bucket into the local folder s3:/bucket.
+        if path and path.parts and path.parts[0].endswith(":"):
+            raise ValueError("only folders of this computer are supported, not addresses")
+        return path
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -111,7 +119,9 @@ class Settings(BaseSettings):
     @property
     def resolved_warehouse_url(self) -> str:
         """The SQLAlchemy URL of the warehouse: as configured, or of a SQLite file."""
-        return self.warehouse_url or f"sqlite:///{self.data_dir / self.environment / 'warehouse.db'}"
+        if self.warehouse_url is not None:
+            return self.warehouse_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / self.environment / 'warehouse.db'}"
 
     @property
     def resolved_lake_dir(self) -> Path:

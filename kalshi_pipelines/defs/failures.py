@@ -6,14 +6,16 @@ from typing import Final
 
 import dagster as dg
 
-from kalshi_pipelines.ingest.runs import WarehouseOfAnotherEnvironment
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart
 from kalshi_pipelines.settings import InvalidSettings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+from kalshi_pipelines.warehouse.environment import WarehouseOfAnotherEnvironment
+from kalshi_pipelines.warehouse.locks import AlreadyRunning
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
 
 _EXPECTED: Final = (
+    AlreadyRunning,
     InvalidSettings,
     KalshiError,
     SandboxDidNotStart,

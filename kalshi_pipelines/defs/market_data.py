@@ -80,6 +80,7 @@ class MarketSweeps(dg.Config):
             description="Every market with its rules, status, result and current quote.",
             metadata=table_metadata(tables.markets),
             freshness_policy=DAILY,
+            skippable=True,
         ),
         dg.AssetSpec(
             "price_snapshots",
@@ -89,25 +90,30 @@ class MarketSweeps(dg.Config):
             description="The history of quotes: a row for a market whenever its quote is not what it was.",
             metadata=table_metadata(tables.price_snapshots),
             freshness_policy=DAILY,
+            skippable=True,
         ),
     ],
+    can_subset=True,
 )
 def markets_and_quotes(
     context: dg.AssetExecutionContext,
     config: MarketSweeps,
     warehouse: WarehouseResource,
     exchange: ExchangeResource,
-) -> tuple[dg.MaterializeResult[Any], dg.MaterializeResult[Any]]:
-    """Read markets once, for both: rows of the catalogue and the changes of their quotes."""
-    with exchange.client(warehouse.engine) as client:
-        done = ingest_markets(_source(context, warehouse, client), _statuses(config))
-    files = export_history(warehouse.engine, warehouse.lake, PRICES)
-    return (
-        dg.MaterializeResult(asset_key="markets", metadata=ingested(warehouse.engine, tables.markets, done)),
-        dg.MaterializeResult(
-            asset_key="price_snapshots",
-            metadata=exported(warehouse.engine, tables.price_snapshots, done, files),
-        ),
+) -> tuple[dg.MaterializeResult[Any], ...]:
+    """Read markets once, whichever of both is wanted: rows of the catalogue and the changes of their quotes."""
+    statuses = _statuses(config)
+    try:
+        with exchange.client(warehouse.engine) as client:
+            done = ingest_markets(_source(context, warehouse, client), statuses)
+    finally:  # complete pages of a failed ingest are history, too
+        files = export_history(warehouse.engine, warehouse.lake, PRICES)
+    made = {
+        "markets": ingested(warehouse.engine, tables.markets, done),
+        "price_snapshots": exported(warehouse.engine, tables.price_snapshots, done, files),
+    }
+    return tuple(
+        dg.MaterializeResult(asset_key=key, metadata=made[key.to_user_string()]) for key in context.selected_asset_keys
     )
 
 
@@ -122,9 +128,11 @@ def orderbooks(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
 ) -> dg.MaterializeResult[Any]:
     """The resting bids of every active market, whenever a book is not what it was; levels go to the lake."""
-    with exchange.client(warehouse.engine) as client:
-        done = ingest_orderbooks(_source(context, warehouse, client))
-    files = export_history(warehouse.engine, warehouse.lake, ORDERBOOKS)
+    try:
+        with exchange.client(warehouse.engine) as client:
+            done = ingest_orderbooks(_source(context, warehouse, client))
+    finally:
+        files = export_history(warehouse.engine, warehouse.lake, ORDERBOOKS)
     return dg.MaterializeResult(metadata=exported(warehouse.engine, tables.orderbook_snapshots, done, files))
 
 

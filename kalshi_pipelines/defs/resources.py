@@ -26,7 +26,9 @@ class WarehouseResource(dg.ConfigurableResource[Any]):
     def settings(self) -> Settings:
         """Settings of the environment, with this resource's own folder if it has one."""
         settings = Settings.from_environment()
-        return settings.model_copy(update={"data_dir": Path(self.data_dir)}) if self.data_dir else settings
+        if not self.data_dir:
+            return settings
+        return settings.model_copy(update={"data_dir": Path(self.data_dir), "warehouse_url": None, "lake_dir": None})
 
     @property
     def engine(self) -> sa.Engine:
@@ -69,7 +71,10 @@ class ExchangeResource(dg.ConfigurableResource[Any]):
         return self._url
 
     def _start_sandbox(self, settings: Settings) -> str:
-        options = SandboxOptions(markets=settings.sandbox_markets, seed=settings.sandbox_seed)
+        keys: dict[str, Path] = {}
+        if settings.api_key_id and settings.private_key_file:  # the exchange is ours, so it knows our key
+            keys[settings.api_key_id] = settings.private_key_file
+        options = SandboxOptions(markets=settings.sandbox_markets, seed=settings.sandbox_seed, keys=keys)
         return self._started.enter_context(running_sandbox(options)).url
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:

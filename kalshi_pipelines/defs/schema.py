@@ -8,6 +8,8 @@ import dagster as dg
 
 from kalshi_pipelines.defs.failures import one_sentence
 from kalshi_pipelines.defs.resources import WarehouseResource
+from kalshi_pipelines.warehouse.engine import explained_failures, place_of
+from kalshi_pipelines.warehouse.environment import refuse_another_environment
 from kalshi_pipelines.warehouse.migrations import require_head, upgrade_to_head
 
 WAREHOUSE_SCHEMA: Final = dg.AssetKey("warehouse_schema")
@@ -24,7 +26,9 @@ class WarehouseAssetWithoutSchema(Exception):
 @dg.op(name="migrate_to_head")
 def migrate(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
     """Bring the warehouse to the newest schema; does nothing when it is there already."""
-    with one_sentence(context.log):
+    with one_sentence(context.log), explained_failures(warehouse.engine):
+        with warehouse.engine.connect() as connection:
+            refuse_another_environment(connection, warehouse.settings.environment)
         upgrade = upgrade_to_head(warehouse.engine)
     context.log.info(
         f"warehouse schema: {upgrade.before or '(empty)'} -> {upgrade.after}, {len(upgrade.applied)} migrations applied"
@@ -34,7 +38,7 @@ def migrate(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> dg.
             "before": upgrade.before or "(empty)",
             "after": upgrade.after,
             "applied": ", ".join(upgrade.applied) or "nothing to do",
-            "database": warehouse.engine.url.render_as_string(hide_password=True),
+            "database": place_of(warehouse.engine),
         },
         data_version=dg.DataVersion(upgrade.after),
     )
@@ -82,7 +86,7 @@ def warehouse_multi_asset(
 def _guarded(body: Body) -> Body:
     @wraps(body)
     def guarded(context: dg.AssetExecutionContext, warehouse: WarehouseResource, **resources: Any) -> Any:  # noqa: ANN401
-        with one_sentence(context.log):
+        with one_sentence(context.log), explained_failures(warehouse.engine):
             require_head(warehouse.engine)
             return body(context, warehouse=warehouse, **resources)
 

@@ -42,7 +42,7 @@ _PRICE_SNAPSHOTS: Final = Write(
     ("ticker", "observed_us", "ingest_run_id", *QUOTE, "volume_24h_centicontracts"),
     on_conflict="refuse",
 )
-_ORDERBOOK_SNAPSHOTS: Final = Write(orderbook_snapshots, ORDERBOOK_COLUMNS, on_conflict="keep")
+_ORDERBOOK_SNAPSHOTS: Final = Write(orderbook_snapshots, ORDERBOOK_COLUMNS, on_conflict="refuse")
 _PLACEHOLDER_COLUMNS: Final = ("is_placeholder", *PROVENANCE)
 
 

@@ -3,28 +3,25 @@
 Works for every kind of record; what differs between kinds is told by a ``RecordKind``.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
+from kalshi_pipelines.ingest.digests import record_digest
+from kalshi_pipelines.ingest.quarantine import resolve, set_aside
 from kalshi_pipelines.ingest.rows import Stamp
 from kalshi_pipelines.ingest.runs import Counts, IngestRun
 from kalshi_pipelines.kalshi.decoding import Decoded, RejectedRecord, decode_records, record_key
-from kalshi_pipelines.units import InexactValue, now_us
-from kalshi_pipelines.warehouse.bulk import RefusedRow, Row, Write, write_rows
+from kalshi_pipelines.kalshi.pagination import Page
+from kalshi_pipelines.units import InexactValue
+from kalshi_pipelines.warehouse.bulk import RefusedRow, Row
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.tables import quarantine
 
 Record = TypeVar("Record", bound=msgspec.Struct)
-
-#: Part of every digest: raise it when rows are made differently from records, so that all rows are written anew.
-ROW_LAYOUT: Final = b"1"
-_DIGEST_BYTES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class RecordKind(Generic[Record]):
     store: Callable[[sa.Connection, Sequence[Row], Stamp], StoredRows]
 
 
-def store_page(run: IngestRun, kind: RecordKind[Record], raws: Sequence[msgspec.Raw]) -> dict[str, bytes]:
+def store_page(run: IngestRun, kind: RecordKind[Record], page: Page) -> dict[str, bytes]:
     """Store the records of a page: all of it is committed, or nothing.
 
     A record whose bytes equal what is stored is not decoded. Of a record that stands twice in the page the last counts.
@@ -66,8 +63,8 @@ def store_page(run: IngestRun, kind: RecordKind[Record], raws: Sequence[msgspec.
     Returns:
         An example of each field the client does not know.
     """
-    stamp = Stamp(now_us(), run.run_id)
-    digests, changed = _changed(run.engine, kind, raws)
+    stamp = Stamp(page.received_us, run.run_id)
+    digests, changed = _changed(run.engine, kind, page.raw_records)
     decoded = decode_records(kind.record, changed)
     rows, sources, rejected = _rows(kind, decoded.records, digests, stamp)
     rejected += decoded.rejected
@@ -78,14 +75,15 @@ def store_page(run: IngestRun, kind: RecordKind[Record], raws: Sequence[msgspec.
             RejectedRecord(bytes(sources[each.position].raw), each.reason, rows[each.position][0])
             for each in stored.refused
         ]
-        _set_aside(connection, kind.subject, rejected, stamp)
         written = len(rows) - len(stored.refused)
+        set_aside(connection, kind.subject, rejected, stamp)
+        resolve(connection, kind.subject, digests.keys() - {each.key for each in rejected}, stamp)
         run.add_page(
             connection,
             Counts(
-                read=len(raws),
+                read=len(page.raw_records),
                 written=written,
-                unchanged=len(raws) - written - len(rejected),
+                unchanged=len(page.raw_records) - written - len(rejected),
                 rejected=len(rejected),
                 history_rows=stored.history_rows,
                 placeholders=placeholders,
@@ -107,14 +105,10 @@ def _changed(
             unreadable.append(raw)
         else:
             latest[key] = raw
-    digests = {key: _digest(raw) for key, raw in latest.items()}
+    digests = {key: record_digest(raw) for key, raw in latest.items()}
     with engine.connect() as connection:
         stored = kind.stored_digests(connection, list(digests))
     return digests, unreadable + [latest[key] for key, digest in digests.items() if stored.get(key) != digest]
-
-
-def _digest(raw: msgspec.Raw | bytes) -> bytes:
-    return hashlib.sha256(raw).digest()[:_DIGEST_BYTES] + ROW_LAYOUT
 
 
 def _rows(
@@ -126,10 +120,10 @@ def _rows(
     key_of = attrgetter(kind.key)
     for each in records:
         key = key_of(each.record)
-        unknown = _json_object(each.unknown_fields) if each.unknown_fields else None
         try:
+            unknown = _json_object(each.unknown_fields) if each.unknown_fields else None
             row = kind.row(each.record, digests[key], unknown, stamp)
-        except InexactValue as error:
+        except (InexactValue, UnicodeDecodeError) as error:
             rejected.append(RejectedRecord(bytes(each.raw), str(error), key))
         else:
             rows.append(row)
@@ -139,28 +133,3 @@ def _rows(
 
 def _json_object(fields: Mapping[str, bytes]) -> str:
     return msgspec.json.encode({name: msgspec.Raw(value) for name, value in fields.items()}).decode()
-
-
-_QUARANTINE: Final = Write(
-    quarantine,
-    ("subject", "record_key", "reason", "payload", "payload_digest", "quarantined_us", "ingest_run_id"),
-    on_conflict="keep",
-)
-
-
-def _set_aside(connection: sa.Connection, subject: str, rejected: Sequence[RejectedRecord], stamp: Stamp) -> None:
-    rows = [
-        (
-            subject,
-            each.key,
-            each.reason,
-            each.raw.decode(errors="backslashreplace"),
-            _digest(each.raw),
-            stamp.recorded_us,
-            stamp.ingest_run_id,
-        )
-        for each in rejected
-    ]
-    refused = write_rows(connection, _QUARANTINE, rows)
-    if refused:
-        raise RuntimeError(f"the quarantine refused a rejected record of {subject}: {refused[0].reason}")

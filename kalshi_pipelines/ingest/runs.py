@@ -1,6 +1,8 @@
 """The record of one ingest: what it read, wrote, left unchanged and rejected, in the transactions of the rows."""
 
+import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,9 +11,14 @@ import sqlalchemy as sa
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
 from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines.warehouse.environment import refuse_another_environment
+from kalshi_pipelines.warehouse.locks import only_one
 from kalshi_pipelines.warehouse.tables import ingest_runs
 
-_INTERRUPTED: Final = "interrupted: it had not finished when the next run of its subject began"
+_KILLED: Final = "killed: it had ended without a word when the next run of its subject began"
+_MOST_ERROR_TEXT: Final = 500
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,14 +92,14 @@ def silent(progress: Progress) -> None:
     """A report that nobody reads."""
 
 
-class WarehouseOfAnotherEnvironment(Exception):
-    """Records of two exchanges must never mix in one warehouse."""
-
-
 class IngestRun:
     """One ingest of one subject, from its first page to its last.
 
     Used as a context manager: leaving the block marks the run as succeeded, or as failed with the error's text.
+
+    Raises:
+        AlreadyRunning: On entering, if the subject is being ingested.
+        WarehouseOfAnotherEnvironment: On entering, if the warehouse holds records of another exchange.
     """
 
     def __init__(
@@ -131,42 +138,37 @@ class IngestRun:
         self._expected = records
 
     def __enter__(self) -> "IngestRun":
-        table = ingest_runs
-        with writing(self.engine) as connection:
-            self._refuse_another_environment(connection)
-            connection.execute(
-                sa.update(table)
-                .where(table.c.subject == self.subject, table.c.status == "running")
-                .values(status="failed", finished_us=self.started_us, error=_INTERRUPTED)
-            )
-            self._expected = connection.scalar(
-                sa.select(table.c.records_read)
-                .where(table.c.subject == self.subject, table.c.status == "succeeded")
-                .order_by(table.c.ingest_run_id.desc())
-                .limit(1)
-            )
-            self._run_id = connection.scalar(
-                sa.insert(table).returning(table.c.ingest_run_id),
-                {
-                    "subject": self.subject,
-                    "environment": self.environment.value,
-                    "dagster_run_id": self._dagster_run_id,
-                    "status": "running",
-                    "started_us": self.started_us,
-                    **_columns(Counts()),
-                },
-            )
+        with ExitStack() as held:
+            held.enter_context(only_one(self.engine, self.subject))
+            with writing(self.engine) as connection:
+                refuse_another_environment(connection, self.environment)
+                self._begin(connection)
+            self._held = held.pop_all()
         return self
 
-    def _refuse_another_environment(self, connection: sa.Connection) -> None:
-        other = connection.scalar(
-            sa.select(ingest_runs.c.environment).where(ingest_runs.c.environment != self.environment.value).limit(1)
+    def _begin(self, connection: sa.Connection) -> None:
+        runs = ingest_runs.c
+        # The lock is ours, so a run of this subject that is still marked as running was killed.
+        killed = sa.update(ingest_runs).where(runs.subject == self.subject, runs.status == "running")
+        connection.execute(killed.values(status="failed", finished_us=self.started_us, error=_KILLED))
+        last_complete = (
+            sa.select(runs.records_read)
+            .where(runs.subject == self.subject, runs.status == "succeeded")
+            .order_by(runs.ingest_run_id.desc())
+            .limit(1)
         )
-        if other:
-            raise WarehouseOfAnotherEnvironment(
-                f"This warehouse holds data of the {other} exchange; nothing of {self.environment.value} was stored: "
-                "set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place, or KALSHI_ENVIRONMENT back."
-            )
+        self._expected = connection.scalar(last_complete)
+        self._run_id = connection.scalar(
+            sa.insert(ingest_runs).returning(runs.ingest_run_id),
+            {
+                "subject": self.subject,
+                "environment": self.environment,
+                "dagster_run_id": self._dagster_run_id,
+                "status": "running",
+                "started_us": self.started_us,
+                **_columns(Counts()),
+            },
+        )
 
     def add_page(self, connection: sa.Connection, counts: Counts) -> None:
         """Account for a page inside the transaction that stores it."""
@@ -179,9 +181,17 @@ class IngestRun:
         self._report(Progress(self.subject, self.counts, self._expected, self.seconds))
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        status, text = ("succeeded", None) if error is None else ("failed", f"{type(error).__name__}: {error}")
-        with writing(self.engine) as connection:
-            self._update(connection, {"status": status, "finished_us": now_us(), "error": text})
+        with self._held:
+            status, text = ("succeeded", None) if error is None else ("failed", f"{type(error).__name__}: {error}")
+            try:
+                with writing(self.engine) as connection:
+                    ended = {"status": status, "finished_us": now_us(), "error": text and text[:_MOST_ERROR_TEXT]}
+                    self._update(connection, ended)
+            except sa.exc.DBAPIError:
+                if error is None:
+                    raise
+                # What made the run fail is the news; the next run marks this one as killed.
+                logger.warning("the end of ingest run %s could not be recorded", self.run_id)
         self._report(Progress(self.subject, self.counts, None, self.seconds, status))
 
     def _update(self, connection: sa.Connection, values: dict[str, object]) -> None:

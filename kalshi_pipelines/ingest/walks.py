@@ -3,6 +3,7 @@
 Each walk is one ``IngestRun``: it stores page after page and can be run again at any time.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,22 +12,28 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.ingest.kinds import EVENTS, MARKETS, ORDERBOOKS, SERIES
 from kalshi_pipelines.ingest.pages import store_page
+from kalshi_pipelines.ingest.quarantine import unresolved_keys
 from kalshi_pipelines.ingest.runs import Counts, IngestRun, Report, silent
 from kalshi_pipelines.kalshi.client import KalshiClient, MarketStatusFilter
 from kalshi_pipelines.kalshi.decoding import record_key
+from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.kalshi.records import Orderbook
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, microseconds, now_us
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import markets, watermarks
 
-#: Every status of the exchange's filter vocabulary; a market that changes status meanwhile is met in a later sweep.
+#: Every status of the exchange's filter vocabulary, in the order a market goes through them: one that goes on meanwhile
+#: is met in a later sweep.
 ALL_STATUSES: Final[tuple[MarketStatusFilter, ...]] = ("unopened", "open", "paused", "closed", "settled")
 
 _SETTLED_WATERMARK: Final = "markets.settlement_time"
 _HOUR_US: Final = 3_600 * MICROSECONDS_PER_SECOND
 _SETTLED_OVERLAP_US: Final = 24 * _HOUR_US
+_CLOCK_DIFFERENCE_US: Final = 60 * MICROSECONDS_PER_SECOND
 _TICKERS_AT_ONCE: Final = 5_000
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def ingest_series(source: Source) -> Ingested:
     unknown: dict[str, bytes] = {}
     with _run(source, SERIES.subject) as run:
         for page in source.client.series_pages():
-            unknown |= store_page(run, SERIES, page.raw_records)
+            unknown |= store_page(run, SERIES, page)
     return Ingested(run.run_id, run.counts, run.seconds, unknown)
 
 
@@ -86,12 +93,12 @@ def ingest_events(source: Source) -> Ingested:
     with _run(source, EVENTS.subject) as run:
         for combos in (False, True) if source.include_combos else (False,):
             for page in source.client.event_pages(combos=combos):
-                unknown |= store_page(run, EVENTS, page.raw_records)
+                unknown |= store_page(run, EVENTS, page)
     return Ingested(run.run_id, run.counts, run.seconds, unknown)
 
 
 def ingest_markets(source: Source, statuses: Sequence[MarketStatusFilter] = ALL_STATUSES) -> Ingested:
-    """Read markets with their quotes, one sweep a status; settled ones since the last settlement stored.
+    """Read markets with their quotes: those in quarantine again, then one sweep a status.
 
     Args:
         source: Where from and where to.
@@ -99,17 +106,28 @@ def ingest_markets(source: Source, statuses: Sequence[MarketStatusFilter] = ALL_
     """
     unknown: dict[str, bytes] = {}
     with _run(source, MARKETS.subject) as run:
-        for status in statuses:
-            settled_since = _settled_since(source) if status == "settled" else None
-            for page in source.client.market_pages(
-                status=status,
-                mve_filter=None if source.include_combos else "exclude",
-                min_settled_ts=settled_since,
-            ):
-                unknown |= store_page(run, MARKETS, page.raw_records)
+        for page in _market_pages(source, statuses, run.started_us):
+            unknown |= store_page(run, MARKETS, page)
         if "settled" in statuses:
             _advance_settled_watermark(run)
     return Ingested(run.run_id, run.counts, run.seconds, unknown)
+
+
+def _market_pages(source: Source, statuses: Sequence[MarketStatusFilter], started_us: int) -> Iterator[Page]:
+    client = source.client
+    quarantined = unresolved_keys(source.engine, MARKETS.subject)
+    if quarantined:
+        yield from client.market_pages(tickers=quarantined, mve_filter=None)
+    for status in statuses:
+        yield from client.market_pages(
+            status=status,
+            mve_filter=None if source.include_combos else "exclude",
+            min_settled_ts=_settled_since(source) if status == "settled" else None,
+        )
+    if tuple(statuses) == ALL_STATUSES:
+        # What went back meanwhile, from paused or closed to open, was met by neither sweep.
+        since = (started_us - _CLOCK_DIFFERENCE_US) // MICROSECONDS_PER_SECOND
+        yield from client.market_pages(min_updated_ts=since)
 
 
 def ingest_orderbooks(source: Source) -> Ingested:
@@ -119,7 +137,7 @@ def ingest_orderbooks(source: Source) -> Ingested:
     with _run(source, ORDERBOOKS.subject) as run:
         run.expect(_count_active(source.engine))
         for tickers, page in source.client.orderbook_batches(_active_tickers(source.engine)):
-            unknown |= store_page(run, ORDERBOOKS, page.raw_records)
+            unknown |= store_page(run, ORDERBOOKS, page)
             answered = {record_key(Orderbook, raw) for raw in page.raw_records}
             missing += [ticker for ticker in tickers if ticker not in answered]
     return Ingested(run.run_id, run.counts, run.seconds, unknown, tuple(missing))
@@ -134,12 +152,24 @@ def _run(source: Source, subject: str) -> IngestRun:
 def _settled_since(source: Source) -> int | None:
     """Unix seconds from which settled markets are read; None for all."""
     with source.engine.connect() as connection:
-        position = connection.scalar(sa.select(watermarks.c.position_us).where(watermarks.c.name == _SETTLED_WATERMARK))
-    if position is not None:
-        return (int(position) - _SETTLED_OVERLAP_US) // MICROSECONDS_PER_SECOND
-    if source.settled_lookback_hours is None:
-        return None
-    return (now_us() - source.settled_lookback_hours * _HOUR_US) // MICROSECONDS_PER_SECOND
+        mark = connection.scalar(sa.select(watermarks.c.position_us).where(watermarks.c.name == _SETTLED_WATERMARK))
+        if mark is None and source.settled_lookback_hours is None:
+            return None
+        if mark is None:
+            # A market that is stored may have settled at any time since.
+            oldest = connection.scalar(sa.select(sa.func.min(markets.c.first_seen_us))) or now_us()
+            mark = min(oldest, now_us() - (source.settled_lookback_hours or 0) * _HOUR_US)
+        else:
+            mark -= _SETTLED_OVERLAP_US
+    archived = microseconds(source.client.historical_cutoff().market_settled_ts)
+    if mark < archived:
+        logger.warning(
+            "Markets settled between %s and %s have left the live lists and were not read: only a backfill of the "
+            "historical ones can bring their results.",
+            instant(mark),
+            instant(archived),
+        )
+    return int(mark) // MICROSECONDS_PER_SECOND
 
 
 def _advance_settled_watermark(run: IngestRun) -> None:

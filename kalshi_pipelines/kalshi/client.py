@@ -20,6 +20,7 @@ from kalshi_pipelines.kalshi import hosts
 from kalshi_pipelines.kalshi.decoding import decode_record, member
 from kalshi_pipelines.kalshi.errors import (
     InvalidRequest,
+    KalshiError,
     MalformedResponse,
     NotFound,
     QueryParams,
@@ -240,9 +241,9 @@ class KalshiClient:
                 under_way.append((batch, pool.submit(self.orderbooks, batch)))
                 if len(under_way) > _ORDERBOOK_REQUESTS_IN_FLIGHT:
                     first, answer = under_way.popleft()
-                    yield first, answer.result()
+                    yield first, _books(first, answer)
             for later, answer in under_way:
-                yield later, answer.result()
+                yield later, _books(later, answer)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -283,6 +284,14 @@ class KalshiClient:
             logger.warning("The published limits of the usage level are used instead of the account's own: %s", error)
             return
         self._transport.follow(account_laws(limits), EndpointCosts(costs.default_cost, tuple(costs.endpoint_costs)))
+
+
+def _books(tickers: Sequence[str], answer: Future[Page]) -> Page:
+    try:
+        return answer.result()
+    except KalshiError as error:
+        error.where = f"This was the page of {len(tickers)} orderbooks from {tickers[0]} to {tickers[-1]}."
+        raise
 
 
 def _params(**values: str | int | None) -> QueryParams:

@@ -27,7 +27,7 @@ class ListEndpoint:
     list_key: str
     kind: type[Struct]
     most_rows: int | None = None
-    most_pages: int = 5_000
+    most_pages: int = 20_000
 
 
 @dataclass(frozen=True)

@@ -104,14 +104,20 @@ class Transport:
         self._patience = patience
         self._base_url = base_url
         self._closing = closing or threading.Event()
-        self._http = httpx.Client(
-            headers=_HEADERS,
-            timeout=_TIMEOUT,
-            limits=_LIMITS,
-            follow_redirects=False,
-            trust_env=trust_proxies,
-            transport=network,
-        )
+        try:
+            self._http = httpx.Client(
+                headers=_HEADERS,
+                timeout=_TIMEOUT,
+                limits=_LIMITS,
+                follow_redirects=False,
+                trust_env=trust_proxies,
+                transport=network,
+            )
+        except ImportError:
+            raise TransportFailed(
+                "ALL_PROXY or HTTPS_PROXY names a SOCKS proxy, which is not supported.",
+                "Name an http:// proxy, or unset the variable.",
+            ) from None
 
     def __repr__(self) -> str:
         return f"Transport({self._base_url}, {self._signer or 'anonymous'})"

@@ -53,29 +53,32 @@ def write_rows(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> 
     """Insert or overwrite rows inside the open transaction; returns those the database refused.
 
     All rows go in one statement. Only when that fails are they tried one by one, so that exactly the illegal ones are
-    left out. (A write that refuses rows already there then also refuses those of its own first attempt.)
+    left out.
     """
     if not rows:
         return []
     try:
-        with _undone_on_error(connection):
+        with _undone_on_error(connection, write):
             _execute(connection, write, rows)
     except _REFUSALS:
         return [refused for position, row in enumerate(rows) if (refused := _try_one(connection, write, position, row))]
     return []
 
 
-def _undone_on_error(connection: sa.Connection) -> AbstractContextManager[object]:
-    """Keep the transaction usable after a refusal: Postgres needs a savepoint, SQLite undoes just the failed row.
+def _undone_on_error(connection: sa.Connection, write: Write) -> AbstractContextManager[object]:
+    """Keep the transaction usable after a refusal.
 
-    A savepoint would make SQLite copy every page it changes.
+    SQLite undoes just the failed row; the rows before it are written again one by one, which changes nothing unless
+    the write refuses rows that are there. A savepoint costs SQLite a copy of every page it changes.
     """
-    return nullcontext() if connection.dialect.name == "sqlite" else connection.begin_nested()
+    if connection.dialect.name == "sqlite" and write.on_conflict != "refuse":
+        return nullcontext()
+    return connection.begin_nested()
 
 
 def _try_one(connection: sa.Connection, write: Write, position: int, row: Row) -> RefusedRow | None:
     try:
-        with _undone_on_error(connection):
+        with _undone_on_error(connection, write):
             _execute(connection, write, [row])
     except OverflowError as error:
         return RefusedRow(position, str(error))

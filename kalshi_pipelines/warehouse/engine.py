@@ -33,11 +33,16 @@ def warehouse_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise WarehouseUnavailable(
             "KALSHI_WAREHOUSE_URL is not a database URL: write sqlite:///path/warehouse.db or "
             "postgresql+psycopg://user:password@host/database."
         ) from None
+    if "@" in (url.host or "") or "password" in url.query:
+        raise WarehouseUnavailable(
+            "KALSHI_WAREHOUSE_URL gives its password in a way that would show it: write user:password@host, "
+            "with every special character of the password percent-encoded (@ is %40)."
+        )
     if url.drivername in _DRIVERS:
         url = url.set(drivername=_DRIVERS[url.drivername])
     if url.drivername not in _DRIVERS.values():
@@ -45,6 +50,14 @@ def warehouse_url(text: str) -> URL:
             f"KALSHI_WAREHOUSE_URL asks for {url.drivername!r}: only sqlite and postgresql+psycopg are supported."
         )
     return url
+
+
+def place_of(engine: sa.Engine) -> str:
+    """Where a warehouse is, without user or password: a file, or host, port and database."""
+    url = engine.url
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return f"{url.get_backend_name()}://{url.host or ''}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
 def open_engine(text: str) -> sa.Engine:
@@ -57,18 +70,18 @@ def open_engine(text: str) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url, pool_pre_ping=True)
     if url.database and url.database != ":memory:":
-        make_writable_folder(Path(url.database).parent)
+        make_writable_folder(Path(url.database).parent, "KALSHI_DATA_DIR or KALSHI_WAREHOUSE_URL")
     engine = sa.create_engine(url, connect_args={"timeout": LOCK_WAIT_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def make_writable_folder(folder: Path) -> None:
+def make_writable_folder(folder: Path, variables: str) -> None:
     """Make a folder and make sure that files can be written in it.
 
     Raises:
-        WarehouseUnavailable: It can not be made or written; the message names it and the variable to set.
+        WarehouseUnavailable: It can not be made or written; the message names it and the variables to set.
     """
     probe = folder / ".write-probe"
     try:
@@ -77,8 +90,8 @@ def make_writable_folder(folder: Path) -> None:
         probe.unlink(missing_ok=True)
     except OSError as error:
         raise WarehouseUnavailable(
-            f"The data folder {folder} can not be written ({error.strerror}): "
-            "give yourself permission to it, or set KALSHI_DATA_DIR to another folder."
+            f"The folder {folder} can not be written ({error.strerror}): "
+            f"give yourself permission to it, or set {variables} to another place."
         ) from error
 
 
@@ -117,9 +130,10 @@ def explained_failures(engine: sa.Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        place = engine.url.render_as_string(hide_password=True)
         cause = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
-        raise WarehouseUnavailable(f"The warehouse {place} can not be used ({cause}): {_remedy(cause)}") from error
+        raise WarehouseUnavailable(
+            f"The warehouse {place_of(engine)} can not be used ({cause}): {_remedy(cause)}"
+        ) from error
 
 
 def _remedy(cause: str) -> str:

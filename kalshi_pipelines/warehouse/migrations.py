@@ -61,7 +61,8 @@ def _upgrade(connection: sa.Connection) -> Upgrade:
     before = _current_revision(connection)
     applied: list[str] = []
     command.upgrade(_alembic(connection, applied.append), "head")
-    _refuse_dangling_references(connection)
+    if applied:
+        _refuse_dangling_references(connection)
     return Upgrade(before, wanted_revision(), tuple(applied))
 
 

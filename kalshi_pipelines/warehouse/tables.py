@@ -126,16 +126,16 @@ watermarks = sa.Table(
 quarantine = sa.Table(
     "quarantine",
     metadata,
-    sa.Column("quarantine_id", Integer, primary_key=True, autoincrement=True),
-    _column("subject", Text),
-    sa.Column("record_key", Text),
+    sa.Column("subject", Text, primary_key=True, nullable=False),
+    sa.Column("record_key", Text, primary_key=True, nullable=False),
     _column("reason", Text),
     _column("payload", Text),
     _column("payload_digest", Digest),
+    _column("first_quarantined_us"),
     _column("quarantined_us"),
+    sa.Column("resolved_us", Integer),
     _column("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
     one_of("subject", SUBJECTS),
-    sa.UniqueConstraint("subject", "payload_digest"),
     sqlite_strict=True,
 )
 

@@ -44,7 +44,7 @@ def test_everything_the_exchange_has_is_stored_exactly(
     assert set(stored(warehouse, series, "ticker")) == {each["ticker"] for each in sent_series}
     active = {market["ticker"] for market in sent if market["status"] == "active"}
     assert set(stored(warehouse, orderbook_snapshots, "ticker")) == active
-    assert stored(warehouse, quarantine, "quarantine_id") == {}
+    assert stored(warehouse, quarantine, "record_key") == {}
 
 
 def test_nightly_twice_on_unchanged_data_changes_no_row_but_run_records(
@@ -100,7 +100,7 @@ def test_every_recorded_market_and_event_is_stored_exactly(
     assert archived <= archived_markets(recordings / folder)
     assert assert_stored_exactly([recorded[ticker] for ticker in live], warehouse) > 10 * len(live)
     assert set(found_in(recordings / folder, "event_ticker")) <= set(stored(warehouse, events, "event_ticker"))
-    assert stored(warehouse, quarantine, "quarantine_id") == {}
+    assert stored(warehouse, quarantine, "record_key") == {}
 
 
 def archived_markets(folder: Path) -> set[str]:

@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kalshi_pipelines.ingest.kinds import EVENTS, MARKETS, ORDERBOOKS
-from kalshi_pipelines.ingest.pages import store_page
+from kalshi_pipelines.ingest.pages import RecordKind, store_page
+from kalshi_pipelines.ingest.quarantine import unresolved_keys
 from kalshi_pipelines.ingest.runs import Counts, IngestRun
+from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import contracts, dollars
+from kalshi_pipelines.units import contracts, dollars, now_us
 from kalshi_pipelines.warehouse.tables import (
     QUOTE_COUNTS,
     QUOTE_PRICES,
@@ -36,13 +38,17 @@ def run(engine: sa.Engine) -> Iterator[IngestRun]:
         yield run
 
 
+def store(run: IngestRun, kind: RecordKind[Any], raws: list[msgspec.Raw]) -> dict[str, bytes]:
+    return store_page(run, kind, Page("GET /test", 1, "", raws, now_us()))
+
+
 def rows(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
     with engine.connect() as connection:
         return [dict(row) for row in connection.execute(sa.select(table)).mappings()]
 
 
 def test_every_dollar_and_count_of_a_market_is_stored_exactly(engine: sa.Engine, run: IngestRun) -> None:
-    store_page(run, MARKETS, [raw(MARKET)])
+    store(run, MARKETS, [raw(MARKET)])
     (stored,) = rows(engine, markets)
     for name, value in MARKET.items():
         if name.endswith("_dollars"):
@@ -55,9 +61,9 @@ def test_every_dollar_and_count_of_a_market_is_stored_exactly(engine: sa.Engine,
 
 
 def test_the_same_page_again_changes_nothing(engine: sa.Engine, run: IngestRun) -> None:
-    store_page(run, MARKETS, [raw(MARKET)])
+    store(run, MARKETS, [raw(MARKET)])
     before = [rows(engine, table) for table in (series, events, markets, price_snapshots)]
-    store_page(run, MARKETS, [raw(MARKET)])
+    store(run, MARKETS, [raw(MARKET)])
     assert [rows(engine, table) for table in (series, events, markets, price_snapshots)] == before
     assert run.counts == Counts(pages=2, read=2, written=1, unchanged=1, history_rows=1, placeholders=1)
 
@@ -78,15 +84,15 @@ def test_the_same_page_again_changes_nothing(engine: sa.Engine, run: IngestRun) 
 def test_a_price_snapshot_is_added_only_when_the_quote_changed(
     engine: sa.Engine, run: IngestRun, field: str, value: str, snapshots: int
 ) -> None:
-    store_page(run, MARKETS, [raw(MARKET)])
-    store_page(run, MARKETS, [raw(MARKET, **{field: value})])
+    store(run, MARKETS, [raw(MARKET)])
+    store(run, MARKETS, [raw(MARKET, **{field: value})])
     assert len(rows(engine, price_snapshots)) == snapshots
     assert run.counts.written == 2
 
 
 def test_a_snapshot_holds_the_quote_of_its_time(engine: sa.Engine, run: IngestRun) -> None:
-    store_page(run, MARKETS, [raw(MARKET)])
-    store_page(run, MARKETS, [raw(MARKET, yes_bid_dollars="0.1230")])
+    store(run, MARKETS, [raw(MARKET)])
+    store(run, MARKETS, [raw(MARKET, yes_bid_dollars="0.1230")])
     older, newer = sorted(rows(engine, price_snapshots), key=lambda row: row["observed_us"])
     assert (older["yes_bid_microdollars"], newer["yes_bid_microdollars"]) == (570_000, 123_000)
     (stored,) = rows(engine, markets)
@@ -100,7 +106,7 @@ def test_one_malformed_market_among_a_thousand_is_quarantined_and_the_others_are
 ) -> None:
     page = [raw(MARKET, ticker=f"KXHIGHNY-26NOV22-{number}") for number in range(999)]
     malformed = raw(MARKET, ticker="KXBROKEN", yes_bid_dollars=0.57)
-    store_page(run, MARKETS, [*page[:500], malformed, *page[500:]])
+    store(run, MARKETS, [*page[:500], malformed, *page[500:]])
     assert run.counts == Counts(pages=1, read=1000, written=999, rejected=1, history_rows=999, placeholders=1)
     (aside,) = rows(engine, quarantine)
     assert aside["record_key"] == "KXBROKEN"
@@ -128,22 +134,49 @@ def test_one_malformed_market_among_a_thousand_is_quarantined_and_the_others_are
 def test_a_value_that_can_not_be_stored_quarantines_its_market_with_the_reason(
     engine: sa.Engine, run: IngestRun, field: str, value: Any, reason: str
 ) -> None:
-    store_page(run, MARKETS, [raw(MARKET, **{field: value}), raw(MARKET, ticker="KXGOOD")])
+    store(run, MARKETS, [raw(MARKET, **{field: value}), raw(MARKET, ticker="KXGOOD")])
     assert [row["ticker"] for row in rows(engine, markets)] == ["KXGOOD"]
     assert len(rows(engine, price_snapshots)) == 1
     (aside,) = rows(engine, quarantine)
     assert reason in aside["reason"]
 
 
-def test_the_same_malformed_record_is_quarantined_once(engine: sa.Engine, run: IngestRun) -> None:
-    for _ in range(2):
-        store_page(run, MARKETS, [raw(MARKET, status="open")])
-    assert len(rows(engine, quarantine)) == 1
-    assert run.counts.rejected == 2
+def test_a_record_that_stays_malformed_takes_one_row_with_its_newest_payload(engine: sa.Engine, run: IngestRun) -> None:
+    store(run, MARKETS, [raw(MARKET, status="open")])
+    (first,) = rows(engine, quarantine)
+    store(run, MARKETS, [raw(MARKET, status="open")])
+    assert rows(engine, quarantine) == [first]
+    store(run, MARKETS, [raw(MARKET, status="open", volume_fp="7.00")])
+    (newest,) = rows(engine, quarantine)
+    assert '"volume_fp":"7.00"' in newest["payload"]
+    assert newest["first_quarantined_us"] == first["quarantined_us"] < newest["quarantined_us"]
+    assert run.counts.rejected == 3
+
+
+def test_a_record_that_can_be_stored_again_is_noted_as_resolved(engine: sa.Engine, run: IngestRun) -> None:
+    store(run, MARKETS, [raw(MARKET), raw(MARKET, ticker="KXOTHER", status="open")])
+    store(run, MARKETS, [raw(MARKET, status="open")])
+    assert unresolved_keys(engine, "markets") == [MARKET["ticker"], "KXOTHER"]
+    store(run, MARKETS, [raw(MARKET)])
+    assert unresolved_keys(engine, "markets") == ["KXOTHER"]
+
+
+def test_bytes_that_are_not_utf_8_quarantine_their_record_only(engine: sa.Engine, run: IngestRun) -> None:
+    for field in ("custom_strike", "shiny"):
+        broken = bytes(raw(MARKET, ticker="KXBROKEN", **{field: {"city": "?"}})).replace(b"?", b"\xff")
+        store(run, MARKETS, [msgspec.Raw(broken), raw(MARKET)])
+        assert [row["ticker"] for row in rows(engine, markets)] == [MARKET["ticker"]]
+        assert unresolved_keys(engine, "markets") == ["KXBROKEN"]
+
+
+def test_a_snapshot_is_dated_by_when_its_page_was_received(engine: sa.Engine, run: IngestRun) -> None:
+    store_page(run, MARKETS, Page("GET /markets", 1, "", [raw(MARKET)], received_us=1_795_273_200_000_000))
+    (snapshot,) = rows(engine, price_snapshots)
+    assert snapshot["observed_us"] == 1_795_273_200_000_000
 
 
 def test_unknown_fields_are_kept_with_their_record_and_reported(engine: sa.Engine, run: IngestRun) -> None:
-    unknown = store_page(run, MARKETS, [raw(MARKET, liquidity_dollars="12.3400", shiny={"new": [1]})])
+    unknown = store(run, MARKETS, [raw(MARKET, liquidity_dollars="12.3400", shiny={"new": [1]})])
     assert set(unknown) == {"liquidity_dollars", "shiny"}
     (stored,) = rows(engine, markets)
     assert json.loads(stored["unknown_fields"]) == {"liquidity_dollars": "12.3400", "shiny": {"new": [1]}}
@@ -152,10 +185,10 @@ def test_unknown_fields_are_kept_with_their_record_and_reported(engine: sa.Engin
 def test_a_market_whose_event_is_not_known_gets_a_placeholder_that_the_event_fills(
     engine: sa.Engine, run: IngestRun
 ) -> None:
-    store_page(run, MARKETS, [raw(MARKET)])
+    store(run, MARKETS, [raw(MARKET)])
     (placeholder,) = rows(engine, events)
     assert (placeholder["is_placeholder"], placeholder["title"]) == (1, None)
-    store_page(run, EVENTS, [raw(EVENT)])
+    store(run, EVENTS, [raw(EVENT)])
     (event,) = rows(engine, events)
     assert (event["is_placeholder"], event["title"]) == (0, EVENT["title"])
     assert event["first_seen_us"] == placeholder["first_seen_us"]
@@ -164,16 +197,16 @@ def test_a_market_whose_event_is_not_known_gets_a_placeholder_that_the_event_fil
 
 
 def test_a_market_that_stands_twice_in_a_page_counts_once(engine: sa.Engine, run: IngestRun) -> None:
-    store_page(run, MARKETS, [raw(MARKET), raw(MARKET, yes_bid_dollars="0.1000")])
+    store(run, MARKETS, [raw(MARKET), raw(MARKET, yes_bid_dollars="0.1000")])
     assert run.counts == Counts(pages=1, read=2, written=1, unchanged=1, history_rows=1, placeholders=1)
     (stored,) = rows(engine, markets)
     assert stored["yes_bid_microdollars"] == 100_000
 
 
 def test_orderbooks_are_stored_exactly_and_only_when_they_change(engine: sa.Engine, run: IngestRun) -> None:
-    store_page(run, MARKETS, [raw(MARKET)])
+    store(run, MARKETS, [raw(MARKET)])
     for book in (ORDERBOOK, ORDERBOOK, {**ORDERBOOK, "orderbook_fp": {"yes_dollars": [], "no_dollars": None}}):
-        store_page(run, ORDERBOOKS, [raw(book)])
+        store(run, ORDERBOOKS, [raw(book)])
     full, empty = sorted(rows(engine, orderbook_snapshots), key=lambda row: row["observed_us"])
     assert json.loads(full["yes_levels"]) == [[10_000, 500], [570_000, 34_349]]
     assert (full["best_yes_bid_microdollars"], full["best_yes_bid_size_centicontracts"]) == (570_000, 34_349)
@@ -182,7 +215,7 @@ def test_orderbooks_are_stored_exactly_and_only_when_they_change(engine: sa.Engi
 
 
 def test_the_book_of_a_market_that_is_not_stored_is_quarantined(engine: sa.Engine, run: IngestRun) -> None:
-    store_page(run, ORDERBOOKS, [raw(ORDERBOOK, ticker="KXNOWHERE")])
+    store(run, ORDERBOOKS, [raw(ORDERBOOK, ticker="KXNOWHERE")])
     (aside,) = rows(engine, quarantine)
     assert (aside["record_key"], aside["reason"]) == ("KXNOWHERE", "FOREIGN KEY constraint failed")
 
@@ -195,7 +228,7 @@ def test_a_page_that_can_not_be_committed_leaves_nothing(
 
     monkeypatch.setattr(run, "add_page", fail)
     with pytest.raises(OSError, match="disk is gone"):
-        store_page(run, MARKETS, [raw(MARKET)])
+        store(run, MARKETS, [raw(MARKET)])
     assert [rows(engine, table) for table in (events, markets, price_snapshots)] == [[], [], []]
 
 
@@ -208,23 +241,24 @@ count_text = st.integers(0, 10**12).map(lambda centi: f"{Decimal(centi).scaleb(-
 def test_any_price_and_count_the_exchange_can_send_survives(
     engine: sa.Engine, run: IngestRun, price: str, count: str
 ) -> None:
-    store_page(run, MARKETS, [raw(MARKET, yes_bid_dollars=price, volume_fp=count)])
+    store(run, MARKETS, [raw(MARKET, yes_bid_dollars=price, volume_fp=count)])
     (stored,) = rows(engine, markets)
     assert dollars(stored["yes_bid_microdollars"]) == Decimal(price)
     assert contracts(stored["volume_centicontracts"]) == Decimal(count)
 
 
 def test_bytes_that_are_no_record_at_all_are_quarantined_as_they_came(engine: sa.Engine, run: IngestRun) -> None:
-    store_page(run, MARKETS, [msgspec.Raw(b'["not", "a market"]'), raw(MARKET)])
+    store(run, MARKETS, [msgspec.Raw(b'["not", "a market"]'), raw(MARKET)])
     (aside,) = rows(engine, quarantine)
-    assert (aside["record_key"], aside["payload"]) == (None, '["not", "a market"]')
+    assert (aside["record_key"][:11], aside["payload"]) == ("unreadable:", '["not", "a market"]')
+    assert unresolved_keys(engine, "markets") == []
     assert len(rows(engine, markets)) == 1
 
 
 def test_a_run_accounts_for_what_it_did_and_how_it_ended(engine: sa.Engine) -> None:
     def cut_after_a_page() -> None:
         with IngestRun(engine, "markets", Environment.SANDBOX) as run:
-            store_page(run, MARKETS, [raw(MARKET)])
+            store(run, MARKETS, [raw(MARKET)])
             raise OSError("cut")
 
     with pytest.raises(OSError, match="cut"):

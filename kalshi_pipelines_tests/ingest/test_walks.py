@@ -8,13 +8,18 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from kalshi_pipelines.ingest.quarantine import set_aside, unresolved_keys
+from kalshi_pipelines.ingest.rows import Stamp
 from kalshi_pipelines.ingest.walks import Source, ingest_events, ingest_markets, ingest_orderbooks
 from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.kalshi.decoding import RejectedRecord
+from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.settings import Environment, RateTier, Settings
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.tables import events, markets, orderbook_snapshots, watermarks
+from kalshi_pipelines.warehouse.tables import events, markets, orderbook_snapshots, price_snapshots, watermarks
+from kalshi_pipelines_tests.ingest.wire import MARKET, raw
 
 
 @pytest.fixture
@@ -90,3 +95,59 @@ def test_books_that_were_not_answered_are_told(source: Source) -> None:
     assert done.missing == ("KXGONE",)
     with source.engine.connect() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(orderbook_snapshots)) == done.counts.written
+
+
+def test_a_first_sweep_of_settled_markets_reaches_back_to_the_oldest_market_stored(source: Source) -> None:
+    days_ago = now_us() - 60 * 86_400 * MICROSECONDS_PER_SECOND
+    ingest_markets(source, statuses=["open"])
+    with writing(source.engine) as connection:
+        connection.execute(sa.update(markets).values(first_seen_us=days_ago))
+    ingest_markets(replace(source, settled_lookback_hours=1), statuses=["settled"])
+    settled = count(source.engine, markets.c.status == "finalized")
+    with writing(source.engine) as connection:
+        connection.execute(sa.delete(watermarks))
+    ingest_markets(source, statuses=["settled"])
+    assert settled == count(source.engine, markets.c.status == "finalized") > 0
+
+
+def test_a_market_that_went_back_to_open_meanwhile_is_read_in_the_end(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def market_pages(self: KalshiClient, **filters: Any) -> Iterator[Page]:
+        asked.append(filters)
+        yield Page("GET /markets", 1, "", [raw(MARKET)] if "min_updated_ts" in filters else [], now_us())
+
+    monkeypatch.setattr(KalshiClient, "market_pages", market_pages)
+    with KalshiClient.from_settings(Settings(), engine, url="http://127.0.0.1:1") as client:
+        started = now_us()
+        ingest_markets(Source(client, engine, Environment.SANDBOX))
+    assert count(engine) == 1
+    assert asked[-1]["min_updated_ts"] <= started // MICROSECONDS_PER_SECOND
+
+
+def test_markets_in_quarantine_are_asked_for_again(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest_markets(source)
+    with writing(source.engine) as connection:
+        ticker = connection.scalars(
+            sa.select(markets.c.ticker).where(markets.c.status == "finalized").order_by(markets.c.settlement_time_us)
+        ).first()
+        assert ticker
+        connection.execute(sa.delete(price_snapshots).where(price_snapshots.c.ticker == ticker))
+        connection.execute(sa.delete(markets).where(markets.c.ticker == ticker))
+        rejected = RejectedRecord(b"{}", "a result nobody knew then", ticker)
+        set_aside(connection, "markets", [rejected], Stamp(now_us(), 1))
+    ingest_markets(source, statuses=["open"])
+    assert count(source.engine, markets.c.ticker == ticker) == 1
+    assert unresolved_keys(source.engine, "markets") == []
+
+
+def test_settlements_that_were_archived_before_they_were_read_are_warned_of(
+    source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest_markets(source)
+    with writing(source.engine) as connection:
+        connection.execute(sa.update(watermarks).values(position_us=1))
+    ingest_markets(source)
+    assert "have left the live lists" in caplog.text

@@ -12,7 +12,7 @@ from kalshi_pipelines.sandbox.prices import ALL_GRIDS
 from kalshi_pipelines.sandbox.quotes import QuotePath
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
 
-DOLLAR = units.MICRODOLLARS_PER_DOLLAR
+DOLLAR = 1_000_000
 
 
 def _on_grid(price: int, ranges: list[dict[str, str]]) -> bool:

@@ -108,6 +108,7 @@ LEGAL: dict[sa.Table, dict[str, Any]] = {
         "reason": "because",
         "payload": "{}",
         "payload_digest": b"1",
+        "first_quarantined_us": 1,
         "quarantined_us": 1,
         "ingest_run_id": 1,
     },

@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("exported_us", Integer, nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.CheckConstraint("(status = 'running') = (finished_us IS NULL)", name=op.f("ck_ingest_runs_finished")),
+        sa.CheckConstraint("environment IN ('sandbox', 'demo', 'prod')", name=op.f("ck_ingest_runs_environment")),
         sa.CheckConstraint("status IN ('running', 'succeeded', 'failed')", name=op.f("ck_ingest_runs_status")),
         sa.CheckConstraint(
             "subject IN ('series', 'events', 'markets', 'orderbooks')", name=op.f("ck_ingest_runs_subject")
@@ -44,7 +45,6 @@ def upgrade() -> None:
         sa.CheckConstraint("records_rejected >= 0", name=op.f("ck_ingest_runs_records_rejected")),
         sa.CheckConstraint("records_unchanged >= 0", name=op.f("ck_ingest_runs_records_unchanged")),
         sa.CheckConstraint("records_written >= 0", name=op.f("ck_ingest_runs_records_written")),
-        sa.CheckConstraint("environment IN ('sandbox', 'demo', 'prod')", name=op.f("ck_ingest_runs_environment")),
         sa.PrimaryKeyConstraint("ingest_run_id", name=op.f("pk_ingest_runs")),
         sqlite_strict=True,
     )
@@ -59,13 +59,14 @@ def upgrade() -> None:
     )
     op.create_table(
         "quarantine",
-        sa.Column("quarantine_id", Integer, autoincrement=True, nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("record_key", sa.Text(), nullable=True),
+        sa.Column("record_key", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("payload", sa.Text(), nullable=False),
         sa.Column("payload_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("first_quarantined_us", Integer, nullable=False),
         sa.Column("quarantined_us", Integer, nullable=False),
+        sa.Column("resolved_us", Integer, nullable=True),
         sa.Column("ingest_run_id", Integer, nullable=False),
         sa.CheckConstraint(
             "subject IN ('series', 'events', 'markets', 'orderbooks')", name=op.f("ck_quarantine_subject")
@@ -73,8 +74,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["ingest_run_id"], ["ingest_runs.ingest_run_id"], name=op.f("fk_quarantine_ingest_run_id_ingest_runs")
         ),
-        sa.PrimaryKeyConstraint("quarantine_id", name=op.f("pk_quarantine")),
-        sa.UniqueConstraint("subject", "payload_digest", name=op.f("uq_quarantine_subject_payload_digest")),
+        sa.PrimaryKeyConstraint("subject", "record_key", name=op.f("pk_quarantine")),
         sqlite_strict=True,
     )
     op.create_table(

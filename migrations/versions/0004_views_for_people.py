@@ -64,7 +64,11 @@ def _levels(side: str, dialect: str) -> str:
             "(level ->> 1)::bigint",
         )
     else:
-        exploded, price, count = f"json_each({side}_levels) AS level", "(level.value ->> 0)", "(level.value ->> 1)"
+        exploded, price, count = (
+            f"json_each({side}_levels) AS level",
+            "json_extract(level.value, '$[0]')",
+            "json_extract(level.value, '$[1]')",
+        )
     return f"""
         SELECT ticker, {_time("observed_us", dialect)} AS observed_time, '{side}' AS side,
                {_dollars(price, dialect)} AS price, {_contracts(count, dialect)} AS contracts,

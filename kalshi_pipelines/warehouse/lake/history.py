@@ -82,31 +82,30 @@ class Dataset:
 
 
 def export_history(engine: sa.Engine, lake: Path, dataset: Dataset) -> list[WrittenFile]:
-    """Write the history rows of every run that is not in the lake yet, a file for each run and trading day.
+    """Write the history rows of every ended run that is not in the lake yet, a file for each run and trading day.
 
     Raises:
         WarehouseUnavailable: The lake's folder can not be written.
     """
     written: list[WrittenFile] = []
-    for run_id, status in _pending_runs(engine, dataset.subject):
+    for run_id in _pending_runs(engine, dataset.subject):
         written += _export_run(engine, lake, dataset, run_id)
-        if status != "running":
-            with writing(engine) as connection:
-                connection.execute(
-                    sa.update(ingest_runs).where(ingest_runs.c.ingest_run_id == run_id).values(exported_us=now_us())
-                )
+        with writing(engine) as connection:
+            connection.execute(
+                sa.update(ingest_runs).where(ingest_runs.c.ingest_run_id == run_id).values(exported_us=now_us())
+            )
     return written
 
 
-def _pending_runs(engine: sa.Engine, subject: str) -> list[tuple[int, str]]:
+def _pending_runs(engine: sa.Engine, subject: str) -> list[int]:
     runs = ingest_runs.c
     pending = (
-        sa.select(runs.ingest_run_id, runs.status)
-        .where(runs.subject == subject, runs.exported_us.is_(None), runs.history_rows > 0)
+        sa.select(runs.ingest_run_id)
+        .where(runs.subject == subject, runs.status != "running", runs.exported_us.is_(None), runs.history_rows > 0)
         .order_by(runs.ingest_run_id)
     )
     with engine.connect() as connection:
-        return [(run_id, status) for run_id, status in connection.execute(pending)]
+        return list(connection.scalars(pending))
 
 
 def _export_run(engine: sa.Engine, lake: Path, dataset: Dataset, run_id: int) -> list[WrittenFile]:

@@ -45,7 +45,7 @@ def write_file(
         WarehouseUnavailable: The lake's folder can not be written.
     """
     folder = lake / dataset / f"date={day.isoformat()}"
-    make_writable_folder(folder)
+    make_writable_folder(folder, "KALSHI_DATA_DIR or KALSHI_LAKE_DIR")
     path = folder / f"{name}.parquet"
     unfinished = folder / f".{name}.parquet.{os.getpid()}"  # readers of Parquet folders skip names with a dot
     rows = 0

@@ -1,0 +1,26 @@
+"""One warehouse holds the records of one exchange: sandbox, demo and production never mix."""
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.tables import ingest_runs
+
+
+class WarehouseOfAnotherEnvironment(Exception):
+    """The warehouse holds records of another exchange; the message says which settings to change."""
+
+
+def refuse_another_environment(connection: sa.Connection, environment: str) -> None:
+    """Make sure the warehouse is empty or holds records of this environment.
+
+    Raises:
+        WarehouseOfAnotherEnvironment: It holds another's.
+    """
+    if not sa.inspect(connection).has_table(ingest_runs.name):
+        return
+    another = sa.select(ingest_runs.c.environment).where(ingest_runs.c.environment != environment).limit(1)
+    other = connection.scalar(another)
+    if other:
+        raise WarehouseOfAnotherEnvironment(
+            f"This warehouse holds data of the {other} exchange, so it was not touched by a run for {environment}: "
+            "set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place, or KALSHI_ENVIRONMENT back."
+        )

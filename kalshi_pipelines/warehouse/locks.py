@@ -1,0 +1,55 @@
+"""Work that must not be done twice at once on one warehouse, whichever processes do it.
+
+A lock ends with the process that holds it, however that ends.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+
+class AlreadyRunning(Exception):
+    """The same work is being done by another run; the message says what to do."""
+
+
+@contextmanager
+def only_one(engine: sa.Engine, work: str) -> Iterator[None]:
+    """Hold the lock of some work for the length of a with block.
+
+    Raises:
+        AlreadyRunning: Another run holds it; nothing was waited for.
+    """
+    hold = _file_lock if engine.dialect.name == "sqlite" else _advisory_lock
+    with hold(engine, work) as held:
+        if not held:
+            raise AlreadyRunning(
+                f"Another run is ingesting {work} into this warehouse: wait until it has ended, or stop it."
+            )
+        yield
+
+
+@contextmanager
+def _file_lock(engine: sa.Engine, work: str) -> Iterator[bool]:
+    path = Path(f"{engine.url.database}.{work}.lock")
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+@contextmanager
+def _advisory_lock(engine: sa.Engine, work: str) -> Iterator[bool]:
+    key = sa.func.hashtext(f"kalshi_pipelines.{work}")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        held = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
+        try:
+            yield held
+        finally:
+            if held:
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
