@@ -1,6 +1,6 @@
 """The schema of the warehouse as an asset, and ``@warehouse_asset``: the only way to define an asset that needs it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, Final
 
@@ -59,7 +59,7 @@ def warehouse_schema() -> dg.MaterializeResult[Any]:
 def warehouse_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  # noqa: ANN401
     """``@dg.asset`` for an asset that uses the warehouse: waits for the schema and refuses to run without it.
 
-    The body takes the context and a resource named ``warehouse``.
+    The body takes the context and a resource named ``warehouse`` and returns a result.
     """
     deps = [WAREHOUSE_SCHEMA, *options.pop("deps", [])]
 
@@ -74,7 +74,7 @@ def warehouse_multi_asset(
     specs: list[dg.AssetSpec],
     **options: Any,  # noqa: ANN401
 ) -> Callable[[Body], dg.AssetsDefinition]:
-    """``@warehouse_asset`` for a body that makes several assets in one pass."""
+    """``@warehouse_asset`` for a body that makes several assets in one pass and returns a tuple of results."""
     specs = [spec.merge_attributes(deps=[WAREHOUSE_SCHEMA], owners=OWNERS) for spec in specs]
 
     def decorate(body: Body) -> dg.AssetsDefinition:
@@ -85,10 +85,15 @@ def warehouse_multi_asset(
 
 def _guarded(body: Body) -> Body:
     @wraps(body)
-    def guarded(context: dg.AssetExecutionContext, warehouse: WarehouseResource, **resources: Any) -> Any:  # noqa: ANN401
+    def guarded(
+        context: dg.AssetExecutionContext,
+        warehouse: WarehouseResource,
+        **resources: Any,  # noqa: ANN401
+    ) -> Iterator[Any]:
         with one_sentence(context.log), explained_failures(warehouse.engine):
             require_head(warehouse.engine)
-            return body(context, warehouse=warehouse, **resources)
+            result = body(context, warehouse=warehouse, **resources)
+        yield from [result] if isinstance(result, dg.MaterializeResult) else result
 
     return guarded
 

@@ -16,7 +16,7 @@ from kalshi_pipelines.warehouse.locks import only_one
 from kalshi_pipelines.warehouse.tables import ingest_runs
 
 _KILLED: Final = "killed: it had ended without a word when the next run of its subject began"
-_MOST_ERROR_TEXT: Final = 500
+_MOST_ERROR_TEXT: Final = 2_000
 
 logger = logging.getLogger(__name__)
 

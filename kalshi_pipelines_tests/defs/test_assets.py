@@ -1,5 +1,6 @@
 """Assets: the schema first, what they report, and what happens when one is materialized alone."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,26 @@ def test_markets_report_rows_rejects_rates_durations_and_files(definitions: dg.D
     quotes = reported["price_snapshots"]
     assert quotes["history_rows_added"] == quotes["lake_rows"] == quotes["dagster/row_count"] > 0
     assert Path(quotes["lake_file"]).exists()
+
+
+def test_one_of_the_two_assets_of_the_market_sweep_can_be_materialized_alone(definitions: dg.Definitions) -> None:
+    assert run(definitions, "migrate").success
+    result = run(definitions, "nightly", asset_selection=[dg.AssetKey("price_snapshots")])
+    assert result.success
+    made = [event.asset_key for event in result.asset_materializations_for_node("markets_and_quotes")]
+    assert made == [dg.AssetKey("price_snapshots")]
+
+
+def test_a_database_that_fails_meanwhile_is_one_sentence(
+    definitions: dg.Definitions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kalshi_pipelines.warehouse.engine.LOCK_WAIT_SECONDS", 0)
+    assert run(definitions, "migrate").success
+    with sqlite3.connect(tmp_path / "sandbox" / "warehouse.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        result = run(definitions, "nightly", asset_selection=[dg.AssetKey("series")])
+    other.close()
+    assert "another program holds it" in error_of(result)
 
 
 def test_a_status_the_exchange_does_not_know_is_refused(definitions: dg.Definitions) -> None:

@@ -18,7 +18,9 @@ from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.settings import Environment, RateTier, Settings
+from kalshi_pipelines.warehouse.lake.parquet import read_dataset
 from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapshots, quarantine
+from kalshi_pipelines_tests.end_to_end.conftest import RunJob
 from kalshi_pipelines_tests.end_to_end.exchange import assert_stored_exactly, stored, walk
 
 MARKETS = 3_200
@@ -45,8 +47,8 @@ def _no_faults_left(sandbox: SandboxProcess) -> Iterator[None]:
     httpx.delete(f"{sandbox.admin_url}/sandbox/faults", timeout=30).raise_for_status()
 
 
-def inject(sandbox: SandboxProcess, kind: str, at: int, times: int = 1) -> None:
-    fault = {"endpoint": "GET /markets", "kind": kind, "at": at, "times": times, "seconds": 0.2}
+def inject(sandbox: SandboxProcess, kind: str, at: int, times: int = 1, endpoint: str = "GET /markets") -> None:
+    fault = {"endpoint": endpoint, "kind": kind, "at": at, "times": times, "seconds": 0.2}
     httpx.post(f"{sandbox.admin_url}/sandbox/faults", json=fault, timeout=30).raise_for_status()
 
 
@@ -106,6 +108,55 @@ def test_a_malformed_record_is_quarantined_with_its_payload_and_the_others_are_s
     assert ingest(sandbox, engine).counts.rejected == 0
     assert count(engine, markets) == MARKETS
     assert unresolved_keys(engine, "markets") == []
+
+
+@pytest.mark.parametrize("endpoint", ["GET /series", "GET /events", "GET /markets", "GET /markets/orderbooks"])
+def test_the_nightly_job_survives_a_passing_fault_of_any_endpoint(
+    sandbox: SandboxProcess, run_job: RunJob, warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("KALSHI_SANDBOX_URL", sandbox.url)
+    inject(sandbox, "truncated_json", at=1, endpoint=endpoint)
+    assert run_job("nightly").success
+    assert count(warehouse, markets) == MARKETS
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "named"),
+    [
+        ("GET /series", "GET /series"),
+        ("GET /events", "page 1 of GET /events"),
+        ("GET /markets/orderbooks", "page of 100 orderbooks"),
+    ],
+)
+def test_the_nightly_job_fails_with_the_page_of_a_lasting_fault(
+    sandbox: SandboxProcess,
+    run_job: RunJob,
+    warehouse: sa.Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    endpoint: str,
+    named: str,
+) -> None:
+    monkeypatch.setenv("KALSHI_SANDBOX_URL", sandbox.url)
+    inject(sandbox, "html_error", at=1, times=500, endpoint=endpoint)
+    assert not run_job("nightly").success
+    failed = [run for run in stored(warehouse, ingest_runs, "ingest_run_id").values() if run["status"] == "failed"]
+    assert [named in run["error"] for run in failed] == [True]
+
+
+def test_history_of_a_failed_run_reaches_the_lake_and_is_completed_by_the_next(
+    sandbox: SandboxProcess,
+    run_job: RunJob,
+    warehouse: sa.Engine,
+    data_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KALSHI_SANDBOX_URL", sandbox.url)
+    inject(sandbox, "html_error", at=4, times=50)
+    assert not run_job("nightly").success
+    assert 0 < read_dataset(data_dir / "lake", "price_history").num_rows == count(warehouse, price_snapshots) < MARKETS
+    httpx.delete(f"{sandbox.admin_url}/sandbox/faults", timeout=30).raise_for_status()
+    assert run_job("nightly").success
+    assert read_dataset(data_dir / "lake", "price_history").num_rows == count(warehouse, price_snapshots) == MARKETS
 
 
 KILLED = """

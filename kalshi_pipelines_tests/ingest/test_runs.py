@@ -65,7 +65,7 @@ def test_the_error_of_a_run_is_kept_short(engine: sa.Engine) -> None:
     with pytest.raises(OSError, match="x"), IngestRun(engine, "markets", Environment.SANDBOX):
         raise OSError("x" * 10_000)
     with engine.connect() as connection:
-        assert len(connection.scalars(sa.select(ingest_runs.c.error)).one()) == 500
+        assert len(connection.scalars(sa.select(ingest_runs.c.error)).one()) == 2_000
 
 
 def test_progress_tells_done_total_rate_and_time_left() -> None:

@@ -1,0 +1,79 @@
+"""``make demo`` and ``make dev``: quick, understandable, and harmless in any shell."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("dagster.yaml", "workspace.yaml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    return tmp_path
+
+
+def demo(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_")}
+    command = [sys.executable, "-m", "kalshi_pipelines.demo", "--markets", "200", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment | variables, capture_output=True, text=True, timeout=200, check=False
+    )
+
+
+def test_the_demo_says_what_was_stored_and_where(folder: Path) -> None:
+    finished = demo(folder)
+    assert finished.returncode == 0, finished.stderr
+    for part in ("series", "events", "markets", "orderbooks", "200 markets, 200 price snapshots", "make dev"):
+        assert part in finished.stdout
+    assert (folder / "data" / "sandbox" / "warehouse.db").exists()
+    assert [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(folder)] == []
+
+
+def test_the_demo_in_a_shell_set_up_for_production_touches_nothing_real(folder: Path) -> None:
+    finished = demo(
+        folder,
+        KALSHI_ENVIRONMENT="prod",
+        KALSHI_WAREHOUSE_URL=f"sqlite:///{folder / 'real.db'}",
+        KALSHI_LAKE_DIR=str(folder / "real-lake"),
+        KALSHI_API_KEY_ID="00000000-0000-4000-8000-000000000001",
+        KALSHI_PRIVATE_KEY_FILE=str(folder / "no-such-key.pem"),
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert not (folder / "real.db").exists()
+    assert not (folder / "real-lake").exists()
+    with sqlite3.connect(folder / "data" / "sandbox" / "warehouse.db") as connection:
+        assert connection.execute("SELECT DISTINCT environment FROM ingest_runs").fetchall() == [("sandbox",)]
+    connection.close()
+
+
+def test_a_folder_that_can_not_be_written_is_one_sentence(folder: Path) -> None:
+    finished = demo(folder, KALSHI_DATA_DIR="/dev/null/data")
+    assert finished.returncode == 1
+    assert "KALSHI_DATA_DIR" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_the_ui_stops_with_everything_it_started_when_it_is_terminated(folder: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "kalshi_pipelines.demo", "--ui", "--markets", "50"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert any("Opening the Dagster UI" in line for line in process.stdout)
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert alive == []
