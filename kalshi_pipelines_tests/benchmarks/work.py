@@ -10,6 +10,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,24 @@ UPSERT = (
 )
 
 
-def floor(url: str, folder: Path) -> int:
-    """Download, parse, upsert; returns the number of markets."""
+@dataclass(frozen=True)
+class Measured:
+    """What one piece of work took, from the first request to the last commit."""
+
+    rows: int
+    seconds: float
+    peak_mb: float
+
+
+def floor(url: str, folder: Path) -> Measured:
+    """Download, parse, upsert markets."""
     connection = sqlite3.connect(folder / "floor.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     types = COLUMNS.replace('"ticker"', '"ticker" PRIMARY KEY')
     connection.execute(f"CREATE TABLE IF NOT EXISTS markets ({types})")
     rows = 0
+    started = time.perf_counter()
     with httpx.Client(base_url=url) as client:
         for status in ALL_STATUSES:
             cursor = None
@@ -53,8 +64,9 @@ def floor(url: str, folder: Path) -> int:
                 connection.execute("COMMIT")
                 rows += len(page["markets"])
                 cursor = page["cursor"]
+    seconds = time.perf_counter() - started
     connection.close()
-    return rows
+    return _measured(rows, seconds)
 
 
 def _values(market: dict[str, Any]) -> list[Any]:
@@ -62,29 +74,37 @@ def _values(market: dict[str, Any]) -> list[Any]:
     return [orjson.dumps(value) if isinstance(value, dict | list) else value for value in values]
 
 
-def markets(url: str, folder: Path) -> int:
-    """Ingest markets with their price snapshots into a warehouse; returns the number of markets."""
+def markets(url: str, folder: Path) -> Measured:
+    """Ingest markets with their price snapshots into a warehouse."""
     return _ingest(url, folder, "prestige", lambda source: ingest_markets(source).counts)
 
 
-def events(url: str, folder: Path) -> int:
-    """Ingest what comes before the markets in the nightly job; returns the number of events."""
+def events(url: str, folder: Path) -> Measured:
+    """Ingest what comes before the markets in the nightly job."""
     return _ingest(url, folder, "prestige", lambda source: ingest_events(source).counts)
 
 
-def orderbooks(url: str, folder: Path) -> int:
-    """Sweep all orderbooks on a basic rate budget; returns the number of books."""
+def orderbooks(url: str, folder: Path) -> Measured:
+    """Sweep all orderbooks on a basic rate budget."""
     return _ingest(url, folder, "basic", lambda source: ingest_orderbooks(source).counts)
 
 
-def _ingest(url: str, folder: Path, tier: str, walk: Callable[[Source], Counts]) -> int:
+def _ingest(url: str, folder: Path, tier: str, walk: Callable[[Source], Counts]) -> Measured:
     engine = open_engine(f"sqlite:///{folder / 'warehouse.db'}")
     upgrade_to_head(engine)
     settings = Settings.from_environment().model_copy(update={"rate_tier": tier})
     with KalshiClient.from_settings(settings, engine, url=url) as client:
+        started = time.perf_counter()
         counts = walk(Source(client, engine, Environment.SANDBOX))
+        seconds = time.perf_counter() - started
     engine.dispose()
-    return counts.read
+    return _measured(counts.read, seconds)
+
+
+def _measured(rows: int, seconds: float) -> Measured:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    kilobyte = 1024 if sys.platform == "darwin" else 1
+    return Measured(rows, seconds, peak / kilobyte / 1024)
 
 
 WORK = {"floor": floor, "events": events, "markets": markets, "orderbooks": orderbooks}
@@ -93,12 +113,7 @@ WORK = {"floor": floor, "events": events, "markets": markets, "orderbooks": orde
 def main() -> None:
     """``python -m kalshi_pipelines_tests.benchmarks.work NAME URL FOLDER``: do it and print what it took as JSON."""
     name, url, folder = sys.argv[1:]
-    started = time.perf_counter()
-    rows = WORK[name](url, Path(folder))
-    seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    kilobyte = 1024 if sys.platform == "darwin" else 1
-    print(json.dumps({"rows": rows, "seconds": seconds, "peak_mb": peak / kilobyte / 1024}))
+    print(json.dumps(asdict(WORK[name](url, Path(folder)))))
 
 
 if __name__ == "__main__":
