@@ -217,7 +217,8 @@ def test_orderbooks_are_stored_exactly_and_only_when_they_change(engine: sa.Engi
 def test_the_book_of_a_market_that_is_not_stored_is_quarantined(engine: sa.Engine, run: IngestRun) -> None:
     store(run, ORDERBOOKS, [raw(ORDERBOOK, ticker="KXNOWHERE")])
     (aside,) = rows(engine, quarantine)
-    assert (aside["record_key"], aside["reason"]) == ("KXNOWHERE", "FOREIGN KEY constraint failed")
+    assert aside["record_key"] == "KXNOWHERE"
+    assert "foreign key" in aside["reason"].lower()
 
 
 def test_a_page_that_can_not_be_committed_leaves_nothing(
