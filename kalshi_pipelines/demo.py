@@ -10,10 +10,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Final, NoReturn
+from typing import IO, Final
 
 import sqlalchemy as sa
 
@@ -31,14 +31,6 @@ _LEADS_TO_REAL_DATA: Final = (
     "KALSHI_PRIVATE_KEY_FILE",
 )
 _UI_PORT: Final = 3000
-
-
-class _Terminated(KeyboardInterrupt):
-    """This process was asked to end, and nobody asked its children."""
-
-
-def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
 
 
 def main() -> int:
@@ -98,15 +90,31 @@ def _open_ui(environment: Mapping[str, str]) -> int:
     port = _free_port(_UI_PORT)
     print(f"Opening the Dagster UI on http://127.0.0.1:{port} (stop with Ctrl-C) ...", flush=True)
     command = _dagster("dev", "--host", "127.0.0.1", "--port", str(port))
-    with subprocess.Popen(command, env=environment) as dagster:  # noqa: S603
+    return _run_to_its_end(command, environment)
+
+
+def _run_to_its_end(command: Sequence[str], environment: Mapping[str, str], output: IO[str] | None = None) -> int:
+    """Run a child that is told when this process is to end, and always waited for."""
+    asked_to_end = False
+    child: subprocess.Popen[bytes] | None = None
+
+    def tell_child(number: int, frame: FrameType | None) -> None:
+        nonlocal asked_to_end
+        asked_to_end = True
+        if child is not None:
+            child.terminate()
+
+    before = signal.signal(signal.SIGTERM, tell_child)
+    try:
+        child = subprocess.Popen(command, env=environment, stdout=output, stderr=output)  # noqa: S603
+        if asked_to_end:
+            child.terminate()
         try:
-            return dagster.wait()
-        except _Terminated:
-            dagster.terminate()
-            return dagster.wait()
-        except KeyboardInterrupt:
-            # Ctrl-C reached the children, too; they need a moment to stop cleanly.
-            return dagster.wait()
+            return child.wait()
+        except KeyboardInterrupt:  # Ctrl-C reached the child, too; it needs a moment to stop cleanly
+            return child.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _free_port(wanted: int) -> int:
@@ -127,7 +135,7 @@ def _run_nightly(settings: Settings, environment: Mapping[str, str]) -> int:
     print(f"Running: dagster {' '.join(command[3:])}", flush=True)
     started = time.monotonic()
     with log.open("w") as output:
-        code = subprocess.run(command, env=environment, stdout=output, stderr=output, check=False).returncode  # noqa: S603
+        code = _run_to_its_end(command, environment, output)
     if code:
         print(f"The run failed. The end of {log}:\n", file=sys.stderr)
         print("\n".join(log.read_text().splitlines()[-_LOG_LINES_SHOWN:]), file=sys.stderr)
@@ -173,5 +181,5 @@ def _summary(settings: Settings, log: Path, seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

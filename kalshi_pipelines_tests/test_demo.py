@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -61,7 +62,19 @@ def test_a_folder_that_can_not_be_written_is_one_sentence(folder: Path) -> None:
     assert "Traceback" not in finished.stderr
 
 
-def test_the_ui_stops_with_everything_it_started_when_it_is_terminated(folder: Path) -> None:
+def started_by(process: psutil.Process, program: str | None) -> list[psutil.Process]:
+    """The processes below a process, once one of them runs a program; at once without a program to wait for."""
+    deadline = time.monotonic() + 90
+    while True:
+        children = process.children(recursive=True)
+        if program is None or any(program in " ".join(child.cmdline()) for child in children):
+            return children
+        assert time.monotonic() < deadline, f"{program} was not started"
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("program", [None, "dagster_webserver"], ids=["while starting", "when up"])
+def test_the_ui_stops_with_everything_it_started_when_it_is_terminated(folder: Path, program: str | None) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "kalshi_pipelines.demo", "--ui", "--markets", "50"],
         cwd=folder,
@@ -72,7 +85,7 @@ def test_the_ui_stops_with_everything_it_started_when_it_is_terminated(folder: P
     ) as process:
         assert process.stdout is not None
         assert any("Opening the Dagster UI" in line for line in process.stdout)
-        started = psutil.Process(process.pid).children(recursive=True)
+        started = started_by(psutil.Process(process.pid), program)
         process.send_signal(signal.SIGTERM)
         process.wait(60)
     _, alive = psutil.wait_procs(started, timeout=30)
