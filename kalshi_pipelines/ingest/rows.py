@@ -272,10 +272,11 @@ ORDERBOOK_COLUMNS: Final = (
             f"{side}_levels",
         )
     ],
+    "unknown_fields",
 )
 
 
-def orderbook_row(record: Orderbook, digest: bytes, _unknown_fields: str | None, stamp: Stamp) -> Row:
+def orderbook_row(record: Orderbook, digest: bytes, unknown_fields: str | None, stamp: Stamp) -> Row:
     """The row of an orderbook: best level, depth and every level of both sides, bids only, in exact integers."""
     return (
         record.ticker,
@@ -284,6 +285,7 @@ def orderbook_row(record: Orderbook, digest: bytes, _unknown_fields: str | None,
         digest,
         *_side(record.orderbook_fp.yes_dollars),
         *_side(record.orderbook_fp.no_dollars),
+        unknown_fields,
     )
 
 

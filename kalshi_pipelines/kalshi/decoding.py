@@ -101,8 +101,7 @@ class _Codec(Generic[T]):
 
     def __init__(self, kind: type[T]) -> None:
         self.kind = kind
-        exact = msgspec.defstruct(kind.__name__, [], bases=(kind,), frozen=True, gc=False, forbid_unknown_fields=True)
-        self.exact: msgspec.json.Decoder[T] = msgspec.json.Decoder(exact)
+        self.exact: msgspec.json.Decoder[T] = msgspec.json.Decoder(_refusing_unknown_fields(kind))
         self.lenient = msgspec.json.Decoder(kind)
         self.fields = msgspec.json.Decoder(dict[str, Raw])
         key = _KEYS.get(kind)
@@ -112,9 +111,27 @@ class _Codec(Generic[T]):
 
     def patient(self, raw: Raw | bytes) -> tuple[T, Mapping[str, bytes]]:
         record = self.lenient.decode(raw)
-        known = set(self.kind.__struct_fields__)
-        sent = self.fields.decode(raw)
-        return record, {name: bytes(value) for name, value in sent.items() if name not in known}
+        return record, self._unknown_fields(self.kind, raw)
+
+    def _unknown_fields(self, kind: type[Struct], raw: Raw | bytes, path: str = "") -> dict[str, bytes]:
+        nested = _records_inside(kind)
+        unknown: dict[str, bytes] = {}
+        for name, value in self.fields.decode(raw).items():
+            if name not in kind.__struct_fields__:
+                unknown[path + name] = bytes(value)
+            elif name in nested:
+                unknown |= self._unknown_fields(nested[name], value, f"{path}{name}.")
+        return unknown
+
+
+def _records_inside(kind: type[Struct]) -> dict[str, type[Struct]]:
+    types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    return {name: inner for name, inner in types.items() if isinstance(inner, type) and issubclass(inner, Struct)}
+
+
+def _refusing_unknown_fields(kind: type[Struct]) -> Any:  # noqa: ANN401  # a class made at run time
+    inside = [(name, _refusing_unknown_fields(inner)) for name, inner in _records_inside(kind).items()]
+    return msgspec.defstruct(kind.__name__, inside, bases=(kind,), frozen=True, gc=False, forbid_unknown_fields=True)
 
 
 _codecs: dict[type[Struct], _Codec[Any]] = {}

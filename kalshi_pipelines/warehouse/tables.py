@@ -348,6 +348,7 @@ orderbook_snapshots = sa.Table(
             _column(f"{side}_levels", Text),
         )
     ],
+    sa.Column("unknown_fields", Text),
     sa.UniqueConstraint("ticker", "observed_us"),
     sa.Index("ix_orderbook_snapshots_ingest_run_id", "ingest_run_id"),
     *prices(*[f"best_{side}_bid_microdollars" for side in BOOK_SIDES]),

@@ -214,6 +214,14 @@ def test_orderbooks_are_stored_exactly_and_only_when_they_change(engine: sa.Engi
     assert (empty["best_no_bid_microdollars"], empty["no_depth_centicontracts"], empty["no_levels"]) == (None, 0, "[]")
 
 
+def test_unknown_fields_of_an_orderbook_are_kept_with_their_path(engine: sa.Engine, run: IngestRun) -> None:
+    store(run, MARKETS, [raw(MARKET)])
+    sides = {**ORDERBOOK["orderbook_fp"], "depth": 3}
+    assert set(store(run, ORDERBOOKS, [raw(ORDERBOOK, orderbook_fp=sides)])) == {"orderbook_fp.depth"}
+    (stored,) = rows(engine, orderbook_snapshots)
+    assert json.loads(stored["unknown_fields"]) == {"orderbook_fp.depth": 3}
+
+
 def test_the_book_of_a_market_that_is_not_stored_is_quarantined(engine: sa.Engine, run: IngestRun) -> None:
     store(run, ORDERBOOKS, [raw(ORDERBOOK, ticker="KXNOWHERE")])
     (aside,) = rows(engine, quarantine)

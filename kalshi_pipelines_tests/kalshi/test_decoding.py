@@ -174,6 +174,13 @@ def test_single_recorded_objects_are_decoded(kind: type[Struct], file: str, key:
     assert not unknown
 
 
+def test_an_unknown_field_inside_a_record_is_kept_with_its_path() -> None:
+    raw = b'{"ticker":"A","orderbook_fp":{"yes_dollars":[["0.1000","1.00"]],"no_dollars":[],"depth":3}}'
+    book, unknown = decode_record(Orderbook, raw)
+    assert book.orderbook_fp.yes_dollars == [("0.1000", "1.00")]
+    assert dict(unknown) == {"orderbook_fp.depth": b"3"}
+
+
 def test_an_unknown_field_is_kept_with_its_bytes() -> None:
     decoded = decode_records(Market, [raw(), raw(margin={"tiers": [1, 2]}), raw(margin=None)])
     assert decoded.rejected == []

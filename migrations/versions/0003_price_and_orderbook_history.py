@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("best_no_bid_size_centicontracts", Integer, nullable=True),
         sa.Column("no_depth_centicontracts", Integer, nullable=False),
         sa.Column("no_levels", sa.Text(), nullable=False),
+        sa.Column("unknown_fields", sa.Text(), nullable=True),
         sa.CheckConstraint(
             "(best_no_bid_microdollars IS NULL) = (best_no_bid_size_centicontracts IS NULL)",
             name=op.f("ck_orderbook_snapshots_best_no_bid_has_a_size"),
