@@ -182,4 +182,6 @@ def _summary(settings: Settings, log: Path, seconds: float) -> str:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell without a terminal starts background programs that ignore Ctrl-C; Dagster then ignores SIGTERM, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

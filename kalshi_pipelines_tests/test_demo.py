@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+#: What a shell without a terminal does to programs it starts in the background: they ignore Ctrl-C.
+IN_THE_BACKGROUND = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
 ROOT = Path(__file__).parent.parent
 
 
@@ -76,7 +78,7 @@ def started_by(process: psutil.Process, program: str | None) -> list[psutil.Proc
 @pytest.mark.parametrize("program", [None, "dagster_webserver"], ids=["while starting", "when up"])
 def test_the_ui_stops_with_everything_it_started_when_it_is_terminated(folder: Path, program: str | None) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "kalshi_pipelines.demo", "--ui", "--markets", "50"],
+        [*IN_THE_BACKGROUND, sys.executable, "-m", "kalshi_pipelines.demo", "--ui", "--markets", "50"],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -87,6 +89,7 @@ def test_the_ui_stops_with_everything_it_started_when_it_is_terminated(folder: P
         assert any("Opening the Dagster UI" in line for line in process.stdout)
         started = started_by(psutil.Process(process.pid), program)
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
-    _, alive = psutil.wait_procs(started, timeout=30)
+        _, alive = psutil.wait_procs([psutil.Process(process.pid), *started], timeout=60)
+        for left in alive:
+            left.kill()
     assert alive == []
