@@ -8,7 +8,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import chain, islice
 from types import TracebackType
 from typing import Final, Literal, Self, TypeVar
@@ -234,7 +234,7 @@ class KalshiClient:
 
     def orderbook_batches(self, tickers: Iterable[str]) -> Iterator[tuple[tuple[str, ...], Page]]:
         """The orderbooks of many markets: 100 a request, several requests under way, answers in the order asked."""
-        pool = ThreadPoolExecutor(_ORDERBOOK_REQUESTS_IN_FLIGHT, thread_name_prefix="kalshi-orderbooks")
+        pool = self._transport.threads(_ORDERBOOK_REQUESTS_IN_FLIGHT, "kalshi-orderbooks")
         under_way: deque[tuple[tuple[str, ...], Future[Page]]] = deque()
         try:
             for batch in _batches(tickers, MOST_ORDERBOOKS):

@@ -5,7 +5,7 @@ page one again; it never runs for ever. Which endpoints there are, and what beco
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from msgspec import Raw, Struct
@@ -77,11 +77,11 @@ def pages(transport: Transport, endpoint: ListEndpoint, params: QueryParams, lim
             f"GET {endpoint.path} can not be asked for {limit} rows a page.", f"Ask for 1 to {endpoint.most_rows}."
         )
     walk = _Walk(transport, endpoint, [("limit", str(limit)), *params])
-    return _ahead(walk.next_page)
+    return _ahead(transport, walk.next_page)
 
 
-def _ahead(next_page: Callable[[], Page]) -> Iterator[Page]:
-    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kalshi-page")
+def _ahead(transport: Transport, next_page: Callable[[], Page]) -> Iterator[Page]:
+    thread = transport.threads(1, "kalshi-page")
     try:
         coming: Future[Page] | None = thread.submit(next_page)
         while coming is not None:

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
 from urllib.parse import quote
@@ -104,6 +105,7 @@ class Transport:
         self._patience = patience
         self._base_url = base_url
         self._closing = closing or threading.Event()
+        self._pools: list[ThreadPoolExecutor] = []
         try:
             self._http = httpx.Client(
                 headers=_HEADERS,
@@ -132,10 +134,18 @@ class Transport:
         self._budget.laws = laws
         self._costs = costs
 
+    def threads(self, count: int, name: str) -> ThreadPoolExecutor:
+        """Threads for requests, which are waited for at the end: none holds a connection of anybody's afterwards."""
+        pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._pools.append(pool)
+        return pool
+
     def close(self) -> None:
         """Close the connections; requests under way fail and are not tried again."""
         self._closing.set()
         self._http.close()
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
 
     def get(
         self,
