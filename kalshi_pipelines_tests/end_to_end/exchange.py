@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 import orjson
+import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from kalshi_pipelines.units import contracts, dollars
-from kalshi_pipelines.warehouse.lake.parquet import read_dataset
 from kalshi_pipelines.warehouse.tables import (
     events,
     markets,
@@ -82,7 +82,7 @@ def everything(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
 def assert_stored_exactly(sent: Iterable[dict[str, Any]], engine: sa.Engine, lake: Path | None = None) -> int:
     """Every dollar and count string of the markets equals what SQL and Parquet hold; returns how many were compared."""
     rows = stored(engine, markets, "ticker")
-    history = {row["ticker"]: row for row in read_dataset(lake, "price_history").to_pylist()} if lake else {}
+    history = {row["ticker"]: row for row in pq.read_table(lake / "price_history").to_pylist()} if lake else {}
     compared = 0
     for market in sent:
         row = rows[market["ticker"]]

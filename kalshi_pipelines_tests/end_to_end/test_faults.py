@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
@@ -18,7 +19,6 @@ from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.settings import Environment, RateTier, Settings
-from kalshi_pipelines.warehouse.lake.parquet import read_dataset
 from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapshots, quarantine
 from kalshi_pipelines_tests.end_to_end.conftest import RunJob
 from kalshi_pipelines_tests.end_to_end.exchange import assert_stored_exactly, stored, walk
@@ -153,10 +153,12 @@ def test_history_of_a_failed_run_reaches_the_lake_and_is_completed_by_the_next(
     monkeypatch.setenv("KALSHI_SANDBOX_URL", sandbox.url)
     inject(sandbox, "html_error", at=4, times=50)
     assert not run_job("nightly").success
-    assert 0 < read_dataset(data_dir / "lake", "price_history").num_rows == count(warehouse, price_snapshots) < MARKETS
+    assert (
+        0 < pq.read_table(data_dir / "lake" / "price_history").num_rows == count(warehouse, price_snapshots) < MARKETS
+    )
     httpx.delete(f"{sandbox.admin_url}/sandbox/faults", timeout=30).raise_for_status()
     assert run_job("nightly").success
-    assert read_dataset(data_dir / "lake", "price_history").num_rows == count(warehouse, price_snapshots) == MARKETS
+    assert pq.read_table(data_dir / "lake" / "price_history").num_rows == count(warehouse, price_snapshots) == MARKETS
 
 
 KILLED = """

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kalshi_pipelines.units import microseconds, trading_day
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, writing
 from kalshi_pipelines.warehouse.lake.history import ORDERBOOKS, PRICE_HISTORY, PRICES, export_history
-from kalshi_pipelines.warehouse.lake.parquet import CONTRACTS, DOLLARS, exact_decimals, read_dataset, write_file
+from kalshi_pipelines.warehouse.lake.parquet import CONTRACTS, DOLLARS, exact_decimals, write_file
 from kalshi_pipelines.warehouse.tables import ingest_runs, orderbook_snapshots, price_snapshots
 from kalshi_pipelines_tests.warehouse.rows import MARKET, ORDERBOOK_SNAPSHOT, PRICE_SNAPSHOT, fill
 
@@ -44,7 +44,7 @@ def test_each_trading_day_of_a_run_gets_a_file(engine: sa.Engine, tmp_path: Path
         ("price_history/date=2026-11-21/run-1.parquet", 1),
         ("price_history/date=2026-11-22/run-1.parquet", 1),
     ]
-    table = read_dataset(tmp_path, "price_history")
+    table = pq.read_table(tmp_path / "price_history")
     assert table.column("yes_bid").to_pylist() == [Decimal("0.570000")] * 2
     assert table.column("yes_bid_size").to_pylist() == [Decimal("343.49")] * 2
     assert [microseconds(time) for time in table.column("observed_time").to_pylist()] == [
@@ -60,7 +60,7 @@ def test_a_run_is_exported_once_and_again_only_if_the_export_was_interrupted(eng
     with writing(engine) as connection:
         connection.execute(sa.update(ingest_runs).values(exported_us=None))
     assert export_history(engine, tmp_path, PRICES) == first
-    assert read_dataset(tmp_path, "price_history").num_rows == 2
+    assert pq.read_table(tmp_path / "price_history").num_rows == 2
 
 
 def test_orderbook_levels_of_both_sides_are_exact(engine: sa.Engine, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_orderbook_levels_of_both_sides_are_exact(engine: sa.Engine, tmp_path: P
         levels = {"yes_levels": "[[100,1],[570000,34349]]", "no_levels": "[[420000,100]]"}
         connection.execute(sa.insert(orderbook_snapshots), ORDERBOOK_SNAPSHOT | levels)
     export_history(engine, tmp_path, ORDERBOOKS)
-    rows = read_dataset(tmp_path, "orderbook_levels").to_pylist()
+    rows = pq.read_table(tmp_path / "orderbook_levels").to_pylist()
     assert [(row["ticker"], row["side"], row["price"], row["contracts"]) for row in rows] == [
         (MARKET["ticker"], "yes", Decimal("0.000100"), Decimal("0.01")),
         (MARKET["ticker"], "yes", Decimal("0.570000"), Decimal("343.49")),

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,8 +64,3 @@ def write_file(
 def _to_disk(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def read_dataset(lake: Path, dataset: str) -> Any:  # noqa: ANN401  # pyarrow has no types
-    """All rows of a dataset as an Arrow table, with its ``date`` partition as a column."""
-    return pq.read_table(lake / dataset)
