@@ -199,7 +199,7 @@ def _charge_statement(dialect: str) -> sa.Executable:
     unreachable = arrival > now + burst + longest + longest
     start = sa.case((unreachable, now + burst), (arrival > now, arrival), else_=now)
     insert = _insert(dialect).values(budget_key=sa.bindparam("key"), bucket=sa.bindparam("name"))
-    return (  # type: ignore[no-any-return]
+    charge: sa.Executable = (
         insert.values(theoretical_arrival_us=now + interval)
         .on_conflict_do_update(
             index_elements=["budget_key", "bucket"],
@@ -208,13 +208,14 @@ def _charge_statement(dialect: str) -> sa.Executable:
         )
         .returning(arrival)
     )
+    return charge
 
 
 def _empty_statement(dialect: str) -> sa.Executable:
     now, burst = _amount("now"), _amount("burst")
     arrival = rate_budgets.c.theoretical_arrival_us
     insert = _insert(dialect).values(budget_key=sa.bindparam("key"), bucket=sa.bindparam("name"))
-    return (  # type: ignore[no-any-return]
+    emptied: sa.Executable = (
         insert.values(theoretical_arrival_us=now + burst)
         .on_conflict_do_update(
             index_elements=["budget_key", "bucket"],
@@ -222,3 +223,4 @@ def _empty_statement(dialect: str) -> sa.Executable:
         )
         .returning(arrival)
     )
+    return emptied

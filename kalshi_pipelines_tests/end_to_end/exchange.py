@@ -79,6 +79,28 @@ def everything(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
+def assert_books_stored_exactly(url: str, engine: sa.Engine, lake: Path) -> int:
+    """Every level of every stored orderbook equals what the exchange says, in SQL and Parquet; returns how many."""
+    rows = stored(engine, orderbook_snapshots, "ticker")
+    history: dict[tuple[str, str], list[tuple[Decimal, Decimal]]] = {}
+    for level in pq.read_table(lake / "orderbook_levels").to_pylist():
+        history.setdefault((level["ticker"], level["side"]), []).append((level["price"], level["contracts"]))
+    compared = 0
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        for start in range(0, len(rows), 100):
+            params = [("tickers", ticker) for ticker in list(rows)[start : start + 100]]
+            for book in orjson.loads(client.get("/markets/orderbooks", params=params).content)["orderbooks"]:
+                for side in ("yes", "no"):
+                    sent = [
+                        (Decimal(price), Decimal(count)) for price, count in book["orderbook_fp"][f"{side}_dollars"]
+                    ]
+                    in_sql = orjson.loads(rows[book["ticker"]][f"{side}_levels"])
+                    assert [(dollars(price), contracts(count)) for price, count in in_sql] == sent
+                    assert history.get((book["ticker"], side), []) == sent
+                    compared += len(sent)
+    return compared
+
+
 def assert_stored_exactly(sent: Iterable[dict[str, Any]], engine: sa.Engine, lake: Path | None = None) -> int:
     """Every dollar and count string of the markets equals what SQL and Parquet hold; returns how many were compared."""
     rows = stored(engine, markets, "ticker")

@@ -20,7 +20,14 @@ from kalshi_pipelines.warehouse.tables import (
     series,
 )
 from kalshi_pipelines_tests.end_to_end.conftest import RunCommand, RunJob
-from kalshi_pipelines_tests.end_to_end.exchange import assert_stored_exactly, everything, found_in, stored, walk
+from kalshi_pipelines_tests.end_to_end.exchange import (
+    assert_books_stored_exactly,
+    assert_stored_exactly,
+    everything,
+    found_in,
+    stored,
+    walk,
+)
 
 
 def test_everything_the_exchange_has_is_stored_exactly(
@@ -44,6 +51,7 @@ def test_everything_the_exchange_has_is_stored_exactly(
     assert set(stored(warehouse, series, "ticker")) == {each["ticker"] for each in sent_series}
     active = {market["ticker"] for market in sent if market["status"] == "active"}
     assert set(stored(warehouse, orderbook_snapshots, "ticker")) == active
+    assert assert_books_stored_exactly(frozen_sandbox.url, warehouse, data_dir / "lake") > 4 * len(active)
     assert stored(warehouse, quarantine, "record_key") == {}
 
 
@@ -88,17 +96,24 @@ def test_a_snapshot_adds_rows_for_exactly_the_quotes_that_moved(
 
 @pytest.mark.parametrize("folder", ["prod_2026_08", "derived_3_34_0"])
 def test_every_recorded_market_and_event_is_stored_exactly(
-    folder: str, recordings: Path, run_job: RunJob, warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    folder: str,
+    recordings: Path,
+    run_job: RunJob,
+    warehouse: sa.Engine,
+    data_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with running_sandbox(SandboxOptions(recordings=recordings / folder, tier="unlimited")) as sandbox:
         monkeypatch.setenv("KALSHI_SANDBOX_URL", sandbox.url)
         result = run_job("nightly")
-    assert result.success
+        assert result.success
+        assert assert_books_stored_exactly(sandbox.url, warehouse, data_dir / "lake") > 0
     recorded = found_in(recordings / folder, "ticker")
     live = stored(warehouse, markets, "ticker")
     archived = {ticker for ticker in recorded if ticker not in live}
     assert archived <= archived_markets(recordings / folder)
-    assert assert_stored_exactly([recorded[ticker] for ticker in live], warehouse) > 10 * len(live)
+    sent = [recorded[ticker] for ticker in live]
+    assert assert_stored_exactly(sent, warehouse, data_dir / "lake") > 20 * len(live)
     assert set(found_in(recordings / folder, "event_ticker")) <= set(stored(warehouse, events, "event_ticker"))
     assert stored(warehouse, quarantine, "record_key") == {}
 
