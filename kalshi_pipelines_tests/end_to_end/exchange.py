@@ -88,8 +88,8 @@ def assert_books_stored_exactly(url: str, engine: sa.Engine, lake: Path) -> int:
     compared = 0
     with httpx.Client(base_url=url, trust_env=False) as client:
         for start in range(0, len(rows), 100):
-            params = [("tickers", ticker) for ticker in list(rows)[start : start + 100]]
-            for book in orjson.loads(client.get("/markets/orderbooks", params=params).content)["orderbooks"]:
+            answer = client.get("/markets/orderbooks", params={"tickers": list(rows)[start : start + 100]})
+            for book in orjson.loads(answer.content)["orderbooks"]:
                 for side in ("yes", "no"):
                     sent = [
                         (Decimal(price), Decimal(count)) for price, count in book["orderbook_fp"][f"{side}_dollars"]
