@@ -1,25 +1,60 @@
-"""Run the migrations on the connection that `kalshi_pipelines.warehouse.migrations` hands over."""
+"""Run the migrations on the connection `kalshi_pipelines.warehouse.migrations` hands over, or for the alembic command."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import sqlalchemy as sa
 from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 
+from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.warehouse.engine import open_engine, warehouse_url
+from kalshi_pipelines.warehouse.migrations import ready_to_migrate
 from kalshi_pipelines.warehouse.tables import metadata
 
 
+def run() -> None:
+    """Pick the door: our own runner, ``alembic --sql``, or ``alembic`` on the configured warehouse."""
+    connection = context.config.attributes.get("connection")
+    if connection is not None:
+        migrate(connection)
+        return
+    url = Settings.from_environment().resolved_warehouse_url
+    if context.is_offline_mode():
+        write_sql(url)
+        return
+    engine = open_engine(url)
+    with ready_to_migrate(engine) as connection:
+        migrate(connection)
+    engine.dispose()
+
+
+def migrate(connection: sa.Connection) -> None:
+    """Run what the command asked for inside the open transaction."""
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        transactional_ddl=True,
+        transaction_per_migration=False,
+        on_version_apply=_report,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def write_sql(url: str) -> None:
+    """Print the statements instead of running them; SQLite has to look at the tables it makes anew."""
+    if warehouse_url(url).get_backend_name() == "sqlite":
+        raise SystemExit("SQL can be written for Postgres only: set KALSHI_WAREHOUSE_URL to postgresql+psycopg://...")
+    context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
 def _report(ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]) -> None:
-    context.config.attributes["on_apply"](step.up_revision_id)
+    on_apply = context.config.attributes.get("on_apply")
+    if on_apply:
+        on_apply(step.up_revision_id)
 
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    transactional_ddl=True,
-    transaction_per_migration=False,
-    render_as_batch=True,
-    on_version_apply=_report,
-)
-with context.begin_transaction():
-    context.run_migrations()
+run()

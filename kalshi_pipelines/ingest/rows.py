@@ -182,6 +182,7 @@ MARKET_COLUMNS: Final = (
     "early_close_condition",
     "rules_primary",
     "rules_secondary",
+    "is_placeholder",
     *PROVENANCE,
 )
 #: Where the quote and the 24 hour volume stand in a market's row.
@@ -250,6 +251,7 @@ def market_row(record: Market, digest: bytes, unknown_fields: str | None, stamp:
         record.early_close_condition,
         record.rules_primary,
         record.rules_secondary,
+        False,
         unknown_fields,
         stamp.recorded_us,
         stamp.recorded_us,

@@ -103,7 +103,9 @@ def _sqlite_text(write: Write) -> str:
 
 @lru_cache(maxsize=64)
 def _statement(write: Write, dialect: str) -> sa.Insert:
-    insert = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(write.table)
+    # SQLAlchemy writes columns in the order of the table; rows come in the order of the write.
+    ordered = sa.table(write.table.name, *[sa.column(name, write.table.c[name].type) for name in write.columns])
+    insert = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(ordered)
     key = [column.name for column in write.table.primary_key]
     insert = insert.values({name: sa.bindparam(name) for name in write.columns})
     if write.on_conflict == "refuse":

@@ -98,7 +98,6 @@ def make_writable_folder(folder: Path, variables: str) -> None:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401
     connection.isolation_level = None  # transactions begin where _begin_sqlite says so, not at the first write
     connection.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_SECONDS * 1000}")
-    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
     # A page of 1,000 markets is 3 MB: room for its lookups, and no checkpoint after every commit.

@@ -3,7 +3,10 @@
 The migrations themselves are in the top-level folder ``migrations/``.
 """
 
-from collections.abc import Callable
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +19,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from kalshi_pipelines.warehouse.engine import explained_failures
+from kalshi_pipelines.warehouse.foreign_key_guards import lower_guards, raise_guards
+
+logger = logging.getLogger(__name__)
 
 MIGRATE_COMMAND: Final = "dagster job execute -m kalshi_pipelines -j migrate"
 _POSTGRES_LOCK: Final = sa.text("SELECT pg_advisory_xact_lock(hashtext('kalshi_pipelines.migrations'))")
@@ -37,33 +43,61 @@ class Upgrade:
 def upgrade_to_head(engine: sa.Engine) -> Upgrade:
     """Apply every migration that is missing, in one transaction, while no other process does the same.
 
-    Doing it again changes nothing.
+    Doing it again changes nothing. Takes no backup: users come in by `kalshi_pipelines.warehouse.upgrade`.
 
     Raises:
         WarehouseUnavailable: The database can not be opened, read or written.
     """
-    with explained_failures(engine), engine.connect().execution_options(kalshi_writes=True) as connection:
+    with explained_failures(engine), ready_to_migrate(engine) as connection:
+        return apply_migrations(connection)
+
+
+@contextmanager
+def ready_to_migrate(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection inside the one transaction of an upgrade or downgrade, with every other writer locked out.
+
+    Foreign keys are not enforced meanwhile: a table that is made anew must not take the rows that refer to it along.
+    They are checked before the commit.
+
+    Raises:
+        SchemaNotAtHead: Rows would be left without their parent; nothing was changed.
+    """
+    with engine.connect().execution_options(kalshi_writes=True) as connection:
         sqlite = engine.dialect.name == "sqlite"
-        if sqlite:  # a table that is made anew must not take the rows that refer to it along
+        if sqlite:
             _pragma(connection, "foreign_keys = OFF")
         try:
             with connection.begin():
-                upgrade = _upgrade(connection)
+                if not sqlite:
+                    connection.execute(_POSTGRES_LOCK)
+                lower_guards(connection)
+                yield connection
+                _refuse_dangling_references(connection)
+                raise_guards(connection)
         finally:
             if sqlite:
                 _pragma(connection, "foreign_keys = ON")
-    return upgrade
+        if sqlite:
+            _use_write_ahead_log(connection)
 
 
-def _upgrade(connection: sa.Connection) -> Upgrade:
-    if connection.dialect.name == "postgresql":
-        connection.execute(_POSTGRES_LOCK)
-    before = _current_revision(connection)
+def apply_migrations(connection: sa.Connection) -> Upgrade:
+    """Apply every migration that is missing on a connection that is ready for it."""
+    before = revision_of(connection)
     applied: list[str] = []
     command.upgrade(_alembic(connection, applied.append), "head")
-    if applied:
-        _refuse_dangling_references(connection)
     return Upgrade(before, wanted_revision(), tuple(applied))
+
+
+def _use_write_ahead_log(connection: sa.Connection) -> None:
+    """Let readers and one writer work side by side; the file keeps this mode for whoever opens it.
+
+    Not done when a connection is made, because it writes into the file, and a file may turn out to be no warehouse.
+    """
+    try:
+        _pragma(connection, "journal_mode = WAL")
+    except sqlite3.OperationalError:
+        logger.info("another connection is open: the write-ahead log is switched on by the next `migrate`")
 
 
 def _pragma(connection: sa.Connection, setting: str) -> None:
@@ -75,7 +109,7 @@ def _pragma(connection: sa.Connection, setting: str) -> None:
 def current_revision(engine: sa.Engine) -> str | None:
     """The revision the database is stamped with, ``None`` if it never was migrated."""
     with explained_failures(engine), engine.connect() as connection:
-        return _current_revision(connection)
+        return revision_of(connection)
 
 
 @cache
@@ -114,7 +148,8 @@ def _alembic(connection: sa.Connection, on_apply: Callable[[str], None]) -> Conf
     return config
 
 
-def _current_revision(connection: sa.Connection) -> str | None:
+def revision_of(connection: sa.Connection) -> str | None:
+    """The revision the database behind a connection is stamped with."""
     return MigrationContext.configure(connection).get_current_revision()
 
 

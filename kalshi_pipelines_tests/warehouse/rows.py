@@ -77,6 +77,7 @@ MARKET: dict[str, Any] = {
     "expiration_value": "",
     "rules_primary": "",
     "rules_secondary": "",
+    "is_placeholder": False,
     **PROVENANCE,
 }
 PRICE_SNAPSHOT: dict[str, Any] = {"ticker": MARKET["ticker"], "observed_us": 1, "ingest_run_id": 1, **QUOTE}

@@ -33,7 +33,9 @@ def schema(engine: sa.Engine) -> dict[str, list[str]]:
             "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
             " AND name NOT IN ('alembic_version', 'sqlite_sequence')"
         )
-        return {name: sorted(line.strip().rstrip(",") for line in sql.splitlines()) for name, sql in rows}
+        return {
+            name: sorted(line.strip().rstrip(",").replace('"', "") for line in sql.splitlines()) for name, sql in rows
+        }
 
 
 def test_migrations_make_exactly_the_tables_the_code_describes(engine: sa.Engine, tmp_path: Path) -> None:

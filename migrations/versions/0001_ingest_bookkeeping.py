@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from kalshi_pipelines.warehouse.migration_steps import refuse_to_lose
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -88,3 +90,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_watermarks")),
         sqlite_strict=True,
     )
+
+
+def downgrade() -> None:
+    for table in ("watermarks", "quarantine", "rate_budgets", "ingest_runs"):
+        refuse_to_lose(table)
+        op.drop_table(table)

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from kalshi_pipelines.warehouse.migration_steps import refuse_to_lose
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -223,3 +225,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("settlement_time_us IS NOT NULL"),
         postgresql_where=sa.text("settlement_time_us IS NOT NULL"),
     )
+
+
+def downgrade() -> None:
+    for table in ("markets", "events", "series"):
+        refuse_to_lose(table)
+        op.drop_table(table)

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from kalshi_pipelines.warehouse.migration_steps import refuse_to_lose
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -117,3 +119,9 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("ix_price_snapshots_ingest_run_id", "price_snapshots", ["ingest_run_id"], unique=False)
+
+
+def downgrade() -> None:
+    for table in ("price_snapshots", "orderbook_snapshots"):
+        refuse_to_lose(table)
+        op.drop_table(table)

@@ -16,7 +16,7 @@ COUNTS = ("yes_bid_size", "yes_ask_size", "volume", "volume_24h", "open_interest
 
 
 def upgrade() -> None:
-    dialect = op.get_bind().dialect.name
+    dialect = op.get_context().dialect.name
     op.execute(
         f"""
         CREATE VIEW current_quotes AS
@@ -40,6 +40,11 @@ def upgrade() -> None:
         {_levels("no", dialect)}
         """
     )
+
+
+def downgrade() -> None:
+    for view in ("orderbook_levels", "price_history", "current_quotes"):
+        op.execute(f"DROP VIEW {view}")
 
 
 def _quote(dialect: str) -> str:

@@ -25,8 +25,10 @@ from kalshi_pipelines.warehouse.lake.parquet import (
     write_file,
 )
 from kalshi_pipelines.warehouse.tables import (
+    ADOPTION,
     BOOK_SIDES,
     QUOTE_COUNTS,
+    QUOTE_OPTIONAL,
     QUOTE_PRICES,
     ingest_runs,
     orderbook_snapshots,
@@ -45,8 +47,8 @@ PRICE_HISTORY: Final = pa.schema(
     [
         pa.field("ticker", pa.string(), nullable=False),
         pa.field("observed_time", INSTANT, nullable=False),
-        *[pa.field(name.removesuffix(_DOLLARS_SUFFIX), DOLLARS, nullable=False) for name in _PRICES],
-        *[pa.field(name.removesuffix(_CONTRACTS_SUFFIX), CONTRACTS, nullable=False) for name in _COUNTS],
+        *[pa.field(name.removesuffix(_DOLLARS_SUFFIX), DOLLARS, name in QUOTE_OPTIONAL) for name in _PRICES],
+        *[pa.field(name.removesuffix(_CONTRACTS_SUFFIX), CONTRACTS, name in QUOTE_OPTIONAL) for name in _COUNTS],
     ]
 )
 ORDERBOOK_LEVELS: Final = pa.schema(
@@ -65,7 +67,7 @@ class Dataset:
     """A history table and the lake dataset it is exported to.
 
     Attributes:
-        subject: Subject of the runs whose rows are exported.
+        subjects: Subjects of the runs whose rows are exported.
         name: Folder of the dataset in the lake.
         table: The history table; has ticker, observed_us and ingest_run_id.
         columns: Columns of the table that ``batch`` takes, in order.
@@ -73,7 +75,7 @@ class Dataset:
         batch: Makes a record batch of rows.
     """
 
-    subject: str
+    subjects: tuple[str, ...]
     name: str
     table: sa.Table
     columns: tuple[str, ...]
@@ -88,7 +90,7 @@ def export_history(engine: sa.Engine, lake: Path, dataset: Dataset) -> list[Writ
         WarehouseUnavailable: The lake's folder can not be written.
     """
     written: list[WrittenFile] = []
-    for run_id in _pending_runs(engine, dataset.subject):
+    for run_id in _pending_runs(engine, dataset.subjects):
         written += _export_run(engine, lake, dataset, run_id)
         with writing(engine) as connection:
             connection.execute(
@@ -97,11 +99,11 @@ def export_history(engine: sa.Engine, lake: Path, dataset: Dataset) -> list[Writ
     return written
 
 
-def _pending_runs(engine: sa.Engine, subject: str) -> list[int]:
+def _pending_runs(engine: sa.Engine, subjects: Sequence[str]) -> list[int]:
     runs = ingest_runs.c
     pending = (
         sa.select(runs.ingest_run_id)
-        .where(runs.subject == subject, runs.status != "running", runs.exported_us.is_(None), runs.history_rows > 0)
+        .where(runs.subject.in_(subjects), runs.status != "running", runs.exported_us.is_(None), runs.history_rows > 0)
         .order_by(runs.ingest_run_id)
     )
     with engine.connect() as connection:
@@ -180,7 +182,7 @@ def _level_batch(rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
 
 
 PRICES: Final = Dataset(
-    subject="markets",
+    subjects=("markets", ADOPTION),
     name="price_history",
     table=price_snapshots,
     columns=("ticker", "observed_us", *_PRICES, *_COUNTS),
@@ -188,7 +190,7 @@ PRICES: Final = Dataset(
     batch=_price_batch,
 )
 ORDERBOOKS: Final = Dataset(
-    subject="orderbooks",
+    subjects=("orderbooks",),
     name="orderbook_levels",
     table=orderbook_snapshots,
     columns=("ticker", "observed_us", *[f"{side}_levels" for side in BOOK_SIDES]),

@@ -1,0 +1,42 @@
+"""Triggers that refuse every write of a SQLite connection that does not enforce foreign keys.
+
+SQLite leaves it to each connection whether foreign keys count, and most programs do not ask for them. So the database
+itself refuses such a connection. Migrations work without foreign keys on purpose and take the guards down meanwhile.
+"""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.tables import metadata
+
+_PREFIX: Final = "foreign_key_guard_"
+_REFUSE: Final = """
+WHEN (SELECT foreign_keys FROM pragma_foreign_keys) = 0
+BEGIN
+  SELECT RAISE(ABORT, 'this connection does not enforce foreign keys: run PRAGMA foreign_keys = ON first');
+END
+"""
+
+
+def raise_guards(connection: sa.Connection) -> None:
+    """Guard every table of a SQLite warehouse; Postgres needs no guards."""
+    if connection.dialect.name != "sqlite":
+        return
+    for table in sorted(metadata.tables.keys() & _names(connection, "table")):
+        for verb in ("INSERT", "UPDATE", "DELETE"):
+            name = f"{_PREFIX}{table}_{verb.lower()}"
+            connection.exec_driver_sql(f'CREATE TRIGGER "{name}" BEFORE {verb} ON "{table}" {_REFUSE}')
+
+
+def lower_guards(connection: sa.Connection) -> None:
+    """Take every guard down."""
+    if connection.dialect.name != "sqlite":
+        return
+    for trigger in sorted(_names(connection, "trigger")):
+        if trigger.startswith(_PREFIX):
+            connection.exec_driver_sql(f'DROP TRIGGER "{trigger}"')
+
+
+def _names(connection: sa.Connection, kind: str) -> set[str]:
+    return {name for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = ?", (kind,))}

@@ -1,0 +1,51 @@
+"""What several migrations do: change a table in place on either database, and refuse a downgrade that loses rows.
+
+Frozen like the migrations themselves: a step that has to do something else gets another name.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+from alembic import op
+from alembic.operations import BatchOperations
+
+
+class DowngradeWouldLoseRows(Exception):
+    """The older schema has no place for rows that are stored; the message says which."""
+
+
+def dialect() -> str:
+    """The name of the database's dialect, known offline, too."""
+    return op.get_context().dialect.name
+
+
+@contextmanager
+def changed_table(name: str) -> Iterator[BatchOperations]:
+    """A batch of changes of a table: ALTERs on Postgres, a new table with the old rows on SQLite.
+
+    The new table has every column, key, constraint and index of the old one, as they are in the database.
+    """
+    if dialect() == "postgresql":
+        with op.batch_alter_table(name, recreate="never") as batch:
+            yield batch
+        return
+    there = sa.Table(name, sa.MetaData(), autoload_with=op.get_bind(), resolve_fks=False)
+    with op.batch_alter_table(name, recreate="always", copy_from=there, table_kwargs={"sqlite_strict": True}) as batch:
+        yield batch
+
+
+def refuse_to_lose(table: str, rows: str = "") -> None:
+    """Stop a downgrade if the table has rows (or rows of the given SQL condition) the older schema can not hold.
+
+    Raises:
+        DowngradeWouldLoseRows: It has.
+    """
+    lost = sa.select(sa.literal(1)).select_from(sa.table(table))
+    if rows:
+        lost = lost.where(sa.text(rows))
+    if op.get_bind().scalar(sa.select(sa.exists(lost))):
+        raise DowngradeWouldLoseRows(
+            f"{table} holds rows{f' with {rows}' if rows else ''}, for which the older schema has no place: "
+            "delete them, or restore the backup that was taken before the upgrade."
+        )

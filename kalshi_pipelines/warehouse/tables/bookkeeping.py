@@ -1,0 +1,92 @@
+"""Who wrote what, when, and what could not be stored: runs, watermarks, quarantine; and the shared rate budgets."""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.tables.columns import Digest, Integer, Text, metadata, not_negative, one_of, required
+
+RUN_STATUSES: Final = ("running", "succeeded", "failed")
+ENVIRONMENTS: Final = ("sandbox", "demo", "prod")
+#: What is read from the exchange.
+SUBJECTS: Final = ("series", "events", "markets", "orderbooks")
+#: The subject of the run that takes over an old database.
+ADOPTION: Final = "adoption"
+#: The tables of an old database; their rows in quarantine have ``kalshi_research.`` before the table's name.
+LEGACY_TABLES: Final = (
+    "events",
+    "markets",
+    "price_snapshots",
+    "settlements",
+    "positions",
+    "trades",
+    "portfolio_settlements",
+    "tracked_items",
+    "news_articles",
+    "news_article_markets",
+    "news_article_events",
+    "news_sentiments",
+)
+LEGACY_SUBJECTS: Final = tuple(f"kalshi_research.{table}" for table in LEGACY_TABLES)
+
+ingest_runs = sa.Table(
+    "ingest_runs",
+    metadata,
+    sa.Column("ingest_run_id", Integer, primary_key=True, autoincrement=True),
+    required("subject", Text),
+    sa.Column("environment", Text),
+    sa.Column("dagster_run_id", Text),
+    required("status", Text),
+    required("started_us"),
+    sa.Column("finished_us", Integer),
+    *[required(name) for name in ("pages", "records_read", "records_written", "records_unchanged", "records_rejected")],
+    required("history_rows"),
+    sa.Column("exported_us", Integer),
+    sa.Column("error", Text),
+    one_of("subject", (*SUBJECTS, ADOPTION)),
+    one_of("environment", ENVIRONMENTS),
+    # An old database does not say which exchange it was read from.
+    sa.CheckConstraint(f"(environment IS NULL) = (subject = '{ADOPTION}')", name="environment_known"),
+    one_of("status", RUN_STATUSES),
+    *not_negative("pages", "records_read", "records_written", "records_unchanged", "records_rejected", "history_rows"),
+    sa.CheckConstraint(
+        "records_read = records_written + records_unchanged + records_rejected", name="every_record_accounted_for"
+    ),
+    sa.CheckConstraint("(status = 'running') = (finished_us IS NULL)", name="finished"),
+    sqlite_strict=True,
+)
+
+watermarks = sa.Table(
+    "watermarks",
+    metadata,
+    sa.Column("name", Text, primary_key=True, nullable=False),
+    required("position_us"),
+    required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
+    sqlite_strict=True,
+)
+
+quarantine = sa.Table(
+    "quarantine",
+    metadata,
+    sa.Column("subject", Text, primary_key=True, nullable=False),
+    sa.Column("record_key", Text, primary_key=True, nullable=False),
+    required("reason", Text),
+    required("payload", Text),
+    required("payload_digest", Digest),
+    required("first_quarantined_us"),
+    required("quarantined_us"),
+    sa.Column("resolved_us", Integer),
+    required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
+    one_of("subject", (*SUBJECTS, *LEGACY_SUBJECTS)),
+    sqlite_strict=True,
+)
+
+rate_budgets = sa.Table(
+    "rate_budgets",
+    metadata,
+    sa.Column("budget_key", Text, primary_key=True, nullable=False),
+    sa.Column("bucket", Text, primary_key=True, nullable=False),
+    required("theoretical_arrival_us"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)

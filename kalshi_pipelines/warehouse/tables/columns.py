@@ -1,0 +1,82 @@
+"""What every table is made of: types, naming of constraints, and the CHECKs of vocabularies and ranges."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# STRICT tables of SQLite know INTEGER, TEXT and BLOB only.
+Integer: Final = sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+Flag: Final = sa.Boolean().with_variant(sqlite.INTEGER(), "sqlite")
+Real: Final[sa.types.TypeEngine[float]] = sa.Double().with_variant(sqlite.REAL(), "sqlite")
+Text: Final = sa.Text()
+Digest: Final = sa.LargeBinary()
+
+MAX_PRICE_MICRODOLLARS: Final = 1_000_000
+
+
+def one_of(column: str, values: Iterable[str], name: str | None = None) -> sa.CheckConstraint:
+    """A CHECK that a column holds one of a closed vocabulary (or NULL where the column allows it)."""
+    accepted = ", ".join(f"'{value}'" for value in values)
+    return sa.CheckConstraint(f"{column} IN ({accepted})", name=name or column)
+
+
+def between(column: str, low: int, high: int) -> sa.CheckConstraint:
+    """A CHECK that an integer column lies in a closed range."""
+    return sa.CheckConstraint(f"{column} BETWEEN {low} AND {high}", name=column)
+
+
+def not_negative(*columns: str) -> list[sa.CheckConstraint]:
+    """CHECKs that integer columns are zero or more."""
+    return [sa.CheckConstraint(f"{column} >= 0", name=column) for column in columns]
+
+
+def prices(*columns: str) -> list[sa.CheckConstraint]:
+    """CHECKs that columns are prices: micro-dollars from 0 to 1 dollar."""
+    return [between(column, 0, MAX_PRICE_MICRODOLLARS) for column in columns]
+
+
+def flags(*columns: str) -> list[Any]:
+    """CHECKs that flag columns are 0 or 1, where the database has no boolean of its own."""
+    return [sa.CheckConstraint(f"{column} IN (0, 1)", name=column).ddl_if(dialect="sqlite") for column in columns]
+
+
+def required(name: str, type_: Any = Integer, *args: Any, nullable: bool = False) -> sa.Column[Any]:  # noqa: ANN401
+    """A column, NOT NULL unless told otherwise."""
+    return sa.Column(name, type_, *args, nullable=nullable)
+
+
+def json_arrays(*columns: str) -> list[Any]:
+    """CHECKs that text columns hold a JSON array."""
+    return [
+        check
+        for column in columns
+        for check in (
+            sa.CheckConstraint(
+                f"{column} IS NULL OR CASE WHEN json_valid({column}) THEN json_type({column}) = 'array' ELSE 0 END",
+                name=column,
+            ).ddl_if(dialect="sqlite"),
+            sa.CheckConstraint(f"jsonb_typeof({column}::jsonb) = 'array'", name=column).ddl_if(dialect="postgresql"),
+        )
+    ]
+
+
+def provenance() -> list[sa.Column[Any]]:
+    """When a record was first and last read, by which run, and the fields of it the client does not know."""
+    return [
+        sa.Column("unknown_fields", Text),
+        required("first_seen_us"),
+        required("recorded_us"),
+        required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
+    ]
