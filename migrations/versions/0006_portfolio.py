@@ -89,15 +89,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position_id", name=op.f("pk_positions")),
         sqlite_strict=True,
     )
-    op.create_index("ix_positions_ticker", "positions", ["ticker"])
-    op.create_index(
-        "uq_positions_open",
-        "positions",
-        ["subaccount", "ticker", "side"],
-        unique=True,
-        sqlite_where=sa.text("closed_us IS NULL"),
-        postgresql_where=sa.text("closed_us IS NULL"),
-    )
+    op.create_index("ix_positions_ticker_closed_us", "positions", ["ticker", "closed_us"])
     op.create_table(
         "trades",
         sa.Column("fill_id", sa.Text(), nullable=False),

@@ -1,0 +1,307 @@
+"""The adoption itself: table by table, batch by batch, every row counted as kept, normalised or quarantined."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.adoption import shapes
+from kalshi_pipelines.warehouse.adoption.report import AdoptedTable, AdoptionReport, TableProgress
+from kalshi_pipelines.warehouse.adoption.rows import CONVERSIONS, Conversion
+from kalshi_pipelines.warehouse.adoption.shapes import LegacyTable
+from kalshi_pipelines.warehouse.adoption.state import Adopted, Parents
+from kalshi_pipelines.warehouse.adoption.values import RefusedRow, Remarks
+from kalshi_pipelines.warehouse.bulk import Row, Write, write_rows
+from kalshi_pipelines.warehouse.tables import (
+    ADOPTION,
+    adoption_counts,
+    adoption_notes,
+    ingest_runs,
+    price_snapshots,
+    quarantine,
+)
+
+_ROWS_AT_ONCE: Final = 10_000
+_QUARANTINE: Final = Write(
+    quarantine,
+    (
+        "subject",
+        "record_key",
+        "reason",
+        "payload",
+        "payload_digest",
+        "first_quarantined_us",
+        "quarantined_us",
+        "ingest_run_id",
+    ),
+    on_conflict="refuse",
+)
+_NOTES: Final = Write(
+    adoption_notes,
+    ("ingest_run_id", "table_name", "row_key", "outcome", "reason", "original_values"),
+    on_conflict="refuse",
+)
+
+Listener = Callable[[TableProgress], None]
+
+
+class AdoptionFailed(Exception):
+    """The rows of the old database can not all be accounted for; nothing was changed. The message says what to do."""
+
+
+OldRow = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Rows of one old table on their way: what they were, what they become, and by position what there is to say."""
+
+    old: list[OldRow]
+    new: list[Row]
+    remarks: dict[int, tuple[str, str]]
+    refused: list[tuple[OldRow, str]]
+
+
+def adopt(old: sqlite3.Connection, connection: sa.Connection, listener: Listener) -> AdoptionReport:
+    """Take over every row of an old database into the empty warehouse behind a connection, inside its transaction.
+
+    Args:
+        old: The old database, open for reading, with ``text_factory`` as :func:`text_or_bytes`.
+        connection: A warehouse at head, inside a transaction.
+        listener: Told the progress of each table.
+
+    Raises:
+        UnknownShape: The old database is none.
+        AdoptionFailed: Not every row could be read.
+    """
+    started_us = now_us()
+    adopted = Adopted(_begin_run(connection, started_us), started_us)
+    tables = tuple(
+        _adopt_table(old, connection, conversion, adopted, listener)
+        for conversion in _conversions(shapes.legacy_tables(old))
+    )
+    report = AdoptionReport(adopted.run_id, tables)
+    _end_run(connection, report)
+    _continue_counting(connection)
+    return report
+
+
+def text_or_bytes(stored: bytes) -> str | bytes:
+    """Text as SQLite stores it; bytes that are no UTF-8 stay bytes, so that their row can be refused and kept."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
+
+
+def _conversions(tables: Sequence[LegacyTable]) -> Iterator[Conversion]:
+    by_table = {conversion.table.name: conversion for conversion in CONVERSIONS}
+    return (by_table[table.name] for table in tables)
+
+
+def _adopt_table(
+    old: sqlite3.Connection, connection: sa.Connection, conversion: Conversion, adopted: Adopted, listener: Listener
+) -> AdoptedTable:
+    table = conversion.table
+    (expected,) = old.execute(table.count_sql).fetchone()
+    progress = TableProgress(table.name, expected, now_us())
+    for rows in _batches(old, table):
+        batch = _converted(rows, conversion, adopted)
+        adopted.write_placeholders(connection)
+        batch = _written(connection, conversion, batch)
+        _set_aside(connection, table, batch.refused, adopted)
+        _note(connection, table, batch, adopted)
+        normalised = sum(outcome == "normalised" for outcome, _ in batch.remarks.values())
+        progress = progress.with_rows(len(batch.new) - normalised, normalised, len(batch.refused))
+        listener(progress)
+    if progress.counts.read != expected:
+        raise AdoptionFailed(
+            f"{table.name} has {expected} rows but {progress.counts.read} could be read, so nothing was changed: "
+            "check the old file with `PRAGMA integrity_check`."
+        )
+    return progress.counts
+
+
+def _batches(old: sqlite3.Connection, table: LegacyTable) -> Iterator[list[OldRow]]:
+    rows = old.execute(table.rows_sql)
+    while batch := rows.fetchmany(_ROWS_AT_ONCE):
+        yield batch
+
+
+def _converted(rows: list[OldRow], conversion: Conversion, adopted: Adopted) -> _Batch:
+    batch = _Batch([], [], {}, [])
+    remarks = Remarks()
+    parents = _parents(conversion.table, adopted)
+    convert = conversion.convert
+    for row in rows:
+        try:
+            batch.new.append(convert(row, adopted, remarks))
+            batch.old.append(row)
+        except RefusedRow as refusal:
+            batch.refused.append((row, str(refusal)))
+            if parents is not None:
+                key = row[0]
+                parents.refuse(key.strip() if isinstance(key, str) else key)
+            remarks = Remarks()
+        if remarks:
+            outcome = "normalised" if remarks.normalised else "kept"
+            batch.remarks[len(batch.new) - 1] = (outcome, "; ".join(remarks.normalised + remarks.odd))
+            remarks = Remarks()
+    return batch
+
+
+def _parents(table: LegacyTable, adopted: Adopted) -> Parents | None:
+    return {
+        shapes.EVENTS: adopted.events,
+        shapes.MARKETS: adopted.markets,
+        shapes.POSITIONS: adopted.positions,
+        shapes.NEWS_ARTICLES: adopted.articles,
+    }.get(table)
+
+
+def _written(connection: sa.Connection, conversion: Conversion, batch: _Batch) -> _Batch:
+    """Write rows; those the database refuses are taken out of those that are kept."""
+    refusals = {each.position: each.reason for each in write_rows(connection, conversion.write, batch.new)}
+    if conversion.table is shapes.PRICE_SNAPSHOTS:
+        refusals |= _repeated_snapshots(connection, batch.new)
+    if not refusals:
+        return batch
+    stored = [position for position in range(len(batch.new)) if position not in refusals]
+    return _Batch(
+        [batch.old[position] for position in stored],
+        [batch.new[position] for position in stored],
+        {now: batch.remarks[before] for now, before in enumerate(stored) if before in batch.remarks},
+        batch.refused + [(batch.old[position], reason) for position, reason in sorted(refusals.items())],
+    )
+
+
+def _repeated_snapshots(connection: sa.Connection, rows: Sequence[Row]) -> dict[int, str]:
+    """Positions of quotes that were left out because their ticker and time were there."""
+    if not rows:
+        return {}
+    key = price_snapshots.c.price_snapshot_id
+    ids = [row[0] for row in rows]
+    within = key.between(min(ids), max(ids))
+    if connection.scalar(sa.select(sa.func.count()).where(within)) == len(rows):
+        return {}
+    stored = set(connection.scalars(sa.select(key).where(within)))
+    return {
+        position: "same ticker and snapshot_time as an earlier row, which was kept"
+        for position, each in enumerate(ids)
+        if each not in stored
+    }
+
+
+def _set_aside(
+    connection: sa.Connection, table: LegacyTable, refused: list[tuple[OldRow, str]], adopted: Adopted
+) -> None:
+    rows = []
+    for old_row, reason in refused:
+        payload = _original_values(table, old_row)
+        digest = hashlib.sha256(payload.encode()).digest()
+        times = (adopted.now_us, adopted.now_us)
+        rows.append(
+            (f"kalshi_research.{table.name}", _key(table, old_row), reason, payload, digest, *times, adopted.run_id)
+        )
+    _must_be_stored(write_rows(connection, _QUARANTINE, rows), "quarantine")
+
+
+def _note(connection: sa.Connection, table: LegacyTable, batch: _Batch, adopted: Adopted) -> None:
+    rows = [
+        (adopted.run_id, table.name, _key(table, row), outcome, reason, _original_values(table, row))
+        for row, (outcome, reason) in ((batch.old[position], said) for position, said in batch.remarks.items())
+    ]
+    _must_be_stored(write_rows(connection, _NOTES, rows), "adoption_notes")
+
+
+def _must_be_stored(refused: Sequence[object], table: str) -> None:
+    if refused:
+        raise AdoptionFailed(f"{table} refused {refused[0]}, so nothing was changed: please report this.")
+
+
+def _key(table: LegacyTable, old_row: OldRow) -> str:
+    return ",".join(f"{name}={_plain(value)}" for name, value in zip(table.key, old_row, strict=False))
+
+
+def _original_values(table: LegacyTable, old_row: OldRow) -> str:
+    return json.dumps({name: _json_value(value) for name, value in zip(table.read, old_row, strict=True)})
+
+
+def _json_value(value: Any) -> Any:  # noqa: ANN401
+    """Bytes and numbers that JSON has no form for are told apart from text."""
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
+    if isinstance(value, float) and value in {float("inf"), float("-inf")}:
+        return {"number": str(value)}
+    return value
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401
+    return repr(value) if isinstance(value, bytes) else str(value).replace("\x00", "\\x00")
+
+
+def _begin_run(connection: sa.Connection, started_us: int) -> int:
+    run_id = connection.scalar(
+        sa.insert(ingest_runs).returning(ingest_runs.c.ingest_run_id),
+        {
+            "subject": ADOPTION,
+            "status": "running",
+            "started_us": started_us,
+            "pages": 0,
+            "records_read": 0,
+            "records_written": 0,
+            "records_unchanged": 0,
+            "records_rejected": 0,
+            "history_rows": 0,
+        },
+    )
+    return int(run_id or 0)
+
+
+def _continue_counting(connection: sa.Connection) -> None:
+    """Let the database give ids after those that were taken over; SQLite does so by itself."""
+    if connection.dialect.name != "postgresql":
+        return
+    for conversion in CONVERSIONS:
+        table = conversion.write.table
+        key = table.autoincrement_column
+        if key is not None:
+            sequence = sa.func.pg_get_serial_sequence(table.name, key.name)
+            highest = sa.select(sa.func.max(key)).scalar_subquery()
+            connection.execute(sa.select(sa.func.setval(sequence, sa.func.coalesce(highest, 1), highest.is_not(None))))
+
+
+def _end_run(connection: sa.Connection, report: AdoptionReport) -> None:
+    total = report.total
+    quotes = sum(table.stored for table in report.tables if table.name == shapes.PRICE_SNAPSHOTS.name)
+    connection.execute(
+        sa.update(ingest_runs)
+        .where(ingest_runs.c.ingest_run_id == report.run_id)
+        .values(
+            status="succeeded",
+            finished_us=now_us(),
+            records_read=total.read,
+            records_written=total.stored,
+            records_rejected=total.quarantined,
+            history_rows=quotes,
+        )
+    )
+    connection.execute(
+        sa.insert(adoption_counts),
+        [
+            {
+                "ingest_run_id": report.run_id,
+                "table_name": table.name,
+                "rows_read": table.read,
+                "rows_kept": table.kept,
+                "rows_normalised": table.normalised,
+                "rows_quarantined": table.quarantined,
+            }
+            for table in report.tables
+        ],
+    )

@@ -1,0 +1,524 @@
+"""Rows of the older tool to rows of the warehouse, a function for each table.
+
+Each takes a row as read (key first), what was taken over so far, and where to put remarks; it returns the values in
+the order of the columns of its conversion.
+
+Raises:
+    RefusedRow: The row breaks an invariant.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.adoption import shapes
+from kalshi_pipelines.warehouse.adoption.shapes import LegacyTable
+from kalshi_pipelines.warehouse.adoption.state import Adopted
+from kalshi_pipelines.warehouse.adoption.values import (
+    RefusedRow,
+    Remarks,
+    amount,
+    cost,
+    count,
+    dollar_text,
+    flag,
+    instant,
+    optional_amount,
+    optional_instant,
+    optional_price,
+    optional_text,
+    price,
+    share,
+    text,
+    texts_as_json,
+    trimmed,
+    whole_number,
+    word,
+)
+from kalshi_pipelines.warehouse.bulk import Row, Write
+from kalshi_pipelines.warehouse.tables import (
+    ACTIONS,
+    MARKET_RESULTS,
+    MARKET_STATUSES,
+    MAX_PRICE_MICRODOLLARS,
+    OUTCOME_SIDES,
+    SENTIMENT_LABELS,
+    SETTLEMENT_RESULTS,
+    TRACKED_ITEM_TYPES,
+    events,
+    markets,
+    news_article_events,
+    news_article_markets,
+    news_articles,
+    news_sentiments,
+    portfolio_settlements,
+    positions,
+    price_snapshots,
+    settlements,
+    tracked_items,
+    trades,
+)
+
+#: The older tool knew one account without sub-accounts: the primary one.
+_PRIMARY_SUBACCOUNT: Final = 0
+#: Prices finer than a cent were rounded, each on its own.
+_ROUNDED_CENTS: Final = 1
+_LONGEST_TICKER: Final = 100
+_LONGEST_URL: Final = 2_000
+
+Convert = Callable[[tuple[Any, ...], Adopted, Remarks], Row]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How the rows of one old table become rows of one of ours.
+
+    Attributes:
+        table: The old table.
+        write: Our table and columns.
+        convert: Makes one row.
+    """
+
+    table: LegacyTable
+    write: Write
+    convert: Convert
+
+
+def event(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+    """An event: a placeholder with what the older tool knew, until its own record is read."""
+    key, series_key, title, status, category, exclusive, created_at, updated_at = row
+    ticker = trimmed("ticker", key, remarks)
+    series_ticker = trimmed("series_ticker", series_key, remarks)
+    values = (
+        ticker,
+        True,
+        series_ticker,
+        text("title", title),
+        optional_text("category", category),
+        flag("mutually_exclusive", exclusive),
+        _left_over(status=status),
+        instant("created_at", created_at, remarks),
+        instant("updated_at", updated_at, remarks),
+        adopted.run_id,
+    )
+    if title == ticker and series_ticker == ticker:
+        remarks.odd.append("a placeholder: title and series are its own ticker")
+    adopted.claim("event", ticker, row=key)
+    adopted.series.name(series_ticker)
+    adopted.events.store(ticker)
+    return values
+
+
+def market(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+    """A market: a placeholder with what the older tool knew, until its own record is read."""
+    key, event_key, series_ticker, title, subtitle, status, result, opens, closes, expires, category, sub, *times = row
+    ticker = trimmed("ticker", key, remarks)
+    event_ticker = trimmed("event_ticker", event_key, remarks)
+    open_us, close_us = instant("open_time", opens, remarks), instant("close_time", closes, remarks)
+    created_us, updated_us = (
+        instant(name, value, remarks) for name, value in zip(("created_at", "updated_at"), times, strict=True)
+    )
+    values = (
+        ticker,
+        True,
+        event_ticker,
+        text("title", title),
+        optional_text("subtitle", subtitle),
+        word("status", status, MARKET_STATUSES, remarks),
+        None if result is None else word("result", result, MARKET_RESULTS, remarks),
+        open_us,
+        close_us,
+        instant("expiration_time", expires, remarks),
+        _left_over(series_ticker=series_ticker, category=category, subcategory=sub),
+        created_us,
+        updated_us,
+        adopted.run_id,
+    )
+    adopted.events.need(event_ticker, "event_ticker", remarks, promised=True)
+    if close_us < open_us:
+        remarks.odd.append("closes before it opens")
+    if len(ticker) > _LONGEST_TICKER:
+        remarks.odd.append(f"its ticker has {len(ticker)} characters")
+    adopted.claim("market", ticker, row=key)
+    adopted.markets.store(ticker)
+    return values
+
+
+def price_snapshot(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+    """A quote; that it stands once for a ticker and time is left to the database, there are too many to remember."""
+    key, market_key, snapshot_time, yes_bid, yes_ask, no_bid, no_ask, last_price, volume, volume_24h, interest = row
+    ticker = trimmed("ticker", market_key, remarks)
+    values = (
+        key,
+        ticker,
+        instant("snapshot_time", snapshot_time, remarks),
+        adopted.run_id,
+        price("yes_bid", yes_bid),
+        price("yes_ask", yes_ask),
+        price("no_bid", no_bid),
+        price("no_ask", no_ask),
+        optional_price("last_price", last_price),
+        count("volume", volume),
+        count("open_interest", interest),
+        count("volume_24h", volume_24h),
+    )
+    adopted.markets.need(ticker, "ticker", remarks, promised=True)
+    if yes_bid > yes_ask:
+        remarks.odd.append(f"crossed: yes_bid {yes_bid} above yes_ask {yes_ask}")
+    if abs(yes_bid + no_ask - 100) > _ROUNDED_CENTS or abs(yes_ask + no_bid - 100) > _ROUNDED_CENTS:
+        remarks.odd.append("yes and no prices do not mirror each other")
+    return values
+
+
+def settlement(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+    """The outcome of a market."""
+    key, event_key, settled_at, result, final_yes, final_no, yes_payout, no_payout = row
+    ticker = trimmed("ticker", key, remarks)
+    payouts = optional_price("yes_payout", yes_payout), optional_price("no_payout", no_payout)
+    if None not in payouts and yes_payout + no_payout != 100:
+        raise RefusedRow(f"yes_payout {yes_payout} and no_payout {no_payout} do not make 100 cents")
+    values = (
+        ticker,
+        trimmed("event_ticker", event_key, remarks),
+        instant("settled_at", settled_at, remarks),
+        word("result", result, SETTLEMENT_RESULTS, remarks),
+        optional_price("final_yes_price", final_yes),
+        optional_price("final_no_price", final_no),
+        *payouts,
+        adopted.now_us,
+        adopted.run_id,
+    )
+    adopted.markets.need(ticker, "ticker", remarks, promised=True)
+    adopted.claim("settled market", ticker, row=key)
+    return values
+
+
+def position(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+    """A position on one side of a market."""
+    key, market_key, side, quantity, average, current, unrealized, realized, thesis, opened, closed, synced = row
+    ticker = trimmed("ticker", market_key, remarks)
+    outcome = word("side", side, OUTCOME_SIDES, remarks)
+    opened_us, closed_us = instant("opened_at", opened, remarks), optional_instant("closed_at", closed, remarks)
+    synced_us = instant("last_synced", synced, remarks)
+    values = (
+        key,
+        ticker,
+        _PRIMARY_SUBACCOUNT,
+        outcome,
+        count("quantity", quantity),
+        price("avg_price_cents", average),
+        optional_price("current_price_cents", current),
+        optional_amount("unrealized_pnl_cents", unrealized),
+        amount("realized_pnl_cents", realized),
+        str(thesis) if type(thesis) is int else optional_text("thesis_id", thesis),
+        opened_us,
+        closed_us,
+        synced_us,
+        adopted.run_id,
+    )
+    if closed_us is None:
+        if quantity == 0:
+            remarks.odd.append("open, but nothing is held")
+        first = adopted.first("open position", ticker, outcome, row=key)
+        if first != key:
+            remarks.odd.append(f"row {first} is an open position of the same market and side")
+    elif closed_us < opened_us:
+        remarks.odd.append("closed before it was opened")
+    if average == 0:
+        remarks.odd.append("its average price is 0: the cost is not known")
+    adopted.markets.need(ticker, "ticker", remarks, promised=False)
+    adopted.positions.store(key)
+    return values
+
+
+def trade(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+    """A fill of ours; the price is that of the side that was traded."""
+    key, kalshi_id, market_key, side, action, quantity, cents, total, fee, position_id, executed_at, synced_at = row
+    ticker = trimmed("ticker", market_key, remarks)
+    fill_id = trimmed("kalshi_trade_id", kalshi_id, remarks)
+    held, verb = word("side", side, OUTCOME_SIDES, remarks), word("action", action, ACTIONS, remarks)
+    if count("quantity", quantity) == 0:
+        raise RefusedRow("quantity=0: a fill has at least one contract")
+    own = price("price_cents", cents)
+    yes_price = own if held == "yes" else MAX_PRICE_MICRODOLLARS - own
+    outcome = "yes" if (held == "yes") == (verb == "buy") else "no"
+    executed_us = instant("executed_at", executed_at, remarks)
+    fee_microdollars = cost("fee_cents", fee)
+    synced_us = instant("synced_at", synced_at, remarks)
+    position_key = _position_of_trade(position_id, adopted, remarks)
+    if total != cents * quantity:
+        remarks.odd.append(f"total_cost_cents {total} is not price times quantity, {cents * quantity}")
+    if executed_us > adopted.now_us:
+        remarks.odd.append("executed in the future")
+    adopted.claim("fill id", fill_id.lower(), row=key)
+    alike = adopted.first("fill", ticker, held, verb, quantity, cents, executed_us, row=key)
+    if alike != key:
+        remarks.odd.append(f"row {alike} is the same fill with another id")
+    adopted.markets.need(ticker, "ticker", remarks, promised=False)
+    return (
+        fill_id,
+        ticker,
+        _PRIMARY_SUBACCOUNT,
+        held,
+        verb,
+        outcome,
+        "bid" if outcome == "yes" else "ask",
+        count("quantity", quantity),
+        yes_price,
+        MAX_PRICE_MICRODOLLARS - yes_price,
+        fee_microdollars,
+        position_key,
+        executed_us,
+        synced_us,
+        adopted.run_id,
+    )
+
+
+def _position_of_trade(position_id: Any, adopted: Adopted, remarks: Remarks) -> int | None:  # noqa: ANN401
+    if position_id is None or position_id in adopted.positions:
+        return None if position_id is None else int(position_id)
+    if adopted.positions.was_refused(position_id):
+        remarks.odd.append(f"position_id={position_id} is in quarantine itself and was left out")
+        return None
+    raise RefusedRow(f"position_id={position_id} is not in positions")
+
+
+def portfolio_settlement(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+    """What the settlement of a market paid us."""
+    key, market_key, event_key, result, yes_count, yes_cost, no_count, no_cost, revenue, fee, value, *times = row
+    ticker = trimmed("ticker", market_key, remarks)
+    market_result = word("market_result", result, SETTLEMENT_RESULTS, remarks)
+    if market_result == "scalar" and value is None:
+        raise RefusedRow("market_result='scalar' without a value")
+    settled_us, synced_us = (
+        instant(name, each, remarks) for name, each in zip(("settled_at", "synced_at"), times, strict=True)
+    )
+    values = (
+        key,
+        ticker,
+        trimmed("event_ticker", event_key, remarks),
+        _PRIMARY_SUBACCOUNT,
+        market_result,
+        count("yes_count", yes_count),
+        cost("yes_total_cost", yes_cost),
+        count("no_count", no_count),
+        cost("no_total_cost", no_cost),
+        cost("revenue", revenue),
+        dollar_text("fee_cost_dollars", fee, remarks),
+        optional_price("value", value),
+        settled_us,
+        synced_us,
+        adopted.run_id,
+    )
+    adopted.claim("settlement", ticker, settled_us, row=key)
+    adopted.markets.need(ticker, "ticker", remarks, promised=False)
+    return values
+
+
+def tracked_item(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+    """A market or event news is collected for."""
+    key, item_key, item_type, queries, created_at, last_collected_at, is_active = row
+    written = trimmed("ticker", item_key, remarks)
+    ticker = written.upper()
+    if ticker != written:
+        remarks.normalised.append(f"ticker {written!r} -> {ticker!r}")
+    values = (
+        key,
+        ticker,
+        word("item_type", item_type, TRACKED_ITEM_TYPES, remarks),
+        texts_as_json("search_queries", queries),
+        flag("is_active", is_active),
+        instant("created_at", created_at, remarks),
+        optional_instant("last_collected_at", last_collected_at, remarks),
+        adopted.run_id,
+    )
+    adopted.claim("tracked ticker", ticker, row=key)
+    return values
+
+
+def news_article(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+    """An article; its hash is checked and not kept, the address itself is the key."""
+    key, address, url_hash, title, domain, published_at, collected_at, snippet, full_text, request_id = row
+    url = trimmed("url", address, remarks)
+    if hashlib.sha256(address.encode()).hexdigest() != url_hash:
+        raise RefusedRow("url_hash is not the SHA-256 of url")
+    values = (
+        key,
+        url,
+        text("title", title),
+        text("source_domain", domain),
+        optional_instant("published_at", published_at, remarks),
+        instant("collected_at", collected_at, remarks),
+        optional_text("text_snippet", snippet),
+        optional_text("full_text", full_text),
+        optional_text("exa_request_id", request_id),
+        adopted.run_id,
+    )
+    if len(url) > _LONGEST_URL:
+        remarks.odd.append(f"its url has {len(url)} characters")
+    adopted.claim("url", url, row=key)
+    adopted.articles.store(key)
+    return values
+
+
+def _article(article_id: Any, adopted: Adopted) -> int:  # noqa: ANN401
+    """An article can not be named without being read, so what belongs to a refused one is refused with it."""
+    if article_id not in adopted.articles:
+        where = "in quarantine itself" if adopted.articles.was_refused(article_id) else "not in news_articles"
+        raise RefusedRow(f"article_id={article_id} is {where}")
+    return whole_number("article_id", article_id)
+
+
+def news_article_market(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+    """A market an article is about."""
+    article_id, market_key = row
+    article, ticker = _article(article_id, adopted), trimmed("ticker", market_key, remarks)
+    adopted.markets.need(ticker, "ticker", remarks, promised=True)
+    adopted.claim("article and market", article, ticker, row=row)
+    return article, ticker
+
+
+def news_article_event(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+    """An event an article is about."""
+    article_id, event_key = row
+    article, ticker = _article(article_id, adopted), trimmed("event_ticker", event_key, remarks)
+    adopted.events.need(ticker, "event_ticker", remarks, promised=True)
+    adopted.claim("article and event", article, ticker, row=row)
+    return article, ticker
+
+
+def news_sentiment(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+    """How an article reads."""
+    key, article_id, analyzed_at, score, label, confidence, method, keywords = row
+    article, analyzed_us = _article(article_id, adopted), instant("analyzed_at", analyzed_at, remarks)
+    values = (
+        key,
+        article,
+        analyzed_us,
+        share("score", score, -1, 1),
+        word("label", label, SENTIMENT_LABELS, remarks),
+        share("confidence", confidence, 0, 1),
+        trimmed("method", method, remarks),
+        None if keywords is None else texts_as_json("keywords_matched", keywords),
+        adopted.run_id,
+    )
+    adopted.claim("sentiment", article, values[6], analyzed_us, row=key)
+    return values
+
+
+def _left_over(**columns: Any) -> str | None:  # noqa: ANN401
+    """Columns nothing of ours corresponds to, as JSON text."""
+    known = {name: optional_text(name, value) for name, value in columns.items() if value is not None}
+    return json.dumps(known, ensure_ascii=False) if known else None
+
+
+def _write(table: sa.Table, columns: str, on_conflict: Literal["keep", "refuse"] = "refuse") -> Write:
+    return Write(table, tuple(columns.split()), on_conflict)
+
+
+CONVERSIONS: Final = (
+    Conversion(
+        shapes.EVENTS,
+        _write(
+            events,
+            "event_ticker is_placeholder series_ticker title category mutually_exclusive unknown_fields first_seen_us"
+            " recorded_us ingest_run_id",
+        ),
+        event,
+    ),
+    Conversion(
+        shapes.MARKETS,
+        _write(
+            markets,
+            "ticker is_placeholder event_ticker title subtitle status result open_time_us close_time_us"
+            " expiration_time_us unknown_fields first_seen_us recorded_us ingest_run_id",
+        ),
+        market,
+    ),
+    Conversion(
+        shapes.PRICE_SNAPSHOTS,
+        _write(
+            price_snapshots,
+            "price_snapshot_id ticker observed_us ingest_run_id yes_bid_microdollars yes_ask_microdollars"
+            " no_bid_microdollars no_ask_microdollars last_price_microdollars volume_centicontracts"
+            " open_interest_centicontracts volume_24h_centicontracts",
+            on_conflict="keep",
+        ),
+        price_snapshot,
+    ),
+    Conversion(
+        shapes.SETTLEMENTS,
+        _write(
+            settlements,
+            "ticker event_ticker settled_us result final_yes_price_microdollars final_no_price_microdollars"
+            " yes_payout_microdollars no_payout_microdollars recorded_us ingest_run_id",
+        ),
+        settlement,
+    ),
+    Conversion(
+        shapes.POSITIONS,
+        _write(
+            positions,
+            "position_id ticker subaccount side quantity_centicontracts average_cost_microdollars"
+            " current_value_microdollars unrealized_pnl_microdollars realized_pnl_microdollars thesis_id opened_us"
+            " closed_us recorded_us ingest_run_id",
+        ),
+        position,
+    ),
+    Conversion(
+        shapes.TRADES,
+        _write(
+            trades,
+            "fill_id ticker subaccount side action outcome_side book_side quantity_centicontracts"
+            " yes_price_microdollars no_price_microdollars fee_microdollars position_id executed_us recorded_us"
+            " ingest_run_id",
+        ),
+        trade,
+    ),
+    Conversion(
+        shapes.PORTFOLIO_SETTLEMENTS,
+        _write(
+            portfolio_settlements,
+            "portfolio_settlement_id ticker event_ticker subaccount market_result yes_count_centicontracts"
+            " yes_total_cost_microdollars no_count_centicontracts no_total_cost_microdollars revenue_microdollars"
+            " fee_microdollars value_microdollars settled_us recorded_us ingest_run_id",
+        ),
+        portfolio_settlement,
+    ),
+    Conversion(
+        shapes.TRACKED_ITEMS,
+        _write(
+            tracked_items,
+            "tracked_item_id ticker item_type search_queries is_active created_us last_collected_us ingest_run_id",
+        ),
+        tracked_item,
+    ),
+    Conversion(
+        shapes.NEWS_ARTICLES,
+        _write(
+            news_articles,
+            "news_article_id url title source_domain published_us collected_us text_snippet full_text exa_request_id"
+            " ingest_run_id",
+        ),
+        news_article,
+    ),
+    Conversion(
+        shapes.NEWS_ARTICLE_MARKETS, _write(news_article_markets, "news_article_id ticker"), news_article_market
+    ),
+    Conversion(
+        shapes.NEWS_ARTICLE_EVENTS, _write(news_article_events, "news_article_id event_ticker"), news_article_event
+    ),
+    Conversion(
+        shapes.NEWS_SENTIMENTS,
+        _write(
+            news_sentiments,
+            "news_sentiment_id news_article_id analyzed_us score label confidence method keywords_matched"
+            " ingest_run_id",
+        ),
+        news_sentiment,
+    ),
+)

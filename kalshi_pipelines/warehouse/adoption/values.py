@@ -1,0 +1,184 @@
+"""One value of the older tool to one of ours: exact, or refused with the reason.
+
+What only needed trimming, case-folding or another way to write a date is noted with the row, and so is what is odd but
+legal.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Collection
+from functools import lru_cache
+from typing import Any, Final
+
+from kalshi_pipelines.units import EPOCH, ONE_MICROSECOND, InexactValue, microdollars, microseconds
+
+MICRODOLLARS_PER_CENT: Final = 10_000
+CENTICONTRACTS_PER_CONTRACT: Final = 100
+CENTS_PER_CONTRACT: Final = 100
+_MOST_SHOWN: Final = 80
+_PLAIN_TIME_LENGTH: Final = len("2026-01-20 12:00:00.000000")
+
+
+class RefusedRow(Exception):
+    """A row breaks an invariant of the warehouse; the message says which."""
+
+
+class Remarks:
+    """What there is to note about one row."""
+
+    __slots__ = ("normalised", "odd")
+
+    def __init__(self) -> None:
+        self.normalised: list[str] = []
+        self.odd: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.normalised or self.odd)
+
+
+def shown(value: Any) -> str:  # noqa: ANN401
+    """A value for a reason: its text, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
+def whole_number(name: str, value: Any) -> int:  # noqa: ANN401
+    """An integer as stored; SQLite lets other types stand in an INTEGER column."""
+    if type(value) is not int:
+        raise RefusedRow(f"{name}={shown(value)} is no whole number")
+    return value
+
+
+def count(name: str, value: Any) -> int:  # noqa: ANN401
+    """Centi-contracts of a number of contracts, zero or more."""
+    if type(value) is int and value >= 0:
+        return value * CENTICONTRACTS_PER_CONTRACT
+    raise RefusedRow(f"{name}={whole_number(name, value)} is negative")
+
+
+def price(name: str, value: Any) -> int:  # noqa: ANN401
+    """Micro-dollars of a price in cents, 0 to 100."""
+    if type(value) is int and 0 <= value <= CENTS_PER_CONTRACT:
+        return value * MICRODOLLARS_PER_CENT
+    raise RefusedRow(f"{name}={whole_number(name, value)} is outside 0..100 cents")
+
+
+def optional_price(name: str, value: Any) -> int | None:  # noqa: ANN401
+    """Micro-dollars of a price in cents that may be unknown."""
+    return None if value is None else price(name, value)
+
+
+def amount(name: str, value: Any) -> int:  # noqa: ANN401
+    """Micro-dollars of an amount in cents, gain or loss."""
+    return whole_number(name, value) * MICRODOLLARS_PER_CENT
+
+
+def optional_amount(name: str, value: Any) -> int | None:  # noqa: ANN401
+    """Micro-dollars of an amount in cents that may be unknown."""
+    return None if value is None else amount(name, value)
+
+
+def cost(name: str, value: Any) -> int:  # noqa: ANN401
+    """Micro-dollars of an amount in cents, zero or more."""
+    if type(value) is int and value >= 0:
+        return value * MICRODOLLARS_PER_CENT
+    raise RefusedRow(f"{name}={whole_number(name, value)} is negative")
+
+
+def dollar_text(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
+    """Micro-dollars of a decimal text, zero or more."""
+    try:
+        exact = microdollars(trimmed(name, value, remarks))
+    except InexactValue:
+        raise RefusedRow(f"{name}={shown(value)} is no exact decimal") from None
+    if exact < 0:
+        raise RefusedRow(f"{name}={value} is negative")
+    return exact
+
+
+def flag(name: str, value: Any) -> bool:  # noqa: ANN401
+    """A truth value, stored as 0 or 1."""
+    if type(value) is not int or value not in {0, 1}:
+        raise RefusedRow(f"{name}={shown(value)} is neither 0 nor 1")
+    return value == 1
+
+
+def text(name: str, value: Any) -> str:  # noqa: ANN401
+    """Text as it is."""
+    if type(value) is not str:
+        raise RefusedRow(f"{name}={shown(value)} is no text")
+    return value
+
+
+def optional_text(name: str, value: Any) -> str | None:  # noqa: ANN401
+    """Text as it is, or nothing."""
+    return None if value is None else text(name, value)
+
+
+def trimmed(name: str, value: Any, remarks: Remarks) -> str:  # noqa: ANN401
+    """Text without space around it; an identifier, so it can not be empty."""
+    if type(value) is str and value and value[0] > " " and value[-1] > " ":
+        return value
+    bare = text(name, value).strip()
+    if not bare:
+        raise RefusedRow(f"{name} is empty")
+    if bare != value:
+        remarks.normalised.append(f"{name} {shown(value)} -> {shown(bare)}")
+    return bare
+
+
+def word(name: str, value: Any, vocabulary: Collection[str], remarks: Remarks) -> str:  # noqa: ANN401
+    """A word of a closed vocabulary, trimmed and in lower case."""
+    if type(value) is str:
+        if value in vocabulary:
+            return value
+        bare = value.strip().lower()
+        if bare in vocabulary:
+            remarks.normalised.append(f"{name} {shown(value)} -> {shown(bare)}")
+            return bare
+    raise RefusedRow(f"{name}={shown(value)} is none of {', '.join(each or '(empty)' for each in vocabulary)}")
+
+
+def instant(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
+    """Microseconds since 1970 of a date and time; without a zone it is UTC."""
+    if type(value) is str:
+        parsed = _parsed(value)
+        if parsed is not None:
+            if len(value) != _PLAIN_TIME_LENGTH or value[10] != " ":
+                remarks.normalised.append(
+                    f"{name} {shown(value)} -> {EPOCH + parsed * ONE_MICROSECOND:%Y-%m-%d %H:%M:%S.%f}"
+                )
+            return parsed
+    raise RefusedRow(f"{name}={shown(value)} is no date and time")
+
+
+def optional_instant(name: str, value: Any, remarks: Remarks) -> int | None:  # noqa: ANN401
+    """Microseconds since 1970 of a date and time that may be unknown."""
+    return None if value is None else instant(name, value, remarks)
+
+
+@lru_cache(maxsize=8192)
+def _parsed(value: str) -> int | None:
+    try:
+        parsed = dt.datetime.fromisoformat(value.strip())
+        return microseconds(parsed.replace(tzinfo=dt.UTC) if parsed.tzinfo is None else parsed)
+    except (ValueError, OverflowError):
+        return None
+
+
+def texts_as_json(name: str, value: Any) -> str:  # noqa: ANN401
+    """JSON text of a list of texts."""
+    try:
+        parsed = json.loads(text(name, value))
+    except ValueError:
+        raise RefusedRow(f"{name}={shown(value)} is no JSON") from None
+    if not isinstance(parsed, list) or not all(isinstance(each, str) for each in parsed):
+        raise RefusedRow(f"{name}={shown(value)} is no list of texts")
+    return str(value)
+
+
+def share(name: str, value: Any, low: int, high: int) -> float:  # noqa: ANN401
+    """A plain number in a closed range; not money."""
+    if type(value) not in {int, float} or not low <= value <= high:
+        raise RefusedRow(f"{name}={shown(value)} is outside {low}..{high}")
+    return float(value)
