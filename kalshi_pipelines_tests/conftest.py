@@ -12,6 +12,7 @@ from hypothesis import settings
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.migrations import upgrade_to_head
+from kalshi_pipelines_tests.postgres import Cluster, running_cluster
 
 # How long an example takes says something of the machine, not of the code.
 settings.register_profile("untimed", deadline=None)
@@ -37,14 +38,67 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[Cluster]:
+    """A Postgres server of this test process."""
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgres_cluster: Cluster) -> Iterator[str]:
+    """A Postgres warehouse at head, made once; tests copy it."""
+    with postgres_cluster.database() as name:
+        engine = open_engine(postgres_cluster.url(name))
+        upgrade_to_head(engine)
+        engine.dispose()
+        yield name
+
+
 @pytest.fixture
-def engine(migrated_file: Path, tmp_path: Path) -> Iterator[sa.Engine]:
-    """A warehouse of the test's own, at head and empty."""
+def sqlite_engine(migrated_file: Path, tmp_path: Path) -> Iterator[sa.Engine]:
+    """A SQLite warehouse of the test's own, at head and empty."""
     path = tmp_path / "warehouse.db"
     shutil.copy(migrated_file, path)
     engine = open_engine(f"sqlite:///{path}")
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def postgres_engine(postgres_cluster: Cluster, migrated_database: str) -> Iterator[sa.Engine]:
+    """A Postgres warehouse of the test's own, at head and empty."""
+    with postgres_cluster.database(migrated_database) as name:
+        engine = open_engine(postgres_cluster.url(name))
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest) -> sa.Engine:
+    """A warehouse of the test's own, at head and empty, in each of the databases."""
+    made: sa.Engine = request.getfixturevalue(f"{request.param}_engine")
+    return made
+
+
+@pytest.fixture
+def empty_sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that is not there yet."""
+    return f"sqlite:///{tmp_path / 'empty.db'}"
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_cluster: Cluster) -> Iterator[str]:
+    """The URL of a Postgres database without a table."""
+    with postgres_cluster.database() as name:
+        yield postgres_cluster.url(name)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database that never was migrated, of each kind."""
+    url: str = request.getfixturevalue(f"empty_{request.param}_url")
+    return url
 
 
 @pytest.fixture

@@ -73,28 +73,28 @@ def requests_of_a_walk(sandbox: SandboxProcess) -> int:
 
 @pytest.mark.parametrize("where", ["first", "middle", "last"])
 @pytest.mark.parametrize("kind", FAULTS)
-def test_a_passing_fault_costs_no_row(sandbox: SandboxProcess, engine: sa.Engine, kind: str, where: str) -> None:
+def test_a_passing_fault_costs_no_row(sandbox: SandboxProcess, sqlite_engine: sa.Engine, kind: str, where: str) -> None:
     last = requests_of_a_walk(sandbox)
     inject(sandbox, kind, at={"first": 1, "middle": 3, "last": last}[where])
-    done = ingest(sandbox, engine)
-    assert (count(engine, markets), done.counts.rejected) == (MARKETS, 0)
-    assert count(engine, price_snapshots) == MARKETS
+    done = ingest(sandbox, sqlite_engine)
+    assert (count(sqlite_engine, markets), done.counts.rejected) == (MARKETS, 0)
+    assert count(sqlite_engine, price_snapshots) == MARKETS
 
 
 @pytest.mark.parametrize("kind", ["html_error", "cut_connection", "truncated_json"])
 def test_a_lasting_fault_fails_with_the_page_leaves_complete_pages_and_the_next_run_completes_it(
-    sandbox: SandboxProcess, engine: sa.Engine, kind: str
+    sandbox: SandboxProcess, sqlite_engine: sa.Engine, kind: str
 ) -> None:
     inject(sandbox, kind, at=4, times=50)
     with pytest.raises(KalshiError, match=r"page 3 of GET /markets, after 2000 rows"):
-        ingest(sandbox, engine)
-    run = stored(engine, ingest_runs, "subject")["markets"]
+        ingest(sandbox, sqlite_engine)
+    run = stored(sqlite_engine, ingest_runs, "subject")["markets"]
     assert run["status"] == "failed"
     assert "page 3" in run["error"]
-    assert count(engine, markets) == run["records_read"] == run["history_rows"]
+    assert count(sqlite_engine, markets) == run["records_read"] == run["history_rows"]
     httpx.delete(f"{sandbox.admin_url}/sandbox/faults", timeout=30).raise_for_status()
-    ingest(sandbox, engine)
-    assert count(engine, markets) == count(engine, price_snapshots) == MARKETS
+    ingest(sandbox, sqlite_engine)
+    assert count(sqlite_engine, markets) == count(sqlite_engine, price_snapshots) == MARKETS
 
 
 def test_a_malformed_record_is_quarantined_with_its_payload_and_the_others_are_stored(
@@ -175,10 +175,10 @@ with KalshiClient.from_settings(Settings.from_environment(), engine, url=sys.arg
 
 
 def test_a_killed_run_leaves_complete_pages_and_the_next_run_completes_it(
-    sandbox: SandboxProcess, engine: sa.Engine, tmp_path: Path
+    sandbox: SandboxProcess, engine: sa.Engine
 ) -> None:
     inject(sandbox, "latency", at=4, times=50)
-    url = f"sqlite:///{tmp_path / 'warehouse.db'}"
+    url = engine.url.render_as_string(hide_password=False)
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, sandbox.url, url], stdout=subprocess.PIPE, text=True
     ) as process:

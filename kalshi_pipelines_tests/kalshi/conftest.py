@@ -79,12 +79,12 @@ def private_key(
 
 
 @pytest.fixture
-def connect(engine: sa.Engine) -> Iterator[Connect]:
+def connect(sqlite_engine: sa.Engine) -> Iterator[Connect]:
     """Makes transports whose network is a function from request to response."""
     opened: list[Transport] = []
 
     def make(answer: Answer, *, signer: Signer | None = None, patience: Patience | None = None) -> Transport:
-        budget = RateBudget(engine, "test", PLENTY)
+        budget = RateBudget(sqlite_engine, "test", PLENTY)
         opened.append(
             Transport(
                 BASE_URL,

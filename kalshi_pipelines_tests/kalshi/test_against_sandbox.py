@@ -53,8 +53,8 @@ def inject(sandbox: SandboxProcess) -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture
-def client(sandbox: SandboxProcess, engine: sa.Engine) -> Iterator[KalshiClient]:
-    with KalshiClient.from_settings(Settings(rate_tier=RateTier.PRESTIGE), engine, url=sandbox.url) as opened:
+def client(sandbox: SandboxProcess, sqlite_engine: sa.Engine) -> Iterator[KalshiClient]:
+    with KalshiClient.from_settings(Settings(rate_tier=RateTier.PRESTIGE), sqlite_engine, url=sandbox.url) as opened:
         yield opened
 
 
@@ -148,9 +148,9 @@ def test_a_malformed_record_is_rejected_alone(client: KalshiClient, inject: Call
     assert sum(len(each.records) for each in decoded) == MARKETS - 1
 
 
-def test_a_request_without_an_answer_is_reported(engine: sa.Engine) -> None:
+def test_a_request_without_an_answer_is_reported(sqlite_engine: sa.Engine) -> None:
     with (
-        KalshiClient.from_settings(Settings(), engine, url="http://127.0.0.1:1") as client,
+        KalshiClient.from_settings(Settings(), sqlite_engine, url="http://127.0.0.1:1") as client,
         pytest.raises(TransportFailed, match="attempt 5"),
     ):
         client.exchange_status()
@@ -173,40 +173,40 @@ def locked_sandbox(keys: dict[str, Path]) -> Iterator[SandboxProcess]:
 
 @pytest.mark.parametrize("key_id", ["rsa", "ed25519"])
 def test_signatures_are_accepted_and_the_accounts_limits_followed(
-    locked_sandbox: SandboxProcess, keys: dict[str, Path], engine: sa.Engine, key_id: str
+    locked_sandbox: SandboxProcess, keys: dict[str, Path], sqlite_engine: sa.Engine, key_id: str
 ) -> None:
     settings = Settings(api_key_id=key_id, private_key_file=keys[key_id])
-    with KalshiClient.from_settings(settings, engine, url=locked_sandbox.url) as client:
+    with KalshiClient.from_settings(settings, sqlite_engine, url=locked_sandbox.url) as client:
         assert client._transport._budget.laws[Bucket.READ] == BucketLaw(600, 600)
         assert sum(len(page.raw_records) for page in client.market_pages()) == MARKETS
         assert client.account_limits().usage_tier == "expert"
 
 
 def test_a_key_of_another_account_is_refused_at_the_door(
-    locked_sandbox: SandboxProcess, keys: dict[str, Path], engine: sa.Engine
+    locked_sandbox: SandboxProcess, keys: dict[str, Path], sqlite_engine: sa.Engine
 ) -> None:
     settings = Settings(api_key_id="rsa", private_key_file=keys["ed25519"])
     with (
         pytest.raises(Unauthorized, match="INCORRECT_API_KEY_SIGNATURE"),
-        KalshiClient.from_settings(settings, engine, url=locked_sandbox.url),
+        KalshiClient.from_settings(settings, sqlite_engine, url=locked_sandbox.url),
     ):
         pytest.fail("opened")
 
 
 def test_a_clock_ten_minutes_slow_is_corrected(
-    locked_sandbox: SandboxProcess, ed25519_key: PrivateKey, engine: sa.Engine
+    locked_sandbox: SandboxProcess, ed25519_key: PrivateKey, sqlite_engine: sa.Engine
 ) -> None:
     signer = Signer("ed25519", ed25519_key, clock_us=lambda: now_us() - 600_000_000)
-    budget = RateBudget(engine, "slow", documented_laws(RateTier.BASIC))
+    budget = RateBudget(sqlite_engine, "slow", documented_laws(RateTier.BASIC))
     with KalshiClient(Transport(locked_sandbox.url, budget, signer=signer)) as client:
         assert client.account_limits().usage_tier == "expert"
 
 
 def test_two_clients_at_full_speed_are_never_refused(
-    locked_sandbox: SandboxProcess, keys: dict[str, Path], engine: sa.Engine
+    locked_sandbox: SandboxProcess, keys: dict[str, Path], sqlite_engine: sa.Engine
 ) -> None:
     settings = Settings(api_key_id="rsa", private_key_file=keys["rsa"])
-    engines = [open_engine(str(engine.url)) for _ in range(2)]
+    engines = [open_engine(str(sqlite_engine.url)) for _ in range(2)]
     failures: list[BaseException] = []
 
     def read(own: sa.Engine) -> None:

@@ -206,30 +206,32 @@ def test_a_wrong_key_is_reported_when_the_client_is_opened(connect: Connect, ed2
         pytest.fail("opened")
 
 
-def test_settings_decide_address_key_and_budget(engine: sa.Engine, ed25519_key: PrivateKey, tmp_path: Path) -> None:
+def test_settings_decide_address_key_and_budget(
+    sqlite_engine: sa.Engine, ed25519_key: PrivateKey, tmp_path: Path
+) -> None:
     file = tmp_path / "key.pem"
     file.write_bytes(pem_of(ed25519_key))
     demo = Settings(environment=Environment.DEMO, api_key_id="my-key-id", private_key_file=file)
-    signed = KalshiClient.from_settings(demo, engine)
+    signed = KalshiClient.from_settings(demo, sqlite_engine)
     assert "https://external-api.demo.kalshi.co/trade-api/v2" in repr(signed)
     assert "SHA256:" in repr(signed)
     assert "my-key-id" not in repr(signed)
     signed.close()
     sandbox = Settings(environment=Environment.SANDBOX, sandbox_url="http://127.0.0.1:8790")
-    anonymous = KalshiClient.from_settings(sandbox, engine)
+    anonymous = KalshiClient.from_settings(sandbox, sqlite_engine)
     assert repr(anonymous) == "KalshiClient(Transport(http://127.0.0.1:8790/trade-api/v2, anonymous))"
     anonymous.close()
     with pytest.raises(EnvironmentMismatch):
-        KalshiClient.from_settings(demo, engine, url="http://127.0.0.1:8790")
+        KalshiClient.from_settings(demo, sqlite_engine, url="http://127.0.0.1:8790")
     # A sandbox left in the settings must not redirect another environment.
     prod = Settings(environment=Environment.PROD, sandbox_url="http://127.0.0.1:8790")
-    with KalshiClient.from_settings(prod, engine) as client:
+    with KalshiClient.from_settings(prod, sqlite_engine) as client:
         assert "https://external-api.kalshi.com" in repr(client)
 
 
-def test_closing_the_client_ends_the_wait_for_the_budget(engine: sa.Engine) -> None:
+def test_closing_the_client_ends_the_wait_for_the_budget(sqlite_engine: sa.Engine) -> None:
     settings = Settings(environment=Environment.SANDBOX, sandbox_url="http://127.0.0.1:1")
-    client = KalshiClient.from_settings(settings, engine)
+    client = KalshiClient.from_settings(settings, sqlite_engine)
     client._transport._budget.laws = {Bucket.READ: BucketLaw(1, 10)}
     client._transport._budget.empty(Bucket.READ)  # the next request waits ten seconds for its tokens
     ended: list[BaseException] = []

@@ -75,14 +75,14 @@ def test_no_key_or_signature_reaches_messages_reprs_or_logs(
 
 
 def test_debug_logging_of_a_real_connection_shows_no_header(
-    engine: sa.Engine, private_key: PrivateKey, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    sqlite_engine: sa.Engine, private_key: PrivateKey, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "key.pem"
     file.write_bytes(pem_of(private_key))
     settings = Settings(
         environment=Environment.SANDBOX, sandbox_url="http://127.0.0.1:1", api_key_id=KEY_ID, private_key_file=file
     )
-    client = KalshiClient.from_settings(settings, engine)
+    client = KalshiClient.from_settings(settings, sqlite_engine)
     with caplog.at_level(logging.DEBUG), pytest.raises(KalshiError):
         client.exchange_status()
     client.close()
@@ -91,19 +91,19 @@ def test_debug_logging_of_a_real_connection_shows_no_header(
 
 
 def test_the_budget_in_the_database_is_named_by_a_fingerprint(
-    engine: sa.Engine, private_key: PrivateKey, tmp_path: Path
+    sqlite_engine: sa.Engine, private_key: PrivateKey, tmp_path: Path
 ) -> None:
     file = tmp_path / "key.pem"
     file.write_bytes(pem_of(private_key))
     settings = Settings(
         environment=Environment.SANDBOX, sandbox_url="http://127.0.0.1:1", api_key_id=KEY_ID, private_key_file=file
     )
-    client = KalshiClient.from_settings(settings, engine)
+    client = KalshiClient.from_settings(settings, sqlite_engine)
     with pytest.raises(KalshiError):
         client.exchange_status()
     client.close()
     gc.collect()
-    with engine.connect() as connection:
+    with sqlite_engine.connect() as connection:
         (row,) = connection.execute(rate_budgets.select()).all()
     assert row.budget_key.startswith("sandbox:SHA256:")
     assert KEY_ID not in row.budget_key

