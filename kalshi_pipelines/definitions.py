@@ -18,8 +18,10 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
     resources = {"warehouse": WarehouseResource(), "exchange": ExchangeResource()}
     definitions = dg.Definitions(
         assets=[*schema.default_assets, *market_data.default_assets],
-        jobs=automation.default_jobs,
+        asset_checks=schema.default_checks,
+        jobs=[*automation.default_jobs, *schema.default_jobs],
         schedules=automation.default_schedules,
+        sensors=schema.default_sensors,
         resources=resources | overrides,
         executor=_executor(),
     )

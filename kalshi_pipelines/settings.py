@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     lake_dir: Path | None = Field(
         None, description="Folder of the Parquet lake; without it `lake` in the environment's folder."
     )
+    adopt_database: Path | None = Field(
+        None, description="A kalshi_research database that `migrate` takes over into an empty warehouse; only read."
+    )
     include_combos: bool = Field(False, description="Also ingest multivariate combo events and markets.")
     settled_lookback_hours: int | None = Field(
         None,
@@ -79,7 +82,7 @@ class Settings(BaseSettings):
         Executor.IN_PROCESS, description="Dagster executor: in_process (quickest) or multiprocess (a process a step)."
     )
 
-    @field_validator("private_key_file", "data_dir", "lake_dir", mode="after")
+    @field_validator("private_key_file", "data_dir", "lake_dir", "adopt_database", mode="after")
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
         return path.expanduser() if path else path
@@ -121,12 +124,17 @@ class Settings(BaseSettings):
         """The SQLAlchemy URL of the warehouse: as configured, or of a SQLite file."""
         if self.warehouse_url is not None:
             return self.warehouse_url.get_secret_value()
-        return f"sqlite:///{self.data_dir / self.environment / 'warehouse.db'}"
+        return f"sqlite:///{self.environment_dir / 'warehouse.db'}"
 
     @property
     def resolved_lake_dir(self) -> Path:
         """The folder of the Parquet lake."""
-        return self.lake_dir or self.data_dir / self.environment / "lake"
+        return self.lake_dir or self.environment_dir / "lake"
+
+    @property
+    def environment_dir(self) -> Path:
+        """The folder of the environment's own files."""
+        return self.data_dir / self.environment
 
 
 def _sentence(error: ValidationError) -> str:

@@ -9,15 +9,23 @@ import dagster as dg
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart
 from kalshi_pipelines.settings import InvalidSettings
+from kalshi_pipelines.warehouse.adoption.adopt import AdoptionFailed
+from kalshi_pipelines.warehouse.backup import BackupFailed
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines.warehouse.environment import WarehouseOfAnotherEnvironment
+from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded
 from kalshi_pipelines.warehouse.locks import AlreadyRunning
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
+from kalshi_pipelines.warehouse.upgrade import RowsWouldBeLost
 
 _EXPECTED: Final = (
+    AdoptionFailed,
     AlreadyRunning,
+    BackupFailed,
+    CanNotBeUpgraded,
     InvalidSettings,
     KalshiError,
+    RowsWouldBeLost,
     SandboxDidNotStart,
     SchemaNotAtHead,
     WarehouseOfAnotherEnvironment,

@@ -8,12 +8,18 @@ import dagster as dg
 
 from kalshi_pipelines.defs.failures import one_sentence
 from kalshi_pipelines.defs.resources import WarehouseResource
-from kalshi_pipelines.warehouse.engine import explained_failures, place_of
-from kalshi_pipelines.warehouse.environment import refuse_another_environment
-from kalshi_pipelines.warehouse.migrations import require_head, upgrade_to_head
+from kalshi_pipelines.settings import InvalidSettings
+from kalshi_pipelines.warehouse.adoption.report import AdoptionReport
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures, place_of
+from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded
+from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND, require_head
+from kalshi_pipelines.warehouse.upgrade import found_in, migrate, rehearsed, write_changed_rows
 
 WAREHOUSE_SCHEMA: Final = dg.AssetKey("warehouse_schema")
 OWNERS: Final = ["team:data"]
+_AT_HEAD: Final = "at_head"
+_SECONDS_BETWEEN_LOOKS: Final = 600
+_MOST_ROWS_LOGGED: Final = 200
 
 Body = Callable[..., Any]
 
@@ -24,24 +30,61 @@ class WarehouseAssetWithoutSchema(Exception):
 
 # Dagster wants the names of ops and jobs to differ, and users call the job `migrate`.
 @dg.op(name="migrate_to_head")
-def migrate(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
+def migrate_schema(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
     """Bring the warehouse to the newest schema; does nothing when it is there already."""
-    with one_sentence(context.log), explained_failures(warehouse.engine):
-        with warehouse.engine.connect() as connection:
-            refuse_another_environment(connection, warehouse.settings.environment)
-        upgrade = upgrade_to_head(warehouse.engine)
-    context.log.info(
-        f"warehouse schema: {upgrade.before or '(empty)'} -> {upgrade.after}, {len(upgrade.applied)} migrations applied"
-    )
+    settings = warehouse.settings
+    with one_sentence(context.log):
+        report = migrate(warehouse.engine, settings.environment, context.log.info, settings.adopt_database)
+    context.log.info(str(report))
     return dg.MaterializeResult(
         metadata={
-            "before": upgrade.before or "(empty)",
-            "after": upgrade.after,
-            "applied": ", ".join(upgrade.applied) or "nothing to do",
-            "database": place_of(warehouse.engine),
+            "before": str(report.before),
+            "after": report.after,
+            "applied": ", ".join(report.applied) or "nothing to do",
+            "database": report.place,
+            "backup": str(report.backup or "none"),
+            **_adoption_metadata(report.adoption),
         },
-        data_version=dg.DataVersion(upgrade.after),
+        data_version=dg.DataVersion(report.after),
     )
+
+
+def _adoption_metadata(adoption: AdoptionReport | None) -> dict[str, dg.TableMetadataValue]:
+    if adoption is None:
+        return {}
+    records = [
+        dg.TableRecord(
+            {
+                "table": table.name,
+                "read": table.read,
+                "kept": table.kept,
+                "normalised": table.normalised,
+                "quarantined": table.quarantined,
+            }
+        )
+        for table in (*adoption.tables, adoption.total)
+    ]
+    return {"adopted": dg.MetadataValue.table(records)}
+
+
+@dg.op
+def rehearse_migration(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
+    """Tell what `migrate` would do, row by row where rows would change, and change nothing."""
+    settings = warehouse.settings
+    file = settings.environment_dir / "migrate-dry-run.csv"
+    with (
+        one_sentence(context.log),
+        rehearsed(warehouse.engine, settings.environment, settings.adopt_database) as rehearsal,
+    ):
+        context.log.info(f"dry run, nothing is changed: {rehearsal.report}")
+        rows = write_changed_rows(rehearsal.changed_rows, file, context.log.info, _MOST_ROWS_LOGGED)
+    context.log.info(f"{rows:,} rows would be changed, quarantined or noted; all of them: {file}")
+
+
+@dg.job(description="What `migrate` would do, row by row, without doing it.")
+def migrate_dry_run() -> None:
+    """Run the upgrade on a copy (SQLite) or in a transaction that is rolled back (Postgres)."""
+    rehearse_migration()
 
 
 @dg.graph_asset(
@@ -52,8 +95,44 @@ def migrate(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> dg.
 )
 def warehouse_schema() -> dg.MaterializeResult[Any]:
     """The warehouse's tables at the newest migration: upstream of everything that reads or writes them."""
-    migrated: dg.MaterializeResult[Any] = migrate()
+    migrated: dg.MaterializeResult[Any] = migrate_schema()
     return migrated
+
+
+@dg.asset_check(asset=WAREHOUSE_SCHEMA, name=_AT_HEAD)
+def at_head(warehouse: WarehouseResource) -> dg.AssetCheckResult:
+    """Whether the database has the schema this code needs."""
+    passed, sentence = _looked_at(warehouse)
+    return dg.AssetCheckResult(passed=passed, description=sentence, severity=dg.AssetCheckSeverity.ERROR)
+
+
+@dg.sensor(
+    minimum_interval_seconds=_SECONDS_BETWEEN_LOOKS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    required_resource_keys={"warehouse"},
+)
+def schema_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Shows a database that is not at the schema of this code on the asset `warehouse_schema`, without a run."""
+    passed, sentence = _looked_at(context.resources.warehouse)
+    if context.cursor == sentence:
+        return dg.SensorResult(skip_reason=sentence)
+    seen = dg.AssetCheckEvaluation(
+        asset_key=WAREHOUSE_SCHEMA,
+        check_name=_AT_HEAD,
+        passed=passed,
+        description=sentence,
+        severity=dg.AssetCheckSeverity.ERROR,
+    )
+    return dg.SensorResult(asset_events=[seen], cursor=sentence)
+
+
+def _looked_at(warehouse: WarehouseResource) -> tuple[bool, str]:
+    try:
+        found = found_in(warehouse.engine)
+    except (CanNotBeUpgraded, InvalidSettings, WarehouseUnavailable) as error:
+        return False, str(error)
+    place = place_of(warehouse.engine)
+    return found.at_head, f"{place} is at {found}" + ("" if found.at_head else f": run `{MIGRATE_COMMAND}`")
 
 
 def warehouse_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  # noqa: ANN401
@@ -124,3 +203,6 @@ def require_schema_upstream(definitions: dg.Definitions) -> dg.Definitions:
 
 
 default_assets: Final = [warehouse_schema]
+default_checks: Final = [at_head]
+default_jobs: Final = [migrate_dry_run]
+default_sensors: Final = [schema_sensor]

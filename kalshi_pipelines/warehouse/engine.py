@@ -52,6 +52,18 @@ def warehouse_url(text: str) -> URL:
     return url
 
 
+def sqlite_driver(connection: sa.Connection) -> sqlite3.Connection:
+    """The driver's own connection, for what SQLAlchemy has no words for.
+
+    Raises:
+        TypeError: The connection is not to SQLite.
+    """
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        raise TypeError(f"{connection.dialect.name} is not SQLite")
+    return driver
+
+
 def place_of(engine: sa.Engine) -> str:
     """Where a warehouse is, without user or password: a file, or host, port and database."""
     url = engine.url

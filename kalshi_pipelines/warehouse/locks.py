@@ -4,11 +4,13 @@ A lock ends with the process that holds it, however that ends.
 """
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
 
 class AlreadyRunning(Exception):
@@ -28,6 +30,29 @@ def only_one(engine: sa.Engine, work: str) -> Iterator[None]:
             raise AlreadyRunning(
                 f"Another run is ingesting {work} into this warehouse: wait until it has ended, or stop it."
             )
+        yield
+
+
+@contextmanager
+def one_after_another(file: Path, when_waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock file for the length of a with block; whoever comes meanwhile is told so and waits.
+
+    Raises:
+        WarehouseUnavailable: The lock file can not be made.
+    """
+    try:
+        opened = file.open("w")
+    except OSError as error:
+        raise WarehouseUnavailable(
+            f"The folder {file.parent} can not be written ({error.strerror}): "
+            "give yourself permission to it, or set KALSHI_DATA_DIR or KALSHI_WAREHOUSE_URL to another place."
+        ) from None
+    with opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            when_waiting()
+            fcntl.flock(opened, fcntl.LOCK_EX)
         yield
 
 

@@ -18,7 +18,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from kalshi_pipelines.warehouse.engine import explained_failures
+from kalshi_pipelines.warehouse.engine import explained_failures, sqlite_driver
 from kalshi_pipelines.warehouse.foreign_key_guards import lower_guards, raise_guards
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def ready_to_migrate(engine: sa.Engine) -> Iterator[sa.Connection]:
     with engine.connect().execution_options(kalshi_writes=True) as connection:
         sqlite = engine.dialect.name == "sqlite"
         if sqlite:
-            _pragma(connection, "foreign_keys = OFF")
+            sqlite_driver(connection).execute("PRAGMA foreign_keys = OFF")
         try:
             with connection.begin():
                 if not sqlite:
@@ -76,9 +76,9 @@ def ready_to_migrate(engine: sa.Engine) -> Iterator[sa.Connection]:
                 raise_guards(connection)
         finally:
             if sqlite:
-                _pragma(connection, "foreign_keys = ON")
+                sqlite_driver(connection).execute("PRAGMA foreign_keys = ON")
         if sqlite:
-            _use_write_ahead_log(connection)
+            use_write_ahead_log(connection)
 
 
 def apply_migrations(connection: sa.Connection) -> Upgrade:
@@ -89,21 +89,15 @@ def apply_migrations(connection: sa.Connection) -> Upgrade:
     return Upgrade(before, wanted_revision(), tuple(applied))
 
 
-def _use_write_ahead_log(connection: sa.Connection) -> None:
+def use_write_ahead_log(connection: sa.Connection) -> None:
     """Let readers and one writer work side by side; the file keeps this mode for whoever opens it.
 
     Not done when a connection is made, because it writes into the file, and a file may turn out to be no warehouse.
     """
     try:
-        _pragma(connection, "journal_mode = WAL")
+        sqlite_driver(connection).execute("PRAGMA journal_mode = WAL")
     except sqlite3.OperationalError:
         logger.info("another connection is open: the write-ahead log is switched on by the next `migrate`")
-
-
-def _pragma(connection: sa.Connection, setting: str) -> None:
-    driver = connection.connection.driver_connection
-    if driver is not None:
-        driver.execute(f"PRAGMA {setting}")
 
 
 def current_revision(engine: sa.Engine) -> str | None:
@@ -119,6 +113,12 @@ def wanted_revision() -> str:
     if head is None:
         raise SchemaNotAtHead(f"no migrations found in {migrations_folder()}: reinstall kalshi_pipelines")
     return head
+
+
+@cache
+def known_revisions() -> frozenset[str]:
+    """Every revision this code can upgrade from."""
+    return frozenset(script.revision for script in ScriptDirectory(str(migrations_folder())).walk_revisions())
 
 
 def require_head(engine: sa.Engine) -> None:
@@ -150,7 +150,7 @@ def _alembic(connection: sa.Connection, on_apply: Callable[[str], None]) -> Conf
 
 def revision_of(connection: sa.Connection) -> str | None:
     """The revision the database behind a connection is stamped with."""
-    return MigrationContext.configure(connection).get_current_revision()
+    return ", ".join(sorted(MigrationContext.configure(connection).get_current_heads())) or None
 
 
 def _refuse_dangling_references(connection: sa.Connection) -> None:

@@ -19,6 +19,7 @@ from kalshi_pipelines.warehouse.adoption.values import RefusedRow, Remarks
 from kalshi_pipelines.warehouse.bulk import Row, Write, write_rows
 from kalshi_pipelines.warehouse.tables import (
     ADOPTION,
+    LEGACY_PREFIX,
     adoption_counts,
     adoption_notes,
     ingest_runs,
@@ -206,7 +207,7 @@ def _set_aside(
         digest = hashlib.sha256(payload.encode()).digest()
         times = (adopted.now_us, adopted.now_us)
         rows.append(
-            (f"kalshi_research.{table.name}", _key(table, old_row), reason, payload, digest, *times, adopted.run_id)
+            (f"{LEGACY_PREFIX}{table.name}", _key(table, old_row), reason, payload, digest, *times, adopted.run_id)
         )
     _must_be_stored(write_rows(connection, _QUARANTINE, rows), "quarantine")
 

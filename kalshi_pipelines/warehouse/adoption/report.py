@@ -81,6 +81,11 @@ class TableProgress:
         )
         return replace(self, counts=counts)
 
+    @property
+    def complete(self) -> bool:
+        """Whether every row was met."""
+        return self.counts.read == self.expected
+
     def __str__(self) -> str:
         seconds = max((now_us() - self.started_us) / MICROSECONDS_PER_SECOND, 1e-6)
         rate = self.counts.read / seconds

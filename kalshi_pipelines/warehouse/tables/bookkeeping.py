@@ -12,7 +12,7 @@ ENVIRONMENTS: Final = ("sandbox", "demo", "prod")
 SUBJECTS: Final = ("series", "events", "markets", "orderbooks")
 #: The subject of the run that takes over an old database.
 ADOPTION: Final = "adoption"
-#: The tables of an old database; their rows in quarantine have ``kalshi_research.`` before the table's name.
+#: The tables of an old database; the subject of their rows in quarantine has the prefix.
 LEGACY_TABLES: Final = (
     "events",
     "markets",
@@ -27,7 +27,10 @@ LEGACY_TABLES: Final = (
     "news_article_events",
     "news_sentiments",
 )
-LEGACY_SUBJECTS: Final = tuple(f"kalshi_research.{table}" for table in LEGACY_TABLES)
+LEGACY_PREFIX: Final = "kalshi_research."
+LEGACY_SUBJECTS: Final = tuple(f"{LEGACY_PREFIX}{table}" for table in LEGACY_TABLES)
+#: The exchange's buckets that requests are charged to.
+RATE_BUCKETS: Final = ("read", "balance")
 
 ingest_runs = sa.Table(
     "ingest_runs",
@@ -87,6 +90,7 @@ rate_budgets = sa.Table(
     sa.Column("budget_key", Text, primary_key=True, nullable=False),
     sa.Column("bucket", Text, primary_key=True, nullable=False),
     required("theoretical_arrival_us"),
+    one_of("bucket", RATE_BUCKETS),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

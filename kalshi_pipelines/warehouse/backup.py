@@ -1,0 +1,103 @@
+"""Verified copies of a SQLite database, what stands in its write-ahead log included."""
+
+import datetime as dt
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from kalshi_pipelines.warehouse.inspection import check_integrity, read_only
+
+UNFINISHED: Final = ".unfinished"
+_PAGES_AT_ONCE: Final = 4_096
+
+
+class BackupFailed(Exception):
+    """No verified copy could be made, so nothing was changed; the message says why and what to do."""
+
+
+def back_up(path: Path, revision: str) -> Path:
+    """Copy a database beside itself, check the copy, and only then give it its name.
+
+    Nobody may write to the database meanwhile.
+
+    Raises:
+        BackupFailed: The disk is full or can not be written, or the copy is not what it is a copy of.
+    """
+    remove_unfinished(path)
+    moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%f")
+    backup = path.with_name(f"{path.name}.{revision}.{moment}.backup")
+    unfinished = backup.with_name(backup.name + UNFINISHED)
+    with copied_database(path, unfinished):
+        with read_only(path) as source, read_only(unfinished) as copy:
+            _require_same_rows(source, copy)
+        unfinished.replace(backup)
+    return backup
+
+
+@contextmanager
+def copied_database(path: Path, copy: Path) -> Iterator[Path]:
+    """A checked copy of a database for the length of a with block.
+
+    Raises:
+        BackupFailed: See :func:`back_up`.
+    """
+    _require_space(path, copy.parent)
+    try:
+        with read_only(path) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target, pages=_PAGES_AT_ONCE)
+        with read_only(copy) as made:
+            check_integrity(made, str(copy))
+        with copy.open("rb") as file:
+            os.fsync(file.fileno())
+        yield copy
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise BackupFailed(
+            f"No copy of {path} could be made ({error}), so nothing was changed: "
+            f"make room for {_size(path):,} bytes in {copy.parent} and give yourself permission to write there."
+        ) from None
+    finally:
+        remove_unfinished(path)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove copies that were not given a name, such as those a killed process left."""
+    for left in path.parent.glob(f"{path.name}.*{UNFINISHED}*"):
+        left.unlink(missing_ok=True)
+
+
+def _require_space(path: Path, folder: Path) -> None:
+    """Room for the copy, and as much again for what the upgrade itself writes before it is done."""
+    free, needed = shutil.disk_usage(folder).free, 2 * _size(path)
+    if free < needed:
+        raise BackupFailed(
+            f"{folder} has {free:,} bytes free, but {needed:,} are needed to back {path.name} up and upgrade it, "
+            "so nothing was changed: make room and run again."
+        )
+
+
+def _size(path: Path) -> int:
+    log = path.with_name(path.name + "-wal")
+    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+
+
+def _require_same_rows(source: sqlite3.Connection, copy: sqlite3.Connection) -> None:
+    def fingerprint(database: sqlite3.Connection) -> list[tuple[str, int]]:
+        tables = database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
+        ).fetchall()
+        return [(name, _count(database, name)) for (name,) in tables]
+
+    if fingerprint(source) != fingerprint(copy):
+        raise BackupFailed(
+            "No backup could be made: the copy has not the same rows, so nothing was changed. "
+            "Run again while no other program writes to the file."
+        )
+
+
+def _count(database: sqlite3.Connection, table: str) -> int:
+    quoted = table.replace('"', '""')
+    return int(database.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()[0])  # noqa: S608

@@ -1,0 +1,248 @@
+"""What is in a database before anything is done to it: nothing, a warehouse, an old database, or something to refuse.
+
+A SQLite file is looked at through a read-only connection, so that a file that is refused stays byte for byte as it was.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.adoption.adopt import text_or_bytes
+from kalshi_pipelines.warehouse.adoption.shapes import (
+    LEGACY_REVISIONS,
+    LEGACY_TABLES,
+    STAMP_TABLE,
+    UnknownShape,
+    is_full_text_part,
+    legacy_tables,
+    looks_legacy,
+)
+from kalshi_pipelines.warehouse.engine import LOCK_WAIT_SECONDS
+from kalshi_pipelines.warehouse.migrations import known_revisions, wanted_revision
+from kalshi_pipelines.warehouse.tables import ingest_runs, metadata
+
+_PROBLEMS_SHOWN: Final = 3
+
+
+class CanNotBeUpgraded(Exception):
+    """The database can not become a current warehouse; it was not touched. The message says why and what to do."""
+
+
+class Content(Enum):
+    """What a database holds."""
+
+    NOTHING = "(empty)"
+    WAREHOUSE = "warehouse"
+    LEGACY = "kalshi_research"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in a database.
+
+    Attributes:
+        content: What it holds.
+        revision: The revision it is stamped with, if it is.
+    """
+
+    content: Content
+    revision: str | None
+
+    @property
+    def at_head(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.content is Content.WAREHOUSE and self.revision == wanted_revision()
+
+    def __str__(self) -> str:
+        if self.content is Content.LEGACY:
+            return f"{self.content.value} {self.revision or '(no revision)'}"
+        return self.revision or self.content.value
+
+
+@contextmanager
+def read_only(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that can not write to the file; sees what is in the write-ahead log, too."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_WAIT_SECONDS, isolation_level=None)) as database:
+        database.text_factory = text_or_bytes
+        yield database
+
+
+def inspect_file(path: Path) -> Inspection:
+    """Tell what a SQLite file holds.
+
+    Raises:
+        CanNotBeUpgraded: It holds nothing this code can upgrade.
+    """
+    if not path.exists() or (path.stat().st_size == 0 and not _companion(path, "-wal").exists()):
+        return Inspection(Content.NOTHING, None)
+    _undo_what_a_killed_writer_left(path)
+    with damage_explained(path), read_only(path) as database:
+        return _inspect(database, str(path))
+
+
+def check_integrity(database: sqlite3.Connection, place: str) -> None:
+    """Make sure that every page, row and index of a SQLite database can be read and agrees.
+
+    Raises:
+        CanNotBeUpgraded: It is damaged.
+    """
+    found = [row[0] for row in database.execute(f"PRAGMA integrity_check({_PROBLEMS_SHOWN})")]
+    if found != ["ok"]:
+        raise _damaged(place, "; ".join(str(problem).splitlines()[0] for problem in found))
+
+
+def check_file(path: Path) -> None:
+    """Make sure that a SQLite file is whole and that it may be written.
+
+    Raises:
+        CanNotBeUpgraded: It is damaged or write-protected.
+    """
+    if path.exists() and not (os.access(path, os.W_OK) and path.stat().st_mode & 0o222):
+        raise CanNotBeUpgraded(
+            f"{path} is write-protected, so it was not touched: give yourself permission to write it."
+        )
+    with damage_explained(path), read_only(path) as database:
+        check_integrity(database, str(path))
+
+
+def inspect_connection(connection: sa.Connection, place: str) -> Inspection:
+    """Tell what a Postgres database holds.
+
+    Raises:
+        CanNotBeUpgraded: It holds nothing this code can upgrade.
+    """
+    tables = frozenset(sa.inspect(connection).get_table_names())
+    stamps: list[str] = []
+    if STAMP_TABLE in tables:
+        stamps = list(connection.scalars(sa.select(sa.column("version_num")).select_from(sa.table(STAMP_TABLE))))
+    found = _warehouse_or_nothing(tables, stamps, place)
+    if found is None:
+        raise CanNotBeUpgraded(
+            f"{place} has tables but no warehouse ({_some(tables)}), so it was not touched: "
+            "set KALSHI_WAREHOUSE_URL to an empty database."
+        )
+    return found
+
+
+def _inspect(database: sqlite3.Connection, place: str) -> Inspection:
+    tables = frozenset(
+        name
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        if name != "sqlite_sequence"
+    )
+    stamps: list[str] = []
+    if STAMP_TABLE in tables:
+        stamps = [row[0] for row in database.execute("SELECT version_num FROM alembic_version")]
+    return _warehouse_or_nothing(tables, stamps, place) or _legacy(database, tables, stamps, place)
+
+
+def _warehouse_or_nothing(tables: frozenset[str], stamps: list[str], place: str) -> Inspection | None:
+    if len(stamps) > 1:
+        raise CanNotBeUpgraded(
+            f"{place} is stamped with {len(stamps)} revisions ({', '.join(sorted(map(str, stamps)))}), so it was not "
+            "touched: which of them it has can not be told; restore a backup, or leave only the true one in "
+            "alembic_version."
+        )
+    stamp = stamps[0] if stamps else None
+    if not tables - {STAMP_TABLE} and (stamp is None or stamp in known_revisions()):
+        return Inspection(Content.NOTHING, None)
+    if ingest_runs.name not in tables:
+        return None
+    if stamp is None:
+        raise CanNotBeUpgraded(
+            f"{place} has the tables of a warehouse but no revision in alembic_version, so it was not touched: "
+            "restore a backup."
+        )
+    if stamp not in known_revisions():
+        raise CanNotBeUpgraded(
+            f"{place} is at revision {stamp}, which this version of kalshi_pipelines does not know "
+            f"(its newest is {wanted_revision()}), so it was not touched: install the newer version that made it."
+        )
+    return Inspection(Content.WAREHOUSE, stamp)
+
+
+def _legacy(database: sqlite3.Connection, tables: frozenset[str], stamps: list[str], place: str) -> Inspection:
+    stamp = stamps[0] if stamps else None
+    if stamp is not None and stamp not in LEGACY_REVISIONS:
+        raise CanNotBeUpgraded(
+            f"{place} is stamped with revision {stamp}, which neither kalshi_pipelines nor kalshi_research has, "
+            "so it was not touched: restore a backup, or set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place."
+        )
+    if not looks_legacy(tables):
+        raise CanNotBeUpgraded(
+            f"{place} holds tables that are neither of kalshi_pipelines nor of kalshi_research ({_some(tables)}), "
+            "so it was not touched: set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place."
+        )
+    try:
+        legacy_tables(database)
+    except UnknownShape as difference:
+        raise CanNotBeUpgraded(
+            f"{place} looks like a kalshi_research database, but {difference}; it was not touched."
+        ) from None
+    in_the_way = (tables & metadata.tables.keys()) - {table.name for table in LEGACY_TABLES}
+    if in_the_way:
+        raise CanNotBeUpgraded(
+            f"{place} is a kalshi_research database with tables of its own whose names the warehouse needs "
+            f"({_some(in_the_way)}), so it was not touched: rename them first."
+        )
+    return Inspection(Content.LEGACY, stamp)
+
+
+def other_tables(database: sqlite3.Connection) -> list[str]:
+    """Tables of an old database that are neither the older tool's nor SQLite's: they stay as they are."""
+    known = {table.name for table in LEGACY_TABLES} | {STAMP_TABLE}
+    names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return sorted(name for name in names - known if not is_full_text_part(name) and not name.startswith("sqlite_"))
+
+
+def _undo_what_a_killed_writer_left(path: Path) -> None:
+    """A rollback journal is read back into the file by SQLite itself, which a read-only connection may not do."""
+    if _companion(path, "-journal").exists():
+        with damage_explained(path), closing(sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+@contextmanager
+def damage_explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite says of a file that can not be read into one sentence with a remedy.
+
+    Raises:
+        CanNotBeUpgraded: In place of the driver's own error.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error):
+            raise CanNotBeUpgraded(
+                f"{path} is held by another program: stop that program and run again; nothing was changed."
+            ) from None
+        if "not a database" in str(error):
+            raise CanNotBeUpgraded(
+                f"{path} is no SQLite database, so it was not touched: "
+                "set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place, or move the file away."
+            ) from None
+        raise _damaged(str(path), str(error)) from None
+
+
+def _damaged(place: str, problem: str) -> CanNotBeUpgraded:
+    return CanNotBeUpgraded(
+        f"{place} is damaged ({problem}), so it was not touched: restore a backup, or save what can be saved with "
+        "`sqlite3 FILE .recover` into a new file."
+    )
+
+
+def _companion(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _some(names: frozenset[str] | set[str]) -> str:
+    shown = sorted(names)[:_PROBLEMS_SHOWN]
+    return ", ".join(shown) + (", ..." if len(names) > len(shown) else "")

@@ -1,0 +1,381 @@
+"""``migrate``: whatever a database is, make a current warehouse of it in one transaction, or refuse it untouched.
+
+An upgrade of a SQLite file is: look at it without writing, lock everybody else out, copy it and check the copy, change
+it, check it, commit. Postgres does the same in one transaction without a copy.
+"""
+
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.warehouse.adoption.adopt import adopt
+from kalshi_pipelines.warehouse.adoption.report import AdoptionReport, TableProgress
+from kalshi_pipelines.warehouse.adoption.shapes import remains_of_legacy
+from kalshi_pipelines.warehouse.backup import UNFINISHED, back_up, copied_database, remove_unfinished
+from kalshi_pipelines.warehouse.engine import explained_failures, open_engine, place_of, sqlite_driver
+from kalshi_pipelines.warehouse.environment import refuse_another_environment
+from kalshi_pipelines.warehouse.inspection import (
+    CanNotBeUpgraded,
+    Content,
+    Inspection,
+    check_file,
+    check_integrity,
+    damage_explained,
+    inspect_connection,
+    inspect_file,
+    other_tables,
+    read_only,
+)
+from kalshi_pipelines.warehouse.locks import one_after_another
+from kalshi_pipelines.warehouse.migrations import (
+    apply_migrations,
+    ready_to_migrate,
+    use_write_ahead_log,
+    wanted_revision,
+)
+from kalshi_pipelines.warehouse.tables import ADOPTION, LEGACY_PREFIX, adoption_notes, ingest_runs, metadata, quarantine
+
+_SECONDS_BETWEEN_REPORTS: Final = 1
+_WHICH_EXCHANGE: Final = "An old database does not say which exchange it was read from: the first ingest decides, so check KALSHI_ENVIRONMENT."
+
+Report = Callable[[str], None]
+
+
+class RowsWouldBeLost(Exception):
+    """An upgrade left fewer rows than there were and did not quarantine the others; nothing was changed."""
+
+
+class ChangedRow(NamedTuple):
+    """A row an upgrade does not keep as it is, or has something to say about."""
+
+    table: str
+    key: str
+    outcome: str
+    reason: str
+    original_values: str
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.key}: {self.outcome}, {self.reason}"
+
+
+@dataclass(frozen=True)
+class UpgradeReport:
+    """What an upgrade did, or would do.
+
+    Attributes:
+        place: The database, without password.
+        before: What it was.
+        after: The revision it has now.
+        applied: The migrations that were applied.
+        backup: The verified copy of the file as it was.
+        adoption: What became of the rows of an old database.
+        left_alone: Tables in the file that are neither ours nor the older tool's.
+    """
+
+    place: str
+    before: Inspection
+    after: str
+    applied: tuple[str, ...] = ()
+    backup: Path | None = None
+    adoption: AdoptionReport | None = None
+    left_alone: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{self.place}: {self.before} -> {self.after}, {_applied(self.applied)}"]
+        if self.backup:
+            lines.append(f"backup: {self.backup}")
+        if self.left_alone:
+            lines.append(f"left as they are, not part of either tool: {', '.join(self.left_alone)}")
+        if self.adoption:
+            lines += [self.adoption.as_table(), _WHICH_EXCHANGE]
+        return "\n".join(lines)
+
+
+class Rehearsal(NamedTuple):
+    """What an upgrade would do, and the rows it would not keep as they are."""
+
+    report: UpgradeReport
+    changed_rows: Iterator[ChangedRow]
+
+
+def _applied(migrations: tuple[str, ...]) -> str:
+    return f"{len(migrations)} migrations applied ({', '.join(migrations)})" if migrations else "nothing to do"
+
+
+def migrate(engine: sa.Engine, environment: str, report: Report, adopt_from: Path | None = None) -> UpgradeReport:
+    """Make a current warehouse of whatever the database is; doing it again changes nothing.
+
+    Args:
+        engine: The database.
+        environment: The exchange it is for; a warehouse with another's data is not touched.
+        report: Told what happens, a sentence at a time.
+        adopt_from: A ``kalshi_research`` file to take over into an empty warehouse; it is only read. A SQLite warehouse
+            that is such a file itself is taken over in place without it.
+
+    Raises:
+        CanNotBeUpgraded: The database was refused and not touched.
+        WarehouseOfAnotherEnvironment: It holds the data of another exchange.
+        BackupFailed: There is no room or no permission for a copy; nothing was changed.
+        WarehouseUnavailable: The database can not be opened, read or written; nothing was changed.
+    """
+    path = _file_of(engine)
+    if path is None:
+        with explained_failures(engine), ready_to_migrate(engine) as connection:
+            found = inspect_connection(connection, place_of(engine))
+            refuse_another_environment(connection, environment)
+            return _upgraded(connection, found, adopt_from, report)
+    found = inspect_file(path)
+    if found.content is Content.WAREHOUSE:
+        with explained_failures(engine), engine.connect() as connection:
+            refuse_another_environment(connection, environment)
+    if found.at_head and _nothing_to_adopt(engine, adopt_from):
+        _use_write_ahead_log_again(engine)
+        return _nothing_to_do(engine)
+    with _alone(path, report):
+        found = inspect_file(path)
+        if found.at_head and _nothing_to_adopt(engine, adopt_from):
+            return _nothing_to_do(engine)
+        return _upgraded_file(engine, path, found, adopt_from, report)
+
+
+def found_in(engine: sa.Engine) -> Inspection:
+    """Tell what a database holds, without writing to it.
+
+    Raises:
+        CanNotBeUpgraded: It holds nothing this code can upgrade.
+        WarehouseUnavailable: It can not be opened or read.
+    """
+    path = _file_of(engine)
+    if path is not None:
+        return inspect_file(path)
+    with explained_failures(engine), engine.connect() as connection:
+        return inspect_connection(connection, place_of(engine))
+
+
+@contextmanager
+def rehearsed(engine: sa.Engine, environment: str, adopt_from: Path | None = None) -> Iterator[Rehearsal]:
+    """What :func:`migrate` would do, row by row where rows would change; the database stays as it is.
+
+    A SQLite file is upgraded as a copy beside it, Postgres in a transaction that is rolled back.
+
+    Raises:
+        CanNotBeUpgraded: See :func:`migrate`.
+        BackupFailed: See :func:`migrate`.
+        WarehouseUnavailable: See :func:`migrate`.
+    """
+    path = _file_of(engine)
+    with explained_failures(engine), ExitStack() as held:
+        if path is None:
+            connection = held.enter_context(_rolled_back(engine))
+            found = inspect_connection(connection, place_of(engine))
+            old = adopt_from
+        else:
+            held.enter_context(_alone(path, _silent))
+            found = inspect_file(path)
+            connection = held.enter_context(_on_a_copy(path, found))
+            old = adopt_from or (path if found.content is Content.LEGACY else None)
+        refuse_another_environment(connection, environment)
+        done = _upgraded(connection, found, old, _silent)
+        yield Rehearsal(replace(done, place=place_of(engine)), _changed_rows(connection, done))
+
+
+def write_changed_rows(rows: Iterator[ChangedRow], file: Path, report: Report, most: int) -> int:
+    """Write all changed rows to a CSV file and tell the first of them; returns how many there are."""
+    written = 0
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(ChangedRow._fields)
+        for written, row in enumerate(rows, start=1):
+            writer.writerow(row)
+            if written <= most:
+                report(str(row))
+    return written
+
+
+def _upgraded_file(
+    engine: sa.Engine, path: Path, found: Inspection, adopt_from: Path | None, report: Report
+) -> UpgradeReport:
+    backup = None
+    if found.content is not Content.NOTHING:
+        report(f"{path}: {found}, checking it before it becomes {wanted_revision()}")
+        check_file(path)
+    try:
+        with explained_failures(engine), ready_to_migrate(engine) as connection:
+            if found.content is not Content.NOTHING:
+                backup = back_up(path, found.revision or "unstamped")
+                report(f"verified backup: {backup}")
+            old = adopt_from or (backup if found.content is Content.LEGACY else None)
+            done = _upgraded(connection, found, old, report)
+    except BaseException:
+        if backup:  # the file is as it was
+            backup.unlink(missing_ok=True)
+        raise
+    return replace(done, backup=backup)
+
+
+def _upgraded(connection: sa.Connection, found: Inspection, old: Path | None, report: Report) -> UpgradeReport:
+    """Everything that changes the database, inside the open transaction."""
+    left_alone: tuple[str, ...] = ()
+    rows_before = _rows_in_tables(connection) if found.content is Content.WAREHOUSE else {}
+    if found.content is Content.LEGACY:
+        left_alone = _drop_old_tables(connection)
+    migrations = apply_migrations(connection).applied
+    adoption = _adopted(connection, old, report) if old and not _adoption_run(connection) else None
+    _refuse_to_lose_rows(connection, rows_before)
+    if connection.dialect.name == "sqlite":
+        check_integrity(sqlite_driver(connection), place_of(connection.engine))
+    return UpgradeReport(
+        place_of(connection.engine), found, wanted_revision(), migrations, adoption=adoption, left_alone=left_alone
+    )
+
+
+def _adopted(connection: sa.Connection, old: Path, report: Report) -> AdoptionReport:
+    if connection.scalar(sa.select(sa.func.count()).select_from(ingest_runs)):
+        raise CanNotBeUpgraded(
+            f"{place_of(connection.engine)} holds data already, so {old} was not taken over into it: "
+            "set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to an empty place."
+        )
+    found = inspect_file(old)
+    if found.content is not Content.LEGACY:
+        raise CanNotBeUpgraded(f"{old} is no kalshi_research database but {found}, so it was not taken over.")
+    with damage_explained(old), read_only(old) as database:
+        database.execute("BEGIN")  # one state of it, whoever writes to it meanwhile
+        check_integrity(database, str(old))
+        return adopt(database, connection, _now_and_then(report))
+
+
+def _now_and_then(report: Report) -> Callable[[TableProgress], None]:
+    """Progress about once a second, so that short tables are not told of."""
+    last_us = now_us()
+
+    def listen(progress: TableProgress) -> None:
+        nonlocal last_us
+        if now_us() - last_us >= _SECONDS_BETWEEN_REPORTS * MICROSECONDS_PER_SECOND:
+            last_us = now_us()
+            report(str(progress))
+
+    return listen
+
+
+def _drop_old_tables(connection: sa.Connection) -> tuple[str, ...]:
+    driver = sqlite_driver(connection)
+    left_alone = tuple(other_tables(driver))
+    triggers, tables = remains_of_legacy(driver)
+    for trigger in triggers:
+        connection.exec_driver_sql(f'DROP TRIGGER "{trigger}"')
+    for table in tables:
+        connection.exec_driver_sql(f'DROP TABLE "{table}"')
+    return left_alone
+
+
+def _rows_in_tables(connection: sa.Connection) -> dict[str, int]:
+    there = set(sa.inspect(connection).get_table_names())
+    return {
+        name: connection.scalar(sa.select(sa.func.count()).select_from(sa.table(name))) or 0
+        for name in metadata.tables
+        if name in there
+    }
+
+
+def _refuse_to_lose_rows(connection: sa.Connection, before: dict[str, int]) -> None:
+    """Rows that are gone must be in quarantine."""
+    after = _rows_in_tables(connection) if before else {}
+    gone = {name: rows - after.get(name, 0) for name, rows in before.items() if rows > after.get(name, 0)}
+    set_aside = after.get(quarantine.name, 0) - before.get(quarantine.name, 0)
+    if sum(gone.values()) > set_aside:
+        raise RowsWouldBeLost(
+            f"the upgrade would lose rows ({gone}) and quarantine only {set_aside}, so nothing was changed: "
+            "please report this."
+        )
+
+
+def _changed_rows(connection: sa.Connection, done: UpgradeReport) -> Iterator[ChangedRow]:
+    if done.adoption is None:
+        return
+    run_id = done.adoption.run_id
+    columns, notes = quarantine.c, adoption_notes.c
+    set_aside = sa.select(
+        sa.func.replace(columns.subject, LEGACY_PREFIX, ""),
+        columns.record_key,
+        sa.literal("quarantined"),
+        columns.reason,
+        columns.payload,
+    ).where(columns.ingest_run_id == run_id)
+    noted = sa.select(notes.table_name, notes.row_key, notes.outcome, notes.reason, notes.original_values).where(
+        notes.ingest_run_id == run_id
+    )
+    with connection.execution_options(yield_per=1_000).execute(set_aside.union_all(noted)) as rows:
+        for row in rows:
+            yield ChangedRow(*row)
+
+
+def _adoption_run(connection: sa.Connection) -> int | None:
+    run: int | None = connection.scalar(
+        sa.select(ingest_runs.c.ingest_run_id).where(ingest_runs.c.subject == ADOPTION).limit(1)
+    )
+    return run
+
+
+def _nothing_to_adopt(engine: sa.Engine, adopt_from: Path | None) -> bool:
+    if adopt_from is None:
+        return True
+    with explained_failures(engine), engine.connect() as connection:
+        return _adoption_run(connection) is not None
+
+
+def _nothing_to_do(engine: sa.Engine) -> UpgradeReport:
+    return UpgradeReport(place_of(engine), Inspection(Content.WAREHOUSE, wanted_revision()), wanted_revision())
+
+
+@contextmanager
+def _rolled_back(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with suppress(_Undo), ready_to_migrate(engine) as connection:
+        yield connection
+        raise _Undo
+
+
+@contextmanager
+def _on_a_copy(path: Path, found: Inspection) -> Iterator[sa.Connection]:
+    copy = path.with_name(f"{path.name}.dry-run{UNFINISHED}")
+    with ExitStack() as held:
+        held.callback(remove_unfinished, path)
+        if found.content is not Content.NOTHING:
+            check_file(path)
+            held.enter_context(copied_database(path, copy))
+        engine = open_engine(f"sqlite:///{copy}")
+        held.callback(engine.dispose)
+        yield held.enter_context(_rolled_back(engine))
+
+
+class _Undo(Exception):
+    """Ends a rehearsal."""
+
+
+def _silent(_sentence: str) -> None:
+    pass
+
+
+def _file_of(engine: sa.Engine) -> Path | None:
+    return Path(str(engine.url.database)) if engine.dialect.name == "sqlite" else None
+
+
+@contextmanager
+def _alone(path: Path, report: Report) -> Iterator[None]:
+    lock = path.with_name(f"{path.name}.migrate.lock")
+    with one_after_another(lock, lambda: report(f"another process is upgrading {path}: waiting for it")):
+        yield
+
+
+def _use_write_ahead_log_again(engine: sa.Engine) -> None:
+    """A restored backup has lost the mode of its file."""
+    with explained_failures(engine), engine.connect() as connection:
+        driver = sqlite_driver(connection)
+        if driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            use_write_ahead_log(connection)
