@@ -1,4 +1,4 @@
-"""Legal rows of each table, for tests that then make one column illegal."""
+"""Legal rows of each table: one as it is, and as many more beside it as a test needs."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import writing
 
+#: Rows refer to this run, market and article as number 1, which a new database gives them.
 RUN: dict[str, Any] = {
-    "ingest_run_id": 1,
     "subject": "markets",
     "environment": "sandbox",
     "status": "running",
@@ -95,6 +95,48 @@ ORDERBOOK_SNAPSHOT: dict[str, Any] = {
     "no_depth_centicontracts": 0,
     "no_levels": "[]",
 }
+OWN_RECORD: dict[str, Any] = {"recorded_us": 1, "ingest_run_id": 1}
+BALANCE: dict[str, Any] = {"subaccount": 0, "balance_microdollars": 1_000_000, "observed_us": 1, **OWN_RECORD}
+POSITION: dict[str, Any] = {
+    "ticker": MARKET["ticker"],
+    "subaccount": 0,
+    "side": "yes",
+    "quantity_centicontracts": 500,
+    "average_cost_microdollars": 570_000,
+    "realized_pnl_microdollars": -1,
+    **OWN_RECORD,
+}
+TRADE: dict[str, Any] = {
+    "fill_id": "fill",
+    "ticker": MARKET["ticker"],
+    "subaccount": 0,
+    "side": "yes",
+    "action": "buy",
+    "outcome_side": "yes",
+    "book_side": "bid",
+    "quantity_centicontracts": 500,
+    "yes_price_microdollars": 570_000,
+    "no_price_microdollars": 430_000,
+    "fee_microdollars": 20_000,
+    "is_taker": True,
+    "position_id": 1,
+    "executed_us": 1,
+    **OWN_RECORD,
+}
+PORTFOLIO_SETTLEMENT: dict[str, Any] = {
+    "ticker": MARKET["ticker"],
+    "event_ticker": MARKET["event_ticker"],
+    "subaccount": 0,
+    "market_result": "yes",
+    "yes_count_centicontracts": 500,
+    "yes_total_cost_microdollars": 2_850_000,
+    "no_count_centicontracts": 0,
+    "no_total_cost_microdollars": 0,
+    "revenue_microdollars": 5_000_000,
+    "fee_microdollars": 0,
+    "settled_us": 1,
+    **OWN_RECORD,
+}
 LEGAL: dict[sa.Table, dict[str, Any]] = {
     tables.ingest_runs: RUN,
     tables.series: SERIES,
@@ -114,7 +156,105 @@ LEGAL: dict[sa.Table, dict[str, Any]] = {
         "ingest_run_id": 1,
     },
     tables.rate_budgets: {"budget_key": "anonymous", "bucket": "read", "theoretical_arrival_us": 1},
+    tables.balances: BALANCE,
+    tables.positions: POSITION,
+    tables.trades: TRADE,
+    tables.portfolio_settlements: PORTFOLIO_SETTLEMENT,
+    tables.settlements: {
+        "ticker": MARKET["ticker"],
+        "event_ticker": MARKET["event_ticker"],
+        "settled_us": 1,
+        "result": "yes",
+        "final_yes_price_microdollars": 990_000,
+        "final_no_price_microdollars": 10_000,
+        "yes_payout_microdollars": 1_000_000,
+        "no_payout_microdollars": 0,
+        **OWN_RECORD,
+    },
+    tables.tracked_items: {
+        "ticker": MARKET["ticker"],
+        "item_type": "market",
+        "search_queries": '["Toronto baseball"]',
+        "is_active": True,
+        "created_us": 1,
+        "ingest_run_id": 1,
+    },
+    tables.news_articles: {
+        "url": "https://news.example/toronto",
+        "title": "Toronto wins",
+        "source_domain": "news.example",
+        "collected_us": 1,
+        "ingest_run_id": 1,
+    },
+    tables.news_article_markets: {"news_article_id": 1, "ticker": MARKET["ticker"]},
+    tables.news_article_events: {"news_article_id": 1, "event_ticker": EVENT["event_ticker"]},
+    tables.news_sentiments: {
+        "news_article_id": 1,
+        "analyzed_us": 1,
+        "score": 0.5,
+        "label": "positive",
+        "confidence": 1.0,
+        "method": "keywords",
+        "keywords_matched": '["wins"]',
+        "ingest_run_id": 1,
+    },
+    tables.adoption_counts: {
+        "ingest_run_id": 1,
+        "table_name": "markets",
+        "rows_read": 3,
+        "rows_kept": 1,
+        "rows_normalised": 1,
+        "rows_quarantined": 1,
+    },
+    tables.adoption_notes: {
+        "ingest_run_id": 1,
+        "table_name": "markets",
+        "row_key": "X",
+        "outcome": "normalised",
+        "reason": "because",
+        "original_values": "{}",
+    },
 }
+
+# What tells a row from the others of its table, beside a number the database gives.
+_DISTINGUISHED_BY = {
+    tables.series: "ticker",
+    tables.events: "event_ticker",
+    tables.markets: "ticker",
+    tables.price_snapshots: "observed_us",
+    tables.orderbook_snapshots: "observed_us",
+    tables.watermarks: "name",
+    tables.quarantine: "record_key",
+    tables.rate_budgets: "budget_key",
+    tables.balances: "observed_us",
+    tables.positions: "subaccount",
+    tables.trades: "fill_id",
+    tables.portfolio_settlements: "settled_us",
+    tables.settlements: "ticker",
+    tables.tracked_items: "ticker",
+    tables.news_articles: "url",
+    tables.news_article_markets: "ticker",
+    tables.news_article_events: "event_ticker",
+    tables.news_sentiments: "analyzed_us",
+    tables.adoption_counts: "table_name",
+    tables.adoption_notes: "row_key",
+}
+
+
+def numbered(table: sa.Table, number: int) -> dict[str, Any]:
+    """One of many legal rows of a table: no two of them have a key in common, and number 0 is the row of `LEGAL`.
+
+    Where the key is another row's, that row must be there under the same number.
+    """
+    row = dict(LEGAL[table])
+    if table.autoincrement_column is not None:
+        row[table.autoincrement_column.name] = number + 1
+    name = _DISTINGUISHED_BY.get(table)
+    if name == "table_name":
+        row[name] = ["markets", *(other for other in tables.LEGACY_TABLES if other != "markets")][number]
+    elif name and number:
+        row[name] = row[name] + number if isinstance(row[name], int) else f"{row[name]}-{number}"
+    return row
 
 
 def fill(engine: sa.Engine, before: sa.Table | None = None) -> None:
