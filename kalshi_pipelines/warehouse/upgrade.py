@@ -42,7 +42,10 @@ from kalshi_pipelines.warehouse.migrations import (
 from kalshi_pipelines.warehouse.tables import ADOPTION, LEGACY_PREFIX, adoption_notes, ingest_runs, metadata, quarantine
 
 _SECONDS_BETWEEN_REPORTS: Final = 1
-_WHICH_EXCHANGE: Final = "An old database does not say which exchange it was read from: the first ingest decides, so check KALSHI_ENVIRONMENT."
+_WHICH_EXCHANGE: Final = (
+    "An old database does not say which exchange it was read from; the first ingest decides, "
+    "so check KALSHI_ENVIRONMENT before it."
+)
 
 Report = Callable[[str], None]
 

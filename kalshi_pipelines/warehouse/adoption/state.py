@@ -24,6 +24,7 @@ class Parents:
         self._name = name
         self._stored: set[Hashable] = set()
         self._refused: set[Hashable] = set()
+        self._named: set[Hashable] = set()
         self._to_name: list[Hashable] = []
 
     def store(self, key: Hashable) -> None:
@@ -50,7 +51,8 @@ class Parents:
         if key in self._stored:
             return
         if key in self._refused:
-            remarks.odd.append(f"{column}={key} is in quarantine itself")
+            if key not in self._named:
+                remarks.odd.append(f"{column}={key} is in quarantine itself")
         elif promised:
             raise RefusedRow(f"{column}={key} is not in {self._name}")
         else:
@@ -59,8 +61,8 @@ class Parents:
 
     def name(self, key: Hashable) -> None:
         """Ask for a placeholder of a parent that is only named."""
-        if key not in self._stored:
-            self._stored.add(key)
+        if key not in self._stored and key not in self._named:
+            self._named.add(key)
             self._to_name.append(key)
 
     def write_placeholders(self, connection: sa.Connection, now_us: int, run_id: int) -> None:

@@ -1,0 +1,124 @@
+"""The older tool's databases as they are found in the field, with the rows each of them is known to have wrong."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.adoption.shapes import LEGACY_TABLES
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded, read_only
+from kalshi_pipelines.warehouse.upgrade import UpgradeReport, migrate
+
+LEGACY_DATABASES = Path(__file__).parents[4] / "shared" / "legacy_dbs"
+MANIFEST = LEGACY_DATABASES / "manifest.json"
+DAMAGED = ("truncated.db", "zero_pages.db", "not_a_database.db", "unknown_revision.db", "two_versions.db")
+KEYS = {table.name: table.key for table in LEGACY_TABLES}
+
+pytestmark = pytest.mark.skipif(not MANIFEST.is_file(), reason="the old databases are not on this machine")
+
+
+def names(*, adopted: bool) -> list[str]:
+    if not MANIFEST.is_file():
+        return []
+    return sorted(path.name for path in LEGACY_DATABASES.glob("*.db") if (path.name not in DAMAGED) == adopted)
+
+
+@dataclass(frozen=True)
+class Adopted:
+    file: str
+    engine: sa.Engine
+    report: UpgradeReport
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(MANIFEST.read_text())[self.file]
+        return content
+
+    def wrong_rows(self, kind: str) -> set[tuple[str, str]]:
+        """Table and key of the rows of a kind, as we write keys."""
+        return {
+            (row["table"], ",".join(f"{name}={row['pk'][name]}" for name in KEYS[row["table"]]))
+            for row in self.manifest["invalid_rows"]
+            if row["class"] == kind
+        }
+
+    def found(self, statement: str) -> set[tuple[str, str]]:
+        with self.engine.connect() as connection:
+            return {(table.removeprefix("kalshi_research."), key) for table, key in connection.execute(sa.text(statement))}
+
+    @property
+    def quarantined(self) -> set[tuple[str, str]]:
+        return self.found("SELECT subject, record_key FROM quarantine")
+
+
+@pytest.fixture(scope="module", params=names(adopted=True))
+def adopted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adopted]:
+    path = tmp_path_factory.mktemp("legacy") / request.param
+    shutil.copyfile(LEGACY_DATABASES / request.param, path)
+    engine = open_engine(f"sqlite:///{path}")
+    yield Adopted(request.param, engine, migrate(engine, "sandbox", print))
+    engine.dispose()
+
+
+def test_every_row_is_accounted_for(adopted: Adopted) -> None:
+    assert adopted.report.adoption is not None
+    read = {table.name: table.read for table in adopted.report.adoption.tables}
+    expected = {name: rows for name, rows in adopted.manifest["row_counts"].items() if name in KEYS}
+    assert read == expected
+    with adopted.engine.connect() as connection:
+        for table in adopted.report.adoption.tables:
+            run = "" if table.name.startswith("news_article_") else "WHERE ingest_run_id = 1"
+            names_only = "AND title IS NOT NULL" if table.name in {"events", "markets"} else ""
+            stored = connection.scalar(sa.text(f"SELECT count(*) FROM {table.name} {run} {names_only}"))
+            assert stored == table.stored, table.name
+
+
+def test_rows_that_break_an_invariant_are_in_quarantine_and_no_good_row_is(adopted: Adopted) -> None:
+    wrong = {kind: adopted.wrong_rows(kind) for kind in ("normalisable", "reject", "orphan", "suspicious")}
+    assert wrong["reject"] <= adopted.quarantined
+    assert adopted.quarantined <= wrong["reject"] | wrong["orphan"] | wrong["suspicious"]
+    normalised = adopted.found("SELECT table_name, row_key FROM adoption_notes WHERE outcome = 'normalised'")
+    assert normalised == wrong["normalisable"]
+
+
+def test_orphans_are_in_quarantine_or_noted(adopted: Adopted) -> None:
+    noted = adopted.found("SELECT table_name, row_key FROM adoption_notes")
+    assert adopted.wrong_rows("orphan") <= adopted.quarantined | noted
+
+
+def test_the_original_values_of_a_quarantined_row_are_kept(adopted: Adopted) -> None:
+    assert adopted.report.backup is not None
+    with read_only(adopted.report.backup) as backup, adopted.engine.connect() as connection:
+        quarantined = connection.execute(
+            sa.text("SELECT record_key, payload FROM quarantine WHERE subject = 'kalshi_research.price_snapshots'")
+        )
+        for key, payload in quarantined:
+            original = backup.execute(f"SELECT ticker, yes_bid, volume FROM price_snapshots WHERE {key}").fetchone()
+            kept = json.loads(payload)
+            assert (kept["ticker"], kept["yes_bid"], kept["volume"]) == original
+
+
+def test_nothing_of_the_older_tool_is_left_in_the_file(adopted: Adopted) -> None:
+    with adopted.engine.connect() as connection:
+        left = connection.scalar(sa.text("SELECT count(*) FROM sqlite_master WHERE name LIKE '%_fts%'"))
+        indexes = connection.scalar(sa.text("SELECT count(*) FROM sqlite_master WHERE name LIKE 'idx_%'"))
+    assert (left, indexes) == (0, 0)
+
+
+@pytest.mark.parametrize("name", names(adopted=False))
+def test_what_can_not_be_adopted_is_refused_and_stays_byte_for_byte_as_it_was(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    shutil.copyfile(LEGACY_DATABASES / name, path)
+    before = path.read_bytes()
+    engine = open_engine(f"sqlite:///{path}")
+    with pytest.raises(CanNotBeUpgraded, match="not touched"):
+        migrate(engine, "sandbox", print)
+    engine.dispose()
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir() if file != path] in ([], [f"{name}.migrate.lock"])
