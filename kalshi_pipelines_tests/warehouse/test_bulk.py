@@ -1,54 +1,185 @@
-"""Bulk writes set exactly the illegal rows aside."""
+"""Bulk writes set exactly the illegal rows aside, few rows as many, on both databases."""
 
+from itertools import cycle, islice
+from typing import Any
+
+import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kalshi_pipelines.warehouse.bulk import Write, write_rows
+from kalshi_pipelines.warehouse.bulk import RefusedRow, Row, Write, wanted_keys, write_rows
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.tables import series
+from kalshi_pipelines.warehouse.tables import price_snapshots, series
 from kalshi_pipelines_tests.warehouse.rows import LEGAL, fill
 
 PLACEHOLDERS = Write(
     series, ("ticker", "is_placeholder", "first_seen_us", "recorded_us", "ingest_run_id"), keep=("first_seen_us",)
 )
+#: More than are tried one by one, and enough for a part of them to be halved again.
+MANY = 450
+
+#: What no database stores as a placeholder of a series; `KX` becomes a ticker of its own.
+ILLEGAL: dict[str, Row] = {
+    "an unknown run": ("KX", True, 1, 1, 99),
+    "no time": ("KX", True, None, 1, 1),
+    "a placeholder that is none": ("KX", False, 1, 1, 1),
+    "an integer of 71 bits": ("KX", True, 2**70, 1, 1),
+    "a fraction": ("KX", True, 1.5, 1, 1),
+    "a word for a number": ("KX", True, "yesterday", 1, 1),
+    "a word for a truth value": ("KX", "maybe", 1, 1, 1),
+    "bytes for a time": ("KX", True, b"1", 1, 1),
+    "a list": ("KX", True, [1], 1, 1),
+    "half a character": ("KX\ud800", True, 1, 1, 1),
+}
+#: What SQLite stores.
+ILLEGAL_IN_POSTGRES: dict[str, Row] = {"a NUL": ("KX\x00", True, 1, 1, 1)}
 
 
-@given(legal=st.lists(st.booleans(), max_size=12))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
-def test_every_row_is_stored_or_refused_with_its_position(engine: sa.Engine, legal: list[bool]) -> None:
+@pytest.fixture
+def warehouse(engine: sa.Engine) -> sa.Engine:
+    """A warehouse to which series can be added."""
+    fill(engine, before=series)
+    return engine
+
+
+def write(engine: sa.Engine, rows: list[Row], write: Write = PLACEHOLDERS) -> list[RefusedRow]:
     with writing(engine) as connection:
+        return write_rows(connection, write, rows)
+
+
+def stored(engine: sa.Engine) -> dict[str, tuple[Any, ...]]:
+    columns = [series.c[name] for name in PLACEHOLDERS.columns]
+    with engine.connect() as connection:
+        return {ticker: tuple(rest) for ticker, *rest in connection.execute(sa.select(*columns))}
+
+
+def legal(count: int, recorded_us: int = 1) -> list[Row]:
+    return [(f"KX{number}", True, recorded_us, recorded_us, 1) for number in range(count)]
+
+
+@given(
+    kinds=st.lists(st.sampled_from([None, *ILLEGAL]), max_size=12),
+    repeat=st.sampled_from([1, MANY]),
+    more=st.booleans(),
+)
+@example(kinds=[None, *ILLEGAL], repeat=MANY, more=True)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+def test_every_row_is_stored_or_refused_with_its_position(
+    warehouse: sa.Engine, kinds: list[str | None], repeat: int, more: bool
+) -> None:
+    with writing(warehouse) as connection:
         connection.execute(sa.delete(series))
-        connection.execute(sa.text("DELETE FROM ingest_runs"))
-    fill(engine, before=series)
-    rows = [(f"KX{number}", True, 1, 1, 1 if fine else 99) for number, fine in enumerate(legal)]
+    if repeat > 1:
+        kinds = kinds + [None] * (MANY - len(kinds)) if more else list(islice(cycle([*kinds, None]), MANY))
+    rows = legal(len(kinds))
+    for position, kind in enumerate(kinds):
+        if kind is not None:
+            ticker, *rest = ILLEGAL[kind]
+            rows[position] = (f"{ticker}{position}", *rest)
+    refused = write(warehouse, rows)
+    assert [each.position for each in refused] == [position for position, kind in enumerate(kinds) if kind is not None]
+    assert all(each.reason for each in refused)
+    assert set(stored(warehouse)) == {f"KX{position}" for position, kind in enumerate(kinds) if kind is None}
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+@pytest.mark.parametrize("kind", ILLEGAL_IN_POSTGRES)
+def test_what_only_postgres_can_not_store_is_refused_there(warehouse: sa.Engine, kind: str, count: int) -> None:
+    refused = write(warehouse, [*legal(count), ILLEGAL_IN_POSTGRES[kind]])
+    if warehouse.dialect.name == "postgresql":
+        assert [each.position for each in refused] == [count]
+        assert "NUL" in refused[0].reason or "0x00" in refused[0].reason
+    else:
+        assert refused == []
+    assert set(stored(warehouse)) >= {row[0] for row in legal(count)}
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_a_kept_column_survives_an_overwrite_and_the_others_change(warehouse: sa.Engine, count: int) -> None:
+    assert write(warehouse, legal(count)) == write(warehouse, legal(count, recorded_us=2)) == []
+    assert set(stored(warehouse).values()) == {(True, 1, 2, 1)}
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_rows_that_are_there_stay_where_they_are_kept(warehouse: sa.Engine, count: int) -> None:
+    keep = Write(series, PLACEHOLDERS.columns, on_conflict="keep")
+    write(warehouse, legal(count))
+    assert write(warehouse, legal(count + 1, recorded_us=2), keep) == []
+    rows = stored(warehouse)
+    assert rows.pop(f"KX{count}") == (True, 2, 2, 1)
+    assert set(rows.values()) == {(True, 1, 1, 1)}
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_a_row_that_is_there_is_refused_where_history_is_only_appended(warehouse: sa.Engine, count: int) -> None:
+    append = Write(series, PLACEHOLDERS.columns, on_conflict="refuse")
+    write(warehouse, legal(1))
+    (refused,) = write(warehouse, [*legal(count + 1, recorded_us=2)[1:], *legal(1, recorded_us=2)], append)
+    assert refused.position == count
+    assert "unique" in refused.reason.lower()
+    assert stored(warehouse)["KX0"] == (True, 1, 1, 1)
+    assert len(stored(warehouse)) == count + 1
+
+
+@pytest.mark.parametrize("count", [2, MANY])
+@pytest.mark.parametrize(("on_conflict", "winner"), [("overwrite", 3), ("keep", 2), ("refuse", 2)])
+def test_of_rows_with_the_same_key_the_last_counts_unless_the_first_is_kept(
+    warehouse: sa.Engine, on_conflict: Any, winner: int, count: int
+) -> None:
+    same = Write(series, PLACEHOLDERS.columns, on_conflict=on_conflict)
+    refused = write(warehouse, [("KX0", True, 1, 2, 1), *legal(count)[1:], ("KX0", True, 1, 3, 1)], same)
+    assert [each.position for each in refused] == ([count] if on_conflict == "refuse" else [])
+    assert stored(warehouse)["KX0"] == (True, 1, winner, 1)
+    assert len(stored(warehouse)) == count
+
+
+def test_many_rows_of_several_tables_can_be_written_in_one_transaction(engine: sa.Engine) -> None:
+    fill(engine, before=price_snapshots)
+    snapshot = {name: value for name, value in LEGAL[price_snapshots].items() if name != "price_snapshot_id"}
+    append = Write(price_snapshots, tuple(snapshot), on_conflict="refuse")
+    snapshots = [tuple({**snapshot, "observed_us": number}.values()) for number in range(MANY)]
     with writing(engine) as connection:
-        refused = write_rows(connection, PLACEHOLDERS, rows)
-        stored = set(connection.scalars(sa.select(series.c.ticker)))
-    assert [each.position for each in refused] == [number for number, fine in enumerate(legal) if not fine]
-    assert stored == {f"KX{number}" for number, fine in enumerate(legal) if fine}
+        for _ in range(2):
+            assert write_rows(connection, PLACEHOLDERS, legal(MANY)) == []
+        assert write_rows(connection, append, snapshots) == []
+        # The same history again: every row of it is refused, and the transaction goes on.
+        assert len(write_rows(connection, append, snapshots)) == MANY
+        assert write_rows(connection, PLACEHOLDERS, legal(MANY, recorded_us=2)) == []
+        assert connection.scalar(sa.select(sa.func.count()).select_from(price_snapshots)) == MANY
 
 
-def test_a_kept_column_survives_an_overwrite_and_the_others_change(engine: sa.Engine) -> None:
-    fill(engine, before=series)
-    with writing(engine) as connection:
-        write_rows(connection, PLACEHOLDERS, [("KXA", True, 1, 1, 1)])
-        write_rows(connection, PLACEHOLDERS, [("KXA", True, 2, 2, 1)])
-        row = connection.execute(sa.select(series.c.first_seen_us, series.c.recorded_us)).one()
-    assert tuple(row) == (1, 2)
+def test_postgres_is_given_many_rows_at_once_not_one_by_one(postgres_engine: sa.Engine) -> None:
+    fill(postgres_engine, before=series)
+    statements: list[tuple[str, bool]] = []
+
+    @sa.event.listens_for(postgres_engine, "before_cursor_execute")
+    def _note(*event: Any) -> None:
+        *_, statement, _parameters, _context, many = event
+        statements.append((statement.split()[0], many))
+
+    write(postgres_engine, legal(MANY))
+    # Between the table and the rows, COPY goes to the driver itself.
+    assert statements == [(word, False) for word in ("SAVEPOINT", "CREATE", "INSERT", "DROP", "RELEASE")]
+    statements.clear()
+    write(postgres_engine, legal(3))
+    assert ("INSERT", True) in statements
 
 
-def test_a_row_that_is_there_is_refused_where_history_is_only_appended(engine: sa.Engine) -> None:
-    fill(engine)
-    row = LEGAL[series]
-    write = Write(series, tuple(row), on_conflict="refuse")
-    with writing(engine) as connection:
-        (refused,) = write_rows(connection, write, [tuple(row.values())])
-    assert "UNIQUE" in refused.reason
+def test_a_mistake_in_the_write_itself_is_raised(warehouse: sa.Engine) -> None:
+    nowhere = sa.Table("nowhere", sa.MetaData(), sa.Column("ticker", sa.Text, primary_key=True))
+    for count in (1, MANY):
+        rows = [(row[0],) for row in legal(count)]
+        with pytest.raises(sa.exc.DBAPIError, match="nowhere"):
+            write(warehouse, rows, Write(nowhere, ("ticker",), on_conflict="keep"))
 
 
-def test_an_integer_too_large_for_the_database_is_refused_not_raised(engine: sa.Engine) -> None:
-    fill(engine, before=series)
-    with writing(engine) as connection:
-        (refused,) = write_rows(connection, PLACEHOLDERS, [("KXA", True, 2**70, 1, 1)])
-    assert "too large" in refused.reason
+def test_keys_are_looked_up_whatever_characters_they_have(warehouse: sa.Engine) -> None:
+    write(warehouse, legal(1))
+    keys = ["KX0", "KX\x00", "'; DROP TABLE series", "K\N{SNOWMAN}", ""]
+    with warehouse.connect() as connection:
+        wanted = wanted_keys(keys, connection.dialect.name)
+        found = connection.scalars(
+            sa.select(series.c.ticker).join_from(wanted, series, series.c.ticker == wanted.c.value)
+        )
+        assert found.all() == ["KX0"]
