@@ -16,7 +16,6 @@ from kalshi_pipelines.warehouse.migrations import (
     upgrade_to_head,
     wanted_revision,
 )
-from kalshi_pipelines.warehouse.tables import metadata
 
 UPGRADE = """
 import sys
@@ -24,25 +23,6 @@ from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.migrations import upgrade_to_head
 print(len(upgrade_to_head(open_engine(sys.argv[1])).applied))
 """
-
-
-def schema(engine: sa.Engine) -> dict[str, list[str]]:
-    """The DDL of every table and index, line by line in alphabetical order."""
-    with engine.connect() as connection:
-        rows = connection.exec_driver_sql(
-            "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
-            " AND name NOT IN ('alembic_version', 'sqlite_sequence')"
-        )
-        return {
-            name: sorted(line.strip().rstrip(",").replace('"', "") for line in sql.splitlines()) for name, sql in rows
-        }
-
-
-def test_migrations_make_exactly_the_tables_the_code_describes(sqlite_engine: sa.Engine, tmp_path: Path) -> None:
-    described = open_engine(f"sqlite:///{tmp_path / 'described.db'}")
-    metadata.create_all(described)
-    assert schema(sqlite_engine) == schema(described)
-    described.dispose()
 
 
 def test_upgrading_again_does_nothing(engine: sa.Engine) -> None:

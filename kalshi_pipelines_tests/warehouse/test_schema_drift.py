@@ -1,0 +1,129 @@
+"""What migrations make is what `tables/` describes, from an empty database and from every older one with rows in it."""
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.tables import metadata
+from kalshi_pipelines_tests.warehouse.revisions import REVISIONS, Database, opened
+from kalshi_pipelines_tests.warehouse.schema import only, schema_of
+
+VIEWS = {"current_quotes", "price_history", "orderbook_levels"}
+
+
+@pytest.fixture
+def database(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    with opened(empty_database_url, monkeypatch) as database:
+        yield database
+
+
+@pytest.fixture
+def new(request: pytest.FixtureRequest, database: Database) -> sa.Engine:
+    """A warehouse of the same kind that was empty when it was brought to head."""
+    kind = "sqlite" if database.engine.dialect.name == "sqlite" else "postgres"
+    made: sa.Engine = request.getfixturevalue(f"{kind}_engine")
+    return made
+
+
+@pytest.fixture
+def described(request: pytest.FixtureRequest, engine: sa.Engine) -> Iterator[sa.Engine]:
+    """A database of the kind of `engine` with what SQLAlchemy makes of the description."""
+    kind = "sqlite" if engine.dialect.name == "sqlite" else "postgres"
+    made = open_engine(request.getfixturevalue(f"empty_{kind}_url"))
+    metadata.create_all(made)
+    yield made
+    made.dispose()
+
+
+def test_migrations_make_exactly_the_tables_the_code_describes(engine: sa.Engine, described: sa.Engine) -> None:
+    tables = schema_of(described)
+    assert {what.split()[0] for what in tables} >= {"column", "constraint", "index"}
+    assert only(schema_of(engine), *{what.split()[0] for what in tables}) == tables
+
+
+def test_migrations_make_nothing_else_but_the_views_and_the_guards(engine: sa.Engine, described: sa.Engine) -> None:
+    more = schema_of(engine).keys() - schema_of(described).keys()
+    guards = {
+        f"trigger foreign_key_guard_{table}_{verb}"
+        for table in metadata.tables
+        for verb in ("insert", "update", "delete")
+    }
+    views = {f"view {view}" for view in VIEWS}
+    assert more == (views | guards if engine.dialect.name == "sqlite" else views)
+
+
+def test_alembic_finds_nothing_to_generate(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_an_upgrade_of_rows_makes_the_schema_a_new_database_has(
+    database: Database, new: sa.Engine, revision: str
+) -> None:
+    database.upgrade(revision)
+    database.fill(database.tables())
+    before = database.rows()
+    database.upgrade()
+    assert database.schema() == schema_of(new)
+    after = database.rows()
+    for table, rows in before.items():
+        assert [{name: row[name] for name in rows[0]} for row in after[table]] == rows
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        ("ALTER TABLE news_articles ADD COLUMN language TEXT", " language"),
+        ("ALTER TABLE trades RENAME COLUMN order_id TO ordering_id", " ordering_id"),
+        ("DROP INDEX ix_trades_executed_us", "index trades.ix_trades_executed_us"),
+        ("DROP VIEW price_history", "view price_history"),
+    ],
+)
+def test_a_schema_that_differs_is_seen(request: pytest.FixtureRequest, kind: str, spoil: str, what: str) -> None:
+    engine: sa.Engine = request.getfixturevalue(f"{kind}_engine")
+    before = schema_of(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(spoil)
+    assert any(key.endswith(what) for key, _ in before.items() ^ schema_of(engine).items())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        ("ALTER TABLE trades DROP CONSTRAINT ck_trades_side", "constraint trades.ck_trades_side"),
+        ("ALTER TABLE trades ALTER COLUMN side DROP NOT NULL", " side"),
+        ("ALTER TABLE trades ALTER COLUMN fee_microdollars TYPE numeric", " fee_microdollars"),
+        ("ALTER TABLE trades DROP CONSTRAINT fk_trades_ticker_markets", "constraint trades.fk_trades_ticker_markets"),
+        ("CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'", "function one()"),
+    ],
+)
+def test_what_only_postgres_can_lose_is_seen(postgres_engine: sa.Engine, spoil: str, what: str) -> None:
+    before = schema_of(postgres_engine)
+    with postgres_engine.begin() as connection:
+        connection.exec_driver_sql(spoil)
+    assert any(key.endswith(what) for key, _ in before.items() ^ schema_of(postgres_engine).items())
+
+
+@pytest.mark.parametrize(
+    ("ddl", "instead", "what"),
+    [
+        (" WITHOUT ROWID,", "", "table rate_budgets"),
+        (" WITHOUT ROWID,\n STRICT", " WITHOUT ROWID", "table rate_budgets"),
+        ("bucket TEXT NOT NULL", "bucket TEXT", " bucket"),
+        ("'read', 'balance'", "'read', 'balance', 'write'", "constraint rate_budgets.ck_rate_budgets_bucket"),
+    ],
+)
+def test_what_a_rebuilt_table_can_lose_is_seen(sqlite_engine: sa.Engine, ddl: str, instead: str, what: str) -> None:
+    before = schema_of(sqlite_engine)
+    with sqlite_engine.begin() as connection:
+        table = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'rate_budgets'").scalar_one()
+        assert ddl in table
+        connection.exec_driver_sql("DROP TABLE rate_budgets")
+        connection.exec_driver_sql(table.replace(ddl, instead))
+    assert any(key.endswith(what) for key, _ in before.items() ^ schema_of(sqlite_engine).items())
