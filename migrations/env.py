@@ -24,9 +24,11 @@ def run() -> None:
         write_sql(url)
         return
     engine = open_engine(url)
-    with ready_to_migrate(engine) as connection:
-        migrate(connection)
-    engine.dispose()
+    try:
+        with ready_to_migrate(engine) as connection:
+            migrate(connection)
+    finally:
+        engine.dispose()
 
 
 def migrate(connection: sa.Connection) -> None:

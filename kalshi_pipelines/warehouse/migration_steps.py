@@ -5,14 +5,19 @@ Frozen like the migrations themselves: a step that has to do something else gets
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 from alembic.operations import BatchOperations
+from alembic.util import CommandError
 
 
-class DowngradeWouldLoseRows(Exception):
-    """The older schema has no place for rows that are stored; the message says which."""
+class DowngradeWouldLoseRows(CommandError):
+    """The older schema has no place for rows that are stored; the message says which.
+
+    A ``CommandError``, because the alembic command shows just the message of those.
+    """
 
 
 def dialect() -> str:
@@ -39,13 +44,18 @@ def refuse_to_lose(table: str, rows: str = "") -> None:
     """Stop a downgrade if the table has rows (or rows of the given SQL condition) the older schema can not hold.
 
     Raises:
-        DowngradeWouldLoseRows: It has.
+        DowngradeWouldLoseRows: It has. SQL that is printed instead of run raises an exception of Postgres.
     """
-    lost = sa.select(sa.literal(1)).select_from(sa.table(table))
+    lost: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(sa.table(table))
     if rows:
         lost = lost.where(sa.text(rows))
-    if op.get_bind().scalar(sa.select(sa.exists(lost))):
-        raise DowngradeWouldLoseRows(
-            f"{table} holds rows{f' with {rows}' if rows else ''}, for which the older schema has no place: "
-            "delete them, or restore the backup that was taken before the upgrade."
-        )
+    refusal = (
+        f"{table} holds rows{f' with {rows}' if rows else ''}, for which the older schema has no place: "
+        "delete them, or restore the backup that was taken before the upgrade."
+    )
+    if op.get_context().as_sql:
+        found = str(sa.exists(lost).compile(dialect=op.get_context().dialect))
+        message = refusal.replace("'", "''")
+        op.execute(f"DO $$ BEGIN IF {found} THEN RAISE EXCEPTION USING MESSAGE = '{message}'; END IF; END $$")
+    elif op.get_bind().scalar(sa.select(sa.exists(lost))):
+        raise DowngradeWouldLoseRows(refusal)

@@ -1,0 +1,158 @@
+"""Every migration can be undone and done again without the loss of a row, on both databases; else it says so."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from kalshi_pipelines.warehouse import tables
+from kalshi_pipelines.warehouse.migration_steps import DowngradeWouldLoseRows
+from kalshi_pipelines.warehouse.tables import metadata
+from kalshi_pipelines_tests.warehouse.revisions import (
+    CHECKOUT,
+    OPTIONAL_REFERENCES,
+    REVISIONS,
+    Database,
+    Rows,
+    ancestors,
+    opened,
+)
+from kalshi_pipelines_tests.warehouse.rows import numbered
+
+STEPS = list(pairwise(["base", *REVISIONS]))
+
+
+@pytest.fixture
+def database(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    with opened(empty_database_url, monkeypatch) as database:
+        yield database
+
+
+def shared(rows: Rows, other: Rows) -> Rows:
+    """The rows of tables that are in both, with the columns that are in both."""
+    columns = {table: rows[table][0].keys() & other[table][0].keys() for table in rows.keys() & other.keys()}
+    return {
+        table: sorted(({name: row[name] for name in sorted(columns[table])} for row in rows[table]), key=repr)
+        for table in columns
+    }
+
+
+@pytest.mark.parametrize(("older", "revision"), STEPS)
+def test_a_step_down_and_up_again_leaves_every_row(database: Database, older: str, revision: str) -> None:
+    if older != "base":
+        database.upgrade(older)
+    surviving, older_schema = database.tables(), database.schema()
+    database.upgrade(revision)
+    schema = database.schema()
+    database.fill(surviving)
+    rows = database.rows()
+
+    database.downgrade(older)
+    assert database.schema() == older_schema
+    assert database.rows() == shared(rows, database.rows())
+    assert database.rows().keys() == surviving
+    database.upgrade(revision)
+    assert database.schema() == schema
+    assert database.rows() == rows
+
+
+def assert_refused(database: Database, older: str, tables: set[str]) -> None:
+    """A downgrade is refused in one sentence about one of the tables, and changes nothing."""
+    schema, rows = database.schema(), database.rows()
+    with pytest.raises(DowngradeWouldLoseRows, match="restore the backup that was taken") as refusal:
+        database.downgrade(older)
+    assert str(refusal.value).split(" holds rows")[0] in tables
+    assert len(str(refusal.value).splitlines()) == 1
+    assert database.schema() == schema
+    assert database.rows() == rows
+
+
+@pytest.mark.parametrize(("older", "revision"), STEPS)
+def test_a_step_down_that_would_drop_a_table_with_rows_is_refused(
+    database: Database, older: str, revision: str
+) -> None:
+    if older != "base":
+        database.upgrade(older)
+    surviving = database.tables()
+    database.upgrade(revision)
+    new = database.tables() - surviving
+    for name in sorted(new):
+        # Only rows of this table, and of those it can not be without.
+        table = metadata.tables[name]
+        database.fill(ancestors(table), count=1)
+        references = {key.parent.name for key in table.foreign_keys} & OPTIONAL_REFERENCES
+        database.insert(name, numbered(table, 0) | dict.fromkeys(references))
+        assert_refused(database, older, {name, *(ancestors(table) & new)})
+        database.empty(database.tables())
+    database.downgrade(older)
+    assert database.tables() == surviving
+
+
+NAMED_MARKET = {"ticker": "KXNAMED", "is_placeholder": True, "first_seen_us": 1, "recorded_us": 1, "ingest_run_id": 1}
+
+
+def adoption_run() -> dict[str, Any]:
+    return numbered(tables.ingest_runs, 5) | {"subject": "adoption", "environment": None}
+
+
+def legacy_record() -> dict[str, Any]:
+    return numbered(tables.quarantine, 5) | {"subject": "kalshi_research.trades"}
+
+
+@pytest.mark.parametrize(
+    ("revision", "table", "row"),
+    [
+        ("0005", "markets", NAMED_MARKET),
+        *[
+            ("0005", "price_snapshots", numbered(tables.price_snapshots, 5) | {column: None})
+            for column in tables.QUOTE_OPTIONAL
+        ],
+        ("0005", "ingest_runs", adoption_run()),
+        ("0005", "quarantine", legacy_record()),
+    ],
+)
+def test_a_step_down_to_narrower_constraints_is_refused_for_a_row_they_forbid(
+    database: Database, revision: str, table: str, row: dict[str, Any]
+) -> None:
+    older = REVISIONS[REVISIONS.index(revision) - 1]
+    database.upgrade(revision)
+    database.fill(database.tables())
+    database.insert(table, row)
+    assert_refused(database, older, {table})
+
+
+def test_the_command_says_in_one_line_why_it_refuses(database: Database) -> None:
+    database.upgrade("0008")
+    database.fill({"ingest_runs", "adoption_notes"})
+    finished = subprocess.run(
+        [sys.executable, "-m", "alembic", "downgrade", "-1"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert finished.returncode != 0
+    assert "FAILED: adoption_notes holds rows" in finished.stdout + finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_a_downgrade_of_every_step_leaves_nothing(database: Database) -> None:
+    database.upgrade()
+    database.downgrade("base")
+    assert database.schema() == {}
+
+
+# What 0009 and later migrations do with rows that break a new constraint --------------------------------------------
+
+
+def test_a_rate_budget_of_a_bucket_nothing_is_charged_to_is_deleted(database: Database) -> None:
+    database.upgrade("0008")
+    database.fill({"rate_budgets"})
+    kept = database.rows()["rate_budgets"]
+    database.insert("rate_budgets", {"budget_key": "anonymous", "bucket": "WRITE", "theoretical_arrival_us": 1})
+    database.upgrade("0009")
+    assert database.rows()["rate_budgets"] == kept
