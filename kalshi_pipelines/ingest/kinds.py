@@ -83,8 +83,9 @@ def _add_placeholders(connection: sa.Connection, table: sa.Table, keys: set[str]
     known = set(connection.scalars(sa.select(key).join_from(wanted, table, key == wanted.c.value)))
     provenance = (None, stamp.recorded_us, stamp.recorded_us, stamp.ingest_run_id)
     missing = [(ticker, True, *provenance) for ticker in sorted(keys - known)]
-    write_rows(connection, Write(table, (key.name, *_PLACEHOLDER_COLUMNS), on_conflict="keep"), missing)
-    return len(missing)
+    write = Write(table, (key.name, *_PLACEHOLDER_COLUMNS), on_conflict="keep")
+    # The child of a parent that can not be stored is refused itself.
+    return len(missing) - len(write_rows(connection, write, missing))
 
 
 def _overwrite(write: Write, connection: sa.Connection, rows: Sequence[Row], _stamp: Stamp) -> StoredRows:

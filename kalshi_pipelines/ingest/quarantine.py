@@ -35,13 +35,18 @@ def set_aside(connection: sa.Connection, subject: str, rejected: Sequence[Reject
     for each in rejected:
         digest = record_digest(each.raw)
         key = each.key or f"{_UNREADABLE}{digest.hex()}"
-        payload = each.raw.decode(errors="backslashreplace").replace("\x00", "\\x00")
+        texts = [_storable(text) for text in (key, each.reason, each.raw.decode(errors="backslashreplace"))]
         times = (stamp.recorded_us, stamp.recorded_us, None)
-        rows.append((subject, key, each.reason, payload, digest, *times, stamp.ingest_run_id))
+        rows.append((subject, *texts, digest, *times, stamp.ingest_run_id))
     known = _unresolved(connection, subject) if rows else {}
     refused = write_rows(connection, _WRITE, [row for row in rows if known.get(row[1]) != row[4]])
     if refused:
         raise RuntimeError(f"the quarantine refused a rejected record of {subject}: {refused[0].reason}")
+
+
+def _storable(text: str) -> str:
+    """Postgres stores every character but NUL."""
+    return text.replace("\x00", "\\x00")
 
 
 def resolve(connection: sa.Connection, subject: str, keys: Collection[str], stamp: Stamp) -> None:

@@ -169,6 +169,23 @@ def test_bytes_that_are_not_utf_8_quarantine_their_record_only(engine: sa.Engine
         assert unresolved_keys(engine, "markets") == ["KXBROKEN"]
 
 
+@pytest.mark.parametrize("neighbours", [1, 300])
+@pytest.mark.parametrize("field", ["ticker", "event_ticker", "title"])
+def test_a_character_postgres_can_not_store_quarantines_its_market_only(
+    postgres_engine: sa.Engine, field: str, neighbours: int
+) -> None:
+    good = [raw(MARKET, ticker=f"KXGOOD-{number}") for number in range(neighbours)]
+    with IngestRun(postgres_engine, "markets", Environment.SANDBOX) as run:
+        for _ in range(2):
+            store(run, MARKETS, [*good, raw(MARKET, **{"ticker": "KXBAD", field: "KX\x00BAD"})])
+    assert len(rows(postgres_engine, markets)) == len(rows(postgres_engine, price_snapshots)) == neighbours
+    (aside,) = rows(postgres_engine, quarantine)
+    assert aside["record_key"] == ("KX\\x00BAD" if field == "ticker" else "KXBAD")
+    assert "NUL" in aside["reason"]
+    assert "KX\\u0000BAD" in aside["payload"]
+    assert run.counts == Counts(2, 2 * neighbours + 2, neighbours, neighbours, 2, neighbours, 1)
+
+
 def test_a_snapshot_is_dated_by_when_its_page_was_received(engine: sa.Engine, run: IngestRun) -> None:
     store_page(run, MARKETS, Page("GET /markets", 1, "", [raw(MARKET)], received_us=1_795_273_200_000_000))
     (snapshot,) = rows(engine, price_snapshots)
