@@ -99,21 +99,17 @@ def warehouse_schema() -> dg.MaterializeResult[Any]:
     return migrated
 
 
-@dg.asset_check(asset=WAREHOUSE_SCHEMA, name=_AT_HEAD)
+@dg.asset_check(asset=WAREHOUSE_SCHEMA, name=_AT_HEAD, blocking=True)
 def at_head(warehouse: WarehouseResource) -> dg.AssetCheckResult:
     """Whether the database has the schema this code needs."""
     passed, sentence = _looked_at(warehouse)
     return dg.AssetCheckResult(passed=passed, description=sentence, severity=dg.AssetCheckSeverity.ERROR)
 
 
-@dg.sensor(
-    minimum_interval_seconds=_SECONDS_BETWEEN_LOOKS,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    required_resource_keys={"warehouse"},
-)
-def schema_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+@dg.sensor(minimum_interval_seconds=_SECONDS_BETWEEN_LOOKS, default_status=dg.DefaultSensorStatus.RUNNING)
+def schema_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
     """Shows a database that is not at the schema of this code on the asset `warehouse_schema`, without a run."""
-    passed, sentence = _looked_at(context.resources.warehouse)
+    passed, sentence = _looked_at(warehouse)
     if context.cursor == sentence:
         return dg.SensorResult(skip_reason=sentence)
     seen = dg.AssetCheckEvaluation(

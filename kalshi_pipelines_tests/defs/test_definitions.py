@@ -42,6 +42,7 @@ def described(definitions: dg.Definitions) -> dict[str, Any]:
             schedule.name: [schedule.cron_schedule, schedule.execution_timezone, schedule.job_name]
             for schedule in repository.schedule_defs
         },
+        "checks": sorted(str(key.to_user_string()) for key in graph.asset_check_keys),
         "sensors": sorted(sensor.name for sensor in repository.sensor_defs),
         "resources": sorted(repository.get_top_level_resources()),
     }

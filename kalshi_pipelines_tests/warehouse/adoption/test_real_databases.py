@@ -50,7 +50,9 @@ class Adopted:
 
     def found(self, statement: str) -> set[tuple[str, str]]:
         with self.engine.connect() as connection:
-            return {(table.removeprefix("kalshi_research."), key) for table, key in connection.execute(sa.text(statement))}
+            return {
+                (table.removeprefix("kalshi_research."), key) for table, key in connection.execute(sa.text(statement))
+            }
 
     @property
     def quarantined(self) -> set[tuple[str, str]]:

@@ -1,0 +1,227 @@
+"""Adoption of whole databases: at every revision, however they are stamped, into either engine."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.adoption.report import AdoptedTable
+from kalshi_pipelines.warehouse.engine import open_engine, writing
+from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded
+from kalshi_pipelines.warehouse.tables import (
+    adoption_counts,
+    adoption_notes,
+    ingest_runs,
+    markets,
+    metadata,
+    price_snapshots,
+    quarantine,
+)
+from kalshi_pipelines.warehouse.upgrade import UpgradeReport, migrate
+from kalshi_pipelines_tests.warehouse.legacy import HEAD, REVISIONS, LegacyDatabase, make_legacy_database
+from kalshi_pipelines_tests.warehouse.rows import LEGAL
+
+STAMPS: dict[str, dict[str, Any]] = {
+    **{revision: {"revision": revision} for revision in REVISIONS},
+    "not stamped": {"stamp": None},
+    "empty version table": {"stamp": ()},
+    "older stamp, newer tables": {"revision": REVISIONS[0], "newer_tables": True},
+}
+
+
+def silent(_sentence: str) -> None:
+    pass
+
+
+def in_place(path: Path) -> tuple[sa.Engine, UpgradeReport]:
+    engine = open_engine(f"sqlite:///{path}")
+    return engine, migrate(engine, "sandbox", silent)
+
+
+def rows_of(engine: sa.Engine) -> dict[str, list[Any]]:
+    """Every row of every table but for the times of this run."""
+    found = {}
+    with engine.connect() as connection:
+        for table in metadata.sorted_tables:
+            columns = [c for c in table.c if c.name not in {"started_us", "finished_us"} | _of_now(table)]
+            rows = connection.execute(sa.select(*columns))
+            found[table.name] = sorted(repr([int(v) if isinstance(v, bool) else v for v in row]) for row in rows)
+    return found
+
+
+def _of_now(table: sa.Table) -> set[str]:
+    """Columns that hold when the adoption ran."""
+    if table.name in {"series", "settlements", "quarantine"}:
+        return {"first_seen_us", "recorded_us", "first_quarantined_us", "quarantined_us"}
+    return {"first_seen_us", "recorded_us"} if table.name in {"markets", "events"} else set()
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> LegacyDatabase:
+    return make_legacy_database(tmp_path / "old.db")
+
+
+@pytest.fixture
+def empty_engine(empty_database_url: str) -> Iterator[sa.Engine]:
+    engine = open_engine(empty_database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("made", STAMPS.values(), ids=STAMPS)
+def test_every_row_of_any_revision_however_stamped_is_accounted_for(made: dict[str, Any], tmp_path: Path) -> None:
+    old = make_legacy_database(tmp_path / "old.db", **made)
+    engine, report = in_place(old.path)
+    assert report.adoption is not None
+    assert {t.name: (t.read, t.normalised, t.quarantined) for t in report.adoption.tables} == old.counts()
+    with engine.connect() as connection:
+        quarantined = connection.execute(sa.select(quarantine.c.subject, quarantine.c.record_key)).all()
+        noted = connection.execute(
+            sa.select(*[adoption_notes.c[n] for n in ("table_name", "row_key", "outcome")])
+        ).all()
+    assert {(subject.removeprefix("kalshi_research."), key) for subject, key in quarantined} == old.keys("quarantined")
+    assert {(table, key) for table, key, outcome in noted if outcome == "normalised"} == old.keys("normalised")
+    assert {(table, key) for table, key, outcome in noted if outcome == "kept"} == old.keys("kept")
+    engine.dispose()
+
+
+def test_the_figures_are_in_the_database_and_in_the_run(old: LegacyDatabase) -> None:
+    engine, report = in_place(old.path)
+    assert report.adoption is not None
+    with engine.connect() as connection:
+        stored = connection.execute(sa.select(adoption_counts)).all()
+        run = connection.execute(sa.select(ingest_runs)).one()
+    assert {AdoptedTable(*row[1:2], *row[3:]) for row in stored} == set(report.adoption.tables)
+    total = report.adoption.total
+    assert (run.subject, run.environment, run.status) == ("adoption", None, "succeeded")
+    assert (run.records_read, run.records_written, run.records_rejected) == (
+        total.read,
+        total.stored,
+        total.quarantined,
+    )
+    engine.dispose()
+
+
+def test_the_same_rows_come_out_in_place_and_from_another_file_on_either_engine(
+    old: LegacyDatabase, empty_engine: sa.Engine
+) -> None:
+    before = old.path.read_bytes()
+    migrate(empty_engine, "sandbox", silent, adopt_from=old.path)
+    assert old.path.read_bytes() == before
+    elsewhere = rows_of(empty_engine)
+    engine, _ = in_place(old.path)
+    assert rows_of(engine) == elsewhere
+    engine.dispose()
+
+
+def test_a_database_is_taken_over_once(old: LegacyDatabase, empty_engine: sa.Engine) -> None:
+    assert migrate(empty_engine, "sandbox", silent, adopt_from=old.path).adoption
+    rows = rows_of(empty_engine)
+    assert migrate(empty_engine, "sandbox", silent, adopt_from=old.path).adoption is None
+    assert rows_of(empty_engine) == rows
+
+
+def test_a_warehouse_with_data_of_its_own_takes_nothing_over(old: LegacyDatabase, engine: sa.Engine) -> None:
+    with writing(engine) as connection:
+        connection.execute(sa.insert(ingest_runs), LEGAL[ingest_runs])
+    before = rows_of(engine)
+    with pytest.raises(CanNotBeUpgraded, match="holds data already"):
+        migrate(engine, "sandbox", silent, adopt_from=old.path)
+    assert rows_of(engine) == before
+
+
+def test_what_is_no_old_database_is_not_taken_over(tmp_path: Path, empty_engine: sa.Engine) -> None:
+    with pytest.raises(CanNotBeUpgraded, match="no kalshi_research database"):
+        migrate(empty_engine, "sandbox", silent, adopt_from=tmp_path / "missing.db")
+    assert sa.inspect(empty_engine).get_table_names() == []
+
+
+def test_rows_written_afterwards_get_ids_after_those_taken_over(old: LegacyDatabase, empty_engine: sa.Engine) -> None:
+    migrate(empty_engine, "sandbox", silent, adopt_from=old.path)
+    key = price_snapshots.c.price_snapshot_id
+    with writing(empty_engine) as connection:
+        highest = connection.scalar(sa.select(sa.func.max(key)))
+        ticker = connection.scalar(sa.select(markets.c.ticker).limit(1))
+        snapshot = LEGAL[price_snapshots] | {"ticker": ticker, "ingest_run_id": 1}
+        assert connection.scalar(sa.insert(price_snapshots).returning(key), snapshot) == (highest or 0) + 1
+
+
+def test_a_text_the_database_can_not_hold_is_quarantined_with_its_row(tmp_path: Path, empty_engine: sa.Engine) -> None:
+    old = make_legacy_database(tmp_path / "old.db", bad_rows=False)
+    with closing(sqlite3.connect(old.path)) as database, database:
+        database.execute("UPDATE news_articles SET title = 'a' || char(0) || 'b' WHERE id = 1")
+        database.execute("UPDATE news_articles SET full_text = CAST(x'ff' AS TEXT) WHERE id = 2")
+    report = migrate(empty_engine, "sandbox", silent, adopt_from=old.path)
+    assert report.adoption is not None
+    (articles,) = [table for table in report.adoption.tables if table.name == "news_articles"]
+    assert articles.read == articles.stored + articles.quarantined
+    with empty_engine.connect() as connection:
+        (refused,) = connection.scalars(
+            sa.select(quarantine.c.payload).where(
+                quarantine.c.record_key == "id=2", quarantine.c.reason.like("full_text%")
+            )
+        )
+    assert json.loads(refused)["full_text"] == {"bytes": "ff"}
+
+
+def test_tables_of_the_users_own_stay_as_they_are(old: LegacyDatabase) -> None:
+    with closing(sqlite3.connect(old.path)) as database, database:
+        database.execute("CREATE TABLE my_notes (note TEXT)")
+        database.execute("INSERT INTO my_notes VALUES ('buy low')")
+    engine, report = in_place(old.path)
+    assert report.left_alone == ("my_notes",)
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT note FROM my_notes")) == "buy low"
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("CREATE VIEW mine AS SELECT * FROM markets", "views or triggers .* \\(mine\\)"),
+        ("CREATE TRIGGER mine AFTER DELETE ON markets BEGIN SELECT 1; END", "views or triggers .* \\(mine\\)"),
+        ("CREATE TABLE quarantine (a)", "whose names the warehouse needs \\(quarantine\\)"),
+        ("ALTER TABLE positions ADD COLUMN mood TEXT", "columns nobody knows: mood"),
+        ("ALTER TABLE positions DROP COLUMN side", "lacks the columns side"),
+    ],
+)
+def test_what_would_not_survive_is_refused_before_anything_is_written(
+    old: LegacyDatabase, statement: str, sentence: str
+) -> None:
+    with closing(sqlite3.connect(old.path)) as database, database:
+        database.execute(statement)
+    before = old.path.read_bytes()
+    engine = open_engine(f"sqlite:///{old.path}")
+    with pytest.raises(CanNotBeUpgraded, match=sentence):
+        migrate(engine, "sandbox", silent)
+    engine.dispose()
+    assert old.path.read_bytes() == before
+
+
+def test_full_text_tables_and_triggers_do_not_survive(old: LegacyDatabase) -> None:
+    engine, _ = in_place(old.path)
+    with engine.connect() as connection:
+        names = set(connection.scalars(sa.text("SELECT name FROM sqlite_master")))
+    assert not {name for name in names if "fts" in name}
+    engine.dispose()
+
+
+def test_progress_is_told_with_rate_and_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kalshi_pipelines.warehouse.upgrade._SECONDS_BETWEEN_REPORTS", 0)
+    old = make_legacy_database(tmp_path / "old.db", HEAD, snapshots=25_000, bad_rows=False)
+    said: list[str] = []
+    engine = open_engine(f"sqlite:///{old.path}")
+    migrate(engine, "sandbox", said.append)
+    engine.dispose()
+    progress = [sentence for sentence in said if sentence.startswith("price_snapshots:")]
+    assert [sentence.split(" rows")[0] for sentence in progress] == [
+        "price_snapshots: 10,000 of 25,000",
+        "price_snapshots: 20,000 of 25,000",
+        "price_snapshots: 25,000 of 25,000",
+    ]
+    assert all("rows/s" in sentence and "s left" in sentence for sentence in progress)

@@ -1,0 +1,98 @@
+"""One value of the older tool becomes the exact one of ours, or is refused with the reason."""
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalshi_pipelines.units import dollars, instant
+from kalshi_pipelines.warehouse.adoption import values
+from kalshi_pipelines.warehouse.adoption.values import RefusedRow, Remarks
+
+
+@given(cents=st.integers(0, 100))
+def test_cents_become_exact_dollars(cents: int) -> None:
+    assert dollars(values.price("yes_bid", cents)) == Decimal(cents) / 100
+
+
+@given(cents=st.integers(-(2**40), 2**40))
+def test_gains_and_losses_become_exact_dollars(cents: int) -> None:
+    assert dollars(values.amount("realized_pnl_cents", cents)) == Decimal(cents) / 100
+
+
+@pytest.mark.parametrize("value", [101, -1, 55.5, "55", b"55", None, True, float("inf")])
+def test_a_price_is_a_whole_number_of_cents_from_0_to_100(value: Any) -> None:
+    with pytest.raises(RefusedRow, match="yes_bid="):
+        values.price("yes_bid", value)
+
+
+@pytest.mark.parametrize("value", [-1, 12.5, "abc", b"1", None])
+def test_a_count_is_a_whole_number_from_0(value: Any) -> None:
+    with pytest.raises(RefusedRow, match="quantity="):
+        values.count("quantity", value)
+
+
+@given(moment=st.datetimes(), zone=st.integers(-23, 23))
+def test_every_way_to_write_a_moment_gives_the_same_moment(moment: dt.datetime, zone: int) -> None:
+    stored = moment.strftime("%Y-%m-%d %H:%M:%S.%f").rjust(26, "0")
+    elsewhere = moment.replace(tzinfo=dt.UTC)
+    if 1 < moment.year < 9999:
+        elsewhere = elsewhere.astimezone(dt.timezone(dt.timedelta(hours=zone)))
+    plain, iso = Remarks(), Remarks()
+    read = values.instant("opened_at", stored, plain)
+    assert instant(read) == moment.replace(tzinfo=dt.UTC)
+    assert values.instant("opened_at", elsewhere.isoformat(), iso) == read
+    assert (bool(plain), bool(iso)) == (False, True)
+
+
+@pytest.mark.parametrize("value", ["not-a-date", "", "2026-13-01 00:00:00", 1_700_000_000, None, b"2026-01-01"])
+def test_what_is_no_moment_is_refused(value: Any) -> None:
+    with pytest.raises(RefusedRow, match="opened_at="):
+        values.instant("opened_at", value, Remarks())
+
+
+@pytest.mark.parametrize("written", ["YES", " yes", "yes\n", "\tYes "])
+def test_a_word_that_only_needs_trimming_or_case_folding_is_normalised_and_noted(written: str) -> None:
+    remarks = Remarks()
+    assert values.word("side", written, ("yes", "no"), remarks) == "yes"
+    assert remarks.normalised == [f"side {written!r} -> 'yes'"]
+
+
+@pytest.mark.parametrize("written", ["hold", "", " ", "y", "yes/no", "ye s", 1, None, b"yes"])
+def test_a_word_outside_the_vocabulary_is_refused(written: Any) -> None:
+    with pytest.raises(RefusedRow, match="is none of yes, no"):
+        values.word("side", written, ("yes", "no"), Remarks())
+
+
+@given(text=st.text(max_size=12))
+def test_a_trimmed_word_is_in_the_vocabulary_or_refused(text: str) -> None:
+    try:
+        assert values.word("side", text, ("yes", "no"), Remarks()) in {"yes", "no"}
+    except RefusedRow:
+        assert text.strip().lower() not in {"yes", "no"}
+
+
+@pytest.mark.parametrize(("written", "micro"), [("1.0600", 1_060_000), (" 0.02 ", 20_000), ("0", 0)])
+def test_a_fee_is_read_exactly(written: str, micro: int) -> None:
+    assert values.dollar_text("fee_cost_dollars", written, Remarks()) == micro
+
+
+@pytest.mark.parametrize("written", ["n/a", "-0.01", "1e-2", "0.00000001", "", 0.02, None])
+def test_a_fee_that_is_no_exact_decimal_is_refused(written: Any) -> None:
+    with pytest.raises(RefusedRow, match="fee_cost_dollars"):
+        values.dollar_text("fee_cost_dollars", written, Remarks())
+
+
+@pytest.mark.parametrize("written", ["fed rate, cpi", '{"q": 1}', "[1]", "null", 5, None])
+def test_search_queries_are_a_list_of_texts(written: Any) -> None:
+    with pytest.raises(RefusedRow, match="search_queries"):
+        values.texts_as_json("search_queries", written)
+
+
+def test_a_long_value_is_cut_in_the_reason() -> None:
+    with pytest.raises(RefusedRow) as refusal:
+        values.whole_number("quantity", "x" * 10_000)
+    assert len(str(refusal.value)) < 200
