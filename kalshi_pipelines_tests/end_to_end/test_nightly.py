@@ -1,5 +1,6 @@
 """The nightly job stores the whole exchange exactly, and the same exchange again changes nothing."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
+from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.tables import (
     events,
     ingest_runs,
@@ -70,6 +72,34 @@ def test_nightly_twice_on_unchanged_data_changes_no_row_but_run_records(
     assert everything(warehouse) == before
     assert sorted((data_dir / "lake").rglob("*.parquet")) == files
     assert len(before["price_snapshots"]) == len(before["markets"])
+
+
+def test_on_postgres_nightly_stores_everything_exactly_and_the_command_finds_nothing_to_change(
+    frozen_sandbox: SandboxProcess,
+    run_job: RunJob,
+    dagster_command: RunCommand,
+    data_dir: Path,
+    empty_postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KALSHI_SANDBOX_URL", frozen_sandbox.url)
+    monkeypatch.setenv("KALSHI_WAREHOUSE_URL", empty_postgres_url)
+    assert run_job("nightly").success
+    warehouse = open_engine(empty_postgres_url)
+    sent = walk(frozen_sandbox.url, "/markets", "markets", limit=1000)
+    assert assert_stored_exactly(sent, warehouse, data_dir / "lake") > 20 * len(sent)
+    assert assert_books_stored_exactly(frozen_sandbox.url, warehouse, data_dir / "lake") > 0
+    before = everything(warehouse)
+    files = sorted((data_dir / "lake").rglob("*.parquet"))
+    finished = dagster_command("nightly", {name: os.environ[name] for name in os.environ if name.startswith("KALSHI_")})
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert everything(warehouse) == before
+    assert sorted((data_dir / "lake").rglob("*.parquet")) == files
+    with warehouse.connect() as connection:
+        subjects = connection.scalars(sa.select(ingest_runs.c.subject).where(ingest_runs.c.status == "succeeded")).all()
+    assert sorted(subjects) == sorted(["series", "events", "markets", "orderbooks"] * 2)
+    warehouse.dispose()
+    assert list(data_dir.parent.rglob("*.db")) == []
 
 
 def test_a_snapshot_adds_rows_for_exactly_the_quotes_that_moved(
