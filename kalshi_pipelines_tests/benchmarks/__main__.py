@@ -19,9 +19,10 @@ SHARE_MOVED = 0.01
 BASIC_CAPACITY, BASIC_REFILL_RATE = 600, 200
 
 
-def measure(work: str, sandbox: SandboxProcess, folder: Path) -> Measured:
+def measure(work: str, sandbox: SandboxProcess | None = None, folder: Path | None = None) -> Measured:
     """Do one piece of work in a fresh process."""
-    command = [sys.executable, "-m", "kalshi_pipelines_tests.benchmarks.work", work, sandbox.url, str(folder)]
+    command = [sys.executable, "-m", "kalshi_pipelines_tests.benchmarks.work", work]
+    command += [sandbox.url if sandbox else "", str(folder or "")]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode:
         raise SystemExit(f"{work} failed:\n{finished.stderr}")
@@ -85,6 +86,20 @@ def budget(markets: int) -> None:
     )
 
 
+def bulk_writes(repeats: int) -> None:
+    """Overwriting markets in Postgres by COPY, beside an upsert that is executed for each row; prints both."""
+    copies, upserts = [], []
+    for _ in range(repeats):
+        upserts.append(measure("postgres_executemany"))
+        copies.append(measure("postgres_copy"))
+    ratio = statistics.median(upsert.seconds / copy.seconds for upsert, copy in zip(upserts, copies, strict=True))
+    copy, upsert = (min(each, key=lambda one: one.seconds) for each in (copies, upserts))
+    print(
+        f"Postgres, {copy.rows:,} markets overwritten: {upsert.rows / upsert.seconds:,.0f} rows/s by executemany, "
+        f"{copy.rows / copy.seconds:,.0f} by COPY: {ratio:.1f} times"
+    )
+
+
 def main() -> None:
     """Measure everything, or a smaller set with ``--quick``."""
     parser = argparse.ArgumentParser(prog="make bench")
@@ -99,6 +114,7 @@ def main() -> None:
     if not quick:
         memory(20_000, 200_000)
     budget(20_000 if quick else 50_000)
+    bulk_writes(1 if quick else 3)
 
 
 if __name__ == "__main__":

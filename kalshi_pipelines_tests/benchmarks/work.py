@@ -16,15 +16,23 @@ from typing import Any
 
 import httpx
 import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from kalshi_pipelines.ingest.runs import Counts
 from kalshi_pipelines.ingest.walks import ALL_STATUSES, Source, ingest_events, ingest_markets, ingest_orderbooks
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.records import Market
 from kalshi_pipelines.settings import Environment, Settings
-from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse import tables
+from kalshi_pipelines.warehouse.bulk import Row, Write, write_rows
+from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines.warehouse.migrations import upgrade_to_head
+from kalshi_pipelines_tests.postgres import running_cluster
+from kalshi_pipelines_tests.warehouse.rows import LEGAL, fill
 
+#: Rows that are overwritten in Postgres, and how many in a transaction, as ingest does.
+POSTGRES_MARKETS, PAGE = 50_000, 1_000
 FIELDS = Market.__struct_fields__
 COLUMNS = ", ".join(f'"{name}"' for name in FIELDS)
 UPSERT = (
@@ -89,6 +97,49 @@ def orderbooks(url: str, folder: Path) -> Measured:
     return _ingest(url, folder, "basic", lambda source: ingest_orderbooks(source).counts)
 
 
+def postgres_copy(url: str, folder: Path) -> Measured:
+    """Overwrite many markets in Postgres as ingest does; needs no exchange."""
+    return _overwrite_in_postgres(write_rows)
+
+
+def postgres_executemany(url: str, folder: Path) -> Measured:
+    """The same by the statement a program would start with: an upsert that is executed for each row."""
+
+    def upsert(connection: sa.Connection, write: Write, rows: list[Row]) -> None:
+        insert = postgresql.insert(write.table)
+        changed = {name: insert.excluded[name] for name in write.columns if name != "ticker"}
+        statement = insert.on_conflict_do_update(index_elements=["ticker"], set_=changed)
+        connection.execute(statement, [dict(zip(write.columns, row, strict=True)) for row in rows])
+
+    return _overwrite_in_postgres(upsert)
+
+
+def _overwrite_in_postgres(overwrite: Callable[[sa.Connection, Write, list[Row]], object]) -> Measured:
+    values = dict(LEGAL[tables.markets])
+    write = Write(tables.markets, tuple(values))
+    seconds = 0.0
+    with running_cluster() as cluster, cluster.database() as name:
+        engine = open_engine(cluster.url(name))
+        upgrade_to_head(engine)
+        fill(engine, before=tables.markets)
+        for volume in range(2):
+            started = time.perf_counter()
+            for first in range(0, POSTGRES_MARKETS, PAGE):
+                page = range(first, first + PAGE)
+                changed = [values | {"ticker": f"KX-{number}", "volume_centicontracts": volume} for number in page]
+                with writing(engine) as connection:
+                    overwrite(connection, write, [tuple(each.values()) for each in changed])
+            seconds = time.perf_counter() - started
+        with engine.connect() as connection:
+            (stored,) = connection.execute(
+                sa.select(sa.func.count(), sa.func.min(tables.markets.c.volume_centicontracts))
+            )
+        engine.dispose()
+    if tuple(stored) != (POSTGRES_MARKETS, 1):
+        raise SystemExit(f"not everything was overwritten: {stored}")
+    return _measured(POSTGRES_MARKETS, seconds)
+
+
 def _ingest(url: str, folder: Path, tier: str, walk: Callable[[Source], Counts]) -> Measured:
     engine = open_engine(f"sqlite:///{folder / 'warehouse.db'}")
     upgrade_to_head(engine)
@@ -107,7 +158,14 @@ def _measured(rows: int, seconds: float) -> Measured:
     return Measured(rows, seconds, peak / kilobyte / 1024)
 
 
-WORK = {"floor": floor, "events": events, "markets": markets, "orderbooks": orderbooks}
+WORK = {
+    "floor": floor,
+    "events": events,
+    "markets": markets,
+    "orderbooks": orderbooks,
+    "postgres_copy": postgres_copy,
+    "postgres_executemany": postgres_executemany,
+}
 
 
 def main() -> None:
