@@ -152,9 +152,14 @@ def _warehouse_or_nothing(tables: frozenset[str], stamps: list[str], place: str)
             "alembic_version."
         )
     stamp = stamps[0] if stamps else None
-    if not tables - {STAMP_TABLE} and (stamp is None or stamp in known_revisions()):
+    if not tables - {STAMP_TABLE} and stamp is None:
         return Inspection(Content.NOTHING, None)
     if ingest_runs.name not in tables:
+        if stamp in known_revisions():
+            raise CanNotBeUpgraded(
+                f"{place} is stamped with revision {stamp} but has not its tables, so it was not touched: "
+                "restore a backup, or use an empty database."
+            )
         return None
     if stamp is None:
         raise CanNotBeUpgraded(

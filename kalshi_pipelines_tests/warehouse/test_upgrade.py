@@ -1,0 +1,195 @@
+"""``migrate`` from end to end: backup, rehearsal, doing it twice, restoring."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse import upgrade
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.environment import WarehouseOfAnotherEnvironment
+from kalshi_pipelines.warehouse.inspection import Content, inspect_file, read_only
+from kalshi_pipelines.warehouse.migrations import Upgrade, apply_migrations, wanted_revision
+from kalshi_pipelines.warehouse.tables import markets, price_snapshots
+from kalshi_pipelines.warehouse.upgrade import (
+    RowsWouldBeLost,
+    UpgradeReport,
+    found_in,
+    migrate,
+    rehearsed,
+    write_changed_rows,
+)
+from kalshi_pipelines_tests.warehouse.legacy import (
+    EVENT_IN_THE_LOG,
+    LegacyDatabase,
+    leave_a_row_in_the_log,
+    make_legacy_database,
+)
+from kalshi_pipelines_tests.warehouse.revisions import Database, opened
+
+
+def silent(_sentence: str) -> None:
+    pass
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> LegacyDatabase:
+    return make_legacy_database(tmp_path / "old.db")
+
+
+@pytest.fixture
+def behind(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """A warehouse of each kind at an older revision, with rows."""
+    with opened(empty_database_url, monkeypatch) as database:
+        database.upgrade("0004")
+        database.fill(database.tables())
+        yield database
+
+
+def migrated(path: Path) -> UpgradeReport:
+    engine = open_engine(f"sqlite:///{path}")
+    try:
+        return migrate(engine, "sandbox", silent)
+    finally:
+        engine.dispose()
+
+
+def content(path: Path) -> list[str]:
+    with read_only(path) as database:
+        return list(database.iterdump())
+
+
+def files(path: Path) -> set[str]:
+    return {file.name for file in path.parent.iterdir()} - {path.name, f"{path.name}.migrate.lock"}
+
+
+def test_a_new_database_needs_no_backup(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
+    report = migrate(engine, "sandbox", silent)
+    assert (report.before.content, report.after, report.backup) == (Content.NOTHING, wanted_revision(), None)
+    engine.dispose()
+
+
+def test_the_backup_is_the_old_database_and_can_be_put_back(old: LegacyDatabase) -> None:
+    before = content(old.path)
+    report = migrated(old.path)
+    assert report.backup is not None
+    assert content(report.backup) == before
+    shutil.copy(report.backup, old.path)
+    again = migrated(old.path)
+    assert str(again.before) == str(report.before)
+    assert again.adoption == report.adoption
+
+
+def test_rows_that_stand_only_in_the_write_ahead_log_are_in_the_backup_and_adopted(old: LegacyDatabase) -> None:
+    leave_a_row_in_the_log(old.path)
+    report = migrated(old.path)
+    assert report.backup is not None
+    with read_only(report.backup) as backup, read_only(old.path) as warehouse:
+        for database, column in ((backup, "ticker"), (warehouse, "event_ticker")):
+            rows = database.execute(f"SELECT count(*) FROM events WHERE {column} = ?", (EVENT_IN_THE_LOG,))
+            assert rows.fetchone() == (1,)
+
+
+def test_migrating_again_does_nothing_and_takes_no_second_backup(old: LegacyDatabase) -> None:
+    migrated(old.path)
+    after, made = old.path.read_bytes(), files(old.path)
+    report = migrated(old.path)
+    assert (report.applied, report.backup, report.adoption) == ((), None, None)
+    assert (old.path.read_bytes(), files(old.path)) == (after, made)
+
+
+def test_a_restored_backup_of_a_current_warehouse_gets_its_write_ahead_log_back(sqlite_engine: sa.Engine) -> None:
+    path = Path(str(sqlite_engine.url.database))
+    copy = path.with_name("copy.db")
+    with read_only(path) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+        target.execute("PRAGMA journal_mode = DELETE")
+    migrated(copy)
+    with read_only(copy) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_an_upgrade_of_a_warehouse_keeps_its_rows_and_says_what_it_applied(behind: Database) -> None:
+    before = behind.rows()
+    report = migrate(behind.engine, "sandbox", silent)
+    assert (str(report.before), report.applied[0]) == ("0004", "0005")
+    assert (report.backup is not None) == (behind.engine.dialect.name == "sqlite")
+    after = behind.rows()
+    assert {table: len(after[table]) for table in before} == {table: len(rows) for table, rows in before.items()}
+
+
+def test_an_upgrade_that_would_lose_rows_is_undone(behind: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, apply = behind.rows(), apply_migrations
+
+    def careless(connection: sa.Connection) -> Upgrade:
+        done = apply(connection)
+        connection.execute(sa.delete(price_snapshots))
+        return done
+
+    monkeypatch.setattr(upgrade, "apply_migrations", careless)
+    with pytest.raises(RowsWouldBeLost, match="price_snapshots"):
+        migrate(behind.engine, "sandbox", silent)
+    assert (str(found_in(behind.engine)), behind.rows()) == ("0004", before)
+
+
+def test_a_failed_upgrade_leaves_no_backup_behind(old: LegacyDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_arguments: object) -> None:
+        raise RuntimeError("the lights went out")
+
+    monkeypatch.setattr("kalshi_pipelines.warehouse.upgrade.adopt", failing)
+    before = content(old.path)
+    with pytest.raises(RuntimeError):
+        migrated(old.path)
+    assert (content(old.path), files(old.path)) == (before, set())
+
+
+def test_a_warehouse_of_another_environment_is_not_upgraded(behind: Database) -> None:
+    with pytest.raises(WarehouseOfAnotherEnvironment):
+        migrate(behind.engine, "prod", silent)
+    assert str(found_in(behind.engine)) == "0004"
+
+
+def test_a_rehearsal_tells_what_migrating_then_does(old: LegacyDatabase, tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{old.path}")
+    before = old.path.read_bytes()
+    said: list[str] = []
+    with rehearsed(engine, "sandbox") as rehearsal:
+        foretold = rehearsal.report
+        rows = write_changed_rows(rehearsal.changed_rows, tmp_path / "changes.csv", said.append, most=5)
+    assert old.path.read_bytes() == before
+    assert files(old.path) == {"changes.csv"}
+    assert (rows, len(said)) == (len(old.odd_rows), 5)
+    done = migrate(engine, "sandbox", silent)
+    assert (foretold.before, foretold.after, foretold.applied) == (done.before, done.after, done.applied)
+    assert foretold.adoption == done.adoption
+    engine.dispose()
+
+
+def test_a_rehearsal_on_postgres_is_rolled_back(old: LegacyDatabase, empty_postgres_url: str) -> None:
+    engine = open_engine(empty_postgres_url)
+    with rehearsed(engine, "sandbox", old.path) as rehearsal:
+        assert rehearsal.report.adoption is not None
+        assert len(list(rehearsal.changed_rows)) == len(old.odd_rows)
+    assert sa.inspect(engine).get_table_names() == []
+    assert inspect_file(old.path).content is Content.LEGACY
+    engine.dispose()
+
+
+def test_a_rehearsal_of_nothing_to_do_says_so(engine: sa.Engine) -> None:
+    with rehearsed(engine, "sandbox") as rehearsal:
+        assert rehearsal.report.applied == ()
+        assert list(rehearsal.changed_rows) == []
+
+
+def test_adopted_markets_are_filled_when_the_exchange_is_read(old: LegacyDatabase) -> None:
+    migrated(old.path)
+    engine = open_engine(f"sqlite:///{old.path}")
+    with engine.connect() as connection:
+        states = connection.execute(sa.select(markets.c.is_placeholder, markets.c.record_digest)).all()
+    assert set(states) == {(True, None)}
+    engine.dispose()
