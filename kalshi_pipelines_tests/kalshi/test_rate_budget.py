@@ -1,5 +1,8 @@
-import multiprocessing
+import json
+import subprocess
+import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,7 +24,6 @@ from kalshi_pipelines.kalshi.rate_budget import (
 )
 from kalshi_pipelines.kalshi.records import AccountLimits, BucketLimits, EndpointCost, EndpointCostList
 from kalshi_pipelines.settings import RateTier
-from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.tables import rate_budgets
 from kalshi_pipelines_tests.kalshi.conftest import recording
@@ -154,29 +156,41 @@ def test_threads_of_one_process_do_not_overdraw(engine: sa.Engine) -> None:
     assert sorted(round(wait, 6) for wait in waits) == [pytest.approx(n / 10) for n in range(1, 46)]
 
 
-def _spend(url: str, law: BucketLaw, times: int, grants: "multiprocessing.Queue[list[tuple[int, int]]]") -> None:
-    engine = open_engine(url)
-    shared = RateBudget(engine, "key", {Bucket.READ: law})
-    mine = []
-    for _ in range(times):
-        shared.acquire(10)
-        mine.append((now_us(), 10))
-    grants.put(mine)
-    engine.dispose()
+SPEND = """
+import json, sys
+from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketLaw, RateBudget
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.engine import open_engine
+url, refill_rate, capacity, times = sys.argv[1], *map(int, sys.argv[2:])
+budget = RateBudget(open_engine(url), "key", {Bucket.READ: BucketLaw(refill_rate, capacity)})
+grants = []
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(times):
+    budget.acquire(10)
+    grants.append((now_us(), 10))
+print(json.dumps(grants))
+"""
 
 
 def test_four_processes_share_one_bucket(engine: sa.Engine) -> None:
     law, times = BucketLaw(600, 600), 30
-    context = multiprocessing.get_context("spawn")
-    queue: multiprocessing.Queue[list[tuple[int, int]]] = context.Queue()
-    url = str(engine.url)
-    processes = [context.Process(target=_spend, args=(url, law, times, queue)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    grants = [grant for _ in processes for grant in queue.get(timeout=60)]
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
+    url = engine.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-c", SPEND, url, *map(str, (law.refill_rate, law.capacity, times))]
+    with ExitStack() as running:
+        processes = [
+            running.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            for _ in range(4)
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        outputs = [process.communicate(timeout=60)[0] for process in processes]
+    grants = [(instant, cost) for output in outputs for instant, cost in json.loads(output)]
     assert len(grants) == 4 * times
     assert overspent(grants, law) == 0
 
