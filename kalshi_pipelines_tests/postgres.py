@@ -121,7 +121,7 @@ def _place_of_data() -> Path:
 @contextmanager
 def _own_folder(place: Path, account: pwd.struct_passwd) -> Iterator[tuple[Path, int]]:
     """A new folder of the server's user, and the descriptor by which it is locked while this or the server lives."""
-    _remove_leftovers(place)
+    remove_leftovers(place)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
     lock = os.open(folder, os.O_RDONLY)
     try:
@@ -133,7 +133,7 @@ def _own_folder(place: Path, account: pwd.struct_passwd) -> Iterator[tuple[Path,
         shutil.rmtree(folder)
 
 
-def _remove_leftovers(place: Path) -> None:
+def remove_leftovers(place: Path) -> None:
     """Remove what killed test runs left; a folder that is seconds old may not be locked yet."""
     for folder in place.glob(f"{_PREFIX}*"):
         with suppress(OSError):
