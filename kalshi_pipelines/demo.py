@@ -25,6 +25,7 @@ from kalshi_pipelines.warehouse.tables import SUBJECTS, ingest_runs, markets, or
 
 _LOG_LINES_SHOWN: Final = 15
 _LEADS_TO_REAL_DATA: Final = (
+    "KALSHI_ADOPT_DATABASE",
     "KALSHI_WAREHOUSE_URL",
     "KALSHI_LAKE_DIR",
     "KALSHI_API_KEY_ID",
@@ -56,7 +57,7 @@ def main() -> int:
 
 def _demo_settings() -> Settings:
     """The settings of the environment without those that lead to real data: a demo is tried in any shell."""
-    real = {"warehouse_url": None, "lake_dir": None, "api_key_id": None, "private_key_file": None}
+    real = {variable.removeprefix("KALSHI_").lower(): None for variable in _LEADS_TO_REAL_DATA}
     return Settings.from_environment().model_copy(update={"environment": Environment.SANDBOX, **real})
 
 
