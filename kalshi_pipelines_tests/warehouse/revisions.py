@@ -13,6 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from kalshi_pipelines.warehouse.engine import open_engine, writing
+from kalshi_pipelines.warehouse.tables import metadata
 from kalshi_pipelines_tests.warehouse.rows import LEGAL, numbered
 from kalshi_pipelines_tests.warehouse.schema import Schema, schema_of
 
@@ -50,41 +51,40 @@ class Database:
 
     def rows(self) -> Rows:
         """Every row of every table."""
-        there = self._reflected()
+        there = sorted(self.tables())
         with self.engine.connect() as connection:
             return {
-                table.name: sorted((dict(row) for row in connection.execute(sa.select(table)).mappings()), key=repr)
-                for table in there.sorted_tables
-                if table.name != "alembic_version"
+                table: sorted(map(dict, connection.exec_driver_sql(f"SELECT * FROM {table}").mappings()), key=repr)
+                for table in there
             }
 
     def fill(self, names: set[str], count: int = 3) -> None:
         """Put legal rows into some tables, as far as the tables have the columns; parents stand before children."""
-        there = self._reflected()
         with writing(self.engine) as connection:
             for table in LEGAL:
                 if table.name in names:
-                    now = there.tables[table.name]
+                    there = _as_it_is(connection, table)
                     for number in range(count):
                         row = numbered(table, number) | (_ODD.get(table.name, {}) if number else {})
-                        connection.execute(sa.insert(now), {name: row[name] for name in row if name in now.c})
+                        connection.execute(sa.insert(there), {name: row[name] for name in row if name in there.c})
 
-    def insert(self, table: str, row: dict[str, Any]) -> None:
+    def insert(self, name: str, row: dict[str, Any]) -> None:
         """Put a row into a table."""
         with writing(self.engine) as connection:
-            connection.execute(sa.insert(self._reflected().tables[table]), row)
+            connection.execute(sa.insert(_as_it_is(connection, metadata.tables[name])), row)
 
     def empty(self, names: set[str]) -> None:
         """Delete every row of some tables."""
         with writing(self.engine) as connection:
-            for table in reversed(self._reflected().sorted_tables):
+            for table in reversed(LEGAL):
                 if table.name in names:
                     connection.execute(sa.delete(table))
 
-    def _reflected(self) -> sa.MetaData:
-        there = sa.MetaData()
-        there.reflect(self.engine)
-        return there
+
+def _as_it_is(connection: sa.Connection, table: sa.Table) -> sa.TableClause:
+    """A table with the columns it has in the database, which may be older or newer than the description."""
+    names = connection.exec_driver_sql(f"SELECT * FROM {table.name} WHERE false").keys()
+    return sa.table(table.name, *[sa.column(name, table.c[name].type) for name in names if name in table.c])
 
 
 #: Values a copy of a table could spoil.

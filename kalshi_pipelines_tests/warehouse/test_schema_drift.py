@@ -6,8 +6,11 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
 from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.migration_steps import changed_table
+from kalshi_pipelines.warehouse.migrations import ready_to_migrate
 from kalshi_pipelines.warehouse.tables import metadata
 from kalshi_pipelines_tests.warehouse.revisions import REVISIONS, Database, opened
 from kalshi_pipelines_tests.warehouse.schema import only, schema_of
@@ -73,6 +76,27 @@ def test_an_upgrade_of_rows_makes_the_schema_a_new_database_has(
     after = database.rows()
     for table, rows in before.items():
         assert [{name: row[name] for name in rows[0]} for row in after[table]] == rows
+
+
+def test_tables_that_are_made_anew_keep_everything(sqlite_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(sqlite_engine.url.render_as_string(), monkeypatch) as database:
+        database.fill(database.tables())
+        schema, rows = database.schema(), database.rows()
+        with ready_to_migrate(sqlite_engine) as connection:
+            views = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'view'").all()
+            places = "SELECT name, rootpage FROM sqlite_master WHERE type = 'table' AND name <> 'alembic_version'"
+            before = set(connection.exec_driver_sql(places).all())
+            for view, _ in views:
+                connection.exec_driver_sql(f"DROP VIEW {view}")
+            with Operations.context(MigrationContext.configure(connection)):
+                for table in metadata.sorted_tables:
+                    with changed_table(table.name):
+                        pass
+            for _, sql in views:
+                connection.exec_driver_sql(sql)
+            assert before.isdisjoint(connection.exec_driver_sql(places).all())
+        assert database.schema() == schema
+        assert database.rows() == rows
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
