@@ -36,6 +36,11 @@ _TICKERS_AT_ONCE: Final = 5_000
 logger = logging.getLogger(__name__)
 
 
+# What an old database said of a market is not what the exchange says of it.
+_WAS_READ: Final = ~markets.c.is_placeholder
+_IS_ACTIVE: Final = sa.and_(markets.c.status == "active", _WAS_READ)
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a walk reads from and stores to.
@@ -156,8 +161,8 @@ def _settled_since(source: Source) -> int | None:
         if mark is None and source.settled_lookback_hours is None:
             return None
         if mark is None:
-            # A market that is stored may have settled at any time since.
-            oldest = connection.scalar(sa.select(sa.func.min(markets.c.first_seen_us))) or now_us()
+            # A market that is stored may have settled at any time since; one of an old database is not waited for.
+            oldest = connection.scalar(sa.select(sa.func.min(markets.c.first_seen_us)).where(_WAS_READ)) or now_us()
             mark = min(oldest, now_us() - (source.settled_lookback_hours or 0) * _HOUR_US)
         else:
             mark -= _SETTLED_OVERLAP_US
@@ -192,14 +197,14 @@ def _advance_settled_watermark(run: IngestRun) -> None:
 
 def _count_active(engine: sa.Engine) -> int:
     with engine.connect() as connection:
-        count = connection.scalar(sa.select(sa.func.count()).where(markets.c.status == "active"))
+        count = connection.scalar(sa.select(sa.func.count()).where(_IS_ACTIVE))
     return int(count or 0)
 
 
 def _active_tickers(engine: sa.Engine) -> Iterator[str]:
     """Tickers in order, read in parts: no read transaction stays open while the sweep goes on."""
     last = ""
-    part = sa.select(markets.c.ticker).where(markets.c.status == "active").order_by(markets.c.ticker)
+    part = sa.select(markets.c.ticker).where(_IS_ACTIVE).order_by(markets.c.ticker)
     while True:
         with engine.connect() as connection:
             tickers = connection.scalars(part.where(markets.c.ticker > last).limit(_TICKERS_AT_ONCE)).all()

@@ -110,6 +110,25 @@ def test_a_first_sweep_of_settled_markets_reaches_back_to_the_oldest_market_stor
     assert settled == count(source.engine, markets.c.status == "finalized") > 0
 
 
+def test_a_market_only_an_old_database_knows_is_neither_asked_for_its_book_nor_looked_back_for(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {"ticker": "KXOLD", "is_placeholder": True, "status": "active", "first_seen_us": 1, "recorded_us": 1}
+    ingest_events(source)
+    with writing(source.engine) as connection:
+        connection.execute(sa.insert(markets), named | {"ingest_run_id": 1})
+    assert ingest_orderbooks(source).missing == ()
+    asked: list[int] = []
+
+    def market_pages(self: KalshiClient, **filters: Any) -> Iterator[Page]:
+        asked.append(filters["min_settled_ts"])
+        return iter(())
+
+    monkeypatch.setattr(KalshiClient, "market_pages", market_pages)
+    ingest_markets(replace(source, settled_lookback_hours=1), statuses=["settled"])
+    assert asked[0] > now_us() // MICROSECONDS_PER_SECOND - 2 * 3_600
+
+
 def test_a_market_that_went_back_to_open_meanwhile_is_read_in_the_end(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,60 @@
+"""A database of the older tool becomes the warehouse of the next nightly run."""
+
+import shutil
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapshots
+from kalshi_pipelines_tests.end_to_end.conftest import RunJob
+from kalshi_pipelines_tests.warehouse.adoption.test_real_databases import LEGACY_DATABASES, names
+from kalshi_pipelines_tests.warehouse.legacy import make_legacy_database
+
+
+@pytest.fixture
+def file(data_dir: Path) -> Path:
+    """Where the runs look for the warehouse."""
+    data_dir.mkdir(parents=True)
+    return data_dir / "warehouse.db"
+
+
+def test_nightly_takes_an_old_database_over_and_reads_the_exchange_into_it(
+    file: Path, run_job: RunJob, warehouse: sa.Engine
+) -> None:
+    make_legacy_database(file)
+    assert run_job("nightly").success
+    assert run_job("nightly").success
+    with warehouse.connect() as connection:
+        runs = connection.execute(
+            sa.select(ingest_runs.c.subject, ingest_runs.c.environment, ingest_runs.c.status)
+        ).all()
+        complete = sa.select(sa.func.count()).where(~markets.c.is_placeholder)
+        assert connection.scalar(complete)
+    assert runs[0] == ("adoption", None, "succeeded")
+    assert {environment for _, environment, _ in runs[1:]} == {"sandbox"}
+
+
+def test_adopted_quotes_are_in_the_lake_exactly_with_their_sizes_unknown(
+    file: Path, run_job: RunJob, warehouse: sa.Engine, data_dir: Path
+) -> None:
+    make_legacy_database(file)
+    assert run_job("nightly").success
+    adopted = sa.select(price_snapshots).where(price_snapshots.c.ingest_run_id == 1)
+    with warehouse.connect() as connection:
+        stored = connection.execute(adopted).all()
+    in_lake = pq.read_table(data_dir / "lake" / "price_history").to_pylist()
+    exported = {(row["ticker"], row["observed_time"]): row for row in in_lake if row["yes_bid_size"] is None}
+    assert len(exported) == len(stored) > 0
+    assert {row["yes_bid"] for row in exported.values()} == {
+        Decimal(row.yes_bid_microdollars) / 10**6 for row in stored
+    }
+    assert any(row["last_price"] is None for row in exported.values())
+
+
+@pytest.mark.parametrize("name", names(adopted=True))
+def test_nightly_runs_on_the_old_databases_found_in_the_field(name: str, file: Path, run_job: RunJob) -> None:
+    shutil.copyfile(LEGACY_DATABASES / name, file)
+    assert run_job("nightly").success
