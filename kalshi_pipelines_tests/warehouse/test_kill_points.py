@@ -1,0 +1,48 @@
+"""Whenever ``migrate`` is killed, the database is entirely old or entirely new, and the next ``migrate`` completes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kalshi_pipelines_tests.postgres import Cluster
+from kalshi_pipelines_tests.warehouse.kill_points import Summary
+
+
+def killed_everywhere(case: str, folder: Path, most: int, *url: str) -> Summary:
+    command = [sys.executable, "-W", "error", "-m", "kalshi_pipelines_tests.warehouse.kill_points"]
+    finished = subprocess.run(
+        [*command, case, str(folder), str(most), *url], capture_output=True, text=True, timeout=280, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    return Summary(**json.loads(finished.stdout))
+
+
+def is_as_it_was_or_upgraded(summary: Summary) -> None:
+    assert summary.wrong == []
+    assert summary.left_old + summary.left_new == summary.points
+    # Before the commit and after it, or the points were not what they should be.
+    assert summary.left_old > 0
+    assert summary.left_new > 0
+
+
+@pytest.mark.parametrize(("case", "most"), [("sqlite_fresh", 25), ("sqlite_old", 35), ("sqlite_legacy", 45)])
+def test_a_killed_upgrade_of_a_sqlite_file_leaves_it_old_or_new(case: str, most: int, tmp_path: Path) -> None:
+    summary = killed_everywhere(case, tmp_path, most)
+    is_as_it_was_or_upgraded(summary)
+    assert summary.points >= most
+    assert summary.killed_while_writing > 0
+    assert (summary.backups_left > 0) == (case != "sqlite_fresh")
+
+
+@pytest.mark.parametrize(("case", "most"), [("postgres_fresh", 20), ("postgres_old", 20), ("postgres_adopt_from", 32)])
+def test_a_killed_upgrade_of_a_postgres_database_leaves_it_old_or_new(
+    case: str, most: int, tmp_path: Path, postgres_cluster: Cluster
+) -> None:
+    summary = killed_everywhere(case, tmp_path, most, postgres_cluster.url("postgres"))
+    is_as_it_was_or_upgraded(summary)
+    assert summary.points >= most
+    in_the_middle = (summary.killed_in_executemany > 0, summary.killed_in_copy > 0)
+    assert in_the_middle == ((True, True) if case == "postgres_adopt_from" else (False, False))
