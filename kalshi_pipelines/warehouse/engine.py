@@ -49,6 +49,10 @@ def warehouse_url(text: str) -> URL:
         raise WarehouseUnavailable(
             f"KALSHI_WAREHOUSE_URL asks for {url.drivername!r}: only sqlite and postgresql+psycopg are supported."
         )
+    if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
+        raise WarehouseUnavailable(
+            "KALSHI_WAREHOUSE_URL names a database that ends with its process: write sqlite:///path/warehouse.db."
+        )
     return url
 
 
@@ -81,8 +85,7 @@ def open_engine(text: str) -> sa.Engine:
     url = warehouse_url(text)
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url, pool_pre_ping=True)
-    if url.database and url.database != ":memory:":
-        make_writable_folder(Path(url.database).parent, "KALSHI_DATA_DIR or KALSHI_WAREHOUSE_URL")
+    make_writable_folder(Path(str(url.database)).parent, "KALSHI_DATA_DIR or KALSHI_WAREHOUSE_URL")
     engine = sa.create_engine(url, connect_args={"timeout": LOCK_WAIT_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)

@@ -230,7 +230,9 @@ def _upgraded(connection: sa.Connection, found: Inspection, old: Path | None, re
     if found.content is Content.LEGACY:
         left_alone = _drop_old_tables(connection)
     migrations = apply_migrations(connection).applied
-    adoption = _adopted(connection, old, report) if old and not _adoption_run(connection) else None
+    adoption = None
+    if old and not _adoption_run(connection):
+        adoption = _adopted(connection, old, report, checked=found.content is Content.LEGACY)
     _refuse_to_lose_rows(connection, rows_before)
     if connection.dialect.name == "sqlite":
         check_integrity(sqlite_driver(connection), place_of(connection.engine))
@@ -239,7 +241,7 @@ def _upgraded(connection: sa.Connection, found: Inspection, old: Path | None, re
     )
 
 
-def _adopted(connection: sa.Connection, old: Path, report: Report) -> AdoptionReport:
+def _adopted(connection: sa.Connection, old: Path, report: Report, *, checked: bool) -> AdoptionReport:
     if connection.scalar(sa.select(sa.func.count()).select_from(ingest_runs)):
         raise CanNotBeUpgraded(
             f"{place_of(connection.engine)} holds data already, so {old} was not taken over into it: "
@@ -250,7 +252,8 @@ def _adopted(connection: sa.Connection, old: Path, report: Report) -> AdoptionRe
         raise CanNotBeUpgraded(f"{old} is no kalshi_research database but {found}, so it was not taken over.")
     with damage_explained(old), read_only(old) as database:
         database.execute("BEGIN")  # one state of it, whoever writes to it meanwhile
-        check_integrity(database, str(old))
+        if not checked:
+            check_integrity(database, str(old))
         return adopt(database, connection, _now_and_then(report))
 
 

@@ -88,6 +88,7 @@ def test_a_damaged_file_is_refused_in_one_sentence_and_left_as_it_was(tmp_path: 
     [
         ("not a url", "not a database URL"),
         ("mysql://localhost/x", "only sqlite and postgresql"),
+        ("sqlite://", "ends with its process"),
     ],
 )
 def test_a_url_that_can_not_be_used_is_refused(url: str, sentence: str) -> None:
