@@ -1,0 +1,270 @@
+"""``migrate`` beside others: other upgrades, writers and readers. Real processes; nobody loses anything."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine
+from kalshi_pipelines.warehouse.inspection import read_only
+from kalshi_pipelines.warehouse.migrations import wanted_revision
+from kalshi_pipelines.warehouse.upgrade import migrate
+from kalshi_pipelines_tests.warehouse.legacy import leave_a_row_in_the_log, make_legacy_database
+from kalshi_pipelines_tests.warehouse.revisions import opened
+
+AT_ONCE = 8
+
+# Says that it is ready, begins when it is told to, and is as many processes as it should be then.
+MIGRATE = """
+import json, os, sys
+from pathlib import Path
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.upgrade import migrate
+url, adopt_from, processes = sys.argv[1:]
+begin, release = os.pipe()
+parent = os.getpid()
+children = [os.fork() for _ in range(int(processes) - 1) if os.getpid() == parent]
+if os.getpid() == parent:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    os.write(release, b"!" * len(children))
+else:
+    os.read(begin, 1)
+done = migrate(open_engine(url), "sandbox", lambda _sentence: None, Path(adopt_from) if adopt_from else None)
+report = {"applied": done.applied, "backup": done.backup is not None, "adopted": done.adoption is not None}
+os.write(1, json.dumps(report).encode() + b"\\n")
+if os.getpid() == parent:
+    sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
+os._exit(0)
+"""
+
+# Adds quotes until it is told to end, and says after each commit which one is stored.
+WRITE = """
+import select, sys
+from itertools import count
+import sqlalchemy as sa
+from kalshi_pipelines.warehouse.engine import open_engine, writing
+from kalshi_pipelines.warehouse.tables import price_snapshots
+from kalshi_pipelines_tests.warehouse.rows import PRICE_SNAPSHOT
+engine = open_engine(sys.argv[1])
+for number in count(1_000):
+    with writing(engine) as connection:
+        connection.execute(sa.insert(price_snapshots), PRICE_SNAPSHOT | {"observed_us": number})
+    print(number, flush=True)
+    if select.select([sys.stdin], [], [], 0)[0]:
+        break
+"""
+
+# A program that knows nothing of ours: it begins a transaction, and ends it when it is told to.
+HOLD = """
+import sqlite3, sys
+path, begin, statement = sys.argv[1:]
+database = sqlite3.connect(path, isolation_level=None)
+database.execute(begin)
+database.execute(statement).fetchall()
+print("ready", flush=True)
+sys.stdin.readline()
+print(database.execute("SELECT count(*) FROM price_snapshots").fetchone()[0])
+database.execute("COMMIT")
+"""
+READ = ("BEGIN", "SELECT count(*) FROM price_snapshots")
+LATE = "2026-03-01 00:00:00.000000"
+ADD = (
+    "BEGIN IMMEDIATE",
+    "INSERT INTO price_snapshots (ticker, snapshot_time, yes_bid, yes_ask, no_bid, no_ask, volume, volume_24h,"
+    f" open_interest) VALUES ('KXFED-26JAN-T0', '{LATE}', 1, 2, 98, 99, 0, 0, 0)",
+)
+
+Process = subprocess.Popen[str]
+
+
+@contextmanager
+def started(script: str, *arguments: str, ready: bool = True) -> Iterator[Process]:
+    """A program that waits for a line of input."""
+    command = [sys.executable, "-W", "error", "-c", script, *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            if ready:
+                assert process.stdout
+                assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def at_once(url: str, adopt_from: Path | str = "") -> list[dict[str, Any]]:
+    """What many upgrades of one database report that begin in the same moment."""
+    with started(MIGRATE, url, str(adopt_from), str(AT_ONCE)) as upgrades:
+        output, _ = upgrades.communicate("go\n", timeout=120)
+        assert upgrades.returncode == 0
+    reports = [json.loads(line) for line in output.splitlines()]
+    assert len(reports) == AT_ONCE
+    return reports
+
+
+def tell_to_begin_or_end(process: Process) -> None:
+    assert process.stdin
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+def how_many(reports: list[dict[str, Any]], did: str) -> int:
+    return sum(bool(report[did]) for report in reports)
+
+
+def rows(url: str, statement: str) -> list[Any]:
+    engine = open_engine(url)
+    try:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(sa.text(statement))]
+    finally:
+        engine.dispose()
+
+
+def is_at_head(url: str) -> bool:
+    return rows(url, "SELECT version_num FROM alembic_version") == [(wanted_revision(),)]
+
+
+def adoptions(url: str) -> int:
+    return len(rows(url, "SELECT 1 FROM ingest_runs WHERE subject = 'adoption'"))
+
+
+def at_0004(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(url, monkeypatch) as database:
+        database.upgrade("0004")
+        database.fill(database.tables())
+    monkeypatch.delenv("KALSHI_WAREHOUSE_URL")
+
+
+def test_of_many_upgrades_of_a_new_database_one_does_it(empty_database_url: str) -> None:
+    reports = at_once(empty_database_url)
+    assert how_many(reports, "applied") == 1
+    assert is_at_head(empty_database_url)
+
+
+@pytest.mark.parametrize("log", [False, True], ids=["journal", "log"])
+def test_of_many_upgrades_of_an_old_file_one_takes_it_over(tmp_path: Path, log: bool) -> None:
+    old = make_legacy_database(tmp_path / "old.db", snapshots=300)
+    if log:
+        leave_a_row_in_the_log(old.path)
+    url = f"sqlite:///{old.path}"
+    reports = at_once(url)
+    assert [how_many(reports, did) for did in ("applied", "backup", "adopted")] == [1, 1, 1]
+    assert len(list(tmp_path.glob("*.backup"))) == 1
+    assert adoptions(url) == 1
+    assert dict(rows(url, "SELECT table_name, rows_read FROM adoption_counts")) == dict(old.rows) | (
+        {"events": old.rows["events"] + 1} if log else {}
+    )
+
+
+def test_of_many_upgrades_of_an_earlier_postgres_warehouse_one_does_it(
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_0004(empty_postgres_url, monkeypatch)
+    before = rows(empty_postgres_url, "SELECT ticker FROM markets ORDER BY ticker")
+    reports = at_once(empty_postgres_url)
+    assert how_many(reports, "applied") == 1
+    assert is_at_head(empty_postgres_url)
+    assert rows(empty_postgres_url, "SELECT ticker FROM markets ORDER BY ticker") == before
+
+
+def test_of_many_upgrades_that_take_an_old_file_over_into_postgres_one_does_it(
+    empty_postgres_url: str, tmp_path: Path
+) -> None:
+    old = make_legacy_database(tmp_path / "old.db", snapshots=300)
+    content = old.path.read_bytes()
+    reports = at_once(empty_postgres_url, old.path)
+    assert [how_many(reports, did) for did in ("applied", "backup", "adopted")] == [1, 0, 1]
+    assert adoptions(empty_postgres_url) == 1
+    assert dict(rows(empty_postgres_url, "SELECT table_name, rows_read FROM adoption_counts")) == old.rows
+    assert old.path.read_bytes() == content
+
+
+def test_a_writer_beside_an_upgrade_loses_nothing_it_was_told_is_stored(
+    empty_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_0004(empty_sqlite_url, monkeypatch)
+    with started(WRITE, empty_sqlite_url, ready=False) as writer:
+        assert writer.stdout
+        told = [int(writer.stdout.readline())]
+        engine = open_engine(empty_sqlite_url)
+        assert migrate(engine, "sandbox", print).applied
+        engine.dispose()
+        tell_to_begin_or_end(writer)
+        told += map(int, writer.stdout)
+        assert writer.wait(60) == 0
+    stored = rows(empty_sqlite_url, "SELECT observed_us FROM price_snapshots WHERE observed_us >= 1000 ORDER BY 1")
+    assert stored == [(number,) for number in told]
+    assert is_at_head(empty_sqlite_url)
+
+
+def test_an_upgrade_waits_for_the_transaction_of_another_writer_and_takes_its_row_over(tmp_path: Path) -> None:
+    old = make_legacy_database(tmp_path / "old.db")
+    url = f"sqlite:///{old.path}"
+    with started(HOLD, str(old.path), *ADD) as writer, started(MIGRATE, url, "", "1") as upgrade:
+        tell_to_begin_or_end(upgrade)
+        time.sleep(1)
+        assert upgrade.poll() is None
+        writer.communicate("commit\n", timeout=60)
+        output, _ = upgrade.communicate(timeout=60)
+        assert (writer.returncode, upgrade.returncode) == (0, 0)
+    assert json.loads(output)["adopted"]
+    read = dict(rows(url, "SELECT table_name, rows_read FROM adoption_counts"))
+    assert read["price_snapshots"] == old.rows["price_snapshots"] + 1
+    (backup,) = tmp_path.glob("*.backup")
+    with read_only(backup) as copy:
+        assert copy.execute("SELECT count(*) FROM price_snapshots WHERE snapshot_time = ?", (LATE,)).fetchone() == (1,)
+
+
+def test_an_upgrade_waits_for_a_reader_of_a_file_without_a_log(tmp_path: Path) -> None:
+    old = make_legacy_database(tmp_path / "old.db")
+    url = f"sqlite:///{old.path}"
+    with started(HOLD, str(old.path), *READ) as reader, started(MIGRATE, url, "", "1") as upgrade:
+        tell_to_begin_or_end(upgrade)
+        time.sleep(1)
+        assert upgrade.poll() is None
+        seen, _ = reader.communicate("enough\n", timeout=60)
+        upgrade.communicate(timeout=60)
+        assert (reader.returncode, upgrade.returncode) == (0, 0)
+    assert int(seen) == old.rows["price_snapshots"]
+    assert is_at_head(url)
+
+
+def test_an_upgrade_does_not_disturb_a_reader_of_a_file_with_a_log(tmp_path: Path) -> None:
+    old = make_legacy_database(tmp_path / "old.db")
+    leave_a_row_in_the_log(old.path)
+    engine = open_engine(f"sqlite:///{old.path}")
+    with started(HOLD, str(old.path), *READ) as reader:
+        assert migrate(engine, "sandbox", print).adoption
+        seen, _ = reader.communicate("enough\n", timeout=60)
+        assert reader.returncode == 0
+    engine.dispose()
+    assert int(seen) == old.rows["price_snapshots"]
+
+
+@pytest.mark.parametrize("transaction", [READ, ADD], ids=["reader", "writer"])
+def test_an_upgrade_gives_up_on_a_program_that_does_not_let_go_and_changes_nothing(
+    tmp_path: Path, transaction: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kalshi_pipelines.warehouse.engine.LOCK_WAIT_SECONDS", 1)
+    old = make_legacy_database(tmp_path / "old.db")
+    content = old.path.read_bytes()
+    engine = open_engine(f"sqlite:///{old.path}")
+    with (
+        started(HOLD, str(old.path), *transaction),
+        pytest.raises(WarehouseUnavailable, match="another program holds it; stop that program"),
+    ):
+        migrate(engine, "sandbox", print)
+    engine.dispose()
+    with closing(sqlite3.connect(old.path)) as database:  # lets SQLite undo what the killed writer left
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert old.path.read_bytes() == content
+    assert list(tmp_path.glob("*.backup*")) == []
