@@ -159,4 +159,6 @@ def _remedy(cause: str) -> str:
         return "another program holds it; stop that program and run again."
     if "full" in cause:
         return "free some disk space and run again."
+    if "disk I/O" in cause:
+        return "the disk can not be read or written; check its health and the limits on it, and run again."
     return "check KALSHI_WAREHOUSE_URL and that the database server is running."

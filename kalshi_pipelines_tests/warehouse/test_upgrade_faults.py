@@ -1,0 +1,277 @@
+"""What ``migrate`` refuses or can not finish stays byte for byte as it was, without a backup, for a reason it tells."""
+
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.backup import BackupFailed
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine
+from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded, read_only
+from kalshi_pipelines.warehouse.migrations import wanted_revision
+from kalshi_pipelines.warehouse.upgrade import UpgradeReport, migrate
+from kalshi_pipelines_tests.warehouse.legacy import (
+    EVENT_IN_THE_LOG,
+    HEAD,
+    REVISIONS,
+    UNKNOWN_REVISION,
+    leave_a_hot_journal,
+    leave_a_row_in_the_log,
+    make_legacy_database,
+)
+
+#: Enough for a database whose middle is in its rows.
+MANY = 5_000
+KIB = 1_024
+
+MIGRATE = """
+import sys
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.upgrade import migrate
+try:
+    migrate(open_engine(sys.argv[1]), "sandbox", lambda _sentence: None)
+except Exception as error:
+    print(type(error).__name__, error, sep=": ")
+    sys.exit(3)
+"""
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """All files but the lock of upgrades and what every reader makes of a file with a log: an index, an empty log."""
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if not path.name.endswith((".migrate.lock", "-shm")) and (path.stat().st_size or not path.name.endswith("-wal"))
+    }
+
+
+def upgraded(path: Path) -> UpgradeReport:
+    engine = open_engine(f"sqlite:///{path}")
+    try:
+        return migrate(engine, "sandbox", lambda _sentence: None)
+    finally:
+        engine.dispose()
+
+
+def truncated(path: Path) -> None:
+    make_legacy_database(path, snapshots=MANY)
+    os.truncate(path, path.stat().st_size * 6 // 10)
+
+
+def zeroed_in_the_middle(path: Path) -> None:
+    make_legacy_database(path, snapshots=MANY)
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(bytes(64 * KIB))
+
+
+def no_database(path: Path) -> None:
+    path.write_text("ticker,yes_bid\nKXFED,40\n" * 200, encoding="utf-8")
+
+
+def two_stamps(path: Path) -> None:
+    make_legacy_database(path, stamp=(REVISIONS[-2], HEAD))
+
+
+def two_stamps_and_a_log(path: Path) -> None:
+    two_stamps(path)
+    leave_a_row_in_the_log(path)
+
+
+def unknown_stamp(path: Path) -> None:
+    make_legacy_database(path, stamp=UNKNOWN_REVISION)
+
+
+def unknown_stamp_and_a_log(path: Path) -> None:
+    unknown_stamp(path)
+    leave_a_row_in_the_log(path)
+
+
+def damaged_with_a_log(path: Path) -> None:
+    make_legacy_database(path, snapshots=MANY)
+    leave_a_row_in_the_log(path)
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(bytes(64 * KIB))
+
+
+def newer_revision(path: Path) -> None:
+    upgraded(path)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '0042'")
+
+
+def foreign_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE recipes (name TEXT)")
+
+
+def write_protected(path: Path) -> None:
+    make_legacy_database(path)
+    path.chmod(0o444)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (truncated, "is damaged"),
+        (zeroed_in_the_middle, "is damaged"),
+        (damaged_with_a_log, "is damaged"),
+        (no_database, "is no SQLite database"),
+        (two_stamps, "is stamped with 2 revisions"),
+        (two_stamps_and_a_log, "is stamped with 2 revisions"),
+        (unknown_stamp, f"is stamped with revision {UNKNOWN_REVISION}"),
+        (unknown_stamp_and_a_log, f"is stamped with revision {UNKNOWN_REVISION}"),
+        (newer_revision, "install the newer version"),
+        (foreign_database, r"neither of kalshi_pipelines nor of kalshi_research \(recipes\)"),
+        (write_protected, "is write-protected"),
+    ],
+)
+def test_what_is_refused_stays_as_it_was(make: Callable[[Path], None], sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.db"
+    make(path)
+    before = files_in(tmp_path)
+    with pytest.raises(CanNotBeUpgraded, match=sentence) as refusal:
+        upgraded(path)
+    assert is_one_sentence(str(refusal.value), path)
+    assert files_in(tmp_path) == before
+
+
+def is_one_sentence(text: str, path: Path) -> bool:
+    return str(path) in text and "\n" not in text and text.endswith(".") and "sqlalche.me" not in text
+
+
+def test_an_empty_file_is_a_new_database(tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.db"
+    path.touch()
+    done = upgraded(path)
+    assert (done.after, done.backup, done.adoption) == (wanted_revision(), None, None)
+
+
+def test_rows_in_an_unfinished_log_are_taken_over_and_backed_up(tmp_path: Path) -> None:
+    old = make_legacy_database(tmp_path / "warehouse.db")
+    leave_a_row_in_the_log(old.path)
+    done = upgraded(old.path)
+    assert done.backup
+    statement = "SELECT count(*) FROM events WHERE {} = ?"
+    for path, column in ((done.backup, "ticker"), (old.path, "event_ticker")):
+        with read_only(path) as database:
+            assert database.execute(statement.format(column), (EVENT_IN_THE_LOG,)).fetchone() == (1,), path
+
+
+def test_rows_a_crashed_writer_had_deleted_but_not_committed_are_taken_over_and_backed_up(tmp_path: Path) -> None:
+    old = make_legacy_database(tmp_path / "warehouse.db", snapshots=MANY)
+    leave_a_hot_journal(old.path)
+    done = upgraded(old.path)
+    assert done.backup
+    assert done.adoption
+    assert {table.name: table.read for table in done.adoption.tables} == old.rows
+    with read_only(done.backup) as backup:
+        assert backup.execute("SELECT count(*) FROM price_snapshots").fetchone() == (old.rows["price_snapshots"],)
+
+
+def test_too_little_space_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_legacy_database(tmp_path / "warehouse.db").path
+    before = files_in(tmp_path)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage(10**9, 10**9, path.stat().st_size))
+    with pytest.raises(BackupFailed, match="make room and run again") as refusal:
+        upgraded(path)
+    assert is_one_sentence(str(refusal.value), path.parent)
+    assert files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("share", "what"),
+    [(0.5, "BackupFailed: No copy"), (1.2, "WarehouseUnavailable: The warehouse")],
+    ids=["copy", "adoption"],
+)
+def test_a_disk_that_can_not_be_written_any_more_leaves_the_file_as_it_was(
+    share: float, what: str, tmp_path: Path
+) -> None:
+    """A limit of the process stands for the disk: it needs no privilege, and the writes fail where they would."""
+    path = make_legacy_database(tmp_path / "warehouse.db").path  # with few rows, the new tables take more space
+    before = files_in(tmp_path)
+    most = int(path.stat().st_size * share)
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    failed = migrate_in_a_process(path, limit)
+    assert failed.returncode == 3, failed.stderr
+    assert failed.stdout.startswith(what)
+    assert is_one_sentence(failed.stdout.strip(), path)
+    assert "server" not in failed.stdout
+    assert files_in(tmp_path) == before
+    assert upgraded(path).adoption
+
+
+def migrate_in_a_process(path: Path, before: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", MIGRATE, f"sqlite:///{path}"]
+    return subprocess.run(command, preexec_fn=before, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB, where this process may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize(
+    ("free", "what"), [(0.5, BackupFailed), (2.05, WarehouseUnavailable)], ids=["refused", "in the middle"]
+)
+def test_a_full_disk_leaves_the_file_as_it_was(small_disk: Path, free: float, what: type[Exception]) -> None:
+    path = make_legacy_database(small_disk / "warehouse.db").path
+    statistics = os.statvfs(small_disk)
+    available = statistics.f_bavail * statistics.f_frsize
+    (small_disk / "ballast").write_bytes(bytes(available - int(path.stat().st_size * free)))
+    before = files_in(small_disk)
+    with pytest.raises(what, match=r"room|disk space") as refusal:
+        upgraded(path)
+    assert is_one_sentence(str(refusal.value), small_disk)
+    assert files_in(small_disk) == before
+    (small_disk / "ballast").unlink()
+    assert upgraded(path).adoption
+
+
+def test_a_read_only_file_system_is_refused(small_disk: Path) -> None:
+    path = make_legacy_database(small_disk / "warehouse.db").path
+    before = files_in(small_disk)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(WarehouseUnavailable, match="can not be written") as refusal:
+        upgraded(path)
+    assert is_one_sentence(str(refusal.value), small_disk)
+    assert files_in(small_disk) == before
+
+
+def test_the_engine_is_usable_after_a_refusal(tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.db"
+    two_stamps(path)
+    engine = open_engine(f"sqlite:///{path}")
+    with pytest.raises(CanNotBeUpgraded):
+        migrate(engine, "sandbox", lambda _sentence: None)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM alembic_version WHERE version_num <> :head"), {"head": HEAD})
+    assert migrate(engine, "sandbox", lambda _sentence: None).adoption
+    engine.dispose()
