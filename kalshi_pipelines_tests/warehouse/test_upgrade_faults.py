@@ -29,6 +29,7 @@ from kalshi_pipelines_tests.warehouse.legacy import (
     leave_a_row_in_the_log,
     make_legacy_database,
 )
+from kalshi_pipelines_tests.warehouse.revisions import opened
 
 #: Enough for a database whose middle is in its rows.
 MANY = 5_000
@@ -263,6 +264,20 @@ def test_a_read_only_file_system_is_refused(small_disk: Path) -> None:
         upgraded(path)
     assert is_one_sentence(str(refusal.value), small_disk)
     assert files_in(small_disk) == before
+
+
+def test_a_rate_budget_nobody_asks_for_any_more_does_not_stop_an_upgrade(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(empty_database_url, monkeypatch) as database:
+        database.upgrade("0008")
+        budgets = [
+            {"budget_key": "ours", "bucket": bucket, "theoretical_arrival_us": 1} for bucket in ("read", "write")
+        ]
+        for budget in budgets:
+            database.insert("rate_budgets", budget)
+        assert migrate(database.engine, "sandbox", lambda _sentence: None).after == wanted_revision()
+        assert database.rows()["rate_budgets"] == budgets[:1]
 
 
 def test_the_engine_is_usable_after_a_refusal(tmp_path: Path) -> None:
