@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -70,8 +71,9 @@ def started_by(process: psutil.Process, program: str | None) -> list[psutil.Proc
     deadline = time.monotonic() + 90
     while True:
         children = process.children(recursive=True)
-        if program is None or any(program in " ".join(child.cmdline()) for child in children):
-            return children
+        with suppress(psutil.NoSuchProcess):  # one may end while it is looked at
+            if program is None or any(program in " ".join(child.cmdline()) for child in children):
+                return children
         assert time.monotonic() < deadline, f"{program} was not started"
         time.sleep(0.2)
 

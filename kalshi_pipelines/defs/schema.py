@@ -32,8 +32,8 @@ class WarehouseAssetWithoutSchema(Exception):
 @dg.op(name="migrate_to_head")
 def migrate_schema(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
     """Bring the warehouse to the newest schema; does nothing when it is there already."""
-    settings = warehouse.settings
     with one_sentence(context.log):
+        settings = warehouse.settings
         report = migrate(warehouse.engine, settings.environment, context.log.info, settings.adopt_database)
     context.log.info(str(report))
     return dg.MaterializeResult(
@@ -70,14 +70,12 @@ def _adoption_metadata(adoption: AdoptionReport | None) -> dict[str, dg.TableMet
 @dg.op
 def rehearse_migration(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
     """Tell what `migrate` would do, row by row where rows would change, and change nothing."""
-    settings = warehouse.settings
-    file = settings.environment_dir / "migrate-dry-run.csv"
-    with (
-        one_sentence(context.log),
-        rehearsed(warehouse.engine, settings.environment, settings.adopt_database) as rehearsal,
-    ):
-        context.log.info(f"dry run, nothing is changed: {rehearsal.report}")
-        rows = write_changed_rows(rehearsal.changed_rows, file, context.log.info, _MOST_ROWS_LOGGED)
+    with one_sentence(context.log):
+        settings = warehouse.settings
+        file = settings.environment_dir / "migrate-dry-run.csv"
+        with rehearsed(warehouse.engine, settings.environment, settings.adopt_database) as rehearsal:
+            context.log.info(f"dry run, nothing is changed: {rehearsal.report}")
+            rows = write_changed_rows(rehearsal.changed_rows, file, context.log.info, _MOST_ROWS_LOGGED)
     context.log.info(f"{rows:,} rows would be changed, quarantined or noted; all of them: {file}")
 
 

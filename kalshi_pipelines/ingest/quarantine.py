@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.ingest.digests import record_digest
 from kalshi_pipelines.ingest.rows import Stamp
 from kalshi_pipelines.kalshi.decoding import RejectedRecord
-from kalshi_pipelines.warehouse.bulk import Write, wanted_keys, write_rows
+from kalshi_pipelines.warehouse.bulk import Row, Write, wanted_keys, write_rows
 from kalshi_pipelines.warehouse.tables import quarantine
 
 _COLUMNS: Final = (
@@ -31,7 +31,7 @@ _UNREADABLE: Final = "unreadable:"
 
 def set_aside(connection: sa.Connection, subject: str, rejected: Sequence[RejectedRecord], stamp: Stamp) -> None:
     """Put rejected records into the quarantine; those that are there with the same payload stay as they are."""
-    rows = []
+    rows: list[Row] = []
     for each in rejected:
         digest = record_digest(each.raw)
         key = each.key or f"{_UNREADABLE}{digest.hex()}"

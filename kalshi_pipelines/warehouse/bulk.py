@@ -15,6 +15,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from kalshi_pipelines.warehouse.engine import sqlite_driver
+
 #: Values of one row in the order of the statement's columns.
 Row = tuple[Any, ...]
 
@@ -74,7 +76,8 @@ def write_rows(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> 
     illegal ones are left out. Of rows with the same key the last counts.
     """
     if connection.dialect.name == "sqlite":
-        return _write(connection, write, rows)
+        append = write.on_conflict == "refuse"
+        return _append_to_sqlite(connection, write, rows) if append else _write(connection, write, rows)
     # Postgres rounds a fraction and prints bytes to make them fit where SQLite refuses them.
     misfits = _misfits(write, rows)
     if not misfits:
@@ -86,11 +89,37 @@ def write_rows(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> 
     return sorted(refused, key=lambda each: each.position)
 
 
+def _append_to_sqlite(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> list[RefusedRow]:
+    """Insert row after row from where the last one was refused.
+
+    SQLite undoes just the refused row and counts those before it, so that no savepoint is needed, which would copy
+    every page that is changed, for each row.
+    """
+    driver = sqlite_driver(connection)
+    refused: list[RefusedRow] = []
+    position = 0
+    while position < len(rows):
+        before = driver.total_changes
+        try:
+            _execute(connection, write, rows[position:])
+        except _REFUSALS as error:
+            position += driver.total_changes - before
+            refused.append(RefusedRow(position, _reason(error)))
+            position += 1
+        else:
+            break
+    return refused
+
+
+def _reason(error: Exception) -> str:
+    return str(error.orig if isinstance(error, sa.exc.DBAPIError) else error).splitlines()[0]
+
+
 def _write(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> list[RefusedRow]:
     if not rows:
         return []
     try:
-        with _undone_on_error(connection, write):
+        with _undone_on_error(connection):
             _execute(connection, write, rows)
     except _REFUSALS:
         if len(rows) < _MANY:
@@ -103,25 +132,20 @@ def _write(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> list
     return refused + [replace(each, position=each.position + half) for each in _write(connection, write, rows[half:])]
 
 
-def _undone_on_error(connection: sa.Connection, write: Write) -> AbstractContextManager[object]:
+def _undone_on_error(connection: sa.Connection) -> AbstractContextManager[object]:
     """Keep the transaction usable after a refusal.
 
-    SQLite undoes just the failed row; the rows before it are written again, which changes nothing unless the write
-    refuses rows that are there. A savepoint costs SQLite a copy of every page it changes.
+    SQLite undoes just the failed row; the rows before it are written again, which changes nothing.
     """
-    if connection.dialect.name == "sqlite" and write.on_conflict != "refuse":
-        return nullcontext()
-    return connection.begin_nested()
+    return nullcontext() if connection.dialect.name == "sqlite" else connection.begin_nested()
 
 
 def _try_one(connection: sa.Connection, write: Write, position: int, row: Row) -> RefusedRow | None:
     try:
-        with _undone_on_error(connection, write):
+        with _undone_on_error(connection):
             _execute(connection, write, [row])
-    except (OverflowError, UnicodeEncodeError) as error:
-        return RefusedRow(position, str(error))
-    except (sa.exc.IntegrityError, sa.exc.DataError) as error:
-        return RefusedRow(position, str(error.orig).splitlines()[0])
+    except (OverflowError, UnicodeEncodeError, sa.exc.IntegrityError, sa.exc.DataError) as error:
+        return RefusedRow(position, _reason(error))
     except (sa.exc.InterfaceError, sa.exc.ProgrammingError):
         misfits = _misfits(write, [row])
         if not misfits:

@@ -18,6 +18,8 @@ LOCK_WAIT_SECONDS: Final = 60
 _CACHE_KIB: Final = 32_768
 _CHECKPOINT_PAGES: Final = 8_000
 _WRITES: Final = "kalshi_writes"
+# A connection that holds a lock is idle for the length of an ingest; nobody on the way may take it for dead.
+_KEEP_ALIVE: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6}
 _DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
 
@@ -84,7 +86,7 @@ def open_engine(text: str) -> sa.Engine:
     """
     url = warehouse_url(text)
     if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_pre_ping=True)
+        return sa.create_engine(url, pool_pre_ping=True, connect_args=_KEEP_ALIVE)
     make_writable_folder(Path(str(url.database)).parent, "KALSHI_DATA_DIR or KALSHI_WAREHOUSE_URL")
     engine = sa.create_engine(url, connect_args={"timeout": LOCK_WAIT_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
@@ -118,6 +120,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # no
     # A page of 1,000 markets is 3 MB: room for its lookups, and no checkpoint after every commit.
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    # Builds of SQLite that distrust schemas refuse ours: its constraints and guards call functions of SQLite itself.
+    connection.execute("PRAGMA trusted_schema = ON")
     # Without it INSERT OR REPLACE deletes rows past their triggers.
     connection.execute("PRAGMA recursive_triggers = ON")
 

@@ -49,7 +49,7 @@ class Shell:
         assert self._process.stdout is not None
         self._process.stdin.write(f"{command} < /dev/null\necho __ended__ $?\n")
         self._process.stdin.flush()
-        said = []
+        said: list[str] = []
         for line in self._process.stdout:
             if line.startswith("__ended__"):
                 return int(line.split()[1]), "".join(said)

@@ -1,6 +1,7 @@
 """Warehouses are opened with what they need, and named without what must stay secret."""
 
 import pytest
+import sqlalchemy as sa
 
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures, open_engine, place_of
@@ -44,6 +45,13 @@ def test_a_server_that_does_not_answer_is_one_sentence_without_the_password() ->
     ):
         pass
     assert SECRET not in str(caught.value)
+
+
+def test_constraints_that_call_functions_hold_on_builds_of_sqlite_that_distrust_schemas(
+    sqlite_engine: sa.Engine,
+) -> None:
+    with sqlite_engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA trusted_schema").scalar() == 1
 
 
 def test_settings_print_no_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,7 @@ def test_rows_that_stand_only_in_the_write_ahead_log_are_in_the_backup_and_adopt
         for database, column in ((backup, "ticker"), (warehouse, "event_ticker")):
             rows = database.execute(f"SELECT count(*) FROM events WHERE {column} = ?", (EVENT_IN_THE_LOG,))
             assert rows.fetchone() == (1,)
+    assert not [name for name in files(report.backup) if name.startswith(report.backup.name)]
 
 
 def test_migrating_again_does_nothing_and_takes_no_second_backup(old: LegacyDatabase) -> None:
