@@ -19,10 +19,10 @@ SHARE_MOVED = 0.01
 BASIC_CAPACITY, BASIC_REFILL_RATE = 600, 200
 
 
-def measure(work: str, sandbox: SandboxProcess | None = None, folder: Path | None = None) -> Measured:
-    """Do one piece of work in a fresh process."""
+def measure(work: str, what: SandboxProcess | int | None = None, folder: Path | None = None) -> Measured:
+    """Do one piece of work with an exchange, of some size or by itself, in a fresh process."""
     command = [sys.executable, "-m", "kalshi_pipelines_tests.benchmarks.work", work]
-    command += [sandbox.url if sandbox else "", str(folder or "")]
+    command += [what.url if isinstance(what, SandboxProcess) else str(what or ""), str(folder or "")]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode:
         raise SystemExit(f"{work} failed:\n{finished.stderr}")
@@ -100,6 +100,31 @@ def bulk_writes(repeats: int) -> None:
     )
 
 
+def adoption(few: int, many: int, repeats: int) -> None:
+    """Adoption of quotes of an old database beside one plain statement; peak memory at two sizes."""
+    adopted: dict[int, list[Measured]] = {few: [], many: []}
+    ratios, floors = [], []
+    for size in (few, many):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            measure("old_database", size, folder)
+            for _ in range(repeats if size == many else 1):
+                adopted[size].append(measure("adoption", size, folder))
+                floors.append(measure("adoption_floor", size, folder))
+                ratios.append(adopted[size][-1].seconds / floors[-1].seconds)
+                for database in (*folder.glob("warehouse.db*"), *folder.glob("floor.db*")):
+                    database.unlink()
+    best = min(adopted[many], key=lambda each: each.seconds)
+    floor = min(floors[1:], key=lambda each: each.seconds)
+    small, large = adopted[few][0].peak_mb, best.peak_mb
+    print(
+        f"adoption of {best.rows:,} legacy price_snapshots: {best.rows / best.seconds:,.0f} rows/s, "
+        f"plain INSERT ... SELECT {floor.rows / floor.seconds:,.0f} rows/s, ratio {statistics.median(ratios[1:]):.2f}; "
+        f"peak memory {small:.0f} MB at {few:,} rows, {large:.0f} MB at {many:,}: {large / small:.2f}",
+        flush=True,
+    )
+
+
 def main() -> None:
     """Measure everything, or a smaller set with ``--quick``."""
     parser = argparse.ArgumentParser(prog="make bench")
@@ -114,6 +139,7 @@ def main() -> None:
     if not quick:
         memory(20_000, 200_000)
     budget(20_000 if quick else 50_000)
+    adoption(*((10_000, 100_000) if quick else (100_000, 1_000_000)), repeats=1 if quick else 3)
     bulk_writes(1 if quick else 3)
 
 

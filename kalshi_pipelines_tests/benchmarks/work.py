@@ -25,10 +25,13 @@ from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.records import Market
 from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.warehouse import tables
+from kalshi_pipelines.warehouse.adoption.adopt import adopt
 from kalshi_pipelines.warehouse.bulk import Row, Write, write_rows
-from kalshi_pipelines.warehouse.engine import open_engine, writing
-from kalshi_pipelines.warehouse.migrations import upgrade_to_head
+from kalshi_pipelines.warehouse.engine import open_engine, sqlite_driver, writing
+from kalshi_pipelines.warehouse.inspection import read_only
+from kalshi_pipelines.warehouse.migrations import ready_to_migrate, upgrade_to_head
 from kalshi_pipelines_tests.postgres import running_cluster
+from kalshi_pipelines_tests.warehouse.legacy import make_legacy_database
 from kalshi_pipelines_tests.warehouse.rows import LEGAL, fill
 
 #: Rows that are overwritten in Postgres, and how many in a transaction, as ingest does.
@@ -39,6 +42,19 @@ UPSERT = (
     f"INSERT INTO markets ({COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))}) ON CONFLICT (ticker) DO UPDATE SET "
     + ", ".join(f'"{name}" = excluded."{name}"' for name in FIELDS if name != "ticker")
 )
+
+OLD_DATABASE = "old.db"
+COPY_QUOTES = """
+INSERT INTO main.price_snapshots (
+    price_snapshot_id, ticker, observed_us, ingest_run_id, yes_bid_microdollars, yes_ask_microdollars,
+    no_bid_microdollars, no_ask_microdollars, last_price_microdollars, volume_centicontracts,
+    open_interest_centicontracts, volume_24h_centicontracts
+)
+SELECT id, trim(ticker), strftime('%s', substr(snapshot_time, 1, 19)) * 1000000 + substr(snapshot_time, 21, 6), 1,
+       yes_bid * 10000, yes_ask * 10000, no_bid * 10000, no_ask * 10000, last_price * 10000,
+       volume * 100, open_interest * 100, volume_24h * 100
+FROM old.price_snapshots
+"""
 
 
 @dataclass(frozen=True)
@@ -152,6 +168,44 @@ def _ingest(url: str, folder: Path, tier: str, walk: Callable[[Source], Counts])
     return _measured(counts.read, seconds)
 
 
+def old_database(snapshots: str, folder: Path) -> Measured:
+    """Make a database of the older tool with that many quotes; its figures are of no interest."""
+    started = time.perf_counter()
+    made = make_legacy_database(folder / OLD_DATABASE, snapshots=int(snapshots), markets=1_000, bad_rows=False)
+    return _measured(made.rows["price_snapshots"], time.perf_counter() - started)
+
+
+def adoption(_snapshots: str, folder: Path) -> Measured:
+    """Take an old database over into a new warehouse, from the first row to the commit."""
+    engine = open_engine(f"sqlite:///{folder / 'warehouse.db'}")
+    upgrade_to_head(engine)
+    with read_only(folder / OLD_DATABASE) as old:
+        started = time.perf_counter()
+        with ready_to_migrate(engine) as connection:
+            report = adopt(old, connection, lambda _progress: None)
+        seconds = time.perf_counter() - started
+    engine.dispose()
+    return _measured(next(table.stored for table in report.tables if table.name == "price_snapshots"), seconds)
+
+
+def adoption_floor(_snapshots: str, folder: Path) -> Measured:
+    """The same quotes into the same table by one statement of SQLite with the same arithmetic, nothing else checked."""
+    engine = open_engine(f"sqlite:///{folder / 'floor.db'}")
+    upgrade_to_head(engine)
+    with engine.connect() as connection:
+        driver = sqlite_driver(connection)  # with the cache and the log of the warehouse
+        driver.execute("PRAGMA foreign_keys = OFF")
+        driver.execute("DROP TRIGGER foreign_key_guard_price_snapshots_insert")
+        driver.execute("ATTACH ? AS old", (str(folder / OLD_DATABASE),))
+        started = time.perf_counter()
+        driver.execute("BEGIN")
+        rows = driver.execute(COPY_QUOTES).rowcount
+        driver.execute("COMMIT")
+        seconds = time.perf_counter() - started
+    engine.dispose()
+    return _measured(rows, seconds)
+
+
 def _measured(rows: int, seconds: float) -> Measured:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     kilobyte = 1024 if sys.platform == "darwin" else 1
@@ -165,11 +219,14 @@ WORK = {
     "orderbooks": orderbooks,
     "postgres_copy": postgres_copy,
     "postgres_executemany": postgres_executemany,
+    "old_database": old_database,
+    "adoption": adoption,
+    "adoption_floor": adoption_floor,
 }
 
 
 def main() -> None:
-    """``python -m kalshi_pipelines_tests.benchmarks.work NAME URL FOLDER``: do it and print what it took as JSON."""
+    """``python -m kalshi_pipelines_tests.benchmarks.work NAME URL_OR_SIZE FOLDER``: do it and print how it went."""
     name, url, folder = sys.argv[1:]
     print(json.dumps(asdict(WORK[name](url, Path(folder)))))
 
