@@ -140,17 +140,19 @@ def migrate(engine: sa.Engine, environment: str, report: Report, adopt_from: Pat
         with explained_failures(engine), ready_to_migrate(engine) as connection:
             found = inspect_connection(connection, place_of(engine))
             refuse_another_environment(connection, environment)
+            if found.at_head and _nothing_to_adopt(connection, adopt_from):
+                return _nothing_to_do(engine)
             return _upgraded(connection, found, adopt_from, report)
     found = inspect_file(path)
     if found.content is Content.WAREHOUSE:
         with explained_failures(engine), engine.connect() as connection:
             refuse_another_environment(connection, environment)
-    if found.at_head and _nothing_to_adopt(engine, adopt_from):
+    if _is_done(engine, found, adopt_from):
         _use_write_ahead_log_again(engine)
         return _nothing_to_do(engine)
     with _alone(path, report):
         found = inspect_file(path)
-        if found.at_head and _nothing_to_adopt(engine, adopt_from):
+        if _is_done(engine, found, adopt_from):
             return _nothing_to_do(engine)
         return _upgraded_file(engine, path, found, adopt_from, report)
 
@@ -189,8 +191,12 @@ def rehearsed(engine: sa.Engine, environment: str, adopt_from: Path | None = Non
         else:
             held.enter_context(_alone(path, _silent))
             found = inspect_file(path)
+            if _is_done(engine, found, adopt_from):
+                yield Rehearsal(_nothing_to_do(engine), iter(()))
+                return
+            _refuse_two_old_databases(path, found, adopt_from)
+            old = path if found.content is Content.LEGACY else adopt_from
             connection = held.enter_context(_on_a_copy(path, found))
-            old = adopt_from or (path if found.content is Content.LEGACY else None)
         refuse_another_environment(connection, environment)
         done = _upgraded(connection, found, old, _silent)
         yield Rehearsal(replace(done, place=place_of(engine)), _changed_rows(connection, done))
@@ -214,6 +220,7 @@ def _upgraded_file(
     engine: sa.Engine, path: Path, found: Inspection, adopt_from: Path | None, report: Report
 ) -> UpgradeReport:
     backup = None
+    _refuse_two_old_databases(path, found, adopt_from)
     if found.content is not Content.NOTHING:
         report(f"{path}: {found}, checking it before it becomes {wanted_revision()}")
         check_file(path)
@@ -222,13 +229,21 @@ def _upgraded_file(
             if found.content is not Content.NOTHING:
                 backup = back_up(path, found.revision or "unstamped")
                 report(f"verified backup: {backup}")
-            old = adopt_from or (backup if found.content is Content.LEGACY else None)
+            old = backup if found.content is Content.LEGACY else adopt_from
             done = _upgraded(connection, found, old, report)
     except BaseException:
         if backup:  # the file is as it was
             backup.unlink(missing_ok=True)
         raise
     return replace(done, backup=backup)
+
+
+def _refuse_two_old_databases(path: Path, found: Inspection, adopt_from: Path | None) -> None:
+    if found.content is Content.LEGACY and adopt_from and adopt_from.resolve() != path.resolve():
+        raise CanNotBeUpgraded(
+            f"{path} is a kalshi_research database itself, so {adopt_from} was not taken over into it and it was not "
+            "touched: unset KALSHI_ADOPT_DATABASE, or set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to an empty place."
+        )
 
 
 def _upgraded(connection: sa.Connection, found: Inspection, old: Path | None, report: Report) -> UpgradeReport:
@@ -337,11 +352,15 @@ def _adoption_run(connection: sa.Connection) -> int | None:
     return run
 
 
-def _nothing_to_adopt(engine: sa.Engine, adopt_from: Path | None) -> bool:
-    if adopt_from is None:
-        return True
+def _is_done(engine: sa.Engine, found: Inspection, adopt_from: Path | None) -> bool:
+    if not found.at_head:
+        return False
     with explained_failures(engine), engine.connect() as connection:
-        return _adoption_run(connection) is not None
+        return _nothing_to_adopt(connection, adopt_from)
+
+
+def _nothing_to_adopt(connection: sa.Connection, adopt_from: Path | None) -> bool:
+    return adopt_from is None or _adoption_run(connection) is not None
 
 
 def _nothing_to_do(engine: sa.Engine) -> UpgradeReport:

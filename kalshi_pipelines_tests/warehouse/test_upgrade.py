@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.warehouse import upgrade
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.environment import WarehouseOfAnotherEnvironment
-from kalshi_pipelines.warehouse.inspection import Content, inspect_file, read_only
+from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded, Content, inspect_file, read_only
 from kalshi_pipelines.warehouse.migrations import Upgrade, apply_migrations, wanted_revision
 from kalshi_pipelines.warehouse.tables import markets, price_snapshots
 from kalshi_pipelines.warehouse.upgrade import (
@@ -169,6 +169,28 @@ def test_a_rehearsal_tells_what_migrating_then_does(old: LegacyDatabase, tmp_pat
     assert (foretold.before, foretold.after, foretold.applied) == (done.before, done.after, done.applied)
     assert foretold.adoption == done.adoption
     engine.dispose()
+
+
+def test_an_old_database_takes_no_other_one_over(old: LegacyDatabase, tmp_path: Path) -> None:
+    other = make_legacy_database(tmp_path / "other.db")
+    before = old.path.read_bytes()
+    engine = open_engine(f"sqlite:///{old.path}")
+    with pytest.raises(CanNotBeUpgraded, match="is a kalshi_research database itself"):
+        migrate(engine, "sandbox", silent, adopt_from=other.path)
+    with (
+        pytest.raises(CanNotBeUpgraded, match="is a kalshi_research database itself"),
+        rehearsed(engine, "sandbox", other.path),
+    ):
+        pass
+    assert old.path.read_bytes() == before
+    assert migrate(engine, "sandbox", silent, adopt_from=old.path).adoption
+    engine.dispose()
+
+
+def test_a_rehearsal_of_a_current_warehouse_copies_nothing(sqlite_engine: sa.Engine, tmp_path: Path) -> None:
+    (tmp_path / "warehouse.db.dry-run.unfinished").mkdir()  # where a copy would have to go
+    with rehearsed(sqlite_engine, "sandbox") as rehearsal:
+        assert rehearsal.report.before.at_head
 
 
 def test_a_rehearsal_on_postgres_is_rolled_back(old: LegacyDatabase, empty_postgres_url: str) -> None:
