@@ -5,6 +5,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -72,7 +73,7 @@ def adopt(old: sqlite3.Connection, connection: sa.Connection, listener: Listener
     """Take over every row of an old database into the empty warehouse behind a connection, inside its transaction.
 
     Args:
-        old: The old database, open for reading, with ``text_factory`` as :func:`text_or_bytes`.
+        old: The old database, open for reading.
         connection: A warehouse at head, inside a transaction.
         listener: Told the progress of each table.
 
@@ -98,6 +99,9 @@ def text_or_bytes(stored: bytes) -> str | bytes:
         return stored.decode()
     except UnicodeDecodeError:
         return stored
+
+
+_remembered_text: Final = lru_cache(maxsize=1 << 16)(text_or_bytes)
 
 
 def _conversions(tables: Sequence[LegacyTable]) -> Iterator[Conversion]:
@@ -129,6 +133,8 @@ def _adopt_table(
 
 
 def _batches(old: sqlite3.Connection, table: LegacyTable) -> Iterator[list[OldRow]]:
+    # Quotes are many and repeat few short texts; articles are few and long.
+    old.text_factory = _remembered_text if table is shapes.PRICE_SNAPSHOTS else text_or_bytes
     rows = old.execute(table.rows_sql)
     while batch := rows.fetchmany(_ROWS_AT_ONCE):
         yield batch
