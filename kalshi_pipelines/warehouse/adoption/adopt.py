@@ -83,10 +83,7 @@ def adopt(old: sqlite3.Connection, connection: sa.Connection, listener: Listener
     """
     started_us = now_us()
     adopted = Adopted(_begin_run(connection, started_us), started_us)
-    tables = tuple(
-        _adopt_table(old, connection, conversion, adopted, listener)
-        for conversion in _conversions(shapes.legacy_tables(old))
-    )
+    tables = tuple(_adopt_table(old, connection, table, adopted, listener) for table in shapes.legacy_tables(old))
     report = AdoptionReport(adopted.run_id, tables)
     _end_run(connection, report)
     _continue_counting(connection)
@@ -104,21 +101,17 @@ def text_or_bytes(stored: bytes) -> str | bytes:
 _remembered_text: Final = lru_cache(maxsize=1 << 16)(text_or_bytes)
 
 
-def _conversions(tables: Sequence[LegacyTable]) -> Iterator[Conversion]:
-    by_table = {conversion.table.name: conversion for conversion in CONVERSIONS}
-    return (by_table[table.name] for table in tables)
-
-
 def _adopt_table(
-    old: sqlite3.Connection, connection: sa.Connection, conversion: Conversion, adopted: Adopted, listener: Listener
+    old: sqlite3.Connection, connection: sa.Connection, table: LegacyTable, adopted: Adopted, listener: Listener
 ) -> AdoptedTable:
-    table = conversion.table
+    (conversion,) = (each for each in CONVERSIONS if each.table.name == table.name)
+    parents = _parents(table, adopted)
     (expected,) = old.execute(table.count_sql).fetchone()
-    progress = TableProgress(table.name, expected, now_us())
+    progress = TableProgress(table.name, expected, now_us(), AdoptedTable(table.name))
     for rows in _batches(old, table):
-        batch = _converted(rows, conversion, adopted)
+        batch = _converted(rows, table, conversion, adopted)
         adopted.write_placeholders(connection)
-        batch = _written(connection, conversion, batch)
+        batch = _written(connection, conversion, batch, parents)
         _set_aside(connection, table, batch.refused, adopted)
         _note(connection, table, batch, adopted)
         normalised = sum(outcome == "normalised" for outcome, _ in batch.remarks.values())
@@ -134,20 +127,21 @@ def _adopt_table(
 
 def _batches(old: sqlite3.Connection, table: LegacyTable) -> Iterator[list[OldRow]]:
     # Quotes are many and repeat few short texts; articles are few and long.
-    old.text_factory = _remembered_text if table is shapes.PRICE_SNAPSHOTS else text_or_bytes
+    old.text_factory = _remembered_text if table.name == shapes.PRICE_SNAPSHOTS.name else text_or_bytes
     rows = old.execute(table.rows_sql)
     while batch := rows.fetchmany(_ROWS_AT_ONCE):
         yield batch
 
 
-def _converted(rows: list[OldRow], conversion: Conversion, adopted: Adopted) -> _Batch:
+def _converted(rows: list[OldRow], table: LegacyTable, conversion: Conversion, adopted: Adopted) -> _Batch:
     batch = _Batch([], [], {}, [])
     remarks = Remarks()
-    parents = _parents(conversion.table, adopted)
+    parents = _parents(table, adopted)
     convert = conversion.convert
+    taken = len(table.read) if table.retired else None
     for row in rows:
         try:
-            batch.new.append(convert(row, adopted, remarks))
+            batch.new.append(convert(row[:taken], adopted, remarks))
             batch.old.append(row)
         except RefusedRow as refusal:
             batch.refused.append((row, str(refusal)))
@@ -164,20 +158,23 @@ def _converted(rows: list[OldRow], conversion: Conversion, adopted: Adopted) -> 
 
 def _parents(table: LegacyTable, adopted: Adopted) -> Parents | None:
     return {
-        shapes.EVENTS: adopted.events,
-        shapes.MARKETS: adopted.markets,
-        shapes.POSITIONS: adopted.positions,
-        shapes.NEWS_ARTICLES: adopted.articles,
-    }.get(table)
+        shapes.EVENTS.name: adopted.events,
+        shapes.MARKETS.name: adopted.markets,
+        shapes.POSITIONS.name: adopted.positions,
+        shapes.NEWS_ARTICLES.name: adopted.articles,
+    }.get(table.name)
 
 
-def _written(connection: sa.Connection, conversion: Conversion, batch: _Batch) -> _Batch:
+def _written(connection: sa.Connection, conversion: Conversion, batch: _Batch, parents: Parents | None) -> _Batch:
     """Write rows; those the database refuses are taken out of those that are kept."""
     refusals = {each.position: each.reason for each in write_rows(connection, conversion.write, batch.new)}
     if conversion.table is shapes.PRICE_SNAPSHOTS:
-        refusals |= _repeated_snapshots(connection, batch.new)
+        refusals = _repeated_snapshots(connection, batch.new) | refusals
     if not refusals:
         return batch
+    if parents is not None:
+        for position in refusals:
+            parents.refused_by_database(batch.new[position][0])
     stored = [position for position in range(len(batch.new)) if position not in refusals]
     return _Batch(
         [batch.old[position] for position in stored],
@@ -213,14 +210,22 @@ def _set_aside(
         digest = hashlib.sha256(payload.encode()).digest()
         times = (adopted.now_us, adopted.now_us)
         rows.append(
-            (f"{LEGACY_PREFIX}{table.name}", _key(table, old_row), reason, payload, digest, *times, adopted.run_id)
+            (
+                f"{LEGACY_PREFIX}{table.name}",
+                _key(table, old_row),
+                _storable(reason),
+                payload,
+                digest,
+                *times,
+                adopted.run_id,
+            )
         )
     _must_be_stored(write_rows(connection, _QUARANTINE, rows), "quarantine")
 
 
 def _note(connection: sa.Connection, table: LegacyTable, batch: _Batch, adopted: Adopted) -> None:
     rows = [
-        (adopted.run_id, table.name, _key(table, row), outcome, reason, _original_values(table, row))
+        (adopted.run_id, table.name, _key(table, row), outcome, _storable(reason), _original_values(table, row))
         for row, (outcome, reason) in ((batch.old[position], said) for position, said in batch.remarks.items())
     ]
     _must_be_stored(write_rows(connection, _NOTES, rows), "adoption_notes")
@@ -236,7 +241,8 @@ def _key(table: LegacyTable, old_row: OldRow) -> str:
 
 
 def _original_values(table: LegacyTable, old_row: OldRow) -> str:
-    return json.dumps({name: _json_value(value) for name, value in zip(table.read, old_row, strict=True)})
+    columns = (*table.read, *table.retired)
+    return json.dumps({name: _json_value(value) for name, value in zip(columns, old_row, strict=True)})
 
 
 def _json_value(value: Any) -> Any:  # noqa: ANN401
@@ -249,7 +255,12 @@ def _json_value(value: Any) -> Any:  # noqa: ANN401
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401
-    return repr(value) if isinstance(value, bytes) else str(value).replace("\x00", "\\x00")
+    return repr(value) if isinstance(value, bytes) else _storable(str(value))
+
+
+def _storable(text: str) -> str:
+    """Postgres stores every character but NUL."""
+    return text.replace("\x00", "\\x00")
 
 
 def _begin_run(connection: sa.Connection, started_us: int) -> int:
@@ -280,7 +291,8 @@ def _continue_counting(connection: sa.Connection) -> None:
         if key is not None:
             sequence = sa.func.pg_get_serial_sequence(table.name, key.name)
             highest = sa.select(sa.func.max(key)).scalar_subquery()
-            connection.execute(sa.select(sa.func.setval(sequence, sa.func.coalesce(highest, 1), highest.is_not(None))))
+            positive = sa.func.coalesce(highest, 0) > 0
+            connection.execute(sa.select(sa.func.setval(sequence, sa.func.greatest(highest, 1), positive)))
 
 
 def _end_run(connection: sa.Connection, report: AdoptionReport) -> None:

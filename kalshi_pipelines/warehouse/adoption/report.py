@@ -1,7 +1,7 @@
 """What an adoption did, in figures that add up, and how far it is."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
@@ -71,7 +71,7 @@ class TableProgress:
     table: str
     expected: int
     started_us: int
-    counts: AdoptedTable = field(default=AdoptedTable(""))
+    counts: AdoptedTable
 
     def with_rows(self, kept: int, normalised: int, quarantined: int) -> "TableProgress":
         """The progress after some more rows."""
@@ -80,11 +80,6 @@ class TableProgress:
             self.table, so_far.kept + kept, so_far.normalised + normalised, so_far.quarantined + quarantined
         )
         return replace(self, counts=counts)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every row was met."""
-        return self.counts.read == self.expected
 
     def __str__(self) -> str:
         seconds = max((now_us() - self.started_us) / MICROSECONDS_PER_SECOND, 1e-6)

@@ -250,7 +250,7 @@ def trade(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
     fee_microdollars = cost("fee_cents", fee)
     synced_us = instant("synced_at", synced_at, remarks)
     position_key = _position_of_trade(position_id, adopted, remarks)
-    if total != cents * quantity:
+    if whole_number("total_cost_cents", total) != cents * quantity:
         remarks.odd.append(f"total_cost_cents {total} is not price times quantity, {cents * quantity}")
     if executed_us > adopted.now_us:
         remarks.odd.append("executed in the future")

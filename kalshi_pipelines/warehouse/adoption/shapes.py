@@ -1,7 +1,7 @@
 """What a ``kalshi_research`` database looks like: its revisions, tables and columns, whatever its stamp says."""
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -46,8 +46,8 @@ class LegacyTable:
 
     @property
     def rows_sql(self) -> str:
-        """The statement that reads all its rows."""
-        return str(sa.select(*map(sa.column, self.read)).select_from(sa.table(self.name)))
+        """The statement that reads all its rows, retired columns last."""
+        return str(sa.select(*map(sa.column, (*self.read, *self.retired))).select_from(sa.table(self.name)))
 
     @property
     def count_sql(self) -> str:
@@ -137,27 +137,30 @@ def looks_legacy(tables: frozenset[str]) -> bool:
 
 
 def legacy_tables(database: sqlite3.Connection) -> tuple[LegacyTable, ...]:
-    """The tables of the older tool that a database has, in the order they are adopted.
+    """The tables of the older tool that a database has, with the columns it has, in the order they are adopted.
 
     Raises:
         UnknownShape: A table lacks a column, has one nobody knows, or a view or trigger would not survive.
     """
     names = _names(database, "table")
-    present = tuple(table for table in LEGACY_TABLES if table.name in names)
-    for table in present:
+    present = []
+    for table in LEGACY_TABLES:
+        if table.name not in names:
+            continue
         columns = {row[1] for row in database.execute(f'PRAGMA table_info("{table.name}")')}
         missing, surplus = set(table.read) - columns, columns - set(table.read) - set(table.retired)
         if missing:
             raise UnknownShape(f"its table {table.name} lacks the columns {', '.join(sorted(missing))}")
         if surplus:
             raise UnknownShape(f"its table {table.name} has columns nobody knows: {', '.join(sorted(surplus))}")
+        present.append(replace(table, retired=tuple(name for name in table.retired if name in columns)))
     foreign = sorted(_names(database, "view") | (_names(database, "trigger") - _TRIGGERS))
     if foreign:
         raise UnknownShape(
             f"it has views or triggers that are not of the older tool and would not survive ({', '.join(foreign)}): "
             "drop them first, and make them anew for the new tables"
         )
-    return present
+    return tuple(present)
 
 
 def remains_of_legacy(database: sqlite3.Connection) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -35,6 +35,11 @@ class Parents:
         """Note a parent that is in quarantine."""
         self._refused.add(key)
 
+    def refused_by_database(self, key: Hashable) -> None:
+        """Note that a parent that seemed to be taken over is in quarantine."""
+        self._stored.discard(key)
+        self.refuse(key)
+
     def __contains__(self, key: Hashable) -> bool:
         return key in self._stored
 

@@ -8,15 +8,15 @@ import datetime as dt
 import json
 from collections.abc import Collection
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from kalshi_pipelines.units import EPOCH, ONE_MICROSECOND, InexactValue, microdollars, microseconds
+from kalshi_pipelines.units import InexactValue, microdollars, microseconds
 
 MICRODOLLARS_PER_CENT: Final = 10_000
 CENTICONTRACTS_PER_CONTRACT: Final = 100
 CENTS_PER_CONTRACT: Final = 100
 _MOST_SHOWN: Final = 80
-_PLAIN_TIME_LENGTH: Final = len("2026-01-20 12:00:00.000000")
+_LARGEST_INTEGER: Final = 2**63 - 1
 
 
 class RefusedRow(Exception):
@@ -49,10 +49,16 @@ def whole_number(name: str, value: Any) -> int:  # noqa: ANN401
     return value
 
 
+def _fitting(name: str, value: int) -> int:
+    if abs(value) > _LARGEST_INTEGER:
+        raise RefusedRow(f"{name} is larger than the warehouse can hold")
+    return value
+
+
 def count(name: str, value: Any) -> int:  # noqa: ANN401
     """Centi-contracts of a number of contracts, zero or more."""
     if type(value) is int and value >= 0:
-        return value * CENTICONTRACTS_PER_CONTRACT
+        return _fitting(name, value * CENTICONTRACTS_PER_CONTRACT)
     raise RefusedRow(f"{name}={whole_number(name, value)} is negative")
 
 
@@ -70,7 +76,7 @@ def optional_price(name: str, value: Any) -> int | None:  # noqa: ANN401
 
 def amount(name: str, value: Any) -> int:  # noqa: ANN401
     """Micro-dollars of an amount in cents, gain or loss."""
-    return whole_number(name, value) * MICRODOLLARS_PER_CENT
+    return _fitting(name, whole_number(name, value) * MICRODOLLARS_PER_CENT)
 
 
 def optional_amount(name: str, value: Any) -> int | None:  # noqa: ANN401
@@ -81,7 +87,7 @@ def optional_amount(name: str, value: Any) -> int | None:  # noqa: ANN401
 def cost(name: str, value: Any) -> int:  # noqa: ANN401
     """Micro-dollars of an amount in cents, zero or more."""
     if type(value) is int and value >= 0:
-        return value * MICRODOLLARS_PER_CENT
+        return _fitting(name, value * MICRODOLLARS_PER_CENT)
     raise RefusedRow(f"{name}={whole_number(name, value)} is negative")
 
 
@@ -117,7 +123,7 @@ def optional_text(name: str, value: Any) -> str | None:  # noqa: ANN401
 
 def trimmed(name: str, value: Any, remarks: Remarks) -> str:  # noqa: ANN401
     """Text without space around it; an identifier, so it can not be empty."""
-    if type(value) is str and value and value[0] > " " and value[-1] > " ":
+    if type(value) is str and value and not (value[0].isspace() or value[-1].isspace()):
         return value
     bare = text(name, value).strip()
     if not bare:
@@ -144,11 +150,9 @@ def instant(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
     if type(value) is str:
         parsed = _parsed(value)
         if parsed is not None:
-            if len(value) != _PLAIN_TIME_LENGTH or value[10] != " ":
-                remarks.normalised.append(
-                    f"{name} {shown(value)} -> {EPOCH + parsed * ONE_MICROSECOND:%Y-%m-%d %H:%M:%S.%f}"
-                )
-            return parsed
+            if parsed.rewritten:
+                remarks.normalised.append(f"{name} {shown(value)} -> {parsed.rewritten}")
+            return parsed.us
     raise RefusedRow(f"{name}={shown(value)} is no date and time")
 
 
@@ -157,20 +161,27 @@ def optional_instant(name: str, value: Any, remarks: Remarks) -> int | None:  # 
     return None if value is None else instant(name, value, remarks)
 
 
+class _Instant(NamedTuple):
+    us: int
+    rewritten: str | None
+
+
 @lru_cache(maxsize=8192)
-def _parsed(value: str) -> int | None:
+def _parsed(value: str) -> _Instant | None:
     try:
         parsed = dt.datetime.fromisoformat(value.strip())
-        return microseconds(parsed.replace(tzinfo=dt.UTC) if parsed.tzinfo is None else parsed)
+        moment = parsed.replace(tzinfo=dt.UTC) if parsed.tzinfo is None else parsed.astimezone(dt.UTC)
     except (ValueError, OverflowError):
         return None
+    plain = moment.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+    return _Instant(microseconds(moment), None if value == plain else plain)
 
 
 def texts_as_json(name: str, value: Any) -> str:  # noqa: ANN401
     """JSON text of a list of texts."""
     try:
         parsed = json.loads(text(name, value))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RefusedRow(f"{name}={shown(value)} is no JSON") from None
     if not isinstance(parsed, list) or not all(isinstance(each, str) for each in parsed):
         raise RefusedRow(f"{name}={shown(value)} is no list of texts")

@@ -1,5 +1,6 @@
 """Adoption of whole databases: at every revision, however they are stamped, into either engine."""
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -167,6 +168,66 @@ def test_a_text_the_database_can_not_hold_is_quarantined_with_its_row(tmp_path: 
             )
         )
     assert json.loads(refused)["full_text"] == {"bytes": "ff"}
+
+
+@pytest.mark.parametrize("table", ["news_sentiments", "positions", "price_snapshots", "all"])
+def test_a_table_without_rows_is_taken_over_like_any_other(table: str, old: LegacyDatabase) -> None:
+    with closing(sqlite3.connect(old.path)) as database, database:
+        for name in old.rows if table == "all" else [table]:
+            database.execute(f"DELETE FROM {name}")
+    engine, report = in_place(old.path)
+    assert report.adoption is not None
+    read = {each.name: each.read for each in report.adoption.tables}
+    assert set(read) == set(old.rows)
+    assert {name for name, rows in read.items() if rows == 0} == (set(old.rows) if table == "all" else {table})
+    engine.dispose()
+
+
+def test_the_children_of_a_row_the_database_refuses_are_kept_with_a_placeholder(
+    tmp_path: Path, empty_engine: sa.Engine
+) -> None:
+    old = make_legacy_database(tmp_path / "old.db", bad_rows=False)
+    with closing(sqlite3.connect(old.path)) as database, database:
+        for table in ("events", "markets"):
+            database.execute(f"UPDATE {table} SET title = 'a' || char(0) || 'b'")
+        database.execute("UPDATE positions SET quantity = 1 << 62 WHERE id = 1")
+    report = migrate(empty_engine, "sandbox", silent, adopt_from=old.path)
+    assert report.adoption is not None
+    quarantined = {table.name: table.quarantined for table in report.adoption.tables if table.quarantined}
+    texts = {} if empty_engine.dialect.name == "sqlite" else {name: old.rows[name] for name in ("events", "markets")}
+    assert quarantined == {"positions": 1} | texts
+
+
+def test_the_original_values_hold_columns_that_were_retired(tmp_path: Path) -> None:
+    old = make_legacy_database(tmp_path / "old.db", REVISIONS[0])
+    engine, _ = in_place(old.path)
+    with engine.connect() as connection:
+        payload = connection.scalar(
+            sa.select(quarantine.c.payload).where(quarantine.c.subject == "kalshi_research.price_snapshots").limit(1)
+        )
+    assert json.loads(str(payload))["liquidity"] == 1
+    engine.dispose()
+
+
+def test_ids_at_and_below_zero_are_taken_over(tmp_path: Path, empty_engine: sa.Engine) -> None:
+    old = make_legacy_database(tmp_path / "old.db", bad_rows=False)
+    with closing(sqlite3.connect(old.path)) as database, database:
+        database.execute("UPDATE price_snapshots SET id = -id")
+    report = migrate(empty_engine, "sandbox", silent, adopt_from=old.path)
+    assert report.adoption is not None
+    assert report.adoption.total.quarantined == 0
+
+
+def test_a_key_too_long_for_an_index_is_kept_or_quarantined(tmp_path: Path, empty_engine: sa.Engine) -> None:
+    old = make_legacy_database(tmp_path / "old.db", bad_rows=False)
+    url = "https://news.example/" + "".join(chr(97 + (number * number * 7919) % 26) for number in range(9_000))
+    with closing(sqlite3.connect(old.path)) as database, database:
+        digest = hashlib.sha256(url.encode()).hexdigest()
+        database.execute("UPDATE news_articles SET url = ?, url_hash = ? WHERE id = 1", (url, digest))
+    report = migrate(empty_engine, "sandbox", silent, adopt_from=old.path)
+    assert report.adoption is not None
+    total = report.adoption.total
+    assert total.read == sum(old.rows.values()) == total.stored + total.quarantined
 
 
 def test_tables_of_the_users_own_stay_as_they_are(old: LegacyDatabase) -> None:

@@ -1,6 +1,7 @@
 """One value of the older tool becomes the exact one of ours, or is refused with the reason."""
 
 import datetime as dt
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -48,10 +49,41 @@ def test_every_way_to_write_a_moment_gives_the_same_moment(moment: dt.datetime, 
     assert (bool(plain), bool(iso)) == (False, True)
 
 
-@pytest.mark.parametrize("value", ["not-a-date", "", "2026-13-01 00:00:00", 1_700_000_000, None, b"2026-01-01"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "not-a-date",
+        "",
+        "2026-13-01 00:00:00",
+        1_700_000_000,
+        None,
+        b"2026-01-01",
+        "9999-12-31T23:59:59-05:00",
+        "0001-01-01T00:00:00+05:00",
+    ],
+)
 def test_what_is_no_moment_is_refused(value: Any) -> None:
     with pytest.raises(RefusedRow, match="opened_at="):
         values.instant("opened_at", value, Remarks())
+
+
+@pytest.mark.parametrize("written", ["2026-W04-2 12:00:00.000000", "2026-01-20 12:00:00.000+05", "2026-01-20"])
+def test_a_moment_that_is_not_written_the_usual_way_is_noted(written: str) -> None:
+    remarks = Remarks()
+    values.instant("opened_at", written, remarks)
+    assert remarks.normalised
+
+
+@pytest.mark.parametrize("convert", [values.count, values.amount, values.cost])
+def test_a_number_the_warehouse_can_not_hold_is_refused(convert: Callable[[str, int], int]) -> None:
+    with pytest.raises(RefusedRow, match="larger than the warehouse can hold"):
+        convert("quantity", 2**62)
+
+
+@pytest.mark.parametrize("written", ["", " ", "\xa0\u2003", "\n"])
+def test_an_identifier_is_not_empty(written: str) -> None:
+    with pytest.raises(RefusedRow, match="ticker is empty"):
+        values.trimmed("ticker", written, Remarks())
 
 
 @pytest.mark.parametrize("written", ["YES", " yes", "yes\n", "\tYes "])
@@ -86,7 +118,7 @@ def test_a_fee_that_is_no_exact_decimal_is_refused(written: Any) -> None:
         values.dollar_text("fee_cost_dollars", written, Remarks())
 
 
-@pytest.mark.parametrize("written", ["fed rate, cpi", '{"q": 1}', "[1]", "null", 5, None])
+@pytest.mark.parametrize("written", ["fed rate, cpi", '{"q": 1}', "[1]", "null", "[" * 100_000, 5, None])
 def test_search_queries_are_a_list_of_texts(written: Any) -> None:
     with pytest.raises(RefusedRow, match="search_queries"):
         values.texts_as_json("search_queries", written)
