@@ -7,6 +7,7 @@ setting prints a secret: a key is named by the path of its file, and the warehou
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -124,7 +125,7 @@ class Settings(BaseSettings):
         """The SQLAlchemy URL of the warehouse: as configured, or of a SQLite file."""
         if self.warehouse_url is not None:
             return self.warehouse_url.get_secret_value()
-        return f"sqlite:///{self.environment_dir / 'warehouse.db'}"
+        return f"sqlite:///{quote(str(self.environment_dir / 'warehouse.db'))}"
 
     @property
     def resolved_lake_dir(self) -> Path:

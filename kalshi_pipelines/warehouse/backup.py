@@ -1,6 +1,7 @@
 """Verified copies of a SQLite database, what stands in its write-ahead log included."""
 
 import datetime as dt
+import glob
 import os
 import shutil
 import sqlite3
@@ -47,6 +48,14 @@ def copied_database(path: Path, copy: Path) -> Iterator[Path]:
     """
     _require_space(path, copy.parent)
     try:
+        _copy(path, copy)
+        yield copy
+    finally:
+        remove_unfinished(path)
+
+
+def _copy(path: Path, copy: Path) -> None:
+    try:
         with read_only(path) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target, pages=_PAGES_AT_ONCE)
             target.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
@@ -54,19 +63,16 @@ def copied_database(path: Path, copy: Path) -> Iterator[Path]:
             check_integrity(made, str(path))  # it has the pages of the database itself
         with copy.open("rb") as file:
             os.fsync(file.fileno())
-        yield copy
     except (sqlite3.DatabaseError, OSError) as error:
         raise BackupFailed(
             f"No copy of {path} could be made ({error}), so nothing was changed: "
             f"make room for {_size(path):,} bytes in {copy.parent} and give yourself permission to write there."
         ) from None
-    finally:
-        remove_unfinished(path)
 
 
 def remove_unfinished(path: Path) -> None:
     """Remove copies that were not given a name, such as those a killed process left."""
-    for left in path.parent.glob(f"{path.name}.*{UNFINISHED}*"):
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*{UNFINISHED}*"):
         left.unlink(missing_ok=True)
 
 

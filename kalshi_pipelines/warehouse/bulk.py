@@ -20,6 +20,8 @@ from kalshi_pipelines.warehouse.engine import sqlite_driver
 #: Values of one row in the order of the statement's columns.
 Row = tuple[Any, ...]
 
+#: Postgres can not put a key of some thousand bytes into an index, and calls that an operational error.
+_TOO_LONG_FOR_AN_INDEX: Final = "index row"
 #: A driver that can not even pass a value on says so with errors of every kind.
 _REFUSALS: Final = (
     sa.exc.IntegrityError,
@@ -92,22 +94,25 @@ def write_rows(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> 
 def _append_to_sqlite(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> list[RefusedRow]:
     """Insert row after row from where the last one was refused.
 
-    SQLite undoes just the refused row and counts those before it, so that no savepoint is needed, which would copy
-    every page that is changed, for each row.
+    SQLite undoes just the refused row, so that no savepoint is needed, which would copy every page that is changed, for
+    each row.
     """
-    driver = sqlite_driver(connection)
+    statement = _sqlite_text(write)
     refused: list[RefusedRow] = []
-    position = 0
-    while position < len(rows):
-        before = driver.total_changes
+    passed_on = 0
+
+    def rest() -> Iterator[Row]:
+        nonlocal passed_on
+        for row in rows[passed_on:]:
+            passed_on += 1
+            yield row
+
+    while passed_on < len(rows):
         try:
-            _execute(connection, write, rows[position:])
+            with _errors_of_sqlalchemy(connection, statement):
+                sqlite_driver(connection).executemany(statement, rest())
         except _REFUSALS as error:
-            position += driver.total_changes - before
-            refused.append(RefusedRow(position, _reason(error)))
-            position += 1
-        else:
-            break
+            refused.append(RefusedRow(passed_on - 1, _reason(error)))
     return refused
 
 
@@ -121,7 +126,9 @@ def _write(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> list
     try:
         with _undone_on_error(connection):
             _execute(connection, write, rows)
-    except _REFUSALS:
+    except (*_REFUSALS, sa.exc.OperationalError) as error:
+        if isinstance(error, sa.exc.OperationalError) and _TOO_LONG_FOR_AN_INDEX not in str(error.orig):
+            raise
         if len(rows) < _MANY:
             tried = (_try_one(connection, write, position, row) for position, row in enumerate(rows))
             return [refused for refused in tried if refused]
@@ -145,6 +152,10 @@ def _try_one(connection: sa.Connection, write: Write, position: int, row: Row) -
         with _undone_on_error(connection):
             _execute(connection, write, [row])
     except (OverflowError, UnicodeEncodeError, sa.exc.IntegrityError, sa.exc.DataError) as error:
+        return RefusedRow(position, _reason(error))
+    except sa.exc.OperationalError as error:
+        if _TOO_LONG_FOR_AN_INDEX not in str(error.orig):
+            raise
         return RefusedRow(position, _reason(error))
     except (sa.exc.InterfaceError, sa.exc.ProgrammingError):
         misfits = _misfits(write, [row])

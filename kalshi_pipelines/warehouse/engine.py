@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
@@ -21,6 +22,23 @@ _WRITES: Final = "kalshi_writes"
 # A connection that holds a lock is idle for the length of an ingest; nobody on the way may take it for dead.
 _KEEP_ALIVE: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6}
 _DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+
+
+_ANOTHER_PLACE: Final = "check the file's permissions, or set KALSHI_WAREHOUSE_URL to another place."
+_DAMAGED: Final = "the file is damaged or no database; restore a backup, or move it away and run again."
+#: What to do about a failure whose text has one of these words.
+_REMEDIES: Final = {
+    "not a database": _DAMAGED,
+    "malformed": _DAMAGED,
+    "readonly": _ANOTHER_PLACE,
+    "unable to open": _ANOTHER_PLACE,
+    "locked": "another program holds it; stop that program and run again.",
+    "full": "free some disk space and run again.",
+    "disk I/O": "the disk can not be read or written; check its health and the limits on it, and run again.",
+    "already exists": "a table, view or index of your own has a name the warehouse needs; rename it and run again.",
+    "foreign key mismatch": "a table of your own refers to one the warehouse makes anew; drop that reference first.",
+    "depend on it": "a view of your own shows one the warehouse makes anew; drop yours and make it again afterwards.",
+}
 
 
 class WarehouseUnavailable(Exception):
@@ -56,6 +74,11 @@ def warehouse_url(text: str) -> URL:
             "KALSHI_WAREHOUSE_URL names a database that ends with its process: write sqlite:///path/warehouse.db."
         )
     return url
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file, whatever characters its name has."""
+    return f"sqlite:///{quote(str(path))}"
 
 
 def sqlite_driver(connection: sa.Connection) -> sqlite3.Connection:
@@ -149,20 +172,14 @@ def explained_failures(engine: sa.Engine) -> Iterator[None]:
         yield
     except DBAPIError as error:
         cause = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
-        raise WarehouseUnavailable(
-            f"The warehouse {place_of(engine)} can not be used ({cause}): {_remedy(cause)}"
-        ) from error
+        remedy = _remedy(cause, engine.url.get_backend_name())
+        raise WarehouseUnavailable(f"The warehouse {place_of(engine)} can not be used ({cause}): {remedy}") from error
 
 
-def _remedy(cause: str) -> str:
-    if "not a database" in cause or "malformed" in cause:
-        return "the file is damaged or no database; restore a backup, or move it away and run again."
-    if "readonly" in cause or "unable to open" in cause:
-        return "check the file's permissions, or set KALSHI_WAREHOUSE_URL to another place."
-    if "locked" in cause:
-        return "another program holds it; stop that program and run again."
-    if "full" in cause:
-        return "free some disk space and run again."
-    if "disk I/O" in cause:
-        return "the disk can not be read or written; check its health and the limits on it, and run again."
+def _remedy(cause: str, backend: str) -> str:
+    for sign, remedy in _REMEDIES.items():
+        if sign in cause:
+            return remedy
+    if backend == "sqlite":
+        return "nothing was changed; mend what is said there and run again."
     return "check KALSHI_WAREHOUSE_URL and that the database server is running."

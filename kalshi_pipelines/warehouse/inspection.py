@@ -21,12 +21,13 @@ from kalshi_pipelines.warehouse.adoption.shapes import (
     STAMP_TABLE,
     UnknownShape,
     is_full_text_part,
+    is_unfinished,
     legacy_tables,
     looks_legacy,
 )
 from kalshi_pipelines.warehouse.engine import LOCK_WAIT_SECONDS
 from kalshi_pipelines.warehouse.migrations import known_revisions, wanted_revision
-from kalshi_pipelines.warehouse.tables import ingest_runs, metadata
+from kalshi_pipelines.warehouse.tables import VIEWS, ingest_runs, metadata
 
 _PROBLEMS_SHOWN: Final = 3
 
@@ -106,7 +107,7 @@ def check_file(path: Path) -> None:
     Raises:
         CanNotBeUpgraded: It is damaged or write-protected.
     """
-    if path.exists() and not (os.access(path, os.W_OK) and path.stat().st_mode & 0o222):
+    if path.exists() and not os.access(path, os.W_OK):
         raise CanNotBeUpgraded(
             f"{path} is write-protected, so it was not touched: give yourself permission to write it."
         )
@@ -147,6 +148,12 @@ def _inspect(database: sqlite3.Connection, place: str) -> Inspection:
     )
     stamps: list[str] = []
     if STAMP_TABLE in tables:
+        columns = [row[1] for row in database.execute(f"PRAGMA table_info({STAMP_TABLE})")]
+        if columns != ["version_num"]:
+            raise CanNotBeUpgraded(
+                f"{place} has a table {STAMP_TABLE} that is not Alembic's, so it was not touched: "
+                "set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place."
+            )
         stamps = [row[0] for row in database.execute("SELECT version_num FROM alembic_version")]
     return _warehouse_or_nothing(tables, stamps, place) or _legacy(database, tables, stamps, place)
 
@@ -199,20 +206,47 @@ def _legacy(database: sqlite3.Connection, tables: frozenset[str], stamps: list[s
         raise CanNotBeUpgraded(
             f"{place} looks like a kalshi_research database, but {difference}; it was not touched."
         ) from None
-    in_the_way = (tables & metadata.tables.keys()) - {table.name for table in LEGACY_TABLES}
+    _refuse_names_in_the_way(database, place)
+    return Inspection(Content.LEGACY, stamp)
+
+
+def _refuse_names_in_the_way(database: sqlite3.Connection, place: str) -> None:
+    """Tables and indexes of the user's own stay; they can neither have our names nor refer to what is made anew."""
+    old = {table.name for table in LEGACY_TABLES}
+    indexes = {index.name for table in metadata.tables.values() for index in table.indexes}
+    needed = {*metadata.tables, *indexes, *VIEWS}
+    in_the_way = {
+        name
+        for name, table in database.execute("SELECT name, tbl_name FROM sqlite_master WHERE type IN ('table', 'index')")
+        if name in needed and table not in old
+    }
     if in_the_way:
         raise CanNotBeUpgraded(
-            f"{place} is a kalshi_research database with tables of its own whose names the warehouse needs "
+            f"{place} is a kalshi_research database with tables or indexes of its own whose names the warehouse needs "
             f"({_some(in_the_way)}), so it was not touched: rename them first."
         )
-    return Inspection(Content.LEGACY, stamp)
+    referring = {
+        table
+        for table in other_tables(database)
+        for key in database.execute('SELECT "table" FROM pragma_foreign_key_list(?)', (table,))
+        if key[0] in old
+    }
+    if referring:
+        raise CanNotBeUpgraded(
+            f"{place} is a kalshi_research database with tables of its own that refer to those of the older tool "
+            f"({_some(referring)}), so it was not touched: drop these references first."
+        )
 
 
 def other_tables(database: sqlite3.Connection) -> list[str]:
     """Tables of an old database that are neither the older tool's nor SQLite's: they stay as they are."""
     known = {table.name for table in LEGACY_TABLES} | {STAMP_TABLE}
     names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    return sorted(name for name in names - known if not is_full_text_part(name) and not name.startswith("sqlite_"))
+    return sorted(
+        name
+        for name in names - known
+        if not (is_full_text_part(name) or is_unfinished(name) or name.startswith("sqlite_"))
+    )
 
 
 def _undo_what_a_killed_writer_left(path: Path) -> None:
@@ -235,6 +269,11 @@ def damage_explained(path: Path) -> Iterator[None]:
         if "locked" in str(error):
             raise CanNotBeUpgraded(
                 f"{path} is held by another program: stop that program and run again; nothing was changed."
+            ) from None
+        if "unable to open" in str(error) or "readonly" in str(error):
+            raise CanNotBeUpgraded(
+                f"{path} can not be opened ({error}), so it was not touched: make sure that it is a file and that you "
+                "may read it and write in its folder."
             ) from None
         if "not a database" in str(error):
             raise CanNotBeUpgraded(

@@ -3,14 +3,19 @@
 Frozen like the migrations themselves: a step that has to do something else gets another name.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from alembic import op
 from alembic.operations import BatchOperations
 from alembic.util import CommandError
+
+_ATTACHED: Final = sa.text(
+    "SELECT sql FROM sqlite_master WHERE tbl_name = :name AND type IN ('index', 'trigger') AND sql IS NOT NULL"
+)
 
 
 class DowngradeWouldLoseRows(CommandError):
@@ -29,15 +34,24 @@ def dialect() -> str:
 def changed_table(name: str) -> Iterator[BatchOperations]:
     """A batch of changes of a table: ALTERs on Postgres, a new table with the old rows on SQLite.
 
-    The new table has every column, key, constraint and index of the old one, as they are in the database.
+    The new table has every column, key and constraint of the old one, as they are in the database, and every index and
+    trigger, those of the user's own included.
     """
     if dialect() == "postgresql":
         with op.batch_alter_table(name, recreate="never") as batch:
             yield batch
         return
-    there = sa.Table(name, sa.MetaData(), autoload_with=op.get_bind(), resolve_fks=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", sa.exc.SAWarning
+        )  # of indexes it can not read, which are made again by their text
+        there = sa.Table(name, sa.MetaData(), autoload_with=op.get_bind(), resolve_fks=False)
+    there.indexes.clear()
+    attached = op.get_bind().execute(_ATTACHED, {"name": name}).all()
     with op.batch_alter_table(name, recreate="always", copy_from=there, table_kwargs={"sqlite_strict": True}) as batch:
         yield batch
+    for (statement,) in attached:
+        op.execute(sa.text(statement.replace(":", "\\:")))
 
 
 def refuse_to_lose(table: str, rows: str = "") -> None:

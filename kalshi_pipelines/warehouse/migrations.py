@@ -19,7 +19,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from kalshi_pipelines.warehouse.engine import explained_failures, sqlite_driver
-from kalshi_pipelines.warehouse.foreign_key_guards import lower_guards, raise_guards
+from kalshi_pipelines.warehouse.write_guards import lower_guards, raise_guards
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +48,11 @@ def upgrade_to_head(engine: sa.Engine) -> Upgrade:
     Raises:
         WarehouseUnavailable: The database can not be opened, read or written.
     """
-    with explained_failures(engine), ready_to_migrate(engine) as connection:
-        return apply_migrations(connection)
+    with explained_failures(engine):
+        with ready_to_migrate(engine) as connection:
+            upgrade = apply_migrations(connection)
+        use_write_ahead_log(engine)
+    return upgrade
 
 
 @contextmanager
@@ -66,6 +69,8 @@ def ready_to_migrate(engine: sa.Engine) -> Iterator[sa.Connection]:
         sqlite = engine.dialect.name == "sqlite"
         if sqlite:
             sqlite_driver(connection).execute("PRAGMA foreign_keys = OFF")
+            # A table can be renamed although a view of the user's own shows columns it does not have meanwhile.
+            sqlite_driver(connection).execute("PRAGMA legacy_alter_table = ON")
         try:
             with connection.begin():
                 if not sqlite:
@@ -76,9 +81,8 @@ def ready_to_migrate(engine: sa.Engine) -> Iterator[sa.Connection]:
                 raise_guards(connection)
         finally:
             if sqlite:
+                sqlite_driver(connection).execute("PRAGMA legacy_alter_table = OFF")
                 sqlite_driver(connection).execute("PRAGMA foreign_keys = ON")
-        if sqlite:
-            use_write_ahead_log(connection)
 
 
 def apply_migrations(connection: sa.Connection) -> Upgrade:
@@ -89,15 +93,20 @@ def apply_migrations(connection: sa.Connection) -> Upgrade:
     return Upgrade(before, wanted_revision(), tuple(applied))
 
 
-def use_write_ahead_log(connection: sa.Connection) -> None:
-    """Let readers and one writer work side by side; the file keeps this mode for whoever opens it.
+def use_write_ahead_log(engine: sa.Engine) -> None:
+    """Let readers and one writer of a SQLite file work side by side; the file keeps this mode for whoever opens it.
 
     Not done when a connection is made, because it writes into the file, and a file may turn out to be no warehouse.
     """
-    try:
-        sqlite_driver(connection).execute("PRAGMA journal_mode = WAL")
-    except sqlite3.OperationalError:
-        logger.info("another connection is open: the write-ahead log is switched on by the next `migrate`")
+    if engine.dialect.name != "sqlite":
+        return
+    with engine.connect() as connection:
+        driver = sqlite_driver(connection)
+        try:
+            if driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                driver.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            logger.info("another connection is open: the write-ahead log is switched on by the next `migrate`")
 
 
 def current_revision(engine: sa.Engine) -> str | None:

@@ -18,7 +18,7 @@ from kalshi_pipelines.warehouse.adoption.adopt import adopt
 from kalshi_pipelines.warehouse.adoption.report import AdoptionReport, TableProgress
 from kalshi_pipelines.warehouse.adoption.shapes import remains_of_legacy
 from kalshi_pipelines.warehouse.backup import UNFINISHED, back_up, copied_database, remove_unfinished
-from kalshi_pipelines.warehouse.engine import explained_failures, open_engine, place_of, sqlite_driver
+from kalshi_pipelines.warehouse.engine import explained_failures, open_engine, place_of, sqlite_driver, sqlite_url
 from kalshi_pipelines.warehouse.environment import refuse_another_environment
 from kalshi_pipelines.warehouse.inspection import (
     CanNotBeUpgraded,
@@ -148,7 +148,7 @@ def migrate(engine: sa.Engine, environment: str, report: Report, adopt_from: Pat
         with explained_failures(engine), engine.connect() as connection:
             refuse_another_environment(connection, environment)
     if _is_done(engine, found, adopt_from):
-        _use_write_ahead_log_again(engine)
+        use_write_ahead_log(engine)  # a restored backup has lost the mode of its file
         return _nothing_to_do(engine)
     with _alone(path, report):
         found = inspect_file(path)
@@ -221,21 +221,39 @@ def _upgraded_file(
 ) -> UpgradeReport:
     backup = None
     _refuse_two_old_databases(path, found, adopt_from)
+    if adopt_from and found.content is Content.WAREHOUSE:
+        with explained_failures(engine), engine.connect() as connection:
+            _refuse_to_adopt_into_data(connection, adopt_from)
     if found.content is not Content.NOTHING:
         report(f"{path}: {found}, checking it before it becomes {wanted_revision()}")
         check_file(path)
     try:
         with explained_failures(engine), ready_to_migrate(engine) as connection:
+            _require_unchanged(path, found)
             if found.content is not Content.NOTHING:
                 backup = back_up(path, found.revision or "unstamped")
                 report(f"verified backup: {backup}")
             old = backup if found.content is Content.LEGACY else adopt_from
             done = _upgraded(connection, found, old, report)
     except BaseException:
-        if backup:  # the file is as it was
+        if backup and _is_as_it_was(path, found):
             backup.unlink(missing_ok=True)
         raise
+    use_write_ahead_log(engine)
     return replace(done, backup=backup)
+
+
+def _require_unchanged(path: Path, found: Inspection) -> None:
+    if inspect_file(path) != found:
+        raise CanNotBeUpgraded(f"{path} was changed by another program just now, nothing was done: run again.")
+
+
+def _is_as_it_was(path: Path, found: Inspection) -> bool:
+    """Whether the upgrade was undone; whatever interrupted it may have come after the commit."""
+    try:
+        return inspect_file(path) == found
+    except CanNotBeUpgraded:
+        return False
 
 
 def _refuse_two_old_databases(path: Path, found: Inspection, adopt_from: Path | None) -> None:
@@ -265,11 +283,9 @@ def _upgraded(connection: sa.Connection, found: Inspection, old: Path | None, re
 
 
 def _adopted(connection: sa.Connection, old: Path, report: Report, *, checked: bool) -> AdoptionReport:
-    if connection.scalar(sa.select(sa.func.count()).select_from(ingest_runs)):
-        raise CanNotBeUpgraded(
-            f"{place_of(connection.engine)} holds data already, so {old} was not taken over into it: "
-            "set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to an empty place."
-        )
+    _refuse_to_adopt_into_data(connection, old)
+    if not old.exists():
+        raise CanNotBeUpgraded(f"{old} does not exist: set KALSHI_ADOPT_DATABASE to the old database, or unset it.")
     found = inspect_file(old)
     if found.content is not Content.LEGACY:
         raise CanNotBeUpgraded(f"{old} is no kalshi_research database but {found}, so it was not taken over.")
@@ -278,6 +294,14 @@ def _adopted(connection: sa.Connection, old: Path, report: Report, *, checked: b
         if not checked:
             check_integrity(database, str(old))
         return adopt(database, connection, _now_and_then(report))
+
+
+def _refuse_to_adopt_into_data(connection: sa.Connection, old: Path) -> None:
+    if connection.scalar(sa.select(ingest_runs.c.ingest_run_id).limit(1)):
+        raise CanNotBeUpgraded(
+            f"{place_of(connection.engine)} holds data already, so {old} was not taken over into it: unset "
+            "KALSHI_ADOPT_DATABASE, or set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to an empty place."
+        )
 
 
 def _now_and_then(report: Report) -> Callable[[TableProgress], None]:
@@ -382,7 +406,7 @@ def _on_a_copy(path: Path, found: Inspection) -> Iterator[sa.Connection]:
         if found.content is not Content.NOTHING:
             check_file(path)
             held.enter_context(copied_database(path, copy))
-        engine = open_engine(f"sqlite:///{copy}")
+        engine = open_engine(sqlite_url(copy))
         held.callback(engine.dispose)
         yield held.enter_context(_rolled_back(engine))
 
@@ -396,7 +420,8 @@ def _silent(_sentence: str) -> None:
 
 
 def _file_of(engine: sa.Engine) -> Path | None:
-    return Path(str(engine.url.database)) if engine.dialect.name == "sqlite" else None
+    """The file of a SQLite database, one for all names it has."""
+    return Path(str(engine.url.database)).resolve() if engine.dialect.name == "sqlite" else None
 
 
 @contextmanager
@@ -404,11 +429,3 @@ def _alone(path: Path, report: Report) -> Iterator[None]:
     lock = path.with_name(f"{path.name}.migrate.lock")
     with one_after_another(lock, lambda: report(f"another process is upgrading {path}: waiting for it")):
         yield
-
-
-def _use_write_ahead_log_again(engine: sa.Engine) -> None:
-    """A restored backup has lost the mode of its file."""
-    with explained_failures(engine), engine.connect() as connection:
-        driver = sqlite_driver(connection)
-        if driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            use_write_ahead_log(connection)

@@ -195,7 +195,7 @@ def adoption_floor(_snapshots: str, folder: Path) -> Measured:
     with engine.connect() as connection:
         driver = sqlite_driver(connection)  # with the cache and the log of the warehouse
         driver.execute("PRAGMA foreign_keys = OFF")
-        driver.execute("DROP TRIGGER foreign_key_guard_price_snapshots_insert")
+        driver.execute("DROP TRIGGER write_guard_price_snapshots_insert")
         driver.execute("ATTACH ? AS old", (str(folder / OLD_DATABASE),))
         started = time.perf_counter()
         driver.execute("BEGIN")

@@ -183,3 +183,19 @@ def test_keys_are_looked_up_whatever_characters_they_have(warehouse: sa.Engine) 
             sa.select(series.c.ticker).join_from(wanted, series, series.c.ticker == wanted.c.value)
         )
         assert found.all() == ["KX0"]
+
+
+def test_the_refused_row_is_found_on_a_table_whose_triggers_write(sqlite_engine: sa.Engine) -> None:
+    fill(sqlite_engine)
+    row = LEGAL[price_snapshots]
+    write = Write(price_snapshots, tuple(row), on_conflict="refuse")
+    rows = [tuple((row | {"observed_us": 100 + number}).values()) for number in range(10)]
+    rows[6] = rows[5]
+    with writing(sqlite_engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE audit (what TEXT)")
+        connection.exec_driver_sql(
+            "CREATE TRIGGER mine AFTER INSERT ON price_snapshots BEGIN INSERT INTO audit VALUES ('new'), ('row'); END"
+        )
+        (refused,) = write_rows(connection, write, rows)
+        stored = connection.scalar(sa.select(sa.func.count()).where(price_snapshots.c.observed_us >= 100))
+    assert (refused.position, stored) == (6, 9)

@@ -15,7 +15,7 @@ from kalshi_pipelines.warehouse.migrations import upgrade_to_head
 from kalshi_pipelines_tests.warehouse.revisions import REVISIONS, opened
 from kalshi_pipelines_tests.warehouse.rows import LEGAL, fill, numbered
 
-REFUSAL: Final = "does not enforce foreign keys: run PRAGMA foreign_keys = ON first"
+REFUSAL: Final = "does not enforce foreign keys and CHECKs: run PRAGMA foreign_keys = ON first"
 TABLES: Final = sorted(tables.metadata.tables)
 
 
@@ -99,7 +99,7 @@ def guarded(engine: sa.Engine) -> set[str]:
     """The tables that refuse each of INSERT, UPDATE and DELETE."""
     with engine.connect() as connection:
         triggers = {
-            tuple(name.removeprefix("foreign_key_guard_").rsplit("_", 1))
+            tuple(name.removeprefix("write_guard_").rsplit("_", 1))
             for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
         }
     there = set(sa.inspect(engine).get_table_names())
@@ -126,3 +126,11 @@ def test_a_table_that_is_no_table_of_the_warehouse_is_not_guarded(sqlite_engine:
     with closing(sqlite3.connect(str(sqlite_engine.url.database))) as stranger:
         stranger.execute("INSERT INTO notes VALUES ('mine')")
         stranger.commit()
+
+
+def test_a_connection_that_ignores_checks_can_not_write(stranger: sqlite3.Connection) -> None:
+    stranger.execute("PRAGMA foreign_keys = ON")
+    stranger.execute("PRAGMA ignore_check_constraints = ON")
+    statement, values = insert("positions")
+    with pytest.raises(sqlite3.IntegrityError, match=REFUSAL):
+        stranger.execute(statement, values)

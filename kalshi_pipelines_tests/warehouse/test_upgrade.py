@@ -3,17 +3,17 @@
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse import upgrade
-from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine, sqlite_url
 from kalshi_pipelines.warehouse.environment import WarehouseOfAnotherEnvironment
 from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded, Content, inspect_file, read_only
-from kalshi_pipelines.warehouse.migrations import Upgrade, apply_migrations, wanted_revision
+from kalshi_pipelines.warehouse.migrations import Upgrade, apply_migrations, ready_to_migrate, wanted_revision
 from kalshi_pipelines.warehouse.tables import markets, price_snapshots
 from kalshi_pipelines.warehouse.upgrade import (
     RowsWouldBeLost,
@@ -147,6 +147,82 @@ def test_a_failed_upgrade_leaves_no_backup_behind(old: LegacyDatabase, monkeypat
     with pytest.raises(RuntimeError):
         migrated(old.path)
     assert (content(old.path), files(old.path)) == (before, set())
+
+
+def test_an_interruption_after_the_commit_leaves_the_backup(
+    old: LegacyDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def interrupted(engine: sa.Engine) -> Iterator[sa.Connection]:
+        with ready_to_migrate(engine) as connection:
+            yield connection
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(upgrade, "ready_to_migrate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        migrated(old.path)
+    assert inspect_file(old.path).at_head
+    (backup,) = files(old.path)
+    assert inspect_file(old.path.with_name(backup)).content is Content.LEGACY
+
+
+@pytest.mark.parametrize("name", ["old[1].db", "what?x.db", "50%20off.db", 'it\'s a "name" #1.db'])
+def test_any_name_of_a_file_will_do(name: str, tmp_path: Path) -> None:
+    old = make_legacy_database(tmp_path / name, snapshots=3)
+    engine = open_engine(sqlite_url(old.path))
+    with rehearsed(engine, "sandbox"):
+        pass
+    assert files(old.path) == set()
+    report = migrate(engine, "sandbox", silent)
+    engine.dispose()
+    assert report.backup is not None
+    assert files(old.path) == {report.backup.name}
+    assert inspect_file(old.path).at_head
+
+
+def test_two_names_of_one_file_are_upgraded_once(old: LegacyDatabase, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(old.path)
+    reports = [migrated(link), migrated(old.path)]
+    assert [report.adoption is not None for report in reports] == [True, False]
+    assert [path.name for path in link.parent.iterdir()] == ["link.db"]
+
+
+def test_indexes_triggers_and_views_of_the_users_own_survive_an_upgrade(
+    empty_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = [
+        "CREATE INDEX mine_lower ON markets (lower(ticker))",
+        "CREATE INDEX mine_desc ON price_snapshots (ticker COLLATE NOCASE DESC)",
+        "CREATE TRIGGER mine AFTER DELETE ON markets BEGIN SELECT ':not a parameter'; END",
+        "CREATE VIEW mine_view AS SELECT ticker, status FROM markets",
+        "CREATE VIEW mine_too AS SELECT ticker, yes_bid FROM current_quotes",
+    ]
+    with opened(empty_sqlite_url, monkeypatch) as database:
+        database.upgrade("0004")
+        database.fill(database.tables())
+        with database.engine.begin() as connection:
+            for statement in own:
+                connection.exec_driver_sql(statement)
+        migrate(database.engine, "sandbox", silent)
+        with database.engine.connect() as connection:
+            kept = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name LIKE 'mine%'").scalars().all()
+            assert connection.exec_driver_sql("SELECT count(*) FROM mine_view").scalar() == 3
+            assert connection.exec_driver_sql("SELECT count(*) FROM mine_too").scalar() == 3
+    assert sorted(kept) == sorted(own)
+
+
+def test_a_view_of_the_users_own_that_is_in_the_way_is_named(
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(empty_postgres_url, monkeypatch) as database:
+        database.upgrade("0004")
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql("CREATE VIEW mine AS SELECT ticker FROM current_quotes")
+        with pytest.raises(WarehouseUnavailable, match="drop yours and make it again afterwards"):
+            migrate(database.engine, "sandbox", silent)
+        assert str(found_in(database.engine)) == "0004"
 
 
 def test_a_warehouse_of_another_environment_is_not_upgraded(behind: Database) -> None:

@@ -128,6 +128,7 @@ _IN_EVERY_REVISION: Final = (EVENTS, MARKETS, PRICE_SNAPSHOTS, SETTLEMENTS)
 _FULL_TEXT_TABLES: Final = ("market_fts", "event_fts")
 _FULL_TEXT_PARTS: Final = ("", "_data", "_idx", "_content", "_docsize", "_config")
 _TRIGGERS: Final = frozenset(f"{table}_{suffix}" for table in _FULL_TEXT_TABLES for suffix in ("ai", "ad", "au"))
+_UNFINISHED: Final = "_alembic_tmp_"
 STAMP_TABLE: Final = "alembic_version"
 
 
@@ -169,13 +170,21 @@ def remains_of_legacy(database: sqlite3.Connection) -> tuple[tuple[str, ...], tu
     tables = [table.name for table in reversed(LEGACY_TABLES)]
     return (
         tuple(sorted(_names(database, "trigger") & _TRIGGERS)),
-        tuple(name for name in (*_FULL_TEXT_TABLES, *tables, STAMP_TABLE) if name in names),
+        (
+            *filter(is_unfinished, sorted(names)),
+            *(name for name in (*_FULL_TEXT_TABLES, *tables, STAMP_TABLE) if name in names),
+        ),
     )
 
 
 def is_full_text_part(table: str) -> bool:
     """Whether a table is one of those that SQLite keeps a full-text table in."""
     return table in {f"{name}{part}" for name in _FULL_TEXT_TABLES for part in _FULL_TEXT_PARTS}
+
+
+def is_unfinished(table: str) -> bool:
+    """Whether a table is what a killed migration of the older tool left: a part of a table that is there as well."""
+    return table.removeprefix(_UNFINISHED) in {each.name for each in LEGACY_TABLES} and table.startswith(_UNFINISHED)
 
 
 def _names(database: sqlite3.Connection, kind: str) -> set[str]:

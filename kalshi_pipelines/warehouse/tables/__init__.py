@@ -28,6 +28,7 @@ from kalshi_pipelines.warehouse.tables.bookkeeping import (
 )
 from kalshi_pipelines.warehouse.tables.columns import (
     MAX_PRICE_MICRODOLLARS,
+    VIEWS,
     metadata,
 )
 from kalshi_pipelines.warehouse.tables.market_data import (
@@ -103,6 +104,7 @@ __all__ = [
     "SETTLEMENT_RESULTS",
     "SUBJECTS",
     "TRACKED_ITEM_TYPES",
+    "VIEWS",
     "adoption_counts",
     "adoption_notes",
     "balances",

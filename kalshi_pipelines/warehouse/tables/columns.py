@@ -23,6 +23,9 @@ Real: Final[sa.types.TypeEngine[float]] = sa.Double().with_variant(sqlite.REAL()
 Text: Final = sa.Text()
 Digest: Final = sa.LargeBinary()
 
+#: The views migrations make, which show people plain dollars, contracts and times.
+VIEWS: Final = ("current_quotes", "price_history", "orderbook_levels")
+
 MAX_PRICE_MICRODOLLARS: Final = 1_000_000
 
 

@@ -137,8 +137,11 @@ def test_a_warehouse_with_data_of_its_own_takes_nothing_over(old: LegacyDatabase
 
 
 def test_what_is_no_old_database_is_not_taken_over(tmp_path: Path, empty_engine: sa.Engine) -> None:
-    with pytest.raises(CanNotBeUpgraded, match="no kalshi_research database"):
+    with pytest.raises(CanNotBeUpgraded, match="does not exist"):
         migrate(empty_engine, "sandbox", silent, adopt_from=tmp_path / "missing.db")
+    (tmp_path / "empty_file.db").touch()
+    with pytest.raises(CanNotBeUpgraded, match="no kalshi_research database"):
+        migrate(empty_engine, "sandbox", silent, adopt_from=tmp_path / "empty_file.db")
     assert sa.inspect(empty_engine).get_table_names() == []
 
 
@@ -220,7 +223,7 @@ def test_ids_at_and_below_zero_are_taken_over(tmp_path: Path, empty_engine: sa.E
 
 def test_a_key_too_long_for_an_index_is_kept_or_quarantined(tmp_path: Path, empty_engine: sa.Engine) -> None:
     old = make_legacy_database(tmp_path / "old.db", bad_rows=False)
-    url = "https://news.example/" + "".join(chr(97 + (number * number * 7919) % 26) for number in range(9_000))
+    url = "https://news.example/" + "".join(hashlib.sha256(bytes([number])).hexdigest() for number in range(200))
     with closing(sqlite3.connect(old.path)) as database, database:
         digest = hashlib.sha256(url.encode()).hexdigest()
         database.execute("UPDATE news_articles SET url = ?, url_hash = ? WHERE id = 1", (url, digest))
@@ -247,6 +250,9 @@ def test_tables_of_the_users_own_stay_as_they_are(old: LegacyDatabase) -> None:
         ("CREATE VIEW mine AS SELECT * FROM markets", "views or triggers .* \\(mine\\)"),
         ("CREATE TRIGGER mine AFTER DELETE ON markets BEGIN SELECT 1; END", "views or triggers .* \\(mine\\)"),
         ("CREATE TABLE quarantine (a)", "whose names the warehouse needs \\(quarantine\\)"),
+        ("CREATE TABLE price_history (a)", "whose names the warehouse needs \\(price_history\\)"),
+        ("CREATE TABLE mine (a REFERENCES positions (id))", "refer to those of the older tool \\(mine\\)"),
+        ("CREATE TABLE alembic_version (a)", "not Alembic's"),
         ("ALTER TABLE positions ADD COLUMN mood TEXT", "columns nobody knows: mood"),
         ("ALTER TABLE positions DROP COLUMN side", "lacks the columns side"),
     ],
@@ -255,6 +261,8 @@ def test_what_would_not_survive_is_refused_before_anything_is_written(
     old: LegacyDatabase, statement: str, sentence: str
 ) -> None:
     with closing(sqlite3.connect(old.path)) as database, database:
+        if "alembic_version" in statement:
+            database.execute("DROP TABLE alembic_version")
         database.execute(statement)
     before = old.path.read_bytes()
     engine = open_engine(f"sqlite:///{old.path}")
@@ -262,6 +270,15 @@ def test_what_would_not_survive_is_refused_before_anything_is_written(
         migrate(engine, "sandbox", silent)
     engine.dispose()
     assert old.path.read_bytes() == before
+
+
+def test_what_a_killed_migration_of_the_older_tool_left_does_not_survive(old: LegacyDatabase) -> None:
+    with closing(sqlite3.connect(old.path)) as database, database:
+        database.execute("CREATE TABLE _alembic_tmp_price_snapshots AS SELECT * FROM price_snapshots")
+    engine, report = in_place(old.path)
+    assert report.left_alone == ()
+    assert "_alembic_tmp_price_snapshots" not in sa.inspect(engine).get_table_names()
+    engine.dispose()
 
 
 def test_full_text_tables_and_triggers_do_not_survive(old: LegacyDatabase) -> None:

@@ -1,7 +1,8 @@
-"""Triggers that refuse every write of a SQLite connection that does not enforce foreign keys.
+"""Triggers that refuse every write of a SQLite connection that does not enforce what the tables demand.
 
-SQLite leaves it to each connection whether foreign keys count, and most programs do not ask for them. So the database
-itself refuses such a connection. Migrations work without foreign keys on purpose and take the guards down meanwhile.
+SQLite leaves it to each connection whether foreign keys and CHECK constraints count, and most programs do not ask for
+foreign keys. So the database itself refuses such a connection. Migrations work without foreign keys on purpose and take
+the guards down meanwhile.
 """
 
 from typing import Final
@@ -10,11 +11,12 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.tables import metadata
 
-_PREFIX: Final = "foreign_key_guard_"
+_PREFIX: Final = "write_guard_"
 _REFUSE: Final = """
 WHEN (SELECT foreign_keys FROM pragma_foreign_keys) = 0
+  OR (SELECT ignore_check_constraints FROM pragma_ignore_check_constraints) = 1
 BEGIN
-  SELECT RAISE(ABORT, 'this connection does not enforce foreign keys: run PRAGMA foreign_keys = ON first');
+  SELECT RAISE(ABORT, 'this connection does not enforce foreign keys and CHECKs: run PRAGMA foreign_keys = ON first');
 END
 """
 
