@@ -18,7 +18,14 @@ from kalshi_pipelines.warehouse.adoption.adopt import adopt
 from kalshi_pipelines.warehouse.adoption.report import AdoptionReport, TableProgress
 from kalshi_pipelines.warehouse.adoption.shapes import remains_of_legacy
 from kalshi_pipelines.warehouse.backup import UNFINISHED, back_up, copied_database, remove_unfinished
-from kalshi_pipelines.warehouse.engine import explained_failures, open_engine, place_of, sqlite_driver, sqlite_url
+from kalshi_pipelines.warehouse.engine import (
+    explained_failures,
+    make_writable_folder,
+    open_engine,
+    place_of,
+    sqlite_driver,
+    sqlite_url,
+)
 from kalshi_pipelines.warehouse.environment import refuse_another_environment
 from kalshi_pipelines.warehouse.inspection import (
     CanNotBeUpgraded,
@@ -203,9 +210,13 @@ def rehearsed(engine: sa.Engine, environment: str, adopt_from: Path | None = Non
 
 
 def write_changed_rows(rows: Iterator[ChangedRow], file: Path, report: Report, most: int) -> int:
-    """Write all changed rows to a CSV file and tell the first of them; returns how many there are."""
+    """Write all changed rows to a CSV file and tell the first of them; returns how many there are.
+
+    Raises:
+        WarehouseUnavailable: The folder of the file can not be written.
+    """
     written = 0
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_writable_folder(file.parent, "KALSHI_DATA_DIR")
     with file.open("w", newline="", encoding="utf-8") as opened:
         writer = csv.writer(opened)
         writer.writerow(ChangedRow._fields)

@@ -29,6 +29,7 @@ from kalshi_pipelines.warehouse.tables import (
 )
 
 _ROWS_AT_ONCE: Final = 10_000
+_QUOTED_IN_KEYS: Final = frozenset(",'\"\\")
 _QUARANTINE: Final = Write(
     quarantine,
     (
@@ -255,7 +256,11 @@ def _json_value(value: Any) -> Any:  # noqa: ANN401
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401
-    return repr(value) if isinstance(value, bytes) else _storable(str(value))
+    """A part of a key: no two values look alike, and Postgres can store each."""
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'"
+    text = str(value)
+    return text if text.isprintable() and not set(text) & _QUOTED_IN_KEYS else json.dumps(text)
 
 
 def _storable(text: str) -> str:

@@ -212,6 +212,21 @@ def test_the_original_values_hold_columns_that_were_retired(tmp_path: Path) -> N
     engine.dispose()
 
 
+def test_keys_that_look_alike_are_told_apart(tmp_path: Path, empty_engine: sa.Engine) -> None:
+    old = make_legacy_database(tmp_path / "old.db", bad_rows=False)
+    alike = ["b'KXA'", b"KXA", "x'4b5841'", "KX\x00", "KX\\x00", '"KX"', "KX", " KX", ""]
+    with closing(sqlite3.connect(old.path)) as database, database:
+        for ticker in alike:
+            database.execute(
+                "INSERT INTO events SELECT ?, series_ticker, title, status, category, 7, created_at, updated_at"
+                " FROM events LIMIT 1",
+                (ticker,),
+            )
+    report = migrate(empty_engine, "sandbox", silent, adopt_from=old.path)
+    assert report.adoption is not None
+    assert report.adoption.total.quarantined == len(alike)
+
+
 def test_ids_at_and_below_zero_are_taken_over(tmp_path: Path, empty_engine: sa.Engine) -> None:
     old = make_legacy_database(tmp_path / "old.db", bad_rows=False)
     with closing(sqlite3.connect(old.path)) as database, database:
