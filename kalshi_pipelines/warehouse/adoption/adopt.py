@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.adoption import shapes
+from kalshi_pipelines.warehouse.adoption.conversions import CONVERSIONS, Conversion
 from kalshi_pipelines.warehouse.adoption.report import AdoptedTable, AdoptionReport, TableProgress
-from kalshi_pipelines.warehouse.adoption.rows import CONVERSIONS, Conversion
 from kalshi_pipelines.warehouse.adoption.shapes import LegacyTable
 from kalshi_pipelines.warehouse.adoption.state import Adopted, Parents
 from kalshi_pipelines.warehouse.adoption.values import RefusedRow, Remarks

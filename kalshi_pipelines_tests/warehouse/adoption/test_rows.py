@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalshi_pipelines.warehouse.adoption.rows import CONVERSIONS, Conversion
+from kalshi_pipelines.warehouse.adoption.conversions import CONVERSIONS, Conversion
 from kalshi_pipelines.warehouse.adoption.state import Adopted
 from kalshi_pipelines.warehouse.adoption.values import RefusedRow, Remarks
 
