@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.warehouse.engine import open_engine
-from kalshi_pipelines.warehouse.migrations import upgrade_to_head
+from kalshi_pipelines_tests.migrated import upgrade_to_head
 from kalshi_pipelines_tests.postgres import Cluster, running_cluster
 
 # How long an example takes says something of the machine, not of the code.

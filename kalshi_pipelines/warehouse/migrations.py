@@ -40,21 +40,6 @@ class Upgrade:
     applied: tuple[str, ...]
 
 
-def upgrade_to_head(engine: sa.Engine) -> Upgrade:
-    """Apply every migration that is missing, in one transaction, while no other process does the same.
-
-    Doing it again changes nothing. Takes no backup: users come in by `kalshi_pipelines.warehouse.upgrade`.
-
-    Raises:
-        WarehouseUnavailable: The database can not be opened, read or written.
-    """
-    with explained_failures(engine):
-        with ready_to_migrate(engine) as connection:
-            upgrade = apply_migrations(connection)
-        use_write_ahead_log(engine)
-    return upgrade
-
-
 @contextmanager
 def ready_to_migrate(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection inside the one transaction of an upgrade or downgrade, with every other writer locked out.

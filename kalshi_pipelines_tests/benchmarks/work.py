@@ -29,7 +29,8 @@ from kalshi_pipelines.warehouse.adoption.adopt import adopt
 from kalshi_pipelines.warehouse.bulk import Row, Write, write_rows
 from kalshi_pipelines.warehouse.engine import open_engine, sqlite_driver, writing
 from kalshi_pipelines.warehouse.inspection import read_only
-from kalshi_pipelines.warehouse.migrations import ready_to_migrate, upgrade_to_head
+from kalshi_pipelines.warehouse.migrations import ready_to_migrate
+from kalshi_pipelines_tests.migrated import upgrade_to_head
 from kalshi_pipelines_tests.postgres import running_cluster
 from kalshi_pipelines_tests.warehouse.legacy import make_legacy_database
 from kalshi_pipelines_tests.warehouse.rows import LEGAL, fill

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -168,12 +169,12 @@ def assert_no_statement_stores(
     sqlite = connection.dialect.name == "sqlite"
     before = stored(connection, table)
     for name, statement in (STATEMENTS | SQLITE_STATEMENTS if sqlite else STATEMENTS).items():
-        error = refused(connection, lambda statement=statement: statement(connection, table, values))  # type: ignore[misc]
+        error = refused(connection, partial(statement, connection, table, values))
         assert error is not None, f"{name} stored {values} in {table.name}"
         assert refusal(error) in expected, f"{name} of {values} into {table.name}"
         assert stored(connection, table) == before, f"{name} left something of {values} in {table.name}"
     for name, statement in SQLITE_SILENT_STATEMENTS.items() if sqlite else ():
-        refused(connection, lambda statement=statement: statement(connection, table, values))  # type: ignore[misc]
+        refused(connection, partial(statement, connection, table, values))
         assert stored(connection, table) == before, f"{name} stored {values} in {table.name}"
 
 

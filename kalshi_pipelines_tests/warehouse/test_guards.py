@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import open_engine, writing
-from kalshi_pipelines.warehouse.migrations import upgrade_to_head
+from kalshi_pipelines_tests.migrated import upgrade_to_head
 from kalshi_pipelines_tests.warehouse.revisions import REVISIONS, opened
 from kalshi_pipelines_tests.warehouse.rows import LEGAL, fill, numbered
 

@@ -5,8 +5,9 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded, Content
-from kalshi_pipelines.warehouse.migrations import upgrade_to_head, wanted_revision
+from kalshi_pipelines.warehouse.migrations import wanted_revision
 from kalshi_pipelines.warehouse.upgrade import found_in, migrate
+from kalshi_pipelines_tests.migrated import upgrade_to_head
 
 REFUSED = {
     "newer than the code": ("UPDATE alembic_version SET version_num = '0999'", "install the newer version"),

@@ -13,14 +13,14 @@ from kalshi_pipelines.warehouse.migrations import (
     SchemaNotAtHead,
     current_revision,
     require_head,
-    upgrade_to_head,
     wanted_revision,
 )
+from kalshi_pipelines_tests.migrated import upgrade_to_head
 
 UPGRADE = """
 import sys
 from kalshi_pipelines.warehouse.engine import open_engine
-from kalshi_pipelines.warehouse.migrations import upgrade_to_head
+from kalshi_pipelines_tests.migrated import upgrade_to_head
 print(len(upgrade_to_head(open_engine(sys.argv[1])).applied))
 """
 
