@@ -70,22 +70,32 @@ async def _answer(exchange: Exchange, endpoint: Endpoint, request: Request, reco
     caller = exchange.keys.caller(request.headers, SignedText(request.method, request.scope["raw_path"].decode()))
     if endpoint.needs_key and caller is None:
         raise unsigned()
-    cost = exchange.limits.cost(endpoint.name)
-    exchange.limits.charge(caller, endpoint.budget, cost)
-    record.tokens += cost
-    content, status = _content(exchange, endpoint, request, caller)
+    call = Call(
+        request.path_params,
+        Query(endpoint.operation, request.query_params),
+        caller,
+        body=await request.body(),
+        now_us=exchange.clock.now_us(),
+    )
+    charges = endpoint.price(exchange.limits.cost(endpoint.name), call)
+    exchange.limits.charge(caller, charges)
+    record.tokens += sum(charge.tokens for charge in charges)
+    content, status = _content(exchange, endpoint, request, call)
     spoiled = after_answer(faults, content, request.query_params.get("cursor", "")) if faults else None
-    return spoiled or Response(content, status, media_type="application/json")
+    return spoiled or _response(content, status)
 
 
-def _content(exchange: Exchange, endpoint: Endpoint, request: Request, caller: str | None) -> tuple[bytes, int]:
-    if exchange.replay is not None:
+def _response(content: bytes, status: int) -> Response:
+    return Response(status_code=204) if status == 204 else Response(content, status, media_type="application/json")
+
+
+def _content(exchange: Exchange, endpoint: Endpoint, request: Request, call: Call) -> tuple[bytes, int]:
+    if exchange.replay is not None and request.method == "GET":
         path = request.url.path.removeprefix(API_ROOT)
         recorded = exchange.replay.answer(path, request.url.query)
         if recorded is not None:
             return recorded.text.encode(), recorded.status
-    query = Query(endpoint.operation, request.query_params)
-    return endpoint.answer(exchange, Call(request.path_params, query, caller)), 200
+    return endpoint.answer(exchange, call), endpoint.success
 
 
 def _unknown_path(exchange: Exchange, request: Request, error: Exception) -> Response:

@@ -34,6 +34,11 @@ def not_found() -> ApiError:
     return nested(404, "not_found", "not found")
 
 
+def forbidden(details: str) -> ApiError:
+    """HTTP 403 for a key that may not do this. The code is not documented and not recorded."""
+    return nested(403, "forbidden", "forbidden", details)
+
+
 def failed_validation(operation: str, field: str, tag: str) -> ApiError:
     """HTTP 400 for one parameter out of its bounds, e.g. ``GetMarkets``, ``Limit``, ``lte``."""
     reason = f"Key: '{operation}Params.{field}' Error:Field validation for '{field}' failed on the '{tag}' tag"

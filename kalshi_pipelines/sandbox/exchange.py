@@ -6,6 +6,7 @@ Belongs here: the objects one running sandbox consists of. Does not belong here:
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 from kalshi_pipelines.sandbox.clock import ExchangeClock, rfc3339
 from kalshi_pipelines.sandbox.faults import FaultPlan
@@ -13,6 +14,10 @@ from kalshi_pipelines.sandbox.listing import Catalogue
 from kalshi_pipelines.sandbox.rate_limits import RateLimits
 from kalshi_pipelines.sandbox.recordings import Replay
 from kalshi_pipelines.sandbox.signatures import KeyRing
+from kalshi_pipelines.sandbox.trading.log import TruthLog
+
+if TYPE_CHECKING:
+    from kalshi_pipelines.sandbox.venue import Venue
 
 
 @dataclass
@@ -61,13 +66,18 @@ class RequestJournal:
 
 @dataclass
 class Exchange:
-    """One sandbox exchange. ``replay`` holds recorded responses, if it was started from recordings."""
+    """One sandbox exchange. ``replay`` holds recorded responses, if it was started from recordings.
+
+    ``venue`` is where orders are traded, ``log`` what really happened there.
+    """
 
     catalogue: Catalogue
     clock: ExchangeClock
     cutoff_us: int
     keys: KeyRing
     limits: RateLimits
+    venue: "Venue" = cast("Venue", None)
+    log: TruthLog = field(default_factory=TruthLog)
     replay: Replay | None = None
     faults: FaultPlan = field(default_factory=FaultPlan)
     journal: RequestJournal = field(default_factory=RequestJournal)

@@ -78,7 +78,7 @@ def exchange_of(options: SandboxOptions, clock: ExchangeClock | None = None) -> 
     if options.recordings is not None:
         files = recorded_files(options.recordings)
         catalogue = RecordedCatalogue(files)
-        return Exchange(catalogue, clock, anchor_us - HISTORY_DAYS * DAY_US, keys, limits, Replay(files))
+        return Exchange(catalogue, clock, anchor_us - HISTORY_DAYS * DAY_US, keys, limits, replay=Replay(files))
     generation = Generation(options.markets, options.seed, options.combos, anchor_us)
     time = PriceTime(clock, options.tick_seconds, anchor_us)
     generated = GeneratedCatalogue(generation, time)

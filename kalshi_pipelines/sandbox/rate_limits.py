@@ -1,11 +1,12 @@
 """Token buckets: how much a caller may ask for.
 
-Belongs here: tiers, costs and buckets. Each API key has its own buckets, and all anonymous callers share one.
+Belongs here: tiers, costs and buckets. Each API key has its own buckets, and all anonymous callers share one. What a
+request must pay belongs to ``charges``.
 Sources: the vendor's rate-limit page of October 2026 and recordings of GET /account/limits and /account/endpoint_costs.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,29 +26,49 @@ class BucketSize:
 
 
 @dataclass(frozen=True)
+class Charge:
+    """Tokens to be taken from a budget: ``read``, ``balance``, ``write``, or ``write:1`` for the one of shard 1."""
+
+    budget: str
+    tokens: int
+
+
+@dataclass(frozen=True)
 class Tier:
-    """The two budgets of a usage tier."""
+    """The budgets of a usage tier. Each shard has a write budget of that size."""
 
     name: str
     read: BucketSize
     write: BucketSize
+    balance: BucketSize
+
+    def size(self, budget: str) -> BucketSize:
+        """How large a budget is."""
+        sizes = {"read": self.read, "balance": self.balance}
+        return sizes.get(budget, self.write)
 
 
-def _tier(name: str, read: int, write: int, read_seconds: int, write_seconds: int) -> Tier:
-    return Tier(name, BucketSize(read, read * read_seconds), BucketSize(write, write * write_seconds))
+def _tier(name: str, read: int, write: int, read_seconds: int, write_seconds: int, balance_calls: int = 5) -> Tier:
+    balance = balance_calls * DEFAULT_COST
+    return Tier(
+        name,
+        BucketSize(read, read * read_seconds),
+        BucketSize(write, write * write_seconds),
+        BucketSize(balance, balance),
+    )
 
 
 TIERS: Final = {
     tier.name: tier
     for tier in (
-        _tier("basic", 200, 100, 3, 1),
-        _tier("advanced", 300, 300, 3, 3),
+        _tier("basic", 200, 100, 3, 1, balance_calls=1),
+        _tier("advanced", 300, 300, 3, 3, balance_calls=1),
         _tier("expert", 600, 600, 1, 3),
         _tier("premier", 1_200, 1_200, 1, 3),
         _tier("paragon", 2_400, 2_400, 1, 3),
         _tier("prime", 4_800, 4_800, 1, 3),
         _tier("prestige", 12_000, 9_600, 1, 3),
-        _tier(UNLIMITED, 1_000_000_000, 1_000_000_000, 1, 1),
+        _tier(UNLIMITED, 1_000_000_000, 1_000_000_000, 1, 1, balance_calls=100_000_000),
     )
 }
 
@@ -74,12 +95,16 @@ class Bucket:
         self._level = size.capacity * _SECOND_NS
         self._filled_ns = now_ns
 
-    def take(self, tokens: int, now_ns: int) -> bool:
-        """Take tokens if they are there; False, and nothing taken, if not."""
+    def holds(self, tokens: int, now_ns: int) -> bool:
+        """Whether so many tokens are there."""
         grown = self._level + (now_ns - self._filled_ns) * self._size.refill_rate
         self._level = min(grown, self._size.capacity * _SECOND_NS)
         self._filled_ns = now_ns
-        if self._level < tokens * _SECOND_NS:
+        return self._level >= tokens * _SECOND_NS
+
+    def take(self, tokens: int, now_ns: int) -> bool:
+        """Take tokens if they are there; False, and nothing taken, if not."""
+        if not self.holds(tokens, now_ns):
             return False
         self._level -= tokens * _SECOND_NS
         return True
@@ -98,12 +123,21 @@ class RateLimits:
         """Tokens a request to an endpoint costs."""
         return self.costs.get(endpoint, DEFAULT_COST)
 
-    def charge(self, caller: str | None, budget: str, tokens: int) -> None:
-        """Take tokens from a caller's ``read`` or ``write`` budget. Raises ``ApiError`` 429 if they are not there."""
+    def charge(self, caller: str | None, charges: Sequence[Charge]) -> None:
+        """Take tokens from the budgets of a caller, all of them or none.
+
+        Raises:
+            ApiError: 429 if one of the budgets does not hold them.
+        """
         now = self.monotonic_ns()
+        buckets = [(self._bucket(caller, charge.budget, now), charge.tokens) for charge in charges]
+        if not all(bucket.holds(tokens, now) for bucket, tokens in buckets):
+            raise too_many_requests()
+        for bucket, tokens in buckets:
+            bucket.take(tokens, now)
+
+    def _bucket(self, caller: str | None, budget: str, now_ns: int) -> Bucket:
         bucket = self._buckets.get((caller, budget))
         if bucket is None:
-            bucket = Bucket(self.tier.read if budget == "read" else self.tier.write, now)
-            self._buckets[caller, budget] = bucket
-        if not bucket.take(tokens, now):
-            raise too_many_requests()
+            bucket = self._buckets[caller, budget] = Bucket(self.tier.size(budget), now_ns)
+        return bucket
