@@ -33,7 +33,9 @@ from kalshi_pipelines.sandbox.trades import GeneratedTrades
 Choice = TypeVar("Choice")
 HISTORY_DAYS: Final = 60
 ARCHIVED_MARKETS: Final = 24
-COMBO_THEME: Final = Theme("", "combo", "Exotics", "Combo", (), (), "custom", 1)
+COMBO_THEME: Final = Theme(
+    "", "combo", "Exotics", "Combo", (), (), "custom", 1, fee_type="quadratic_with_combo_maker_fees"
+)
 _COMBO_SERIES: Final = ("KXMVESPORTSMULTIGAMEEXTENDED", "KXMVECROSSCATEGORY")
 _GRIDS: Final = {grid.label: grid for grid in ALL_GRIDS}
 _STATUSES: Final = {

@@ -6,6 +6,7 @@ Source of the key sets: ``Series``, ``EventData`` and ``Market`` of the vendor's
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import orjson
 
@@ -16,6 +17,7 @@ from kalshi_pipelines.sandbox.prices import DOLLAR, count_text, price_text
 from kalshi_pipelines.sandbox.quotes import NO_QUOTE, Quote, QuotePath
 from kalshi_pipelines.sandbox.themes import PROHIBITIONS, SECONDARY_RULES, SOURCES, Theme
 
+_HALF, _ONE = Decimal("0.5"), Decimal(1)
 ZERO_TIME = "0001-01-01T00:00:00Z"
 LIFE_STAGES_WITH_RESULT = frozenset({"determined", "disputed", "amended", "finalized"})
 
@@ -44,6 +46,16 @@ class GeneratedSeries(SeriesRow):
         """Name and address of its first settlement source."""
         return SOURCES[self.number % len(SOURCES)]
 
+    @property
+    def fee_type(self) -> str:
+        """How fees of its markets are computed."""
+        return self.theme.fee_type
+
+    @property
+    def fee_multiplier(self) -> Decimal:
+        """What fees of its markets are multiplied by."""
+        return _HALF if self.number % 17 == 0 else _ONE
+
     def secondary_rules(self) -> str:
         """The second part of the rules that its markets share."""
         if self._rules is None:
@@ -60,8 +72,8 @@ class GeneratedSeries(SeriesRow):
             "contract_terms_url": f"https://assets.example/contract_terms/{code}.pdf",
             "contract_url": f"https://assets.example/certifications/{code}.pdf",
             "exchange_index": self.theme.shard,
-            "fee_multiplier": 0.5 if self.number % 17 == 0 else 1,
-            "fee_type": self.theme.fee_type,
+            "fee_multiplier": float(self.fee_multiplier) if self.fee_multiplier % 1 else int(self.fee_multiplier),
+            "fee_type": self.fee_type,
             "frequency": self.theme.frequency,
             "last_updated_ts": rfc3339(self.updated_us),
             "settlement_sources": None if self.number % 31 == 0 else settlement_sources(self.number),
@@ -118,6 +130,25 @@ class GeneratedEvent(EventRow):
         self.sort_key = (-created_us, ticker)
         self.listed: bytes | None = None
 
+    @property
+    def shard(self) -> int:
+        """The shard of the exchange its markets are traded on."""
+        return 1 if self.is_combo else self.series.theme.shard
+
+    @property
+    def _has_own_fees(self) -> bool:
+        return self.number % 41 == 0
+
+    @property
+    def fee_type_override(self) -> str | None:
+        """The fee type of its markets, where it is not the one of the series."""
+        return "quadratic" if self._has_own_fees else None
+
+    @property
+    def fee_multiplier_override(self) -> Decimal | None:
+        """The fee multiplier of its markets, where it is not the one of the series."""
+        return _HALF if self._has_own_fees else None
+
     def members(self, *, alone: bool) -> bytes:
         """The members of the ``EventData`` object, without braces and markets, as a list or a read shows them."""
         if alone:
@@ -132,7 +163,7 @@ class GeneratedEvent(EventRow):
             "category": self.series.theme.category,
             "collateral_return_type": "MECNET" if self.exclusive else ("DIRECNET" if self.number % 2 else ""),
             "event_ticker": self.ticker,
-            "exchange_index": 1 if self.is_combo else self.series.theme.shard,
+            "exchange_index": self.shard,
             "last_updated_ts": last_updated,
             "mutually_exclusive": self.exclusive,
             "series_ticker": self.series_ticker,
@@ -149,9 +180,9 @@ class GeneratedEvent(EventRow):
             body["strike_date"] = rfc3339(self.updated_us + DAY_US)
         if self.number % 5:
             body["strike_period"] = ""
-        if self.number % 41 == 0:
-            body["fee_type_override"] = "quadratic"
-            body["fee_multiplier_override"] = 0.5
+        if self._has_own_fees:
+            body["fee_type_override"] = self.fee_type_override
+            body["fee_multiplier_override"] = float(_HALF)
         return body
 
 
@@ -210,6 +241,16 @@ class GeneratedMarket(MarketRow):
         self._constant: bytes | None = None
         self._quoted: bytes | None = None
         self._book: bytes | None = None
+
+    @property
+    def shard(self) -> int:
+        """The shard of the exchange it is traded on."""
+        return self.event.shard
+
+    @property
+    def price_ranges(self) -> tuple[tuple[int, int, int], ...]:
+        """Start, end and step in centi-cents of each stretch of its price grid."""
+        return tuple((part.start, part.end, part.step) for part in self.path.grid.ranges)
 
     @property
     def is_quoted(self) -> bool:
@@ -295,7 +336,7 @@ class GeneratedMarket(MarketRow):
         body: dict[str, object] = {
             "can_close_early": bool(self.number % 6),
             "event_ticker": self.event_ticker,
-            "exchange_index": 1 if self.is_combo else event.series.theme.shard,
+            "exchange_index": self.shard,
             "expiration_value": "",
             "market_type": "scalar" if self.settlement is not None and self.settlement.result == "scalar" else "binary",
             "no_sub_title": name,

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final, Protocol, TypeVar
 
 from kalshi_pipelines.sandbox.pagination import Page, SortKey
@@ -57,6 +58,21 @@ class MarketRow(ABC):
         """Whether it is a multivariate market, which has a collection."""
         return self.collection_ticker is not None
 
+    @property
+    @abstractmethod
+    def shard(self) -> int:
+        """The shard of the exchange it is traded on."""
+
+    @property
+    @abstractmethod
+    def price_ranges(self) -> tuple[tuple[int, int, int], ...]:
+        """Start, end and step in centi-cents of each stretch of its price grid."""
+
+    @property
+    def fee_waived_until_us(self) -> int:
+        """Microseconds since 1970 until which its trades cost no fee."""
+        return 0
+
     @abstractmethod
     def json(self) -> bytes:
         """The ``Market`` object."""
@@ -82,6 +98,16 @@ class EventRow(ABC):
     updated_us: int
     sort_key: SortKey
 
+    @property
+    def fee_type_override(self) -> str | None:
+        """The fee type of its markets, where it is not the one of the series."""
+        return None
+
+    @property
+    def fee_multiplier_override(self) -> Decimal | None:
+        """The fee multiplier of its markets, where it is not the one of the series."""
+        return None
+
     @abstractmethod
     def members(self, *, alone: bool) -> bytes:
         """The members of the ``EventData`` object, without braces and markets, as a list or a read shows them."""
@@ -96,6 +122,16 @@ class SeriesRow(ABC):
     categories: tuple[str, ...]
     tags: tuple[str, ...]
     updated_us: int
+
+    @property
+    @abstractmethod
+    def fee_type(self) -> str:
+        """How fees of its markets are computed."""
+
+    @property
+    @abstractmethod
+    def fee_multiplier(self) -> Decimal:
+        """What fees of its markets are multiplied by."""
 
     @abstractmethod
     def json(self, *, volume: bool, metadata: bool) -> bytes:

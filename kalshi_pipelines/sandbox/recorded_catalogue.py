@@ -7,6 +7,7 @@ of whole responses (``recordings``).
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
 
@@ -41,10 +42,11 @@ def instant_us(text: str | None) -> int:
 class RecordedMarket(MarketRow):
     """A market as it was recorded."""
 
-    __slots__ = ("_book", "_candles", "_text", "quote")
+    __slots__ = ("_book", "_candles", "_text", "_value", "quote")
 
     def __init__(self, text: str, value: dict[str, Any]) -> None:
         self._text = text.encode()
+        self._value = value
         self._book: dict[str, Levels] | None = None
         self._candles: dict[int, dict[int, bytes]] = defaultdict(dict)
         self.ticker = value["ticker"]
@@ -60,6 +62,22 @@ class RecordedMarket(MarketRow):
         self.settled_us = instant_us(value.get("settlement_ts")) or None
         self.sort_key = (-self.created_us, self.ticker)
         self.quote = quote_of(value)
+
+    @property
+    def shard(self) -> int:
+        """The recorded shard; 0 in recordings from before shards were told."""
+        return int(self._value.get("exchange_index", 0))
+
+    @property
+    def price_ranges(self) -> tuple[tuple[int, int, int], ...]:
+        """Start, end and step in centi-cents of each stretch of the recorded grid."""
+        parts = self._value.get("price_ranges") or [{"start": "0.0000", "end": "1.0000", "step": "0.0100"}]
+        return tuple((_centicents(p["start"]), _centicents(p["end"]), _centicents(p["step"])) for p in parts)
+
+    @property
+    def fee_waived_until_us(self) -> int:
+        """The recorded end of the fee waiver."""
+        return instant_us(self._value.get("fee_waiver_expiration_time"))
 
     def json(self) -> bytes:
         """The recorded object, character for character."""
@@ -84,6 +102,10 @@ class RecordedMarket(MarketRow):
         return [text for end_s, text in sorted(known.items()) if window.start_s <= end_s <= window.end_s]
 
 
+def _centicents(dollars: str) -> int:
+    return units.microdollars(dollars) // 100
+
+
 def quote_of(value: dict[str, Any]) -> tuple[Levels, Levels]:
     """The best YES and NO bids of a recorded market: none or one level each, in the characters of the recording."""
     return _best(value, "yes_bid_dollars", "yes_bid_size_fp"), _best(value, "no_bid_dollars", "yes_ask_size_fp")
@@ -97,7 +119,7 @@ def _best(value: dict[str, Any], price: str, size: str) -> Levels:
 class RecordedEvent(EventRow):
     """An event as it was recorded, its nested markets taken out."""
 
-    __slots__ = ("_members",)
+    __slots__ = ("_fee_multiplier", "_fee_type", "_members")
 
     def __init__(self, text: str, value: dict[str, Any], newest_market: MarketRow | None) -> None:
         parts = members(text)
@@ -106,6 +128,8 @@ class RecordedEvent(EventRow):
             for name, span in parts.items()
             if name != "markets"
         ).encode()
+        self._fee_type: str | None = value.get("fee_type_override")
+        self._fee_multiplier: float | None = value.get("fee_multiplier_override")
         self.ticker = value["event_ticker"]
         self.series_ticker = value["series_ticker"]
         self.is_combo = self.ticker.startswith(_COMBO_PREFIX)
@@ -113,6 +137,16 @@ class RecordedEvent(EventRow):
         self.updated_us = instant_us(value.get("last_updated_ts"))
         created = newest_market.created_us if newest_market is not None else self.updated_us
         self.sort_key = (-created, self.ticker)
+
+    @property
+    def fee_type_override(self) -> str | None:
+        """The recorded fee type of its markets, where it is not the one of the series."""
+        return self._fee_type
+
+    @property
+    def fee_multiplier_override(self) -> Decimal | None:
+        """The recorded fee multiplier of its markets, where it is not the one of the series."""
+        return None if self._fee_multiplier is None else Decimal(str(self._fee_multiplier))
 
     def members(self, *, alone: bool) -> bytes:
         """The recorded members, the same in lists and single reads."""
@@ -122,7 +156,7 @@ class RecordedEvent(EventRow):
 class RecordedSeries(SeriesRow):
     """A series as it was recorded."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("_fee_multiplier", "_fee_type", "_text")
 
     def __init__(self, text: str, value: dict[str, Any]) -> None:
         self._text = text.encode()
@@ -130,6 +164,18 @@ class RecordedSeries(SeriesRow):
         self.categories = tuple(value.get("categories") or [value.get("category", "")])
         self.tags = tuple(value.get("tags") or ())
         self.updated_us = instant_us(value.get("last_updated_ts"))
+        self._fee_type: str = value.get("fee_type") or "quadratic"
+        self._fee_multiplier = Decimal(str(value.get("fee_multiplier", 1)))
+
+    @property
+    def fee_type(self) -> str:
+        """How fees of its markets were computed."""
+        return self._fee_type
+
+    @property
+    def fee_multiplier(self) -> Decimal:
+        """What fees of its markets were multiplied by."""
+        return self._fee_multiplier
 
     def json(self, *, volume: bool, metadata: bool) -> bytes:
         """The recorded object, whatever was asked for."""
