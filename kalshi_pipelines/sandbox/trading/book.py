@@ -1,0 +1,118 @@
+"""The order book of one market: one book of YES bids and asks, best price first, then first come.
+
+Belongs here: where an order stands in the queue. Does not belong here: who may trade with whom, and money. Every change
+costs the same whether a level holds one order or twenty thousand.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from typing import Protocol
+
+from kalshi_pipelines.sandbox.trading.events import Side
+
+
+class Resting(Protocol):
+    """What a book needs to know about an order."""
+
+    order_id: str
+    side: Side
+    price: int
+    remaining: int
+
+
+class _Level:
+    __slots__ = ("count", "orders")
+
+    def __init__(self) -> None:
+        self.orders: dict[str, Resting] = {}
+        self.count = 0
+
+
+class _Ladder:
+    """One side. Prices are kept so that the best is the last, because a list is quick at its end."""
+
+    __slots__ = ("_sign", "levels", "ranks")
+
+    def __init__(self, sign: int) -> None:
+        self._sign = sign
+        self.levels: dict[int, _Level] = {}
+        self.ranks: list[int] = []
+
+    def add(self, order: Resting) -> None:
+        level = self.levels.get(order.price)
+        if level is None:
+            level = self.levels[order.price] = _Level()
+            insort(self.ranks, order.price * self._sign)
+        level.orders[order.order_id] = order
+        level.count += order.remaining
+
+    def remove(self, order: Resting) -> None:
+        level = self.levels[order.price]
+        del level.orders[order.order_id]
+        level.count -= order.remaining
+        if not level.orders:
+            del self.levels[order.price]
+            rank = order.price * self._sign
+            del self.ranks[bisect_left(self.ranks, rank)]
+
+    def prices(self) -> Iterator[int]:
+        """Best first."""
+        return (rank * self._sign for rank in reversed(self.ranks))
+
+
+class Book:
+    """Resting orders of one market in price-time priority."""
+
+    __slots__ = ("_sides",)
+
+    def __init__(self) -> None:
+        self._sides = {"bid": _Ladder(1), "ask": _Ladder(-1)}
+
+    def add(self, order: Resting) -> None:
+        """Put an order at the back of the queue at its price."""
+        self._sides[order.side].add(order)
+
+    def remove(self, order: Resting) -> None:
+        """Take an order out, at the price and the remaining count it was resting with."""
+        self._sides[order.side].remove(order)
+
+    def reduce(self, order: Resting, count: int) -> None:
+        """Note that a resting order wants ``count`` less; call it before the order's ``remaining`` changes."""
+        if count == order.remaining:
+            self.remove(order)
+        else:
+            self._sides[order.side].levels[order.price].count -= count
+
+    def best(self, side: Side) -> int | None:
+        """The best price of a side; None if it is empty."""
+        ladder = self._sides[side]
+        return next(ladder.prices()) if ladder.ranks else None
+
+    def levels(self, side: Side) -> list[tuple[int, int]]:
+        """Price and centi-contracts of each level, best first."""
+        ladder = self._sides[side]
+        return [(price, ladder.levels[price].count) for price in ladder.prices()]
+
+    def count_at(self, side: Side, price: int) -> int:
+        """Centi-contracts resting at a price."""
+        level = self._sides[side].levels.get(price)
+        return 0 if level is None else level.count
+
+    def queue(self, side: Side) -> Iterator[Resting]:
+        """The orders of a side in the order they trade. The book must not change meanwhile."""
+        ladder = self._sides[side]
+        for price in ladder.prices():
+            yield from ladder.levels[price].orders.values()
+
+    def ahead_of(self, order: Resting) -> int:
+        """Centi-contracts that trade before an order: at better prices, and earlier at its own."""
+        ahead = 0
+        for price, count in self.levels(order.side):
+            if price == order.price:
+                break
+            ahead += count
+        for earlier in self._sides[order.side].levels[order.price].orders.values():
+            if earlier.order_id == order.order_id:
+                break
+            ahead += earlier.remaining
+        return ahead

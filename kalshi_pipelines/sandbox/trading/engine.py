@@ -1,0 +1,374 @@
+"""The matching engine: decides about requests, and lets what it decides happen as events.
+
+Belongs here: orders, from placing to canceling. Order groups are in ``groups``, members, money, markets and shards in
+``floor``. Sources: the vendor's pages on orders, order errors, maintenance and pauses; recordings of June 2026 (demo).
+"""
+
+import heapq
+from dataclasses import replace
+from typing import Final, Literal
+
+from kalshi_pipelines.sandbox.noise import mixed
+from kalshi_pipelines.sandbox.trading import events as ev
+from kalshi_pipelines.sandbox.trading.commands import (
+    Amendment,
+    Cancellation,
+    Execution,
+    NewOrder,
+    OrderRef,
+    Refused,
+)
+from kalshi_pipelines.sandbox.trading.exposure import cost_each
+from kalshi_pipelines.sandbox.trading.fees import DOLLAR, charge, rates_of, resting_allowance, trade_fee
+from kalshi_pipelines.sandbox.trading.floor import ORDER_NUMBERS, TRADE_NUMBERS
+from kalshi_pipelines.sandbox.trading.groups import OrderGroups
+from kalshi_pipelines.sandbox.trading.log import TruthLog
+from kalshi_pipelines.sandbox.trading.matching import Intent, Meeting, Plan, Preview, crosses, opposite
+from kalshi_pipelines.sandbox.trading.records import Order, TradedMarket
+from kalshi_pipelines.sandbox.trading.state import TradingState
+
+TailPolicy = Literal["always", "never", "sometimes"]
+CANCEL_ALL_TAIL_US: Final = 60_000_000
+"""Orders placed within a minute of a cancel-all may be canceled, too. Source: the vendor's OpenAPI document."""
+_TAIL: Final = 5
+
+
+class MatchingEngine(OrderGroups):
+    """One exchange's orders, in price-time priority, one YES book a market.
+
+    ``cancel_all_tail`` says what becomes of orders that come to rest in the minute after a cancel-all.
+    """
+
+    def __init__(self, state: TradingState, log: TruthLog, seed: int = 0) -> None:
+        super().__init__(state, log, seed)
+        self.cancel_all_tail: TailPolicy = "sometimes"
+        self._expiries: list[tuple[int, int, str]] = []
+        self.resume()
+
+    def resume(self) -> None:
+        """Pick up what a replayed state implies: the expiries of resting orders."""
+        self._expiries = [
+            (order.expires_us, order.number, order.order_id)
+            for order in self.state.orders.values()
+            if order.is_resting and order.expires_us is not None
+        ]
+        heapq.heapify(self._expiries)
+
+    def place(self, new: NewOrder, *, at_us: int) -> Execution:
+        """Take an order: match it, and let what is left rest or lapse, as its terms say.
+
+        Raises:
+            Refused: It breaks a rule; nothing happened.
+        """
+        market = self._checked_market(new, at_us)
+        count = self._checked_count(new)
+        preview = self._previewed(new, market, count, at_us)
+        order_id = self.identifier(ORDER_NUMBERS)
+        self.emit(
+            ev.OrderAccepted(
+                at_us=at_us, order_id=order_id, member=new.member, subaccount=new.subaccount, ticker=new.ticker,
+                side=new.side, price=new.price, count=count, time_in_force=new.time_in_force,
+                self_trade_prevention=new.self_trade_prevention, client_order_id=new.client_order_id,
+                expires_us=new.expires_us, post_only=new.post_only, reduce_only=new.reduce_only,
+                cancel_on_pause=new.cancel_on_pause, order_group=new.order_group,
+            )
+        )  # fmt: skip
+        return self._executed(self.state.orders[order_id], market, preview.plan, at_us)
+
+    def amend(self, amendment: Amendment, *, at_us: int) -> Execution:
+        """Give a resting order another price, count or expiry. A better price may trade at once.
+
+        Only a later expiry and a smaller count keep its place in the queue.
+
+        Raises:
+            Refused: The order is not resting, is another one than described, or its new terms break a rule.
+        """
+        order = self._resting(amendment.ref)
+        market = self.state.markets[order.ticker]
+        remaining = self._checked_amendment(amendment, order, market, at_us)
+        expires_us = order.expires_us if amendment.expires_us is None else amendment.expires_us or None
+        keeps_place = amendment.price == order.price and remaining <= order.remaining
+        before = order.remaining
+        preview = None if keeps_place else self._previewed_again(order, market, amendment.price, remaining, at_us)
+        self.emit(
+            ev.OrderAmended(
+                at_us=at_us, order_id=order.order_id, price=amendment.price, remaining=remaining,
+                expires_us=expires_us, client_order_id=amendment.updated_client_order_id, keeps_place=keeps_place,
+            )
+        )  # fmt: skip
+        if preview is None:
+            self._expect_expiry(order)
+            return Execution(order, order.remaining, resting_changed=order.remaining != before)
+        execution = self._executed(order, market, preview.plan, at_us)
+        execution.resting_changed = bool(execution.trades) or execution.remaining != before
+        return execution
+
+    def cancel(self, ref: OrderRef, *, at_us: int) -> Cancellation:
+        """Cancel what is left of a resting order.
+
+        Raises:
+            Refused: The order is not resting (any more), or not where the member looks; or the exchange is paused.
+        """
+        order = self._resting(ref)
+        count = order.remaining
+        self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=count, reason="member"))
+        return Cancellation(order, count)
+
+    def decrease(
+        self, ref: OrderRef, *, at_us: int, reduce_by: int | None = None, reduce_to: int | None = None
+    ) -> Order:
+        """Make a resting order smaller; it keeps its place. Down to nothing, it is canceled.
+
+        Raises:
+            Refused: The order is not resting, or would not become smaller.
+        """
+        order = self._resting(ref)
+        count = min(reduce_by or 0, order.remaining) if reduce_to is None else order.remaining - reduce_to
+        if count < 0 or (reduce_by is not None and count == 0):
+            raise Refused("invalid_order_size")
+        if count == order.remaining:
+            self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=count, reason="member"))
+        elif count:
+            self.emit(ev.OrderDecreased(at_us=at_us, order_id=order.order_id, count=count))
+        return order
+
+    def cancel_all(self, member: str, subaccount: int | None, *, at_us: int) -> int:
+        """Cancel a member's resting orders on every working shard, of one sub-account or of all; how many.
+
+        For a minute, orders that come to rest may be canceled, too.
+        """
+        wanted = [
+            order
+            for order in self.state.orders_of[member]
+            if order.is_resting
+            and subaccount in {None, order.subaccount}
+            and self.state.shards[order.shard].exchange_active
+        ]
+        self.emit(ev.CancelAllRequested(at_us=at_us, member=member, subaccount=subaccount))
+        self.cancel_each(wanted, "cancel_all", at_us)
+        return len(wanted)
+
+    def next_due_us(self) -> int | None:
+        """When the next resting order expires; None if none does."""
+        self._forget_gone()
+        return self._expiries[0][0] if self._expiries else None
+
+    def expire(self, at_us: int) -> None:
+        """Cancel the orders whose expiry has come."""
+        while (due := self.next_due_us()) is not None and due <= at_us:
+            order = self.state.orders[heapq.heappop(self._expiries)[2]]
+            self.cancel_each([order], "expired", at_us)
+
+    def _checked_market(self, new: NewOrder, at_us: int) -> TradedMarket:
+        market = self.state.markets.get(new.ticker)
+        if market is None or new.shard not in {None, market.facts.shard}:
+            raise Refused("market_not_found")
+        self.check_shard(market.facts.shard, trading=True)
+        if market.status != "active" or at_us >= market.close_us:
+            raise Refused("MARKET_INACTIVE")
+        member = self.state.members[new.member]
+        if new.subaccount not in member.subaccounts:
+            raise Refused("subaccount_not_found")
+        if not is_on_grid(market, new.price):
+            raise Refused("invalid_price")
+        if new.client_order_id is not None and new.client_order_id in member.client_order_ids:
+            raise Refused("order_already_exists")
+        if new.expires_us is not None and new.expires_us <= at_us:
+            raise Refused("invalid_order", "expiration time is in the past")
+        if new.order_group is not None:
+            self.check_group(new.order_group, new.member, new.subaccount, market.facts.shard)
+        return market
+
+    def _checked_count(self, new: NewOrder) -> int:
+        if new.count < 1:
+            raise Refused("invalid_order_size")
+        if not new.reduce_only:
+            return new.count
+        holding = self.state.holding(new.member, new.subaccount, new.ticker)
+        closable = -holding if new.side == "bid" else holding
+        if closable <= 0:
+            raise Refused("invalid_order", "reduce only without a position to reduce")
+        return min(new.count, closable)
+
+    def _previewed(self, new: NewOrder, market: TradedMarket, count: int, at_us: int) -> Preview:
+        best = market.book.best(opposite(new.side))
+        if new.post_only and best is not None and crosses(new.side, new.price, best):
+            raise Refused("invalid_order", "post only cross")
+        intent = Intent(
+            member=new.member,
+            subaccount=new.subaccount,
+            side=new.side,
+            price=new.price,
+            count=count,
+            stops_at_own=new.self_trade_prevention == "taker_at_cross",
+            rests=new.time_in_force == "good_till_canceled",
+        )
+        preview = Preview(self.state, market, intent, at_us)
+        # A fill-or-kill that meets its own member's order acts as immediate-or-cancel.
+        own = preview.plan.met_own or any(not meeting.count for meeting in preview.plan.meetings)
+        if new.time_in_force == "fill_or_kill" and preview.plan.left and not own:
+            raise Refused("fill_or_kill_insufficient_resting_volume")
+        if not preview.is_affordable():
+            raise Refused("insufficient_balance")
+        return preview
+
+    def _checked_amendment(self, amendment: Amendment, order: Order, market: TradedMarket, at_us: int) -> int:
+        """The count that would remain."""
+        self.check_shard(order.shard, trading=True)
+        if market.status != "active" or at_us >= market.close_us:
+            raise Refused("MARKET_INACTIVE")
+        if amendment.ticker != order.ticker:
+            raise Refused("order_ticker_mismatch")
+        if amendment.side != order.side:
+            raise Refused("order_side_mismatch")
+        if amendment.client_order_id not in {None, order.client_order_id}:
+            raise Refused("order_id_and_client_order_id_mismatch")
+        used = self.state.members[order.member].client_order_ids
+        if used.get(amendment.updated_client_order_id or "", order.order_id) != order.order_id:
+            raise Refused("invalid_order", "updated client order id already exists")
+        if not is_on_grid(market, amendment.price):
+            raise Refused("invalid_price")
+        if amendment.expires_us and amendment.expires_us <= at_us:
+            raise Refused("invalid_order", "expiration time is in the past")
+        if amendment.count <= order.filled:
+            raise Refused("invalid_order_size")
+        return amendment.count - order.filled
+
+    def _previewed_again(self, order: Order, market: TradedMarket, price: int, remaining: int, at_us: int) -> Preview:
+        """What an amended order would do, its resting self out of the way."""
+        best = market.book.best(opposite(order.side))
+        if order.accepted.post_only and best is not None and crosses(order.side, price, best):
+            raise Refused("invalid_order", "post only cross")
+        intent = replace(_intent_of(order), price=price, count=remaining)
+        exposure = self.state.exposures[order.member, order.subaccount, order.ticker]
+        bound = exposure.reserve(self.state.holding(order.member, order.subaccount, order.ticker))
+        exposure.change(order.side, order.price, -order.remaining, -order.allowance)
+        try:
+            preview = Preview(self.state, market, intent, at_us)
+            freed = bound - exposure.reserve(self.state.holding(order.member, order.subaccount, order.ticker))
+            if not preview.is_affordable(freed):
+                raise Refused("insufficient_balance")
+        finally:
+            exposure.change(order.side, order.price, order.remaining, order.allowance)
+        return preview
+
+    def _executed(self, order: Order, market: TradedMarket, plan: Plan, at_us: int) -> Execution:
+        execution = Execution(order, 0)
+        while not self._carried_out(execution, market, plan, at_us):
+            preview = Preview(self.state, market, _intent_of(order), at_us)
+            if not preview.is_affordable():
+                plan = Plan(left=order.remaining)
+                self._lapse(order, "remainder", at_us)
+                break
+            plan = preview.plan
+        if order.is_open and order.remaining:
+            self._rest_or_lapse(order, plan, at_us)
+        execution.remaining = order.remaining
+        if order.is_resting:
+            self._expect_expiry(order)
+            self._apply_tail(order, at_us)
+        return execution
+
+    def _carried_out(self, execution: Execution, market: TradedMarket, plan: Plan, at_us: int) -> bool:
+        """Trade as planned; False if that changed what was planned with: a triggered group cancels makers, too."""
+        order = execution.order
+        for meeting in plan.meetings:
+            if not order.is_open:
+                return True
+            if not meeting.maker.is_resting:
+                return False
+            if not meeting.count:
+                self.cancel_each([meeting.maker], "self_trade", at_us)
+                continue
+            execution.trades.append(self._trade(order, meeting, market, at_us))
+            for group_id in {order.accepted.order_group, meeting.maker.accepted.order_group}:
+                self.trigger_if_full(group_id, at_us)
+        return True
+
+    def _lapse(self, order: Order, reason: ev.CancelReason, at_us: int) -> None:
+        self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=order.remaining, reason=reason))
+
+    def _rest_or_lapse(self, order: Order, plan: Plan, at_us: int) -> None:
+        if plan.met_own:
+            self._lapse(order, "self_trade", at_us)
+        elif order.accepted.time_in_force != "good_till_canceled":
+            self._lapse(order, "remainder", at_us)
+        else:
+            self.emit(ev.OrderRested(at_us=at_us, order_id=order.order_id))
+
+    def _trade(self, taker: Order, meeting: Meeting, market: TradedMarket, at_us: int) -> ev.Traded:
+        maker, count = meeting.maker, meeting.count
+        rates = rates_of(market.facts, at_us, maker.created_us)
+        holding = self.state.holding(maker.member, maker.subaccount, maker.ticker)
+        closing = min(count, max(0, holding if maker.side == "ask" else -holding))
+        each = cost_each(maker.side, maker.price)
+        change = (DOLLAR - each) * closing - each * (count - closing)
+        fee = trade_fee(rates.maker, maker.price, count)
+        step = self.state.members[maker.member].balance_step
+        left = maker.remaining - count
+        kept = resting_allowance(market.facts, maker.price, left, step) if left else 0
+        spare = self.state.available(maker.member, maker.subaccount, maker.shard) + maker.allowance - kept
+        spare += (DOLLAR - each) * closing - fee
+        cost = charge(fee, change, step, maker.rounding, max(0, spare))
+        traded = ev.Traded(
+            at_us=at_us, trade_id=self.identifier(TRADE_NUMBERS), ticker=maker.ticker,
+            price=maker.price, count=count, maker_order=maker.order_id, taker_order=taker.order_id,
+            maker_fee=cost.fee, taker_fee=meeting.taker.fee, maker_rounding=cost.rounding,
+            taker_rounding=meeting.taker.rounding,
+        )  # fmt: skip
+        self.emit(traded)
+        return traded
+
+    def _resting(self, ref: OrderRef) -> Order:
+        order = self.state.orders.get(ref.order_id)
+        if order is None or order.member != ref.member or not order.is_resting or order.subaccount != ref.subaccount:
+            raise Refused("not_found")
+        shard = ref.shard
+        if shard is None:
+            market = self.state.markets.get(ref.ticker) if ref.ticker is not None else None
+            # Without a ticker the exchange looks on shard 0 only: an order id alone does not tell the shard.
+            shard = 0 if ref.ticker is None else -1 if market is None else market.facts.shard
+        if order.shard != shard:
+            raise Refused("not_found")
+        self.check_shard(order.shard, trading=False)
+        return order
+
+    def _apply_tail(self, order: Order, at_us: int) -> None:
+        asked = self.state.members[order.member].cancel_all_us
+        last = max((asked[key] for key in (None, order.subaccount) if key in asked), default=None)
+        if last is None or at_us - last >= CANCEL_ALL_TAIL_US or self.cancel_all_tail == "never":
+            return
+        if self.cancel_all_tail == "always" or mixed(self.seed, order.number, _TAIL) & 1:
+            self.cancel_each([order], "cancel_all_tail", at_us)
+
+    def _expect_expiry(self, order: Order) -> None:
+        if order.is_resting and order.expires_us is not None:
+            heapq.heappush(self._expiries, (order.expires_us, order.number, order.order_id))
+
+    def _forget_gone(self) -> None:
+        while self._expiries:
+            expires_us, _, order_id = self._expiries[0]
+            order = self.state.orders.get(order_id)
+            if order is not None and order.is_resting and order.expires_us == expires_us:
+                return
+            heapq.heappop(self._expiries)
+
+
+def _intent_of(order: Order) -> Intent:
+    return Intent(
+        member=order.member,
+        subaccount=order.subaccount,
+        side=order.side,
+        price=order.price,
+        count=order.remaining,
+        stops_at_own=order.accepted.self_trade_prevention == "taker_at_cross",
+        rests=order.accepted.time_in_force == "good_till_canceled",
+        overpaid=order.rounding,
+    )
+
+
+def is_on_grid(market: TradedMarket, price: int) -> bool:
+    """Whether a market takes orders at a price: strictly between 0 and 1 dollar and on one of its ranges."""
+    return 0 < price < DOLLAR and any(
+        start <= price <= end and (price - start) % step == 0 for start, end, step in market.facts.price_ranges
+    )

@@ -1,0 +1,105 @@
+"""Order groups: orders with a limit in common on what may trade in 15 rolling seconds.
+
+Belongs here: making, triggering, resetting and deleting groups. It is a soft limit: the trade that reaches it still
+happens. Source: the vendor's page on order groups and its OpenAPI document 3.34.0.
+"""
+
+from typing import Final
+
+from kalshi_pipelines.sandbox.trading import events as ev
+from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.floor import GROUP_NUMBERS, TradingFloor
+from kalshi_pipelines.sandbox.trading.records import OrderGroup
+from kalshi_pipelines.sandbox.trading.state import GROUP_WINDOW_US
+
+MOST_GROUPS: Final = 100_000
+
+
+class OrderGroups(TradingFloor):
+    """Decides about order groups."""
+
+    def create_group(self, member: str, subaccount: int, shard: int, limit: int, *, at_us: int) -> OrderGroup:
+        """Make a group; ``limit`` in centi-contracts.
+
+        Raises:
+            Refused: The sub-account or shard is not there, or the member has 100,000 groups.
+        """
+        if shard not in self.state.shards:
+            raise Refused("bad_request", f"exchange index {shard} does not exist")
+        if subaccount not in self.state.members[member].subaccounts:
+            raise Refused("subaccount_not_found")
+        if len(self.state.groups_of[member]) >= MOST_GROUPS:
+            raise Refused("order_group_limit_reached")
+        group_id = self.identifier(GROUP_NUMBERS)
+        self.emit(
+            ev.GroupCreated(
+                at_us=at_us, group_id=group_id, member=member, subaccount=subaccount, shard=shard, limit=limit
+            )
+        )
+        return self.state.groups[group_id]
+
+    def trigger_group(
+        self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
+    ) -> None:
+        """Cancel a group's orders and refuse new ones until it is reset. Raises ``Refused`` if it is not there."""
+        self._trigger(self._group(member, subaccount, group_id, shard), at_us)
+
+    def reset_group(
+        self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
+    ) -> None:
+        """Let a group count anew and take orders. Raises ``Refused`` if it is not there."""
+        group = self._group(member, subaccount, group_id, shard)
+        self.emit(ev.GroupReset(at_us=at_us, group_id=group.group_id))
+
+    def set_group_limit(
+        self, member: str, subaccount: int | None, group_id: str, limit: int, shard: int | None = None, *, at_us: int
+    ) -> None:
+        """Give a group another limit, which may trigger it at once. Raises ``Refused`` if it is not there."""
+        group = self._group(member, subaccount, group_id, shard)
+        self.emit(ev.GroupLimitChanged(at_us=at_us, group_id=group.group_id, limit=limit))
+        if not group.triggered and group.matched_since(at_us - GROUP_WINDOW_US) >= limit:
+            self._trigger(group, at_us)
+
+    def delete_group(
+        self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
+    ) -> None:
+        """Cancel a group's orders and remove it. Raises ``Refused`` if there is no such group (any more)."""
+        group = self._group(member, subaccount, group_id, shard)
+        self._cancel_orders(group, at_us)
+        self.emit(ev.GroupDeleted(at_us=at_us, group_id=group.group_id))
+
+    def check_group(self, group_id: str, member: str, subaccount: int, shard: int) -> None:
+        """Refuse an order for a group that is not there for it, or that was triggered."""
+        group = self.state.groups.get(group_id)
+        if group is None or (group.member, group.subaccount, group.shard) != (member, subaccount, shard):
+            raise Refused("order_group_not_found")
+        if group.triggered:
+            raise Refused("order_group_triggered")
+
+    def trigger_if_full(self, group_id: str | None, at_us: int) -> None:
+        """Trigger a group whose orders have traded its limit."""
+        group = None if group_id is None else self.state.groups.get(group_id)
+        if group is not None and not group.triggered and group.matched_count >= group.limit:
+            self._trigger(group, at_us)
+
+    def _trigger(self, group: OrderGroup, at_us: int) -> None:
+        self.emit(ev.GroupTriggered(at_us=at_us, group_id=group.group_id))
+        self._cancel_orders(group, at_us)
+
+    def _cancel_orders(self, group: OrderGroup, at_us: int) -> None:
+        orders = [self.state.orders[order_id] for order_id in group.orders if order_id in self.state.orders]
+        for order in orders:
+            # An order that is just being matched does not rest, and is canceled all the same.
+            if order.is_open:
+                self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=order.remaining, reason="group"))
+
+    def _group(self, member: str, subaccount: int | None, group_id: str, shard: int | None) -> OrderGroup:
+        group = self.state.groups.get(group_id)
+        if (
+            group is None
+            or group.member != member
+            or subaccount not in {None, group.subaccount}
+            or shard not in {None, group.shard}
+        ):
+            raise Refused("not_found")
+        return group

@@ -1,0 +1,118 @@
+"""Who an order would trade with, at what prices and fees, before anything happens.
+
+Belongs here: walking the other side of the book in price-time order and adding up what a member would pay, exactly.
+Does not belong here: deciding whether to go on (``engine``), changing anything (``state``).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from kalshi_pipelines.sandbox.trading.events import Side
+from kalshi_pipelines.sandbox.trading.exposure import cost_each
+from kalshi_pipelines.sandbox.trading.fees import DOLLAR, Charge, charge, rates_of, resting_allowance, trade_fee
+from kalshi_pipelines.sandbox.trading.records import Order, TradedMarket
+from kalshi_pipelines.sandbox.trading.state import TradingState
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What an order wants when it arrives at the book, new or amended. ``overpaid`` is its rounding so far."""
+
+    member: str
+    subaccount: int
+    side: Side
+    price: int
+    count: int
+    stops_at_own: bool
+    rests: bool
+    overpaid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """A maker order, the centi-contracts to trade with it, and what that costs the taker. ``count`` 0: the maker is
+    the taker's own order and is to be canceled."""
+
+    maker: Order
+    count: int
+    taker: Charge
+
+
+@dataclass(slots=True)
+class Plan:
+    """Everything an order would do at once. ``left`` is what it would not trade; ``met_own`` tells that it stopped at
+    an order of its own member."""
+
+    meetings: list[Meeting] = field(default_factory=list)
+    left: int = 0
+    met_own: bool = False
+
+
+def crosses(side: Side, price: int, other: int) -> bool:
+    """Whether an order at a price trades with one of the other side at another."""
+    return price >= other if side == "bid" else price <= other
+
+
+def opposite(side: Side) -> Side:
+    """The other side of the book."""
+    return "ask" if side == "bid" else "bid"
+
+
+class Preview:
+    """What an intent would do in a market at an instant."""
+
+    def __init__(self, state: TradingState, market: TradedMarket, intent: Intent, at_us: int) -> None:
+        self._state, self._market, self._intent, self._at_us = state, market, intent, at_us
+        self._holding = state.holding(intent.member, intent.subaccount, market.ticker)
+        self._step = state.members[intent.member].balance_step
+        self._overpaid = intent.overpaid
+        self._change = 0
+        self.plan = self._planned()
+
+    def is_affordable(self, freed: int = 0) -> bool:
+        """Whether the member's money covers the trades, and then the collateral of everything that rests.
+
+        ``freed`` is collateral that an amended order bound until now.
+        """
+        intent, market, state = self._intent, self._market, self._state
+        key = (intent.member, intent.subaccount, market.ticker)
+        exposure = state.exposures[key]
+        rests = self.plan.left if intent.rests and not self.plan.met_own else 0
+        allowance = resting_allowance(market.facts, intent.price, rests, self._step) if rests else 0
+        bound = exposure.reserve_with(intent.side, intent.price, rests, allowance, self._holding)
+        bound -= exposure.reserve(state.holding(*key))
+        free = state.available(intent.member, intent.subaccount, market.facts.shard) + freed
+        return free + self._change >= bound
+
+    def _planned(self) -> Plan:
+        intent, plan = self._intent, Plan(left=self._intent.count)
+        for maker in self._queue():
+            if not plan.left or not crosses(intent.side, intent.price, maker.price):
+                break
+            if maker.member == intent.member:
+                if intent.stops_at_own:
+                    plan.met_own = True
+                    break
+                plan.meetings.append(Meeting(maker, 0, Charge(0, 0)))
+                continue
+            count = min(plan.left, maker.remaining)
+            plan.meetings.append(Meeting(maker, count, self._cost(maker, count)))
+            plan.left -= count
+        return plan
+
+    def _queue(self) -> Iterator[Order]:
+        return self._market.book.queue(opposite(self._intent.side))  # type: ignore[return-value]  # books hold orders
+
+    def _cost(self, maker: Order, count: int) -> Charge:
+        """What the taker pays for one meeting; its holding and balance move on."""
+        intent = self._intent
+        sign = 1 if intent.side == "bid" else -1
+        each = cost_each(intent.side, maker.price)
+        closing = min(count, max(0, -self._holding * sign))
+        change = (DOLLAR - each) * closing - each * (count - closing)
+        rates = rates_of(self._market.facts, self._at_us, maker.created_us)
+        cost = charge(trade_fee(rates.taker, maker.price, count), change, self._step, self._overpaid)
+        self._overpaid += cost.rounding
+        self._change += change - cost.fee
+        self._holding += sign * count
+        return cost

@@ -1,0 +1,249 @@
+"""What the trading state is made of: members, markets, orders, fills, positions, settlements, groups, transfers.
+
+Belongs here: records and the facts they can tell by themselves. Only ``state`` changes them; everyone else reads.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from kalshi_pipelines.sandbox.trading.book import Book
+from kalshi_pipelines.sandbox.trading.events import MarketOpened, MarketStatus, OrderAccepted, Result, Side
+
+AccountKey = tuple[str, int, int]
+"""Member, sub-account, shard: where cash lies."""
+HoldingKey = tuple[str, int, str]
+"""Member, sub-account, ticker: where contracts lie."""
+
+RESTING: Final = "resting"
+CANCELED: Final = "canceled"
+EXECUTED: Final = "executed"
+
+
+@dataclass(slots=True)
+class Member:
+    """Someone who trades: the sub-accounts opened and the client order ids used, which stay used for ever."""
+
+    member: str
+    balance_step: int
+    keeps_history: bool
+    joined_us: int
+    subaccounts: set[int] = field(default_factory=lambda: {0})
+    client_order_ids: dict[str, str] = field(default_factory=dict)
+    cancel_all_us: dict[int | None, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ApiKey:
+    """An API key: who it speaks for, what it may do, and the sub-account it is locked to, if any."""
+
+    key_id: str
+    member: str
+    name: str
+    public_key: str
+    scopes: tuple[str, ...]
+    subaccount: int | None
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """An order as it stands. ``number`` counts orders of the exchange, ``rounding`` is the micro-dollars of rounding
+    fees not yet given back, ``allowance`` those that are reserved for fees while it rests."""
+
+    number: int
+    order_id: str
+    member: str
+    subaccount: int
+    ticker: str
+    shard: int
+    side: Side
+    price: int
+    initial_count: int
+    remaining: int
+    accepted: OrderAccepted
+    client_order_id: str | None
+    expires_us: int | None
+    created_us: int
+    updated_us: int
+    status: str = RESTING
+    filled: int = 0
+    taker_cost: int = 0
+    maker_cost: int = 0
+    taker_fees: int = 0
+    maker_fees: int = 0
+    rounding: int = 0
+    allowance: int = 0
+    is_resting: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still trade."""
+        return self.status == RESTING
+
+    @property
+    def sort_key(self) -> tuple[int, str]:
+        """Its place in a list, newest first."""
+        return -self.created_us, self.order_id
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One side's view of a trade."""
+
+    fill_id: str
+    order_id: str
+    member: str
+    subaccount: int
+    ticker: str
+    shard: int
+    side: Side
+    price: int
+    count: int
+    is_taker: bool
+    fee: int
+    created_us: int
+
+    @property
+    def sort_key(self) -> tuple[int, str]:
+        """Its place in a list, newest first."""
+        return -self.created_us, self.fill_id
+
+
+@dataclass(slots=True, eq=False)
+class Position:
+    """A holding in a market: ``count`` centi-contracts, negative for NO; money in micro-dollars.
+
+    ``cost`` is what the open contracts were bought for; ``traded`` and ``traded_count`` add up every fill.
+    """
+
+    member: str
+    subaccount: int
+    ticker: str
+    event_ticker: str
+    shard: int
+    opened_us: int
+    updated_us: int
+    count: int = 0
+    cost: int = 0
+    traded: int = 0
+    traded_count: int = 0
+    realized: int = 0
+    fees: int = 0
+    settled_us: int | None = None
+
+    @property
+    def sort_key(self) -> tuple[int, str]:
+        """Its place in a list, newest first."""
+        return -self.opened_us, f"{self.subaccount}:{self.ticker}"
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementRecord:
+    """A holding that was paid out. Counts in centi-contracts, money in micro-dollars, ``value`` in centi-cents."""
+
+    member: str
+    subaccount: int
+    ticker: str
+    event_ticker: str
+    shard: int
+    result: Result
+    value: int
+    yes_count: int
+    yes_cost: int
+    no_count: int
+    no_cost: int
+    revenue: int
+    fee: int
+    settled_us: int
+
+    @property
+    def sort_key(self) -> tuple[int, str]:
+        """Its place in a list, newest first."""
+        return -self.settled_us, f"{self.subaccount}:{self.ticker}"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Money a member moved between its own sub-accounts or shards."""
+
+    transfer_id: str
+    client_transfer_id: str | None
+    member: str
+    from_subaccount: int
+    from_shard: int
+    to_subaccount: int
+    to_shard: int
+    amount: int
+    created_us: int
+
+    @property
+    def sort_key(self) -> tuple[int, str]:
+        """Its place in a list, newest first."""
+        return -self.created_us, self.transfer_id
+
+
+@dataclass(frozen=True, slots=True)
+class PublicTrade:
+    """A trade as everyone sees it."""
+
+    trade_id: str
+    ticker: str
+    price: int
+    count: int
+    taker_side: Side
+    created_us: int
+
+    @property
+    def sort_key(self) -> tuple[int, str]:
+        """Its place in a list, newest first."""
+        return -self.created_us, self.trade_id
+
+
+@dataclass(slots=True, eq=False)
+class TradedMarket:
+    """A market with a book. ``pool`` is the micro-dollars that back its open contracts: a dollar a pair."""
+
+    facts: MarketOpened
+    status: MarketStatus
+    close_us: int
+    book: Book
+    result: Result = ""
+    value: int | None = None
+    last_price: int = 0
+    volume: int = 0
+    open_interest: int = 0
+    pool: int = 0
+    trades: list[PublicTrade] = field(default_factory=list)
+
+    @property
+    def ticker(self) -> str:
+        """Its ticker."""
+        return self.facts.ticker
+
+
+@dataclass(slots=True, eq=False)
+class OrderGroup:
+    """Orders with a limit in common. ``matched`` holds (instant, centi-contracts) of the 15 seconds up to the last
+    trade, ``matched_count`` their sum."""
+
+    group_id: str
+    member: str
+    subaccount: int
+    shard: int
+    limit: int
+    triggered: bool = False
+    orders: dict[str, None] = field(default_factory=dict)
+    matched: deque[tuple[int, int]] = field(default_factory=deque)
+    matched_count: int = 0
+
+    def matched_since(self, instant_us: int) -> int:
+        """Centi-contracts of its orders that traded after an instant."""
+        return sum(count for at_us, count in self.matched if at_us > instant_us)
+
+
+@dataclass(slots=True)
+class Shard:
+    """A shard of the exchange."""
+
+    exchange_active: bool = True
+    trading_active: bool = True
