@@ -1,5 +1,6 @@
 """Candlesticks of a generated market, computed from its price path.
 
+Of a market that is traded in the engine, trades are the real ones; bids, asks and open interest stay those of the path.
 Belongs here: splitting time into periods and summing up what the path did in each. Does not belong here: which requests
 for candlesticks are refused. Source of the shape: ``MarketCandlestick`` of the vendor's OpenAPI document 3.34.0.
 """
@@ -9,7 +10,7 @@ from typing import Final, Protocol
 
 import orjson
 
-from kalshi_pipelines.sandbox.clock import SECOND_US, PriceTime
+from kalshi_pipelines.sandbox.clock import SECOND_US
 from kalshi_pipelines.sandbox.listing import CandleWindow
 from kalshi_pipelines.sandbox.prices import count_text, price_text
 from kalshi_pipelines.sandbox.quotes import Fill, QuotePath
@@ -21,23 +22,34 @@ class Charted(Protocol):
     """What a candlestick needs to know about a market."""
 
     path: QuotePath
-    time: PriceTime
     open_us: int
     close_us: int
 
-    def trades_in(self, epoch: int) -> bool:
-        """Whether the trades of an epoch happened."""
+    def epoch_at(self, instant_us: int) -> int:
+        """The epoch of its price path at an instant that is past."""
+        ...
+
+    def fills_between(self, after_us: int, until_us: int) -> list[Fill]:
+        """The trades later than one instant and not later than another, oldest first."""
+        ...
+
+    def last_price_at(self, instant_us: int) -> int | None:
+        """The price of the last trade up to an instant, if it is known."""
         ...
 
     def open_interest(self, epoch: int) -> int:
         """Centi-contracts held in an epoch."""
         ...
 
+    def charted_until_us(self) -> int:
+        """The end of what there is to chart, microseconds since 1970."""
+        ...
+
 
 def candlesticks_of(market: Charted, window: CandleWindow) -> list[bytes]:
     """The candlesticks of a window, oldest first. A period in which nothing moved has none, as on the real exchange."""
     period_s = window.minutes * 60
-    lived_until_us = min(market.close_us, market.time.now_us())
+    lived_until_us = market.charted_until_us()
     first_end = max(-(-window.start_s // period_s) * period_s, (market.open_us // SECOND_US // period_s + 1) * period_s)
     last_end = min(window.end_s, -(-lived_until_us // (period_s * SECOND_US)) * period_s)
     candles = []
@@ -55,16 +67,16 @@ def candlesticks_of(market: Charted, window: CandleWindow) -> list[bytes]:
 
 def _candle(market: Charted, begin_us: int, end_us: int, end_s: int) -> dict[str, object] | None:
     path = market.path
-    before = path.epoch_at(begin_us)
-    epochs = range(before + 1, path.epoch_at(end_us) + 1)
-    if not epochs and begin_us != market.open_us:
+    before = market.epoch_at(begin_us)
+    epochs = range(before + 1, market.epoch_at(end_us) + 1)
+    fills = market.fills_between(begin_us, end_us)
+    if not epochs and not fills and begin_us != market.open_us:
         return None
     quotes = [path.quote(epoch, as_begun=True) for epoch in (before, *epochs)]
-    fills = [fill for epoch in epochs if market.trades_in(epoch) for fill in path.fills(epoch)]
     return {
         "end_period_ts": end_s,
         "open_interest_fp": count_text(market.open_interest(before + len(epochs))),
-        "price": _trade_prices(fills, _last_trade(market, before)),
+        "price": _trade_prices(fills, market.last_price_at(begin_us)),
         "volume_fp": count_text(sum(fill.size for fill in fills)),
         "yes_ask": _distribution([quote.ask for quote in quotes]),
         "yes_bid": _distribution([quote.bid for quote in quotes]),
@@ -72,9 +84,9 @@ def _candle(market: Charted, begin_us: int, end_us: int, end_s: int) -> dict[str
 
 
 def _projected(market: Charted, start_us: int, boundary_s: int) -> dict[str, object]:
-    epoch = market.path.epoch_at(min(start_us, market.close_us))
+    epoch = market.epoch_at(min(start_us, market.close_us))
     quote = market.path.quote(epoch, as_begun=True)
-    previous = _last_trade(market, epoch)
+    previous = market.last_price_at(min(start_us, market.close_us))
     return {
         "end_period_ts": boundary_s,
         "open_interest_fp": count_text(market.open_interest(epoch)),
@@ -83,10 +95,6 @@ def _projected(market: Charted, start_us: int, boundary_s: int) -> dict[str, obj
         "yes_ask": _distribution([quote.ask]),
         "yes_bid": _distribution([quote.bid]),
     }
-
-
-def _last_trade(market: Charted, epoch: int) -> int | None:
-    return market.path.last_price(epoch) or None if market.trades_in(epoch) else None
 
 
 def _distribution(prices: Sequence[int]) -> dict[str, str]:

@@ -23,6 +23,11 @@ class ExchangeClock:
         self._source = source
         self._offset_us = 0
 
+    @property
+    def offset_us(self) -> int:
+        """Microseconds it adds to its source."""
+        return self._offset_us
+
     def now_us(self) -> int:
         """Microseconds since 1970 UTC by the exchange's clock."""
         return self._source() + self._offset_us
@@ -69,5 +74,12 @@ class PriceTime:
     """The time that prices follow: the exchange's clock, or one instant for ever if the tick is 0 seconds long."""
 
     def __init__(self, clock: ExchangeClock, tick_seconds: int, frozen_us: int) -> None:
+        self.clock_us = clock.now_us
+        self.is_frozen = tick_seconds == 0
         self.now_us = clock.now_us if tick_seconds else lambda: frozen_us
         self.tick_us = (tick_seconds or 60) * SECOND_US
+        self._frozen_us = frozen_us
+
+    def of(self, instant_us: int) -> int:
+        """The time prices had, or will have, at an instant of the exchange's clock."""
+        return self._frozen_us if self.is_frozen else instant_us

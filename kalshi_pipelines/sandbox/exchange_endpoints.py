@@ -7,11 +7,12 @@ from typing import Final
 
 import orjson
 
-from kalshi_pipelines.sandbox.clock import DAY_US, rfc3339
+from kalshi_pipelines.sandbox.clock import rfc3339
 from kalshi_pipelines.sandbox.endpoints import Call, Endpoint
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.rate_limits import DEFAULT_COST, BucketSize
 from kalshi_pipelines.sandbox.recordings import API_ROOT
+from kalshi_pipelines.sandbox.trading.records import Shard
 
 _SHARDS: Final = ("Default", "Combos", "Crypto and commodities", "Tennis, baseball and basketball")
 _ALL_DAY: Final = [{"close_time": "00:00", "open_time": "00:00"}]
@@ -19,14 +20,24 @@ _MAINTENANCE_DAY: Final = [
     {"close_time": "03:00", "open_time": "00:00"},
     {"close_time": "00:00", "open_time": "05:00"},
 ]
-_ORDERS_KEPT_DAYS: Final = 14
 
 
 def get_exchange_status(exchange: Exchange, call: Call) -> bytes:
-    """GET /exchange/status: everything active, shard by shard."""
-    active = {"exchange_active": True, "intra_exchange_transfers_active": True, "trading_active": True}
-    shards = [{"description": name, "exchange_index": index, **active} for index, name in enumerate(_SHARDS)]
-    return orjson.dumps({**active, "exchange_index_statuses": shards})
+    """GET /exchange/status: shard by shard, with shard 0 at the top as well."""
+    shards = [
+        {"description": _SHARDS[index], "exchange_index": index, **_activity(shard)}
+        for index, shard in sorted(exchange.venue.state.shards.items())
+    ]
+    return orjson.dumps({**_activity(exchange.venue.state.shards[0]), "exchange_index_statuses": shards})
+
+
+def _activity(shard: Shard) -> dict[str, bool]:
+    works = shard.exchange_active
+    return {
+        "exchange_active": works,
+        "intra_exchange_transfers_active": works,
+        "trading_active": works and shard.trading_active,
+    }
 
 
 def get_exchange_schedule(exchange: Exchange, call: Call) -> bytes:
@@ -42,20 +53,18 @@ def get_exchange_schedule(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_user_data_timestamp(exchange: Exchange, call: Call) -> bytes:
-    """GET /exchange/user_data_timestamp."""
-    return orjson.dumps({"as_of_time": rfc3339(exchange.clock.now_us())})
+    """GET /exchange/user_data_timestamp: the instant portfolio reads have caught up to."""
+    return orjson.dumps({"as_of_time": rfc3339(exchange.venue.as_of_us())})
 
 
 def get_historical_cutoff(exchange: Exchange, call: Call) -> bytes:
-    """GET /historical/cutoff."""
+    """GET /historical/cutoff: it moves on every midnight."""
     cutoff = rfc3339(exchange.cutoff_us)
-    now_us = exchange.clock.now_us()
-    orders = rfc3339(max(exchange.cutoff_us, now_us - now_us % DAY_US - _ORDERS_KEPT_DAYS * DAY_US))
     return orjson.dumps(
         {
             "market_positions_last_updated_ts": cutoff,
             "market_settled_ts": cutoff,
-            "orders_updated_ts": orders,
+            "orders_updated_ts": rfc3339(exchange.orders_cutoff_us),
             "trades_created_ts": cutoff,
         }
     )

@@ -7,6 +7,7 @@ Source of the key sets: ``Series``, ``EventData`` and ``Market`` of the vendor's
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 import orjson
 
@@ -14,12 +15,15 @@ from kalshi_pipelines.sandbox.candlesticks import candlesticks_of
 from kalshi_pipelines.sandbox.clock import DAY_US, SECOND_US, PriceTime, rfc3339
 from kalshi_pipelines.sandbox.listing import CandleWindow, EventRow, MarketRow, SeriesRow
 from kalshi_pipelines.sandbox.prices import DOLLAR, count_text, price_text
-from kalshi_pipelines.sandbox.quotes import NO_QUOTE, Quote, QuotePath
+from kalshi_pipelines.sandbox.public_data import Figures, OpenedMarket, book_json
+from kalshi_pipelines.sandbox.quotes import NO_QUOTE, Fill, Level, Quote, QuotePath
 from kalshi_pipelines.sandbox.themes import PROHIBITIONS, SECONDARY_RULES, SOURCES, Theme
+from kalshi_pipelines.sandbox.trading.events import MarketChanged, Result
 
 _HALF, _ONE = Decimal("0.5"), Decimal(1)
 ZERO_TIME = "0001-01-01T00:00:00Z"
-LIFE_STAGES_WITH_RESULT = frozenset({"determined", "disputed", "amended", "finalized"})
+EXPIRATION_VALUES: Final[dict[str, str]] = {"yes": "occurred", "no": "did not occur", "scalar": "fair price"}
+LIFE_STAGES_WITH_RESULT: Final = frozenset({"determined", "disputed", "amended", "finalized"})
 
 
 class GeneratedSeries(SeriesRow):
@@ -199,7 +203,7 @@ class Outcome:
 class Settlement:
     """How a market ended: its result, what one YES pays in centi-cents, the figure it was read from."""
 
-    result: str
+    result: Result
     value: int
     expiration_value: str
 
@@ -237,6 +241,8 @@ class GeneratedMarket(MarketRow):
         self.updated_us = settled_us or created_us + number % 7_919 * 1_000_003 % 86_400_000_000
         self.base_volume, self.settlement, self.legs = base_volume, settlement, legs
         self.sort_key = (-created_us, self.ticker)
+        self.changes = 0
+        self.opened: OpenedMarket | None = None
         self._epoch = self._moves = -1
         self._constant: bytes | None = None
         self._quoted: bytes | None = None
@@ -262,19 +268,87 @@ class GeneratedMarket(MarketRow):
         now = self.time.now_us()
         return self.path.epoch_at(min(self.close_us, now))
 
+    @property
+    def result(self) -> Result:
+        """How it ended; empty until that is determined."""
+        return "" if self.settlement is None else self.settlement.result
+
+    @property
+    def value(self) -> int | None:
+        """What one YES pays in centi-cents, once that is determined."""
+        return None if self.settlement is None else self.settlement.value
+
+    @property
+    def settlement_timer_us(self) -> int:
+        """Microseconds from being determined to being finalized."""
+        return (5 if self.is_combo else 60 * (1 + self.number % 30)) * SECOND_US
+
+    def change(self, change: MarketChanged) -> None:
+        """Take another status, with what comes with it."""
+        if self.status == "initialized" and change.status == "active":
+            self.open_us = min(self.open_us, change.at_us)
+        self.status = change.status
+        self.changes += 1
+        self.updated_us = change.at_us
+        self.settled_us = change.at_us if change.status == "finalized" else None
+        if change.close_us is not None:
+            self.close_us = change.close_us
+        if change.value is None:
+            self.settlement = None
+        elif (change.result, change.value) != (self.result, self.value):
+            self.settlement = Settlement(change.result, change.value, EXPIRATION_VALUES[change.result])
+        self._epoch, self._constant = -1, None
+
+    def trades_alone_in(self, epoch: int) -> bool:
+        """Whether its price path says that there were trades in an epoch, and no engine had a say then."""
+        until_us = None if self.opened is None else self.time.of(self.opened.opened_us)
+        return self.trades_in(epoch) and (until_us is None or self.path.begins_us(epoch) <= until_us)
+
     def trades_in(self, epoch: int) -> bool:
-        """Whether the trades of an epoch happened: it traded then, and trades at all."""
+        """Whether its price path says that there were trades in an epoch: it was open then, and trades at all."""
         begins = self.path.begins_us(epoch)
-        return bool(self.base_volume) and self.status != "initialized" and self.open_us <= begins < self.close_us
+        return bool(self.base_volume) and self.open_us <= begins < self.close_us
+
+    def fills_between(self, after_us: int, until_us: int) -> list[Fill]:
+        """The trades later than one instant and not later than another, oldest first."""
+        epochs = range(self.epoch_at(after_us) + 1, self.epoch_at(until_us) + 1)
+        fills = [fill for epoch in epochs if self.trades_alone_in(epoch) for fill in self.path.fills(epoch)]
+        return fills if self.opened is None else fills + self.opened.fills(after_us, until_us)
+
+    def last_price_at(self, instant_us: int) -> int | None:
+        """The price of the last trade up to an instant, as far back as one epoch of its price path."""
+        price = None if self.opened is None else self.opened.last_price_at(instant_us)
+        if price is not None:
+            return price
+        if self.opened is not None:
+            instant_us = min(instant_us, self.opened.opened_us)
+        return self._last_price(self.epoch_at(instant_us)) or None
+
+    def epoch_at(self, instant_us: int) -> int:
+        """The epoch of its price path at an instant that is past."""
+        return self.path.epoch_at(min(instant_us, self.time.now_us()))
+
+    def charted_until_us(self) -> int:
+        """The end of what its candlesticks can show, microseconds since 1970."""
+        now_us = self.time.now_us() if self.opened is None else self.time.clock_us()
+        return min(self.close_us, now_us)
 
     def move(self) -> None:
         """Move its quote now, for good."""
         self.path.move(self.present_epoch())
 
+    def own_book(self) -> tuple[list[Level], list[Level]]:
+        """The YES and the NO bids as the catalogue alone knows them, each ascending in its own price, best last."""
+        return self.path.book(self.present_epoch()) if self.is_quoted else ([], [])
+
+    def figures_at(self, instant_us: int) -> Figures:
+        """Last price, volumes and open interest at an instant, by its price path."""
+        return self._figures(self.path.epoch_at(min(self.close_us, self.time.of(instant_us))))
+
     def json(self) -> bytes:
         """The ``Market`` object."""
         self._refresh()
-        if self._quoted is None:
+        if self._quoted is None or self.opened is not None:
             self._quoted = self._quote_members(self._epoch)
         if self._constant is None:
             # Kept apart, so that a moved quote costs a few hundred bytes and not the rules of the market.
@@ -284,10 +358,12 @@ class GeneratedMarket(MarketRow):
     def orderbook(self, depth: int = 0) -> bytes | None:
         """The ``OrderbookCountFp`` object with the best ``depth`` levels a side (0 for all)."""
         self._refresh()
+        if self.opened is not None:
+            return book_json(*self.opened.book(), depth)
         if depth:
-            return self._book_bytes(depth)
+            return book_json(*self.own_book(), depth)
         if self._book is None:
-            self._book = self._book_bytes(0)
+            self._book = book_json(*self.own_book())
         return self._book
 
     def candlesticks(self, window: CandleWindow) -> list[bytes]:
@@ -297,7 +373,7 @@ class GeneratedMarket(MarketRow):
         return candlesticks_of(self, window)
 
     def open_interest(self, epoch: int) -> int:
-        """Centi-contracts held in an epoch."""
+        """Centi-contracts held in an epoch, by its price path."""
         floor = self.base_volume // 3
         return floor + self.path.open_interest_swing(epoch, floor // 20)
 
@@ -306,13 +382,13 @@ class GeneratedMarket(MarketRow):
         if epoch != self._epoch or self.path.moves != self._moves:
             self._epoch, self._moves, self._quoted, self._book = epoch, self.path.moves, None, None
 
-    def _book_bytes(self, depth: int) -> bytes:
-        yes, no = self.path.book(self._epoch) if self.is_quoted else ([], [])
-        return orjson.dumps(
-            {
-                "no_dollars": [(price_text(price), count_text(size)) for price, size in no[-depth:]],
-                "yes_dollars": [(price_text(price), count_text(size)) for price, size in yes[-depth:]],
-            }
+    def _figures(self, epoch: int) -> Figures:
+        since_open = max(0, epoch - self.path.epoch_at(self.open_us)) if self.base_volume else 0
+        return Figures(
+            self._last_price(epoch),
+            self.base_volume + 137 * since_open,
+            self.base_volume // 40 if self.is_quoted else 0,
+            self.open_interest(epoch),
         )
 
     def _last_price(self, epoch: int) -> int:
@@ -350,7 +426,7 @@ class GeneratedMarket(MarketRow):
             f"as reported by {event.series.source[0]}, then the market resolves to Yes.",
             "rules_secondary": event.series.secondary_rules(),
             "settlement_bounds_type": "default",
-            "settlement_timer_seconds": 5 if self.is_combo else 60 * (1 + self.number % 30),
+            "settlement_timer_seconds": self.settlement_timer_us // SECOND_US,
             "status": self.status,
             "ticker": self.ticker,
             "title": name if self.is_combo else f"{event.text.title}: {name}?",
@@ -383,21 +459,23 @@ class GeneratedMarket(MarketRow):
         return body
 
     def _quote_members(self, epoch: int) -> bytes:
-        quote: Quote = self.path.quote(epoch) if self.is_quoted else NO_QUOTE
+        if self.opened is not None:
+            quote, figures = self.opened.quote(), self.opened.figures()
+        else:
+            quote, figures = self.path.quote(epoch) if self.is_quoted else NO_QUOTE, self._figures(epoch)
         yesterday = epoch - DAY_US // self.path.period_us
         traded_yesterday = self.path.begins_us(yesterday) >= self.open_us and self.status != "initialized"
         before = self.path.quote(yesterday) if traded_yesterday else Quote(0, 0, 0, 0)
-        since_open = max(0, epoch - self.path.epoch_at(self.open_us)) if self.base_volume else 0
         return (
-            f'"last_price_dollars":"{price_text(self._last_price(epoch))}",'
+            f'"last_price_dollars":"{price_text(figures.last_price)}",'
             f'"no_ask_dollars":"{price_text(DOLLAR - quote.bid)}",'
             f'"no_bid_dollars":"{price_text(DOLLAR - quote.ask)}",'
-            f'"open_interest_fp":"{count_text(self.open_interest(epoch))}",'
+            f'"open_interest_fp":"{count_text(figures.open_interest)}",'
             f'"previous_price_dollars":"{price_text(self._last_price(yesterday))}",'
             f'"previous_yes_ask_dollars":"{price_text(before.ask)}",'
             f'"previous_yes_bid_dollars":"{price_text(before.bid)}",'
-            f'"volume_24h_fp":"{count_text(self.base_volume // 40 if self.is_quoted else 0)}",'
-            f'"volume_fp":"{count_text(self.base_volume + 137 * since_open)}",'
+            f'"volume_24h_fp":"{count_text(figures.volume_24h)}",'
+            f'"volume_fp":"{count_text(figures.volume)}",'
             f'"yes_ask_dollars":"{price_text(quote.ask)}",'
             f'"yes_ask_size_fp":"{count_text(quote.ask_size)}",'
             f'"yes_bid_dollars":"{price_text(quote.bid)}",'

@@ -6,12 +6,16 @@ rows come from (generated or recorded), what a row looks like on the wire, and w
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Protocol, TypeVar
 
-from kalshi_pipelines.sandbox.pagination import Page, SortKey
+from kalshi_pipelines.sandbox.pagination import SortKey
+from kalshi_pipelines.sandbox.public_data import Figures, OpenedMarket
+from kalshi_pipelines.sandbox.quotes import Level
+from kalshi_pipelines.sandbox.trading.events import MarketChanged, Result
+from kalshi_pipelines.sandbox.trading.records import TradedMarket
 
 STATUSES_OF_FILTER: Final = {
     "unopened": frozenset({"initialized"}),
@@ -27,13 +31,18 @@ Row = TypeVar("Row", "MarketRow", "EventRow")
 
 
 class MarketRow(ABC):
-    """A market: what filters ask about, and its JSON at this moment."""
+    """A market: what filters ask about, and its JSON at this moment.
+
+    ``changes`` counts the changes of its status. ``opened`` is its side in the trading engine, once it has one.
+    """
 
     __slots__ = (
+        "changes",
         "close_us",
         "collection_ticker",
         "created_us",
         "event_ticker",
+        "opened",
         "series_ticker",
         "settled_us",
         "sort_key",
@@ -52,6 +61,8 @@ class MarketRow(ABC):
     close_us: int
     settled_us: int | None
     sort_key: SortKey
+    changes: int
+    opened: OpenedMarket | None
 
     @property
     def is_combo(self) -> bool:
@@ -72,6 +83,37 @@ class MarketRow(ABC):
     def fee_waived_until_us(self) -> int:
         """Microseconds since 1970 until which its trades cost no fee."""
         return 0
+
+    @property
+    @abstractmethod
+    def result(self) -> Result:
+        """How it ended; empty until that is determined."""
+
+    @property
+    @abstractmethod
+    def value(self) -> int | None:
+        """What one YES pays in centi-cents, once that is determined."""
+
+    @property
+    @abstractmethod
+    def settlement_timer_us(self) -> int:
+        """Microseconds from being determined to being finalized."""
+
+    @abstractmethod
+    def own_book(self) -> tuple[list[Level], list[Level]]:
+        """The YES and the NO bids as the catalogue alone knows them, each ascending in its own price, best last."""
+
+    @abstractmethod
+    def figures_at(self, instant_us: int) -> Figures:
+        """Last price, volumes and open interest at an instant, as the catalogue alone knows them."""
+
+    def follow(self, traded: TradedMarket, now_us: Callable[[], int]) -> None:
+        """Show from now on what happens in the engine, on top of the figures it had when it was opened there."""
+        self.opened = OpenedMarket(traded, self.figures_at(traded.facts.at_us), now_us)
+
+    @abstractmethod
+    def change(self, change: MarketChanged) -> None:
+        """Take another status, with what comes with it."""
 
     @abstractmethod
     def json(self) -> bytes:
@@ -144,6 +186,7 @@ class TradeRow:
 
     sort_key: SortKey
     json: bytes
+    is_block: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,10 +200,14 @@ class TradeFilter:
 
 
 class TradeHistory(Protocol):
-    """The public trades of the exchange."""
+    """The public trades the catalogue itself knows."""
 
-    def page(self, wanted: TradeFilter, cursor: str, limit: int) -> Page[TradeRow]:
-        """Trades newest first, after a cursor."""
+    def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
+        """The trades that match, newest first; block trades or not is left to the caller."""
+        ...
+
+    def market_opened(self) -> None:
+        """Note that the trades to come of a market happen in the engine."""
         ...
 
 
@@ -237,14 +284,15 @@ class EventFilter:
 class Catalogue:
     """All rows of an exchange. Lists are newest first; a filtered list is computed once until rows change."""
 
-    def __init__(self, trades: TradeHistory) -> None:
-        self.trades = trades
+    def __init__(self, history: TradeHistory) -> None:
+        self.history = history
         self.series: dict[str, SeriesRow] = {}
         self.events: dict[str, EventRow] = {}
         self.markets: dict[str, MarketRow] = {}
         self.archived_markets: dict[str, MarketRow] = {}
         self._of_event: defaultdict[str, list[MarketRow]] = defaultdict(list)
         self._of_series: defaultdict[str, list[MarketRow]] = defaultdict(list)
+        self._newcomers: list[MarketRow] = []
         self._lists: OrderedDict[MarketFilter | EventFilter, Sequence[MarketRow] | Sequence[EventRow]] = OrderedDict()
 
     def add(
@@ -261,7 +309,28 @@ class Catalogue:
             self.markets[market.ticker] = market
             self._of_event[market.event_ticker].append(market)
             self._of_series[market.series_ticker].append(market)
+            self._newcomers.append(market)
         self.archived_markets.update((row.ticker, row) for row in archived_markets)
+        self._lists.clear()
+
+    def take_newcomers(self) -> list[MarketRow]:
+        """The live markets added since the last call."""
+        newcomers, self._newcomers = self._newcomers, []
+        return newcomers
+
+    def market_changed(self) -> None:
+        """Forget the filtered lists; the order of all markets together does not depend on their status."""
+        everything = self._lists.get(MarketFilter())
+        self._lists.clear()
+        if everything is not None:
+            self._lists[MarketFilter()] = everything
+
+    def archive(self, market: MarketRow) -> None:
+        """Move a market from the live lists to the historical ones."""
+        del self.markets[market.ticker]
+        self._of_event[market.event_ticker].remove(market)
+        self._of_series[market.series_ticker].remove(market)
+        self.archived_markets[market.ticker] = market
         self._lists.clear()
 
     def markets_of_event(self, event_ticker: str) -> Sequence[MarketRow]:

@@ -5,6 +5,7 @@ Source of the shapes: the vendor's OpenAPI document 3.34.0; of the limits: its p
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -13,7 +14,8 @@ from kalshi_pipelines.sandbox.clock import SECOND_US
 from kalshi_pipelines.sandbox.endpoints import Call, Endpoint, json_array, paged
 from kalshi_pipelines.sandbox.errors import bad_request, failed_validation, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.listing import CandleWindow, MarketFilter, MarketRow, TradeFilter
+from kalshi_pipelines.sandbox.listing import CandleWindow, MarketFilter, MarketRow, TradeFilter, TradeRow
+from kalshi_pipelines.sandbox.pagination import Page
 from kalshi_pipelines.sandbox.validation import PERIODS, Query, historical_market_filter, market_filter
 
 MOST_TICKERS: Final = 100
@@ -79,21 +81,47 @@ def get_orderbooks(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_trades(exchange: Exchange, call: Call) -> bytes:
-    """GET /markets/trades, of one market or the whole exchange."""
-    query = call.query
+    """GET /markets/trades, of one market or the whole exchange, since the historical cutoff."""
+    wanted = _trades_wanted(call.query)
+    if exchange.replay is None:
+        return _trade_page(exchange, call, replace(wanted, min_us=max(wanted.min_us or 0, exchange.cutoff_us)))
+    # Recorded trades stay: they are all there is, however long ago they were recorded.
+    if exchange.replay.shown_before(call.query.cursor) is None:
+        return _trade_page(exchange, call, wanted)
+    everything = exchange.venue.trades.page(wanted, "", sys.maxsize)
+    return _trades_body(paged(exchange, everything.rows, call.query.cursor, call.query.limit(1000, 100)))
+
+
+def get_historical_trades(exchange: Exchange, call: Call) -> bytes:
+    """GET /historical/trades: those before the historical cutoff."""
+    wanted = _trades_wanted(call.query)
+    if wanted.ticker is not None and _market_anywhere(exchange, wanted.ticker) is None:
+        raise not_found()
+    last_us = exchange.cutoff_us - 1
+    return _trade_page(
+        exchange, call, replace(wanted, max_us=last_us if wanted.max_us is None else min(wanted.max_us, last_us))
+    )
+
+
+def _market_anywhere(exchange: Exchange, ticker: str) -> MarketRow | None:
+    return exchange.catalogue.markets.get(ticker) or exchange.catalogue.archived_markets.get(ticker)
+
+
+def _trades_wanted(query: Query) -> TradeFilter:
     most = query.instant_us("max_ts")
-    wanted = TradeFilter(
+    return TradeFilter(
         query.text("ticker"),
         query.instant_us("min_ts"),
         None if most is None else most + SECOND_US - 1,
         query.boolean("is_block_trade"),
     )
-    limit = query.limit(1000, 100)
-    if exchange.replay is not None and exchange.replay.shown_before(query.cursor) is not None:
-        everything = exchange.catalogue.trades.page(wanted, "", sys.maxsize)
-        page = paged(exchange, everything.rows, query.cursor, limit)
-    else:
-        page = exchange.catalogue.trades.page(wanted, query.cursor, limit)
+
+
+def _trade_page(exchange: Exchange, call: Call, wanted: TradeFilter) -> bytes:
+    return _trades_body(exchange.venue.trades.page(wanted, call.query.cursor, call.query.limit(1000, 100)))
+
+
+def _trades_body(page: Page[TradeRow]) -> bytes:
     return b'{"cursor":' + orjson.dumps(page.cursor) + b',"trades":' + json_array(row.json for row in page.rows) + b"}"
 
 
@@ -173,6 +201,7 @@ _EVENT_CANDLES: Final = "/series/{series_ticker}/events/{ticker}/candlesticks"
 MARKET_ENDPOINTS: Final = (
     Endpoint("GetMarkets", "GET", "/markets", get_markets),
     Endpoint("GetTrades", "GET", "/markets/trades", get_trades),
+    Endpoint("GetTradesHistorical", "GET", "/historical/trades", get_historical_trades),
     Endpoint("GetMarketOrderbooks", "GET", "/markets/orderbooks", get_orderbooks),
     Endpoint("BatchGetMarketCandlesticks", "GET", "/markets/candlesticks", get_candlesticks_of_many),
     Endpoint("GetMarket", "GET", "/markets/{ticker}", get_market),

@@ -9,6 +9,7 @@ Source of the rates: the vendor's fee schedule of October 2026. It gives no figu
 from decimal import Decimal
 from typing import Final, cast
 
+from kalshi_pipelines.sandbox.clock import DAY_US
 from kalshi_pipelines.sandbox.listing import Catalogue, MarketRow
 from kalshi_pipelines.sandbox.trading.events import MarketOpened, MarketStatus
 
@@ -20,11 +21,16 @@ MAKER_RATES: Final = {
     "flat": 0,
 }
 """Rates at multiplier 1, in 1e-8."""
+_GOES_ON_US: Final = 365 * DAY_US
 
 
 def facts_of(catalogue: Catalogue, market: MarketRow, at_us: int) -> MarketOpened:
     """The facts of a market that is opened at an instant."""
     fee_type, multiplier = _fees(catalogue, market)
+    close_us = market.close_us
+    if market.status == "active" and close_us <= at_us:
+        # Recorded as active long ago: it goes on.
+        close_us = at_us + _GOES_ON_US
     return MarketOpened(
         at_us=at_us,
         ticker=market.ticker,
@@ -35,7 +41,7 @@ def facts_of(catalogue: Catalogue, market: MarketRow, at_us: int) -> MarketOpene
         taker_rate=int(TAKER_RATE * multiplier),
         maker_rate=int(MAKER_RATES.get(fee_type, 0) * multiplier),
         status=cast("MarketStatus", market.status),
-        close_us=market.close_us,
+        close_us=close_us,
         is_combo=market.is_combo,
         fee_waived_until_us=market.fee_waived_until_us,
     )

@@ -9,11 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 
 from kalshi_pipelines import units
+from kalshi_pipelines.sandbox.clock import SECOND_US, rfc3339
 from kalshi_pipelines.sandbox.json_spans import Span, elements, members
 from kalshi_pipelines.sandbox.listing import (
     CandleWindow,
@@ -24,8 +25,11 @@ from kalshi_pipelines.sandbox.listing import (
     TradeFilter,
     TradeRow,
 )
-from kalshi_pipelines.sandbox.pagination import Page, page_of
+from kalshi_pipelines.sandbox.prices import DOLLAR, price_text
+from kalshi_pipelines.sandbox.public_data import Figures, OpenedMarket, book_json, quote_members
+from kalshi_pipelines.sandbox.quotes import Level
 from kalshi_pipelines.sandbox.recordings import RecordedFile
+from kalshi_pipelines.sandbox.trading.events import MarketChanged, Result
 
 _COMBO_PREFIX: Final = "KXMVE"
 _NEVER: Final = "0001-01-01T00:00:00Z"
@@ -62,6 +66,8 @@ class RecordedMarket(MarketRow):
         self.settled_us = instant_us(value.get("settlement_ts")) or None
         self.sort_key = (-self.created_us, self.ticker)
         self.quote = quote_of(value)
+        self.changes = 0
+        self.opened: OpenedMarket | None = None
 
     @property
     def shard(self) -> int:
@@ -79,9 +85,67 @@ class RecordedMarket(MarketRow):
         """The recorded end of the fee waiver."""
         return instant_us(self._value.get("fee_waiver_expiration_time"))
 
+    @property
+    def result(self) -> Result:
+        """How it ended; empty until that is determined."""
+        return cast("Result", self._value.get("result", ""))
+
+    @property
+    def value(self) -> int | None:
+        """What one YES pays in centi-cents, once that is determined."""
+        value = self._value.get("settlement_value_dollars")
+        if value is not None:
+            return _centicents(value)
+        return {"yes": DOLLAR, "no": 0}.get(self.result)
+
+    @property
+    def settlement_timer_us(self) -> int:
+        """Microseconds from being determined to being finalized."""
+        return int(self._value.get("settlement_timer_seconds", 0)) * SECOND_US
+
+    def own_book(self) -> tuple[list[Level], list[Level]]:
+        """The YES and the NO bids as the catalogue alone knows them, each ascending in its own price, best last."""
+        yes, no = (
+            [Level(_centicents(price), units.centicontracts(count)) for price, count in levels]
+            for levels in self._recorded_levels()
+        )
+        return yes, no
+
+    def figures_at(self, instant_us: int) -> Figures:
+        """Last price, volumes and open interest as they were recorded."""
+        value = self._value
+        return Figures(
+            _centicents(value.get("last_price_dollars") or "0"),
+            *(
+                units.centicontracts(value.get(key) or "0")
+                for key in ("volume_fp", "volume_24h_fp", "open_interest_fp")
+            ),
+        )
+
+    def change(self, change: MarketChanged) -> None:
+        """Take another status, with what comes with it."""
+        self.status, self.updated_us = change.status, change.at_us
+        self.settled_us = change.at_us if change.status == "finalized" else None
+        self.changes += 1
+        told: dict[str, Any] = {"status": change.status, "updated_time": rfc3339(change.at_us), "result": change.result}
+        if change.close_us is not None:
+            self.close_us = change.close_us
+            told["close_time"] = rfc3339(change.close_us)
+        if change.value is not None:
+            told["settlement_value_dollars"] = price_text(change.value)
+        if self.settled_us is not None:
+            told["settlement_ts"] = rfc3339(self.settled_us)
+        kept = {
+            key: value for key, value in self._value.items() if key not in {"settlement_value_dollars", "settlement_ts"}
+        }
+        self._value = kept | told
+        self._text = orjson.dumps(self._value)
+
     def json(self) -> bytes:
-        """The recorded object, character for character."""
-        return self._text
+        """The recorded object, character for character as long as it was not changed or traded."""
+        if self.opened is None:
+            return self._text
+        return orjson.dumps(self._value | quote_members(self.opened))
 
     def keep_book(self, book: dict[str, Levels]) -> None:
         """Take a recorded order book."""
@@ -93,8 +157,13 @@ class RecordedMarket(MarketRow):
 
     def orderbook(self, depth: int = 0) -> bytes:
         """The recorded book; without one, the best level of each side as the recorded quote tells it."""
+        if self.opened is not None:
+            return book_json(*self.opened.book(), depth)
         book = self._book or {"no_dollars": self.quote[1], "yes_dollars": self.quote[0]}
         return orjson.dumps({side: levels[-depth:] for side, levels in book.items()})
+
+    def _recorded_levels(self) -> tuple[Levels, Levels]:
+        return (self._book["yes_dollars"], self._book["no_dollars"]) if self._book else self.quote
 
     def candlesticks(self, window: CandleWindow) -> list[bytes]:
         """The recorded candlesticks of that length within the window."""
@@ -191,19 +260,23 @@ class RecordedTrades:
     def keep(self, text: str, value: dict[str, Any]) -> None:
         """Take a recorded trade."""
         key = (-instant_us(value["created_time"]), value["trade_id"])
-        self._rows.setdefault(value["trade_id"], (TradeRow(key, text.encode()), value))
+        self._rows.setdefault(
+            value["trade_id"], (TradeRow(key, text.encode(), value.get("is_block_trade", False)), value)
+        )
 
-    def page(self, wanted: TradeFilter, cursor: str, limit: int) -> Page[TradeRow]:
-        """Trades newest first, after a cursor."""
+    def market_opened(self) -> None:
+        """Recorded trades stay as they are."""
+
+    def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
+        """The trades that match, newest first; block trades or not is left to the caller."""
         rows = [
             row
             for row, value in self._rows.values()
             if wanted.ticker in {None, value["ticker"]}
             and (wanted.min_us is None or -row.sort_key[0] >= wanted.min_us)
             and (wanted.max_us is None or -row.sort_key[0] <= wanted.max_us)
-            and wanted.is_block_trade in {None, value.get("is_block_trade", False)}
         ]
-        return page_of(sorted(rows, key=lambda row: row.sort_key), cursor, limit)
+        return iter(sorted(rows, key=lambda row: row.sort_key))
 
 
 class _Newest:
