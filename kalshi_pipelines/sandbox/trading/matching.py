@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kalshi_pipelines.sandbox.trading.events import Side
-from kalshi_pipelines.sandbox.trading.exposure import cost_each
+from kalshi_pipelines.sandbox.trading.exposure import Exposure, cost_each
 from kalshi_pipelines.sandbox.trading.fees import DOLLAR, Charge, charge, rates_of, resting_allowance, trade_fee
 from kalshi_pipelines.sandbox.trading.records import Order, TradedMarket
 from kalshi_pipelines.sandbox.trading.state import TradingState
@@ -76,7 +76,7 @@ class Preview:
         """
         intent, market, state = self._intent, self._market, self._state
         key = (intent.member, intent.subaccount, market.ticker)
-        exposure = state.exposures[key]
+        exposure = state.exposures.get(key) or Exposure()
         rests = self.plan.left if intent.rests and not self.plan.met_own else 0
         allowance = resting_allowance(market.facts, intent.price, rests, self._step) if rests else 0
         bound = exposure.reserve_with(intent.side, intent.price, rests, allowance, self._holding)

@@ -1,0 +1,76 @@
+"""A trading floor for tests: markets of three kinds, members with money, and what its state looks like."""
+
+import dataclasses
+from typing import Any
+
+from kalshi_pipelines.sandbox.trading import events as ev
+from kalshi_pipelines.sandbox.trading.book import Book
+from kalshi_pipelines.sandbox.trading.commands import NewOrder
+from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
+from kalshi_pipelines.sandbox.trading.log import TruthLog, event_of, line_of
+from kalshi_pipelines.sandbox.trading.state import TradingState
+
+START_US = 1_795_348_800_000_000
+DAY_US = 86_400_000_000
+TAKER_RATE = 7_000_000
+PLAIN, MAKER_FEES, COMBO = "KXPLAIN-1-A", "KXMAKER-1-A", "KXMVE-1-A"
+CENTS = ((0, 10_000, 100),)
+FINE = ((0, 1_000, 1), (1_000, 9_000, 10), (9_000, 10_000, 1))
+
+
+def market(ticker: str, **facts: Any) -> ev.MarketOpened:
+    defaults: dict[str, Any] = {
+        "at_us": START_US, "ticker": ticker, "event_ticker": ticker.rsplit("-", 1)[0], "series_ticker": "KX",
+        "shard": 0, "price_ranges": CENTS, "taker_rate": TAKER_RATE, "maker_rate": 0, "status": "active",
+        "close_us": START_US + 30 * DAY_US,
+    }  # fmt: skip
+    return ev.MarketOpened(**{**defaults, **facts})
+
+
+def new_engine(*members: str, dollars: int = 1_000) -> MatchingEngine:
+    """An engine with three markets and members who have money on shards 0 and 1."""
+    engine = MatchingEngine(TradingState(), TruthLog(), seed=7)
+    engine.cancel_all_tail = "never"
+    for member in members:
+        engine.join(member, at_us=START_US)
+        for shard in (0, 1):
+            engine.deposit(member, 0, shard, dollars * 1_000_000, at_us=START_US)
+    engine.open_market(market(PLAIN))
+    engine.open_market(market(MAKER_FEES, price_ranges=FINE, maker_rate=1_750_000))
+    engine.open_market(market(COMBO, price_ranges=FINE, maker_rate=3_500_000, is_combo=True, shard=1))
+    return engine
+
+
+def order(member: str, side: ev.Side, price: int, count: int, **terms: Any) -> NewOrder:
+    return NewOrder(**{"member": member, "subaccount": 0, "ticker": PLAIN, "side": side, "price": price,
+                       "count": count, **terms})  # fmt: skip
+
+
+def replayed(log: TruthLog) -> TradingState:
+    """A state made anew from the lines of a log."""
+    state = TradingState()
+    for sequence, event in enumerate(log.events, 1):
+        state.apply(event_of(line_of(sequence, event), sequence))
+    return state
+
+
+def snapshot(state: TradingState) -> dict[str, Any]:
+    """All of a state as plain values."""
+    return {name: _plain(value) for name, value in vars(state).items() if name != "_appliers"}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Book):
+        return {side: [order.order_id for order in value.queue(side)] for side in ("bid", "ask")} | {
+            f"{side}_levels": value.levels(side) for side in ("bid", "ask")
+        }
+    if isinstance(value, ev.Event):
+        return value
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        # A default that was only looked up is no difference.
+        return {key: plain for key, item in value.items() if (plain := _plain(item)) not in (0, [], {})}
+    if isinstance(value, list | tuple) or type(value).__name__ == "deque":
+        return [_plain(item) for item in value]
+    return value
