@@ -18,12 +18,15 @@ from typing import Final
 
 import uvicorn
 
-from kalshi_pipelines.sandbox.admin import ADMIN_ROOT
+from kalshi_pipelines.sandbox.admin_routes import ADMIN_ROOT
 from kalshi_pipelines.sandbox.app import sandbox_app
+from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
 from kalshi_pipelines.sandbox.rate_limits import TIERS
 from kalshi_pipelines.sandbox.recordings import API_ROOT, UnusableRecordings
 from kalshi_pipelines.sandbox.signatures import UnusableKey
+from kalshi_pipelines.sandbox.state_file import UnusableStateFile
+from kalshi_pipelines.sandbox.wire import tapped_protocol
 
 DEFAULT_PORT: Final = 8765
 _CUT_ON_PURPOSE: Final = "ASGI callable returned without completing response."
@@ -53,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
         ("seed", "what the catalogue is generated from"),
         ("combos", "multivariate markets"),
         ("tick-seconds", "how often the liveliest prices move, 0 to freeze them"),
+        ("balance", "dollars a new member finds on each shard"),
+        ("read-lag-ms", "milliseconds that portfolio reads lag behind"),
     ):
         parser.add_argument(f"--{name}", type=_whole, default=getattr(defaults, name.replace("-", "_")), help=text)
     parser.add_argument(
@@ -76,7 +81,11 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KEY_ID=PEM_FILE",
-        help="an API key, public or private part",
+        help="an API key of the default member, public or private part",
+    )
+    parser.add_argument("--state", type=Path, metavar="FILE", help="keep what happens in this file, and go on from it")
+    parser.add_argument(
+        "--no-crowd", dest="crowd", action="store_false", help="no simulated traders in the markets that are traded"
     )
     parser.add_argument(
         "--no-warm",
@@ -110,6 +119,10 @@ def _options(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
         endpoint_costs=costs,
         recordings=arguments.recordings,
         keys={key_id: Path(file) for key_id, file in arguments.key},
+        balance=arguments.balance,
+        read_lag_ms=arguments.read_lag_ms,
+        crowd=arguments.crowd,
+        state=arguments.state,
         host=arguments.host,
         port=arguments.port,
         warm=arguments.warm,
@@ -193,22 +206,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     with listener:
         try:
-            app = sandbox_app(exchange_of(options))
-            # The catalogue stays for good: without this, each full collection would visit all of it.
-            gc.freeze()
-        except (UnusableKey, UnusableRecordings) as error:
+            exchange = exchange_of(options)
+        except (UnusableKey, UnusableRecordings, UnusableStateFile) as error:
             sys.stderr.write(f"{error}\n")
             return 1
-        logging.getLogger("uvicorn.error").addFilter(_ExpectedCuts())
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, date_header=False, timeout_graceful_shutdown=2
-        )
-        server = _Server(config, listener, options, as_json=arguments.ready_line)
+        # The catalogue stays for good: without this, each full collection would visit all of it.
+        gc.freeze()
         try:
-            server.run(sockets=[listener])
-        except KeyboardInterrupt:
-            return 130
-        return 0 if server.started else 1
+            return _run(exchange, listener, options, as_json=arguments.ready_line)
+        finally:
+            exchange.close()
+
+
+def _run(exchange: Exchange, listener: socket.socket, options: SandboxOptions, *, as_json: bool) -> int:
+    logging.getLogger("uvicorn.error").addFilter(_ExpectedCuts())
+    config = uvicorn.Config(
+        sandbox_app(exchange),
+        http=tapped_protocol(),
+        log_level="warning",
+        access_log=False,
+        date_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    server = _Server(config, listener, options, as_json=as_json)
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        return 130
+    return 0 if server.started else 1
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ class Call:
     body: bytes = b""
     key: ApiKey | None = None
     now_us: int = 0
+    content_type: str = ""
 
     @property
     def member(self) -> str:

@@ -6,6 +6,8 @@ Source of the shapes: recordings of June 2026 (demo) and the rate-limit page of 
 
 import orjson
 
+from kalshi_pipelines.sandbox.trading.commands import Refused
+
 
 class ApiError(Exception):
     """A request the exchange refuses: an HTTP status and the body that goes with it."""
@@ -32,6 +34,11 @@ def bad_request(details: str) -> ApiError:
 def not_found() -> ApiError:
     """HTTP 404 for a ticker the exchange does not know (any more)."""
     return nested(404, "not_found", "not found")
+
+
+def refusal(refused: Refused) -> ApiError:
+    """What the trading side refused, as recorded: the code, the same in words, and details if there are any."""
+    return nested(refused.status, refused.code, refused.code.replace("_", " "), refused.details)
 
 
 def forbidden(details: str) -> ApiError:

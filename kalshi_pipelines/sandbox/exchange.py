@@ -6,29 +6,37 @@ Belongs here: the objects one running sandbox consists of. Does not belong here:
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import Final
 
-from kalshi_pipelines.sandbox.clock import ExchangeClock, rfc3339
+from kalshi_pipelines.sandbox.catalogue import HISTORY_DAYS
+from kalshi_pipelines.sandbox.clock import DAY_US, ExchangeClock, midnight_us, rfc3339
 from kalshi_pipelines.sandbox.faults import FaultPlan
 from kalshi_pipelines.sandbox.listing import Catalogue
 from kalshi_pipelines.sandbox.rate_limits import RateLimits
 from kalshi_pipelines.sandbox.recordings import Replay
 from kalshi_pipelines.sandbox.signatures import KeyRing
+from kalshi_pipelines.sandbox.state_file import StateFile
 from kalshi_pipelines.sandbox.trading.log import TruthLog
+from kalshi_pipelines.sandbox.venue import Venue
+from kalshi_pipelines.sandbox.wire import UNANSWERED
 
-if TYPE_CHECKING:
-    from kalshi_pipelines.sandbox.venue import Venue
+ORDERS_KEPT_DAYS: Final = 14
+"""How long orders that are done stay with the live endpoints. Source: the vendor's page on history."""
 
 
 @dataclass
 class EndpointRecord:
-    """What one endpoint was asked: requests, their statuses, tokens charged, and when (microseconds since 1970)."""
+    """What one endpoint was asked: requests, their statuses, tokens charged, and when (microseconds since 1970).
+
+    ``late`` are the statuses of delayed requests when their time came, which nobody was told.
+    """
 
     count: int = 0
     tokens: int = 0
     first_us: int = 0
     last_us: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
+    late: Counter[int] = field(default_factory=Counter)
 
     def wire(self) -> dict[str, object]:
         """As the admin route shows it."""
@@ -36,7 +44,9 @@ class EndpointRecord:
             "count": self.count,
             "rate_limited": self.statuses[429],
             "tokens_charged": self.tokens,
-            "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
+            "statuses": {str(status): count for status, count in sorted(self.statuses.items()) if status},
+            "unanswered": self.statuses[UNANSWERED],
+            "applied_late": {str(status): count for status, count in sorted(self.late.items())},
             "first_time": rfc3339(self.first_us),
             "last_time": rfc3339(self.last_us),
         }
@@ -66,18 +76,40 @@ class RequestJournal:
 
 @dataclass
 class Exchange:
-    """One sandbox exchange. ``replay`` holds recorded responses, if it was started from recordings.
+    """One sandbox exchange.
 
-    ``venue`` is where orders are traded, ``log`` what really happened there.
+    Attributes:
+        venue: Where orders are traded.
+        log: What really happened there.
+        start_amount: Micro-dollars a new member finds on each shard.
+        replay: Recorded responses, if it was started from recordings.
+        state_file: Where the log goes, if it is kept.
     """
 
     catalogue: Catalogue
     clock: ExchangeClock
-    cutoff_us: int
     keys: KeyRing
     limits: RateLimits
-    venue: "Venue" = cast("Venue", None)
-    log: TruthLog = field(default_factory=TruthLog)
+    venue: Venue
+    log: TruthLog
+    start_amount: int = 0
     replay: Replay | None = None
+    state_file: StateFile | None = None
     faults: FaultPlan = field(default_factory=FaultPlan)
     journal: RequestJournal = field(default_factory=RequestJournal)
+
+    @property
+    def cutoff_us(self) -> int:
+        """Markets settled and trades made before this instant are history; microseconds since 1970."""
+        return midnight_us(self.clock.now_us()) - HISTORY_DAYS * DAY_US
+
+    @property
+    def orders_cutoff_us(self) -> int:
+        """Orders done before this instant are history; microseconds since 1970."""
+        return midnight_us(self.clock.now_us()) - ORDERS_KEPT_DAYS * DAY_US
+
+    def close(self) -> None:
+        """Give back the state file."""
+        self.log.flush()
+        if self.state_file is not None:
+            self.state_file.close()

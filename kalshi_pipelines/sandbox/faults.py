@@ -1,35 +1,28 @@
-"""Faults on demand: what an exchange does on a bad day, at the request it is told to do it.
+"""Faults on demand: which request of which endpoint is hit by what.
 
-Belongs here: counting requests towards a fault, and what a fault does to an answer. Does not belong here: limits and
-refusals of the healthy exchange.
+Belongs here: describing faults, matching and counting requests towards them. Does not belong here: what a fault does to
+a request or its answer (``fault_effects``), or limits and refusals of the healthy exchange.
 """
 
-import asyncio
-from collections import Counter
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
 
 import orjson
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from kalshi_pipelines.sandbox.errors import nested, too_many_requests
-from kalshi_pipelines.sandbox.json_spans import elements, members
-from kalshi_pipelines.sandbox.pagination import BEFORE_ALL, cursor_after
-
-KINDS: Final = (
+READ_KINDS: Final = (
     "latency", "rate_limit", "server_error", "html_error", "cut_connection", "truncated_json", "repeated_cursor",
-    "malformed_record",
+    "malformed_record", "stale_read",
 )  # fmt: skip
-_BROKEN_MEMBERS: Final[dict[str, tuple[str, object]]] = {
-    "markets": ("yes_bid_dollars", 0.57),
-    "events": ("event_ticker", 57),
-    "series": ("ticker", 57),
-    "trades": ("yes_price_dollars", 0.57),
-    "orderbooks": ("orderbook_fp", "57"),
-    "candlesticks": ("volume_fp", 0.57),
-}
-_HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+WRITE_KINDS: Final = (
+    "refuse", "drop_after_apply", "status_after_apply", "garbage_after_apply", "empty_after_apply", "delay",
+    "applied_twice", "answered_twice", "wrong_echo", "clock_skew",
+)  # fmt: skip
+KINDS: Final = READ_KINDS + WRITE_KINDS
+"""Any kind may be injected at any endpoint; the names of the two groups only say where they are of use."""
+ANY_ENDPOINT: Final = "*"
+ANY_WRITE: Final = "write"
+_ERRORS: Final = range(400, 600)
 
 
 class UnknownFault(ValueError):
@@ -38,17 +31,32 @@ class UnknownFault(ValueError):
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of one endpoint: from its ``at``-th request after injection on, for ``times`` requests.
+    """A fault of one endpoint: from its ``at``-th matching request after injection on, for ``times`` such requests.
 
-    ``seconds`` belongs to ``latency``. ``malformed_record`` puts ``value`` into the member ``field`` of record number
-    ``record`` of a page (default: the middle one, with a member and a value that fit the endpoint).
+    Attributes:
+        endpoint: Method and path template, ``write`` for every endpoint that is no GET, or ``*`` for every endpoint.
+        kind: One of ``KINDS``.
+        where: Members that the JSON body (or one item of a batch), the path or the query must have for a request to
+            match, such as ``{"client_order_id": "..."}``.
+        seconds: How long ``latency`` waits, ``delay`` puts off, how old a ``stale_read`` is, and how wrong the clock
+            of a ``clock_skew`` is (negative for late).
+        status: What ``status_after_apply`` answers.
+        hold: Whether a ``delay`` keeps the client waiting; else its connection is closed at once.
+        reset: Whether ``refuse``, ``drop_after_apply`` and ``delay`` close the connection with an RST.
+        field: The member that ``malformed_record`` and ``wrong_echo`` change, in place of the usual.
+        value: What they change it to.
+        record: The number of the record of a page that ``malformed_record`` changes; the middle one if not given.
     """
 
     endpoint: str
     kind: str
     at: int = 1
     times: int = 1
+    where: Mapping[str, object] | None = None
     seconds: float = 0.5
+    status: int = 500
+    hold: bool = True
+    reset: bool = False
     field: str | None = None
     value: object = None
     record: int | None = None
@@ -56,106 +64,108 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UnknownFault(f"kind {self.kind!r} is none of {', '.join(KINDS)}")
-        if self.at < 1 or self.times < 1 or self.seconds < 0:
-            raise UnknownFault("at and times start at 1, seconds at 0")
+        if self.at < 1 or self.times < 1:
+            raise UnknownFault("at and times start at 1")
+        if self.seconds < 0 and self.kind != "clock_skew":
+            raise UnknownFault("seconds start at 0")
+        if self.status not in _ERRORS:
+            raise UnknownFault("status is one from 400 to 599")
+        if self.where is not None and not isinstance(self.where, Mapping):
+            raise UnknownFault("where is an object of members and their values")
+
+    def strikes(self, asked: "Asked") -> bool:
+        """Whether a request is one of those it counts."""
+        named = self.endpoint in {asked.endpoint, ANY_ENDPOINT}
+        if not named and not (self.endpoint == ANY_WRITE and asked.is_write):
+            return False
+        return self.where is None or asked.has(self.where)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request as faults see it: the endpoint's name, and where its members are found."""
+
+    endpoint: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it may change something."""
+        return not self.endpoint.startswith("GET ")
+
+    def has(self, members: Mapping[str, object]) -> bool:
+        """Whether all these members are there, compared as texts; in a batch, whether one item has them."""
+        return any(
+            all(name in found and str(found[name]) == str(value) for name, value in members.items())
+            for found in self._found()
+        )
+
+    def _found(self) -> list[dict[str, Any]]:
+        given: dict[str, Any] = {**self.query, **self.path}
+        try:
+            body = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return [given]
+        if not isinstance(body, dict):
+            return [given]
+        lists = [value for value in body.values() if isinstance(value, list)]
+        items = [item for value in lists for item in value if isinstance(item, dict)]
+        return [{**body, **given}, *items]
+
+
+@dataclass
+class _Planned:
+    fault: Fault
+    seen: int = 0
+    struck: int = 0
+
+    def is_over(self) -> bool:
+        return self.seen >= self.fault.at + self.fault.times - 1
+
+
+@dataclass
 class FaultPlan:
-    """The faults that are due, counted by endpoint from the moment each was injected."""
+    """The faults injected, each with the requests it has seen and struck. ``endpoints`` are those that exist."""
 
-    def __init__(self) -> None:
-        self._seen: Counter[str] = Counter()
-        self._faults: list[tuple[Fault, int]] = []
+    endpoints: Collection[str] = ()
+    _due: list[_Planned] = field(default_factory=list)
+    _over: list[_Planned] = field(default_factory=list)
 
     def inject(self, fault: Fault) -> None:
-        """Plan a fault; its first request is the next one of its endpoint."""
-        self._faults.append((fault, self._seen[fault.endpoint]))
+        """Plan a fault; its first request is the next one that matches.
+
+        Raises:
+            UnknownFault: There is no such endpoint.
+        """
+        if self.endpoints and fault.endpoint not in {*self.endpoints, ANY_ENDPOINT, ANY_WRITE}:
+            raise UnknownFault(f"there is no endpoint {fault.endpoint!r}; they are {', '.join(sorted(self.endpoints))}")
+        self._due.append(_Planned(fault))
 
     def clear(self) -> None:
         """Forget all faults."""
-        self._faults.clear()
+        self._due.clear()
+        self._over.clear()
 
-    def due(self, endpoint: str) -> list[Fault]:
-        """Count a request to an endpoint; the faults that hit it."""
-        self._seen[endpoint] += 1
-        seen = self._seen[endpoint]
-        due = [
-            fault
-            for fault, before in self._faults
-            if fault.endpoint == endpoint and fault.at <= seen - before < fault.at + fault.times
+    def due(self, asked: Asked) -> Sequence[Fault]:
+        """Count a request; the faults that strike it."""
+        if not self._due:
+            return ()
+        striking = []
+        for planned in self._due:
+            if planned.fault.strikes(asked):
+                planned.seen += 1
+                if planned.seen >= planned.fault.at:
+                    planned.struck += 1
+                    striking.append(planned.fault)
+        self._over += [planned for planned in self._due if planned.is_over()]
+        self._due = [planned for planned in self._due if not planned.is_over()]
+        return striking
+
+    def wire(self) -> list[dict[str, object]]:
+        """As the admin route shows it: those to come, then those that are over."""
+        return [
+            {**asdict(planned.fault), "seen": planned.seen, "struck": planned.struck}
+            for planned in (*self._due, *self._over)
         ]
-        self._faults = [
-            (fault, before)
-            for fault, before in self._faults
-            if self._seen[fault.endpoint] - before < fault.at + fault.times - 1
-        ]
-        return due
-
-
-class CutResponse(Response):
-    """A response that promises its whole length and ends the connection half-way."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the head and half of the body, and return: the server closes the connection."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": bytes(self.body[: len(self.body) // 2]), "more_body": True})
-
-
-async def before_answer(faults: list[Fault]) -> Response | None:
-    """Faults that strike before the exchange looks at a request: waiting, refusing, a broken gateway."""
-    for fault in faults:
-        if fault.kind == "latency":
-            await asyncio.sleep(fault.seconds)
-        elif fault.kind == "rate_limit":
-            raise too_many_requests()
-        elif fault.kind == "server_error":
-            raise nested(500, "internal_server_error", "internal server error")
-        elif fault.kind == "html_error":
-            return Response(_HTML, 502, media_type="text/html")
-    return None
-
-
-def after_answer(faults: list[Fault], content: bytes, sent_cursor: str) -> Response | None:
-    """Faults that spoil a good answer; None if none is due."""
-    kinds = {fault.kind: fault for fault in faults}
-    spoiled = content
-    if "repeated_cursor" in kinds:
-        spoiled = _with_cursor(spoiled, sent_cursor or cursor_after(BEFORE_ALL))
-    if "malformed_record" in kinds:
-        spoiled = _with_broken_record(spoiled, kinds["malformed_record"])
-    if "truncated_json" in kinds:
-        spoiled = spoiled[: max(1, len(spoiled) * 2 // 3)]
-    if "cut_connection" in kinds:
-        return CutResponse(spoiled, media_type="application/json")
-    return None if spoiled is content else Response(spoiled, media_type="application/json")
-
-
-def _with_cursor(content: bytes, cursor: str) -> bytes:
-    text = content.decode()
-    span = members(text).get("cursor")
-    if span is None:
-        return content
-    return (text[: span.start] + orjson.dumps(cursor).decode() + text[span.end :]).encode()
-
-
-def _with_broken_record(content: bytes, fault: Fault) -> bytes:
-    text = content.decode()
-    name, start = next(
-        ((key, span.start) for key, span in members(text).items() if isinstance(span.value, list)), ("", -1)
-    )
-    records = list(elements(text, start)) if start >= 0 else []
-    if not records:
-        return content
-    record = records[len(records) // 2 if fault.record is None else min(fault.record, len(records) - 1)]
-    field, value = _BROKEN_MEMBERS.get(name, ("ticker", 57))
-    if fault.field is not None:
-        field, value = fault.field, fault.value
-    return _with_member(text, record.start, field, value).encode()
-
-
-def _with_member(text: str, record_start: int, field: str, value: object) -> str:
-    written = orjson.dumps(value).decode()
-    span = members(text, record_start).get(field)
-    if span is None:
-        return f"{text[: record_start + 1]}{orjson.dumps(field).decode()}:{written},{text[record_start + 1 :]}"
-    return text[: span.start] + written + text[span.end :]

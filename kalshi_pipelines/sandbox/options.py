@@ -8,13 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kalshi_pipelines.sandbox.catalogue import HISTORY_DAYS, GeneratedCatalogue, Generation
-from kalshi_pipelines.sandbox.clock import DAY_US, ExchangeClock, PriceTime, midnight_us
+from kalshi_pipelines.sandbox.catalogue import GeneratedCatalogue, Generation
+from kalshi_pipelines.sandbox.clock import ExchangeClock, PriceTime, midnight_us
 from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.memberships import DOLLAR_AMOUNT, keep_keys
 from kalshi_pipelines.sandbox.rate_limits import PUBLISHED_COSTS, TIERS, BucketSize, RateLimits, Tier
 from kalshi_pipelines.sandbox.recorded_catalogue import RecordedCatalogue
 from kalshi_pipelines.sandbox.recordings import Replay, recorded_files
-from kalshi_pipelines.sandbox.signatures import KeyRing, public_keys_of_files
+from kalshi_pipelines.sandbox.signatures import KeyRing, public_pems_of_files
+from kalshi_pipelines.sandbox.state_file import Origin, StateFile, UnusableStateFile
+from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
+from kalshi_pipelines.sandbox.trading.log import TruthLog
+from kalshi_pipelines.sandbox.trading.state import TradingState
+from kalshi_pipelines.sandbox.venue import Venue
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,12 @@ class SandboxOptions:
         read_capacity: Read tokens held at most, in place of the tier's.
         endpoint_costs: Costs by endpoint (``GET /markets``), on top of the published ones.
         recordings: A folder of recorded responses to serve instead of a generated catalogue.
-        keys: PEM files of API keys, public or private, by key id; only the public part is kept.
+        keys: PEM files of API keys, public or private, by key id; only the public part is kept. They belong to the
+            default member and may do everything.
+        balance: Dollars a new member finds on each shard.
+        read_lag_ms: How far portfolio reads lag behind, in milliseconds.
+        crowd: Whether simulated traders move the books of markets that are traded.
+        state: File that keeps the truth log and that a later sandbox goes on from.
         warm: Write the JSON of every market before serving, so that the first walk is as fast as the next. It takes
             about 3 seconds for 100,000 markets; without it the first walk pays.
         host: Address to listen on.
@@ -50,6 +61,10 @@ class SandboxOptions:
     endpoint_costs: Mapping[str, int] = field(default_factory=dict)
     recordings: Path | None = None
     keys: Mapping[str, Path] = field(default_factory=dict)
+    balance: int = 10_000
+    read_lag_ms: int = 0
+    crowd: bool = True
+    state: Path | None = None
     warm: bool = True
     host: str = "127.0.0.1"
     port: int = 0
@@ -65,24 +80,67 @@ class SandboxOptions:
 
 
 def exchange_of(options: SandboxOptions, clock: ExchangeClock | None = None) -> Exchange:
-    """The exchange those options describe.
+    """The exchange those options describe; it goes on where its state file, if there is one, ends.
 
     Raises:
         UnusableKey: A key file can not be used.
         UnusableRecordings: The folder holds no recordings.
+        UnusableStateFile: The state file is in use, damaged, or of other options.
     """
-    clock = clock or ExchangeClock()
-    anchor_us = midnight_us(clock.now_us()) if options.anchor_us is None else options.anchor_us
-    keys = KeyRing(clock, public_keys_of_files(options.keys))
-    limits = RateLimits(options.limits_tier(), {**PUBLISHED_COSTS, **options.endpoint_costs})
+    pems = public_pems_of_files(options.keys)
+    if options.state is None:
+        return _exchange(options, clock or ExchangeClock(), pems, None)
     if options.recordings is not None:
-        files = recorded_files(options.recordings)
-        catalogue = RecordedCatalogue(files)
-        return Exchange(catalogue, clock, anchor_us - HISTORY_DAYS * DAY_US, keys, limits, replay=Replay(files))
+        raise UnusableStateFile("Recorded responses have no state to keep: leave --state or --recordings out.")
+    state_file = StateFile.opened(options.state)
+    try:
+        return _exchange(options, clock or ExchangeClock(), pems, state_file)
+    except BaseException:
+        state_file.close()
+        raise
+
+
+def _exchange(
+    options: SandboxOptions, clock: ExchangeClock, pems: Mapping[str, str], state_file: StateFile | None
+) -> Exchange:
+    anchor_us = options.anchor_us
+    if anchor_us is None and state_file is not None and state_file.origin is not None:
+        anchor_us = state_file.origin.anchor_us
+    if anchor_us is None:
+        anchor_us = midnight_us(clock.now_us())
+    if state_file is None:
+        state, log = TradingState(), TruthLog()
+    else:
+        state_file.begin(Origin(options.seed, options.markets, options.combos, anchor_us, options.tick_seconds))
+        state, log = state_file.replayed(), TruthLog(state_file.events, state_file)
+        clock.advance(state.clock_offset_us - clock.offset_us)
+    files = None if options.recordings is None else recorded_files(options.recordings)
+    catalogue = _generated(options, clock, anchor_us) if files is None else RecordedCatalogue(files)
+    engine = MatchingEngine(state, log, options.seed)
+    venue = Venue(catalogue, clock, engine, log, has_crowd=options.crowd)
+    if log.events:
+        venue.restore()
+    venue.read_lag_us = options.read_lag_ms * 1_000
+    start_amount = options.balance * DOLLAR_AMOUNT
+    keep_keys(engine, pems, start_amount, at_us=venue.advance())
+    log.flush()
+    return Exchange(
+        catalogue,
+        clock,
+        KeyRing(clock, state.keys),
+        RateLimits(options.limits_tier(), {**PUBLISHED_COSTS, **options.endpoint_costs}),
+        venue,
+        log,
+        start_amount,
+        replay=None if files is None else Replay(files),
+        state_file=state_file,
+    )
+
+
+def _generated(options: SandboxOptions, clock: ExchangeClock, anchor_us: int) -> GeneratedCatalogue:
     generation = Generation(options.markets, options.seed, options.combos, anchor_us)
-    time = PriceTime(clock, options.tick_seconds, anchor_us)
-    generated = GeneratedCatalogue(generation, time)
+    generated = GeneratedCatalogue(generation, PriceTime(clock, options.tick_seconds, anchor_us))
     if options.warm:
         for market in generated.markets.values():
             market.json()
-    return Exchange(generated, clock, generation.cutoff_us, keys, limits)
+    return generated

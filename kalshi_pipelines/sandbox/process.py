@@ -49,11 +49,15 @@ def command_of(options: SandboxOptions) -> list[str]:
         "read-refill-rate": options.read_refill_rate,
         "read-capacity": options.read_capacity,
         "recordings": options.recordings,
+        "balance": options.balance,
+        "read-lag-ms": options.read_lag_ms,
+        "state": options.state,
         "host": options.host,
         "port": options.port,
     }
     command += [f"--{name}={value}" for name, value in values.items() if value is not None]
     command += [] if options.warm else ["--no-warm"]
+    command += [] if options.crowd else ["--no-crowd"]
     command += [f"--key={key_id}={file}" for key_id, file in options.keys.items()]
     command += [f"--endpoint-cost={endpoint}={cost}" for endpoint, cost in options.endpoint_costs.items()]
     return command

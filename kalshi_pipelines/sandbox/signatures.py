@@ -1,6 +1,7 @@
 """Who sends a request: API keys and the signatures made with them.
 
-Belongs here: verifying the three KALSHI-ACCESS headers. Does not belong here: what a key may do or how often.
+Belongs here: verifying the three KALSHI-ACCESS headers. Does not belong here: what a key may do
+(``memberships``) or how often.
 Sources: the vendor's page on API keys; the 401 bodies and accepted clock skews of recordings of June 2026 (demo).
 """
 
@@ -16,10 +17,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 from kalshi_pipelines.sandbox.clock import ExchangeClock
 from kalshi_pipelines.sandbox.errors import ApiError, nested
+from kalshi_pipelines.sandbox.trading.records import ApiKey
 
 KEY_HEADER: Final = "KALSHI-ACCESS-KEY"
 TIMESTAMP_HEADER: Final = "KALSHI-ACCESS-TIMESTAMP"
@@ -51,8 +58,13 @@ def public_key_of(pem: bytes) -> PublicKey:
     raise UnusableKey(f"neither RSA nor Ed25519: {type(key).__name__}")
 
 
-def public_keys_of_files(files: Mapping[str, Path]) -> dict[str, PublicKey]:
-    """The public keys of PEM files by key id.
+def public_pem(key: PublicKey) -> str:
+    """A public key as PEM text."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def public_pems_of_files(files: Mapping[str, Path]) -> dict[str, str]:
+    """The public parts of PEM files by key id, as PEM text.
 
     Raises:
         UnusableKey: A file can not be read or holds no usable key.
@@ -60,7 +72,7 @@ def public_keys_of_files(files: Mapping[str, Path]) -> dict[str, PublicKey]:
     keys = {}
     for key_id, file in files.items():
         try:
-            keys[key_id] = public_key_of(file.read_bytes())
+            keys[key_id] = public_pem(public_key_of(file.read_bytes()))
         except (OSError, UnusableKey) as error:
             raise UnusableKey(f"key {key_id} from {file}: {error}") from error
     return keys
@@ -75,18 +87,19 @@ class SignedText:
 
 
 class KeyRing:
-    """The API keys the exchange knows."""
+    """Tells who signed a request. ``known`` are the keys of the exchange as they are now, by key id."""
 
-    def __init__(self, clock: ExchangeClock, keys: Mapping[str, PublicKey]) -> None:
+    def __init__(self, clock: ExchangeClock, known: Mapping[str, ApiKey]) -> None:
         self._clock = clock
-        self._keys = dict(keys)
+        self._known = known
+        self._parsed: dict[str, tuple[str, PublicKey]] = {}
 
-    def register(self, key_id: str, key: PublicKey) -> None:
-        """Know one more key, or another one under a known id."""
-        self._keys[key_id] = key
+    def caller(self, headers: Mapping[str, str], text: SignedText, skew_us: int = 0) -> ApiKey | None:
+        """The key that signed a request; None for an anonymous one. ``skew_us`` is how wrong the exchange's clock is.
 
-    def caller(self, headers: Mapping[str, str], text: SignedText) -> str | None:
-        """The key id that signed a request; None for an anonymous one. Raises ``ApiError`` 401 for a bad one."""
+        Raises:
+            ApiError: 401 for a signature that does not hold.
+        """
         key_id, timestamp, signature = (headers.get(name) for name in (KEY_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER))
         if not (key_id or timestamp or signature):
             return None
@@ -96,17 +109,24 @@ class KeyRing:
             raise _missing("timestamp")
         if not signature:
             raise _missing("signature")
-        self._check_skew(timestamp)
-        key = self._keys.get(key_id)
+        self._check_skew(timestamp, skew_us)
+        key = self._known.get(key_id)
         if key is None:
             raise nested(401, "authentication_error", "authentication_error", "NOT_FOUND")
-        if not _verifies(key, signature, f"{timestamp}{text.method}{text.path}".encode()):
+        if not _verifies(self._public_key(key), signature, f"{timestamp}{text.method}{text.path}".encode()):
             raise nested(401, "authentication_error", "authentication_error", "INCORRECT_API_KEY_SIGNATURE")
-        return key_id
+        return key
 
-    def _check_skew(self, timestamp: str) -> None:
+    def _public_key(self, key: ApiKey) -> PublicKey:
+        pem, parsed = self._parsed.get(key.key_id, ("", None))
+        if parsed is None or pem != key.public_key:
+            parsed = public_key_of(key.public_key.encode())
+            self._parsed[key.key_id] = key.public_key, parsed
+        return parsed
+
+    def _check_skew(self, timestamp: str, skew_us: int) -> None:
         try:
-            skew = abs(int(timestamp) - self._clock.now_us() // 1_000)
+            skew = abs(int(timestamp) - (self._clock.now_us() + skew_us) // 1_000)
         except ValueError:
             skew = MAXIMUM_SKEW_MS + 1
         if skew > MAXIMUM_SKEW_MS:

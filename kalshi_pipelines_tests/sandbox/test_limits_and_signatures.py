@@ -28,9 +28,13 @@ def ed_key() -> ed25519.Ed25519PrivateKey:
 @pytest.fixture
 def signed(sandbox: LocalSandbox, rsa_key: rsa.RSAPrivateKey, ed_key: ed25519.Ed25519PrivateKey) -> LocalSandbox:
     for key_id, key in (("rsa", rsa_key), ("ed", ed_key)):
-        pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        sandbox.steer("POST", "/keys", key_id=key_id, public_key_pem=pem.decode())
+        _register(sandbox, key_id, key)
     return sandbox
+
+
+def _register(sandbox: LocalSandbox, key_id: str, key: PrivateKey) -> None:
+    pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    sandbox.steer("POST", "/keys", key_id=key_id, public_key_pem=pem.decode())
 
 
 def _headers(key: PrivateKey, key_id: str, timestamp_ms: int, path: str) -> dict[str, str]:
@@ -155,7 +159,7 @@ def test_each_key_has_a_bucket_of_its_own_and_anonymous_callers_share_one(
     ed_key: ed25519.Ed25519PrivateKey,
 ) -> None:
     sandbox = local_sandbox(SandboxOptions(markets=10, tier="basic", read_capacity=20, read_refill_rate=10))
-    sandbox.exchange.keys.register("ed", ed_key.public_key())
+    _register(sandbox, "ed", ed_key)
     assert [sandbox.get("/markets").status_code for _ in range(3)] == [200, 200, 429]
     headers = _headers(ed_key, "ed", _now_ms(sandbox), LIMITS)
     limits = sandbox.client.get(API + LIMITS, headers=headers).json()

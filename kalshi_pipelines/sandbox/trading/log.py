@@ -36,7 +36,8 @@ def event_of(line: bytes, sequence: int) -> AnyEvent:
     if not line.startswith(b'{"sequence":%d,' % sequence):
         raise ValueError(f"event {sequence} is expected here")
     # msgspec's own errors are ValueErrors.
-    return _DECODER.decode(line)
+    event: AnyEvent = _DECODER.decode(line)
+    return event
 
 
 class TruthLog:

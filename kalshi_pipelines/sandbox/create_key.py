@@ -1,0 +1,168 @@
+"""``python -m kalshi_pipelines.sandbox.create_key``: make an API key and register it with a running sandbox.
+
+Belongs here: making the key pair, the key file, and telling the sandbox its public part. The private part is written to
+the file and nowhere else. Does not belong here: what the sandbox does with it (``memberships``).
+"""
+
+import argparse
+import contextlib
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from kalshi_pipelines.sandbox.admin_routes import ADMIN_ROOT
+from kalshi_pipelines.sandbox.memberships import DEFAULT_MEMBER, FULL_SCOPES, UnusableScopes, checked_scopes
+from kalshi_pipelines.sandbox.signatures import public_pem
+
+DEFAULT_URL: Final = "http://127.0.0.1:8765"
+KEY_TYPES: Final = ("ed25519", "rsa")
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+_RSA_BITS: Final = 2_048
+_RSA_EXPONENT: Final = 65_537
+_TIMEOUT_SECONDS: Final = 10
+_REFUSED: Final = 400
+
+
+class KeyNotCreated(Exception):
+    """There is no new key; the message says why."""
+
+
+def private_pem(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:
+    """A private key as PEM text, in the forms the vendor hands out: PKCS#1 for RSA, PKCS#8 for Ed25519."""
+    form = PrivateFormat.TraditionalOpenSSL if isinstance(key, RSAPrivateKey) else PrivateFormat.PKCS8
+    return key.private_bytes(Encoding.PEM, form, NoEncryption())
+
+
+def new_key(key_type: str) -> RSAPrivateKey | Ed25519PrivateKey:
+    """A new private key: ``rsa`` of 2048 bits, or ``ed25519``."""
+    return generate_private_key(_RSA_EXPONENT, _RSA_BITS) if key_type == "rsa" else Ed25519PrivateKey.generate()
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, and that was not there.
+
+    Raises:
+        KeyNotCreated: It is there, or can not be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise KeyNotCreated(f"{path} is there already; a key file is never overwritten. Choose another name.") from None
+    except OSError as error:
+        raise KeyNotCreated(f"{path} can not be written: {error.strerror}.") from None
+    with open(descriptor, "wb") as file:  # noqa: PTH123  (a descriptor, not a path)
+        os.fchmod(descriptor, 0o600)
+        file.write(content)
+
+
+def register(url: str, request: dict[str, object]) -> None:
+    """Tell a running sandbox a public key.
+
+    Raises:
+        KeyNotCreated: No sandbox answers there, or it refuses.
+    """
+    try:
+        answer = httpx.post(f"{url}{ADMIN_ROOT}/keys", json=request, timeout=_TIMEOUT_SECONDS, trust_env=False)
+    except httpx.TransportError as error:
+        raise KeyNotCreated(
+            f"no sandbox answers at {url} ({error}). Start one: python -m kalshi_pipelines.sandbox"
+        ) from None
+    if answer.status_code >= _REFUSED:
+        raise KeyNotCreated(f"{url} answers {answer.status_code}: {_reason(answer)}")
+
+
+def _reason(answer: httpx.Response) -> str:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return str(answer.json()["error"])
+    return "this is no sandbox" if answer.status_code == httpx.codes.NOT_FOUND else answer.reason_phrase
+
+
+def _root(text: str) -> str:
+    """The address of a sandbox, without the path of its API."""
+    parts = urlsplit(text)
+    if parts.scheme != "http" or not parts.hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address such as {DEFAULT_URL}")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _scopes(text: str) -> tuple[str, ...]:
+    try:
+        return checked_scopes(text.split(","))
+    except UnusableScopes as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m kalshi_pipelines.sandbox.create_key",
+        description="Make an API key and register its public part with a running sandbox exchange.",
+    )
+    parser.add_argument("--url", type=_root, default=DEFAULT_URL, help=f"address of the sandbox ({DEFAULT_URL})")
+    parser.add_argument("--host", help="the sandbox's host, said once more, if it is not this computer")
+    parser.add_argument("--type", choices=KEY_TYPES, default="ed25519", help="kind of key (ed25519)")
+    parser.add_argument("--scopes", type=_scopes, default=FULL_SCOPES, help="such as read,write::trade (read,write)")
+    parser.add_argument("--subaccount", type=int, metavar="N", help="lock the key to this sub-account")
+    parser.add_argument("--member", default=DEFAULT_MEMBER, help=f"whose key it is ({DEFAULT_MEMBER})")
+    parser.add_argument("--deposit", metavar="DOLLARS", help="bring in so much on each shard")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the key file to be written")
+    return parser
+
+
+def create(arguments: argparse.Namespace) -> str:
+    """Make the key, its file and its registration; the key id.
+
+    Raises:
+        KeyNotCreated: One of them failed, and no file is left.
+    """
+    host = urlsplit(arguments.url).hostname
+    if host not in {*_LOOPBACK, arguments.host}:
+        raise KeyNotCreated(f"{host} is not this computer; if it runs the sandbox, say so with --host {host}.")
+    key = new_key(arguments.type)
+    key_id = str(uuid4())
+    request: dict[str, object] = {
+        "key_id": key_id,
+        "public_key_pem": public_pem(key.public_key()),
+        "name": arguments.out.name,
+        "member": arguments.member,
+        "scopes": list(arguments.scopes),
+    }
+    if arguments.subaccount is not None:
+        request["subaccount"] = arguments.subaccount
+    if arguments.deposit is not None:
+        request["deposit"] = arguments.deposit
+    write_new(arguments.out, private_pem(key))
+    try:
+        register(arguments.url, request)
+    except BaseException:
+        arguments.out.unlink()
+        raise
+    return key_id
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make a key as the command line says; the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        key_id = create(arguments)
+    except KeyNotCreated as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(
+        f"export KALSHI_API_KEY_ID={key_id}\n"
+        f"export KALSHI_PRIVATE_KEY_FILE={shlex.quote(str(arguments.out.resolve()))}\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""What every API request goes through: journal, faults, signature, scope, budgets, the endpoint's answer, truth log.
+
+Belongs here: the order of these steps. Does not belong here: each step (a file of its own), and the table of endpoints
+(``app``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from email.utils import formatdate
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kalshi_pipelines.sandbox.clock import SECOND_US
+from kalshi_pipelines.sandbox.endpoints import Call, Endpoint
+from kalshi_pipelines.sandbox.errors import ApiError, forbidden, refusal
+from kalshi_pipelines.sandbox.exchange import EndpointRecord, Exchange
+from kalshi_pipelines.sandbox.fault_effects import Answer, after_answer, before_answer, skew_us, struck
+from kalshi_pipelines.sandbox.faults import Asked, Fault
+from kalshi_pipelines.sandbox.memberships import allows
+from kalshi_pipelines.sandbox.past import PastVenue
+from kalshi_pipelines.sandbox.recordings import API_ROOT
+from kalshi_pipelines.sandbox.signatures import SignedText, unsigned
+from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.records import ApiKey
+from kalshi_pipelines.sandbox.validation import Query
+from kalshi_pipelines.sandbox.wire import NoAnswer
+
+
+class Service:
+    """Serves the requests to one endpoint of an exchange."""
+
+    def __init__(self, exchange: Exchange, endpoint: Endpoint) -> None:
+        self._exchange = exchange
+        self._endpoint = endpoint
+
+    async def serve(self, request: Request) -> Response:
+        """Answer a request, or fail to, as the faults that are due say."""
+        exchange = self._exchange
+        record = exchange.journal.arrived(self._endpoint.name, exchange.clock.now_us())
+        body = await request.body()
+        faults = exchange.faults.due(Asked(self._endpoint.name, request.path_params, request.query_params, body))
+        response = await self._early(faults) if faults else None
+        if response is None:
+            try:
+                response = self._answer(request, body, faults, record)
+            finally:
+                # A client must never know of something that the log would not know after a crash.
+                exchange.log.flush()
+        record.statuses[response.status_code] += 1
+        return dated(exchange, response, skew_us(faults))
+
+    async def _early(self, faults: Sequence[Fault]) -> Response | None:
+        try:
+            return await before_answer(faults)
+        except ApiError as error:
+            return _refused(error).response()
+
+    def _answer(self, request: Request, body: bytes, faults: Sequence[Fault], record: EndpointRecord) -> Response:
+        exchange = self._exchange
+        now_us = exchange.venue.advance()
+        try:
+            call = self._admitted(request, body, now_us, skew_us(faults), record)
+        except ApiError as error:
+            return after_answer(faults, _refused(error), "")
+        if (delay := struck(faults, "delay")) is not None:
+            due_us = now_us + int(delay.seconds * SECOND_US)
+            exchange.venue.schedule(due_us, partial(self._apply_late, request, call, record))
+            return NoAnswer(hold=delay.hold, reset=delay.reset)
+        if (stale := struck(faults, "stale_read")) is not None:
+            past = PastVenue(exchange.venue, now_us - int(stale.seconds * SECOND_US))
+            exchange = replace(exchange, venue=past)
+        if struck(faults, "applied_twice") is not None:
+            self._handled(exchange, request, call)
+        answer = self._handled(exchange, request, call)
+        return after_answer(faults, answer, call.query.cursor) if faults else answer.response()
+
+    def _admitted(self, request: Request, body: bytes, now_us: int, skew: int, record: EndpointRecord) -> Call:
+        """The call, once its signature, scope and budgets are checked and paid. Raises ``ApiError`` if they fail."""
+        exchange, endpoint = self._exchange, self._endpoint
+        text = SignedText(request.method, request.scope["raw_path"].decode())
+        key = exchange.keys.caller(request.headers, text, skew)
+        if endpoint.needs_key:
+            self._check_key(key)
+        caller = None if key is None else key.key_id
+        query = Query(endpoint.operation, request.query_params)
+        call = Call(request.path_params, query, caller, body, key, now_us)
+        charges = endpoint.price(exchange.limits.cost(endpoint.name), call)
+        exchange.limits.charge(caller, charges)
+        record.tokens += sum(charge.tokens for charge in charges)
+        return call
+
+    def _check_key(self, key: ApiKey | None) -> None:
+        endpoint = self._endpoint
+        if key is None:
+            raise unsigned()
+        if endpoint.scope is not None and not allows(key.scopes, endpoint.scope):
+            raise forbidden(f"api key lacks the scope {endpoint.scope}")
+        if key.subaccount is not None and not endpoint.for_locked_keys:
+            raise forbidden("api key is restricted to a subaccount")
+
+    def _handled(self, exchange: Exchange, request: Request, call: Call) -> Answer:
+        if exchange.replay is not None and request.method == "GET":
+            recorded = exchange.replay.answer(request.url.path.removeprefix(API_ROOT), request.url.query)
+            if recorded is not None:
+                return Answer(recorded.status, recorded.text.encode())
+        try:
+            return Answer(self._endpoint.success, self._endpoint.answer(exchange, call))
+        except ApiError as error:
+            return _refused(error)
+        except Refused as error:
+            return _refused(refusal(error))
+
+    def _apply_late(self, request: Request, call: Call, record: EndpointRecord, at_us: int) -> None:
+        answer = self._handled(self._exchange, request, replace(call, now_us=at_us))
+        record.late[answer.status] += 1
+
+
+def dated(exchange: Exchange, response: Response, skew: int = 0) -> Response:
+    """A response with the exchange's own time, which a client with a wrong clock is told to go by."""
+    response.headers["Date"] = formatdate((exchange.clock.now_us() + skew) / SECOND_US, usegmt=True)
+    return response
+
+
+def _refused(error: ApiError) -> Answer:
+    return Answer(error.status, error.content)
