@@ -85,7 +85,8 @@ class Service:
             self._check_key(key)
         caller = None if key is None else key.key_id
         query = Query(endpoint.operation, request.query_params)
-        call = Call(request.path_params, query, caller, body, key, now_us)
+        content_type = request.headers.get("content-type", "")
+        call = Call(request.path_params, query, caller, body, key, now_us, content_type)
         charges = endpoint.price(exchange.limits.cost(endpoint.name), call)
         exchange.limits.charge(caller, charges)
         record.tokens += sum(charge.tokens for charge in charges)
