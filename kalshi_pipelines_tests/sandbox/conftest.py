@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from kalshi_pipelines.sandbox.app import sandbox_app
 from kalshi_pipelines.sandbox.clock import ExchangeClock, HandClock
@@ -82,12 +83,17 @@ class LocalSandbox:
         return response.json() if response.content else None
 
 
+def in_this_thread(app: Starlette) -> httpx.Client:
+    """A client that calls an application inside the test process."""
+    transport = _InThisThread(httpx.ASGITransport(app))
+    return httpx.Client(transport=transport, base_url="http://sandbox")
+
+
 def local_sandbox(options: SandboxOptions) -> LocalSandbox:
     time = HandClock(NOON_US)
     exchange = exchange_of(options, ExchangeClock(time))
     exchange.limits.monotonic_ns = lambda: time.microseconds * 1_000
-    transport = _InThisThread(httpx.ASGITransport(sandbox_app(exchange)))
-    return LocalSandbox(exchange, time, httpx.Client(transport=transport, base_url="http://sandbox"))
+    return LocalSandbox(exchange, time, in_this_thread(sandbox_app(exchange)))
 
 
 @pytest.fixture
