@@ -61,7 +61,7 @@ class Crowd:
             return
         stage = self._stages[row.ticker] = _Stage(row)
         if isinstance(row, GeneratedMarket):
-            stage.epoch = row.epoch_at(at_us)
+            stage.epoch = row.epoch_of(at_us)
         for order in self._orders_in(row.ticker, {MAKERS}):
             stage.resting[order.side, order.price] = order.order_id
         self._expect(stage)
@@ -72,7 +72,7 @@ class Crowd:
         if stage is None:
             return
         if isinstance(stage.row, GeneratedMarket):
-            stage.epoch = stage.row.epoch_at(at_us)
+            stage.epoch = stage.row.epoch_of(at_us)
         self._make(stage, at_us)
         self._expect(stage)
 
@@ -87,7 +87,7 @@ class Crowd:
         row = stage.row
         if visit != stage.visits or not isinstance(row, GeneratedMarket):
             return
-        oldest = row.epoch_at(now_us) - KEPT_EPOCHS + 1
+        oldest = row.epoch_of(now_us) - KEPT_EPOCHS + 1
         if stage.epoch + 1 < oldest:
             stage.epoch = oldest - 1
         else:

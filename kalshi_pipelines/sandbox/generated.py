@@ -328,6 +328,10 @@ class GeneratedMarket(MarketRow):
         """The epoch of its price path at an instant that is past."""
         return self.path.epoch_at(min(instant_us, self.time.now_us()))
 
+    def epoch_of(self, instant_us: int) -> int:
+        """The epoch that its quote is of at an instant, past or to come."""
+        return self.path.epoch_at(min(self.close_us, self.time.of(instant_us)))
+
     def charted_until_us(self) -> int:
         """The end of what its candlesticks can show, microseconds since 1970."""
         now_us = self.time.now_us() if self.opened is None else self.time.clock_us()
@@ -343,7 +347,7 @@ class GeneratedMarket(MarketRow):
 
     def figures_at(self, instant_us: int) -> Figures:
         """Last price, volumes and open interest at an instant, by its price path."""
-        return self._figures(self.path.epoch_at(min(self.close_us, self.time.of(instant_us))))
+        return self._figures(self.epoch_of(instant_us))
 
     def json(self) -> bytes:
         """The ``Market`` object."""

@@ -145,5 +145,5 @@ def _chance(row: MarketRow) -> int:
     """The mid price at its end in centi-cents; an absent bid counts as nothing and an absent ask as a dollar."""
     if not isinstance(row, GeneratedMarket):
         return DOLLAR // 2
-    quote = row.path.quote(row.present_epoch())
+    quote = row.path.quote(row.epoch_of(row.close_us))
     return (quote.bid + quote.ask) // 2

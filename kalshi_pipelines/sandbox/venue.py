@@ -131,14 +131,18 @@ class Venue:
             self.crowd.follow(ticker, at_us)
 
     def restore(self) -> None:
-        """Bring the catalogue to where a replayed truth log says its markets are. Call it once, before ``advance``."""
+        """Bring the catalogue to where a replayed truth log says its markets are. Call it once, before ``advance``.
+
+        Markets that were added and prices that were moved by hand are not in the log and do not come back.
+        """
         for event in self._log.events:
             if isinstance(event, MarketOpened):
                 # Markets that were not traded yet changed without a trace in the log, by the clock alone.
                 while (due_us := self._life.next_due_us()) is not None and due_us <= event.at_us:
                     self._life.run(due_us)
-                self._show_engine(self._catalogue.markets[event.ticker])
-            elif isinstance(event, MarketChanged):
+                if event.ticker in self._catalogue.markets:
+                    self._show_engine(self._catalogue.markets[event.ticker])
+            elif isinstance(event, MarketChanged) and event.ticker in self._catalogue.markets:
                 row = self._catalogue.markets[event.ticker]
                 row.change(event)
                 self._life.changed(row, event)
