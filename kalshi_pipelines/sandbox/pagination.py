@@ -7,7 +7,7 @@ neither repeat nor hide what follows. Belongs here: cursors and slicing. Which r
 import base64
 import binascii
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -28,13 +28,14 @@ class Listed(Protocol):
 
 
 Row = TypeVar("Row", bound=Listed)
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
-class Page(Generic[Row]):
+class Page(Generic[Entry]):
     """Rows of one answer and the cursor of the next, empty on the last page."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Entry]
     cursor: str
 
 
@@ -65,3 +66,22 @@ def page_of(rows: Sequence[Row], cursor: str, limit: int) -> Page[Row]:
     # A limit of 0 is legal and asks for no rows: it says nothing about where a next page would start.
     more = limit > 0 and end < len(rows)
     return Page(rows[start:end], cursor_after(rows[end - 1].sort_key) if more else "")
+
+
+def page_back(entries: Sequence[Entry], cursor: str, limit: int, wanted: Callable[[Entry], bool]) -> Page[Entry]:
+    """The wanted entries before a cursor, newest first, at most ``limit``, of a list that only grows at its end.
+
+    The cursor holds where in the list the page ended. It costs no more than the entries it passes.
+    """
+    place = place_of(cursor) if cursor else None
+    at = len(entries) if place is None else min(max(-place[0], 0), len(entries))
+    rows: list[Entry] = []
+    last = at
+    while at:
+        at -= 1
+        if wanted(entries[at]):
+            if len(rows) == limit:
+                return Page(rows, cursor_after((-last, "")))
+            rows.append(entries[at])
+            last = at
+    return Page(rows, "")

@@ -4,6 +4,7 @@ Belongs here: types, bounds and forbidden combinations of parameters. Does not b
 Sources: parameter tables of the vendor's OpenAPI document 3.34.0; the 400 bodies of recordings of June 2026.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -25,7 +26,11 @@ _TIMESTAMP_FAMILIES: Final = {
 }
 
 
-def _field(name: str) -> str:
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,300}")
+
+
+def camel_case(name: str) -> str:
+    """The name a parameter or field has inside the exchange: ``min_ts`` is ``MinTs``."""
     return "".join(part.title() for part in name.split("_"))
 
 
@@ -45,21 +50,20 @@ class Query:
         text = self.text(name)
         if text is None:
             return None
-        try:
-            number = int(text)
-        except ValueError:
-            raise unreadable_parameter(name, text, "an integer") from None
+        if not _WHOLE.fullmatch(text):
+            raise unreadable_parameter(name, text, "an integer")
+        number = int(text)
         if least is not None and number < least:
-            raise failed_validation(self.operation, _field(name), "gte")
+            raise failed_validation(self.operation, camel_case(name), "gte")
         if most is not None and number > most:
-            raise failed_validation(self.operation, _field(name), "lte")
+            raise failed_validation(self.operation, camel_case(name), "lte")
         return number
 
     def required_integer(self, name: str) -> int:
         """A whole number that must be there."""
         number = self.integer(name)
         if number is None:
-            raise failed_validation(self.operation, _field(name), "required")
+            raise failed_validation(self.operation, camel_case(name), "required")
         return number
 
     def boolean(self, name: str) -> bool | None:
@@ -75,7 +79,7 @@ class Query:
         """One of a closed set of words; None if it is absent."""
         text = self.text(name)
         if text is not None and text not in allowed:
-            raise failed_validation(self.operation, _field(name), "oneof")
+            raise failed_validation(self.operation, camel_case(name), "oneof")
         return text
 
     def listed(self, name: str) -> tuple[str, ...] | None:
@@ -87,6 +91,17 @@ class Query:
         """The page size; 0 where it is legal means the default, as for an absent one."""
         return self.integer("limit", least, most) or default
 
+    def rows(self, most: int) -> int:
+        """The page size of a list that shows at least one row and 100 by default."""
+        number = self.integer("limit")
+        if number is None:
+            return 100
+        if number < 1:
+            raise failed_validation(self.operation, "Limit", "min")
+        if number > most:
+            raise failed_validation(self.operation, "Limit", "max")
+        return number
+
     @property
     def cursor(self) -> str:
         """The cursor, empty for the first page."""
@@ -96,6 +111,18 @@ class Query:
         """A parameter of unix seconds as microseconds; None if it is absent."""
         seconds = self.integer(name)
         return None if seconds is None else seconds * SECOND_US
+
+    def at_most(self, name: str, most: int) -> tuple[str, ...] | None:
+        """A comma-separated list of at most so many; None if it is absent."""
+        listed = self.listed(name)
+        if listed is not None and len(listed) > most:
+            raise failed_validation(self.operation, camel_case(name), "max")
+        return listed
+
+    def period(self) -> Span:
+        """The bounds ``min_ts`` and ``max_ts``; the whole last second belongs to it."""
+        most = self.instant_us("max_ts")
+        return Span(self.instant_us("min_ts"), None if most is None else most + SECOND_US - 1)
 
     def span(self, family: str) -> Span:
         """The bounds ``min_..._ts`` and ``max_..._ts`` of a family of timestamps."""

@@ -1,0 +1,236 @@
+"""What members own and did, as the exchange writes it: orders, fills, positions, settlements, money, order groups.
+
+Belongs here: records of the trading side as JSON objects, their members in the order they were recorded in, and the
+texts of prices, counts and dollars. Does not belong here: which records an answer holds (the endpoints decide).
+Sources: recordings of June 2026 (demo), with the changes up to the vendor's OpenAPI document 3.34.0.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+from uuid import NAMESPACE_OID, uuid5
+
+from kalshi_pipelines.sandbox.clock import SECOND_US, rfc3339
+from kalshi_pipelines.sandbox.trading.commands import Execution
+from kalshi_pipelines.sandbox.trading.events import MoneyMoved
+from kalshi_pipelines.sandbox.trading.fees import DOLLAR
+from kalshi_pipelines.sandbox.trading.records import Fill, Order, OrderGroup, Position, SettlementRecord, Transfer
+from kalshi_pipelines.sandbox.trading.state import CENT
+
+Row = dict[str, Any]
+_MICRO: Final = 1_000_000
+_INSTANCE: Final = "event_contract"
+_OUTCOMES: Final = {"bid": "yes", "ask": "no"}
+_ACTIONS: Final = {"bid": "buy", "ask": "sell"}
+
+
+def price_text(price: int) -> str:
+    """Centi-cents as dollars with 4 decimals."""
+    return f"{price // DOLLAR}.{price % DOLLAR:04d}"
+
+
+def count_text(count: int) -> str:
+    """Centi-contracts as contracts with 2 decimals."""
+    sign, count = ("-", -count) if count < 0 else ("", count)
+    return f"{sign}{count // 100}.{count % 100:02d}"
+
+
+def dollars_text(amount: int) -> str:
+    """Micro-dollars as dollars with 6 decimals."""
+    sign, amount = ("-", -amount) if amount < 0 else ("", amount)
+    return f"{sign}{amount // _MICRO}.{amount % _MICRO:06d}"
+
+
+def short_dollars_text(amount: int) -> str:
+    """Micro-dollars as dollars with 4 decimals, or more where they are needed."""
+    text = dollars_text(amount)
+    return text[:-2] + text[-2:].rstrip("0")
+
+
+def _average_text(amount: int, count: int) -> str:
+    """Micro-dollars a contract, rounded to the nearest, as dollars."""
+    return short_dollars_text((2 * amount * 100 + count) // (2 * count))
+
+
+def cents(amount: int) -> int:
+    """Micro-dollars as whole cents, what is below a cent cut off."""
+    return amount // CENT if amount >= 0 else -(-amount // CENT)
+
+
+def order_row(order: Order) -> Row:
+    """An order."""
+    accepted = order.accepted
+    row: Row = {
+        "action": _ACTIONS[order.side],
+        "book_side": order.side,
+        "client_order_id": order.client_order_id or "",
+        "created_time": rfc3339(order.created_us),
+        "exchange_index": order.shard,
+        "fill_count_fp": count_text(order.filled),
+        "initial_count_fp": count_text(order.initial_count),
+        "last_update_time": rfc3339(order.updated_us),
+        "maker_fees_dollars": dollars_text(order.maker_fees),
+        "maker_fill_cost_dollars": dollars_text(order.maker_cost),
+        "no_price_dollars": price_text(DOLLAR - order.price),
+        "order_id": order.order_id,
+        "outcome_side": _OUTCOMES[order.side],
+        "remaining_count_fp": count_text(order.remaining),
+        "self_trade_prevention_type": accepted.self_trade_prevention,
+        "side": "yes",
+        "status": order.status,
+        "subaccount_number": order.subaccount,
+        "taker_fees_dollars": dollars_text(order.taker_fees),
+        "taker_fill_cost_dollars": dollars_text(order.taker_cost),
+        "ticker": order.ticker,
+        "type": "limit",
+        "user_id": order.member,
+        "yes_price_dollars": price_text(order.price),
+    }
+    if accepted.cancel_on_pause:
+        row["cancel_order_on_pause"] = True
+    if order.expires_us is not None:
+        row["expiration_time"] = rfc3339(order.expires_us)
+    if accepted.order_group is not None:
+        row["order_group_id"] = accepted.order_group
+    return row
+
+
+def execution_row(execution: Execution, now_us: int, *, counts: bool = True) -> Row:
+    """What placing or amending an order did; an amendment that changed no count tells none."""
+    order, filled = execution.order, execution.filled
+    row: Row = {}
+    if filled:
+        row["average_fee_paid"] = _average_text(execution.fees, filled)
+        row["average_fill_price"] = _average_text(execution.cost, filled)
+    if order.client_order_id is not None:
+        row["client_order_id"] = order.client_order_id
+    if counts:
+        row["fill_count"] = count_text(filled)
+        row["remaining_count"] = count_text(execution.remaining)
+    row["order_id"] = order.order_id
+    row["ts_ms"] = now_us // 1_000
+    return row
+
+
+def fill_row(fill: Fill) -> Row:
+    """A fill. It does not tell the client order id."""
+    return {
+        "action": _ACTIONS[fill.side],
+        "book_side": fill.side,
+        "count_fp": count_text(fill.count),
+        "created_time": rfc3339(fill.created_us),
+        "exchange_index": fill.shard,
+        "fee_cost": dollars_text(fill.fee),
+        "fill_id": fill.fill_id,
+        "is_taker": fill.is_taker,
+        "market_ticker": fill.ticker,
+        "no_price_dollars": price_text(DOLLAR - fill.price),
+        "order_id": fill.order_id,
+        "outcome_side": _OUTCOMES[fill.side],
+        "side": "yes",
+        "subaccount_number": fill.subaccount,
+        "ticker": fill.ticker,
+        "trade_id": fill.fill_id,
+        "ts": fill.created_us // SECOND_US,
+        "yes_price_dollars": price_text(fill.price),
+    }
+
+
+def position_row(position: Position) -> Row:
+    """A position in a market."""
+    return {
+        "exchange_index": position.shard,
+        "fees_paid_dollars": dollars_text(position.fees),
+        "last_updated_ts": rfc3339(position.updated_us),
+        "market_exposure_dollars": dollars_text(position.cost),
+        "position_fp": count_text(position.count),
+        "realized_pnl_dollars": dollars_text(position.realized),
+        "ticker": position.ticker,
+        "total_traded_dollars": dollars_text(position.traded),
+    }
+
+
+def event_position_row(event_ticker: str, positions: Iterable[Position]) -> Row:
+    """The positions in the markets of an event together."""
+    together = list(positions)
+    return {
+        "event_exposure_dollars": dollars_text(sum(position.cost for position in together)),
+        "event_ticker": event_ticker,
+        "fees_paid_dollars": dollars_text(sum(position.fees for position in together)),
+        "realized_pnl_dollars": dollars_text(sum(position.realized for position in together)),
+        "total_cost_dollars": dollars_text(sum(position.traded for position in together)),
+        "total_cost_shares_fp": count_text(sum(position.traded_count for position in together)),
+    }
+
+
+def settlement_row(settlement: SettlementRecord) -> Row:
+    """A settlement; revenue and value are whole cents."""
+    return {
+        "event_ticker": settlement.event_ticker,
+        "exchange_index": settlement.shard,
+        "fee_cost": dollars_text(settlement.fee),
+        "market_result": settlement.result,
+        "no_count_fp": count_text(settlement.no_count),
+        "no_total_cost_dollars": dollars_text(settlement.no_cost),
+        "revenue": cents(settlement.revenue),
+        "settled_time": rfc3339(settlement.settled_us),
+        "ticker": settlement.ticker,
+        "value": settlement.value // 100,
+        "yes_count_fp": count_text(settlement.yes_count),
+        "yes_total_cost_dollars": dollars_text(settlement.yes_cost),
+    }
+
+
+def payment_row(moved: MoneyMoved, number: int) -> Row:
+    """A deposit or withdrawal, the member's ``number``-th: the exchange took it at once and for nothing."""
+    return {
+        "amount_cents": cents(abs(moved.amount)),
+        "created_ts": moved.at_us // SECOND_US,
+        "fee_cents": 0,
+        "finalized_ts": moved.at_us // SECOND_US,
+        "id": str(uuid5(NAMESPACE_OID, f"{moved.member}/{number}")),
+        "status": "applied",
+        "type": "ach",
+    }
+
+
+def subaccount_transfer_row(transfer: Transfer) -> Row:
+    """A transfer between sub-accounts on one shard."""
+    return {
+        "amount_cents": cents(transfer.amount),
+        "created_ts": transfer.created_us // SECOND_US,
+        "exchange_index": transfer.from_shard,
+        "from_subaccount": transfer.from_subaccount,
+        "to_subaccount": transfer.to_subaccount,
+        "transfer_id": transfer.transfer_id,
+    }
+
+
+def shard_transfer_row(transfer: Transfer) -> Row:
+    """A transfer between shards."""
+    row: Row = {
+        "amount": short_dollars_text(transfer.amount),
+        "created_ts": transfer.created_us // SECOND_US,
+        "destination": _INSTANCE,
+        "destination_exchange_shard": transfer.to_shard,
+        "source": _INSTANCE,
+        "source_exchange_shard": transfer.from_shard,
+        "status": "complete",
+        "transfer_id": transfer.transfer_id,
+    }
+    if transfer.client_transfer_id is not None:
+        row["client_transfer_id"] = transfer.client_transfer_id
+    return row
+
+
+def group_row(group: OrderGroup) -> Row:
+    """What both answers about an order group tell. Its automatic cancel can not be switched off."""
+    return {
+        "contracts_limit_fp": count_text(group.limit),
+        "exchange_index": group.shard,
+        "is_auto_cancel_enabled": True,
+    }
+
+
+def balance_row(shard: int, amount: int) -> Row:
+    """The money on a shard."""
+    return {"balance": short_dollars_text(amount), "exchange_index": shard}
