@@ -75,10 +75,10 @@ def get_series_list(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_series(exchange: Exchange, call: Call) -> bytes:
-    """GET /series/{series_ticker}."""
+    """GET /series/{series_ticker}. An unknown one is answered 400: the vendor's document knows no 404 here."""
     series = exchange.catalogue.series.get(call.path["series_ticker"])
     if series is None:
-        raise not_found()
+        raise bad_request("series not found")
     return b'{"series":' + series.json(volume=bool(call.query.boolean("include_volume")), metadata=True) + b"}"
 
 

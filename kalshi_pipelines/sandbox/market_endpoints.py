@@ -19,6 +19,7 @@ from kalshi_pipelines.sandbox.pagination import Page
 from kalshi_pipelines.sandbox.validation import PERIODS, Query, historical_market_filter, market_filter
 
 MOST_TICKERS: Final = 100
+MOST_LEVELS: Final = 100
 MOST_CANDLESTICKS: Final = 10_000
 EVENT_CANDLESTICKS: Final = 5_000
 _EMPTY_BOOK: Final = b'{"no_dollars":[],"yes_dollars":[]}'
@@ -57,9 +58,13 @@ def get_historical_market(exchange: Exchange, call: Call) -> bytes:
     return b'{"market":' + _known(exchange.catalogue.archived_markets, call.path["ticker"]).json() + b"}"
 
 
+def _depth(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() and len(text) <= 3 and int(text) <= MOST_LEVELS else 0
+
+
 def get_orderbook(exchange: Exchange, call: Call) -> bytes:
-    """GET /markets/{ticker}/orderbook."""
-    depth = call.query.integer("depth", 0, 100) or 0
+    """GET /markets/{ticker}/orderbook. The document knows no 400 here: a depth it does not allow is ignored."""
+    depth = _depth(call.query.text("depth"))
     market = _known(exchange.catalogue.markets, call.path["ticker"])
     return b'{"orderbook_fp":' + (market.orderbook(depth) or _EMPTY_BOOK) + b"}"
 
@@ -181,11 +186,14 @@ def get_candlesticks_of_many(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_event_candlesticks(exchange: Exchange, call: Call) -> bytes:
-    """GET /series/{series_ticker}/events/{ticker}/candlesticks; a window that asks for too many ends earlier."""
+    """GET /series/{series_ticker}/events/{ticker}/candlesticks; a window that asks for too many ends earlier.
+
+    An unknown event is answered 400: the vendor's document knows no 404 here.
+    """
     window = _window(call.query)
     event = exchange.catalogue.events.get(call.path["ticker"])
     if event is None or event.series_ticker != call.path["series_ticker"]:
-        raise not_found()
+        raise bad_request("event not found in series")
     markets = exchange.catalogue.markets_of_event(event.ticker)
     each = EVENT_CANDLESTICKS // max(1, len(markets))
     end = min(window.end_s, window.start_s + each * window.minutes * 60)

@@ -41,10 +41,23 @@ def test_a_forbidden_mix_of_filters_is_refused(sandbox: LocalSandbox, query: dic
     assert sandbox.get("/markets", **query).status_code == 400
 
 
-@pytest.mark.parametrize("path", ["/markets/NOSUCH", "/events/NOSUCH", "/series/NOSUCH", "/markets/NOSUCH/orderbook"])
+@pytest.mark.parametrize("path", ["/markets/NOSUCH", "/events/NOSUCH", "/markets/NOSUCH/orderbook"])
 def test_an_unknown_ticker_is_not_found(sandbox: LocalSandbox, path: str) -> None:
     response = sandbox.get(path)
     assert (response.status_code, response.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_what_is_unknown_is_answered_400_where_the_document_knows_no_404(sandbox: LocalSandbox) -> None:
+    assert sandbox.get("/series/NOSUCH").status_code == 400
+    query = {"start_ts": 0, "end_ts": 60, "period_interval": 1}
+    assert sandbox.get("/series/NOSUCH/events/NOSUCH/candlesticks", **query).status_code == 400
+
+
+def test_a_depth_that_is_not_allowed_is_ignored(sandbox: LocalSandbox) -> None:
+    path = f"/markets/{sandbox.markets(status='open')[0]['ticker']}/orderbook"
+    whole = sandbox.read(path)
+    for depth in ("0", "101", "-1", "deep", "1" * 5_000):
+        assert sandbox.read(path, depth=depth) == whole
 
 
 def test_every_market_matches_exactly_one_status_filter(sandbox: LocalSandbox) -> None:
