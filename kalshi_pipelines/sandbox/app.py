@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from kalshi_pipelines.sandbox.account_endpoints import ACCOUNT_ENDPOINTS
 from kalshi_pipelines.sandbox.admin import ADMIN_ROUTES
 from kalshi_pipelines.sandbox.admin_routes import routes_of
 from kalshi_pipelines.sandbox.endpoints import Endpoint
@@ -25,12 +26,23 @@ from kalshi_pipelines.sandbox.event_endpoints import EVENT_ENDPOINTS
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.exchange_endpoints import EXCHANGE_ENDPOINTS
 from kalshi_pipelines.sandbox.market_endpoints import MARKET_ENDPOINTS
+from kalshi_pipelines.sandbox.order_endpoints import ORDER_ENDPOINTS
+from kalshi_pipelines.sandbox.order_group_endpoints import ORDER_GROUP_ENDPOINTS
+from kalshi_pipelines.sandbox.portfolio_endpoints import PORTFOLIO_ENDPOINTS
 from kalshi_pipelines.sandbox.recordings import API_ROOT
 from kalshi_pipelines.sandbox.serving import Service, dated
 
 _LOG: Final = logging.getLogger(__name__)
 _TICK_SECONDS: Final = 0.05
-ENDPOINTS: Final = (*EXCHANGE_ENDPOINTS, *EVENT_ENDPOINTS, *MARKET_ENDPOINTS)
+ENDPOINTS: Final = (
+    *EXCHANGE_ENDPOINTS,
+    *EVENT_ENDPOINTS,
+    *MARKET_ENDPOINTS,
+    *ORDER_ENDPOINTS,
+    *ORDER_GROUP_ENDPOINTS,
+    *PORTFOLIO_ENDPOINTS,
+    *ACCOUNT_ENDPOINTS,
+)
 
 
 def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = ENDPOINTS) -> Starlette:
