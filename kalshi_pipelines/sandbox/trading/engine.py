@@ -58,22 +58,18 @@ class MatchingEngine(OrderGroups):
         """Take an order: match it, and let what is left rest or lapse, as its terms say.
 
         Raises:
-            Refused: It breaks a rule; nothing happened.
+            Refused: It breaks a rule. Nothing happened, but that a post-only order that would trade is listed as
+                canceled.
         """
         market = self._checked_market(new, at_us)
         count = self._checked_count(new)
+        if new.post_only and self._would_cross(market, new.side, new.price):
+            # Recorded: the order is refused, and yet it is listed as canceled and its client order id is used up.
+            order = self._accepted(new, count, at_us)
+            self._lapse(order, "post_only_cross", at_us)
+            raise Refused("invalid_order", "post only cross")
         preview = self._previewed(new, market, count, at_us)
-        order_id = self.identifier(ORDER_NUMBERS)
-        self.emit(
-            ev.OrderAccepted(
-                at_us=at_us, order_id=order_id, member=new.member, subaccount=new.subaccount, ticker=new.ticker,
-                side=new.side, price=new.price, count=count, time_in_force=new.time_in_force,
-                self_trade_prevention=new.self_trade_prevention, client_order_id=new.client_order_id,
-                expires_us=new.expires_us, post_only=new.post_only, reduce_only=new.reduce_only,
-                cancel_on_pause=new.cancel_on_pause, order_group=new.order_group,
-            )
-        )  # fmt: skip
-        return self._executed(self.state.orders[order_id], market, preview.plan, at_us)
+        return self._executed(self._accepted(new, count, at_us), market, preview.plan, at_us)
 
     def amend(self, amendment: Amendment, *, at_us: int) -> Execution:
         """Give a resting order another price, count or expiry. A better price may trade at once.
@@ -190,10 +186,35 @@ class MatchingEngine(OrderGroups):
             raise Refused("invalid_order", "reduce only without a position to reduce")
         return min(new.count, closable)
 
+    def _would_cross(self, market: TradedMarket, side: ev.Side, price: int) -> bool:
+        best = market.book.best(opposite(side))
+        return best is not None and crosses(side, price, best)
+
+    def _accepted(self, new: NewOrder, count: int, at_us: int) -> Order:
+        order_id = self.identifier(ORDER_NUMBERS)
+        self.emit(
+            ev.OrderAccepted(
+                at_us=at_us,
+                order_id=order_id,
+                member=new.member,
+                subaccount=new.subaccount,
+                ticker=new.ticker,
+                side=new.side,
+                price=new.price,
+                count=count,
+                time_in_force=new.time_in_force,
+                self_trade_prevention=new.self_trade_prevention,
+                client_order_id=new.client_order_id,
+                expires_us=new.expires_us,
+                post_only=new.post_only,
+                reduce_only=new.reduce_only,
+                cancel_on_pause=new.cancel_on_pause,
+                order_group=new.order_group,
+            )
+        )
+        return self.state.orders[order_id]
+
     def _previewed(self, new: NewOrder, market: TradedMarket, count: int, at_us: int) -> Preview:
-        best = market.book.best(opposite(new.side))
-        if new.post_only and best is not None and crosses(new.side, new.price, best):
-            raise Refused("invalid_order", "post only cross")
         intent = Intent(
             member=new.member,
             subaccount=new.subaccount,
@@ -236,8 +257,7 @@ class MatchingEngine(OrderGroups):
 
     def _previewed_again(self, order: Order, market: TradedMarket, price: int, remaining: int, at_us: int) -> Preview:
         """What an amended order would do, its resting self out of the way."""
-        best = market.book.best(opposite(order.side))
-        if order.accepted.post_only and best is not None and crosses(order.side, price, best):
+        if order.accepted.post_only and self._would_cross(market, order.side, price):
             raise Refused("invalid_order", "post only cross")
         intent = replace(_intent_of(order), price=price, count=remaining)
         exposure = self.state.exposures[order.member, order.subaccount, order.ticker]

@@ -122,7 +122,6 @@ def test_self_trade_prevention_cancels_the_taker_or_the_maker(engine: MatchingEn
         ({"subaccount": 9}, "subaccount_not_found"),
         ({"expires_us": START_US}, "invalid_order: expiration time is in the past"),
         ({"order_group": "none"}, "order_group_not_found"),
-        ({"price": 9_900, "post_only": True}, "invalid_order: post only cross"),
         ({"reduce_only": True, "time_in_force": IOC}, "invalid_order: reduce only without a position to reduce"),
     ],
 )
@@ -134,6 +133,17 @@ def test_an_order_that_breaks_a_rule_is_refused_and_leaves_no_trace(
     asked = order("ann", "bid", **{"price": 5_000, "count": 100, **terms})  # type: ignore[arg-type]
     assert _refusal(lambda: engine.place(asked, at_us=START_US)) == refusal
     assert len(engine.log.events) == happened
+
+
+def test_a_post_only_order_that_would_trade_is_refused_and_listed_as_canceled(engine: MatchingEngine) -> None:
+    engine.place(order("bob", "ask", 9_900, 100), at_us=START_US)
+    asked = order("ann", "bid", 9_900, 100, post_only=True, client_order_id="mine")
+    assert _refusal(lambda: engine.place(asked, at_us=START_US)) == "invalid_order: post only cross"
+    # Recorded: a list of orders shows it as canceled at the instant it was created.
+    listed = engine.state.orders_of["ann"][0]
+    assert (listed.status, listed.remaining, listed.filled) == ("canceled", 0, 0)
+    assert _refusal(lambda: engine.place(asked, at_us=START_US)) == "order_already_exists"
+    assert engine.place(order("ann", "bid", 9_800, 100, post_only=True), at_us=START_US).order.is_resting
 
 
 def test_a_client_order_id_is_used_up_by_an_accepted_order_only(engine: MatchingEngine) -> None:
