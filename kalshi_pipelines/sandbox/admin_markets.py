@@ -12,8 +12,8 @@ from kalshi_pipelines.sandbox.admin_routes import AdminRoute, BadOrder, Order
 from kalshi_pipelines.sandbox.clock import DAY_US, rfc3339
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.life import LEGAL_CHANGES
-from kalshi_pipelines.sandbox.listing import MarketRow
 from kalshi_pipelines.sandbox.prices import DOLLAR, count_text, price_text
+from kalshi_pipelines.sandbox.rows import MarketRow
 from kalshi_pipelines.sandbox.trading.events import MarketChanged, MarketStatus, Result, Side, TimeInForce
 
 _RESULT_VALUES: Final[dict[str, int]] = {"yes": DOLLAR, "no": 0}

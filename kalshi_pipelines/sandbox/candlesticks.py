@@ -11,9 +11,9 @@ from typing import Final, Protocol
 import orjson
 
 from kalshi_pipelines.sandbox.clock import SECOND_US
-from kalshi_pipelines.sandbox.listing import CandleWindow
 from kalshi_pipelines.sandbox.prices import count_text, price_text
 from kalshi_pipelines.sandbox.quotes import Fill, QuotePath
+from kalshi_pipelines.sandbox.rows import CandleWindow
 
 NO_TRADE_PRICES: Final = dict.fromkeys(("close_dollars", "high_dollars", "low_dollars", "mean_dollars", "open_dollars"))
 

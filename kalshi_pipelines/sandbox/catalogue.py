@@ -14,15 +14,8 @@ from typing import Final, TypeVar
 
 from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.clock import DAY_US, HOUR_US, MINUTE_US, PriceTime
-from kalshi_pipelines.sandbox.generated import (
-    LIFE_STAGES_WITH_RESULT,
-    EventText,
-    GeneratedEvent,
-    GeneratedMarket,
-    GeneratedSeries,
-    Outcome,
-    Settlement,
-)
+from kalshi_pipelines.sandbox.generated import LIFE_STAGES_WITH_RESULT, GeneratedMarket, Outcome, Settlement
+from kalshi_pipelines.sandbox.generated_events import EventText, GeneratedEvent, GeneratedSeries
 from kalshi_pipelines.sandbox.listing import Catalogue
 from kalshi_pipelines.sandbox.prices import ALL_GRIDS, COMBO_GRID, DOLLAR, PriceGrid
 from kalshi_pipelines.sandbox.quotes import QuotePath
@@ -86,7 +79,7 @@ class GeneratedCatalogue(Catalogue):
         self._moves = 0
         self._additions = 0
         self._writer = _Writer(generation, time, Random(generation.seed))
-        with _collector_resting():
+        with collector_resting():
             self._write_series(generation)
             markets = self._writer.markets(generation.markets)
             self._take(markets)
@@ -302,7 +295,7 @@ def _weighted(rng: Random, weights: Mapping[Choice, float]) -> Choice:
 
 
 @contextmanager
-def _collector_resting() -> Iterator[None]:
+def collector_resting() -> Iterator[None]:
     """No garbage collection while millions of objects are made that all stay."""
     was_enabled = gc.isenabled()
     gc.disable()

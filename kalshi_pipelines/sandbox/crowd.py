@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kalshi_pipelines.sandbox.generated import GeneratedMarket
-from kalshi_pipelines.sandbox.listing import MarketRow
 from kalshi_pipelines.sandbox.prices import DOLLAR
+from kalshi_pipelines.sandbox.rows import MarketRow
 from kalshi_pipelines.sandbox.trading.commands import Execution, NewOrder, Refused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.events import Side, TimeInForce

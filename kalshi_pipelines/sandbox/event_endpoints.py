@@ -10,8 +10,9 @@ import orjson
 from kalshi_pipelines.sandbox.endpoints import Call, Endpoint, json_array, paged
 from kalshi_pipelines.sandbox.errors import bad_request, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.listing import EventFilter, EventRow
+from kalshi_pipelines.sandbox.listing import EventFilter
 from kalshi_pipelines.sandbox.pagination import Page
+from kalshi_pipelines.sandbox.rows import EventRow
 from kalshi_pipelines.sandbox.validation import event_filter, multivariate_event_filter
 
 

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from kalshi_pipelines.sandbox.catalogue import HISTORY_DAYS
+from kalshi_pipelines.sandbox.catalogue import HISTORY_DAYS, collector_resting
 from kalshi_pipelines.sandbox.clock import DAY_US, SECOND_US, midnight_us
-from kalshi_pipelines.sandbox.generated import GeneratedEvent, GeneratedMarket
-from kalshi_pipelines.sandbox.listing import Catalogue, MarketRow
+from kalshi_pipelines.sandbox.generated import GeneratedMarket
+from kalshi_pipelines.sandbox.generated_events import GeneratedEvent
+from kalshi_pipelines.sandbox.listing import Catalogue
 from kalshi_pipelines.sandbox.noise import mixed
 from kalshi_pipelines.sandbox.prices import DOLLAR
+from kalshi_pipelines.sandbox.rows import MarketRow
 from kalshi_pipelines.sandbox.trading.events import MarketChanged, MarketStatus, Result
 
 LEGAL_CHANGES: Final[dict[str, frozenset[str]]] = {
@@ -50,8 +52,9 @@ class Life:
         """When the next thing is due, microseconds since 1970; None if nothing is."""
         newcomers = self._catalogue.take_newcomers()
         if newcomers:
-            for row in newcomers:
-                self._begin(row)
+            with collector_resting():
+                for row in newcomers:
+                    self._begin(row)
         return self._due[0][0] if self._due else None
 
     def run(self, at_us: int) -> None:

@@ -14,8 +14,9 @@ from kalshi_pipelines.sandbox.clock import SECOND_US
 from kalshi_pipelines.sandbox.endpoints import Call, Endpoint, json_array, paged
 from kalshi_pipelines.sandbox.errors import bad_request, failed_validation, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.listing import CandleWindow, MarketFilter, MarketRow, TradeFilter, TradeRow
+from kalshi_pipelines.sandbox.listing import MarketFilter, TradeFilter, TradeRow
 from kalshi_pipelines.sandbox.pagination import Page
+from kalshi_pipelines.sandbox.rows import CandleWindow, MarketRow
 from kalshi_pipelines.sandbox.validation import PERIODS, Query, historical_market_filter, market_filter
 
 MOST_TICKERS: Final = 100

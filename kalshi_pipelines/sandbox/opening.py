@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Final, cast
 
 from kalshi_pipelines.sandbox.clock import DAY_US
-from kalshi_pipelines.sandbox.listing import Catalogue, MarketRow
+from kalshi_pipelines.sandbox.listing import Catalogue
+from kalshi_pipelines.sandbox.rows import MarketRow
 from kalshi_pipelines.sandbox.trading.events import MarketOpened, MarketStatus
 
 TAKER_RATE: Final = 7_000_000

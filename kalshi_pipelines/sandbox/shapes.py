@@ -10,7 +10,8 @@ from random import Random
 from typing import Final
 from uuid import UUID
 
-from kalshi_pipelines.sandbox.generated import EventText, Outcome
+from kalshi_pipelines.sandbox.generated import Outcome
+from kalshi_pipelines.sandbox.generated_events import EventText
 from kalshi_pipelines.sandbox.themes import CITIES, PEOPLE, WORDS, Theme
 
 

@@ -12,9 +12,10 @@ from typing import Final
 from kalshi_pipelines.sandbox.clock import ExchangeClock
 from kalshi_pipelines.sandbox.crowd import Crowd
 from kalshi_pipelines.sandbox.life import Life
-from kalshi_pipelines.sandbox.listing import Catalogue, MarketRow
+from kalshi_pipelines.sandbox.listing import Catalogue
 from kalshi_pipelines.sandbox.opening import facts_of
 from kalshi_pipelines.sandbox.public_trades import PublicTrades
+from kalshi_pipelines.sandbox.rows import MarketRow
 from kalshi_pipelines.sandbox.trading.commands import Refused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.events import MarketChanged, MarketOpened
