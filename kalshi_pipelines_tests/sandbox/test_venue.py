@@ -4,14 +4,17 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
+from kalshi_pipelines.sandbox.listing import TradeFilter
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.trading.commands import Refused
 from kalshi_pipelines_tests.sandbox.conftest import NOON_US, LocalSandbox, local_sandbox
 from kalshi_pipelines_tests.sandbox.trader import ME, Trader, quoted_market
 
 SECOND_US = 1_000_000
+EVERYTHING = TradeFilter(None, None, None, None)
 
 
 def test_a_market_that_is_opened_looks_as_before(sandbox: LocalSandbox) -> None:
@@ -201,3 +204,37 @@ def test_a_restart_shows_the_same_markets_and_goes_on(tmp_path: Path) -> None:
     assert again.exchange.venue.state.fills_of[ME] == first.exchange.venue.state.fills_of[ME]
     for sandbox in (first, again):
         sandbox.exchange.close()
+
+
+@pytest.mark.parametrize("folder", ["prod_2026_08", "derived_3_34_0", "demo_2026_06"])
+def test_a_recorded_market_is_traded_on_its_recorded_book(recordings: Path, folder: str) -> None:
+    sandbox = local_sandbox(SandboxOptions(recordings=recordings / folder, tier="unlimited"))
+    venue = sandbox.exchange.venue
+    trader = Trader(venue)
+    rows = [row for row in sandbox.exchange.catalogue.markets.values() if row.status == "active"]
+    for row in rows:
+        recorded, (yes, no) = orjson.loads(row.json()), row.own_book()
+        venue.ensure_open(row.ticker)
+        assert venue.state.markets[row.ticker].book.levels("bid") == [(level.price, level.size) for level in yes[::-1]]
+        opened = orjson.loads(row.json())
+        constant = {key for key in recorded if not key.endswith(("_dollars", "_fp"))}
+        assert {key: opened[key] for key in constant} == {key: recorded[key] for key in constant}
+        assert _us_before(row.close_us, venue.state.markets[row.ticker].close_us)
+        if no:
+            price = 10_000 - no[-1].price
+            assert trader.place(row.ticker, "bid", price, 1).filled == 1
+            assert orjson.loads(row.json())["last_price_dollars"] == f"{price / 10_000:.4f}"
+            assert sandbox.exchange.venue.trades.page(EVERYTHING, "", 1).rows[0].sort_key[0] == -NOON_US
+    assert rows
+    _steer_to_the_end(sandbox, rows[0].ticker)
+    assert rows[0].status == "finalized"
+
+
+def _us_before(recorded_us: int, traded_us: int) -> bool:
+    """A recorded market that was active goes on, also past the close time it was recorded with."""
+    return max(recorded_us, NOON_US) <= traded_us
+
+
+def _steer_to_the_end(sandbox: LocalSandbox, ticker: str) -> None:
+    for status in ("inactive", "active", "closed", "determined", "finalized"):
+        sandbox.steer("POST", f"/markets/{ticker}/status", status=status, result="yes")
