@@ -17,6 +17,7 @@ from kalshi_pipelines.sandbox.memberships import (
     FULL_SCOPES,
     KeyRequest,
     checked_scopes,
+    checked_subaccount,
     deposit_everywhere,
     enroll,
     open_subaccounts,
@@ -63,7 +64,7 @@ def add_member(exchange: Exchange, order: Order) -> object:
     deposit = _amount(order, "deposit")
     if deposit is not None and deposit < 0:
         raise BadOrder("deposit is not negative")
-    subaccounts = order.whole("subaccounts", 0)
+    subaccounts = checked_subaccount(order.whole("subaccounts", 0))
     member, _ = _enrolled(exchange, order, deposit)
     open_subaccounts(exchange.venue.engine, member, subaccounts, at_us=order.now_us)
     return {"member": member, **_member_row(exchange, member)}
@@ -80,8 +81,8 @@ def _member_row(exchange: Exchange, member: str) -> dict[str, object]:
         {
             "subaccount": subaccount,
             "exchange_index": shard,
-            "cash_dollars": dollars(state.cash[member, subaccount, shard]),
-            "reserved_dollars": dollars(state.reserved[member, subaccount, shard]),
+            "cash_dollars": dollars(state.cash.get((member, subaccount, shard), 0)),
+            "reserved_dollars": dollars(state.reserved.get((member, subaccount, shard), 0)),
         }
         for subaccount in sorted(state.members[member].subaccounts)
         for shard in state.shards
@@ -100,7 +101,7 @@ def add_key(exchange: Exchange, order: Order) -> object:
     scopes = order.body.get("scopes", FULL_SCOPES)
     if not isinstance(scopes, list | tuple):
         raise BadOrder("scopes is a list")
-    subaccount = None if order.body.get("subaccount") is None else order.whole("subaccount")
+    subaccount = None if order.body.get("subaccount") is None else checked_subaccount(order.whole("subaccount"))
     deposit = _amount(order, "deposit")
     # All is checked before anything happens: a refused key must leave no member behind.
     public_key_of(pem.encode())

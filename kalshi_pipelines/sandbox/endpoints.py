@@ -30,7 +30,6 @@ class Call:
     key: ApiKey | None = None
     now_us: int = 0
     content_type: str = ""
-    content_type: str = ""
 
     @property
     def member(self) -> str:

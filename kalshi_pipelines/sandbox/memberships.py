@@ -79,15 +79,24 @@ def deposit_everywhere(engine: MatchingEngine, member: str, subaccount: int, amo
         engine.deposit(member, subaccount, shard, amount, at_us=at_us)
 
 
+def checked_subaccount(number: int) -> int:
+    """A number a sub-account can have.
+
+    Raises:
+        Refused: None has that number.
+    """
+    if not 0 <= number <= LAST_SUBACCOUNT:
+        raise Refused("subaccount_not_found", f"sub-accounts are numbered from 0 to {LAST_SUBACCOUNT}")
+    return number
+
+
 def open_subaccounts(engine: MatchingEngine, member: str, last: int, *, at_us: int) -> None:
     """Open sub-accounts until there is one of that number.
 
     Raises:
         Refused: No member has so many.
     """
-    if not 0 <= last <= LAST_SUBACCOUNT:
-        raise Refused("subaccount_not_found", f"sub-accounts are numbered from 0 to {LAST_SUBACCOUNT}")
-    while last not in engine.state.members[member].subaccounts:
+    while checked_subaccount(last) not in engine.state.members[member].subaccounts:
         engine.open_subaccount(member, at_us=at_us)
 
 

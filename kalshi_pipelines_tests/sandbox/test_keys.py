@@ -102,7 +102,9 @@ def test_a_locked_key_acts_for_its_subaccount_and_for_no_other(probed: LocalSand
 def test_scopes_that_are_unknown_or_incomplete_are_refused_and_leave_nothing(probed: LocalSandbox) -> None:
     pem = Signer("x").public_pem
     before = len(probed.exchange.log.events)
-    for wrong in ({"scopes": ["write"]}, {"scopes": ["all"]}, {"scopes": []}, {"scopes": "read"}, {"deposit": "much"}):
+    refused: list[dict[str, object]] = [{"scopes": ["write"]}, {"scopes": ["all"]}, {"scopes": []}, {"scopes": "read"}]
+    refused += [{"deposit": "much"}, {"deposit": -1}, {"public_key_pem": "x"}, {"subaccount": 64}]
+    for wrong in refused:
         body = {"public_key_pem": pem, "member": "new", **wrong}
         assert probed.client.post("/sandbox/keys", json=body).status_code == 400
     assert len(probed.exchange.log.events) == before

@@ -1,17 +1,17 @@
-import base64
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.rate_limits import TIERS, Bucket, BucketSize
 from kalshi_pipelines.sandbox.signatures import UnusableKey, public_key_of
 from kalshi_pipelines_tests.conftest import RECORDINGS
 from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, local_sandbox
+from kalshi_pipelines_tests.sandbox.signing import PrivateKey, Signer
 
-PrivateKey = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 LIMITS = "/account/limits"
 
 
@@ -33,22 +33,11 @@ def signed(sandbox: LocalSandbox, rsa_key: rsa.RSAPrivateKey, ed_key: ed25519.Ed
 
 
 def _register(sandbox: LocalSandbox, key_id: str, key: PrivateKey) -> None:
-    pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    sandbox.steer("POST", "/keys", key_id=key_id, public_key_pem=pem.decode())
+    sandbox.steer("POST", "/keys", key_id=key_id, public_key_pem=Signer(key_id, key).public_pem)
 
 
 def _headers(key: PrivateKey, key_id: str, timestamp_ms: int, path: str) -> dict[str, str]:
-    text = f"{timestamp_ms}GET{API}{path}".encode()
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        signature = key.sign(text)
-    else:
-        pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
-        signature = key.sign(text, pss, hashes.SHA256())
-    return {
-        "KALSHI-ACCESS-KEY": key_id,
-        "KALSHI-ACCESS-TIMESTAMP": str(timestamp_ms),
-        "KALSHI-ACCESS-SIGNATURE": base64.b64encode(signature).decode(),
-    }
+    return Signer(key_id, key, lambda: timestamp_ms).headers("GET", API + path)
 
 
 def _now_ms(sandbox: LocalSandbox) -> int:
@@ -186,3 +175,78 @@ def test_the_tiers_are_those_of_the_vendor() -> None:
     assert TIERS["advanced"].write == BucketSize(300, 900)
     assert TIERS["prestige"].read == BucketSize(12_000, 12_000)
     assert TIERS["prestige"].write == BucketSize(9_600, 28_800)
+
+
+@pytest.fixture
+def basic() -> Iterator[tuple[LocalSandbox, Signer]]:
+    sandbox = local_sandbox(SandboxOptions(markets=40, combos=0, tier="basic", crowd=False, warm=False))
+    with sandbox.client:
+        signer = Signer("mine", now_ms=lambda: sandbox.time.microseconds // 1_000)
+        _register(sandbox, "mine", signer.key)
+        yield sandbox, signer
+
+
+def _status(call: tuple[LocalSandbox, Signer], method: str, path: str, body: object = None) -> int:
+    sandbox, signer = call
+    return sandbox.client.request(method, API + path, json=body, auth=signer).status_code
+
+
+ORDERS = "/portfolio/events/orders"
+NOWHERE = {
+    "ticker": "NOSUCH", "side": "bid", "count": "1.00", "price": "0.0100", "time_in_force": "good_till_canceled",
+    "self_trade_prevention_type": "taker_at_cross",
+}  # fmt: skip
+
+
+def test_the_balance_has_a_bucket_of_its_own_without_burst(basic: tuple[LocalSandbox, Signer]) -> None:
+    sandbox, _ = basic
+    assert [_status(basic, "GET", "/portfolio/balance") for _ in range(3)] == [200, 429, 429]
+    assert [_status(basic, "GET", "/account/limits") for _ in range(61)] == [200] * 60 + [429]
+    sandbox.pass_seconds(60)
+    assert [_status(basic, "GET", "/portfolio/balance") for _ in range(2)] == [200, 429]
+    assert TIERS["advanced"].size("balance") == BucketSize(10, 10)
+    assert TIERS["expert"].size("balance") == BucketSize(50, 50)
+
+
+def test_writes_do_not_pay_from_the_read_budget_nor_reads_from_the_write_budget(
+    basic: tuple[LocalSandbox, Signer],
+) -> None:
+    assert [_status(basic, "POST", ORDERS, NOWHERE) for _ in range(11)].count(429) == 1
+    assert _status(basic, "GET", "/portfolio/orders") == 200
+    assert _status(basic, "POST", ORDERS, NOWHERE) == 429
+
+
+def test_a_batch_pays_for_each_order_all_at_once_or_not_at_all(basic: tuple[LocalSandbox, Signer]) -> None:
+    sandbox, _ = basic
+    assert _status(basic, "POST", ORDERS + "/batched", {"orders": [NOWHERE] * 11}) == 429
+    assert _status(basic, "POST", ORDERS + "/batched", {"orders": [NOWHERE] * 10}) == 201
+    assert _status(basic, "POST", ORDERS + "/batched", {"orders": [NOWHERE]}) == 429
+    sandbox.pass_seconds(1)
+    cancels = {"orders": [{"order_id": str(number), "market_ticker": "NOSUCH"} for number in range(50)]}
+    assert _status(basic, "DELETE", ORDERS + "/batched", cancels) == 200
+    assert _status(basic, "DELETE", ORDERS) == 429
+    sandbox.pass_seconds(1)
+    assert [_status(basic, "DELETE", ORDERS) for _ in range(51)] == [204] * 50 + [429]
+
+
+def test_a_named_shard_pays_alone_and_routing_pays_everywhere(basic: tuple[LocalSandbox, Signer]) -> None:
+    sandbox, _ = basic
+    on_two, on_zero = {**NOWHERE, "exchange_index": 2}, {**NOWHERE, "exchange_index": 0}
+    assert [_status(basic, "POST", ORDERS, on_two) for _ in range(11)].count(429) == 1
+    assert [_status(basic, "POST", ORDERS, on_zero) for _ in range(11)].count(429) == 1
+    sandbox.pass_seconds(1)
+    assert [_status(basic, "POST", ORDERS, on_two) for _ in range(10)].count(429) == 0
+    # Routing needs tokens on every shard, and takes none when one of them has none.
+    assert [_status(basic, "POST", ORDERS, routed) for routed in (NOWHERE, {**NOWHERE, "exchange_index": -1})] == [
+        429
+    ] * 2
+    assert [_status(basic, "POST", ORDERS, on_zero) for _ in range(11)].count(429) == 1
+    sandbox.pass_seconds(1)
+    assert [_status(basic, "POST", ORDERS, NOWHERE) for _ in range(11)].count(429) == 1
+    assert {_status(basic, "POST", ORDERS, {**NOWHERE, "exchange_index": shard}) for shard in range(4)} == {429}
+
+
+def test_a_cancel_without_ticker_or_shard_pays_on_shard_zero(basic: tuple[LocalSandbox, Signer]) -> None:
+    assert [_status(basic, "DELETE", f"{ORDERS}/x") for _ in range(51)] == [404] * 50 + [429]
+    assert _status(basic, "DELETE", f"{ORDERS}/x?exchange_index=1") == 404
+    assert _status(basic, "DELETE", f"{ORDERS}/x?market_ticker=NOSUCH") == 429

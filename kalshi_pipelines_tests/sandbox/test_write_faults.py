@@ -224,6 +224,56 @@ def test_faults_of_the_wire_say_that_a_call_inside_the_process_has_none(desk: De
         assert (str(number) in desk.placed()) is applied
 
 
+def test_a_stale_read_does_not_know_of_an_order_that_was_just_taken(desk: Desk) -> None:
+    def shown() -> list[str]:
+        answer = desk.sandbox.client.get(API + "/portfolio/orders", auth=desk.signer)
+        return [order["client_order_id"] for order in answer.json()["orders"]]
+
+    desk.create("old")
+    desk.sandbox.pass_seconds(60)
+    desk.create("new")
+    desk.sandbox.pass_seconds(5)
+    desk.inject("stale_read", "GET /portfolio/orders", seconds=30)
+    assert shown() == ["old"]
+    assert shown() == ["new", "old"]
+    desk.inject("stale_read", "GET /portfolio/orders", seconds=600)
+    assert shown() == []
+
+
+def test_a_stale_exchange_tells_how_old_its_data_is_and_still_takes_orders(desk: Desk) -> None:
+    desk.create("a")
+    desk.sandbox.pass_seconds(60)
+    desk.inject("stale_read", "*", seconds=30, times=2)
+    assert desk.sandbox.read("/exchange/user_data_timestamp")["as_of_time"] == "2026-11-22T12:00:30Z"
+    assert desk.create("b").status_code == 201
+    assert desk.placed() == ["a", "b"]
+
+
+def test_reads_lag_behind_as_told_and_catch_up(desk: Desk) -> None:
+    desk.sandbox.steer("POST", "/conduct", read_lag=2.5)
+    order_id = desk.create("a").json()["order_id"]
+    path = f"{API}/portfolio/orders/{order_id}"
+    assert desk.sandbox.client.get(path, auth=desk.signer).status_code == 404
+    desk.sandbox.pass_seconds(3)
+    assert desk.sandbox.client.get(path, auth=desk.signer).status_code == 200
+
+
+@pytest.mark.parametrize(("tail", "status"), [("always", "canceled"), ("never", "resting")])
+def test_what_follows_a_cancel_all_is_as_the_conduct_says(desk: Desk, tail: str, status: str) -> None:
+    conduct = desk.sandbox.steer("POST", "/conduct", cancel_all_tail=tail)
+    assert conduct == {"read_lag": 0, "cancel_all_tail": tail, "crowd": False}
+    assert desk.sandbox.client.delete(API + ORDERS, auth=desk.signer).status_code == 204
+    order_id = desk.create("a").json()["order_id"]
+    assert desk.sandbox.exchange.venue.state.orders[order_id].status == status
+
+
+def test_conduct_that_is_not_known_is_refused_and_changes_nothing(desk: Desk) -> None:
+    for body in ({"read_lag": -1}, {"read_lag": "1"}, {"cancel_all_tail": "now"}, {"crowd": 1}, {"manners": "good"}):
+        answer = desk.sandbox.client.post("/sandbox/conduct", json={"read_lag": 9, **body})
+        assert answer.status_code == 400
+    assert desk.sandbox.steer("POST", "/conduct")["read_lag"] == 0
+
+
 def test_a_skewed_clock_refuses_good_signatures_and_stamps_its_own_time(desk: Desk) -> None:
     good = desk.create("a")
     desk.inject("clock_skew", seconds=-60)
@@ -352,14 +402,6 @@ def _read_answer(connection: socket.socket) -> tuple[int, bytes]:
     while len(body) < length:
         body += connection.recv(length - len(body))
     return int(lines[0].split()[1]), body
-
-
-def test_a_client_that_reuses_the_connection_is_not_shown_a_stale_answer_by_the_server(counter: Counter) -> None:
-    counter.inject("answered_twice")
-    with httpx.Client(base_url=counter.sandbox.url, auth=counter.signer) as client:
-        assert client.post(ORDERS, json=_order(counter.ticker, "reuse")).status_code == 201
-        # The client throws a connection away on which bytes wait that it did not ask for.
-        assert client.get("/exchange/status").json()["exchange_active"] is True
 
 
 def test_the_exchange_serves_others_while_one_request_is_held(counter: Counter) -> None:
