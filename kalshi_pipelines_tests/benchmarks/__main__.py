@@ -86,6 +86,22 @@ def budget(markets: int) -> None:
     )
 
 
+def orders(repeats: int) -> None:
+    """Order round trips through the sandbox in process, in a short and in a long book; prints both and their ratio."""
+    few, many = 200, 20_000
+    short, long = [], []
+    for _ in range(repeats):
+        short.append(measure("orders", few))
+        long.append(measure("orders", many))
+    ratio = statistics.median(b.seconds / a.seconds for a, b in zip(short, long, strict=True))
+    best = min(short, key=lambda each: each.seconds)
+    print(
+        f"sandbox orders in process: {best.rows / best.seconds:,.0f} round trips/s with {few} orders resting; "
+        f"with {many:,} resting a round trip takes {ratio:.2f} times as long",
+        flush=True,
+    )
+
+
 def bulk_writes(repeats: int) -> None:
     """Overwriting markets in Postgres by COPY, beside an upsert that is executed for each row; prints both."""
     copies, upserts = [], []
@@ -141,6 +157,7 @@ def main() -> None:
     budget(20_000 if quick else 50_000)
     adoption(*((10_000, 100_000) if quick else (100_000, 1_000_000)), repeats=1 if quick else 3)
     bulk_writes(1 if quick else 3)
+    orders(1 if quick else 3)
 
 
 if __name__ == "__main__":

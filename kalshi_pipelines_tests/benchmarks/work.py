@@ -30,6 +30,7 @@ from kalshi_pipelines.warehouse.bulk import Row, Write, write_rows
 from kalshi_pipelines.warehouse.engine import open_engine, sqlite_driver, writing
 from kalshi_pipelines.warehouse.inspection import read_only
 from kalshi_pipelines.warehouse.migrations import ready_to_migrate
+from kalshi_pipelines_tests.benchmarks.order_flow import order_round_trips
 from kalshi_pipelines_tests.migrated import upgrade_to_head
 from kalshi_pipelines_tests.postgres import running_cluster
 from kalshi_pipelines_tests.warehouse.legacy import make_legacy_database
@@ -213,7 +214,13 @@ def _measured(rows: int, seconds: float) -> Measured:
     return Measured(rows, seconds, peak / kilobyte / 1024)
 
 
+def orders(resting: str, _folder: Path) -> Measured:
+    """Order requests to a sandbox in this process whose book holds that many orders already."""
+    return _measured(*order_round_trips(int(resting)))
+
+
 WORK = {
+    "orders": orders,
     "floor": floor,
     "events": events,
     "markets": markets,
