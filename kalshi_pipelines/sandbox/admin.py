@@ -37,10 +37,9 @@ def health(exchange: Exchange, order: Order) -> object:
 def inject_fault(exchange: Exchange, order: Order) -> object:
     """Inject a fault, described by the fields of ``Fault``."""
     try:
-        fault = Fault(**order.body)
+        exchange.faults.inject(Fault(**order.body))
     except TypeError as error:
         raise BadOrder(str(error)) from error
-    exchange.faults.inject(fault)
     return {"injected": order.body}
 
 

@@ -51,6 +51,16 @@ def test_a_running_sandbox_serves_and_is_gone_afterwards(tmp_path: Path) -> None
     assert _is_gone(sandbox.pid)
 
 
+def test_the_options_of_the_trading_side_reach_the_child(tmp_path: Path) -> None:
+    options = SandboxOptions(markets=5, combos=0, balance=5, read_lag_ms=1_500, crowd=False, state=tmp_path / "state")
+    with running_sandbox(options) as sandbox:
+        conduct = httpx.post(f"{sandbox.admin_url}/sandbox/conduct").json()
+        assert (conduct["read_lag"], conduct["crowd"]) == (1.5, False)
+        member = httpx.post(f"{sandbox.admin_url}/sandbox/members", json={"member": "ann"}).json()
+        assert {account["cash_dollars"] for account in member["accounts"]} == {"5.000000"}
+    assert (tmp_path / "state").read_bytes().count(b"MoneyMoved") == 4
+
+
 def test_a_cut_connection_ends_in_the_middle_of_the_body() -> None:
     with running_sandbox(TINY) as sandbox:
         fault = {"endpoint": "GET /markets", "kind": "cut_connection"}

@@ -1,5 +1,8 @@
+import contextlib
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +15,7 @@ from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxProcess, running_sandbox
 from kalshi_pipelines.sandbox.state_file import Origin, StateFile, UnusableStateFile, read_truth
-from kalshi_pipelines.sandbox.trading.events import MemberJoined, MoneyMoved
+from kalshi_pipelines.sandbox.trading.events import MemberJoined, MoneyMoved, OrderAccepted
 from kalshi_pipelines_tests.sandbox.conftest import NOON_US
 from kalshi_pipelines_tests.sandbox.signing import Signer
 
@@ -237,6 +240,40 @@ def test_a_killed_exchange_comes_back_as_it_was(file: Path) -> None:
             new = api.post("/portfolio/events/orders", json={**order, "client_order_id": "three"})
             assert new.status_code == 201
         assert new.json()["order_id"] not in str(before)
+
+
+def test_a_kill_at_any_moment_loses_nothing_that_was_answered(file: Path) -> None:
+    signer = Signer("mine")
+    options = replace(TINY, state=file, crowd=False)
+    answered: list[str] = []
+
+    def trade(api: httpx.Client, ticker: str) -> None:
+        order = {
+            "ticker": ticker, "side": "bid", "count": "1.00", "price": "0.0100",
+            "time_in_force": "good_till_canceled", "self_trade_prevention_type": "taker_at_cross",
+        }  # fmt: skip
+        with contextlib.suppress(httpx.TransportError):
+            while True:
+                answer = api.post("/portfolio/events/orders", json={**order, "client_order_id": str(len(answered))})
+                answered.append(answer.json()["order_id"])
+
+    for _ in range(3):
+        with running_sandbox(options) as sandbox:
+            key = {"key_id": "mine", "public_key_pem": signer.public_pem}
+            httpx.post(f"{sandbox.admin_url}/sandbox/keys", json=key).raise_for_status()
+            ticker = httpx.get(f"{sandbox.url}/markets?status=open").json()["markets"][0]["ticker"]
+            with _api(sandbox, signer) as api:
+                trading = threading.Thread(target=trade, args=(api, ticker))
+                before = len(answered)
+                trading.start()
+                while len(answered) < before + 20:
+                    time.sleep(0.001)
+                os.kill(sandbox.pid, signal.SIGKILL)
+                trading.join()
+        taken = [event.order_id for event in read_truth(file) if isinstance(event, OrderAccepted)]
+        # The one that was under way may have been taken; its id is used up, so the next round must not need it.
+        assert taken[: len(answered)] == answered
+        answered[:] = taken
 
 
 def test_two_processes_on_one_file_are_refused(file: Path) -> None:
