@@ -105,8 +105,9 @@ def execution_row(execution: Execution, now_us: int, *, counts: bool = True) -> 
         row["client_order_id"] = order.client_order_id
     if counts:
         row["fill_count"] = count_text(filled)
-        row["remaining_count"] = count_text(execution.remaining)
     row["order_id"] = order.order_id
+    if counts:
+        row["remaining_count"] = count_text(execution.remaining)
     row["ts_ms"] = now_us // 1_000
     return row
 
