@@ -75,18 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         help="tokens of an endpoint",
     )
     parser.add_argument("--recordings", type=Path, metavar="DIR", help="serve recorded responses")
-    parser.add_argument(
-        "--key",
-        type=_named,
-        action="append",
-        default=[],
-        metavar="KEY_ID=PEM_FILE",
-        help="an API key of the default member, public or private part",
-    )
-    parser.add_argument("--state", type=Path, metavar="FILE", help="keep what happens in this file, and go on from it")
-    parser.add_argument(
-        "--no-crowd", dest="crowd", action="store_false", help="no simulated traders in the markets that are traded"
-    )
+    _add_trading_arguments(parser)
     parser.add_argument(
         "--no-warm",
         dest="warm",
@@ -100,6 +89,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--exit-with-parent", action="store_true", help="exit when stdin is closed")
     return parser
+
+
+def _add_trading_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--key",
+        type=_named,
+        action="append",
+        default=[],
+        metavar="KEY_ID=PEM_FILE",
+        help="an API key of the default member, public or private part",
+    )
+    parser.add_argument("--state", type=Path, metavar="FILE", help="keep what happens in this file, and go on from it")
+    parser.add_argument(
+        "--no-crowd", dest="crowd", action="store_false", help="no simulated traders in the markets that are traded"
+    )
 
 
 def _options(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> SandboxOptions:

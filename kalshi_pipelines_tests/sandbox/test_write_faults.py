@@ -1,58 +1,14 @@
-"""Faults on the write path: what the exchange really did is read from its state or truth log, never from answers."""
+"""Faults on the write path: what the exchange really did is read from its state, never from answers."""
 
-import json
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
-from kalshi_pipelines.sandbox.options import SandboxOptions
-from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
 from kalshi_pipelines.sandbox.wire import NoConnection
-from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, local_sandbox
+from kalshi_pipelines_tests.sandbox.conftest import API, local_sandbox
+from kalshi_pipelines_tests.sandbox.desk import CANCEL, CREATE, ORDERS, QUIET, Desk, order_of
 from kalshi_pipelines_tests.sandbox.signing import Signer
-
-ORDERS = "/portfolio/events/orders"
-CREATE = f"POST {ORDERS}"
-CANCEL = f"DELETE {ORDERS}/{{order_id}}"
-QUIET = SandboxOptions(markets=40, combos=0, tick_seconds=0, tier="unlimited", crowd=False, warm=False)
-
-
-def _order(ticker: str, client_order_id: str) -> dict[str, Any]:
-    return {
-        "ticker": ticker, "client_order_id": client_order_id, "side": "bid", "count": "3.00", "price": "0.0100",
-        "time_in_force": "good_till_canceled", "self_trade_prevention_type": "taker_at_cross",
-    }  # fmt: skip
-
-
-@dataclass
-class Desk:
-    """A member that trades by API on an exchange in this process."""
-
-    sandbox: LocalSandbox
-    signer: Signer
-    ticker: str
-
-    def create(self, client_order_id: str, **terms: Any) -> httpx.Response:
-        body = {**_order(self.ticker, client_order_id), **terms}
-        return self.sandbox.client.post(API + ORDERS, json=body, auth=self.signer)
-
-    def cancel(self, order_id: str) -> httpx.Response:
-        path = f"{API}{ORDERS}/{order_id}"
-        return self.sandbox.client.delete(path, params={"market_ticker": self.ticker}, auth=self.signer)
-
-    def inject(self, kind: str, endpoint: str = CREATE, **fields: Any) -> None:
-        self.sandbox.steer("POST", "/faults", endpoint=endpoint, kind=kind, **fields)
-
-    def placed(self) -> list[str | None]:
-        """The client order ids of all orders that were really taken."""
-        return [order.client_order_id for order in self.sandbox.exchange.venue.state.orders.values()]
 
 
 @pytest.fixture
@@ -144,7 +100,7 @@ def test_a_fault_chooses_its_request_by_members_of_the_body_or_path(desk: Desk) 
 def test_a_fault_chooses_a_batch_by_one_of_its_orders(desk: Desk) -> None:
     desk.inject("status_after_apply", "write", where={"client_order_id": "b"})
     for names, status in (("xy", 201), ("ab", 500)):
-        body = {"orders": [_order(desk.ticker, name) for name in names]}
+        body = {"orders": [order_of(desk.ticker, name) for name in names]}
         answer = desk.sandbox.client.post(f"{API}{ORDERS}/batched", json=body, auth=desk.signer)
         assert answer.status_code == status
     assert desk.placed() == ["x", "y", "a", "b"]
@@ -286,153 +242,6 @@ def test_a_skewed_clock_refuses_good_signatures_and_stamps_its_own_time(desk: De
     assert skewed.json()["ts_ms"] == good.json()["ts_ms"] + 5_000
     orders = list(desk.sandbox.exchange.venue.state.orders.values())
     assert [order.created_us for order in orders] == [desk.sandbox.time.microseconds] * 2
-
-
-@dataclass
-class Counter:
-    """A member that trades on a running exchange."""
-
-    sandbox: SandboxProcess
-    signer: Signer
-    ticker: str
-
-    def inject(self, kind: str, endpoint: str = CREATE, **fields: Any) -> None:
-        body = {"endpoint": endpoint, "kind": kind, **fields}
-        httpx.post(f"{self.sandbox.admin_url}/sandbox/faults", json=body).raise_for_status()
-
-    def create(self, client_order_id: str, timeout: float = 10) -> httpx.Response:
-        body = _order(self.ticker, client_order_id)
-        return httpx.post(self.sandbox.url + ORDERS, json=body, auth=self.signer, timeout=timeout)
-
-    def is_placed(self, client_order_id: str) -> bool:
-        events = httpx.get(f"{self.sandbox.admin_url}/sandbox/truth").json()["events"]
-        return any(event.get("client_order_id") == client_order_id for event in events)
-
-    def unanswered(self) -> int:
-        record = httpx.get(f"{self.sandbox.admin_url}/sandbox/requests").json()["endpoints"][CREATE]
-        return int(record["unanswered"])
-
-
-@pytest.fixture(scope="module")
-def counter() -> Iterator[Counter]:
-    with running_sandbox(QUIET) as sandbox:
-        signer = Signer("mine")
-        body = {"key_id": "mine", "public_key_pem": signer.public_pem}
-        httpx.post(f"{sandbox.admin_url}/sandbox/keys", json=body).raise_for_status()
-        market = httpx.get(f"{sandbox.url}/markets?status=open").json()["markets"][0]
-        yield Counter(sandbox, signer, market["ticker"])
-
-
-def _until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def test_a_refused_connection_applies_nothing(counter: Counter) -> None:
-    counter.inject("refuse")
-    with pytest.raises(httpx.RemoteProtocolError):
-        counter.create("refused")
-    assert not counter.is_placed("refused")
-
-
-def test_a_dropped_connection_has_applied_the_order_and_says_not_a_byte(counter: Counter) -> None:
-    counter.inject("drop_after_apply", where={"client_order_id": "dropped"})
-    assert counter.create("before").status_code == 201
-    before = counter.unanswered()
-    with pytest.raises(httpx.RemoteProtocolError):
-        counter.create("dropped")
-    assert counter.is_placed("dropped")
-    assert counter.unanswered() == before + 1
-    assert counter.create("after").status_code == 201
-
-
-def test_a_reset_connection_is_reset(counter: Counter) -> None:
-    counter.inject("drop_after_apply", reset=True)
-    with pytest.raises(httpx.ReadError):
-        counter.create("reset")
-    assert counter.is_placed("reset")
-
-
-def test_a_held_request_is_applied_after_the_client_gave_up_and_looked(counter: Counter) -> None:
-    counter.inject("delay", seconds=1.0)
-    with pytest.raises(httpx.ReadTimeout):
-        counter.create("held", timeout=0.2)
-    assert not counter.is_placed("held")
-    assert _until(lambda: counter.is_placed("held"))
-
-
-def test_a_delayed_request_may_be_cut_at_once_and_is_applied_while_nobody_asks(counter: Counter) -> None:
-    counter.inject("delay", seconds=0.3, hold=False)
-    with pytest.raises(httpx.RemoteProtocolError):
-        counter.create("cut")
-    assert _until(lambda: counter.is_placed("cut"))
-
-
-def test_one_request_may_get_two_whole_answers_on_a_connection_that_stays_open(counter: Counter) -> None:
-    counter.inject("answered_twice")
-    address = urlsplit(counter.sandbox.url)
-    body = json.dumps(_order(counter.ticker, "twice")).encode()
-    headers = {
-        **counter.signer.headers("POST", address.path + ORDERS),
-        "Host": address.netloc, "Content-Type": "application/json", "Content-Length": str(len(body)),
-    }  # fmt: skip
-    head = f"POST {address.path}{ORDERS} HTTP/1.1\r\n" + "".join(f"{key}: {text}\r\n" for key, text in headers.items())
-    with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as connection:
-        connection.sendall(head.encode() + b"\r\n" + body)
-        first, second = (_read_answer(connection) for _ in range(2))
-        assert first[0] == second[0] == 201
-        assert first[1] == second[1]
-        connection.sendall(f"GET {address.path}/exchange/status HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())
-        assert _read_answer(connection)[0] == 200
-    assert counter.is_placed("twice")
-
-
-def _read_answer(connection: socket.socket) -> tuple[int, bytes]:
-    """One answer off a connection, and not a byte more."""
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        head += connection.recv(1)
-    lines = head.decode().lower().splitlines()
-    length = next(int(line.partition(":")[2]) for line in lines if line.startswith("content-length"))
-    body = b""
-    while len(body) < length:
-        body += connection.recv(length - len(body))
-    return int(lines[0].split()[1]), body
-
-
-def test_the_exchange_serves_others_while_one_request_is_held(counter: Counter) -> None:
-    counter.inject("delay", seconds=30, where={"client_order_id": "slow"})
-    outcome: list[str] = []
-
-    def wait() -> None:
-        try:
-            counter.create("slow", timeout=1.5)
-        except httpx.ReadTimeout:
-            outcome.append("gave up")
-
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    assert counter.create("quick").status_code == 201
-    waiting.join()
-    assert outcome == ["gave up"]
-
-
-def test_shutting_down_does_not_wait_for_a_held_request() -> None:
-    with running_sandbox(QUIET) as sandbox:
-        body = {"endpoint": "GET /exchange/status", "kind": "delay", "seconds": 600}
-        httpx.post(f"{sandbox.admin_url}/sandbox/faults", json=body).raise_for_status()
-        address = urlsplit(sandbox.url)
-        connection = socket.create_connection((address.hostname or "", address.port or 0))
-        connection.sendall(f"GET {address.path}/exchange/status HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    with connection:
-        connection.settimeout(20)
-        # Whatever is said at the end, the connection does end.
-        while connection.recv(1024):
-            pass
 
 
 def test_a_shard_that_is_down_refuses_orders_with_503_and_works_again(desk: Desk) -> None:
