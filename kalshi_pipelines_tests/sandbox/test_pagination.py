@@ -1,5 +1,10 @@
-import pytest
+import itertools
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalshi_pipelines.sandbox.pagination import BEFORE_ALL, cursor_after, page_back
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox
 
 
@@ -83,3 +88,35 @@ def test_trades_that_were_told_stay_as_they_were(sandbox: LocalSandbox) -> None:
     sandbox.steer("POST", "/prices", fraction=1)
     sandbox.pass_seconds(7_200)
     assert sandbox.walk("/markets/trades", "trades", **query) == before
+
+
+@given(
+    entries=st.lists(st.integers(0, 3), max_size=40),
+    limits=st.lists(st.integers(1, 7), min_size=1),
+    growth=st.integers(0, 2),
+)
+def test_a_list_that_grows_is_paged_back_without_gaps_or_repeats(
+    entries: list[int], limits: list[int], growth: int
+) -> None:
+    numbered = list(enumerate(entries))
+    expected = [entry for entry in reversed(numbered) if entry[1]]
+    shown: list[tuple[int, int]] = []
+    cursor = ""
+    for limit in itertools.cycle(limits):
+        page = page_back(numbered, cursor, limit, lambda entry: entry[1] > 0)
+        assert len(page.rows) <= limit
+        shown += page.rows
+        cursor = page.cursor
+        if not cursor:
+            break
+        numbered += [(len(numbered), 1)] * growth
+    assert shown == expected
+
+
+@pytest.mark.parametrize("cursor", ["garbage", "%%%", cursor_after((-1_000, "")), cursor_after(BEFORE_ALL)])
+def test_a_cursor_that_names_no_place_begins_at_the_newest_entry(cursor: str) -> None:
+    assert page_back([1, 2, 3], cursor, 2, lambda entry: True).rows == [3, 2]
+
+
+def test_a_cursor_of_another_list_can_not_break_a_page() -> None:
+    assert page_back([1, 2, 3], cursor_after((5, "x")), 2, lambda entry: True).rows == []
