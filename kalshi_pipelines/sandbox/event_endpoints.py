@@ -83,10 +83,24 @@ def get_series(exchange: Exchange, call: Call) -> bytes:
     return b'{"series":' + series.json(volume=bool(call.query.boolean("include_volume")), metadata=True) + b"}"
 
 
+def get_series_fee_changes(exchange: Exchange, call: Call) -> bytes:
+    """GET /series/fee_changes: none are ever scheduled here."""
+    call.query.boolean("show_historical")
+    return b'{"series_fee_change_arr":[]}'
+
+
+def get_event_fee_changes(exchange: Exchange, call: Call) -> bytes:
+    """GET /events/fee_changes: none are ever scheduled here."""
+    call.query.limit(1000, 100, 1)
+    return b'{"cursor":"","event_fee_changes":[]}'
+
+
 EVENT_ENDPOINTS: Final = (
     Endpoint("GetSeriesList", "GET", "/series", get_series_list),
+    Endpoint("GetSeriesFeeChanges", "GET", "/series/fee_changes", get_series_fee_changes),
     Endpoint("GetSeries", "GET", "/series/{series_ticker}", get_series),
     Endpoint("GetEvents", "GET", "/events", get_events),
+    Endpoint("GetEventFeeChanges", "GET", "/events/fee_changes", get_event_fee_changes),
     Endpoint("GetMultivariateEvents", "GET", "/events/multivariate", get_multivariate_events),
     Endpoint("GetEvent", "GET", "/events/{event_ticker}", get_event),
 )

@@ -6,6 +6,7 @@ Sources: recordings of June 2026 (demo), with the changes up to the vendor's Ope
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 from uuid import NAMESPACE_OID, uuid5
 
@@ -56,6 +57,12 @@ def cents(amount: int) -> int:
     return amount // CENT if amount >= 0 else -(-amount // CENT)
 
 
+@lru_cache
+def user_id(member: str) -> str:
+    """The UUID the exchange tells a member's orders by."""
+    return str(uuid5(NAMESPACE_OID, member))
+
+
 def order_row(order: Order) -> Row:
     """An order."""
     accepted = order.accepted
@@ -82,7 +89,7 @@ def order_row(order: Order) -> Row:
         "taker_fill_cost_dollars": dollars_text(order.taker_cost),
         "ticker": order.ticker,
         "type": "limit",
-        "user_id": order.member,
+        "user_id": user_id(order.member),
         "yes_price_dollars": price_text(order.price),
     }
     if accepted.cancel_on_pause:

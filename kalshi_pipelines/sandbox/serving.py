@@ -102,16 +102,24 @@ class Service:
             raise forbidden("api key is restricted to a subaccount")
 
     def _handled(self, exchange: Exchange, request: Request, call: Call) -> Answer:
-        if exchange.replay is not None and request.method == "GET":
-            recorded = exchange.replay.answer(request.url.path.removeprefix(API_ROOT), request.url.query)
-            if recorded is not None:
-                return Answer(recorded.status, recorded.text.encode())
+        recorded = self._recorded(exchange, request)
+        if recorded is not None:
+            return recorded
         try:
             return Answer(self._endpoint.success, self._endpoint.answer(exchange, call))
         except ApiError as error:
             return _refused(error)
         except Refused as error:
             return _refused(refusal(error))
+
+    def _recorded(self, exchange: Exchange, request: Request) -> Answer | None:
+        """The recorded answer, unless it would be of an account, or of a market that is traded here by now."""
+        if exchange.replay is None or request.method != "GET" or self._endpoint.needs_key:
+            return None
+        if request.path_params.get("ticker") in exchange.venue.state.markets:
+            return None
+        recorded = exchange.replay.answer(request.url.path.removeprefix(API_ROOT), request.url.query)
+        return None if recorded is None else Answer(recorded.status, recorded.text.encode())
 
     def _apply_late(self, request: Request, call: Call, record: EndpointRecord, at_us: int) -> None:
         answer = self._handled(self._exchange, request, replace(call, now_us=at_us))
