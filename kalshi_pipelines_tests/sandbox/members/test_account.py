@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from dataclasses import replace
 from uuid import uuid4
 
@@ -8,24 +7,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row, local_sandbox
-from kalshi_pipelines_tests.sandbox.signed_member import QUIET, SignedMember, error_of, tickers
+from kalshi_pipelines_tests.sandbox.members.signed_member import QUIET, SignedMember, error_of, tickers
 from kalshi_pipelines_tests.sandbox.signing import Signer
 
 NOON_S = 1_795_348_800
 SUBACCOUNTS = "/portfolio/subaccounts"
 TRANSFER = "/portfolio/intra_exchange_instance_transfer"
-
-
-@pytest.fixture
-def sandbox() -> Iterator[LocalSandbox]:
-    local = local_sandbox(QUIET)
-    with local.client:
-        yield local
-
-
-@pytest.fixture
-def me(sandbox: LocalSandbox) -> SignedMember:
-    return SignedMember(sandbox)
 
 
 def _on_tier(tier: str) -> SignedMember:

@@ -1,12 +1,15 @@
-"""A member of a sandbox in the test process who asks with a signature, and the market it trades in."""
+"""A member of a sandbox in the test process who asks with a signature, what it does often, and what was recorded."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
 
 from kalshi_pipelines.sandbox.options import SandboxOptions
+from kalshi_pipelines_tests.conftest import RECORDINGS
 from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row
 from kalshi_pipelines_tests.sandbox.signing import Signer
 
@@ -97,3 +100,40 @@ def tickers(sandbox: LocalSandbox, shard: int = 0) -> list[str]:
         and row["price_level_structure"] == "linear_cent"
         and sandbox.exchange.catalogue.markets[row["ticker"]].close_us > later * 1_000_000
     ]
+
+
+def recorded(name: str) -> tuple[Row, Any]:
+    """What was asked and answered in a recording of the demo exchange; skips the test if it is not there."""
+    folder = RECORDINGS / "demo_2026_06"
+    if not (folder / f"{name}.json").is_file():
+        pytest.skip(f"the recorded response {name} is not on this machine")
+    asked = json.loads((folder / f"{name}.meta.json").read_text("utf-8"))
+    return asked, json.loads((folder / f"{name}.json").read_text("utf-8"))
+
+
+def without_service(body: Row) -> Row:
+    """A recorded error without the member that is gone since August 2026."""
+    return {"error": {name: text for name, text in body["error"].items() if name != "service"}}
+
+
+def buy(me: SignedMember, other: SignedMember, ticker: str, price: str = "0.5000", count: str = "1.00") -> Row:
+    """Contracts bought from another member, as the taker."""
+    other.place(ticker, "ask", price, count)
+    return me.place(ticker, "bid", price, count)
+
+
+def by_event(sandbox: LocalSandbox) -> list[str]:
+    """One market of each event."""
+    return list({sandbox.exchange.catalogue.markets[name].event_ticker: name for name in tickers(sandbox)}.values())
+
+
+def settle(sandbox: LocalSandbox, ticker: str, result: str = "yes", **terms: object) -> None:
+    """Close, determine and finalize a market at once."""
+    for status, more in (("closed", {}), ("determined", {"result": result, **terms}), ("finalized", {})):
+        sandbox.steer("POST", f"/markets/{ticker}/status", status=status, **more)
+
+
+def open_for_a_year(sandbox: LocalSandbox, ticker: str) -> None:
+    """Let a market close in a year only."""
+    for status, more in (("inactive", {}), ("active", {"close_time": "2027-11-22T12:00:00Z"})):
+        sandbox.steer("POST", f"/markets/{ticker}/status", status=status, **more)

@@ -1,33 +1,9 @@
-from collections.abc import Iterator
-
 import pytest
 
-from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row, local_sandbox
-from kalshi_pipelines_tests.sandbox.signed_member import ORDERS, QUIET, SignedMember, error_of, order, tickers
+from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row
+from kalshi_pipelines_tests.sandbox.members.signed_member import ORDERS, SignedMember, error_of, order
 
 GROUPS = "/portfolio/order_groups"
-
-
-@pytest.fixture
-def sandbox() -> Iterator[LocalSandbox]:
-    local = local_sandbox(QUIET)
-    with local.client:
-        yield local
-
-
-@pytest.fixture
-def me(sandbox: LocalSandbox) -> SignedMember:
-    return SignedMember(sandbox)
-
-
-@pytest.fixture
-def other(sandbox: LocalSandbox) -> SignedMember:
-    return SignedMember(sandbox, "other")
-
-
-@pytest.fixture
-def ticker(sandbox: LocalSandbox) -> str:
-    return tickers(sandbox)[0]
 
 
 def _group(me: SignedMember, **terms: object) -> str:
