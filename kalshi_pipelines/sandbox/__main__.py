@@ -18,15 +18,15 @@ from typing import Final
 
 import uvicorn
 
-from kalshi_pipelines.sandbox.admin_routes import ADMIN_ROOT
+from kalshi_pipelines.sandbox.access.rate_limits import TIERS
+from kalshi_pipelines.sandbox.access.signatures import UnusableKey
+from kalshi_pipelines.sandbox.admin.routes import ADMIN_ROOT
 from kalshi_pipelines.sandbox.app import sandbox_app
 from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.faults.wire import tapped_protocol
+from kalshi_pipelines.sandbox.markets.recordings import API_ROOT, UnusableRecordings
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
-from kalshi_pipelines.sandbox.rate_limits import TIERS
-from kalshi_pipelines.sandbox.recordings import API_ROOT, UnusableRecordings
-from kalshi_pipelines.sandbox.signatures import UnusableKey
 from kalshi_pipelines.sandbox.state_file import UnusableStateFile
-from kalshi_pipelines.sandbox.wire import tapped_protocol
 
 DEFAULT_PORT: Final = 8765
 _CUT_ON_PURPOSE: Final = "ASGI callable returned without completing response."

@@ -17,19 +17,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from kalshi_pipelines.sandbox.account_endpoints import ACCOUNT_ENDPOINTS
-from kalshi_pipelines.sandbox.admin import ADMIN_ROUTES
-from kalshi_pipelines.sandbox.admin_routes import routes_of
-from kalshi_pipelines.sandbox.endpoints import Endpoint
+from kalshi_pipelines.sandbox.admin.exchange_routes import ADMIN_ROUTES
+from kalshi_pipelines.sandbox.admin.routes import routes_of
+from kalshi_pipelines.sandbox.api.account_endpoints import ACCOUNT_ENDPOINTS
+from kalshi_pipelines.sandbox.api.endpoints import Endpoint
+from kalshi_pipelines.sandbox.api.event_endpoints import EVENT_ENDPOINTS
+from kalshi_pipelines.sandbox.api.exchange_endpoints import EXCHANGE_ENDPOINTS
+from kalshi_pipelines.sandbox.api.market_endpoints import MARKET_ENDPOINTS
+from kalshi_pipelines.sandbox.api.order_endpoints import ORDER_ENDPOINTS
+from kalshi_pipelines.sandbox.api.order_group_endpoints import ORDER_GROUP_ENDPOINTS
+from kalshi_pipelines.sandbox.api.portfolio_endpoints import PORTFOLIO_ENDPOINTS
 from kalshi_pipelines.sandbox.errors import nested, not_found
-from kalshi_pipelines.sandbox.event_endpoints import EVENT_ENDPOINTS
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.exchange_endpoints import EXCHANGE_ENDPOINTS
-from kalshi_pipelines.sandbox.market_endpoints import MARKET_ENDPOINTS
-from kalshi_pipelines.sandbox.order_endpoints import ORDER_ENDPOINTS
-from kalshi_pipelines.sandbox.order_group_endpoints import ORDER_GROUP_ENDPOINTS
-from kalshi_pipelines.sandbox.portfolio_endpoints import PORTFOLIO_ENDPOINTS
-from kalshi_pipelines.sandbox.recordings import API_ROOT
+from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.serving import Service, dated
 
 _LOG: Final = logging.getLogger(__name__)

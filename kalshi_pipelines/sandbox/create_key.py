@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from kalshi_pipelines.sandbox.admin_routes import ADMIN_ROOT
-from kalshi_pipelines.sandbox.memberships import DEFAULT_MEMBER, FULL_SCOPES, UnusableScopes, checked_scopes
-from kalshi_pipelines.sandbox.signatures import public_pem
+from kalshi_pipelines.sandbox.access.memberships import DEFAULT_MEMBER, FULL_SCOPES, UnusableScopes, checked_scopes
+from kalshi_pipelines.sandbox.access.signatures import public_pem
+from kalshi_pipelines.sandbox.admin.routes import ADMIN_ROOT
 
 DEFAULT_URL: Final = "http://127.0.0.1:8765"
 KEY_TYPES: Final = ("ed25519", "rsa")

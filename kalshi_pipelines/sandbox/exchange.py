@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from kalshi_pipelines.sandbox.catalogue import HISTORY_DAYS
+from kalshi_pipelines.sandbox.access.rate_limits import RateLimits
+from kalshi_pipelines.sandbox.access.signatures import KeyRing
 from kalshi_pipelines.sandbox.clock import DAY_US, ExchangeClock, midnight_us, rfc3339
-from kalshi_pipelines.sandbox.faults import FaultPlan
-from kalshi_pipelines.sandbox.listing import Catalogue
-from kalshi_pipelines.sandbox.rate_limits import RateLimits
-from kalshi_pipelines.sandbox.recordings import Replay
-from kalshi_pipelines.sandbox.signatures import KeyRing
+from kalshi_pipelines.sandbox.faults.plan import FaultPlan
+from kalshi_pipelines.sandbox.faults.wire import UNANSWERED
+from kalshi_pipelines.sandbox.markets.catalogue import HISTORY_DAYS
+from kalshi_pipelines.sandbox.markets.listing import Catalogue
+from kalshi_pipelines.sandbox.markets.recordings import Replay
+from kalshi_pipelines.sandbox.markets.venue import Venue
 from kalshi_pipelines.sandbox.state_file import StateFile
 from kalshi_pipelines.sandbox.trading.log import TruthLog
-from kalshi_pipelines.sandbox.venue import Venue
-from kalshi_pipelines.sandbox.wire import UNANSWERED
 
 ORDERS_KEPT_DAYS: Final = 14
 """How long orders that are done stay with the live endpoints. Source: the vendor's page on history."""

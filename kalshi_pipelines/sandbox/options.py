@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kalshi_pipelines.sandbox.catalogue import GeneratedCatalogue, Generation
+from kalshi_pipelines.sandbox.access.memberships import DOLLAR_AMOUNT, keep_keys
+from kalshi_pipelines.sandbox.access.rate_limits import PUBLISHED_COSTS, TIERS, BucketSize, RateLimits, Tier
+from kalshi_pipelines.sandbox.access.signatures import KeyRing, public_pems_of_files
 from kalshi_pipelines.sandbox.clock import ExchangeClock, PriceTime, midnight_us
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.memberships import DOLLAR_AMOUNT, keep_keys
-from kalshi_pipelines.sandbox.rate_limits import PUBLISHED_COSTS, TIERS, BucketSize, RateLimits, Tier
-from kalshi_pipelines.sandbox.recorded_catalogue import RecordedCatalogue
-from kalshi_pipelines.sandbox.recordings import Replay, recorded_files
-from kalshi_pipelines.sandbox.signatures import KeyRing, public_pems_of_files
+from kalshi_pipelines.sandbox.markets.catalogue import GeneratedCatalogue, Generation
+from kalshi_pipelines.sandbox.markets.recorded_catalogue import RecordedCatalogue
+from kalshi_pipelines.sandbox.markets.recordings import Replay, recorded_files
+from kalshi_pipelines.sandbox.markets.venue import Venue
 from kalshi_pipelines.sandbox.state_file import Origin, StateFile, UnusableStateFile
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.log import TruthLog
 from kalshi_pipelines.sandbox.trading.state import TradingState
-from kalshi_pipelines.sandbox.venue import Venue
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,20 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
+from kalshi_pipelines.sandbox.access.memberships import allows
+from kalshi_pipelines.sandbox.access.signatures import SignedText, unsigned
+from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint
+from kalshi_pipelines.sandbox.api.validation import Query
 from kalshi_pipelines.sandbox.clock import SECOND_US
-from kalshi_pipelines.sandbox.endpoints import Call, Endpoint
 from kalshi_pipelines.sandbox.errors import ApiError, forbidden, refusal
 from kalshi_pipelines.sandbox.exchange import EndpointRecord, Exchange
-from kalshi_pipelines.sandbox.fault_effects import Answer, after_answer, before_answer, skew_us, struck
-from kalshi_pipelines.sandbox.faults import Asked, Fault
-from kalshi_pipelines.sandbox.memberships import allows
-from kalshi_pipelines.sandbox.past import PastVenue
-from kalshi_pipelines.sandbox.recordings import API_ROOT
-from kalshi_pipelines.sandbox.signatures import SignedText, unsigned
+from kalshi_pipelines.sandbox.faults.effects import Answer, after_answer, before_answer, skew_us, struck
+from kalshi_pipelines.sandbox.faults.past import PastVenue
+from kalshi_pipelines.sandbox.faults.plan import Asked, Fault
+from kalshi_pipelines.sandbox.faults.wire import NoAnswer
+from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.trading.commands import Refused
 from kalshi_pipelines.sandbox.trading.records import ApiKey
-from kalshi_pipelines.sandbox.validation import Query
-from kalshi_pipelines.sandbox.wire import NoAnswer
 
 
 class Service:

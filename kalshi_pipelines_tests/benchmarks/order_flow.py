@@ -14,8 +14,8 @@ from starlette.applications import Starlette
 
 from kalshi_pipelines.sandbox.app import sandbox_app
 from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
-from kalshi_pipelines.sandbox.recordings import API_ROOT
 from kalshi_pipelines.sandbox.trading.commands import NewOrder
 from kalshi_pipelines.sandbox.trading.events import KeyRegistered
 from kalshi_pipelines_tests.sandbox.signing import Signer

@@ -17,11 +17,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kalshi_pipelines import units
+from kalshi_pipelines.sandbox.access.signatures import public_pem
 from kalshi_pipelines.sandbox.app import sandbox_app
 from kalshi_pipelines.sandbox.clock import ExchangeClock, HandClock
+from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
-from kalshi_pipelines.sandbox.recordings import API_ROOT
-from kalshi_pipelines.sandbox.signatures import public_pem
 from kalshi_pipelines_tests.conftest import RECORDINGS
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, in_this_thread
 

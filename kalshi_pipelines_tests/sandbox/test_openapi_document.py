@@ -29,9 +29,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from kalshi_pipelines.sandbox.access.signatures import public_pem
 from kalshi_pipelines.sandbox.app import ENDPOINTS
 from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
-from kalshi_pipelines.sandbox.signatures import public_pem
 from kalshi_pipelines_tests.conftest import RECORDINGS
 
 DOCUMENT = RECORDINGS.parent / "facts" / "kalshi_openapi_3.34.0.yaml"

@@ -1,0 +1,133 @@
+"""Members of the exchange and their API keys: joining, money to start with, and what a key may do.
+
+Belongs here: what an operator sets up, and scopes. Does not belong here: verifying a signature (``signatures``), moving
+money by API (``portfolio_endpoints``).
+Source of the scopes: the vendor's OpenAPI document 3.34.0.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from kalshi_pipelines.sandbox.access.signatures import public_key_of, public_pem
+from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
+from kalshi_pipelines.sandbox.trading.events import KeyRegistered
+from kalshi_pipelines.sandbox.trading.floor import LAST_SUBACCOUNT
+
+DOLLAR_AMOUNT: Final = 1_000_000
+"""Micro-dollars in a dollar."""
+DEFAULT_MEMBER: Final = "default-member"
+FULL_SCOPES: Final = ("read", "write")
+SCOPES: Final = (
+    "read", "write", "read::block_trade_accept", "read::portfolio_balance", "write::trade", "write::transfer",
+    "write::fcm_risk", "write::block_trade_accept",
+)  # fmt: skip
+
+
+class UnusableScopes(ValueError):
+    """Scopes an API key can not be given."""
+
+
+def allows(scopes: Collection[str], needed: str) -> bool:
+    """Whether scopes cover what is needed: the scope itself, or its parent (``write`` for ``write::trade``)."""
+    return needed in scopes or needed.partition("::")[0] in scopes
+
+
+def checked_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Scopes without repetition.
+
+    Raises:
+        UnusableScopes: There is none, one is unknown, or ``write`` comes without ``read``.
+    """
+    unique = tuple(dict.fromkeys(scopes))
+    unknown = [scope for scope in unique if scope not in SCOPES]
+    if unknown or not unique:
+        raise UnusableScopes(
+            f"{', '.join(map(repr, unknown)) or 'nothing'} is no scope; scopes are {', '.join(SCOPES)}"
+        )
+    if "write" in unique and "read" not in unique:
+        raise UnusableScopes("write must come with read; write::trade may come alone")
+    return unique
+
+
+@dataclass(frozen=True)
+class KeyRequest:
+    """An API key to be registered: the PEM of its public part, whose it is, and what it may do."""
+
+    key_id: str
+    pem: str
+    member: str = DEFAULT_MEMBER
+    name: str = ""
+    scopes: tuple[str, ...] = FULL_SCOPES
+    subaccount: int | None = None
+
+
+def enroll(engine: MatchingEngine, member: str, start_amount: int, *, at_us: int) -> bool:
+    """Make someone a member with so many micro-dollars on each shard; False, and nothing done, if it is one already."""
+    if member in engine.state.members:
+        return False
+    engine.join(member, at_us=at_us)
+    if start_amount:
+        deposit_everywhere(engine, member, 0, start_amount, at_us=at_us)
+    return True
+
+
+def deposit_everywhere(engine: MatchingEngine, member: str, subaccount: int, amount: int, *, at_us: int) -> None:
+    """Bring in so many micro-dollars on each shard."""
+    for shard in engine.state.shards:
+        engine.deposit(member, subaccount, shard, amount, at_us=at_us)
+
+
+def checked_subaccount(number: int) -> int:
+    """A number a sub-account can have.
+
+    Raises:
+        Refused: None has that number.
+    """
+    if not 0 <= number <= LAST_SUBACCOUNT:
+        raise Refused("subaccount_not_found", f"sub-accounts are numbered from 0 to {LAST_SUBACCOUNT}")
+    return number
+
+
+def open_subaccounts(engine: MatchingEngine, member: str, last: int, *, at_us: int) -> None:
+    """Open sub-accounts until there is one of that number.
+
+    Raises:
+        Refused: No member has so many.
+    """
+    while checked_subaccount(last) not in engine.state.members[member].subaccounts:
+        engine.open_subaccount(member, at_us=at_us)
+
+
+def register_key(engine: MatchingEngine, request: KeyRequest, *, at_us: int) -> None:
+    """Let a member have a key. The same key again changes nothing; another one under the same id replaces it.
+
+    Raises:
+        UnusableKey: The PEM holds no usable key.
+        UnusableScopes: The scopes can not be given.
+        Refused: The sub-account can not be there.
+    """
+    pem = public_pem(public_key_of(request.pem.encode()))
+    scopes = checked_scopes(request.scopes)
+    if request.subaccount is not None:
+        open_subaccounts(engine, request.member, request.subaccount, at_us=at_us)
+    known = engine.state.keys.get(request.key_id)
+    asked = (request.member, request.name, pem, scopes, request.subaccount)
+    if known is not None and asked == (known.member, known.name, known.public_key, known.scopes, known.subaccount):
+        return
+    engine.emit(
+        KeyRegistered(
+            at_us=at_us, key_id=request.key_id, member=request.member, name=request.name, public_key=pem,
+            scopes=scopes, subaccount=request.subaccount,
+        )
+    )  # fmt: skip
+
+
+def keep_keys(engine: MatchingEngine, pems: Mapping[str, str], start_amount: int, *, at_us: int) -> None:
+    """Let the default member have these keys, full scopes each, unless they are registered already."""
+    for key_id, pem in pems.items():
+        known = engine.state.keys.get(key_id)
+        if known is None or known.public_key != pem:
+            enroll(engine, DEFAULT_MEMBER, start_amount, at_us=at_us)
+            register_key(engine, KeyRequest(key_id, pem), at_us=at_us)

@@ -1,0 +1,102 @@
+"""What an admin route is: a method, a path, and an act that gets the exchange and what was asked.
+
+Belongs here: reading and answering admin requests, for all files of routes. Does not belong here: the routes
+(``admin``, ``admin_trading``, ``admin_markets``).
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kalshi_pipelines.sandbox.access.memberships import UnusableScopes
+from kalshi_pipelines.sandbox.access.signatures import UnusableKey
+from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.faults.plan import UnknownFault
+from kalshi_pipelines.sandbox.trading.commands import Refused
+
+ADMIN_ROOT: Final = "/sandbox"
+
+
+class BadOrder(ValueError):
+    """A request an admin route can not act on."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What an admin request asks: path parameters, query parameters, the JSON object of its body, and the instant."""
+
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Mapping[str, Any]
+    now_us: int
+
+    def whole(self, name: str, default: int | None = None) -> int:
+        """A whole number of the body. Raises ``BadOrder`` if it is none, or absent without a default."""
+        value = self.body.get(name, default)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise BadOrder(f"{name}, a whole number, is required")
+        return value
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A text of the body that is not empty. Raises ``BadOrder`` if it is none, or absent without a default."""
+        value = self.body.get(name, default)
+        if not isinstance(value, str) or not value:
+            raise BadOrder(f"{name}, a text, is required")
+        return value
+
+    def truth(self, name: str, default: bool | None = None) -> bool:
+        """A truth value of the body. Raises ``BadOrder`` if it is none, or absent without a default."""
+        value = self.body.get(name, default)
+        if not isinstance(value, bool):
+            raise BadOrder(f"{name}, true or false, is required")
+        return value
+
+
+@dataclass(frozen=True)
+class AdminRoute:
+    """One admin route. ``act`` returns what is answered as JSON (bytes if it is JSON already); None is answered 204."""
+
+    method: str
+    path: str
+    act: Callable[[Exchange, Order], object]
+    status: int = 200
+
+
+def routes_of(exchange: Exchange, table: Iterable[AdminRoute]) -> list[Route]:
+    """The routes of a table, under ``/sandbox``."""
+    return [Route(ADMIN_ROOT + route.path, _served(exchange, route), methods=[route.method]) for route in table]
+
+
+def _served(exchange: Exchange, route: AdminRoute) -> Callable[[Request], Awaitable[Response]]:
+    async def serve(request: Request) -> Response:
+        try:
+            body = _object(await request.body())
+            now_us = exchange.venue.advance()
+            answer = route.act(exchange, Order(request.path_params, request.query_params, body, now_us))
+        except (BadOrder, UnknownFault, UnusableKey, UnusableScopes, Refused) as error:
+            return _response({"error": str(error)}, 400)
+        finally:
+            exchange.log.flush()
+        return Response(status_code=204) if answer is None else _response(answer, route.status)
+
+    return serve
+
+
+def _object(content: bytes) -> Mapping[str, Any]:
+    try:
+        body = orjson.loads(content or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise BadOrder(f"no JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise BadOrder("a JSON object is expected")
+    return body
+
+
+def _response(answer: object, status: int) -> Response:
+    content = answer if isinstance(answer, bytes) else orjson.dumps(answer)
+    return Response(content, status, media_type="application/json")

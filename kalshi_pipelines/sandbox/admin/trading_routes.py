@@ -1,0 +1,219 @@
+"""Admin routes of the trading side: members, keys, money, shards, conduct, and the truth log.
+
+Belongs here: what an operator does to members and to how the exchange behaves. Does not belong here: what is done to
+markets (``admin_markets``).
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Final, cast
+from uuid import uuid4
+
+from kalshi_pipelines.sandbox.access.memberships import (
+    DEFAULT_MEMBER,
+    DOLLAR_AMOUNT,
+    FULL_SCOPES,
+    KeyRequest,
+    checked_scopes,
+    checked_subaccount,
+    deposit_everywhere,
+    enroll,
+    open_subaccounts,
+    register_key,
+)
+from kalshi_pipelines.sandbox.access.signatures import public_key_of
+from kalshi_pipelines.sandbox.admin.routes import AdminRoute, BadOrder, Order
+from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.trading.engine import TailPolicy
+from kalshi_pipelines.sandbox.trading.log import line_of
+
+_TAILS: Final = ("always", "never", "sometimes")
+_MOST_DOLLARS: Final = 10**9
+_MOST_LAG_SECONDS: Final = 3_600
+
+
+def dollars(amount: int) -> str:
+    """Micro-dollars as dollars with six decimals."""
+    sign = "-" if amount < 0 else ""
+    whole, rest = divmod(abs(amount), DOLLAR_AMOUNT)
+    return f"{sign}{whole}.{rest:06d}"
+
+
+def _amount(order: Order, name: str) -> int | None:
+    """An amount of dollars as micro-dollars; None if it is absent."""
+    if name not in order.body:
+        return None
+    try:
+        amount = Decimal(str(order.body[name])) * DOLLAR_AMOUNT
+    except InvalidOperation as error:
+        raise BadOrder(f"{name} is an amount of dollars, such as 100.50") from error
+    if not amount.is_finite() or amount != int(amount) or abs(amount) > _MOST_DOLLARS * DOLLAR_AMOUNT:
+        raise BadOrder(f"{name} is an amount of up to {_MOST_DOLLARS} dollars with at most six decimals")
+    return int(amount)
+
+
+def _enrolled(exchange: Exchange, order: Order, deposit: int | None) -> tuple[str, bool]:
+    """The member a request names, joined if it is new; new members have the deposit or the usual start amount."""
+    member = order.text("member", DEFAULT_MEMBER)
+    start = exchange.start_amount if deposit is None else deposit
+    return member, enroll(exchange.venue.engine, member, start, at_us=order.now_us)
+
+
+def add_member(exchange: Exchange, order: Order) -> object:
+    """Enroll a ``member``, with ``deposit`` dollars on each shard, and open ``subaccounts`` sub-accounts."""
+    deposit = _amount(order, "deposit")
+    if deposit is not None and deposit < 0:
+        raise BadOrder("deposit is not negative")
+    subaccounts = checked_subaccount(order.whole("subaccounts", 0))
+    member, _ = _enrolled(exchange, order, deposit)
+    open_subaccounts(exchange.venue.engine, member, subaccounts, at_us=order.now_us)
+    return {"member": member, **_member_row(exchange, member)}
+
+
+def list_members(exchange: Exchange, order: Order) -> object:
+    """All members, with their money by sub-account and shard."""
+    return {"members": {member: _member_row(exchange, member) for member in exchange.venue.state.members}}
+
+
+def _member_row(exchange: Exchange, member: str) -> dict[str, object]:
+    state = exchange.venue.state
+    accounts = [
+        {
+            "subaccount": subaccount,
+            "exchange_index": shard,
+            "cash_dollars": dollars(state.cash.get((member, subaccount, shard), 0)),
+            "reserved_dollars": dollars(state.reserved.get((member, subaccount, shard), 0)),
+        }
+        for subaccount in sorted(state.members[member].subaccounts)
+        for shard in state.shards
+    ]
+    keys = [key.key_id for key in state.keys.values() if key.member == member]
+    return {"keys": keys, "accounts": accounts}
+
+
+def add_key(exchange: Exchange, order: Order) -> object:
+    """Register the public part of an API key of a member, who is enrolled if new.
+
+    ``scopes`` (a list) default to all; ``subaccount`` locks the key to one; ``deposit`` is dollars on each shard.
+    """
+    pem = order.text("public_key_pem")
+    key_id = order.text("key_id", str(uuid4()))
+    scopes = order.body.get("scopes", FULL_SCOPES)
+    if not isinstance(scopes, list | tuple):
+        raise BadOrder("scopes is a list")
+    subaccount = None if order.body.get("subaccount") is None else checked_subaccount(order.whole("subaccount"))
+    deposit = _amount(order, "deposit")
+    # All is checked before anything happens: a refused key must leave no member behind.
+    public_key_of(pem.encode())
+    unique = checked_scopes(map(str, scopes))
+    if deposit is not None and deposit < 0:
+        raise BadOrder("deposit is not negative")
+    engine = exchange.venue.engine
+    member, is_new = _enrolled(exchange, order, None if subaccount else deposit)
+    register_key(
+        engine,
+        KeyRequest(key_id, pem, member, str(order.body.get("name", "")), unique, subaccount),
+        at_us=order.now_us,
+    )
+    if deposit and not (is_new and not subaccount):
+        deposit_everywhere(engine, member, subaccount or 0, deposit, at_us=order.now_us)
+    return {"key_id": key_id, "member": member, "scopes": list(unique), "subaccount": subaccount}
+
+
+def deposit_money(exchange: Exchange, order: Order) -> object:
+    """Bring ``dollars`` to a ``member`` (negative: take out), to a ``subaccount`` and ``exchange_index``, both 0 if
+    not given."""
+    amount = _amount(order, "dollars")
+    if not amount:
+        raise BadOrder("dollars, an amount other than 0, is required")
+    member = order.text("member", DEFAULT_MEMBER)
+    subaccount, shard = order.whole("subaccount", 0), order.whole("exchange_index", 0)
+    exchange.venue.engine.deposit(member, subaccount, shard, amount, at_us=order.now_us)
+    return {"member": member, **_member_row(exchange, member)}
+
+
+def set_one_shard(exchange: Exchange, order: Order) -> object:
+    """Let a shard work or not (``exchange_active``), and trade or not (``trading_active``)."""
+    known = exchange.venue.state.shards
+    named = order.path["shard"]
+    if not named.isdecimal() or int(named) not in known:
+        raise BadOrder(f"{named} is no shard; shards are {', '.join(map(str, known))}")
+    _set_shard(exchange, order, int(named))
+    return _shards(exchange)
+
+
+def set_all_shards(exchange: Exchange, order: Order) -> object:
+    """The same for all shards: an exchange pause, or a trading pause."""
+    for shard in exchange.venue.state.shards:
+        _set_shard(exchange, order, shard)
+    return _shards(exchange)
+
+
+def _set_shard(exchange: Exchange, order: Order, shard: int) -> None:
+    if not {"exchange_active", "trading_active"} & set(order.body):
+        raise BadOrder("exchange_active or trading_active, true or false, is required")
+    now = exchange.venue.state.shards[shard]
+    exchange_active = order.truth("exchange_active", now.exchange_active)
+    trading_active = order.truth("trading_active", now.trading_active)
+    if (exchange_active, trading_active) != (now.exchange_active, now.trading_active):
+        exchange.venue.engine.set_shard(
+            shard, exchange_active=exchange_active, trading_active=trading_active, at_us=order.now_us
+        )
+
+
+def _shards(exchange: Exchange) -> object:
+    return {
+        "shards": [
+            {"exchange_index": number, "exchange_active": shard.exchange_active, "trading_active": shard.trading_active}
+            for number, shard in exchange.venue.state.shards.items()
+        ]
+    }
+
+
+def set_conduct(exchange: Exchange, order: Order) -> object:
+    """Choose how the exchange behaves where the real one is free to.
+
+    ``read_lag`` is seconds that portfolio reads lag behind, ``cancel_all_tail`` what becomes of orders in the minute
+    after a cancel-all, ``crowd`` whether simulated traders act.
+    """
+    venue = exchange.venue
+    if unknown := set(order.body) - {"read_lag", "cancel_all_tail", "crowd"}:
+        raise BadOrder(f"{', '.join(sorted(unknown))} is not known")
+    lag = order.body.get("read_lag", venue.read_lag_us / 1_000_000)
+    if not isinstance(lag, int | float) or not 0 <= lag <= _MOST_LAG_SECONDS:
+        raise BadOrder(f"read_lag is a number of seconds up to {_MOST_LAG_SECONDS}")
+    tail = order.body.get("cancel_all_tail", venue.engine.cancel_all_tail)
+    if tail not in _TAILS:
+        raise BadOrder(f"cancel_all_tail is one of {', '.join(_TAILS)}")
+    crowd = order.truth("crowd", venue.crowd.is_active)
+    venue.read_lag_us = round(lag * 1_000_000)
+    venue.engine.cancel_all_tail = cast("TailPolicy", tail)
+    venue.crowd.is_active = crowd
+    return {"read_lag": lag, "cancel_all_tail": tail, "crowd": crowd}
+
+
+def read_log(exchange: Exchange, order: Order) -> object:
+    """What really happened, in order: the events ``after`` a number (query), at most ``limit``."""
+    after, limit = _number(order.query, "after"), _number(order.query, "limit")
+    events = exchange.log.since(after)
+    lines = [line_of(number, event).rstrip() for number, event in enumerate(events[: limit or None], after + 1)]
+    return b'{"last":%d,"events":[%b]}' % (len(exchange.log.events), b",".join(lines))
+
+
+def _number(query: Mapping[str, str], name: str) -> int:
+    text = query.get(name, "0")
+    if not text.isdecimal():
+        raise BadOrder(f"{name} is a whole number from 0")
+    return int(text)
+
+
+TRADING_ROUTES: Final = (
+    AdminRoute("GET", "/members", list_members),
+    AdminRoute("POST", "/members", add_member, 201),
+    AdminRoute("POST", "/keys", add_key, 201),
+    AdminRoute("POST", "/deposits", deposit_money, 201),
+    AdminRoute("POST", "/shards/{shard}", set_one_shard),
+    AdminRoute("POST", "/exchange", set_all_shards),
+    AdminRoute("POST", "/conduct", set_conduct),
+    AdminRoute("GET", "/truth", read_log),
+)

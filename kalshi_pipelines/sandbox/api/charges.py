@@ -1,0 +1,58 @@
+"""What a write pays: which of the caller's buckets, and how many tokens from each.
+
+Belongs here: the vendor's rules of which shard's bucket a write is billed to, and of billing batches by the item.
+Does not belong here: the buckets (``rate_limits``), or whether a body is right (``order_requests``): a body that can
+not be read pays as a single write to no shard in particular.
+Source: the vendor's rate-limit page of October 2026.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import orjson
+
+from kalshi_pipelines.sandbox.access.rate_limits import Charge
+from kalshi_pipelines.sandbox.api.endpoints import Call
+
+_SHARDS_WITH_A_BUDGET: Final = (1, 2, 3)
+_AUTO: Final = -1
+
+
+def body_object(call: Call) -> dict[str, Any]:
+    """The JSON object in a request's body; empty if it is none."""
+    try:
+        body = orjson.loads(call.body)
+    except orjson.JSONDecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def single_write(ticker: str) -> Callable[[int, Call], Sequence[Charge]]:
+    """The charges of a write that names its shard in ``exchange_index``, or lets it be found by a ticker.
+
+    Args:
+        ticker: The member of the body, or the query parameter, that holds the ticker.
+    """
+
+    def charges(cost: int, call: Call) -> Sequence[Charge]:
+        asked = {**body_object(call), **call.query.parameters}
+        try:
+            shard = int(asked.get("exchange_index", _AUTO))
+        except (TypeError, ValueError):
+            shard = 0
+        if shard == _AUTO and asked.get(ticker):
+            return (Charge("write", cost), *(Charge(f"write:{number}", cost) for number in _SHARDS_WITH_A_BUDGET))
+        return (Charge("write" if shard < 1 else f"write:{shard}", cost),)
+
+    return charges
+
+
+def batch_write(items: str) -> Callable[[int, Call], Sequence[Charge]]:
+    """The charges of a batch: each item of that member of the body, all from the bucket of no shard."""
+
+    def charges(cost: int, call: Call) -> Sequence[Charge]:
+        listed = body_object(call).get(items)
+        count = len(listed) if isinstance(listed, list) else 1
+        return (Charge("write", cost * max(count, 1)),)
+
+    return charges

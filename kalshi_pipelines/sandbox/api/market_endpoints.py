@@ -1,0 +1,222 @@
+"""Answers about markets: lists, single markets, order books, trades, candlesticks, and the archived ones.
+
+Source of the shapes: the vendor's OpenAPI document 3.34.0; of the limits: its parameter tables and recordings.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import orjson
+
+from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint, json_array, paged
+from kalshi_pipelines.sandbox.api.validation import PERIODS, Query, historical_market_filter, market_filter
+from kalshi_pipelines.sandbox.clock import SECOND_US
+from kalshi_pipelines.sandbox.errors import bad_request, failed_validation, not_found
+from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.markets.listing import MarketFilter, TradeFilter, TradeRow
+from kalshi_pipelines.sandbox.markets.rows import CandleWindow, MarketRow
+from kalshi_pipelines.sandbox.pagination import Page
+
+MOST_TICKERS: Final = 100
+MOST_LEVELS: Final = 100
+MOST_CANDLESTICKS: Final = 10_000
+EVENT_CANDLESTICKS: Final = 5_000
+_EMPTY_BOOK: Final = b'{"no_dollars":[],"yes_dollars":[]}'
+
+
+def _market_page(exchange: Exchange, call: Call, wanted: MarketFilter) -> bytes:
+    page = paged(exchange, exchange.catalogue.select_markets(wanted), call.query.cursor, call.query.limit(1000, 100))
+    rows = json_array(market.json() for market in page.rows)
+    return b'{"cursor":' + orjson.dumps(page.cursor) + b',"markets":' + rows + b"}"
+
+
+def get_markets(exchange: Exchange, call: Call) -> bytes:
+    """GET /markets."""
+    return _market_page(exchange, call, market_filter(call.query))
+
+
+def get_historical_markets(exchange: Exchange, call: Call) -> bytes:
+    """GET /historical/markets."""
+    return _market_page(exchange, call, historical_market_filter(call.query))
+
+
+def _known(rows: dict[str, MarketRow], ticker: str) -> MarketRow:
+    market = rows.get(ticker)
+    if market is None:
+        raise not_found()
+    return market
+
+
+def get_market(exchange: Exchange, call: Call) -> bytes:
+    """GET /markets/{ticker}."""
+    return b'{"market":' + _known(exchange.catalogue.markets, call.path["ticker"]).json() + b"}"
+
+
+def get_historical_market(exchange: Exchange, call: Call) -> bytes:
+    """GET /historical/markets/{ticker}."""
+    return b'{"market":' + _known(exchange.catalogue.archived_markets, call.path["ticker"]).json() + b"}"
+
+
+def _depth(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() and len(text) <= 3 and int(text) <= MOST_LEVELS else 0
+
+
+def get_orderbook(exchange: Exchange, call: Call) -> bytes:
+    """GET /markets/{ticker}/orderbook. The document knows no 400 here: a depth it does not allow is ignored."""
+    depth = _depth(call.query.text("depth"))
+    market = _known(exchange.catalogue.markets, call.path["ticker"])
+    return b'{"orderbook_fp":' + (market.orderbook(depth) or _EMPTY_BOOK) + b"}"
+
+
+def get_orderbooks(exchange: Exchange, call: Call) -> bytes:
+    """GET /markets/orderbooks: one book for each known ticker that was asked for."""
+    tickers = [ticker for ticker in call.query.parameters.getlist("tickers") if ticker]
+    if not tickers:
+        raise failed_validation(call.query.operation, "Tickers", "required")
+    if len(tickers) > MOST_TICKERS:
+        raise failed_validation(call.query.operation, "Tickers", "max")
+    markets = exchange.catalogue.markets
+    books = [
+        b'{"orderbook_fp":' + (markets[ticker].orderbook() or _EMPTY_BOOK) + b',"ticker":' + orjson.dumps(ticker) + b"}"
+        for ticker in dict.fromkeys(tickers)
+        if ticker in markets
+    ]
+    return b'{"orderbooks":' + json_array(books) + b"}"
+
+
+def get_trades(exchange: Exchange, call: Call) -> bytes:
+    """GET /markets/trades, of one market or the whole exchange, since the historical cutoff."""
+    wanted = _trades_wanted(call.query)
+    if exchange.replay is None:
+        return _trade_page(exchange, call, replace(wanted, min_us=max(wanted.min_us or 0, exchange.cutoff_us)))
+    # Recorded trades stay: they are all there is, however long ago they were recorded.
+    if exchange.replay.shown_before(call.query.cursor) is None:
+        return _trade_page(exchange, call, wanted)
+    everything = exchange.venue.trades.page(wanted, "", sys.maxsize)
+    return _trades_body(paged(exchange, everything.rows, call.query.cursor, call.query.limit(1000, 100)))
+
+
+def get_historical_trades(exchange: Exchange, call: Call) -> bytes:
+    """GET /historical/trades: those before the historical cutoff."""
+    wanted = _trades_wanted(call.query)
+    if wanted.ticker is not None and _market_anywhere(exchange, wanted.ticker) is None:
+        raise not_found()
+    last_us = exchange.cutoff_us - 1
+    return _trade_page(
+        exchange, call, replace(wanted, max_us=last_us if wanted.max_us is None else min(wanted.max_us, last_us))
+    )
+
+
+def _market_anywhere(exchange: Exchange, ticker: str) -> MarketRow | None:
+    return exchange.catalogue.markets.get(ticker) or exchange.catalogue.archived_markets.get(ticker)
+
+
+def _trades_wanted(query: Query) -> TradeFilter:
+    most = query.instant_us("max_ts")
+    return TradeFilter(
+        query.text("ticker"),
+        query.instant_us("min_ts"),
+        None if most is None else most + SECOND_US - 1,
+        query.boolean("is_block_trade"),
+    )
+
+
+def _trade_page(exchange: Exchange, call: Call, wanted: TradeFilter) -> bytes:
+    return _trades_body(exchange.venue.trades.page(wanted, call.query.cursor, call.query.limit(1000, 100)))
+
+
+def _trades_body(page: Page[TradeRow]) -> bytes:
+    return b'{"cursor":' + orjson.dumps(page.cursor) + b',"trades":' + json_array(row.json for row in page.rows) + b"}"
+
+
+def _window(query: Query, periods: Sequence[int] | None = PERIODS) -> CandleWindow:
+    start, end = query.required_integer("start_ts"), query.required_integer("end_ts")
+    minutes = query.required_integer("period_interval")
+    if periods is not None and minutes not in periods:
+        raise failed_validation(query.operation, "PeriodInterval", "oneof")
+    if minutes < 1:
+        raise failed_validation(query.operation, "PeriodInterval", "min")
+    if end < start:
+        raise bad_request("end_ts is before start_ts")
+    return CandleWindow(start, end, minutes, bool(query.boolean("include_latest_before_start")))
+
+
+def _candles_asked(window: CandleWindow) -> int:
+    return (window.end_s - window.start_s) // (window.minutes * 60)
+
+
+def _check_candles(window: CandleWindow, markets: int) -> None:
+    asked = _candles_asked(window) * markets
+    if asked > MOST_CANDLESTICKS:
+        raise bad_request(f"requested candlesticks across all markets: {asked}, max candlesticks: {MOST_CANDLESTICKS}")
+
+
+def get_candlesticks(exchange: Exchange, call: Call) -> bytes:
+    """GET /series/{series_ticker}/markets/{ticker}/candlesticks."""
+    window = _window(call.query)
+    market = _known(exchange.catalogue.markets, call.path["ticker"])
+    if market.series_ticker != call.path["series_ticker"]:
+        raise not_found()
+    _check_candles(window, 1)
+    candles = json_array(market.candlesticks(window))
+    return b'{"candlesticks":' + candles + b',"ticker":' + orjson.dumps(market.ticker) + b"}"
+
+
+def get_candlesticks_of_many(exchange: Exchange, call: Call) -> bytes:
+    """GET /markets/candlesticks."""
+    tickers = call.query.listed("market_tickers")
+    if not tickers:
+        raise failed_validation(call.query.operation, "MarketTickers", "required")
+    if len(tickers) > MOST_TICKERS:
+        raise bad_request(f"requested market tickers: {len(tickers)}, max market tickers: {MOST_TICKERS}")
+    window = _window(call.query)
+    _check_candles(window, len(tickers))
+    markets = exchange.catalogue.markets
+    rows = [
+        b'{"candlesticks":'
+        + json_array(markets[ticker].candlesticks(window))
+        + b',"market_ticker":'
+        + orjson.dumps(ticker)
+        + b"}"
+        for ticker in dict.fromkeys(tickers)
+        if ticker in markets
+    ]
+    return b'{"markets":' + json_array(rows) + b"}"
+
+
+def get_event_candlesticks(exchange: Exchange, call: Call) -> bytes:
+    """GET /series/{series_ticker}/events/{ticker}/candlesticks; a window that asks for too many ends earlier.
+
+    An unknown event is answered 400: the vendor's document knows no 404 here.
+    """
+    window = _window(call.query)
+    event = exchange.catalogue.events.get(call.path["ticker"])
+    if event is None or event.series_ticker != call.path["series_ticker"]:
+        raise bad_request("event not found in series")
+    markets = exchange.catalogue.markets_of_event(event.ticker)
+    each = EVENT_CANDLESTICKS // max(1, len(markets))
+    end = min(window.end_s, window.start_s + each * window.minutes * 60)
+    shortened = CandleWindow(window.start_s, end, window.minutes)
+    candles = json_array(json_array(market.candlesticks(shortened)) for market in markets)
+    tickers = orjson.dumps([market.ticker for market in markets])
+    return b'{"adjusted_end_ts":%d,"market_candlesticks":%b,"market_tickers":%b}' % (end, candles, tickers)
+
+
+_CANDLES: Final = "/series/{series_ticker}/markets/{ticker}/candlesticks"
+_EVENT_CANDLES: Final = "/series/{series_ticker}/events/{ticker}/candlesticks"
+
+MARKET_ENDPOINTS: Final = (
+    Endpoint("GetMarkets", "GET", "/markets", get_markets),
+    Endpoint("GetTrades", "GET", "/markets/trades", get_trades),
+    Endpoint("GetTradesHistorical", "GET", "/historical/trades", get_historical_trades),
+    Endpoint("GetMarketOrderbooks", "GET", "/markets/orderbooks", get_orderbooks),
+    Endpoint("BatchGetMarketCandlesticks", "GET", "/markets/candlesticks", get_candlesticks_of_many),
+    Endpoint("GetMarket", "GET", "/markets/{ticker}", get_market),
+    Endpoint("GetMarketOrderbook", "GET", "/markets/{ticker}/orderbook", get_orderbook),
+    Endpoint("GetMarketCandlesticks", "GET", _CANDLES, get_candlesticks),
+    Endpoint("GetMarketCandlesticksByEvent", "GET", _EVENT_CANDLES, get_event_candlesticks),
+    Endpoint("GetHistoricalMarkets", "GET", "/historical/markets", get_historical_markets),
+    Endpoint("GetHistoricalMarket", "GET", "/historical/markets/{ticker}", get_historical_market),
+)

@@ -1,0 +1,212 @@
+"""What faults do: to a request before the exchange looks at it, to how it is handled, and to its answer.
+
+Belongs here: effects. Which request they strike is counted in ``faults``; answers below HTTP are made in ``wire``.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+from uuid import NAMESPACE_OID, uuid5
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from kalshi_pipelines.sandbox.clock import SECOND_US
+from kalshi_pipelines.sandbox.errors import nested, too_many_requests
+from kalshi_pipelines.sandbox.faults.plan import Fault
+from kalshi_pipelines.sandbox.faults.wire import NoAnswer, TwoAnswers
+from kalshi_pipelines.sandbox.markets.json_spans import elements, members
+from kalshi_pipelines.sandbox.pagination import BEFORE_ALL, cursor_after
+
+_BROKEN_MEMBERS: Final[dict[str, tuple[str, object]]] = {
+    "markets": ("yes_bid_dollars", 0.57),
+    "events": ("event_ticker", 57),
+    "series": ("ticker", 57),
+    "trades": ("yes_price_dollars", 0.57),
+    "orderbooks": ("orderbook_fp", "57"),
+    "candlesticks": ("volume_fp", 0.57),
+}
+_HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+_GATEWAY_PAGE: Final = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
+_GARBAGE: Final = b"\x1f\x8b\x08\x00 upstream said: {order_id:"
+_STAMPS: Final = re.compile(rb'("ts_ms":)(\d+)')
+_COUNTS: Final = ("_count", "_count_fp", "reduced_by", "reduced_by_fp")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the exchange would answer if nothing went wrong on the way."""
+
+    status: int
+    content: bytes
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it is no refusal."""
+        return self.status < 400
+
+    def response(self) -> Response:
+        """As a response."""
+        if self.status == 204:
+            return Response(status_code=204)
+        return Response(self.content, self.status, media_type="application/json")
+
+
+def struck(faults: Sequence[Fault], kind: str) -> Fault | None:
+    """The fault of a kind among those that strike, the first one if there are several."""
+    return next((fault for fault in faults if fault.kind == kind), None)
+
+
+def skew_us(faults: Sequence[Fault]) -> int:
+    """How wrong the exchange's clock is for a request, in microseconds."""
+    return sum(int(fault.seconds * SECOND_US) for fault in faults if fault.kind == "clock_skew")
+
+
+class CutResponse(Response):
+    """A response that promises its whole length and ends the connection half-way."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the head and half of the body, and return: the server closes the connection."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": bytes(self.body[: len(self.body) // 2]), "more_body": True})
+
+
+async def before_answer(faults: Sequence[Fault]) -> Response | None:
+    """Faults that strike before the exchange looks at a request: waiting, refusing, a broken gateway."""
+    for fault in faults:
+        if fault.kind == "latency":
+            await asyncio.sleep(fault.seconds)
+        elif fault.kind == "rate_limit":
+            raise too_many_requests()
+        elif fault.kind == "server_error":
+            raise nested(500, "internal_server_error", "internal server error")
+        elif fault.kind == "html_error":
+            return _gateway(502, "502 Bad Gateway")
+        elif fault.kind == "refuse":
+            return NoAnswer(reset=fault.reset)
+    return None
+
+
+def after_answer(faults: Sequence[Fault], answer: Answer, sent_cursor: str) -> Response:
+    """The answer as the client gets it, after the faults that strike when all is done."""
+    content = answer.content
+    if answer.is_good:
+        content = _spoiled(faults, content, sent_cursor)
+    if skew := skew_us(faults):
+        content = _STAMPS.sub(lambda stamp: b"%b%d" % (stamp[1], int(stamp[2]) + skew // 1_000), content)
+    given = Answer(answer.status, content)
+    for fault in faults:
+        replaced = _replaced(fault, given)
+        if replaced is not None:
+            return replaced
+    return given.response()
+
+
+def _replaced(fault: Fault, answer: Answer) -> Response | None:
+    """The response a fault gives in place of the exchange's; None for a fault that does not."""
+    success = 200 if answer.status == 204 or not answer.is_good else answer.status
+    response: Response | None = None
+    if fault.kind == "drop_after_apply":
+        response = NoAnswer(reset=fault.reset)
+    elif fault.kind == "status_after_apply":
+        response = _failed(fault.status)
+    elif fault.kind == "garbage_after_apply":
+        response = Response(_GARBAGE, success, media_type="application/json")
+    elif fault.kind == "empty_after_apply":
+        response = Response(b"{}", success, media_type="application/json")
+    elif fault.kind == "answered_twice":
+        response = TwoAnswers(answer.content, answer.status, media_type="application/json")
+    elif fault.kind == "cut_connection" and answer.is_good:
+        response = CutResponse(answer.content, media_type="application/json")
+    return response
+
+
+def _failed(status: int) -> Response:
+    """An error that says nothing of what was done: from the exchange itself, or from something in front of it."""
+    if status == 429:
+        refusal = too_many_requests()
+    elif status == 500:
+        refusal = nested(500, "internal_server_error", "internal server error")
+    elif status == 503:
+        refusal = nested(503, "service_unavailable", "service unavailable")
+    else:
+        return _gateway(status, f"{status} Error")
+    return Response(refusal.content, status, media_type="application/json")
+
+
+def _gateway(status: int, title: str) -> Response:
+    return Response(_GATEWAY_PAGE.format(title), status, media_type="text/html")
+
+
+def _spoiled(faults: Sequence[Fault], content: bytes, sent_cursor: str) -> bytes:
+    kinds = {fault.kind: fault for fault in faults}
+    if "repeated_cursor" in kinds:
+        content = _with_cursor(content, sent_cursor or cursor_after(BEFORE_ALL))
+    if "malformed_record" in kinds:
+        content = _with_broken_record(content, kinds["malformed_record"])
+    if "wrong_echo" in kinds:
+        content = _of_another_order(content, kinds["wrong_echo"])
+    if "truncated_json" in kinds:
+        content = content[: max(1, len(content) * 2 // 3)]
+    return content
+
+
+def _of_another_order(content: bytes, fault: Fault) -> bytes:
+    """The same answer about another order: other ids, and one contract more in each count."""
+    body = orjson.loads(content or b"{}")
+    for order in _orders_in(body):
+        if fault.field is not None:
+            order[fault.field] = fault.value
+            continue
+        for name, value in order.items():
+            if name in {"order_id", "client_order_id"}:
+                order[name] = str(uuid5(NAMESPACE_OID, str(value)))
+            elif name.endswith(_COUNTS) and isinstance(value, str):
+                order[name] = str(Decimal(value) + 1)
+    return orjson.dumps(body)
+
+
+def _orders_in(value: object) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _orders_in(item)
+    elif isinstance(value, dict):
+        if "order_id" in value:
+            yield value
+        for item in value.values():
+            yield from _orders_in(item)
+
+
+def _with_cursor(content: bytes, cursor: str) -> bytes:
+    text = content.decode()
+    span = members(text).get("cursor")
+    if span is None:
+        return content
+    return (text[: span.start] + orjson.dumps(cursor).decode() + text[span.end :]).encode()
+
+
+def _with_broken_record(content: bytes, fault: Fault) -> bytes:
+    text = content.decode()
+    name, start = next(
+        ((key, span.start) for key, span in members(text).items() if isinstance(span.value, list)), ("", -1)
+    )
+    records = list(elements(text, start)) if start >= 0 else []
+    if not records:
+        return content
+    record = records[len(records) // 2 if fault.record is None else min(fault.record, len(records) - 1)]
+    field, value = _BROKEN_MEMBERS.get(name, ("ticker", 57))
+    if fault.field is not None:
+        field, value = fault.field, fault.value
+    return _with_member(text, record.start, field, value).encode()
+
+
+def _with_member(text: str, record_start: int, field: str, value: object) -> str:
+    written = orjson.dumps(value).decode()
+    span = members(text, record_start).get(field)
+    if span is None:
+        return f"{text[: record_start + 1]}{orjson.dumps(field).decode()}:{written},{text[record_start + 1 :]}"
+    return text[: span.start] + written + text[span.end :]

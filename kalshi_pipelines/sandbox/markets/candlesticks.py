@@ -1,0 +1,115 @@
+"""Candlesticks of a generated market, computed from its price path.
+
+Of a market that is traded in the engine, trades are the real ones; bids, asks and open interest stay those of the path.
+Belongs here: splitting time into periods and summing up what the path did in each. Does not belong here: which requests
+for candlesticks are refused. Source of the shape: ``MarketCandlestick`` of the vendor's OpenAPI document 3.34.0.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import orjson
+
+from kalshi_pipelines.sandbox.clock import SECOND_US
+from kalshi_pipelines.sandbox.markets.quotes import Fill, QuotePath
+from kalshi_pipelines.sandbox.markets.rows import CandleWindow
+from kalshi_pipelines.sandbox.prices import count_text, price_text
+
+NO_TRADE_PRICES: Final = dict.fromkeys(("close_dollars", "high_dollars", "low_dollars", "mean_dollars", "open_dollars"))
+
+
+class Charted(Protocol):
+    """What a candlestick needs to know about a market."""
+
+    path: QuotePath
+    open_us: int
+    close_us: int
+
+    def epoch_at(self, instant_us: int) -> int:
+        """The epoch of its price path at an instant that is past."""
+        ...
+
+    def fills_between(self, after_us: int, until_us: int) -> list[Fill]:
+        """The trades later than one instant and not later than another, oldest first."""
+        ...
+
+    def last_price_at(self, instant_us: int) -> int | None:
+        """The price of the last trade up to an instant, if it is known."""
+        ...
+
+    def open_interest(self, epoch: int) -> int:
+        """Centi-contracts held in an epoch."""
+        ...
+
+    def charted_until_us(self) -> int:
+        """The end of what there is to chart, microseconds since 1970."""
+        ...
+
+
+def candlesticks_of(market: Charted, window: CandleWindow) -> list[bytes]:
+    """The candlesticks of a window, oldest first. A period in which nothing moved has none, as on the real exchange."""
+    period_s = window.minutes * 60
+    lived_until_us = market.charted_until_us()
+    first_end = max(-(-window.start_s // period_s) * period_s, (market.open_us // SECOND_US // period_s + 1) * period_s)
+    last_end = min(window.end_s, -(-lived_until_us // (period_s * SECOND_US)) * period_s)
+    candles = []
+    for end_s in range(first_end, last_end + 1, period_s):
+        begin_us = max((end_s - period_s) * SECOND_US, market.open_us)
+        candle = _candle(market, begin_us, min(end_s * SECOND_US, lived_until_us), end_s)
+        if candle is not None:
+            candles.append(candle)
+    if window.latest_before_start and market.open_us < window.start_s * SECOND_US:
+        boundary = -(-window.start_s // period_s) * period_s
+        if not candles or candles[0]["end_period_ts"] != boundary:
+            candles.insert(0, _projected(market, window.start_s * SECOND_US, boundary))
+    return [orjson.dumps(candle) for candle in candles]
+
+
+def _candle(market: Charted, begin_us: int, end_us: int, end_s: int) -> dict[str, object] | None:
+    path = market.path
+    before = market.epoch_at(begin_us)
+    epochs = range(before + 1, market.epoch_at(end_us) + 1)
+    fills = market.fills_between(begin_us, end_us)
+    if not epochs and not fills and begin_us != market.open_us:
+        return None
+    quotes = [path.quote(epoch, as_begun=True) for epoch in (before, *epochs)]
+    return {
+        "end_period_ts": end_s,
+        "open_interest_fp": count_text(market.open_interest(before + len(epochs))),
+        "price": _trade_prices(fills, market.last_price_at(begin_us)),
+        "volume_fp": count_text(sum(fill.size for fill in fills)),
+        "yes_ask": _distribution([quote.ask for quote in quotes]),
+        "yes_bid": _distribution([quote.bid for quote in quotes]),
+    }
+
+
+def _projected(market: Charted, start_us: int, boundary_s: int) -> dict[str, object]:
+    epoch = market.epoch_at(min(start_us, market.close_us))
+    quote = market.path.quote(epoch, as_begun=True)
+    previous = market.last_price_at(min(start_us, market.close_us))
+    return {
+        "end_period_ts": boundary_s,
+        "open_interest_fp": count_text(market.open_interest(epoch)),
+        "price": {**NO_TRADE_PRICES, "previous_dollars": None if previous is None else price_text(previous)},
+        "volume_fp": "0.00",
+        "yes_ask": _distribution([quote.ask]),
+        "yes_bid": _distribution([quote.bid]),
+    }
+
+
+def _distribution(prices: Sequence[int]) -> dict[str, str]:
+    return {
+        "close_dollars": price_text(prices[-1]),
+        "high_dollars": price_text(max(prices)),
+        "low_dollars": price_text(min(prices)),
+        "open_dollars": price_text(prices[0]),
+    }
+
+
+def _trade_prices(fills: Sequence[Fill], previous: int | None) -> dict[str, str]:
+    body = {} if previous is None else {"previous_dollars": price_text(previous)}
+    if fills:
+        traded = sum(fill.size for fill in fills)
+        mean = sum(fill.price * fill.size for fill in fills) // traded
+        body |= _distribution([fill.price for fill in fills]) | {"mean_dollars": price_text(mean)}
+    return body

@@ -1,0 +1,306 @@
+"""The generated catalogue: which series, events and markets exist, as a function of a seed.
+
+Belongs here: numbers of rows, dates, statuses, settlements, combos, and rows added while the exchange runs. Does not
+belong here: words (``themes``, ``shapes``), JSON (``generated``), where prices go (``quotes``).
+"""
+
+import gc
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import Final, TypeVar
+
+from kalshi_pipelines import units
+from kalshi_pipelines.sandbox.clock import DAY_US, HOUR_US, MINUTE_US, PriceTime
+from kalshi_pipelines.sandbox.markets.generated import LIFE_STAGES_WITH_RESULT, GeneratedMarket, Outcome, Settlement
+from kalshi_pipelines.sandbox.markets.generated_events import EventText, GeneratedEvent, GeneratedSeries
+from kalshi_pipelines.sandbox.markets.listing import Catalogue
+from kalshi_pipelines.sandbox.markets.quotes import QuotePath
+from kalshi_pipelines.sandbox.markets.shapes import EventShape, shape_event
+from kalshi_pipelines.sandbox.markets.themes import THEMES, Theme
+from kalshi_pipelines.sandbox.markets.trades import GeneratedTrades
+from kalshi_pipelines.sandbox.prices import ALL_GRIDS, COMBO_GRID, DOLLAR, PriceGrid
+
+Choice = TypeVar("Choice")
+HISTORY_DAYS: Final = 60
+ARCHIVED_MARKETS: Final = 24
+COMBO_THEME: Final = Theme(
+    "", "combo", "Exotics", "Combo", (), (), "custom", 1, fee_type="quadratic_with_combo_maker_fees"
+)
+_COMBO_SERIES: Final = ("KXMVESPORTSMULTIGAMEEXTENDED", "KXMVECROSSCATEGORY")
+_GRIDS: Final = {grid.label: grid for grid in ALL_GRIDS}
+_STATUSES: Final = {
+    "active": 80.0,
+    "initialized": 8.0,
+    "inactive": 1.0,
+    "closed": 2.0,
+    "determined": 0.8,
+    "disputed": 0.1,
+    "amended": 0.1,
+    "finalized": 8.0,
+}
+_PERIOD_TICKS: Final = {1: 4, 5: 12, 15: 26, 60: 38, 240: 20}
+_SIDES: Final = {"both": 80, "yes": 7, "no": 8, "none": 5}
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a generated catalogue depends on. ``anchor_us`` is the midnight its dates are counted from."""
+
+    markets: int
+    seed: int
+    combos: int
+    anchor_us: int
+
+    @property
+    def cutoff_us(self) -> int:
+        """The historical cutoff: markets settled and trades made before it have left the live endpoints."""
+        return self.anchor_us - HISTORY_DAYS * DAY_US
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    status: str
+    event_day_us: int
+    created_us: int
+    close_us: int
+
+
+class GeneratedCatalogue(Catalogue):
+    """A catalogue generated from a seed, whose quotes move by themselves and by hand."""
+
+    def __init__(self, generation: Generation, time: PriceTime) -> None:
+        self._trades = GeneratedTrades(time, generation.cutoff_us)
+        super().__init__(self._trades)
+        self.generation = generation
+        self._time = time
+        self._moves = 0
+        self._additions = 0
+        self._writer = _Writer(generation, time, Random(generation.seed))
+        with collector_resting():
+            self._write_series(generation)
+            markets = self._writer.markets(generation.markets)
+            self._take(markets)
+            archived = self._writer.archived_markets(ARCHIVED_MARKETS if generation.markets else 0)
+            self.add(events=self._writer.new_events(), archived_markets=archived)
+            self._take(self._writer.combos(generation.combos, markets))
+
+    def add_markets(self, count: int) -> list[str]:
+        """Create active markets now, in new events; their tickers."""
+        self._additions += 1
+        self._writer.rng = Random(f"{self.generation.seed}:added:{self._additions}")
+        created = self._writer.markets(count, created_us=self._time.now_us())
+        self._take(created)
+        return [market.ticker for market in created]
+
+    def move_prices(self, hundredths_of_a_percent: int) -> list[str]:
+        """Move the quotes of exactly that share of the active markets (rounded to whole markets); their tickers."""
+        self._moves += 1
+        active = [row for row in self.markets.values() if isinstance(row, GeneratedMarket) and row.is_quoted]
+        count = (len(active) * hundredths_of_a_percent + 5_000) // 10_000
+        chosen = Random(f"{self.generation.seed}:moves:{self._moves}").sample(active, count)
+        for market in chosen:
+            market.move()
+        self._trades.quotes_moved()
+        return [market.ticker for market in chosen]
+
+    def _write_series(self, generation: Generation) -> None:
+        count = max(len(THEMES), generation.markets // 25)
+        self.add(series=[self._writer.add_series(number) for number in range(count)])
+        if generation.combos:
+            self.add(series=[self._writer.combo_series(ticker) for ticker in _COMBO_SERIES])
+
+    def _take(self, markets: list[GeneratedMarket]) -> None:
+        self._trades.follow({market.ticker: market for market in markets})
+        self.add(events=self._writer.new_events(), markets=markets)
+
+
+class _Writer:
+    """Writes rows in a fixed order from one source of random numbers."""
+
+    def __init__(self, generation: Generation, time: PriceTime, rng: Random) -> None:
+        self.rng = rng
+        self._generation = generation
+        self._time = time
+        self._series: list[GeneratedSeries] = []
+        self._combo_series: list[GeneratedSeries] = []
+        self._tickers: Counter[str] = Counter()
+        self._days_ahead: Counter[str] = Counter()
+        self._days_back: Counter[str] = Counter()
+        self._new_events: list[GeneratedEvent] = []
+        self._events = 0
+        self._markets = 0
+
+    def add_series(self, number: int) -> GeneratedSeries:
+        theme = THEMES[number % len(THEMES)]
+        subject = theme.subjects[number // len(THEMES) % len(theme.subjects)]
+        letters = "".join(letter for letter in subject.upper() if "A" <= letter <= "Z")
+        ticker = self._unused(f"{theme.prefix}{letters}{theme.code}")
+        updated_us = self._generation.anchor_us - self.rng.randrange(400 * DAY_US)
+        series = GeneratedSeries(ticker, theme, subject, number, updated_us)
+        self._series.append(series)
+        return series
+
+    def combo_series(self, ticker: str) -> GeneratedSeries:
+        series = GeneratedSeries(ticker, COMBO_THEME, "Combo", 1, self._generation.anchor_us - DAY_US)
+        self._combo_series.append(series)
+        return series
+
+    def new_events(self) -> list[GeneratedEvent]:
+        """The events written since the last call."""
+        events, self._new_events = self._new_events, []
+        return events
+
+    def markets(self, count: int, created_us: int | None = None) -> list[GeneratedMarket]:
+        """Exactly ``count`` markets in new events; active and created at one instant if that is given."""
+        written: list[GeneratedMarket] = []
+        while len(written) < count:
+            series = self.rng.choice(self._series)
+            status = "active" if created_us is not None else _weighted(self.rng, _STATUSES)
+            life = self._life(series, status, created_us)
+            written += self._event(series, life, count - len(written))
+        return written
+
+    def archived_markets(self, count: int) -> list[GeneratedMarket]:
+        """Markets that settled before the historical cutoff."""
+        written: list[GeneratedMarket] = []
+        while len(written) < count:
+            series = self.rng.choice(self._series)
+            self._days_back[series.ticker] += 1
+            day = self._generation.cutoff_us - (3 + self._days_back[series.ticker]) * DAY_US
+            life = _Life("finalized", day, day - self.rng.randrange(DAY_US, 20 * DAY_US), day + 20 * HOUR_US)
+            written += self._event(series, life, count - len(written))
+        return written
+
+    def combos(self, count: int, markets: list[GeneratedMarket]) -> list[GeneratedMarket]:
+        """Combos of existing markets, each in an event of its own."""
+        return [self._combo(number, markets) for number in range(count)] if markets else []
+
+    def _unused(self, ticker: str) -> str:
+        self._tickers[ticker] += 1
+        seen = self._tickers[ticker]
+        return ticker if seen == 1 else self._unused(f"{ticker}{seen}")
+
+    def _life(self, series: GeneratedSeries, status: str, created_us: int | None) -> _Life:
+        rng, anchor = self.rng, self._generation.anchor_us
+        if status in {"active", "initialized", "inactive"}:
+            self._days_ahead[series.ticker] += 1
+            day = anchor + (2 + self._days_ahead[series.ticker]) * DAY_US
+            created = created_us if created_us is not None else anchor - 1 - int(rng.random() ** 3 * 55 * DAY_US)
+            return _Life(status, day, created, day + rng.randrange(12, 24) * HOUR_US)
+        self._days_back[series.ticker] += 1
+        day = anchor - min(self._days_back[series.ticker], HISTORY_DAYS - 10) * DAY_US
+        return _Life(status, day, day - rng.randrange(HOUR_US, 8 * DAY_US), day + rng.randrange(6, 23) * HOUR_US)
+
+    def _event(self, series: GeneratedSeries, life: _Life, most: int) -> list[GeneratedMarket]:
+        day = units.instant(life.event_day_us).strftime("%y%b%d").upper()
+        shape = shape_event(series.theme, series.subject, day, self.rng)
+        event = self._add_event(series, self._unused(f"{series.ticker}-{day}{shape.suffix}"), shape.text, life, shape)
+        grid = _GRIDS[series.theme.grids[event.number % len(series.theme.grids)]]
+        winner = self._winner(shape)
+        return [
+            self._market(event, outcome, fair, grid, life, place == winner)
+            for place, (outcome, fair) in enumerate(shape.outcomes[:most])
+        ]
+
+    def _add_event(
+        self, series: GeneratedSeries, ticker: str, text: EventText, life: _Life, shape: EventShape | None = None
+    ) -> GeneratedEvent:
+        self._events += 1
+        collection = f"{series.ticker}-R" if shape is None else None
+        event = GeneratedEvent(
+            ticker, series, text, exclusive=shape is not None and shape.exclusive, number=self._events,
+            created_us=life.created_us, collection_ticker=collection,
+        )  # fmt: skip
+        self._new_events.append(event)
+        return event
+
+    def _winner(self, shape: EventShape) -> int | None:
+        # Exclusive events have exactly one winner; None lets each market of another event win on its own chance.
+        return self.rng.randrange(len(shape.outcomes)) if shape.exclusive else None
+
+    def _market(
+        self, event: GeneratedEvent, outcome: Outcome, fair: int, grid: PriceGrid, life: _Life, wins: bool
+    ) -> GeneratedMarket:
+        rng = self.rng
+        self._markets += 1
+        settlement = settled_us = None
+        if life.status in LIFE_STAGES_WITH_RESULT:
+            settlement = self._settlement(wins if event.exclusive else rng.random() * DOLLAR < fair)
+            settled_us = (
+                life.close_us + rng.randrange(MINUTE_US, 40 * MINUTE_US) if life.status == "finalized" else None
+            )
+        event.series.traded += (volume := int(rng.random() ** 5 * 50_000_000) if rng.random() < 0.75 else 0)
+        return GeneratedMarket(
+            event, outcome, self._path(fair, grid, rng), self._time, number=self._markets, status=life.status,
+            created_us=life.created_us, close_us=life.close_us, base_volume=volume, settlement=settlement,
+            settled_us=settled_us,
+        )  # fmt: skip
+
+    def _settlement(self, wins: bool) -> Settlement:
+        if self.rng.random() < 0.02:
+            value = self.rng.randrange(1, 100) * 100
+            return Settlement("scalar", value, "fair price")
+        return Settlement("yes", DOLLAR, "occurred") if wins else Settlement("no", 0, "did not occur")
+
+    def _path(self, fair: int, grid: PriceGrid, rng: Random) -> QuotePath:
+        period_us = _weighted(rng, _PERIOD_TICKS) * self._time.tick_us
+        return QuotePath(
+            seed=rng.getrandbits(60),
+            grid=grid,
+            anchor=min(max(fair, 150), DOLLAR - 150),
+            volatility=rng.choice((30, 60, 120, 300)),
+            half_spread=rng.choice((20, 50, 50, 100, 250)),
+            period_us=period_us,
+            phase_us=rng.randrange(period_us),
+            sides=_weighted(rng, _SIDES),
+        )
+
+    def _combo(self, number: int, markets: list[GeneratedMarket]) -> GeneratedMarket:
+        rng = self.rng
+        series = self._combo_series[number % len(self._combo_series)]
+        anchor = self._generation.anchor_us
+        created = anchor - rng.randrange(30 * MINUTE_US)
+        life = _Life("active", anchor, created, anchor + rng.randrange(3, 9) * DAY_US)
+        ticker = self._unused(f"{series.ticker}-S2026{rng.getrandbits(44):011X}")
+        chosen = rng.sample(markets, min(len(markets), rng.randrange(2, 6)))
+        legs = [
+            {"event_ticker": leg.event_ticker, "market_ticker": leg.ticker, "side": rng.choice(("yes", "no"))}
+            for leg in chosen
+        ]
+        name = ",".join(f"{leg['side']} {market.outcome.sub_title}" for leg, market in zip(legs, chosen, strict=True))
+        event = self._add_event(series, ticker, EventText("Combo", "MVE"), life)
+        strike: dict[str, object] = {
+            "custom_strike": {
+                "Associated Events": ",".join(leg["event_ticker"] for leg in legs),
+                "Associated Market Sides": ",".join(leg["side"] for leg in legs),
+                "Associated Markets": ",".join(leg["market_ticker"] for leg in legs),
+                "Multivariate Event Ticker": ticker,
+            },
+            "strike_type": "custom",
+        }
+        path = self._path(rng.randrange(100, 4_000), COMBO_GRID, rng)
+        path.sides = rng.choice(("no", "no", "no", "both"))
+        self._markets += 1
+        return GeneratedMarket(
+            event, Outcome(f"{rng.getrandbits(44):011X}", name, strike), path, self._time, number=self._markets,
+            status="active", created_us=created, close_us=life.close_us, base_volume=0, legs=legs,
+        )  # fmt: skip
+
+
+def _weighted(rng: Random, weights: Mapping[Choice, float]) -> Choice:
+    return rng.choices(list(weights), list(weights.values()))[0]
+
+
+@contextmanager
+def collector_resting() -> Iterator[None]:
+    """No garbage collection while millions of objects are made that all stay."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,183 @@
+"""Other traders, simulated: they fill the books of markets that are traded in the engine, and trade in them.
+
+Their books and trades are those the price path of a market shows, so that nothing jumps when a market is opened; what
+members do comes on top. Belongs here: whose orders they are and when they act. Does not belong here: where prices go
+(``quotes``), matching (``trading``).
+"""
+
+import heapq
+from dataclasses import dataclass, field
+from typing import Final
+
+from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
+from kalshi_pipelines.sandbox.markets.rows import MarketRow
+from kalshi_pipelines.sandbox.prices import DOLLAR
+from kalshi_pipelines.sandbox.trading.commands import Execution, NewOrder, Refused
+from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
+from kalshi_pipelines.sandbox.trading.events import Side, TimeInForce
+from kalshi_pipelines.sandbox.trading.records import Order
+
+MAKERS: Final = "crowd-makers"
+TAKERS: Final = "crowd-takers"
+OTHERS: Final = "crowd-others"
+"""Places what an admin route asks for; the other two leave its orders alone."""
+CROWD: Final = (MAKERS, TAKERS, OTHERS)
+PURSE: Final = 10**18
+"""Micro-dollars each of them has on each shard: more than can be needed."""
+KEPT_EPOCHS: Final = 30
+"""When the clock jumps, only so many epochs of a market are acted out."""
+
+
+@dataclass(slots=True)
+class _Stage:
+    """A market with a crowd. ``epoch`` is the last one acted out; ``resting`` the makers' order ids by level."""
+
+    row: MarketRow
+    epoch: int = 0
+    visits: int = 0
+    resting: dict[tuple[Side, int], str] = field(default_factory=dict)
+
+
+class Crowd:
+    """The simulated traders of one exchange. ``is_active`` False: they come to no market by themselves."""
+
+    def __init__(self, engine: MatchingEngine, *, is_active: bool = True) -> None:
+        self.is_active = is_active
+        self._engine = engine
+        self._stages: dict[str, _Stage] = {}
+        self._visits: list[tuple[int, str, int]] = []
+
+    def enter(self, row: MarketRow, at_us: int) -> None:
+        """Come to a market that was just opened, with the book it showed until now."""
+        if not self.is_active:
+            return
+        self._join(at_us)
+        self._stages[row.ticker] = _Stage(row)
+        self.follow(row.ticker, at_us)
+
+    def return_to(self, row: MarketRow, at_us: int) -> None:
+        """Take up again what was left in a market before the exchange was restarted."""
+        if not self.is_active:
+            return
+        stage = self._stages[row.ticker] = _Stage(row)
+        if isinstance(row, GeneratedMarket):
+            stage.epoch = row.epoch_of(at_us)
+        for order in self._orders_in(row.ticker, {MAKERS}):
+            stage.resting[order.side, order.price] = order.order_id
+        self._expect(stage)
+
+    def follow(self, ticker: str, at_us: int) -> None:
+        """Bring a market's book to where its price path is at present."""
+        stage = self._stages.get(ticker)
+        if stage is None:
+            return
+        if isinstance(stage.row, GeneratedMarket):
+            stage.epoch = stage.row.epoch_of(at_us)
+        self._make(stage, at_us)
+        self._expect(stage)
+
+    def next_due_us(self) -> int | None:
+        """When the next epoch of a market begins, microseconds since 1970; None if none does."""
+        return self._visits[0][0] if self._visits else None
+
+    def run(self, at_us: int, now_us: int) -> None:
+        """Act out the epoch that is due first: a new book, then its trades."""
+        _, ticker, visit = heapq.heappop(self._visits)
+        stage = self._stages[ticker]
+        row = stage.row
+        if visit != stage.visits or not isinstance(row, GeneratedMarket):
+            return
+        oldest = row.epoch_of(now_us) - KEPT_EPOCHS + 1
+        if stage.epoch + 1 < oldest:
+            stage.epoch = oldest - 1
+        else:
+            stage.epoch += 1
+            self._make(stage, at_us)
+            self._take(row, stage.epoch, at_us)
+        self._expect(stage)
+
+    def place(
+        self, ticker: str, side: Side, price: int, count: int, time_in_force: TimeInForce, *, at_us: int
+    ) -> Execution:
+        """Place an order by hand. Raises ``Refused`` as for any other member."""
+        self._join(at_us)
+        return self._engine.place(NewOrder(OTHERS, 0, ticker, side, price, count, time_in_force), at_us=at_us)
+
+    def clear(self, ticker: str, at_us: int) -> int:
+        """Take all its orders out of a book until it acts again; how many there were."""
+        orders = self._orders_in(ticker, set(CROWD))
+        self._engine.cancel_each(orders, "member", at_us)
+        return len(orders)
+
+    def _join(self, at_us: int) -> None:
+        state = self._engine.state
+        for member in CROWD:
+            if member not in state.members:
+                self._engine.join(member, at_us=at_us, keeps_history=False)
+                for shard in state.shards:
+                    self._engine.deposit(member, 0, shard, PURSE, at_us=at_us)
+
+    def _expect(self, stage: _Stage) -> None:
+        """Come again when the next epoch begins."""
+        row = stage.row
+        if not isinstance(row, GeneratedMarket) or row.time.is_frozen or row.status != "active":
+            return
+        begins_us = row.path.begins_us(stage.epoch + 1)
+        if begins_us < row.close_us:
+            stage.visits += 1
+            heapq.heappush(self._visits, (begins_us, row.ticker, stage.visits))
+
+    def _make(self, stage: _Stage, at_us: int) -> None:
+        """Cancel the orders that differ from the book of the path, and place what is missing."""
+        ticker = stage.row.ticker
+        if not self._may_act(ticker):
+            return
+        wanted = _levels(stage.row, stage.epoch)
+        orders = self._engine.state.orders
+        for level, order_id in list(stage.resting.items()):
+            order = orders.get(order_id)
+            if order is None or order.remaining != wanted.get(level):
+                del stage.resting[level]
+                if order is not None:
+                    self._engine.cancel_each([order], "member", at_us)
+        for (side, price), count in wanted.items():
+            if (side, price) not in stage.resting:
+                order = self._try(NewOrder(MAKERS, 0, ticker, side, price, count), at_us)
+                if order is not None and order.is_resting:
+                    stage.resting[side, price] = order.order_id
+
+    def _take(self, row: GeneratedMarket, epoch: int, at_us: int) -> None:
+        if not row.trades_in(epoch) or not self._may_act(row.ticker):
+            return
+        for fill in row.path.fills(epoch):
+            # Block trades are made away from the book.
+            if not fill.is_block:
+                side: Side = "bid" if fill.taker_is_yes else "ask"
+                new = NewOrder(TAKERS, 0, row.ticker, side, fill.price, fill.size, "immediate_or_cancel")
+                self._try(new, at_us)
+
+    def _may_act(self, ticker: str) -> bool:
+        market = self._engine.state.markets[ticker]
+        shard = self._engine.state.shards[market.facts.shard]
+        return market.status == "active" and shard.exchange_active and shard.trading_active
+
+    def _try(self, new: NewOrder, at_us: int) -> Order | None:
+        try:
+            return self._engine.place(new, at_us=at_us).order
+        except Refused:
+            # A grid that was recorded may not take what was recorded in the book; the others go on.
+            return None
+
+    def _orders_in(self, ticker: str, members: set[str]) -> list[Order]:
+        state = self._engine.state
+        book = state.markets[ticker].book
+        resting = (state.orders[order.order_id] for side in ("bid", "ask") for order in book.queue(side))
+        return [order for order in resting if order.member in members]
+
+
+def _levels(row: MarketRow, epoch: int) -> dict[tuple[Side, int], int]:
+    """What should rest at each level, best first: counts by side and YES price."""
+    yes, no = row.path.book(epoch) if isinstance(row, GeneratedMarket) else row.own_book()
+    bids: dict[tuple[Side, int], int] = {("bid", level.price): level.size for level in reversed(yes)}
+    asks: dict[tuple[Side, int], int] = {("ask", DOLLAR - level.price): level.size for level in reversed(no)}
+    return bids | asks

@@ -1,0 +1,320 @@
+"""Markets of the generated catalogue and the JSON they become.
+
+Belongs here: a market that builds its bytes and keeps them until its quote moves. Does not belong here: which markets
+exist (``catalogue``), their series and events (``generated_events``), where prices go (``quotes``).
+Source of the key set: ``Market`` of the vendor's OpenAPI document 3.34.0.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from kalshi_pipelines.sandbox.clock import DAY_US, SECOND_US, PriceTime, rfc3339
+from kalshi_pipelines.sandbox.markets.candlesticks import candlesticks_of
+from kalshi_pipelines.sandbox.markets.generated_events import GeneratedEvent
+from kalshi_pipelines.sandbox.markets.public_data import Figures, OpenedMarket, book_json
+from kalshi_pipelines.sandbox.markets.quotes import NO_QUOTE, Fill, Level, Quote, QuotePath
+from kalshi_pipelines.sandbox.markets.rows import CandleWindow, MarketRow
+from kalshi_pipelines.sandbox.prices import DOLLAR, count_text, price_text
+from kalshi_pipelines.sandbox.trading.events import MarketChanged, Result
+
+EXPIRATION_VALUES: Final[dict[str, str]] = {"yes": "occurred", "no": "did not occur", "scalar": "fair price"}
+LIFE_STAGES_WITH_RESULT: Final = frozenset({"determined", "disputed", "amended", "finalized"})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What makes a market pay: its words and its strike keys."""
+
+    suffix: str
+    sub_title: str
+    strike: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a market ended: its result, what one YES pays in centi-cents, the figure it was read from."""
+
+    result: Result
+    value: int
+    expiration_value: str
+
+
+class GeneratedMarket(MarketRow):
+    """A market of a generated event."""
+
+    __slots__ = (
+        "_book", "_constant", "_epoch", "_moves", "_quoted", "base_volume", "event", "legs", "number", "open_us",
+        "outcome", "path", "settlement", "time",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        event: GeneratedEvent,
+        outcome: Outcome,
+        path: QuotePath,
+        time: PriceTime,
+        *,
+        number: int,
+        status: str,
+        created_us: int,
+        close_us: int,
+        base_volume: int,
+        settlement: Settlement | None = None,
+        settled_us: int | None = None,
+        legs: list[dict[str, str]] | None = None,
+    ) -> None:
+        self.ticker = f"{event.ticker}-{outcome.suffix}"
+        self.event, self.event_ticker, self.series_ticker = event, event.ticker, event.series_ticker
+        self.collection_ticker = event.collection_ticker
+        self.outcome, self.path, self.time, self.number, self.status = outcome, path, time, number, status
+        self.created_us, self.close_us, self.settled_us = created_us, close_us, settled_us
+        self.open_us = created_us - created_us % SECOND_US if status != "initialized" else close_us - DAY_US
+        self.updated_us = settled_us or created_us + number % 7_919 * 1_000_003 % 86_400_000_000
+        self.base_volume, self.settlement, self.legs = base_volume, settlement, legs
+        self.sort_key = (-created_us, self.ticker)
+        self.changes = 0
+        self.opened: OpenedMarket | None = None
+        self._epoch = self._moves = -1
+        self._constant: bytes | None = None
+        self._quoted: bytes | None = None
+        self._book: bytes | None = None
+
+    @property
+    def shard(self) -> int:
+        """The shard of the exchange it is traded on."""
+        return self.event.shard
+
+    @property
+    def price_ranges(self) -> tuple[tuple[int, int, int], ...]:
+        """Start, end and step in centi-cents of each stretch of its price grid."""
+        return tuple((part.start, part.end, part.step) for part in self.path.grid.ranges)
+
+    @property
+    def is_quoted(self) -> bool:
+        """Whether orders rest in its book: only while it is active."""
+        return self.status == "active"
+
+    def present_epoch(self) -> int:
+        """The epoch of its price path now, or when it stopped trading."""
+        now = self.time.now_us()
+        return self.path.epoch_at(min(self.close_us, now))
+
+    @property
+    def result(self) -> Result:
+        """How it ended; empty until that is determined."""
+        return "" if self.settlement is None else self.settlement.result
+
+    @property
+    def value(self) -> int | None:
+        """What one YES pays in centi-cents, once that is determined."""
+        return None if self.settlement is None else self.settlement.value
+
+    @property
+    def settlement_timer_us(self) -> int:
+        """Microseconds from being determined to being finalized."""
+        return (5 if self.is_combo else 60 * (1 + self.number % 30)) * SECOND_US
+
+    def change(self, change: MarketChanged) -> None:
+        """Take another status, with what comes with it."""
+        if self.status == "initialized" and change.status == "active":
+            self.open_us = min(self.open_us, change.at_us)
+        self.status = change.status
+        self.changes += 1
+        self.updated_us = change.at_us
+        self.settled_us = change.at_us if change.status == "finalized" else None
+        if change.close_us is not None:
+            self.close_us = change.close_us
+        if change.value is None:
+            self.settlement = None
+        elif (change.result, change.value) != (self.result, self.value):
+            self.settlement = Settlement(change.result, change.value, EXPIRATION_VALUES[change.result])
+        self._epoch, self._constant = -1, None
+
+    def trades_alone_in(self, epoch: int) -> bool:
+        """Whether its price path says that there were trades in an epoch, and no engine had a say then."""
+        until_us = None if self.opened is None else self.time.of(self.opened.opened_us)
+        return self.trades_in(epoch) and (until_us is None or self.path.begins_us(epoch) <= until_us)
+
+    def trades_in(self, epoch: int) -> bool:
+        """Whether its price path says that there were trades in an epoch: it was open then, and trades at all."""
+        begins = self.path.begins_us(epoch)
+        return bool(self.base_volume) and self.open_us <= begins < self.close_us
+
+    def fills_between(self, after_us: int, until_us: int) -> list[Fill]:
+        """The trades later than one instant and not later than another, oldest first."""
+        epochs = range(self.epoch_at(after_us) + 1, self.epoch_at(until_us) + 1)
+        fills = [fill for epoch in epochs if self.trades_alone_in(epoch) for fill in self.path.fills(epoch)]
+        return fills if self.opened is None else fills + self.opened.fills(after_us, until_us)
+
+    def last_price_at(self, instant_us: int) -> int | None:
+        """The price of the last trade up to an instant, as far back as one epoch of its price path."""
+        price = None if self.opened is None else self.opened.last_price_at(instant_us)
+        if price is not None:
+            return price
+        if self.opened is not None:
+            instant_us = min(instant_us, self.opened.opened_us)
+        return self._last_price(self.epoch_at(instant_us)) or None
+
+    def epoch_at(self, instant_us: int) -> int:
+        """The epoch of its price path at an instant that is past."""
+        return self.path.epoch_at(min(instant_us, self.time.now_us()))
+
+    def epoch_of(self, instant_us: int) -> int:
+        """The epoch that its quote is of at an instant, past or to come."""
+        return self.path.epoch_at(min(self.close_us, self.time.of(instant_us)))
+
+    def charted_until_us(self) -> int:
+        """The end of what its candlesticks can show, microseconds since 1970."""
+        now_us = self.time.now_us() if self.opened is None else self.time.clock_us()
+        return min(self.close_us, now_us)
+
+    def move(self) -> None:
+        """Move its quote now, for good."""
+        self.path.move(self.present_epoch())
+
+    def own_book(self) -> tuple[list[Level], list[Level]]:
+        """The YES and the NO bids as the catalogue alone knows them, each ascending in its own price, best last."""
+        return self.path.book(self.present_epoch()) if self.is_quoted else ([], [])
+
+    def figures_at(self, instant_us: int) -> Figures:
+        """Last price, volumes and open interest at an instant, by its price path."""
+        return self._figures(self.epoch_of(instant_us))
+
+    def json(self) -> bytes:
+        """The ``Market`` object."""
+        self._refresh()
+        if self._quoted is None or self.opened is not None:
+            self._quoted = self._quote_members(self._epoch)
+        if self._constant is None:
+            # Kept apart, so that a moved quote costs a few hundred bytes and not the rules of the market.
+            self._constant = orjson.dumps(self._constant_body())[:-1] + b","
+        return self._constant + self._quoted
+
+    def orderbook(self, depth: int = 0) -> bytes | None:
+        """The ``OrderbookCountFp`` object with the best ``depth`` levels a side (0 for all)."""
+        self._refresh()
+        if self.opened is not None:
+            return book_json(*self.opened.book(), depth)
+        if depth:
+            return book_json(*self.own_book(), depth)
+        if self._book is None:
+            self._book = book_json(*self.own_book())
+        return self._book
+
+    def candlesticks(self, window: CandleWindow) -> list[bytes]:
+        """Its ``MarketCandlestick`` objects, oldest first."""
+        if self.status == "initialized":
+            return []
+        return candlesticks_of(self, window)
+
+    def open_interest(self, epoch: int) -> int:
+        """Centi-contracts held in an epoch, by its price path."""
+        floor = self.base_volume // 3
+        return floor + self.path.open_interest_swing(epoch, floor // 20)
+
+    def _refresh(self) -> None:
+        epoch = self.present_epoch()
+        if epoch != self._epoch or self.path.moves != self._moves:
+            self._epoch, self._moves, self._quoted, self._book = epoch, self.path.moves, None, None
+
+    def _figures(self, epoch: int) -> Figures:
+        since_open = max(0, epoch - self.path.epoch_at(self.open_us)) if self.base_volume else 0
+        return Figures(
+            self._last_price(epoch),
+            self.base_volume + 137 * since_open,
+            self.base_volume // 40 if self.is_quoted else 0,
+            self.open_interest(epoch),
+        )
+
+    def _last_price(self, epoch: int) -> int:
+        return self.path.last_price(epoch) if self.trades_in(epoch) else 0
+
+    def _constant_body(self) -> dict[str, object]:
+        body = {**self._words(), **self._times(), **self.outcome.strike}
+        if self.settlement is not None:
+            body["expiration_value"] = self.settlement.expiration_value
+            body["result"] = self.settlement.result
+            if self.status == "finalized" or self.settlement.result != "scalar":
+                body["settlement_value_dollars"] = price_text(self.settlement.value)
+        if self.legs is not None:
+            body["mve_collection_ticker"] = self.collection_ticker
+            body["mve_selected_legs"] = self.legs
+            body["is_provisional"] = True
+        return body
+
+    def _words(self) -> dict[str, object]:
+        event, name = self.event, self.outcome.sub_title
+        body: dict[str, object] = {
+            "can_close_early": bool(self.number % 6),
+            "event_ticker": self.event_ticker,
+            "exchange_index": self.shard,
+            "expiration_value": "",
+            "market_type": "scalar" if self.settlement is not None and self.settlement.result == "scalar" else "binary",
+            "no_sub_title": name,
+            "notional_value_dollars": "1.0000",
+            "price_level_structure": self.path.grid.label,
+            "price_ranges": self.path.grid.wire_ranges,
+            "result": "",
+            "rules_primary": ""
+            if self.is_combo
+            else f"If {name} is the outcome of {event.text.title} ({event.text.sub_title}), "
+            f"as reported by {event.series.source[0]}, then the market resolves to Yes.",
+            "rules_secondary": event.series.secondary_rules(),
+            "settlement_bounds_type": "default",
+            "settlement_timer_seconds": self.settlement_timer_us // SECOND_US,
+            "status": self.status,
+            "ticker": self.ticker,
+            "title": name if self.is_combo else f"{event.text.title}: {name}?",
+            "yes_sub_title": name,
+        }
+        if self.number % 6:
+            body["early_close_condition"] = "The market closes and expires early once the outcome is known."
+        if self.number % 13 == 0:
+            body["subtitle"] = name
+        if self.number % 19 == 0:
+            body["primary_participant_key"] = "participant"
+        return body
+
+    def _times(self) -> dict[str, object]:
+        close = rfc3339(self.close_us)
+        body: dict[str, object] = {
+            "close_time": close,
+            "created_time": rfc3339(self.created_us),
+            "expiration_time": close,
+            "latest_expiration_time": rfc3339(self.close_us + 7 * DAY_US),
+            "open_time": rfc3339(self.open_us),
+            "updated_time": rfc3339(self.updated_us),
+        }
+        if self.number % 10:
+            body["expected_expiration_time"] = rfc3339(self.close_us - 3 * 3_600_000_000)
+        if self.number % 3:
+            body["occurrence_datetime"] = rfc3339(self.close_us - 3 * 3_600_000_000)
+        if self.settled_us is not None:
+            body["settlement_ts"] = rfc3339(self.settled_us)
+        return body
+
+    def _quote_members(self, epoch: int) -> bytes:
+        if self.opened is not None:
+            quote, figures = self.opened.quote(), self.opened.figures()
+        else:
+            quote, figures = self.path.quote(epoch) if self.is_quoted else NO_QUOTE, self._figures(epoch)
+        yesterday = epoch - DAY_US // self.path.period_us
+        traded_yesterday = self.path.begins_us(yesterday) >= self.open_us and self.status != "initialized"
+        before = self.path.quote(yesterday) if traded_yesterday else Quote(0, 0, 0, 0)
+        return (
+            f'"last_price_dollars":"{price_text(figures.last_price)}",'
+            f'"no_ask_dollars":"{price_text(DOLLAR - quote.bid)}",'
+            f'"no_bid_dollars":"{price_text(DOLLAR - quote.ask)}",'
+            f'"open_interest_fp":"{count_text(figures.open_interest)}",'
+            f'"previous_price_dollars":"{price_text(self._last_price(yesterday))}",'
+            f'"previous_yes_ask_dollars":"{price_text(before.ask)}",'
+            f'"previous_yes_bid_dollars":"{price_text(before.bid)}",'
+            f'"volume_24h_fp":"{count_text(figures.volume_24h)}",'
+            f'"volume_fp":"{count_text(figures.volume)}",'
+            f'"yes_ask_dollars":"{price_text(quote.ask)}",'
+            f'"yes_ask_size_fp":"{count_text(quote.ask_size)}",'
+            f'"yes_bid_dollars":"{price_text(quote.bid)}",'
+            f'"yes_bid_size_fp":"{count_text(quote.bid_size)}"}}'
+        ).encode()

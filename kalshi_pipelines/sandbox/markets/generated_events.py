@@ -1,0 +1,182 @@
+"""Series and events of the generated catalogue and the JSON they become.
+
+Does not belong here: their markets (``generated``), and which there are (``catalogue``).
+Source of the key sets: ``Series`` and ``EventData`` of the vendor's OpenAPI document 3.34.0.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import orjson
+
+from kalshi_pipelines.sandbox.clock import DAY_US, rfc3339
+from kalshi_pipelines.sandbox.markets.rows import EventRow, SeriesRow
+from kalshi_pipelines.sandbox.markets.themes import PROHIBITIONS, SECONDARY_RULES, SOURCES, Theme
+from kalshi_pipelines.sandbox.prices import count_text
+
+_HALF, _ONE = Decimal("0.5"), Decimal(1)
+ZERO_TIME = "0001-01-01T00:00:00Z"
+
+
+class GeneratedSeries(SeriesRow):
+    """A series of a theme about one subject."""
+
+    __slots__ = ("_rules", "number", "subject", "theme", "title", "traded")
+
+    def __init__(self, ticker: str, theme: Theme, subject: str, number: int, updated_us: int) -> None:
+        self.ticker = ticker
+        self.theme = theme
+        self.subject = subject
+        self.number = number
+        self.title = theme.title.format(subject)
+        self.updated_us = updated_us
+        self.categories = (
+            (theme.category, "World") if number % 11 == 0 and theme.category != "World" else (theme.category,)
+        )
+        self.tags = theme.tags
+        self.traded = 0
+        self._rules: str | None = None
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """Name and address of its first settlement source."""
+        return SOURCES[self.number % len(SOURCES)]
+
+    @property
+    def fee_type(self) -> str:
+        """How fees of its markets are computed."""
+        return self.theme.fee_type
+
+    @property
+    def fee_multiplier(self) -> Decimal:
+        """What fees of its markets are multiplied by."""
+        return _HALF if self.number % 17 == 0 else _ONE
+
+    def secondary_rules(self) -> str:
+        """The second part of the rules that its markets share."""
+        if self._rules is None:
+            self._rules = "".join(SECONDARY_RULES).format(title=self.title, source=self.source[0])
+        return self._rules
+
+    def json(self, *, volume: bool, metadata: bool) -> bytes:
+        """The ``Series`` object, with its traded volume and product metadata if asked for."""
+        code = self.ticker.removeprefix("KX")
+        body: dict[str, object] = {
+            "additional_prohibitions": None if self.number % 29 == 0 else list(PROHIBITIONS),
+            "categories": self.categories,
+            "category": self.theme.category,
+            "contract_terms_url": f"https://assets.example/contract_terms/{code}.pdf",
+            "contract_url": f"https://assets.example/certifications/{code}.pdf",
+            "exchange_index": self.theme.shard,
+            "fee_multiplier": float(self.fee_multiplier) if self.fee_multiplier % 1 else int(self.fee_multiplier),
+            "fee_type": self.fee_type,
+            "frequency": self.theme.frequency,
+            "last_updated_ts": rfc3339(self.updated_us),
+            "settlement_sources": None if self.number % 31 == 0 else settlement_sources(self.number),
+            "tags": list(self.tags) or None,
+            "ticker": self.ticker,
+            "title": self.title,
+        }
+        if volume:
+            body["volume_fp"] = count_text(self.traded)
+        if metadata and self.number % 3:
+            body["product_metadata"] = {"scope": self.theme.shape.title()}
+        return orjson.dumps(body)
+
+
+def settlement_sources(number: int) -> list[dict[str, str]]:
+    """One to three sources, starting with the one of that number."""
+    chosen = [SOURCES[(number + i) % len(SOURCES)] for i in range(1 + number % 3)]
+    return [{"name": name, "url": url} for name, url in chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class EventText:
+    """How an event reads: its title and its subtitle."""
+
+    title: str
+    sub_title: str
+
+
+class GeneratedEvent(EventRow):
+    """An event of a series."""
+
+    __slots__ = ("exclusive", "listed", "number", "series", "text")
+
+    def __init__(
+        self,
+        ticker: str,
+        series: GeneratedSeries,
+        text: EventText,
+        *,
+        exclusive: bool,
+        number: int,
+        created_us: int,
+        collection_ticker: str | None = None,
+    ) -> None:
+        self.ticker = ticker
+        self.series = series
+        self.series_ticker = series.ticker
+        self.text = text
+        self.exclusive = exclusive
+        self.number = number
+        self.updated_us = created_us + number % 1_000 * 60_000_000
+        self.collection_ticker = collection_ticker
+        self.is_combo = collection_ticker is not None
+        self.sort_key = (-created_us, ticker)
+        self.listed: bytes | None = None
+
+    @property
+    def shard(self) -> int:
+        """The shard of the exchange its markets are traded on."""
+        return 1 if self.is_combo else self.series.theme.shard
+
+    @property
+    def _has_own_fees(self) -> bool:
+        return self.number % 41 == 0
+
+    @property
+    def fee_type_override(self) -> str | None:
+        """The fee type of its markets, where it is not the one of the series."""
+        return "quadratic" if self._has_own_fees else None
+
+    @property
+    def fee_multiplier_override(self) -> Decimal | None:
+        """The fee multiplier of its markets, where it is not the one of the series."""
+        return _HALF if self._has_own_fees else None
+
+    def members(self, *, alone: bool) -> bytes:
+        """The members of the ``EventData`` object, without braces and markets, as a list or a read shows them."""
+        if alone:
+            # The real exchange fills last_updated_ts in lists only and sends the zero time here.
+            return orjson.dumps(self._body(ZERO_TIME))[1:-1]
+        if self.listed is None:
+            self.listed = orjson.dumps(self._body(rfc3339(self.updated_us)))[1:-1]
+        return self.listed
+
+    def _body(self, last_updated: str) -> dict[str, object]:
+        body: dict[str, object] = {
+            "category": self.series.theme.category,
+            "collateral_return_type": "MECNET" if self.exclusive else ("DIRECNET" if self.number % 2 else ""),
+            "event_ticker": self.ticker,
+            "exchange_index": self.shard,
+            "last_updated_ts": last_updated,
+            "mutually_exclusive": self.exclusive,
+            "series_ticker": self.series_ticker,
+            "settlement_sources": [] if self.is_combo else settlement_sources(self.series.number),
+            "sub_title": self.text.sub_title,
+            "title": self.text.title,
+        }
+        if self.number % 4 == 0:
+            body["product_metadata"] = {
+                "competition": self.series.title,
+                "competition_scope": self.series.theme.shape.title(),
+            }
+        if self.number % 9 == 0:
+            body["strike_date"] = rfc3339(self.updated_us + DAY_US)
+        if self.number % 5:
+            body["strike_period"] = ""
+        if self._has_own_fees:
+            body["fee_type_override"] = self.fee_type_override
+            body["fee_multiplier_override"] = float(_HALF)
+        return body

@@ -1,0 +1,152 @@
+"""The life of markets on the clock: they open, close, are determined, are paid out, and leave for the history.
+
+Belongs here: what happens to a market next, when, and how a market ends. Does not belong here: letting it happen
+(``venue``), pay-outs (``trading``).
+
+Only generated markets live by themselves, and of those only the ones that were active or not yet open at the start;
+any market that is steered by hand goes on from there. Source of the stages: the vendor's page on the life cycle.
+"""
+
+import heapq
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from kalshi_pipelines.sandbox.clock import DAY_US, SECOND_US, midnight_us
+from kalshi_pipelines.sandbox.markets.catalogue import HISTORY_DAYS, collector_resting
+from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
+from kalshi_pipelines.sandbox.markets.generated_events import GeneratedEvent
+from kalshi_pipelines.sandbox.markets.listing import Catalogue
+from kalshi_pipelines.sandbox.markets.rows import MarketRow
+from kalshi_pipelines.sandbox.noise import mixed
+from kalshi_pipelines.sandbox.prices import DOLLAR
+from kalshi_pipelines.sandbox.trading.events import MarketChanged, MarketStatus, Result
+
+LEGAL_CHANGES: Final[dict[str, frozenset[str]]] = {
+    "initialized": frozenset({"active", "inactive", "closed"}),
+    "active": frozenset({"inactive", "closed"}),
+    "inactive": frozenset({"active", "closed"}),
+    "closed": frozenset({"active", "determined"}),
+    "determined": frozenset({"disputed", "amended", "finalized"}),
+    "disputed": frozenset({"amended", "determined", "finalized"}),
+    "amended": frozenset({"disputed", "finalized"}),
+    "finalized": frozenset(),
+}
+_TIMED: Final = frozenset({"determined", "disputed", "amended"})
+_LONGEST_DETERMINATION_S: Final = 600
+_SCALAR_ODDS: Final = 50
+_DETERMINED, _SCALAR, _SCALAR_VALUE = 21, 22, 23
+
+
+class Life:
+    """What is due in the lives of a catalogue's markets. ``change`` lets a change of status happen."""
+
+    def __init__(self, catalogue: Catalogue, seed: int, change: Callable[[MarketChanged], None]) -> None:
+        self._catalogue = catalogue
+        self._seed = seed
+        self._change = change
+        self._due: list[tuple[int, int, MarketRow, int]] = []
+        self._plans = 0
+
+    def next_due_us(self) -> int | None:
+        """When the next thing is due, microseconds since 1970; None if nothing is."""
+        newcomers = self._catalogue.take_newcomers()
+        if newcomers:
+            with collector_resting():
+                for row in newcomers:
+                    self._begin(row)
+        return self._due[0][0] if self._due else None
+
+    def run(self, at_us: int) -> None:
+        """Let what is due first happen at an instant."""
+        _, _, row, changes = heapq.heappop(self._due)
+        # A market that was changed meanwhile has other plans.
+        if changes != row.changes:
+            return
+        if row.status == "finalized":
+            self._catalogue.archive(row)
+        elif row.status in _TIMED:
+            self._happen(row, "finalized", at_us, row.result, row.value)
+        elif row.status == "closed":
+            self._happen(row, "determined", at_us, *self._ending(row))
+        else:
+            self._happen(row, "active" if row.status == "initialized" else "closed", at_us)
+
+    def changed(self, row: MarketRow, change: MarketChanged) -> None:
+        """Plan what follows a change of status."""
+        if change.status in {"active", "inactive"}:
+            # A recorded market may have gone on past the close time it was recorded with.
+            if row.close_us > change.at_us:
+                self._plan(row, row.close_us)
+        elif change.status == "closed" and change.close_us is None:
+            # Closed by the clock. What was closed by hand before its time waits for the hand that goes on.
+            self._plan(row, change.at_us + self._determination_us(row))
+        elif change.status in _TIMED:
+            self._plan(row, change.at_us + row.settlement_timer_us)
+        elif change.status == "finalized":
+            self._plan_leaving(row)
+
+    def _begin(self, row: MarketRow) -> None:
+        if not isinstance(row, GeneratedMarket):
+            return
+        if row.status == "initialized":
+            self._plan(row, row.open_us)
+        elif row.status == "active":
+            self._plan(row, row.close_us)
+        elif row.status == "finalized":
+            self._plan_leaving(row)
+
+    def _plan(self, row: MarketRow, at_us: int) -> None:
+        """Have the next stage of a market begin at an instant, unless it is changed before."""
+        self._plans += 1
+        heapq.heappush(self._due, (at_us, self._plans, row, row.changes))
+
+    def _plan_leaving(self, row: MarketRow) -> None:
+        if row.settled_us is not None:
+            # From the first midnight on whose cutoff is later than the settlement.
+            leaves_us = midnight_us(row.settled_us) + (HISTORY_DAYS + 1) * DAY_US
+            self._plan(row, leaves_us)
+
+    def _determination_us(self, row: MarketRow) -> int:
+        return (30 + mixed(self._seed, _number_of(row), _DETERMINED) % _LONGEST_DETERMINATION_S) * SECOND_US
+
+    def _happen(
+        self, row: MarketRow, status: MarketStatus, at_us: int, result: Result = "", value: int | None = None
+    ) -> None:
+        self._change(MarketChanged(at_us=at_us, ticker=row.ticker, status=status, result=result, value=value))
+
+    def _ending(self, row: MarketRow) -> tuple[Result, int]:
+        """The result of a market and what one YES pays in centi-cents: drawn with the last mid price as the chance."""
+        event = self._catalogue.events.get(row.event_ticker)
+        if isinstance(event, GeneratedEvent) and event.exclusive:
+            wins = self._winner(event) is row
+        elif mixed(self._seed, _number_of(row), _SCALAR) % _SCALAR_ODDS == 0:
+            return "scalar", 100 * (1 + mixed(self._seed, _number_of(row), _SCALAR_VALUE) % 99)
+        else:
+            wins = Random(f"{self._seed}:{row.ticker}:ends").randrange(DOLLAR) < _chance(row)
+        return ("yes", DOLLAR) if wins else ("no", 0)
+
+    def _winner(self, event: GeneratedEvent) -> MarketRow:
+        """The one market of an exclusive event that pays. Each of its markets finds the same."""
+        markets = self._catalogue.markets_of_event(event.ticker)
+        for market in markets:
+            if market.result == "yes":
+                return market
+        rng = Random(f"{self._seed}:{event.ticker}:ends")
+        drawn = rng.choices(markets, [_chance(market) + 1 for market in markets])[0]
+        if not drawn.result:
+            return drawn
+        # By hand it was decided otherwise.
+        return next(market for market in markets if not market.result)
+
+
+def _number_of(row: MarketRow) -> int:
+    return row.number if isinstance(row, GeneratedMarket) else 0
+
+
+def _chance(row: MarketRow) -> int:
+    """The mid price at its end in centi-cents; an absent bid counts as nothing and an absent ask as a dollar."""
+    if not isinstance(row, GeneratedMarket):
+        return DOLLAR // 2
+    quote = row.path.quote(row.epoch_of(row.close_us))
+    return (quote.bid + quote.ask) // 2

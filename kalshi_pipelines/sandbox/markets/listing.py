@@ -1,0 +1,239 @@
+"""The lists of an exchange: series, events and markets, and the filtered, ordered views that are paged through.
+
+Belongs here: filters, and the cached order of each filtered list. Does not belong here: what a row is (``rows``), where
+it comes from (generated or recorded), and which filters a request may combine.
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+from kalshi_pipelines.sandbox.markets.rows import EventRow, MarketRow, SeriesRow
+from kalshi_pipelines.sandbox.pagination import SortKey
+
+STATUSES_OF_FILTER: Final = {
+    "unopened": frozenset({"initialized"}),
+    "open": frozenset({"active"}),
+    "paused": frozenset({"inactive"}),
+    "closed": frozenset({"closed", "determined", "disputed", "amended"}),
+    "settled": frozenset({"finalized"}),
+}
+"""The request's status vocabulary and the response statuses each word stands for; the two never overlap."""
+
+_CACHED_LISTS: Final = 256
+Row = TypeVar("Row", MarketRow, EventRow)
+
+
+@dataclass(frozen=True, slots=True)
+class TradeRow:
+    """A public trade in list order, with its ``Trade`` object."""
+
+    sort_key: SortKey
+    json: bytes
+    is_block: bool = False
+
+
+@dataclass(frozen=True)
+class TradeFilter:
+    """Which public trades: of one market or all, created in a span of microseconds, block trades or not or both."""
+
+    ticker: str | None
+    min_us: int | None
+    max_us: int | None
+    is_block_trade: bool | None
+
+
+class TradeHistory(Protocol):
+    """The public trades the catalogue itself knows."""
+
+    def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
+        """The trades that match, newest first; block trades or not is left to the caller."""
+        ...
+
+    def market_opened(self) -> None:
+        """Note that the trades to come of a market happen in the engine."""
+        ...
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bounds in microseconds, both inclusive, either open."""
+
+    least: int | None = None
+    most: int | None = None
+
+    def __contains__(self, instant: int | None) -> bool:
+        if self.least is None and self.most is None:
+            return True
+        if instant is None or (self.least is not None and instant < self.least):
+            return False
+        return self.most is None or instant <= self.most
+
+
+EVER: Final = Span()
+
+
+@dataclass(frozen=True)
+class MarketFilter:
+    """The filters of GET /markets and GET /historical/markets."""
+
+    status: str | None = None
+    event_ticker: str | None = None
+    series_ticker: str | None = None
+    tickers: tuple[str, ...] | None = None
+    combos: bool | None = None
+    created: Span = EVER
+    updated: Span = EVER
+    closes: Span = EVER
+    settled: Span = EVER
+    archived: bool = False
+
+    def admits(self, market: MarketRow) -> bool:
+        """Whether a market matches, tickers aside."""
+        return (
+            (self.status is None or market.status in STATUSES_OF_FILTER[self.status])
+            and (self.combos is None or market.is_combo == self.combos)
+            and (self.event_ticker is None or market.event_ticker == self.event_ticker)
+            and (self.series_ticker is None or market.series_ticker == self.series_ticker)
+            and market.created_us in self.created
+            and market.updated_us in self.updated
+            and market.close_us in self.closes
+            and market.settled_us in self.settled
+        )
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """The filters of GET /events and GET /events/multivariate."""
+
+    combos: bool = False
+    status: str | None = None
+    series_ticker: str | None = None
+    collection_ticker: str | None = None
+    tickers: tuple[str, ...] | None = None
+    min_close_us: int | None = None
+    min_updated_us: int | None = None
+
+
+class Catalogue:
+    """All rows of an exchange. Lists are newest first; a filtered list is computed once until rows change."""
+
+    def __init__(self, history: TradeHistory) -> None:
+        self.history = history
+        self.series: dict[str, SeriesRow] = {}
+        self.events: dict[str, EventRow] = {}
+        self.markets: dict[str, MarketRow] = {}
+        self.archived_markets: dict[str, MarketRow] = {}
+        self._of_event: defaultdict[str, list[MarketRow]] = defaultdict(list)
+        self._of_series: defaultdict[str, list[MarketRow]] = defaultdict(list)
+        self._newcomers: list[MarketRow] = []
+        self._lists: OrderedDict[MarketFilter | EventFilter, Sequence[MarketRow] | Sequence[EventRow]] = OrderedDict()
+
+    def add(
+        self,
+        series: Iterable[SeriesRow] = (),
+        events: Iterable[EventRow] = (),
+        markets: Iterable[MarketRow] = (),
+        archived_markets: Iterable[MarketRow] = (),
+    ) -> None:
+        """Add rows; lists that were computed before are forgotten."""
+        self.series.update((row.ticker, row) for row in series)
+        self.events.update((row.ticker, row) for row in events)
+        for market in markets:
+            self.markets[market.ticker] = market
+            self._of_event[market.event_ticker].append(market)
+            self._of_series[market.series_ticker].append(market)
+            self._newcomers.append(market)
+        self.archived_markets.update((row.ticker, row) for row in archived_markets)
+        self._lists.clear()
+
+    def take_newcomers(self) -> list[MarketRow]:
+        """The live markets added since the last call."""
+        newcomers, self._newcomers = self._newcomers, []
+        return newcomers
+
+    def market_changed(self) -> None:
+        """Forget the filtered lists; the order of all markets together does not depend on their status."""
+        everything = self._lists.get(MarketFilter())
+        self._lists.clear()
+        if everything is not None:
+            self._lists[MarketFilter()] = everything
+
+    def archive(self, market: MarketRow) -> None:
+        """Move a market from the live lists to the historical ones."""
+        del self.markets[market.ticker]
+        self._of_event[market.event_ticker].remove(market)
+        self._of_series[market.series_ticker].remove(market)
+        self.archived_markets[market.ticker] = market
+        self._lists.clear()
+
+    def markets_of_event(self, event_ticker: str) -> Sequence[MarketRow]:
+        """The live markets of an event, in the order they were added."""
+        return self._of_event.get(event_ticker, ())
+
+    def markets_of_series(self, series_ticker: str) -> Sequence[MarketRow]:
+        """The live markets of a series, in the order they were added."""
+        return self._of_series.get(series_ticker, ())
+
+    def select_markets(self, wanted: MarketFilter) -> Sequence[MarketRow]:
+        """The markets that match, newest first."""
+        return self._remembered(wanted, lambda: self._matching_markets(wanted))
+
+    def select_events(self, wanted: EventFilter) -> Sequence[EventRow]:
+        """The events that match, newest first. A status matches if any child market has it."""
+        return self._remembered(wanted, lambda: self._matching_events(wanted))
+
+    def _remembered(self, wanted: MarketFilter | EventFilter, compute: Callable[[], Sequence[Row]]) -> Sequence[Row]:
+        known = self._lists.get(wanted)
+        if known is None:
+            known = compute()
+            self._lists[wanted] = known
+            if len(self._lists) > _CACHED_LISTS:
+                self._lists.popitem(last=False)
+        else:
+            self._lists.move_to_end(wanted)
+        return known  # type: ignore[return-value]  # a filter's type decides the row's type
+
+    def _matching_markets(self, wanted: MarketFilter) -> list[MarketRow]:
+        pool: Iterable[MarketRow]
+        rows = self.archived_markets if wanted.archived else self.markets
+        if wanted.tickers is not None:
+            pool = [rows[ticker] for ticker in dict.fromkeys(wanted.tickers) if ticker in rows]
+        elif wanted.event_ticker is not None and not wanted.archived:
+            pool = self.markets_of_event(wanted.event_ticker)
+        elif wanted.series_ticker is not None and not wanted.archived:
+            pool = self.markets_of_series(wanted.series_ticker)
+        elif wanted == MarketFilter():
+            return sorted(rows.values(), key=_place)
+        else:
+            # Narrowing the ordered list of everything keeps its order, so each filter costs one pass and no sorting.
+            pool = sorted(rows.values(), key=_place) if wanted.archived else self.select_markets(MarketFilter())
+            return [market for market in pool if wanted.admits(market)]
+        return sorted((market for market in pool if wanted.admits(market)), key=_place)
+
+    def _matching_events(self, wanted: EventFilter) -> list[EventRow]:
+        pool: Iterable[EventRow] = self.events.values()
+        if wanted.tickers is not None:
+            pool = [self.events[ticker] for ticker in dict.fromkeys(wanted.tickers) if ticker in self.events]
+        return sorted((event for event in pool if self._admits(wanted, event)), key=_place)
+
+    def _admits(self, wanted: EventFilter, event: EventRow) -> bool:
+        if (
+            event.is_combo != wanted.combos
+            or wanted.series_ticker not in {None, event.series_ticker}
+            or wanted.collection_ticker not in {None, event.collection_ticker}
+            or (wanted.min_updated_us is not None and event.updated_us < wanted.min_updated_us)
+        ):
+            return False
+        children = self.markets_of_event(event.ticker)
+        if wanted.status is not None:
+            statuses = STATUSES_OF_FILTER[wanted.status]
+            if not any(market.status in statuses for market in children):
+                return False
+        least = wanted.min_close_us
+        return least is None or any(market.close_us >= least for market in children)
+
+
+def _place(row: MarketRow | EventRow) -> SortKey:
+    return row.sort_key

@@ -1,0 +1,59 @@
+"""What the trading engine needs to know about a market of the catalogue before it can be traded.
+
+Belongs here: turning rows into the facts of a ``MarketOpened``. Does not belong here: when a market is opened
+(``venue``), what a trade costs (``trading.fees``).
+Source of the rates: the vendor's fee schedule of October 2026. It gives no figure for ``flat``; here it costs what
+``quadratic`` costs.
+"""
+
+from decimal import Decimal
+from typing import Final, cast
+
+from kalshi_pipelines.sandbox.clock import DAY_US
+from kalshi_pipelines.sandbox.markets.listing import Catalogue
+from kalshi_pipelines.sandbox.markets.rows import MarketRow
+from kalshi_pipelines.sandbox.trading.events import MarketOpened, MarketStatus
+
+TAKER_RATE: Final = 7_000_000
+MAKER_RATES: Final = {
+    "quadratic": 0,
+    "quadratic_with_maker_fees": 1_750_000,
+    "quadratic_with_combo_maker_fees": 3_500_000,
+    "flat": 0,
+}
+"""Rates at multiplier 1, in 1e-8."""
+_GOES_ON_US: Final = 365 * DAY_US
+
+
+def facts_of(catalogue: Catalogue, market: MarketRow, at_us: int) -> MarketOpened:
+    """The facts of a market that is opened at an instant."""
+    fee_type, multiplier = _fees(catalogue, market)
+    close_us = market.close_us
+    if market.status == "active" and close_us <= at_us:
+        # Recorded as active long ago: it goes on.
+        close_us = at_us + _GOES_ON_US
+    return MarketOpened(
+        at_us=at_us,
+        ticker=market.ticker,
+        event_ticker=market.event_ticker,
+        series_ticker=market.series_ticker,
+        shard=market.shard,
+        price_ranges=market.price_ranges,
+        taker_rate=int(TAKER_RATE * multiplier),
+        maker_rate=int(MAKER_RATES.get(fee_type, 0) * multiplier),
+        status=cast("MarketStatus", market.status),
+        close_us=close_us,
+        is_combo=market.is_combo,
+        fee_waived_until_us=market.fee_waived_until_us,
+    )
+
+
+def _fees(catalogue: Catalogue, market: MarketRow) -> tuple[str, Decimal]:
+    """Fee type and multiplier: those of the event where it has its own, else those of the series."""
+    event = catalogue.events.get(market.event_ticker)
+    series = catalogue.series.get(market.series_ticker)
+    fee_type = (event and event.fee_type_override) or (series and series.fee_type) or "quadratic"
+    multiplier = None if event is None else event.fee_multiplier_override
+    if multiplier is None:
+        multiplier = Decimal(1) if series is None else series.fee_multiplier
+    return fee_type, multiplier

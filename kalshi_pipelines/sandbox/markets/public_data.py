@@ -1,0 +1,124 @@
+"""What everyone can see of a market that is traded in the engine: its quote, book, figures and trades.
+
+Belongs here: reading them off a ``TradedMarket``, on top of what the catalogue showed before the market was opened
+there. Does not belong here: markets nobody traded yet, whose data is computed (``generated``, ``quotes``) or recorded.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+import orjson
+
+from kalshi_pipelines.sandbox.clock import DAY_US
+from kalshi_pipelines.sandbox.markets.quotes import Fill, Level, Quote
+from kalshi_pipelines.sandbox.prices import DOLLAR, count_text, price_text
+from kalshi_pipelines.sandbox.trading.records import TradedMarket
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of a market: a price in centi-cents, the others in centi-contracts."""
+
+    last_price: int = 0
+    volume: int = 0
+    volume_24h: int = 0
+    open_interest: int = 0
+
+
+@dataclass(slots=True)
+class OpenedMarket:
+    """A market since it was opened in the engine. ``before`` is what its figures were then, ``now_us`` the clock."""
+
+    traded: TradedMarket
+    before: Figures
+    now_us: Callable[[], int]
+    _day_from: int = field(default=0, init=False)
+    _day_to: int = field(default=0, init=False)
+    _day_volume: int = field(default=0, init=False)
+
+    @property
+    def opened_us(self) -> int:
+        """When it was opened, microseconds since 1970."""
+        return self.traded.facts.at_us
+
+    def quote(self) -> Quote:
+        """The best bid and ask."""
+        book = self.traded.book
+        bid, ask = book.best("bid"), book.best("ask")
+        return Quote(
+            bid or 0,
+            0 if bid is None else book.count_at("bid", bid),
+            DOLLAR if ask is None else ask,
+            0 if ask is None else book.count_at("ask", ask),
+        )
+
+    def book(self) -> tuple[list[Level], list[Level]]:
+        """The YES and the NO bids, each ascending in its own price, best last."""
+        yes = [Level(price, count) for price, count in reversed(self.traded.book.levels("bid"))]
+        no = [Level(DOLLAR - price, count) for price, count in reversed(self.traded.book.levels("ask"))]
+        return yes, no
+
+    def figures(self) -> Figures:
+        """Its figures now."""
+        traded, before = self.traded, self.before
+        return Figures(
+            traded.last_price or before.last_price,
+            before.volume + traded.volume,
+            before.volume_24h + self._volume_since(self.now_us() - DAY_US),
+            before.open_interest + traded.open_interest,
+        )
+
+    def fills(self, after_us: int, until_us: int) -> list[Fill]:
+        """The trades later than one instant and not later than another, oldest first."""
+        trades = self.traded.trades
+        low, high = (bisect_right(trades, instant, key=_created) for instant in (after_us, until_us))
+        return [Fill(trade.price, trade.count, trade.taker_side == "bid", False) for trade in trades[low:high]]
+
+    def last_price_at(self, instant_us: int) -> int | None:
+        """The price of its last trade up to an instant; None before the first."""
+        trades = self.traded.trades
+        place = bisect_right(trades, instant_us, key=_created)
+        return trades[place - 1].price if place else None
+
+    def _volume_since(self, instant_us: int) -> int:
+        # Both ends only move forwards with time, so each trade is added once and taken off once.
+        trades = self.traded.trades
+        for trade in trades[self._day_to :]:
+            self._day_volume += trade.count
+        self._day_to = len(trades)
+        while self._day_from < self._day_to and trades[self._day_from].created_us <= instant_us:
+            self._day_volume -= trades[self._day_from].count
+            self._day_from += 1
+        return self._day_volume
+
+
+_created = attrgetter("created_us")
+
+
+def book_json(yes: list[Level], no: list[Level], depth: int = 0) -> bytes:
+    """The ``OrderbookCountFp`` object with the best ``depth`` levels a side (0 for all)."""
+    return orjson.dumps(
+        {
+            "no_dollars": [(price_text(price), count_text(size)) for price, size in no[-depth:]],
+            "yes_dollars": [(price_text(price), count_text(size)) for price, size in yes[-depth:]],
+        }
+    )
+
+
+def quote_members(market: OpenedMarket) -> dict[str, str]:
+    """The members of the ``Market`` object that trading changes."""
+    quote, figures = market.quote(), market.figures()
+    return {
+        "last_price_dollars": price_text(figures.last_price),
+        "no_ask_dollars": price_text(DOLLAR - quote.bid),
+        "no_bid_dollars": price_text(DOLLAR - quote.ask),
+        "open_interest_fp": count_text(figures.open_interest),
+        "volume_24h_fp": count_text(figures.volume_24h),
+        "volume_fp": count_text(figures.volume),
+        "yes_ask_dollars": price_text(quote.ask),
+        "yes_ask_size_fp": count_text(quote.ask_size),
+        "yes_bid_dollars": price_text(quote.bid),
+        "yes_bid_size_fp": count_text(quote.bid_size),
+    }

@@ -1,0 +1,270 @@
+"""Rows as they were recorded: series, events, markets and trades whose JSON is a slice of a recorded body.
+
+Belongs here: keeping them character for character, until one is traded or steered. Does not belong here: finding them
+in recordings (``recorded_catalogue``).
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Final, cast
+
+import orjson
+
+from kalshi_pipelines import units
+from kalshi_pipelines.sandbox.clock import SECOND_US, rfc3339
+from kalshi_pipelines.sandbox.markets.json_spans import members
+from kalshi_pipelines.sandbox.markets.listing import TradeFilter, TradeRow
+from kalshi_pipelines.sandbox.markets.public_data import Figures, OpenedMarket, book_json, quote_members
+from kalshi_pipelines.sandbox.markets.quotes import Level
+from kalshi_pipelines.sandbox.markets.rows import CandleWindow, EventRow, MarketRow, SeriesRow
+from kalshi_pipelines.sandbox.prices import DOLLAR, price_text
+from kalshi_pipelines.sandbox.trading.events import MarketChanged, Result
+
+_COMBO_PREFIX: Final = "KXMVE"
+_NEVER: Final = "0001-01-01T00:00:00Z"
+Levels = list[Any]
+
+
+def instant_us(text: str | None) -> int:
+    """Microseconds since 1970 UTC of a recorded instant; 0 for none and for the zero time."""
+    if not text or text == _NEVER:
+        return 0
+    return units.microseconds(dt.datetime.fromisoformat(text))
+
+
+class RecordedMarket(MarketRow):
+    """A market as it was recorded."""
+
+    __slots__ = ("_book", "_candles", "_text", "_value", "quote")
+
+    def __init__(self, text: str, value: dict[str, Any]) -> None:
+        self._text = text.encode()
+        self._value = value
+        self._book: dict[str, Levels] | None = None
+        self._candles: dict[int, dict[int, bytes]] = defaultdict(dict)
+        self.ticker = value["ticker"]
+        self.event_ticker = value["event_ticker"]
+        self.series_ticker = self.event_ticker.partition("-")[0]
+        self.collection_ticker = value.get("mve_collection_ticker")
+        if self.collection_ticker is None and self.ticker.startswith(_COMBO_PREFIX):
+            self.collection_ticker = f"{self.series_ticker}-R"
+        self.status = value["status"]
+        self.created_us = instant_us(value.get("created_time"))
+        self.updated_us = instant_us(value.get("updated_time"))
+        self.close_us = instant_us(value.get("close_time"))
+        self.settled_us = instant_us(value.get("settlement_ts")) or None
+        self.sort_key = (-self.created_us, self.ticker)
+        self.quote = quote_of(value)
+        self.changes = 0
+        self.opened: OpenedMarket | None = None
+
+    @property
+    def shard(self) -> int:
+        """The recorded shard; 0 in recordings from before shards were told."""
+        return int(self._value.get("exchange_index", 0))
+
+    @property
+    def price_ranges(self) -> tuple[tuple[int, int, int], ...]:
+        """Start, end and step in centi-cents of each stretch of the recorded grid."""
+        parts = self._value.get("price_ranges") or [{"start": "0.0000", "end": "1.0000", "step": "0.0100"}]
+        return tuple((_centicents(p["start"]), _centicents(p["end"]), _centicents(p["step"])) for p in parts)
+
+    @property
+    def fee_waived_until_us(self) -> int:
+        """The recorded end of the fee waiver."""
+        return instant_us(self._value.get("fee_waiver_expiration_time"))
+
+    @property
+    def result(self) -> Result:
+        """How it ended; empty until that is determined."""
+        return cast("Result", self._value.get("result", ""))
+
+    @property
+    def value(self) -> int | None:
+        """What one YES pays in centi-cents, once that is determined."""
+        value = self._value.get("settlement_value_dollars")
+        if value is not None:
+            return _centicents(value)
+        return {"yes": DOLLAR, "no": 0}.get(self.result)
+
+    @property
+    def settlement_timer_us(self) -> int:
+        """Microseconds from being determined to being finalized."""
+        return int(self._value.get("settlement_timer_seconds", 0)) * SECOND_US
+
+    def own_book(self) -> tuple[list[Level], list[Level]]:
+        """The YES and the NO bids as the catalogue alone knows them, each ascending in its own price, best last."""
+        yes, no = (
+            [Level(_centicents(price), units.centicontracts(count)) for price, count in levels]
+            for levels in self._recorded_levels()
+        )
+        return yes, no
+
+    def figures_at(self, instant_us: int) -> Figures:
+        """Last price, volumes and open interest as they were recorded."""
+        value = self._value
+        return Figures(
+            _centicents(value.get("last_price_dollars") or "0"),
+            *(
+                units.centicontracts(value.get(key) or "0")
+                for key in ("volume_fp", "volume_24h_fp", "open_interest_fp")
+            ),
+        )
+
+    def change(self, change: MarketChanged) -> None:
+        """Take another status, with what comes with it."""
+        self.status, self.updated_us = change.status, change.at_us
+        self.settled_us = change.at_us if change.status == "finalized" else None
+        self.changes += 1
+        told: dict[str, Any] = {"status": change.status, "updated_time": rfc3339(change.at_us), "result": change.result}
+        if change.close_us is not None:
+            self.close_us = change.close_us
+            told["close_time"] = rfc3339(change.close_us)
+        if change.value is not None:
+            told["settlement_value_dollars"] = price_text(change.value)
+        if self.settled_us is not None:
+            told["settlement_ts"] = rfc3339(self.settled_us)
+        kept = {
+            key: value for key, value in self._value.items() if key not in {"settlement_value_dollars", "settlement_ts"}
+        }
+        self._value = kept | told
+        self._text = orjson.dumps(self._value)
+
+    def json(self) -> bytes:
+        """The recorded object, character for character as long as it was not changed or traded."""
+        if self.opened is None:
+            return self._text
+        return orjson.dumps(self._value | quote_members(self.opened))
+
+    def keep_book(self, book: dict[str, Levels]) -> None:
+        """Take a recorded order book."""
+        self._book = book
+
+    def keep_candlestick(self, minutes: int, end_s: int, text: str) -> None:
+        """Take a recorded candlestick."""
+        self._candles[minutes][end_s] = text.encode()
+
+    def orderbook(self, depth: int = 0) -> bytes:
+        """The recorded book; without one, the best level of each side as the recorded quote tells it."""
+        if self.opened is not None:
+            return book_json(*self.opened.book(), depth)
+        book = self._book or {"no_dollars": self.quote[1], "yes_dollars": self.quote[0]}
+        return orjson.dumps({side: levels[-depth:] for side, levels in book.items()})
+
+    def _recorded_levels(self) -> tuple[Levels, Levels]:
+        return (self._book["yes_dollars"], self._book["no_dollars"]) if self._book else self.quote
+
+    def candlesticks(self, window: CandleWindow) -> list[bytes]:
+        """The recorded candlesticks of that length within the window."""
+        known = self._candles.get(window.minutes, {})
+        return [text for end_s, text in sorted(known.items()) if window.start_s <= end_s <= window.end_s]
+
+
+def _centicents(dollars: str) -> int:
+    return units.microdollars(dollars) // 100
+
+
+def quote_of(value: dict[str, Any]) -> tuple[Levels, Levels]:
+    """The best YES and NO bids of a recorded market: none or one level each, in the characters of the recording."""
+    return _best(value, "yes_bid_dollars", "yes_bid_size_fp"), _best(value, "no_bid_dollars", "yes_ask_size_fp")
+
+
+def _best(value: dict[str, Any], price: str, size: str) -> Levels:
+    resting = value.get(size)
+    return [[value[price], resting]] if price in value and resting and resting.strip("0.") else []
+
+
+class RecordedEvent(EventRow):
+    """An event as it was recorded, its nested markets taken out."""
+
+    __slots__ = ("_fee_multiplier", "_fee_type", "_members")
+
+    def __init__(self, text: str, value: dict[str, Any], newest_market: MarketRow | None) -> None:
+        parts = members(text)
+        self._members = ",".join(
+            f"{orjson.dumps(name).decode()}:{text[span.start : span.end]}"
+            for name, span in parts.items()
+            if name != "markets"
+        ).encode()
+        self._fee_type: str | None = value.get("fee_type_override")
+        self._fee_multiplier: float | None = value.get("fee_multiplier_override")
+        self.ticker = value["event_ticker"]
+        self.series_ticker = value["series_ticker"]
+        self.is_combo = self.ticker.startswith(_COMBO_PREFIX)
+        self.collection_ticker = newest_market.collection_ticker if newest_market is not None else None
+        self.updated_us = instant_us(value.get("last_updated_ts"))
+        created = newest_market.created_us if newest_market is not None else self.updated_us
+        self.sort_key = (-created, self.ticker)
+
+    @property
+    def fee_type_override(self) -> str | None:
+        """The recorded fee type of its markets, where it is not the one of the series."""
+        return self._fee_type
+
+    @property
+    def fee_multiplier_override(self) -> Decimal | None:
+        """The recorded fee multiplier of its markets, where it is not the one of the series."""
+        return None if self._fee_multiplier is None else Decimal(str(self._fee_multiplier))
+
+    def members(self, *, alone: bool) -> bytes:
+        """The recorded members, the same in lists and single reads."""
+        return self._members
+
+
+class RecordedSeries(SeriesRow):
+    """A series as it was recorded."""
+
+    __slots__ = ("_fee_multiplier", "_fee_type", "_text")
+
+    def __init__(self, text: str, value: dict[str, Any]) -> None:
+        self._text = text.encode()
+        self.ticker = value["ticker"]
+        self.categories = tuple(value.get("categories") or [value.get("category", "")])
+        self.tags = tuple(value.get("tags") or ())
+        self.updated_us = instant_us(value.get("last_updated_ts"))
+        self._fee_type: str = value.get("fee_type") or "quadratic"
+        self._fee_multiplier = Decimal(str(value.get("fee_multiplier", 1)))
+
+    @property
+    def fee_type(self) -> str:
+        """How fees of its markets were computed."""
+        return self._fee_type
+
+    @property
+    def fee_multiplier(self) -> Decimal:
+        """What fees of its markets were multiplied by."""
+        return self._fee_multiplier
+
+    def json(self, *, volume: bool, metadata: bool) -> bytes:
+        """The recorded object, whatever was asked for."""
+        return self._text
+
+
+class RecordedTrades:
+    """The recorded public trades."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, tuple[TradeRow, dict[str, Any]]] = {}
+
+    def keep(self, text: str, value: dict[str, Any]) -> None:
+        """Take a recorded trade."""
+        key = (-instant_us(value["created_time"]), value["trade_id"])
+        self._rows.setdefault(
+            value["trade_id"], (TradeRow(key, text.encode(), value.get("is_block_trade", False)), value)
+        )
+
+    def market_opened(self) -> None:
+        """Recorded trades stay as they are."""
+
+    def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
+        """The trades that match, newest first; block trades or not is left to the caller."""
+        rows = [
+            row
+            for row, value in self._rows.values()
+            if wanted.ticker in {None, value["ticker"]}
+            and (wanted.min_us is None or -row.sort_key[0] >= wanted.min_us)
+            and (wanted.max_us is None or -row.sort_key[0] <= wanted.max_us)
+        ]
+        return iter(sorted(rows, key=lambda row: row.sort_key))

@@ -1,0 +1,203 @@
+"""Where the catalogue, the clock and the trading engine meet.
+
+Belongs here: opening markets of the catalogue in the engine, keeping both sides of a market alike, and running what is
+due up to the clock's now, each thing at its own time. Does not belong here: what happens then (``trading.engine``,
+``life``, ``crowd``), and HTTP.
+"""
+
+import heapq
+from collections.abc import Callable
+from typing import Final
+
+from kalshi_pipelines.sandbox.clock import ExchangeClock
+from kalshi_pipelines.sandbox.markets.crowd import Crowd
+from kalshi_pipelines.sandbox.markets.life import Life
+from kalshi_pipelines.sandbox.markets.listing import Catalogue
+from kalshi_pipelines.sandbox.markets.opening import facts_of
+from kalshi_pipelines.sandbox.markets.public_trades import PublicTrades
+from kalshi_pipelines.sandbox.markets.rows import MarketRow
+from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
+from kalshi_pipelines.sandbox.trading.events import MarketChanged, MarketOpened
+from kalshi_pipelines.sandbox.trading.log import TruthLog
+from kalshi_pipelines.sandbox.trading.state import TradingState
+
+Act = Callable[[int], None]
+"""Something to do when its time has come; it is told the instant, microseconds since 1970."""
+
+_NEVER: Final = 1 << 63
+
+
+class Venue:
+    """The trading side of one exchange on its clock.
+
+    ``read_lag_us`` is how far portfolio reads lag behind, ``trades`` what everyone can see of past trades. Without
+    ``has_crowd`` no simulated traders come to markets that are opened.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        clock: ExchangeClock,
+        engine: MatchingEngine,
+        log: TruthLog,
+        *,
+        has_crowd: bool = True,
+    ) -> None:
+        self.engine = engine
+        self.crowd = Crowd(engine, is_active=has_crowd)
+        self.trades = PublicTrades(catalogue.history, lambda: engine.state)
+        self.read_lag_us = 0
+        self._catalogue = catalogue
+        self._clock = clock
+        self._log = log
+        self._life = Life(catalogue, engine.seed, self.change_market)
+        self._acts: list[tuple[int, int, Act]] = []
+        self._scheduled = 0
+        self._last_us = 0
+        self._is_running = False
+        self._replica = TradingState()
+        self._replicated = 0
+        # The plans of a whole catalogue take a moment; the first request should not pay for them.
+        self._life.next_due_us()
+
+    @property
+    def state(self) -> TradingState:
+        """The state of the engine."""
+        return self.engine.state
+
+    def now_us(self) -> int:
+        """The instant anything done now happens at, microseconds since 1970.
+
+        It is the clock's, but never earlier than what happened already; while things that were due are run, theirs.
+        """
+        return self._last_us if self._is_running else max(self._clock.now_us(), self._last_us)
+
+    def schedule(self, at_us: int, act: Act) -> None:
+        """Have something done at an instant; things of one instant happen in the order they were scheduled."""
+        self._scheduled += 1
+        heapq.heappush(self._acts, (at_us, self._scheduled, act))
+
+    def advance(self) -> int:
+        """Run everything that is due up to now, in the order of time; the microseconds since 1970 it is now."""
+        now_us = self.now_us()
+        self._is_running = True
+        try:
+            while True:
+                due_us, run = self._next_due(now_us)
+                if due_us > now_us:
+                    break
+                self._last_us = max(self._last_us, due_us)
+                run(self._last_us)
+        finally:
+            self._is_running = False
+        self._last_us = now_us
+        return now_us
+
+    def ensure_open(self, ticker: str) -> None:
+        """Make a market of the catalogue tradable, if it is not yet; the crowd comes along.
+
+        Raises:
+            Refused: No such market is live.
+        """
+        if ticker in self.state.markets:
+            return
+        row = self._catalogue.markets.get(ticker)
+        if row is None:
+            raise Refused("market_not_found")
+        at_us = self.now_us()
+        self.engine.open_market(facts_of(self._catalogue, row, at_us))
+        self._show_engine(row)
+        self._catalogue.history.market_opened()
+        self.crowd.enter(row, at_us)
+
+    def change_market(self, change: MarketChanged) -> None:
+        """Let a market have another status, in the catalogue and, if it is open there, in the engine."""
+        row = self._catalogue.markets[change.ticker]
+        if row.opened is not None:
+            self.engine.change_market(
+                change.ticker, change.status, at_us=change.at_us, result=change.result, value=change.value,
+                close_us=change.close_us,
+            )  # fmt: skip
+        row.change(change)
+        self._catalogue.market_changed()
+        self._life.changed(row, change)
+        if change.status == "active":
+            self.crowd.follow(change.ticker, change.at_us)
+
+    def prices_moved(self) -> None:
+        """Have the crowd follow prices that were moved by hand."""
+        at_us = self.now_us()
+        for ticker in self.state.markets:
+            self.crowd.follow(ticker, at_us)
+
+    def restore(self) -> None:
+        """Bring the catalogue to where a replayed truth log says its markets are. Call it once, before ``advance``.
+
+        Markets that were added and prices that were moved by hand are not in the log and do not come back.
+        """
+        for event in self._log.events:
+            if isinstance(event, MarketOpened):
+                # Markets that were not traded yet changed without a trace in the log, by the clock alone.
+                while (due_us := self._life.next_due_us()) is not None and due_us <= event.at_us:
+                    self._life.run(due_us)
+                if event.ticker in self._catalogue.markets:
+                    self._show_engine(self._catalogue.markets[event.ticker])
+            elif isinstance(event, MarketChanged) and event.ticker in self._catalogue.markets:
+                row = self._catalogue.markets[event.ticker]
+                row.change(event)
+                self._life.changed(row, event)
+        self._last_us = self.state.last_us
+        for ticker in self.state.markets:
+            if ticker in self._catalogue.markets:
+                self.crowd.return_to(self._catalogue.markets[ticker], self._last_us)
+        self._catalogue.market_changed()
+        self._catalogue.history.market_opened()
+
+    def as_of_us(self) -> int:
+        """The instant portfolio reads have caught up to, microseconds since 1970."""
+        return self.now_us() - self.read_lag_us
+
+    def as_read(self) -> TradingState:
+        """The state as portfolio reads see it. It must only be read."""
+        if not self.read_lag_us:
+            return self.state
+        as_of_us = self.as_of_us()
+        if self._replica.last_us > as_of_us:
+            self._replica, self._replicated = TradingState(), 0
+        self._replicated = self._follow(self._replica, self._replicated, as_of_us)
+        return self._replica
+
+    def state_at(self, at_us: int) -> TradingState:
+        """The state as it was at an instant, made anew from the truth log."""
+        state = TradingState()
+        self._follow(state, 0, at_us)
+        return state
+
+    def _follow(self, state: TradingState, applied: int, until_us: int) -> int:
+        events = self._log.events
+        while applied < len(events) and events[applied].at_us <= until_us:
+            state.apply(events[applied])
+            applied += 1
+        return applied
+
+    def _show_engine(self, row: MarketRow) -> None:
+        row.follow(self.state.markets[row.ticker], self._clock.now_us)
+
+    def _next_due(self, now_us: int) -> tuple[int, Act]:
+        """What is due next, and when; of one instant, the lives of markets come first, and acts that were scheduled
+        last."""
+        due_us, run = _NEVER, self._run_act
+        life_us, expiry_us, visit_us = self._life.next_due_us(), self.engine.next_due_us(), self.crowd.next_due_us()
+        if self._acts:
+            due_us = self._acts[0][0]
+        if visit_us is not None and visit_us <= due_us:
+            due_us, run = visit_us, lambda at_us: self.crowd.run(at_us, now_us)
+        if expiry_us is not None and expiry_us <= due_us:
+            due_us, run = expiry_us, self.engine.expire
+        if life_us is not None and life_us <= due_us:
+            due_us, run = life_us, self._life.run
+        return due_us, run
+
+    def _run_act(self, at_us: int) -> None:
+        heapq.heappop(self._acts)[2](at_us)

@@ -1,0 +1,30 @@
+"""A quiet sandbox, two of its members, and a market they can trade in."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from kalshi_pipelines_tests.sandbox.api.signed_member import QUIET, SignedMember, tickers
+from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
+
+
+@pytest.fixture
+def sandbox() -> Iterator[LocalSandbox]:
+    local = local_sandbox(QUIET)
+    with local.client:
+        yield local
+
+
+@pytest.fixture
+def me(sandbox: LocalSandbox) -> SignedMember:
+    return SignedMember(sandbox)
+
+
+@pytest.fixture
+def other(sandbox: LocalSandbox) -> SignedMember:
+    return SignedMember(sandbox, "other")
+
+
+@pytest.fixture
+def ticker(sandbox: LocalSandbox) -> str:
+    return tickers(sandbox)[0]
