@@ -26,7 +26,7 @@ from kalshi_pipelines_tests.conftest import RECORDINGS
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, in_this_thread
 
 FOLDER = RECORDINGS / "demo_2026_06"
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "sandbox.md"
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "sandbox_trading.md"
 TICKER = "KXWTACHALLENGERMATCH-26JUN11JIMLEP-LEP"
 KEY_ID = "00000000-0000-4000-8000-00000000000d"
 BEFORE_US = units.microseconds(dt.datetime(2026, 6, 11, 6, 0, tzinfo=dt.UTC))
