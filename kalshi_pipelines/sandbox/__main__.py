@@ -29,6 +29,7 @@ from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
 from kalshi_pipelines.sandbox.state_file import UnusableStateFile
 
 DEFAULT_PORT: Final = 8765
+_LAST_PORT: Final = 65_535
 _CUT_ON_PURPOSE: Final = "ASGI callable returned without completing response."
 
 
@@ -43,6 +44,13 @@ def _whole(value: str) -> int:
     number = int(value)
     if number < 0:
         raise argparse.ArgumentTypeError("must not be negative")
+    return number
+
+
+def _port(value: str) -> int:
+    number = _whole(value)
+    if number > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"must be at most {_LAST_PORT}")
     return number
 
 
@@ -83,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         help="serve sooner, and write the JSON of markets when asked for",
     )
     parser.add_argument("--host", default=defaults.host)
-    parser.add_argument("--port", type=_whole, default=DEFAULT_PORT, help="0 for any free port")
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 for any free port")
     parser.add_argument(
         "--ready-line", action="store_true", help="print one JSON line with the URL on stdout when ready"
     )

@@ -89,8 +89,13 @@ def _reason(answer: httpx.Response) -> str:
 
 def _root(text: str) -> str:
     """The address of a sandbox, without the path of its API."""
-    parts = urlsplit(text)
-    if parts.scheme != "http" or not parts.hostname:
+    try:
+        parts = urlsplit(text)
+        # Reading the port is what checks it.
+        is_address = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
         raise argparse.ArgumentTypeError(f"{text!r} is no address such as {DEFAULT_URL}")
     return f"{parts.scheme}://{parts.netloc}"
 

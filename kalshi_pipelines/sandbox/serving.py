@@ -9,7 +9,7 @@ from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from kalshi_pipelines.sandbox.access.memberships import allows
@@ -22,7 +22,7 @@ from kalshi_pipelines.sandbox.exchange import EndpointRecord, Exchange
 from kalshi_pipelines.sandbox.faults.effects import Answer, after_answer, before_answer, skew_us, struck
 from kalshi_pipelines.sandbox.faults.past import PastVenue
 from kalshi_pipelines.sandbox.faults.plan import Asked, Fault
-from kalshi_pipelines.sandbox.faults.wire import NoAnswer
+from kalshi_pipelines.sandbox.faults.wire import UNANSWERED, NoAnswer
 from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.trading.commands import Refused
 from kalshi_pipelines.sandbox.trading.records import ApiKey
@@ -39,7 +39,12 @@ class Service:
         """Answer a request, or fail to, as the faults that are due say."""
         exchange = self._exchange
         record = exchange.journal.arrived(self._endpoint.name, exchange.clock.now_us())
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            # Half a request is none, and nobody is there to be told.
+            record.statuses[UNANSWERED] += 1
+            return Response()
         faults = exchange.faults.due(Asked(self._endpoint.name, request.path_params, request.query_params, body))
         response = await self._early(faults) if faults else None
         if response is None:

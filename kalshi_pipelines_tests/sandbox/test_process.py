@@ -118,7 +118,7 @@ def test_run_by_hand_it_tells_its_address_and_ends_cleanly_on_ctrl_c() -> None:
 
 
 def test_wrong_arguments_are_explained() -> None:
-    for argument in ("--key=only-a-name", "--markets=-1", "--endpoint-cost=GET /markets=x", "--tier=gold"):
+    for argument in ("--key=only-a-name", "--markets=-1", "--port=65536", "--endpoint-cost=GET /markets=x", "--tier=x"):
         command = [sys.executable, "-m", "kalshi_pipelines.sandbox", argument]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 2

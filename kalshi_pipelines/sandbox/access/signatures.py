@@ -6,13 +6,12 @@ Sources: the vendor's page on API keys; the 401 bodies and accepted clock skews 
 """
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -49,7 +48,7 @@ def public_key_of(pem: bytes) -> PublicKey:
     """
     try:
         key = load_pem_private_key(pem, None) if b"PRIVATE KEY" in pem else load_pem_public_key(pem)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UnusableKey(f"not a PEM key: {error}") from error
     if isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
         return key.public_key()
@@ -150,6 +149,7 @@ def _verifies(key: PublicKey, signature: str, text: bytes) -> bool:
         else:
             pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
             key.verify(raw, text, pss, hashes.SHA256())
-    except (InvalidSignature, binascii.Error):
+    except (InvalidSignature, ValueError):
+        # A text that is no base64, or not even ASCII, is a ValueError.
         return False
     return True

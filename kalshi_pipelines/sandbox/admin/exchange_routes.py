@@ -1,12 +1,14 @@
 """Routes that steer the sandbox itself: health, faults, requests, prices, clock. None is part of the API.
 
 Belongs here: what an operator or a test does to the exchange as a whole. What is done to members, money and shards is
-in ``admin_trading``, to markets in ``admin_markets``. Admin routes are never rate limited and never signed.
+in ``trading_routes``, to markets in ``market_routes``. Admin routes are never rate limited and never signed.
 """
 
 import datetime as dt
-from decimal import Decimal, InvalidOperation
+from dataclasses import fields
 from typing import Final
+
+import msgspec
 
 from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.admin.market_routes import MARKET_ROUTES
@@ -17,6 +19,8 @@ from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.faults.plan import Fault
 from kalshi_pipelines.sandbox.markets.catalogue import GeneratedCatalogue
 from kalshi_pipelines.sandbox.trading.events import ClockMoved
+
+_CLOCK_RANGE_US: Final = range(units.microseconds(dt.datetime(3000, 1, 1, tzinfo=dt.UTC)))
 
 
 def health(exchange: Exchange, order: Order) -> object:
@@ -36,10 +40,13 @@ def health(exchange: Exchange, order: Order) -> object:
 
 def inject_fault(exchange: Exchange, order: Order) -> object:
     """Inject a fault, described by the fields of ``Fault``."""
+    if unknown := set(order.body) - {part.name for part in fields(Fault)}:
+        raise BadOrder(f"a fault has no {', '.join(sorted(unknown))}")
     try:
-        exchange.faults.inject(Fault(**order.body))
-    except TypeError as error:
+        fault = msgspec.convert(order.body, Fault)
+    except msgspec.ValidationError as error:
         raise BadOrder(str(error)) from error
+    exchange.faults.inject(fault)
     return {"injected": order.body}
 
 
@@ -67,10 +74,7 @@ def clear_requests(exchange: Exchange, order: Order) -> object:
 
 def move_prices(exchange: Exchange, order: Order) -> object:
     """Move the quotes of exactly a ``fraction`` of the active markets."""
-    try:
-        fraction = Decimal(str(order.body["fraction"]))
-    except (KeyError, InvalidOperation) as error:
-        raise BadOrder("fraction, a number from 0 to 1, is required") from error
+    fraction = order.decimal("fraction")
     if not 0 <= fraction <= 1 or fraction != round(fraction, 4):
         raise BadOrder("fraction is a number from 0 to 1 with at most four decimals")
     moved = _generated(exchange).move_prices(int(fraction * 10_000))
@@ -89,13 +93,16 @@ def add_markets(exchange: Exchange, order: Order) -> object:
 def set_clock(exchange: Exchange, order: Order) -> object:
     """Set the exchange's clock to ``time`` (RFC 3339), or advance it by whole ``seconds``; what is due happens."""
     clock = exchange.clock
-    try:
-        if "time" in order.body:
-            clock.set(units.microseconds(dt.datetime.fromisoformat(order.body["time"])))
-        else:
-            clock.advance(int(order.body["seconds"]) * SECOND_US)
-    except (KeyError, ValueError, TypeError) as error:
-        raise BadOrder("time (RFC 3339 with offset) or seconds (whole) is required") from error
+    if "time" in order.body:
+        try:
+            to_us = units.microseconds(dt.datetime.fromisoformat(order.text("time")))
+        except (ValueError, TypeError) as error:
+            raise BadOrder("time is RFC 3339 with offset") from error
+    else:
+        to_us = clock.now_us() + order.whole("seconds") * SECOND_US
+    if to_us not in _CLOCK_RANGE_US:
+        raise BadOrder("the clock goes from 1970 to 2999")
+    clock.set(to_us)
     exchange.venue.engine.emit(ClockMoved(at_us=order.now_us, offset_us=clock.offset_us))
     exchange.venue.advance()
     return {"time": rfc3339(clock.now_us())}

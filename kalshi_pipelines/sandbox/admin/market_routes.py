@@ -4,7 +4,6 @@ Belongs here: reading what is asked and whether it is legal. Does not belong her
 """
 
 import datetime as dt
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final, cast, get_args
 
 from kalshi_pipelines import units
@@ -114,7 +113,7 @@ def _close_us(row: MarketRow, status: str, order: Order) -> int | None:
     if "close_time" in order.body:
         try:
             close_us = units.microseconds(dt.datetime.fromisoformat(order.text("close_time")))
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise BadOrder("close_time is RFC 3339 with offset") from error
         if close_us <= order.now_us:
             raise BadOrder("close_time is past")
@@ -124,10 +123,7 @@ def _close_us(row: MarketRow, status: str, order: Order) -> int | None:
 
 def _number(order: Order, name: str, scale: int) -> int:
     """A decimal number of the body in units of 1/scale."""
-    try:
-        scaled = Decimal(str(order.body[name])) * scale
-    except (KeyError, InvalidOperation) as error:
-        raise BadOrder(f"{name}, a decimal number, is required") from error
-    if not scaled.is_finite() or scaled != int(scaled):
+    scaled = order.decimal(name) * scale
+    if scaled != int(scaled):
         raise BadOrder(f"{name} has too many decimals")
     return int(scaled)

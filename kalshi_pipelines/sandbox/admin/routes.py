@@ -1,15 +1,16 @@
 """What an admin route is: a method, a path, and an act that gets the exchange and what was asked.
 
 Belongs here: reading and answering admin requests, for all files of routes. Does not belong here: the routes
-(``admin``, ``admin_trading``, ``admin_markets``).
+(``exchange_routes``, ``trading_routes``, ``market_routes``).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -20,6 +21,7 @@ from kalshi_pipelines.sandbox.faults.plan import UnknownFault
 from kalshi_pipelines.sandbox.trading.commands import Refused
 
 ADMIN_ROOT: Final = "/sandbox"
+_MOST_DIGITS: Final = 20
 
 
 class BadOrder(ValueError):
@@ -48,6 +50,16 @@ class Order:
         if not isinstance(value, str) or not value:
             raise BadOrder(f"{name}, a text, is required")
         return value
+
+    def decimal(self, name: str) -> Decimal:
+        """A decimal number of the body, given as a number or a text. Raises ``BadOrder`` if it is none, or absent."""
+        try:
+            number = Decimal(str(self.body[name]))
+        except (KeyError, InvalidOperation):
+            number = Decimal("nan")
+        if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
+            raise BadOrder(f"{name}, a decimal number, is required")
+        return number
 
     def truth(self, name: str, default: bool | None = None) -> bool:
         """A truth value of the body. Raises ``BadOrder`` if it is none, or absent without a default."""
@@ -78,6 +90,8 @@ def _served(exchange: Exchange, route: AdminRoute) -> Callable[[Request], Awaita
             body = _object(await request.body())
             now_us = exchange.venue.advance()
             answer = route.act(exchange, Order(request.path_params, request.query_params, body, now_us))
+        except ClientDisconnect:
+            return Response()
         except (BadOrder, UnknownFault, UnusableKey, UnusableScopes, Refused) as error:
             return _response({"error": str(error)}, 400)
         finally:

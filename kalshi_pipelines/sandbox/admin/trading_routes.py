@@ -1,11 +1,10 @@
 """Admin routes of the trading side: members, keys, money, shards, conduct, and the truth log.
 
 Belongs here: what an operator does to members and to how the exchange behaves. Does not belong here: what is done to
-markets (``admin_markets``).
+markets (``market_routes``).
 """
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from typing import Final, cast
 from uuid import uuid4
 
@@ -30,6 +29,7 @@ from kalshi_pipelines.sandbox.trading.log import line_of
 _TAILS: Final = ("always", "never", "sometimes")
 _MOST_DOLLARS: Final = 10**9
 _MOST_LAG_SECONDS: Final = 3_600
+_MOST_DIGITS: Final = 18
 
 
 def dollars(amount: int) -> str:
@@ -43,11 +43,8 @@ def _amount(order: Order, name: str) -> int | None:
     """An amount of dollars as micro-dollars; None if it is absent."""
     if name not in order.body:
         return None
-    try:
-        amount = Decimal(str(order.body[name])) * DOLLAR_AMOUNT
-    except InvalidOperation as error:
-        raise BadOrder(f"{name} is an amount of dollars, such as 100.50") from error
-    if not amount.is_finite() or amount != int(amount) or abs(amount) > _MOST_DOLLARS * DOLLAR_AMOUNT:
+    amount = order.decimal(name) * DOLLAR_AMOUNT
+    if amount != int(amount) or abs(amount) > _MOST_DOLLARS * DOLLAR_AMOUNT:
         raise BadOrder(f"{name} is an amount of up to {_MOST_DOLLARS} dollars with at most six decimals")
     return int(amount)
 
@@ -136,9 +133,10 @@ def set_one_shard(exchange: Exchange, order: Order) -> object:
     """Let a shard work or not (``exchange_active``), and trade or not (``trading_active``)."""
     known = exchange.venue.state.shards
     named = order.path["shard"]
-    if not named.isdecimal() or int(named) not in known:
+    shard = next((number for number in known if str(number) == named), None)
+    if shard is None:
         raise BadOrder(f"{named} is no shard; shards are {', '.join(map(str, known))}")
-    _set_shard(exchange, order, int(named))
+    _set_shard(exchange, order, shard)
     return _shards(exchange)
 
 
@@ -202,7 +200,7 @@ def read_log(exchange: Exchange, order: Order) -> object:
 
 def _number(query: Mapping[str, str], name: str) -> int:
     text = query.get(name, "0")
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > _MOST_DIGITS:
         raise BadOrder(f"{name} is a whole number from 0")
     return int(text)
 

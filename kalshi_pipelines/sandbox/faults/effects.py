@@ -1,6 +1,6 @@
 """What faults do: to a request before the exchange looks at it, to how it is handled, and to its answer.
 
-Belongs here: effects. Which request they strike is counted in ``faults``; answers below HTTP are made in ``wire``.
+Belongs here: effects. Which request they strike is counted in ``plan``; answers below HTTP are made in ``wire``.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Faults on demand: which request of which endpoint is hit by what.
 
 Belongs here: describing faults, matching and counting requests towards them. Does not belong here: what a fault does to
-a request or its answer (``fault_effects``), or limits and refusals of the healthy exchange.
+a request or its answer (``effects``), or limits and refusals of the healthy exchange.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -23,6 +23,7 @@ KINDS: Final = READ_KINDS + WRITE_KINDS
 ANY_ENDPOINT: Final = "*"
 ANY_WRITE: Final = "write"
 _ERRORS: Final = range(400, 600)
+_MOST_SECONDS: Final = 10**8
 
 
 class UnknownFault(ValueError):
@@ -68,10 +69,10 @@ class Fault:
             raise UnknownFault("at and times start at 1")
         if self.seconds < 0 and self.kind != "clock_skew":
             raise UnknownFault("seconds start at 0")
+        if abs(self.seconds) > _MOST_SECONDS:
+            raise UnknownFault(f"seconds are {_MOST_SECONDS} at most")
         if self.status not in _ERRORS:
             raise UnknownFault("status is one from 400 to 599")
-        if self.where is not None and not isinstance(self.where, Mapping):
-            raise UnknownFault("where is an object of members and their values")
 
     def strikes(self, asked: "Asked") -> bool:
         """Whether a request is one of those it counts."""

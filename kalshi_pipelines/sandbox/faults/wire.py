@@ -1,7 +1,7 @@
 """What happens on the wire below HTTP: connections that end without an answer, or that carry two.
 
 Belongs here: reaching the connection a request came over, and the answers only a raw connection can give. Does not
-belong here: when that happens (``faults``). A call inside the process has no connection, and is told so.
+belong here: when that happens (``effects``). A call inside the process has no connection, and is told so.
 """
 
 import asyncio

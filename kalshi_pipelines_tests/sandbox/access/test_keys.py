@@ -196,7 +196,7 @@ def test_a_key_that_can_not_be_registered_leaves_no_file(
     for arguments, reason in (
         (["--url=http://127.0.0.1:9"], "no sandbox answers at http://127.0.0.1:9"),
         ([f"--url={running.admin_url}", "--subaccount=64"], "from 0 to 63"),
-        ([f"--url={running.admin_url}", "--deposit=lots"], "amount of dollars"),
+        ([f"--url={running.admin_url}", "--deposit=lots"], "deposit, a decimal number, is required"),
         (["--url=http://exchange.example:80"], "say so with --host exchange.example"),
     ):
         assert main([*arguments, f"--out={file}"]) == 1
@@ -205,7 +205,13 @@ def test_a_key_that_can_not_be_registered_leaves_no_file(
 
 
 def test_wrong_arguments_of_the_command_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for argument in ("--url=https://127.0.0.1", "--scopes=write", "--type=dsa"):
+    for argument in (
+        "--url=https://127.0.0.1",
+        "--url=http://127.0.0.1:x",
+        "--url=http://[::1",
+        "--scopes=write",
+        "--type=dsa",
+    ):
         with pytest.raises(SystemExit):
             main([argument, f"--out={tmp_path / 'key.pem'}"])
         assert argument.partition("=")[0] in capsys.readouterr().err

@@ -107,6 +107,13 @@ def test_an_unknown_fault_is_refused_with_the_kinds_there_are(quiet: LocalSandbo
         {"endpoint": "GET /markets", "kind": "earthquake"},
         {"kind": "latency"},
         {"endpoint": "A", "kind": "latency", "at": 0},
+        {"endpoint": "GET /markets", "kind": "latency", "seconds": 1e308},
+        {"endpoint": "GET /markets", "kind": "clock_skew", "seconds": -1e15},
+        {"endpoint": "GET /markets", "kind": "latency", "at": 1.5},
+        {"endpoint": "GET /markets", "kind": "refuse", "reset": "no"},
+        {"endpoint": "GET /markets", "kind": "malformed_record", "record": "x"},
+        {"endpoint": "GET /markets", "kind": "status_after_apply", "status": 500.5},
+        {"endpoint": "GET /markets", "kind": "latency", "hours": 1},
     ):
         response = quiet.client.post("/sandbox/faults", json=body)
         assert response.status_code == 400
@@ -135,9 +142,20 @@ def test_admin_routes_refuse_what_they_can_not_do(quiet: LocalSandbox) -> None:
         ("/markets", {"count": 0}),
         ("/keys", {"key_id": "a"}),
         ("/keys", {"key_id": "a", "public_key_pem": "b"}),
+        ("/prices", {"fraction": "NaN"}),
+        ("/deposits", {"dollars": "1e999999999"}),
+        ("/deposits", {"dollars": "NaN"}),
+        ("/shards/" + "9" * 5_000, {"exchange_active": True}),
         ("/clock", {"time": "noon"}),
+        ("/clock", {"time": "2026-11-22T12:00:00"}),
+        ("/clock", {"time": "9999-12-31T23:59:59Z"}),
+        ("/clock", {"seconds": 1.5}),
+        ("/clock", {"seconds": 10**15}),
+        ("/clock", {"seconds": -(10**15)}),
     ):
         assert quiet.client.post("/sandbox" + path, content=orjson.dumps(body)).status_code == 400
+    assert quiet.client.get("/sandbox/truth?after=" + "9" * 5_000).status_code == 400
+    assert quiet.get("/markets").status_code == 200
 
 
 def test_health_tells_the_size_of_the_catalogue(quiet: LocalSandbox) -> None:

@@ -133,6 +133,20 @@ def _read_answer(connection: socket.socket) -> tuple[int, bytes]:
     return int(lines[0].split()[1]), body
 
 
+@pytest.mark.parametrize("path", ["/trade-api/v2" + ORDERS, "/sandbox/keys"])
+def test_a_client_that_leaves_in_the_middle_of_its_request_has_asked_nothing(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"), running_sandbox(QUIET) as sandbox:
+        address = urlsplit(sandbox.url)
+        for head in ("Content-Length: 100", "Transfer-Encoding: chunked"):
+            with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
+                connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n5\r\n{{".encode())
+        assert httpx.get(f"{sandbox.url}/exchange/status").status_code == 200
+        assert httpx.get(f"{sandbox.admin_url}/sandbox/truth").json()["events"] == []
+    assert "Traceback" not in caplog.text
+
+
 def test_the_exchange_serves_others_while_one_request_is_held(counter: Counter) -> None:
     counter.inject("delay", seconds=30, where={"client_order_id": "slow"})
     outcome: list[str] = []
