@@ -6,8 +6,9 @@ not be read pays as a single write to no shard in particular.
 Source: the vendor's rate-limit page of October 2026.
 """
 
+import re
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -16,6 +17,7 @@ from kalshi_pipelines.sandbox.api.endpoints import Call
 
 _SHARDS_WITH_A_BUDGET: Final = (1, 2, 3)
 _AUTO: Final = -1
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def body_object(call: Call) -> dict[str, Any]:
@@ -27,24 +29,31 @@ def body_object(call: Call) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def single_write(ticker: str) -> Callable[[int, Call], Sequence[Charge]]:
+def single_write(ticker: str | None, named_in: Literal["body", "query"]) -> Callable[[int, Call], Sequence[Charge]]:
     """The charges of a write that names its shard in ``exchange_index``, or lets it be found by a ticker.
 
     Args:
-        ticker: The member of the body, or the query parameter, that holds the ticker.
+        ticker: The member of the body, or the query parameter, that holds the ticker; None if shards are not found.
+        named_in: Where both are read.
     """
 
     def charges(cost: int, call: Call) -> Sequence[Charge]:
-        asked = {**body_object(call), **call.query.parameters}
-        try:
-            shard = int(asked.get("exchange_index", _AUTO))
-        except (TypeError, ValueError):
-            shard = 0
-        if shard == _AUTO and asked.get(ticker):
+        asked = body_object(call) if named_in == "body" else call.query.parameters
+        shard = _shard(asked.get("exchange_index"))
+        if shard == _AUTO and ticker is not None and asked.get(ticker):
             return (Charge("write", cost), *(Charge(f"write:{number}", cost) for number in _SHARDS_WITH_A_BUDGET))
-        return (Charge("write" if shard < 1 else f"write:{shard}", cost),)
+        return (Charge(f"write:{shard}" if shard in _SHARDS_WITH_A_BUDGET else "write", cost),)
 
     return charges
+
+
+def _shard(asked: object) -> int:
+    """The shard a body or a query names; the default one for what is no number."""
+    if asked is None or asked == "":
+        return _AUTO
+    if isinstance(asked, str):
+        return int(asked) if _NUMBER.fullmatch(asked) else 0
+    return asked if type(asked) is int else 0
 
 
 def batch_write(items: str) -> Callable[[int, Call], Sequence[Charge]]:

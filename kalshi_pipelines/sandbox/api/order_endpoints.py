@@ -185,12 +185,11 @@ def _writes(
     method: str,
     template: str,
     answer: Callable[[Exchange, Call], bytes],
-    ticker: str,
+    ticker: str | None,
     success: int = 200,
 ) -> Endpoint:
-    return Endpoint(
-        operation, method, template, answer, needs_key=True, success=success, scope=_SCOPE, charges=single_write(ticker)
-    )
+    charges = single_write(ticker, "query" if method == "DELETE" else "body")
+    return Endpoint(operation, method, template, answer, needs_key=True, success=success, scope=_SCOPE, charges=charges)
 
 
 def _batches(operation: str, method: str, answer: Callable[[Exchange, Call], bytes], success: int = 200) -> Endpoint:
@@ -202,7 +201,7 @@ def _batches(operation: str, method: str, answer: Callable[[Exchange, Call], byt
 
 ORDER_ENDPOINTS: Final = (
     _writes("CreateOrderV2", "POST", _ORDERS, create_order, "ticker", 201),
-    _writes("CancelAllOrders", "DELETE", _ORDERS, cancel_all_orders, "", 204),
+    _writes("CancelAllOrders", "DELETE", _ORDERS, cancel_all_orders, None, 204),
     _batches("BatchCreateOrdersV2", "POST", create_orders, 201),
     _batches("BatchCancelOrdersV2", "DELETE", cancel_orders),
     _writes("CancelOrderV2", "DELETE", _ORDERS + "/{order_id}", cancel_order, "market_ticker"),

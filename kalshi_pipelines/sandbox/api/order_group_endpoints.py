@@ -119,9 +119,10 @@ _GROUP: Final = _GROUPS + "/{order_group_id}"
 def _writes(
     operation: str, method: str, template: str, answer: Callable[[Exchange, Call], bytes], success: int = 200
 ) -> Endpoint:
+    charges = single_write(None, "body" if method == "POST" else "query")
     return Endpoint(
         operation, method, template, answer,
-        needs_key=True, success=success, scope="write::trade", charges=single_write(""),
+        needs_key=True, success=success, scope="write::trade", charges=charges,
     )  # fmt: skip
 
 

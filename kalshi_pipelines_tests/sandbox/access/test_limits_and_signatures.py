@@ -83,6 +83,15 @@ def test_a_bad_signature_is_refused_as_recorded(signed: LocalSandbox, rsa_key: r
     assert signed.client.get(API + LIMITS, headers=garbled).content == response.content
 
 
+def test_a_signature_that_is_not_even_ascii_is_a_bad_one(
+    signed: LocalSandbox, ed_key: ed25519.Ed25519PrivateKey
+) -> None:
+    good = _headers(ed_key, "ed", _now_ms(signed), LIMITS)
+    headers = {name: text.encode() for name, text in good.items()} | {"KALSHI-ACCESS-SIGNATURE": b"\xe9\xe9\xe9\xe9"}
+    response = signed.client.get(API + LIMITS, headers=headers)  # type: ignore[arg-type]
+    assert (response.status_code, response.json()["error"]["details"]) == (401, "INCORRECT_API_KEY_SIGNATURE")
+
+
 def test_an_unknown_key_is_refused_as_recorded(signed: LocalSandbox, rsa_key: rsa.RSAPrivateKey) -> None:
     headers = _headers(rsa_key, "nobody", _now_ms(signed), LIMITS)
     response = signed.client.get(API + LIMITS, headers=headers)
@@ -116,7 +125,8 @@ def test_private_and_public_files_hold_a_key_and_other_texts_do_not(
         assert public_key_of(pem) == public_key_of(public) == key.public_key()
     other = ec.generate_private_key(ec.SECP256R1()).public_key()
     pem = other.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    for text in (pem, b"", b"-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"):
+    unsupported = b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2V4AyEA" + b"A" * 43 + b"=\n-----END PUBLIC KEY-----\n"
+    for text in (pem, b"", b"-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----", unsupported):
         with pytest.raises(UnusableKey):
             public_key_of(text)
 
@@ -244,6 +254,35 @@ def test_a_named_shard_pays_alone_and_routing_pays_everywhere(basic: tuple[Local
     sandbox.pass_seconds(1)
     assert [_status(basic, "POST", ORDERS, NOWHERE) for _ in range(11)].count(429) == 1
     assert {_status(basic, "POST", ORDERS, {**NOWHERE, "exchange_index": shard}) for shard in range(4)} == {429}
+
+
+@pytest.mark.parametrize(
+    ("path", "extra"),
+    [
+        (ORDERS, {"exchange_index": None}),
+        (ORDERS + "?exchange_index=1", {}),
+        (ORDERS, {"exchange_index": 57}),
+        (ORDERS, {"exchange_index": 1.5}),
+        (ORDERS, {"exchange_index": True}),
+    ],
+)
+def test_no_way_of_naming_a_shard_gets_round_the_budget_of_shard_zero(
+    basic: tuple[LocalSandbox, Signer], path: str, extra: dict[str, object]
+) -> None:
+    assert [_status(basic, "POST", ORDERS, {**NOWHERE, "exchange_index": 0}) for _ in range(10)].count(429) == 0
+    assert _status(basic, "POST", path, {**NOWHERE, **extra}) == 429
+
+
+def test_a_shard_that_is_null_was_not_named_and_routing_pays_everywhere(basic: tuple[LocalSandbox, Signer]) -> None:
+    assert _status(basic, "POST", ORDERS, {**NOWHERE, "exchange_index": None}) == 400
+    on_one = {**NOWHERE, "exchange_index": 1}
+    assert [_status(basic, "POST", ORDERS, on_one) for _ in range(10)].count(429) == 1
+
+
+def test_a_group_pays_on_the_shard_its_query_names(basic: tuple[LocalSandbox, Signer]) -> None:
+    limit = {"contracts_limit": 5}
+    paths = ["/portfolio/order_groups/x/limit?exchange_index=1"] * 11 + ["/portfolio/order_groups/x/limit"]
+    assert [_status(basic, "PUT", path, limit) for path in paths] == [404] * 10 + [429, 404]
 
 
 def test_a_cancel_without_ticker_or_shard_pays_on_shard_zero(basic: tuple[LocalSandbox, Signer]) -> None:
