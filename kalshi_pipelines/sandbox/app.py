@@ -49,7 +49,7 @@ def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = ENDPOINTS) -
     """The ASGI application of an exchange: its API endpoints and its admin routes."""
     # The longest literal paths first: /markets/orderbooks is no ticker.
     ordered = sorted(endpoints, key=lambda endpoint: (endpoint.template.count("{"), -len(endpoint.template)))
-    exchange.faults.endpoints = [endpoint.name for endpoint in ordered]
+    exchange.faults.endpoints = exchange.drift.endpoints = [endpoint.name for endpoint in ordered]
     routes = [
         Route(API_ROOT + endpoint.template, Service(exchange, endpoint).serve, methods=[endpoint.method])
         for endpoint in ordered

@@ -11,6 +11,7 @@ from typing import Final
 from kalshi_pipelines.sandbox.access.rate_limits import RateLimits
 from kalshi_pipelines.sandbox.access.signatures import KeyRing
 from kalshi_pipelines.sandbox.clock import DAY_US, ExchangeClock, midnight_us, rfc3339
+from kalshi_pipelines.sandbox.faults.drift import DriftPlan
 from kalshi_pipelines.sandbox.faults.plan import FaultPlan
 from kalshi_pipelines.sandbox.faults.wire import UNANSWERED
 from kalshi_pipelines.sandbox.markets.catalogue import HISTORY_DAYS
@@ -96,6 +97,7 @@ class Exchange:
     replay: Replay | None = None
     state_file: StateFile | None = None
     faults: FaultPlan = field(default_factory=FaultPlan)
+    drift: DriftPlan = field(default_factory=DriftPlan)
     journal: RequestJournal = field(default_factory=RequestJournal)
 
     @property

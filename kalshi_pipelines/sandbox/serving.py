@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from kalshi_pipelines.sandbox.access.memberships import allows
-from kalshi_pipelines.sandbox.access.signatures import SignedText, unsigned
+from kalshi_pipelines.sandbox.access.signatures import KEY_HEADER, SignedText, unsigned
 from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint
 from kalshi_pipelines.sandbox.api.validation import Query
 from kalshi_pipelines.sandbox.clock import SECOND_US
@@ -53,6 +53,8 @@ class Service:
             finally:
                 # A client must never know of something that the log would not know after a crash.
                 exchange.log.flush()
+        is_signed = KEY_HEADER in request.headers
+        response = exchange.drift.drifted(self._endpoint.name, response, is_signed=is_signed)
         record.statuses[response.status_code] += 1
         return dated(exchange, response, skew_us(faults))
 

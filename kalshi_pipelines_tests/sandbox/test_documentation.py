@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import get_args
 
 from kalshi_pipelines.sandbox.app import ADMIN_ROUTES
+from kalshi_pipelines.sandbox.faults.drift import FUNCTIONS, OPERATIONS
+from kalshi_pipelines.sandbox.faults.hostile import HOSTILE_BODIES
 from kalshi_pipelines.sandbox.faults.plan import KINDS
 from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
 from kalshi_pipelines.sandbox.trading.events import AnyEvent
@@ -40,4 +42,5 @@ def test_the_pages_name_every_fault_every_route_and_every_event() -> None:
     missing = [kind for kind in KINDS if f"| `{kind}`" not in pages]
     missing += [route.path for route in ADMIN_ROUTES if f"/sandbox{route.path}" not in pages]
     missing += [event.__name__ for event in get_args(AnyEvent) if f"`{event.__name__}`" not in pages]
+    missing += [name for name in (*OPERATIONS, *FUNCTIONS, *HOSTILE_BODIES) if f"`{name}`" not in pages]
     assert not missing

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from kalshi_pipelines import units
+from kalshi_pipelines.sandbox.admin.drift_routes import DRIFT_ROUTES
 from kalshi_pipelines.sandbox.admin.market_routes import MARKET_ROUTES
 from kalshi_pipelines.sandbox.admin.routes import AdminRoute, BadOrder, Order
 from kalshi_pipelines.sandbox.admin.trading_routes import TRADING_ROUTES
@@ -124,6 +125,7 @@ ADMIN_ROUTES: Final = (
     AdminRoute("POST", "/prices", move_prices),
     AdminRoute("POST", "/markets", add_markets, 201),
     AdminRoute("POST", "/clock", set_clock),
+    *DRIFT_ROUTES,
     *MARKET_ROUTES,
     *TRADING_ROUTES,
 )

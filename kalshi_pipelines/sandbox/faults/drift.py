@@ -1,0 +1,310 @@
+"""An exchange that changes without notice: operations on the answers of an endpoint, until they are taken back.
+
+Belongs here: describing drift and changing answers by it. Does not belong here: faults, which strike a counted number
+of requests (``plan``), and bodies made to hurt whoever reads them (``hostile``).
+"""
+
+import datetime as dt
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import msgspec
+import orjson
+from starlette.responses import Response
+
+from kalshi_pipelines.sandbox.faults.hostile import HOSTILE_BODIES, hostile_response
+from kalshi_pipelines.sandbox.faults.plan import ANY_ENDPOINT, UnknownFault
+
+Step = str | int | None
+"""A step of a path: the name of a member, the number of an element, or None for every element."""
+Place = tuple[Any, Any]
+"""An object or array, and the name or number of one thing in it."""
+
+_STEP: Final = re.compile(r'"([^"]+)"|([^.\[\]"]+)|\[(-?\d*)\]')
+_ERRORS_FROM: Final = 400
+_SENSELESS: Final = (TypeError, ValueError, AttributeError, InvalidOperation)
+
+
+def _scaled(decimals: int) -> Callable[[str], int]:
+    return lambda text: int(Decimal(text).scaleb(decimals))
+
+
+FUNCTIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "dollars_to_cents_int": _scaled(2),
+    "dollars_to_centicents_int": _scaled(4),
+    "fp_to_int": _scaled(0),
+    "str_to_int": int,
+    "str_to_float": float,
+    "int_to_str": str,
+    "fmt_4dp": lambda text: f"{Decimal(text):.4f}",
+    "fmt_6dp": lambda text: f"{Decimal(text):.6f}",
+    "iso_to_unix_s": lambda text: int(dt.datetime.fromisoformat(text).timestamp()),
+    "yes_no_to_true_false": lambda text: {"yes": "true", "no": "false"}.get(text, text),
+    "reverse": lambda values: values[::-1],
+    "levels_to_int": lambda levels: [[int(Decimal(price) * 100), int(Decimal(count))] for price, count in levels],
+}
+"""What ``map`` can do to a value."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One change of an answer.
+
+    Attributes:
+        op: One of ``OPERATIONS``.
+        path: What it changes: ``markets[].yes_bid_dollars``, ``balance_breakdown[0].balance``, ``$`` for the body.
+        to: The new name (``rename``), the place further up (``hoist``) or the address (``redirect``).
+        value: What ``set`` puts there and ``append`` adds.
+        fn: What ``map`` does: one of ``FUNCTIONS``.
+        n: How many elements or characters ``truncate`` leaves.
+        key: The member that ``wrap`` puts the body into, that ``unwrap`` takes it from, that ``drop_where`` looks at.
+        prefix: Elements whose ``key`` begins with it are left out by ``drop_where``.
+        status: The status of ``http`` and ``redirect``.
+        body: The body of ``http``: a text as it is, anything else as JSON; the endpoint's own if not given.
+        headers: Added to the answer by ``http``.
+        kind: What a ``hostile`` body is: one of ``HOSTILE_BODIES``.
+        size: How large it is: bytes, or levels of nesting.
+        when: ``anonymous`` or ``signed``: only requests without, or with, an API key get to see the change.
+    """
+
+    op: str
+    path: str = "$"
+    to: str = ""
+    value: Any = None
+    fn: str = ""
+    n: int = 0
+    key: str = ""
+    prefix: str = ""
+    status: int | None = None
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    kind: str = ""
+    size: int | None = None
+    when: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("op", self.op, OPERATIONS),
+            ("fn", self.fn, FUNCTIONS if self.op == "map" else {""}),
+            ("kind", self.kind, HOSTILE_BODIES if self.op == "hostile" else {""}),
+            ("when", self.when, ("", "anonymous", "signed")),
+        ):
+            if value not in known:
+                raise UnknownFault(f"{name} {value!r} is none of {', '.join(known)}")
+        if self.op in {"rename", "hoist", "redirect"} and not self.to:
+            raise UnknownFault(f"{self.op} needs a to")
+        if self.op in {"wrap", "unwrap", "drop_where"} and not self.key:
+            raise UnknownFault(f"{self.op} needs a key")
+
+    def concerns(self, is_signed: bool) -> bool:
+        """Whether a request gets to see the change."""
+        return not self.when or (self.when == "signed") == is_signed
+
+
+@dataclass
+class Drift:
+    """Operations on all answers of an endpoint (``*`` for every one); ``answers`` counts those that were changed."""
+
+    endpoint: str
+    operations: tuple[Operation, ...]
+    wire: Mapping[str, Any]
+    answers: int = 0
+
+
+@dataclass
+class DriftPlan:
+    """The drift that is on, in the order it was put there. ``endpoints`` are those that exist."""
+
+    endpoints: Collection[str] = ()
+    _drifts: list[Drift] = field(default_factory=list)
+
+    def begin(self, wire: Mapping[str, Any]) -> None:
+        """Let answers drift from now on, as ``{"endpoint": ..., "operations": [...]}`` says.
+
+        Raises:
+            UnknownFault: There is no such endpoint, operation or field of one.
+        """
+        endpoint, operations = wire.get("endpoint"), wire.get("operations")
+        if endpoint != ANY_ENDPOINT and endpoint not in self.endpoints:
+            raise UnknownFault(f"there is no endpoint {endpoint!r}; they are {', '.join(sorted(self.endpoints))}")
+        if not isinstance(operations, list) or not operations:
+            raise UnknownFault("operations, a list of objects, is required")
+        self._drifts.append(Drift(str(endpoint), tuple(_operation(each) for each in operations), wire))
+
+    def end(self) -> None:
+        """Answer as before."""
+        self._drifts.clear()
+
+    def shown(self) -> list[dict[str, Any]]:
+        """As the admin route shows it."""
+        return [{**drift.wire, "answers": drift.answers} for drift in self._drifts]
+
+    def drifted(self, endpoint: str, response: Response, *, is_signed: bool) -> Response:
+        """The answer of an endpoint as it looks since the exchange drifted."""
+        for drift in self._drifts:
+            if drift.endpoint not in {endpoint, ANY_ENDPOINT} or type(response) is not Response:
+                continue  # what is no plain answer by now was made by a fault or is hostile already
+            operations = [each for each in drift.operations if each.concerns(is_signed)]
+            changed = _drifted(response, operations)
+            drift.answers += changed is not response
+            response = changed
+        return response
+
+
+def _operation(wire: object) -> Operation:
+    known = {each.name for each in fields(Operation)}
+    if isinstance(wire, Mapping) and (unknown := wire.keys() - known):
+        raise UnknownFault(f"an operation has no {', '.join(sorted(unknown))}")
+    try:
+        return msgspec.convert(wire, Operation)
+    except msgspec.ValidationError as error:
+        raise UnknownFault(str(error)) from error
+
+
+def _drifted(response: Response, operations: Iterable[Operation]) -> Response:
+    for operation in operations:
+        if operation.op in _OF_RESPONSES:
+            response = _OF_RESPONSES[operation.op](response, operation)
+        elif response.status_code < _ERRORS_FROM:
+            response = _with_body(response, operation)
+        if type(response) is not Response:
+            break
+    return response
+
+
+def _with_body(response: Response, operation: Operation) -> Response:
+    try:
+        body = orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        return response
+    changed = orjson.dumps(changed_body(body, operation))
+    if changed == orjson.dumps(orjson.loads(response.body)):
+        return response
+    return Response(changed, response.status_code, media_type="application/json")
+
+
+def changed_body(body: Any, operation: Operation) -> Any:  # noqa: ANN401
+    """A JSON document after one operation; the document given may be changed, too.
+
+    A value the operation makes no sense for stays as it is.
+    """
+    if operation.op == "wrap":
+        return {operation.key: body}
+    if operation.op == "unwrap":
+        return body[operation.key] if isinstance(body, dict) and operation.key in body else body
+    holder = {"$": body}
+    steps: list[Step] = ["$", *_steps(operation.path)]
+    if operation.op == "hoist":
+        _hoist(holder, steps, ["$", *_steps(operation.to)])
+        return holder["$"]
+    for container, key in list(_places(holder, steps)):
+        if operation.op == "set":
+            container[key] = operation.value
+        elif _is_there(container, key):
+            with suppress(*_SENSELESS):
+                _OF_VALUES[operation.op](container, key, operation)
+    return holder.get("$")
+
+
+def _steps(path: str) -> list[Step]:
+    if path == "$":
+        return []
+    found = _STEP.finditer(path.removeprefix("$."))
+    return [match[1] or match[2] or (int(match[3]) if match[3] else None) for match in found]
+
+
+def _places(container: Any, steps: list[Step]) -> Iterator[Place]:  # noqa: ANN401
+    """Where a path leads; the last member need not be there."""
+    step, rest = steps[0], steps[1:]
+    if isinstance(step, str):
+        keys: Iterable[Any] = [step] if isinstance(container, dict) else []
+    elif not isinstance(container, list):
+        keys = []
+    else:
+        keys = range(len(container)) if step is None else [step]
+    for key in keys:
+        if not rest:
+            yield container, key
+        elif _is_there(container, key):
+            yield from _places(container[key], rest)
+
+
+def _is_there(container: Any, key: Any) -> bool:  # noqa: ANN401
+    return key in container if isinstance(container, dict) else key in range(-len(container), len(container))
+
+
+def _hoist(holder: dict[str, Any], source: list[Step], target: list[Step]) -> None:
+    for parent, name in list(_places(holder, target)):
+        children = [place for place in _places(parent, source[len(target) - 1 :]) if _is_there(*place)]
+        if children:
+            container, key = children[0]
+            parent[name] = container[key]
+        for container, key in children:
+            del container[key]
+
+
+def _remove(container: Any, key: Any, _: Operation) -> None:  # noqa: ANN401
+    del container[key]
+
+
+def _rename(container: Any, key: Any, operation: Operation) -> None:  # noqa: ANN401
+    container[operation.to] = container.pop(key)
+
+
+def _map(container: Any, key: Any, operation: Operation) -> None:  # noqa: ANN401
+    if container[key] is not None:
+        container[key] = FUNCTIONS[operation.fn](container[key])
+
+
+def _append(container: Any, key: Any, operation: Operation) -> None:  # noqa: ANN401
+    container[key].append(operation.value)
+
+
+def _truncate(container: Any, key: Any, operation: Operation) -> None:  # noqa: ANN401
+    container[key] = container[key][: operation.n]
+
+
+def _drop_where(container: Any, key: Any, operation: Operation) -> None:  # noqa: ANN401
+    container[key] = [
+        each for each in container[key] if not str(each.get(operation.key, "")).startswith(operation.prefix)
+    ]
+
+
+def _http(response: Response, operation: Operation) -> Response:
+    body, media_type = response.body, "application/json"
+    if isinstance(operation.body, str):
+        body, media_type = operation.body.encode(), "text/html"
+    elif operation.body is not None:
+        body = orjson.dumps(operation.body)
+    changed = Response(bytes(body), operation.status or response.status_code, media_type=media_type)
+    changed.headers.update(operation.headers)
+    return changed
+
+
+def _redirect(_: Response, operation: Operation) -> Response:
+    return Response(status_code=operation.status or 301, headers={"Location": operation.to})
+
+
+def _hostile(response: Response, operation: Operation) -> Response:
+    return hostile_response(operation.kind, bytes(response.body), operation.size)
+
+
+_OF_VALUES: Final[Mapping[str, Callable[[Any, Any, Operation], None]]] = {
+    "remove": _remove,
+    "rename": _rename,
+    "map": _map,
+    "append": _append,
+    "truncate": _truncate,
+    "drop_where": _drop_where,
+}
+_OF_RESPONSES: Final[Mapping[str, Callable[[Response, Operation], Response]]] = {
+    "http": _http,
+    "redirect": _redirect,
+    "hostile": _hostile,
+}
+OPERATIONS: Final = (*_OF_VALUES, "set", "hoist", "wrap", "unwrap", *_OF_RESPONSES)
+"""What can be done to an answer; ``http``, ``redirect`` and ``hostile`` also to one that is a refusal."""

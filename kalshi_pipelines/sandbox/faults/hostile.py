@@ -1,0 +1,109 @@
+"""Bodies that hurt whoever reads them without a limit: made piece by piece, so that they cost the sandbox nothing.
+
+Belongs here: what such bodies look like. Does not belong here: who gets them (``drift``).
+"""
+
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Final
+
+from starlette.concurrency import iterate_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+_PIECE: Final = 64 * 1024
+_AS_GZIP: Final = 16 + zlib.MAX_WBITS
+
+Pieces = Iterator[bytes]
+
+
+def hostile_response(kind: str, body: bytes, size: int | None = None) -> Response:
+    """An answer with a hostile body of a kind; ``body`` is what the endpoint would have answered, a JSON object.
+
+    ``size`` is in bytes (``long_string``, ``gzip_bomb``) or in levels (``deep_nesting``).
+    """
+    make, usual_size = HOSTILE_BODIES[kind]
+    headers = {"Content-Encoding": "gzip"} if kind == "gzip_bomb" else {}
+    return StreamingResponse(_in_turns(make(body, size or usual_size)), media_type="application/json", headers=headers)
+
+
+async def _in_turns(pieces: Pieces) -> AsyncIterator[bytes]:
+    """In a thread, so that others are served while an endless body goes out; it ends when the client is gone."""
+    async for piece in iterate_in_threadpool(pieces):
+        yield piece
+
+
+def _repeated(byte: bytes, times: int) -> Pieces:
+    piece = byte * _PIECE
+    for _ in range(times // _PIECE):
+        yield piece
+    yield byte * (times % _PIECE)
+
+
+def _with_member(body: bytes, value: Callable[[], Pieces]) -> Pieces:
+    """The body with one member more, in front of the others."""
+    yield b'{"note":'
+    yield from value()
+    rest = body.strip()[1:]
+    yield rest if rest == b"}" else b"," + rest
+
+
+def _long_string(body: bytes, size: int) -> Pieces:
+    def value() -> Pieces:
+        yield b'"'
+        yield from _repeated(b"A", size)
+        yield b'"'
+
+    return _with_member(body, value)
+
+
+def _deep_nesting(body: bytes, size: int) -> Pieces:
+    def value() -> Pieces:
+        yield from _repeated(b"[", size)
+        yield from _repeated(b"]", size)
+
+    return _with_member(body, value)
+
+
+def _not_a_number(body: bytes, _: int) -> Pieces:
+    return _with_member(body, lambda: iter((b"[NaN,Infinity,-Infinity,1e999]",)))
+
+
+def _invalid_utf8(body: bytes, _: int) -> Pieces:
+    return _with_member(body, lambda: iter((b'"\xff\xfe\xc0\x80"',)))
+
+
+def _utf16(body: bytes, _: int) -> Pieces:
+    yield body.decode().encode("utf-16")
+
+
+def _duplicate_keys(body: bytes, _: int) -> Pieces:
+    rest = body.strip()[1:]
+    yield b'{"cursor":"AAAA","cursor":"BBBB"' + (rest if rest == b"}" else b"," + rest)
+
+
+def _gzip_bomb(_: bytes, size: int) -> Pieces:
+    compress = zlib.compressobj(9, zlib.DEFLATED, _AS_GZIP)
+    for piece in _repeated(b" ", size):
+        if packed := compress.compress(piece):
+            yield packed
+    yield compress.flush()
+
+
+def _endless(_: bytes, __: int) -> Pieces:
+    yield b'{"note":"'
+    piece = b"A" * _PIECE
+    while True:
+        yield piece
+
+
+HOSTILE_BODIES: Final[Mapping[str, tuple[Callable[[bytes, int], Pieces], int]]] = {
+    "long_string": (_long_string, 10_000_000),
+    "deep_nesting": (_deep_nesting, 100_000),
+    "not_a_number": (_not_a_number, 1),
+    "invalid_utf8": (_invalid_utf8, 1),
+    "utf16": (_utf16, 1),
+    "duplicate_keys": (_duplicate_keys, 1),
+    "gzip_bomb": (_gzip_bomb, 1 << 30),
+    "endless": (_endless, 1),
+}
+"""The kinds of hostile bodies: how each is made, and its usual size."""
