@@ -3,15 +3,17 @@
 Belongs here: reading, checking, locking and writing that file. Does not belong here: the form of an event
 (``trading.log``), or what the events make (``trading.state``).
 
-A process that is killed may leave its last line torn: it is cut off, as no answer that depended on it was sent. Any
-other damage is refused. Lines are handed to the operating system before an answer leaves, which survives a kill of the
-process but not a loss of power.
+Lines that were written together are closed by a line with the checksum of all lines up to there. A process that is
+killed may leave its last lines torn or not closed: they are cut off, as no answer that depended on them was sent, and
+half of what a request did must not come back. Any other damage is refused. Lines are handed to the operating system
+before an answer leaves, which survives a kill of the process but not a loss of power.
 """
 
 import fcntl
 import logging
 import os
-from dataclasses import asdict, dataclass, fields
+import zlib
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -22,10 +24,11 @@ from kalshi_pipelines.sandbox.trading.events import AnyEvent
 from kalshi_pipelines.sandbox.trading.log import event_of
 from kalshi_pipelines.sandbox.trading.state import TradingState
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _LOG: Final = logging.getLogger(__name__)
 _OWN_PERMISSIONS: Final = 0o600
 _HEADER_START: Final = b'{"format":'
+_CLOSING_START: Final = b'{"crc32":'
 
 
 class UnusableStateFile(ValueError):
@@ -48,6 +51,16 @@ class _Header(msgspec.Struct, frozen=True):
     origin: Origin
 
 
+@dataclass
+class _Content:
+    """What the closed part of a file holds: its size in bytes and the checksum of its lines, those that close apart."""
+
+    origin: Origin | None = None
+    events: list[AnyEvent] = field(default_factory=list)
+    size: int = 0
+    checksum: int = 0
+
+
 class StateFile:
     """An open state file, locked for this process. ``events`` are those it held; ``origin`` None if it was new."""
 
@@ -55,6 +68,7 @@ class StateFile:
         self._path = path
         self._descriptor = descriptor
         self._size = 0
+        self._checksum = 0
         self.origin: Origin | None = None
         self.events: list[AnyEvent] = []
 
@@ -107,29 +121,31 @@ class StateFile:
             UnusableStateFile: An event does not fit what went before it.
         """
         state = TradingState()
-        for line, event in enumerate(self.events, 2):
+        for number, event in enumerate(self.events, 1):
             try:
                 state.apply(event)
             except (LookupError, ValueError, TypeError, AttributeError) as error:
                 what = f"{type(event).__name__} does not fit what went before ({error!r})"
-                raise _damaged(self._path, line, what) from error
+                raise _damaged(self._path, f"event {number}", what) from error
         return state
 
     def write(self, lines: bytes, /) -> None:
-        """Append whole lines. If they do not go in whole, none of them stay.
+        """Append whole lines and close them. If they do not go in whole, none of them stay.
 
         Raises:
             OSError: The file can not be written.
         """
+        checksum = zlib.crc32(lines, self._checksum)
         try:
-            view = memoryview(lines)
+            view = memoryview(lines + _closing(checksum))
             written = 0
             while written < len(view):
                 written += os.pwrite(self._descriptor, view[written:], self._size + written)
         except OSError:
             os.ftruncate(self._descriptor, self._size)
             raise
-        self._size += len(lines)
+        self._size += len(view)
+        self._checksum = checksum
 
     def close(self) -> None:
         """Give the file back."""
@@ -155,45 +171,58 @@ class StateFile:
 
     def _read(self) -> None:
         content = self._path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        self.origin, self.events = _parsed(self._path, content[:whole])
-        if whole < len(content):
-            if not whole and not _is_part_of_header(content):
-                raise _damaged(self._path, 1, "this is no state file of a sandbox")
-            _LOG.warning("%s: the last line is torn and was cut off (%d bytes)", self._path, len(content) - whole)
-            os.ftruncate(self._descriptor, whole)
-        self._size = whole
+        closed = _parsed(self._path, content)
+        if closed.size < len(content):
+            if not closed.size and not _is_part_of_header(content):
+                raise _damaged(self._path, "line 1", "this is no state file of a sandbox")
+            torn = len(content) - closed.size
+            _LOG.warning("%s: the last lines are torn and were cut off (%d bytes)", self._path, torn)
+            os.ftruncate(self._descriptor, closed.size)
+        self.origin, self.events = closed.origin, closed.events
+        self._size, self._checksum = closed.size, closed.checksum
 
 
 def read_truth(path: Path) -> list[AnyEvent]:
-    """The events of a state file, also of one that a running sandbox writes; a torn last line is left out.
+    """The events of a state file, also of one that a running sandbox writes; lines that are not closed are left out.
 
     Raises:
         UnusableStateFile: The file is damaged.
     """
-    content = path.read_bytes()
-    return _parsed(path, content[: content.rfind(b"\n") + 1])[1]
+    return _parsed(path, path.read_bytes()).events
 
 
-def _parsed(path: Path, content: bytes) -> tuple[Origin | None, list[AnyEvent]]:
-    lines = content.split(b"\n")[:-1]
-    if not lines:
-        return None, []
-    origin = _origin_of(path, lines[0])
-    events = []
-    for number, line in enumerate(lines[1:], 1):
-        try:
-            events.append(event_of(line, number))
-        except ValueError as error:
-            raise _damaged(path, number + 1, str(error)) from error
-    return origin, events
+def _parsed(path: Path, content: bytes) -> _Content:
+    """What is closed in a file, or in the beginning of one."""
+    closed = _Content()
+    origin, events, end = None, list[AnyEvent](), 0
+    for number, line in enumerate(content.split(b"\n")[:-1], 1):
+        start, end = end, end + len(line) + 1
+        if number == 1:
+            origin = _origin_of(path, line)
+        elif line.startswith(_CLOSING_START):
+            closed.checksum = zlib.crc32(content[closed.size : start], closed.checksum)
+            if line + b"\n" != _closing(closed.checksum):
+                raise _damaged(path, f"line {number}", "its checksum is not that of the lines up to there")
+            closed.origin, closed.size = origin, end
+            closed.events += events
+            events = []
+        else:
+            try:
+                events.append(event_of(line, len(closed.events) + len(events) + 1))
+            except ValueError as error:
+                raise _damaged(path, f"line {number}", str(error)) from error
+    return closed
+
+
+def _closing(checksum: int) -> bytes:
+    return b"%b%d}\n" % (_CLOSING_START, checksum)
 
 
 def _origin_of(path: Path, line: bytes) -> Origin:
     try:
         header = msgspec.json.decode(line, type=_Header)
     except ValueError as error:
-        raise _damaged(path, 1, f"this is no state file of a sandbox ({error})") from error
+        raise _damaged(path, "line 1", f"this is no state file of a sandbox ({error})") from error
     if header.format != FORMAT:
         raise UnusableStateFile(
             f"The state file {path} has format {header.format}; this version reads format {FORMAT}."
@@ -205,7 +234,7 @@ def _is_part_of_header(content: bytes) -> bool:
     return content.startswith(_HEADER_START) or _HEADER_START.startswith(content)
 
 
-def _damaged(path: Path, line: int, what: str) -> UnusableStateFile:
+def _damaged(path: Path, place: str, what: str) -> UnusableStateFile:
     return UnusableStateFile(
-        f"The state file {path} is damaged in line {line}: {what}. Restore it from a copy, or start with another file."
+        f"The state file {path} is damaged in {place}: {what}. Restore it from a copy, or start with another file."
     )

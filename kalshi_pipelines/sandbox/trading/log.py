@@ -19,7 +19,7 @@ class Sink(Protocol):
     """Where the lines of a log go."""
 
     def write(self, lines: bytes, /) -> object:
-        """Take whole lines; they are with the operating system when it returns."""
+        """Take whole lines, all or none; they are with the operating system when it returns."""
 
 
 def line_of(sequence: int, event: AnyEvent) -> bytes:
