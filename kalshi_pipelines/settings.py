@@ -1,7 +1,7 @@
 """Everything that can be configured, read from the environment into one frozen object when a run needs it.
 
 The names and defaults below are the documentation of record; ``docs/configuration.md`` is checked against them. No
-setting prints a secret: a key is named by the path of its file, and the warehouse's URL is hidden.
+setting prints a secret: a key is named by the path of its file, the URLs of the warehouse and of alerts are hidden.
 """
 
 from enum import StrEnum
@@ -44,6 +44,14 @@ class Executor(StrEnum):
     MULTIPROCESS = "multiprocess"
 
 
+class AlertSeverity(StrEnum):
+    """The least severe finding that is worth a message; failed runs always are."""
+
+    BREAKING = "breaking"
+    RISKY = "risky"
+    ADDITIVE = "additive"
+
+
 class Settings(BaseSettings):
     """The settings of one process. Each field is read from ``KALSHI_`` + its name in capitals."""
 
@@ -81,6 +89,14 @@ class Settings(BaseSettings):
     )
     executor: Executor = Field(
         Executor.IN_PROCESS, description="Dagster executor: in_process (quickest) or multiprocess (a process a step)."
+    )
+
+    alert_urls: SecretStr | None = Field(
+        None, description="Where alerts go: Apprise URLs, separated by commas or spaces. Shown as scheme only."
+    )
+    alert_minimum_severity: AlertSeverity = Field(
+        AlertSeverity.ADDITIVE,
+        description="Least severe drift that is sent: breaking, risky or additive (a summary at most twice a day).",
     )
 
     @field_validator("private_key_file", "data_dir", "lake_dir", "adopt_database", mode="after")

@@ -198,6 +198,15 @@ def no_array(table: str, *columns: str) -> dict[str, list[Values]]:
     return {f"ck_{table}_{column}": [{column: text} for text in texts] for column in columns}
 
 
+def no_object(table: str, *columns: str) -> dict[str, list[Values]]:
+    texts = ("[]", '"Toronto"', "1", "null")
+    return {f"ck_{table}_{column}": [{column: text} for text in texts] for column in columns}
+
+
+def longer_than(table: str, characters: int, *columns: str) -> dict[str, list[Values]]:
+    return {f"ck_{table}_{column}_length": [{column: "ü" * (characters + 1)}] for column in columns}
+
+
 def empty(table: str, *columns: str) -> dict[str, list[Values]]:
     return {f"ck_{table}_{column}": [{column: ""}] for column in columns}
 
@@ -227,6 +236,8 @@ SUBJECTS = ("series", "events", "markets", "orderbooks")
 FEES = ("quadratic", "quadratic_with_maker_fees", "quadratic_with_combo_maker_fees", "flat")
 STATUSES = ("initialized", "inactive", "active", "closed", "determined", "disputed", "amended", "finalized")
 RESULTS = ("yes", "no", "scalar", "void")
+OUTCOMES = ("checked", "empty", "refused", "maintenance", "unreachable")
+ACKNOWLEDGED: Final[Values] = {"acknowledged_us": 1, "acknowledged_by": "Ann", "acknowledged_why": "because"}
 
 #: What each CHECK must refuse, by its name. Written out, and not made from the tables: a vocabulary that grows or a
 #: range that widens by mistake is to be seen here.
@@ -355,6 +366,75 @@ CHECKS: Final[dict[str, list[Values]]] = {
     "ck_adoption_counts_every_row_accounted_for": [{"rows_read": 4}, {"rows_kept": 0}],
     **other_words("adoption_notes", "table_name", *LEGACY),
     **other_words("adoption_notes", "outcome", "kept", "normalised"),
+    **other_words("contract_runs", "environment", "sandbox", "demo", "prod"),
+    **other_words("contract_runs", "source", "probes", "ingest"),
+    **other_words("contract_runs", "status", "running", "succeeded", "failed", also={"finished_us": 1}),
+    **below_zero("contract_runs", *[f"endpoints_{outcome}" for outcome in OUTCOMES]),
+    **below_zero("contract_runs", "findings_opened", "findings_closed"),
+    "ck_contract_runs_finished": [
+        {"finished_us": 1},
+        {"status": "succeeded", "endpoints_checked": 1},
+        {"status": "failed", "error": "because"},
+    ],
+    "ck_contract_runs_failure_explained": [{"status": "failed", "finished_us": 1}, {"error": "because"}],
+    "ck_contract_runs_something_checked": [
+        {"status": "succeeded", "finished_us": 1},
+        {"status": "succeeded", "finished_us": 1, "endpoints_refused": 1, "endpoints_unreachable": 1},
+    ],
+    **other_words("contract_endpoints", "environment", "sandbox", "demo", "prod"),
+    **empty("contract_endpoints", "endpoint"),
+    **other_words("contract_endpoints", "last_outcome", *OUTCOMES),
+    "ck_contract_endpoints_failures": [{"failures": -1, "failing_since_us": 1}],
+    "ck_contract_endpoints_failing_since": [{"failures": 1}, {"failing_since_us": 1}],
+    **other_words("contract_baselines", "environment", "sandbox", "demo", "prod"),
+    **empty("contract_baselines", "endpoint"),
+    **no_object("contract_baselines", "baseline"),
+    **below_zero("contract_baselines", "observations"),
+    "ck_contract_baselines_observed_in_order": [{"first_observed_us": 2}],
+    **other_words("contract_findings", "environment", "sandbox", "demo", "prod"),
+    **empty("contract_findings", "endpoint", "kind", "fingerprint"),
+    **other_words("contract_findings", "severity", "breaking", "risky", "additive"),
+    **other_words("contract_findings", "status", "open", "acknowledged", "closed"),
+    **longer_than("contract_findings", 300, "place", "before", "after", "example", "advice"),
+    **no_array("contract_findings", "assets"),
+    "ck_contract_findings_openings": [{"openings": 0}],
+    **below_zero("contract_findings", "absences"),
+    "ck_contract_findings_seen_in_order": [{"first_seen_us": 2}],
+    "ck_contract_findings_closed": [{"status": "closed"}, {"closed_us": 1}],
+    "ck_contract_findings_acknowledged": [{"status": "acknowledged"}, ACKNOWLEDGED],
+    "ck_contract_findings_acknowledged_by_somebody": [
+        {"status": "acknowledged", **ACKNOWLEDGED, missing: None} for missing in ("acknowledged_by", "acknowledged_why")
+    ]
+    + [{"acknowledged_by": "Ann"}, {"acknowledged_why": "because"}],
+    "ck_contract_findings_acknowledged_for_a_reason": [
+        {"status": "acknowledged", **ACKNOWLEDGED, missing: ""} for missing in ("acknowledged_by", "acknowledged_why")
+    ],
+    **other_words("contract_finding_events", "event", "opened", "changed", "acknowledged", "closed", "reopened"),
+    "ck_contract_finding_events_acknowledged_by_somebody": [
+        {"who": "Ann"},
+        {"why": "because"},
+        {"event": "acknowledged", "contract_run_id": None, "who": "Ann"},
+    ],
+    "ck_contract_finding_events_seen_by_a_run": [
+        {"contract_run_id": None},
+        {"event": "acknowledged", "who": "Ann", "why": "because"},
+    ],
+    **empty("alerts", "message_key"),
+    **other_words("alerts", "origin", "finding", "summary", "run_failure", also={"finding_id": None}),
+    **other_words("alerts", "severity", "breaking", "risky", "additive"),
+    "ck_alerts_about_a_finding": [{"finding_id": None}, {"origin": "summary"}, {"origin": "run_failure"}],
+    "ck_alerts_titled": [{"title": ""}],
+    **longer_than("alerts", 200, "title"),
+    **longer_than("alerts", 4_000, "body"),
+    **other_words("alerts", "state", "pending", "sent", "failed", "skipped", also={"finished_us": 1}),
+    "ck_alerts_finished": [{"state": "sent"}, {"finished_us": 1}],
+    **empty("alert_deliveries", "channel"),
+    **other_words("alert_deliveries", "state", "pending", "sending", "sent", "failed"),
+    **below_zero("alert_deliveries", "attempts"),
+    "ck_alert_deliveries_claimed": [{"state": "sending", "message_id": "m"}, {"claimed_us": 1}],
+    "ck_alert_deliveries_sent": [{"state": "sent", "message_id": "m"}, {"sent_us": 1}],
+    "ck_alert_deliveries_in_a_message": [{"state": "sending", "claimed_us": 1}, {"state": "sent", "sent_us": 1}],
+    "ck_alert_deliveries_failure_explained": [{"state": "failed"}],
 }
 #: What these refuse, another refuses too, and the databases do not agree on which one they name.
 ALSO_REFUSED_BY: Final = {
@@ -401,7 +481,12 @@ def test_no_statement_gets_round_a_check(connection: sa.Connection, check: str) 
 @pytest.mark.parametrize("text", ["", "Toronto", "[", "['Toronto']", "[] []"])
 @pytest.mark.parametrize(
     ("table", "column"),
-    [(tables.tracked_items, "search_queries"), (tables.news_sentiments, "keywords_matched")],
+    [
+        (tables.tracked_items, "search_queries"),
+        (tables.news_sentiments, "keywords_matched"),
+        (tables.contract_findings, "assets"),
+        (tables.contract_baselines, "baseline"),
+    ],
     ids=str,
 )
 def test_text_that_is_no_json_is_refused(connection: sa.Connection, table: sa.Table, column: str, text: str) -> None:

@@ -15,7 +15,7 @@ from kalshi_pipelines.warehouse.tables import metadata
 from kalshi_pipelines_tests.warehouse.revisions import REVISIONS, Database, opened
 from kalshi_pipelines_tests.warehouse.schema import only, schema_of
 
-VIEWS = {"current_quotes", "price_history", "orderbook_levels"}
+VIEWS = {"current_quotes", "price_history", "orderbook_levels", "vendor_drift"}
 
 
 @pytest.fixture

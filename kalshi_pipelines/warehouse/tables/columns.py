@@ -24,7 +24,7 @@ Text: Final = sa.Text()
 Digest: Final = sa.LargeBinary()
 
 #: The views migrations make, which show people plain dollars, contracts and times.
-VIEWS: Final = ("current_quotes", "price_history", "orderbook_levels")
+VIEWS: Final = ("current_quotes", "price_history", "orderbook_levels", "vendor_drift")
 
 MAX_PRICE_MICRODOLLARS: Final = 1_000_000
 
@@ -62,17 +62,31 @@ def required(name: str, type_: Any = Integer, *args: Any, nullable: bool = False
 
 def json_arrays(*columns: str) -> list[Any]:
     """CHECKs that text columns hold a JSON array."""
+    return _json("array", columns)
+
+
+def json_objects(*columns: str) -> list[Any]:
+    """CHECKs that text columns hold a JSON object."""
+    return _json("object", columns)
+
+
+def _json(kind: str, columns: Iterable[str]) -> list[Any]:
     return [
         check
         for column in columns
         for check in (
             sa.CheckConstraint(
-                f"{column} IS NULL OR CASE WHEN json_valid({column}) THEN json_type({column}) = 'array' ELSE 0 END",
+                f"{column} IS NULL OR CASE WHEN json_valid({column}) THEN json_type({column}) = '{kind}' ELSE 0 END",
                 name=column,
             ).ddl_if(dialect="sqlite"),
-            sa.CheckConstraint(f"jsonb_typeof({column}::jsonb) = 'array'", name=column).ddl_if(dialect="postgresql"),
+            sa.CheckConstraint(f"jsonb_typeof({column}::jsonb) = '{kind}'", name=column).ddl_if(dialect="postgresql"),
         )
     ]
+
+
+def at_most_long(column: str, characters: int) -> list[sa.CheckConstraint]:
+    """A CHECK that a text has at most so many characters."""
+    return [sa.CheckConstraint(f"length({column}) <= {characters}", name=f"{column}_length")]
 
 
 def provenance() -> list[sa.Column[Any]]:

@@ -1,0 +1,87 @@
+"""Text that may leave the house: without secrets, without anything a channel would obey, and never too long.
+
+What a vendor sent is untrusted. It is shown so that a person can read it, and so that no channel takes it for markup, a
+mention or a control character.
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+_HIDDEN: Final = "[hidden]"
+_NAMES: Final = (
+    r"(?:kalshi-access-(?:key|signature)|x-api-key|api[-_ ]?key(?:[-_ ]?id)?|access[-_ ]?key|private[-_ ]?key|"
+    r"authorization|cookie|set-cookie|credentials?|secret|client[-_ ]?secret|signature|passw(?:or)?d|passphrase|"
+    r"[a-z]*[-_]?token|(?<=[?&])(?:key|sig|auth|code))"
+)
+#: What is never shown, and what is shown in its place. Their order matters: the widest first.
+_SECRETS: Final = (
+    (re.compile(r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)", re.DOTALL), _HIDDEN),
+    (re.compile(r"\b([a-z][a-z0-9+.-]{0,30}://)[^\s/?#@\"'<>]*(?:[^\s\"'<>?#]*)@", re.IGNORECASE), rf"\1{_HIDDEN}@"),
+    (re.compile(r"(hooks\.slack\.com|discord(?:app)?\.com/api/webhooks)/[^\s\"'<>]*", re.IGNORECASE), rf"\1/{_HIDDEN}"),
+    (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"), _HIDDEN),
+    (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {_HIDDEN}"),
+    (
+        re.compile(rf"({_NAMES}[\"']?\s*(?:[:=]|%3d)+\s*)(\"[^\"]*\"?|'[^']*'?|[^\s,;&}}\]\"']+)", re.IGNORECASE),
+        rf"\1{_HIDDEN}",
+    ),
+    (re.compile(r"\b(?:sk|pk|rk|xox[abeoprs]|gh[oprsu]|github_pat|AKIA|AIza|glpat)[-_A-Za-z0-9]{12,}"), _HIDDEN),
+    (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), _HIDDEN),
+)
+#: What could be Base64 of a key or a signature, or a path of an address.
+_LONG: Final = re.compile(r"[\w+/-]{32,}={0,2}")
+#: Characters with a meaning in Slack's, Discord's, Telegram's or mail programs' markup, and look-alikes without one.
+_LOOK_ALIKES: Final = str.maketrans(
+    {
+        "<": "‹",
+        ">": "›",
+        "@": "＠",
+        "&": "＆",
+        "*": "∗",
+        "`": "ˋ",
+        "~": "∼",
+        "|": "¦",
+        "\\": "⧵",
+        "#": "＃",
+        "!": "ǃ",
+    }
+)
+_MARKDOWN_LINK: Final = re.compile(r"\]\s*\(")
+_LINK: Final = re.compile(r"(?i)\b(https?|ftp|mailto|tg|slack|data|javascript):")
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def scrubbed(text: str, most: int = 300) -> str:
+    """Text without the secrets that could be in it, at most so many characters long.
+
+    Text far longer than what is shown is cut first, so that the time this takes is bounded.
+    """
+    text = text[: most * 4 + 1_000]
+    for pattern, shown in _SECRETS:
+        text = pattern.sub(shown, text)
+    return shortened(_LONG.sub(_without_base64, text), most)
+
+
+def _without_base64(found: re.Match[str]) -> str:
+    """What was found, unless a long part of it mixes small letters, capitals and digits, as no ticker or path does."""
+    for part in found[0].split("/"):
+        if len(part) >= 16 and all(re.search(letters, part) for letters in ("[a-z]", "[A-Z]", "[0-9]")):
+            return _HIDDEN
+    return found[0]
+
+
+def neutral(text: str, most: int = 300) -> str:
+    """A vendor's text as one harmless line: scrubbed, no control, bidirectional or invisible character, no markup."""
+    text = scrubbed(visible(text[: most * 4 + 1_000]), most * 2)
+    text = _MARKDOWN_LINK.sub("] (", _LINK.sub(r"\1 :", text)).translate(_LOOK_ALIKES)
+    return shortened(text, most)
+
+
+def visible(text: str) -> str:
+    """Text on one line; control, bidirectional, joining and unassigned characters are shown as blanks."""
+    return " ".join("".join(" " if unicodedata.category(letter) in _INVISIBLE else letter for letter in text).split())
+
+
+def shortened(text: str, most: int) -> str:
+    """Text cut to at most so many characters, with an ellipsis if something was cut."""
+    return text if len(text) <= most else f"{text[: max(most - 1, 0)]}…"
