@@ -76,9 +76,17 @@ def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = ENDPOINTS) -
 
 async def _let_time_pass(exchange: Exchange) -> None:
     """Run what is due also while no request comes: expiries, closes, other traders, delayed requests."""
+    is_written = True
     while True:
         exchange.venue.advance()
-        exchange.log.flush()
+        try:
+            exchange.log.flush()
+            is_written = True
+        except OSError:
+            # Requests are told, one by one; time goes on, and what happens is written as soon as that is possible.
+            if is_written:
+                _LOG.exception("what happens can not be written down")
+            is_written = False
         await asyncio.sleep(_TICK_SECONDS)
 
 

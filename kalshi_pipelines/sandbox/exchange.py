@@ -112,6 +112,8 @@ class Exchange:
 
     def close(self) -> None:
         """Give back the state file."""
-        self.log.flush()
-        if self.state_file is not None:
-            self.state_file.close()
+        try:
+            self.log.flush()
+        finally:
+            if self.state_file is not None:
+                self.state_file.close()

@@ -1,5 +1,6 @@
 import contextlib
 import os
+import resource
 import signal
 import threading
 import time
@@ -37,6 +38,7 @@ def _exchange(file: Path, **options: object) -> Exchange:
 def _filled(file: Path) -> bytes:
     exchange = _exchange(file)
     exchange.venue.engine.emit(JOINED)
+    exchange.log.flush()
     exchange.venue.engine.deposit("ann", 0, 1, 500, at_us=2)
     exchange.close()
     return file.read_bytes()
@@ -88,7 +90,7 @@ def test_options_that_change_nothing_about_the_catalogue_may_change(file: Path) 
 
 def test_a_torn_last_line_is_cut_off_with_a_warning(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     whole = _filled(file)
-    for cut in (1, 20, 45):
+    for cut in range(1, len(whole.splitlines()[-2]) + len(whole.splitlines()[-1]) + 2):
         file.write_bytes(whole[:-cut])
         exchange = _exchange(file)
         assert "torn" in caplog.text
@@ -104,7 +106,36 @@ def test_a_header_torn_at_birth_is_written_anew(file: Path) -> None:
     for cut in (1, 5, 40):
         file.write_bytes(whole[:cut])
         _exchange(file).close()
-        assert file.read_bytes() == whole.splitlines(keepends=True)[0]
+        assert file.read_bytes() == b"".join(whole.splitlines(keepends=True)[:2])
+
+
+def test_what_was_written_together_comes_back_together_or_not_at_all(file: Path) -> None:
+    exchange = _exchange(file)
+    exchange.venue.engine.emit(JOINED)
+    exchange.log.flush()
+    before = len(file.read_bytes())
+    for amount in (1, 2, 3):
+        exchange.venue.engine.deposit("ann", 0, 1, amount, at_us=2)
+    exchange.close()
+    whole = file.read_bytes()
+    for cut in range(before, len(whole)):
+        file.write_bytes(whole[:cut])
+        assert read_truth(file) == [JOINED]
+        exchange = _exchange(file)
+        assert exchange.venue.state.cash["ann", 0, 1] == 0
+        exchange.close()
+
+
+def test_one_changed_bit_anywhere_is_noticed(file: Path) -> None:
+    content = _filled(file)
+    # Without its end the last line looks torn, as after a kill.
+    for place in range(len(content) - 1):
+        for bit in range(8):
+            changed = bytes([*content[:place], content[place] ^ 1 << bit, *content[place + 1 :]])
+            file.write_bytes(changed)
+            with pytest.raises(UnusableStateFile):
+                StateFile.opened(file).close()
+            assert file.read_bytes() == changed
 
 
 def _change_line(number: int, change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
@@ -121,12 +152,12 @@ def _change_line(number: int, change: Callable[[bytes], bytes]) -> Callable[[byt
     [
         (1, _change_line(1, lambda line: b"{}\n")),
         (1, _change_line(1, lambda line: b"\n")),
-        (2, _change_line(2, lambda line: b"")),
-        (2, _change_line(2, lambda line: b"\0" * len(line) + b"\n")),
-        (3, _change_line(3, lambda line: b'{"sequence":2,"event":"OrderRested","at_us":2,"order_id":"x"}\n')),
-        (3, _change_line(3, lambda line: line[:-10] + b"\n")),
-        (3, _change_line(3, lambda line: line.replace(b'"sequence":2', b'"sequence":4'))),
-        (3, _change_line(2, lambda line: line * 2)),
+        (3, _change_line(3, lambda line: b"")),
+        (3, _change_line(3, lambda line: b"\0" * len(line) + b"\n")),
+        (5, _change_line(5, lambda line: line[:-10] + b"\n")),
+        (5, _change_line(5, lambda line: line.replace(b'"sequence":2', b'"sequence":4'))),
+        (6, _change_line(5, lambda line: line.replace(b"500", b"900"))),
+        (4, _change_line(3, lambda line: line * 2)),
     ],
 )
 def test_any_other_damage_is_refused_with_its_line_and_the_file_is_left_alone(
@@ -139,6 +170,17 @@ def test_any_other_damage_is_refused_with_its_line_and_the_file_is_left_alone(
     assert file.read_bytes() == content
 
 
+def test_an_event_that_can_not_follow_is_refused(file: Path) -> None:
+    with StateFile.opened(file) as state:
+        state.begin(ORIGIN)
+        state.write(b'{"sequence":1,"event":"OrderRested","at_us":2,"order_id":"x"}\n')
+    with (
+        StateFile.opened(file) as state,
+        pytest.raises(UnusableStateFile, match="damaged in event 1: OrderRested does not fit"),
+    ):
+        state.replayed()
+
+
 def test_a_file_that_is_something_else_is_left_alone(file: Path) -> None:
     for content in (b"precious notes", b"precious\nnotes\n", b"precious\nnotes"):
         file.write_bytes(content)
@@ -148,8 +190,8 @@ def test_a_file_that_is_something_else_is_left_alone(file: Path) -> None:
 
 
 def test_a_format_of_the_future_is_refused(file: Path) -> None:
-    file.write_bytes(_filled(file).replace(b'"format":1', b'"format":2'))
-    with pytest.raises(UnusableStateFile, match="has format 2"):
+    file.write_bytes(_filled(file).replace(b'"format":2', b'"format":3'))
+    with pytest.raises(UnusableStateFile, match="has format 3"):
         _exchange(file)
 
 
@@ -187,7 +229,7 @@ def test_a_write_that_fails_leaves_no_part_of_a_line(file: Path, monkeypatch: py
         assert file.read_bytes() == before
         monkeypatch.undo()
         state.write(b"a whole line\n")
-    assert file.read_bytes() == before + b"a whole line\n"
+    assert file.read_bytes().startswith(before + b"a whole line\n")
 
 
 def _api(sandbox: SandboxProcess, signer: Signer) -> httpx.Client:
@@ -274,6 +316,32 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_answered(file: Path) -> Non
         # The one that was under way may have been taken; its id is used up, so the next round must not need it.
         assert taken[: len(answered)] == answered
         answered[:] = taken
+
+
+def _until(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_full_disk_stops_answers_and_not_the_time(file: Path) -> None:
+    with running_sandbox(replace(TINY, state=file, crowd=False)) as sandbox:
+        members = f"{sandbox.admin_url}/sandbox/members"
+        assert httpx.post(members, json={"member": "before"}).status_code == 201
+        no_limit = resource.prlimit(sandbox.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(sandbox.pid, resource.RLIMIT_FSIZE, (file.stat().st_size, no_limit[1]))
+        assert httpx.post(members, json={"member": "full"}).status_code == 500
+        assert httpx.get(f"{sandbox.url}/exchange/status").status_code == 500
+        time.sleep(0.2)
+        resource.prlimit(sandbox.pid, resource.RLIMIT_FSIZE, no_limit)
+        # Nobody asks any more: only the passing of time writes.
+        assert _until(
+            lambda: any(isinstance(event, MemberJoined) and event.member == "full" for event in read_truth(file))
+        )
+        assert httpx.get(f"{sandbox.url}/exchange/status").status_code == 200
 
 
 def test_two_processes_on_one_file_are_refused(file: Path) -> None:
