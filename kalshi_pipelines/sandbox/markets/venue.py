@@ -138,16 +138,19 @@ class Venue:
         """
         for event in self._log.events:
             if isinstance(event, MarketOpened):
-                # Markets that were not traded yet changed without a trace in the log, by the clock alone.
-                while (due_us := self._life.next_due_us()) is not None and due_us <= event.at_us:
-                    self._life.run(due_us)
+                self._live_until(event.at_us)
                 if event.ticker in self._catalogue.markets:
                     self._show_engine(self._catalogue.markets[event.ticker])
-            elif isinstance(event, MarketChanged) and event.ticker in self._catalogue.markets:
+            elif isinstance(event, MarketChanged):
+                # What traded markets did at this very instant is told by events of their own.
+                self._live_until(event.at_us - 1)
+                if event.ticker not in self._catalogue.markets:
+                    continue
                 row = self._catalogue.markets[event.ticker]
                 row.change(event)
                 self._life.changed(row, event)
         self._last_us = self.state.last_us
+        self._live_until(self._last_us)
         for ticker in self.state.markets:
             if ticker in self._catalogue.markets:
                 self.crowd.return_to(self._catalogue.markets[ticker], self._last_us)
@@ -180,6 +183,11 @@ class Venue:
             state.apply(events[applied])
             applied += 1
         return applied
+
+    def _live_until(self, until_us: int) -> None:
+        """Let markets that were not traded live on: they changed by the clock alone, without a trace in the log."""
+        while (due_us := self._life.next_due_us()) is not None and due_us <= until_us:
+            self._life.run(due_us)
 
     def _show_engine(self, row: MarketRow) -> None:
         row.follow(self.state.markets[row.ticker], self._clock.now_us)
