@@ -292,6 +292,9 @@ class MatchingEngine(OrderGroups):
     def _carried_out(self, execution: Execution, market: TradedMarket, plan: Plan, at_us: int) -> bool:
         """Trade as planned; False if that changed what was planned with: a triggered group cancels makers, too."""
         order = execution.order
+        # All or nothing: what a fill-or-kill meets can not be taken out of its way by its own trades.
+        at_once = order.accepted.time_in_force == "fill_or_kill"
+        traded_groups: list[str | None] = []
         for meeting in plan.meetings:
             if not order.is_open:
                 return True
@@ -301,8 +304,11 @@ class MatchingEngine(OrderGroups):
                 self.cancel_each([meeting.maker], "self_trade", at_us)
                 continue
             execution.trades.append(self._trade(order, meeting, market, at_us))
-            for group_id in {order.accepted.order_group, meeting.maker.accepted.order_group}:
-                self.trigger_if_full(group_id, at_us)
+            traded_groups += [order.accepted.order_group, meeting.maker.accepted.order_group]
+            if not at_once:
+                self.trigger_full(traded_groups[-2:], at_us)
+        if at_once:
+            self.trigger_full(traded_groups, at_us)
         return True
 
     def _lapse(self, order: Order, reason: ev.CancelReason, at_us: int) -> None:

@@ -83,13 +83,14 @@ class TradingFloor:
         """Move a member's money between (sub-account, shard) places; micro-dollars.
 
         Raises:
-            Refused: The id was used before, a place is not there, or the money is not available.
+            Refused: The id was used before, a place is not there or does not work, or the money is not available.
         """
         known = self.state.transfers_of[member]
         if client_transfer_id is not None and any(move.client_transfer_id == client_transfer_id for move in known):
             raise Refused("transfer_already_exists")
         for subaccount, shard in (source, destination):
             self._check_account(member, subaccount, shard)
+            self.check_shard(shard, trading=False)
         if amount <= 0 or source == destination:
             raise Refused("bad_request", "amount must be positive and the places different")
         if self.state.available(member, *source) < amount:

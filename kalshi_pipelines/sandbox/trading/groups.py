@@ -4,6 +4,7 @@ Belongs here: making, triggering, resetting and deleting groups. It is a soft li
 happens. Source: the vendor's page on order groups and its OpenAPI document 3.34.0.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from kalshi_pipelines.sandbox.trading import events as ev
@@ -28,6 +29,7 @@ class OrderGroups(TradingFloor):
             raise Refused("bad_request", f"exchange index {shard} does not exist")
         if subaccount not in self.state.members[member].subaccounts:
             raise Refused("subaccount_not_found")
+        self.check_shard(shard, trading=False)
         if len(self.state.groups_of[member]) >= MOST_GROUPS:
             raise Refused("order_group_limit_reached")
         group_id = self.identifier(GROUP_NUMBERS)
@@ -42,20 +44,20 @@ class OrderGroups(TradingFloor):
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
         """Cancel a group's orders and refuse new ones until it is reset. Raises ``Refused`` if it is not there."""
-        self._trigger(self._group(member, subaccount, group_id, shard), at_us)
+        self._trigger(self._working_group(member, subaccount, group_id, shard), at_us)
 
     def reset_group(
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
         """Let a group count anew and take orders. Raises ``Refused`` if it is not there."""
-        group = self._group(member, subaccount, group_id, shard)
+        group = self._working_group(member, subaccount, group_id, shard)
         self.emit(ev.GroupReset(at_us=at_us, group_id=group.group_id))
 
     def set_group_limit(
         self, member: str, subaccount: int | None, group_id: str, limit: int, shard: int | None = None, *, at_us: int
     ) -> None:
         """Give a group another limit, which may trigger it at once. Raises ``Refused`` if it is not there."""
-        group = self._group(member, subaccount, group_id, shard)
+        group = self._working_group(member, subaccount, group_id, shard)
         self.emit(ev.GroupLimitChanged(at_us=at_us, group_id=group.group_id, limit=limit))
         if not group.triggered and group.matched_since(at_us - GROUP_WINDOW_US) >= limit:
             self._trigger(group, at_us)
@@ -64,7 +66,7 @@ class OrderGroups(TradingFloor):
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
         """Cancel a group's orders and remove it. Raises ``Refused`` if there is no such group (any more)."""
-        group = self._group(member, subaccount, group_id, shard)
+        group = self._working_group(member, subaccount, group_id, shard)
         self._cancel_orders(group, at_us)
         self.emit(ev.GroupDeleted(at_us=at_us, group_id=group.group_id))
 
@@ -76,11 +78,12 @@ class OrderGroups(TradingFloor):
         if group.triggered:
             raise Refused("order_group_triggered")
 
-    def trigger_if_full(self, group_id: str | None, at_us: int) -> None:
-        """Trigger a group whose orders have traded its limit."""
-        group = None if group_id is None else self.state.groups.get(group_id)
-        if group is not None and not group.triggered and group.matched_count >= group.limit:
-            self._trigger(group, at_us)
+    def trigger_full(self, group_ids: Iterable[str | None], at_us: int) -> None:
+        """Trigger the groups whose orders have traded their limits, in the order they are named in."""
+        for group_id in dict.fromkeys(group_ids):
+            group = None if group_id is None else self.state.groups.get(group_id)
+            if group is not None and not group.triggered and group.matched_count >= group.limit:
+                self._trigger(group, at_us)
 
     def _trigger(self, group: OrderGroup, at_us: int) -> None:
         self.emit(ev.GroupTriggered(at_us=at_us, group_id=group.group_id))
@@ -93,7 +96,7 @@ class OrderGroups(TradingFloor):
             if order.is_open:
                 self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=order.remaining, reason="group"))
 
-    def _group(self, member: str, subaccount: int | None, group_id: str, shard: int | None) -> OrderGroup:
+    def _working_group(self, member: str, subaccount: int | None, group_id: str, shard: int | None) -> OrderGroup:
         group = self.state.groups.get(group_id)
         if (
             group is None
@@ -102,4 +105,5 @@ class OrderGroups(TradingFloor):
             or shard not in {None, group.shard}
         ):
             raise Refused("not_found")
+        self.check_shard(group.shard, trading=False)
         return group
