@@ -6,7 +6,7 @@ Works for every kind of record; what differs between kinds is told by a ``Record
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -22,6 +22,10 @@ from kalshi_pipelines.warehouse.bulk import RefusedRow, Row
 from kalshi_pipelines.warehouse.engine import writing
 
 Record = TypeVar("Record", bound=msgspec.Struct)
+
+#: The longest books have 20,000 levels in some 400,000 bytes; a longer record is not the exchange's, and not kept whole.
+MOST_RECORD_BYTES: Final = 1 << 20
+_KEPT_OF_LONGER: Final = 4_096
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,12 @@ def store_page(run: IngestRun, kind: RecordKind[Record], page: Page) -> dict[str
         An example of each field the client does not know.
     """
     stamp = Stamp(page.received_us, run.run_id)
-    digests, changed = _changed(run.engine, kind, page.raw_records)
+    too_long = [_too_long(kind, raw) for raw in page.raw_records if len(raw) > MOST_RECORD_BYTES]
+    of_use = [raw for raw in page.raw_records if len(raw) <= MOST_RECORD_BYTES] if too_long else page.raw_records
+    digests, changed = _changed(run.engine, kind, of_use)
     decoded = decode_records(kind.record, changed)
     rows, sources, rejected = _rows(kind, decoded.records, digests, stamp)
-    rejected += decoded.rejected
+    rejected += decoded.rejected + too_long
     with writing(run.engine) as connection:
         placeholders = kind.add_parents(connection, [each.record for each in sources], stamp)
         stored = kind.store(connection, rows, stamp)
@@ -91,6 +97,11 @@ def store_page(run: IngestRun, kind: RecordKind[Record], page: Page) -> dict[str
         )
     run.report_progress()
     return decoded.unknown_fields
+
+
+def _too_long(kind: RecordKind[Record], raw: msgspec.Raw) -> RejectedRecord:
+    reason = f"the record has {len(raw):,} bytes, and {MOST_RECORD_BYTES:,} are the most that are stored"
+    return RejectedRecord(bytes(memoryview(raw)[:_KEPT_OF_LONGER]), reason, record_key(kind.record, raw))
 
 
 def _changed(

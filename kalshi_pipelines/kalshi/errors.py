@@ -48,6 +48,10 @@ class TransportFailed(KalshiError):
     """No complete answer arrived: connection refused, cut off or too slow."""
 
 
+class AbsurdAnswer(TransportFailed):
+    """An answer that is longer, or takes longer, than any the API gives: it was cut off."""
+
+
 class MalformedResponse(KalshiError):
     """An answer arrived that is not the JSON document the endpoint promises."""
 

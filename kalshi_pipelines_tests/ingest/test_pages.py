@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kalshi_pipelines.ingest.kinds import EVENTS, MARKETS, ORDERBOOKS
-from kalshi_pipelines.ingest.pages import RecordKind, store_page
+from kalshi_pipelines.ingest.pages import MOST_RECORD_BYTES, RecordKind, store_page
 from kalshi_pipelines.ingest.quarantine import unresolved_keys
 from kalshi_pipelines.ingest.runs import Counts, IngestRun
 from kalshi_pipelines.kalshi.pagination import Page
@@ -171,6 +171,18 @@ def test_bytes_that_are_not_utf_8_quarantine_their_record_only(engine: sa.Engine
 
 @pytest.mark.parametrize("neighbours", [1, 300])
 @pytest.mark.parametrize("field", ["ticker", "event_ticker", "title"])
+def test_a_record_longer_than_any_is_quarantined_and_not_kept_whole(engine: sa.Engine, run: IngestRun) -> None:
+    long = MARKET | {"ticker": "KXLONG-1", "rules_primary": "A" * MOST_RECORD_BYTES}
+    store(run, MARKETS, [raw(MARKET), raw(long)])
+    assert (run.counts.written, run.counts.rejected) == (1, 1)
+    (set_aside,) = rows(engine, quarantine)
+    assert set_aside["record_key"] == "KXLONG-1"
+    assert "are the most that are stored" in set_aside["reason"]
+    assert len(set_aside["payload"]) < 10_000
+    store(run, MARKETS, [raw(long | {"rules_primary": "A"})])
+    assert unresolved_keys(engine, "markets") == []
+
+
 def test_a_character_postgres_can_not_store_quarantines_its_market_only(
     postgres_engine: sa.Engine, field: str, neighbours: int
 ) -> None:
