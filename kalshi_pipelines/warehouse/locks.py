@@ -33,6 +33,12 @@ def only_one(engine: sa.Engine, work: str) -> Iterator[None]:
         yield
 
 
+def one_at_a_time(connection: sa.Connection, work: str) -> None:
+    """Make other transactions of the same work wait until this one, which writes, has ended."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"kalshi_pipelines.{work}"))))
+
+
 @contextmanager
 def one_after_another(file: Path, when_waiting: Callable[[], None]) -> Iterator[None]:
     """Hold a lock file for the length of a with block; whoever comes meanwhile is told so and waits.

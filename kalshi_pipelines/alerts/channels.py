@@ -1,0 +1,158 @@
+"""The channels alerts leave by. Apprise knows how to speak to each service; nothing outside this file knows Apprise."""
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from kalshi_pipelines.alerts.messages import Message
+from kalshi_pipelines.alerts.scrubbing import neutral
+from kalshi_pipelines.settings import InvalidSettings, Settings
+
+if TYPE_CHECKING:
+    import apprise
+
+#: A channel that has not answered after so long has failed.
+MOST_SECONDS: Final = 30
+_BETWEEN_ADDRESSES: Final = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
+#: These write the addresses they send to, which are secrets, when they are asked to say much.
+_TALKATIVE: Final = ("urllib3", "requests_oauthlib", "oauthlib")
+
+
+class DeliveryFailed(Exception):
+    """A channel did not take a message; the text says why, without secrets."""
+
+
+class Channel(Protocol):
+    """Somewhere a message can be sent to."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from other channels, without a secret."""
+
+    def send(self, message: Message) -> None:
+        """Send a message now.
+
+        Raises:
+            DeliveryFailed: It was not taken.
+        """
+
+
+@dataclass(frozen=True)
+class AppriseChannel:
+    """One Apprise URL.
+
+    Attributes:
+        name: Its scheme and a digest of the URL, ``slack-1f2e3d4c``.
+    """
+
+    name: str
+    _service: "apprise.Apprise" = field(repr=False, compare=False)
+
+    def send(self, message: Message) -> None:
+        """Send a message now.
+
+        Raises:
+            DeliveryFailed: The service refused it or did not answer.
+        """
+        with _said_by_apprise() as said:
+            try:
+                taken = self._service.notify(title=message.title, body=message.body, body_format="text")
+            except Exception as error:  # noqa: BLE001  # whatever a plugin raises, the other channels go on
+                raise DeliveryFailed(f"{type(error).__name__}: {neutral(str(error))}") from None
+        if not taken:
+            raise DeliveryFailed(neutral("; ".join(said)) or "the service did not take it and gave no reason")
+
+
+@dataclass(frozen=True)
+class AlertChannels:
+    """Every configured channel."""
+
+    channels: tuple[Channel, ...] = ()
+
+    def __iter__(self) -> Iterator[Channel]:
+        return iter(self.channels)
+
+    def __len__(self) -> int:
+        return len(self.channels)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the channels."""
+        return tuple(channel.name for channel in self.channels)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The channels of KALSHI_ALERT_URLS; none if it is not set.
+
+        Raises:
+            InvalidSettings: A URL can not be used; the message says which by its position and scheme.
+        """
+        if settings.alert_urls is None:
+            return cls()
+        return cls.from_urls(_BETWEEN_ADDRESSES.split(settings.alert_urls.get_secret_value().strip(" \t\r\n,")))
+
+    @classmethod
+    def from_urls(cls, urls: Sequence[str]) -> Self:
+        """The channels of some Apprise URLs; one that is given twice is one channel.
+
+        Raises:
+            InvalidSettings: A URL can not be used.
+        """
+        channels = {url: _channel(url, position) for position, url in enumerate(urls, start=1) if url}
+        return cls(tuple(channels.values()))
+
+
+def _channel(url: str, position: int) -> AppriseChannel:
+    import apprise  # noqa: PLC0415  # a quarter of a second that only those who send alerts pay
+
+    scheme = _SCHEME.match(url)
+    asset = apprise.AppriseAsset(
+        app_id="kalshi_pipelines",
+        app_desc="Kalshi pipelines",
+        app_url="",
+        image_url_mask="",
+        image_url_logo="",
+        async_mode=False,
+        http_redirects=False,
+        allow_templates=False,
+        service_timeout=MOST_SECONDS,
+        storage_mode="memory",
+    )
+    service = apprise.Apprise(asset=asset)
+    with _said_by_apprise():
+        usable = bool(scheme) and service.add(url)
+    if not scheme or not usable:
+        raise InvalidSettings(
+            f"KALSHI_ALERT_URLS: address {position} ({scheme[1] + '://...' if scheme else 'without a scheme'}) is "
+            "none that Apprise can use: write it as the page of the service in Apprise's documentation says."
+        )
+    return AppriseChannel(f"{scheme[1].lower()}-{hashlib.sha256(url.encode()).hexdigest()[:8]}", service)
+
+
+class _Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+@contextmanager
+def _said_by_apprise() -> Iterator[list[str]]:
+    """What Apprise complains of meanwhile; none of it gets into the log, because it may name addresses."""
+    log, listener = logging.getLogger("apprise"), _Listener()
+    log.propagate = False
+    log.setLevel(logging.WARNING)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.INFO)
+    log.addHandler(listener)
+    try:
+        yield listener.said
+    finally:
+        log.removeHandler(listener)

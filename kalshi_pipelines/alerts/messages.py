@@ -1,0 +1,138 @@
+"""What a message says: what changed, since when, what it breaks, an example, and the command that shows more."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kalshi_pipelines.alerts.scrubbing import neutral, shortened
+from kalshi_pipelines.units import instant
+from kalshi_pipelines.warehouse.tables import MOST_ALERT_BODY, MOST_ALERT_TITLE
+
+SHOW: Final = "python -m kalshi_pipelines.contracts show"
+SHOW_ALL: Final = "python -m kalshi_pipelines.contracts findings"
+_MOST_LISTED: Final = 20
+_MOST_ERROR: Final = 1_500
+
+
+@dataclass(frozen=True)
+class Message:
+    """A title of one line and a body of a few: plain text, scrubbed and neutral, as it leaves the house."""
+
+    title: str
+    body: str
+
+
+@dataclass(frozen=True)
+class FindingNews:
+    """What a message tells of a finding. Texts may be a vendor's own: they are made neutral here.
+
+    Attributes:
+        finding_id: The number `show` takes.
+        environment: Which exchange it was seen on: sandbox, demo or prod.
+        severity: breaking, risky or additive.
+        endpoint: The vendor endpoint, ``GET /markets``.
+        place: Where in its answer, ``markets[].yes_bid_dollars``; empty for the whole.
+        kind: What sort of change it is, ``key_missing``.
+        before: What was known.
+        after: What is seen now.
+        example: A record or value that shows it.
+        advice: What to do.
+        assets: The assets that depend on the place.
+        first_seen_us: When it was first seen.
+        again: How it comes that this is not the first message about it: ``it came back``, ``it changed``; or empty.
+    """
+
+    finding_id: int
+    environment: str
+    severity: str
+    endpoint: str
+    place: str
+    kind: str
+    before: str
+    after: str
+    example: str
+    advice: str
+    assets: Sequence[str]
+    first_seen_us: int
+    again: str = ""
+
+
+def finding_message(news: FindingNews) -> Message:
+    """The message about one finding."""
+    lines = [
+        f"What: {_what(news)}",
+        f"Before: {neutral(news.before)}" if news.before else "",
+        f"Now: {neutral(news.after)}" if news.after else "",
+        f"Since: {moment(news.first_seen_us)}{f' ({news.again})' if news.again else ''}",
+        f"Breaks: {_assets(news)}",
+        f"Example: {neutral(news.example)}" if news.example else "",
+        f"Do: {neutral(news.advice)}" if news.advice else "",
+        f"More: {SHOW} {news.finding_id}",
+    ]
+    title = f"{news.severity.capitalize()} drift on {news.environment}: {_what(news)}"
+    return Message(shortened(title, MOST_ALERT_TITLE), shortened("\n".join(filter(None, lines)), MOST_ALERT_BODY))
+
+
+def summary_message(news: Sequence[FindingNews], environment: str) -> Message:
+    """One message about many findings that need no hurry."""
+    title = f"{_count(len(news), 'addition')} on {environment}: nothing depends on them yet"
+    lines = [f"{_what(one)} (finding {one.finding_id}, since {moment(one.first_seen_us)})" for one in news]
+    return Message(title, _listed(lines, SHOW_ALL))
+
+
+def run_failure_message(job: str, run_id: str, error: str, failed_us: int) -> Message:
+    """The message about a failed run; its error is scrubbed."""
+    lines = [
+        f"What: run {neutral(run_id, 60)} of job {neutral(job, 100)} failed at {moment(failed_us)}",
+        f"Error: {neutral(error, _MOST_ERROR) or 'none was given'}",
+        f"More: the run's page in the Dagster UI, /runs/{neutral(run_id, 60)}",
+    ]
+    return Message(shortened(f"Run failed: {neutral(job, 100)}", MOST_ALERT_TITLE), "\n".join(lines))
+
+
+def digest_message(messages: Sequence[Message]) -> Message:
+    """One message in place of many that became due at once."""
+    if len(messages) == 1:
+        return messages[0]
+    return Message(
+        f"{len(messages)} alerts of kalshi_pipelines",
+        _listed([f"{message.title} - {_last_line(message)}" for message in messages], SHOW_ALL),
+    )
+
+
+def with_note(message: Message, note: str) -> Message:
+    """A message with a sentence before it; the end of a long body gives way."""
+    return Message(message.title, shortened(f"{note}\n{message.body}", MOST_ALERT_BODY))
+
+
+def moment(at_us: int) -> str:
+    """A time as messages show it: to the minute, UTC."""
+    return instant(at_us).astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _what(news: FindingNews) -> str:
+    where = f"{neutral(news.endpoint, 100)} {neutral(news.place, 120)}".strip()
+    return f"{where}: {neutral(news.kind, 60).replace('_', ' ')}"
+
+
+def _assets(news: FindingNews) -> str:
+    return neutral(", ".join(news.assets)) if news.assets else "no asset that is known to use it"
+
+
+def _last_line(message: Message) -> str:
+    return message.body.rsplit("\n", 1)[-1]
+
+
+def _listed(lines: Sequence[str], command: str) -> str:
+    shown = list(lines[:_MOST_LISTED])
+    last = f"More: {command}"
+    while len("\n".join(shown)) > MOST_ALERT_BODY - len(last) - 40:
+        shown.pop()
+    if len(shown) < len(lines):
+        shown.append(f"... and {len(lines) - len(shown):,} more")
+    return "\n".join([*shown, last])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
