@@ -23,7 +23,7 @@ from kalshi_pipelines.warehouse.engine import writing
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
-#: The longest books have 20,000 levels in some 400,000 bytes; a longer record is not the exchange's, and not kept whole.
+#: The longest books have 20,000 levels in some 400,000 bytes: a longer record is not the exchange's.
 MOST_RECORD_BYTES: Final = 1 << 20
 _KEPT_OF_LONGER: Final = 4_096
 

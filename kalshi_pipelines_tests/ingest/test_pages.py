@@ -161,16 +161,6 @@ def test_a_record_that_can_be_stored_again_is_noted_as_resolved(engine: sa.Engin
     assert unresolved_keys(engine, "markets") == ["KXOTHER"]
 
 
-def test_bytes_that_are_not_utf_8_quarantine_their_record_only(engine: sa.Engine, run: IngestRun) -> None:
-    for field in ("custom_strike", "shiny"):
-        broken = bytes(raw(MARKET, ticker="KXBROKEN", **{field: {"city": "?"}})).replace(b"?", b"\xff")
-        store(run, MARKETS, [msgspec.Raw(broken), raw(MARKET)])
-        assert [row["ticker"] for row in rows(engine, markets)] == [MARKET["ticker"]]
-        assert unresolved_keys(engine, "markets") == ["KXBROKEN"]
-
-
-@pytest.mark.parametrize("neighbours", [1, 300])
-@pytest.mark.parametrize("field", ["ticker", "event_ticker", "title"])
 def test_a_record_longer_than_any_is_quarantined_and_not_kept_whole(engine: sa.Engine, run: IngestRun) -> None:
     long = MARKET | {"ticker": "KXLONG-1", "rules_primary": "A" * MOST_RECORD_BYTES}
     store(run, MARKETS, [raw(MARKET), raw(long)])
@@ -183,6 +173,16 @@ def test_a_record_longer_than_any_is_quarantined_and_not_kept_whole(engine: sa.E
     assert unresolved_keys(engine, "markets") == []
 
 
+def test_bytes_that_are_not_utf_8_quarantine_their_record_only(engine: sa.Engine, run: IngestRun) -> None:
+    for field in ("custom_strike", "shiny"):
+        broken = bytes(raw(MARKET, ticker="KXBROKEN", **{field: {"city": "?"}})).replace(b"?", b"\xff")
+        store(run, MARKETS, [msgspec.Raw(broken), raw(MARKET)])
+        assert [row["ticker"] for row in rows(engine, markets)] == [MARKET["ticker"]]
+        assert unresolved_keys(engine, "markets") == ["KXBROKEN"]
+
+
+@pytest.mark.parametrize("neighbours", [1, 300])
+@pytest.mark.parametrize("field", ["ticker", "event_ticker", "title"])
 def test_a_character_postgres_can_not_store_quarantines_its_market_only(
     postgres_engine: sa.Engine, field: str, neighbours: int
 ) -> None:
