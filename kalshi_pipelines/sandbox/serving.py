@@ -19,10 +19,17 @@ from kalshi_pipelines.sandbox.api.validation import Query
 from kalshi_pipelines.sandbox.clock import SECOND_US
 from kalshi_pipelines.sandbox.errors import ApiError, forbidden, refusal
 from kalshi_pipelines.sandbox.exchange import EndpointRecord, Exchange
-from kalshi_pipelines.sandbox.faults.effects import Answer, after_answer, before_answer, skew_us, struck
+from kalshi_pipelines.sandbox.faults.effects import (
+    Answer,
+    after_answer,
+    answer_before_late,
+    before_answer,
+    skew_us,
+    struck,
+)
 from kalshi_pipelines.sandbox.faults.past import PastVenue
 from kalshi_pipelines.sandbox.faults.plan import Asked, Fault
-from kalshi_pipelines.sandbox.faults.wire import UNANSWERED, NoAnswer
+from kalshi_pipelines.sandbox.faults.wire import UNANSWERED
 from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.trading.commands import Refused
 from kalshi_pipelines.sandbox.trading.records import ApiKey
@@ -73,10 +80,13 @@ class Service:
             return after_answer(faults, _refused(error), "")
         if (delay := struck(faults, "delay")) is not None:
             due_us = now_us + int(delay.seconds * SECOND_US)
-            exchange.venue.schedule(due_us, partial(self._apply_late, request, call, record))
-            return NoAnswer(hold=delay.hold, reset=delay.reset)
+            times = 1 if struck(faults, "applied_twice") is None else 2
+            exchange.venue.schedule(due_us, partial(self._apply_late, request, call, record, times))
+            return answer_before_late(faults, delay, self._endpoint.success)
         if (stale := struck(faults, "stale_read")) is not None:
-            past = PastVenue(exchange.venue, now_us - int(stale.seconds * SECOND_US))
+            # A replica that has fallen behind is not ahead of one that always lags.
+            as_of_us = min(now_us - int(stale.seconds * SECOND_US), exchange.venue.as_of_us())
+            past = PastVenue(exchange.venue, as_of_us)
             exchange = replace(exchange, venue=past)
         if struck(faults, "applied_twice") is not None:
             self._handled(exchange, request, call)
@@ -128,9 +138,10 @@ class Service:
         recorded = exchange.replay.answer(request.url.path.removeprefix(API_ROOT), request.url.query)
         return None if recorded is None else Answer(recorded.status, recorded.text.encode())
 
-    def _apply_late(self, request: Request, call: Call, record: EndpointRecord, at_us: int) -> None:
-        answer = self._handled(self._exchange, request, replace(call, now_us=at_us))
-        record.late[answer.status] += 1
+    def _apply_late(self, request: Request, call: Call, record: EndpointRecord, times: int, at_us: int) -> None:
+        for _ in range(times):
+            answer = self._handled(self._exchange, request, replace(call, now_us=at_us))
+            record.late[answer.status] += 1
 
 
 def dated(exchange: Exchange, response: Response, skew: int = 0) -> Response:

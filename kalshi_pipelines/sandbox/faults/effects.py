@@ -30,10 +30,12 @@ _BROKEN_MEMBERS: Final[dict[str, tuple[str, object]]] = {
     "orderbooks": ("orderbook_fp", "57"),
     "candlesticks": ("volume_fp", 0.57),
 }
-_HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 _GATEWAY_PAGE: Final = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
+NO_CONTENT: Final = 204
 _GARBAGE: Final = b"\x1f\x8b\x08\x00 upstream said: {order_id:"
 _STAMPS: Final = re.compile(rb'("ts_ms":)(\d+)')
+_ORDER_NAMES: Final = ("order_id", "client_order_id", "order_group_id")
+_BEFORE_LATE: Final = ("drop_after_apply", "status_after_apply", "garbage_after_apply", "empty_after_apply")
 _COUNTS: Final = ("_count", "_count_fp", "reduced_by", "reduced_by_fp")
 
 
@@ -51,8 +53,8 @@ class Answer:
 
     def response(self) -> Response:
         """As a response."""
-        if self.status == 204:
-            return Response(status_code=204)
+        if self.status == NO_CONTENT:
+            return Response(status_code=NO_CONTENT)
         return Response(self.content, self.status, media_type="application/json")
 
 
@@ -106,9 +108,17 @@ def after_answer(faults: Sequence[Fault], answer: Answer, sent_cursor: str) -> R
     return given.response()
 
 
+def answer_before_late(faults: Sequence[Fault], delay: Fault, success: int) -> Response:
+    """What the client of a delayed request gets: nothing, unless another fault answers while the request is delayed."""
+    for fault in faults:
+        if fault.kind in _BEFORE_LATE and (replaced := _replaced(fault, Answer(success, b""))) is not None:
+            return replaced
+    return NoAnswer(hold=delay.hold, reset=delay.reset)
+
+
 def _replaced(fault: Fault, answer: Answer) -> Response | None:
     """The response a fault gives in place of the exchange's; None for a fault that does not."""
-    success = 200 if answer.status == 204 or not answer.is_good else answer.status
+    success = 200 if answer.status == NO_CONTENT or not answer.is_good else answer.status
     response: Response | None = None
     if fault.kind == "drop_after_apply":
         response = NoAnswer(reset=fault.reset)
@@ -121,7 +131,9 @@ def _replaced(fault: Fault, answer: Answer) -> Response | None:
     elif fault.kind == "answered_twice":
         response = TwoAnswers(answer.content, answer.status, media_type="application/json")
     elif fault.kind == "cut_connection" and answer.is_good:
-        response = CutResponse(answer.content, media_type="application/json")
+        # An answer without a body has no middle to be cut in.
+        has_body = answer.content and answer.status != NO_CONTENT
+        response = CutResponse(answer.content, answer.status, media_type="application/json") if has_body else NoAnswer()
     return response
 
 
@@ -156,14 +168,14 @@ def _spoiled(faults: Sequence[Fault], content: bytes, sent_cursor: str) -> bytes
 
 
 def _of_another_order(content: bytes, fault: Fault) -> bytes:
-    """The same answer about another order: other ids, and one contract more in each count."""
+    """The same answer about another order or group: other ids, and one contract more in each count."""
     body = orjson.loads(content or b"{}")
     for order in _orders_in(body):
         if fault.field is not None:
             order[fault.field] = fault.value
             continue
         for name, value in order.items():
-            if name in {"order_id", "client_order_id"}:
+            if name in _ORDER_NAMES:
                 order[name] = str(uuid5(NAMESPACE_OID, str(value)))
             elif name.endswith(_COUNTS) and isinstance(value, str):
                 order[name] = str(Decimal(value) + 1)
@@ -175,7 +187,7 @@ def _orders_in(value: object) -> Iterator[dict[str, Any]]:
         for item in value:
             yield from _orders_in(item)
     elif isinstance(value, dict):
-        if "order_id" in value:
+        if "order_id" in value or "order_group_id" in value:
             yield value
         for item in value.values():
             yield from _orders_in(item)

@@ -80,17 +80,27 @@ class NoAnswer(Response):
         connection = connection_of(scope)
         if not self._hold:
             connection.drop(reset=self._reset)
-        while (await receive())["type"] != "http.disconnect":
+        while not await _is_gone(receive, connection):
             pass
+
+
+async def _is_gone(receive: Receive, connection: Connection) -> bool:
+    """Wait for what the client does next; whether it left."""
+    try:
+        return bool((await receive())["type"] == "http.disconnect")
+    except asyncio.CancelledError:
+        # The server shuts down, and would answer 500 for whoever does not end by itself.
+        connection.drop()
+        return False
 
 
 class TwoAnswers(Response):
     """The same answer twice in a row; the connection stays open."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send one answer through the server, and the other past it."""
+        """Send one answer past the server, and then the other through it, which may close the connection."""
         connection = connection_of(scope)
-        await super().__call__(scope, receive, send)
         head = [f"HTTP/1.1 {self.status_code} {HTTPStatus(self.status_code).phrase}".encode()]
         head += [b"%b: %b" % header for header in self.raw_headers]
         connection.write(b"\r\n".join(head) + b"\r\n\r\n" + bytes(self.body))
+        await super().__call__(scope, receive, send)

@@ -89,6 +89,14 @@ def test_a_wrong_echo_describes_another_order(desk: Desk) -> None:
     assert (canceled["order_id"], canceled["reduced_by"]) == ("someone-elses", "3.00")
 
 
+def test_a_wrong_echo_describes_another_group(desk: Desk) -> None:
+    path = "/portfolio/order_groups/create"
+    desk.inject("wrong_echo", f"POST {path}")
+    answer = desk.sandbox.client.post(API + path, json={"contracts_limit": 5}, auth=desk.signer)
+    assert answer.status_code == 201
+    assert answer.json()["order_group_id"] not in desk.sandbox.exchange.venue.state.groups
+
+
 def test_a_fault_chooses_its_request_by_members_of_the_body_or_path(desk: Desk) -> None:
     desk.inject("status_after_apply", where={"client_order_id": "b"}, status=503)
     assert [desk.create(name).status_code for name in "abc"] == [201, 503, 201]
@@ -194,6 +202,15 @@ def test_a_stale_read_does_not_know_of_an_order_that_was_just_taken(desk: Desk) 
     assert shown() == ["new", "old"]
     desk.inject("stale_read", "GET /portfolio/orders", seconds=600)
     assert shown() == []
+
+
+def test_a_stale_read_is_no_fresher_than_reads_that_lag(desk: Desk) -> None:
+    desk.sandbox.steer("POST", "/conduct", read_lag=100)
+    desk.create("a")
+    desk.sandbox.pass_seconds(10)
+    desk.inject("stale_read", "GET /portfolio/orders", seconds=1)
+    answer = desk.sandbox.client.get(f"{API}/portfolio/orders", auth=desk.signer)
+    assert answer.json()["orders"] == []
 
 
 def test_a_stale_exchange_tells_how_old_its_data_is_and_still_takes_orders(desk: Desk) -> None:
