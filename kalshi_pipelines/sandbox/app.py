@@ -67,11 +67,14 @@ def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = ENDPOINTS) -
         finally:
             ticking.cancel()
 
-    return Starlette(
+    app = Starlette(
         routes=[*routes, *routes_of(exchange, ADMIN_ROUTES)],
         exception_handlers={HTTPException: unknown},
         lifespan=while_serving,
     )
+    # Its 307 would have a client send an order again; the exchange answers 301.
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _let_time_pass(exchange: Exchange) -> None:
@@ -96,9 +99,16 @@ def _report(ticking: asyncio.Task[None]) -> None:
 
 
 def _unknown_path(exchange: Exchange, request: Request, error: Exception) -> Response:
-    """Paths without an endpoint: a recording may still answer them; else 404, or 405 for a wrong method."""
+    """Paths without an endpoint: a recording may still answer them; else 404, or 405 for a wrong method.
+
+    A slash at the end is answered 301, which leads to the path without it.
+    """
+    path = request.url.path
+    if path.startswith(API_ROOT + "/") and path.endswith("/"):
+        there = path.rstrip("/") + (f"?{request.url.query}" if request.url.query else "")
+        return dated(exchange, Response(status_code=301, headers={"Location": there}))
     if exchange.replay is not None and request.method == "GET":
-        recorded = exchange.replay.answer(request.url.path.removeprefix(API_ROOT), request.url.query)
+        recorded = exchange.replay.answer(path.removeprefix(API_ROOT), request.url.query)
         if recorded is not None:
             return dated(exchange, Response(recorded.text, recorded.status, media_type="application/json"))
     if isinstance(error, HTTPException) and error.status_code == 405:

@@ -53,6 +53,15 @@ def counter() -> Iterator[Counter]:
         yield Counter(sandbox, signer, market["ticker"])
 
 
+def test_a_slash_at_the_end_is_redirected_by_301_so_that_an_order_becomes_a_read(counter: Counter) -> None:
+    answer = httpx.post(f"{counter.sandbox.url}{ORDERS}/?a=b", json=order_of(counter.ticker, "slash"))
+    path = urlsplit(counter.sandbox.url).path
+    assert (answer.status_code, answer.headers["Location"]) == (301, f"{path}{ORDERS}?a=b")
+    assert httpx.get(f"{counter.sandbox.url}/markets/", follow_redirects=True).json()["markets"]
+    assert httpx.get(f"{counter.sandbox.admin_url}//elsewhere.example/").status_code == 404
+    assert not counter.is_placed("slash")
+
+
 def _until(condition: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
