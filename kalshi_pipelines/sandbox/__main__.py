@@ -90,13 +90,17 @@ def _parser() -> argparse.ArgumentParser:
         action="store_false",
         help="serve sooner, and write the JSON of markets when asked for",
     )
+    _add_process_arguments(parser, defaults)
+    return parser
+
+
+def _add_process_arguments(parser: argparse.ArgumentParser, defaults: SandboxOptions) -> None:
     parser.add_argument("--host", default=defaults.host)
     parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 for any free port")
     parser.add_argument(
         "--ready-line", action="store_true", help="print one JSON line with the URL on stdout when ready"
     )
     parser.add_argument("--exit-with-parent", action="store_true", help="exit when stdin is closed")
-    return parser
 
 
 def _add_trading_arguments(parser: argparse.ArgumentParser) -> None:

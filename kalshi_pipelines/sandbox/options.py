@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kalshi_pipelines.sandbox.access.memberships import DOLLAR_AMOUNT, keep_keys
+from kalshi_pipelines.sandbox.access.memberships import keep_keys
 from kalshi_pipelines.sandbox.access.rate_limits import PUBLISHED_COSTS, TIERS, BucketSize, RateLimits, Tier
 from kalshi_pipelines.sandbox.access.signatures import KeyRing, public_pems_of_files
 from kalshi_pipelines.sandbox.clock import ExchangeClock, PriceTime, midnight_us
@@ -17,6 +17,7 @@ from kalshi_pipelines.sandbox.markets.catalogue import GeneratedCatalogue, Gener
 from kalshi_pipelines.sandbox.markets.recorded_catalogue import RecordedCatalogue
 from kalshi_pipelines.sandbox.markets.recordings import Replay, recorded_files
 from kalshi_pipelines.sandbox.markets.venue import Venue
+from kalshi_pipelines.sandbox.prices import MICRO
 from kalshi_pipelines.sandbox.state_file import Origin, StateFile, UnusableStateFile
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.log import TruthLog
@@ -121,7 +122,7 @@ def _exchange(
     if log.events:
         venue.restore()
     venue.read_lag_us = options.read_lag_ms * 1_000
-    start_amount = options.balance * DOLLAR_AMOUNT
+    start_amount = options.balance * MICRO
     keep_keys(engine, pems, start_amount, at_us=venue.advance())
     log.flush()
     return Exchange(

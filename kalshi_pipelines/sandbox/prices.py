@@ -1,7 +1,8 @@
-"""Prices and counts on the wire, and the price grids of the exchange.
+"""Prices, counts and amounts of money on the wire, and the price grids of the exchange.
 
-A price is an integer of centi-cents (1e-4 dollar, the finest step any grid has), a count an integer of 0.01 contract.
-Belongs here: grids, their labels, writing prices and counts. Which price a market has is not decided here.
+A price is an integer of centi-cents (1e-4 dollar, the finest step any grid has), a count an integer of 0.01 contract,
+an amount an integer of micro-dollars. Belongs here: grids, their labels, writing numbers. Which price a market has is
+not decided here.
 """
 
 from bisect import bisect_right
@@ -11,6 +12,8 @@ from typing import Final
 
 DOLLAR: Final = 10_000
 """Centi-cents in one dollar."""
+MICRO: Final = 1_000_000
+"""Micro-dollars in one dollar."""
 
 _STEPS: Final = {"whole": 100, "half": 50, "quint": 20, "deci": 10, "centi": 1}
 _PRICE_TEXT: Final = tuple(f"{price // DOLLAR}.{price % DOLLAR:04d}" for price in range(DOLLAR + 1))
@@ -22,8 +25,17 @@ def price_text(centicents: int) -> str:
 
 
 def count_text(centicontracts: int) -> str:
-    """A number of contracts as the exchange writes it, such as ``"343.49"``."""
+    """A number of contracts as the exchange writes it, such as ``"343.49"``; a minus tells NO from YES."""
+    if centicontracts < 0:
+        return f"-{count_text(-centicontracts)}"
     return f"{centicontracts // 100}.{centicontracts % 100:02d}"
+
+
+def dollars_text(microdollars: int) -> str:
+    """An amount of money as the exchange writes it, such as ``"-0.017500"``."""
+    if microdollars < 0:
+        return f"-{dollars_text(-microdollars)}"
+    return f"{microdollars // MICRO}.{microdollars % MICRO:06d}"
 
 
 @dataclass(frozen=True)

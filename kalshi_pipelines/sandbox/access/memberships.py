@@ -15,8 +15,6 @@ from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.events import KeyRegistered
 from kalshi_pipelines.sandbox.trading.floor import LAST_SUBACCOUNT
 
-DOLLAR_AMOUNT: Final = 1_000_000
-"""Micro-dollars in a dollar."""
 DEFAULT_MEMBER: Final = "default-member"
 FULL_SCOPES: Final = ("read", "write")
 SCOPES: Final = (

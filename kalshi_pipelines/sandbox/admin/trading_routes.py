@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from kalshi_pipelines.sandbox.access.memberships import (
     DEFAULT_MEMBER,
-    DOLLAR_AMOUNT,
     FULL_SCOPES,
     KeyRequest,
     checked_scopes,
@@ -23,6 +22,7 @@ from kalshi_pipelines.sandbox.access.memberships import (
 from kalshi_pipelines.sandbox.access.signatures import public_key_of
 from kalshi_pipelines.sandbox.admin.routes import AdminRoute, BadOrder, Order
 from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.prices import MICRO, dollars_text
 from kalshi_pipelines.sandbox.trading.engine import TailPolicy
 from kalshi_pipelines.sandbox.trading.log import line_of
 
@@ -32,19 +32,12 @@ _MOST_LAG_SECONDS: Final = 3_600
 _MOST_DIGITS: Final = 18
 
 
-def dollars(amount: int) -> str:
-    """Micro-dollars as dollars with six decimals."""
-    sign = "-" if amount < 0 else ""
-    whole, rest = divmod(abs(amount), DOLLAR_AMOUNT)
-    return f"{sign}{whole}.{rest:06d}"
-
-
 def _amount(order: Order, name: str) -> int | None:
     """An amount of dollars as micro-dollars; None if it is absent."""
     if name not in order.body:
         return None
-    amount = order.decimal(name) * DOLLAR_AMOUNT
-    if amount != int(amount) or abs(amount) > _MOST_DOLLARS * DOLLAR_AMOUNT:
+    amount = order.decimal(name) * MICRO
+    if amount != int(amount) or abs(amount) > _MOST_DOLLARS * MICRO:
         raise BadOrder(f"{name} is an amount of up to {_MOST_DOLLARS} dollars with at most six decimals")
     return int(amount)
 
@@ -78,8 +71,8 @@ def _member_row(exchange: Exchange, member: str) -> dict[str, object]:
         {
             "subaccount": subaccount,
             "exchange_index": shard,
-            "cash_dollars": dollars(state.cash.get((member, subaccount, shard), 0)),
-            "reserved_dollars": dollars(state.reserved.get((member, subaccount, shard), 0)),
+            "cash_dollars": dollars_text(state.cash.get((member, subaccount, shard), 0)),
+            "reserved_dollars": dollars_text(state.reserved.get((member, subaccount, shard), 0)),
         }
         for subaccount in sorted(state.members[member].subaccounts)
         for shard in state.shards

@@ -27,9 +27,10 @@ from kalshi_pipelines.sandbox.api.order_requests import (
     new_order,
     subaccount_of,
 )
-from kalshi_pipelines.sandbox.api.portfolio_rows import Row, count_text, execution_row
+from kalshi_pipelines.sandbox.api.portfolio_rows import Row, execution_row
 from kalshi_pipelines.sandbox.errors import ApiError, nested, not_found, refusal
 from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.prices import count_text
 from kalshi_pipelines.sandbox.trading.commands import OrderRef, Refused
 
 _V2_PAGE: Final = "https://docs.kalshi.com/api-reference/orders/create-order-v2"

@@ -12,12 +12,13 @@ import orjson
 
 from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint
 from kalshi_pipelines.sandbox.api.holding_endpoints import HOLDING_ENDPOINTS
-from kalshi_pipelines.sandbox.api.portfolio_rows import Row, count_text, fill_row, order_row, settlement_row
+from kalshi_pipelines.sandbox.api.portfolio_rows import Row, fill_row, order_row, settlement_row
 from kalshi_pipelines.sandbox.api.validation import Query
 from kalshi_pipelines.sandbox.errors import not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.markets.listing import Span
 from kalshi_pipelines.sandbox.pagination import Entry, page_back
+from kalshi_pipelines.sandbox.prices import count_text
 from kalshi_pipelines.sandbox.trading.events import Side
 from kalshi_pipelines.sandbox.trading.records import CANCELED, EXECUTED, RESTING, Fill, Order, SettlementRecord
 from kalshi_pipelines.sandbox.trading.state import TradingState

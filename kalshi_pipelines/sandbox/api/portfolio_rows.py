@@ -1,7 +1,7 @@
 """What members own and did, as the exchange writes it: orders, fills, positions, settlements, money, order groups.
 
-Belongs here: records of the trading side as JSON objects, their members in the order they were recorded in, and the
-texts of prices, counts and dollars. Does not belong here: which records an answer holds (the endpoints decide).
+Belongs here: records of the trading side as JSON objects, their members in the order they were recorded in. Does not
+belong here: which records an answer holds (the endpoints decide), or the texts of numbers (``prices``).
 Sources: recordings of June 2026 (demo), with the changes up to the vendor's OpenAPI document 3.34.0.
 """
 
@@ -11,34 +11,16 @@ from typing import Any, Final
 from uuid import NAMESPACE_OID, uuid5
 
 from kalshi_pipelines.sandbox.clock import SECOND_US, rfc3339
+from kalshi_pipelines.sandbox.prices import DOLLAR, count_text, dollars_text, price_text
 from kalshi_pipelines.sandbox.trading.commands import Execution
 from kalshi_pipelines.sandbox.trading.events import MoneyMoved
-from kalshi_pipelines.sandbox.trading.fees import DOLLAR
 from kalshi_pipelines.sandbox.trading.records import Fill, Order, OrderGroup, Position, SettlementRecord, Transfer
 from kalshi_pipelines.sandbox.trading.state import CENT
 
 Row = dict[str, Any]
-_MICRO: Final = 1_000_000
 _INSTANCE: Final = "event_contract"
 _OUTCOMES: Final = {"bid": "yes", "ask": "no"}
 _ACTIONS: Final = {"bid": "buy", "ask": "sell"}
-
-
-def price_text(price: int) -> str:
-    """Centi-cents as dollars with 4 decimals."""
-    return f"{price // DOLLAR}.{price % DOLLAR:04d}"
-
-
-def count_text(count: int) -> str:
-    """Centi-contracts as contracts with 2 decimals."""
-    sign, count = ("-", -count) if count < 0 else ("", count)
-    return f"{sign}{count // 100}.{count % 100:02d}"
-
-
-def dollars_text(amount: int) -> str:
-    """Micro-dollars as dollars with 6 decimals."""
-    sign, amount = ("-", -amount) if amount < 0 else ("", amount)
-    return f"{sign}{amount // _MICRO}.{amount % _MICRO:06d}"
 
 
 def short_dollars_text(amount: int) -> str:
