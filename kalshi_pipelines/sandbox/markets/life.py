@@ -3,8 +3,8 @@
 Belongs here: what happens to a market next, when, and how a market ends. Does not belong here: letting it happen
 (``venue``), pay-outs (``trading``).
 
-Only generated markets live by themselves, and of those only the ones that were active or not yet open at the start;
-any market that is steered by hand goes on from there. Source of the stages: the vendor's page on the life cycle.
+Only generated markets live by themselves, and of those only the ones that had not closed yet at the start; any market
+that is steered by hand goes on from there. Source of the stages: the vendor's page on the life cycle.
 """
 
 import heapq
@@ -91,7 +91,7 @@ class Life:
             return
         if row.status == "initialized":
             self._plan(row, row.open_us)
-        elif row.status == "active":
+        elif row.status in {"active", "inactive"}:
             self._plan(row, row.close_us)
         elif row.status == "finalized":
             self._plan_leaving(row)

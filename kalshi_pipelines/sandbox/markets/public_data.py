@@ -66,7 +66,7 @@ class OpenedMarket:
         return Figures(
             traded.last_price or before.last_price,
             before.volume + traded.volume,
-            before.volume_24h + self._volume_since(self.now_us() - DAY_US),
+            self._volume_of_a_day(self.now_us()),
             before.open_interest + traded.open_interest,
         )
 
@@ -81,6 +81,11 @@ class OpenedMarket:
         trades = self.traded.trades
         place = bisect_right(trades, instant_us, key=_created)
         return trades[place - 1].price if place else None
+
+    def _volume_of_a_day(self, now_us: int) -> int:
+        # When within its last day the earlier volume was traded is not known: it counts as spread evenly.
+        left_us = max(0, min(DAY_US, self.opened_us + DAY_US - now_us))
+        return self.before.volume_24h * left_us // DAY_US + self._volume_since(now_us - DAY_US)
 
     def _volume_since(self, instant_us: int) -> int:
         # Both ends only move forwards with time, so each trade is added once and taken off once.

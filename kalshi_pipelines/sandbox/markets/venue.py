@@ -190,7 +190,7 @@ class Venue:
             self._life.run(due_us)
 
     def _show_engine(self, row: MarketRow) -> None:
-        row.follow(self.state.markets[row.ticker], self._clock.now_us)
+        row.follow(self.state.markets[row.ticker], self.now_us)
 
     def _next_due(self, now_us: int) -> tuple[int, Act]:
         """What is due next, and when; of one instant, the lives of markets come first, and acts that were scheduled

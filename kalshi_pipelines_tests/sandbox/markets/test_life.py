@@ -113,8 +113,16 @@ def test_results_are_drawn_with_the_price_as_the_chance() -> None:
         assert abs(sum(won for won, _ in group) - sum(quote for _, quote in group)) < 0.12 * len(group)
 
 
+def test_a_market_that_starts_paused_closes_at_its_time(sandbox: LocalSandbox) -> None:
+    paused = sandbox.markets(status="paused")[0]
+    _until(sandbox, _us(paused["close_time"]) - 1)
+    assert _status(sandbox, paused["ticker"]) == "inactive"
+    _until(sandbox, _us(paused["close_time"]))
+    assert _status(sandbox, paused["ticker"]) == "closed"
+
+
 def test_markets_that_start_in_a_later_stage_stay_there(sandbox: LocalSandbox) -> None:
-    stages = {"inactive", "closed", "determined", "disputed", "amended"}
+    stages = {"closed", "determined", "disputed", "amended"}
     before = {market["ticker"]: market for market in sandbox.markets() if market["status"] in stages}
     sandbox.pass_seconds(20 * DAY)
     after = {market["ticker"]: market["status"] for market in sandbox.markets()}

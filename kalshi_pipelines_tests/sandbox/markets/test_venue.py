@@ -83,6 +83,28 @@ def test_a_trade_shows_in_everything_public_about_its_market(sandbox: LocalSandb
     assert candle["volume_fp"] == "1.50"
 
 
+def test_the_volume_of_a_day_forgets_what_is_older(sandbox: LocalSandbox) -> None:
+    sandbox.exchange.venue.crowd.is_active = False
+    ticker, earlier = next(
+        (row["ticker"], float(row["volume_24h_fp"]))
+        for row in sandbox.markets(status="open", mve_filter="exclude")
+        if float(row["volume_24h_fp"]) > 1
+    )
+
+    def volume() -> float:
+        return float(sandbox.read(f"/markets/{ticker}")["market"]["volume_24h_fp"])
+
+    ann, ben = Trader(sandbox.exchange.venue, "ann"), Trader(sandbox.exchange.venue, "ben")
+    ann.rest(ticker, "ask", 5_000, 150)
+    ben.place(ticker, "bid", 5_000, 150)
+    for hours, left in ((0, 1.0), (12, 0.5), (11, 1 / 24), (1, None), (24, None)):
+        sandbox.pass_seconds(3_600 * hours)
+        assert volume() == (0 if left is None else pytest.approx(earlier * left + 1.5, abs=0.01))
+    sandbox.pass_seconds(-3_600 * 40)
+    sandbox.exchange.venue.advance()
+    assert volume() == 0
+
+
 def test_a_walk_through_all_trades_shows_each_once_also_while_trading_goes_on(sandbox: LocalSandbox) -> None:
     ticker = quoted_market(sandbox)
     trader = Trader(sandbox.exchange.venue)
