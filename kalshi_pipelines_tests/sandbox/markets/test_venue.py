@@ -100,8 +100,7 @@ def test_the_volume_of_a_day_forgets_what_is_older(sandbox: LocalSandbox) -> Non
     for hours, left in ((0, 1.0), (12, 0.5), (11, 1 / 24), (1, None), (24, None)):
         sandbox.pass_seconds(3_600 * hours)
         assert volume() == (0 if left is None else pytest.approx(earlier * left + 1.5, abs=0.01))
-    sandbox.pass_seconds(-3_600 * 40)
-    sandbox.exchange.venue.advance()
+    sandbox.exchange.clock.advance(-40 * 3_600 * SECOND_US)
     assert volume() == 0
 
 
