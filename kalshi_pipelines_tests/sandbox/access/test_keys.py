@@ -142,6 +142,15 @@ def test_a_key_of_the_command_line_belongs_to_a_member_with_money_on_every_shard
         assert {account["cash_dollars"] for account in accounts} == {"250.000000"}
 
 
+def test_a_deposit_for_a_locked_subaccount_leaves_a_new_member_the_usual_money_on_the_primary_one(
+    probed: LocalSandbox,
+) -> None:
+    pem = Signer("locked").public_pem
+    probed.steer("POST", "/keys", key_id="locked", public_key_pem=pem, member="new", subaccount=1, deposit=5)
+    cash = probed.exchange.venue.state.cash
+    assert (cash["new", 0, 0], cash["new", 1, 0]) == (probed.exchange.start_amount, 5_000_000)
+
+
 def test_a_deposit_reaches_new_and_old_members_and_locked_subaccounts(probed: LocalSandbox) -> None:
     state = probed.exchange.venue.state
     _signer(probed, member="new", deposit="5.25")
