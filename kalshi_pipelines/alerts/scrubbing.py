@@ -22,7 +22,9 @@ _SECRETS: Final = (
     (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"), _HIDDEN),
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {_HIDDEN}"),
     (
-        re.compile(rf"({_NAMES}[\"']?\s*(?:[:=]|%3d)+\s*)(\"[^\"]*\"?|'[^']*'?|[^\s,;&}}\]\"']+)", re.IGNORECASE),
+        re.compile(
+            rf"({_NAMES}[\"']?\s*(?:[:=]|%3d)+\s*)(?!\[hidden\])(\"[^\"]*\"?|'[^']*'?|[^\s,;&}}\]\"']+)", re.IGNORECASE
+        ),
         rf"\1{_HIDDEN}",
     ),
     (re.compile(r"\b(?:sk|pk|rk|xox[abeoprs]|gh[oprsu]|github_pat|AKIA|AIza|glpat)[-_A-Za-z0-9]{12,}"), _HIDDEN),

@@ -254,6 +254,7 @@ LEGAL: dict[sa.Table, dict[str, Any]] = {
         "advice": "Stop trading on quotes.",
         "assets": '["markets"]',
         "fingerprint": "0123456789abcdef",
+        "seen_by": "probes",
         "openings": 1,
         "absences": 0,
         "first_seen_us": 1,

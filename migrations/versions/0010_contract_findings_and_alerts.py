@@ -67,6 +67,7 @@ def upgrade() -> None:
         sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("endpoint", sa.Text(), nullable=False),
         sa.Column("baseline", sa.Text(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=True),
         sa.Column("observations", Integer, nullable=False),
         sa.Column("first_observed_us", Integer, nullable=False),
         sa.Column("last_observed_us", Integer, nullable=False),
@@ -81,6 +82,13 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint(
             "jsonb_typeof(baseline::jsonb) = 'object'", name=op.f("ck_contract_baselines_baseline")
+        ).ddl_if(dialect="postgresql"),
+        sa.CheckConstraint(
+            "reference IS NULL OR CASE WHEN json_valid(reference) THEN json_type(reference) = 'object' ELSE 0 END",
+            name=op.f("ck_contract_baselines_reference"),
+        ).ddl_if(dialect="sqlite"),
+        sa.CheckConstraint(
+            "jsonb_typeof(reference::jsonb) = 'object'", name=op.f("ck_contract_baselines_reference")
         ).ddl_if(dialect="postgresql"),
         sa.CheckConstraint(
             "first_observed_us <= last_observed_us", name=op.f("ck_contract_baselines_observed_in_order")
@@ -140,6 +148,7 @@ def upgrade() -> None:
         sa.Column("advice", sa.Text(), nullable=False),
         sa.Column("assets", sa.Text(), nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("seen_by", sa.Text(), nullable=False),
         sa.Column("openings", Integer, nullable=False),
         sa.Column("absences", Integer, nullable=False),
         sa.Column("first_seen_us", Integer, nullable=False),
@@ -171,6 +180,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("kind <> ''", name=op.f("ck_contract_findings_kind")),
         sa.CheckConstraint("severity IN ('breaking', 'risky', 'additive')", name=op.f("ck_contract_findings_severity")),
+        sa.CheckConstraint("seen_by IN ('probes', 'ingest')", name=op.f("ck_contract_findings_seen_by")),
         sa.CheckConstraint("status IN ('open', 'acknowledged', 'closed')", name=op.f("ck_contract_findings_status")),
         sa.CheckConstraint(
             "(acknowledged_us IS NULL) = (acknowledged_by IS NULL) AND (acknowledged_us IS NULL) = (acknowledged_why IS NULL)",

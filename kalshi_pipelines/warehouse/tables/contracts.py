@@ -96,13 +96,14 @@ contract_baselines = sa.Table(
     _environment(),
     _endpoint(),
     required("baseline", Text),
+    sa.Column("reference", Text),
     required("observations"),
     required("first_observed_us"),
     required("last_observed_us"),
     _run(),
     one_of("environment", ENVIRONMENTS),
     sa.CheckConstraint("endpoint <> ''", name="endpoint"),
-    *json_objects("baseline"),
+    *json_objects("baseline", "reference"),
     *not_negative("observations"),
     sa.CheckConstraint("first_observed_us <= last_observed_us", name="observed_in_order"),
     sqlite_strict=True,
@@ -114,6 +115,7 @@ contract_findings = sa.Table(
     sa.Column("finding_id", Integer, primary_key=True, autoincrement=True),
     *[required(name, Text) for name in ("environment", "endpoint", "place", "kind", "severity", "status")],
     *[required(name, Text) for name in ("before", "after", "example", "advice", "assets", "fingerprint")],
+    required("seen_by", Text),
     required("openings"),
     required("absences"),
     *[required(f"{moment}_us") for moment in ("first_seen", "last_seen", "opened")],
@@ -131,6 +133,7 @@ contract_findings = sa.Table(
     sa.CheckConstraint("kind <> ''", name="kind"),
     one_of("severity", FINDING_SEVERITIES),
     one_of("status", FINDING_STATUSES),
+    one_of("seen_by", CONTRACT_RUN_SOURCES),
     *[
         check
         for name in ("place", "before", "after", "example", "advice")
