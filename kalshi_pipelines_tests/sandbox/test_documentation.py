@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from kalshi_pipelines.sandbox.app import ADMIN_ROUTES
+from kalshi_pipelines.sandbox.admin.exchange_routes import ADMIN_ROUTES
 from kalshi_pipelines.sandbox.faults.drift import FUNCTIONS, OPERATIONS
 from kalshi_pipelines.sandbox.faults.hostile import HOSTILE_BODIES
 from kalshi_pipelines.sandbox.faults.plan import KINDS
