@@ -39,7 +39,8 @@ class _Stage:
 
 
 class Crowd:
-    """The simulated traders of one exchange. ``is_active`` False: they come to no market by themselves."""
+    """The simulated traders of one exchange. ``is_active`` False: they come to no market by themselves, and where they
+    are already they leave their orders as they are."""
 
     def __init__(self, engine: MatchingEngine, *, is_active: bool = True) -> None:
         self.is_active = is_active
@@ -73,7 +74,8 @@ class Crowd:
             return
         if isinstance(stage.row, GeneratedMarket):
             stage.epoch = stage.row.epoch_of(at_us)
-        self._make(stage, at_us)
+        if self.is_active:
+            self._make(stage, at_us)
         self._expect(stage)
 
     def next_due_us(self) -> int | None:
@@ -92,8 +94,9 @@ class Crowd:
             stage.epoch = oldest - 1
         else:
             stage.epoch += 1
-            self._make(stage, at_us)
-            self._take(row, stage.epoch, at_us)
+            if self.is_active:
+                self._make(stage, at_us)
+                self._take(row, stage.epoch, at_us)
         self._expect(stage)
 
     def place(

@@ -140,6 +140,21 @@ def test_no_crowd_comes_where_it_is_switched_off() -> None:
     assert _traders(sandbox, ticker) == {ME}
 
 
+def test_a_crowd_that_is_switched_off_keeps_still_until_it_is_switched_on_again(sandbox: LocalSandbox) -> None:
+    ticker = _busy_market(sandbox)
+    sandbox.exchange.venue.ensure_open(ticker)
+    sandbox.steer("POST", "/conduct", crowd=False)
+    happened = len(sandbox.exchange.log.events)
+    sandbox.pass_seconds(8 * 3_600)
+    sandbox.steer("POST", f"/markets/{ticker}/status", status="inactive")
+    sandbox.steer("POST", f"/markets/{ticker}/status", status="active")
+    assert not [event for event in sandbox.exchange.log.events[happened:] if isinstance(event, OrderAccepted)]
+    sandbox.steer("POST", "/conduct", crowd=True)
+    sandbox.pass_seconds(8 * 3_600)
+    sandbox.exchange.venue.advance()
+    assert [event for event in sandbox.exchange.log.events[happened:] if isinstance(event, OrderAccepted)]
+
+
 def test_orders_of_others_are_placed_by_hand_and_stay() -> None:
     sandbox = local_sandbox(SMALL)
     ticker = quoted_market(sandbox)
