@@ -11,6 +11,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 import sqlalchemy as sa
 
+from kalshi_pipelines.contracts.pages import PageChecks, SeenPage
 from kalshi_pipelines.ingest.digests import record_digest
 from kalshi_pipelines.ingest.quarantine import resolve, set_aside
 from kalshi_pipelines.ingest.rows import Stamp
@@ -59,10 +60,13 @@ class RecordKind(Generic[Record]):
     store: Callable[[sa.Connection, Sequence[Row], Stamp], StoredRows]
 
 
-def store_page(run: IngestRun, kind: RecordKind[Record], page: Page) -> dict[str, bytes]:
+def store_page(
+    run: IngestRun, kind: RecordKind[Record], page: Page, checks: PageChecks | None = None
+) -> dict[str, bytes]:
     """Store the records of a page: all of it is committed, or nothing.
 
     A record whose bytes equal what is stored is not decoded. Of a record that stands twice in the page the last counts.
+    ``checks`` get to see what became of the page.
 
     Returns:
         An example of each field the client does not know.
@@ -95,6 +99,9 @@ def store_page(run: IngestRun, kind: RecordKind[Record], page: Page) -> dict[str
                 placeholders=placeholders,
             ),
         )
+    if checks is not None:
+        refused = [(each.raw, each.reason) for each in rejected]
+        checks.see(SeenPage(page.endpoint, page.received_us, page.raw_records, decoded.records, refused))
     run.report_progress()
     return decoded.unknown_fields
 

@@ -117,7 +117,7 @@ class IngestRun:
         self.counts = Counts()
         self.started_us = now_us()
         self._report = report
-        self._dagster_run_id = dagster_run_id
+        self.dagster_run_id = dagster_run_id
         self._run_id: int | None = None
         self._expected: int | None = None
 
@@ -163,7 +163,7 @@ class IngestRun:
             {
                 "subject": self.subject,
                 "environment": self.environment,
-                "dagster_run_id": self._dagster_run_id,
+                "dagster_run_id": self.dagster_run_id,
                 "status": "running",
                 "started_us": self.started_us,
                 **_columns(Counts()),

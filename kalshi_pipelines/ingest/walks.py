@@ -5,18 +5,23 @@ Each walk is one ``IngestRun``: it stores page after page and can be run again a
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.contracts.differences import Difference
+from kalshi_pipelines.contracts.pages import PageChecks
+from kalshi_pipelines.ingest.contract_checks import contract_checks
 from kalshi_pipelines.ingest.kinds import EVENTS, MARKETS, ORDERBOOKS, SERIES
 from kalshi_pipelines.ingest.pages import store_page
 from kalshi_pipelines.ingest.quarantine import unresolved_keys
 from kalshi_pipelines.ingest.runs import Counts, IngestRun, Report, silent
+from kalshi_pipelines.kalshi import client
 from kalshi_pipelines.kalshi.client import KalshiClient, MarketStatusFilter
 from kalshi_pipelines.kalshi.decoding import record_key
-from kalshi_pipelines.kalshi.pagination import Page
+from kalshi_pipelines.kalshi.pagination import ListEndpoint, Page
 from kalshi_pipelines.kalshi.records import Orderbook
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, microseconds, now_us
@@ -53,6 +58,7 @@ class Source:
         settled_lookback_hours: How far back the first sweep of settled markets goes; None for no limit.
         dagster_run_id: Kept with the run records.
         report: Told after each page how far the walk is.
+        checks_contracts: Whether pages are compared with the contracts; the benchmark measures what that costs.
     """
 
     client: KalshiClient
@@ -62,6 +68,7 @@ class Source:
     settled_lookback_hours: int | None = None
     dagster_run_id: str | None = None
     report: Report = silent
+    checks_contracts: bool = True
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ class Ingested:
         seconds: How long it took.
         unknown_fields: An example of each field the client does not know.
         missing: Tickers that were asked for and not answered.
+        differences: How the records differ from their contracts, the gravest first.
     """
 
     run_id: int
@@ -81,25 +89,26 @@ class Ingested:
     seconds: float
     unknown_fields: dict[str, bytes] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
 
 
 def ingest_series(source: Source) -> Ingested:
     """Read all series."""
     unknown: dict[str, bytes] = {}
-    with _run(source, SERIES.subject) as run:
+    with _run(source, SERIES.subject) as run, _checks(source, run, client.SERIES) as checks:
         for page in source.client.series_pages():
-            unknown |= store_page(run, SERIES, page)
-    return Ingested(run.run_id, run.counts, run.seconds, unknown)
+            unknown |= store_page(run, SERIES, page, checks)
+    return _ingested(run, checks, unknown)
 
 
 def ingest_events(source: Source) -> Ingested:
     """Read all events; with combos included, also the multivariate ones, which the plain list leaves out."""
     unknown: dict[str, bytes] = {}
-    with _run(source, EVENTS.subject) as run:
+    with _run(source, EVENTS.subject) as run, _checks(source, run, client.EVENTS) as checks:
         for combos in (False, True) if source.include_combos else (False,):
             for page in source.client.event_pages(combos=combos):
-                unknown |= store_page(run, EVENTS, page)
-    return Ingested(run.run_id, run.counts, run.seconds, unknown)
+                unknown |= store_page(run, EVENTS, page, checks)
+    return _ingested(run, checks, unknown)
 
 
 def ingest_markets(source: Source, statuses: Sequence[MarketStatusFilter] = ALL_STATUSES) -> Ingested:
@@ -110,21 +119,21 @@ def ingest_markets(source: Source, statuses: Sequence[MarketStatusFilter] = ALL_
         statuses: Which sweeps, in this order, in the exchange's filter vocabulary.
     """
     unknown: dict[str, bytes] = {}
-    with _run(source, MARKETS.subject) as run:
+    with _run(source, MARKETS.subject) as run, _checks(source, run, client.MARKETS) as checks:
         for page in _market_pages(source, statuses, run.started_us):
-            unknown |= store_page(run, MARKETS, page)
+            unknown |= store_page(run, MARKETS, page, checks)
         if "settled" in statuses:
             _advance_settled_watermark(run)
-    return Ingested(run.run_id, run.counts, run.seconds, unknown)
+    return _ingested(run, checks, unknown)
 
 
 def _market_pages(source: Source, statuses: Sequence[MarketStatusFilter], started_us: int) -> Iterator[Page]:
-    client = source.client
+    exchange = source.client
     quarantined = unresolved_keys(source.engine, MARKETS.subject)
     if quarantined:
-        yield from client.market_pages(tickers=quarantined, mve_filter=None)
+        yield from exchange.market_pages(tickers=quarantined, mve_filter=None)
     for status in statuses:
-        yield from client.market_pages(
+        yield from exchange.market_pages(
             status=status,
             mve_filter=None if source.include_combos else "exclude",
             min_settled_ts=_settled_since(source) if status == "settled" else None,
@@ -132,26 +141,39 @@ def _market_pages(source: Source, statuses: Sequence[MarketStatusFilter], starte
     if tuple(statuses) == ALL_STATUSES:
         # What went back meanwhile, from paused or closed to open, was met by neither sweep.
         since = (started_us - _CLOCK_DIFFERENCE_US) // MICROSECONDS_PER_SECOND
-        yield from client.market_pages(min_updated_ts=since)
+        yield from exchange.market_pages(min_updated_ts=since)
 
 
 def ingest_orderbooks(source: Source) -> Ingested:
     """Read the whole orderbook of every active market in the warehouse, 100 markets a request."""
     unknown: dict[str, bytes] = {}
     missing: list[str] = []
-    with _run(source, ORDERBOOKS.subject) as run:
+    with _run(source, ORDERBOOKS.subject) as run, _checks(source, run, client.ORDERBOOKS) as checks:
         run.expect(_count_active(source.engine))
         for tickers, page in source.client.orderbook_batches(_active_tickers(source.engine)):
-            unknown |= store_page(run, ORDERBOOKS, page)
+            unknown |= store_page(run, ORDERBOOKS, page, checks)
             answered = {record_key(Orderbook, raw) for raw in page.raw_records}
             missing += [ticker for ticker in tickers if ticker not in answered]
-    return Ingested(run.run_id, run.counts, run.seconds, unknown, tuple(missing))
+    return _ingested(run, checks, unknown, missing)
 
 
 def _run(source: Source, subject: str) -> IngestRun:
     return IngestRun(
         source.engine, subject, source.environment, dagster_run_id=source.dagster_run_id, report=source.report
     )
+
+
+def _checks(source: Source, run: IngestRun, endpoint: ListEndpoint) -> AbstractContextManager[PageChecks | None]:
+    if not source.checks_contracts:
+        return nullcontext()
+    return contract_checks(run, f"GET {endpoint.path}", source.client.address)
+
+
+def _ingested(
+    run: IngestRun, checks: PageChecks | None, unknown: dict[str, bytes], missing: Sequence[str] = ()
+) -> Ingested:
+    differences = checks.differences if checks else ()
+    return Ingested(run.run_id, run.counts, run.seconds, unknown, tuple(missing), differences)
 
 
 def _settled_since(source: Source) -> int | None:

@@ -103,6 +103,11 @@ class KalshiClient:
     def __repr__(self) -> str:
         return f"KalshiClient({self._transport!r})"
 
+    @property
+    def address(self) -> str:
+        """The root of the API it reads."""
+        return self._transport.address
+
     def __enter__(self) -> Self:
         try:
             if self._transport.signed:

@@ -129,6 +129,11 @@ class Transport:
         return f"Transport({self._base_url}, {self._signer or 'anonymous'})"
 
     @property
+    def address(self) -> str:
+        """The root of the API."""
+        return self._base_url
+
+    @property
     def signed(self) -> bool:
         """Whether requests are signed."""
         return self._signer is not None

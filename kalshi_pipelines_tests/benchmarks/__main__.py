@@ -35,8 +35,8 @@ def frozen(markets: int, tier: str = "unlimited") -> SandboxOptions:
 
 
 def speed(markets: int, repeats: int) -> None:
-    """First and second ingest beside the floor, in turns; prints a row."""
-    firsts, seconds, floors, ratios, shares = [], [], [], [], []
+    """First and second ingest beside the floor, and beside itself without contract checks, in turns; prints a row."""
+    firsts, seconds, floors, ratios, shares, checks = [], [], [], [], [], []
     with running_sandbox(frozen(markets)) as sandbox:
         with tempfile.TemporaryDirectory() as warm_up:
             measure("floor", sandbox, Path(warm_up))  # the sandbox renders a market when it is first asked for
@@ -47,15 +47,28 @@ def speed(markets: int, repeats: int) -> None:
                 firsts.append(measure("markets", sandbox, Path(folder)))
                 httpx.post(f"{sandbox.admin_url}/sandbox/prices", json={"fraction": SHARE_MOVED}, timeout=60)
                 seconds.append(measure("markets", sandbox, Path(folder)))
+            checks.append(_checked_to_unchecked(sandbox, firsts[-1]))
             ratios.append(firsts[-1].seconds / floors[-1].seconds)
             shares.append(seconds[-1].seconds / firsts[-1].seconds)
     first = min(firsts, key=lambda each: each.seconds)
     floor = min(floors, key=lambda each: each.seconds)
     print(
         f"{first.rows:>9,} {floor.rows / floor.seconds:>12,.0f} {first.rows / first.seconds:>12,.0f} "
-        f"{statistics.median(ratios):>9.2f} {statistics.median(shares):>12.2f} {first.peak_mb:>9.0f}",
+        f"{statistics.median(ratios):>9.2f} {statistics.median(checks):>9.2f} {statistics.median(shares):>12.2f} "
+        f"{first.peak_mb:>9.0f}",
         flush=True,
     )
+
+
+def _checked_to_unchecked(sandbox: SandboxProcess, checked: Measured) -> float:
+    """How many times as long a first ingest takes with its contract checks as without; two runs of each, the better."""
+    seconds = []
+    for work in ("markets_unchecked", "markets", "markets_unchecked"):
+        with tempfile.TemporaryDirectory() as folder:
+            measure("events", sandbox, Path(folder))
+            seconds.append(measure(work, sandbox, Path(folder)).seconds)
+    before, again, after = seconds
+    return min(checked.seconds, again) / min(before, after)
 
 
 def memory(few: int, many: int) -> None:
@@ -147,8 +160,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one small size, once")
     quick = parser.parse_args().quick
     print("markets + price_snapshots, HTTP to committed SQLite rows; the floor is described in benchmarks/work.py")
+    print("checks is the time of the first run with contract checks in times of the one without")
     print(
-        f"{'markets':>9} {'floor rows/s':>12} {'first rows/s':>12} {'to floor':>9} {'second/first':>12} {'peak MB':>9}"
+        f"{'markets':>9} {'floor rows/s':>12} {'first rows/s':>12} {'to floor':>9} {'checks':>9} {'second/first':>12} "
+        f"{'peak MB':>9}"
     )
     for size in (10_000,) if quick else (10_000, 50_000, 100_000):
         speed(size, 1 if quick else 3)

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,13 @@ def _values(market: dict[str, Any]) -> list[Any]:
 def markets(url: str, folder: Path) -> Measured:
     """Ingest markets with their price snapshots into a warehouse."""
     return _ingest(url, folder, "prestige", lambda source: ingest_markets(source).counts)
+
+
+def markets_unchecked(url: str, folder: Path) -> Measured:
+    """The same without comparing what is read with the contracts."""
+    return _ingest(
+        url, folder, "prestige", lambda source: ingest_markets(replace(source, checks_contracts=False)).counts
+    )
 
 
 def events(url: str, folder: Path) -> Measured:
@@ -224,6 +231,7 @@ WORK = {
     "floor": floor,
     "events": events,
     "markets": markets,
+    "markets_unchecked": markets_unchecked,
     "orderbooks": orderbooks,
     "postgres_copy": postgres_copy,
     "postgres_executemany": postgres_executemany,
