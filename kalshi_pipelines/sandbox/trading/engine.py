@@ -132,16 +132,20 @@ class MatchingEngine(OrderGroups):
         """Cancel a member's resting orders on every working shard, of one sub-account or of all; how many.
 
         For a minute, orders that come to rest may be canceled, too.
+
+        Raises:
+            Refused: Orders are left on a shard that does not work; or none works, and nothing happened.
         """
-        wanted = [
-            order
-            for order in self.state.orders_of[member]
-            if order.is_resting
-            and subaccount in {None, order.subaccount}
-            and self.state.shards[order.shard].exchange_active
-        ]
+        if not any(shard.exchange_active for shard in self.state.shards.values()):
+            raise Refused("exchange_unavailable")
+        resting = [order for order in self.state.orders_of[member] if order.is_resting]
+        matching = [order for order in resting if subaccount in {None, order.subaccount}]
+        wanted = [order for order in matching if self.state.shards[order.shard].exchange_active]
         self.emit(ev.CancelAllRequested(at_us=at_us, member=member, subaccount=subaccount))
         self.cancel_each(wanted, "cancel_all", at_us)
+        if len(wanted) < len(matching):
+            # 204 would say that all of them are canceled.
+            raise Refused("exchange_unavailable")
         return len(wanted)
 
     def next_due_us(self) -> int | None:

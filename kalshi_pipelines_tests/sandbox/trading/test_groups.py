@@ -1,4 +1,4 @@
-"""What order groups do in the middle of a match, and on a shard that does not work."""
+"""What order groups do in the middle of a match; and groups, transfers and cancel-all while a shard is down."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import pytest
 from kalshi_pipelines.sandbox.trading import events as ev
 from kalshi_pipelines.sandbox.trading.commands import Refused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
-from kalshi_pipelines_tests.sandbox.trading.floors import START_US, new_engine, order
+from kalshi_pipelines_tests.sandbox.trading.floors import COMBO, START_US, new_engine, order
 
 FOK = "fill_or_kill"
 
@@ -76,3 +76,23 @@ def test_money_stays_where_it_is_while_either_shard_is_down(engine: MatchingEngi
         engine.transfer("ann", (0, 0), (0, 1), 1_000_000, None, at_us=START_US)
     engine.set_shard(down, exchange_active=True, trading_active=False, at_us=START_US)
     engine.transfer("ann", (0, 0), (0, 1), 1_000_000, None, at_us=START_US)
+
+
+def test_a_cancel_all_that_leaves_orders_on_a_shard_that_is_down_does_not_pass_for_done(engine: MatchingEngine) -> None:
+    left = engine.place(order("ann", "ask", 5_000, 100), at_us=START_US).order
+    gone = engine.place(order("ann", "ask", 5_000, 100, ticker=COMBO), at_us=START_US).order
+    engine.set_shard(0, exchange_active=False, trading_active=True, at_us=START_US)
+    with pytest.raises(Refused, match="exchange_unavailable"):
+        engine.cancel_all("ann", None, at_us=START_US)
+    assert (left.status, gone.status) == ("resting", "canceled")
+    assert engine.cancel_all("bob", None, at_us=START_US) == 0
+    engine.set_shard(0, exchange_active=True, trading_active=False, at_us=START_US)
+    assert engine.cancel_all("ann", None, at_us=START_US) == 1
+
+
+def test_a_cancel_all_while_the_whole_exchange_is_paused_does_nothing(engine: MatchingEngine) -> None:
+    for shard in engine.state.shards:
+        engine.set_shard(shard, exchange_active=False, trading_active=True, at_us=START_US)
+    with pytest.raises(Refused, match="exchange_unavailable"):
+        engine.cancel_all("ann", None, at_us=START_US)
+    assert not engine.state.members["ann"].cancel_all_us
