@@ -42,6 +42,8 @@ class Field:
         format: What its value looks like.
         is_required: The key has to be there.
         is_nullable: ``null`` is a value.
+        is_usual: The key may be missing by the specification, but was there whenever its object was.
+        is_moving: An instant that goes forward from one answer to the next.
         decimals: How many decimals a numeric string may have.
         values: The vocabulary: the values known to be sent.
         is_closed: Any other value would be stored wrongly or refused by the warehouse; else it is only new.
@@ -57,6 +59,8 @@ class Field:
     format: Format
     is_required: bool = True
     is_nullable: bool = False
+    is_usual: bool = False
+    is_moving: bool = False
     decimals: tuple[int, ...] = ()
     values: frozenset[str] = frozenset()
     is_closed: bool = False
@@ -89,6 +93,10 @@ class Broken:
 
 Invariant = Callable[[Any, Response], Iterable[Broken]]
 """A rule over a decoded body and the response it came in."""
+
+
+Trait = Callable[[Any, Response], Iterable[tuple[str, str]]]
+"""Facts of an answer that last, each with its place: the shards of a balance, or how an answer adds up."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +164,7 @@ class Contract:
         pages: How its list is handed out, ``None`` if it has none.
         invariants: Rules of meaning.
         lasting: What does not change for one thing.
+        traits: Facts of the whole answer that do not change.
         errors: For each status of a refusal the body shapes it may have: ``nested``, ``flat``, ``msg``, ``text``.
         codes: For each status of a refusal that asking may rightly meet, the codes it may have.
         hosts: Hosts for each environment; empty means those of the exchange.
@@ -169,6 +178,7 @@ class Contract:
     pages: Pages | None = None
     invariants: tuple[Invariant, ...] = ()
     lasting: tuple[Lasting, ...] = ()
+    traits: tuple[Trait, ...] = ()
     errors: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     codes: Mapping[int, frozenset[str]] = field(default_factory=dict)
     hosts: Mapping[str, frozenset[str]] = field(default_factory=dict)

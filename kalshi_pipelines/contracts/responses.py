@@ -18,6 +18,8 @@ class Asked:
         query: The query's parameters, each with every value it was given.
         is_signed: Whether a key signed it.
         sent: The JSON object a write sent, so that its answer can be compared with it.
+        expects: The statuses this request should be answered with, where they are not the contract's: a probe with a
+            wrong parameter expects 400.
     """
 
     endpoint: str
@@ -25,6 +27,7 @@ class Asked:
     query: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NOTHING)
     is_signed: bool = False
     sent: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    expects: tuple[int, ...] = ()
 
     def one(self, name: str) -> str | None:
         """The first value of a query parameter, ``None`` if it was not asked for."""

@@ -1,0 +1,125 @@
+"""Contracts of what is not the exchange's REST interface: its WebSocket frames and documents, Exa, feeds of news."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from kalshi_pipelines.contracts.declarations import Access, Broken, Contract, Field, Pages, by_place
+from kalshi_pipelines.contracts.declared.fields import (
+    MILLISECONDS,
+    NULLABLE,
+    OPTIONAL,
+    USUAL,
+    count,
+    free,
+    listed,
+    number,
+    price,
+    record,
+    records,
+    text,
+    uuid,
+    whole,
+    word,
+)
+from kalshi_pipelines.contracts.declared.reading import instant_of, rows_at, text_at
+from kalshi_pipelines.contracts.responses import Response
+
+_EVERYWHERE: Final = ("sandbox", "demo", "prod")
+
+
+def _hosts(*names: str) -> dict[str, frozenset[str]]:
+    return dict.fromkeys(_EVERYWHERE, frozenset({*names, "127.0.0.1", "localhost"}))
+
+
+EXA_HOST: Final = _hosts("api.exa.ai")
+DOCS_HOST: Final = _hosts("docs.kalshi.com")
+_EXA_ERRORS: Final = {400: ("text",), 401: ("text",), 429: ("text",), 410: ("text",)}
+_RESULT: Final = (
+    text("id", "news_articles"),
+    text("title", "news_articles", is_nullable=True),
+    text("url", "news_articles"),
+    text("publishedDate", "news_articles", **NULLABLE),
+    text("author", **NULLABLE),
+    number("score", **NULLABLE),
+    text("text", "news_articles", **OPTIONAL),
+    text("summary", **OPTIONAL),
+    *listed("highlights", text(""), is_required=False),
+    *listed("highlightScores", number(""), is_required=False, is_usual=True),
+    text("image", **NULLABLE),
+    text("favicon", **NULLABLE),
+)
+_COSTS: Final = (number("total", "news_articles", least=0), free("search", **OPTIONAL), free("contents", **OPTIONAL))
+_STATUS: Final = (text("id"), word("status", "success|error", is_closed=False), text("source", **OPTIONAL),
+                  free("error", **NULLABLE))  # fmt: skip
+
+
+def _asked_for(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN401
+    sent = dict(response.asked.sent)
+    most, domains = sent.get("numResults"), sent.get("includeDomains")
+    rows = [row for _, row in rows_at(body, "results[]")]
+    if isinstance(most, int) and len(rows) > most:
+        yield Broken("results", "more results than were paid for", f"{len(rows)} of {most}")
+    for row in rows:
+        host = urlsplit(text_at(row, "url")).hostname or ""
+        if isinstance(domains, list) and domains and not any(host.endswith(str(domain)) for domain in domains):
+            yield Broken("results[].url", "includeDomains is ignored", host)
+        published = instant_of(row.get("publishedDate"))
+        earliest, latest = (instant_of(sent.get(f"{end}PublishedDate")) for end in ("start", "end"))
+        if published and earliest and published < earliest:
+            yield Broken("results[].publishedDate", "startPublishedDate is ignored", str(published))
+        if published and latest and published > latest:
+            yield Broken("results[].publishedDate", "endPublishedDate is ignored", str(published))
+
+
+def _exa(endpoint: str, *also: tuple[Field, ...]) -> Contract:
+    return Contract(
+        endpoint,
+        by_place(
+            (
+                text("requestId"),
+                text("resolvedSearchType", is_required=False, is_usual=True),
+                number("searchTime", **OPTIONAL),
+                text("context", **OPTIONAL),
+                text("autopromptString", **NULLABLE),
+            ),
+            records("results", _RESULT),
+            record("costDollars", _COSTS, is_required=False),
+            *also,
+        ),
+        access=Access.KEY,
+        pages=Pages("results", cursor="", key=("id",)),
+        invariants=(_asked_for,),
+        errors=_EXA_ERRORS,
+        hosts=EXA_HOST,
+        used_by=("news_articles",),
+    )
+
+
+_SIDE: Final = word("side", "yes|no", "orderbooks")
+_DELTA: Final = (
+    text("market_ticker", "orderbooks"),
+    uuid("market_id", **OPTIONAL),
+    price("price_dollars", "orderbooks"),
+    count("delta_fp", "orderbooks", least=None),
+    _SIDE,
+    text("ts", **USUAL),
+    whole("ts_ms", within=MILLISECONDS, is_required=False),
+    text("client_order_id", **OPTIONAL),
+    whole("subaccount", **OPTIONAL),
+)
+
+OTHER_VENDORS: Final = (
+    _exa("POST api.exa.ai/search"),
+    _exa("POST api.exa.ai/contents", records("statuses", _STATUS, is_required=False, is_usual=True)),
+    _exa("POST api.exa.ai/findSimilar"),
+    Contract(
+        "WS orderbook_delta",
+        by_place((word("type", "orderbook_delta"), whole("sid"), whole("seq")), record("msg", _DELTA)),
+        access=Access.KEY,
+        used_by=("orderbooks",),
+    ),
+    Contract("GET docs.kalshi.com/changelog/rss.xml", {}, hosts=DOCS_HOST),
+    Contract("GET docs.kalshi.com/openapi.yaml", {}, hosts=DOCS_HOST),
+)
+"""The last two are documents: of them only status, host and redirects are checked here."""
