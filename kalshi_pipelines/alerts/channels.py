@@ -3,10 +3,12 @@
 import hashlib
 import logging
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, Self
+from urllib.parse import unquote
 
 from kalshi_pipelines.alerts.messages import Message
 from kalshi_pipelines.alerts.scrubbing import neutral
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 #: A channel that has not answered after so long has failed.
 MOST_SECONDS: Final = 30
 _BETWEEN_ADDRESSES: Final = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+_BETWEEN_PARTS: Final = re.compile(r"[/@?&=:,\s]+")
+_SHORTEST_SECRET: Final = 4
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
 #: These write the addresses they send to, which are secrets, when they are asked to say much.
 _TALKATIVE: Final = ("urllib3", "requests_oauthlib", "oauthlib")
@@ -52,6 +56,7 @@ class AppriseChannel:
 
     name: str
     _service: "apprise.Apprise" = field(repr=False, compare=False)
+    _parts: tuple[str, ...] = field(repr=False, compare=False)
 
     def send(self, message: Message) -> None:
         """Send a message now.
@@ -63,9 +68,15 @@ class AppriseChannel:
             try:
                 taken = self._service.notify(title=message.title, body=message.body, body_format="text")
             except Exception as error:  # noqa: BLE001  # whatever a plugin raises, the other channels go on
-                raise DeliveryFailed(f"{type(error).__name__}: {neutral(str(error))}") from None
+                raise DeliveryFailed(self._without_address(f"{type(error).__name__}: {error}")) from None
         if not taken:
-            raise DeliveryFailed(neutral("; ".join(said)) or "the service did not take it and gave no reason")
+            why = "; ".join(said) or "the service did not take it and gave no reason"
+            raise DeliveryFailed(self._without_address(why))
+
+    def _without_address(self, text: str) -> str:
+        for part in self._parts:
+            text = text.replace(part, "[hidden]")
+        return neutral(text)
 
 
 @dataclass(frozen=True)
@@ -108,51 +119,66 @@ class AlertChannels:
 
 
 def _channel(url: str, position: int) -> AppriseChannel:
-    import apprise  # noqa: PLC0415  # a quarter of a second that only those who send alerts pay
-
     scheme = _SCHEME.match(url)
-    asset = apprise.AppriseAsset(
-        app_id="kalshi_pipelines",
-        app_desc="Kalshi pipelines",
-        app_url="",
-        image_url_mask="",
-        image_url_logo="",
-        async_mode=False,
-        http_redirects=False,
-        allow_templates=False,
-        service_timeout=MOST_SECONDS,
-        storage_mode="memory",
-    )
-    service = apprise.Apprise(asset=asset)
-    with _said_by_apprise():
-        usable = bool(scheme) and service.add(url)
-    if not scheme or not usable:
+    service, usable = _service(url)
+    if scheme is None or not usable:
         raise InvalidSettings(
             f"KALSHI_ALERT_URLS: address {position} ({scheme[1] + '://...' if scheme else 'without a scheme'}) is "
             "none that Apprise can use: write it as the page of the service in Apprise's documentation says."
         )
-    return AppriseChannel(f"{scheme[1].lower()}-{hashlib.sha256(url.encode()).hexdigest()[:8]}", service)
+    name = f"{scheme[1].lower()}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+    return AppriseChannel(name, service, _parts(url[scheme.end() :]))
 
 
-class _Listener(logging.Handler):
+def _service(url: str) -> "tuple[apprise.Apprise, bool]":
+    """The service of a URL, and whether Apprise can use it."""
+    with _said_by_apprise(), warnings.catch_warnings():
+        # It loads all its plugins, some of which use what Python has deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import apprise  # noqa: PLC0415  # a second that only those who send alerts pay
+
+        asset = apprise.AppriseAsset(
+            app_id="kalshi_pipelines",
+            app_desc="Kalshi pipelines",
+            app_url="",
+            image_url_mask="",
+            image_url_logo="",
+            async_mode=False,
+            http_redirects=False,
+            allow_templates=False,
+            service_timeout=MOST_SECONDS,
+            storage_mode="memory",
+        )
+        service = apprise.Apprise(asset=asset)
+        return service, service.add(url)
+
+
+def _parts(address: str) -> tuple[str, ...]:
+    """What an address is made of, the longest first: users, passwords, hosts, tokens; very short words are left out."""
+    parts = {part for text in (address, unquote(address)) for part in _BETWEEN_PARTS.split(text)}
+    hosts = {part for text in (address, unquote(address)) for part in re.split(r"[/@?&=,\s]+", text)}
+    return tuple(sorted((part for part in parts | hosts if len(part) >= _SHORTEST_SECRET), key=len, reverse=True))
+
+
+class _Listener(logging.Filter):
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self.said: list[str] = []
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record.getMessage())
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING:
+            self.said.append(record.getMessage())
+        return False
 
 
 @contextmanager
 def _said_by_apprise() -> Iterator[list[str]]:
     """What Apprise complains of meanwhile; none of it gets into the log, because it may name addresses."""
     log, listener = logging.getLogger("apprise"), _Listener()
-    log.propagate = False
-    log.setLevel(logging.WARNING)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO)
-    log.addHandler(listener)
+    log.addFilter(listener)
     try:
         yield listener.said
     finally:
-        log.removeHandler(listener)
+        log.removeFilter(listener)
