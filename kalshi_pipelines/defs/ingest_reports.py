@@ -48,6 +48,11 @@ def ingested(engine: sa.Engine, table: sa.Table, done: Ingested) -> dict[str, An
         "records_per_second": round(counts.read / done.seconds) if done.seconds else 0,
         "ingest_run_id": done.run_id,
     }
+    metadata["contract_differences"] = len(done.differences)
+    if done.differences:
+        metadata["contract_difference_examples"] = "\n".join(
+            f"{each.severity}: {each.endpoint} {each.place} {each.kind}" for each in done.differences[:_MOST_NAMES]
+        )
     if counts.placeholders:
         metadata["placeholders_made"] = counts.placeholders
     if done.unknown_fields:
