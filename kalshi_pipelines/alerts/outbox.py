@@ -29,6 +29,7 @@ MOST_MESSAGES_AN_HOUR: Final = 10
 CLAIM_TIME_OUT_US: Final = 10 * _MINUTE_US
 FIRST_BACK_OFF_US: Final = _MINUTE_US
 LONGEST_BACK_OFF_US: Final = 6 * _HOUR_US
+_ATTEMPTS_TO_LONGEST: Final = 10
 #: An alert that could not be delivered for so long is given up.
 GIVEN_UP_AFTER_US: Final = 7 * 24 * _HOUR_US
 _SEVERITIES: Final = (AlertSeverity.BREAKING, AlertSeverity.RISKY, AlertSeverity.ADDITIVE)
@@ -78,21 +79,18 @@ class Claim:
 def put(connection: sa.Connection, alert: Alert, now_us: int) -> bool:
     """Put an alert into the outbox, in the caller's transaction; False if its key was put in before."""
     statement = _INSERTS[connection.dialect.name](alerts).on_conflict_do_nothing(index_elements=["message_key"])
-    return bool(
-        connection.execute(
-            statement,
-            {
-                "message_key": alert.key,
-                "origin": alert.origin,
-                "severity": alert.severity.value,
-                "finding_id": alert.finding_id,
-                "title": alert.message.title,
-                "body": alert.message.body,
-                "state": "pending",
-                "created_us": now_us,
-            },
-        ).rowcount
-    )
+    statement = statement.returning(alerts.c.alert_id)
+    values = {
+        "message_key": alert.key,
+        "origin": alert.origin,
+        "severity": alert.severity.value,
+        "finding_id": alert.finding_id,
+        "title": alert.message.title,
+        "body": alert.message.body,
+        "state": "pending",
+        "created_us": now_us,
+    }
+    return connection.execute(statement, values).first() is not None
 
 
 def claim(engine: sa.Engine, channel: str, minimum: AlertSeverity, now_us: int) -> Claim | None:
@@ -119,13 +117,20 @@ def mark_sent(engine: sa.Engine, claim: Claim, now_us: int) -> None:
 
 def mark_failed(engine: sa.Engine, claim: Claim, error: str, now_us: int) -> None:
     """Write down that a claimed message could not be sent; it is due again after a back-off that doubles."""
-    waits = FIRST_BACK_OFF_US * sa.case(
-        *[(alert_deliveries.c.attempts <= attempt, 2 ** (attempt - 1)) for attempt in range(1, 10)], else_=2**9
+    attempts = alert_deliveries.c.attempts
+    due = sa.case(
+        *[
+            (attempts <= attempt, sa.literal(now_us + back_off_us(attempt), sa.BigInteger))
+            for attempt in range(1, _ATTEMPTS_TO_LONGEST)
+        ],
+        else_=sa.literal(now_us + LONGEST_BACK_OFF_US, sa.BigInteger),
     )
-    longest = sa.case((waits > LONGEST_BACK_OFF_US, LONGEST_BACK_OFF_US), else_=waits)
-    _end(
-        engine, claim, state="pending", next_attempt_us=now_us + longest, claimed_us=None, message_id=None, error=error
-    )
+    _end(engine, claim, state="pending", next_attempt_us=due, claimed_us=None, message_id=None, error=error)
+
+
+def back_off_us(attempt: int) -> int:
+    """How long after an attempt the next one is due."""
+    return min(FIRST_BACK_OFF_US << (attempt - 1), LONGEST_BACK_OFF_US)
 
 
 def finish(engine: sa.Engine, channels: Collection[str], now_us: int) -> None:

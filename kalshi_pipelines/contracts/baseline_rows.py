@@ -2,16 +2,15 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts import declared
 from kalshi_pipelines.contracts.baseline import Baseline, compare, learned
 from kalshi_pipelines.contracts.checking import Checked
-from kalshi_pipelines.contracts.declarations import Contract
+from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.differences import Difference
 from kalshi_pipelines.contracts.inventory import Inventory
 from kalshi_pipelines.warehouse.tables import contract_baselines
@@ -50,7 +49,7 @@ def load_baselines(connection: sa.Connection, environment: str) -> dict[str, End
 
 def still_different(difference: Difference, answers: Sequence[Checked], stored: EndpointBaseline | None) -> bool:
     """Whether a difference that has been learned meanwhile still is one, by what was known before it."""
-    contract = _contracts().get(difference.endpoint)
+    contract = CONTRACTS.get(difference.endpoint)
     if stored is None or stored.reference is None or contract is None:
         return False
     return any(
@@ -102,8 +101,3 @@ def _text(baseline: Baseline) -> str:
     value: dict[str, Any] = baseline.as_json()
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return _NUL.sub(r"\1\\ufffd", text).encode("utf-8", "replace").decode()
-
-
-def _contracts() -> Mapping[str, Contract]:
-    found: Mapping[str, Contract] = getattr(declared, "CONTRACTS", {})
-    return found

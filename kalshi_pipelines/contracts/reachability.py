@@ -5,9 +5,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts import declared
 from kalshi_pipelines.contracts.checking import Outcome
-from kalshi_pipelines.contracts.declarations import Contract
+from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.differences import Difference
 from kalshi_pipelines.contracts.life_cycle import Reachability, unreachable
 from kalshi_pipelines.warehouse.tables import contract_endpoints
@@ -66,7 +65,7 @@ def _after(before: Reachability, outcome: Outcome, now_us: int) -> Reachability:
 
 def _assets(name: str, asked: Mapping[str, Outcome]) -> tuple[str, ...]:
     endpoints = [name] if name in asked else [endpoint for endpoint in asked if vendor_of(endpoint) == name]
-    known = [contract for endpoint in endpoints if (contract := _contracts().get(endpoint))]
+    known = [contract for endpoint in endpoints if (contract := CONTRACTS.get(endpoint))]
     return tuple(sorted({asset for contract in known for asset in contract.used_by}))
 
 
@@ -92,8 +91,3 @@ def _save(
     which = sa.and_(columns.environment == environment, columns.endpoint == endpoint)
     if not connection.execute(sa.update(contract_endpoints).where(which).values(values)).rowcount:
         connection.execute(sa.insert(contract_endpoints).values(environment=environment, endpoint=endpoint, **values))
-
-
-def _contracts() -> Mapping[str, Contract]:
-    found: Mapping[str, Contract] = getattr(declared, "CONTRACTS", {})
-    return found

@@ -1,0 +1,267 @@
+"""Alerts get to every channel once: in their time, one failing channel alone, bursts as one message."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.alerts.channels import AlertChannels, DeliveryFailed
+from kalshi_pipelines.alerts.delivery import Delivered, alert_run_failure, deliver_pending
+from kalshi_pipelines.alerts.messages import FindingNews, Message, finding_message
+from kalshi_pipelines.alerts.outbox import (
+    CLAIM_TIME_OUT_US,
+    FIRST_BACK_OFF_US,
+    GIVEN_UP_AFTER_US,
+    MOST_MESSAGES_AN_HOUR,
+    Alert,
+    claim,
+    mark_sent,
+    put,
+)
+from kalshi_pipelines.settings import AlertSeverity
+from kalshi_pipelines.warehouse.engine import open_engine, writing
+from kalshi_pipelines.warehouse.tables import alert_deliveries, alerts
+from kalshi_pipelines_tests.alerts.receivers import Webhook
+
+HOUR_US = 3_600_000_000
+BREAKING, RISKY, ADDITIVE = AlertSeverity.BREAKING, AlertSeverity.RISKY, AlertSeverity.ADDITIVE
+
+
+@dataclass
+class Clock:
+    now_us: int = 1_000 * HOUR_US
+
+    def __call__(self) -> int:
+        return self.now_us
+
+
+@dataclass
+class Recorder:
+    """A channel that keeps what it is sent, or refuses."""
+
+    name: str = "recorder-1"
+    fails: bool = False
+    sent: list[Message] = field(default_factory=list)
+
+    def send(self, message: Message) -> None:
+        if self.fails:
+            raise DeliveryFailed("it is out of order")
+        self.sent.append(message)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def deliver(engine: sa.Engine, clock: Clock) -> Callable[..., Delivered]:
+    def deliver(*channels: Recorder, minimum: AlertSeverity = ADDITIVE) -> Delivered:
+        return deliver_pending(engine, AlertChannels(channels), minimum, clock)
+
+    return deliver
+
+
+def put_alert(engine: sa.Engine, key: str, now_us: int, severity: AlertSeverity = BREAKING) -> bool:
+    with writing(engine) as connection:
+        return put(connection, Alert(key, "summary", severity, Message(f"Title {key}", f"Body {key}")), now_us)
+
+
+def states(engine: sa.Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(connection.scalars(sa.select(alerts.c.state).order_by(alerts.c.alert_id)))
+
+
+def test_an_alert_is_delivered_once(engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]) -> None:
+    channel = Recorder()
+    assert put_alert(engine, "a", clock())
+    assert not put_alert(engine, "a", clock())
+    assert deliver(channel) == Delivered(1, {}, 0)
+    assert deliver(channel) == Delivered(0, {}, 0)
+    assert [message.title for message in channel.sent] == ["Title a"]
+    assert states(engine) == ["sent"]
+    assert not put_alert(engine, "a", clock())
+
+
+def test_one_failing_channel_does_not_stop_the_others_and_is_retried_alone(
+    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+) -> None:
+    broken, whole = Recorder("broken", fails=True), Recorder("whole")
+    put_alert(engine, "a", clock())
+    assert deliver(broken, whole).failures == {"broken": "it is out of order"}
+    assert len(whole.sent) == 1
+    assert states(engine) == ["pending"]
+    broken.fails = False
+    assert deliver(broken, whole).sent == 0
+    clock.now_us += FIRST_BACK_OFF_US
+    assert deliver(broken, whole) == Delivered(1, {}, 0)
+    assert (len(broken.sent), len(whole.sent)) == (1, 1)
+    assert states(engine) == ["sent"]
+
+
+def test_a_channel_that_stays_broken_is_asked_less_and_less_and_given_up_after_a_week(
+    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+) -> None:
+    broken, began = Recorder(fails=True), clock()
+    put_alert(engine, "a", clock())
+    attempts = []
+    while states(engine) == ["pending"]:
+        if deliver(broken).failures:
+            attempts.append(clock())
+        with engine.connect() as connection:
+            clock.now_us = connection.scalar(sa.select(alert_deliveries.c.next_attempt_us)) or 0
+    waits = [later - earlier for earlier, later in pairwise(attempts)]
+    assert waits == sorted(waits)
+    assert waits[:3] == [FIRST_BACK_OFF_US, 2 * FIRST_BACK_OFF_US, 4 * FIRST_BACK_OFF_US]
+    assert waits[-1] == 6 * HOUR_US
+    assert clock() - began <= GIVEN_UP_AFTER_US + 12 * HOUR_US
+    assert states(engine) == ["failed"]
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(alert_deliveries.c.error)) == "it is out of order"
+
+
+def test_a_burst_becomes_one_digest(engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]) -> None:
+    channel = Recorder()
+    for number in range(50):
+        put_alert(engine, f"number {number}", clock())
+    assert deliver(channel) == Delivered(1, {}, 0)
+    (digest,) = channel.sent
+    assert digest.title == "50 alerts of kalshi_pipelines"
+    assert "Title number 0" in digest.body
+    assert "and 30 more" in digest.body
+    assert "python -m kalshi_pipelines.contracts findings" in digest.body
+    assert len(digest.body) <= 4_000
+    assert states(engine) == ["sent"] * 50
+
+
+def test_a_channel_gets_so_many_messages_an_hour_and_then_a_digest(
+    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+) -> None:
+    channel = Recorder()
+    for number in range(30):
+        put_alert(engine, f"{number}", clock())
+        deliver(channel)
+        clock.now_us += 60_000_000
+    assert len(channel.sent) == MOST_MESSAGES_AN_HOUR
+    clock.now_us += HOUR_US
+    assert deliver(channel).waiting == 0
+    assert len(channel.sent) == MOST_MESSAGES_AN_HOUR + 1
+    assert channel.sent[-1].title == f"{30 - MOST_MESSAGES_AN_HOUR} alerts of kalshi_pipelines"
+
+
+def test_what_is_less_severe_than_asked_for_is_not_sent(
+    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+) -> None:
+    channel = Recorder()
+    for severity in AlertSeverity:
+        put_alert(engine, severity.value, clock(), severity)
+    deliver(channel, minimum=RISKY)
+    assert [message.title for message in channel.sent] == ["Title breaking", "Title risky"]
+    assert states(engine) == ["sent", "sent", "skipped"]
+
+
+def test_alerts_wait_for_a_first_channel_but_not_longer_than_a_week(
+    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+) -> None:
+    channel = Recorder()
+    put_alert(engine, "old", clock())
+    clock.now_us += GIVEN_UP_AFTER_US
+    put_alert(engine, "young", clock())
+    assert deliver() == Delivered(0, {}, 2)
+    clock.now_us += HOUR_US
+    deliver(channel)
+    assert [message.title for message in channel.sent] == ["Title young"]
+
+
+def test_a_channel_that_is_no_longer_configured_holds_nothing_up(
+    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+) -> None:
+    put_alert(engine, "a", clock())
+    deliver(Recorder("gone", fails=True))
+    kept = Recorder("kept")
+    assert deliver(kept).waiting == 0
+    assert len(kept.sent) == 1
+    assert states(engine) == ["failed"]
+
+
+def test_a_claim_whose_process_ended_is_taken_over_once_and_says_so(
+    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+) -> None:
+    channel = Recorder()
+    put_alert(engine, "a", clock())
+    abandoned = claim(engine, channel.name, ADDITIVE, clock())
+    assert abandoned is not None
+    assert deliver(channel) == Delivered(0, {}, 1)
+    clock.now_us += CLAIM_TIME_OUT_US + 1
+    assert deliver(channel).sent == 1
+    assert "may be a repeat" in channel.sent[0].body
+    assert channel.sent[0].body.endswith("Body a")
+    mark_sent(engine, abandoned, clock())
+    assert deliver(channel).sent == 0
+
+
+def test_a_claim_that_was_taken_over_is_not_ended_by_who_had_it(
+    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+) -> None:
+    put_alert(engine, "a", clock())
+    slow = claim(engine, "recorder-1", ADDITIVE, clock())
+    clock.now_us += CLAIM_TIME_OUT_US + 1
+    assert claim(engine, "recorder-1", ADDITIVE, clock()) is not None
+    assert slow is not None
+    mark_sent(engine, slow, clock())
+    assert states(engine) == ["pending"]
+
+
+def test_a_failed_run_is_told_of_once_without_secrets(engine: sa.Engine, clock: Clock, webhook: Webhook) -> None:
+    error = "postgresql://u:hunter22@db/x failed\nAuthorization: Bearer abcdefghijklmnop <!channel>"
+    channels = AlertChannels.from_urls([webhook.url])
+    for _ in range(2):
+        alert_run_failure(engine, channels, "nightly", "0a1b", error, clock())
+    assert deliver_pending(engine, channels, BREAKING, clock).sent == 1
+    assert webhook.titles == ["Run failed: nightly"]
+    assert "hunter22" not in webhook.texts[0]
+    assert "abcdefghijklmnop" not in webhook.texts[0]
+    assert "<!channel>" not in webhook.texts[0]
+
+
+def test_a_failed_run_is_told_of_though_the_warehouse_can_not_be_used(empty_database_url: str, clock: Clock) -> None:
+    engine = open_engine(empty_database_url)
+    channel, broken = Recorder(), Recorder("broken", fails=True)
+    alert_run_failure(engine, AlertChannels((broken, channel)), "nightly", "0a1b", "because", clock())
+    assert channel.sent[0].title == "Run failed: nightly"
+    with pytest.raises(DeliveryFailed, match="reached nobody"):
+        alert_run_failure(engine, AlertChannels((broken,)), "nightly", "0a1b", "because", clock())
+    engine.dispose()
+
+
+def test_a_message_says_what_changed_since_when_what_it_breaks_and_what_to_do() -> None:
+    message = finding_message(
+        FindingNews(
+            finding_id=12,
+            environment="prod",
+            severity="breaking",
+            endpoint="GET /markets",
+            place="markets[].yes_bid_dollars",
+            kind="key_missing",
+            before="in every record",
+            after="in none",
+            example="KXMLBGAME-26NOV22-TOR",
+            advice="Stop trading on quotes.",
+            assets=("markets", "price_snapshots"),
+            first_seen_us=1_795_387_200_000_000,
+            again="it had gone, and came back",
+        )
+    )
+    assert message == Message(
+        "Breaking drift on prod: GET /markets markets[].yes_bid_dollars: key missing",
+        "What: GET /markets markets[].yes_bid_dollars: key missing\n"
+        "Before: in every record\n"
+        "Now: in none\n"
+        "Since: 2026-11-22 22:40 UTC (it had gone, and came back)\n"
+        "Breaks: markets, price_snapshots\n"
+        "Example: KXMLBGAME-26NOV22-TOR\n"
+        "Do: Stop trading on quotes.\n"
+        "More: python -m kalshi_pipelines.contracts show 12",
+    )
