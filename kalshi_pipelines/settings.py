@@ -4,6 +4,7 @@ The names and defaults below are the documentation of record; ``docs/configurati
 setting prints a secret: a key is named by the path of its file, the URLs of the warehouse and of alerts are hidden.
 """
 
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -53,7 +54,7 @@ class AlertSeverity(StrEnum):
 
 
 class Settings(BaseSettings):
-    """The settings of one process. Each field is read from ``KALSHI_`` + its name in capitals."""
+    """The settings of one process. Each field is read from ``KALSHI_`` + its name in capitals, or its alias."""
 
     model_config = SettingsConfigDict(env_prefix="KALSHI_", frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -97,6 +98,16 @@ class Settings(BaseSettings):
     alert_minimum_severity: AlertSeverity = Field(
         AlertSeverity.ADDITIVE,
         description="Least severe drift that is sent: breaking, risky or additive (a summary at most twice a day).",
+    )
+
+    run_live_api: bool = Field(
+        False, description="Let contract checks and recordings ask the real vendors; without it they ask a sandbox."
+    )
+    exa_api_key: SecretStr | None = Field(
+        None, validation_alias="EXA_API_KEY", description="API key of Exa, under the name Exa gives it."
+    )
+    exa_daily_probe_dollars: Decimal = Field(
+        Decimal(0), ge=0, le=10, description="Most dollars a UTC day that contract checks may spend at Exa; 0 is never."
     )
 
     @field_validator("private_key_file", "data_dir", "lake_dir", "adopt_database", mode="after")
@@ -157,6 +168,7 @@ class Settings(BaseSettings):
 def _sentence(error: ValidationError) -> str:
     problems = []
     for problem in error.errors(include_url=False):
-        variable = "KALSHI_" + str(problem["loc"][0]).upper()
+        name = str(problem["loc"][0])
+        variable = name if name.isupper() else f"KALSHI_{name.upper()}"
         problems.append(f"{variable} is {problem['input']!r}: {problem['msg']}")
     return "; ".join(problems) + ". Change or unset it."

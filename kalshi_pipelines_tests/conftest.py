@@ -24,7 +24,7 @@ RECORDINGS = Path(__file__).parent.parent.parent / "shared" / "recordings"
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith("KALSHI_") and name != "KALSHI_RUN_LIVE_API":
+        if name == "EXA_API_KEY" or (name.startswith("KALSHI_") and name != "KALSHI_RUN_LIVE_API"):
             monkeypatch.delenv(name)
 
 

@@ -50,7 +50,8 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
 def test_every_setting_is_documented_with_its_default() -> None:
     text = DOCUMENTATION.read_text()
     for name, setting in Settings.model_fields.items():
-        (line,) = [line for line in text.splitlines() if line.startswith(f"| `KALSHI_{name.upper()}` |")]
+        variable = setting.validation_alias or f"KALSHI_{name.upper()}"
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| `{variable}` |")]
         assert str(setting.description) in line
         default = setting.default
         shown = str(default).lower() if isinstance(default, bool) else str(default)

@@ -36,6 +36,11 @@ def base_url(environment: Environment, url: str | None = None) -> str:
     return f"https://{parts.netloc}{API_ROOT}"
 
 
+def base_urls(environment: Environment) -> tuple[str, ...]:
+    """The address of the API at every host of demo or production, the recommended one first; none of a sandbox."""
+    return tuple(f"https://{host}{API_ROOT}" for host in _HOSTS.get(environment, ()))
+
+
 def _sandbox_url(url: str | None) -> str:
     if url is None:
         raise EnvironmentMismatch(

@@ -269,6 +269,14 @@ LEGAL: dict[sa.Table, dict[str, Any]] = {
         "after": "in none",
         "contract_run_id": 1,
     },
+    tables.vendor_documents: {"document": "openapi.yaml", "sha256": "0" * 64, "digest": "{}", "accepted_us": 1},
+    tables.vendor_spending: {
+        "spending_id": 1,
+        "vendor": "api.exa.ai",
+        "at_us": 1,
+        "reserved_microdollars": 10_000,
+        "spent_microdollars": 7_000,
+    },
     tables.alerts: {
         "message_key": "finding:1",
         "origin": "finding",
@@ -313,6 +321,7 @@ _DISTINGUISHED_BY = {
     tables.contract_endpoints: "endpoint",
     tables.contract_baselines: "endpoint",
     tables.contract_findings: "endpoint",
+    tables.vendor_documents: "document",
     tables.alerts: "message_key",
     tables.alert_deliveries: "channel",
 }

@@ -93,6 +93,7 @@ from kalshi_pipelines.warehouse.tables.portfolio import (
     positions,
     trades,
 )
+from kalshi_pipelines.warehouse.tables.vendor_probes import vendor_documents, vendor_spending
 
 __all__ = [
     "ACTIONS",
@@ -166,5 +167,7 @@ __all__ = [
     "settlements",
     "tracked_items",
     "trades",
+    "vendor_documents",
+    "vendor_spending",
     "watermarks",
 ]

@@ -1,0 +1,36 @@
+"""What probes of vendors keep beside findings: published documents as they were accepted, and money spent."""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse.tables.columns import Integer, Text, json_objects, metadata, not_negative, required
+
+vendor_documents: Final = sa.Table(
+    "vendor_documents",
+    metadata,
+    sa.Column("document", Text, primary_key=True, nullable=False),
+    required("sha256", Text),
+    required("digest", Text),
+    required("accepted_us"),
+    sa.CheckConstraint("document <> ''", name="document"),
+    sa.CheckConstraint("length(sha256) = 64", name="sha256"),
+    *json_objects("digest"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+#: What a probe may cost is written down before it is sent; what it did cost follows, NULL if that is not known.
+vendor_spending: Final = sa.Table(
+    "vendor_spending",
+    metadata,
+    sa.Column("spending_id", Integer, primary_key=True, autoincrement=True),
+    required("vendor", Text),
+    required("at_us"),
+    required("reserved_microdollars"),
+    sa.Column("spent_microdollars", Integer),
+    sa.Index("ix_vendor_spending_vendor_at_us", "vendor", "at_us"),
+    sa.CheckConstraint("vendor <> ''", name="vendor"),
+    *not_negative("reserved_microdollars", "spent_microdollars"),
+    sqlite_strict=True,
+)
