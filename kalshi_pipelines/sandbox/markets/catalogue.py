@@ -232,9 +232,12 @@ class _Writer:
             settled_us = (
                 life.close_us + rng.randrange(MINUTE_US, 40 * MINUTE_US) if life.status == "finalized" else None
             )
-        event.series.traded += (volume := int(rng.random() ** 5 * 50_000_000) if rng.random() < 0.75 else 0)
+        volume = int(rng.random() ** 5 * 50_000_000) if rng.random() < 0.75 else 0
+        path = self._path(fair, grid, rng)
+        volume = volume if path.is_quoted else 0
+        event.series.traded += volume
         return GeneratedMarket(
-            event, outcome, self._path(fair, grid, rng), self._time, number=self._markets, status=life.status,
+            event, outcome, path, self._time, number=self._markets, status=life.status,
             created_us=life.created_us, close_us=life.close_us, base_volume=volume, settlement=settlement,
             settled_us=settled_us,
         )  # fmt: skip

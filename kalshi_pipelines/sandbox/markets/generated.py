@@ -220,6 +220,8 @@ class GeneratedMarket(MarketRow):
             self._epoch, self._moves, self._quoted, self._book = epoch, self.path.moves, None, None
 
     def _figures(self, epoch: int) -> Figures:
+        if self.path.begins_us(epoch) < self.open_us:
+            return Figures(0, 0, 0, 0)
         since_open = max(0, epoch - self.path.epoch_at(self.open_us)) if self.base_volume else 0
         return Figures(
             self._last_price(epoch),

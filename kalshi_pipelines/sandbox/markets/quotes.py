@@ -68,6 +68,11 @@ class QuotePath:
     _moved_epochs: list[int] = field(default_factory=list)
     _shifts: list[int] = field(default_factory=list)
 
+    @property
+    def is_quoted(self) -> bool:
+        """Whether anybody bids or asks."""
+        return self.sides != _EMPTY
+
     def epoch_at(self, instant_us: int) -> int:
         """The epoch an instant lies in."""
         return (instant_us - self.phase_us) // self.period_us
