@@ -43,6 +43,7 @@ class Field:
         is_required: The key has to be there.
         is_nullable: ``null`` is a value.
         is_usual: The key may be missing by the specification, but was there whenever its object was.
+        is_filled: A list that is not empty, as far as is known.
         is_moving: An instant that goes forward from one answer to the next.
         decimals: How many decimals a numeric string may have.
         values: The vocabulary: the values known to be sent.
@@ -60,6 +61,7 @@ class Field:
     is_required: bool = True
     is_nullable: bool = False
     is_usual: bool = False
+    is_filled: bool = False
     is_moving: bool = False
     decimals: tuple[int, ...] = ()
     values: frozenset[str] = frozenset()

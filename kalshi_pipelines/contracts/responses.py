@@ -47,6 +47,7 @@ class Response:
         received_us: When, in microseconds since 1970 UTC.
         url: The whole address that answered.
         environment: ``sandbox``, ``demo`` or ``prod``.
+        is_excerpt: The body is some rows of an answer: order, cursor and how many there are say nothing.
     """
 
     asked: Asked
@@ -56,3 +57,4 @@ class Response:
     received_us: int
     url: str
     environment: str
+    is_excerpt: bool = False

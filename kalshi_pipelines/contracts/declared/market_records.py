@@ -29,6 +29,7 @@ from kalshi_pipelines.contracts.declared.fields import (
     word,
 )
 
+# The sizes have no bound: demo showed sizes below zero in June 2026.
 _BOTH: Final = ("markets", "price_snapshots")
 STATUSES: Final = "initialized|inactive|active|closed|determined|disputed|amended|finalized"
 FEE_TYPES: Final = "quadratic|quadratic_with_maker_fees|quadratic_with_combo_maker_fees|flat"
@@ -70,9 +71,9 @@ MARKET: Final = (
     whole("settlement_timer_seconds", "markets", within=(0, 10_000_000)),
     word("status", STATUSES, *_BOTH, "orderbooks"),
     price("yes_bid_dollars", *_BOTH),
-    count("yes_bid_size_fp", *_BOTH),
+    count("yes_bid_size_fp", *_BOTH, least=None),
     price("yes_ask_dollars", *_BOTH),
-    count("yes_ask_size_fp", *_BOTH),
+    count("yes_ask_size_fp", *_BOTH, least=None),
     price("no_bid_dollars", *_BOTH),
     price("no_ask_dollars", *_BOTH),
     price("last_price_dollars", *_BOTH),
@@ -129,7 +130,7 @@ EVENT: Final = (
     text("category", "events", **USUAL),
     time("strike_date", "events", **NULLABLE),
     text("strike_period", "events", **NULLABLE),
-    *records("markets", MARKET, is_required=False),
+    *records("markets", MARKET, is_required=False, is_filled=True),
     free("product_metadata", **NULLABLE),
     *records("settlement_sources", SOURCE, is_nullable=True, since=dt.date(2026, 6, 18)),
     time("last_updated_ts", "events", **USUAL),

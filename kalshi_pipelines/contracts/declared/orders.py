@@ -28,7 +28,14 @@ _AVERAGES: Final = (
     price("average_fill_price", _ASSET, decimals=(4, 5, 6), **NULLABLE),
     dollars("average_fee_paid", _ASSET, decimals=(4, 5, 6), **NULLABLE),
 )
-_CREATED: Final = (*_IDS, count("fill_count", _ASSET), count("remaining_count", _ASSET), *_AVERAGES, _AT)
+_CREATED: Final = (
+    uuid("order_id", _ASSET),
+    text("client_order_id", _ASSET, **USUAL),
+    count("fill_count", _ASSET),
+    count("remaining_count", _ASSET),
+    *_AVERAGES,
+    _AT,
+)
 _OPTIONAL_COUNTS: Final = (count("fill_count", _ASSET, **NULLABLE), count("remaining_count", _ASSET, **NULLABLE))
 _PER_ITEM: Final = (
     text("order_id", **NULLABLE),

@@ -45,7 +45,7 @@ _RESULT: Final = (
     text("text", "news_articles", **OPTIONAL),
     text("summary", **OPTIONAL),
     *listed("highlights", text(""), is_required=False),
-    *listed("highlightScores", number(""), is_required=False, is_usual=True),
+    *listed("highlightScores", number(""), is_required=False),
     text("image", **NULLABLE),
     text("favicon", **NULLABLE),
 )

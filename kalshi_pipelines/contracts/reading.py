@@ -1,0 +1,97 @@
+"""Decoding a body that nobody vouches for, in bounded time and memory.
+
+Size, number of values, depth, length of texts and keys are bounded before or while they are looked at. What goes beyond
+is absurd, as is what is not JSON, not UTF-8, not finite, or has a key twice.
+"""
+
+import json
+from typing import Any, Final
+
+import orjson
+
+MOST_BYTES: Final = 32 * 1024 * 1024
+"""Of a body; the whole list of series is the largest, at about 15 MB."""
+MOST_VALUES: Final = 3_000_000
+MOST_DEPTH: Final = 40
+MOST_CHARACTERS: Final = 200_000
+"""Of one text; the longest rules of a market have about 20,000."""
+MOST_KEYS: Final = 2_000
+"""Of one object."""
+_MOST_SLOWLY_READ: Final = 4 * 1024 * 1024
+
+
+class AbsurdBody(Exception):
+    """A body that is not worth reading; the text says why, without values of it."""
+
+
+def decoded(body: bytes) -> Any:  # noqa: ANN401
+    """The JSON value of a body.
+
+    Raises:
+        AbsurdBody: It is not JSON in UTF-8, or beyond all measure.
+    """
+    if len(body) > MOST_BYTES:
+        raise AbsurdBody(f"a body of more than {MOST_BYTES // 1024 // 1024} MB")
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES:
+        raise AbsurdBody(f"more than {MOST_VALUES:,} values")
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise AbsurdBody(_why(body, error)) from None
+    keys = _measured(value)
+    if keys != _keys_written(body) and len(body) <= _MOST_SLOWLY_READ:
+        _refuse_twins(body)
+    return value
+
+
+def _why(body: bytes, error: orjson.JSONDecodeError) -> str:
+    said = str(error)
+    if not body.strip():
+        return "an empty body"
+    if "depth" in said or "recursion" in said:
+        return f"nested deeper than {MOST_DEPTH}"
+    if "infinity" in said:
+        return "a number that is not finite"
+    if "UTF-8" in said or "surrogate" in said:
+        return "text that is not UTF-8"
+    for name in (b"NaN", b"Infinity"):
+        if body[max(error.pos - 1, 0) : error.pos + 9].lstrip(b":-+ ").startswith(name):
+            return "a number that is not finite"
+    return "no JSON, but HTML" if body.lstrip()[:1] == b"<" else "no JSON"
+
+
+def _measured(value: Any) -> int:  # noqa: ANN401
+    """How many keys a value has in all."""
+    keys, depth = 0, 0
+    level = [value]
+    while level:
+        depth += 1
+        if depth > MOST_DEPTH:
+            raise AbsurdBody(f"nested deeper than {MOST_DEPTH}")
+        deeper: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                keys += len(each)
+                if len(each) > MOST_KEYS:
+                    raise AbsurdBody(f"an object of more than {MOST_KEYS:,} keys")
+                deeper += each.values()
+                if any(len(key) > MOST_KEYS for key in each):
+                    raise AbsurdBody(f"a key of more than {MOST_KEYS:,} characters")
+            elif isinstance(each, list):
+                deeper += each
+            elif isinstance(each, str) and len(each) > MOST_CHARACTERS:
+                raise AbsurdBody(f"a text of more than {MOST_CHARACTERS:,} characters")
+        level = deeper
+    return keys
+
+
+def _keys_written(body: bytes) -> int:
+    return body.count(b'":') + body.count(b'" :') - body.count(b'\\":') - body.count(b'\\" :')
+
+
+def _refuse_twins(body: bytes) -> None:
+    def once(pairs: list[tuple[str, Any]]) -> None:
+        if len({key for key, _ in pairs}) != len(pairs):
+            raise AbsurdBody("an object that has a key twice")
+
+    json.loads(body, object_pairs_hook=once, parse_int=str)
