@@ -46,6 +46,22 @@ from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.locks import one_at_a_time
 from kalshi_pipelines.warehouse.tables import contract_findings, contract_runs
 
+__all__ = [
+    "CanNotBeRecorded",
+    "EndpointResult",
+    "Recorded",
+    "acknowledge",
+    "begin_run",
+    "fail_run",
+    "finding_with_history",
+    "findings",
+    "last_success_us",
+    "load",
+    "open_findings",
+    "queue_summary",
+    "record",
+]
+
 _HOUR_US: Final = 3_600 * MICROSECONDS_PER_SECOND
 _FINDING_COUNTS: Final = ("findings_opened", "findings_closed")
 #: A run that is still running after so long was killed.
