@@ -18,8 +18,8 @@ from kalshi_pipelines.contracts.declarations import Contract, Field, Format
 from kalshi_pipelines.contracts.differences import Difference, Kind, Severity, merged
 from kalshi_pipelines.contracts.responses import Asked, Response
 
-#: Of each page so many records are compared in full, whatever they show.
-SAMPLED: Final = 2
+#: One in so many records is compared in full, whatever it shows; and one of the first page of each endpoint.
+SAMPLED_OF: Final = 500
 #: Of each page at most so many that show something new, and so many that could not be stored, are compared, too.
 MOST_SUSPECTS: Final = 50
 MOST_REFUSED: Final = 5
@@ -91,8 +91,7 @@ class PageChecks:
         if page.endpoint not in self._watches:
             self._watches[page.endpoint] = _Watch(contract)
         watch = self._watches[page.endpoint]
-        watch.pages += 1
-        chosen = watch.suspects(page.decoded) + _sample(page.raws, watch.pages)
+        chosen = watch.suspects(page.decoded) + watch.sample(page.raws)
         if chosen:
             self._compare(contract, chosen, page.received_us)
         for raw, reason in page.refused[:MOST_REFUSED]:
@@ -104,7 +103,7 @@ class PageChecks:
         url = self._address + contract.endpoint.partition(" ")[2]
         headers = {"content-type": "application/json"}
         body = _body(contract, raws)
-        response = Response(asked, 200, headers, body, received_us, url, self._environment)
+        response = Response(asked, 200, headers, body, received_us, url, self._environment, is_excerpt=True)
         found = check(response).differences
         self._differences += found
         return found
@@ -134,11 +133,22 @@ class _Watch:
     """What is known to be well about the records of one endpoint."""
 
     contract: Contract
-    pages: int = 0
+    _pages: int = 0
+    _until_sample: int = 1
     _unknown: set[str] = field(default_factory=set)
     _words: set[tuple[Any, ...]] = field(default_factory=set)
     _reported: set[tuple[str, str]] = field(default_factory=set)
     _look: "Callable[[SeenRecord], bool] | None" = None
+
+    def sample(self, raws: Sequence[Any]) -> list[Any]:
+        """Some records, others of each page; the same ones whenever the same pages are read."""
+        self._pages += 1
+        self._until_sample -= len(raws)
+        chosen = []
+        while raws and self._until_sample <= 0:
+            chosen.append(raws[(self._pages + len(chosen)) * _STEP % len(raws)])
+            self._until_sample += SAMPLED_OF
+        return chosen
 
     def suspects(self, decoded: Sequence[SeenRecord]) -> list[Any]:
         """The bytes of those records that show something that was not looked at before."""
@@ -229,13 +239,6 @@ def _is_always(each: Field) -> bool:
 def _pattern(each: Field) -> str:
     decimals = each.decimals or (0, 1, 2, 3, 4, 5, 6)
     return "-?[0-9]+(?:" + "|".join(rf"\.[0-9]{{{count}}}" if count else "" for count in sorted(decimals)[::-1]) + ")"
-
-
-def _sample(raws: Sequence[Any], page: int) -> list[Any]:
-    """Some records of a page, others of each page; the same ones whenever the same pages are read."""
-    if len(raws) <= SAMPLED:
-        return list(raws)
-    return [raws[(page + turn) * _STEP % len(raws)] for turn in range(SAMPLED)]
 
 
 def _body(contract: Contract, raws: Sequence[Any]) -> bytes:

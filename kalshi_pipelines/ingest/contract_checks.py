@@ -11,9 +11,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts import declared
 from kalshi_pipelines.contracts.checking import Checked, Outcome
-from kalshi_pipelines.contracts.declarations import Contract
+from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.differences import Difference, Kind, Severity
 from kalshi_pipelines.contracts.life_cycle import Source
 from kalshi_pipelines.contracts.pages import PageChecks
@@ -33,7 +32,6 @@ from kalshi_pipelines.kalshi.errors import (
 from kalshi_pipelines.units import now_us
 
 logger = logging.getLogger(__name__)
-CONTRACTS: Final[Mapping[str, Contract]] = getattr(declared, "CONTRACTS", {})
 
 _ADVICE: Final = "Nothing of the page was stored: run the contract checks, they say what is different."
 _WHAT: Final[Mapping[type[KalshiError], tuple[str, Kind, str, str]]] = {

@@ -1,0 +1,105 @@
+"""A simulated stretch of time: an exchange whose clock is moved, a daemon that comes and goes, somebody who is told."""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+import httpx
+
+from kalshi_pipelines import units
+from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
+
+SECOND_US: Final = 1_000_000
+MINUTE_US: Final = 60 * SECOND_US
+HOUR_US: Final = 60 * MINUTE_US
+DAY_US: Final = 24 * HOUR_US
+
+
+@dataclass
+class SimulatedExchange:
+    """A running sandbox. Its clock and that of whoever asks ``now_us`` are moved together; real time passes as well."""
+
+    process: SandboxProcess
+    admin: httpx.Client
+    offset_us: int = 0
+
+    def now_us(self) -> int:
+        """The simulated instant, microseconds since 1970 UTC."""
+        return units.now_us() + self.offset_us
+
+    def go_to(self, instant_us: int) -> None:
+        """Let time pass until an instant."""
+        seconds = max(0, -((self.now_us() - instant_us) // SECOND_US))
+        self.steer("/clock", seconds=seconds)
+        self.offset_us += seconds * SECOND_US
+
+    def steer(self, path: str, **body: Any) -> Any:
+        """Use an admin route."""
+        answer = self.admin.post(f"/sandbox{path}", json=body)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def drift(self, endpoint: str, operations: Sequence[dict[str, Any]]) -> None:
+        """Let the answers of an endpoint drift."""
+        self.steer("/drift", endpoint=endpoint, operations=list(operations))
+
+
+@contextmanager
+def simulated_exchange(start_us: int, seed: int, markets: int = 120) -> Iterator[SimulatedExchange]:
+    """An exchange on which it is ``start_us``, with prices that move."""
+    anchor_us = start_us - start_us % DAY_US
+    options = SandboxOptions(
+        markets=markets, combos=20, seed=seed, anchor_us=anchor_us, tier="unlimited", warm=False, crowd=False
+    )
+    with running_sandbox(options) as process, httpx.Client(base_url=process.admin_url, timeout=60) as admin:
+        exchange = SimulatedExchange(process, admin, start_us - units.now_us())
+        exchange.steer("/clock", time=units.instant(start_us).isoformat())
+        exchange.offset_us = start_us - units.now_us()
+        yield exchange
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message that reached somebody: when, in simulated time, and what it says."""
+
+    at_us: int
+    title: str
+    body: str
+
+
+@dataclass
+class Receiver:
+    """Somebody who is told: a web hook on loopback."""
+
+    url: str
+    received: list[Received] = field(default_factory=list)
+
+
+@contextmanager
+def receiver(exchange: SimulatedExchange) -> Iterator[Receiver]:
+    """A web hook that writes down each message with the simulated instant it came at."""
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            somebody.received.append(Received(exchange.now_us(), document["title"], document["message"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    somebody = Receiver(f"json://127.0.0.1:{server.server_port}/told")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield somebody
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
