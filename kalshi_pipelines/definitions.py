@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from kalshi_pipelines.defs import automation, market_data, schema
+from kalshi_pipelines.defs import automation, contracts, market_data, schema, vendor_endpoints
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.settings import Executor, InvalidSettings, Settings
 
@@ -17,11 +17,16 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
     """
     resources = {"warehouse": WarehouseResource(), "exchange": ExchangeResource()}
     definitions = dg.Definitions(
-        assets=[*schema.default_assets, *market_data.default_assets],
-        asset_checks=schema.default_checks,
-        jobs=[*automation.default_jobs, *schema.default_jobs],
+        assets=[
+            *schema.default_assets,
+            *vendor_endpoints.default_assets,
+            *market_data.default_assets,
+            *contracts.default_assets,
+        ],
+        asset_checks=[*schema.default_checks, *contracts.default_checks],
+        jobs=[*automation.default_jobs, *schema.default_jobs, *contracts.default_jobs],
         schedules=automation.default_schedules,
-        sensors=schema.default_sensors,
+        sensors=[*schema.default_sensors, *contracts.default_sensors],
         resources=resources | overrides,
         executor=_executor(),
     )

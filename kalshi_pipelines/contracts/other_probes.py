@@ -133,7 +133,7 @@ def items_of(body: bytes) -> int:
         if sum(names.values()) > _MOST_FEED_TAGS:
             raise UnreadableFeed("it has too many elements")
 
-    def refused(*_: object) -> None:
+    def refused(*_: object) -> int:
         raise UnreadableFeed("it declares a document type, which may make a small document endless")
 
     parser = expat.ParserCreate()

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts import other_probes, store
+from kalshi_pipelines.contracts import openapi_document, other_probes, store
 from kalshi_pipelines.contracts.asking import Asker, NoAnswer, OutOfTime, plain_client
 from kalshi_pipelines.contracts.baseline import Baseline
 from kalshi_pipelines.contracts.checking import Checked, Outcome, check, check_together
@@ -94,6 +94,11 @@ class ContractReport:
     def is_answered(self) -> bool:
         """Whether anything could be checked."""
         return any(outcome in {Outcome.CHECKED, Outcome.EMPTY} for outcome in self.outcomes.values())
+
+    @property
+    def is_maintenance(self) -> bool:
+        """Whether the exchange is closed for maintenance and said nothing else."""
+        return Outcome.MAINTENANCE in self.outcomes.values()
 
     def __str__(self) -> str:
         counts = ", ".join(f"{self.recorded.count(severity)} {severity.value}" for severity in Severity)
@@ -264,7 +269,7 @@ def _wait_us(run_id: int, failures: int) -> int:
     draw = int.from_bytes(hashlib.sha256(str(run_id).encode()).digest()[:4], "big")
     jitter = draw * JITTER_US // 2**32
     if failures:
-        return min(FIRST_BACK_OFF_US * 2 ** (failures - 1), EVERY_US - JITTER_US) + jitter // 10
+        return min(FIRST_BACK_OFF_US << (failures - 1), EVERY_US - JITTER_US) + jitter // 10
     return EVERY_US - jitter
 
 
@@ -341,7 +346,7 @@ def _ask_with_slash(run: _Run, root: str) -> None:
 
 def _ask_others(run: _Run, settings: Settings, engine: sa.Engine) -> None:
     probes: tuple[tuple[str, str, Callable[[], other_probes.Told | str]], ...] = (
-        ("OpenAPI document", other_probes.openapi.ENDPOINT, lambda: other_probes.document(engine, run.asker)),
+        ("OpenAPI document", openapi_document.ENDPOINT, lambda: other_probes.document(engine, run.asker)),
         ("changelog feed", other_probes.CHANGELOG, lambda: other_probes.changelog(run.asker)),
         ("search at Exa", other_probes.SEARCH, lambda: other_probes.search(engine, run.asker, settings)),
     )

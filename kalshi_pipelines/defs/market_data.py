@@ -9,6 +9,7 @@ from pydantic import Field
 from kalshi_pipelines.defs.ingest_reports import ProgressLog, exported, ingested, table_metadata
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema import warehouse_asset, warehouse_multi_asset
+from kalshi_pipelines.defs.vendor_endpoints import endpoint_key
 from kalshi_pipelines.ingest.walks import (
     ALL_STATUSES,
     Source,
@@ -40,7 +41,13 @@ def _source(context: dg.AssetExecutionContext, warehouse: WarehouseResource, cli
     )
 
 
-@warehouse_asset(group_name=GROUP, kinds=_SQL, metadata=table_metadata(tables.series), freshness_policy=DAILY)
+@warehouse_asset(
+    group_name=GROUP,
+    kinds=_SQL,
+    deps=[endpoint_key("GET /series")],
+    metadata=table_metadata(tables.series),
+    freshness_policy=DAILY,
+)
 def series(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
 ) -> dg.MaterializeResult[Any]:
@@ -51,7 +58,11 @@ def series(
 
 
 @warehouse_asset(
-    group_name=GROUP, kinds=_SQL, deps=[series], metadata=table_metadata(tables.events), freshness_policy=DAILY
+    group_name=GROUP,
+    kinds=_SQL,
+    deps=[series, endpoint_key("GET /events"), endpoint_key("GET /events/multivariate")],
+    metadata=table_metadata(tables.events),
+    freshness_policy=DAILY,
 )
 def events(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
@@ -74,7 +85,7 @@ class MarketSweeps(dg.Config):
     specs=[
         dg.AssetSpec(
             "markets",
-            deps=[events],
+            deps=[events, endpoint_key("GET /markets")],
             group_name=GROUP,
             kinds=_SQL,
             description="Every market with its rules, status, result and current quote.",
@@ -84,7 +95,7 @@ class MarketSweeps(dg.Config):
         ),
         dg.AssetSpec(
             "price_snapshots",
-            deps=[events],
+            deps=[events, endpoint_key("GET /markets")],
             group_name=GROUP,
             kinds=_SQL_AND_LAKE,
             description="The history of quotes: a row for a market whenever its quote is not what it was.",
@@ -120,7 +131,7 @@ def markets_and_quotes(
 @warehouse_asset(
     group_name=GROUP,
     kinds=_SQL_AND_LAKE,
-    deps=["markets"],
+    deps=["markets", endpoint_key("GET /markets/orderbooks")],
     metadata=table_metadata(tables.orderbook_snapshots),
     freshness_policy=DAILY,
 )

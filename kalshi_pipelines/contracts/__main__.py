@@ -1,0 +1,139 @@
+"""``python -m kalshi_pipelines.contracts``: check vendors, see and acknowledge findings, record answers.
+
+Ends with 1 if a breaking finding is open after ``run``, and with 2 if something could not be done.
+"""
+
+import argparse
+import getpass
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.alerts.messages import moment
+from kalshi_pipelines.contracts import store
+from kalshi_pipelines.contracts.life_cycle import Finding, Status
+from kalshi_pipelines.contracts.overdue import freshness
+from kalshi_pipelines.contracts.record import record, told_age
+from kalshi_pipelines.contracts.runs import asked_environment, run_contract_checks
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.sandbox.process import SandboxDidNotStart
+from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures, open_engine
+from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead, require_head
+
+_EXPECTED = (
+    InvalidSettings, KalshiError, OSError, SandboxDidNotStart, SchemaNotAtHead, WarehouseUnavailable,
+    store.CanNotBeRecorded,
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks; return the exit status."""
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        settings = Settings.from_environment()
+        if given.command == "record" and given.age:
+            print(told_age(given.folder, now_us()))
+            return 0
+        engine = open_engine(settings.resolved_warehouse_url)
+        try:
+            with explained_failures(engine):
+                require_head(engine)
+                return _done(given, settings, engine)
+        finally:
+            engine.dispose()
+    except _EXPECTED as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines.contracts", description="Contracts of vendors.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("run", help="ask every vendor endpoint and compare it with its contract")
+    findings = commands.add_parser("findings", help="list findings that are open or acknowledged")
+    findings.add_argument("--all", action="store_true", help="closed ones, too")
+    show = commands.add_parser("show", help="show one finding and its history")
+    show.add_argument("finding", type=int, metavar="ID")
+    acknowledge = commands.add_parser("acknowledge", help="take note of a finding: it is quiet until it changes")
+    acknowledge.add_argument("finding", type=int, metavar="ID")
+    acknowledge.add_argument("--why", required=True, help="why it may stay, for those who come later")
+    acknowledge.add_argument("--who", default=None, help="who takes note; without it the user of this computer")
+    recording = commands.add_parser("record", help="keep the answers of a run as fixtures, without identifiers")
+    recording.add_argument("folder", type=Path)
+    recording.add_argument("--age", action="store_true", help="only tell how old the recording in the folder is")
+    return parser
+
+
+def _done(given: argparse.Namespace, settings: Settings, engine: sa.Engine) -> int:
+    environment = asked_environment(settings).value
+    match given.command:
+        case "run":
+            return _run(settings, engine)
+        case "findings":
+            wanted = tuple(Status) if given.all else (Status.OPEN, Status.ACKNOWLEDGED)
+            return _list(store.findings(engine, environment, *wanted), engine, environment)
+        case "show":
+            return _show(engine, given.finding)
+        case "acknowledge":
+            noted = store.acknowledge(engine, given.finding, given.who or getpass.getuser(), given.why, now_us())
+            print(f"Finding {noted.finding_id} is acknowledged by {noted.acknowledged_by}.")
+            return 0
+    print(told_age(given.folder, now_us()))
+    report = run_contract_checks(settings, engine)
+    written = record(report.responses, given.folder, now_us())
+    print(f"{written} answers of {report.environment.value} written to {given.folder}")
+    return 0 if written else 2
+
+
+def _run(settings: Settings, engine: sa.Engine) -> int:
+    report = run_contract_checks(settings, engine)
+    print(report)
+    for finding in report.recorded.open:
+        print(_line(finding))
+    if not report.is_answered:
+        print("No endpoint gave an answer that could be checked.", file=sys.stderr)
+        return 0 if report.is_maintenance else 2
+    return 1 if report.is_broken else 0
+
+
+def _list(found: Sequence[Finding], engine: sa.Engine, environment: str) -> int:
+    for finding in found:
+        print(_line(finding))
+    print(f"{len(found)} findings of {environment}; {freshness(engine, environment, now_us()).sentence}")
+    return 0
+
+
+def _line(finding: Finding) -> str:
+    difference = finding.difference
+    return (
+        f"{finding.finding_id:>5}  {difference.severity.value:<9}{finding.status.value:<13}{difference.endpoint}  "
+        f"{difference.place}  {difference.kind.value}: {difference.after}"
+    )
+
+
+def _show(engine: sa.Engine, finding_id: int) -> int:
+    finding, history = store.finding_with_history(engine, finding_id)
+    difference = finding.difference
+    rows = (
+        ("finding", str(finding.finding_id)), ("status", finding.status.value), ("environment", finding.environment),
+        ("severity", difference.severity.value), ("endpoint", difference.endpoint), ("place", difference.place),
+        ("kind", difference.kind.value), ("before", difference.before), ("after", difference.after),
+        ("example", difference.example), ("breaks", ", ".join(difference.assets)), ("do", difference.advice),
+        ("first seen", moment(finding.first_seen_us)), ("last seen", moment(finding.last_seen_us)),
+    )  # fmt: skip
+    for name, value in rows:
+        print(f"{name:<12}{value}")
+    for entry in history:
+        by = f" by {entry.who}: {entry.why}" if entry.who else ""
+        print(f"{moment(entry.at_us)}  {entry.event.value}{by}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
