@@ -1,6 +1,6 @@
 """Which endpoints and vendors do not answer, and for how long."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import sqlalchemy as sa
@@ -11,7 +11,6 @@ from kalshi_pipelines.contracts.differences import Difference
 from kalshi_pipelines.contracts.life_cycle import Reachability, unreachable
 from kalshi_pipelines.warehouse.tables import contract_endpoints
 
-#: What an endpoint that was asked several times is taken for: the first of these that occurred.
 _ORDER: Final = (Outcome.CHECKED, Outcome.EMPTY, Outcome.REFUSED, Outcome.MAINTENANCE, Outcome.UNREACHABLE)
 _ANSWERED: Final = frozenset({Outcome.CHECKED, Outcome.EMPTY, Outcome.REFUSED})
 
@@ -20,6 +19,11 @@ def vendor_of(endpoint: str) -> str:
     """Whose endpoint it is: ``Kalshi`` of ``GET /markets``, ``api.exa.ai`` of ``POST api.exa.ai/search``."""
     target = endpoint.rpartition(" ")[2]
     return "Kalshi" if target.startswith("/") else target.partition("/")[0]
+
+
+def taken_for(outcomes: Iterable[Outcome]) -> Outcome:
+    """What an endpoint that was asked several times is taken for: the best of its outcomes."""
+    return min(outcomes, key=_ORDER.index)
 
 
 def unreachable_endpoints(
@@ -35,11 +39,11 @@ def unreachable_endpoints(
         Those that have been away for longer than a hiccup, and the names of those that answered. When no endpoint of
         a vendor answers, the vendor alone is away.
     """
-    each = {endpoint: min(every, key=_ORDER.index) for endpoint, every in outcomes.items() if every}
+    each = {endpoint: taken_for(every) for endpoint, every in outcomes.items() if every}
     vendors: dict[str, list[Outcome]] = {}
     for endpoint, outcome in each.items():
         vendors.setdefault(vendor_of(endpoint), []).append(outcome)
-    of_vendors = {vendor: min(every, key=_ORDER.index) for vendor, every in vendors.items()}
+    of_vendors = {vendor: taken_for(every) for vendor, every in vendors.items()}
     before = {
         row.endpoint: Reachability(row.failures, row.failing_since_us)
         for row in connection.execute(

@@ -38,6 +38,8 @@ from kalshi_pipelines.warehouse.tables import alerts, contract_findings
 #: Two summaries are at least so far apart: with a run every 6 hours, an addition is told of within 24.
 SUMMARY_EVERY_US: Final = 12 * 3_600 * MICROSECONDS_PER_SECOND
 LOOKED_AT: Final = frozenset({Outcome.CHECKED, Outcome.EMPTY})
+#: A refusal has places of its own in an inventory.
+_LEARNED: Final = LOOKED_AT | {Outcome.REFUSED}
 #: These are told by an answer of any kind; the others need a body to look into.
 _OF_THE_ANSWER: Final = frozenset(
     {Kind.STATUS_CHANGED, Kind.HOST_CHANGED, Kind.REDIRECTED, Kind.ABSURD, Kind.AUTHENTICATION_CHANGED}
@@ -182,9 +184,7 @@ class Recording:
             inventories = [
                 each.inventory
                 for each in answers
-                if each.inventory is not None
-                and each.outcome in LOOKED_AT
-                and not any(difference.kind is Kind.ABSURD for difference in each.differences)
+                if each.inventory is not None and each.outcome in _LEARNED and not _is_absurd(each)
             ]
             save_baseline(
                 self._connection,
@@ -206,16 +206,23 @@ def _again(before: Finding) -> str:
 
 def _can_tell(difference: Difference, answers: Sequence[Checked]) -> bool:
     """Whether answers would have shown a difference if it were still there."""
-    outcomes = {each.outcome for each in answers}
+    is_refused = any(each.outcome is Outcome.REFUSED for each in answers)
+    if difference.place.startswith("refusal."):
+        return is_refused
+    readable = [each for each in answers if each.outcome in LOOKED_AT and not _is_absurd(each)]
     if difference.kind in _OF_THE_ANSWER:
-        return bool(outcomes & LOOKED_AT)
-    if Outcome.CHECKED not in outcomes:
+        return bool(readable) or (is_refused and difference.kind is Kind.AUTHENTICATION_CHANGED)
+    if not any(each.outcome is Outcome.CHECKED for each in readable):
         return False
-    places = [place for each in answers if each.inventory is not None for place in each.inventory.places]
+    places = [place for each in readable if each.inventory is not None for place in each.inventory.places]
     parent = difference.place.rpartition(".")[0]
     if not parent or not places:
         return True
     return any(place == difference.place or place.startswith((f"{parent}.", f"{parent}[")) for place in places)
+
+
+def _is_absurd(checked: Checked) -> bool:
+    return any(difference.kind is Kind.ABSURD for difference in checked.differences)
 
 
 def open_findings_of(connection: sa.Connection, environment: str) -> tuple[Finding, ...]:

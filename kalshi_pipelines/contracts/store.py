@@ -33,6 +33,7 @@ from kalshi_pipelines.contracts.life_cycle import (
     Status,
     acknowledged,
 )
+from kalshi_pipelines.contracts.reachability import taken_for
 from kalshi_pipelines.contracts.recording import (
     LOOKED_AT,
     EndpointResult,
@@ -225,7 +226,10 @@ def _run(connection: sa.Connection, contract_run_id: int) -> sa.Row[Any, Any, An
 
 
 def _end_run(connection: sa.Connection, recorded: Recorded, results: Sequence[EndpointResult], now_us: int) -> None:
-    outcomes = Counter(result.checked.outcome for result in results)
+    of_endpoints: dict[str, list[Outcome]] = {}
+    for result in results:
+        of_endpoints.setdefault(result.endpoint, []).append(result.checked.outcome)
+    outcomes = Counter(map(taken_for, of_endpoints.values()))
     is_success = any(outcomes[outcome] for outcome in LOOKED_AT)
     connection.execute(
         sa.update(contract_runs)
