@@ -102,24 +102,10 @@ def _another(identifier: str, salt: str) -> str:
 
 def _json(body: bytes) -> object:
     try:
-        value: object = json.loads(body, parse_float=_AsWritten)
+        value: object = json.loads(body)
     except (ValueError, RecursionError):
         return None
     return value
-
-
-class _AsWritten(float):
-    """A JSON number that is written as it was read."""
-
-    def __new__(cls, text: str) -> "_AsWritten":
-        made = super().__new__(cls, text)
-        made.text = text
-        return made
-
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def _name(response: Response, taken: Mapping[str, Any]) -> str:

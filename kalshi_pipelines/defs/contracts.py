@@ -162,7 +162,7 @@ contract_checks: Final = dg.define_asset_job(
 def contract_sensor(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Runs `contract_checks` every five to six hours, sooner after a failed run, at once after a pause of the daemon."""
+    """Runs `contract_checks` every five to six hours, sooner after a failure, at once after a pause of the daemon."""
     try:
         require_head(warehouse.engine)
         found = due(warehouse.engine, asked_environment(warehouse.settings), now_us())
