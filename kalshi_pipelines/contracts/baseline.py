@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from kalshi_pipelines.contracts.declarations import Contract, Field, Format
 from kalshi_pipelines.contracts.differences import Difference, Kind, Severity
-from kalshi_pipelines.contracts.inventory import WHOLE, Inventory, Place
+from kalshi_pipelines.contracts.inventory import ENOUGH, WHOLE, Inventory, Place
 from kalshi_pipelines.contracts.taking_stock import lasting_place
 
 _MANY: Final = 10
@@ -153,12 +153,14 @@ def _changed(
         )  # fmt: skip
     if each is not None and each.format is Format.TEXT and each.used_by:
         yield from _other_format(name, known, now, each, contract)
+        if is_same_question:
+            yield from _emptied(name, known, now, contract)
     if name.startswith(_REFUSAL):
         return
     if is_same_question:
         yield from _all_zero(name, known, now, answers, contract, each)
-    yield from _all_alike(name, known, now, contract, each)
-    yield from _shifted(name, known, now, contract)
+        yield from _all_alike(name, known, now, contract, each)
+        yield from _shifted(name, known, now, contract)
 
 
 def _undeclared(name: str, known: Place, now: Place, contract: Contract) -> Iterator[Difference]:
@@ -188,11 +190,19 @@ def _other_format(name: str, known: Place, now: Place, each: Field, contract: Co
         )  # fmt: skip
 
 
+def _emptied(name: str, known: Place, now: Place, contract: Contract) -> Iterator[Difference]:
+    if not known.zeros and known.seen - known.nulls >= _FEW_VALUES and now.zeros == now.seen - now.nulls > 0:
+        yield _difference(
+            contract, name, Kind.VALUE_FROZEN, Severity.RISKY, "never empty", "always empty",
+            "See whether the field is dead: exchanges keep sending fields they no longer fill.",
+        )  # fmt: skip
+
+
 def _all_zero(
     name: str, known: Place, now: Place, answers: int, contract: Contract, each: Field | None
 ) -> Iterator[Difference]:
     before, values = known.seen - known.nulls, now.seen - now.nulls
-    if now.zeros < values or values < _FEW_VALUES or known.zeros == before or {"object", "flag"} & set(now.types):
+    if now.zeros < values or values < ENOUGH or known.zeros == before or {"object", "flag"} & set(now.types):
         return
     if each is not None and (not each.used_by or (each.is_nullable and not each.is_usual)):
         return
@@ -219,7 +229,7 @@ def _all_alike(name: str, known: Place, now: Place, contract: Contract, each: Fi
 
 
 def _shifted(name: str, known: Place, now: Place, contract: Contract) -> Iterator[Difference]:
-    if known.means is None or now.means is None or known.varied + known.uniform < _FEW_VALUES:
+    if known.means is None or now.means is None or known.varied + known.uniform < _MANY:
         return
     low, high = known.means
     if low - _SHIFT <= now.means[0] <= high + _SHIFT:

@@ -20,7 +20,12 @@ _SECRETS: Final = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), r"\1 <token>"),
     (re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+"), "<email>"),
     (re.compile(r"(?i)\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), r"\1-<uuid>"),
-    (re.compile(r"(?i)((?:key|token|secret|password|signature)[\"']?\s*[:=]\s*[\"']?)[^\s\"'&,}]{6,}"), r"\1<secret>"),
+    (
+        re.compile(
+            r"(?i)((?:access.?key|api.?key|private.?key|token|secret|password|signature)[\"']?\s*[:=]\s*[\"']?)[^\s\"'&,}]{6,}"
+        ),
+        r"\1<secret>",
+    ),
     (re.compile(r"\b(?=[A-Za-z0-9+/_-]*\d)(?=[A-Za-z0-9+/_-]*[a-z])[A-Za-z0-9+/_-]{40,}={0,2}"), "<token>"),
 )
 

@@ -33,8 +33,12 @@ from kalshi_pipelines.contracts.declared.fields import (
 _BOTH: Final = ("markets", "price_snapshots")
 STATUSES: Final = "initialized|inactive|active|closed|determined|disputed|amended|finalized"
 FEE_TYPES: Final = "quadratic|quadratic_with_maker_fees|quadratic_with_combo_maker_fees|flat"
-GRIDS: Final = "linear_cent|deci_cent|tapered_deci_cent|center_deci_edge_centi_cent"
-"""The structures seen on the wire; the family has more members, and the first of each is worth a look."""
+_STEPS: Final = ("whole", "half", "quint", "deci", "centi")
+GRIDS: Final = "|".join(
+    ["linear_cent", "deci_cent", "tapered_deci_cent"]
+    + [f"center_{center}_edge_{edge}_cent" for center in _STEPS for edge in _STEPS]
+)
+"""Labels of grids: an open set, of which the documentation names a family. ``price_ranges`` is the truth."""
 
 
 def _gone(place: str, year: int, month: int, day: int, kind: type = str) -> Field:
@@ -65,7 +69,7 @@ MARKET: Final = (
     time("updated_time", "markets"),
     time("open_time", "markets"),
     time("close_time", "markets"),
-    time("expected_expiration_time", "markets", **NULLABLE),
+    time("expected_expiration_time", "markets", **NULLABLE, is_usual=True),
     time("expiration_time", **USUAL),
     time("latest_expiration_time", "markets"),
     whole("settlement_timer_seconds", "markets", within=(0, 10_000_000)),

@@ -20,7 +20,7 @@ from kalshi_pipelines.contracts.differences import Kind, Severity
 from kalshi_pipelines.contracts.responses import Response
 
 _ZERO: Final = Decimal(0)
-_TRADED_STATUSES: Final = {"determined", "disputed", "amended", "finalized"}
+_TELLING: Final = 3
 STATUSES_OF: Final = {
     "unopened": {"initialized"},
     "open": {"active", "closed"},
@@ -38,6 +38,7 @@ def market_rules(place: str) -> Invariant:
         for at, market in rows_at(body, place):
             for check in (_quotes, _sizes, _grid, _volumes, _instants, _result, _combo, _language):
                 yield from check(at, market)
+        yield from _held(place, body)
 
     return rule
 
@@ -114,6 +115,17 @@ def _volumes(at: str, market: dict[str, Any]) -> Iterator[Broken]:
         yield Broken(f"{at}.volume_fp", "there is a last price, but nothing was traded", f"last {last}")
     if volume > 0 and last == 0:
         yield Broken(f"{at}.last_price_dollars", "something was traded, but there is no last price", f"{volume}")
+
+
+def _held(place: str, body: Any) -> Iterator[Broken]:  # noqa: ANN401
+    traded = [
+        market for _, market in rows_at(body, place)
+        if text_at(market, "status") == "active" and (number_at(market, "volume_fp") or _ZERO) > 0
+    ]  # fmt: skip
+    if len(traded) >= _TELLING and all(number_at(market, "open_interest_fp") == 0 for market in traded):
+        yield Broken(
+            f"{place}.open_interest_fp", "nothing is held of any market that was traded", f"{len(traded)} markets"
+        )
 
 
 def _instants(at: str, market: dict[str, Any]) -> Iterator[Broken]:

@@ -205,7 +205,10 @@ PORTFOLIO: Final = (
     ),
     Contract(
         "GET /portfolio/summary/total_resting_order_value",
-        by_place((whole("total_resting_order_value", least=0),)),
+        by_place(
+            (whole("total_resting_order_value", least=0),),
+            records("resting_order_value_breakdown", (shard(), dollars("balance"))),
+        ),
         access=Access.KEY,
         errors=READ_ERRORS,
         codes={403: frozenset({"forbidden", "permission_denied"})},
