@@ -1,0 +1,166 @@
+"""A contract run asks everything it may, one failure stops nothing, and the next run is due when it should be."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.contracts import store
+from kalshi_pipelines.contracts.__main__ import main
+from kalshi_pipelines.contracts.checking import Outcome
+from kalshi_pipelines.contracts.differences import Severity
+from kalshi_pipelines.contracts.life_cycle import Source
+from kalshi_pipelines.contracts.overdue import LONGEST_US, alert_if_overdue, freshness
+from kalshi_pipelines.contracts.record import age, record, told_age, without_identifiers
+from kalshi_pipelines.contracts.responses import Asked, Response
+from kalshi_pipelines.contracts.runs import EVERY_US, ContractReport, due, in_maintenance, run_contract_checks
+from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
+from kalshi_pipelines.settings import Environment, Settings
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.tables import alerts
+
+HOUR_US = 3_600 * 1_000_000
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SandboxProcess]:
+    with running_sandbox(SandboxOptions(markets=300, tick_seconds=0, tier="unlimited")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(sandbox: SandboxProcess) -> Iterator[None]:
+    yield
+    httpx.delete(f"{sandbox.admin_url}/sandbox/drift", trust_env=False)
+
+
+def run(engine: sa.Engine, sandbox: SandboxProcess, **values: object) -> ContractReport:
+    settings = Settings.from_environment().model_copy(update={"run_live_api": False, **values})
+    return run_contract_checks(settings, engine, lambda _: None, sandbox_url=sandbox.url)
+
+
+def drift(sandbox: SandboxProcess, endpoint: str, *operations: dict[str, object]) -> None:
+    asked = {"endpoint": endpoint, "operations": list(operations)}
+    httpx.post(f"{sandbox.admin_url}/sandbox/drift", json=asked, trust_env=False).raise_for_status()
+
+
+def test_a_healthy_exchange_has_no_breaking_finding(engine: sa.Engine, sandbox: SandboxProcess) -> None:
+    report = run(engine, sandbox)
+    assert report.is_answered
+    assert not report.is_broken
+    assert report.outcomes["GET /series/{series_ticker}/markets/{ticker}/candlesticks"] is Outcome.CHECKED
+
+
+def test_what_is_skipped_is_told_with_the_reason(sqlite_engine: sa.Engine, sandbox: SandboxProcess) -> None:
+    skipped = {each.name: each.why for each in run(sqlite_engine, sandbox).skipped}
+    assert "KALSHI_API_KEY_ID" in skipped["GET /portfolio/balance"]
+    assert "KALSHI_RUN_LIVE_API" in skipped["OpenAPI document"]
+    assert "KALSHI_RUN_LIVE_API" in skipped["search at Exa"]
+
+
+def test_without_the_gate_production_is_not_asked(sqlite_engine: sa.Engine, sandbox: SandboxProcess) -> None:
+    report = run(sqlite_engine, sandbox, environment=Environment.PROD)
+    assert report.environment is Environment.SANDBOX
+    assert all(response.url.startswith(sandbox.url) for response in report.responses)
+
+
+def test_a_key_that_is_gone_is_breaking_and_the_other_probes_go_on(engine: sa.Engine, sandbox: SandboxProcess) -> None:
+    drift(sandbox, "GET /markets", {"op": "remove", "path": "markets[].yes_bid_dollars"})
+    report = run(engine, sandbox)
+    assert report.is_broken
+    assert {each.difference.endpoint for each in report.recorded.open
+            if each.difference.severity is Severity.BREAKING} == {"GET /markets"}  # fmt: skip
+    assert report.outcomes["GET /historical/trades"] in {Outcome.CHECKED, Outcome.EMPTY}
+
+
+def test_an_exchange_that_is_away_is_no_drift(sqlite_engine: sa.Engine) -> None:
+    settings = Settings.from_environment().model_copy(update={"run_live_api": False})
+    report = run_contract_checks(settings, sqlite_engine, lambda _: None, sandbox_url="http://127.0.0.1:9", seconds=2.5)
+    assert not report.is_answered
+    assert not report.recorded.open
+    assert any("time of the run" in each.why for each in report.skipped)
+
+
+def test_runs_are_five_to_six_hours_apart_and_sooner_after_a_failure(engine: sa.Engine) -> None:
+    start = now_us()
+    assert due(engine, Environment.SANDBOX, start).key
+    first = store.begin_run(engine, "sandbox", Source.PROBES, start)
+    assert due(engine, Environment.SANDBOX, start + HOUR_US // 2).key is None
+    store.fail_run(engine, first, "away", start)
+    assert due(engine, Environment.SANDBOX, start).key is None
+    failed = due(engine, Environment.SANDBOX, start + HOUR_US // 2)
+    assert failed.key
+    assert failed.key == due(engine, Environment.SANDBOX, start + HOUR_US // 2).key
+
+
+def test_after_a_success_the_next_run_is_due_within_six_hours(
+    sqlite_engine: sa.Engine, sandbox: SandboxProcess
+) -> None:
+    before = now_us()
+    run(sqlite_engine, sandbox)
+    assert due(sqlite_engine, Environment.SANDBOX, before + 4 * HOUR_US).key is None
+    assert due(sqlite_engine, Environment.SANDBOX, now_us() + EVERY_US).key
+    assert due(sqlite_engine, Environment.SANDBOX, now_us() + 100 * HOUR_US).key
+
+
+def test_a_day_without_a_successful_run_is_told_once(engine: sa.Engine, sandbox: SandboxProcess) -> None:
+    run(engine, sandbox)
+    late = now_us() + LONGEST_US
+    assert freshness(engine, "sandbox", now_us()).is_fresh
+    assert not alert_if_overdue(engine, "sandbox", late).is_fresh
+    alert_if_overdue(engine, "sandbox", late + HOUR_US)
+    with engine.connect() as connection:
+        keys = connection.scalars(sa.select(alerts.c.message_key)).all()
+    assert sum(key.startswith("overdue:") for key in keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("instant_us", "expected"),
+    [(1_795_651_200_000_000 + hour * HOUR_US, 8 <= hour % 168 < 10) for hour in (0, 7, 8, 9, 10, 32, 168 + 8)],
+)
+def test_maintenance_is_on_thursdays_from_three_to_five_in_new_york(instant_us: int, expected: bool) -> None:
+    # The first is Thursday, 2026-11-26, midnight UTC; New York is five hours behind.
+    assert in_maintenance(instant_us) is expected
+
+
+def test_recordings_have_no_identifier_and_fit_together(tmp_path: Path) -> None:
+    order = "0b8ee8a3-1c45-4d6b-9a1f-3f5d8a2b7c10"
+    body = {"orders": [{"order_id": order, "user_id": "me", "client_order_id": "mine", "ticker": "KXA-1"}], "of": order}
+    clean = without_identifiers(body, "salt", is_own=True)
+    assert order not in str(clean)
+    assert clean["orders"][0]["order_id"] == clean["of"]
+    assert clean["orders"][0]["user_id"] != "me"
+    assert clean["orders"][0]["client_order_id"] != "mine"
+    assert clean["orders"][0]["ticker"] == "KXA-1"
+
+
+def test_an_old_recording_is_told_with_a_warning(tmp_path: Path) -> None:
+    answer = Response(Asked("GET /exchange/status"), 200, {}, b'{"exchange_active": true}', 1, "http://x", "sandbox")
+    assert record([answer, dataclasses.replace(answer, body=b"<html>")], tmp_path, 0) == 1
+    assert age(tmp_path / "none", 0) is None
+    assert "WARNING" not in told_age(tmp_path, 30 * 24 * HOUR_US)
+    assert "WARNING" in told_age(tmp_path, 31 * 24 * HOUR_US)
+
+
+def test_the_command_line_runs_lists_shows_and_acknowledges(
+    migrated_file: Path, sandbox: SandboxProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    file = tmp_path / "sandbox" / "warehouse.db"
+    file.parent.mkdir()
+    file.write_bytes(migrated_file.read_bytes())
+    monkeypatch.delenv("KALSHI_RUN_LIVE_API", raising=False)
+    monkeypatch.setenv("KALSHI_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("KALSHI_SANDBOX_URL", sandbox.url)
+    drift(sandbox, "GET /markets", {"op": "remove", "path": "markets[].yes_bid_dollars"})
+    assert main(["run"]) == 1
+    assert main(["findings"]) == 0
+    number = capsys.readouterr().out.rpartition(" breaking")[0].split("\n")[-1].split()[0]
+    assert main(["show", number]) == 0
+    assert "opened" in capsys.readouterr().out
+    assert main(["acknowledge", number, "--why", "known", "--who", "me"]) == 0
+    assert main(["show", "999999"]) == 2
+    assert "There is no finding" in capsys.readouterr().err
