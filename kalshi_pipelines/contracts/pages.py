@@ -144,7 +144,7 @@ class _Watch:
         """Some records, others of each page; the same ones whenever the same pages are read."""
         self._pages += 1
         self._until_sample -= len(raws)
-        chosen = []
+        chosen: list[Any] = []
         while raws and self._until_sample <= 0:
             chosen.append(raws[(self._pages + len(chosen)) * _STEP % len(raws)])
             self._until_sample += SAMPLED_OF
