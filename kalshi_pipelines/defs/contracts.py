@@ -216,12 +216,19 @@ def run_failure_alerts(context: dg.RunFailureSensorContext, warehouse: Warehouse
     errors = [error for failure in failures if (error := getattr(failure, "error", None)) is not None]
     if errors and all(_CHECK_FAILED in (error.cls_name or "") for error in errors):
         return dg.SkipReason("the run failed because of findings, which have alerts of their own")
-    why = "; ".join(error.message for error in errors) or context.failure_event.message or "no reason was given"
+    why = "; ".join(_cause(error) for error in errors) or context.failure_event.message or "no reason was given"
     run = context.dagster_run
     failed_us = _failed_us(context)
     channels = _channels(warehouse.settings)
     alert_run_failure(warehouse.engine, channels, run.job_name, run.run_id, why, failed_us)
     return None
+
+
+def _cause(error: Any) -> str:  # noqa: ANN401  # Dagster's serialised error is no public name
+    """What was raised in the step; Dagster's own error around it says only where."""
+    while error.cause is not None:
+        error = error.cause
+    return str(error.message)
 
 
 def _failed_us(context: dg.RunFailureSensorContext) -> int:
