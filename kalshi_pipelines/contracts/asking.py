@@ -104,7 +104,7 @@ class Asker:
         if time.monotonic() > self.ends_at:
             raise OutOfTime("the time of the run is used up")
         method, path = asked.endpoint.split(" ", 1)[0], path or path_of(asked)
-        params = [(name, value) for name, values in asked.query.items() for value in values]
+        params = httpx.QueryParams({name: list(values) for name, values in asked.query.items()})
         body = orjson.dumps(dict(asked.sent)) if asked.sent else None
         headers = dict(extra) | ({"Content-Type": "application/json"} if body else {})
         request = self.http.build_request(method, root + path, params=params or None, content=body, headers=headers)
