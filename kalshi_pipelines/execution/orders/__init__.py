@@ -1,0 +1,1 @@
+"""Values and arithmetic of orders: no database, no network, no clock."""

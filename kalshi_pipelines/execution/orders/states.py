@@ -1,0 +1,59 @@
+"""The states of an order intent and the moves between them; the journal holds the same table as foreign keys.
+
+::
+
+    PLANNED -> DENIED* | RESERVED
+    RESERVED -> ABANDONED* | SIMULATED* | SENDING
+    SENDING -> RESTING | EXECUTED* | CANCELED* | REJECTED* | UNKNOWN
+    UNKNOWN -> RESTING | EXECUTED* | CANCELED* | ABSENT*
+    RESTING -> PENDING_CANCEL | EXECUTED* | CANCELED*
+    PENDING_CANCEL -> RESTING | EXECUTED* | CANCELED*         (* final)
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class OrderState(StrEnum):
+    """Where an order intent is."""
+
+    PLANNED = "planned"
+    DENIED = "denied"
+    RESERVED = "reserved"
+    ABANDONED = "abandoned"
+    SIMULATED = "simulated"
+    SENDING = "sending"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    ABSENT = "absent"
+    RESTING = "resting"
+    PENDING_CANCEL = "pending_cancel"
+    EXECUTED = "executed"
+    CANCELED = "canceled"
+
+
+class Writer(StrEnum):
+    """Who may make a move."""
+
+    EXECUTOR = "executor"
+    RECONCILER = "reconciler"
+
+
+_S = OrderState
+LEGAL_TRANSITIONS: Final[dict[OrderState, tuple[OrderState, ...]]] = {
+    _S.PLANNED: (_S.DENIED, _S.RESERVED),
+    _S.RESERVED: (_S.ABANDONED, _S.SIMULATED, _S.SENDING),
+    _S.SENDING: (_S.RESTING, _S.EXECUTED, _S.CANCELED, _S.REJECTED, _S.UNKNOWN),
+    _S.UNKNOWN: (_S.RESTING, _S.EXECUTED, _S.CANCELED, _S.ABSENT),
+    _S.RESTING: (_S.PENDING_CANCEL, _S.EXECUTED, _S.CANCELED),
+    _S.PENDING_CANCEL: (_S.RESTING, _S.EXECUTED, _S.CANCELED),
+}
+
+FINAL_STATES: Final = frozenset(state for state in OrderState if state not in LEGAL_TRANSITIONS)
+"""States that are never left."""
+
+UNRESOLVED_STATES: Final = frozenset({_S.SENDING, _S.UNKNOWN})
+"""States in which nobody knows whether the exchange has the order: they block its market."""
+
+OPEN_STATES: Final = frozenset({_S.RESERVED, _S.SENDING, _S.UNKNOWN, _S.RESTING, _S.PENDING_CANCEL})
+"""States whose reservation is held."""

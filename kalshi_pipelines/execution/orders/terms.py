@@ -1,0 +1,187 @@
+"""The terms of an order as types that can not be confused with each other, or with a float.
+
+Prices are YES prices in centi-cents (1e-4 dollar), counts centi-contracts (1e-2 contract); their product is exact
+micro-dollars. They are made from text only: an ``int`` or ``float`` where dollars were meant is a ``TypeError``.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Self
+
+from kalshi_pipelines.units import centicontracts, microdollars
+
+#: Centi-cents in a dollar: what a winning contract pays.
+DOLLAR: Final = 10_000
+_MICRODOLLARS_PER_CENTICENT: Final = 100
+
+# docs.kalshi.com/fix/order-entry, October 2026: at most 64 characters of this alphabet.
+_CLIENT_ORDER_ID: Final = re.compile(r"[\w:+=/-]{8,64}", re.ASCII)
+# Ids of the exchange are UUIDs; anything that could change the path of a request is refused.
+_ORDER_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
+_TICKER: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]{0,118}[A-Z0-9])?")
+
+
+class InvalidTerms(ValueError):
+    """A price, count, ticker or id that no order can have; the message says what is wrong with it."""
+
+
+class Side(StrEnum):
+    """The side of the one book of a market, which is quoted in YES: a bid buys YES, an ask sells YES or buys NO."""
+
+    BID = "bid"
+    ASK = "ask"
+
+
+class Action(StrEnum):
+    """Whether contracts of an outcome are bought or sold."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class Outcome(StrEnum):
+    """The outcome whose contracts are traded."""
+
+    YES = "yes"
+    NO = "no"
+
+
+class TimeInForce(StrEnum):
+    """How long an order lives: OpenAPI 3.34.0, ``CreateOrderV2Request.time_in_force``."""
+
+    FILL_OR_KILL = "fill_or_kill"
+    IMMEDIATE_OR_CANCEL = "immediate_or_cancel"
+    GOOD_TILL_CANCELED = "good_till_canceled"
+
+
+def _only_text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is made from text such as '0.5600', not from {type(value).__name__} {value!r}")
+    return value
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class YesPrice:
+    """The price of a YES contract: an integer of centi-cents, more than 0 and less than a dollar."""
+
+    centicents: int
+
+    def __post_init__(self) -> None:
+        if type(self.centicents) is not int or not 0 < self.centicents < DOLLAR:
+            raise InvalidTerms(f"a price is between $0.0001 and $0.9999, not {self.centicents!r} centi-cents")
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """The price written as dollars, such as ``"0.5600"``.
+
+        Raises:
+            TypeError: Not text.
+            InvalidTerms: Not a price, or finer than a centi-cent.
+        """
+        micro = _exactly(microdollars, _only_text(text, "a price"))
+        if micro % _MICRODOLLARS_PER_CENTICENT:
+            raise InvalidTerms(f"the price {text!r} is finer than $0.0001")
+        return cls(micro // _MICRODOLLARS_PER_CENTICENT)
+
+    @property
+    def complement(self) -> Self:
+        """The price of the other outcome: a dollar less this."""
+        return type(self)(DOLLAR - self.centicents)
+
+    def __str__(self) -> str:
+        return f"0.{self.centicents:04}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Contracts:
+    """A positive number of contracts: an integer of centi-contracts."""
+
+    centi: int
+
+    def __post_init__(self) -> None:
+        if type(self.centi) is not int or not 0 < self.centi <= 10**12:
+            raise InvalidTerms(f"a count is more than 0 and at most 10,000,000,000, not {self.centi!r} centi-contracts")
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """The count written as contracts, such as ``"10"`` or ``"0.50"``.
+
+        Raises:
+            TypeError: Not text.
+            InvalidTerms: Not a count, or finer than 0.01 contract.
+        """
+        return cls(_exactly(centicontracts, _only_text(text, "a count")))
+
+    def __str__(self) -> str:
+        return f"{self.centi // 100}.{self.centi % 100:02}"
+
+
+@dataclass(frozen=True, slots=True)
+class MarketTicker:
+    """The ticker of a market, in the exchange's alphabet."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if not _TICKER.fullmatch(_only_text(self.text, "a ticker")):
+            raise InvalidTerms(f"{self.text[:80]!r} is not a market ticker")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOrderId:
+    """Our own id of an order: 8 to 64 characters."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if not _CLIENT_ORDER_ID.fullmatch(_only_text(self.text, "a client order id")):
+            raise InvalidTerms(f"{self.text[:80]!r} is not a client order id")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class OrderId:
+    """The exchange's id of an order or order group; never empty, because an empty one cancels every order."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if not _ORDER_ID.fullmatch(_only_text(self.text, "an order id")):
+            raise InvalidTerms(f"{self.text[:80]!r} is not an id of the exchange")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """What a trader wants, in the words of the outcome: buy or sell YES or NO at that outcome's own price."""
+
+    action: Action
+    outcome: Outcome
+    price: YesPrice
+    """The price of a contract of ``outcome``."""
+
+    @property
+    def side(self) -> Side:
+        """The side of the YES book: docs.kalshi.com "Order direction", October 2026."""
+        return Side.BID if (self.action is Action.BUY) == (self.outcome is Outcome.YES) else Side.ASK
+
+    @property
+    def yes_price(self) -> YesPrice:
+        """The price as the book quotes it: a NO price is a dollar less the YES price."""
+        return self.price if self.outcome is Outcome.YES else self.price.complement
+
+
+def _exactly(convert: Callable[[str], int], text: str) -> int:
+    try:
+        return convert(text)
+    except ValueError as error:
+        raise InvalidTerms(str(error)) from None
