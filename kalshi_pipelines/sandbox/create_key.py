@@ -112,7 +112,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m kalshi_pipelines.sandbox.create_key",
         description="Make an API key and register its public part with a running sandbox exchange.",
     )
-    parser.add_argument("--url", type=_root, default=DEFAULT_URL, help=f"address of the sandbox ({DEFAULT_URL})")
+    parser.add_argument(
+        "--url",
+        type=_root,
+        default=os.environ.get("KALSHI_SANDBOX_URL") or DEFAULT_URL,
+        help=f"address of the sandbox (KALSHI_SANDBOX_URL, or {DEFAULT_URL})",
+    )
     parser.add_argument("--host", help="the sandbox's host, said once more, if it is not this computer")
     parser.add_argument("--type", choices=KEY_TYPES, default="ed25519", help="kind of key (ed25519)")
     parser.add_argument("--scopes", type=_scopes, default=FULL_SCOPES, help="such as read,write::trade (read,write)")

@@ -22,15 +22,19 @@ def test_the_program_of_the_page_places_an_order_once(tmp_path: Path) -> None:
     program = re.search(r"```python\n(.*?)```\n", TRADING.read_text("utf-8"), re.DOTALL)
     assert program is not None
     with running_sandbox(SandboxOptions(markets=60, combos=0, tick_seconds=0)) as sandbox:
-        command = [sys.executable, "-m", "kalshi_pipelines.sandbox.create_key", "--url", sandbox.admin_url]
+        environment = {**os.environ, "KALSHI_SANDBOX_URL": sandbox.url}
+        command = [sys.executable, "-m", "kalshi_pipelines.sandbox.create_key"]
         made = subprocess.run(
             [*command, "--out", tmp_path / "key.pem", "--scopes", "read,write::trade", "--deposit", "500"],
-            capture_output=True, text=True, check=True,
+            capture_output=True, text=True, check=True, env=environment,
         )  # fmt: skip
         exports = dict(line.removeprefix("export ").split("=", 1) for line in made.stdout.splitlines())
-        environment = {**os.environ, **exports, "KALSHI_SANDBOX_URL": sandbox.url}
         ran = subprocess.run(
-            [sys.executable, "-c", program.group(1)], capture_output=True, text=True, check=True, env=environment
+            [sys.executable, "-c", program.group(1)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment | exports,
         )
     first, second = ran.stdout.splitlines()
     assert '"fill_count":"1.00"' in first
