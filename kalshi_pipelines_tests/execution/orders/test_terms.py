@@ -1,0 +1,102 @@
+"""Terms of an order can not be confused with each other, with cents or with floats."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalshi_pipelines.execution.orders.terms import (
+    Action,
+    ClientOrderId,
+    Contracts,
+    InvalidTerms,
+    Leg,
+    MarketTicker,
+    OrderId,
+    Outcome,
+    Side,
+    YesPrice,
+)
+
+
+@pytest.mark.parametrize(
+    ("action", "outcome", "price", "side", "yes_price"),
+    [
+        (Action.BUY, Outcome.YES, "0.3000", Side.BID, "0.3000"),
+        (Action.BUY, Outcome.NO, "0.3000", Side.ASK, "0.7000"),
+        (Action.SELL, Outcome.YES, "0.3000", Side.ASK, "0.3000"),
+        (Action.SELL, Outcome.NO, "0.3000", Side.BID, "0.7000"),
+    ],
+)
+def test_F28_every_leg_maps_to_its_side_and_yes_price(
+    action: Action, outcome: Outcome, price: str, side: Side, yes_price: str
+) -> None:
+    leg = Leg(action, outcome, YesPrice.from_text(price))
+    assert (leg.side, str(leg.yes_price)) == (side, yes_price)
+
+
+@given(st.sampled_from(Action), st.sampled_from(Outcome), st.integers(1, 9_999))
+def test_selling_an_outcome_is_buying_the_other_one_at_the_complement(
+    action: Action, outcome: Outcome, price: int
+) -> None:
+    leg = Leg(action, outcome, YesPrice(price))
+    opposite = Leg(
+        Action.SELL if action is Action.BUY else Action.BUY,
+        Outcome.NO if outcome is Outcome.YES else Outcome.YES,
+        YesPrice(price).complement,
+    )
+    assert (leg.side, leg.yes_price) == (opposite.side, opposite.yes_price)
+
+
+@pytest.mark.parametrize("value", [56, 0.56, Decimal("0.56"), None, b"0.56", True])
+def test_F29_a_number_where_dollars_in_text_are_meant_is_a_type_error(value: object) -> None:
+    with pytest.raises(TypeError, match="from text such as"):
+        YesPrice.from_text(value)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="from text such as"):
+        Contracts.from_text(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text", ["56", "0", "1", "1.0000", "-0.5", "0.00005", "nan", "inf", "1e-1", "0,5", " 0.5", "٠.٥", ""]
+)
+def test_text_that_is_no_price_is_refused(text: str) -> None:
+    with pytest.raises(InvalidTerms):
+        YesPrice.from_text(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "0.001", "1e3", "nan", "10000000000.01", "1 000", ""])
+def test_text_that_is_no_count_is_refused(text: str) -> None:
+    with pytest.raises(InvalidTerms):
+        Contracts.from_text(text)
+
+
+@given(st.integers(1, 9_999), st.integers(1, 10**12))
+def test_prices_and_counts_survive_their_text(price: int, count: int) -> None:
+    assert YesPrice.from_text(str(YesPrice(price))) == YesPrice(price)
+    assert Contracts.from_text(str(Contracts(count))) == Contracts(count)
+
+
+def test_integers_of_the_wrong_kind_are_refused() -> None:
+    with pytest.raises(InvalidTerms):
+        YesPrice(True)
+    with pytest.raises(InvalidTerms):
+        Contracts(100.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", " ", "/", "../x", "a", "abc?x=12345", "abcdefgh/", "abcdefgh\n", "é" * 10])
+def test_F47_an_order_id_that_could_change_the_path_of_a_request_is_refused(text: str) -> None:
+    with pytest.raises(InvalidTerms):
+        OrderId(text)
+
+
+@pytest.mark.parametrize("text", ["", "short", "a" * 65, "has space", "semi;colon", "new\nline"])
+def test_a_client_order_id_outside_the_exchange_s_alphabet_is_refused(text: str) -> None:
+    with pytest.raises(InvalidTerms):
+        ClientOrderId(text)
+
+
+@pytest.mark.parametrize("text", ["", "kxlower", "KX/..", "KX X", "-KX", "KX-", "K" * 121, "KX\n", "KX'; DROP"])
+def test_text_that_is_no_ticker_is_refused(text: str) -> None:
+    with pytest.raises(InvalidTerms):
+        MarketTicker(text)

@@ -1,0 +1,76 @@
+"""The closed form of the worst case, beside all fills and outcomes counted out."""
+
+from itertools import product
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalshi_pipelines.execution.orders.terms import DOLLAR, Side
+from kalshi_pipelines.execution.orders.worst_case import Exposure
+
+Order = tuple[Side, int, int, int]
+
+orders = st.lists(
+    st.tuples(st.sampled_from(Side), st.integers(1, 9_999), st.integers(1, 500), st.integers(0, 50_000)), max_size=5
+)
+
+
+def _loss(position: int, spent: int, filled: list[tuple[Order, int]], payoff: int) -> int:
+    for (side, price, count, fee_bound), fill in filled:
+        sign = 1 if side is Side.BID else -1
+        position += sign * fill
+        spent += sign * fill * price + (-(-fee_bound * fill // count))
+    return spent - position * payoff
+
+
+@given(st.integers(-500, 500), st.integers(-5_000_000, 5_000_000), orders)
+def test_the_worst_case_is_that_of_all_fills_and_outcomes(position: int, spent: int, resting: list[Order]) -> None:
+    exposure = Exposure.of_position(position, spent)
+    for order in resting:
+        exposure += Exposure.of_resting(*order)
+    counted_out = max(
+        _loss(position, spent, list(zip(resting, fills, strict=True)), payoff)
+        for fills in product(*[(0, count) for _, _, count, _ in resting])
+        for payoff in (0, DOLLAR)
+    )
+    assert exposure.worst == max(0, counted_out)
+
+
+@given(orders, st.data())
+def test_no_partial_fill_and_no_pay_out_between_costs_more(resting: list[Order], data: st.DataObject) -> None:
+    exposure = Exposure()
+    for order in resting:
+        exposure += Exposure.of_resting(*order)
+    fills = [(order, data.draw(st.integers(0, order[2]))) for order in resting]
+    payoff = data.draw(st.integers(0, DOLLAR))
+    # A fee of part of an order is rounded up, by less than a micro-dollar each.
+    assert _loss(0, 0, fills, payoff) <= exposure.worst + len(resting)
+
+
+@given(st.sampled_from(Side), st.integers(1, 9_999), st.integers(1, 10_000), st.data())
+def test_a_fill_at_the_limit_or_better_never_raises_the_worst_case(
+    side: Side, price: int, count: int, data: st.DataObject
+) -> None:
+    filled = data.draw(st.integers(1, count))
+    better = data.draw(st.integers(1, price) if side is Side.BID else st.integers(price, 9_999))
+    fee_bound = data.draw(st.integers(0, 100_000))
+    fee = data.draw(st.integers(0, fee_bound))
+    before = Exposure.of_resting(side, price, count, fee_bound)
+    after = Exposure.of_fill(side, better, filled, fee)
+    if filled < count:
+        after += Exposure.of_resting(side, price, count - filled, fee_bound - fee)
+    assert after.worst <= before.worst
+
+
+def test_selling_what_is_held_costs_nothing_but_its_fee() -> None:
+    held = Exposure.of_position(1_000, 4_000 * 1_000)
+    closing = Exposure.of_resting(Side.ASK, 6_000, 1_000, 20_000)
+    assert (held.worst, (held + closing).worst) == (4_000_000, 4_000_000)
+    assert (Exposure.of_position(0, 0) + closing).worst == 4_000 * 1_000 + 20_000
+
+
+def test_a_sale_of_more_than_is_held_is_charged_for_what_it_opens() -> None:
+    held = Exposure.of_position(1_000, 4_000 * 1_000)
+    flip = Exposure.of_resting(Side.ASK, 6_000, 3_000, 0)
+    # It may fill whole: 3,000 sold at 0.60 are 18.00 received, 2,000 owed if YES pays a dollar.
+    assert (held + flip).if_yes == 4_000_000 - 18_000_000 + 20_000_000
