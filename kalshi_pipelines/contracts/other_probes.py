@@ -5,6 +5,7 @@ A document has no JSON to check: what a probe finds in it comes as differences b
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -31,6 +32,7 @@ MOST_SEARCH_MICRODOLLARS: Final = 10_000
 _MOST_FEED_BYTES: Final = 4 * 1024 * 1024
 _MOST_FEED_TAGS: Final = 200_000
 _MICRO: Final = Decimal(1_000_000)
+NOT_LIVE: Final = "KALSHI_RUN_LIVE_API is not set, and this is on the network"
 
 
 class UnreadableFeed(Exception):
@@ -50,6 +52,15 @@ class Told:
     answer: Response | NoAnswer
     differences: tuple[Difference, ...] = ()
     spent_microdollars: int = 0
+
+
+def skipped(settings: Settings) -> Mapping[str, str]:
+    """The endpoints that are not asked with these settings, each with why."""
+    if not settings.run_live_api:
+        return dict.fromkeys((openapi.ENDPOINT, CHANGELOG, SEARCH), NOT_LIVE)
+    if settings.exa_api_key is None:
+        return {SEARCH: "no key of Exa: set EXA_API_KEY"}
+    return {} if settings.exa_daily_probe_dollars else {SEARCH: "no budget: set KALSHI_EXA_DAILY_PROBE_DOLLARS"}
 
 
 def document(engine: sa.Engine, asker: Asker, root: str = DOCUMENTS) -> Told:
@@ -88,11 +99,10 @@ def changelog(asker: Asker, root: str = DOCUMENTS) -> Told:
 
 def search(engine: sa.Engine, asker: Asker, settings: Settings, root: str = EXA) -> Told | str:
     """One small search at Exa if the day's budget has room for it; else why not."""
-    if settings.exa_api_key is None:
-        return "no key of Exa: set EXA_API_KEY"
+    why_not = skipped(settings).get(SEARCH)
+    if why_not is not None or settings.exa_api_key is None:
+        return why_not or NOT_LIVE
     budget = int(settings.exa_daily_probe_dollars * _MICRO)
-    if not budget:
-        return "no budget: set KALSHI_EXA_DAILY_PROBE_DOLLARS"
     spending = reserve(engine, "api.exa.ai", MOST_SEARCH_MICRODOLLARS, budget, asker.clock())
     if spending is None:
         return f"the day's budget of {settings.exa_daily_probe_dollars} dollars has no room for another search"

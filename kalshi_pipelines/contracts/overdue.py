@@ -48,10 +48,17 @@ def freshness(engine: sa.Engine, environment: str, now_us: int) -> Freshness:
     return Freshness(False, last, f"no contract run of {environment} succeeded {since}: run `{_COMMAND}`{live}")
 
 
-def alert_if_overdue(engine: sa.Engine, environment: str, now_us: int) -> Freshness:
-    """Put one alert into the outbox for each time without a successful contract run that lasts 24 hours."""
+def alert_if_overdue(engine: sa.Engine, environment: str, now_us: int, since_us: int | None = None) -> Freshness:
+    """Put one alert into the outbox for each time without a successful contract run that lasts 24 hours.
+
+    Args:
+        engine: A warehouse at head.
+        environment: Whose runs.
+        now_us: The present instant.
+        since_us: When somebody began to look: where nothing was ever run, the 24 hours count from there.
+    """
     fresh = freshness(engine, environment, now_us)
-    if fresh.is_fresh or now_us - (fresh.last_us or _first_us(engine, now_us)) < LONGEST_US:
+    if fresh.is_fresh or now_us - (fresh.last_us or _first_us(engine, since_us or now_us)) < LONGEST_US:
         return fresh
     message = Message(f"No contract run of {environment} for 24 hours", f"Vendors may have changed: {fresh.sentence}.")
     key = f"overdue:{environment}:{fresh.last_us or 0}"
@@ -60,10 +67,10 @@ def alert_if_overdue(engine: sa.Engine, environment: str, now_us: int) -> Freshn
     return fresh
 
 
-def _first_us(engine: sa.Engine, now_us: int) -> int:
-    """When anything was first run on this warehouse: a new one is not overdue."""
+def _first_us(engine: sa.Engine, since_us: int) -> int:
+    """When anything was first run or looked at on this warehouse: a new one is not overdue."""
     with engine.connect() as connection:
         times = [
             connection.scalar(sa.select(sa.func.min(table.c.started_us))) for table in (contract_runs, ingest_runs)
         ]
-    return min((int(time) for time in times if time is not None), default=now_us)
+    return min(int(time) for time in (since_us, *times) if time is not None)

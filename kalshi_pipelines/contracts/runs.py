@@ -1,11 +1,10 @@
 """A contract run: ask every vendor, check what it answers, record what that means.
 
-Belongs here: which exchange is asked, in which order things happen, when the next run is due. Does not belong here: the
-questions (``probes``, ``other_probes``), what is drift (``checking``), and what becomes of findings (``store``).
+Belongs here: which exchange is asked, in which order things happen. Does not belong here: when (``due``), the
+questions (``probes``, ``other_probes``, ``slashes``), what is drift (``checking``), and what becomes of findings
+(``store``).
 """
 
-import datetime as dt
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,43 +12,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from kalshi_pipelines.contracts import openapi_document, other_probes, store
-from kalshi_pipelines.contracts.asking import Asker, NoAnswer, OutOfTime, plain_client
+from kalshi_pipelines.contracts.asking import Asker, NoAnswer, OutOfTime, path_of, plain_client
 from kalshi_pipelines.contracts.baseline import Baseline
 from kalshi_pipelines.contracts.checking import Checked, Outcome, check, check_together
-from kalshi_pipelines.contracts.differences import Difference, Kind, Severity
+from kalshi_pipelines.contracts.differences import Difference, Severity
 from kalshi_pipelines.contracts.life_cycle import Source
-from kalshi_pipelines.contracts.probes import Seen, plan
+from kalshi_pipelines.contracts.probes import REFUSED_ANONYMOUSLY, Seen, plan
+from kalshi_pipelines.contracts.reachability import taken_for
 from kalshi_pipelines.contracts.reading import AbsurdBody, decoded
 from kalshi_pipelines.contracts.recording import EndpointResult, Recorded
 from kalshi_pipelines.contracts.responses import Asked, Response
+from kalshi_pipelines.contracts.slashes import WITH_SLASH, differences_with_slash
+from kalshi_pipelines.contracts.statuses import in_maintenance
 from kalshi_pipelines.kalshi import hosts
 from kalshi_pipelines.kalshi.rate_budget import RateBudget, documented_laws
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
 from kalshi_pipelines.settings import Environment, Settings
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import explained_failures
 from kalshi_pipelines.warehouse.migrations import require_head
-from kalshi_pipelines.warehouse.tables import contract_runs
 
 RUN_SECONDS: Final = 300.0
-_NOT_LIVE: Final = "KALSHI_RUN_LIVE_API is not set, and this is on the network"
-_MINUTE_US: Final = 60 * MICROSECONDS_PER_SECOND
-_HOUR_US: Final = 60 * _MINUTE_US
-#: Runs begin at least so often, less up to the jitter, so that six hours hold with a slow daemon.
-EVERY_US: Final = 5 * _HOUR_US + 30 * _MINUTE_US
-JITTER_US: Final = 45 * _MINUTE_US
-FIRST_BACK_OFF_US: Final = 10 * _MINUTE_US
-#: A run that has not ended after so long is taken for dead.
-_DEAD_AFTER_US: Final = _HOUR_US
-
-_NEW_YORK: Final = ZoneInfo("America/New_York")
-_THURSDAY: Final = 3
+_WITHOUT_KEY: Final = frozenset(probe.name for probe in REFUSED_ANONYMOUSLY)
 
 Progress = Callable[[str], object]
 
@@ -70,7 +59,8 @@ class ContractReport:
     Attributes:
         environment: The exchange that was asked.
         recorded: What became of findings.
-        outcomes: What came of each endpoint.
+        outcomes: What came of each endpoint, the best if it was asked several times. That a stranger is refused what
+            needs a key says nothing of what the key's owner gets: such an endpoint is not in it.
         skipped: Probes that were not sent.
         requests: How many were sent.
         spent_microdollars: What they cost.
@@ -113,10 +103,11 @@ class _Run:
     """The answers and results of a run under way."""
 
     asker: Asker
-    baselines: dict[str, Baseline]
     progress: Progress
     seen: Seen
+    baselines: dict[str, Baseline] = field(default_factory=dict)
     results: list[EndpointResult] = field(default_factory=list)
+    of_endpoints: dict[str, list[Outcome]] = field(default_factory=dict)
     more: list[Difference] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     responses: list[Response] = field(default_factory=list)
@@ -134,15 +125,20 @@ class _Run:
             is_maintenance = self.is_exchange(endpoint) and (self.is_down or in_maintenance(self.asker.clock()))
             outcome = Outcome.MAINTENANCE if is_maintenance else Outcome.UNREACHABLE
             self.progress(f"{outcome.value} {name}: {answer.reason}")
-            self.results.append(EndpointResult(endpoint, Checked(outcome, (), None)))
+            self._result(name, endpoint, Checked(outcome, (), None))
             return
         self.responses.append(answer)
         checked = check(answer, self.baselines.get(endpoint))
-        self.results.append(EndpointResult(endpoint, checked))
+        self._result(name, endpoint, checked)
         if checked.differences:
             self.progress(f"{len(checked.differences)} differences: {name}")
         if answer.status == 200:
             self._remember(name, answer)
+
+    def _result(self, name: str, endpoint: str, checked: Checked) -> None:
+        self.results.append(EndpointResult(endpoint, checked))
+        if name not in _WITHOUT_KEY:
+            self.of_endpoints.setdefault(endpoint, []).append(checked.outcome)
 
     @staticmethod
     def is_exchange(endpoint: str) -> bool:
@@ -184,19 +180,10 @@ def run_contract_checks(
         KalshiError: The key or an address can not be used.
     """
     with explained_failures(engine), ExitStack() as stack:
-        require_head(engine)
-        environment = asked_environment(settings)
-        if environment is not settings.environment:
-            progress(f"{_NOT_LIVE}: a sandbox is asked instead of {settings.environment.value}")
-        signer = _signer(settings, clock)
-        roots = stack.enter_context(_roots(settings, environment, sandbox_url))
+        environment, run, roots = stack.enter_context(_asking(settings, engine, progress, sandbox_url, clock, seconds))
         run_id = store.begin_run(engine, environment.value, Source.PROBES, clock(), dagster_run_id)
         try:
-            http = stack.enter_context(plain_client(trust_proxies=environment is not Environment.SANDBOX))
-            key = signer.fingerprint if signer else "anonymous"
-            budget = RateBudget(engine, f"{environment.value}:{key}", documented_laws(settings.rate_tier))
-            asker = Asker(http, environment.value, time.monotonic() + seconds, clock, budget, signer)
-            run = _Run(asker, dict(store.load(engine, environment.value)), progress, Seen(clock()))
+            run.baselines.update(store.load(engine, environment.value))
             _ask_exchange(run, roots)
             _ask_others(run, settings, engine)
             run.more += check_together(run.responses)
@@ -204,73 +191,69 @@ def run_contract_checks(
         except BaseException as error:
             store.fail_run(engine, run_id, f"{type(error).__name__}: {error}", clock())
             raise
-        outcomes = {result.endpoint: result.checked.outcome for result in reversed(run.results)}
+        outcomes = {endpoint: taken_for(every) for endpoint, every in run.of_endpoints.items()}
         return ContractReport(
-            environment, recorded, outcomes, tuple(run.skipped), asker.requests, run.spent_microdollars,
+            environment, recorded, outcomes, tuple(run.skipped), run.asker.requests, run.spent_microdollars,
             tuple(run.responses),
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an exchange answered, for ``record``; nothing was learned of it, and nobody is told."""
+
+    environment: Environment
+    responses: tuple[Response, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def answers_of_exchange(
+    settings: Settings,
+    engine: sa.Engine,
+    progress: Progress = print,
+    *,
+    sandbox_url: str | None = None,
+    clock: Callable[[], int] = now_us,
+    seconds: float = RUN_SECONDS,
+) -> Answers:
+    """Ask the exchange as a contract run does, and keep its answers only: no baseline, finding or alert comes of it.
+
+    The warehouse's rate budget is charged. Other vendors are not asked. Arguments and exceptions are those of
+    :func:`run_contract_checks`.
+    """
+    with explained_failures(engine), _asking(settings, engine, progress, sandbox_url, clock, seconds) as asking:
+        environment, run, roots = asking
+        _ask_exchange(run, roots)
+        return Answers(environment, tuple(run.responses), tuple(run.skipped))
+
+
+@contextmanager
+def _asking(
+    settings: Settings,
+    engine: sa.Engine,
+    progress: Progress,
+    sandbox_url: str | None,
+    clock: Callable[[], int],
+    seconds: float,
+) -> Iterator[tuple[Environment, _Run, tuple[str, ...]]]:
+    require_head(engine)
+    environment = asked_environment(settings)
+    if environment is not settings.environment:
+        progress(f"{other_probes.NOT_LIVE}: a sandbox is asked instead of {settings.environment.value}")
+    signer = _signer(settings, clock)
+    with (
+        _roots(settings, environment, sandbox_url) as roots,
+        plain_client(trust_proxies=environment is not Environment.SANDBOX) as http,
+    ):
+        key = signer.fingerprint if signer else "anonymous"
+        budget = RateBudget(engine, f"{environment.value}:{key}", documented_laws(settings.rate_tier))
+        asker = Asker(http, environment.value, time.monotonic() + seconds, clock, budget, signer)
+        yield environment, _Run(asker, progress, Seen(clock())), roots
 
 
 def asked_environment(settings: Settings) -> Environment:
     """The exchange contract checks ask: the configured one, or a sandbox if it may not be asked."""
     return settings.environment if settings.run_live_api else Environment.SANDBOX
-
-
-def in_maintenance(at_us: int) -> bool:
-    """Whether an instant is in the exchange's weekly maintenance, Thursday 03:00 to 05:00 New York time."""
-    there = dt.datetime.fromtimestamp(at_us // MICROSECONDS_PER_SECOND, _NEW_YORK)
-    return there.weekday() == _THURSDAY and 3 <= there.hour < 5
-
-
-@dataclass(frozen=True)
-class Due:
-    """Whether a run is due.
-
-    Attributes:
-        key: The same for the same run; ``None`` if none is due.
-        why: One sentence.
-    """
-
-    key: str | None
-    why: str
-
-
-def due(engine: sa.Engine, environment: Environment, now_us: int) -> Due:
-    """Whether a run of probes is due: five to six hours after the last, sooner after a failed one, at once if none was.
-
-    Follows from the warehouse and the time alone, so that nothing is forgotten while no daemon runs.
-    """
-    runs = contract_runs.c
-    with engine.connect() as connection:
-        last = connection.execute(
-            sa.select(runs.contract_run_id, runs.status, runs.started_us)
-            .where(runs.environment == environment.value, runs.source == Source.PROBES.value)
-            .order_by(runs.contract_run_id.desc())
-            .limit(8)
-        ).all()
-    # A request that was lost is made again in the next hour: run keys are remembered for ever.
-    hour = now_us // _HOUR_US
-    if not last:
-        return Due(f"contracts:{environment.value}:0:{hour}", "no contract run yet")
-    newest = last[0]
-    if newest.status == "running" and now_us - newest.started_us < _DEAD_AFTER_US:
-        return Due(None, f"contract run {newest.contract_run_id} is running")
-    failures = next((number for number, run in enumerate(last) if run.status == "succeeded"), len(last))
-    wait = _wait_us(newest.contract_run_id, failures)
-    at = newest.started_us + wait
-    if now_us < at:
-        return Due(None, f"the next contract run is due in {(at - now_us) // _MINUTE_US} minutes")
-    key = f"contracts:{environment.value}:{newest.contract_run_id}:{hour}"
-    return Due(key, f"{(now_us - newest.started_us) // _MINUTE_US} minutes since the last contract run began")
-
-
-def _wait_us(run_id: int, failures: int) -> int:
-    # Derived, not drawn: the same run has the same jitter for every daemon.
-    draw = int.from_bytes(hashlib.sha256(str(run_id).encode()).digest()[:4], "big")
-    jitter = draw * JITTER_US // 2**32
-    if failures:
-        return min(FIRST_BACK_OFF_US << (failures - 1), EVERY_US - JITTER_US) + jitter // 10
-    return EVERY_US - jitter
 
 
 @contextmanager
@@ -320,27 +303,17 @@ def _ask_exchange(run: _Run, roots: tuple[str, ...]) -> None:
 
 
 def _ask_with_slash(run: _Run, root: str) -> None:
-    """A slash too many may be refused or redirected, but never to a stranger."""
-    name, asked = "trailing slash", Asked("GET /exchange/status", expects=(200, 301, 302, 307, 308, 404))
+    name = "trailing slash"
     try:
-        answer = run.asker.ask(asked, root, path="/exchange/status/")
+        answer = run.asker.ask(WITH_SLASH, root, path=f"{path_of(WITH_SLASH)}/")
     except OutOfTime as error:
-        return run.skip(name, asked.endpoint, str(error))
+        return run.skip(name, WITH_SLASH.endpoint, str(error))
     if isinstance(answer, NoAnswer):
+        run.progress(f"no answer {name}: {answer.reason}")
         return None
-    there = urlsplit(answer.headers.get("location", "")).hostname
-    if there and there != urlsplit(root).hostname:
-        run.more.append(
-            Difference(
-                asked.endpoint,
-                "location",
-                Kind.REDIRECTED,
-                Severity.RISKY,
-                "the same host",
-                there,
-                advice="Find out whose host it is: no request is sent there, redirects are not followed.",
-            )
-        )
+    if answer.status == 200:
+        run.take(name, answer)
+    run.more += differences_with_slash(answer)
     return None
 
 
@@ -352,9 +325,10 @@ def _ask_others(run: _Run, settings: Settings, engine: sa.Engine) -> None:
     )
     # Only the exchange's own requests are charged to its budget.
     run.asker.budget = None
+    why_not = other_probes.skipped(settings)
     for name, endpoint, probe in probes:
-        if not settings.run_live_api:
-            run.skip(name, endpoint, _NOT_LIVE)
+        if endpoint in why_not:
+            run.skip(name, endpoint, why_not[endpoint])
             continue
         try:
             told = probe()

@@ -3,7 +3,9 @@
 Thin: what is asked, what is drift and who is told is decided in ``contracts`` and ``alerts``.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -12,11 +14,11 @@ import dagster as dg
 from kalshi_pipelines.alerts.channels import AlertChannels
 from kalshi_pipelines.alerts.delivery import alert_run_failure, deliver_pending
 from kalshi_pipelines.contracts import store
-from kalshi_pipelines.contracts.differences import Severity
-from kalshi_pipelines.contracts.life_cycle import Finding
+from kalshi_pipelines.contracts.due import due
 from kalshi_pipelines.contracts.overdue import Freshness, alert_if_overdue, freshness
-from kalshi_pipelines.contracts.reachability import vendor_of
-from kalshi_pipelines.contracts.runs import ContractReport, asked_environment, due, run_contract_checks
+from kalshi_pipelines.contracts.runs import asked_environment, run_contract_checks
+from kalshi_pipelines.contracts.standing import standings
+from kalshi_pipelines.defs.contract_reports import CONTRACT, check_result, figures, is_about, log_findings
 from kalshi_pipelines.defs.failures import one_sentence
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema import WAREHOUSE_SCHEMA, warehouse_asset
@@ -27,12 +29,14 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_fa
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead, require_head
 
 GROUP: Final = "contracts"
-CONTRACT: Final = "contract"
 RAN_IN_A_DAY: Final = "ran_in_the_last_24_hours"
 DAY: Final = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=12), fail_window=timedelta(hours=24))
 _UNUSABLE: Final = (InvalidSettings, SchemaNotAtHead, WarehouseUnavailable)
 _CHECK_FAILED: Final = "DagsterAssetCheckFailedError"
 _MINUTE: Final = 60
+_WAITING: Final = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
+#: A run that waits for longer than this is taken for lost.
+_LOST_AFTER: Final = timedelta(hours=6)
 
 
 @warehouse_asset(group_name=GROUP, kinds={"sql"}, freshness_policy=DAY)
@@ -48,29 +52,10 @@ def contract_findings(
         dagster_run_id=context.run.run_id,
     )
     context.log.info(str(report))
+    log_findings(context.log, report.recorded.open)
     if not report.is_answered and not report.is_maintenance:
         raise dg.Failure("No vendor endpoint gave an answer that could be checked: see the log of this run.")
-    return dg.MaterializeResult(metadata=_figures(report))
-
-
-def _figures(report: ContractReport) -> dict[str, Any]:
-    skipped = [dg.TableRecord({"probe": each.name, "why": each.why}) for each in report.skipped]
-    outcomes = [
-        dg.TableRecord({"endpoint": endpoint, "outcome": outcome.value})
-        for endpoint, outcome in report.outcomes.items()
-    ]
-    return {
-        "asked": report.environment.value,
-        "requests": report.requests,
-        "spent_microdollars": report.spent_microdollars,
-        **{f"open_{severity.value}": report.recorded.count(severity) for severity in Severity},
-        "outcomes": dg.MetadataValue.table(outcomes, _schema("endpoint", "outcome")),
-        "skipped": dg.MetadataValue.table(skipped, _schema("probe", "why")),
-    }
-
-
-def _schema(*columns: str) -> dg.TableSchema:
-    return dg.TableSchema([dg.TableColumn(name, "string") for name in columns])
+    return dg.MaterializeResult(metadata=figures(report))
 
 
 @dg.multi_asset_check(
@@ -82,7 +67,7 @@ def _schema(*columns: str) -> dg.TableSchema:
             # A breaking finding fails the run; others only show.
             blocking=True,
             additional_deps=[contract_findings],
-            description=f"Whether `{endpoint}` is as its contract and its past say.",
+            description=f"Whether `{endpoint}` was asked within a day, and is as its contract and its past say.",
         )
         for endpoint in ENDPOINTS
     ],
@@ -93,51 +78,11 @@ def endpoint_contracts(
     """Show the open findings of each endpoint on its asset."""
     with one_sentence(context.log), explained_failures(warehouse.engine):
         require_head(warehouse.engine)
-        found = store.open_findings(warehouse.engine, asked_environment(warehouse.settings).value)
+        settings = warehouse.settings
+        found = store.open_findings(warehouse.engine, asked_environment(settings).value)
+        known = standings(warehouse.engine, settings, ENDPOINTS, now_us())
     for endpoint in ENDPOINTS:
-        yield _result(endpoint, [each for each in found if _is_about(each, endpoint)])
-
-
-def _is_about(finding: Finding, endpoint: str) -> bool:
-    # A vendor that is away is one finding, under its name; it is shown at each of its endpoints.
-    return finding.difference.endpoint in {endpoint, vendor_of(endpoint)}
-
-
-def _result(endpoint: str, found: Sequence[Finding]) -> dg.AssetCheckResult:
-    is_breaking = any(each.difference.severity is Severity.BREAKING for each in found)
-    return dg.AssetCheckResult(
-        asset_key=endpoint_key(endpoint),
-        check_name=CONTRACT,
-        passed=not found,
-        severity=dg.AssetCheckSeverity.ERROR if is_breaking else dg.AssetCheckSeverity.WARN,
-        description=_sentence(found),
-        metadata={"findings": _table(found)} if found else {},
-    )
-
-
-def _sentence(found: Sequence[Finding]) -> str:
-    if not found:
-        return "no open finding"
-    counts = {severity: sum(each.difference.severity is severity for each in found) for severity in Severity}
-    return "open findings: " + ", ".join(f"{count} {severity.value}" for severity, count in counts.items() if count)
-
-
-def _table(found: Sequence[Finding]) -> dg.TableMetadataValue:
-    records = [
-        {
-            "finding": str(each.finding_id),
-            "severity": each.difference.severity.value,
-            "place": each.difference.place,
-            "kind": each.difference.kind.value,
-            "before": each.difference.before,
-            "after": each.difference.after,
-            "since": instant(each.opened_us).isoformat(timespec="minutes"),
-            "assets": ", ".join(each.difference.assets),
-            "advice": each.difference.advice,
-        }
-        for each in found
-    ]
-    return dg.MetadataValue.table([dg.TableRecord(record) for record in records], _schema(*records[0]))
+        yield check_result(endpoint, known[endpoint], [each for each in found if is_about(each, endpoint)])
 
 
 @dg.asset_check(asset=contract_findings, name=RAN_IN_A_DAY)
@@ -174,7 +119,32 @@ def contract_sensor(
         return dg.SkipReason(str(error))
     if found.key is None or context.cursor == found.key:
         return dg.SkipReason(found.why if found.key is None else f"asked for already: {found.why}")
+    if _is_waiting(context.instance):
+        return dg.SkipReason(f"a run waits for its turn already: {found.why}")
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=found.key)], cursor=found.key)
+
+
+def _is_waiting(instance: dg.DagsterInstance) -> bool:
+    # A run that waits behind a long ingest has not begun for the warehouse; each hour would add another.
+    lost = instant(now_us()) - _LOST_AFTER
+    waiting = dg.RunsFilter(job_name=contract_checks.name, statuses=_WAITING, created_after=lost)
+    return instance.get_runs_count(waiting) > 0
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What the drift sensor remembers: since when it looks, and what it showed last."""
+
+    since_us: int
+    shown: str
+
+    @classmethod
+    def from_cursor(cls, cursor: str | None, now_us: int) -> "_Looked":
+        try:
+            known = json.loads(cursor or "")
+            return cls(int(known["since_us"]), str(known["shown"]))
+        except (ValueError, KeyError, TypeError):
+            return cls(now_us, "")
 
 
 @dg.sensor(minimum_interval_seconds=_MINUTE, default_status=dg.DefaultSensorStatus.RUNNING)
@@ -184,19 +154,20 @@ def drift_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResour
     try:
         require_head(warehouse.engine)
         with explained_failures(warehouse.engine):
-            fresh = alert_if_overdue(warehouse.engine, settings.environment.value, now_us())
+            looked = _Looked.from_cursor(context.cursor, now_us())
+            fresh = alert_if_overdue(warehouse.engine, settings.environment.value, now_us(), looked.since_us)
             store.queue_summary(warehouse.engine, asked_environment(settings).value, now_us())
             channels = AlertChannels.from_settings(settings)
             delivered = deliver_pending(warehouse.engine, channels, settings.alert_minimum_severity)
     except _UNUSABLE as error:
         return dg.SkipReason(str(error))
-    told = "; ".join(f"{name} failed: {why}" for name, why in delivered.failures.items())
-    context.log.info(f"{delivered.sent} alerts sent, {delivered.waiting} waiting{f'; {told}' if told else ''}")
-    if context.cursor == fresh.state:
-        return dg.SensorResult(
-            skip_reason=f"{delivered.sent} alerts sent, {delivered.waiting} waiting", cursor=fresh.state
-        )
-    return dg.SensorResult(asset_events=[_evaluation(fresh)], cursor=fresh.state)
+    told = f"{delivered.sent} alerts sent, {delivered.waiting} waiting"
+    told += "".join(f"; {name} failed: {why}" for name, why in delivered.failures.items())
+    context.log.info(told)
+    cursor = json.dumps(asdict(_Looked(looked.since_us, fresh.state)))
+    if looked.shown == fresh.state:
+        return dg.SensorResult(skip_reason=told, cursor=cursor)
+    return dg.SensorResult(asset_events=[_evaluation(fresh)], cursor=cursor)
 
 
 def _evaluation(fresh: Freshness) -> dg.AssetCheckEvaluation:

@@ -12,11 +12,13 @@ from kalshi_pipelines.contracts import store
 from kalshi_pipelines.contracts.__main__ import main
 from kalshi_pipelines.contracts.checking import Outcome
 from kalshi_pipelines.contracts.differences import Severity
+from kalshi_pipelines.contracts.due import EVERY_US, due
 from kalshi_pipelines.contracts.life_cycle import Source
 from kalshi_pipelines.contracts.overdue import LONGEST_US, alert_if_overdue, freshness
 from kalshi_pipelines.contracts.record import age, record, told_age, without_identifiers
 from kalshi_pipelines.contracts.responses import Asked, Response
-from kalshi_pipelines.contracts.runs import EVERY_US, ContractReport, due, in_maintenance, run_contract_checks
+from kalshi_pipelines.contracts.runs import ContractReport, run_contract_checks
+from kalshi_pipelines.contracts.statuses import in_maintenance
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.units import now_us

@@ -11,7 +11,8 @@ from typing import Final
 from kalshi_pipelines import units
 from kalshi_pipelines.alerts.channels import AlertChannels
 from kalshi_pipelines.alerts.delivery import deliver_pending
-from kalshi_pipelines.contracts.runs import due, run_contract_checks
+from kalshi_pipelines.contracts.due import due
+from kalshi_pipelines.contracts.runs import run_contract_checks
 from kalshi_pipelines.settings import Environment, RateTier, Settings
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines_tests.drift_trials.changes import CHANGES, Change
