@@ -17,7 +17,7 @@ from kalshi_pipelines.contracts import store
 from kalshi_pipelines.contracts.life_cycle import Finding, Status
 from kalshi_pipelines.contracts.overdue import freshness
 from kalshi_pipelines.contracts.record import record, told_age
-from kalshi_pipelines.contracts.runs import asked_environment, run_contract_checks
+from kalshi_pipelines.contracts.runs import answers_of_exchange, asked_environment, run_contract_checks
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart
 from kalshi_pipelines.settings import InvalidSettings, Settings
@@ -64,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     acknowledge.add_argument("finding", type=int, metavar="ID")
     acknowledge.add_argument("--why", required=True, help="why it may stay, for those who come later")
     acknowledge.add_argument("--who", default=None, help="who takes note; without it the user of this computer")
-    recording = commands.add_parser("record", help="keep the answers of a run as fixtures, without identifiers")
+    recording = commands.add_parser(
+        "record", help="keep answers as fixtures, without identifiers; learn and tell nothing"
+    )
     recording.add_argument("folder", type=Path)
     recording.add_argument("--age", action="store_true", help="only tell how old the recording in the folder is")
     return parser
@@ -84,10 +86,16 @@ def _done(given: argparse.Namespace, settings: Settings, engine: sa.Engine) -> i
             noted = store.acknowledge(engine, given.finding, given.who or getpass.getuser(), given.why, now_us())
             print(f"Finding {noted.finding_id} is acknowledged by {noted.acknowledged_by}.")
             return 0
-    print(told_age(given.folder, now_us()))
-    report = run_contract_checks(settings, engine)
-    written = record(report.responses, given.folder, now_us())
-    print(f"{written} answers of {report.environment.value} written to {given.folder}")
+    return _record(settings, engine, given.folder)
+
+
+def _record(settings: Settings, engine: sa.Engine, folder: Path) -> int:
+    print(told_age(folder, now_us()))
+    answers = answers_of_exchange(settings, engine)
+    written = record(answers.responses, folder, now_us())
+    print(f"{written} answers of {answers.environment.value} written to {folder}; amounts and tickers are kept.")
+    if not written:
+        print("Nothing answered, so nothing was recorded.", file=sys.stderr)
     return 0 if written else 2
 
 

@@ -1,28 +1,32 @@
-"""Answers kept as fixtures: what a contract run received, without identifiers, with its date.
+"""Answers kept as fixtures: what the exchange answered, without identifiers, with its date.
 
-Identifiers become others of the same form. One becomes the same everywhere in a recording, so that answers still fit
-together, and another in the next recording.
+Belongs here: the files of a recording, writing and reading them, their age. Does not belong here: asking (``runs``),
+and what becomes of identifiers (``pseudonyms``).
 """
 
 import datetime as dt
 import json
 import re
 import secrets
-import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from kalshi_pipelines.contracts.responses import Response
+from kalshi_pipelines.contracts.pseudonyms import Pseudonyms
+from kalshi_pipelines.contracts.responses import Asked, Response
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
 
 OLD: Final = dt.timedelta(days=30)
 _INDEX: Final = "recorded.json"
-_UUID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
-_EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
-#: Free text of the member's, or the name of an account.
-_OWN: Final = frozenset({"client_order_id", "client_transfer_id", "user_id", "member_id", "order_group_id", "name",
-                         "nickname", "email", "api_key_id"})  # fmt: skip
-_EVERYBODYS: Final = frozenset({"name"})
+
+
+class RecordingIsOld(UserWarning):
+    """A recording is older than ``OLD``; what the exchange sends now may be something else."""
+
+
+class NoRecording(ValueError):
+    """A folder holds no recording that can be read; the message names the folder and the command."""
 
 
 def record(responses: Sequence[Response], folder: Path, at_us: int) -> int:
@@ -34,36 +38,62 @@ def record(responses: Sequence[Response], folder: Path, at_us: int) -> int:
         at_us: When they were received.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    salt = secrets.token_hex(16)
+    for name in _index(folder).get("answers", {}):
+        (folder / Path(name).name).unlink(missing_ok=True)
+    pseudonyms = Pseudonyms(secrets.token_hex(16))
     index: dict[str, Any] = {}
     for response in responses:
         body = _json(response.body)
         if body is None:
             continue
-        name = _name(response, index)
-        text = json.dumps(without_identifiers(body, salt, is_own=response.asked.is_signed), indent=1)
-        (folder / name).write_text(text + "\n")
-        asked = response.asked
+        asked, name = response.asked, _name(response, index)
+        clean = pseudonyms.without_identifiers(body, asked, response.status)
+        (folder / name).write_text(json.dumps(clean, indent=1) + "\n")
         index[name] = {
             "endpoint": asked.endpoint,
-            "path": dict(asked.path),
-            "query": {key: list(values) for key, values in asked.query.items()},
+            "path": {key: pseudonyms.plain(value) for key, value in asked.path.items()},
+            "query": {key: [pseudonyms.plain(value) for value in values] for key, values in asked.query.items()},
+            "expects": list(asked.expects),
             "is_signed": asked.is_signed,
             "status": response.status,
             "environment": response.environment,
+            "url": pseudonyms.plain(response.url.partition("?")[0]),
+            "received_us": response.received_us,
         }
     recorded = {"recorded_us": at_us, "answers": index}
     (folder / _INDEX).write_text(json.dumps(recorded, indent=1) + "\n")
     return len(index)
 
 
+def recorded_answers(folder: Path, now_us: int) -> list[Response]:
+    """The answers of a recording, as they came but for identifiers: a fixture for tests.
+
+    Warns:
+        RecordingIsOld: It is older than 30 days.
+
+    Raises:
+        NoRecording: There is none.
+    """
+    found = age(folder, now_us)
+    if found is None:
+        raise NoRecording(f"There is no recording in {folder}: make one with `contracts record {folder}`.")
+    if found > OLD:
+        warnings.warn(told_age(folder, now_us), RecordingIsOld, stacklevel=2)
+    answers = []
+    for name, each in _index(folder)["answers"].items():
+        query = {key: tuple(values) for key, values in each["query"].items()}
+        asked = Asked(each["endpoint"], each["path"], query, each["is_signed"], expects=tuple(each["expects"]))
+        body = (folder / Path(name).name).read_bytes()
+        answers.append(Response(asked, each["status"], {}, body, each["received_us"], each["url"], each["environment"]))
+    return answers
+
+
 def age(folder: Path, now_us: int) -> dt.timedelta | None:
     """How old the recording in a folder is; ``None`` if there is none."""
     try:
-        recorded = json.loads((folder / _INDEX).read_text())["recorded_us"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return dt.timedelta(seconds=(now_us - int(_index(folder)["recorded_us"])) // MICROSECONDS_PER_SECOND)
+    except (KeyError, TypeError, ValueError):
         return None
-    return dt.timedelta(microseconds=now_us - int(recorded))
 
 
 def told_age(folder: Path, now_us: int) -> str:
@@ -75,29 +105,12 @@ def told_age(folder: Path, now_us: int) -> str:
     return f"The recording in {folder} is {found.days} days old.{old}"
 
 
-def without_identifiers(value: Any, salt: str, *, is_own: bool, key: str = "") -> Any:  # noqa: ANN401
-    """A decoded body with other identifiers.
-
-    Args:
-        value: The body, or a part of it.
-        salt: The same for all answers of a recording.
-        is_own: Whether it is a member's own data, in which every name is one.
-        key: Where the value stands.
-    """
-    if isinstance(value, Mapping):
-        return {name: without_identifiers(each, salt, is_own=is_own, key=name) for name, each in value.items()}
-    if isinstance(value, list):
-        return [without_identifiers(each, salt, is_own=is_own, key=key) for each in value]
-    if not isinstance(value, str) or not value:
-        return value
-    text = _EMAIL.sub("somebody@example.com", _UUID.sub(lambda found: _another(found[0].lower(), salt), value))
-    if text == value and key in _OWN and (is_own or key not in _EVERYBODYS):
-        return f"{key}-{_another(value, salt)[:8]}"
-    return text
-
-
-def _another(identifier: str, salt: str) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, salt + identifier))
+def _index(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / _INDEX).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _json(body: bytes) -> object:

@@ -1,6 +1,5 @@
 """A contract run asks everything it may, one failure stops nothing, and the next run is due when it should be."""
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from kalshi_pipelines.contracts.differences import Severity
 from kalshi_pipelines.contracts.due import EVERY_US, due
 from kalshi_pipelines.contracts.life_cycle import Source
 from kalshi_pipelines.contracts.overdue import LONGEST_US, alert_if_overdue, freshness
-from kalshi_pipelines.contracts.record import age, record, told_age, without_identifiers
-from kalshi_pipelines.contracts.responses import Asked, Response
 from kalshi_pipelines.contracts.runs import ContractReport, run_contract_checks
 from kalshi_pipelines.contracts.statuses import in_maintenance
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
@@ -126,25 +123,6 @@ def test_a_day_without_a_successful_run_is_told_once(engine: sa.Engine, sandbox:
 def test_maintenance_is_on_thursdays_from_three_to_five_in_new_york(instant_us: int, expected: bool) -> None:
     # The first is Thursday, 2026-11-26, midnight UTC; New York is five hours behind.
     assert in_maintenance(instant_us) is expected
-
-
-def test_recordings_have_no_identifier_and_fit_together(tmp_path: Path) -> None:
-    order = "0b8ee8a3-1c45-4d6b-9a1f-3f5d8a2b7c10"
-    body = {"orders": [{"order_id": order, "user_id": "me", "client_order_id": "mine", "ticker": "KXA-1"}], "of": order}
-    clean = without_identifiers(body, "salt", is_own=True)
-    assert order not in str(clean)
-    assert clean["orders"][0]["order_id"] == clean["of"]
-    assert clean["orders"][0]["user_id"] != "me"
-    assert clean["orders"][0]["client_order_id"] != "mine"
-    assert clean["orders"][0]["ticker"] == "KXA-1"
-
-
-def test_an_old_recording_is_told_with_a_warning(tmp_path: Path) -> None:
-    answer = Response(Asked("GET /exchange/status"), 200, {}, b'{"exchange_active": true}', 1, "http://x", "sandbox")
-    assert record([answer, dataclasses.replace(answer, body=b"<html>")], tmp_path, 0) == 1
-    assert age(tmp_path / "none", 0) is None
-    assert "WARNING" not in told_age(tmp_path, 30 * 24 * HOUR_US)
-    assert "WARNING" in told_age(tmp_path, 31 * 24 * HOUR_US)
 
 
 def test_the_command_line_runs_lists_shows_and_acknowledges(
