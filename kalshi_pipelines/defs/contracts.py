@@ -158,7 +158,7 @@ def drift_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResour
             fresh = alert_if_overdue(warehouse.engine, settings.environment.value, now_us(), looked.since_us)
             store.queue_summary(warehouse.engine, asked_environment(settings).value, now_us())
             channels = AlertChannels.from_settings(settings)
-            delivered = deliver_pending(warehouse.engine, channels, settings.alert_minimum_severity)
+            delivered = deliver_pending(warehouse.engine, channels, settings.alert_minimum_severity, now_us)
     except _UNUSABLE as error:
         return dg.SkipReason(str(error))
     told = f"{delivered.sent} alerts sent, {delivered.waiting} waiting"
