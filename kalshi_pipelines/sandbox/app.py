@@ -31,6 +31,7 @@ from kalshi_pipelines.sandbox.errors import nested, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.serving import Service, dated
+from kalshi_pipelines.sandbox.serving_news import NEWS_ENDPOINTS, news_routes
 
 _LOG: Final = logging.getLogger(__name__)
 _TICK_SECONDS: Final = 0.05
@@ -49,7 +50,8 @@ def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = ENDPOINTS) -
     """The ASGI application of an exchange: its API endpoints and its admin routes."""
     # The longest literal paths first: /markets/orderbooks is no ticker.
     ordered = sorted(endpoints, key=lambda endpoint: (endpoint.template.count("{"), -len(endpoint.template)))
-    exchange.faults.endpoints = exchange.drift.endpoints = [endpoint.name for endpoint in ordered]
+    names = [*(endpoint.name for endpoint in ordered), *(endpoint.name for endpoint in NEWS_ENDPOINTS)]
+    exchange.faults.endpoints = exchange.drift.endpoints = names
     routes = [
         Route(API_ROOT + endpoint.template, Service(exchange, endpoint).serve, methods=[endpoint.method])
         for endpoint in ordered
@@ -68,7 +70,7 @@ def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = ENDPOINTS) -
             ticking.cancel()
 
     app = Starlette(
-        routes=[*routes, *routes_of(exchange, ADMIN_ROUTES)],
+        routes=[*routes, *news_routes(exchange), *routes_of(exchange, ADMIN_ROUTES)],
         exception_handlers={HTTPException: unknown},
         lifespan=while_serving,
     )

@@ -18,6 +18,7 @@ from kalshi_pipelines.sandbox.markets.catalogue import HISTORY_DAYS
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.markets.recordings import Replay
 from kalshi_pipelines.sandbox.markets.venue import Venue
+from kalshi_pipelines.sandbox.news.newsroom import Newsroom
 from kalshi_pipelines.sandbox.state_file import StateFile
 from kalshi_pipelines.sandbox.trading.log import TruthLog
 
@@ -84,6 +85,7 @@ class Exchange:
         log: What really happened there.
         start_amount: Micro-dollars a new member finds on each shard.
         replay: Recorded responses, if it was started from recordings.
+        newsroom: The press that writes about it.
         state_file: Where the log goes, if it is kept.
     """
 
@@ -93,6 +95,7 @@ class Exchange:
     limits: RateLimits
     venue: Venue
     log: TruthLog
+    newsroom: Newsroom
     start_amount: int = 0
     replay: Replay | None = None
     state_file: StateFile | None = None

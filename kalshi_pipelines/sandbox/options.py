@@ -17,6 +17,7 @@ from kalshi_pipelines.sandbox.markets.catalogue import GeneratedCatalogue, Gener
 from kalshi_pipelines.sandbox.markets.recorded_catalogue import RecordedCatalogue
 from kalshi_pipelines.sandbox.markets.recordings import Replay, recorded_files
 from kalshi_pipelines.sandbox.markets.venue import Venue
+from kalshi_pipelines.sandbox.news.newsroom import Newsroom
 from kalshi_pipelines.sandbox.prices import MICRO
 from kalshi_pipelines.sandbox.state_file import Origin, StateFile, UnusableStateFile
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
@@ -132,6 +133,7 @@ def _exchange(
         RateLimits(options.limits_tier(), {**PUBLISHED_COSTS, **options.endpoint_costs}),
         venue,
         log,
+        Newsroom.of(catalogue),
         start_amount,
         replay=None if files is None else Replay(files),
         state_file=state_file,

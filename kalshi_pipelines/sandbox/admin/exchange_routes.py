@@ -13,6 +13,7 @@ import msgspec
 from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.admin.drift_routes import DRIFT_ROUTES
 from kalshi_pipelines.sandbox.admin.market_routes import MARKET_ROUTES
+from kalshi_pipelines.sandbox.admin.news_routes import NEWS_ROUTES
 from kalshi_pipelines.sandbox.admin.routes import AdminRoute, BadOrder, Order
 from kalshi_pipelines.sandbox.admin.trading_routes import TRADING_ROUTES
 from kalshi_pipelines.sandbox.clock import SECOND_US, rfc3339
@@ -127,5 +128,6 @@ ADMIN_ROUTES: Final = (
     AdminRoute("POST", "/clock", set_clock),
     *DRIFT_ROUTES,
     *MARKET_ROUTES,
+    *NEWS_ROUTES,
     *TRADING_ROUTES,
 )

@@ -18,8 +18,9 @@ WRITE_KINDS: Final = (
     "refuse", "drop_after_apply", "status_after_apply", "garbage_after_apply", "empty_after_apply", "delay",
     "applied_twice", "answered_twice", "wrong_echo", "clock_skew",
 )  # fmt: skip
-KINDS: Final = READ_KINDS + WRITE_KINDS
-"""Any kind may be injected at any endpoint; the names of the two groups only say where they are of use."""
+NEWS_KINDS: Final = ("no_cost", "other_cost")
+KINDS: Final = READ_KINDS + WRITE_KINDS + NEWS_KINDS
+"""Any kind may be injected at any endpoint; the names of the groups only say where they are of use."""
 ANY_ENDPOINT: Final = "*"
 ANY_WRITE: Final = "write"
 _ERRORS: Final = range(400, 600)
@@ -45,7 +46,7 @@ class Fault:
         hold: Whether a ``delay`` keeps the client waiting; else its connection is closed at once.
         reset: Whether ``refuse``, ``drop_after_apply`` and ``delay`` close the connection with an RST.
         field: The member that ``malformed_record`` and ``wrong_echo`` change, in place of the usual.
-        value: What they change it to.
+        value: What they change it to; of ``other_cost`` the dollars that a search is charged.
         record: The number of the record of a page that ``malformed_record`` changes; the middle one if not given.
     """
 

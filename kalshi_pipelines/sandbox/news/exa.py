@@ -1,0 +1,148 @@
+"""Searches as Exa answers them: the JSON of requests, results and refusals.
+
+Source of the shapes: recordings of January 2026 (``/search``), exa-py 2.28 for what it sends and reads, and the
+vendor's page on error codes for refusals.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from kalshi_pipelines import units
+from kalshi_pipelines.sandbox.news.charges import Price
+from kalshi_pipelines.sandbox.news.search import Wanted
+from kalshi_pipelines.sandbox.news.stories import Article
+
+MOST_RESULTS: Final = 100
+_USUAL_RESULTS: Final = 10
+_USUAL_CHARACTERS: Final = 10_000
+_HIGHLIGHT: Final = 200
+_MESSAGES: Final = {
+    429: ("You've exceeded your Exa rate limit of 10 requests per second.", "RATE_LIMIT_EXCEEDED"),
+    500: ("Internal server error", "INTERNAL_ERROR"),
+}
+
+
+class Refused(Exception):
+    """A request that Exa refuses: a status, a sentence and the vendor's tag for it."""
+
+    def __init__(self, status: int, error: str, tag: str) -> None:
+        super().__init__(error)
+        self.status, self.error, self.tag = status, error, tag
+
+    def body(self, request_id: str) -> bytes:
+        """The JSON of the refusal."""
+        return orjson.dumps({"requestId": request_id, "error": self.error, "tag": self.tag})
+
+
+def failed(status: int) -> Refused:
+    """The refusal that goes with a status nothing in the request is the cause of."""
+    return Refused(status, *_MESSAGES.get(status, (f"HTTP {status}", "UNKNOWN")))
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search: what is wanted, and how many characters of which contents."""
+
+    wanted: Wanted
+    text: int | None
+    highlights: bool
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """The kinds of contents that are paid for."""
+        return (*(("text",) if self.text is not None else ()), *(("highlights",) if self.highlights else ()))
+
+
+def search_of(body: bytes) -> Search:
+    """Read the body of a search.
+
+    Raises:
+        Refused: 400; it is no search.
+    """
+    try:
+        asked = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise _bad("Request body is no JSON") from None
+    if not isinstance(asked, dict) or not isinstance(asked.get("query"), str) or not asked["query"].strip():
+        raise _bad("query: required, a string that is not empty")
+    most = asked.get("numResults", _USUAL_RESULTS)
+    if not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MOST_RESULTS:
+        raise Refused(400, f"numResults: a number from 1 to {MOST_RESULTS}", "INVALID_NUM_RESULTS")
+    wanted = Wanted(
+        asked["query"],
+        most,
+        _instant(asked, "startPublishedDate"),
+        _instant(asked, "endPublishedDate"),
+        _domains(asked, "includeDomains"),
+        _domains(asked, "excludeDomains"),
+    )
+    contents = asked.get("contents") or {}
+    if not isinstance(contents, dict):
+        raise _bad("contents: an object is expected")
+    return Search(wanted, _characters(contents.get("text")), bool(contents.get("highlights")))
+
+
+def result(article: Article, search: Search, number: int) -> dict[str, Any]:
+    """One result. A date that is not known is absent, null or empty, as the vendor has it."""
+    row: dict[str, Any] = {"id": article.url, "title": article.title, "url": article.url}
+    if article.published_us is not None:
+        row["publishedDate"] = units.instant(article.published_us).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    elif number % 3:
+        row["publishedDate"] = None if number % 3 == 1 else ""
+    row["author"] = article.author
+    if number % 2:
+        row["favicon"] = f"https://www.{article.outlet.domain}/favicon.ico"
+    if search.text is not None:
+        row["text"] = article.text[: search.text]
+    if search.highlights:
+        row["highlights"] = [article.text[:_HIGHLIGHT]]
+    return row
+
+
+def answer(results: list[dict[str, Any]], price: Price | None, request_id: str) -> bytes:
+    """The body of an answer; without a price, it does not say what it cost."""
+    body: dict[str, Any] = {
+        "requestId": request_id,
+        "resolvedSearchType": "neural",
+        "results": results,
+        "searchTime": 100.0 + len(results),
+    }
+    if price is not None:
+        body["costDollars"] = price.wire()
+    # Not orjson: a hostile result may hold half a character, which JSON can spell and UTF-8 can not.
+    return json.dumps(body).encode()
+
+
+def _bad(why: str) -> Refused:
+    return Refused(400, why, "INVALID_REQUEST_BODY")
+
+
+def _instant(asked: Mapping[str, Any], name: str) -> int | None:
+    value = asked.get(name)
+    if value is None:
+        return None
+    try:
+        instant = dt.datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise _bad(f"{name}: an ISO 8601 date is expected") from None
+    return units.microseconds(instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC))
+
+
+def _domains(asked: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    domains = asked.get(name) or []
+    if not isinstance(domains, list) or not all(isinstance(domain, str) for domain in domains):
+        raise _bad(f"{name}: a list of strings is expected")
+    return tuple(domains)
+
+
+def _characters(text: object) -> int | None:
+    """How many characters of text are asked for: none, all that are usual, or a number of them."""
+    if isinstance(text, dict):
+        most = text.get("maxCharacters", _USUAL_CHARACTERS)
+        return most if isinstance(most, int) and most > 0 else _USUAL_CHARACTERS
+    return _USUAL_CHARACTERS if text is True else None

@@ -1,0 +1,69 @@
+"""What the sandbox's press has about a query: relevant articles first, and a few that have nothing to do with it.
+
+Does not belong here: prices of a search and its JSON (``exa``), feeds (``feeds``).
+"""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+from kalshi_pipelines.sandbox.clock import DAY_US
+from kalshi_pipelines.sandbox.news.stories import Article, Press, articles_about, variant_of
+from kalshi_pipelines.sandbox.noise import mixed
+
+_LOOK_BACK_US: Final = 30 * DAY_US
+_STRANGERS: Final = 2
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is searched for: published in [from_us, until_us], by outlets of certain domains and of no others."""
+
+    query: str
+    most: int
+    from_us: int | None = None
+    until_us: int | None = None
+    domains: tuple[str, ...] = ()
+    other_domains: tuple[str, ...] = ()
+
+    def admits(self, article: Article) -> bool:
+        """Whether domains and dates of an article match; one without a date matches no span that was asked for."""
+        is_of = article.outlet.domain.endswith
+        if (self.domains and not is_of(self.domains)) or (self.other_domains and is_of(self.other_domains)):
+            return False
+        if article.published_us is None:
+            return self.from_us is None and self.until_us is None
+        return (self.from_us is None or article.published_us >= self.from_us) and (
+            self.until_us is None or article.published_us <= self.until_us
+        )
+
+
+def found(press: Press, wanted: Wanted, now_us: int) -> list[Article]:
+    """The articles about a query, in order of relevance; which address of a page is given depends on the query."""
+    number = zlib.crc32(wanted.query.encode(errors="replace"))
+    chosen = islice(_admitted(press, wanted, now_us, number), wanted.most)
+    return [
+        replace(article, url=variant_of(article.url, mixed(number, zlib.crc32(article.url.encode()))))
+        for article in chosen
+    ]
+
+
+def newest(press: Press, most: int, now_us: int) -> list[Article]:
+    """The newest articles about anything, as a front page has them."""
+    today = [
+        article for topic in press.topics[: most * 8] for article in articles_about(topic, now_us - 2 * DAY_US, now_us)
+    ]
+    return sorted(today, key=lambda article: article.published_us or 0, reverse=True)[:most]
+
+
+def _admitted(press: Press, wanted: Wanted, now_us: int, number: int) -> Iterator[Article]:
+    until_us = min(now_us, wanted.until_us or now_us)
+    from_us = max(until_us - _LOOK_BACK_US, wanted.from_us or 0)
+    about = press.topics_about(wanted.query)
+    # A search by meaning always finds something.
+    strangers = [press.topics[(number + place) % len(press.topics)] for place in range(_STRANGERS) if press.topics]
+    for topic in dict.fromkeys((*about, *strangers)):
+        articles = (each for each in articles_about(topic, from_us, until_us) if wanted.admits(each))
+        yield from articles if topic in about else islice(articles, 1)

@@ -1,0 +1,176 @@
+"""Stories about what an exchange lists, and the copies of them that are around: functions of the catalogue and the day.
+
+Belongs here: which stories exist, when they were published, and how copies of one story differ. Does not belong here:
+finding them (``search``) and how they look on the wire (``exa``, ``feeds``).
+"""
+
+import re
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from kalshi_pipelines import units
+from kalshi_pipelines.sandbox.clock import DAY_US, MINUTE_US
+from kalshi_pipelines.sandbox.markets.listing import Catalogue
+from kalshi_pipelines.sandbox.news.wording import AUTHORS, EDITED, HEADLINES, LEADS, OUTLETS, TONES, Outlet
+from kalshi_pipelines.sandbox.noise import mixed
+
+_WORD: Final = re.compile(r"[^\W_]+")
+_SLUG_WORDS: Final = 8
+_DAILY_CHANCE: Final = 45
+"""Chance in percent that a topic has a story on a day."""
+
+
+@dataclass(frozen=True)
+class Article:
+    """One copy of a story, as an outlet published it.
+
+    Attributes:
+        story: What all copies of one story share.
+        variant: What kind of copy: ``original``, ``syndicated`` or ``edited``.
+        text: Plain text, paragraphs parted by empty lines.
+        published_us: Microseconds since 1970, or None where the outlet does not tell.
+    """
+
+    story: str
+    variant: str
+    url: str
+    title: str
+    text: str
+    published_us: int | None
+    author: str | None
+    outlet: Outlet
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What stories are about: the title that the events of a series share."""
+
+    number: int
+    title: str
+    category: str
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Its words, in lower case."""
+        return words_of(self.title)
+
+
+class Press:
+    """The stories about a catalogue; topics are looked up anew when it has grown."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._events = -1
+        self._topics: list[Topic] = []
+        self._by_word: defaultdict[str, list[Topic]] = defaultdict(list)
+
+    @property
+    def topics(self) -> Sequence[Topic]:
+        """Every topic, in the order of the catalogue."""
+        self._look()
+        return self._topics
+
+    def topics_about(self, query: str) -> list[Topic]:
+        """The topics that share at least a third of their words with a query, the best first."""
+        self._look()
+        asked = words_of(query)
+        shared: Counter[Topic] = Counter()
+        for word in asked:
+            shared.update(self._by_word.get(word, ()))
+        fitting = [(count / len(topic.words), topic) for topic, count in shared.items()]
+        return [topic for share, topic in sorted(fitting, key=lambda each: (-each[0], each[1].number)) if share > 1 / 3]
+
+    def _look(self) -> None:
+        events = self._catalogue.events
+        if len(events) == self._events:
+            return
+        self._events = len(events)
+        found: dict[str, Topic] = {}
+        for event in events.values():
+            if event.is_combo:
+                continue
+            members = orjson.loads(b"{" + event.members(alone=False) + b"}")
+            title = members["title"].rstrip("?").strip()
+            found.setdefault(title, Topic(zlib.crc32(title.encode()), title, members.get("category") or "News"))
+        self._topics = list(found.values())
+        self._by_word.clear()
+        for topic in self._topics:
+            for word in topic.words:
+                self._by_word[word].append(topic)
+
+
+def words_of(text: str) -> frozenset[str]:
+    """The words of a text, in lower case."""
+    return frozenset(_WORD.findall(text.lower()))
+
+
+def articles_about(topic: Topic, from_us: int, until_us: int) -> Iterator[Article]:
+    """Every copy of every story about a topic published in a span of microseconds, newest story first."""
+    for day in range(until_us // DAY_US, from_us // DAY_US - 1, -1):
+        chance = mixed(topic.number, day)
+        published_us = day * DAY_US + chance % (20 * 60) * MINUTE_US
+        if (chance >> 32) % 100 < _DAILY_CHANCE and from_us <= published_us <= until_us:
+            for article in _copies(topic, day, published_us):
+                if article.published_us is None or article.published_us <= until_us:
+                    yield article
+
+
+def _copies(topic: Topic, day: int, published_us: int) -> Iterator[Article]:
+    number = mixed(topic.number, day, 1)
+    story = f"{topic.number:08x}-{day}"
+    # The day chooses the headline, so that a topic has none twice in two weeks.
+    headline = HEADLINES[(topic.number + day) % len(HEADLINES)].format(topic=topic.title)
+    text = _text(topic, headline, day, number)
+    home = number % len(OUTLETS)
+
+    def copy(variant: str, place: int, title: str, later_minutes: int) -> Article:
+        outlet = OUTLETS[(home + place) % len(OUTLETS)]
+        at_us = published_us + later_minutes * MINUTE_US
+        author = AUTHORS[(number >> 8) % len(AUTHORS)]
+        # One outlet in eight does not tell when it published.
+        told_us = None if outlet is OUTLETS[-1] else at_us
+        return Article(story, variant, _url(outlet, title, at_us), title, text, told_us, author, outlet)
+
+    yield copy("original", 0, headline, 0)
+    for place in range(1, 1 + (number >> 16) % 3):
+        outlet = OUTLETS[(home + place) % len(OUTLETS)]
+        yield copy("syndicated", place, f"{headline} - {outlet.name}", 7 * place)
+    if (number >> 20) % 3 == 0:
+        yield copy("edited", 3, EDITED[(number >> 24) % len(EDITED)].format(headline), 35)
+
+
+def _text(topic: Topic, headline: str, day: int, number: int) -> str:
+    written = units.instant(day * DAY_US).strftime("%A, %d %B")
+    tone = TONES[(number >> 28) % len(TONES)]
+    lead = LEADS[(number >> 32) % len(LEADS)].format(headline=headline, topic=topic.title, day=written)
+    first = (number >> 36) % len(tone)
+    body = " ".join(tone[(first + place) % len(tone)] for place in range(2))
+    return f"{lead}\n\n{body}\n\n{topic.category} desk. Reference {number % 1_000_000:06d}."
+
+
+def _url(outlet: Outlet, title: str, at_us: int) -> str:
+    slug = "-".join(_WORD.findall(title.lower())[:_SLUG_WORDS])
+    date = units.instant(at_us).strftime("%Y/%m/%d")
+    return f"https://www.{outlet.domain}/{outlet.section}/{date}/{slug}-{zlib.crc32(title.encode()) % 10_000}"
+
+
+def variant_of(url: str, number: int) -> str:
+    """Another address of the same page: tracking, scheme, case of the host, mobile, AMP, fragment; or the same."""
+    scheme_less = url.removeprefix("https://")
+    host, _, path = scheme_less.partition("/")
+    bare = host.removeprefix("www.")
+    return (
+        url,
+        f"{url}?utm_source=feed&utm_medium=rss&utm_campaign={number % 97}",
+        f"http://{scheme_less}",
+        f"https://{host.upper()}/{path}?fbclid=Iw{number % 9973}",
+        f"https://m.{bare}/{path}",
+        f"https://{host}/amp/{path}",
+        f"{url}#comments",
+        f"https://{bare}/{path}/?gclid={number % 9973}",
+    )[number % 8]

@@ -1,0 +1,147 @@
+"""The sandbox's press over HTTP: searches as Exa serves them, and feeds.
+
+What a request goes through is what one to the exchange does (``serving``), without signatures and budgets of tokens:
+journal, faults, the caller's key, the answer, drift. Does not belong here: what the press has (``news``).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kalshi_pipelines.sandbox.errors import ApiError
+from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.faults.effects import Answer, after_answer, before_answer, struck
+from kalshi_pipelines.sandbox.faults.plan import Asked, Fault
+from kalshi_pipelines.sandbox.faults.wire import UNANSWERED
+from kalshi_pipelines.sandbox.news import exa
+from kalshi_pipelines.sandbox.news.charges import MICRO
+from kalshi_pipelines.sandbox.news.feeds import ATOM, RSS
+from kalshi_pipelines.sandbox.news.hostile import HOSTILE_FEEDS
+from kalshi_pipelines.sandbox.serving import dated
+
+EXA_ROOT: Final = "/exa"
+KEY_HEADER: Final = "x-api-key"
+_JSON: Final = "application/json"
+_NOT_SERVED: Final = ("/contents", "/answer", "/findSimilar")
+
+Answering = Callable[[Exchange, Request, bytes, Sequence[Fault]], Answer]
+
+
+@dataclass(frozen=True)
+class NewsEndpoint:
+    """One address of the press; ``root`` is put in front of the path that faults and drift name it by."""
+
+    method: str
+    path: str
+    answer: Answering
+    media_type: str = _JSON
+    root: str = ""
+
+    @property
+    def name(self) -> str:
+        """Method and path, such as ``POST /search``."""
+        return f"{self.method} {self.path}"
+
+
+def _search(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> Answer:
+    newsroom = exchange.newsroom
+    request_id = newsroom.request_id()
+    other = struck(faults, "other_cost")
+    cost = None if other is None else int(Decimal(str(other.value)) * MICRO)
+    try:
+        newsroom.admit(request.headers.get(KEY_HEADER, ""))
+        tells_cost = struck(faults, "no_cost") is None
+        answer = newsroom.search(body, exchange.clock.now_us(), request_id, cost=cost, tells_cost=tells_cost)
+    except exa.Refused as refused:
+        return Answer(refused.status, refused.body(request_id))
+    return Answer(200, answer)
+
+
+def _not_served(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> Answer:
+    refused = exa.Refused(404, "The sandbox does not serve this endpoint", "NOT_SERVED")
+    return Answer(refused.status, refused.body(exchange.newsroom.request_id()))
+
+
+def _retired(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> Answer:
+    refused = exa.Refused(410, "The research endpoint was retired", "RESEARCH_RETIRED")
+    return Answer(refused.status, refused.body(exchange.newsroom.request_id()))
+
+
+def _rss(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> Answer:
+    return Answer(200, exchange.newsroom.rss(request.query_params.get("q", ""), exchange.clock.now_us()))
+
+
+def _front_page(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> Answer:
+    return Answer(200, exchange.newsroom.rss(None, exchange.clock.now_us()))
+
+
+def _atom(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> Answer:
+    return Answer(200, exchange.newsroom.atom(request.query_params.get("q", ""), exchange.clock.now_us()))
+
+
+NEWS_ENDPOINTS: Final = (
+    NewsEndpoint("POST", "/search", _search, root=EXA_ROOT),
+    *(NewsEndpoint("POST", path, _not_served, root=EXA_ROOT) for path in _NOT_SERVED),
+    NewsEndpoint("POST", "/research/v1", _retired, root=EXA_ROOT),
+    NewsEndpoint("GET", "/rss/search", _rss, RSS),
+    NewsEndpoint("GET", "/rss/top", _front_page, RSS),
+    NewsEndpoint("GET", "/atom/search", _atom, ATOM),
+)
+
+
+def news_routes(exchange: Exchange) -> list[Route]:
+    """The routes of the press."""
+    routes = [
+        Route(endpoint.root + endpoint.path, _Serving(exchange, endpoint).serve, methods=[endpoint.method])
+        for endpoint in NEWS_ENDPOINTS
+    ]
+
+    async def hostile_feed(request: Request) -> Response:
+        return _hostile_feed(exchange, request.path_params["kind"])
+
+    return [*routes, Route("/rss/hostile/{kind}", hostile_feed)]
+
+
+class _Serving:
+    """Serves the requests to one address of the press."""
+
+    def __init__(self, exchange: Exchange, endpoint: NewsEndpoint) -> None:
+        self._exchange, self._endpoint = exchange, endpoint
+
+    async def serve(self, request: Request) -> Response:
+        """Answer a request, or fail to, as the faults that are due say."""
+        exchange, endpoint = self._exchange, self._endpoint
+        record = exchange.journal.arrived(endpoint.name, exchange.clock.now_us())
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            record.statuses[UNANSWERED] += 1
+            return Response()
+        faults = exchange.faults.due(Asked(endpoint.name, request.path_params, request.query_params, body))
+        try:
+            response = await before_answer(faults)
+        except ApiError as error:
+            # The exchange's refusal; the press has a shape of its own.
+            refused = exa.failed(error.status)
+            response = Response(refused.body(exchange.newsroom.request_id()), error.status, media_type=_JSON)
+        if response is None:
+            response = after_answer(faults, endpoint.answer(exchange, request, body, faults), "")
+            if type(response) is Response and response.status_code == 200:
+                response.headers["Content-Type"] = endpoint.media_type
+        response = exchange.drift.drifted(endpoint.name, response, is_signed=KEY_HEADER in request.headers)
+        record.statuses[response.status_code] += 1
+        return dated(exchange, response)
+
+
+def _hostile_feed(exchange: Exchange, kind: str) -> Response:
+    if kind == "redirect":
+        return Response(status_code=302, headers={"Location": f"{exchange.newsroom.trap}/redirected"})
+    if kind not in HOSTILE_FEEDS:
+        return Response(f"the kinds are redirect, {', '.join(HOSTILE_FEEDS)}", 404, media_type="text/plain")
+    headers = {"Content-Encoding": "gzip"} if kind == "gzip_bomb" else {}
+    return Response(HOSTILE_FEEDS[kind](exchange.newsroom.trap), headers=headers, media_type=RSS)
