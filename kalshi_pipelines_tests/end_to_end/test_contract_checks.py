@@ -1,21 +1,42 @@
 """``dagster job execute -m kalshi_pipelines -j contract_checks`` ends as a clock outside of Dagster needs it to."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
+from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.end_to_end.conftest import RunCommand
 
+#: What the log of the run tells of the finding on the bids, as its alert does.
+TOLD = (
+    "Breaking drift on sandbox: GET /markets markets[].yes_bid_dollars: key missing",
+    r"Since: \d{4}-\d\d-\d\d \d\d:\d\d UTC",
+    "Breaks: [a-z_, ]*price_snapshots",
+    r"More: python -m kalshi_pipelines.contracts show \d+",
+)
 
-def test_the_job_fails_on_breaking_drift_and_only_then(dagster_command: RunCommand, tmp_path: Path) -> None:
+
+def drift(sandbox: SandboxProcess, endpoint: str, *operations: dict[str, Any]) -> None:
+    changed = {"endpoint": endpoint, "operations": list(operations)}
+    httpx.post(f"{sandbox.admin_url}/sandbox/drift", json=changed, trust_env=False).raise_for_status()
+
+
+def test_the_job_fails_on_breaking_drift_only_and_its_log_tells_what_to_know(
+    dagster_command: RunCommand, tmp_path: Path
+) -> None:
     with running_sandbox(SandboxOptions(markets=200, tick_seconds=0, tier="unlimited")) as sandbox:
         variables = {"KALSHI_SANDBOX_URL": sandbox.url, "KALSHI_DATA_DIR": str(tmp_path / "data")}
-        healthy = dagster_command("contract_checks", variables)
-        assert healthy.returncode == 0, healthy.stderr[-2_000:]
-        operations = [{"op": "remove", "path": "markets[].yes_bid_dollars"}]
-        changed = {"endpoint": "GET /markets", "operations": operations}
-        httpx.post(f"{sandbox.admin_url}/sandbox/drift", json=changed, trust_env=False).raise_for_status()
-        drifted = dagster_command("contract_checks", variables)
-    assert drifted.returncode == 1
-    assert "breaking" in drifted.stderr
+        drift(sandbox, "GET /exchange/schedule", {"op": "set", "path": "schedule.news", "value": "x"})
+        drift(sandbox, "GET /markets", {"op": "set", "path": "markets[].price_level_structure", "value": "unheard_of"})
+        warned = dagster_command("contract_checks", variables)
+        drift(sandbox, "GET /markets", {"op": "remove", "path": "markets[].yes_bid_dollars"})
+        broken = dagster_command("contract_checks", variables)
+    assert warned.returncode == 0, warned.stderr[-2_000:]
+    assert "WARNING" in warned.stderr
+    assert "Risky drift on sandbox: GET /markets markets[].price_level_structure" in warned.stderr
+    assert re.search(r"[1-9]\d* additions? that nothing depends on", warned.stderr)
+    assert broken.returncode == 1
+    for told in TOLD:
+        assert re.search(told if "\\" in told or "*" in told else re.escape(told), broken.stderr), told
