@@ -1,6 +1,7 @@
 """What a message says: what changed, since when, what it breaks, an example, and the command that shows more."""
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,7 @@ SHOW: Final = "python -m kalshi_pipelines.contracts show"
 SHOW_ALL: Final = "python -m kalshi_pipelines.contracts findings"
 _MOST_LISTED: Final = 20
 _MOST_ERROR: Final = 1_500
+_RUN_ID: Final = re.compile(r"[0-9a-f-]{4,60}")
 
 
 @dataclass(frozen=True)
@@ -84,21 +86,23 @@ def summary_message(news: Sequence[FindingNews], environment: str) -> Message:
 def run_failure_message(job: str, run_id: str, error: str, failed_us: int) -> Message:
     """The message about a failed run; its error is scrubbed."""
     lines = [
-        f"What: run {neutral(run_id, 60)} of job {neutral(job, 100)} failed at {moment(failed_us)}",
+        f"What: run {_run(run_id)} of job {neutral(job, 100)} failed at {moment(failed_us)}",
         f"Error: {neutral(error, _MOST_ERROR) or 'none was given'}",
-        f"More: the run's page in the Dagster UI, /runs/{neutral(run_id, 60)}",
+        f"More: the run's page in the Dagster UI, /runs/{_run(run_id)}",
     ]
     return Message(shortened(f"Run failed: {neutral(job, 100)}", MOST_ALERT_TITLE), "\n".join(lines))
 
 
 def digest_message(messages: Sequence[Message]) -> Message:
-    """One message in place of many that became due at once."""
+    """One message in place of all that became due at once, the gravest first: whole, or a line of each if too long."""
     if len(messages) == 1:
         return messages[0]
-    return Message(
-        f"{len(messages)} alerts of kalshi_pipelines",
-        _listed([f"{message.title} - {_last_line(message)}" for message in messages], SHOW_ALL),
-    )
+    more = f" (and {len(messages) - 1:,} more)"
+    title = shortened(messages[0].title, MOST_ALERT_TITLE - len(more)) + more
+    whole = "\n\n".join([messages[0].body, *(f"{each.title}\n{each.body}" for each in messages[1:])])
+    if len(whole) <= MOST_ALERT_BODY:
+        return Message(title, whole)
+    return Message(title, _listed([f"{each.title} - {_last_line(each)}" for each in messages], SHOW_ALL))
 
 
 def with_note(message: Message, note: str) -> Message:
@@ -109,6 +113,11 @@ def with_note(message: Message, note: str) -> Message:
 def moment(at_us: int) -> str:
     """A time as messages show it: to the minute, UTC."""
     return instant(at_us).astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _run(run_id: str) -> str:
+    """A run's number: ours, so that it is shown though it looks like a member's identifier."""
+    return run_id if _RUN_ID.fullmatch(run_id) else neutral(run_id, 60)
 
 
 def _what(news: FindingNews) -> str:

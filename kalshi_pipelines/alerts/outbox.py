@@ -21,9 +21,7 @@ from kalshi_pipelines.warehouse.tables import alert_deliveries, alerts
 
 _MINUTE_US: Final = 60 * MICROSECONDS_PER_SECOND
 _HOUR_US: Final = 60 * _MINUTE_US
-#: More than this many alerts due at once for a channel become one digest.
-BURST: Final = 3
-#: Messages a channel gets in an hour; what is due beyond that waits, and becomes a digest.
+#: Messages a channel gets in an hour; what is due beyond that waits, and becomes one.
 MOST_MESSAGES_AN_HOUR: Final = 10
 #: Far longer than a channel may take to send.
 CLAIM_TIME_OUT_US: Final = 10 * _MINUTE_US
@@ -35,7 +33,7 @@ GIVEN_UP_AFTER_US: Final = 7 * 24 * _HOUR_US
 _SEVERITIES: Final = (AlertSeverity.BREAKING, AlertSeverity.RISKY, AlertSeverity.ADDITIVE)
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
-Origin = Literal["finding", "summary", "run_failure"]
+Origin = Literal["finding", "summary", "run_failure", "overdue"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Alert:
 
     Attributes:
         key: What it is about; a second alert of the same key is none.
-        origin: What made it: a finding, a summary of findings, or a failed run.
+        origin: What made it: a finding, a summary of findings, a failed run, or no run for too long.
         severity: How bad it is; a failed run is breaking.
         message: What it says.
         finding_id: The finding it is about, for origin ``finding``.
@@ -64,7 +62,7 @@ class Claim:
     Attributes:
         message_id: Tells this message from others; a repeat has the same.
         channel: The channel's name.
-        messages: What the alerts in it say.
+        messages: What the alerts in it say, the gravest first.
         claimed_us: When it was claimed.
         interrupted_us: When it was claimed before, by a process that ended without a word; None if it never was.
     """
@@ -94,7 +92,7 @@ def put(connection: sa.Connection, alert: Alert, now_us: int) -> bool:
 
 
 def claim(engine: sa.Engine, channel: str, minimum: AlertSeverity, now_us: int) -> Claim | None:
-    """Claim what is due for a channel; None if nothing is, or the channel has had enough messages for this hour."""
+    """Claim all that is due for a channel; None if nothing is, or the channel has had enough messages for this hour."""
     with writing(engine) as connection:
         one_at_a_time(connection, "alerts")
         _skip_below(connection, minimum, now_us)
@@ -107,7 +105,7 @@ def claim(engine: sa.Engine, channel: str, minimum: AlertSeverity, now_us: int) 
         due = _due(connection, channel, now_us)
         if not due:
             return None
-        return _take(connection, channel, due if len(due) > BURST else due[:1], now_us)
+        return _take(connection, channel, due, now_us)
 
 
 def mark_sent(engine: sa.Engine, claim: Claim, now_us: int) -> None:
@@ -218,7 +216,7 @@ def _due(connection: sa.Connection, channel: str, now_us: int) -> Sequence[sa.Ro
 
 def _with_text() -> sa.Select[Any]:
     return (
-        sa.select(alert_deliveries, alerts.c.title, alerts.c.body)
+        sa.select(alert_deliveries, alerts.c.title, alerts.c.body, alerts.c.severity)
         .join_from(alert_deliveries, alerts)
         .order_by(alert_deliveries.c.alert_id)
     )
@@ -242,7 +240,8 @@ def _take(connection: sa.Connection, channel: str, rows: Sequence[sa.Row[Any]], 
         )
         .values(state="sending", claimed_us=now_us, message_id=message_id, attempts=alert_deliveries.c.attempts + 1)
     )
-    messages = tuple(Message(row.title, row.body) for row in rows)
+    gravest_first = sorted(rows, key=lambda row: _SEVERITIES.index(AlertSeverity(row.severity)))
+    messages = tuple(Message(row.title, row.body) for row in gravest_first)
     return Claim(message_id, channel, messages, now_us, interrupted_us=rows[0].claimed_us)
 
 

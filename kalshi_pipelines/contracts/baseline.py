@@ -12,12 +12,14 @@ from typing import Any, Final
 
 from kalshi_pipelines.contracts.declarations import Contract, Field, Format
 from kalshi_pipelines.contracts.differences import Difference, Kind, Severity
-from kalshi_pipelines.contracts.inventory import ENOUGH, WHOLE, Inventory, Place
+from kalshi_pipelines.contracts.inventory import ENOUGH, WHOLE, Inventory, Place, parent_of
 from kalshi_pipelines.contracts.taking_stock import lasting_place
 
 _MANY: Final = 10
 """Answers from which it is told how a place varies from one to the next."""
 _FEW_VALUES: Final = 3
+_MOST_STILL: Final = 3
+"""Numbers of one record that may die together: a quote is two of them."""
 _RARE: Final = 0.001
 _SHIFT: Final = 1.5
 _TELLING: Final = frozenset({"uuid", "url", "clock", "ticker"})
@@ -90,6 +92,7 @@ def compare(baseline: Baseline, inventory: Inventory, contract: Contract) -> lis
     for name, now in inventory.places.items():
         if name not in baseline.inventory.places:
             found += _appeared(name, now, baseline.inventory, contract)
+    found = _without_newcomers(found, contract)
     found += _lasting(baseline.inventory, inventory, contract)
     found += _shortened(baseline.inventory, inventory, contract)
     return found
@@ -112,14 +115,35 @@ def _difference(
 
 def _gone(name: str, known: Place, inventory: Inventory, contract: Contract) -> Iterator[Difference]:
     each = contract.fields.get(name)
-    if name.endswith("]") or not inventory.objects_around(name) or not known.steady:
+    around = inventory.objects_around(name)
+    if name.endswith("]") or not around or not known.steady or _is_inside_unknown(name, contract):
         return
     if each is not None and not each.is_usual:
+        return
+    # What may be null may be left out: only what never was, in enough objects, tells.
+    if each is not None and each.is_nullable and (known.steady < known.of or around < _FEW_VALUES):
         return
     yield _difference(
         contract, name, Kind.KEY_MISSING, Severity.RISKY, "always there", "gone",
         "See what took its place in the vendor's changelog, and take it out of what we read.",
     )  # fmt: skip
+
+
+def _without_newcomers(found: list[Difference], contract: Contract) -> list[Difference]:
+    """Numbers of a record that all stand still at once are of rows that just began to live, not of fields that died."""
+    still: dict[str, list[Difference]] = {}
+    for each in found:
+        field = contract.fields.get(each.place)
+        if each.kind is Kind.VALUE_FROZEN and field is not None and field.format in {Format.DOLLARS, Format.COUNT}:
+            still.setdefault(parent_of(each.place), []).append(each)
+    dropped = {each.place for group in still.values() if len(group) > _MOST_STILL for each in group}
+    return [each for each in found if each.kind is not Kind.VALUE_FROZEN or each.place not in dropped]
+
+
+def _is_inside_unknown(name: str, contract: Contract) -> bool:
+    """Whether a key stands in an object nobody declared: its own keys come and go as they like."""
+    parent = parent_of(name).removesuffix("[]")
+    return bool(parent) and not name.startswith(_REFUSAL) and parent not in contract.fields
 
 
 def _appeared(name: str, now: Place, known: Inventory, contract: Contract) -> Iterator[Difference]:

@@ -65,7 +65,6 @@ class Kind(StrEnum):
     DOCUMENT_CHANGED = "document_changed"
     ABSURD = "absurd"
     UNREACHABLE = "unreachable"
-    OVERDUE = "overdue"
 
 
 RANK: Final = {Severity.ADDITIVE: 0, Severity.RISKY: 1, Severity.BREAKING: 2}

@@ -2,8 +2,8 @@
 
 Pure: what the store has to write follows from what is stored and what was seen.
 
-A finding is one subject (environment, endpoint, place, kind). It is news when it opens, when its ``after`` or a graver
-severity is seen for the first time since then, and when it comes back. While it stays as it is, it is none.
+A finding is one subject (environment, endpoint, place, kind). It is news when it opens, when it becomes graver than it
+ever was since then, when it comes back, and when it changes after somebody took note of it. While it stays, it is none.
 """
 
 from dataclasses import dataclass, replace
@@ -57,7 +57,7 @@ class Finding:
         first_seen_us: When it was seen first of all.
         last_seen_us: When it was seen last.
         opened_us: When it was opened last.
-        announced_us: When people were told of it as it is; None if they are still to be told.
+        announced_us: When people were told of it, or of the incident it is part of; None if they are still to be told.
         closed_us: When it was closed.
         acknowledged_us: When somebody took note of it.
         acknowledged_by: Who.
@@ -85,7 +85,7 @@ class Finding:
     @property
     def alert_key(self) -> str:
         """The same for everything that is no news after the alert of this key."""
-        return f"finding:{self.finding_id}:{self.openings}:{self.difference.severity}:{self.fingerprint}"
+        return f"finding:{self.finding_id}:{self.openings}:{self.difference.severity}"
 
 
 def new_finding(difference: Difference, environment: str, source: Source, now_us: int) -> Finding:
@@ -105,24 +105,28 @@ def new_finding(difference: Difference, environment: str, source: Source, now_us
 
 
 def seen(finding: Finding, difference: Difference, source: Source, now_us: int) -> tuple[Finding, Event | None]:
-    """A finding after its difference was seen again, and what that is."""
+    """A finding after its difference was seen again, and what that is; news leave ``announced_us`` empty.
+
+    It stays as grave as it was at its worst until it closes. Samples of an ingest and answers to probes describe one
+    difference in other words: what only the other source says of it is no change.
+    """
     fingerprint = difference.fingerprint(finding.environment)
     is_graver = RANK[difference.severity] > RANK[finding.difference.severity]
-    is_news = is_graver or fingerprint != finding.fingerprint
-    again = replace(
-        finding,
-        difference=difference,
-        fingerprint=fingerprint,
-        seen_by=source,
-        absences=0,
-        last_seen_us=max(now_us, finding.last_seen_us),
-    )
-    if finding.status is Status.OPEN:
-        return (replace(again, announced_us=None), Event.CHANGED) if is_news else (again, None)
-    if finding.status is Status.ACKNOWLEDGED and not is_news:
-        return again, None
+    is_other = fingerprint != finding.fingerprint
+    again = replace(finding, seen_by=source, absences=0, last_seen_us=max(now_us, finding.last_seen_us))
+    as_seen = replace(again, difference=difference, fingerprint=fingerprint)
+    if finding.status is not Status.CLOSED:
+        if not is_graver:
+            as_seen = replace(as_seen, difference=replace(difference, severity=finding.difference.severity))
+            if source is not finding.seen_by and not _is_new_word(finding, difference):
+                return (again if source is Source.INGEST else as_seen), None
+        if finding.status is Status.OPEN:
+            changed = replace(as_seen, announced_us=None) if is_graver else as_seen
+            return changed, Event.CHANGED if is_graver or is_other else None
+        if not is_graver and not is_other:
+            return as_seen, None
     reopened = replace(
-        again,
+        as_seen,
         status=Status.OPEN,
         openings=finding.openings + 1,
         opened_us=now_us,
@@ -133,6 +137,11 @@ def seen(finding: Finding, difference: Difference, source: Source, now_us: int) 
         acknowledged_why=None,
     )
     return reopened, Event.REOPENED
+
+
+def _is_new_word(finding: Finding, difference: Difference) -> bool:
+    """Whether a word is new that nobody took note of: an ingest sees words that no probe meets."""
+    return finding.status is Status.ACKNOWLEDGED and difference.kind is Kind.VALUE_NEW
 
 
 def still_there(finding: Finding, source: Source, now_us: int) -> Finding:

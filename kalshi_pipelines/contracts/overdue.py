@@ -63,7 +63,7 @@ def alert_if_overdue(engine: sa.Engine, environment: str, now_us: int, since_us:
     message = Message(f"No contract run of {environment} for 24 hours", f"Vendors may have changed: {fresh.sentence}.")
     key = f"overdue:{environment}:{fresh.last_us or 0}"
     with writing(engine) as connection:
-        outbox.put(connection, Alert(key, "run_failure", AlertSeverity.BREAKING, message), now_us)
+        outbox.put(connection, Alert(key, "overdue", AlertSeverity.BREAKING, message), now_us)
     return fresh
 
 

@@ -20,6 +20,7 @@ from kalshi_pipelines.contracts.finding_rows import (
     select_findings,
     update_finding,
 )
+from kalshi_pipelines.contracts.incidents import belongs_to, stirred_endpoints
 from kalshi_pipelines.contracts.life_cycle import (
     Event,
     Finding,
@@ -93,6 +94,7 @@ class Recording:
         self._now_us = now_us
         self._news: list[Finding] = []
         self._closed: list[Finding] = []
+        self._before: list[Finding] = []
 
     def record(self, results: Sequence[EndpointResult], more: tuple[Difference, ...]) -> Recorded:
         """Write what the run saw."""
@@ -109,10 +111,8 @@ class Recording:
         told = [each for every in by_endpoint.values() for checked in every for each in checked.differences]
         differences = merged([*(each for each in (*told, *more) if each.kind is not Kind.UNREACHABLE), *away])
         baselines = load_baselines(self._connection, self._environment)
-        known = {
-            (each.difference.endpoint, each.difference.place, each.difference.kind): each
-            for each in select_findings(self._connection, contract_findings.c.environment == self._environment)
-        }
+        self._before = select_findings(self._connection, contract_findings.c.environment == self._environment)
+        known = {(each.difference.endpoint, each.difference.place, each.difference.kind): each for each in self._before}
         for difference in differences:
             self._see(known.pop((difference.endpoint, difference.place, difference.kind), None), difference)
         for finding in known.values():
@@ -158,17 +158,19 @@ class Recording:
             add_event(self._connection, missed, event, self._now_us, self._run_id)
 
     def _tell(self, finding: Finding, event: Event, again: str) -> None:
+        """Write down what happened to a finding; put an alert into the outbox if that is news of its own."""
         add_event(self._connection, finding, event, self._now_us, self._run_id)
+        if finding.announced_us is not None:
+            return
         self._news.append(finding)
         if finding.difference.severity is Severity.ADDITIVE:
             return
-        message = finding_message(news_of(finding, again))
-        severity = AlertSeverity(finding.difference.severity.value)
-        outbox.put(
-            self._connection,
-            Alert(finding.alert_key, "finding", severity, message, finding.finding_id),
-            self._now_us,
-        )
+        others = [each for each in self._before if each.finding_id != finding.finding_id]
+        if belongs_to(finding.difference, others, self._now_us) is None:
+            message = finding_message(news_of(finding, again))
+            severity = AlertSeverity(finding.difference.severity.value)
+            alert = Alert(finding.alert_key, "finding", severity, message, finding.finding_id)
+            outbox.put(self._connection, alert, self._now_us)
         _announced(self._connection, [finding.finding_id], self._now_us)
 
     def _learn(self, by_endpoint: Mapping[str, Sequence[Checked]], baselines: Mapping[str, EndpointBaseline]) -> None:
@@ -239,7 +241,10 @@ def _announced(connection: sa.Connection, finding_ids: Sequence[int], now_us: in
 
 
 def put_summary(connection: sa.Connection, environment: str, now_us: int) -> bool:
-    """Put one alert about all additions people were not told of into the outbox; False if none is due."""
+    """Put one alert about all additions people were not told of into the outbox; False if none is due.
+
+    Those at an endpoint with a graver finding wait until that is closed or acknowledged: they may be a part of it.
+    """
     columns, prefix = contract_findings.c, f"summary:{environment}:"
     last = connection.scalar(
         sa.select(sa.func.max(alerts.c.created_us)).where(
@@ -248,13 +253,15 @@ def put_summary(connection: sa.Connection, environment: str, now_us: int) -> boo
     )
     if last is not None and now_us - last < SUMMARY_EVERY_US:
         return False
-    waiting = select_findings(
-        connection,
-        columns.environment == environment,
-        columns.status == Status.OPEN.value,
-        columns.severity == Severity.ADDITIVE.value,
-        columns.announced_us.is_(None),
-    )
+    live = select_findings(connection, columns.environment == environment, columns.status == Status.OPEN.value)
+    stirred = stirred_endpoints(live)
+    waiting = [
+        each
+        for each in live
+        if each.difference.severity is Severity.ADDITIVE
+        and each.announced_us is None
+        and each.difference.endpoint not in stirred
+    ]
     if not waiting:
         return False
     message = summary_message([news_of(finding) for finding in waiting], environment)

@@ -122,15 +122,33 @@ def test_a_channel_that_stays_broken_is_asked_less_and_less_and_given_up_after_a
         assert connection.scalar(sa.select(alert_deliveries.c.error)) == "it is out of order"
 
 
-def test_a_burst_becomes_one_digest(engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]) -> None:
+def test_what_is_due_together_is_one_message_the_gravest_first(
+    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+) -> None:
+    channel = Recorder()
+    for severity in (ADDITIVE, BREAKING, RISKY):
+        put_alert(engine, severity.value, clock(), severity)
+    assert deliver(channel) == Delivered(1, {}, 0)
+    assert channel.sent == [
+        Message(
+            "Title breaking (and 2 more)",
+            "Body breaking\n\nTitle risky\nBody risky\n\nTitle additive\nBody additive",
+        )
+    ]
+
+
+def test_a_burst_becomes_one_message_with_a_line_of_each(
+    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+) -> None:
     channel = Recorder()
     for number in range(50):
-        put_alert(engine, f"number {number}", clock())
+        put_alert(engine, f"number {number} {'x' * 100}", clock())
     assert deliver(channel) == Delivered(1, {}, 0)
     (digest,) = channel.sent
-    assert digest.title == "50 alerts of kalshi_pipelines"
+    assert digest.title.startswith("Title number 0 x")
+    assert digest.title.endswith(" (and 49 more)")
     assert "Title number 0" in digest.body
-    assert "and 30 more" in digest.body
+    assert "and 34 more" in digest.body
     assert "python -m kalshi_pipelines.contracts findings" in digest.body
     assert len(digest.body) <= 4_000
     assert states(engine) == ["sent"] * 50
@@ -148,7 +166,7 @@ def test_a_channel_gets_so_many_messages_an_hour_and_then_a_digest(
     clock.now_us += HOUR_US
     assert deliver(channel).waiting == 0
     assert len(channel.sent) == MOST_MESSAGES_AN_HOUR + 1
-    assert channel.sent[-1].title == f"{30 - MOST_MESSAGES_AN_HOUR} alerts of kalshi_pipelines"
+    assert channel.sent[-1].title == f"Title 10 (and {29 - MOST_MESSAGES_AN_HOUR} more)"
 
 
 def test_what_is_less_severe_than_asked_for_is_not_sent(
@@ -158,7 +176,8 @@ def test_what_is_less_severe_than_asked_for_is_not_sent(
     for severity in AlertSeverity:
         put_alert(engine, severity.value, clock(), severity)
     deliver(channel, minimum=RISKY)
-    assert [message.title for message in channel.sent] == ["Title breaking", "Title risky"]
+    assert [message.title for message in channel.sent] == ["Title breaking (and 1 more)"]
+    assert "additive" not in channel.sent[0].body
     assert states(engine) == ["sent", "sent", "skipped"]
 
 
@@ -215,12 +234,14 @@ def test_a_claim_that_was_taken_over_is_not_ended_by_who_had_it(
 
 
 def test_a_failed_run_is_told_of_once_without_secrets(engine: sa.Engine, clock: Clock, webhook: Webhook) -> None:
+    run_id = "6f48d837-2d8e-426d-a807-ab1d99c0b605"
     error = "postgresql://u:hunter22@db/x failed\nAuthorization: Bearer abcdefghijklmnop <!channel>"
     channels = AlertChannels.from_urls([webhook.url])
     for _ in range(2):
-        alert_run_failure(engine, channels, "nightly", "0a1b", error, clock())
+        alert_run_failure(engine, channels, "nightly", run_id, error, clock())
     assert deliver_pending(engine, channels, BREAKING, clock).sent == 1
     assert webhook.titles == ["Run failed: nightly"]
+    assert f"/runs/{run_id}" in webhook.texts[0]
     assert "hunter22" not in webhook.texts[0]
     assert "abcdefghijklmnop" not in webhook.texts[0]
     assert "<!channel>" not in webhook.texts[0]

@@ -48,7 +48,7 @@ class Expected:
     status: str = "open"
     openings: int = 1
     missed: int = 0
-    told: set[tuple[int, str, str]] = field(default_factory=set)
+    told: set[tuple[int, str]] = field(default_factory=set)
 
 
 class Model:
@@ -75,15 +75,22 @@ class Model:
         known = self.findings.get(key)
         if known is None:
             known = self.findings[key] = Expected(after, severity, source)
-            known.told.add((1, after, severity))
+            known.told.add((1, severity))
             return
-        is_news = after != known.after or GRAVITY[severity] > GRAVITY[known.severity]
-        if known.status == "closed" or (known.status == "acknowledged" and is_news):
-            known.status, is_news = "open", True
+        is_live, is_graver = known.status != "closed", GRAVITY[severity] > GRAVITY[known.severity]
+        if is_live and not is_graver:
+            severity = known.severity
+            if known.source != source:
+                # Each source says it in its own words; those of the probes are kept.
+                after = after if source == "probes" else known.after
+                known.after, known.source, known.missed = after, source, 0
+                return
+        if not is_live or (known.status == "acknowledged" and (is_graver or after != known.after)):
+            known.status = "open"
             known.openings += 1
         known.after, known.severity, known.source, known.missed = after, severity, source, 0
-        if is_news:
-            known.told.add((known.openings, after, severity))
+        if known.status == "open":
+            known.told.add((known.openings, severity))
 
 
 class Findings(RuleBasedStateMachine):

@@ -81,16 +81,116 @@ def test_a_finding_alerts_once_however_often_it_is_seen(runs: Runs) -> None:
     assert runs.titles() == ["Breaking drift on prod: GET /markets markets[].yes_bid_dollars: key missing"]
 
 
-def test_a_finding_that_changes_alerts_again_and_going_back_and_forth_does_not(runs: Runs) -> None:
-    for after in ("in none", "in half", "in none", "in half", "in none"):
-        runs.run(difference(after))
-    assert len(runs.titles()) == 2
+def test_an_open_finding_that_changes_is_the_same_incident(runs: Runs) -> None:
+    (finding,) = runs.run(difference("in none")).news
+    for after in ("in half", "in none", "in half"):
+        assert runs.run(difference(after)).news == ()
+    assert len(runs.titles()) == 1
+    kept, history = store.finding_with_history(runs.engine, finding.finding_id)
+    assert kept.difference.after == "in half"
+    assert [entry.event for entry in history] == [Event.OPENED, *[Event.CHANGED] * 3]
+
+
+@pytest.mark.parametrize("first", [Source.PROBES, Source.INGEST])
+def test_what_probes_and_an_ingest_say_of_one_difference_in_other_words_is_no_change(runs: Runs, first: Source) -> None:
+    other = {Source.PROBES: Source.INGEST, Source.INGEST: Source.PROBES}[first]
+    (finding,) = runs.run(difference("in none"), source=first).news
+    store.acknowledge(runs.engine, finding.finding_id, "Ann", "because", runs.now_us)
+    for _ in range(3):
+        assert runs.run(difference("in half"), source=other).news == ()
+        assert runs.run(difference("in half" if first is Source.INGEST else "in none"), source=first).news == ()
+    assert runs.statuses() == ["acknowledged"]
+
+
+def test_an_ingest_that_sees_another_new_word_than_the_acknowledged_one_is_news(runs: Runs) -> None:
+    (finding,) = runs.run(difference("new values: 'x'", kind=Kind.VALUE_NEW)).news
+    store.acknowledge(runs.engine, finding.finding_id, "Ann", "because", runs.now_us)
+    assert len(runs.run(difference("new values: 'y'", kind=Kind.VALUE_NEW), source=Source.INGEST).news) == 1
 
 
 def test_a_finding_that_becomes_graver_alerts_again(runs: Runs) -> None:
     for severity in (Severity.RISKY, Severity.BREAKING, Severity.RISKY, Severity.BREAKING):
         runs.run(difference(severity=severity))
     assert [title.split()[0] for title in runs.titles()] == ["Risky", "Breaking"]
+    (finding,) = store.open_findings(runs.engine, "prod")
+    runs.run(difference(severity=Severity.RISKY))
+    assert store.open_findings(runs.engine, "prod")[0].difference.severity is finding.difference.severity
+
+
+# What people are told of is an incident -------------------------------------------------------------------------------
+
+PRICE = "markets[].yes_bid_dollars"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (difference(kind=Kind.KEY_RENAMED), difference()),
+        (difference(kind=Kind.VALUE_NEW), difference(kind=Kind.VALUE_CHANGED, severity=Severity.RISKY)),
+        (difference(place="markets"), difference(place=PRICE, severity=Severity.RISKY)),
+        (difference(), difference(place="markets[].no_ask_dollars", kind=Kind.INVARIANT_BROKEN)),
+        (difference(), difference(place="markets[].volume_fp", kind=Kind.VALUE_FROZEN, severity=Severity.RISKY)),
+        (difference("no JSON", place="$", kind=Kind.ABSURD), difference("500", place="status", kind=Kind.STATUS_CHANGED)),
+        (difference(), difference(endpoint="GET /markets/{ticker}", place="market.yes_bid_dollars")),
+    ],
+    ids=["renamed", "new word", "inside", "concluded", "frozen", "unreadable", "other endpoint"],
+)  # fmt: skip
+def test_what_one_change_shows_later_is_no_message_of_its_own(
+    runs: Runs, first: Difference, second: Difference
+) -> None:
+    runs.run(first)
+    outcomes = [(MARKETS, Outcome.CHECKED), ("GET /markets/{ticker}", Outcome.CHECKED)]
+    assert len(runs.run(first, second, outcomes=outcomes).news) == 1
+    assert len(runs.titles()) == 1
+    assert runs.statuses() == ["open", "open"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (difference(severity=Severity.RISKY), difference(kind=Kind.TYPE_CHANGED)),
+        (difference(), difference(place="markets[].no_bid_dollars")),
+        (difference(), difference(place="events[].title", endpoint="GET /events", kind=Kind.INVARIANT_BROKEN)),
+        (difference(), difference(place="markets")),
+        (difference("401", place="status"), difference("401", place="status", endpoint=SERIES)),
+    ],
+    ids=["graver", "another key", "another record", "more than it", "another endpoint"],
+)
+def test_another_change_while_one_is_open_is_a_message_of_its_own(
+    runs: Runs, first: Difference, second: Difference
+) -> None:
+    runs.run(first)
+    runs.run(first, second, outcomes=[(MARKETS, Outcome.CHECKED), (second.endpoint, Outcome.CHECKED)])
+    assert len(runs.titles()) == 2
+
+
+def test_everything_new_in_a_run_is_told_of(runs: Runs) -> None:
+    runs.run(difference(), difference(place="markets[].no_ask_dollars", kind=Kind.INVARIANT_BROKEN))
+    assert len(runs.titles()) == 2
+
+
+def test_what_shows_after_an_acknowledgement_is_news(runs: Runs) -> None:
+    (finding,) = runs.run(difference(kind=Kind.KEY_RENAMED)).news
+    store.acknowledge(runs.engine, finding.finding_id, "Ann", "because", runs.now_us)
+    runs.run(difference())
+    assert len(runs.titles()) == 2
+
+
+def test_the_same_change_of_a_key_at_another_endpoint_a_day_later_is_news(runs: Runs) -> None:
+    runs.run(difference())
+    second = difference(endpoint="GET /markets/{ticker}", place="market.yes_bid_dollars")
+    runs.run(second, outcomes=[("GET /markets/{ticker}", Outcome.CHECKED)], hours=25)
+    assert len(runs.titles()) == 2
+
+
+def test_additions_at_an_endpoint_with_a_graver_finding_wait_until_that_is_dealt_with(runs: Runs) -> None:
+    addition = difference("text", place="markets[].state", kind=Kind.KEY_NEW, severity=Severity.ADDITIVE)
+    (finding, _) = runs.run(difference(), addition).news
+    runs.run(difference(), addition, hours=24)
+    assert len(runs.titles()) == 1
+    store.acknowledge(runs.engine, finding.finding_id, "Ann", "because", runs.now_us)
+    runs.run(difference(), addition)
+    assert runs.titles()[1:] == ["1 addition on prod: nothing depends on them yet"]
 
 
 def test_an_acknowledged_finding_is_silent_until_it_changes(runs: Runs) -> None:

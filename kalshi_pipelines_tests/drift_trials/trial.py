@@ -29,8 +29,9 @@ TRIAL_US: Final = 72 * HOUR_US
 TOLD_WITHIN_US: Final = 24 * HOUR_US
 TICK_US: Final = 30 * MINUTE_US
 LIFE_US: Final = 2 * HOUR_US
-#: 2026-11-22T12:00:00Z; trials begin within a week of it, so that some meet the maintenance of a Thursday.
-FIRST_START_US: Final = 1_795_348_800_000_000
+#: 2030-01-06T12:00:00Z, ahead of whoever runs this: an exchange that traded can not be set back. Trials begin within a
+#: week of it, so that some meet the maintenance of a Thursday.
+FIRST_START_US: Final = 1_893_931_200_000_000
 
 
 @dataclass(frozen=True)

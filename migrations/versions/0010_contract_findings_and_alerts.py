@@ -178,7 +178,13 @@ def upgrade() -> None:
         sa.CheckConstraint("jsonb_typeof(assets::jsonb) = 'array'", name=op.f("ck_contract_findings_assets")).ddl_if(
             dialect="postgresql"
         ),
-        sa.CheckConstraint("kind <> ''", name=op.f("ck_contract_findings_kind")),
+        sa.CheckConstraint(
+            "kind IN ('key_missing', 'key_new', 'key_renamed', 'type_changed', 'format_changed', 'value_new', "
+            "'value_changed', 'value_frozen', 'null_new', 'distribution_changed', 'invariant_broken', "
+            "'text_changed', 'status_changed', 'authentication_changed', 'host_changed', 'redirected', "
+            "'page_broken', 'error_shape_changed', 'document_changed', 'absurd', 'unreachable')",
+            name=op.f("ck_contract_findings_kind"),
+        ),
         sa.CheckConstraint("severity IN ('breaking', 'risky', 'additive')", name=op.f("ck_contract_findings_severity")),
         sa.CheckConstraint("seen_by IN ('probes', 'ingest')", name=op.f("ck_contract_findings_seen_by")),
         sa.CheckConstraint("status IN ('open', 'acknowledged', 'closed')", name=op.f("ck_contract_findings_status")),
@@ -225,7 +231,7 @@ def upgrade() -> None:
         sa.CheckConstraint("(origin = 'finding') = (finding_id IS NOT NULL)", name=op.f("ck_alerts_about_a_finding")),
         sa.CheckConstraint("(state = 'pending') = (finished_us IS NULL)", name=op.f("ck_alerts_finished")),
         sa.CheckConstraint("message_key <> ''", name=op.f("ck_alerts_message_key")),
-        sa.CheckConstraint("origin IN ('finding', 'summary', 'run_failure')", name=op.f("ck_alerts_origin")),
+        sa.CheckConstraint("origin IN ('finding', 'summary', 'run_failure', 'overdue')", name=op.f("ck_alerts_origin")),
         sa.CheckConstraint("severity IN ('breaking', 'risky', 'additive')", name=op.f("ck_alerts_severity")),
         sa.CheckConstraint("state IN ('pending', 'sent', 'failed', 'skipped')", name=op.f("ck_alerts_state")),
         sa.CheckConstraint("title <> ''", name=op.f("ck_alerts_titled")),

@@ -187,7 +187,8 @@ class _Writer:
         rng, anchor = self.rng, self._generation.anchor_us
         if status in {"active", "initialized", "inactive"}:
             self._days_ahead[series.ticker] += 1
-            day = anchor + (2 + self._days_ahead[series.ticker]) * DAY_US
+            today = anchor if created_us is None else max(anchor, created_us - created_us % DAY_US)
+            day = today + (2 + self._days_ahead[series.ticker]) * DAY_US
             created = created_us if created_us is not None else anchor - 1 - int(rng.random() ** 3 * 55 * DAY_US)
             return _Life(status, day, created, day + rng.randrange(12, 24) * HOUR_US)
         self._days_back[series.ticker] += 1

@@ -23,9 +23,32 @@ CONTRACT_RUN_STATUSES: Final = ("running", "succeeded", "failed")
 #: What came of asking an endpoint.
 ENDPOINT_OUTCOMES: Final = ("checked", "empty", "refused", "maintenance", "unreachable")
 FINDING_SEVERITIES: Final = ("breaking", "risky", "additive")
+FINDING_KINDS: Final = (
+    "key_missing",
+    "key_new",
+    "key_renamed",
+    "type_changed",
+    "format_changed",
+    "value_new",
+    "value_changed",
+    "value_frozen",
+    "null_new",
+    "distribution_changed",
+    "invariant_broken",
+    "text_changed",
+    "status_changed",
+    "authentication_changed",
+    "host_changed",
+    "redirected",
+    "page_broken",
+    "error_shape_changed",
+    "document_changed",
+    "absurd",
+    "unreachable",
+)
 FINDING_STATUSES: Final = ("open", "acknowledged", "closed")
 FINDING_EVENTS: Final = ("opened", "changed", "acknowledged", "closed", "reopened")
-ALERT_ORIGINS: Final = ("finding", "summary", "run_failure")
+ALERT_ORIGINS: Final = ("finding", "summary", "run_failure", "overdue")
 ALERT_STATES: Final = ("pending", "sent", "failed", "skipped")
 DELIVERY_STATES: Final = ("pending", "sending", "sent", "failed")
 MOST_FINDING_TEXT: Final = 300
@@ -129,8 +152,7 @@ contract_findings = sa.Table(
     sa.Index("ix_contract_findings_status", "status"),
     one_of("environment", ENVIRONMENTS),
     sa.CheckConstraint("endpoint <> ''", name="endpoint"),
-    # Kinds grow with every incident; the code's own vocabulary (contracts.differences.Kind) is the one that holds.
-    sa.CheckConstraint("kind <> ''", name="kind"),
+    one_of("kind", FINDING_KINDS),
     one_of("severity", FINDING_SEVERITIES),
     one_of("status", FINDING_STATUSES),
     one_of("seen_by", CONTRACT_RUN_SOURCES),
