@@ -89,7 +89,7 @@ NEWS_ENDPOINTS: Final = (
     *(NewsEndpoint("POST", path, _not_served, root=EXA_ROOT) for path in _NOT_SERVED),
     NewsEndpoint("POST", "/research/v1", _retired, root=EXA_ROOT),
     NewsEndpoint("GET", "/rss/search", _rss, RSS),
-    NewsEndpoint("GET", "/rss/top", _front_page, RSS),
+    NewsEndpoint("GET", "/rss/top.xml", _front_page, RSS),
     NewsEndpoint("GET", "/atom/search", _atom, ATOM),
 )
 

@@ -24,7 +24,10 @@ Step = str | int | None
 Place = tuple[Any, Any]
 """An object or array, and the name or number of one thing in it."""
 
-_STEP: Final = re.compile(r'"([^"]+)"|([^.\[\]"]+)|\[(-?\d*)\]')
+_STEP: Final = re.compile(r'"([^"]+)"|([^.\[\]"]+)|\[(-?\d+|)\]')
+_NAME: Final = r'(?:"[^"]+"|[^.\[\]"*\s]+)'
+_ELEMENTS: Final = r"(?:\[(?:-?\d+)?\])*"
+_PATH: Final = re.compile(rf"\$|(?:\$\.)?{_NAME}{_ELEMENTS}(?:\.{_NAME}{_ELEMENTS})*")
 _ERRORS_FROM: Final = 400
 _SENSELESS: Final = (TypeError, ValueError, AttributeError, InvalidOperation)
 
@@ -95,6 +98,11 @@ class Operation:
         ):
             if value not in known:
                 raise UnknownFault(f"{name} {value!r} is none of {', '.join(known)}")
+        for name, path in (("path", self.path), ("to", self.to if self.op == "hoist" else "$")):
+            if _PATH.fullmatch(path) is None:
+                raise UnknownFault(f"{name} {path!r} is no path; [] means every element: markets[].yes_bid_dollars")
+        if self.op in _OF_VALUES.keys() - {"map"} and self.path == "$":
+            raise UnknownFault(f"{self.op} needs the path of something in the body")
         if self.op in {"rename", "hoist", "redirect"} and not self.to:
             raise UnknownFault(f"{self.op} needs a to")
         if self.op in {"wrap", "unwrap", "drop_where"} and not self.key:
@@ -107,12 +115,16 @@ class Operation:
 
 @dataclass
 class Drift:
-    """Operations on all answers of an endpoint (``*`` for every one); ``answers`` counts those that were changed."""
+    """Operations on all answers of an endpoint, ``*`` for every one.
+
+    ``answers`` counts those that were changed, ``unchanged`` those with nothing at the paths.
+    """
 
     endpoint: str
     operations: tuple[Operation, ...]
     wire: Mapping[str, Any]
     answers: int = 0
+    unchanged: int = 0
 
 
 @dataclass
@@ -141,7 +153,7 @@ class DriftPlan:
 
     def shown(self) -> list[dict[str, Any]]:
         """As the admin route shows it."""
-        return [{**drift.wire, "answers": drift.answers} for drift in self._drifts]
+        return [{**drift.wire, "answers": drift.answers, "unchanged": drift.unchanged} for drift in self._drifts]
 
     def drifted(self, endpoint: str, response: Response, *, is_signed: bool) -> Response:
         """The answer of an endpoint as it looks since the exchange drifted."""
@@ -151,6 +163,7 @@ class DriftPlan:
             operations = [each for each in drift.operations if each.concerns(is_signed)]
             changed = _drifted(response, operations)
             drift.answers += changed is not response
+            drift.unchanged += changed is response
             response = changed
         return response
 

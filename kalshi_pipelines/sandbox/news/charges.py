@@ -1,9 +1,9 @@
 """What searches really cost: the truth that a client's own accounts are compared with.
 
-Belongs here: prices, the account's credit, the list of charges. Source of the prices: recordings of January 2026.
+Belongs here: prices, the account's credit, the list of charges. Source of the prices: the vendor's page on its prices
+since March 2026 (a search with contents of ten results, and each result more).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -12,30 +12,9 @@ from kalshi_pipelines.sandbox.clock import rfc3339
 from kalshi_pipelines.sandbox.noise import mixed
 
 MICRO: Final = 1_000_000
-_SEARCH: Final = 5_000
-_LARGE_SEARCH: Final = 25_000
-_LARGE_FROM: Final = 26
-_EACH_CONTENT: Final = 1_000
-
-
-@dataclass(frozen=True)
-class Price:
-    """What one search costs, in micro-dollars: the search itself and its contents by kind."""
-
-    search: int
-    contents: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.search + sum(self.contents.values())
-
-    def wire(self) -> dict[str, object]:
-        """The ``costDollars`` object."""
-        cost: dict[str, object] = {"total": dollars(self.total), "search": {"neural": dollars(self.search)}}
-        if self.contents:
-            cost["contents"] = {kind: dollars(amount) for kind, amount in self.contents.items()}
-        return cost
+_SEARCH: Final = 7_000
+_RESULTS_INCLUDED: Final = 10
+_EACH_FURTHER: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -67,13 +46,12 @@ class Charges:
         """Whether another search is served."""
         return self.credit is None or self.total < self.credit
 
-    def price(self, results: int, asked: int, contents: tuple[str, ...]) -> Price:
-        """What a search costs that asked for some results and got some, with these contents of each."""
+    def price(self, results: int) -> int:
+        """What a search with that many results costs, in micro-dollars."""
         if self.span is not None:
             least, most = self.span
-            return Price(least + mixed(len(self.charges), least, most) % (most - least + 1))
-        search = _LARGE_SEARCH if asked >= _LARGE_FROM else _SEARCH
-        return Price(search, dict.fromkeys(contents, _EACH_CONTENT * results) if results else {})
+            return least + mixed(len(self.charges), least, most) % (most - least + 1)
+        return _SEARCH + _EACH_FURTHER * max(results - _RESULTS_INCLUDED, 0)
 
     def wire(self) -> dict[str, object]:
         """As the admin route shows it."""

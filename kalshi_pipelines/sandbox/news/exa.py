@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from kalshi_pipelines import units
-from kalshi_pipelines.sandbox.news.charges import Price
+from kalshi_pipelines.sandbox.news.charges import dollars
 from kalshi_pipelines.sandbox.news.search import Wanted
 from kalshi_pipelines.sandbox.news.stories import Article
 
@@ -51,11 +51,6 @@ class Search:
     wanted: Wanted
     text: int | None
     highlights: bool
-
-    @property
-    def contents(self) -> tuple[str, ...]:
-        """The kinds of contents that are paid for."""
-        return (*(("text",) if self.text is not None else ()), *(("highlights",) if self.highlights else ()))
 
 
 def search_of(body: bytes) -> Search:
@@ -104,16 +99,16 @@ def result(article: Article, search: Search, number: int) -> dict[str, Any]:
     return row
 
 
-def answer(results: list[dict[str, Any]], price: Price | None, request_id: str) -> bytes:
-    """The body of an answer; without a price, it does not say what it cost."""
+def answer(results: list[dict[str, Any]], cost: int | None, request_id: str) -> bytes:
+    """The body of an answer; ``cost`` is in micro-dollars, and not told if None."""
     body: dict[str, Any] = {
         "requestId": request_id,
         "resolvedSearchType": "neural",
         "results": results,
         "searchTime": 100.0 + len(results),
     }
-    if price is not None:
-        body["costDollars"] = price.wire()
+    if cost is not None:
+        body["costDollars"] = {"total": dollars(cost), "search": {"neural": dollars(cost)}}
     # Not orjson: a hostile result may hold half a character, which JSON can spell and UTF-8 can not.
     return json.dumps(body).encode()
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.news import exa, feeds, hostile
-from kalshi_pipelines.sandbox.news.charges import Charge, Charges, Price
+from kalshi_pipelines.sandbox.news.charges import Charge, Charges
 from kalshi_pipelines.sandbox.news.search import Wanted, found, newest
 from kalshi_pipelines.sandbox.news.stories import Article, Press
 from kalshi_pipelines.sandbox.noise import mixed
@@ -72,11 +72,9 @@ class Newsroom:
         hurting = self._hostile_results(asked.wanted.most)
         articles = self._shown(found(self.press, asked.wanted, now_us))[: asked.wanted.most - len(hurting)]
         results = [*hurting, *(exa.result(article, asked, place) for place, article in enumerate(articles))]
-        usual = self.charges.price(len(results), asked.wanted.most, asked.contents)
-        price = usual if cost is None else Price(cost)
-        told = price if tells_cost else None
-        charge = Charge(request_id, "POST /search", now_us, price.total, price.total if tells_cost else None)
-        self.charges.charges.append(charge)
+        charged = self.charges.price(len(results)) if cost is None else cost
+        told = charged if tells_cost else None
+        self.charges.charges.append(Charge(request_id, "POST /search", now_us, charged, told))
         return exa.answer(results, told, request_id)
 
     def rss(self, query: str | None, now_us: int) -> bytes:
