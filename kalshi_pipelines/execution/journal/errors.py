@@ -1,0 +1,43 @@
+"""What can go wrong with the journal; each message says what to do next."""
+
+from kalshi_pipelines.execution.journal.records import Intent
+
+
+class JournalUnavailable(Exception):
+    """The journal can not be read or written: locked, full, read-only, damaged or not reachable. Nothing was stored."""
+
+
+class JournalRefused(Exception):
+    """The database refused a row. ``rule`` is the constraint or guard: ``send_guard:kill``, ``ck_scopes_cap_orders``."""
+
+    def __init__(self, rule: str, detail: str) -> None:
+        super().__init__(f"The journal refused it ({rule}): {detail}")
+        self.rule = rule
+
+
+class JournalOutdated(Exception):
+    """The journal's schema is not the one this code needs, or it was never set up."""
+
+
+class JournalOfAnotherEnvironment(Exception):
+    """The journal holds the orders of another environment."""
+
+
+class JournalRestored(Exception):
+    """Anchors tell of records the journal does not have: it was restored from a backup, cut or exchanged."""
+
+
+class AlreadyPlanned(Exception):
+    """The same signal was planned before with the same request; ``intent`` is what became of it."""
+
+    def __init__(self, intent: Intent) -> None:
+        super().__init__(f"intent {intent.intent_id} is {intent.state} already")
+        self.intent = intent
+
+
+class IdempotencyConflict(Exception):
+    """The same signal was planned before with another request; ``intent`` is the earlier one."""
+
+    def __init__(self, intent: Intent) -> None:
+        super().__init__(f"intent {intent.intent_id} has the same idempotency key and other terms")
+        self.intent = intent

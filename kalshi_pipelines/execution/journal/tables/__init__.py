@@ -1,0 +1,126 @@
+"""The tables of the journal as SQLAlchemy describes them. What CHECKs and keys can say is said here, not in triggers.
+
+Prices are YES prices in centi-cents (1e-4 dollar), counts centi-contracts, money micro-dollars, instants microseconds
+since 1970 UTC; names carry the unit. Rows are never changed, except counters that triggers keep and leases.
+"""
+
+from kalshi_pipelines.execution.journal.tables.columns import ENVIRONMENTS, MODES, metadata
+from kalshi_pipelines.execution.journal.tables.evidence import (
+    AUDIT_KINDS,
+    anchors,
+    audit_head,
+    audit_log,
+    journal_identity,
+)
+from kalshi_pipelines.execution.journal.tables.halting import (
+    fences,
+    kill_events,
+    reconciliations,
+    resolutions,
+    sweeps,
+)
+from kalshi_pipelines.execution.journal.tables.ledger import (
+    POSTING_KINDS,
+    fills,
+    foreign_orders,
+    postings,
+    scope_markets,
+    scopes,
+)
+from kalshi_pipelines.execution.journal.tables.orders import (
+    approvals,
+    attempts,
+    intents,
+    legal_transitions,
+    open_intents,
+    order_events,
+    proposals,
+)
+from kalshi_pipelines.execution.journal.tables.sessions import (
+    CEILINGS,
+    HOUR_US,
+    LONGEST_SESSION_US,
+    MOST_ATTEMPTS_PER_MINUTE,
+    MOST_ORDER_WORST_MICRODOLLARS,
+    MOST_POSITION_CENTICONTRACTS,
+    ORIGINS,
+    SCOPE_KINDS,
+    UNCAPPED,
+    env_bindings,
+    leases,
+    session_caps,
+    session_ends,
+    session_groups,
+    sessions,
+)
+
+#: Tables whose rows are written once.
+APPEND_ONLY = (
+    journal_identity,
+    audit_log,
+    anchors,
+    env_bindings,
+    sessions,
+    session_caps,
+    session_ends,
+    session_groups,
+    proposals,
+    legal_transitions,
+    intents,
+    order_events,
+    approvals,
+    attempts,
+    postings,
+    fills,
+    foreign_orders,
+    kill_events,
+    fences,
+    sweeps,
+    resolutions,
+    reconciliations,
+)
+
+__all__ = [
+    "APPEND_ONLY",
+    "AUDIT_KINDS",
+    "CEILINGS",
+    "ENVIRONMENTS",
+    "HOUR_US",
+    "LONGEST_SESSION_US",
+    "MODES",
+    "MOST_ATTEMPTS_PER_MINUTE",
+    "MOST_ORDER_WORST_MICRODOLLARS",
+    "MOST_POSITION_CENTICONTRACTS",
+    "ORIGINS",
+    "POSTING_KINDS",
+    "SCOPE_KINDS",
+    "UNCAPPED",
+    "anchors",
+    "approvals",
+    "attempts",
+    "audit_head",
+    "audit_log",
+    "env_bindings",
+    "fences",
+    "fills",
+    "foreign_orders",
+    "intents",
+    "journal_identity",
+    "kill_events",
+    "leases",
+    "legal_transitions",
+    "metadata",
+    "open_intents",
+    "order_events",
+    "postings",
+    "proposals",
+    "reconciliations",
+    "resolutions",
+    "scope_markets",
+    "scopes",
+    "session_caps",
+    "session_ends",
+    "session_groups",
+    "sessions",
+    "sweeps",
+]

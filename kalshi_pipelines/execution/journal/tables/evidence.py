@@ -1,0 +1,112 @@
+"""What proves what happened: whose journal it is, the audit log as a chain of hashes, and where its head was noted."""
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.tables.columns import (
+    ENVIRONMENTS,
+    Integer,
+    Text,
+    hexadecimal,
+    metadata,
+    one_of,
+    required,
+    text_of,
+)
+
+#: What a row of the audit log is about.
+AUDIT_KINDS = (
+    "genesis",
+    "binding",
+    "session",
+    "session_end",
+    "group",
+    "approval",
+    "attempt",
+    "plan",
+    "deny",
+    "reserve",
+    "abandon",
+    "simulate",
+    "send",
+    "answer",
+    "unknown",
+    "resting",
+    "executed",
+    "canceled",
+    "rejected",
+    "absent",
+    "cancel",
+    "fence",
+    "sweep",
+    "resolve",
+    "reconciliation",
+    "fill",
+    "foreign",
+    "settle",
+    "opening",
+    "breach",
+    "review",
+    "kill",
+    "release",
+    "config",
+    "note",
+)
+
+journal_identity = sa.Table(
+    "journal_identity",
+    metadata,
+    sa.Column("one", Integer, primary_key=True, autoincrement=False),
+    required("database_id", Text),
+    required("environment", Text),
+    required("created_us"),
+    sa.CheckConstraint("one = 1", name="only_row"),
+    text_of("database_id", 16, 64),
+    one_of("environment", ENVIRONMENTS),
+    # What belongs to a journal belongs to its environment: referred to by bindings and sessions.
+    sa.UniqueConstraint("environment"),
+    sqlite_strict=True,
+)
+
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("seq", Integer, primary_key=True, autoincrement=False),
+    sa.Column("prev_seq", Integer),
+    sa.Column("prev_hash", Text),
+    required("hash", Text),
+    required("kind", Text),
+    required("body", Text),
+    sa.UniqueConstraint("seq", "hash"),
+    sa.CheckConstraint(
+        "(seq = 0 AND prev_seq IS NULL AND prev_hash IS NULL AND kind = 'genesis') OR "
+        "(seq > 0 AND prev_seq IS NOT NULL AND prev_hash IS NOT NULL AND prev_seq = seq - 1 AND kind <> 'genesis')",
+        name="chain",
+    ),
+    sa.ForeignKeyConstraint(["prev_seq", "prev_hash"], ["audit_log.seq", "audit_log.hash"]),
+    hexadecimal("hash"),
+    one_of("kind", AUDIT_KINDS),
+    sqlite_strict=True,
+)
+
+#: The end of the chain, kept by a trigger: the row every writing transaction locks, and what a cut tail leaves behind.
+audit_head = sa.Table(
+    "audit_head",
+    metadata,
+    sa.Column("one", Integer, primary_key=True, autoincrement=False),
+    required("seq"),
+    required("hash", Text),
+    sa.CheckConstraint("one = 1", name="only_row"),
+    sa.ForeignKeyConstraint(["seq", "hash"], ["audit_log.seq", "audit_log.hash"]),
+    sqlite_strict=True,
+)
+
+anchors = sa.Table(
+    "anchors",
+    metadata,
+    sa.Column("seq", Integer, primary_key=True, autoincrement=False),
+    sa.Column("place", Text, primary_key=True, nullable=False),
+    required("hash", Text),
+    required("at_us"),
+    sa.ForeignKeyConstraint(["seq", "hash"], ["audit_log.seq", "audit_log.hash"]),
+    sqlite_strict=True,
+)

@@ -1,0 +1,182 @@
+"""What could be lost: scopes with their caps and counters, and the postings that alone change the counters.
+
+Facts (fills, fees, foreign orders) are never refused: they mark a scope as breached instead.
+"""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.tables.columns import (
+    ENVIRONMENTS,
+    MODES,
+    Integer,
+    Text,
+    audited,
+    between,
+    flag,
+    metadata,
+    not_negative,
+    one_of,
+    optional,
+    required,
+    row_id,
+    text_of,
+)
+from kalshi_pipelines.execution.journal.tables.sessions import SCOPE_KINDS
+from kalshi_pipelines.execution.orders.terms import Side
+
+POSTING_KINDS: Final = ("reserve", "fill", "release", "settle", "opening", "foreign", "review")
+#: States after which what is left of a reservation is given back.
+RELEASING_STATES: Final = ("abandoned", "rejected", "absent", "canceled", "executed")
+
+scopes = sa.Table(
+    "scopes",
+    metadata,
+    row_id("scope_id"),
+    required("kind", Text),
+    required("environment", Text),
+    required("subaccount"),
+    required("mode", Text),
+    required("key", Text),
+    # The hour since 1970 of a rolling scope.
+    optional("hour"),
+    required("opened_us"),
+    required("orders_cap"),
+    required("notional_cap_microdollars"),
+    required("worst_cap_microdollars"),
+    required("orders"),
+    required("notional_microdollars"),
+    required("worst_microdollars"),
+    *flag("breached"),
+    sa.UniqueConstraint("kind", "environment", "subaccount", "mode", "key"),
+    one_of("kind", SCOPE_KINDS),
+    one_of("environment", ENVIRONMENTS),
+    one_of("mode", MODES),
+    text_of("key", 1, 200),
+    sa.CheckConstraint("(kind = 'rolling') = (hour IS NOT NULL)", name="hour_of_rolling"),
+    sa.CheckConstraint("orders BETWEEN 0 AND orders_cap", name="cap_order_count"),
+    sa.CheckConstraint("notional_microdollars BETWEEN 0 AND notional_cap_microdollars", name="cap_notional"),
+    sa.CheckConstraint("worst_microdollars >= 0", name="worst"),
+    sa.CheckConstraint("worst_microdollars <= worst_cap_microdollars OR breached = 1", name="cap_worst_loss"),
+    sa.Index("ix_scopes_hour", "environment", "subaccount", "mode", "hour",
+             sqlite_where=sa.text("hour IS NOT NULL"), postgresql_where=sa.text("hour IS NOT NULL")),
+    sqlite_strict=True,
+)  # fmt: skip
+
+#: A market within a scope. ``long`` is position and open bids together, ``short`` open asks less the position.
+scope_markets = sa.Table(
+    "scope_markets",
+    metadata,
+    sa.Column("scope_id", Integer, sa.ForeignKey("scopes.scope_id"), primary_key=True, autoincrement=False),
+    sa.Column("ticker", Text, primary_key=True, nullable=False),
+    required("if_no_microdollars"),
+    required("if_yes_microdollars"),
+    required("spent_microdollars"),
+    required("position_centicontracts"),
+    required("open_bids_centicontracts"),
+    required("open_asks_centicontracts"),
+    sa.Column(
+        "worst_microdollars",
+        Integer,
+        sa.Computed(
+            "CASE WHEN if_no_microdollars >= if_yes_microdollars AND if_no_microdollars > 0 THEN if_no_microdollars "
+            "WHEN if_yes_microdollars > 0 THEN if_yes_microdollars ELSE 0 END",
+            persisted=True,
+        ),
+    ),
+    *not_negative("open_bids_centicontracts", "open_asks_centicontracts"),
+    sqlite_strict=True,
+)
+
+postings = sa.Table(
+    "postings",
+    metadata,
+    row_id("posting_id"),
+    required("scope_id", Integer, sa.ForeignKey("scopes.scope_id")),
+    required("dedupe", Text),
+    required("kind", Text),
+    required("session_id", Text, sa.ForeignKey("sessions.session_id")),
+    required("ticker", Text),
+    required("at_us"),
+    optional("intent_id"),
+    optional("event_seq"),
+    optional("event_state", Text),
+    optional("fill_id", Text, sa.ForeignKey("fills.fill_id")),
+    required("d_if_no_microdollars"),
+    required("d_if_yes_microdollars"),
+    required("d_spent_microdollars"),
+    required("d_position_centicontracts"),
+    required("d_open_bids_centicontracts"),
+    required("d_open_asks_centicontracts"),
+    required("d_orders"),
+    required("d_notional_microdollars"),
+    required("audit_seq", Integer, sa.ForeignKey("audit_log.seq")),
+    sa.UniqueConstraint("dedupe", "scope_id"),
+    sa.ForeignKeyConstraint(
+        ["intent_id", "event_seq", "event_state"],
+        ["order_events.intent_id", "order_events.seq", "order_events.to_state"],
+    ),
+    text_of("dedupe", 3, 200),
+    one_of("kind", POSTING_KINDS),
+    sa.CheckConstraint(
+        "(intent_id IS NULL) = (event_seq IS NULL) AND (intent_id IS NULL) = (event_state IS NULL)", name="event"
+    ),
+    sa.CheckConstraint("(kind = 'fill') = (fill_id IS NOT NULL)", name="fill"),
+    sa.CheckConstraint("kind NOT IN ('reserve', 'fill', 'release') OR intent_id IS NOT NULL", name="of_an_intent"),
+    sa.CheckConstraint(
+        "kind <> 'reserve' OR (event_state = 'reserved' AND d_orders = 1 AND d_if_no_microdollars >= 0 AND "
+        "d_if_yes_microdollars >= 0 AND d_notional_microdollars >= 0 AND d_spent_microdollars = 0 AND "
+        "d_position_centicontracts = 0 AND d_open_bids_centicontracts + d_open_asks_centicontracts > 0)",
+        name="reserve",
+    ),
+    sa.CheckConstraint(
+        "kind <> 'release' OR (event_state IN ('abandoned', 'rejected', 'absent', 'canceled', 'executed') AND "
+        "d_orders = 0 AND d_if_no_microdollars <= 0 AND d_if_yes_microdollars <= 0 AND d_notional_microdollars <= 0 "
+        "AND d_spent_microdollars = 0 AND d_position_centicontracts = 0 AND d_open_bids_centicontracts <= 0 "
+        "AND d_open_asks_centicontracts <= 0)",
+        name="release",
+    ),
+    sa.CheckConstraint("kind NOT IN ('fill', 'settle', 'review') OR d_orders = 0", name="orders"),
+    sqlite_strict=True,
+)
+
+fills = sa.Table(
+    "fills",
+    metadata,
+    sa.Column("fill_id", Text, primary_key=True, nullable=False),
+    required("order_id", Text),
+    optional("intent_id", Integer, sa.ForeignKey("intents.intent_id")),
+    required("ticker", Text),
+    required("side", Text),
+    required("price_centicents"),
+    required("count_centicontracts"),
+    required("fee_microdollars"),
+    required("at_us"),
+    audited(),
+    text_of("fill_id", 1, 100),
+    one_of("side", Side),
+    between("price_centicents", 0, 10_000),
+    sa.CheckConstraint("count_centicontracts > 0", name="count_centicontracts"),
+    sa.Index(None, "intent_id"),
+    sa.Index(None, "order_id"),
+    sqlite_strict=True,
+)
+
+foreign_orders = sa.Table(
+    "foreign_orders",
+    metadata,
+    sa.Column("order_id", Text, primary_key=True, nullable=False),
+    required("ticker", Text),
+    required("side", Text),
+    required("price_centicents"),
+    required("remaining_centicontracts"),
+    required("seen_us"),
+    required("why", Text),
+    audited(),
+    text_of("order_id", 1, 100),
+    one_of("side", Side),
+    between("price_centicents", 0, 10_000),
+    *not_negative("remaining_centicontracts"),
+    sqlite_strict=True,
+)

@@ -1,0 +1,301 @@
+"""Proposals, order intents and what became of them: an event cannot be stored unless the one before it allows it."""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.tables.columns import (
+    ENVIRONMENTS,
+    MODES,
+    Integer,
+    Text,
+    at_most_long,
+    audited,
+    between,
+    flag,
+    hexadecimal,
+    metadata,
+    not_negative,
+    one_of,
+    optional,
+    required,
+    row_id,
+    text_of,
+)
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.states import FINAL_STATES, OPEN_STATES, UNRESOLVED_STATES, OrderState, Writer
+from kalshi_pipelines.execution.orders.terms import Action, Outcome, Side, TimeInForce
+
+#: From the knowledge an order rests on to the last instant it may be sent.
+LONGEST_VALIDITY_US: Final = 600_000_000
+#: What the exchange does when it would trade with an order of our own.
+SELF_TRADE_PREVENTION: Final = ("taker_at_cross", "maker")
+STATES: Final = tuple(OrderState)
+
+
+def states_of(some: frozenset[OrderState]) -> str:
+    """States as a list of SQL, in the order they are declared."""
+    return ", ".join(f"'{state}'" for state in OrderState if state in some)
+
+
+proposals = sa.Table(
+    "proposals",
+    metadata,
+    row_id("proposal_id"),
+    required("proposed_us"),
+    required("source", Text),
+    required("actor_kind", Text),
+    required("actor_name", Text),
+    required("strategy", Text),
+    required("strategy_version", Text),
+    required("partition", Text),
+    required("signal", Text),
+    required("leg", Text),
+    required("attempt"),
+    required("ticker", Text),
+    required("action", Text),
+    required("outcome", Text),
+    required("price_centicents"),
+    required("count_centicontracts"),
+    required("time_in_force", Text),
+    required("as_of_us"),
+    required("valid_until_us"),
+    optional("expires_us"),
+    *flag("post_only"),
+    *flag("reduce_only"),
+    required("reason", Text),
+    one_of("actor_kind", ActorKind),
+    one_of("action", Action),
+    one_of("outcome", Outcome),
+    one_of("time_in_force", TimeInForce),
+    between("price_centicents", 1, 9_999),
+    between("count_centicontracts", 1, 10**12),
+    between("attempt", 1, 1_000),
+    text_of("actor_name", 1, 200),
+    text_of("strategy", 1, 200),
+    text_of("ticker", 1, 120),
+    text_of("leg", 1, 100),
+    text_of("signal", 1, 400),
+    *at_most_long("strategy_version", 200),
+    *at_most_long("partition", 200),
+    *at_most_long("source", 200),
+    *at_most_long("reason", 4_000),
+    sa.CheckConstraint(f"valid_until_us - as_of_us BETWEEN 1 AND {LONGEST_VALIDITY_US}", name="validity"),
+    sa.CheckConstraint("(time_in_force = 'good_till_canceled') = (expires_us IS NOT NULL)", name="expiry"),
+    sqlite_strict=True,
+)
+
+legal_transitions = sa.Table(
+    "legal_transitions",
+    metadata,
+    sa.Column("from_state", Text, primary_key=True, nullable=False),
+    sa.Column("to_state", Text, primary_key=True, nullable=False),
+    sqlite_strict=True,
+)
+
+intents = sa.Table(
+    "intents",
+    metadata,
+    row_id("intent_id"),
+    required("session_id", Text),
+    required("environment", Text),
+    required("subaccount"),
+    required("mode", Text),
+    required("origin", Text),
+    optional("proposal_id", Integer, sa.ForeignKey("proposals.proposal_id")),
+    required("idempotency_key", Text),
+    required("client_order_id", Text),
+    required("ticker", Text),
+    required("event_ticker", Text),
+    required("exchange_index"),
+    optional("order_group_id", Text),
+    required("side", Text),
+    required("price_centicents"),
+    required("count_centicontracts"),
+    required("time_in_force", Text),
+    optional("expires_us"),
+    *flag("post_only"),
+    *flag("reduce_only"),
+    required("cancel_order_on_pause"),
+    required("self_trade_prevention", Text),
+    required("fee_bound_microdollars"),
+    required("reserved_if_no_microdollars"),
+    required("reserved_if_yes_microdollars"),
+    required("notional_microdollars"),
+    required("as_of_us"),
+    required("valid_until_us"),
+    required("planned_us"),
+    required("actor_kind", Text),
+    required("actor_name", Text),
+    *flag("approval_required"),
+    required("request_json", Text),
+    required("request_sha256", Text),
+    sa.UniqueConstraint("mode", "idempotency_key"),
+    sa.UniqueConstraint("mode", "client_order_id"),
+    # What events and postings refer to together with the intent.
+    sa.UniqueConstraint("intent_id", "mode"),
+    sa.UniqueConstraint("intent_id", "order_group_id", "ticker"),
+    sa.ForeignKeyConstraint(
+        ["session_id", "environment", "subaccount", "mode", "origin"],
+        ["sessions.session_id", "sessions.environment", "sessions.subaccount", "sessions.mode", "sessions.origin"],
+    ),
+    sa.ForeignKeyConstraint(
+        ["order_group_id", "session_id", "exchange_index"],
+        ["session_groups.order_group_id", "session_groups.session_id", "session_groups.exchange_index"],
+    ),
+    sa.CheckConstraint("mode = 'dry_run' OR origin = 'by_hand'", name="only_by_hand_is_live"),
+    sa.CheckConstraint("mode = 'live' OR order_group_id IS NULL", name="dry_run_has_no_group"),
+    hexadecimal("idempotency_key"),
+    hexadecimal("request_sha256"),
+    text_of("client_order_id", 8, 64),
+    text_of("ticker", 1, 120),
+    text_of("event_ticker", 1, 120),
+    *not_negative("exchange_index"),
+    one_of("side", Side),
+    between("price_centicents", 1, 9_999),
+    between("count_centicontracts", 1, 100_000_000),
+    one_of("time_in_force", TimeInForce),
+    one_of("self_trade_prevention", SELF_TRADE_PREVENTION),
+    one_of("actor_kind", ActorKind),
+    sa.CheckConstraint("cancel_order_on_pause = 1", name="cancel_order_on_pause"),
+    sa.CheckConstraint("(time_in_force = 'good_till_canceled') = (expires_us IS NOT NULL)", name="expiry"),
+    sa.CheckConstraint("reduce_only = 0 OR time_in_force = 'immediate_or_cancel'", name="reduce_only_ends_at_once"),
+    sa.CheckConstraint("post_only = 0 OR time_in_force = 'good_till_canceled'", name="post_only_rests"),
+    sa.CheckConstraint(
+        "mode = 'dry_run' OR actor_kind <> 'agent' OR approval_required = 1", name="agents_need_approval"
+    ),
+    sa.CheckConstraint(f"valid_until_us - as_of_us BETWEEN 1 AND {LONGEST_VALIDITY_US}", name="validity"),
+    *not_negative("fee_bound_microdollars"),
+    sa.CheckConstraint(
+        "notional_microdollars = count_centicontracts * "
+        "CASE side WHEN 'bid' THEN price_centicents ELSE 10000 - price_centicents END",
+        name="notional",
+    ),
+    # What may be lost if it is filled whole; on the other side it may only cost its fee.
+    sa.CheckConstraint(
+        "CASE side WHEN 'bid' THEN reserved_if_no_microdollars ELSE reserved_if_yes_microdollars END "
+        "= notional_microdollars + fee_bound_microdollars",
+        name="reserved",
+    ),
+    sa.CheckConstraint(
+        "CASE side WHEN 'bid' THEN reserved_if_yes_microdollars ELSE reserved_if_no_microdollars END "
+        "BETWEEN 0 AND fee_bound_microdollars AND "
+        "CASE side WHEN 'bid' THEN reserved_if_yes_microdollars ELSE reserved_if_no_microdollars END "
+        ">= fee_bound_microdollars - (10000 * count_centicontracts - notional_microdollars)",
+        name="reserved_if_won",
+    ),
+    sa.Index(None, "proposal_id"),
+    sa.Index(None, "session_id"),
+    sqlite_strict=True,
+)
+
+order_events = sa.Table(
+    "order_events",
+    metadata,
+    sa.Column("intent_id", Integer, primary_key=True, autoincrement=False),
+    sa.Column("seq", Integer, primary_key=True, autoincrement=False),
+    required("mode", Text),
+    required("to_state", Text),
+    optional("prev_seq"),
+    optional("from_state", Text),
+    required("at_us"),
+    required("writer", Text),
+    optional("code_version", Text),
+    optional("denial", Text),
+    optional("order_id", Text),
+    optional("resolution_id"),
+    audited(),
+    sa.UniqueConstraint("intent_id", "seq", "to_state"),
+    sa.ForeignKeyConstraint(["intent_id", "mode"], ["intents.intent_id", "intents.mode"]),
+    sa.ForeignKeyConstraint(
+        ["intent_id", "prev_seq", "from_state"],
+        ["order_events.intent_id", "order_events.seq", "order_events.to_state"],
+    ),
+    sa.ForeignKeyConstraint(["resolution_id", "intent_id"], ["resolutions.resolution_id", "resolutions.intent_id"]),
+    sa.ForeignKeyConstraint(
+        ["from_state", "to_state"], ["legal_transitions.from_state", "legal_transitions.to_state"]
+    ),
+    sa.CheckConstraint(
+        "(seq = 1 AND prev_seq IS NULL AND from_state IS NULL AND to_state = 'planned') OR "
+        "(seq > 1 AND prev_seq IS NOT NULL AND from_state IS NOT NULL AND prev_seq = seq - 1)",
+        name="chain",
+    ),
+    one_of("to_state", STATES),
+    one_of("writer", Writer),
+    one_of("denial", [reason.code for reason in DenialReason]),
+    sa.CheckConstraint("(to_state = 'denied') = (denial IS NOT NULL)", name="denial_explained"),
+    sa.CheckConstraint(
+        "to_state IN ('planned', 'denied', 'reserved', 'abandoned') OR (to_state = 'simulated') = (mode = 'dry_run')",
+        name="dry_run_never_sends",
+    ),
+    sa.CheckConstraint("to_state <> 'sending' OR code_version IS NOT NULL", name="sent_by_a_version"),
+    sa.CheckConstraint("to_state NOT IN ('resting', 'pending_cancel') OR order_id IS NOT NULL", name="has_order_id"),
+    sa.CheckConstraint("order_id IS NULL OR length(order_id) BETWEEN 8 AND 64", name="order_id"),
+    sa.CheckConstraint("(to_state = 'absent') = (resolution_id IS NOT NULL)", name="absence_proved"),
+    sa.CheckConstraint("to_state <> 'absent' OR writer = 'reconciler'", name="absence_found_by_reconciler"),
+    sa.Index("one_send", "intent_id", unique=True, sqlite_where=sa.text("to_state = 'sending'"),
+             postgresql_where=sa.text("to_state = 'sending'")),
+    sa.Index("one_end", "intent_id", unique=True, sqlite_where=sa.text(f"to_state IN ({states_of(FINAL_STATES)})"),
+             postgresql_where=sa.text(f"to_state IN ({states_of(FINAL_STATES)})")),
+    sa.Index("order_id_once", "order_id", unique=True,
+             sqlite_where=sa.text("order_id IS NOT NULL AND from_state IN ('sending', 'unknown')"),
+             postgresql_where=sa.text("order_id IS NOT NULL AND from_state IN ('sending', 'unknown')")),
+    sqlite_strict=True,
+)  # fmt: skip
+
+_UNRESOLVED = sa.text(f"state IN ({states_of(UNRESOLVED_STATES)})")
+
+#: Intents whose reservation is held, kept by a trigger; at most one unresolved order a market, by its index.
+open_intents = sa.Table(
+    "open_intents",
+    metadata,
+    sa.Column("intent_id", Integer, sa.ForeignKey("intents.intent_id"), primary_key=True, autoincrement=False),
+    required("environment", Text),
+    required("subaccount"),
+    required("mode", Text),
+    required("ticker", Text),
+    required("state", Text),
+    one_of("environment", ENVIRONMENTS),
+    one_of("mode", MODES),
+    sa.CheckConstraint(f"state IN ({states_of(OPEN_STATES)})", name="state"),
+    sa.Index("one_unresolved_a_market", "environment", "subaccount", "ticker", unique=True,
+             sqlite_where=_UNRESOLVED, postgresql_where=_UNRESOLVED),
+    sqlite_strict=True,
+)  # fmt: skip
+
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    row_id("approval_id"),
+    required("request_sha256", Text),
+    required("approved_by", Text),
+    required("approved_us"),
+    required("expires_us"),
+    audited(),
+    hexadecimal("request_sha256"),
+    text_of("approved_by", 1, 200),
+    sa.CheckConstraint("expires_us > approved_us AND expires_us - approved_us <= 86400000000", name="lifetime"),
+    sa.Index(None, "request_sha256"),
+    sqlite_strict=True,
+)
+
+#: Every time somebody tried to have an order sent, what became of it at once; those of the last minute are counted.
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    row_id("attempt_id"),
+    required("session_id", Text, sa.ForeignKey("sessions.session_id")),
+    required("environment", Text),
+    required("subaccount"),
+    required("mode", Text),
+    required("at_us"),
+    optional("proposal_id", Integer, sa.ForeignKey("proposals.proposal_id")),
+    optional("intent_id", Integer, sa.ForeignKey("intents.intent_id")),
+    optional("denial", Text),
+    audited(),
+    one_of("denial", [reason.code for reason in DenialReason]),
+    sa.Index(None, "environment", "subaccount", "mode", "at_us"),
+    sa.Index(None, "proposal_id"),
+    sqlite_strict=True,
+)
