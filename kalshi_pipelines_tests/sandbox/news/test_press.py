@@ -66,7 +66,11 @@ def test_a_search_finds_articles_about_its_query_within_its_limits_and_is_charge
 
 def test_what_was_written_stays_written_and_time_brings_more(press: LocalSandbox) -> None:
     def titles(sandbox: LocalSandbox, until: str) -> list[str]:
-        asked = {"startPublishedDate": "2026-11-10T00:00:00Z", "endPublishedDate": until, "numResults": 100}
+        asked: dict[str, Any] = {
+            "startPublishedDate": "2026-11-10T00:00:00Z",
+            "endPublishedDate": until,
+            "numResults": 100,
+        }
         return [each["title"] for each in _search(sandbox, **asked)["results"]]
 
     before, end = titles(press, "2026-11-22T12:00:00Z"), "2026-11-27T12:00:00Z"
@@ -115,7 +119,8 @@ def test_faults_change_what_is_told_and_charged_but_the_truth_is_kept(press: Loc
     def strike(kind: str, **more: Any) -> None:
         press.steer("POST", "/faults", endpoint="POST /search", kind=kind, **more)
 
-    strike("rate_limit"), strike("server_error", at=2)
+    strike("rate_limit")
+    strike("server_error", at=2)
     assert "rate limit" in _search(press, 429)["error"]
     assert _search(press, 500)["tag"] == "INTERNAL_ERROR"
     assert _charges(press) == []
