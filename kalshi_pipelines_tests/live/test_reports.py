@@ -1,0 +1,43 @@
+"""What the nightly suite learns stays for the next night, and what it tells can be put into an issue as it is."""
+
+import shutil
+from pathlib import Path
+
+import httpx
+import sqlalchemy as sa
+
+from kalshi_pipelines.contracts.runs import ContractReport, run_contract_checks
+from kalshi_pipelines.sandbox.process import SandboxProcess
+from kalshi_pipelines.settings import Settings
+from kalshi_pipelines_tests.live.reports import WAREHOUSE, grave, learning_warehouse, told
+
+HOSTILE = "x```\n</details> @everyone [a](http://b) ![c](d) <script>"
+
+
+def night(file: Path, sandbox: SandboxProcess, throw_away: sa.Engine) -> ContractReport:
+    settings = Settings.from_environment().model_copy(update={"run_live_api": False})
+    with learning_warehouse({WAREHOUSE: str(file)}, throw_away) as engine:
+        return run_contract_checks(settings, engine, lambda _: None, sandbox_url=sandbox.url)
+
+
+def test_a_change_between_two_nights_is_told_only_because_the_first_was_learned(
+    migrated_file: Path, tmp_path: Path, sqlite_engine: sa.Engine, frozen_sandbox: SandboxProcess
+) -> None:
+    file = tmp_path / "learned.db"
+    shutil.copy(migrated_file, file)
+    assert grave(night(file, frozen_sandbox, sqlite_engine)) == []
+    changed = {"endpoint": "GET /markets", "operations": [
+        {"op": "set", "path": "markets[].price_level_structure", "value": HOSTILE}]}  # fmt: skip
+    httpx.post(f"{frozen_sandbox.admin_url}/sandbox/drift", json=changed, trust_env=False).raise_for_status()
+    try:
+        second = night(file, frozen_sandbox, sqlite_engine)
+        third = night(file, frozen_sandbox, sqlite_engine)
+    finally:
+        httpx.delete(f"{frozen_sandbox.admin_url}/sandbox/drift", trust_env=False)
+    assert grave(second)
+    text = told(second)
+    assert "price_level_structure" in text
+    assert told(third) == text  # so that the issue is not written anew each night
+    assert not set("`@<>") & set(text.replace("->", ""))
+    with sqlite_engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM contract_runs")) == 0
