@@ -60,10 +60,11 @@ class ExchangeResource(dg.ConfigurableResource[Any]):
     def client(self, engine: sa.Engine) -> Iterator[KalshiClient]:
         """A client whose rate budget is kept in the warehouse behind the engine."""
         settings = Settings.from_environment()
-        with KalshiClient.from_settings(settings, engine, url=self._address(settings)) as client:
+        with KalshiClient.from_settings(settings, engine, url=self.sandbox_address(settings)) as client:
             yield client
 
-    def _address(self, settings: Settings) -> str | None:
+    def sandbox_address(self, settings: Settings) -> str | None:
+        """The sandbox of this run, started if none runs; None where the exchange is no sandbox."""
         if settings.environment is not Environment.SANDBOX:
             return None
         if self._url is None:
