@@ -110,6 +110,39 @@ class Settings(BaseSettings):
         Decimal(0), ge=0, le=10, description="Most dollars a UTC day that contract checks may spend at Exa; 0 is never."
     )
 
+    news_feeds: str | None = Field(
+        None,
+        description="RSS and Atom feeds, separated by commas or spaces; `{query}` in one makes it a search; `none` is "
+        "no feed. Without it the sandbox's own, elsewhere a default set.",
+    )
+    news_daily_dollars: Decimal | None = Field(
+        None,
+        ge=0,
+        le=1_000,
+        description="Most dollars a UTC day that news may cost; 0 is never. Without it 1 in the sandbox, where nothing "
+        "costs real money, and 0 elsewhere.",
+    )
+    news_run_dollars: Decimal = Field(
+        Decimal("0.25"), ge=0, le=1_000, description="Most dollars one collection of news may cost."
+    )
+    news_results: int = Field(10, ge=1, le=100, description="Most articles one search may return.")
+    news_searches: int = Field(50, ge=0, le=10_000, description="Most searches that cost money in one collection.")
+    news_selected_events: int = Field(
+        10,
+        ge=0,
+        le=1_000,
+        description="How many of the day's most traded events are looked for beside what is tracked.",
+    )
+    news_lookback_days: int = Field(
+        7, ge=1, le=365, description="How far back the first search of a market or event looks."
+    )
+    news_text_characters: int = Field(
+        10_000, ge=0, le=50_000, description="How many characters of an article's text are kept."
+    )
+    news_fetch_articles: bool = Field(
+        False, description="Fetch the pages of articles that came without text; only ever from public addresses."
+    )
+
     @field_validator("private_key_file", "data_dir", "lake_dir", "adopt_database", mode="after")
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
@@ -146,6 +179,13 @@ class Settings(BaseSettings):
         if self.settled_lookback_hours is None and self.environment is not Environment.SANDBOX:
             return 48
         return self.settled_lookback_hours
+
+    @property
+    def resolved_news_daily_dollars(self) -> Decimal:
+        """Most dollars a UTC day that news may cost."""
+        if self.news_daily_dollars is None:
+            return Decimal(1) if self.environment is Environment.SANDBOX else Decimal(0)
+        return self.news_daily_dollars
 
     @property
     def resolved_warehouse_url(self) -> str:

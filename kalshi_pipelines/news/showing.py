@@ -1,0 +1,175 @@
+"""What people are shown of the news that is stored: headlines, links, moods, and whether any of it is recent.
+
+Belongs here: a few rows and figures, as harmless lines of text. Does not belong here: how a user interface draws them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.alerts.messages import moment
+from kalshi_pipelines.alerts.scrubbing import neutral
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.warehouse.tables import (
+    ingest_runs,
+    news_article_events,
+    news_article_markets,
+    news_articles,
+    news_sentiment_windows,
+)
+
+_DAY_US: Final = 86_400 * MICROSECONDS_PER_SECOND
+#: How old news may be: runs are due every six hours, and one may fail.
+OLDEST_US: Final = 26 * 3_600 * MICROSECONDS_PER_SECOND
+RATE_DAYS: Final = 7
+#: Above this, providers are asked the same thing over and over.
+MOST_DUPLICATES: Final = 0.8
+_FEWEST_FOR_A_RATE: Final = 20
+_MOST_TITLE: Final = 120
+_COMMAND: Final = "dagster job execute -m kalshi_pipelines -j news"
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """When news was last collected.
+
+    Attributes:
+        is_fresh: Whether that is less than 26 hours ago.
+        last_us: When it ended; ``None`` if it never did.
+        sentence: The same for people, with what to do.
+    """
+
+    is_fresh: bool
+    last_us: int | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class DuplicateRate:
+    """How many of the articles of the last days tell a story that another one told first.
+
+    Attributes:
+        articles: Articles collected.
+        copies: Those among them that are not the first of their story.
+    """
+
+    articles: int
+    copies: int
+
+    @property
+    def share(self) -> float:
+        """The share of copies, 0 to 1."""
+        return self.copies / self.articles if self.articles else 0.0
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is below the bound; a handful of articles says nothing."""
+        return self.articles < _FEWEST_FOR_A_RATE or self.share <= MOST_DUPLICATES
+
+    @property
+    def sentence(self) -> str:
+        """The same for people."""
+        told = f"{self.copies} of {self.articles} articles of {RATE_DAYS} days tell a story that was known"
+        return told if self.is_usual else f"{told}: look at the queries of what is tracked and at the feeds"
+
+
+def freshness(engine: sa.Engine, environment: str, now_us: int) -> Freshness:
+    """Whether a collection of an environment succeeded within 26 hours."""
+    runs = ingest_runs.c
+    wanted = (runs.subject == "news_articles") & (runs.environment == environment) & (runs.status == "succeeded")
+    with engine.connect() as connection:
+        last = connection.scalar(sa.select(sa.func.max(runs.finished_us)).where(wanted))
+    if last is not None and now_us - last < OLDEST_US:
+        return Freshness(True, last, f"the last collection of news of {environment} succeeded {moment(last)}")
+    since = "ever" if last is None else f"since {moment(last)}"
+    return Freshness(False, last, f"no collection of news of {environment} succeeded {since}: run `{_COMMAND}`")
+
+
+def duplicate_rate(engine: sa.Engine, now_us: int) -> DuplicateRate:
+    """The rate over the articles collected in the last days."""
+    articles = news_articles.c
+    is_copy = sa.case((articles.group_id != articles.news_article_id, 1), else_=0)
+    with engine.connect() as connection:
+        counted = connection.execute(
+            sa.select(sa.func.count(), sa.func.sum(is_copy)).where(articles.collected_us >= now_us - RATE_DAYS * _DAY_US)
+        ).one()
+    return DuplicateRate(int(counted[0]), int(counted[1] or 0))
+
+
+def newest_headlines(engine: sa.Engine, most: int) -> list[Row]:
+    """The newest stories with who tells them; their other copies are left out."""
+    articles = news_articles.c
+    is_first = articles.group_id.is_(None) | (articles.group_id == articles.news_article_id)
+    found = (
+        sa.select(articles.title, articles.source_domain, articles.published_us)
+        .where(is_first)
+        .order_by(articles.news_article_id.desc())
+        .limit(most)
+    )
+    with engine.connect() as connection:
+        return [
+            {
+                "headline": neutral(row.title, _MOST_TITLE),
+                "outlet": neutral(row.source_domain, 60),
+                "published": "unknown" if row.published_us is None else moment(row.published_us),
+            }
+            for row in connection.execute(found)
+        ]
+
+
+def strongest_links(engine: sa.Engine, most: int) -> list[Row]:
+    """The links made last, the most relevant ones first."""
+    found = sa.union_all(
+        *(
+            sa.select(
+                links.c[ticker].label("ticker"), links.c.relevance, links.c.ingest_run_id, news_articles.c.title
+            ).join(news_articles, news_articles.c.news_article_id == links.c.news_article_id)
+            for links, ticker in ((news_article_markets, "ticker"), (news_article_events, "event_ticker"))
+        )
+    ).subquery()
+    last = sa.select(sa.func.max(found.c.ingest_run_id)).scalar_subquery()
+    chosen = (
+        sa.select(found)
+        .where(found.c.relevance.is_not(None), found.c.ingest_run_id == last)
+        .order_by(found.c.relevance.desc(), found.c.ticker, found.c.title)
+        .limit(most)
+    )
+    with engine.connect() as connection:
+        return [
+            {
+                "market or event": neutral(row.ticker, 60),
+                "relevance": f"{row.relevance:.2f}",
+                "headline": neutral(row.title, _MOST_TITLE),
+            }
+            for row in connection.execute(chosen)
+        ]
+
+
+def moods(engine: sa.Engine, most: int) -> list[Row]:
+    """The newest sums of sentiment, those of the most stories first: counts beside the score, which alone misleads."""
+    windows = news_sentiment_windows.c
+    last = sa.select(sa.func.max(windows.until_us)).scalar_subquery()
+    chosen = (
+        sa.select(news_sentiment_windows)
+        .where(windows.until_us == last)
+        .order_by(windows.stories.desc(), windows.ticker, windows.days)
+        .limit(most)
+    )
+    with engine.connect() as connection:
+        return [_mood(row) for row in connection.execute(chosen)]
+
+
+def _mood(row: sa.Row[Any]) -> Row:
+    before = row.previous_weighted_score
+    return {
+        "market or event": neutral(row.ticker, 60),
+        "days": str(row.days),
+        "stories": str(row.stories),
+        "positive / neutral / negative": f"{row.positive} / {row.neutral} / {row.negative}",
+        "weighted score": f"{row.weighted_score:+.2f}",
+        "before": "unknown" if before is None else f"{before:+.2f}",
+    }
