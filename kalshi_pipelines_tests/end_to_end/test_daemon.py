@@ -1,0 +1,134 @@
+"""A real dagster-daemon that is killed while it tells people, and comes back after a day."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.alerts.outbox import CLAIM_TIME_OUT_US
+from kalshi_pipelines.contracts import store
+from kalshi_pipelines.contracts.checking import Checked, Outcome
+from kalshi_pipelines.contracts.differences import Difference, Kind, Severity
+from kalshi_pipelines.contracts.life_cycle import Source
+from kalshi_pipelines.sandbox.process import SandboxProcess
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.tables import alert_deliveries, contract_runs
+from kalshi_pipelines_tests.alerts.receivers import Webhook, webhook_receiver
+
+DAY_US = 24 * 3_600 * 1_000_000
+PATIENCE_SECONDS = 90
+BROKEN = Difference("GET /markets", "markets[].yes_bid_dollars", Kind.KEY_MISSING, Severity.BREAKING, "there", "gone")
+
+
+class Received(list[dict[str, Any]]):
+    """What a web hook received; whoever sends is ended before it knows that it was taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: Callable[[], object] = lambda: None
+
+    def append(self, body: dict[str, Any]) -> None:
+        super().append(body)
+        self.ends()
+
+
+@contextmanager
+def daemon(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """``dagster-daemon run`` as a service runs it, with what it starts in a process group of its own."""
+    command = [str(Path(sys.executable).with_name("dagster-daemon")), "run", "-m", "kalshi_pipelines"]
+    with (folder / "daemon.log").open("ab") as log:
+        child = subprocess.Popen(command, cwd=folder, env=os.environ | {"DAGSTER_HOME": str(folder)}, stdout=log,
+                                 stderr=log, start_new_session=True)  # fmt: skip
+    try:
+        yield child
+    finally:
+        killed(child)
+
+
+def killed(child: "subprocess.Popen[bytes]") -> None:
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    child.wait()
+
+
+def wait_for(what: Callable[[], bool], folder: Path) -> None:
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    while not what():
+        assert time.monotonic() < ends_at, (folder / "daemon.log").read_text()[-5_000:]
+        time.sleep(0.2)
+
+
+def runs(engine: sa.Engine, since_us: int) -> list[str]:
+    columns = contract_runs.c
+    with engine.connect() as connection:
+        return list(connection.scalars(sa.select(columns.status).where(columns.started_us >= since_us)))
+
+
+def a_day_passes(engine: sa.Engine, folder: Path) -> None:
+    """Everything stored was a day earlier, and Dagster has lost what it knew of its sensors."""
+    with engine.begin() as connection:
+        of_runs = contract_runs.c
+        earlier = {"started_us": of_runs.started_us - DAY_US, "finished_us": of_runs.finished_us - DAY_US}
+        connection.execute(sa.update(contract_runs).values(earlier))
+        claimed = alert_deliveries.c.claimed_us - CLAIM_TIME_OUT_US - 1_000_000
+        assert connection.execute(sa.update(alert_deliveries).values(claimed_us=claimed)).rowcount == 1
+    shutil.rmtree(folder / ".dagster" / "schedules")
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with webhook_receiver() as webhook:
+        webhook.received = Received()
+        yield webhook
+
+
+def test_killed_between_sending_and_noting_it_tells_once_more_and_catches_up(
+    sqlite_engine: sa.Engine, frozen_sandbox: SandboxProcess, webhook: Webhook, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    shutil.copy(Path(__file__).parents[2] / "dagster.yaml", tmp_path)
+    variables = {
+        "KALSHI_WAREHOUSE_URL": f"sqlite:///{sqlite_engine.url.database}", "KALSHI_SANDBOX_URL": frozen_sandbox.url,
+        "KALSHI_ALERT_URLS": webhook.url, "PYTHONWARNINGS": "ignore",
+    }  # fmt: skip
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("KALSHI_RUN_LIVE_API", raising=False)
+    began_us = now_us()
+    run = store.begin_run(sqlite_engine, "sandbox", Source.PROBES, began_us)
+    result = store.EndpointResult("GET /markets", Checked(Outcome.CHECKED, (BROKEN,), None))
+    store.record(sqlite_engine, run, [result], began_us)
+
+    received: Any = webhook.received
+
+    def told(words: str) -> list[str]:
+        return [text for body in received if words in (text := f"{body['title']}\n{body['message']}")]
+
+    with daemon(tmp_path) as first:
+        received.ends = lambda: os.killpg(first.pid, signal.SIGKILL)
+        wait_for(lambda: first.poll() is not None, tmp_path)
+    assert first.returncode == -signal.SIGKILL
+    assert len(received) == 1
+    assert runs(sqlite_engine, began_us) == ["succeeded"]  # it was too early for another
+
+    received.ends = lambda: None
+    a_day_passes(sqlite_engine, tmp_path)
+    with daemon(tmp_path):
+        wait_for(
+            lambda: bool(told("No contract run of sandbox for 24 hours")) and len(told("yes_bid_dollars")) == 2
+            and runs(sqlite_engine, began_us) == ["succeeded"],
+            tmp_path,
+        )  # fmt: skip
+    assert ["may be a repeat" in text for text in told("yes_bid_dollars")] == [False, True]
+    assert len(told("No contract run of sandbox")) == 1
