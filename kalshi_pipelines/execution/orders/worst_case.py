@@ -33,12 +33,12 @@ class Exposure:
     def of_resting(cls, side: Side, price: int, count: int, fee_bound: int) -> Self:
         """What an order may add: it may fill or not, so it never counts as a gain.
 
-        ``price`` is its limit, ``count`` what is left of it, ``fee_bound`` the most its fills can cost in fees.
+        ``price`` is its limit, ``count`` what is left of it, ``fee_bound`` the most its fills can cost in fees. Fees
+        count whole on the winning side, too: rounding may charge nearly all of them for a tiny fill.
         """
-        paid, won = price * count, (DOLLAR - price) * count
         if side is Side.BID:
-            return cls(paid + fee_bound, max(0, fee_bound - won))
-        return cls(max(0, fee_bound - paid), won + fee_bound)
+            return cls(price * count + fee_bound, fee_bound)
+        return cls(fee_bound, (DOLLAR - price) * count + fee_bound)
 
     @classmethod
     def of_fill(cls, side: Side, price: int, count: int, fee: int) -> Self:
