@@ -8,7 +8,7 @@ class JournalUnavailable(Exception):
 
 
 class JournalRefused(Exception):
-    """The database refused a row. ``rule`` is the constraint or guard: ``send_guard:kill``, ``ck_scopes_cap_orders``."""
+    """The database refused a row. ``rule`` is the constraint or guard, such as ``send_guard:kill``."""
 
     def __init__(self, rule: str, detail: str) -> None:
         super().__init__(f"The journal refused it ({rule}): {detail}")

@@ -21,6 +21,7 @@ __all__ = [
     "Integer",
     "Text",
     "at_most_long",
+    "audit_id",
     "audited",
     "between",
     "flag",
@@ -48,6 +49,11 @@ def optional(name: str, type_: Any = Integer, *args: Any) -> sa.Column[Any]:  # 
 def row_id(name: str) -> sa.Column[Any]:
     """The primary key that the database counts up itself."""
     return sa.Column(name, Integer, primary_key=True, autoincrement=True)
+
+
+def audit_id(name: str) -> sa.Column[Any]:
+    """A primary key that is the number of the row's own audit record, so that both databases count alike."""
+    return sa.Column(name, Integer, sa.ForeignKey("audit_log.seq"), primary_key=True, autoincrement=False)
 
 
 def flag(name: str) -> list[Any]:

@@ -122,7 +122,7 @@ postings = sa.Table(
     sa.CheckConstraint(
         "(intent_id IS NULL) = (event_seq IS NULL) AND (intent_id IS NULL) = (event_state IS NULL)", name="event"
     ),
-    sa.CheckConstraint("(kind = 'fill') = (fill_id IS NOT NULL)", name="fill"),
+    sa.CheckConstraint("kind = 'foreign' OR (kind = 'fill') = (fill_id IS NOT NULL)", name="fill"),
     sa.CheckConstraint("kind NOT IN ('reserve', 'fill', 'release') OR intent_id IS NOT NULL", name="of_an_intent"),
     sa.CheckConstraint(
         "kind <> 'reserve' OR (event_state = 'reserved' AND d_orders = 1 AND d_if_no_microdollars >= 0 AND "

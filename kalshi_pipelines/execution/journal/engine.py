@@ -1,0 +1,99 @@
+"""Connections to the journal: every commit is on the disk before it counts, and nobody waits long for a lock."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalUnavailable
+from kalshi_pipelines.execution.journal.guards import HASH_DOMAIN, HASH_FUNCTION, SCHEMA
+from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine, place_of, warehouse_url
+
+#: An order that waits longer for the journal is not worth sending.
+LOCK_WAIT_SECONDS: Final = 5
+_POSTGRES_OPTIONS: Final = (
+    f"-c search_path={SCHEMA} -c synchronous_commit=on -c lock_timeout={LOCK_WAIT_SECONDS}s "
+    f"-c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+)
+
+
+def journal_url(settings: Settings, configured: str | None = None) -> str:
+    """Where the journal is: as configured, else ``journal.db`` beside a SQLite warehouse, else with a Postgres one."""
+    if configured is not None:
+        return configured
+    warehouse = warehouse_url(settings.resolved_warehouse_url)
+    if warehouse.get_backend_name() == "sqlite":
+        return f"sqlite:///{quote(str(settings.environment_dir / 'journal.db'))}"
+    return warehouse.render_as_string(hide_password=False)
+
+
+def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.Engine:
+    """An engine for the journal's URL; nothing is connected or made yet.
+
+    Raises:
+        JournalUnavailable: The URL can not be used, or the folder can not be written.
+    """
+    try:
+        parsed = warehouse_url(url)
+        if parsed.get_backend_name() != "sqlite":
+            return sa.create_engine(parsed, pool_pre_ping=True, connect_args={"options": _POSTGRES_OPTIONS})
+        engine = open_engine(url)
+    except WarehouseUnavailable as error:
+        raise JournalUnavailable(str(error).replace("KALSHI_WAREHOUSE_URL", "KALSHI_JOURNAL_URL")) from None
+
+    def prepare(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401
+        connection.execute(f"PRAGMA busy_timeout = {int(lock_wait_seconds * 1000)}")
+        # In WAL mode NORMAL may lose the last commits when the power fails: the record that an order was sent.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.create_function(HASH_FUNCTION, 3, record_hash, deterministic=True)
+
+    sa.event.listen(engine, "connect", prepare)
+    return engine
+
+
+def record_hash(seq: int, prev_hash: str | None, body: str) -> str:
+    """The hash of an audit record: SHA-256 of a domain, its number, the hash before it and its body."""
+    return hashlib.sha256(f"{HASH_DOMAIN}\n{seq}\n{prev_hash or ''}\n{body}".encode()).hexdigest()
+
+
+@contextmanager
+def explained_failures(engine: sa.Engine) -> Iterator[None]:
+    """Tell a refusal of the database from a database that can not be used.
+
+    Raises:
+        JournalRefused: A constraint or guard did not allow a row; nothing was stored.
+        JournalUnavailable: Anything else the driver reports; nothing was stored.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        raise JournalRefused(_rule_of(error.orig), _first_line(error.orig)) from error
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = _first_line(getattr(error, "orig", None) or error)
+        raise JournalUnavailable(
+            f"The journal {place_of(engine)} can not be used ({cause}): nothing was stored. Mend it (disk, lock, "
+            "permissions, server), then run again."
+        ) from error
+
+
+def _rule_of(error: BaseException | None) -> str:
+    """The name of what refused: a guard's own words, or the constraint's name, or the columns SQLite names instead."""
+    diagnosis = getattr(error, "diag", None)
+    if diagnosis is not None and diagnosis.constraint_name:
+        return str(diagnosis.constraint_name)
+    text = _first_line(error)
+    for beginning in ("CHECK constraint failed: ", "UNIQUE constraint failed: ", "NOT NULL constraint failed: "):
+        if text.startswith(beginning):
+            return text.removeprefix(beginning)
+    return "foreign_key" if text == "FOREIGN KEY constraint failed" else text
+
+
+def _first_line(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,343 @@
+"""Triggers for what keys and CHECKs can not say; the same rules for SQLite and Postgres.
+
+Rows are written once; a posting moves the counters of its scope; an event moves the list of open intents; an order is
+admitted and sent only if everything the journal knows allows it; the audit log is a chain. Taken down and raised again
+by every upgrade, so that they are always those of this code.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, metadata
+from kalshi_pipelines.execution.orders.states import FINAL_STATES, OPEN_STATES, OrderState
+
+PREFIX: Final = "guard_"
+#: The schema of the journal in a Postgres database.
+SCHEMA: Final = "journal"
+#: What the hash of an audit record begins with.
+HASH_DOMAIN: Final = "kalshi-pipelines/audit/1"
+#: The function that connections of this code have and others do not: SQLite has no hash of its own.
+HASH_FUNCTION: Final = "journal_audit_hash"
+MINUTE_US: Final = 60_000_000
+_DAY_HOURS: Final = 24
+
+#: Why an order must not be sent, or NULL.
+_SEND: Final = """
+SELECT CASE
+  WHEN i.mode <> 'live' OR i.origin <> 'by_hand' THEN 'not_live'
+  WHEN coalesce((SELECT k.engaged FROM kill_events k ORDER BY k.seq DESC LIMIT 1), 1) = 1 THEN 'kill'
+  WHEN NEW.at_us < s.opened_us OR NEW.at_us >= s.expires_us THEN 'session_expired'
+  WHEN EXISTS (SELECT 1 FROM session_ends e WHERE e.session_id = i.session_id) THEN 'session_ended'
+  WHEN NOT EXISTS (SELECT 1 FROM leases l WHERE l.session_id = i.session_id AND l.until_us > NEW.at_us) THEN 'lease'
+  WHEN NEW.code_version <> s.code_version THEN 'code_version'
+  WHEN NEW.at_us < i.planned_us THEN 'clock'
+  WHEN NEW.at_us < i.as_of_us OR NEW.at_us > i.valid_until_us THEN 'stale'
+  WHEN (
+    SELECT count(DISTINCT c.kind) FROM postings p JOIN scopes c ON c.scope_id = p.scope_id
+    WHERE p.dedupe = 'reserve:' || i.intent_id AND p.kind = 'reserve' AND p.intent_id = i.intent_id
+      AND p.ticker = i.ticker AND p.session_id = i.session_id
+      AND c.environment = i.environment AND c.subaccount = i.subaccount AND c.mode = i.mode
+      AND p.d_if_no_microdollars = i.reserved_if_no_microdollars
+      AND p.d_if_yes_microdollars = i.reserved_if_yes_microdollars
+      AND p.d_notional_microdollars = i.notional_microdollars AND p.d_orders = 1
+  ) <> 5 THEN 'unreserved'
+  WHEN EXISTS (
+    SELECT 1 FROM postings p JOIN scopes c ON c.scope_id = p.scope_id
+    WHERE p.dedupe = 'reserve:' || i.intent_id AND c.breached = 1
+  ) THEN 'breached'
+  WHEN EXISTS (
+    SELECT 1 FROM open_intents o WHERE o.environment = i.environment AND o.subaccount = i.subaccount
+      AND o.ticker = i.ticker AND o.state IN ('sending', 'unknown')
+  ) THEN 'unresolved'
+  WHEN i.order_group_id IS NULL THEN 'no_group'
+  WHEN EXISTS (SELECT 1 FROM fences f WHERE f.order_group_id = i.order_group_id) THEN 'fenced'
+  WHEN i.approval_required = 1 AND NOT EXISTS (
+    SELECT 1 FROM approvals a WHERE a.request_sha256 = i.request_sha256 AND a.approved_by <> i.actor_name
+      AND a.approved_us <= NEW.at_us AND a.expires_us > NEW.at_us
+  ) THEN 'approval'
+END
+FROM intents i JOIN sessions s ON s.session_id = i.session_id WHERE i.intent_id = NEW.intent_id
+"""
+
+#: Why an order must not be admitted, or NULL; the caps of scopes are seen to by the postings.
+_ADMIT: Final = f"""
+SELECT CASE
+  WHEN NEW.at_us < s.opened_us OR NEW.at_us >= s.expires_us THEN 'session_expired'
+  WHEN EXISTS (SELECT 1 FROM session_ends e WHERE e.session_id = i.session_id) THEN 'session_ended'
+  WHEN i.notional_microdollars > s.order_notional_cap_microdollars THEN 'order_notional'
+  WHEN i.reserved_if_no_microdollars > s.order_worst_cap_microdollars
+    OR i.reserved_if_yes_microdollars > s.order_worst_cap_microdollars THEN 'order_worst_loss'
+  WHEN (
+    SELECT count(*) FROM attempts a WHERE a.environment = i.environment AND a.subaccount = i.subaccount
+      AND a.mode = i.mode AND a.at_us > NEW.at_us - {MINUTE_US}
+  ) > s.attempts_per_minute_cap THEN 'message_rate'
+END
+FROM intents i JOIN sessions s ON s.session_id = i.session_id WHERE i.intent_id = NEW.intent_id
+"""
+
+#: Why a posting of kind reserve must not be, or NULL; asked after the counters were moved.
+_CAPS: Final = f"""
+SELECT CASE
+  WHEN c.kind = 'account' AND m.position_centicontracts + m.open_bids_centicontracts > s.position_cap_centicontracts
+    AND NEW.d_open_bids_centicontracts > 0 THEN 'position'
+  WHEN c.kind = 'account' AND m.open_asks_centicontracts - m.position_centicontracts > s.position_cap_centicontracts
+    AND NEW.d_open_asks_centicontracts > 0 THEN 'position'
+  WHEN c.kind = 'rolling' AND (
+    SELECT sum(h.worst_microdollars) FROM scopes h WHERE h.environment = c.environment AND h.subaccount = c.subaccount
+      AND h.mode = c.mode AND h.hour BETWEEN c.hour - {_DAY_HOURS} AND c.hour
+  ) > c.worst_cap_microdollars THEN 'worst_loss'
+  WHEN c.kind = 'rolling' AND (
+    SELECT sum(h.notional_microdollars) FROM scopes h WHERE h.environment = c.environment
+      AND h.subaccount = c.subaccount AND h.mode = c.mode AND h.hour BETWEEN c.hour - {_DAY_HOURS} AND c.hour
+  ) > c.notional_cap_microdollars THEN 'notional'
+  WHEN c.kind = 'rolling' AND (
+    SELECT sum(h.orders) FROM scopes h WHERE h.environment = c.environment AND h.subaccount = c.subaccount
+      AND h.mode = c.mode AND h.hour BETWEEN c.hour - {_DAY_HOURS} AND c.hour
+  ) > c.orders_cap THEN 'order_count'
+END
+FROM scopes c JOIN scope_markets m ON m.scope_id = c.scope_id AND m.ticker = NEW.ticker
+JOIN sessions s ON s.session_id = NEW.session_id WHERE c.scope_id = NEW.scope_id
+"""
+
+_NEW_WORST: Final = (
+    "(SELECT CASE WHEN m.if_no_microdollars + NEW.d_if_no_microdollars >= m.if_yes_microdollars + "
+    "NEW.d_if_yes_microdollars AND m.if_no_microdollars + NEW.d_if_no_microdollars > 0 "
+    "THEN m.if_no_microdollars + NEW.d_if_no_microdollars "
+    "WHEN m.if_yes_microdollars + NEW.d_if_yes_microdollars > 0 "
+    "THEN m.if_yes_microdollars + NEW.d_if_yes_microdollars ELSE 0 END - m.worst_microdollars "
+    "FROM scope_markets m WHERE m.scope_id = NEW.scope_id AND m.ticker = NEW.ticker)"
+)
+
+#: What a posting does. A reservation brings the caps of its session along; a fact that goes beyond them is a breach;
+#: what is carried over, or was looked at by a person, lifts the cap to itself and leaves nothing to be admitted.
+_POST: Final = (
+    "INSERT INTO scope_markets (scope_id, ticker, if_no_microdollars, if_yes_microdollars, spent_microdollars, "
+    "position_centicontracts, open_bids_centicontracts, open_asks_centicontracts) "
+    "VALUES (NEW.scope_id, NEW.ticker, 0, 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING;",
+    "UPDATE scopes SET "
+    "orders_cap = (SELECT c.orders_cap FROM session_caps c "
+    "WHERE c.session_id = NEW.session_id AND c.kind = scopes.kind), "
+    "notional_cap_microdollars = (SELECT c.notional_cap_microdollars FROM session_caps c "
+    "WHERE c.session_id = NEW.session_id AND c.kind = scopes.kind), "
+    "worst_cap_microdollars = (SELECT c.worst_cap_microdollars FROM session_caps c "
+    "WHERE c.session_id = NEW.session_id AND c.kind = scopes.kind), "
+    f"orders = orders + NEW.d_orders, notional_microdollars = notional_microdollars + NEW.d_notional_microdollars, "
+    f"worst_microdollars = worst_microdollars + {_NEW_WORST} "
+    "WHERE scope_id = NEW.scope_id AND NEW.kind = 'reserve';",
+    "UPDATE scopes SET "
+    "orders = orders + NEW.d_orders, notional_microdollars = notional_microdollars + NEW.d_notional_microdollars, "
+    f"worst_microdollars = worst_microdollars + {_NEW_WORST}, "
+    "breached = CASE WHEN NEW.kind = 'review' THEN 0 WHEN NEW.kind <> 'opening' AND "
+    f"worst_microdollars + {_NEW_WORST} > worst_cap_microdollars THEN 1 ELSE breached END, "
+    "worst_cap_microdollars = CASE WHEN NEW.kind IN ('opening', 'review') AND "
+    f"worst_microdollars + {_NEW_WORST} > worst_cap_microdollars THEN worst_microdollars + {_NEW_WORST} "
+    "ELSE worst_cap_microdollars END "
+    "WHERE scope_id = NEW.scope_id AND NEW.kind <> 'reserve';",
+    "UPDATE scope_markets SET if_no_microdollars = if_no_microdollars + NEW.d_if_no_microdollars, "
+    "if_yes_microdollars = if_yes_microdollars + NEW.d_if_yes_microdollars, "
+    "spent_microdollars = spent_microdollars + NEW.d_spent_microdollars, "
+    "position_centicontracts = position_centicontracts + NEW.d_position_centicontracts, "
+    "open_bids_centicontracts = open_bids_centicontracts + NEW.d_open_bids_centicontracts, "
+    "open_asks_centicontracts = open_asks_centicontracts + NEW.d_open_asks_centicontracts "
+    "WHERE scope_id = NEW.scope_id AND ticker = NEW.ticker;",
+)
+
+_HEAD: Final = (
+    "INSERT INTO audit_head (one, seq, hash) VALUES (1, NEW.seq, NEW.hash) "
+    "ON CONFLICT (one) DO UPDATE SET seq = excluded.seq, hash = excluded.hash;"
+)
+_OPENED: Final = (
+    "INSERT INTO open_intents (intent_id, environment, subaccount, mode, ticker, state) "
+    "SELECT i.intent_id, i.environment, i.subaccount, i.mode, i.ticker, NEW.to_state "
+    "FROM intents i WHERE i.intent_id = NEW.intent_id;"
+)
+_MOVED: Final = "UPDATE open_intents SET state = NEW.to_state WHERE intent_id = NEW.intent_id;"
+_CLOSED: Final = "DELETE FROM open_intents WHERE intent_id = NEW.intent_id;"
+#: Rows that only triggers change, and that are never deleted.
+_COUNTERS: Final = ("audit_head", "scopes", "scope_markets")
+
+
+def _states(some: frozenset[OrderState]) -> str:
+    return ", ".join(f"'{state}'" for state in OrderState if state in some)
+
+
+_MOVED_STATES: Final = _states(OPEN_STATES - {OrderState.RESERVED})
+_CLOSED_STATES: Final = _states(FINAL_STATES)
+
+
+def raise_guards(connection: sa.Connection) -> None:
+    """Make every trigger anew."""
+    lower_guards(connection)
+    statements = _sqlite() if connection.dialect.name == "sqlite" else _postgres()
+    for statement in statements:
+        # psycopg takes a percent sign for a parameter, and there is none in these.
+        connection.exec_driver_sql(statement)
+
+
+def lower_guards(connection: sa.Connection) -> None:
+    """Take every trigger of the journal down."""
+    if connection.dialect.name == "sqlite":
+        for name in sorted(guards_of(connection)):
+            connection.exec_driver_sql(f'DROP TRIGGER "{name}"')
+        return
+    for table in metadata.tables:
+        found = connection.execute(
+            sa.text("SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(:name) AND NOT tgisinternal"),
+            {"name": table},
+        )
+        for (trigger,) in found.all():
+            connection.exec_driver_sql(f'DROP TRIGGER "{trigger}" ON {table}')
+
+
+def guards_of(connection: sa.Connection) -> dict[str, str]:
+    """The triggers there are, by name, as the database describes them."""
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql(
+            f"SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE '{PREFIX}%'"
+        )
+        return dict(found.tuples().all())
+    found = connection.exec_driver_sql(
+        "SELECT t.tgname || ' on ' || c.relname, t.tgenabled::text || ' ' || pg_get_triggerdef(t.oid) || p.prosrc "
+        "FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid "
+        "WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace"
+    )
+    return dict(found.tuples().all())
+
+
+def missing_guards(connection: sa.Connection) -> list[str]:
+    """Names of triggers that are not there or not as this code makes them (on Postgres: not there, or disabled)."""
+    there = guards_of(connection)
+    if connection.dialect.name == "sqlite":
+        wanted = {statement.split()[2].strip('"'): " ".join(statement.split()) for statement in _sqlite()}
+        return sorted(name for name, text in wanted.items() if " ".join(there.get(name, "").split()) != text)
+    names = {
+        f"{words[2]} on {words[words.index('ON') + 1]}"
+        for words in map(str.split, _postgres())
+        if "TRIGGER" in words[1]
+    }
+    return sorted(name for name in names if not there.get(name, "").startswith("A "))
+
+
+def _sqlite() -> Iterator[str]:
+    enforced = (
+        "(SELECT foreign_keys FROM pragma_foreign_keys) = 0 "
+        "OR (SELECT ignore_check_constraints FROM pragma_ignore_check_constraints) = 1 "
+        "OR (SELECT recursive_triggers FROM pragma_recursive_triggers) = 0"
+    )
+    refuse = "BEGIN SELECT RAISE(ABORT, '{}'); END"
+    for table in metadata.sorted_tables:
+        yield (
+            f"CREATE TRIGGER {PREFIX}{table.name}_enforced BEFORE INSERT ON {table.name} WHEN {enforced} "
+            + refuse.format("guard:this connection does not enforce the journal''s rules")
+        )
+    for table in APPEND_ONLY:
+        for verb in ("UPDATE", "DELETE"):
+            yield (
+                f"CREATE TRIGGER {PREFIX}{table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} "
+                + refuse.format(f"append_only:{table.name}")
+            )
+    for name in _COUNTERS:
+        yield f"CREATE TRIGGER {PREFIX}{name}_no_delete BEFORE DELETE ON {name} " + refuse.format(f"append_only:{name}")
+    yield (
+        f"CREATE TRIGGER {PREFIX}audit_chain BEFORE INSERT ON audit_log "
+        f"WHEN NEW.hash <> {HASH_FUNCTION}(NEW.seq, NEW.prev_hash, NEW.body) " + refuse.format("audit:hash")
+    )
+    yield f"CREATE TRIGGER {PREFIX}audit_head AFTER INSERT ON audit_log BEGIN {_HEAD} END"
+    for name, state, query in (("send", "sending", _SEND), ("admit", "reserved", _ADMIT)):
+        yield (
+            f"CREATE TRIGGER {PREFIX}{name} BEFORE INSERT ON order_events WHEN NEW.to_state = '{state}' "
+            f"BEGIN {_raising(name, query)}; END"
+        )
+    yield (
+        f"CREATE TRIGGER {PREFIX}opened AFTER INSERT ON order_events WHEN NEW.to_state = 'reserved' BEGIN {_OPENED} END"
+    )
+    yield (
+        f"CREATE TRIGGER {PREFIX}moved AFTER INSERT ON order_events WHEN NEW.to_state IN ({_MOVED_STATES}) "
+        f"BEGIN {_MOVED} END"
+    )
+    yield (
+        f"CREATE TRIGGER {PREFIX}closed AFTER INSERT ON order_events WHEN NEW.to_state IN ({_CLOSED_STATES}) "
+        f"BEGIN {_CLOSED} END"
+    )
+    yield (
+        f"CREATE TRIGGER {PREFIX}post AFTER INSERT ON postings BEGIN "
+        "SELECT RAISE(ABORT, 'cap_guard:scope_breached') FROM scopes c "
+        "WHERE NEW.kind = 'reserve' AND c.scope_id = NEW.scope_id AND c.breached = 1; "
+        + " ".join(_POST)
+        + f" {_raising('cap', _CAPS)} AND NEW.kind = 'reserve'; END"
+    )
+
+
+def _raising(guard: str, query: str) -> str:
+    """A query that raises the reason instead of answering with it: SQLite's RAISE takes no expression."""
+    return re.sub(r"THEN '(\w+)'", rf"THEN RAISE(ABORT, '{guard}_guard:\1')", query).strip()
+
+
+def _postgres() -> Iterator[str]:
+    refuse = "RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = {}"
+    yield _function("append_only", "BEGIN " + refuse.format("'append_only:' || TG_TABLE_NAME") + "; END")
+    bodies = {
+        "audit_chain": "BEGIN IF NEW.hash <> encode(sha256(convert_to("
+        f"'{HASH_DOMAIN}' || chr(10) || NEW.seq || chr(10) || coalesce(NEW.prev_hash, '') || chr(10) || NEW.body, "
+        f"'UTF8')), 'hex') THEN {refuse.format(chr(39) + 'audit:hash' + chr(39))}; END IF; RETURN NEW; END",
+        "audit_head": f"BEGIN {_HEAD} RETURN NEW; END",
+        "opened": f"BEGIN {_OPENED} RETURN NEW; END",
+        "moved": f"BEGIN {_MOVED} RETURN NEW; END",
+        "closed": f"BEGIN {_CLOSED} RETURN NEW; END",
+        "send": _asked("send", _SEND, refuse),
+        "admit": _asked("admit", _ADMIT, refuse),
+        "post": "DECLARE why text; BEGIN IF NEW.kind = 'reserve' AND EXISTS (SELECT 1 FROM scopes c "
+        "WHERE c.scope_id = NEW.scope_id AND c.breached = 1) THEN "
+        + refuse.format("'cap_guard:scope_breached'")
+        + "; END IF; "
+        + " ".join(_POST)
+        + f" IF NEW.kind = 'reserve' THEN why := ({_CAPS}); IF why IS NOT NULL THEN "
+        + refuse.format("'cap_guard:' || why")
+        + "; END IF; END IF; RETURN NEW; END",
+    }
+    for name, body in bodies.items():
+        yield _function(name, body)
+    for table in APPEND_ONLY:
+        yield from _always(f"{table.name}_append_only", f"BEFORE UPDATE OR DELETE ON {table.name}", "append_only")
+    for name in _COUNTERS:
+        yield from _always(f"{name}_no_delete", f"BEFORE DELETE ON {name}", "append_only")
+    for table in metadata.sorted_tables:
+        yield from _always(f"{table.name}_no_truncate", f"BEFORE TRUNCATE ON {table.name}", "append_only", "STATEMENT")
+    yield from _always("audit_chain", "BEFORE INSERT ON audit_log", "audit_chain")
+    yield from _always("audit_head", "AFTER INSERT ON audit_log", "audit_head")
+    for name, when in (("send", "NEW.to_state = 'sending'"), ("admit", "NEW.to_state = 'reserved'")):
+        yield from _always(name, "BEFORE INSERT ON order_events", name, when=when)
+    for name, when in (
+        ("opened", "NEW.to_state = 'reserved'"),
+        ("moved", f"NEW.to_state IN ({_MOVED_STATES})"),
+        ("closed", f"NEW.to_state IN ({_CLOSED_STATES})"),
+    ):
+        yield from _always(name, "AFTER INSERT ON order_events", name, when=when)
+    yield from _always("post", "AFTER INSERT ON postings", "post")
+
+
+def _asked(name: str, query: str, refuse: str) -> str:
+    return (
+        f"DECLARE why text; BEGIN why := ({query}); IF why IS NOT NULL THEN "
+        + refuse.format(f"'{name}_guard:' || why")
+        + "; END IF; RETURN NEW; END"
+    )
+
+
+def _function(name: str, body: str) -> str:
+    # As its owner: who may write postings needs no right to change a counter.
+    return (
+        f"CREATE OR REPLACE FUNCTION {PREFIX}{name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
+        f"SET search_path = {SCHEMA}, pg_temp AS $guard${body}$guard$"
+    )
+
+
+def _always(name: str, event: str, function: str, each: str = "ROW", when: str = "") -> Iterator[str]:
+    """A trigger that fires even where replication roles switch others off."""
+    table = event.rsplit(" ", 1)[1]
+    condition = f"WHEN ({when}) " if when else ""
+    yield f"CREATE TRIGGER {PREFIX}{name} {event} FOR EACH {each} {condition}EXECUTE FUNCTION {PREFIX}{function}()"
+    yield f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {PREFIX}{name}"

@@ -1,0 +1,110 @@
+"""Bring the journal to its newest schema: its own scripts and version table, apart from the warehouse's."""
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from kalshi_pipelines.execution.journal.engine import explained_failures
+from kalshi_pipelines.execution.journal.errors import JournalOutdated
+from kalshi_pipelines.execution.journal.guards import SCHEMA, lower_guards, missing_guards, raise_guards
+from kalshi_pipelines.warehouse.engine import sqlite_driver
+from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND, Upgrade, migrations_folder, use_write_ahead_log
+
+VERSION_TABLE: Final = "journal_version"
+
+
+def upgrade_journal(engine: sa.Engine, revision: str = "head") -> Upgrade:
+    """Apply every migration that is missing, in one transaction, and make the guards anew.
+
+    Raises:
+        JournalUnavailable: The database can not be reached or written.
+        JournalOutdated: Rows would be left without their parent; nothing was changed.
+    """
+    applied: list[str] = []
+    with explained_failures(engine):
+        # Outside the transaction: SQLite takes no change of it inside one.
+        use_write_ahead_log(engine)
+        with engine.connect().execution_options(kalshi_writes=True) as connection:
+            sqlite = engine.dialect.name == "sqlite"
+            if sqlite:
+                sqlite_driver(connection).execute("PRAGMA foreign_keys = OFF")
+            try:
+                with connection.begin():
+                    before = _prepared(connection)
+                    lower_guards(connection)
+                    command.upgrade(_alembic(connection, applied), revision)
+                    _refuse_dangling_references(connection)
+                    raise_guards(connection)
+            finally:
+                if sqlite:
+                    sqlite_driver(connection).execute("PRAGMA foreign_keys = ON")
+    return Upgrade(before, journal_head(), tuple(applied))
+
+
+@cache
+def journal_head() -> str:
+    """The newest revision of the journal this code knows."""
+    head = ScriptDirectory(str(journal_migrations_folder())).get_current_head()
+    if head is None:
+        raise JournalOutdated(f"no migrations found in {journal_migrations_folder()}: reinstall kalshi_pipelines")
+    return head
+
+
+def require_journal_head(engine: sa.Engine) -> None:
+    """Make sure that tables and guards of the journal are this code's.
+
+    Raises:
+        JournalOutdated: They are not; the message names the command to run.
+        JournalUnavailable: The journal can not be read.
+    """
+    with explained_failures(engine), engine.connect() as connection:
+        have, want = _revision(connection), journal_head()
+        if have != want:
+            raise JournalOutdated(
+                f"The journal's schema is at {have or '(empty)'} but this code needs {want}: "
+                f"run `{MIGRATE_COMMAND}` first."
+            )
+        missing = missing_guards(connection)
+        if missing:
+            raise JournalOutdated(
+                f"Guards of the journal are missing or changed ({', '.join(missing[:5])}): find out who did that, "
+                f"run the audit's verification, then `{MIGRATE_COMMAND}`."
+            )
+
+
+def journal_migrations_folder() -> Path:
+    """Where the journal's migrations are."""
+    return migrations_folder() / "journal"
+
+
+def _prepared(connection: sa.Connection) -> str | None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('kalshi_pipelines.journal.migrations'))"))
+        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    return _revision(connection)
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return ", ".join(sorted(context.get_current_heads())) or None
+
+
+def _alembic(connection: sa.Connection, applied: list[str]) -> Config:
+    config = Config(attributes={"connection": connection, "on_apply": applied.append})
+    config.set_main_option("script_location", str(journal_migrations_folder()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _refuse_dangling_references(connection: sa.Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        return
+    dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(3)
+    if dangling:
+        raise JournalOutdated(f"the upgrade would leave rows without their parent, nothing was changed: {dangling}")

@@ -1,0 +1,34 @@
+"""Run the journal's migrations on the connection `execution.journal.migrations` hands over; it has no other door."""
+
+from collections.abc import Collection
+from typing import Any
+
+from alembic import context
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+
+from kalshi_pipelines.execution.journal.migrations import VERSION_TABLE
+from kalshi_pipelines.execution.journal.tables import metadata
+
+
+def run() -> None:
+    """Run what the command asked for inside the open transaction."""
+    connection = context.config.attributes.get("connection")
+    if connection is None:
+        raise SystemExit("The journal is migrated by `dagster job execute -m kalshi_pipelines -j migrate` only.")
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        version_table=VERSION_TABLE,
+        transactional_ddl=True,
+        transaction_per_migration=False,
+        on_version_apply=_report,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _report(ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Any) -> None:  # noqa: ANN401
+    context.config.attributes["on_apply"](step.up_revision_id)
+
+
+run()
