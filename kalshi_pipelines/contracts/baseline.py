@@ -148,7 +148,8 @@ def _is_inside_unknown(name: str, contract: Contract) -> bool:
 
 def _appeared(name: str, now: Place, known: Inventory, contract: Contract) -> Iterator[Difference]:
     each = contract.fields.get(name)
-    if each is not None and each.is_usual and each.until is None and known.objects_around(name) and now.seen:
+    is_awaited = each is not None and each.is_usual and not each.is_nullable and each.until is None
+    if is_awaited and known.objects_around(name) and now.seen:
         yield _difference(
             contract, name, Kind.KEY_NEW, Severity.ADDITIVE, "never there", "there",
             "Nothing to do: it is declared already.",

@@ -183,12 +183,19 @@ def _verdict(form: str, each: Field) -> Severity | None:
             return Severity.BREAKING
         return None if not each.decimals or decimals in each.decimals else Severity.RISKY
     if each.format is Format.TIME:
-        if kind == "time":
-            return None if int(digits) <= _MOST_FRACTION else Severity.RISKY
-        return Severity.RISKY if form == "time with another zone" else Severity.BREAKING
-    if each.format is Format.UUID:
-        return None if form == "uuid" else Severity.RISKY
+        return _verdict_of_time(form, each)
+    if each.format in {Format.UUID, Format.CLOCK}:
+        return None if form == each.format else Severity.RISKY
     return None
+
+
+def _verdict_of_time(form: str, each: Field) -> Severity | None:
+    kind, _, digits = form.partition(":")
+    if kind == "time":
+        return None if int(digits) <= _MOST_FRACTION else Severity.RISKY
+    if form == "never":
+        return Severity.RISKY if each.is_required and not each.is_nullable else None
+    return Severity.RISKY if form == "time with another zone" else Severity.BREAKING
 
 
 def _expected(each: Field) -> str:

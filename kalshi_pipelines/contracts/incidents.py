@@ -17,9 +17,9 @@ from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
 
 SPREADS_FOR_US: Final = 24 * 3_600 * MICROSECONDS_PER_SECOND
 """Within so long of the first, the same change of a key at another endpoint is the same incident."""
-_OF_THE_ANSWER: Final = frozenset({WHOLE, "status", "host"})
+_OF_THE_ANSWER: Final = frozenset({WHOLE, "status", "host", "headers.content-type"})
 #: What is concluded from several values: it follows from what happened to one of them.
-_CONCLUDED: Final = frozenset({Kind.INVARIANT_BROKEN, Kind.VALUE_FROZEN, Kind.DISTRIBUTION_CHANGED})
+_CONCLUDED: Final = frozenset({Kind.INVARIANT_BROKEN, Kind.VALUE_FROZEN, Kind.DISTRIBUTION_CHANGED, Kind.PAGE_BROKEN})
 
 
 def belongs_to(difference: Difference, others: Iterable[Finding], now_us: int) -> Finding | None:
@@ -52,7 +52,8 @@ def _is_part(difference: Difference, told: Finding, now_us: int) -> bool:
         return True
     if difference.place.startswith((f"{known.place}.", f"{known.place}[")):
         return True
-    return difference.kind in _CONCLUDED and _record(difference.place) == _record(known.place)
+    is_around = known.place.startswith((f"{difference.place}.", f"{difference.place}["))
+    return difference.kind in _CONCLUDED and (is_around or _record(difference.place) == _record(known.place))
 
 
 def _key(place: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from kalshi_pipelines.contracts.declared.reading import number_at, text_at
 from kalshi_pipelines.contracts.responses import Asked
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
 
@@ -17,6 +18,7 @@ _ROWS: Final = "100"
 _FEW_ROWS: Final = "20"
 _DAY: Final = 86_400
 _MOST_CANDLE_DAYS: Final = 30
+_FEW_CANDLE_DAYS: Final = 4
 #: The sandbox has none of these.
 LACKING_IN_SANDBOX: Final = frozenset({"GET /search/tags_by_categories", "GET /milestones"})
 
@@ -99,20 +101,33 @@ def _series_of_category(seen: Seen) -> Asked | None:
     return Asked("GET /series", query={"category": (category,)}) if isinstance(category, str) and category else None
 
 
+def _most_traded(seen: Seen) -> dict[str, Any] | None:
+    """The settled market of which there is most to see; one that was never traded has no candles."""
+    markets = seen.rows("settled markets", "markets")
+    return max(markets, key=lambda market: number_at(market, "volume_fp") or 0, default=None)
+
+
+def _settled_event(seen: Seen) -> Asked | None:
+    event = text_at(_most_traded(seen), "event_ticker")
+    return Asked("GET /events/{event_ticker}", {"event_ticker": event}) if event else None
+
+
 def _candles(seen: Seen) -> Asked | None:
     body = seen.bodies.get("settled event")
     event = body.get("event") if isinstance(body, dict) else None
     series = event.get("series_ticker") if isinstance(event, dict) else None
-    markets = seen.rows("settled markets", "markets")
-    if not markets or not isinstance(series, str) or not series:
+    market = _most_traded(seen)
+    if market is None or not isinstance(series, str) or not series:
         return None
-    opened, closed = (_second(markets[0].get(name)) for name in ("open_time", "close_time"))
+    opened, closed = (_second(market.get(name)) for name in ("open_time", "close_time"))
     end = closed or seen.now_us // MICROSECONDS_PER_SECOND
     start = max(opened or 0, end - _MOST_CANDLE_DAYS * _DAY)
+    # Several candles of any market: their order and their ends are checked, too.
+    minutes = "60" if end - start < _FEW_CANDLE_DAYS * _DAY else "1440"
     return Asked(
         "GET /series/{series_ticker}/markets/{ticker}/candlesticks",
-        {"series_ticker": series, "ticker": str(markets[0].get("ticker"))},
-        {"start_ts": (str(start),), "end_ts": (str(max(end, start + 1)),), "period_interval": ("1440",)},
+        {"series_ticker": series, "ticker": str(market.get("ticker"))},
+        {"start_ts": (str(start),), "end_ts": (str(max(end, start + 1)),), "period_interval": (minutes,)},
     )
 
 
@@ -143,8 +158,7 @@ PUBLIC: Final[tuple[Probe, ...]] = (
     _plain("GET /markets/trades", limit=_ROWS),
     _for_one("GET /series/{series_ticker}", "series_ticker", ("GET /events", "events", "series_ticker")),
     Probe("series of a category", "GET /series", _series_of_category, "a series with a category"),
-    _for_one("GET /events/{event_ticker}", "event_ticker", ("settled markets", "markets", "event_ticker"),
-             "settled event"),
+    Probe("settled event", "GET /events/{event_ticker}", _settled_event, "a settled market"),
     Probe("candlesticks", "GET /series/{series_ticker}/markets/{ticker}/candlesticks", _candles, "a settled market"),
     _plain("GET /historical/markets", limit=_FEW_ROWS),
     _plain("GET /historical/trades", limit=_FEW_ROWS),

@@ -20,6 +20,7 @@ EXCHANGE_HOSTS: Final = {
 }
 """Source: the exchange's documentation of October 2026; both hosts of an environment accept the same signature."""
 _NEW_YORK: Final = ZoneInfo("America/New_York")
+_JSON: Final = "application/json"
 _THURSDAY: Final = 3
 _MAINTENANCE: Final = (3, 5)
 STATUS_ENDPOINT: Final = "GET /exchange/status"
@@ -64,6 +65,7 @@ def judged(response: Response, contract: Contract) -> Verdict:
     if status in contract.statuses:
         if status not in expected:
             about = (*about, _accepted(contract, asked.expects, status))
+        about = (*about, *_content(response, contract))
         return Verdict(is_success=True, differences=about)
     if status in expected:
         return Verdict(is_refusal=True, differences=about)
@@ -88,6 +90,15 @@ def _addresses(response: Response, contract: Contract) -> Iterator[Difference]:
         yield Difference(
             contract.endpoint, "headers.content-language", Kind.TEXT_CHANGED, Severity.RISKY, "en", language, "",
             contract.used_by, "Send no Accept-Language: translated texts change the hashes of rules.",
+        )  # fmt: skip
+
+
+def _content(response: Response, contract: Contract) -> Iterator[Difference]:
+    content = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if contract.fields and response.body and content and content != _JSON:
+        yield Difference(
+            contract.endpoint, "headers.content-type", Kind.FORMAT_CHANGED, Severity.RISKY, _JSON, content, "",
+            contract.used_by, "See who answers: a proxy, a cache or a page of errors says what the exchange does not.",
         )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ _NAMED: Final = (
     (re.compile(r"https?://\S+"), "url"),
     (re.compile(r"[A-Z0-9][A-Z0-9._-]*"), "ticker"),
 )
+_NEVER: Final = "0001-01-01T00:00:00Z"
 _MOST_LOOKED_AT: Final = 64
 _SHORT: Final = 60
 _MOST_EXAMPLES: Final = 3
@@ -39,6 +40,8 @@ def format_of(text: str) -> str:
     if not text:
         return "empty"
     head = text[:_MOST_LOOKED_AT]
+    if head == _NEVER:
+        return "never"
     for pattern, name in _FORMATS:
         if match := pattern.fullmatch(head):
             return f"{name}{len(match[1] or '')}"

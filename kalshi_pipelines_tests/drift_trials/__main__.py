@@ -17,12 +17,12 @@ from kalshi_pipelines_tests.migrated import upgrade_to_head
 TRIALS = 100
 
 
-def trial(empty: Path, seed: int) -> Outcome:
+def trial(empty: Path, is_quiet: bool, seed: int) -> Outcome:
     """One trial in a warehouse of its own, a copy of an empty one at head."""
     with tempfile.TemporaryDirectory() as folder:
         warehouse = Path(folder) / "warehouse.db"
         shutil.copy(empty, warehouse)
-        return run_trial(plan_of(seed), f"sqlite:///{warehouse}")
+        return run_trial(plan_of(seed, is_quiet), f"sqlite:///{warehouse}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"how many (default: {TRIALS})")
     parser.add_argument("--seed", type=int, default=0, help="the seed of the first; each next one has the next")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="how many at a time")
+    parser.add_argument("--quiet", action="store_true", help="nothing changes, and nobody may be told anything")
     asked = parser.parse_args(arguments)
     for name in [name for name in os.environ if name.startswith("KALSHI_")]:
         del os.environ[name]
@@ -40,17 +41,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         upgrade_to_head(engine)
         engine.dispose()
         outcomes = []
-        for outcome in processes.map(partial(trial, empty), range(asked.seed, asked.seed + asked.trials)):
+        for outcome in processes.map(partial(trial, empty, asked.quiet), range(asked.seed, asked.seed + asked.trials)):
             outcomes.append(outcome)
             print(outcome, flush=True)
     return _sum_up(outcomes)
 
 
 def _sum_up(outcomes: Sequence[Outcome]) -> int:
-    hours = sorted(outcome.hours for outcome in outcomes if outcome.is_good and outcome.hours is not None)
+    good = [outcome for outcome in outcomes if outcome.is_good]
+    hours = sorted(outcome.hours for outcome in good if outcome.hours is not None)
     if hours:
         middle, longest = hours[len(hours) // 2], hours[-1]
-        print(f"{len(hours)} of {len(outcomes)} trials: one message; after {middle:.1f} hours, {longest:.1f} at most")
+        print(f"{len(good)} of {len(outcomes)} trials: one message; after {middle:.1f} hours, {longest:.1f} at most")
+    else:
+        print(f"{len(good)} of {len(outcomes)} trials without a change: no message")
     bad = [str(outcome.plan.seed) for outcome in outcomes if not outcome.is_good]
     if bad:
         print(f"not so with the seeds {', '.join(bad)}")

@@ -13,21 +13,34 @@ Operation = dict[str, Any]
 
 @dataclass(frozen=True)
 class Change:
-    """One change: its name, the endpoint and what is done to its answers."""
+    """One change: its name, and what is done to the answers of which endpoints."""
 
     name: str
-    endpoint: str
-    operations: tuple[Operation, ...]
+    drifts: tuple[tuple[str, Operation], ...]
 
 
 def _change(name: str, endpoint: str, op: str, path: str = "$", **fields: Any) -> Change:
-    return Change(name, f"GET {endpoint}", ({"op": op, "path": path, **fields},))
+    return Change(name, ((f"GET {endpoint}", {"op": op, "path": path, **fields}),))
+
+
+def _everywhere(name: str, op: str, key: str, **fields: Any) -> Change:
+    """A change of markets wherever they are told of."""
+    places = {
+        "GET /markets": "markets[]",
+        "GET /markets/{ticker}": "market",
+        "GET /events": "events[].markets[]",
+        "GET /historical/markets": "markets[]",
+    }
+    return Change(
+        name, tuple((endpoint, {"op": op, "path": f"{at}.{key}", **fields}) for endpoint, at in places.items())
+    )
 
 
 def _refused(status: int, code: str) -> dict[str, Any]:
     return {"status": status, "body": {"error": {"code": code, "message": code.replace("_", " ")}}}
 
 
+_CANDLES: Final = "/series/{series_ticker}/markets/{ticker}/candlesticks"
 _ELSEWHERE: Final = "https://api.example.com/trade-api/v3/markets"
 
 CHANGES: Final = (
@@ -58,4 +71,35 @@ CHANGES: Final = (
     _change("ten megabytes of text", "/markets", "hostile", kind="long_string"),
     _change("nesting without end", "/events", "hostile", kind="deep_nesting"),
     _change("numbers that are none", "/series", "hostile", kind="not_a_number"),
+    _change("a market wrapped once more", "/markets/{ticker}", "rename", "market", to="data"),
+    _change("a grid without bands", "/markets/{ticker}", "set", "market.price_ranges", value=[]),
+    _change(
+        "levels the other way round", "/markets/{ticker}/orderbook", "map", "orderbook_fp.yes_dollars", fn="reverse"
+    ),
+    _change("books in cents", "/markets/{ticker}/orderbook", "map", "orderbook_fp.no_dollars", fn="levels_to_int"),
+    _change("the old name of the book", "/markets/{ticker}/orderbook", "rename", "orderbook_fp", to="orderbook"),
+    _change("several books renamed", "/markets/orderbooks", "rename", "orderbooks[].orderbook_fp", to="book"),
+    _change("candles without ends", _CANDLES, "remove", "candlesticks[].end_period_ts"),
+    _change("candles the other way round", _CANDLES, "map", "candlesticks", fn="reverse"),
+    _change("candles ask for a key", _CANDLES, "http", **_refused(401, "authentication_error"), when="anonymous"),
+    _change("cutoffs as numbers", "/historical/cutoff", "map", "market_settled_ts", fn="iso_to_unix_s"),
+    _change("no cutoff of trades", "/historical/cutoff", "remove", "trades_created_ts"),
+    _change("history has no settlements", "/historical/markets", "remove", "markets[].settlement_value_dollars"),
+    _change("old trades without takers", "/historical/trades", "rename", "trades[].taker_outcome_side", to="taker"),
+    _change("costs doubled", "/account/endpoint_costs", "set", "default_cost", value=20),
+    _change("costs as text", "/account/endpoint_costs", "map", "default_cost", fn="int_to_str"),
+    _change("no hours on Mondays", "/exchange/schedule", "remove", "schedule.standard_hours[].monday"),
+    _change("combos with other titles", "/events/multivariate", "rename", "events[].title", to="name"),
+    _change(
+        "collections renamed", "/multivariate_event_collections", "rename", "multivariate_contracts", to="collections"
+    ),
+    _change("one row a page", "/markets/trades", "truncate", "trades", n=1),
+    _change("trades the other way round", "/markets/trades", "map", "trades", fn="reverse"),
+    _change("another content", "/markets/trades", "hostile", kind="utf16"),
+    _change("an answer of a bomb", "/events", "hostile", kind="gzip_bomb"),
+    _everywhere("a price gone everywhere", "remove", "yes_ask_dollars"),
+    _everywhere("a name changed everywhere", "rename", "last_price_dollars", to="last_price"),
+    _everywhere("counts as numbers everywhere", "map", "open_interest_fp", fn="str_to_float"),
+    _everywhere("a new sort of market everywhere", "set", "market_type", value="perpetual"),
+    _everywhere("shards unheard of everywhere", "set", "exchange_index", value=7),
 )

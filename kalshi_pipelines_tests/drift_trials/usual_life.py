@@ -1,6 +1,5 @@
 """What goes on at an exchange where nothing changes but prices, markets and working hours."""
 
-import datetime as dt
 import random
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -23,16 +22,15 @@ def is_maintenance(now_us: int) -> bool:
 
 @dataclass
 class UsualLife:
-    """Lets an exchange live for an hour at a time."""
+    """Lets things happen at an exchange."""
 
     exchange: SimulatedExchange
     draw: random.Random
     _is_down: bool = False
     _went_on: list[str] = field(default_factory=list)
 
-    def hour(self) -> None:
-        """One more hour, with all that usually happens in it."""
-        self.exchange.go_to(self.exchange.now_us() + int(dt.timedelta(hours=1).total_seconds() * 1_000_000))
+    def go_on(self) -> None:
+        """All that usually happens within an hour or two."""
         self._keep_hours()
         for act in (self._prices, self._new_markets, self._pauses, self._endings):
             act()

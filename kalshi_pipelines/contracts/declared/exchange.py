@@ -10,6 +10,7 @@ from kalshi_pipelines.contracts.declared.fields import (
     NULLABLE,
     OPTIONAL,
     USUAL,
+    clock,
     count,
     flag,
     free,
@@ -31,7 +32,7 @@ _ACTIVITY: Final = (
     flag("trading_active", "orderbooks", "price_snapshots"),
 )
 _DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_HOURS: Final = (text("open_time"), text("close_time"))
+_HOURS: Final = (clock("open_time"), clock("close_time"))
 _BUCKET: Final = (whole("refill_rate", least=1), whole("bucket_capacity", least=1))
 _CATEGORIES: Final = (
     "Climate and Weather", "Companies", "Crypto", "Economics", "Elections", "Entertainment", "Financials", "Health",

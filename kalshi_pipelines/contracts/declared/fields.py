@@ -44,6 +44,11 @@ def text(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
     return _bound(place, Format.TEXT, used_by, options)
 
 
+def clock(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
+    """A time of day: ``08:00``."""
+    return _bound(place, Format.CLOCK, used_by, options)
+
+
 def uuid(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
     """An identifier."""
     return _bound(place, Format.UUID, used_by, options)

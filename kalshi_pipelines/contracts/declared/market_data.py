@@ -3,8 +3,14 @@
 from typing import Final
 
 from kalshi_pipelines.contracts.declarations import Contract, Field, Lasting, Pages, by_place
-from kalshi_pipelines.contracts.declared import market_rules as rules
+from kalshi_pipelines.contracts.declared.asked_rules import (
+    books_asked,
+    event_list_filters,
+    market_list_filters,
+    named_in_path,
+)
 from kalshi_pipelines.contracts.declared.errors import READ_ERRORS
+from kalshi_pipelines.contracts.declared.event_rules import event_answer, event_rules, series_rules
 from kalshi_pipelines.contracts.declared.fields import (
     CURSOR,
     NULLABLE,
@@ -30,10 +36,13 @@ from kalshi_pipelines.contracts.declared.market_records import (
     TRADE,
     candle,
 )
+from kalshi_pipelines.contracts.declared.market_rules import market_rules
+from kalshi_pipelines.contracts.declared.trading_rules import book_rules, candle_rules, trade_rules
 from kalshi_pipelines.contracts.differences import Severity
 
 _NOT_FOUND: Final = {404: frozenset({"not_found"})}
-_GRID: Final = ("price_level_structure", "settlement_bounds_type", "notional_value_dollars", "market_type")
+# A market that settles at a value between 0 and 1 becomes scalar, so that its type does not last.
+_GRID: Final = ("price_level_structure", "settlement_bounds_type", "notional_value_dollars")
 _TEXTS: Final = ("rules_primary",)
 
 
@@ -68,16 +77,16 @@ def _candles(endpoint: str, place: str, fields: tuple[Field, ...], suffix: str, 
     around = records("candlesticks", fields)
     body = by_place(around, (ticker,)) if ticker else by_place(records("markets", (text("market_ticker"), *around)))
     return Contract(
-        endpoint, body, invariants=(rules.candle_rules(place, suffix),), errors=READ_ERRORS, codes=_NOT_FOUND,
+        endpoint, body, invariants=(candle_rules(place, suffix),), errors=READ_ERRORS, codes=_NOT_FOUND,
         used_by=("candlesticks",),
     )  # fmt: skip
 
 
-_MARKET_INVARIANTS: Final = (rules.market_rules("markets[]"), rules.market_list_filters)
+_MARKET_INVARIANTS: Final = (market_rules("markets[]"), market_list_filters)
 _EVENT_INVARIANTS: Final = (
-    rules.market_rules("events[].markets[]"),
-    rules.event_rules("events[]"),
-    rules.event_list_filters,
+    market_rules("events[].markets[]"),
+    event_rules("events[]"),
+    event_list_filters,
 )
 _CANDLE: Final = candle("_dollars", "_fp")
 _FEE_CHANGE: Final = (
@@ -104,7 +113,7 @@ MARKET_DATA: Final = (
     Contract(
         "GET /markets/{ticker}",
         by_place(record("market", MARKET)),
-        invariants=(rules.market_rules("market"), rules.named_in_path("market", "ticker", "ticker")),
+        invariants=(market_rules("market"), named_in_path("market", "ticker", "ticker")),
         lasting=_markets("market"),
         errors=READ_ERRORS,
         codes=_NOT_FOUND,
@@ -117,7 +126,7 @@ MARKET_DATA: Final = (
     Contract(
         "GET /historical/markets/{ticker}",
         by_place(record("market", MARKET)),
-        invariants=(rules.market_rules("market"), rules.named_in_path("market", "ticker", "ticker")),
+        invariants=(market_rules("market"), named_in_path("market", "ticker", "ticker")),
         lasting=_markets("market"),
         errors=READ_ERRORS,
         codes=_NOT_FOUND,
@@ -137,11 +146,11 @@ MARKET_DATA: Final = (
         "GET /events/{event_ticker}",
         by_place(record("event", EVENT), records("markets", MARKET, is_required=False)),
         invariants=(
-            rules.market_rules("event.markets[]"),
-            rules.market_rules("markets[]"),
-            rules.event_rules("event"),
-            rules.event_answer,
-            rules.named_in_path("event", "event_ticker", "event_ticker"),
+            market_rules("event.markets[]"),
+            market_rules("markets[]"),
+            event_rules("event"),
+            event_answer,
+            named_in_path("event", "event_ticker", "event_ticker"),
         ),
         lasting=(*_markets("event.markets[]"), *_markets("markets[]")),
         errors=READ_ERRORS,
@@ -166,7 +175,7 @@ MARKET_DATA: Final = (
         "GET /series",
         by_place(records("series", SERIES)),
         pages=Pages("series", cursor="", key=("ticker",), is_never_empty=True),
-        invariants=(rules.series_rules("series[]"),),
+        invariants=(series_rules("series[]"),),
         lasting=_series("series[]"),
         errors=READ_ERRORS,
         used_by=("series",),
@@ -174,7 +183,7 @@ MARKET_DATA: Final = (
     Contract(
         "GET /series/{series_ticker}",
         by_place(record("series", SERIES)),
-        invariants=(rules.series_rules("series"), rules.named_in_path("series", "ticker", "series_ticker")),
+        invariants=(series_rules("series"), named_in_path("series", "ticker", "series_ticker")),
         lasting=_series("series"),
         errors=READ_ERRORS,
         codes={400: frozenset({"bad_request", "not_found", "invalid_parameters"}), **_NOT_FOUND},
@@ -197,7 +206,7 @@ MARKET_DATA: Final = (
     Contract(
         "GET /markets/{ticker}/orderbook",
         by_place(BOOK),
-        invariants=(rules.book_rules("orderbook_fp"),),
+        invariants=(book_rules("orderbook_fp"),),
         errors=READ_ERRORS,
         codes=_NOT_FOUND,
         used_by=("orderbooks",),
@@ -205,13 +214,13 @@ MARKET_DATA: Final = (
     Contract(
         "GET /markets/orderbooks",
         by_place(records("orderbooks", (text("ticker", "orderbooks"), *BOOK))),
-        invariants=(rules.book_rules("orderbooks[].orderbook_fp"), rules.books_asked),
+        invariants=(book_rules("orderbooks[].orderbook_fp"), books_asked),
         errors=READ_ERRORS,
         used_by=("orderbooks",),
     ),
-    _list("GET /markets/trades", "trades", TRADE, 1_000, 100, invariants=(rules.trade_rules,),
+    _list("GET /markets/trades", "trades", TRADE, 1_000, 100, invariants=(trade_rules,),
           used_by=("public_trades",)),
-    _list("GET /historical/trades", "trades", TRADE, 1_000, 100, invariants=(rules.trade_rules,),
+    _list("GET /historical/trades", "trades", TRADE, 1_000, 100, invariants=(trade_rules,),
           used_by=("public_trades",)),
     _candles("GET /series/{series_ticker}/markets/{ticker}/candlesticks", "candlesticks[]", _CANDLE, "_dollars",
              text("ticker")),

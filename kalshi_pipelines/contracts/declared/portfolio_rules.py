@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from kalshi_pipelines.contracts.declarations import Broken, Invariant
-from kalshi_pipelines.contracts.declared.market_rules import same_direction
 from kalshi_pipelines.contracts.declared.reading import ONE, instant_at, number_at, rows_at, text_at
+from kalshi_pipelines.contracts.declared.trading_rules import same_direction
 from kalshi_pipelines.contracts.differences import Severity
 from kalshi_pipelines.contracts.responses import Response
 
@@ -20,7 +20,7 @@ _FINE_ROUNDING: Final = Decimal("0.000101")
 _ORDERS: Final = {"orders[]", "order"}
 
 
-def balance_rules(body: Any, _: Response) -> Iterable[Broken]:  # noqa: ANN401
+def balance_rules(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN401
     """Cents and dollars say the same, and every shard is there once."""
     cents, dollars = number_at(body, "balance"), number_at(body, "balance_dollars")
     if cents is not None and dollars is not None and not 0 <= dollars * 100 - cents < 1:
@@ -30,6 +30,8 @@ def balance_rules(body: Any, _: Response) -> Iterable[Broken]:  # noqa: ANN401
     shards = [row.get("exchange_index") for row in rows]
     if len(shards) != len(set(map(str, shards))):
         yield Broken("balance_breakdown[].exchange_index", "a shard comes twice in the breakdown", str(shards))
+    if dollars and body.get("balance_breakdown") == [] and "exchange_index" not in response.asked.query:
+        yield Broken("balance_breakdown", "there is money, but on no shard", str(dollars))
 
 
 def balance_traits(body: Any, response: Response) -> Iterator[tuple[str, str]]:  # noqa: ANN401

@@ -87,6 +87,13 @@ def test_an_endpoint_may_move(quiet: LocalSandbox) -> None:
     assert (response.status_code, response.headers["location"]) == (308, "https://elsewhere.example/markets")
 
 
+def test_drift_of_a_place_nobody_has_is_shown_to_change_nothing(quiet: LocalSandbox) -> None:
+    _drift(quiet, {"op": "remove", "path": "markets[].state"})
+    quiet.get("/markets")
+    (shown,) = quiet.steer("GET", "/drift")["drift"]
+    assert (shown["answers"], shown["unchanged"]) == (0, 1)
+
+
 def test_refusals_keep_their_bodies(quiet: LocalSandbox) -> None:
     before = quiet.get("/markets", limit=5000)
     _drift(quiet, {"op": "wrap", "key": "data"})
@@ -105,6 +112,21 @@ def test_refusals_keep_their_bodies(quiet: LocalSandbox) -> None:
         {"endpoint": "GET /markets", "operations": [{"op": "remove", "path": "a", "pfad": "b"}]},
         {"endpoint": "GET /markets", "operations": [{"op": "rename", "path": "a"}]},
         {"endpoint": "GET /markets", "operations": [{"op": "hostile", "kind": "rude"}]},
+        {"endpoint": "GET /markets", "operations": [{"op": "remove"}]},
+        {"endpoint": "GET /markets", "operations": [{"op": "hoist", "path": "a[].b", "to": "a[*]"}]},
+        *(
+            {"endpoint": "GET /markets", "operations": [{"op": "remove", "path": path}]}
+            for path in (
+                "",
+                "markets[*].status",
+                "markets[",
+                "markets[].",
+                "markets..status",
+                "markets[x]",
+                "a b",
+                '"a',
+            )
+        ),
     ],
 )
 def test_drift_that_makes_no_sense_is_refused(quiet: LocalSandbox, asked: dict[str, Any]) -> None:
