@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext, MigrationInfo
 
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import open_engine, warehouse_url
-from kalshi_pipelines.warehouse.migrations import ready_to_migrate
+from kalshi_pipelines.warehouse.migrations import AUTOGENERATE, ready_to_migrate
 from kalshi_pipelines.warehouse.tables import metadata
 
 
@@ -38,6 +38,7 @@ def migrate(connection: sa.Connection) -> None:
         target_metadata=metadata,
         transactional_ddl=True,
         transaction_per_migration=False,
+        **AUTOGENERATE,
         on_version_apply=_report,
     )
     with context.begin_transaction():

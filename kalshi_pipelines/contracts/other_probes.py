@@ -17,9 +17,9 @@ from kalshi_pipelines.contracts import openapi_document as openapi
 from kalshi_pipelines.contracts.asking import Asker, NoAnswer
 from kalshi_pipelines.contracts.differences import Difference, Kind, Severity
 from kalshi_pipelines.contracts.responses import Asked, Response
-from kalshi_pipelines.contracts.vendor_spending import reserve, settle
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines.warehouse.spending import Budget, reserve, settle
 from kalshi_pipelines.warehouse.tables import contract_findings, vendor_documents
 
 DOCUMENTS: Final = "https://docs.kalshi.com"
@@ -102,8 +102,8 @@ def search(engine: sa.Engine, asker: Asker, settings: Settings, root: str = EXA)
     why_not = skipped(settings).get(SEARCH)
     if why_not is not None or settings.exa_api_key is None:
         return why_not or NOT_LIVE
-    budget = int(settings.exa_daily_probe_dollars * _MICRO)
-    spending = reserve(engine, "api.exa.ai", MOST_SEARCH_MICRODOLLARS, budget, asker.clock())
+    budget = Budget("api.exa.ai", "probes", int(settings.exa_daily_probe_dollars * _MICRO))
+    spending = reserve(engine, budget, MOST_SEARCH_MICRODOLLARS, asker.clock())
     if spending is None:
         return f"the day's budget of {settings.exa_daily_probe_dollars} dollars has no room for another search"
     sent = {"query": "Kalshi prediction market", "numResults": MOST_RESULTS, "type": "auto"}

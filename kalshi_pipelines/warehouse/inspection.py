@@ -27,7 +27,7 @@ from kalshi_pipelines.warehouse.adoption.shapes import (
 )
 from kalshi_pipelines.warehouse.engine import LOCK_WAIT_SECONDS
 from kalshi_pipelines.warehouse.migrations import known_revisions, wanted_revision
-from kalshi_pipelines.warehouse.tables import VIEWS, ingest_runs, metadata
+from kalshi_pipelines.warehouse.tables import FULL_TEXT_TABLE, VIEWS, ingest_runs, metadata
 
 _PROBLEMS_SHOWN: Final = 3
 
@@ -214,7 +214,7 @@ def _refuse_names_in_the_way(database: sqlite3.Connection, place: str) -> None:
     """Tables and indexes of the user's own stay; they can neither have our names nor refer to what is made anew."""
     old = {table.name for table in LEGACY_TABLES}
     indexes = {index.name for table in metadata.tables.values() for index in table.indexes}
-    needed = {*metadata.tables, *indexes, *VIEWS}
+    needed = {*metadata.tables, *indexes, *VIEWS, FULL_TEXT_TABLE}
     in_the_way = {
         name
         for name, table in database.execute("SELECT name, tbl_name FROM sqlite_master WHERE type IN ('table', 'index')")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from alembic import command
@@ -19,11 +19,14 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from kalshi_pipelines.warehouse.engine import explained_failures, sqlite_driver
+from kalshi_pipelines.warehouse.tables import is_full_text_part
 from kalshi_pipelines.warehouse.write_guards import lower_guards, raise_guards
 
 logger = logging.getLogger(__name__)
 
 MIGRATE_COMMAND: Final = "dagster job execute -m kalshi_pipelines -j migrate"
+#: What `alembic revision --autogenerate` compares: it has no words for full-text indexes.
+AUTOGENERATE: Final[dict[str, Any]] = {"include_name": lambda name, _kind, _parents: not is_full_text_part(str(name))}
 _POSTGRES_LOCK: Final = sa.text("SELECT pg_advisory_xact_lock(hashtext('kalshi_pipelines.migrations'))")
 
 

@@ -1,16 +1,14 @@
-"""Documents of vendors are read without harm and compared; a budget is never overspent."""
+"""Documents of vendors are read without harm and compared."""
 
 import contextlib
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kalshi_pipelines.contracts.differences import Severity
 from kalshi_pipelines.contracts.openapi_document import UnreadableDocument, changes, digest
 from kalshi_pipelines.contracts.other_probes import UnreadableFeed, cost_of, items_of
-from kalshi_pipelines.contracts.vendor_spending import reserve, settle
 
 DOCUMENT = b"""
 openapi: 3.0.0
@@ -30,7 +28,6 @@ components:
         ticker: {type: string}
         status: {type: string, enum: [open, closed]}
 """
-DAY_US = 86_400_000_000
 
 
 def test_a_document_that_is_the_same_has_no_changes() -> None:
@@ -115,16 +112,3 @@ def test_a_feed_that_may_do_harm_is_refused(body: bytes) -> None:
 )
 def test_a_cost_is_exact_or_unknown(body: bytes, cost: int | None) -> None:
     assert cost_of(body) == cost
-
-
-def test_a_day_s_budget_is_not_overspent(engine: sa.Engine) -> None:
-    def search(at_us: int) -> int | None:
-        return reserve(engine, "api.exa.ai", 10_000, 20_000, at_us)
-
-    first = search(DAY_US)
-    assert first is not None
-    assert search(DAY_US + 1) is not None
-    assert search(DAY_US + 2) is None  # what is reserved counts until the price is known
-    settle(engine, first, 4_000)
-    assert search(DAY_US + 3) is None
-    assert search(2 * DAY_US) is not None

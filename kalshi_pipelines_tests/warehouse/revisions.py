@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from kalshi_pipelines.warehouse.engine import open_engine, writing
-from kalshi_pipelines.warehouse.tables import metadata
+from kalshi_pipelines.warehouse.tables import is_full_text_part, metadata
 from kalshi_pipelines_tests.warehouse.rows import LEGAL, numbered
 from kalshi_pipelines_tests.warehouse.schema import Schema, schema_of
 
@@ -46,8 +46,9 @@ class Database:
         return schema_of(self.engine)
 
     def tables(self) -> set[str]:
-        """The names of the tables, Alembic's own left out."""
-        return set(sa.inspect(self.engine).get_table_names()) - {"alembic_version"}
+        """The names of the tables; Alembic's own and those of the full-text index are left out."""
+        names = set(sa.inspect(self.engine).get_table_names()) - {"alembic_version"}
+        return {name for name in names if not is_full_text_part(name)}
 
     def rows(self) -> Rows:
         """Every row of every table."""

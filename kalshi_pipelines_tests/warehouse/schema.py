@@ -5,6 +5,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.warehouse.tables import is_full_text_part
+
 #: What is described (``table trades``, ``constraint trades.ck_trades_side``), and how the database describes it.
 Schema = dict[str, str]
 
@@ -68,7 +70,11 @@ def _of_sqlite(connection: sa.Connection) -> Iterator[tuple[str, str]]:
     query = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
     for kind, name, table, sql in connection.exec_driver_sql(query):
         ddl = " ".join(sql.replace('"', "").split())
-        if kind == "table":
+        if ddl.startswith("CREATE VIRTUAL TABLE"):
+            yield f"{kind} {name}", ddl
+        elif kind == "table" and is_full_text_part(name):
+            continue  # SQLite's own doing
+        elif kind == "table":
             yield from _of_sqlite_table(name, ddl)
         else:
             yield f"{kind} {table}.{name}" if kind == "index" else f"{kind} {name}", ddl

@@ -218,6 +218,15 @@ def other_words(table: str, column: str, *legal: str, also: Values | None = None
     return {f"ck_{table}_{column}": [{column: word} | (also or {}) for word in words if word not in legal]}
 
 
+def no_relevance(table: str) -> dict[str, list[Values]]:
+    method = {"relevance_method": "overlap 1"}
+    return {
+        f"ck_{table}_relevance": [{"relevance": value} | method for value in (-0.01, 1.01, float("inf"))],
+        f"ck_{table}_relevance_of_a_method": [{"relevance": 0.5}, method],
+        f"ck_{table}_rank": [{"rank": 0}],
+    }
+
+
 LEGACY = (
     "events",
     "markets",
@@ -354,6 +363,26 @@ CHECKS: Final[dict[str, list[Values]]] = {
     **no_array("tracked_items", "search_queries"),
     **no_flag("tracked_items", "is_active"),
     **empty("news_articles", "url"),
+    **longer_than("news_articles", 35, "language"),
+    **no_relevance("news_article_markets"),
+    **no_relevance("news_article_events"),
+    **empty("news_article_sources", "provider", "url"),
+    **other_words("news_finds", "item_type", "market", "event"),
+    **empty("news_finds", "ticker", "provider"),
+    "ck_news_finds_rank": [{"rank": 0}],
+    **other_words("news_sentiment_windows", "item_type", "market", "event"),
+    **empty("news_sentiment_windows", "ticker"),
+    "ck_news_sentiment_windows_days": [{"days": 0}],
+    "ck_news_sentiment_windows_positive": [{"positive": -1, "neutral": 2}],
+    "ck_news_sentiment_windows_neutral": [{"neutral": -1, "positive": 2}],
+    "ck_news_sentiment_windows_negative": [{"negative": -1, "positive": 3}],
+    **below_zero("news_sentiment_windows", "without_published_time", "weight"),
+    "ck_news_sentiment_windows_stories": [{"stories": 0, "positive": 0, "negative": 0}, {"articles": 1}],
+    "ck_news_sentiment_windows_every_story_labelled": [{"positive": 2}],
+    **{
+        f"ck_news_sentiment_windows_{name}": [{name: score} for score in (-1.01, 1.01, float("inf"))]
+        for name in ("mean_score", "weighted_score", "previous_weighted_score")
+    },
     **other_words("news_sentiments", "label", "positive", "negative", "neutral"),
     "ck_news_sentiments_score": [{"score": score} for score in (-1.01, 1.01, float("inf"))],
     "ck_news_sentiments_confidence": [{"confidence": confidence} for confidence in (-0.01, 1.01, float("inf"))],
@@ -395,6 +424,7 @@ CHECKS: Final[dict[str, list[Values]]] = {
     **no_object("vendor_documents", "digest"),
     "ck_vendor_documents_sha256": [{"sha256": ""}, {"sha256": "0" * 63}, {"sha256": "0" * 65}],
     **empty("vendor_spending", "vendor"),
+    **other_words("vendor_spending", "purpose", "probes", "news"),
     **below_zero("vendor_spending", "reserved_microdollars", "spent_microdollars"),
     **other_words("contract_findings", "environment", "sandbox", "demo", "prod"),
     **empty("contract_findings", "endpoint", "fingerprint"),

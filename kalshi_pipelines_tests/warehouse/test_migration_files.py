@@ -247,13 +247,13 @@ def test_a_generated_migration_is_clean_once_it_is_formatted(
     sqlite_engine: sa.Engine, migrations: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with sqlite_engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE news_articles DROP COLUMN full_text")
+        connection.exec_driver_sql("ALTER TABLE news_articles DROP COLUMN exa_request_id")
         connection.exec_driver_sql("DROP INDEX ix_trades_executed_us")
     monkeypatch.setenv("KALSHI_WAREHOUSE_URL", sqlite_engine.url.render_as_string(hide_password=False))
     made = command.revision(config_of(migrations), message="Find what is gone", rev_id=NEXT, autogenerate=True)
     assert isinstance(made, Script)
     formatted = ruff(["format"], source_of(made)).stdout
-    assert 'op.add_column("news_articles", sa.Column("full_text", sa.Text(), nullable=True))' in formatted
+    assert 'op.add_column("news_articles", sa.Column("exa_request_id", sa.Text(), nullable=True))' in formatted
     assert 'op.create_index("ix_trades_executed_us"' in formatted
     checked = ruff(["check"], formatted)
     assert checked.returncode == 0, checked.stdout

@@ -1,4 +1,4 @@
-"""Documents and spending of vendor probes."""
+"""Documents of vendors and spending at them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -37,21 +37,29 @@ def upgrade() -> None:
         "vendor_spending",
         sa.Column("spending_id", Integer, autoincrement=True, nullable=False),
         sa.Column("vendor", sa.Text(), nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("ingest_run_id", Integer, nullable=True),
         sa.Column("at_us", Integer, nullable=False),
         sa.Column("reserved_microdollars", Integer, nullable=False),
         sa.Column("spent_microdollars", Integer, nullable=True),
         sa.CheckConstraint("vendor <> ''", name=op.f("ck_vendor_spending_vendor")),
+        sa.CheckConstraint("purpose IN ('probes', 'news')", name=op.f("ck_vendor_spending_purpose")),
         sa.CheckConstraint("reserved_microdollars >= 0", name=op.f("ck_vendor_spending_reserved_microdollars")),
         sa.CheckConstraint("spent_microdollars >= 0", name=op.f("ck_vendor_spending_spent_microdollars")),
+        sa.ForeignKeyConstraint(
+            ["ingest_run_id"], ["ingest_runs.ingest_run_id"], name=op.f("fk_vendor_spending_ingest_run_id_ingest_runs")
+        ),
         sa.PrimaryKeyConstraint("spending_id", name=op.f("pk_vendor_spending")),
         sqlite_strict=True,
     )
     op.create_index("ix_vendor_spending_vendor_at_us", "vendor_spending", ["vendor", "at_us"], unique=False)
+    op.create_index(op.f("ix_vendor_spending_ingest_run_id"), "vendor_spending", ["ingest_run_id"], unique=False)
 
 
 def downgrade() -> None:
     for table in ("vendor_documents", "vendor_spending"):
         refuse_to_lose(table)
+    op.drop_index(op.f("ix_vendor_spending_ingest_run_id"), table_name="vendor_spending")
     op.drop_index("ix_vendor_spending_vendor_at_us", table_name="vendor_spending")
     op.drop_table("vendor_spending")
     op.drop_table("vendor_documents")

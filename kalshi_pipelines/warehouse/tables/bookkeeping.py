@@ -10,6 +10,8 @@ RUN_STATUSES: Final = ("running", "succeeded", "failed")
 ENVIRONMENTS: Final = ("sandbox", "demo", "prod")
 #: What is read from the exchange.
 SUBJECTS: Final = ("series", "events", "markets", "orderbooks")
+#: What is made of news.
+NEWS_SUBJECTS: Final = ("news_articles", "news_market_links", "news_sentiment")
 #: The subject of the run that takes over an old database.
 ADOPTION: Final = "adoption"
 #: The tables of an old database; the subject of their rows in quarantine has the prefix.
@@ -46,7 +48,7 @@ ingest_runs = sa.Table(
     required("history_rows"),
     sa.Column("exported_us", Integer),
     sa.Column("error", Text),
-    one_of("subject", (*SUBJECTS, ADOPTION)),
+    one_of("subject", (*SUBJECTS, *NEWS_SUBJECTS, ADOPTION)),
     one_of("environment", ENVIRONMENTS),
     # An old database does not say which exchange it was read from.
     sa.CheckConstraint(f"(environment IS NULL) = (subject = '{ADOPTION}')", name="environment_known"),
@@ -80,7 +82,7 @@ quarantine = sa.Table(
     required("quarantined_us"),
     sa.Column("resolved_us", Integer),
     required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
-    one_of("subject", (*SUBJECTS, *LEGACY_SUBJECTS)),
+    one_of("subject", (*SUBJECTS, *NEWS_SUBJECTS, *LEGACY_SUBJECTS)),
     sqlite_strict=True,
 )
 

@@ -1,23 +1,27 @@
 """News: what is followed, the articles found, the markets and events they are about, and how they read."""
 
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.tables.columns import (
+    Digest,
     Flag,
     Integer,
     Real,
     Text,
+    at_most_long,
     flags,
     json_arrays,
     metadata,
+    not_negative,
     one_of,
     required,
 )
 
 TRACKED_ITEM_TYPES: Final = ("market", "event")
 SENTIMENT_LABELS: Final = ("positive", "negative", "neutral")
+MOST_LANGUAGE: Final = 35
 
 tracked_items = sa.Table(
     "tracked_items",
@@ -29,7 +33,8 @@ tracked_items = sa.Table(
     required("is_active", Flag),
     required("created_us"),
     sa.Column("last_collected_us", Integer),
-    required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
+    # What a person tracks by hand belongs to no run.
+    sa.Column("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
     sa.UniqueConstraint("ticker"),
     sa.CheckConstraint("ticker <> ''", name="ticker"),
     one_of("item_type", TRACKED_ITEM_TYPES),
@@ -51,12 +56,32 @@ news_articles = sa.Table(
     sa.Column("full_text", Text),
     sa.Column("exa_request_id", Text),
     required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
+    sa.Column("language", Text),
+    # The first article of the story; an adopted article has none until a copy of it turns up.
+    sa.Column("group_id", Integer, index=True),
+    sa.Column("text_sketch", Digest),
     sa.UniqueConstraint("url"),
     sa.Index("ix_news_articles_published_us", "published_us"),
     sa.Index("ix_news_articles_collected_us", "collected_us"),
     sa.CheckConstraint("url <> ''", name="url"),
+    *at_most_long("language", MOST_LANGUAGE),
     sqlite_strict=True,
 )
+
+
+def _why_linked() -> list[Any]:
+    """Why an article is linked: unknown of links an old database had until they are scored."""
+    return [
+        sa.Column("relevance", Real),
+        sa.Column("relevance_method", Text),
+        sa.Column("provider", Text),
+        sa.Column("query", Text),
+        sa.Column("rank", Integer),
+        sa.Column("linked_us", Integer),
+        sa.CheckConstraint("relevance BETWEEN 0 AND 1", name="relevance"),
+        sa.CheckConstraint("(relevance IS NULL) = (relevance_method IS NULL)", name="relevance_of_a_method"),
+        sa.CheckConstraint("rank >= 1", name="rank"),
+    ]
 
 
 def _article() -> sa.Column[int]:
@@ -70,6 +95,7 @@ news_article_markets = sa.Table(
     metadata,
     _article(),
     sa.Column("ticker", Text, sa.ForeignKey("markets.ticker"), primary_key=True, nullable=False, index=True),
+    *_why_linked(),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -79,6 +105,7 @@ news_article_events = sa.Table(
     metadata,
     _article(),
     sa.Column("event_ticker", Text, sa.ForeignKey("events.event_ticker"), primary_key=True, nullable=False, index=True),
+    *_why_linked(),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -102,3 +129,108 @@ news_sentiments = sa.Table(
     *json_arrays("keywords_matched"),
     sqlite_strict=True,
 )
+
+#: Every provider that returned an article, with its own names for it.
+news_article_sources = sa.Table(
+    "news_article_sources",
+    metadata,
+    _article(),
+    sa.Column("provider", Text, primary_key=True, nullable=False),
+    required("url", Text),
+    sa.Column("provider_article_id", Text),
+    sa.Column("request_id", Text),
+    required("found_us"),
+    required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
+    sa.CheckConstraint("provider <> ''", name="provider"),
+    sa.CheckConstraint("url <> ''", name="url"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+#: What was returned to which query for which market or event, before anybody judged whether it is about it.
+news_finds = sa.Table(
+    "news_finds",
+    metadata,
+    sa.Column("item_type", Text, primary_key=True, nullable=False),
+    sa.Column("ticker", Text, primary_key=True, nullable=False),
+    _article(),
+    sa.Column("provider", Text, primary_key=True, nullable=False),
+    sa.Column("query", Text, primary_key=True, nullable=False),
+    required("rank"),
+    required("found_us"),
+    required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
+    sa.Index("ix_news_finds_found_us", "found_us"),
+    one_of("item_type", TRACKED_ITEM_TYPES),
+    sa.CheckConstraint("ticker <> ''", name="ticker"),
+    sa.CheckConstraint("provider <> ''", name="provider"),
+    sa.CheckConstraint("rank >= 1", name="rank"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+#: How the articles linked to a market or event read, over the days before an instant. A story counts once.
+news_sentiment_windows = sa.Table(
+    "news_sentiment_windows",
+    metadata,
+    sa.Column("item_type", Text, primary_key=True, nullable=False),
+    sa.Column("ticker", Text, primary_key=True, nullable=False),
+    sa.Column("days", Integer, primary_key=True, nullable=False),
+    sa.Column("until_us", Integer, primary_key=True, nullable=False),
+    *[required(name) for name in ("articles", "stories", "positive", "neutral", "negative", "without_published_time")],
+    required("mean_score", Real),
+    required("weighted_score", Real),
+    required("weight", Real),
+    sa.Column("previous_weighted_score", Real),
+    required("method", Text),
+    required("computed_us"),
+    required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
+    one_of("item_type", TRACKED_ITEM_TYPES),
+    sa.CheckConstraint("ticker <> ''", name="ticker"),
+    sa.CheckConstraint("days >= 1", name="days"),
+    *not_negative("positive", "neutral", "negative", "without_published_time"),
+    sa.CheckConstraint("stories BETWEEN 1 AND articles", name="stories"),
+    sa.CheckConstraint("positive + neutral + negative = stories", name="every_story_labelled"),
+    sa.CheckConstraint("mean_score BETWEEN -1 AND 1", name="mean_score"),
+    sa.CheckConstraint("weighted_score BETWEEN -1 AND 1", name="weighted_score"),
+    sa.CheckConstraint("previous_weighted_score BETWEEN -1 AND 1", name="previous_weighted_score"),
+    sa.CheckConstraint("weight >= 0", name="weight"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+#: The text a search looks through: of a long text what fits into an index of Postgres.
+SEARCHED_TEXT: Final = "title || ' ' || coalesce(left(full_text, 50000), text_snippet, '')"
+FULL_TEXT_TABLE: Final = "news_search"
+FULL_TEXT_INDEX: Final = "ix_news_articles_search"
+#: SQLite keeps the index in a table that holds no text itself; triggers follow whoever writes articles.
+FULL_TEXT_STATEMENTS: Final = (
+    "CREATE VIRTUAL TABLE news_search USING fts5(title, text_snippet, full_text, content='news_articles', "
+    "content_rowid='news_article_id', tokenize='porter unicode61 remove_diacritics 2')",
+    "CREATE TRIGGER news_indexing_insert AFTER INSERT ON news_articles BEGIN "
+    "INSERT INTO news_search (rowid, title, text_snippet, full_text) "
+    "VALUES (new.news_article_id, new.title, new.text_snippet, new.full_text); END",
+    "CREATE TRIGGER news_indexing_delete AFTER DELETE ON news_articles BEGIN "
+    "INSERT INTO news_search (news_search, rowid, title, text_snippet, full_text) "
+    "VALUES ('delete', old.news_article_id, old.title, old.text_snippet, old.full_text); END",
+    "CREATE TRIGGER news_indexing_update AFTER UPDATE OF title, text_snippet, full_text ON news_articles BEGIN "
+    "INSERT INTO news_search (news_search, rowid, title, text_snippet, full_text) "
+    "VALUES ('delete', old.news_article_id, old.title, old.text_snippet, old.full_text); "
+    "INSERT INTO news_search (rowid, title, text_snippet, full_text) "
+    "VALUES (new.news_article_id, new.title, new.text_snippet, new.full_text); END",
+)
+
+
+def is_full_text_part(name: str) -> bool:
+    """Whether a table or index is there for full-text search; SQLite keeps several tables for one index."""
+    return name in (FULL_TEXT_TABLE, FULL_TEXT_INDEX) or name.startswith(f"{FULL_TEXT_TABLE}_")
+
+
+sa.event.listen(
+    news_articles,
+    "after_create",
+    sa.DDL(
+        f"CREATE INDEX {FULL_TEXT_INDEX} ON news_articles USING gin (to_tsvector('english', {SEARCHED_TEXT}))"
+    ).execute_if(dialect="postgresql"),
+)
+for _statement in FULL_TEXT_STATEMENTS:
+    sa.event.listen(news_articles, "after_create", sa.DDL(_statement).execute_if(dialect="sqlite"))

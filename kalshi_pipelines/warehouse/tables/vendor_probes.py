@@ -1,10 +1,21 @@
-"""What probes of vendors keep beside findings: published documents as they were accepted, and money spent."""
+"""What other vendors are known by: published documents as they were accepted; and money spent at them."""
 
 from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.warehouse.tables.columns import Integer, Text, json_objects, metadata, not_negative, required
+from kalshi_pipelines.warehouse.tables.columns import (
+    Integer,
+    Text,
+    json_objects,
+    metadata,
+    not_negative,
+    one_of,
+    required,
+)
+
+#: What money is spent for; each has a budget of its own.
+SPENDING_PURPOSES: Final = ("probes", "news")
 
 vendor_documents: Final = sa.Table(
     "vendor_documents",
@@ -20,17 +31,20 @@ vendor_documents: Final = sa.Table(
     sqlite_with_rowid=False,
 )
 
-#: What a probe may cost is written down before it is sent; what it did cost follows, NULL if that is not known.
+#: What a call may cost is written down before it is sent; what it did cost follows, NULL if that is not known.
 vendor_spending: Final = sa.Table(
     "vendor_spending",
     metadata,
     sa.Column("spending_id", Integer, primary_key=True, autoincrement=True),
     required("vendor", Text),
+    required("purpose", Text),
+    sa.Column("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id"), index=True),
     required("at_us"),
     required("reserved_microdollars"),
     sa.Column("spent_microdollars", Integer),
     sa.Index("ix_vendor_spending_vendor_at_us", "vendor", "at_us"),
     sa.CheckConstraint("vendor <> ''", name="vendor"),
+    one_of("purpose", SPENDING_PURPOSES),
     *not_negative("reserved_microdollars", "spent_microdollars"),
     sqlite_strict=True,
 )

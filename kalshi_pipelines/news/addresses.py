@@ -1,0 +1,138 @@
+"""Addresses of articles: what can be one, and what two of the same article have in common.
+
+Nothing here asks the network; which hosts may be asked is in ``fetching``.
+"""
+
+import ipaddress
+import re
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+MOST_ADDRESS: Final = 2_000
+_TRACKING: Final = re.compile(
+    r"(utm_|mtm_|pk_|piwik_|hsa_|ns_|at_|mc_|vero_|oly_|_hs|wt\.|icid|ito$|cmp$|cmpid$|cmp_|ncid$|xtor$|s_cid$|"
+    r"fbclid$|gclid$|gclsrc$|gbraid$|wbraid$|dclid$|msclkid$|igshid$|igsh$|yclid$|twclid$|ttclid$|li_fat_id$|"
+    r"mkt_tok$|ref$|ref_src$|ref_url$|referrer$|source$|sref$|smid$|smtyp$|sh$|share$|sharetype$|sharetoken$|partner$|"
+    r"guccounter$|guce_|spm$|soc_src$|soc_trk$|cvid$|ocid$|taid$|feature$|campaign$|mod$|rss$|feed$)",
+    re.IGNORECASE,
+)
+_AMP_PARAMETERS: Final = frozenset({"amp", "outputtype", "_amp", "amp_js_v", "amp_gsa", "usqp"})
+_MOBILE: Final = ("www.", "m.", "mobile.", "amp.", "touch.", "wap.")
+_AMP_PATH: Final = re.compile(r"([/.]amp(/index\.html?)?/?$|\.amp(?=\.html?$))", re.IGNORECASE)
+_INDEX: Final = re.compile(r"/index\.(html?|php|aspx?)$", re.IGNORECASE)
+_ESCAPED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
+_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_NO_ADDRESS: Final = re.compile(r"[\x00-\x20\x7f-\xa0\"<>\\^`{|}]")
+_PRIVATE_ENDS: Final = (".local", ".localhost", ".internal", ".lan", ".home", ".corp", ".intranet", ".onion", ".arpa")
+_GOOGLE_AMP: Final = re.compile(r"^/amp/(?:s/)?(.+)$")
+_AMP_CACHE: Final = re.compile(r"^/[cvw]/(?:s/)?(.+)$")
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class NoAddress(ValueError):
+    """It is no address of a public page; the text says why, without the address."""
+
+
+def canonical_address(address: str) -> tuple[str, str]:
+    """The one form of all addresses of an article, and its site.
+
+    Scheme, capitals of the host, default ports, fragments, tracking parameters, the order of the others, and the
+    variants for phones and AMP make no difference. ``www.`` is dropped, so the form is a key more than a link: the
+    address as it came is kept in ``news_article_sources``.
+
+    Raises:
+        NoAddress: It is no ``http`` or ``https`` address of a public host.
+    """
+    address = address.strip()
+    if len(address) > MOST_ADDRESS:
+        raise NoAddress(f"the address has {len(address):,} characters")
+    if not address or _NO_ADDRESS.search(address):
+        raise NoAddress("the address is empty or has characters no address has")
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise NoAddress("the address can not be read") from None
+    if parts.scheme not in _PORTS:
+        raise NoAddress("the address is not http or https")
+    if parts.username is not None or parts.password is not None:
+        raise NoAddress("the address has a user or password")
+    site = public_host(host or "")
+    packed = _inside_amp(site, parts.path)
+    if packed is not None:
+        return canonical_address(packed + (f"?{parts.query}" if parts.query else ""))
+    path = _path(parts.path)
+    site = _without_prefix(site)
+    shown_port = "" if port in (None, _PORTS[parts.scheme]) else f":{port}"
+    query = _query(parts.query)
+    return f"https://{site}{shown_port}{path}" + (f"?{query}" if query else ""), site
+
+
+def public_host(host: str) -> str:
+    """The host in small ASCII letters.
+
+    Raises:
+        NoAddress: It can not be a host of the public internet.
+    """
+    host = host.rstrip(".").lower()
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode()
+        except UnicodeError:
+            raise NoAddress("the host of the address can not be written in ASCII") from None
+    if _is_ip(host):
+        if not ipaddress.ip_address(host).is_global:
+            raise NoAddress("the address is of a private or special network")
+        return f"[{host}]" if ":" in host else host
+    if not re.fullmatch(r"(?=.{4,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]", host):
+        raise NoAddress("the host of the address is not one of the public internet")
+    if host.endswith(_PRIVATE_ENDS):
+        raise NoAddress("the address is of a private network")
+    return host
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _inside_amp(host: str, path: str) -> str | None:
+    """The address an AMP cache shows a copy of."""
+    found = None
+    if host in ("google.com", "www.google.com"):
+        found = _GOOGLE_AMP.match(path)
+    elif host.endswith(".cdn.ampproject.org"):
+        found = _AMP_CACHE.match(path)
+    return None if found is None else f"https://{unquote(found[1])}"
+
+
+def _without_prefix(host: str) -> str:
+    for prefix in _MOBILE:
+        if host.startswith(prefix) and host.count(".") >= 2:
+            return host.removeprefix(prefix)
+    return host
+
+
+def _path(path: str) -> str:
+    path = _ESCAPED.sub(_unescaped, path)
+    if path[:5].lower() == "/amp/" and len(path) > 5:
+        path = path[4:]
+    path = _AMP_PATH.sub("", path)
+    path = _INDEX.sub("", path)
+    return path.rstrip("/")
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    letter = chr(int(found[0][1:], 16))
+    return letter if letter in _UNRESERVED else found[0].upper()
+
+
+def _query(query: str) -> str:
+    if not query:
+        return ""
+    pairs = parse_qsl(query[:MOST_ADDRESS], keep_blank_values=True, max_num_fields=None)
+    kept = [pair for pair in pairs if not _TRACKING.match(pair[0]) and pair[0].lower() not in _AMP_PARAMETERS]
+    return urlencode(sorted(kept))

@@ -1,0 +1,119 @@
+"""A stranger's text made harmless: no markup, no control, bidirectional or invisible character, never too long.
+
+Every text of an article goes through here before anything else looks at it. Time and memory grow with the length of
+the text and nothing else, and what is far longer than what is kept is cut first.
+"""
+
+import html
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Final
+
+#: How much longer than what is kept a text may be before it is cut unread: markup takes room.
+_MARKUP_FACTOR: Final = 8
+_LEAST_READ: Final = 4_096
+_MOST_UNPACKING: Final = 3
+_TAG: Final = re.compile(r"</?[A-Za-z]|<[!?]")
+_TAG_NAME: Final = re.compile(r"</?([A-Za-z][A-Za-z0-9]*)")
+_COULD_BE_TAG: Final = re.compile(r"<(?=[A-Za-z!/?])")
+#: What is between these and their end is no text.
+_UNREAD: Final = frozenset({"script", "style", "noscript", "template", "iframe", "object", "svg", "math", "head"})
+_INLINE: Final = frozenset(
+    {"a", "abbr", "b", "bdi", "bdo", "cite", "code", "em", "font", "i", "mark", "s", "small", "span", "strong", "sub"}
+    | {"sup", "u", "wbr"}
+)
+_NOT_ASCII: Final = re.compile(r"[^\x20-\x7e]")
+_MARKS: Final = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_TOO_MANY_MARKS: Final = re.compile(f"({_MARKS}{{2}}){_MARKS}+")
+_BLANK: Final = frozenset({"Cc", "Zl", "Zp", "Zs"})
+_DROPPED: Final = frozenset({"Cf", "Cs", "Co", "Cn"})
+
+
+def plain_text(text: str, most: int) -> str:
+    """Text on one line, at most so many characters long: what a reader would see of it, and nothing a program would.
+
+    Markup that was escaped is unpacked, a few times at most, because feeds escape theirs once or twice. What could
+    still be a tag afterwards loses its bracket.
+    """
+    text = text[: max(most * _MARKUP_FACTOR, _LEAST_READ)]
+    for _ in range(_MOST_UNPACKING):
+        unpacked = html.unescape(_without_markup(text))
+        if unpacked == text:
+            break
+        text = unpacked
+    text = _COULD_BE_TAG.sub("‹", _without_markup(text))
+    return shortened(without_invisible(text), most)
+
+
+def without_invisible(text: str) -> str:
+    """Text on one line without characters that control, reorder, hide or pile up."""
+    text = _NOT_ASCII.sub(_visible, text)
+    return " ".join(_TOO_MANY_MARKS.sub(r"\1", unicodedata.normalize("NFC", text)).split())
+
+
+def shortened(text: str, most: int) -> str:
+    """Text cut to at most so many characters, between words if that is not far away."""
+    if len(text) <= most:
+        return text
+    if most < 2:
+        return text[:most]
+    cut = text[: most - 1]
+    blank = cut.rfind(" ", len(cut) - 40 if len(cut) > 40 else 0)
+    return f"{cut[:blank] if blank > 0 else cut}…"
+
+
+@lru_cache(maxsize=16_384)
+def _shown(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in _DROPPED:
+        return ""
+    return " " if category in _BLANK else character
+
+
+def _visible(found: re.Match[str]) -> str:
+    return _shown(found[0])
+
+
+def _without_markup(text: str) -> str:
+    """What is outside of tags. A tag or comment that does not end takes the rest with it."""
+    if "<" not in text:
+        return text
+    parts: list[str] = []
+    position = 0
+    lower = text.lower() if text.isascii() else _lower(text)
+    while (found := _TAG.search(text, position)) is not None:
+        start = found.start()
+        parts.append(text[position:start])
+        name, end = _tag_at(text, lower, start)
+        if end < 0:
+            return "".join(parts)
+        if name not in _INLINE:
+            parts.append(" ")
+        position = end
+    parts.append(text[position:])
+    return "".join(parts)
+
+
+def _tag_at(text: str, lower: str, start: int) -> tuple[str, int]:
+    """The name of the tag or comment that starts there, and where the text goes on; -1 if it does not."""
+    if text.startswith("<!--", start):
+        end = text.find("-->", start + 4)
+        return "", end + 3 if end >= 0 else -1
+    end = text.find(">", start)
+    if end < 0:
+        return "", -1
+    named = _TAG_NAME.match(lower, start)
+    name = named[1] if named else ""
+    if name in _UNREAD and lower[start + 1] != "/":
+        closing = lower.find(f"</{name}", end)
+        end = lower.find(">", closing) if closing >= 0 else -1
+    return name, end + 1 if end >= 0 else -1
+
+
+def _lower(text: str) -> str:
+    """Small ASCII letters; `str.lower` may change the length of other text."""
+    return text.translate(_ASCII_CAPITALS)
+
+
+_ASCII_CAPITALS: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}

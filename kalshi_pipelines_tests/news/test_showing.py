@@ -1,0 +1,121 @@
+"""What people are shown of news: the newest, the strongest, sums with their counts, and whether any of it is recent."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.news.showing import (
+    OLDEST_US,
+    DuplicateRate,
+    duplicate_rate,
+    freshness,
+    moods,
+    newest_headlines,
+    strongest_links,
+)
+from kalshi_pipelines.warehouse import tables
+from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines_tests.warehouse.rows import EVENT, LEGAL, MARKET
+
+NOW = 1_795_348_800_000_000
+DAY = 86_400_000_000
+HOSTILE = "<script>x</script> [a](javascript:b) \u202eback `c`"
+
+
+def insert(engine: sa.Engine, table: sa.Table, *rows: dict[str, Any]) -> None:
+    with writing(engine) as connection:
+        for row in rows:
+            connection.execute(sa.insert(table).values(**(dict(LEGAL[table]) | row)))
+
+
+@pytest.fixture
+def run(engine: sa.Engine) -> int:
+    """The key of a run that rows can belong to; markets and events are there, too."""
+    done = {"status": "succeeded", "started_us": NOW - 9, "finished_us": NOW - 1}
+    insert(engine, tables.ingest_runs, {"subject": "news_articles"} | done)
+    for table in (tables.series, tables.events, tables.markets):
+        insert(engine, table, {})
+    return 1
+
+
+def articles(engine: sa.Engine, *rows: dict[str, Any]) -> None:
+    for number, row in enumerate(rows, 1):
+        usual = {"url": f"https://a.example/{number}", "news_article_id": number, "collected_us": NOW}
+        insert(engine, tables.news_articles, usual | row)
+
+
+def test_headlines_are_the_first_of_their_stories_newest_first_on_harmless_lines(engine: sa.Engine, run: int) -> None:
+    articles(
+        engine,
+        {"title": "First", "group_id": 1, "published_us": None},
+        {"title": "A copy", "group_id": 1},
+        {"title": HOSTILE, "group_id": 3, "published_us": NOW},
+        {"title": "Adopted", "group_id": None},
+    )
+    shown = newest_headlines(engine, 3)
+    assert [row["headline"] for row in shown][::2] == ["Adopted", "First"]
+    assert shown[1]["published"] == "2026-11-22 12:00 UTC"
+    assert shown[2]["published"] == "unknown"
+    assert not set("<>`\u202e") & set(shown[1]["headline"])
+    assert "](" not in shown[1]["headline"]
+
+
+def test_links_are_those_of_the_last_run_the_most_relevant_first(engine: sa.Engine, run: int) -> None:
+    insert(engine, tables.ingest_runs, {"subject": "news_market_links", "ingest_run_id": 2})
+    articles(engine, {"title": "Weak"}, {"title": "Strong"}, {"title": "Old"}, {"title": "Unscored"})
+    for article, relevance, by in ((1, 0.2, 2), (3, 1.0, 1)):
+        link = {"news_article_id": article, "relevance": relevance, "relevance_method": "m", "ingest_run_id": by}
+        insert(engine, tables.news_article_markets, link)
+    insert(
+        engine, tables.news_article_events,
+        {"news_article_id": 2, "relevance": 0.9, "relevance_method": "m", "ingest_run_id": 2},
+        {"news_article_id": 4, "relevance": None, "relevance_method": None, "ingest_run_id": 2},
+    )  # fmt: skip
+    assert strongest_links(engine, 5) == [
+        {"market or event": EVENT["event_ticker"], "relevance": "0.90", "headline": "Strong"},
+        {"market or event": MARKET["ticker"], "relevance": "0.20", "headline": "Weak"},
+    ]
+    assert len(strongest_links(engine, 1)) == 1
+
+
+def test_moods_are_the_newest_sums_with_their_counts(engine: sa.Engine, run: int) -> None:
+    counts = {"articles": 5, "stories": 4, "positive": 1, "neutral": 0, "negative": 3, "ingest_run_id": run}
+    window = {"item_type": "market", "days": 7, "weighted_score": -0.456} | counts
+    insert(
+        engine, tables.news_sentiment_windows,
+        window | {"ticker": "OLD", "until_us": NOW - DAY},
+        window | {"ticker": "NEW", "until_us": NOW, "previous_weighted_score": None},
+    )  # fmt: skip
+    assert moods(engine, 5) == [
+        {
+            "market or event": "NEW", "days": "7", "stories": "4", "positive / neutral / negative": "1 / 0 / 3",
+            "weighted score": "-0.46", "before": "unknown",
+        }
+    ]  # fmt: skip
+
+
+def test_freshness_goes_by_the_last_collection_that_succeeded_in_the_environment(engine: sa.Engine, run: int) -> None:
+    environment = dict(LEGAL[tables.ingest_runs])["environment"]
+    at_us = NOW - 1
+    assert freshness(engine, environment, at_us + OLDEST_US - 1).is_fresh
+    late = freshness(engine, environment, at_us + OLDEST_US)
+    assert (late.is_fresh, late.last_us) == (False, at_us)
+    assert "-j news" in late.sentence
+    other = {"sandbox", "demo", "prod"} - {environment}
+    for name in other:
+        assert freshness(engine, name, NOW).last_us is None
+
+
+def test_the_duplicate_rate_counts_copies_of_the_last_days_and_is_silent_about_a_handful(
+    engine: sa.Engine, run: int
+) -> None:
+    articles(
+        engine, {"group_id": 1}, {"group_id": 1}, {"group_id": 1, "collected_us": NOW - 8 * DAY}, {"group_id": None}
+    )  # fmt: skip
+    assert duplicate_rate(engine, NOW) == DuplicateRate(articles=3, copies=1)
+    assert DuplicateRate(0, 0).is_usual
+    assert DuplicateRate(10, 10).is_usual
+    assert DuplicateRate(100, 80).is_usual
+    assert not DuplicateRate(100, 81).is_usual
+    assert "81 of 100" in DuplicateRate(100, 81).sentence

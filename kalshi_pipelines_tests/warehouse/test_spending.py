@@ -1,0 +1,46 @@
+"""A budget is never overspent: what a call may cost is set aside before it is made."""
+
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.ingest.runs import IngestRun
+from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.warehouse.spending import Budget, reserve, settle, spent_by_run, spent_today, unsettled_today
+
+DAY_US = 86_400_000_000
+BUDGET = Budget("api.exa.ai", "probes", 20_000)
+
+
+def test_a_day_s_budget_is_not_overspent(engine: sa.Engine) -> None:
+    def call(at_us: int) -> int | None:
+        return reserve(engine, BUDGET, 10_000, at_us)
+
+    first = call(DAY_US)
+    assert first is not None
+    assert call(DAY_US + 1) is not None
+    assert call(DAY_US + 2) is None  # what is set aside counts until the price is known
+    settle(engine, first, 4_000)
+    assert call(DAY_US + 3) is None
+    with engine.connect() as connection:
+        assert spent_today(connection, BUDGET, DAY_US + 3) == 14_000
+        assert unsettled_today(connection, BUDGET, DAY_US + 3) == 1
+    assert call(2 * DAY_US) is not None
+
+
+def test_a_run_has_a_budget_of_its_own_within_the_day_s(engine: sa.Engine) -> None:
+    with IngestRun(engine, "news_articles", Environment.SANDBOX) as run:
+        mine = Budget("api.exa.ai", "news", 100_000, run.run_id, 15_000)
+    assert reserve(engine, mine, 10_000, DAY_US) is not None
+    assert reserve(engine, mine, 10_000, DAY_US) is None
+    assert reserve(engine, replace(mine, ingest_run_id=None, run_microdollars=None), 90_000, DAY_US) is not None
+    with engine.connect() as connection:
+        assert spent_by_run(connection, mine) == 10_000
+        assert spent_today(connection, mine, DAY_US) == 100_000
+
+
+def test_what_is_spent_for_one_purpose_leaves_the_other_s_budget_alone(engine: sa.Engine) -> None:
+    assert reserve(engine, BUDGET, 20_000, DAY_US) is not None
+    assert reserve(engine, replace(BUDGET, purpose="news"), 20_000, DAY_US) is not None
+    assert reserve(engine, replace(BUDGET, vendor="another"), 20_000, DAY_US) is not None
+    assert reserve(engine, BUDGET, 1, DAY_US) is None
