@@ -95,7 +95,9 @@ def duplicate_rate(engine: sa.Engine, now_us: int) -> DuplicateRate:
     is_copy = sa.case((articles.group_id != articles.news_article_id, 1), else_=0)
     with engine.connect() as connection:
         counted = connection.execute(
-            sa.select(sa.func.count(), sa.func.sum(is_copy)).where(articles.collected_us >= now_us - RATE_DAYS * _DAY_US)
+            sa.select(sa.func.count(), sa.func.sum(is_copy)).where(
+                articles.collected_us >= now_us - RATE_DAYS * _DAY_US
+            )
         ).one()
     return DuplicateRate(int(counted[0]), int(counted[1] or 0))
 
@@ -122,19 +124,19 @@ def newest_headlines(engine: sa.Engine, most: int) -> list[Row]:
 
 
 def strongest_links(engine: sa.Engine, most: int) -> list[Row]:
-    """The links made last, the most relevant ones first."""
+    """The links of the last day with any, the most relevant ones first."""
     found = sa.union_all(
         *(
             sa.select(
-                links.c[ticker].label("ticker"), links.c.relevance, links.c.ingest_run_id, news_articles.c.title
+                links.c[ticker].label("ticker"), links.c.relevance, links.c.linked_us, news_articles.c.title
             ).join(news_articles, news_articles.c.news_article_id == links.c.news_article_id)
             for links, ticker in ((news_article_markets, "ticker"), (news_article_events, "event_ticker"))
         )
     ).subquery()
-    last = sa.select(sa.func.max(found.c.ingest_run_id)).scalar_subquery()
+    last = sa.select(sa.func.max(found.c.linked_us)).scalar_subquery()
     chosen = (
         sa.select(found)
-        .where(found.c.relevance.is_not(None), found.c.ingest_run_id == last)
+        .where(found.c.relevance.is_not(None), found.c.linked_us > last - _DAY_US)
         .order_by(found.c.relevance.desc(), found.c.ticker, found.c.title)
         .limit(most)
     )

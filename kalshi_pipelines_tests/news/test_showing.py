@@ -61,16 +61,15 @@ def test_headlines_are_the_first_of_their_stories_newest_first_on_harmless_lines
     assert "](" not in shown[1]["headline"]
 
 
-def test_links_are_those_of_the_last_run_the_most_relevant_first(engine: sa.Engine, run: int) -> None:
-    insert(engine, tables.ingest_runs, {"subject": "news_market_links", "ingest_run_id": 2})
+def test_links_are_those_of_the_last_day_the_most_relevant_first(engine: sa.Engine, run: int) -> None:
     articles(engine, {"title": "Weak"}, {"title": "Strong"}, {"title": "Old"}, {"title": "Unscored"})
-    for article, relevance, by in ((1, 0.2, 2), (3, 1.0, 1)):
-        link = {"news_article_id": article, "relevance": relevance, "relevance_method": "m", "ingest_run_id": by}
+    for article, relevance, at_us in ((1, 0.2, NOW - 5), (3, 1.0, NOW - DAY)):
+        link = {"news_article_id": article, "relevance": relevance, "relevance_method": "m", "linked_us": at_us}
         insert(engine, tables.news_article_markets, link)
     insert(
         engine, tables.news_article_events,
-        {"news_article_id": 2, "relevance": 0.9, "relevance_method": "m", "ingest_run_id": 2},
-        {"news_article_id": 4, "relevance": None, "relevance_method": None, "ingest_run_id": 2},
+        {"news_article_id": 2, "relevance": 0.9, "relevance_method": "m", "linked_us": NOW},
+        {"news_article_id": 4, "relevance": None, "relevance_method": None, "linked_us": None},
     )  # fmt: skip
     assert strongest_links(engine, 5) == [
         {"market or event": EVENT["event_ticker"], "relevance": "0.90", "headline": "Strong"},
