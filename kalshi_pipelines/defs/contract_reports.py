@@ -1,11 +1,12 @@
 """How contract runs and findings show in Dagster: lines of the run's log, metadata, results of asset checks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
 
 from kalshi_pipelines.alerts.messages import SHOW, SHOW_ALL, finding_message, moment
+from kalshi_pipelines.contracts.checking import Outcome
 from kalshi_pipelines.contracts.differences import Severity
 from kalshi_pipelines.contracts.finding_rows import news_of
 from kalshi_pipelines.contracts.life_cycle import Finding
@@ -13,7 +14,6 @@ from kalshi_pipelines.contracts.reachability import vendor_of
 from kalshi_pipelines.contracts.runs import ContractReport
 from kalshi_pipelines.contracts.standing import Standing
 from kalshi_pipelines.defs.vendor_endpoints import ENDPOINTS, endpoint_key
-from kalshi_pipelines.units import instant
 
 CONTRACT: Final = "contract"
 #: Findings told one by one in the log of a run.
@@ -49,6 +49,14 @@ def figures(report: ContractReport) -> dict[str, Any]:
     }
 
 
+def observations(report: ContractReport) -> Iterator[dg.AssetObservation]:
+    """That an endpoint answered, on its own asset: without, the lineage shows it as one that never was there."""
+    for endpoint, outcome in report.outcomes.items():
+        if outcome in {Outcome.CHECKED, Outcome.EMPTY}:
+            asked = {"asked": report.environment.value, "outcome": outcome.value}
+            yield dg.AssetObservation(endpoint_key(endpoint), metadata=asked)
+
+
 def _table(columns: Sequence[str], records: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
     schema = dg.TableSchema([dg.TableColumn(name, "string") for name in columns])
     return dg.MetadataValue.table([dg.TableRecord(record) for record in records], schema)
@@ -68,7 +76,7 @@ def check_result(endpoint: str, standing: Standing, found: Sequence[Finding]) ->
         passed=standing.is_checked and not found,
         severity=dg.AssetCheckSeverity.ERROR if is_breaking else dg.AssetCheckSeverity.WARN,
         description=_sentence(found) if found else _no_finding(standing),
-        metadata={"standing": standing.sentence} | ({"findings": _findings_table(found)} if found else {}),
+        metadata={"findings": _findings_table(found), "asked": standing.sentence} if found else {},
     )
 
 
@@ -98,7 +106,7 @@ def _findings_table(found: Sequence[Finding]) -> dg.TableMetadataValue:
             "kind": each.difference.kind.value.replace("_", " "),
             "before": each.difference.before,
             "after": each.difference.after,
-            "since": instant(each.opened_us).isoformat(sep=" ", timespec="minutes"),
+            "since": moment(each.opened_us),
             "breaks": ", ".join(each.difference.assets),
             "what to do": each.difference.advice,
         }

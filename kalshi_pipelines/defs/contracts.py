@@ -18,7 +18,7 @@ from kalshi_pipelines.contracts.due import due
 from kalshi_pipelines.contracts.overdue import Freshness, alert_if_overdue, freshness
 from kalshi_pipelines.contracts.runs import asked_environment, run_contract_checks
 from kalshi_pipelines.contracts.standing import standings
-from kalshi_pipelines.defs.contract_reports import CONTRACT, check_result, figures, is_about, log_findings
+from kalshi_pipelines.defs.contract_reports import CONTRACT, check_result, figures, is_about, log_findings, observations
 from kalshi_pipelines.defs.failures import one_sentence
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema import WAREHOUSE_SCHEMA, warehouse_asset
@@ -53,6 +53,8 @@ def contract_findings(
     )
     context.log.info(str(report))
     log_findings(context.log, report.recorded.open)
+    for observation in observations(report):
+        context.log_event(observation)
     if not report.is_answered and not report.is_maintenance:
         raise dg.Failure("No vendor endpoint gave an answer that could be checked: see the log of this run.")
     return dg.MaterializeResult(metadata=figures(report))
@@ -60,6 +62,7 @@ def contract_findings(
 
 @dg.multi_asset_check(
     name="endpoint_contracts",
+    can_subset=True,
     specs=[
         dg.AssetCheckSpec(
             CONTRACT,
@@ -81,7 +84,8 @@ def endpoint_contracts(
         settings = warehouse.settings
         found = store.open_findings(warehouse.engine, asked_environment(settings).value)
         known = standings(warehouse.engine, settings, ENDPOINTS, now_us())
-    for endpoint in ENDPOINTS:
+    selected = {key.asset_key for key in context.selected_asset_check_keys}
+    for endpoint in (each for each in ENDPOINTS if endpoint_key(each) in selected):
         yield check_result(endpoint, known[endpoint], [each for each in found if is_about(each, endpoint)])
 
 

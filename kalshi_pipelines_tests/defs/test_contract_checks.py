@@ -67,6 +67,20 @@ def test_without_a_key_what_needs_one_is_a_warning_with_the_reason_and_the_rest_
     assert healthy >= {"GET /markets", "GET /events", "GET /exchange/status", "GET /markets/{ticker}/orderbook"}
     assert all(str(shown[endpoint].description).startswith("no open finding; last checked 20") for endpoint in healthy)
     assert all(told[endpoint] in {"checked", "empty"} for endpoint in healthy)
+    data: list[Any] = [each.event_specific_data for each in result.all_events if each.is_asset_observation]
+    seen = {each.asset_observation.asset_key for each in data}
+    assert endpoint_key("GET /markets") in seen
+    assert not seen & {endpoint_key(endpoint) for endpoint in SIGNED}
+
+
+def test_one_check_can_be_executed_alone(definitions: dg.Definitions) -> None:
+    assert run(definitions).success
+    check = dg.AssetCheckKey(endpoint_key("GET /events"), "contract")
+    job = definitions.resolve_job_def("contract_checks").get_subset(
+        asset_check_selection={check}, asset_selection=set()
+    )
+    (only,) = job.execute_in_process().get_asset_check_evaluations()
+    assert (only.asset_key, only.passed) == (check.asset_key, True)
 
 
 def test_with_a_key_what_needs_one_is_checked(
