@@ -9,6 +9,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Final
 
 import orjson
@@ -16,11 +17,22 @@ import orjson
 from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.clock import DAY_US, MINUTE_US
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
-from kalshi_pipelines.sandbox.news.wording import AUTHORS, EDITED, HEADLINES, LEADS, OUTLETS, TONES, Outlet
+from kalshi_pipelines.sandbox.news.wording import (
+    AUTHORS,
+    EDITED,
+    HEADLINES,
+    LEADS,
+    OUTLETS,
+    PEOPLE,
+    PLACES,
+    TONES,
+    Outlet,
+)
 from kalshi_pipelines.sandbox.noise import mixed
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _SLUG_WORDS: Final = 8
+_SENTENCES: Final = 4
 _DAILY_CHANCE: Final = 45
 """Chance in percent that a topic has a story on a day."""
 
@@ -146,11 +158,19 @@ def _copies(topic: Topic, day: int, published_us: int) -> Iterator[Article]:
 
 def _text(topic: Topic, headline: str, day: int, number: int) -> str:
     written = units.instant(day * DAY_US).strftime("%A, %d %B")
-    tone = TONES[(number >> 28) % len(TONES)]
-    lead = LEADS[(number >> 32) % len(LEADS)].format(headline=headline, topic=topic.title, day=written)
-    first = (number >> 36) % len(tone)
-    body = " ".join(tone[(first + place) % len(tone)] for place in range(2))
-    return f"{lead}\n\n{body}\n\n{topic.category} desk. Reference {number % 1_000_000:06d}."
+    tone = TONES[number % len(TONES)]
+    lead = LEADS[(number >> 4) % len(LEADS)].format(headline=headline, topic=topic.title, day=written)
+    told = Random(number).sample(tone, _SENTENCES)
+    sentences = [
+        sentence.format(
+            place=PLACES[mixed(number, place, 1) % len(PLACES)],
+            person=PEOPLE[mixed(number, place, 2) % len(PEOPLE)],
+            number=mixed(number, place, 3) % 900 + 10,
+        )
+        for place, sentence in enumerate(told)
+    ]
+    paragraphs = (lead, " ".join(sentences[:2]), " ".join(sentences[2:]), f"{topic.category} desk.")
+    return "\n\n".join(paragraphs)
 
 
 def _url(outlet: Outlet, title: str, at_us: int) -> str:

@@ -48,22 +48,39 @@ HEADLINES: Final = (
 )
 TONES: Final = (
     (
-        "The results were strong and beat every estimate, a clear win that lifted confidence.",
-        "Observers praised the gains and expect further growth and success.",
-        "The outlook improved sharply, and supporters are optimistic.",
+        "The results were strong and beat every estimate, a clear win that lifted confidence in {place}.",
+        "{person} praised the gains and expects further growth and success within {number} days.",
+        "The outlook improved sharply, and supporters in {place} are optimistic.",
+        "A survey of {number} observers found most of them confident of a good outcome.",
+        "Record demand helped, said {person}, who called it the best week of the year.",
+        "An agreement reached in {place} removed the last obstacle and boosted hopes.",
+        "{number} of those asked expect an advance, and only a few do not.",
+        "The breakthrough surprised even {person}, who had hoped for half as much.",
     ),
     (
-        "The figures were weak and missed every estimate, a loss that deepened fears of a decline.",
-        "Critics warned of failure, and the risk of a further drop is rising.",
-        "The outlook worsened badly, and a lawsuit adds to the trouble.",
+        "The figures were weak and missed every estimate, a loss that deepened fears of a decline in {place}.",
+        "{person} warned of failure, and said that the risk of a further drop is rising.",
+        "The outlook worsened badly, and a lawsuit filed in {place} adds to the trouble.",
+        "A survey of {number} observers found most of them worried about a bad outcome.",
+        "Disappointing demand hurt, said {person}, who called it the worst week of the year.",
+        "Talks in {place} collapsed over a dispute, which dashed hopes.",
+        "{number} of those asked expect a crisis, and only a few do not.",
+        "The scandal cost {person} the trust of sponsors, and losses are growing.",
     ),
     (
-        "The figures were published in the afternoon and were in line with those of last month.",
-        "A spokesperson said that the next announcement is due on Thursday.",
-        "The committee met for two hours and did not set a date.",
+        "The figures were published in the afternoon in {place} and were in line with those of last month.",
+        "{person}, who speaks for the organisers, said that the next announcement is due in {number} days.",
+        "The committee met for two hours in {place} and did not set a date.",
+        "A list of {number} names was handed to the members before lunch.",
+        "{person} read a statement of four pages and took no questions.",
+        "The schedule has {number} entries, the first of them in {place}.",
+        "Nobody at the desk of {person} answered the telephone on that day.",
+        "The rules are the same as before, and {number} copies were printed.",
     ),
 )
-"""Sentences of a good, a bad and a plain story."""
+"""Sentences of good, bad and plain stories."""
+PLACES: Final = ("Harlow", "Port Ellery", "Kestrel Bay", "Dunmore", "Vale City", "Ostend Hill", "Marrow", "Tamsin")
+PEOPLE: Final = ("Ruth Vane", "Oskar Thiel", "Maya Ferrow", "Leon Abara", "Sofia Quist", "Amir Doyle", "Hanna Boyd")
 LEADS: Final = (
     "{headline}. That is what people who follow {topic} were told on {day}.",
     "On {day} attention turned to {topic} once more.",
