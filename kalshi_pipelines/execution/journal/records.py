@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
-from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState
 from kalshi_pipelines.execution.orders.terms import ClientOrderId, MarketTicker, OrderId, Side, TimeInForce
 
 
@@ -142,7 +142,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A stored intent and where it is now. ``remaining`` and ``fee_left`` are what fills have not used."""
+    """A stored intent and where it is now.
+
+    ``filled_centicontracts`` and ``fees_microdollars`` are those of the fills that were posted;
+    ``told_filled_centicontracts`` is what the exchange said with its last answer, whose fills may follow later.
+    """
 
     intent_id: int
     session_id: str
@@ -158,6 +162,9 @@ class Intent:
     price_centicents: int
     count_centicontracts: int
     fee_bound_microdollars: int
+    reserved_if_no_microdollars: int
+    reserved_if_yes_microdollars: int
+    notional_microdollars: int
     idempotency_key: str
     request_json: str
     request_sha256: str
@@ -170,13 +177,21 @@ class Intent:
     state_us: int
     order_id: str | None
     denial: DenialReason | None
+    told_filled_centicontracts: int | None
     filled_centicontracts: int
     fees_microdollars: int
 
     @property
-    def remaining_centicontracts(self) -> int:
-        """What is not filled yet."""
-        return self.count_centicontracts - self.filled_centicontracts
+    def reserved_centicontracts(self) -> int:
+        """What is still reserved for: all that may be filled, or was and is not posted yet."""
+        if self.state in OPEN_STATES:
+            return max(0, self.count_centicontracts - self.filled_centicontracts)
+        return max(0, (self.told_filled_centicontracts or 0) - self.filled_centicontracts)
+
+    @property
+    def fee_left_microdollars(self) -> int:
+        """What of the fee bound no fill has used."""
+        return max(0, self.fee_bound_microdollars - self.fees_microdollars)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +246,17 @@ class SweepReading:
     pages: int
     pages_sha256: str
     complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationMade:
+    """The newest reconciliation."""
+
+    reconciliation_id: int
+    as_of_us: int
+    finished_us: int
+    clean: bool
+    differences: int
 
 
 @dataclass(frozen=True, slots=True)

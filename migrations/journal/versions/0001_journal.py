@@ -135,6 +135,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("proposal_id", name=op.f("pk_proposals")),
         sqlite_strict=True,
     )
+    op.create_index(op.f("ix_proposals_valid_until_us"), "proposals", ["valid_until_us"], unique=False)
     op.create_table(
         "scopes",
         sa.Column("scope_id", Integer, autoincrement=True, nullable=False),

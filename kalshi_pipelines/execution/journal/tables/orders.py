@@ -84,6 +84,7 @@ proposals = sa.Table(
     *at_most_long("reason", 4_000),
     sa.CheckConstraint(f"valid_until_us - as_of_us BETWEEN 1 AND {LONGEST_VALIDITY_US}", name="validity"),
     sa.CheckConstraint("(time_in_force = 'good_till_canceled') = (expires_us IS NOT NULL)", name="expiry"),
+    sa.Index(None, "valid_until_us"),
     sqlite_strict=True,
 )
 

@@ -1,0 +1,79 @@
+"""Notes of the chain's head in a place of its own: what shows that the journal was cut, rewritten or restored.
+
+One JSON line an anchor, appended and flushed to the disk; the file is never rewritten. Put it on another disk than the
+journal, or better on another computer.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from kalshi_pipelines.execution.audit.canonical import canonical_json
+
+
+class AnchorsUnreadable(Exception):
+    """The anchor file can not be read or holds a line that is none; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The head of the chain of one database as it was at some time."""
+
+    database_id: str
+    seq: int
+    hash: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorFile:
+    """The file anchors are appended to; it may hold those of several journals."""
+
+    path: Path
+
+    def append(self, anchor: Anchor) -> None:
+        """Add an anchor and wait until it is on the disk.
+
+        Raises:
+            OSError: The file can not be written.
+        """
+        line = {"at_us": anchor.at_us, "database_id": anchor.database_id, "hash": anchor.hash, "seq": anchor.seq}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, f"{canonical_json(line)}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def anchors(self, database_id: str) -> list[Anchor]:
+        """Every anchor of a journal, in the order they were made; none if there is no file yet.
+
+        A last line without its end is what a crash left of it, and is no anchor.
+
+        Raises:
+            AnchorsUnreadable: The file can not be read, or a line in it is no anchor.
+        """
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError) as error:
+            raise AnchorsUnreadable(f"{self.path} can not be read ({error}): mend it, nothing was armed.") from error
+        whole, _, _rest = text.rpartition("\n")
+        lines = whole.split("\n") if whole else []
+        found = [self._anchor(number, line) for number, line in enumerate(lines, start=1)]
+        return [anchor for anchor in found if anchor.database_id == database_id]
+
+    def _anchor(self, number: int, line: str) -> Anchor:
+        try:
+            told = json.loads(line)
+            anchor = Anchor(told["database_id"], told["seq"], told["hash"], told["at_us"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise AnchorsUnreadable(
+                f"{self.path}, line {number}, is no anchor: find out who changed the file; nothing was armed."
+            ) from error
+        if not (type(anchor.seq) is int and type(anchor.hash) is str):
+            raise AnchorsUnreadable(f"{self.path}, line {number}, is no anchor: its number or hash is of another type.")
+        return anchor

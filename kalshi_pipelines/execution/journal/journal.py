@@ -1,0 +1,205 @@
+"""The front door of the journal: set it up, open it, read and write in transactions, note its head elsewhere."""
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.audit.anchors import Anchor, AnchorFile
+from kalshi_pipelines.execution.audit.canonical import canonical_json
+from kalshi_pipelines.execution.journal.engine import explained_failures, record_hash
+from kalshi_pipelines.execution.journal.errors import (
+    JournalOfAnotherEnvironment,
+    JournalOutdated,
+    JournalRestored,
+)
+from kalshi_pipelines.execution.journal.migrations import require_journal_head
+from kalshi_pipelines.execution.journal.reading import JournalReading
+from kalshi_pipelines.execution.journal.recording import BODY_VERSION, timestamp
+from kalshi_pipelines.execution.journal.tables import anchors, audit_head, audit_log, journal_identity
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.engine import place_of
+from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND
+
+logger = logging.getLogger(__name__)
+
+#: So many audit records may come between two anchors in the file.
+ANCHOR_EVERY: Final = 100
+
+
+def initialise(
+    engine: sa.Engine, environment: str, *, clock_us: Callable[[], int] = now_us, database_id: str | None = None
+) -> str:
+    """Make an empty journal that of an environment, with the kill switch engaged; its database id. Again is no change.
+
+    Raises:
+        JournalOfAnotherEnvironment: It is another environment's.
+        JournalOutdated: Its schema is not at head.
+    """
+    require_journal_head(engine)
+    with explained_failures(engine):
+        with engine.execution_options(kalshi_writes=True).begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('kalshi_pipelines.journal'))"))
+            row = connection.execute(sa.select(journal_identity)).first()
+            if row is None:
+                identity = database_id or uuid.uuid4().hex
+                _begin(connection, environment, identity, clock_us)
+                return identity
+        _require_environment(engine, row.environment, environment)
+        return str(row.database_id)
+
+
+class Journal:
+    """A journal of one environment.
+
+    Args:
+        engine: Made by ``open_journal``.
+        environment: Whose orders it must hold.
+        clock_us: The present instant in microseconds; every row of a transaction has the one of its beginning.
+        anchor_file: Where the chain's head is noted; without it a journal that was cut or restored is not noticed.
+
+    Raises:
+        JournalOutdated: The schema is not this code's, or the journal was never set up.
+        JournalOfAnotherEnvironment: It is another environment's.
+        JournalUnavailable: It can not be read.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        environment: str,
+        *,
+        clock_us: Callable[[], int] = now_us,
+        anchor_file: Path | None = None,
+    ) -> None:
+        require_journal_head(engine)
+        self._engine = engine
+        self._writing = engine.execution_options(kalshi_writes=True)
+        self._reading = engine
+        if engine.dialect.name == "postgresql":
+            self._reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._clock_us = clock_us
+        self._anchors = None if anchor_file is None else AnchorFile(anchor_file)
+        with explained_failures(engine), engine.connect() as connection:
+            row = connection.execute(sa.select(journal_identity)).first()
+        if row is None:
+            raise JournalOutdated(f"The journal {self.place} was never set up: run `{MIGRATE_COMMAND}` first.")
+        _require_environment(engine, row.environment, environment)
+        self.environment = environment
+        self.database_id: str = row.database_id
+        self._last_anchor = 0
+
+    @property
+    def place(self) -> str:
+        """Where the journal is, without user or password."""
+        return place_of(self._engine)
+
+    @contextmanager
+    def writing(self) -> Iterator[JournalTransaction]:
+        """A transaction that has the journal for itself; on the disk at the end of the block, or nothing of it.
+
+        Raises:
+            JournalUnavailable: It can not be written (locked, full, read-only, gone); nothing was stored.
+            JournalRefused: A constraint or guard refused a row; nothing was stored.
+        """
+        with explained_failures(self._engine), self._writing.begin() as connection:
+            transaction = JournalTransaction(connection, self._clock_us)
+            yield transaction
+        seq, digest = transaction.head
+        if self._anchors is not None and seq // ANCHOR_EVERY != self._last_anchor // ANCHOR_EVERY:
+            self._note(self._anchors, Anchor(self.database_id, seq, digest, transaction.now_us))
+
+    @contextmanager
+    def reading(self) -> Iterator[JournalReading]:
+        """One consistent view of the journal.
+
+        Raises:
+            JournalUnavailable: It can not be read.
+        """
+        with explained_failures(self._engine), self._reading.connect() as connection, connection.begin():
+            yield JournalReading(connection)
+
+    def anchor(self, place: str | None = None) -> Anchor:
+        """Note the head of the chain: in the anchor file, or as noted elsewhere by the caller, who names the place.
+
+        Raises:
+            OSError: The anchor file can not be written.
+            JournalUnavailable: The journal can not be read or written.
+        """
+        with explained_failures(self._engine), self._engine.connect() as connection:
+            head = connection.execute(sa.select(audit_head.c.seq, audit_head.c.hash)).one()
+        made = Anchor(self.database_id, head.seq, head.hash, self._clock_us())
+        if place is None and self._anchors is not None:
+            self._anchors.append(made)
+            self._last_anchor = made.seq
+        with explained_failures(self._engine), self._writing.begin() as connection:
+            where = place or ("file" if self._anchors is not None else "journal")
+            known = sa.select(anchors.c.seq).where(anchors.c.seq == made.seq, anchors.c.place == where)
+            if connection.execute(known).first() is None:
+                row = {"seq": made.seq, "place": where, "hash": made.hash, "at_us": made.at_us}
+                connection.execute(anchors.insert(), row)
+        return made
+
+    def require_unrestored(self) -> None:
+        """Make sure that the journal has every record its anchors tell of: asked before a session is armed.
+
+        Raises:
+            JournalRestored: It has not: it was restored from a backup, cut or rewritten.
+            AnchorsUnreadable: The anchors can not be read.
+        """
+        if self._anchors is None:
+            return
+        noted = self._anchors.anchors(self.database_id)
+        if not noted:
+            return
+        newest = max(noted, key=lambda anchor: anchor.seq)
+        with explained_failures(self._engine), self._engine.connect() as connection:
+            have = connection.scalar(sa.select(audit_log.c.hash).where(audit_log.c.seq == newest.seq))
+        if have != newest.hash:
+            what = "is not there" if have is None else "is another"
+            raise JournalRestored(
+                f"Record {newest.seq} of the journal {self.place}, noted in {self._anchors.path}, {what}: the journal "
+                "was restored from a backup, cut or rewritten. Reconcile with the exchange and begin a new journal."
+            )
+
+    def _note(self, file: AnchorFile, anchor: Anchor) -> None:
+        """An anchor that can not be noted is no reason to lose what was committed; the next one makes up for it."""
+        try:
+            file.append(anchor)
+        except OSError:
+            logger.exception("the anchor of record %d could not be written to %s", anchor.seq, file.path)
+        else:
+            self._last_anchor = anchor.seq
+
+
+def _begin(connection: sa.Connection, environment: str, database_id: str, clock_us: Callable[[], int]) -> None:
+    at_us = clock_us()
+    row = {"one": 1, "database_id": database_id, "environment": environment, "created_us": at_us}
+    connection.execute(journal_identity.insert(), row)
+    body = canonical_json(
+        {
+            "at": timestamp(at_us),
+            "database_id": database_id,
+            "environment": environment,
+            "kind": "genesis",
+            "rows": [],
+            "v": BODY_VERSION,
+        }
+    )
+    genesis = {"seq": 0, "hash": record_hash(0, None, body), "kind": "genesis", "body": body}
+    connection.execute(audit_log.insert(), genesis)
+    JournalTransaction(connection, lambda: at_us).engage_kill(1, "journal", "journal", "a new journal")
+
+
+def _require_environment(engine: sa.Engine, have: str, want: str) -> None:
+    if have != want:
+        raise JournalOfAnotherEnvironment(
+            f"The journal {place_of(engine)} holds the orders of {have}, this run is for {want}: set "
+            "KALSHI_JOURNAL_URL or KALSHI_DATA_DIR to another place, or KALSHI_ENVIRONMENT back."
+        )

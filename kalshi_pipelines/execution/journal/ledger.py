@@ -1,0 +1,445 @@
+"""The ledger of what could be lost: which scopes an order counts in, what it would make of them, and its postings.
+
+The database adds the postings up and holds the caps; the same arithmetic is here only to say beforehand, and in words,
+what it will refuse. Both see the same counters, because a writing transaction has the journal for itself.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.reading import Row
+from kalshi_pipelines.execution.journal.recording import NewRow, Recording
+from kalshi_pipelines.execution.journal.records import Check, Intent, Mode, Refusal, ScopeKind
+from kalshi_pipelines.execution.journal.tables import HOUR_US, postings, scope_markets, scopes, session_caps
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.execution.orders.worst_case import Exposure
+from kalshi_pipelines.units import trading_day
+
+_NOTHING: Final = Exposure()
+ACCOUNT_KEY: Final = "account"
+WINDOW_HOURS: Final = 24
+
+_NUMBERS: Final = (
+    "if_no_microdollars",
+    "if_yes_microdollars",
+    "spent_microdollars",
+    "position_centicontracts",
+    "open_bids_centicontracts",
+    "open_asks_centicontracts",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a posting changes: losses in micro-dollars, counts in centi-contracts."""
+
+    exposure: Exposure = _NOTHING
+    spent: int = 0
+    position: int = 0
+    open_bids: int = 0
+    open_asks: int = 0
+    orders: int = 0
+    notional: int = 0
+
+    def columns(self) -> dict[str, int]:
+        """The change as columns of a posting."""
+        return {
+            "d_if_no_microdollars": self.exposure.if_no,
+            "d_if_yes_microdollars": self.exposure.if_yes,
+            "d_spent_microdollars": self.spent,
+            "d_position_centicontracts": self.position,
+            "d_open_bids_centicontracts": self.open_bids,
+            "d_open_asks_centicontracts": self.open_asks,
+            "d_orders": self.orders,
+            "d_notional_microdollars": self.notional,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A scope as it is, with what it holds of one market. ``scope_id`` is ``None`` until it is used."""
+
+    kind: ScopeKind
+    key: str
+    scope_id: int | None = None
+    orders: int = 0
+    notional: int = 0
+    worst: int = 0
+    breached: bool = False
+    exposure: Exposure = _NOTHING
+    position: int = 0
+    open_bids: int = 0
+    open_asks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The sums over the hours before the present one: what the rolling caps are held against besides it."""
+
+    orders: int = 0
+    notional: int = 0
+    worst: int = 0
+
+
+_SCOPES: Final = (
+    sa.select(
+        scopes.c.scope_id,
+        scopes.c.kind,
+        scopes.c.key,
+        scopes.c.orders,
+        scopes.c.notional_microdollars,
+        scopes.c.worst_microdollars,
+        scopes.c.breached,
+        *[scope_markets.c[name] for name in _NUMBERS],
+    )
+    .outerjoin(
+        scope_markets,
+        sa.and_(scope_markets.c.scope_id == scopes.c.scope_id, scope_markets.c.ticker == sa.bindparam("ticker")),
+    )
+    .where(
+        scopes.c.environment == sa.bindparam("environment"),
+        scopes.c.subaccount == sa.bindparam("subaccount"),
+        scopes.c.mode == sa.bindparam("mode"),
+        sa.or_(
+            *[
+                sa.and_(
+                    scopes.c.kind == kind.value,
+                    scopes.c.environment == sa.bindparam("environment"),
+                    scopes.c.subaccount == sa.bindparam("subaccount"),
+                    scopes.c.mode == sa.bindparam("mode"),
+                    scopes.c.key == sa.bindparam(kind.value),
+                )
+                for kind in ScopeKind
+            ]
+        ),
+    )
+)
+_WINDOW: Final = sa.select(
+    *[
+        sa.cast(sa.func.coalesce(sa.func.sum(column), 0), sa.BigInteger)
+        for column in (scopes.c.orders, scopes.c.notional_microdollars, scopes.c.worst_microdollars)
+    ]
+).where(
+    scopes.c.environment == sa.bindparam("environment"),
+    scopes.c.subaccount == sa.bindparam("subaccount"),
+    scopes.c.mode == sa.bindparam("mode"),
+    scopes.c.hour.between(sa.bindparam("first"), sa.bindparam("last")),
+)
+_LATEST_DAY: Final = (
+    sa.select(scopes.c.scope_id, scopes.c.key)
+    .where(
+        scopes.c.kind == ScopeKind.DAY.value,
+        scopes.c.environment == sa.bindparam("environment"),
+        scopes.c.subaccount == sa.bindparam("subaccount"),
+        scopes.c.mode == sa.bindparam("mode"),
+    )
+    .order_by(scopes.c.key.desc())
+    .limit(1)
+)
+_RESERVED_IN: Final = (
+    sa.select(scopes.c.scope_id, scopes.c.kind)
+    .join(postings, postings.c.scope_id == scopes.c.scope_id)
+    .where(postings.c.dedupe == sa.bindparam("dedupe"))
+    .order_by(scopes.c.scope_id)
+)
+_CAPS: Final = sa.select(session_caps).where(session_caps.c.session_id == sa.bindparam("session_id"))
+
+
+class Ledger(Recording):
+    """Reserving, and giving back."""
+
+    def refusal(self, intent: Intent) -> Refusal | None:
+        """What the caps say to a planned intent; ``None`` if it fits all of them.
+
+        The checks tell every cap with what it would be.
+        """
+        session = self.session(intent.session_id)
+        checks = [
+            _check("order.notional", session["order_notional_cap_microdollars"], intent.notional_microdollars),
+            _check("order.worst", session["order_worst_cap_microdollars"], _reserved(intent).worst),
+            _check(
+                "attempts.minute",
+                session["attempts_per_minute_cap"],
+                self.attempts_in_last_minute(intent.environment, intent.subaccount, intent.mode, self.now_us),
+            ),
+        ]
+        caps = self._caps(intent.session_id)
+        found = self._scopes_of(intent)
+        for kind, scope in found.items():
+            window = self._window(intent) if kind is ScopeKind.ROLLING else Window()
+            checks += _scope_checks(intent, scope, window, caps[kind.value])
+        checks.append(_position_check(intent, found[ScopeKind.ACCOUNT], session["position_cap_centicontracts"]))
+        failed = [check for check in checks if not check.ok]
+        if not failed:
+            return None
+        first = failed[0]
+        return Refusal(
+            _REASONS[first.code.split(".")[1]],
+            f"{first.code} would be {first.observed}, the cap is {first.limit}",
+            tuple(checks),
+        )
+
+    def _scopes_of(self, intent: Intent) -> dict[ScopeKind, Scope]:
+        """The scopes an order that is reserved now counts in."""
+        keys = self._keys(intent)
+        found = self._connection.execute(
+            _SCOPES,
+            {
+                "environment": intent.environment,
+                "subaccount": intent.subaccount,
+                "mode": intent.mode.value,
+                "ticker": intent.ticker,
+                **{kind.value: key for kind, key in keys.items()},
+            },
+        ).mappings()
+        there = {ScopeKind(row["kind"]): _scope(row) for row in found}
+        return {kind: there.get(kind) or Scope(kind, key) for kind, key in keys.items()}
+
+    def _keys(self, intent: Intent) -> dict[ScopeKind, str]:
+        day = self._day(intent.environment, intent.subaccount, intent.mode)
+        live = intent.mode is Mode.LIVE
+        return {
+            ScopeKind.SESSION: intent.session_id,
+            ScopeKind.DAY: day,
+            ScopeKind.ROLLING: str(self.now_us // HOUR_US),
+            # What a dry run holds is never settled, so it ends with its day.
+            ScopeKind.EVENT: intent.event_ticker if live else f"{intent.event_ticker} {day}",
+            ScopeKind.ACCOUNT: ACCOUNT_KEY if live else day,
+        }
+
+    def _day(self, environment: str, subaccount: int, mode: Mode) -> str:
+        """The trading day in New York; never one before the newest there is, whatever the clock says."""
+        today = trading_day(self.now_us).isoformat()
+        latest = self._latest_day(environment, subaccount, mode)
+        return today if latest is None else max(today, latest[1])
+
+    def _latest_day(self, environment: str, subaccount: int, mode: Mode) -> tuple[int, str] | None:
+        row = self._connection.execute(
+            _LATEST_DAY, {"environment": environment, "subaccount": subaccount, "mode": mode.value}
+        ).first()
+        return None if row is None else (row[0], row[1])
+
+    def _window(self, intent: Intent) -> Window:
+        hour = self.now_us // HOUR_US
+        row = self._connection.execute(
+            _WINDOW,
+            {
+                "environment": intent.environment,
+                "subaccount": intent.subaccount,
+                "mode": intent.mode.value,
+                "first": hour - WINDOW_HOURS,
+                "last": hour - 1,
+            },
+        ).one()
+        return Window(row[0], row[1], row[2])
+
+    def _caps(self, session_id: str) -> dict[str, Row]:
+        found = self._connection.execute(_CAPS, {"session_id": session_id}).mappings()
+        return {row["kind"]: row for row in found}
+
+    def _reservation(self, intent: Intent) -> list[NewRow]:
+        """The postings of a reservation; scopes that are new are opened, a new day with what is outstanding."""
+        found = self._scopes_of(intent)
+        caps: dict[str, Row] = {}
+        if any(scope.scope_id is None for scope in found.values()):
+            caps = self._caps(intent.session_id)
+        ids = []
+        for kind, scope in found.items():
+            ids.append(scope.scope_id or self._open_scope(intent, kind, scope.key, caps))
+        bid = intent.side is Side.BID
+        change = Change(
+            exposure=_reserved(intent),
+            open_bids=intent.count_centicontracts if bid else 0,
+            open_asks=0 if bid else intent.count_centicontracts,
+            orders=1,
+            notional=intent.notional_microdollars,
+        )
+        return self._postings(
+            sorted(ids),
+            intent.session_id,
+            intent.ticker,
+            "reserve",
+            f"reserve:{intent.intent_id}",
+            change,
+            intent_id=intent.intent_id,
+            event_seq=intent.state_seq + 1,
+            event_state="reserved",
+        )
+
+    def _open_scope(self, intent: Intent, kind: ScopeKind, key: str, caps: Mapping[str, Row]) -> int:
+        scope_id = self._insert_scope(intent.environment, intent.subaccount, intent.mode, kind, key, caps[kind.value])
+        if kind is ScopeKind.DAY and intent.mode is Mode.LIVE:
+            self._carry_over(intent.environment, intent.subaccount, intent.session_id, scope_id, key)
+        return scope_id
+
+    def _insert_scope(self, environment: str, subaccount: int, mode: Mode, kind: ScopeKind, key: str, caps: Row) -> int:
+        made = self._connection.execute(
+            scopes.insert().returning(scopes.c.scope_id),
+            {
+                "kind": kind.value,
+                "environment": environment,
+                "subaccount": subaccount,
+                "mode": mode.value,
+                "key": key,
+                "hour": int(key) if kind is ScopeKind.ROLLING else None,
+                "opened_us": self.now_us,
+                "orders_cap": caps["orders_cap"],
+                "notional_cap_microdollars": caps["notional_cap_microdollars"],
+                "worst_cap_microdollars": caps["worst_cap_microdollars"],
+                "orders": 0,
+                "notional_microdollars": 0,
+                "worst_microdollars": 0,
+                "breached": 0,
+            },
+        )
+        scope_id: int = made.scalar_one()
+        return scope_id
+
+    def _carry_over(self, environment: str, subaccount: int, session_id: str, scope_id: int, day: str) -> None:
+        """A new day begins with every reservation and position that is outstanding, as the account has them."""
+        rows = [
+            row
+            for market in self.markets(environment, subaccount)
+            for row in self._postings(
+                [scope_id],
+                session_id,
+                market.ticker,
+                "opening",
+                f"opening:{day}:{market.ticker}",
+                Change(
+                    exposure=Exposure(market.if_no_microdollars, market.if_yes_microdollars),
+                    spent=market.spent_microdollars,
+                    position=market.position_centicontracts,
+                    open_bids=market.open_bids_centicontracts,
+                    open_asks=market.open_asks_centicontracts,
+                ),
+            )
+        ]
+        if rows:
+            self._record("opening", rows, {"day": day})
+
+    def _scopes_reserved_in(self, intent: Intent) -> list[int]:
+        """Where facts of an intent are posted: where it was reserved, but on the newest day, which carried it over."""
+        found = self._connection.execute(_RESERVED_IN, {"dedupe": f"reserve:{intent.intent_id}"}).all()
+        ids = {scope_id for scope_id, kind in found if kind != ScopeKind.DAY.value or intent.mode is Mode.DRY_RUN}
+        if found and intent.mode is Mode.LIVE:
+            latest = self._latest_day(intent.environment, intent.subaccount, intent.mode)
+            ids |= {latest[0]} if latest else set()
+        return sorted(ids)
+
+    def _released(self, intent: Intent, to_state: str, told_filled: int) -> list[NewRow]:
+        """Postings that give back what an ended order has reserved and neither filled nor will."""
+        held = intent.reserved_centicontracts
+        kept = min(held, max(0, told_filled - intent.filled_centicontracts))
+        if held == kept:
+            return []
+        fee = intent.fee_left_microdollars
+        change = resting(intent, kept, fee) - resting(intent, held, fee)
+        opens = kept - held
+        untouched = told_filled == 0
+        return self._postings(
+            self._scopes_reserved_in(intent),
+            intent.session_id,
+            intent.ticker,
+            "release",
+            f"release:{intent.intent_id}",
+            Change(
+                exposure=change,
+                open_bids=opens if intent.side is Side.BID else 0,
+                open_asks=opens if intent.side is Side.ASK else 0,
+                notional=-intent.notional_microdollars
+                if untouched and to_state in {"abandoned", "rejected", "absent"}
+                else 0,
+            ),
+            intent_id=intent.intent_id,
+            event_seq=intent.state_seq + 1,
+            event_state=to_state,
+        )
+
+    def _postings(
+        self,
+        scope_ids: Iterable[int],
+        session_id: str,
+        ticker: str,
+        kind: str,
+        dedupe: str,
+        change: Change,
+        **of_what: object,
+    ) -> list[NewRow]:
+        values = {
+            "dedupe": dedupe,
+            "kind": kind,
+            "session_id": session_id,
+            "ticker": ticker,
+            "at_us": self.now_us,
+            **of_what,
+            **change.columns(),
+        }
+        return [NewRow(postings, {"scope_id": scope_id, **values}) for scope_id in scope_ids]
+
+
+def resting(intent: Intent, count: int, fee_bound: int) -> Exposure:
+    """What some of an order's contracts may add as long as they are open."""
+    if count == 0:
+        return _NOTHING
+    return Exposure.of_resting(intent.side, intent.price_centicents, count, fee_bound)
+
+
+def _reserved(intent: Intent) -> Exposure:
+    return Exposure(intent.reserved_if_no_microdollars, intent.reserved_if_yes_microdollars)
+
+
+def _scope(row: Row) -> Scope:
+    return Scope(
+        ScopeKind(row["kind"]),
+        row["key"],
+        row["scope_id"],
+        row["orders"],
+        row["notional_microdollars"],
+        row["worst_microdollars"],
+        bool(row["breached"]),
+        Exposure(row["if_no_microdollars"] or 0, row["if_yes_microdollars"] or 0),
+        row["position_centicontracts"] or 0,
+        row["open_bids_centicontracts"] or 0,
+        row["open_asks_centicontracts"] or 0,
+    )
+
+
+_REASONS: Final = {
+    "orders": DenialReason.CAP_ORDER_COUNT,
+    "notional": DenialReason.CAP_NOTIONAL,
+    "worst": DenialReason.CAP_WORST_LOSS,
+    "position": DenialReason.CAP_POSITION,
+    "minute": DenialReason.CAP_MESSAGE_RATE,
+    "breached": DenialReason.SCOPE_BREACHED,
+}
+
+
+def _check(code: str, limit: int, observed: int) -> Check:
+    return Check(code, observed <= limit, str(limit), str(observed))
+
+
+def _scope_checks(intent: Intent, scope: Scope, window: Window, caps: Row) -> list[Check]:
+    worst = scope.worst - scope.exposure.worst + (scope.exposure + _reserved(intent)).worst
+    kind = scope.kind.value
+    return [
+        Check(f"{kind}.breached", not scope.breached, "no", "yes" if scope.breached else "no"),
+        _check(f"{kind}.orders", caps["orders_cap"], window.orders + scope.orders + 1),
+        _check(
+            f"{kind}.notional",
+            caps["notional_cap_microdollars"],
+            window.notional + scope.notional + intent.notional_microdollars,
+        ),
+        _check(f"{kind}.worst", caps["worst_cap_microdollars"], window.worst + worst),
+    ]
+
+
+def _position_check(intent: Intent, account: Scope, cap: int) -> Check:
+    """How far the position could go in the direction of the order, if all open orders of that side fill."""
+    if intent.side is Side.BID:
+        return _check("account.position", cap, account.position + account.open_bids + intent.count_centicontracts)
+    return _check("account.position", cap, account.open_asks - account.position + intent.count_centicontracts)

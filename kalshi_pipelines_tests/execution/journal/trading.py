@@ -1,0 +1,198 @@
+"""A journal in which orders can be sent: a released kill switch, a live session, a group; and orders for it."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.journal import Journal, initialise
+from kalshi_pipelines.execution.journal.records import (
+    Binding,
+    Intent,
+    Mode,
+    NewIntent,
+    NewSession,
+    Origin,
+    ScopeCaps,
+    ScopeKind,
+    Sent,
+    SessionCaps,
+)
+from kalshi_pipelines.execution.journal.tables import CEILINGS, UNCAPPED
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction, Lease
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.terms import ClientOrderId, MarketTicker, OrderId, Side, TimeInForce
+from kalshi_pipelines.units import microseconds
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+#: A Monday, noon in New York.
+NOON = microseconds(datetime(2026, 11, 23, 17, tzinfo=UTC))
+VERSION = "1.0+test"
+KEY = "a1b2c3d4e5f60718"
+HOST = "127.0.0.1:8765"
+GROUP = "9b2f2c4e-0000-4000-8000-000000000001"
+EVENT = "KXRAIN-26NOV24"
+TICKER = f"{EVENT}-T1"
+
+WIDE = SessionCaps(
+    order_notional_microdollars=UNCAPPED,
+    order_worst_microdollars=50_000_000,
+    position_centicontracts=200_000,
+    attempts_per_minute=60,
+    scopes={ScopeKind(kind): ScopeCaps(*ceiling) for kind, ceiling in CEILINGS.items()},
+)
+
+
+def caps(
+    order_notional: int = UNCAPPED,
+    order_worst: int = 50_000_000,
+    position: int = 200_000,
+    attempts: int = 60,
+    **changed: tuple[int, int, int],
+) -> SessionCaps:
+    """Caps as wide as the ceilings, but for some kinds of scope: (orders, notional, worst)."""
+    scopes = {**WIDE.scopes, **{ScopeKind(kind): ScopeCaps(*values) for kind, values in changed.items()}}
+    return SessionCaps(order_notional, order_worst, position, attempts, scopes)
+
+
+@dataclass
+class Clock:
+    """A clock that only moves when told."""
+
+    now_us: int = NOON
+
+    def __call__(self) -> int:
+        return self.now_us
+
+
+@dataclass
+class Desk:
+    """A journal with what is needed to trade in it, and short words for the steps of an order."""
+
+    journal: Journal
+    clock: Clock
+    session_id: str = "session-0001"
+    numbers: Callable[[], int] = field(default_factory=lambda: count(1).__next__)
+
+    def intent(self, **changed: Any) -> NewIntent:
+        """A new order: buy 10 YES at 0.50 with a fee of at most 0.20."""
+        number = self.numbers()
+        values: dict[str, Any] = {
+            "session_id": self.session_id,
+            "idempotency_key": hashlib.sha256(f"{self.session_id}{number}".encode()).hexdigest(),
+            "client_order_id": ClientOrderId(f"kx1-{self.session_id}-{number:06}"),
+            "ticker": MarketTicker(TICKER),
+            "event_ticker": EVENT,
+            "exchange_index": 0,
+            "side": Side.BID,
+            "price_centicents": 5_000,
+            "count_centicontracts": 1_000,
+            "time_in_force": TimeInForce.IMMEDIATE_OR_CANCEL,
+            "fee_bound_microdollars": 200_000,
+            "as_of_us": self.clock(),
+            "valid_until_us": self.clock() + MINUTE,
+            "actor": ActorKind.PERSON,
+            "actor_name": "ada",
+            "approval_required": False,
+            "order_group_id": OrderId(GROUP),
+        }
+        values.update(changed)
+        request = f'{{"client_order_id":"{values["client_order_id"]}","ticker":"{values["ticker"]}"}}'
+        values.setdefault("request_json", request)
+        values.setdefault("request_sha256", hashlib.sha256(values["request_json"].encode()).hexdigest())
+        return NewIntent(**values)
+
+    def planned(self, **changed: Any) -> Intent:
+        with self.journal.writing() as transaction:
+            return transaction.plan(self.intent(**changed))
+
+    def reserved(self, **changed: Any) -> Intent:
+        with self.journal.writing() as transaction:
+            return transaction.reserve(transaction.plan(self.intent(**changed)))
+
+    def sending(self, intent: Intent, version: str = VERSION) -> Sent:
+        with self.journal.writing() as transaction:
+            return transaction.sending(intent, version)
+
+    def sent(self, **changed: Any) -> Intent:
+        """An order that was recorded as about to be sent."""
+        intent = self.reserved(**changed)
+        self.sending(intent)
+        return self.look(intent)
+
+    def look(self, intent: Intent) -> Intent:
+        with self.journal.reading() as reading:
+            return reading.intent(intent.intent_id)
+
+    def released(self) -> None:
+        """Release the kill switch."""
+        with self.journal.writing() as transaction:
+            transaction.release_kill("grace", "looked at it")
+
+
+def new_session(
+    session_id: str = "session-0001",
+    *,
+    now_us: int = NOON,
+    allowed: SessionCaps = WIDE,
+    mode: Mode = Mode.LIVE,
+    origin: Origin = Origin.BY_HAND,
+    lives_us: int = HOUR,
+    **changed: Any,
+) -> NewSession:
+    live = mode is Mode.LIVE
+    values: dict[str, Any] = {
+        "session_id": session_id,
+        "environment": "sandbox",
+        "subaccount": 0,
+        "mode": mode,
+        "origin": origin,
+        "opened_by": "ada",
+        "opened_us": now_us,
+        "expires_us": now_us + lives_us,
+        "code_version": VERSION,
+        "config_sha256": "c" * 64,
+        "caps_sha256": "d" * 64,
+        "caps": allowed,
+        "binding": Binding("sandbox", HOST, KEY, 0) if live else None,
+        "armed_by": "ada" if live else None,
+    }
+    values.update(changed)
+    return NewSession(**values)
+
+
+def open_session(transaction: JournalTransaction, session: NewSession, group: str = GROUP) -> None:
+    """A session with its key bound, its lease and its order group."""
+    if session.binding:
+        transaction.bind_key(session.binding, "ada")
+    lease = Lease("host:1", session.expires_us) if session.mode is Mode.LIVE else None
+    transaction.open_session(session, lease)
+    if session.mode is Mode.LIVE:
+        transaction.add_group(session.session_id, 0, group, 1_000_000)
+
+
+def desk_at(
+    engine: sa.Engine,
+    allowed: SessionCaps = WIDE,
+    *,
+    released: bool = True,
+    anchor_file: Path | None = None,
+    **changed: Any,
+) -> Desk:
+    """A new journal with an open session."""
+    clock = Clock()
+    initialise(engine, "sandbox", clock_us=clock, database_id="0123456789abcdef0123456789abcdef")
+    journal = Journal(engine, "sandbox", clock_us=clock, anchor_file=anchor_file)
+    desk = Desk(journal, clock)
+    if released:
+        desk.released()
+    with journal.writing() as transaction:
+        open_session(transaction, new_session(allowed=allowed, **changed))
+    return desk
