@@ -20,6 +20,8 @@ _MANY: Final = 10
 _FEW_VALUES: Final = 3
 _MOST_STILL: Final = 3
 """Numbers of one record that may die together: a quote is two of them."""
+_MOST_IDLE: Final = 0.5
+"""Where more than this had no news before, rows that just began to live may fill an answer."""
 _RARE: Final = 0.001
 _SHIFT: Final = 1.5
 _TELLING: Final = frozenset({"uuid", "url", "clock", "ticker"})
@@ -234,7 +236,7 @@ def _all_zero(
     chance = ((known.zeros + 1) / (before + 2)) ** values
     if chance > _RARE:
         return
-    if answers < _MANY or known.varied < _MANY or known.uniform:
+    if answers < _MANY or known.varied < _MANY or known.uniform or known.idlest > _MOST_IDLE:
         return
     yield _difference(
         contract, name, Kind.VALUE_FROZEN, Severity.RISKY, "values", "always zero or empty",
@@ -245,7 +247,7 @@ def _all_zero(
 def _all_alike(name: str, known: Place, now: Place, contract: Contract, each: Field | None) -> Iterator[Difference]:
     if each is None or not each.used_by or known.uniform or known.varied < _MANY or not now.uniform:
         return
-    if now.zeros == now.seen:
+    if now.zeros == now.seen or (now.idlest == 1 and known.idlest > _MOST_IDLE):
         return
     yield _difference(
         contract, name, Kind.VALUE_FROZEN, Severity.RISKY, "values that differ", "always the same value",

@@ -42,6 +42,7 @@ class Place:
         uniform: In how many answers with enough values they were all the same.
         means: The lowest and highest mean power of ten of an answer with enough numbers.
         latest: The latest instant, of places that move.
+        idlest: The highest share of values that say nothing (zero, empty, at the upper bound) in an answer with enough.
     """
 
     of: int = 0
@@ -58,6 +59,7 @@ class Place:
     uniform: int = 0
     means: tuple[float, float] | None = None
     latest: str = ""
+    idlest: float = 0.0
 
     @property
     def numbers(self) -> int:
@@ -87,6 +89,7 @@ class Place:
             uniform=self.uniform + later.uniform,
             means=_span(self.means, later.means),
             latest=max(self.latest, later.latest),
+            idlest=max(self.idlest, later.idlest),
         )
 
     def as_json(self) -> dict[str, Any]:

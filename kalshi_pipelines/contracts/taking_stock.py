@@ -69,6 +69,7 @@ class _Tally:
     seen: int = 0
     nulls: int = 0
     zeros: int = 0
+    tops: int = 0
     types: Counter[str] = field(default_factory=Counter)
     formats: Counter[str] = field(default_factory=Counter)
     values: Counter[str] | None = field(default_factory=Counter)
@@ -137,6 +138,7 @@ class _Tally:
             return
         if (each.least is not None and number < each.least) or (each.most is not None and number > each.most):
             self.beyond = str(said)[:_SHORT]
+        self.tops += number == each.most
 
     def place(self, of: int) -> Place:
         """What was counted, with how often the object around was there."""
@@ -158,6 +160,7 @@ class _Tally:
             uniform=int(is_enough and len(self.different) == 1),
             means=(mean, mean) if sum(self.bands.values()) >= ENOUGH else None,
             latest=self.latest,
+            idlest=round((self.zeros + self.tops) / many, 3) if is_enough else 0.0,
         )
 
 

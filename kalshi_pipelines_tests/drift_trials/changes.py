@@ -85,14 +85,10 @@ CHANGES: Final = (
     _change("cutoffs as numbers", "/historical/cutoff", "map", "market_settled_ts", fn="iso_to_unix_s"),
     _change("no cutoff of trades", "/historical/cutoff", "remove", "trades_created_ts"),
     _change("history has no settlements", "/historical/markets", "remove", "markets[].settlement_value_dollars"),
-    _change("old trades without takers", "/historical/trades", "rename", "trades[].taker_outcome_side", to="taker"),
     _change("costs doubled", "/account/endpoint_costs", "set", "default_cost", value=20),
     _change("costs as text", "/account/endpoint_costs", "map", "default_cost", fn="int_to_str"),
     _change("no hours on Mondays", "/exchange/schedule", "remove", "schedule.standard_hours[].monday"),
     _change("combos with other titles", "/events/multivariate", "rename", "events[].title", to="name"),
-    _change(
-        "collections renamed", "/multivariate_event_collections", "rename", "multivariate_contracts", to="collections"
-    ),
     _change("one row a page", "/markets/trades", "truncate", "trades", n=1),
     _change("trades the other way round", "/markets/trades", "map", "trades", fn="reverse"),
     _change("another content", "/markets/trades", "hostile", kind="utf16"),

@@ -11,6 +11,7 @@ from kalshi_pipelines.units import EXCHANGE_TIME_ZONE
 from kalshi_pipelines_tests.drift_trials.world import SimulatedExchange
 
 _THURSDAY: Final = 3
+_AFTERWARDS: Final = ((), ("disputed",), ("disputed", "amended"), ("finalized",), ("disputed", "amended", "finalized"))
 _MAINTENANCE_HOURS: Final = (3, 4)
 
 
@@ -27,7 +28,8 @@ class UsualLife:
     exchange: SimulatedExchange
     draw: random.Random
     _is_down: bool = False
-    _went_on: list[str] = field(default_factory=list)
+    went_on: set[str] = field(default_factory=set)
+    """What markets went through: statuses, results, and ``maintenance``."""
 
     def go_on(self) -> None:
         """All that usually happens within an hour or two."""
@@ -43,6 +45,7 @@ class UsualLife:
         self._is_down = is_down
         self.exchange.steer("/exchange", trading_active=not is_down, exchange_active=not is_down)
         if is_down:
+            self.went_on.add("maintenance")
             self.exchange.steer("/faults", endpoint="*", kind="server_error", at=3, times=30)
         else:
             self.exchange.admin.delete("/sandbox/faults").raise_for_status()
@@ -66,19 +69,28 @@ class UsualLife:
         for ticker in self._tickers("paused", 2):
             self._go_on(ticker, "active")
         for ticker in self._tickers("closed", 4):
-            self._go_on(ticker, self.draw.choice(("determined", "disputed", "amended", "finalized")))
+            # What is determined is finalized by itself before the next hour.
+            for status in ("determined", *self.draw.choice(_AFTERWARDS)):
+                self._go_on(ticker, status)
 
     def _go_on(self, ticker: str, status: str) -> None:
         body: dict[str, Any] = {"status": status}
         if status == "determined":
-            body["result"] = self.draw.choice(("yes", "no"))
+            body["result"] = self.draw.choice(("yes", "no", "scalar"))
+        if body.get("result") == "scalar":
+            body["value"] = "0.3700"
         answer = self.exchange.admin.post(f"/sandbox/markets/{ticker}/status", json=body)
         if answer.is_success:  # a market does not go from every status to every other
-            self._went_on.append(status)
+            self.went_on |= {status, body.get("result", status)}
 
     def _tickers(self, status: str, most: int) -> list[str]:
-        answer = httpx.get(f"{self.exchange.process.url}/markets", params={"status": status, "limit": 1000})
-        if not answer.is_success:
+        """Some markets in a status; none if the list can not be read, because it is down or drifted."""
+        params: dict[str, Any] = {"status": status, "limit": 1000}
+        try:
+            markets = (
+                httpx.get(f"{self.exchange.process.url}/markets", params=params).raise_for_status().json()["markets"]
+            )
+            found = [market["ticker"] for market in markets]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, RecursionError):
             return []
-        found = [market["ticker"] for market in answer.json()["markets"]]
         return self.draw.sample(found, min(most, len(found)))
