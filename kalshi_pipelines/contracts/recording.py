@@ -54,10 +54,13 @@ class EndpointResult:
     Attributes:
         endpoint: The contract: ``GET /markets``.
         checked: What was seen.
+        declared: Places and kinds that differ from the contract alone, whatever was learned meanwhile: they have not
+            gone. At an endpoint's first answer there is nothing else to tell that by.
     """
 
     endpoint: str
     checked: Checked
+    declared: frozenset[tuple[str, Kind]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class Recording:
         self._now_us = now_us
         self._news: list[Finding] = []
         self._closed: list[Finding] = []
+        self._declared: set[tuple[str, str, Kind]] = set()
         self._before: list[Finding] = []
 
     def record(self, results: Sequence[EndpointResult], more: tuple[Difference, ...]) -> Recorded:
@@ -101,6 +105,7 @@ class Recording:
         by_endpoint: dict[str, list[Checked]] = {}
         for result in results:
             by_endpoint.setdefault(result.endpoint, []).append(result.checked)
+            self._declared |= {(result.endpoint, place, kind) for place, kind in result.declared}
         away, answered = unreachable_endpoints(
             self._connection,
             self._environment,
@@ -148,7 +153,8 @@ class Recording:
             can_tell = finding.seen_by is self._source and _can_tell(difference, answers)
         if not can_tell:
             return
-        if still_different(difference, answers, baselines.get(difference.endpoint)):
+        is_declared = (difference.endpoint, difference.place, difference.kind) in self._declared
+        if is_declared or still_different(difference, answers, baselines.get(difference.endpoint)):
             update_finding(self._connection, still_there(finding, self._source, self._now_us), self._run_id)
             return
         missed, event = not_seen(finding, self._now_us)

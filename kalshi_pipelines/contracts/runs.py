@@ -19,7 +19,7 @@ from kalshi_pipelines.contracts import openapi_document, other_probes, store
 from kalshi_pipelines.contracts.asking import Asker, NoAnswer, OutOfTime, path_of, plain_client
 from kalshi_pipelines.contracts.baseline import Baseline
 from kalshi_pipelines.contracts.checking import Checked, Outcome, check, check_together
-from kalshi_pipelines.contracts.differences import Difference, Severity
+from kalshi_pipelines.contracts.differences import Difference, Kind, Severity
 from kalshi_pipelines.contracts.life_cycle import Source
 from kalshi_pipelines.contracts.probes import REFUSED_ANONYMOUSLY, Seen, plan
 from kalshi_pipelines.contracts.reachability import taken_for
@@ -129,14 +129,17 @@ class _Run:
             return
         self.responses.append(answer)
         checked = check(answer, self.baselines.get(endpoint))
-        self._result(name, endpoint, checked)
+        declared = check(answer).differences if endpoint in self.baselines else checked.differences
+        self._result(name, endpoint, checked, frozenset((each.place, each.kind) for each in declared))
         if checked.differences:
             self.progress(f"{len(checked.differences)} differences: {name}")
         if answer.status == 200:
             self._remember(name, answer)
 
-    def _result(self, name: str, endpoint: str, checked: Checked) -> None:
-        self.results.append(EndpointResult(endpoint, checked))
+    def _result(
+        self, name: str, endpoint: str, checked: Checked, declared: frozenset[tuple[str, Kind]] = frozenset()
+    ) -> None:
+        self.results.append(EndpointResult(endpoint, checked, declared))
         if name not in _WITHOUT_KEY:
             self.of_endpoints.setdefault(endpoint, []).append(checked.outcome)
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.contracts import store
 from kalshi_pipelines.contracts.__main__ import main
 from kalshi_pipelines.contracts.checking import Outcome
-from kalshi_pipelines.contracts.differences import Severity
+from kalshi_pipelines.contracts.differences import Kind, Severity
 from kalshi_pipelines.contracts.due import EVERY_US, due
 from kalshi_pipelines.contracts.life_cycle import Source
 from kalshi_pipelines.contracts.overdue import LONGEST_US, alert_if_overdue, freshness
@@ -73,6 +73,23 @@ def test_a_key_that_is_gone_is_breaking_and_the_other_probes_go_on(engine: sa.En
     assert {each.difference.endpoint for each in report.recorded.open
             if each.difference.severity is Severity.BREAKING} == {"GET /markets"}  # fmt: skip
     assert report.outcomes["GET /historical/trades"] in {Outcome.CHECKED, Outcome.EMPTY}
+
+
+def test_what_was_different_at_the_first_run_stays_open_until_it_is_gone(
+    sqlite_engine: sa.Engine, sandbox: SandboxProcess
+) -> None:
+    drift(sandbox, "GET /markets", {"op": "set", "path": "markets[].price_level_structure", "value": "unheard_of"})
+    drift(sandbox, "GET /series", {"op": "set", "path": "series[].news", "value": "x"})
+    first = {("markets[].price_level_structure", Kind.VALUE_NEW), ("series[].news", Kind.KEY_NEW)}
+    for number in range(4):
+        before_us = now_us()
+        report = run(sqlite_engine, sandbox)
+        assert first <= {(each.difference.place, each.difference.kind) for each in report.recorded.open}, number
+        assert all(each.last_seen_us >= before_us for each in report.recorded.open)
+    httpx.delete(f"{sandbox.admin_url}/sandbox/drift", trust_env=False)
+    for _ in range(2):
+        report = run(sqlite_engine, sandbox)
+    assert not first & {(each.difference.place, each.difference.kind) for each in report.recorded.open}
 
 
 def test_an_exchange_that_is_away_is_no_drift(sqlite_engine: sa.Engine) -> None:
