@@ -1,0 +1,354 @@
+"""The inbox of orders somebody wants: all that a strategy or an agent gets, and all it needs.
+
+A proposal is a row of text and integers. Nothing here can send it, and nothing here knows what can: import-linter keeps
+transport, executor, kill switch and reconciliation out of reach. Files of proposals are read by ``proposal_files``.
+"""
+
+import datetime as dt
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Final, TypeVar
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.engine import explained_failures
+from kalshi_pipelines.execution.journal.tables import proposals
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
+from kalshi_pipelines.execution.orders.terms import (
+    Action,
+    Contracts,
+    InvalidTerms,
+    Leg,
+    MarketTicker,
+    Outcome,
+    TimeInForce,
+    YesPrice,
+)
+from kalshi_pipelines.units import microseconds, now_us
+from kalshi_pipelines.warehouse.engine import writing
+
+#: From the knowledge an order rests on to the last instant it may be sent; the journal's tables say the same.
+LONGEST_VALIDITY: Final = dt.timedelta(minutes=10)
+_MOST_ATTEMPTS: Final = 1_000
+#: The longest text of each field; the journal's tables say the same.
+_LONGEST: Final = {
+    "strategy": 200,
+    "strategy_version": 200,
+    "partition": 200,
+    "signal": 400,
+    "leg": 100,
+    "actor_name": 200,
+    "source": 200,
+    "reason": 4_000,
+}
+_NEVER_EMPTY: Final = frozenset({"strategy", "signal", "leg", "actor_name"})
+
+Value = TypeVar("Value")
+Word = TypeVar("Word", bound=StrEnum)
+
+
+class InvalidProposals(ValueError):
+    """Proposals that no order can be made of; nothing was stored. ``problems`` says of each where and what."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("Nothing was stored:\n" + "\n".join(f"  {problem}" for problem in problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposer:
+    """Who proposes. It is said by the one who calls, never by the text of a proposal."""
+
+    kind: ActorKind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalTexts:
+    """A proposal as people and files write it. Empty text is a field that was left out.
+
+    Attributes:
+        ticker: The market.
+        action: ``buy`` or ``sell``.
+        outcome: ``yes`` or ``no``.
+        price: Dollars of a contract of the outcome, ``"0.5600"``.
+        count: Contracts, ``"10"`` or ``"0.50"``.
+        strategy: Which rule wants it.
+        signal: What that rule saw; with ``strategy``, ``partition``, ``leg`` and ``attempt`` it makes the order the
+            same order, however often it is proposed.
+        as_of: The instant of the knowledge it rests on, ISO 8601 with an offset.
+        valid_until: The instant after which it must not be sent; at most ten minutes after ``as_of``.
+        time_in_force: ``immediate_or_cancel`` unless told, ``fill_or_kill`` or ``good_till_canceled``.
+        expires: When a ``good_till_canceled`` order ends; required there, and only there.
+        post_only: ``true`` or ``false``.
+        reduce_only: ``true`` or ``false``.
+        strategy_version: Of the rule.
+        partition: The window the signal is of, such as a date.
+        leg: Which of the orders of one signal.
+        attempt: More than 1 only after a decision to try again.
+        reason: For people; nothing that decides reads it.
+    """
+
+    ticker: str = ""
+    action: str = ""
+    outcome: str = ""
+    price: str = ""
+    count: str = ""
+    strategy: str = ""
+    signal: str = ""
+    as_of: str = ""
+    valid_until: str = ""
+    time_in_force: str = ""
+    expires: str = ""
+    post_only: str = ""
+    reduce_only: str = ""
+    strategy_version: str = ""
+    partition: str = ""
+    leg: str = ""
+    attempt: str = ""
+    reason: str = ""
+
+
+FIELDS: Final = tuple(field.name for field in fields(ProposalTexts))
+REQUIRED: Final = ("ticker", "action", "outcome", "price", "count", "strategy", "signal", "as_of", "valid_until")
+
+
+def read_proposal(texts: ProposalTexts, proposer: Proposer) -> ProposedOrder:
+    """The order that texts describe.
+
+    Raises:
+        InvalidProposals: Names every field that is missing or impossible.
+    """
+    problems = [f"{name} is missing" for name in REQUIRED if not getattr(texts, name)]
+    read = _Reader(problems)
+    ticker = read("ticker", texts.ticker, MarketTicker)
+    action = read("action", texts.action, _one_of(Action))
+    outcome = read("outcome", texts.outcome, _one_of(Outcome))
+    price = read("price", texts.price, YesPrice.from_text)
+    count = read("count", texts.count, Contracts.from_text)
+    time_in_force = read("time_in_force", texts.time_in_force or "immediate_or_cancel", _one_of(TimeInForce))
+    as_of = read("as_of", texts.as_of, _instant)
+    valid_until = read("valid_until", texts.valid_until, _instant)
+    expires = read("expires", texts.expires, _instant)
+    post_only = read("post_only", texts.post_only or "false", _flag)
+    reduce_only = read("reduce_only", texts.reduce_only or "false", _flag)
+    attempt = read("attempt", texts.attempt or "1", _attempt)
+    problems += _of_texts(texts, proposer)
+    # The second half says nothing new; it tells the type checker that there is a value of everything required.
+    if (
+        problems
+        or ticker is None
+        or action is None
+        or outcome is None
+        or price is None
+        or count is None
+        or time_in_force is None
+        or as_of is None
+        or valid_until is None
+        or post_only is None
+        or reduce_only is None
+        or attempt is None
+    ):
+        raise InvalidProposals(problems)
+    order = ProposedOrder(
+        signal=Signal(
+            _nfc(texts.strategy),
+            _nfc(texts.strategy_version),
+            _nfc(texts.partition),
+            _nfc(texts.signal),
+            _nfc(texts.leg or "1"),
+            attempt,
+        ),
+        ticker=ticker,
+        leg=Leg(action, outcome, price),
+        count=count,
+        time_in_force=time_in_force,
+        as_of=as_of,
+        valid_until=valid_until,
+        actor=proposer.kind,
+        actor_name=_nfc(proposer.name),
+        post_only=post_only,
+        reduce_only=reduce_only,
+        expires=expires,
+        reason=_nfc(texts.reason),
+    )
+    problems += _of_order(order)
+    if problems:
+        raise InvalidProposals(problems)
+    return order
+
+
+def propose(
+    engine: sa.Engine,
+    orders: Sequence[ProposedOrder],
+    source: str,
+    clock_us: Callable[[], int] = now_us,
+) -> tuple[int, ...]:
+    """Put orders into the inbox, all of them or none; the numbers of the proposals, in their order.
+
+    Args:
+        engine: The journal, at head; a login that may only insert proposals is enough.
+        orders: What is wanted.
+        source: Where they come from, for people: a file's name, a program.
+        clock_us: Tells the time, microseconds since 1970.
+
+    Raises:
+        InvalidProposals: An order no journal takes.
+        JournalUnavailable: The journal can not be written.
+        JournalRefused: The database refused a row.
+    """
+    problems = [
+        f"proposal {number}: {problem}"
+        for number, order in enumerate(orders, 1)
+        for problem in (*_of_order(order), *_of_texts(_texts_of(order), Proposer(order.actor, order.actor_name)))
+    ]
+    problems += _of_text("source", source)
+    if problems:
+        raise InvalidProposals(problems)
+    at_us = clock_us()
+    with explained_failures(engine), writing(engine) as connection:
+        return tuple(
+            connection.execute(
+                sa.insert(proposals).values(_row(order, _nfc(source), at_us)).returning(proposals.c.proposal_id)
+            ).scalar_one()
+            for order in orders
+        )
+
+
+class _Reader:
+    """Reads one field after the other and remembers what was wrong with them."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self._problems = problems
+
+    def __call__(self, name: str, text: str, convert: Callable[[str], Value]) -> Value | None:
+        if not text:
+            return None
+        try:
+            return convert(text)
+        except (ValueError, InvalidTerms) as error:
+            self._problems.append(f"{name}: {error}")
+            return None
+
+
+def _one_of(kind: type[Word]) -> Callable[[str], Word]:
+    def convert(text: str) -> Word:
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError(f"{text[:80]!r} is none of {', '.join(kind)}") from None
+
+    return convert
+
+
+def _instant(text: str) -> dt.datetime:
+    try:
+        instant = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text[:80]!r} is no instant such as 2026-11-23T14:05:00Z") from None
+    if instant.tzinfo is None:
+        raise ValueError(f"{text!r} does not say in which time zone: end it with Z or an offset")
+    return instant.astimezone(dt.UTC)
+
+
+def _flag(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError(f"{text[:80]!r} is neither true nor false")
+    return text == "true"
+
+
+def _attempt(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= _MOST_ATTEMPTS):
+        raise ValueError(f"{text[:80]!r} is no number from 1 to {_MOST_ATTEMPTS:,}")
+    return int(text)
+
+
+def _of_texts(texts: ProposalTexts, proposer: Proposer) -> list[str]:
+    named: Mapping[str, str] = {
+        "strategy": texts.strategy,
+        "strategy_version": texts.strategy_version,
+        "partition": texts.partition,
+        "signal": texts.signal,
+        "leg": texts.leg or "1",
+        "actor_name": proposer.name,
+        "reason": texts.reason,
+    }
+    return [
+        problem
+        for name, text in named.items()
+        # That a required text is missing was said already.
+        if text or name not in REQUIRED
+        for problem in _of_text(name, text)
+    ]
+
+
+def _of_text(name: str, text: str) -> list[str]:
+    if not text and name in _NEVER_EMPTY:
+        return [f"{name} is missing"]
+    if len(text) > _LONGEST[name]:
+        return [f"{name}: longer than {_LONGEST[name]:,} characters"]
+    # Line ends belong into a reason, and control characters nowhere: they would reach logs and terminals.
+    shown = text.replace("\n", "") if name == "reason" else text
+    if not shown.isprintable():
+        return [f"{name}: has characters that can not be printed"]
+    return []
+
+
+def _of_order(order: ProposedOrder) -> list[str]:
+    problems = []
+    if order.as_of.tzinfo is None or order.valid_until.tzinfo is None:
+        return ["as_of and valid_until need a time zone"]
+    if not dt.timedelta(0) < order.valid_until - order.as_of <= LONGEST_VALIDITY:
+        problems.append("valid_until: must be after as_of, by at most 10 minutes")
+    if (order.time_in_force is TimeInForce.GOOD_TILL_CANCELED) != (order.expires is not None):
+        problems.append("expires: good_till_canceled orders need it, others must not have it")
+    if order.post_only and order.time_in_force is not TimeInForce.GOOD_TILL_CANCELED:
+        problems.append("post_only: only good_till_canceled orders can rest")
+    if order.reduce_only and order.time_in_force is not TimeInForce.IMMEDIATE_OR_CANCEL:
+        problems.append("reduce_only: only immediate_or_cancel orders can not turn a position around")
+    return problems
+
+
+def _texts_of(order: ProposedOrder) -> ProposalTexts:
+    signal = order.signal
+    return ProposalTexts(
+        strategy=signal.strategy,
+        strategy_version=signal.strategy_version,
+        partition=signal.partition,
+        signal=signal.signal,
+        leg=signal.leg,
+        reason=order.reason,
+    )
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _row(order: ProposedOrder, source: str, at_us: int) -> dict[str, object]:
+    return {
+        "proposed_us": at_us,
+        "source": source,
+        "actor_kind": order.actor.value,
+        "actor_name": order.actor_name,
+        "strategy": order.signal.strategy,
+        "strategy_version": order.signal.strategy_version,
+        "partition": order.signal.partition,
+        "signal": order.signal.signal,
+        "leg": order.signal.leg,
+        "attempt": order.signal.attempt,
+        "ticker": order.ticker.text,
+        "action": order.leg.action.value,
+        "outcome": order.leg.outcome.value,
+        "price_centicents": order.leg.price.centicents,
+        "count_centicontracts": order.count.centi,
+        "time_in_force": order.time_in_force.value,
+        "as_of_us": microseconds(order.as_of),
+        "valid_until_us": microseconds(order.valid_until),
+        "expires_us": None if order.expires is None else microseconds(order.expires),
+        "post_only": int(order.post_only),
+        "reduce_only": int(order.reduce_only),
+        "reason": order.reason,
+    }
