@@ -28,6 +28,8 @@ _SECRETS: Final = (
         rf"\1{_HIDDEN}",
     ),
     (re.compile(r"\b(?:sk|pk|rk|xox[abeoprs]|gh[oprsu]|github_pat|AKIA|AIza|glpat)[-_A-Za-z0-9]{12,}"), _HIDDEN),
+    (re.compile(r"[\w.%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+"), _HIDDEN),
+    (re.compile(r"\b(?=\w*\d)(?=\w*[a-z])\w{40,}={0,2}"), _HIDDEN),
     (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), _HIDDEN),
 )
 #: What could be Base64 of a key or a signature, or a path of an address.

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import orjson
 
-from kalshi_pipelines.contracts.differences import scrubbed
+from kalshi_pipelines.contracts.differences import in_one_line
 from kalshi_pipelines.contracts.responses import Asked, Response
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.rate_budget import DEFAULT_COST, RateBudget, bucket_of
@@ -115,7 +115,7 @@ class Asker:
                 signed = request.url.raw_path.partition(b"?")[0].decode("ascii")
                 request.headers.update(self.signer.headers(method, signed))
         except KalshiError as error:
-            return NoAnswer(asked, scrubbed(str(error)))
+            return NoAnswer(asked, in_one_line(str(error)))
         self.requests += 1
         return self._sent(asked, request)
 
@@ -134,7 +134,7 @@ class Asker:
             finally:
                 answer.close()
         except httpx.HTTPError as error:
-            return NoAnswer(asked, scrubbed(f"{type(error).__name__}: {error}"))
+            return NoAnswer(asked, in_one_line(f"{type(error).__name__}: {error}"))
         headers = {name.lower(): value for name, value in answer.headers.items()}
         url = str(request.url)
         return Response(asked, answer.status_code, headers, bytes(body), self.clock(), url, self.environment)

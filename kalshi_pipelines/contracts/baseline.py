@@ -255,7 +255,16 @@ def _all_alike(name: str, known: Place, now: Place, contract: Contract, each: Fi
     )  # fmt: skip
 
 
+def _has_unit(each: Field | None) -> bool:
+    """Whether a number is of a unit of its own: strikes are degrees, dollars or goals, as the market is about."""
+    if each is None or each.format is Format.NUMBER:
+        return each is not None and each.most is not None
+    return True
+
+
 def _shifted(name: str, known: Place, now: Place, contract: Contract) -> Iterator[Difference]:
+    if not _has_unit(contract.fields.get(name)):
+        return
     if known.means is None or now.means is None or known.varied + known.uniform < _MANY:
         return
     low, high = known.means

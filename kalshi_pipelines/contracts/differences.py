@@ -5,29 +5,15 @@ here: finding differences (``checking``), and keeping them (``store``).
 """
 
 import hashlib
-import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from kalshi_pipelines.alerts.scrubbing import scrubbed, visible
+
 MOST_TEXT: Final = 300
 """Characters of any text of a difference."""
-
-_SECRETS: Final = (
-    (re.compile(r"-----BEGIN [A-Z ]*-----.*?(?:-----END [A-Z ]*-----|$)", re.DOTALL), "<key>"),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), r"\1 <token>"),
-    (re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+"), "<email>"),
-    (re.compile(r"(?i)\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), r"\1-<uuid>"),
-    (
-        re.compile(
-            r"(?i)((?:access.?key|api.?key|private.?key|token|secret|password|signature)[\"']?\s*[:=]\s*[\"']?)[^\s\"'&,}]{6,}"
-        ),
-        r"\1<secret>",
-    ),
-    (re.compile(r"\b(?=[A-Za-z0-9+/_-]*\d)(?=[A-Za-z0-9+/_-]*[a-z])[A-Za-z0-9+/_-]{40,}={0,2}"), "<token>"),
-)
 
 
 class Severity(StrEnum):
@@ -99,7 +85,7 @@ class Difference:
 
     def __post_init__(self) -> None:
         for name in ("place", "before", "after", "example", "advice"):
-            object.__setattr__(self, name, scrubbed(getattr(self, name)))
+            object.__setattr__(self, name, in_one_line(getattr(self, name)))
 
     def fingerprint(self, environment: str) -> str:
         """The same finding has the same fingerprint, in every run and on every machine."""
@@ -110,14 +96,9 @@ class Difference:
         return _digest(environment, self.endpoint, self.place, self.kind)
 
 
-def scrubbed(text: str) -> str:
-    """A vendor's text as it may be shown: one bounded line without control characters, secrets and identifiers."""
-    text = text[: MOST_TEXT * 4]
-    for pattern, instead in _SECRETS:
-        text = pattern.sub(instead, text)
-    text = "".join(" " if unicodedata.category(char)[0] == "C" else char for char in text)
-    text = " ".join(text.split())
-    return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 3] + "..."
+def in_one_line(text: str) -> str:
+    """A vendor's text as it may be kept: one bounded line without control characters, secrets and identifiers."""
+    return scrubbed(visible(text[: MOST_TEXT * 4]), MOST_TEXT)
 
 
 def merged(differences: Iterable[Difference]) -> tuple[Difference, ...]:

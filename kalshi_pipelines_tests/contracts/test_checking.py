@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kalshi_pipelines.contracts.baseline import Baseline, learned
 from kalshi_pipelines.contracts.checking import Outcome, check
 from kalshi_pipelines.contracts.declared import CONTRACTS, assets_of
-from kalshi_pipelines.contracts.differences import Difference, Kind, Severity, merged, scrubbed
+from kalshi_pipelines.contracts.differences import Difference, Kind, Severity, in_one_line, merged
 from kalshi_pipelines.contracts.responses import Asked, Response
 
 AT = 1_795_348_800_000_000  # Sunday 2026-11-22T12:00:00Z
@@ -154,6 +154,6 @@ def test_the_same_finding_has_the_same_fingerprint_and_a_changed_one_the_same_su
 
 @given(st.text(max_size=2_000))
 def test_text_of_a_vendor_becomes_one_bounded_line(text: str) -> None:
-    shown = scrubbed(text)
+    shown = in_one_line(text)
     assert len(shown) <= 300
     assert len(shown.splitlines()) <= 1
