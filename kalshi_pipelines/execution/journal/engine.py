@@ -23,10 +23,10 @@ _POSTGRES_OPTIONS: Final = (
 )
 
 
-def journal_url(settings: Settings, configured: str | None = None) -> str:
+def journal_url(settings: Settings) -> str:
     """Where the journal is: as configured, else ``journal.db`` beside a SQLite warehouse, else with a Postgres one."""
-    if configured is not None:
-        return configured
+    if settings.journal_url is not None:
+        return settings.journal_url.get_secret_value()
     warehouse = warehouse_url(settings.resolved_warehouse_url)
     if warehouse.get_backend_name() == "sqlite":
         return f"sqlite:///{quote(str(settings.environment_dir / 'journal.db'))}"

@@ -18,7 +18,7 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalRestored,
 )
 from kalshi_pipelines.execution.journal.migrations import require_journal_head
-from kalshi_pipelines.execution.journal.reading import JournalReading
+from kalshi_pipelines.execution.journal.reading import JournalReading, Known
 from kalshi_pipelines.execution.journal.recording import BODY_VERSION, timestamp
 from kalshi_pipelines.execution.journal.tables import anchors, audit_head, audit_log, journal_identity
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
@@ -94,6 +94,7 @@ class Journal:
         self.environment = environment
         self.database_id: str = row.database_id
         self._last_anchor = 0
+        self._committed = Known()
 
     @property
     def place(self) -> str:
@@ -109,8 +110,10 @@ class Journal:
             JournalRefused: A constraint or guard refused a row; nothing was stored.
         """
         with explained_failures(self._engine), self._writing.begin() as connection:
-            transaction = JournalTransaction(connection, self._clock_us)
+            known = self._committed.copy()
+            transaction = JournalTransaction(connection, self._clock_us, known)
             yield transaction
+        self._committed = known
         seq, digest = transaction.head
         if self._anchors is not None and seq // ANCHOR_EVERY != self._last_anchor // ANCHOR_EVERY:
             self._note(self._anchors, Anchor(self.database_id, seq, digest, transaction.now_us))
@@ -123,7 +126,7 @@ class Journal:
             JournalUnavailable: It can not be read.
         """
         with explained_failures(self._engine), self._reading.connect() as connection, connection.begin():
-            yield JournalReading(connection)
+            yield JournalReading(connection, self._committed.copy())
 
     def anchor(self, place: str | None = None) -> Anchor:
         """Note the head of the chain: in the anchor file, or as noted elsewhere by the caller, who names the place.

@@ -4,14 +4,15 @@ The database adds the postings up and holds the caps; the same arithmetic is her
 what it will refuse. Both see the same counters, because a writing transaction has the journal for itself.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.journal.reading import Row
-from kalshi_pipelines.execution.journal.recording import NewRow, Recording
+from kalshi_pipelines.execution.journal.guards import MINUTE_US
+from kalshi_pipelines.execution.journal.reading import ATTEMPTS, Known, Row
+from kalshi_pipelines.execution.journal.recording import NewRow, Recording, insert_into
 from kalshi_pipelines.execution.journal.records import Check, Intent, Mode, Refusal, ScopeKind
 from kalshi_pipelines.execution.journal.tables import HOUR_US, postings, scope_markets, scopes, session_caps
 from kalshi_pipelines.execution.orders.denials import DenialReason
@@ -77,6 +78,16 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """All that an admission is held against."""
+
+    scopes: Mapping[ScopeKind, Scope]
+    window: "Window"
+    attempts: int
+    newest_day: str
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """The sums over the hours before the present one: what the rolling caps are held against besides it."""
 
@@ -85,49 +96,50 @@ class Window:
     worst: int = 0
 
 
-_SCOPES: Final = (
-    sa.select(
-        scopes.c.scope_id,
-        scopes.c.kind,
-        scopes.c.key,
-        scopes.c.orders,
-        scopes.c.notional_microdollars,
-        scopes.c.worst_microdollars,
-        scopes.c.breached,
-        *[scope_markets.c[name] for name in _NUMBERS],
-    )
-    .outerjoin(
-        scope_markets,
-        sa.and_(scope_markets.c.scope_id == scopes.c.scope_id, scope_markets.c.ticker == sa.bindparam("ticker")),
-    )
-    .where(
-        scopes.c.environment == sa.bindparam("environment"),
-        scopes.c.subaccount == sa.bindparam("subaccount"),
-        scopes.c.mode == sa.bindparam("mode"),
-        sa.or_(
-            *[
-                sa.and_(
-                    scopes.c.kind == kind.value,
-                    scopes.c.environment == sa.bindparam("environment"),
-                    scopes.c.subaccount == sa.bindparam("subaccount"),
-                    scopes.c.mode == sa.bindparam("mode"),
-                    scopes.c.key == sa.bindparam(kind.value),
-                )
-                for kind in ScopeKind
-            ]
-        ),
-    )
-)
-_WINDOW: Final = sa.select(
-    *[
-        sa.cast(sa.func.coalesce(sa.func.sum(column), 0), sa.BigInteger)
-        for column in (scopes.c.orders, scopes.c.notional_microdollars, scopes.c.worst_microdollars)
-    ]
-).where(
+_OF_ACCOUNT: Final = (
     scopes.c.environment == sa.bindparam("environment"),
     scopes.c.subaccount == sa.bindparam("subaccount"),
     scopes.c.mode == sa.bindparam("mode"),
-    scopes.c.hour.between(sa.bindparam("first"), sa.bindparam("last")),
+)
+_WINDOW: Final = (
+    sa.select(
+        *[
+            sa.cast(sa.func.coalesce(sa.func.sum(column), 0), sa.BigInteger).label(f"window_{column.name}")
+            for column in (scopes.c.orders, scopes.c.notional_microdollars, scopes.c.worst_microdollars)
+        ]
+    )
+    .where(*_OF_ACCOUNT, scopes.c.hour.between(sa.bindparam("first_hour"), sa.bindparam("last_hour")))
+    .subquery("hours_before")
+)
+_NEWEST_DAY: Final = (
+    sa.select(sa.func.max(scopes.c.key)).where(*_OF_ACCOUNT, scopes.c.kind == ScopeKind.DAY.value).scalar_subquery()
+)
+#: Everything an admission is held against, in one question: asked of the journal while all others wait.
+_STANDING: Final = sa.select(
+    _WINDOW,
+    _NEWEST_DAY.label("newest_day"),
+    ATTEMPTS.scalar_subquery().label("attempts"),
+    scopes.c.scope_id,
+    scopes.c.kind,
+    scopes.c.key,
+    scopes.c.orders,
+    scopes.c.notional_microdollars,
+    scopes.c.worst_microdollars,
+    scopes.c.breached,
+    *[scope_markets.c[name] for name in _NUMBERS],
+).select_from(
+    _WINDOW.outerjoin(
+        scopes,
+        sa.or_(
+            *[
+                sa.and_(*_OF_ACCOUNT, scopes.c.kind == kind.value, scopes.c.key == sa.bindparam(kind.value))
+                for kind in ScopeKind
+            ]
+        ),
+    ).outerjoin(
+        scope_markets,
+        sa.and_(scope_markets.c.scope_id == scopes.c.scope_id, scope_markets.c.ticker == sa.bindparam("ticker")),
+    )
 )
 _LATEST_DAY: Final = (
     sa.select(scopes.c.scope_id, scopes.c.key)
@@ -152,27 +164,28 @@ _CAPS: Final = sa.select(session_caps).where(session_caps.c.session_id == sa.bin
 class Ledger(Recording):
     """Reserving, and giving back."""
 
+    def __init__(self, connection: sa.Connection, clock_us: Callable[[], int], known: Known | None = None) -> None:
+        super().__init__(connection, clock_us, known)
+        self._standings: dict[int, Standing] = {}
+
     def refusal(self, intent: Intent) -> Refusal | None:
         """What the caps say to a planned intent; ``None`` if it fits all of them.
 
         The checks tell every cap with what it would be.
         """
         session = self.session(intent.session_id)
+        standing = self._standing(intent)
         checks = [
             _check("order.notional", session["order_notional_cap_microdollars"], intent.notional_microdollars),
             _check("order.worst", session["order_worst_cap_microdollars"], _reserved(intent).worst),
-            _check(
-                "attempts.minute",
-                session["attempts_per_minute_cap"],
-                self.attempts_in_last_minute(intent.environment, intent.subaccount, intent.mode, self.now_us),
-            ),
+            _check("attempts.minute", session["attempts_per_minute_cap"], standing.attempts),
         ]
         caps = self._caps(intent.session_id)
-        found = self._scopes_of(intent)
-        for kind, scope in found.items():
-            window = self._window(intent) if kind is ScopeKind.ROLLING else Window()
+        for kind, scope in standing.scopes.items():
+            window = standing.window if kind is ScopeKind.ROLLING else Window()
             checks += _scope_checks(intent, scope, window, caps[kind.value])
-        checks.append(_position_check(intent, found[ScopeKind.ACCOUNT], session["position_cap_centicontracts"]))
+        account = standing.scopes[ScopeKind.ACCOUNT]
+        checks.append(_position_check(intent, account, session["position_cap_centicontracts"]))
         failed = [check for check in checks if not check.ok]
         if not failed:
             return None
@@ -183,24 +196,48 @@ class Ledger(Recording):
             tuple(checks),
         )
 
-    def _scopes_of(self, intent: Intent) -> dict[ScopeKind, Scope]:
-        """The scopes an order that is reserved now counts in."""
-        keys = self._keys(intent)
-        found = self._connection.execute(
-            _SCOPES,
-            {
-                "environment": intent.environment,
-                "subaccount": intent.subaccount,
-                "mode": intent.mode.value,
-                "ticker": intent.ticker,
-                **{kind.value: key for kind, key in keys.items()},
-            },
-        ).mappings()
-        there = {ScopeKind(row["kind"]): _scope(row) for row in found}
-        return {kind: there.get(kind) or Scope(kind, key) for kind, key in keys.items()}
+    def _standing(self, intent: Intent) -> Standing:
+        """What an order that is reserved now is held against; asked once, as nobody else can change it meanwhile."""
+        known = self._standings.get(intent.intent_id)
+        if known is None:
+            today = trading_day(self.now_us).isoformat()
+            known = self._asked(intent, today)
+            # Whatever the clock says, no day comes back: what a later one has taken over would be counted apart.
+            if known.newest_day > today:
+                known = self._asked(intent, known.newest_day)
+            self._standings[intent.intent_id] = known
+        return known
 
-    def _keys(self, intent: Intent) -> dict[ScopeKind, str]:
-        day = self._day(intent.environment, intent.subaccount, intent.mode)
+    def _asked(self, intent: Intent, day: str) -> Standing:
+        keys = self._keys(intent, day)
+        hour = self.now_us // HOUR_US
+        rows = (
+            self._connection.execute(
+                _STANDING,
+                {
+                    "environment": intent.environment,
+                    "subaccount": intent.subaccount,
+                    "mode": intent.mode.value,
+                    "ticker": intent.ticker,
+                    "since": self.now_us - MINUTE_US,
+                    "first_hour": hour - WINDOW_HOURS,
+                    "last_hour": hour - 1,
+                    **{kind.value: key for kind, key in keys.items()},
+                },
+            )
+            .mappings()
+            .all()
+        )
+        there = {ScopeKind(row["kind"]): _scope(row) for row in rows if row["kind"] is not None}
+        first = rows[0]
+        return Standing(
+            {kind: there.get(kind) or Scope(kind, key) for kind, key in keys.items()},
+            Window(first["window_orders"], first["window_notional_microdollars"], first["window_worst_microdollars"]),
+            first["attempts"],
+            first["newest_day"] or "",
+        )
+
+    def _keys(self, intent: Intent, day: str) -> dict[ScopeKind, str]:
         live = intent.mode is Mode.LIVE
         return {
             ScopeKind.SESSION: intent.session_id,
@@ -212,7 +249,7 @@ class Ledger(Recording):
         }
 
     def _day(self, environment: str, subaccount: int, mode: Mode) -> str:
-        """The trading day in New York; never one before the newest there is, whatever the clock says."""
+        """The trading day in New York; never one before the newest there is."""
         today = trading_day(self.now_us).isoformat()
         latest = self._latest_day(environment, subaccount, mode)
         return today if latest is None else max(today, latest[1])
@@ -223,33 +260,20 @@ class Ledger(Recording):
         ).first()
         return None if row is None else (row[0], row[1])
 
-    def _window(self, intent: Intent) -> Window:
-        hour = self.now_us // HOUR_US
-        row = self._connection.execute(
-            _WINDOW,
-            {
-                "environment": intent.environment,
-                "subaccount": intent.subaccount,
-                "mode": intent.mode.value,
-                "first": hour - WINDOW_HOURS,
-                "last": hour - 1,
-            },
-        ).one()
-        return Window(row[0], row[1], row[2])
-
     def _caps(self, session_id: str) -> dict[str, Row]:
-        found = self._connection.execute(_CAPS, {"session_id": session_id}).mappings()
-        return {row["kind"]: row for row in found}
+        """The caps of a session; they never change."""
+        known = self._known_rows.caps.get(session_id)
+        if known is None:
+            found = self._connection.execute(_CAPS, {"session_id": session_id}).mappings()
+            known = self._known_rows.caps[session_id] = {row["kind"]: row for row in found}
+        return known
 
     def _reservation(self, intent: Intent) -> list[NewRow]:
         """The postings of a reservation; scopes that are new are opened, a new day with what is outstanding."""
-        found = self._scopes_of(intent)
-        caps: dict[str, Row] = {}
-        if any(scope.scope_id is None for scope in found.values()):
-            caps = self._caps(intent.session_id)
-        ids = []
-        for kind, scope in found.items():
-            ids.append(scope.scope_id or self._open_scope(intent, kind, scope.key, caps))
+        ids = [
+            scope.scope_id or self._open_scope(intent, kind, scope.key)
+            for kind, scope in self._standing(intent).scopes.items()
+        ]
         bid = intent.side is Side.BID
         change = Change(
             exposure=_reserved(intent),
@@ -270,16 +294,21 @@ class Ledger(Recording):
             event_state="reserved",
         )
 
-    def _open_scope(self, intent: Intent, kind: ScopeKind, key: str, caps: Mapping[str, Row]) -> int:
-        scope_id = self._insert_scope(intent.environment, intent.subaccount, intent.mode, kind, key, caps[kind.value])
+    def _open_scope(self, intent: Intent, kind: ScopeKind, key: str) -> int:
+        scope_id = self._insert_scope(
+            intent.environment, intent.subaccount, intent.mode, kind, key, self._caps(intent.session_id)[kind.value]
+        )
         if kind is ScopeKind.DAY and intent.mode is Mode.LIVE:
             self._carry_over(intent.environment, intent.subaccount, intent.session_id, scope_id, key)
         return scope_id
 
     def _insert_scope(self, environment: str, subaccount: int, mode: Mode, kind: ScopeKind, key: str, caps: Row) -> int:
-        made = self._connection.execute(
-            scopes.insert().returning(scopes.c.scope_id),
+        newest = self._connection.scalar(sa.select(sa.func.max(scopes.c.scope_id)))
+        scope_id: int = (newest or 0) + 1
+        self._connection.execute(
+            insert_into(scopes),
             {
+                "scope_id": scope_id,
                 "kind": kind.value,
                 "environment": environment,
                 "subaccount": subaccount,
@@ -296,7 +325,6 @@ class Ledger(Recording):
                 "breached": 0,
             },
         )
-        scope_id: int = made.scalar_one()
         return scope_id
 
     def _carry_over(self, environment: str, subaccount: int, session_id: str, scope_id: int, day: str) -> None:
@@ -370,6 +398,8 @@ class Ledger(Recording):
         change: Change,
         **of_what: object,
     ) -> list[NewRow]:
+        # Whoever makes postings changes what the next order is held against.
+        self._standings.clear()
         values = {
             "dedupe": dedupe,
             "kind": kind,

@@ -1,6 +1,7 @@
 """What can be read of the journal: intents, sessions, the kill switch, what is left of the caps."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -97,11 +98,37 @@ _SENT: Final = (
 )
 
 
+#: How many attempts there were since some instant.
+ATTEMPTS: Final = (
+    sa.select(sa.func.count())
+    .select_from(attempts)
+    .where(
+        attempts.c.environment == sa.bindparam("environment"),
+        attempts.c.subaccount == sa.bindparam("subaccount"),
+        attempts.c.mode == sa.bindparam("mode"),
+        attempts.c.at_us > sa.bindparam("since"),
+    )
+)
+
+
+@dataclass
+class Known:
+    """Rows that never change, kept from one transaction to the next once they are committed."""
+
+    sessions: dict[str, Row] = field(default_factory=dict)
+    caps: dict[str, dict[str, Row]] = field(default_factory=dict)
+
+    def copy(self) -> "Known":
+        """One that a transaction may add to, which may come to nothing."""
+        return Known(dict(self.sessions), dict(self.caps))
+
+
 class JournalReading:
     """One consistent view of the journal."""
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, known: Known | None = None) -> None:
         self._connection = connection
+        self._known_rows = known or Known()
 
     def kill(self) -> KillState:
         """The newest word of the kill switch; engaged if there is none."""
@@ -278,7 +305,7 @@ class JournalReading:
     def attempts_in_last_minute(self, environment: str, subaccount: int, mode: Mode, now_us: int) -> int:
         """How often somebody tried to have an order sent, whatever became of it."""
         found: int = self._connection.execute(
-            _ATTEMPTS,
+            ATTEMPTS,
             {"environment": environment, "subaccount": subaccount, "mode": mode.value, "since": now_us - MINUTE_US},
         ).scalar_one()
         return found
@@ -301,28 +328,19 @@ class JournalReading:
         Raises:
             LookupError: There is none of this id.
         """
-        row = self._one(_SESSION, session_id=session_id)
-        if row is None:
-            raise LookupError(f"the journal has no session {session_id}")
-        return row
+        known = self._known_rows.sessions.get(session_id)
+        if known is None:
+            known = self._one(_SESSION, session_id=session_id)
+            if known is None:
+                raise LookupError(f"the journal has no session {session_id}")
+            self._known_rows.sessions[session_id] = known
+        return known
 
     def _one(self, statement: sa.Select[Any], **values: object) -> Row | None:
         return self._connection.execute(statement, values).mappings().first()
 
     def _all(self, statement: sa.Select[Any]) -> list[Row]:
         return list(self._connection.execute(statement).mappings())
-
-
-_ATTEMPTS: Final = (
-    sa.select(sa.func.count())
-    .select_from(attempts)
-    .where(
-        attempts.c.environment == sa.bindparam("environment"),
-        attempts.c.subaccount == sa.bindparam("subaccount"),
-        attempts.c.mode == sa.bindparam("mode"),
-        attempts.c.at_us > sa.bindparam("since"),
-    )
-)
 
 
 def _intent(row: Row) -> Intent:

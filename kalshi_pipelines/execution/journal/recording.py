@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.audit.canonical import canonical_json
 from kalshi_pipelines.execution.journal.engine import record_hash
 from kalshi_pipelines.execution.journal.errors import JournalOutdated
-from kalshi_pipelines.execution.journal.reading import JournalReading
+from kalshi_pipelines.execution.journal.reading import JournalReading, Known
 from kalshi_pipelines.execution.journal.records import Details, Intent
-from kalshi_pipelines.execution.journal.tables import audit_head, audit_log, order_events
+from kalshi_pipelines.execution.journal.tables import audit_head, audit_log, order_events, postings
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.units import instant
 
@@ -37,8 +37,8 @@ class NewRow:
 class Recording(JournalReading):
     """A writing transaction: it has locked the end of the audit chain, so there is only one at a time."""
 
-    def __init__(self, connection: sa.Connection, clock_us: Callable[[], int]) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: sa.Connection, clock_us: Callable[[], int], known: Known | None = None) -> None:
+        super().__init__(connection, known)
         head = connection.execute(_HEAD).first()
         if head is None:
             raise JournalOutdated("The journal was never set up: run the `migrate` job.")
@@ -70,7 +70,7 @@ class Recording(JournalReading):
                 **facts,
                 "at": timestamp(self.now_us),
                 "kind": kind,
-                "rows": [{"table": table.name, **values} for table, values in stored],
+                "rows": rows_told(stored),
                 "v": BODY_VERSION,
             }
         )
@@ -138,6 +138,27 @@ def facts_of(details: Details) -> dict[str, object]:
 def timestamp(at_us: int) -> str:
     """An instant as the audit writes it."""
     return instant(at_us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def rows_told(rows: Sequence[tuple[sa.Table, Mapping[str, object]]]) -> list[dict[str, object]]:
+    """Rows as the audit writes them; a posting once for all its scopes, without what it does not change."""
+    said: list[dict[str, object]] = []
+    for table, values in rows:
+        row = {"table": table.name, **values}
+        if table is postings:
+            row = {name: value for name, value in row.items() if not (name.startswith("d_") and value == 0)}
+            scope_id = row.pop("scope_id")
+            last = said[-1] if said else {}
+            if {name: value for name, value in last.items() if name != "scope_ids"} == row:
+                said[-1] = {**last, "scope_ids": [*_listed(last["scope_ids"]), scope_id]}
+                continue
+            row["scope_ids"] = [scope_id]
+        said.append(row)
+    return said
+
+
+def _listed(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else []
 
 
 @functools.cache

@@ -138,7 +138,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_proposals_valid_until_us"), "proposals", ["valid_until_us"], unique=False)
     op.create_table(
         "scopes",
-        sa.Column("scope_id", Integer, autoincrement=True, nullable=False),
+        sa.Column("scope_id", Integer, autoincrement=False, nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("subaccount", Integer, nullable=False),
@@ -324,6 +324,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["scope_id"], ["scopes.scope_id"], name=op.f("fk_scope_markets_scope_id_scopes")),
         sa.PrimaryKeyConstraint("scope_id", "ticker", name=op.f("pk_scope_markets")),
         sqlite_strict=True,
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "kill_events",
@@ -673,8 +674,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("mode", "idempotency_key", name=op.f("uq_intents_mode_idempotency_key")),
         sqlite_strict=True,
     )
-    op.create_index(op.f("ix_intents_proposal_id"), "intents", ["proposal_id"], unique=False)
-    op.create_index(op.f("ix_intents_session_id"), "intents", ["session_id"], unique=False)
     op.create_table(
         "attempts",
         sa.Column("attempt_id", Integer, autoincrement=False, nullable=False),
@@ -705,7 +704,14 @@ def upgrade() -> None:
         ["environment", "subaccount", "mode", "at_us"],
         unique=False,
     )
-    op.create_index(op.f("ix_attempts_proposal_id"), "attempts", ["proposal_id"], unique=False)
+    op.create_index(
+        "ix_attempts_proposal_id",
+        "attempts",
+        ["proposal_id"],
+        unique=False,
+        sqlite_where=sa.text("proposal_id IS NOT NULL"),
+        postgresql_where=sa.text("proposal_id IS NOT NULL"),
+    )
     op.create_table(
         "fills",
         sa.Column("fill_id", sa.Text(), nullable=False),
@@ -901,6 +907,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("audit_seq", name=op.f("uq_order_events_audit_seq")),
         sa.UniqueConstraint("intent_id", "seq", "to_state", name=op.f("uq_order_events_intent_id_seq_to_state")),
         sqlite_strict=True,
+        sqlite_with_rowid=False,
     )
     op.create_index(
         "one_end",
@@ -932,9 +939,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "postings",
-        sa.Column("posting_id", Integer, autoincrement=True, nullable=False),
-        sa.Column("scope_id", Integer, nullable=False),
         sa.Column("dedupe", sa.Text(), nullable=False),
+        sa.Column("scope_id", Integer, autoincrement=False, nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("session_id", sa.Text(), nullable=False),
         sa.Column("ticker", sa.Text(), nullable=False),
@@ -985,9 +991,9 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["scope_id"], ["scopes.scope_id"], name=op.f("fk_postings_scope_id_scopes")),
         sa.ForeignKeyConstraint(["session_id"], ["sessions.session_id"], name=op.f("fk_postings_session_id_sessions")),
-        sa.PrimaryKeyConstraint("posting_id", name=op.f("pk_postings")),
-        sa.UniqueConstraint("dedupe", "scope_id", name=op.f("uq_postings_dedupe_scope_id")),
+        sa.PrimaryKeyConstraint("dedupe", "scope_id", name=op.f("pk_postings")),
         sqlite_strict=True,
+        sqlite_with_rowid=False,
     )
 
     legal = sa.table("legal_transitions", sa.column("from_state"), sa.column("to_state"))

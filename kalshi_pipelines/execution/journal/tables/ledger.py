@@ -20,7 +20,6 @@ from kalshi_pipelines.execution.journal.tables.columns import (
     one_of,
     optional,
     required,
-    row_id,
     text_of,
 )
 from kalshi_pipelines.execution.journal.tables.sessions import SCOPE_KINDS
@@ -33,7 +32,7 @@ RELEASING_STATES: Final = ("abandoned", "rejected", "absent", "canceled", "execu
 scopes = sa.Table(
     "scopes",
     metadata,
-    row_id("scope_id"),
+    sa.Column("scope_id", Integer, primary_key=True, autoincrement=False),
     required("kind", Text),
     required("environment", Text),
     required("subaccount"),
@@ -87,14 +86,15 @@ scope_markets = sa.Table(
     ),
     *not_negative("open_bids_centicontracts", "open_asks_centicontracts"),
     sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 postings = sa.Table(
     "postings",
     metadata,
-    row_id("posting_id"),
-    required("scope_id", Integer, sa.ForeignKey("scopes.scope_id")),
-    required("dedupe", Text),
+    # What happened, once in each scope: the same fact told again is no other row.
+    sa.Column("dedupe", Text, primary_key=True, nullable=False),
+    sa.Column("scope_id", Integer, sa.ForeignKey("scopes.scope_id"), primary_key=True, autoincrement=False),
     required("kind", Text),
     required("session_id", Text, sa.ForeignKey("sessions.session_id")),
     required("ticker", Text),
@@ -112,7 +112,6 @@ postings = sa.Table(
     required("d_orders"),
     required("d_notional_microdollars"),
     required("audit_seq", Integer, sa.ForeignKey("audit_log.seq")),
-    sa.UniqueConstraint("dedupe", "scope_id"),
     sa.ForeignKeyConstraint(
         ["intent_id", "event_seq", "event_state"],
         ["order_events.intent_id", "order_events.seq", "order_events.to_state"],
@@ -139,6 +138,7 @@ postings = sa.Table(
     ),
     sa.CheckConstraint("kind NOT IN ('fill', 'settle', 'review') OR d_orders = 0", name="orders"),
     sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 fills = sa.Table(

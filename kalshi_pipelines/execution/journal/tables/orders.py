@@ -187,8 +187,6 @@ intents = sa.Table(
         ">= fee_bound_microdollars - (10000 * count_centicontracts - notional_microdollars)",
         name="reserved_if_won",
     ),
-    sa.Index(None, "proposal_id"),
-    sa.Index(None, "session_id"),
     sqlite_strict=True,
 )
 
@@ -249,6 +247,7 @@ order_events = sa.Table(
              sqlite_where=sa.text("order_id IS NOT NULL AND from_state IN ('sending', 'unknown')"),
              postgresql_where=sa.text("order_id IS NOT NULL AND from_state IN ('sending', 'unknown')")),
     sqlite_strict=True,
+    sqlite_with_rowid=False,
 )  # fmt: skip
 
 _UNRESOLVED = sa.text(f"state IN ({states_of(UNRESOLVED_STATES)})")
@@ -301,6 +300,11 @@ attempts = sa.Table(
     optional("denial", Text),
     one_of("denial", [reason.code for reason in DenialReason]),
     sa.Index(None, "environment", "subaccount", "mode", "at_us"),
-    sa.Index(None, "proposal_id"),
+    sa.Index(
+        "ix_attempts_proposal_id",
+        "proposal_id",
+        sqlite_where=sa.text("proposal_id IS NOT NULL"),
+        postgresql_where=sa.text("proposal_id IS NOT NULL"),
+    ),
     sqlite_strict=True,
 )
