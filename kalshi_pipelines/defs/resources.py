@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dagster as dg
 import sqlalchemy as sa
 from pydantic import Field, PrivateAttr
 
+from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
 from kalshi_pipelines.settings import Environment, Settings
@@ -48,6 +50,35 @@ class WarehouseResource(dg.ConfigurableResource[Any]):
             self._engine.dispose()
 
 
+class JournalResource(dg.ConfigurableResource[Any]):
+    """The journal of orders: its own database, so that ingest never holds its write lock."""
+
+    data_dir: str = Field(default="", description="Folder of a SQLite journal; empty: as the KALSHI_ variables say.")
+
+    _engine: sa.Engine | None = PrivateAttr(default=None)
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of the environment, with this resource's own folder if it has one."""
+        settings = Settings.from_environment()
+        if not self.data_dir:
+            return settings
+        own = {"data_dir": Path(self.data_dir), "warehouse_url": None, "journal_url": None}
+        return settings.model_copy(update=own)
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine, opened at first use."""
+        if self._engine is None:
+            self._engine = open_journal(journal_url(self.settings))
+        return self._engine
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the connections."""
+        if self._engine is not None:
+            self._engine.dispose()
+
+
 class ExchangeResource(dg.ConfigurableResource[Any]):
     """The exchange: production, demo, a running sandbox, or a sandbox started for the length of the run."""
 
@@ -70,6 +101,11 @@ class ExchangeResource(dg.ConfigurableResource[Any]):
         if self._url is None:
             self._url = self.sandbox_url or settings.sandbox_url or self._start_sandbox(settings)
         return self._url
+
+    def sandbox_root(self, settings: Settings) -> str | None:
+        """The same without the path of the exchange's API: where the sandbox's press is."""
+        address = self.sandbox_address(settings)
+        return None if address is None else "{0.scheme}://{0.netloc}".format(urlsplit(address))
 
     def _start_sandbox(self, settings: Settings) -> str:
         keys: dict[str, Path] = {}
