@@ -136,7 +136,8 @@ def _show(engine: sa.Engine, finding_id: int) -> int:
         ("first seen", moment(finding.first_seen_us)), ("last seen", moment(finding.last_seen_us)),
     )  # fmt: skip
     for name, value in rows:
-        print(f"{name:<12}{value}")
+        if value:
+            print(f"{name:<12}{value}")
     for entry in history:
         by = f" by {entry.who}: {entry.why}" if entry.who else ""
         print(f"{moment(entry.at_us)}  {entry.event.value}{by}")
