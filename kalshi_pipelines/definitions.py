@@ -4,8 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from kalshi_pipelines.defs import automation, contracts, market_data, schema, vendor_endpoints
-from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
+from kalshi_pipelines.defs import automation, contracts, journal, market_data, schema, vendor_endpoints
+from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
 from kalshi_pipelines.settings import Executor, InvalidSettings, Settings
 
 
@@ -13,17 +13,24 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
     """All definitions. A keyword replaces the resource of that name: ``build_defs(warehouse=WarehouseResource(...))``.
 
     Raises:
-        WarehouseAssetWithoutSchema: An asset could reach the warehouse before its schema is at head.
+        AssetWithoutSchema: An asset could reach the warehouse or the journal before its schema is at head.
     """
-    resources = {"warehouse": WarehouseResource(), "exchange": ExchangeResource()}
+    warehouse = overrides.get("warehouse", WarehouseResource())
+    resources = {
+        "warehouse": warehouse,
+        # Beside the warehouse: a run that was given a folder writes nothing elsewhere.
+        "journal": JournalResource(data_dir=warehouse.data_dir),
+        "exchange": ExchangeResource(),
+    }
     definitions = dg.Definitions(
         assets=[
             *schema.default_assets,
+            *journal.default_assets,
             *vendor_endpoints.default_assets,
             *market_data.default_assets,
             *contracts.default_assets,
         ],
-        asset_checks=[*schema.default_checks, *contracts.default_checks],
+        asset_checks=[*schema.default_checks, *journal.default_checks, *contracts.default_checks],
         jobs=[*automation.default_jobs, *schema.default_jobs, *contracts.default_jobs],
         schedules=automation.default_schedules,
         sensors=[*schema.default_sensors, *contracts.default_sensors],

@@ -75,6 +75,11 @@ class Settings(BaseSettings):
     warehouse_url: SecretStr | None = Field(
         None, description="SQLAlchemy URL of the warehouse; without it `warehouse.db` in the environment's folder."
     )
+    journal_url: SecretStr | None = Field(
+        None,
+        description="SQLAlchemy URL of the journal of orders; without it `journal.db` beside a SQLite warehouse, the "
+        "schema `journal` beside one in Postgres.",
+    )
     lake_dir: Path | None = Field(
         None, description="Folder of the Parquet lake; without it `lake` in the environment's folder."
     )

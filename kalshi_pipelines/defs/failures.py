@@ -6,6 +6,14 @@ from typing import Final
 
 import dagster as dg
 
+from kalshi_pipelines.execution.journal.errors import (
+    JournalOfAnotherEnvironment,
+    JournalOutdated,
+    JournalRefused,
+    JournalRestored,
+    JournalUnavailable,
+)
+from kalshi_pipelines.execution.proposals import InvalidProposals
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart
 from kalshi_pipelines.settings import InvalidSettings
@@ -23,7 +31,13 @@ _EXPECTED: Final = (
     AlreadyRunning,
     BackupFailed,
     CanNotBeUpgraded,
+    InvalidProposals,
     InvalidSettings,
+    JournalOfAnotherEnvironment,
+    JournalOutdated,
+    JournalRefused,
+    JournalRestored,
+    JournalUnavailable,
     KalshiError,
     RowsWouldBeLost,
     SandboxDidNotStart,

@@ -16,6 +16,9 @@ from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND, require_head
 from kalshi_pipelines.warehouse.upgrade import found_in, migrate, rehearsed, write_changed_rows
 
 WAREHOUSE_SCHEMA: Final = dg.AssetKey("warehouse_schema")
+JOURNAL_SCHEMA: Final = dg.AssetKey("journal_schema")
+#: What has to be at head before an asset may use a resource of that name.
+SCHEMA_OF: Final = {"warehouse": WAREHOUSE_SCHEMA, "journal": JOURNAL_SCHEMA}
 OWNERS: Final = ["team:data"]
 _AT_HEAD: Final = "at_head"
 _SECONDS_BETWEEN_LOOKS: Final = 600
@@ -24,8 +27,8 @@ _MOST_ROWS_LOGGED: Final = 200
 Body = Callable[..., Any]
 
 
-class WarehouseAssetWithoutSchema(Exception):
-    """An asset uses the warehouse but does not wait for its schema."""
+class AssetWithoutSchema(Exception):
+    """An asset uses the warehouse or the journal but does not wait for its schema."""
 
 
 # Dagster wants the names of ops and jobs to differ, and users call the job `migrate`.
@@ -172,27 +175,25 @@ def _guarded(body: Body) -> Body:
 
 
 def require_schema_upstream(definitions: dg.Definitions) -> dg.Definitions:
-    """The definitions, once it is certain that every asset with the warehouse really waits for its schema.
+    """The definitions, once it is certain that every asset with a database really waits for its schema.
 
     The arrow in the graph is not enough: a dependency that was added to the spec from outside is drawn, but the step
     does not wait for it. So the inputs of the step are looked at.
 
     Raises:
-        WarehouseAssetWithoutSchema: Names the assets that do not.
+        AssetWithoutSchema: Names the assets that do not.
     """
     unguarded = [
-        key.to_user_string()
+        f"{key.to_user_string()} would not wait for {schema.to_user_string()}: define it with @{resource}_asset"
         for asset in definitions.resolve_asset_graph().assets_defs
-        if "warehouse" in asset.required_resource_keys
-        and WAREHOUSE_SCHEMA not in asset.keys
-        and WAREHOUSE_SCHEMA not in asset.keys_by_input_name.values()
+        for resource, schema in SCHEMA_OF.items()
+        if resource in asset.required_resource_keys
+        and schema not in asset.keys
+        and schema not in asset.keys_by_input_name.values()
         for key in asset.keys
     ]
     if unguarded:
-        raise WarehouseAssetWithoutSchema(
-            f"{', '.join(sorted(unguarded))} would not wait for {WAREHOUSE_SCHEMA.to_user_string()}: "
-            "define them with @warehouse_asset"
-        )
+        raise AssetWithoutSchema("; ".join(sorted(unguarded)))
     return definitions
 
 

@@ -13,7 +13,7 @@ from kalshi_pipelines.definitions import build_defs
 from kalshi_pipelines.defs.resources import WarehouseResource
 from kalshi_pipelines.defs.schema import (
     WAREHOUSE_SCHEMA,
-    WarehouseAssetWithoutSchema,
+    AssetWithoutSchema,
     require_schema_upstream,
     warehouse_asset,
 )
@@ -92,7 +92,7 @@ def test_a_warehouse_asset_that_does_not_wait_for_the_schema_is_refused() -> Non
         """Uses the warehouse at once."""
 
     definitions = dg.Definitions(assets=[hasty], resources={"warehouse": WarehouseResource()})
-    with pytest.raises(WarehouseAssetWithoutSchema, match="hasty"):
+    with pytest.raises(AssetWithoutSchema, match="hasty"):
         require_schema_upstream(definitions)
 
 
@@ -103,7 +103,7 @@ def test_an_arrow_that_is_only_drawn_does_not_count_as_waiting() -> None:
 
     (drawn,) = dg.map_asset_specs(lambda spec: spec.merge_attributes(deps=[WAREHOUSE_SCHEMA]), [hasty])
     definitions = dg.Definitions(assets=[drawn], resources={"warehouse": WarehouseResource()})
-    with pytest.raises(WarehouseAssetWithoutSchema, match="hasty"):
+    with pytest.raises(AssetWithoutSchema, match="hasty"):
         require_schema_upstream(definitions)
 
 

@@ -10,8 +10,16 @@ import dagster as dg
 import pytest
 
 from kalshi_pipelines.definitions import build_defs
-from kalshi_pipelines.defs.resources import WarehouseResource
-from kalshi_pipelines.defs.schema import WAREHOUSE_SCHEMA, schema_sensor
+from kalshi_pipelines.defs.resources import JournalResource, WarehouseResource
+from kalshi_pipelines.defs.schema import (
+    WAREHOUSE_SCHEMA,
+    AssetWithoutSchema,
+    require_schema_upstream,
+    schema_sensor,
+)
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.migrations import journal_head
 from kalshi_pipelines.warehouse.migrations import wanted_revision
 from kalshi_pipelines_tests.warehouse.legacy import make_legacy_database
 
@@ -107,10 +115,10 @@ def test_a_dry_run_lists_every_changed_row_and_changes_nothing(
     ]
 
 
-def test_the_check_of_the_schema_runs_with_migrate_and_passes(definitions: dg.Definitions) -> None:
+def test_the_checks_of_the_schemas_run_with_migrate_and_pass(definitions: dg.Definitions) -> None:
     result = run(definitions, "migrate")
-    (evaluation,) = result.get_asset_check_evaluations()
-    assert (evaluation.asset_check_key.name, evaluation.passed) == ("at_head", True)
+    seen = {each.asset_key.to_user_string(): each.passed for each in result.get_asset_check_evaluations()}
+    assert seen == {"warehouse_schema": True, "journal_schema": True}
 
 
 def test_an_asset_that_finds_the_schema_behind_says_where_it_is_and_what_to_run(
@@ -152,3 +160,30 @@ def test_settings_that_can_not_be_used_show_as_a_failed_check(data_dir: Path, mo
     seen = check_of(look(data_dir))
     assert not seen.passed
     assert "KALSHI_ENVIRONMENT" in str(seen.description)
+
+
+def test_migrate_brings_the_journal_to_head_and_a_new_one_begins_halted(
+    definitions: dg.Definitions, data_dir: Path
+) -> None:
+    seen = []
+    for _ in range(2):
+        result = run(definitions, "migrate")
+        assert result.success
+        (materialization,) = result.asset_materializations_for_node("journal_schema")
+        seen.append({name: value.value for name, value in materialization.metadata.items()})
+    assert (seen[0]["before"], seen[1]["before"]) == ("(empty)", journal_head())
+    assert seen[0]["database_id"] == seen[1]["database_id"]
+    engine = open_journal(f"sqlite:///{data_dir / 'sandbox' / 'journal.db'}")
+    with Journal(engine, "sandbox").reading() as reading:
+        assert reading.kill().engaged
+    engine.dispose()
+
+
+def test_an_asset_of_the_journal_that_does_not_wait_for_its_schema_is_refused() -> None:
+    @dg.asset
+    def hasty(journal: JournalResource) -> None:
+        """Uses the journal at once."""
+
+    definitions = dg.Definitions(assets=[hasty], resources={"journal": JournalResource()})
+    with pytest.raises(AssetWithoutSchema, match="hasty would not wait for journal_schema"):
+        require_schema_upstream(definitions)

@@ -1,0 +1,100 @@
+"""The schema of the journal as an asset, and ``@journal_asset``: the only way to define an asset that needs it."""
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any, Final
+
+import dagster as dg
+
+from kalshi_pipelines.defs.failures import one_sentence
+from kalshi_pipelines.defs.resources import JournalResource
+from kalshi_pipelines.defs.schema import JOURNAL_SCHEMA, OWNERS, WAREHOUSE_SCHEMA
+from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalUnavailable
+from kalshi_pipelines.execution.journal.journal import Journal, initialise
+from kalshi_pipelines.execution.journal.migrations import require_journal_head, upgrade_journal
+from kalshi_pipelines.settings import InvalidSettings
+from kalshi_pipelines.warehouse.engine import place_of
+
+GROUP: Final = "trading"
+
+Body = Callable[..., Any]
+
+
+# Dagster wants the names of ops and assets to differ.
+@dg.op(name="migrate_journal_to_head")
+def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) -> dg.MaterializeResult[Any]:
+    """Bring the journal to the newest schema; a new one begins with the kill switch engaged."""
+    with one_sentence(context.log):
+        upgrade = upgrade_journal(journal.engine)
+        database_id = initialise(journal.engine, journal.settings.environment)
+    context.log.info(f"the journal {place_of(journal.engine)} is at {upgrade.after}")
+    return dg.MaterializeResult(
+        metadata={
+            "before": upgrade.before or "(empty)",
+            "after": upgrade.after,
+            "applied": ", ".join(upgrade.applied) or "nothing to do",
+            "database": place_of(journal.engine),
+            "database_id": database_id,
+        },
+        data_version=dg.DataVersion(upgrade.after),
+    )
+
+
+@dg.graph_asset(name=JOURNAL_SCHEMA.path[-1], group_name=GROUP, kinds={"alembic", "sql"}, owners=OWNERS)
+def journal_schema() -> dg.MaterializeResult[Any]:
+    """The journal of orders at its newest migration: upstream of everything that trades or looks at trades."""
+    migrated: dg.MaterializeResult[Any] = migrate_journal()
+    return migrated
+
+
+@dg.asset_check(asset=JOURNAL_SCHEMA, name="at_head", blocking=True)
+def journal_at_head(journal: JournalResource) -> dg.AssetCheckResult:
+    """Whether the journal has the tables and guards this code needs."""
+    try:
+        require_journal_head(journal.engine)
+    except (InvalidSettings, JournalOutdated, JournalUnavailable) as error:
+        return dg.AssetCheckResult(passed=False, description=str(error), severity=dg.AssetCheckSeverity.ERROR)
+    return dg.AssetCheckResult(passed=True, description=f"{place_of(journal.engine)} is at this code's schema")
+
+
+def journal_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  # noqa: ANN401
+    """``@dg.asset`` for an asset that uses the journal: waits for both schemas and refuses to run without them.
+
+    The body takes the context and a resource named ``journal`` and yields events.
+    """
+    deps = [JOURNAL_SCHEMA, WAREHOUSE_SCHEMA, *options.pop("deps", [])]
+
+    def decorate(body: Body) -> dg.AssetsDefinition:
+        asset: dg.AssetsDefinition = dg.asset(deps=deps, owners=OWNERS, group_name=GROUP, **options)(_guarded(body))
+        return asset
+
+    return decorate
+
+
+def _guarded(body: Body) -> Body:
+    @wraps(body)
+    def guarded(
+        context: dg.AssetExecutionContext,
+        journal: JournalResource,
+        **resources: Any,  # noqa: ANN401
+    ) -> Iterator[Any]:
+        with one_sentence(context.log):
+            require_journal_head(journal.engine)
+            yield from body(context, journal=journal, **resources)
+
+    return guarded
+
+
+def opened(journal: JournalResource) -> Journal:
+    """The journal of the environment the settings name.
+
+    Raises:
+        JournalOutdated: It was never set up, or its schema is not this code's.
+        JournalOfAnotherEnvironment: It is another environment's.
+        JournalUnavailable: It can not be read.
+    """
+    return Journal(journal.engine, journal.settings.environment)
+
+
+default_assets: Final = [journal_schema]
+default_checks: Final = [journal_at_head]
