@@ -1,0 +1,126 @@
+"""What an answer to a new order proves: a total function, and what it can not prove it calls unknown.
+
+Vendor facts (docs.kalshi.com "Order errors", OpenAPI 3.34.0, recordings of the demo exchange): 201 means accepted, not
+resting and not filled; 400, 401, 403, 404, 410 and 429 mean the order was not taken; after 408, 5xx and a lost
+connection nobody knows. 409 says that an order of this id exists, so it is looked for.
+"""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from kalshi_pipelines.execution.orders.request import OrderRequest
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId, TimeInForce
+from kalshi_pipelines.units import InexactValue, centicontracts
+
+_ACCEPTED: Final = range(200, 300)
+#: Answers that prove the order was not taken.
+REFUSING_STATUSES: Final = frozenset({400, 401, 403, 404, 410, 429})
+_MOST_TEXT: Final = 300
+
+
+class NoAnswer(StrEnum):
+    """Why there is no answer."""
+
+    NOT_SENT = "not_sent"
+    """It failed before any byte of the request could leave: name, connection, TLS, signature."""
+    LOST = "lost"
+    """Anything after that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back from the one attempt to place an order."""
+
+    status: int | None
+    """HTTP status; None without an answer."""
+    body: bytes = b""
+    failure: NoAnswer | None = None
+    detail: str = ""
+    """For people: what failed. Never a header, a signature or a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The state an answer proves.
+
+    ``order_id``, ``filled`` and ``remaining`` (centi-contracts) are set for an accepted order, ``ts_ms`` is the
+    exchange's own time of it.
+    """
+
+    state: OrderState
+    detail: str
+    order_id: OrderId | None = None
+    filled: int = 0
+    remaining: int = 0
+    ts_ms: int | None = None
+
+
+def verdict(answer: Answer, request: OrderRequest) -> Verdict:
+    """The state of an order after an answer to it. Never raises; in doubt ``UNKNOWN``."""
+    if answer.failure is NoAnswer.NOT_SENT:
+        return Verdict(OrderState.REJECTED, f"not sent: {answer.detail}"[:_MOST_TEXT])
+    if answer.status is None or answer.failure is not None:
+        return Verdict(OrderState.UNKNOWN, f"no answer: {answer.detail}"[:_MOST_TEXT])
+    if answer.status in _ACCEPTED:
+        return _accepted(answer, request)
+    if answer.status in REFUSING_STATUSES:
+        return Verdict(OrderState.REJECTED, f"{answer.status} {error_text(answer.body)}"[:_MOST_TEXT])
+    return Verdict(OrderState.UNKNOWN, f"{answer.status} {error_text(answer.body)}"[:_MOST_TEXT])
+
+
+def _accepted(answer: Answer, request: OrderRequest) -> Verdict:
+    try:
+        told = json.loads(answer.body, parse_float=str, parse_constant=str)
+        order_id = OrderId(told["order_id"])
+        if told["client_order_id"] != str(request.client_order_id):
+            return _doubt(answer, "it is about another client order id")
+        filled, remaining = centicontracts(told["fill_count"]), centicontracts(told["remaining_count"])
+        ts_ms = told["ts_ms"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidTerms, InexactValue):
+        return _doubt(answer, "it does not tell of an order")
+    if filled < 0 or remaining < 0 or filled + remaining > request.count.centi:
+        return _doubt(answer, "it tells of more contracts than were ordered")
+    if type(ts_ms) is not int:
+        return _doubt(answer, "it has no time")
+    state = _state_of(request, filled, remaining)
+    if state is None:
+        return _doubt(answer, "an order that may not rest is said to rest")
+    told_of = f"{answer.status} filled {filled} and left {remaining} of {request.count.centi} centi-contracts"
+    return Verdict(state, told_of, order_id, filled, remaining, ts_ms)
+
+
+def _state_of(request: OrderRequest, filled: int, remaining: int) -> OrderState | None:
+    if filled == request.count.centi:
+        return OrderState.EXECUTED
+    if remaining == 0:
+        return OrderState.CANCELED
+    return OrderState.RESTING if request.time_in_force is TimeInForce.GOOD_TILL_CANCELED else None
+
+
+def _doubt(answer: Answer, why: str) -> Verdict:
+    return Verdict(OrderState.UNKNOWN, f"{answer.status}, but {why}: {printable(answer.body)}"[:_MOST_TEXT])
+
+
+def error_text(body: bytes) -> str:
+    """The code and message of an error body in any of the exchange's forms, else its beginning."""
+    try:
+        told = json.loads(body)
+        error = told.get("error", told) if isinstance(told, dict) else told
+        if isinstance(error, dict):
+            said = [str(error[name]) for name in ("code", "message", "msg", "details") if error.get(name)]
+            if said:
+                return printable(": ".join(said).encode())
+        if isinstance(error, str):
+            return printable(error.encode())
+    except (ValueError, RecursionError):
+        pass
+    return printable(body)
+
+
+def printable(body: bytes) -> str:
+    """The beginning of a body as one bounded line without control characters."""
+    text = body[: 4 * _MOST_TEXT].decode("utf-8", "replace")
+    return "".join(sign if sign.isprintable() else " " for sign in text)[:_MOST_TEXT]

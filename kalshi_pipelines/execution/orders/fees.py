@@ -1,0 +1,59 @@
+"""The most an order's fills can cost in fees: what is reserved for them. Never what a fill did cost.
+
+Source: the vendor's fee schedule and its page on fee rounding, October 2026. A trade costs rate x contracts x P x (1 -
+P) at its own price, rounded up to a micro-dollar; a rounding fee then brings the balance onto the member's grid. The
+maker rates are parts of the taker rate, so that bounds both. What ``flat`` costs is not published: it has no bound.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from kalshi_pipelines.execution.orders.terms import DOLLAR, Contracts, Side, YesPrice
+
+#: Fee types whose trade fee is at most ``TAKER_RATE`` times the multiplier.
+BOUNDED_FEE_TYPES: Final = frozenset({"quadratic", "quadratic_with_maker_fees", "quadratic_with_combo_maker_fees"})
+TAKER_RATE: Final = Decimal("0.07")
+#: p + fee(p) grows with p only up to here; at more the limit would not be the dearest price.
+MOST_MULTIPLIER: Final = Decimal(10)
+_EVEN: Final = DOLLAR // 2
+_CENTI: Final = 100
+
+
+class FeeNotBounded(ValueError):
+    """The fee of a market has no bound this version knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeeTerms:
+    """What is known of a market's fees and of the account: ``balance_step`` is micro-dollars of its balance's grid."""
+
+    fee_type: str
+    multiplier: Decimal
+    takes_fractions: bool
+    """Whether a fill may be of less than a contract."""
+    balance_step: int
+
+
+def fee_bound(terms: FeeTerms, side: Side, limit: YesPrice, count: Contracts) -> int:
+    """Micro-dollars that all fills of an order can cost at most, however it is cut into fills and at what prices.
+
+    Raises:
+        FeeNotBounded: The type of fee is not known, or the multiplier is no plausible one.
+    """
+    if terms.fee_type not in BOUNDED_FEE_TYPES:
+        raise FeeNotBounded(f"fees of type {terms.fee_type!r} have no published bound")
+    if not (terms.multiplier.is_finite() and 0 <= terms.multiplier <= MOST_MULTIPLIER):
+        raise FeeNotBounded(f"a fee multiplier of {terms.multiplier} is not plausible")
+    dearest = _dearest_price(side, limit.centicents)
+    exact = TAKER_RATE * terms.multiplier * count.centi * dearest * (DOLLAR - dearest) / DOLLAR
+    most_fills = count.centi if terms.takes_fractions else -(-count.centi // _CENTI)
+    # Each fill is rounded up twice: to a micro-dollar, then to the grid.
+    return int(exact) + 1 + most_fills * (1 + terms.balance_step)
+
+
+def _dearest_price(side: Side, limit: int) -> int:
+    """Of the prices an order may fill at, its limit and better ones, the one whose trade fee is highest."""
+    if side is Side.BID:
+        return min(limit, _EVEN)
+    return max(limit, _EVEN)

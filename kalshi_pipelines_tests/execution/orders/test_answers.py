@@ -1,0 +1,124 @@
+"""What an answer proves: nothing that may have reached the exchange is ever called rejected."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalshi_pipelines.execution.orders.answers import REFUSING_STATUSES, Answer, NoAnswer, verdict
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import OrderId, TimeInForce
+from kalshi_pipelines_tests.execution.orders.test_request import REQUEST
+
+ACCEPTED = {
+    "order_id": "09cb3de3-aacb-4446-b98b-3fe3b8355d59",
+    "client_order_id": "kx1-abcdefgh",
+    "fill_count": "0.00",
+    "remaining_count": "10.50",
+    "ts_ms": 1_795_385_703_834,
+}
+
+
+def _accepted(**changes: Any) -> Answer:
+    return Answer(201, json.dumps({**ACCEPTED, **changes}).encode())
+
+
+@pytest.mark.parametrize(
+    ("filled", "remaining", "state"),
+    [
+        ("0.00", "10.50", OrderState.RESTING),
+        ("4.00", "6.50", OrderState.RESTING),
+        ("10.50", "0.00", OrderState.EXECUTED),
+        ("4.00", "0.00", OrderState.CANCELED),
+        ("0.00", "0.00", OrderState.CANCELED),
+    ],
+)
+def test_the_state_follows_from_what_was_filled_and_what_is_left(
+    filled: str, remaining: str, state: OrderState
+) -> None:
+    told = verdict(_accepted(fill_count=filled, remaining_count=remaining), REQUEST)
+    assert (told.state, told.order_id) == (state, OrderId(ACCEPTED["order_id"]))  # type: ignore[arg-type]
+    assert told.ts_ms == 1_795_385_703_834
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"order_id": None},
+        {"order_id": ""},
+        {"order_id": "../orders"},
+        {"client_order_id": "kx1-somebody"},
+        {"client_order_id": None},
+        {"fill_count": 0},
+        {"fill_count": "nan"},
+        {"fill_count": "-1.00"},
+        {"fill_count": "10.00", "remaining_count": "10.00"},
+        {"remaining_count": "10.51"},
+        {"ts_ms": "soon"},
+        {"ts_ms": True},
+    ],
+)
+def test_F09_a_2xx_that_does_not_tell_of_our_order_is_unknown(changes: dict[str, Any]) -> None:
+    assert verdict(_accepted(**changes), REQUEST).state is OrderState.UNKNOWN
+
+
+def test_F09_an_order_that_may_not_rest_and_is_said_to_rest_is_unknown() -> None:
+    at_once = replace(REQUEST, time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL, expires_us=None, post_only=False)
+    assert verdict(_accepted(), at_once).state is OrderState.UNKNOWN
+
+
+@given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
+def test_F09_no_body_of_a_2xx_raises_or_is_called_rejected(body: bytes | str) -> None:
+    answer = Answer(201, body if isinstance(body, bytes) else body.encode())
+    assert verdict(answer, REQUEST).state is OrderState.UNKNOWN
+
+
+@pytest.mark.parametrize("status", range(100, 600))
+def test_F11_only_the_published_refusals_are_rejections(status: int) -> None:
+    state = verdict(Answer(status, b'{"error":{"code":"x"}}'), REQUEST).state
+    expected = OrderState.REJECTED if status in (400, 401, 403, 404, 410, 429) else OrderState.UNKNOWN
+    assert state is expected
+
+
+def test_F10_a_conflict_of_ids_is_looked_into() -> None:
+    assert 409 not in REFUSING_STATUSES
+    told = verdict(Answer(409, b'{"error":{"code":"order_already_exists","message":"order already exists"}}'), REQUEST)
+    assert told.state is OrderState.UNKNOWN
+    assert "order_already_exists" in told.detail
+
+
+def test_F06_no_answer_is_unknown_unless_nothing_could_have_left() -> None:
+    lost = Answer(None, failure=NoAnswer.LOST, detail="read timeout")
+    unsent = Answer(None, failure=NoAnswer.NOT_SENT, detail="connection refused")
+    assert verdict(lost, REQUEST).state is OrderState.UNKNOWN
+    assert verdict(unsent, REQUEST).state is OrderState.REJECTED
+    assert verdict(Answer(None), REQUEST).state is OrderState.UNKNOWN
+    assert verdict(Answer(400, failure=NoAnswer.LOST), REQUEST).state is OrderState.UNKNOWN
+
+
+@given(st.none() | st.integers(), st.binary(max_size=300), st.none() | st.sampled_from(NoAnswer), st.text(max_size=400))
+def test_F11_the_verdict_is_total_and_bounded(
+    status: int | None, body: bytes, failure: NoAnswer | None, detail: str
+) -> None:
+    told = verdict(Answer(status, body, failure, detail), REQUEST)
+    assert len(told.detail) <= 300
+    if told.state is OrderState.REJECTED:
+        assert failure is NoAnswer.NOT_SENT or (failure is None and status in REFUSING_STATUSES)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error":{"code":"invalid_price","message":"off the grid"}}', "invalid_price: off the grid"),
+        (b'{"code":"bad_request","message":"cannot unmarshal"}', "bad_request: cannot unmarshal"),
+        (b'{"msg":"Parameter validation failed"}', "Parameter validation failed"),
+        (b'{"error":"too many requests"}', "too many requests"),
+        (b"<html>502\x00\n</html>", "<html>502  </html>"),
+        (b"[" * 100_000, "[["),
+    ],
+)
+def test_all_forms_of_error_bodies_are_read(body: bytes, said: str) -> None:
+    assert said in verdict(Answer(400, body), REQUEST).detail

@@ -1,0 +1,63 @@
+"""The fee bound beside what the sandbox, written from the same page by others, charges."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalshi_pipelines.execution.orders.fees import FeeNotBounded, FeeTerms, fee_bound
+from kalshi_pipelines.execution.orders.terms import Contracts, Side, YesPrice
+from kalshi_pipelines.sandbox.trading.fees import charge, trade_fee
+
+_RATES = {"quadratic": 7_000_000, "maker": 1_750_000, "combo maker": 3_500_000, "free": 0}
+
+
+@given(st.data())
+def test_F50_no_cutting_into_fills_at_any_allowed_price_costs_more_than_the_bound(data: st.DataObject) -> None:
+    side = data.draw(st.sampled_from(Side))
+    limit = data.draw(st.integers(1, 9_999))
+    count = data.draw(st.integers(1, 2_000))
+    step = data.draw(st.sampled_from([100, 10_000]))
+    multiplier = data.draw(st.sampled_from([Decimal("0.5"), Decimal(1), Decimal("1.25"), Decimal(3)]))
+    fractions = data.draw(st.booleans())
+    if not fractions:
+        count *= 100
+    terms = FeeTerms("quadratic_with_maker_fees", multiplier, fractions, step)
+    bound = fee_bound(terms, side, YesPrice(limit), Contracts(count))
+    left, paid, overpaid = count, 0, 0
+    while left:
+        filled = data.draw(st.integers(1, left)) if fractions else 100 * data.draw(st.integers(1, left // 100))
+        price = data.draw(st.integers(1, limit) if side is Side.BID else st.integers(limit, 9_999))
+        rate = int(_RATES[data.draw(st.sampled_from(sorted(_RATES)))] * multiplier)
+        change = -price * filled if side is Side.BID else -(10_000 - price) * filled
+        cost = charge(trade_fee(rate, price, filled), change, step, overpaid)
+        paid, overpaid, left = paid + cost.fee, overpaid + cost.rounding, left - filled
+    assert paid <= bound
+
+
+def test_F50_a_fee_of_a_kind_without_a_published_bound_is_refused() -> None:
+    for terms in (
+        FeeTerms("flat", Decimal(1), False, 100),
+        FeeTerms("quadratic_v2", Decimal(1), False, 100),
+        FeeTerms("quadratic", Decimal("NaN"), False, 100),
+        FeeTerms("quadratic", Decimal(-1), False, 100),
+        FeeTerms("quadratic", Decimal(14), False, 100),
+    ):
+        with pytest.raises(FeeNotBounded):
+            fee_bound(terms, Side.BID, YesPrice(5_000), Contracts(100))
+
+
+@pytest.mark.parametrize(
+    ("side", "limit", "bound"),
+    [
+        (Side.BID, 1_000, 6_300 * 10 + 1 + 10 * 101),
+        # A better price may cost more: at 0.50 whatever the limit above it.
+        (Side.BID, 9_000, 17_500 * 10 + 1 + 10 * 101),
+        (Side.ASK, 9_000, 6_300 * 10 + 1 + 10 * 101),
+        (Side.ASK, 1_000, 17_500 * 10 + 1 + 10 * 101),
+    ],
+)
+def test_the_bound_is_that_of_the_dearest_price_the_order_may_fill_at(side: Side, limit: int, bound: int) -> None:
+    terms = FeeTerms("quadratic", Decimal(1), False, 100)
+    assert fee_bound(terms, side, YesPrice(limit), Contracts(1_000)) == bound

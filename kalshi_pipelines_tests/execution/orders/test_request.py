@@ -1,0 +1,134 @@
+"""One signal is one order with one id and one text."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
+from kalshi_pipelines.execution.orders.proposals import Signal
+from kalshi_pipelines.execution.orders.request import OrderRequest, request_sha256
+from kalshi_pipelines.execution.orders.terms import (
+    ClientOrderId,
+    Contracts,
+    MarketTicker,
+    OrderId,
+    Side,
+    TimeInForce,
+    YesPrice,
+)
+
+SIGNAL = Signal("calibration", "3", "2026-11-22", "KXA above 0.60")
+REQUEST = OrderRequest(
+    client_order_id=ClientOrderId("kx1-abcdefgh"),
+    ticker=MarketTicker("KXMLB-26NOV22-TOR"),
+    side=Side.BID,
+    price=YesPrice(5_600),
+    count=Contracts(1_050),
+    time_in_force=TimeInForce.GOOD_TILL_CANCELED,
+    subaccount=3,
+    exchange_index=2,
+    order_group_id=OrderId("5a1e3f00-group"),
+    expires_us=1_795_400_000_000_000,
+    post_only=True,
+)
+
+texts = st.text(max_size=20)
+signals = st.builds(
+    Signal,
+    strategy=texts,
+    strategy_version=texts,
+    partition=texts,
+    signal=texts,
+    leg=texts,
+    attempt=st.integers(1, 9),
+)
+
+
+@given(signals, signals)
+def test_F15_different_signals_never_have_the_same_key(first: Signal, second: Signal) -> None:
+    same = idempotency_key("demo", 0, first) == idempotency_key("demo", 0, second)
+    assert same == (first == second)
+
+
+@given(texts, texts)
+def test_F15_text_that_moves_from_one_part_to_the_next_makes_another_key(one: str, other: str) -> None:
+    moved = replace(SIGNAL, strategy=one + other, strategy_version="")
+    assert idempotency_key("demo", 0, moved) != idempotency_key(
+        "demo", 0, replace(moved, strategy=one, strategy_version=other + "|")
+    )
+
+
+def test_F15_the_id_of_a_signal_is_the_same_in_every_process() -> None:
+    program = (
+        "from kalshi_pipelines.execution.orders.idempotency import *\n"
+        "from kalshi_pipelines.execution.orders.proposals import Signal\n"
+        f"print(client_order_id(idempotency_key('demo', 0, {SIGNAL!r})))"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for seed in ("0", "1")
+    }
+    assert told == {str(client_order_id(idempotency_key("demo", 0, SIGNAL)))}
+
+
+def test_an_id_has_the_form_the_exchange_takes() -> None:
+    made = client_order_id(idempotency_key("prod", 63, SIGNAL))
+    assert re.fullmatch(r"kx1-[a-z2-7]{32}", str(made))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"strategy": "other"},
+        {"strategy_version": "4"},
+        {"partition": "2026-11-23"},
+        {"signal": "KXB"},
+        {"leg": "2"},
+        {"attempt": 2},
+    ],
+)
+def test_every_part_of_a_signal_and_the_account_count(changed: dict[str, Any]) -> None:
+    assert idempotency_key("demo", 0, replace(SIGNAL, **changed)) != idempotency_key("demo", 0, SIGNAL)
+    assert idempotency_key("prod", 0, SIGNAL) != idempotency_key("demo", 0, SIGNAL)
+    assert idempotency_key("demo", 1, SIGNAL) != idempotency_key("demo", 0, SIGNAL)
+
+
+def test_a_request_is_written_in_the_words_of_the_exchange() -> None:
+    assert json.loads(REQUEST.json) == {
+        "cancel_order_on_pause": True,
+        "client_order_id": "kx1-abcdefgh",
+        "count": "10.50",
+        "exchange_index": 2,
+        "expiration_time": 1_795_400_000,
+        "order_group_id": "5a1e3f00-group",
+        "post_only": True,
+        "price": "0.5600",
+        "self_trade_prevention_type": "taker_at_cross",
+        "side": "bid",
+        "subaccount": 3,
+        "ticker": "KXMLB-26NOV22-TOR",
+        "time_in_force": "good_till_canceled",
+    }
+
+
+def test_a_request_without_options_leaves_them_out() -> None:
+    plain = replace(
+        REQUEST, time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL, expires_us=None, post_only=False, reduce_only=True
+    )
+    told = json.loads(plain.json)
+    assert told["reduce_only"] is True
+    assert not {"expiration_time", "post_only"} & told.keys()
+
+
+def test_the_digest_is_of_the_very_bytes() -> None:
+    assert request_sha256(REQUEST.json) != request_sha256(replace(REQUEST, price=YesPrice(5_601)).json)
+    assert len(request_sha256(REQUEST.json)) == 64
