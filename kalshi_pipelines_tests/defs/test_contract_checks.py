@@ -1,6 +1,7 @@
 """Checks of vendor endpoints: what was never asked is not shown as healthy, and what drifted says so readably."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,17 @@ def test_drift_is_an_error_with_a_table_that_says_what_since_when_and_what_to_do
     assert row["since"]
     assert row["what to do"]
     assert shown["GET /events"].passed
+
+
+def test_a_run_that_reached_nobody_fails_and_does_not_look_fresh(
+    definitions: dg.Definitions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kalshi_pipelines.contracts.asking._AGAIN_AFTER_SECONDS", 0)
+    nobody = build_defs(
+        warehouse=WarehouseResource(data_dir=str(tmp_path)), exchange=ExchangeResource(sandbox_url="http://127.0.0.1:9")
+    )
+    result = run(nobody)
+    assert not result.success
+    assert result.asset_materializations_for_node("contract_findings") == []
+    policy = definitions.resolve_asset_graph().get(dg.AssetKey("contract_findings")).freshness_policy
+    assert policy == dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=12), fail_window=timedelta(hours=24))
