@@ -34,13 +34,14 @@ CREATE POLICY others_see_all ON journal.proposals FOR SELECT TO kalshi_executor,
 DROP POLICY IF EXISTS executor_proposes ON journal.proposals;
 CREATE POLICY executor_proposes ON journal.proposals FOR INSERT TO kalshi_executor WITH CHECK (true);
 
--- The executor: writes, but changes nothing that was written; guards let it change counters and leases only.
+-- The executor: adds rows. What follows from a row is written by triggers with the owner's rights, and nothing is
+-- changed later but leases; Postgres wants the right to UPDATE for the lock on the head of the audit.
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA journal TO kalshi_executor;
-GRANT UPDATE ON journal.audit_head, journal.scopes, journal.scope_markets, journal.open_intents, journal.leases
-  TO kalshi_executor;
-GRANT DELETE ON journal.open_intents, journal.leases TO kalshi_executor;
+REVOKE INSERT ON journal.journal_version, journal.journal_identity, journal.legal_transitions, journal.audit_head,
+  journal.scope_markets, journal.open_intents FROM kalshi_executor;
+GRANT UPDATE (one) ON journal.audit_head TO kalshi_executor;
+GRANT UPDATE, DELETE ON journal.leases TO kalshi_executor;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA journal TO kalshi_executor;
-REVOKE INSERT ON journal.legal_transitions, journal.journal_version FROM kalshi_executor;
 
 -- An auditor: reads.
 GRANT SELECT ON ALL TABLES IN SCHEMA journal TO kalshi_auditor;

@@ -1,0 +1,89 @@
+"""No way leads from proposing to sending, and one room alone can write to the exchange."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import kalshi_pipelines
+
+PACKAGE = Path(kalshi_pipelines.__file__).parent
+EXECUTION = PACKAGE / "execution"
+#: What an agent's process imports.
+INBOX = ("kalshi_pipelines.execution.proposals", "kalshi_pipelines.execution.proposal_files")
+#: Rooms that an agent's process must never have in memory.
+OUT_OF_REACH = (
+    "kalshi_pipelines.execution.transport",
+    "kalshi_pipelines.execution.executor",
+    "kalshi_pipelines.execution.session",
+    "kalshi_pipelines.execution.market",
+    "kalshi_pipelines.execution.gates",
+    "kalshi_pipelines.execution.kill",
+    "kalshi_pipelines.execution.reconciliation",
+    "kalshi_pipelines.execution.journal.journal",
+    "kalshi_pipelines.execution.journal.transaction",
+    "kalshi_pipelines.kalshi",
+    "httpx",
+    "urllib3",
+    "requests",
+    "dagster",
+)
+_WRITES = {"post", "put", "patch", "delete"}
+_SENDERS = {"httpx", "urllib3", "requests", "aiohttp", "http", "urllib", "socket", "websockets", "kalshi_python_sync"}
+#: Parts of those that work on text only.
+_ONLY_TEXT = {"urllib.parse", "urllib.parse.quote"}
+
+
+def sources(folder: Path) -> Iterator[tuple[Path, ast.Module]]:
+    for file in sorted(folder.rglob("*.py")):
+        yield file, ast.parse(file.read_text(), str(file))
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Names of all modules a file imports, inside functions, too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def calls(tree: ast.AST) -> Iterator[ast.Call]:
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def test_F39_a_process_that_proposes_never_loads_what_can_send() -> None:
+    code = (
+        f"import sys, {', '.join(INBOX)}\n"
+        f"out_of_reach = {OUT_OF_REACH!r}\n"
+        "print([name for name in sys.modules for far in out_of_reach if name == far or name.startswith(far + '.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
+def test_F39_nothing_of_the_executor_is_imported_by_name_at_run_time() -> None:
+    """An import that is written as text would be seen by no contract."""
+    for file, tree in sources(EXECUTION):
+        assert not {"importlib", "runpy", "pickle", "marshal", "shelve"} & set(imported(tree)), file
+        named = {node.func.id for node in calls(tree) if isinstance(node.func, ast.Name)}
+        assert not {"__import__", "eval", "exec", "compile"} & named, file
+
+
+def test_F38_only_the_transport_and_the_read_only_client_can_reach_a_network() -> None:
+    allowed = {EXECUTION / "transport" / "live.py"}
+    for file, tree in sources(EXECUTION):
+        reaching = {name for name in imported(tree) if name.split(".")[0] in _SENDERS} - _ONLY_TEXT
+        assert not reaching or file in allowed, (file, reaching)
+
+
+def test_F38_the_read_only_client_has_no_write_method() -> None:
+    """The client of ingest and contracts sends GET only; nothing in it takes a method from outside."""
+    for file, tree in sources(PACKAGE / "kalshi"):
+        for call in calls(tree):
+            if isinstance(call.func, ast.Attribute):
+                assert call.func.attr not in _WRITES, (file, call.lineno)
+                texts = {each.value for each in call.args if isinstance(each, ast.Constant)}
+                assert not {"POST", "PUT", "PATCH", "DELETE"} & texts, (file, call.lineno)
