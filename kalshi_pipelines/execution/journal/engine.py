@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalUnavailable
-from kalshi_pipelines.execution.journal.guards import HASH_DOMAIN, HASH_FUNCTION, SCHEMA
+from kalshi_pipelines.execution.journal.guards import HASH_DOMAIN, HASH_FUNCTION, SCHEMA, WRITER_FUNCTION
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine, place_of, warehouse_url
 
@@ -52,6 +53,7 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
         # In WAL mode NORMAL may lose the last commits when the power fails: the record that an order was sent.
         connection.execute("PRAGMA synchronous = FULL")
         connection.create_function(HASH_FUNCTION, 3, record_hash, deterministic=True)
+        connection.create_function(WRITER_FUNCTION, 0, _writes, deterministic=True)
 
     sa.event.listen(engine, "connect", prepare)
     return engine
@@ -60,6 +62,10 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
 def record_hash(seq: int, prev_hash: str | None, body: str) -> str:
     """The hash of an audit record: SHA-256 of a domain, its number, the hash before it and its body."""
     return hashlib.sha256(f"{HASH_DOMAIN}\n{seq}\n{prev_hash or ''}\n{body}".encode()).hexdigest()
+
+
+def _writes() -> int:
+    return 1
 
 
 @contextmanager
@@ -72,12 +78,13 @@ def explained_failures(engine: sa.Engine) -> Iterator[None]:
     """
     try:
         yield
-    except IntegrityError as error:
-        raise JournalRefused(_rule_of(error.orig), _first_line(error.orig)) from error
-    except (DBAPIError, sqlite3.Error) as error:
-        cause = _first_line(getattr(error, "orig", None) or error)
+    except (IntegrityError, sqlite3.IntegrityError, psycopg.IntegrityError) as error:
+        cause = error.orig if isinstance(error, IntegrityError) else error
+        raise JournalRefused(_rule_of(cause), _first_line(cause)) from error
+    except (DBAPIError, sqlite3.Error, psycopg.Error) as error:
+        told = _first_line(error.orig if isinstance(error, DBAPIError) else error)
         raise JournalUnavailable(
-            f"The journal {place_of(engine)} can not be used ({cause}): nothing was stored. Mend it (disk, lock, "
+            f"The journal {place_of(engine)} can not be used ({told}): nothing was stored. Mend it (disk, lock, "
             "permissions, server), then run again."
         ) from error
 

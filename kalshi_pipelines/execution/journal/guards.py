@@ -21,6 +21,10 @@ SCHEMA: Final = "journal"
 HASH_DOMAIN: Final = "kalshi-pipelines/audit/1"
 #: The function that connections of this code have and others do not: SQLite has no hash of its own.
 HASH_FUNCTION: Final = "journal_audit_hash"
+#: A function that says who writes: a program without it, such as the sqlite3 shell, can not add a row.
+WRITER_FUNCTION: Final = "journal_writer"
+#: Where a connection of this code that switched its checks off is refused, too.
+_PRAGMAS_ASKED: Final = frozenset({"audit_log", "proposals"})
 MINUTE_US: Final = 60_000_000
 _DAY_HOURS: Final = 24
 
@@ -198,13 +202,13 @@ def guards_of(connection: sa.Connection) -> dict[str, str]:
         found = connection.exec_driver_sql(
             f"SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE '{PREFIX}%'"
         )
-        return dict(found.tuples().all())
+        return {name: text for name, text in found}  # noqa: C416
     found = connection.exec_driver_sql(
         "SELECT t.tgname || ' on ' || c.relname, t.tgenabled::text || ' ' || pg_get_triggerdef(t.oid) || p.prosrc "
         "FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid "
         "WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace"
     )
-    return dict(found.tuples().all())
+    return {name: text for name, text in found}  # noqa: C416
 
 
 def missing_guards(connection: sa.Connection) -> list[str]:
@@ -229,8 +233,10 @@ def _sqlite() -> Iterator[str]:
     )
     refuse = "BEGIN SELECT RAISE(ABORT, '{}'); END"
     for table in metadata.sorted_tables:
+        # Asking a pragma costs as much as the row, so it is asked once a record; other programs lack the function.
+        condition = enforced if table.name in _PRAGMAS_ASKED else f"{WRITER_FUNCTION}() <> 1"
         yield (
-            f"CREATE TRIGGER {PREFIX}{table.name}_enforced BEFORE INSERT ON {table.name} WHEN {enforced} "
+            f"CREATE TRIGGER {PREFIX}{table.name}_enforced BEFORE INSERT ON {table.name} WHEN {condition} "
             + refuse.format("guard:this connection does not enforce the journal''s rules")
         )
     for table in APPEND_ONLY:

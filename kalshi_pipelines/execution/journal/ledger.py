@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.guards import MINUTE_US
 from kalshi_pipelines.execution.journal.reading import ATTEMPTS, Known, Row
-from kalshi_pipelines.execution.journal.recording import NewRow, Recording, insert_into
+from kalshi_pipelines.execution.journal.recording import NewRow, Recording
 from kalshi_pipelines.execution.journal.records import Check, Intent, Mode, Refusal, ScopeKind
 from kalshi_pipelines.execution.journal.tables import HOUR_US, postings, scope_markets, scopes, session_caps
 from kalshi_pipelines.execution.orders.denials import DenialReason
@@ -305,26 +305,24 @@ class Ledger(Recording):
     def _insert_scope(self, environment: str, subaccount: int, mode: Mode, kind: ScopeKind, key: str, caps: Row) -> int:
         newest = self._connection.scalar(sa.select(sa.func.max(scopes.c.scope_id)))
         scope_id: int = (newest or 0) + 1
-        self._connection.execute(
-            insert_into(scopes),
-            {
-                "scope_id": scope_id,
-                "kind": kind.value,
-                "environment": environment,
-                "subaccount": subaccount,
-                "mode": mode.value,
-                "key": key,
-                "hour": int(key) if kind is ScopeKind.ROLLING else None,
-                "opened_us": self.now_us,
-                "orders_cap": caps["orders_cap"],
-                "notional_cap_microdollars": caps["notional_cap_microdollars"],
-                "worst_cap_microdollars": caps["worst_cap_microdollars"],
-                "orders": 0,
-                "notional_microdollars": 0,
-                "worst_microdollars": 0,
-                "breached": 0,
-            },
-        )
+        row = {
+            "scope_id": scope_id,
+            "kind": kind.value,
+            "environment": environment,
+            "subaccount": subaccount,
+            "mode": mode.value,
+            "key": key,
+            "hour": int(key) if kind is ScopeKind.ROLLING else None,
+            "opened_us": self.now_us,
+            "orders_cap": caps["orders_cap"],
+            "notional_cap_microdollars": caps["notional_cap_microdollars"],
+            "worst_cap_microdollars": caps["worst_cap_microdollars"],
+            "orders": 0,
+            "notional_microdollars": 0,
+            "worst_microdollars": 0,
+            "breached": 0,
+        }
+        self._store([(scopes, [row])])
         return scope_id
 
     def _carry_over(self, environment: str, subaccount: int, session_id: str, scope_id: int, day: str) -> None:

@@ -72,7 +72,7 @@ _INTENTS: Final = sa.select(
     _FEES.label("fees"),
 ).select_from(intents.join(_LAST, sa.and_(_LAST.c.intent_id == intents.c.intent_id, _LAST.c.seq == _LAST_SEQ)))
 _BY_ID: Final = _INTENTS.where(intents.c.intent_id == sa.bindparam("intent_id"))
-_BY_KEY: Final = _INTENTS.where(
+_BY_KEY: Final = sa.select(intents.c.intent_id).where(
     intents.c.mode == sa.bindparam("mode"), intents.c.idempotency_key == sa.bindparam("key")
 )
 _BY_CLIENT_ORDER_ID: Final = _INTENTS.where(
@@ -159,7 +159,7 @@ class JournalReading:
     def intent_of_key(self, mode: Mode, idempotency_key: str) -> Intent | None:
         """The intent a signal became before, if it did."""
         row = self._one(_BY_KEY, mode=mode.value, key=idempotency_key)
-        return None if row is None else _intent(row)
+        return None if row is None else self.intent(row["intent_id"])
 
     def intent_of_client_order_id(self, mode: Mode, client_order_id: str) -> Intent | None:
         """The intent an order of the exchange belongs to."""
@@ -206,7 +206,7 @@ class JournalReading:
         found = sa.select(session_groups.c.exchange_index, session_groups.c.order_group_id).where(
             session_groups.c.session_id == session_id
         )
-        return dict(self._connection.execute(found).tuples().all())
+        return {row[0]: row[1] for row in self._connection.execute(found)}
 
     def fence_of(self, order_group_id: str) -> tuple[int, int] | None:
         """The fence of a group and when it was set, if it was."""
