@@ -12,6 +12,7 @@ from kalshi_pipelines.contracts.responses import Response
 
 _BALANCE: Final = "GET /portfolio/balance"
 _POSITIONS: Final = "GET /portfolio/positions"
+_FILLS: Final = "GET /portfolio/fills"
 _STATUS: Final = "GET /exchange/status"
 _WITH_SHARDS: Final = {
     "GET /markets": "markets[]",
@@ -28,6 +29,7 @@ def differences_between(responses: Sequence[Response]) -> Iterator[Difference]:
     """Everything that does not fit together. Only whole answers of success count, the last of each endpoint."""
     bodies = dict(_bodies(responses))
     yield from _portfolio(bodies)
+    yield from _sides(bodies)
     yield from _shards(bodies)
 
 
@@ -56,6 +58,26 @@ def _portfolio(bodies: Mapping[str, Any]) -> Iterator[Difference]:
             assets_of(_BALANCE, "portfolio_value"),
             "See which shards and sub-accounts the figure is of; it is right only if every position is worthless.",
         )  # fmt: skip
+
+
+def _sides(bodies: Mapping[str, Any]) -> Iterator[Difference]:
+    """What was bought and sold makes the position: as many contracts of the other side are a sign that was turned."""
+    bought: dict[str, Decimal] = {}
+    if text_at(bodies.get(_FILLS), "cursor"):
+        return
+    for _, fill in rows_at(bodies.get(_FILLS), "fills[]"):
+        sign = {"bid": 1, "ask": -1}.get(text_at(fill, "book_side"), 0)
+        ticker = text_at(fill, "ticker")
+        bought[ticker] = bought.get(ticker, Decimal(0)) + sign * (number_at(fill, "count_fp") or 0)
+    for at, row in rows_at(bodies.get(_POSITIONS), "market_positions[]"):
+        held, made = number_at(row, "position_fp"), bought.get(text_at(row, "ticker"))
+        if held and made == -held:
+            yield Difference(
+                _POSITIONS, f"{at}.position_fp", Kind.INVARIANT_BROKEN, Severity.BREAKING, "what fills make",
+                "as many contracts of the other side", f"{made} by fills, {held} held",
+                assets_of(_POSITIONS, f"{at}.position_fp"),
+                "Stop trading on positions until it is known which of the two changed its sign.",
+            )  # fmt: skip
 
 
 def _shards(bodies: Mapping[str, Any]) -> Iterator[Difference]:

@@ -104,7 +104,6 @@ def _asks(levels: list[Any]) -> list[Any]:
 
 #: What none of the checks tells of one answer, and why.
 MISSED = {
-    "position of the other side": "nothing else in the answer says which side is held",
     "the time zero of Go": "the field may be null, and the exchange writes 'never' like this",
     "frequency in capitals": "any text is a frequency; nothing is computed from it",
 }

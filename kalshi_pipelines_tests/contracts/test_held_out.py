@@ -74,7 +74,11 @@ def _on_recordings(mutation: Mutation | Altered) -> tuple[Difference, ...] | Non
                 changed = recording.changed(mutation.applied(recording.body))
             if changed != recording.response:
                 known = baseline_of(recording, *siblings(recording))
-                return check(changed, known).differences
+                others = [each.response for each in recordings().values() if each.folder == recording.folder
+                          and each.file != recording.file and each.response.status == 200]  # fmt: skip
+                before = check_together([*others, recording.response])
+                together = [each for each in check_together([*others, changed]) if each not in before]
+                return (*check(changed, known).differences, *together)
     return None
 
 

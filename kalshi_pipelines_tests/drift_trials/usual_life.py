@@ -85,11 +85,9 @@ class UsualLife:
 
     def _tickers(self, status: str, most: int) -> list[str]:
         """Some markets in a status; none if the list can not be read, because it is down or drifted."""
-        params: dict[str, Any] = {"status": status, "limit": 1000}
+        url, params = f"{self.exchange.process.url}/markets", {"status": status, "limit": "1000"}
         try:
-            markets = (
-                httpx.get(f"{self.exchange.process.url}/markets", params=params).raise_for_status().json()["markets"]
-            )
+            markets = self.exchange.admin.get(url, params=params).raise_for_status().json()["markets"]
             found = [market["ticker"] for market in markets]
         except (httpx.HTTPError, ValueError, KeyError, TypeError, RecursionError):
             return []
