@@ -29,10 +29,11 @@ WINDOW_US: Final = 3 * 86_400 * 1_000_000
 _SKETCH_SIZE: Final = 24
 _SKETCH_WORDS: Final = 80
 _SKETCH_CHARACTERS: Final = 800
-_PUNCTUATION: Final = dict.fromkeys(map(ord, string.punctuation + "’‘“”–—…"), " ")
+_PUNCTUATION: Final = dict.fromkeys(map(ord, string.punctuation + "\u2018\u2019\u201c\u201d\u2013\u2014\u2026"), " ")
 _SHINGLE: Final = 4
 _LEAST_TEXT_WORDS: Final = 24
 _LEAST_SHARED: Final = 4
+_LEAST_DIFFERENT: Final = 2
 _ALIKE_TITLES: Final = 0.6
 _SAME_TITLES: Final = 0.8
 _ALIKE_TEXTS: Final = 0.5
@@ -43,20 +44,20 @@ _COMMON: Final = 64
 _RAREST: Final = 4
 #: How much more like one story than any other an article has to be.
 _CLEARLY: Final = 0.02
-_MOST_CANDIDATES: Final = 16
+_MOST_CANDIDATES: Final = 24
 _SKETCH_KEYS: Final = 4
 _NONE: Final[Sequence[int]] = ()
 _AGENCY: Final = re.compile(
     r"^(?:update\s*\d*|exclusive|breaking(?: news)?|watch|live(?: updates?)?|wrapup\s*\d*|correct(?:ed|ion)|just in|"
-    r"developing|analysis|explainer|opinion|factbox|refile)\s*[-:|–—]\s*|"
-    r"^\(?(?:reuters|ap|afp|upi)\)?\s*[-:|–—]\s*",
+    r"developing|analysis|explainer|opinion|factbox|refile)\s*[-:|\u2013\u2014]\s*|"
+    r"^\(?(?:reuters|ap|afp|upi)\)?\s*[-:|\u2013\u2014]\s*",
     re.IGNORECASE,
 )
-_OUTLET: Final = re.compile(r"\s+(?:[-–—|·]|::)\s+[^-–—|·:]{2,40}$")
+_OUTLET: Final = re.compile(r"\s+(?:[-\u2013\u2014|\u00b7]|::)\s+[^-\u2013\u2014|\u00b7:]{2,40}$")
 _OPPOSITES: Final = (
-    ("rise rises rose rising gain gains gained climb climbs climbed jump jumps jumped surge surges surged up soar soars "
-     "soared rally rallies rallied higher increase increases increased advance advances advanced raise raises raised "
-     "hike hikes hiked grow grows grew expand expands expanded",
+    ("rise rises rose rising gain gains gained climb climbs climbed jump jumps jumped surge surges surged up soar "
+     "soars soared rally rallies rallied higher increase increases increased advance advances advanced raise raises "
+     "raised hike hikes hiked grow grows grew expand expands expanded",
      "fall falls fell falling drop drops dropped decline declines declined slip slips slipped plunge plunges plunged "
      "down slump slumps slumped sink sinks sank lower decrease decreases decreased retreat retreats retreated cut cuts "
      "lowers lowered shrink shrinks shrank contract contracts contracted"),
@@ -74,7 +75,6 @@ _DIRECTION: Final = {
     for side, text in enumerate(sides)
     for word in text.split()
 }
-_NEGATIONS: Final = frozenset({"not", "no", "never", "won", "denies", "without", "fails"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,29 +152,27 @@ def _core_title(title: str) -> str:
 
 def likeness(one: Features, other: Features) -> float:
     """How alike two articles are, above 0 only if they tell the same story."""
-    if abs(one.published_us - other.published_us) > WINDOW_US or _contradict(one, other):
-        return 0.0
     shared = one.tokens & other.tokens
-    smaller, larger = sorted((one.tokens, other.tokens), key=len)
-    if not smaller:
+    if not shared or abs(one.published_us - other.published_us) > WINDOW_US or _contradict(one, other):
         return 0.0
-    only_one, only_other = one.tokens - shared, other.tokens - shared
-    titles = len(shared) / (len(smaller) + len(larger) - len(shared))
+    titles = len(shared) / (len(one.tokens) + len(other.tokens) - len(shared))
     if titles == 1.0 and len(shared) > 1:
         return 1.0
-    exchanged = bool(only_one & one.names) and bool(only_other & other.names)
-    if one.sketch and other.sketch:
-        texts = _alike(one.sketch, other.sketch)
-        if texts >= _ALIKE_TEXTS and shared and (texts >= _SAME_TEXTS or not exchanged):
-            return max(texts, titles)
-        if texts < _OTHER_TEXTS and titles < _SAME_TITLES:
-            return 0.0
-    if len(shared) >= _LEAST_SHARED and len(shared) >= len(smaller) - (1 if len(smaller) > _LEAST_SHARED else 0):
-        if not (only_one and only_other) or not exchanged:
-            return 0.5 + titles / 2
-    if titles >= _ALIKE_TITLES and len(shared) >= _LEAST_SHARED and not exchanged:
-        return titles
-    return 0.0
+    only_one, only_other = one.tokens - shared, other.tokens - shared
+    exchanged = not (only_one.isdisjoint(one.names) or only_other.isdisjoint(other.names))
+    texts = _alike(one.sketch, other.sketch) if one.sketch and other.sketch else None
+    if texts is not None and texts >= (_SAME_TEXTS if exchanged else _ALIKE_TEXTS):
+        return max(texts, titles)
+    if (
+        exchanged
+        or len(shared) < _LEAST_SHARED
+        or (texts is not None and texts < _OTHER_TEXTS and titles < _SAME_TITLES)
+    ):
+        return 0.0
+    smaller = min(len(one.tokens), len(other.tokens))
+    if len(shared) >= smaller - (smaller > _LEAST_SHARED):
+        return 0.5 + titles / 2
+    return titles if titles >= _ALIKE_TITLES else 0.0
 
 
 def _contradict(one: Features, other: Features) -> bool:
@@ -183,6 +181,18 @@ def _contradict(one: Features, other: Features) -> bool:
     return any(
         (axis, 1 - side) in other.directions for axis, side in one.directions if (axis, side) not in other.directions
     )
+
+
+def _tell_apart(one: Features, other: Features) -> bool:
+    """Whether two articles are of two stories for certain, not just not alike enough."""
+    if _contradict(one, other):
+        return True
+    shared = len(one.tokens & other.tokens)
+    if min(len(one.tokens), len(other.tokens)) - shared < _LEAST_DIFFERENT:
+        return False
+    if one.sketch and other.sketch:
+        return _alike(one.sketch, other.sketch) < _ALIKE_TEXTS
+    return shared < _ALIKE_TITLES * (len(one.tokens) + len(other.tokens) - shared)
 
 
 def _alike(one: frozenset[int], other: frozenset[int]) -> float:
@@ -235,7 +245,7 @@ class Stories:
     def _contradicts(self, article: Features, story: int) -> bool:
         """A short title is like many stories; what it leaves out is in the others of its story."""
         members = self._members[story]
-        return len(members) > 1 and any(_contradict(article, member) for member in members)
+        return len(members) > 1 and any(_tell_apart(article, member) for member in members)
 
     def _candidates(self, article: Features) -> Sequence[int]:
         """The articles worth comparing, those with most in common first."""

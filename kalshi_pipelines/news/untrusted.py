@@ -42,7 +42,7 @@ def plain_text(text: str, most: int) -> str:
         if unpacked == text:
             break
         text = unpacked
-    text = _COULD_BE_TAG.sub("‹", _without_markup(text))
+    text = _COULD_BE_TAG.sub("\u2039", _without_markup(text))
     return shortened(without_invisible(text), most)
 
 

@@ -6,14 +6,16 @@ from typing import Final
 
 #: Words that say nothing of what a text is about.
 STOP_WORDS: Final = frozenset(
-    "a about after again all also am an and any are as at be because been before being between both but by can could "
-    "did do does doing down during each few for from further get gets had has have having he her here hers him his how "
-    "i if in into is it its itself just may me might more most must my new no nor not now of off on once only or other "
-    "our out over own per said same say says she should so some such than that the their them then there these they "
-    "this those through to too under until up upon very via was we were what when where which while who whom why will "
-    "with would you your s t re ve ll d m".split()
+    str.split(
+        "a about after again all also am an and any are as at be because been before being between both but by "
+        "can could did do does doing down during each few for from further get gets had has have having he her "
+        "here hers him his how i if in into is it its itself just may me might more most must my new no nor not "
+        "now of off on once only or other our out over own per said same say says she should so some such than "
+        "that the their them then there these they this those through to too under until up upon very via was we "
+        "were what when where which while who whom why will with would you your s t re ve ll d m"
+    )
 )
-_WORD: Final = re.compile(r"[^\W_]+(?:[.,]\d+)*(?:['’][^\W\d_]+)?")
+_WORD: Final = re.compile(r"[^\W_]+(?:[.,]\d+)*(?:['\u2019][^\W\d_]+)?")
 _THOUSANDS: Final = re.compile(r",(?=\d{3}\b)")
 
 
@@ -40,7 +42,7 @@ def is_number(word: str) -> bool:
 def _normal(word: str) -> str:
     if word[0].isdigit():
         return _THOUSANDS.sub("", word)
-    return word.partition("'")[0].partition("’")[0]
+    return word.partition("'")[0].partition("\u2019")[0]
 
 
 @lru_cache(maxsize=65_536)

@@ -1,0 +1,115 @@
+"""``python -m kalshi_pipelines.news``: search articles, say what is tracked, see the budget.
+
+Texts of articles are strangers' texts: they are shown as one harmless line each.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.alerts.messages import moment
+from kalshi_pipelines.alerts.scrubbing import neutral
+from kalshi_pipelines.news.budget import budget_state
+from kalshi_pipelines.news.errors import NewsFailed
+from kalshi_pipelines.news.options import NewsOptions
+from kalshi_pipelines.news.searching import search_articles
+from kalshi_pipelines.news.targets import targets_of
+from kalshi_pipelines.news.tracking import track, tracked, untrack
+from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.units import dollars, now_us
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures, open_engine
+from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead, require_head
+
+_MOST_LINE: Final = 160
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks; return the exit status."""
+    asked = _parser().parse_args(arguments)
+    try:
+        settings = Settings.from_environment()
+        engine = open_engine(settings.resolved_warehouse_url)
+        with explained_failures(engine):
+            require_head(engine)
+            command: Callable[[argparse.Namespace, Settings, sa.Engine], None] = asked.command
+            command(asked, settings, engine)
+    except (InvalidSettings, NewsFailed, SchemaNotAtHead, WarehouseUnavailable) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines.news", description="News of markets and events.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    search = commands.add_parser("search", help="show stored articles that have all the words")
+    search.add_argument("words", nargs="+")
+    search.add_argument("--most", type=int, default=20, metavar="N", help="how many at most (20)")
+    search.set_defaults(command=_search)
+    follow = commands.add_parser("track", help="look for news of a market or event in every run")
+    follow.add_argument("ticker")
+    follow.add_argument("--query", action="append", default=[], help="ask this instead of the title; may be repeated")
+    follow.set_defaults(command=_track)
+    unfollow = commands.add_parser("untrack", help="look for news of it no longer; what was found stays")
+    unfollow.add_argument("ticker")
+    unfollow.set_defaults(command=_untrack)
+    commands.add_parser("tracked", help="show what is tracked").set_defaults(command=_tracked)
+    commands.add_parser("targets", help="show what the next run will ask for").set_defaults(command=_targets)
+    commands.add_parser("budget", help="show what searches may cost and have cost today").set_defaults(command=_budget)
+    return parser
+
+
+def _search(asked: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
+    found = search_articles(engine, " ".join(asked.words), max(asked.most, 1))
+    for article in found:
+        published = "unknown time" if article.published_us is None else moment(article.published_us)
+        print(f"{published}  {neutral(article.source_domain, 40)}  {neutral(article.title, _MOST_LINE)}")
+        print(f"    {neutral(article.url, _MOST_LINE)}")
+    if not found:
+        print("No article has all these words.")
+
+
+def _track(asked: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
+    item = track(engine, asked.ticker, asked.query)
+    print(f"The {item.item_type} {item.ticker} is tracked: {', '.join(item.queries) or 'its titles are asked for'}.")
+
+
+def _untrack(asked: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
+    untrack(engine, asked.ticker)
+    print(f"{neutral(asked.ticker, 100)} is no longer tracked.")
+
+
+def _tracked(_asked: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
+    items = tracked(engine)
+    for item in items:
+        last = "never" if item.last_collected_us is None else moment(item.last_collected_us)
+        queries = neutral("; ".join(item.queries), _MOST_LINE) or "its titles"
+        print(f"{item.item_type:<7}{neutral(item.ticker, 80)}  last collected {last}  asks for {queries}")
+    if not items:
+        print("Nothing is tracked: `python -m kalshi_pipelines.news track TICKER`.")
+
+
+def _targets(_asked: argparse.Namespace, settings: Settings, engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        targets = targets_of(connection, NewsOptions.from_settings(settings).selected_events)
+    for target in targets:
+        why = "tracked" if target.is_tracked else "much traded"
+        queries = neutral("; ".join(target.queries), _MOST_LINE)
+        print(f"{target.item_type:<7}{neutral(target.ticker, 80)}  {why}  {queries}")
+    if not targets:
+        print("Nothing: no item is tracked, and no event was traded in the day before the last ingest of markets.")
+
+
+def _budget(_asked: argparse.Namespace, settings: Settings, engine: sa.Engine) -> None:
+    state = budget_state(engine, NewsOptions.from_settings(settings), now_us())
+    print(f"Today (UTC) ${dollars(state.spent_today):.4f} of ${dollars(state.day_limit):.4f} are spent or set aside,")
+    print(f"${dollars(state.remaining_today):.4f} remain; a run may spend ${dollars(state.run_limit):.4f}.")
+    if state.unsettled:
+        print(f"{state.unsettled} calls have no known price and count with what was set aside for them.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The budget of news: a paid call is made only if what it may cost was set aside, by the day's and the run's limits.
+
+What is set aside stays charged if the process dies, if no answer comes, or if the answer does not say what it cost.
+"""
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.news.options import NewsOptions
+from kalshi_pipelines.news.providers.exa import VENDOR
+from kalshi_pipelines.news.providers.protocol import NewsProvider, NewsQuery, ProviderAnswer, ProviderFailed
+from kalshi_pipelines.news.reports import BudgetState
+from kalshi_pipelines.units import dollars, now_us
+from kalshi_pipelines.warehouse.spending import Budget, reserve, settle, spent_by_run, spent_today, unsettled_today
+
+PURPOSE = "news"
+
+
+class NoRoom(Exception):
+    """The budget has no room for a call, so it was not made; the text says which limit it would break."""
+
+
+def budget_of(vendor: str, options: NewsOptions, ingest_run_id: int | None = None) -> Budget:
+    """What news may spend at a vendor."""
+    return Budget(
+        vendor,
+        PURPOSE,
+        options.day_microdollars,
+        ingest_run_id,
+        None if ingest_run_id is None else options.run_microdollars,
+    )
+
+
+def ask(
+    engine: sa.Engine, provider: NewsProvider, query: NewsQuery, budget: Budget, clock: Callable[[], int] = now_us
+) -> ProviderAnswer:
+    """Ask a provider, within a budget.
+
+    Raises:
+        NoRoom: The call could break the budget. It was not made.
+        ProviderFailed: There is no usable answer. What the call may have cost is charged, unless it is certain that it
+            cost nothing.
+    """
+    if provider.vendor is None:
+        return provider.find(query)
+    most = provider.most_microdollars(query)
+    spending = reserve(engine, budget, most, clock())
+    if spending is None:
+        raise NoRoom(_why_no_room(engine, budget, most, clock()))
+    try:
+        answer = provider.find(query)
+    except ProviderFailed as failure:
+        if not failure.is_charged:
+            settle(engine, spending, 0)
+        raise
+    if answer.cost_microdollars is not None:
+        settle(engine, spending, answer.cost_microdollars)
+    return answer
+
+
+def budget_state(
+    engine: sa.Engine,
+    options: NewsOptions,
+    now: int,
+    vendor: str = VENDOR,
+    ingest_run_id: int | None = None,
+) -> BudgetState:
+    """The budget at a vendor as it stands now."""
+    budget = budget_of(vendor, options, ingest_run_id)
+    with engine.connect() as connection:
+        return BudgetState(
+            options.day_microdollars,
+            spent_today(connection, budget, now),
+            options.run_microdollars,
+            0 if ingest_run_id is None else spent_by_run(connection, budget),
+            unsettled_today(connection, budget, now),
+        )
+
+
+def _why_no_room(engine: sa.Engine, budget: Budget, most: int, now: int) -> str:
+    with engine.connect() as connection:
+        day = spent_today(connection, budget, now)
+    if day + most > budget.day_microdollars:
+        return (
+            f"of the day's ${dollars(budget.day_microdollars):.4f} ${dollars(day):.4f} are spent or set aside, and a "
+            f"search may cost ${dollars(most):.4f} (KALSHI_NEWS_DAILY_DOLLARS)"
+        )
+    return (
+        f"a search may cost ${dollars(most):.4f}, for which the run's ${dollars(budget.run_microdollars or 0):.4f} "
+        "have no room (KALSHI_NEWS_RUN_DOLLARS)"
+    )

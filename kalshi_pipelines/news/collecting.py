@@ -1,0 +1,255 @@
+"""One collection of news: every target at every provider, within the budget, answer by answer.
+
+A watermark says up to when a provider was asked for a market or event. It moves when every query for it was answered
+and stored, and only then.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.contracts.differences import Difference, merged
+from kalshi_pipelines.ingest.rows import Stamp
+from kalshi_pipelines.ingest.runs import Counts, IngestRun, Report, silent
+from kalshi_pipelines.news.budget import NoRoom, ask, budget_of, budget_state
+from kalshi_pipelines.news.contract_findings import record_differences
+from kalshi_pipelines.news.errors import NewsFailed
+from kalshi_pipelines.news.options import NewsOptions
+from kalshi_pipelines.news.providers.protocol import NewsProvider, NewsQuery, ProviderAnswer, ProviderFailed
+from kalshi_pipelines.news.reports import CollectedNews, SearchReport
+from kalshi_pipelines.news.storing import SUBJECT, Asking, StoredAnswer, store_answer
+from kalshi_pipelines.news.targets import Target, targets_of
+from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.bulk import Write, write_rows
+from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines.warehouse.tables import tracked_items, watermarks
+
+logger = logging.getLogger(__name__)
+
+#: Publishers and crawlers are late: each search looks back a little before the last one.
+_OVERLAP_US: Final = 6 * 3_600 * 1_000_000
+_WATERMARK: Final = Write(watermarks, ("name", "position_us", "ingest_run_id"))
+_MOST_PROBLEMS: Final = 20
+
+
+@dataclass
+class _Tally:
+    """What one provider did so far."""
+
+    provider: NewsProvider
+    calls: int = 0
+    failed: int = 0
+    articles: int = 0
+    stopped: str | None = None
+    not_asked: dict[str, int] = field(default_factory=dict)
+    problems: dict[str, int] = field(default_factory=dict)
+
+    def report(self) -> SearchReport:
+        return SearchReport(
+            self.provider.name,
+            self.calls,
+            self.failed,
+            self.articles,
+            tuple(f"{count} not asked: {why}" for why, count in self.not_asked.items()),
+            tuple(list(self.problems)[:_MOST_PROBLEMS]),
+        )
+
+
+def collect_news(
+    engine: sa.Engine,
+    providers: Sequence[NewsProvider],
+    options: NewsOptions,
+    environment: Environment,
+    *,
+    dagster_run_id: str | None = None,
+    report: Report = silent,
+    clock: Callable[[], int] = now_us,
+) -> CollectedNews:
+    """Ask every provider for everything that is tracked or selected, and store what they answer.
+
+    A call that fails, or that the budget has no room for, is in the report; the others go on.
+
+    Raises:
+        NewsFailed: Calls were made, and not one was answered.
+        AlreadyRunning: Another run collects news into this warehouse.
+    """
+    with IngestRun(engine, SUBJECT, environment, dagster_run_id=dagster_run_id, report=report) as run:
+        collection = _Collection(run, options, clock)
+        with engine.connect() as connection:
+            targets = targets_of(connection, options.selected_events)
+        for provider in providers:
+            collection.ask_provider(provider, targets)
+        done = collection.report(len(targets))
+        record_differences(engine, environment, collection.answers_compared, collection.differences, dagster_run_id)
+        if done.has_failed_entirely:
+            raise NewsFailed(_all_failed(done))
+    return replace(done, seconds=run.seconds)
+
+
+def _all_failed(done: CollectedNews) -> str:
+    problems = list(dict.fromkeys(problem for search in done.searches for problem in search.problems))
+    calls = sum(search.calls for search in done.searches)
+    return (
+        f"No news could be collected: none of {calls} calls was answered. {' '.join(problems[:3])} "
+        "Check the network and the settings named there, and run again; nothing is lost, the next run asks for the "
+        "same time."
+    )
+
+
+class _Collection:
+    """The state of one collection."""
+
+    def __init__(self, run: IngestRun, options: NewsOptions, clock: Callable[[], int]) -> None:
+        self._run = run
+        self._options = options
+        self._clock = clock
+        self._tallies: list[_Tally] = []
+        self._stored = StoredAnswer()
+        self.differences: list[Difference] = []
+        self.answers_compared = 0
+
+    def ask_provider(self, provider: NewsProvider, targets: Sequence[Target]) -> None:
+        """Ask one provider for everything, or just read it."""
+        tally = _Tally(provider)
+        self._tallies.append(tally)
+        if not provider.takes_queries:
+            self._read(tally)
+            return
+        for target in targets:
+            self._ask_for(tally, target)
+
+    def report(self, targets: int) -> CollectedNews:
+        """What was done so far."""
+        stored = self._stored
+        state = budget_state(self._run.engine, self._options, self._clock(), ingest_run_id=self._run.run_id)
+        return CollectedNews(
+            run_id=self._run.run_id,
+            seconds=self._run.seconds,
+            targets=targets,
+            searches=tuple(tally.report() for tally in self._tallies),
+            read=stored.written + stored.unchanged + stored.rejected,
+            written=stored.written,
+            unchanged=stored.unchanged,
+            rejected=stored.rejected,
+            new_groups=stored.new_groups,
+            in_known_groups=stored.in_known_groups,
+            budget=state,
+            differences=merged(self.differences),
+        )
+
+    def _read(self, tally: _Tally) -> None:
+        now = self._clock()
+        name = f"news {tally.provider.name}"
+        query = NewsQuery("", now - self._options.lookback_us, now, self._options.results)
+        if self._ask(tally, query, Asking(tally.provider.name)):
+            with writing(self._run.engine) as connection:
+                write_rows(connection, _WATERMARK, [(name, now, self._run.run_id)])
+
+    def _ask_for(self, tally: _Tally, target: Target) -> None:
+        now = self._clock()
+        since = self._since(target, tally.provider.name, now)
+        answered = [
+            self._ask(
+                tally,
+                NewsQuery(text, since, now, self._options.results),
+                Asking(tally.provider.name, text, target),
+            )
+            for text in target.queries
+        ]
+        if answered and all(answered):
+            self._advance(target, tally.provider.name, now)
+
+    def _since(self, target: Target, provider: str, now: int) -> int:
+        position = watermarks.c.position_us
+        with self._run.engine.connect() as connection:
+            found = connection.scalar(sa.select(position).where(watermarks.c.name == target.watermark(provider)))
+        earliest = now - self._options.lookback_us
+        return earliest if found is None else min(found - _OVERLAP_US, now)
+
+    def _advance(self, target: Target, provider: str, now: int) -> None:
+        with writing(self._run.engine) as connection:
+            write_rows(connection, _WATERMARK, [(target.watermark(provider), now, self._run.run_id)])
+            item = tracked_items.c
+            connection.execute(
+                sa.update(tracked_items)
+                .where(item.ticker == target.ticker, item.item_type == target.item_type)
+                .values(last_collected_us=now)
+            )
+
+    def _ask(self, tally: _Tally, query: NewsQuery, asking: Asking) -> bool:
+        """Ask and store; whether that went well."""
+        provider = tally.provider
+        paid = provider.vendor is not None
+        if tally.stopped is None and paid and tally.calls >= self._options.searches:
+            tally.stopped = f"{self._options.searches} searches were made (KALSHI_NEWS_SEARCHES)"
+        if tally.stopped is not None:
+            tally.not_asked[tally.stopped] = tally.not_asked.get(tally.stopped, 0) + 1
+            return False
+        try:
+            answer = ask(
+                self._run.engine,
+                provider,
+                query,
+                budget_of(provider.vendor or "", self._options, self._run.run_id),
+                self._clock,
+            )
+        except NoRoom as reason:
+            tally.stopped = str(reason)
+            tally.not_asked[tally.stopped] = 1
+            return False
+        except ProviderFailed as failure:
+            self._note_failure(tally, failure)
+            return False
+        tally.calls += 1
+        tally.articles += len(answer.articles)
+        self._note_answer(tally, query, answer)
+        self._store(asking, answer)
+        return True
+
+    def _note_failure(self, tally: _Tally, failure: ProviderFailed) -> None:
+        text = str(failure)
+        tally.calls += 1
+        tally.failed += 1
+        tally.problems[text] = tally.problems.get(text, 0) + 1
+        self.differences += failure.differences
+        # Who could not be reached has shown nothing of the contract.
+        self.answers_compared += bool(failure.differences)
+        if failure.is_fatal:
+            tally.stopped = text
+        logger.warning("%s", text)
+
+    def _note_answer(self, tally: _Tally, query: NewsQuery, answer: ProviderAnswer) -> None:
+        self.differences += answer.differences
+        self.answers_compared += tally.provider.vendor is not None
+        most = tally.provider.most_microdollars(query)
+        if answer.cost_microdollars is not None and answer.cost_microdollars > most and tally.provider.vendor:
+            tally.stopped = (
+                f"{tally.provider.name} charged {answer.cost_microdollars} micro-dollars for a search that costs "
+                f"{most} at most by its published prices: update kalshi_pipelines"
+            )
+            tally.problems[tally.stopped] = 1
+
+    def _store(self, asking: Asking, answer: ProviderAnswer) -> None:
+        stamp = Stamp(self._clock(), self._run.run_id)
+        with writing(self._run.engine) as connection:
+            stored = store_answer(connection, asking, answer, self._options.text_characters, stamp)
+            counts = Counts(
+                read=stored.written + stored.unchanged + stored.rejected,
+                written=stored.written,
+                unchanged=stored.unchanged,
+                rejected=stored.rejected,
+            )
+            self._run.add_page(connection, counts)
+        so_far = self._stored
+        self._stored = StoredAnswer(
+            so_far.written + stored.written,
+            so_far.unchanged + stored.unchanged,
+            so_far.rejected + stored.rejected,
+            so_far.new_groups + stored.new_groups,
+            so_far.in_known_groups + stored.in_known_groups,
+        )
+        self._run.report_progress()

@@ -1,0 +1,29 @@
+"""What the answers of a news run showed of their vendor's contract, recorded like what any ingest sees."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.contracts.checking import Checked, Outcome
+from kalshi_pipelines.contracts.differences import Difference, merged
+from kalshi_pipelines.contracts.life_cycle import Source
+from kalshi_pipelines.contracts.recording import EndpointResult
+from kalshi_pipelines.contracts.store import begin_run, record
+from kalshi_pipelines.news.providers.exa import ENDPOINT
+from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import now_us
+
+
+def record_differences(
+    engine: sa.Engine,
+    environment: Environment,
+    answers: int,
+    differences: Sequence[Difference],
+    dagster_run_id: str | None,
+) -> None:
+    """Put what was seen into the findings, if a vendor with a contract was asked at all."""
+    if not answers:
+        return
+    run = begin_run(engine, environment, Source.INGEST, now_us(), dagster_run_id)
+    checked = Checked(Outcome.CHECKED, merged(differences), None)
+    record(engine, run, [EndpointResult(ENDPOINT, checked)], now_us())

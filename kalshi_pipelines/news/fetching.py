@@ -1,0 +1,240 @@
+"""The one door from news to the web: bounded GETs that never reach a private network, and where they were sent.
+
+An address is looked up first, and the connection is made to what was found and checked, so that a name can not point
+elsewhere a moment later. Redirects are followed by hand, each checked like the first address. Proxies are not used: a
+proxy would look names up itself.
+"""
+
+import ipaddress
+import logging
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from kalshi_pipelines.alerts.scrubbing import neutral
+
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("httpcore").setLevel(logging.WARNING)
+
+_MOST_HEADERS: Final = {"User-Agent": "kalshi-pipelines", "Accept-Encoding": "gzip, deflate"}
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_TIMEOUT: Final = httpx.Timeout(connect=10, read=20, write=10, pool=10)
+_NOT_MODIFIED: Final = 304
+
+#: All addresses of a host and port.
+Resolver = Callable[[str, int], list[str]]
+
+
+class NotFetched(Exception):
+    """A page could not be fetched, or may not be; the text says why in one clause, without credentials."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one page may cost: bytes after unpacking, seconds for all of it, redirects."""
+
+    most_bytes: int = 4 * 1024 * 1024
+    seconds: float = 30.0
+    redirects: int = 5
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A page: its bytes, where it came from in the end, and its headers by lower-case name."""
+
+    body: bytes
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def resolved(host: str, port: int) -> list[str]:
+    """The addresses a name has, as the computer looks them up.
+
+    Raises:
+        NotFetched: It has none.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise NotFetched(f"the host {neutral(host, 100)} is not known") from None
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+class Fetcher:
+    """Fetches pages of the public web.
+
+    Args:
+        trusted: Origins such as ``http://127.0.0.1:8000`` that an operator configured: only these may be private, and
+            only for the addresses that begin with one. A redirect to another private address is refused all the same.
+        limits: What a page may cost.
+        resolver: Looks names up.
+        network: Stands in for the network in tests.
+    """
+
+    def __init__(
+        self,
+        trusted: frozenset[str] = frozenset(),
+        limits: Limits = Limits(),
+        *,
+        resolver: Resolver = resolved,
+        network: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._trusted = trusted
+        self._limits = limits
+        self._resolver = resolver
+        self._http = httpx.Client(
+            headers=_MOST_HEADERS, timeout=_TIMEOUT, follow_redirects=False, trust_env=False, transport=network
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> Fetched:
+        """The page at an address.
+
+        Raises:
+            NotFetched: It may not be asked for, there is no such page, or it is too long or too slow.
+        """
+        give_up = time.monotonic() + self._limits.seconds
+        for _ in range(self._limits.redirects + 1):
+            status, fetched = self._once(url, dict(headers or {}), give_up)
+            if status not in _REDIRECTS:
+                if status != httpx.codes.OK:
+                    raise NotFetched(f"it was answered {status}")
+                return fetched
+            try:
+                following = urljoin(url, fetched.headers.get("location", ""))
+                same_origin = origin(following) == origin(url)
+            except ValueError:
+                raise NotFetched("it redirects to what is no address") from None
+            if not fetched.headers.get("location"):
+                raise NotFetched("it redirects to nowhere")
+            if not same_origin:
+                headers = None
+            url = following
+        raise NotFetched(f"it redirects more than {self._limits.redirects} times")
+
+    def _once(self, url: str, headers: dict[str, str], give_up: float) -> tuple[int, Fetched]:
+        request = self._request(url, headers)
+        try:
+            response = self._http.send(request, stream=True)
+            try:
+                body = b"" if response.status_code in _REDIRECTS else self._body(response, give_up)
+            finally:
+                response.close()
+        except httpx.HTTPError as error:
+            raise NotFetched(f"no complete answer came ({type(error).__name__})") from None
+        except (ssl.SSLError, OSError) as error:
+            raise NotFetched(f"no connection could be made ({type(error).__name__})") from None
+        return response.status_code, Fetched(
+            body, url, {name.lower(): value for name, value in response.headers.items()}
+        )
+
+    def _request(self, url: str, headers: dict[str, str]) -> httpx.Request:
+        """A request to an address that was looked up and may be asked."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise NotFetched("it is no address") from None
+        if parts.scheme not in ("http", "https") or not host:
+            raise NotFetched("it is no http or https address")
+        if parts.username is not None or parts.password is not None:
+            raise NotFetched("its address has a user or password")
+        port = port or (443 if parts.scheme == "https" else 80)
+        addresses = self._resolver(host, port)
+        if origin(url) not in self._trusted:
+            for address in addresses:
+                refuse_private(address)
+        if not addresses:
+            raise NotFetched(f"the host {neutral(host, 100)} is not known")
+        pinned = httpx.URL(url).copy_with(host=addresses[0], fragment=None)
+        shown_host = f"[{host}]" if ":" in host else host
+        headers = {**headers, "Host": shown_host if parts.port is None else f"{shown_host}:{parts.port}"}
+        request = self._http.build_request("GET", pinned, headers=headers)
+        request.extensions["sni_hostname"] = host
+        return request
+
+    def _body(self, response: httpx.Response, give_up: float) -> bytes:
+        """The answer's bytes, unpacked no further than they may be long."""
+        packing = response.headers.get("content-encoding", "")
+        chunks = unpacked(packing, response.iter_raw(65_536), self._limits.most_bytes)
+        return bounded(chunks, self._limits.most_bytes, give_up, self._limits.seconds)
+
+
+def unpacked(packing: str, chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Chunks of an answer as they are meant; of what is packed, never more at once than may come in all.
+
+    Raises:
+        NotFetched: It is packed in a way that was not asked for, or badly.
+    """
+    packing = packing.strip().lower()
+    if packing in ("", "identity"):
+        yield from chunks
+        return
+    if packing not in ("gzip", "x-gzip", "deflate"):
+        raise NotFetched("it is packed in a way that was not asked for")
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    for chunk in chunks:
+        waiting = chunk
+        while waiting:
+            try:
+                plain = decoder.decompress(waiting, most + 1)
+            except zlib.error:
+                raise NotFetched("it can not be unpacked") from None
+            yield plain
+            waiting = decoder.unconsumed_tail
+
+
+def bounded(chunks: Iterable[bytes], most: int, give_up: float, seconds: float) -> bytes:
+    """All chunks of an answer, as long as they are not too many and come in time.
+
+    Raises:
+        NotFetched: They are, or do not.
+    """
+    body = bytearray()
+    for chunk in chunks:
+        body += chunk
+        if len(body) > most:
+            raise NotFetched(f"it is longer than {most:,} bytes")
+        if time.monotonic() > give_up:
+            raise NotFetched(f"it was not complete after {seconds:.0f} s")
+    return bytes(body)
+
+
+def refuse_private(address: str) -> None:
+    """Refuse what is not of the public internet.
+
+    Raises:
+        NotFetched: The address is private, of this computer, of the network's own, or of a special purpose.
+    """
+    found = ipaddress.ip_address(address.partition("%")[0])
+    inside = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
+    teredo = getattr(found, "teredo", None)
+    for each in (found, inside, *(teredo or ())):
+        if each is not None and (not each.is_global or each.is_multicast or each.is_reserved):
+            raise NotFetched("it leads to a private or special network")
+    if found.version == 6 and found in _TRANSLATED:
+        refuse_private(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
+
+
+_TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of an address.
+
+    Raises:
+        ValueError: It is no address.
+    """
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"

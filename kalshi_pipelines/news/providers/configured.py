@@ -1,0 +1,107 @@
+"""Which providers the settings ask for, and why the others are left out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from kalshi_pipelines.news.fetching import Fetcher, origin
+from kalshi_pipelines.news.providers.exa import ExaProvider
+from kalshi_pipelines.news.providers.feeds import FeedProvider
+from kalshi_pipelines.news.providers.protocol import NewsProvider
+from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
+
+#: Feeds of public institutions whose news markets are settled by; free, and asked for by nobody's key.
+DEFAULT_FEEDS: Final = (
+    "https://www.federalreserve.gov/feeds/press_all.xml",
+    "https://www.bls.gov/feed/bls_latest.rss",
+    "https://apps.bea.gov/rss/rss.xml",
+    "https://www.nhc.noaa.gov/index-at.xml",
+)
+SANDBOX_FEEDS: Final = ("/rss/top.xml", "/rss/search?q={query}")
+_SANDBOX_KEY: Final = "sandbox"
+_NONE: Final = "none"
+
+
+@dataclass(frozen=True)
+class ConfiguredProviders:
+    """The providers of a run.
+
+    Attributes:
+        providers: Those that are asked.
+        why_not: Why others are not, one sentence each.
+    """
+
+    providers: tuple[NewsProvider, ...]
+    why_not: tuple[str, ...] = ()
+
+
+def configured_providers(settings: Settings, sandbox_url: str | None) -> ConfiguredProviders:
+    """The providers the settings ask for.
+
+    Args:
+        settings: What is configured.
+        sandbox_url: An address of the sandbox of this run; ``None`` if there is none.
+
+    Raises:
+        InvalidSettings: A feed's address can not be one.
+    """
+    exa = _exa(settings, sandbox_url)
+    feeds = _feeds(settings, sandbox_url)
+    why_not = [each for each in (exa,) if isinstance(each, str)]
+    if not feeds:
+        why_not.append("no feed is read: KALSHI_NEWS_FEEDS is none.")
+    providers: list[NewsProvider] = [*feeds] if isinstance(exa, str) else [exa, *feeds]
+    return ConfiguredProviders(tuple(providers), tuple(why_not))
+
+
+def _exa(settings: Settings, sandbox_url: str | None) -> ExaProvider | str:
+    if not settings.resolved_news_daily_dollars:
+        return "Exa is not asked: no budget; set KALSHI_NEWS_DAILY_DOLLARS to what a day may cost."
+    if not settings.news_searches:
+        return "Exa is not asked: KALSHI_NEWS_SEARCHES is 0."
+    if settings.environment is Environment.SANDBOX:
+        # The real key is for the real Exa only.
+        if sandbox_url is None:
+            return "Exa is not asked: this run has no sandbox."
+        return ExaProvider(
+            _SANDBOX_KEY, settings.environment.value, f"{origin(sandbox_url)}/exa", settings.news_text_characters
+        )
+    if settings.exa_api_key is None:
+        return "Exa is not asked: no key; set EXA_API_KEY."
+    return ExaProvider(
+        settings.exa_api_key.get_secret_value(),
+        settings.environment.value,
+        text_characters=settings.news_text_characters,
+    )
+
+
+def _feeds(settings: Settings, sandbox_url: str | None) -> list[FeedProvider]:
+    addresses = list(_addresses(settings, sandbox_url))
+    for address in addresses:
+        if not _is_address(address):
+            raise InvalidSettings(
+                "KALSHI_NEWS_FEEDS holds what is no http or https address without a password: "
+                "write addresses of feeds, separated by spaces, or none."
+            )
+    # Only what an operator names may be on a private network.
+    trusted = frozenset() if addresses == list(DEFAULT_FEEDS) else frozenset(map(origin, addresses))
+    fetcher = Fetcher(trusted)
+    return [FeedProvider(address, fetcher) for address in addresses]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname and origin(text)) and parts.username is None
+    except ValueError:
+        return False
+
+
+def _addresses(settings: Settings, sandbox_url: str | None) -> Iterable[str]:
+    if settings.news_feeds is not None:
+        written = settings.news_feeds.replace(",", " ").split()
+        return () if written == [_NONE] else written
+    if settings.environment is Environment.SANDBOX:
+        return [f"{origin(sandbox_url)}{path}" for path in SANDBOX_FEEDS] if sandbox_url else ()
+    return DEFAULT_FEEDS

@@ -1,0 +1,249 @@
+"""Exa's search, through the vendor's own ``exa-py``.
+
+The SDK says what a request looks like and reads the answer. How it is sent is ours, because the SDK would follow a
+redirect with the key, wait ten minutes and read an answer of any length: so its ``request`` is overridden.
+
+Prices (exa.ai/docs/reference/pricing, November 2026): a search with ten results and their texts costs $0.007, each
+further result $0.001. Until March 2026 it was $0.005 and $0.001 for each text. What is set aside covers both.
+"""
+
+import datetime as dt
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from kalshi_pipelines.alerts.scrubbing import neutral
+from kalshi_pipelines.contracts.checking import check
+from kalshi_pipelines.contracts.differences import Difference
+from kalshi_pipelines.contracts.other_probes import EXA, cost_of
+from kalshi_pipelines.contracts.responses import Asked, Response
+from kalshi_pipelines.news.fetching import NotFetched, bounded, unpacked
+from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderAnswer, ProviderFailed, RawArticle
+from kalshi_pipelines.units import instant, microseconds, now_us
+
+VENDOR: Final = "api.exa.ai"
+ENDPOINT: Final = "POST api.exa.ai/search"
+_SEARCH_MICRODOLLARS: Final = 7_000
+_RESULT_MICRODOLLARS: Final = 1_000
+_MOST_BYTES: Final = 16 * 1024 * 1024
+_SECONDS: Final = 60.0
+_ATTEMPTS: Final = 3
+_LONGEST_WAIT: Final = 10.0
+#: These say that nothing was searched.
+_NOT_CHARGED: Final = frozenset({400, 401, 402, 403, 404, 405, 410, 413, 422, 429})
+#: These will be the answer to every other query of the run, too.
+_FATAL: Final = {
+    401: "the key is refused: check EXA_API_KEY",
+    402: "the account has no credit left: top it up at dashboard.exa.ai",
+    403: "the key may not search: check EXA_API_KEY",
+    404: "there is no search at this address: update kalshi_pipelines",
+    410: "the endpoint is gone: update kalshi_pipelines",
+}
+
+
+class ExaProvider:
+    """Exa's search.
+
+    Args:
+        key: The API key.
+        environment: The environment whose contract findings an unusual answer belongs to.
+        base_url: Where Exa is; the sandbox's address in tests and demos.
+        text_characters: How much text of each result is asked for; 0 is none.
+    """
+
+    name = "exa"
+    vendor = VENDOR
+    takes_queries = True
+
+    def __init__(self, key: str, environment: str, base_url: str = EXA, text_characters: int = 10_000) -> None:
+        self._key = key
+        self._environment = environment
+        self._base_url = base_url.rstrip("/")
+        self._text_characters = text_characters
+
+    def __repr__(self) -> str:
+        return f"ExaProvider({self._base_url})"
+
+    def most_microdollars(self, query: NewsQuery) -> int:
+        """A search, and every result as if it were beyond the ten that are included."""
+        return _SEARCH_MICRODOLLARS + _RESULT_MICRODOLLARS * query.most_results
+
+    def find(self, query: NewsQuery) -> ProviderAnswer:
+        """Search.
+
+        Raises:
+            ProviderFailed: There is no usable answer.
+        """
+        exchange = _Exchange(self._base_url, self._environment)
+        client = _client(self._key, self._base_url, exchange)
+        contents: Any = {"text": {"max_characters": self._text_characters}} if self._text_characters else False
+        try:
+            answer = client.search(
+                query.text,
+                type="auto",
+                category="news",
+                num_results=query.most_results,
+                start_published_date=_moment(query.since_us),
+                end_published_date=_moment(query.until_us),
+                contents=contents,
+            )
+            articles = tuple(_article(result) for result in answer.results[: query.most_results])
+        except ProviderFailed:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            problem = f"Exa answered what can not be read ({type(error).__name__}); nothing of it was stored."
+            raise ProviderFailed(problem, differences=exchange.differences) from None
+        return ProviderAnswer(
+            articles,
+            cost_of(exchange.body),
+            _request_id(exchange.body),
+            max(len(answer.results) - query.most_results, 0),
+            exchange.differences,
+        )
+
+
+class _Exchange:
+    """One request and its answer: sent by ourselves, compared with the vendor's contract."""
+
+    def __init__(self, base_url: str, environment: str) -> None:
+        self._base_url = base_url
+        self._environment = environment
+        self.body = b""
+        self.differences: tuple[Difference, ...] = ()
+
+    def request(self, endpoint: str, data: Mapping[str, Any], headers: Mapping[str, str]) -> Any:  # noqa: ANN401
+        """The JSON object Exa answers; what the SDK takes for it."""
+        status = 0
+        for attempt in range(1, _ATTEMPTS + 1):
+            status, told = self._post(endpoint, data, headers)
+            if status != 429 or attempt == _ATTEMPTS:
+                break
+            time.sleep(_wait(told.get("retry-after"), attempt))
+        self._compare(endpoint, data, status, told)
+        if status != 200:
+            raise self._refused(status)
+        try:
+            answer = json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise ProviderFailed("Exa answered what is no JSON.", differences=self.differences) from None
+        if not isinstance(answer, dict):
+            raise ProviderFailed("Exa answered no JSON object.", differences=self.differences)
+        return answer
+
+    def _post(self, endpoint: str, data: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, dict[str, str]]:
+        import requests  # noqa: PLC0415  # comes with the SDK
+
+        give_up = time.monotonic() + _SECONDS
+        try:
+            with requests.Session() as session:
+                session.trust_env = urlsplit(self._base_url).hostname not in ("127.0.0.1", "localhost")
+                response = session.post(
+                    self._base_url + endpoint,
+                    data=json.dumps(data),
+                    headers={**headers, "Accept-Encoding": "gzip"},
+                    timeout=(10, 30),
+                    stream=True,
+                    allow_redirects=False,
+                )
+                with response:
+                    told = {name.lower(): value for name, value in response.headers.items()}
+                    raw = response.raw.stream(65_536, decode_content=False)
+                    chunks = unpacked(told.get("content-encoding", ""), raw, _MOST_BYTES)
+                    self.body = bounded(chunks, _MOST_BYTES, give_up, _SECONDS)
+        except NotFetched as problem:
+            raise ProviderFailed(f"Exa's answer can not be used: {problem}.") from None
+        except requests.ConnectTimeout:
+            raise ProviderFailed("Exa can not be reached (timeout).", is_charged=False) from None
+        except (requests.RequestException, OSError, ValueError) as error:
+            raise ProviderFailed(f"Exa gave no complete answer ({type(error).__name__}).") from None
+        except Exception as error:
+            # urllib3's own errors come through when its stream is read.
+            if type(error).__module__.startswith("urllib3"):
+                raise ProviderFailed(f"Exa gave no complete answer ({type(error).__name__}).") from None
+            raise
+        return response.status_code, told
+
+    def _compare(self, endpoint: str, data: Mapping[str, Any], status: int, told: dict[str, str]) -> None:
+        asked = Asked(ENDPOINT, is_signed=True, sent=dict(data))
+        response = Response(asked, status, told, self.body, now_us(), self._base_url + endpoint, self._environment)
+        self.differences = tuple(check(response).differences)
+
+    def _refused(self, status: int) -> ProviderFailed:
+        remedy = _FATAL.get(status)
+        if 300 <= status < 400:
+            remedy = "it redirects, which a search never does; the key was not sent on"
+        said = "" if remedy else f" ({_message(self.body)})"
+        return ProviderFailed(
+            f"Exa answered {status}{f': {remedy}' if remedy else said}.",
+            is_charged=status not in _NOT_CHARGED and not 300 <= status < 400,
+            is_fatal=status in _FATAL,
+            differences=self.differences,
+        )
+
+
+def _client(key: str, base_url: str, exchange: _Exchange) -> Any:  # noqa: ANN401  # the SDK has no types
+    from exa_py import Exa  # noqa: PLC0415  # seconds: it brings other vendors' SDKs along
+
+    class BoundedExa(Exa):
+        """The SDK with requests that are bounded, and never follow a redirect."""
+
+        def request(self, endpoint: str, data: Any = None, *_: Any, **__: Any) -> Any:  # noqa: ANN401
+            return exchange.request(endpoint, data or {}, self.headers)
+
+    return BoundedExa(key, base_url)
+
+
+def _article(result: Any) -> RawArticle:  # noqa: ANN401  # the SDK has no types
+    return RawArticle(
+        url=_text(result.url) or "",
+        title=_text(result.title),
+        published_us=_instant(result.published_date),
+        text=_text(result.text) or _text(result.summary),
+        provider_id=_text(result.id),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _instant(text: object) -> int | None:
+    """An ISO time; one without a zone is UTC. An empty one, as Exa is known to send, is unknown."""
+    if not isinstance(text, str) or not text:
+        return None
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    return microseconds(moment)
+
+
+def _moment(us: int) -> str:
+    """A time as Exa takes it: ISO 8601, UTC, to the millisecond."""
+    return instant(us).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _request_id(body: bytes) -> str | None:
+    found = json.loads(body).get("requestId")
+    return neutral(found, 100) if isinstance(found, str) else None
+
+
+def _message(body: bytes) -> str:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return "no reason given"
+    said = answer.get("error") if isinstance(answer, dict) else None
+    return neutral(said, 100) if isinstance(said, str) and said else "no reason given"
+
+
+def _wait(told: str | None, attempt: int) -> float:
+    """Seconds until the next attempt: as Exa says, else a little longer each time."""
+    try:
+        seconds = float(told) if told else float(attempt)
+    except ValueError:
+        seconds = float(attempt)
+    return min(max(seconds, 0.0), _LONGEST_WAIT)

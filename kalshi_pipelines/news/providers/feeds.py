@@ -1,0 +1,150 @@
+"""RSS and Atom feeds: feedparser reads bytes that were fetched and bounded before, never an address.
+
+A feed whose address holds ``{query}`` is asked once for each query; any other is read once a run.
+"""
+
+import calendar
+import io
+import re
+import time
+from typing import Any, Final
+from urllib.parse import quote_plus, urlsplit
+
+from kalshi_pipelines.news.fetching import Fetcher, NotFetched
+from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderAnswer, ProviderFailed, RawArticle
+
+QUERY: Final = "{query}"
+_MOST_TAGS: Final = 100_000
+_MOST_ENTRIES: Final = 500
+#: Beyond this a feed has to be XML without faults: guessing what was meant takes too long.
+_MOST_GUESSED: Final = 512 * 1024
+_DECLARED: Final = re.compile(
+    rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9_.:-]{1,40})["'][^>]{0,200}?\?>"""
+)
+_DECLARATION: Final = re.compile(r"^\s*<\?xml[^>]{0,400}\?>")
+_FORBIDDEN: Final = re.compile(r"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+_ENCODINGS: Final = re.compile(r"utf-?8|utf-?16(le|be)?|us-ascii|ascii|iso-8859-\d{1,2}|latin-?1|windows-125\d|cp125\d")
+_MARKS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+class UnreadableFeed(ValueError):
+    """The bytes are no feed, or one that may do harm; the text says which."""
+
+
+class FeedProvider:
+    """One feed.
+
+    Args:
+        address: Its address, with ``{query}`` where a query goes.
+        fetcher: Fetches it.
+    """
+
+    vendor: None = None
+
+    def __init__(self, address: str, fetcher: Fetcher) -> None:
+        self._address = address
+        self._fetcher = fetcher
+        parts = urlsplit(address)
+        # A query of the address may hold a key.
+        self.name = f"feed {parts.hostname or ''}{parts.path}"
+        self.takes_queries = QUERY in address
+
+    def __repr__(self) -> str:
+        return f"FeedProvider({self.name})"
+
+    def most_microdollars(self, query: NewsQuery) -> int:
+        """Feeds cost nothing."""
+        return 0
+
+    def find(self, query: NewsQuery) -> ProviderAnswer:
+        """Read the feed.
+
+        Raises:
+            ProviderFailed: There is no usable feed.
+        """
+        try:
+            fetched = self._fetcher.fetch(self._address.replace(QUERY, quote_plus(query.text)))
+            articles = articles_of(fetched.body)
+        except (NotFetched, UnreadableFeed) as problem:
+            raise ProviderFailed(f"{self.name} can not be read: {problem}.", is_charged=False) from None
+        recent = [each for each in articles if each.published_us is None or each.published_us >= query.since_us]
+        most = query.most_results if self.takes_queries else _MOST_ENTRIES
+        return ProviderAnswer(tuple(recent[:most]), 0, left_out=len(recent[most:]))
+
+
+def articles_of(body: bytes) -> list[RawArticle]:
+    """The entries of a feed.
+
+    Raises:
+        UnreadableFeed: It is none, or has a document type, entities or too many elements.
+    """
+    import feedparser  # noqa: PLC0415  # half a second
+
+    text = _decoded(body)
+    parsed: Any = feedparser.parse(
+        io.BytesIO(b'<?xml version="1.0" encoding="utf-8"?>' + text.encode()),
+        sanitize_html=False,
+        resolve_relative_uris=False,
+    )
+    if not parsed.get("version"):
+        raise UnreadableFeed("it is no RSS or Atom feed")
+    language = parsed.feed.get("language")
+    return [_article(entry, language) for entry in parsed.entries]
+
+
+def _decoded(body: bytes) -> str:
+    """The text of a feed without its XML declaration, once it is certain that it declares nothing else."""
+    declared = _DECLARED.match(body)
+    encoding = next((name for mark, name in _MARKS if body.startswith(mark)), None)
+    if encoding is None:
+        encoding = declared[1].decode().lower() if declared else "utf-8"
+        if not _ENCODINGS.fullmatch(encoding):
+            raise UnreadableFeed("it is written in an encoding that feeds do not use")
+    text = body.decode(encoding, errors="replace").replace("\x00", "")
+    text = _DECLARATION.sub("", text, count=1)
+    if _FORBIDDEN.search(text):
+        raise UnreadableFeed("it declares a document type or entities, which may make a small document endless")
+    if text.count("<") > _MOST_TAGS:
+        raise UnreadableFeed(f"it has more than {_MOST_TAGS:,} elements")
+    if len(text) > _MOST_GUESSED and not _is_well_formed(text):
+        raise UnreadableFeed("it is long and no well-formed XML")
+    return text
+
+
+def _is_well_formed(text: str) -> bool:
+    from xml.parsers import expat  # noqa: PLC0415
+
+    parser = expat.ParserCreate(encoding="utf-8")
+    try:
+        parser.Parse(text.encode(), True)
+    except expat.ExpatError:
+        return False
+    return True
+
+
+def _article(entry: Any, feed_language: Any) -> RawArticle:  # noqa: ANN401  # feedparser's own kind of dict
+    content = entry.get("content") or []
+    text = next((each.get("value") for each in content if isinstance(each.get("value"), str)), None)
+    language = next((each.get("language") for each in content), None) or feed_language
+    return RawArticle(
+        url=str(entry.get("link") or ""),
+        title=_text(entry.get("title")),
+        published_us=_instant(dict.get(entry, "published_parsed") or dict.get(entry, "updated_parsed")),
+        text=text or _text(entry.get("summary")),
+        language=_text(language),
+        provider_id=_text(entry.get("id")),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _instant(parsed: time.struct_time | None) -> int | None:
+    """A time as feedparser read it, which is UTC; ``None`` for what is no time."""
+    if parsed is None:
+        return None
+    try:
+        return calendar.timegm(parsed) * 1_000_000
+    except (OverflowError, ValueError, TypeError):
+        return None

@@ -1,0 +1,211 @@
+"""Sentiment of articles, and its sums: for each market and event, over the days before the end of a UTC day.
+
+A story counts once, however many copies of it there are: its score is the mean of theirs. It weighs the best relevance
+of its articles times the best confidence. Articles in other languages than English are counted nowhere.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.ingest.runs import Counts, IngestRun
+from kalshi_pipelines.news.languages import is_english
+from kalshi_pipelines.news.options import NewsOptions
+from kalshi_pipelines.news.reports import ScoredNews
+from kalshi_pipelines.news.sentiment import METHOD, sentiment_of
+from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.bulk import Row, Write, write_rows
+from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines.warehouse.tables import (
+    news_article_events,
+    news_article_markets,
+    news_articles,
+    news_sentiment_windows,
+    news_sentiments,
+)
+
+SUBJECT: Final = "news_sentiment"
+_DAY_US: Final = 86_400_000_000
+_BATCH: Final = 500
+#: Links an old database had are in no window until they are scored.
+_UNSCORED: Final = 0.5
+_NEUTRAL: Final = 0.1
+_SENTIMENTS: Final = Write(
+    news_sentiments,
+    ("news_article_id", "analyzed_us", "score", "label", "confidence", "method", "keywords_matched", "ingest_run_id"),
+    on_conflict="refuse",
+)
+_WINDOWS: Final = Write(
+    news_sentiment_windows,
+    (
+        "item_type", "ticker", "days", "until_us", "articles", "stories", "positive", "neutral", "negative",
+        "without_published_time", "mean_score", "weighted_score", "weight", "previous_weighted_score", "method",
+        "computed_us", "ingest_run_id",
+    ),
+)  # fmt: skip
+_LINKS: Final = (("market", news_article_markets, "ticker"), ("event", news_article_events, "event_ticker"))
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How one article of one market or event reads."""
+
+    story: int
+    at_us: int
+    is_published_known: bool
+    score: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The stories of one market or event in one stretch of time."""
+
+    articles: int
+    without_published_time: int
+    scores: tuple[float, ...]
+    weights: tuple[float, ...]
+
+    @property
+    def weight(self) -> float:
+        return sum(self.weights)
+
+    @property
+    def weighted_score(self) -> float:
+        """The mean of the stories by their weights; of all of them alike where none weighs anything."""
+        if not self.weight:
+            return fmean(self.scores)
+        return sum(score * weight for score, weight in zip(self.scores, self.weights, strict=True)) / self.weight
+
+
+def score_sentiment(
+    engine: sa.Engine,
+    environment: Environment,
+    options: NewsOptions,
+    *,
+    dagster_run_id: str | None = None,
+    clock: Callable[[], int] = now_us,
+) -> ScoredNews:
+    """Score the articles this version of the lexicon has not scored, and sum up markets and events.
+
+    Raises:
+        AlreadyRunning: Another run scores the news of this warehouse.
+    """
+    labels: Counter[str] = Counter()
+    with IngestRun(engine, SUBJECT, environment, dagster_run_id=dagster_run_id) as run:
+        now = clock()
+        while rows := _next_articles(engine):
+            with writing(engine) as connection:
+                scored = _scored(rows, now, run.run_id)
+                write_rows(connection, _SENTIMENTS, scored)
+                run.add_page(connection, Counts(read=len(scored), written=len(scored)))
+            labels.update(row[3] for row in scored)
+        with writing(engine) as connection:
+            windows: list[Row] = [
+                (*summed, METHOD, now, run.run_id) for summed in _summed(connection, options.sentiment_days, now)
+            ]
+            write_rows(connection, _WINDOWS, windows)
+    return ScoredNews(sum(labels.values()), len(windows), METHOD, dict(labels))
+
+
+def _next_articles(engine: sa.Engine) -> list[sa.Row[Any]]:
+    """Some articles that are linked, English, and not scored by this method."""
+    article, scored = news_articles.c, news_sentiments.c
+    done = sa.exists().where(scored.news_article_id == article.news_article_id, scored.method == METHOD)
+    linked = sa.or_(*[sa.exists().where(table.c.news_article_id == article.news_article_id) for _, table, _ in _LINKS])
+    english = sa.or_(article.language.is_(None), article.language == "en", article.language.like("en-%"))
+    with engine.connect() as connection:
+        return list(
+            connection.execute(
+                sa.select(article.news_article_id, article.title, article.full_text, article.text_snippet)
+                .where(sa.not_(done), linked, english)
+                .order_by(article.news_article_id)
+                .limit(_BATCH)
+            )
+        )
+
+
+def _scored(rows: Iterable[sa.Row[Any]], now: int, run_id: int) -> list[Row]:
+    scored: list[Row] = []
+    for key, title, text, snippet in map(tuple, rows):
+        found = sentiment_of(title, text or snippet)
+        keywords = json.dumps(found.keywords)
+        scored.append((key, now, found.score, found.label, found.confidence, METHOD, keywords, run_id))
+    return scored
+
+
+def _summed(connection: sa.Connection, lengths: Sequence[int], now: int) -> Iterable[tuple[Any, ...]]:
+    until = now - now % _DAY_US + _DAY_US
+    earliest = until - 2 * max(lengths) * _DAY_US
+    for item_type, table, key in _LINKS:
+        for ticker, readings in _readings(connection, table, key, earliest, until).items():
+            for days in lengths:
+                row = _window_row(readings, days, until)
+                if row is not None:
+                    yield item_type, ticker, days, until, *row
+
+
+def _readings(
+    connection: sa.Connection, table: sa.Table, key: str, earliest: int, until: int
+) -> dict[str, list[_Reading]]:
+    article, scored = news_articles.c, news_sentiments.c
+    at = sa.func.coalesce(article.published_us, article.collected_us)
+    rows = connection.execute(
+        sa.select(
+            table.c[key], article.news_article_id, article.group_id, at, article.published_us, article.language,
+            scored.score, scored.confidence, table.c.relevance,
+        )
+        .join_from(table, news_articles, article.news_article_id == table.c.news_article_id)
+        .join(news_sentiments, (scored.news_article_id == article.news_article_id) & (scored.method == METHOD))
+        .where(at >= earliest, at < until)
+        .order_by(table.c[key], article.news_article_id)
+    )  # fmt: skip
+    readings: defaultdict[str, list[_Reading]] = defaultdict(list)
+    for ticker, article_id, group, at_us, published, language, score, confidence, relevance in rows:
+        if is_english(language):
+            weight = (_UNSCORED if relevance is None else relevance) * confidence
+            readings[ticker].append(_Reading(group or article_id, at_us, published is not None, score, weight))
+    return readings
+
+
+def _window_row(readings: Sequence[_Reading], days: int, until: int) -> tuple[Any, ...] | None:
+    length = days * _DAY_US
+    window = _window([each for each in readings if until - length <= each.at_us < until])
+    if window is None:
+        return None
+    before = _window([each for each in readings if until - 2 * length <= each.at_us < until - length])
+    labels = Counter(
+        "positive" if score > _NEUTRAL else "negative" if score < -_NEUTRAL else "neutral" for score in window.scores
+    )
+    return (
+        window.articles,
+        len(window.scores),
+        labels["positive"],
+        labels["neutral"],
+        labels["negative"],
+        window.without_published_time,
+        round(fmean(window.scores), 4),
+        round(window.weighted_score, 4),
+        round(window.weight, 4),
+        None if before is None else round(before.weighted_score, 4),
+    )
+
+
+def _window(readings: Sequence[_Reading]) -> _Window | None:
+    if not readings:
+        return None
+    stories: defaultdict[int, list[_Reading]] = defaultdict(list)
+    for each in readings:
+        stories[each.story].append(each)
+    return _Window(
+        len(readings),
+        sum(not each.is_published_known for each in readings),
+        tuple(fmean(each.score for each in copies) for copies in stories.values()),
+        tuple(max(each.weight for each in copies) for copies in stories.values()),
+    )

@@ -1,0 +1,235 @@
+"""Articles into the warehouse: new ones, what is new of known ones, who found them for whom, and their stories.
+
+All that one answer of a provider leads to is one transaction.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.ingest.quarantine import set_aside
+from kalshi_pipelines.ingest.rows import Stamp
+from kalshi_pipelines.kalshi.decoding import RejectedRecord
+from kalshi_pipelines.news.articles import Article, RejectedArticle, article_of, payload_of
+from kalshi_pipelines.news.providers.protocol import ProviderAnswer
+from kalshi_pipelines.news.stories import WINDOW_US, Features, Stories, features
+from kalshi_pipelines.news.targets import Target
+from kalshi_pipelines.warehouse.bulk import RefusedRow, Row, Write, wanted_keys, write_rows
+from kalshi_pipelines.warehouse.tables import news_article_sources, news_articles, news_finds
+
+SUBJECT: Final = "news_articles"
+_NEW: Final = Write(
+    news_articles,
+    (
+        "url", "title", "source_domain", "published_us", "collected_us", "text_snippet", "full_text", "exa_request_id",
+        "ingest_run_id", "language", "text_sketch",
+    ),
+    on_conflict="refuse",
+)  # fmt: skip
+_SOURCES: Final = Write(
+    news_article_sources,
+    ("news_article_id", "provider", "url", "provider_article_id", "request_id", "found_us", "ingest_run_id"),
+    on_conflict="keep",
+)
+_FINDS: Final = Write(
+    news_finds,
+    ("item_type", "ticker", "news_article_id", "provider", "query", "rank", "found_us", "ingest_run_id"),
+    keep=("found_us", "ingest_run_id"),
+)
+#: What a later answer may add to an article, and what it is called in the table.
+_LATER: Final = {
+    "published_us": "published_us",
+    "text_snippet": "snippet",
+    "full_text": "text",
+    "language": "language",
+    "text_sketch": "sketch",
+}
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """What became of the articles of one answer."""
+
+    written: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    new_groups: int = 0
+    in_known_groups: int = 0
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Who was asked what, for which market or event; for none if the provider is just read."""
+
+    provider: str
+    query: str = ""
+    target: Target | None = None
+
+
+def store_answer(
+    connection: sa.Connection, asking: Asking, answer: ProviderAnswer, text_characters: int, stamp: Stamp
+) -> StoredAnswer:
+    """Store what a provider answered; entries that are no article go to the quarantine.
+
+    Args:
+        connection: Inside the transaction that also accounts for the answer.
+        asking: Who was asked what for whom.
+        answer: What was answered.
+        text_characters: How much of a text is kept.
+        stamp: When, and by which run.
+    """
+    articles: dict[str, tuple[int, Article]] = {}
+    rejected: list[RejectedRecord] = []
+    for rank, raw in enumerate(answer.articles, start=1):
+        try:
+            article = article_of(raw, text_characters, stamp.recorded_us)
+        except RejectedArticle as reason:
+            rejected.append(RejectedRecord(payload_of(raw), str(reason), None))
+            continue
+        articles.setdefault(article.url, (rank, article))
+    known = _known(connection, articles)
+    new = [article for _, article in articles.values() if article.url not in known]
+    refused = _insert(connection, new, answer.request_id, stamp)
+    for each in refused:
+        url = new[each.position].url
+        rejected.append(RejectedRecord(url.encode(), f"the warehouse refuses it: {each.reason}", None))
+        del articles[url]
+    changed = {url for url, row in known.items() if _improve(connection, row, articles[url][1])}
+    ids = {url: int(row["news_article_id"]) for url, row in _known(connection, articles).items()}
+    stored = _group(connection, [article for article in new if article.url in ids], ids, stamp)
+    changed |= known.keys() & _sources(connection, asking, answer, articles, ids, stamp)
+    _finds(connection, asking, articles, ids, stamp)
+    set_aside(connection, SUBJECT, rejected, stamp)
+    written = len(new) - len(refused) + len(changed)
+    read = len(answer.articles)
+    return replace(stored, written=written, unchanged=read - written - len(rejected), rejected=len(rejected))
+
+
+def _known(connection: sa.Connection, urls: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    wanted = wanted_keys(list(urls), connection.dialect.name)
+    columns = [news_articles.c[name] for name in ("news_article_id", "url", *_LATER)]
+    rows = connection.execute(
+        sa.select(*columns).join_from(wanted, news_articles, news_articles.c.url == wanted.c.value)
+    ).mappings()
+    return {row["url"]: dict(row) for row in rows}
+
+
+def _insert(
+    connection: sa.Connection, articles: Sequence[Article], request_id: str | None, stamp: Stamp
+) -> list[RefusedRow]:
+    rows: list[Row] = [
+        (
+            each.url, each.title, each.source_domain, each.published_us, stamp.recorded_us, each.snippet, each.text,
+            request_id, stamp.ingest_run_id, each.language, each.sketch,
+        )
+        for each in articles
+    ]  # fmt: skip
+    return write_rows(connection, _NEW, rows)
+
+
+def _improve(connection: sa.Connection, row: Mapping[str, Any], article: Article) -> bool:
+    """Fill in what was not known of an article; nothing that is known is changed."""
+    values = {
+        column: getattr(article, name)
+        for column, name in _LATER.items()
+        if row[column] is None and getattr(article, name) is not None
+    }
+    if values:
+        connection.execute(
+            sa.update(news_articles).where(news_articles.c.news_article_id == row["news_article_id"]).values(values)
+        )
+    return bool(values)
+
+
+def _group(connection: sa.Connection, new: Sequence[Article], ids: Mapping[str, int], stamp: Stamp) -> StoredAnswer:
+    """Give each new article its story."""
+    if not new:
+        return StoredAnswer()
+    described = [
+        (ids[each.url], features(each.title, each.published_us or stamp.recorded_us, each.sketch)) for each in new
+    ]
+    stories = Stories(_recent(connection, [each for _, each in described], frozenset(key for key, _ in described)))
+    rows = []
+    firsts = 0
+    for article_id, article in described:
+        story = stories.story_of(article)
+        firsts += story is None
+        story = article_id if story is None else story
+        stories.add(story, article)
+        rows.append({"key": article_id, "story": story})
+    key = news_articles.c.news_article_id
+    update = sa.update(news_articles).where(key == sa.bindparam("key")).values(group_id=sa.bindparam("story"))
+    connection.execute(update, rows)
+    return StoredAnswer(new_groups=firsts, in_known_groups=len(new) - firsts)
+
+
+def _recent(
+    connection: sa.Connection, described: Sequence[Features], without: frozenset[int]
+) -> Iterable[tuple[int, Features]]:
+    """The articles that could be of the same stories, with the numbers of their stories."""
+    columns = news_articles.c
+    first = min(each.published_us for each in described) - WINDOW_US
+    last = max(each.published_us for each in described) + WINDOW_US
+    rows = connection.execute(
+        sa.select(
+            columns.news_article_id, columns.group_id, columns.title, columns.published_us, columns.collected_us,
+            columns.text_sketch,
+        ).where(
+            sa.or_(
+                columns.published_us.between(first, last),
+                columns.published_us.is_(None) & columns.collected_us.between(first, last),
+            )
+        ).order_by(columns.news_article_id)
+    )  # fmt: skip
+    for key, group, title, published, collected, sketch in rows:
+        if key not in without:
+            yield group or key, features(title, published or collected, sketch)
+
+
+def _sources(
+    connection: sa.Connection,
+    asking: Asking,
+    answer: ProviderAnswer,
+    articles: Mapping[str, tuple[int, Article]],
+    ids: Mapping[str, int],
+    stamp: Stamp,
+) -> set[str]:
+    """Note that this provider returned them; those it had not returned before."""
+    columns = news_article_sources.c
+    there = set(
+        connection.scalars(
+            sa.select(columns.news_article_id).where(
+                columns.provider == asking.provider, columns.news_article_id.in_(list(ids.values()))
+            )
+        )
+    )
+    added = {url: article for url, (_, article) in articles.items() if ids[url] not in there}
+    rows: list[Row] = [
+        (ids[url], asking.provider, each.link, each.provider_id, answer.request_id, *_stamp(stamp))
+        for url, each in added.items()
+    ]
+    write_rows(connection, _SOURCES, rows)
+    return set(added)
+
+
+def _finds(
+    connection: sa.Connection,
+    asking: Asking,
+    articles: Mapping[str, tuple[int, Article]],
+    ids: Mapping[str, int],
+    stamp: Stamp,
+) -> None:
+    target = asking.target
+    if target is None:
+        return
+    rows: list[Row] = [
+        (target.item_type, target.ticker, ids[url], asking.provider, asking.query, rank, *_stamp(stamp))
+        for url, (rank, _) in articles.items()
+    ]
+    write_rows(connection, _FINDS, rows)
+
+
+def _stamp(stamp: Stamp) -> tuple[int, int]:
+    return stamp.recorded_us, stamp.ingest_run_id

@@ -1,0 +1,135 @@
+"""What is looked for: what people track, and the most traded events of the day; in the words of their titles.
+
+An event counts as traded by the contracts its markets traded in the last 24 hours, as the last ingest of markets read
+it; placeholders and combos do not count, nor do events whose markets are all over. What is tracked comes first, what
+waited longest before the rest, so that a small budget gets round.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.news.untrusted import plain_text
+from kalshi_pipelines.warehouse.tables import events, markets, tracked_items, watermarks
+
+MOST_QUERY: Final = 200
+MOST_QUERIES: Final = 5
+_ASKING: Final = re.compile(r"^(?:will|does|do|did|is|are|was|has|have|can|could|how (?:many|much)|what|which|who|when)\b(?:\s+the\b)?\s*", re.IGNORECASE)  # noqa: E501  # fmt: skip
+_NOT_ALNUM: Final = re.compile(r"[^\w\s$%.,'/&+-]")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A market or event that news is looked for.
+
+    Attributes:
+        item_type: ``market`` or ``event``.
+        ticker: Its ticker.
+        subject: What it is about, in the words of its titles: what relevance is judged by.
+        queries: What is asked of providers.
+        is_tracked: Whether somebody tracks it; else it was selected.
+    """
+
+    item_type: str
+    ticker: str
+    subject: str
+    queries: tuple[str, ...]
+    is_tracked: bool
+
+    def watermark(self, provider: str) -> str:
+        """The name of the watermark up to which a provider was asked for it."""
+        return f"news {provider} {self.item_type} {self.ticker}"
+
+
+def targets_of(connection: sa.Connection, selected_events: int) -> list[Target]:
+    """Everything that news is looked for, in the order of its turn."""
+    tracked = _tracked(connection)
+    known = {(target.item_type, target.ticker) for target in tracked}
+    selected = [
+        target for target in _most_traded(connection, selected_events) if (target.item_type, target.ticker) not in known
+    ]
+    last = _last_asked(connection)
+    turn = {target: last.get((target.item_type, target.ticker), 0) for target in (*tracked, *selected)}
+    return sorted(turn, key=lambda target: (not target.is_tracked, turn[target]))
+
+
+def query_of(subject: str) -> str:
+    """What is asked for a subject: its words without question marks and the words that make it a question."""
+    text = _NOT_ALNUM.sub(" ", plain_text(subject, 2 * MOST_QUERY).rstrip("?"))
+    text = " ".join(_ASKING.sub("", text).split())
+    if len(text) > MOST_QUERY:
+        text = text[:MOST_QUERY].rpartition(" ")[0] or text[:MOST_QUERY]
+    return text
+
+
+def subject_of(*titles: str | None) -> str:
+    """Titles as one text, without what is said twice."""
+    kept: list[str] = []
+    for title in titles:
+        clean = plain_text(title or "", 2 * MOST_QUERY)
+        if clean and not any(clean.casefold() in other.casefold() for other in kept):
+            kept.append(clean)
+    return " ".join(kept)
+
+
+def _tracked(connection: sa.Connection) -> list[Target]:
+    item, market, event = tracked_items.c, markets.c, events.c
+    rows: Sequence[sa.Row[Any]] = connection.execute(
+        sa.select(
+            item.ticker, item.item_type, item.search_queries,
+            market.title, market.yes_sub_title, event.title.label("event_title"), event.sub_title,
+        )
+        .select_from(tracked_items)
+        .outerjoin(markets, (market.ticker == item.ticker) & (item.item_type == "market"))
+        .outerjoin(events, (event.event_ticker == item.ticker) & (item.item_type == "event"))
+        .where(item.is_active)
+        .order_by(item.ticker)
+    ).all()  # fmt: skip
+    return [_tracked_target(row) for row in rows]
+
+
+def _tracked_target(row: sa.Row[Any]) -> Target:
+    titles = (row.title, row.yes_sub_title) if row.item_type == "market" else (row.event_title, row.sub_title)
+    given = [query_of(each) for each in json.loads(row.search_queries) if isinstance(each, str)]
+    subject = subject_of(*titles) or " ".join(given)
+    queries = [query for query in dict.fromkeys(given or [query_of(subject)]) if query]
+    return Target(row.item_type, row.ticker, subject, tuple(queries[:MOST_QUERIES]), True)
+
+
+def _most_traded(connection: sa.Connection, count: int) -> list[Target]:
+    market, event = markets.c, events.c
+    traded = sa.func.sum(market.volume_24h_centicontracts)
+    rows = connection.execute(
+        sa.select(event.event_ticker, event.title, event.sub_title)
+        .join_from(markets, events, market.event_ticker == event.event_ticker)
+        .where(
+            market.status == "active",
+            market.mve_collection_ticker.is_(None),
+            market.volume_24h_centicontracts > 0,
+            sa.not_(event.is_placeholder) if connection.dialect.name == "postgresql" else event.is_placeholder == 0,
+        )
+        .group_by(event.event_ticker, event.title, event.sub_title)
+        .order_by(traded.desc(), event.event_ticker)
+        .limit(count)
+    )
+    found = []
+    for ticker, title, sub_title in rows:
+        subject = subject_of(title, sub_title)
+        query = query_of(subject)
+        if query:
+            found.append(Target("event", ticker, subject, (query,), False))
+    return found
+
+
+def _last_asked(connection: sa.Connection) -> dict[tuple[str, str], int]:
+    """When each market and event was last asked for by any provider."""
+    name = watermarks.c.name
+    last: dict[tuple[str, str], int] = {}
+    for text, position in connection.execute(sa.select(name, watermarks.c.position_us).where(name.like("news %"))):
+        *_, item_type, ticker = text.rsplit(" ", 2)
+        last[item_type, ticker] = max(position, last.get((item_type, ticker), 0))
+    return last

@@ -1,0 +1,81 @@
+"""What people track: markets and events that news is looked for in every run."""
+
+import json
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.news.errors import NewsFailed
+from kalshi_pipelines.news.targets import MOST_QUERIES, query_of
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines.warehouse.tables import events, markets, tracked_items
+
+
+@dataclass(frozen=True)
+class TrackedItem:
+    """A market or event that is tracked; without queries its titles are asked for."""
+
+    ticker: str
+    item_type: str
+    queries: tuple[str, ...]
+    is_active: bool
+    last_collected_us: int | None
+
+
+def track(engine: sa.Engine, ticker: str, queries: list[str]) -> TrackedItem:
+    """Track a market or event of the warehouse from now on, with these queries or those of its titles.
+
+    Raises:
+        NewsFailed: There is no such market or event, or a query has no words.
+    """
+    ticker = ticker.strip().upper()
+    asked = [query_of(query) for query in queries]
+    if not all(asked) or len(asked) > MOST_QUERIES:
+        raise NewsFailed(f"Give at most {MOST_QUERIES} queries, each with at least one word.")
+    with writing(engine) as connection:
+        item_type = _type_of(connection, ticker)
+        values = {"item_type": item_type, "search_queries": json.dumps(asked), "is_active": True}
+        there = tracked_items.c.ticker == ticker
+        if not connection.execute(sa.update(tracked_items).where(there).values(values)).rowcount:
+            connection.execute(sa.insert(tracked_items).values(ticker=ticker, created_us=now_us(), **values))
+    return next(item for item in tracked(engine, every=True) if item.ticker == ticker)
+
+
+def untrack(engine: sa.Engine, ticker: str) -> None:
+    """Track a market or event no longer; what was found stays.
+
+    Raises:
+        NewsFailed: It is not tracked.
+    """
+    ticker = ticker.strip().upper()
+    item = tracked_items.c
+    with writing(engine) as connection:
+        stopped = sa.update(tracked_items).where(item.ticker == ticker, item.is_active).values(is_active=False)
+        if not connection.execute(stopped).rowcount:
+            raise NewsFailed(f"{ticker} is not tracked: `python -m kalshi_pipelines.news tracked` lists what is.")
+
+
+def tracked(engine: sa.Engine, *, every: bool = False) -> list[TrackedItem]:
+    """What is tracked; with ``every`` also what was once."""
+    item = tracked_items.c
+    select = sa.select(
+        item.ticker, item.item_type, item.search_queries, item.is_active, item.last_collected_us
+    ).order_by(item.ticker)
+    with engine.connect() as connection:
+        rows = connection.execute(select if every else select.where(item.is_active)).all()
+    return [
+        TrackedItem(ticker, item_type, tuple(map(str, json.loads(queries))), bool(is_active), last)
+        for ticker, item_type, queries, is_active, last in rows
+    ]
+
+
+def _type_of(connection: sa.Connection, ticker: str) -> str:
+    if connection.scalar(sa.select(sa.exists().where(markets.c.ticker == ticker))):
+        return "market"
+    if connection.scalar(sa.select(sa.exists().where(events.c.event_ticker == ticker))):
+        return "event"
+    raise NewsFailed(
+        f"{ticker[:100]!r} is no market or event of this warehouse: check the ticker, or ingest markets first "
+        "(`dagster job execute -m kalshi_pipelines -j nightly`)."
+    )
