@@ -22,7 +22,7 @@ _THREATS: Final = """\
 # What can go wrong, and what stops it
 
 Threats to a program that trades, each with its control and the tests that prove it. A missing test fails the suite. The
-tests are in `kalshi_pipelines_tests/execution/`.
+tests are in `kalshi_pipelines_tests/`, most of them in `execution/` there.
 
 | | what goes wrong | what stops it | tests |
 |---|---|---|---|

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-TESTS: Final = Path(__file__).parents[1]
+TESTS: Final = Path(__file__).parents[2]
 _NAME: Final = re.compile(r"test_F(\d\d)_\w+")
 
 
@@ -25,7 +25,7 @@ class Threat:
 
 @dataclass(frozen=True)
 class FoundTest:
-    """A test and the file it is in, relative to the tests of the executor."""
+    """A test and the file it is in, relative to the folder of tests."""
 
     name: str
     file: str

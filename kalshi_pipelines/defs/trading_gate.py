@@ -1,0 +1,124 @@
+"""Whether a run may trade: who armed it, and how it came about. Pure functions of the run; nothing is read or written.
+
+"Materialize all", backfills, schedules, sensors, retries and re-executions can all select ``executed_orders``. Dagster
+tells of each by the run's tags, and of what was armed by the run's config.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import dagster as dg
+from pydantic import Field
+
+from kalshi_pipelines.execution.journal.records import Origin
+
+#: How long after it was armed a run may begin to trade: it may have waited in a queue.
+ARMED_FOR: Final = dt.timedelta(minutes=15)
+_CLOCKS_DIFFER_BY: Final = dt.timedelta(minutes=1)
+_LONGEST_TEXT: Final = 200
+
+# Names that Dagster gives tags; its constants for them are private.
+_ORIGINS: Final[Mapping[Origin, tuple[str, ...]]] = {
+    Origin.BACKFILLED: (
+        "dagster/backfill",
+        "dagster/parent_backfill_id",
+        "dagster/root_backfill_id",
+        "dagster/partition",
+        "dagster/partition_set",
+        "dagster/asset_partition_range_start",
+        "dagster/asset_partition_range_end",
+    ),
+    Origin.AUTOMATED: (
+        "dagster/from_automation_condition",
+        "dagster/auto_materialize",
+        "dagster/auto_observe",
+        "dagster/asset_evaluation_id",
+        "dagster/sensor_name",
+        "dagster/schedule_name",
+        "dagster/tick",
+        "dagster/run_key",
+    ),
+    Origin.RETRIED: ("dagster/retry_number", "dagster/auto_retry_run_id"),
+    Origin.RE_EXECUTED: (
+        "dagster/parent_run_id",
+        "dagster/root_run_id",
+        "dagster/is_resume_retry",
+        "dagster/is_asset_resume_retry",
+    ),
+}
+_TOLD: Final = {
+    Origin.BACKFILLED: "the run belongs to a backfill or has a partition",
+    Origin.AUTOMATED: "the run was started by a schedule, a sensor or an automation",
+    Origin.RETRIED: "the run or its step is a retry",
+    Origin.RE_EXECUTED: "the run is a re-execution of another",
+    Origin.LATE: "the run was armed more than 15 minutes before it came to trade",
+}
+
+
+class ArmedByHand(dg.Config):
+    """Who lets this run trade, why, and since when. As long as one of them is missing, the run does nothing."""
+
+    armed_by: str = Field(default="", max_length=_LONGEST_TEXT, description="Your name.")
+    why: str = Field(default="", max_length=_LONGEST_TEXT, description="Why this run is to trade.")
+    armed_at: str = Field(
+        default="",
+        max_length=_LONGEST_TEXT,
+        description="When you armed it: ISO 8601 with an offset, at most 15 minutes before it trades.",
+    )
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What was found.
+
+    Attributes:
+        origin: How the run came about, as it is stored with its session.
+        is_armed: Whether somebody has armed it; it may still be of an origin that never trades live.
+        closed_because: Why it must not trade, for people; empty if it may.
+    """
+
+    origin: Origin
+    is_armed: bool
+    closed_because: tuple[str, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run may trade."""
+        return not self.closed_because
+
+
+def gate_of(run: dg.DagsterRun, retry_number: int, armed: ArmedByHand, now: dt.datetime) -> Gate:
+    """What a run may do at an instant."""
+    unarmed = _why_not_armed(armed, now)
+    origin = _origin_of(run, retry_number)
+    if origin is Origin.BY_HAND and not unarmed and now - dt.datetime.fromisoformat(armed.armed_at) > ARMED_FOR:
+        origin = Origin.LATE
+    of_origin = () if origin is Origin.BY_HAND else (_TOLD[origin],)
+    return Gate(origin, not unarmed, (*unarmed, *of_origin))
+
+
+def _origin_of(run: dg.DagsterRun, retry_number: int) -> Origin:
+    if retry_number > 0:
+        return Origin.RETRIED
+    for origin, tags in _ORIGINS.items():
+        if any(given == tag or given.startswith(f"{tag}/") for given in run.tags for tag in tags):
+            return origin
+    return Origin.RE_EXECUTED if run.parent_run_id or run.root_run_id else Origin.BY_HAND
+
+
+def _why_not_armed(armed: ArmedByHand, now: dt.datetime) -> tuple[str, ...]:
+    texts = {"armed_by": armed.armed_by, "why": armed.why, "armed_at": armed.armed_at}
+    missing = [name for name, text in texts.items() if not text.strip()]
+    if missing:
+        return (f"nobody armed this run: {', '.join(missing)} not given in the config of executed_orders",)
+    try:
+        armed_at = dt.datetime.fromisoformat(armed.armed_at)
+    except ValueError:
+        return (f"armed_at is {armed.armed_at!r}, no instant such as 2026-11-23T14:05:00Z",)
+    if armed_at.tzinfo is None:
+        return ("armed_at does not say in which time zone: end it with Z or an offset",)
+    if armed_at - now > _CLOCKS_DIFFER_BY:
+        return ("armed_at is in the future",)
+    return ()
