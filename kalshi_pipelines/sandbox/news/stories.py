@@ -136,7 +136,7 @@ def _copies(topic: Topic, day: int, published_us: int) -> Iterator[Article]:
     number = mixed(topic.number, day, 1)
     story = f"{topic.number:08x}-{day}"
     # The day chooses the headline, so that a topic has none twice in two weeks.
-    headline = HEADLINES[(topic.number + day) % len(HEADLINES)].format(topic=topic.title)
+    headline = _told(HEADLINES[(topic.number + day) % len(HEADLINES)], number, topic=topic.title)
     text = _text(topic, headline, day, number)
     home = number % len(OUTLETS)
 
@@ -160,17 +160,20 @@ def _text(topic: Topic, headline: str, day: int, number: int) -> str:
     written = units.instant(day * DAY_US).strftime("%A, %d %B")
     tone = TONES[number % len(TONES)]
     lead = LEADS[(number >> 4) % len(LEADS)].format(headline=headline, topic=topic.title, day=written)
-    told = Random(number).sample(tone, _SENTENCES)
-    sentences = [
-        sentence.format(
-            place=PLACES[mixed(number, place, 1) % len(PLACES)],
-            person=PEOPLE[mixed(number, place, 2) % len(PEOPLE)],
-            number=mixed(number, place, 3) % 900 + 10,
-        )
-        for place, sentence in enumerate(told)
-    ]
+    chosen = Random(number).sample(tone, _SENTENCES)
+    sentences = [_told(sentence, mixed(number, place)) for place, sentence in enumerate(chosen)]
     paragraphs = (lead, " ".join(sentences[:2]), " ".join(sentences[2:]), f"{topic.category} desk.")
     return "\n\n".join(paragraphs)
+
+
+def _told(sentence: str, number: int, **more: str) -> str:
+    """A sentence about somebody, some place and some number."""
+    return sentence.format(
+        place=PLACES[mixed(number, 1) % len(PLACES)],
+        person=PEOPLE[mixed(number, 2) % len(PEOPLE)],
+        number=mixed(number, 3) % 900 + 10,
+        **more,
+    )
 
 
 def _url(outlet: Outlet, title: str, at_us: int) -> str:

@@ -29,22 +29,22 @@ OUTLETS: Final = (
 AUTHORS: Final = ("Ines Calder", "Tomas Wray", "Lena Ostrow", "Paul Ferris", "Noor Haddon", None)
 
 HEADLINES: Final = (
-    "Analysts turn cautious on {topic} after a volatile session",
-    "{topic}: five things to watch this week",
-    "Late surge lifts expectations for {topic}",
-    "Officials decline to comment as questions about {topic} grow",
-    "Why forecasters disagree about {topic}",
-    "Fresh figures put {topic} back in the spotlight",
-    "Setback for optimists: {topic} slips in new survey",
-    "Inside the numbers that drive {topic}",
-    "Traders weigh surprise data on {topic}",
-    "{topic} beats every estimate, stunning observers",
-    "Warning signs mount around {topic}",
-    "A quiet day for {topic} before a busy weekend",
-    "Experts praise strong recovery in {topic}",
-    "Lawsuit casts doubt over {topic}",
-    "What history says about {topic}",
-    "Record turnout of bettors follows {topic}",
+    "Analysts in {place} turn cautious on {topic} after a volatile session",
+    "{topic}: {number} things {person} will watch this week",
+    "Late surge in {place} lifts expectations for {topic}",
+    "{person} declines to comment as questions about {topic} grow",
+    "Why {person} and the forecasters of {place} disagree about {topic}",
+    "Fresh figures from {place} put {topic} back in the spotlight",
+    "Setback for {person}: {topic} slips in a survey of {number}",
+    "Inside the {number} numbers that drive {topic}, by {person}",
+    "{place} weighs surprise data on {topic}",
+    "{topic} beats the estimate of {person}, stunning {place}",
+    "{person} sees warning signs mount around {topic}",
+    "A quiet day for {topic} before a busy weekend in {place}",
+    "{person} praises strong recovery in {topic}",
+    "Lawsuit of {person} casts doubt over {topic}",
+    "What the history of {place} says about {topic}",
+    "Record crowd of {number} follows {topic} in {place}",
 )
 TONES: Final = (
     (
