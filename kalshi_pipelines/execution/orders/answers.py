@@ -40,6 +40,8 @@ class Answer:
     failure: NoAnswer | None = None
     detail: str = ""
     """For people: what failed. Never a header, a signature or a key."""
+    server_us: int | None = None
+    """The end of the second the exchange's own clock showed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The only code that can write to the exchange: what may be written, with whose permission, and the one attempt."""

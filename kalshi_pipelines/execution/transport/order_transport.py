@@ -1,0 +1,200 @@
+"""Write to the exchange: each allowed write is one request on one new connection, never repeated here.
+
+There is no default host, no proxy, no redirect, no HTTP/2, no reuse of connections (a dying one would make it uncertain
+whether a request left), and no retry. What an answer means is ``orders.answers``.
+"""
+
+import email.utils
+import logging
+import time
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer, printable
+from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId
+from kalshi_pipelines.execution.transport.allow_list import Write
+from kalshi_pipelines.execution.transport.permits import SendPermit
+from kalshi_pipelines.execution.transport.write_budget import WriteBudget
+from kalshi_pipelines.kalshi import hosts
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.kalshi.signing import Signer
+from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+
+logger = logging.getLogger(__name__)
+
+_TIMEOUT: Final = httpx.Timeout(connect=5, read=10, write=5, pool=5)
+#: An answer to a write is a few hundred bytes.
+_MOST_BYTES: Final = 1_000_000
+_MOST_SECONDS: Final = 15.0
+_HEADERS: Final = {
+    "Accept": "application/json",
+    # A compressed answer could be any size.
+    "Accept-Encoding": "identity",
+    "Connection": "close",
+    "User-Agent": "kalshi-pipelines",
+}
+_ONE_USE: Final = httpx.Limits(max_keepalive_connections=0)
+#: What httpx raises before the first byte of a request can leave, given a new connection without a proxy.
+_NOTHING_LEFT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+)
+
+
+class OrderTransport:
+    """Writes to one exchange with one key.
+
+    Args:
+        environment: Whose address ``url`` must be.
+        url: The API's address; never defaulted.
+        signer: Of the trade key.
+        subaccount: The one that everything is for.
+        budget: The account's write tokens.
+
+    Raises:
+        EnvironmentMismatch: The address is not one of the environment's.
+    """
+
+    def __init__(
+        self, environment: Environment, url: str, signer: Signer, *, subaccount: int, budget: WriteBudget | None = None
+    ) -> None:
+        self._root = hosts.base_url(environment, url)
+        self._signer = signer
+        self._subaccount = subaccount
+        self._budget = budget or WriteBudget()
+        self._http = httpx.Client(
+            http2=False,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=_TIMEOUT,
+            limits=_ONE_USE,
+            transport=httpx.HTTPTransport(retries=0, http2=False, trust_env=False, limits=_ONE_USE),
+            headers=_HEADERS,
+        )
+
+    def __repr__(self) -> str:
+        return f"OrderTransport({self._root}, {self._signer!r}, subaccount {self._subaccount})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the network."""
+        self._http.close()
+
+    @property
+    def host(self) -> str:
+        """Host and port of the exchange."""
+        return urlsplit(self._root).netloc
+
+    @property
+    def key_fingerprint(self) -> str:
+        """The fingerprint of the trade key."""
+        return self._signer.fingerprint
+
+    def has_tokens_for_an_order(self) -> bool:
+        """Take the write tokens of a new order, if there are enough beside those kept for cancels."""
+        return self._budget.spend_on_risk(Write.PLACE_ORDER.value.tokens)
+
+    def place(self, permit: SendPermit) -> Answer:
+        """Send the order a permit is for: exactly one request, whatever becomes of it.
+
+        Raises:
+            PermitRefused: The permit was used, or is for another host, key or request. Nothing was sent.
+        """
+        body = permit.sent.request_json.encode()
+        permit.consume(host=self.host, key_fingerprint=self.key_fingerprint, body=body)
+        return self._send(Write.PLACE_ORDER, body=body)
+
+    def create_order_group(self, exchange_index: int, contracts_limit: int) -> Answer:
+        """Make an order group on a shard; ``contracts_limit`` is whole contracts in any 15 seconds."""
+        body = (
+            f'{{"contracts_limit":{contracts_limit:d},"exchange_index":{exchange_index:d},'
+            f'"subaccount":{self._subaccount:d}}}'
+        )
+        return self._send(Write.CREATE_ORDER_GROUP, body=body.encode())
+
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+        """Cancel the orders of a group and refuse new ones, for good: the fence."""
+        shard = {"exchange_index": str(exchange_index)}
+        return self._reduce(Write.TRIGGER_ORDER_GROUP, order_group_id, shard, b"{}")
+
+    def cancel(self, order_id: OrderId, ticker: MarketTicker) -> Answer:
+        """Cancel an order; the ticker leads to its shard."""
+        return self._reduce(Write.CANCEL_ORDER, order_id, {"market_ticker": str(ticker)})
+
+    def decrease(self, order_id: OrderId, ticker: MarketTicker, reduce_to: Contracts) -> Answer:
+        """Leave no more than ``reduce_to`` of an order; said twice it is the same."""
+        body = f'{{"market_ticker":"{ticker}","reduce_to":"{reduce_to}"}}'
+        return self._reduce(Write.DECREASE_ORDER, order_id, {}, body.encode())
+
+    def cancel_all(self) -> Answer:
+        """Cancel every order of the sub-account on every shard; orders of the minute after may be canceled, too."""
+        return self._reduce(Write.CANCEL_ALL_ORDERS, None, {})
+
+    def _reduce(self, write: Write, identifier: OrderId | None, params: dict[str, str], body: bytes = b"") -> Answer:
+        self._budget.spend_on_reduction(write.value.tokens)
+        return self._send(write, identifier, {**params, "subaccount": str(self._subaccount)}, body)
+
+    def _send(
+        self,
+        write: Write,
+        identifier: OrderId | None = None,
+        params: dict[str, str] | None = None,
+        body: bytes = b"",
+    ) -> Answer:
+        method, path = write.value.method, write.path(identifier)
+        headers = {"Content-Type": "application/json"} if body else {}
+        request = self._http.build_request(method, self._root + path, params=params, content=body, headers=headers)
+        try:
+            request.headers.update(
+                self._signer.headers(method, request.url.raw_path.partition(b"?")[0].decode("ascii"))
+            )
+        except (KalshiError, ValueError, OSError) as error:
+            return Answer(None, failure=NoAnswer.NOT_SENT, detail=f"the request could not be signed: {error}")
+        answer = self._received(request)
+        logger.info("%s %s: %s", method, path, answer.status or answer.failure)
+        return answer
+
+    def _received(self, request: httpx.Request) -> Answer:
+        give_up = time.monotonic() + _MOST_SECONDS
+        received = bytearray()
+        try:
+            response = self._http.send(request, stream=True)
+            try:
+                for chunk in response.iter_bytes():
+                    received += chunk
+                    if len(received) > _MOST_BYTES or time.monotonic() > give_up:
+                        return Answer(response.status_code, failure=NoAnswer.LOST, detail="an answer without end")
+            finally:
+                response.close()
+        except _NOTHING_LEFT as error:
+            return Answer(None, failure=NoAnswer.NOT_SENT, detail=_reason(error))
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            return Answer(None, failure=NoAnswer.LOST, detail=_reason(error))
+        return Answer(response.status_code, bytes(received), server_us=_date_us(response.headers.get("Date")))
+
+
+def _reason(error: Exception) -> str:
+    return printable(f"{type(error).__name__}: {error}".encode())
+
+
+def _date_us(text: str | None) -> int | None:
+    """The instant of a Date header, which has whole seconds: their end."""
+    try:
+        moment = email.utils.parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return (int(moment.timestamp()) + 1) * MICROSECONDS_PER_SECOND

@@ -1,0 +1,53 @@
+"""The account's write tokens, some of them always kept for cancels.
+
+One live session holds a sub-account, so a bucket in this process is enough; the exchange's own is behind it.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+#: The smallest published level ("basic", docs.kalshi.com "Rate limits", October 2026): tokens a second, and at most.
+BASIC_REFILL_PER_SECOND: Final = 100
+BASIC_CAPACITY: Final = 100
+#: Tokens that only reductions of risk may use: a trigger, a cancel-all and a number of cancels.
+KEPT_FOR_REDUCTIONS: Final = 40
+
+
+class WriteBudget:
+    """A token bucket; what it counts is exact to a thousandth of a token."""
+
+    def __init__(
+        self,
+        refill_per_second: int = BASIC_REFILL_PER_SECOND,
+        capacity: int = BASIC_CAPACITY,
+        *,
+        kept: int = KEPT_FOR_REDUCTIONS,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._refill, self._capacity, self._kept = refill_per_second, capacity * 1_000, kept * 1_000
+        self._monotonic_ns = monotonic_ns
+        self._milli = self._capacity
+        self._at_ns = monotonic_ns()
+        self._lock = threading.Lock()
+
+    def spend_on_risk(self, tokens: int) -> bool:
+        """Take tokens for a new order if enough are left beside those kept for reductions; never waits."""
+        return self._spend(tokens, self._kept)
+
+    def spend_on_reduction(self, tokens: int) -> None:
+        """Take tokens for a reduction of risk; one is never held back, a 429 of the exchange is met by trying again."""
+        if not self._spend(tokens, 0):
+            with self._lock:
+                self._milli = 0
+
+    def _spend(self, tokens: int, keep: int) -> bool:
+        with self._lock:
+            now = self._monotonic_ns()
+            self._milli = min(self._capacity, self._milli + (now - self._at_ns) * self._refill // 1_000_000)
+            self._at_ns = now
+            if self._milli - tokens * 1_000 < keep:
+                return False
+            self._milli -= tokens * 1_000
+            return True

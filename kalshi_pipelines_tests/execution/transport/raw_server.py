@@ -1,0 +1,95 @@
+"""A server of bare sockets that misbehaves on purpose and keeps every byte it was sent."""
+
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+Reply = Callable[[socket.socket], None]
+
+
+@dataclass
+class RawServer:
+    """Answers each connection with ``reply`` after reading one request; ``requests`` are the bytes of each."""
+
+    port: int
+    requests: list[bytes] = field(default_factory=list)
+    connections: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def answering(text: str) -> Reply:
+    """Send this, then close."""
+    return lambda connection: connection.sendall(text.encode("latin-1"))
+
+
+def http(status: str, body: str = "", *headers: str) -> Reply:
+    """A complete HTTP answer."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Date: Sun, 22 Nov 2026 12:00:00 GMT", *headers]
+    return answering("\r\n".join(lines) + "\r\n\r\n" + body)
+
+
+def reset(connection: socket.socket) -> None:
+    """Break the connection off so that the other side gets an error."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def silence(_connection: socket.socket) -> None:
+    """Close without a word."""
+
+
+@contextmanager
+def raw_server(reply: Reply, *, read: bool = True) -> Iterator[RawServer]:
+    """A server on a free port of this computer, until the block ends."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(20)
+    server = RawServer(listener.getsockname()[1])
+    ended = threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(5)
+                server.connections += 1
+                try:
+                    if read:
+                        server.requests.append(_request(connection))
+                    reply(connection)
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        ended.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(10)
+
+
+def _request(connection: socket.socket) -> bytes:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        if not (part := connection.recv(65_536)):
+            return received
+        received += part
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = next(
+        (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-le")), 0
+    )
+    while len(body) < length:
+        if not (part := connection.recv(65_536)):
+            break
+        body += part
+    return head + b"\r\n\r\n" + body

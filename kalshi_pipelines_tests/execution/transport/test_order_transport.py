@@ -1,0 +1,276 @@
+"""Over real sockets: every write is one request, whatever the other side does, and only allowed ones can be made."""
+
+import copy
+import json
+import pickle
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from kalshi_pipelines.execution.journal.records import Sent
+from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer, verdict
+from kalshi_pipelines.execution.orders.request import request_sha256
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId
+from kalshi_pipelines.execution.transport.allow_list import Write, WriteNotAllowed
+from kalshi_pipelines.execution.transport.order_transport import OrderTransport
+from kalshi_pipelines.execution.transport.permits import PermitRefused, SendPermit
+from kalshi_pipelines.execution.transport.write_budget import WriteBudget
+from kalshi_pipelines.kalshi.errors import EnvironmentMismatch
+from kalshi_pipelines.kalshi.signing import Signer
+from kalshi_pipelines.settings import Environment
+from kalshi_pipelines_tests.execution.orders.test_request import REQUEST
+from kalshi_pipelines_tests.execution.transport.raw_server import (
+    RawServer,
+    Reply,
+    answering,
+    http,
+    raw_server,
+    reset,
+    silence,
+)
+
+SIGNER = Signer("6aa9dd34-2e8a-49eb-887f-0963dca78d43", Ed25519PrivateKey.generate())
+ORDER = OrderId("09cb3de3-aacb-4446-b98b-3fe3b8355d59")
+TICKER = MarketTicker("KXMLB-26NOV22-TOR")
+OPENAPI = Path(__file__).parents[4] / "shared" / "facts" / "kalshi_openapi_3.34.0.yaml"
+
+
+def _transport(server: RawServer) -> OrderTransport:
+    return OrderTransport(Environment.SANDBOX, server.url, SIGNER, subaccount=3)
+
+
+def _permit(transport: OrderTransport, **changes: Any) -> SendPermit:
+    values = {
+        "intent_id": 7,
+        "session_id": "session-1",
+        "audit_seq": 12,
+        "at_us": 1,
+        "request_json": REQUEST.json,
+        "request_sha256": request_sha256(REQUEST.json),
+        "host": transport.host,
+        "key_fingerprint": SIGNER.fingerprint,
+        "client_order_id": str(REQUEST.client_order_id),
+    }
+    return SendPermit(Sent(**{**values, **changes}))
+
+
+def _placed(reply: Reply, *, read: bool = True) -> tuple[Answer, RawServer]:
+    with raw_server(reply, read=read) as server, _transport(server) as transport:
+        return transport.place(_permit(transport)), server
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        silence,
+        reset,
+        answering("HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n{"),
+        answering("HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        answering("garbage\r\n\r\n"),
+        answering("HTTP/1.1 201 Created\r\nContent-Length: 9\r\nContent-Encoding: gzip\r\n\r\nnot gzip!"),
+        http("500 Internal Server Error", "oops"),
+        http("503 Service Unavailable"),
+        http("408 Request Timeout"),
+        http("307 Temporary Redirect", "", "Location: /trade-api/v2/portfolio/events/orders"),
+        http("308 Permanent Redirect", "", "Location: http://127.0.0.1:1/"),
+        http("301 Moved Permanently", "", "Location: /elsewhere"),
+        http("409 Conflict", '{"error":{"code":"order_already_exists"}}'),
+        http("201 Created", "{}"),
+        answering("HTTP/1.1 201 Created\r\nContent-Length: 2000000\r\n\r\n" + "x" * 2_000_000),
+    ],
+)
+def test_F08_whatever_the_exchange_does_the_order_is_sent_once_and_its_outcome_stays_unknown(reply: Reply) -> None:
+    answer, server = _placed(reply)
+    assert (server.connections, len(server.requests)) == (1, 1)
+    assert verdict(answer, REQUEST).state is OrderState.UNKNOWN
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "429 Too Many Requests"])
+def test_F08_a_refusal_is_not_repeated(status: str) -> None:
+    answer, server = _placed(http(status, '{"error":{"code":"no"}}'))
+    assert server.connections == 1
+    assert verdict(answer, REQUEST).state is OrderState.REJECTED
+
+
+def test_F08_a_connection_that_is_broken_off_before_it_was_read_may_have_brought_the_order() -> None:
+    answer, server = _placed(reset, read=False)
+    assert server.connections == 1
+    assert verdict(answer, REQUEST).state is OrderState.UNKNOWN
+
+
+def test_F08_a_refused_connection_proves_that_nothing_was_sent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    with _transport(RawServer(port)) as transport:
+        answer = transport.place(_permit(transport))
+    assert answer.failure is NoAnswer.NOT_SENT
+    assert verdict(answer, REQUEST).state is OrderState.REJECTED
+
+
+def test_the_bytes_sent_are_the_bytes_recorded_signed_and_alone_on_their_connection() -> None:
+    answer, server = _placed(http("201 Created", "{}"))
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /trade-api/v2/portfolio/events/orders HTTP/1.1")
+    assert b"KALSHI-ACCESS-SIGNATURE:" in head
+    assert b"Connection: close" in head
+    assert body == REQUEST.json.encode()
+    assert answer.server_us == 1_795_348_801_000_000
+
+
+def test_no_proxy_of_the_environment_gets_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    with raw_server(http("201 Created", "{}")) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        _, server = _placed(http("201 Created", "{}"))
+    assert (proxy.connections, server.connections) == (0, 1)
+
+
+def test_F08_a_permit_is_good_for_one_request() -> None:
+    with raw_server(http("201 Created", "{}")) as server, _transport(server) as transport:
+        permit = _permit(transport)
+        transport.place(permit)
+        with pytest.raises(PermitRefused, match="used already"):
+            transport.place(permit)
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host": "127.0.0.1:1"},
+        {"key_fingerprint": "SHA256:0123456789abcdef"},
+        {"request_json": "{}"},
+        {"request_sha256": "0" * 64},
+    ],
+)
+def test_F27_a_permit_for_another_host_key_or_request_sends_nothing(changes: dict[str, str]) -> None:
+    with (
+        raw_server(http("201 Created", "{}")) as server,
+        _transport(server) as transport,
+        pytest.raises(PermitRefused),
+    ):
+        transport.place(_permit(transport, **changes))
+    assert server.connections == 0
+
+
+def test_a_permit_can_not_leave_its_process_or_be_doubled() -> None:
+    with raw_server(silence) as server, _transport(server) as transport:
+        permit = _permit(transport)
+    for doubled in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError):
+            doubled(permit)
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [
+        (Environment.DEMO, "https://external-api.kalshi.com"),
+        (Environment.PROD, "https://external-api.demo.kalshi.co"),
+        (Environment.PROD, "http://external-api.kalshi.com"),
+        (Environment.PROD, "https://external-api.kalshi.com.example.org"),
+        (Environment.SANDBOX, "https://external-api.kalshi.com"),
+        (Environment.SANDBOX, "http://192.0.2.1:8765"),
+    ],
+)
+def test_F27_an_address_of_another_environment_makes_no_transport(environment: Environment, url: str) -> None:
+    with pytest.raises(EnvironmentMismatch):
+        OrderTransport(environment, url, SIGNER, subaccount=0)
+
+
+def test_the_writes_are_those_of_the_list_with_their_shard_and_sub_account() -> None:
+    with raw_server(http("200 OK", "{}")) as server, _transport(server) as transport:
+        transport.create_order_group(2, 50)
+        transport.trigger_order_group(ORDER, 2)
+        transport.cancel(ORDER, TICKER)
+        transport.decrease(ORDER, TICKER, Contracts(250))
+        transport.cancel_all()
+    lines = [request.partition(b"\r\n")[0].decode() for request in server.requests]
+    root = "/trade-api/v2/portfolio"
+    assert lines == [
+        f"POST {root}/order_groups/create HTTP/1.1",
+        f"PUT {root}/order_groups/{ORDER}/trigger?exchange_index=2&subaccount=3 HTTP/1.1",
+        f"DELETE {root}/events/orders/{ORDER}?market_ticker={TICKER}&subaccount=3 HTTP/1.1",
+        f"POST {root}/events/orders/{ORDER}/decrease?subaccount=3 HTTP/1.1",
+        f"DELETE {root}/events/orders?subaccount=3 HTTP/1.1",
+    ]
+    bodies = [json.loads(request.partition(b"\r\n\r\n")[2] or "null") for request in server.requests]
+    assert bodies == [
+        {"contracts_limit": 50, "exchange_index": 2, "subaccount": 3},
+        {},
+        None,
+        {"market_ticker": str(TICKER), "reduce_to": "2.50"},
+        None,
+    ]
+
+
+@pytest.mark.parametrize("write", [write for write in Write if "{id}" in write.value.path])
+def test_F47_a_write_about_one_order_without_its_id_is_refused(write: Write) -> None:
+    for missing in (None, "", "abc"):
+        with pytest.raises(WriteNotAllowed):
+            write.path(missing)  # type: ignore[arg-type]
+
+
+def test_F38_the_vendor_s_other_writes_can_not_be_made() -> None:
+    if not OPENAPI.is_file():
+        pytest.skip("the vendor's OpenAPI document is not on this machine")
+    document = yaml.load(OPENAPI.read_text("utf-8"), Loader=yaml.CSafeLoader)
+    published = {
+        (method.upper(), path)
+        for path, methods in document["paths"].items()
+        for method in methods
+        if method in ("post", "put", "delete", "patch")
+    }
+    ours = {
+        (write.value.method, write.value.path.replace("{id}", name))
+        for write in Write
+        for name in ("{order_group_id}" if "group" in write.value.path else "{order_id}",)
+    }
+    assert ours <= published
+    assert len(published) >= 38
+    public = {name for name in vars(OrderTransport) if not name.startswith("_")}
+    assert public == {
+        "cancel", "cancel_all", "close", "create_order_group", "decrease", "has_tokens_for_an_order", "host",
+        "key_fingerprint", "place", "trigger_order_group",
+    }  # fmt: skip
+
+
+def test_F35_an_amendment_has_no_route() -> None:
+    assert not [write for write in Write if "amend" in write.value.path or "batch" in write.value.path]
+    assert not [write for write in Write if "reset" in write.value.path]
+
+
+def test_F52_new_orders_leave_tokens_for_cancels() -> None:
+    clock = [0]
+    budget = WriteBudget(100, 100, kept=40, monotonic_ns=lambda: clock[0])
+    assert [budget.spend_on_risk(10) for _ in range(8)] == [True] * 6 + [False] * 2
+    for _ in range(20):
+        budget.spend_on_reduction(2)
+    assert not budget.spend_on_risk(10)
+    clock[0] += 500_000_000
+    assert budget.spend_on_risk(10)
+    assert not budget.spend_on_risk(10)
+
+
+def test_F57_nothing_printed_of_a_transport_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    with raw_server(http("500 no", "oops")) as server, _transport(server) as transport:
+        answer = transport.place(_permit(transport))
+        text = repr(transport) + repr(answer) + caplog.text
+    assert "KALSHI-ACCESS" not in text
+    assert SIGNER.headers("GET", "/")["KALSHI-ACCESS-KEY"] not in text
+
+
+def test_there_is_no_other_http_client_that_could_write() -> None:
+    package = Path(__file__).parents[3] / "kalshi_pipelines" / "execution"
+    users = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if any(word in path.read_text("utf-8") for word in ("httpx", "requests", "urllib3", "aiohttp", "http.client"))
+    }
+    assert users <= {"transport/order_transport.py"}
