@@ -18,6 +18,7 @@ from kalshi_pipelines.news.budget import NoRoom, ask, budget_of, budget_state
 from kalshi_pipelines.news.contract_findings import record_differences
 from kalshi_pipelines.news.errors import NewsFailed
 from kalshi_pipelines.news.options import NewsOptions
+from kalshi_pipelines.news.pages import ReadPages, read_pages
 from kalshi_pipelines.news.providers.protocol import NewsProvider, NewsQuery, ProviderAnswer, ProviderFailed
 from kalshi_pipelines.news.reports import CollectedNews, SearchReport
 from kalshi_pipelines.news.storing import SUBJECT, Asking, StoredAnswer, store_answer
@@ -83,6 +84,8 @@ def collect_news(
             targets = targets_of(connection, options.selected_events)
         for provider in providers:
             collection.ask_provider(provider, targets)
+        if options.fetches_articles:
+            collection.pages = read_pages(run, options.text_characters)
         done = collection.report(len(targets))
         record_differences(engine, environment, collection.answers_compared, collection.differences, dagster_run_id)
         if done.has_failed_entirely:
@@ -111,6 +114,7 @@ class _Collection:
         self._stored = StoredAnswer()
         self.differences: list[Difference] = []
         self.answers_compared = 0
+        self.pages = ReadPages()
 
     def ask_provider(self, provider: NewsProvider, targets: Sequence[Target]) -> None:
         """Ask one provider for everything, or just read it."""
@@ -137,6 +141,8 @@ class _Collection:
             rejected=stored.rejected,
             new_groups=stored.new_groups,
             in_known_groups=stored.in_known_groups,
+            pages_read=self.pages.read,
+            pages_failed=self.pages.failed,
             budget=state,
             differences=merged(self.differences),
         )

@@ -70,6 +70,8 @@ class CollectedNews:
         rejected: Entries that are no article: no usable address, no title; they are in quarantine.
         new_groups: Stories among the new articles that no article told before.
         in_known_groups: New articles that tell a story that was known.
+        pages_read: Articles whose pages were fetched for their text.
+        pages_failed: Articles whose pages could not or may not be fetched.
         budget: The budget after the run.
         differences: How answers differ from their vendors' contracts.
     """
@@ -84,6 +86,8 @@ class CollectedNews:
     rejected: int = 0
     new_groups: int = 0
     in_known_groups: int = 0
+    pages_read: int = 0
+    pages_failed: int = 0
     budget: BudgetState = field(default_factory=lambda: BudgetState(0, 0, 0))
     differences: tuple[Difference, ...] = ()
 

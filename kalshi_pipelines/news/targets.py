@@ -7,9 +7,8 @@ waited longest before the rest, so that a small budget gets round.
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -78,7 +77,7 @@ def subject_of(*titles: str | None) -> str:
 
 def _tracked(connection: sa.Connection) -> list[Target]:
     item, market, event = tracked_items.c, markets.c, events.c
-    rows: Sequence[sa.Row[Any]] = connection.execute(
+    rows = connection.execute(
         sa.select(
             item.ticker, item.item_type, item.search_queries,
             market.title, market.yes_sub_title, event.title.label("event_title"), event.sub_title,
@@ -88,16 +87,16 @@ def _tracked(connection: sa.Connection) -> list[Target]:
         .outerjoin(events, (event.event_ticker == item.ticker) & (item.item_type == "event"))
         .where(item.is_active)
         .order_by(item.ticker)
-    ).all()  # fmt: skip
+    ).mappings()  # fmt: skip
     return [_tracked_target(row) for row in rows]
 
 
-def _tracked_target(row: sa.Row[Any]) -> Target:
-    titles = (row.title, row.yes_sub_title) if row.item_type == "market" else (row.event_title, row.sub_title)
-    given = [query_of(each) for each in json.loads(row.search_queries) if isinstance(each, str)]
-    subject = subject_of(*titles) or " ".join(given)
+def _tracked_target(row: sa.RowMapping) -> Target:
+    titles = ("title", "yes_sub_title") if row["item_type"] == "market" else ("event_title", "sub_title")
+    given = [query_of(each) for each in json.loads(row["search_queries"]) if isinstance(each, str)]
+    subject = subject_of(*(row[title] for title in titles)) or " ".join(given)
     queries = [query for query in dict.fromkeys(given or [query_of(subject)]) if query]
-    return Target(row.item_type, row.ticker, subject, tuple(queries[:MOST_QUERIES]), True)
+    return Target(row["item_type"], row["ticker"], subject, tuple(queries[:MOST_QUERIES]), True)
 
 
 def _most_traded(connection: sa.Connection, count: int) -> list[Target]:

@@ -30,13 +30,14 @@ _BLANK: Final = frozenset({"Cc", "Zl", "Zp", "Zs"})
 _DROPPED: Final = frozenset({"Cf", "Cs", "Co", "Cn"})
 
 
-def plain_text(text: str, most: int) -> str:
+def plain_text(text: str, most: int, read: int = 0) -> str:
     """Text on one line, at most so many characters long: what a reader would see of it, and nothing a program would.
 
     Markup that was escaped is unpacked, a few times at most, because feeds escape theirs once or twice. What could
-    still be a tag afterwards loses its bracket.
+    still be a tag afterwards loses its bracket. Of the text eight times as much is read as is kept, or ``read``
+    characters if that is more.
     """
-    text = text[: max(most * _MARKUP_FACTOR, _LEAST_READ)]
+    text = text[: max(most * _MARKUP_FACTOR, _LEAST_READ, read)]
     for _ in range(_MOST_UNPACKING):
         unpacked = html.unescape(_without_markup(text))
         if unpacked == text:
