@@ -36,6 +36,8 @@ def is_canonical(text: str) -> bool:
 
 
 def _plain(value: object, where: str) -> object:
+    if type(value) is str and value.isascii():
+        return value
     if isinstance(value, str):
         return _text(str(value), where)
     if value is True or value is False:

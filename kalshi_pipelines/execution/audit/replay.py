@@ -1,0 +1,252 @@
+"""Working out again, from rows alone, what the journal's counters and lists must be; no trigger is trusted for it."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.tables import (
+    fills,
+    foreign_orders,
+    intents,
+    open_intents,
+    order_events,
+    postings,
+    scope_markets,
+    scopes,
+    session_caps,
+    sessions,
+)
+from kalshi_pipelines.execution.orders.states import LEGAL_TRANSITIONS, OPEN_STATES, OrderState
+
+_HOURS = 24
+_AT_ONCE = 10_000
+_NUMBERS = (
+    "if_no_microdollars",
+    "if_yes_microdollars",
+    "spent_microdollars",
+    "position_centicontracts",
+    "open_bids_centicontracts",
+    "open_asks_centicontracts",
+)
+#: Every posting of an admitted order is in a scope of each of these kinds.
+_KINDS = {"session", "day", "rolling", "event", "account"}
+
+
+def replay_states(connection: sa.Connection) -> Iterator[str]:
+    """What is wrong with the events: order, legality, and the list of open intents."""
+    last: dict[int, tuple[int, str]] = {}
+    found = connection.execute(
+        sa.select(order_events.c.intent_id, order_events.c.seq, order_events.c.from_state, order_events.c.to_state)
+        .order_by(order_events.c.intent_id, order_events.c.seq)
+        .execution_options(yield_per=_AT_ONCE)
+    )
+    for intent_id, seq, before, after in found:
+        have = last.get(intent_id)
+        if have is None:
+            legal = seq == 1 and after == OrderState.PLANNED and before is None
+        else:
+            legal = (seq, before) == (have[0] + 1, have[1]) and _is_legal(before, after)
+        if not legal:
+            yield f"intent {intent_id}: event {seq} goes from {before} to {after} after {have}"
+        last[intent_id] = (seq, after)
+    wanted = {intent_id: state for intent_id, (_, state) in last.items() if state in set(OPEN_STATES)}
+    there = {row[0]: row[1] for row in connection.execute(sa.select(open_intents.c.intent_id, open_intents.c.state))}
+    if wanted != there:
+        different = sorted(wanted.items() ^ there.items())[:5]
+        yield f"the list of open intents is not what the events make of it: {different}"
+    without = connection.execute(
+        sa.select(intents.c.intent_id).where(~sa.exists().where(order_events.c.intent_id == intents.c.intent_id))
+    )
+    yield from (f"intent {intent_id} has no event" for (intent_id,) in without)
+
+
+def _is_legal(before: str, after: str) -> bool:
+    return OrderState(after) in LEGAL_TRANSITIONS.get(OrderState(before), ())
+
+
+@dataclass
+class _Market:
+    numbers: list[int] = field(default_factory=lambda: [0] * len(_NUMBERS))
+
+    @property
+    def worst(self) -> int:
+        return max(0, self.numbers[0], self.numbers[1])
+
+
+@dataclass
+class _Scope:
+    row: sa.RowMapping
+    orders: int = 0
+    notional: int = 0
+    worst: int = 0
+    markets: defaultdict[str, _Market] = field(default_factory=lambda: defaultdict(_Market))
+
+
+@dataclass
+class _Books:
+    """The ledger as it is worked out, posting by posting."""
+
+    scopes: dict[int, _Scope]
+    caps: dict[tuple[str, str], sa.RowMapping]
+    positions: dict[str, int]
+
+    def post(self, row: sa.RowMapping) -> Iterator[str]:
+        """Add a posting up; what it breaks, if it is a reservation."""
+        scope = self.scopes[row["scope_id"]]
+        market = scope.markets[row["ticker"]]
+        before = market.worst
+        for number, name in enumerate(_NUMBERS):
+            market.numbers[number] += row[f"d_{name}"]
+        scope.orders += row["d_orders"]
+        scope.notional += row["d_notional_microdollars"]
+        scope.worst += market.worst - before
+        if row["kind"] == "reserve":
+            yield from self._beyond(row, scope, market)
+
+    def _beyond(self, row: sa.RowMapping, scope: _Scope, market: _Market) -> Iterator[str]:
+        kind = scope.row["kind"]
+        caps = self.caps.get((row["session_id"], kind))
+        if caps is None:
+            yield f"{row['dedupe']} of session {row['session_id']} has no caps of kind {kind}"
+            return
+        orders, notional, worst = scope.orders, scope.notional, scope.worst
+        if kind == "rolling":
+            before = [other for other in self.scopes.values() if _is_before(other.row, scope.row)]
+            orders += sum(other.orders for other in before)
+            notional += sum(other.notional for other in before)
+            worst += sum(other.worst for other in before)
+        for name, value, cap in (
+            ("orders", orders, caps["orders_cap"]),
+            ("notional", notional, caps["notional_cap_microdollars"]),
+            ("worst loss", worst, caps["worst_cap_microdollars"]),
+        ):
+            if value > cap:
+                yield f"{row['dedupe']}: {kind} {scope.row['key']} had {name} {value} beyond its cap {cap}"
+        if kind == "account":
+            position, bids, asks = market.numbers[3:]
+            long_or_short = position + bids if row["d_open_bids_centicontracts"] else asks - position
+            if long_or_short > self.positions[row["session_id"]]:
+                yield f"{row['dedupe']}: position of {row['ticker']} could be {long_or_short}, beyond its cap"
+
+
+def _is_before(other: sa.RowMapping, scope: sa.RowMapping) -> bool:
+    same = all(other[name] == scope[name] for name in ("kind", "environment", "subaccount", "mode"))
+    return same and scope["hour"] - _HOURS <= other["hour"] < scope["hour"]
+
+
+def replay_ledger(connection: sa.Connection) -> Iterator[str]:
+    """What is wrong with the ledger: caps that were passed when they were applied, counters, missing reservations."""
+    books = _Books(
+        {row["scope_id"]: _Scope(row) for row in connection.execute(sa.select(scopes)).mappings()},
+        {(row["session_id"], row["kind"]): row for row in connection.execute(sa.select(session_caps)).mappings()},
+        {
+            row[0]: row[1]
+            for row in connection.execute(sa.select(sessions.c.session_id, sessions.c.position_cap_centicontracts))
+        },
+    )
+    reserved: defaultdict[int, set[str]] = defaultdict(set)
+    ordered = sa.select(postings).order_by(postings.c.audit_seq, postings.c.dedupe, postings.c.scope_id)
+    for row in connection.execute(ordered.execution_options(yield_per=_AT_ONCE)).mappings():
+        if row["scope_id"] not in books.scopes:
+            yield f"{row['dedupe']} is posted to scope {row['scope_id']}, which is not there"
+            continue
+        yield from books.post(row)
+        if row["kind"] == "reserve":
+            reserved[row["intent_id"]].add(books.scopes[row["scope_id"]].row["kind"])
+    yield from _counters(connection, books)
+    admitted = sa.select(order_events.c.intent_id).where(order_events.c.to_state == OrderState.RESERVED.value)
+    for (intent_id,) in connection.execute(admitted):
+        if reserved[intent_id] != _KINDS:
+            yield f"intent {intent_id} is reserved in {sorted(reserved[intent_id])} only"
+    yield from _open_counts(connection, books)
+
+
+def _counters(connection: sa.Connection, books: _Books) -> Iterator[str]:
+    for scope in books.scopes.values():
+        row = scope.row
+        have = (row["orders"], row["notional_microdollars"], row["worst_microdollars"])
+        want = (scope.orders, scope.notional, scope.worst)
+        if have != want:
+            yield f"scope {row['kind']} {row['key']} counts {have}, its postings make {want}"
+        if row["worst_microdollars"] > row["worst_cap_microdollars"] and not row["breached"]:
+            yield f"scope {row['kind']} {row['key']} is beyond its cap and not marked as breached"
+    columns = [scope_markets.c[name] for name in _NUMBERS]
+    for scope_id, ticker, *numbers in connection.execute(
+        sa.select(scope_markets.c.scope_id, scope_markets.c.ticker, *columns)
+    ):
+        wanted = books.scopes[scope_id].markets.pop(ticker, _Market()) if scope_id in books.scopes else _Market()
+        if list(numbers) != wanted.numbers:
+            yield f"scope {scope_id} counts {list(numbers)} in {ticker}, its postings make {wanted.numbers}"
+        if scope_id in books.scopes:
+            books.scopes[scope_id].markets[ticker] = wanted
+    there = {
+        (row[0], row[1]) for row in connection.execute(sa.select(scope_markets.c.scope_id, scope_markets.c.ticker))
+    }
+    for scope_id, scope in books.scopes.items():
+        for ticker in scope.markets:
+            if (scope_id, ticker) not in there:
+                yield f"scope {scope_id} does not count {ticker}, of which it has postings"
+
+
+def _open_counts(connection: sa.Connection, books: _Books) -> Iterator[str]:
+    """What the account holds open must be what its orders have left, or were filled of and is not posted."""
+    wanted: defaultdict[tuple[str, int, str, str], int] = defaultdict(int)
+    for row in connection.execute(_HELD).mappings():
+        held = row["count_centicontracts"] if row["to_state"] in set(OPEN_STATES) else row["told"] or 0
+        held = max(0, held - (row["filled"] or 0))
+        wanted[row["environment"], row["subaccount"], row["ticker"], row["side"]] += held
+    gone = sa.select(postings.c.dedupe).where(postings.c.dedupe.like("foreign_gone:%"))
+    left = {row[0].removeprefix("foreign_gone:") for row in connection.execute(gone)}
+    for row in connection.execute(_FOREIGN).mappings():
+        if row["order_id"] not in left:
+            key = (row["environment"], row["subaccount"], row["ticker"], row["side"])
+            wanted[key] += row["remaining_centicontracts"]
+    for scope in books.scopes.values():
+        if (scope.row["kind"], scope.row["mode"]) != ("account", "live"):
+            continue
+        for ticker, market in scope.markets.items():
+            for side, have in (("bid", market.numbers[4]), ("ask", market.numbers[5])):
+                want = wanted[scope.row["environment"], scope.row["subaccount"], ticker, side]
+                if have != want:
+                    yield f"the account holds {have} open {side}s of {ticker}, its orders make {want}"
+
+
+_LAST = (
+    sa.select(order_events.c.intent_id, sa.func.max(order_events.c.seq).label("seq"))
+    .group_by(order_events.c.intent_id)
+    .subquery("last_seq")
+)
+_FILLS = (
+    sa.select(fills.c.intent_id, sa.cast(sa.func.sum(fills.c.count_centicontracts), sa.BigInteger).label("filled"))
+    .group_by(fills.c.intent_id)
+    .subquery("filled")
+)
+_HELD = (
+    sa.select(
+        intents.c.environment,
+        intents.c.subaccount,
+        intents.c.ticker,
+        intents.c.side,
+        intents.c.count_centicontracts,
+        order_events.c.to_state,
+        order_events.c.filled_centicontracts.label("told"),
+        _FILLS.c.filled,
+    )
+    .join(_LAST, _LAST.c.intent_id == intents.c.intent_id)
+    .join(
+        order_events,
+        sa.and_(order_events.c.intent_id == _LAST.c.intent_id, order_events.c.seq == _LAST.c.seq),
+    )
+    .outerjoin(_FILLS, _FILLS.c.intent_id == intents.c.intent_id)
+    .where(intents.c.mode == "live")
+    .select_from(intents)
+)
+_FOREIGN = (
+    sa.select(foreign_orders, scopes.c.environment, scopes.c.subaccount)
+    .distinct()
+    .join(postings, postings.c.dedupe == sa.literal("foreign:") + foreign_orders.c.order_id)
+    .join(scopes, scopes.c.scope_id == postings.c.scope_id)
+    .select_from(foreign_orders)
+)

@@ -1,0 +1,307 @@
+"""Whether the journal is what it was written as: the chain, its rows, its counters, its anchors, the exchange's orders.
+
+Reads only. It says clean, corrupt (and what), or that it could not look, which is not clean.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.audit.anchors import AnchorFile, AnchorsUnreadable
+from kalshi_pipelines.execution.audit.canonical import canonical_json, is_canonical
+from kalshi_pipelines.execution.audit.replay import replay_ledger, replay_states
+from kalshi_pipelines.execution.journal.engine import explained_failures, record_hash
+from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalRefused, JournalUnavailable
+from kalshi_pipelines.execution.journal.migrations import require_journal_head
+from kalshi_pipelines.execution.journal.recording import audit_column, rows_told
+from kalshi_pipelines.execution.journal.tables import (
+    anchors,
+    audit_head,
+    audit_log,
+    intents,
+    journal_identity,
+    metadata,
+    order_events,
+    session_caps,
+)
+from kalshi_pipelines.warehouse.engine import sqlite_driver
+
+#: More than so many problems say nothing more.
+MOST_PROBLEMS: Final = 100
+_AT_ONCE: Final = 5_000
+#: Tables with rows that no record tells of: they are worked out again instead.
+_DERIVED: Final = {
+    "audit_log",
+    "audit_head",
+    "anchors",
+    "journal_identity",
+    "legal_transitions",
+    "scopes",
+    "scope_markets",
+    "open_intents",
+    "leases",
+    "session_caps",
+    "proposals",
+}
+
+
+class Verdict(IntEnum):
+    """What a verification came to; the number is the exit status of the command."""
+
+    CLEAN = 0
+    CORRUPT = 1
+    COULD_NOT_RUN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOrder:
+    """An order as the exchange has it, to be found in the journal."""
+
+    order_id: str
+    client_order_id: str | None
+    ticker: str
+    side: str
+    price_centicents: int
+    count_centicontracts: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What a verification found."""
+
+    verdict: Verdict
+    records: int
+    head: str
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything was looked at and nothing found."""
+        return self.verdict is Verdict.CLEAN
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict.name.lower().replace('_', ' ')}: {self.records:,} audit records, head {self.head}"]
+        return "\n".join([*lines, *(f"- {problem}" for problem in self.problems)])
+
+
+def verify(
+    engine: sa.Engine,
+    anchor_file: Path | None = None,
+    exchange_orders: Iterable[ExchangeOrder] | None = None,
+) -> AuditReport:
+    """Verify a whole journal.
+
+    Args:
+        engine: Made by ``open_journal``.
+        anchor_file: Where heads of the chain were noted; without it a cut or rewritten journal may look clean.
+        exchange_orders: Every order the exchange has of the sub-account, if it was asked.
+    """
+    found: list[str] = []
+    records, head = 0, "-"
+    try:
+        require_journal_head(engine)
+        reading = engine
+        if engine.dialect.name == "postgresql":
+            reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with explained_failures(engine), reading.connect() as connection, connection.begin():
+            chain = _Chain(connection)
+            checks: tuple[Callable[[], Iterator[str]], ...] = (
+                lambda: _damage(connection),
+                chain.problems,
+                lambda: _rows(connection, chain.told),
+                lambda: replay_states(connection),
+                lambda: replay_ledger(connection),
+                lambda: _anchors(connection, chain, anchor_file),
+                lambda: _exchange(connection, exchange_orders),
+            )
+            for check in checks:
+                for problem in check():
+                    found.append(problem)
+                    if len(found) >= MOST_PROBLEMS:
+                        break
+            records, head = chain.records, chain.head
+    except JournalOutdated as error:
+        found.append(str(error))
+        guards_changed = str(error).startswith("Guards")
+        return AuditReport(Verdict.CORRUPT if guards_changed else Verdict.COULD_NOT_RUN, records, head, tuple(found))
+    except (JournalUnavailable, JournalRefused, AnchorsUnreadable) as error:
+        return AuditReport(Verdict.COULD_NOT_RUN, records, head, (*found, str(error)))
+    return AuditReport(Verdict.CORRUPT if found else Verdict.CLEAN, records, head, tuple(found))
+
+
+class _Chain:
+    """The audit log, read from its beginning."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self.records = 0
+        self.head = "-"
+        self.hashes: dict[int, str] = {}
+        #: What the log says was stored: digests of rows, by table and record.
+        self.told: defaultdict[str, dict[int, list[bytes]]] = defaultdict(dict)
+        self._engaged = True
+
+    def problems(self) -> Iterator[str]:
+        identity = self._connection.execute(sa.select(journal_identity)).mappings().first()
+        if identity is None:
+            yield "the journal has no identity"
+            return
+        before: str | None = None
+        rows = self._connection.execute(
+            sa.select(audit_log).order_by(audit_log.c.seq).execution_options(yield_per=_AT_ONCE)
+        )
+        for number, row in enumerate(rows.mappings()):
+            yield from self._record(number, before, row)
+            before = row["hash"]
+            if number == 0:
+                yield from _genesis(row["body"], identity)
+        head = self._connection.execute(sa.select(audit_head.c.seq, audit_head.c.hash)).first()
+        if head is None or (head.seq, head.hash) != (self.records - 1, before):
+            yield f"the chain ends at record {self.records - 1}, its head was {head}"
+        self.head = f"{self.records - 1}:{before}"
+
+    def _record(self, number: int, before: str | None, row: sa.RowMapping) -> Iterator[str]:
+        seq, body = row["seq"], row["body"]
+        self.records = number + 1
+        self.hashes[seq] = row["hash"]
+        if seq != number:
+            yield f"record {number} is missing: {seq} follows {number - 1}"
+        if row["prev_hash"] != before:
+            yield f"record {seq} does not follow the one before it"
+        if row["hash"] != record_hash(seq, row["prev_hash"], body):
+            yield f"record {seq} was changed: its hash is another"
+        if not is_canonical(body):
+            yield f"record {seq} is not in canonical form"
+            return
+        told = json.loads(body)
+        if told.get("kind") != row["kind"]:
+            yield f"record {seq} is of kind {told.get('kind')}, its row says {row['kind']}"
+        for each in told.get("rows", []):
+            self.told[each["table"]].setdefault(seq, []).append(_digest(each))
+            yield from self._stopped(seq, each)
+
+    def _stopped(self, seq: int, row: Mapping[str, object]) -> Iterator[str]:
+        """Nothing may be sent while the kill switch is engaged."""
+        if row["table"] == "kill_events":
+            self._engaged = bool(row["engaged"])
+        elif row["table"] == "order_events" and row["to_state"] == "sending" and self._engaged:
+            yield f"record {seq}: intent {row['intent_id']} was to be sent with the kill switch engaged"
+
+
+def _genesis(body: str, identity: sa.RowMapping) -> Iterator[str]:
+    told = json.loads(body) if is_canonical(body) else {}
+    for name in ("database_id", "environment"):
+        if told.get(name) != identity[name]:
+            yield f"the chain begins with {name} {told.get(name)}, the journal says {identity[name]}"
+
+
+def _rows(connection: sa.Connection, told: Mapping[str, dict[int, list[bytes]]]) -> Iterator[str]:
+    """Every row is told of by its record, word for word, and every row that was told of is there."""
+    for table in metadata.sorted_tables:
+        if table.name in _DERIVED:
+            continue
+        column = audit_column(table)
+        there: defaultdict[int, list[bytes]] = defaultdict(list)
+        for seq, rows in _by_record(connection, table, column):
+            there[seq] = sorted(_digest(row) for row in rows)
+        wanted = told.get(table.name, {})
+        for seq in sorted(wanted.keys() | there.keys()):
+            if sorted(wanted.get(seq, [])) != there.get(seq, []):
+                yield f"{table.name}: the rows of record {seq} are not what it tells ({_differing(wanted, there, seq)})"
+    caps: defaultdict[str, dict[str, object]] = defaultdict(dict)
+    for row in connection.execute(sa.select(session_caps)).mappings():
+        caps[row["session_id"]][row["kind"]] = {
+            "orders": row["orders_cap"],
+            "notional_microdollars": row["notional_cap_microdollars"],
+            "worst_microdollars": row["worst_cap_microdollars"],
+        }
+    sessions_told = sa.select(audit_log.c.seq, audit_log.c.body).where(audit_log.c.kind == "session")
+    for seq, body in connection.execute(sessions_told):
+        said = json.loads(body)
+        if said.get("caps") != caps[said["rows"][0]["session_id"]]:
+            yield f"record {seq}: the caps of session {said['rows'][0]['session_id']} are others than it tells"
+
+
+def _differing(wanted: Mapping[int, list[bytes]], there: Mapping[int, list[bytes]], seq: int) -> str:
+    return f"{len(wanted.get(seq, []))} told, {len(there.get(seq, []))} there"
+
+
+def _by_record(
+    connection: sa.Connection, table: sa.Table, column: str
+) -> Iterator[tuple[int, list[dict[str, object]]]]:
+    """The rows of each record as the log would tell them; those of postings together."""
+    key = [table.c[column], *table.primary_key.columns]
+    held: list[tuple[sa.Table, dict[str, object]]] = []
+    seq: int | None = None
+    ordered = sa.select(table).order_by(*key).execution_options(yield_per=_AT_ONCE)
+    for row in connection.execute(ordered).mappings():
+        if row[column] != seq and seq is not None:
+            yield seq, rows_told(held)
+            held = []
+        seq = row[column]
+        held.append((table, {name: value for name, value in row.items() if value is not None}))
+    if seq is not None:
+        yield seq, rows_told(held)
+
+
+def _digest(row: Mapping[str, object]) -> bytes:
+    return hashlib.sha256(canonical_json(row).encode()).digest()[:12]
+
+
+def _anchors(connection: sa.Connection, chain: _Chain, anchor_file: Path | None) -> Iterator[str]:
+    noted = {(row[0], row[1]) for row in connection.execute(sa.select(anchors.c.seq, anchors.c.hash))}
+    yield from (f"anchor {seq} tells of another record" for seq, digest in noted if chain.hashes.get(seq) != digest)
+    if anchor_file is None:
+        return
+    database_id = connection.execute(sa.select(journal_identity.c.database_id)).scalar_one()
+    in_file = {(anchor.seq, anchor.hash) for anchor in AnchorFile(anchor_file).anchors(database_id)}
+    for seq, digest in sorted(in_file):
+        if seq >= chain.records:
+            yield f"{anchor_file} notes record {seq}, the journal ends at {chain.records - 1}: it was cut or restored"
+        elif chain.hashes.get(seq) != digest:
+            yield f"{anchor_file} notes another record {seq} than the journal has: it was rewritten"
+    wanted = connection.execute(sa.select(anchors.c.seq, anchors.c.hash).where(anchors.c.place == "file"))
+    for seq, digest in wanted:
+        if (seq, digest) not in in_file:
+            yield f"the anchor of record {seq} is no more in {anchor_file}"
+
+
+def _exchange(connection: sa.Connection, orders: Iterable[ExchangeOrder] | None) -> Iterator[str]:
+    """Every order the exchange has was recorded here before it was sent, with these terms, once."""
+    if orders is None:
+        return
+    sent = sa.select(intents).join(order_events, order_events.c.intent_id == intents.c.intent_id)
+    by_id = {
+        row["client_order_id"]: row
+        for row in connection.execute(
+            sent.where(order_events.c.to_state == "sending", intents.c.mode == "live")
+        ).mappings()
+    }
+    seen: dict[str, str] = {}
+    for order in orders:
+        row = by_id.get(order.client_order_id or "")
+        if row is None:
+            yield f"order {order.order_id} of {order.ticker} was never to be sent by this journal"
+            continue
+        before = seen.setdefault(row["client_order_id"], order.order_id)
+        if before != order.order_id:
+            yield f"orders {before} and {order.order_id} are of one intent {row['intent_id']}"
+        terms = (order.ticker, order.side, order.price_centicents, order.count_centicontracts)
+        if terms != (row["ticker"], row["side"], row["price_centicents"], row["count_centicontracts"]):
+            yield f"order {order.order_id} has other terms than intent {row['intent_id']}"
+
+
+def _damage(connection: sa.Connection) -> Iterator[str]:
+    """What SQLite itself finds; Postgres checks its pages when they are read."""
+    if connection.dialect.name != "sqlite":
+        return
+    driver = sqlite_driver(connection)
+    yield from (f"integrity check: {line}" for (line,) in driver.execute("PRAGMA integrity_check(5)") if line != "ok")
+    yield from (f"a row without its parent: {row}" for row in driver.execute("PRAGMA foreign_key_check").fetchmany(5))
