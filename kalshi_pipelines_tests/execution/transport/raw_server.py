@@ -39,6 +39,12 @@ def reset(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+def reset_unread(connection: socket.socket) -> None:
+    """Break the connection off when something of a request has come, without reading it."""
+    connection.recv(1, socket.MSG_PEEK)
+    reset(connection)
+
+
 def silence(_connection: socket.socket) -> None:
     """Close without a word."""
 

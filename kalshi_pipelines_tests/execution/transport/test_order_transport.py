@@ -31,6 +31,7 @@ from kalshi_pipelines_tests.execution.transport.raw_server import (
     http,
     raw_server,
     reset,
+    reset_unread,
     silence,
 )
 
@@ -69,6 +70,7 @@ def _placed(reply: Reply, *, read: bool = True) -> tuple[Answer, RawServer]:
     [
         silence,
         reset,
+    reset_unread,
         answering("HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n{"),
         answering("HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
         answering("garbage\r\n\r\n"),
@@ -98,7 +100,7 @@ def test_F08_a_refusal_is_not_repeated(status: str) -> None:
 
 
 def test_F08_a_connection_that_is_broken_off_before_it_was_read_may_have_brought_the_order() -> None:
-    answer, server = _placed(reset, read=False)
+    answer, server = _placed(reset_unread, read=False)
     assert server.connections == 1
     assert verdict(answer, REQUEST).state is OrderState.UNKNOWN
 
