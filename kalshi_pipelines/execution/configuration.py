@@ -1,0 +1,245 @@
+"""The settings of trading: environment variables that begin with ``KALSHI_TRADE_``, read once into a frozen object.
+
+A misspelt name or value is refused, never guessed. Caps can only be lowered: the ceilings are constants of the
+journal's tables, and the database refuses a session above them, too.
+"""
+
+import hashlib
+import os
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kalshi_pipelines.execution.audit.canonical import canonical_json
+from kalshi_pipelines.execution.journal.records import Mode, ScopeCaps, ScopeKind, SessionCaps
+from kalshi_pipelines.execution.journal.tables import (
+    CEILINGS,
+    MOST_ATTEMPTS_PER_MINUTE,
+    MOST_ORDER_WORST_MICRODOLLARS,
+    MOST_POSITION_CENTICONTRACTS,
+    UNCAPPED,
+)
+from kalshi_pipelines.settings import InvalidSettings
+from kalshi_pipelines.units import dollars, microdollars
+
+PREFIX: Final = "KALSHI_TRADE_"
+#: What has to be said, beside everything else, before production can be traded.
+PRODUCTION_PHRASE: Final = "i-trade-real-money"
+LONGEST_SESSION_MINUTES: Final = 24 * 60
+
+
+class BalanceStep(StrEnum):
+    """The grid of the account's balance: docs.kalshi.com "Fee rounding", October 2026."""
+
+    DIRECT_MEMBER = "0.0001"
+    OTHERS = "0.01"
+
+
+def _exact(amount: Decimal) -> Decimal:
+    if not amount.is_finite() or amount != amount.quantize(Decimal("0.000001")):
+        raise ValueError("write plain dollars with at most six decimals")
+    return amount
+
+
+Dollars = Annotated[Decimal, AfterValidator(_exact)]
+
+
+def _ceiling(kind: ScopeKind) -> Decimal:
+    return dollars(CEILINGS[kind.value][2])
+
+
+class TradeSettings(BaseSettings):
+    """Settings of trading. Each is read from ``KALSHI_TRADE_`` + its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    mode: Mode = Field(Mode.DRY_RUN, description="dry_run decides and sends nothing; live sends.")
+    api_key_id: str | None = Field(
+        None, description="Id of the trade key: scopes `read` and `write::trade`, locked to the sub-account."
+    )
+    private_key_file: Path | None = Field(None, description="PEM file of the trade key.")
+    url: str | None = Field(None, description="Address orders are written to. There is no default.")
+    subaccount: int = Field(0, ge=0, le=63, description="The one sub-account that is traded.")
+    arm: SecretStr | None = Field(None, description="The operator's token of the `arm` command; ends by itself.")
+    production: str | None = Field(
+        None, description=f"Has to be `{PRODUCTION_PHRASE}` before the real exchange is traded."
+    )
+    series: str | None = Field(
+        None, description="Series that may be traded, separated by commas; `*` is all. Live trading needs it."
+    )
+
+    order_dollars: Dollars = Field(
+        dollars(MOST_ORDER_WORST_MICRODOLLARS),
+        gt=0,
+        le=dollars(MOST_ORDER_WORST_MICRODOLLARS),
+        description="Most dollars an order may cost, and lose with its fees.",
+    )
+    session_orders: int = Field(
+        CEILINGS["session"][0], ge=1, le=CEILINGS["session"][0], description="Orders a session."
+    )
+    session_loss_dollars: Dollars = Field(
+        _ceiling(ScopeKind.SESSION),
+        gt=0,
+        le=_ceiling(ScopeKind.SESSION),
+        description="Worst loss of all orders of a session, fees and resting orders included.",
+    )
+    day_orders: int = Field(CEILINGS["day"][0], ge=1, le=CEILINGS["day"][0], description="Orders a New York day.")
+    day_loss_dollars: Dollars = Field(
+        _ceiling(ScopeKind.DAY), gt=0, le=_ceiling(ScopeKind.DAY), description="Worst loss of a New York day."
+    )
+    rolling_loss_dollars: Dollars = Field(
+        _ceiling(ScopeKind.ROLLING),
+        gt=0,
+        le=_ceiling(ScopeKind.ROLLING),
+        description="Worst loss of the last 24 hours, counted by whole hours.",
+    )
+    event_loss_dollars: Dollars = Field(
+        _ceiling(ScopeKind.EVENT),
+        gt=0,
+        le=_ceiling(ScopeKind.EVENT),
+        description="Worst loss of all markets of an event, positions included; nothing is netted between them.",
+    )
+    account_loss_dollars: Dollars = Field(
+        _ceiling(ScopeKind.ACCOUNT),
+        gt=0,
+        le=_ceiling(ScopeKind.ACCOUNT),
+        description="Worst loss of the sub-account, positions included.",
+    )
+    notional_dollars: Dollars = Field(
+        Decimal(1_000), gt=0, le=1_000, description="Dollars all orders of a session, and of a day, may cost."
+    )
+    position_contracts: int = Field(
+        MOST_POSITION_CENTICONTRACTS // 100,
+        ge=1,
+        le=MOST_POSITION_CENTICONTRACTS // 100,
+        description="Contracts of one market that may be held, if everything that rests is filled.",
+    )
+    attempts_per_minute: int = Field(
+        MOST_ATTEMPTS_PER_MINUTE,
+        ge=1,
+        le=MOST_ATTEMPTS_PER_MINUTE,
+        description="Orders that may be tried in a minute; denied ones count.",
+    )
+    session_minutes: int = Field(60, ge=1, le=LONGEST_SESSION_MINUTES, description="How long a session may last.")
+
+    price_band_dollars: Dollars = Field(
+        Decimal("0.10"),
+        gt=0,
+        lt=1,
+        description="How far an order's price may be from the best bid and ask: a buy above the ask, a sale below the "
+        "bid, or an order that rests away from its own side.",
+    )
+    book_seconds: int = Field(10, ge=1, le=60, description="How old the orderbook may be when an order is sent.")
+    rest_minutes: int = Field(15, ge=1, le=15, description="How long a good-till-canceled order may rest.")
+    reconciled_minutes: int = Field(
+        15, ge=1, le=60, description="How old the last clean reconciliation may be when an order is sent."
+    )
+    approval_dollars: Dollars = Field(
+        Decimal(25),
+        ge=0,
+        le=dollars(MOST_ORDER_WORST_MICRODOLLARS),
+        description="Orders that cost more need a person's approval; those of agents always do.",
+    )
+    balance_step_dollars: BalanceStep = Field(
+        BalanceStep.DIRECT_MEMBER,
+        description="Grid of the account's balance: 0.0001 for direct members, 0.01 for others.",
+    )
+
+    @field_validator("private_key_file", mode="after")
+    @classmethod
+    def _expand_home(cls, path: Path | None) -> Path | None:
+        return path.expanduser() if path else path
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Settings of the present environment variables.
+
+        Raises:
+            InvalidSettings: A variable is not known or can not be used; one sentence names each.
+        """
+        unknown = sorted(
+            name
+            for name in os.environ
+            if name.upper().startswith(PREFIX) and name.upper().removeprefix(PREFIX).lower() not in cls.model_fields
+        )
+        if unknown:
+            raise InvalidSettings(f"{', '.join(unknown)}: no setting of trading has this name. Correct or unset it.")
+        try:
+            settings = cls()
+        except ValidationError as error:
+            raise InvalidSettings(_sentence(error)) from None
+        if (settings.api_key_id is None) != (settings.private_key_file is None):
+            raise InvalidSettings(f"{PREFIX}API_KEY_ID and {PREFIX}PRIVATE_KEY_FILE go together: set both, or neither.")
+        return settings
+
+    @property
+    def allowed_series(self) -> frozenset[str] | None:
+        """The series that may be traded; None for all."""
+        if self.series is None or self.series.strip() == "*":
+            return None
+        return frozenset(name.strip() for name in self.series.split(",") if name.strip())
+
+    @property
+    def caps(self) -> SessionCaps:
+        """The caps of a session, in the journal's units."""
+        notional = _micro(self.notional_dollars)
+        return SessionCaps(
+            order_notional_microdollars=_micro(self.order_dollars),
+            order_worst_microdollars=_micro(self.order_dollars),
+            position_centicontracts=100 * self.position_contracts,
+            attempts_per_minute=self.attempts_per_minute,
+            scopes={
+                ScopeKind.SESSION: ScopeCaps(self.session_orders, notional, _micro(self.session_loss_dollars)),
+                ScopeKind.DAY: ScopeCaps(self.day_orders, notional, _micro(self.day_loss_dollars)),
+                ScopeKind.ROLLING: ScopeCaps(UNCAPPED, UNCAPPED, _micro(self.rolling_loss_dollars)),
+                ScopeKind.EVENT: ScopeCaps(UNCAPPED, UNCAPPED, _micro(self.event_loss_dollars)),
+                ScopeKind.ACCOUNT: ScopeCaps(UNCAPPED, UNCAPPED, _micro(self.account_loss_dollars)),
+            },
+        )
+
+    @property
+    def balance_step(self) -> int:
+        """Micro-dollars of the balance's grid."""
+        return microdollars(self.balance_step_dollars.value)
+
+    @property
+    def config_sha256(self) -> str:
+        """A digest of every setting that is no secret."""
+        told = self.model_dump(mode="json", exclude={"arm", "private_key_file"})
+        return _sha256(canonical_json({name: str(value) for name, value in told.items()}))
+
+
+def caps_sha256(caps: SessionCaps) -> str:
+    """The digest of caps that an arm token is bound to."""
+    told = {
+        "order_notional": caps.order_notional_microdollars,
+        "order_worst": caps.order_worst_microdollars,
+        "position": caps.position_centicontracts,
+        "attempts": caps.attempts_per_minute,
+        "scopes": {
+            kind.value: [scope.orders, scope.notional_microdollars, scope.worst_microdollars]
+            for kind, scope in caps.scopes.items()
+        },
+    }
+    return _sha256(canonical_json(told))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _micro(amount: Decimal) -> int:
+    return microdollars(f"{amount:f}")
+
+
+def _sentence(error: ValidationError) -> str:
+    problems = []
+    for problem in error.errors(include_url=False):
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        shown = "" if name == "arm" else f" is {problem['input']!r}"
+        problems.append(f"{PREFIX}{name.upper()}{shown}: {problem['msg']}")
+    return "; ".join(problems) + ". Change or unset it."
