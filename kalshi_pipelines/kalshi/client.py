@@ -108,6 +108,11 @@ class KalshiClient:
         """The root of the API it reads."""
         return self._transport.address
 
+    @property
+    def clock_difference_ms(self) -> int | None:
+        """By how much the exchange's clock was ahead of this computer's at the last answer; exact to about a second."""
+        return self._transport.clock_difference_ms
+
     def __enter__(self) -> Self:
         try:
             if self._transport.signed:
@@ -218,6 +223,18 @@ class KalshiClient:
             min_updated_ts=min_updated_ts,
         )
         return self._walk(MARKETS, params, tickers, limit)
+
+    def market(self, ticker: str) -> Market:
+        """One market with its current quotes."""
+        return self._read(Market, path_with("/markets/{ticker}", ticker=ticker), inside="market")
+
+    def event(self, event_ticker: str) -> Event:
+        """One event without its markets."""
+        return self._read(Event, path_with("/events/{ticker}", ticker=event_ticker), inside="event")
+
+    def series(self, series_ticker: str) -> Series:
+        """One series."""
+        return self._read(Series, path_with("/series/{ticker}", ticker=series_ticker), inside="series")
 
     # --- orderbooks
 

@@ -35,6 +35,7 @@ from kalshi_pipelines.kalshi.errors import (
 )
 from kalshi_pipelines.kalshi.rate_budget import EndpointCosts, Laws, RateBudget, bucket_of
 from kalshi_pipelines.kalshi.signing import Signer
+from kalshi_pipelines.units import now_us
 
 logger = logging.getLogger("kalshi_pipelines.kalshi")
 # They print every request, and at debug level headers; what matters of it is logged here.
@@ -110,6 +111,8 @@ class Transport:
         self._base_url = base_url
         self._closing = closing or threading.Event()
         self._pools: list[ThreadPoolExecutor] = []
+        self.clock_difference_ms: int | None = None
+        """By how much the exchange's clock was ahead of this computer's at the last answer; exact to about a second."""
         try:
             self._http = httpx.Client(
                 headers=_HEADERS,
@@ -211,6 +214,9 @@ class Transport:
             self._note(failure, number)
             # Raised here and not where it was caught: httpx errors hold the request with its signature.
             raise failure
+        exchange_ms = _http_date_ms(answer.date)
+        if exchange_ms is not None:
+            self.clock_difference_ms = exchange_ms - now_us() // 1_000
         logger.debug("%s was answered %d with %d bytes", line, answer.status, len(answer.body))
         return answer
 

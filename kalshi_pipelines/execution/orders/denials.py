@@ -88,7 +88,6 @@ class DenialReason(Enum):
     PRICE_OUTSIDE_BAND = Explanation(
         "The price is too far from the best bid and ask.", "Check the side and the price; see KALSHI_TRADE_PRICE_BAND."
     )
-    FRACTIONAL_NOT_ALLOWED = Explanation("The market takes whole contracts only.", "Use a whole count.")
     TIME_IN_FORCE_NOT_ALLOWED = Explanation(
         "Time in force, expiry, post-only and reduce-only do not go together, or rest too long.",
         "See `docs/trading.md`.",

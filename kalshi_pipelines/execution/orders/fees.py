@@ -17,7 +17,6 @@ TAKER_RATE: Final = Decimal("0.07")
 #: p + fee(p) grows with p only up to here; at more the limit would not be the dearest price.
 MOST_MULTIPLIER: Final = Decimal(10)
 _EVEN: Final = DOLLAR // 2
-_CENTI: Final = 100
 
 
 class FeeNotBounded(ValueError):
@@ -30,8 +29,6 @@ class FeeTerms:
 
     fee_type: str
     multiplier: Decimal
-    takes_fractions: bool
-    """Whether a fill may be of less than a contract."""
     balance_step: int
 
 
@@ -47,9 +44,8 @@ def fee_bound(terms: FeeTerms, side: Side, limit: YesPrice, count: Contracts) ->
         raise FeeNotBounded(f"a fee multiplier of {terms.multiplier} is not plausible")
     dearest = _dearest_price(side, limit.centicents)
     exact = TAKER_RATE * terms.multiplier * count.centi * dearest * (DOLLAR - dearest) / DOLLAR
-    most_fills = count.centi if terms.takes_fractions else -(-count.centi // _CENTI)
-    # Each fill is rounded up twice: to a micro-dollar, then to the grid.
-    return int(exact) + 1 + most_fills * (1 + terms.balance_step)
+    # Each fill may be of 0.01 contract, and is rounded up twice: to a micro-dollar, then to the grid.
+    return int(exact) + 1 + count.centi * (1 + terms.balance_step)
 
 
 def _dearest_price(side: Side, limit: int) -> int:

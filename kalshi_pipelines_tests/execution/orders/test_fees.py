@@ -20,14 +20,11 @@ def test_F50_no_cutting_into_fills_at_any_allowed_price_costs_more_than_the_boun
     count = data.draw(st.integers(1, 2_000))
     step = data.draw(st.sampled_from([100, 10_000]))
     multiplier = data.draw(st.sampled_from([Decimal("0.5"), Decimal(1), Decimal("1.25"), Decimal(3)]))
-    fractions = data.draw(st.booleans())
-    if not fractions:
-        count *= 100
-    terms = FeeTerms("quadratic_with_maker_fees", multiplier, fractions, step)
+    terms = FeeTerms("quadratic_with_maker_fees", multiplier, step)
     bound = fee_bound(terms, side, YesPrice(limit), Contracts(count))
     left, paid, overpaid = count, 0, 0
     while left:
-        filled = data.draw(st.integers(1, left)) if fractions else 100 * data.draw(st.integers(1, left // 100))
+        filled = data.draw(st.integers(1, left))
         price = data.draw(st.integers(1, limit) if side is Side.BID else st.integers(limit, 9_999))
         rate = int(_RATES[data.draw(st.sampled_from(sorted(_RATES)))] * multiplier)
         change = -price * filled if side is Side.BID else -(10_000 - price) * filled
@@ -38,11 +35,11 @@ def test_F50_no_cutting_into_fills_at_any_allowed_price_costs_more_than_the_boun
 
 def test_F50_a_fee_of_a_kind_without_a_published_bound_is_refused() -> None:
     for terms in (
-        FeeTerms("flat", Decimal(1), False, 100),
-        FeeTerms("quadratic_v2", Decimal(1), False, 100),
-        FeeTerms("quadratic", Decimal("NaN"), False, 100),
-        FeeTerms("quadratic", Decimal(-1), False, 100),
-        FeeTerms("quadratic", Decimal(14), False, 100),
+        FeeTerms("flat", Decimal(1), 100),
+        FeeTerms("quadratic_v2", Decimal(1), 100),
+        FeeTerms("quadratic", Decimal("NaN"), 100),
+        FeeTerms("quadratic", Decimal(-1), 100),
+        FeeTerms("quadratic", Decimal(14), 100),
     ):
         with pytest.raises(FeeNotBounded):
             fee_bound(terms, Side.BID, YesPrice(5_000), Contracts(100))
@@ -51,13 +48,13 @@ def test_F50_a_fee_of_a_kind_without_a_published_bound_is_refused() -> None:
 @pytest.mark.parametrize(
     ("side", "limit", "bound"),
     [
-        (Side.BID, 1_000, 6_300 * 10 + 1 + 10 * 101),
+        (Side.BID, 1_000, 6_300 * 10 + 1 + 1_000 * 101),
         # A better price may cost more: at 0.50 whatever the limit above it.
-        (Side.BID, 9_000, 17_500 * 10 + 1 + 10 * 101),
-        (Side.ASK, 9_000, 6_300 * 10 + 1 + 10 * 101),
-        (Side.ASK, 1_000, 17_500 * 10 + 1 + 10 * 101),
+        (Side.BID, 9_000, 17_500 * 10 + 1 + 1_000 * 101),
+        (Side.ASK, 9_000, 6_300 * 10 + 1 + 1_000 * 101),
+        (Side.ASK, 1_000, 17_500 * 10 + 1 + 1_000 * 101),
     ],
 )
 def test_the_bound_is_that_of_the_dearest_price_the_order_may_fill_at(side: Side, limit: int, bound: int) -> None:
-    terms = FeeTerms("quadratic", Decimal(1), False, 100)
+    terms = FeeTerms("quadratic", Decimal(1), 100)
     assert fee_bound(terms, side, YesPrice(limit), Contracts(1_000)) == bound
