@@ -104,6 +104,7 @@ class Desk:
             "order_group_id": OrderId(GROUP),
         }
         values.update(changed)
+        values["ticker"] = MarketTicker(str(values["ticker"]))
         request = f'{{"client_order_id":"{values["client_order_id"]}","ticker":"{values["ticker"]}"}}'
         values.setdefault("request_json", request)
         values.setdefault("request_sha256", hashlib.sha256(values["request_json"].encode()).hexdigest())
@@ -133,8 +134,12 @@ class Desk:
 
     def released(self) -> None:
         """Release the kill switch."""
+        self.released_by("grace")
+
+    def released_by(self, person: str) -> None:
+        """Release the kill switch as somebody."""
         with self.journal.writing() as transaction:
-            transaction.release_kill("grace", "looked at it")
+            transaction.release_kill(person, "looked at it")
 
 
 def new_session(

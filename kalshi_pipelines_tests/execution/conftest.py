@@ -1,0 +1,75 @@
+"""Journals for the tests of every room of execution: migrated once, then copied; on SQLite and on Postgres."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines_tests.execution.journal.trading import Desk, desk_at
+from kalshi_pipelines_tests.postgres import Cluster
+
+
+@pytest.fixture(scope="session")
+def migrated_journal_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite journal at head without an identity; tests copy it."""
+    path = tmp_path_factory.mktemp("journal") / "journal.db"
+    engine = open_journal(f"sqlite:///{path}")
+    upgrade_journal(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_journal_database(postgres_cluster: Cluster) -> Iterator[str]:
+    """A Postgres database with a journal at head without an identity; tests copy it."""
+    with postgres_cluster.database() as name:
+        engine = open_journal(postgres_cluster.url(name))
+        upgrade_journal(engine)
+        engine.dispose()
+        yield name
+
+
+@pytest.fixture
+def sqlite_journal_url(migrated_journal_file: Path, tmp_path: Path) -> str:
+    path = tmp_path / "journal.db"
+    shutil.copy(migrated_journal_file, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_journal_url(postgres_cluster: Cluster, migrated_journal_database: str) -> Iterator[str]:
+    with postgres_cluster.database(migrated_journal_database) as name:
+        yield postgres_cluster.url(name)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def journal_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a journal of the test's own, at head, without an identity, in each of the databases."""
+    url: str = request.getfixturevalue(f"{request.param}_journal_url")
+    return url
+
+
+@pytest.fixture
+def journal_engine(journal_url: str) -> Iterator[sa.Engine]:
+    """Connections to a journal of the test's own."""
+    engine = open_journal(journal_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def sqlite_journal(sqlite_journal_url: str) -> Iterator[sa.Engine]:
+    """Connections to a SQLite journal of the test's own."""
+    engine = open_journal(sqlite_journal_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def desk(journal_engine: sa.Engine) -> Desk:
+    """A journal with an open live session and the kill switch released, in each of the databases."""
+    return desk_at(journal_engine)

@@ -1,0 +1,525 @@
+"""What must not be in the journal can not be put there, whoever tries: each illegal statement, and what refuses it."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.errors import JournalRefused
+from kalshi_pipelines.execution.journal.guards import lower_guards
+from kalshi_pipelines.execution.journal.records import Binding, Fill, ForeignOrder, Intent, Mode, Origin, SweepReading
+from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, metadata
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import OrderId, Side, TimeInForce
+from kalshi_pipelines_tests.execution.journal.trading import (
+    GROUP,
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    TICKER,
+    WIDE,
+    Desk,
+    caps,
+    desk_at,
+    new_session,
+    open_session,
+)
+
+Attempt = Callable[[JournalTransaction, Desk], object]
+
+
+def refused(desk: Desk, attempt: Attempt) -> str:
+    """The rule that refused something; nothing of it is stored."""
+    before = rows_of(desk)
+    with pytest.raises(JournalRefused) as raised, desk.journal.writing() as transaction:
+        attempt(transaction, desk)
+    assert rows_of(desk) == before
+    return raised.value.rule
+
+
+def rows_of(desk: Desk) -> dict[str, int]:
+    with desk.journal._engine.connect() as connection:
+        return {
+            name: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+            for name, table in metadata.tables.items()
+        }
+
+
+def sql(transaction: JournalTransaction, statement: str) -> None:
+    transaction._connection.exec_driver_sql(statement)
+
+
+def audited(transaction: JournalTransaction) -> int:
+    return transaction.audit("note", {})
+
+
+def event(transaction: JournalTransaction, intent: Intent, **changed: object) -> None:
+    """An event as somebody would write it who does not use this code."""
+    values: dict[str, Any] = {
+        "intent_id": intent.intent_id,
+        "seq": intent.state_seq + 1,
+        "mode": intent.mode.value,
+        "to_state": "reserved",
+        "prev_seq": intent.state_seq,
+        "from_state": intent.state.value,
+        "at_us": transaction.now_us,
+        "writer": "executor",
+        "audit_seq": audited(transaction),
+    }
+    values.update(changed)
+    transaction._connection.execute(metadata.tables["order_events"].insert(), values)
+
+
+def test_an_order_goes_its_way_where_nothing_is_wrong(desk: Desk) -> None:
+    intent = desk.sent()
+    with desk.journal.writing() as transaction:
+        transaction.answered(intent, OrderState.RESTING, order_id="order-0001")
+    with desk.journal.writing() as transaction:
+        transaction.answered(desk.look(intent), OrderState.CANCELED, filled_centicontracts=0)
+    assert desk.look(intent).state is OrderState.CANCELED
+
+
+LIFE_CYCLE: dict[str, tuple[dict[str, object], str]] = {
+    "a jump over reserved": ({"to_state": "resting", "order_id": "order-0001"}, "planned"),
+    "straight from planned to sending": ({"to_state": "sending", "code_version": "1.0+test"}, "planned"),
+    "a forged state before": ({"from_state": "sending", "to_state": "unknown"}, "planned"),
+    "a skipped number": ({"seq": 9, "prev_seq": 8}, "planned"),
+    "a number without the one before": ({"seq": 9}, "planned"),
+    "a second beginning": ({"seq": 1, "prev_seq": None, "from_state": None, "to_state": "planned"}, "planned"),
+    "a fork": (
+        {"seq": 2, "prev_seq": 1, "from_state": "planned", "to_state": "denied", "denial": "not_armed"}, "reserved"
+    ),
+    "reserved again": ({"to_state": "reserved"}, "reserved"),
+    "life after the end": ({"to_state": "reserved"}, "denied"),
+    "sending again": ({"to_state": "sending", "code_version": "1.0+test"}, "sending"),
+    "absent without proof": ({"to_state": "absent", "writer": "reconciler"}, "unknown"),
+    "absent with a proof that is not there": (
+        {"to_state": "absent", "writer": "reconciler", "resolution_id": 1}, "unknown"
+    ),
+    "absent found by the executor": ({"to_state": "absent", "resolution_id": 1}, "unknown"),
+    "simulated though live": ({"to_state": "simulated"}, "reserved"),
+    "of another mode than its intent": ({"mode": "dry_run"}, "planned"),
+    "denied without a reason": ({"to_state": "denied"}, "planned"),
+    "denied for no known reason": ({"to_state": "denied", "denial": "bored"}, "planned"),
+    "resting without the exchange's id": ({"to_state": "resting"}, "sending"),
+    "an end that does not say what was filled": ({"to_state": "canceled"}, "sending"),
+    "sent by no version": ({"to_state": "sending"}, "reserved"),
+    "a state nobody knows": ({"to_state": "lost"}, "sending"),
+    "without an audit record": ({"audit_seq": 10_000}, "planned"),
+    "under the audit record of another event": ({"audit_seq": 6}, "planned"),
+    "of no intent": ({"intent_id": 9_999}, "planned"),
+}  # fmt: skip
+
+
+def in_state(desk: Desk, state: str) -> Intent:
+    """An order of a market of its own that has come so far."""
+    market = {"ticker": f"KX{state.upper()}-1", "event_ticker": f"KX{state.upper()}"}
+    if state == "planned":
+        return desk.planned(**market)
+    if state == "denied":
+        with desk.journal.writing() as transaction:
+            return transaction.deny(transaction.plan(desk.intent(**market)), DenialReason.NOT_ARMED, "")
+    if state == "reserved":
+        return desk.reserved(**market)
+    intent = desk.sent(**market)
+    if state == "unknown":
+        with desk.journal.writing() as transaction:
+            return transaction.answered(intent, OrderState.UNKNOWN)
+    return intent
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "keys alone"])
+def test_no_event_that_the_one_before_does_not_allow(desk: Desk, guarded: bool) -> None:
+    """Keys, foreign keys and partial unique indexes are enough: it is the same with every trigger taken down."""
+    intents = {state: in_state(desk, state) for state in ("planned", "denied", "reserved", "sending", "unknown")}
+    if not guarded:
+        with desk.journal._writing.begin() as connection:
+            lower_guards(connection)
+    for wrong, (changed, state) in LIFE_CYCLE.items():
+        assert refused(desk, lambda transaction, _: event(transaction, intents[state], **changed)), wrong  # noqa: B023
+
+
+def unknown_order(desk: Desk) -> Intent:
+    intent = desk.sent()
+    with desk.journal.writing() as transaction:
+        return transaction.answered(intent, OrderState.UNKNOWN)
+
+
+def resting(desk: Desk) -> Intent:
+    intent = desk.sent()
+    with desk.journal.writing() as transaction:
+        return transaction.answered(intent, OrderState.RESTING, order_id="order-0001")
+
+
+def test_an_order_of_the_exchange_belongs_to_one_intent(desk: Desk) -> None:
+    resting(desk)
+    other = desk.sent(ticker="KXOTHER-1", event_ticker="KXOTHER")
+
+    def twice(transaction: JournalTransaction, _: Desk) -> None:
+        transaction.answered(other, OrderState.RESTING, order_id="order-0001")
+
+    assert refused(desk, twice)
+
+
+def test_rows_are_written_once(desk: Desk) -> None:
+    fill_every_table(desk)
+    for table in APPEND_ONLY:
+        with desk.journal._engine.connect() as connection:
+            assert connection.scalar(sa.select(sa.func.count()).select_from(table)), table.name
+        column = table.columns.keys()[0]
+        for statement in (f"UPDATE {table.name} SET {column} = {column}", f"DELETE FROM {table.name}"):
+            rule = refused(desk, lambda transaction, _: sql(transaction, statement))  # noqa: B023
+            assert rule == f"append_only:{table.name}"
+
+
+def test_no_table_is_emptied_at_once(desk: Desk) -> None:
+    fill_every_table(desk)
+    sqlite = desk.journal._engine.dialect.name == "sqlite"
+    for table in sorted(metadata.tables):
+        if sqlite and table in {"leases", "open_intents"}:
+            continue  # rows of these come and go; what they hold is worked out again by the verification
+        statement = f"DELETE FROM {table}" if sqlite else f"TRUNCATE {table} CASCADE"
+        assert refused(desk, lambda transaction, _: sql(transaction, statement)).startswith("append_only")  # noqa: B023
+
+
+def test_the_head_of_the_chain_can_not_be_replaced_in_sqlite(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal)
+    head = "(SELECT max(seq) FROM audit_log)"
+    replace_head = (
+        f"INSERT OR REPLACE INTO audit_log SELECT seq, prev_seq, prev_hash, hash, kind, body FROM audit_log "
+        f"WHERE seq = {head}"
+    )
+    assert refused(desk, lambda transaction, _: sql(transaction, replace_head)) == "append_only:audit_log"
+
+
+def fill_every_table(desk: Desk) -> None:
+    """At least a row in each table that is written once."""
+    unknown = unknown_order(desk)
+    with desk.journal.writing() as transaction:
+        transaction.approve(unknown.request_sha256, "grace", desk.clock() + HOUR)
+        fence = transaction.fenced(GROUP, desk.clock())
+        sweep = transaction.swept(SweepReading(fence, TICKER, desk.clock(), desk.clock() + 1, 1, "e" * 64, True))
+        transaction.resolve_absent(unknown, fence, sweep)
+        transaction.foreign_order("sandbox", 0, ForeignOrder("foreign-1", TICKER, Side.BID, 1, 100, "test"), "KXRAIN")
+        transaction.foreign_fill("sandbox", 0, Fill("f-1", "foreign-1", TICKER, Side.BID, 1, 100, 0, NOON), "KXRAIN")
+        transaction.reconciled("sandbox", 0, NOON, NOON, differences=0, clean=True, report="")
+        transaction.attempt("session-0001", denial=DenialReason.INVALID_PROPOSAL)
+        transaction.end_session("session-0001", "done")
+        transaction._connection.execute(metadata.tables["proposals"].insert(), PROPOSAL)
+    desk.journal.anchor("test")
+
+
+PROPOSAL = {
+    "proposed_us": NOON, "source": "test", "actor_kind": "agent", "actor_name": "bot", "strategy": "s",
+    "strategy_version": "1", "partition": "", "signal": "x", "leg": "1", "attempt": 1, "ticker": TICKER,
+    "action": "buy", "outcome": "yes", "price_centicents": 5_000, "count_centicontracts": 100,
+    "time_in_force": "immediate_or_cancel", "as_of_us": NOON, "valid_until_us": NOON + MINUTE, "post_only": 0,
+    "reduce_only": 0, "reason": "",
+}  # fmt: skip
+
+SENDING: dict[str, tuple[Callable[[Desk], Intent], str]] = {}
+
+
+def sends(rule: str) -> Callable[[Callable[[Desk], Intent]], Callable[[Desk], Intent]]:
+    """Register how a reserved order comes to where it must not be sent any more."""
+
+    def register(make: Callable[[Desk], Intent]) -> Callable[[Desk], Intent]:
+        SENDING[f"{make.__name__} is {rule}"] = (make, rule)
+        return make
+
+    return register
+
+
+@sends("kill")
+def kill_engaged(desk: Desk) -> Intent:
+    intent = desk.reserved()
+    with desk.journal.writing() as transaction:
+        transaction.engage_kill(1, "operator", "ada", "stop")
+    return intent
+
+
+@sends("session_expired")
+def session_over(desk: Desk) -> Intent:
+    desk.clock.now_us += HOUR - 1
+    intent = desk.reserved()
+    desk.clock.now_us += 1
+    return intent
+
+
+@sends("session_ended")
+def session_closed(desk: Desk) -> Intent:
+    intent = desk.reserved()
+    with desk.journal.writing() as transaction:
+        transaction.end_session(desk.session_id, "done")
+    return intent
+
+
+@sends("lease")
+def lease_lost(desk: Desk) -> Intent:
+    intent = desk.reserved()
+    with desk.journal.writing() as transaction:
+        transaction.renew_lease(desk.session_id, desk.clock())
+    return intent
+
+
+@sends("stale")
+def too_late(desk: Desk) -> Intent:
+    intent = desk.reserved(valid_until_us=desk.clock() + SECOND)
+    desk.clock.now_us += SECOND + 1
+    return intent
+
+
+@sends("stale")
+def known_in_the_future(desk: Desk) -> Intent:
+    return desk.reserved(as_of_us=desk.clock() + 1)
+
+
+@sends("clock")
+def clock_set_back(desk: Desk) -> Intent:
+    desk.clock.now_us += MINUTE
+    intent = desk.reserved(as_of_us=NOON)
+    desk.clock.now_us -= 1
+    return intent
+
+
+@sends("unresolved")
+def another_is_unknown(desk: Desk) -> Intent:
+    unknown_order(desk)
+    return desk.reserved()
+
+
+@sends("no_group")
+def no_group(desk: Desk) -> Intent:
+    return desk.reserved(order_group_id=None)
+
+
+@sends("fenced")
+def group_fenced(desk: Desk) -> Intent:
+    intent = desk.reserved()
+    with desk.journal.writing() as transaction:
+        transaction.fenced(GROUP, desk.clock())
+    return intent
+
+
+@sends("approval")
+def nobody_approved(desk: Desk) -> Intent:
+    return desk.reserved(actor=ActorKind.AGENT, approval_required=True)
+
+
+@sends("approval")
+def approved_by_itself(desk: Desk) -> Intent:
+    intent = desk.reserved(actor=ActorKind.AGENT, actor_name="bot", approval_required=True)
+    with desk.journal.writing() as transaction:
+        transaction.approve(intent.request_sha256, "bot", desk.clock() + MINUTE)
+    return intent
+
+
+@sends("approval")
+def approval_expired(desk: Desk) -> Intent:
+    intent = desk.reserved(approval_required=True)
+    with desk.journal.writing() as transaction:
+        transaction.approve(intent.request_sha256, "grace", desk.clock() + SECOND)
+    desk.clock.now_us += SECOND
+    return intent
+
+
+@sends("approval")
+def other_bytes_approved(desk: Desk) -> Intent:
+    intent = desk.reserved(approval_required=True)
+    with desk.journal.writing() as transaction:
+        transaction.approve("f" * 64, "grace", desk.clock() + MINUTE)
+    return intent
+
+
+@sends("breached")
+def scope_breached(desk: Desk) -> Intent:
+    intent = desk.reserved()
+    with desk.journal.writing() as transaction:
+        fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_999, 300_000, 0, NOON)
+        transaction.foreign_fill("sandbox", 0, fill, "KXOTHER")
+    desk.released_by("grace")
+    return intent
+
+
+@pytest.mark.parametrize("case", SENDING)
+def test_an_order_is_not_sent_when_the_journal_knows_better(desk: Desk, case: str) -> None:
+    make, rule = SENDING[case]
+    intent = make(desk)
+    assert refused(desk, lambda transaction, _: transaction.sending(intent, "1.0+test")) == f"send_guard:{rule}"
+
+
+def test_another_version_of_the_code_sends_nothing(desk: Desk) -> None:
+    intent = desk.reserved()
+    assert refused(desk, lambda transaction, _: transaction.sending(intent, "1.1")) == "send_guard:code_version"
+
+
+def test_an_order_that_is_not_reserved_everywhere_is_not_sent(desk: Desk) -> None:
+    intent = desk.planned()
+
+    def without_postings(transaction: JournalTransaction, _: Desk) -> None:
+        event(transaction, intent)
+        moved = replace(intent, state=OrderState.RESERVED, state_seq=2)
+        event(transaction, moved, to_state="sending", code_version="1.0+test")
+
+    assert refused(desk, without_postings) == "send_guard:unreserved"
+
+
+def test_a_dry_run_never_sends(journal_engine: sa.Engine) -> None:
+    desk = desk_at(journal_engine, mode=Mode.DRY_RUN)
+    intent = desk.reserved(order_group_id=None)
+    assert refused(desk, lambda transaction, _: transaction.sending(intent, "1.0+test"))
+    with desk.journal.writing() as transaction:
+        assert transaction.simulated(intent, "1.0+test").state is OrderState.SIMULATED
+
+
+INTENTS: dict[str, dict[str, Any]] = {
+    "a price of nothing": {"price_centicents": 0},
+    "a price of a dollar": {"price_centicents": 10_000},
+    "no contracts": {"count_centicontracts": 0},
+    "more contracts than anybody may": {"count_centicontracts": 100_000_001},
+    "a negative fee bound": {"fee_bound_microdollars": -1},
+    "reduce-only that rests": {
+        "reduce_only": True, "time_in_force": TimeInForce.GOOD_TILL_CANCELED, "expires_us": NOON + MINUTE
+    },
+    "post-only that does not rest": {"post_only": True},
+    "good till canceled without an end": {"time_in_force": TimeInForce.GOOD_TILL_CANCELED},
+    "an end where none can be": {"expires_us": NOON + MINUTE},
+    "valid for more than ten minutes": {"valid_until_us": NOON + 10 * MINUTE + 1},
+    "valid before it was known": {"valid_until_us": NOON},
+    "an agent's without approval": {"actor": ActorKind.AGENT},
+    "a group of no session": {"order_group_id": OrderId("00000000-0000-4000-8000-000000000000")},
+    "a group of another shard": {"exchange_index": 1},
+    "self-trade prevention nobody knows": {"self_trade_prevention": "none"},
+    "a digest that is none": {"request_sha256": "abc"},
+}  # fmt: skip
+
+
+def test_no_intent_that_no_order_can_be(desk: Desk) -> None:
+    for wrong, changed in INTENTS.items():
+        assert refused(desk, lambda transaction, _: transaction.plan(desk.intent(**changed))), wrong  # noqa: B023
+
+
+def test_an_intent_can_not_hold_less_than_it_may_cost(desk: Desk) -> None:
+    intent = desk.planned()
+
+    def cheaper(transaction: JournalTransaction, _: Desk) -> None:
+        row = dict(transaction._connection.execute(sa.select(metadata.tables["intents"])).mappings().one())
+        row |= {"intent_id": audited(transaction), "idempotency_key": "a" * 64, "client_order_id": "kx1-another"}
+        row["reserved_if_no_microdollars"] -= 1
+        transaction._connection.execute(metadata.tables["intents"].insert(), row)
+
+    assert refused(desk, cheaper) == "ck_intents_reserved"
+    assert desk.look(intent).state is OrderState.PLANNED
+
+
+SESSIONS: dict[str, dict[str, Any]] = {
+    **{f"live though {origin}": {"origin": origin} for origin in Origin if origin is not Origin.BY_HAND},
+    "longer than a day": {"lives_us": 24 * HOUR + 1},
+    "over before it began": {"lives_us": 0},
+    "live without a key": {"binding": None},
+    "live without somebody who armed it": {"armed_by": None},
+    "of a key that is bound to another host": {"binding": Binding("sandbox", "127.0.0.1:1", "a1b2c3d4e5f60718", 0)},
+    "of a host of another environment": {
+        "binding": Binding("sandbox", "external-api.kalshi.com", "ffffffffffffffff", 0)
+    },
+    "of another environment than the journal": {
+        "environment": "demo", "binding": Binding("demo", "demo-api.kalshi.co", "ffffffffffffffff", 0)
+    },
+    "more for an order than the code allows": {"allowed": caps(order_worst=50_000_001)},
+    "more attempts than the code allows": {"allowed": caps(attempts=61)},
+    "a larger position than the code allows": {"allowed": caps(position=200_001)},
+    "a negative cap": {"allowed": caps(order_worst=-1)},
+    **{
+        f"more in a {kind} than the code allows": {
+            "allowed": replace(
+                WIDE,
+                scopes={
+                    **WIDE.scopes,
+                    kind: replace(each, worst_microdollars=each.worst_microdollars + 1),
+                },
+            )
+        }
+        for kind, each in WIDE.scopes.items()
+    },
+    "more orders in a session than the code allows": {"allowed": caps(session=(26, 1, 1))},
+    "more orders in a day than the code allows": {"allowed": caps(day=(101, 1, 1))},
+}  # fmt: skip
+
+
+def test_no_session_that_may_do_what_none_may(desk: Desk) -> None:
+    with desk.journal.writing() as transaction:
+        transaction.end_session(desk.session_id, "done")
+    group = "9b2f2c4e-0000-4000-8000-000000000002"
+    for wrong, changed in SESSIONS.items():
+        session = new_session("session-0002", **changed)
+        assert refused(desk, lambda transaction, _: open_session(transaction, session, group)), wrong  # noqa: B023
+
+
+def test_the_kill_switch_is_released_by_somebody_else_only(desk: Desk) -> None:
+    with desk.journal.writing() as transaction:
+        transaction.engage_kill(2, "operator", "ada", "stop")
+    assert refused(desk, lambda transaction, _: transaction.release_kill("ada", "fine again"))
+    desk.released()
+    assert refused(desk, lambda transaction, _: transaction.release_kill("grace", "again")) == "kill_not_engaged"
+
+
+def test_a_release_names_the_newest_engagement(desk: Desk) -> None:
+    with desk.journal.writing() as transaction:
+        transaction.engage_kill(1, "operator", "ada", "stop")
+        transaction.engage_kill(2, "operator", "bob", "stop more")
+
+    def the_older_one(transaction: JournalTransaction, _: Desk) -> None:
+        row = {
+            "seq": 5, "prev_seq": 4, "engaged": 0, "level": 0, "source": "x", "by_whom": "bob", "reason": "x",
+            "at_us": NOON, "released_seq": 3, "engaged_by": "ada", "released_engaged": 1,
+            "audit_seq": audited(transaction),
+        }  # fmt: skip
+        transaction._connection.execute(metadata.tables["kill_events"].insert(), row)
+
+    assert refused(desk, the_older_one)
+
+
+def test_a_proof_of_absence_is_of_the_order_s_own_group_and_market(desk: Desk) -> None:
+    unknown = unknown_order(desk)
+    with desk.journal.writing() as transaction:
+        transaction.add_group(desk.session_id, 1, "9b2f2c4e-0000-4000-8000-000000000009", 100)
+        other = transaction.fenced("9b2f2c4e-0000-4000-8000-000000000009", NOON)
+        elsewhere = transaction.swept(SweepReading(other, TICKER, NOON, NOON + 1, 1, "e" * 64, True))
+        fence = transaction.fenced(GROUP, NOON)
+        partial = transaction.swept(SweepReading(fence, TICKER, NOON, NOON + 1, 1, "e" * 64, False))
+        market = transaction.swept(SweepReading(fence, "KXOTHER-1", NOON, NOON + 1, 1, "e" * 64, True))
+    for proof in ((other, elsewhere), (fence, elsewhere), (fence, partial), (fence, market)):
+        assert refused(desk, lambda transaction, _: transaction.resolve_absent(unknown, *proof))  # noqa: B023
+    before_the_fence = SweepReading(fence, TICKER, NOON, NOON, 1, "e" * 64, True)
+    assert refused(desk, lambda transaction, _: transaction.swept(before_the_fence))
+
+
+def test_another_program_can_not_write_to_a_sqlite_journal(sqlite_journal: sa.Engine) -> None:
+    desk_at(sqlite_journal)
+    with closing(sqlite3.connect(str(sqlite_journal.url.database), isolation_level=None)) as other:
+        other.execute("PRAGMA foreign_keys = ON")
+        columns = "proposed_us, source, actor_kind, actor_name"
+        for statement in (
+            f"INSERT INTO proposals ({columns}) VALUES (1, 's', 'agent', 'bot')",
+            "INSERT INTO audit_log VALUES (99, 98, 'x', 'y', 'note', '{}')",
+            "INSERT INTO leases VALUES ('sandbox', 0, 'session-0001', 'live', 'by_hand', 'me', 1)",
+        ):
+            with pytest.raises(sqlite3.DatabaseError, match=r"journal_(writer|audit_hash)|does not enforce"):
+                other.execute(statement)
+
+
+@pytest.mark.parametrize("pragma", ["foreign_keys = OFF", "ignore_check_constraints = ON", "recursive_triggers = OFF"])
+def test_our_own_connection_writes_nothing_with_its_checks_off(sqlite_journal: sa.Engine, pragma: str) -> None:
+    desk = desk_at(sqlite_journal)
+    with sqlite_journal.connect() as connection:
+        connection.connection.driver_connection.execute(f"PRAGMA {pragma}")  # type: ignore[union-attr]
+    with pytest.raises(JournalRefused, match="does not enforce"), desk.journal.writing() as transaction:
+        transaction.audit("note", {})
