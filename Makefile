@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint docs bench lock clean
+.PHONY: help demo demo-trade dev test lint docs bench mutants lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Run the nightly job against a sandbox exchange, offline and without an account
 	@$(BIN)/python -m kalshi_pipelines.demo
@@ -30,6 +30,9 @@ docs: $(READY) ## Build the documentation into site/, every warning an error
 
 bench: $(READY) ## Measure ingest speed and memory against the floor
 	$(BIN)/python -m kalshi_pipelines_tests.benchmarks
+
+mutants: $(READY) ## Change the executor a little, many times, and see whether a test notices (ROOMS="orders ...")
+	$(BIN)/python -m kalshi_pipelines_tests.mutants $(ROOMS)
 
 lock: $(READY) ## Resolve requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

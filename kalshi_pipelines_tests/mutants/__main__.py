@@ -1,0 +1,155 @@
+"""``python -m kalshi_pipelines_tests.mutants [ROOM ...]``: make mutants of the executor, run the tests, tell the score.
+
+The checkout is copied first, so nothing in it is changed. A survivor is a change no test noticed. Those that only
+change the words of an exception are counted apart: words are no guard. Ends with 1 if another survived.
+"""
+
+import argparse
+import ast
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from kalshi_pipelines_tests.mutants.rooms import ROOMS, Room
+
+CHECKOUT: Final = Path(__file__).parents[2]
+_COPIED: Final = ("kalshi_pipelines", "kalshi_pipelines_tests", "migrations", "docs", "deploy")
+_SURVIVED: Final = 0
+#: Exit statuses of a mutant that some test noticed; the second is a test run that no longer comes to its end.
+_KILLED: Final = frozenset({1, 3, 24, 36, -24, 152, 255})
+
+
+@dataclass
+class Score:
+    """What became of the mutants of a room."""
+
+    killed: int = 0
+    words: int = 0
+    survivors: list[str] = field(default_factory=list)
+    untested: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """All mutants that change more than words."""
+        return self.killed + len(self.survivors) + len(self.untested)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.killed} of {self.total} mutants noticed ({100 * self.killed / max(1, self.total):.1f} %), "
+            f"{len(self.survivors)} survived, {len(self.untested)} without a test; {self.words} changed words only"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the rooms that are asked for; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.mutants", description=main.__doc__)
+    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(ROOMS)}; all unless told")
+    parser.add_argument("--processes", type=int, default=2)
+    given = parser.parse_args(arguments)
+    unknown = sorted(set(given.rooms) - set(ROOMS))
+    if unknown:
+        parser.error(f"there is no room {', '.join(unknown)}: choose of {', '.join(ROOMS)}")
+    missed = 0
+    for name in given.rooms or ROOMS:
+        score = _score_of(ROOMS[name], given.processes)
+        print(f"{name}: {score}", flush=True)
+        for mutant in (*score.survivors, *score.untested):
+            print(f"\n{mutant}", flush=True)
+        missed += len(score.survivors) + len(score.untested)
+    return 1 if missed else 0
+
+
+def _score_of(room: Room, processes: int) -> Score:
+    with tempfile.TemporaryDirectory(prefix="kalshi-mutants-") as folder:
+        copy = Path(folder)
+        _copy_checkout(copy, room)
+        log = copy / "mutmut.log"
+        with log.open("w") as output:
+            command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(processes)]
+            done = subprocess.run(command, cwd=copy, stdout=output, stderr=output, check=False)
+        metas = list((copy / "mutants").rglob("*.meta"))
+        score = Score()
+        for meta in metas:
+            _add(score, meta)
+        if done.returncode or not score.total:
+            end = "\n".join(log.read_text(errors="replace").splitlines()[-40:])
+            raise SystemExit(f"mutmut ended with {done.returncode}:\n{end[-4_000:]}")
+        return score
+
+
+def _copy_checkout(copy: Path, room: Room) -> None:
+    for name in _COPIED:
+        if (CHECKOUT / name).is_dir():
+            shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    settings = {
+        "source_paths": ["kalshi_pipelines/"],
+        "only_mutate": room.source_patterns,
+        "also_copy": [f"{name}/" for name in _COPIED if (CHECKOUT / name).is_dir()],
+        "pytest_add_cli_args_test_selection": room.test_arguments,
+        "pytest_add_cli_args": ["--timeout=60"],
+        "mutate_only_covered_lines": False,
+    }
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    project = (CHECKOUT / "pyproject.toml").read_text()
+    (copy / "pyproject.toml").write_text(project + "\n[tool.mutmut]\n" + "\n".join(lines) + "\n")
+
+
+def _add(score: Score, meta: Path) -> None:
+    statuses = json.loads(meta.read_text())["exit_code_by_key"]
+    if not statuses:
+        return
+    functions = _functions(meta.with_suffix(""))
+    for key, status in statuses.items():
+        mutated = key.rpartition(".")[2]
+        original = functions[mutated.rpartition("__mutmut_")[0] + "__mutmut_orig"]
+        if status in _KILLED:
+            score.killed += 1
+        elif _without_words(original) == _without_words(functions[mutated]):
+            score.words += 1
+        else:
+            told = f"{key}\n{_difference(original, functions[mutated])}"
+            (score.survivors if status == _SURVIVED else score.untested).append(told)
+
+
+def _functions(file: Path) -> dict[str, ast.AST]:
+    return {
+        node.name: node
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+class _Wordless(ast.NodeTransformer):
+    """Takes the arguments off exceptions and the text off doc strings."""
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        """An exception without what it says."""
+        if isinstance(node.exc, ast.Call):
+            return ast.Raise(exc=node.exc.func, cause=node.cause)
+        return node
+
+
+def _without_words(function: ast.AST) -> str:
+    bare = _Wordless().visit(ast.parse(ast.unparse(function)).body[0])
+    bare.name = ""
+    return ast.dump(bare)
+
+
+def _difference(original: ast.AST, mutant: ast.AST) -> str:
+    one, other = ast.unparse(original).splitlines()[1:], ast.unparse(mutant).splitlines()[1:]
+    return "\n".join(_changed(one, other))
+
+
+def _changed(one: Sequence[str], other: Sequence[str]) -> Iterator[str]:
+    yield from (f"  - {line.strip()}" for line in one if line not in other)
+    yield from (f"  + {line.strip()}" for line in other if line not in one)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
