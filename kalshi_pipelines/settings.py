@@ -80,6 +80,11 @@ class Settings(BaseSettings):
         description="SQLAlchemy URL of the journal of orders; without it `journal.db` beside a SQLite warehouse, the "
         "schema `journal` beside one in Postgres.",
     )
+    journal_anchors: Path | None = Field(
+        None,
+        description="File in which the head of the journal's audit is noted, best on another disk; without it "
+        "`journal.anchors` in the environment's folder.",
+    )
     lake_dir: Path | None = Field(
         None, description="Folder of the Parquet lake; without it `lake` in the environment's folder."
     )
@@ -148,7 +153,7 @@ class Settings(BaseSettings):
         False, description="Fetch the pages of articles that came without text; only ever from public addresses."
     )
 
-    @field_validator("private_key_file", "data_dir", "lake_dir", "adopt_database", mode="after")
+    @field_validator("private_key_file", "data_dir", "journal_anchors", "lake_dir", "adopt_database", mode="after")
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
         return path.expanduser() if path else path
@@ -198,6 +203,11 @@ class Settings(BaseSettings):
         if self.warehouse_url is not None:
             return self.warehouse_url.get_secret_value()
         return f"sqlite:///{quote(str(self.environment_dir / 'warehouse.db'))}"
+
+    @property
+    def resolved_journal_anchors(self) -> Path:
+        """The file of the journal's anchors."""
+        return self.journal_anchors or self.environment_dir / "journal.anchors"
 
     @property
     def resolved_lake_dir(self) -> Path:

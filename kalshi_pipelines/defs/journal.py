@@ -93,7 +93,7 @@ def opened(journal: JournalResource) -> Journal:
         JournalOfAnotherEnvironment: It is another environment's.
         JournalUnavailable: It can not be read.
     """
-    return Journal(journal.engine, journal.settings.environment)
+    return Journal(journal.engine, journal.settings.environment, anchor_file=journal.settings.resolved_journal_anchors)
 
 
 default_assets: Final = [journal_schema]

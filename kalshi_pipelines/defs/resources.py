@@ -63,7 +63,7 @@ class JournalResource(dg.ConfigurableResource[Any]):
         settings = Settings.from_environment()
         if not self.data_dir:
             return settings
-        own = {"data_dir": Path(self.data_dir), "warehouse_url": None, "journal_url": None}
+        own = {"data_dir": Path(self.data_dir), "warehouse_url": None, "journal_url": None, "journal_anchors": None}
         return settings.model_copy(update=own)
 
     @property
