@@ -29,13 +29,16 @@ _MOST_LINE: Final = 160
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks; return the exit status."""
     asked = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace, Settings, sa.Engine], None] = asked.command
     try:
         settings = Settings.from_environment()
         engine = open_engine(settings.resolved_warehouse_url)
-        with explained_failures(engine):
-            require_head(engine)
-            command: Callable[[argparse.Namespace, Settings, sa.Engine], None] = asked.command
-            command(asked, settings, engine)
+        try:
+            with explained_failures(engine):
+                require_head(engine)
+                command(asked, settings, engine)
+        finally:
+            engine.dispose()
     except (InvalidSettings, NewsFailed, SchemaNotAtHead, WarehouseUnavailable) as error:
         print(error, file=sys.stderr)
         return 2

@@ -6,7 +6,7 @@ Nothing here asks the network; which hosts may be asked is in ``fetching``.
 import ipaddress
 import re
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 MOST_ADDRESS: Final = 2_000
 _TRACKING: Final = re.compile(
@@ -21,8 +21,11 @@ _MOBILE: Final = ("www.", "m.", "mobile.", "amp.", "touch.", "wap.")
 _AMP_PATH: Final = re.compile(r"([/.]amp(/index\.html?)?/?$|\.amp(?=\.html?$))", re.IGNORECASE)
 _INDEX: Final = re.compile(r"/index\.(html?|php|aspx?)$", re.IGNORECASE)
 _ESCAPED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
+_IN_PATHS: Final = "/%:@!$&'()*+,;=~-._"
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_NO_ADDRESS: Final = re.compile(r"[\x00-\x20\x7f-\xa0\"<>\\^`{|}]")
+_NO_ADDRESS: Final = re.compile(
+    r"[\x00-\x20\x7f-\xa0\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ud800-\udfff\"<>\\^`{|}]"
+)
 _PRIVATE_ENDS: Final = (".local", ".localhost", ".internal", ".lan", ".home", ".corp", ".intranet", ".onion", ".arpa")
 _GOOGLE_AMP: Final = re.compile(r"^/amp/(?:s/)?(.+)$")
 _AMP_CACHE: Final = re.compile(r"^/[cvw]/(?:s/)?(.+)$")
@@ -117,7 +120,7 @@ def _without_prefix(host: str) -> str:
 
 
 def _path(path: str) -> str:
-    path = _ESCAPED.sub(_unescaped, path)
+    path = quote(_ESCAPED.sub(_unescaped, path), safe=_IN_PATHS)
     if path[:5].lower() == "/amp/" and len(path) > 5:
         path = path[4:]
     path = _AMP_PATH.sub("", path)

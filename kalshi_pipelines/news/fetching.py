@@ -26,7 +26,6 @@ logging.getLogger("httpcore").setLevel(logging.WARNING)
 _MOST_HEADERS: Final = {"User-Agent": "kalshi-pipelines", "Accept-Encoding": "gzip, deflate"}
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _TIMEOUT: Final = httpx.Timeout(connect=10, read=20, write=10, pool=10)
-_NOT_MODIFIED: Final = 304
 
 #: All addresses of a host and port.
 Resolver = Callable[[str, int], list[str]]
@@ -127,7 +126,7 @@ class Fetcher:
         try:
             response = self._http.send(request, stream=True)
             try:
-                body = b"" if response.status_code in _REDIRECTS else self._body(response, give_up)
+                body = self._body(response, give_up) if response.status_code == httpx.codes.OK else b""
             finally:
                 response.close()
         except httpx.HTTPError as error:

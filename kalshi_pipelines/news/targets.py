@@ -18,6 +18,7 @@ from kalshi_pipelines.warehouse.tables import events, markets, tracked_items, wa
 MOST_QUERY: Final = 200
 MOST_QUERIES: Final = 5
 _ASKING: Final = re.compile(r"^(?:will|does|do|did|is|are|was|has|have|can|could|how (?:many|much)|what|which|who|when)\b(?:\s+the\b)?\s*", re.IGNORECASE)  # noqa: E501  # fmt: skip
+_NO_SUBJECT: Final = frozenset({"", "yes", "no"})
 _NOT_ALNUM: Final = re.compile(r"[^\w\s$%.,'/&+-]")
 
 
@@ -66,11 +67,13 @@ def query_of(subject: str) -> str:
 
 
 def subject_of(*titles: str | None) -> str:
-    """Titles as one text, without what is said twice."""
+    """Titles as one text, without what is said twice or says nothing."""
     kept: list[str] = []
     for title in titles:
         clean = plain_text(title or "", 2 * MOST_QUERY)
-        if clean and not any(clean.casefold() in other.casefold() for other in kept):
+        if clean.casefold() in _NO_SUBJECT:
+            continue
+        if not any(clean.casefold() in other.casefold() for other in kept):
             kept.append(clean)
     return " ".join(kept)
 

@@ -12,32 +12,31 @@ from dataclasses import dataclass
 DAY_US = 86_400_000_000
 START_US = 1_790_000_000_000_000
 
-_PLACES = (
-    "Miami Chicago Boston Denver Seattle Phoenix Austin Detroit Atlanta Portland Houston Tampa Oakland Memphis".split()
+
+def _invented(starts: str, ends: str) -> list[str]:
+    return [f"{start}{end}" for start in starts.split() for end in ends.split()]
+
+
+_PLACES = _invented("Mar Bel Lin Ash Port Clar West Graf Nor Hol Old Red", "ville ford burgh wick ton haven mouth dale")
+_TEAMS = _invented("Thunder Iron River Storm Sun Night Star Wild", "hawks wolves kings riders bears crows")
+_FIRMS = _invented("Tel Ora Nex Vidi Bo Chev Wal Pax", "ix tron dyne mart labs corp")
+_PEOPLE = _invented(
+    "Haw Lind Okaf March Dev Yama Cast Whit Bran Nov Had Oye", "ley or quist etti ereux moto ellan combe ak lar"
 )
-_TEAMS = (
-    "Lakers Celtics Warriors Knicks Bulls Heat Nuggets Suns Mavericks Raptors Spurs Kings Jazz Magic Pacers".split()
-)
-_FIRMS = "Tesla Apple Boeing Nvidia Pfizer Intel Walmart Netflix Oracle Chevron Comcast Target Visa Ford Adobe".split()
-_PEOPLE = (
-    "Hawley Okafor Lindqvist Marchetti Devereux Yamamoto Castellanos Oyelaran Whitcombe Brandt Novak Haddad".split()
-)
-_COUNTRIES = "France Brazil Japan Kenya Norway Chile Poland Vietnam Turkey Canada Mexico Egypt Greece Portugal".split()
-_GOODS = "oil gold copper wheat coffee gas silver corn cotton sugar".split()
+_COUNTRIES = _invented("Nor Bra Ken Pol Viet Tur Can Gre", "land zania mark stan via ola")
+_GOODS = ("oil", "gold", "copper", "wheat", "coffee", "gas", "silver", "corn", "cotton", "sugar")
 _CAUSES = (
     "as traders weigh supply data", "after central bank minutes", "amid storm warnings", "on strong demand from Asia",
     "as inflation worries ease", "before holiday weekend", "after surprise report", "despite analyst doubts",
 )  # fmt: skip
-_OUTLETS = (
-    "Reuters AP CNN Bloomberg Guardian Herald Tribune Gazette Courier Examiner Standard Mirror Ledger Post".split()
-)
+_OUTLETS = ("Reuters", "AP", "CNN", "Guardian", "Herald", "Tribune", "Gazette", "Courier", "Examiner", "Mirror", "Post")
 _SITES = [f"{name.lower()}-{kind}.example" for name in _OUTLETS for kind in ("news", "daily", "online", "local")]
 _FILLER = (
     "officials said on {day} that the decision followed weeks of talks and would be reviewed again next month while "
-    "observers in {place} warned that the effect on households could be larger than first thought because {firm} and its "
-    "suppliers had already changed their plans for the year and expected further announcements from {person} who declined "
-    "to comment on the details but confirmed that a statement was being prepared for publication"
-).split()
+    "observers in {place} warned that the effect on households could be larger than first thought because {firm} and "
+    "its suppliers had already changed their plans for the year and expected further announcements from {person} who "
+    "declined to comment on the details but confirmed that a statement was being prepared for publication"
+)
 _TRACKING = ("utm_source=feed&utm_medium=rss", "fbclid=abc123", "ref=home", "at_medium=RSS", "gclid=xyz&utm_campaign=a")
 _CHANGES = (
     ("says", "states"), ("after", "following"), ("amid", "on"), ("big", "major"), ("before", "ahead of"),
@@ -83,10 +82,10 @@ def _titles(random_: random.Random) -> str:
 
 def _body(random_: random.Random, title: str) -> str:
     values = {
-        "day": random_.choice("Monday Tuesday Wednesday Thursday Friday".split()),
+        "day": random_.choice(("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")),
         "place": random_.choice(_PLACES), "firm": random_.choice(_FIRMS), "person": random_.choice(_PEOPLE),
     }  # fmt: skip
-    filler = " ".join(_FILLER).format(**values).split()
+    filler = _FILLER.format(**values).split()
     start = random_.randrange(len(filler))
     lead = (
         f"{title}, according to {random_.choice(_OUTLETS)} and two people with knowledge of {random_.randint(1, 999)}."

@@ -1,8 +1,8 @@
 """Which providers the settings ask for, and why the others are left out."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 from kalshi_pipelines.news.fetching import Fetcher, origin
@@ -25,15 +25,24 @@ _NONE: Final = "none"
 
 @dataclass(frozen=True)
 class ConfiguredProviders:
-    """The providers of a run.
+    """The providers of a run; used in a with block, they give their connections back at its end.
 
     Attributes:
         providers: Those that are asked.
         why_not: Why others are not, one sentence each.
+        fetcher: What feeds are fetched with.
     """
 
     providers: tuple[NewsProvider, ...]
     why_not: tuple[str, ...] = ()
+    fetcher: Fetcher | None = field(default=None, repr=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.fetcher is not None:
+            self.fetcher.close()
 
 
 def configured_providers(settings: Settings, sandbox_url: str | None) -> ConfiguredProviders:
@@ -52,7 +61,7 @@ def configured_providers(settings: Settings, sandbox_url: str | None) -> Configu
     if not feeds:
         why_not.append("no feed is read: KALSHI_NEWS_FEEDS is none.")
     providers: list[NewsProvider] = [*feeds] if isinstance(exa, str) else [exa, *feeds]
-    return ConfiguredProviders(tuple(providers), tuple(why_not))
+    return ConfiguredProviders(tuple(providers), tuple(why_not), feeds[0].fetcher if feeds else None)
 
 
 def _exa(settings: Settings, sandbox_url: str | None) -> ExaProvider | str:

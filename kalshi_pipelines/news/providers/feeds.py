@@ -43,7 +43,7 @@ class FeedProvider:
 
     def __init__(self, address: str, fetcher: Fetcher) -> None:
         self._address = address
-        self._fetcher = fetcher
+        self.fetcher = fetcher
         parts = urlsplit(address)
         # A query of the address may hold a key.
         self.name = f"feed {parts.hostname or ''}{parts.path}"
@@ -63,7 +63,7 @@ class FeedProvider:
             ProviderFailed: There is no usable feed.
         """
         try:
-            fetched = self._fetcher.fetch(self._address.replace(QUERY, quote_plus(query.text)))
+            fetched = self.fetcher.fetch(self._address.replace(QUERY, quote_plus(query.text)))
             articles = articles_of(fetched.body)
         except (NotFetched, UnreadableFeed) as problem:
             raise ProviderFailed(f"{self.name} can not be read: {problem}.", is_charged=False) from None

@@ -1,0 +1,33 @@
+"""A warehouse with a few markets and events that news can be about."""
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.warehouse import tables
+from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines_tests.warehouse.rows import EVENT, LEGAL, MARKET
+
+GAME, STORM = "KXMLBGAME-26NOV22", "KXHURR-26"
+TORONTO, LANDFALL = "KXMLBGAME-26NOV22-TOR", "KXHURR-26-FL"
+
+
+@pytest.fixture
+def stocked(engine: sa.Engine) -> sa.Engine:
+    """Two events, the storm traded more than the game, each with a market; and an event nobody trades."""
+    with writing(engine) as connection:
+        for table in (tables.ingest_runs, tables.series):
+            connection.execute(sa.insert(table), LEGAL[table])
+        for row in (
+            EVENT,
+            EVENT | {"event_ticker": STORM, "title": "Will Hurricane Zelda hit Florida?", "sub_title": "In 2026"},
+            EVENT | {"event_ticker": "KXQUIET-26", "title": "Nobody trades this", "sub_title": ""},
+        ):
+            connection.execute(sa.insert(tables.events), row)
+        for ticker, event, traded, title, outcome in (
+            (TORONTO, GAME, 100, "Will Toronto win the game?", "Toronto Blue Jays"),
+            (LANDFALL, STORM, 900, "Will Hurricane Zelda make landfall in Florida?", "Yes"),
+            ("KXQUIET-26-A", "KXQUIET-26", 0, "Will anybody trade this?", "Yes"),
+        ):
+            row = {"ticker": ticker, "event_ticker": event, "volume_24h_centicontracts": traded}
+            connection.execute(sa.insert(tables.markets), MARKET | row | {"title": title, "yes_sub_title": outcome})
+    return engine

@@ -1,0 +1,52 @@
+"""Providers for tests: they answer what a test says, and remember what they were asked."""
+
+from collections.abc import Sequence
+
+from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderAnswer, ProviderFailed, RawArticle
+
+Answer = ProviderAnswer | ProviderFailed
+
+
+class Scripted:
+    """A provider whose answers are given by query; any other query is answered with nothing."""
+
+    def __init__(
+        self,
+        answers: dict[str, Answer] | None = None,
+        *,
+        name: str = "exa",
+        vendor: str | None = None,
+        takes_queries: bool = True,
+        most: int = 10_000,
+    ) -> None:
+        self.answers = answers or {}
+        self.name, self.vendor, self.takes_queries = name, vendor, takes_queries
+        self.asked: list[NewsQuery] = []
+        self._most = most
+
+    def most_microdollars(self, query: NewsQuery) -> int:
+        return self._most
+
+    def find(self, query: NewsQuery) -> ProviderAnswer:
+        self.asked.append(query)
+        answer = self.answers.get(query.text, ProviderAnswer((), 0))
+        if isinstance(answer, ProviderFailed):
+            raise answer
+        return answer
+
+
+def found(*articles: RawArticle, cost: int | None = 0) -> ProviderAnswer:
+    """An answer with these articles."""
+    return ProviderAnswer(articles, cost, "request-1")
+
+
+def article(
+    path: str = "a", title: str = "Toronto wins the series", published_us: int | None = None, text: str | None = None
+) -> RawArticle:
+    """An article of a public site."""
+    return RawArticle(f"https://news.example/{path}", title, published_us, text, provider_id=path)
+
+
+def texts(answers: Sequence[NewsQuery]) -> list[str]:
+    """What was asked."""
+    return [query.text for query in answers]

@@ -1,0 +1,29 @@
+"""A process that searches until the budget has no room: started by tests, and killed by them at any moment."""
+
+import ctypes
+import time
+
+from kalshi_pipelines.news.budget import NoRoom, ask, budget_of
+from kalshi_pipelines.news.options import NewsOptions
+from kalshi_pipelines.news.providers.exa import VENDOR, ExaProvider
+from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderFailed
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.engine import open_engine
+
+WEEK_US = 7 * 86_400_000_000
+
+
+def spend(warehouse_url: str, exa_url: str, day_microdollars: int, searches: ctypes.c_int) -> None:
+    """Search with 25 results at most, again and again; count the searches that were begun."""
+    engine = open_engine(warehouse_url)
+    provider = ExaProvider("sandbox", "sandbox", exa_url, text_characters=200)
+    budget = budget_of(VENDOR, NewsOptions(day_microdollars=day_microdollars))
+    while True:
+        now = now_us()
+        searches.value += 1
+        try:
+            ask(engine, provider, NewsQuery("Inflation in Albany", now - WEEK_US, now, 25), budget)
+        except NoRoom:
+            return
+        except ProviderFailed:
+            time.sleep(0.01)

@@ -1,0 +1,86 @@
+"""All addresses of an article come down to one; what is no address of a public page is refused."""
+
+import pytest
+
+from kalshi_pipelines.news.addresses import NoAddress, canonical_address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://example.com/a/story",
+        "http://example.com/a/story",
+        "HTTPS://WWW.EXAMPLE.COM:443/a/story/",
+        "http://example.com:80/a/story#comments",
+        "https://m.example.com/a/story?utm_source=x&utm_medium=y&fbclid=1",
+        "https://amp.example.com/a/story",
+        "https://example.com/amp/a/story",
+        "https://example.com/a/story/amp/?outputType=amp",
+        "https://www.google.com/amp/s/example.com/a/story",
+        "https://example-com.cdn.ampproject.org/c/s/example.com/a/story",
+        "https://example.com/a/st%6fry/index.html",
+        "  https://example.com./a/story  ",
+    ],
+)
+def test_variants_of_an_address_are_one(address: str) -> None:
+    assert canonical_address(address) == ("https://example.com/a/story", "example.com")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://example.com/a?id=1", "https://example.com/a?id=2"),
+        ("https://example.com/a", "https://example.com/A"),
+        ("https://example.com/a", "https://news.example.com/a"),
+        ("https://example.com/a", "https://example.com:8443/a"),
+        ("https://example.com/a%2Fb", "https://example.com/a/b"),
+    ],
+)
+def test_addresses_of_different_pages_stay_apart(one: str, other: str) -> None:
+    assert canonical_address(one) != canonical_address(other)
+
+
+def test_what_counts_of_a_query_is_kept_in_one_order() -> None:
+    assert (
+        canonical_address("https://example.com/a?b=2&utm_campaign=x&a=1&gclid=3")[0] == "https://example.com/a?a=1&b=2"
+    )
+
+
+def test_the_form_of_an_address_is_its_own_form() -> None:
+    for address in ("https://b\u00fccher.example/%7Euser/x.amp.html?z=1&a=%20b", "https://example.co.uk/"):
+        form, _ = canonical_address(address)
+        assert canonical_address(form)[0] == form
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "javascript:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "file:///etc/passwd",
+        "ftp://example.com/a",
+        "//example.com/a",
+        "https://user:secret@example.com/a",
+        "http://localhost/a",
+        "http://127.0.0.1:3000/graphql",
+        "http://[::1]/a",
+        "http://10.0.0.1/a",
+        "http://169.254.169.254/latest/meta-data",
+        "http://0/a",
+        "http://2130706433/a",
+        "http://0x7f.1/a",
+        "http://intranet/a",
+        "http://printer.local/a",
+        "https://exa mple.com/a",
+        "https://example.com/\x00a",
+        "https://example.com/\u202ea\n",
+        "https://" + "a" * 3_000 + ".com/",
+        "https://example.com:99999/a",
+        "https://[not-an-address]/",
+    ],
+)
+def test_what_is_no_public_page_is_refused_without_being_quoted(address: str) -> None:
+    with pytest.raises(NoAddress) as refused:
+        canonical_address(address)
+    assert not address or address not in str(refused.value)

@@ -1,0 +1,108 @@
+"""Stored articles are found by their words, and people say what is tracked; on the command line, too."""
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.news.__main__ import main
+from kalshi_pipelines.news.errors import NewsFailed
+from kalshi_pipelines.news.searching import search_articles
+from kalshi_pipelines.news.tracking import track, tracked, untrack
+from kalshi_pipelines.warehouse import tables
+from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines_tests.news.conftest import STORM, TORONTO
+from kalshi_pipelines_tests.news.providers import Scripted, article, found
+from kalshi_pipelines_tests.news.test_collecting import NOW, STORM_QUERY, collect
+
+
+def stored(engine: sa.Engine) -> None:
+    collect(
+        engine,
+        Scripted(
+            {
+                STORM_QUERY: found(
+                    article("a", "Zelda nears Florida", NOW, "Residents are fleeing the coast"),
+                    article("b", "Rates held", NOW, "The chair said inflation is cooling " * 20),
+                    article("c", "Florida votes", NOW),
+                )
+            }
+        ),
+    )
+
+
+def titles(engine: sa.Engine, words: str) -> list[str]:
+    return [each.title for each in search_articles(engine, words)]
+
+
+def test_articles_are_found_by_all_words_of_title_and_text_in_any_form(stocked: sa.Engine) -> None:
+    stored(stocked)
+    assert sorted(titles(stocked, "florida")) == ["Florida votes", "Zelda nears Florida"]
+    assert titles(stocked, "FLORIDA resident flee") == ["Zelda nears Florida"]
+    assert titles(stocked, "inflation") == ["Rates held"]
+    assert titles(stocked, "florida inflation") == []
+    assert len(search_articles(stocked, "florida", 1)) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["", "???", '" OR 1=1 --', "florida) OR (inflation", "NEAR(a b)", "title:florida*", "a\x00b", "&|!:*()", "-"],
+)
+def test_nothing_in_a_search_is_syntax(stocked: sa.Engine, words: str) -> None:
+    stored(stocked)
+    assert all("Florida" in title for title in titles(stocked, words))
+
+
+def test_the_index_follows_what_becomes_of_articles(stocked: sa.Engine) -> None:
+    stored(stocked)
+    columns = tables.news_articles.c
+    with writing(stocked) as connection:
+        connection.execute(
+            sa.update(tables.news_articles).where(columns.title == "Rates held").values(title="Rates cut")
+        )
+        for table in (tables.news_finds, tables.news_article_sources):
+            connection.execute(sa.delete(table))
+        connection.execute(sa.delete(tables.news_articles).where(columns.title == "Florida votes"))
+    assert titles(stocked, "held") == []
+    assert titles(stocked, "rates cut") == ["Rates cut"]
+    assert titles(stocked, "florida") == ["Zelda nears Florida"]
+    if stocked.dialect.name == "sqlite":
+        with writing(stocked) as connection:
+            check = "INSERT INTO news_search (news_search, rank) VALUES ('integrity-check', 1)"
+            connection.exec_driver_sql(check)
+
+
+def test_markets_and_events_are_tracked_and_untracked(stocked: sa.Engine) -> None:
+    assert track(stocked, f" {TORONTO.lower()} ", []).item_type == "market"
+    assert track(stocked, STORM, ["Will Zelda come?"]).queries == ("Zelda come",)
+    assert track(stocked, STORM, ["Zelda path"]).queries == ("Zelda path",)
+    assert [item.ticker for item in tracked(stocked)] == sorted([TORONTO, STORM])
+    untrack(stocked, TORONTO)
+    assert [item.ticker for item in tracked(stocked)] == [STORM]
+    assert len(tracked(stocked, every=True)) == 2
+    with pytest.raises(NewsFailed, match="is not tracked"):
+        untrack(stocked, TORONTO)
+    with pytest.raises(NewsFailed, match="is no market or event"):
+        track(stocked, "KXNOTHING", [])
+    with pytest.raises(NewsFailed, match="at least one word"):
+        track(stocked, STORM, ["???"])
+
+
+def test_the_commands_say_what_they_did(
+    stocked: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KALSHI_WAREHOUSE_URL", stocked.url.render_as_string(hide_password=False))
+    stored(stocked)
+
+    def said(*arguments: str) -> str:
+        assert main(arguments) == 0
+        return capsys.readouterr().out
+
+    assert "Nothing is tracked" in said("tracked")
+    assert "is tracked: Zelda path" in said("track", STORM, "--query", "Zelda path")
+    assert "last collected never" in said("tracked")
+    assert said("targets").splitlines()[0].startswith(f"event  {STORM}  tracked  Zelda path")
+    assert "Zelda nears Florida" in said("search", "zelda", "florida")
+    assert "No article has all these words." in said("search", "nothing")
+    assert "$0.0000 of $1.0000" in said("budget")
+    assert "no longer tracked" in said("untrack", STORM)
+    assert main(["untrack", STORM]) == 2
+    assert "is not tracked" in capsys.readouterr().err
