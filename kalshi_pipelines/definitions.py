@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from kalshi_pipelines.defs import automation, contracts, journal, market_data, schema, vendor_endpoints
+from kalshi_pipelines.defs import automation, contracts, journal, market_data, news, schema, vendor_endpoints
 from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
 from kalshi_pipelines.settings import Executor, InvalidSettings, Settings
 
@@ -29,10 +29,11 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
             *vendor_endpoints.default_assets,
             *market_data.default_assets,
             *contracts.default_assets,
+            *news.default_assets,
         ],
-        asset_checks=[*schema.default_checks, *journal.default_checks, *contracts.default_checks],
-        jobs=[*automation.default_jobs, *schema.default_jobs, *contracts.default_jobs],
-        schedules=automation.default_schedules,
+        asset_checks=[*schema.default_checks, *journal.default_checks, *contracts.default_checks, *news.default_checks],
+        jobs=[*automation.default_jobs, *schema.default_jobs, *contracts.default_jobs, *news.default_jobs],
+        schedules=[*automation.default_schedules, *news.default_schedules],
         sensors=[*schema.default_sensors, *contracts.default_sensors],
         resources=resources | overrides,
         executor=_executor(),

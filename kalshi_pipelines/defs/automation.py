@@ -6,6 +6,7 @@ import dagster as dg
 
 from kalshi_pipelines.defs.market_data import GROUP as MARKET_DATA
 from kalshi_pipelines.defs.market_data import MarketSweeps, markets_and_quotes, orderbooks
+from kalshi_pipelines.defs.news import GROUP as NEWS
 from kalshi_pipelines.defs.schema import JOURNAL_SCHEMA, WAREHOUSE_SCHEMA
 
 # dagster.yaml lets only one run with this tag at a time: they would wait for the same rate budget anyway.
@@ -19,8 +20,8 @@ migrate: Final = dg.define_asset_job(
 
 nightly: Final = dg.define_asset_job(
     "nightly",
-    selection=dg.AssetSelection.groups(MARKET_DATA).upstream(),
-    description="The whole exchange: series, events, markets with quotes, orderbooks.",
+    selection=dg.AssetSelection.groups(MARKET_DATA, NEWS).upstream(),
+    description="The whole exchange: series, events, markets with quotes, orderbooks; and news about it.",
     tags=_READS_EXCHANGE,
 )
 

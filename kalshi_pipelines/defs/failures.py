@@ -15,6 +15,7 @@ from kalshi_pipelines.execution.journal.errors import (
 )
 from kalshi_pipelines.execution.proposals import InvalidProposals
 from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.news.errors import NewsFailed
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart
 from kalshi_pipelines.settings import InvalidSettings
 from kalshi_pipelines.warehouse.adoption.adopt import AdoptionFailed
@@ -39,6 +40,7 @@ _EXPECTED: Final = (
     JournalRestored,
     JournalUnavailable,
     KalshiError,
+    NewsFailed,
     RowsWouldBeLost,
     SandboxDidNotStart,
     SchemaNotAtHead,

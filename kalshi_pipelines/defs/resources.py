@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import dagster as dg
 import sqlalchemy as sa
@@ -101,11 +100,6 @@ class ExchangeResource(dg.ConfigurableResource[Any]):
         if self._url is None:
             self._url = self.sandbox_url or settings.sandbox_url or self._start_sandbox(settings)
         return self._url
-
-    def sandbox_root(self, settings: Settings) -> str | None:
-        """The same without the path of the exchange's API: where the sandbox's press is."""
-        address = self.sandbox_address(settings)
-        return None if address is None else "{0.scheme}://{0.netloc}".format(urlsplit(address))
 
     def _start_sandbox(self, settings: Settings) -> str:
         keys: dict[str, Path] = {}

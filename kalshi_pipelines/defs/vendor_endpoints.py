@@ -17,6 +17,8 @@ GROUP: Final = "vendor_endpoints"
 OWNERS: Final = ["team:data"]
 #: Every endpoint a contract run asks.
 ENDPOINTS: Final = (*exchange_endpoints(), OPENAPI, CHANGELOG, SEARCH)
+#: Feeds of news, which ones the setting KALSHI_NEWS_FEEDS says.
+NEWS_FEEDS: Final = dg.AssetKey(["news_feeds", "rss_and_atom"])
 _HOSTS: Final = {"docs.kalshi.com": "kalshi_docs", "api.exa.ai": "exa_api"}
 
 
@@ -40,4 +42,15 @@ def _spec(endpoint: str) -> dg.AssetSpec:
     )
 
 
-default_assets: Final = [_spec(endpoint) for endpoint in ENDPOINTS]
+def _feeds() -> dg.AssetSpec:
+    return dg.AssetSpec(
+        NEWS_FEEDS,
+        description="RSS and Atom feeds of other publishers, outside of Dagster: those of KALSHI_NEWS_FEEDS. "
+        "Used by: news_articles.",
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"rss"},
+    )
+
+
+default_assets: Final = [*(_spec(endpoint) for endpoint in ENDPOINTS), _feeds()]

@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.tables import (
+    NEWS_SUBJECTS,
+    SUBJECTS,
     events,
     ingest_runs,
     markets,
@@ -97,7 +99,7 @@ def test_on_postgres_nightly_stores_everything_exactly_and_the_command_finds_not
     assert sorted((data_dir / "lake").rglob("*.parquet")) == files
     with warehouse.connect() as connection:
         subjects = connection.scalars(sa.select(ingest_runs.c.subject).where(ingest_runs.c.status == "succeeded")).all()
-    assert sorted(subjects) == sorted(["series", "events", "markets", "orderbooks"] * 2)
+    assert sorted(subjects) == sorted([*SUBJECTS, *NEWS_SUBJECTS] * 2)
     warehouse.dispose()
     assert list(data_dir.parent.rglob("*.db")) == []
 
@@ -186,7 +188,7 @@ def test_run_records_name_the_dagster_run_and_balance(
     monkeypatch.setenv("KALSHI_SANDBOX_URL", frozen_sandbox.url)
     result: dg.ExecuteInProcessResult = run_job("nightly")
     runs = stored(warehouse, ingest_runs, "subject")
-    assert set(runs) == {"series", "events", "markets", "orderbooks"}
+    assert set(runs) == {*SUBJECTS, *NEWS_SUBJECTS}
     for run in runs.values():
         assert run["status"] == "succeeded"
         assert run["dagster_run_id"] == result.run_id

@@ -1,0 +1,90 @@
+"""How news shows in Dagster: counts, money and a few lines of text, never as Markdown or HTML."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import dagster as dg
+import sqlalchemy as sa
+
+from kalshi_pipelines.news.reports import BudgetState, CollectedNews, LinkedNews, ScoredNews
+from kalshi_pipelines.news.showing import moods, newest_headlines, strongest_links
+from kalshi_pipelines.units import dollars
+
+_MOST_SHOWN: Final = 10
+_MOST_PROBLEMS: Final = 10
+
+
+def collected(engine: sa.Engine, done: CollectedNews) -> dict[str, Any]:
+    """Metadata of a collection: what came in, from whom, what it cost, and the newest headlines."""
+    metadata: dict[str, Any] = {
+        "targets": done.targets,
+        "articles_read": done.read,
+        "articles_written": done.written,
+        "articles_unchanged": done.unchanged,
+        "entries_rejected": done.rejected,
+        "new_stories": done.new_groups,
+        "duplicate_share": round(done.duplicate_share, 4),
+        "seconds": round(done.seconds, 3),
+        "ingest_run_id": done.run_id,
+        "contract_differences": len(done.differences),
+        **money(done.budget),
+    }
+    providers = [
+        {
+            "provider": each.provider,
+            "calls": str(each.calls),
+            "failed": str(each.failed),
+            "articles": str(each.articles),
+            "queries not asked": str(len(each.not_asked)),
+        }
+        for each in done.searches
+    ]
+    problems = [f"{each.provider}: {problem}" for each in done.searches for problem in each.problems]
+    metadata |= table("providers", providers)
+    metadata |= table("newest_headlines", newest_headlines(engine, _MOST_SHOWN))
+    if problems:
+        metadata["problems"] = "\n".join(problems[:_MOST_PROBLEMS])
+    return metadata
+
+
+def linked(engine: sa.Engine, done: LinkedNews) -> dict[str, Any]:
+    """Metadata of a linking: how many links, by which score, and the strongest of them."""
+    return {
+        "considered": done.considered,
+        "links_to_markets": done.markets,
+        "links_to_events": done.events,
+        "unrelated": done.unrelated,
+        "method": done.method,
+        **table("strongest_links", strongest_links(engine, _MOST_SHOWN)),
+    }
+
+
+def scored(engine: sa.Engine, done: ScoredNews) -> dict[str, Any]:
+    """Metadata of a scoring: how many articles read how, by which lexicon, and the sums by market."""
+    return {
+        "articles_scored": done.articles,
+        "windows": done.windows,
+        "method": done.method,
+        **{f"articles_{label}": count for label, count in sorted(done.labels.items())},
+        **table("sentiment", moods(engine, _MOST_SHOWN)),
+    }
+
+
+def money(budget: BudgetState) -> dict[str, Any]:
+    """The budget as numbers Dagster can plot, in dollars."""
+    return {
+        "spent_today_dollars": float(dollars(budget.spent_today)),
+        "remaining_today_dollars": float(dollars(budget.remaining_today)),
+        "day_budget_dollars": float(dollars(budget.day_limit)),
+        "spent_by_run_dollars": float(dollars(budget.spent_by_run)),
+        "run_budget_dollars": float(dollars(budget.run_limit)),
+        "calls_without_a_price": budget.unsettled,
+    }
+
+
+def table(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, dg.TableMetadataValue]:
+    """A table under a name, as plain cells; nothing if it has no rows."""
+    if not rows:
+        return {}
+    schema = dg.TableSchema([dg.TableColumn(column, "string") for column in rows[0]])
+    return {name: dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows], schema)}

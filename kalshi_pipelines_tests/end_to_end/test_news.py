@@ -1,0 +1,312 @@
+"""News from the market data to sentiment, as a user's command runs it; and what must never happen on the way."""
+
+import json
+import os
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.news.tracking import track
+from kalshi_pipelines.sandbox.faults.drift import OPERATIONS
+from kalshi_pipelines.sandbox.news.hostile import HOSTILE_FEEDS
+from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
+from kalshi_pipelines.warehouse.tables import (
+    ingest_runs,
+    markets,
+    news_article_events,
+    news_article_markets,
+    news_article_sources,
+    news_articles,
+    news_sentiment_windows,
+    news_sentiments,
+    quarantine,
+    vendor_spending,
+)
+from kalshi_pipelines_tests.end_to_end.conftest import RunCommand, RunJob
+from kalshi_pipelines_tests.end_to_end.trap import listening_trap
+
+SHARED_DRIFT = Path(__file__).parents[3] / "shared" / "drift" / "incidents.json"
+NEWS_TABLES = (
+    news_articles,
+    news_article_sources,
+    news_article_markets,
+    news_article_events,
+    news_sentiments,
+    news_sentiment_windows,
+)
+INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+@pytest.fixture
+def press() -> Iterator[SandboxProcess]:
+    """A sandbox whose press is of the test's own."""
+    options = SandboxOptions(markets=300, combos=5, tick_seconds=0, tier="unlimited", warm=False)
+    with running_sandbox(options) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def with_press(press: SandboxProcess, monkeypatch: pytest.MonkeyPatch) -> SandboxProcess:
+    """The same, as the sandbox that runs of this process use."""
+    monkeypatch.setenv("KALSHI_SANDBOX_URL", press.url)
+    return press
+
+
+def steer(sandbox: SandboxProcess, method: str, path: str, **body: Any) -> Any:
+    answer = httpx.request(method, f"{sandbox.admin_url}/sandbox{path}", json=body, trust_env=False, timeout=30)
+    assert answer.is_success, answer.text
+    return answer.json() if answer.content else None
+
+
+def rows(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
+    with engine.connect() as connection:
+        return [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+
+
+def counts(engine: sa.Engine) -> dict[str, int]:
+    with engine.connect() as connection:
+        return {
+            table.name: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0 for table in NEWS_TABLES
+        }
+
+
+def metadata_of(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
+    (materialization,) = result.asset_materializations_for_node(asset)
+    return {name: value.value for name, value in materialization.metadata.items()}
+
+
+def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {each.check_name: each for each in result.get_asset_check_evaluations()}
+
+
+def here(**more: str) -> dict[str, str]:
+    """The variables of this process that a command needs, and more."""
+    return {name: value for name, value in os.environ.items() if name.startswith("KALSHI_")} | more
+
+
+def test_articles_are_found_linked_and_scored_paid_for_once_and_each_story_is_one_group(
+    with_press: SandboxProcess, dagster_command: RunCommand, warehouse: sa.Engine, data_dir: Path
+) -> None:
+    finished = dagster_command("nightly", here())
+    assert finished.returncode == 0, finished.stderr[-3_000:]
+    articles, truth = rows(warehouse, news_articles), steer(with_press, "GET", "/news/truth")["articles"]
+    assert_groups_are_stories(warehouse, articles, {each["url"]: each["story"] for each in truth})
+
+    links = rows(warehouse, news_article_events)
+    assert links
+    assert all(0 < link["relevance"] <= 1 for link in links)
+    assert sum(link["query"] is not None and link["rank"] >= 1 for link in links) > len(links) // 2
+    scores = rows(warehouse, news_sentiments)
+    assert {score["news_article_id"] for score in scores} == {link["news_article_id"] for link in links}
+    assert {score["label"] for score in scores} == {"positive", "negative", "neutral"}
+    assert rows(warehouse, news_sentiment_windows)
+
+    charged = steer(with_press, "GET", "/news/charges")
+    assert spent_on_news(warehouse) == charged["total_microdollars"] > 0
+
+    event = Counter(link["event_ticker"] for link in links).most_common(1)[0][0]
+    market = next(row["ticker"] for row in rows(warehouse, markets) if row["event_ticker"] == event)
+    track(warehouse, market, [])
+    again = dagster_command("news", here())
+    assert again.returncode == 0, again.stderr[-3_000:]
+    # By another address of its page an article is no new one, and it is linked to who else asks for it.
+    assert len(rows(warehouse, news_articles)) - len(articles) <= len(articles) // 10
+    known = {each["news_article_id"] for each in articles}
+    linked = {link["news_article_id"] for link in rows(warehouse, news_article_markets) if link["ticker"] == market}
+    assert len(linked & known) > 2
+    runs = [row for row in rows(warehouse, ingest_runs) if row["subject"].startswith("news_")]
+    assert [row["status"] for row in runs] == ["succeeded"] * 6
+    assert {row["subject"] for row in runs} == {"news_articles", "news_market_links", "news_sentiment"}
+    assert all(
+        row["records_read"] == row["records_written"] + row["records_unchanged"] + row["records_rejected"]
+        for row in runs
+    )
+
+
+def assert_groups_are_stories(engine: sa.Engine, articles: list[dict[str, Any]], story_of: dict[str, str]) -> None:
+    """Copies of one story are in one group, and no group mixes stories."""
+    stories: defaultdict[int, set[str]] = defaultdict(set)
+    for source in rows(engine, news_article_sources):
+        stories[source["news_article_id"]].add(story_of[source["url"]])
+    assert all(len(told) == 1 for told in stories.values())
+    pairs = list(combinations([(each["group_id"], *stories[each["news_article_id"]]) for each in articles], 2))
+    same_story = [one[0] == other[0] for one, other in pairs if one[1] == other[1]]
+    same_group = [one[1] == other[1] for one, other in pairs if one[0] == other[0]]
+    assert len(articles) > 20
+    assert len(same_story) > 10
+    assert sum(same_story) >= 0.70 * len(same_story)
+    assert sum(same_group) >= 0.99 * len(same_group)
+
+
+def test_a_hostile_press_harms_nothing_leaks_nothing_and_is_told_of(
+    with_press: SandboxProcess, dagster_command: RunCommand, warehouse: sa.Engine, tmp_path: Path
+) -> None:
+    root = with_press.admin_url
+    feeds = [f"{root}/rss/search?q={{query}}", f"{root}/rss/top.xml", f"{root}/rss/hostile/redirect"]
+    feeds += [f"{root}/rss/hostile/{kind}" for kind in HOSTILE_FEEDS]
+    with listening_trap() as trap:
+        assert dagster_command("nightly", here(KALSHI_NEWS_DAILY_DOLLARS="0", KALSHI_NEWS_FEEDS="none")).returncode == 0
+        market_rows = counts_of_markets(warehouse)
+        steer(with_press, "POST", "/news", corpus="hostile", trap=trap.url)
+        variables = here(
+            KALSHI_NEWS_SELECTED_EVENTS="4",
+            KALSHI_NEWS_FEEDS=" ".join(feeds),
+            KALSHI_NEWS_FETCH_ARTICLES="true",
+            EXA_API_KEY="a-real-key-that-no-sandbox-gets",
+        )
+        finished = dagster_command("news", variables)
+    assert finished.returncode == 0, finished.stderr[-3_000:]
+    assert trap.heard == []
+    assert counts_of_markets(warehouse) == market_rows
+    articles = rows(warehouse, news_articles)
+    good = [each for each in articles if "hostile" not in each["url"] and "a.example" not in each["url"]]
+    assert len(good) > 10
+    for article in articles:
+        assert re.match(r"https?://[a-z0-9.-]+/", article["url"]), article["url"][:100]
+        assert not re.search(r"127\.0|localhost|169\.254|//10\.|\[|@|script>", article["url"][:300])
+        assert article["title"].strip()
+        for name in ("title", "text_snippet", "full_text"):
+            text = article[name] or ""
+            assert len(text) <= 10_000
+            assert not re.search(r"<\s*(script|img|iframe|svg|style)", text, re.IGNORECASE), text[:200]
+            assert not {unicodedata.category(letter) for letter in text} & INVISIBLE - {"Cc"}, text[:200]
+            assert not set(text) & {chr(code) for code in range(32) if code not in {9, 10}}, text[:200]
+        assert article["published_us"] is None or article["published_us"] < 2_000_000_000_000_000
+    rejected = [row for row in rows(warehouse, quarantine) if row["subject"] == "news_articles"]
+    assert len(rejected) > 10
+    assert re.search(r"[1-9]\d* rejected", finished.stderr)
+    told = finished.stderr + finished.stdout
+    assert "a-real-key-that-no-sandbox-gets" not in told
+    assert not re.search(r"^2026-11-22 12:00:00 - dagster - ERROR", told, re.MULTILINE)
+    assert not {letter for letter in told if unicodedata.category(letter) in INVISIBLE} - {"\n", "\x1b", "\t"}
+    for kind in HOSTILE_FEEDS:
+        assert f"/rss/hostile/{kind}" in told or kind == "not_xml", kind
+    assert [path for path in tmp_path.iterdir() if path.name in {"tick", "shell", "semicolon"}] == []
+
+
+def counts_of_markets(engine: sa.Engine) -> int:
+    with engine.connect() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(markets)) or 0
+
+
+def test_a_day_without_money_left_asks_no_paid_search_and_says_so(
+    with_press: SandboxProcess, run_job: RunJob, warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KALSHI_NEWS_DAILY_DOLLARS", "0.04")
+    assert run_job("nightly").success
+    charged = steer(with_press, "GET", "/news/charges")
+    assert 0 < charged["total_microdollars"] <= 40_000
+    result = run_job("news")
+    assert result.success
+    assert steer(with_press, "GET", "/news/charges")["total_microdollars"] <= 40_000
+    metadata, checks = metadata_of(result, "news_articles"), checks_of(result)
+    assert metadata["spent_today_dollars"] == charged["total_microdollars"] / 1_000_000
+    assert metadata["remaining_today_dollars"] == round(0.04 - metadata["spent_today_dollars"], 6)
+    assert any(record.data["queries not asked"] != "0" for record in metadata["providers"].records)
+    assert checks["within_budget"].passed
+    assert checks["within_budget"].metadata["remaining_today_dollars"].value == metadata["remaining_today_dollars"]
+    assert checks["collected_in_the_last_26_hours"].passed
+    assert checks["usual_duplicate_rate"].metadata["articles"].value == counts(warehouse)["news_articles"]
+
+
+def test_a_vendor_that_charges_more_than_it_publishes_fails_the_check_of_the_budget(
+    with_press: SandboxProcess, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KALSHI_NEWS_DAILY_DOLLARS", "0.02")
+    monkeypatch.setenv("KALSHI_NEWS_FEEDS", "none")
+    steer(with_press, "POST", "/faults", endpoint="POST /search", kind="other_cost", value="0.5", times=9)
+    result = run_job("nightly")
+    assert steer(with_press, "GET", "/news/charges")["total_microdollars"] == 500_000
+    assert not checks_of(result)["within_budget"].passed
+
+
+def test_with_no_key_and_no_feed_news_is_skipped_and_its_page_says_why(
+    run_job: RunJob, dagster_instance: dg.DagsterInstance, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KALSHI_ENVIRONMENT", "prod")
+    monkeypatch.setenv("KALSHI_NEWS_FEEDS", "none")
+    monkeypatch.setenv("KALSHI_NEWS_DAILY_DOLLARS", "1")
+    result = run_job("news")
+    assert result.success
+    skipped = {event.node_name for event in result.all_events if event.event_type_value == "STEP_SKIPPED"}
+    assert {"news_market_links", "news_sentiment"} <= skipped
+    seen = dagster_instance.fetch_observations(dg.AssetKey("news_articles"), limit=1).records[0].asset_observation
+    assert seen is not None
+    why = str(seen.metadata["skipped"].value)
+    assert "EXA_API_KEY" in why
+    assert "KALSHI_NEWS_FEEDS" in why
+
+
+def exa_incidents() -> list[dict[str, Any]]:
+    """What really changed at Exa's search, as far as this machine has it and an answer shows it."""
+    if not SHARED_DRIFT.is_file():
+        return []
+    known = json.loads(SHARED_DRIFT.read_text())
+    found = known if isinstance(known, list) else known["incidents"]
+    return [
+        each
+        for each in found
+        if each["vendor"] == "exa" and all(operation["op"] in OPERATIONS for operation in each["mutation"])
+    ]
+
+
+BROKEN = (
+    [{"op": "remove", "path": "results"}],
+    [{"op": "wrap", "key": "data"}],
+    [{"op": "append", "path": "results", "value": None}],
+    [{"op": "set", "path": "results", "value": "none today"}],
+    [{"op": "rename", "path": "results[].url", "to": "link"}],
+    [{"op": "set", "path": "costDollars", "value": "much"}],
+    [{"op": "http", "status": 410, "body": {"error": "gone"}}],
+    [{"op": "hostile", "kind": "gzip_bomb"}],
+    [{"op": "hostile", "kind": "deep_nesting"}],
+)
+
+
+def test_a_search_that_changed_is_noticed_and_leaves_no_half_of_a_batch(
+    with_press: SandboxProcess, run_job: RunJob, warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KALSHI_NEWS_FEEDS", "none")
+    monkeypatch.setenv("KALSHI_NEWS_SEARCHES", "2")
+    monkeypatch.setenv("KALSHI_NEWS_DAILY_DOLLARS", "9")
+    assert run_job("nightly").success
+    for operations in (*(each["mutation"] for each in exa_incidents()), *BROKEN):
+        steer(with_press, "DELETE", "/news/charges")
+        before = spent_on_news(warehouse)
+        steer(with_press, "POST", "/drift", endpoint="POST /search", operations=operations)
+        result = run_job("news")
+        steer(with_press, "DELETE", "/drift")
+        if result.success:
+            metadata = metadata_of(result, "news_articles")
+            is_noticed = metadata["contract_differences"] or "problems" in metadata or metadata["entries_rejected"]
+            # Without a field that nobody uses, all is as before.
+            assert is_noticed or metadata["articles_read"] == 20, operations
+        assert_nothing_is_half_written(warehouse)
+        if operations[0]["op"] != "http":  # a refusal costs nothing, but drift changes what was charged already
+            charged = steer(with_press, "GET", "/news/charges")["total_microdollars"]
+            assert spent_on_news(warehouse) - before >= charged > 0, operations
+
+
+def spent_on_news(engine: sa.Engine) -> int:
+    """Micro-dollars; of a call whose price is not known what was set aside for it."""
+    columns = vendor_spending.c
+    cost = sa.func.coalesce(columns.spent_microdollars, columns.reserved_microdollars)
+    with engine.connect() as connection:
+        return int(connection.scalar(sa.select(sa.func.sum(cost)).where(columns.purpose == "news")) or 0)
+
+
+def assert_nothing_is_half_written(engine: sa.Engine) -> None:
+    """Every article has a source, every run its balance, and none is still running."""
+    articles = {row["news_article_id"] for row in rows(engine, news_articles)}
+    assert articles == {row["news_article_id"] for row in rows(engine, news_article_sources)}
+    runs = rows(engine, ingest_runs)
+    assert {row["status"] for row in runs} <= {"succeeded", "failed"}
