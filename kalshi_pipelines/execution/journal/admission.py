@@ -36,16 +36,15 @@ class Admission(Ledger):
         """Store an order as it would be sent, and that it was tried.
 
         Raises:
-            AlreadyPlanned: The same signal was planned before with the same request.
-            IdempotencyConflict: The same signal was planned before with another request.
+            AlreadyPlanned: The same signal was planned before with the same terms.
+            IdempotencyConflict: The same signal was planned before with other terms.
             JournalRefused: The order is one that can not be stored.
         """
         session = self.session(new.session_id)
         mode = Mode(session["mode"])
         earlier = self.intent_of_key(mode, new.idempotency_key)
         if earlier is not None:
-            same = earlier.request_sha256 == new.request_sha256
-            raise AlreadyPlanned(earlier) if same else IdempotencyConflict(earlier)
+            raise AlreadyPlanned(earlier) if _same_terms(earlier, new) else IdempotencyConflict(earlier)
         intent_id = self._seq + 1
         intent = _planned(new, session, intent_id, self.now_us)
         rows = [
@@ -142,6 +141,16 @@ class Admission(Ledger):
                 "denial": None if denial is None else denial.code,
             },
         )
+
+
+def _same_terms(earlier: Intent, new: NewIntent) -> bool:
+    """Whether two requests are for the same trade; another session's differ in their order group."""
+    return (earlier.ticker, earlier.side, earlier.price_centicents, earlier.count_centicontracts) == (
+        str(new.ticker),
+        new.side,
+        new.price_centicents,
+        new.count_centicontracts,
+    )
 
 
 def _planned(new: NewIntent, session: Row, intent_id: int, now_us: int) -> Intent:

@@ -19,6 +19,7 @@ from kalshi_pipelines.execution.journal.records import (
     Sent,
 )
 from kalshi_pipelines.execution.journal.tables import (
+    approvals,
     attempts,
     audit_log,
     fences,
@@ -213,6 +214,17 @@ class JournalReading:
         found = sa.select(fences.c.fence_id, fences.c.fenced_us).where(fences.c.order_group_id == order_group_id)
         row = self._connection.execute(found).first()
         return None if row is None else (row[0], row[1])
+
+    def is_approved(self, intent: Intent, at_us: int) -> bool:
+        """Whether somebody other than its actor approved exactly this request, and that still counts."""
+        actor = sa.select(intents.c.actor_name).where(intents.c.intent_id == intent.intent_id).scalar_subquery()
+        found = sa.select(approvals.c.approval_id).where(
+            approvals.c.request_sha256 == intent.request_sha256,
+            approvals.c.approved_by != actor,
+            approvals.c.approved_us <= at_us,
+            approvals.c.expires_us > at_us,
+        )
+        return self._connection.execute(found.limit(1)).first() is not None
 
     def last_reconciliation(self, environment: str, subaccount: int) -> ReconciliationMade | None:
         """The newest reconciliation of a sub-account."""

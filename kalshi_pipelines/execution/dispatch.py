@@ -1,0 +1,183 @@
+"""The last step of an order: recorded as sent and sent once, or recorded as simulated. Two types, no switch.
+
+``SimulatedDispatch`` holds no key, no address and no transport, so a dry run has nothing it could send with.
+"""
+
+from typing import Final, Protocol
+
+import orjson
+
+from kalshi_pipelines.execution.checkpoints import Checkpoint, PassCheckpoint, passed
+from kalshi_pipelines.execution.journal.errors import JournalRefused
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode, Sent
+from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer, Verdict, error_text, verdict
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.request import OrderRequest
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId
+from kalshi_pipelines.execution.session import TradeSession
+from kalshi_pipelines.execution.transport.order_transport import OrderTransport
+from kalshi_pipelines.execution.transport.permits import SendPermit
+
+#: Why the journal's guard did not let an order go, as a reason.
+_GUARDS: Final = {
+    "not_live": DenialReason.ORIGIN_NOT_LIVE,
+    "kill": DenialReason.KILL_SWITCH_ENGAGED,
+    "session_expired": DenialReason.SESSION_CLOSED,
+    "session_ended": DenialReason.SESSION_CLOSED,
+    "lease": DenialReason.SESSION_CLOSED,
+    "code_version": DenialReason.CODE_VERSION_CHANGED,
+    "clock": DenialReason.CLOCK_SKEWED,
+    "stale": DenialReason.PROPOSAL_EXPIRED,
+    "breached": DenialReason.SCOPE_BREACHED,
+    "unresolved": DenialReason.UNRESOLVED_ORDER,
+    "fenced": DenialReason.SESSION_CLOSED,
+    "approval": DenialReason.APPROVAL_REQUIRED,
+}
+#: Contracts that may be matched in any 15 seconds of a session's group: a brake, not a cap.
+GROUP_CONTRACTS: Final = 10_000
+#: So many refusals of the exchange in a row end trading: something is not understood.
+MOST_REFUSALS_IN_A_ROW: Final = 3
+
+
+class GroupNotMade(Exception):
+    """The exchange did not confirm an order group, so no order can be fenced; none is sent."""
+
+
+class OrderDispatch(Protocol):
+    """What becomes of an order that was admitted."""
+
+    mode: Mode
+
+    def group_of(self, exchange_index: int) -> OrderId | None:
+        """The order group orders of a shard belong to; None if there is none in this mode."""
+        ...
+
+    def dispatch(self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...]) -> Intent:
+        """Take a reserved order on its last step."""
+        ...
+
+
+class SimulatedDispatch:
+    """Records where an order would have been sent."""
+
+    mode = Mode.DRY_RUN
+
+    def __init__(self, journal: Journal, session: TradeSession) -> None:
+        self._journal, self._session = journal, session
+
+    def group_of(self, exchange_index: int) -> OrderId | None:
+        """None: nothing is sent, so nothing has to be fenced."""
+        del exchange_index
+        return None
+
+    def dispatch(self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...]) -> Intent:
+        """End the order as simulated; it keeps its reservation, as if it rested."""
+        del request
+        with self._journal.writing() as transaction:
+            if transaction.kill().engaged:
+                return transaction.abandon(intent, *_killed(transaction.kill().reason), Details(checks))
+            return transaction.simulated(intent, self._session.code_version, Details(checks))
+
+
+class LiveDispatch:
+    """Records that an order is sent, sends it once, and records what that proved."""
+
+    mode = Mode.LIVE
+
+    def __init__(
+        self, journal: Journal, session: TradeSession, transport: OrderTransport, checkpoint: PassCheckpoint = passed
+    ) -> None:
+        self._journal, self._session, self._transport = journal, session, transport
+        self._checkpoint = checkpoint
+        self._refusals = 0
+
+    def group_of(self, exchange_index: int) -> OrderId:
+        """The session's order group on a shard, made when it is first needed.
+
+        Raises:
+            GroupNotMade: The exchange did not confirm it.
+        """
+        with self._journal.reading() as reading:
+            known = reading.groups(self._session.session_id).get(exchange_index)
+        if known is not None:
+            return OrderId(known)
+        made = _made_group(self._transport.create_order_group(exchange_index, GROUP_CONTRACTS))
+        with self._journal.writing() as transaction:
+            transaction.add_group(self._session.session_id, exchange_index, str(made), 100 * GROUP_CONTRACTS)
+        return made
+
+    def dispatch(self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...]) -> Intent:
+        """Send the order, once; whatever interrupts that leaves it unknown, never forgotten."""
+        if not self._transport.has_tokens_for_an_order():
+            return self._abandon(
+                intent, DenialReason.RATE_BUDGET_SPENT, "too few write tokens beside those kept", checks
+            )
+        try:
+            with self._journal.writing() as transaction:
+                sent = transaction.sending(intent, self._session.code_version, Details(checks))
+                sending = transaction.intent(intent.intent_id)
+        except JournalRefused as error:
+            reason = _GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
+            return self._abandon(intent, reason, str(error), checks)
+        self._checkpoint(Checkpoint.SENDING_COMMITTED)
+        return self._answered(sending, request, self._send(sending, sent))
+
+    def _send(self, sending: Intent, sent: Sent) -> Answer:
+        try:
+            answer = self._transport.place(SendPermit(sent))
+        except BaseException as error:
+            unknown = Verdict(OrderState.UNKNOWN, f"interrupted by {type(error).__name__}")
+            self._store(sending, unknown, Answer(None, failure=NoAnswer.LOST, detail=unknown.detail))
+            raise
+        self._checkpoint(Checkpoint.ANSWERED)
+        return answer
+
+    def _answered(self, sending: Intent, request: OrderRequest, answer: Answer) -> Intent:
+        told = verdict(answer, request)
+        moved = self._store(sending, told, answer)
+        self._checkpoint(Checkpoint.ANSWER_COMMITTED)
+        return moved
+
+    def _store(self, sending: Intent, told: Verdict, answer: Answer) -> Intent:
+        self._refusals = self._refusals + 1 if told.state is OrderState.REJECTED else 0
+        facts = {
+            "detail": told.detail,
+            "status": answer.status,
+            "failure": answer.failure.value if answer.failure else None,
+            "exchange_ms": told.ts_ms,
+            "remaining_centicontracts": told.remaining,
+        }
+        ended = told.state in (OrderState.EXECUTED, OrderState.CANCELED, OrderState.REJECTED)
+        with self._journal.writing() as transaction:
+            moved = transaction.answered(
+                sending,
+                told.state,
+                order_id=None if told.order_id is None else str(told.order_id),
+                filled_centicontracts=told.filled if ended or told.order_id else None,
+                details=Details(facts=facts),
+            )
+            if self._refusals >= MOST_REFUSALS_IN_A_ROW and not transaction.kill().engaged:
+                why = f"the exchange refused {self._refusals} orders in a row, the last: {told.detail}"
+                transaction.engage_kill(1, "executor", "executor", why)
+            return moved
+
+    def _abandon(self, intent: Intent, reason: DenialReason, detail: str, checks: tuple[Check, ...]) -> Intent:
+        with self._journal.writing() as transaction:
+            return transaction.abandon(intent, reason, detail, Details(checks))
+
+
+def _killed(reason: str) -> tuple[DenialReason, str]:
+    return DenialReason.KILL_SWITCH_ENGAGED, reason
+
+
+def _made_group(answer: Answer) -> OrderId:
+    if answer.status not in (200, 201):
+        raise GroupNotMade(
+            f"the order group was not made ({answer.status or answer.detail}): {error_text(answer.body)}"
+        )
+    try:
+        return OrderId(orjson.loads(answer.body)["order_group_id"])
+    except (ValueError, KeyError, TypeError, InvalidTerms):
+        raise GroupNotMade(f"the exchange's answer names no order group: {error_text(answer.body)}") from None

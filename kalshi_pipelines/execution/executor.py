@@ -1,0 +1,308 @@
+"""The TradeExecutor: a proposal becomes an order, or a denial with its reason; it is on record before anything is sent.
+
+``plan`` reads the market and fixes the request, ``admit`` decides and reserves in one transaction of the journal,
+``send`` takes a last look and hands over to the session's dispatch. A signal that was planned before is never planned
+again: what became of it is told instead.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from kalshi_pipelines.execution import session as sessions
+from kalshi_pipelines.execution.checkpoints import Checkpoint, PassCheckpoint, passed
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.decisions import AdmittedOrder, Decision, Outcome, PlannedOrder, decision_of
+from kalshi_pipelines.execution.dispatch import GroupNotMade, OrderDispatch
+from kalshi_pipelines.execution.gates.order_checks import (
+    Denied,
+    balance_check,
+    bounded_fee,
+    check,
+    denied_by,
+    market_checks,
+    own_book_check,
+    proposal_checks,
+)
+from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.reading import JournalReading
+from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode, NewIntent
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.market.snapshot import MarketReader, UnreadableMarket
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
+from kalshi_pipelines.execution.orders.request import OrderRequest, request_sha256
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.session import TradeSession
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.units import microdollars, microseconds, now_us
+
+#: Tells why no new risk may be taken now, or None.
+KillReader = Callable[[], str | None]
+#: Micro-dollars available on a shard, or None if that can not be read.
+BalanceReader = Callable[[int], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the executor reads beside the journal."""
+
+    markets: MarketReader
+    kill: KillReader
+    balance: BalanceReader | None = None
+    """Missing in a dry run without a key: the check then says so."""
+
+
+class TradeExecutor:
+    """Decides about proposals in one session.
+
+    Args:
+        session: Opened before; it says what may be done.
+        journal: Where everything is recorded first.
+        settings: Limits of single orders.
+        surroundings: How markets, kill switch and balance are read.
+        dispatch: Of the session's mode.
+        checkpoint: Passed after each act.
+        clock_us: The present instant in microseconds.
+
+    Raises:
+        ValueError: The dispatch is of another mode than the session.
+    """
+
+    def __init__(
+        self,
+        session: TradeSession,
+        journal: Journal,
+        settings: TradeSettings,
+        surroundings: Surroundings,
+        dispatch: OrderDispatch,
+        *,
+        checkpoint: PassCheckpoint = passed,
+        clock_us: Callable[[], int] = now_us,
+    ) -> None:
+        if dispatch.mode is not session.mode:
+            raise ValueError(f"a {session.mode} session can not dispatch {dispatch.mode}")
+        self._session, self._journal, self._settings = session, journal, settings
+        self._read, self._dispatch = surroundings, dispatch
+        self._checkpoint, self._clock_us = checkpoint, clock_us
+
+    def decide(self, order: ProposedOrder, proposal_id: int | None = None) -> Decision:
+        """Take a proposal as far as it may go.
+
+        Raises:
+            JournalUnavailable: The journal can not be read or written; nothing more was done.
+        """
+        planned = self.plan(order, proposal_id)
+        if isinstance(planned, Decision):
+            return planned
+        admitted = self.admit(planned)
+        if isinstance(admitted, Decision):
+            return admitted
+        return self.send(admitted)
+
+    def plan(self, order: ProposedOrder, proposal_id: int | None = None) -> PlannedOrder | Decision:
+        """Read the market and fix the request; a denial if that can not be done."""
+        early = denied_by(proposal_checks(order, self._settings, self._clock_us()))
+        if early is not None:
+            return self._turned_away(order, proposal_id, early)
+        killed = self._read.kill()
+        if killed is not None:
+            return self._turned_away(order, proposal_id, Denied(DenialReason.KILL_SWITCH_ENGAGED, killed))
+        try:
+            market = self._read.markets(order.ticker)
+            group = self._dispatch.group_of(market.exchange_index)
+        except (KalshiError, UnreadableMarket, GroupNotMade) as error:
+            return self._turned_away(order, proposal_id, Denied(DenialReason.CHECK_FAILED, str(error)))
+        self._checkpoint(Checkpoint.INPUTS_READ)
+        bound, fee_check = bounded_fee(order, market, self._settings)
+        environment, subaccount = self._session.environment.value, self._session.subaccount
+        request = OrderRequest(
+            client_order_id=client_order_id(idempotency_key(environment, subaccount, order.signal)),
+            ticker=order.ticker,
+            side=order.leg.side,
+            price=order.leg.yes_price,
+            count=order.count,
+            time_in_force=order.time_in_force,
+            subaccount=subaccount,
+            exchange_index=market.exchange_index,
+            order_group_id=group,
+            expires_us=None if order.expires is None else microseconds(order.expires),
+            post_only=order.post_only,
+            reduce_only=order.reduce_only,
+        )
+        planned = PlannedOrder(order, proposal_id, request, market, bound, (fee_check,))
+        if self._read.balance is None:
+            return planned
+        shard = market.exchange_index
+        enough = balance_check(self._read.balance(shard), planned.cost, shard)
+        return replace(planned, checks=(fee_check, enough))
+
+    def admit(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
+        """Decide, and hold the worst case in every scope, in one transaction; a denial is recorded in the same way."""
+        with self._journal.writing() as transaction:
+            try:
+                intent = transaction.plan(self._new_intent(planned), Details(facts=planned.facts()))
+            except AlreadyPlanned as error:
+                return self._known(planned, error.intent)
+            except IdempotencyConflict as error:
+                denied = Denied(DenialReason.IDEMPOTENCY_CONFLICT, str(error))
+                return self._not_planned(transaction, planned, denied)
+            checks = self._checks(transaction, planned, transaction.now_us)
+            refused = denied_by(checks)
+            if refused is None and (refusal := transaction.refusal(intent)) is not None:
+                checks, refused = (*checks, *refusal.checks), Denied(refusal.reason, refusal.detail)
+            if refused is not None:
+                denied_intent = transaction.deny(intent, refused.reason, refused.detail, Details(checks))
+                return decision_of(planned, denied_intent, checks, refused)
+            reserved = transaction.reserve(intent, Details(checks))
+        self._checkpoint(Checkpoint.ADMITTED)
+        return AdmittedOrder(planned, reserved)
+
+    def send(self, admitted: AdmittedOrder) -> Decision:
+        """Take a last look and take the order on its last step; it ends here if anything has changed."""
+        planned, intent = admitted.planned, admitted.intent
+        killed = self._read.kill()
+        with self._journal.reading() as reading:
+            checks = self._checks(reading, planned, self._clock_us(), besides=intent.intent_id)
+        refused = (
+            Denied(DenialReason.KILL_SWITCH_ENGAGED, killed)
+            if killed is not None
+            else denied_by(checks) or self._lease_lost()
+        )
+        if refused is not None:
+            with self._journal.writing() as transaction:
+                abandoned = transaction.abandon(intent, refused.reason, refused.detail, Details(checks))
+            return decision_of(planned, abandoned, checks, refused)
+        if self._must_wait_for_approval(intent, planned):
+            return decision_of(
+                planned, intent, checks, Denied(DenialReason.APPROVAL_REQUIRED, _what_to_approve(intent))
+            )
+        return decision_of(planned, self._dispatch.dispatch(intent, planned.request, checks), checks)
+
+    def look_again(self, admitted: AdmittedOrder) -> AdmittedOrder:
+        """The same order judged by the market as it is now: for one that waited for approval.
+
+        Raises:
+            KalshiError, UnreadableMarket: The market can not be read.
+        """
+        market = self._read.markets(admitted.planned.order.ticker)
+        return replace(admitted, planned=replace(admitted.planned, market=market))
+
+    def _lease_lost(self) -> Denied | None:
+        if self._session.mode is Mode.DRY_RUN or sessions.renew(self._journal, self._session):
+            return None
+        return Denied(DenialReason.SESSION_CLOSED, "the session's lease was lost")
+
+    def _must_wait_for_approval(self, intent: Intent, planned: PlannedOrder) -> bool:
+        if self._session.mode is Mode.DRY_RUN or not self._approval_required(planned):
+            return False
+        with self._journal.reading() as reading:
+            return not reading.is_approved(intent, self._clock_us())
+
+    def _approval_required(self, planned: PlannedOrder) -> bool:
+        return planned.order.actor is ActorKind.AGENT or planned.cost > microdollars(
+            f"{self._settings.approval_dollars:f}"
+        )
+
+    def _checks(
+        self, reading: JournalReading, planned: PlannedOrder, at_us: int, besides: int | None = None
+    ) -> tuple[Check, ...]:
+        own = [
+            intent
+            for intent in reading.open_intents(
+                self._session.environment.value, self._session.subaccount, mode=self._session.mode
+            )
+            if intent.intent_id != besides
+        ]
+        order = planned.order
+        return (
+            *proposal_checks(order, self._settings, at_us),
+            *market_checks(order, planned.market, self._settings, at_us),
+            *planned.checks,
+            own_book_check(order, own),
+            _unresolved_check(order, own),
+            *self._reconciled_checks(reading, at_us),
+        )
+
+    def _reconciled_checks(self, reading: JournalReading, at_us: int) -> tuple[Check, ...]:
+        """Whether the account was compared with the journal lately and nothing was found; a dry run has none."""
+        if self._session.mode is Mode.DRY_RUN:
+            return ()
+        last = reading.last_reconciliation(self._session.environment.value, self._session.subaccount)
+        limit = self._settings.reconciled_minutes * 60_000_000
+        return (
+            check(
+                DenialReason.RECONCILIATION_NOT_CLEAN,
+                last is not None and last.clean and 0 <= at_us - last.finished_us <= limit,
+                f"a clean one of the last {self._settings.reconciled_minutes} minutes",
+                "none"
+                if last is None
+                else f"{last.differences} differences, {(at_us - last.finished_us) // 1_000} ms ago",
+            ),
+        )
+
+    def _new_intent(self, planned: PlannedOrder) -> NewIntent:
+        order, request = planned.order, planned.request
+        text = request.json
+        return NewIntent(
+            session_id=self._session.session_id,
+            idempotency_key=idempotency_key(self._session.environment.value, self._session.subaccount, order.signal),
+            client_order_id=request.client_order_id,
+            ticker=order.ticker,
+            event_ticker=planned.market.event_ticker,
+            exchange_index=request.exchange_index,
+            side=request.side,
+            price_centicents=request.price.centicents,
+            count_centicontracts=request.count.centi,
+            time_in_force=order.time_in_force,
+            fee_bound_microdollars=planned.fee_bound,
+            as_of_us=microseconds(order.as_of),
+            valid_until_us=microseconds(order.valid_until),
+            actor=order.actor,
+            actor_name=order.actor_name,
+            approval_required=self._approval_required(planned),
+            request_json=text,
+            request_sha256=request_sha256(text),
+            order_group_id=request.order_group_id,
+            expires_us=request.expires_us,
+            post_only=order.post_only,
+            reduce_only=order.reduce_only,
+            proposal_id=planned.proposal_id,
+        )
+
+    def _turned_away(self, order: ProposedOrder, proposal_id: int | None, denied: Denied) -> Decision:
+        with self._journal.writing() as transaction:
+            transaction.attempt(
+                self._session.session_id,
+                proposal_id=proposal_id,
+                denial=denied.reason,
+                details=Details(facts={"detail": denied.detail, "ticker": str(order.ticker)}),
+            )
+        return Decision(Outcome.DENIED, order, proposal_id, None, denied.reason, denied.detail)
+
+    def _not_planned(self, transaction: JournalTransaction, planned: PlannedOrder, denied: Denied) -> Decision:
+        transaction.attempt(
+            self._session.session_id,
+            proposal_id=planned.proposal_id,
+            denial=denied.reason,
+            details=Details(facts={"detail": denied.detail, "ticker": str(planned.order.ticker)}),
+        )
+        return Decision(Outcome.DENIED, planned.order, planned.proposal_id, None, denied.reason, denied.detail)
+
+    def _known(self, planned: PlannedOrder, intent: Intent) -> Decision:
+        told = f"intent {intent.intent_id} of this signal is {intent.state.value} since before"
+        return Decision(Outcome.KNOWN, planned.order, planned.proposal_id, intent, intent.denial, told)
+
+
+def _unresolved_check(order: ProposedOrder, own: Iterable[Intent]) -> Check:
+    unresolved = [
+        str(intent.intent_id)
+        for intent in own
+        if intent.ticker == str(order.ticker) and intent.state in (OrderState.SENDING, OrderState.UNKNOWN)
+    ]
+    return check(DenialReason.UNRESOLVED_ORDER, not unresolved, "none in this market", ", ".join(unresolved) or "none")
+
+
+def _what_to_approve(intent: Intent) -> str:
+    return f"approve intent {intent.intent_id}: {intent.request_json}"

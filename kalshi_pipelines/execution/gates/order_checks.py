@@ -1,0 +1,176 @@
+"""The checks of one order against its market, its proposal and the session's settings."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.journal.records import Check, Intent
+from kalshi_pipelines.execution.market.snapshot import MarketSnapshot
+from kalshi_pipelines.execution.orders.denials import BY_CODE, DenialReason
+from kalshi_pipelines.execution.orders.fees import FeeNotBounded, FeeTerms, fee_bound
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
+from kalshi_pipelines.execution.orders.terms import Side, TimeInForce
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, microdollars, microseconds
+
+LONGEST_VALIDITY_US: Final = 600 * MICROSECONDS_PER_SECOND
+MOST_CLOCK_DIFFERENCE_MS: Final = 2_000
+_MINUTE_US: Final = 60 * MICROSECONDS_PER_SECOND
+_MICRODOLLARS_PER_CENTICENT: Final = 100
+#: Clocks of proposer and executor may differ a little.
+_AHEAD_US: Final = MICROSECONDS_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Why an order may not go: the first check that failed."""
+
+    reason: DenialReason
+    detail: str
+
+
+def denied_by(checks: Iterable[Check]) -> Denied | None:
+    """The first failed check, as a reason."""
+    for check in checks:
+        if not check.ok:
+            return Denied(BY_CODE[check.code], f"{check.observed}; wanted: {check.limit}")
+    return None
+
+
+def check(reason: DenialReason, ok: bool, limit: object, observed: object) -> Check:
+    """A check that denies with a reason; limit and observation as text for the audit."""
+    return Check(reason.code, bool(ok), str(limit), str(observed))
+
+
+def proposal_checks(order: ProposedOrder, settings: TradeSettings, now_us: int) -> tuple[Check, ...]:
+    """Whether a proposal is still, and already, good; and whether its instructions go together."""
+    as_of, until = microseconds(order.as_of), microseconds(order.valid_until)
+    return (
+        check(DenialReason.PROPOSAL_EXPIRED, now_us <= until, f"sent by {instant(until)}", instant(now_us)),
+        check(
+            DenialReason.PROPOSAL_STALE,
+            as_of <= now_us + _AHEAD_US and 0 < until - as_of <= LONGEST_VALIDITY_US,
+            "knowledge of the past, valid for at most 10 minutes",
+            f"as of {instant(as_of)}, valid until {instant(until)}",
+        ),
+        _time_in_force(order, settings, now_us),
+    )
+
+
+def _time_in_force(order: ProposedOrder, settings: TradeSettings, now_us: int) -> Check:
+    rests = order.time_in_force is TimeInForce.GOOD_TILL_CANCELED
+    expires = None if order.expires is None else microseconds(order.expires)
+    wrong = []
+    if rests != (expires is not None):
+        wrong.append("an order that rests needs an expiry, another has none")
+    elif expires is not None and not now_us < expires <= now_us + settings.rest_minutes * _MINUTE_US:
+        wrong.append(f"it would rest until {instant(expires)}")
+    if order.post_only and not rests:
+        wrong.append("post-only is for orders that rest")
+    if order.reduce_only and order.time_in_force is not TimeInForce.IMMEDIATE_OR_CANCEL:
+        wrong.append("reduce-only is for immediate-or-cancel")
+    if rests and order.actor is ActorKind.AGENT:
+        wrong.append("an agent's order may not rest")
+    return check(
+        DenialReason.TIME_IN_FORCE_NOT_ALLOWED,
+        not wrong,
+        f"rests {settings.rest_minutes} minutes at most",
+        "; ".join(wrong) or order.time_in_force.value,
+    )
+
+
+def market_checks(
+    order: ProposedOrder, market: MarketSnapshot, settings: TradeSettings, now_us: int
+) -> tuple[Check, ...]:
+    """Whether the market takes this order now, and whether its price makes sense there."""
+    series, price = settings.allowed_series, order.leg.yes_price.centicents
+    age = now_us - market.read_us
+    difference = market.clock_difference_ms
+    ends = max(now_us, microseconds(order.expires)) if order.expires else now_us
+    return (
+        check(
+            DenialReason.TICKER_NOT_ALLOWED,
+            series is None or market.series_ticker in series,
+            "all series" if series is None else ", ".join(sorted(series)),
+            market.series_ticker,
+        ),
+        check(DenialReason.EXCHANGE_NOT_TRADING, market.shard_trades, "trading", f"shard {market.exchange_index}"),
+        check(
+            DenialReason.MARKET_NOT_ACTIVE,
+            market.status == "active" and ends < market.close_us,
+            f"active until {instant(ends)}",
+            f"{market.status}, closes {instant(market.close_us)}",
+        ),
+        check(
+            DenialReason.MARKET_NOT_SUPPORTED,
+            (market.market_type, market.settlement_bounds) == ("binary", "default"),
+            "binary, default bounds",
+            f"{market.market_type}, {market.settlement_bounds} bounds",
+        ),
+        check(
+            DenialReason.CLOCK_SKEWED,
+            difference is not None and abs(difference) <= MOST_CLOCK_DIFFERENCE_MS,
+            f"{MOST_CLOCK_DIFFERENCE_MS} ms",
+            "not told" if difference is None else f"{difference} ms",
+        ),
+        check(
+            DenialReason.MARKET_DATA_STALE,
+            0 <= age <= settings.book_seconds * MICROSECONDS_PER_SECOND,
+            f"{settings.book_seconds} s",
+            f"{age // 1_000} ms",
+        ),
+        check(
+            DenialReason.PRICE_OFF_GRID,
+            any(each.has(price) for each in market.price_ranges),
+            " ".join(f"{each.start}-{each.end}/{each.step}" for each in market.price_ranges),
+            price,
+        ),
+        check(
+            DenialReason.BOOK_NOT_TWO_SIDED,
+            market.is_two_sided,
+            "bid < ask",
+            f"bid {market.best_bid or 'none'}, ask {market.best_ask or 'none'}",
+        ),
+        _band(price, market, settings),
+    )
+
+
+def _band(price: int, market: MarketSnapshot, settings: TradeSettings) -> Check:
+    band = microdollars(f"{settings.price_band_dollars:f}") // _MICRODOLLARS_PER_CENTICENT
+    if market.best_bid is None or market.best_ask is None:
+        return check(DenialReason.PRICE_OUTSIDE_BAND, False, f"within {band} of a two-sided book", price)
+    low, high = market.best_bid - band, market.best_ask + band
+    return check(DenialReason.PRICE_OUTSIDE_BAND, low <= price <= high, f"{low} to {high} centi-cents", price)
+
+
+def bounded_fee(order: ProposedOrder, market: MarketSnapshot, settings: TradeSettings) -> tuple[int, Check]:
+    """The most an order's fills can cost in fees, and whether that is known; 0 if not."""
+    terms = FeeTerms(market.fee_type, market.fee_multiplier, settings.balance_step)
+    try:
+        bound = fee_bound(terms, order.leg.side, order.leg.yes_price, order.count)
+    except FeeNotBounded as error:
+        return 0, check(DenialReason.FEE_UNKNOWN, False, "a published type of fee", error)
+    return bound, check(DenialReason.FEE_UNKNOWN, True, "a published type of fee", f"{bound} micro-dollars at most")
+
+
+def own_book_check(order: ProposedOrder, own: Iterable[Intent]) -> Check:
+    """Whether an order would trade with one of our own that may rest in the market."""
+    price, side = order.leg.yes_price.centicents, order.leg.side
+    crossed = [
+        intent.client_order_id
+        for intent in own
+        if intent.ticker == str(order.ticker)
+        and intent.side is not side
+        and (price >= intent.price_centicents if side is Side.BID else price <= intent.price_centicents)
+    ]
+    return check(DenialReason.SELF_CROSS, not crossed, "none of our own", ", ".join(crossed) or "none")
+
+
+def balance_check(available_microdollars: int | None, needed_microdollars: int, exchange_index: int) -> Check:
+    """Whether the money on the market's shard covers the worst case; what can not be read does not."""
+    return check(
+        DenialReason.INSUFFICIENT_BALANCE,
+        available_microdollars is not None and available_microdollars >= needed_microdollars,
+        f"{needed_microdollars} micro-dollars on shard {exchange_index}",
+        "not told" if available_microdollars is None else available_microdollars,
+    )

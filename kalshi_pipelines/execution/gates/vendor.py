@@ -1,0 +1,63 @@
+"""Whether the exchange's API is still the one this program was written for: the contract runs of the last day."""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.contracts.differences import Severity
+from kalshi_pipelines.contracts.store import last_success_us, open_findings
+from kalshi_pipelines.execution.gates.order_checks import check
+from kalshi_pipelines.execution.journal.records import Check
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures
+
+#: A successful contract run must not be older.
+MOST_AGE_US: Final = 24 * 3_600 * MICROSECONDS_PER_SECOND
+#: What an order is judged by and followed up with.
+DEPENDS_ON: Final = frozenset(
+    {
+        "GET /exchange/status",
+        "GET /exchange/user_data_timestamp",
+        "GET /markets/{ticker}",
+        "GET /markets",
+        "GET /markets/{ticker}/orderbook",
+        "GET /markets/orderbooks",
+        "GET /events/{event_ticker}",
+        "GET /events",
+        "GET /series/{series_ticker}",
+        "GET /series",
+        "GET /portfolio/balance",
+        "GET /portfolio/fills",
+        "GET /portfolio/order_groups",
+        "GET /portfolio/orders",
+        "GET /portfolio/orders/{order_id}",
+        "GET /portfolio/positions",
+        "GET /portfolio/settlements",
+        "GET /historical/fills",
+        "GET /historical/orders",
+    }
+)
+
+
+def vendor_checks(warehouse: sa.Engine, environment: str, now_us: int) -> tuple[Check, ...]:
+    """Whether the vendor was checked within a day and nothing an order depends on is broken; unreadable is no."""
+    try:
+        with explained_failures(warehouse):
+            last, open_now = last_success_us(warehouse, environment), open_findings(warehouse, environment)
+    except WarehouseUnavailable as error:
+        return (check(DenialReason.CONTRACTS_NOT_CHECKED, False, "a contract run within 24 hours", error),)
+    broken = sorted(
+        f"{finding.difference.endpoint} {finding.difference.place}"
+        for finding in open_now
+        if finding.difference.severity is Severity.BREAKING and finding.difference.endpoint in DEPENDS_ON
+    )
+    return (
+        check(
+            DenialReason.CONTRACTS_NOT_CHECKED,
+            last is not None and 0 <= now_us - last <= MOST_AGE_US,
+            "a successful contract run within 24 hours",
+            "none" if last is None else f"the last at {instant(last)}",
+        ),
+        check(DenialReason.CONTRACTS_BROKEN, not broken, "no open breaking finding", ", ".join(broken[:5]) or "none"),
+    )
