@@ -79,6 +79,7 @@ class Desk:
     journal: Journal
     clock: Clock
     session_id: str = "session-0001"
+    group: str = GROUP
     numbers: Callable[[], int] = field(default_factory=lambda: count(1).__next__)
 
     def intent(self, **changed: Any) -> NewIntent:
@@ -101,7 +102,7 @@ class Desk:
             "actor": ActorKind.PERSON,
             "actor_name": "ada",
             "approval_required": False,
-            "order_group_id": OrderId(GROUP),
+            "order_group_id": OrderId(self.group),
         }
         values.update(changed)
         values["ticker"] = MarketTicker(str(values["ticker"]))
@@ -181,6 +182,15 @@ def open_session(transaction: JournalTransaction, session: NewSession, group: st
     transaction.open_session(session, lease)
     if session.mode is Mode.LIVE:
         transaction.add_group(session.session_id, 0, group, 1_000_000)
+
+
+def next_session(desk: Desk, number: int, allowed: SessionCaps = WIDE) -> None:
+    """End the session and open another, with a group of its own."""
+    desk.group = f"9b2f2c4e-0000-4000-8000-{number:012}"
+    with desk.journal.writing() as transaction:
+        transaction.end_session(desk.session_id, "over")
+        desk.session_id = f"session-{number:04}"
+        open_session(transaction, new_session(desk.session_id, now_us=desk.clock(), allowed=allowed), desk.group)
 
 
 def desk_at(

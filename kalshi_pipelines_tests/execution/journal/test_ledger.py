@@ -1,0 +1,360 @@
+"""The ledger beside brute force: whatever is ordered, filled, canceled and settled, its worst case is the true one."""
+
+import itertools
+import shutil
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.errors import JournalRefused
+from kalshi_pipelines.execution.journal.records import Fill, Intent, Mode, ScopeKind
+from kalshi_pipelines.execution.journal.tables import scopes
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import DOLLAR, Side
+from kalshi_pipelines_tests.execution.journal.trading import (
+    EVENT,
+    HOUR,
+    MINUTE,
+    NOON,
+    Desk,
+    caps,
+    desk_at,
+    next_session,
+)
+
+MARKETS = (f"{EVENT}-A", f"{EVENT}-B")
+CAP = 12_000_000
+
+
+@dataclass
+class Order:
+    """An order as the exchange would see it, kept beside the journal."""
+
+    intent: Intent
+    open: int
+    fees: int = 0
+
+
+@dataclass
+class Books:
+    """What is known without any ledger: money spent and contracts held a market, and open orders."""
+
+    spent: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MARKETS, 0))
+    held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MARKETS, 0))
+    orders: list[Order] = field(default_factory=list)
+
+    def worst(self) -> int:
+        """The most that can be lost, over every way the open orders may fill and the markets may end."""
+        return sum(self._worst_of(ticker) for ticker in MARKETS)
+
+    def _worst_of(self, ticker: str) -> int:
+        orders = [order for order in self.orders if order.intent.ticker == ticker]
+        most = 0
+        # Not at all, hardly (which may cost the whole fee), or whole.
+        for filled in itertools.product((None, False, True), repeat=len(orders)):
+            spent, held = self.spent[ticker], self.held[ticker]
+            for order, whole in zip(orders, filled, strict=True):
+                if whole is not None:
+                    sign = 1 if order.intent.side is Side.BID else -1
+                    fee_left = order.intent.fee_bound_microdollars - order.fees
+                    spent += sign * order.intent.price_centicents * order.open * whole + fee_left
+                    held += sign * order.open * whole
+            most = max(most, spent, spent - held * DOLLAR)
+        return most
+
+
+class Trading(RuleBasedStateMachine):
+    """Orders are reserved, sent, filled, canceled; markets settle; nothing of it goes by the ledger."""
+
+    template: Path
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.mkdtemp(dir=self.template.parent)
+        path = Path(self.folder) / "journal.db"
+        shutil.copy(self.template, path)
+        self.engine = open_journal(f"sqlite:///{path}")
+        sa.event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+        wide = (10**6, 10**15, CAP)
+        self.desk = desk_at(self.engine, caps(session=(25, 10**15, CAP), day=(100, 10**15, CAP), account=wide))
+        self.books = Books()
+        self.number = itertools.count()
+
+    @rule(
+        ticker=st.sampled_from(MARKETS),
+        side=st.sampled_from(Side),
+        price=st.integers(1, 9_999),
+        count=st.integers(1, 800),
+        fee=st.integers(0, 60_000),
+    )
+    def order(self, ticker: str, side: Side, price: int, count: int, fee: int) -> None:
+        if len(self.books.orders) >= 5:
+            return
+        new = self.desk.intent(
+            ticker=ticker, side=side, price_centicents=price, count_centicontracts=count, fee_bound_microdollars=fee
+        )
+        with self.desk.journal.writing() as transaction:
+            planned = transaction.plan(new)
+            refusal = transaction.refusal(planned)
+        if refusal is None:
+            with self.desk.journal.writing() as transaction:
+                reserved = transaction.reserve(planned)
+            self.desk.sending(reserved)
+            with self.desk.journal.writing() as transaction:
+                transaction.answered(
+                    self.desk.look(reserved), OrderState.RESTING, order_id=f"order-{next(self.number):06}"
+                )
+            self.books.orders.append(Order(reserved, count))
+            return
+        with pytest.raises(JournalRefused), self.desk.journal.writing() as transaction:
+            transaction.reserve(planned)
+        assert refusal.reason in {DenialReason.CAP_WORST_LOSS, DenialReason.CAP_ORDER_COUNT}
+
+    @precondition(lambda self: self.books.orders)
+    @rule(data=st.data())
+    def fill(self, data: st.DataObject) -> None:
+        order = data.draw(st.sampled_from(self.books.orders))
+        intent = order.intent
+        count = data.draw(st.integers(1, order.open))
+        bid = intent.side is Side.BID
+        limit = intent.price_centicents
+        price = data.draw(st.integers(1, limit) if bid else st.integers(limit, 9_999))
+        fee_left = intent.fee_bound_microdollars - order.fees
+        fee = data.draw(st.integers(0, fee_left))
+        fill = Fill(
+            f"fill-{next(self.number)}",
+            f"order-{intent.intent_id:06}",
+            intent.ticker,
+            intent.side,
+            price,
+            count,
+            fee,
+            NOON,
+        )
+        for times in (1, 2):
+            with self.desk.journal.writing() as transaction:
+                assert transaction.fill(fill, transaction.intent(intent.intent_id)) is (times == 1)
+        sign = 1 if bid else -1
+        self.books.spent[intent.ticker] += sign * price * count + fee
+        self.books.held[intent.ticker] += sign * count
+        order.open -= count
+        order.fees += fee
+        if not order.open:
+            self.books.orders.remove(order)
+            with self.desk.journal.writing() as transaction:
+                ended = transaction.intent(intent.intent_id)
+                transaction.answered(ended, OrderState.EXECUTED, filled_centicontracts=ended.count_centicontracts)
+
+    @precondition(lambda self: self.books.orders)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        order = data.draw(st.sampled_from(self.books.orders))
+        self.books.orders.remove(order)
+        with self.desk.journal.writing() as transaction:
+            intent = transaction.intent(order.intent.intent_id)
+            transaction.answered(intent, OrderState.CANCELED, filled_centicontracts=intent.filled_centicontracts)
+
+    @rule(ticker=st.sampled_from(MARKETS), payoff=st.sampled_from([0, 3_300, DOLLAR]))
+    def settle(self, ticker: str, payoff: int) -> None:
+        with self.desk.journal.writing() as transaction:
+            transaction.settle(
+                "sandbox", 0, ticker, EVENT, payoff_centicents=payoff, dedupe=f"{ticker}:{next(self.number)}"
+            )
+        self.books.spent[ticker] = self.books.held[ticker] = 0
+
+    @rule()
+    def day(self) -> None:
+        """The day rolls over: what is outstanding comes along, in a session of the next day."""
+        self.desk.clock.now_us += 24 * HOUR
+        wide = (10**6, 10**15, CAP)
+        allowed = caps(session=(25, 10**15, CAP), day=(100, 10**15, CAP), account=wide)
+        next_session(self.desk, next(self.number) + 100, allowed)
+
+    @invariant()
+    def the_account_counts_what_is_true(self) -> None:
+        if not hasattr(self, "books"):
+            return
+        with self.desk.journal.reading() as reading:
+            found = reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+            breached = reading.breached("sandbox", 0)
+        assert (found[0].worst_microdollars if found else 0) == self.books.worst()
+        assert not breached
+        assert self.books.worst() <= CAP
+
+    def teardown(self) -> None:
+        if hasattr(self, "engine"):
+            report = verify(self.engine)
+            self.engine.dispose()
+            shutil.rmtree(self.folder)
+            assert report.ok, str(report)
+
+
+def test_the_worst_case_is_that_of_all_fills_and_outcomes_after_any_history(migrated_journal_file: Path) -> None:
+    Trading.template = migrated_journal_file
+    run_state_machine_as_test(
+        Trading,
+        settings=settings(
+            max_examples=25, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+
+
+def worst_of(desk: Desk, kind: ScopeKind, key: str) -> int:
+    with desk.journal.reading() as reading:
+        (found,) = reading.standings("sandbox", 0, Mode.LIVE, {kind: key})
+    return found.worst_microdollars
+
+
+CAPS = {
+    "order notional": (caps(order_notional=5_000_000), DenialReason.CAP_NOTIONAL, "order.notional"),
+    "order worst": (caps(order_worst=5_200_000), DenialReason.CAP_WORST_LOSS, "order.worst"),
+    "session orders": (caps(session=(1, 10**15, 10**8)), DenialReason.CAP_ORDER_COUNT, "session.orders"),
+    "session notional": (caps(session=(9, 5_000_000, 10**8)), DenialReason.CAP_NOTIONAL, "session.notional"),
+    "session worst": (caps(session=(9, 10**15, 5_200_000)), DenialReason.CAP_WORST_LOSS, "session.worst"),
+    "day orders": (caps(day=(1, 10**15, 10**8)), DenialReason.CAP_ORDER_COUNT, "day.orders"),
+    "day notional": (caps(day=(9, 5_000_000, 10**8)), DenialReason.CAP_NOTIONAL, "day.notional"),
+    "day worst": (caps(day=(9, 10**15, 5_200_000)), DenialReason.CAP_WORST_LOSS, "day.worst"),
+    "rolling orders": (caps(rolling=(1, 10**15, 10**8)), DenialReason.CAP_ORDER_COUNT, "rolling.orders"),
+    "rolling notional": (caps(rolling=(9, 5_000_000, 10**8)), DenialReason.CAP_NOTIONAL, "rolling.notional"),
+    "rolling worst": (caps(rolling=(9, 10**15, 5_200_000)), DenialReason.CAP_WORST_LOSS, "rolling.worst"),
+    "event orders": (caps(event=(1, 10**15, 10**8)), DenialReason.CAP_ORDER_COUNT, "event.orders"),
+    "event worst": (caps(event=(9, 10**15, 5_200_000)), DenialReason.CAP_WORST_LOSS, "event.worst"),
+    "account worst": (caps(account=(9, 10**15, 5_200_000)), DenialReason.CAP_WORST_LOSS, "account.worst"),
+    "position": (caps(position=1_000), DenialReason.CAP_POSITION, "account.position"),
+    "attempts": (caps(attempts=1), DenialReason.CAP_MESSAGE_RATE, "attempts.minute"),
+}
+
+
+@pytest.mark.parametrize("cap", CAPS)
+def test_an_order_up_to_a_cap_is_admitted_and_the_next_is_not(journal_engine: sa.Engine, cap: str) -> None:
+    """The database refuses what Python would deny, and neither refuses what just fits."""
+    allowed, reason, code = CAPS[cap]
+    desk = desk_at(journal_engine, allowed)
+    if cap.startswith("order"):
+        desk.reserved()
+        beyond = desk.planned(count_centicontracts=1_001)
+    else:
+        desk.clock.now_us += 0 if cap in {"attempts", "position"} or "day" in cap else MINUTE
+        desk.reserved()
+        if cap.startswith("rolling"):
+            desk.clock.now_us += 30 * MINUTE
+        beyond = desk.planned(as_of_us=desk.clock(), valid_until_us=desk.clock() + MINUTE)
+    with desk.journal.reading() as reading:
+        before = reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+    with desk.journal.writing() as transaction:
+        refusal = transaction.refusal(beyond)
+    assert refusal is not None
+    assert (refusal.reason, [check.code for check in refusal.checks if not check.ok]) == (reason, [code])
+    with pytest.raises(JournalRefused, match=r"cap|guard"), desk.journal.writing() as transaction:
+        transaction.reserve(beyond)
+    with desk.journal.writing() as transaction:
+        transaction.deny(beyond, reason, refusal.detail)
+    with desk.journal.reading() as reading:
+        assert reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}) == before
+    assert desk.look(beyond).denial is reason
+    assert verify(journal_engine).ok
+
+
+def test_hours_before_count_for_a_day_and_no_longer(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal, caps(rolling=(9, 10**15, 5_200_000)), lives_us=24 * HOUR)
+    desk.reserved()
+    allowed = caps(rolling=(9, 10**15, 5_200_000))
+    desk.clock.now_us += 24 * HOUR
+    next_session(desk, 2, allowed)
+    with desk.journal.writing() as transaction:
+        refusal = transaction.refusal(transaction.plan(desk.intent()))
+    assert refusal is not None
+    assert refusal.reason is DenialReason.CAP_WORST_LOSS
+    desk.clock.now_us += HOUR
+    next_session(desk, 3, allowed)
+    desk.reserved()
+
+
+def test_a_breach_stops_trading_in_the_same_transaction(desk: Desk) -> None:
+    fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
+    with desk.journal.writing() as transaction:
+        assert transaction.foreign_fill("sandbox", 0, fill, "KXOTHER")
+        assert transaction.kill().engaged
+    with desk.journal.writing() as transaction:
+        assert not transaction.foreign_fill("sandbox", 0, fill, "KXOTHER")
+        assert set(transaction.breached("sandbox", 0)) == {"day 2026-11-23", "event KXOTHER", "account account"}
+        refusal = transaction.refusal(transaction.plan(desk.intent()))
+        assert refusal is not None
+        assert refusal.reason is DenialReason.SCOPE_BREACHED
+        assert transaction.review("sandbox", 0, "grace", "known") == 3
+        assert not transaction.breached("sandbox", 0)
+    assert verify(desk.journal._engine).ok
+
+
+@pytest.mark.parametrize(
+    ("wrong", "changed"),
+    [
+        ("a worse price", {"price_centicents": 5_001}),
+        ("a higher fee", {"fee_microdollars": 200_001}),
+        ("more than ordered", {"count_centicontracts": 1_001}),
+        ("another side", {"side": Side.ASK}),
+        ("another market", {"ticker": "KXOTHER-1"}),
+    ],
+)
+def test_a_fill_that_can_not_be_is_stored_and_stops_trading(
+    sqlite_journal: sa.Engine, wrong: str, changed: dict[str, object]
+) -> None:
+    desk = desk_at(sqlite_journal)
+    intent = desk.sent()
+    usual = Fill("f-1", "order-0001", intent.ticker, Side.BID, 5_000, 1_000, 200_000, NOON)
+    with desk.journal.writing() as transaction:
+        assert transaction.fill(replace(usual, **changed), intent)  # type: ignore[arg-type]
+        assert transaction.kill().engaged, wrong
+
+
+def test_what_was_filled_stays_reserved_until_its_fills_are_posted(desk: Desk) -> None:
+    intent = desk.sent()
+    with desk.journal.writing() as transaction:
+        transaction.answered(intent, OrderState.CANCELED, order_id="order-0001", filled_centicontracts=400)
+    assert worst_of(desk, ScopeKind.ACCOUNT, "account") == 400 * 5_000 + 200_000
+    assert desk.look(intent).reserved_centicontracts == 400
+    with desk.journal.writing() as transaction:
+        fill = Fill("f-1", "order-0001", intent.ticker, Side.BID, 4_900, 400, 70_000, NOON)
+        transaction.fill(fill, transaction.intent(intent.intent_id))
+    assert worst_of(desk, ScopeKind.ACCOUNT, "account") == 400 * 4_900 + 70_000
+    with desk.journal.reading() as reading:
+        (market,) = reading.markets("sandbox", 0)
+    assert (market.position_centicontracts, market.open_bids_centicontracts) == (400, 0)
+    assert verify(desk.journal._engine).ok
+
+
+def test_a_dry_run_holds_what_it_would_and_keeps_apart(journal_engine: sa.Engine) -> None:
+    desk = desk_at(journal_engine, caps(session=(25, 10**15, 10_400_000)), mode=Mode.DRY_RUN)
+    for _ in range(2):
+        intent = desk.reserved(order_group_id=None)
+        with desk.journal.writing() as transaction:
+            transaction.simulated(intent, "1.0+test")
+    with desk.journal.writing() as transaction:
+        refusal = transaction.refusal(transaction.plan(desk.intent(order_group_id=None)))
+        assert refusal is not None
+        assert refusal.reason is DenialReason.CAP_WORST_LOSS
+        assert transaction.markets("sandbox", 0) == []
+    assert verify(journal_engine).ok
+
+
+def test_counters_are_those_of_the_postings(desk: Desk) -> None:
+    desk.reserved()
+    with desk.journal._engine.connect() as connection:
+        held = connection.execute(sa.select(scopes.c.kind, scopes.c.worst_microdollars, scopes.c.orders)).all()
+    assert sorted(map(tuple, held)) == [(str(kind), 5_200_000, 1) for kind in sorted(ScopeKind)]
