@@ -29,6 +29,7 @@ from kalshi_pipelines.kalshi.errors import (
     TransportFailed,
 )
 from kalshi_pipelines.kalshi.pagination import ListEndpoint, Page, pages, read_page
+from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines.kalshi.rate_budget import EndpointCosts, RateBudget, account_laws, documented_laws
 from kalshi_pipelines.kalshi.records import (
     AccountLimits,
@@ -130,6 +131,11 @@ class KalshiClient:
     def close(self) -> None:
         """Close the connections; walks under way end with TransportFailed."""
         self._transport.close()
+
+    @property
+    def portfolio(self) -> PortfolioClient:
+        """Reads of the account of the key that signs, over the same connections and budget."""
+        return PortfolioClient(self._transport)
 
     # --- the exchange and the account
 

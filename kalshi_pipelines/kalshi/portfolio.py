@@ -1,0 +1,119 @@
+"""Reads of one account: orders, fills, positions, settlements, balance, and how far these reads have caught up.
+
+Every list is read whole or not at all: a page that fails, or a row that can not be read, is an error, because what is
+missing from a list proves something here. What the rows mean does not belong here.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final, Generic, Literal, TypeVar
+
+import msgspec
+
+from kalshi_pipelines.kalshi.decoding import decode_record, decode_records
+from kalshi_pipelines.kalshi.errors import MalformedResponse, QueryParams, printable
+from kalshi_pipelines.kalshi.pagination import ListEndpoint, pages
+from kalshi_pipelines.kalshi.portfolio_records import (
+    Balance,
+    FillRecord,
+    OrderRecord,
+    PositionRecord,
+    SettlementRecord,
+    UserDataTimestamp,
+)
+from kalshi_pipelines.kalshi.transport import Transport
+from kalshi_pipelines.units import microseconds
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+OrderStatusFilter = Literal["resting", "canceled", "executed"]
+
+_MOST_ROWS: Final = 1_000
+# An account with more is not this program's.
+_MOST_PAGES: Final = 1_000
+ORDERS: Final = ListEndpoint("/portfolio/orders", "orders", OrderRecord, _MOST_ROWS, _MOST_PAGES)
+PAST_ORDERS: Final = ListEndpoint("/historical/orders", "orders", OrderRecord, _MOST_ROWS, _MOST_PAGES)
+FILLS: Final = ListEndpoint("/portfolio/fills", "fills", FillRecord, _MOST_ROWS, _MOST_PAGES)
+PAST_FILLS: Final = ListEndpoint("/historical/fills", "fills", FillRecord, _MOST_ROWS, _MOST_PAGES)
+POSITIONS: Final = ListEndpoint("/portfolio/positions", "market_positions", PositionRecord, _MOST_ROWS, _MOST_PAGES)
+SETTLEMENTS: Final = ListEndpoint("/portfolio/settlements", "settlements", SettlementRecord, _MOST_ROWS, _MOST_PAGES)
+
+
+@dataclass(frozen=True)
+class Rows(Generic[T]):
+    """All rows of a list; how many pages they came on, and the digest of their bytes, are for the record."""
+
+    records: list[T]
+    pages: int
+    sha256: str
+
+
+class PortfolioClient:
+    """Reads the account of the key that signs.
+
+    Every method raises ``KalshiError`` if the exchange can not be read, refuses, or answers with rows this version
+    does not understand.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def user_data_timestamp_us(self) -> int:
+        """Up to which instant, on the exchange's clock, the other reads tell of everything."""
+        told = self._read(UserDataTimestamp, "/exchange/user_data_timestamp", ())
+        return microseconds(told.as_of_time)
+
+    def balance(self, subaccount: int, exchange_index: int | None = None) -> Balance:
+        """The money of a sub-account, on one shard or on all. It has a rate limit of its own: once a second."""
+        return self._read(Balance, "/portfolio/balance", _params(subaccount=subaccount, exchange_index=exchange_index))
+
+    def orders(
+        self,
+        subaccount: int,
+        *,
+        ticker: str | None = None,
+        status: OrderStatusFilter | None = None,
+        min_ts: int | None = None,
+        past: bool = False,
+    ) -> Rows[OrderRecord]:
+        """Orders on all shards, made at ``min_ts`` (unix seconds) or later; ``past``: those that became history."""
+        params = _params(subaccount=subaccount, ticker=ticker, status=status, min_ts=min_ts)
+        return self._all(OrderRecord, PAST_ORDERS if past else ORDERS, params)
+
+    def fills(
+        self, subaccount: int, *, ticker: str | None = None, min_ts: int | None = None, past: bool = False
+    ) -> Rows[FillRecord]:
+        """Fills on all shards, made at ``min_ts`` (unix seconds) or later; ``past``: those that became history."""
+        params = _params(subaccount=subaccount, ticker=ticker, min_ts=min_ts)
+        return self._all(FillRecord, PAST_FILLS if past else FILLS, params)
+
+    def positions(self, subaccount: int) -> Rows[PositionRecord]:
+        """What is held of markets that have not paid out yet."""
+        return self._all(PositionRecord, POSITIONS, _params(subaccount=subaccount, settlement_status="unsettled"))
+
+    def settlements(self, subaccount: int, *, min_ts: int | None = None) -> Rows[SettlementRecord]:
+        """What markets paid out. There is no history of it: old ones can not be read any more."""
+        return self._all(SettlementRecord, SETTLEMENTS, _params(subaccount=subaccount, min_ts=min_ts))
+
+    def _all(self, kind: type[T], endpoint: ListEndpoint, params: QueryParams) -> Rows[T]:
+        records: list[T] = []
+        count, digest = 0, hashlib.sha256()
+        for page in pages(self._transport, endpoint, params, _MOST_ROWS):
+            decoded = decode_records(kind, page.raw_records)
+            if decoded.rejected:
+                raise MalformedResponse(
+                    f"A row of GET {endpoint.path} can not be read: {printable(decoded.rejected[0].reason)}.",
+                    "Look at the contract findings of this endpoint; nothing is concluded from such an answer.",
+                )
+            count += 1
+            records += [each.record for each in decoded.records]
+            for each in decoded.records:
+                digest.update(bytes(each.raw) + b"\n")
+        return Rows(records, count, digest.hexdigest())
+
+    def _read(self, kind: type[T], path: str, params: QueryParams) -> T:
+        return self._transport.get(path, params, decode=lambda body: decode_record(kind, body)[0])
+
+
+def _params(**values: str | int | None) -> QueryParams:
+    return [(name, str(value)) for name, value in values.items() if value is not None]
