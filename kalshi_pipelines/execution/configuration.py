@@ -68,6 +68,11 @@ class TradeSettings(BaseSettings):
     production: str | None = Field(
         None, description=f"Has to be `{PRODUCTION_PHRASE}` before the real exchange is traded."
     )
+    kill: str | None = Field(None, description="Anything but `0` engages the kill switch.")
+    kill_file: Path | None = Field(
+        None,
+        description="A file whose presence engages the kill switch; without it `KILL` in the environment's folder.",
+    )
     series: str | None = Field(
         None, description="Series that may be traded, separated by commas; `*` is all. Live trading needs it."
     )
@@ -149,7 +154,7 @@ class TradeSettings(BaseSettings):
         description="Grid of the account's balance: 0.0001 for direct members, 0.01 for others.",
     )
 
-    @field_validator("private_key_file", mode="after")
+    @field_validator("private_key_file", "kill_file", mode="after")
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
         return path.expanduser() if path else path
@@ -209,7 +214,7 @@ class TradeSettings(BaseSettings):
     @property
     def config_sha256(self) -> str:
         """A digest of every setting that is no secret."""
-        told = self.model_dump(mode="json", exclude={"arm", "private_key_file"})
+        told = self.model_dump(mode="json", exclude={"arm", "private_key_file", "kill", "kill_file"})
         return _sha256(canonical_json({name: str(value) for name, value in told.items()}))
 
 

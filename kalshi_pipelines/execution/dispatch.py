@@ -151,8 +151,13 @@ class LiveDispatch:
         }
         ended = told.state in (OrderState.EXECUTED, OrderState.CANCELED, OrderState.REJECTED)
         with self._journal.writing() as transaction:
+            # The reconciliation may have looked meanwhile; what it found out is more than this answer.
+            present = transaction.intent(sending.intent_id)
+            if present.state is not OrderState.SENDING:
+                transaction.audit("late_answer", {**facts, "intent_id": sending.intent_id, "said": told.state.value})
+                return present
             moved = transaction.answered(
-                sending,
+                present,
                 told.state,
                 order_id=None if told.order_id is None else str(told.order_id),
                 filled_centicontracts=told.filled if ended or told.order_id else None,

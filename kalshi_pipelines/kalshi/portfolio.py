@@ -14,6 +14,8 @@ from kalshi_pipelines.kalshi.decoding import decode_record, decode_records
 from kalshi_pipelines.kalshi.errors import MalformedResponse, QueryParams, printable
 from kalshi_pipelines.kalshi.pagination import ListEndpoint, pages
 from kalshi_pipelines.kalshi.portfolio_records import (
+    ApiKeyRecord,
+    ApiKeys,
     Balance,
     FillRecord,
     OrderRecord,
@@ -66,6 +68,10 @@ class PortfolioClient:
     def balance(self, subaccount: int, exchange_index: int | None = None) -> Balance:
         """The money of a sub-account, on one shard or on all. It has a rate limit of its own: once a second."""
         return self._read(Balance, "/portfolio/balance", _params(subaccount=subaccount, exchange_index=exchange_index))
+
+    def api_keys(self) -> list[ApiKeyRecord]:
+        """The member's API keys and what each may do."""
+        return self._read(ApiKeys, "/api_keys", ()).api_keys
 
     def orders(
         self,

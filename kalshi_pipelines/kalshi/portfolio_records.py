@@ -89,3 +89,18 @@ class UserDataTimestamp(Struct, frozen=True, gc=False):
     """The instant up to which reads of the account have caught up with what was written."""
 
     as_of_time: Instant
+
+
+class ApiKeyRecord(Struct, frozen=True, gc=False):
+    """What an API key may do; ``subaccount`` is the only one it may use, if it is locked to one."""
+
+    api_key_id: str
+    name: str
+    scopes: list[str]
+    subaccount: Integer | None = None
+
+
+class ApiKeys(Struct, frozen=True):
+    """The keys of the member."""
+
+    api_keys: list[ApiKeyRecord]

@@ -1,0 +1,39 @@
+"""Whether the trade key is known where it is used, may do no more than it must, and is locked to what it trades."""
+
+from typing import Final
+
+from kalshi_pipelines.execution.gates.order_checks import check
+from kalshi_pipelines.execution.journal.records import Check
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.kalshi.portfolio import PortfolioClient
+from kalshi_pipelines.units import InexactValue, microdollars
+
+#: What trading needs, and all it needs; with these money can not leave the account.
+NEEDED_SCOPES: Final = frozenset({"read", "write::trade"})
+
+
+def key_checks(portfolio: PortfolioClient, key_id: str, subaccount: int) -> tuple[Check, ...]:
+    """Asks the exchange itself about the key; what it does not tell fails."""
+    wanted = f"`read` and `write::trade` only, locked to sub-account {subaccount}"
+    try:
+        portfolio.balance(subaccount)
+        found = [key for key in portfolio.api_keys() if key.api_key_id == key_id]
+    except KalshiError as error:
+        return (check(DenialReason.KEY_NOT_FIT, False, wanted, error),)
+    if len(found) != 1:
+        return (check(DenialReason.KEY_NOT_FIT, False, wanted, "the exchange does not list this key"),)
+    key = found[0]
+    # The main account has the number 0, and a key of it may be locked to nothing else.
+    is_locked = key.subaccount == subaccount or (subaccount == 0 and key.subaccount is None)
+    told = f"{', '.join(sorted(key.scopes)) or 'no scopes'}; sub-account {key.subaccount}"
+    return (check(DenialReason.KEY_NOT_FIT, frozenset(key.scopes) == NEEDED_SCOPES and is_locked, wanted, told),)
+
+
+def available_on(portfolio: PortfolioClient, subaccount: int, exchange_index: int) -> int | None:
+    """Micro-dollars that an order on a shard can use; None if the exchange does not say."""
+    try:
+        told = portfolio.balance(subaccount, exchange_index)
+        return microdollars(told.balance_dollars)
+    except (KalshiError, InexactValue):
+        return None
