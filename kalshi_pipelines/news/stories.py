@@ -44,7 +44,7 @@ _COMMON: Final = 64
 _RAREST: Final = 4
 #: How much more like one story than any other an article has to be.
 _CLEARLY: Final = 0.02
-_MOST_CANDIDATES: Final = 24
+_MOST_CANDIDATES: Final = 12
 _SKETCH_KEYS: Final = 4
 _NONE: Final[Sequence[int]] = ()
 _AGENCY: Final = re.compile(

@@ -40,6 +40,8 @@ def is_number(word: str) -> bool:
 
 
 def _normal(word: str) -> str:
+    if word.isalnum():
+        return word
     if word[0].isdigit():
         return _THOUSANDS.sub("", word)
     return word.partition("'")[0].partition("\u2019")[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
+from kalshi_pipelines_tests.benchmarks.news_flow import articles_stored, stories_told
 from kalshi_pipelines_tests.benchmarks.work import Measured
 
 SHARE_MOVED = 0.01
@@ -154,6 +155,20 @@ def adoption(few: int, many: int, repeats: int) -> None:
     )
 
 
+def news(count: int) -> None:
+    """Grouping of articles into stories, and what the full-text index costs who stores them; prints both."""
+    told, seconds, precision, recall = stories_told(count)
+    each = []
+    for indexed in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            each.append(articles_stored(Path(folder), count, indexed=indexed))
+    print(
+        f"news: {told / seconds:,.0f} articles/s told apart (precision {precision:.3f}, recall {recall:.3f}); "
+        f"stored at {1 / each[0]:,.0f} articles/s without full-text index, {1 / each[1]:,.0f} with it",
+        flush=True,
+    )
+
+
 def main() -> None:
     """Measure everything, or a smaller set with ``--quick``."""
     parser = argparse.ArgumentParser(prog="make bench")
@@ -173,6 +188,7 @@ def main() -> None:
     adoption(*((10_000, 100_000) if quick else (100_000, 1_000_000)), repeats=1 if quick else 3)
     bulk_writes(1 if quick else 3)
     orders(1 if quick else 3)
+    news(10_000 if quick else 50_000)
 
 
 if __name__ == "__main__":

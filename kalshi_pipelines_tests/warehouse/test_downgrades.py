@@ -94,6 +94,9 @@ def test_a_step_down_that_would_drop_a_table_with_rows_is_refused(
 NAMED_MARKET = {"ticker": "KXNAMED", "is_placeholder": True, "first_seen_us": 1, "recorded_us": 1, "ingest_run_id": 1}
 
 
+NEW_LINK = {"news_article_id": 2, "linked_us": 1}
+
+
 def adoption_run() -> dict[str, Any]:
     return numbered(tables.ingest_runs, 5) | {"subject": "adoption", "environment": None}
 
@@ -112,14 +115,22 @@ def legacy_record() -> dict[str, Any]:
         ],
         ("0005", "ingest_runs", adoption_run()),
         ("0005", "quarantine", legacy_record()),
+        ("0012", "ingest_runs", numbered(tables.ingest_runs, 5) | {"subject": "news_articles"}),
+        ("0012", "quarantine", numbered(tables.quarantine, 5) | {"subject": "news_articles"}),
+        ("0012", "tracked_items", numbered(tables.tracked_items, 5) | {"ingest_run_id": None}),
+        ("0012", "news_articles", numbered(tables.news_articles, 5) | {"group_id": 1}),
+        ("0012", "news_article_markets", NEW_LINK | {"ticker": numbered(tables.markets, 2)["ticker"]}),
+        ("0012", "news_article_events", NEW_LINK | {"event_ticker": numbered(tables.events, 2)["event_ticker"]}),
     ],
 )
 def test_a_step_down_to_narrower_constraints_is_refused_for_a_row_they_forbid(
     database: Database, revision: str, table: str, row: dict[str, Any]
 ) -> None:
     older = REVISIONS[REVISIONS.index(revision) - 1]
+    database.upgrade(older)
+    there = database.tables()
     database.upgrade(revision)
-    database.fill(database.tables())
+    database.fill(there)
     database.insert(table, row)
     assert_refused(database, older, {table})
 
