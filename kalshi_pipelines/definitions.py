@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from kalshi_pipelines.defs import automation, contracts, journal, market_data, news, schema, vendor_endpoints
+from kalshi_pipelines.defs import automation, contracts, journal, market_data, news, schema, trading, vendor_endpoints
 from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
 from kalshi_pipelines.settings import Executor, InvalidSettings, Settings
 
@@ -14,6 +14,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
 
     Raises:
         AssetWithoutSchema: An asset could reach the warehouse or the journal before its schema is at head.
+        TradesByItself: Something could trade that no person armed.
     """
     warehouse = overrides.get("warehouse", WarehouseResource())
     resources = {
@@ -30,15 +31,22 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
             *market_data.default_assets,
             *contracts.default_assets,
             *news.default_assets,
+            *trading.default_assets,
         ],
         asset_checks=[*schema.default_checks, *journal.default_checks, *contracts.default_checks, *news.default_checks],
-        jobs=[*automation.default_jobs, *schema.default_jobs, *contracts.default_jobs, *news.default_jobs],
+        jobs=[
+            *automation.default_jobs,
+            *schema.default_jobs,
+            *contracts.default_jobs,
+            *news.default_jobs,
+            *trading.default_jobs,
+        ],
         schedules=[*automation.default_schedules, *news.default_schedules],
         sensors=[*schema.default_sensors, *contracts.default_sensors],
         resources=resources | overrides,
         executor=_executor(),
     )
-    return schema.require_schema_upstream(definitions)
+    return trading.require_by_hand(schema.require_schema_upstream(definitions))
 
 
 def _executor() -> dg.ExecutorDefinition:

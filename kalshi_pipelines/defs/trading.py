@@ -1,0 +1,214 @@
+"""Trading in Dagster: the inbox, the gated asset that hands it to the executor, and the jobs around it.
+
+Thin: whether an order may be sent is decided in ``execution``. Here it is only decided whether a run may try
+(``trading_gate``), and told what came of it. Nothing here is retried: a run is looked at by a person, then made anew.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+from pydantic import Field
+
+from kalshi_pipelines.defs.failures import one_sentence
+from kalshi_pipelines.defs.journal import journal_asset, opened
+from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
+from kalshi_pipelines.defs.schema import JOURNAL_SCHEMA, WAREHOUSE_SCHEMA
+from kalshi_pipelines.defs.trading_gate import ArmedByHand, Gate, gate_of
+from kalshi_pipelines.defs.trading_reports import audit_figures, decided, table, waiting
+from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.journal.records import Origin
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.proposal_files import read_proposals
+from kalshi_pipelines.execution.proposals import Proposer, propose
+from kalshi_pipelines.execution.session import Opening
+from kalshi_pipelines.execution.told import proposal_row
+from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, TradingRun, trade
+from kalshi_pipelines.units import instant, now_us
+from kalshi_pipelines.warehouse.migrations import require_head
+
+#: Runs with this tag wait for each other (dagster.yaml). The other two keep Dagster from running one a second time.
+TRADES: Final = {
+    "kalshi_pipelines/trades": "account",
+    "dagster/max_retries": "0",
+    "dagster/retry_on_asset_or_op_failure": "false",
+}
+_ONCE: Final = dg.RetryPolicy(max_retries=0)
+_ARMED: Final = "armed_by_hand"
+
+
+class TradesByItself(Exception):
+    """The definitions would let something else than a person's run reach the executor."""
+
+
+class ImportedProposals(dg.Config):
+    """A file of proposals, and who makes them. Without a file nothing is imported."""
+
+    file: str = Field(default="", description="A .csv or .json file of proposals.")
+    proposer: ActorKind = Field(default=ActorKind.PERSON, description="person, strategy or agent.")
+    proposer_name: str = Field(default="", description="The name of who proposes.")
+
+
+@journal_asset(kinds={"sql"})
+def trade_proposals(
+    context: dg.AssetExecutionContext, journal: JournalResource, config: ImportedProposals
+) -> Iterator[Any]:
+    """Orders that somebody wants: a table a person, a strategy or an agent inserts into. Nothing proposes by itself."""
+    imported = 0
+    if config.file:
+        gate = _gate(context, ArmedByHand())
+        if gate.origin is not Origin.BY_HAND:
+            raise dg.Failure("A file is imported by a run that was started by hand only.", allow_retries=False)
+        file = Path(config.file)
+        orders = read_proposals(file, Proposer(config.proposer, config.proposer_name))
+        imported = len(propose(journal.engine, orders, file.name))
+    with opened(journal).reading() as reading:
+        mode = TradeSettings.from_environment().mode
+        rows = [proposal_row(row) for row in reading.pending_proposals(mode, now_us() - FORGOTTEN_AFTER_US)]
+    yield dg.MaterializeResult(metadata={"imported": imported, "waiting": len(rows), "proposals": table(waiting, rows)})
+
+
+@journal_asset(
+    deps=[trade_proposals],
+    kinds={"api"},
+    output_required=False,
+    check_specs=[
+        dg.AssetCheckSpec(
+            _ARMED, asset="executed_orders", description="Whether a person armed the run a moment ago, by hand."
+        )
+    ],
+)
+def executed_orders(
+    context: dg.AssetExecutionContext,
+    journal: JournalResource,
+    warehouse: WarehouseResource,
+    exchange: ExchangeResource,
+    config: ArmedByHand,
+) -> Iterator[Any]:
+    """What became of proposals: placed, simulated, or denied and why. Does nothing unless its run was armed by hand."""
+    gate = _gate(context, config)
+    yield dg.AssetCheckResult(
+        check_name=_ARMED,
+        passed=gate.is_open,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"armed by {config.armed_by}" if gate.is_open else "; ".join(gate.closed_because),
+    )
+    if not gate.is_armed:
+        context.log_event(_closed(context.asset_key, gate))
+        return
+    require_head(warehouse.engine)
+    run = _traded(context, journal, warehouse, exchange, Opening(config.armed_by, gate.origin))
+    facts = {"armed_by": config.armed_by, "why": config.why, **decided(run)}
+    if not gate.is_open:
+        context.log_event(_closed(context.asset_key, gate, facts))
+        return
+    yield dg.MaterializeResult(metadata=facts)
+
+
+def _gate(context: dg.AssetExecutionContext, armed: ArmedByHand) -> Gate:
+    return gate_of(context.run, context.retry_number, armed, instant(now_us()))
+
+
+def _closed(key: dg.AssetKey, gate: Gate, facts: dict[str, Any] | None = None) -> dg.AssetObservation:
+    reasons = "\n".join(f"- {why}" for why in gate.closed_because)
+    return dg.AssetObservation(
+        key,
+        description="nothing was sent",
+        metadata={"nothing was sent": dg.MetadataValue.md(reasons), "origin": gate.origin.value, **(facts or {})},
+    )
+
+
+def _traded(
+    context: dg.AssetExecutionContext,
+    journal: JournalResource,
+    warehouse: WarehouseResource,
+    exchange: ExchangeResource,
+    opening: Opening,
+) -> TradingRun:
+    settings = TradeSettings.from_environment()
+    with exchange.client(warehouse.engine) as client:
+        desk = Desk(journal.settings, settings, opened(journal), warehouse.engine, client, context.log.info)
+        return trade(desk, opening)
+
+
+@dg.op(name="verify_journal")
+def verify_journal(context: dg.OpExecutionContext, journal: JournalResource) -> None:
+    """Verify the audit's chain, its anchors, and that everything in the journal follows from it."""
+    with one_sentence(context.log):
+        report = verify(journal.engine, journal.settings.resolved_journal_anchors)
+    context.log.info(str(report))
+    if not report.ok:
+        raise dg.Failure(str(report), metadata=audit_figures(report), allow_retries=False)
+    context.log_event(dg.AssetObservation(JOURNAL_SCHEMA, metadata=audit_figures(report)))
+
+
+@dg.job(description="Whether the journal is what was written: chain, anchors, states, counters.")
+def verify_audit() -> None:
+    """Verify the journal of orders."""
+    verify_journal()
+
+
+class Halt(dg.Config):
+    """Who halts, and why; a click is enough."""
+
+    by: str = Field(default="somebody in the Dagster UI", description="Your name.")
+    why: str = Field(default="halt_trading was run", description="Why trading is to stop.")
+
+
+@dg.op(name="engage_kill_switch")
+def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource, config: Halt) -> None:
+    """Stop all new risk."""
+    with one_sentence(context.log), opened(journal).writing() as transaction:
+        seq = transaction.engage_kill(1, "dagster", config.by, config.why)
+    context.log.warning(f"the kill switch is engaged (event {seq}): {config.why}")
+
+
+@dg.job(description="Engage the kill switch: no order is sent any more.", tags=TRADES, op_retry_policy=_ONCE)
+def halt_trading() -> None:
+    """Stop trading."""
+    engage_kill_switch()
+
+
+trade_job: Final = dg.define_asset_job(
+    "trade",
+    selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA, JOURNAL_SCHEMA, trade_proposals, executed_orders),
+    description="Hand what is proposed to the executor. Acts only if armed by hand in the config of executed_orders.",
+    tags=TRADES,
+    op_retry_policy=_ONCE,
+)
+
+
+def require_by_hand(definitions: dg.Definitions) -> dg.Definitions:
+    """The definitions, once it is certain that nothing in them trades by itself; the gate would refuse it anyway.
+
+    Raises:
+        TradesByItself: Says what would.
+    """
+    key = executed_orders.key
+    node = definitions.resolve_asset_graph().get(key)
+    repository = definitions.get_repository_def()
+    trading = {job.name for job in repository.get_all_jobs() if key in job.asset_layer.selected_asset_keys}
+    started = {schedule.job_name for schedule in repository.schedule_defs}
+    started |= {target.job_name for sensor in repository.sensor_defs for target in sensor.targets}
+    wrong = [
+        *(f"job {name} selects it" for name in sorted(trading) if name != trade_job.name and not name.startswith("__")),
+        *(f"a schedule or sensor starts {name}" for name in sorted(trading & started)),
+        *(["it has an automation condition"] if node.automation_condition else []),
+        *(["it has partitions, so it can be backfilled"] if node.partitions_def else []),
+        *(["its step is retried"] if _retries(definitions) else []),
+    ]
+    if wrong:
+        raise TradesByItself(f"{key.to_user_string()} must be run by a person only, but {'; '.join(wrong)}")
+    return definitions
+
+
+def _retries(definitions: dg.Definitions) -> bool:
+    asset = definitions.resolve_assets_def(executed_orders.key)
+    policy = asset.op.retry_policy
+    return policy is not None and policy.max_retries > 0
+
+
+default_assets: Final = [trade_proposals, executed_orders]
+default_jobs: Final[list[Any]] = [trade_job, halt_trading, verify_audit]

@@ -1,0 +1,43 @@
+"""How proposals, decisions and verifications show in Dagster. Nothing is decided here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import dagster as dg
+
+from kalshi_pipelines.execution.audit.verification import AuditReport
+from kalshi_pipelines.execution.decisions import Outcome
+from kalshi_pipelines.execution.trading_run import TradingRun, decision_rows
+
+#: Columns of proposals that wait, and of decisions, in the order people read them.
+waiting: Final = ("proposal", "by", "order", "signal", "valid until", "reason")
+decisions: Final = ("decision", "why", "order", "market", "price", "detail", "what to do", "by", "proposal", "intent")
+_MOST_PROBLEMS: Final = 20
+
+
+def table(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
+    """Rows of text as a table, with its columns in order even if there is no row."""
+    schema = dg.TableSchema([dg.TableColumn(name, "string") for name in columns])
+    return dg.MetadataValue.table([dg.TableRecord({name: row[name] for name in columns}) for row in rows], schema)
+
+
+def decided(run: TradingRun) -> dict[str, Any]:
+    """The metadata of a session."""
+    return {
+        "mode": run.session.mode.value,
+        "origin": run.session.origin.value,
+        **{outcome.value: run.count(outcome) for outcome in Outcome},
+        "decisions": table(decisions, decision_rows(run.decisions)),
+        "session": run.session.session_id,
+        "code_version": run.session.code_version,
+    }
+
+
+def audit_figures(report: AuditReport) -> dict[str, Any]:
+    """The metadata of a verification: its head is an anchor in Dagster's own storage."""
+    return {
+        "audit": report.verdict.name.lower(),
+        "audit_records": report.records,
+        "audit_head": report.head,
+        "problems": table(("problem",), [{"problem": each} for each in report.problems[:_MOST_PROBLEMS]]),
+    }

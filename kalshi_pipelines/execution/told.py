@@ -1,0 +1,84 @@
+"""What the executor did and how things stand, in words for people: the command line and Dagster say the same.
+
+Texts of agents and vendors are made harmless here. Nothing is decided here.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from kalshi_pipelines.alerts.scrubbing import shortened, visible
+from kalshi_pipelines.execution.journal.reading import JournalReading
+from kalshi_pipelines.execution.journal.records import Mode, ScopeStanding
+from kalshi_pipelines.execution.journal.tables import UNCAPPED
+from kalshi_pipelines.execution.orders.terms import Contracts, YesPrice
+from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, dollars, instant
+
+_WIDEST: int = 160
+
+
+def plain(text: str, most: int = _WIDEST) -> str:
+    """A text of somebody else's as one harmless line."""
+    return shortened(visible(text), most)
+
+
+def money(microdollars: int) -> str:
+    """Dollars and cents, such as ``$4.10``; finer amounts with all their digits."""
+    amount = dollars(microdollars)
+    cents = amount.quantize(amount.__class__("0.01"))
+    return f"${cents:,}" if cents == amount else f"${amount:,}"
+
+
+def moment(at_us: int) -> str:
+    """An instant to the second, UTC."""
+    return instant(at_us).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def proposal_row(row: Any) -> dict[str, str]:  # noqa: ANN401  # a row of the database
+    """A proposal as a row of a table."""
+    return {
+        "proposal": str(row["proposal_id"]),
+        "by": plain(f"{row['actor_kind']} {row['actor_name']}", 60),
+        "order": f"{row['action']} {Contracts(row['count_centicontracts'])} {row['outcome'].upper()} "
+        f"{row['ticker']} at {YesPrice(row['price_centicents'])}",
+        "signal": plain(f"{row['strategy']}: {row['signal']}", 80),
+        "valid until": moment(row["valid_until_us"]),
+        "reason": plain(row["reason"], 80),
+    }
+
+
+def status_lines(reading: JournalReading, environment: Environment, subaccount: int, now_us: int) -> Iterator[str]:
+    """How things stand: the kill switch, the session, what is open, the last reconciliation, what caps leave."""
+    kill = reading.kill()
+    state = f"engaged (level {kill.level})" if kill.engaged else "clear"
+    yield f"kill switch      {state} since {moment(kill.at_us)} by {plain(kill.by_whom)}: {plain(kill.reason)}"
+    session = reading.live_session(environment.value, subaccount)
+    yield f"live session     {session or 'none'}"
+    open_now = reading.open_intents(environment.value, subaccount)
+    yield f"open orders      {len(open_now)}"
+    for intent in open_now:
+        yield (
+            f"  {intent.intent_id:>6}  {intent.state:<15}{intent.ticker}  {intent.side} "
+            f"{Contracts(intent.count_centicontracts)} at {YesPrice(intent.price_centicents)}"
+        )
+    last = reading.last_reconciliation(environment.value, subaccount)
+    if last is None:
+        yield "reconciliation   never"
+    else:
+        age = (now_us - last.finished_us) // MICROSECONDS_PER_SECOND
+        result = "clean" if last.clean else f"{last.differences} differences"
+        yield f"reconciliation   {result}, {age:,} seconds ago"
+    for breached in reading.breached(environment.value, subaccount):
+        yield f"breached         {breached}"
+
+
+def standing_lines(standings: Sequence[ScopeStanding]) -> Iterator[str]:
+    """What each cap is used of: orders, dollars, worst loss."""
+    for scope in standings:
+        mode = " (dry run)" if scope.mode is Mode.DRY_RUN else ""
+        orders = f"{scope.orders} of {scope.orders_cap}" if scope.orders_cap < UNCAPPED else str(scope.orders)
+        breached = "  BREACHED" if scope.breached else ""
+        yield (
+            f"  {scope.kind.value + mode:<20}{orders:>12} orders  worst loss {money(scope.worst_microdollars):>12} of "
+            f"{money(scope.worst_cap_microdollars)}{breached}"
+        )

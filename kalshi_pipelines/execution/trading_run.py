@@ -1,0 +1,266 @@
+"""One trading session from its opening to its end: what Dagster, the command line and the demo share.
+
+It puts the parts together and decides nothing: whether a session opens is said by ``session``, what becomes of an order
+by ``executor``.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution import session as sessions
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.decisions import AdmittedOrder, Decision, Outcome
+from kalshi_pipelines.execution.dispatch import LiveDispatch, OrderDispatch, SimulatedDispatch
+from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.gates.vendor import vendor_checks
+from kalshi_pipelines.execution.journal.errors import JournalUnavailable
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.market.snapshot import ExchangeMarkets, UnreadableMarket
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
+from kalshi_pipelines.execution.orders.terms import (
+    Action,
+    Contracts,
+    Leg,
+    MarketTicker,
+    TimeInForce,
+    YesPrice,
+)
+from kalshi_pipelines.execution.orders.terms import Outcome as OutcomeOfMarket
+from kalshi_pipelines.execution.session import Opening, TradeSession
+from kalshi_pipelines.execution.told import plain
+from kalshi_pipelines.execution.transport.order_transport import OrderTransport
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.kalshi.signing import Signer
+from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, now_us
+
+#: Proposals that ended longer ago are not even denied any more.
+FORGOTTEN_AFTER_US: Final = 3_600 * MICROSECONDS_PER_SECOND
+_MOST_PROPOSALS: Final = 100
+_SECONDS_BETWEEN_LOOKS: Final = 1.0
+
+
+def _silent(line: str) -> None:
+    del line
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a session is traded with.
+
+    Attributes:
+        settings: Of the environment.
+        trade: Of trading.
+        journal: Where everything is recorded.
+        warehouse: Holds the contract runs of the vendor.
+        client: Reads the exchange; of a live session with the trade key.
+        say: Takes lines for people while it goes on.
+        clock_us: The present instant in microseconds.
+        pause: Waits for seconds.
+    """
+
+    settings: Settings
+    trade: TradeSettings
+    journal: Journal
+    warehouse: sa.Engine
+    client: KalshiClient
+    say: Callable[[str], None] = _silent
+    clock_us: Callable[[], int] = now_us
+    pause: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True)
+class TradingRun:
+    """What a session did."""
+
+    session: TradeSession
+    decisions: tuple[Decision, ...] = field(default=())
+
+    def count(self, outcome: Outcome) -> int:
+        """How many proposals ended so."""
+        return sum(decision.outcome is outcome for decision in self.decisions)
+
+    def __str__(self) -> str:
+        counts = [f"{count} {each.value.replace('_', ' ')}" for each in Outcome if (count := self.count(each))]
+        return f"session {self.session.session_id} ({self.session.mode.value}): {', '.join(counts) or 'no proposals'}"
+
+
+def trade(desk: Desk, opening: Opening) -> TradingRun:
+    """Open a session, decide every proposal that waits, and close it.
+
+    Live only if the settings say so and the run was started by hand; everything else is a dry run.
+
+    Raises:
+        SessionRefused: A gate of a live session is closed; nothing was sent.
+        JournalUnavailable: The journal can not be read or written; nothing more was sent.
+        InvalidSettings: A live session lacks a key or an address.
+    """
+    if desk.trade.mode is Mode.LIVE and opening.origin is Origin.BY_HAND:
+        with live_transport(desk.settings, desk.trade) as transport:
+            checks = vendor_checks(desk.warehouse, desk.settings.environment.value, desk.clock_us())
+            session = sessions.open_live(
+                desk.journal, desk.trade, desk.settings.environment, opening, transport, checks, desk.clock_us
+            )
+            return _traded(desk, session, LiveDispatch(desk.journal, session, transport))
+    session = sessions.open_dry_run(desk.journal, desk.trade, desk.settings.environment, opening, desk.clock_us)
+    return _traded(desk, session, SimulatedDispatch(desk.journal, session))
+
+
+def live_transport(settings: Settings, trade_settings: TradeSettings) -> OrderTransport:
+    """What can write to the exchange.
+
+    Raises:
+        InvalidSettings: The key or the address is missing.
+        UnusableKey: The key's file is none.
+    """
+    key_id, file, url = trade_settings.api_key_id, trade_settings.private_key_file, trade_settings.url
+    if key_id is None or file is None or url is None:
+        raise InvalidSettings(
+            "Live trading needs KALSHI_TRADE_API_KEY_ID, KALSHI_TRADE_PRIVATE_KEY_FILE and KALSHI_TRADE_URL: "
+            "set them, or leave KALSHI_TRADE_MODE at dry_run."
+        )
+    signer = Signer.from_file(key_id, file)
+    return OrderTransport(settings.environment, url, signer, subaccount=trade_settings.subaccount)
+
+
+def order_of(row: Any) -> ProposedOrder:  # noqa: ANN401  # a row of the database
+    """The order a stored proposal is."""
+    return ProposedOrder(
+        signal=Signal(
+            row["strategy"], row["strategy_version"], row["partition"], row["signal"], row["leg"], row["attempt"]
+        ),
+        ticker=MarketTicker(row["ticker"]),
+        leg=Leg(Action(row["action"]), OutcomeOfMarket(row["outcome"]), YesPrice(row["price_centicents"])),
+        count=Contracts(row["count_centicontracts"]),
+        time_in_force=TimeInForce(row["time_in_force"]),
+        as_of=instant(row["as_of_us"]),
+        valid_until=instant(row["valid_until_us"]),
+        actor=ActorKind(row["actor_kind"]),
+        actor_name=row["actor_name"],
+        post_only=bool(row["post_only"]),
+        reduce_only=bool(row["reduce_only"]),
+        expires=None if row["expires_us"] is None else instant(row["expires_us"]),
+        reason=row["reason"],
+    )
+
+
+def _traded(desk: Desk, session: TradeSession, dispatch: OrderDispatch) -> TradingRun:
+    try:
+        run = _decided(desk, session, dispatch)
+    except BaseException as error:
+        # The first failure is what to tell; whatever it left open is for the reconciliation.
+        with suppress(JournalUnavailable):
+            sessions.close(desk.journal, session, f"failed: {type(error).__name__}")
+        raise
+    sessions.close(desk.journal, session, "done")
+    return run
+
+
+def _decided(desk: Desk, session: TradeSession, dispatch: OrderDispatch) -> TradingRun:
+    surroundings = Surroundings(ExchangeMarkets(desk.client, desk.clock_us), lambda: _killed(desk.journal))
+    executor = TradeExecutor(session, desk.journal, desk.trade, surroundings, dispatch, clock_us=desk.clock_us)
+    with desk.journal.reading() as reading:
+        rows = reading.pending_proposals(session.mode, desk.clock_us() - FORGOTTEN_AFTER_US, _MOST_PROPOSALS)
+    decisions: dict[int, Decision] = {}
+    waiting: dict[int, AdmittedOrder] = {}
+    for row in rows:
+        number = row["proposal_id"]
+        decision, admitted = _first_look(executor, order_of(row), number)
+        decisions[number] = decision
+        desk.say(told(decision))
+        if admitted is not None and decision.outcome is Outcome.AWAITS_APPROVAL:
+            waiting[number] = admitted
+    decisions |= _after_approval(desk, session, executor, waiting)
+    return TradingRun(session, tuple(decisions.values()))
+
+
+def _first_look(
+    executor: TradeExecutor, order: ProposedOrder, proposal_id: int
+) -> tuple[Decision, AdmittedOrder | None]:
+    planned = executor.plan(order, proposal_id)
+    if isinstance(planned, Decision):
+        return planned, None
+    admitted = executor.admit(planned)
+    if isinstance(admitted, Decision):
+        return admitted, None
+    return executor.send(admitted), admitted
+
+
+def _after_approval(
+    desk: Desk, session: TradeSession, executor: TradeExecutor, waiting: dict[int, AdmittedOrder]
+) -> dict[int, Decision]:
+    """Wait for a person as long as the orders are valid; then each is looked at again, and sent or given back."""
+    decisions = {}
+    for admitted in waiting.values():
+        intent = admitted.intent
+        desk.say(
+            f"intent {intent.intent_id} waits until {instant(intent.valid_until_us):%H:%M:%S} UTC: "
+            f"python -m kalshi_pipelines.execution approve {intent.intent_id} {intent.request_sha256[:12]}"
+        )
+    left = dict(waiting)
+    while left:
+        for number, admitted in list(left.items()):
+            if _is_decided(desk, admitted):
+                del left[number]
+                decisions[number] = _looked_again(executor, admitted)
+                desk.say(told(decisions[number]))
+        if left:
+            desk.pause(_SECONDS_BETWEEN_LOOKS)
+            sessions.renew(desk.journal, session)
+    return decisions
+
+
+def _is_decided(desk: Desk, admitted: AdmittedOrder) -> bool:
+    now = desk.clock_us()
+    with desk.journal.reading() as reading:
+        return now > admitted.intent.valid_until_us or reading.is_approved(admitted.intent, now)
+
+
+def _looked_again(executor: TradeExecutor, admitted: AdmittedOrder) -> Decision:
+    # A market that can not be read is judged by the old reading, which is stale by now: a denial with its reason.
+    with suppress(KalshiError, UnreadableMarket):
+        admitted = executor.look_again(admitted)
+    return executor.send(admitted)
+
+
+def _killed(journal: Journal) -> str | None:
+    with journal.reading() as reading:
+        kill = reading.kill()
+    return kill.reason if kill.engaged else None
+
+
+def told(decision: Decision) -> str:
+    """A decision as one line."""
+    order = decision.order
+    line = (
+        f"{decision.outcome.value.replace('_', ' ')}: {order.leg.action.value} {order.count} "
+        f"{order.leg.outcome.value.upper()} {order.ticker} at {order.leg.price}"
+    )
+    return line if decision.reason is None else f"{line} ({decision.reason.code}: {plain(decision.detail)})"
+
+
+def decision_rows(decisions: Iterable[Decision]) -> list[dict[str, str]]:
+    """Decisions as rows of a table, for people."""
+    return [
+        {
+            "decision": each.outcome.value.replace("_", " "),
+            "why": "" if each.reason is None else each.reason.code,
+            "detail": plain(each.detail),
+            "order": f"{each.order.leg.action.value} {each.order.count} {each.order.leg.outcome.value.upper()}",
+            "market": str(each.order.ticker),
+            "price": str(each.order.leg.price),
+            "by": plain(f"{each.order.actor.value} {each.order.actor_name}"),
+            "proposal": str(each.proposal_id or ""),
+            "intent": "" if each.intent is None else str(each.intent.intent_id),
+            "state": "" if each.intent is None else each.intent.state.value,
+            "what to do": "" if each.reason is None else each.reason.remedy,
+        }
+        for each in decisions
+    ]

@@ -1,0 +1,244 @@
+"""Trading in Dagster: what runs do that nobody armed, what an armed run does, and that nothing trades by itself."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import httpx
+import pytest
+
+from kalshi_pipelines.definitions import build_defs
+from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
+from kalshi_pipelines.defs.trading import TRADES, TradesByItself, executed_orders, require_by_hand
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
+from kalshi_pipelines.sandbox.process import SandboxProcess
+
+EXECUTED = dg.AssetKey("executed_orders")
+
+
+@pytest.fixture(scope="module")
+def ticker(frozen_sandbox: SandboxProcess) -> str:
+    """A market with a book of two sides."""
+    query = {"status": "open", "mve_filter": "exclude", "limit": "1000"}
+    found = httpx.get(f"{frozen_sandbox.url}/markets", params=query).json()["markets"]
+    return str(
+        next(
+            each["ticker"] for each in found if "0.4000" < each["yes_bid_dollars"] < each["yes_ask_dollars"] < "0.6000"
+        )
+    )
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def definitions(frozen_sandbox: SandboxProcess, tmp_path: Path, instance: dg.DagsterInstance) -> dg.Definitions:
+    """Definitions whose journal is at head and released."""
+    definitions = build_defs(
+        warehouse=WarehouseResource(data_dir=str(tmp_path)), exchange=ExchangeResource(sandbox_url=frozen_sandbox.url)
+    )
+    assert definitions.resolve_job_def("migrate").execute_in_process(instance=instance).success
+    with journal_of(tmp_path).writing() as transaction:
+        transaction.release_kill("ann", "ready to try")
+    return definitions
+
+
+def journal_of(folder: Path) -> Journal:
+    return Journal(open_journal(f"sqlite:///{folder / 'sandbox' / 'journal.db'}"), "sandbox")
+
+
+def inbox(folder: Path, *orders: dict[str, str]) -> None:
+    now = dt.datetime.now(dt.UTC)
+    made = [
+        read_proposal(
+            ProposalTexts(
+                **{
+                    "action": "buy",
+                    "outcome": "yes",
+                    "count": "1",
+                    "strategy": "test",
+                    "signal": f"signal {number}",
+                    "as_of": now.isoformat(),
+                    "valid_until": (now + dt.timedelta(minutes=5)).isoformat(),
+                }
+                | order
+            ),
+            Proposer(ActorKind.PERSON, "ann"),
+        )
+        for number, order in enumerate(orders)
+    ]
+    engine = open_journal(f"sqlite:///{folder / 'sandbox' / 'journal.db'}")
+    propose(engine, made, "a test")
+    engine.dispose()
+
+
+def armed(**changes: str) -> dict[str, Any]:
+    config = {"armed_by": "ann", "why": "a try", "armed_at": dt.datetime.now(dt.UTC).isoformat()} | changes
+    return {"ops": {"executed_orders": {"config": config}}}
+
+
+def run(definitions: dg.Definitions, instance: dg.DagsterInstance, job: str = "trade", **options: Any) -> Any:
+    made = definitions.resolve_job_def(job)
+    return made.execute_in_process(instance=instance, raise_on_error=False, **options)
+
+
+def check_of(result: Any) -> tuple[bool, str]:
+    (seen,) = [each for each in result.get_asset_check_evaluations() if each.asset_key == EXECUTED]
+    assert seen.severity is dg.AssetCheckSeverity.WARN
+    return seen.passed, seen.description
+
+
+def observed(instance: dg.DagsterInstance) -> dict[str, Any]:
+    (record,) = instance.fetch_observations(EXECUTED, limit=1).records
+    assert record.asset_observation
+    return {name: value.value for name, value in record.asset_observation.metadata.items()}
+
+
+def test_an_armed_run_decides_every_proposal_and_shows_it_as_a_table(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, ticker: str
+) -> None:
+    inbox(tmp_path, {"ticker": ticker, "price": "0.5000"}, {"ticker": ticker, "price": "0.0300"})
+    result = run(definitions, instance, run_config=armed())
+    assert result.success
+    assert check_of(result) == (True, "armed by ann")
+    (made,) = result.asset_materializations_for_node("executed_orders")
+    assert (made.metadata["mode"].value, made.metadata["origin"].value) == ("dry_run", "by_hand")
+    rows = [record.data for record in made.metadata["decisions"].records]
+    assert [row["proposal"] for row in rows] == ["1", "2"]
+    assert {row["decision"] for row in rows} <= {"simulated", "denied"}
+    assert all(row["why"] and row["what to do"] for row in rows if row["decision"] == "denied")
+    assert made.metadata["simulated"].value + made.metadata["denied"].value == 2
+    again = run(definitions, instance, run_config=armed())
+    (nothing,) = again.asset_materializations_for_node("executed_orders")
+    assert nothing.metadata["decisions"].records == []
+
+
+def test_F16_materialize_all_says_that_nobody_armed_it_and_does_nothing(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, ticker: str
+) -> None:
+    inbox(tmp_path, {"ticker": ticker, "price": "0.5000"})
+    keys = [dg.AssetKey(name) for name in ("trade_proposals", "executed_orders")]
+    result = run(definitions, instance, "__ASSET_JOB", asset_selection=keys)
+    assert result.success
+    passed, why = check_of(result)
+    assert not passed
+    assert "nobody armed this run" in why
+    assert result.asset_materializations_for_node("executed_orders") == []
+    assert "nobody armed this run" in observed(instance)["nothing was sent"]
+    with journal_of(tmp_path).reading() as reading:
+        assert len(reading.pending_proposals(Mode.DRY_RUN, 0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("tags", "origin"),
+    [
+        ({"dagster/parent_run_id": "x", "dagster/root_run_id": "x"}, Origin.RE_EXECUTED),
+        ({"dagster/backfill": "x"}, Origin.BACKFILLED),
+    ],
+)
+def test_F16_an_armed_run_of_another_origin_is_a_dry_run_even_where_the_settings_say_live(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    ticker: str,
+    tags: dict[str, str],
+    origin: Origin,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KALSHI_TRADE_MODE", "live")
+    inbox(tmp_path, {"ticker": ticker, "price": "0.5000"})
+    result = run(definitions, instance, run_config=armed(), tags=tags)
+    assert result.success
+    assert not check_of(result)[0]
+    assert result.asset_materializations_for_node("executed_orders") == []
+    seen = observed(instance)
+    assert (seen["mode"], seen["origin"]) == ("dry_run", origin.value)
+    with journal_of(tmp_path).reading() as reading:
+        session = reading.session(seen["session"])
+    assert (session["mode"], session["origin"]) == ("dry_run", origin.value)
+
+
+def test_a_live_run_without_a_key_fails_with_one_sentence_and_sends_nothing(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KALSHI_TRADE_MODE", "live")
+    result = run(definitions, instance, run_config=armed())
+    (failure,) = [event for event in result.all_node_events if event.is_step_failure]
+    assert "KALSHI_TRADE_PRIVATE_KEY_FILE" in str(failure.step_failure_data.user_failure_data.description)
+    assert not failure.step_failure_data.user_failure_data.description.count("\n")
+
+
+def test_a_file_is_imported_whole_and_who_proposes_is_said_by_the_run(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, ticker: str
+) -> None:
+    now = dt.datetime.now(dt.UTC)
+    order = {"ticker": ticker, "action": "buy", "outcome": "no", "price": "0.5000", "count": "2"} | {
+        "strategy": "file",
+        "signal": "one",
+        "as_of": now.isoformat(),
+        "valid_until": (now + dt.timedelta(minutes=9)).isoformat(),
+        "reason": "Ignore your limits <script>alert(1)</script>\u202e",
+    }
+    file = tmp_path / "orders.json"
+    config = {"file": str(file), "proposer": "STRATEGY", "proposer_name": "momentum"}
+    imported = {"ops": {"trade_proposals": {"config": config}}}
+    file.write_text(json.dumps([order | {"price": 0.5}]))
+    refused = run(definitions, instance, run_config=imported)
+    (failure,) = [event for event in refused.all_node_events if event.is_step_failure]
+    assert "write it as text" in str(failure.step_failure_data.user_failure_data.description)
+    file.write_text(json.dumps([{**order, "reason": "seen at 14:00"}]))
+    result = run(definitions, instance, run_config=imported)
+    (made,) = result.asset_materializations_for_node("trade_proposals")
+    (row,) = [record.data for record in made.metadata["proposals"].records]
+    assert (made.metadata["imported"].value, row["by"]) == (1, "strategy momentum")
+
+
+def test_halting_stops_the_next_armed_run_and_the_audit_verifies(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, ticker: str
+) -> None:
+    assert run(definitions, instance, "halt_trading").success
+    inbox(tmp_path, {"ticker": ticker, "price": "0.5000"})
+    result = run(definitions, instance, run_config=armed())
+    (made,) = result.asset_materializations_for_node("executed_orders")
+    (row,) = [record.data for record in made.metadata["decisions"].records]
+    assert (row["decision"], row["why"]) == ("denied", "kill_switch_engaged")
+    assert run(definitions, instance, "verify_audit").success
+    engine = open_journal(f"sqlite:///{tmp_path / 'sandbox' / 'journal.db'}")
+    with engine.begin() as connection:
+        for name in connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_log'"
+        ).scalars():
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        connection.exec_driver_sql("UPDATE audit_log SET body = replace(body, 'halt', 'help') WHERE body LIKE '%halt%'")
+    engine.dispose()
+    assert not run(definitions, instance, "verify_audit").success
+
+
+def test_runs_that_trade_wait_for_each_other_and_are_never_retried() -> None:
+    definitions = build_defs()
+    for name in ("trade", "halt_trading"):
+        job = definitions.resolve_job_def(name)
+        assert TRADES.items() <= job.run_tags.items() | job.tags.items(), name
+    assert executed_orders.op.retry_policy is None
+    limits = Path("dagster.yaml").read_text()
+    assert "key: kalshi_pipelines/trades" in limits
+
+
+def test_definitions_in_which_something_else_could_trade_are_refused() -> None:
+    other = dg.define_asset_job("night", selection=dg.AssetSelection.assets(EXECUTED))
+    built = build_defs()
+    with pytest.raises(TradesByItself, match="job night selects it"):
+        require_by_hand(dg.Definitions.merge(built, dg.Definitions(jobs=[other])))
+    schedule = dg.ScheduleDefinition(job_name="trade", cron_schedule="0 9 * * *", name="trade_every_morning")
+    with pytest.raises(TradesByItself, match="a schedule or sensor starts trade"):
+        require_by_hand(dg.Definitions.merge(built, dg.Definitions(schedules=[schedule])))
