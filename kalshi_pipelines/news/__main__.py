@@ -11,7 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.alerts.messages import moment
-from kalshi_pipelines.alerts.scrubbing import neutral
+from kalshi_pipelines.alerts.scrubbing import neutral, visible
 from kalshi_pipelines.news.budget import budget_state
 from kalshi_pipelines.news.errors import NewsFailed
 from kalshi_pipelines.news.options import NewsOptions
@@ -70,7 +70,7 @@ def _search(asked: argparse.Namespace, _settings: Settings, engine: sa.Engine) -
     for article in found:
         published = "unknown time" if article.published_us is None else moment(article.published_us)
         print(f"{published}  {neutral(article.source_domain, 40)}  {neutral(article.title, _MOST_LINE)}")
-        print(f"    {neutral(article.url, _MOST_LINE)}")
+        print(f"    {visible(article.url)}")
     if not found:
         print("No article has all these words.")
 
