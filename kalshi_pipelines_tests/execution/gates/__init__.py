@@ -1,0 +1,1 @@
+"""Tests of what an order is judged by."""

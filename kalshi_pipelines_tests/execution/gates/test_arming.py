@@ -1,0 +1,70 @@
+"""A token arms one environment, one key and one set of caps for a while, and nothing else."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kalshi_pipelines.execution.configuration import PRODUCTION_PHRASE, TradeSettings
+from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_token, arming_checks
+from kalshi_pipelines.execution.gates.order_checks import denied_by
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.settings import Environment
+
+NOW_US = 1_795_449_600_000_000
+HOUR_US = 3_600_000_000
+BOUND = Bound(Environment.DEMO, "SHA256:0123456789abcdef", "a77fbdc4" + "0" * 56)
+
+
+def _reason(token: str | None, bound: Bound = BOUND, **settings: Any) -> DenialReason | None:
+    made = TradeSettings.model_validate({"arm": token, "series": "KXA", **settings})
+    denied = denied_by(arming_checks(made, bound, NOW_US))
+    return denied.reason if denied else None
+
+
+def test_the_right_token_arms() -> None:
+    token = arm_token(BOUND, NOW_US + HOUR_US)
+    assert token.split(":") == ["demo", "01234567", "a77fbdc4", "1795453200"]
+    assert _reason(token) is None
+    assert _reason(f" {token}\n") is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(BOUND, environment=Environment.PROD),
+        replace(BOUND, key_fingerprint="SHA256:1123456789abcdef"),
+        replace(BOUND, caps_sha256="b" * 64),
+    ],
+)
+def test_F27_F40_a_token_for_another_environment_key_or_caps_does_not_arm(other: Bound) -> None:
+    assert _reason(arm_token(other, NOW_US + HOUR_US)) is DenialReason.ARM_TOKEN_INVALID
+
+
+@pytest.mark.parametrize("expires_us", [NOW_US, NOW_US - HOUR_US, NOW_US + LONGEST_US + 1_000_000])
+def test_a_token_that_has_ended_or_lives_too_long_does_not_arm(expires_us: int) -> None:
+    assert _reason(arm_token(BOUND, expires_us)) is DenialReason.ARM_TOKEN_INVALID
+
+
+@pytest.mark.parametrize("token", ["yes", "1", "demo", "demo:*:*:*", "demo:01234567:a77fbdc4:9999999999999", "٠" * 30])
+def test_other_text_does_not_arm(token: str) -> None:
+    assert _reason(token) is DenialReason.ARM_TOKEN_INVALID
+
+
+def test_without_a_token_nothing_is_armed() -> None:
+    assert _reason(None) is DenialReason.NOT_ARMED
+
+
+def test_live_trading_names_its_series() -> None:
+    token = arm_token(BOUND, NOW_US + HOUR_US)
+    assert _reason(token, series=None) is DenialReason.TICKER_NOT_ALLOWED
+    assert _reason(token, series=" , ") is DenialReason.TICKER_NOT_ALLOWED
+    assert _reason(token, series="*") is None
+
+
+@pytest.mark.parametrize("said", [None, "yes", "true", "1", "I-TRADE-REAL-MONEY", " i-trade-real-money"])
+def test_F27_production_wants_its_own_words(said: str | None) -> None:
+    real = replace(BOUND, environment=Environment.PROD)
+    token = arm_token(real, NOW_US + HOUR_US)
+    assert _reason(token, real, production=said) is DenialReason.ENVIRONMENT_MISMATCH
+    assert _reason(token, real, production=PRODUCTION_PHRASE) is None

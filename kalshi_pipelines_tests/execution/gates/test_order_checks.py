@@ -1,0 +1,194 @@
+"""Each check denies with its own reason, and nothing that is not known passes."""
+
+import datetime as dt
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.gates.order_checks import (
+    balance_check,
+    bounded_fee,
+    denied_by,
+    market_checks,
+    proposal_checks,
+)
+from kalshi_pipelines.execution.market.snapshot import MarketSnapshot, PriceRange
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
+from kalshi_pipelines.execution.orders.terms import (
+    Action,
+    Contracts,
+    Leg,
+    MarketTicker,
+    Outcome,
+    TimeInForce,
+    YesPrice,
+)
+from kalshi_pipelines.units import microseconds
+
+NOW = dt.datetime(2026, 11, 23, 17, 0, tzinfo=dt.UTC)
+NOW_US = microseconds(NOW)
+MINUTE = dt.timedelta(minutes=1)
+SETTINGS = TradeSettings(series="KXA")
+ORDER = ProposedOrder(
+    signal=Signal("s", "1", "", "x"),
+    ticker=MarketTicker("KXA-26-B"),
+    leg=Leg(Action.BUY, Outcome.YES, YesPrice(5_200)),
+    count=Contracts(100),
+    time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL,
+    as_of=NOW - MINUTE,
+    valid_until=NOW + MINUTE,
+    actor=ActorKind.STRATEGY,
+    actor_name="s",
+)
+RESTING = replace(ORDER, time_in_force=TimeInForce.GOOD_TILL_CANCELED, expires=NOW + 10 * MINUTE)
+MARKET = MarketSnapshot(
+    ticker=ORDER.ticker,
+    event_ticker="KXA-26",
+    series_ticker="KXA",
+    status="active",
+    market_type="binary",
+    settlement_bounds="default",
+    exchange_index=2,
+    price_ranges=(PriceRange(0, 1_000, 10), PriceRange(1_000, 9_000, 100), PriceRange(9_000, 10_000, 10)),
+    close_us=NOW_US + 3_600_000_000,
+    best_bid=5_000,
+    best_ask=5_200,
+    fee_type="quadratic",
+    fee_multiplier=Decimal(1),
+    shard_trades=True,
+    clock_difference_ms=500,
+    read_us=NOW_US - 1_000_000,
+)
+
+
+def _reason(order: ProposedOrder = ORDER, settings: TradeSettings = SETTINGS, **market: Any) -> DenialReason | None:
+    denied = denied_by(market_checks(order, replace(MARKET, **market), settings, NOW_US))
+    return denied.reason if denied else None
+
+
+def test_a_good_order_in_a_good_market_passes() -> None:
+    assert _reason() is None
+    assert denied_by(proposal_checks(ORDER, SETTINGS, NOW_US)) is None
+    assert denied_by(proposal_checks(RESTING, SETTINGS, NOW_US)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"series_ticker": "KXB"}, DenialReason.TICKER_NOT_ALLOWED),
+        ({"shard_trades": False}, DenialReason.EXCHANGE_NOT_TRADING),
+        ({"status": "inactive"}, DenialReason.MARKET_NOT_ACTIVE),
+        ({"status": "closed"}, DenialReason.MARKET_NOT_ACTIVE),
+        ({"status": "open"}, DenialReason.MARKET_NOT_ACTIVE),
+        ({"close_us": NOW_US}, DenialReason.MARKET_NOT_ACTIVE),
+        ({"market_type": "scalar"}, DenialReason.MARKET_NOT_SUPPORTED),
+        ({"settlement_bounds": "floor"}, DenialReason.MARKET_NOT_SUPPORTED),
+        ({"settlement_bounds": "not told"}, DenialReason.MARKET_NOT_SUPPORTED),
+        ({"clock_difference_ms": None}, DenialReason.CLOCK_SKEWED),
+        ({"clock_difference_ms": 2_001}, DenialReason.CLOCK_SKEWED),
+        ({"clock_difference_ms": -3_600_000}, DenialReason.CLOCK_SKEWED),
+        ({"read_us": NOW_US - 10_000_001}, DenialReason.MARKET_DATA_STALE),
+        ({"read_us": NOW_US + 1}, DenialReason.MARKET_DATA_STALE),
+        ({"best_bid": None}, DenialReason.BOOK_NOT_TWO_SIDED),
+        ({"best_ask": None}, DenialReason.BOOK_NOT_TWO_SIDED),
+        ({"best_bid": 5_200}, DenialReason.BOOK_NOT_TWO_SIDED),
+        ({"best_bid": 5_300}, DenialReason.BOOK_NOT_TWO_SIDED),
+        ({"best_bid": 3_000, "best_ask": 4_100}, DenialReason.PRICE_OUTSIDE_BAND),
+        ({"best_bid": 6_300, "best_ask": 6_400}, DenialReason.PRICE_OUTSIDE_BAND),
+        ({"price_ranges": ()}, DenialReason.PRICE_OFF_GRID),
+        ({"price_ranges": (PriceRange(0, 5_000, 100),)}, DenialReason.PRICE_OFF_GRID),
+    ],
+)
+def test_F17_F18_F31_F32_a_market_that_can_not_be_traded_or_judged_is_denied_with_its_reason(
+    changes: dict[str, Any], reason: DenialReason
+) -> None:
+    assert _reason(**changes) is reason
+
+
+def test_F31_the_band_reaches_exactly_ten_cents_beyond_the_book() -> None:
+    wide: dict[str, Any] = {"price_ranges": (PriceRange(0, 10_000, 1),)}
+    for price, reason in [(6_200, None), (6_201, DenialReason.PRICE_OUTSIDE_BAND)]:
+        assert _reason(replace(ORDER, leg=Leg(Action.BUY, Outcome.YES, YesPrice(price))), **wide) is reason
+    for price, reason in [(4_000, None), (3_999, DenialReason.PRICE_OUTSIDE_BAND)]:
+        assert _reason(replace(ORDER, leg=Leg(Action.SELL, Outcome.YES, YesPrice(price))), **wide) is reason
+
+
+@pytest.mark.parametrize(
+    ("price", "on"),
+    [(10, True), (990, True), (995, False), (1_100, True), (1_150, False), (9_010, True), (9_999, False)],
+)
+def test_F30_the_grid_is_the_market_s_own(price: int, on: bool) -> None:
+    order = replace(ORDER, leg=Leg(Action.BUY, Outcome.YES, YesPrice(price)))
+    book: dict[str, Any] = {"best_bid": max(price - 10, 1), "best_ask": price + 10}
+    assert (_reason(order, **book) is DenialReason.PRICE_OFF_GRID) is not on
+
+
+def test_the_price_judged_is_the_one_of_the_yes_book() -> None:
+    no = Leg(Action.BUY, Outcome.NO, YesPrice(4_800))
+    assert _reason(replace(ORDER, leg=no)) is None
+    assert _reason(replace(ORDER, leg=no), best_bid=4_000, best_ask=4_100) is DenialReason.PRICE_OUTSIDE_BAND
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"valid_until": NOW - MINUTE / 60}, DenialReason.PROPOSAL_EXPIRED),
+        ({"as_of": NOW + MINUTE}, DenialReason.PROPOSAL_STALE),
+        ({"as_of": NOW - 10 * MINUTE}, DenialReason.PROPOSAL_STALE),
+        ({"expires": NOW + MINUTE}, DenialReason.TIME_IN_FORCE_NOT_ALLOWED),
+        ({"time_in_force": TimeInForce.GOOD_TILL_CANCELED}, DenialReason.TIME_IN_FORCE_NOT_ALLOWED),
+        ({"post_only": True}, DenialReason.TIME_IN_FORCE_NOT_ALLOWED),
+        ({"reduce_only": True, "time_in_force": TimeInForce.FILL_OR_KILL}, DenialReason.TIME_IN_FORCE_NOT_ALLOWED),
+    ],
+)
+def test_F34_instructions_that_are_stale_or_do_not_go_together_are_denied(
+    changes: dict[str, Any], reason: DenialReason
+) -> None:
+    denied = denied_by(proposal_checks(replace(ORDER, **changes), SETTINGS, NOW_US))
+    assert denied is not None
+    assert denied.reason is reason
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"expires": NOW},
+        {"expires": NOW + 15 * MINUTE + MINUTE / 60},
+        {"reduce_only": True},
+        {"actor": ActorKind.AGENT},
+    ],
+)
+def test_F34_an_order_rests_a_quarter_of_an_hour_at_most_and_never_to_reduce_or_for_an_agent(
+    changes: dict[str, Any],
+) -> None:
+    denied = denied_by(proposal_checks(replace(RESTING, **changes), SETTINGS, NOW_US))
+    assert denied is not None
+    assert denied.reason is DenialReason.TIME_IN_FORCE_NOT_ALLOWED
+
+
+def test_an_order_that_would_outlive_its_market_is_denied() -> None:
+    assert _reason(RESTING, close_us=NOW_US + 5 * 60_000_000) is DenialReason.MARKET_NOT_ACTIVE
+
+
+def test_F50_a_fee_without_a_bound_is_denied() -> None:
+    bound, passed = bounded_fee(ORDER, MARKET, SETTINGS)
+    assert (bound > 0, passed.ok) == (True, True)
+    bound, failed = bounded_fee(ORDER, replace(MARKET, fee_type="flat"), SETTINGS)
+    assert (bound, failed.ok, failed.code) == (0, False, "fee_unknown")
+
+
+@given(st.none() | st.integers(-(10**9), 10**9), st.integers(0, 10**9))
+def test_a_balance_that_is_not_told_or_too_small_is_denied(available: int | None, needed: int) -> None:
+    assert balance_check(available, needed, 0).ok == (available is not None and available >= needed)
+
+
+def test_without_a_list_every_series_may_be_looked_at() -> None:
+    assert _reason(settings=TradeSettings()) is None
+    assert _reason(settings=TradeSettings(series="*")) is None
+    assert _reason(settings=TradeSettings(series="KXB, KXC")) is DenialReason.TICKER_NOT_ALLOWED

@@ -1,0 +1,124 @@
+"""Settings of trading are strict: a typo, a float's oddity or a cap above its ceiling is refused in one sentence."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
+from kalshi_pipelines.execution.journal.records import Mode, ScopeKind
+from kalshi_pipelines.execution.journal.tables import CEILINGS
+from kalshi_pipelines.settings import InvalidSettings
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+def test_with_nothing_set_it_is_a_dry_run_without_key_or_address() -> None:
+    made = TradeSettings.from_environment()
+    assert (made.mode, made.url, made.api_key_id, made.arm) == (Mode.DRY_RUN, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ORDER_DOLLARS", "NaN"),
+        ("ORDER_DOLLARS", "Infinity"),
+        ("ORDER_DOLLARS", "-1"),
+        ("ORDER_DOLLARS", "0"),
+        ("ORDER_DOLLARS", "50.01"),
+        ("ORDER_DOLLARS", "1e9"),
+        ("ORDER_DOLLARS", "0.0000001"),
+        ("ORDER_DOLLARS", "$10"),
+        ("ORDER_DOLLARS", "10,00"),
+        ("SESSION_ORDERS", "26"),
+        ("SESSION_ORDERS", "0"),
+        ("SESSION_ORDERS", "2.5"),
+        ("SESSION_LOSS_DOLLARS", "200.01"),
+        ("DAY_LOSS_DOLLARS", "501"),
+        ("ROLLING_LOSS_DOLLARS", "501"),
+        ("EVENT_LOSS_DOLLARS", "201"),
+        ("ACCOUNT_LOSS_DOLLARS", "1001"),
+        ("POSITION_CONTRACTS", "2001"),
+        ("ATTEMPTS_PER_MINUTE", "61"),
+        ("SESSION_MINUTES", "1441"),
+        ("REST_MINUTES", "16"),
+        ("PRICE_BAND_DOLLARS", "1"),
+        ("MODE", "LIVE!"),
+        ("MODE", "true"),
+        ("SUBACCOUNT", "64"),
+        ("SUBACCOUNT", "-1"),
+        ("BALANCE_STEP_DOLLARS", "0.001"),
+        ("LIVE", "1"),
+        ("MAX_ORDER_DOLLARS", "10"),
+        ("order_dolars", "10"),
+        ("API_KEY_ID", "abc"),
+    ],
+)
+def test_F26_what_can_not_be_meant_is_refused_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"KALSHI_TRADE_{name}", value)
+    with pytest.raises(InvalidSettings, match=f"(?i)KALSHI_TRADE_{name}"):
+        TradeSettings.from_environment()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(name=st.sampled_from(sorted(TradeSettings.model_fields)), value=st.text(min_size=1, max_size=12))
+def test_F26_no_text_lifts_a_cap_above_its_ceiling(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    if "\0" in value or not value.isprintable():
+        return
+    with monkeypatch.context() as environment:
+        environment.setenv(f"KALSHI_TRADE_{name.upper()}", value)
+        try:
+            made = TradeSettings.from_environment()
+        except InvalidSettings:
+            return
+    for kind, scope in made.caps.scopes.items():
+        orders, notional, worst = CEILINGS[kind.value]
+        assert 0 < scope.orders <= orders
+        assert 0 < scope.notional_microdollars <= notional
+        assert 0 < scope.worst_microdollars <= worst
+    assert 0 < made.caps.order_worst_microdollars <= 50_000_000
+
+
+def test_caps_are_exact_micro_dollars() -> None:
+    made = TradeSettings(order_dollars=Decimal("12.345678"), session_loss_dollars=Decimal("0.000001"))
+    assert made.caps.order_notional_microdollars == 12_345_678
+    assert made.caps.scopes[ScopeKind.SESSION].worst_microdollars == 1
+
+
+def test_F40_every_cap_is_in_the_digest_an_arm_token_is_bound_to() -> None:
+    plain = caps_sha256(TradeSettings().caps)
+    changed = [
+        {"order_dollars": Decimal(1)},
+        {"session_orders": 1},
+        {"session_loss_dollars": Decimal(1)},
+        {"day_orders": 1},
+        {"day_loss_dollars": Decimal(1)},
+        {"rolling_loss_dollars": Decimal(1)},
+        {"event_loss_dollars": Decimal(1)},
+        {"account_loss_dollars": Decimal(1)},
+        {"notional_dollars": Decimal(1)},
+        {"position_contracts": 1},
+        {"attempts_per_minute": 1},
+    ]
+    digests = [caps_sha256(TradeSettings.model_validate(each).caps) for each in changed]
+    assert len({plain, *digests}) == len(changed) + 1
+
+
+def test_F57_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KALSHI_TRADE_ARM", "prod:secrettoken")
+    assert "secrettoken" not in repr(TradeSettings.from_environment())
+    monkeypatch.setenv("KALSHI_TRADE_SUBACCOUNT", "many")
+    with pytest.raises(InvalidSettings) as caught:
+        TradeSettings.from_environment()
+    assert "secrettoken" not in str(caught.value)
+
+
+def test_every_setting_of_trading_is_documented() -> None:
+    lines = DOCUMENTATION.read_text("utf-8").splitlines()
+    for name, setting in TradeSettings.model_fields.items():
+        (line,) = [line for line in lines if line.startswith(f"| `KALSHI_TRADE_{name.upper()}` |")]
+        assert str(setting.description) in line

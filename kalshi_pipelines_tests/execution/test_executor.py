@@ -1,0 +1,190 @@
+"""The executor on a running sandbox: what is sent, what is denied and why, and what is on record of both."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution import session as sessions
+from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.decisions import Outcome as Became
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import Action, Leg, Outcome, YesPrice
+from kalshi_pipelines_tests.execution.floor import (
+    Floor,
+    dry_trader,
+    live_trader,
+    proposed,
+    ready_journal,
+    resting,
+    trading_floor,
+)
+
+
+@pytest.fixture(scope="module")
+def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
+    with trading_floor(tmp_path_factory.mktemp("floor")) as made:
+        yield made
+
+
+def test_an_order_is_sent_once_and_is_on_record(floor: Floor, journal_engine: sa.Engine) -> None:
+    before = len(floor.orders_on_exchange())
+    journal = ready_journal(journal_engine)
+    trader = live_trader(floor, journal)
+    decision = trader.executor.decide(proposed(floor.tradable()))
+    assert (decision.outcome, decision.reason, decision.detail) == (Became.PLACED, None, "")
+    assert decision.intent is not None
+    assert decision.intent.state is OrderState.EXECUTED
+    accepted = floor.orders_on_exchange()[before:]
+    assert [each["client_order_id"] for each in accepted] == [decision.intent.client_order_id]
+    assert verify(journal_engine).ok
+
+
+def test_F28_every_leg_reaches_the_right_side_of_the_book_at_the_right_price(
+    floor: Floor, sqlite_journal: sa.Engine
+) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    market = floor.tradable()
+    ask, bid = YesPrice.from_text(market["yes_ask_dollars"]), YesPrice.from_text(market["yes_bid_dollars"])
+    wanted = [
+        (Leg(Action.BUY, Outcome.YES, ask), "bid", ask),
+        (Leg(Action.SELL, Outcome.NO, ask.complement), "bid", ask),
+        (Leg(Action.BUY, Outcome.NO, bid.complement), "ask", bid),
+        (Leg(Action.SELL, Outcome.YES, bid), "ask", bid),
+    ]
+    before = len(floor.orders_on_exchange())
+    for leg, _, _ in wanted:
+        assert trader.executor.decide(proposed(market, leg=leg)).outcome is Became.PLACED
+    told = [(each["side"], each["price"]) for each in floor.orders_on_exchange()[before:]]
+    assert told == [(side, price.centicents) for _, side, price in wanted]
+
+
+def test_F15_a_signal_that_comes_again_in_another_session_sends_nothing(
+    floor: Floor, journal_engine: sa.Engine
+) -> None:
+    journal = ready_journal(journal_engine)
+    order = proposed(floor.tradable())
+    first = live_trader(floor, journal)
+    first.executor.decide(order)
+    sessions.close(journal, first.session, "done")
+    sent = len(floor.orders_on_exchange())
+    again = live_trader(floor, journal).executor.decide(order)
+    assert (again.outcome, len(floor.orders_on_exchange())) == (Became.KNOWN, sent)
+
+
+def test_F15_the_same_signal_with_other_terms_is_a_conflict(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    market = floor.tradable()
+    order = proposed(market)
+    trader.executor.decide(order)
+    sent = len(floor.orders_on_exchange())
+    other = proposed(market, signal=order.signal, leg=Leg(Action.BUY, Outcome.NO, YesPrice(5_000)))
+    assert trader.executor.decide(other).reason is DenialReason.IDEMPOTENCY_CONFLICT
+    assert len(floor.orders_on_exchange()) == sent
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        ("drop_after_apply", OrderState.UNKNOWN),
+        ("garbage_after_apply", OrderState.UNKNOWN),
+        ("empty_after_apply", OrderState.UNKNOWN),
+        ("wrong_echo", OrderState.UNKNOWN),
+        ("refuse", OrderState.UNKNOWN),
+        ("applied_twice", OrderState.UNKNOWN),
+        ("answered_twice", OrderState.EXECUTED),
+    ],
+)
+def test_F06_a_lost_answer_is_unknown_keeps_its_reservation_and_blocks_its_market(
+    floor: Floor, sqlite_journal: sa.Engine, kind: str, state: OrderState
+) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    market = floor.tradable()
+    trader.dispatch.group_of(market["exchange_index"])
+    order = proposed(market)
+    before = len(floor.orders_on_exchange())
+    floor.steer("POST", "/faults", endpoint="POST /portfolio/events/orders", kind=kind)
+    decision = trader.executor.decide(order)
+    floor.steer("DELETE", "/faults")
+    assert decision.intent is not None
+    assert decision.intent.state is state
+    assert len(floor.orders_on_exchange()) - before == (0 if kind == "refuse" else 1)
+    if state is OrderState.UNKNOWN:
+        assert decision.outcome is Became.UNKNOWN
+        assert trader.executor.decide(proposed(market)).reason is DenialReason.UNRESOLVED_ORDER
+        assert decision.intent.reserved_centicontracts == 100
+
+
+def test_a_dry_run_makes_the_same_decisions_and_sends_nothing(floor: Floor, journal_engine: sa.Engine) -> None:
+    trader = dry_trader(floor, ready_journal(journal_engine))
+    market, sent = floor.tradable(), len(floor.orders_on_exchange())
+    simulated = trader.executor.decide(proposed(market))
+    assert (simulated.outcome, simulated.reason) == (Became.SIMULATED, None)
+    far = proposed(market, leg=Leg(Action.BUY, Outcome.YES, YesPrice(9_900)))
+    assert trader.executor.decide(far).reason is DenialReason.PRICE_OUTSIDE_BAND
+    assert len(floor.orders_on_exchange()) == sent
+    assert verify(journal_engine).ok
+
+
+def test_F31_a_fat_finger_is_denied_on_both_sides(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    market = floor.tradable()
+    for leg in (
+        Leg(Action.BUY, Outcome.YES, YesPrice(9_900)),
+        Leg(Action.SELL, Outcome.YES, YesPrice(100)),
+        Leg(Action.BUY, Outcome.NO, YesPrice(9_900)),
+        Leg(Action.SELL, Outcome.NO, YesPrice(100)),
+    ):
+        assert trader.executor.decide(proposed(market, leg=leg)).reason is DenialReason.PRICE_OUTSIDE_BAND
+
+
+def test_F33_an_order_that_would_meet_one_of_our_own_is_denied(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    market = floor.tradable()
+    bid = market["yes_bid_dollars"]
+    rests = trader.executor.decide(resting(market, bid))
+    assert rests.intent is not None
+    assert rests.intent.state is OrderState.RESTING
+    crossing = proposed(market, leg=Leg(Action.SELL, Outcome.YES, YesPrice.from_text(bid)))
+    assert trader.executor.decide(crossing).reason is DenialReason.SELF_CROSS
+
+
+def test_F41_a_kill_between_admission_and_sending_sends_nothing(floor: Floor, journal_engine: sa.Engine) -> None:
+    journal = ready_journal(journal_engine)
+    trader = live_trader(floor, journal)
+    planned = trader.executor.plan(proposed(floor.tradable()))
+    admitted = trader.executor.admit(planned)  # type: ignore[arg-type]
+    sent = len(floor.orders_on_exchange())
+    with journal.writing() as transaction:
+        transaction.engage_kill(1, "operator", "bob", "stop")
+    decision = trader.executor.send(admitted)  # type: ignore[arg-type]
+    assert (decision.outcome, decision.reason) == (Became.DENIED, DenialReason.KILL_SWITCH_ENGAGED)
+    assert len(floor.orders_on_exchange()) == sent
+    assert decision.intent is not None
+    assert decision.intent.state is OrderState.ABANDONED
+
+
+def test_three_refusals_of_the_exchange_in_a_row_engage_the_kill_switch(
+    floor: Floor, sqlite_journal: sa.Engine
+) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    market = floor.tradable()
+    trader.dispatch.group_of(market["exchange_index"])
+    floor.steer("POST", "/faults", endpoint="POST /portfolio/events/orders", kind="rate_limit", times=3)
+    outcomes = [trader.executor.decide(proposed(market)).outcome for _ in range(3)]
+    floor.steer("DELETE", "/faults")
+    assert outcomes == [Became.REFUSED] * 3
+    assert trader.executor.decide(proposed(market)).reason is DenialReason.KILL_SWITCH_ENGAGED
+
+
+def test_F17_stale_and_expired_knowledge_is_denied(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    market, now = floor.tradable(), dt.datetime.now(dt.UTC)
+    expired = proposed(market, as_of=now - dt.timedelta(minutes=6), valid_until=now - dt.timedelta(seconds=1))
+    too_long = proposed(market, valid_until=now + dt.timedelta(minutes=11))
+    assert trader.executor.decide(expired).reason is DenialReason.PROPOSAL_EXPIRED
+    assert trader.executor.decide(too_long).reason is DenialReason.PROPOSAL_STALE
