@@ -1,0 +1,609 @@
+"""Threats that the journal itself answers: crashes, races, clocks, disks, and hands that reach past the code."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.audit.verification import Verdict, verify
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.errors import (
+    AlreadyPlanned,
+    IdempotencyConflict,
+    JournalOutdated,
+    JournalRefused,
+    JournalRestored,
+    JournalUnavailable,
+)
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Fill, Mode, ScopeKind
+from kalshi_pipelines.execution.journal.tables import audit_log, intents, kill_events, order_events
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.states import OrderState, Writer
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.units import microseconds
+from kalshi_pipelines_tests.execution.journal.trading import (
+    EVENT,
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    TICKER,
+    Clock,
+    Desk,
+    caps,
+    desk_at,
+    new_session,
+    next_session,
+    open_session,
+)
+
+Rows = list[tuple[object, ...]]
+
+
+def race(case: str, url: str, processes: int) -> list[str]:
+    finished = subprocess.run(
+        [sys.executable, "-m", "kalshi_pipelines_tests.execution.threats.racing", case, url, str(processes)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=240,
+    )
+    told: list[str] = json.loads(finished.stdout)
+    return told
+
+
+def standing(desk: Desk, kind: ScopeKind, key: str) -> tuple[int, int]:
+    with desk.journal.reading() as reading:
+        (found,) = reading.standings("sandbox", 0, Mode.LIVE, {kind: key})
+    return found.orders, found.worst_microdollars
+
+
+def only_intent(desk: Desk) -> int:
+    with desk.journal._engine.connect() as connection:
+        return int(connection.execute(sa.select(intents.c.intent_id)).scalar_one())
+
+
+Opening = Callable[..., sa.Engine]
+Reopening = Callable[[str], Desk]
+
+
+@pytest.fixture
+def opened() -> Iterator[Opening]:
+    """Opens journals, and closes them in the end."""
+    engines: list[sa.Engine] = []
+
+    def open_one(url: str, *wait: float) -> sa.Engine:
+        engines.append(open_journal(url, *wait))
+        return engines[-1]
+
+    yield open_one
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.fixture
+def url(journal_url: str) -> str:
+    """The URL of a journal with an open session, whose connections of this process are closed."""
+    engine = open_journal(journal_url)
+    desk_at(engine, caps(session=(5, 10**15, 200_000_000)))
+    engine.dispose()
+    return journal_url
+
+
+@pytest.fixture
+def desk_of(opened: Opening) -> Reopening:
+    """A desk at a journal as others left it."""
+
+    def reopen(url: str) -> Desk:
+        clock = Clock()
+        return Desk(Journal(opened(url), "sandbox", clock_us=clock), clock)
+
+    return reopen
+
+
+def test_F01_a_process_that_dies_after_planning_has_sent_and_reserved_nothing(url: str, desk_of: Reopening) -> None:
+    assert race("die_planned", url, 1) == ["SIGKILL"]
+    desk = desk_of(url)
+    with desk.journal.writing() as transaction:
+        intent = transaction.intent(only_intent(desk))
+        assert intent.state is OrderState.PLANNED
+        assert transaction.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}) == []
+        transaction.deny(intent, DenialReason.CRASHED_BEFORE_SENDING, "the process ended")
+    assert verify(desk.journal._engine).ok
+
+
+def test_F02_a_process_that_dies_after_reserving_leaves_what_recovery_gives_back(url: str, desk_of: Reopening) -> None:
+    assert race("die_reserved", url, 1) == ["SIGKILL"]
+    desk = desk_of(url)
+    assert standing(desk, ScopeKind.ACCOUNT, "account") == (1, 5_200_000)
+    with desk.journal.writing() as transaction:
+        (left,) = transaction.open_intents("sandbox", 0)
+        transaction.abandon(left, DenialReason.CRASHED_BEFORE_SENDING, "the process ended")
+    assert standing(desk, ScopeKind.ACCOUNT, "account") == (1, 0)
+    assert verify(desk.journal._engine).ok
+
+
+@pytest.mark.parametrize("point", ["sending", "about to send"])
+def test_F03_a_process_that_dies_at_sending_leaves_an_order_that_blocks_its_market(
+    url: str, point: str, desk_of: Reopening
+) -> None:
+    assert race(f"die_{point}", url, 1) == ["SIGKILL"]
+    desk = desk_of(url)
+    with desk.journal.writing() as transaction:
+        (left,) = transaction.open_intents("sandbox", 0)
+    if point == "about to send":
+        assert left.state is OrderState.RESERVED
+        return
+    with desk.journal.writing() as transaction:
+        transaction.answered(left, OrderState.UNKNOWN, writer=Writer.RECONCILER)
+    other = desk.reserved()
+    with pytest.raises(JournalRefused, match="unresolved"):
+        desk.sending(other)
+    assert standing(desk, ScopeKind.ACCOUNT, "account") == (2, 10_400_000)
+    assert verify(desk.journal._engine).ok
+
+
+def test_F04_what_the_exchange_had_all_along_is_taken_over_with_its_reservation(desk: Desk) -> None:
+    unknown = desk.sent()
+    with desk.journal.writing() as transaction:
+        unknown = transaction.answered(unknown, OrderState.UNKNOWN, writer=Writer.RECONCILER)
+        transaction.answered(unknown, OrderState.RESTING, order_id="order-0001", writer=Writer.RECONCILER)
+    assert standing(desk, ScopeKind.ACCOUNT, "account") == (1, 5_200_000)
+    desk.sending(desk.reserved())
+
+
+@pytest.mark.parametrize("point", ["inside"])
+def test_F05_a_transaction_that_does_not_commit_leaves_nothing(url: str, point: str, desk_of: Reopening) -> None:
+    assert race(f"die_{point}", url, 1) == ["SIGKILL"]
+    desk = desk_of(url)
+    with desk.journal._engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(intents)) == 0
+    assert verify(desk.journal._engine).ok
+
+
+def test_F12_sixteen_processes_send_one_order_once(url: str, desk_of: Reopening) -> None:
+    desk = desk_of(url)
+    desk.reserved()
+    desk.journal._engine.dispose()
+    told = Counter(race("send_the_same", url, 16))
+    assert told["sent"] == 1, told
+    assert sum(told.values()) == 16
+    assert set(told) <= {"sent", "send_guard:unresolved", "pk_order_events", "foreign_key"}, told
+    assert verify(desk.journal._engine).ok
+
+
+def test_F12_one_signal_is_one_order_whoever_has_it(url: str, desk_of: Reopening) -> None:
+    told = race("order_the_same_signal", url, 8)
+    assert told.count("reserved") == 1, told
+    assert {each for each in told if each != "reserved"} == {f"intent {only_intent(desk_of(url))}"}
+
+
+def test_F13_eight_processes_get_the_five_orders_the_cap_allows(url: str, desk_of: Reopening) -> None:
+    told = race("order_what_others_do_not", url, 8)
+    assert sum(map(int, told)) == 5, told
+    desk = desk_of(url)
+    assert standing(desk, ScopeKind.SESSION, "session-0001") == (5, 5 * 5_200_000)
+    assert verify(desk.journal._engine).ok
+
+
+def test_F14_a_second_live_session_waits_until_the_first_lets_go(desk: Desk) -> None:
+    group = "9b2f2c4e-0000-4000-8000-000000000002"
+    with pytest.raises(JournalRefused), desk.journal.writing() as transaction:
+        open_session(transaction, new_session("session-0002"), group)
+    with desk.journal.writing() as transaction:
+        open_session(transaction, new_session("session-dry1", mode=Mode.DRY_RUN))
+        transaction.renew_lease("session-0001", desk.clock() + SECOND)
+    desk.clock.now_us += SECOND
+    with desk.journal.writing() as transaction:
+        open_session(transaction, new_session("session-0002", now_us=desk.clock()), group)
+        assert transaction.live_session("sandbox", 0) == "session-0002"
+        assert not transaction.renew_lease("session-0001", desk.clock() + HOUR)
+
+
+def test_F15_a_signal_that_comes_again_is_what_became_of_it_and_never_another_order(desk: Desk) -> None:
+    new = desk.intent()
+    with desk.journal.writing() as transaction:
+        intent = transaction.plan(new)
+    with pytest.raises(AlreadyPlanned) as again, desk.journal.writing() as transaction:
+        transaction.plan(new)
+    assert again.value.intent.intent_id == intent.intent_id
+    changed = desk.intent(idempotency_key=new.idempotency_key, price_centicents=5_100)
+    with pytest.raises(IdempotencyConflict), desk.journal.writing() as transaction:
+        transaction.plan(changed)
+
+
+def test_F17_what_was_known_too_long_ago_is_not_sent(desk: Desk) -> None:
+    intent = desk.reserved(valid_until_us=desk.clock() + SECOND)
+    desk.clock.now_us += SECOND + 1
+    with pytest.raises(JournalRefused, match="stale"):
+        desk.sending(intent)
+
+
+def midnight_desk(engine: sa.Engine, midnight: datetime) -> Desk:
+    desk = desk_at(engine)
+    desk.clock.now_us = microseconds(midnight) - MINUTE
+    next_session(desk, 2)
+    return desk
+
+
+@pytest.mark.parametrize(
+    "midnight",
+    [
+        datetime(2026, 11, 24, 5, tzinfo=UTC),
+        datetime(2027, 3, 15, 4, tzinfo=UTC),  # the night after the clocks went forward
+        datetime(2027, 11, 8, 5, tzinfo=UTC),  # and after they went back
+    ],
+)
+def test_F19_a_new_day_begins_with_everything_that_is_outstanding(
+    sqlite_journal: sa.Engine, midnight: datetime
+) -> None:
+    desk = midnight_desk(sqlite_journal, midnight)
+    resting = desk.sent()
+    with desk.journal.writing() as transaction:
+        transaction.answered(resting, OrderState.RESTING, order_id="order-0001")
+        fill = Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 400, 0, desk.clock())
+        transaction.fill(fill, transaction.intent(resting.intent_id))
+    before = standing(desk, ScopeKind.DAY, previous_day(midnight))[1]
+    desk.clock.now_us += 2 * MINUTE
+    desk.reserved(ticker=f"{EVENT}-T2")
+    today = f"{midnight:%Y-%m-%d}"
+    assert standing(desk, ScopeKind.DAY, today) == (1, before + 5_200_000)
+    desk.clock.now_us -= 2 * MINUTE
+    with desk.journal.writing() as transaction:
+        transaction.answered(transaction.intent(resting.intent_id), OrderState.CANCELED, filled_centicontracts=400)
+    assert standing(desk, ScopeKind.DAY, today)[1] == 400 * 5_000 + 5_200_000
+    desk.reserved(ticker=f"{EVENT}-T3")
+    assert standing(desk, ScopeKind.DAY, today)[0] == 2, "a clock that goes back reopens no day"
+    assert verify(sqlite_journal).ok
+
+
+def previous_day(midnight: datetime) -> str:
+    return f"{midnight - timedelta(days=1):%Y-%m-%d}"
+
+
+def test_F20_a_journal_somebody_else_holds_is_not_waited_for_long(sqlite_journal_url: str, opened: Opening) -> None:
+    desk = desk_at(opened(sqlite_journal_url))
+    impatient = Journal(opened(sqlite_journal_url, 0.05), "sandbox", clock_us=desk.clock)
+    intent = desk.reserved()
+    with closing(sqlite3.connect(sqlite_journal_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalUnavailable, match="locked"), impatient.writing() as transaction:
+            transaction.sending(intent, "1.0+test")
+    assert desk.look(intent).state is OrderState.RESERVED
+    desk.sending(intent)
+
+
+def test_F20_a_row_lock_in_postgres_is_not_waited_for_long(postgres_journal_url: str, opened: Opening) -> None:
+    desk = desk_at(opened(postgres_journal_url))
+    impatient = opened(postgres_journal_url)
+    sa.event.listen(impatient, "begin", lambda connection: connection.exec_driver_sql("SET lock_timeout = '50ms'"))
+    second = Journal(impatient, "sandbox").writing()
+    with desk.journal.writing(), pytest.raises(JournalUnavailable, match="lock"):
+        second.__enter__()
+
+
+def test_F21_a_full_disk_stores_nothing_of_an_order(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal)
+    intent = desk.reserved()
+    with sqlite_journal.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        pages = driver.execute("PRAGMA page_count").fetchone()[0]
+        driver.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(JournalUnavailable, match="full"):
+        desk.planned(request_json=json.dumps({"padding": "x" * 100_000}))
+    stored = verify(sqlite_journal)
+    assert stored.ok, str(stored)
+    with sqlite_journal.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA max_page_count = 1000000")
+    desk.sending(intent)
+
+
+def test_F21_a_journal_that_can_only_be_read_sends_nothing(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal)
+    intent = desk.reserved()
+    with sqlite_journal.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA query_only = ON")
+    with pytest.raises(JournalUnavailable, match="readonly"):
+        desk.sending(intent)
+    assert desk.look(intent).state is OrderState.RESERVED
+
+
+def test_F22_a_journal_from_a_backup_is_not_armed(sqlite_journal: sa.Engine, tmp_path: Path, opened: Opening) -> None:
+    file = tmp_path / "anchors.jsonl"
+    desk = desk_at(sqlite_journal, anchor_file=file)
+    desk.journal.require_unrestored()
+    backup = tmp_path / "backup.db"
+    with closing(sqlite3.connect(str(sqlite_journal.url.database))) as source, closing(sqlite3.connect(backup)) as copy:
+        source.backup(copy)
+    desk.sent()
+    desk.journal.anchor()
+    desk.journal.require_unrestored()
+    restored = Journal(opened(f"sqlite:///{backup}"), "sandbox", clock_us=desk.clock, anchor_file=file)
+    with pytest.raises(JournalRestored, match="is not there"):
+        restored.require_unrestored()
+    report = verify(opened(f"sqlite:///{backup}"), file)
+    assert report.verdict is Verdict.CORRUPT
+    assert "cut or restored" in str(report)
+    assert verify(sqlite_journal, file).ok
+    for _ in range(3):
+        with restored.writing() as transaction:
+            transaction.audit("note", {})
+    with pytest.raises(JournalRestored, match="is another"):
+        restored.require_unrestored()
+
+
+@pytest.mark.parametrize("guard", ["send", "order_events_no_update", "post"])
+def test_F23_a_guard_that_was_taken_down_is_noticed_before_anything_is_sent(
+    journal_engine: sa.Engine, guard: str
+) -> None:
+    desk = desk_at(journal_engine)
+    with journal_engine.begin() as connection:
+        if journal_engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"DROP TRIGGER guard_{guard}")
+        else:
+            table, name = {
+                "send": ("order_events", "guard_send"),
+                "post": ("postings", "guard_post"),
+                "order_events_no_update": ("order_events", "guard_order_events_append_only"),
+            }[guard]
+            connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER {name}")
+    with pytest.raises(JournalOutdated, match="missing or changed"):
+        Journal(journal_engine, "sandbox", clock_us=desk.clock)
+    assert verify(journal_engine).verdict is Verdict.CORRUPT
+
+
+def test_F24_an_order_whose_audit_can_not_be_written_is_not_sent(desk: Desk) -> None:
+    intent = desk.reserved()
+    with desk.journal._writing.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(
+                "CREATE TRIGGER no_audit BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'no audit'); END"
+            )
+        else:
+            connection.exec_driver_sql("ALTER TABLE audit_log ADD CONSTRAINT no_audit CHECK (seq < 0) NOT VALID")
+    with pytest.raises(JournalRefused):
+        desk.sending(intent)
+    assert desk.look(intent).state is OrderState.RESERVED
+
+
+def test_F34_an_order_that_would_turn_the_position_is_charged_for_what_it_opens(desk: Desk) -> None:
+    held = desk.sent(fee_bound_microdollars=0)
+    with desk.journal.writing() as transaction:
+        fill = Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON)
+        transaction.fill(fill, held)
+        transaction.answered(
+            transaction.intent(held.intent_id), OrderState.EXECUTED, order_id="order-0001", filled_centicontracts=1_000
+        )
+    closing_order = {"side": Side.ASK, "fee_bound_microdollars": 0}
+    desk.reserved(**closing_order)
+    assert standing(desk, ScopeKind.ACCOUNT, "account")[1] == 5_000_000
+    desk.reserved(**closing_order, count_centicontracts=3_000)
+    # 4,000 sold at 0.50 are 20.00 received for 3,000 owed at a dollar each, and 5.00 were paid.
+    assert standing(desk, ScopeKind.ACCOUNT, "account")[1] == 15_000_000
+
+
+def test_F40_caps_can_not_be_changed_while_a_session_runs(desk: Desk) -> None:
+    for statement in (
+        "UPDATE sessions SET order_worst_cap_microdollars = 1",
+        "UPDATE session_caps SET worst_cap_microdollars = 1",
+        "DELETE FROM session_caps",
+        "INSERT INTO session_caps VALUES ('session-0001', 'day', 1, 1, 1)",
+    ):
+        with pytest.raises(JournalRefused), desk.journal.writing() as transaction:
+            transaction._connection.exec_driver_sql(statement)
+
+
+def test_F41_nothing_is_sent_after_the_kill_switch_was_engaged(journal_url: str, opened: Opening) -> None:
+    engine = opened(journal_url)
+    desk = desk_at(engine)
+    engine.dispose()
+    told = race("send_until_stopped", journal_url, 6)
+    assert all(each.endswith("send_guard:kill") for each in told), told
+    with engine.connect() as connection:
+        engaged = connection.scalar(sa.select(sa.func.max(kill_events.c.audit_seq)))
+        sent = connection.scalars(
+            sa.select(order_events.c.audit_seq).where(order_events.c.to_state == OrderState.SENDING.value)
+        ).all()
+    assert sent
+    assert engaged is not None
+    assert max(sent) < engaged
+    assert verify(desk.journal._engine).ok
+
+
+def test_F48_a_part_that_was_filled_stays_and_the_rest_is_given_back(desk: Desk) -> None:
+    intent = desk.sent()
+    with desk.journal.writing() as transaction:
+        intent = transaction.answered(intent, OrderState.RESTING, order_id="order-0001")
+        transaction.fill(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 300, 20_000, NOON), intent)
+    assert standing(desk, ScopeKind.ACCOUNT, "account")[1] == 5_200_000
+    with desk.journal.writing() as transaction:
+        transaction.answered(transaction.intent(intent.intent_id), OrderState.CANCELED, filled_centicontracts=300)
+    assert standing(desk, ScopeKind.ACCOUNT, "account")[1] == 300 * 5_000 + 20_000
+    assert verify(desk.journal._engine).ok
+
+
+def test_F49_fills_count_once_in_whatever_order_they_come(journal_engine: sa.Engine) -> None:
+    desk = desk_at(journal_engine)
+    fills = [Fill(f"f-{number}", "order-0001", TICKER, Side.BID, 5_000, 100, 10_000, NOON) for number in range(3)]
+    results = []
+    for order in ((0, 1, 2), (2, 0, 1, 2, 0)):
+        intent = desk.sent(ticker=f"{TICKER}{len(results)}", event_ticker=f"KXE{len(results)}")
+        for number in order:
+            with desk.journal.writing() as transaction:
+                fill = fills[number]
+                named = Fill(
+                    f"{fill.fill_id}-{len(results)}", "order-0001", intent.ticker, fill.side, fill.price_centicents,
+                    fill.count_centicontracts, fill.fee_microdollars, NOON,
+                )  # fmt: skip
+                transaction.fill(named, transaction.intent(intent.intent_id))
+        results.append(standing(desk, ScopeKind.EVENT, intent.event_ticker))
+        assert desk.look(intent).filled_centicontracts == 300
+    assert results[0] == results[1]
+    assert verify(journal_engine).ok
+
+
+def test_F50_a_fee_above_its_bound_is_stored_and_stops_trading(desk: Desk) -> None:
+    intent = desk.sent(fee_bound_microdollars=1_000)
+    with desk.journal.writing() as transaction:
+        assert transaction.fill(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 2_000, NOON), intent)
+        assert transaction.kill().engaged
+        assert "fee" in transaction.kill().reason
+    assert standing(desk, ScopeKind.ACCOUNT, "account")[1] == 5_002_000
+
+
+def test_F51_amounts_that_are_not_exact_are_refused_by_the_database(desk: Desk) -> None:
+    intent = desk.planned()
+    with desk.journal._engine.connect() as connection:
+        stored = connection.execute(sa.select(intents).where(intents.c.intent_id == intent.intent_id)).mappings().one()
+    for column in ("notional_microdollars", "reserved_if_no_microdollars", "reserved_if_yes_microdollars"):
+        changed = {"idempotency_key": "a" * 64, "client_order_id": "kx1-other", column: stored[column] + 1}
+        with pytest.raises(JournalRefused, match="ck_intents"), desk.journal.writing() as transaction:  # noqa: PT012
+            row = {**stored, **changed, "intent_id": transaction.audit("note", {})}
+            transaction._connection.execute(intents.insert(), row)
+
+
+def test_F56_other_code_than_the_session_s_sends_nothing(desk: Desk) -> None:
+    intent = desk.reserved()
+    with pytest.raises(JournalRefused, match="code_version"):
+        desk.sending(intent, "0.9+old")
+
+
+def test_F59_many_small_orders_meet_the_rate_and_the_number_of_orders(desk: Desk) -> None:
+    tiny = {"count_centicontracts": 1, "fee_bound_microdollars": 0}
+    reasons: Counter[str] = Counter()
+    for _ in range(64):
+        with desk.journal.writing() as transaction:
+            intent = transaction.plan(desk.intent(**tiny))
+            refusal = transaction.refusal(intent)
+            if refusal is None:
+                transaction.reserve(intent)
+            else:
+                transaction.deny(intent, refusal.reason, refusal.detail)
+        reasons[refusal.reason.code if refusal else "admitted"] += 1
+    assert reasons == {"admitted": 25, "cap_order_count": 35, "cap_message_rate": 4}
+    with desk.journal.writing() as transaction:
+        for _ in range(3):
+            transaction.attempt(desk.session_id, denial=DenialReason.INVALID_PROPOSAL)
+        assert transaction.attempts_in_last_minute("sandbox", 0, Mode.LIVE, desk.clock()) == 67
+
+
+def test_F60_markets_of_one_event_are_added_up_without_credit_for_each_other(journal_engine: sa.Engine) -> None:
+    desk = desk_at(journal_engine, caps(event=(100, 10**15, 5 * 5_000_000)))
+    for number in range(5):
+        side = Side.BID if number % 2 else Side.ASK
+        desk.reserved(ticker=f"{EVENT}-T{number}", side=side, fee_bound_microdollars=0)
+    assert standing(desk, ScopeKind.EVENT, EVENT) == (5, 25_000_000)
+    beyond = desk.planned(ticker=f"{EVENT}-T9", count_centicontracts=1, fee_bound_microdollars=0)
+    with pytest.raises(JournalRefused, match="cap_worst_loss"), desk.journal.writing() as transaction:
+        transaction.reserve(beyond)
+
+
+def tampered(engine: sa.Engine, statement: str) -> None:
+    """Change something as somebody who owns the database may: with every guard and check off."""
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        if engine.dialect.name == "sqlite":
+            driver.execute("PRAGMA foreign_keys = OFF")
+            driver.execute("PRAGMA ignore_check_constraints = ON")
+            kept = driver.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+            for name, _ in kept:
+                driver.execute(f"DROP TRIGGER {name}")
+            driver.execute(statement)
+            for _, sql in kept:
+                driver.execute(sql)
+            driver.execute("PRAGMA ignore_check_constraints = OFF")
+            driver.execute("PRAGMA foreign_keys = ON")
+            return
+        # The same for a superuser: no trigger fires, foreign keys included; CHECKs that would refuse it are taken away.
+        driver.execute("SET session_replication_role = replica")
+        tables = [row[0] for row in driver.execute("SELECT DISTINCT c.relname FROM pg_trigger t JOIN pg_class c "
+                  "ON c.oid = t.tgrelid WHERE NOT t.tgisinternal").fetchall()]  # fmt: skip
+        for table in tables:
+            driver.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        driver.execute(statement)
+        for table in tables:
+            names = driver.execute(
+                f"SELECT tgname FROM pg_trigger WHERE tgrelid = '{table}'::regclass AND NOT tgisinternal"
+            ).fetchall()
+            for (name,) in names:
+                driver.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
+        driver.execute("SET session_replication_role = DEFAULT")
+        driver.commit()
+
+
+TAMPERED = {
+    "a byte of a body": "UPDATE audit_log SET body = replace(body, 'ada', 'adb') WHERE kind = 'session'",
+    "a record's kind": "UPDATE audit_log SET kind = 'note' WHERE kind = 'plan'",
+    "a record in the middle": "DELETE FROM audit_log WHERE seq = 4",
+    "the last record": "DELETE FROM audit_log WHERE seq = (SELECT max(seq) FROM audit_log)",
+    "an intent's price": "UPDATE intents SET price_centicents = 4000",
+    "an event's time": "UPDATE order_events SET at_us = at_us + 1 WHERE to_state = 'sending'",
+    "an event that is gone": "DELETE FROM order_events WHERE to_state = 'sending'",
+    "a counter": "UPDATE scopes SET worst_microdollars = 0 WHERE kind = 'account'",
+    "a market's counter": "UPDATE scope_markets SET if_no_microdollars = 0",
+    "a posting": "DELETE FROM postings WHERE scope_id = 1",
+    "an amount of a posting": "UPDATE postings SET d_if_no_microdollars = 1",
+    "a cap": "UPDATE session_caps SET worst_cap_microdollars = 1 WHERE kind = 'day'",
+    "the list of open orders": "DELETE FROM open_intents",
+    "a kill event": "UPDATE kill_events SET reason = 'nothing'",
+    "whose journal it is": "UPDATE journal_identity SET database_id = 'another-database'",
+    "a session's host": "UPDATE sessions SET armed_by = 'nobody'",
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_F25_whatever_is_changed_behind_the_code_is_found(sqlite_journal: sa.Engine, what: str) -> None:
+    desk = desk_at(sqlite_journal)
+    desk.sent()
+    assert verify(sqlite_journal).ok
+    tampered(sqlite_journal, TAMPERED[what])
+    report = verify(sqlite_journal)
+    assert report.verdict is Verdict.CORRUPT, what
+    assert report.problems
+
+
+def test_F25_the_same_is_found_in_postgres(postgres_journal_url: str, opened: Opening) -> None:
+    engine = opened(postgres_journal_url)
+    desk = desk_at(engine)
+    desk.sent()
+    assert verify(engine).ok
+    found: set[str] = set()
+    for what in ("an event's time", "a counter", "a kill event", "a byte of a body"):
+        tampered(engine, TAMPERED[what])
+        problems = set(verify(engine).problems)
+        assert problems > found, what
+        found = problems
+
+
+def test_F25_a_journal_written_anew_is_told_by_its_anchors(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+    file = tmp_path / "anchors.jsonl"
+    desk = desk_at(sqlite_journal, anchor_file=file)
+    desk.journal.anchor()
+    other = tmp_path / "other.db"
+    shutil.copy(str(sqlite_journal.url.database), other)
+    with sqlite_journal.connect() as connection:
+        head = connection.execute(sa.select(audit_log.c.hash).order_by(audit_log.c.seq.desc()).limit(1)).scalar_one()
+    lines = file.read_text().replace(head, "0" * 64)
+    file.write_text(lines)
+    report = verify(sqlite_journal, file)
+    assert report.verdict is Verdict.CORRUPT
+    assert "rewritten" in str(report)
+    os.truncate(file, 0)
+    assert "is no more in" in str(verify(sqlite_journal, file))
