@@ -18,6 +18,7 @@ from kalshi_pipelines.execution.journal.records import (
     ScopeStanding,
     Sent,
 )
+from kalshi_pipelines.execution.journal.recovery_reading import RecoveryReading
 from kalshi_pipelines.execution.journal.tables import (
     approvals,
     attempts,
@@ -124,7 +125,7 @@ class Known:
         return Known(dict(self.sessions), dict(self.caps))
 
 
-class JournalReading:
+class JournalReading(RecoveryReading):
     """One consistent view of the journal."""
 
     def __init__(self, connection: sa.Connection, known: Known | None = None) -> None:
@@ -250,7 +251,7 @@ class JournalReading:
             scopes.c.environment == environment,
             scopes.c.subaccount == subaccount,
             scopes.c.mode == mode.value,
-            sa.or_(*wanted),
+            sa.or_(sa.false(), *wanted),
         )
         return [
             ScopeStanding(

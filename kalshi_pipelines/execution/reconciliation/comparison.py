@@ -1,0 +1,302 @@
+"""The whole account held against the journal: what rests, what was filled, what is held, what was paid out.
+
+Facts are posted as they are found, each once; whatever nobody can explain is a difference. The lists of the exchange
+are not of one instant, so a difference counts only if it stays.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from kalshi_pipelines.execution.checkpoints import Checkpoint
+from kalshi_pipelines.execution.journal.records import Details, Fill, ForeignOrder, Intent, Mode
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.states import OrderState, Writer
+from kalshi_pipelines.execution.orders.terms import DOLLAR
+from kalshi_pipelines.execution.reconciliation.evidence import STATE_OF, ExchangeOrder, Holding, OrderSweep, Settlement
+from kalshi_pipelines.execution.reconciliation.matching import contradictions, must_not_be
+from kalshi_pipelines.execution.reconciliation.report import MAY_SETTLE, Difference, DifferenceKind, Resolved
+from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE, Desk
+
+_HOUR_US: Final = 3_600_000_000
+_RESTS: Final = (OrderState.RESTING, OrderState.PENDING_CANCEL)
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """One reading of the whole account."""
+
+    as_of_us: int
+    orders: OrderSweep
+    fills: Sequence[Fill]
+    settlements: Sequence[Settlement]
+    holdings: Mapping[str, Holding]
+    events: Mapping[str, str]
+    """The event of every market read of that is not the journal's."""
+
+
+@dataclass
+class Comparison:
+    """What the account and the journal differ in, and what was learned."""
+
+    as_of_us: int | None = None
+    differences: list[Difference] = field(default_factory=list)
+    resolved: list[Resolved] = field(default_factory=list)
+    figures: dict[str, int] = field(default_factory=dict)
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Add to a figure."""
+        self.figures[name] = self.figures.get(name, 0) + number
+
+
+def compare(desk: Desk) -> Comparison:
+    """Read the account and post what is new, until nothing is left that could be a matter of time."""
+    result = Comparison()
+    for number in range(desk.limits.rounds):
+        if number:
+            desk.pause(desk.limits.pause_seconds * 2 ** (number - 1))
+        before = result
+        try:
+            result = _round(desk)
+        except UNREADABLE as error:
+            result = Comparison(differences=[Difference(DifferenceKind.EXCHANGE_UNREADABLE, "account", str(error))])
+        _keep(before, result)
+        unread = DifferenceKind.EXCHANGE_UNREADABLE
+        if not any(each.kind in MAY_SETTLE or each.kind is unread for each in result.differences):
+            break
+    return result
+
+
+def _keep(before: Comparison, result: Comparison) -> None:
+    """What an earlier round learned and posted is not learned again, and stays told."""
+    result.resolved[:0] = before.resolved
+    for name in ("fills_posted", "settlements_posted", "positions_adopted"):
+        if name in before.figures:
+            result.count(name, before.figures[name])
+    told = {DifferenceKind.FOREIGN_FILL, DifferenceKind.FEE_ABOVE_BOUND}
+    result.differences[:0] = [each for each in before.differences if each.kind in told]
+
+
+def _round(desk: Desk) -> Comparison:
+    with desk.journal.reading() as reading:
+        since_us = _since(desk, reading.first_live_session_us(desk.environment, desk.subaccount))
+    pages = _read(desk, since_us)
+    desk.checkpoint(Checkpoint.SWEPT)
+    result = Comparison(as_of_us=pages.as_of_us)
+    with desk.journal.writing() as transaction:
+        _Account(desk, transaction, pages, result).take()
+    return result
+
+
+def _since(desk: Desk, first_us: int | None) -> int:
+    """From when on everything is read: before the oldest open order and the last clean reconciliation."""
+    if first_us is None:
+        return desk.clock_us()
+    with desk.journal.reading() as reading:
+        open_now = reading.open_intents(desk.environment, desk.subaccount)
+        clean = reading.last_clean_reconciliation(desk.environment, desk.subaccount)
+    edges = [intent.planned_us for intent in open_now]
+    edges.append(first_us if clean is None else clean.as_of_us)
+    return max(first_us, min(edges) - _HOUR_US)
+
+
+def _read(desk: Desk, since_us: int) -> Pages:
+    # Asked first: what is read later can only be newer.
+    as_of_us = desk.account.as_of_us()
+    orders = desk.account.orders(since_us)
+    holdings = desk.account.holdings()
+    settlements = desk.account.settlements(since_us)
+    fills = [fill for fill in desk.account.fills(since_us) if fill.at_us >= since_us]
+    with desk.journal.reading() as reading:
+        ours = {
+            order.order_id
+            for order in orders.orders.values()
+            if reading.intent_of_client_order_id(Mode.LIVE, order.client_order_id) is not None
+        }
+        ours |= {fill.order_id for fill in fills if reading.intent_id_of_order(fill.order_id) is not None}
+        counted = {market.ticker for market in reading.markets(desk.environment, desk.subaccount)}
+        foreign = {each.ticker for each in reading.foreign_orders_counted(desk.environment, desk.subaccount)}
+    strange = {order.ticker for order in orders.orders.values() if order.is_resting and order.order_id not in ours}
+    strange |= {fill.ticker for fill in fills if fill.order_id not in ours}
+    strange |= (set(holdings) - counted) | foreign
+    return Pages(
+        as_of_us, orders, fills, settlements, holdings, {each: desk.account.event_of(each) for each in strange}
+    )
+
+
+class _Account:
+    """One reading of the account, taken into the journal in one transaction."""
+
+    def __init__(self, desk: Desk, transaction: JournalTransaction, pages: Pages, result: Comparison) -> None:
+        self._environment, self._subaccount = desk.environment, desk.subaccount
+        self._transaction, self._pages, self._result = transaction, pages, result
+        self._too_long_us = desk.limits.unknown_too_long_us
+        #: Without a session nobody traded, and there are no caps that facts could be held against.
+        self._has_ledger = transaction.first_live_session_us(desk.environment, desk.subaccount) is not None
+
+    def take(self) -> None:
+        """Post what is new, move what ended, and note what differs."""
+        for fill in self._pages.fills:
+            self._take_fill(fill)
+        for order in self._pages.orders.orders.values():
+            self._take_order(order)
+        self._take_missing()
+        if self._has_ledger:
+            self._take_ledger()
+        else:
+            self._result.count("positions_to_adopt", len(self._pages.holdings))
+        self._judge_unknown()
+        self._result.count("orders_read", len(self._pages.orders.orders))
+        self._result.count("positions_read", len(self._pages.holdings))
+
+    def _differs(self, kind: DifferenceKind, subject: str, detail: str) -> None:
+        self._result.differences.append(Difference(kind, subject, detail))
+
+    def _intent_of(self, order_id: str) -> Intent | None:
+        number = self._transaction.intent_id_of_order(order_id)
+        if number is not None:
+            return self._transaction.intent(number)
+        order = self._pages.orders.orders.get(order_id)
+        return None if order is None else self._intent_of_client(order.client_order_id)
+
+    def _intent_of_client(self, client_order_id: str) -> Intent | None:
+        found = self._transaction.intent_of_client_order_id(Mode.LIVE, client_order_id)
+        ours = found is not None and (found.environment, found.subaccount) == (self._environment, self._subaccount)
+        return found if ours else None
+
+    def _take_fill(self, fill: Fill) -> None:
+        intent = self._intent_of(fill.order_id)
+        if intent is not None:
+            if self._transaction.fill(fill, intent):
+                self._result.count("fills_posted")
+                now = self._transaction.intent(intent.intent_id)
+                if now.fees_microdollars > now.fee_bound_microdollars:
+                    detail = (
+                        f"{now.fees_microdollars} micro-dollars, at most {now.fee_bound_microdollars} were expected"
+                    )
+                    self._differs(DifferenceKind.FEE_ABOVE_BOUND, now.client_order_id, detail)
+            return
+        event = self._event_of(fill.ticker)
+        if not self._has_ledger or self._transaction.foreign_fill(self._environment, self._subaccount, fill, event):
+            detail = f"{fill.count_centicontracts} centi-contracts of {fill.ticker} by order {fill.order_id}"
+            self._differs(DifferenceKind.FOREIGN_FILL, fill.fill_id, detail)
+
+    def _take_order(self, order: ExchangeOrder) -> None:
+        intent = self._intent_of_client(order.client_order_id) if order.client_order_id else None
+        if intent is None:
+            self._take_foreign(order)
+            return
+        twins = self._pages.orders.of_client(order.client_order_id)
+        wrong = contradictions(intent, order) if len(twins) == 1 else [f"{len(twins)} orders have this client order id"]
+        never = must_not_be(intent, order)
+        wrong += [] if never is None else [never]
+        if wrong:
+            self._differs(DifferenceKind.ORDER_DIVERGED, order.client_order_id, "; ".join(wrong))
+        elif intent.state in _RESTS and not order.is_resting:
+            self._end(intent, order)
+        posted = self._transaction.intent(intent.intent_id).filled_centicontracts
+        if posted < order.filled_centicontracts:
+            detail = f"{order.filled_centicontracts} centi-contracts are filled, {posted} are told as fills"
+            self._differs(DifferenceKind.FILLS_MISSING, order.client_order_id, detail)
+
+    def _end(self, intent: Intent, order: ExchangeOrder) -> None:
+        moved = self._transaction.answered(
+            intent,
+            STATE_OF[order.status],
+            order_id=order.order_id,
+            filled_centicontracts=order.filled_centicontracts,
+            writer=Writer.RECONCILER,
+            details=Details(facts={"exchange_status": order.status.value}),
+        )
+        self._result.resolved.append(Resolved(intent.intent_id, intent.client_order_id, intent.state, moved.state))
+
+    def _take_foreign(self, order: ExchangeOrder) -> None:
+        if not order.is_resting:
+            return
+        why = "it has no client order id" if not order.client_order_id else "its client order id is not the journal's"
+        if self._has_ledger:
+            seen = ForeignOrder(
+                order.order_id,
+                order.ticker,
+                order.side,
+                order.price_centicents,
+                order.remaining_centicontracts,
+                why,
+            )
+            self._transaction.foreign_order(self._environment, self._subaccount, seen, self._event_of(order.ticker))
+        detail = f"{order.remaining_centicontracts} centi-contracts of {order.ticker} rest; {why}"
+        self._differs(DifferenceKind.FOREIGN_ORDER, order.order_id, detail)
+
+    def _take_missing(self) -> None:
+        """Orders that rest by the journal, and that a complete reading of what rests does not have."""
+        there = {order.client_order_id for order in self._pages.orders.orders.values()}
+        for intent in self._transaction.open_intents(self._environment, self._subaccount, states=_RESTS):
+            if intent.client_order_id not in there:
+                detail = f"order {intent.order_id} of {intent.ticker} is not told of"
+                self._differs(DifferenceKind.ORDER_MISSING, intent.client_order_id, detail)
+        rests = {order.order_id for order in self._pages.orders.orders.values() if order.is_resting}
+        for foreign in self._transaction.foreign_orders_counted(self._environment, self._subaccount):
+            if foreign.order_id not in rests:
+                event = self._event_of(foreign.ticker)
+                self._transaction.foreign_order_gone(self._environment, self._subaccount, foreign.order_id, event)
+
+    def _take_ledger(self) -> None:
+        for paid in self._pages.settlements:
+            posted = self._transaction.settle(
+                self._environment,
+                self._subaccount,
+                paid.ticker,
+                paid.event_ticker,
+                payoff_centicents=paid.payoff_centicents,
+                dedupe=paid.dedupe,
+            )
+            self._result.count("settlements_posted", int(posted))
+        if not self._transaction.reconciled_in_a_session(self._environment, self._subaccount):
+            self._adopt()
+        self._compare_positions()
+        for scope in self._transaction.breached(self._environment, self._subaccount):
+            self._differs(DifferenceKind.SCOPE_BREACHED, scope, "facts went beyond its cap; a person has to review it")
+
+    def _positions(self) -> dict[str, int]:
+        held = self._transaction.markets(self._environment, self._subaccount)
+        return {market.ticker: market.position_centicontracts for market in held if market.position_centicontracts}
+
+    def _adopt(self) -> None:
+        """Count what was held before the first session, once: what the fills since then do not explain."""
+        counted = self._positions()
+        for ticker, holding in self._pages.holdings.items():
+            before = holding.position_centicontracts - counted.get(ticker, 0)
+            if before:
+                # What part of the cost belongs to what was held before is not told: then it is the most there can be.
+                dearest = max(0, before) * DOLLAR
+                self._transaction.opening_position(
+                    self._environment,
+                    self._subaccount,
+                    ticker,
+                    self._event_of(ticker),
+                    position_centicontracts=before,
+                    spent_microdollars=dearest if ticker in counted else holding.spent_microdollars,
+                    dedupe=f"{self._environment}:{self._subaccount}:{ticker}",
+                )
+                self._result.count("positions_adopted")
+
+    def _compare_positions(self) -> None:
+        ours = self._positions()
+        theirs = {ticker: holding.position_centicontracts for ticker, holding in self._pages.holdings.items()}
+        for ticker in sorted(ours.keys() | theirs.keys()):
+            if ours.get(ticker, 0) != theirs.get(ticker, 0):
+                detail = f"the exchange has {theirs.get(ticker, 0)}, the journal {ours.get(ticker, 0)} centi-contracts"
+                self._differs(DifferenceKind.POSITION_DRIFT, ticker, detail)
+
+    def _judge_unknown(self) -> None:
+        for intent in self._transaction.open_intents(
+            self._environment, self._subaccount, states=(OrderState.SENDING, OrderState.UNKNOWN)
+        ):
+            age_us = self._transaction.now_us - intent.planned_us
+            if age_us > self._too_long_us:
+                detail = f"since {age_us // 60_000_000} minutes"
+                self._differs(DifferenceKind.UNKNOWN_TOO_LONG, intent.client_order_id, detail)
+
+    def _event_of(self, ticker: str) -> str:
+        known = self._pages.events.get(ticker)
+        return ticker.rpartition("-")[0] or ticker if known is None else known

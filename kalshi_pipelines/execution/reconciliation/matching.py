@@ -1,0 +1,97 @@
+"""Whether an order of the exchange is the one we sent: pure judgements of a sweep."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from kalshi_pipelines.execution.journal.records import Intent
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.reconciliation.evidence import STATE_OF, ExchangeOrder, OrderSweep
+
+#: States in which the journal says that the exchange can not have the order.
+NEVER_THERE = frozenset(
+    {
+        OrderState.PLANNED,
+        OrderState.DENIED,
+        OrderState.RESERVED,
+        OrderState.ABANDONED,
+        OrderState.SIMULATED,
+        OrderState.REJECTED,
+        OrderState.ABSENT,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The one order of an intent, as it was meant."""
+
+    order: ExchangeOrder
+
+    @property
+    def state(self) -> OrderState:
+        """The state it proves."""
+        return STATE_OF[self.order.status]
+
+
+@dataclass(frozen=True, slots=True)
+class NotThere:
+    """A complete sweep does not have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diverged:
+    """What the exchange has can not have come of what we sent."""
+
+    why: str
+
+
+Match = Found | NotThere | Diverged
+
+
+def sought(intent: Intent, sweep: OrderSweep) -> Match:
+    """What a complete sweep says of an intent."""
+    found = sweep.of_client(intent.client_order_id)
+    if intent.order_id is not None and intent.order_id in sweep.orders:
+        found = list({order.order_id: order for order in [*found, sweep.orders[intent.order_id]]}.values())
+    if not found:
+        return NotThere()
+    if len(found) > 1:
+        return Diverged(f"{len(found)} orders have its client order id: {_ids(found)}")
+    wrong = contradictions(intent, found[0])
+    return Diverged("; ".join(wrong)) if wrong else Found(found[0])
+
+
+def contradictions(intent: Intent, order: ExchangeOrder) -> list[str]:
+    """In what an order of the exchange differs from the one that was sent."""
+    told: dict[str, tuple[object, object]] = {
+        "client order id": (order.client_order_id, intent.client_order_id),
+        "market": (order.ticker, intent.ticker),
+        "side": (order.side.value, intent.side.value),
+        "price": (order.price_centicents, intent.price_centicents),
+        "count": (order.count_centicontracts, intent.count_centicontracts),
+        "order group": (order.order_group_id or intent.order_group_id, intent.order_group_id),
+    }
+    if intent.order_id is not None:
+        told["order id"] = (order.order_id, intent.order_id)
+    wrong = [f"its {name} is {there}, not {sent}" for name, (there, sent) in told.items() if there != sent]
+    if order.filled_centicontracts + order.remaining_centicontracts > order.count_centicontracts:
+        wrong.append("more is filled and left than was ordered")
+    if order.is_resting and order.remaining_centicontracts == 0:
+        wrong.append("it rests with nothing left")
+    return wrong
+
+
+def must_not_be(intent: Intent, order: ExchangeOrder) -> str | None:
+    """What is wrong with an order the exchange has, given where the journal says it ended; None if nothing.
+
+    An order that was refused may be listed as canceled (recorded of post-only orders): it did nothing.
+    """
+    if intent.state in NEVER_THERE and not order.did_nothing:
+        return f"the journal has it as {intent.state.value}, the exchange as {order.status.value}"
+    if intent.state in (OrderState.EXECUTED, OrderState.CANCELED) and order.is_resting:
+        return f"it ended as {intent.state.value}, and rests"
+    return None
+
+
+def _ids(orders: Collection[ExchangeOrder]) -> str:
+    return ", ".join(sorted(order.order_id for order in orders))

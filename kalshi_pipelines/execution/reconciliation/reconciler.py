@@ -1,0 +1,117 @@
+"""One reconciliation from end to end. Twice is the same as once; it ends, also when the exchange does not answer."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from kalshi_pipelines.execution.checkpoints import PassCheckpoint, passed
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.states import UNRESOLVED_STATES, OrderState
+from kalshi_pipelines.execution.reconciliation.account import Account
+from kalshi_pipelines.execution.reconciliation.comparison import compare
+from kalshi_pipelines.execution.reconciliation.report import Difference, ReconciliationReport
+from kalshi_pipelines.execution.reconciliation.resolution import (
+    USUAL_LIMITS,
+    Desk,
+    Fencing,
+    Limits,
+    mark_leftovers,
+    resolve_unknown,
+)
+from kalshi_pipelines.units import now_us
+
+#: Who engages the kill switch when something differs; a person releases it.
+RECONCILER = "reconciler"
+_MOST_TEXT = 3_500
+
+
+class Reconciler:
+    """Compares one sub-account with the journal.
+
+    Args:
+        journal: Of the environment.
+        account: How the exchange is read.
+        fencing: How order groups are triggered.
+        environment: As the journal names it.
+        subaccount: The one that is traded.
+        clock_us: The present instant in microseconds.
+        pause: Waits for some seconds.
+        checkpoint: Passed after each act.
+        limits: How long is tried.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        account: Account,
+        fencing: Fencing,
+        environment: str,
+        subaccount: int,
+        *,
+        clock_us: Callable[[], int] = now_us,
+        pause: Callable[[float], None] = time.sleep,
+        checkpoint: PassCheckpoint = passed,
+        limits: Limits = USUAL_LIMITS,
+    ) -> None:
+        self._desk = Desk(
+            journal, account, fencing, environment, subaccount, limits, clock_us, pause, checkpoint
+        )  # fmt: skip
+
+    def reconcile(self, *, own_session: str | None = None) -> ReconciliationReport:
+        """Resolve what is unknown, compare the rest, store and tell what differs.
+
+        ``own_session`` is the caller's, which sends nothing meanwhile: its orders under way are leftovers. If a group
+        of it has to be fenced it ends here. What the exchange does makes the report unclean, and raises nothing.
+
+        Raises:
+            JournalUnavailable: The journal can not be read or written; what was found stays to be found again.
+        """
+        desk = self._desk
+        started_us = desk.clock_us()
+        marked = mark_leftovers(desk, own_session)
+        resolution = resolve_unknown(desk)
+        comparison = compare(desk)
+        differences = (*resolution.differences, *comparison.differences)
+        with desk.journal.writing() as transaction:
+            unresolved = self._unresolved(transaction, own_session)
+            report = ReconciliationReport(
+                desk.environment,
+                desk.subaccount,
+                started_us,
+                max(started_us, transaction.now_us),
+                comparison.as_of_us,
+                differences,
+                (*marked, *resolution.resolved, *comparison.resolved),
+                unresolved,
+                {**comparison.figures, "fences_set": resolution.fences, "sweeps_of_markets": resolution.sweeps},
+            )
+            self._halt(transaction, differences)
+            number = transaction.reconciled(
+                desk.environment,
+                desk.subaccount,
+                started_us,
+                0 if report.as_of_us is None else report.as_of_us,
+                differences=len(differences) + len(unresolved),
+                clean=report.clean,
+                report=str(report)[:_MOST_TEXT],
+            )
+        return ReconciliationReport(
+            **{**{name: getattr(report, name) for name in report.__slots__}, "reconciliation_id": number}
+        )
+
+    def _unresolved(self, transaction: JournalTransaction, own_session: str | None) -> tuple[str, ...]:
+        """Unknown orders; those that a living session is just sending are none."""
+        found = self._desk.open_intents(transaction, UNRESOLVED_STATES)
+        return tuple(
+            intent.client_order_id
+            for intent in found
+            if intent.state is OrderState.UNKNOWN or intent.session_id == own_session
+        )
+
+    def _halt(self, transaction: JournalTransaction, differences: Sequence[Difference]) -> None:
+        """Engage the kill switch if something differs that must not, unless it is engaged."""
+        halting = [str(difference) for difference in differences if difference.halts]
+        if halting and not transaction.kill().engaged:
+            more = f" and {len(halting) - 3} more" if len(halting) > 3 else ""
+            reason = "; ".join(halting[:3])[:_MOST_TEXT] + more
+            transaction.engage_kill(1, RECONCILER, RECONCILER, reason)

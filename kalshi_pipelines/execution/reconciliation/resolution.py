@@ -1,0 +1,254 @@
+"""Unknown outcomes: fence, wait for the reads to catch up, sweep, and only then say what became of an order.
+
+"Not found" proves nothing while the request may still be under way. A triggered order group refuses it whenever it
+arrives, so after the trigger was confirmed a complete sweep as of a later instant is proof. The group is never used
+again; its session ends here.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from kalshi_pipelines.execution.checkpoints import Checkpoint, PassCheckpoint, passed
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.reading import JournalReading
+from kalshi_pipelines.execution.journal.records import Details, Intent, SweepReading
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.answers import Answer, error_text
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.states import OrderState, Writer
+from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId
+from kalshi_pipelines.execution.reconciliation.account import Account, UnreadableAccount
+from kalshi_pipelines.execution.reconciliation.evidence import OrderSweep, together
+from kalshi_pipelines.execution.reconciliation.matching import Diverged, Found, NotThere, sought
+from kalshi_pipelines.execution.reconciliation.report import Difference, DifferenceKind, Resolved
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+
+#: What reading the exchange can fail with; the rate budget of reads is kept in the warehouse.
+UNREADABLE: Final = (KalshiError, UnreadableAccount, WarehouseUnavailable)
+_CONFIRMED: Final = 200
+#: An exchange whose answers have no Date: its clock is taken to be at most so far ahead of ours.
+_CLOCK_DOUBT_US: Final = 10 * MICROSECONDS_PER_SECOND
+_HOUR_US: Final = 3_600 * MICROSECONDS_PER_SECOND
+
+
+class Fencing(Protocol):
+    """The one write of a reconciliation; ``OrderTransport`` has it."""
+
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+        """Cancel the orders of a group and refuse new ones, for good."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long is tried, and what is too long."""
+
+    margin_us: int = MICROSECONDS_PER_SECOND
+    """The reads must have caught up with so much more than the fence."""
+    watermark_seconds: float = 30.0
+    fence_attempts: int = 5
+    pause_seconds: float = 0.5
+    rounds: int = 4
+    """So often lists that contradict each other are read again."""
+    left_behind_us: int = 60 * MICROSECONDS_PER_SECOND
+    """An order that is being sent for longer was left behind, whoever holds the lease."""
+    unknown_too_long_us: int = 600 * MICROSECONDS_PER_SECOND
+
+
+USUAL_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a reconciliation works with."""
+
+    journal: Journal
+    account: Account
+    fencing: Fencing
+    environment: str
+    subaccount: int
+    limits: Limits = USUAL_LIMITS
+    clock_us: Callable[[], int] = now_us
+    pause: Callable[[float], None] = time.sleep
+    checkpoint: PassCheckpoint = passed
+
+    def open_intents(self, reading: JournalReading, states: Iterable[OrderState]) -> list[Intent]:
+        """Live orders of the account in some states."""
+        return reading.open_intents(self.environment, self.subaccount, states=list(states))
+
+
+@dataclass
+class Resolution:
+    """What came of the unknown orders."""
+
+    resolved: list[Resolved] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    fences: int = 0
+    sweeps: int = 0
+
+
+def mark_leftovers(desk: Desk, own_session: str | None) -> list[Resolved]:
+    """Orders an earlier process left behind: those never sent are abandoned, those perhaps sent become unknown.
+
+    An order is under way, and left alone, while the session that sends it holds the lease and it is young.
+    """
+    marked = []
+    with desk.journal.writing() as transaction:
+        held = transaction.lease(desk.environment, desk.subaccount)
+        for intent in desk.open_intents(transaction, (OrderState.RESERVED, OrderState.SENDING)):
+            holds = held is not None and held.session_id == intent.session_id and held.until_us > transaction.now_us
+            is_young = transaction.now_us - intent.state_us < desk.limits.left_behind_us
+            # A reservation may wait for a person as long as it is valid.
+            is_young |= intent.state is OrderState.RESERVED and transaction.now_us <= intent.valid_until_us
+            if holds and is_young and intent.session_id != own_session:
+                continue
+            marked.append(Resolved(intent.intent_id, intent.client_order_id, intent.state, _left(transaction, intent)))
+    desk.checkpoint(Checkpoint.LEFTOVERS_MARKED)
+    return marked
+
+
+def _left(transaction: JournalTransaction, intent: Intent) -> OrderState:
+    why = f"left behind as {intent.state.value}"
+    if intent.state is OrderState.RESERVED:
+        return transaction.abandon(intent, DenialReason.CRASHED_BEFORE_SENDING, why).state
+    facts = Details(facts={"detail": why})
+    return transaction.answered(intent, OrderState.UNKNOWN, writer=Writer.RECONCILER, details=facts).state
+
+
+def resolve_unknown(desk: Desk) -> Resolution:
+    """Fence the groups of all unknown orders, then sweep their markets and say what became of them."""
+    done = Resolution()
+    with desk.journal.reading() as reading:
+        unknown = desk.open_intents(reading, (OrderState.UNKNOWN,))
+    fences: dict[str, tuple[int, int]] = {}
+    for intent in unknown:
+        group = intent.order_group_id or ""
+        if group not in fences and (fence := _fenced(desk, intent, done)) is not None:
+            fences[group] = fence
+    waiting = [intent for intent in unknown if intent.order_group_id in fences]
+    if waiting and _caught_up(desk, max(fenced_us for _, fenced_us in fences.values()), done):
+        for intent in waiting:
+            _resolve(desk, intent, *fences[intent.order_group_id or ""], done)
+    return done
+
+
+def _fenced(desk: Desk, intent: Intent, done: Resolution) -> tuple[int, int] | None:
+    """The fence of an order's group and when it was confirmed, by the exchange's clock; it is set if there is none."""
+    group = intent.order_group_id or ""
+    with desk.journal.reading() as reading:
+        known = reading.fence_of(group)
+    if known is not None:
+        return known
+    try:
+        confirmed_us = _triggered(desk, OrderId(group), intent.exchange_index)
+    except (FenceNotConfirmed, InvalidTerms) as error:
+        done.differences.append(Difference(DifferenceKind.FENCE_NOT_CONFIRMED, group, str(error)))
+        return None
+    desk.checkpoint(Checkpoint.FENCED)
+    with desk.journal.writing() as transaction:
+        known = transaction.fence_of(group)
+        if known is None:
+            known = (transaction.fenced(group, confirmed_us), confirmed_us)
+            transaction.end_session(intent.session_id, "its order group was fenced")
+            done.fences += 1
+    desk.checkpoint(Checkpoint.FENCE_COMMITTED)
+    return known
+
+
+class FenceNotConfirmed(Exception):
+    """The exchange did not say that a group is triggered; the message tells its last answer."""
+
+
+def _triggered(desk: Desk, group: OrderId, exchange_index: int) -> int:
+    """Trigger a group until the exchange confirms it; the end of the second in which it did, by its clock."""
+    told = "it was never tried"
+    for attempt in range(desk.limits.fence_attempts):
+        if attempt:
+            desk.pause(desk.limits.pause_seconds * 2**attempt)
+        answer = desk.fencing.trigger_order_group(group, exchange_index)
+        if answer.status == _CONFIRMED and answer.failure is None:
+            return desk.clock_us() + _CLOCK_DOUBT_US if answer.server_us is None else answer.server_us
+        told = f"{answer.status} {error_text(answer.body)}" if answer.status else answer.detail
+    raise FenceNotConfirmed(f"the trigger was not confirmed: {told}")
+
+
+def _caught_up(desk: Desk, fenced_us: int, done: Resolution) -> bool:
+    """Wait until the reads tell of everything before the fence, and a margin."""
+    wanted, waited, pause = fenced_us + desk.limits.margin_us, 0.0, desk.limits.pause_seconds
+    while True:
+        try:
+            behind_us = wanted - desk.account.as_of_us()
+            if behind_us <= 0:
+                return True
+            told = f"the reads are {behind_us} us behind what is needed"
+        except UNREADABLE as error:
+            told = str(error)
+        if waited >= desk.limits.watermark_seconds:
+            done.differences.append(Difference(DifferenceKind.WATERMARK_BEHIND, "account", told))
+            return False
+        desk.pause(pause)
+        waited += pause
+
+
+def _resolve(desk: Desk, intent: Intent, fence_id: int, fenced_us: int, done: Resolution) -> None:
+    """Sweep an order's market and store what that proves."""
+    started_us = desk.clock_us()
+    try:
+        as_of_us, sweep = _swept(desk, intent)
+        if isinstance(sought(intent, sweep), NotThere):
+            # Should the exchange read from several copies, two of them have to agree on an absence.
+            desk.pause(desk.limits.pause_seconds)
+            earlier = sweep
+            as_of_us, sweep = _swept(desk, intent)
+            digests = (earlier.pages_sha256, sweep.pages_sha256)
+            sweep = OrderSweep(sweep.orders, earlier.pages + sweep.pages, together(digests))
+    except UNREADABLE as error:
+        done.differences.append(Difference(DifferenceKind.EXCHANGE_UNREADABLE, intent.ticker, str(error)))
+        return
+    if as_of_us < fenced_us + desk.limits.margin_us:
+        done.differences.append(Difference(DifferenceKind.WATERMARK_BEHIND, intent.ticker, "the reads fell back"))
+        return
+    desk.checkpoint(Checkpoint.SWEPT)
+    with desk.journal.writing() as transaction:
+        present = transaction.intent(intent.intent_id)
+        if present.state is not OrderState.UNKNOWN:
+            return
+        reading = SweepReading(
+            fence_id, intent.ticker, started_us, as_of_us, sweep.pages, sweep.pages_sha256, complete=True
+        )
+        sweep_id = transaction.swept(reading, {"orders": len(sweep.orders)})
+        done.sweeps += 1
+        after = _stored(transaction, present, fence_id, sweep_id, sweep, done)
+    if after is not OrderState.UNKNOWN:
+        done.resolved.append(Resolved(intent.intent_id, intent.client_order_id, OrderState.UNKNOWN, after))
+    desk.checkpoint(Checkpoint.RESOLVED)
+
+
+def _swept(desk: Desk, intent: Intent) -> tuple[int, OrderSweep]:
+    # Asked before the sweep: what is read later can only be newer.
+    as_of_us = desk.account.as_of_us()
+    return as_of_us, desk.account.orders(intent.planned_us - _HOUR_US, intent.ticker)
+
+
+def _stored(
+    transaction: JournalTransaction, intent: Intent, fence_id: int, sweep_id: int, sweep: OrderSweep, done: Resolution
+) -> OrderState:
+    match = sought(intent, sweep)
+    if isinstance(match, Diverged):
+        done.differences.append(Difference(DifferenceKind.ORDER_DIVERGED, intent.client_order_id, match.why))
+        return OrderState.UNKNOWN
+    if isinstance(match, Found):
+        order = match.order
+        return transaction.answered(
+            intent,
+            match.state,
+            order_id=order.order_id,
+            filled_centicontracts=order.filled_centicontracts,
+            writer=Writer.RECONCILER,
+            details=Details(facts={"sweep_id": sweep_id, "exchange_status": order.status.value}),
+        ).state
+    return transaction.absent(intent, transaction.resolve_absent(intent, fence_id, sweep_id)).state
