@@ -84,7 +84,7 @@ def compare(baseline: Baseline, inventory: Inventory, contract: Contract) -> lis
     found: list[Difference] = []
     is_same_question = bool(set(baseline.inventory.questions) & set(inventory.questions))
     for name, known in baseline.inventory.places.items():
-        if name == WHOLE:
+        if name == WHOLE or _is_inside_unknown(name, contract):
             continue
         now = inventory.places.get(name)
         if now is None:
@@ -118,7 +118,7 @@ def _difference(
 def _gone(name: str, known: Place, inventory: Inventory, contract: Contract) -> Iterator[Difference]:
     each = contract.fields.get(name)
     around = inventory.objects_around(name)
-    if name.endswith("]") or not around or not known.steady or _is_inside_unknown(name, contract):
+    if name.endswith("]") or not around or not known.steady:
         return
     if each is not None and not each.is_usual:
         return

@@ -157,3 +157,11 @@ def test_text_of_a_vendor_becomes_one_bounded_line(text: str) -> None:
     shown = in_one_line(text)
     assert len(shown) <= 300
     assert len(shown.splitlines()) <= 1
+
+
+def test_what_is_inside_a_key_nobody_declared_comes_and_goes_unnoticed() -> None:
+    first = check(answer({**COSTS, "extra": {"a": 1, "b": [{"c": 1}]}}))
+    assert [each.place for each in first.differences] == ["extra"]
+    assert first.inventory is not None
+    other = answer({**COSTS, "extra": {"a": "x", "b": [{"d": 1}], "e": 2}})
+    assert check(other, learned(None, first.inventory, AT)).differences == ()
