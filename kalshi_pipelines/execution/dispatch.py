@@ -154,7 +154,7 @@ class LiveDispatch:
             # The reconciliation may have looked meanwhile; what it found out is more than this answer.
             present = transaction.intent(sending.intent_id)
             if present.state is not OrderState.SENDING:
-                transaction.audit("late_answer", {**facts, "intent_id": sending.intent_id, "said": told.state.value})
+                transaction.audit("answer", {**facts, "intent_id": sending.intent_id, "said": told.state.value})
                 return present
             moved = transaction.answered(
                 present,
