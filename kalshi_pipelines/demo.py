@@ -21,7 +21,14 @@ from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxOptions,
 from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, make_writable_folder, open_engine, place_of
-from kalshi_pipelines.warehouse.tables import SUBJECTS, ingest_runs, markets, orderbook_snapshots, price_snapshots
+from kalshi_pipelines.warehouse.tables import (
+    SUBJECTS,
+    ingest_runs,
+    markets,
+    news_articles,
+    orderbook_snapshots,
+    price_snapshots,
+)
 
 _LOG_LINES_SHOWN: Final = 15
 _LEADS_TO_REAL_DATA: Final = (
@@ -32,6 +39,9 @@ _LEADS_TO_REAL_DATA: Final = (
     "KALSHI_LAKE_DIR",
     "KALSHI_API_KEY_ID",
     "KALSHI_PRIVATE_KEY_FILE",
+    "KALSHI_NEWS_FEEDS",
+    "KALSHI_NEWS_FETCH_ARTICLES",
+    "EXA_API_KEY",
 )
 _UI_PORT: Final = 3000
 
@@ -149,16 +159,16 @@ def _run_nightly(settings: Settings, environment: Mapping[str, str]) -> int:
 
 def _summary(settings: Settings, log: Path, seconds: float) -> str:
     engine = open_engine(settings.resolved_warehouse_url)
-    lines = ["", f"{'':<12}{'read':>10}{'written':>10}{'unchanged':>11}{'rejected':>10}{'seconds':>9}"]
+    lines = ["", f"{'':<14}{'read':>10}{'written':>10}{'unchanged':>11}{'rejected':>10}{'seconds':>9}"]
     with engine.connect() as connection:
-        for subject in SUBJECTS:
+        for subject in (*SUBJECTS, "news_articles"):
             runs = ingest_runs.c
             run = connection.execute(
                 sa.select(ingest_runs).where(runs.subject == subject).order_by(runs.ingest_run_id.desc()).limit(1)
             ).one()
             took = (run.finished_us - run.started_us) / MICROSECONDS_PER_SECOND
             lines.append(
-                f"{subject:<12}{run.records_read:>10,}{run.records_written:>10,}{run.records_unchanged:>11,}"
+                f"{subject:<14}{run.records_read:>10,}{run.records_written:>10,}{run.records_unchanged:>11,}"
                 f"{run.records_rejected:>10,}{took:>9.1f}"
             )
         stored = {
@@ -167,6 +177,7 @@ def _summary(settings: Settings, log: Path, seconds: float) -> str:
                 ("markets", markets),
                 ("price snapshots", price_snapshots),
                 ("orderbook snapshots", orderbook_snapshots),
+                ("articles", news_articles),
             )
         }
     engine.dispose()

@@ -35,7 +35,15 @@ def demo(folder: Path, *arguments: str, **variables: str) -> subprocess.Complete
 def test_the_demo_says_what_was_stored_and_where(folder: Path) -> None:
     finished = demo(folder)
     assert finished.returncode == 0, finished.stderr
-    for part in ("series", "events", "markets", "orderbooks", "200 markets, 200 price snapshots", "make dev"):
+    for part in (
+        "series",
+        "events",
+        "markets",
+        "orderbooks",
+        "200 markets, 200 price snapshots",
+        "news_articles",
+        "make dev",
+    ):
         assert part in finished.stdout
     assert (folder / "data" / "sandbox" / "warehouse.db").exists()
     assert [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(folder)] == []
@@ -50,10 +58,13 @@ def test_the_demo_in_a_shell_set_up_for_production_touches_nothing_real(folder: 
         KALSHI_ADOPT_DATABASE=str(folder / "real-research.db"),
         KALSHI_API_KEY_ID="00000000-0000-4000-8000-000000000001",
         KALSHI_PRIVATE_KEY_FILE=str(folder / "no-such-key.pem"),
+        KALSHI_NEWS_FEEDS="http://127.0.0.1:9/a-real-feed",
+        EXA_API_KEY="a-real-key",
     )
     assert finished.returncode == 0, finished.stderr
     assert not (folder / "real.db").exists()
     assert not (folder / "real-lake").exists()
+    assert "a-real-feed" not in (folder / "data" / "sandbox" / "nightly.log").read_text()
     with sqlite3.connect(folder / "data" / "sandbox" / "warehouse.db") as connection:
         assert connection.execute("SELECT DISTINCT environment FROM ingest_runs").fetchall() == [("sandbox",)]
     connection.close()

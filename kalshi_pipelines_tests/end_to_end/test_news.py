@@ -94,7 +94,7 @@ def here(**more: str) -> dict[str, str]:
 
 
 def test_articles_are_found_linked_and_scored_paid_for_once_and_each_story_is_one_group(
-    with_press: SandboxProcess, dagster_command: RunCommand, warehouse: sa.Engine, data_dir: Path
+    with_press: SandboxProcess, dagster_command: RunCommand, run_job: RunJob, warehouse: sa.Engine
 ) -> None:
     finished = dagster_command("nightly", here())
     assert finished.returncode == 0, finished.stderr[-3_000:]
@@ -116,8 +116,7 @@ def test_articles_are_found_linked_and_scored_paid_for_once_and_each_story_is_on
     event = Counter(link["event_ticker"] for link in links).most_common(1)[0][0]
     market = next(row["ticker"] for row in rows(warehouse, markets) if row["event_ticker"] == event)
     track(warehouse, market, [])
-    again = dagster_command("news", here())
-    assert again.returncode == 0, again.stderr[-3_000:]
+    assert run_job("news").success
     # By another address of its page an article is no new one, and it is linked to who else asks for it.
     assert len(rows(warehouse, news_articles)) - len(articles) <= len(articles) // 10
     known = {each["news_article_id"] for each in articles}
@@ -148,17 +147,26 @@ def assert_groups_are_stories(engine: sa.Engine, articles: list[dict[str, Any]],
 
 
 def test_a_hostile_press_harms_nothing_leaks_nothing_and_is_told_of(
-    with_press: SandboxProcess, dagster_command: RunCommand, warehouse: sa.Engine, tmp_path: Path
+    with_press: SandboxProcess,
+    dagster_command: RunCommand,
+    run_job: RunJob,
+    warehouse: sa.Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     root = with_press.admin_url
     feeds = [f"{root}/rss/search?q={{query}}", f"{root}/rss/top.xml", f"{root}/rss/hostile/redirect"]
     feeds += [f"{root}/rss/hostile/{kind}" for kind in HOSTILE_FEEDS]
+    with monkeypatch.context() as silent:
+        silent.setenv("KALSHI_NEWS_FEEDS", "none")
+        silent.setenv("KALSHI_NEWS_DAILY_DOLLARS", "0")
+        assert run_job("nightly").success
+    market_rows = counts_of_markets(warehouse)
     with listening_trap() as trap:
-        assert dagster_command("nightly", here(KALSHI_NEWS_DAILY_DOLLARS="0", KALSHI_NEWS_FEEDS="none")).returncode == 0
-        market_rows = counts_of_markets(warehouse)
         steer(with_press, "POST", "/news", corpus="hostile", trap=trap.url)
         variables = here(
-            KALSHI_NEWS_SELECTED_EVENTS="4",
+            KALSHI_NEWS_SELECTED_EVENTS="3",
+            KALSHI_NEWS_RESULTS="40",
             KALSHI_NEWS_FEEDS=" ".join(feeds),
             KALSHI_NEWS_FETCH_ARTICLES="true",
             EXA_API_KEY="a-real-key-that-no-sandbox-gets",
@@ -183,6 +191,7 @@ def test_a_hostile_press_harms_nothing_leaks_nothing_and_is_told_of(
         assert article["published_us"] is None or article["published_us"] < 2_000_000_000_000_000
     rejected = [row for row in rows(warehouse, quarantine) if row["subject"] == "news_articles"]
     assert len(rejected) > 10
+    assert steer(with_press, "GET", "/news/charges")["charges"]
     assert re.search(r"[1-9]\d* rejected", finished.stderr)
     told = finished.stderr + finished.stdout
     assert "a-real-key-that-no-sandbox-gets" not in told
