@@ -13,6 +13,9 @@ help: ## Show this list
 demo: $(READY) ## Run the nightly job against a sandbox exchange, offline and without an account
 	@$(BIN)/python -m kalshi_pipelines.demo
 
+demo-trade: $(READY) ## Trade on a sandbox exchange: a dry run, a live session, a kill, the audit
+	@$(BIN)/python -m kalshi_pipelines.demo_trade
+
 dev: $(READY) ## Open the Dagster UI and daemon on the same sandbox
 	@$(BIN)/python -m kalshi_pipelines.demo --ui
 

@@ -7,7 +7,7 @@ by ``executor``.
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -17,11 +17,14 @@ from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import AdmittedOrder, Decision, Outcome
 from kalshi_pipelines.execution.dispatch import LiveDispatch, OrderDispatch, SimulatedDispatch
 from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.gates.order_checks import check
 from kalshi_pipelines.execution.gates.vendor import vendor_checks
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.live_account import LiveAccount, live_account
 from kalshi_pipelines.execution.market.snapshot import ExchangeMarkets, UnreadableMarket
+from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
 from kalshi_pipelines.execution.orders.terms import (
     Action,
@@ -32,13 +35,13 @@ from kalshi_pipelines.execution.orders.terms import (
     YesPrice,
 )
 from kalshi_pipelines.execution.orders.terms import Outcome as OutcomeOfMarket
+from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
+from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.session import Opening, TradeSession
 from kalshi_pipelines.execution.told import plain
-from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import KalshiError
-from kalshi_pipelines.kalshi.signing import Signer
-from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, now_us
 
 #: Proposals that ended longer ago are not even denied any more.
@@ -60,7 +63,7 @@ class Desk:
         trade: Of trading.
         journal: Where everything is recorded.
         warehouse: Holds the contract runs of the vendor.
-        client: Reads the exchange; of a live session with the trade key.
+        client: Reads markets in a dry run; a live session reads with its own key.
         say: Takes lines for people while it goes on.
         clock_us: The present instant in microseconds.
         pause: Waits for seconds.
@@ -81,7 +84,14 @@ class TradingRun:
     """What a session did."""
 
     session: TradeSession
-    decisions: tuple[Decision, ...] = field(default=())
+    decisions: tuple[Decision, ...] = ()
+    reconciliations: tuple[ReconciliationReport, ...] = ()
+    """Before and after a live session; a dry run has none."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is left to be looked at by a person: no order is unknown, the last reconciliation clean."""
+        return not self.count(Outcome.UNKNOWN) and all(each.clean for each in self.reconciliations[-1:])
 
     def count(self, outcome: Outcome) -> int:
         """How many proposals ended so."""
@@ -95,39 +105,43 @@ class TradingRun:
 def trade(desk: Desk, opening: Opening) -> TradingRun:
     """Open a session, decide every proposal that waits, and close it.
 
-    Live only if the settings say so and the run was started by hand; everything else is a dry run.
+    Live only if the settings say so and the run was started by hand; everything else is a dry run. A live session
+    begins and ends with a reconciliation.
 
     Raises:
         SessionRefused: A gate of a live session is closed; nothing was sent.
         JournalUnavailable: The journal can not be read or written; nothing more was sent.
         InvalidSettings: A live session lacks a key or an address.
+        KalshiError: The key can not be used, or the exchange not be reached to begin with; nothing was sent.
     """
     if desk.trade.mode is Mode.LIVE and opening.origin is Origin.BY_HAND:
-        with live_transport(desk.settings, desk.trade) as transport:
-            checks = vendor_checks(desk.warehouse, desk.settings.environment.value, desk.clock_us())
-            session = sessions.open_live(
-                desk.journal, desk.trade, desk.settings.environment, opening, transport, checks, desk.clock_us
-            )
-            return _traded(desk, session, LiveDispatch(desk.journal, session, transport))
+        with live_account(desk.settings, desk.trade, desk.warehouse) as account:
+            return _traded_live(desk, opening, account)
     session = sessions.open_dry_run(desk.journal, desk.trade, desk.settings.environment, opening, desk.clock_us)
-    return _traded(desk, session, SimulatedDispatch(desk.journal, session))
+    surroundings = Surroundings(ExchangeMarkets(desk.client, desk.clock_us), lambda: _killed(desk))
+    return _traded(desk, session, surroundings, SimulatedDispatch(desk.journal, session))
 
 
-def live_transport(settings: Settings, trade_settings: TradeSettings) -> OrderTransport:
-    """What can write to the exchange.
-
-    Raises:
-        InvalidSettings: The key or the address is missing.
-        UnusableKey: The key's file is none.
-    """
-    key_id, file, url = trade_settings.api_key_id, trade_settings.private_key_file, trade_settings.url
-    if key_id is None or file is None or url is None:
-        raise InvalidSettings(
-            "Live trading needs KALSHI_TRADE_API_KEY_ID, KALSHI_TRADE_PRIVATE_KEY_FILE and KALSHI_TRADE_URL: "
-            "set them, or leave KALSHI_TRADE_MODE at dry_run."
-        )
-    signer = Signer.from_file(key_id, file)
-    return OrderTransport(settings.environment, url, signer, subaccount=trade_settings.subaccount)
+def _traded_live(desk: Desk, opening: Opening, account: LiveAccount) -> TradingRun:
+    reconciler = account.reconciler(desk.journal)
+    before = reconciler.reconcile()
+    desk.say(f"before the session: {before}")
+    environment = desk.settings.environment
+    killed = _killed(desk)
+    checks = (
+        *vendor_checks(desk.warehouse, environment.value, desk.clock_us()),
+        *account.key_checks(),
+        check(DenialReason.KILL_SWITCH_ENGAGED, killed is None, "clear", killed or "clear"),
+    )
+    session = sessions.open_live(
+        desk.journal, desk.trade, environment, opening, account.transport, checks, desk.clock_us
+    )
+    surroundings = Surroundings(
+        ExchangeMarkets(account.client, desk.clock_us), lambda: _killed(desk), account.available_on
+    )
+    dispatch = LiveDispatch(desk.journal, session, account.transport)
+    run = _traded(desk, session, surroundings, dispatch, reconciler)
+    return replace(run, reconciliations=(before, *run.reconciliations))
 
 
 def order_of(row: Any) -> ProposedOrder:  # noqa: ANN401  # a row of the database
@@ -151,20 +165,29 @@ def order_of(row: Any) -> ProposedOrder:  # noqa: ANN401  # a row of the databas
     )
 
 
-def _traded(desk: Desk, session: TradeSession, dispatch: OrderDispatch) -> TradingRun:
+def _traded(
+    desk: Desk,
+    session: TradeSession,
+    surroundings: Surroundings,
+    dispatch: OrderDispatch,
+    reconciler: Reconciler | None = None,
+) -> TradingRun:
+    after = []
     try:
-        run = _decided(desk, session, dispatch)
+        run = _decided(desk, session, surroundings, dispatch)
+        if reconciler is not None:
+            after.append(reconciler.reconcile(own_session=session.session_id))
+            desk.say(f"after the session: {after[0]}")
     except BaseException as error:
-        # The first failure is what to tell; whatever it left open is for the reconciliation.
+        # The first failure is what to tell; whatever it left open is for the next reconciliation.
         with suppress(JournalUnavailable):
             sessions.close(desk.journal, session, f"failed: {type(error).__name__}")
         raise
     sessions.close(desk.journal, session, "done")
-    return run
+    return replace(run, reconciliations=tuple(after))
 
 
-def _decided(desk: Desk, session: TradeSession, dispatch: OrderDispatch) -> TradingRun:
-    surroundings = Surroundings(ExchangeMarkets(desk.client, desk.clock_us), lambda: _killed(desk.journal))
+def _decided(desk: Desk, session: TradeSession, surroundings: Surroundings, dispatch: OrderDispatch) -> TradingRun:
     executor = TradeExecutor(session, desk.journal, desk.trade, surroundings, dispatch, clock_us=desk.clock_us)
     with desk.journal.reading() as reading:
         rows = reading.pending_proposals(session.mode, desk.clock_us() - FORGOTTEN_AFTER_US, _MOST_PROPOSALS)
@@ -230,8 +253,9 @@ def _looked_again(executor: TradeExecutor, admitted: AdmittedOrder) -> Decision:
     return executor.send(admitted)
 
 
-def _killed(journal: Journal) -> str | None:
-    with journal.reading() as reading:
+def _killed(desk: Desk) -> str | None:
+    """Why nothing may be risked now, or None."""
+    with desk.journal.reading() as reading:
         kill = reading.kill()
     return kill.reason if kill.engaged else None
 

@@ -1,0 +1,207 @@
+"""``make demo-trade``: a dry run, a live session on a sandbox, a kill and the audit, told in plain words.
+
+Everything is in a new folder, with a key made for it; no setting of the shell leads anywhere else.
+"""
+
+import argparse
+import datetime as dt
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from kalshi_pipelines.contracts.runs import run_contract_checks
+from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
+from kalshi_pipelines.execution.gates.arming import Bound, arm_token
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.journal import Journal, initialise
+from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.live_account import live_transport
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
+from kalshi_pipelines.execution.session import Opening, SessionRefused
+from kalshi_pipelines.execution.trading_run import Desk, TradingRun, told, trade
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.sandbox import create_key
+from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxOptions, SandboxProcess, running_sandbox
+from kalshi_pipelines.settings import Environment, Settings
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.upgrade import migrate
+
+_HOUR_US: Final = 3_600_000_000
+_MARKETS: Final = 200
+_MEMBER: Final = "demo"
+
+
+@dataclass(frozen=True)
+class _Demo:
+    """What all acts share."""
+
+    sandbox: SandboxProcess
+    settings: Settings
+    journal_engine: sa.Engine
+    journal: Journal
+    warehouse: sa.Engine
+    market: dict[str, Any]
+
+    def propose(self, *orders: tuple[str, str, str, str]) -> None:
+        """Put orders into the inbox: action, outcome, price and a name each."""
+        now = dt.datetime.now(dt.UTC)
+        until = now + dt.timedelta(minutes=5)
+        made = [
+            read_proposal(
+                ProposalTexts(
+                    ticker=self.market["ticker"],
+                    action=action,
+                    outcome=outcome,
+                    price=price,
+                    count="5",
+                    strategy="demo",
+                    signal=name,
+                    as_of=now.isoformat(),
+                    valid_until=until.isoformat(),
+                ),
+                Proposer(ActorKind.STRATEGY, "demo"),
+            )
+            for action, outcome, price, name in orders
+        ]
+        propose(self.journal_engine, made, "make demo-trade")
+
+    def trade(self, settings: TradeSettings) -> TradingRun:
+        """One session."""
+        with KalshiClient.from_settings(self.settings, self.warehouse) as client:
+            desk = Desk(self.settings, settings, self.journal, self.warehouse, client)
+            return trade(desk, Opening("the demo", Origin.BY_HAND))
+
+
+def main() -> int:
+    """Run the demo; return the exit status."""
+    for name in [name for name in os.environ if name.startswith("KALSHI_")]:
+        del os.environ[name]
+    folder = Path(tempfile.mkdtemp(prefix="kalshi-demo-trade-"))
+    print(f"Starting a sandbox exchange with {_MARKETS} markets; everything is in {folder}", flush=True)
+    try:
+        with (
+            running_sandbox(SandboxOptions(markets=_MARKETS, combos=0, tick_seconds=0)) as sandbox,
+            _set_up(folder, sandbox) as demo,
+        ):
+            return _acts(demo, folder)
+    except SandboxDidNotStart as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+@contextmanager
+def _set_up(folder: Path, sandbox: SandboxProcess) -> Iterator[_Demo]:
+    settings = Settings(environment=Environment.SANDBOX, data_dir=folder, sandbox_url=sandbox.url)
+    settings.environment_dir.mkdir(parents=True)
+    warehouse = open_engine(settings.resolved_warehouse_url)
+    journal_engine = open_journal(f"sqlite:///{settings.environment_dir / 'journal.db'}")
+    try:
+        migrate(warehouse, settings.environment, lambda line: None)
+        upgrade_journal(journal_engine)
+        initialise(journal_engine, settings.environment)
+        journal = Journal(journal_engine, settings.environment, anchor_file=settings.resolved_journal_anchors)
+        run_contract_checks(settings, warehouse, lambda line: None, sandbox_url=sandbox.url)
+        yield _Demo(sandbox, settings, journal_engine, journal, warehouse, _a_market(sandbox))
+    finally:
+        journal_engine.dispose()
+        warehouse.dispose()
+
+
+def _acts(demo: _Demo, folder: Path) -> int:
+    ask, bid = demo.market["yes_ask_dollars"], demo.market["yes_bid_dollars"]
+    print(f"The market is {demo.market['ticker']}: bid {bid}, ask {ask}.")
+
+    _say("1. A new journal is halted until somebody releases it; then three orders are proposed")
+    with demo.journal.writing() as transaction:
+        print(f"   kill switch: {transaction.kill().reason}; released by the operator")
+        transaction.release_kill("the operator", "ready to trade")
+    demo.propose(
+        ("buy", "yes", ask, "cheap"), ("buy", "no", f"{1 - Decimal(bid)}", "dear"), ("buy", "yes", "0.9900", "a typo")
+    )
+
+    _say("2. A dry run: the same checks, caps and records, without key or connection")
+    _tell(demo.trade(TradeSettings(mode=Mode.DRY_RUN)))
+
+    _say("3. The same proposals live: armed by hand, with a key that may only read and trade")
+    live = _live_settings(demo, folder)
+    _tell(demo.trade(live))
+    print(f"   the exchange has {_orders_at(demo.sandbox)} orders")
+
+    _say("4. The kill switch: nothing new is sent")
+    with demo.journal.writing() as transaction:
+        transaction.engage_kill(1, "operator", "the operator", "the demo halts")
+    demo.propose(("buy", "yes", ask, "after the kill"))
+    try:
+        _tell(demo.trade(live))
+    except SessionRefused as refused:
+        print(f"   no session was opened ({refused.reason.code}): {refused.detail}")
+    print(f"   the exchange has {_orders_at(demo.sandbox)} orders")
+
+    _say("5. The audit: every decision is in a chain of hashes, with its head noted outside the database")
+    report = verify(demo.journal_engine, demo.settings.resolved_journal_anchors)
+    print(f"   {report}")
+    return 0 if report.ok else 1
+
+
+def _say(title: str) -> None:
+    print(f"\n{title}", flush=True)
+
+
+def _tell(run: TradingRun) -> None:
+    for decision in run.decisions:
+        print(f"   {told(decision)}", flush=True)
+    if run.reconciliations:
+        last = run.reconciliations[-1]
+        print(f"   reconciliation: {'clean' if last.clean else str(last)}", flush=True)
+
+
+def _a_market(sandbox: SandboxProcess) -> dict[str, Any]:
+    """A market with two sides, not far apart, around the middle."""
+    query = {"status": "open", "mve_filter": "exclude", "limit": "1000"}
+    markets: Sequence[dict[str, Any]] = httpx.get(f"{sandbox.url}/markets", params=query, trust_env=False).json()[
+        "markets"
+    ]
+    return next(each for each in markets if "0.3500" < each["yes_bid_dollars"] < each["yes_ask_dollars"] < "0.6500")
+
+
+def _live_settings(demo: _Demo, folder: Path) -> TradeSettings:
+    file = folder / "trade-key.pem"
+    key_id = create_key.create(
+        argparse.Namespace(
+            url=demo.sandbox.admin_url,
+            host=None,
+            type="ed25519",
+            scopes=("read", "write::trade"),
+            subaccount=None,
+            member=_MEMBER,
+            deposit=None,
+            out=file,
+        )
+    )
+    settings = TradeSettings(mode=Mode.LIVE, api_key_id=key_id, private_key_file=file, url=demo.sandbox.url, series="*")
+    with live_transport(demo.settings, settings) as transport:
+        bound = Bound(demo.settings.environment, transport.key_fingerprint, caps_sha256(settings.caps))
+    return settings.model_copy(update={"arm": SecretStr(arm_token(bound, now_us() + _HOUR_US))})
+
+
+def _orders_at(sandbox: SandboxProcess) -> int:
+    page = httpx.get(f"{sandbox.admin_url}/sandbox/truth", params={"after": 0, "limit": 10_000}, trust_env=False).json()
+    return sum(event["event"] == "OrderAccepted" and event["member"] == _MEMBER for event in page["events"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

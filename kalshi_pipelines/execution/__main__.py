@@ -1,0 +1,126 @@
+"""``python -m kalshi_pipelines.execution``: propose, trade, look, halt and verify, without Dagster.
+
+Ends with 0 if it was done, with 1 if the answer is no (an order was denied, the audit is corrupt, a reconciliation not
+clean, the account not flat), and with 2 if something could not be done.
+"""
+
+import argparse
+import getpass
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kalshi_pipelines.execution import commands
+from kalshi_pipelines.execution.audit.anchors import AnchorsUnreadable
+from kalshi_pipelines.execution.journal.errors import (
+    JournalOfAnotherEnvironment,
+    JournalOutdated,
+    JournalRefused,
+    JournalRestored,
+    JournalUnavailable,
+)
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.proposals import InvalidProposals
+from kalshi_pipelines.execution.session import SessionRefused
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.sandbox.process import SandboxDidNotStart
+from kalshi_pipelines.settings import InvalidSettings
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
+
+_EXPECTED = (
+    AnchorsUnreadable, InvalidProposals, InvalidSettings, JournalOfAnotherEnvironment, JournalOutdated, JournalRefused,
+    JournalRestored, JournalUnavailable, KalshiError, OSError, SandboxDidNotStart, SchemaNotAtHead,
+    WarehouseUnavailable, commands.CanNotBeDone,
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks; return the exit status."""
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        with commands.Office.of_environment() as office:
+            return int(given.do(office, given))
+    except SessionRefused as error:
+        print(f"no session was opened, nothing was sent: {error}", file=sys.stderr)
+        return 1
+    except _EXPECTED as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m kalshi_pipelines.execution", description="Orders: propose, trade, look, halt, verify."
+    )
+    add = parser.add_subparsers(required=True, metavar="COMMAND").add_parser
+    user = getpass.getuser()
+
+    propose = add("propose", help="put an order into the inbox; nothing is sent by it")
+    propose.add_argument("action", choices=("buy", "sell"))
+    propose.add_argument("outcome", choices=("yes", "no"))
+    propose.add_argument("ticker")
+    propose.add_argument("count", help="contracts, such as 10 or 0.50")
+    propose.add_argument("price", help="dollars of a contract of the outcome, such as 0.5600")
+    propose.add_argument("--signal", required=True, help="a name for this order: the same name is never ordered twice")
+    propose.add_argument("--strategy", default="by hand")
+    propose.add_argument("--valid-minutes", type=int, default=5, metavar="N", help="at most 10")
+    propose.add_argument("--time-in-force", default="immediate_or_cancel")
+    propose.add_argument("--rest-minutes", type=int, metavar="N", help="for good_till_canceled: when it ends")
+    propose.add_argument("--post-only", action="store_true")
+    propose.add_argument("--reduce-only", action="store_true")
+    propose.add_argument("--reason", default="", help="for people")
+    _who(propose, user)
+    propose.set_defaults(do=commands.propose_order)
+
+    imports = add("import", help="put the orders of a .csv or .json file into the inbox, all or none")
+    imports.add_argument("file", type=Path)
+    _who(imports, user)
+    imports.set_defaults(do=commands.import_file)
+
+    trade = add("trade", help="open a session and decide what is in the inbox; live if the settings say so")
+    _by_and_why(trade, user)
+    trade.set_defaults(do=commands.trade_inbox)
+
+    approve = add("approve", help="let exactly one request of an order be sent that waits for it")
+    approve.add_argument("intent", type=int)
+    approve.add_argument("sha256", help="the beginning of the request's SHA-256, as it was shown: 12 digits or more")
+    approve.add_argument("--by", default=user, help="your name; another than the proposer's")
+    approve.set_defaults(do=commands.approve)
+
+    arm = add("arm", help="make the token with which live sessions can be opened for a while")
+    arm.add_argument("--minutes", type=int, default=60, help="how long it is good; at most a day")
+    arm.add_argument("--run", type=Path, metavar="FILE", help="also write the config of one run of the job `trade`")
+    _by_and_why(arm, user)
+    arm.set_defaults(do=commands.arm)
+
+    status = add("status", help="kill switch, session, open orders, last reconciliation, what is left of each cap")
+    status.set_defaults(do=commands.status)
+
+    reconcile = add("reconcile", help="compare the account with the journal, and resolve what is unknown")
+    reconcile.set_defaults(do=commands.reconcile)
+
+    close = add("close-session", help="end the live session of the sub-account")
+    _by_and_why(close, user)
+    close.set_defaults(do=commands.close_session)
+
+    verify = add("verify-audit", help="verify the journal: chain, anchors, states, counters")
+    verify.set_defaults(do=commands.verify_audit)
+    return parser
+
+
+def _who(parser: argparse.ArgumentParser, user: str) -> None:
+    kinds = [kind.value for kind in ActorKind]
+    parser.add_argument("--as", dest="kind", choices=kinds, default=ActorKind.PERSON.value, help="who proposes")
+    parser.add_argument("--name", default=user, help="the name of who proposes")
+
+
+def _by_and_why(parser: argparse.ArgumentParser, user: str) -> None:
+    parser.add_argument("--by", default=user, help="your name")
+    parser.add_argument("--why", required=True, help="the reason, for those who come later")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""What the command line does: each command opens what it needs, does one thing and tells it in a few lines.
+
+Which arguments there are is said by ``__main__``.
+"""
+
+import argparse
+import datetime as dt
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import sqlalchemy as sa
+import yaml
+
+from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
+from kalshi_pipelines.execution.decisions import Outcome
+from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_token
+from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.ledger import ACCOUNT_KEY
+from kalshi_pipelines.execution.journal.records import Mode, Origin, ScopeKind
+from kalshi_pipelines.execution.live_account import live_account, live_transport
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.proposal_files import read_proposals
+from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
+from kalshi_pipelines.execution.session import Opening
+from kalshi_pipelines.execution.told import money, plain, proposal_row, standing_lines, status_lines
+from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, trade
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, now_us, trading_day
+from kalshi_pipelines.warehouse.engine import explained_failures, open_engine
+from kalshi_pipelines.warehouse.migrations import require_head
+
+APPROVED_FOR: Final = dt.timedelta(minutes=10)
+_SHORTEST_DIGEST: Final = 12
+_MINUTE_US: Final = 60 * MICROSECONDS_PER_SECOND
+
+
+class CanNotBeDone(Exception):
+    """A command that makes no sense as things are; the message says why and what would."""
+
+
+@dataclass(frozen=True)
+class Office:
+    """What commands work with; databases are opened when they are first asked for, and closed at the end."""
+
+    settings: Settings
+    trade: TradeSettings
+    _open: ExitStack
+
+    @classmethod
+    @contextmanager
+    def of_environment(cls) -> Iterator[Self]:
+        """With the settings of the present environment variables.
+
+        Raises:
+            InvalidSettings: One can not be used.
+        """
+        with ExitStack() as opened:
+            yield cls(Settings.from_environment(), TradeSettings.from_environment(), opened)
+
+    def journal_engine(self) -> sa.Engine:
+        """The journal's database."""
+        engine = open_journal(journal_url(self.settings))
+        self._open.callback(engine.dispose)
+        return engine
+
+    def journal(self) -> Journal:
+        """The journal, at head and of this environment."""
+        return Journal(
+            self.journal_engine(), self.settings.environment, anchor_file=self.settings.resolved_journal_anchors
+        )
+
+    def warehouse(self) -> sa.Engine:
+        """The warehouse, at head."""
+        engine = open_engine(self.settings.resolved_warehouse_url)
+        self._open.callback(engine.dispose)
+        with explained_failures(engine):
+            require_head(engine)
+        return engine
+
+    def client(self, warehouse: sa.Engine) -> KalshiClient:
+        """Reads the exchange."""
+        url = self.trade.url if self.settings.sandbox_url is None else None
+        return self._open.enter_context(KalshiClient.from_settings(self.settings, warehouse, url))
+
+
+def propose_order(office: Office, given: argparse.Namespace) -> int:
+    """Put one order into the inbox."""
+    now = dt.datetime.now(dt.UTC)
+    rests = None if given.rest_minutes is None else now + dt.timedelta(minutes=given.rest_minutes)
+    texts = ProposalTexts(
+        ticker=given.ticker,
+        action=given.action,
+        outcome=given.outcome,
+        price=given.price,
+        count=given.count,
+        strategy=given.strategy,
+        signal=given.signal,
+        as_of=now.isoformat(),
+        valid_until=(now + dt.timedelta(minutes=given.valid_minutes)).isoformat(),
+        time_in_force=given.time_in_force,
+        expires="" if rests is None else rests.isoformat(),
+        post_only=str(given.post_only).lower(),
+        reduce_only=str(given.reduce_only).lower(),
+        reason=given.reason,
+    )
+    order = read_proposal(texts, Proposer(ActorKind(given.kind), given.name))
+    (number,) = propose(office.journal_engine(), [order], "command line")
+    print(f"Proposal {number} is in the inbox until {order.valid_until:%H:%M:%S} UTC; nothing was sent.")
+    return 0
+
+
+def import_file(office: Office, given: argparse.Namespace) -> int:
+    """Put the orders of a file into the inbox."""
+    orders = read_proposals(given.file, Proposer(ActorKind(given.kind), given.name))
+    numbers = propose(office.journal_engine(), orders, given.file.name)
+    print(f"{len(numbers)} proposals are in the inbox ({numbers[0]} to {numbers[-1]}); nothing was sent.")
+    return 0
+
+
+def trade_inbox(office: Office, given: argparse.Namespace) -> int:
+    """Decide what is in the inbox, in one session."""
+    warehouse = office.warehouse()
+    desk = Desk(office.settings, office.trade, office.journal(), warehouse, office.client(warehouse), print)
+    run = trade(desk, Opening(given.by, Origin.BY_HAND))
+    print(run)
+    done = {Outcome.PLACED, Outcome.SIMULATED, Outcome.KNOWN}
+    return 0 if all(decision.outcome in done for decision in run.decisions) else 1
+
+
+def approve(office: Office, given: argparse.Namespace) -> int:
+    """Approve the exact bytes of a request."""
+    with office.journal().writing() as transaction:
+        try:
+            intent = transaction.intent(given.intent)
+        except LookupError as error:
+            raise CanNotBeDone(f"{error}: see `status`.") from None
+        digest = given.sha256.lower()
+        if len(digest) < _SHORTEST_DIGEST or not intent.request_sha256.startswith(digest):
+            raise CanNotBeDone(
+                f"The request of intent {intent.intent_id} has another SHA-256 ({intent.request_sha256}); nothing was "
+                f"approved. Its request is {intent.request_json}"
+            )
+        transaction.approve(
+            intent.request_sha256, given.by, transaction.now_us + APPROVED_FOR // dt.timedelta(microseconds=1)
+        )
+    print(f"Approved by {plain(given.by)} for 10 minutes, this request and no other:\n{intent.request_json}")
+    return 0
+
+
+def arm(office: Office, given: argparse.Namespace) -> int:
+    """Make the operator's token, and the config of a run."""
+    minutes_us = given.minutes * _MINUTE_US
+    if not 0 < minutes_us <= LONGEST_US:
+        raise CanNotBeDone(f"A token is good for 1 minute to a day, not for {given.minutes} minutes.")
+    now = now_us()
+    with live_transport(office.settings, office.trade) as transport:
+        key, host = transport.key_fingerprint, transport.host
+    caps = office.trade.caps
+    token = arm_token(Bound(office.settings.environment, key, caps_sha256(caps)), now + minutes_us)
+    worst = caps.scopes[ScopeKind.SESSION].worst_microdollars
+    print(
+        f"# Armed by {plain(given.by)}: {plain(given.why)}\n"
+        f"# {office.settings.environment.value}, {host}, sub-account {office.trade.subaccount}, key {key}\n"
+        f"# until {instant(now + minutes_us):%Y-%m-%d %H:%M:%S} UTC; worst loss of a session {money(worst)}\n"
+        f"export KALSHI_TRADE_ARM={token}"
+    )
+    if given.run is not None:
+        _write_run(given.run, given.by, given.why, now)
+        print(
+            f"# The run in {given.run} is armed for 15 minutes: "
+            f"dagster job execute -m kalshi_pipelines -j trade -c {given.run}"
+        )
+    return 0
+
+
+def _write_run(file: Path, by: str, why: str, now: int) -> None:
+    config = {"armed_by": by, "why": why, "armed_at": instant(now).isoformat(timespec="seconds")}
+    file.write_text(yaml.safe_dump({"ops": {"executed_orders": {"config": config}}}, sort_keys=False))
+
+
+def status(office: Office, given: argparse.Namespace) -> int:
+    """How things stand."""
+    del given
+    now, environment, subaccount = now_us(), office.settings.environment, office.trade.subaccount
+    with office.journal().reading() as reading:
+        print(f"environment      {environment.value}, sub-account {subaccount}, mode {office.trade.mode.value}")
+        for line in status_lines(reading, environment, subaccount, now):
+            print(line)
+        pending = reading.pending_proposals(office.trade.mode, now - FORGOTTEN_AFTER_US)
+        print(f"inbox            {len(pending)} proposals")
+        for row in pending:
+            told = proposal_row(row)
+            print(f"  {told['proposal']:>6}  {told['order']}  by {told['by']}, valid until {told['valid until']}")
+        print("caps")
+        day = trading_day(now).isoformat()
+        for mode, account in ((Mode.LIVE, ACCOUNT_KEY), (Mode.DRY_RUN, day)):
+            keys = {ScopeKind.DAY: day, ScopeKind.ACCOUNT: account}
+            for line in standing_lines(reading.standings(environment.value, subaccount, mode, keys)):
+                print(line)
+    return 0
+
+
+def reconcile(office: Office, given: argparse.Namespace) -> int:
+    """Compare the account with the journal."""
+    del given
+    journal = office.journal()
+    with live_account(office.settings, office.trade, office.warehouse()) as account:
+        report = account.reconciler(journal).reconcile()
+    print(report)
+    return 0 if report.clean else 1
+
+
+def close_session(office: Office, given: argparse.Namespace) -> int:
+    """End the live session of the sub-account."""
+    journal = office.journal()
+    with journal.writing() as transaction:
+        session = transaction.live_session(office.settings.environment.value, office.trade.subaccount)
+        if session is None:
+            raise CanNotBeDone("There is no live session on this sub-account.")
+        transaction.end_session(session, f"by {given.by}: {given.why}")
+    journal.anchor()
+    print(f"Session {session} is closed: it can send nothing more. Its resting orders are looked after by `reconcile`.")
+    return 0
+
+
+def verify_audit(office: Office, given: argparse.Namespace) -> int:
+    """Verify the journal."""
+    del given
+    report = verify(office.journal_engine(), office.settings.resolved_journal_anchors)
+    print(report, file=sys.stdout if report.ok else sys.stderr)
+    return int(report.verdict)
