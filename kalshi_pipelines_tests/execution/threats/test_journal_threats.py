@@ -441,7 +441,7 @@ def test_F48_a_part_that_was_filled_stays_and_the_rest_is_given_back(desk: Desk)
 def test_F49_fills_count_once_in_whatever_order_they_come(journal_engine: sa.Engine) -> None:
     desk = desk_at(journal_engine)
     fills = [Fill(f"f-{number}", "order-0001", TICKER, Side.BID, 5_000, 100, 10_000, NOON) for number in range(3)]
-    results = []
+    results: list[tuple[int, int]] = []
     for order in ((0, 1, 2), (2, 0, 1, 2, 0)):
         intent = desk.sent(ticker=f"{TICKER}{len(results)}", event_ticker=f"KXE{len(results)}")
         for number in order:

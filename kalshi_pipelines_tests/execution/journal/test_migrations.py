@@ -1,0 +1,129 @@
+"""The journal's migrations make what its tables describe, beside any warehouse, and guards that are this code's."""
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
+from kalshi_pipelines.execution.journal.errors import (
+    JournalOfAnotherEnvironment,
+    JournalOutdated,
+    JournalUnavailable,
+)
+from kalshi_pipelines.execution.journal.guards import guards_of, missing_guards
+from kalshi_pipelines.execution.journal.journal import Journal, initialise
+from kalshi_pipelines.execution.journal.migrations import (
+    VERSION_TABLE,
+    journal_head,
+    require_journal_head,
+    upgrade_journal,
+)
+from kalshi_pipelines.execution.journal.tables import legal_transitions, metadata
+from kalshi_pipelines.execution.orders.states import LEGAL_TRANSITIONS
+from kalshi_pipelines.settings import Settings
+from kalshi_pipelines_tests.migrated import upgrade_to_head
+from kalshi_pipelines_tests.warehouse.schema import only, schema_of
+
+
+@pytest.fixture
+def empty(empty_database_url: str) -> Iterator[sa.Engine]:
+    """A database in which nothing is, of each kind."""
+    engine = open_journal(empty_database_url)
+    yield engine
+    engine.dispose()
+
+
+def test_migrations_make_exactly_the_tables_the_code_describes(
+    empty_sqlite_url: str, sqlite_journal: sa.Engine, postgres_journal_url: str
+) -> None:
+    described = open_journal(empty_sqlite_url)
+    metadata.create_all(described)
+    wanted = schema_of(described)
+    described.dispose()
+    have = {
+        what: how for what, how in schema_of(sqlite_journal).items() if what.split()[1].split(".")[0] != VERSION_TABLE
+    }
+    assert only(have, *{what.split()[0] for what in wanted}) == wanted
+    engine = open_journal(postgres_journal_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+        for table in metadata.sorted_tables:
+            checks = {each["name"] for each in sa.inspect(connection).get_check_constraints(table.name)}
+            named = {str(each.name) for each in table.constraints if isinstance(each, sa.CheckConstraint)}
+            assert checks == named, table.name
+    engine.dispose()
+
+
+def test_an_upgrade_is_done_once_and_raises_the_guards(empty: sa.Engine) -> None:
+    with pytest.raises(JournalOutdated, match="migrate"):
+        require_journal_head(empty)
+    assert upgrade_journal(empty).applied == (journal_head(),)
+    again = upgrade_journal(empty)
+    assert (again.before, again.applied) == (journal_head(), ())
+    require_journal_head(empty)
+    with empty.connect() as connection:
+        assert missing_guards(connection) == []
+        assert len(guards_of(connection)) > 50
+        pairs = {tuple(row) for row in connection.execute(sa.select(legal_transitions))}
+    assert pairs == {(str(before), str(after)) for before, some in LEGAL_TRANSITIONS.items() for after in some}
+
+
+def test_a_journal_and_a_warehouse_share_a_postgres_without_meeting(postgres_engine: sa.Engine) -> None:
+    before = schema_of(postgres_engine)
+    journal = open_journal(postgres_engine.url.render_as_string(hide_password=False))
+    upgrade_journal(journal)
+    assert only(schema_of(postgres_engine), "table", "column", "constraint", "index", "view") == only(
+        before, "table", "column", "constraint", "index", "view"
+    )
+    upgrade_to_head(postgres_engine)
+    initialise(journal, "sandbox")
+    require_journal_head(journal)
+    journal.dispose()
+
+
+def test_a_journal_belongs_to_one_environment(journal_engine: sa.Engine) -> None:
+    with pytest.raises(JournalOutdated, match="never set up"):
+        Journal(journal_engine, "demo")
+    identity = initialise(journal_engine, "demo")
+    assert initialise(journal_engine, "demo") == identity
+    assert Journal(journal_engine, "demo").database_id == identity
+    with pytest.raises(JournalOfAnotherEnvironment, match="KALSHI_ENVIRONMENT"):
+        initialise(journal_engine, "prod")
+    with pytest.raises(JournalOfAnotherEnvironment):
+        Journal(journal_engine, "sandbox")
+    with Journal(journal_engine, "demo").reading() as reading:
+        assert reading.kill().engaged, "a new journal sends nothing"
+
+
+def test_every_commit_of_a_sqlite_journal_is_on_the_disk(sqlite_journal: sa.Engine) -> None:
+    with sqlite_journal.connect() as connection:
+        read = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("synchronous", "journal_mode", "foreign_keys", "recursive_triggers", "busy_timeout")
+        }
+    assert read == {
+        "synchronous": 2,
+        "journal_mode": "wal",
+        "foreign_keys": 1,
+        "recursive_triggers": 1,
+        "busy_timeout": 5_000,
+    }
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite://", "postgresql://u:p%40x@h@b/c"])
+def test_an_address_that_can_be_no_journal_is_told_by_its_own_setting(url: str) -> None:
+    with pytest.raises(JournalUnavailable, match="KALSHI_JOURNAL_URL"):
+        open_journal(url)
+
+
+def test_a_journal_lies_beside_its_warehouse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KALSHI_DATA_DIR", "/somewhere")
+    assert journal_url(Settings.from_environment()) == "sqlite:////somewhere/sandbox/journal.db"
+    monkeypatch.setenv("KALSHI_WAREHOUSE_URL", "postgresql+psycopg://me:secret@host/base")
+    assert journal_url(Settings.from_environment()) == "postgresql+psycopg://me:secret@host/base"
+    monkeypatch.setenv("KALSHI_JOURNAL_URL", "sqlite:///mine.db")
+    assert journal_url(Settings.from_environment()) == "sqlite:///mine.db"
