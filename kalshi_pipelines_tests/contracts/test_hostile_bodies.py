@@ -100,3 +100,11 @@ def test_what_can_not_be_read_is_said_in_words() -> None:
         decoded(HOSTILE["not a number"])
     with pytest.raises(AbsurdBody, match="HTML"):
         decoded(HOSTILE["a page of a gateway"])
+
+
+def test_an_address_that_is_none_is_no_reason_to_stop_checking_a_search() -> None:
+    results = [{"id": "1", "url": "https://[::1/broken", "title": "x"}, {"id": "2", "url": "https://b.example/"}]
+    body = json.dumps({"requestId": "1", "results": results, "costDollars": {"total": 0.005}}).encode()
+    asked = Asked("POST api.exa.ai/search", is_signed=True, sent={"query": "x", "includeDomains": ["a.example"]})
+    found = check(Response(asked, 200, {}, body, AT, "https://api.exa.ai/search", "prod")).differences
+    assert [each.place for each in found if "includeDomains" in f"{each.before}{each.after}{each.example}"]

@@ -61,7 +61,7 @@ def _asked_for(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN4
     if isinstance(most, int) and len(rows) > most:
         yield Broken("results", "more results than were paid for", f"{len(rows)} of {most}")
     for row in rows:
-        host = urlsplit(text_at(row, "url")).hostname or ""
+        host = _host_of(text_at(row, "url"))
         if isinstance(domains, list) and domains and not any(host.endswith(str(domain)) for domain in domains):
             yield Broken("results[].url", "includeDomains is ignored", host)
         published = instant_of(row.get("publishedDate"))
@@ -70,6 +70,13 @@ def _asked_for(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN4
             yield Broken("results[].publishedDate", "startPublishedDate is ignored", str(published))
         if published and latest and published > latest:
             yield Broken("results[].publishedDate", "endPublishedDate is ignored", str(published))
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # such as https://[::1/, which somebody wrote into a page
+        return ""
 
 
 def _exa(endpoint: str, *also: tuple[Field, ...]) -> Contract:
