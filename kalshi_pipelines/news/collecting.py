@@ -6,6 +6,7 @@ and stored, and only then.
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,8 +18,9 @@ from kalshi_pipelines.ingest.runs import Counts, IngestRun, Report, silent
 from kalshi_pipelines.news.budget import NoRoom, ask, budget_of, budget_state
 from kalshi_pipelines.news.contract_findings import record_differences
 from kalshi_pipelines.news.errors import NewsFailed
+from kalshi_pipelines.news.fetching import Fetcher
 from kalshi_pipelines.news.options import NewsOptions
-from kalshi_pipelines.news.pages import ReadPages, read_pages
+from kalshi_pipelines.news.pages import ReadPages, page_fetcher, read_pages
 from kalshi_pipelines.news.providers.protocol import NewsProvider, NewsQuery, ProviderAnswer, ProviderFailed
 from kalshi_pipelines.news.reports import CollectedNews, SearchReport
 from kalshi_pipelines.news.storing import SUBJECT, Asking, StoredAnswer, store_answer
@@ -69,10 +71,21 @@ def collect_news(
     dagster_run_id: str | None = None,
     report: Report = silent,
     clock: Callable[[], int] = now_us,
+    pages: Fetcher | None = None,
 ) -> CollectedNews:
     """Ask every provider for everything that is tracked or selected, and store what they answer.
 
     A call that fails, or that the budget has no room for, is in the report; the others go on.
+
+    Args:
+        engine: A warehouse at head.
+        providers: Who is asked, in this order.
+        options: The limits.
+        environment: Which exchange's markets the warehouse holds.
+        dagster_run_id: The run it is part of.
+        report: Told after each answer how far the collection is.
+        clock: The present instant.
+        pages: What pages of articles are fetched with, if they are; it is closed afterwards.
 
     Raises:
         NewsFailed: Calls were made, and not one was answered.
@@ -85,7 +98,8 @@ def collect_news(
         for provider in providers:
             collection.ask_provider(provider, targets)
         if options.fetches_articles:
-            collection.pages = read_pages(run, options.text_characters)
+            with closing(pages or page_fetcher()) as fetcher:
+                collection.pages = read_pages(run, options.text_characters, fetcher)
         done = collection.report(len(targets))
         record_differences(engine, environment, collection.answers_compared, collection.differences, dagster_run_id)
         if done.has_failed_entirely:

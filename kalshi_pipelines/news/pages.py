@@ -33,9 +33,13 @@ class ReadPages:
     failed: int = 0
 
 
-def read_pages(run: IngestRun, text_characters: int, fetcher: Fetcher | None = None) -> ReadPages:
+def page_fetcher() -> Fetcher:
+    """What pages are fetched with: nothing private is trusted."""
+    return Fetcher(limits=_LIMITS)
+
+
+def read_pages(run: IngestRun, text_characters: int, fetcher: Fetcher) -> ReadPages:
     """Fetch the pages of this run's articles that have no text, and keep what they say."""
-    fetcher = fetcher or Fetcher(limits=_LIMITS)
     article, source = news_articles.c, news_article_sources.c
     with run.engine.connect() as connection:
         wanted = connection.execute(
@@ -58,7 +62,6 @@ def read_pages(run: IngestRun, text_characters: int, fetcher: Fetcher | None = N
             "text_sketch": sketch_of(text),
             "language": language_of(None, f"{title} {text}"),
         }
-    fetcher.close()
     with writing(run.engine) as connection:
         for key, values in texts.items():
             connection.execute(sa.update(news_articles).where(article.news_article_id == key).values(values))

@@ -37,6 +37,7 @@ _REMEDIES: Final = {
     "disk I/O": "the disk can not be read or written; check its health and the limits on it, and run again.",
     "already exists": "a table, view or index of your own has a name the warehouse needs; rename it and run again.",
     "foreign key mismatch": "a table of your own refers to one the warehouse makes anew; drop that reference first.",
+    "no such module: fts5": "this Python's SQLite was built without full-text search; use another build of Python.",
     "depend on it": "a view of your own shows one the warehouse makes anew; drop yours and make it again afterwards.",
 }
 

@@ -1,5 +1,7 @@
 """Which providers the settings ask for, and why the others are left out."""
 
+import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -86,7 +88,7 @@ def _exa(settings: Settings, sandbox_url: str | None) -> ExaProvider | str:
 
 
 def _feeds(settings: Settings, sandbox_url: str | None) -> list[FeedProvider]:
-    addresses = list(_addresses(settings, sandbox_url))
+    addresses = list(dict.fromkeys(_addresses(settings, sandbox_url)))
     for address in addresses:
         if not _is_address(address):
             raise InvalidSettings(
@@ -96,7 +98,20 @@ def _feeds(settings: Settings, sandbox_url: str | None) -> list[FeedProvider]:
     # Only what an operator names may be on a private network.
     trusted = frozenset() if addresses == list(DEFAULT_FEEDS) else frozenset(map(origin, addresses))
     fetcher = Fetcher(trusted)
-    return [FeedProvider(address, fetcher) for address in addresses]
+    places = Counter(map(_place, addresses))
+    return [
+        FeedProvider(address, fetcher, _mark(address) if places[_place(address)] > 1 else "") for address in addresses
+    ]
+
+
+def _place(address: str) -> str:
+    """Host and path, which are safe to show; what follows may hold a key."""
+    parts = urlsplit(address)
+    return f"{parts.hostname}{parts.path}"
+
+
+def _mark(address: str) -> str:
+    return hashlib.sha256(address.encode()).hexdigest()[:6]
 
 
 def _is_address(text: str) -> bool:

@@ -37,16 +37,17 @@ class FeedProvider:
     Args:
         address: Its address, with ``{query}`` where a query goes.
         fetcher: Fetches it.
+        mark: Tells it from another feed at the same place.
     """
 
     vendor: None = None
 
-    def __init__(self, address: str, fetcher: Fetcher) -> None:
+    def __init__(self, address: str, fetcher: Fetcher, mark: str = "") -> None:
         self._address = address
         self.fetcher = fetcher
         parts = urlsplit(address)
         # A query of the address may hold a key.
-        self.name = f"feed {parts.hostname or ''}{parts.path}"
+        self.name = f"feed {parts.hostname or ''}{parts.path}{mark and f' {mark}'}"
         self.takes_queries = QUERY in address
 
     def __repr__(self) -> str:

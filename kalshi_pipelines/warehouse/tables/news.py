@@ -225,12 +225,13 @@ def is_full_text_part(name: str) -> bool:
     return name in (FULL_TEXT_TABLE, FULL_TEXT_INDEX) or name.startswith(f"{FULL_TEXT_TABLE}_")
 
 
-sa.event.listen(
-    news_articles,
-    "after_create",
-    sa.DDL(
-        f"CREATE INDEX {FULL_TEXT_INDEX} ON news_articles USING gin (to_tsvector('english', {SEARCHED_TEXT}))"
-    ).execute_if(dialect="postgresql"),
+def _also(statement: str, dialect: str) -> None:
+    ddl: Any = sa.DDL  # SQLAlchemy has no types for it
+    sa.event.listen(news_articles, "after_create", ddl(statement).execute_if(dialect=dialect))
+
+
+_also(
+    f"CREATE INDEX {FULL_TEXT_INDEX} ON news_articles USING gin (to_tsvector('english', {SEARCHED_TEXT}))", "postgresql"
 )
 for _statement in FULL_TEXT_STATEMENTS:
-    sa.event.listen(news_articles, "after_create", sa.DDL(_statement).execute_if(dialect="sqlite"))
+    _also(_statement, "sqlite")
