@@ -11,6 +11,7 @@ from typing import Final
 
 #: RFC 8785 writes numbers as IEEE 754 doubles do: larger integers would not be read back as they are.
 LARGEST_INTEGER: Final = 2**53 - 1
+_SMALL: Final = 2**53
 
 
 class NotCanonical(ValueError):
@@ -35,9 +36,12 @@ def is_canonical(text: str) -> bool:
         return False
 
 
+def _is_plain(value: object) -> bool:
+    """Most of a record is small integers and plain words: an order waits for this, so they are known at a glance."""
+    return (type(value) is str and value.isascii()) or (type(value) is int and -_SMALL < value < _SMALL)
+
+
 def _plain(value: object, where: str) -> object:
-    if type(value) is str and value.isascii():
-        return value
     if isinstance(value, str):
         return _text(str(value), where)
     if value is True or value is False:
@@ -47,7 +51,11 @@ def _plain(value: object, where: str) -> object:
             raise NotCanonical(f"{where}: {value} is too large an integer")
         return int(value)
     if isinstance(value, Mapping):
-        return {_key(key, where): _plain(each, f"{where}.{key}") for key, each in value.items() if each is not None}
+        return {
+            _key(key, where): each if _is_plain(each) else _plain(each, f"{where}.{key}")
+            for key, each in value.items()
+            if each is not None
+        }
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [_plain(each, f"{where}[{number}]") for number, each in enumerate(value)]
     raise NotCanonical(f"{where}: {type(value).__name__} has no place in an audit record")

@@ -158,7 +158,7 @@ def facts_of(details: Details) -> dict[str, object]:
 
 def timestamp(at_us: int) -> str:
     """An instant as the audit writes it."""
-    return instant(at_us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{instant(at_us).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def rows_told(rows: Sequence[tuple[sa.Table, Mapping[str, object]]]) -> list[dict[str, object]]:
