@@ -21,7 +21,7 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
 
 #: Why the journal's guard did not let an order go, as a reason.
-_GUARDS: Final = {
+GUARDS: Final = {
     "not_live": DenialReason.ORIGIN_NOT_LIVE,
     "kill": DenialReason.KILL_SWITCH_ENGAGED,
     "session_expired": DenialReason.SESSION_CLOSED,
@@ -119,7 +119,7 @@ class LiveDispatch:
                 sent = transaction.sending(intent, self._session.code_version, Details(checks))
                 sending = transaction.intent(intent.intent_id)
         except JournalRefused as error:
-            reason = _GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
+            reason = GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
             return self._abandon(intent, reason, str(error), checks)
         self._checkpoint(Checkpoint.SENDING_COMMITTED)
         return self._answered(sending, request, self._send(sending, sent))

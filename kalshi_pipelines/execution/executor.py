@@ -12,7 +12,7 @@ from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.checkpoints import Checkpoint, PassCheckpoint, passed
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import AdmittedOrder, Decision, Outcome, PlannedOrder, decision_of
-from kalshi_pipelines.execution.dispatch import GroupNotMade, OrderDispatch
+from kalshi_pipelines.execution.dispatch import GUARDS, GroupNotMade, OrderDispatch
 from kalshi_pipelines.execution.gates.order_checks import (
     Denied,
     balance_check,
@@ -23,7 +23,7 @@ from kalshi_pipelines.execution.gates.order_checks import (
     own_book_check,
     proposal_checks,
 )
-from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict
+from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalRefused
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.reading import JournalReading
 from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode, NewIntent
@@ -140,6 +140,14 @@ class TradeExecutor:
 
     def admit(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
         """Decide, and hold the worst case in every scope, in one transaction; a denial is recorded in the same way."""
+        try:
+            return self._admitted(planned)
+        except JournalRefused as error:
+            # The session may have ended meanwhile: the reconciliation fenced it, or its time is over.
+            reason = GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
+            return self._turned_away(planned.order, planned.proposal_id, Denied(reason, str(error)))
+
+    def _admitted(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
         with self._journal.writing() as transaction:
             try:
                 intent = transaction.plan(self._new_intent(planned), Details(facts=planned.facts()))

@@ -1,0 +1,1 @@
+"""Tests of reconciliation against a running sandbox and its faults."""

@@ -1,0 +1,246 @@
+"""The account held against the journal: fills, what rests, what others do, positions and settlements."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution import session as sessions
+from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Fill, KillState
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, MarketTicker, OrderId, Outcome, YesPrice
+from kalshi_pipelines.execution.reconciliation.account import Account
+from kalshi_pipelines.execution.reconciliation.evidence import Holding
+from kalshi_pipelines.execution.reconciliation.report import DifferenceKind, ReconciliationReport
+from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
+from kalshi_pipelines_tests.execution.floor import Floor, live_trader, proposed, ready_journal, resting
+from kalshi_pipelines_tests.execution.reconciliation.places import MARKETS, by_hand, markets, new_floor, reconciler
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SandboxProcess]:
+    with running_sandbox(MARKETS) as made:
+        yield made
+
+
+@pytest.fixture
+def floor(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[Floor]:
+    with ExitStack() as stack:
+        yield new_floor(sandbox, tmp_path, stack)
+
+
+def kinds(report: ReconciliationReport) -> list[DifferenceKind]:
+    return [each.kind for each in report.differences]
+
+
+def kill_of(journal: Journal) -> KillState:
+    with journal.reading() as reading:
+        return reading.kill()
+
+
+def foreign(market: dict[str, Any], price: str, **more: Any) -> dict[str, Any]:
+    """An order such as the web site makes it."""
+    return {
+        "ticker": market["ticker"],
+        "side": "bid",
+        "count": "2.00",
+        "price": price,
+        "time_in_force": "good_till_canceled",
+        "self_trade_prevention_type": "taker_at_cross",
+        **more,
+    }
+
+
+def test_the_life_of_a_resting_order_is_followed_to_its_end(floor: Floor, journal_engine: sa.Engine) -> None:
+    journal = ready_journal(journal_engine)
+    trader = live_trader(floor, journal)
+    work = reconciler(floor, journal)
+    places = markets(floor, 2)
+    bid = places[0]["yes_bid_dollars"]
+    first = trader.executor.decide(resting(places[0], bid, 300)).intent
+    second = trader.executor.decide(resting(places[1], places[1]["yes_bid_dollars"], 200)).intent
+    assert first is not None
+    assert second is not None
+    # Somebody sells into the book until a part of ours is filled.
+    ahead = float(places[0]["yes_bid_size_fp"]) + 1
+    floor.steer(
+        "POST", f"/markets/{first.ticker}/orders", side="ask", price=bid, count=f"{ahead:.2f}",
+        time_in_force="immediate_or_cancel",
+    )  # fmt: skip
+    report = work.reconcile()
+    assert report.clean, str(report)
+    with journal.reading() as reading:
+        rests = reading.intent(first.intent_id)
+    assert (rests.state, rests.filled_centicontracts) == (OrderState.RESTING, 100)
+    transport = floor.transport(floor.settings())
+    for intent in (first, second):
+        assert intent.order_id is not None
+        assert transport.cancel(OrderId(intent.order_id), MarketTicker(intent.ticker)).status == 200
+    ended = work.reconcile()
+    assert ended.clean, str(ended)
+    with journal.reading() as reading:
+        told = [reading.intent(each.intent_id) for each in (first, second)]
+        held = reading.markets("sandbox", 0)
+    assert [(each.state, each.filled_centicontracts, each.reserved_centicontracts) for each in told] == [
+        (OrderState.CANCELED, 100, 0),
+        (OrderState.CANCELED, 0, 0),
+    ]
+    assert [(m.ticker, m.position_centicontracts, m.open_bids_centicontracts) for m in held] == [(first.ticker, 100, 0)]
+    assert verify(journal_engine).ok
+
+
+def test_F53_an_order_of_somebody_else_is_counted_and_stops_trading_until_it_is_gone(
+    floor: Floor, journal_engine: sa.Engine
+) -> None:
+    journal = ready_journal(journal_engine)
+    trader = live_trader(floor, journal)
+    places = markets(floor, 2)
+    made = by_hand(floor, "POST", "/portfolio/events/orders", **foreign(places[0], places[0]["yes_bid_dollars"]))
+    assert made.status_code == 201
+    work = reconciler(floor, journal)
+    report = work.reconcile()
+    assert kinds(report) == [DifferenceKind.FOREIGN_ORDER], str(report)
+    assert (kill_of(journal).engaged, kill_of(journal).by_whom) == (True, "reconciler")
+    assert trader.executor.decide(proposed(places[1])).reason is DenialReason.KILL_SWITCH_ENGAGED
+    with journal.reading() as reading:
+        counted = {m.ticker: m.open_bids_centicontracts for m in reading.markets("sandbox", 0)}
+    assert counted == {places[0]["ticker"]: 200}
+    events = kill_of(journal).seq
+    assert kinds(work.reconcile()) == [DifferenceKind.FOREIGN_ORDER]
+    assert kill_of(journal).seq == events
+    path = f"/portfolio/events/orders/{made.json()['order_id']}?market_ticker={places[0]['ticker']}"
+    assert by_hand(floor, "DELETE", path).status_code == 200
+    gone = work.reconcile()
+    assert gone.clean, str(gone)
+    with journal.reading() as reading:
+        assert [m.open_bids_centicontracts for m in reading.markets("sandbox", 0)] in ([], [0])
+    assert verify(journal_engine).ok
+
+
+def test_F53_a_fill_of_somebody_else_is_posted_once_and_stops_trading(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    journal = ready_journal(sqlite_journal)
+    live_trader(floor, journal)
+    market = markets(floor, 1)[0]
+    order = foreign(
+        market, market["yes_ask_dollars"], time_in_force="immediate_or_cancel", client_order_id="not-ours-1"
+    )
+    assert by_hand(floor, "POST", "/portfolio/events/orders", **order).json()["fill_count"] == "2.00"
+    work = reconciler(floor, journal)
+    report = work.reconcile()
+    assert kinds(report) == [DifferenceKind.FOREIGN_FILL], str(report)
+    assert kill_of(journal).engaged
+    with journal.reading() as reading:
+        assert [(m.ticker, m.position_centicontracts) for m in reading.markets("sandbox", 0)] == [
+            (market["ticker"], 200)
+        ]
+    assert work.reconcile().clean
+
+
+class Shifted:
+    """An account that tells of one contract more than there is."""
+
+    def __init__(self, account: Account, ticker: str) -> None:
+        self._account, self._ticker = account, ticker
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._account, name)
+
+    def holdings(self) -> dict[str, Holding]:
+        return {**self._account.holdings(), self._ticker: Holding(self._ticker, 100, 500_000)}
+
+
+def test_F54_a_position_that_no_fill_explains_stops_trading(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    journal = ready_journal(sqlite_journal)
+    live_trader(floor, journal)
+    assert reconciler(floor, journal).reconcile().clean
+    ticker = markets(floor, 1)[0]["ticker"]
+    report = reconciler(floor, journal, account=lambda account: Shifted(account, ticker)).reconcile()
+    assert kinds(report) == [DifferenceKind.POSITION_DRIFT], str(report)
+    assert "position_drift" in kill_of(journal).reason
+
+
+def test_what_was_held_before_the_first_session_is_counted_once(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    journal = ready_journal(sqlite_journal)
+    market = markets(floor, 1)[0]
+    order = foreign(market, market["yes_ask_dollars"], time_in_force="immediate_or_cancel")
+    assert by_hand(floor, "POST", "/portfolio/events/orders", **order).status_code == 201
+    before = reconciler(floor, journal).reconcile()
+    assert (before.clean, before.figures["positions_to_adopt"]) == (True, 1), str(before)
+    trader = live_trader(floor, journal)
+    trader.executor.decide(proposed(market, count=Contracts(100)))
+    first = reconciler(floor, journal).reconcile()
+    assert (first.clean, first.figures["positions_adopted"]) == (True, 1), str(first)
+    assert "positions_adopted" not in reconciler(floor, journal).reconcile().figures
+    with journal.reading() as reading:
+        assert [m.position_centicontracts for m in reading.markets("sandbox", 0)] == [300]
+
+
+def test_F55_a_market_that_pays_out_ends_its_orders_and_its_position(
+    sandbox: SandboxProcess, floor: Floor, journal_engine: sa.Engine
+) -> None:
+    journal = ready_journal(journal_engine)
+    trader = live_trader(floor, journal)
+    # A market that no other test of this module needs.
+    market = markets(floor, 20)[-1 if journal_engine.dialect.name == "sqlite" else -2]
+    bought = trader.executor.decide(proposed(market)).intent
+    rests = trader.executor.decide(resting(market, market["yes_bid_dollars"])).intent
+    assert bought is not None
+    assert rests is not None
+    for change in ({"status": "closed"}, {"status": "determined", "result": "yes"}, {"status": "finalized"}):
+        floor.steer("POST", f"/markets/{market['ticker']}/status", **change)
+    work = reconciler(floor, journal)
+    report = work.reconcile()
+    assert report.clean, str(report)
+    assert report.figures["settlements_posted"] == 1
+    with journal.reading() as reading:
+        assert reading.intent(rests.intent_id).state is OrderState.CANCELED
+        assert reading.markets("sandbox", 0) == []
+    assert work.reconcile().figures["settlements_posted"] == 0
+    assert verify(journal_engine).ok
+
+
+class Dearer:
+    """An account whose fills cost ten dollars more in fees."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._account, name)
+
+    def fills(self, since_us: int) -> list[Fill]:
+        return [
+            dataclasses.replace(fill, fee_microdollars=fill.fee_microdollars + 10_000_000)
+            for fill in self._account.fills(since_us)
+        ]
+
+
+def test_F50_a_fee_above_its_bound_is_told_and_stops_trading(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    trader.executor.decide(proposed(markets(floor, 1)[0]))
+    report = reconciler(floor, journal, account=Dearer).reconcile()
+    assert DifferenceKind.FEE_ABOVE_BOUND in kinds(report)
+    assert kill_of(journal).engaged
+
+
+def test_a_session_that_ends_leaves_nothing_that_is_not_explained(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    market = markets(floor, 1)[0]
+    trader.executor.decide(proposed(market))
+    sell = Leg(Action.BUY, Outcome.NO, YesPrice.from_text(market["yes_bid_dollars"]).complement)
+    trader.executor.decide(proposed(market, leg=sell, count=Contracts(250)))
+    sessions.close(journal, trader.session, "done")
+    report = reconciler(floor, journal).reconcile()
+    assert report.clean, str(report)
+    with journal.reading() as reading:
+        assert [m.position_centicontracts for m in reading.markets("sandbox", 0)] == [-150]
+    assert "clean: sandbox" in str(report)

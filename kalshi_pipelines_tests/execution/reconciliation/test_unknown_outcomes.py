@@ -1,0 +1,237 @@
+"""Unknown outcomes, made by faults of the exchange over real sockets, and what the reconciliation makes of them."""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.decisions import Outcome as Became
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Intent
+from kalshi_pipelines.execution.orders.answers import Answer
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import OrderId
+from kalshi_pipelines.execution.reconciliation.account import Account
+from kalshi_pipelines.execution.reconciliation.evidence import OrderSweep
+from kalshi_pipelines.execution.reconciliation.report import DifferenceKind
+from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
+from kalshi_pipelines_tests.execution.floor import (
+    Floor,
+    Trader,
+    live_trader,
+    proposed,
+    ready_journal,
+    resting,
+)
+from kalshi_pipelines_tests.execution.reconciliation.places import MARKETS, QUICK, markets, new_floor, reconciler
+
+PLACE = "POST /portfolio/events/orders"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SandboxProcess]:
+    with running_sandbox(MARKETS) as made:
+        yield made
+
+
+@pytest.fixture
+def floor(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[Floor]:
+    with ExitStack() as stack:
+        made = new_floor(sandbox, tmp_path, stack)
+        yield made
+        made.steer("DELETE", "/faults")
+
+
+def states(journal: Journal, intents: list[Intent]) -> list[OrderState]:
+    with journal.reading() as reading:
+        return [reading.intent(intent.intent_id).state for intent in intents]
+
+
+def unknown(trader: Trader, order: Any, kind: str, **fault: Any) -> Intent:
+    """Send an order into a fault after which nobody knows."""
+    trader.floor.steer("POST", "/faults", endpoint=PLACE, kind=kind, **fault)
+    decision = trader.executor.decide(order)
+    assert decision.outcome is Became.UNKNOWN, decision
+    assert decision.intent is not None
+    return decision.intent
+
+
+def open_now(journal: Journal) -> list[Intent]:
+    with journal.reading() as reading:
+        return reading.open_intents("sandbox", 0)
+
+
+def test_F06_whatever_was_lost_is_found_as_it_is_on_the_exchange_and_sent_no_second_time(
+    floor: Floor, journal_engine: sa.Engine
+) -> None:
+    journal = ready_journal(journal_engine)
+    trader = live_trader(floor, journal)
+    places = markets(floor, 8)
+    sent = [
+        unknown(trader, proposed(places[0]), "drop_after_apply"),
+        unknown(trader, resting(places[1], places[1]["yes_bid_dollars"]), "status_after_apply", status=503),
+        unknown(trader, proposed(places[2]), "garbage_after_apply"),
+        unknown(trader, proposed(places[3]), "empty_after_apply"),
+        unknown(trader, proposed(places[4]), "wrong_echo", field="client_order_id"),
+        unknown(trader, proposed(places[5]), "status_after_apply", status=408),
+        unknown(trader, proposed(places[6]), "applied_twice"),
+        unknown(trader, proposed(places[7]), "refuse", reset=True),
+    ]
+    work = reconciler(floor, journal)
+    report = work.reconcile(own_session=trader.session.session_id)
+    assert report.clean, str(report)
+    executed, canceled, absent = OrderState.EXECUTED, OrderState.CANCELED, OrderState.ABSENT
+    # The resting one was canceled by the fence.
+    assert states(journal, sent) == [executed, canceled, *[executed] * 5, absent]
+    accepted = [order["client_order_id"] for order in floor.orders_on_exchange()]
+    assert sorted(accepted) == sorted(intent.client_order_id for intent in sent[:7])
+    assert open_now(journal) == []
+    again = work.reconcile()
+    assert (again.clean, again.resolved, again.figures.get("fills_posted")) == (True, (), None), str(again)
+    assert verify(journal_engine).ok
+
+
+def test_F07_a_request_that_arrives_after_its_order_was_not_found_is_refused_by_the_fence(
+    floor: Floor, journal_engine: sa.Engine
+) -> None:
+    journal = ready_journal(journal_engine)
+    trader = live_trader(floor, journal)
+    market = markets(floor, 1)[0]
+    intent = unknown(trader, resting(market, market["yes_bid_dollars"]), "delay", seconds=2.5, hold=False)
+    began = time.monotonic()
+    report = reconciler(floor, journal).reconcile(own_session=trader.session.session_id)
+    assert report.clean, str(report)
+    assert states(journal, [intent]) == [OrderState.ABSENT]
+    # Only now it arrives.
+    assert time.monotonic() - began < 2.5
+    time.sleep(max(0.0, began + 3.0 - time.monotonic()))
+    assert floor.orders_on_exchange() == []
+    late = reconciler(floor, journal).reconcile()
+    assert late.clean, str(late)
+
+
+def test_F10_a_409_for_our_own_id_is_looked_up(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    market = markets(floor, 1)[0]
+    intent = unknown(trader, resting(market, market["yes_bid_dollars"]), "applied_twice")
+    reconciler(floor, journal).reconcile(own_session=trader.session.session_id)
+    assert states(journal, [intent]) == [OrderState.CANCELED]
+    assert len(floor.orders_on_exchange()) == 1
+
+
+def test_F44_without_a_confirmed_fence_an_order_that_is_not_found_stays_unknown(
+    floor: Floor, sqlite_journal: sa.Engine
+) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    market = markets(floor, 1)[0]
+    intent = unknown(trader, proposed(market), "refuse")
+    floor.steer("POST", f"/shards/{market['exchange_index']}", exchange_active=False)
+    report = reconciler(floor, journal).reconcile(own_session=trader.session.session_id)
+    assert [each.kind for each in report.differences] == [DifferenceKind.FENCE_NOT_CONFIRMED], str(report)
+    assert report.unresolved == (intent.client_order_id,)
+    held = open_now(journal)
+    assert [(each.state, each.reserved_centicontracts) for each in held] == [(OrderState.UNKNOWN, 100)]
+    floor.steer("POST", f"/shards/{market['exchange_index']}", exchange_active=True)
+    mended = reconciler(floor, journal).reconcile()
+    assert mended.clean, str(mended)
+    assert states(journal, [intent]) == [OrderState.ABSENT]
+
+
+def test_reads_that_lag_behind_the_fence_prove_nothing(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    intent = unknown(trader, proposed(markets(floor, 1)[0]), "drop_after_apply")
+    floor.steer(
+        "POST", "/faults", endpoint="GET /exchange/user_data_timestamp", kind="stale_read", seconds=60, times=999
+    )
+    impatient = dataclasses.replace(QUICK, watermark_seconds=0.3)
+    report = reconciler(floor, journal, limits=impatient).reconcile(own_session=trader.session.session_id)
+    assert DifferenceKind.WATERMARK_BEHIND in [each.kind for each in report.differences]
+    assert states(journal, [intent]) == [OrderState.UNKNOWN]
+
+
+def test_a_page_that_can_not_be_read_proves_nothing(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    market = markets(floor, 1)[0]
+    trader.executor.decide(proposed(market))
+    intent = unknown(trader, proposed(market), "refuse")
+    for kind in ("malformed_record", "truncated_json"):
+        floor.steer("POST", "/faults", endpoint="GET /portfolio/orders", kind=kind, times=500)
+        report = reconciler(floor, journal).reconcile(own_session=trader.session.session_id)
+        floor.steer("DELETE", "/faults")
+        assert {each.kind for each in report.differences} == {DifferenceKind.EXCHANGE_UNREADABLE}, str(report)
+        assert states(journal, [intent]) == [OrderState.UNKNOWN]
+    assert reconciler(floor, journal).reconcile().clean
+
+
+def test_a_fenced_session_sends_nothing_more(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    places = markets(floor, 2)
+    unknown(trader, proposed(places[0]), "drop_after_apply")
+    blocked = trader.executor.decide(proposed(places[0]))
+    assert blocked.reason is DenialReason.UNRESOLVED_ORDER
+    reconciler(floor, journal).reconcile(own_session=trader.session.session_id)
+    assert trader.executor.decide(proposed(places[1])).reason is DenialReason.SESSION_CLOSED
+    assert live_trader(floor, journal).executor.decide(proposed(places[1])).outcome is Became.PLACED
+
+
+class Twins:
+    """An account in which every order is told of twice, under another id."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._account, name)
+
+    def orders(self, since_us: int, ticker: str | None = None) -> OrderSweep:
+        sweep = self._account.orders(since_us, ticker)
+        twins = {
+            f"twin-{key}": dataclasses.replace(order, order_id=f"twin-{key}") for key, order in sweep.orders.items()
+        }
+        return OrderSweep({**sweep.orders, **twins}, sweep.pages, sweep.pages_sha256)
+
+
+def test_two_orders_for_one_client_order_id_stop_everything_and_release_nothing(
+    floor: Floor, sqlite_journal: sa.Engine
+) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    intent = unknown(trader, proposed(markets(floor, 1)[0]), "drop_after_apply")
+    report = reconciler(floor, journal, account=Twins).reconcile(own_session=trader.session.session_id)
+    assert DifferenceKind.ORDER_DIVERGED in [each.kind for each in report.differences]
+    assert states(journal, [intent]) == [OrderState.UNKNOWN]
+    with journal.reading() as reading:
+        kill = reading.kill()
+    assert (kill.engaged, kill.by_whom) == (True, "reconciler")
+    assert report.alerts
+
+
+class NeverAsked:
+    """A fence that must not be touched."""
+
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+        raise AssertionError(f"{order_group_id} on {exchange_index} was fenced")
+
+
+def test_an_order_that_a_living_session_is_sending_is_left_alone(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    planned = trader.executor.plan(proposed(markets(floor, 1)[0]))
+    admitted = trader.executor.admit(planned)  # type: ignore[arg-type]
+    with journal.writing() as transaction:
+        transaction.sending(admitted.intent, trader.session.code_version)  # type: ignore[arg-type]
+    report = reconciler(floor, journal, fencing=NeverAsked()).reconcile()
+    assert report.clean, str(report)
+    assert [intent.state for intent in open_now(journal)] == [OrderState.SENDING]
