@@ -13,6 +13,7 @@ import httpx
 
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.benchmarks.news_flow import articles_stored, stories_told
+from kalshi_pipelines_tests.benchmarks.journal import admission
 from kalshi_pipelines_tests.benchmarks.work import Measured
 
 SHARE_MOVED = 0.01
@@ -189,6 +190,7 @@ def main() -> None:
     bulk_writes(1 if quick else 3)
     orders(1 if quick else 3)
     news(10_000 if quick else 50_000)
+    admission(*((3, 50_000) if quick else (15, 1_000_000)))
 
 
 if __name__ == "__main__":
