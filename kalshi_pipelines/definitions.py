@@ -41,7 +41,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
             *news.default_jobs,
             *trading.default_jobs,
         ],
-        schedules=[*automation.default_schedules, *news.default_schedules],
+        schedules=[*automation.default_schedules, *news.default_schedules, *trading.default_schedules],
         sensors=[*schema.default_sensors, *contracts.default_sensors],
         resources=resources | overrides,
         executor=_executor(),

@@ -14,6 +14,7 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalUnavailable,
 )
 from kalshi_pipelines.execution.proposals import InvalidProposals
+from kalshi_pipelines.execution.session import SessionRefused
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.news.errors import NewsFailed
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart
@@ -44,6 +45,7 @@ _EXPECTED: Final = (
     RowsWouldBeLost,
     SandboxDidNotStart,
     SchemaNotAtHead,
+    SessionRefused,
     WarehouseOfAnotherEnvironment,
     WarehouseUnavailable,
 )

@@ -16,16 +16,18 @@ from kalshi_pipelines.defs.journal import journal_asset, opened
 from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
 from kalshi_pipelines.defs.schema import JOURNAL_SCHEMA, WAREHOUSE_SCHEMA
 from kalshi_pipelines.defs.trading_gate import ArmedByHand, Gate, gate_of
-from kalshi_pipelines.defs.trading_reports import audit_figures, decided, table, waiting
+from kalshi_pipelines.defs.trading_reports import audit_figures, decided, reconciled, table, waiting
 from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.records import Origin
+from kalshi_pipelines.execution.live_account import has_trade_key, live_account
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposal_files import read_proposals
 from kalshi_pipelines.execution.proposals import Proposer, propose
 from kalshi_pipelines.execution.session import Opening
 from kalshi_pipelines.execution.told import proposal_row
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, TradingRun, trade
+from kalshi_pipelines.settings import InvalidSettings
 from kalshi_pipelines.units import instant, now_us
 from kalshi_pipelines.warehouse.migrations import require_head
 
@@ -105,6 +107,32 @@ def executed_orders(
         context.log_event(_closed(context.asset_key, gate, facts))
         return
     yield dg.MaterializeResult(metadata=facts)
+    if not run.is_clean:
+        raise dg.Failure(f"something is left to be looked at: {run.reconciliations[-1]}", allow_retries=False)
+
+
+@journal_asset(
+    kinds={"api"},
+    output_required=False,
+    # Not downstream of executed_orders: it has to look after a session that failed, and when there was none.
+)
+def order_reconciliation(
+    context: dg.AssetExecutionContext, journal: JournalResource, warehouse: WarehouseResource
+) -> Iterator[Any]:
+    """The account compared with the journal: unknown orders resolved, foreign orders and drifted positions found."""
+    settings = TradeSettings.from_environment()
+    if not has_trade_key(settings):
+        why = "no trade key is set, so there is no account to compare with"
+        context.log_event(dg.AssetObservation(context.asset_key, description=why, metadata={"nothing was done": why}))
+        return
+    require_head(warehouse.engine)
+    with live_account(journal.settings, settings, warehouse.engine) as account:
+        report = account.reconciler(opened(journal)).reconcile()
+    context.log.info(str(report))
+    if not report.clean:
+        context.log_event(dg.AssetObservation(context.asset_key, metadata=reconciled(report)))
+        raise dg.Failure(f"The reconciliation is not clean. {report}", allow_retries=False)
+    yield dg.MaterializeResult(metadata=reconciled(report))
 
 
 def _gate(context: dg.AssetExecutionContext, armed: ArmedByHand) -> Gate:
@@ -210,5 +238,27 @@ def _retries(definitions: dg.Definitions) -> bool:
     return policy is not None and policy.max_retries > 0
 
 
-default_assets: Final = [trade_proposals, executed_orders]
-default_jobs: Final[list[Any]] = [trade_job, halt_trading, verify_audit]
+reconcile: Final = dg.define_asset_job(
+    "reconcile",
+    selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA, JOURNAL_SCHEMA, order_reconciliation),
+    description="Compare the account with the journal; fails if anything differs, and then the kill switch is engaged.",
+    tags=TRADES,
+    op_retry_policy=_ONCE,
+)
+
+
+@dg.schedule(job=reconcile, cron_schedule="*/10 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+def reconcile_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Every ten minutes, where there is a trade key."""
+    try:
+        settings = TradeSettings.from_environment()
+    except InvalidSettings as error:
+        return dg.SkipReason(str(error))
+    if not has_trade_key(settings):
+        return dg.SkipReason("no trade key is set, so there is no account to compare with")
+    return dg.RunRequest(run_key=f"reconcile:{context.scheduled_execution_time.isoformat()}")
+
+
+default_assets: Final = [trade_proposals, executed_orders, order_reconciliation]
+default_jobs: Final[list[Any]] = [trade_job, reconcile, halt_trading, verify_audit]
+default_schedules: Final = [reconcile_schedule]

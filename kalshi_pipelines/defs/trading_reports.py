@@ -7,7 +7,10 @@ import dagster as dg
 
 from kalshi_pipelines.execution.audit.verification import AuditReport
 from kalshi_pipelines.execution.decisions import Outcome
+from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
+from kalshi_pipelines.execution.told import plain
 from kalshi_pipelines.execution.trading_run import TradingRun, decision_rows
+from kalshi_pipelines.units import instant
 
 #: Columns of proposals that wait, and of decisions, in the order people read them.
 waiting: Final = ("proposal", "by", "order", "signal", "valid until", "reason")
@@ -30,6 +33,25 @@ def decided(run: TradingRun) -> dict[str, Any]:
         "decisions": table(decisions, decision_rows(run.decisions)),
         "session": run.session.session_id,
         "code_version": run.session.code_version,
+    }
+
+
+def reconciled(report: ReconciliationReport) -> dict[str, Any]:
+    """The metadata of a reconciliation."""
+    differences = [
+        {"kind": each.kind.value, "subject": plain(each.subject), "detail": plain(each.detail)}
+        for each in report.differences
+    ]
+    resolved = [
+        {"order": each.client_order_id, "was": each.before.value, "is": each.after.value} for each in report.resolved
+    ]
+    return {
+        "clean": report.clean,
+        "differences": table(("kind", "subject", "detail"), differences),
+        "resolved": table(("order", "was", "is"), resolved),
+        "unknown": len(report.unresolved),
+        "as_of": "unknown" if report.as_of_us is None else dg.MetadataValue.timestamp(instant(report.as_of_us)),
+        **report.figures,
     }
 
 
