@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         Decimal(0), ge=0, le=10, description="Most dollars a UTC day that contract checks may spend at Exa; 0 is never."
     )
 
-    news_feeds: str | None = Field(
+    news_feeds: SecretStr | None = Field(
         None,
         description="RSS and Atom feeds, separated by commas or spaces; `{query}` in one makes it a search; `none` is "
         "no feed. Without it the sandbox's own, elsewhere a default set.",

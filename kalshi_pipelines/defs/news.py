@@ -92,7 +92,9 @@ def _log(context: dg.AssetExecutionContext, search: SearchReport) -> None:
 )
 def news_market_links(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
     """Which market or event an article is about, with the query that found it and a score of its relevance."""
-    done = link_news(warehouse.engine, warehouse.settings.environment, dagster_run_id=context.run.run_id)
+    settings = warehouse.settings
+    most = NewsOptions.from_settings(settings).selected_events
+    done = link_news(warehouse.engine, settings.environment, most, dagster_run_id=context.run.run_id)
     return dg.MaterializeResult(metadata=linked(warehouse.engine, done))
 
 

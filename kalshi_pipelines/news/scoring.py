@@ -103,14 +103,16 @@ def score_sentiment(
         while rows := _next_articles(engine):
             with writing(engine) as connection:
                 scored = _scored(rows, now, run.run_id)
-                write_rows(connection, _SENTIMENTS, scored)
+                for refused in write_rows(connection, _SENTIMENTS, scored):
+                    raise RuntimeError(f"the warehouse refuses a sentiment: {refused.reason}")
                 run.add_page(connection, Counts(read=len(scored), written=len(scored)))
             labels.update(row[3] for row in scored)
         with writing(engine) as connection:
             windows: list[Row] = [
                 (*summed, METHOD, now, run.run_id) for summed in _summed(connection, options.sentiment_days, now)
             ]
-            write_rows(connection, _WINDOWS, windows)
+            for refused in write_rows(connection, _WINDOWS, windows):
+                raise RuntimeError(f"the warehouse refuses a window of sentiment: {refused.reason}")
     return ScoredNews(sum(labels.values()), len(windows), METHOD, dict(labels))
 
 

@@ -112,7 +112,7 @@ def _most_traded(connection: sa.Connection, count: int) -> list[Target]:
             market.status == "active",
             market.mve_collection_ticker.is_(None),
             market.volume_24h_centicontracts > 0,
-            sa.not_(event.is_placeholder) if connection.dialect.name == "postgresql" else event.is_placeholder == 0,
+            sa.not_(event.is_placeholder),
         )
         .group_by(event.event_ticker, event.title, event.sub_title)
         .order_by(traded.desc(), event.event_ticker)

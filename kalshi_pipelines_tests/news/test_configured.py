@@ -55,6 +55,7 @@ def test_feeds_at_one_place_have_names_of_their_own_without_what_may_be_a_key(mo
     assert len(set(providers)) == 3
     assert "FeedProvider(feed e.com/other)" in providers
     assert not any("key" in each for each in providers)
+    assert "key=one" not in repr(Settings.from_environment())
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def _is_address(text: str) -> bool:
 
 def _addresses(settings: Settings, sandbox_url: str | None) -> Iterable[str]:
     if settings.news_feeds is not None:
-        written = settings.news_feeds.replace(",", " ").split()
+        written = settings.news_feeds.get_secret_value().replace(",", " ").split()
         return () if written == [_NONE] else written
     if settings.environment is Environment.SANDBOX:
         return [f"{origin(sandbox_url)}{path}" for path in SANDBOX_FEEDS] if sandbox_url else ()

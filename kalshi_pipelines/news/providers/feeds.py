@@ -24,6 +24,10 @@ _DECLARED: Final = re.compile(
 _DECLARATION: Final = re.compile(r"^\s*<\?xml[^>]{0,400}\?>")
 _FORBIDDEN: Final = re.compile(r"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _ENCODINGS: Final = re.compile(r"utf-?8|utf-?16(le|be)?|us-ascii|ascii|iso-8859-\d{1,2}|latin-?1|windows-125\d|cp125\d")
+#: What a parser written for friendly feeds may raise at others.
+_PARSER_ERRORS: Final = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
@@ -82,11 +86,14 @@ def articles_of(body: bytes) -> list[RawArticle]:
     import feedparser  # noqa: PLC0415  # half a second
 
     text = _decoded(body)
-    parsed: Any = feedparser.parse(
-        io.BytesIO(b'<?xml version="1.0" encoding="utf-8"?>' + text.encode()),
-        sanitize_html=False,
-        resolve_relative_uris=False,
-    )
+    try:
+        parsed: Any = feedparser.parse(
+            io.BytesIO(b'<?xml version="1.0" encoding="utf-8"?>' + text.encode()),
+            sanitize_html=False,
+            resolve_relative_uris=False,
+        )
+    except _PARSER_ERRORS as error:
+        raise UnreadableFeed(f"feedparser can not read it ({type(error).__name__})") from None
     if not parsed.get("version"):
         raise UnreadableFeed("it is no RSS or Atom feed")
     language = parsed.feed.get("language")

@@ -57,7 +57,7 @@ news_articles = sa.Table(
     sa.Column("exa_request_id", Text),
     required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
     sa.Column("language", Text),
-    # The first article of the story; an adopted article has none until a copy of it turns up.
+    # The first article of the story. An adopted article has none: it is the first of its own.
     sa.Column("group_id", Integer, index=True),
     sa.Column("text_sketch", Digest),
     sa.UniqueConstraint("url"),
