@@ -18,6 +18,8 @@ from kalshi_pipelines.kalshi.portfolio_records import (
     ApiKeys,
     Balance,
     FillRecord,
+    OrderGroupRecord,
+    OrderGroups,
     OrderRecord,
     PositionRecord,
     SettlementRecord,
@@ -72,6 +74,10 @@ class PortfolioClient:
     def api_keys(self) -> list[ApiKeyRecord]:
         """The member's API keys and what each may do."""
         return self._read(ApiKeys, "/api_keys", ()).api_keys
+
+    def order_groups(self, subaccount: int) -> list[OrderGroupRecord]:
+        """The order groups of a sub-account on all shards; the endpoint is not paginated."""
+        return self._read(OrderGroups, "/portfolio/order_groups", _params(subaccount=subaccount)).order_groups
 
     def orders(
         self,

@@ -104,3 +104,17 @@ class ApiKeys(Struct, frozen=True):
     """The keys of the member."""
 
     api_keys: list[ApiKeyRecord]
+
+
+class OrderGroupRecord(Struct, frozen=True, gc=False):
+    """An order group; ``exchange_index`` is its shard."""
+
+    id: str
+    is_auto_cancel_enabled: bool
+    exchange_index: Integer = 0
+
+
+class OrderGroups(Struct, frozen=True):
+    """The order groups of a sub-account; absent when there are none."""
+
+    order_groups: list[OrderGroupRecord] = []

@@ -1,0 +1,157 @@
+"""Who may say stop: the journal, files, a variable, the exchange itself. One is enough, and unreadable is stop."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from kalshi_pipelines.execution.journal.errors import (
+    JournalOfAnotherEnvironment,
+    JournalOutdated,
+    JournalUnavailable,
+)
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyFileUnreadable
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.kalshi.errors import KalshiError
+
+#: Engaged by any value but these.
+CLEAR_VALUES: Final = ("", "0")
+VARIABLE: Final = "KALSHI_TRADE_KILL"
+
+
+@dataclass(frozen=True, slots=True)
+class KillReading:
+    """What a source says. ``level`` 0 is clear, 1 no new risk, 2 cancel everything, too."""
+
+    source: str
+    level: int
+    why: str
+
+    @property
+    def engaged(self) -> bool:
+        """Whether it says stop."""
+        return self.level > 0
+
+
+@dataclass(frozen=True, slots=True)
+class KillStatus:
+    """What all sources say."""
+
+    readings: tuple[KillReading, ...]
+
+    @property
+    def engaged(self) -> bool:
+        """Whether any says stop."""
+        return any(reading.engaged for reading in self.readings)
+
+    @property
+    def level(self) -> int:
+        """The highest level any of them says."""
+        return max((reading.level for reading in self.readings), default=1)
+
+    @property
+    def why(self) -> str:
+        """Who says stop and why, in one line."""
+        return "; ".join(f"{reading.source}: {reading.why}" for reading in self.readings if reading.engaged)
+
+
+class KillSource(Protocol):
+    """Somebody who may say stop."""
+
+    def read(self) -> KillReading:
+        """What it says now. Never raises: what can not be read says stop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSource:
+    """The journal's newest kill event; a journal that can not be opened or read says stop."""
+
+    journal: Callable[[], Journal]
+
+    def read(self) -> KillReading:
+        """The newest event."""
+        try:
+            with self.journal().reading() as reading:
+                kill = reading.kill()
+        except (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment) as error:
+            return KillReading("journal", 1, str(error))
+        if not kill.engaged:
+            return KillReading("journal", 0, "released")
+        return KillReading("journal", max(1, kill.level), f"{kill.by_whom} ({kill.source}): {kill.reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A file whose presence says stop, whatever is in it."""
+
+    path: Path
+
+    def read(self) -> KillReading:
+        """Whether it is there."""
+        try:
+            self.path.lstat()
+        except FileNotFoundError:
+            return KillReading("file", 0, f"{self.path} is not there")
+        except OSError as error:
+            return KillReading("file", 1, f"{self.path} can not be looked for: {error.strerror}")
+        return KillReading("file", 1, f"{self.path} is there")
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencySource:
+    """What was engaged while the journal could not be written."""
+
+    file: EmergencyFile
+
+    def read(self) -> KillReading:
+        """Its newest line."""
+        try:
+            lines = self.file.lines()
+        except EmergencyFileUnreadable as error:
+            return KillReading("emergency file", 1, str(error))
+        if not lines:
+            return KillReading("emergency file", 0, "empty")
+        return KillReading(
+            "emergency file", max(1, *(line.level for line in lines)), f"{lines[-1].by}: {lines[-1].reason}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSource:
+    """The environment variable; anything but ``0`` or nothing says stop."""
+
+    variable: str = VARIABLE
+
+    def read(self) -> KillReading:
+        """What it is set to now."""
+        value = os.environ.get(self.variable, "")
+        if value in CLEAR_VALUES:
+            return KillReading("environment", 0, f"{self.variable} is not set")
+        return KillReading("environment", 1, f"{self.variable} is set")
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeSource:
+    """The exchange: it says stop while it does not trade at all, or can not be asked."""
+
+    client: KalshiClient
+
+    def read(self) -> KillReading:
+        """Its status; each order's own shard is looked at with its market."""
+        try:
+            status = self.client.exchange_status()
+        except KalshiError as error:
+            return KillReading("exchange", 1, str(error))
+        if not status.exchange_active:
+            return KillReading("exchange", 1, "it is paused")
+        return KillReading("exchange", 0, "active")
+
+
+def read_sources(sources: Sequence[KillSource]) -> KillStatus:
+    """What all of them say; with none it is stop."""
+    if not sources:
+        return KillStatus((KillReading("nobody", 1, "there is no source to ask"),))
+    return KillStatus(tuple(source.read() for source in sources))

@@ -1,0 +1,178 @@
+"""Any source stops everything, what can not be read stops too, and only another person lets go."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.errors import JournalUnavailable
+from kalshi_pipelines.execution.journal.journal import Journal, initialise
+from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
+from kalshi_pipelines.execution.kill.sources import (
+    EmergencySource,
+    EnvironmentSource,
+    FileSource,
+    JournalSource,
+    KillReading,
+    KillSource,
+    read_sources,
+)
+from kalshi_pipelines.execution.kill.switch import KillSwitch, NotReleased
+
+
+class _Clear:
+    def read(self) -> KillReading:
+        return KillReading("test", 0, "clear")
+
+
+def _switch(journal: Journal, folder: Path, *others: KillSource) -> KillSwitch:
+    emergency = EmergencyFile(folder / "emergency.jsonl")
+    return KillSwitch(lambda: journal, emergency, others, environment="sandbox", subaccount=0)
+
+
+@pytest.fixture
+def journal(journal_engine: sa.Engine) -> Journal:
+    initialise(journal_engine, "sandbox")
+    return Journal(journal_engine, "sandbox")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+    other.close()
+
+
+def test_a_new_journal_is_engaged_until_somebody_releases_it(journal: Journal, tmp_path: Path) -> None:
+    switch = _switch(journal, tmp_path)
+    assert switch.status().engaged
+    switch.release("ann", "we begin")
+    assert switch.why_engaged() is None
+
+
+def test_who_engaged_can_not_release_and_a_reason_is_needed(journal: Journal, tmp_path: Path) -> None:
+    switch = _switch(journal, tmp_path)
+    switch.release("ann", "we begin")
+    switch.engage("ann", "too many orders")
+    assert "too many orders" in str(switch.why_engaged())
+    with pytest.raises(NotReleased, match="somebody else"):
+        switch.release("ann", "never mind")
+    with pytest.raises(NotReleased, match="reason"):
+        switch.release("bob", "  ")
+    switch.release("bob", "looked into it")
+    assert switch.why_engaged() is None
+    with pytest.raises(NotReleased, match="not engaged"):
+        switch.release("bob", "again")
+
+
+def test_F43_a_journal_that_can_not_be_read_is_engaged(tmp_path: Path) -> None:
+    def gone() -> Journal:
+        raise JournalUnavailable("The journal can not be used.")
+
+    reading = JournalSource(gone).read()
+    assert (reading.engaged, reading.why) == (True, "The journal can not be used.")
+
+
+def test_F43_a_file_stops_by_being_there_and_by_not_being_readable(tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "KILL")
+    assert not source.read().engaged
+    (tmp_path / "KILL").touch()
+    assert source.read().engaged
+    (tmp_path / "KILL").unlink()
+    (tmp_path / "KILL").symlink_to(tmp_path / "nowhere")
+    assert source.read().engaged
+    assert FileSource(tmp_path / "nowhere" / "KILL").read().engaged is False
+    (tmp_path / "plain").touch()
+    assert FileSource(tmp_path / "plain" / "KILL").read().engaged
+
+
+def test_F43_an_unreadable_folder_is_engaged(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    source = FileSource(locked / ("x" * 5_000))
+    assert source.read().engaged
+
+
+@pytest.mark.parametrize(("value", "engaged"), [("", False), ("0", False), ("1", True), ("no", True), (" ", True)])
+def test_the_variable_stops_with_any_value_but_none_and_0(
+    monkeypatch: pytest.MonkeyPatch, value: str, engaged: bool
+) -> None:
+    monkeypatch.setenv("KALSHI_TRADE_KILL", value)
+    assert EnvironmentSource().read().engaged is engaged
+
+
+def test_without_a_source_to_ask_it_is_stop() -> None:
+    assert read_sources(()).engaged
+
+
+def test_one_source_of_many_is_enough(monkeypatch: pytest.MonkeyPatch, journal: Journal, tmp_path: Path) -> None:
+    switch = _switch(journal, tmp_path, _Clear(), FileSource(tmp_path / "KILL"), EnvironmentSource())
+    switch.release("ann", "we begin")
+    assert switch.why_engaged() is None
+    (tmp_path / "KILL").touch()
+    assert "KILL is there" in str(switch.why_engaged())
+    with pytest.raises(NotReleased, match="still say stop"):
+        switch.release("bob", "reason")
+    (tmp_path / "KILL").unlink()
+    monkeypatch.setenv("KALSHI_TRADE_KILL", "please")
+    assert switch.why_engaged() is not None
+
+
+def test_F20_with_the_journal_locked_the_switch_engages_in_its_file_and_the_release_brings_that_into_the_journal(
+    sqlite_journal: sa.Engine, tmp_path: Path
+) -> None:
+    initialise(sqlite_journal, "sandbox")
+    impatient = open_journal(sqlite_journal.url.render_as_string(), lock_wait_seconds=0.05)
+    journal = Journal(impatient, "sandbox")
+    switch = _switch(journal, tmp_path)
+    switch.release("ann", "we begin")
+    with _locked(Path(str(sqlite_journal.url.database))):
+        engaged = switch.engage("ann", "the journal hangs")
+        assert engaged.seq is None
+        assert "the journal hangs" in str(switch.why_engaged())
+    assert switch.status().engaged
+    with pytest.raises(NotReleased, match="somebody else"):
+        switch.release("ann", "fine again")
+    with journal.reading() as reading:
+        assert (reading.kill().reason, reading.kill().by_whom) == ("the journal hangs", "ann")
+    switch.release("bob", "fine again")
+    assert switch.why_engaged() is None
+    assert (tmp_path / "emergency.jsonl.imported").read_text().count("the journal hangs") == 1
+    impatient.dispose()
+
+
+def test_F43_an_emergency_file_with_a_torn_or_foreign_line_is_engaged(tmp_path: Path) -> None:
+    file = EmergencyFile(tmp_path / "emergency.jsonl")
+    assert not EmergencySource(file).read().engaged
+    file.path.write_bytes(b'{"by": "an')
+    assert EmergencySource(file).read().engaged
+    file.append(EmergencyLine("bob", "stop", 2, "operator", 1))
+    assert [line.by for line in file.lines()] == ["unknown", "bob"]
+    assert EmergencySource(file).read().level == 2
+    file.path.unlink()
+    file.path.mkdir()
+    assert EmergencySource(file).read().engaged
+
+
+def test_an_emergency_line_is_for_its_owner_s_eyes(tmp_path: Path) -> None:
+    file = EmergencyFile(tmp_path / "emergency.jsonl")
+    file.append(EmergencyLine("bob", "stop", 1, "operator", 1))
+    assert file.path.stat().st_mode & 0o077 == 0
+
+
+def test_when_nothing_can_be_written_engaging_says_so(tmp_path: Path) -> None:
+    def gone() -> Journal:
+        raise JournalUnavailable("The journal can not be used.")
+
+    (tmp_path / "plain").touch()
+    switch = KillSwitch(
+        gone, EmergencyFile(tmp_path / "plain" / "emergency.jsonl"), (), environment="sandbox", subaccount=0
+    )
+    with pytest.raises(OSError, match="plain"):
+        switch.engage("ann", "stop")
