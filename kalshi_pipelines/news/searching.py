@@ -1,7 +1,8 @@
 """Full-text search of articles: the index of the warehouse, asked with words and not with a language of its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -31,26 +32,29 @@ def search_articles(engine: sa.Engine, text: str, most: int = 20) -> list[FoundA
     asked = list(dict.fromkeys(words(text)))[:_MOST_WORDS]
     if not asked:
         return []
+    with engine.connect() as connection:
+        return [FoundArticle(*row) for row in connection.execute(search_of(asked, engine.dialect.name).limit(most))]
+
+
+def search_of(asked: Sequence[str], dialect: str) -> sa.Select[Any]:
+    """The statement that finds articles with all of some words, the best first."""
     article = news_articles.c
     columns = (
         article.news_article_id, article.title, article.url, article.source_domain, article.published_us,
         article.text_snippet,
     )  # fmt: skip
-    if engine.dialect.name == "sqlite":
+    if dialect == "sqlite":
         index = sa.table("news_search", sa.column("rowid"), sa.column("news_search"), sa.column("rank"))
-        select = (
+        return (
             sa.select(*columns)
             .join_from(index, news_articles, article.news_article_id == index.c.rowid)
             .where(index.c.news_search.op("MATCH")(" ".join(f'"{word}"' for word in asked)))
             .order_by(index.c.rank, article.news_article_id)
         )
-    else:
-        searched: sa.ColumnElement[object] = sa.literal_column(f"to_tsvector('english', {SEARCHED_TEXT})")
-        query = sa.func.plainto_tsquery(sa.literal_column("'english'"), " ".join(asked))
-        select = (
-            sa.select(*columns)
-            .where(searched.op("@@")(query))
-            .order_by(sa.func.ts_rank(searched, query).desc(), article.news_article_id)
-        )
-    with engine.connect() as connection:
-        return [FoundArticle(*row) for row in connection.execute(select.limit(most))]
+    searched: sa.ColumnElement[object] = sa.literal_column(f"to_tsvector('english', {SEARCHED_TEXT})")
+    query = sa.func.plainto_tsquery(sa.literal_column("'english'"), " ".join(asked))
+    return (
+        sa.select(*columns)
+        .where(searched.op("@@")(query))
+        .order_by(sa.func.ts_rank(searched, query).desc(), article.news_article_id)
+    )

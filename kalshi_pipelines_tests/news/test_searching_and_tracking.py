@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.news.__main__ import main
 from kalshi_pipelines.news.errors import NewsFailed
-from kalshi_pipelines.news.searching import search_articles
+from kalshi_pipelines.news.searching import search_articles, search_of
 from kalshi_pipelines.news.tracking import track, tracked, untrack
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import writing
@@ -68,6 +68,20 @@ def test_the_index_follows_what_becomes_of_articles(stocked: sa.Engine) -> None:
         with writing(stocked) as connection:
             check = "INSERT INTO news_search (news_search, rank) VALUES ('integrity-check', 1)"
             connection.exec_driver_sql(check)
+
+
+def test_a_search_reads_the_index_and_not_every_article(stocked: sa.Engine) -> None:
+    stored(stocked)
+    statement = search_of(["florida"], stocked.dialect.name).compile(stocked, compile_kwargs={"literal_binds": True})
+    with stocked.connect() as connection:
+        if stocked.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET enable_seqscan = off")
+            plan = connection.exec_driver_sql(f"EXPLAIN {statement}".replace("%", "%%")).scalars().all()
+            assert any("ix_news_articles_search" in line for line in plan)
+        else:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all()
+            assert any("VIRTUAL TABLE INDEX" in line[-1] for line in plan)
+            assert not any("SCAN news_articles" in line[-1] for line in plan)
 
 
 def test_markets_and_events_are_tracked_and_untracked(stocked: sa.Engine) -> None:
