@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.benchmarks.news_flow import articles_stored, stories_told
 from kalshi_pipelines_tests.benchmarks.journal import admission
+from kalshi_pipelines_tests.benchmarks.news_flow import articles_stored, stories_told
 from kalshi_pipelines_tests.benchmarks.work import Measured
 
 SHARE_MOVED = 0.01
