@@ -31,6 +31,7 @@ from kalshi_pipelines.execution.live_account import live_transport
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.session import Opening, SessionRefused
+from kalshi_pipelines.execution.stopping import halt
 from kalshi_pipelines.execution.trading_run import Desk, TradingRun, told, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.sandbox import create_key
@@ -56,15 +57,15 @@ class _Demo:
     warehouse: sa.Engine
     market: dict[str, Any]
 
-    def propose(self, *orders: tuple[str, str, str, str]) -> None:
-        """Put orders into the inbox: action, outcome, price and a name each."""
+    def propose(self, *orders: tuple[str, str, str], rests: bool = False) -> None:
+        """Put orders to buy into the inbox: outcome, price and a name each."""
         now = dt.datetime.now(dt.UTC)
         until = now + dt.timedelta(minutes=5)
         made = [
             read_proposal(
                 ProposalTexts(
                     ticker=self.market["ticker"],
-                    action=action,
+                    action="buy",
                     outcome=outcome,
                     price=price,
                     count="5",
@@ -72,10 +73,12 @@ class _Demo:
                     signal=name,
                     as_of=now.isoformat(),
                     valid_until=until.isoformat(),
+                    time_in_force="good_till_canceled" if rests else "immediate_or_cancel",
+                    expires=until.isoformat() if rests else "",
                 ),
                 Proposer(ActorKind.STRATEGY, "demo"),
             )
-            for action, outcome, price, name in orders
+            for outcome, price, name in orders
         ]
         propose(self.journal_engine, made, "make demo-trade")
 
@@ -125,13 +128,12 @@ def _acts(demo: _Demo, folder: Path) -> int:
     ask, bid = demo.market["yes_ask_dollars"], demo.market["yes_bid_dollars"]
     print(f"The market is {demo.market['ticker']}: bid {bid}, ask {ask}.")
 
-    _say("1. A new journal is halted until somebody releases it; then three orders are proposed")
+    _say("1. A new journal is halted until somebody releases it; then four orders are proposed")
     with demo.journal.writing() as transaction:
         print(f"   kill switch: {transaction.kill().reason}; released by the operator")
         transaction.release_kill("the operator", "ready to trade")
-    demo.propose(
-        ("buy", "yes", ask, "cheap"), ("buy", "no", f"{1 - Decimal(bid)}", "dear"), ("buy", "yes", "0.9900", "a typo")
-    )
+    demo.propose(("yes", ask, "cheap"), ("no", f"{1 - Decimal(bid)}", "dear"), ("yes", "0.9900", "a typo"))
+    demo.propose(("yes", bid, "patient"), rests=True)
 
     _say("2. A dry run: the same checks, caps and records, without key or connection")
     _tell(demo.trade(TradeSettings(mode=Mode.DRY_RUN)))
@@ -141,10 +143,10 @@ def _acts(demo: _Demo, folder: Path) -> int:
     _tell(demo.trade(live))
     print(f"   the exchange has {_orders_at(demo.sandbox)} orders")
 
-    _say("4. The kill switch: nothing new is sent")
-    with demo.journal.writing() as transaction:
-        transaction.engage_kill(1, "operator", "the operator", "the demo halts")
-    demo.propose(("buy", "yes", ask, "after the kill"))
+    _say("4. The kill switch, level 2: everything is canceled, and nothing new is sent")
+    with halt(demo.settings, live, lambda: demo.journal) as halting:
+        print(f"   {halting.run('the operator', 'the demo halts', patience_seconds=60)}", flush=True)
+    demo.propose(("yes", ask, "after the kill"))
     try:
         _tell(demo.trade(live))
     except SessionRefused as refused:

@@ -25,6 +25,7 @@ from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposal_files import read_proposals
 from kalshi_pipelines.execution.proposals import Proposer, propose
 from kalshi_pipelines.execution.session import Opening
+from kalshi_pipelines.execution.stopping import halt, kill_switch
 from kalshi_pipelines.execution.told import proposal_row
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, TradingRun, trade
 from kalshi_pipelines.settings import InvalidSettings
@@ -178,22 +179,35 @@ def verify_audit() -> None:
     verify_journal()
 
 
-class Halt(dg.Config):
+class Halting(dg.Config):
     """Who halts, and why; a click is enough."""
 
     by: str = Field(default="somebody in the Dagster UI", description="Your name.")
     why: str = Field(default="halt_trading was run", description="Why trading is to stop.")
+    level: int = Field(default=1, ge=1, le=2, description="1: nothing new is sent. 2: cancel everything, too.")
 
 
 @dg.op(name="engage_kill_switch")
-def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource, config: Halt) -> None:
-    """Stop all new risk."""
-    with one_sentence(context.log), opened(journal).writing() as transaction:
-        seq = transaction.engage_kill(1, "dagster", config.by, config.why)
-    context.log.warning(f"the kill switch is engaged (event {seq}): {config.why}")
+def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource, config: Halting) -> None:
+    """Stop all new risk; at level 2 cancel everything and fail unless it is proved that nothing rests."""
+    with one_sentence(context.log):
+        settings, trade_settings = journal.settings, TradeSettings.from_environment()
+        if config.level == 1:
+            engaged = kill_switch(settings, trade_settings, lambda: opened(journal)).engage(config.by, config.why)
+            context.log.warning(f"the kill switch is engaged: {config.why}. {engaged.problem}")
+            return
+        with halt(settings, trade_settings, lambda: opened(journal)) as halting:
+            report = halting.run(config.by, config.why)
+    context.log.warning(str(report))
+    if not report.flat:
+        raise dg.Failure(str(report), allow_retries=False)
 
 
-@dg.job(description="Engage the kill switch: no order is sent any more.", tags=TRADES, op_retry_policy=_ONCE)
+@dg.job(
+    description="Engage the kill switch: no order is sent any more. Level 2 also cancels everything and proves it.",
+    tags=TRADES,
+    op_retry_policy=_ONCE,
+)
 def halt_trading() -> None:
     """Stop trading."""
     engage_kill_switch()

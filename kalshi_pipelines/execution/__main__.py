@@ -8,7 +8,7 @@ import argparse
 import getpass
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kalshi_pipelines.execution import commands
@@ -20,6 +20,7 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalRestored,
     JournalUnavailable,
 )
+from kalshi_pipelines.execution.kill.emergency import EmergencyFileUnreadable
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposals import InvalidProposals
 from kalshi_pipelines.execution.session import SessionRefused
@@ -30,9 +31,9 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
 
 _EXPECTED = (
-    AnchorsUnreadable, InvalidProposals, InvalidSettings, JournalOfAnotherEnvironment, JournalOutdated, JournalRefused,
-    JournalRestored, JournalUnavailable, KalshiError, OSError, SandboxDidNotStart, SchemaNotAtHead,
-    WarehouseUnavailable, commands.CanNotBeDone,
+    AnchorsUnreadable, EmergencyFileUnreadable, InvalidProposals, InvalidSettings, JournalOfAnotherEnvironment,
+    JournalOutdated, JournalRefused, JournalRestored, JournalUnavailable, KalshiError, OSError, SandboxDidNotStart,
+    SchemaNotAtHead, WarehouseUnavailable, commands.CanNotBeDone,
 )  # fmt: skip
 
 
@@ -57,7 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_subparsers(required=True, metavar="COMMAND").add_parser
     user = getpass.getuser()
+    _add_trading(add, user)
+    _add_watching(add, user)
+    return parser
 
+
+def _add_trading(add: Callable[..., argparse.ArgumentParser], user: str) -> None:
     propose = add("propose", help="put an order into the inbox; nothing is sent by it")
     propose.add_argument("action", choices=("buy", "sell"))
     propose.add_argument("outcome", choices=("yes", "no"))
@@ -96,8 +102,20 @@ def _parser() -> argparse.ArgumentParser:
     _by_and_why(arm, user)
     arm.set_defaults(do=commands.arm)
 
+
+def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> None:
     status = add("status", help="kill switch, session, open orders, last reconciliation, what is left of each cap")
     status.set_defaults(do=commands.status)
+
+    kill = add("kill", help="stop all new risk; level 2 also cancels everything and proves it")
+    kill.add_argument("--level", type=int, choices=(1, 2), default=1)
+    kill.add_argument("--patience", type=float, default=300, metavar="SECONDS", help="for level 2: how long it goes on")
+    _by_and_why(kill, user)
+    kill.set_defaults(do=commands.kill)
+
+    release = add("release", help="let new sessions trade again: by another person, after a clean reconciliation")
+    _by_and_why(release, user)
+    release.set_defaults(do=commands.release)
 
     reconcile = add("reconcile", help="compare the account with the journal, and resolve what is unknown")
     reconcile.set_defaults(do=commands.reconcile)
@@ -108,7 +126,6 @@ def _parser() -> argparse.ArgumentParser:
 
     verify = add("verify-audit", help="verify the journal: chain, anchors, states, counters")
     verify.set_defaults(do=commands.verify_audit)
-    return parser
 
 
 def _who(parser: argparse.ArgumentParser, user: str) -> None:

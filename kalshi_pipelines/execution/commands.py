@@ -23,11 +23,13 @@ from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.ledger import ACCOUNT_KEY
 from kalshi_pipelines.execution.journal.records import Mode, Origin, ScopeKind
+from kalshi_pipelines.execution.kill.switch import NotReleased
 from kalshi_pipelines.execution.live_account import live_account, live_transport
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposal_files import read_proposals
 from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.session import Opening
+from kalshi_pipelines.execution.stopping import halt, kill_switch
 from kalshi_pipelines.execution.told import money, plain, proposal_row, standing_lines, status_lines
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
@@ -189,8 +191,10 @@ def status(office: Office, given: argparse.Namespace) -> int:
     """How things stand."""
     del given
     now, environment, subaccount = now_us(), office.settings.environment, office.trade.subaccount
+    switch = kill_switch(office.settings, office.trade, office.journal).status()
     with office.journal().reading() as reading:
         print(f"environment      {environment.value}, sub-account {subaccount}, mode {office.trade.mode.value}")
+        print(f"trading          {f'stopped by {plain(switch.why)}' if switch.engaged else 'not stopped'}")
         for line in status_lines(reading, environment, subaccount, now):
             print(line)
         pending = reading.pending_proposals(office.trade.mode, now - FORGOTTEN_AFTER_US)
@@ -215,6 +219,33 @@ def reconcile(office: Office, given: argparse.Namespace) -> int:
         report = account.reconciler(journal).reconcile()
     print(report)
     return 0 if report.clean else 1
+
+
+def kill(office: Office, given: argparse.Namespace) -> int:
+    """Stop all new risk; at level 2 cancel everything, too, and go on until nothing is proved to rest."""
+    if given.level == 1:
+        engaged = kill_switch(office.settings, office.trade, office.journal).engage(given.by, given.why)
+        print("The kill switch is engaged: nothing new is sent. Orders that rest are left alone; level 2 cancels them.")
+        if engaged.seq is None:
+            print(f"It is on record in the emergency file only: {engaged.problem}", file=sys.stderr)
+        return 0
+    with halt(office.settings, office.trade, office.journal) as halting:
+        report = halting.run(given.by, given.why, given.patience)
+    print(f"The kill switch is engaged: nothing new is sent.\n{report}")
+    if not report.flat:
+        print("Orders may rest. Run it again, or delete the trade key on the exchange's page.", file=sys.stderr)
+    return 0 if report.flat else 1
+
+
+def release(office: Office, given: argparse.Namespace) -> int:
+    """Let sessions that are opened from now on trade again."""
+    try:
+        seq = kill_switch(office.settings, office.trade, office.journal).release(given.by, given.why)
+    except NotReleased as error:
+        print(f"The kill switch stays engaged. {error}", file=sys.stderr)
+        return 1
+    print(f"The kill switch is released by {plain(given.by)} (event {seq}); open a new session to trade.")
+    return 0
 
 
 def close_session(office: Office, given: argparse.Namespace) -> int:

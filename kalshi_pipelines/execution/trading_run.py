@@ -38,6 +38,7 @@ from kalshi_pipelines.execution.orders.terms import Outcome as OutcomeOfMarket
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.session import Opening, TradeSession
+from kalshi_pipelines.execution.stopping import kill_switch
 from kalshi_pipelines.execution.told import plain
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import KalshiError
@@ -255,9 +256,7 @@ def _looked_again(executor: TradeExecutor, admitted: AdmittedOrder) -> Decision:
 
 def _killed(desk: Desk) -> str | None:
     """Why nothing may be risked now, or None."""
-    with desk.journal.reading() as reading:
-        kill = reading.kill()
-    return kill.reason if kill.engaged else None
+    return kill_switch(desk.settings, desk.trade, lambda: desk.journal).why_engaged()
 
 
 def told(decision: Decision) -> str:
