@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -33,13 +33,22 @@ ROWS = 1_000_000
 BARE = "x" * 500
 
 
-@dataclass(frozen=True)
+@dataclass
 class Timed:
-    """Medians in seconds."""
+    """Seconds of each admission, and of the two bare commits after it."""
 
-    admission: float
-    bare: float
-    ratio: float
+    admissions: list[float] = field(default_factory=list)
+    bares: list[float] = field(default_factory=list)
+
+    @property
+    def admission(self) -> float:
+        """The median of an admission."""
+        return statistics.median(self.admissions)
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long as two bare commits an admission takes."""
+        return statistics.median(one / two for one, two in zip(self.admissions, self.bares, strict=True))
 
 
 class Bench:
@@ -56,20 +65,14 @@ class Bench:
         self._bare = sa.text("INSERT INTO bare VALUES (:number, :body)")
         self._numbers = 0
 
-    def measure(self, sessions: int) -> Timed:
-        """Admit orders, and commit twice after each."""
-        admissions, bares = [], []
-        for _ in range(sessions):
-            self._sessions += 1
-            self.desk.clock.now_us += 25 * HOUR
-            next_session(self.desk, self._sessions)
-            for _ in range(ORDERS):
-                admissions.append(self._admit())
-                bares.append(self._two_bare_commits())
-        ratios = [one / other for one, other in zip(admissions, bares, strict=True)]
-        return Timed(statistics.median(admissions), statistics.median(bares), statistics.median(ratios))
+    def begin_session(self) -> None:
+        """The next day, in a session with its caps unused."""
+        self._sessions += 1
+        self.desk.clock.now_us += 25 * HOUR
+        next_session(self.desk, self._sessions)
 
-    def _admit(self) -> float:
+    def admit(self) -> float:
+        """Admit an order and end it; the time until it may be sent."""
         journal = self.desk.journal
         new = self.desk.intent(count_centicontracts=10, fee_bound_microdollars=1_000)
         began = time.perf_counter()
@@ -87,7 +90,8 @@ class Bench:
             transaction.answered(sent, OrderState.CANCELED, filled_centicontracts=0)
         return taken
 
-    def _two_bare_commits(self) -> float:
+    def two_bare_commits(self) -> float:
+        """The time of two commits of a row each."""
         began = time.perf_counter()
         for _ in range(2):
             self._numbers += 1
@@ -197,35 +201,51 @@ def _store(connection: sa.Connection, batch: dict[str, list[dict[str, Any]]]) ->
     batch.clear()
 
 
-def databases(folder: Path) -> Iterator[tuple[str, str]]:
-    """A SQLite file, and a Postgres that flushes as one of a user does."""
-    yield "SQLite", f"sqlite:///{folder / 'journal.db'}"
+def databases(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Two SQLite files, and two databases of a Postgres that flushes as one of a user does."""
+    yield "SQLite", [f"sqlite:///{folder / name}.db" for name in ("few", "many")]
     durable = {**postgres._SETTINGS, "fsync": "on", "synchronous_commit": "on"}
     with (
         mock.patch.object(postgres, "_SETTINGS", durable),
         mock.patch.object(postgres, "_PLENTY_OF_MEMORY", 1 << 60),
         postgres.running_cluster() as cluster,
-        cluster.database() as name,
+        cluster.database() as few,
+        cluster.database() as many,
     ):
-        yield "Postgres", cluster.url(name)
+        yield "Postgres", [cluster.url(few), cluster.url(many)]
+
+
+def in_turns(benches: list[Bench], sessions: int) -> list[Timed]:
+    """Admit orders to each journal in turn, and commit twice after each."""
+    timed = [Timed() for _ in benches]
+    for number in range(sessions + 1):
+        for bench in benches:
+            bench.begin_session()
+        for _ in range(ORDERS):
+            for bench, each in zip(benches, timed, strict=True):
+                admission, bare = bench.admit(), bench.two_bare_commits()
+                if number:  # the first session only warms up
+                    each.admissions.append(admission)
+                    each.bares.append(bare)
+    return timed
 
 
 def admission(sessions: int = 15, rows: int = ROWS) -> None:
     """Admission beside bare commits, and with a million rows beside none; prints a line a database."""
     with tempfile.TemporaryDirectory() as name:
-        for database, url in databases(Path(name)):
-            bench = Bench(url)
-            bench.measure(2)
-            empty = bench.measure(sessions)
-            stored = bench.grow(rows)
-            bench.measure(2)
-            full = bench.measure(sessions)
-            bench.engine.dispose()
-            flat = (full.admission / full.bare) / (empty.admission / empty.bare)
+        for database, urls in databases(Path(name)):
+            benches = [Bench(url) for url in urls]
+            in_turns(benches, 1)
+            stored = benches[1].grow(rows)
+            few, many = in_turns(benches, sessions)
+            for bench in benches:
+                bench.engine.dispose()
+            flat = statistics.median(
+                large / small for large, small in zip(many.admissions, few.admissions, strict=True)
+            )
             print(
-                f"admission in {database}: {empty.admission * 1e6:,.0f} us, {empty.ratio:.2f} times two bare commits "
-                f"({empty.bare * 1e6:,.0f} us); with {stored:,} rows {full.admission * 1e6:,.0f} us, "
-                f"{full.ratio:.2f} times ({full.bare * 1e6:,.0f} us): {flat:.2f} times as long",
+                f"admission in {database}: {few.admission * 1e6:,.0f} us, {few.ratio:.2f} times two bare commits; with "
+                f"{stored:,} rows {many.admission * 1e6:,.0f} us, {many.ratio:.2f} times: {flat:.2f} times as long",
                 flush=True,
             )
 
