@@ -78,7 +78,7 @@ def _log(context: dg.AssetExecutionContext, search: SearchReport) -> None:
     told = f"{search.provider}: {search.calls} calls, {search.failed} failed, {search.articles} articles"
     context.log.info(told)
     for problem in search.problems:
-        context.log.warning(f"{search.provider}: {problem}")
+        context.log.warning(problem)
     if search.not_asked:
         context.log.warning(f"{search.provider}: {len(search.not_asked)} queries not asked: {search.not_asked[0]}")
 

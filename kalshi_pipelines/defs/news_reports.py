@@ -39,11 +39,10 @@ def collected(engine: sa.Engine, done: CollectedNews) -> dict[str, Any]:
         }
         for each in done.searches
     ]
-    problems = [f"{each.provider}: {problem}" for each in done.searches for problem in each.problems]
+    problems = [{"problem": problem} for each in done.searches for problem in each.problems]
     metadata |= table("providers", providers)
     metadata |= table("newest_headlines", newest_headlines(engine, _MOST_SHOWN))
-    if problems:
-        metadata["problems"] = "\n".join(problems[:_MOST_PROBLEMS])
+    metadata |= table("problems", problems[:_MOST_PROBLEMS])
     return metadata
 
 

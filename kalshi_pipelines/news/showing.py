@@ -27,8 +27,10 @@ RATE_DAYS: Final = 7
 #: Above this, providers are asked the same thing over and over.
 MOST_DUPLICATES: Final = 0.8
 _FEWEST_FOR_A_RATE: Final = 20
-_MOST_TITLE: Final = 120
+_MOST_TITLE: Final = 80
 _COMMAND: Final = "dagster job execute -m kalshi_pipelines -j news"
+
+_IS_FIRST: Final = news_articles.c.group_id.is_(None) | (news_articles.c.group_id == news_articles.c.news_article_id)
 
 Row = Mapping[str, str]
 
@@ -105,10 +107,9 @@ def duplicate_rate(engine: sa.Engine, now_us: int) -> DuplicateRate:
 def newest_headlines(engine: sa.Engine, most: int) -> list[Row]:
     """The newest stories with who tells them; their other copies are left out."""
     articles = news_articles.c
-    is_first = articles.group_id.is_(None) | (articles.group_id == articles.news_article_id)
     found = (
         sa.select(articles.title, articles.source_domain, articles.published_us)
-        .where(is_first)
+        .where(_IS_FIRST)
         .order_by(articles.news_article_id.desc())
         .limit(most)
     )
@@ -124,12 +125,12 @@ def newest_headlines(engine: sa.Engine, most: int) -> list[Row]:
 
 
 def strongest_links(engine: sa.Engine, most: int) -> list[Row]:
-    """The links of the last day with any, the most relevant ones first."""
+    """The links of the last day with any, one a story, the most relevant ones first."""
     found = sa.union_all(
         *(
-            sa.select(
-                links.c[ticker].label("ticker"), links.c.relevance, links.c.linked_us, news_articles.c.title
-            ).join(news_articles, news_articles.c.news_article_id == links.c.news_article_id)
+            sa.select(links.c[ticker].label("ticker"), links.c.relevance, links.c.linked_us, news_articles.c.title)
+            .join(news_articles, news_articles.c.news_article_id == links.c.news_article_id)
+            .where(_IS_FIRST)
             for links, ticker in ((news_article_markets, "ticker"), (news_article_events, "event_ticker"))
         )
     ).subquery()

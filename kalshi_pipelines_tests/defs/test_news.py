@@ -41,7 +41,7 @@ def test_headlines_of_strangers_are_shown_as_harmless_cells(sqlite_engine: sa.En
     found += shown(linked(sqlite_engine, LinkedNews(1, 1, 0, 0, "m")))
     found += shown(scored(sqlite_engine, ScoredNews(1, 1, "m", {"positive": 1})))
     assert found.count("back") == 2
-    assert "exa: Exa answered 500." in found
+    assert "Exa answered 500." in found
     assert not set(found) & set("<>`|\u202e")
     assert "](" not in found
     assert "javascript:" not in found

@@ -62,8 +62,8 @@ def test_headlines_are_the_first_of_their_stories_newest_first_on_harmless_lines
 
 
 def test_links_are_those_of_the_last_day_the_most_relevant_first(engine: sa.Engine, run: int) -> None:
-    articles(engine, {"title": "Weak"}, {"title": "Strong"}, {"title": "Old"}, {"title": "Unscored"})
-    for article, relevance, at_us in ((1, 0.2, NOW - 5), (3, 1.0, NOW - DAY)):
+    articles(engine, {"title": "Weak"}, {"title": "Strong"}, {"title": "Old"}, {"title": "Unscored"}, {"group_id": 2})
+    for article, relevance, at_us in ((1, 0.2, NOW - 5), (3, 1.0, NOW - DAY), (5, 0.95, NOW)):
         link = {"news_article_id": article, "relevance": relevance, "relevance_method": "m", "linked_us": at_us}
         insert(engine, tables.news_article_markets, link)
     insert(
