@@ -1,0 +1,87 @@
+"""An agent's process with an agent's key and login can propose, and whatever else it tries, nothing is ordered."""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.journal import initialise
+from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines_tests.execution.floor import floor_at, trading_floor
+
+ROLES = Path(__file__).parents[3] / "deploy" / "postgres" / "roles.sql"
+#: What only an unprivileged user can be kept from.
+OF_THE_COMPUTER = ("reads_the_trade_key",)
+
+
+def test_F39_an_agent_that_was_told_to_trade_gets_no_further_than_a_proposal(
+    empty_postgres_url: str, tmp_path: Path
+) -> None:
+    owner = open_journal(empty_postgres_url)
+    upgrade_journal(owner)
+    initialise(owner, "sandbox")
+    with psycopg.connect(sa.make_url(empty_postgres_url).set(drivername="postgresql").render_as_string(False)) as psql:
+        psql.execute(ROLES.read_text())
+        psql.execute("CREATE ROLE red_team LOGIN IN ROLE kalshi_proposer")
+    try:
+        with trading_floor(tmp_path) as executor, ExitStack() as stack:
+            agent = floor_at(executor.sandbox, tmp_path, stack, scopes=["read"])
+            environment = {
+                "PATH": os.environ["PATH"],
+                "KALSHI_ENVIRONMENT": "sandbox",
+                "KALSHI_SANDBOX_URL": agent.sandbox.url,
+                "KALSHI_API_KEY_ID": agent.key_id,
+                "KALSHI_PRIVATE_KEY_FILE": str(agent.key_file),
+                "KALSHI_DATA_DIR": str(tmp_path / "agent"),
+                "KALSHI_JOURNAL_URL": sa.make_url(empty_postgres_url)
+                .set(username="red_team")
+                .render_as_string(hide_password=False),
+            }
+            command = [sys.executable, "-m", "kalshi_pipelines_tests.execution.boundary.agent"]
+            address = executor.sandbox.admin_url
+            arguments = [executor.tradable()["ticker"], address, str(executor.key_file)]
+            done = subprocess.run(
+                [*command, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
+            )
+            orders = executor.orders_on_exchange()
+    finally:
+        with owner.connect() as connection:
+            rows = {
+                table: connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
+                for table in ("proposals", "sessions", "intents", "approvals", "kill_events")
+            }
+        with owner.begin() as connection:
+            connection.exec_driver_sql("DROP ROLE red_team")
+        owner.dispose()
+    assert done.returncode == 0, done.stderr
+    told = {each["attempt"]: each["outcome"] for each in map(json.loads, done.stdout.splitlines())}
+    assert told.pop("proposes") == "proposal 1"
+    assert told.pop("reads_the_environment") == "found nothing"
+    for name in OF_THE_COMPUTER:
+        told.pop(name)
+    assert told.pop("asks_the_exchange_itself") == "answered 403"
+    assert told.pop("opens_a_socket") == "answered 401"
+    assert told.pop("imports_the_transport") == "answered 403"
+    assert told.pop("approves_itself") == "ended with 2"
+    assert all(outcome.startswith("stopped: ") for outcome in told.values()), told
+    assert len(told) == 3
+    assert orders == []
+    assert rows == {"proposals": 1, "sessions": 0, "intents": 0, "approvals": 0, "kill_events": 1}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_F39_the_trade_key_can_not_be_read_by_another_user(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    key = tmp_path / "trade.pem"
+    key.write_text("secret")
+    key.chmod(0o600)
+    code = f"import os; os.setgid(65534); os.setuid(65534); open({str(key)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert "PermissionError" in done.stderr

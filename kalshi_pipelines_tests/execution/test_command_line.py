@@ -1,0 +1,137 @@
+"""The command line as an operator uses it: sentences, exit statuses, and a whole day against a sandbox."""
+
+import datetime as dt
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kalshi_pipelines.contracts.runs import run_contract_checks
+from kalshi_pipelines.execution.__main__ import main
+from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
+from kalshi_pipelines.execution.journal.journal import initialise
+from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines_tests.execution.floor import Floor, trading_floor
+from kalshi_pipelines_tests.migrated import upgrade_to_head
+
+
+@pytest.fixture
+def floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Floor]:
+    """A sandbox, and the environment variables of an operator who trades there, but has not armed anything."""
+    with trading_floor(tmp_path) as made:
+        for name, value in {
+            "SANDBOX_URL": made.sandbox.url,
+            "DATA_DIR": str(tmp_path / "data"),
+            "TRADE_MODE": "live",
+            "TRADE_API_KEY_ID": made.key_id,
+            "TRADE_PRIVATE_KEY_FILE": str(made.key_file),
+            "TRADE_URL": made.sandbox.url,
+            "TRADE_SERIES": "*",
+        }.items():
+            monkeypatch.setenv(f"KALSHI_{name}", value)
+        settings = Settings.from_environment()
+        settings.environment_dir.mkdir(parents=True)
+        warehouse, journal = open_engine(settings.resolved_warehouse_url), open_journal(journal_url(settings))
+        upgrade_to_head(warehouse)
+        upgrade_journal(journal)
+        initialise(journal, settings.environment)
+        run_contract_checks(settings, warehouse, lambda line: None, sandbox_url=made.sandbox.url)
+        warehouse.dispose()
+        journal.dispose()
+        yield made
+
+
+def told(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) -> str:
+    assert main(arguments) == status, capsys.readouterr()
+    captured = capsys.readouterr()
+    return captured.out + captured.err
+
+
+def test_a_day_of_an_operator(
+    floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    market = floor.tradable()
+    bid = ("buy", "yes", market["ticker"], "1", market["yes_bid_dollars"], "--time-in-force", "good_till_canceled")
+    rests = (*bid, "--rest-minutes", "10", "--name", "ann")
+    assert "in the inbox" in told(capsys, 0, "propose", *rests, "--signal", "one")
+    assert "approve" not in told(capsys, 0, "status")
+    assert "no session was opened, nothing was sent" in told(capsys, 1, "trade", "--by", "ann", "--why", "too early")
+    assert floor.orders_on_exchange() == []
+
+    assert "released by ann" in told(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    armed = told(capsys, 0, "arm", "--by", "ann", "--why", "a try", "--run", str(tmp_path / "run.yaml"))
+    token = re.search(r"export KALSHI_TRADE_ARM=(\S+)", armed)
+    assert token
+    assert "worst loss of a session $200.00" in armed
+    monkeypatch.setenv("KALSHI_TRADE_ARM", token[1])
+    config = yaml.safe_load((tmp_path / "run.yaml").read_text())["ops"]["executed_orders"]["config"]
+    assert (config["armed_by"], config["why"]) == ("ann", "a try")
+    assert dt.datetime.fromisoformat(config["armed_at"]).tzinfo
+
+    assert "placed: buy 1.00 YES" in told(capsys, 0, "trade", "--by", "ann", "--why", "a try")
+    status = told(capsys, 0, "status")
+    assert "resting" in status
+    assert "clean" in status
+    assert "open orders      1" in status
+    assert "clean: sandbox" in told(capsys, 0, "reconcile")
+
+    halted = told(capsys, 0, "kill", "--level", "2", "--by", "ann", "--why", "the end", "--patience", "60")
+    assert "FLAT" in halted
+    assert "stays engaged" in told(capsys, 1, "release", "--by", "ann", "--why", "again")
+    assert "stopped by journal: ann" in told(capsys, 0, "status")
+    assert told(capsys, 0, "verify-audit").startswith("clean: ")
+    assert len(floor.orders_on_exchange()) == 1
+
+
+def test_an_agents_order_waits_for_the_approval_of_its_exact_bytes(
+    floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = floor.tradable()
+    told(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    token = re.search(r"KALSHI_TRADE_ARM=(\S+)", told(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
+    assert token
+    monkeypatch.setenv("KALSHI_TRADE_ARM", token[1])
+    order = ("buy", "yes", market["ticker"], "1", market["yes_ask_dollars"], "--signal", "news", "--as", "agent")
+    told(capsys, 0, "propose", *order, "--name", "reader")
+    command = [sys.executable, "-m", "kalshi_pipelines.execution"]
+    with subprocess.Popen(
+        [*command, "trade", "--by", "ann", "--why", "a try"],
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as trading:  # fmt: skip
+        assert trading.stdout
+        wanted = next(found for line in trading.stdout if (found := re.search(r"approve (\d+) ([0-9a-f]{12})$", line)))
+        assert floor.orders_on_exchange() == []
+        intent, digest = wanted.groups()
+        assert "another SHA-256" in told(capsys, 2, "approve", intent, "0" * 64, "--by", "ann")
+        assert "this request and no other" in told(capsys, 0, "approve", intent, digest, "--by", "ann")
+        assert "placed: buy 1.00 YES" in trading.stdout.read()
+    assert trading.returncode == 0
+    assert len(floor.orders_on_exchange()) == 1
+
+
+def test_what_can_not_be_done_is_a_sentence_and_status_2(floor: Floor, capsys: pytest.CaptureFixture[str]) -> None:
+    del floor
+    for arguments, sentence in (
+        (("arm", "--why", "x", "--minutes", "1441"), "good for 1 minute to a day"),
+        (("approve", "7", "0" * 64), "no intent 7"),
+        (("close-session", "--why", "x"), "There is no live session"),
+        (("import", "nowhere.csv"), "nowhere.csv: can not be read"),
+        (("propose", "buy", "yes", "KXA-1", "ten", "56", "--signal", "s"), "count: 'ten' is not"),
+    ):
+        said = told(capsys, 2, *arguments)
+        assert sentence in said
+        assert "Traceback" not in said
+
+
+def test_a_journal_that_is_not_there_says_which_command_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KALSHI_DATA_DIR", str(tmp_path))
+    assert "dagster job execute -m kalshi_pipelines -j migrate" in told(capsys, 2, "status")
