@@ -132,17 +132,21 @@ def test_articles_are_found_linked_and_scored_paid_for_once_and_each_story_is_on
 
 
 def assert_groups_are_stories(engine: sa.Engine, articles: list[dict[str, Any]], story_of: dict[str, str]) -> None:
-    """Copies of one story are in one group, and no group mixes stories."""
+    """Copies of one story are in one group, and no group mixes stories.
+
+    When a copy was published that does not say so is unknown, so it may be kept apart from one that is days old.
+    """
     stories: defaultdict[int, set[str]] = defaultdict(set)
     for source in rows(engine, news_article_sources):
         stories[source["news_article_id"]].add(story_of[source["url"]])
     assert all(len(told) == 1 for told in stories.values())
-    pairs = list(combinations([(each["group_id"], *stories[each["news_article_id"]]) for each in articles], 2))
-    same_story = [one[0] == other[0] for one, other in pairs if one[1] == other[1]]
+    told = [(each["group_id"], *stories[each["news_article_id"]], each["published_us"]) for each in articles]
+    pairs = list(combinations(told, 2))
+    same_story = [one[0] == other[0] for one, other in pairs if one[1] == other[1] and one[2] and other[2]]
     same_group = [one[1] == other[1] for one, other in pairs if one[0] == other[0]]
     assert len(articles) > 20
     assert len(same_story) > 10
-    assert sum(same_story) >= 0.70 * len(same_story)
+    assert sum(same_story) >= 0.95 * len(same_story)
     assert sum(same_group) >= 0.99 * len(same_group)
 
 
