@@ -11,7 +11,15 @@ from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.decisions import Outcome as Became
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.orders.terms import Action, Leg, Outcome, YesPrice
+from kalshi_pipelines.execution.orders.terms import (
+    Action,
+    Contracts,
+    Leg,
+    MarketTicker,
+    OrderId,
+    Outcome,
+    YesPrice,
+)
 from kalshi_pipelines_tests.execution.floor import (
     Floor,
     dry_trader,
@@ -188,3 +196,41 @@ def test_F17_stale_and_expired_knowledge_is_denied(floor: Floor, sqlite_journal:
     too_long = proposed(market, valid_until=now + dt.timedelta(minutes=11))
     assert trader.executor.decide(expired).reason is DenialReason.PROPOSAL_EXPIRED
     assert trader.executor.decide(too_long).reason is DenialReason.PROPOSAL_STALE
+
+
+def test_F36_F46_a_decrease_said_twice_leaves_the_same_and_a_cancel_finds_its_shard(
+    floor: Floor, sqlite_journal: sa.Engine
+) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    markets = floor.http.get(f"{floor.sandbox.url}/markets", params={"status": "open", "limit": 1000}).json()["markets"]
+    market = next(
+        each
+        for each in markets
+        if each["exchange_index"] > 0
+        and each["market_type"] == "binary"
+        and "0.00" not in (each["yes_bid_size_fp"], each["yes_ask_size_fp"])
+    )
+    rests = trader.executor.decide(resting(market, market["yes_bid_dollars"], 500))
+    assert rests.intent is not None
+    assert rests.intent.order_id is not None, rests.detail
+    transport, order_id = floor.transport(trader.settings), OrderId(rests.intent.order_id)
+    for _ in range(2):
+        assert transport.decrease(order_id, MarketTicker(market["ticker"]), Contracts(200)).status == 200
+    left = {order.order_id: order.remaining_count_fp for order in floor.portfolio.orders(0, status="resting").records}
+    assert left[str(order_id)] == "2.00"
+    assert transport.cancel(order_id, MarketTicker(market["ticker"])).status == 200
+    assert str(order_id) not in {order.order_id for order in floor.portfolio.orders(0, status="resting").records}
+
+
+def test_F58_the_caps_hold_whatever_the_order_group_would_allow(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal), session_orders=2, position_contracts=3)
+    market = floor.tradable()
+    groups = floor.portfolio.order_groups(0)
+    outcomes = [trader.executor.decide(resting(market, market["yes_bid_dollars"], 200)) for _ in range(2)]
+    assert [each.outcome for each in outcomes] == [Became.PLACED, Became.DENIED]
+    assert outcomes[1].reason is DenialReason.CAP_POSITION
+    assert trader.executor.decide(resting(market, market["yes_bid_dollars"], 100)).outcome is Became.PLACED
+    third = trader.executor.decide(resting(market, market["yes_bid_dollars"], 100))
+    assert third.reason is DenialReason.CAP_ORDER_COUNT
+    made = [group for group in floor.portfolio.order_groups(0) if group not in groups]
+    assert len(made) == 1

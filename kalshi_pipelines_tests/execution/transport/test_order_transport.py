@@ -70,7 +70,7 @@ def _placed(reply: Reply, *, read: bool = True) -> tuple[Answer, RawServer]:
     [
         silence,
         reset,
-    reset_unread,
+        reset_unread,
         answering("HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n{"),
         answering("HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
         answering("garbage\r\n\r\n"),
@@ -185,7 +185,7 @@ def test_F27_an_address_of_another_environment_makes_no_transport(environment: E
         OrderTransport(environment, url, SIGNER, subaccount=0)
 
 
-def test_the_writes_are_those_of_the_list_with_their_shard_and_sub_account() -> None:
+def test_F46_the_writes_are_those_of_the_list_with_their_shard_and_sub_account() -> None:
     with raw_server(http("200 OK", "{}")) as server, _transport(server) as transport:
         transport.create_order_group(2, 50)
         transport.trigger_order_group(ORDER, 2)
@@ -242,7 +242,7 @@ def test_F38_the_vendor_s_other_writes_can_not_be_made() -> None:
     }  # fmt: skip
 
 
-def test_F35_an_amendment_has_no_route() -> None:
+def test_F35_F37_amendments_batches_and_resets_have_no_route() -> None:
     assert not [write for write in Write if "amend" in write.value.path or "batch" in write.value.path]
     assert not [write for write in Write if "reset" in write.value.path]
 
