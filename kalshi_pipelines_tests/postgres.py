@@ -70,6 +70,11 @@ class Cluster:
         self._folder = folder
         self._names = (f"warehouse_{number}" for number in count(1))
 
+    @property
+    def folder(self) -> Path:
+        """Where the server's socket is, for a process that makes databases of its own."""
+        return self._folder
+
     def url(self, database: str) -> str:
         """The SQLAlchemy URL of a database."""
         return f"postgresql+psycopg://postgres@/{database}?host={self._folder}"

@@ -1,0 +1,147 @@
+"""The exchange's own log: what a member's orders came to, and what they could have cost at worst, by brute force.
+
+Nothing here uses the executor's arithmetic: every outcome of every market with every subset of its open orders filled.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, Final
+
+import httpx
+
+Row = dict[str, Any]
+DOLLAR: Final = 10_000
+_RATE_SCALE: Final = 10**12
+#: More open orders of one market are not tried out one by one.
+_MOST_SUBSETS: Final = 12
+
+
+@dataclass
+class TruthOrder:
+    """An order the exchange took."""
+
+    order_id: str
+    client_order_id: str
+    ticker: str
+    side: str
+    price: int
+    count: int
+    group: str | None
+    at_us: int
+    filled: int = 0
+    canceled: int = 0
+    fees: int = 0
+    paid: int = 0
+    """Net micro-dollars: what a bid paid, less what an ask received."""
+
+    @property
+    def open(self) -> int:
+        return self.count - self.filled - self.canceled
+
+
+@dataclass
+class TruthLog:
+    """Reads the log on from where it was; one for each exchange."""
+
+    admin_url: str
+    http: httpx.Client
+    seen: int = 0
+    rates: dict[str, int] = field(default_factory=dict)
+    events_of: dict[str, str] = field(default_factory=dict)
+    members: dict[str, list[Row]] = field(default_factory=dict)
+    _member_of: dict[str, str] = field(default_factory=dict)
+
+    def refresh(self) -> None:
+        """Take in what happened since."""
+        while True:
+            page = self.http.get(f"{self.admin_url}/sandbox/truth", params={"after": self.seen, "limit": 10_000}).json()
+            for event in page["events"]:
+                self._take(event)
+            if not page["events"]:
+                return
+            self.seen = page["events"][-1]["sequence"]
+
+    def _take(self, event: Row) -> None:
+        match event["event"]:
+            case "MarketOpened":
+                self.rates[event["ticker"]] = event["taker_rate"]
+                self.events_of[event["ticker"]] = event["event_ticker"]
+            case "OrderAccepted":
+                self._member_of[event["order_id"]] = event["member"]
+                self.members.setdefault(event["member"], []).append(event)
+            case "OrderCanceled" | "OrderDecreased" | "OrderAmended":
+                self.members.setdefault(self._member_of[event["order_id"]], []).append(event)
+            case "Traded":
+                sides = {self._member_of[event[name]] for name in ("maker_order", "taker_order")}
+                for member in sides:
+                    self.members.setdefault(member, []).append(event)
+
+    def states(self, member: str) -> Iterator[dict[str, TruthOrder]]:
+        """The member's orders after each event, by id; the same dictionary, changed on."""
+        orders: dict[str, TruthOrder] = {}
+        for event in self.members.get(member, ()):
+            _apply(orders, event)
+            yield orders
+
+    def orders(self, member: str) -> dict[str, TruthOrder]:
+        """The member's orders as they are now."""
+        orders: dict[str, TruthOrder] = {}
+        for orders in self.states(member):  # noqa: B007
+            pass
+        return orders
+
+    def worst(self, orders: Collection[TruthOrder]) -> int:
+        """Micro-dollars that could be lost with these orders: each market at its worst outcome and worst fills."""
+        tickers = {order.ticker for order in orders}
+        return sum(self._worst_of([order for order in orders if order.ticker == ticker]) for ticker in tickers)
+
+    def _worst_of(self, orders: list[TruthOrder]) -> int:
+        open_orders = [order for order in orders if order.open > 0]
+        assert len(open_orders) <= _MOST_SUBSETS
+        worst = 0
+        for pays in (0, DOLLAR):
+            have = sum(_loss(order.side, order.paid, order.filled, pays) + order.fees for order in orders)
+            for filled in product((False, True), repeat=len(open_orders)):
+                more = 0
+                for order, is_filled in zip(open_orders, filled, strict=True):
+                    if is_filled:
+                        cost = order.price * order.open * (1 if order.side == "bid" else -1)
+                        more += _loss(order.side, cost, order.open, pays) + self._fee(order)
+                worst = max(worst, have + more)
+        return worst
+
+    def _fee(self, order: TruthOrder) -> int:
+        rate = self.rates[order.ticker]
+        return -(-rate * order.open * order.price * (DOLLAR - order.price) // _RATE_SCALE)
+
+
+def _loss(side: str, paid: int, count: int, pays: int) -> int:
+    contracts = count if side == "bid" else -count
+    return paid - contracts * pays
+
+
+def _apply(orders: dict[str, TruthOrder], event: Row) -> None:
+    match event["event"]:
+        case "OrderAccepted":
+            orders[event["order_id"]] = TruthOrder(
+                event["order_id"],
+                event.get("client_order_id") or "",
+                event["ticker"],
+                event["side"],
+                event["price"],
+                event["count"],
+                event.get("order_group"),
+                event["at_us"],
+            )
+        case "OrderCanceled" | "OrderDecreased":
+            orders[event["order_id"]].canceled += event["count"]
+        case "OrderAmended":
+            raise AssertionError("nothing of this program amends")
+        case "Traded":
+            for role in ("maker", "taker"):
+                order = orders.get(event[f"{role}_order"])
+                if order is not None:
+                    order.filled += event["count"]
+                    order.fees += event[f"{role}_fee"]
+                    order.paid += event["price"] * event["count"] * (1 if order.side == "bid" else -1)
