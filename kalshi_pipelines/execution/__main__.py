@@ -113,6 +113,11 @@ def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> Non
     _by_and_why(kill, user)
     kill.set_defaults(do=commands.kill)
 
+    drill = add("drill", help="halt for practice, on the sandbox or demo")
+    drill.add_argument("--patience", type=float, default=300, metavar="SECONDS")
+    _by_and_why(drill, user)
+    drill.set_defaults(do=commands.drill)
+
     release = add("release", help="let new sessions trade again: by another person, after a clean reconciliation")
     _by_and_why(release, user)
     release.set_defaults(do=commands.release)

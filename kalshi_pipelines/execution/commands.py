@@ -6,6 +6,7 @@ Which arguments there are is said by ``__main__``.
 import argparse
 import datetime as dt
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from kalshi_pipelines.execution.stopping import halt, kill_switch
 from kalshi_pipelines.execution.told import money, plain, proposal_row, standing_lines, status_lines
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
-from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, now_us, trading_day
 from kalshi_pipelines.warehouse.engine import explained_failures, open_engine
 from kalshi_pipelines.warehouse.migrations import require_head
@@ -234,6 +235,19 @@ def kill(office: Office, given: argparse.Namespace) -> int:
     print(f"The kill switch is engaged: nothing new is sent.\n{report}")
     if not report.flat:
         print("Orders may rest. Run it again, or delete the trade key on the exchange's page.", file=sys.stderr)
+    return 0 if report.flat else 1
+
+
+def drill(office: Office, given: argparse.Namespace) -> int:
+    """Halt for practice, never on the real exchange; the switch stays engaged until it is released."""
+    if office.settings.environment is Environment.PROD:
+        raise CanNotBeDone("A drill cancels every order: it is for the sandbox and demo, not for the real exchange.")
+    began = time.monotonic()
+    with halt(office.settings, office.trade, office.journal) as halting:
+        report = halting.run(given.by, f"drill: {given.why}", given.patience)
+    print(
+        f"{report}\nThe drill took {time.monotonic() - began:.1f} seconds. Reconcile, then let another person release."
+    )
     return 0 if report.flat else 1
 
 

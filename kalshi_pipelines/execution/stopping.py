@@ -39,7 +39,7 @@ class _UnsharedBudget(RateBudget):
 
 def emergency_file(settings: Settings) -> EmergencyFile:
     """Where an engagement is written when the journal can not be."""
-    return EmergencyFile(settings.environment_dir / "kill-emergency.jsonl")
+    return EmergencyFile(settings.environment_dir / "kill.emergency.jsonl")
 
 
 def kill_file(settings: Settings, trade: TradeSettings) -> Path:

@@ -82,6 +82,7 @@ def test_a_day_of_an_operator(
     assert "open orders      1" in status
     assert "clean: sandbox" in told(capsys, 0, "reconcile")
 
+    assert "The drill took" in told(capsys, 0, "drill", "--by", "ann", "--why", "practice", "--patience", "60")
     halted = told(capsys, 0, "kill", "--level", "2", "--by", "ann", "--why", "the end", "--patience", "60")
     assert "FLAT" in halted
     assert "stays engaged" in told(capsys, 1, "release", "--by", "ann", "--why", "again")

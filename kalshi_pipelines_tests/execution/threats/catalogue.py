@@ -1,6 +1,6 @@
 """What can go wrong when money is traded, what stops it and which tests prove it: docs/trading_threats.md.
 
-A test belongs to a threat by its name: ``test_F07_...``. They are found in the text of the test files, so that none has
+A test belongs to threats by its name: ``test_F07_...``, ``test_F17_F18_...``. They are found in the text of the test files, so that none has
 to be listed anywhere.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 TESTS: Final = Path(__file__).parents[2]
-_NAME: Final = re.compile(r"test_F(\d\d)_\w+")
+_NAME: Final = re.compile(r"test((?:_F\d\d)+)_\w+")
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ def threat_tests() -> dict[int, list[FoundTest]]:
     for file in sorted(TESTS.rglob("test_*.py")):
         for name in _functions(file):
             match = _NAME.fullmatch(name)
-            if match:
-                found.setdefault(int(match[1]), []).append(FoundTest(name, file.relative_to(TESTS).as_posix()))
+            for number in re.findall(r"\d\d", match[1]) if match else ():
+                found.setdefault(int(number), []).append(FoundTest(name, file.relative_to(TESTS).as_posix()))
     return found
 
 

@@ -1,0 +1,16 @@
+"""Every threat has a test, and the pages made from the catalogue and the codes are those in docs/."""
+
+from kalshi_pipelines_tests.documents import documents
+from kalshi_pipelines_tests.execution.threats.catalogue import THREATS, threat_tests
+
+
+def test_every_threat_from_F01_to_F60_has_a_test() -> None:
+    tests = threat_tests()
+    assert sorted(THREATS) == list(range(1, 61))
+    assert sorted(tests) == sorted(THREATS)
+    assert [f"F{number:02}" for number, found in tests.items() if not found] == []
+
+
+def test_the_pages_made_from_code_are_up_to_date() -> None:
+    old = [page.name for page, text in documents().items() if page.read_text() != text]
+    assert old == [], "run python -m kalshi_pipelines_tests.documents"
