@@ -1,7 +1,7 @@
 """What can go wrong when money is traded, what stops it and which tests prove it: docs/trading_threats.md.
 
-A test belongs to threats by its name: ``test_F07_...``, ``test_F17_F18_...``. They are found in the text of the test files, so that none has
-to be listed anywhere.
+A test belongs to threats by its name: ``test_F07_...``, ``test_F17_F18_...``. They are found in the text of the test
+files, so that none has to be listed anywhere.
 """
 
 import ast
