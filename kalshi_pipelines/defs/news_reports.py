@@ -22,6 +22,8 @@ def collected(engine: sa.Engine, done: CollectedNews) -> dict[str, Any]:
         "articles_written": done.written,
         "articles_unchanged": done.unchanged,
         "entries_rejected": done.rejected,
+        "pages_read": done.pages_read,
+        "pages_failed": done.pages_failed,
         "new_stories": done.new_groups,
         "duplicate_share": round(done.duplicate_share, 4),
         "seconds": round(done.seconds, 3),

@@ -29,22 +29,22 @@ OUTLETS: Final = (
 AUTHORS: Final = ("Ines Calder", "Tomas Wray", "Lena Ostrow", "Paul Ferris", "Noor Haddon", None)
 
 HEADLINES: Final = (
-    "Analysts in {place} turn cautious on {topic} after a volatile session",
+    "{person} turns cautious on {topic} after a volatile session in {place}",
     "{topic}: {number} things {person} will watch this week",
-    "Late surge in {place} lifts expectations for {topic}",
+    "Late surge in {place} lifts expectations of {person} for {topic}",
     "{person} declines to comment as questions about {topic} grow",
     "Why {person} and the forecasters of {place} disagree about {topic}",
-    "Fresh figures from {place} put {topic} back in the spotlight",
+    "Fresh figures of {person} put {topic} back in the spotlight",
     "Setback for {person}: {topic} slips in a survey of {number}",
     "Inside the {number} numbers that drive {topic}, by {person}",
-    "{place} weighs surprise data on {topic}",
+    "{place} weighs surprise data of {person} on {topic}",
     "{topic} beats the estimate of {person}, stunning {place}",
     "{person} sees warning signs mount around {topic}",
-    "A quiet day for {topic} before a busy weekend in {place}",
+    "A quiet day for {topic}, says {person}, before a busy weekend in {place}",
     "{person} praises strong recovery in {topic}",
     "Lawsuit of {person} casts doubt over {topic}",
-    "What the history of {place} says about {topic}",
-    "Record crowd of {number} follows {topic} in {place}",
+    "What {person} says of the history of {topic}",
+    "Record crowd follows {topic} in {place}, {person} among it",
 )
 TONES: Final = (
     (
@@ -79,8 +79,18 @@ TONES: Final = (
     ),
 )
 """Sentences of good, bad and plain stories."""
-PLACES: Final = ("Harlow", "Port Ellery", "Kestrel Bay", "Dunmore", "Vale City", "Ostend Hill", "Marrow", "Tamsin")
-PEOPLE: Final = ("Ruth Vane", "Oskar Thiel", "Maya Ferrow", "Leon Abara", "Sofia Quist", "Amir Doyle", "Hanna Boyd")
+PLACES: Final = (
+    "Harlow", "Port Ellery", "Kestrel Bay", "Dunmore", "Vale City", "Ostend Hill", "Marrow", "Tamsin", "Corvale",
+    "Brightwater", "Saint Orrin", "Lowen", "Elmsgate", "Pinhook", "Garrow Falls", "Westerly", "Ashby Cross", "Nore",
+    "Quillan", "Redfern", "Thistle Point", "Umber", "Wexcombe", "Yarrowby",
+)  # fmt: skip
+_FIRST_NAMES: Final = (
+    "Ruth", "Oskar", "Maya", "Leon", "Sofia", "Amir", "Hanna", "Piotr", "Nadia", "Colm", "Ingrid", "Tariq",
+)  # fmt: skip
+_LAST_NAMES: Final = (
+    "Vane", "Thiel", "Ferrow", "Abara", "Quist", "Doyle", "Boyd", "Marlowe", "Sorensen", "Okafor", "Lind", "Castellan",
+)  # fmt: skip
+PEOPLE: Final = tuple(f"{first} {last}" for first in _FIRST_NAMES for last in _LAST_NAMES)
 LEADS: Final = (
     "{headline}. That is what people who follow {topic} were told on {day}.",
     "On {day} attention turned to {topic} once more.",
