@@ -103,7 +103,7 @@ def executed_orders(
         return
     require_head(warehouse.engine)
     run = _traded(context, journal, warehouse, exchange, Opening(config.armed_by, gate.origin))
-    facts = {"armed_by": config.armed_by, "why": config.why, **decided(run)}
+    facts = {**decided(run), "armed_by": config.armed_by, "why": config.why}
     if not gate.is_open:
         context.log_event(_closed(context.asset_key, gate, facts))
         return

@@ -14,7 +14,9 @@ from kalshi_pipelines.units import instant
 
 #: Columns of proposals that wait, and of decisions, in the order people read them.
 waiting: Final = ("proposal", "by", "order", "signal", "valid until", "reason")
-decisions: Final = ("decision", "why", "order", "market", "price", "detail", "what to do", "by", "proposal", "intent")
+decisions: Final = ("decision", "order", "why", "detail", "what to do", "by", "proposal", "intent")
+#: Always told, because they make a plot; the others where there are any.
+_ALWAYS_TOLD: Final = frozenset({Outcome.PLACED, Outcome.SIMULATED, Outcome.DENIED, Outcome.UNKNOWN})
 _MOST_PROBLEMS: Final = 20
 
 
@@ -27,10 +29,10 @@ def table(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> dg.Table
 def decided(run: TradingRun) -> dict[str, Any]:
     """The metadata of a session."""
     return {
+        "decisions": table(decisions, decision_rows(run.decisions)),
+        **{each.value: run.count(each) for each in Outcome if each in _ALWAYS_TOLD or run.count(each)},
         "mode": run.session.mode.value,
         "origin": run.session.origin.value,
-        **{outcome.value: run.count(outcome) for outcome in Outcome},
-        "decisions": table(decisions, decision_rows(run.decisions)),
         "session": run.session.session_id,
         "code_version": run.session.code_version,
     }

@@ -261,11 +261,7 @@ def _killed(desk: Desk) -> str | None:
 
 def told(decision: Decision) -> str:
     """A decision as one line."""
-    order = decision.order
-    line = (
-        f"{decision.outcome.value.replace('_', ' ')}: {order.leg.action.value} {order.count} "
-        f"{order.leg.outcome.value.upper()} {order.ticker} at {order.leg.price}"
-    )
+    line = f"{decision.outcome.value.replace('_', ' ')}: {_order_in_words(decision.order)}"
     return line if decision.reason is None else f"{line} ({decision.reason.code}: {plain(decision.detail)})"
 
 
@@ -274,16 +270,19 @@ def decision_rows(decisions: Iterable[Decision]) -> list[dict[str, str]]:
     return [
         {
             "decision": each.outcome.value.replace("_", " "),
+            "order": _order_in_words(each.order),
             "why": "" if each.reason is None else each.reason.code,
             "detail": plain(each.detail),
-            "order": f"{each.order.leg.action.value} {each.order.count} {each.order.leg.outcome.value.upper()}",
-            "market": str(each.order.ticker),
-            "price": str(each.order.leg.price),
+            "what to do": "" if each.reason is None else each.reason.remedy,
             "by": plain(f"{each.order.actor.value} {each.order.actor_name}"),
             "proposal": str(each.proposal_id or ""),
             "intent": "" if each.intent is None else str(each.intent.intent_id),
-            "state": "" if each.intent is None else each.intent.state.value,
-            "what to do": "" if each.reason is None else each.reason.remedy,
         }
         for each in decisions
     ]
+
+
+def _order_in_words(order: ProposedOrder) -> str:
+    return (
+        f"{order.leg.action.value} {order.count} {order.leg.outcome.value.upper()} {order.ticker} at {order.leg.price}"
+    )

@@ -5,6 +5,8 @@ from typing import Final
 
 _EXECUTION: Final = "kalshi_pipelines/execution/"
 _TESTS: Final = "kalshi_pipelines_tests/execution/"
+#: Tests with a Postgres say the same as those with a SQLite file and take longer.
+_QUICK: Final = "not postgres"
 
 
 @dataclass(frozen=True)
@@ -13,14 +15,14 @@ class Room:
 
     Attributes:
         sources: Files and folders below ``execution/``; a pattern each.
-        tests: Below the tests of the executor. Those with a Postgres or with processes of their own are left out by
-            ``without``: they say the same and take longer, or run the program as it is on the disk.
-        without: An expression for pytest's ``-k``.
+        tests: Below the tests of the executor.
+        without: An expression for pytest's ``-k``. Tests that start processes run the program as it is on the disk,
+            so they notice no mutant.
     """
 
     sources: tuple[str, ...]
     tests: tuple[str, ...]
-    without: str = "not postgres"
+    without: str = _QUICK
 
     @property
     def source_patterns(self) -> list[str]:
@@ -35,5 +37,18 @@ class Room:
 
 ROOMS: Final = {
     "orders": Room(("orders/*",), ("orders",)),
-    "proposals": Room(("proposals.py", "proposal_files.py"), ("test_proposals.py",), "not postgres and not login"),
+    "proposals": Room(("proposals.py", "proposal_files.py"), ("test_proposals.py",), f"{_QUICK} and not F39"),
+    "configuration": Room(("configuration.py",), ("test_configuration.py", "gates/test_arming.py")),
+    "gates": Room(("gates/*",), ("gates", "test_executor.py")),
+    "journal": Room(
+        ("journal/*.py",),
+        ("journal/test_ledger.py", "journal/test_refusals.py", "threats/test_journal_threats.py"),
+        f"{_QUICK} and not kill and not process",
+    ),
+    "audit": Room(("audit/*",), ("audit", "threats/test_journal_threats.py"), f"{_QUICK} and not process"),
+    "transport": Room(("transport/*",), ("transport", "threats/test_transport_threats.py")),
+    "executor": Room(("executor.py", "dispatch.py", "decisions.py", "session.py"), ("test_executor.py",)),
+    "reconciliation": Room(("reconciliation/*",), ("reconciliation",)),
+    "kill": Room(("kill/*",), ("kill",)),
+    "commands": Room(("commands.py", "trading_run.py", "live_account.py", "stopping.py"), ("test_command_line.py",)),
 }
