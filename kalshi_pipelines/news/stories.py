@@ -2,7 +2,8 @@
 
 The rules, in this order; nothing is drawn by chance, and the same articles in the same order give the same stories:
 
-1. Two articles published more than three days apart are never of one story.
+1. Two articles published more than three days apart are never of one story. One whose time is not known was published
+   up to a week before it was found: if that is more than three days from another, only the same title or text counts.
 2. Numbers of the titles that contradict each other, or words of opposite directions (*rises*, *falls*), keep two
    articles apart, whatever else they share.
 3. Titles with the same words are of one story.
@@ -26,6 +27,8 @@ from kalshi_pipelines.news.words import STOP_WORDS, is_number, stem, words_as_wr
 
 #: Two articles of one story were published at most so far apart.
 WINDOW_US: Final = 3 * 86_400 * 1_000_000
+#: An article without a time was published at most so long before it was collected, as far as stories go.
+UNDATED_US: Final = 7 * 86_400 * 1_000_000
 _SKETCH_SIZE: Final = 24
 _SKETCH_WORDS: Final = 80
 _SKETCH_CHARACTERS: Final = 800
@@ -88,6 +91,7 @@ class Features:
         numbers: The numbers of the title.
         directions: What its title says of up and down, and the like.
         sketch: The smallest hashes of runs of words its text begins with; empty if it is too short.
+        is_dated: Whether it is known when it was published.
     """
 
     published_us: int
@@ -96,9 +100,10 @@ class Features:
     numbers: frozenset[str]
     directions: frozenset[tuple[int, int]]
     sketch: frozenset[int]
+    is_dated: bool = True
 
 
-def features(title: str, published_us: int, sketch: bytes | None) -> Features:
+def features(title: str, published_us: int, sketch: bytes | None, *, is_dated: bool = True) -> Features:
     """What is compared of an article with a clean title."""
     core = _core_title(title)
     tokens: set[str] = set()
@@ -123,7 +128,7 @@ def features(title: str, published_us: int, sketch: bytes | None) -> Features:
         names = {token for token in tokens if token not in _DIRECTION}
     unpacked = frozenset(_unpacked(sketch)) if sketch else frozenset()
     return Features(
-        published_us, frozenset(tokens), frozenset(names), frozenset(numbers), frozenset(directions), unpacked
+        published_us, frozenset(tokens), frozenset(names), frozenset(numbers), frozenset(directions), unpacked, is_dated
     )
 
 
@@ -153,11 +158,16 @@ def _core_title(title: str) -> str:
 def likeness(one: Features, other: Features) -> float:
     """How alike two articles are, above 0 only if they tell the same story."""
     shared = one.tokens & other.tokens
-    if not shared or abs(one.published_us - other.published_us) > WINDOW_US or _contradict(one, other):
+    if not shared or _contradict(one, other):
         return 0.0
     titles = len(shared) / (len(one.tokens) + len(other.tokens) - len(shared))
-    if titles == 1.0 and len(shared) > 1:
-        return 1.0
+    if abs(one.published_us - other.published_us) > WINDOW_US:
+        return _likeness_of_undated(one, other, titles)
+    return 1.0 if titles == 1.0 and len(shared) > 1 else _likeness_of_dated(one, other, shared, titles)
+
+
+def _likeness_of_dated(one: Features, other: Features, shared: frozenset[str], titles: float) -> float:
+    """How alike two articles of about the same time are whose titles share some words."""
     only_one, only_other = one.tokens - shared, other.tokens - shared
     exchanged = not (only_one.isdisjoint(one.names) or only_other.isdisjoint(other.names))
     texts = _alike(one.sketch, other.sketch) if one.sketch and other.sketch else None
@@ -173,6 +183,18 @@ def likeness(one: Features, other: Features) -> float:
     if len(shared) >= smaller - (smaller > _LEAST_SHARED):
         return 0.5 + titles / 2
     return titles if titles >= _ALIKE_TITLES else 0.0
+
+
+def _likeness_of_undated(one: Features, other: Features, titles: float) -> float:
+    """How alike two articles are whose times are far apart; only copies count, and only if a time is not known."""
+    may_be_older = max(one, other, key=lambda article: article.published_us)
+    gap = abs(one.published_us - other.published_us)
+    if may_be_older.is_dated or gap > UNDATED_US:
+        return 0.0
+    if one.sketch and other.sketch:
+        texts = _alike(one.sketch, other.sketch)
+        return max(texts, titles) if texts >= (_OTHER_TEXTS if titles == 1.0 else _SAME_TEXTS) else 0.0
+    return titles if titles == 1.0 and len(one.tokens) > _LEAST_SHARED else 0.0
 
 
 def _contradict(one: Features, other: Features) -> bool:
@@ -223,9 +245,9 @@ class Stories:
         self._articles.append(article)
         self._story_of.append(story)
         self._members[story].append(article)
-        window = article.published_us // WINDOW_US
-        for key in _keys(article):
-            self._found_by[window, key].append(position)
+        for window in range(_earliest(article) // WINDOW_US, article.published_us // WINDOW_US + 1):
+            for key in _keys(article):
+                self._found_by[window, key].append(position)
 
     def story_of(self, article: Features) -> int | None:
         """The story the article is most like; ``None`` if it is the first of its own, or fits two stories as well."""
@@ -250,10 +272,11 @@ class Stories:
     def _candidates(self, article: Features) -> Sequence[int]:
         """The articles worth comparing, those with most in common first."""
         window = article.published_us // WINDOW_US
+        others = [*range(_earliest(article) // WINDOW_US - 1, window), window + 1]
         lists = []
         for key in _keys(article):
             positions = self._found_by.get((window, key), _NONE)
-            for other in (window - 1, window + 1):
+            for other in others:
                 more = self._found_by.get((other, key))
                 if more:
                     positions = [*positions, *more]
@@ -269,6 +292,11 @@ class Stories:
         most = counts.most_common(_MOST_CANDIDATES)
         least = most[0][1] // 2 if most else 0
         return [position for position, count in most if count >= least]
+
+
+def _earliest(article: Features) -> int:
+    """The earliest an article can have been published."""
+    return article.published_us if article.is_dated else article.published_us - UNDATED_US
 
 
 def _keys(article: Features) -> Iterable[str | int]:

@@ -14,7 +14,7 @@ from kalshi_pipelines.ingest.rows import Stamp
 from kalshi_pipelines.kalshi.decoding import RejectedRecord
 from kalshi_pipelines.news.articles import Article, RejectedArticle, article_of, payload_of
 from kalshi_pipelines.news.providers.protocol import ProviderAnswer
-from kalshi_pipelines.news.stories import WINDOW_US, Features, Stories, features
+from kalshi_pipelines.news.stories import UNDATED_US, Features, Stories, features
 from kalshi_pipelines.news.targets import Target
 from kalshi_pipelines.warehouse.bulk import RefusedRow, Row, Write, wanted_keys, write_rows
 from kalshi_pipelines.warehouse.tables import news_article_sources, news_articles, news_finds
@@ -148,7 +148,16 @@ def _group(connection: sa.Connection, new: Sequence[Article], ids: Mapping[str, 
     if not new:
         return StoredAnswer()
     described = [
-        (ids[each.url], features(each.title, each.published_us or stamp.recorded_us, each.sketch)) for each in new
+        (
+            ids[each.url],
+            features(
+                each.title,
+                each.published_us or stamp.recorded_us,
+                each.sketch,
+                is_dated=each.published_us is not None,
+            ),
+        )
+        for each in new
     ]
     stories = Stories(_recent(connection, [each for _, each in described], frozenset(key for key, _ in described)))
     rows = []
@@ -170,8 +179,8 @@ def _recent(
 ) -> Iterable[tuple[int, Features]]:
     """The articles that could be of the same stories, with the numbers of their stories."""
     columns = news_articles.c
-    first = min(each.published_us for each in described) - WINDOW_US
-    last = max(each.published_us for each in described) + WINDOW_US
+    first = min(each.published_us for each in described) - UNDATED_US
+    last = max(each.published_us for each in described) + UNDATED_US
     rows = connection.execute(
         sa.select(
             columns.news_article_id, columns.group_id, columns.title, columns.published_us, columns.collected_us,
@@ -185,7 +194,7 @@ def _recent(
     )  # fmt: skip
     for key, group, title, published, collected, sketch in rows:
         if key not in without:
-            yield group or key, features(title, published or collected, sketch)
+            yield group or key, features(title, published or collected, sketch, is_dated=published is not None)
 
 
 def _sources(

@@ -52,6 +52,26 @@ def test_the_same_words_a_week_later_are_another_story() -> None:
     assert not alike("Fed holds rates steady as inflation cools", "Fed holds rates steady as inflation cools", 24 * 7)
 
 
+@pytest.mark.parametrize(
+    ("days", "title", "is_copy"),
+    [
+        (5, "Fed holds rates steady as inflation cools", True),
+        (5, "Fed holds rates steady as inflation cools quickly", False),
+        (8, "Fed holds rates steady as inflation cools", False),
+        (-5, "Fed holds rates steady as inflation cools", False),
+        (2, "Fed holds rates steady as inflation cools quickly", True),
+    ],
+)
+def test_an_article_without_a_time_is_a_copy_of_what_was_published_in_the_week_before(
+    days: int, title: str, is_copy: bool
+) -> None:
+    dated = features("Fed holds rates steady as inflation cools", 20 * 24 * HOUR_US, None)
+    found = features(title, (20 + days) * 24 * HOUR_US, None, is_dated=False)
+    for known, new in ((dated, found), (found, dated)):
+        stories = Stories([(1, known)])
+        assert stories.story_of(new) == (1 if is_copy else None)
+
+
 def test_a_text_that_begins_alike_tells_a_story_under_another_title() -> None:
     text = "The central bank left its benchmark unchanged on Wednesday, and its chair said that " + " ".join(
         f"word{number}" for number in range(60)
