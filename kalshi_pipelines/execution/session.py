@@ -5,7 +5,7 @@ It is opened once and never changed. What it may do follows from the journal's r
 
 import hashlib
 import os
-import socket
+import platform
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,7 +123,7 @@ def open_live(
     try:
         with journal.writing() as transaction:
             transaction.bind_key(binding, opening.opened_by)
-            transaction.open_session(new, Lease(f"{socket.gethostname()}:{os.getpid()}", transaction.now_us + LEASE_US))
+            transaction.open_session(new, Lease(f"{platform.node()}:{os.getpid()}", transaction.now_us + LEASE_US))
     except JournalRefused as error:
         is_held = "leases" in error.rule
         reason = DenialReason.SESSION_NOT_EXCLUSIVE if is_held else DenialReason.ENVIRONMENT_MISMATCH

@@ -142,8 +142,12 @@ def _without_words(function: ast.AST) -> str:
 
 
 def _difference(original: ast.AST, mutant: ast.AST) -> str:
-    one, other = ast.unparse(original).splitlines()[1:], ast.unparse(mutant).splitlines()[1:]
-    return "\n".join(_changed(one, other))
+    return "\n".join(_changed(_body(original), _body(mutant)))
+
+
+def _body(function: ast.AST) -> list[str]:
+    """The lines of a function without its name and decorators, in which mutants differ by their number."""
+    return [line for part in getattr(function, "body", ()) for line in ast.unparse(part).splitlines()]
 
 
 def _changed(one: Sequence[str], other: Sequence[str]) -> Iterator[str]:

@@ -86,7 +86,8 @@ class DenialReason(Enum):
     )
     PRICE_OFF_GRID = Explanation("The price is not on the market's grid.", "Use a price of its `price_ranges`.")
     PRICE_OUTSIDE_BAND = Explanation(
-        "The price is too far from the best bid and ask.", "Check the side and the price; see KALSHI_TRADE_PRICE_BAND_DOLLARS."
+        "The price is too far from the best bid and ask.",
+        "Check the side and the price; see KALSHI_TRADE_PRICE_BAND_DOLLARS.",
     )
     TIME_IN_FORCE_NOT_ALLOWED = Explanation(
         "Time in force, expiry, post-only and reduce-only do not go together, or rest too long.",
