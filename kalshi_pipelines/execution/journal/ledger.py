@@ -366,25 +366,28 @@ class Ledger(Recording):
         fee = intent.fee_left_microdollars
         change = resting(intent, kept, fee) - resting(intent, held, fee)
         opens = kept - held
-        untouched = told_filled == 0
-        return self._postings(
-            self._scopes_reserved_in(intent),
-            intent.session_id,
-            intent.ticker,
-            "release",
-            f"release:{intent.intent_id}",
-            Change(
-                exposure=change,
-                open_bids=opens if intent.side is Side.BID else 0,
-                open_asks=opens if intent.side is Side.ASK else 0,
-                notional=-intent.notional_microdollars
-                if untouched and to_state in {"abandoned", "rejected", "absent"}
-                else 0,
-            ),
-            intent_id=intent.intent_id,
-            event_seq=intent.state_seq + 1,
-            event_state=to_state,
-        )
+        returned = told_filled == 0 and to_state in {"abandoned", "rejected", "absent"}
+        charged = {row[0] for row in self._connection.execute(_RESERVED_IN, {"dedupe": f"reserve:{intent.intent_id}"})}
+        rows: list[NewRow] = []
+        for scope_id in self._scopes_reserved_in(intent):
+            # A day that took the order over was never charged its notional, so it gets none back.
+            rows += self._postings(
+                [scope_id],
+                intent.session_id,
+                intent.ticker,
+                "release",
+                f"release:{intent.intent_id}",
+                Change(
+                    exposure=change,
+                    open_bids=opens if intent.side is Side.BID else 0,
+                    open_asks=opens if intent.side is Side.ASK else 0,
+                    notional=-intent.notional_microdollars if returned and scope_id in charged else 0,
+                ),
+                intent_id=intent.intent_id,
+                event_seq=intent.state_seq + 1,
+                event_state=to_state,
+            )
+        return rows
 
     def _postings(
         self,

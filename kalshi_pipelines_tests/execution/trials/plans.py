@@ -11,6 +11,13 @@ GROUPS: Final = "POST /portfolio/order_groups/create"
 TRIGGER: Final = "PUT /portfolio/order_groups/{order_group_id}/trigger"
 #: Points of an order's journey and of a recovery at which a process can be killed.
 KILLING_POINTS: Final = tuple(point for point in Checkpoint if point is not Checkpoint.CANCELS_SENT)
+_RECOVERY: Final = (
+    Checkpoint.LEFTOVERS_MARKED,
+    Checkpoint.FENCED,
+    Checkpoint.FENCE_COMMITTED,
+    Checkpoint.SWEPT,
+    Checkpoint.RESOLVED,
+)
 _EARLY: Final = (
     Checkpoint.INPUTS_READ,
     Checkpoint.ADMITTED,
@@ -110,7 +117,7 @@ def plan_of(seed: int) -> Plan:
         for number in range(draw.randint(2, 6))
     )
     lives = [_life(draw, first=True)]
-    while draw.random() < 0.4 and len(lives) < 3:
+    while draw.random() < 0.5 and len(lives) < 3:
         lives.append(_life(draw, first=False))
     return Plan(
         seed=seed,
@@ -132,9 +139,11 @@ def _life(draw: random.Random, *, first: bool) -> Life:
     faults += [dict(draw.choice(OTHER_FAULTS)) for _ in range(draw.choice((0, 0, 0, 1, 2)))]
     person = draw.randint(0, 400) if draw.random() < 0.12 else None
     end = draw.random()
-    if end < 0.6:
-        point = draw.choice(_EARLY if first and draw.random() < 0.7 else KILLING_POINTS)
-        return Life(tuple(faults), point=point, nth=draw.randint(1, 3), killed_by_person_ms=person)
+    if end < 0.65:
+        common = _EARLY if first else _RECOVERY
+        point = draw.choice(common if draw.random() < 0.75 else KILLING_POINTS)
+        nth = draw.randint(1, 3) if first else draw.choice((1, 1, 2))
+        return Life(tuple(faults), point=point, nth=nth, killed_by_person_ms=person)
     if end < 0.85:
         return Life(tuple(faults), after_ms=draw.randint(0, 600), killed_by_person_ms=person)
     return Life(tuple(faults), killed_by_person_ms=person)

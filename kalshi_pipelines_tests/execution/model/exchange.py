@@ -1,0 +1,247 @@
+"""A model of the exchange: what it must do and no more, with late requests, lost answers and a clock that is moved.
+
+It is the account, the fence and the transport at once, so that the real journal, dispatch and reconciliation run on it.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+from kalshi_pipelines.execution.journal.records import Fill, Sent
+from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
+from kalshi_pipelines.execution.orders.terms import DOLLAR, MarketTicker, OrderId, Side
+from kalshi_pipelines.execution.reconciliation.evidence import (
+    ExchangeOrder,
+    Holding,
+    OrderStatus,
+    OrderSweep,
+    Settlement,
+)
+from kalshi_pipelines.execution.transport.permits import SendPermit
+from kalshi_pipelines.units import centicontracts, microdollars
+
+FAULTS = ("none", "lost_before", "lost_after", "late", "garbled", "taken_409", "refused_400")
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class ModelExchange:
+    """Orders by id, groups, and requests that are still on their way."""
+
+    now_us: Callable[[], int]
+    fault: str = "none"
+    orders: dict[str, ExchangeOrder] = field(default_factory=dict)
+    made: list[Fill] = field(default_factory=list)
+    triggered: set[str] = field(default_factory=set)
+    on_the_way: list[Sent] = field(default_factory=list)
+    posts: dict[str, int] = field(default_factory=dict)
+    numbers: int = 0
+
+    # --- the transport
+
+    def has_tokens_for_an_order(self) -> bool:
+        return True
+
+    def place(self, permit: SendPermit) -> Answer:
+        sent = permit.sent
+        self.posts[sent.client_order_id] = self.posts.get(sent.client_order_id, 0) + 1
+        fault, self.fault = self.fault, "none"
+        lost = Answer(None, failure=NoAnswer.LOST, detail="the connection was lost")
+        if fault == "late":
+            self.on_the_way.append(sent)
+        if fault in ("lost_before", "late"):
+            return lost
+        if fault == "refused_400":
+            return Answer(400, b'{"error":{"code":"invalid_order"}}')
+        answer = self.arrive(sent)
+        told = {
+            "lost_after": lost,
+            "garbled": Answer(201, b"<html>"),
+            "taken_409": Answer(409, b'{"error":{"code":"order_already_exists"}}'),
+        }
+        return told.get(fault, answer)
+
+    def arrive(self, sent: Sent) -> Answer:
+        """A request comes in: its order is taken, unless its group was triggered or its id was used."""
+        body = json.loads(sent.request_json)
+        if body["order_group_id"] in self.triggered:
+            return Answer(400, b'{"error":{"code":"order_group_triggered"}}')
+        if any(order.client_order_id == body["client_order_id"] for order in self.orders.values()):
+            return Answer(409, b'{"error":{"code":"order_already_exists"}}')
+        count = centicontracts(body["count"])
+        rests = body["time_in_force"] == "good_till_canceled"
+        order = ExchangeOrder(
+            self._new_id("order"),
+            body["client_order_id"],
+            body["ticker"],
+            Side(body["side"]),
+            microdollars(body["price"]) // 100,
+            count,
+            0,
+            count if rests else 0,
+            OrderStatus.RESTING if rests else OrderStatus.CANCELED,
+            body["order_group_id"],
+            self.now_us(),
+        )
+        self.orders[order.order_id] = order
+        if not rests:
+            self.trade(order.order_id, count, order.price_centicents)
+            order = self.orders[order.order_id]
+        told = {
+            "order_id": order.order_id,
+            "client_order_id": order.client_order_id,
+            "fill_count": f"{order.filled_centicontracts // 100}.{order.filled_centicontracts % 100:02}",
+            "remaining_count": f"{order.remaining_centicontracts // 100}.{order.remaining_centicontracts % 100:02}",
+            "ts_ms": self.now_us() // 1_000,
+        }
+        return Answer(201, json.dumps(told).encode(), server_us=self.now_us())
+
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+        del exchange_index
+        self.triggered.add(str(order_group_id))
+        for order in list(self.orders.values()):
+            if order.order_group_id == str(order_group_id) and order.is_resting:
+                self.cancel_order(order.order_id)
+        return Answer(200, b"{}", server_us=self.now_us())
+
+    def cancel(self, order_id: OrderId, ticker: MarketTicker) -> Answer:
+        del ticker
+        self.cancel_order(str(order_id))
+        return Answer(200, b"{}", server_us=self.now_us())
+
+    def cancel_all(self) -> Answer:
+        for order in list(self.orders.values()):
+            self.cancel_order(order.order_id)
+        return Answer(204, server_us=self.now_us())
+
+    # --- the market
+
+    def trade(self, order_id: str, count: int, price: int) -> None:
+        """Fill a part of an order, at its limit or better."""
+        order = self.orders[order_id]
+        filled = order.filled_centicontracts + count
+        left = order.count_centicontracts - filled
+        status = OrderStatus.EXECUTED if left == 0 else order.status
+        self.orders[order_id] = replace(
+            order,
+            filled_centicontracts=filled,
+            remaining_centicontracts=left if order.is_resting else 0,
+            status=status,
+            updated_us=self.now_us(),
+        )
+        fee = -(-7 * count * price * (DOLLAR - price) // (100 * DOLLAR))
+        self.made.append(
+            Fill(self._new_id("fill"), order_id, order.ticker, order.side, price, count, fee, self.now_us())
+        )
+
+    def cancel_order(self, order_id: str) -> None:
+        """What is left of an order is no longer wanted."""
+        order = self.orders[order_id]
+        if order.is_resting:
+            self.orders[order_id] = replace(order, status=OrderStatus.CANCELED, remaining_centicontracts=0)
+
+    def resting(self) -> list[ExchangeOrder]:
+        return [order for order in self.orders.values() if order.is_resting]
+
+    # --- the account
+
+    def as_of_us(self) -> int:
+        return self.now_us()
+
+    def orders_read(self, ticker: str | None) -> OrderSweep:
+        found = {key: order for key, order in self.orders.items() if ticker in (None, order.ticker)}
+        return OrderSweep(found, 1, "a" * 64)
+
+    def fills(self, since_us: int) -> list[Fill]:
+        """Every fill twice, the last first: facts come in any order, and more than once."""
+        found = [fill for fill in self.made if fill.at_us >= since_us]
+        return [*reversed(found), *found]
+
+    def holdings(self) -> dict[str, Holding]:
+        held: dict[str, int] = {}
+        for fill in self.made:
+            sign = 1 if fill.side is Side.BID else -1
+            held[fill.ticker] = held.get(fill.ticker, 0) + sign * fill.count_centicontracts
+        return {ticker: Holding(ticker, count, 0) for ticker, count in held.items() if count}
+
+    def settlements(self, since_us: int) -> list[Settlement]:
+        del since_us
+        return []
+
+    def event_of(self, ticker: str) -> str:
+        return ticker.rpartition("-")[0]
+
+    # --- the truth
+
+    def worst(self) -> int:
+        """Micro-dollars that can be lost: every outcome of every market, every subset of what rests filled."""
+        tickers = {order.ticker for order in self.orders.values()}
+        return sum(self._worst_of(ticker) for ticker in tickers)
+
+    def _worst_of(self, ticker: str) -> int:
+        rests = [order for order in self.resting() if order.ticker == ticker]
+        worst = 0
+        for pays in (0, DOLLAR):
+            have = sum(
+                _loss(fill.side, fill.price_centicents, fill.count_centicontracts, pays) + fill.fee_microdollars
+                for fill in self.made
+                if fill.ticker == ticker
+            )
+            for chosen in product((0, 1), repeat=len(rests)):
+                more = sum(
+                    is_filled * _loss(order.side, order.price_centicents, order.remaining_centicontracts, pays)
+                    for order, is_filled in zip(rests, chosen, strict=True)
+                )
+                worst = max(worst, have + more)
+        return worst
+
+    def _new_id(self, kind: str) -> str:
+        self.numbers += 1
+        return f"{kind}-{self.numbers:08}"
+
+
+class ModelAccount:
+    """The model as what a reconciliation reads."""
+
+    def __init__(self, exchange: ModelExchange) -> None:
+        self._exchange = exchange
+        self.as_of_us = exchange.as_of_us
+        self.fills = exchange.fills
+        self.holdings = exchange.holdings
+        self.settlements = exchange.settlements
+        self.event_of = exchange.event_of
+
+    def orders(self, since_us: int, ticker: str | None = None) -> OrderSweep:
+        del since_us
+        return self._exchange.orders_read(ticker)
+
+
+class NotFoundMeansRejected:
+    """The first wrong rule, kept to show that the machine finds it: what is not found was never there; no fence."""
+
+    def __init__(self, exchange: ModelExchange) -> None:
+        self._exchange = exchange
+
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+        del order_group_id, exchange_index
+        return Answer(200, b"{}", server_us=self._exchange.now_us())
+
+
+class FenceThenReset:
+    """The second wrong rule: the group is triggered, its market swept, and the same group opened again."""
+
+    def __init__(self, exchange: ModelExchange) -> None:
+        self._exchange = exchange
+
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+        answer = self._exchange.trigger_order_group(order_group_id, exchange_index)
+        self._exchange.triggered.discard(str(order_group_id))
+        return answer
+
+
+def _loss(side: Side, price: int, count: int, pays: int) -> int:
+    return count * (price - pays) * (1 if side is Side.BID else -1)

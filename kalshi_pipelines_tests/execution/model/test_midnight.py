@@ -1,0 +1,20 @@
+"""A case the state machine found: what was reserved yesterday is given back today."""
+
+from kalshi_pipelines.execution.journal.records import Mode, ScopeKind
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines_tests.execution.journal.trading import HOUR, MINUTE, Desk, next_session
+
+
+def test_F19_an_order_of_yesterday_can_be_given_back_after_the_new_day_took_it_over(desk: Desk) -> None:
+    old = desk.reserved()
+    desk.clock.now_us += 25 * HOUR
+    next_session(desk, 2)
+    desk.clock.now_us += MINUTE
+    desk.reserved()
+    with desk.journal.writing() as transaction:
+        transaction.abandon(transaction.intent(old.intent_id), DenialReason.CRASHED_BEFORE_SENDING, "left behind")
+    with desk.journal.reading() as reading:
+        (day,) = reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-24"})
+        (account,) = reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+    assert (day.notional_microdollars, day.worst_microdollars) == (5_000_000, 5_200_000)
+    assert (account.notional_microdollars, account.worst_microdollars) == (5_000_000, 5_200_000)
