@@ -42,7 +42,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
             *trading.default_jobs,
         ],
         schedules=[*automation.default_schedules, *news.default_schedules, *trading.default_schedules],
-        sensors=[*schema.default_sensors, *contracts.default_sensors],
+        sensors=[*schema.default_sensors, *contracts.default_sensors, *trading.default_sensors],
         resources=resources | overrides,
         executor=_executor(),
     )

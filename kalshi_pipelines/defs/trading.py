@@ -11,14 +11,20 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field
 
+from kalshi_pipelines.alerts.outbox import Alert, put
 from kalshi_pipelines.defs.failures import one_sentence
 from kalshi_pipelines.defs.journal import journal_asset, opened
 from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
 from kalshi_pipelines.defs.schema import JOURNAL_SCHEMA, WAREHOUSE_SCHEMA
 from kalshi_pipelines.defs.trading_gate import ArmedByHand, Gate, gate_of
-from kalshi_pipelines.defs.trading_reports import audit_figures, decided, reconciled, table, waiting
+from kalshi_pipelines.defs.trading_reports import audit_figures, decided, halted, reconciled, table, waiting
 from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.journal.errors import (
+    JournalOfAnotherEnvironment,
+    JournalOutdated,
+    JournalUnavailable,
+)
 from kalshi_pipelines.execution.journal.records import Origin
 from kalshi_pipelines.execution.live_account import has_trade_key, live_account
 from kalshi_pipelines.execution.orders.proposals import ActorKind
@@ -28,9 +34,10 @@ from kalshi_pipelines.execution.session import Opening
 from kalshi_pipelines.execution.stopping import halt, kill_switch
 from kalshi_pipelines.execution.told import proposal_row
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, TradingRun, trade
-from kalshi_pipelines.settings import InvalidSettings
+from kalshi_pipelines.settings import AlertSeverity, InvalidSettings
 from kalshi_pipelines.units import instant, now_us
-from kalshi_pipelines.warehouse.migrations import require_head
+from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead, require_head
 
 #: Runs with this tag wait for each other (dagster.yaml). The other two keep Dagster from running one a second time.
 TRADES: Final = {
@@ -38,6 +45,8 @@ TRADES: Final = {
     "dagster/max_retries": "0",
     "dagster/retry_on_asset_or_op_failure": "false",
 }
+#: A new journal begins engaged; that is no news.
+_FIRST: Final = 1
 _ONCE: Final = dg.RetryPolicy(max_retries=0)
 _ARMED: Final = "armed_by_hand"
 
@@ -273,6 +282,35 @@ def reconcile_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest |
     return dg.RunRequest(run_key=f"reconcile:{context.scheduled_execution_time.isoformat()}")
 
 
+@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def halted_sensor(
+    context: dg.SensorEvaluationContext, warehouse: WarehouseResource, journal: JournalResource
+) -> dg.SkipReason:
+    """Tells people, once, that the kill switch was engaged: by a person, a reconciliation or the executor."""
+    try:
+        require_head(warehouse.engine)
+        with opened(journal).reading() as reading:
+            kill = reading.kill()
+    except (
+        InvalidSettings,
+        JournalOfAnotherEnvironment,
+        JournalOutdated,
+        JournalUnavailable,
+        SchemaNotAtHead,
+    ) as error:
+        return dg.SkipReason(str(error))
+    if not kill.engaged or kill.seq == _FIRST or context.cursor == str(kill.seq):
+        return dg.SkipReason("nothing new: " + ("engaged" if kill.engaged else "not engaged"))
+    environment = journal.settings.environment.value
+    # To the outbox it is as grave as a failed run, and told in the same way.
+    alert = Alert(f"kill:{environment}:{kill.seq}", "run_failure", AlertSeverity.BREAKING, halted(kill, environment))
+    with writing(warehouse.engine) as connection:
+        put(connection, alert, now_us())
+    context.update_cursor(str(kill.seq))
+    return dg.SkipReason(f"told of event {kill.seq} of the kill switch")
+
+
 default_assets: Final = [trade_proposals, executed_orders, order_reconciliation]
 default_jobs: Final[list[Any]] = [trade_job, reconcile, halt_trading, verify_audit]
 default_schedules: Final = [reconcile_schedule]
+default_sensors: Final = [halted_sensor]

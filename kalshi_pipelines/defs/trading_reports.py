@@ -5,8 +5,11 @@ from typing import Any, Final
 
 import dagster as dg
 
+from kalshi_pipelines.alerts.messages import Message, moment
+from kalshi_pipelines.alerts.scrubbing import neutral
 from kalshi_pipelines.execution.audit.verification import AuditReport
 from kalshi_pipelines.execution.decisions import Outcome
+from kalshi_pipelines.execution.journal.records import KillState
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.told import plain
 from kalshi_pipelines.execution.trading_run import TradingRun, decision_rows
@@ -55,6 +58,18 @@ def reconciled(report: ReconciliationReport) -> dict[str, Any]:
         "as_of": "unknown" if report.as_of_us is None else dg.MetadataValue.timestamp(instant(report.as_of_us)),
         **report.figures,
     }
+
+
+def halted(kill: KillState, environment: str) -> Message:
+    """The alert that trading was stopped."""
+    lines = (
+        f"What: the kill switch is engaged at level {kill.level} since {moment(kill.at_us)}",
+        f"By: {neutral(kill.by_whom)} ({neutral(kill.source)})",
+        f"Why: {neutral(kill.reason, 1_000)}",
+        "Do: find out why; reconcile; then another person releases it",
+        "More: python -m kalshi_pipelines.execution status",
+    )
+    return Message(f"Trading is halted on {environment}", "\n".join(lines))
 
 
 def audit_figures(report: AuditReport) -> dict[str, Any]:

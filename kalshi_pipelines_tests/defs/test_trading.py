@@ -9,16 +9,19 @@ from typing import Any
 import dagster as dg
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from kalshi_pipelines.definitions import build_defs
-from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
-from kalshi_pipelines.defs.trading import TRADES, TradesByItself, executed_orders, require_by_hand
+from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
+from kalshi_pipelines.defs.trading import TRADES, TradesByItself, executed_orders, halted_sensor, require_by_hand
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.sandbox.process import SandboxProcess
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.tables import alerts
 
 EXECUTED = dg.AssetKey("executed_orders")
 
@@ -222,6 +225,30 @@ def test_halting_stops_the_next_armed_run_and_the_audit_verifies(
         connection.exec_driver_sql("UPDATE audit_log SET body = replace(body, 'halt', 'help') WHERE body LIKE '%halt%'")
     engine.dispose()
     assert not run(definitions, instance, "verify_audit").success
+
+
+def test_people_are_told_once_that_trading_was_halted(definitions: dg.Definitions, tmp_path: Path) -> None:
+    del definitions
+    warehouse = WarehouseResource(data_dir=str(tmp_path))
+    resources = {"warehouse": warehouse, "journal": JournalResource(data_dir=str(tmp_path))}
+
+    def looks(cursor: str | None) -> str:
+        with dg.build_sensor_context(cursor=cursor, resources=resources) as context:
+            halted_sensor(context)
+            return str(context.cursor)
+
+    assert looks(None) == "None"
+    with journal_of(tmp_path).writing() as transaction:
+        transaction.engage_kill(1, "operator", "ann", "odd fills")
+    assert looks(looks(None)) == "3"
+    assert looks(None) == "3"  # a daemon that lost its cursor
+    engine = open_engine(warehouse.settings.resolved_warehouse_url)
+    with engine.connect() as connection:
+        (alert,) = connection.execute(sa.select(alerts.c.title, alerts.c.body)).all()
+    engine.dispose()
+    assert alert.title == "Trading is halted on sandbox"
+    assert "ann" in alert.body
+    assert "odd fills" in alert.body
 
 
 def test_runs_that_trade_wait_for_each_other_and_are_never_retried() -> None:

@@ -1,0 +1,26 @@
+"""``make demo-trade``: harmless in any shell, and it shows what it promises."""
+
+import os
+import subprocess
+import sys
+
+
+def test_the_demo_places_orders_on_its_sandbox_halts_and_verifies_whatever_the_shell_says() -> None:
+    real = {"KALSHI_ENVIRONMENT": "prod", "KALSHI_TRADE_MODE": "live", "KALSHI_TRADE_URL": "https://kalshi.invalid"}
+    done = subprocess.run(
+        [sys.executable, "-m", "kalshi_pipelines.demo_trade"],
+        env=os.environ | real, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for promised in (
+        "simulated: buy 5.00 YES",
+        "placed: buy 5.00 NO",
+        "denied: buy 5.00 YES",
+        "price_outside_band",
+        "reconciliation: clean",
+        "the exchange has 3 orders",
+        "FLAT: no order rests",
+        "no session was opened (kill_switch_engaged)",
+        "clean: ",
+    ):
+        assert promised in done.stdout, done.stdout
