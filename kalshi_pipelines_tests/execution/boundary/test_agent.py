@@ -11,10 +11,23 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution import session as sessions
+from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.decisions import Outcome
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
-from kalshi_pipelines_tests.execution.floor import floor_at, trading_floor
+from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
+from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
+from kalshi_pipelines_tests.execution.floor import (
+    SUBACCOUNT,
+    floor_at,
+    live_trader,
+    proposed,
+    ready_journal,
+    resting,
+    trading_floor,
+)
 
 ROLES = Path(__file__).parents[3] / "deploy" / "postgres" / "roles.sql"
 #: What only an unprivileged user can be kept from.
@@ -74,6 +87,54 @@ def test_F39_an_agent_that_was_told_to_trade_gets_no_further_than_a_proposal(
     assert len(told) == 3
     assert orders == []
     assert rows == {"proposals": 1, "sessions": 0, "intents": 0, "approvals": 0, "kill_events": 1}
+
+
+def test_the_login_of_the_executor_is_enough_for_a_live_session_and_changes_no_row(
+    empty_postgres_url: str, tmp_path: Path
+) -> None:
+    owner = open_journal(empty_postgres_url)
+    upgrade_journal(owner)
+    initialise(owner, "sandbox")
+    with psycopg.connect(sa.make_url(empty_postgres_url).set(drivername="postgresql").render_as_string(False)) as psql:
+        psql.execute(ROLES.read_text())
+        psql.execute("CREATE ROLE test_executor LOGIN IN ROLE kalshi_executor")
+    login = sa.make_url(empty_postgres_url).set(username="test_executor").render_as_string(hide_password=False)
+    engine = open_journal(login)
+    try:
+        with trading_floor(tmp_path) as floor:
+            trader = live_trader(floor, ready_journal(engine))
+            market = floor.tradable()
+            decided = [
+                trader.executor.decide(proposed(market)),
+                trader.executor.decide(resting(market, market["yes_bid_dollars"])),
+            ]
+            assert [each.outcome for each in decided] == [Outcome.PLACED, Outcome.PLACED]
+            account = ExchangeAccount(floor.client, SUBACCOUNT)
+            transport = floor.transport(trader.settings)
+            report = Reconciler(trader.journal, account, transport, "sandbox", SUBACCOUNT).reconcile(
+                own_session=trader.session.session_id
+            )
+            assert report.clean, str(report)
+            sessions.close(trader.journal, trader.session, "done")
+        assert verify(engine).ok
+        for statement in (
+            "UPDATE audit_log SET body = ''",
+            "DELETE FROM order_events",
+            "UPDATE scopes SET worst_microdollars = 0",
+            "UPDATE audit_head SET seq = 0",
+            "INSERT INTO legal_transitions VALUES ('denied', 'sending')",
+            "DELETE FROM kill_events",
+            "TRUNCATE postings CASCADE",
+            "ALTER TABLE order_events DISABLE TRIGGER ALL",
+        ):
+            with pytest.raises(sa.exc.DBAPIError) as refused, engine.begin() as connection:
+                connection.exec_driver_sql(statement)
+            assert "permission denied" in str(refused.value) or "must be owner" in str(refused.value), statement
+    finally:
+        engine.dispose()
+        with owner.begin() as connection:
+            connection.exec_driver_sql("DROP ROLE test_executor")
+        owner.dispose()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
