@@ -94,7 +94,6 @@ class Trading(RuleBasedStateMachine):
     """One sub-account, two markets of one event, sessions that die, and an exchange that answers late or not at all."""
 
     template: ClassVar[Path]
-    fence_of: ClassVar[Callable[[ModelExchange], Fencing]] = staticmethod(lambda exchange: exchange)
 
     @initialize()
     def begin(self) -> None:
@@ -343,7 +342,7 @@ class Trading(RuleBasedStateMachine):
         return Reconciler(
             self.desk.journal,
             ModelAccount(self.exchange),
-            type(self).fence_of(self.exchange),
+            self._fencing(),
             "sandbox",
             0,
             clock_us=self.desk.clock,
@@ -351,6 +350,9 @@ class Trading(RuleBasedStateMachine):
             checkpoint=dying_at(point),
             limits=QUICK,
         )
+
+    def _fencing(self) -> Fencing:
+        return self.exchange
 
     def _counters(self) -> list[object]:
         kinds = {ScopeKind.ACCOUNT: "account", ScopeKind.SESSION: self.desk.session_id, ScopeKind.EVENT: EVENT}
@@ -365,13 +367,15 @@ class Trading(RuleBasedStateMachine):
 class WithoutFence(Trading):
     """The machine with the first wrong rule."""
 
-    fence_of = staticmethod(NotFoundMeansRejected)
+    def _fencing(self) -> Fencing:
+        return NotFoundMeansRejected(self.exchange)
 
 
 class WithReset(Trading):
     """The machine with the second wrong rule."""
 
-    fence_of = staticmethod(FenceThenReset)
+    def _fencing(self) -> Fencing:
+        return FenceThenReset(self.exchange)
 
 
 QUIETLY: dict[str, Any] = {
