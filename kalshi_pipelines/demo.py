@@ -43,6 +43,8 @@ _LEADS_TO_REAL_DATA: Final = (
     "KALSHI_NEWS_FETCH_ARTICLES",
     "EXA_API_KEY",
 )
+#: Settings of trading: a key of another exchange has no place here.
+_TRADES: Final = "KALSHI_TRADE_"
 _UI_PORT: Final = 3000
 
 
@@ -74,7 +76,11 @@ def _demo_settings() -> Settings:
 
 
 def _dagster_environment(settings: Settings, sandbox_url: str) -> Mapping[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if name not in _LEADS_TO_REAL_DATA}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _LEADS_TO_REAL_DATA and not name.startswith(_TRADES)
+    }
     return inherited | {
         "KALSHI_ENVIRONMENT": settings.environment.value,
         "KALSHI_SANDBOX_URL": sandbox_url,
