@@ -12,8 +12,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from kalshi_pipelines_tests.execution.floor import Row, floor_at
 from kalshi_pipelines_tests.execution.trials.bars import judged
 from kalshi_pipelines_tests.execution.trials.life import Place, live, settle
 from kalshi_pipelines_tests.execution.trials.plans import Life, Plan, plan_of
-from kalshi_pipelines_tests.execution.trials.truth import TruthLog
+from kalshi_pipelines_tests.execution.trials.truth import TruthLog, TruthOrder
 
 OPTIONS = SandboxOptions(markets=250, combos=0, tick_seconds=0, tier="unlimited")
 #: A life that takes longer hangs.
@@ -143,10 +143,7 @@ class Runner:
         """One trial from its seed to its verdict."""
         began, plan = time.monotonic(), plan_of(seed)
         outcome = Outcome(seed, plan.database)
-        name = f"trial_{os.getpid()}_{seed}"
-        url = getattr(self._templates, plan.database)(name)
-        try:
-            place = self._place(plan, name, url)
+        with self.place(plan, f"trial_{os.getpid()}_{seed}") as place:
             delayed = 0.0
             for life in plan.lives:
                 delayed = max(delayed, self._live(place, plan, life, outcome))
@@ -155,10 +152,22 @@ class Runner:
             self._live(place, plan, Life(()), outcome)
             self._settle(place, outcome)
             self._judge(place, plan, outcome)
-        finally:
-            self._templates.drop(url, name)
         outcome.seconds = round(time.monotonic() - began, 2)
         return outcome
+
+    @contextmanager
+    def place(self, plan: Plan, name: str, markets: int = _MARKETS_A_TRIAL) -> Iterator[Place]:
+        """A new member with a new journal, for the length of a with block."""
+        url = getattr(self._templates, plan.database)(name)
+        try:
+            yield self._place(plan, name, url, markets)
+        finally:
+            self._templates.drop(url, name)
+
+    def truth_of(self, member: str) -> dict[str, TruthOrder]:
+        """The member's orders by the exchange's own log."""
+        self._truth.refresh()
+        return self._truth.orders(member)
 
     def _live(self, place: Place, plan: Plan, life: Life, outcome: Outcome) -> float:
         """One life; for how long its late requests may still be on the way."""
@@ -195,7 +204,7 @@ class Runner:
             setattr(outcome, each, outcome.wrong + value if each == "wrong" else value)
         self._truth.members.pop(place.member, None)
 
-    def _place(self, plan: Plan, name: str, url: str) -> Place:
+    def _place(self, plan: Plan, name: str, url: str, markets: int) -> Place:
         engine = open_journal(url)
         initialise(engine, "sandbox")
         with Journal(engine, "sandbox").writing() as transaction:
@@ -204,7 +213,7 @@ class Runner:
         folder = self._folder / name
         folder.mkdir()
         first = plan.seed * _MARKETS_A_TRIAL
-        chosen = tuple(self._markets[(first + number) % len(self._markets)] for number in range(_MARKETS_A_TRIAL))
+        chosen = tuple(self._markets[(first + number) % len(self._markets)] for number in range(markets))
         for market in chosen:
             self._supply(market)
         with ExitStack() as stack:

@@ -1,5 +1,11 @@
 """A few of the randomized trials in the suite; all 2,000 are ``python -m kalshi_pipelines_tests.execution.trials``."""
 
+import json
+import subprocess
+import sys
+
+import pytest
+
 from kalshi_pipelines_tests.execution.trials.__main__ import run_all, summed_up
 from kalshi_pipelines_tests.execution.trials.plans import plan_of
 from kalshi_pipelines_tests.postgres import Cluster
@@ -11,6 +17,20 @@ def test_F03_F04_F05_killed_processes_and_a_lying_exchange_break_no_bar(postgres
     assert sum(len(outcome["killed_at"]) for outcome in outcomes) >= 4
     assert sum(outcome["orders"] for outcome in outcomes) >= 10
     assert {outcome["database"] for outcome in outcomes} == {"sqlite", "postgres"}
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_F12_F13_sixteen_executors_in_eight_processes_send_exactly_the_five_orders_of_the_cap(
+    database: str, request: pytest.FixtureRequest
+) -> None:
+    command = [sys.executable, "-m", "kalshi_pipelines_tests.execution.trials.race"]
+    if database == "postgres":
+        cluster: Cluster = request.getfixturevalue("postgres_cluster")
+        command += ["--cluster", str(cluster.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr[-3_000:]
+    told = json.loads(done.stdout)
+    assert (told["failed"], told["taken"], told["recorded"]) == (0, 5, 5), (told, done.stderr[-3_000:])
 
 
 def test_a_trial_follows_from_its_seed_alone() -> None:
