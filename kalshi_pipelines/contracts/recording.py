@@ -21,6 +21,7 @@ from kalshi_pipelines.contracts.finding_rows import (
     update_finding,
 )
 from kalshi_pipelines.contracts.incidents import belongs_to, stirred_endpoints
+from kalshi_pipelines.contracts.inventory import Inventory
 from kalshi_pipelines.contracts.life_cycle import (
     Event,
     Finding,
@@ -222,11 +223,24 @@ def _can_tell(difference: Difference, answers: Sequence[Checked]) -> bool:
         return bool(readable) or (is_refused and difference.kind is Kind.AUTHENTICATION_CHANGED)
     if not any(each.outcome is Outcome.CHECKED for each in readable):
         return False
-    places = [place for each in readable if each.inventory is not None for place in each.inventory.places]
+    inventories = [each.inventory for each in readable if each.inventory is not None]
+    if difference.kind is Kind.PAGE_BROKEN and any(_is_list(difference.place, each) for each in inventories):
+        return any(_elements(difference.place, each) > 1 for each in inventories)
+    places = [place for each in inventories for place in each.places]
     parent = difference.place.rpartition(".")[0]
     if not parent or not places:
         return True
     return any(place == difference.place or place.startswith((f"{parent}.", f"{parent}[")) for place in places)
+
+
+def _is_list(place: str, inventory: Inventory) -> bool:
+    return place in inventory.places and "array" in inventory.places[place].types
+
+
+def _elements(place: str, inventory: Inventory) -> int:
+    """How many elements a list had: the order of fewer than two can not be told."""
+    elements = inventory.places.get(f"{place}[]")
+    return elements.seen if elements else 0
 
 
 def _is_absurd(checked: Checked) -> bool:

@@ -438,6 +438,29 @@ def test_a_run_that_was_killed_is_marked_when_a_later_one_begins(runs: Runs) -> 
 # What was learned ---------------------------------------------------------------------------------------------------
 
 
+def test_a_wrong_order_is_gone_only_when_a_list_had_enough_elements_to_show_it(runs: Runs) -> None:
+    book = "GET /markets/{ticker}/orderbook"
+    place = "orderbook_fp.yes_dollars"
+    wrong = difference("descends", endpoint=book, place=place, kind=Kind.PAGE_BROKEN)
+    asked = [(book, Outcome.CHECKED)]
+    levels = {
+        count: Inventory(
+            {
+                place: Place(of=1, seen=1, types={"array": 1}),
+                f"{place}[]": Place(of=count, seen=count, types={"array": 1}),
+            }
+        )
+        for count in (1, 2)
+    }
+    runs.run(wrong, outcomes=asked, inventory=levels[2])
+    for _ in range(3):
+        runs.run(outcomes=asked, inventory=levels[1])
+    assert runs.statuses() == ["open"]
+    for _ in range(2):
+        runs.run(outcomes=asked, inventory=levels[2])
+    assert runs.statuses() == ["closed"]
+
+
 def test_what_was_learned_stays_a_finding_until_it_is_gone(runs: Runs) -> None:
     """A new value is known from the next run on; by what was known before, it is still there."""
     contract = CONTRACTS[MARKETS]
