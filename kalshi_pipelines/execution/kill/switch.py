@@ -120,10 +120,12 @@ class KillSwitch:
         self._emergency.put_away()
         try:
             with journal.writing() as transaction:
+                if any(each.by_whom == by for each in transaction.engagements_since_release()):
+                    raise NotReleased(f"{by} engaged the switch: somebody else has to release it.")
                 reconciliation = self._reconciled_since(transaction, transaction.kill(), transaction.now_us)
                 return transaction.release_kill(by, reason, reconciliation)
         except JournalRefused as error:
-            raise NotReleased(_refused(error, by)) from error
+            raise NotReleased(_refused(error)) from error
 
     def _take_in(self, transaction: JournalTransaction) -> int:
         for line in self._emergency.lines():
@@ -147,9 +149,7 @@ class KillSwitch:
         return last.reconciliation_id
 
 
-def _refused(error: JournalRefused, by: str) -> str:
-    if "released_by_another" in error.rule:
-        return f"{by} engaged the switch: somebody else has to release it."
+def _refused(error: JournalRefused) -> str:
     if error.rule == "kill_not_engaged":
         return "The switch is not engaged."
     return str(error)

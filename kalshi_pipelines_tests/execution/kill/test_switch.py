@@ -71,6 +71,17 @@ def test_who_engaged_can_not_release_and_a_reason_is_needed(journal: Journal, tm
         switch.release("bob", "again")
 
 
+def test_who_engaged_first_can_not_release_what_another_engaged_since(journal: Journal, tmp_path: Path) -> None:
+    switch = _switch(journal, tmp_path)
+    switch.release("ann", "we begin")
+    switch.engage("ann", "too many orders")
+    switch.engage("reconciler", "a foreign order", source="reconciliation")
+    with pytest.raises(NotReleased, match="somebody else"):
+        switch.release("ann", "never mind")
+    switch.release("bob", "looked into both")
+    assert switch.why_engaged() is None
+
+
 def test_F43_a_journal_that_can_not_be_read_is_engaged(tmp_path: Path) -> None:
     def gone() -> Journal:
         raise JournalUnavailable("The journal can not be used.")
