@@ -400,7 +400,7 @@ def test_F07_F48_the_invariants_hold_in_every_order_of_events() -> None:
 @pytest.mark.parametrize("wrong", [WithoutFence, WithReset])
 def test_the_same_machine_breaks_a_wrong_rule(wrong: type[Trading]) -> None:
     looking = settings(
-        max_examples=200, stateful_step_count=15, phases=(Phase.generate,), report_multiple_bugs=False, **QUIETLY
+        max_examples=4_000, stateful_step_count=15, phases=(Phase.generate,), report_multiple_bugs=False, **QUIETLY
     )
     with pytest.raises(AssertionError, match="rests, and 0 are reserved"):
         run_state_machine_as_test(wrong, settings=looking)

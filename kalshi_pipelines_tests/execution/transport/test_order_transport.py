@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -270,9 +271,10 @@ def test_F57_nothing_printed_of_a_transport_holds_the_key(caplog: pytest.LogCapt
 
 def test_there_is_no_other_http_client_that_could_write() -> None:
     package = Path(__file__).parents[3] / "kalshi_pipelines" / "execution"
+    clients = re.compile(r"^\s*(?:import|from)\s+(?:httpx|requests|urllib|urllib3|aiohttp|http)\b", re.MULTILINE)
     users = {
         path.relative_to(package).as_posix()
         for path in package.rglob("*.py")
-        if any(word in path.read_text("utf-8") for word in ("httpx", "requests", "urllib3", "aiohttp", "http.client"))
+        if clients.search(path.read_text("utf-8").replace("from urllib.parse import", ""))
     }
-    assert users <= {"transport/order_transport.py"}
+    assert users == {"transport/order_transport.py"}
