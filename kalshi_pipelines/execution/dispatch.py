@@ -3,14 +3,17 @@
 ``SimulatedDispatch`` holds no key, no address and no transport, so a dry run has nothing it could send with.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, Protocol
 
 import orjson
 
 from kalshi_pipelines.execution.checkpoints import Checkpoint, PassCheckpoint, passed
-from kalshi_pipelines.execution.journal.errors import JournalRefused
+from kalshi_pipelines.execution.gates.order_checks import Denied
+from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode, Sent
+from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer, Verdict, error_text, verdict
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.request import OrderRequest
@@ -76,8 +79,12 @@ class SimulatedDispatch:
         """End the order as simulated; it keeps its reservation, as if it rested."""
         del request
         with self._journal.writing() as transaction:
+            present = transaction.intent(intent.intent_id)
+            if present.state is not OrderState.RESERVED:
+                return present
             if transaction.kill().engaged:
-                return transaction.abandon(intent, *_killed(transaction.kill().reason), Details(checks))
+                reason = transaction.kill().reason
+                return transaction.abandon(intent, DenialReason.KILL_SWITCH_ENGAGED, reason, Details(checks))
             return transaction.simulated(intent, self._session.code_version, Details(checks))
 
 
@@ -111,34 +118,34 @@ class LiveDispatch:
     def dispatch(self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...]) -> Intent:
         """Send the order, once; whatever interrupts that leaves it unknown, never forgotten."""
         if not self._transport.has_tokens_for_an_order():
-            return self._abandon(
-                intent, DenialReason.RATE_BUDGET_SPENT, "too few write tokens beside those kept", checks
-            )
+            spent = Denied(DenialReason.RATE_BUDGET_SPENT, "too few write tokens beside those kept")
+            return given_back(self._journal, intent, spent, checks)
         try:
             with self._journal.writing() as transaction:
                 sent = transaction.sending(intent, self._session.code_version, Details(checks))
                 sending = transaction.intent(intent.intent_id)
         except JournalRefused as error:
             reason = GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
-            return self._abandon(intent, reason, str(error), checks)
+            return given_back(self._journal, intent, Denied(reason, str(error)), checks)
         self._checkpoint(Checkpoint.SENDING_COMMITTED)
-        return self._answered(sending, request, self._send(sending, sent))
-
-    def _send(self, sending: Intent, sent: Sent) -> Answer:
-        try:
+        with self._unknown_if_interrupted(sending):
             answer = self._transport.place(SendPermit(sent))
-        except BaseException as error:
-            unknown = Verdict(OrderState.UNKNOWN, f"interrupted by {type(error).__name__}")
-            self._store(sending, unknown, Answer(None, failure=NoAnswer.LOST, detail=unknown.detail))
-            raise
         self._checkpoint(Checkpoint.ANSWERED)
-        return answer
-
-    def _answered(self, sending: Intent, request: OrderRequest, answer: Answer) -> Intent:
-        told = verdict(answer, request)
-        moved = self._store(sending, told, answer)
+        with self._unknown_if_interrupted(sending):
+            moved = self._store(sending, verdict(answer, request), answer)
         self._checkpoint(Checkpoint.ANSWER_COMMITTED)
         return moved
+
+    @contextmanager
+    def _unknown_if_interrupted(self, sending: Intent) -> Iterator[None]:
+        """Whatever breaks in: the order is recorded as unknown first. Without a journal the reconciliation does it."""
+        try:
+            yield
+        except BaseException as error:
+            unknown = Verdict(OrderState.UNKNOWN, f"interrupted by {type(error).__name__}")
+            with suppress(JournalUnavailable):
+                self._store(sending, unknown, Answer(None, failure=NoAnswer.LOST, detail=unknown.detail))
+            raise
 
     def _store(self, sending: Intent, told: Verdict, answer: Answer) -> Intent:
         self._refusals = self._refusals + 1 if told.state is OrderState.REJECTED else 0
@@ -168,13 +175,14 @@ class LiveDispatch:
                 transaction.engage_kill(1, "executor", "executor", why)
             return moved
 
-    def _abandon(self, intent: Intent, reason: DenialReason, detail: str, checks: tuple[Check, ...]) -> Intent:
-        with self._journal.writing() as transaction:
-            return transaction.abandon(intent, reason, detail, Details(checks))
 
-
-def _killed(reason: str) -> tuple[DenialReason, str]:
-    return DenialReason.KILL_SWITCH_ENGAGED, reason
+def given_back(journal: Journal, intent: Intent, refused: Denied, checks: tuple[Check, ...]) -> Intent:
+    """End a reserved order that is not sent; one the reconciliation has ended meanwhile stays as it is."""
+    with journal.writing() as transaction:
+        present = transaction.intent(intent.intent_id)
+        if present.state is not OrderState.RESERVED:
+            return present
+        return transaction.abandon(present, refused.reason, refused.detail, Details(checks))
 
 
 def _made_group(answer: Answer) -> OrderId:

@@ -7,12 +7,13 @@ again: what became of it is told instead.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.checkpoints import Checkpoint, PassCheckpoint, passed
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import AdmittedOrder, Decision, Outcome, PlannedOrder, decision_of
-from kalshi_pipelines.execution.dispatch import GUARDS, GroupNotMade, OrderDispatch
+from kalshi_pipelines.execution.dispatch import GUARDS, GroupNotMade, OrderDispatch, given_back
 from kalshi_pipelines.execution.gates.order_checks import (
     Denied,
     balance_check,
@@ -37,7 +38,10 @@ from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.session import TradeSession
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import microdollars, microseconds, now_us
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
+#: What reading a market can fail with; the rate budget of reads is kept in the warehouse.
+UNREADABLE: Final = (KalshiError, UnreadableMarket, WarehouseUnavailable)
 #: Tells why no new risk may be taken now, or None.
 KillReader = Callable[[], str | None]
 #: Micro-dollars available on a shard, or None if that can not be read.
@@ -112,7 +116,7 @@ class TradeExecutor:
         try:
             market = self._read.markets(order.ticker)
             group = self._dispatch.group_of(market.exchange_index)
-        except (KalshiError, UnreadableMarket, GroupNotMade) as error:
+        except (*UNREADABLE, GroupNotMade, JournalRefused) as error:
             return self._turned_away(order, proposal_id, Denied(DenialReason.CHECK_FAILED, str(error)))
         self._checkpoint(Checkpoint.INPUTS_READ)
         bound, fee_check = bounded_fee(order, market, self._settings)
@@ -179,8 +183,7 @@ class TradeExecutor:
             else denied_by(checks) or self._lease_lost()
         )
         if refused is not None:
-            with self._journal.writing() as transaction:
-                abandoned = transaction.abandon(intent, refused.reason, refused.detail, Details(checks))
+            abandoned = given_back(self._journal, intent, refused, checks)
             return decision_of(planned, abandoned, checks, refused)
         if self._must_wait_for_approval(intent, planned):
             return decision_of(
@@ -192,7 +195,7 @@ class TradeExecutor:
         """The same order judged by the market as it is now: for one that waited for approval.
 
         Raises:
-            KalshiError, UnreadableMarket: The market can not be read.
+            KalshiError, UnreadableMarket, WarehouseUnavailable: The market can not be read.
         """
         market = self._read.markets(admitted.planned.order.ticker)
         return replace(admitted, planned=replace(admitted.planned, market=market))

@@ -30,8 +30,11 @@ def money(microdollars: int) -> str:
 
 
 def moment(at_us: int) -> str:
-    """An instant to the second, UTC."""
-    return instant(at_us).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """An instant to the second, UTC; what is beyond the years of the calendar as its number."""
+    try:
+        return instant(at_us).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except OverflowError:
+        return f"{at_us:,} microseconds"
 
 
 def proposal_row(row: Any) -> dict[str, str]:  # noqa: ANN401  # a row of the database

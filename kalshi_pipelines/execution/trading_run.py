@@ -16,14 +16,14 @@ from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import AdmittedOrder, Decision, Outcome
 from kalshi_pipelines.execution.dispatch import LiveDispatch, OrderDispatch, SimulatedDispatch
-from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor import UNREADABLE, Surroundings, TradeExecutor
 from kalshi_pipelines.execution.gates.order_checks import check
 from kalshi_pipelines.execution.gates.vendor import vendor_checks
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.journal.records import Details, Mode, Origin
 from kalshi_pipelines.execution.live_account import LiveAccount, live_account
-from kalshi_pipelines.execution.market.snapshot import ExchangeMarkets, UnreadableMarket
+from kalshi_pipelines.execution.market.snapshot import ExchangeMarkets
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
 from kalshi_pipelines.execution.orders.terms import (
@@ -41,7 +41,6 @@ from kalshi_pipelines.execution.session import Opening, TradeSession
 from kalshi_pipelines.execution.stopping import kill_switch
 from kalshi_pipelines.execution.told import plain
 from kalshi_pipelines.kalshi.client import KalshiClient
-from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, now_us
 
@@ -196,13 +195,27 @@ def _decided(desk: Desk, session: TradeSession, surroundings: Surroundings, disp
     waiting: dict[int, AdmittedOrder] = {}
     for row in rows:
         number = row["proposal_id"]
-        decision, admitted = _first_look(executor, order_of(row), number)
+        try:
+            order = order_of(row)
+        except (ValueError, OverflowError) as error:
+            _turn_away(desk, session, number, str(error))
+            continue
+        decision, admitted = _first_look(executor, order, number)
         decisions[number] = decision
         desk.say(told(decision))
         if admitted is not None and decision.outcome is Outcome.AWAITS_APPROVAL:
             waiting[number] = admitted
     decisions |= _after_approval(desk, session, executor, waiting)
     return TradingRun(session, tuple(decisions.values()))
+
+
+def _turn_away(desk: Desk, session: TradeSession, proposal_id: int, problem: str) -> None:
+    """Deny a row that is no order, whoever got it into the inbox; the others are decided all the same."""
+    reason = DenialReason.INVALID_PROPOSAL
+    with desk.journal.writing() as transaction:
+        facts = Details(facts={"detail": plain(problem)})
+        transaction.attempt(session.session_id, proposal_id=proposal_id, denial=reason, details=facts)
+    desk.say(f"denied: proposal {proposal_id} ({reason.code}: {plain(problem)})")
 
 
 def _first_look(
@@ -249,7 +262,7 @@ def _is_decided(desk: Desk, admitted: AdmittedOrder) -> bool:
 
 def _looked_again(executor: TradeExecutor, admitted: AdmittedOrder) -> Decision:
     # A market that can not be read is judged by the old reading, which is stale by now: a denial with its reason.
-    with suppress(KalshiError, UnreadableMarket):
+    with suppress(*UNREADABLE):
         admitted = executor.look_again(admitted)
     return executor.send(admitted)
 

@@ -8,7 +8,10 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.decisions import AdmittedOrder
 from kalshi_pipelines.execution.decisions import Outcome as Became
+from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.market.snapshot import MarketSnapshot
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import (
@@ -20,6 +23,7 @@ from kalshi_pipelines.execution.orders.terms import (
     Outcome,
     YesPrice,
 )
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines_tests.execution.floor import (
     Floor,
     dry_trader,
@@ -173,6 +177,37 @@ def test_F41_a_kill_between_admission_and_sending_sends_nothing(floor: Floor, jo
     assert len(floor.orders_on_exchange()) == sent
     assert decision.intent is not None
     assert decision.intent.state is OrderState.ABANDONED
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_an_order_that_was_given_back_meanwhile_is_a_denial_and_sends_nothing(
+    floor: Floor, sqlite_journal: sa.Engine, is_live: bool
+) -> None:
+    trader = (live_trader if is_live else dry_trader)(floor, ready_journal(sqlite_journal))
+    market, sent = floor.tradable(), len(floor.orders_on_exchange())
+    for killed in (False, True):
+        admitted = trader.executor.admit(trader.executor.plan(proposed(market)))  # type: ignore[arg-type]
+        assert isinstance(admitted, AdmittedOrder)
+        with trader.journal.writing() as transaction:
+            transaction.abandon(admitted.intent, DenialReason.CRASHED_BEFORE_SENDING, "left behind")
+            if killed:
+                transaction.engage_kill(1, "operator", "bob", "stop")
+        decision = trader.executor.send(admitted)
+        assert (decision.outcome, decision.intent and decision.intent.state) == (Became.DENIED, OrderState.ABANDONED)
+    assert len(floor.orders_on_exchange()) == sent
+
+
+def test_F20_a_rate_budget_that_can_not_be_asked_is_a_denial(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = dry_trader(floor, journal)
+
+    def no_warehouse(_ticker: MarketTicker) -> MarketSnapshot:
+        raise WarehouseUnavailable("The warehouse is locked.")
+
+    surroundings = Surroundings(no_warehouse, lambda: None)
+    executor = TradeExecutor(trader.session, journal, trader.settings, surroundings, trader.dispatch)
+    decision = executor.decide(proposed(floor.tradable()))
+    assert (decision.reason, decision.detail) == (DenialReason.CHECK_FAILED, "The warehouse is locked.")
 
 
 def test_three_refusals_of_the_exchange_in_a_row_engage_the_kill_switch(

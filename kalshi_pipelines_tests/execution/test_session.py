@@ -1,6 +1,7 @@
 """Which sessions open, how they end, and what one that only simulates has no access to."""
 
 import gc
+import json
 import socket
 import sys
 from collections.abc import Iterator
@@ -19,10 +20,12 @@ from kalshi_pipelines.execution.dispatch import LiveDispatch, SimulatedDispatch
 from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
 from kalshi_pipelines.execution.gates.key import key_checks
 from kalshi_pipelines.execution.gates.order_checks import denied_by
+from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.market.snapshot import ExchangeMarkets, UnreadableMarket
 from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker
@@ -262,6 +265,30 @@ def test_F08_an_interruption_in_the_middle_of_sending_is_stored_as_unknown_first
         trader.executor.send(admitted)
     with trader.journal.reading() as reading:
         assert reading.intent(admitted.intent.intent_id).state is OrderState.UNKNOWN
+
+
+def test_an_answer_that_the_journal_refuses_leaves_the_order_unknown(
+    floor: Floor, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    first = trader.executor.decide(proposed(floor.tradable())).intent
+    assert first is not None
+    place = OrderTransport.place
+
+    def of_another_order(transport: OrderTransport, permit: Any) -> Any:
+        answer = place(transport, permit)
+        told = json.loads(answer.body)
+        return replace(answer, body=json.dumps({**told, "order_id": first.order_id}).encode())
+
+    monkeypatch.setattr(OrderTransport, "place", of_another_order)
+    order = proposed(floor.tradable())
+    with pytest.raises(JournalRefused):
+        trader.executor.decide(order)
+    with trader.journal.reading() as reading:
+        unknown = reading.open_intents("sandbox", 0, states=[OrderState.UNKNOWN])
+    assert [intent.client_order_id for intent in unknown] == [
+        str(client_order_id(idempotency_key("sandbox", 0, order.signal)))
+    ]
 
 
 def test_a_late_answer_does_not_overrule_what_was_found_out_meanwhile(

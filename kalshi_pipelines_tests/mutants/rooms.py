@@ -46,9 +46,12 @@ ROOMS: Final = {
         f"{_QUICK} and not kill and not process",
     ),
     "audit": Room(("audit/*",), ("audit", "threats/test_journal_threats.py"), f"{_QUICK} and not process"),
-    "transport": Room(("transport/*",), ("transport", "threats/test_transport_threats.py")),
+    "transport": Room(("transport/*",), ("transport",)),
     "executor": Room(("executor.py", "dispatch.py", "decisions.py", "session.py"), ("test_executor.py",)),
     "reconciliation": Room(("reconciliation/*",), ("reconciliation",)),
     "kill": Room(("kill/*",), ("kill",)),
-    "commands": Room(("commands.py", "trading_run.py", "live_account.py", "stopping.py"), ("test_command_line.py",)),
+    "commands": Room(
+        ("commands.py", "trading_run.py", "live_account.py", "stopping.py"),
+        ("test_command_line.py", "test_trading_run.py"),
+    ),
 }

@@ -1,6 +1,7 @@
 """The operator's token: who holds it has decided, a short while ago, to trade this environment with this key and caps.
 
-It is no secret and no signature. It is a deliberate act that ends by itself, and that no change of a setting survives.
+It is no secret and no signature. It is a deliberate act that ends by itself, and that no change of the environment, the
+key or a cap survives; other settings are not part of it.
 """
 
 import re

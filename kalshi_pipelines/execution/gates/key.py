@@ -8,6 +8,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines.units import InexactValue, microdollars
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
 #: What trading needs, and all it needs; with these money can not leave the account.
 NEEDED_SCOPES: Final = frozenset({"read", "write::trade"})
@@ -19,7 +20,7 @@ def key_checks(portfolio: PortfolioClient, key_id: str, subaccount: int) -> tupl
     try:
         portfolio.balance(subaccount)
         found = [key for key in portfolio.api_keys() if key.api_key_id == key_id]
-    except KalshiError as error:
+    except (KalshiError, WarehouseUnavailable) as error:
         return (check(DenialReason.KEY_NOT_FIT, False, wanted, error),)
     if len(found) != 1:
         return (check(DenialReason.KEY_NOT_FIT, False, wanted, "the exchange does not list this key"),)
@@ -35,5 +36,5 @@ def available_on(portfolio: PortfolioClient, subaccount: int, exchange_index: in
     try:
         told = portfolio.balance(subaccount, exchange_index)
         return microdollars(told.balance_dollars)
-    except (KalshiError, InexactValue):
+    except (KalshiError, InexactValue, WarehouseUnavailable):
         return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from kalshi_pipelines.execution.audit.canonical import LARGEST_INTEGER
 from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId, TimeInForce
@@ -85,8 +86,8 @@ def _accepted(answer: Answer, request: OrderRequest) -> Verdict:
         return _doubt(answer, "it does not tell of an order")
     if filled < 0 or remaining < 0 or filled + remaining > request.count.centi:
         return _doubt(answer, "it tells of more contracts than were ordered")
-    if type(ts_ms) is not int:
-        return _doubt(answer, "it has no time")
+    if type(ts_ms) is not int or not 0 <= ts_ms <= LARGEST_INTEGER:
+        return _doubt(answer, "it has no time that can be recorded")
     state = _state_of(request, filled, remaining)
     if state is None:
         return _doubt(answer, "an order that may not rest is said to rest")

@@ -119,7 +119,12 @@ class OrderTransport:
         return self._send(Write.PLACE_ORDER, body=body)
 
     def create_order_group(self, exchange_index: int, contracts_limit: int) -> Answer:
-        """Make an order group on a shard; ``contracts_limit`` is whole contracts in any 15 seconds."""
+        """Make an order group on a shard; ``contracts_limit`` is whole contracts in any 15 seconds.
+
+        Nothing is sent while there are only the write tokens kept for cancels.
+        """
+        if not self._budget.spend_on_risk(Write.CREATE_ORDER_GROUP.value.tokens):
+            return Answer(None, failure=NoAnswer.NOT_SENT, detail="too few write tokens beside those kept for cancels")
         body = (
             f'{{"contracts_limit":{contracts_limit:d},"exchange_index":{exchange_index:d},'
             f'"subaccount":{self._subaccount:d}}}'

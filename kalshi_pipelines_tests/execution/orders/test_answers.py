@@ -59,6 +59,8 @@ def test_the_state_follows_from_what_was_filled_and_what_is_left(
         {"remaining_count": "10.51"},
         {"ts_ms": "soon"},
         {"ts_ms": True},
+        {"ts_ms": -1},
+        {"ts_ms": 2**53},
     ],
 )
 def test_F09_a_2xx_that_does_not_tell_of_our_order_is_unknown(changes: dict[str, Any]) -> None:

@@ -260,6 +260,15 @@ def test_F52_new_orders_leave_tokens_for_cancels() -> None:
     assert not budget.spend_on_risk(10)
 
 
+def test_F52_a_new_order_group_leaves_tokens_for_cancels_too() -> None:
+    with raw_server(http("201 Created", "{}")) as server:
+        budget = WriteBudget(100, 100, kept=95)
+        with OrderTransport(Environment.SANDBOX, server.url, SIGNER, subaccount=3, budget=budget) as transport:
+            assert transport.create_order_group(0, 50).failure is NoAnswer.NOT_SENT
+            assert transport.cancel(ORDER, TICKER).status == 201
+    assert [request.split(b" ")[0] for request in server.requests] == [b"DELETE"]
+
+
 def test_F57_nothing_printed_of_a_transport_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     with raw_server(http("500 no", "oops")) as server, _transport(server) as transport:
