@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from kalshi_pipelines.contracts.runs import run_contract_checks
 from kalshi_pipelines.execution.audit.verification import verify
-from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
+from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.gates.arming import Bound, arm_token
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
@@ -196,7 +196,7 @@ def _live_settings(demo: _Demo, folder: Path) -> TradeSettings:
     )
     settings = TradeSettings(mode=Mode.LIVE, api_key_id=key_id, private_key_file=file, url=demo.sandbox.url, series="*")
     with live_transport(demo.settings, settings) as transport:
-        bound = Bound(demo.settings.environment, transport.key_fingerprint, caps_sha256(settings.caps))
+        bound = Bound(demo.settings.environment, transport.key_fingerprint, settings.limits_sha256)
     return settings.model_copy(update={"arm": SecretStr(arm_token(bound, now_us() + _HOUR_US))})
 
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 import yaml
 
 from kalshi_pipelines.execution.audit.verification import verify
-from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
+from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import Outcome
 from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_token
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
@@ -26,12 +26,13 @@ from kalshi_pipelines.execution.journal.ledger import ACCOUNT_KEY
 from kalshi_pipelines.execution.journal.records import Mode, Origin, ScopeKind
 from kalshi_pipelines.execution.kill.switch import NotReleased
 from kalshi_pipelines.execution.live_account import live_account, live_transport
+from kalshi_pipelines.execution.orders.amounts import money
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposal_files import read_proposals
 from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.session import Opening
 from kalshi_pipelines.execution.stopping import halt, kill_switch
-from kalshi_pipelines.execution.told import money, plain, proposal_row, standing_lines, status_lines
+from kalshi_pipelines.execution.told import plain, proposal_row, standing_lines, status_lines
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Environment, Settings
@@ -165,9 +166,8 @@ def arm(office: Office, given: argparse.Namespace) -> int:
     now = now_us()
     with live_transport(office.settings, office.trade) as transport:
         key, host = transport.key_fingerprint, transport.host
-    caps = office.trade.caps
-    token = arm_token(Bound(office.settings.environment, key, caps_sha256(caps)), now + minutes_us)
-    worst = caps.scopes[ScopeKind.SESSION].worst_microdollars
+    token = arm_token(Bound(office.settings.environment, key, office.trade.limits_sha256), now + minutes_us)
+    worst = office.trade.caps.scopes[ScopeKind.SESSION].worst_microdollars
     print(
         f"# Armed by {plain(given.by)}: {plain(given.why)}\n"
         f"# {office.settings.environment.value}, {host}, sub-account {office.trade.subaccount}, key {key}\n"

@@ -29,6 +29,9 @@ from kalshi_pipelines.units import dollars, microdollars
 PREFIX: Final = "KALSHI_TRADE_"
 #: What has to be said, beside everything else, before production can be traded.
 PRODUCTION_PHRASE: Final = "i-trade-real-money"
+_NOT_TOLD: Final = frozenset({"arm", "private_key_file", "kill", "kill_file"})
+#: Settings that say how one gets to trading, each with a gate of its own.
+_NO_LIMITS: Final = frozenset({"mode", "production", "api_key_id", "url"})
 LONGEST_SESSION_MINUTES: Final = 24 * 60
 
 
@@ -214,12 +217,20 @@ class TradeSettings(BaseSettings):
     @property
     def config_sha256(self) -> str:
         """A digest of every setting that is no secret."""
-        told = self.model_dump(mode="json", exclude={"arm", "private_key_file", "kill", "kill_file"})
+        return self._digest_without(_NOT_TOLD)
+
+    @property
+    def limits_sha256(self) -> str:
+        """A digest of all that limits what may be traded; an arm token is bound to it."""
+        return self._digest_without(_NOT_TOLD | _NO_LIMITS)
+
+    def _digest_without(self, left_out: frozenset[str]) -> str:
+        told = self.model_dump(mode="json", exclude=set(left_out))
         return _sha256(canonical_json({name: str(value) for name, value in told.items()}))
 
 
 def caps_sha256(caps: SessionCaps) -> str:
-    """The digest of caps that an arm token is bound to."""
+    """The digest of a session's caps."""
     told = {
         "order_notional": caps.order_notional_microdollars,
         "order_worst": caps.order_worst_microdollars,

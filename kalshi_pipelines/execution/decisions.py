@@ -100,11 +100,15 @@ class AdmittedOrder:
 
 
 def decision_of(
-    planned: PlannedOrder, intent: Intent, checks: tuple[Check, ...], denied: Denied | None = None
+    planned: PlannedOrder,
+    intent: Intent,
+    checks: tuple[Check, ...],
+    denied: Denied | None = None,
+    detail: str = "",
 ) -> Decision:
-    """The decision that follows from where an intent is now."""
+    """The decision that follows from where an intent is now; ``detail`` is what else there is to say of it."""
     outcome = _outcome_of(intent)
-    reason, detail = (denied.reason, denied.detail) if denied else (intent.denial, "")
+    reason, detail = (denied.reason, denied.detail) if denied else (intent.denial, detail)
     return Decision(outcome, planned.order, planned.proposal_id, intent, reason, detail, checks)
 
 

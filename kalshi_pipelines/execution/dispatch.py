@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import orjson
@@ -40,12 +41,21 @@ GUARDS: Final = {
 }
 #: Contracts that may be matched in any 15 seconds of a session's group: a brake, not a cap.
 GROUP_CONTRACTS: Final = 10_000
-#: So many refusals of the exchange in a row end trading: something is not understood.
+#: So many orders in a row that were refused or could not be sent end trading: something is not understood.
 MOST_REFUSALS_IN_A_ROW: Final = 3
 
 
 class GroupNotMade(Exception):
     """The exchange did not confirm an order group, so no order can be fenced; none is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """Where an order is after its last step; ``denied`` if it was held back, ``detail`` of what the exchange said."""
+
+    intent: Intent
+    denied: Denied | None = None
+    detail: str = ""
 
 
 class OrderDispatch(Protocol):
@@ -57,7 +67,7 @@ class OrderDispatch(Protocol):
         """The order group orders of a shard belong to; None if there is none in this mode."""
         ...
 
-    def dispatch(self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...]) -> Intent:
+    def dispatch(self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...]) -> Dispatched:
         """Take a reserved order on its last step."""
         ...
 
@@ -75,17 +85,17 @@ class SimulatedDispatch:
         del exchange_index
         return None
 
-    def dispatch(self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...]) -> Intent:
+    def dispatch(self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...]) -> Dispatched:
         """End the order as simulated; it keeps its reservation, as if it rested."""
         del request
         with self._journal.writing() as transaction:
             present = transaction.intent(intent.intent_id)
             if present.state is not OrderState.RESERVED:
-                return present
+                return Dispatched(present)
             if transaction.kill().engaged:
-                reason = transaction.kill().reason
-                return transaction.abandon(intent, DenialReason.KILL_SWITCH_ENGAGED, reason, Details(checks))
-            return transaction.simulated(intent, self._session.code_version, Details(checks))
+                killed = Denied(DenialReason.KILL_SWITCH_ENGAGED, transaction.kill().reason)
+                return Dispatched(transaction.abandon(intent, killed.reason, killed.detail, Details(checks)), killed)
+            return Dispatched(transaction.simulated(intent, self._session.code_version, Details(checks)))
 
 
 class LiveDispatch:
@@ -115,26 +125,27 @@ class LiveDispatch:
             transaction.add_group(self._session.session_id, exchange_index, str(made), 100 * GROUP_CONTRACTS)
         return made
 
-    def dispatch(self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...]) -> Intent:
+    def dispatch(self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...]) -> Dispatched:
         """Send the order, once; whatever interrupts that leaves it unknown, never forgotten."""
         if not self._transport.has_tokens_for_an_order():
             spent = Denied(DenialReason.RATE_BUDGET_SPENT, "too few write tokens beside those kept")
-            return given_back(self._journal, intent, spent, checks)
+            return Dispatched(given_back(self._journal, intent, spent, checks), spent)
         try:
             with self._journal.writing() as transaction:
                 sent = transaction.sending(intent, self._session.code_version, Details(checks))
                 sending = transaction.intent(intent.intent_id)
         except JournalRefused as error:
-            reason = GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
-            return given_back(self._journal, intent, Denied(reason, str(error)), checks)
+            refused = Denied(GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED), str(error))
+            return Dispatched(given_back(self._journal, intent, refused, checks), refused)
         self._checkpoint(Checkpoint.SENDING_COMMITTED)
         with self._unknown_if_interrupted(sending):
             answer = self._transport.place(SendPermit(sent))
         self._checkpoint(Checkpoint.ANSWERED)
         with self._unknown_if_interrupted(sending):
-            moved = self._store(sending, verdict(answer, request), answer)
+            told = verdict(answer, request)
+            moved = self._store(sending, told, answer)
         self._checkpoint(Checkpoint.ANSWER_COMMITTED)
-        return moved
+        return Dispatched(moved, detail=told.detail)
 
     @contextmanager
     def _unknown_if_interrupted(self, sending: Intent) -> Iterator[None]:
@@ -171,7 +182,7 @@ class LiveDispatch:
                 details=Details(facts=facts),
             )
             if self._refusals >= MOST_REFUSALS_IN_A_ROW and not transaction.kill().engaged:
-                why = f"the exchange refused {self._refusals} orders in a row, the last: {told.detail}"
+                why = f"{self._refusals} orders in a row were not taken, the last: {told.detail}"
                 transaction.engage_kill(1, "executor", "executor", why)
             return moved
 

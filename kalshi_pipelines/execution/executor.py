@@ -55,7 +55,7 @@ class Surroundings:
     markets: MarketReader
     kill: KillReader
     balance: BalanceReader | None = None
-    """Missing in a dry run without a key: the check then says so."""
+    """None in a dry run, which has no key to ask with."""
 
 
 class TradeExecutor:
@@ -71,7 +71,7 @@ class TradeExecutor:
         clock_us: The present instant in microseconds.
 
     Raises:
-        ValueError: The dispatch is of another mode than the session.
+        ValueError: The dispatch is of another mode than the session, or a live one can not read the balance.
     """
 
     def __init__(
@@ -87,6 +87,8 @@ class TradeExecutor:
     ) -> None:
         if dispatch.mode is not session.mode:
             raise ValueError(f"a {session.mode} session can not dispatch {dispatch.mode}")
+        if session.mode is Mode.LIVE and surroundings.balance is None:
+            raise ValueError("a live session has to read the balance of the account")
         self._session, self._journal, self._settings = session, journal, settings
         self._read, self._dispatch = surroundings, dispatch
         self._checkpoint, self._clock_us = checkpoint, clock_us
@@ -189,7 +191,8 @@ class TradeExecutor:
             return decision_of(
                 planned, intent, checks, Denied(DenialReason.APPROVAL_REQUIRED, _what_to_approve(intent))
             )
-        return decision_of(planned, self._dispatch.dispatch(intent, planned.request, checks), checks)
+        last = self._dispatch.dispatch(intent, planned.request, checks)
+        return decision_of(planned, last.intent, checks, last.denied, last.detail)
 
     def look_again(self, admitted: AdmittedOrder) -> AdmittedOrder:
         """The same order judged by the market as it is now: for one that waited for approval.

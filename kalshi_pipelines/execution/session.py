@@ -107,7 +107,7 @@ def open_live(
         SessionRefused: A gate is closed, or another live session holds the sub-account.
     """
     now = clock_us()
-    bound = Bound(environment, transport.key_fingerprint, caps_sha256(settings.caps))
+    bound = Bound(environment, transport.key_fingerprint, settings.limits_sha256)
     checks = (
         *_origin_checks(settings, opening),
         *arming_checks(settings, bound, now),

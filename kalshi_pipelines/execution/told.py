@@ -10,9 +10,10 @@ from kalshi_pipelines.alerts.scrubbing import shortened, visible
 from kalshi_pipelines.execution.journal.reading import JournalReading
 from kalshi_pipelines.execution.journal.records import Mode, ScopeStanding
 from kalshi_pipelines.execution.journal.tables import UNCAPPED
+from kalshi_pipelines.execution.orders.amounts import money
 from kalshi_pipelines.execution.orders.terms import Contracts, YesPrice
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, dollars, instant
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant
 
 _WIDEST: int = 160
 
@@ -20,13 +21,6 @@ _WIDEST: int = 160
 def plain(text: str, most: int = _WIDEST) -> str:
     """A text of somebody else's as one harmless line."""
     return shortened(visible(text), most)
-
-
-def money(microdollars: int) -> str:
-    """Dollars and cents, such as ``$4.10``; finer amounts with all their digits."""
-    amount = dollars(microdollars)
-    cents = amount.quantize(amount.__class__("0.01"))
-    return f"${cents:,}" if cents == amount else f"${amount:,}"
 
 
 def moment(at_us: int) -> str:

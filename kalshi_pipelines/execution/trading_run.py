@@ -274,8 +274,9 @@ def _killed(desk: Desk) -> str | None:
 
 def told(decision: Decision) -> str:
     """A decision as one line."""
+    why = [text for text in (decision.reason.code if decision.reason else "", plain(decision.detail)) if text]
     line = f"{decision.outcome.value.replace('_', ' ')}: {_order_in_words(decision.order)}"
-    return line if decision.reason is None else f"{line} ({decision.reason.code}: {plain(decision.detail)})"
+    return f"{line} ({': '.join(why)})" if why else line
 
 
 def decision_rows(decisions: Iterable[Decision]) -> list[dict[str, str]]:

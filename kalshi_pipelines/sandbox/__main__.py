@@ -253,4 +253,6 @@ def _run(exchange: Exchange, listener: socket.socket, options: SandboxOptions, *
 
 
 if __name__ == "__main__":
+    # A shell without a terminal starts background programs that ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.checkpoints import PassCheckpoint, passed
-from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
+from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.dispatch import LiveDispatch, OrderDispatch, SimulatedDispatch
-from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor import KillReader, Surroundings, TradeExecutor
 from kalshi_pipelines.execution.gates.arming import Bound, arm_token
+from kalshi_pipelines.execution.gates.key import available_on
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.market.snapshot import ExchangeMarkets
@@ -121,7 +122,7 @@ class Floor:
             **changes,
         }
         plain = TradeSettings(**values)
-        bound = Bound(Environment.SANDBOX, self.signer.fingerprint, caps_sha256(plain.caps))
+        bound = Bound(Environment.SANDBOX, self.signer.fingerprint, plain.limits_sha256)
         token = arm_token(bound, now_us() + 3_600 * MICROSECONDS_PER_SECOND)
         return TradeSettings(**{"arm": token, **values})
 
@@ -135,6 +136,12 @@ class Floor:
             budget=WriteBudget(100_000, 100_000),
         )
         return self.stack.enter_context(made)
+
+    def surroundings(self, kill: KillReader) -> Surroundings:
+        """What an executor reads here."""
+        return Surroundings(
+            ExchangeMarkets(self.client), kill, lambda shard: available_on(self.portfolio, SUBACCOUNT, shard)
+        )
 
 
 @dataclass
@@ -220,7 +227,7 @@ def _trader(
     dispatch: OrderDispatch,
     checkpoint: PassCheckpoint,
 ) -> Trader:
-    surroundings = Surroundings(ExchangeMarkets(floor.client), lambda: _killed(journal))
+    surroundings = floor.surroundings(lambda: _killed(journal))
     executor = TradeExecutor(session, journal, settings, surroundings, dispatch, checkpoint=checkpoint)
     return Trader(floor, journal, settings, session, dispatch, executor)
 

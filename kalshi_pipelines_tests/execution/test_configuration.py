@@ -89,7 +89,7 @@ def test_caps_are_exact_micro_dollars() -> None:
     assert made.caps.scopes[ScopeKind.SESSION].worst_microdollars == 1
 
 
-def test_F40_every_cap_is_in_the_digest_an_arm_token_is_bound_to() -> None:
+def test_F40_every_cap_is_in_the_digest_of_a_session() -> None:
     plain = caps_sha256(TradeSettings().caps)
     changed = [
         {"order_dollars": Decimal(1)},
@@ -106,6 +106,15 @@ def test_F40_every_cap_is_in_the_digest_an_arm_token_is_bound_to() -> None:
     ]
     digests = [caps_sha256(TradeSettings.model_validate(each).caps) for each in changed]
     assert len({plain, *digests}) == len(changed) + 1
+
+
+@pytest.mark.parametrize("name", sorted(TradeSettings.model_fields))
+def test_F40_every_setting_that_limits_trading_is_in_the_digest_an_arm_token_is_bound_to(name: str) -> None:
+    told = {"series": "KXA", "subaccount": 3, "balance_step_dollars": "0.01", "mode": "live"}
+    other = told.get(name, "0.5" if name.endswith("dollars") else "1")
+    changed = TradeSettings.model_validate({name: other}).limits_sha256 != TradeSettings().limits_sha256
+    ways_there = {"mode", "production", "api_key_id", "url", "arm", "private_key_file", "kill", "kill_file"}
+    assert changed is (name not in ways_there)
 
 
 def test_F57_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

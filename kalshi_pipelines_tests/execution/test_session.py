@@ -121,7 +121,7 @@ def test_F56_other_code_than_the_session_s_sends_nothing(floor: Floor, sqlite_jo
     trader = live_trader(floor, ready_journal(sqlite_journal))
     newer = replace(trader.session, code_version="9.9+other")
     dispatch = LiveDispatch(trader.journal, newer, floor.transport(trader.settings))
-    surroundings = Surroundings(ExchangeMarkets(floor.client), lambda: None)
+    surroundings = floor.surroundings(lambda: None)
     executor = TradeExecutor(newer, trader.journal, trader.settings, surroundings, dispatch)
     sent = len(floor.orders_on_exchange())
     decision = executor.decide(proposed(floor.tradable()))
@@ -142,9 +142,9 @@ def test_a_session_of_one_mode_takes_no_dispatch_of_the_other(floor: Floor, sqli
     with pytest.raises(ValueError, match="can not dispatch live"):
         TradeExecutor(trader.session, trader.journal, trader.settings, Surroundings(_no_market, _no_kill), live)
     pretended = replace(trader.session, mode=Mode.LIVE)
-    executor = TradeExecutor(
-        pretended, trader.journal, trader.settings, Surroundings(ExchangeMarkets(floor.client), _no_kill), live
-    )
+    with pytest.raises(ValueError, match="has to read the balance"):
+        TradeExecutor(pretended, trader.journal, trader.settings, Surroundings(_no_market, _no_kill), live)
+    executor = TradeExecutor(pretended, trader.journal, trader.settings, floor.surroundings(_no_kill), live)
     sent = len(floor.orders_on_exchange())
     decision = executor.decide(proposed(floor.tradable()))
     assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.CHECK_FAILED)

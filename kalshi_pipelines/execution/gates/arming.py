@@ -1,7 +1,7 @@
-"""The operator's token: who holds it has decided, a short while ago, to trade this environment with this key and caps.
+"""The operator's token: who holds it has decided, a short while ago, to trade here with this key and these limits.
 
 It is no secret and no signature. It is a deliberate act that ends by itself, and that no change of the environment, the
-key or a cap survives; other settings are not part of it.
+key, a cap, a list or any other limit survives.
 """
 
 import re
@@ -27,13 +27,14 @@ class Bound:
 
     environment: Environment
     key_fingerprint: str
-    caps_sha256: str
+    limits_sha256: str
+    """Of ``TradeSettings.limits_sha256``."""
 
 
 def arm_token(bound: Bound, expires_us: int) -> str:
-    """The token for ``KALSHI_TRADE_ARM``: environment, key, caps, and the second it ends."""
+    """The token for ``KALSHI_TRADE_ARM``: environment, key, limits, and the second it ends."""
     key = bound.key_fingerprint.removeprefix("SHA256:")[:_DIGITS]
-    return f"{bound.environment.value}:{key}:{bound.caps_sha256[:_DIGITS]}:{expires_us // MICROSECONDS_PER_SECOND}"
+    return f"{bound.environment.value}:{key}:{bound.limits_sha256[:_DIGITS]}:{expires_us // MICROSECONDS_PER_SECOND}"
 
 
 def arming_checks(settings: TradeSettings, bound: Bound, now_us: int) -> tuple[Check, ...]:
@@ -61,12 +62,12 @@ def _token_check(settings: TradeSettings, bound: Bound, now_us: int) -> Check:
         return check(DenialReason.NOT_ARMED, False, "a token in KALSHI_TRADE_ARM", "none")
     token = settings.arm.get_secret_value().strip()
     found = _TOKEN.fullmatch(token)
-    wanted = "a token of the `arm` command for this environment, key and caps"
+    wanted = "a token of the `arm` command for this environment, key and limits"
     if found is None:
         return check(DenialReason.ARM_TOKEN_INVALID, False, wanted, "something else")
     expires_us = int(found.group(4)) * MICROSECONDS_PER_SECOND
     if token != arm_token(bound, expires_us):
-        return check(DenialReason.ARM_TOKEN_INVALID, False, wanted, "one for another environment, key or caps")
+        return check(DenialReason.ARM_TOKEN_INVALID, False, wanted, "one for another environment, key or limits")
     return check(
         DenialReason.ARM_TOKEN_INVALID,
         now_us < expires_us <= now_us + LONGEST_US,

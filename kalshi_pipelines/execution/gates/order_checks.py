@@ -6,7 +6,8 @@ from typing import Final
 
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.records import Check, Intent
-from kalshi_pipelines.execution.market.snapshot import MarketSnapshot
+from kalshi_pipelines.execution.market.snapshot import MarketSnapshot, PriceRange
+from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.denials import BY_CODE, DenialReason
 from kalshi_pipelines.execution.orders.fees import FeeNotBounded, FeeTerms, fee_bound
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
@@ -122,14 +123,14 @@ def market_checks(
         check(
             DenialReason.PRICE_OFF_GRID,
             any(each.has(price) for each in market.price_ranges),
-            " ".join(f"{each.start}-{each.end}/{each.step}" for each in market.price_ranges),
-            price,
+            ", ".join(_range_in_words(each) for each in market.price_ranges),
+            amounts.price(price),
         ),
         check(
             DenialReason.BOOK_NOT_TWO_SIDED,
             market.is_two_sided,
             "bid < ask",
-            f"bid {market.best_bid or 'none'}, ask {market.best_ask or 'none'}",
+            f"bid {_price_or_none(market.best_bid)}, ask {_price_or_none(market.best_ask)}",
         ),
         _band(price, market, settings),
     )
@@ -138,9 +139,19 @@ def market_checks(
 def _band(price: int, market: MarketSnapshot, settings: TradeSettings) -> Check:
     band = microdollars(f"{settings.price_band_dollars:f}") // _MICRODOLLARS_PER_CENTICENT
     if market.best_bid is None or market.best_ask is None:
-        return check(DenialReason.PRICE_OUTSIDE_BAND, False, f"within {band} of a two-sided book", price)
+        wanted = f"within {amounts.price(band)} of a two-sided book"
+        return check(DenialReason.PRICE_OUTSIDE_BAND, False, wanted, amounts.price(price))
     low, high = market.best_bid - band, market.best_ask + band
-    return check(DenialReason.PRICE_OUTSIDE_BAND, low <= price <= high, f"{low} to {high} centi-cents", price)
+    wanted = f"{amounts.price(low)} to {amounts.price(high)} for a YES"
+    return check(DenialReason.PRICE_OUTSIDE_BAND, low <= price <= high, wanted, amounts.price(price))
+
+
+def _range_in_words(prices: PriceRange) -> str:
+    return f"{amounts.price(prices.start)} to {amounts.price(prices.end)} by {amounts.price(prices.step)}"
+
+
+def _price_or_none(centicents: int | None) -> str:
+    return "none" if centicents is None else amounts.price(centicents)
 
 
 def bounded_fee(order: ProposedOrder, market: MarketSnapshot, settings: TradeSettings) -> tuple[int, Check]:
@@ -150,7 +161,7 @@ def bounded_fee(order: ProposedOrder, market: MarketSnapshot, settings: TradeSet
         bound = fee_bound(terms, order.leg.side, order.leg.yes_price, order.count)
     except FeeNotBounded as error:
         return 0, check(DenialReason.FEE_UNKNOWN, False, "a published type of fee", error)
-    return bound, check(DenialReason.FEE_UNKNOWN, True, "a published type of fee", f"{bound} micro-dollars at most")
+    return bound, check(DenialReason.FEE_UNKNOWN, True, "a published type of fee", f"{amounts.money(bound)} at most")
 
 
 def own_book_check(order: ProposedOrder, own: Iterable[Intent]) -> Check:
@@ -171,6 +182,6 @@ def balance_check(available_microdollars: int | None, needed_microdollars: int, 
     return check(
         DenialReason.INSUFFICIENT_BALANCE,
         available_microdollars is not None and available_microdollars >= needed_microdollars,
-        f"{needed_microdollars} micro-dollars on shard {exchange_index}",
-        "not told" if available_microdollars is None else available_microdollars,
+        f"{amounts.money(needed_microdollars)} on shard {exchange_index}",
+        "not told" if available_microdollars is None else amounts.money(available_microdollars),
     )

@@ -15,6 +15,7 @@ from kalshi_pipelines.execution.journal.reading import ATTEMPTS, Known, Row
 from kalshi_pipelines.execution.journal.recording import NewRow, Recording
 from kalshi_pipelines.execution.journal.records import Check, Intent, Mode, Refusal, ScopeKind
 from kalshi_pipelines.execution.journal.tables import HOUR_US, postings, scope_markets, scopes, session_caps
+from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure
@@ -190,9 +191,10 @@ class Ledger(Recording):
         if not failed:
             return None
         first = failed[0]
+        what = first.code.partition(".")[2]
         return Refusal(
-            _REASONS[first.code.split(".")[1]],
-            f"{first.code} would be {first.observed}, the cap is {first.limit}",
+            _REASONS[what],
+            f"{first.code} would be {_in_words(what, first.observed)}, the cap is {_in_words(what, first.limit)}",
             tuple(checks),
         )
 
@@ -448,6 +450,12 @@ _REASONS: Final = {
     "minute": DenialReason.CAP_MESSAGE_RATE,
     "breached": DenialReason.SCOPE_BREACHED,
 }
+
+
+def _in_words(what: str, amount: str) -> str:
+    if what in ("notional", "worst"):
+        return amounts.money(int(amount))
+    return amounts.count(int(amount)) if what == "position" else amount
 
 
 def _check(code: str, limit: int, observed: int) -> Check:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from kalshi_pipelines.execution.audit.canonical import LARGEST_INTEGER
+from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId, TimeInForce
@@ -91,7 +92,7 @@ def _accepted(answer: Answer, request: OrderRequest) -> Verdict:
     state = _state_of(request, filled, remaining)
     if state is None:
         return _doubt(answer, "an order that may not rest is said to rest")
-    told_of = f"{answer.status} filled {filled} and left {remaining} of {request.count.centi} centi-contracts"
+    told_of = f"{answer.status}, {amounts.count(filled)} filled, {amounts.count(remaining)} left"
     return Verdict(state, told_of, order_id, filled, remaining, ts_ms)
 
 

@@ -34,7 +34,7 @@ class DenialReason(Enum):
     # --- the gates
     NOT_ARMED = Explanation("No operator has armed this run.", "Arm it: see `docs/trading.md`.")
     ARM_TOKEN_INVALID = Explanation(
-        "KALSHI_TRADE_ARM does not fit this environment, key, caps or time.", "Make a new one with the `arm` command."
+        "KALSHI_TRADE_ARM does not fit this environment, key, limits or time.", "Make a new one with the `arm` command."
     )
     KILL_SWITCH_ENGAGED = Explanation(
         "A source of the kill switch is engaged or can not be read.", "See `status`; release it when the cause is gone."

@@ -7,6 +7,7 @@ micro-dollars. They are made from text only: an ``int`` or ``float`` where dolla
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Self
 
@@ -56,6 +57,10 @@ class TimeInForce(StrEnum):
     GOOD_TILL_CANCELED = "good_till_canceled"
 
 
+def _in_units(number: object, scale: int) -> str:
+    return f"{Decimal(number) / scale:f}" if type(number) is int else repr(number)
+
+
 def _only_text(value: object, what: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{what} is made from text such as '0.5600', not from {type(value).__name__} {value!r}")
@@ -70,7 +75,7 @@ class YesPrice:
 
     def __post_init__(self) -> None:
         if type(self.centicents) is not int or not 0 < self.centicents < DOLLAR:
-            raise InvalidTerms(f"a price is between $0.0001 and $0.9999, not {self.centicents!r} centi-cents")
+            raise InvalidTerms(f"a price is between $0.0001 and $0.9999, not {_in_units(self.centicents, DOLLAR)}")
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -102,7 +107,7 @@ class Contracts:
 
     def __post_init__(self) -> None:
         if type(self.centi) is not int or not 0 < self.centi <= 10**12:
-            raise InvalidTerms(f"a count is more than 0 and at most 10,000,000,000, not {self.centi!r} centi-contracts")
+            raise InvalidTerms(f"a count is more than 0 and at most 10,000,000,000, not {_in_units(self.centi, 100)}")
 
     @classmethod
     def from_text(cls, text: str) -> Self:

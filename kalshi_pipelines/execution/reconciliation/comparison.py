@@ -11,6 +11,7 @@ from typing import Final
 from kalshi_pipelines.execution.checkpoints import Checkpoint
 from kalshi_pipelines.execution.journal.records import Details, Fill, ForeignOrder, Intent, Mode
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import DOLLAR
 from kalshi_pipelines.execution.reconciliation.evidence import STATE_OF, ExchangeOrder, Holding, OrderSweep, Settlement
@@ -171,14 +172,13 @@ class _Account:
                 self._result.count("fills_posted")
                 now = self._transaction.intent(intent.intent_id)
                 if now.fees_microdollars > now.fee_bound_microdollars:
-                    detail = (
-                        f"{now.fees_microdollars} micro-dollars, at most {now.fee_bound_microdollars} were expected"
-                    )
+                    most = amounts.money(now.fee_bound_microdollars)
+                    detail = f"{amounts.money(now.fees_microdollars)}, at most {most} were expected"
                     self._differs(DifferenceKind.FEE_ABOVE_BOUND, now.client_order_id, detail)
             return
         event = self._event_of(fill.ticker)
         if not self._has_ledger or self._transaction.foreign_fill(self._environment, self._subaccount, fill, event):
-            detail = f"{fill.count_centicontracts} centi-contracts of {fill.ticker} by order {fill.order_id}"
+            detail = f"{amounts.count(fill.count_centicontracts)} of {fill.ticker} by order {fill.order_id}"
             self._differs(DifferenceKind.FOREIGN_FILL, fill.fill_id, detail)
 
     def _take_order(self, order: ExchangeOrder) -> None:
@@ -196,7 +196,8 @@ class _Account:
             self._end(intent, order)
         posted = self._transaction.intent(intent.intent_id).filled_centicontracts
         if posted < order.filled_centicontracts:
-            detail = f"{order.filled_centicontracts} centi-contracts are filled, {posted} are told as fills"
+            filled = amounts.count(order.filled_centicontracts)
+            detail = f"{filled} are filled, {amounts.count(posted)} are told as fills"
             self._differs(DifferenceKind.FILLS_MISSING, order.client_order_id, detail)
 
     def _end(self, intent: Intent, order: ExchangeOrder) -> None:
@@ -224,7 +225,7 @@ class _Account:
                 why,
             )
             self._transaction.foreign_order(self._environment, self._subaccount, seen, self._event_of(order.ticker))
-        detail = f"{order.remaining_centicontracts} centi-contracts of {order.ticker} rest; {why}"
+        detail = f"{amounts.count(order.remaining_centicontracts)} of {order.ticker} rest; {why}"
         self._differs(DifferenceKind.FOREIGN_ORDER, order.order_id, detail)
 
     def _take_missing(self) -> None:
@@ -285,7 +286,8 @@ class _Account:
         theirs = {ticker: holding.position_centicontracts for ticker, holding in self._pages.holdings.items()}
         for ticker in sorted(ours.keys() | theirs.keys()):
             if ours.get(ticker, 0) != theirs.get(ticker, 0):
-                detail = f"the exchange has {theirs.get(ticker, 0)}, the journal {ours.get(ticker, 0)} centi-contracts"
+                there, here = amounts.count(theirs.get(ticker, 0)), amounts.count(ours.get(ticker, 0))
+                detail = f"the exchange has {there}, the journal {here}"
                 self._differs(DifferenceKind.POSITION_DRIFT, ticker, detail)
 
     def _judge_unknown(self) -> None:

@@ -1,4 +1,4 @@
-"""A token arms one environment, one key and one set of caps for a while, and nothing else."""
+"""A token arms one environment, one key and one set of limits for a while, and nothing else."""
 
 from dataclasses import replace
 from typing import Any
@@ -34,10 +34,10 @@ def test_the_right_token_arms() -> None:
     [
         replace(BOUND, environment=Environment.PROD),
         replace(BOUND, key_fingerprint="SHA256:1123456789abcdef"),
-        replace(BOUND, caps_sha256="b" * 64),
+        replace(BOUND, limits_sha256="b" * 64),
     ],
 )
-def test_F27_F40_a_token_for_another_environment_key_or_caps_does_not_arm(other: Bound) -> None:
+def test_F27_F40_a_token_for_another_environment_key_or_limits_does_not_arm(other: Bound) -> None:
     assert _reason(arm_token(other, NOW_US + HOUR_US)) is DenialReason.ARM_TOKEN_INVALID
 
 

@@ -137,7 +137,7 @@ class Trading(RuleBasedStateMachine):
         self.exchange.fault = fault
         dispatch = LiveDispatch(self.desk.journal, self._session(), cast("Any", self.exchange), dying_at(point))
         try:
-            moved = dispatch.dispatch(intent, request, ())
+            moved = dispatch.dispatch(intent, request, ()).intent
         except Died:
             return
         finally:

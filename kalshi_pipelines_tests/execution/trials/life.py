@@ -18,11 +18,10 @@ from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.checkpoints import Checkpoint
 from kalshi_pipelines.execution.decisions import Decision
 from kalshi_pipelines.execution.dispatch import LiveDispatch
-from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor import TradeExecutor
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Origin
-from kalshi_pipelines.execution.market.snapshot import ExchangeMarkets
 from kalshi_pipelines.execution.orders.proposals import ProposedOrder, Signal
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, Outcome, TimeInForce, YesPrice
@@ -172,7 +171,7 @@ def _traded(
     except SessionRefused:
         return False
     dispatch = LiveDispatch(journal, session, transport, killer)
-    surroundings = Surroundings(ExchangeMarkets(floor.client), lambda: _killed(journal))
+    surroundings = floor.surroundings(lambda: _killed(journal))
     executor = TradeExecutor(session, journal, settings, surroundings, dispatch, checkpoint=killer)
     work.reconcile(own_session=session.session_id)
     decisions = [

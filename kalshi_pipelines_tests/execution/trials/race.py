@@ -19,11 +19,10 @@ import httpx
 from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.dispatch import LiveDispatch
-from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor import TradeExecutor
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Origin
-from kalshi_pipelines.execution.market.snapshot import ExchangeMarkets
 from kalshi_pipelines.execution.session import Opening, TradeSession
 from kalshi_pipelines.sandbox.process import running_sandbox
 from kalshi_pipelines.settings import Environment
@@ -46,9 +45,7 @@ def _trade(place: Place, plan: Plan, settings: TradeSettings, session: TradeSess
         floor = floor_of(place, stack)
         journal = Journal(open_journal(place.journal_url, _PATIENCE_SECONDS), "sandbox")
         dispatch = LiveDispatch(journal, session, floor.transport(settings))
-        executor = TradeExecutor(
-            session, journal, settings, Surroundings(ExchangeMarkets(floor.client), lambda: None), dispatch
-        )
+        executor = TradeExecutor(session, journal, settings, floor.surroundings(lambda: None), dispatch)
         for turn in range(3):
             wanted = plan.orders[(number * 2 + turn * 4) % SIGNALS]
             executor.decide(order_of(plan, wanted, place.markets[wanted.market]))
