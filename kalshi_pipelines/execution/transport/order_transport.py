@@ -6,7 +6,6 @@ whether a request left), and no retry. What an answer means is ``orders.answers`
 
 import email.utils
 import logging
-import time
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ import httpx
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer, printable
 from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId
 from kalshi_pipelines.execution.transport.allow_list import Write
+from kalshi_pipelines.execution.transport.deadline import Deadline
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.execution.transport.write_budget import WriteBudget
 from kalshi_pipelines.kalshi import hosts
@@ -57,18 +57,27 @@ class OrderTransport:
         signer: Of the trade key.
         subaccount: The one that everything is for.
         budget: The account's write tokens.
+        answer_seconds: A request whose answer is not complete by then has none.
 
     Raises:
         EnvironmentMismatch: The address is not one of the environment's.
     """
 
     def __init__(
-        self, environment: Environment, url: str, signer: Signer, *, subaccount: int, budget: WriteBudget | None = None
+        self,
+        environment: Environment,
+        url: str,
+        signer: Signer,
+        *,
+        subaccount: int,
+        budget: WriteBudget | None = None,
+        answer_seconds: float = _MOST_SECONDS,
     ) -> None:
         self._root = hosts.base_url(environment, url)
         self._signer = signer
         self._subaccount = subaccount
         self._budget = budget or WriteBudget()
+        self._answer_seconds = answer_seconds
         self._http = httpx.Client(
             http2=False,
             trust_env=False,
@@ -174,21 +183,24 @@ class OrderTransport:
         return answer
 
     def _received(self, request: httpx.Request) -> Answer:
-        give_up = time.monotonic() + _MOST_SECONDS
         received = bytearray()
-        try:
-            response = self._http.send(request, stream=True)
+        with Deadline(self._answer_seconds) as deadline:
+            request.extensions["trace"] = deadline
             try:
-                for chunk in response.iter_bytes():
-                    received += chunk
-                    if len(received) > _MOST_BYTES or time.monotonic() > give_up:
-                        return Answer(response.status_code, failure=NoAnswer.LOST, detail="an answer without end")
-            finally:
-                response.close()
-        except _NOTHING_LEFT as error:
-            return Answer(None, failure=NoAnswer.NOT_SENT, detail=_reason(error))
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            return Answer(None, failure=NoAnswer.LOST, detail=_reason(error))
+                response = self._http.send(request, stream=True)
+                try:
+                    for chunk in response.iter_bytes():
+                        received += chunk
+                        if len(received) > _MOST_BYTES:
+                            return Answer(response.status_code, failure=NoAnswer.LOST, detail="an answer without end")
+                finally:
+                    response.close()
+            except _NOTHING_LEFT as error:
+                return Answer(None, failure=NoAnswer.NOT_SENT, detail=_reason(error))
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+                return Answer(None, failure=NoAnswer.LOST, detail=_reason(error))
+        if deadline.is_over:
+            return Answer(response.status_code, failure=NoAnswer.LOST, detail="an answer that took too long")
         return Answer(response.status_code, bytes(received), server_us=_date_us(response.headers.get("Date")))
 
 

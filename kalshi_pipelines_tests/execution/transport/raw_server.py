@@ -3,6 +3,7 @@
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,18 @@ def http(status: str, body: str = "", *headers: str) -> Reply:
     """A complete HTTP answer."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Date: Sun, 22 Nov 2026 12:00:00 GMT", *headers]
     return answering("\r\n".join(lines) + "\r\n\r\n" + body)
+
+
+def dribbling(text: str) -> Reply:
+    """Send this, then a byte now and then for as long as the other side stays."""
+
+    def reply(connection: socket.socket) -> None:
+        connection.sendall(text.encode("latin-1"))
+        while True:
+            connection.sendall(b"1")
+            time.sleep(0.02)
+
+    return reply
 
 
 def reset(connection: socket.socket) -> None:

@@ -29,6 +29,7 @@ from kalshi_pipelines_tests.execution.transport.raw_server import (
     RawServer,
     Reply,
     answering,
+    dribbling,
     http,
     raw_server,
     reset,
@@ -42,8 +43,8 @@ TICKER = MarketTicker("KXMLB-26NOV22-TOR")
 OPENAPI = Path(__file__).parents[4] / "shared" / "facts" / "kalshi_openapi_3.34.0.yaml"
 
 
-def _transport(server: RawServer) -> OrderTransport:
-    return OrderTransport(Environment.SANDBOX, server.url, SIGNER, subaccount=3)
+def _transport(server: RawServer, **options: Any) -> OrderTransport:
+    return OrderTransport(Environment.SANDBOX, server.url, SIGNER, subaccount=3, **options)
 
 
 def _permit(transport: OrderTransport, **changes: Any) -> SendPermit:
@@ -90,6 +91,22 @@ def _placed(reply: Reply, *, read: bool = True) -> tuple[Answer, RawServer]:
 def test_F08_whatever_the_exchange_does_the_order_is_sent_once_and_its_outcome_stays_unknown(reply: Reply) -> None:
     answer, server = _placed(reply)
     assert (server.connections, len(server.requests)) == (1, 1)
+    assert verdict(answer, REQUEST).state is OrderState.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "HTTP/1.1 201 Created\r\nX-Long: ",
+        "HTTP/1.1 201 Created\r\nContent-Length: 900000\r\n\r\n",
+        "HTTP/1.1 201 Created\r\n\r\n",
+    ],
+)
+def test_F08_an_answer_that_is_strung_out_ends_unknown_in_good_time(told: str) -> None:
+    with raw_server(dribbling(told)) as server, _transport(server, answer_seconds=0.3) as transport:
+        answer = transport.place(_permit(transport))
+    assert len(server.requests) == 1
+    assert answer.failure is NoAnswer.LOST
     assert verdict(answer, REQUEST).state is OrderState.UNKNOWN
 
 
