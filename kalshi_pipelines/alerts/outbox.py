@@ -33,7 +33,7 @@ GIVEN_UP_AFTER_US: Final = 7 * 24 * _HOUR_US
 _SEVERITIES: Final = (AlertSeverity.BREAKING, AlertSeverity.RISKY, AlertSeverity.ADDITIVE)
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
-Origin = Literal["finding", "summary", "run_failure", "overdue"]
+Origin = Literal["finding", "summary", "run_failure", "overdue", "halt"]
 
 
 @dataclass(frozen=True)

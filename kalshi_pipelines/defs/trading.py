@@ -18,7 +18,6 @@ from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, W
 from kalshi_pipelines.defs.schema import JOURNAL_SCHEMA, WAREHOUSE_SCHEMA
 from kalshi_pipelines.defs.trading_gate import ArmedByHand, Gate, gate_of
 from kalshi_pipelines.defs.trading_reports import audit_figures, decided, halted, reconciled, table, waiting
-from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
@@ -31,7 +30,7 @@ from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposal_files import read_proposals
 from kalshi_pipelines.execution.proposals import Proposer, propose
 from kalshi_pipelines.execution.session import Opening
-from kalshi_pipelines.execution.stopping import halt, kill_switch
+from kalshi_pipelines.execution.stopping import halt, kill_switch, verify_or_stop
 from kalshi_pipelines.execution.told import proposal_row
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, TradingRun, trade
 from kalshi_pipelines.settings import AlertSeverity, InvalidSettings
@@ -175,7 +174,7 @@ def _traded(
 def verify_journal(context: dg.OpExecutionContext, journal: JournalResource) -> None:
     """Verify the audit's chain, its anchors, and that everything in the journal follows from it."""
     with one_sentence(context.log):
-        report = verify(journal.engine, journal.settings.resolved_journal_anchors)
+        report = verify_or_stop(journal.settings, TradeSettings.from_environment(), journal.engine)
     context.log.info(str(report))
     if not report.ok:
         raise dg.Failure(str(report), metadata=audit_figures(report), allow_retries=False)
@@ -302,8 +301,7 @@ def halted_sensor(
     if not kill.engaged or kill.seq == _FIRST or context.cursor == str(kill.seq):
         return dg.SkipReason("nothing new: " + ("engaged" if kill.engaged else "not engaged"))
     environment = journal.settings.environment.value
-    # To the outbox it is as grave as a failed run, and told in the same way.
-    alert = Alert(f"kill:{environment}:{kill.seq}", "run_failure", AlertSeverity.BREAKING, halted(kill, environment))
+    alert = Alert(f"kill:{environment}:{kill.seq}", "halt", AlertSeverity.BREAKING, halted(kill, environment))
     with writing(warehouse.engine) as connection:
         put(connection, alert, now_us())
     context.update_cursor(str(kill.seq))

@@ -125,6 +125,11 @@ def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> Non
     reconcile = add("reconcile", help="compare the account with the journal, and resolve what is unknown")
     reconcile.set_defaults(do=commands.reconcile)
 
+    accept = add("accept", help="take positions that drifted as the journal's own, and clear breached caps")
+    accept.add_argument("tickers", nargs="*", metavar="TICKER", help="each market whose position differs")
+    _by_and_why(accept, user)
+    accept.set_defaults(do=commands.accept)
+
     close = add("close-session", help="end the live session of the sub-account")
     _by_and_why(close, user)
     close.set_defaults(do=commands.close_session)

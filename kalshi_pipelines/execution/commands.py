@@ -16,7 +16,7 @@ from typing import Final, Self
 import sqlalchemy as sa
 import yaml
 
-from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.audit.verification import Verdict
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import Outcome
 from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_token
@@ -30,8 +30,9 @@ from kalshi_pipelines.execution.orders.amounts import money
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposal_files import read_proposals
 from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
+from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.session import Opening
-from kalshi_pipelines.execution.stopping import halt, kill_switch
+from kalshi_pipelines.execution.stopping import halt, kill_switch, verify_or_stop
 from kalshi_pipelines.execution.told import plain, proposal_row, standing_lines, status_lines
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
@@ -222,6 +223,20 @@ def reconcile(office: Office, given: argparse.Namespace) -> int:
     return 0 if report.clean else 1
 
 
+def accept(office: Office, given: argparse.Namespace) -> int:
+    """Take positions of the exchange as the journal's own and clear breached caps, after a person looked into them."""
+    journal = office.journal()
+    with live_account(office.settings, office.trade, office.warehouse()) as account:
+        reconciler = account.reconciler(journal)
+        try:
+            print(reconciler.accept(reconciler.reconcile(), given.tickers, given.by, given.why))
+        except NotAccepted as error:
+            raise CanNotBeDone(f"Nothing was accepted. {error}") from None
+        report = reconciler.reconcile()
+    print(report)
+    return 0 if report.clean else 1
+
+
 def kill(office: Office, given: argparse.Namespace) -> int:
     """Stop all new risk; at level 2 cancel everything, too, and go on until nothing is proved to rest."""
     if given.level == 1:
@@ -278,6 +293,8 @@ def close_session(office: Office, given: argparse.Namespace) -> int:
 def verify_audit(office: Office, given: argparse.Namespace) -> int:
     """Verify the journal."""
     del given
-    report = verify(office.journal_engine(), office.settings.resolved_journal_anchors)
+    report = verify_or_stop(office.settings, office.trade, office.journal_engine())
     print(report, file=sys.stdout if report.ok else sys.stderr)
+    if report.verdict is Verdict.CORRUPT:
+        print("The kill switch is engaged: nothing new is sent.", file=sys.stderr)
     return int(report.verdict)

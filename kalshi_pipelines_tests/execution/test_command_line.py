@@ -14,8 +14,11 @@ import yaml
 from kalshi_pipelines.contracts.runs import run_contract_checks
 from kalshi_pipelines.execution.__main__ import main
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
+from kalshi_pipelines.execution.journal.guards import lower_guards, raise_guards
 from kalshi_pipelines.execution.journal.journal import initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
+from kalshi_pipelines.execution.reconciliation.evidence import Holding
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines_tests.execution.floor import Floor, trading_floor
@@ -115,6 +118,39 @@ def test_an_agents_order_waits_for_the_approval_of_its_exact_bytes(
         assert "placed: buy 1.00 YES" in trading.stdout.read()
     assert trading.returncode == 0
     assert len(floor.orders_on_exchange()) == 1
+
+
+def test_a_journal_that_is_not_what_was_written_stops_trading(floor: Floor, capsys: pytest.CaptureFixture[str]) -> None:
+    del floor
+    told(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    assert "trading          not stopped" in told(capsys, 0, "status")
+    journal = open_journal(journal_url(Settings.from_environment()))
+    with journal.connect() as connection, connection.begin():
+        lower_guards(connection)
+        connection.exec_driver_sql("UPDATE audit_log SET body = replace(body, 'ready', 'steady')")
+        raise_guards(connection)
+    journal.dispose()
+    assert "The kill switch is engaged" in told(capsys, 1, "verify-audit")
+    assert "stopped by journal: verify-audit (audit): the journal is not what was written" in told(capsys, 0, "status")
+
+
+def test_a_position_that_drifted_is_accepted_by_its_name(
+    floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Nothing was accepted. The account is as the journal says." in told(capsys, 2, "accept", "--why", "a try")
+    told(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    token = re.search(r"KALSHI_TRADE_ARM=(\S+)", told(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
+    assert token
+    monkeypatch.setenv("KALSHI_TRADE_ARM", token[1])
+    assert "no proposals" in told(capsys, 0, "trade", "--by", "ann", "--why", "a try")
+    ticker = floor.tradable()["ticker"]
+    monkeypatch.setattr(ExchangeAccount, "holdings", lambda _: {ticker: Holding(ticker, 300, 1_500_000)})
+    assert f"position_drift {ticker}" in told(capsys, 1, "reconcile")
+    assert "name these" in told(capsys, 2, "accept", "--by", "ann", "--why", "a transfer")
+    accepted = told(capsys, 0, "accept", ticker, "--by", "ann", "--why", "a transfer")
+    assert f"{ticker}: corrected by 3.00 contracts" in accepted
+    assert "clean: sandbox" in accepted
+    told(capsys, 0, "release", "--by", "bob", "--why", "ann accepted it")
 
 
 def test_what_can_not_be_done_is_a_sentence_and_status_2(floor: Floor, capsys: pytest.CaptureFixture[str]) -> None:

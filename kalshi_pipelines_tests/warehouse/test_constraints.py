@@ -457,7 +457,9 @@ CHECKS: Final[dict[str, list[Values]]] = {
         {"event": "acknowledged", "who": "Ann", "why": "because"},
     ],
     **empty("alerts", "message_key"),
-    **other_words("alerts", "origin", "finding", "summary", "run_failure", "overdue", also={"finding_id": None}),
+    **other_words(
+        "alerts", "origin", "finding", "summary", "run_failure", "overdue", "halt", also={"finding_id": None}
+    ),
     **other_words("alerts", "severity", "breaking", "risky", "additive"),
     "ck_alerts_about_a_finding": [
         {"finding_id": None},

@@ -231,7 +231,9 @@ def upgrade() -> None:
         sa.CheckConstraint("(origin = 'finding') = (finding_id IS NOT NULL)", name=op.f("ck_alerts_about_a_finding")),
         sa.CheckConstraint("(state = 'pending') = (finished_us IS NULL)", name=op.f("ck_alerts_finished")),
         sa.CheckConstraint("message_key <> ''", name=op.f("ck_alerts_message_key")),
-        sa.CheckConstraint("origin IN ('finding', 'summary', 'run_failure', 'overdue')", name=op.f("ck_alerts_origin")),
+        sa.CheckConstraint(
+            "origin IN ('finding', 'summary', 'run_failure', 'overdue', 'halt')", name=op.f("ck_alerts_origin")
+        ),
         sa.CheckConstraint("severity IN ('breaking', 'risky', 'additive')", name=op.f("ck_alerts_severity")),
         sa.CheckConstraint("state IN ('pending', 'sent', 'failed', 'skipped')", name=op.f("ck_alerts_state")),
         sa.CheckConstraint("title <> ''", name=op.f("ck_alerts_titled")),

@@ -88,7 +88,7 @@ class KillSwitch:
         try:
             with self._journal().writing() as transaction:
                 return Engaged(transaction.engage_kill(level, source, by, reason))
-        except (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment) as error:
+        except (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment, JournalRefused) as error:
             self._emergency.append(EmergencyLine(by, reason, level, source, self._clock_us()))
             return Engaged(None, str(error))
 

@@ -13,9 +13,9 @@ from kalshi_pipelines.execution.journal.records import Details, Fill, ForeignOrd
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
-from kalshi_pipelines.execution.orders.terms import DOLLAR
 from kalshi_pipelines.execution.reconciliation.evidence import STATE_OF, ExchangeOrder, Holding, OrderSweep, Settlement
 from kalshi_pipelines.execution.reconciliation.matching import contradictions, must_not_be
+from kalshi_pipelines.execution.reconciliation.positions import counted_positions, take_over
 from kalshi_pipelines.execution.reconciliation.report import MAY_SETTLE, Difference, DifferenceKind, Resolved
 from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE, Desk
 
@@ -259,27 +259,22 @@ class _Account:
             self._differs(DifferenceKind.SCOPE_BREACHED, scope, "facts went beyond its cap; a person has to review it")
 
     def _positions(self) -> dict[str, int]:
-        held = self._transaction.markets(self._environment, self._subaccount)
-        return {market.ticker: market.position_centicontracts for market in held if market.position_centicontracts}
+        return counted_positions(self._transaction, self._environment, self._subaccount)
 
     def _adopt(self) -> None:
         """Count what was held before the first session, once: what the fills since then do not explain."""
         counted = self._positions()
         for ticker, holding in self._pages.holdings.items():
-            before = holding.position_centicontracts - counted.get(ticker, 0)
-            if before:
-                # What part of the cost belongs to what was held before is not told: then it is the most there can be.
-                dearest = max(0, before) * DOLLAR
-                self._transaction.opening_position(
-                    self._environment,
-                    self._subaccount,
-                    ticker,
-                    self._event_of(ticker),
-                    position_centicontracts=before,
-                    spent_microdollars=dearest if ticker in counted else holding.spent_microdollars,
-                    dedupe=f"{self._environment}:{self._subaccount}:{ticker}",
-                )
-                self._result.count("positions_adopted")
+            taken = take_over(
+                self._transaction,
+                self._environment,
+                self._subaccount,
+                ticker,
+                self._event_of(ticker),
+                holding=holding,
+                counted=counted.get(ticker, 0),
+            )
+            self._result.count("positions_adopted", int(taken != 0))
 
     def _compare_positions(self) -> None:
         ours = self._positions()

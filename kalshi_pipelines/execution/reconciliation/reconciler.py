@@ -1,12 +1,13 @@
 """One reconciliation from end to end. Twice is the same as once; it ends, also when the exchange does not answer."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from kalshi_pipelines.execution.checkpoints import PassCheckpoint, passed
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.states import UNRESOLVED_STATES, OrderState
+from kalshi_pipelines.execution.reconciliation.acceptance import Accepted, accept
 from kalshi_pipelines.execution.reconciliation.account import Account
 from kalshi_pipelines.execution.reconciliation.comparison import compare
 from kalshi_pipelines.execution.reconciliation.report import Difference, ReconciliationReport
@@ -98,6 +99,10 @@ class Reconciler:
         return ReconciliationReport(
             **{**{name: getattr(report, name) for name in report.__slots__}, "reconciliation_id": number}
         )
+
+    def accept(self, report: ReconciliationReport, tickers: Collection[str], by: str, why: str) -> Accepted:
+        """Accept positions that drifted and caps that facts went beyond, as ``acceptance.accept`` says."""
+        return accept(self._desk, report, tickers, by, why)
 
     def _unresolved(self, transaction: JournalTransaction, own_session: str | None) -> tuple[str, ...]:
         """Unknown orders; those that a living session is just sending are none."""

@@ -48,7 +48,7 @@ FINDING_KINDS: Final = (
 )
 FINDING_STATUSES: Final = ("open", "acknowledged", "closed")
 FINDING_EVENTS: Final = ("opened", "changed", "acknowledged", "closed", "reopened")
-ALERT_ORIGINS: Final = ("finding", "summary", "run_failure", "overdue")
+ALERT_ORIGINS: Final = ("finding", "summary", "run_failure", "overdue", "halt")
 ALERT_STATES: Final = ("pending", "sent", "failed", "skipped")
 DELIVERY_STATES: Final = ("pending", "sending", "sent", "failed")
 MOST_FINDING_TEXT: Final = 300

@@ -177,6 +177,14 @@ def test_an_emergency_line_is_for_its_owner_s_eyes(tmp_path: Path) -> None:
     assert file.path.stat().st_mode & 0o077 == 0
 
 
+def test_an_engagement_the_journal_s_rules_refuse_is_engaged_all_the_same(journal: Journal, tmp_path: Path) -> None:
+    switch = _switch(journal, tmp_path)
+    switch.release("ann", "we begin")
+    engaged = switch.engage("bob", "")
+    assert (engaged.seq, bool(engaged.problem)) == (None, True)
+    assert "emergency file: bob" in str(switch.why_engaged())
+
+
 def test_when_nothing_can_be_written_engaging_says_so(tmp_path: Path) -> None:
     def gone() -> Journal:
         raise JournalUnavailable("The journal can not be used.")

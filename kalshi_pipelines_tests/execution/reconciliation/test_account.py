@@ -13,14 +13,17 @@ from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Fill, KillState
+from kalshi_pipelines.execution.kill.emergency import EmergencyFile
+from kalshi_pipelines.execution.kill.switch import KillSwitch, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, MarketTicker, OrderId, Outcome, YesPrice
+from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.reconciliation.account import Account
 from kalshi_pipelines.execution.reconciliation.evidence import Holding
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind, ReconciliationReport
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.execution.floor import Floor, live_trader, proposed, ready_journal, resting
+from kalshi_pipelines_tests.execution.floor import SUBACCOUNT, Floor, live_trader, proposed, ready_journal, resting
 from kalshi_pipelines_tests.execution.reconciliation.places import MARKETS, by_hand, markets, new_floor, reconciler
 
 
@@ -164,6 +167,50 @@ def test_F54_a_position_that_no_fill_explains_stops_trading(floor: Floor, sqlite
     report = reconciler(floor, journal, account=lambda account: Shifted(account, ticker)).reconcile()
     assert kinds(report) == [DifferenceKind.POSITION_DRIFT], str(report)
     assert "position_drift" in kill_of(journal).reason
+
+
+def test_F54_a_person_accepts_a_drifted_position_and_another_lets_trading_go_on(
+    floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path
+) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    trader.executor.decide(proposed(markets(floor, 2)[1]))
+    assert reconciler(floor, journal).reconcile(own_session=trader.session.session_id).clean
+    sessions.close(journal, trader.session, "done")
+    ticker = markets(floor, 1)[0]["ticker"]
+    shifted = reconciler(floor, journal, account=lambda account: Shifted(account, ticker))
+    switch = KillSwitch(
+        lambda: journal, EmergencyFile(tmp_path / "emergency.jsonl"), (), environment="sandbox", subaccount=SUBACCOUNT
+    )
+    found = shifted.reconcile()
+    with pytest.raises(NotReleased, match="clean reconciliation"):
+        switch.release("ann", "whatever")
+    with pytest.raises(NotAccepted, match=f"those of {ticker}: name these"):
+        shifted.accept(found, [], "ann", "moved by hand")
+    accepted = shifted.accept(found, [ticker], "ann", "moved by hand")
+    assert accepted.corrections == {ticker: 100}
+    assert shifted.reconcile().clean
+    switch.release("bob", "ann accepted it")
+    # And back: what the exchange does not hold any more is taken out, without a gain that nobody knows of.
+    back = reconciler(floor, journal)
+    assert back.accept(back.reconcile(), [ticker], "ann", "moved back").corrections == {ticker: -100}
+    assert back.reconcile().clean
+    with journal.reading() as reading:
+        told = [record.body for record in reading.audit_tail(100) if record.kind == "review"]
+    assert ["moved back" in body for body in told] == [True, False]
+    assert verify(sqlite_journal).ok
+
+
+def test_what_is_no_position_and_no_cap_is_not_accepted(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    journal = ready_journal(sqlite_journal)
+    live_trader(floor, journal)
+    market = markets(floor, 1)[0]
+    rests = foreign(market, market["yes_bid_dollars"], expiration_time=4_000_000_000)
+    assert by_hand(floor, "POST", "/portfolio/events/orders", **rests).status_code == 201
+    work = reconciler(floor, journal)
+    found = work.reconcile()
+    with pytest.raises(NotAccepted, match="there is more: foreign_order"):
+        work.accept(found, [], "ann", "mine")
 
 
 def test_what_was_held_before_the_first_session_is_counted_once(floor: Floor, sqlite_journal: sa.Engine) -> None:

@@ -1,0 +1,42 @@
+"""Positions the journal takes over from the exchange because no fill it knows explains them."""
+
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.terms import DOLLAR
+from kalshi_pipelines.execution.reconciliation.evidence import Holding
+
+
+def counted_positions(transaction: JournalTransaction, environment: str, subaccount: int) -> dict[str, int]:
+    """Signed centi-contracts of each market that is held by the journal's account; none are 0."""
+    held = transaction.markets(environment, subaccount)
+    return {market.ticker: market.position_centicontracts for market in held if market.position_centicontracts}
+
+
+def take_over(
+    transaction: JournalTransaction,
+    environment: str,
+    subaccount: int,
+    ticker: str,
+    event_ticker: str,
+    *,
+    holding: Holding | None,
+    counted: int,
+    dedupe: str = "",
+) -> int:
+    """Count the part of a holding that the journal does not explain; by how many centi-contracts it was corrected.
+
+    It is done once for each ``dedupe``.
+    """
+    unexplained = (holding.position_centicontracts if holding else 0) - counted
+    if unexplained:
+        # What part of the cost belongs to what is not explained is not told: then it is the most there can be.
+        dearest = max(0, unexplained) * DOLLAR
+        transaction.opening_position(
+            environment,
+            subaccount,
+            ticker,
+            event_ticker,
+            position_centicontracts=unexplained,
+            spent_microdollars=holding.spent_microdollars if holding and not counted else dearest,
+            dedupe=f"{environment}:{subaccount}:{ticker}{dedupe}",
+        )
+    return unexplained
