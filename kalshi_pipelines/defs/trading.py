@@ -18,6 +18,7 @@ from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, W
 from kalshi_pipelines.defs.schema import JOURNAL_SCHEMA, WAREHOUSE_SCHEMA
 from kalshi_pipelines.defs.trading_gate import ArmedByHand, Gate, gate_of
 from kalshi_pipelines.defs.trading_reports import audit_figures, decided, halted, reconciled, table, waiting
+from kalshi_pipelines.execution.auditing import verify_or_stop
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
@@ -30,7 +31,7 @@ from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposal_files import read_proposals
 from kalshi_pipelines.execution.proposals import Proposer, propose
 from kalshi_pipelines.execution.session import Opening
-from kalshi_pipelines.execution.stopping import halt, kill_switch, verify_or_stop
+from kalshi_pipelines.execution.stopping import halt, kill_switch
 from kalshi_pipelines.execution.told import proposal_row
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, TradingRun, trade
 from kalshi_pipelines.settings import AlertSeverity, InvalidSettings
@@ -171,10 +172,12 @@ def _traded(
 
 
 @dg.op(name="verify_journal")
-def verify_journal(context: dg.OpExecutionContext, journal: JournalResource) -> None:
+def verify_journal(context: dg.OpExecutionContext, journal: JournalResource, warehouse: WarehouseResource) -> None:
     """Verify the audit's chain, its anchors, and that everything in the journal follows from it."""
     with one_sentence(context.log):
-        report = verify_or_stop(journal.settings, TradeSettings.from_environment(), journal.engine)
+        report = verify_or_stop(
+            journal.settings, TradeSettings.from_environment(), journal.engine, lambda: warehouse.engine
+        )
     context.log.info(str(report))
     if not report.ok:
         raise dg.Failure(str(report), metadata=audit_figures(report), allow_retries=False)

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 import yaml
 
 from kalshi_pipelines.execution.audit.verification import Verdict
+from kalshi_pipelines.execution.auditing import verify_or_stop
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import Outcome
 from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_token
@@ -32,7 +33,7 @@ from kalshi_pipelines.execution.proposal_files import read_proposals
 from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.session import Opening
-from kalshi_pipelines.execution.stopping import halt, kill_switch, verify_or_stop
+from kalshi_pipelines.execution.stopping import halt, kill_switch
 from kalshi_pipelines.execution.told import plain, proposal_row, standing_lines, status_lines
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
@@ -293,7 +294,7 @@ def close_session(office: Office, given: argparse.Namespace) -> int:
 def verify_audit(office: Office, given: argparse.Namespace) -> int:
     """Verify the journal."""
     del given
-    report = verify_or_stop(office.settings, office.trade, office.journal_engine())
+    report = verify_or_stop(office.settings, office.trade, office.journal_engine(), office.warehouse)
     print(report, file=sys.stdout if report.ok else sys.stderr)
     if report.verdict is Verdict.CORRUPT:
         print("The kill switch is engaged: nothing new is sent.", file=sys.stderr)

@@ -6,11 +6,9 @@ Nothing here needs the warehouse, and a halt does not need the journal: what sto
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.audit.verification import AuditReport, Verdict, verify
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
@@ -27,7 +25,6 @@ from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.kalshi.transport import Transport
 from kalshi_pipelines.settings import Environment, Settings
 
-_MOST_TEXT: Final = 1_000
 OpenJournal = Callable[[], Journal]
 
 
@@ -59,20 +56,6 @@ def kill_switch(settings: Settings, trade: TradeSettings, journal: OpenJournal) 
         environment=settings.environment.value,
         subaccount=trade.subaccount,
     )
-
-
-def verify_or_stop(settings: Settings, trade: TradeSettings, engine: sa.Engine) -> AuditReport:
-    """Verify the journal; one that is not what was written stops trading."""
-    report = verify(engine, settings.resolved_journal_anchors)
-
-    def journal() -> Journal:
-        return Journal(engine, settings.environment, anchor_file=settings.resolved_journal_anchors)
-
-    switch = kill_switch(settings, trade, journal)
-    if report.verdict is Verdict.CORRUPT and not switch.status().engaged:
-        why = f"the journal is not what was written: {report.problems[0]}"
-        switch.engage("verify-audit", why[:_MOST_TEXT], source="audit")
-    return report
 
 
 @contextmanager

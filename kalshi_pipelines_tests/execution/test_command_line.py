@@ -22,6 +22,7 @@ from kalshi_pipelines.execution.reconciliation.evidence import Holding
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines_tests.execution.floor import Floor, trading_floor
+from kalshi_pipelines_tests.execution.reconciliation.places import by_hand
 from kalshi_pipelines_tests.migrated import upgrade_to_head
 
 
@@ -92,6 +93,14 @@ def test_a_day_of_an_operator(
     assert "stopped by journal: ann" in told(capsys, 0, "status")
     assert told(capsys, 0, "verify-audit").startswith("clean: ")
     assert len(floor.orders_on_exchange()) == 1
+    order = {"side": "bid", "count": "1.00", "price": market["yes_ask_dollars"], "ticker": market["ticker"]}
+    terms = {"time_in_force": "immediate_or_cancel", "self_trade_prevention_type": "taker_at_cross"}
+    assert by_hand(floor, "POST", "/portfolio/events/orders", **order, **terms).status_code == 201
+    assert "neither this journal's nor known as somebody else's" in told(capsys, 1, "verify-audit")
+    assert "foreign_fill" in told(capsys, 1, "reconcile")
+    assert told(capsys, 0, "verify-audit").startswith("clean: ")
+    monkeypatch.setenv("KALSHI_TRADE_API_KEY_ID", "00000000-0000-4000-8000-00000000dead")
+    assert "the exchange was not asked" in told(capsys, 2, "verify-audit")
 
 
 def test_an_agents_order_waits_for_the_approval_of_its_exact_bytes(

@@ -25,12 +25,15 @@ from kalshi_pipelines.execution.journal.tables import (
     anchors,
     audit_head,
     audit_log,
+    fills,
+    foreign_orders,
     intents,
     journal_identity,
     metadata,
     order_events,
     session_caps,
 )
+from kalshi_pipelines.execution.reconciliation.evidence import ExchangeOrder
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 
 #: More than so many problems say nothing more.
@@ -58,18 +61,6 @@ class Verdict(IntEnum):
     CLEAN = 0
     CORRUPT = 1
     COULD_NOT_RUN = 2
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeOrder:
-    """An order as the exchange has it, to be found in the journal."""
-
-    order_id: str
-    client_order_id: str | None
-    ticker: str
-    side: str
-    price_centicents: int
-    count_centicontracts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +92,7 @@ def verify(
     Args:
         engine: Made by ``open_journal``.
         anchor_file: Where heads of the chain were noted; without it a cut or rewritten journal may look clean.
-        exchange_orders: Every order the exchange has of the sub-account, if it was asked.
+        exchange_orders: Every order the exchange has of the sub-account since its first session, if it was asked.
     """
     found: list[str] = []
     records, head = 0, "-"
@@ -274,26 +265,29 @@ def _anchors(connection: sa.Connection, chain: _Chain, anchor_file: Path | None)
 
 
 def _exchange(connection: sa.Connection, orders: Iterable[ExchangeOrder] | None) -> Iterator[str]:
-    """Every order the exchange has was recorded here before it was sent, with these terms, once."""
+    """Every order of the exchange was recorded before it was sent, with these terms, once; or is known as foreign."""
     if orders is None:
         return
-    sent = sa.select(intents).join(order_events, order_events.c.intent_id == intents.c.intent_id)
-    by_id = {
-        row["client_order_id"]: row
-        for row in connection.execute(
-            sent.where(order_events.c.to_state == "sending", intents.c.mode == "live")
-        ).mappings()
-    }
+    live = connection.execute(sa.select(intents).where(intents.c.mode == "live")).mappings()
+    ours = {row["client_order_id"]: row for row in live}
+    sent = set(
+        connection.execute(sa.select(order_events.c.intent_id).where(order_events.c.to_state == "sending")).scalars()
+    )
+    foreign = set(connection.execute(sa.select(foreign_orders.c.order_id)).scalars())
+    foreign |= set(connection.execute(sa.select(fills.c.order_id).where(fills.c.intent_id.is_(None))).scalars())
     seen: dict[str, str] = {}
     for order in orders:
-        row = by_id.get(order.client_order_id or "")
+        row = ours.get(order.client_order_id)
         if row is None:
-            yield f"order {order.order_id} of {order.ticker} was never to be sent by this journal"
+            if order.order_id not in foreign and not order.did_nothing:
+                yield f"order {order.order_id} of {order.ticker} is neither this journal's nor known as somebody else's"
             continue
-        before = seen.setdefault(row["client_order_id"], order.order_id)
+        if row["intent_id"] not in sent:
+            yield f"order {order.order_id} of intent {row['intent_id']} was never to be sent"
+        before = seen.setdefault(order.client_order_id, order.order_id)
         if before != order.order_id:
             yield f"orders {before} and {order.order_id} are of one intent {row['intent_id']}"
-        terms = (order.ticker, order.side, order.price_centicents, order.count_centicontracts)
+        terms = (order.ticker, order.side.value, order.price_centicents, order.count_centicontracts)
         if terms != (row["ticker"], row["side"], row["price_centicents"], row["count_centicontracts"]):
             yield f"order {order.order_id} has other terms than intent {row['intent_id']}"
 

@@ -1,15 +1,19 @@
 """Anchors are kept as they were made, whoever else writes to the file, and a file that is none is not believed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.anchors import Anchor, AnchorFile, AnchorsUnreadable
-from kalshi_pipelines.execution.audit.verification import ExchangeOrder, Verdict, verify
+from kalshi_pipelines.execution.audit.verification import Verdict, verify
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import ANCHOR_EVERY
-from kalshi_pipelines_tests.execution.journal.trading import TICKER, desk_at
+from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.execution.reconciliation.evidence import ExchangeOrder, OrderStatus
+from kalshi_pipelines_tests.execution.journal.trading import EVENT, TICKER, desk_at
 
 
 def test_anchors_of_several_journals_share_a_file(tmp_path: Path) -> None:
@@ -70,14 +74,40 @@ def test_every_order_of_the_exchange_is_one_that_was_to_be_sent(sqlite_journal: 
     desk = desk_at(sqlite_journal)
     sent = desk.sent()
     reserved = desk.reserved()
-    ours = ExchangeOrder("order-0001", sent.client_order_id, TICKER, "bid", 5_000, 1_000)
-    assert verify(sqlite_journal, exchange_orders=[ours]).ok
+    ours = _order("order-0001", sent.client_order_id)
+    canceled_by_hand = _order("order-0002", "", status=OrderStatus.CANCELED)
+    assert verify(sqlite_journal, exchange_orders=[ours, canceled_by_hand]).ok
     for wrong, problem in (
-        (ExchangeOrder("order-0001", None, TICKER, "bid", 5_000, 1_000), "never to be sent"),
-        (ExchangeOrder("order-0001", reserved.client_order_id, TICKER, "bid", 5_000, 1_000), "never to be sent"),
-        (ExchangeOrder("order-0001", sent.client_order_id, TICKER, "ask", 5_000, 1_000), "other terms"),
-        (ExchangeOrder("order-0002", sent.client_order_id, TICKER, "bid", 5_000, 1_000), "of one intent"),
+        (_order("order-0003", ""), "nor known as somebody else's"),
+        (_order("order-0003", "of another program", status=OrderStatus.EXECUTED), "nor known as somebody else's"),
+        (_order("order-0003", reserved.client_order_id, status=OrderStatus.CANCELED), "never to be sent"),
+        (_order("order-0001", sent.client_order_id, side=Side.ASK), "other terms"),
+        (_order("order-0003", sent.client_order_id), "of one intent"),
     ):
         report = verify(sqlite_journal, exchange_orders=[ours, wrong])
         assert report.verdict is Verdict.CORRUPT
         assert problem in str(report)
+    with desk.journal.writing() as transaction:
+        seen = ForeignOrder("order-0003", TICKER, Side.BID, 5_000, 1_000, "by hand")
+        transaction.foreign_order("sandbox", 0, seen, EVENT)
+        fill = Fill("f-4", "order-0004", TICKER, Side.BID, 5_000, 100, 0, desk.clock())
+        transaction.foreign_fill("sandbox", 0, fill, EVENT)
+    known = _order("order-0003", ""), _order("order-0004", "", status=OrderStatus.EXECUTED)
+    assert verify(sqlite_journal, exchange_orders=[ours, *known]).ok
+
+
+def _order(order_id: str, client_order_id: str, **changes: Any) -> ExchangeOrder:
+    done = changes.get("status") is OrderStatus.EXECUTED
+    values: dict[str, Any] = {
+        "ticker": TICKER,
+        "side": Side.BID,
+        "price_centicents": 5_000,
+        "count_centicontracts": 1_000,
+        "filled_centicontracts": 1_000 if done else 0,
+        "remaining_centicontracts": 0 if done else 1_000,
+        "status": OrderStatus.RESTING,
+        "order_group_id": None,
+        "updated_us": 1,
+        **changes,
+    }
+    return ExchangeOrder(order_id, client_order_id, **values)
