@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from kalshi_pipelines.contracts.runs import run_contract_checks
-from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.auditing import verify_or_stop
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.gates.arming import Bound, arm_token
 from kalshi_pipelines.execution.journal.engine import open_journal
@@ -153,8 +153,8 @@ def _acts(demo: _Demo, folder: Path) -> int:
         print(f"   no session was opened ({refused.reason.code}): {refused.detail}")
     print(f"   the exchange has {_orders_at(demo.sandbox)} orders")
 
-    _say("5. The audit: every decision is in a chain of hashes, with its head noted outside the database")
-    report = verify(demo.journal_engine, demo.settings.resolved_journal_anchors)
+    _say("5. The audit: a chain of hashes, its head noted elsewhere, and every order of the exchange on record")
+    report = verify_or_stop(demo.settings, live, demo.journal_engine, lambda: demo.warehouse)
     print(f"   {report}")
     return 0 if report.ok else 1
 

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 
-def test_the_demo_places_orders_on_its_sandbox_halts_and_verifies_whatever_the_shell_says() -> None:
+def test_the_demo_places_orders_on_its_sandbox_halts_and_verifies_whatever_the_shell_says(tmp_path: Path) -> None:
     real = {"KALSHI_ENVIRONMENT": "prod", "KALSHI_TRADE_MODE": "live", "KALSHI_TRADE_URL": "https://kalshi.invalid"}
     done = subprocess.run(
         [sys.executable, "-m", "kalshi_pipelines.demo_trade"],
-        env=os.environ | real, capture_output=True, text=True, timeout=200, check=False,
+        env=os.environ | real | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     for promised in (
