@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.audit.verification import verify
-from kalshi_pipelines.execution.decisions import AdmittedOrder
+from kalshi_pipelines.execution.decisions import AdmittedOrder, PlannedOrder
 from kalshi_pipelines.execution.decisions import Outcome as Became
 from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
 from kalshi_pipelines.execution.market.snapshot import MarketSnapshot
@@ -218,9 +218,11 @@ def test_three_refusals_of_the_exchange_in_a_row_engage_the_kill_switch(
     trader = live_trader(floor, journal)
     market = floor.tradable()
     trader.dispatch.group_of(market["exchange_index"])
-    floor.steer("POST", "/faults", endpoint="POST /portfolio/events/orders", kind="rate_limit", times=3)
-    outcomes = [trader.executor.decide(proposed(market)).outcome for _ in range(3)]
-    floor.steer("DELETE", "/faults")
+    planned = [trader.executor.plan(proposed(market)) for _ in range(3)]
+    admitted = [trader.executor.admit(each) for each in planned if isinstance(each, PlannedOrder)]
+    floor.steer("POST", f"/shards/{market['exchange_index']}", trading_active=False)
+    outcomes = [trader.executor.send(each).outcome for each in admitted if isinstance(each, AdmittedOrder)]
+    floor.steer("POST", f"/shards/{market['exchange_index']}", trading_active=True)
     assert outcomes == [Became.REFUSED] * 3
     assert trader.executor.decide(proposed(market)).reason is DenialReason.KILL_SWITCH_ENGAGED
 

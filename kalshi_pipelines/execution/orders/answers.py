@@ -1,8 +1,9 @@
 """What an answer to a new order proves: a total function, and what it can not prove it calls unknown.
 
 Vendor facts (docs.kalshi.com "Order errors", OpenAPI 3.34.0, recordings of the demo exchange): 201 means accepted, not
-resting and not filled; 400, 401, 403, 404, 410 and 429 mean the order was not taken; after 408, 5xx and a lost
-connection nobody knows. 409 says that an order of this id exists, so it is looked for.
+resting and not filled; 400, 401, 403, 404 and 410 mean the order was not taken; after 408, 5xx and a lost connection
+nobody knows. 409 says that an order of this id exists, so it is looked for. 429 is published as a refusal, too, but
+whatever limits rates in front of the exchange may answer it for an order that got through: it is looked for as well.
 """
 
 import json
@@ -19,7 +20,7 @@ from kalshi_pipelines.units import InexactValue, centicontracts
 
 _ACCEPTED: Final = range(200, 300)
 #: Answers that prove the order was not taken.
-REFUSING_STATUSES: Final = frozenset({400, 401, 403, 404, 410, 429})
+REFUSING_STATUSES: Final = frozenset({400, 401, 403, 404, 410})
 _MOST_TEXT: Final = 300
 
 

@@ -6,7 +6,6 @@ It is the account, the fence and the transport at once, so that the real journal
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import product
 
 from kalshi_pipelines.execution.journal.records import Fill, Sent
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
@@ -21,7 +20,22 @@ from kalshi_pipelines.execution.reconciliation.evidence import (
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.units import centicontracts, microdollars
 
-FAULTS = ("none", "lost_before", "lost_after", "late", "garbled", "taken_409", "refused_400")
+#: ``taken_...`` is an order that is taken and answered with a status, ``refused_...`` one that is not.
+FAULTS = (
+    "none",
+    "lost_before",
+    "lost_after",
+    "late",
+    "garbled",
+    "taken_408",
+    "taken_409",
+    "taken_429",
+    "taken_500",
+    "taken_503",
+    "refused_400",
+    "refused_429",
+    "refused_503",
+)
 
 
 class Died(BaseException):
@@ -33,12 +47,15 @@ class ModelExchange:
     """Orders by id, groups, and requests that are still on their way."""
 
     now_us: Callable[[], int]
+    is_recorded: Callable[[Sent], bool]
+    """Whether the journal has committed that an order is being sent: asked when its bytes are here."""
     fault: str = "none"
     orders: dict[str, ExchangeOrder] = field(default_factory=dict)
     made: list[Fill] = field(default_factory=list)
     triggered: set[str] = field(default_factory=set)
     on_the_way: list[Sent] = field(default_factory=list)
     posts: dict[str, int] = field(default_factory=dict)
+    paid: list[Settlement] = field(default_factory=list)
     numbers: int = 0
 
     # --- the transport
@@ -48,6 +65,7 @@ class ModelExchange:
 
     def place(self, permit: SendPermit) -> Answer:
         sent = permit.sent
+        assert self.is_recorded(sent), f"{sent.client_order_id} is sent, and no record of it is committed"
         self.posts[sent.client_order_id] = self.posts.get(sent.client_order_id, 0) + 1
         fault, self.fault = self.fault, "none"
         lost = Answer(None, failure=NoAnswer.LOST, detail="the connection was lost")
@@ -55,19 +73,19 @@ class ModelExchange:
             self.on_the_way.append(sent)
         if fault in ("lost_before", "late"):
             return lost
-        if fault == "refused_400":
-            return Answer(400, b'{"error":{"code":"invalid_order"}}')
+        how, _, status = fault.partition("_")
+        if how == "refused":
+            return Answer(int(status), b'{"error":{"code":"refused"}}')
         answer = self.arrive(sent)
-        told = {
-            "lost_after": lost,
-            "garbled": Answer(201, b"<html>"),
-            "taken_409": Answer(409, b'{"error":{"code":"order_already_exists"}}'),
-        }
-        return told.get(fault, answer)
+        if how == "taken":
+            return Answer(int(status), b'{"error":{"code":"nobody knows"}}')
+        return {"lost_after": lost, "garbled": Answer(201, b"<html>")}.get(fault, answer)
 
     def arrive(self, sent: Sent) -> Answer:
-        """A request comes in: its order is taken, unless its group was triggered or its id was used."""
+        """A request comes in: its order is taken, unless market, order group or client order id forbid it."""
         body = json.loads(sent.request_json)
+        if body["ticker"] in self.payoffs():
+            return Answer(400, b'{"error":{"code":"market_closed"}}')
         if body["order_group_id"] in self.triggered:
             return Answer(400, b'{"error":{"code":"order_group_triggered"}}')
         if any(order.client_order_id == body["client_order_id"] for order in self.orders.values()):
@@ -133,10 +151,17 @@ class ModelExchange:
             status=status,
             updated_us=self.now_us(),
         )
-        fee = -(-7 * count * price * (DOLLAR - price) // (100 * DOLLAR))
+        fee = _fee(price, count)
         self.made.append(
             Fill(self._new_id("fill"), order_id, order.ticker, order.side, price, count, fee, self.now_us())
         )
+
+    def settle(self, ticker: str, payoff: int) -> None:
+        """A market ends and pays out: what rests in it is canceled, what is held of it is gone."""
+        for order in self.resting():
+            if order.ticker == ticker:
+                self.cancel_order(order.order_id)
+        self.paid.append(Settlement(ticker, self.event_of(ticker), payoff, self.now_us()))
 
     def cancel_order(self, order_id: str) -> None:
         """What is left of an order is no longer wanted."""
@@ -162,42 +187,56 @@ class ModelExchange:
         return [*reversed(found), *found]
 
     def holdings(self) -> dict[str, Holding]:
-        held: dict[str, int] = {}
-        for fill in self.made:
-            sign = 1 if fill.side is Side.BID else -1
-            held[fill.ticker] = held.get(fill.ticker, 0) + sign * fill.count_centicontracts
+        held = {ticker: self.held(ticker)[0] for ticker in self.tickers() if ticker not in self.payoffs()}
         return {ticker: Holding(ticker, count, 0) for ticker, count in held.items() if count}
 
     def settlements(self, since_us: int) -> list[Settlement]:
+        """Every pay-out twice, the last first."""
         del since_us
-        return []
+        return [*reversed(self.paid), *self.paid]
 
     def event_of(self, ticker: str) -> str:
         return ticker.rpartition("-")[0]
 
     # --- the truth
 
-    def worst(self) -> int:
-        """Micro-dollars that can be lost: every outcome of every market, every subset of what rests filled."""
-        tickers = {order.ticker for order in self.orders.values()}
-        return sum(self._worst_of(ticker) for ticker in tickers)
+    def tickers(self) -> list[str]:
+        return sorted({order.ticker for order in self.orders.values()})
 
-    def _worst_of(self, ticker: str) -> int:
-        rests = [order for order in self.resting() if order.ticker == ticker]
-        worst = 0
-        for pays in (0, DOLLAR):
-            have = sum(
-                _loss(fill.side, fill.price_centicents, fill.count_centicontracts, pays) + fill.fee_microdollars
-                for fill in self.made
-                if fill.ticker == ticker
-            )
-            for chosen in product((0, 1), repeat=len(rests)):
-                more = sum(
-                    is_filled * _loss(order.side, order.price_centicents, order.remaining_centicontracts, pays)
-                    for order, is_filled in zip(rests, chosen, strict=True)
-                )
-                worst = max(worst, have + more)
-        return worst
+    def payoffs(self) -> dict[str, int]:
+        """What each market that ended paid for a YES, in centi-cents."""
+        return {each.ticker: each.payoff_centicents for each in self.paid}
+
+    def held(self, ticker: str) -> tuple[int, int]:
+        """The position by all fills, and what was spent on it with fees."""
+        fills = [fill for fill in self.made if fill.ticker == ticker]
+        position = sum(fill.count_centicontracts * (1 if fill.side is Side.BID else -1) for fill in fills)
+        return position, sum(_cost(fill, 0) for fill in fills)
+
+    def worst(self, group: str | None = None) -> int:
+        """Micro-dollars that can be lost in markets that have not ended, fees included; of a group: in all markets.
+
+        Every market at its worst outcome, with those of its resting orders filled that make it worse.
+        """
+        payoffs = self.payoffs()
+        return sum(
+            max(0, *(self._lost_in(ticker, pays, group) for pays in _outcomes(payoffs.get(ticker))))
+            for ticker in self.tickers()
+            if group is not None or ticker not in payoffs
+        )
+
+    def _lost_in(self, ticker: str, pays: int, group: str | None) -> int:
+        orders = [
+            order for order in self.orders.values() if order.ticker == ticker and group in (None, order.order_group_id)
+        ]
+        ids = {order.order_id for order in orders}
+        lost = sum(_cost(fill, pays) for fill in self.made if fill.order_id in ids)
+        for order in orders:
+            if order.is_resting:
+                left = order.remaining_centicontracts
+                fee = _fee(order.price_centicents, left)
+                lost += max(0, _loss(order.side, order.price_centicents, left, pays) + fee)
+        return lost
 
     def _new_id(self, kind: str) -> str:
         self.numbers += 1
@@ -241,6 +280,18 @@ class FenceThenReset:
         answer = self._exchange.trigger_order_group(order_group_id, exchange_index)
         self._exchange.triggered.discard(str(order_group_id))
         return answer
+
+
+def _outcomes(payoff: int | None) -> tuple[int, ...]:
+    return (0, DOLLAR) if payoff is None else (payoff, payoff)
+
+
+def _cost(fill: Fill, pays: int) -> int:
+    return _loss(fill.side, fill.price_centicents, fill.count_centicontracts, pays) + fill.fee_microdollars
+
+
+def _fee(price: int, count: int) -> int:
+    return -(-7 * count * price * (DOLLAR - price) // (100 * DOLLAR))
 
 
 def _loss(side: Side, price: int, count: int, pays: int) -> int:

@@ -84,6 +84,7 @@ def _placed(reply: Reply, *, read: bool = True) -> tuple[Answer, RawServer]:
         http("308 Permanent Redirect", "", "Location: http://127.0.0.1:1/"),
         http("301 Moved Permanently", "", "Location: /elsewhere"),
         http("409 Conflict", '{"error":{"code":"order_already_exists"}}'),
+        http("429 Too Many Requests", '{"error":{"code":"too_many_requests"}}'),
         http("201 Created", "{}"),
         answering("HTTP/1.1 201 Created\r\nContent-Length: 2000000\r\n\r\n" + "x" * 2_000_000),
     ],
@@ -110,7 +111,7 @@ def test_F08_an_answer_that_is_strung_out_ends_unknown_in_good_time(told: str) -
     assert verdict(answer, REQUEST).state is OrderState.UNKNOWN
 
 
-@pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "429 Too Many Requests"])
+@pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "410 Gone"])
 def test_F08_a_refusal_is_not_repeated(status: str) -> None:
     answer, server = _placed(http(status, '{"error":{"code":"no"}}'))
     assert server.connections == 1
