@@ -117,20 +117,20 @@ _NEW_WORST: Final = (
 
 #: What a posting does. A reservation brings the caps of its session along; a fact that goes beyond them is a breach;
 #: what is carried over, or was looked at by a person, lifts the cap to itself and leaves nothing to be admitted.
-_POST: Final = (
+_MARKET: Final = (
     "INSERT INTO scope_markets (scope_id, ticker, if_no_microdollars, if_yes_microdollars, spent_microdollars, "
     "position_centicontracts, open_bids_centicontracts, open_asks_centicontracts) "
-    "VALUES (NEW.scope_id, NEW.ticker, 0, 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING;",
-    "UPDATE scopes SET "
-    "orders_cap = (SELECT c.orders_cap FROM session_caps c "
+    "VALUES (NEW.scope_id, NEW.ticker, 0, 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING;"
+)
+_RESERVE: Final = (
+    "UPDATE scopes SET (orders_cap, notional_cap_microdollars, worst_cap_microdollars) = "
+    "(SELECT c.orders_cap, c.notional_cap_microdollars, c.worst_cap_microdollars FROM session_caps c "
     "WHERE c.session_id = NEW.session_id AND c.kind = scopes.kind), "
-    "notional_cap_microdollars = (SELECT c.notional_cap_microdollars FROM session_caps c "
-    "WHERE c.session_id = NEW.session_id AND c.kind = scopes.kind), "
-    "worst_cap_microdollars = (SELECT c.worst_cap_microdollars FROM session_caps c "
-    "WHERE c.session_id = NEW.session_id AND c.kind = scopes.kind), "
-    f"orders = orders + NEW.d_orders, notional_microdollars = notional_microdollars + NEW.d_notional_microdollars, "
+    "orders = orders + NEW.d_orders, notional_microdollars = notional_microdollars + NEW.d_notional_microdollars, "
     f"worst_microdollars = worst_microdollars + {_NEW_WORST} "
-    "WHERE scope_id = NEW.scope_id AND NEW.kind = 'reserve';",
+    "WHERE scope_id = NEW.scope_id"
+)
+_FACT: Final = (
     "UPDATE scopes SET "
     "orders = orders + NEW.d_orders, notional_microdollars = notional_microdollars + NEW.d_notional_microdollars, "
     f"worst_microdollars = worst_microdollars + {_NEW_WORST}, "
@@ -139,14 +139,16 @@ _POST: Final = (
     "worst_cap_microdollars = CASE WHEN NEW.kind IN ('opening', 'review') AND "
     f"worst_microdollars + {_NEW_WORST} > worst_cap_microdollars THEN worst_microdollars + {_NEW_WORST} "
     "ELSE worst_cap_microdollars END "
-    "WHERE scope_id = NEW.scope_id AND NEW.kind <> 'reserve';",
+    "WHERE scope_id = NEW.scope_id"
+)
+_IN_MARKET: Final = (
     "UPDATE scope_markets SET if_no_microdollars = if_no_microdollars + NEW.d_if_no_microdollars, "
     "if_yes_microdollars = if_yes_microdollars + NEW.d_if_yes_microdollars, "
     "spent_microdollars = spent_microdollars + NEW.d_spent_microdollars, "
     "position_centicontracts = position_centicontracts + NEW.d_position_centicontracts, "
     "open_bids_centicontracts = open_bids_centicontracts + NEW.d_open_bids_centicontracts, "
     "open_asks_centicontracts = open_asks_centicontracts + NEW.d_open_asks_centicontracts "
-    "WHERE scope_id = NEW.scope_id AND ticker = NEW.ticker;",
+    "WHERE scope_id = NEW.scope_id AND ticker = NEW.ticker;"
 )
 
 _HEAD: Final = (
@@ -272,8 +274,8 @@ def _sqlite() -> Iterator[str]:
         f"CREATE TRIGGER {PREFIX}post AFTER INSERT ON postings BEGIN "
         "SELECT RAISE(ABORT, 'cap_guard:scope_breached') FROM scopes c "
         "WHERE NEW.kind = 'reserve' AND c.scope_id = NEW.scope_id AND c.breached = 1; "
-        + " ".join(_POST)
-        + f" {_raising('cap', _CAPS)} AND NEW.kind = 'reserve'; END"
+        f"{_MARKET} {_RESERVE} AND NEW.kind = 'reserve'; {_FACT} AND NEW.kind <> 'reserve'; {_IN_MARKET} "
+        f"{_raising('cap', _CAPS)} AND NEW.kind = 'reserve'; END"
     )
 
 
@@ -295,14 +297,13 @@ def _postgres() -> Iterator[str]:
         "closed": f"BEGIN {_CLOSED} RETURN NEW; END",
         "send": _asked("send", _SEND, refuse),
         "admit": _asked("admit", _ADMIT, refuse),
-        "post": "DECLARE why text; BEGIN IF NEW.kind = 'reserve' AND EXISTS (SELECT 1 FROM scopes c "
-        "WHERE c.scope_id = NEW.scope_id AND c.breached = 1) THEN "
+        # Setting a statement up costs as much as running it, so each is asked only where it may have something to do.
+        "post": f"DECLARE scope record; why text; BEGIN {_MARKET} IF NEW.kind <> 'reserve' THEN {_FACT}; {_IN_MARKET} "
+        "RETURN NEW; END IF; SELECT c.kind, c.breached INTO scope FROM scopes c WHERE c.scope_id = NEW.scope_id; "
+        "IF scope.breached = 1 THEN "
         + refuse.format("'cap_guard:scope_breached'")
-        + "; END IF; "
-        + " ".join(_POST)
-        + f" IF NEW.kind = 'reserve' THEN why := ({_CAPS}); IF why IS NOT NULL THEN "
-        + refuse.format("'cap_guard:' || why")
-        + "; END IF; END IF; RETURN NEW; END",
+        + f"; END IF; {_RESERVE}; {_IN_MARKET} IF scope.kind IN ('account', 'rolling') THEN why := ({_CAPS}); "
+        "IF why IS NOT NULL THEN " + refuse.format("'cap_guard:' || why") + "; END IF; END IF; RETURN NEW; END",
     }
     for name, body in bodies.items():
         yield _function(name, body)
