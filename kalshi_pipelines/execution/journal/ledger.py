@@ -1,22 +1,21 @@
-"""The ledger of what could be lost: which scopes an order counts in, what it would make of them, and its postings.
+"""The ledger of what could be lost: which scopes an order counts in, how they stand, and its postings.
 
-The database adds the postings up and holds the caps; the same arithmetic is here only to say beforehand, and in words,
-what it will refuse. Both see the same counters, because a writing transaction has the journal for itself.
+The database adds the postings up and holds the caps. What is read here it sees as well, because a writing transaction
+has the journal for itself.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.journal.caps import Scope, Standing, Window, refusal, reserved
 from kalshi_pipelines.execution.journal.guards import MINUTE_US
 from kalshi_pipelines.execution.journal.reading import ATTEMPTS, Known, Row
 from kalshi_pipelines.execution.journal.recording import NewRow, Recording
-from kalshi_pipelines.execution.journal.records import Check, Intent, Mode, Refusal, ScopeKind
+from kalshi_pipelines.execution.journal.records import Intent, Mode, Refusal, ScopeKind
 from kalshi_pipelines.execution.journal.tables import HOUR_US, postings, scope_markets, scopes, session_caps
-from kalshi_pipelines.execution.orders import amounts
-from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure
 from kalshi_pipelines.units import trading_day
@@ -59,42 +58,6 @@ class Change:
             "d_orders": self.orders,
             "d_notional_microdollars": self.notional,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """A scope as it is, with what it holds of one market. ``scope_id`` is ``None`` until it is used."""
-
-    kind: ScopeKind
-    key: str
-    scope_id: int | None = None
-    orders: int = 0
-    notional: int = 0
-    worst: int = 0
-    breached: bool = False
-    exposure: Exposure = _NOTHING
-    position: int = 0
-    open_bids: int = 0
-    open_asks: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """All that an admission is held against."""
-
-    scopes: Mapping[ScopeKind, Scope]
-    window: "Window"
-    attempts: int
-    newest_day: str
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The sums over the hours before the present one: what the rolling caps are held against besides it."""
-
-    orders: int = 0
-    notional: int = 0
-    worst: int = 0
 
 
 _OF_ACCOUNT: Final = (
@@ -170,33 +133,9 @@ class Ledger(Recording):
         self._standings: dict[int, Standing] = {}
 
     def refusal(self, intent: Intent) -> Refusal | None:
-        """What the caps say to a planned intent; ``None`` if it fits all of them.
-
-        The checks tell every cap with what it would be.
-        """
-        session = self.session(intent.session_id)
-        standing = self._standing(intent)
-        checks = [
-            _check("order.notional", session["order_notional_cap_microdollars"], intent.notional_microdollars),
-            _check("order.worst", session["order_worst_cap_microdollars"], _reserved(intent).worst),
-            _check("attempts.minute", session["attempts_per_minute_cap"], standing.attempts),
-        ]
-        caps = self._caps(intent.session_id)
-        for kind, scope in standing.scopes.items():
-            window = standing.window if kind is ScopeKind.ROLLING else Window()
-            checks += _scope_checks(intent, scope, window, caps[kind.value])
-        account = standing.scopes[ScopeKind.ACCOUNT]
-        checks.append(_position_check(intent, account, session["position_cap_centicontracts"]))
-        failed = [check for check in checks if not check.ok]
-        if not failed:
-            return None
-        first = failed[0]
-        what = first.code.partition(".")[2]
-        return Refusal(
-            _REASONS[what],
-            f"{first.code} would be {_in_words(what, first.observed)}, the cap is {_in_words(what, first.limit)}",
-            tuple(checks),
-        )
+        """What the caps say to a planned intent; ``None`` if it fits all of them."""
+        session, standing = self.session(intent.session_id), self._standing(intent)
+        return refusal(intent, standing, session, self._caps(intent.session_id))
 
     def _standing(self, intent: Intent) -> Standing:
         """What an order that is reserved now is held against; asked once, as nobody else can change it meanwhile."""
@@ -278,7 +217,7 @@ class Ledger(Recording):
         ]
         bid = intent.side is Side.BID
         change = Change(
-            exposure=_reserved(intent),
+            exposure=reserved(intent),
             open_bids=intent.count_centicontracts if bid else 0,
             open_asks=0 if bid else intent.count_centicontracts,
             orders=1,
@@ -422,10 +361,6 @@ def resting(intent: Intent, count: int, fee_bound: int) -> Exposure:
     return Exposure.of_resting(intent.side, intent.price_centicents, count, fee_bound)
 
 
-def _reserved(intent: Intent) -> Exposure:
-    return Exposure(intent.reserved_if_no_microdollars, intent.reserved_if_yes_microdollars)
-
-
 def _scope(row: Row) -> Scope:
     return Scope(
         ScopeKind(row["kind"]),
@@ -440,45 +375,3 @@ def _scope(row: Row) -> Scope:
         row["open_bids_centicontracts"] or 0,
         row["open_asks_centicontracts"] or 0,
     )
-
-
-_REASONS: Final = {
-    "orders": DenialReason.CAP_ORDER_COUNT,
-    "notional": DenialReason.CAP_NOTIONAL,
-    "worst": DenialReason.CAP_WORST_LOSS,
-    "position": DenialReason.CAP_POSITION,
-    "minute": DenialReason.CAP_MESSAGE_RATE,
-    "breached": DenialReason.SCOPE_BREACHED,
-}
-
-
-def _in_words(what: str, amount: str) -> str:
-    if what in ("notional", "worst"):
-        return amounts.money(int(amount))
-    return amounts.count(int(amount)) if what == "position" else amount
-
-
-def _check(code: str, limit: int, observed: int) -> Check:
-    return Check(code, observed <= limit, str(limit), str(observed))
-
-
-def _scope_checks(intent: Intent, scope: Scope, window: Window, caps: Row) -> list[Check]:
-    worst = scope.worst - scope.exposure.worst + (scope.exposure + _reserved(intent)).worst
-    kind = scope.kind.value
-    return [
-        Check(f"{kind}.breached", not scope.breached, "no", "yes" if scope.breached else "no"),
-        _check(f"{kind}.orders", caps["orders_cap"], window.orders + scope.orders + 1),
-        _check(
-            f"{kind}.notional",
-            caps["notional_cap_microdollars"],
-            window.notional + scope.notional + intent.notional_microdollars,
-        ),
-        _check(f"{kind}.worst", caps["worst_cap_microdollars"], window.worst + worst),
-    ]
-
-
-def _position_check(intent: Intent, account: Scope, cap: int) -> Check:
-    """How far the position could go in the direction of the order, if all open orders of that side fill."""
-    if intent.side is Side.BID:
-        return _check("account.position", cap, account.position + account.open_bids + intent.count_centicontracts)
-    return _check("account.position", cap, account.open_asks - account.position + intent.count_centicontracts)

@@ -1,0 +1,121 @@
+"""What the caps say to an order: the arithmetic of the database's own CHECKs and guards, in words and beforehand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from kalshi_pipelines.execution.journal.reading import Row
+from kalshi_pipelines.execution.journal.records import Check, Intent, Refusal, ScopeKind
+from kalshi_pipelines.execution.orders import amounts
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.execution.orders.worst_case import Exposure
+
+_NOTHING: Final = Exposure()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A scope as it is, with what it holds of one market. ``scope_id`` is ``None`` until it is used."""
+
+    kind: ScopeKind
+    key: str
+    scope_id: int | None = None
+    orders: int = 0
+    notional: int = 0
+    worst: int = 0
+    breached: bool = False
+    exposure: Exposure = _NOTHING
+    position: int = 0
+    open_bids: int = 0
+    open_asks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The sums over the hours before the present one: what the rolling caps are held against besides it."""
+
+    orders: int = 0
+    notional: int = 0
+    worst: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All that an admission is held against."""
+
+    scopes: Mapping[ScopeKind, Scope]
+    window: Window
+    attempts: int
+    newest_day: str
+
+
+def refusal(intent: Intent, standing: Standing, session: Row, caps: Mapping[str, Row]) -> Refusal | None:
+    """Why an order does not fit the caps of its session, with a check for every cap; None if it fits all of them."""
+    checks = [
+        _check("order.notional", session["order_notional_cap_microdollars"], intent.notional_microdollars),
+        _check("order.worst", session["order_worst_cap_microdollars"], reserved(intent).worst),
+        _check("attempts.minute", session["attempts_per_minute_cap"], standing.attempts),
+    ]
+    for kind, scope in standing.scopes.items():
+        window = standing.window if kind is ScopeKind.ROLLING else Window()
+        checks += _scope_checks(intent, scope, window, caps[kind.value])
+    account = standing.scopes[ScopeKind.ACCOUNT]
+    checks.append(_position_check(intent, account, session["position_cap_centicontracts"]))
+    failed = [check for check in checks if not check.ok]
+    if not failed:
+        return None
+    first = failed[0]
+    what = first.code.partition(".")[2]
+    return Refusal(
+        _REASONS[what],
+        f"{first.code} would be {_in_words(what, first.observed)}, the cap is {_in_words(what, first.limit)}",
+        tuple(checks),
+    )
+
+
+def reserved(intent: Intent) -> Exposure:
+    """What an order that is admitted holds."""
+    return Exposure(intent.reserved_if_no_microdollars, intent.reserved_if_yes_microdollars)
+
+
+_REASONS: Final = {
+    "orders": DenialReason.CAP_ORDER_COUNT,
+    "notional": DenialReason.CAP_NOTIONAL,
+    "worst": DenialReason.CAP_WORST_LOSS,
+    "position": DenialReason.CAP_POSITION,
+    "minute": DenialReason.CAP_MESSAGE_RATE,
+    "breached": DenialReason.SCOPE_BREACHED,
+}
+
+
+def _in_words(what: str, amount: str) -> str:
+    if what in ("notional", "worst"):
+        return amounts.money(int(amount))
+    return amounts.count(int(amount)) if what == "position" else amount
+
+
+def _check(code: str, limit: int, observed: int) -> Check:
+    return Check(code, observed <= limit, str(limit), str(observed))
+
+
+def _scope_checks(intent: Intent, scope: Scope, window: Window, caps: Row) -> list[Check]:
+    worst = scope.worst - scope.exposure.worst + (scope.exposure + reserved(intent)).worst
+    kind = scope.kind.value
+    return [
+        Check(f"{kind}.breached", not scope.breached, "no", "yes" if scope.breached else "no"),
+        _check(f"{kind}.orders", caps["orders_cap"], window.orders + scope.orders + 1),
+        _check(
+            f"{kind}.notional",
+            caps["notional_cap_microdollars"],
+            window.notional + scope.notional + intent.notional_microdollars,
+        ),
+        _check(f"{kind}.worst", caps["worst_cap_microdollars"], window.worst + worst),
+    ]
+
+
+def _position_check(intent: Intent, account: Scope, cap: int) -> Check:
+    """How far the position could go in the direction of the order, if all open orders of that side fill."""
+    if intent.side is Side.BID:
+        return _check("account.position", cap, account.position + account.open_bids + intent.count_centicontracts)
+    return _check("account.position", cap, account.open_asks - account.position + intent.count_centicontracts)
