@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-trade dev test lint docs bench mutants lock clean
+.PHONY: help demo demo-trade dev test lint docs bench trials mutants lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ docs: $(READY) ## Build the documentation into site/, every warning an error
 
 bench: $(READY) ## Measure ingest speed and memory against the floor
 	$(BIN)/python -m kalshi_pipelines_tests.benchmarks
+
+trials: $(READY) ## Trade 2,000 times with processes that are killed and an exchange that fails (TRIALS="--trials 150")
+	$(BIN)/python -m kalshi_pipelines_tests.execution.trials $(TRIALS)
 
 mutants: $(READY) ## Change the executor a little, many times, and see whether a test notices (ROOMS="orders ...")
 	$(BIN)/python -m kalshi_pipelines_tests.mutants $(ROOMS)

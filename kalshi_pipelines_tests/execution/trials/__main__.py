@@ -30,6 +30,8 @@ _SUMS: Final = (
     "held_unknown",
     "lives",
     "person_kills",
+    "halts",
+    "not_flat",
 )
 
 
@@ -80,6 +82,7 @@ def summed_up(outcomes: Sequence[dict[str, Any]], seconds: float) -> str:
         f"moments beyond a cap, by brute force over the exchange's log: {sums['beyond_caps']}",
         f"orders of the exchange without an earlier SENDING and audit record: {sums['unrecorded']}",
         f"orders recorded as sent after the kill switch was engaged: {sums['after_kill']}",
+        f"halts by another process (cancel everything, prove flat): {sums['halts']}, not flat: {sums['not_flat']}",
         f"outcomes neither resolved nor held unknown: {sums['unresolved']} (held unknown: {sums['held_unknown']})",
     ]
     bad = [str(outcome["seed"]) for outcome in outcomes if outcome["wrong"]]

@@ -6,6 +6,7 @@ Every life proposes the same signals, as a scheduler that starts a job again doe
 import datetime as dt
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,6 +23,10 @@ from kalshi_pipelines.execution.executor import TradeExecutor
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Origin
+from kalshi_pipelines.execution.kill.emergency import EmergencyFile
+from kalshi_pipelines.execution.kill.groups import GroupsToFence
+from kalshi_pipelines.execution.kill.halt import Halt, HaltReport
+from kalshi_pipelines.execution.kill.switch import CANCELS_EVERYTHING, KillSwitch
 from kalshi_pipelines.execution.orders.proposals import ProposedOrder, Signal
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, Outcome, TimeInForce, YesPrice
@@ -37,6 +42,7 @@ from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.kalshi.transport import Patience, Transport
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.settings import Environment, RateTier
+from kalshi_pipelines.units import now_us
 from kalshi_pipelines_tests.execution.floor import Budget, Floor, Row, proposed
 from kalshi_pipelines_tests.execution.trials.plans import Life, OrderWanted, Plan
 
@@ -133,21 +139,51 @@ def bury(journal: Journal) -> None:
             transaction.end_session(held.session_id, "its process is dead")
 
 
-def release(journal: Journal, report: ReconciliationReport) -> None:
-    """Somebody else looks at a clean reconciliation and releases the kill switch."""
+def switch_of(place: Place, journal: Journal) -> KillSwitch:
+    """The kill switch of a trial: its journal, and the file for when that can not be written."""
+    return KillSwitch(lambda: journal, _emergency(place), (), environment="sandbox", subaccount=0)
+
+
+def _emergency(place: Place) -> EmergencyFile:
+    return EmergencyFile(place.folder / "kill.emergency.jsonl")
+
+
+def release(place: Place, journal: Journal, report: ReconciliationReport, since_us: int) -> None:
+    """Somebody else looks at a clean reconciliation and releases the kill switch; not while somebody is halting."""
+    switch_of(place, journal).take_in("grace")
     with journal.writing() as transaction:
-        if transaction.kill().engaged and report.clean:
+        halting = any(
+            each.level >= CANCELS_EVERYTHING and each.at_us >= since_us
+            for each in transaction.engagements_since_release()
+        )
+        if transaction.kill().engaged and report.clean and not halting:
             transaction.release_kill("grace", "looked at it", report.reconciliation_id)
+
+
+def halted(place: Place, seconds: float) -> HaltReport:
+    """What somebody else's halt comes to, some time from now."""
+    time.sleep(seconds)
+    with ExitStack() as stack:
+        floor, journal = floor_of(place, stack), journal_of(place)
+        halt = Halt(
+            switch_of(place, journal),
+            _emergency(place),
+            floor.transport(floor.settings()),
+            ExchangeAccount(floor.client, 0),
+            GroupsToFence(lambda: journal, floor.portfolio, "sandbox", 0),
+            pause=lambda seconds: time.sleep(seconds / 10),
+        )
+        return halt.run("bob", "a person said halt", patience_seconds=20)
 
 
 def live(place: Place, plan: Plan, life: Life) -> None:
     """A whole life, if nobody ends it."""
-    killer = Killer(life)
+    killer, began_us = Killer(life), now_us()
     with ExitStack() as stack:
         floor, journal = floor_of(place, stack), journal_of(place)
         bury(journal)
         work = reconciler_of(floor, journal, killer)
-        release(journal, work.reconcile())
+        release(place, journal, work.reconcile(), began_us)
         for _ in range(2):
             if not _traded(floor, journal, work, place, plan, killer):
                 return
@@ -171,7 +207,7 @@ def _traded(
     except SessionRefused:
         return False
     dispatch = LiveDispatch(journal, session, transport, killer)
-    surroundings = floor.surroundings(lambda: _killed(journal))
+    surroundings = floor.surroundings(switch_of(place, journal).why_engaged)
     executor = TradeExecutor(session, journal, settings, surroundings, dispatch, checkpoint=killer)
     work.reconcile(own_session=session.session_id)
     decisions = [
@@ -185,12 +221,6 @@ def _traded(
 
 def _is_unknown(decision: Decision) -> bool:
     return decision.intent is not None and decision.intent.state is OrderState.UNKNOWN
-
-
-def _killed(journal: Journal) -> str | None:
-    with journal.reading() as reading:
-        kill = reading.kill()
-    return kill.reason if kill.engaged else None
 
 
 def settle(place: Place) -> list[str]:
@@ -210,7 +240,7 @@ def settle(place: Place) -> list[str]:
         wrong = []
         if not again.clean or again.resolved or again.figures.get("fills_posted") or _ledger(journal) != before:
             wrong.append(f"a second reconciliation changed something: {again}")
-        release(journal, again)
+        release(place, journal, again, now_us())
         return wrong
 
 

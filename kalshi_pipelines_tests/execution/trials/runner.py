@@ -26,7 +26,7 @@ from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.execution.floor import Row, floor_at
 from kalshi_pipelines_tests.execution.trials.bars import judged
-from kalshi_pipelines_tests.execution.trials.life import Place, live, settle
+from kalshi_pipelines_tests.execution.trials.life import Place, halted, live, settle
 from kalshi_pipelines_tests.execution.trials.plans import Life, Plan, plan_of
 from kalshi_pipelines_tests.execution.trials.truth import TruthLog, TruthOrder
 
@@ -54,6 +54,8 @@ class Outcome:
     sent: int = 0
     most_worst: int = 0
     person_kills: int = 0
+    halts: int = 0
+    not_flat: int = 0
     wrong: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -175,19 +177,36 @@ class Runner:
         for fault in life.faults:
             self._steer("POST", "/faults", **fault)
         child = in_a_process(lambda: live(place, plan, life))
-        person = None
+        person = halting = None
         if life.killed_by_person_ms is not None:
             person = in_a_process(lambda: _engage_later(place, life.killed_by_person_ms or 0))
             outcome.person_kills += 1
+        if life.halted_by_person_ms is not None:
+            halting = in_a_process(lambda: self._told_halted(place, life.halted_by_person_ms or 0))
+            outcome.halts += 1
         status = ended(child, life.after_ms)
         if person is not None and ended(person) != 0:
             outcome.wrong.append("the kill switch could not be engaged")
+        if halting is not None:
+            self._require_flat(place, ended(halting), outcome)
         outcome.lives += 1
         if status == -9:
             outcome.killed_at.append(life.point.value if life.point and life.after_ms is None else "any time")
         elif status != 0:
             outcome.wrong.append(f"life {outcome.lives} ended with status {status}")
         return max((fault["seconds"] for fault in life.faults if fault["kind"] == "delay"), default=0.0)
+
+    def _told_halted(self, place: Place, milliseconds: int) -> None:
+        report = halted(place, milliseconds / 1_000)
+        (self._folder / "halted.txt").write_text(str(report) if report.flat else f"{report}: {report.problems}")
+
+    def _require_flat(self, place: Place, status: int, outcome: Outcome) -> None:
+        """A halt has proved that nothing rests, and by the exchange's own log nothing does."""
+        told = (self._folder / "halted.txt").read_text() if status == 0 else f"it ended with status {status}"
+        rests = [order.client_order_id for order in self.truth_of(place.member).values() if order.open > 0]
+        if not told.startswith("FLAT") or rests:
+            outcome.not_flat += 1
+            outcome.wrong.append(f"the halt: {told}; what rests: {rests}")
 
     def _settle(self, place: Place, outcome: Outcome) -> None:
         told = self._folder / "settled.json"

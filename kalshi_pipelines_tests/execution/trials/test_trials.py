@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from kalshi_pipelines.sandbox.faults.plan import WRITE_KINDS
 from kalshi_pipelines_tests.execution.trials.__main__ import run_all, summed_up
-from kalshi_pipelines_tests.execution.trials.plans import plan_of
+from kalshi_pipelines_tests.execution.trials.plans import ORDER_FAULTS, plan_of
 from kalshi_pipelines_tests.postgres import Cluster
 
 
@@ -31,6 +32,13 @@ def test_F12_F13_sixteen_executors_in_eight_processes_send_exactly_the_five_orde
     assert done.returncode == 0, done.stderr[-3_000:]
     told = json.loads(done.stdout)
     assert (told["failed"], told["taken"], told["recorded"]) == (0, 5, 5), (told, done.stderr[-3_000:])
+
+
+def test_every_fault_of_a_write_that_the_sandbox_has_happens_to_orders() -> None:
+    kinds = {fault["kind"] for together in ORDER_FAULTS for fault in together}
+    assert kinds >= set(WRITE_KINDS)
+    drawn = {fault["kind"] for seed in range(400) for life in plan_of(seed).lives for fault in life.faults}
+    assert drawn >= kinds
 
 
 def test_a_trial_follows_from_its_seed_alone() -> None:
