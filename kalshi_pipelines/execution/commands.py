@@ -248,10 +248,14 @@ def kill(office: Office, given: argparse.Namespace) -> int:
         return 0
     with halt(office.settings, office.trade, office.journal) as halting:
         report = halting.run(given.by, given.why, given.patience)
-    print(f"The kill switch is engaged: nothing new is sent.\n{report}")
+    if report.engaged.is_on_record:
+        print("The kill switch is engaged: nothing new is sent.")
+    else:
+        print(f"New orders may be sent: {report.engaged.problem}. End the trading process.", file=sys.stderr)
+    print(report)
     if not report.flat:
         print("Orders may rest. Run it again, or delete the trade key on the exchange's page.", file=sys.stderr)
-    return 0 if report.flat else 1
+    return 0 if report.flat and report.engaged.is_on_record else 1
 
 
 def drill(office: Office, given: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from kalshi_pipelines.execution.checkpoints import Checkpoint, PassCheckpoint, p
 from kalshi_pipelines.execution.gates.order_checks import Denied
 from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode
+from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode, Sent
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer, Verdict, error_text, verdict
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.request import OrderRequest
@@ -23,6 +23,7 @@ from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId
 from kalshi_pipelines.execution.session import TradeSession
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
 
 #: Why the journal's guard did not let an order go, as a reason.
 GUARDS: Final = {
@@ -43,6 +44,8 @@ GUARDS: Final = {
 GROUP_CONTRACTS: Final = 10_000
 #: So many orders in a row that were refused or could not be sent end trading: something is not understood.
 MOST_REFUSALS_IN_A_ROW: Final = 3
+#: An order that is recorded later than so long after the last look is not sent any more.
+MOST_TIME_TO_COMMIT_US: Final = 5 * MICROSECONDS_PER_SECOND
 
 
 class GroupNotMade(Exception):
@@ -139,13 +142,21 @@ class LiveDispatch:
             return Dispatched(given_back(self._journal, intent, refused, checks), refused)
         self._checkpoint(Checkpoint.SENDING_COMMITTED)
         with self._unknown_if_interrupted(sending):
-            answer = self._transport.place(SendPermit(sent))
+            answer = self._sent(sent)
         self._checkpoint(Checkpoint.ANSWERED)
         with self._unknown_if_interrupted(sending):
             told = verdict(answer, request)
             moved = self._store(sending, told, answer)
         self._checkpoint(Checkpoint.ANSWER_COMMITTED)
         return Dispatched(moved, detail=told.detail)
+
+    def _sent(self, sent: Sent) -> Answer:
+        """Send it, unless it is long ago that everything was looked at: a disk or server that stalls takes its time."""
+        late_us = self._journal.now_us() - sent.at_us
+        if not 0 <= late_us <= MOST_TIME_TO_COMMIT_US:
+            told = f"it took {late_us // 1_000} ms to record that it is being sent"
+            return Answer(None, failure=NoAnswer.NOT_SENT, detail=told)
+        return self._transport.place(SendPermit(sent))
 
     @contextmanager
     def _unknown_if_interrupted(self, sending: Intent) -> Iterator[None]:

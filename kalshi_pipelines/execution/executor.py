@@ -34,7 +34,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.orders.request import OrderRequest, request_sha256
-from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.states import TRIED_IN_VAIN, OrderState
 from kalshi_pipelines.execution.session import TradeSession
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import microdollars, microseconds, now_us
@@ -155,6 +155,9 @@ class TradeExecutor:
 
     def _admitted(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
         with self._journal.writing() as transaction:
+            undue = denied_by(self._attempt_checks(transaction, planned.order))
+            if undue is not None:
+                return self._not_planned(transaction, planned, undue)
             try:
                 intent = transaction.plan(self._new_intent(planned), Details(facts=planned.facts()))
             except AlreadyPlanned as error:
@@ -237,6 +240,22 @@ class TradeExecutor:
             own_book_check(order, own),
             _unresolved_check(order, own),
             *self._reconciled_checks(reading, at_us),
+        )
+
+    def _attempt_checks(self, reading: JournalReading, order: ProposedOrder) -> tuple[Check, ...]:
+        """Whether a further attempt has one before it that came to nothing: beside it, it would be a second order."""
+        if order.signal.attempt == 1:
+            return ()
+        signal = replace(order.signal, attempt=order.signal.attempt - 1)
+        key = idempotency_key(self._session.environment.value, self._session.subaccount, signal)
+        before = reading.intent_of_key(self._session.mode, key)
+        return (
+            check(
+                DenialReason.ATTEMPT_NOT_DUE,
+                before is not None and before.state in TRIED_IN_VAIN,
+                f"attempt {signal.attempt} that came to nothing",
+                "never made" if before is None else before.state.value,
+            ),
         )
 
     def _reconciled_checks(self, reading: JournalReading, at_us: int) -> tuple[Check, ...]:

@@ -52,7 +52,7 @@ def kill_switch(settings: Settings, trade: TradeSettings, journal: OpenJournal) 
     return KillSwitch(
         journal,
         emergency_file(settings),
-        (EnvironmentSource(), FileSource(kill_file(settings, trade))),
+        (EnvironmentSource(), FileSource(kill_file(settings, trade), needs_folder=trade.kill_file is not None)),
         environment=settings.environment.value,
         subaccount=trade.subaccount,
     )

@@ -13,6 +13,7 @@ from kalshi_pipelines.execution.decisions import Outcome as Became
 from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
 from kalshi_pipelines.execution.market.snapshot import MarketSnapshot
 from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.proposals import Signal
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import (
     Action,
@@ -96,6 +97,27 @@ def test_F15_the_same_signal_with_other_terms_is_a_conflict(floor: Floor, sqlite
     other = proposed(market, signal=order.signal, leg=Leg(Action.BUY, Outcome.NO, YesPrice(5_000)))
     assert trader.executor.decide(other).reason is DenialReason.IDEMPOTENCY_CONFLICT
     assert len(floor.orders_on_exchange()) == sent
+
+
+def test_F15_a_further_attempt_needs_one_before_it_that_came_to_nothing(
+    floor: Floor, sqlite_journal: sa.Engine
+) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    market, sent = floor.tradable(), len(floor.orders_on_exchange())
+
+    def decided(attempt: int, price: str) -> tuple[Became, DenialReason | None]:
+        leg = Leg(Action.BUY, Outcome.YES, YesPrice.from_text(price))
+        told = trader.executor.decide(proposed(market, leg=leg, signal=Signal("test", "1", "", "it", "1", attempt)))
+        return told.outcome, told.reason
+
+    placed, undue = (Became.PLACED, None), (Became.DENIED, DenialReason.ATTEMPT_NOT_DUE)
+    bid, ask = market["yes_bid_dollars"], market["yes_ask_dollars"]
+    assert decided(2, ask) == undue
+    assert decided(1, bid) == placed
+    assert decided(3, ask) == undue
+    assert decided(2, ask) == placed
+    assert [decided(3, ask), decided(4, ask)] == [undue, undue]
+    assert len(floor.orders_on_exchange()) == sent + 2
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,10 @@ class Journal:
         """Where the journal is, without user or password."""
         return place_of(self._engine)
 
+    def now_us(self) -> int:
+        """The present instant by the clock of its transactions, in microseconds."""
+        return self._clock_us()
+
     @contextmanager
     def writing(self) -> Iterator[JournalTransaction]:
         """A transaction that has the journal for itself; on the disk at the end of the block, or nothing of it.

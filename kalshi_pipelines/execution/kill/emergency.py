@@ -3,9 +3,10 @@
 While it has a line the switch is engaged. Its lines are taken into the journal, and the file away, by the next release.
 """
 
-import contextlib
 import json
 import os
+import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -41,13 +42,11 @@ class EmergencyFile:
             OSError: It can not be written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            # A line that a crash cut short must not swallow this one.
-            os.write(descriptor, b"\n" + json.dumps(asdict(line), sort_keys=True).encode() + b"\n")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        # A line that a crash cut short must not swallow this one.
+        text = b"\n" + json.dumps(asdict(line), sort_keys=True).encode() + b"\n"
+        # Somebody may put the file away while it is written.
+        while not self._appended(text):
+            pass
 
     def lines(self) -> tuple[EmergencyLine, ...]:
         """Every engagement in it; a line that is none counts as one, too.
@@ -64,15 +63,37 @@ class EmergencyFile:
             raise EmergencyFileUnreadable(f"{self.path} can not be read: {error.strerror}") from None
         return tuple(_line(each) for each in text.splitlines() if each.strip())
 
-    def put_away(self) -> None:
-        """Move it aside once its lines are in the journal; the lines stay readable beside it."""
-        with contextlib.suppress(FileNotFoundError):
-            aside = self.path.with_suffix(f"{self.path.suffix}.imported")
-            with aside.open("ab") as kept:
-                kept.write(self.path.read_bytes())
-                kept.flush()
-                os.fsync(kept.fileno())
-            self.path.unlink()
+    def put_away(self, taken: Sequence[EmergencyLine]) -> None:
+        """Move it aside once these lines are in the journal; they stay readable beside it. Newer ones stay in it.
+
+        Raises:
+            OSError: It can not be moved.
+        """
+        aside = self.path.with_suffix(f"{self.path.suffix}.{uuid.uuid4().hex}")
+        try:
+            self.path.rename(aside)
+        except FileNotFoundError:
+            return
+        for line in EmergencyFile(aside).lines():
+            if line not in taken:
+                self.append(line)
+        with self.path.with_suffix(f"{self.path.suffix}.imported").open("ab") as kept:
+            kept.write(aside.read_bytes())
+            kept.flush()
+            os.fsync(kept.fileno())
+        aside.unlink()
+
+    def _appended(self, text: bytes) -> bool:
+        """Write to the file; whether it is still the one that is read."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, text)
+            os.fsync(descriptor)
+            return os.path.samestat(os.fstat(descriptor), self.path.stat())
+        except FileNotFoundError:
+            return False
+        finally:
+            os.close(descriptor)
 
 
 def _line(text: bytes) -> EmergencyLine:

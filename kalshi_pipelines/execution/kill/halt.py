@@ -94,11 +94,11 @@ class Halt:
 
     def run(self, by: str, reason: str, patience_seconds: float = 300.0) -> HaltReport:
         """Stop new risk, cancel everything, and go on until nothing is proved to rest or patience ends."""
-        self._emergency.append(EmergencyLine(by, reason, CANCELS_EVERYTHING, "operator", self._clock_us()))
         problems: list[str] = []
+        is_noted = self._noted(by, reason, problems)
         self._fence(problems)
         self._cancel_all(problems)
-        engaged = self._switch.take_in(by)
+        engaged = self._switch.take_in(by) if is_noted else self._engaged(by, reason)
         give_up = time.monotonic() + patience_seconds
         rounds = 1
         flat, resting = self._round(problems)
@@ -126,6 +126,21 @@ class Halt:
         self._checkpoint(Checkpoint.CANCELS_SENT)
         return is_fenced and not resting, tuple(order.order_id for order in resting)
 
+    def _noted(self, by: str, reason: str, problems: list[str]) -> bool:
+        """Write the emergency file; a disk that is full or gone stops no cancel."""
+        try:
+            self._emergency.append(EmergencyLine(by, reason, CANCELS_EVERYTHING, "operator", self._clock_us()))
+        except OSError as error:
+            problems.append(f"{self._emergency.path} can not be written: {error}")
+            return False
+        return True
+
+    def _engaged(self, by: str, reason: str) -> Engaged:
+        try:
+            return self._switch.engage(by, reason, CANCELS_EVERYTHING)
+        except OSError as error:
+            return Engaged(None, f"neither journal nor emergency file can be written: {error}", is_on_record=False)
+
     def _has_caught_up(self) -> bool:
         """Whether reads tell of the time after the last act; waits a little for that."""
         for _ in range(_LOOKS_AT_WATERMARK):
@@ -143,7 +158,7 @@ class Halt:
         """Trigger every group; whether all were confirmed, so that nothing late can come in."""
         try:
             groups = self._groups()
-        except KalshiError as error:
+        except (KalshiError, InvalidTerms) as error:
             problems.append(str(error))
             return False
         confirmed = True

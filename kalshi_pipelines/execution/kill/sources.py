@@ -88,12 +88,16 @@ class FileSource:
     """A file whose presence says stop, whatever is in it."""
 
     path: Path
+    needs_folder: bool = False
+    """Whether a folder that is not there says stop, too: a disk that is not mounted hides the file."""
 
     def read(self) -> KillReading:
         """Whether it is there."""
         try:
             self.path.lstat()
         except FileNotFoundError:
+            if self.needs_folder and not self.path.parent.is_dir():
+                return KillReading("file", 1, f"{self.path} can not be looked for: its folder is not there")
             return KillReading("file", 0, f"{self.path} is not there")
         except OSError as error:
             return KillReading("file", 1, f"{self.path} can not be looked for: {error.strerror}")

@@ -4,7 +4,7 @@ A release takes another person than the engagement, a reason, a clean reconcilia
 cancel-all (the exchange may cancel orders placed in it), and no other source that still says stop.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.reading import JournalReading
 from kalshi_pipelines.execution.journal.records import KillState
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
-from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
+from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyFileUnreadable, EmergencyLine
 from kalshi_pipelines.execution.kill.sources import (
     EmergencySource,
     JournalSource,
@@ -31,6 +31,8 @@ from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
 #: OpenAPI 3.34.0: "newly placed orders may also be cancelled during the minute after".
 TAIL_OF_CANCEL_ALL_US: Final = 60 * MICROSECONDS_PER_SECOND
 CANCELS_EVERYTHING: Final = 2
+#: What keeps an engagement out of the journal.
+NOT_WRITTEN: Final = (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment, JournalRefused)
 
 
 class NotReleased(Exception):
@@ -39,10 +41,11 @@ class NotReleased(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Engaged:
-    """Where an engagement is on record: number of the journal's event, or only the emergency file."""
+    """Where an engagement is on record: number of the journal's event, or only the emergency file; or nowhere."""
 
     seq: int | None
     problem: str = ""
+    is_on_record: bool = True
 
 
 class KillSwitch:
@@ -87,19 +90,20 @@ class KillSwitch:
         """
         try:
             with self._journal().writing() as transaction:
-                return Engaged(transaction.engage_kill(level, source, by, reason))
-        except (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment, JournalRefused) as error:
+                return Engaged(_engage(transaction, EmergencyLine(by, reason, level, source, self._clock_us()), {}))
+        except NOT_WRITTEN as error:
             self._emergency.append(EmergencyLine(by, reason, level, source, self._clock_us()))
             return Engaged(None, str(error))
 
     def take_in(self, by: str) -> Engaged:
         """Bring what the emergency file says into the journal, if that can be written; it stays in the file if not."""
         try:
+            lines = self._emergency.lines()
             with self._journal().writing() as transaction:
-                seq = self._take_in(transaction)
-        except (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment) as error:
+                seq = _take_in(transaction, lines)
+            self._emergency.put_away(lines)
+        except (*NOT_WRITTEN, EmergencyFileUnreadable, OSError) as error:
             return Engaged(None, f"{by} is on record in {self._emergency.path} only: {error}")
-        self._emergency.put_away()
         return Engaged(seq)
 
     def release(self, by: str, reason: str) -> int:
@@ -115,9 +119,10 @@ class KillSwitch:
         if still is not None and still.engaged:
             raise NotReleased(f"Other sources still say stop: {still.why}. End them first.")
         journal = self._journal()
+        lines = self._emergency.lines()
         with journal.writing() as transaction:
-            self._take_in(transaction)
-        self._emergency.put_away()
+            _take_in(transaction, lines)
+        self._emergency.put_away(lines)
         try:
             with journal.writing() as transaction:
                 if any(each.by_whom == by for each in transaction.engagements_since_release()):
@@ -127,19 +132,14 @@ class KillSwitch:
         except JournalRefused as error:
             raise NotReleased(_refused(error)) from error
 
-    def _take_in(self, transaction: JournalTransaction) -> int:
-        for line in self._emergency.lines():
-            facts = {"emergency_at_us": line.at_us}
-            transaction.engage_kill(max(1, min(3, line.level)), line.source, line.by, line.reason, facts)
-        return transaction.kill().seq
-
     def _reconciled_since(self, reading: JournalReading, kill: KillState, now: int) -> int | None:
         """The clean reconciliation a release rests on; None while nothing was ever sent.
 
         Raises:
             NotReleased: There is none, or the last cancel-all is less than a minute ago.
         """
-        if kill.engaged and kill.level >= CANCELS_EVERYTHING and now - kill.at_us < TAIL_OF_CANCEL_ALL_US:
+        halts = [each for each in reading.engagements_since_release() if each.level >= CANCELS_EVERYTHING]
+        if any(now - each.at_us < TAIL_OF_CANCEL_ALL_US for each in halts):
             raise NotReleased("The last cancel-all is less than a minute ago: its tail may cancel new orders. Wait.")
         if reading.first_live_session_us(self._environment, self._subaccount) is None:
             return None
@@ -147,6 +147,22 @@ class KillSwitch:
         if last is None or not last.clean or last.finished_us < kill.at_us:
             raise NotReleased("A release needs a clean reconciliation made since: run the `reconcile` job first.")
         return last.reconciliation_id
+
+
+def _take_in(transaction: JournalTransaction, lines: Sequence[EmergencyLine]) -> int:
+    for line in lines:
+        _engage(transaction, line, {"emergency_at_us": line.at_us})
+    return transaction.kill().seq
+
+
+def _engage(transaction: JournalTransaction, line: EmergencyLine, facts: Mapping[str, object]) -> int:
+    """Whatever somebody gave as name and reason, and in whatever encoding: it stops."""
+    by, reason, source = _text(line.by, 200), _text(line.reason, 4_000), _text(line.source, 100)
+    return transaction.engage_kill(max(1, min(3, line.level)), source, by, reason, facts)
+
+
+def _text(given: str, longest: int) -> str:
+    return given.encode("utf-8", "replace").decode().replace("\0", " ")[:longest] or "not told"
 
 
 def _refused(error: JournalRefused) -> str:

@@ -24,6 +24,10 @@ class DenialReason(Enum):
         "The same signal was proposed before with other terms.",
         "Look at the earlier intent; a different order needs another signal, leg or attempt.",
     )
+    ATTEMPT_NOT_DUE = Explanation(
+        "The attempt before of the same signal was never made, is not over, or was filled.",
+        "Begin with attempt 1; the next is for an order that was denied, refused or canceled.",
+    )
     PROPOSAL_EXPIRED = Explanation("`valid_until` has passed.", "Propose anew on fresh knowledge.")
     PROPOSAL_STALE = Explanation(
         "`as_of` is older, or the time to `valid_until` longer, than allowed.", "Propose on fresh knowledge."

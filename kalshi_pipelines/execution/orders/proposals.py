@@ -29,7 +29,7 @@ class Signal:
     signal: str
     leg: str = "1"
     attempt: int = 1
-    """More than 1 only after a recorded decision to try again; refers to the final attempt before."""
+    """More than 1 only after a decision to try again, once the attempt before is over and was not filled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,16 +107,18 @@ def _read(desk: Desk, since_us: int) -> Pages:
     orders = desk.account.orders(since_us)
     holdings = desk.account.holdings()
     settlements = desk.account.settlements(since_us)
-    fills = [fill for fill in desk.account.fills(since_us) if fill.at_us >= since_us]
+    told = desk.account.fills(since_us)
     with desk.journal.reading() as reading:
         ours = {
             order.order_id
             for order in orders.orders.values()
             if reading.intent_of_client_order_id(Mode.LIVE, order.client_order_id) is not None
         }
-        ours |= {fill.order_id for fill in fills if reading.intent_id_of_order(fill.order_id) is not None}
+        ours |= {fill.order_id for fill in told if reading.intent_id_of_order(fill.order_id) is not None}
         counted = {market.ticker for market in reading.markets(desk.environment, desk.subaccount)}
         foreign = {each.ticker for each in reading.foreign_orders_counted(desk.environment, desk.subaccount)}
+    # A fill of our own counts whenever it was: the exchange's clock may be behind ours.
+    fills = [fill for fill in told if fill.at_us >= since_us or fill.order_id in ours]
     strange = {order.ticker for order in orders.orders.values() if order.is_resting and order.order_id not in ours}
     strange |= {fill.ticker for fill in fills if fill.order_id not in ours}
     strange |= (set(holdings) - counted) | foreign

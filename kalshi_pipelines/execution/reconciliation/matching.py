@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from kalshi_pipelines.execution.journal.records import Intent
+from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.reconciliation.evidence import STATE_OF, ExchangeOrder, OrderSweep
 
@@ -88,8 +89,13 @@ def must_not_be(intent: Intent, order: ExchangeOrder) -> str | None:
     """
     if intent.state in NEVER_THERE and not order.did_nothing:
         return f"the journal has it as {intent.state.value}, the exchange as {order.status.value}"
-    if intent.state in (OrderState.EXECUTED, OrderState.CANCELED) and order.is_resting:
+    if intent.state not in (OrderState.EXECUTED, OrderState.CANCELED):
+        return None
+    if order.is_resting:
         return f"it ended as {intent.state.value}, and rests"
+    if intent.told_filled_centicontracts != order.filled_centicontracts:
+        told = amounts.count(intent.told_filled_centicontracts or 0)
+        return f"it ended with {told} filled, and {amounts.count(order.filled_centicontracts)} are"
     return None
 
 

@@ -127,6 +127,20 @@ def test_F21_a_halt_works_without_the_journal(floor: Floor, sqlite_journal: sa.E
     assert "the disk is gone" in str(switch.why_engaged())
 
 
+@pytest.mark.parametrize("journal_works", [True, False])
+def test_F21_a_full_disk_keeps_no_halt_from_canceling(
+    floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path, journal_works: bool
+) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    _rest(trader, floor.tradable())
+    (tmp_path / "full").touch()
+    halt, switch = _halt(trader, tmp_path / "full", journal_works=journal_works)
+    report = halt.run("bob", "the disk is full", patience_seconds=30)
+    assert (report.flat, _resting_now(floor)) == (True, 0)
+    assert (report.engaged.is_on_record, report.engaged.seq is not None) == (journal_works, journal_works)
+    assert switch.why_engaged() is not None
+
+
 def test_reads_that_lag_prove_nothing(floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     trader = live_trader(floor, ready_journal(sqlite_journal))
     _rest(trader, floor.tradable())

@@ -51,8 +51,11 @@ def test_a_release_rests_on_a_clean_reconciliation_of_this_account_made_since(
     assert (last["by_whom"], last["reconciliation_id"]) == ("bob", made)
 
 
-def test_a_release_waits_for_the_tail_of_a_cancel_all(desk: Desk, switch: KillSwitch) -> None:
+@pytest.mark.parametrize("again", [False, True])
+def test_a_release_waits_for_the_tail_of_a_cancel_all(desk: Desk, switch: KillSwitch, again: bool) -> None:
     switch.engage("ann", "the end", level=2)
+    if again:
+        switch.engage("carl", "also stop")
     desk.clock.now_us += TAIL_OF_CANCEL_ALL_US - 1
     reconciled(desk, clean=True)
     with pytest.raises(NotReleased, match="less than a minute ago"):

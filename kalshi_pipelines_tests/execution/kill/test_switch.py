@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.engine import open_journal
-from kalshi_pipelines.execution.journal.errors import JournalUnavailable
+from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.sources import (
     EmergencySource,
@@ -103,6 +105,13 @@ def test_F43_a_file_stops_by_being_there_and_by_not_being_readable(tmp_path: Pat
     assert FileSource(tmp_path / "plain" / "KILL").read().engaged
 
 
+def test_F43_a_file_on_a_disk_that_is_not_mounted_is_engaged(tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "mount" / "KILL", needs_folder=True)
+    assert source.read().engaged
+    (tmp_path / "mount").mkdir()
+    assert not source.read().engaged
+
+
 def test_F43_an_unreadable_folder_is_engaged(tmp_path: Path) -> None:
     locked = tmp_path / "locked"
     locked.mkdir()
@@ -171,18 +180,82 @@ def test_F43_an_emergency_file_with_a_torn_or_foreign_line_is_engaged(tmp_path: 
     assert EmergencySource(file).read().engaged
 
 
+def test_F43_what_is_engaged_while_the_file_is_put_away_stays_engaged(tmp_path: Path) -> None:
+    file = EmergencyFile(tmp_path / "emergency.jsonl")
+    ann, bob = EmergencyLine("ann", "stop", 1, "operator", 1), EmergencyLine("bob", "halt", 2, "operator", 2)
+    file.append(ann)
+    taken = file.lines()
+    file.append(bob)
+    file.put_away(taken)
+    assert file.lines() == (bob,)
+    # Somebody who had read the file before it was put away does so once more.
+    file.put_away(taken)
+    assert file.lines() == (bob,)
+    file.put_away((bob,))
+    assert file.lines() == ()
+    assert [each.name for each in tmp_path.iterdir()] == ["emergency.jsonl.imported"]
+
+
+def test_F43_engaging_while_the_file_is_put_away_again_and_again_loses_nothing(tmp_path: Path) -> None:
+    file = EmergencyFile(tmp_path / "emergency.jsonl")
+    lines = [EmergencyLine("ann", "stop", 1, "operator", number) for number in range(200)]
+    taken: set[EmergencyLine] = set()
+
+    def append(share: list[EmergencyLine]) -> None:
+        for line in share:
+            file.append(line)
+
+    with ThreadPoolExecutor(2) as pool:
+        writing = [pool.submit(append, lines[each::2]) for each in (0, 1)]
+        while not all(each.done() for each in writing):
+            found = file.lines()
+            file.put_away(found)
+            taken |= set(found)
+    assert taken | set(file.lines()) == set(lines)
+
+
 def test_an_emergency_line_is_for_its_owner_s_eyes(tmp_path: Path) -> None:
     file = EmergencyFile(tmp_path / "emergency.jsonl")
     file.append(EmergencyLine("bob", "stop", 1, "operator", 1))
     assert file.path.stat().st_mode & 0o077 == 0
 
 
-def test_an_engagement_the_journal_s_rules_refuse_is_engaged_all_the_same(journal: Journal, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("by", "reason", "stored"),
+    [
+        ("bob", "", ("bob", "not told")),
+        ("", "stop", ("not told", "stop")),
+        ("b\udcf6b", "caf\udce9\0", ("b?b", "caf? ")),
+        ("bob", "x" * 5_000, ("bob", "x" * 4_000)),
+    ],
+)
+def test_the_switch_engages_whatever_name_and_reason_are(
+    journal: Journal, tmp_path: Path, by: str, reason: str, stored: tuple[str, str]
+) -> None:
     switch = _switch(journal, tmp_path)
     switch.release("ann", "we begin")
-    engaged = switch.engage("bob", "")
+    assert switch.engage(by, reason, level=9).seq is not None
+    with journal.reading() as reading:
+        kill = reading.kill()
+    assert ((kill.by_whom, kill.reason), kill.engaged, kill.level) == (stored, True, 3)
+
+
+def test_an_engagement_the_journal_s_rules_refuse_is_engaged_all_the_same(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch = _switch(journal, tmp_path)
+    switch.release("ann", "we begin")
+
+    def refuse(*_: object) -> int:
+        raise JournalRefused("reason", "a rule that is not known yet")
+
+    monkeypatch.setattr(JournalTransaction, "engage_kill", refuse)
+    engaged = switch.engage("bob", "stop")
     assert (engaged.seq, bool(engaged.problem)) == (None, True)
     assert "emergency file: bob" in str(switch.why_engaged())
+    monkeypatch.undo()
+    with pytest.raises(NotReleased, match="bob"):
+        switch.release("bob", "go on")
 
 
 def test_when_nothing_can_be_written_engaging_says_so(tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ CAPS = caps(
     event=(10**15, 10**15, 15 * invariants.DOLLARS),
     account=(10**15, 10**15, 20 * invariants.DOLLARS),
 )
+#: So much may the exchange's clock differ from ours.
+BEHIND = 1_900_000
 TERMS = FeeTerms("quadratic", Decimal(1), 100)
 POINTS = st.sampled_from(
     [None, None, None, None, Checkpoint.SENDING_COMMITTED, Checkpoint.ANSWERED, Checkpoint.ANSWER_COMMITTED]
@@ -110,7 +112,7 @@ class Trading(RuleBasedStateMachine):
         shutil.copy(self.template, self.folder / "journal.db")
         self.engine: sa.Engine = open_journal(f"sqlite:///{self.folder / 'journal.db'}")
         self.desk: Desk = desk_at(self.engine, CAPS, lives_us=12 * HOUR)
-        self.exchange = ModelExchange(self.desk.clock, self._is_recorded)
+        self.exchange = ModelExchange(lambda: self.desk.clock() - BEHIND, self._is_recorded)
         self.ended: dict[str, OrderState] = {}
         self.sessions, self.rehearsals = 1, 0
         self.killed = self.halted = False

@@ -35,7 +35,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from kalshi_pipelines.execution.orders import answers
+from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.reconciliation.resolution import Fencing
+from kalshi_pipelines_tests.execution.journal.trading import NOON
 from kalshi_pipelines_tests.execution.model.exchange import FenceThenReset, NotFoundMeansRejected
 from kalshi_pipelines_tests.execution.model.machine import Trading
 
@@ -75,6 +77,15 @@ def test_F07_F48_the_invariants_hold_in_every_order_of_events() -> None:
     run_state_machine_as_test(
         Trading, settings=settings(max_examples=100, stateful_step_count=25, phases=(Phase.generate,), **QUIETLY)
     )
+
+
+def test_F18_with_a_clock_ahead_of_the_exchange_s_the_fills_of_the_very_first_order_are_found() -> None:
+    state = Trading()
+    state.begin()
+    state.order(Side.BID, 48, 1, 0, rests=False, fault="none", point=None)
+    assert state.exchange.made[0].at_us < NOON
+    state.recover(point=None)
+    state.teardown()
 
 
 @pytest.mark.parametrize("wrong", [WithoutFence, WithReset])
