@@ -97,8 +97,9 @@ def test_a_live_session_needs_every_key(
     assert reason.remedy in str(caught.value)
 
 
-def test_F22_a_journal_older_than_its_anchors_is_not_traded_on(
-    floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path
+@pytest.mark.parametrize("is_kill", [False, True])
+def test_F22_a_journal_older_than_its_anchors_or_than_a_kill_is_not_traded_on(
+    floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path, is_kill: bool
 ) -> None:
     ready_journal(sqlite_journal)
     anchored = Journal(sqlite_journal, "sandbox", anchor_file=tmp_path / "anchors")
@@ -107,7 +108,10 @@ def test_F22_a_journal_older_than_its_anchors_is_not_traded_on(
     backup = Path(str(sqlite_journal.url.database)).read_bytes()
     with anchored.writing() as transaction:
         transaction.audit("answer", {"text": "later"})
-    anchored.anchor()
+        if is_kill:
+            transaction.engage_kill(1, "operator", "bob", "stop")
+    if not is_kill:
+        anchored.anchor()
     sqlite_journal.dispose()
     for name in ("journal.db-wal", "journal.db-shm"):
         (tmp_path / name).unlink(missing_ok=True)

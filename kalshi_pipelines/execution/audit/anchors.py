@@ -4,6 +4,7 @@ One JSON line an anchor, appended and flushed to the disk; the file is never rew
 journal, or better on another computer.
 """
 
+import errno
 import json
 import os
 from dataclasses import dataclass
@@ -41,8 +42,13 @@ class AnchorFile:
         line = {"at_us": anchor.at_us, "database_id": anchor.database_id, "hash": anchor.hash, "seq": anchor.seq}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        text = f"{canonical_json(line)}\n".encode()
         try:
-            os.write(descriptor, f"{canonical_json(line)}\n".encode())
+            before = os.fstat(descriptor).st_size
+            if os.write(descriptor, text) < len(text):
+                # Half a line would spoil the next one.
+                os.ftruncate(descriptor, before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

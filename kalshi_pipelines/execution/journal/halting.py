@@ -15,12 +15,16 @@ NOTHING_MORE: Final[Mapping[str, object]] = {}
 class Halting(Admission):
     """What stops orders, and what unblocks a market afterwards."""
 
+    is_to_be_anchored = False
+    """Whether this says stop or go on: a backup from before it must not be traded on."""
+
     def engage_kill(
         self, level: int, source: str, by: str, reason: str, facts: Mapping[str, object] = NOTHING_MORE
     ) -> int:
         """Stop every new risk from the commit of this on; number of the event."""
         last = self.kill()
         row = _kill_row(last.seq, level, source, by, reason, self.now_us, engaged=1)
+        self.is_to_be_anchored = True
         self._record("kill", [row], facts)
         return last.seq + 1
 
@@ -46,6 +50,7 @@ class Halting(Admission):
             "released_engaged": 1,
             "reconciliation_id": reconciliation_id,
         }
+        self.is_to_be_anchored = True
         self._record("release", [NewRow(kill_events, {**row.values, **released})], facts)
         return last.seq + 1
 

@@ -62,7 +62,8 @@ class Journal:
         engine: Made by ``open_journal``.
         environment: Whose orders it must hold.
         clock_us: The present instant in microseconds; every row of a transaction has the one of its beginning.
-        anchor_file: Where the chain's head is noted; without it a journal that was cut or restored is not noticed.
+        anchor_file: Where the chain's head is noted now and then, and whenever the kill switch moves; without it a
+            journal that was cut or restored is not noticed.
 
     Raises:
         JournalOutdated: The schema is not this code's, or the journal was never set up.
@@ -119,7 +120,8 @@ class Journal:
             yield transaction
         self._committed = known
         seq, digest = transaction.head
-        if self._anchors is not None and seq // ANCHOR_EVERY != self._last_anchor // ANCHOR_EVERY:
+        is_due = transaction.is_to_be_anchored or seq // ANCHOR_EVERY != self._last_anchor // ANCHOR_EVERY
+        if self._anchors is not None and is_due:
             self._note(self._anchors, Anchor(self.database_id, seq, digest, transaction.now_us))
 
     @contextmanager

@@ -55,11 +55,19 @@ def sought(intent: Intent, sweep: OrderSweep) -> Match:
     if intent.order_id is not None and intent.order_id in sweep.orders:
         found = list({order.order_id: order for order in [*found, sweep.orders[intent.order_id]]}.values())
     if not found:
-        return NotThere()
+        nameless = [order for order in sweep.orders.values() if _may_be(intent, order)]
+        return Diverged(f"an order of its group has no client order id: {_ids(nameless)}") if nameless else NotThere()
     if len(found) > 1:
         return Diverged(f"{len(found)} orders have its client order id: {_ids(found)}")
     wrong = contradictions(intent, found[0])
     return Diverged("; ".join(wrong)) if wrong else Found(found[0])
+
+
+def _may_be(intent: Intent, order: ExchangeOrder) -> bool:
+    """Whether an order nobody put a name to came through the intent's own group: then its absence is not proved."""
+    return (
+        not order.client_order_id and order.order_group_id is not None and order.order_group_id == intent.order_group_id
+    )
 
 
 def contradictions(intent: Intent, order: ExchangeOrder) -> list[str]:

@@ -1,5 +1,6 @@
 """Anchors are kept as they were made, whoever else writes to the file, and a file that is none is not believed."""
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,23 @@ def test_the_head_is_noted_every_so_many_records(sqlite_journal: sa.Engine, tmp_
         with desk.journal.writing() as transaction:
             seq = transaction.audit("note", {})
     noted = AnchorFile(tmp_path / "anchors.jsonl").anchors(desk.journal.database_id)
-    assert [anchor.seq for anchor in noted] == list(range(ANCHOR_EVERY, seq + 1, ANCHOR_EVERY))
+    released = 2
+    assert [anchor.seq for anchor in noted] == [released, *range(ANCHOR_EVERY, seq + 1, ANCHOR_EVERY)]
     assert verify(sqlite_journal, tmp_path / "anchors.jsonl").ok
+
+
+def test_a_disk_that_is_full_in_the_middle_of_an_anchor_leaves_the_others_readable(tmp_path: Path) -> None:
+    file, mine = AnchorFile(tmp_path / "anchors.jsonl"), Anchor("mine", 100, "a" * 64, 1)
+    file.append(mine)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.path.stat().st_size + 20, hard))
+    try:
+        with pytest.raises(OSError, match="No space"):
+            file.append(mine)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    file.append(mine)
+    assert file.anchors("mine") == [mine, mine]
 
 
 def test_an_anchor_that_can_not_be_written_loses_no_order(sqlite_journal: sa.Engine, tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""What a sweep proves of an order, judged from values alone."""
+
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.records import Intent
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.reconciliation.evidence import ExchangeOrder, OrderStatus, OrderSweep
+from kalshi_pipelines.execution.reconciliation.matching import Diverged, Found, NotThere, must_not_be, sought
+from kalshi_pipelines_tests.execution.journal.trading import Desk, desk_at
+
+
+@pytest.fixture
+def desk(sqlite_journal: sa.Engine) -> Desk:
+    return desk_at(sqlite_journal)
+
+
+def _at_the_exchange(intent: Intent) -> ExchangeOrder:
+    return ExchangeOrder(
+        "order-0001",
+        intent.client_order_id,
+        intent.ticker,
+        intent.side,
+        intent.price_centicents,
+        intent.count_centicontracts,
+        0,
+        intent.count_centicontracts,
+        OrderStatus.RESTING,
+        intent.order_group_id,
+        1,
+    )
+
+
+def _sweep(*orders: ExchangeOrder) -> OrderSweep:
+    return OrderSweep({order.order_id: order for order in orders}, 1, "a" * 64)
+
+
+def test_an_order_without_a_name_in_the_intent_s_own_group_is_no_proof_of_absence(desk: Desk) -> None:
+    intent = desk.sent()
+    order = _at_the_exchange(intent)
+    nameless = replace(order, client_order_id="")
+    assert sought(intent, _sweep(order)) == Found(order)
+    assert isinstance(sought(intent, _sweep(nameless)), Diverged)
+    assert isinstance(sought(intent, _sweep(replace(nameless, order_group_id="another"))), NotThere)
+    assert isinstance(sought(intent, _sweep(replace(nameless, order_group_id=None))), NotThere)
+    assert isinstance(sought(intent, _sweep(replace(order, client_order_id="kx1-somebody"))), NotThere)
+
+
+def test_F48_an_order_that_ended_is_filled_as_far_as_its_end_said(desk: Desk) -> None:
+    sending = desk.sent()
+    with desk.journal.writing() as transaction:
+        ended = transaction.answered(
+            sending, OrderState.CANCELED, order_id="order-0001", filled_centicontracts=300
+        )  # fmt: skip
+    canceled = replace(
+        _at_the_exchange(ended), status=OrderStatus.CANCELED, filled_centicontracts=300, remaining_centicontracts=0
+    )
+    assert must_not_be(ended, canceled) is None
+    assert must_not_be(ended, replace(canceled, filled_centicontracts=301)) == (
+        "it ended with 3.00 contracts filled, and 3.01 contracts are"
+    )
+    resting = replace(canceled, status=OrderStatus.RESTING, remaining_centicontracts=700)
+    assert must_not_be(ended, resting) == "it ended as canceled, and rests"
