@@ -1,7 +1,7 @@
 """``python -m kalshi_pipelines_tests.mutants [ROOM ...]``: make mutants of the executor, run the tests, tell the score.
 
-The checkout is copied first, so nothing in it is changed. A survivor is a change no test noticed. Those that only
-change the words of an exception are counted apart: words are no guard. Ends with 1 if another survived.
+The checkout is copied first, so nothing in it is changed. A survivor is a change no test noticed; which changes are
+made is in ``operators``. Ends with 1 if one survived.
 """
 
 import argparse
@@ -11,8 +11,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,9 @@ from kalshi_pipelines_tests.mutants.rooms import ROOMS, Room
 CHECKOUT: Final = Path(__file__).parents[2]
 _COPIED: Final = ("kalshi_pipelines", "kalshi_pipelines_tests", "migrations", "docs", "deploy")
 _SURVIVED: Final = 0
+#: Characters of a line that are shown around a change.
+_SHOWN: Final = 100
+_DECORATORS: Final = (["property"], ["contextmanager"], ["cache"])
 #: Exit statuses of a mutant that some test noticed; the second is a test run that no longer comes to its end.
 _KILLED: Final = frozenset({1, 3, 24, 36, -24, 152, 255})
 
@@ -30,19 +34,18 @@ class Score:
     """What became of the mutants of a room."""
 
     killed: int = 0
-    words: int = 0
     survivors: list[str] = field(default_factory=list)
     untested: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> int:
-        """All mutants that change more than words."""
+        """All mutants."""
         return self.killed + len(self.survivors) + len(self.untested)
 
     def __str__(self) -> str:
         return (
             f"{self.killed} of {self.total} mutants noticed ({100 * self.killed / max(1, self.total):.1f} %), "
-            f"{len(self.survivors)} survived, {len(self.untested)} without a test; {self.words} changed words only"
+            f"{len(self.survivors)} survived, {len(self.untested)} without a test"
         )
 
 
@@ -71,7 +74,14 @@ def _score_of(room: Room, processes: int) -> Score:
         _copy_checkout(copy, room)
         log = copy / "mutmut.log"
         with log.open("w") as output:
-            command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(processes)]
+            command = [
+                sys.executable,
+                "-m",
+                "kalshi_pipelines_tests.mutants.operators",
+                "run",
+                "--max-children",
+                str(processes),
+            ]
             done = subprocess.run(command, cwd=copy, stdout=output, stderr=output, check=False)
         metas = list((copy / "mutants").rglob("*.meta"))
         score = Score()
@@ -87,12 +97,16 @@ def _copy_checkout(copy: Path, room: Room) -> None:
     for name in _COPIED:
         if (CHECKOUT / name).is_dir():
             shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for pattern in room.source_patterns:
+        for path in copy.glob(pattern):
+            if path.suffix == ".py":
+                path.write_text(ast.unparse(_Undecorated().visit(ast.parse(path.read_text()))))
     settings = {
         "source_paths": ["kalshi_pipelines/"],
         "only_mutate": room.source_patterns,
         "also_copy": [f"{name}/" for name in _COPIED if (CHECKOUT / name).is_dir()],
         "pytest_add_cli_args_test_selection": room.test_arguments,
-        "pytest_add_cli_args": ["--timeout=60"],
+        "pytest_add_cli_args": ["--timeout=20"],
         "mutate_only_covered_lines": False,
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
@@ -110,8 +124,6 @@ def _add(score: Score, meta: Path) -> None:
         original = functions[mutated.rpartition("__mutmut_")[0] + "__mutmut_orig"]
         if status in _KILLED:
             score.killed += 1
-        elif _without_words(original) == _without_words(functions[mutated]):
-            score.words += 1
         else:
             told = f"{key}\n{_difference(original, functions[mutated])}"
             (score.survivors if status == _SURVIVED else score.untested).append(told)
@@ -125,34 +137,41 @@ def _functions(file: Path) -> dict[str, ast.AST]:
     }
 
 
-class _Wordless(ast.NodeTransformer):
-    """Takes the arguments off exceptions and the text off doc strings."""
+class _Undecorated(ast.NodeTransformer):
+    """Makes ``@property def a`` into ``def a`` and ``a = property(a)``: the tool changes no decorated function."""
 
-    def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        """An exception without what it says."""
-        if isinstance(node.exc, ast.Call):
-            return ast.Raise(exc=node.exc.func, cause=node.cause)
-        return node
-
-
-def _without_words(function: ast.AST) -> str:
-    bare = _Wordless().visit(ast.parse(ast.unparse(function)).body[0])
-    bare.name = ""
-    return ast.dump(bare)
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | list[ast.stmt]:
+        """The function, and its decoration after it."""
+        decorators = [each.id for each in node.decorator_list if isinstance(each, ast.Name)]
+        if len(node.decorator_list) != 1 or decorators[:1] not in _DECORATORS:
+            return node
+        node.decorator_list = []
+        return [node, *ast.parse(f"{node.name} = {decorators[0]}({node.name})").body]
 
 
 def _difference(original: ast.AST, mutant: ast.AST) -> str:
-    return "\n".join(_changed(_body(original), _body(mutant)))
+    """The smallest part that is another, in the line it is in."""
+    for one, other in zip(_statements(original), _statements(mutant), strict=False):
+        if one != other:
+            return f"  - {_shortened(one, other)}\n  + {_shortened(other, one)}"
+    return "  - something at the end"
 
 
-def _body(function: ast.AST) -> list[str]:
+def _statements(function: ast.AST) -> list[str]:
     """The lines of a function without its name and decorators, in which mutants differ by their number."""
-    return [line for part in getattr(function, "body", ()) for line in ast.unparse(part).splitlines()]
+    return [line.strip() for part in getattr(function, "body", ()) for line in ast.unparse(part).splitlines()]
 
 
-def _changed(one: Sequence[str], other: Sequence[str]) -> Iterator[str]:
-    yield from (f"  - {line.strip()}" for line in one if line not in other)
-    yield from (f"  + {line.strip()}" for line in other if line not in one)
+def _shortened(line: str, other: str) -> str:
+    """A line from a little before it differs from another to a little after."""
+    begin = _alike(line, other)
+    end = len(line) - _alike(line[::-1], other[::-1])
+    before, after = max(0, begin - _SHOWN), max(begin, end) + _SHOWN
+    return f"{'... ' if before else ''}{line[before:after]}{' ...' if after < len(line) else ''}"
+
+
+def _alike(one: str, other: str) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 if __name__ == "__main__":

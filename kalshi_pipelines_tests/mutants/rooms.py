@@ -39,19 +39,23 @@ ROOMS: Final = {
     "orders": Room(("orders/*",), ("orders",)),
     "proposals": Room(("proposals.py", "proposal_files.py"), ("test_proposals.py",), f"{_QUICK} and not F39"),
     "configuration": Room(("configuration.py",), ("test_configuration.py", "gates/test_arming.py")),
-    "gates": Room(("gates/*",), ("gates", "test_executor.py")),
+    "gates": Room(("gates/*",), ("gates",)),
+    "market": Room(("market/*",), ("market",)),
     "journal": Room(
-        ("journal/*.py",),
+        ("journal/*.py", "journal/tables/*.py"),
         ("journal/test_ledger.py", "journal/test_refusals.py", "threats/test_journal_threats.py"),
         f"{_QUICK} and not kill and not process",
     ),
     "audit": Room(("audit/*",), ("audit", "threats/test_journal_threats.py"), f"{_QUICK} and not process"),
     "transport": Room(("transport/*",), ("transport",)),
-    "executor": Room(("executor.py", "dispatch.py", "decisions.py", "session.py"), ("test_executor.py",)),
+    "executor": Room(
+        ("executor.py", "dispatch.py", "decisions.py", "session.py", "checkpoints.py"),
+        ("test_executor.py", "test_session.py"),
+    ),
     "reconciliation": Room(("reconciliation/*",), ("reconciliation",)),
     "kill": Room(("kill/*",), ("kill",)),
     "commands": Room(
-        ("commands.py", "trading_run.py", "live_account.py", "stopping.py"),
+        ("__main__.py", "commands.py", "told.py", "trading_run.py", "live_account.py", "auditing.py", "stopping.py"),
         ("test_command_line.py", "test_trading_run.py"),
     ),
 }

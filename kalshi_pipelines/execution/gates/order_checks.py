@@ -130,7 +130,7 @@ def market_checks(
             DenialReason.BOOK_NOT_TWO_SIDED,
             market.is_two_sided,
             "bid < ask",
-            f"bid {_price_or_none(market.best_bid)}, ask {_price_or_none(market.best_ask)}",
+            f"bid {_price_in_words(market.best_bid)}, ask {_price_in_words(market.best_ask)}",
         ),
         _band(price, market, settings),
     )
@@ -150,7 +150,7 @@ def _range_in_words(prices: PriceRange) -> str:
     return f"{amounts.price(prices.start)} to {amounts.price(prices.end)} by {amounts.price(prices.step)}"
 
 
-def _price_or_none(centicents: int | None) -> str:
+def _price_in_words(centicents: int | None) -> str:
     return "none" if centicents is None else amounts.price(centicents)
 
 

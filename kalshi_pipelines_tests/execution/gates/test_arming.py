@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kalshi_pipelines.execution.configuration import PRODUCTION_PHRASE, TradeSettings
-from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_token, arming_checks
+from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_expires_us, arm_token, arming_checks
 from kalshi_pipelines.execution.gates.order_checks import denied_by
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.settings import Environment
@@ -27,6 +27,10 @@ def test_the_right_token_arms() -> None:
     assert token.split(":") == ["demo", "01234567", "a77fbdc4", "1795453200"]
     assert _reason(token) is None
     assert _reason(f" {token}\n") is None
+    assert _reason(arm_token(BOUND, NOW_US + LONGEST_US)) is None
+    assert arm_expires_us(TradeSettings.model_validate({"arm": f" {token}\n"})) == NOW_US + HOUR_US
+    assert arm_expires_us(TradeSettings.model_validate({"arm": "demo"})) is None
+    assert arm_expires_us(TradeSettings()) is None
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import datetime as dt
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -11,14 +12,19 @@ from hypothesis import strategies as st
 
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.gates.order_checks import (
+    Denied,
     balance_check,
     bounded_fee,
+    check,
     denied_by,
     market_checks,
+    own_book_check,
     proposal_checks,
 )
+from kalshi_pipelines.execution.journal.records import Check, Intent
 from kalshi_pipelines.execution.market.snapshot import MarketSnapshot, PriceRange
 from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.fees import FeeTerms, fee_bound
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
 from kalshi_pipelines.execution.orders.terms import (
     Action,
@@ -26,6 +32,7 @@ from kalshi_pipelines.execution.orders.terms import (
     Leg,
     MarketTicker,
     Outcome,
+    Side,
     TimeInForce,
     YesPrice,
 )
@@ -33,7 +40,7 @@ from kalshi_pipelines.units import microseconds
 
 NOW = dt.datetime(2026, 11, 23, 17, 0, tzinfo=dt.UTC)
 NOW_US = microseconds(NOW)
-MINUTE = dt.timedelta(minutes=1)
+MINUTE, SECOND, INSTANT = dt.timedelta(minutes=1), dt.timedelta(seconds=1), dt.timedelta(microseconds=1)
 SETTINGS = TradeSettings(series="KXA")
 ORDER = ProposedOrder(
     signal=Signal("s", "1", "", "x"),
@@ -156,6 +163,77 @@ def test_F34_instructions_that_are_stale_or_do_not_go_together_are_denied(
 
 
 @pytest.mark.parametrize(
+    ("order", "good"),
+    [
+        (replace(ORDER, valid_until=NOW), True),
+        (replace(ORDER, as_of=NOW + SECOND), True),
+        (replace(ORDER, as_of=NOW + SECOND + INSTANT, valid_until=NOW + MINUTE), False),
+        (replace(ORDER, as_of=NOW, valid_until=NOW + 10 * MINUTE), True),
+        (replace(ORDER, as_of=NOW, valid_until=NOW + 10 * MINUTE + INSTANT), False),
+        (replace(ORDER, as_of=NOW, valid_until=NOW), False),
+        (replace(ORDER, as_of=NOW, valid_until=NOW + INSTANT), True),
+        (replace(ORDER, as_of=NOW + SECOND, valid_until=NOW), False),
+        (replace(ORDER, reduce_only=True), True),
+        (replace(ORDER, actor=ActorKind.AGENT), True),
+        (replace(RESTING, post_only=True), True),
+        (replace(RESTING, expires=NOW + INSTANT), True),
+        (replace(RESTING, expires=NOW + 15 * MINUTE), True),
+        (replace(RESTING, expires=NOW + 15 * MINUTE + INSTANT), False),
+    ],
+)
+def test_F17_F34_the_times_of_a_proposal_are_good_up_to_their_very_ends(order: ProposedOrder, good: bool) -> None:
+    assert (denied_by(proposal_checks(order, SETTINGS, NOW_US)) is None) is good
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"clock_difference_ms": 2_000},
+        {"clock_difference_ms": -2_000},
+        {"read_us": NOW_US},
+        {"read_us": NOW_US - 10_000_000},
+        {"close_us": NOW_US + 1},
+    ],
+)
+def test_what_was_read_is_good_up_to_its_very_end(changes: dict[str, Any]) -> None:
+    assert _reason(**changes) is None
+
+
+def test_a_book_that_is_not_two_sided_has_no_band_that_a_price_could_be_in() -> None:
+    for side in ("best_bid", "best_ask"):
+        changes: dict[str, Any] = {side: None}
+        checks = {each.code: each for each in market_checks(ORDER, replace(MARKET, **changes), SETTINGS, NOW_US)}
+        assert not checks["price_outside_band"].ok
+        assert checks["price_outside_band"].limit == "within $0.10 of a two-sided book"
+
+
+def test_F33_an_order_meets_one_of_our_own_from_the_other_side_at_its_price_or_better() -> None:
+    def meets(action: Action, price: int, *own: Intent) -> bool:
+        order = replace(ORDER, leg=Leg(action, Outcome.YES, YesPrice(price)))
+        return not own_book_check(order, own).ok
+
+    ask, bid = _own(Side.ASK), _own(Side.BID)
+    assert [meets(Action.BUY, price, ask) for price in (4_999, 5_000, 5_001)] == [False, True, True]
+    assert [meets(Action.SELL, price, bid) for price in (4_999, 5_000, 5_001)] == [True, True, False]
+    assert not meets(Action.BUY, 5_000, bid)
+    assert not meets(Action.SELL, 5_000, ask)
+    assert not meets(Action.BUY, 5_000)
+    assert not meets(Action.BUY, 5_000, _own(Side.ASK, "KXA-26-C"))
+    assert meets(Action.BUY, 5_000, _own(Side.ASK, "KXA-26-C"), ask)
+
+
+def _own(side: Side, ticker: str = "KXA-26-B") -> Intent:
+    """An order of ours at fifty cents, as far as it is looked at."""
+    return cast("Intent", SimpleNamespace(client_order_id="ours", ticker=ticker, side=side, price_centicents=5_000))
+
+
+def test_a_denial_names_what_was_wanted_and_what_was_found() -> None:
+    failed = check(DenialReason.CLOCK_SKEWED, False, 2_000, 3_000)
+    assert failed == Check("clock_skewed", False, "2000", "3000")
+    assert denied_by([failed]) == Denied(DenialReason.CLOCK_SKEWED, "3000; wanted: 2000")
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"expires": NOW},
@@ -178,7 +256,9 @@ def test_an_order_that_would_outlive_its_market_is_denied() -> None:
 
 def test_F50_a_fee_without_a_bound_is_denied() -> None:
     bound, passed = bounded_fee(ORDER, MARKET, SETTINGS)
-    assert (bound > 0, passed.ok) == (True, True)
+    terms = FeeTerms("quadratic", Decimal(1), SETTINGS.balance_step)
+    assert (bound, passed.ok) == (fee_bound(terms, Side.BID, YesPrice(5_200), Contracts(100)), True)
+    assert bound > fee_bound(terms, Side.ASK, YesPrice(5_200), Contracts(100))
     bound, failed = bounded_fee(ORDER, replace(MARKET, fee_type="flat"), SETTINGS)
     assert (bound, failed.ok, failed.code) == (0, False, "fee_unknown")
 

@@ -13,11 +13,15 @@ Reply = Callable[[socket.socket], None]
 
 @dataclass
 class RawServer:
-    """Answers each connection with ``reply`` after reading one request; ``requests`` are the bytes of each."""
+    """Answers each connection with ``reply`` after reading one request; ``requests`` are the bytes of each.
+
+    ``left`` counts those whose other side was gone before all was said.
+    """
 
     port: int
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
+    left: int = 0
 
     @property
     def url(self) -> str:
@@ -36,11 +40,11 @@ def http(status: str, body: str = "", *headers: str) -> Reply:
 
 
 def dribbling(text: str) -> Reply:
-    """Send this, then a byte now and then for as long as the other side stays."""
+    """Send this, then a byte now and then for some seconds, or as long as the other side stays."""
 
     def reply(connection: socket.socket) -> None:
         connection.sendall(text.encode("latin-1"))
-        while True:
+        for _ in range(200):
             connection.sendall(b"1")
             time.sleep(0.02)
 
@@ -84,7 +88,7 @@ def raw_server(reply: Reply, *, read: bool = True) -> Iterator[RawServer]:
                         server.requests.append(_request(connection))
                     reply(connection)
                 except OSError:
-                    continue
+                    server.left += 1
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

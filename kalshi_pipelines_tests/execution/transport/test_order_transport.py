@@ -106,7 +106,7 @@ def test_F08_whatever_the_exchange_does_the_order_is_sent_once_and_its_outcome_s
 def test_F08_an_answer_that_is_strung_out_ends_unknown_in_good_time(told: str) -> None:
     with raw_server(dribbling(told)) as server, _transport(server, answer_seconds=0.3) as transport:
         answer = transport.place(_permit(transport))
-    assert len(server.requests) == 1
+    assert (len(server.requests), server.left) == (1, 1)
     assert answer.failure is NoAnswer.LOST
     assert verdict(answer, REQUEST).state is OrderState.UNKNOWN
 

@@ -1,0 +1,85 @@
+"""A key is used only if the exchange itself says that it may trade, only that, and only in its place."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from kalshi_pipelines.execution.gates.key import available_on, key_checks
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.kalshi.portfolio import PortfolioClient
+from kalshi_pipelines.kalshi.portfolio_records import ApiKeyRecord, Balance
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+
+TRADES = ["write::trade", "read"]
+
+
+def _key(key_id: str = "k", scopes: list[str] = TRADES, subaccount: int | None = 3) -> ApiKeyRecord:
+    return ApiKeyRecord(key_id, "name", scopes, subaccount)
+
+
+@dataclass
+class _Account:
+    """What the exchange would answer; it lets only the sub-account of the key be read."""
+
+    keys: list[ApiKeyRecord] = field(default_factory=list)
+    readable: int = 3
+    told: str = "12.34"
+    failure: Exception | None = None
+
+    def balance(self, subaccount: int, exchange_index: int | None = None) -> Balance:
+        if self.failure or subaccount != self.readable or exchange_index not in (None, 2):
+            raise self.failure or KalshiError("not yours", "Ask another.")
+        return Balance(self.told, 0)
+
+    def api_keys(self) -> list[ApiKeyRecord]:
+        return self.keys
+
+    def is_fit(self, subaccount: int = 3) -> bool:
+        checks = key_checks(cast("PortfolioClient", self), "k", subaccount)
+        assert [check.code for check in checks] == ["key_not_fit"]
+        return checks[0].ok
+
+
+@pytest.mark.parametrize(
+    ("keys", "fits"),
+    [
+        ([_key()], True),
+        ([_key("other", ["read"]), _key()], True),
+        ([], False),
+        ([_key("other")], False),
+        ([_key(), _key()], False),
+        ([_key(scopes=[])], False),
+        ([_key(scopes=["read"])], False),
+        ([_key(scopes=["write::trade"])], False),
+        ([_key(scopes=["read", "write"])], False),
+        ([_key(scopes=[*TRADES, "write::transfer"])], False),
+        ([_key(subaccount=None)], False),
+        ([_key(subaccount=0)], False),
+    ],
+)
+def test_F27_a_key_may_trade_on_its_sub_account_and_nothing_else(keys: list[ApiKeyRecord], fits: bool) -> None:
+    assert _Account(keys).is_fit() is fits
+
+
+def test_F27_a_key_of_the_main_account_may_be_locked_to_nothing_else() -> None:
+    for locked, fits in [(None, True), (0, True), (3, False)]:
+        assert _Account([_key(subaccount=locked)], readable=0).is_fit(0) is fits
+
+
+@pytest.mark.parametrize("failure", [KalshiError("down", "Wait."), WarehouseUnavailable("locked")])
+def test_an_exchange_that_can_not_be_asked_proves_no_key_and_no_money(failure: Exception) -> None:
+    account = _Account([_key()], failure=failure)
+    assert not account.is_fit()
+    assert available_on(cast("PortfolioClient", account), 3, 2) is None
+
+
+def test_a_key_that_can_not_read_the_balance_is_not_used() -> None:
+    assert not _Account([_key()], readable=4).is_fit()
+
+
+def test_the_money_of_an_order_is_that_of_its_sub_account_and_shard() -> None:
+    account = cast("PortfolioClient", _Account())
+    told = [available_on(account, subaccount, shard) for subaccount, shard in [(3, 2), (3, 1), (4, 2)]]
+    assert told == [12_340_000, None, None]
+    assert available_on(cast("PortfolioClient", _Account(told="12.3456789")), 3, 2) is None

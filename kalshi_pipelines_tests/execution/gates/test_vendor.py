@@ -1,0 +1,71 @@
+"""Trading wants an API that was checked within a day and is still the one this program was written for."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.contracts.checking import Checked, Outcome
+from kalshi_pipelines.contracts.differences import Difference, Kind, Severity
+from kalshi_pipelines.contracts.life_cycle import Source
+from kalshi_pipelines.contracts.store import EndpointResult, begin_run, record
+from kalshi_pipelines.execution.gates.order_checks import denied_by
+from kalshi_pipelines.execution.gates.vendor import DEPENDS_ON, vendor_checks
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.warehouse.engine import open_engine
+
+HOUR_US = 3_600_000_000
+NOW_US = 1_000 * HOUR_US
+
+
+def _checked(engine: sa.Engine, *endpoints: str, severity: Severity = Severity.BREAKING, at_us: int = NOW_US) -> None:
+    """A successful run that found something at each endpoint."""
+    results = [
+        EndpointResult(
+            endpoint,
+            Checked(
+                Outcome.CHECKED,
+                (Difference(endpoint, "x", Kind.KEY_MISSING, severity, "there", "gone", "e", (), "Look."),),
+                None,
+            ),
+        )
+        for endpoint in endpoints
+    ]
+    results.append(EndpointResult("GET /live_data", Checked(Outcome.CHECKED, (), None)))
+    record(engine, begin_run(engine, "demo", Source.PROBES, at_us), results, at_us)
+
+
+def _reason(engine: sa.Engine, environment: str = "demo", now_us: int = NOW_US) -> DenialReason | None:
+    denied = denied_by(vendor_checks(engine, environment, now_us))
+    return denied.reason if denied else None
+
+
+def test_a_check_of_the_vendor_is_good_for_a_day_in_its_environment(sqlite_engine: sa.Engine) -> None:
+    assert _reason(sqlite_engine) is DenialReason.CONTRACTS_NOT_CHECKED
+    _checked(sqlite_engine)
+    day = 24 * HOUR_US
+    for now, reason in [(NOW_US, None), (NOW_US + day, None)]:
+        assert _reason(sqlite_engine, now_us=now) is reason
+    for now in (NOW_US - 1, NOW_US + day + 1):
+        assert _reason(sqlite_engine, now_us=now) is DenialReason.CONTRACTS_NOT_CHECKED
+    assert _reason(sqlite_engine, "prod") is DenialReason.CONTRACTS_NOT_CHECKED
+
+
+def test_only_what_breaks_an_endpoint_that_orders_depend_on_stops_trading(sqlite_engine: sa.Engine) -> None:
+    _checked(sqlite_engine, "GET /portfolio/fills", severity=Severity.ADDITIVE)
+    _checked(sqlite_engine, "GET /milestones")
+    assert _reason(sqlite_engine) is None
+    _checked(sqlite_engine, *sorted(DEPENDS_ON)[:6])
+    assert _reason(sqlite_engine) is DenialReason.CONTRACTS_BROKEN
+    told = vendor_checks(sqlite_engine, "demo", NOW_US)[1].observed
+    assert told.split(", ") == [f"{endpoint} x" for endpoint in sorted(DEPENDS_ON)[:5]]
+    assert _reason(sqlite_engine, "prod") is DenialReason.CONTRACTS_NOT_CHECKED
+
+
+def test_a_warehouse_that_can_not_be_read_proves_nothing(tmp_path: Path) -> None:
+    assert _reason(open_engine(f"sqlite:///{tmp_path}/never made/x.db")) is DenialReason.CONTRACTS_NOT_CHECKED
+
+
+@pytest.mark.parametrize("endpoint", ["GET /markets/{ticker}", "GET /portfolio/orders", "GET /exchange/status"])
+def test_orders_depend_on_what_they_are_judged_by_and_followed_up_with(endpoint: str) -> None:
+    assert endpoint in DEPENDS_ON
