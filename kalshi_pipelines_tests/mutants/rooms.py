@@ -50,7 +50,7 @@ ROOMS: Final = {
     "transport": Room(("transport/*",), ("transport",)),
     "executor": Room(
         ("executor.py", "dispatch.py", "decisions.py", "session.py", "checkpoints.py"),
-        ("test_executor.py", "test_session.py"),
+        ("test_executor_guards.py", "test_session_guards.py"),
     ),
     "reconciliation": Room(("reconciliation/*",), ("reconciliation",)),
     "kill": Room(("kill/*",), ("kill",)),

@@ -72,7 +72,6 @@ def _placed(reply: Reply, *, read: bool = True) -> tuple[Answer, RawServer]:
     [
         silence,
         reset,
-        reset_unread,
         answering("HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n{"),
         answering("HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
         answering("garbage\r\n\r\n"),
