@@ -27,8 +27,14 @@ def key_checks(portfolio: PortfolioClient, key_id: str, subaccount: int) -> tupl
     key = found[0]
     # The main account has the number 0, and a key of it may be locked to nothing else.
     is_locked = key.subaccount == subaccount or (subaccount == 0 and key.subaccount is None)
-    told = f"{', '.join(sorted(key.scopes)) or 'no scopes'}; sub-account {key.subaccount}"
-    return (check(DenialReason.KEY_NOT_FIT, frozenset(key.scopes) == NEEDED_SCOPES and is_locked, wanted, told),)
+    return (
+        check(
+            DenialReason.KEY_NOT_FIT,
+            frozenset(key.scopes) == NEEDED_SCOPES and is_locked,
+            wanted,
+            f"{', '.join(sorted(key.scopes)) or 'no scopes'}; sub-account {key.subaccount}",
+        ),
+    )
 
 
 def available_on(portfolio: PortfolioClient, subaccount: int, exchange_index: int) -> int | None:

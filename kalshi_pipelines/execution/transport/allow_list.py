@@ -42,4 +42,4 @@ class Write(Enum):
         template = self.value.path
         if ("{id}" in template) != isinstance(identifier, OrderId):
             raise WriteNotAllowed(f"{self.name} is {'of one' if '{id}' in template else 'not of one'} order or group")
-        return template.replace("{id}", str(identifier)) if identifier else template
+        return template.replace("{id}", str(identifier))

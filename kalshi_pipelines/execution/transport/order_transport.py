@@ -79,11 +79,9 @@ class OrderTransport:
         self._budget = budget or WriteBudget()
         self._answer_seconds = answer_seconds
         self._http = httpx.Client(
-            http2=False,
             trust_env=False,
             follow_redirects=False,
             timeout=_TIMEOUT,
-            limits=_ONE_USE,
             transport=httpx.HTTPTransport(retries=0, http2=False, trust_env=False, limits=_ONE_USE),
             headers=_HEADERS,
         )
@@ -196,15 +194,15 @@ class OrderTransport:
                 finally:
                     response.close()
             except _NOTHING_LEFT as error:
-                return Answer(None, failure=NoAnswer.NOT_SENT, detail=_reason(error))
+                return Answer(None, failure=NoAnswer.NOT_SENT, detail=_error_in_words(error))
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-                return Answer(None, failure=NoAnswer.LOST, detail=_reason(error))
+                return Answer(None, failure=NoAnswer.LOST, detail=_error_in_words(error))
         if deadline.is_over:
             return Answer(response.status_code, failure=NoAnswer.LOST, detail="an answer that took too long")
         return Answer(response.status_code, bytes(received), server_us=_date_us(response.headers.get("Date")))
 
 
-def _reason(error: Exception) -> str:
+def _error_in_words(error: Exception) -> str:
     return printable(f"{type(error).__name__}: {error}".encode())
 
 

@@ -13,6 +13,7 @@ from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.decoding import decode_record
 from kalshi_pipelines.kalshi.records import BookSides, Event, ExchangeStatus, Market, Orderbook, Series, ShardStatus
 from kalshi_pipelines.sandbox.options import SandboxOptions
+from kalshi_pipelines.units import microseconds
 from kalshi_pipelines_tests.sandbox.conftest import local_sandbox
 
 TICKER = MarketTicker("KXA-26-B")
@@ -48,12 +49,14 @@ class _Client:
     book: BookSides
     shards: list[ShardStatus]
     clock_difference_ms: int = 400
+    exchange_active: bool = True
+    trading_active: bool = True
 
     def exchange_status(self) -> ExchangeStatus:
-        return ExchangeStatus(True, True, exchange_index_statuses=self.shards)
+        return ExchangeStatus(self.exchange_active, self.trading_active, exchange_index_statuses=self.shards)
 
     def market(self, ticker: str) -> Market:
-        del ticker
+        assert ticker == str(TICKER)
         return self.of_market
 
     def event(self, event_ticker: str) -> Event:
@@ -65,6 +68,7 @@ class _Client:
         return SERIES
 
     def orderbook(self, ticker: str) -> Orderbook:
+        assert ticker == str(TICKER)
         return Orderbook(ticker, self.book)
 
 
@@ -77,6 +81,7 @@ def _read(
     book: BookSides = BOOK,
     shards: list[ShardStatus] | None = None,
     event: dict[str, Any] | None = None,
+    **exchange: bool,
 ) -> MarketSnapshot:
     changes = {"price_ranges": GRID, **(market or {})}
     changes["price_ranges"] = msgspec.Raw(changes["price_ranges"])
@@ -85,6 +90,7 @@ def _read(
         msgspec.structs.replace(EVENT, **(event or {})),
         book,
         TRADING if shards is None else shards,
+        **exchange,
     )
     return ExchangeMarkets(cast("KalshiClient", client), lambda: 7)(TICKER)
 
@@ -94,6 +100,9 @@ def test_a_market_is_read_exactly() -> None:
     assert (read.best_bid, read.best_ask, read.is_two_sided) == (4_500, 4_800, True)
     assert read.price_ranges == (PriceRange(0, 1_000, 10), PriceRange(1_000, 9_000, 100))
     assert (read.fee_type, read.fee_multiplier, read.series_ticker) == ("quadratic", Decimal("0.5"), "KXA")
+    assert (read.ticker, read.event_ticker, read.status, read.market_type) == (TICKER, "KXA-26", "active", "binary")
+    assert (read.settlement_bounds, read.close_us) == ("default", microseconds(MARKET.close_time))
+    assert all(type(price) is int for price in (read.best_bid, read.price_ranges[1].step))
     assert (read.exchange_index, read.shard_trades, read.read_us, read.clock_difference_ms) == (2, True, 7, 400)
 
 
@@ -109,6 +118,9 @@ def test_an_event_s_own_fee_counts() -> None:
         (BookSides([], [("0.5200", "0.50")]), (None, 4_800)),
         (BookSides([("0.4500", "0.00")], []), (None, None)),
         (BookSides([("0.4500", "1.00"), ("0.4400", "2.00")], []), (4_500, None)),
+        (BookSides([("0.4500", "0.01")], []), (4_500, None)),
+        (BookSides([("0.4500", "1.00")], [("0.5500", "1.00")]), (4_500, 4_500)),
+        (BookSides([("0.4500", "1.00")], [("0.5600", "1.00")]), (4_500, 4_400)),
     ],
 )
 def test_a_side_without_contracts_has_no_best_price(book: BookSides, best: tuple[int | None, int | None]) -> None:
@@ -127,6 +139,7 @@ def test_a_side_without_contracts_has_no_best_price(book: BookSides, best: tuple
         {"price_ranges": b'[{"start":"0.0000","end":"1.0000"}]'},
         {"price_ranges": b'[{"start":"0.0000","end":"1.0000","step":"0.0000"}]'},
         {"price_ranges": b'[{"start":"0.0000","end":"1.0000","step":"0.00005"}]'},
+        {"price_ranges": GRID[:-1] + b',{"start":"0.9000","end":"1.0000","step":"0.0000"}]'},
         {"price_ranges": b'[{"start":0,"end":1,"step":0.01}]'},
         {"price_ranges": b'[{"start":"0.0000","end":"1.0000","step":"nan"}]'},
     ],
@@ -158,3 +171,23 @@ def test_a_shard_that_is_not_said_to_trade_does_not(shards: list[ShardStatus]) -
 
 def test_a_market_that_does_not_tell_its_bounds_is_told_so() -> None:
     assert _read({"settlement_bounds_type": None}).settlement_bounds == "not told"
+
+
+@pytest.mark.parametrize(
+    ("index", "exchange", "trades"),
+    [
+        (0, {}, True),
+        (0, {"exchange_active": False}, False),
+        (0, {"trading_active": False}, False),
+        (1, {}, False),
+    ],
+)
+def test_an_exchange_that_tells_of_no_shards_has_one(index: int, exchange: dict[str, Any], trades: bool) -> None:
+    assert _read({"exchange_index": index}, shards=[], **exchange).shard_trades is trades
+
+
+def test_a_range_has_its_ends_and_its_steps_from_its_start() -> None:
+    range_ = PriceRange(55, 75, 10)
+    assert [price for price in range(100) if range_.has(price)] == [55, 65, 75]
+    finest = _read({"price_ranges": b'[{"start":"0.0000","end":"1.0000","step":"0.0001"}]'}).price_ranges
+    assert finest == (PriceRange(0, 10_000, 1),)

@@ -1,13 +1,15 @@
 """Over real sockets: every write is one request, whatever the other side does, and only allowed ones can be made."""
 
+import base64
 import copy
 import json
 import pickle
 import re
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import httpx
 import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -37,7 +39,8 @@ from kalshi_pipelines_tests.execution.transport.raw_server import (
     silence,
 )
 
-SIGNER = Signer("6aa9dd34-2e8a-49eb-887f-0963dca78d43", Ed25519PrivateKey.generate())
+PRIVATE = Ed25519PrivateKey.generate()
+SIGNER = Signer("6aa9dd34-2e8a-49eb-887f-0963dca78d43", PRIVATE)
 ORDER = OrderId("09cb3de3-aacb-4446-b98b-3fe3b8355d59")
 TICKER = MarketTicker("KXMLB-26NOV22-TOR")
 OPENAPI = Path(__file__).parents[4] / "shared" / "facts" / "kalshi_openapi_3.34.0.yaml"
@@ -95,19 +98,66 @@ def test_F08_whatever_the_exchange_does_the_order_is_sent_once_and_its_outcome_s
 
 
 @pytest.mark.parametrize(
-    "told",
+    ("told", "status"),
     [
-        "HTTP/1.1 201 Created\r\nX-Long: ",
-        "HTTP/1.1 201 Created\r\nContent-Length: 900000\r\n\r\n",
-        "HTTP/1.1 201 Created\r\n\r\n",
+        ("HTTP/1.1 201 Created\r\nX-Long: ", None),
+        ("HTTP/1.1 201 Created\r\nContent-Length: 900000\r\n\r\n", None),
+        ("HTTP/1.1 201 Created\r\n\r\n", 201),
     ],
 )
-def test_F08_an_answer_that_is_strung_out_ends_unknown_in_good_time(told: str) -> None:
+def test_F08_an_answer_that_is_strung_out_ends_unknown_in_good_time(told: str, status: int | None) -> None:
     with raw_server(dribbling(told)) as server, _transport(server, answer_seconds=0.3) as transport:
         answer = transport.place(_permit(transport))
     assert (len(server.requests), server.left) == (1, 1)
-    assert answer.failure is NoAnswer.LOST
+    assert (answer.status, answer.failure) == (status, NoAnswer.LOST)
     assert verdict(answer, REQUEST).state is OrderState.UNKNOWN
+
+
+def test_F08_an_answer_has_at_most_a_megabyte_and_no_more_is_read() -> None:
+    whole, _ = _placed(http("201 Created", "x" * 1_000_000))
+    assert (whole.failure, whole.body) == (None, b"x" * 1_000_000)
+    answer, server = _placed(_endless)
+    assert (answer.status, answer.failure, server.left) == (201, NoAnswer.LOST, 1)
+
+
+def _endless(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 201 Created\r\n\r\n")
+    for _ in range(50):
+        connection.sendall(b"x" * 1_000_000)
+
+
+def test_F08_a_request_that_can_not_be_signed_is_not_sent() -> None:
+    class Unsigned:
+        fingerprint = SIGNER.fingerprint
+
+        def headers(self, *_: str) -> dict[str, str]:
+            raise OSError("the key is gone")
+
+    with raw_server(http("201 Created", "{}")) as server:
+        signer = cast("Signer", Unsigned())
+        with OrderTransport(Environment.SANDBOX, server.url, signer, subaccount=3) as transport:
+            answer = transport.place(_permit(transport))
+    assert (answer.status, answer.failure, server.connections) == (None, NoAnswer.NOT_SENT, 0)
+
+
+def test_F08_the_client_repeats_redirects_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, Any] = {}
+    monkeypatch.setattr(httpx, "HTTPTransport", lambda **given: given)
+    monkeypatch.setattr(httpx, "Client", lambda **given: made.update(given))
+    OrderTransport(Environment.SANDBOX, "http://127.0.0.1:1", SIGNER, subaccount=0)
+    limits = httpx.Limits(max_keepalive_connections=0)
+    assert made["transport"] == {"retries": 0, "http2": False, "trust_env": False, "limits": limits}
+    assert (made["trust_env"], made["follow_redirects"]) == (False, False)
+    assert made["timeout"] == httpx.Timeout(connect=5, read=10, write=5, pool=5)
+
+
+def test_a_transport_that_was_let_go_of_writes_nothing() -> None:
+    with raw_server(http("200 OK", "{}")) as server:
+        with _transport(server) as transport:
+            assert transport.host == f"127.0.0.1:{server.port}"
+        with pytest.raises(RuntimeError, match="closed"):
+            transport.cancel_all()
+    assert server.connections == 0
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "410 Gone"])
@@ -179,6 +229,14 @@ def test_F27_a_permit_for_another_host_key_or_request_sends_nothing(changes: dic
     assert server.connections == 0
 
 
+def test_a_permit_is_for_the_recorded_bytes_and_for_the_recorded_digest() -> None:
+    with raw_server(silence) as server, _transport(server) as transport:
+        for changes in ({"request_json": "{}"}, {"request_sha256": "0" * 64}):
+            permit = _permit(transport, **changes)
+            with pytest.raises(PermitRefused, match="another request"):
+                permit.consume(host=transport.host, key_fingerprint=SIGNER.fingerprint, body=REQUEST.json.encode())
+
+
 def test_a_permit_can_not_leave_its_process_or_be_doubled() -> None:
     with raw_server(silence) as server, _transport(server) as transport:
         permit = _permit(transport)
@@ -219,6 +277,13 @@ def test_F46_the_writes_are_those_of_the_list_with_their_shard_and_sub_account()
         f"POST {root}/events/orders/{ORDER}/decrease?subaccount=3 HTTP/1.1",
         f"DELETE {root}/events/orders?subaccount=3 HTTP/1.1",
     ]
+    for request, line in zip(server.requests, lines, strict=True):
+        head, _, body = request.partition(b"\r\n\r\n")
+        sent = dict(each.split(": ", 1) for each in head.decode().split("\r\n")[1:])
+        assert sent.get("Content-Type") == ("application/json" if body else None)
+        method, path = line.split(" ")[:2]
+        signed = f"{sent['KALSHI-ACCESS-TIMESTAMP']}{method}{path.partition('?')[0]}".encode()
+        PRIVATE.public_key().verify(base64.b64decode(sent["KALSHI-ACCESS-SIGNATURE"]), signed)
     bodies = [json.loads(request.partition(b"\r\n\r\n")[2] or "null") for request in server.requests]
     assert bodies == [
         {"contracts_limit": 50, "exchange_index": 2, "subaccount": 3},
@@ -275,6 +340,37 @@ def test_F52_new_orders_leave_tokens_for_cancels() -> None:
     clock[0] += 500_000_000
     assert budget.spend_on_risk(10)
     assert not budget.spend_on_risk(10)
+
+
+def test_F52_tokens_are_counted_exactly_and_a_reduction_takes_what_is_left() -> None:
+    clock = [0]
+    budget = WriteBudget(100, 100, kept=0, monotonic_ns=lambda: clock[0])
+    budget.spend_on_reduction(2)
+    assert [budget.spend_on_risk(98), budget.spend_on_risk(1)] == [True, False]
+    clock[0] += 9_999_999
+    assert not budget.spend_on_risk(1)
+    clock[0] += 10_000_000_000
+    assert [budget.spend_on_risk(100), budget.spend_on_risk(1)] == [True, False]
+    clock[0] += 90_000_000
+    budget.spend_on_reduction(10)
+    clock[0] += 9_990_000
+    assert not budget.spend_on_risk(1)
+    clock[0] += 10_000
+    assert budget.spend_on_risk(1)
+    for _ in range(1_000):
+        clock[0] += 9_999
+        assert not budget.spend_on_risk(1)
+
+
+def test_F52_every_write_takes_its_tokens() -> None:
+    with raw_server(http("200 OK", "{}")) as server:
+        budget = WriteBudget(0, 100, kept=0)
+        with OrderTransport(Environment.SANDBOX, server.url, SIGNER, subaccount=3, budget=budget) as transport:
+            transport.cancel(ORDER, TICKER)
+            transport.trigger_order_group(ORDER, 2)
+            assert [transport.has_tokens_for_an_order() for _ in range(9)] == [True] * 8 + [False]
+            transport.cancel_all()
+    assert [budget.spend_on_risk(6), budget.spend_on_risk(1)] == [True, False]
 
 
 def test_F52_a_new_order_group_leaves_tokens_for_cancels_too() -> None:
