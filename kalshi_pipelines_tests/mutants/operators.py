@@ -13,7 +13,15 @@ import libcst as cst
 from mutmut.mutation import file_mutation, mutators
 
 #: Positions of arguments that are told to people, by what is called.
-_WORDS_AT: Final = {"check": (2, 3), "Denied": (1,), "Verdict": (1,), "print": (0,), "_print": (0,)}
+_WORDS_AT: Final = {
+    "check": (2, 3),
+    "Denied": (1,),
+    "Verdict": (1,),
+    "_doubt": (1,),
+    "_only_text": (1,),
+    "print": (0,),
+    "_print": (0,),
+}
 _WORDS_NAMED: Final = frozenset({"detail", "help", "description", "metavar"})
 #: Variables that hold such a text, and lists that such texts are put into.
 _WORDY: Final = frozenset({"wanted", "why", "wrong"})

@@ -57,7 +57,7 @@ class TimeInForce(StrEnum):
     GOOD_TILL_CANCELED = "good_till_canceled"
 
 
-def _in_units(number: object, scale: int) -> str:
+def _number_in_words(number: object, scale: int) -> str:
     return f"{Decimal(number) / scale:f}" if type(number) is int else repr(number)
 
 
@@ -75,7 +75,9 @@ class YesPrice:
 
     def __post_init__(self) -> None:
         if type(self.centicents) is not int or not 0 < self.centicents < DOLLAR:
-            raise InvalidTerms(f"a price is between $0.0001 and $0.9999, not {_in_units(self.centicents, DOLLAR)}")
+            raise InvalidTerms(
+                f"a price is between $0.0001 and $0.9999, not {_number_in_words(self.centicents, DOLLAR)}"
+            )
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -107,7 +109,9 @@ class Contracts:
 
     def __post_init__(self) -> None:
         if type(self.centi) is not int or not 0 < self.centi <= 10**12:
-            raise InvalidTerms(f"a count is more than 0 and at most 10,000,000,000, not {_in_units(self.centi, 100)}")
+            raise InvalidTerms(
+                f"a count is more than 0 and at most 10,000,000,000, not {_number_in_words(self.centi, 100)}"
+            )
 
     @classmethod
     def from_text(cls, text: str) -> Self:

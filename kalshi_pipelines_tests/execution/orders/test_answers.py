@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -42,6 +43,14 @@ def test_the_state_follows_from_what_was_filled_and_what_is_left(
     told = verdict(_accepted(fill_count=filled, remaining_count=remaining), REQUEST)
     assert (told.state, told.order_id) == (state, OrderId(ACCEPTED["order_id"]))  # type: ignore[arg-type]
     assert told.ts_ms == 1_795_385_703_834
+    assert (told.filled, told.remaining) == tuple(int(Decimal(text) * 100) for text in (filled, remaining))
+    assert told.detail == f"201, {filled} contracts filled, {remaining} contracts left"
+
+
+@pytest.mark.parametrize("changes", [{"ts_ms": 0}, {"ts_ms": 2**53 - 1}, {"fill_count": 4.5, "remaining_count": 6}])
+def test_numbers_of_an_order_that_can_be_recorded_are_taken(changes: dict[str, Any]) -> None:
+    body = json.dumps({**ACCEPTED, **changes}).replace(" 6,", ' "6.00",')
+    assert verdict(Answer(201, body.encode()), REQUEST).state is OrderState.RESTING
 
 
 @pytest.mark.parametrize(
@@ -57,6 +66,7 @@ def test_the_state_follows_from_what_was_filled_and_what_is_left(
         {"fill_count": "-1.00"},
         {"fill_count": "10.00", "remaining_count": "10.00"},
         {"remaining_count": "10.51"},
+        {"fill_count": "10.50", "remaining_count": "-1.00"},
         {"ts_ms": "soon"},
         {"ts_ms": True},
         {"ts_ms": -1},
@@ -117,7 +127,9 @@ def test_F11_the_verdict_is_total_and_bounded(
         (b'{"error":{"code":"invalid_price","message":"off the grid"}}', "invalid_price: off the grid"),
         (b'{"code":"bad_request","message":"cannot unmarshal"}', "bad_request: cannot unmarshal"),
         (b'{"msg":"Parameter validation failed"}', "Parameter validation failed"),
-        (b'{"error":"too many requests"}', "too many requests"),
+        (b'{"error":"too many requests"}', "400 too many requests"),
+        (b'{"code":"c","details":"d"}', "400 c: d"),
+        (b'{"other":1}', '400 {"other":1}'),
         (b"<html>502\x00\n</html>", "<html>502  </html>"),
         (b"[" * 100_000, "[["),
     ],

@@ -58,3 +58,10 @@ def test_F50_a_fee_of_a_kind_without_a_published_bound_is_refused() -> None:
 def test_the_bound_is_that_of_the_dearest_price_the_order_may_fill_at(side: Side, limit: int, bound: int) -> None:
     terms = FeeTerms("quadratic", Decimal(1), 100)
     assert fee_bound(terms, side, YesPrice(limit), Contracts(1_000)) == bound
+
+
+def test_F50_the_bound_grows_with_the_multiplier_up_to_the_highest_plausible_one() -> None:
+    def bound(multiplier: int) -> int:
+        return fee_bound(FeeTerms("quadratic", Decimal(multiplier), 100), Side.BID, YesPrice(5_000), Contracts(100))
+
+    assert [bound(multiplier) for multiplier in (0, 1, 2, 10)] == [10_101 + 17_500 * each for each in (0, 1, 2, 10)]

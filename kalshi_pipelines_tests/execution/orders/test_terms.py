@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kalshi_pipelines.execution.orders import amounts
+from kalshi_pipelines.execution.orders.denials import BY_CODE, DenialReason
 from kalshi_pipelines.execution.orders.terms import (
     Action,
     ClientOrderId,
@@ -100,3 +102,44 @@ def test_a_client_order_id_outside_the_exchange_s_alphabet_is_refused(text: str)
 def test_text_that_is_no_ticker_is_refused(text: str) -> None:
     with pytest.raises(InvalidTerms):
         MarketTicker(text)
+
+
+def test_F29_a_price_finer_than_the_exchange_s_is_refused_and_not_rounded() -> None:
+    assert YesPrice.from_text("0.5601").centicents == 5_601
+    with pytest.raises(InvalidTerms, match="finer"):
+        YesPrice.from_text("0.56005")
+    with pytest.raises(InvalidTerms, match=r"not 1\.2$"):
+        YesPrice(12_000)
+    with pytest.raises(InvalidTerms, match=r"not 0$"):
+        Contracts(0)
+    with pytest.raises(InvalidTerms, match="not '1'"):
+        Contracts("1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [MarketTicker, ClientOrderId, OrderId])
+def test_an_id_in_the_exchange_s_alphabet_is_taken_and_another_is_not(kind: type[MarketTicker]) -> None:
+    assert str(kind("ABCD-1234")) == "ABCD-1234"
+    for other in ("", "A B", "abcd/1234?", "A" * 200):
+        with pytest.raises(InvalidTerms):
+            kind(other)
+
+
+def test_a_reason_has_the_code_the_journal_and_the_checks_use() -> None:
+    assert BY_CODE["not_armed"] is DenialReason.NOT_ARMED
+    assert DenialReason.NOT_ARMED.code == "not_armed"
+
+
+@pytest.mark.parametrize(
+    ("micro", "text"),
+    [
+        (4_100_000, "$4.10"),
+        (17_500, "$0.0175"),
+        (-3_000_000, "-$3.00"),
+        (0, "$0.00"),
+        (1, "$0.000001"),
+        (1_234_500_000, "$1,234.50"),
+    ],
+)
+def test_money_is_told_in_dollars_with_all_its_digits(micro: int, text: str) -> None:
+    assert amounts.money(micro) == text
+    assert amounts.price(5_625) == "$0.5625"

@@ -78,3 +78,10 @@ def test_a_sale_of_more_than_is_held_is_charged_for_what_it_opens() -> None:
     flip = Exposure.of_resting(Side.ASK, 6_000, 3_000, 0)
     # It may fill whole: 3,000 sold at 0.60 are 18.00 received, 2,000 owed if YES pays a dollar.
     assert (held + flip).if_yes == 4_000_000 - 18_000_000 + 20_000_000
+
+
+def test_a_fill_changes_what_is_lost_by_what_was_paid_and_what_may_be_won() -> None:
+    assert Exposure.of_fill(Side.BID, 5_600, 300, 7) == Exposure(5_600 * 300 + 7, 7 - 4_400 * 300)
+    assert Exposure.of_fill(Side.ASK, 5_600, 300, 7) == Exposure(7 - 5_600 * 300, 4_400 * 300 + 7)
+    assert Exposure(10, 20) - Exposure(3, 5) == Exposure(7, 15)
+    assert Exposure(10, 20) + Exposure(3, 5) == Exposure(13, 25)
