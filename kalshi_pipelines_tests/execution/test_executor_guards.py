@@ -15,6 +15,7 @@ from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode
+from kalshi_pipelines.execution.journal.tables import attempts
 from kalshi_pipelines.execution.market.snapshot import UnreadableMarket
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
 from kalshi_pipelines.execution.orders.denials import DenialReason
@@ -31,6 +32,7 @@ from kalshi_pipelines.execution.orders.terms import (
 from kalshi_pipelines.execution.orders.terms import (
     Outcome as Of,
 )
+from kalshi_pipelines.execution.proposals import propose
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import instant
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
@@ -470,3 +472,31 @@ def test_what_the_audit_holds_of_a_decision_is_what_it_was_made_by(sqlite_journa
         "attempt": signal.attempt,
     }
     assert instant(NOW_US) == planned.order.as_of
+
+
+def test_every_decision_is_on_record_with_its_proposal(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    order = made.order()
+    [number] = propose(sqlite_journal, [order], source="the test", clock_us=made.clock).proposal_ids
+    made.killed = "stop"
+    turned_away = made.executor.decide(order, number)
+    made.killed = None
+    placed = made.executor.decide(order, number)
+    known = made.executor.decide(order, number)
+    conflict = made.executor.decide(replace(order, count=Contracts(200)), number)
+    assert [each.proposal_id for each in (turned_away, placed, known, conflict)] == [number] * 4
+    assert placed.intent is not None
+    assert placed.intent.proposal_id == number
+    with sqlite_journal.connect() as connection:
+        rows = connection.execute(sa.select(attempts.c.proposal_id, attempts.c.denial).order_by(attempts.c.attempt_id))
+        assert rows.all() == [(number, "kill_switch_engaged"), (number, None), (number, "idempotency_conflict")]
+
+
+def test_a_second_look_is_at_the_same_market(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    admitted = made.admitted()
+    made.asked.clear()
+    made.market = replace(made.market, status="closed")
+    again = made.executor.look_again(admitted)
+    assert (made.asked, again.planned.market.status) == (["KXA-26-B"], "closed")
+    assert made.executor.send(again).reason is DenialReason.MARKET_NOT_ACTIVE

@@ -1,7 +1,9 @@
 """What a session is, is fixed when it is opened, and it is opened only if everything agrees."""
 
+import hashlib
 import platform
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -141,3 +143,12 @@ def test_F22_anchors_that_the_journal_does_not_fulfil_or_that_can_not_be_read_op
     anchors.write_text("something else\n")
     assert _open(sqlite_journal, anchors=anchors) is DenialReason.JOURNAL_UNAVAILABLE
     assert _open(sqlite_journal) is None
+
+
+def test_F56_the_code_s_version_is_of_every_source_file_with_its_name() -> None:
+    room = Path(sessions.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(room.rglob("*.py")):
+        digest.update(path.relative_to(room).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    sessions.code_version.cache_clear()
+    assert sessions.code_version() == f"{version('kalshi-pipelines')}+{digest.hexdigest()[:16]}"

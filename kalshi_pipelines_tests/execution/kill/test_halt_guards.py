@@ -1,0 +1,324 @@
+"""A halt calls flat only what was proved: everything fenced, reads caught up with its last act, nothing resting."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.checkpoints import Checkpoint
+from kalshi_pipelines.execution.journal.errors import (
+    JournalOfAnotherEnvironment,
+    JournalOutdated,
+    JournalUnavailable,
+)
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
+from kalshi_pipelines.execution.kill.groups import GroupsToFence
+from kalshi_pipelines.execution.kill.halt import Halt, HaltReport
+from kalshi_pipelines.execution.kill.sources import (
+    EmergencySource,
+    EnvironmentSource,
+    ExchangeSource,
+    FileSource,
+    JournalSource,
+    KillReading,
+    KillStatus,
+    read_sources,
+)
+from kalshi_pipelines.execution.kill.switch import Engaged, KillSwitch
+from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
+from kalshi_pipelines.execution.orders.terms import OrderId
+from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.kalshi.portfolio import PortfolioClient
+from kalshi_pipelines_tests.execution.journal.trading import GROUP, HOUR, NOON, SECOND, Desk, desk_at, next_session
+from kalshi_pipelines_tests.execution.told_account import ToldAccount, somebody_s
+
+LOST = Answer(None, failure=NoAnswer.LOST, detail="gone")
+DOWN = KalshiError("down", "Wait.")
+
+
+@dataclass
+class Hall:
+    """A halt with all it acts on."""
+
+    desk: Desk
+    folder: Path
+    groups: Callable[[], list[tuple[OrderId, int]]] = lambda: [(OrderId(GROUP), 2)]
+    paused: list[float] = field(default_factory=list)
+    passed: list[Checkpoint] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.account = ToldAccount(self.desk.clock, lag_us=-SECOND)
+        self.emergency = EmergencyFile(self.folder / "emergency.jsonl")
+        self.switch = KillSwitch(
+            lambda: self.desk.journal, self.emergency, (), environment="sandbox", subaccount=0, clock_us=self.desk.clock
+        )
+
+    def halt(self, patience: float = 1_000.0) -> HaltReport:
+        made = Halt(
+            self.switch,
+            self.emergency,
+            self.account,
+            self.account,
+            self.groups,
+            clock_us=self.desk.clock,
+            pause=self.paused.append,
+            checkpoint=self.passed.append,
+        )
+        return made.run("bob", "enough", patience)
+
+
+@pytest.fixture
+def hall(sqlite_journal: sa.Engine, tmp_path: Path) -> Hall:
+    return Hall(desk_at(sqlite_journal), tmp_path)
+
+
+def test_F42_the_exchange_comes_first_and_what_rests_is_canceled_one_by_one_and_all_together(hall: Hall) -> None:
+    hall.account.listed = [somebody_s()]
+    report = hall.halt()
+    acts = [what[0] for what in hall.account.written]
+    assert acts == ["trigger", "cancel_all", "trigger", "cancel", "cancel_all", "trigger"]
+    assert hall.account.written[0] == ("trigger", GROUP, "2")
+    assert hall.account.written[3] == ("cancel", "order-foreign", "KXOTHER-26-A")
+    assert (report.flat, report.rounds, report.resting, report.problems) == (True, 2, (), ())
+    assert str(report) == "FLAT: no order rests, proved in round 2"
+    assert (hall.paused, hall.passed) == ([1.0], [Checkpoint.CANCELS_SENT] * 2)
+    with hall.desk.journal.reading() as reading:
+        kill = reading.kill()
+    assert (kill.engaged, kill.level, kill.by_whom, kill.source, kill.reason) == (True, 2, "bob", "operator", "enough")
+    assert report.engaged == Engaged(kill.seq)
+    assert not hall.emergency.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ([], None),
+        ([Answer(404), Answer(204)], None),
+        ([LOST], f"order group {GROUP} was not triggered (gone)"),
+        ([Answer(500)], f"order group {GROUP} was not triggered (500)"),
+        ([Answer(200), LOST], "cancel-all was not confirmed (gone)"),
+        ([Answer(200), Answer(404)], "cancel-all was not confirmed (404)"),
+    ],
+)
+def test_F44_what_is_not_confirmed_is_told(hall: Hall, answers: list[Answer], problem: str | None) -> None:
+    hall.account.lag_us = -HOUR
+    hall.account.answers = answers
+    report = hall.halt(0)
+    assert (report.flat, report.problems) == (True, () if problem is None else (problem,))
+
+
+def test_F44_a_group_that_is_not_confirmed_is_not_flat(hall: Hall) -> None:
+    hall.account.lag_us = -HOUR
+    hall.account.answers = [Answer(200), Answer(200), LOST]
+    report = hall.halt(0)
+    assert (report.flat, report.rounds) == (False, 1)
+    assert str(report) == f"NOT FLAT after 1 rounds (not proved); order group {GROUP} was not triggered (gone)"
+
+    def unreadable() -> list[tuple[OrderId, int]]:
+        raise DOWN
+
+    hall.groups = unreadable
+    report = hall.halt(0)
+    assert (report.flat, set(report.problems)) == (False, {str(DOWN)})
+
+
+@pytest.mark.parametrize(
+    ("status", "problems"),
+    [(404, ()), (503, ("order order-foreign was not canceled (503)",))],
+)
+def test_F45_an_order_that_still_rests_is_not_flat_whatever_its_cancel_was_answered(
+    hall: Hall, status: int, problems: tuple[str, ...]
+) -> None:
+    hall.account.lag_us = -HOUR
+    hall.account.listed = [somebody_s()]
+    hall.account.answers = [Answer(200), Answer(200), Answer(200), Answer(status)]
+    report = hall.halt(0)
+    assert (report.flat, report.resting, report.problems) == (False, ("order-foreign",), problems)
+    assert "(1 orders rest: order-foreign)" in str(report)
+
+
+def test_an_order_whose_id_is_none_is_told_and_does_not_end_the_halt(hall: Hall) -> None:
+    hall.account.lag_us = -HOUR
+    hall.account.listed = [somebody_s("no/id"), somebody_s()]
+    report = hall.halt(0)
+    assert [what[1] for what in hall.account.written if what[0] == "cancel"] == ["order-foreign"]
+    assert len(report.problems) == 1
+
+
+def test_what_ended_does_not_rest(hall: Hall) -> None:
+    ended = somebody_s(status="canceled")
+    hall.account.listed = [ended]
+    assert hall.halt().flat
+
+
+@pytest.mark.parametrize(
+    ("answer", "ahead_us"),
+    [
+        (Answer(200, server_us=NOON + 5 * SECOND), 5 * SECOND),
+        (Answer(200), 2 * SECOND),
+    ],
+)
+def test_reads_count_from_the_last_act_on_as_the_exchange_s_clock_tells(
+    hall: Hall, answer: Answer, ahead_us: int
+) -> None:
+    first, last = Answer(200, server_us=NOON), Answer(200, server_us=NOON + SECOND)
+    for lag_us, flat in [(1 - ahead_us, False), (-ahead_us, True)]:
+        hall.account.lag_us = lag_us
+        hall.account.answers = [first, answer, last]
+        report = hall.halt(0)
+        assert report.flat is flat
+        assert report.problems == (() if flat else ("the exchange's reads lag behind the last cancel",))
+        assert hall.paused == ([0.5] * 10 if not flat else [])
+        hall.paused.clear()
+    begins = [what for what in hall.account.read if what[0] == "orders"]
+    assert begins == [("orders", NOON, None)]
+
+
+def test_reads_that_catch_up_are_waited_for(hall: Hall) -> None:
+    hall.account.lag_us = SECOND
+    hall.account.then["as_of"] = [lambda: None, lambda: None, lambda: setattr(hall.account, "lag_us", -HOUR)]
+    report = hall.halt(0)
+    assert (report.flat, hall.paused) == (True, [0.5, 0.5])
+
+
+@pytest.mark.parametrize("name", ["as_of", "orders"])
+@pytest.mark.parametrize("failure", [DOWN, UnreadableAccount("a row")])
+def test_an_account_that_can_not_be_read_is_tried_again_while_patience_lasts(
+    hall: Hall, name: str, failure: Exception
+) -> None:
+    hall.account.lag_us = -HOUR
+    hall.account.failing[name] = [failure]
+    report = hall.halt()
+    assert (report.flat, report.rounds, report.problems) == (True, 2, (str(failure),))
+    hall.account.failing[name] = [failure]
+    assert not hall.halt(0).flat
+
+
+def _gone() -> Journal:
+    raise JournalUnavailable("The journal can not be used.")
+
+
+@pytest.mark.parametrize(
+    "failure", [JournalUnavailable("gone"), JournalOutdated("old"), JournalOfAnotherEnvironment("prod")]
+)
+def test_F21_without_the_journal_all_groups_of_the_exchange_are_fenced_and_the_halt_is_in_the_file(
+    hall: Hall, failure: Exception
+) -> None:
+    def fails() -> Journal:
+        raise failure
+
+    class Portfolio:
+        def order_groups(self, subaccount: int) -> list[Any]:
+            assert subaccount == 3
+            return [SimpleNamespace(id=GROUP, exchange_index=1)]
+
+    groups = GroupsToFence(fails, cast("PortfolioClient", Portfolio()), "sandbox", 3, hall.desk.clock)
+    assert groups() == [(OrderId(GROUP), 1)]
+    hall.switch = KillSwitch(fails, hall.emergency, (), environment="sandbox", subaccount=0, clock_us=hall.desk.clock)
+    report = hall.halt()
+    assert report.engaged.seq is None
+    assert report.engaged.problem == f"bob is on record in {hall.emergency.path} only: {failure}"
+    assert hall.emergency.lines() == (EmergencyLine("bob", "enough", 2, "operator", NOON),)
+    engaged = hall.switch.engage("eve", "stop", source="desk")
+    assert engaged == Engaged(None, str(failure))
+    assert hall.emergency.lines()[1] == EmergencyLine("eve", "stop", 1, "desk", NOON)
+    assert JournalSource(fails).read() == KillReading("journal", 1, str(failure))
+
+
+def test_groups_of_sessions_of_the_last_two_days_that_are_not_fenced_are_fenced(hall: Hall) -> None:
+    def unread(_: int) -> None:
+        raise AssertionError("the exchange is not asked")
+
+    portfolio = cast("PortfolioClient", SimpleNamespace(order_groups=unread))
+    desk = hall.desk
+    groups = GroupsToFence(lambda: desk.journal, portfolio, "sandbox", 0, desk.clock)
+    assert groups() == [(OrderId(GROUP), 0)]
+    with desk.journal.writing() as transaction:
+        transaction.fenced(GROUP, NOON)
+    assert groups() == []
+    next_session(desk, 2)
+    assert groups() == [(OrderId(desk.group), 0)]
+    assert GroupsToFence(lambda: desk.journal, portfolio, "sandbox", 1, desk.clock)() == []
+    desk.clock.now_us += 49 * HOUR
+    assert groups() == [(OrderId(desk.group), 0)]
+    desk.clock.now_us += 1
+    assert groups() == []
+
+
+def test_the_levels_of_an_emergency_file_are_brought_into_what_the_journal_knows(hall: Hall) -> None:
+    for level, known in [(0, 1), (1, 1), (3, 3), (9, 3)]:
+        hall.emergency.append(EmergencyLine("ann", f"level {level}", level, "operator", 7))
+        assert EmergencySource(hall.emergency).read() == KillReading(
+            "emergency file", max(1, level), f"ann: level {level}"
+        )
+        hall.switch.take_in("bob")
+        with hall.desk.journal.reading() as reading:
+            kill = reading.kill()
+            [record] = reading.audit_tail(1)
+        assert (kill.level, kill.reason, kill.by_whom, kill.source) == (known, f"level {level}", "ann", "operator")
+        assert json.loads(record.body)["emergency_at_us"] == 7
+    aside = hall.emergency.path.with_suffix(".jsonl.imported")
+    assert aside.read_text().count("level ") == 4
+    assert EmergencySource(hall.emergency).read() == KillReading("emergency file", 0, "empty")
+
+
+def test_an_emergency_file_makes_its_folder_and_keeps_every_line(tmp_path: Path) -> None:
+    file = EmergencyFile(tmp_path / "deep" / "down" / "emergency.jsonl")
+    lines = [EmergencyLine("ann", f"number {number}", 2, "operator", number) for number in range(3)]
+    for line in lines:
+        file.append(line)
+    assert file.lines() == tuple(lines)
+    file.path.write_text('{"by": "a", "reason": "b", "level": "x", "source": "c", "at_us": 1}\n7\n')
+    assert {(line.by, line.level, line.source, line.at_us) for line in file.lines()} == {
+        ("unknown", 1, "emergency file", 0)
+    }
+    assert file.path.stat().st_mode & 0o777 == 0o600
+    EmergencyFile(tmp_path / "nothing").put_away()
+
+
+def test_every_source_says_what_it_is_and_at_which_level(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    journal = JournalSource(lambda: hall.desk.journal)
+    assert journal.read() == KillReading("journal", 0, "released")
+    hall.switch.engage("ann", "odd", level=2)
+    assert journal.read() == KillReading("journal", 2, "ann (operator): odd")
+    monkeypatch.delenv("KALSHI_TRADE_KILL", raising=False)
+    assert EnvironmentSource().read() == KillReading("environment", 0, "KALSHI_TRADE_KILL is not set")
+    monkeypatch.setenv("KALSHI_TRADE_KILL", "1")
+    assert EnvironmentSource().read() == KillReading("environment", 1, "KALSHI_TRADE_KILL is set")
+    missing = FileSource(tmp_path / "KILL").read()
+    assert (missing.level, missing.source) == (0, "file")
+
+    def status(active: bool) -> Any:
+        return SimpleNamespace(exchange_status=lambda: SimpleNamespace(exchange_active=active))
+
+    def down() -> Any:
+        raise DOWN
+
+    exchange = [
+        ExchangeSource(cast("KalshiClient", client)).read()
+        for client in (status(True), status(False), SimpleNamespace(exchange_status=down))
+    ]
+    assert exchange == [
+        KillReading("exchange", 0, "active"),
+        KillReading("exchange", 1, "it is paused"),
+        KillReading("exchange", 1, str(DOWN)),
+    ]
+
+
+def test_the_highest_level_of_all_that_say_stop_counts() -> None:
+    clear, one, two = KillReading("a", 0, "x"), KillReading("b", 1, "y"), KillReading("c", 2, "z")
+    status = KillStatus((clear, two, one))
+    assert (status.engaged, status.level, status.why) == (True, 2, "c: z; b: y")
+    assert (KillStatus((clear,)).engaged, KillStatus((clear,)).level, KillStatus((clear,)).why) == (False, 0, "")
+    assert KillStatus(()).level == 1
+    assert read_sources(()).readings == (KillReading("nobody", 1, "there is no source to ask"),)
