@@ -477,7 +477,7 @@ def test_what_the_audit_holds_of_a_decision_is_what_it_was_made_by(sqlite_journa
 def test_every_decision_is_on_record_with_its_proposal(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal)
     order = made.order()
-    [number] = propose(sqlite_journal, [order], source="the test", clock_us=made.clock).proposal_ids
+    [number] = propose(sqlite_journal, [order], source="the test", clock_us=made.clock)
     made.killed = "stop"
     turned_away = made.executor.decide(order, number)
     made.killed = None

@@ -281,7 +281,7 @@ def test_an_emergency_file_makes_its_folder_and_keeps_every_line(tmp_path: Path)
         ("unknown", 1, "emergency file", 0)
     }
     assert file.path.stat().st_mode & 0o777 == 0o600
-    EmergencyFile(tmp_path / "nothing").put_away()
+    EmergencyFile(tmp_path / "nothing").put_away(())
 
 
 def test_every_source_says_what_it_is_and_at_which_level(
