@@ -79,14 +79,19 @@ class ExchangeMarkets:
 
     def __call__(self, ticker: MarketTicker) -> MarketSnapshot:
         """The market now: five requests, the orderbook last."""
+        read_us = self.clock_us()
         status = self.client.exchange_status()
         market = self.client.market(str(ticker))
         event = self.client.event(market.event_ticker)
         series = self.client.series(event.series_ticker)
-        read_us = self.clock_us()
         book = self.client.orderbook(str(ticker)).orderbook_fp
-        if market.ticker != str(ticker):
-            raise UnreadableMarket(f"asked for {ticker}, the exchange answered with {market.ticker[:80]!r}")
+        for asked, told in (
+            (str(ticker), market.ticker),
+            (market.event_ticker, event.event_ticker),
+            (event.series_ticker, series.ticker),
+        ):
+            if asked != told:
+                raise UnreadableMarket(f"asked for {asked[:80]}, the exchange answered with {told[:80]!r}")
         return _snapshot(ticker, market, event, series, book, status, self.client.clock_difference_ms, read_us)
 
 

@@ -92,7 +92,7 @@ def _accepted(answer: Answer, request: OrderRequest) -> Verdict:
         return _doubt(answer, "it has no time that can be recorded")
     state = _state_of(request, filled, remaining)
     if state is None:
-        return _doubt(answer, "an order that may not rest is said to rest")
+        return _doubt(answer, "an order of its kind can not be left like this")
     told_of = f"{answer.status}, {amounts.count(filled)} filled, {amounts.count(remaining)} left"
     return Verdict(state, told_of, order_id, filled, remaining, ts_ms)
 
@@ -100,6 +100,8 @@ def _accepted(answer: Answer, request: OrderRequest) -> Verdict:
 def _state_of(request: OrderRequest, filled: int, remaining: int) -> OrderState | None:
     if filled == request.count.centi:
         return OrderState.EXECUTED
+    if filled and request.time_in_force is TimeInForce.FILL_OR_KILL:
+        return None
     if remaining == 0:
         return OrderState.CANCELED
     return OrderState.RESTING if request.time_in_force is TimeInForce.GOOD_TILL_CANCELED else None

@@ -46,6 +46,7 @@ class _Client:
 
     of_market: Market
     of_event: Event
+    of_series: Series
     book: BookSides
     shards: list[ShardStatus]
     clock_difference_ms: int = 400
@@ -65,7 +66,7 @@ class _Client:
 
     def series(self, series_ticker: str) -> Series:
         assert series_ticker == "KXA"
-        return SERIES
+        return self.of_series
 
     def orderbook(self, ticker: str) -> Orderbook:
         assert ticker == str(TICKER)
@@ -81,6 +82,7 @@ def _read(
     book: BookSides = BOOK,
     shards: list[ShardStatus] | None = None,
     event: dict[str, Any] | None = None,
+    series: dict[str, Any] | None = None,
     **exchange: bool,
 ) -> MarketSnapshot:
     changes = {"price_ranges": GRID, **(market or {})}
@@ -88,6 +90,7 @@ def _read(
     client = _Client(
         msgspec.structs.replace(MARKET, **changes),
         msgspec.structs.replace(EVENT, **(event or {})),
+        msgspec.structs.replace(SERIES, **(series or {})),
         book,
         TRADING if shards is None else shards,
         **exchange,
@@ -104,6 +107,13 @@ def test_a_market_is_read_exactly() -> None:
     assert (read.settlement_bounds, read.close_us) == ("default", microseconds(MARKET.close_time))
     assert all(type(price) is int for price in (read.best_bid, read.price_ranges[1].step))
     assert (read.exchange_index, read.shard_trades, read.read_us, read.clock_difference_ms) == (2, True, 7, 400)
+
+
+def test_an_event_or_series_that_was_not_asked_for_is_no_market() -> None:
+    with pytest.raises(UnreadableMarket, match="asked for KXA-26, the exchange answered with 'KXA-27'"):
+        _read(event={"event_ticker": "KXA-27"})
+    with pytest.raises(UnreadableMarket, match="asked for KXA, the exchange answered with 'KXB'"):
+        _read(series={"ticker": "KXB"})
 
 
 def test_an_event_s_own_fee_counts() -> None:

@@ -82,6 +82,15 @@ def test_F09_an_order_that_may_not_rest_and_is_said_to_rest_is_unknown() -> None
     assert verdict(_accepted(), at_once).state is OrderState.UNKNOWN
 
 
+def test_F09_an_order_that_is_filled_whole_or_not_at_all_and_is_said_to_be_filled_in_part_is_unknown() -> None:
+    whole = replace(REQUEST, time_in_force=TimeInForce.FILL_OR_KILL, expires_us=None, post_only=False)
+    states = [
+        verdict(_accepted(fill_count=filled, remaining_count="0.00"), whole).state
+        for filled in ("0.00", "4.00", "10.50")
+    ]
+    assert states == [OrderState.CANCELED, OrderState.UNKNOWN, OrderState.EXECUTED]
+
+
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
 def test_F09_no_body_of_a_2xx_raises_or_is_called_rejected(body: bytes | str) -> None:
     answer = Answer(201, body if isinstance(body, bytes) else body.encode())

@@ -118,7 +118,7 @@ def order_of(plan: Plan, wanted: OrderWanted, market: Row) -> ProposedOrder:
         market,
         signal=Signal("trial", "1", str(plan.seed), f"order {wanted.number}"),
         leg=Leg(Action(wanted.action), outcome, yes_price if outcome is Outcome.YES else yes_price.complement),
-        count=Contracts(100 * wanted.contracts),
+        count=Contracts(100 * wanted.contracts - wanted.centi),
         time_in_force=TimeInForce.GOOD_TILL_CANCELED if wanted.rests else TimeInForce.IMMEDIATE_OR_CANCEL,
         expires=now + dt.timedelta(minutes=10) if wanted.rests else None,
     )

@@ -100,6 +100,8 @@ class OrderWanted:
     contracts: int
     rests: bool
     tick: int
+    centi: int = 0
+    """Hundredths of a contract less."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def plan_of(seed: int) -> Plan:
             contracts=draw.randint(1, 8),
             rests=draw.random() < 0.45,
             tick=draw.randint(0, 3),
+            centi=draw.choice((0, 0, 0, 1, 37, 99)),
         )
         for number in range(draw.randint(2, 6))
     )

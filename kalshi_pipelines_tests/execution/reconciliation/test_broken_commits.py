@@ -1,0 +1,91 @@
+"""A database that goes away while it commits: whether the commit got through or not, nothing is sent twice or lost."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.errors import JournalUnavailable
+from kalshi_pipelines.execution.orders.states import FINAL_STATES
+from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
+from kalshi_pipelines_tests.execution.floor import Floor, live_trader, proposed, ready_journal
+from kalshi_pipelines_tests.execution.reconciliation.places import MARKETS, markets, new_floor, reconciler
+
+#: The commits of an order: its group, its reservation, the lease, that it is being sent, its answer.
+COMMITS = 5
+SENT = 5
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SandboxProcess]:
+    with running_sandbox(MARKETS) as made:
+        yield made
+
+
+@pytest.fixture
+def floor(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[Floor]:
+    with ExitStack() as stack:
+        yield new_floor(sandbox, tmp_path, stack)
+
+
+@contextmanager
+def breaking(engine: sa.Engine, number: int, *, gets_through: bool) -> Iterator[None]:
+    """Break the connection at one of the commits that write, before or after the database has carried it out."""
+    commits = 0
+
+    def commit(connection: sa.Connection) -> None:
+        nonlocal commits
+        commits += bool(connection.get_execution_options().get("kalshi_writes"))
+        if commits == number:
+            commits += 1
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            if gets_through:
+                driver.commit()
+            driver.close()
+
+    sa.event.listen(engine, "commit", commit)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "commit", commit)
+
+
+@pytest.mark.parametrize("gets_through", [False, True])
+def test_F05_a_commit_of_which_nobody_knows_sends_nothing_twice_and_loses_nothing(
+    floor: Floor, postgres_journal_url: str, gets_through: bool
+) -> None:
+    engine = open_journal(postgres_journal_url)
+    journal = ready_journal(engine)
+    market = markets(floor, 1)[0]
+    for number in range(1, COMMITS + 1):
+        trader = live_trader(floor, journal)
+        before = len(floor.orders_on_exchange())
+        order = proposed(market)
+        with breaking(engine, number, gets_through=gets_through), pytest.raises(JournalUnavailable):
+            trader.executor.decide(order)
+        assert len(floor.orders_on_exchange()) == before + (number == SENT)
+        with journal.writing() as transaction:
+            transaction.end_session(trader.session.session_id, "its process is dead")
+        report = reconciler(floor, journal).reconcile()
+        assert report.clean, str(report)
+        assert len(floor.orders_on_exchange()) == before + (number == SENT)
+        with journal.reading() as reading:
+            assert reading.open_intents("sandbox", 0) == []
+            last = reading.audit_tail(1)
+        assert last[0].kind == "reconciliation"
+    with engine.connect() as connection:
+        states = connection.scalars(
+            sa.text(
+                "SELECT to_state FROM order_events e WHERE seq = "
+                "(SELECT max(seq) FROM order_events l WHERE l.intent_id = e.intent_id) ORDER BY intent_id"
+            )
+        ).all()
+    assert set(states) <= {state.value for state in FINAL_STATES}
+    assert states[-1] == "executed"
+    assert verify(engine).ok
+    engine.dispose()
