@@ -46,7 +46,14 @@ HALTING = frozenset(
     }
 )
 #: What may be gone at the next look, because the exchange's lists are not of one instant.
-MAY_SETTLE = frozenset({DifferenceKind.ORDER_MISSING, DifferenceKind.FILLS_MISSING, DifferenceKind.POSITION_DRIFT})
+MAY_SETTLE = frozenset(
+    {
+        DifferenceKind.ORDER_DIVERGED,
+        DifferenceKind.ORDER_MISSING,
+        DifferenceKind.FILLS_MISSING,
+        DifferenceKind.POSITION_DRIFT,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

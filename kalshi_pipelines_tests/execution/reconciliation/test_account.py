@@ -1,6 +1,7 @@
 """The account held against the journal: fills, what rests, what others do, positions and settlements."""
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -97,6 +98,26 @@ def test_the_life_of_a_resting_order_is_followed_to_its_end(floor: Floor, journa
     ]
     assert [(m.ticker, m.position_centicontracts, m.open_bids_centicontracts) for m in held] == [(first.ticker, 100, 0)]
     assert verify(journal_engine).ok
+
+
+def test_a_reading_that_is_behind_an_earlier_one_is_made_again_and_stops_nothing(
+    floor: Floor, sqlite_journal: sa.Engine
+) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    market = markets(floor, 1)[0]
+    intent = trader.executor.decide(resting(market, market["yes_bid_dollars"])).intent
+    assert intent is not None
+    assert intent.order_id is not None
+    time.sleep(1.1)
+    canceled = floor.transport(floor.settings()).cancel(OrderId(intent.order_id), MarketTicker(intent.ticker))
+    assert canceled.status == 200
+    work = reconciler(floor, journal)
+    assert work.reconcile().clean
+    floor.steer("POST", "/faults", endpoint="GET /portfolio/orders", kind="stale_read", seconds=1, times=2)
+    report = work.reconcile()
+    assert report.clean, str(report)
+    assert not kill_of(journal).engaged
 
 
 def test_F53_an_order_of_somebody_else_is_counted_and_stops_trading_until_it_is_gone(
