@@ -14,8 +14,8 @@ from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.errors import JournalOfAnotherEnvironment, JournalOutdated, JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.live_account import has_trade_key, live_account
+from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
-from kalshi_pipelines.execution.reconciliation.evidence import ExchangeOrder
 from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE
 from kalshi_pipelines.execution.stopping import kill_switch
 from kalshi_pipelines.settings import Settings

@@ -17,8 +17,8 @@ from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.guards import lower_guards, raise_guards
 from kalshi_pipelines.execution.journal.journal import initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
-from kalshi_pipelines.execution.reconciliation.evidence import Holding
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines_tests.execution.floor import Floor, trading_floor

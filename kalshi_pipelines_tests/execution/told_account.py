@@ -6,14 +6,14 @@ from typing import Any
 
 from kalshi_pipelines.execution.journal.records import Fill, Intent
 from kalshi_pipelines.execution.orders.answers import Answer
-from kalshi_pipelines.execution.orders.terms import MarketTicker, OrderId, Side
-from kalshi_pipelines.execution.reconciliation.evidence import (
+from kalshi_pipelines.execution.orders.evidence import (
     ExchangeOrder,
     Holding,
     OrderStatus,
     OrderSweep,
     Settlement,
 )
+from kalshi_pipelines.execution.orders.terms import MarketTicker, OrderId, Side
 
 RESTING, CANCELED, EXECUTED = OrderStatus.RESTING, OrderStatus.CANCELED, OrderStatus.EXECUTED
 

@@ -33,7 +33,7 @@ from kalshi_pipelines.execution.journal.tables import (
     order_events,
     session_caps,
 )
-from kalshi_pipelines.execution.reconciliation.evidence import ExchangeOrder
+from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 
 #: More than so many problems say nothing more.

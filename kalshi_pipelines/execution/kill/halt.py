@@ -12,9 +12,9 @@ from kalshi_pipelines.execution.checkpoints import Checkpoint, PassCheckpoint, p
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.switch import CANCELS_EVERYTHING, Engaged, KillSwitch
 from kalshi_pipelines.execution.orders.answers import Answer
+from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, MarketTicker, OrderId
 from kalshi_pipelines.execution.reconciliation.account import Account, UnreadableAccount
-from kalshi_pipelines.execution.reconciliation.evidence import ExchangeOrder
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol, TypeVar
 
 from kalshi_pipelines.execution.journal.records import Fill
-from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines.execution.reconciliation.evidence import (
+from kalshi_pipelines.execution.orders.evidence import (
     ExchangeOrder,
     Holding,
     OrderStatus,
@@ -18,6 +17,7 @@ from kalshi_pipelines.execution.reconciliation.evidence import (
     merged,
     together,
 )
+from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import NotFound
 from kalshi_pipelines.kalshi.portfolio_records import FillRecord, OrderRecord, PositionRecord, SettlementRecord

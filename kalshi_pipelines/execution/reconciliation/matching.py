@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders import amounts
+from kalshi_pipelines.execution.orders.evidence import STATE_OF, ExchangeOrder, OrderSweep
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.reconciliation.evidence import STATE_OF, ExchangeOrder, OrderSweep
 
 #: States in which the journal says that the exchange can not have the order.
 NEVER_THERE = frozenset(

@@ -1,8 +1,8 @@
 """Positions the journal takes over from the exchange because no fill it knows explains them."""
 
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.orders.terms import DOLLAR
-from kalshi_pipelines.execution.reconciliation.evidence import Holding
 
 
 def counted_positions(transaction: JournalTransaction, environment: str, subaccount: int) -> dict[str, int]:

@@ -17,10 +17,10 @@ from kalshi_pipelines.execution.journal.records import Details, Intent, SweepRea
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.answers import Answer, error_text
 from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.evidence import OrderSweep, together
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId
 from kalshi_pipelines.execution.reconciliation.account import Account, UnreadableAccount
-from kalshi_pipelines.execution.reconciliation.evidence import OrderSweep, together
 from kalshi_pipelines.execution.reconciliation.matching import Diverged, Found, NotThere, sought
 from kalshi_pipelines.execution.reconciliation.report import Difference, DifferenceKind, Resolved
 from kalshi_pipelines.kalshi.errors import KalshiError

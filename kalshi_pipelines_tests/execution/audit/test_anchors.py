@@ -12,8 +12,8 @@ from kalshi_pipelines.execution.audit.verification import Verdict, verify
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import ANCHOR_EVERY
 from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder
+from kalshi_pipelines.execution.orders.evidence import ExchangeOrder, OrderStatus
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines.execution.reconciliation.evidence import ExchangeOrder, OrderStatus
 from kalshi_pipelines_tests.execution.journal.trading import EVENT, TICKER, desk_at
 
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 
 from kalshi_pipelines.execution.journal.records import Fill, Sent
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
-from kalshi_pipelines.execution.orders.terms import DOLLAR, MarketTicker, OrderId, Side
-from kalshi_pipelines.execution.reconciliation.evidence import (
+from kalshi_pipelines.execution.orders.evidence import (
     ExchangeOrder,
     Holding,
     OrderStatus,
     OrderSweep,
     Settlement,
 )
+from kalshi_pipelines.execution.orders.terms import DOLLAR, MarketTicker, OrderId, Side
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.units import centicontracts, microdollars
 

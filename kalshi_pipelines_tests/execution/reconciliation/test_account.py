@@ -17,11 +17,11 @@ from kalshi_pipelines.execution.journal.records import Fill, KillState
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
 from kalshi_pipelines.execution.kill.switch import KillSwitch, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, MarketTicker, OrderId, Outcome, YesPrice
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.reconciliation.account import Account
-from kalshi_pipelines.execution.reconciliation.evidence import Holding
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind, ReconciliationReport
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.execution.floor import SUBACCOUNT, Floor, live_trader, proposed, ready_journal, resting

@@ -16,10 +16,10 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders.answers import Answer
 from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.evidence import OrderSweep
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import OrderId
 from kalshi_pipelines.execution.reconciliation.account import Account
-from kalshi_pipelines.execution.reconciliation.evidence import OrderSweep
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.execution.floor import (
