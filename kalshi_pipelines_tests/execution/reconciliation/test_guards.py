@@ -1,0 +1,714 @@
+"""Every guard of a reconciliation by itself: how long it waits, what it takes for proof, what it calls a difference."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.checkpoints import Checkpoint
+from kalshi_pipelines.execution.journal.journal import Journal, initialise
+from kalshi_pipelines.execution.journal.records import Intent
+from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import OrderId, Side, TimeInForce
+from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
+from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
+from kalshi_pipelines.execution.reconciliation.evidence import (
+    ExchangeOrder,
+    Holding,
+    OrderSweep,
+    Settlement,
+    merged,
+)
+from kalshi_pipelines.execution.reconciliation.matching import Diverged, Found, NotThere, must_not_be, sought
+from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
+from kalshi_pipelines.execution.reconciliation.report import (
+    HALTING,
+    Difference,
+    DifferenceKind,
+    ReconciliationReport,
+    Resolved,
+)
+from kalshi_pipelines.execution.reconciliation.resolution import Limits
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+from kalshi_pipelines_tests.execution.journal.trading import (
+    EVENT,
+    GROUP,
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    TICKER,
+    Clock,
+    Desk,
+    desk_at,
+)
+from kalshi_pipelines_tests.execution.told_account import (
+    CANCELED,
+    EXECUTED,
+    ToldAccount,
+    fill_of,
+    order_of,
+    somebody_s,
+)
+
+LIMITS = Limits(margin_us=SECOND, watermark_seconds=2, fence_attempts=3, pause_seconds=0.5, rounds=3)
+LOST = Answer(None, failure=NoAnswer.LOST, detail="gone")
+DOWN = KalshiError("down", "Wait.")
+GTC: dict[str, Any] = {"time_in_force": TimeInForce.GOOD_TILL_CANCELED, "expires_us": NOON + 10 * MINUTE}
+OTHER_GROUP = GROUP[:-1] + "7"
+K = DifferenceKind
+
+
+@dataclass
+class Bench:
+    """A journal and an account that are held against each other."""
+
+    desk: Desk
+    paused: list[float] = field(default_factory=list)
+    passed: list[Checkpoint] = field(default_factory=list)
+    at: dict[Checkpoint, Callable[[], None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.account = ToldAccount(self.desk.clock)
+        self.work = Reconciler(
+            self.desk.journal, self.account, self.account, "sandbox", 0,
+            clock_us=self.desk.clock, pause=self.paused.append, checkpoint=self._pass, limits=LIMITS,
+        )  # fmt: skip
+
+    def _pass(self, checkpoint: Checkpoint) -> None:
+        self.passed.append(checkpoint)
+        self.at.pop(checkpoint, lambda: None)()
+
+    def reconcile(self, own_session: str | None = None) -> ReconciliationReport:
+        return self.work.reconcile(own_session=own_session)
+
+    def kinds(self, own_session: str | None = None) -> list[DifferenceKind]:
+        return [each.kind for each in self.reconcile(own_session).differences]
+
+    def unknown(self, **changed: Any) -> Intent:
+        """An order whose answer was lost."""
+        sent = self.desk.sent(**changed)
+        with self.desk.journal.writing() as transaction:
+            return transaction.answered(sent, OrderState.UNKNOWN)
+
+    def resting(self, **changed: Any) -> tuple[Intent, ExchangeOrder]:
+        """An order that rests in the journal and at the exchange."""
+        sent = self.desk.sent(**{**GTC, **changed})
+        order = order_of(sent)
+        with self.desk.journal.writing() as transaction:
+            intent = transaction.answered(sent, OrderState.RESTING, order_id=order.order_id, filled_centicontracts=0)
+        self.account.listed.append(order)
+        return intent, order
+
+    def state(self, intent: Intent) -> OrderState:
+        return self.desk.look(intent).state
+
+    def kill(self) -> str | None:
+        with self.desk.journal.reading() as reading:
+            kill = reading.kill()
+        return kill.reason if kill.engaged else None
+
+    def fence_us(self, group: str = GROUP) -> int:
+        with self.desk.journal.reading() as reading:
+            fence = reading.fence_of(group)
+        assert fence is not None
+        return fence[1]
+
+
+@pytest.fixture
+def bench(sqlite_journal: sa.Engine) -> Bench:
+    return Bench(desk_at(sqlite_journal))
+
+
+# --- what was left behind
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+@pytest.mark.parametrize(
+    ("age_us", "own", "lives", "left"),
+    [
+        (60 * SECOND - 1, False, True, False),
+        (60 * SECOND, False, True, True),
+        (0, True, True, True),
+        (0, False, False, True),
+    ],
+)
+def test_F03_an_order_under_way_is_left_alone_only_while_it_is_young_and_its_session_lives(
+    bench: Bench, is_sent: bool, age_us: int, own: bool, lives: bool, left: bool
+) -> None:
+    desk = bench.desk
+    intent = desk.sent(valid_until_us=NOON + 1) if is_sent else desk.reserved(valid_until_us=NOON + 1)
+    if not lives:
+        with desk.journal.writing() as transaction:
+            transaction.end_session(desk.session_id, "over")
+    desk.clock.now_us += age_us
+    bench.account.lag_us = 2 * HOUR
+    report = bench.reconcile(desk.session_id if own else None)
+    after = OrderState.UNKNOWN if is_sent else OrderState.ABANDONED
+    assert bench.state(intent) is (after if left else intent.state)
+    marked = Resolved(intent.intent_id, intent.client_order_id, intent.state, after)
+    assert report.resolved == ((marked,) if left else ())
+    assert report.unresolved == ((intent.client_order_id,) if left and is_sent else ())
+
+
+def test_a_reservation_waits_for_a_person_as_long_as_it_is_valid(bench: Bench) -> None:
+    intent = bench.desk.reserved(valid_until_us=NOON + 5 * MINUTE)
+    for late, state in [(0, OrderState.RESERVED), (1, OrderState.ABANDONED)]:
+        bench.desk.clock.now_us = NOON + 5 * MINUTE + late
+        bench.reconcile()
+        assert bench.state(intent) is state
+
+
+def test_a_session_whose_lease_has_run_out_holds_nothing(bench: Bench) -> None:
+    bench.desk.clock.now_us = NOON + HOUR - SECOND
+    intent = bench.desk.sent()
+    bench.account.lag_us = 2 * HOUR
+    for us, state in [(SECOND - 1, OrderState.SENDING), (SECOND, OrderState.UNKNOWN)]:
+        bench.desk.clock.now_us = NOON + HOUR - SECOND + us
+        bench.reconcile()
+        assert bench.state(intent) is state
+
+
+# --- the fence
+
+
+@pytest.mark.parametrize(
+    ("answers", "server_us", "expected_us", "paused"),
+    [
+        ([], NOON + 3 * SECOND, NOON + 3 * SECOND, []),
+        ([], NOON - 3 * SECOND, NOON, []),
+        ([], None, NOON + 10 * SECOND, []),
+        ([LOST, Answer(500)], NOON, NOON, [1.0, 2.0]),
+        ([Answer(200, failure=NoAnswer.LOST)], NOON, NOON, [1.0]),
+        ([Answer(201)], NOON, NOON, [1.0]),
+    ],
+)
+def test_F07_a_fence_is_set_until_it_is_confirmed_and_counts_from_the_later_clock(
+    bench: Bench, answers: list[Answer], server_us: int | None, expected_us: int, paused: list[float]
+) -> None:
+    with bench.desk.journal.writing() as transaction:
+        transaction.add_group(bench.desk.session_id, 2, OTHER_GROUP, 1_000_000)
+    intent = bench.unknown(exchange_index=2, order_group_id=OrderId(OTHER_GROUP))
+    bench.account.answers = [*answers, Answer(200, server_us=server_us)]
+    report = bench.reconcile()
+    assert bench.state(intent) is OrderState.ABSENT
+    assert bench.fence_us(OTHER_GROUP) == expected_us
+    assert bench.account.written == [("trigger", OTHER_GROUP, "2")] * (len(answers) + 1)
+    assert bench.paused[: len(paused)] == paused
+    assert (report.figures["fences_set"], report.figures["sweeps_of_markets"]) == (1, 1)
+    assert bench.passed[:5] == [
+        Checkpoint.LEFTOVERS_MARKED,
+        Checkpoint.FENCED,
+        Checkpoint.FENCE_COMMITTED,
+        Checkpoint.SWEPT,
+        Checkpoint.RESOLVED,
+    ]
+    with bench.desk.journal.reading() as reading:
+        assert reading.lease("sandbox", 0) is None
+    again = bench.reconcile()
+    assert (again.clean, again.figures["fences_set"]) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [(LOST, "gone"), (Answer(404, b'{"error":{"code":"not_found"}}'), "404 not_found")],
+)
+def test_F07_without_a_confirmed_fence_an_outcome_stays_unknown(bench: Bench, answer: Answer, told: str) -> None:
+    intent = bench.unknown()
+    bench.account.answers = [answer] * 3
+    report = bench.reconcile()
+    assert report.differences[0] == Difference(K.FENCE_NOT_CONFIRMED, GROUP, f"the trigger was not confirmed: {told}")
+    assert (report.clean, report.unresolved) == (False, (intent.client_order_id,))
+    assert bench.state(intent) is OrderState.UNKNOWN
+    assert len(bench.account.written) == 3
+    assert not [what for what in bench.account.read if what[0] == "orders" and what[2] is not None]
+
+
+def test_one_fence_is_enough_for_all_orders_of_a_group_and_is_not_set_again(bench: Bench) -> None:
+    first, second = bench.unknown(), bench.unknown(ticker=f"{EVENT}-T2")
+    bench.at[Checkpoint.FENCE_COMMITTED] = lambda: None
+    assert bench.reconcile().figures["fences_set"] == 1
+    assert [bench.state(each) for each in (first, second)] == [OrderState.ABSENT] * 2
+    assert bench.account.written == [("trigger", GROUP, "0")]
+
+
+def test_a_fence_that_another_process_committed_meanwhile_is_taken(bench: Bench) -> None:
+    intent = bench.unknown()
+
+    def another() -> None:
+        with bench.desk.journal.writing() as transaction:
+            transaction.fenced(GROUP, NOON + 5 * SECOND)
+
+    bench.at[Checkpoint.FENCED] = another
+    report = bench.reconcile()
+    assert (report.figures["fences_set"], bench.fence_us()) == (0, NOON + 5 * SECOND)
+    assert bench.state(intent) is OrderState.ABSENT
+
+
+# --- the reads after it
+
+
+@pytest.mark.parametrize(("lag_us", "resolved"), [(-SECOND, True), (1 - SECOND, False)])
+def test_F07_reads_have_to_tell_of_a_second_more_than_the_fence(bench: Bench, lag_us: int, resolved: bool) -> None:
+    intent = bench.unknown()
+    bench.account.lag_us = lag_us
+    report = bench.reconcile()
+    assert (bench.state(intent) is OrderState.ABSENT) is resolved
+    if not resolved:
+        assert report.differences[0] == Difference(
+            K.WATERMARK_BEHIND, "account", "the reads are 1 us behind what is needed"
+        )
+        assert bench.paused == [0.5] * 4
+
+
+@pytest.mark.parametrize("failure", [DOWN, UnreadableAccount("a row"), WarehouseUnavailable("locked")])
+def test_reads_that_fail_are_waited_for_and_told(bench: Bench, failure: Exception) -> None:
+    intent = bench.unknown()
+    bench.account.failing["as_of"] = [failure] * 2
+    assert bench.reconcile().clean
+    assert bench.paused[:2] == [0.5, 0.5]
+    assert bench.state(intent) is OrderState.ABSENT
+
+
+def test_reads_that_never_come_back_leave_everything_unknown(bench: Bench) -> None:
+    intent = bench.unknown()
+    bench.account.failing["as_of"] = [DOWN] * 20
+    report = bench.reconcile()
+    assert [(each.kind, each.detail) for each in report.differences] == [
+        (K.WATERMARK_BEHIND, str(DOWN)),
+        (K.EXCHANGE_UNREADABLE, str(DOWN)),
+    ]
+    assert (report.as_of_us, report.clean, bench.state(intent)) == (None, False, OrderState.UNKNOWN)
+    assert bench.kill() is None
+
+
+def test_F07_a_sweep_of_older_reads_than_the_fence_proves_nothing(bench: Bench) -> None:
+    intent = bench.unknown()
+    bench.account.then["as_of"] = [
+        lambda: None,
+        lambda: setattr(bench.account, "lag_us", 1 - SECOND),
+        lambda: None,
+        lambda: setattr(bench.account, "lag_us", -HOUR),
+    ]
+    report = bench.reconcile()
+    assert report.differences == (Difference(K.WATERMARK_BEHIND, TICKER, "the reads fell back"),)
+    assert bench.state(intent) is OrderState.UNKNOWN
+    assert bench.reconcile().clean
+    assert bench.state(intent) is OrderState.ABSENT
+
+
+def test_F07_an_absence_is_read_twice_from_an_hour_before_the_order(bench: Bench) -> None:
+    intent = bench.unknown()
+    bench.reconcile()
+    looks = [what for what in bench.account.read if what[0] == "orders" and what[2] is not None]
+    assert looks == [("orders", NOON - HOUR, TICKER)] * 2
+    assert bench.paused[0] == 0.5
+    with bench.desk.journal.reading() as reading:
+        sweeps = reading._all(sa.text("SELECT pages, complete, as_of_us FROM sweeps"))  # type: ignore[arg-type]
+    assert [dict(each) for each in sweeps] == [{"pages": 6, "complete": 1, "as_of_us": NOON + HOUR}]
+    assert bench.state(intent) is OrderState.ABSENT
+
+
+def test_F07_an_order_that_only_the_second_reading_has_is_there(bench: Bench) -> None:
+    intent = bench.unknown()
+    bench.account.then["orders"] = [
+        lambda: None,
+        lambda: bench.account.listed.append(order_of(intent, CANCELED)),
+    ]
+    report = bench.reconcile()
+    assert (report.clean, bench.state(intent)) == (True, OrderState.CANCELED)
+    assert report.resolved == (
+        Resolved(intent.intent_id, intent.client_order_id, OrderState.UNKNOWN, OrderState.CANCELED),
+    )
+
+
+def test_F04_an_order_that_is_found_gets_its_id_its_state_and_what_was_filled(bench: Bench) -> None:
+    intent = bench.unknown()
+    order = order_of(intent, EXECUTED)
+    bench.account.listed = [order]
+    bench.account.made = [fill_of(order, 1_000, NOON)]
+    bench.account.held = {TICKER: Holding(TICKER, 1_000, 5_000_000)}
+    report = bench.reconcile()
+    told = bench.desk.look(intent)
+    assert report.clean, str(report)
+    assert (told.state, told.order_id, told.told_filled_centicontracts) == (
+        OrderState.EXECUTED,
+        order.order_id,
+        1_000,
+    )
+    assert len([what for what in bench.account.read if what[0] == "orders" and what[2] is not None]) == 1
+
+
+@pytest.mark.parametrize("failure", [DOWN, UnreadableAccount("a row")])
+def test_a_page_that_can_not_be_read_leaves_the_order_unknown(bench: Bench, failure: Exception) -> None:
+    intent = bench.unknown()
+    bench.account.failing["orders"] = [failure]
+    report = bench.reconcile()
+    assert report.differences == (Difference(K.EXCHANGE_UNREADABLE, TICKER, str(failure)),)
+    assert bench.state(intent) is OrderState.UNKNOWN
+
+
+def test_what_another_process_found_out_meanwhile_stays(bench: Bench) -> None:
+    intent = bench.unknown()
+
+    def meanwhile() -> None:
+        with bench.desk.journal.writing() as transaction:
+            present = transaction.intent(intent.intent_id)
+            transaction.answered(present, OrderState.CANCELED, order_id="order-found", filled_centicontracts=0)
+
+    bench.at[Checkpoint.SWEPT] = meanwhile
+    report = bench.reconcile()
+    assert (report.resolved, report.figures["sweeps_of_markets"]) == ((), 0)
+    assert bench.state(intent) is OrderState.CANCELED
+
+
+# --- whether an order is ours
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"ticker": f"{EVENT}-T2"}, f"its market is {EVENT}-T2, not {TICKER}"),
+        ({"side": Side.ASK}, "its side is ask, not bid"),
+        ({"price_centicents": 5_001}, "its price is 5001, not 5000"),
+        ({"count_centicontracts": 1_001}, "its count is 1001, not 1000"),
+        ({"order_group_id": "another"}, f"its order group is another, not {GROUP}"),
+        ({"filled_centicontracts": 1}, "more is filled and left than was ordered"),
+        ({"remaining_centicontracts": 0}, "it rests with nothing left"),
+    ],
+)
+def test_F09_an_order_with_other_terms_is_not_the_one_that_was_sent(
+    bench: Bench, changes: dict[str, Any], why: str
+) -> None:
+    intent = bench.unknown()
+    order = order_of(intent)
+    assert sought(intent, _sweep(order)) == Found(order)
+    assert sought(intent, _sweep(replace(order, order_group_id=None))) == Found(replace(order, order_group_id=None))
+    assert sought(intent, _sweep(replace(order, **changes))) == Diverged(why)
+    assert sought(intent, _sweep(somebody_s())) == NotThere()
+    twin = replace(order, order_id="order-twin")
+    assert sought(intent, _sweep(twin, order)) == Diverged(
+        f"2 orders have its client order id: {order.order_id}, order-twin"
+    )
+
+
+def test_an_order_whose_id_is_known_is_looked_for_by_both_ids(bench: Bench) -> None:
+    intent, order = bench.resting()
+    assert sought(intent, _sweep(order)) == Found(order)
+    other = replace(order, client_order_id="somebody-else")
+    assert isinstance(sought(intent, _sweep(other)), Diverged)
+    moved = replace(order, order_id="order-other")
+    assert sought(intent, _sweep(moved)) == Diverged(f"its order id is order-other, not {order.order_id}")
+    assert sought(intent, _sweep(somebody_s())) == NotThere()
+
+
+def _sweep(*orders: ExchangeOrder) -> OrderSweep:
+    return OrderSweep({order.order_id: order for order in orders}, 1, "a" * 64)
+
+
+@pytest.mark.parametrize("state", OrderState)
+def test_what_must_not_be_at_the_exchange_is_what_the_journal_excludes(bench: Bench, state: OrderState) -> None:
+    intent = replace(bench.desk.reserved(), state=state)
+    wrong = {
+        name
+        for name, order in {
+            "rests": order_of(intent),
+            "filled": order_of(intent, EXECUTED),
+            "nothing": order_of(intent, CANCELED),
+        }.items()
+        if must_not_be(intent, order) is not None
+    }
+    there = {OrderState.SENDING, OrderState.UNKNOWN, OrderState.RESTING, OrderState.PENDING_CANCEL}
+    ended = {OrderState.EXECUTED, OrderState.CANCELED}
+    assert wrong == (set() if state in there else {"rests"} if state in ended else {"rests", "filled"})
+
+
+def test_of_an_order_that_is_told_twice_the_later_counts(bench: Bench) -> None:
+    order = order_of(bench.desk.reserved())
+    more = replace(order, filled_centicontracts=500, remaining_centicontracts=500)
+    newer, ended = replace(order, updated_us=order.updated_us + 1), replace(order, status=CANCELED)
+    for earlier, later in [(order, more), (order, newer), (more, ended), (newer, more)]:
+        for told in ([earlier, later], [later, earlier]):
+            assert merged(told) == {order.order_id: later}
+    again = replace(order, ticker="KXSAME-26-A")
+    assert merged([order, again])[order.order_id] is again
+
+
+# --- the account as a whole
+
+
+def test_F48_the_end_of_a_resting_order_is_taken_over_with_its_fills(bench: Bench) -> None:
+    intent, order = bench.resting()
+    ended = replace(order, status=CANCELED, filled_centicontracts=400, remaining_centicontracts=0)
+    bench.account.listed = [ended]
+    bench.account.made = [fill_of(order, 400, NOON)]
+    bench.account.held = {TICKER: Holding(TICKER, 400, 2_000_000)}
+    report = bench.reconcile()
+    assert report.clean, str(report)
+    assert report.resolved == (
+        Resolved(intent.intent_id, intent.client_order_id, OrderState.RESTING, OrderState.CANCELED),
+    )
+    told = bench.desk.look(intent)
+    assert (told.state, told.filled_centicontracts, told.reserved_centicontracts) == (OrderState.CANCELED, 400, 0)
+    assert {name: each for name, each in report.figures.items() if name != "positions_adopted"} == {
+        "fences_set": 0,
+        "sweeps_of_markets": 0,
+        "fills_posted": 1,
+        "orders_read": 1,
+        "positions_read": 1,
+    }
+    assert "fills_posted" not in bench.reconcile().figures
+    assert bench.kill() is None
+
+
+def _differing(bench: Bench) -> dict[str, tuple[Callable[[Intent, ExchangeOrder], None], DifferenceKind]]:
+    account = bench.account
+
+    def changed(**changes: Any) -> Callable[[Intent, ExchangeOrder], None]:
+        return lambda _, order: setattr(account, "listed", [replace(order, **changes)])
+
+    return {
+        "missing": (lambda *_: account.listed.clear(), K.ORDER_MISSING),
+        "other price": (changed(price_centicents=4_999), K.ORDER_DIVERGED),
+        "twice": (lambda _, order: account.listed.append(replace(order, order_id="twin")), K.ORDER_DIVERGED),
+        "fills": (changed(filled_centicontracts=1, remaining_centicontracts=999), K.FILLS_MISSING),
+        "foreign": (lambda *_: account.listed.append(somebody_s()), K.FOREIGN_ORDER),
+        "foreign id": (
+            lambda *_: account.listed.append(somebody_s(client_order_id="somebody")),
+            K.FOREIGN_ORDER,
+        ),
+        "foreign fill": (
+            lambda *_: account.made.append(fill_of(somebody_s(), 300, NOON)),
+            K.FOREIGN_FILL,
+        ),
+        "drift": (lambda *_: account.held.update({"KXX-26-A": Holding("KXX-26-A", 1, 1)}), K.POSITION_DRIFT),
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["missing", "other price", "twice", "fills", "foreign", "foreign id", "foreign fill", "drift"]
+)
+def test_F53_F54_whatever_the_journal_can_not_explain_is_a_difference_and_most_halt(bench: Bench, name: str) -> None:
+    intent, order = bench.resting()
+    assert bench.reconcile().clean
+    bench.passed.clear()
+    change, kind = _differing(bench)[name]
+    change(intent, order)
+    found = bench.kinds()
+    assert kind in found
+    assert (bench.kill() is not None) is (kind in HALTING)
+    settles = kind in {K.ORDER_MISSING, K.FILLS_MISSING, K.POSITION_DRIFT} or K.POSITION_DRIFT in found
+    assert bench.paused == ([0.5, 1.0] if settles else [])
+
+
+def test_a_difference_that_settles_is_none(bench: Bench) -> None:
+    bench.resting()
+    assert bench.reconcile().clean
+    rests, bench.account.listed = bench.account.listed, []
+    bench.account.then["orders"] = [lambda: None, lambda: setattr(bench.account, "listed", rests)]
+    report = bench.reconcile()
+    assert (report.clean, bench.paused, bench.kill()) == (True, [0.5], None)
+
+
+def test_a_fill_found_in_an_earlier_round_stays_told(bench: Bench) -> None:
+    bench.resting()
+    assert bench.reconcile().clean
+    foreign = somebody_s()
+    bench.account.made = [fill_of(foreign, 300, NOON)]
+    bench.account.then["holdings"] = [
+        lambda: None,
+        lambda: bench.account.held.update({foreign.ticker: Holding(foreign.ticker, 300, 1_200_000)}),
+    ]
+    assert bench.kinds() == [K.FOREIGN_FILL]
+    assert bench.kinds() == []
+
+
+def test_the_account_that_can_not_be_read_once_is_read_again(bench: Bench) -> None:
+    for name in ("orders", "fills", "holdings", "settlements", "as_of"):
+        bench.account.failing[name] = [DOWN]
+        bench.paused.clear()
+        assert bench.reconcile().clean
+        assert bench.paused == [0.5]
+    bench.account.failing["fills"] = [DOWN] * 3
+    report = bench.reconcile()
+    assert report.differences == (Difference(K.EXCHANGE_UNREADABLE, "account", str(DOWN)),)
+    assert (report.as_of_us, bench.kill()) == (None, None)
+
+
+def test_F50_fees_above_what_was_reserved_stop_trading(bench: Bench) -> None:
+    intent, order = bench.resting()
+    filled = replace(order, filled_centicontracts=400, remaining_centicontracts=600)
+    bench.account.listed = [filled]
+    bench.account.held = {TICKER: Holding(TICKER, 400, 2_000_000)}
+    bench.account.made = [fill_of(order, 400, NOON, fee_microdollars=200_000)]
+    assert bench.reconcile().clean
+    bench.account.listed = [replace(filled, filled_centicontracts=401, remaining_centicontracts=599)]
+    bench.account.held = {TICKER: Holding(TICKER, 401, 2_005_000)}
+    bench.account.made.append(fill_of(order, 1, NOON, fee_microdollars=1))
+    report = bench.reconcile()
+    assert report.differences == (
+        Difference(K.FEE_ABOVE_BOUND, intent.client_order_id, "$0.200001, at most $0.20 were expected"),
+    )
+    assert "its fee is above the bound" in str(bench.kill())
+
+
+def test_F06_an_outcome_that_is_unknown_for_ten_minutes_stops_trading(bench: Bench) -> None:
+    intent = bench.unknown()
+    for late, found in [(0, []), (1, [K.UNKNOWN_TOO_LONG])]:
+        bench.desk.clock.now_us = NOON + 10 * MINUTE + late
+        bench.account.answers = [LOST] * 3
+        report = bench.reconcile()
+        assert [each.kind for each in report.differences if each.kind is not K.FENCE_NOT_CONFIRMED] == found
+    assert report.differences[-1].detail == "since 10 minutes"
+    assert report.differences[-1].subject == intent.client_order_id
+    assert bench.kill() is not None
+
+
+def test_a_living_session_s_order_under_way_is_not_unresolved_but_its_own_is(bench: Bench) -> None:
+    sent = bench.desk.sent()
+    assert bench.reconcile().unresolved == ()
+    assert bench.state(sent) is OrderState.SENDING
+
+
+def test_F53_a_foreign_order_that_is_gone_is_counted_no_more(bench: Bench) -> None:
+    bench.resting()
+    bench.account.listed.append(somebody_s())
+    assert bench.kinds() == [K.FOREIGN_ORDER]
+
+    def counted() -> list[int]:
+        with bench.desk.journal.reading() as reading:
+            return [each.open_bids_centicontracts for each in reading.markets("sandbox", 0) if each.ticker[:3] == "KXO"]
+
+    assert counted() == [200]
+    bench.account.listed[-1] = somebody_s(status=CANCELED)
+    assert bench.kinds() == []
+    assert counted() in ([], [0])
+    events = [what[1] for what in bench.account.read if what[0] == "event"]
+    assert set(events) == {"KXOTHER-26-A"}
+
+
+def test_F55_a_pay_out_is_posted_once_and_ends_the_position(bench: Bench) -> None:
+    _, order = bench.resting()
+    done = replace(order, status=EXECUTED, filled_centicontracts=1_000, remaining_centicontracts=0)
+    bench.account.listed = [done]
+    bench.account.made = [fill_of(order, 1_000, NOON)]
+    bench.account.held = {TICKER: Holding(TICKER, 1_000, 5_000_000)}
+    assert bench.reconcile().clean
+    bench.account.held = {}
+    bench.account.paid = [Settlement(TICKER, EVENT, 10_000, NOON)]
+    assert [bench.reconcile().figures["settlements_posted"] for _ in range(2)] == [1, 0]
+
+
+def test_since_when_is_read_follows_the_oldest_open_order_and_the_last_clean_reconciliation(bench: Bench) -> None:
+    def since() -> int:
+        bench.account.read.clear()
+        bench.reconcile()
+        [told] = {what[1] for what in bench.account.read if what[0] in ("fills", "settlements", "orders")}
+        assert isinstance(told, int)
+        return told
+
+    clock = bench.desk.clock
+    assert since() == NOON
+    clock.now_us = NOON + 30 * MINUTE
+    bench.resting()
+    assert since() == NOON
+    bench.account.lag_us = 0
+    clock.now_us = NOON + 3 * HOUR
+    assert since() == NOON
+    bench.account.listed[0] = replace(bench.account.listed[0], status=CANCELED, remaining_centicontracts=0)
+    clock.now_us = NOON + 4 * HOUR
+    bench.reconcile()
+    clock.now_us = NOON + 5 * HOUR
+    assert since() == NOON + 3 * HOUR
+
+
+def test_without_a_session_everything_is_told_and_nothing_is_posted(sqlite_journal: sa.Engine) -> None:
+    clock = Clock()
+    initialise(sqlite_journal, "sandbox", clock_us=clock)
+    bench = Bench(Desk(Journal(sqlite_journal, "sandbox", clock_us=clock), clock))
+    bench.account.held = {TICKER: Holding(TICKER, 1, 1)}
+    report = bench.reconcile()
+    assert (report.clean, report.figures["positions_to_adopt"]) == (True, 1)
+    bench.account.listed = [somebody_s()]
+    bench.account.made = [fill_of(somebody_s(), 300, NOON), fill_of(somebody_s(), 1, NOON - 1)]
+    assert bench.kinds() == [K.FOREIGN_FILL, K.FOREIGN_ORDER]
+    with bench.desk.journal.reading() as reading:
+        assert reading.markets("sandbox", 0) == []
+
+
+# --- what a person accepts, and what is told
+
+
+def test_F54_only_drifted_positions_named_one_by_one_are_accepted(bench: Bench) -> None:
+    work, account = bench.work, bench.account
+    with pytest.raises(NotAccepted, match="as the journal says"):
+        work.accept(bench.reconcile(), [], "ann", "why")
+    account.held = {each: Holding(each, 100, 400_000) for each in ("KXA-26-A", "KXA-26-B")}
+    drifted = bench.reconcile()
+    for named in ([], ["KXA-26-A"], ["KXA-26-A", "KXA-26-B", "KXA-26-C"]):
+        with pytest.raises(NotAccepted, match="those of KXA-26-A, KXA-26-B: name these"):
+            work.accept(drifted, named, "ann", "why")
+    account.listed = [somebody_s()]
+    with pytest.raises(NotAccepted, match="there is more: foreign_order"):
+        work.accept(bench.reconcile(), ["KXA-26-A", "KXA-26-B"], "ann", "why")
+    account.listed = []
+    unknown = replace(drifted, unresolved=("kx1-unknown",))
+    with pytest.raises(NotAccepted, match="still unknown: kx1-unknown"):
+        work.accept(unknown, ["KXA-26-A", "KXA-26-B"], "ann", "why")
+    accepted = work.accept(drifted, ["KXA-26-B", "KXA-26-A"], "ann", "why")
+    assert accepted.corrections == {"KXA-26-A": 100, "KXA-26-B": 100}
+    assert str(accepted) == (
+        "KXA-26-A: corrected by 1.00 contracts\nKXA-26-B: corrected by 1.00 contracts\nbreaches reviewed: 0"
+    )
+    assert bench.reconcile().clean
+    with bench.desk.journal.reading() as reading:
+        held = {each.ticker: each for each in reading.markets("sandbox", 0)}
+    assert held["KXA-26-A"].position_centicontracts == 100
+
+
+def test_a_report_says_what_it_rests_on(bench: Bench) -> None:
+    report = ReconciliationReport("sandbox", 0, 1, 2, NOON)
+    halting = Difference(K.FOREIGN_ORDER, "o", "d")
+    quiet = Difference(K.WATERMARK_BEHIND, "o", "d")
+    assert report.clean
+    for spoilt in (
+        replace(report, as_of_us=None),
+        replace(report, differences=(quiet,)),
+        replace(report, unresolved=("x",)),
+    ):
+        assert not spoilt.clean
+        assert str(spoilt).startswith("NOT CLEAN: sandbox, sub-account 0, as of ")
+    assert replace(report, differences=(quiet, halting)).alerts == ("foreign_order o: d",)
+    assert str(report) == "clean: sandbox, sub-account 0, as of 2026-11-23 17:00:00 UTC"
+
+
+def test_the_kill_switch_tells_three_differences_and_how_many_more_and_is_engaged_once(bench: Bench) -> None:
+    for number in (4, 5):
+        bench.account.listed = [somebody_s(f"order-foreign-{each}") for each in range(number)]
+        report = bench.reconcile()
+        told = bench.kill()
+        assert told == "; ".join(str(each) for each in report.differences[:3]) + " and 1 more"
+    bench.account.listed = []
+    assert bench.reconcile().clean
+
+
+def test_a_reconciliation_is_on_record_with_what_it_found(bench: Bench) -> None:
+    bench.unknown()
+    bench.account.answers = [LOST] * 3
+    bench.desk.clock.now_us += SECOND
+    report = bench.reconcile()
+    with bench.desk.journal.reading() as reading:
+        last = reading.last_reconciliation("sandbox", 0)
+    assert last is not None
+    assert (last.reconciliation_id, last.differences, last.clean, last.as_of_us, last.finished_us) == (
+        report.reconciliation_id,
+        2,
+        False,
+        NOON + SECOND + HOUR,
+        NOON + SECOND,
+    )
+    assert (report.started_us, report.finished_us) == (NOON + SECOND, NOON + SECOND)
