@@ -1,5 +1,6 @@
 """Every guard of the executor holds by itself: at its limit it lets an order pass, one step beyond it does not."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,12 +11,12 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.checkpoints import Checkpoint
 from kalshi_pipelines.execution.decisions import AdmittedOrder, Outcome
-from kalshi_pipelines.execution.dispatch import GROUP_CONTRACTS, MOST_REFUSALS_IN_A_ROW, GroupNotMade
+from kalshi_pipelines.execution.dispatch import GROUP_CONTRACTS, GUARDS, MOST_REFUSALS_IN_A_ROW, GroupNotMade
 from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode
-from kalshi_pipelines.execution.journal.tables import attempts
+from kalshi_pipelines.execution.journal.tables import attempts, order_events
 from kalshi_pipelines.execution.market.snapshot import UnreadableMarket
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
 from kalshi_pipelines.execution.orders.denials import DenialReason
@@ -96,6 +97,9 @@ def test_an_order_is_planned_reserved_sent_and_recorded_with_all_its_terms(sqlit
         Checkpoint.ANSWERED,
         Checkpoint.ANSWER_COMMITTED,
     ]
+    with made.journal.reading() as reading:
+        [sending] = [each for each in reading.audit_tail(9) if each.kind == "send"]
+    assert {each["code"] for each in json.loads(sending.body)["checks"]} == {each.code for each in decision.checks}
 
 
 def test_what_can_not_be_planned_is_a_denial_that_counts_as_an_attempt_and_reads_nothing_more(
@@ -104,8 +108,7 @@ def test_what_can_not_be_planned_is_a_denial_that_counts_as_an_attempt_and_reads
     made = play(sqlite_journal, attempts_per_minute=3)
     late = made.decide(as_of=NOW - 2 * MINUTE, valid_until=NOW - MINUTE)
     assert (late.outcome, late.reason, late.intent) == (Outcome.DENIED, DenialReason.PROPOSAL_EXPIRED, None)
-    assert made.facts()["ticker"] == "KXA-26-B"
-    assert made.facts()["detail"] == late.detail
+    assert (made.facts()["ticker"], made.facts()["detail"]) == ("KXA-26-B", late.detail)
     made.killed = "the operator says so"
     killed = made.decide()
     assert (killed.reason, killed.detail) == (DenialReason.KILL_SWITCH_ENGAGED, "the operator says so")
@@ -194,7 +197,8 @@ def test_F15_a_signal_that_was_decided_is_told_and_one_with_other_terms_is_a_con
     assert again.detail == f"intent {first.intent and first.intent.intent_id} of this signal is executed since before"
     other = made.executor.decide(replace(order, count=Contracts(200)))
     assert (other.outcome, other.reason, other.intent) == (Outcome.DENIED, DenialReason.IDEMPOTENCY_CONFLICT, None)
-    assert made.facts()["detail"] == other.detail
+    assert (made.facts()["ticker"], made.facts()["detail"]) == ("KXA-26-B", other.detail)
+    assert (again.order, other.order.count) == (order, Contracts(200))
     assert len(made.exchange.orders) == 1
     denied = made.order(leg=Leg(Action.BUY, Of.YES, YesPrice(9_900)))
     made.executor.decide(denied)
@@ -313,6 +317,8 @@ def test_F06_an_order_without_an_outcome_blocks_its_market_and_no_other(sqlite_j
     made = play(sqlite_journal, ToldExchange(answer=_lost))
     unknown = made.decide()
     assert (unknown.outcome, unknown.intent and unknown.intent.state) == (Outcome.UNKNOWN, OrderState.UNKNOWN)
+    assert unknown.intent is not None
+    assert unknown.intent.told_filled_centicontracts is None
     made.exchange.answer = took()
     assert made.decide().reason is DenialReason.UNRESOLVED_ORDER
     assert made.decide(ticker=MarketTicker("KXA-26-C")).outcome is Outcome.PLACED
@@ -337,8 +343,9 @@ def test_three_orders_in_a_row_that_are_not_taken_end_trading_and_one_that_is_be
     sqlite_journal: sa.Engine,
 ) -> None:
     made = play(sqlite_journal, ToldExchange(answer=refused))
-    refusal = [made.decide().outcome for _ in range(MOST_REFUSALS_IN_A_ROW - 1)]
-    assert refusal == [Outcome.REFUSED] * 2
+    refusal = [made.decide() for _ in range(MOST_REFUSALS_IN_A_ROW - 1)]
+    assert [each.outcome for each in refusal] == [Outcome.REFUSED] * 2
+    assert [each.intent and each.intent.told_filled_centicontracts for each in refusal] == [0, 0]
     made.exchange.answer = took()
     assert made.decide().outcome is Outcome.PLACED
     made.exchange.answer = refused
@@ -348,6 +355,7 @@ def test_three_orders_in_a_row_that_are_not_taken_end_trading_and_one_that_is_be
             kill = reading.kill()
         assert kill.engaged is engaged
     assert kill.reason.startswith("3 orders in a row were not taken, the last: 400 no")
+    assert (kill.level, kill.source, kill.by_whom) == (1, "executor", "executor")
     assert made.decide().reason is DenialReason.KILL_SWITCH_ENGAGED
 
 
@@ -381,6 +389,11 @@ def test_an_order_given_back_meanwhile_is_not_sent_and_its_end_is_told(sqlite_jo
 def test_a_dry_run_is_killed_by_the_journal_as_a_live_one_is(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal, live=False)
     assert made.dispatch.group_of(0) is None
+    assert made.decide().outcome is Outcome.SIMULATED
+    assert made.facts()["checks"]
+    with sqlite_journal.connect() as connection:
+        versions = connection.scalars(sa.select(order_events.c.code_version).where(order_events.c.seq == 3)).all()
+    assert versions == [made.session.code_version]
     admitted = made.admitted()
     made.engage_kill()
     decision = made.executor.send(admitted)
@@ -390,6 +403,17 @@ def test_a_dry_run_is_killed_by_the_journal_as_a_live_one_is(sqlite_journal: sa.
         "stop",
     )
     assert made.facts()["checks"]
+    assert made.facts()["detail"] == "stop"
+
+
+def test_a_refusal_of_the_journal_without_a_reason_of_its_own_is_a_failed_check(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = play(sqlite_journal)
+    monkeypatch.delitem(GUARDS, "kill")
+    admitted = made.admitted()
+    made.engage_kill()
+    assert made.executor.send(admitted).reason is DenialReason.CHECK_FAILED
 
 
 @pytest.mark.parametrize("at", [Checkpoint.ANSWERED, None])
@@ -484,6 +508,7 @@ def test_every_decision_is_on_record_with_its_proposal(sqlite_journal: sa.Engine
     placed = made.executor.decide(order, number)
     known = made.executor.decide(order, number)
     conflict = made.executor.decide(replace(order, count=Contracts(200)), number)
+    assert [each.order.signal for each in (turned_away, placed, known, conflict)] == [order.signal] * 4
     assert [each.proposal_id for each in (turned_away, placed, known, conflict)] == [number] * 4
     assert placed.intent is not None
     assert placed.intent.proposal_id == number

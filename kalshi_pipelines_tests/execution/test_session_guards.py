@@ -100,6 +100,7 @@ def _open(
         assert refused.detail
         assert refused.checks
         assert refused.reason.remedy in str(refused)
+        assert refused.detail in str(refused)
         return refused.reason
     assert _row(engine, "session_ends")["reason"] == "over"
     return None

@@ -54,13 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.mutants", description=main.__doc__)
     parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(ROOMS)}; all unless told")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--again", type=Path, metavar="FILE", help="only the survivors that a run printed into a file")
     given = parser.parse_args(arguments)
     unknown = sorted(set(given.rooms) - set(ROOMS))
     if unknown:
         parser.error(f"there is no room {', '.join(unknown)}: choose of {', '.join(ROOMS)}")
-    missed = 0
+    missed, only = 0, _told_in(given.again) if given.again else []
     for name in given.rooms or ROOMS:
-        score = _score_of(ROOMS[name], given.processes)
+        score = _score_of(ROOMS[name], given.processes, only)
         print(f"{name}: {score}", flush=True)
         for mutant in (*score.survivors, *score.untested):
             print(f"\n{mutant}", flush=True)
@@ -68,7 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if missed else 0
 
 
-def _score_of(room: Room, processes: int) -> Score:
+def _told_in(file: Path) -> list[str]:
+    return [line.strip() for line in file.read_text().splitlines() if line.startswith("kalshi_pipelines.")]
+
+
+def _score_of(room: Room, processes: int, only: Sequence[str]) -> Score:
     with tempfile.TemporaryDirectory(prefix="kalshi-mutants-") as folder:
         copy = Path(folder)
         _copy_checkout(copy, room)
@@ -120,6 +125,8 @@ def _add(score: Score, meta: Path) -> None:
         return
     functions = _functions(meta.with_suffix(""))
     for key, status in statuses.items():
+        if status is None:
+            continue
         mutated = key.rpartition(".")[2]
         original = functions[mutated.rpartition("__mutmut_")[0] + "__mutmut_orig"]
         if status in _KILLED:
