@@ -1,7 +1,13 @@
 """Databases at head without what users get besides: no backup, no inspection, no report."""
 
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.warehouse.engine import explained_failures
 from kalshi_pipelines.warehouse.migrations import Upgrade, apply_migrations, ready_to_migrate, use_write_ahead_log
 
@@ -13,3 +19,14 @@ def upgrade_to_head(engine: sa.Engine) -> Upgrade:
             upgrade = apply_migrations(connection)
         use_write_ahead_log(engine)
     return upgrade
+
+
+@cache
+def journal_at_head() -> bytes:
+    """The file of a SQLite journal at head, without an identity; made once, also for the processes this one forks."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.db"
+        engine = open_journal(f"sqlite:///{path}")
+        upgrade_journal(engine)
+        engine.dispose()
+        return path.read_bytes()

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines_tests.execution.journal.trading import Desk, desk_at
+from kalshi_pipelines_tests.migrated import journal_at_head
 from kalshi_pipelines_tests.postgres import Cluster
 
 
@@ -17,9 +18,7 @@ from kalshi_pipelines_tests.postgres import Cluster
 def migrated_journal_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite journal at head without an identity; tests copy it."""
     path = tmp_path_factory.mktemp("journal") / "journal.db"
-    engine = open_journal(f"sqlite:///{path}")
-    upgrade_journal(engine)
-    engine.dispose()
+    path.write_bytes(journal_at_head())
     return path
 
 

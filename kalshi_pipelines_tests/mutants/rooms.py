@@ -5,6 +5,10 @@ from typing import Final
 
 _EXECUTION: Final = "kalshi_pipelines/execution/"
 _TESTS: Final = "kalshi_pipelines_tests/execution/"
+_JOURNAL: Final = (
+    "admission", "caps", "errors", "facts", "halting", "journal", "ledger", "reading", "recording", "records",
+    "recovery_reading", "transaction",
+)  # fmt: skip
 #: Tests with a Postgres say the same as those with a SQLite file and take longer.
 _QUICK: Final = "not postgres"
 
@@ -18,11 +22,13 @@ class Room:
         tests: Below the tests of the executor.
         without: An expression for pytest's ``-k``. Tests that start processes run the program as it is on the disk,
             so they notice no mutant.
+        makes_journals: Whether it is of what makes the journal's tables; else all share one that was made before.
     """
 
     sources: tuple[str, ...]
     tests: tuple[str, ...]
     without: str = _QUICK
+    makes_journals: bool = False
 
     @property
     def source_patterns(self) -> list[str]:
@@ -32,7 +38,8 @@ class Room:
     @property
     def test_arguments(self) -> list[str]:
         """Arguments of pytest."""
-        return [*(_TESTS + test for test in self.tests), "-k", self.without]
+        anew = ["-p", "kalshi_pipelines_tests.mutants.anew"] if self.makes_journals else []
+        return [*(_TESTS + test for test in self.tests), "-k", self.without, *anew]
 
 
 ROOMS: Final = {
@@ -42,9 +49,14 @@ ROOMS: Final = {
     "gates": Room(("gates/*",), ("gates",)),
     "market": Room(("market/*",), ("market",)),
     "journal": Room(
-        ("journal/*.py", "journal/tables/*.py"),
+        tuple(f"journal/{name}.py" for name in _JOURNAL),
         ("journal/test_ledger.py", "journal/test_refusals.py", "threats/test_journal_threats.py"),
         f"{_QUICK} and not kill and not process",
+    ),
+    "schema": Room(
+        ("journal/engine.py", "journal/guards.py", "journal/migrations.py", "journal/tables/*.py"),
+        ("journal/test_migrations.py", "journal/test_refusals.py"),
+        makes_journals=True,
     ),
     "audit": Room(("audit/*",), ("audit", "threats/test_journal_threats.py"), f"{_QUICK} and not process"),
     "transport": Room(("transport/*",), ("transport",)),
@@ -52,8 +64,8 @@ ROOMS: Final = {
         ("executor.py", "dispatch.py", "decisions.py", "session.py", "checkpoints.py"),
         ("test_executor_guards.py", "test_session_guards.py"),
     ),
-    "reconciliation": Room(("reconciliation/*",), ("reconciliation",)),
-    "kill": Room(("kill/*",), ("kill",)),
+    "reconciliation": Room(("reconciliation/*",), ("reconciliation/test_guards.py", "reconciliation/test_rows.py")),
+    "kill": Room(("kill/*",), ("kill/test_halt_guards.py", "kill/test_release.py", "kill/test_switch.py")),
     "commands": Room(
         ("__main__.py", "commands.py", "told.py", "trading_run.py", "live_account.py", "auditing.py", "stopping.py"),
         ("test_command_line.py", "test_trading_run.py"),

@@ -1,0 +1,174 @@
+"""Rows of the account become exact values of our sub-account, or an error; every list is asked for as it has to be."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from kalshi_pipelines.execution.journal.records import Fill
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount, UnreadableAccount
+from kalshi_pipelines.execution.reconciliation.evidence import (
+    ExchangeOrder,
+    Holding,
+    OrderStatus,
+    OrderSweep,
+    Settlement,
+    together,
+)
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.kalshi.errors import NotFound, RequestLine, VendorError
+from kalshi_pipelines.kalshi.portfolio import Rows
+from kalshi_pipelines.kalshi.portfolio_records import FillRecord, OrderRecord, PositionRecord, SettlementRecord
+from kalshi_pipelines.units import microseconds
+
+NOW = dt.datetime(2026, 11, 23, 17, tzinfo=dt.UTC)
+NOW_US = microseconds(NOW)
+LATER = NOW + dt.timedelta(seconds=1)
+SINCE = NOW_US // 1_000_000 - 5
+ORDER = OrderRecord(
+    order_id="o1", client_order_id="c1", ticker="KXA-26-B", book_side="ask", status="resting",
+    yes_price_dollars="0.5610", fill_count_fp="1.00", remaining_count_fp="2.00", initial_count_fp="3.00",
+    taker_fees_dollars="0", maker_fees_dollars="0", created_time=NOW, last_update_time=LATER,
+    order_group_id="", subaccount_number=3,
+)  # fmt: skip
+FILL = FillRecord(
+    fill_id="f1", order_id="o1", ticker="KXA-26-B", book_side="bid", count_fp="0.50", yes_price_dollars="0.5610",
+    is_taker=True, fee_cost="0.0175", created_time=NOW,
+)  # fmt: skip
+PAID = SettlementRecord("KXA-26-B", "KXA-26", "yes", NOW, "0", 0)
+
+
+@dataclass
+class _Exchange:
+    """What the account would answer, by list."""
+
+    lists: dict[str, list[Any]] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        def read(subaccount: int, **asked: Any) -> Rows[Any]:
+            assert subaccount == 3
+            self.asked.append((name, asked))
+            which = name + (" past" if asked.get("past") else " resting" if asked.get("status") else "")
+            return Rows(self.lists.get(which, []), 2, which)
+
+        return read
+
+    def market(self, ticker: str) -> Any:
+        if ticker == "KXA-26-B":
+            return SimpleNamespace(event_ticker="its event")
+        raise NotFound(RequestLine(f"/markets/{ticker}"), 404, VendorError())
+
+    def account(self) -> ExchangeAccount:
+        client = SimpleNamespace(portfolio=self, market=self.market)
+        return ExchangeAccount(cast("KalshiClient", client), 3)
+
+
+def _changed(row: Any, **changes: Any) -> Any:
+    return msgspec.structs.replace(row, **changes)
+
+
+def test_orders_are_those_that_rest_and_those_made_since_of_our_sub_account() -> None:
+    exchange = _Exchange(
+        {
+            "orders resting": [ORDER, _changed(ORDER, order_id="theirs", subaccount_number=4)],
+            "orders": [_changed(ORDER, order_id="o2", last_update_time=None, order_group_id="g")],
+            "orders past": [_changed(ORDER, order_id="o3", last_update_time=None, created_time=None)],
+        }
+    )
+    sweep = exchange.account().orders(NOW_US, "KXA-26-B")
+    assert exchange.asked == [
+        ("orders", {"ticker": "KXA-26-B", "status": "resting"}),
+        ("orders", {"ticker": "KXA-26-B", "min_ts": SINCE}),
+        ("orders", {"ticker": "KXA-26-B", "min_ts": SINCE, "past": True}),
+    ]
+    first = ExchangeOrder(
+        "o1", "c1", "KXA-26-B", Side.ASK, 5_610, 300, 100, 200, OrderStatus.RESTING, None, NOW_US + 1_000_000
+    )
+    assert sweep.orders["o1"] == first
+    assert {key: (order.order_group_id, order.updated_us) for key, order in sweep.orders.items()} == {
+        "o1": (None, NOW_US + 1_000_000),
+        "o2": ("g", NOW_US),
+        "o3": (None, 0),
+    }
+    digests = together(["orders resting", "orders", "orders past"])
+    assert (sweep.pages, sweep.pages_sha256) == (6, digests)
+    assert isinstance(exchange.account().orders(NOW_US), OrderSweep)
+    with pytest.raises(UnreadableAccount, match="asked for orders of KXA-26-C, told of 'KXA-26-B'"):
+        exchange.account().orders(NOW_US, "KXA-26-C")
+    exchange.account().orders(1)
+    assert exchange.asked[-1][1]["min_ts"] == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"book_side": "yes"},
+        {"status": "pending"},
+        {"yes_price_dollars": "0.56105"},
+        {"yes_price_dollars": "x"},
+        {"fill_count_fp": "1.001"},
+        {"remaining_count_fp": ""},
+        {"initial_count_fp": "many"},
+    ],
+)
+def test_an_order_that_can_not_be_read_exactly_is_an_error(changes: dict[str, Any]) -> None:
+    with pytest.raises(UnreadableAccount, match="a row of the account can not be read"):
+        _Exchange({"orders": [_changed(ORDER, **changes)]}).account().orders(NOW_US)
+
+
+def test_fills_are_told_once_the_oldest_first() -> None:
+    exchange = _Exchange(
+        {
+            "fills": [_changed(FILL, fill_id="f2", created_time=LATER), FILL, _changed(FILL, subaccount_number=4)],
+            "fills past": [_changed(FILL, fill_id="f0"), FILL],
+        }
+    )
+    assert [fill.fill_id for fill in exchange.account().fills(NOW_US)] == ["f0", "f1", "f2"]
+    assert exchange.account().fills(NOW_US)[1] == Fill("f1", "o1", "KXA-26-B", Side.BID, 5_610, 50, 17_500, NOW_US)
+    assert exchange.asked[:2] == [("fills", {"min_ts": SINCE}), ("fills", {"min_ts": SINCE, "past": True})]
+    for changes in ({"book_side": "no"}, {"fee_cost": "free"}, {"count_fp": "x"}, {"yes_price_dollars": "0.00001"}):
+        with pytest.raises(UnreadableAccount):
+            _Exchange({"fills": [_changed(FILL, **changes)]}).account().fills(NOW_US)
+
+
+def test_holdings_are_those_that_are_not_nothing() -> None:
+    rows = [
+        PositionRecord("KXA-26-A", "2.50", "1.25", "0", "0"),
+        PositionRecord("KXA-26-B", "0.00", "0", "0", "0"),
+        PositionRecord("KXA-26-C", "-1.00", "0.40", "0", "0"),
+    ]
+    held = _Exchange({"positions": rows}).account().holdings()
+    assert held == {
+        "KXA-26-A": Holding("KXA-26-A", 250, 1_250_000),
+        "KXA-26-C": Holding("KXA-26-C", -100, 400_000),
+    }
+    assert [each.spent_microdollars for each in held.values()] == [1_250_000, 400_000 - 1_000_000]
+    with pytest.raises(UnreadableAccount):
+        _Exchange({"positions": [PositionRecord("KXA-26-A", "x", "1", "0", "0")]}).account().holdings()
+
+
+@pytest.mark.parametrize(
+    ("result", "value", "payoff"), [("yes", None, 10_000), ("no", 7, 0), ("scalar", 37, 3_700), ("scalar", None, None)]
+)
+def test_a_pay_out_is_what_one_yes_paid(result: str, value: int | None, payoff: int | None) -> None:
+    later = _changed(PAID, settled_time=LATER)
+    exchange = _Exchange({"settlements": [later, _changed(PAID, market_result=result, value=value)]})
+    if payoff is None:
+        with pytest.raises(UnreadableAccount, match="KXA-26-B does not tell what one YES paid"):
+            exchange.account().settlements(NOW_US)
+        return
+    told = exchange.account().settlements(NOW_US)
+    assert told[0] == Settlement("KXA-26-B", "KXA-26", payoff, NOW_US)
+    assert [each.dedupe for each in told] == [f"KXA-26-B:{NOW_US}", f"KXA-26-B:{NOW_US + 1_000_000}"]
+    assert exchange.asked == [("settlements", {"min_ts": SINCE})]
+
+
+def test_the_event_of_a_market_that_is_gone_is_what_its_ticker_says() -> None:
+    account = _Exchange().account()
+    told = [account.event_of(ticker) for ticker in ("KXA-26-B", "KXGONE-26-B", "KXGONE")]
+    assert told == ["its event", "KXGONE-26", "KXGONE"]
