@@ -9,9 +9,7 @@ import msgspec
 import pytest
 
 from kalshi_pipelines.execution.journal.records import Fill
-from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount, UnreadableAccount
-from kalshi_pipelines.execution.reconciliation.evidence import (
+from kalshi_pipelines.execution.orders.evidence import (
     ExchangeOrder,
     Holding,
     OrderStatus,
@@ -19,6 +17,8 @@ from kalshi_pipelines.execution.reconciliation.evidence import (
     Settlement,
     together,
 )
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount, UnreadableAccount
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import NotFound, RequestLine, VendorError
 from kalshi_pipelines.kalshi.portfolio import Rows
