@@ -8,9 +8,11 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.checkpoints import Checkpoint
 from kalshi_pipelines.execution.decisions import AdmittedOrder, PlannedOrder
 from kalshi_pipelines.execution.decisions import Outcome as Became
 from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.market.snapshot import MarketSnapshot
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import Signal
@@ -24,6 +26,7 @@ from kalshi_pipelines.execution.orders.terms import (
     Outcome,
     YesPrice,
 )
+from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines_tests.execution.floor import (
     Floor,
@@ -256,6 +259,27 @@ def test_F17_stale_and_expired_knowledge_is_denied(floor: Floor, sqlite_journal:
     too_long = proposed(market, valid_until=now + dt.timedelta(minutes=11))
     assert trader.executor.decide(expired).reason is DenialReason.PROPOSAL_EXPIRED
     assert trader.executor.decide(too_long).reason is DenialReason.PROPOSAL_STALE
+
+
+@pytest.mark.parametrize("seconds", [60, -60])
+def test_F17_an_order_whose_record_took_too_long_to_commit_is_not_sent(
+    floor: Floor, sqlite_journal: sa.Engine, seconds: int
+) -> None:
+    passed_us = [0]
+    ready_journal(sqlite_journal)
+    journal = Journal(sqlite_journal, "sandbox", clock_us=lambda: now_us() + passed_us[0])
+
+    def stall(checkpoint: Checkpoint) -> None:
+        if checkpoint is Checkpoint.SENDING_COMMITTED:
+            passed_us[0] += seconds * 1_000_000
+
+    trader = live_trader(floor, journal, stall)
+    before = len(floor.orders_on_exchange())
+    decision = trader.executor.decide(proposed(floor.tradable()))
+    assert decision.intent is not None
+    assert (decision.outcome, decision.intent.state) == (Became.REFUSED, OrderState.REJECTED)
+    assert "ms to record" in decision.detail
+    assert len(floor.orders_on_exchange()) == before
 
 
 def test_F36_F46_a_decrease_said_twice_leaves_the_same_and_a_cancel_finds_its_shard(

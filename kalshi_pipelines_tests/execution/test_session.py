@@ -14,7 +14,6 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution import session as sessions
-from kalshi_pipelines.execution.checkpoints import Checkpoint
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import AdmittedOrder, Outcome
 from kalshi_pipelines.execution.dispatch import LiveDispatch, SimulatedDispatch
@@ -270,27 +269,6 @@ def test_F08_an_interruption_in_the_middle_of_sending_is_stored_as_unknown_first
         trader.executor.send(admitted)
     with trader.journal.reading() as reading:
         assert reading.intent(admitted.intent.intent_id).state is OrderState.UNKNOWN
-
-
-@pytest.mark.parametrize("seconds", [6, -1])
-def test_F17_an_order_whose_record_took_too_long_to_commit_is_not_sent(
-    floor: Floor, sqlite_journal: sa.Engine, seconds: int
-) -> None:
-    passed_us = [0]
-    ready_journal(sqlite_journal)
-    journal = Journal(sqlite_journal, "sandbox", clock_us=lambda: now_us() + passed_us[0])
-
-    def stall(checkpoint: Checkpoint) -> None:
-        if checkpoint is Checkpoint.SENDING_COMMITTED:
-            passed_us[0] += seconds * 1_000_000
-
-    trader = live_trader(floor, journal, stall)
-    before = len(floor.orders_on_exchange())
-    decision = trader.executor.decide(proposed(floor.tradable()))
-    assert decision.intent is not None
-    assert (decision.outcome, decision.intent.state) == (Outcome.REFUSED, OrderState.REJECTED)
-    assert "ms to record" in decision.detail
-    assert len(floor.orders_on_exchange()) == before
 
 
 def test_an_answer_that_the_journal_refuses_leaves_the_order_unknown(

@@ -324,6 +324,30 @@ def test_F21_a_journal_that_can_only_be_read_sends_nothing(sqlite_journal: sa.En
     assert desk.look(intent).state is OrderState.RESERVED
 
 
+def test_F22_a_backup_from_before_the_kill_switch_moved_is_not_armed(
+    sqlite_journal: sa.Engine, tmp_path: Path, opened: Opening
+) -> None:
+    desk = desk_at(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
+    for number in range(2):
+        backup = tmp_path / f"backup{number}.db"
+        with (
+            closing(sqlite3.connect(str(sqlite_journal.url.database))) as source,
+            closing(sqlite3.connect(backup)) as copy,
+        ):
+            source.backup(copy)
+        with desk.journal.writing() as transaction:
+            if transaction.kill().engaged:
+                transaction.release_kill("grace", "looked at it")
+            else:
+                transaction.engage_kill(1, "operator", "bob", "stop")
+        desk.journal.require_unrestored()
+        restored = Journal(
+            opened(f"sqlite:///{backup}"), "sandbox", clock_us=desk.clock, anchor_file=tmp_path / "anchors.jsonl"
+        )
+        with pytest.raises(JournalRestored, match="is not there"):
+            restored.require_unrestored()
+
+
 def test_F22_a_journal_from_a_backup_is_not_armed(sqlite_journal: sa.Engine, tmp_path: Path, opened: Opening) -> None:
     file = tmp_path / "anchors.jsonl"
     desk = desk_at(sqlite_journal, anchor_file=file)
