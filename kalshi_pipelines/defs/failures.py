@@ -15,6 +15,7 @@ from kalshi_pipelines.execution.journal.errors import (
 )
 from kalshi_pipelines.execution.proposals import InvalidProposals
 from kalshi_pipelines.execution.session import SessionRefused
+from kalshi_pipelines.execution.stopping import NothingCanceled
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.news.errors import NewsFailed
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart
@@ -42,6 +43,7 @@ _EXPECTED: Final = (
     JournalUnavailable,
     KalshiError,
     NewsFailed,
+    NothingCanceled,
     RowsWouldBeLost,
     SandboxDidNotStart,
     SchemaNotAtHead,

@@ -31,7 +31,7 @@ from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposal_files import read_proposals
 from kalshi_pipelines.execution.proposals import Proposer, propose
 from kalshi_pipelines.execution.session import Opening
-from kalshi_pipelines.execution.stopping import halt, kill_switch
+from kalshi_pipelines.execution.stopping import engage, halt_now
 from kalshi_pipelines.execution.told import proposal_row
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, TradingRun, trade
 from kalshi_pipelines.settings import AlertSeverity, InvalidSettings
@@ -202,13 +202,11 @@ class Halting(dg.Config):
 def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource, config: Halting) -> None:
     """Stop all new risk; at level 2 cancel everything and fail unless it is proved that nothing rests."""
     with one_sentence(context.log):
-        settings, trade_settings = journal.settings, TradeSettings.from_environment()
         if config.level == 1:
-            engaged = kill_switch(settings, trade_settings, lambda: opened(journal)).engage(config.by, config.why)
+            engaged = engage(journal.settings, lambda: opened(journal), config.by, config.why)
             context.log.warning(f"the kill switch is engaged: {config.why}. {engaged.problem}")
             return
-        with halt(settings, trade_settings, lambda: opened(journal)) as halting:
-            report = halting.run(config.by, config.why)
+        report = halt_now(journal.settings, lambda: opened(journal), config.by, config.why)
     context.log.warning(str(report))
     if not report.flat:
         raise dg.Failure(str(report), allow_retries=False)

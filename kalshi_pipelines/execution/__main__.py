@@ -24,6 +24,7 @@ from kalshi_pipelines.execution.kill.emergency import EmergencyFileUnreadable
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposals import InvalidProposals
 from kalshi_pipelines.execution.session import SessionRefused
+from kalshi_pipelines.execution.stopping import NothingCanceled
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart
 from kalshi_pipelines.settings import InvalidSettings
@@ -33,7 +34,7 @@ from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
 _EXPECTED = (
     AnchorsUnreadable, EmergencyFileUnreadable, InvalidProposals, InvalidSettings, JournalOfAnotherEnvironment,
     JournalOutdated, JournalRefused, JournalRestored, JournalUnavailable, KalshiError, OSError, SandboxDidNotStart,
-    SchemaNotAtHead, WarehouseUnavailable, commands.CanNotBeDone,
+    NothingCanceled, SchemaNotAtHead, WarehouseUnavailable, commands.CanNotBeDone,
 )  # fmt: skip
 
 

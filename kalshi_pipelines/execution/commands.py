@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
@@ -33,7 +34,7 @@ from kalshi_pipelines.execution.proposal_files import read_proposals
 from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.session import Opening
-from kalshi_pipelines.execution.stopping import halt, kill_switch
+from kalshi_pipelines.execution.stopping import engage, halt, halt_now, kill_switch
 from kalshi_pipelines.execution.told import plain, proposal_row, standing_lines, status_lines
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
@@ -56,7 +57,6 @@ class Office:
     """What commands work with; databases are opened when they are first asked for, and closed at the end."""
 
     settings: Settings
-    trade: TradeSettings
     _open: ExitStack
 
     @classmethod
@@ -68,7 +68,16 @@ class Office:
             InvalidSettings: One can not be used.
         """
         with ExitStack() as opened:
-            yield cls(Settings.from_environment(), TradeSettings.from_environment(), opened)
+            yield cls(Settings.from_environment(), opened)
+
+    @cached_property
+    def trade(self) -> TradeSettings:
+        """The settings of trading.
+
+        Raises:
+            InvalidSettings: One can not be used.
+        """
+        return TradeSettings.from_environment()
 
     def journal_engine(self) -> sa.Engine:
         """The journal's database."""
@@ -241,13 +250,12 @@ def accept(office: Office, given: argparse.Namespace) -> int:
 def kill(office: Office, given: argparse.Namespace) -> int:
     """Stop all new risk; at level 2 cancel everything, too, and go on until nothing is proved to rest."""
     if given.level == 1:
-        engaged = kill_switch(office.settings, office.trade, office.journal).engage(given.by, given.why)
+        engaged = engage(office.settings, office.journal, given.by, given.why)
         print("The kill switch is engaged: nothing new is sent. Orders that rest are left alone; level 2 cancels them.")
         if engaged.seq is None:
             print(f"It is on record in the emergency file only: {engaged.problem}", file=sys.stderr)
         return 0
-    with halt(office.settings, office.trade, office.journal) as halting:
-        report = halting.run(given.by, given.why, given.patience)
+    report = halt_now(office.settings, office.journal, given.by, given.why, given.patience)
     if report.engaged.is_on_record:
         print("The kill switch is engaged: nothing new is sent.")
     else:

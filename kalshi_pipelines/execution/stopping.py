@@ -13,17 +13,18 @@ from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
 from kalshi_pipelines.execution.kill.groups import GroupsToFence
-from kalshi_pipelines.execution.kill.halt import Halt
+from kalshi_pipelines.execution.kill.halt import Halt, HaltReport
 from kalshi_pipelines.execution.kill.sources import EnvironmentSource, FileSource
-from kalshi_pipelines.execution.kill.switch import KillSwitch
+from kalshi_pipelines.execution.kill.switch import Engaged, KillSwitch
 from kalshi_pipelines.execution.live_account import live_transport
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.kalshi import hosts
 from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.rate_budget import Bucket, RateBudget, documented_laws
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.kalshi.transport import Transport
-from kalshi_pipelines.settings import Environment, Settings
+from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
 
 OpenJournal = Callable[[], Journal]
 
@@ -56,6 +57,40 @@ def kill_switch(settings: Settings, trade: TradeSettings, journal: OpenJournal) 
         environment=settings.environment.value,
         subaccount=trade.subaccount,
     )
+
+
+class NothingCanceled(Exception):
+    """The kill switch is engaged, but orders that rest could not be canceled; the message says why."""
+
+
+def engage(settings: Settings, journal: OpenJournal, by: str, reason: str) -> Engaged:
+    """Stop every new risk. A setting of trading that can not be used is not in the way.
+
+    Raises:
+        OSError: Neither the journal nor the emergency file can be written.
+    """
+    try:
+        trade = TradeSettings.from_environment()
+    except InvalidSettings:
+        trade = TradeSettings.model_construct()
+    return kill_switch(settings, trade, journal).engage(by, reason)
+
+
+def halt_now(
+    settings: Settings, journal: OpenJournal, by: str, reason: str, patience_seconds: float = 300.0
+) -> HaltReport:
+    """Stop every new risk, cancel everything, and go on until nothing is proved to rest or patience ends.
+
+    Raises:
+        NothingCanceled: The key can not be used; new risk is stopped all the same.
+        OSError: And neither the journal nor the emergency file can be written.
+    """
+    try:
+        with halt(settings, TradeSettings.from_environment(), journal) as halting:
+            return halting.run(by, reason, patience_seconds)
+    except (InvalidSettings, KalshiError) as error:
+        engage(settings, journal, by, reason)
+        raise NothingCanceled(f"The kill switch is engaged, but nothing was canceled: {error}") from None
 
 
 @contextmanager

@@ -143,6 +143,22 @@ def test_a_journal_that_is_not_what_was_written_stops_trading(floor: Floor, caps
     assert "stopped by journal: verify-audit (audit): the journal is not what was written" in told(capsys, 0, "status")
 
 
+def test_wrong_settings_of_trading_are_no_obstacle_to_a_kill(
+    floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del floor
+    told(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    monkeypatch.setenv("KALSHI_TRADE_SESION_ORDERS", "5")
+    assert "The kill switch is engaged" in told(capsys, 0, "kill", "--by", "bob", "--why", "odd")
+    monkeypatch.delenv("KALSHI_TRADE_SESION_ORDERS")
+    assert "stopped by journal: bob (operator): odd" in told(capsys, 0, "status")
+    told(capsys, 0, "release", "--by", "ann", "--why", "it was a typo")
+    monkeypatch.setenv("KALSHI_TRADE_PRIVATE_KEY_FILE", "nowhere.pem")
+    said = told(capsys, 2, "kill", "--level", "2", "--by", "cid", "--why", "odd again")
+    assert "The kill switch is engaged, but nothing was canceled" in said
+    assert "stopped by journal: cid (operator): odd again" in told(capsys, 0, "status")
+
+
 def test_a_position_that_drifted_is_accepted_by_its_name(
     floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
