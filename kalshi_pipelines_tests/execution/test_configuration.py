@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
-from kalshi_pipelines.execution.journal.records import Mode, ScopeKind
-from kalshi_pipelines.execution.journal.tables import CEILINGS
+from kalshi_pipelines.execution.journal.records import Mode, ScopeCaps, ScopeKind, SessionCaps
+from kalshi_pipelines.execution.journal.tables import CEILINGS, UNCAPPED
 from kalshi_pipelines.settings import InvalidSettings
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -87,6 +87,28 @@ def test_caps_are_exact_micro_dollars() -> None:
     made = TradeSettings(order_dollars=Decimal("12.345678"), session_loss_dollars=Decimal("0.000001"))
     assert made.caps.order_notional_microdollars == 12_345_678
     assert made.caps.scopes[ScopeKind.SESSION].worst_microdollars == 1
+
+
+def test_every_cap_of_a_session_is_the_setting_it_is_named_for() -> None:
+    made = TradeSettings(
+        order_dollars=Decimal(11), session_orders=3, session_loss_dollars=Decimal(12), day_orders=5,
+        day_loss_dollars=Decimal(13), rolling_loss_dollars=Decimal(14), event_loss_dollars=Decimal(15),
+        account_loss_dollars=Decimal(16), notional_dollars=Decimal(17), position_contracts=18, attempts_per_minute=19,
+    )  # fmt: skip
+    million = 1_000_000
+    assert made.caps == SessionCaps(
+        11 * million,
+        11 * million,
+        1_800,
+        19,
+        {
+            ScopeKind.SESSION: ScopeCaps(3, 17 * million, 12 * million),
+            ScopeKind.DAY: ScopeCaps(5, 17 * million, 13 * million),
+            ScopeKind.ROLLING: ScopeCaps(UNCAPPED, UNCAPPED, 14 * million),
+            ScopeKind.EVENT: ScopeCaps(UNCAPPED, UNCAPPED, 15 * million),
+            ScopeKind.ACCOUNT: ScopeCaps(UNCAPPED, UNCAPPED, 16 * million),
+        },
+    )
 
 
 def test_F40_every_cap_is_in_the_digest_of_a_session() -> None:
