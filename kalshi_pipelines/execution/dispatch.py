@@ -154,8 +154,8 @@ class LiveDispatch:
         """Send it, unless it is long ago that everything was looked at: a disk or server that stalls takes its time."""
         late_us = self._journal.now_us() - sent.at_us
         if not 0 <= late_us <= MOST_TIME_TO_COMMIT_US:
-            told = f"it took {late_us // 1_000} ms to record that it is being sent"
-            return Answer(None, failure=NoAnswer.NOT_SENT, detail=told)
+            why = f"it took {late_us // 1_000} ms to record that it is being sent"
+            return Answer(None, failure=NoAnswer.NOT_SENT, detail=why)
         return self._transport.place(SendPermit(sent))
 
     @contextmanager

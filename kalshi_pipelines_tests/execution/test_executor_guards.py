@@ -406,6 +406,21 @@ def test_a_dry_run_is_killed_by_the_journal_as_a_live_one_is(sqlite_journal: sa.
     assert made.facts()["detail"] == "stop"
 
 
+@pytest.mark.parametrize(
+    ("late_us", "is_sent"), [(0, True), (5 * SECOND_US, True), (5 * SECOND_US + 1, False), (-1, False)]
+)
+def test_an_order_whose_record_took_its_time_is_not_sent(
+    sqlite_journal: sa.Engine, late_us: int, is_sent: bool
+) -> None:
+    made = play(sqlite_journal)
+    made.at[Checkpoint.SENDING_COMMITTED] = lambda: setattr(made.clock, "now_us", NOW_US + late_us)
+    decision = made.decide()
+    assert (decision.outcome is Outcome.PLACED, len(made.exchange.orders)) == (is_sent, int(is_sent))
+    if not is_sent:
+        assert decision.outcome is Outcome.REFUSED
+        assert made.facts()["failure"] == "not_sent"
+
+
 def test_a_refusal_of_the_journal_without_a_reason_of_its_own_is_a_failed_check(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from kalshi_pipelines_tests.mutants.rooms import ROOMS, Room
+from kalshi_pipelines_tests.mutants.rules import survivors
 
 CHECKOUT: Final = Path(__file__).parents[2]
 _COPIED: Final = ("kalshi_pipelines", "kalshi_pipelines_tests", "migrations", "docs", "deploy")
+#: The triggers of the journal, beside the rooms of Python.
+RULES: Final = "rules"
 _SURVIVED: Final = 0
 #: Characters of a line that are shown around a change.
 _SHOWN: Final = 100
@@ -52,21 +55,26 @@ class Score:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the rooms that are asked for; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.mutants", description=main.__doc__)
-    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(ROOMS)}; all unless told")
+    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(ROOMS)}, {RULES}; all unless told")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--again", type=Path, metavar="FILE", help="only the survivors that a run printed into a file")
     given = parser.parse_args(arguments)
-    unknown = sorted(set(given.rooms) - set(ROOMS))
+    unknown = sorted(set(given.rooms) - {*ROOMS, RULES})
     if unknown:
-        parser.error(f"there is no room {', '.join(unknown)}: choose of {', '.join(ROOMS)}")
+        parser.error(f"there is no room {', '.join(unknown)}: choose of {', '.join(ROOMS)}, {RULES}")
     missed, only = 0, _told_in(given.again) if given.again else []
-    for name in given.rooms or ROOMS:
-        score = _score_of(ROOMS[name], given.processes, only)
+    for name in given.rooms or (*ROOMS, RULES):
+        score = _score_of_rules() if name == RULES else _score_of(ROOMS[name], given.processes, only)
         print(f"{name}: {score}", flush=True)
         for mutant in (*score.survivors, *score.untested):
             print(f"\n{mutant}", flush=True)
         missed += len(score.survivors) + len(score.untested)
     return 1 if missed else 0
+
+
+def _score_of_rules() -> Score:
+    total, left = survivors(CHECKOUT)
+    return Score(total - len(left), left)
 
 
 def _told_in(file: Path) -> list[str]:
