@@ -7,6 +7,7 @@ made is in ``operators``. Ends with 1 if one survived.
 import argparse
 import ast
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
+from kalshi_pipelines_tests.mutants.operators import GUARDS_ONLY
 from kalshi_pipelines_tests.mutants.rooms import ROOMS, Room
 from kalshi_pipelines_tests.mutants.rules import survivors
 
@@ -58,7 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(ROOMS)}, {RULES}; all unless told")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--again", type=Path, metavar="FILE", help="only the survivors that a run printed into a file")
+    parser.add_argument(
+        "--guards", action="store_true", help="no mutants that only give a wrong value to a call or name"
+    )
     given = parser.parse_args(arguments)
+    if given.guards:
+        os.environ[GUARDS_ONLY] = "1"
     unknown = sorted(set(given.rooms) - {*ROOMS, RULES})
     if unknown:
         parser.error(f"there is no room {', '.join(unknown)}: choose of {', '.join(ROOMS)}, {RULES}")

@@ -5,6 +5,7 @@ of an ``and`` or ``or`` left out, a step left out, an error not raised, ``any`` 
 a message says is no guard, so the text of exceptions, log lines, denials and helps stays as it is.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Final, cast
@@ -26,6 +27,11 @@ _WORDS_NAMED: Final = frozenset({"detail", "help", "description", "metavar"})
 #: Variables that hold such a text, and lists that such texts are put into.
 _WORDY: Final = frozenset({"wanted", "why", "wrong"})
 _LOGS: Final = frozenset({"debug", "info", "warning", "error", "exception"})
+#: A variable of the environment: no mutants that only give a wrong value to a call or a name, most of all mutants.
+GUARDS_ONLY: Final = "MUTANTS_OF_GUARDS_ONLY"
+_OF_VALUES: Final = frozenset(
+    {"operator_arg_removal", "operator_assignment", "operator_string", "operator_dict_arguments", "operator_lambda"}
+)
 _SWAPPED: Final = {"any": "all", "all": "any", "min": "max", "max": "min"}
 _TEXT: Final = (cst.SimpleString, cst.FormattedString, cst.ConcatenatedString)
 
@@ -133,8 +139,15 @@ def _is_log(call: cst.Call) -> bool:
     )
 
 
+def _is_of_guards(operator: Callable[..., object]) -> bool:
+    return operator.__name__ not in _OF_VALUES
+
+
 if __name__ == "__main__":
-    cast("list[tuple[type, Callable[..., Iterator[cst.CSTNode]]]]", mutators.mutation_operators).extend(OPERATORS)
+    operators = cast("list[tuple[type, Callable[..., Iterator[cst.CSTNode]]]]", mutators.mutation_operators)
+    if os.environ.get(GUARDS_ONLY):
+        operators[:] = [each for each in operators if _is_of_guards(each[1])]
+    operators.extend(OPERATORS)
     file_mutation.MutationVisitor = WithoutWords  # type: ignore[misc]
     # It reads the settings of the folder it is started in when it is imported.
     import_module("mutmut.__main__").cli()
