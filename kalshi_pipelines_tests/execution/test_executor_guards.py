@@ -253,6 +253,7 @@ def test_F14_a_lease_that_ran_out_sends_nothing_and_a_renewed_one_lives_on(sqlit
     made.clock.now_us += 60 * SECOND_US
     decision = made.executor.send(made.executor.look_again(lost))
     assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.SESSION_CLOSED)
+    assert decision.detail == "the session's lease was lost"
     assert len(made.exchange.orders) == 1
     assert not sessions.renew(made.journal, made.session)
 

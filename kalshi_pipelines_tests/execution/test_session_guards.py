@@ -99,8 +99,7 @@ def _open(
     if refused is not None:
         assert refused.detail
         assert refused.checks
-        assert refused.reason.remedy in str(refused)
-        assert refused.detail in str(refused)
+        assert str(refused) == f"{refused.reason.cause} {refused.detail}. {refused.reason.remedy}"
         return refused.reason
     assert _row(engine, "session_ends")["reason"] == "over"
     return None
