@@ -16,7 +16,7 @@ from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode
-from kalshi_pipelines.execution.journal.tables import attempts, order_events
+from kalshi_pipelines.execution.journal.tables import attempts, order_events, session_groups
 from kalshi_pipelines.execution.market.snapshot import UnreadableMarket
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
 from kalshi_pipelines.execution.orders.denials import DenialReason
@@ -148,7 +148,9 @@ def test_F20_a_market_that_can_not_be_read_is_a_denial(sqlite_journal: sa.Engine
 )
 def test_an_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.Engine, answer: Answer) -> None:
     made = play(sqlite_journal, ToldExchange(of_group=answer))
-    assert made.decide().reason is DenialReason.CHECK_FAILED
+    denied = made.decide()
+    assert denied.reason is DenialReason.CHECK_FAILED
+    assert "the order group was not made" in denied.detail or "names no order group" in denied.detail
     assert made.exchange.orders == []
     made.exchange.of_group = Answer(200, b'{"order_group_id":"9b2f2c4e-0000-4000-8000-000000000001"}')
     assert [made.decide().outcome, made.decide().outcome] == [Outcome.PLACED] * 2
@@ -156,6 +158,9 @@ def test_an_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.
     assert len(made.exchange.groups) == 2
     with made.journal.reading() as reading:
         assert list(reading.groups(made.session.session_id)) == [2]
+    with sqlite_journal.connect() as connection:
+        limits = connection.scalars(sa.select(session_groups.c.contracts_limit_centicontracts)).all()
+    assert limits == [100 * GROUP_CONTRACTS]
 
 
 def test_the_balance_of_the_market_s_shard_has_to_cover_premium_and_fees(sqlite_journal: sa.Engine) -> None:
