@@ -181,7 +181,7 @@ class TradeExecutor:
         planned, intent = admitted.planned, admitted.intent
         killed = self._read.kill()
         with self._journal.reading() as reading:
-            checks = self._checks(reading, planned, self._clock_us(), besides=intent.intent_id)
+            checks = self._checks(reading, planned, self._clock_us())
         refused = (
             Denied(DenialReason.KILL_SWITCH_ENGAGED, killed)
             if killed is not None
@@ -222,16 +222,8 @@ class TradeExecutor:
             f"{self._settings.approval_dollars:f}"
         )
 
-    def _checks(
-        self, reading: JournalReading, planned: PlannedOrder, at_us: int, besides: int | None = None
-    ) -> tuple[Check, ...]:
-        own = [
-            intent
-            for intent in reading.open_intents(
-                self._session.environment.value, self._session.subaccount, mode=self._session.mode
-            )
-            if intent.intent_id != besides
-        ]
+    def _checks(self, reading: JournalReading, planned: PlannedOrder, at_us: int) -> tuple[Check, ...]:
+        own = reading.open_intents(self._session.environment.value, self._session.subaccount, mode=self._session.mode)
         order = planned.order
         return (
             *proposal_checks(order, self._settings, at_us),

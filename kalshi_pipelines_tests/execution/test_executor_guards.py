@@ -546,3 +546,25 @@ def test_a_second_look_is_at_the_same_market(sqlite_journal: sa.Engine) -> None:
     again = made.executor.look_again(admitted)
     assert (made.asked, again.planned.market.status) == (["KXA-26-B"], "closed")
     assert made.executor.send(again).reason is DenialReason.MARKET_NOT_ACTIVE
+
+
+def test_F15_a_further_attempt_follows_one_that_came_to_nothing_and_no_other(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    signal = made.order().signal
+
+    def decided(attempt: int) -> DenialReason | None:
+        return made.decide(signal=replace(signal, attempt=attempt)).reason
+
+    assert decided(2) is DenialReason.ATTEMPT_NOT_DUE
+    made.exchange.answer = refused
+    assert [decided(1), decided(3)] == [None, DenialReason.ATTEMPT_NOT_DUE]
+    made.exchange.answer = took()
+    assert [decided(2), decided(3)] == [None, DenialReason.ATTEMPT_NOT_DUE]
+    assert len(made.exchange.orders) == 2
+
+
+def test_the_first_check_that_fails_is_the_reason_whatever_the_caps_say(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal, position_contracts=1)
+    assert made.decide(count=Contracts(200)).reason is DenialReason.CAP_POSITION
+    far = Leg(Action.BUY, Of.YES, YesPrice(9_900))
+    assert made.decide(count=Contracts(200), leg=far).reason is DenialReason.PRICE_OUTSIDE_BAND
