@@ -64,7 +64,9 @@ ROOMS: Final = {
         ("executor.py", "dispatch.py", "decisions.py", "session.py", "checkpoints.py"),
         ("test_executor_guards.py", "test_session_guards.py"),
     ),
-    "reconciliation": Room(("reconciliation/*",), ("reconciliation/test_guards.py", "reconciliation/test_rows.py")),
+    "reconciliation": Room(
+        ("reconciliation/*",), tuple(f"reconciliation/test_{name}.py" for name in ("guards", "rows", "matching"))
+    ),
     "kill": Room(("kill/*",), ("kill/test_halt_guards.py", "kill/test_release.py", "kill/test_switch.py")),
     "commands": Room(
         ("__main__.py", "commands.py", "told.py", "trading_run.py", "live_account.py", "auditing.py", "stopping.py"),

@@ -110,7 +110,7 @@ def test_F42_the_exchange_comes_first_and_what_rests_is_canceled_one_by_one_and_
 )
 def test_F44_what_is_not_confirmed_is_told(hall: Hall, answers: list[Answer], problem: str | None) -> None:
     hall.account.lag_us = -HOUR
-    hall.account.answers = answers
+    hall.account.answers = list(answers)
     report = hall.halt(0)
     assert (report.flat, report.problems) == (True, () if problem is None else (problem,))
 

@@ -1,8 +1,9 @@
 """Every guard of a reconciliation by itself: how long it waits, what it takes for proof, what it calls a difference."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.checkpoints import Checkpoint
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.records import Intent
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
 from kalshi_pipelines.execution.orders.evidence import (
     ExchangeOrder,
@@ -23,6 +25,7 @@ from kalshi_pipelines.execution.orders.terms import OrderId, Side, TimeInForce
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
 from kalshi_pipelines.execution.reconciliation.matching import Diverged, Found, NotThere, must_not_be, sought
+from kalshi_pipelines.execution.reconciliation.positions import take_over
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import (
     HALTING,
@@ -640,6 +643,64 @@ def test_without_a_session_everything_is_told_and_nothing_is_posted(sqlite_journ
         assert reading.markets("sandbox", 0) == []
 
 
+def test_F49_a_fill_is_ours_by_its_order_s_id_or_by_the_client_s_id_of_its_order(bench: Bench) -> None:
+    sent = bench.desk.sent()
+    known = order_of(sent, EXECUTED)
+    with bench.desk.journal.writing() as transaction:
+        transaction.answered(sent, OrderState.EXECUTED, order_id=known.order_id, filled_centicontracts=1_000)
+    unknown = bench.unknown(ticker=f"{EVENT}-T2")
+    found = order_of(unknown, EXECUTED)
+    bench.account.answers = [LOST] * 3
+    bench.account.listed = [found]
+    bench.account.made = [fill_of(known, 1_000, NOON), fill_of(found, 1_000, NOON)]
+    bench.account.held = {each.ticker: Holding(each.ticker, 1_000, 5_000_000) for each in (known, found)}
+    report = bench.reconcile()
+    assert [each.kind for each in report.differences] == [K.FENCE_NOT_CONFIRMED]
+    assert report.figures["fills_posted"] == 2
+
+
+def test_F53_of_a_foreign_order_it_is_told_what_is_wrong_with_its_name(bench: Bench) -> None:
+    bench.account.listed = [somebody_s("order-1"), somebody_s("order-2", client_order_id="x")]
+    assert [each.detail for each in bench.reconcile().differences] == [
+        "2.00 contracts of KXOTHER-26-A rest; it has no client order id",
+        "2.00 contracts of KXOTHER-26-A rest; its client order id is not the journal's",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("held", "counted", "correction", "spent"),
+    [
+        (Holding(TICKER, 300, 1_200_000), 0, 300, 1_200_000),
+        (Holding(TICKER, 300, 1_200_000), 100, 200, 200 * 10_000),
+        (Holding(TICKER, 300, 1_200_000), 400, -100, 0),
+        (Holding(TICKER, -300, 1_200_000), 0, -300, 1_200_000 - 3_000_000),
+        (None, 100, -100, 0),
+        (None, -100, 100, 100 * 10_000),
+        (Holding(TICKER, 300, 1_200_000), 300, 0, None),
+    ],
+)
+def test_F54_what_is_taken_over_is_what_is_not_explained_at_its_dearest(
+    held: Holding | None, counted: int, correction: int, spent: int | None
+) -> None:
+    posted: list[dict[str, Any]] = []
+
+    class Transaction:
+        def opening_position(self, *place: object, **told: Any) -> None:
+            posted.append({"place": place, **told})
+
+    taken = take_over(
+        cast("JournalTransaction", Transaction()), "demo", 3, TICKER, EVENT, holding=held, counted=counted, dedupe=":7"
+    )
+    assert taken == correction
+    expected = {
+        "place": ("demo", 3, TICKER, EVENT),
+        "position_centicontracts": correction,
+        "spent_microdollars": spent,
+        "dedupe": f"demo:3:{TICKER}:7",
+    }
+    assert posted == ([] if spent is None else [expected])
+
+
 # --- what a person accepts, and what is told
 
 
@@ -659,11 +720,18 @@ def test_F54_only_drifted_positions_named_one_by_one_are_accepted(bench: Bench) 
     unknown = replace(drifted, unresolved=("kx1-unknown",))
     with pytest.raises(NotAccepted, match="still unknown: kx1-unknown"):
         work.accept(unknown, ["KXA-26-A", "KXA-26-B"], "ann", "why")
-    accepted = work.accept(drifted, ["KXA-26-B", "KXA-26-A"], "ann", "why")
+    breached = Difference(K.SCOPE_BREACHED, "account", "facts went beyond its cap")
+    both = replace(drifted, differences=(*drifted.differences, breached))
+    accepted = work.accept(both, ["KXA-26-B", "KXA-26-A"], "ann", "why")
     assert accepted.corrections == {"KXA-26-A": 100, "KXA-26-B": 100}
     assert str(accepted) == (
         "KXA-26-A: corrected by 1.00 contracts\nKXA-26-B: corrected by 1.00 contracts\nbreaches reviewed: 0"
     )
+    with bench.desk.journal.reading() as reading:
+        [record] = reading.audit_tail(1)
+    told = json.loads(record.body)
+    assert (record.kind, told["by"], told["reason"], told["breaches"]) == ("review", "ann", "why", 0)
+    assert told["corrections"] == accepted.corrections
     assert bench.reconcile().clean
     with bench.desk.journal.reading() as reading:
         held = {each.ticker: each for each in reading.markets("sandbox", 0)}

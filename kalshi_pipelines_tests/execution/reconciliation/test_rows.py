@@ -124,7 +124,11 @@ def test_an_order_that_can_not_be_read_exactly_is_an_error(changes: dict[str, An
 def test_fills_are_told_once_the_oldest_first() -> None:
     exchange = _Exchange(
         {
-            "fills": [_changed(FILL, fill_id="f2", created_time=LATER), FILL, _changed(FILL, subaccount_number=4)],
+            "fills": [
+                _changed(FILL, fill_id="f2", created_time=LATER),
+                FILL,
+                _changed(FILL, fill_id="f9", subaccount_number=4),
+            ],
             "fills past": [_changed(FILL, fill_id="f0"), FILL],
         }
     )
