@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.checkpoints import Checkpoint
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
-from kalshi_pipelines.execution.journal.records import Intent
+from kalshi_pipelines.execution.journal.records import Binding, Intent
+from kalshi_pipelines.execution.journal.tables import scopes
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
 from kalshi_pipelines.execution.orders.evidence import (
@@ -40,6 +41,7 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines_tests.execution.journal.trading import (
     EVENT,
     GROUP,
+    HOST,
     HOUR,
     MINUTE,
     NOON,
@@ -48,6 +50,8 @@ from kalshi_pipelines_tests.execution.journal.trading import (
     Clock,
     Desk,
     desk_at,
+    new_session,
+    open_session,
 )
 from kalshi_pipelines_tests.execution.told_account import (
     CANCELED,
@@ -657,6 +661,39 @@ def test_F49_a_fill_is_ours_by_its_order_s_id_or_by_the_client_s_id_of_its_order
     report = bench.reconcile()
     assert [each.kind for each in report.differences] == [K.FENCE_NOT_CONFIRMED]
     assert report.figures["fills_posted"] == 2
+
+
+def _events(engine: sa.Engine) -> set[str]:
+    with engine.connect() as connection:
+        return set(
+            connection.scalars(sa.select(scopes.c.key).where(scopes.c.kind == "event", scopes.c.subaccount == 0))
+        )
+
+
+def test_F53_an_order_of_another_sub_account_of_ours_is_foreign_here_and_counts_for_its_event(
+    bench: Bench, sqlite_journal: sa.Engine
+) -> None:
+    desk = bench.desk
+    bench.account.listed = [somebody_s()]
+    assert bench.kinds() == [K.FOREIGN_ORDER]
+    assert _events(sqlite_journal) == {"EVENT-KXOTHER-26-A"}
+    other = new_session("session-0002", subaccount=1, binding=Binding("sandbox", HOST, "b" * 16, 1))
+    with desk.journal.writing() as transaction:
+        open_session(transaction, other, OTHER_GROUP)
+    desk.session_id, desk.group = other.session_id, OTHER_GROUP
+    bench.account.listed.append(order_of(desk.reserved(**GTC)))
+    assert bench.kinds() == [K.FOREIGN_ORDER] * 2
+    assert _events(sqlite_journal) == {"EVENT-KXOTHER-26-A", EVENT}
+
+
+def test_an_order_that_ended_and_rests_and_one_that_is_there_twice_are_told_so(bench: Bench) -> None:
+    intent, order = bench.resting()
+    bench.account.listed.append(replace(order, order_id="twin"))
+    assert {each.detail for each in bench.reconcile().differences} == {"2 orders have this client order id"}
+    with bench.desk.journal.writing() as transaction:
+        transaction.answered(transaction.intent(intent.intent_id), OrderState.CANCELED, filled_centicontracts=0)
+    bench.account.listed = [order]
+    assert [each.detail for each in bench.reconcile().differences] == ["it ended as canceled, and rests"]
 
 
 def test_F53_of_a_foreign_order_it_is_told_what_is_wrong_with_its_name(bench: Bench) -> None:
