@@ -62,7 +62,7 @@ from kalshi_pipelines_tests.execution.told_account import (
     somebody_s,
 )
 
-LIMITS = Limits(margin_us=SECOND, watermark_seconds=2, fence_attempts=3, pause_seconds=0.5, rounds=3)
+LIMITS = Limits(margin_us=SECOND, watermark_seconds=2, fence_attempts=4, pause_seconds=0.5, rounds=3)
 LOST = Answer(None, failure=NoAnswer.LOST, detail="gone")
 DOWN = KalshiError("down", "Wait.")
 GTC: dict[str, Any] = {"time_in_force": TimeInForce.GOOD_TILL_CANCELED, "expires_us": NOON + 10 * MINUTE}
@@ -189,7 +189,7 @@ def test_a_session_whose_lease_has_run_out_holds_nothing(bench: Bench) -> None:
         ([], NOON + 3 * SECOND, NOON + 3 * SECOND, []),
         ([], NOON - 3 * SECOND, NOON, []),
         ([], None, NOON + 10 * SECOND, []),
-        ([LOST, Answer(500)], NOON, NOON, [1.0, 2.0]),
+        ([LOST, Answer(500), Answer(503)], NOON, NOON, [1.0, 2.0, 4.0]),
         ([Answer(200, failure=NoAnswer.LOST)], NOON, NOON, [1.0]),
         ([Answer(201)], NOON, NOON, [1.0]),
     ],
@@ -226,12 +226,12 @@ def test_F07_a_fence_is_set_until_it_is_confirmed_and_counts_from_the_later_cloc
 )
 def test_F07_without_a_confirmed_fence_an_outcome_stays_unknown(bench: Bench, answer: Answer, told: str) -> None:
     intent = bench.unknown()
-    bench.account.answers = [answer] * 3
+    bench.account.answers = [answer] * 4
     report = bench.reconcile()
     assert report.differences[0] == Difference(K.FENCE_NOT_CONFIRMED, GROUP, f"the trigger was not confirmed: {told}")
     assert (report.clean, report.unresolved) == (False, (intent.client_order_id,))
     assert bench.state(intent) is OrderState.UNKNOWN
-    assert len(bench.account.written) == 3
+    assert len(bench.account.written) == 4
     assert not [what for what in bench.account.read if what[0] == "orders" and what[2] is not None]
 
 
@@ -254,6 +254,35 @@ def test_a_fence_that_another_process_committed_meanwhile_is_taken(bench: Bench)
     report = bench.reconcile()
     assert (report.figures["fences_set"], bench.fence_us()) == (0, NOON + 5 * SECOND)
     assert bench.state(intent) is OrderState.ABSENT
+
+
+def test_F07_a_fence_of_an_earlier_run_is_not_set_again_and_each_group_has_its_own(bench: Bench) -> None:
+    with bench.desk.journal.writing() as transaction:
+        transaction.add_group(bench.desk.session_id, 2, OTHER_GROUP, 1_000_000)
+    first = bench.unknown()
+    second = bench.unknown(exchange_index=2, order_group_id=OrderId(OTHER_GROUP), ticker=f"{EVENT}-T2")
+    report = bench.reconcile()
+    assert (report.figures["fences_set"], report.figures["sweeps_of_markets"]) == (2, 2)
+    assert [bench.state(each) for each in (first, second)] == [OrderState.ABSENT] * 2
+
+
+def test_F05_a_process_that_died_after_its_fence_leaves_it_to_the_next(bench: Bench) -> None:
+    intent = bench.unknown()
+    with bench.desk.journal.writing() as transaction:
+        transaction.fenced(GROUP, NOON)
+    report = bench.reconcile()
+    assert (bench.account.written, report.figures["fences_set"]) == ([], 0)
+    assert bench.state(intent) is OrderState.ABSENT
+
+
+def test_F09_an_unknown_order_with_other_terms_at_the_exchange_stays_unknown(bench: Bench) -> None:
+    intent = bench.unknown()
+    bench.account.listed = [order_of(intent, CANCELED, price_centicents=5_001)]
+    report = bench.reconcile()
+    assert report.differences[0] == Difference(K.ORDER_DIVERGED, intent.client_order_id, "its price is 5001, not 5000")
+    assert (bench.state(intent), report.resolved) == (OrderState.UNKNOWN, ())
+    assert report.unresolved == (intent.client_order_id,)
+    assert bench.kill() is not None
 
 
 # --- the reads after it
@@ -567,7 +596,7 @@ def test_F06_an_outcome_that_is_unknown_for_ten_minutes_stops_trading(bench: Ben
     intent = bench.unknown()
     for late, found in [(0, []), (1, [K.UNKNOWN_TOO_LONG])]:
         bench.desk.clock.now_us = NOON + 10 * MINUTE + late
-        bench.account.answers = [LOST] * 3
+        bench.account.answers = [LOST] * 4
         report = bench.reconcile()
         assert [each.kind for each in report.differences if each.kind is not K.FENCE_NOT_CONFIRMED] == found
     assert report.differences[-1].detail == "since 10 minutes"
@@ -654,7 +683,7 @@ def test_F49_a_fill_is_ours_by_its_order_s_id_or_by_the_client_s_id_of_its_order
         transaction.answered(sent, OrderState.EXECUTED, order_id=known.order_id, filled_centicontracts=1_000)
     unknown = bench.unknown(ticker=f"{EVENT}-T2")
     found = order_of(unknown, EXECUTED)
-    bench.account.answers = [LOST] * 3
+    bench.account.answers = [LOST] * 4
     bench.account.listed = [found]
     bench.account.made = [fill_of(known, 1_000, NOON), fill_of(found, 1_000, NOON)]
     bench.account.held = {each.ticker: Holding(each.ticker, 1_000, 5_000_000) for each in (known, found)}
@@ -803,7 +832,7 @@ def test_the_kill_switch_tells_three_differences_and_how_many_more_and_is_engage
 
 def test_a_reconciliation_is_on_record_with_what_it_found(bench: Bench) -> None:
     bench.unknown()
-    bench.account.answers = [LOST] * 3
+    bench.account.answers = [LOST] * 4
     bench.desk.clock.now_us += SECOND
     report = bench.reconcile()
     with bench.desk.journal.reading() as reading:
