@@ -692,6 +692,43 @@ def test_F49_a_fill_is_ours_by_its_order_s_id_or_by_the_client_s_id_of_its_order
     assert report.figures["fills_posted"] == 2
 
 
+def test_F54_what_was_held_before_the_first_session_is_taken_over_once(bench: Bench) -> None:
+    bench.account.held = {TICKER: Holding(TICKER, 1, 5_000), "KXX-26-A": Holding("KXX-26-A", -200, 900_000)}
+    report = bench.reconcile()
+    assert (report.clean, report.figures["positions_adopted"]) == (True, 2)
+    again = bench.reconcile()
+    assert (again.clean, again.figures.get("positions_adopted")) == (True, None)
+    with bench.desk.journal.reading() as reading:
+        held = {each.ticker: each.position_centicontracts for each in reading.markets("sandbox", 0)}
+    assert held == {TICKER: 1, "KXX-26-A": -200}
+
+
+def test_F54_a_hundredth_of_a_contract_is_a_drift_on_either_side(bench: Bench) -> None:
+    intent, order = bench.resting()
+    bench.account.listed = [replace(order, filled_centicontracts=1, remaining_centicontracts=999)]
+    bench.account.made = [fill_of(order, 1, NOON)]
+    bench.account.held = {TICKER: Holding(TICKER, 1, 5_000)}
+    assert bench.reconcile().clean
+    bench.account.held = {"KXX-26-A": Holding("KXX-26-A", 1, 1)}
+    assert [(each.kind, each.subject, each.detail) for each in bench.reconcile().differences] == [
+        (K.POSITION_DRIFT, TICKER, "the exchange has 0.00 contracts, the journal 0.01 contracts"),
+        (K.POSITION_DRIFT, "KXX-26-A", "the exchange has 0.01 contracts, the journal 0.00 contracts"),
+    ]
+    assert bench.state(intent) is OrderState.RESTING
+
+
+def test_F50_facts_beyond_a_cap_are_a_difference_until_a_person_looked_at_them(bench: Bench) -> None:
+    _, order = bench.resting()
+    bench.account.listed = [replace(order, filled_centicontracts=1, remaining_centicontracts=999)]
+    bench.account.made = [fill_of(order, 1, NOON, fee_microdollars=2_000_000_000)]
+    bench.account.held = {TICKER: Holding(TICKER, 1, 5_000)}
+    bench.reconcile()
+    report = bench.reconcile()
+    assert {each.kind for each in report.differences} == {K.SCOPE_BREACHED}
+    assert bench.work.accept(report, [], "ann", "the fee is being clarified").breaches == len(report.differences)
+    assert bench.reconcile().clean
+
+
 def _events(engine: sa.Engine) -> set[str]:
     with engine.connect() as connection:
         return set(
