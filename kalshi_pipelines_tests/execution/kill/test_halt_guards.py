@@ -30,7 +30,7 @@ from kalshi_pipelines.execution.kill.sources import (
     KillStatus,
     read_sources,
 )
-from kalshi_pipelines.execution.kill.switch import Engaged, KillSwitch
+from kalshi_pipelines.execution.kill.switch import Engaged, KillSwitch, NotReleased
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
 from kalshi_pipelines.execution.orders.terms import OrderId
 from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
@@ -132,14 +132,18 @@ def test_F44_a_group_that_is_not_confirmed_is_not_flat(hall: Hall) -> None:
 
 @pytest.mark.parametrize(
     ("status", "problems"),
-    [(404, ()), (503, ("order order-foreign was not canceled (503)",))],
+    [
+        (404, ()),
+        (503, ("order order-foreign was not canceled (503)",)),
+        (None, ("order order-foreign was not canceled (gone)",)),
+    ],
 )
 def test_F45_an_order_that_still_rests_is_not_flat_whatever_its_cancel_was_answered(
-    hall: Hall, status: int, problems: tuple[str, ...]
+    hall: Hall, status: int | None, problems: tuple[str, ...]
 ) -> None:
     hall.account.lag_us = -HOUR
     hall.account.listed = [somebody_s()]
-    hall.account.answers = [Answer(200), Answer(200), Answer(200), Answer(status)]
+    hall.account.answers = [Answer(200), Answer(200), Answer(200), Answer(status, detail="gone")]
     report = hall.halt(0)
     assert (report.flat, report.resting, report.problems) == (False, ("order-foreign",), problems)
     assert "(1 orders rest: order-foreign)" in str(report)
@@ -156,7 +160,9 @@ def test_an_order_whose_id_is_none_is_told_and_does_not_end_the_halt(hall: Hall)
 def test_what_ended_does_not_rest(hall: Hall) -> None:
     ended = somebody_s(status="canceled")
     hall.account.listed = [ended]
-    assert hall.halt().flat
+    report = hall.halt()
+    assert (report.flat, report.rounds) == (True, 1)
+    assert [what[0] for what in hall.account.written] == ["trigger", "cancel_all", "trigger"]
 
 
 @pytest.mark.parametrize(
@@ -233,6 +239,45 @@ def test_F21_without_the_journal_all_groups_of_the_exchange_are_fenced_and_the_h
     assert JournalSource(fails).read() == KillReading("journal", 1, str(failure))
 
 
+def test_F21_a_full_disk_keeps_no_halt_from_canceling_and_the_journal_has_it_or_it_is_told(
+    hall: Hall, tmp_path: Path
+) -> None:
+    (tmp_path / "plain").touch()
+    hall.emergency = EmergencyFile(tmp_path / "plain" / "emergency.jsonl")
+    for journal, is_on_record in [(lambda: hall.desk.journal, True), (_gone, False)]:
+        hall.switch = KillSwitch(
+            journal, hall.emergency, (), environment="sandbox", subaccount=0, clock_us=hall.desk.clock
+        )
+        report = hall.halt()
+        assert (report.flat, report.engaged.is_on_record) == (True, is_on_record)
+        assert "emergency.jsonl can not be written" in report.problems[0]
+        with hall.desk.journal.reading() as reading:
+            kill = reading.kill()
+        assert (kill.engaged, kill.level, kill.by_whom) == (True, 2, "bob")
+        assert report.engaged.seq == (kill.seq if is_on_record else None)
+    assert "neither journal nor emergency file can be written" in report.engaged.problem
+
+
+def test_a_release_needs_a_name_a_reason_and_a_reconciliation_not_older_than_the_engagement(hall: Hall) -> None:
+    hall.switch.engage("ann", "odd")
+    for by, reason in [(" ", "fine"), ("bob", " ")]:
+        with pytest.raises(NotReleased, match="needs a name and a reason"):
+            hall.switch.release(by, reason)
+    with pytest.raises(NotReleased, match="clean reconciliation made since"):
+        hall.switch.release("bob", "fine")
+    with hall.desk.journal.writing() as transaction:
+        transaction.reconciled("sandbox", 0, NOON, NOON, differences=0, clean=True, report="the test says so")
+    with pytest.raises(NotReleased, match="The journal refused it"):
+        hall.switch.release("bob", "x" * 5_000)
+    hall.switch.release("bob", "fine")
+    assert hall.switch.why_engaged() is None
+
+
+def test_a_halt_that_is_not_flat_tells_five_orders_and_its_last_two_problems() -> None:
+    report = HaltReport(False, 3, tuple("abcdefg"), ("first", "second", "third"), Engaged(1))
+    assert str(report) == "NOT FLAT after 3 rounds (7 orders rest: a, b, c, d, e); second; third"
+
+
 def test_groups_of_sessions_of_the_last_two_days_that_are_not_fenced_are_fenced(hall: Hall) -> None:
     def unread(_: int) -> None:
         raise AssertionError("the exchange is not asked")
@@ -289,6 +334,8 @@ def test_every_source_says_what_it_is_and_at_which_level(
 ) -> None:
     journal = JournalSource(lambda: hall.desk.journal)
     assert journal.read() == KillReading("journal", 0, "released")
+    hall.switch.engage("ann", "odd")
+    assert journal.read() == KillReading("journal", 1, "ann (operator): odd")
     hall.switch.engage("ann", "odd", level=2)
     assert journal.read() == KillReading("journal", 2, "ann (operator): odd")
     monkeypatch.delenv("KALSHI_TRADE_KILL", raising=False)
@@ -297,6 +344,14 @@ def test_every_source_says_what_it_is_and_at_which_level(
     assert EnvironmentSource().read() == KillReading("environment", 1, "KALSHI_TRADE_KILL is set")
     missing = FileSource(tmp_path / "KILL").read()
     assert (missing.level, missing.source) == (0, "file")
+    (tmp_path / "KILL").mkdir()
+    hidden = FileSource(tmp_path / "unmounted" / "KILL", needs_folder=True)
+    found = [
+        source.read().level for source in (FileSource(tmp_path / "KILL"), hidden, FileSource(tmp_path / ("x" * 999)))
+    ]
+    assert found == [1, 1, 1]
+    unreadable = EmergencySource(EmergencyFile(tmp_path / "KILL")).read()
+    assert (unreadable.level, unreadable.source) == (1, "emergency file")
 
     def status(active: bool) -> Any:
         return SimpleNamespace(exchange_status=lambda: SimpleNamespace(exchange_active=active))
