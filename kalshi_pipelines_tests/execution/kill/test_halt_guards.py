@@ -1,6 +1,7 @@
 """A halt calls flat only what was proved: everything fenced, reads caught up with its last act, nothing resting."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -327,6 +328,22 @@ def test_an_emergency_file_makes_its_folder_and_keeps_every_line(tmp_path: Path)
     }
     assert file.path.stat().st_mode & 0o777 == 0o600
     EmergencyFile(tmp_path / "nothing").put_away(())
+
+
+def test_an_emergency_line_is_on_the_disk_before_it_counts_and_before_its_file_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    file = EmergencyFile(tmp_path / "emergency.jsonl")
+    before = len(os.listdir("/proc/self/fd"))
+    line = EmergencyLine("ann", "odd", 1, "operator", 7)
+    file.append(line)
+    assert synced == [file.path.stat().st_size]
+    file.put_away((line,))
+    assert synced[1:] == [file.path.with_suffix(".jsonl.imported").stat().st_size]
+    assert synced[1] == synced[0] > 0
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_every_source_says_what_it_is_and_at_which_level(
