@@ -101,6 +101,7 @@ def _score_of(room: Room, processes: int, only: Sequence[str]) -> Score:
                 "run",
                 "--max-children",
                 str(processes),
+                *only,
             ]
             done = subprocess.run(command, cwd=copy, stdout=output, stderr=output, check=False)
         metas = list((copy / "mutants").rglob("*.meta"))
