@@ -279,7 +279,9 @@ def test_F09_an_unknown_order_with_other_terms_at_the_exchange_stays_unknown(ben
     intent = bench.unknown()
     bench.account.listed = [order_of(intent, CANCELED, price_centicents=5_001)]
     report = bench.reconcile()
-    assert report.differences[0] == Difference(K.ORDER_DIVERGED, intent.client_order_id, "its price is 5001, not 5000")
+    # Once by the look at its market, once by the look at the account.
+    told = Difference(K.ORDER_DIVERGED, intent.client_order_id, "its price is 5001, not 5000")
+    assert report.differences == (told, told)
     assert (bench.state(intent), report.resolved) == (OrderState.UNKNOWN, ())
     assert report.unresolved == (intent.client_order_id,)
     assert bench.kill() is not None

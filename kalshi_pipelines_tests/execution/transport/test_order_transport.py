@@ -357,7 +357,7 @@ def test_F52_tokens_are_counted_exactly_and_a_reduction_takes_what_is_left() -> 
     assert not budget.spend_on_risk(1)
     clock[0] += 10_000
     assert budget.spend_on_risk(1)
-    for _ in range(1_000):
+    for _ in range(2_000):
         clock[0] += 9_999
         assert not budget.spend_on_risk(1)
 
