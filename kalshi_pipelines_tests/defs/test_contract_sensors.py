@@ -38,6 +38,7 @@ class Daemon:
     cursor: str | None = None
     run_keys: set[str] = field(default_factory=set)
     events: list[dg.AssetCheckEvaluation] = field(default_factory=list)
+    opened: list[WarehouseResource] = field(default_factory=list)
 
     def tick(self) -> list[str]:
         """The keys of the runs this tick launches."""
@@ -53,8 +54,10 @@ class Daemon:
 
     def restarted(self) -> "Daemon":
         """Another daemon, which knows of this one only what was stored."""
-        return Daemon(self.sensor, WarehouseResource(data_dir=self.warehouse.data_dir), self.instance, self.clock,
-                      self.cursor, self.run_keys, self.events)  # fmt: skip
+        warehouse = WarehouseResource(data_dir=self.warehouse.data_dir)
+        self.opened.append(warehouse)
+        return Daemon(self.sensor, warehouse, self.instance, self.clock, self.cursor, self.run_keys, self.events,
+                      self.opened)  # fmt: skip
 
 
 @dataclass
@@ -92,8 +95,11 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def daemon_of(
     warehouse: WarehouseResource, instance: dg.DagsterInstance, clock: Clock
-) -> Callable[[dg.SensorDefinition], Daemon]:
-    return lambda sensor: Daemon(sensor, warehouse, instance, clock)
+) -> Iterator[Callable[[dg.SensorDefinition], Daemon]]:
+    opened: list[WarehouseResource] = []
+    yield lambda sensor: Daemon(sensor, warehouse, instance, clock, opened=opened)
+    for resource in opened:
+        resource.engine.dispose()
 
 
 @pytest.fixture

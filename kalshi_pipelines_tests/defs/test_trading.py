@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,16 @@ def definitions(frozen_sandbox: SandboxProcess, tmp_path: Path, instance: dg.Dag
         warehouse=WarehouseResource(data_dir=str(tmp_path)), exchange=ExchangeResource(sandbox_url=frozen_sandbox.url)
     )
     assert definitions.resolve_job_def("migrate").execute_in_process(instance=instance).success
-    with journal_of(tmp_path).writing() as transaction:
+    with journal_of(tmp_path) as journal, journal.writing() as transaction:
         transaction.release_kill("ann", "ready to try")
     return definitions
 
 
-def journal_of(folder: Path) -> Journal:
-    return Journal(open_journal(f"sqlite:///{folder / 'sandbox' / 'journal.db'}"), "sandbox")
+@contextmanager
+def journal_of(folder: Path) -> Iterator[Journal]:
+    engine = open_journal(f"sqlite:///{folder / 'sandbox' / 'journal.db'}")
+    yield Journal(engine, "sandbox")
+    engine.dispose()
 
 
 def inbox(folder: Path, *orders: dict[str, str]) -> None:
@@ -138,7 +142,7 @@ def test_F16_materialize_all_says_that_nobody_armed_it_and_does_nothing(
     assert "nobody armed this run" in why
     assert result.asset_materializations_for_node("executed_orders") == []
     assert "nobody armed this run" in observed(instance)["nothing was sent"]
-    with journal_of(tmp_path).reading() as reading:
+    with journal_of(tmp_path) as journal, journal.reading() as reading:
         assert len(reading.pending_proposals(Mode.DRY_RUN, 0)) == 1
 
 
@@ -166,7 +170,7 @@ def test_F16_an_armed_run_of_another_origin_is_a_dry_run_even_where_the_settings
     assert result.asset_materializations_for_node("executed_orders") == []
     seen = observed(instance)
     assert (seen["mode"], seen["origin"]) == ("dry_run", origin.value)
-    with journal_of(tmp_path).reading() as reading:
+    with journal_of(tmp_path) as journal, journal.reading() as reading:
         session = reading.session(seen["session"])
     assert (session["mode"], session["origin"]) == ("dry_run", origin.value)
 
@@ -238,7 +242,7 @@ def test_people_are_told_once_that_trading_was_halted(definitions: dg.Definition
             return str(context.cursor)
 
     assert looks(None) == "None"
-    with journal_of(tmp_path).writing() as transaction:
+    with journal_of(tmp_path) as journal, journal.writing() as transaction:
         transaction.engage_kill(1, "operator", "ann", "odd fills")
     assert looks(looks(None)) == "3"
     assert looks(None) == "3"  # a daemon that lost its cursor
