@@ -63,7 +63,9 @@ def test_only_what_breaks_an_endpoint_that_orders_depend_on_stops_trading(sqlite
 
 
 def test_a_warehouse_that_can_not_be_read_proves_nothing(tmp_path: Path) -> None:
-    assert _reason(open_engine(f"sqlite:///{tmp_path}/never made/x.db")) is DenialReason.CONTRACTS_NOT_CHECKED
+    engine = open_engine(f"sqlite:///{tmp_path}/never made/x.db")
+    assert _reason(engine) is DenialReason.CONTRACTS_NOT_CHECKED
+    engine.dispose()
 
 
 @pytest.mark.parametrize("endpoint", ["GET /markets/{ticker}", "GET /portfolio/orders", "GET /exchange/status"])
