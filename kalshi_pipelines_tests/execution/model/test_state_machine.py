@@ -88,6 +88,7 @@ def test_F18_with_a_clock_ahead_of_the_exchange_s_the_fills_of_the_very_first_or
     state.teardown()
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("wrong", [WithoutFence, WithReset])
 def test_the_same_machine_breaks_a_wrong_rule(wrong: type[Trading]) -> None:
     _breaks(wrong)
