@@ -45,6 +45,8 @@ _DERIVED: Final = {
     "audit_head",
     "anchors",
     "journal_identity",
+    "audit_kinds",
+    "denial_reasons",
     "legal_transitions",
     "scopes",
     "scope_markets",

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.types.numeric import Int8BinaryDumper
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalUnavailable
@@ -20,7 +21,7 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine,
 LOCK_WAIT_SECONDS: Final = 5
 _POSTGRES_OPTIONS: Final = (
     f"-c search_path={SCHEMA} -c synchronous_commit=on -c lock_timeout={LOCK_WAIT_SECONDS}s "
-    f"-c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+    f"-c idle_in_transaction_session_timeout=60s -c timezone=UTC -c plan_cache_mode=force_generic_plan"
 )
 
 
@@ -43,7 +44,9 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
     try:
         parsed = warehouse_url(url)
         if parsed.get_backend_name() != "sqlite":
-            return sa.create_engine(parsed, pool_pre_ping=True, connect_args={"options": _POSTGRES_OPTIONS})
+            postgres = sa.create_engine(parsed, pool_pre_ping=True, connect_args={"options": _POSTGRES_OPTIONS})
+            sa.event.listen(postgres, "connect", _prepare_postgres)
+            return postgres
         engine = open_engine(url)
     except WarehouseUnavailable as error:
         raise JournalUnavailable(str(error).replace("KALSHI_WAREHOUSE_URL", "KALSHI_JOURNAL_URL")) from None
@@ -62,6 +65,11 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
 def record_hash(seq: int, prev_hash: str | None, body: str) -> str:
     """The hash of an audit record: SHA-256 of a domain, its number, the hash before it and its body."""
     return hashlib.sha256(f"{HASH_DOMAIN}\n{seq}\n{prev_hash or ''}\n{body}".encode()).hexdigest()
+
+
+def _prepare_postgres(connection: psycopg.Connection[Any], _record: object) -> None:
+    # Else a number's size decides its type, and each mix of sizes is another statement to prepare.
+    connection.adapters.register_dumper(int, Int8BinaryDumper)
 
 
 def _writes() -> int:

@@ -4,14 +4,15 @@ The database adds the postings up and holds the caps. What is read here it sees 
 has the journal for itself.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.caps import Scope, Standing, Window, refusal, reserved
 from kalshi_pipelines.execution.journal.guards import MINUTE_US
+from kalshi_pipelines.execution.journal.questions import Question
 from kalshi_pipelines.execution.journal.reading import ATTEMPTS, Known, Row
 from kalshi_pipelines.execution.journal.recording import NewRow, Recording
 from kalshi_pipelines.execution.journal.records import Intent, Mode, Refusal, ScopeKind
@@ -79,30 +80,32 @@ _NEWEST_DAY: Final = (
     sa.select(sa.func.max(scopes.c.key)).where(*_OF_ACCOUNT, scopes.c.kind == ScopeKind.DAY.value).scalar_subquery()
 )
 #: Everything an admission is held against, in one question: asked of the journal while all others wait.
-_STANDING: Final = sa.select(
-    _WINDOW,
-    _NEWEST_DAY.label("newest_day"),
-    ATTEMPTS.scalar_subquery().label("attempts"),
-    scopes.c.scope_id,
-    scopes.c.kind,
-    scopes.c.key,
-    scopes.c.orders,
-    scopes.c.notional_microdollars,
-    scopes.c.worst_microdollars,
-    scopes.c.breached,
-    *[scope_markets.c[name] for name in _NUMBERS],
-).select_from(
-    _WINDOW.outerjoin(
-        scopes,
-        sa.or_(
-            *[
-                sa.and_(*_OF_ACCOUNT, scopes.c.kind == kind.value, scopes.c.key == sa.bindparam(kind.value))
-                for kind in ScopeKind
-            ]
-        ),
-    ).outerjoin(
-        scope_markets,
-        sa.and_(scope_markets.c.scope_id == scopes.c.scope_id, scope_markets.c.ticker == sa.bindparam("ticker")),
+_STANDING: Final = Question(
+    sa.select(
+        _WINDOW,
+        _NEWEST_DAY.label("newest_day"),
+        ATTEMPTS.scalar_subquery().label("attempts"),
+        scopes.c.scope_id,
+        scopes.c.kind,
+        scopes.c.key,
+        scopes.c.orders,
+        scopes.c.notional_microdollars,
+        scopes.c.worst_microdollars,
+        scopes.c.breached,
+        *[scope_markets.c[name] for name in _NUMBERS],
+    ).select_from(
+        _WINDOW.outerjoin(
+            scopes,
+            sa.or_(
+                *[
+                    sa.and_(*_OF_ACCOUNT, scopes.c.kind == kind.value, scopes.c.key == sa.bindparam(kind.value))
+                    for kind in ScopeKind
+                ]
+            ),
+        ).outerjoin(
+            scope_markets,
+            sa.and_(scope_markets.c.scope_id == scopes.c.scope_id, scope_markets.c.ticker == sa.bindparam("ticker")),
+        )
     )
 )
 _LATEST_DAY: Final = (
@@ -152,22 +155,18 @@ class Ledger(Recording):
     def _asked(self, intent: Intent, day: str) -> Standing:
         keys = self._keys(intent, day)
         hour = self.now_us // HOUR_US
-        rows = (
-            self._connection.execute(
-                _STANDING,
-                {
-                    "environment": intent.environment,
-                    "subaccount": intent.subaccount,
-                    "mode": intent.mode.value,
-                    "ticker": intent.ticker,
-                    "since": self.now_us - MINUTE_US,
-                    "first_hour": hour - WINDOW_HOURS,
-                    "last_hour": hour - 1,
-                    **{kind.value: key for kind, key in keys.items()},
-                },
-            )
-            .mappings()
-            .all()
+        rows = _STANDING.asked(
+            self._connection,
+            {
+                "environment": intent.environment,
+                "subaccount": intent.subaccount,
+                "mode": intent.mode.value,
+                "ticker": intent.ticker,
+                "since": self.now_us - MINUTE_US,
+                "first_hour": hour - WINDOW_HOURS,
+                "last_hour": hour - 1,
+                **{kind.value: key for kind, key in keys.items()},
+            },
         )
         there = {ScopeKind(row["kind"]): _scope(row) for row in rows if row["kind"] is not None}
         first = rows[0]
@@ -361,7 +360,7 @@ def resting(intent: Intent, count: int, fee_bound: int) -> Exposure:
     return Exposure.of_resting(intent.side, intent.price_centicents, count, fee_bound)
 
 
-def _scope(row: Row) -> Scope:
+def _scope(row: Mapping[str, Any]) -> Scope:
     return Scope(
         ScopeKind(row["kind"]),
         row["key"],

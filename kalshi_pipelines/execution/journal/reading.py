@@ -7,6 +7,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.guards import MINUTE_US
+from kalshi_pipelines.execution.journal.questions import Question
 from kalshi_pipelines.execution.journal.records import (
     AuditRecord,
     Intent,
@@ -74,8 +75,10 @@ _INTENTS: Final = sa.select(
     _FEES.label("fees"),
 ).select_from(intents.join(_LAST, sa.and_(_LAST.c.intent_id == intents.c.intent_id, _LAST.c.seq == _LAST_SEQ)))
 _BY_ID: Final = _INTENTS.where(intents.c.intent_id == sa.bindparam("intent_id"))
-_BY_KEY: Final = sa.select(intents.c.intent_id).where(
-    intents.c.mode == sa.bindparam("mode"), intents.c.idempotency_key == sa.bindparam("key")
+_BY_KEY: Final = Question(
+    sa.select(intents.c.intent_id).where(
+        intents.c.mode == sa.bindparam("mode"), intents.c.idempotency_key == sa.bindparam("key")
+    )
 )
 _BY_CLIENT_ORDER_ID: Final = _INTENTS.where(
     intents.c.mode == sa.bindparam("mode"), intents.c.client_order_id == sa.bindparam("client_order_id")
@@ -160,8 +163,8 @@ class JournalReading(RecoveryReading):
 
     def intent_of_key(self, mode: Mode, idempotency_key: str) -> Intent | None:
         """The intent a signal became before, if it did."""
-        row = self._one(_BY_KEY, mode=mode.value, key=idempotency_key)
-        return None if row is None else self.intent(row["intent_id"])
+        rows = _BY_KEY.asked(self._connection, {"mode": mode.value, "key": idempotency_key})
+        return self.intent(rows[0]["intent_id"]) if rows else None
 
     def intent_of_client_order_id(self, mode: Mode, client_order_id: str) -> Intent | None:
         """The intent an order of the exchange belongs to."""

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.audit.canonical import canonical_json
 from kalshi_pipelines.execution.journal.engine import record_hash
 from kalshi_pipelines.execution.journal.errors import JournalOutdated
+from kalshi_pipelines.execution.journal.questions import Question
 from kalshi_pipelines.execution.journal.reading import JournalReading, Known
 from kalshi_pipelines.execution.journal.records import Details, Intent
 from kalshi_pipelines.execution.journal.tables import audit_head, audit_log, order_events, postings
@@ -23,8 +24,10 @@ from kalshi_pipelines.warehouse.engine import sqlite_driver
 
 #: The version of the form of an audit record's body.
 BODY_VERSION: Final = 1
+#: Rows of one statement; those of a reservation are five, and a statement takes 65,535 values at most.
+_ROWS_AT_ONCE: Final = 50
 
-_HEAD: Final = sa.select(audit_head.c.seq, audit_head.c.hash).with_for_update()
+_HEAD: Final = Question(sa.select(audit_head.c.seq, audit_head.c.hash).with_for_update())
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,13 @@ class Recording(JournalReading):
 
     def __init__(self, connection: sa.Connection, clock_us: Callable[[], int], known: Known | None = None) -> None:
         super().__init__(connection, known)
-        head = connection.execute(_HEAD).first()
-        if head is None:
+        head = _HEAD.asked(connection, {})
+        if not head:
             raise JournalOutdated("The journal was never set up: run the `migrate` job.")
         # After the lock: waiting for it must not make what is decided old.
         self.now_us = clock_us()
-        self._seq: int = head.seq
-        self._hash: str = head.hash
+        self._seq: int = head[0]["seq"]
+        self._hash: str = head[0]["hash"]
         self.intents_changed: set[int] = set()
 
     @property
@@ -91,9 +94,11 @@ class Recording(JournalReading):
         if isinstance(driver, psycopg.Connection):
             with driver.pipeline(), driver.cursor() as cursor:
                 for table, rows in groups:
-                    statement = insertion(table, tuple(rows[0]), "%s")
-                    for row in rows:
-                        cursor.execute(statement, tuple(row.values()))
+                    # Setting up the checks of a table costs more than a row, so its rows come in few statements.
+                    for begin in range(0, len(rows), _ROWS_AT_ONCE):
+                        some = rows[begin : begin + _ROWS_AT_ONCE]
+                        statement = insertion(table, tuple(rows[0]), "%s", len(some))
+                        cursor.execute(statement, [value for row in some for value in row.values()])
             return
         sqlite = sqlite_driver(self._connection)
         for table, rows in groups:
@@ -193,10 +198,11 @@ def _is_seq(key: sa.ForeignKey) -> bool:
 
 
 @functools.cache
-def insertion(table: sa.Table, columns: tuple[str, ...], mark: str) -> LiteralString:
-    """The statement that stores a row of a table, in the words of the driver."""
+def insertion(table: sa.Table, columns: tuple[str, ...], mark: str, rows: int = 1) -> LiteralString:
+    """The statement that stores rows of a table, in the words of the driver."""
     names = ", ".join(f'"{table.c[name].name}"' for name in columns)
-    return f"INSERT INTO {table.name} ({names}) VALUES ({', '.join([mark] * len(columns))})"  # noqa: S608
+    places = f"({', '.join([mark] * len(columns))})"
+    return f"INSERT INTO {table.name} ({names}) VALUES {', '.join([places] * rows)}"  # noqa: S608
 
 
 def _grouped(rows: Sequence[tuple[sa.Table, dict[str, Any]]]) -> list[tuple[sa.Table, list[dict[str, Any]]]]:

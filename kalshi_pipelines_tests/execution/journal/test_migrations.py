@@ -21,7 +21,14 @@ from kalshi_pipelines.execution.journal.migrations import (
     require_journal_head,
     upgrade_journal,
 )
-from kalshi_pipelines.execution.journal.tables import legal_transitions, metadata
+from kalshi_pipelines.execution.journal.tables import (
+    AUDIT_KINDS,
+    audit_kinds,
+    denial_reasons,
+    legal_transitions,
+    metadata,
+)
+from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import LEGAL_TRANSITIONS
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines_tests.migrated import upgrade_to_head
@@ -69,7 +76,10 @@ def test_an_upgrade_is_done_once_and_raises_the_guards(empty: sa.Engine) -> None
         assert missing_guards(connection) == []
         assert len(guards_of(connection)) > 50
         pairs = {tuple(row) for row in connection.execute(sa.select(legal_transitions))}
+        kinds, reasons = (set(connection.scalars(sa.select(table))) for table in (audit_kinds, denial_reasons))
     assert pairs == {(str(before), str(after)) for before, some in LEGAL_TRANSITIONS.items() for after in some}
+    assert kinds == set(AUDIT_KINDS)
+    assert reasons == {reason.code for reason in DenialReason}
 
 
 def test_a_journal_and_a_warehouse_share_a_postgres_without_meeting(postgres_engine: sa.Engine) -> None:

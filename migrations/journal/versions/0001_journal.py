@@ -32,8 +32,103 @@ LEGAL_TRANSITIONS = (
     ("pending_cancel", "canceled"),
 )
 
+AUDIT_KINDS = (
+    "genesis",
+    "binding",
+    "session",
+    "session_end",
+    "group",
+    "approval",
+    "attempt",
+    "plan",
+    "deny",
+    "reserve",
+    "abandon",
+    "simulate",
+    "send",
+    "answer",
+    "unknown",
+    "resting",
+    "executed",
+    "canceled",
+    "rejected",
+    "absent",
+    "cancel",
+    "fence",
+    "sweep",
+    "resolve",
+    "reconciliation",
+    "fill",
+    "foreign",
+    "settle",
+    "opening",
+    "breach",
+    "review",
+    "kill",
+    "release",
+    "config",
+    "note",
+)
+DENIAL_REASONS = (
+    "invalid_proposal",
+    "idempotency_conflict",
+    "attempt_not_due",
+    "proposal_expired",
+    "proposal_stale",
+    "ticker_not_allowed",
+    "not_armed",
+    "arm_token_invalid",
+    "kill_switch_engaged",
+    "environment_mismatch",
+    "key_not_fit",
+    "session_closed",
+    "session_not_exclusive",
+    "schema_not_at_head",
+    "code_version_changed",
+    "contracts_not_checked",
+    "contracts_broken",
+    "reconciliation_not_clean",
+    "unresolved_order",
+    "approval_required",
+    "origin_not_live",
+    "exchange_not_trading",
+    "market_not_active",
+    "market_not_supported",
+    "market_data_stale",
+    "book_not_two_sided",
+    "price_off_grid",
+    "price_outside_band",
+    "time_in_force_not_allowed",
+    "fee_unknown",
+    "self_cross",
+    "insufficient_balance",
+    "clock_skewed",
+    "cap_order_count",
+    "cap_notional",
+    "cap_worst_loss",
+    "cap_position",
+    "cap_message_rate",
+    "scope_breached",
+    "rate_budget_spent",
+    "journal_unavailable",
+    "check_failed",
+    "crashed_before_sending",
+)
+
 
 def upgrade() -> None:
+    op.create_table(
+        "audit_kinds",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", name=op.f("pk_audit_kinds")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "denial_reasons",
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("code", name=op.f("pk_denial_reasons")),
+        sqlite_strict=True,
+    )
     op.create_table(
         "audit_log",
         sa.Column("seq", Integer, autoincrement=False, nullable=False),
@@ -46,16 +141,13 @@ def upgrade() -> None:
             "(seq = 0 AND prev_seq IS NULL AND prev_hash IS NULL AND kind = 'genesis') OR (seq > 0 AND prev_seq IS NOT NULL AND prev_hash IS NOT NULL AND prev_seq = seq - 1 AND kind <> 'genesis')",
             name=op.f("ck_audit_log_chain"),
         ),
-        sa.CheckConstraint(
-            "kind IN ('genesis', 'binding', 'session', 'session_end', 'group', 'approval', 'attempt', 'plan', 'deny', 'reserve', 'abandon', 'simulate', 'send', 'answer', 'unknown', 'resting', 'executed', 'canceled', 'rejected', 'absent', 'cancel', 'fence', 'sweep', 'resolve', 'reconciliation', 'fill', 'foreign', 'settle', 'opening', 'breach', 'review', 'kill', 'release', 'config', 'note')",
-            name=op.f("ck_audit_log_kind"),
-        ),
         sa.CheckConstraint("length(hash) = 64", name=op.f("ck_audit_log_hash")),
         sa.ForeignKeyConstraint(
             ["prev_seq", "prev_hash"],
             ["audit_log.seq", "audit_log.hash"],
             name=op.f("fk_audit_log_prev_seq_prev_hash_audit_log"),
         ),
+        sa.ForeignKeyConstraint(["kind"], ["audit_kinds.kind"], name=op.f("fk_audit_log_kind_audit_kinds")),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit_log")),
         sa.UniqueConstraint("seq", "hash", name=op.f("uq_audit_log_seq_hash")),
         sqlite_strict=True,
@@ -685,10 +777,7 @@ def upgrade() -> None:
         sa.Column("proposal_id", Integer, nullable=True),
         sa.Column("intent_id", Integer, nullable=True),
         sa.Column("denial", sa.Text(), nullable=True),
-        sa.CheckConstraint(
-            "denial IN ('invalid_proposal', 'idempotency_conflict', 'attempt_not_due', 'proposal_expired', 'proposal_stale', 'ticker_not_allowed', 'not_armed', 'arm_token_invalid', 'kill_switch_engaged', 'environment_mismatch', 'key_not_fit', 'session_closed', 'session_not_exclusive', 'schema_not_at_head', 'code_version_changed', 'contracts_not_checked', 'contracts_broken', 'reconciliation_not_clean', 'unresolved_order', 'approval_required', 'origin_not_live', 'exchange_not_trading', 'market_not_active', 'market_not_supported', 'market_data_stale', 'book_not_two_sided', 'price_off_grid', 'price_outside_band', 'time_in_force_not_allowed', 'fee_unknown', 'self_cross', 'insufficient_balance', 'clock_skewed', 'cap_order_count', 'cap_notional', 'cap_worst_loss', 'cap_position', 'cap_message_rate', 'scope_breached', 'rate_budget_spent', 'journal_unavailable', 'check_failed', 'crashed_before_sending')",
-            name=op.f("ck_attempts_denial"),
-        ),
+        sa.ForeignKeyConstraint(["denial"], ["denial_reasons.code"], name=op.f("fk_attempts_denial_denial_reasons")),
         sa.ForeignKeyConstraint(["attempt_id"], ["audit_log.seq"], name=op.f("fk_attempts_attempt_id_audit_log")),
         sa.ForeignKeyConstraint(["intent_id"], ["intents.intent_id"], name=op.f("fk_attempts_intent_id_intents")),
         sa.ForeignKeyConstraint(
@@ -852,10 +941,6 @@ def upgrade() -> None:
             "(to_state = 'denied') = (denial IS NOT NULL)", name=op.f("ck_order_events_denial_explained")
         ),
         sa.CheckConstraint(
-            "denial IN ('invalid_proposal', 'idempotency_conflict', 'attempt_not_due', 'proposal_expired', 'proposal_stale', 'ticker_not_allowed', 'not_armed', 'arm_token_invalid', 'kill_switch_engaged', 'environment_mismatch', 'key_not_fit', 'session_closed', 'session_not_exclusive', 'schema_not_at_head', 'code_version_changed', 'contracts_not_checked', 'contracts_broken', 'reconciliation_not_clean', 'unresolved_order', 'approval_required', 'origin_not_live', 'exchange_not_trading', 'market_not_active', 'market_not_supported', 'market_data_stale', 'book_not_two_sided', 'price_off_grid', 'price_outside_band', 'time_in_force_not_allowed', 'fee_unknown', 'self_cross', 'insufficient_balance', 'clock_skewed', 'cap_order_count', 'cap_notional', 'cap_worst_loss', 'cap_position', 'cap_message_rate', 'scope_breached', 'rate_budget_spent', 'journal_unavailable', 'check_failed', 'crashed_before_sending')",
-            name=op.f("ck_order_events_denial"),
-        ),
-        sa.CheckConstraint(
             "to_state <> 'absent' OR writer = 'reconciler'", name=op.f("ck_order_events_absence_found_by_reconciler")
         ),
         sa.CheckConstraint(
@@ -881,6 +966,9 @@ def upgrade() -> None:
         sa.CheckConstraint("filled_centicontracts >= 0", name=op.f("ck_order_events_filled_centicontracts")),
         sa.CheckConstraint(
             "order_id IS NULL OR length(order_id) BETWEEN 8 AND 64", name=op.f("ck_order_events_order_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["denial"], ["denial_reasons.code"], name=op.f("fk_order_events_denial_denial_reasons")
         ),
         sa.ForeignKeyConstraint(["audit_seq"], ["audit_log.seq"], name=op.f("fk_order_events_audit_seq_audit_log")),
         sa.ForeignKeyConstraint(
@@ -997,6 +1085,10 @@ def upgrade() -> None:
     )
 
     legal = sa.table("legal_transitions", sa.column("from_state"), sa.column("to_state"))
+    kinds = sa.table("audit_kinds", sa.column("kind"))
+    reasons = sa.table("denial_reasons", sa.column("code"))
+    op.bulk_insert(kinds, [{"kind": kind} for kind in AUDIT_KINDS])
+    op.bulk_insert(reasons, [{"code": code} for code in DENIAL_REASONS])
     op.bulk_insert(legal, [{"from_state": before, "to_state": after} for before, after in LEGAL_TRANSITIONS])
 
 

@@ -52,6 +52,13 @@ AUDIT_KINDS = (
     "note",
 )
 
+audit_kinds = sa.Table(
+    "audit_kinds",
+    metadata,
+    sa.Column("kind", Text, primary_key=True, nullable=False),
+    sqlite_strict=True,
+)
+
 journal_identity = sa.Table(
     "journal_identity",
     metadata,
@@ -74,7 +81,7 @@ audit_log = sa.Table(
     sa.Column("prev_seq", Integer),
     sa.Column("prev_hash", Text),
     required("hash", Text),
-    required("kind", Text),
+    required("kind", Text, sa.ForeignKey("audit_kinds.kind")),
     required("body", Text),
     sa.UniqueConstraint("seq", "hash"),
     sa.CheckConstraint(
@@ -84,7 +91,6 @@ audit_log = sa.Table(
     ),
     sa.ForeignKeyConstraint(["prev_seq", "prev_hash"], ["audit_log.seq", "audit_log.hash"]),
     hexadecimal("hash"),
-    one_of("kind", AUDIT_KINDS),
     sqlite_strict=True,
 )
 
