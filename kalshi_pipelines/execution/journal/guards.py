@@ -122,13 +122,25 @@ _MARKET: Final = (
     "position_centicontracts, open_bids_centicontracts, open_asks_centicontracts) "
     "VALUES (NEW.scope_id, NEW.ticker, 0, 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING;"
 )
+#: Of a market that is new to its scope there is nothing to add to.
 _RESERVE: Final = (
     "UPDATE scopes SET (orders_cap, notional_cap_microdollars, worst_cap_microdollars) = "
     "(SELECT c.orders_cap, c.notional_cap_microdollars, c.worst_cap_microdollars FROM session_caps c "
     "WHERE c.session_id = NEW.session_id AND c.kind = scopes.kind), "
     "orders = orders + NEW.d_orders, notional_microdollars = notional_microdollars + NEW.d_notional_microdollars, "
-    f"worst_microdollars = worst_microdollars + {_NEW_WORST} "
+    f"worst_microdollars = worst_microdollars + coalesce({_NEW_WORST}, CASE WHEN NEW.d_if_no_microdollars >= "
+    "NEW.d_if_yes_microdollars THEN NEW.d_if_no_microdollars ELSE NEW.d_if_yes_microdollars END) "
     "WHERE scope_id = NEW.scope_id"
+)
+_RESERVE_IN_MARKET: Final = (
+    "INSERT INTO scope_markets (scope_id, ticker, if_no_microdollars, if_yes_microdollars, spent_microdollars, "
+    "position_centicontracts, open_bids_centicontracts, open_asks_centicontracts) "
+    "VALUES (NEW.scope_id, NEW.ticker, NEW.d_if_no_microdollars, NEW.d_if_yes_microdollars, 0, 0, "
+    "NEW.d_open_bids_centicontracts, NEW.d_open_asks_centicontracts) ON CONFLICT (scope_id, ticker) DO UPDATE SET "
+    "if_no_microdollars = scope_markets.if_no_microdollars + excluded.if_no_microdollars, "
+    "if_yes_microdollars = scope_markets.if_yes_microdollars + excluded.if_yes_microdollars, "
+    "open_bids_centicontracts = scope_markets.open_bids_centicontracts + excluded.open_bids_centicontracts, "
+    "open_asks_centicontracts = scope_markets.open_asks_centicontracts + excluded.open_asks_centicontracts;"
 )
 _FACT: Final = (
     "UPDATE scopes SET "
@@ -271,11 +283,14 @@ def _sqlite() -> Iterator[str]:
         f"BEGIN {_CLOSED} END"
     )
     yield (
-        f"CREATE TRIGGER {PREFIX}post AFTER INSERT ON postings BEGIN "
+        f"CREATE TRIGGER {PREFIX}reserve AFTER INSERT ON postings WHEN NEW.kind = 'reserve' BEGIN "
         "SELECT RAISE(ABORT, 'cap_guard:scope_breached') FROM scopes c "
-        "WHERE NEW.kind = 'reserve' AND c.scope_id = NEW.scope_id AND c.breached = 1; "
-        f"{_MARKET} {_RESERVE} AND NEW.kind = 'reserve'; {_FACT} AND NEW.kind <> 'reserve'; {_IN_MARKET} "
-        f"{_raising('cap', _CAPS)} AND NEW.kind = 'reserve'; END"
+        "WHERE c.scope_id = NEW.scope_id AND c.breached = 1; "
+        f"{_RESERVE}; {_RESERVE_IN_MARKET} {_raising('cap', _CAPS)}; END"
+    )
+    yield (
+        f"CREATE TRIGGER {PREFIX}post AFTER INSERT ON postings WHEN NEW.kind <> 'reserve' BEGIN "
+        f"{_MARKET} {_FACT}; {_IN_MARKET} END"
     )
 
 
@@ -298,11 +313,11 @@ def _postgres() -> Iterator[str]:
         "send": _asked("send", _SEND, refuse),
         "admit": _asked("admit", _ADMIT, refuse),
         # Setting a statement up costs as much as running it, so each is asked only where it may have something to do.
-        "post": f"DECLARE scope record; why text; BEGIN {_MARKET} IF NEW.kind <> 'reserve' THEN {_FACT}; {_IN_MARKET} "
-        "RETURN NEW; END IF; SELECT c.kind, c.breached INTO scope FROM scopes c WHERE c.scope_id = NEW.scope_id; "
+        "post": f"BEGIN {_MARKET} {_FACT}; {_IN_MARKET} RETURN NEW; END",
+        "reserve": f"DECLARE scope record; why text; BEGIN {_RESERVE} RETURNING kind, breached INTO scope; "
         "IF scope.breached = 1 THEN "
         + refuse.format("'cap_guard:scope_breached'")
-        + f"; END IF; {_RESERVE}; {_IN_MARKET} IF scope.kind IN ('account', 'rolling') THEN why := ({_CAPS}); "
+        + f"; END IF; {_RESERVE_IN_MARKET} IF scope.kind IN ('account', 'rolling') THEN why := ({_CAPS}); "
         "IF why IS NOT NULL THEN " + refuse.format("'cap_guard:' || why") + "; END IF; END IF; RETURN NEW; END",
     }
     for name, body in bodies.items():
@@ -323,7 +338,8 @@ def _postgres() -> Iterator[str]:
         ("closed", f"NEW.to_state IN ({_CLOSED_STATES})"),
     ):
         yield from _always(name, "AFTER INSERT ON order_events", name, when=when)
-    yield from _always("post", "AFTER INSERT ON postings", "post")
+    yield from _always("reserve", "AFTER INSERT ON postings", "reserve", when="NEW.kind = 'reserve'")
+    yield from _always("post", "AFTER INSERT ON postings", "post", when="NEW.kind <> 'reserve'")
 
 
 def _asked(name: str, query: str, refuse: str) -> str:
