@@ -5,8 +5,7 @@ admitted and sent only if everything the journal knows allows it; the audit log 
 by every upgrade, so that they are always those of this code.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import sqlalchemy as sa
@@ -28,91 +27,98 @@ _PRAGMAS_ASKED: Final = frozenset({"audit_log", "proposals"})
 MINUTE_US: Final = 60_000_000
 _DAY_HOURS: Final = 24
 
-#: Why an order must not be sent, or NULL.
-_SEND: Final = """
-SELECT CASE
-  WHEN i.mode <> 'live' OR i.origin <> 'by_hand' THEN 'not_live'
-  WHEN coalesce((SELECT k.engaged FROM kill_events k ORDER BY k.seq DESC LIMIT 1), 1) = 1 THEN 'kill'
-  WHEN NEW.at_us < s.opened_us OR NEW.at_us >= s.expires_us THEN 'session_expired'
-  WHEN EXISTS (SELECT 1 FROM session_ends e WHERE e.session_id = i.session_id) THEN 'session_ended'
-  WHEN NOT EXISTS (SELECT 1 FROM leases l WHERE l.session_id = i.session_id AND l.until_us > NEW.at_us) THEN 'lease'
-  WHEN NEW.code_version <> s.code_version THEN 'code_version'
-  WHEN NEW.at_us < i.planned_us THEN 'clock'
-  WHEN NEW.at_us < i.as_of_us OR NEW.at_us > i.valid_until_us THEN 'stale'
-  WHEN (
-    SELECT count(DISTINCT c.kind) FROM postings p JOIN scopes c ON c.scope_id = p.scope_id
-    WHERE p.dedupe = 'reserve:' || i.intent_id AND p.kind = 'reserve' AND p.intent_id = i.intent_id
-      AND p.ticker = i.ticker AND p.session_id = i.session_id
-      AND c.environment = i.environment AND c.subaccount = i.subaccount AND c.mode = i.mode
-      AND p.d_if_no_microdollars = i.reserved_if_no_microdollars
-      AND p.d_if_yes_microdollars = i.reserved_if_yes_microdollars
-      AND p.d_notional_microdollars = i.notional_microdollars AND p.d_orders = 1
-  ) <> 5 THEN 'unreserved'
-  WHEN EXISTS (
-    SELECT 1 FROM postings p JOIN scopes c ON c.scope_id = p.scope_id
-    WHERE p.dedupe = 'reserve:' || i.intent_id AND c.breached = 1
-  ) THEN 'breached'
-  WHEN EXISTS (
-    SELECT 1 FROM open_intents o WHERE o.environment = i.environment AND o.subaccount = i.subaccount
-      AND o.ticker = i.ticker AND o.state IN ('sending', 'unknown')
-  ) THEN 'unresolved'
-  WHEN i.order_group_id IS NULL THEN 'no_group'
-  WHEN EXISTS (SELECT 1 FROM fences f WHERE f.order_group_id = i.order_group_id) THEN 'fenced'
-  WHEN i.approval_required = 1 AND NOT EXISTS (
-    SELECT 1 FROM approvals a WHERE a.request_sha256 = i.request_sha256 AND a.approved_by <> i.actor_name
-      AND a.approved_us <= NEW.at_us AND a.expires_us > NEW.at_us
-  ) THEN 'approval'
-END
-FROM intents i JOIN sessions s ON s.session_id = i.session_id WHERE i.intent_id = NEW.intent_id
-"""
+_Rules = Sequence[tuple[str, str]]
 
-#: Why an order must not be admitted, or NULL; the caps of scopes are seen to by the postings.
-_ADMIT: Final = f"""
-SELECT CASE
-  WHEN NEW.at_us < s.opened_us OR NEW.at_us >= s.expires_us THEN 'session_expired'
-  WHEN EXISTS (SELECT 1 FROM session_ends e WHERE e.session_id = i.session_id) THEN 'session_ended'
-  WHEN i.notional_microdollars > s.order_notional_cap_microdollars THEN 'order_notional'
-  WHEN i.reserved_if_no_microdollars > s.order_worst_cap_microdollars
-    OR i.reserved_if_yes_microdollars > s.order_worst_cap_microdollars THEN 'order_worst_loss'
-  WHEN (
-    SELECT count(*) FROM attempts a WHERE a.environment = i.environment AND a.subaccount = i.subaccount
-      AND a.mode = i.mode AND a.at_us > NEW.at_us - {MINUTE_US}
-  ) > s.attempts_per_minute_cap THEN 'message_rate'
-END
-FROM intents i JOIN sessions s ON s.session_id = i.session_id WHERE i.intent_id = NEW.intent_id
-"""
+#: Why an order must not be sent: conditions on the event, its intent ``i`` and its session ``s``, the first that holds.
+_SEND: Final[_Rules] = (
+    ("i.mode <> 'live' OR i.origin <> 'by_hand'", "not_live"),
+    ("coalesce((SELECT k.engaged FROM kill_events k ORDER BY k.seq DESC LIMIT 1), 1) = 1", "kill"),
+    ("NEW.at_us < s.opened_us OR NEW.at_us >= s.expires_us", "session_expired"),
+    ("EXISTS (SELECT 1 FROM session_ends e WHERE e.session_id = i.session_id)", "session_ended"),
+    ("NOT EXISTS (SELECT 1 FROM leases l WHERE l.session_id = i.session_id AND l.until_us > NEW.at_us)", "lease"),
+    ("NEW.code_version <> s.code_version", "code_version"),
+    ("NEW.at_us < i.planned_us", "clock"),
+    ("NEW.at_us < i.as_of_us OR NEW.at_us > i.valid_until_us", "stale"),
+    (
+        "(SELECT count(DISTINCT c.kind) FROM postings p JOIN scopes c ON c.scope_id = p.scope_id "
+        "WHERE p.dedupe = 'reserve:' || i.intent_id AND p.kind = 'reserve' AND p.intent_id = i.intent_id "
+        "AND p.ticker = i.ticker AND p.session_id = i.session_id "
+        "AND c.environment = i.environment AND c.subaccount = i.subaccount AND c.mode = i.mode "
+        "AND p.d_if_no_microdollars = i.reserved_if_no_microdollars "
+        "AND p.d_if_yes_microdollars = i.reserved_if_yes_microdollars "
+        "AND p.d_notional_microdollars = i.notional_microdollars AND p.d_orders = 1) <> 5",
+        "unreserved",
+    ),
+    (
+        "EXISTS (SELECT 1 FROM postings p JOIN scopes c ON c.scope_id = p.scope_id "
+        "WHERE p.dedupe = 'reserve:' || i.intent_id AND c.breached = 1)",
+        "breached",
+    ),
+    (
+        "EXISTS (SELECT 1 FROM open_intents o WHERE o.environment = i.environment AND o.subaccount = i.subaccount "
+        "AND o.ticker = i.ticker AND o.state IN ('sending', 'unknown'))",
+        "unresolved",
+    ),
+    ("i.order_group_id IS NULL", "no_group"),
+    ("EXISTS (SELECT 1 FROM fences f WHERE f.order_group_id = i.order_group_id)", "fenced"),
+    (
+        "i.approval_required = 1 AND NOT EXISTS (SELECT 1 FROM approvals a "
+        "WHERE a.request_sha256 = i.request_sha256 AND a.approved_by <> i.actor_name "
+        "AND a.approved_us <= NEW.at_us AND a.expires_us > NEW.at_us)",
+        "approval",
+    ),
+)
 
-#: Why a posting of kind reserve must not be, or NULL; asked after the counters were moved.
-_CAPS: Final = f"""
-SELECT CASE
-  WHEN c.kind = 'account' AND m.position_centicontracts + m.open_bids_centicontracts > s.position_cap_centicontracts
-    AND NEW.d_open_bids_centicontracts > 0 THEN 'position'
-  WHEN c.kind = 'account' AND m.open_asks_centicontracts - m.position_centicontracts > s.position_cap_centicontracts
-    AND NEW.d_open_asks_centicontracts > 0 THEN 'position'
-  WHEN c.kind = 'rolling' AND (
-    SELECT sum(h.worst_microdollars) FROM scopes h WHERE h.environment = c.environment AND h.subaccount = c.subaccount
-      AND h.mode = c.mode AND h.hour BETWEEN c.hour - {_DAY_HOURS} AND c.hour
-  ) > c.worst_cap_microdollars THEN 'worst_loss'
-  WHEN c.kind = 'rolling' AND (
-    SELECT sum(h.notional_microdollars) FROM scopes h WHERE h.environment = c.environment
-      AND h.subaccount = c.subaccount AND h.mode = c.mode AND h.hour BETWEEN c.hour - {_DAY_HOURS} AND c.hour
-  ) > c.notional_cap_microdollars THEN 'notional'
-  WHEN c.kind = 'rolling' AND (
-    SELECT sum(h.orders) FROM scopes h WHERE h.environment = c.environment AND h.subaccount = c.subaccount
-      AND h.mode = c.mode AND h.hour BETWEEN c.hour - {_DAY_HOURS} AND c.hour
-  ) > c.orders_cap THEN 'order_count'
-END
-FROM scopes c JOIN scope_markets m ON m.scope_id = c.scope_id AND m.ticker = NEW.ticker
-JOIN sessions s ON s.session_id = NEW.session_id WHERE c.scope_id = NEW.scope_id
-"""
+#: Why an order must not be admitted; the caps of scopes are seen to by the postings.
+_ADMIT: Final[_Rules] = (
+    ("NEW.at_us < s.opened_us OR NEW.at_us >= s.expires_us", "session_expired"),
+    ("EXISTS (SELECT 1 FROM session_ends e WHERE e.session_id = i.session_id)", "session_ended"),
+    ("i.notional_microdollars > s.order_notional_cap_microdollars", "order_notional"),
+    (
+        "i.reserved_if_no_microdollars > s.order_worst_cap_microdollars "
+        "OR i.reserved_if_yes_microdollars > s.order_worst_cap_microdollars",
+        "order_worst_loss",
+    ),
+    (
+        "(SELECT count(*) FROM attempts a WHERE a.environment = i.environment AND a.subaccount = i.subaccount "
+        f"AND a.mode = i.mode AND a.at_us > NEW.at_us - {MINUTE_US}) > s.attempts_per_minute_cap",
+        "message_rate",
+    ),
+)
 
+_IN_WINDOW: Final = (
+    "FROM scopes h WHERE h.environment = c.environment AND h.subaccount = c.subaccount AND h.mode = c.mode "
+    f"AND h.hour BETWEEN c.hour - {_DAY_HOURS} AND c.hour"
+)
+#: Why a posting of kind reserve must not be, by the kind of its scope, once the counters were moved: conditions on the
+#: scope ``c``, the market there ``m`` and its session ``s``.
+_CAPS: Final[Mapping[str, _Rules]] = {
+    "account": (
+        (
+            "m.position_centicontracts + m.open_bids_centicontracts > s.position_cap_centicontracts "
+            "AND NEW.d_open_bids_centicontracts > 0",
+            "position",
+        ),
+        (
+            "m.open_asks_centicontracts - m.position_centicontracts > s.position_cap_centicontracts "
+            "AND NEW.d_open_asks_centicontracts > 0",
+            "position",
+        ),
+    ),
+    "rolling": (
+        (f"(SELECT sum(h.worst_microdollars) {_IN_WINDOW}) > c.worst_cap_microdollars", "worst_loss"),
+        (f"(SELECT sum(h.notional_microdollars) {_IN_WINDOW}) > c.notional_cap_microdollars", "notional"),
+        (f"(SELECT sum(h.orders) {_IN_WINDOW}) > c.orders_cap", "order_count"),
+    ),
+}
+_BREACHED: Final = ("c.breached = 1", "scope_breached")
 _NEW_WORST: Final = (
-    "(SELECT CASE WHEN m.if_no_microdollars + NEW.d_if_no_microdollars >= m.if_yes_microdollars + "
-    "NEW.d_if_yes_microdollars AND m.if_no_microdollars + NEW.d_if_no_microdollars > 0 "
-    "THEN m.if_no_microdollars + NEW.d_if_no_microdollars "
-    "WHEN m.if_yes_microdollars + NEW.d_if_yes_microdollars > 0 "
-    "THEN m.if_yes_microdollars + NEW.d_if_yes_microdollars ELSE 0 END - m.worst_microdollars "
-    "FROM scope_markets m WHERE m.scope_id = NEW.scope_id AND m.ticker = NEW.ticker)"
+    "(SELECT CASE WHEN was.if_no_microdollars + NEW.d_if_no_microdollars >= was.if_yes_microdollars + "
+    "NEW.d_if_yes_microdollars AND was.if_no_microdollars + NEW.d_if_no_microdollars > 0 "
+    "THEN was.if_no_microdollars + NEW.d_if_no_microdollars "
+    "WHEN was.if_yes_microdollars + NEW.d_if_yes_microdollars > 0 "
+    "THEN was.if_yes_microdollars + NEW.d_if_yes_microdollars ELSE 0 END - was.worst_microdollars "
+    "FROM scope_markets was WHERE was.scope_id = NEW.scope_id AND was.ticker = NEW.ticker)"
 )
 
 #: What a posting does. A reservation brings the caps of its session along; a fact that goes beyond them is a breach;
@@ -125,8 +131,8 @@ _MARKET: Final = (
 #: Of a market that is new to its scope there is nothing to add to.
 _RESERVE: Final = (
     "UPDATE scopes SET (orders_cap, notional_cap_microdollars, worst_cap_microdollars) = "
-    "(SELECT c.orders_cap, c.notional_cap_microdollars, c.worst_cap_microdollars FROM session_caps c "
-    "WHERE c.session_id = NEW.session_id AND c.kind = scopes.kind), "
+    "(SELECT its.orders_cap, its.notional_cap_microdollars, its.worst_cap_microdollars FROM session_caps its "
+    "WHERE its.session_id = NEW.session_id AND its.kind = scopes.kind), "
     "orders = orders + NEW.d_orders, notional_microdollars = notional_microdollars + NEW.d_notional_microdollars, "
     f"worst_microdollars = worst_microdollars + coalesce({_NEW_WORST}, CASE WHEN NEW.d_if_no_microdollars >= "
     "NEW.d_if_yes_microdollars THEN NEW.d_if_no_microdollars ELSE NEW.d_if_yes_microdollars END) "
@@ -140,7 +146,7 @@ _RESERVE_IN_MARKET: Final = (
     "if_no_microdollars = scope_markets.if_no_microdollars + excluded.if_no_microdollars, "
     "if_yes_microdollars = scope_markets.if_yes_microdollars + excluded.if_yes_microdollars, "
     "open_bids_centicontracts = scope_markets.open_bids_centicontracts + excluded.open_bids_centicontracts, "
-    "open_asks_centicontracts = scope_markets.open_asks_centicontracts + excluded.open_asks_centicontracts;"
+    "open_asks_centicontracts = scope_markets.open_asks_centicontracts + excluded.open_asks_centicontracts"
 )
 _FACT: Final = (
     "UPDATE scopes SET "
@@ -239,6 +245,14 @@ def missing_guards(connection: sa.Connection) -> list[str]:
     return sorted(name for name in names if not there.get(name, "").startswith("A "))
 
 
+#: The rows that conditions on an event and on a posting are about.
+_MOVING: Final = "intents i JOIN sessions s ON s.session_id = i.session_id WHERE i.intent_id = NEW.intent_id"
+_POSTED: Final = (
+    "scopes c JOIN scope_markets m ON m.scope_id = c.scope_id AND m.ticker = NEW.ticker "
+    "JOIN sessions s ON s.session_id = NEW.session_id WHERE c.scope_id = NEW.scope_id"
+)
+
+
 def _sqlite() -> Iterator[str]:
     enforced = (
         "(SELECT foreign_keys FROM pragma_foreign_keys) = 0 "
@@ -266,10 +280,10 @@ def _sqlite() -> Iterator[str]:
         f"WHEN NEW.hash <> {HASH_FUNCTION}(NEW.seq, NEW.prev_hash, NEW.body) " + refuse.format("audit:hash")
     )
     yield f"CREATE TRIGGER {PREFIX}audit_head AFTER INSERT ON audit_log BEGIN {_HEAD} END"
-    for name, state, query in (("send", "sending", _SEND), ("admit", "reserved", _ADMIT)):
+    for name, state, rules in (("send", "sending", _SEND), ("admit", "reserved", _ADMIT)):
         yield (
             f"CREATE TRIGGER {PREFIX}{name} BEFORE INSERT ON order_events WHEN NEW.to_state = '{state}' "
-            f"BEGIN {_raising(name, query)}; END"
+            f"BEGIN {_raising(name, rules, _MOVING)} END"
         )
     yield (
         f"CREATE TRIGGER {PREFIX}opened AFTER INSERT ON order_events WHEN NEW.to_state = 'reserved' BEGIN {_OPENED} END"
@@ -282,11 +296,10 @@ def _sqlite() -> Iterator[str]:
         f"CREATE TRIGGER {PREFIX}closed AFTER INSERT ON order_events WHEN NEW.to_state IN ({_CLOSED_STATES}) "
         f"BEGIN {_CLOSED} END"
     )
+    caps = [(f"c.kind = '{kind}' AND {condition}", why) for kind, rules in _CAPS.items() for condition, why in rules]
     yield (
         f"CREATE TRIGGER {PREFIX}reserve AFTER INSERT ON postings WHEN NEW.kind = 'reserve' BEGIN "
-        "SELECT RAISE(ABORT, 'cap_guard:scope_breached') FROM scopes c "
-        "WHERE c.scope_id = NEW.scope_id AND c.breached = 1; "
-        f"{_RESERVE}; {_RESERVE_IN_MARKET} {_raising('cap', _CAPS)}; END"
+        f"{_RESERVE}; {_RESERVE_IN_MARKET}; {_raising('cap', [_BREACHED, *caps], _POSTED)} END"
     )
     yield (
         f"CREATE TRIGGER {PREFIX}post AFTER INSERT ON postings WHEN NEW.kind <> 'reserve' BEGIN "
@@ -294,31 +307,38 @@ def _sqlite() -> Iterator[str]:
     )
 
 
-def _raising(guard: str, query: str) -> str:
-    """A query that raises the reason instead of answering with it: SQLite's RAISE takes no expression."""
-    return re.sub(r"THEN '(\w+)'", rf"THEN RAISE(ABORT, '{guard}_guard:\1')", query).strip()
+def _raising(guard: str, rules: _Rules, rows: str) -> str:
+    """A query that raises the first reason that holds."""
+    cases = " ".join(f"WHEN {condition} THEN RAISE(ABORT, '{guard}_guard:{why}')" for condition, why in rules)
+    return f"SELECT CASE {cases} END FROM {rows};"
+
+
+_REFUSE: Final = "RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = {};"
+_MOVING_ROWS: Final = (
+    "DECLARE i intents; s sessions; BEGIN SELECT * INTO i FROM intents "
+    "WHERE intent_id = NEW.intent_id; SELECT * INTO s FROM sessions WHERE session_id = i.session_id;"
+)
 
 
 def _postgres() -> Iterator[str]:
-    refuse = "RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = {}"
-    yield _function("append_only", "BEGIN " + refuse.format("'append_only:' || TG_TABLE_NAME") + "; END")
+    yield _function("append_only", "BEGIN " + _REFUSE.format("'append_only:' || TG_TABLE_NAME") + " END")
     bodies = {
         "audit_chain": "BEGIN IF NEW.hash <> encode(sha256(convert_to("
         f"'{HASH_DOMAIN}' || chr(10) || NEW.seq || chr(10) || coalesce(NEW.prev_hash, '') || chr(10) || NEW.body, "
-        f"'UTF8')), 'hex') THEN {refuse.format(chr(39) + 'audit:hash' + chr(39))}; END IF; RETURN NEW; END",
+        f"'UTF8')), 'hex') THEN {_REFUSE.format(chr(39) + 'audit:hash' + chr(39))} END IF; RETURN NEW; END",
         "audit_head": f"BEGIN {_HEAD} RETURN NEW; END",
         "opened": f"BEGIN {_OPENED} RETURN NEW; END",
         "moved": f"BEGIN {_MOVED} RETURN NEW; END",
         "closed": f"BEGIN {_CLOSED} RETURN NEW; END",
-        "send": _asked("send", _SEND, refuse),
-        "admit": _asked("admit", _ADMIT, refuse),
-        # Setting a statement up costs as much as running it, so each is asked only where it may have something to do.
+        "send": f"{_MOVING_ROWS} {_refusing('send', _SEND)} RETURN NEW; END",
+        "admit": f"{_MOVING_ROWS} {_refusing('admit', _ADMIT)} RETURN NEW; END",
         "post": f"BEGIN {_MARKET} {_FACT}; {_IN_MARKET} RETURN NEW; END",
-        "reserve": f"DECLARE scope record; why text; BEGIN {_RESERVE} RETURNING kind, breached INTO scope; "
-        "IF scope.breached = 1 THEN "
-        + refuse.format("'cap_guard:scope_breached'")
-        + f"; END IF; {_RESERVE_IN_MARKET} IF scope.kind IN ('account', 'rolling') THEN why := ({_CAPS}); "
-        "IF why IS NOT NULL THEN " + refuse.format("'cap_guard:' || why") + "; END IF; END IF; RETURN NEW; END",
+        "reserve": "DECLARE c scopes; m scope_markets; s sessions; BEGIN "
+        f"{_RESERVE} RETURNING * INTO c; {_RESERVE_IN_MARKET} RETURNING * INTO m; "
+        f"{_refusing('cap', [_BREACHED])} "
+        f"IF c.kind = 'rolling' THEN {_refusing('cap', _CAPS['rolling'])} END IF; "
+        "IF c.kind = 'account' THEN SELECT * INTO s FROM sessions WHERE session_id = NEW.session_id; "
+        f"{_refusing('cap', _CAPS['account'])} END IF; RETURN NEW; END",
     }
     for name, body in bodies.items():
         yield _function(name, body)
@@ -342,11 +362,10 @@ def _postgres() -> Iterator[str]:
     yield from _always("post", "AFTER INSERT ON postings", "post", when="NEW.kind <> 'reserve'")
 
 
-def _asked(name: str, query: str, refuse: str) -> str:
-    return (
-        f"DECLARE why text; BEGIN why := ({query}); IF why IS NOT NULL THEN "
-        + refuse.format(f"'{name}_guard:' || why")
-        + "; END IF; RETURN NEW; END"
+def _refusing(guard: str, rules: _Rules) -> str:
+    """Statements that raise the first reason that holds; each is set up only when it is reached."""
+    return " ".join(
+        f"IF {condition} THEN " + _REFUSE.format(f"'{guard}_guard:{why}'") + " END IF;" for condition, why in rules
     )
 
 
