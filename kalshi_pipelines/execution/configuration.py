@@ -43,7 +43,7 @@ class BalanceStep(StrEnum):
 
 
 def _exact(amount: Decimal) -> Decimal:
-    if not amount.is_finite() or amount != amount.quantize(Decimal("0.000001")):
+    if amount != amount.quantize(Decimal("0.000001")):
         raise ValueError("write plain dollars with at most six decimals")
     return amount
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from kalshi_pipelines.execution.orders.proposals import ProposedOrder
 from kalshi_pipelines.execution.proposals import (
+    DEFAULTS,
     FIELDS,
     REQUIRED,
     InvalidProposals,
@@ -63,9 +64,8 @@ def _same_twice(rows: Sequence[tuple[str, dict[str, str]]]) -> Iterator[str]:
     """One signal can be one order only: a second line with it is a mistake of who wrote the file."""
     first: dict[tuple[str, ...], str] = {}
     for where, texts in rows:
-        defaults = {"leg": "1", "attempt": "1"}
         identity = tuple(
-            texts.get(name) or defaults.get(name, "")
+            texts.get(name) or DEFAULTS.get(name, "")
             for name in ("strategy", "strategy_version", "partition", "signal", "leg", "attempt")
         )
         if identity in first:

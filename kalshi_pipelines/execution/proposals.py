@@ -7,7 +7,7 @@ transport, executor, kill switch and reconciliation out of reach. Files of propo
 import datetime as dt
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -45,7 +45,6 @@ _LONGEST: Final = {
 }
 _NEVER_EMPTY: Final = frozenset({"strategy", "signal", "leg", "actor_name"})
 
-Value = TypeVar("Value")
 Word = TypeVar("Word", bound=StrEnum)
 
 
@@ -114,6 +113,15 @@ class ProposalTexts:
 FIELDS: Final = tuple(field.name for field in fields(ProposalTexts))
 REQUIRED: Final = ("ticker", "action", "outcome", "price", "count", "strategy", "signal", "as_of", "valid_until")
 
+#: What a field says that was left out.
+DEFAULTS: Final[Mapping[str, str]] = {
+    "time_in_force": TimeInForce.IMMEDIATE_OR_CANCEL.value,
+    "post_only": "false",
+    "reduce_only": "false",
+    "leg": "1",
+    "attempt": "1",
+}
+
 
 def read_proposal(texts: ProposalTexts, proposer: Proposer) -> ProposedOrder:
     """The order that texts describe.
@@ -121,36 +129,11 @@ def read_proposal(texts: ProposalTexts, proposer: Proposer) -> ProposedOrder:
     Raises:
         InvalidProposals: Names every field that is missing or impossible.
     """
-    problems = [f"{name} is missing" for name in REQUIRED if not getattr(texts, name)]
-    read = _Reader(problems)
-    ticker = read("ticker", texts.ticker, MarketTicker)
-    action = read("action", texts.action, _one_of(Action))
-    outcome = read("outcome", texts.outcome, _one_of(Outcome))
-    price = read("price", texts.price, YesPrice.from_text)
-    count = read("count", texts.count, Contracts.from_text)
-    time_in_force = read("time_in_force", texts.time_in_force or "immediate_or_cancel", _one_of(TimeInForce))
-    as_of = read("as_of", texts.as_of, _instant)
-    valid_until = read("valid_until", texts.valid_until, _instant)
-    expires = read("expires", texts.expires, _instant)
-    post_only = read("post_only", texts.post_only or "false", _flag)
-    reduce_only = read("reduce_only", texts.reduce_only or "false", _flag)
-    attempt = read("attempt", texts.attempt or "1", _attempt)
+    texts = _with_defaults(texts)
+    problems = [f"{name} is missing" for name in REQUIRED if name not in _NEVER_EMPTY and not getattr(texts, name)]
+    problems += [problem for name, convert in _CONVERSIONS.items() for problem in _of_term(texts, name, convert)]
     problems += _of_texts(texts, proposer)
-    # The second half says nothing new; it tells the type checker that there is a value of everything required.
-    if (
-        problems
-        or ticker is None
-        or action is None
-        or outcome is None
-        or price is None
-        or count is None
-        or time_in_force is None
-        or as_of is None
-        or valid_until is None
-        or post_only is None
-        or reduce_only is None
-        or attempt is None
-    ):
+    if problems:
         raise InvalidProposals(problems)
     order = ProposedOrder(
         signal=Signal(
@@ -158,23 +141,23 @@ def read_proposal(texts: ProposalTexts, proposer: Proposer) -> ProposedOrder:
             _nfc(texts.strategy_version),
             _nfc(texts.partition),
             _nfc(texts.signal),
-            _nfc(texts.leg or "1"),
-            attempt,
+            _nfc(texts.leg),
+            _attempt(texts.attempt),
         ),
-        ticker=ticker,
-        leg=Leg(action, outcome, price),
-        count=count,
-        time_in_force=time_in_force,
-        as_of=as_of,
-        valid_until=valid_until,
+        ticker=MarketTicker(texts.ticker),
+        leg=Leg(Action(texts.action), Outcome(texts.outcome), YesPrice.from_text(texts.price)),
+        count=Contracts.from_text(texts.count),
+        time_in_force=TimeInForce(texts.time_in_force),
+        as_of=_instant(texts.as_of),
+        valid_until=_instant(texts.valid_until),
         actor=proposer.kind,
         actor_name=_nfc(proposer.name),
-        post_only=post_only,
-        reduce_only=reduce_only,
-        expires=expires,
+        post_only=_flag(texts.post_only),
+        reduce_only=_flag(texts.reduce_only),
+        expires=_instant(texts.expires) if texts.expires else None,
         reason=_nfc(texts.reason),
     )
-    problems += _of_order(order)
+    problems = _of_order(order)
     if problems:
         raise InvalidProposals(problems)
     return order
@@ -217,22 +200,6 @@ def propose(
         )
 
 
-class _Reader:
-    """Reads one field after the other and remembers what was wrong with them."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self._problems = problems
-
-    def __call__(self, name: str, text: str, convert: Callable[[str], Value]) -> Value | None:
-        if not text:
-            return None
-        try:
-            return convert(text)
-        except (ValueError, InvalidTerms) as error:
-            self._problems.append(f"{name}: {error}")
-            return None
-
-
 def _one_of(kind: type[Word]) -> Callable[[str], Word]:
     def convert(text: str) -> Word:
         try:
@@ -265,23 +232,49 @@ def _attempt(text: str) -> int:
     return int(text)
 
 
+#: The fields that are more than text, and how each is read.
+_CONVERSIONS: Final[Mapping[str, Callable[[str], object]]] = {
+    "ticker": MarketTicker,
+    "action": _one_of(Action),
+    "outcome": _one_of(Outcome),
+    "price": YesPrice.from_text,
+    "count": Contracts.from_text,
+    "time_in_force": _one_of(TimeInForce),
+    "as_of": _instant,
+    "valid_until": _instant,
+    "expires": _instant,
+    "post_only": _flag,
+    "reduce_only": _flag,
+    "attempt": _attempt,
+}
+
+
+def _with_defaults(texts: ProposalTexts) -> ProposalTexts:
+    left_out = {name: default for name, default in DEFAULTS.items() if not getattr(texts, name)}
+    return replace(texts, **left_out)
+
+
+def _of_term(texts: ProposalTexts, name: str, convert: Callable[[str], object]) -> list[str]:
+    text = getattr(texts, name)
+    try:
+        if text:
+            convert(text)
+    except (ValueError, InvalidTerms) as error:
+        return [f"{name}: {error}"]
+    return []
+
+
 def _of_texts(texts: ProposalTexts, proposer: Proposer) -> list[str]:
     named: Mapping[str, str] = {
         "strategy": texts.strategy,
         "strategy_version": texts.strategy_version,
         "partition": texts.partition,
         "signal": texts.signal,
-        "leg": texts.leg or "1",
+        "leg": texts.leg,
         "actor_name": proposer.name,
         "reason": texts.reason,
     }
-    return [
-        problem
-        for name, text in named.items()
-        # That a required text is missing was said already.
-        if text or name not in REQUIRED
-        for problem in _of_text(name, text)
-    ]
+    return [problem for name, text in named.items() for problem in _of_text(name, text)]
 
 
 def _of_text(name: str, text: str) -> list[str]:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
+from kalshi_pipelines.execution.configuration import TradeSettings, _sentence, caps_sha256
 from kalshi_pipelines.execution.journal.records import Mode, ScopeCaps, ScopeKind, SessionCaps
 from kalshi_pipelines.execution.journal.tables import CEILINGS, UNCAPPED
 from kalshi_pipelines.settings import InvalidSettings
@@ -137,6 +138,39 @@ def test_F40_every_setting_that_limits_trading_is_in_the_digest_an_arm_token_is_
     changed = TradeSettings.model_validate({name: other}).limits_sha256 != TradeSettings().limits_sha256
     ways_there = {"mode", "production", "api_key_id", "url", "arm", "private_key_file", "kill", "kill_file"}
     assert changed is (name not in ways_there)
+
+
+@pytest.mark.parametrize(
+    ("value", "allowed"),
+    [
+        (None, None),
+        ("*", None),
+        (" * ", None),
+        ("KXA", {"KXA"}),
+        ("KXA, KXB,", {"KXA", "KXB"}),
+        ("KXA,*", {"KXA", "*"}),
+    ],
+)
+def test_only_the_series_that_are_named_may_be_traded(value: str | None, allowed: set[str] | None) -> None:
+    assert TradeSettings(series=value).allowed_series == allowed
+
+
+def test_a_refusal_says_which_setting_and_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KALSHI_TRADE_SUBACCOUNT", "many")
+    monkeypatch.setenv("KALSHI_TRADE_DAY_ORDERS", "0")
+    with pytest.raises(InvalidSettings) as caught:
+        TradeSettings.from_environment()
+    assert str(caught.value) == (
+        "KALSHI_TRADE_SUBACCOUNT is 'many': Input should be a valid integer, unable to parse string as an integer; "
+        "KALSHI_TRADE_DAY_ORDERS is '0': Input should be greater than or equal to 1. Change or unset it."
+    )
+
+
+def test_F57_a_token_that_can_not_be_used_is_not_repeated() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TradeSettings.model_validate({"arm": ["secrettoken"]})
+    assert _sentence(caught.value).startswith("KALSHI_TRADE_ARM: ")
+    assert "secrettoken" not in _sentence(caught.value)
 
 
 def test_F57_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

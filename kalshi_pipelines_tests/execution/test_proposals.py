@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -19,10 +20,11 @@ from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
-from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines.execution.proposal_files import MOST_PROPOSALS, read_proposals
+from kalshi_pipelines.execution.orders.terms import Side, TimeInForce
+from kalshi_pipelines.execution.proposal_files import MOST_BYTES, MOST_PROPOSALS, read_proposals
 from kalshi_pipelines.execution.proposals import (
     FIELDS,
+    REQUIRED,
     InvalidProposals,
     ProposalTexts,
     Proposer,
@@ -146,6 +148,11 @@ def test_one_bad_order_keeps_all_of_a_batch_out(journal: sa.Engine) -> None:
         ({"reduce_only": "true", "time_in_force": "fill_or_kill"}, "reduce_only: only immediate_or_cancel orders"),
         ({"attempt": "0"}, "attempt: '0' is no number from 1 to 1,000"),
         ({"attempt": "1" * 400}, "is no number from 1 to 1,000"),
+        ({"attempt": "1001"}, "attempt: '1001' is no number from 1 to 1,000"),
+        ({"attempt": "+5"}, "attempt: '+5' is no number from 1 to 1,000"),
+        ({"attempt": "\u0665"}, "is no number from 1 to 1,000"),
+        ({"attempt": "0000000001"}, "is no number from 1 to 1,000"),
+        ({"strategy": "a\nb"}, "strategy: has characters that can not be printed"),
         ({"strategy": "a\x1b[31m"}, "strategy: has characters that can not be printed"),
         ({"reason": "a\u202eb"}, "reason: has characters that can not be printed"),
         ({"signal": "x" * 401}, "signal: longer than 400 characters"),
@@ -159,6 +166,37 @@ def test_a_term_no_order_can_have_is_named_with_what_is_wrong(changes: dict[str,
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     assert len(problems(price="x", count="y", ticker="", valid_until="z")) == 4
+    assert len(problems(price="x", strategy="a\x00b")) == 2
+    assert len(problems(post_only="true", valid_until="2026-11-23T15:00:00Z")) == 2
+    with pytest.raises(InvalidProposals) as caught:
+        read_proposal(ProposalTexts(), Proposer(ActorKind.PERSON, ""))
+    assert sorted(caught.value.problems) == sorted(f"{name} is missing" for name in (*REQUIRED, "actor_name"))
+    assert str(caught.value).startswith("Nothing was stored:\n  ticker is missing\n  action is missing\n")
+
+
+def test_what_is_left_out_is_the_careful_choice() -> None:
+    made = order()
+    assert (made.time_in_force, made.post_only, made.reduce_only) == (TimeInForce.IMMEDIATE_OR_CANCEL, False, False)
+    assert (made.signal.leg, made.signal.attempt) == ("1", 1)
+    said = order(leg="b", attempt="1000", reduce_only="true", signal="x" * 400)
+    assert (said.signal.leg, said.signal.attempt, said.reduce_only) == ("b", 1_000, True)
+    assert order(valid_until="2026-11-23T14:10:00Z").valid_until - made.as_of == dt.timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("name", ["as_of", "valid_until"])
+def test_an_instant_without_a_time_zone_is_refused_of_a_program_too(sqlite_journal: sa.Engine, name: str) -> None:
+    good = order()
+    naive = {name: getattr(good, name).replace(tzinfo=None)}
+    with pytest.raises(InvalidProposals, match="proposal 1: as_of and valid_until need a time zone"):
+        propose(sqlite_journal, [replace(good, **naive)], "a test")
+
+
+@pytest.mark.parametrize("name", ["strategy", "signal", "leg"])
+def test_what_makes_an_order_the_same_order_is_never_empty(sqlite_journal: sa.Engine, name: str) -> None:
+    empty: dict[str, Any] = {name: ""}
+    nameless = replace(order(), signal=replace(order().signal, **empty))
+    with pytest.raises(InvalidProposals, match=f"proposal 1: {name} is missing"):
+        propose(sqlite_journal, [nameless], "a test")
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), st.text(max_size=30)))
@@ -195,6 +233,7 @@ LINE = "KXA-1,buy,yes,0.56,1,s,one,2026-11-23T14:00:00Z,2026-11-23T14:05:00Z"
     ("name", "text", "problem"),
     [
         ("a.txt", "", "a file ends in .csv or .json, not in .txt"),
+        ("a", "", "a file ends in .csv or .json, not in nothing"),
         ("a.csv", "", "no proposals in it"),
         ("a.csv", HEADER + "\n", "no proposals in it"),
         ("a.csv", HEADER.replace("price,", "") + "\n", "column price is missing"),
@@ -222,11 +261,51 @@ def test_a_file_that_is_wrong_anywhere_is_refused_whole(tmp_path: Path, name: st
     assert problem in str(caught.value)
 
 
+def test_a_file_as_large_as_it_may_be_is_read(tmp_path: Path) -> None:
+    lines = [HEADER, *(LINE.replace("one", f"n{number}") for number in range(MOST_PROPOSALS))]
+    (tmp_path / "most.csv").write_text("\n".join(lines).ljust(MOST_BYTES, "\n"))
+    assert len(read_proposals(tmp_path / "most.csv", PERSON)) == MOST_PROPOSALS
+
+
+@pytest.mark.parametrize(("wrong", "told"), [(20, ""), (21, "... and 1 more"), (25, "... and 5 more")])
+def test_the_first_problems_of_a_file_are_told_and_the_others_counted(tmp_path: Path, wrong: int, told: str) -> None:
+    lines = [LINE.replace("0.56", "56").replace("one", f"n{number}") for number in range(wrong)]
+    (tmp_path / "wrong.csv").write_text("\n".join([HEADER, *lines]))
+    with pytest.raises(InvalidProposals) as caught:
+        read_proposals(tmp_path / "wrong.csv", PERSON)
+    assert caught.value.problems[20:] == ((told,) if told else ())
+    assert [problem.partition(",")[0] for problem in caught.value.problems[:20]] == [f"line {n}" for n in range(2, 22)]
+
+
+def test_lines_with_too_many_cells_are_told_from_the_first_on(tmp_path: Path) -> None:
+    (tmp_path / "wide.csv").write_text(f"{HEADER}\n{LINE},extra\n{LINE}\n")
+    with pytest.raises(InvalidProposals, match="line 2: 10 cells, but 9 columns"):
+        read_proposals(tmp_path / "wide.csv", PERSON)
+
+
+def test_a_problem_of_a_line_is_told_beside_that_of_two_lines(tmp_path: Path) -> None:
+    (tmp_path / "both.csv").write_text(f"{HEADER},leg\n{LINE},\n{LINE},1\n{LINE.replace('0.56', '56')},2\n")
+    with pytest.raises(InvalidProposals) as caught:
+        read_proposals(tmp_path / "both.csv", PERSON)
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == ["line 3, signal", "line 4, price"]
+
+
+def test_every_wrong_object_of_a_list_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[1, {"attempt": [2]}, {"dry_run": true}]')
+    with pytest.raises(InvalidProposals) as caught:
+        read_proposals(tmp_path / "a.json", PERSON)
+    assert [problem.removeprefix("a.json, ") for problem in caught.value.problems] == [
+        "proposal 1: an object is wanted, {...}",
+        'proposal 2, attempt: write it as text, such as "0.5600"',
+        "proposal 3: unknown field 'dry_run'",
+    ]
+
+
 def test_a_file_that_is_too_much_or_can_not_be_read_is_refused(tmp_path: Path) -> None:
     many = [HEADER, *(LINE.replace("one", f"n{number}") for number in range(MOST_PROPOSALS + 1))]
     (tmp_path / "many.csv").write_text("\n".join(many))
     (tmp_path / "latin.csv").write_bytes(b"caf\xe9")
-    (tmp_path / "large.json").write_bytes(b" " * 2_000_001)
+    (tmp_path / "large.json").write_bytes(b" " * (MOST_BYTES + 1))
     expected = {
         "many.csv": "1,001 proposals",
         "latin.csv": "not UTF-8",
