@@ -4,9 +4,10 @@ Reads only. It says clean, corrupt (and what), or that it could not look, which 
 """
 
 import hashlib
+import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -105,20 +106,16 @@ def verify(
             reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with explained_failures(engine), reading.connect() as connection, connection.begin():
             chain = _Chain(connection)
-            checks: tuple[Callable[[], Iterator[str]], ...] = (
-                lambda: _damage(connection),
-                chain.problems,
-                lambda: _rows(connection, chain.told),
-                lambda: replay_states(connection),
-                lambda: replay_ledger(connection),
-                lambda: _anchors(connection, chain, anchor_file),
-                lambda: _exchange(connection, exchange_orders),
+            problems = itertools.chain(
+                _damage(connection),
+                chain.problems(),
+                _rows(connection, chain.told),
+                replay_states(connection),
+                replay_ledger(connection),
+                _anchors(connection, chain, anchor_file),
+                _exchange(connection, exchange_orders),
             )
-            for check in checks:
-                for problem in check():
-                    found.append(problem)
-                    if len(found) >= MOST_PROBLEMS:
-                        break
+            found.extend(itertools.islice(problems, MOST_PROBLEMS))
             records, head = chain.records, chain.head
     except JournalOutdated as error:
         found.append(str(error))
@@ -135,6 +132,7 @@ class _Chain:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
         self.records = 0
+        self.last = -1
         self.head = "-"
         self.hashes: dict[int, str] = {}
         #: What the log says was stored: digests of rows, by table and record.
@@ -150,22 +148,23 @@ class _Chain:
         rows = self._connection.execute(
             sa.select(audit_log).order_by(audit_log.c.seq).execution_options(yield_per=_AT_ONCE)
         )
-        for number, row in enumerate(rows.mappings()):
-            yield from self._record(number, before, row)
+        for row in rows.mappings():
+            yield from self._record(before, row)
             before = row["hash"]
-            if number == 0:
+            if row["seq"] == 0:
                 yield from _genesis(row["body"], identity)
         head = self._connection.execute(sa.select(audit_head.c.seq, audit_head.c.hash)).first()
-        if head is None or (head.seq, head.hash) != (self.records - 1, before):
-            yield f"the chain ends at record {self.records - 1}, its head was {head}"
-        self.head = f"{self.records - 1}:{before}"
+        if head is None or (head.seq, head.hash) != (self.last, before):
+            yield f"the chain ends at record {self.last}, its head was {head}"
+        self.head = f"{self.last}:{before}"
 
-    def _record(self, number: int, before: str | None, row: sa.RowMapping) -> Iterator[str]:
+    def _record(self, before: str | None, row: sa.RowMapping) -> Iterator[str]:
         seq, body = row["seq"], row["body"]
-        self.records = number + 1
+        if seq != self.last + 1:
+            yield f"record {self.last + 1} is missing: {seq} follows {self.last}"
+        self.records += 1
+        self.last = seq
         self.hashes[seq] = row["hash"]
-        if seq != number:
-            yield f"record {number} is missing: {seq} follows {number - 1}"
         if row["prev_hash"] != before:
             yield f"record {seq} does not follow the one before it"
         if row["hash"] != record_hash(seq, row["prev_hash"], body):
@@ -256,8 +255,8 @@ def _anchors(connection: sa.Connection, chain: _Chain, anchor_file: Path | None)
     database_id = connection.execute(sa.select(journal_identity.c.database_id)).scalar_one()
     in_file = {(anchor.seq, anchor.hash) for anchor in AnchorFile(anchor_file).anchors(database_id)}
     for seq, digest in sorted(in_file):
-        if seq >= chain.records:
-            yield f"{anchor_file} notes record {seq}, the journal ends at {chain.records - 1}: it was cut or restored"
+        if seq > chain.last:
+            yield f"{anchor_file} notes record {seq}, the journal ends at {chain.last}: it was cut or restored"
         elif chain.hashes.get(seq) != digest:
             yield f"{anchor_file} notes another record {seq} than the journal has: it was rewritten"
     wanted = connection.execute(sa.select(anchors.c.seq, anchors.c.hash).where(anchors.c.place == "file"))

@@ -546,12 +546,14 @@ def tampered(engine: sa.Engine, statement: str) -> None:
         if engine.dialect.name == "sqlite":
             driver.execute("PRAGMA foreign_keys = OFF")
             driver.execute("PRAGMA ignore_check_constraints = ON")
+            driver.execute("BEGIN")
             kept = driver.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
             for name, _ in kept:
                 driver.execute(f"DROP TRIGGER {name}")
             driver.execute(statement)
             for _, sql in kept:
                 driver.execute(sql)
+            driver.execute("COMMIT")
             driver.execute("PRAGMA ignore_check_constraints = OFF")
             driver.execute("PRAGMA foreign_keys = ON")
             return
