@@ -1,10 +1,11 @@
 """Notes of the chain's head in a place of its own: what shows that the journal was cut, rewritten or restored.
 
-One JSON line an anchor, appended and flushed to the disk; the file is never rewritten. Put it on another disk than the
-journal, or better on another computer.
+One JSON line an anchor, appended and flushed to the disk; nothing but half a line is ever taken back. Put it on another
+disk than the journal, or better on another computer.
 """
 
 import errno
+import fcntl
 import json
 import os
 from dataclasses import dataclass
@@ -41,10 +42,12 @@ class AnchorFile:
         """
         line = {"at_us": anchor.at_us, "database_id": anchor.database_id, "hash": anchor.hash, "seq": anchor.seq}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         text = f"{canonical_json(line)}\n".encode()
         try:
-            before = os.fstat(descriptor).st_size
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            before = _whole_lines(descriptor)
+            os.ftruncate(descriptor, before)
             if os.write(descriptor, text) < len(text):
                 # Half a line would spoil the next one.
                 os.ftruncate(descriptor, before)
@@ -83,3 +86,9 @@ class AnchorFile:
         if not (type(anchor.seq) is int and type(anchor.hash) is str):
             raise AnchorsUnreadable(f"{self.path}, line {number}, is no anchor: its number or hash is of another type.")
         return anchor
+
+
+def _whole_lines(descriptor: int) -> int:
+    """Bytes up to the end of the last whole line; half a line is what a crash left, and would spoil the next one."""
+    size = os.fstat(descriptor).st_size
+    return os.pread(descriptor, size, 0).rfind(b"\n") + 1

@@ -1,6 +1,9 @@
 """Anchors are kept as they were made, whoever else writes to the file, and a file that is none is not believed."""
 
+import os
 import resource
+import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from kalshi_pipelines_tests.execution.journal.trading import EVENT, TICKER, desk
 
 
 def test_anchors_of_several_journals_share_a_file(tmp_path: Path) -> None:
-    file = AnchorFile(tmp_path / "deep" / "anchors.jsonl")
+    file = AnchorFile(tmp_path / "deep" / "deeper" / "anchors.jsonl")
     mine, other = Anchor("mine", 1, "a" * 64, 5), Anchor("other", 2, "b" * 64, 6)
     assert file.anchors("mine") == []
     for anchor in (mine, other, mine):
@@ -27,9 +30,46 @@ def test_anchors_of_several_journals_share_a_file(tmp_path: Path) -> None:
     with file.path.open("a") as torn:
         torn.write('{"at_us":7')
     assert file.anchors("mine") == [mine, mine]
+    file.append(mine)
+    assert file.anchors("mine") == [mine, mine, mine]
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("line", ["nonsense", "{}", '{"at_us":1,"database_id":"x","hash":1,"seq":"1"}', "[]", ""])
+def test_an_anchor_is_on_the_disk_when_it_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, done = AnchorFile(tmp_path / "anchors.jsonl"), list[tuple[str, int, str]]()
+    for name, really in (("fsync", os.fsync), ("close", os.close)):
+
+        def noted(descriptor: int, name: str = name, really: Callable[[int], None] = really) -> None:
+            done.append((name, descriptor, file.path.read_text()))
+            really(descriptor)
+
+        monkeypatch.setattr(os, name, noted)
+    file.append(Anchor("mine", 1, "a" * 64, 5))
+    monkeypatch.undo()
+    (flushed, descriptor, text), (closed, same, _) = done
+    assert (flushed, closed, same, text) == ("fsync", "close", descriptor, file.path.read_text())
+
+
+def test_what_can_not_be_read_is_no_anchor_file(tmp_path: Path) -> None:
+    with pytest.raises(AnchorsUnreadable, match="can not be read"):
+        AnchorFile(tmp_path).anchors("mine")
+    (tmp_path / "anchors.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(AnchorsUnreadable, match="can not be read"):
+        AnchorFile(tmp_path / "anchors.jsonl").anchors("mine")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        "{}",
+        '{"at_us":1,"database_id":"x","hash":1,"seq":1}',
+        '{"at_us":1,"database_id":"x","hash":"1","seq":"1"}',
+        '{"at_us":1,"database_id":"x","hash":"1","seq":true}',
+        "[]",
+        "",
+    ],
+)
 def test_a_line_that_is_no_anchor_is_told(tmp_path: Path, line: str) -> None:
     file = AnchorFile(tmp_path / "anchors.jsonl")
     file.append(Anchor("mine", 1, "a" * 64, 5))
@@ -100,7 +140,7 @@ def test_every_order_of_the_exchange_is_one_that_was_to_be_sent(sqlite_journal: 
         (_order("order-0001", sent.client_order_id, side=Side.ASK), "other terms"),
         (_order("order-0003", sent.client_order_id), "of one intent"),
     ):
-        report = verify(sqlite_journal, exchange_orders=[ours, wrong])
+        report = verify(sqlite_journal, exchange_orders=[canceled_by_hand, ours, wrong])
         assert report.verdict is Verdict.CORRUPT
         assert problem in str(report)
     with desk.journal.writing() as transaction:

@@ -12,10 +12,15 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.audit import verification
 from kalshi_pipelines.execution.audit.anchors import Anchor, AnchorFile
 from kalshi_pipelines.execution.audit.canonical import canonical_json
+from kalshi_pipelines.execution.audit.replay import replay_ledger
 from kalshi_pipelines.execution.audit.verification import Verdict, verify
 from kalshi_pipelines.execution.journal.engine import open_journal, record_hash
+from kalshi_pipelines.execution.journal.records import Fill
 from kalshi_pipelines.execution.journal.tables import audit_log, journal_identity
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines_tests.execution.audit.golden import audit_of_a_session
+from kalshi_pipelines_tests.execution.journal.trading import NOON, TICKER, desk_at
 from kalshi_pipelines_tests.execution.threats.test_journal_threats import tampered
 
 #: What is done to the journal of a session, and every problem that is told of it, in this order.
@@ -350,6 +355,39 @@ def test_F25_what_sqlite_itself_finds_is_told_beside_it(engine: sa.Engine) -> No
     assert "integrity check: CHECK constraint failed in kill_events" in found
     assert "a row without its parent: ('scope_markets', None, 'scopes', 0)" in found
     assert sum(problem.startswith("a row without") for problem in found) == 2
+
+
+@pytest.mark.parametrize(
+    ("column", "cap", "told"),
+    [
+        ("orders_cap", 2, "rolling 498761 had orders 3 beyond its cap 2"),
+        ("orders_cap", 3, None),
+        ("notional_cap_microdollars", 9_999_999, "rolling 498761 had notional 10000000 beyond its cap 9999999"),
+        ("notional_cap_microdollars", 10_000_000, None),
+        ("worst_cap_microdollars", 7_229_999, "rolling 498761 had worst loss 7230000 beyond its cap 7229999"),
+        ("worst_cap_microdollars", 7_230_000, None),
+    ],
+)
+def test_the_hours_before_count_in_a_rolling_cap(engine: sa.Engine, column: str, cap: int, told: str | None) -> None:
+    tampered(engine, f"UPDATE session_caps SET {column} = {cap} WHERE kind = 'rolling' AND session_id = 'session-0002'")
+    with engine.connect() as connection:
+        assert list(replay_ledger(connection)) == ([f"reserve:28: {told}"] if told else [])
+
+
+@pytest.mark.parametrize(("side", "cap"), [(Side.BID, 1_400), (Side.ASK, 600)])
+def test_a_position_counts_for_bids_and_against_asks(sqlite_journal: sa.Engine, side: Side, cap: int) -> None:
+    desk = desk_at(sqlite_journal)
+    bought = desk.sent()
+    with desk.journal.writing() as transaction:
+        transaction.fill(Fill("f-1", "order-0001", TICKER, Side.BID, 4_900, 400, 70_000, NOON), bought)
+        transaction.answered(transaction.intent(bought.intent_id), OrderState.CANCELED, filled_centicontracts=400)
+    desk.reserved(side=side)
+    assert verify(sqlite_journal).ok
+    for allowed, is_told in ((cap, False), (cap - 1, True)):
+        tampered(sqlite_journal, f"UPDATE sessions SET position_cap_centicontracts = {allowed}")
+        with sqlite_journal.connect() as connection:
+            found = list(replay_ledger(connection))
+        assert any(problem.endswith(f"could be {cap}, beyond its cap") for problem in found) is is_told
 
 
 def test_F25_a_journal_without_identity_is_nobody_s(engine: sa.Engine) -> None:
