@@ -53,6 +53,18 @@ class AlertSeverity(StrEnum):
     ADDITIVE = "additive"
 
 
+def home_expanded(path: Path | None) -> Path | None:
+    """A path with ``~`` written out.
+
+    Raises:
+        ValueError: There is no such user.
+    """
+    try:
+        return path.expanduser() if path else path
+    except RuntimeError as error:
+        raise ValueError(f"{error} Write the path out.") from None
+
+
 class Settings(BaseSettings):
     """The settings of one process. Each field is read from ``KALSHI_`` + its name in capitals, or its alias."""
 
@@ -156,7 +168,7 @@ class Settings(BaseSettings):
     @field_validator("private_key_file", "data_dir", "journal_anchors", "lake_dir", "adopt_database", mode="after")
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
-        return path.expanduser() if path else path
+        return home_expanded(path)
 
     @field_validator("lake_dir", mode="after")
     @classmethod

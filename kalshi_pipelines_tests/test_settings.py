@@ -30,6 +30,7 @@ def test_each_environment_has_its_own_folder(monkeypatch: pytest.MonkeyPatch) ->
         ("KALSHI_EXECUTOR", "dask", "'in_process' or 'multiprocess'"),
         ("KALSHI_API_KEY_ID", "abc", "go together"),
         ("KALSHI_PRIVATE_KEY_FILE", "key.pem", "go together"),
+        ("KALSHI_DATA_DIR", "~nobody-of-this-name/data", "Write the path out"),
     ],
 )
 def test_a_value_that_can_not_be_used_is_named_with_what_would_be_accepted(

@@ -23,7 +23,7 @@ from kalshi_pipelines.execution.journal.tables import (
     MOST_POSITION_CENTICONTRACTS,
     UNCAPPED,
 )
-from kalshi_pipelines.settings import InvalidSettings
+from kalshi_pipelines.settings import InvalidSettings, home_expanded
 from kalshi_pipelines.units import dollars, microdollars
 
 PREFIX: Final = "KALSHI_TRADE_"
@@ -74,7 +74,7 @@ class TradeSettings(BaseSettings):
     kill: str | None = Field(None, description="Anything but `0` engages the kill switch.")
     kill_file: Path | None = Field(
         None,
-        description="A file whose presence engages the kill switch; without it `KILL` in the environment's folder.",
+        description="A file whose presence engages the kill switch; unless told `KILL` in the environment's folder.",
     )
     series: str | None = Field(
         None, description="Series that may be traded, separated by commas; `*` is all. Live trading needs it."
@@ -160,7 +160,14 @@ class TradeSettings(BaseSettings):
     @field_validator("private_key_file", "kill_file", mode="after")
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
-        return path.expanduser() if path else path
+        return home_expanded(path)
+
+    @field_validator("kill_file", mode="after")
+    @classmethod
+    def _same_from_everywhere(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_absolute():
+            raise ValueError("write an absolute path; a relative one is another file in every folder a run starts in")
+        return path
 
     @classmethod
     def from_environment(cls) -> Self:

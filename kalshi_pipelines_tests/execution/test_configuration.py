@@ -55,6 +55,8 @@ def test_with_nothing_set_it_is_a_dry_run_without_key_or_address() -> None:
         ("MAX_ORDER_DOLLARS", "10"),
         ("order_dolars", "10"),
         ("API_KEY_ID", "abc"),
+        ("KILL_FILE", "KILL"),
+        ("KILL_FILE", "~nobody-of-this-name/KILL"),
     ],
 )
 def test_F26_what_can_not_be_meant_is_refused_with_its_name(
@@ -133,7 +135,7 @@ def test_F40_every_cap_is_in_the_digest_of_a_session() -> None:
 
 @pytest.mark.parametrize("name", sorted(TradeSettings.model_fields))
 def test_F40_every_setting_that_limits_trading_is_in_the_digest_an_arm_token_is_bound_to(name: str) -> None:
-    told = {"series": "KXA", "subaccount": 3, "balance_step_dollars": "0.01", "mode": "live"}
+    told = {"kill_file": "/stop", "series": "KXA", "subaccount": 3, "balance_step_dollars": "0.01", "mode": "live"}
     other = told.get(name, "0.5" if name.endswith("dollars") else "1")
     changed = TradeSettings.model_validate({name: other}).limits_sha256 != TradeSettings().limits_sha256
     ways_there = {"mode", "production", "api_key_id", "url", "arm", "private_key_file", "kill", "kill_file"}
