@@ -15,12 +15,12 @@ from kalshi_pipelines.execution.audit.canonical import canonical_json
 from kalshi_pipelines.execution.audit.replay import replay_ledger
 from kalshi_pipelines.execution.audit.verification import Verdict, verify
 from kalshi_pipelines.execution.journal.engine import open_journal, record_hash
-from kalshi_pipelines.execution.journal.records import Fill
+from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder
 from kalshi_pipelines.execution.journal.tables import audit_log, journal_identity
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines_tests.execution.audit.golden import audit_of_a_session
-from kalshi_pipelines_tests.execution.journal.trading import NOON, TICKER, desk_at
+from kalshi_pipelines_tests.execution.journal.trading import EVENT, NOON, TICKER, desk_at
 from kalshi_pipelines_tests.execution.threats.test_journal_threats import tampered
 
 #: What is done to the journal of a session, and every problem that is told of it, in this order.
@@ -284,6 +284,57 @@ TOLD: list[tuple[list[str], list[str]]] = [
             "the account holds 0 open asks of KXOTHER-1, its orders make 700",
         ],
     ),
+    (
+        ["UPDATE order_events SET from_state='planned' WHERE intent_id=8 and seq=1"],
+        [
+            "order_events: the rows of record 8 are not what it tells (1 told, 1 there)",
+            "intent 8: event 1 goes from planned to planned after None",
+        ],
+    ),
+    (
+        ["DELETE FROM order_events WHERE intent_id=8 AND seq=2", "UPDATE order_events SET seq=2 WHERE intent_id=8"],
+        [
+            "order_events: the rows of record 8 are not what it tells (1 told, 1 there)",
+            "order_events: the rows of record 9 are not what it tells (1 told, 0 there)",
+            "intent 8: event 2 goes from None to planned after None",
+        ],
+    ),
+    (
+        ["UPDATE order_events SET to_state='executed' WHERE intent_id=8 and seq=2"],
+        [
+            "order_events: the rows of record 9 are not what it tells (1 told, 1 there)",
+            "intent 8: event 2 goes from planned to executed after (1, 'planned')",
+        ],
+    ),
+    (
+        ["UPDATE postings SET kind='release' WHERE dedupe='reserve:28' AND scope_id=8"],
+        [
+            "postings: the rows of record 30 are not what it tells (1 told, 2 there)",
+            "intent 28 is reserved in ['account', 'day', 'event', 'session'] only",
+        ],
+    ),
+    (
+        ["UPDATE audit_log SET body = body || ' ' WHERE seq = 0"],
+        [
+            "record 0 was changed: its hash is another",
+            "record 0 is not in canonical form",
+            "the chain begins with database_id None, the journal says 0123456789abcdef0123456789abcdef",
+            "the chain begins with environment None, the journal says sandbox",
+        ],
+    ),
+    (
+        ["UPDATE audit_log SET body = 'x' WHERE seq = 0"],
+        [
+            "record 0 was changed: its hash is another",
+            "record 0 is not in canonical form",
+            "the chain begins with database_id None, the journal says 0123456789abcdef0123456789abcdef",
+            "the chain begins with environment None, the journal says sandbox",
+        ],
+    ),
+    (
+        ["DELETE FROM approvals"],
+        ["approvals: the rows of record 11 are not what it tells (1 told, 0 there)"],
+    ),
 ]
 #: Beginnings of what SQLite's own checks say, which differs a little from one SQLite to the next.
 OF_SQLITE = ("a row without its parent: ", "integrity check: ")
@@ -413,6 +464,39 @@ def test_F25_other_caps_than_were_told_are_found_in_a_forged_log_too(engine: sa.
 
     forged(engine, wider, 26)
     assert list(verify(engine).problems) == ["record 26: the caps of session session-0002 are others than it tells"]
+
+
+def test_F25_a_journal_whose_kill_switch_was_never_released_sent_nothing(engine: sa.Engine) -> None:
+    for seq in (1, 2):
+        forged(engine, lambda told: told.update(rows=[]), seq)
+    assert "record 12: intent 6 was to be sent with the kill switch engaged" in verify(engine).problems
+
+
+def test_a_scope_at_its_cap_is_not_beyond_it(engine: sa.Engine) -> None:
+    tampered(engine, "UPDATE scopes SET worst_cap_microdollars = worst_microdollars WHERE scope_id = 8")
+    assert verify(engine).ok
+
+
+@pytest.mark.parametrize("side", Side)
+def test_what_rests_counts_until_it_is_gone(sqlite_journal: sa.Engine, side: Side) -> None:
+    desk = desk_at(sqlite_journal)
+    desk.reserved(side=side)
+    for order_id in ("order-0008", "order-0009"):
+        with desk.journal.writing() as transaction:
+            transaction.foreign_order("sandbox", 0, ForeignOrder(order_id, TICKER, side, 5_000, 700, "by hand"), EVENT)
+    assert verify(sqlite_journal).ok
+    with desk.journal.writing() as transaction:
+        assert transaction.foreign_order_gone("sandbox", 0, "order-0008", EVENT)
+    assert verify(sqlite_journal).ok
+
+
+def test_what_keeps_a_verification_from_looking_is_its_only_problem(tmp_path: Path) -> None:
+    engine = open_journal(f"sqlite:///{tmp_path / 'empty.db'}")
+    report = verify(engine)
+    engine.dispose()
+    assert (report.verdict, report.records, report.head) == (Verdict.COULD_NOT_RUN, 0, "-")
+    (problem,) = report.problems
+    assert "run `" in problem
 
 
 def test_F25_a_genesis_that_names_another_journal_is_told(engine: sa.Engine) -> None:
