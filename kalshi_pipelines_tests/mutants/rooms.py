@@ -11,6 +11,7 @@ _JOURNAL: Final = (
 )  # fmt: skip
 #: Tests with a Postgres say the same as those with a SQLite file and take longer.
 _QUICK: Final = "not postgres"
+UNSHRUNK: Final = ("-p", "kalshi_pipelines_tests.mutants.unshrunk")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Room:
     def test_arguments(self) -> list[str]:
         """Arguments of pytest."""
         anew = ["-p", "kalshi_pipelines_tests.mutants.anew"] if self.makes_journals else []
-        return [*(_TESTS + test for test in self.tests), "-k", self.without, *anew]
+        return [*(_TESTS + test for test in self.tests), "-k", self.without, *UNSHRUNK, *anew]
 
 
 ROOMS: Final = {
@@ -50,8 +51,20 @@ ROOMS: Final = {
     "market": Room(("market/*",), ("market",)),
     "journal": Room(
         tuple(f"journal/{name}.py" for name in _JOURNAL),
-        ("journal/test_ledger.py", "journal/test_refusals.py", "threats/test_journal_threats.py"),
-        f"{_QUICK} and not kill and not process",
+        (
+            "journal/test_ledger.py",
+            "journal/test_refusals.py",
+            "threats/test_journal_threats.py",
+            "audit/test_verification.py",
+            "audit/test_anchors.py",
+            "reconciliation/test_guards.py",
+            "reconciliation/test_rows.py",
+            "kill/test_halt_guards.py",
+            "kill/test_release.py",
+            "test_executor_guards.py",
+            "test_session_guards.py",
+        ),
+        f"{_QUICK} and not process",
     ),
     "schema": Room(
         ("journal/engine.py", "journal/guards.py", "journal/migrations.py", "journal/tables/*.py"),

@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ import pytest
 
 from kalshi_pipelines.execution.journal import guards
 from kalshi_pipelines_tests.migrated import journal_at_head
+from kalshi_pipelines_tests.mutants.rooms import UNSHRUNK
 
 _TESTS: Final = ("journal/test_refusals.py", "journal/test_ledger.py", "threats/test_journal_threats.py")
 _OPERATORS: Final = {
@@ -57,19 +59,16 @@ def survivors(folder: Path) -> tuple[int, list[str]]:
     statements = list(guards._sqlite())
     arguments = [str(folder / "kalshi_pipelines_tests" / "execution" / test) for test in _TESTS]
     arguments += [
-        "-x",
-        "-q",
-        "-n0",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        "not postgres and not kill and not process and not F12",
+        *("-x", "-q", "-n0", "-p", "no:cacheprovider"),
+        *("-k", "not postgres and not process and not F12"),
+        *UNSHRUNK,
     ]
     total, left = 0, []
     for told, changed in mutants(statements):
         total += 1
         if not _is_noticed(changed, arguments):
             left.append(told)
+        sys.stderr.write(f"\r{total} tried, {len(left)} survived")
     return total, left
 
 
