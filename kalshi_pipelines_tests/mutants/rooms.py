@@ -54,6 +54,8 @@ ROOMS: Final = {
         (
             "journal/test_ledger.py",
             "journal/test_refusals.py",
+            "journal/test_facts.py",
+            "journal/test_reading.py",
             "threats/test_journal_threats.py",
             "audit/test_verification.py",
             "audit/test_anchors.py",

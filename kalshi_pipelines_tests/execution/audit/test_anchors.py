@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.audit.anchors import Anchor, AnchorFile, AnchorsUnreadable
 from kalshi_pipelines.execution.audit.verification import Verdict, verify
 from kalshi_pipelines.execution.journal.engine import open_journal
-from kalshi_pipelines.execution.journal.journal import ANCHOR_EVERY
+from kalshi_pipelines.execution.journal.journal import ANCHOR_EVERY, Journal
 from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder
+from kalshi_pipelines.execution.journal.tables import anchors
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder, OrderStatus
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines_tests.execution.journal.trading import EVENT, TICKER, desk_at
@@ -113,6 +114,25 @@ def test_an_anchor_that_can_not_be_written_loses_no_order(sqlite_journal: sa.Eng
     assert verify(sqlite_journal).records > ANCHOR_EVERY
     with pytest.raises(OSError, match=r"directory|exists"):
         desk.journal.anchor()
+
+
+def test_an_anchor_is_noted_where_it_was_put(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+    def noted() -> list[tuple[int, str]]:
+        with sqlite_journal.connect() as connection:
+            found = connection.execute(sa.select(anchors.c.seq, anchors.c.place).order_by(anchors.c.place))
+            return [(row[0], row[1]) for row in found]
+
+    desk = desk_at(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
+    file = AnchorFile(tmp_path / "anchors.jsonl")
+    before = file.anchors(desk.journal.database_id)
+    made = desk.journal.anchor("notary")
+    assert file.anchors(desk.journal.database_id) == before, "it is the caller who puts it elsewhere"
+    for _ in range(2):
+        assert desk.journal.anchor() == made
+    assert noted() == [(made.seq, "file"), (made.seq, "notary")]
+    assert file.anchors(desk.journal.database_id) == [*before, made, made]
+    Journal(sqlite_journal, "sandbox", clock_us=desk.clock).anchor()
+    assert noted() == [(made.seq, "file"), (made.seq, "journal"), (made.seq, "notary")]
 
 
 def test_a_verification_that_can_not_look_says_so(tmp_path: Path, sqlite_journal: sa.Engine) -> None:

@@ -1,5 +1,6 @@
 """Whatever was changed behind the journal's back is named: by record, by row, by what can be worked out again."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from kalshi_pipelines.execution.journal.tables import audit_log, journal_identit
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines_tests.execution.audit.golden import audit_of_a_session
+from kalshi_pipelines_tests.execution.audit.test_golden import GOLDEN
 from kalshi_pipelines_tests.execution.journal.trading import EVENT, NOON, TICKER, desk_at
 from kalshi_pipelines_tests.execution.threats.test_journal_threats import tampered
 
@@ -388,6 +390,11 @@ def test_the_journal_of_a_session_is_clean(engine: sa.Engine) -> None:
     assert (report.verdict, report.records, report.problems) == (Verdict.CLEAN, 35, ())
     assert str(report) == f"clean: 35 audit records, head {report.head}"
     assert report.head.startswith("34:")
+
+
+def test_the_log_of_a_session_is_what_it_always_was(sqlite_journal: sa.Engine) -> None:
+    log = audit_of_a_session(sqlite_journal.url.render_as_string(hide_password=False))
+    assert hashlib.sha256(log.encode()).hexdigest() == GOLDEN
 
 
 @pytest.mark.parametrize(("statements", "problems"), TOLD, ids=[each[0][-1][:60] for each in TOLD])

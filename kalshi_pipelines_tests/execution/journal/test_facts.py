@@ -1,0 +1,191 @@
+"""Facts are counted once, where they belong, and given back whole: positions, other people's orders, settlements."""
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder, MarketStanding, Mode, ScopeKind
+from kalshi_pipelines.execution.journal.tables import postings, scopes
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines_tests.execution.journal.trading import EVENT, HOUR, NOON, TICKER, Desk, next_session
+
+DAY = 24 * HOUR
+TODAY, TOMORROW = "2026-11-23", "2026-11-24"
+
+
+def markets(desk: Desk) -> list[MarketStanding]:
+    with desk.journal.reading() as reading:
+        return reading.markets("sandbox", 0)
+
+
+def posted_in(desk: Desk, dedupe: str) -> set[tuple[str, str]]:
+    """The scopes a fact was posted in."""
+    found = sa.select(scopes.c.kind, scopes.c.key).join(postings, postings.c.scope_id == scopes.c.scope_id)
+    with desk.journal._engine.connect() as connection:
+        return {(row[0], row[1]) for row in connection.execute(found.where(postings.c.dedupe == dedupe))}
+
+
+def worst(desk: Desk, kind: ScopeKind, key: str) -> int:
+    with desk.journal.reading() as reading:
+        (standing,) = reading.standings("sandbox", 0, Mode.LIVE, {kind: key})
+    return standing.worst_microdollars
+
+
+def filled(desk: Desk, fill_id: str, side: Side, price: int, **of_whom: str) -> bool:
+    fill = Fill(fill_id, f"order-{fill_id}", TICKER, side, price, 400, 0, desk.clock())
+    with desk.journal.writing() as transaction:
+        return transaction.foreign_fill("sandbox", 0, fill, of_whom.get("event", EVENT))
+
+
+def settled(desk: Desk, payoff: int = 10_000, event: str = EVENT) -> bool:
+    with desk.journal.writing() as transaction:
+        return transaction.settle("sandbox", 0, TICKER, event, payoff_centicents=payoff, dedupe="once")
+
+
+@pytest.mark.parametrize(
+    ("side", "counted"),
+    [
+        (Side.BID, MarketStanding(TICKER, 0, 0, 700, 0, 2_800_000, 0)),
+        (Side.ASK, MarketStanding(TICKER, 0, 0, 0, 700, 0, 4_200_000)),
+    ],
+)
+def test_somebody_s_order_counts_until_it_is_gone(desk: Desk, side: Side, counted: MarketStanding) -> None:
+    order = ForeignOrder("order-0009", TICKER, side, 4_000, 700, "by hand")
+    with desk.journal.writing() as transaction:
+        assert transaction.foreign_order("sandbox", 0, order, EVENT)
+        assert not transaction.foreign_order("sandbox", 0, order, EVENT)
+        assert transaction.foreign_orders_counted("sandbox", 0) == [order]
+        assert transaction.foreign_orders_counted("sandbox", 1) == []
+        assert transaction.foreign_orders_counted("demo", 0) == []
+    assert markets(desk) == [counted]
+    assert posted_in(desk, "foreign:order-0009") == {("account", "account"), ("event", EVENT), ("day", TODAY)}
+    with desk.journal.writing() as transaction:
+        assert not transaction.foreign_order_gone("sandbox", 0, "order-0008", EVENT)
+        assert transaction.foreign_order_gone("sandbox", 0, "order-0009", EVENT)
+        assert not transaction.foreign_order_gone("sandbox", 0, "order-0009", EVENT)
+        assert transaction.foreign_orders_counted("sandbox", 0) == []
+        assert '"gone":true' in transaction.audit_tail(1)[0].body
+    assert markets(desk) == []
+    assert verify(desk.journal._engine).ok
+
+
+def test_a_position_from_before_counts_once(desk: Desk) -> None:
+    for is_new in (True, False):
+        with desk.journal.writing() as transaction:
+            assert is_new is transaction.opening_position(
+                "sandbox", 0, TICKER, EVENT, position_centicontracts=-300, spent_microdollars=-900_000, dedupe="a"
+            )
+    assert markets(desk) == [MarketStanding(TICKER, -300, -900_000, 0, 0, -900_000, 2_100_000)]
+
+
+def test_a_new_day_that_begins_with_a_fact_takes_over_what_is_outstanding(desk: Desk) -> None:
+    assert filled(desk, "f-1", Side.BID, 5_000)
+    assert worst(desk, ScopeKind.DAY, TODAY) == 2_000_000
+    desk.clock.now_us += DAY
+    assert filled(desk, "f-2", Side.BID, 6_000)
+    assert not filled(desk, "f-2", Side.BID, 6_000)
+    assert worst(desk, ScopeKind.DAY, TOMORROW) == 2_000_000 + 2_400_000
+    assert worst(desk, ScopeKind.DAY, TODAY) == 2_000_000
+
+
+def test_an_abandoned_order_holds_nothing(desk: Desk) -> None:
+    intent = desk.reserved()
+    with desk.journal.writing() as transaction:
+        transaction.abandon(intent, DenialReason.KILL_SWITCH_ENGAGED, "too late")
+    assert markets(desk) == []
+    assert verify(desk.journal._engine).ok
+
+
+def test_a_settlement_is_posted_where_the_market_still_counts(desk: Desk) -> None:
+    first = desk.sent()
+    with desk.journal.writing() as transaction:
+        transaction.fill(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON), first)
+        transaction.answered(transaction.intent(first.intent_id), OrderState.EXECUTED, filled_centicontracts=1_000)
+    desk.clock.now_us += 25 * HOUR
+    next_session(desk, 2)
+    second = desk.sent(side=Side.ASK, price_centicents=6_000)
+    with desk.journal.writing() as transaction:
+        transaction.fill(Fill("f-2", "order-0002", TICKER, Side.ASK, 6_000, 400, 0, NOON), second)
+    assert settled(desk, 2_500)
+    assert not settled(desk, 2_500)
+    hour = desk.clock() // HOUR
+    assert posted_in(desk, "settle:once") == {
+        ("session", "session-0002"),
+        ("day", TOMORROW),
+        ("rolling", str(hour)),
+        ("event", EVENT),
+        ("account", "account"),
+    }
+    assert verify(desk.journal._engine).ok
+    with desk.journal.reading() as reading:
+        (left,) = reading.markets("sandbox", 0)
+    assert (left.position_centicontracts, left.spent_microdollars) == (0, 0), "600 asks are open, and nothing else"
+
+
+def test_a_day_remembers_what_a_settlement_lost_and_the_account_forgets_it(desk: Desk) -> None:
+    filled(desk, "f-1", Side.BID, 5_000)
+    assert settled(desk, 0)
+    assert markets(desk) == []
+    assert worst(desk, ScopeKind.DAY, TODAY) == 2_000_000
+    assert worst(desk, ScopeKind.EVENT, EVENT) == 0
+    assert worst(desk, ScopeKind.ACCOUNT, "account") == 0
+
+
+def test_a_day_s_loss_is_what_the_settlement_did_not_pay(desk: Desk) -> None:
+    filled(desk, "f-1", Side.BID, 5_000)
+    assert settled(desk, 3_000)
+    assert worst(desk, ScopeKind.DAY, TODAY) == 400 * 2_000
+
+
+@pytest.mark.parametrize(("position", "spent"), [(1, 0), (0, 1), (-1, 0), (0, -1)])
+def test_the_smallest_position_or_rest_of_money_is_settled(desk: Desk, position: int, spent: int) -> None:
+    with desk.journal.writing() as transaction:
+        transaction.opening_position(
+            "sandbox", 0, TICKER, EVENT, position_centicontracts=position, spent_microdollars=spent, dedupe="a"
+        )
+    assert settled(desk)
+    assert markets(desk) == []
+
+
+def test_nothing_is_settled_of_what_nobody_holds(desk: Desk) -> None:
+    with desk.journal.reading() as reading:
+        before = reading.audit_tail(1)
+    assert not settled(desk)
+    desk.reserved()
+    assert not settled(desk)
+    with desk.journal.reading() as reading:
+        assert len(reading.audit_tail(100)) == before[0].seq + 3, "the plan and the reservation, no settlement"
+
+
+def test_a_settlement_is_of_its_own_event(desk: Desk) -> None:
+    filled(desk, "f-1", Side.BID, 5_000)
+    filled(desk, "f-2", Side.BID, 5_000, event="KXOTHER")
+    assert settled(desk)
+    assert posted_in(desk, "settle:once") == {("account", "account"), ("day", TODAY), ("event", EVENT)}
+
+
+def test_a_review_without_a_breach_is_no_record(desk: Desk) -> None:
+    with desk.journal.writing() as transaction:
+        before = transaction.head
+        assert transaction.review("sandbox", 0, "grace", "looked") == 0
+        assert transaction.head == before
+
+
+def test_a_scope_can_be_reviewed_again(desk: Desk) -> None:
+    for number in (1, 2):
+        with desk.journal.writing() as transaction:
+            fill = Fill(f"f-{number}", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
+            transaction.foreign_fill("sandbox", 0, fill, "KXOTHER")
+            seq = transaction.head[0] + 1
+            assert transaction.review("sandbox", 0, "grace", "known") == 3
+        assert posted_in(desk, f"review:account:account:{seq}") == {("account", "account")}
+
+
+def test_what_an_ended_order_was_filled_of_stays_held_until_it_is_posted(desk: Desk) -> None:
+    intent = desk.sent()
+    with desk.journal.writing() as transaction:
+        transaction.answered(intent, OrderState.EXECUTED, order_id="order-0001", filled_centicontracts=1_000)
+    (held,) = markets(desk)
+    assert held.open_bids_centicontracts == 1_000

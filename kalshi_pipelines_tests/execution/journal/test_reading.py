@@ -1,0 +1,177 @@
+"""What the journal tells is of the sub-account that is asked for, the newest where one is wanted, and nothing else."""
+
+from dataclasses import replace
+
+import pytest
+
+from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict
+from kalshi_pipelines.execution.journal.records import KillState, Mode, ReconciliationMade
+from kalshi_pipelines.execution.journal.recovery_reading import LeaseHeld
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
+from kalshi_pipelines_tests.execution.journal.trading import (
+    EVENT,
+    GROUP,
+    HOUR,
+    NOON,
+    SECOND,
+    Desk,
+    next_session,
+)
+
+OTHERS = (("sandbox", 1), ("demo", 0))
+
+
+def reconciled(desk: Desk, number: int, *, clean: bool, subaccount: int = 0) -> int:
+    desk.clock.now_us += SECOND
+    with desk.journal.writing() as transaction:
+        return transaction.reconciled(
+            "sandbox", subaccount, desk.clock() - 2, desk.clock() - 1, differences=number, clean=clean, report="r"
+        )
+
+
+def test_an_approval_is_somebody_else_s_for_these_bytes_and_a_time(desk: Desk) -> None:
+    intent, other = desk.planned(), desk.planned()
+    with desk.journal.writing() as transaction:
+        transaction.approve(intent.request_sha256, "ada", NOON + HOUR)
+        assert not transaction.is_approved(intent, NOON), "ada wants the order"
+        transaction.approve(intent.request_sha256, "grace", NOON + HOUR, {"note": "seen"})
+        assert '"note":"seen"' in transaction.audit_tail(1)[0].body
+        assert transaction.is_approved(intent, NOON)
+        assert transaction.is_approved(intent, NOON + HOUR - 1)
+        assert not transaction.is_approved(intent, NOON - 1)
+        assert not transaction.is_approved(intent, NOON + HOUR)
+        assert not transaction.is_approved(other, NOON)
+
+
+def test_a_reconciliation_is_the_newest_of_its_sub_account(desk: Desk) -> None:
+    with desk.journal.reading() as reading:
+        assert reading.last_reconciliation("sandbox", 0) is None
+        assert reading.last_clean_reconciliation("sandbox", 0) is None
+        assert not reading.reconciled_in_a_session("sandbox", 0)
+    reconciled(desk, 0, clean=True)
+    clean = reconciled(desk, 0, clean=True)
+    at_us = desk.clock()
+    dirty = reconciled(desk, 3, clean=False)
+    reconciled(desk, 0, clean=True, subaccount=1)
+    with desk.journal.reading() as reading:
+        assert reading.last_reconciliation("sandbox", 0) == ReconciliationMade(
+            dirty, at_us + SECOND - 1, at_us + SECOND, False, 3
+        )
+        assert reading.last_clean_reconciliation("sandbox", 0) == ReconciliationMade(clean, at_us - 1, at_us, True, 0)
+        assert reading.last_reconciliation("demo", 0) is None
+        assert reading.last_clean_reconciliation("demo", 0) is None
+        assert reading.reconciled_in_a_session("sandbox", 0)
+        assert not reading.reconciled_in_a_session("sandbox", 1), "no live session was ever opened there"
+
+
+def test_a_reconciliation_from_before_the_first_session_is_none_of_it(desk: Desk) -> None:
+    with desk.journal.writing() as transaction:
+        transaction.reconciled("sandbox", 0, NOON - 1, NOON, differences=0, clean=True, report="r")
+        assert not transaction.reconciled_in_a_session("sandbox", 0)
+        transaction.reconciled("sandbox", 0, NOON, NOON, differences=0, clean=True, report="r")
+        assert transaction.reconciled_in_a_session("sandbox", 0)
+
+
+def test_a_session_is_found_by_its_lease_and_its_groups(desk: Desk) -> None:
+    with desk.journal.reading() as reading:
+        assert reading.lease("sandbox", 0) == LeaseHeld("session-0001", NOON + HOUR)
+        assert reading.live_session("sandbox", 0) == "session-0001"
+        assert reading.first_live_session_us("sandbox", 0) == NOON
+        assert reading.groups("session-0001") == {0: GROUP}
+        assert reading.groups("session-0002") == {}
+        assert reading.unfenced_groups("sandbox", 0, NOON + HOUR) == [(GROUP, 0)]
+        assert reading.unfenced_groups("sandbox", 0, NOON + HOUR + 1) == []
+        for other in OTHERS:
+            assert reading.lease(*other) is None
+            assert reading.live_session(*other) is None
+            assert reading.first_live_session_us(*other) is None
+            assert reading.unfenced_groups(*other, NOON) == []
+        assert reading.fence_of(GROUP) is None
+    with desk.journal.writing() as transaction:
+        fence = transaction.fenced(GROUP, NOON + 5)
+        assert transaction.fence_of(GROUP) == (fence, NOON + 5)
+        assert transaction.unfenced_groups("sandbox", 0, NOON) == []
+    desk.clock.now_us += HOUR
+    next_session(desk, 2)
+    with desk.journal.reading() as reading:
+        assert reading.first_live_session_us("sandbox", 0) == NOON
+
+
+def test_a_lease_is_renewed_until_it_has_run_out_or_the_session_ended(desk: Desk) -> None:
+    desk.clock.now_us += HOUR - 1
+    with desk.journal.writing() as transaction:
+        assert transaction.renew_lease("session-0001", desk.clock() + SECOND)
+        assert not transaction.renew_lease("session-0002", desk.clock() + SECOND)
+    desk.clock.now_us += SECOND
+    with desk.journal.writing() as transaction:
+        assert not transaction.renew_lease("session-0001", desk.clock() + SECOND)
+
+
+def test_engagements_are_those_since_the_switch_was_released_last(desk: Desk) -> None:
+    with desk.journal.writing() as transaction:
+        assert transaction.engagements_since_release() == []
+        transaction.engage_kill(1, "file", "ann", "first")
+        transaction.engage_kill(2, "operator", "bob", "second")
+        first, second = transaction.engagements_since_release()
+        assert first == KillState(True, 1, "file", "ann", "first", NOON, 3)
+        assert (second.level, second.by_whom, second.seq) == (2, "bob", 4)
+        assert transaction.kill() == second
+
+
+def test_an_order_is_found_by_every_name_it_has(desk: Desk) -> None:
+    sent, reserved = desk.reserved(), desk.reserved(ticker=f"{EVENT}-T2")
+    recorded = desk.sending(sent)
+    sent = desk.look(sent)
+    with desk.journal.writing() as transaction:
+        assert transaction.sent(sent.intent_id) == recorded
+        with pytest.raises(LookupError, match=f"intent {reserved.intent_id} was never to be sent"):
+            transaction.sent(reserved.intent_id)
+        assert [each.intent_id for each in transaction.open_intents("sandbox", 0)] == [
+            sent.intent_id,
+            reserved.intent_id,
+        ]
+        assert transaction.open_intents("sandbox", 0, states={OrderState.UNKNOWN}) == []
+        assert transaction.open_intents("sandbox", 0, mode=Mode.DRY_RUN) == []
+        for other in OTHERS:
+            assert transaction.open_intents(*other) == []
+        assert transaction.intent_id_of_order("order-0001") is None
+        transaction.answered(sent, OrderState.RESTING, order_id="order-0001")
+        assert transaction.intent_id_of_order("order-0001") == sent.intent_id
+        found = transaction.intent_of_client_order_id(Mode.LIVE, sent.client_order_id)
+        assert found is not None
+        assert found.intent_id == sent.intent_id
+        assert transaction.intent_of_client_order_id(Mode.DRY_RUN, sent.client_order_id) is None
+
+
+def test_a_signal_that_was_planned_is_told_with_its_intent(desk: Desk) -> None:
+    new = desk.intent()
+    with desk.journal.writing() as transaction:
+        first = transaction.plan(new)
+        with pytest.raises(AlreadyPlanned, match=f"intent {first.intent_id} is planned already"):
+            transaction.plan(new)
+        with pytest.raises(IdempotencyConflict, match=f"intent {first.intent_id} has the same .* other terms"):
+            transaction.plan(replace(new, count_centicontracts=999))
+
+
+def test_proposals_wait_until_they_were_tried_in_the_mode_or_ran_out(desk: Desk) -> None:
+    texts = ProposalTexts(
+        ticker="KXA-1", action="buy", outcome="yes", price="0.56", count="1", strategy="s", signal="one",
+        as_of="2026-11-23T12:00:00Z", valid_until="2026-11-23T12:05:00Z",
+    )  # fmt: skip
+    orders = [read_proposal(replace(texts, signal=signal), Proposer(ActorKind.PERSON, "ann")) for signal in "abc"]
+    first, second, third = propose(desk.journal._engine, orders, "a test")
+    ends_us = orders[0].valid_until.timestamp() * 1e6
+
+    def waiting(mode: Mode = Mode.LIVE, after_us: int = int(ends_us), limit: int = 100) -> list[int]:
+        with desk.journal.reading() as reading:
+            return [row["proposal_id"] for row in reading.pending_proposals(mode, after_us, limit)]
+
+    assert waiting() == [first, second, third]
+    assert waiting(limit=2) == [first, second]
+    assert waiting(after_us=int(ends_us) + 1) == []
+    with desk.journal.writing() as transaction:
+        transaction.attempt("session-0001", proposal_id=second)
+    assert waiting() == [first, third]
+    assert waiting(Mode.DRY_RUN) == [first, second, third]
