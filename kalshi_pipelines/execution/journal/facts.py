@@ -38,7 +38,15 @@ _KINDS: Final = {
 }
 #: States in which the exchange can not have the order.
 _NEVER_THERE: Final = frozenset(
-    {OrderState.DENIED, OrderState.ABANDONED, OrderState.SIMULATED, OrderState.REJECTED, OrderState.ABSENT}
+    {
+        OrderState.PLANNED,
+        OrderState.DENIED,
+        OrderState.RESERVED,
+        OrderState.ABANDONED,
+        OrderState.SIMULATED,
+        OrderState.REJECTED,
+        OrderState.ABSENT,
+    }
 )
 
 

@@ -5,11 +5,20 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder, MarketStanding, Mode, ScopeKind
-from kalshi_pipelines.execution.journal.tables import postings, scopes
+from kalshi_pipelines.execution.journal.tables import UNCAPPED, postings, scopes
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines_tests.execution.journal.trading import EVENT, HOUR, NOON, TICKER, Desk, next_session
+from kalshi_pipelines_tests.execution.journal.trading import (
+    EVENT,
+    HOUR,
+    NOON,
+    TICKER,
+    Desk,
+    caps,
+    desk_at,
+    next_session,
+)
 
 DAY = 24 * HOUR
 TODAY, TOMORROW = "2026-11-23", "2026-11-24"
@@ -189,3 +198,97 @@ def test_what_an_ended_order_was_filled_of_stays_held_until_it_is_posted(desk: D
         transaction.answered(intent, OrderState.EXECUTED, order_id="order-0001", filled_centicontracts=1_000)
     (held,) = markets(desk)
     assert held.open_bids_centicontracts == 1_000
+    assert posted_in(desk, f"release:{intent.intent_id}") == set()
+
+
+@pytest.mark.parametrize(
+    ("state", "charged"), [(OrderState.CANCELED, 5_000_000), (OrderState.REJECTED, 0)], ids=["canceled", "rejected"]
+)
+def test_only_an_order_that_never_was_gives_its_notional_back(desk: Desk, state: OrderState, charged: int) -> None:
+    intent = desk.sent()
+    with desk.journal.writing() as transaction:
+        order_id = "order-0001" if state is OrderState.CANCELED else None
+        transaction.answered(intent, state, order_id=order_id, filled_centicontracts=0)
+        (session,) = transaction.standings("sandbox", 0, Mode.LIVE, {ScopeKind.SESSION: "session-0001"})
+    assert (session.notional_microdollars, session.worst_microdollars) == (charged, 0)
+
+
+def test_a_fill_counts_where_its_order_was_reserved_and_in_the_newest_day(desk: Desk) -> None:
+    hour = str(desk.clock() // HOUR)
+    intent = desk.sent()
+    desk.clock.now_us += DAY
+    next_session(desk, 2)
+    desk.reserved(ticker=f"{EVENT}-T2")
+    with desk.journal.writing() as transaction:
+        transaction.fill(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 400, 0, NOON), desk.look(intent))
+    wanted = {("session", "session-0001"), ("rolling", hour), ("event", EVENT), ("account", "account")}
+    assert posted_in(desk, "fill:f-1") == {*wanted, ("day", TOMORROW)}
+    assert posted_in(desk, f"reserve:{intent.intent_id}") == {*wanted, ("day", TODAY)}
+    assert verify(desk.journal._engine).ok
+
+
+def test_a_fill_of_an_order_that_was_never_sent_stops_trading(desk: Desk) -> None:
+    reserved = desk.reserved()
+    with desk.journal.writing() as transaction:
+        assert transaction.fill(Fill("f-0", "o-0", TICKER, Side.BID, 5_000, 400, 0, NOON), reserved)
+        assert transaction.kill().reason == f"fill f-0 of {TICKER}: the order is reserved"
+
+
+def test_a_fill_of_an_order_that_was_never_reserved_counts_nowhere_and_stops_trading(desk: Desk) -> None:
+    desk.reserved()
+    planned = desk.planned(ticker=f"{EVENT}-T2")
+    with desk.journal.writing() as transaction:
+        assert transaction.fill(Fill("f-1", "o-1", planned.ticker, Side.BID, 5_000, 400, 0, NOON), planned)
+        assert transaction.kill().engaged
+    assert posted_in(desk, "fill:f-1") == set()
+
+
+def test_a_dry_run_gives_back_on_its_own_day(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal, mode=Mode.DRY_RUN, lives_us=24 * HOUR)
+    intent = desk.reserved(order_group_id=None)
+    desk.clock.now_us += 23 * HOUR
+    later = desk.reserved(order_group_id=None)
+    with desk.journal.writing() as transaction:
+        transaction.abandon(intent, DenialReason.KILL_SWITCH_ENGAGED, "late")
+    reserved = posted_in(desk, f"reserve:{intent.intent_id}")
+    assert posted_in(desk, f"release:{intent.intent_id}") == reserved
+    assert ("day", TODAY) in reserved
+    assert ("day", TOMORROW) in posted_in(desk, f"reserve:{later.intent_id}")
+
+
+def test_no_day_comes_back_whatever_the_clock_says(desk: Desk) -> None:
+    desk.clock.now_us += DAY
+    filled(desk, "f-1", Side.BID, 5_000)
+    desk.clock.now_us -= DAY
+    filled(desk, "f-2", Side.BID, 5_000)
+    assert posted_in(desk, "fill:f-2") == {("day", TOMORROW), ("event", EVENT), ("account", "account")}
+
+
+@pytest.mark.parametrize("side", Side)
+def test_a_refusal_tells_what_every_cap_would_come_to(sqlite_journal: sa.Engine, side: Side) -> None:
+    desk = desk_at(sqlite_journal, caps(session=(25, UNCAPPED, 1_000_000)))
+    market = "5200000", "5000000", "1", "1000"
+    assert told_by_caps(desk, side) == market
+    with desk.journal.writing() as transaction:
+        fill = Fill("f-1", "o-1", TICKER, Side.BID, 3_000, 100, 0, NOON)
+        transaction.foreign_fill("sandbox", 0, fill, EVENT)
+        order = ForeignOrder("order-0009", TICKER, Side.ASK, 4_000, 700, "by hand")
+        transaction.foreign_order("sandbox", 0, order, EVENT)
+    # Bought at 0.30 and asked at 0.40: 0.30 + 5.20 may be lost with a bid, and 4.20 - 0.70 + 5.20 with an ask.
+    assert (
+        told_by_caps(desk, side)
+        == {
+            Side.BID: ("5500000", "5000000", "1", "1100"),
+            Side.ASK: ("8700000", "5000000", "1", "1600"),
+        }[side]
+    )
+
+
+def told_by_caps(desk: Desk, side: Side) -> tuple[str, str, str, str]:
+    """What the account's worst loss, notional, orders and position would be."""
+    with desk.journal.writing() as transaction:
+        refusal = transaction.refusal(transaction.plan(desk.intent(side=side)))
+    assert refusal is not None
+    assert refusal.reason is DenialReason.CAP_WORST_LOSS
+    told = {check.code: check.observed for check in refusal.checks}
+    return told["account.worst"], told["account.notional"], told["account.orders"], told["account.position"]

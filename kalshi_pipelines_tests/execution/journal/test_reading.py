@@ -109,6 +109,15 @@ def test_a_lease_is_renewed_until_it_has_run_out_or_the_session_ended(desk: Desk
         assert not transaction.renew_lease("session-0001", desk.clock() + SECOND)
 
 
+def test_a_session_ends_once(desk: Desk) -> None:
+    with desk.journal.writing() as transaction:
+        assert transaction.end_session("session-0001", "over", {"by": "ann"})
+        assert '"by":"ann"' in transaction.audit_tail(1)[0].body
+        assert not transaction.end_session("session-0001", "again")
+        with pytest.raises(LookupError, match="no session session-0009"):
+            transaction.end_session("session-0009", "over")
+
+
 def test_engagements_are_those_since_the_switch_was_released_last(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
         assert transaction.engagements_since_release() == []
