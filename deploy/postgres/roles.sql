@@ -37,8 +37,8 @@ CREATE POLICY executor_proposes ON journal.proposals FOR INSERT TO kalshi_execut
 -- The executor: adds rows. What follows from a row is written by triggers with the owner's rights, and nothing is
 -- changed later but leases; Postgres wants the right to UPDATE for the lock on the head of the audit.
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA journal TO kalshi_executor;
-REVOKE INSERT ON journal.journal_version, journal.journal_identity, journal.legal_transitions, journal.audit_head,
-  journal.scope_markets, journal.open_intents FROM kalshi_executor;
+REVOKE INSERT ON journal.journal_version, journal.journal_identity, journal.legal_transitions, journal.denial_reasons,
+  journal.audit_kinds, journal.audit_head, journal.scope_markets, journal.open_intents FROM kalshi_executor;
 GRANT UPDATE (one) ON journal.audit_head TO kalshi_executor;
 GRANT UPDATE, DELETE ON journal.leases TO kalshi_executor;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA journal TO kalshi_executor;

@@ -123,6 +123,8 @@ def test_the_login_of_the_executor_is_enough_for_a_live_session_and_changes_no_r
             "UPDATE scopes SET worst_microdollars = 0",
             "UPDATE audit_head SET seq = 0",
             "INSERT INTO legal_transitions VALUES ('denied', 'sending')",
+            "INSERT INTO denial_reasons VALUES ('bored')",
+            "INSERT INTO audit_kinds VALUES ('joke')",
             "DELETE FROM kill_events",
             "TRUNCATE postings CASCADE",
             "ALTER TABLE order_events DISABLE TRIGGER ALL",
