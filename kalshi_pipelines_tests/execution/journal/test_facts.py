@@ -17,7 +17,9 @@ from kalshi_pipelines_tests.execution.journal.trading import (
     Desk,
     caps,
     desk_at,
+    new_session,
     next_session,
+    open_session,
 )
 
 DAY = 24 * HOUR
@@ -202,15 +204,51 @@ def test_what_an_ended_order_was_filled_of_stays_held_until_it_is_posted(desk: D
 
 
 @pytest.mark.parametrize(
-    ("state", "charged"), [(OrderState.CANCELED, 5_000_000), (OrderState.REJECTED, 0)], ids=["canceled", "rejected"]
+    ("state", "told", "charged"),
+    [(OrderState.CANCELED, 0, 5_000_000), (OrderState.REJECTED, 0, 0), (OrderState.REJECTED, None, 0)],
 )
-def test_only_an_order_that_never_was_gives_its_notional_back(desk: Desk, state: OrderState, charged: int) -> None:
+def test_only_an_order_that_never_was_gives_its_notional_back(
+    desk: Desk, state: OrderState, told: int | None, charged: int
+) -> None:
     intent = desk.sent()
     with desk.journal.writing() as transaction:
         order_id = "order-0001" if state is OrderState.CANCELED else None
-        transaction.answered(intent, state, order_id=order_id, filled_centicontracts=0)
+        ended = transaction.answered(intent, state, order_id=order_id, filled_centicontracts=told)
+        assert ended.reserved_centicontracts == 0
         (session,) = transaction.standings("sandbox", 0, Mode.LIVE, {ScopeKind.SESSION: "session-0001"})
     assert (session.notional_microdollars, session.worst_microdollars) == (charged, 0)
+
+
+def test_a_rejection_gives_notional_back_where_it_was_charged_only(desk: Desk) -> None:
+    intent = desk.sent()
+    desk.clock.now_us += DAY
+    next_session(desk, 2)
+    desk.reserved(ticker=f"{EVENT}-T2")
+    with desk.journal.writing() as transaction:
+        transaction.answered(desk.look(intent), OrderState.REJECTED)
+        keys = {ScopeKind.DAY: TOMORROW, ScopeKind.ACCOUNT: "account"}
+        standings = transaction.standings("sandbox", 0, Mode.LIVE, keys)
+    assert [(each.notional_microdollars, each.worst_microdollars) for each in standings] == [(5_000_000, 5_200_000)] * 2
+    assert verify(desk.journal._engine).ok
+
+
+def test_an_answer_without_an_order_id_keeps_the_one_that_is_known(desk: Desk) -> None:
+    intent = desk.sent()
+    with desk.journal.writing() as transaction:
+        resting = transaction.answered(intent, OrderState.RESTING, order_id="order-0001")
+        canceled = transaction.answered(resting, OrderState.CANCELED, filled_centicontracts=0)
+    assert canceled.order_id == "order-0001"
+
+
+def test_a_dry_run_s_day_takes_nothing_over(desk: Desk) -> None:
+    filled(desk, "f-1", Side.BID, 5_000)
+    with desk.journal.writing() as transaction:
+        open_session(transaction, new_session("session-0002", mode=Mode.DRY_RUN))
+    desk.session_id = "session-0002"
+    desk.reserved(order_group_id=None)
+    with desk.journal.reading() as reading:
+        (day,) = reading.standings("sandbox", 0, Mode.DRY_RUN, {ScopeKind.DAY: TODAY})
+    assert day.worst_microdollars == 5_200_000
 
 
 def test_a_fill_counts_where_its_order_was_reserved_and_in_the_newest_day(desk: Desk) -> None:
@@ -282,6 +320,29 @@ def test_a_refusal_tells_what_every_cap_would_come_to(sqlite_journal: sa.Engine,
             Side.ASK: ("8700000", "5000000", "1", "1600"),
         }[side]
     )
+
+
+def test_an_order_of_an_hour_before_counts_once_in_every_scope(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal, caps(session=(25, UNCAPPED, 6_000_000)), lives_us=24 * HOUR)
+    desk.reserved()
+    desk.clock.now_us += 2 * HOUR
+    with desk.journal.writing() as transaction:
+        refusal = transaction.refusal(transaction.plan(desk.intent()))
+    assert refusal is not None
+    told = {check.code: check.observed for check in refusal.checks}
+    for kind in ScopeKind:
+        assert (told[f"{kind}.orders"], told[f"{kind}.notional"]) == ("2", "10000000")
+        assert (told[f"{kind}.worst"], told[f"{kind}.breached"]) == ("10400000", "no")
+
+
+def test_a_refusal_tells_which_scopes_are_breached(desk: Desk) -> None:
+    fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
+    with desk.journal.writing() as transaction:
+        transaction.foreign_fill("sandbox", 0, fill, "KXOTHER")
+        refusal = transaction.refusal(transaction.plan(desk.intent()))
+    assert refusal is not None
+    told = {check.code: check.observed for check in refusal.checks if check.code.endswith("breached")}
+    assert told == {f"{kind}.breached": "yes" if kind in ("account", "day") else "no" for kind in ScopeKind}
 
 
 def told_by_caps(desk: Desk, side: Side) -> tuple[str, str, str, str]:

@@ -135,6 +135,8 @@ def test_an_order_is_found_by_every_name_it_has(desk: Desk) -> None:
     sent = desk.look(sent)
     with desk.journal.writing() as transaction:
         assert transaction.sent(sent.intent_id) == recorded
+        with pytest.raises(LookupError, match="the journal has no intent 999"):
+            transaction.intent(999)
         with pytest.raises(LookupError, match=f"intent {reserved.intent_id} was never to be sent"):
             transaction.sent(reserved.intent_id)
         assert [each.intent_id for each in transaction.open_intents("sandbox", 0)] == [
