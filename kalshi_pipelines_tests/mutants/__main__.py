@@ -127,7 +127,7 @@ def _copy_checkout(copy: Path, room: Room) -> None:
         "only_mutate": room.source_patterns,
         "also_copy": [f"{name}/" for name in _COPIED if (CHECKOUT / name).is_dir()],
         "pytest_add_cli_args_test_selection": room.test_arguments,
-        "pytest_add_cli_args": ["--timeout=20"],
+        "pytest_add_cli_args": [f"--timeout={room.seconds}"],
         "mutate_only_covered_lines": False,
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]

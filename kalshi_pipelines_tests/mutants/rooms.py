@@ -24,12 +24,14 @@ class Room:
         without: An expression for pytest's ``-k``. Tests that start processes run the program as it is on the disk,
             so they notice no mutant.
         makes_journals: Whether it is of what makes the journal's tables; else all share one that was made before.
+        seconds: The longest that a test may take; some wait for an account to come to rest.
     """
 
     sources: tuple[str, ...]
     tests: tuple[str, ...]
     without: str = _QUICK
     makes_journals: bool = False
+    seconds: int = 20
 
     @property
     def source_patterns(self) -> list[str]:
@@ -86,5 +88,6 @@ ROOMS: Final = {
     "commands": Room(
         ("__main__.py", "commands.py", "told.py", "trading_run.py", "live_account.py", "auditing.py", "stopping.py"),
         ("test_command_line.py", "test_trading_run.py"),
+        seconds=90,
     ),
 }
