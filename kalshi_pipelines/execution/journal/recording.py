@@ -50,7 +50,6 @@ class Recording(JournalReading):
         self.now_us = clock_us()
         self._seq: int = head[0]["seq"]
         self._hash: str = head[0]["hash"]
-        self.intents_changed: set[int] = set()
 
     @property
     def head(self) -> tuple[int, str]:
@@ -121,7 +120,6 @@ class Recording(JournalReading):
     ) -> int:
         """Move an intent; postings and other rows that belong to the move come with it."""
         row = event_row(intent, to_state, self.now_us, writer, values)
-        self.intents_changed.add(intent.intent_id)
         return self._record(kind, [row, *more], told(details, intent))
 
 

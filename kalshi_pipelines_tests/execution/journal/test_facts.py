@@ -290,7 +290,13 @@ def test_a_dry_run_gives_back_on_its_own_day(sqlite_journal: sa.Engine) -> None:
         transaction.abandon(intent, DenialReason.KILL_SWITCH_ENGAGED, "late")
     reserved = posted_in(desk, f"reserve:{intent.intent_id}")
     assert posted_in(desk, f"release:{intent.intent_id}") == reserved
-    assert ("day", TODAY) in reserved
+    assert reserved == {
+        ("session", "session-0001"),
+        ("day", TODAY),
+        ("rolling", str(NOON // HOUR)),
+        ("event", f"{EVENT} {TODAY}"),
+        ("account", TODAY),
+    }
     assert ("day", TOMORROW) in posted_in(desk, f"reserve:{later.intent_id}")
 
 
@@ -325,14 +331,45 @@ def test_a_refusal_tells_what_every_cap_would_come_to(sqlite_journal: sa.Engine,
 def test_an_order_of_an_hour_before_counts_once_in_every_scope(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal, caps(session=(25, UNCAPPED, 6_000_000)), lives_us=24 * HOUR)
     desk.reserved()
-    desk.clock.now_us += 2 * HOUR
+    for later_us in (0, HOUR):
+        desk.clock.now_us += later_us
+        with desk.journal.writing() as transaction:
+            refusal = transaction.refusal(transaction.plan(desk.intent()))
+        assert refusal is not None
+        told = {check.code: check.observed for check in refusal.checks}
+        for kind in ScopeKind:
+            assert (told[f"{kind}.orders"], told[f"{kind}.notional"]) == ("2", "10000000")
+            assert (told[f"{kind}.worst"], told[f"{kind}.breached"]) == ("10400000", "no")
+
+
+def test_an_order_that_was_reserved_counts_for_the_next_of_the_same_transaction(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
-        refusal = transaction.refusal(transaction.plan(desk.intent()))
-    assert refusal is not None
-    told = {check.code: check.observed for check in refusal.checks}
-    for kind in ScopeKind:
-        assert (told[f"{kind}.orders"], told[f"{kind}.notional"]) == ("2", "10000000")
-        assert (told[f"{kind}.worst"], told[f"{kind}.breached"]) == ("10400000", "no")
+        first, second = transaction.plan(desk.intent()), transaction.plan(desk.intent(count_centicontracts=200_000))
+        assert transaction.refusal(first) is None
+        before = transaction.refusal(second)
+        transaction.reserve(first)
+        after = transaction.refusal(second)
+    assert before is not None
+    assert after is not None
+    orders = [{check.code: check.observed for check in each.checks}["account.orders"] for each in (before, after)]
+    assert orders == ["1", "2"]
+
+
+def test_what_a_step_answers_is_what_is_read_afterwards(desk: Desk) -> None:
+    planned = desk.planned()
+    assert planned == desk.look(planned)
+    with desk.journal.writing() as transaction:
+        reserved = transaction.reserve(planned)
+    assert reserved == desk.look(planned)
+    desk.sending(reserved)
+    with desk.journal.writing() as transaction:
+        resting = transaction.answered(
+            transaction.intent(planned.intent_id), OrderState.RESTING, order_id="order-0001", filled_centicontracts=0
+        )
+    assert resting == desk.look(planned)
+    with desk.journal.writing() as transaction:
+        denied = transaction.deny(transaction.plan(desk.intent()), DenialReason.NOT_ARMED, "not armed")
+    assert denied == desk.look(denied)
 
 
 def test_a_refusal_tells_which_scopes_are_breached(desk: Desk) -> None:

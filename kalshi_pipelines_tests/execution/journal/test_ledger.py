@@ -273,6 +273,7 @@ def test_an_order_up_to_a_cap_is_admitted_and_the_next_is_not(journal_engine: sa
 
 def test_hours_before_count_for_a_day_and_no_longer(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal, caps(rolling=(9, 10**15, 5_200_000)), lives_us=24 * HOUR)
+    desk.clock.now_us += 30 * MINUTE
     desk.reserved()
     allowed = caps(rolling=(9, 10**15, 5_200_000))
     desk.clock.now_us += 24 * HOUR
