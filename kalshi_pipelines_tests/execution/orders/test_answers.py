@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalshi_pipelines.execution.orders.answers import REFUSING_STATUSES, Answer, NoAnswer, verdict
+from kalshi_pipelines.execution.orders.answers import REFUSING_STATUSES, Answer, NoAnswer, error_text, verdict
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import OrderId, TimeInForce
 from kalshi_pipelines_tests.execution.orders.test_request import REQUEST
@@ -145,3 +145,12 @@ def test_F11_the_verdict_is_total_and_bounded(
 )
 def test_all_forms_of_error_bodies_are_read(body: bytes, said: str) -> None:
     assert said in verdict(Answer(400, body), REQUEST).detail
+
+
+def test_an_answer_without_a_status_is_unknown() -> None:
+    assert verdict(Answer(None, b""), REQUEST).state is OrderState.UNKNOWN
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"7", b"null"])
+def test_an_error_that_is_no_object_is_shown_as_it_is(body: bytes) -> None:
+    assert error_text(body) == body.decode()

@@ -132,3 +132,16 @@ def test_a_request_without_options_leaves_them_out() -> None:
 def test_the_digest_is_of_the_very_bytes() -> None:
     assert request_sha256(REQUEST.json) != request_sha256(replace(REQUEST, price=YesPrice(5_601)).json)
     assert len(request_sha256(REQUEST.json)) == 64
+
+
+def test_what_an_order_does_not_have_is_not_in_its_bytes() -> None:
+    told = json.loads(
+        replace(
+            REQUEST,
+            order_group_id=None,
+            post_only=False,
+            time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL,
+            expires_us=None,
+        ).json
+    )
+    assert not {"order_group_id", "post_only", "expiration_time", "reduce_only"} & set(told)

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kalshi_pipelines.execution.orders import amounts
@@ -73,6 +73,7 @@ def test_text_that_is_no_count_is_refused(text: str) -> None:
         Contracts.from_text(text)
 
 
+@example(9_999, 10**12)
 @given(st.integers(1, 9_999), st.integers(1, 10**12))
 def test_prices_and_counts_survive_their_text(price: int, count: int) -> None:
     assert YesPrice.from_text(str(YesPrice(price))) == YesPrice(price)
