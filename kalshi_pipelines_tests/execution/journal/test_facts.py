@@ -101,6 +101,24 @@ def test_a_new_day_that_begins_with_a_fact_takes_over_what_is_outstanding(desk: 
     assert worst(desk, ScopeKind.DAY, TODAY) == 2_000_000
 
 
+def test_a_day_takes_over_more_markets_than_one_statement_stores(desk: Desk) -> None:
+    with desk.journal.writing() as transaction:
+        for number in range(120):
+            transaction.opening_position(
+                "sandbox",
+                0,
+                f"KXM-{number}",
+                "KXM",
+                position_centicontracts=100,
+                spent_microdollars=number,
+                dedupe=f"{number}",
+            )
+    desk.clock.now_us += DAY
+    assert filled(desk, "f-1", Side.BID, 5_000)
+    assert worst(desk, ScopeKind.DAY, TOMORROW) == sum(range(120)) + 2_000_000
+    assert verify(desk.journal._engine).ok
+
+
 def test_an_abandoned_order_holds_nothing(desk: Desk) -> None:
     intent = desk.reserved()
     with desk.journal.writing() as transaction:

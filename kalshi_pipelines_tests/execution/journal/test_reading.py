@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
-from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict
+from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalOutdated
 from kalshi_pipelines.execution.journal.records import KillState, Mode, ReconciliationMade
 from kalshi_pipelines.execution.journal.recovery_reading import LeaseHeld
 from kalshi_pipelines.execution.orders.proposals import ActorKind
@@ -17,8 +18,12 @@ from kalshi_pipelines_tests.execution.journal.trading import (
     NOON,
     SECOND,
     Desk,
+    desk_at,
+    new_session,
     next_session,
+    open_session,
 )
+from kalshi_pipelines_tests.execution.threats.test_journal_threats import tampered
 
 OTHERS = (("sandbox", 1), ("demo", 0))
 
@@ -118,6 +123,22 @@ def test_a_session_ends_once(desk: Desk) -> None:
             transaction.end_session("session-0009", "over")
 
 
+def test_only_a_live_session_makes_room_for_itself(desk: Desk) -> None:
+    desk.clock.now_us += HOUR
+    with desk.journal.writing() as transaction:
+        open_session(transaction, new_session("session-0002", now_us=desk.clock(), mode=Mode.DRY_RUN))
+        assert transaction.live_session("sandbox", 0) == "session-0001"
+        open_session(transaction, new_session("session-0003", now_us=desk.clock()), "9b2f2c4e-0000-4000-8000-3")
+        assert transaction.live_session("sandbox", 0) == "session-0003"
+
+
+def test_a_journal_whose_head_is_gone_is_not_written(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal)
+    tampered(sqlite_journal, "DELETE FROM audit_head")
+    with pytest.raises(JournalOutdated, match="never set up"), desk.journal.writing():
+        pass
+
+
 def test_engagements_are_those_since_the_switch_was_released_last(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
         assert transaction.engagements_since_release() == []
@@ -127,6 +148,8 @@ def test_engagements_are_those_since_the_switch_was_released_last(desk: Desk) ->
         assert first == KillState(True, 1, "file", "ann", "first", NOON, 3)
         assert (second.level, second.by_whom, second.seq) == (2, "bob", 4)
         assert transaction.kill() == second
+        assert transaction.release_kill("grace", "looked") == 5
+        assert (transaction.kill().engaged, transaction.kill().seq) == (False, 5)
 
 
 def test_an_order_is_found_by_every_name_it_has(desk: Desk) -> None:
