@@ -22,7 +22,7 @@ from kalshi_pipelines.execution.journal.tables import (
     scopes,
     sessions,
 )
-from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState, Writer
+from kalshi_pipelines.execution.orders.states import FINAL_STATES, NEVER_THERE, OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import DOLLAR, Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure
 
@@ -36,18 +36,6 @@ _KINDS: Final = {
     OrderState.UNKNOWN: "unknown",
     OrderState.ABSENT: "absent",
 }
-#: States in which the exchange can not have the order.
-_NEVER_THERE: Final = frozenset(
-    {
-        OrderState.PLANNED,
-        OrderState.DENIED,
-        OrderState.RESERVED,
-        OrderState.ABANDONED,
-        OrderState.SIMULATED,
-        OrderState.REJECTED,
-        OrderState.ABSENT,
-    }
-)
 
 
 class Facts(Halting):
@@ -398,7 +386,7 @@ def _fill_values(fill: Fill, intent_id: int | None) -> dict[str, object]:
 
 def _contradiction(fill: Fill, intent: Intent) -> str | None:
     """What of a fill can not be, given the order it is of."""
-    if intent.state in _NEVER_THERE:
+    if intent.state in NEVER_THERE:
         return f"the order is {intent.state}"
     if (fill.ticker, fill.side) != (intent.ticker, intent.side):
         return "it is of another market or side than the order"

@@ -60,3 +60,6 @@ TRIED_IN_VAIN: Final = frozenset({_S.DENIED, _S.ABANDONED, _S.REJECTED, _S.ABSEN
 
 OPEN_STATES: Final = frozenset({_S.RESERVED, _S.SENDING, _S.UNKNOWN, _S.RESTING, _S.PENDING_CANCEL})
 """States whose reservation is held."""
+
+NEVER_THERE: Final = frozenset({_S.PLANNED, _S.DENIED, _S.RESERVED, _S.ABANDONED, _S.SIMULATED, _S.REJECTED, _S.ABSENT})
+"""States in which the exchange can not have the order."""

@@ -6,20 +6,7 @@ from dataclasses import dataclass
 from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.evidence import STATE_OF, ExchangeOrder, OrderSweep
-from kalshi_pipelines.execution.orders.states import OrderState
-
-#: States in which the journal says that the exchange can not have the order.
-NEVER_THERE = frozenset(
-    {
-        OrderState.PLANNED,
-        OrderState.DENIED,
-        OrderState.RESERVED,
-        OrderState.ABANDONED,
-        OrderState.SIMULATED,
-        OrderState.REJECTED,
-        OrderState.ABSENT,
-    }
-)
+from kalshi_pipelines.execution.orders.states import NEVER_THERE, OrderState
 
 
 @dataclass(frozen=True, slots=True)
