@@ -72,8 +72,15 @@ ROOMS: Final = {
     ),
     "schema": Room(
         ("journal/engine.py", "journal/guards.py", "journal/migrations.py", "journal/tables/*.py"),
-        ("journal/test_migrations.py", "journal/test_refusals.py"),
+        (
+            "journal/test_migrations.py",
+            "journal/test_refusals.py",
+            "audit/test_verification.py",
+            "threats/test_journal_threats.py",
+        ),
+        "not process",
         makes_journals=True,
+        seconds=60,
     ),
     "audit": Room(("audit/*",), ("audit", "threats/test_journal_threats.py"), f"{_QUICK} and not process"),
     "transport": Room(("transport/*",), ("transport",)),

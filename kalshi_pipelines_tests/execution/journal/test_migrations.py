@@ -31,6 +31,8 @@ from kalshi_pipelines.execution.journal.tables import (
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import LEGAL_TRANSITIONS
 from kalshi_pipelines.settings import Settings
+from kalshi_pipelines_tests.execution.journal.trading import desk_at
+from kalshi_pipelines_tests.execution.threats.test_journal_threats import tampered
 from kalshi_pipelines_tests.migrated import upgrade_to_head
 from kalshi_pipelines_tests.warehouse.schema import only, schema_of
 
@@ -68,7 +70,8 @@ def test_migrations_make_exactly_the_tables_the_code_describes(
 def test_an_upgrade_is_done_once_and_raises_the_guards(empty: sa.Engine) -> None:
     with pytest.raises(JournalOutdated, match="migrate"):
         require_journal_head(empty)
-    assert upgrade_journal(empty).applied == (journal_head(),)
+    first = upgrade_journal(empty)
+    assert (first.before, first.applied) == (None, (journal_head(),))
     again = upgrade_journal(empty)
     assert (again.before, again.applied) == (journal_head(), ())
     require_journal_head(empty)
@@ -109,8 +112,10 @@ def test_a_journal_belongs_to_one_environment(journal_engine: sa.Engine) -> None
         assert reading.kill().engaged, "a new journal sends nothing"
 
 
-def test_every_commit_of_a_sqlite_journal_is_on_the_disk(sqlite_journal: sa.Engine) -> None:
-    with sqlite_journal.connect() as connection:
+def test_every_commit_of_a_sqlite_journal_is_on_the_disk(empty_sqlite_url: str) -> None:
+    engine = open_journal(empty_sqlite_url)
+    upgrade_journal(engine)
+    with engine.connect() as connection:
         read = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
             for name in ("synchronous", "journal_mode", "foreign_keys", "recursive_triggers", "busy_timeout")
@@ -122,6 +127,24 @@ def test_every_commit_of_a_sqlite_journal_is_on_the_disk(sqlite_journal: sa.Engi
         "recursive_triggers": 1,
         "busy_timeout": 5_000,
     }
+    engine.dispose()
+
+
+def test_a_journal_of_another_revision_is_not_used(journal_engine: sa.Engine) -> None:
+    with journal_engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0000'")
+    with pytest.raises(JournalOutdated, match=f"schema is at 0000 but this code needs {journal_head()}: run `"):
+        require_journal_head(journal_engine)
+
+
+def test_a_journal_with_a_row_without_its_parent_is_not_upgraded(sqlite_journal: sa.Engine) -> None:
+    desk_at(sqlite_journal)
+    tampered(sqlite_journal, "DELETE FROM sessions")
+    with pytest.raises(JournalOutdated, match=r"without their parent, nothing was changed: .*sessions"):
+        upgrade_journal(sqlite_journal)
+    with sqlite_journal.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
+        assert missing_guards(connection) == []
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite://", "postgresql://u:p%40x@h@b/c"])

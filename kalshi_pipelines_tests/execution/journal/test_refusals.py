@@ -523,3 +523,26 @@ def test_our_own_connection_writes_nothing_with_its_checks_off(sqlite_journal: s
         connection.connection.driver_connection.execute(f"PRAGMA {pragma}")  # type: ignore[union-attr]
     with pytest.raises(JournalRefused, match="does not enforce"), desk.journal.writing() as transaction:
         transaction.audit("note", {})
+
+
+def test_a_refusal_names_what_refused(desk: Desk) -> None:
+    is_sqlite = desk.journal._engine.dialect.name == "sqlite"
+
+    def refused(act: Callable[[JournalTransaction], object]) -> str:
+        with pytest.raises(JournalRefused) as caught, desk.journal.writing() as transaction:
+            act(transaction)
+        assert f"({caught.value.rule})" in str(caught.value)
+        return caught.value.rule
+
+    rules = [
+        refused(lambda it: it.reconciled("sandbox", 0, 1, 1, differences=3, clean=True, report="r")),
+        refused(lambda it: it.attempt("session-0001", proposal_id=99)),
+        refused(lambda it: it.add_group("session-0001", 0, "9b2f2c4e-0000-4000-8000-3", 100)),
+    ]
+    assert rules[0] == "ck_reconciliations_clean_has_no_differences"
+    assert rules[1] == ("foreign_key" if is_sqlite else "fk_attempts_proposal_id_proposals")
+    assert rules[2] == (
+        "session_groups.session_id, session_groups.exchange_index"
+        if is_sqlite
+        else "uq_session_groups_session_id_exchange_index"
+    )
