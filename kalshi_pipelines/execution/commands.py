@@ -146,7 +146,7 @@ def trade_inbox(office: Office, given: argparse.Namespace) -> int:
     run = trade(desk, Opening(given.by, Origin.BY_HAND))
     print(run)
     done = {Outcome.PLACED, Outcome.SIMULATED, Outcome.KNOWN}
-    return 0 if all(decision.outcome in done for decision in run.decisions) else 1
+    return 0 if run.is_clean and all(decision.outcome in done for decision in run.decisions) else 1
 
 
 def approve(office: Office, given: argparse.Namespace) -> int:

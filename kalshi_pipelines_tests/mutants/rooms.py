@@ -94,7 +94,7 @@ ROOMS: Final = {
     "kill": Room(("kill/*",), ("kill/test_halt_guards.py", "kill/test_release.py", "kill/test_switch.py")),
     "commands": Room(
         ("__main__.py", "commands.py", "told.py", "trading_run.py", "live_account.py", "auditing.py", "stopping.py"),
-        ("test_command_line.py", "test_trading_run.py"),
+        ("test_commands.py", "test_command_line.py", "test_trading_run.py"),
         seconds=90,
     ),
 }
