@@ -4,6 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder, MarketStanding, Mode, ScopeKind
 from kalshi_pipelines.execution.journal.tables import UNCAPPED, postings, scopes
 from kalshi_pipelines.execution.orders.denials import DenialReason
@@ -176,6 +177,25 @@ def test_the_smallest_position_or_rest_of_money_is_settled(desk: Desk, position:
         )
     assert settled(desk)
     assert markets(desk) == []
+
+
+def test_an_hour_counts_for_a_day_whatever_the_minute(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal, lives_us=24 * HOUR)
+    desk.clock.now_us += HOUR // 2
+    hour = str(desk.clock() // HOUR)
+    intent = desk.sent()
+    with desk.journal.writing() as transaction:
+        transaction.fill(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON), intent)
+    desk.clock.now_us += 24 * HOUR + HOUR // 4
+    assert settled(desk, 0)
+    assert ("rolling", hour) in posted_in(desk, "settle:once")
+
+
+def test_facts_of_a_sub_account_that_was_never_traded_are_refused(desk: Desk) -> None:
+    fill = Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON)
+    refused = pytest.raises(JournalRefused, match="no live session of sandbox 1 was ever opened")
+    with refused, desk.journal.writing() as transaction:
+        transaction.foreign_fill("sandbox", 1, fill, EVENT)
 
 
 def test_nothing_is_settled_of_what_nobody_holds(desk: Desk) -> None:

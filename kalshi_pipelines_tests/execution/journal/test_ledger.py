@@ -321,7 +321,17 @@ def test_a_fill_that_can_not_be_is_stored_and_stops_trading(
     usual = Fill("f-1", "order-0001", intent.ticker, Side.BID, 5_000, 1_000, 200_000, NOON)
     with desk.journal.writing() as transaction:
         assert transaction.fill(replace(usual, **changed), intent)  # type: ignore[arg-type]
-        assert transaction.kill().engaged, wrong
+        assert (transaction.kill().engaged, transaction.kill().level) == (True, 1), wrong
+
+
+def test_a_fill_at_limit_and_fee_bound_is_as_it_should_be(desk: Desk) -> None:
+    intent = desk.sent()
+    with desk.journal.writing() as transaction:
+        transaction.fill(Fill("f-1", "order-0001", intent.ticker, Side.BID, 5_000, 400, 200_000, NOON), intent)
+        assert not transaction.kill().engaged
+        (market,) = transaction.markets("sandbox", 0)
+    assert market.if_no_microdollars == 1_000 * 5_000 + 200_000, "no fee is left for the 600 that rest"
+    assert market.if_yes_microdollars == 200_000 - 400 * 5_000
 
 
 def test_what_was_filled_stays_reserved_until_its_fills_are_posted(desk: Desk) -> None:

@@ -37,7 +37,7 @@ def reconciled(desk: Desk, number: int, *, clean: bool, subaccount: int = 0) -> 
 
 
 def test_an_approval_is_somebody_else_s_for_these_bytes_and_a_time(desk: Desk) -> None:
-    intent, other = desk.planned(), desk.planned()
+    intent, other = desk.planned(), desk.planned(actor_name="bob")
     with desk.journal.writing() as transaction:
         transaction.approve(intent.request_sha256, "ada", NOON + HOUR)
         assert not transaction.is_approved(intent, NOON), "ada wants the order"
