@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +22,7 @@ from kalshi_pipelines.execution.kill.halt import HaltReport
 from kalshi_pipelines.execution.kill.switch import Engaged
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
-from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, read_proposal
+from kalshi_pipelines.execution.proposals import REQUIRED, ProposalTexts, Proposer, read_proposal
 from kalshi_pipelines.execution.trading_run import TradingRun, _is_decided, decision_rows
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines_tests.execution.journal.trading import HOUR, NOON, Desk, desk_at
@@ -129,6 +130,40 @@ def test_a_session_is_closed_and_noted(sqlite_journal: sa.Engine, capsys: pytest
         assert connection.exec_driver_sql("SELECT seq FROM anchors").scalars().all() == [last.seq]
     with pytest.raises(CanNotBeDone, match="There is no live session"):
         commands.close_session(office(journal=desk.journal), given())
+
+
+def test_an_approval_names_enough_of_the_bytes(sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    desk = desk_at(sqlite_journal)
+    intent = desk.planned()
+    place, digest = office(journal=desk.journal), intent.request_sha256
+
+    def approved() -> bool:
+        with desk.journal.reading() as reading:
+            return reading.is_approved(intent, NOON)
+
+    for short in ("", digest[:11], "0" * 64, f"{digest}0"):
+        with pytest.raises(CanNotBeDone, match=r"has another SHA-256 .* nothing was approved"):
+            commands.approve(place, given(intent=intent.intent_id, sha256=short))
+        assert not approved()
+    with pytest.raises(CanNotBeDone, match="no intent 999: see `status`"):
+        commands.approve(place, given(intent=999, sha256=digest))
+    assert commands.approve(place, given(intent=intent.intent_id, sha256=digest[:12].upper())) == 0
+    assert intent.request_json in capsys.readouterr().out
+    assert approved()
+
+
+def test_a_file_is_put_into_the_inbox_and_nothing_is_sent(
+    sqlite_journal: sa.Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk_at(sqlite_journal)
+    rows = [f"KXA-1,buy,yes,0.56,1,s,{signal},2026-11-23T14:00:00Z,2026-11-23T14:05:00Z" for signal in ("one", "two")]
+    (tmp_path / "a.csv").write_text("\n".join([",".join(REQUIRED), *rows]))
+    place = office()
+    place.journal_engine = lambda: sqlite_journal
+    assert commands.import_file(place, given(file=tmp_path / "a.csv", kind="agent", name="reader")) == 0
+    assert capsys.readouterr().out == "2 proposals are in the inbox (1 to 2); nothing was sent.\n"
+    with sqlite_journal.connect() as connection:
+        assert connection.exec_driver_sql("SELECT actor_kind FROM proposals").scalars().all() == ["agent", "agent"]
 
 
 @pytest.mark.parametrize("verdict", Verdict)
