@@ -6,8 +6,8 @@ from typing import Final
 _EXECUTION: Final = "kalshi_pipelines/execution/"
 _TESTS: Final = "kalshi_pipelines_tests/execution/"
 _JOURNAL: Final = (
-    "admission", "caps", "errors", "facts", "halting", "journal", "ledger", "reading", "recording", "records",
-    "recovery_reading", "transaction",
+    "admission", "caps", "errors", "facts", "halting", "journal", "ledger", "questions", "reading", "recording",
+    "records", "recovery_reading", "transaction",
 )  # fmt: skip
 #: Tests with a Postgres say the same as those with a SQLite file and take longer.
 _QUICK: Final = "not postgres"
