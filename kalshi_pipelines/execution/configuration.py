@@ -262,7 +262,7 @@ def _micro(amount: Decimal) -> int:
 def _sentence(error: ValidationError) -> str:
     problems = []
     for problem in error.errors(include_url=False):
-        name = str(problem["loc"][0]) if problem["loc"] else ""
+        name = str(problem["loc"][0])
         shown = "" if name == "arm" else f" is {problem['input']!r}"
         problems.append(f"{PREFIX}{name.upper()}{shown}: {problem['msg']}")
     return "; ".join(problems) + ". Change or unset it."
