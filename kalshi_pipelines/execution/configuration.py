@@ -232,7 +232,7 @@ class TradeSettings(BaseSettings):
         return self._digest_without(_NOT_TOLD | _NO_LIMITS)
 
     def _digest_without(self, left_out: frozenset[str]) -> str:
-        told = self.model_dump(mode="json", exclude=set(left_out))
+        told = self.model_dump(exclude=set(left_out))
         return _sha256(canonical_json({name: str(value) for name, value in told.items()}))
 
 

@@ -133,13 +133,33 @@ def test_F40_every_cap_is_in_the_digest_of_a_session() -> None:
     assert len({plain, *digests}) == len(changed) + 1
 
 
+def other_than_told(name: str) -> TradeSettings:
+    """Settings of which one is another than with nothing set."""
+    told = {"kill_file": "/stop", "series": "KXA", "subaccount": 3, "balance_step_dollars": "0.01", "mode": "live"}
+    return TradeSettings.model_validate({name: told.get(name, "0.5" if name.endswith("dollars") else "1")})
+
+
 @pytest.mark.parametrize("name", sorted(TradeSettings.model_fields))
 def test_F40_every_setting_that_limits_trading_is_in_the_digest_an_arm_token_is_bound_to(name: str) -> None:
-    told = {"kill_file": "/stop", "series": "KXA", "subaccount": 3, "balance_step_dollars": "0.01", "mode": "live"}
-    other = told.get(name, "0.5" if name.endswith("dollars") else "1")
-    changed = TradeSettings.model_validate({name: other}).limits_sha256 != TradeSettings().limits_sha256
+    changed = other_than_told(name).limits_sha256 != TradeSettings().limits_sha256
     ways_there = {"mode", "production", "api_key_id", "url", "arm", "private_key_file", "kill", "kill_file"}
     assert changed is (name not in ways_there)
+
+
+@pytest.mark.parametrize("name", sorted(TradeSettings.model_fields))
+def test_F40_every_setting_that_is_no_secret_and_no_stop_is_in_the_digest_of_all(name: str) -> None:
+    changed = other_than_told(name).config_sha256 != TradeSettings().config_sha256
+    assert changed is (name not in {"arm", "private_key_file", "kill", "kill_file"})
+
+
+def test_the_same_caps_have_the_digest_they_always_had() -> None:
+    assert caps_sha256(TradeSettings(order_dollars=Decimal("12.5")).caps).startswith("5749b31a8158")
+
+
+@pytest.mark.parametrize(("said", "micro_dollars"), [(None, 100), ("0.0001", 100), ("0.01", 10_000)])
+def test_the_grid_of_the_balance_is_micro_dollars(said: str | None, micro_dollars: int) -> None:
+    made = TradeSettings.model_validate({"balance_step_dollars": said} if said else {})
+    assert made.balance_step == micro_dollars
 
 
 @pytest.mark.parametrize(
