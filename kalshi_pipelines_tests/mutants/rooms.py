@@ -82,7 +82,9 @@ ROOMS: Final = {
         makes_journals=True,
         seconds=60,
     ),
-    "audit": Room(("audit/*",), ("audit", "threats/test_journal_threats.py"), f"{_QUICK} and not process"),
+    "audit": Room(
+        ("audit/*",), ("audit", "threats/test_journal_threats.py"), f"{_QUICK} and not process and not golden"
+    ),
     "transport": Room(("transport/*",), ("transport",)),
     "executor": Room(
         ("executor.py", "dispatch.py", "decisions.py", "session.py", "checkpoints.py"),
