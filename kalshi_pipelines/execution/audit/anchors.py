@@ -46,11 +46,8 @@ class AnchorFile:
         text = f"{canonical_json(line)}\n".encode()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            before = _whole_lines(descriptor)
-            os.ftruncate(descriptor, before)
+            os.ftruncate(descriptor, _whole_lines(descriptor))
             if os.write(descriptor, text) < len(text):
-                # Half a line would spoil the next one.
-                os.ftruncate(descriptor, before)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             os.fsync(descriptor)
         finally:
@@ -89,6 +86,6 @@ class AnchorFile:
 
 
 def _whole_lines(descriptor: int) -> int:
-    """Bytes up to the end of the last whole line; half a line is what a crash left, and would spoil the next one."""
+    """Bytes up to the end of the last whole line; half a line is what a crash or a full disk left, and would spoil the next."""
     size = os.fstat(descriptor).st_size
     return os.pread(descriptor, size, 0).rfind(b"\n") + 1

@@ -1,8 +1,10 @@
 """Anchors are kept as they were made, whoever else writes to the file, and a file that is none is not believed."""
 
+import fcntl
 import os
 import resource
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,23 @@ def test_a_disk_that_is_full_in_the_middle_of_an_anchor_leaves_the_others_readab
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     file.append(mine)
     assert file.anchors("mine") == [mine, mine]
+
+
+def test_an_anchor_waits_until_another_is_written_whole(tmp_path: Path) -> None:
+    file, mine, other = AnchorFile(tmp_path / "anchors.jsonl"), Anchor("mine", 1, "a" * 64, 5), Anchor("m", 2, "b", 6)
+    file.append(mine)
+    line = file.path.read_bytes()
+    with file.path.open("ab", buffering=0) as writing:
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        writing.write(line[:20])
+        waiting = threading.Thread(target=file.append, args=[other])
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+        writing.write(line[20:])
+    waiting.join(30)
+    assert file.anchors("mine") == [mine, mine]
+    assert file.anchors("m") == [other]
 
 
 def test_an_anchor_that_can_not_be_written_loses_no_order(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
