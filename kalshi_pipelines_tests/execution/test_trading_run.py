@@ -1,21 +1,39 @@
 """A whole session: what is in the inbox is decided, whatever else is in there."""
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution import session as sessions
+from kalshi_pipelines.execution import trading_run
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import Outcome
+from kalshi_pipelines.execution.executor import Surroundings
+from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.records import Mode, Origin
-from kalshi_pipelines.execution.journal.tables import attempts, proposals
+from kalshi_pipelines.execution.journal.tables import attempts, leases, proposals, session_ends
+from kalshi_pipelines.execution.market.snapshot import UnreadableMarket
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
+from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, TimeInForce, YesPrice
+from kalshi_pipelines.execution.orders.terms import Outcome as OutcomeOfMarket
 from kalshi_pipelines.execution.proposals import propose
 from kalshi_pipelines.execution.session import Opening
 from kalshi_pipelines.execution.told import proposal_row
-from kalshi_pipelines.execution.trading_run import Desk, trade
-from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.execution.trading_run import Desk, TradingRun, _traded, order_of, told, trade
+from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines_tests.execution.floor import proposed, ready_journal, trading_floor
+from kalshi_pipelines_tests.execution.gates.test_order_checks import INSTANT, MINUTE, NOW
+from kalshi_pipelines_tests.execution.journal.trading import MINUTE as MINUTE_US
+from kalshi_pipelines_tests.execution.told_exchange import Play, play
 
 #: Rows the database takes of a login that may only insert, and no order can be made of.
 IMPOSSIBLE: list[dict[str, Any]] = [
@@ -53,3 +71,194 @@ def test_F39_rows_that_are_no_orders_are_denied_once_and_keep_nobody_s_order_fro
     with journal_engine.connect() as connection:
         denials = connection.execute(sa.select(attempts.c.proposal_id, attempts.c.denial)).all()
     assert [denial for proposal, denial in denials if proposal != number].count("invalid_proposal") == len(IMPOSSIBLE)
+
+
+def desk_of(made: Play, said: list[str] | None = None, **parts: Any) -> Desk:
+    """The desk of such a session: what it does not use is not there."""
+    nothing: Any = None
+    values = {"say": [].append if said is None else said.append, "clock_us": made.clock, **parts}
+    return Desk(Settings(), made.settings, made.journal, nothing, nothing, **values)
+
+
+def traded(made: Play, desk: Desk, reconciler: Any = None) -> TradingRun:
+    surroundings = Surroundings(made._market, lambda: made.killed, made._available)
+    return _traded(desk, made.session, surroundings, made.dispatch, reconciler)
+
+
+def put_in(made: Play, *orders: ProposedOrder) -> tuple[int, ...]:
+    return propose(made.journal._engine, orders, "a test", clock_us=made.clock)
+
+
+def ended(made: Play) -> str:
+    """Why the session ended; empty while it goes on."""
+    with made.journal._engine.connect() as connection:
+        found = connection.execute(sa.select(session_ends.c.reason)).scalars().all()
+    return ", ".join(found)
+
+
+@dataclass
+class ToldReconciler:
+    """Finds what it is told to find."""
+
+    clean: bool = True
+    failure: Exception | None = None
+    asked: list[str | None] = field(default_factory=list)
+
+    def reconcile(self, *, own_session: str | None = None) -> Any:
+        self.asked.append(own_session)
+        if self.failure:
+            raise self.failure
+        return SimpleNamespace(clean=self.clean)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_session_ends_with_a_reconciliation_that_knows_it_and_is_closed(
+    sqlite_journal: sa.Engine, clean: bool
+) -> None:
+    made, said, reconciler = play(sqlite_journal), list[str](), ToldReconciler(clean)
+    put_in(made, made.order())
+    run = traded(made, desk_of(made, said), reconciler)
+    assert [each.outcome for each in run.decisions] == [Outcome.PLACED]
+    assert reconciler.asked == [made.session.session_id]
+    assert run.is_clean is clean
+    assert said == ["placed: buy 1.00 YES KXA-26-B at 0.5200 (201, 1.00 contracts filled, 0.00 contracts left)",
+                    f"after the session: {run.reconciliations[0]}"]  # fmt: skip
+    assert ended(made) == "done"
+
+
+def test_a_session_that_fails_is_closed_and_its_failure_is_what_is_told(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    with pytest.raises(WarehouseUnavailable, match="locked"):
+        traded(made, desk_of(made), ToldReconciler(failure=WarehouseUnavailable("locked")))
+    assert ended(made) == "failed: WarehouseUnavailable"
+
+
+def test_a_journal_that_is_gone_does_not_hide_what_failed_before(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise JournalUnavailable("no disk")
+
+    made = play(sqlite_journal)
+    monkeypatch.setattr(sessions, "close", gone)
+    with pytest.raises(WarehouseUnavailable, match="locked"):
+        traded(made, desk_of(made), ToldReconciler(failure=WarehouseUnavailable("locked")))
+    with pytest.raises(JournalUnavailable, match="no disk"):
+        traded(made, desk_of(made))
+
+
+def test_what_ended_an_hour_ago_is_not_even_denied(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    hour = dt.timedelta(hours=1)
+    forgotten, late, good = (
+        made.order(as_of=end - MINUTE, valid_until=end) for end in (NOW - hour - INSTANT, NOW - hour, NOW + MINUTE)
+    )
+    numbers = put_in(made, forgotten, late, good)
+    run = traded(made, desk_of(made))
+    assert [(each.proposal_id, each.outcome) for each in run.decisions] == [
+        (numbers[1], Outcome.DENIED),
+        (numbers[2], Outcome.PLACED),
+    ]
+
+
+def test_an_order_is_sent_when_a_person_approved_it_and_given_back_when_its_time_is_over(
+    sqlite_journal: sa.Engine,
+) -> None:
+    made, said, waited = play(sqlite_journal), list[str](), list[float]()
+    approved, ignored, plain = made.order(actor=ActorKind.AGENT), made.order(actor=ActorKind.AGENT), made.order()
+    numbers = put_in(made, approved, ignored, plain)
+    until: list[int] = []
+
+    def pause(seconds: float) -> None:
+        with made.journal._engine.connect() as connection:
+            until.append(connection.execute(sa.select(leases.c.until_us)).scalar_one())
+        waited.append(seconds)
+        made.clock.now_us += int(seconds * 1_000_000)
+        if len(waited) == 5:
+            with made.journal.writing() as transaction:
+                first = transaction.open_intents("sandbox", 0)[0]
+                transaction.approve(first.request_sha256, "bob", made.clock() + MINUTE_US)
+
+    run = traded(made, desk_of(made, said, pause=pause))
+    decided = {each.proposal_id: (each.outcome, each.reason) for each in run.decisions}
+    assert decided == {
+        numbers[0]: (Outcome.PLACED, None),
+        numbers[1]: (Outcome.DENIED, DenialReason.PROPOSAL_EXPIRED),
+        numbers[2]: (Outcome.PLACED, None),
+    }
+    assert waited == [1.0] * 61
+    assert until == sorted(set(until)), "the sub-account is held while a person is waited for"
+    assert len(made.exchange.orders) == 2
+    assert [line.partition(" ")[0] for line in said] == [
+        *("awaits", "awaits", "placed:"), *("intent", "intent"), *("placed:", "denied:"),
+    ]  # fmt: skip
+    with made.journal.reading() as reading:
+        waiting = [decision.intent for decision in run.decisions if decision.order.actor is ActorKind.AGENT]
+        digests = [reading.intent(each.intent_id).request_sha256[:12] for each in waiting if each]
+    assert [line.rpartition(" ")[2] for line in said if line.startswith("intent")] == digests
+
+
+def test_a_market_that_can_not_be_read_again_is_judged_by_the_old_reading(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    put_in(made, made.order(actor=ActorKind.AGENT))
+
+    def pause(seconds: float) -> None:
+        made.clock.now_us += int(seconds * 20_000_000)
+        made.unreadable = UnreadableMarket("no grid")
+        with made.journal.writing() as transaction:
+            (intent,) = transaction.open_intents("sandbox", 0)
+            transaction.approve(intent.request_sha256, "bob", made.clock() + MINUTE_US)
+
+    (decision,) = traded(made, desk_of(made, pause=pause)).decisions
+    assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.MARKET_DATA_STALE)
+    assert made.exchange.orders == []
+
+
+def test_a_stored_proposal_is_the_order_that_was_proposed(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    orders = (
+        made.order(reduce_only=True, reason="a look", actor=ActorKind.PERSON, actor_name="ann"),
+        made.order(time_in_force=TimeInForce.GOOD_TILL_CANCELED, expires=NOW + 5 * MINUTE, post_only=True),
+        made.order(leg=Leg(Action.SELL, OutcomeOfMarket.NO, YesPrice(4_400)), count=Contracts(250)),
+    )
+    put_in(made, *orders)
+    with made.journal.reading() as reading:
+        assert tuple(order_of(row) for row in reading.pending_proposals(Mode.LIVE, 0)) == orders
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("origin", Origin)
+def test_F16_only_a_run_by_hand_in_mode_live_opens_the_account(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode, origin: Origin
+) -> None:
+    journal, opened = ready_journal(sqlite_journal), list[object]()
+
+    @contextmanager
+    def account(*parts: object) -> Iterator[None]:
+        opened.extend(parts)
+        raise InvalidSettings("no key")
+        yield
+
+    monkeypatch.setattr(trading_run, "live_account", account)
+    nothing: Any = None
+    desk = Desk(Settings(data_dir=tmp_path), TradeSettings(mode=mode), journal, nothing, nothing)
+    if mode is Mode.LIVE and origin is Origin.BY_HAND:
+        with pytest.raises(InvalidSettings, match="no key"):
+            trade(desk, Opening("ann", origin))
+        assert opened == [desk.settings, desk.trade, None]
+    else:
+        run = trade(desk, Opening("ann", origin))
+        assert (run.session.mode, run.session.origin, run.reconciliations) == (Mode.DRY_RUN, origin, ())
+        assert str(run) == f"session {run.session.session_id} (dry_run): no proposals"
+        assert opened == []
+
+
+def test_a_run_is_told_by_its_counts_and_a_decision_by_its_reason(sqlite_journal: sa.Engine) -> None:
+    made, said = play(sqlite_journal), list[str]()
+    put_in(made, made.order(), made.order(as_of=NOW - MINUTE, valid_until=NOW - INSTANT), made.order())
+    run = traded(made, desk_of(made, said))
+    assert str(run) == f"session {made.session.session_id} (live): 2 placed, 1 denied"
+    placed, denied, _ = run.decisions
+    assert told(denied) == f"denied: buy 1.00 YES KXA-26-B at 0.5200 (proposal_expired: {denied.detail})"
+    assert told(replace(placed, detail="")) == "placed: buy 1.00 YES KXA-26-B at 0.5200"
+    assert told(replace(denied, detail="")) == "denied: buy 1.00 YES KXA-26-B at 0.5200 (proposal_expired)"
