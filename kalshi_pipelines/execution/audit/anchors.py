@@ -86,6 +86,6 @@ class AnchorFile:
 
 
 def _whole_lines(descriptor: int) -> int:
-    """Bytes up to the end of the last whole line; half a line is what a crash or a full disk left, and would spoil the next."""
+    """Bytes up to the end of the last whole line; half a one is what a crash or a full disk left."""
     size = os.fstat(descriptor).st_size
     return os.pread(descriptor, size, 0).rfind(b"\n") + 1
