@@ -82,9 +82,7 @@ ROOMS: Final = {
         makes_journals=True,
         seconds=60,
     ),
-    "audit": Room(
-        ("audit/*",), ("audit", "threats/test_journal_threats.py"), f"{_QUICK} and not process and not golden"
-    ),
+    "audit": Room(("audit/*",), ("audit",), f"{_QUICK} and not golden"),
     "transport": Room(("transport/*",), ("transport",)),
     "executor": Room(
         ("executor.py", "dispatch.py", "decisions.py", "session.py", "checkpoints.py"),
@@ -96,7 +94,14 @@ ROOMS: Final = {
     "kill": Room(("kill/*",), ("kill/test_halt_guards.py", "kill/test_release.py", "kill/test_switch.py")),
     "commands": Room(
         ("__main__.py", "commands.py", "told.py", "trading_run.py", "live_account.py", "auditing.py", "stopping.py"),
-        ("test_commands.py", "test_command_line.py", "test_trading_run.py"),
+        (
+            "test_commands.py",
+            "test_command_line.py",
+            "test_trading_run.py",
+            "test_live_account.py",
+            "test_auditing.py",
+            "test_stopping.py",
+        ),
         seconds=90,
     ),
 }
