@@ -17,15 +17,23 @@ from kalshi_pipelines.execution.auditing import _without_exchange
 from kalshi_pipelines.execution.commands import CanNotBeDone, Office
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import Decision, Outcome
-from kalshi_pipelines.execution.journal.records import Intent, Mode
+from kalshi_pipelines.execution.gates.arming import arm_expires_us
+from kalshi_pipelines.execution.journal.records import Intent, Mode, ScopeKind
+from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.kill.halt import HaltReport
-from kalshi_pipelines.execution.kill.switch import Engaged
+from kalshi_pipelines.execution.kill.switch import Engaged, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
-from kalshi_pipelines.execution.proposals import REQUIRED, ProposalTexts, Proposer, read_proposal
+from kalshi_pipelines.execution.proposals import REQUIRED, ProposalTexts, Proposer, propose, read_proposal
+from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
+from kalshi_pipelines.execution.told import moment, standing_lines
 from kalshi_pipelines.execution.trading_run import TradingRun, _is_decided, decision_rows
-from kalshi_pipelines.settings import Environment
-from kalshi_pipelines_tests.execution.journal.trading import HOUR, NOON, Desk, desk_at
+from kalshi_pipelines.settings import Environment, Settings
+from kalshi_pipelines.units import instant, now_us
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
+from kalshi_pipelines_tests.execution.journal.trading import HOUR, MINUTE, NOON, SECOND, Desk, desk_at
+from kalshi_pipelines_tests.migrated import upgrade_to_head
 
 ORDER = read_proposal(
     ProposalTexts(
@@ -262,3 +270,239 @@ def test_decisions_are_told_with_what_to_do(sqlite_journal: sa.Engine) -> None:
     }
     assert "\x1b" not in first["detail"]
     assert [second[name] for name in ("why", "what to do", "proposal", "intent")] == [""] * 4
+
+
+def real_office(monkeypatch: pytest.MonkeyPatch, folder: Path, **variables: str) -> Any:
+    """An office of environment variables: nothing in it is another than an operator's."""
+    for name, value in {"DATA_DIR": str(folder), **variables}.items():
+        monkeypatch.setenv(f"KALSHI_{name}", value)
+    return Office.of_environment()
+
+
+def test_a_warehouse_that_is_not_at_head_is_not_used_and_every_database_is_closed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(sa.Engine, "dispose", lambda engine: closed.append(Path(engine.url.database or "").name))
+    (tmp_path / "sandbox").mkdir()
+    with real_office(monkeypatch, tmp_path) as made:
+        with pytest.raises(SchemaNotAtHead):
+            made.warehouse()
+        upgrade_to_head(open_engine(made.settings.resolved_warehouse_url))
+        closed.clear()
+        made.warehouse()
+        made.journal_engine()
+    assert sorted(closed) == ["journal.db", "warehouse.db", "warehouse.db"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({"TRADE_URL": "http://127.0.0.1:1"}, "http://127.0.0.1:1/trade-api/v2"),
+        ({"SANDBOX_URL": "http://127.0.0.1:2"}, "http://127.0.0.1:2/trade-api/v2"),
+        ({"TRADE_URL": "http://127.0.0.1:1", "SANDBOX_URL": "http://127.0.0.1:2"}, "http://127.0.0.1:2/trade-api/v2"),
+    ],
+)
+def test_markets_are_read_where_they_are_traded_unless_a_sandbox_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], address: str
+) -> None:
+    with real_office(monkeypatch, tmp_path, **variables) as made:
+        client = made.client(sa.create_engine("sqlite://"))
+        assert client.address == address
+
+
+@pytest.mark.parametrize("rests", [None, 9])
+def test_a_proposal_of_the_command_line_ends_when_it_was_said(
+    sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str], rests: int | None
+) -> None:
+    place = office()
+    place.journal_engine = lambda: sqlite_journal
+    order = {
+        "ticker": "KXA-1", "action": "buy", "outcome": "yes", "price": "0.56", "count": "1", "strategy": "s",
+        "signal": "one", "valid_minutes": 5, "rest_minutes": rests, "post_only": rests is not None,
+        "time_in_force": "immediate_or_cancel" if rests is None else "good_till_canceled", "reduce_only": False,
+        "reason": "a look", "kind": "agent", "name": "reader",
+    }  # fmt: skip
+    before = now_us()
+    assert commands.propose_order(place, given(**order)) == 0
+    with sqlite_journal.connect() as connection:
+        row = connection.execute(sa.select(proposals)).mappings().one()
+    assert before <= row["as_of_us"] <= now_us()
+    assert row["valid_until_us"] - row["as_of_us"] == 5 * MINUTE
+    assert row["expires_us"] == (None if rests is None else row["as_of_us"] + 9 * MINUTE)
+    assert (row["post_only"], row["reduce_only"]) == (int(rests is not None), 0)
+    assert (row["actor_kind"], row["actor_name"], row["source"]) == ("agent", "reader", "command line")
+    assert "is in the inbox until" in capsys.readouterr().out
+
+
+def test_an_approval_ends_after_ten_minutes(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal)
+    intent = desk.planned()
+    commands.approve(office(journal=desk.journal), given(intent=intent.intent_id, sha256=intent.request_sha256))
+    with desk.journal.reading() as reading:
+        assert reading.is_approved(intent, NOON + 10 * MINUTE - 1)
+        assert not reading.is_approved(intent, NOON + 10 * MINUTE + 1)
+
+
+@pytest.mark.parametrize(("minutes", "is_armed"), [(-1, False), (0, False), (1, True), (1_440, True), (1_441, False)])
+def test_a_token_is_good_for_a_minute_to_a_day(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], minutes: int, is_armed: bool
+) -> None:
+    @contextmanager
+    def transport(*_: object) -> Iterator[Any]:
+        yield SimpleNamespace(key_fingerprint="SHA256:0123456789abcdef", host="127.0.0.1:1")
+
+    monkeypatch.setattr(commands, "live_transport", transport)
+    monkeypatch.setattr(commands, "now_us", lambda: NOON)
+    if not is_armed:
+        with pytest.raises(CanNotBeDone, match=f"not for {minutes} minutes"):
+            commands.arm(office(), given(minutes=minutes, run=None))
+        assert capsys.readouterr().out == ""
+        return
+    assert commands.arm(office(), given(minutes=minutes, run=None)) == 0
+    token = capsys.readouterr().out.splitlines()[-1].removeprefix("export KALSHI_TRADE_ARM=")
+    assert arm_expires_us(TradeSettings.model_validate({"arm": token})) == NOON + minutes * MINUTE
+
+
+@pytest.mark.parametrize("found", [[True], [False], [False, True], [True, False]])
+def test_a_reconciliation_and_what_is_accepted_are_done_if_the_account_is_as_the_journal_says_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], found: list[bool]
+) -> None:
+    left, accepted = [SimpleNamespace(clean=each) for each in found], list[tuple[object, ...]]()
+
+    def accept(*arguments: object) -> str:
+        accepted.append(arguments)
+        return "accepted"
+
+    reconciler = SimpleNamespace(reconcile=lambda: left.pop(0), accept=accept)
+
+    @contextmanager
+    def account(*_: object) -> Iterator[Any]:
+        yield SimpleNamespace(reconciler=lambda _: reconciler)
+
+    monkeypatch.setattr(commands, "live_account", account)
+    place, first = office(), left[0]
+    place.warehouse = lambda: None
+    if len(found) == 1:
+        status = commands.reconcile(place, given())
+    else:
+        status = commands.accept(place, given(tickers=["KXA-1"]))
+        assert accepted == [(first, ["KXA-1"], "ann", "a try")]
+    assert status == (0 if found[-1] else 1)
+    assert left == []
+    assert capsys.readouterr().out.splitlines()[-1] == f"namespace(clean={found[-1]})"
+
+
+def test_what_is_not_accepted_can_not_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    def accept(*_: object) -> None:
+        raise NotAccepted("Name these: KXA-1.")
+
+    @contextmanager
+    def account(*_: object) -> Iterator[Any]:
+        yield SimpleNamespace(reconciler=lambda _: SimpleNamespace(reconcile=lambda: None, accept=accept))
+
+    monkeypatch.setattr(commands, "live_account", account)
+    place = office()
+    place.warehouse = lambda: None
+    with pytest.raises(CanNotBeDone, match=r"Nothing was accepted\. Name these: KXA-1\."):
+        commands.accept(place, given(tickers=[]))
+
+
+@pytest.mark.parametrize("failure", [None, NotReleased("It is not engaged.")])
+def test_a_release_is_told_or_why_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: Exception | None
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def release(by: str, why: str) -> int:
+        asked.append((by, why))
+        if failure:
+            raise failure
+        return 7
+
+    monkeypatch.setattr(commands, "kill_switch", lambda *_: SimpleNamespace(release=release))
+    assert commands.release(office(), given()) == (1 if failure else 0)
+    said = capsys.readouterr()
+    assert asked == [("ann", "a try")]
+    if failure:
+        assert (said.out, said.err) == ("", "The kill switch stays engaged. It is not engaged.\n")
+    else:
+        assert "released by ann (event 7)" in said.out
+
+
+def status_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], desk: Desk, folder: Path, now: int
+) -> list[str]:
+    monkeypatch.setattr(commands, "now_us", lambda: now)
+    place = office(journal=desk.journal)
+    place.settings = Settings(data_dir=folder)
+    capsys.readouterr()
+    assert commands.status(place, given()) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_status_tells_all_that_somebody_has_to_know(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    desk = desk_at(sqlite_journal)
+    desk.reserved()
+    with desk.journal.writing() as transaction:
+        transaction.reconciled("sandbox", 0, NOON, NOON, differences=0, clean=True, report="-")
+    old, new = (
+        dataclasses.replace(ORDER, as_of=instant(end - MINUTE), valid_until=instant(end)) for end in (NOON - HOUR, NOON)
+    )
+    propose(sqlite_journal, [old, new], "a test", clock_us=desk.clock)
+    assert status_of(monkeypatch, capsys, desk, tmp_path, NOON + 90 * SECOND) == [
+        "environment      sandbox, sub-account 0, mode dry_run",
+        "trading          not stopped",
+        "kill switch      clear since 2026-11-23 17:00:00 UTC by grace: looked at it",
+        "live session     session-0001",
+        "open orders      1",
+        "       6  reserved       KXRAIN-26NOV24-T1  bid 10.00 at 0.5000",
+        "reconciliation   clean, 90 seconds ago",
+        "inbox            1 proposals",
+        "       2  buy 1.50 NO KXA-1 at 0.5600  by person ann, valid until 2026-11-23 17:00:00 UTC",
+        "caps",
+        "  day                     1 of 100 orders  worst loss        $5.20 of $500.00",
+        "  account                        1 orders  worst loss        $5.20 of $1,000.00",
+    ]
+
+
+def test_a_status_tells_who_says_stop_and_what_differed(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    desk = desk_at(sqlite_journal, mode=Mode.DRY_RUN)
+    desk.reserved(order_group_id=None)
+    with desk.journal.writing() as transaction:
+        transaction.engage_kill(2, "operator", "bob", "it is\nodd")
+    told = status_of(monkeypatch, capsys, desk, tmp_path, NOON)
+    assert told == [
+        "environment      sandbox, sub-account 0, mode dry_run",
+        "trading          stopped by journal: bob (operator): it is odd",
+        "kill switch      engaged (level 2) since 2026-11-23 17:00:00 UTC by bob: it is odd",
+        "live session     none",
+        "open orders      0",
+        "reconciliation   never",
+        "inbox            0 proposals",
+        "caps",
+        "  day (dry run)           1 of 100 orders  worst loss        $5.20 of $500.00",
+        "  account (dry run)              1 orders  worst loss        $5.20 of $1,000.00",
+    ]
+    with desk.journal.writing() as transaction:
+        transaction.reconciled("sandbox", 0, NOON, NOON, differences=2, clean=False, report="-")
+    assert "reconciliation   2 differences, 0 seconds ago" in status_of(monkeypatch, capsys, desk, tmp_path, NOON)
+
+
+def test_a_scope_beyond_its_cap_is_told(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal)
+    desk.reserved()
+    with desk.journal.reading() as reading:
+        (standing,) = reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+    beyond = dataclasses.replace(standing, breached=True)
+    for scope, is_told in ((standing, False), (beyond, True)):
+        (line,) = standing_lines([scope])
+        assert line.endswith("  BREACHED") is is_told
+
+
+def test_an_instant_beyond_the_calendar_is_a_number() -> None:
+    assert moment(10**18) == "1,000,000,000,000,000,000 microseconds"

@@ -97,6 +97,7 @@ ROOMS: Final = {
         (
             "test_commands.py",
             "test_command_line.py",
+            "test_arguments.py",
             "test_trading_run.py",
             "test_live_account.py",
             "test_auditing.py",
