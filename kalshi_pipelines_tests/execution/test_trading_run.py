@@ -16,6 +16,7 @@ from kalshi_pipelines.execution import trading_run
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import Outcome
 from kalshi_pipelines.execution.executor import Surroundings
+from kalshi_pipelines.execution.gates.order_checks import check
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.journal.tables import attempts, leases, proposals, session_ends
@@ -25,7 +26,7 @@ from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, TimeInForce, YesPrice
 from kalshi_pipelines.execution.orders.terms import Outcome as OutcomeOfMarket
 from kalshi_pipelines.execution.proposals import propose
-from kalshi_pipelines.execution.session import Opening
+from kalshi_pipelines.execution.session import Opening, SessionRefused
 from kalshi_pipelines.execution.told import proposal_row
 from kalshi_pipelines.execution.trading_run import Desk, TradingRun, _traded, order_of, told, trade
 from kalshi_pipelines.settings import InvalidSettings, Settings
@@ -262,3 +263,66 @@ def test_a_run_is_told_by_its_counts_and_a_decision_by_its_reason(sqlite_journal
     assert told(denied) == f"denied: buy 1.00 YES KXA-26-B at 0.5200 (proposal_expired: {denied.detail})"
     assert told(replace(placed, detail="")) == "placed: buy 1.00 YES KXA-26-B at 0.5200"
     assert told(replace(denied, detail="")) == "denied: buy 1.00 YES KXA-26-B at 0.5200 (proposal_expired)"
+
+
+@pytest.mark.parametrize(
+    ("of_vendor", "of_key", "killed", "reason"),
+    [
+        (True, True, False, None),
+        (False, True, False, DenialReason.CONTRACTS_NOT_CHECKED),
+        (True, False, False, DenialReason.KEY_NOT_FIT),
+        (True, True, True, DenialReason.KILL_SWITCH_ENGAGED),
+    ],
+)
+def test_a_live_session_opens_between_two_reconciliations_if_vendor_key_and_kill_switch_allow_it(
+    sqlite_journal: sa.Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    of_vendor: bool,
+    of_key: bool,
+    killed: bool,
+    reason: DenialReason | None,
+) -> None:
+    made, reconciler, said = play(sqlite_journal), ToldReconciler(), list[str]()
+    sessions.close(made.journal, made.session, "another begins")
+    if killed:
+        made.engage_kill()
+    monkeypatch.setattr(
+        trading_run, "vendor_checks", lambda *_: (check(DenialReason.CONTRACTS_NOT_CHECKED, of_vendor, "", ""),)
+    )
+    account: Any = SimpleNamespace(
+        reconciler=lambda _: reconciler,
+        key_checks=lambda: (check(DenialReason.KEY_NOT_FIT, of_key, "", ""),),
+        transport=made.exchange,
+        client=None,
+        available_on=made._available,
+    )
+    desk = replace(desk_of(made, said), settings=Settings(data_dir=tmp_path))
+    if reason is not None:
+        with pytest.raises(SessionRefused) as refused:
+            trading_run._traded_live(desk, Opening("ann", Origin.BY_HAND), account)
+        assert refused.value.reason is reason
+        assert reconciler.asked == [None]
+        return
+    run = trading_run._traded_live(desk, Opening("ann", Origin.BY_HAND), account)
+    assert (run.session.mode, run.decisions, len(run.reconciliations)) == (Mode.LIVE, (), 2)
+    assert reconciler.asked == [None, run.session.session_id]
+    before, after = run.reconciliations
+    assert said == [f"before the session: {before}", f"after the session: {after}"]
+
+
+def test_a_row_that_is_no_order_is_denied_with_its_reason_and_the_next_is_decided(sqlite_journal: sa.Engine) -> None:
+    made, said = play(sqlite_journal), list[str]()
+    put_in(made, made.order())
+    with sqlite_journal.execution_options(kalshi_writes=True).begin() as connection:
+        row = dict(connection.execute(sa.select(proposals)).mappings().one())
+        del row["proposal_id"]
+        for changes in (*IMPOSSIBLE, {"signal": "the last"}):
+            connection.execute(sa.insert(proposals).values({**row, **changes}))
+    run = traded(made, desk_of(made, said))
+    assert [each.outcome for each in run.decisions] == [Outcome.PLACED] * 2
+    assert [line.partition(" (")[0] for line in said[1:-1]] == [f"denied: proposal {number}" for number in (2, 3, 4)]
+    assert said[1].startswith("denied: proposal 2 (invalid_proposal: ")
+    with sqlite_journal.connect() as connection:
+        denied = connection.execute(sa.select(attempts.c.proposal_id).where(attempts.c.denial == "invalid_proposal"))
+        assert denied.scalars().all() == [2, 3, 4]

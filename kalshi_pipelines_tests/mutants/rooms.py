@@ -96,13 +96,12 @@ ROOMS: Final = {
         ("__main__.py", "commands.py", "told.py", "trading_run.py", "live_account.py", "auditing.py", "stopping.py"),
         (
             "test_commands.py",
-            "test_command_line.py",
             "test_arguments.py",
             "test_trading_run.py",
             "test_live_account.py",
             "test_auditing.py",
             "test_stopping.py",
         ),
-        seconds=90,
+        f"{_QUICK} and not F39",
     ),
 }
