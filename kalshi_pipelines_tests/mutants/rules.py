@@ -9,7 +9,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +54,28 @@ def mutants(statements: Sequence[str]) -> Iterator[Mutant]:
             yield f"{name}: {found[1]} to {_OPERATORS[found[1]]} in: {told}", [*before, changed, *after]
 
 
+class KillersFirst:
+    """A plugin of pytest: tests that noticed a mutant before are run before the others.
+
+    Args:
+        killers: Their ids, the newest last.
+        noticed: Is called with the id of a test that fails.
+    """
+
+    def __init__(self, killers: Sequence[str], noticed: Callable[[str], object]) -> None:
+        self._places = {killer: place for place, killer in enumerate(reversed(killers))}
+        self._noticed = noticed
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """The tests in their order."""
+        items.sort(key=lambda item: self._places.get(item.nodeid, len(self._places)))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Tell which test failed."""
+        if report.failed:
+            self._noticed(report.nodeid)
+
+
 def survivors(folder: Path) -> tuple[int, list[str]]:
     """How many mutants there were, and those no test noticed."""
     statements = list(guards._sqlite())
@@ -63,21 +85,33 @@ def survivors(folder: Path) -> tuple[int, list[str]]:
         *("-k", "not postgres and not process and not F12"),
         *UNSHRUNK,
     ]
-    total, left = 0, []
+    # All that the tests import is imported once, for all that are forked.
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main([*arguments, "--collect-only"])
+    total, left, killers = 0, [], list[str]()
     for told, changed in mutants(statements):
         total += 1
-        if not _is_noticed(changed, arguments):
+        killer = _killer_of(changed, arguments, killers)
+        if killer is None:
             left.append(told)
+        else:
+            killers = [*(each for each in killers if each != killer), killer]
         sys.stderr.write(f"\r{total} tried, {len(left)} survived")
     return total, left
 
 
-def _is_noticed(statements: list[str], arguments: list[str]) -> bool:
+def _killer_of(statements: list[str], arguments: list[str], killers: Sequence[str]) -> str | None:
+    """The test that noticed the mutant, if one did; a run that ends otherwise noticed it, too."""
+    reading, writing = os.pipe()
     child = os.fork()
     if not child:
         journal_at_head.cache_clear()
         guards._sqlite = lambda: iter(statements)
+        first = KillersFirst(killers, lambda test: os.write(writing, f"{test}\n".encode()))
         with contextlib.redirect_stdout(io.StringIO()):
-            status = pytest.main(arguments)
+            status = pytest.main(arguments, plugins=[first])
         os._exit(0 if status == pytest.ExitCode.OK else 1)
-    return os.waitpid(child, 0)[1] != 0
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        names = told.read().splitlines()
+    return next(iter(names), "") if os.waitpid(child, 0)[1] else None
