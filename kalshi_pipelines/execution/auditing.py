@@ -19,6 +19,7 @@ from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE
 from kalshi_pipelines.execution.stopping import kill_switch
 from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
 
 _MOST_TEXT: Final = 1_000
 
@@ -42,7 +43,7 @@ def verify_or_stop(
         orders = _orders(settings, trade, journal(), warehouse) if has_trade_key(trade) else None
     except (JournalOutdated, JournalOfAnotherEnvironment, JournalUnavailable):
         report = verify(engine, settings.resolved_journal_anchors)
-    except UNREADABLE as error:
+    except (*UNREADABLE, SchemaNotAtHead) as error:
         report = _without_exchange(verify(engine, settings.resolved_journal_anchors), str(error))
     else:
         report = verify(engine, settings.resolved_journal_anchors, orders)

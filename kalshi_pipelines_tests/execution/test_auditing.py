@@ -17,6 +17,7 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
 from kalshi_pipelines_tests.execution.floor import ready_journal
 from kalshi_pipelines_tests.execution.journal.trading import NOON, Desk, desk_at
 from kalshi_pipelines_tests.execution.told_account import order_of, somebody_s
@@ -120,3 +121,20 @@ def test_an_exchange_that_can_not_be_asked_leaves_the_journal_unverified_and_tra
         Verdict.COULD_NOT_RUN, (f"the exchange was not asked: {KalshiError('down', 'Wait.')}",),
     )  # fmt: skip
     assert engagements(sqlite_journal) == []
+
+
+def test_F25_a_warehouse_that_can_not_be_used_keeps_no_journal_from_being_verified(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warehouse() -> sa.Engine:
+        raise SchemaNotAtHead("The warehouse is not at head.")
+
+    desk_at(sqlite_journal)
+    settings = Settings(data_dir=tmp_path)
+    report = verify_or_stop(settings, WITH_KEY, sqlite_journal, warehouse)
+    assert report.verdict is Verdict.COULD_NOT_RUN
+    assert engagements(sqlite_journal) == []
+    monkeypatch.setattr(auditing, "verify", lambda *_: AuditReport(Verdict.CORRUPT, 1, "-", ("a row is gone",)))
+    report = verify_or_stop(settings, WITH_KEY, sqlite_journal, warehouse)
+    assert report.problems == ("a row is gone", "the exchange was not asked: The warehouse is not at head.")
+    assert [by for by, _ in engagements(sqlite_journal)] == ["verify-audit"]
