@@ -69,6 +69,7 @@ ROOMS: Final = {
             "test_session_guards.py",
         ),
         f"{_QUICK} and not process",
+        seconds=60,
     ),
     "schema": Room(
         ("journal/engine.py", "journal/guards.py", "journal/migrations.py", "journal/tables/*.py"),
