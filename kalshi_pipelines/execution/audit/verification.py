@@ -238,7 +238,7 @@ def _by_record(
             yield seq, rows_told(held)
             held = []
         seq = row[column]
-        held.append((table, {name: value for name, value in row.items() if value is not None}))
+        held.append((table, dict(row)))
     if seq is not None:
         yield seq, rows_told(held)
 

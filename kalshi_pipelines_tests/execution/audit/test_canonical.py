@@ -56,9 +56,15 @@ def test_the_order_of_keys_does_not_matter(record: dict[str, Any], order: random
         [None],
     ],
 )
-def test_what_would_not_be_read_back_alike_is_refused(value: object) -> None:
-    with pytest.raises(NotCanonical):
-        canonical_json({"at": {"some": [value]}})
+def test_what_would_not_be_read_back_alike_is_refused_wherever_it_is(value: object) -> None:
+    for record in ({"at": value}, {"at": {"some": value}}, {"at": {"some": [value]}}):
+        with pytest.raises(NotCanonical):
+            canonical_json(record)
+
+
+@pytest.mark.parametrize("value", [LARGEST_INTEGER, -LARGEST_INTEGER])
+def test_the_largest_integers_that_are_read_back_alike_are_taken(value: int) -> None:
+    assert canonical_json({"a": value, "b": [value]}) == f'{{"a":{value},"b":[{value}]}}'
 
 
 def test_what_is_not_known_is_left_out() -> None:

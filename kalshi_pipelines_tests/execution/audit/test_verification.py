@@ -497,6 +497,34 @@ def test_what_rests_counts_until_it_is_gone(sqlite_journal: sa.Engine, side: Sid
     assert verify(sqlite_journal).ok
 
 
+def test_a_verification_sees_one_state_whatever_is_written_meanwhile(
+    journal_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, rows = desk_at(journal_engine), verification._rows
+
+    def rows_after_a_write(connection: sa.Connection, *told: Any) -> Iterator[str]:
+        desk.reserved()
+        yield from rows(connection, *told)
+
+    monkeypatch.setattr(verification, "_rows", rows_after_a_write)
+    for _ in range(2):
+        report = verify(journal_engine)
+        assert report.ok, str(report)
+
+
+def test_a_verification_on_postgres_can_write_nothing(
+    postgres_journal_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(connection: sa.Connection) -> Iterator[str]:
+        yield f"read only: {connection.exec_driver_sql('SHOW transaction_read_only').scalar_one()}"
+
+    engine = open_journal(postgres_journal_url)
+    desk_at(engine)
+    monkeypatch.setattr(verification, "replay_states", told)
+    assert verify(engine).problems == ("read only: on",)
+    engine.dispose()
+
+
 def test_what_keeps_a_verification_from_looking_is_its_only_problem(tmp_path: Path) -> None:
     engine = open_journal(f"sqlite:///{tmp_path / 'empty.db'}")
     report = verify(engine)
