@@ -77,7 +77,11 @@ class KillersFirst:
 
 
 def survivors(folder: Path) -> tuple[int, list[str]]:
-    """How many mutants there were, and those no test noticed."""
+    """How many mutants there were, and those no test noticed.
+
+    Raises:
+        SystemExit: The tests fail without a mutant.
+    """
     statements = list(guards._sqlite())
     arguments = [str(folder / "kalshi_pipelines_tests" / "execution" / test) for test in _TESTS]
     arguments += [
@@ -88,6 +92,8 @@ def survivors(folder: Path) -> tuple[int, list[str]]:
     # All that the tests import is imported once, for all that are forked.
     with contextlib.redirect_stdout(io.StringIO()):
         pytest.main([*arguments, "--collect-only"])
+    if _killer_of(statements, arguments, []) is not None:
+        raise SystemExit("the tests fail without any change of the triggers")
     total, left, killers = 0, [], list[str]()
     for told, changed in mutants(statements):
         total += 1
