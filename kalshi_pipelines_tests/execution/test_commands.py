@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import yaml
 
 from kalshi_pipelines.execution import commands
 from kalshi_pipelines.execution.audit.verification import AuditReport, Verdict
@@ -226,7 +227,11 @@ def test_a_run_is_clean_if_nothing_is_unknown_and_the_account_was_at_the_end(
     ],
 )
 def test_trading_is_done_if_every_order_is_and_the_account_is_as_the_journal_says(
-    monkeypatch: pytest.MonkeyPatch, outcomes: list[Outcome], reconciled: bool, status: int
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    outcomes: list[Outcome],
+    reconciled: bool,
+    status: int,
 ) -> None:
     decisions = tuple(Decision(outcome, ORDER, None, None) for outcome in outcomes)
     session: Any = SimpleNamespace(session_id="s", mode=Mode.LIVE)
@@ -235,6 +240,7 @@ def test_trading_is_done_if_every_order_is_and_the_account_is_as_the_journal_say
     place = office()
     place.warehouse, place.client = (lambda: None), (lambda _: None)
     assert commands.trade_inbox(place, given()) == status
+    assert capsys.readouterr().out.startswith("session s (live): ")
 
 
 def test_an_order_waits_for_its_approval_or_its_end(sqlite_journal: sa.Engine) -> None:
@@ -344,24 +350,43 @@ def test_an_approval_ends_after_ten_minutes(sqlite_journal: sa.Engine) -> None:
         assert not reading.is_approved(intent, NOON + 10 * MINUTE + 1)
 
 
-@pytest.mark.parametrize(("minutes", "is_armed"), [(-1, False), (0, False), (1, True), (1_440, True), (1_441, False)])
-def test_a_token_is_good_for_a_minute_to_a_day(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], minutes: int, is_armed: bool
-) -> None:
+@pytest.fixture
+def key_at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trade key that can be opened; it is noon."""
+
     @contextmanager
     def transport(*_: object) -> Iterator[Any]:
         yield SimpleNamespace(key_fingerprint="SHA256:0123456789abcdef", host="127.0.0.1:1")
 
     monkeypatch.setattr(commands, "live_transport", transport)
     monkeypatch.setattr(commands, "now_us", lambda: NOON)
+
+
+@pytest.mark.usefixtures("key_at_noon")
+@pytest.mark.parametrize(("minutes", "is_armed"), [(-1, False), (0, False), (1, True), (1_440, True), (1_441, False)])
+def test_a_token_is_good_for_a_minute_to_a_day(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, minutes: int, is_armed: bool
+) -> None:
     if not is_armed:
         with pytest.raises(CanNotBeDone, match=f"not for {minutes} minutes"):
-            commands.arm(office(), given(minutes=minutes, run=None))
+            commands.arm(office(), given(minutes=minutes, run=tmp_path / "run.yaml"))
         assert capsys.readouterr().out == ""
+        assert list(tmp_path.iterdir()) == []
         return
     assert commands.arm(office(), given(minutes=minutes, run=None)) == 0
     token = capsys.readouterr().out.splitlines()[-1].removeprefix("export KALSHI_TRADE_ARM=")
     assert arm_expires_us(TradeSettings.model_validate({"arm": token})) == NOON + minutes * MINUTE
+
+
+@pytest.mark.usefixtures("key_at_noon")
+def test_the_run_that_is_armed_is_written_beside_the_token(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    assert commands.arm(office(), given(minutes=60, run=file)) == 0
+    config = {"armed_by": "ann", "why": "a try", "armed_at": "2026-11-23T17:00:00+00:00"}
+    assert yaml.safe_load(file.read_text()) == {"ops": {"executed_orders": {"config": config}}}
+    token, run = capsys.readouterr().out.splitlines()[-2:]
+    assert token.startswith("export KALSHI_TRADE_ARM=sandbox:")
+    assert run.endswith(f"dagster job execute -m kalshi_pipelines -j trade -c {file}")
 
 
 @pytest.mark.parametrize("found", [[True], [False], [False, True], [True, False]])

@@ -326,3 +326,19 @@ def test_a_row_that_is_no_order_is_denied_with_its_reason_and_the_next_is_decide
     with sqlite_journal.connect() as connection:
         denied = connection.execute(sa.select(attempts.c.proposal_id).where(attempts.c.denial == "invalid_proposal"))
         assert denied.scalars().all() == [2, 3, 4]
+
+
+def test_a_signal_that_was_ordered_and_an_order_that_is_not_admitted_are_told_and_not_sent(
+    sqlite_journal: sa.Engine,
+) -> None:
+    made, said = play(sqlite_journal, session_orders=1), list[str]()
+    order = made.order()
+    put_in(made, order, order, made.order())
+    run = traded(made, desk_of(made, said))
+    assert [(each.outcome, each.reason) for each in run.decisions] == [
+        (Outcome.PLACED, None),
+        (Outcome.KNOWN, None),
+        (Outcome.DENIED, DenialReason.CAP_ORDER_COUNT),
+    ]
+    assert [line.partition(":")[0] for line in said] == ["placed", "known", "denied"]
+    assert len(made.exchange.orders) == 1
