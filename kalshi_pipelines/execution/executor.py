@@ -254,15 +254,16 @@ class TradeExecutor:
         """Whether the account was compared with the journal lately and nothing was found; a dry run has none."""
         if self._session.mode is Mode.DRY_RUN:
             return ()
-        last = reading.last_reconciliation(self._session.environment.value, self._session.subaccount)
+        account = self._session.environment.value, self._session.subaccount
+        last, counted = reading.last_reconciliation(*account), reading.reconciled_in_a_session(*account)
         limit = self._settings.reconciled_minutes * 60_000_000
         return (
             check(
                 DenialReason.RECONCILIATION_NOT_CLEAN,
-                last is not None and last.clean and 0 <= at_us - last.finished_us <= limit,
+                last is not None and last.clean and counted and 0 <= at_us - last.finished_us <= limit,
                 f"a clean one of the last {self._settings.reconciled_minutes} minutes",
-                "none"
-                if last is None
+                "none in a session, so what is held is not counted"
+                if last is None or not counted
                 else f"{last.differences} differences, {(at_us - last.finished_us) // 1_000} ms ago",
             ),
         )

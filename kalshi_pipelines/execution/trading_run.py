@@ -86,7 +86,7 @@ class TradingRun:
     session: TradeSession
     decisions: tuple[Decision, ...] = ()
     reconciliations: tuple[ReconciliationReport, ...] = ()
-    """Before and after a live session; a dry run has none."""
+    """Before and after a live session, and as the first thing in the first there is; a dry run has none."""
 
     @property
     def is_clean(self) -> bool:
@@ -106,7 +106,8 @@ def trade(desk: Desk, opening: Opening) -> TradingRun:
     """Open a session, decide every proposal that waits, and close it.
 
     Live only if the settings say so and the run was started by hand; everything else is a dry run. A live session
-    begins and ends with a reconciliation.
+    begins and ends with a reconciliation; in the first of an account nothing is decided unless what was held before
+    could be taken over.
 
     Raises:
         SessionRefused: A gate of a live session is closed; nothing was sent.
@@ -144,6 +145,16 @@ def _traded_live(desk: Desk, opening: Opening, account: LiveAccount) -> TradingR
     return replace(run, reconciliations=(before, *run.reconciliations))
 
 
+def _adopted(desk: Desk, session: TradeSession, reconciler: Reconciler) -> ReconciliationReport | None:
+    """The first reconciliation in a session: only now can what was held before count; None if there was one."""
+    with desk.journal.reading() as reading:
+        if reading.reconciled_in_a_session(session.environment.value, session.subaccount):
+            return None
+    report = reconciler.reconcile(own_session=session.session_id)
+    desk.say(f"the first in a session: {report}")
+    return report
+
+
 def order_of(row: Any) -> ProposedOrder:  # noqa: ANN401  # a row of the database
     """The order a stored proposal is."""
     return ProposedOrder(
@@ -172,19 +183,24 @@ def _traded(
     dispatch: OrderDispatch,
     reconciler: Reconciler | None = None,
 ) -> TradingRun:
-    after = []
+    made: list[ReconciliationReport] = []
+    run = TradingRun(session)
     try:
-        run = _decided(desk, session, surroundings, dispatch)
-        if reconciler is not None:
-            after.append(reconciler.reconcile(own_session=session.session_id))
-            desk.say(f"after the session: {after[0]}")
+        first = None if reconciler is None else _adopted(desk, session, reconciler)
+        if first is not None:
+            made.append(first)
+        if first is None or first.clean:
+            run = _decided(desk, session, surroundings, dispatch)
+            if reconciler is not None:
+                made.append(reconciler.reconcile(own_session=session.session_id))
+                desk.say(f"after the session: {made[-1]}")
     except BaseException as error:
         # The first failure is what to tell; whatever it left open is for the next reconciliation.
         with suppress(JournalUnavailable):
             sessions.close(desk.journal, session, f"failed: {type(error).__name__}")
         raise
     sessions.close(desk.journal, session, "done")
-    return replace(run, reconciliations=tuple(after))
+    return replace(run, reconciliations=tuple(made))
 
 
 def _decided(desk: Desk, session: TradeSession, surroundings: Surroundings, dispatch: OrderDispatch) -> TradingRun:

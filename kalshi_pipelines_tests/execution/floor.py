@@ -204,10 +204,10 @@ def say_reconciled(journal: Journal, *, clean: bool = True) -> None:
 
 def live_trader(floor: Floor, journal: Journal, checkpoint: PassCheckpoint = passed, **changes: Any) -> Trader:
     """A live session with a clean reconciliation on record."""
-    say_reconciled(journal)
     settings = floor.settings(**changes)
     transport = floor.transport(settings)
     session = sessions.open_live(journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND), transport, ())
+    say_reconciled(journal)
     dispatch = LiveDispatch(journal, session, transport, checkpoint)
     return _trader(floor, journal, settings, session, dispatch, checkpoint)
 

@@ -22,10 +22,12 @@ from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.journal.tables import attempts, leases, proposals, session_ends
 from kalshi_pipelines.execution.market.snapshot import UnreadableMarket
 from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, TimeInForce, YesPrice
 from kalshi_pipelines.execution.orders.terms import Outcome as OutcomeOfMarket
 from kalshi_pipelines.execution.proposals import propose
+from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.session import Opening, SessionRefused
 from kalshi_pipelines.execution.told import proposal_row
 from kalshi_pipelines.execution.trading_run import Desk, TradingRun, _traded, order_of, told, trade
@@ -34,7 +36,8 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines_tests.execution.floor import proposed, ready_journal, trading_floor
 from kalshi_pipelines_tests.execution.gates.test_order_checks import INSTANT, MINUTE, NOW
 from kalshi_pipelines_tests.execution.journal.trading import MINUTE as MINUTE_US
-from kalshi_pipelines_tests.execution.told_exchange import Play, play
+from kalshi_pipelines_tests.execution.told_account import ToldAccount
+from kalshi_pipelines_tests.execution.told_exchange import Play, first_session, play
 
 #: Rows the database takes of a login that may only insert, and no order can be made of.
 IMPOSSIBLE: list[dict[str, Any]] = [
@@ -326,6 +329,36 @@ def test_a_row_that_is_no_order_is_denied_with_its_reason_and_the_next_is_decide
     with sqlite_journal.connect() as connection:
         denied = connection.execute(sa.select(attempts.c.proposal_id).where(attempts.c.denial == "invalid_proposal"))
         assert denied.scalars().all() == [2, 3, 4]
+
+
+def _holder(made: Play, contracts: int) -> Reconciler:
+    """What reconciles an account that holds contracts at $0.50 in the market, whatever is traded."""
+    account = ToldAccount(made.clock)
+    account.held = {"KXA-26-B": Holding("KXA-26-B", contracts * 100, contracts * 500_000)}
+    return Reconciler(
+        made.journal, account, account, "sandbox", 0, clock_us=made.clock, pause=lambda seconds: None
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("contracts", "denied"), [(400, None), (401, "event EVENT-KXA-26-B"), (2_001, "position KXA-26-B")]
+)
+def test_F54_the_first_session_counts_what_is_held_before_it_decides_anything(
+    sqlite_journal: sa.Engine, contracts: int, denied: str | None
+) -> None:
+    made = first_session(sqlite_journal, lambda *_: None)
+    assert made.decide().reason is DenialReason.RECONCILIATION_NOT_CLEAN, "by itself, too"
+    put_in(made, made.order(leg=Leg(Action.SELL, OutcomeOfMarket.YES, YesPrice(5_200))), made.order())
+    run = traded(made, desk_of(made), _holder(made, contracts))
+    with made.journal.reading() as reading:
+        assert [each.position_centicontracts for each in reading.markets("sandbox", 0)] == [contracts * 100]
+        assert reading.kill().engaged is (denied is not None)
+    if denied:
+        assert (run.decisions, run.is_clean, len(run.reconciliations)) == ((), False, 1)
+        assert denied in {each.subject for each in run.reconciliations[0].differences}
+    else:
+        assert len(run.decisions) == 2
+    assert ended(made) == "done"
 
 
 def test_a_signal_that_was_ordered_and_an_order_that_is_not_admitted_are_told_and_not_sent(

@@ -168,6 +168,17 @@ class Play:
         return self.available
 
 
+def first_session(engine: sa.Engine, before: Callable[[Journal, Clock], object]) -> Play:
+    """The first live session of an account, one second after something was done with its journal."""
+    made = play(engine, live=False)
+    before(made.journal, made.clock)
+    made.clock.now_us += 1_000_000
+    values: dict[str, Any] = {"series": "KXA", "approval_dollars": 50, "mode": Mode.LIVE}
+    bound = Bound(Environment.SANDBOX, KEY, TradeSettings(**values).limits_sha256)
+    armed = TradeSettings(arm=arm_token(bound, NOW_US + 3_600_000_000), **values)
+    return Play(made.journal, made.clock, ToldExchange(), armed)
+
+
 def play(engine: sa.Engine, exchange: ToldExchange | None = None, *, live: bool = True, **settings: Any) -> Play:
     """A session in a journal whose kill switch was released, and which was just reconciled."""
     clock, transport = Clock(NOW_US), exchange or ToldExchange()

@@ -7,8 +7,9 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.admission import NO_DETAILS
 from kalshi_pipelines.execution.journal.errors import JournalRefused
+from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY
 from kalshi_pipelines.execution.journal.halting import Halting
-from kalshi_pipelines.execution.journal.ledger import ACCOUNT_KEY, WINDOW_HOURS, Change, resting
+from kalshi_pipelines.execution.journal.ledger import WINDOW_HOURS, Change, resting
 from kalshi_pipelines.execution.journal.reading import Row
 from kalshi_pipelines.execution.journal.recording import NewRow
 from kalshi_pipelines.execution.journal.records import Details, Fill, ForeignOrder, Intent, Mode, ScopeKind
@@ -241,6 +242,24 @@ class Facts(Halting):
             return False
         self._post("settle", rows, {"ticker": ticker, "payoff_centicents": payoff_centicents})
         return True
+
+    def beyond_caps(self, environment: str, subaccount: int) -> list[str]:
+        """Which caps of the newest live session the account is beyond, whatever its scopes were lifted to."""
+        session_id = self._acting_session(environment, subaccount)
+        caps, most = self._caps(session_id), self.session(session_id)["position_cap_centicontracts"]
+        found = self._connection.execute(
+            sa.select(scopes.c.kind, scopes.c.key, scopes.c.worst_microdollars)
+            .where(
+                scopes.c.environment == environment,
+                scopes.c.subaccount == subaccount,
+                scopes.c.mode == Mode.LIVE.value,
+                scopes.c.kind.in_([ScopeKind.ACCOUNT.value, ScopeKind.EVENT.value, ScopeKind.DAY.value]),
+            )
+            .order_by(scopes.c.scope_id)
+        )
+        beyond = [f"{kind} {key}" for kind, key, worst in found if worst > caps[kind]["worst_cap_microdollars"]]
+        held = self.markets(environment, subaccount)
+        return beyond + [f"position {each.ticker}" for each in held if abs(each.position_centicontracts) > most]
 
     def review(self, environment: str, subaccount: int, by: str, reason: str) -> int:
         """Clear every breach of a sub-account after a person has looked into it; how many there were."""

@@ -124,20 +124,30 @@ class RecoveryReading:
         """The newest reconciliation of a sub-account that found no difference."""
         table = reconciliations.c
         row = self._connection.execute(
-            sa.select(table.reconciliation_id, table.as_of_us, table.finished_us, table.clean, table.differences)
+            sa.select(
+                table.reconciliation_id,
+                table.started_us,
+                table.as_of_us,
+                table.finished_us,
+                table.clean,
+                table.differences,
+            )
             .where(table.environment == environment, table.subaccount == subaccount, table.clean == 1)
-            .order_by(table.finished_us.desc(), table.reconciliation_id.desc())
+            .order_by(table.reconciliation_id.desc())
             .limit(1)
         ).first()
-        return None if row is None else ReconciliationMade(row[0], row[1], row[2], bool(row[3]), row[4])
+        return None if row is None else ReconciliationMade(row[0], row[1], row[2], row[3], bool(row[4]), row[5])
 
     def reconciled_in_a_session(self, environment: str, subaccount: int) -> bool:
-        """Whether a sub-account was compared with its positions since its first live session was opened."""
+        """Whether a sub-account was read and compared with its positions since its first live session was opened."""
         first = self.first_live_session_us(environment, subaccount)
         table = reconciliations.c
         if first is None:
             return False
         found = sa.select(sa.literal(1)).where(
-            table.environment == environment, table.subaccount == subaccount, table.started_us >= first
+            table.environment == environment,
+            table.subaccount == subaccount,
+            table.started_us >= first,
+            table.as_of_us > 0,
         )
         return self._connection.execute(found.limit(1)).first() is not None

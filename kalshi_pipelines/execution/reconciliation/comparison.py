@@ -277,6 +277,8 @@ class _Account:
                 counted=counted.get(ticker, 0),
             )
             self._result.count("positions_adopted", int(taken != 0))
+        for beyond in self._transaction.beyond_caps(self._environment, self._subaccount):
+            self._differs(DifferenceKind.SCOPE_BREACHED, beyond, "what was held before the first session is beyond it")
 
     def _compare_positions(self) -> None:
         ours = self._positions()

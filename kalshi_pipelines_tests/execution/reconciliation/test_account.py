@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.decisions import Outcome as Became
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Fill, KillState
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
@@ -24,6 +25,7 @@ from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.reconciliation.account import Account
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind, ReconciliationReport
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
+from kalshi_pipelines_tests.execution import floor as floors
 from kalshi_pipelines_tests.execution.floor import SUBACCOUNT, Floor, live_trader, proposed, ready_journal, resting
 from kalshi_pipelines_tests.execution.reconciliation.places import MARKETS, by_hand, markets, new_floor, reconciler
 
@@ -234,17 +236,24 @@ def test_what_is_no_position_and_no_cap_is_not_accepted(floor: Floor, sqlite_jou
         work.accept(found, [], "ann", "mine")
 
 
-def test_what_was_held_before_the_first_session_is_counted_once(floor: Floor, sqlite_journal: sa.Engine) -> None:
+def test_what_was_held_before_the_first_session_is_counted_once(
+    floor: Floor, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal = ready_journal(sqlite_journal)
     market = markets(floor, 1)[0]
     order = foreign(market, market["yes_ask_dollars"], time_in_force="immediate_or_cancel")
     assert by_hand(floor, "POST", "/portfolio/events/orders", **order).status_code == 201
     before = reconciler(floor, journal).reconcile()
     assert (before.clean, before.figures["positions_to_adopt"]) == (True, 1), str(before)
-    trader = live_trader(floor, journal)
-    trader.executor.decide(proposed(market, count=Contracts(100)))
+    with monkeypatch.context() as patched:
+        patched.setattr(floors, "say_reconciled", lambda _: None)
+        trader = live_trader(floor, journal)
+    early = trader.executor.decide(proposed(market, count=Contracts(100)))
+    assert early.reason is DenialReason.RECONCILIATION_NOT_CLEAN
     first = reconciler(floor, journal).reconcile()
     assert (first.clean, first.figures["positions_adopted"]) == (True, 1), str(first)
+    assert trader.executor.decide(proposed(market, count=Contracts(100))).outcome is Became.PLACED
+    assert reconciler(floor, journal).reconcile().clean
     assert "positions_adopted" not in reconciler(floor, journal).reconcile().figures
     with journal.reading() as reading:
         assert [m.position_centicontracts for m in reading.markets("sandbox", 0)] == [300]

@@ -66,12 +66,12 @@ def race(runner: Runner, cluster: str | None) -> dict[str, int]:
         with ExitStack() as stack:
             floor = floor_of(place, stack)
             journal = Journal(open_journal(place.journal_url), "sandbox")
-            say_reconciled(journal)
             settings = floor.settings(session_orders=CAP)
             transport = floor.transport(settings)
             session = sessions.open_live(
                 journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND), transport, ()
             )
+            say_reconciled(journal)
             # One of them makes the order groups, so that none is made twice.
             dispatch = LiveDispatch(journal, session, transport)
             for shard in sorted({market["exchange_index"] for market in place.markets}):
