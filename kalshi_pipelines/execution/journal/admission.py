@@ -116,7 +116,8 @@ class Admission(Ledger):
     def abandon(self, intent: Intent, reason: DenialReason, detail: str, details: Details = NO_DETAILS) -> Intent:
         """End a reserved order that was never to be sent, and give back what it held."""
         told = Details(details.checks, {**details.facts, "reason": reason.code, "detail": detail})
-        released = self._released(intent, OrderState.ABANDONED.value, 0)
+        # Of one that was filled although it was never sent (that engages the kill switch) no notional comes back.
+        released = self._released(intent, OrderState.ABANDONED.value, intent.filled_centicontracts)
         self._event(intent, OrderState.ABANDONED, "abandon", told, more=released)
         return self._moved(intent, OrderState.ABANDONED)
 

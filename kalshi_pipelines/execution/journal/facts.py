@@ -62,7 +62,9 @@ class Facts(Halting):
         """
         released: list[NewRow] = []
         if state in FINAL_STATES:
-            released = self._released(intent, state.value, filled_centicontracts or 0)
+            # What has fills on record was traded, whatever an answer says: nothing of its notional comes back.
+            filled = max(filled_centicontracts or 0, intent.filled_centicontracts)
+            released = self._released(intent, state.value, filled)
         self._event(
             intent,
             state,
@@ -84,8 +86,12 @@ class Facts(Halting):
         """End an unknown order that was proved never to have arrived, and give back what it held.
 
         Raises:
-            JournalRefused: There is no such resolution of this intent.
+            JournalRefused: There is no such resolution of this intent, or it has fills on record.
         """
+        filled = self.intent(intent.intent_id).filled_centicontracts
+        if filled:
+            told = f"intent {intent.intent_id} has {filled} centi-contracts filled on record, so it arrived"
+            raise JournalRefused("absent:filled", f"{told}: find out where its order is")
         released = self._released(intent, OrderState.ABSENT.value, 0)
         self._event(
             intent,

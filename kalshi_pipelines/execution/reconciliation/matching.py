@@ -42,6 +42,9 @@ def sought(intent: Intent, sweep: OrderSweep) -> Match:
     if intent.order_id is not None and intent.order_id in sweep.orders:
         found = list({order.order_id: order for order in [*found, sweep.orders[intent.order_id]]}.values())
     if not found:
+        if intent.filled_centicontracts or intent.told_filled_centicontracts:
+            filled = amounts.count(max(intent.filled_centicontracts, intent.told_filled_centicontracts or 0))
+            return Diverged(f"{filled} of it are filled, and no list of orders has it")
         nameless = [order for order in sweep.orders.values() if _may_be(intent, order)]
         return Diverged(f"an order of its group has no client order id: {_ids(nameless)}") if nameless else NotThere()
     if len(found) > 1:

@@ -9,11 +9,13 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.checkpoints import Checkpoint
+from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
-from kalshi_pipelines.execution.journal.records import Binding, Intent
+from kalshi_pipelines.execution.journal.records import Binding, Intent, Mode, ScopeKind
 from kalshi_pipelines.execution.journal.tables import scopes
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
+from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import (
     ExchangeOrder,
     Holding,
@@ -362,6 +364,51 @@ def test_F07_an_order_that_only_the_second_reading_has_is_there(bench: Bench) ->
     assert report.resolved == (
         Resolved(intent.intent_id, intent.client_order_id, OrderState.UNKNOWN, OrderState.CANCELED),
     )
+
+
+def test_F07_an_order_with_fills_on_record_is_never_absent(bench: Bench) -> None:
+    intent = bench.unknown()
+    order = order_of(intent)
+    with bench.desk.journal.writing() as transaction:
+        transaction.fill(fill_of(order, 900, NOON), transaction.intent(intent.intent_id))
+        before = transaction.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"})
+    report = bench.reconcile()
+    assert report.differences[0] == Difference(
+        K.ORDER_DIVERGED,
+        intent.client_order_id,
+        "9.00 contracts of it are filled, and no list of orders has it",
+    )
+    assert (bench.state(intent), report.clean) == (OrderState.UNKNOWN, False)
+    assert bench.kill() is not None
+    with bench.desk.journal.reading() as reading:
+        assert reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"}) == before
+
+
+def test_F07_the_journal_takes_no_absence_of_what_was_filled_and_gives_none_of_its_notional_back(bench: Bench) -> None:
+    intent = bench.unknown()
+    with bench.desk.journal.writing() as transaction:
+        transaction.fill(fill_of(order_of(intent), 900, NOON), intent)
+    with pytest.raises(JournalRefused, match="absent:filled"), bench.desk.journal.writing() as transaction:
+        transaction.absent(intent, 1)
+    assert bench.state(intent) is OrderState.UNKNOWN
+
+
+@pytest.mark.parametrize("filled", [0, 1])
+@pytest.mark.parametrize("state", [OrderState.REJECTED, OrderState.ABANDONED])
+def test_notional_comes_back_only_of_what_was_not_filled(bench: Bench, filled: int, state: OrderState) -> None:
+    intent = bench.desk.reserved()
+    if state is OrderState.REJECTED:
+        bench.desk.sending(intent)
+    with bench.desk.journal.writing() as transaction:
+        if filled:
+            transaction.fill(fill_of(order_of(intent), filled, NOON), transaction.intent(intent.intent_id))
+        present = transaction.intent(intent.intent_id)
+        if state is OrderState.REJECTED:
+            transaction.answered(present, state, filled_centicontracts=0)
+        else:
+            transaction.abandon(present, DenialReason.PROPOSAL_EXPIRED, "late")
+        (day,) = transaction.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"})
+    assert day.notional_microdollars == (intent.notional_microdollars if filled else 0)
 
 
 def test_F04_an_order_that_is_found_gets_its_id_its_state_and_what_was_filled(bench: Bench) -> None:
