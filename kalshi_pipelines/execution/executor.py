@@ -30,6 +30,7 @@ from kalshi_pipelines.execution.journal.reading import JournalReading
 from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode, NewIntent
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.market.snapshot import MarketReader, UnreadableMarket
+from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
@@ -244,9 +245,9 @@ class TradeExecutor:
         return (
             check(
                 DenialReason.ATTEMPT_NOT_DUE,
-                before is not None and before.state in TRIED_IN_VAIN,
+                before is not None and before.state in TRIED_IN_VAIN and not _filled(before),
                 f"attempt {signal.attempt} that came to nothing",
-                "never made" if before is None else before.state.value,
+                "never made" if before is None else f"{before.state.value}, {amounts.count(_filled(before))} filled",
             ),
         )
 
@@ -319,6 +320,11 @@ class TradeExecutor:
     def _known(self, planned: PlannedOrder, intent: Intent) -> Decision:
         told = f"intent {intent.intent_id} of this signal is {intent.state.value} since before"
         return Decision(Outcome.KNOWN, planned.order, planned.proposal_id, intent, intent.denial, told)
+
+
+def _filled(intent: Intent) -> int:
+    """Centi-contracts of an order that were filled, by its fills or by what the exchange said."""
+    return max(intent.filled_centicontracts, intent.told_filled_centicontracts or 0)
 
 
 def _unresolved_check(order: ProposedOrder, own: Iterable[Intent]) -> Check:

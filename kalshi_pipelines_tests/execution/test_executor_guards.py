@@ -563,6 +563,19 @@ def test_F15_a_further_attempt_follows_one_that_came_to_nothing_and_no_other(sql
     assert len(made.exchange.orders) == 2
 
 
+@pytest.mark.parametrize("filled", ["0.00", "0.01", "9.99"])
+def test_F15_what_was_filled_in_part_is_not_tried_again(sqlite_journal: sa.Engine, filled: str) -> None:
+    made = play(sqlite_journal, ToldExchange(answer=took(filled, "0.00")))
+    order = made.order(count=Contracts(1_000))
+    assert made.executor.decide(order).intent is not None
+    again = made.executor.decide(replace(order, signal=replace(order.signal, attempt=2)))
+    assert again.reason is (None if filled == "0.00" else DenialReason.ATTEMPT_NOT_DUE)
+    assert len(made.exchange.orders) == (2 if filled == "0.00" else 1)
+    assert filled == "0.00" or again.detail == (
+        f"canceled, {filled} contracts filled; wanted: attempt 1 that came to nothing"
+    )
+
+
 def test_the_first_check_that_fails_is_the_reason_whatever_the_caps_say(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal, position_contracts=1)
     assert made.decide(count=Contracts(200)).reason is DenialReason.CAP_POSITION

@@ -26,7 +26,7 @@ class DenialReason(Enum):
     )
     ATTEMPT_NOT_DUE = Explanation(
         "The attempt before of the same signal was never made, is not over, or was filled.",
-        "Begin with attempt 1; the next is for an order that was denied, refused or canceled.",
+        "Begin with attempt 1; the next is for an order that was denied, refused or canceled without a fill.",
     )
     PROPOSAL_EXPIRED = Explanation("`valid_until` has passed.", "Propose anew on fresh knowledge.")
     PROPOSAL_STALE = Explanation(

@@ -56,7 +56,7 @@ UNRESOLVED_STATES: Final = frozenset({_S.SENDING, _S.UNKNOWN})
 """States in which nobody knows whether the exchange has the order: they block its market."""
 
 TRIED_IN_VAIN: Final = frozenset({_S.DENIED, _S.ABANDONED, _S.REJECTED, _S.ABSENT, _S.CANCELED})
-"""Final states after which the same signal may be tried again."""
+"""Final states after which the same signal may be tried again, if nothing was filled."""
 
 OPEN_STATES: Final = frozenset({_S.RESERVED, _S.SENDING, _S.UNKNOWN, _S.RESTING, _S.PENDING_CANCEL})
 """States whose reservation is held."""
