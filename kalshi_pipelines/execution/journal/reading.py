@@ -231,19 +231,30 @@ class JournalReading(RecoveryReading):
         return self._connection.execute(found.limit(1)).first() is not None
 
     def last_reconciliation(self, environment: str, subaccount: int) -> ReconciliationMade | None:
-        """The newest reconciliation of a sub-account."""
+        """The newest reconciliation of a sub-account: the one recorded last, whatever a clock said."""
         table = reconciliations.c
         found = (
-            sa.select(table.reconciliation_id, table.as_of_us, table.finished_us, table.clean, table.differences)
+            sa.select(reconciliations)
             .where(table.environment == environment, table.subaccount == subaccount)
-            .order_by(table.finished_us.desc(), table.reconciliation_id.desc())
+            .order_by(table.reconciliation_id.desc())
         )
         row = self._one(found.limit(1))
         if row is None:
             return None
         return ReconciliationMade(
-            row["reconciliation_id"], row["as_of_us"], row["finished_us"], bool(row["clean"]), row["differences"]
+            row["reconciliation_id"],
+            row["started_us"],
+            row["as_of_us"],
+            row["finished_us"],
+            bool(row["clean"]),
+            row["differences"],
         )
+
+    def live_subaccounts(self, environment: str) -> list[int]:
+        """Every sub-account a live session was ever opened for."""
+        table = sessions.c
+        found = sa.select(table.subaccount).where(table.environment == environment, table.mode == Mode.LIVE.value)
+        return list(self._connection.scalars(found.distinct().order_by(table.subaccount)))
 
     def standings(
         self, environment: str, subaccount: int, mode: Mode, keys: Mapping[ScopeKind, str]

@@ -253,6 +253,7 @@ class ReconciliationMade:
     """The newest reconciliation."""
 
     reconciliation_id: int
+    started_us: int
     as_of_us: int
     finished_us: int
     clean: bool

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalOutdated
-from kalshi_pipelines.execution.journal.records import KillState, Mode, ReconciliationMade
+from kalshi_pipelines.execution.journal.records import Binding, KillState, Mode, ReconciliationMade
 from kalshi_pipelines.execution.journal.recovery_reading import LeaseHeld
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
@@ -14,7 +14,9 @@ from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propos
 from kalshi_pipelines_tests.execution.journal.trading import (
     EVENT,
     GROUP,
+    HOST,
     HOUR,
+    KEY,
     NOON,
     SECOND,
     Desk,
@@ -25,6 +27,8 @@ from kalshi_pipelines_tests.execution.journal.trading import (
 )
 from kalshi_pipelines_tests.execution.threats.test_journal_threats import tampered
 
+#: A group that is not the session's.
+OTHER = "9b2f2c4e-0000-4000-8000-000000000007"
 OTHERS = (("sandbox", 1), ("demo", 0))
 
 
@@ -62,13 +66,36 @@ def test_a_reconciliation_is_the_newest_of_its_sub_account(desk: Desk) -> None:
     reconciled(desk, 0, clean=True, subaccount=1)
     with desk.journal.reading() as reading:
         assert reading.last_reconciliation("sandbox", 0) == ReconciliationMade(
-            dirty, at_us + SECOND - 1, at_us + SECOND, False, 3
+            dirty, at_us + SECOND - 2, at_us + SECOND - 1, at_us + SECOND, False, 3
         )
-        assert reading.last_clean_reconciliation("sandbox", 0) == ReconciliationMade(clean, at_us - 1, at_us, True, 0)
+        assert reading.last_clean_reconciliation("sandbox", 0) == ReconciliationMade(
+            clean, at_us - 2, at_us - 1, at_us, True, 0
+        )
         assert reading.last_reconciliation("demo", 0) is None
         assert reading.last_clean_reconciliation("demo", 0) is None
         assert reading.reconciled_in_a_session("sandbox", 0)
         assert not reading.reconciled_in_a_session("sandbox", 1), "no live session was ever opened there"
+
+
+def test_the_newest_reconciliation_is_the_one_recorded_last_whatever_its_clock_said(desk: Desk) -> None:
+    desk.clock.now_us += 365 * 24 * HOUR
+    reconciled(desk, 0, clean=True)
+    desk.clock.now_us -= 365 * 24 * HOUR
+    newest = reconciled(desk, 0, clean=True)
+    with desk.journal.reading() as reading:
+        for last in (reading.last_reconciliation("sandbox", 0), reading.last_clean_reconciliation("sandbox", 0)):
+            assert last is not None
+            assert last.reconciliation_id == newest
+
+
+def test_the_sub_accounts_that_were_traded_live_are_those_of_live_sessions(desk: Desk) -> None:
+    with desk.journal.writing() as transaction:
+        open_session(transaction, new_session("session-dry1", mode=Mode.DRY_RUN, subaccount=2))
+        open_session(
+            transaction, new_session("session-0007", subaccount=7, binding=Binding("sandbox", HOST, KEY, 7)), OTHER
+        )
+        assert transaction.live_subaccounts("sandbox") == [0, 7]
+        assert transaction.live_subaccounts("demo") == []
 
 
 def test_a_reconciliation_from_before_the_first_session_is_none_of_it(desk: Desk) -> None:
