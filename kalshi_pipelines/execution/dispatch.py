@@ -3,7 +3,7 @@
 ``SimulatedDispatch`` holds no key, no address and no transport, so a dry run has nothing it could send with.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -46,6 +46,8 @@ GROUP_CONTRACTS: Final = 10_000
 MOST_REFUSALS_IN_A_ROW: Final = 3
 #: An order that is recorded later than so long after the last look is not sent any more.
 MOST_TIME_TO_COMMIT_US: Final = 5 * MICROSECONDS_PER_SECOND
+#: Tells why no new risk may be taken now, or None.
+KillReader = Callable[[], str | None]
 
 
 class GroupNotMade(Exception):
@@ -70,8 +72,10 @@ class OrderDispatch(Protocol):
         """The order group orders of a shard belong to; None if there is none in this mode."""
         ...
 
-    def dispatch(self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...]) -> Dispatched:
-        """Take a reserved order on its last step."""
+    def dispatch(
+        self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader
+    ) -> Dispatched:
+        """Take a reserved order on its last step, unless somebody says stop meanwhile."""
         ...
 
 
@@ -88,9 +92,11 @@ class SimulatedDispatch:
         del exchange_index
         return None
 
-    def dispatch(self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...]) -> Dispatched:
+    def dispatch(
+        self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader
+    ) -> Dispatched:
         """End the order as simulated; it keeps its reservation, as if it rested."""
-        del request
+        del request, kill
         with self._journal.writing() as transaction:
             present = transaction.intent(intent.intent_id)
             if present.state is not OrderState.RESERVED:
@@ -128,7 +134,9 @@ class LiveDispatch:
             transaction.add_group(self._session.session_id, exchange_index, str(made), 100 * GROUP_CONTRACTS)
         return made
 
-    def dispatch(self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...]) -> Dispatched:
+    def dispatch(
+        self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader
+    ) -> Dispatched:
         """Send the order, once; whatever interrupts that leaves it unknown, never forgotten."""
         if not self._transport.has_tokens_for_an_order():
             spent = Denied(DenialReason.RATE_BUDGET_SPENT, "too few write tokens beside those kept")
@@ -142,7 +150,7 @@ class LiveDispatch:
             return Dispatched(given_back(self._journal, intent, refused, checks), refused)
         self._checkpoint(Checkpoint.SENDING_COMMITTED)
         with self._unknown_if_interrupted(sending):
-            answer = self._sent(sent)
+            answer = self._sent(sent, kill)
         self._checkpoint(Checkpoint.ANSWERED)
         with self._unknown_if_interrupted(sending):
             told = verdict(answer, request)
@@ -150,8 +158,14 @@ class LiveDispatch:
         self._checkpoint(Checkpoint.ANSWER_COMMITTED)
         return Dispatched(moved, detail=told.detail)
 
-    def _sent(self, sent: Sent) -> Answer:
-        """Send it, unless it is long ago that everything was looked at: a disk or server that stalls takes its time."""
+    def _sent(self, sent: Sent, kill: KillReader) -> Answer:
+        """Send it, unless somebody says stop by now, or everything was looked at long ago: a disk or server may stall.
+
+        The journal's own switch was looked at as it was recorded; a file or variable may have come since.
+        """
+        killed = kill()
+        if killed is not None:
+            return Answer(None, failure=NoAnswer.NOT_SENT, detail=f"the kill switch was engaged meanwhile ({killed})")
         late_us = self._journal.now_us() - sent.at_us
         if not 0 <= late_us <= MOST_TIME_TO_COMMIT_US:
             why = f"it took {late_us // 1_000} ms to record that it is being sent"

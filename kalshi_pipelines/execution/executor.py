@@ -13,7 +13,7 @@ from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.checkpoints import Checkpoint, PassCheckpoint, passed
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import AdmittedOrder, Decision, Outcome, PlannedOrder, decision_of
-from kalshi_pipelines.execution.dispatch import GUARDS, GroupNotMade, OrderDispatch, given_back
+from kalshi_pipelines.execution.dispatch import GUARDS, GroupNotMade, KillReader, OrderDispatch, given_back
 from kalshi_pipelines.execution.gates.order_checks import (
     Denied,
     balance_check,
@@ -43,8 +43,6 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
 #: What reading a market can fail with; the rate budget of reads is kept in the warehouse.
 UNREADABLE: Final = (KalshiError, UnreadableMarket, WarehouseUnavailable)
-#: Tells why no new risk may be taken now, or None.
-KillReader = Callable[[], str | None]
 #: Micro-dollars available on a shard, or None if that can not be read.
 BalanceReader = Callable[[int], int | None]
 
@@ -195,7 +193,7 @@ class TradeExecutor:
             return decision_of(
                 planned, intent, checks, Denied(DenialReason.APPROVAL_REQUIRED, _what_to_approve(intent))
             )
-        last = self._dispatch.dispatch(intent, planned.request, checks)
+        last = self._dispatch.dispatch(intent, planned.request, checks, self._read.kill)
         return decision_of(planned, last.intent, checks, last.denied, last.detail)
 
     def look_again(self, admitted: AdmittedOrder) -> AdmittedOrder:

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.checkpoints import PassCheckpoint, passed
 from kalshi_pipelines.execution.configuration import TradeSettings
-from kalshi_pipelines.execution.dispatch import LiveDispatch, OrderDispatch, SimulatedDispatch
-from kalshi_pipelines.execution.executor import KillReader, Surroundings, TradeExecutor
+from kalshi_pipelines.execution.dispatch import KillReader, LiveDispatch, OrderDispatch, SimulatedDispatch
+from kalshi_pipelines.execution.executor import Surroundings, TradeExecutor
 from kalshi_pipelines.execution.gates.arming import Bound, arm_token
 from kalshi_pipelines.execution.gates.key import available_on
 from kalshi_pipelines.execution.journal.journal import Journal, initialise

@@ -427,6 +427,17 @@ def test_an_order_whose_record_took_its_time_is_not_sent(
         assert made.facts()["failure"] == "not_sent"
 
 
+def test_F41_an_order_whose_stop_came_between_its_record_and_its_request_is_not_sent(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    made.at[Checkpoint.SENDING_COMMITTED] = lambda: setattr(made, "killed", "file: KILL is there")
+    decision = made.decide()
+    assert made.exchange.orders == []
+    assert decision.intent is not None
+    assert (decision.outcome, decision.intent.state) == (Outcome.REFUSED, OrderState.REJECTED)
+    assert decision.detail == "not sent: the kill switch was engaged meanwhile (file: KILL is there)"
+    assert made.facts()["failure"] == "not_sent"
+
+
 def test_a_refusal_of_the_journal_without_a_reason_of_its_own_is_a_failed_check(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,6 @@ from kalshi_pipelines_tests.execution.journal.trading import (
     GROUP,
     HOST,
     HOUR,
-    KEY,
     NOON,
     SECOND,
     Desk,
@@ -92,7 +91,9 @@ def test_the_sub_accounts_that_were_traded_live_are_those_of_live_sessions(desk:
     with desk.journal.writing() as transaction:
         open_session(transaction, new_session("session-dry1", mode=Mode.DRY_RUN, subaccount=2))
         open_session(
-            transaction, new_session("session-0007", subaccount=7, binding=Binding("sandbox", HOST, KEY, 7)), OTHER
+            transaction,
+            new_session("session-0007", subaccount=7, binding=Binding("sandbox", HOST, "another key", 7)),
+            OTHER,
         )
         assert transaction.live_subaccounts("sandbox") == [0, 7]
         assert transaction.live_subaccounts("demo") == []

@@ -149,7 +149,7 @@ class Trading(RuleBasedStateMachine):
         dispatch = LiveDispatch(self.desk.journal, self._session(), cast("Any", self.exchange), dying_at(point))
         posts = len(self.exchange.posts)
         try:
-            moved = dispatch.dispatch(intent, request, ()).intent
+            moved = dispatch.dispatch(intent, request, (), lambda: None).intent
         except Died:
             pass
         else:
@@ -180,7 +180,7 @@ class Trading(RuleBasedStateMachine):
         intent, request = self._planned(Side.BID, 100 * price, 100, self.markets[market], True, dry)
         if intent is not None:
             dispatch = SimulatedDispatch(self.desk.journal, self._session(dry))
-            ended = dispatch.dispatch(intent, request, ()).intent
+            ended = dispatch.dispatch(intent, request, (), lambda: None).intent
             assert ended.state is (OrderState.ABANDONED if self.killed else OrderState.SIMULATED)
         assert (self._rows(Mode.LIVE), len(self.exchange.posts)) == (before, posts)
 
