@@ -37,12 +37,15 @@ from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.orders.request import OrderRequest, request_sha256
 from kalshi_pipelines.execution.orders.states import TRIED_IN_VAIN, OrderState
 from kalshi_pipelines.execution.session import TradeSession
+from kalshi_pipelines.execution.told import plain
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import microdollars, microseconds, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
 #: What reading a market can fail with; the rate budget of reads is kept in the warehouse.
 UNREADABLE: Final = (KalshiError, UnreadableMarket, WarehouseUnavailable)
+#: What an order can fail with that can not be planned, whatever somebody put into it; only its proposal is denied.
+UNPLANNABLE: Final = (ValueError, ArithmeticError, LookupError, TypeError)
 #: Micro-dollars available on a shard, or None if that can not be read.
 BalanceReader = Callable[[int], int | None]
 
@@ -108,6 +111,12 @@ class TradeExecutor:
 
     def plan(self, order: ProposedOrder, proposal_id: int | None = None) -> PlannedOrder | Decision:
         """Read the market and fix the request; a denial if that can not be done."""
+        try:
+            return self._planned(order, proposal_id)
+        except UNPLANNABLE as error:
+            return self._turned_away(order, proposal_id, _unplannable(error))
+
+    def _planned(self, order: ProposedOrder, proposal_id: int | None) -> PlannedOrder | Decision:
         early = denied_by(proposal_checks(order, self._settings, self._clock_us()))
         if early is not None:
             return self._turned_away(order, proposal_id, early)
@@ -151,6 +160,8 @@ class TradeExecutor:
             # The session may have ended meanwhile: the reconciliation fenced it, or its time is over.
             reason = GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
             return self._turned_away(planned.order, planned.proposal_id, Denied(reason, str(error)))
+        except UNPLANNABLE as error:
+            return self._turned_away(planned.order, planned.proposal_id, _unplannable(error))
 
     def _admitted(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
         with self._journal.writing() as transaction:
@@ -318,6 +329,10 @@ class TradeExecutor:
     def _known(self, planned: PlannedOrder, intent: Intent) -> Decision:
         told = f"intent {intent.intent_id} of this signal is {intent.state.value} since before"
         return Decision(Outcome.KNOWN, planned.order, planned.proposal_id, intent, intent.denial, told)
+
+
+def _unplannable(error: Exception) -> Denied:
+    return Denied(DenialReason.CHECK_FAILED, f"it can not be planned: {type(error).__name__}: {plain(str(error))}")
 
 
 def _filled(intent: Intent) -> int:

@@ -13,7 +13,7 @@ from kalshi_pipelines.execution.journal.tables import UNCAPPED
 from kalshi_pipelines.execution.orders.amounts import money
 from kalshi_pipelines.execution.orders.terms import Contracts, YesPrice
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, contracts, instant
 
 _WIDEST: int = 160
 
@@ -36,8 +36,9 @@ def proposal_row(row: Any) -> dict[str, str]:  # noqa: ANN401  # a row of the da
     return {
         "proposal": str(row["proposal_id"]),
         "by": plain(f"{row['actor_kind']} {row['actor_name']}", 60),
-        "order": f"{row['action']} {Contracts(row['count_centicontracts'])} {row['outcome'].upper()} "
-        f"{row['ticker']} at {YesPrice(row['price_centicents'])}",
+        # Whoever may insert chose these, and no order may ever come of them.
+        "order": f"{row['action']} {contracts(row['count_centicontracts'])} {row['outcome'].upper()} "
+        f"{plain(row['ticker'], 120)} at {YesPrice(row['price_centicents'])}",
         "signal": plain(f"{row['strategy']}: {row['signal']}", 80),
         "valid until": moment(row["valid_until_us"]),
         "reason": plain(row["reason"], 80),
@@ -55,7 +56,7 @@ def status_lines(reading: JournalReading, environment: Environment, subaccount: 
     yield f"open orders      {len(open_now)}"
     for intent in open_now:
         yield (
-            f"  {intent.intent_id:>6}  {intent.state:<15}{intent.ticker}  {intent.side} "
+            f"  {intent.intent_id:>6}  {intent.state:<15}{plain(intent.ticker)}  {intent.side} "
             f"{Contracts(intent.count_centicontracts)} at {YesPrice(intent.price_centicents)}"
         )
     last = reading.last_reconciliation(environment.value, subaccount)
@@ -66,7 +67,7 @@ def status_lines(reading: JournalReading, environment: Environment, subaccount: 
         result = "clean" if last.clean else f"{last.differences} differences"
         yield f"reconciliation   {result}, {age:,} seconds ago"
     for breached in reading.breached(environment.value, subaccount):
-        yield f"breached         {breached}"
+        yield f"breached         {plain(breached)}"
 
 
 def standing_lines(standings: Sequence[ScopeStanding]) -> Iterator[str]:

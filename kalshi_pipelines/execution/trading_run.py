@@ -5,7 +5,7 @@ by ``executor``.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -47,6 +47,8 @@ from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, now_us
 #: Proposals that ended longer ago are not even denied any more.
 FORGOTTEN_AFTER_US: Final = 3_600 * MICROSECONDS_PER_SECOND
 _MOST_PROPOSALS: Final = 100
+#: Of so many that wait, those of people and strategies come first.
+_MOST_LOOKED_AT: Final = 1_000
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
 
 
@@ -195,7 +197,10 @@ def _traded(
                 made.append(reconciler.reconcile(own_session=session.session_id))
                 desk.say(f"after the session: {made[-1]}")
     except BaseException as error:
-        # The first failure is what to tell; whatever it left open is for the next reconciliation.
+        # The first failure is what to tell; whatever it left open is for this reconciliation, or for the next.
+        if reconciler is not None and isinstance(error, Exception):
+            with suppress(Exception):
+                desk.say(f"after the failure: {reconciler.reconcile(own_session=session.session_id)}")
         with suppress(JournalUnavailable):
             sessions.close(desk.journal, session, f"failed: {type(error).__name__}")
         raise
@@ -205,24 +210,45 @@ def _traded(
 
 def _decided(desk: Desk, session: TradeSession, surroundings: Surroundings, dispatch: OrderDispatch) -> TradingRun:
     executor = TradeExecutor(session, desk.journal, desk.trade, surroundings, dispatch, clock_us=desk.clock_us)
-    with desk.journal.reading() as reading:
-        rows = reading.pending_proposals(session.mode, desk.clock_us() - FORGOTTEN_AFTER_US, _MOST_PROPOSALS)
+    valid, expired = _waiting(desk, session)
     decisions: dict[int, Decision] = {}
     waiting: dict[int, AdmittedOrder] = {}
-    for row in rows:
-        number = row["proposal_id"]
-        try:
-            order = order_of(row)
-        except (ValueError, OverflowError) as error:
-            _turn_away(desk, session, number, str(error))
-            continue
+    for number, order in _orders_of(desk, session, valid):
         decision, admitted = _first_look(executor, order, number)
         decisions[number] = decision
         desk.say(told(decision))
         if admitted is not None and decision.outcome is Outcome.AWAITS_APPROVAL:
             waiting[number] = admitted
     decisions |= _after_approval(desk, session, executor, waiting)
+    for number, order in _orders_of(desk, session, expired):
+        decisions[number], _ = _first_look(executor, order, number)
+        desk.say(told(decisions[number]))
     return TradingRun(session, tuple(decisions.values()))
+
+
+def _waiting(desk: Desk, session: TradeSession) -> tuple[list[Any], list[Any]]:
+    """Proposals that are still good, those of agents last, and some that have expired.
+
+    A denial counts as an attempt. So that nobody's attempts are used up by what can not be sent any more, the expired
+    come after everything else, and only so many that they leave most of the attempts of the next minute.
+    """
+    now = desk.clock_us()
+    with desk.journal.reading() as reading:
+        valid = reading.pending_proposals(session.mode, now, _MOST_LOOKED_AT)
+        late = reading.pending_proposals(session.mode, now - FORGOTTEN_AFTER_US, _MOST_LOOKED_AT)
+    expired = [row for row in late if row["valid_until_us"] < now]
+    valid.sort(key=lambda row: row["actor_kind"] == ActorKind.AGENT.value)
+    return valid[:_MOST_PROPOSALS], expired[: max(1, session.caps.attempts_per_minute // 4)]
+
+
+def _orders_of(desk: Desk, session: TradeSession, rows: Iterable[Any]) -> Iterator[tuple[int, ProposedOrder]]:
+    for row in rows:
+        try:
+            order = order_of(row)
+        except (ValueError, OverflowError) as error:
+            _turn_away(desk, session, row["proposal_id"], str(error))
+        else:
+            yield row["proposal_id"], order
 
 
 def _turn_away(desk: Desk, session: TradeSession, proposal_id: int, problem: str) -> None:

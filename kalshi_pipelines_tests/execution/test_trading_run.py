@@ -13,14 +13,17 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution import trading_run
+from kalshi_pipelines.execution.audit.canonical import NotCanonical
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import Outcome
 from kalshi_pipelines.execution.executor import Surroundings
-from kalshi_pipelines.execution.gates.order_checks import check
+from kalshi_pipelines.execution.gates.order_checks import bounded_fee, check
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.journal.tables import attempts, leases, proposals, session_ends
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.market.snapshot import UnreadableMarket
+from kalshi_pipelines.execution.orders.answers import Answer
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
@@ -41,7 +44,8 @@ from kalshi_pipelines_tests.execution.told_exchange import Play, first_session, 
 
 #: Rows the database takes of a login that may only insert, and no order can be made of.
 IMPOSSIBLE: list[dict[str, Any]] = [
-    {"ticker": "no ticker; at all"},
+    {"ticker": "no ticker\x1b[2J\n; at all"},
+    {"count_centicontracts": 10**12},
     {"as_of_us": 10**18, "valid_until_us": 10**18 + 1},
     {"time_in_force": "good_till_canceled", "expires_us": 10**18},
 ]
@@ -69,6 +73,7 @@ def test_F39_rows_that_are_no_orders_are_denied_once_and_keep_nobody_s_order_fro
         run = trade(desk, Opening("ann", Origin.BY_HAND))
         again = trade(desk, Opening("ann", Origin.BY_HAND))
     assert len(shown) == len(IMPOSSIBLE) + 2
+    assert all(text.isprintable() for row in shown for text in row.values())
     assert [each.outcome for each in run.decisions] == [Outcome.SIMULATED] * 2
     assert again.decisions == ()
     assert sum("invalid_proposal" in line for line in said) == len(IMPOSSIBLE)
@@ -160,8 +165,8 @@ def test_what_ended_an_hour_ago_is_not_even_denied(sqlite_journal: sa.Engine) ->
     numbers = put_in(made, forgotten, late, good)
     run = traded(made, desk_of(made))
     assert [(each.proposal_id, each.outcome) for each in run.decisions] == [
-        (numbers[1], Outcome.DENIED),
         (numbers[2], Outcome.PLACED),
+        (numbers[1], Outcome.DENIED),
     ]
 
 
@@ -194,7 +199,7 @@ def test_an_order_is_sent_when_a_person_approved_it_and_given_back_when_its_time
     assert until == sorted(set(until)), "the sub-account is held while a person is waited for"
     assert len(made.exchange.orders) == 2
     assert [line.partition(" ")[0] for line in said] == [
-        *("awaits", "awaits", "placed:"), *("intent", "intent"), *("placed:", "denied:"),
+        *("placed:", "awaits", "awaits"), *("intent", "intent"), *("placed:", "denied:"),
     ]  # fmt: skip
     with made.journal.reading() as reading:
         waiting = [decision.intent for decision in run.decisions if decision.order.actor is ActorKind.AGENT]
@@ -262,7 +267,7 @@ def test_a_run_is_told_by_its_counts_and_a_decision_by_its_reason(sqlite_journal
     put_in(made, made.order(), made.order(as_of=NOW - MINUTE, valid_until=NOW - INSTANT), made.order())
     run = traded(made, desk_of(made, said))
     assert str(run) == f"session {made.session.session_id} (live): 2 placed, 1 denied"
-    placed, denied, _ = run.decisions
+    placed, _, denied = run.decisions
     assert told(denied) == f"denied: buy 1.00 YES KXA-26-B at 0.5200 (proposal_expired: {denied.detail})"
     assert told(replace(placed, detail="")) == "placed: buy 1.00 YES KXA-26-B at 0.5200"
     assert told(replace(denied, detail="")) == "denied: buy 1.00 YES KXA-26-B at 0.5200 (proposal_expired)"
@@ -324,11 +329,11 @@ def test_a_row_that_is_no_order_is_denied_with_its_reason_and_the_next_is_decide
             connection.execute(sa.insert(proposals).values({**row, **changes}))
     run = traded(made, desk_of(made, said))
     assert [each.outcome for each in run.decisions] == [Outcome.PLACED] * 2
-    assert [line.partition(" (")[0] for line in said[1:-1]] == [f"denied: proposal {number}" for number in (2, 3, 4)]
+    assert [line.partition(" (")[0] for line in said[1:-1]] == [f"denied: proposal {number}" for number in (2, 3, 4, 5)]
     assert said[1].startswith("denied: proposal 2 (invalid_proposal: ")
     with sqlite_journal.connect() as connection:
         denied = connection.execute(sa.select(attempts.c.proposal_id).where(attempts.c.denial == "invalid_proposal"))
-        assert denied.scalars().all() == [2, 3, 4]
+        assert denied.scalars().all() == [2, 3, 4, 5]
 
 
 def _holder(made: Play, contracts: int) -> Reconciler:
@@ -375,3 +380,72 @@ def test_a_signal_that_was_ordered_and_an_order_that_is_not_admitted_are_told_an
     ]
     assert [line.partition(":")[0] for line in said] == ["placed", "known", "denied"]
     assert len(made.exchange.orders) == 1
+
+
+def test_F39_what_can_not_be_planned_is_denied_with_an_attempt_and_the_next_is_decided(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = play(sqlite_journal)
+    poison, good = made.order(actor=ActorKind.AGENT), made.order()
+    numbers = put_in(made, poison, good)
+
+    def fee(order: ProposedOrder, *parts: Any) -> Any:
+        if order.actor is ActorKind.AGENT:
+            raise NotCanonical("a number\x1b[2J too large")
+        return bounded_fee(order, *parts)
+
+    monkeypatch.setattr("kalshi_pipelines.execution.executor.bounded_fee", fee)
+    run = traded(made, desk_of(made))
+    decided = {each.proposal_id: (each.outcome, each.reason, each.detail) for each in run.decisions}
+    why = "it can not be planned: NotCanonical: a number [2J too large"
+    assert decided[numbers[0]] == (Outcome.DENIED, DenialReason.CHECK_FAILED, why)
+    assert decided[numbers[1]][0] is Outcome.PLACED
+    assert traded(made, desk_of(made)).decisions == ()
+
+
+def test_F39_what_can_not_be_stored_when_it_is_admitted_is_denied_with_an_attempt(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = play(sqlite_journal)
+    put_in(made, made.order())
+
+    def plan(*_: object) -> None:
+        raise OverflowError("too large an integer")
+
+    monkeypatch.setattr(JournalTransaction, "plan", plan)
+    (decision,) = traded(made, desk_of(made)).decisions
+    assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.CHECK_FAILED)
+    assert traded(made, desk_of(made)).decisions == ()
+
+
+def test_F39_expired_proposals_and_an_agent_s_flood_leave_a_person_s_order_its_attempts(
+    sqlite_journal: sa.Engine,
+) -> None:
+    made = play(sqlite_journal, attempts_per_minute=20)
+    old = {"as_of": NOW - 2 * MINUTE, "valid_until": NOW - MINUTE, "actor": ActorKind.AGENT}
+    put_in(made, *(made.order(**old) for _ in range(60)))
+    agents = put_in(made, *(made.order(actor=ActorKind.AGENT, valid_until=NOW + MINUTE) for _ in range(150)))
+    (person,) = put_in(made, made.order(actor=ActorKind.PERSON, actor_name="ann"))
+
+    def pause(seconds: float) -> None:
+        made.clock.now_us += int(seconds * 10_000_000)
+
+    run = traded(made, desk_of(made, pause=pause))
+    assert (run.decisions[0].proposal_id, run.decisions[0].outcome) == (person, Outcome.PLACED)
+    late = [each.proposal_id for each in run.decisions if each.reason is DenialReason.PROPOSAL_EXPIRED]
+    assert len([number for number in late if number is not None and number < agents[0]]) == 5
+
+
+def test_a_session_that_fails_reconciles_all_the_same(sqlite_journal: sa.Engine) -> None:
+    made, reconciler, said = play(sqlite_journal), ToldReconciler(), list[str]()
+    put_in(made, made.order())
+
+    def broken(_: object) -> Answer:
+        raise ZeroDivisionError
+
+    made.exchange.answer = broken
+    with pytest.raises(ZeroDivisionError):
+        traded(made, desk_of(made, said), reconciler)
+    assert reconciler.asked == [made.session.session_id]
+    assert said[-1].startswith("after the failure: ")
+    assert ended(made) == "failed: ZeroDivisionError"

@@ -16,6 +16,8 @@ from kalshi_pipelines.units import centicontracts, microdollars
 #: Centi-cents in a dollar: what a winning contract pays.
 DOLLAR: Final = 10_000
 _MICRODOLLARS_PER_CENTICENT: Final = 100
+#: The most centi-contracts an order can have; the journal's table of intents says the same.
+MOST_CENTICONTRACTS: Final = 100_000_000
 
 # docs.kalshi.com/fix/order-entry, October 2026: at most 64 characters of this alphabet.
 _CLIENT_ORDER_ID: Final = re.compile(r"[\w:+=/-]{8,64}", re.ASCII)
@@ -108,9 +110,10 @@ class Contracts:
     centi: int
 
     def __post_init__(self) -> None:
-        if type(self.centi) is not int or not 0 < self.centi <= 10**12:
+        if type(self.centi) is not int or not 0 < self.centi <= MOST_CENTICONTRACTS:
             raise InvalidTerms(
-                f"a count is more than 0 and at most 10,000,000,000, not {_number_in_words(self.centi, 100)}"
+                f"a count is more than 0 and at most {MOST_CENTICONTRACTS // 100:,}, "
+                f"not {_number_in_words(self.centi, 100)}"
             )
 
     @classmethod

@@ -73,8 +73,8 @@ def test_text_that_is_no_count_is_refused(text: str) -> None:
         Contracts.from_text(text)
 
 
-@example(9_999, 10**12)
-@given(st.integers(1, 9_999), st.integers(1, 10**12))
+@example(9_999, 10**8)
+@given(st.integers(1, 9_999), st.integers(1, 10**8))
 def test_prices_and_counts_survive_their_text(price: int, count: int) -> None:
     assert YesPrice.from_text(str(YesPrice(price))) == YesPrice(price)
     assert Contracts.from_text(str(Contracts(count))) == Contracts(count)
