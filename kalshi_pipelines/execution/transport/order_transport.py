@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from kalshi_pipelines.execution.audit.canonical import LARGEST_INTEGER
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer, printable
 from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId
 from kalshi_pipelines.execution.transport.allow_list import Write
@@ -207,9 +208,10 @@ def _error_in_words(error: Exception) -> str:
 
 
 def _date_us(text: str | None) -> int | None:
-    """The instant of a Date header, which has whole seconds: their end."""
+    """The instant of a Date header, which has whole seconds: their end. None if it is none a record can hold."""
     try:
-        moment = email.utils.parsedate_to_datetime(text or "")
-    except ValueError:
+        ends = int(email.utils.parsedate_to_datetime(text or "").timestamp()) + 1
+    except (ValueError, OverflowError):
         return None
-    return (int(moment.timestamp()) + 1) * MICROSECONDS_PER_SECOND
+    ends_us = ends * MICROSECONDS_PER_SECOND
+    return ends_us if 0 <= ends_us <= LARGEST_INTEGER else None

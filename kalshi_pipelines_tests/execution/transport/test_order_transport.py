@@ -192,6 +192,14 @@ def test_the_bytes_sent_are_the_bytes_recorded_signed_and_alone_on_their_connect
     assert answer.server_us == 1_795_348_801_000_000
 
 
+@pytest.mark.parametrize(
+    "date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "never", ""]
+)
+def test_F44_an_answer_at_an_impossible_time_is_an_answer_all_the_same(date: str) -> None:
+    answer, _ = _placed(answering(f"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nDate: {date}\r\n\r\n{{}}"))
+    assert (answer.status, answer.body, answer.server_us) == (201, b"{}", None)
+
+
 def test_no_proxy_of_the_environment_gets_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
     with raw_server(http("201 Created", "{}")) as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
