@@ -8,10 +8,16 @@ import errno
 import fcntl
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from kalshi_pipelines.execution.audit.canonical import canonical_json
+
+#: Somebody who has the file for longer is stopped or hangs; what waits is perhaps a halt.
+MOST_LOCK_SECONDS: Final = 2.0
+_SECONDS_BETWEEN_TRIES: Final = 0.01
 
 
 class AnchorsUnreadable(Exception):
@@ -38,14 +44,14 @@ class AnchorFile:
         """Add an anchor and wait until it is on the disk.
 
         Raises:
-            OSError: The file can not be written.
+            OSError: The file can not be written, or somebody else keeps it locked.
         """
         line = {"at_us": anchor.at_us, "database_id": anchor.database_id, "hash": anchor.hash, "seq": anchor.seq}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         text = f"{canonical_json(line)}\n".encode()
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _lock(descriptor, self.path)
             os.ftruncate(descriptor, _whole_lines(descriptor))
             if os.write(descriptor, text) < len(text):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
@@ -83,6 +89,21 @@ class AnchorFile:
         if not (type(anchor.seq) is int and type(anchor.hash) is str):
             raise AnchorsUnreadable(f"{self.path}, line {number}, is no anchor: its number or hash is of another type.")
         return anchor
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    give_up = time.monotonic() + MOST_LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up:
+                raise TimeoutError(
+                    errno.ETIMEDOUT, f"another process has kept it locked for {MOST_LOCK_SECONDS:g} seconds", str(path)
+                ) from None
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+        else:
+            return
 
 
 def _whole_lines(descriptor: int) -> int:

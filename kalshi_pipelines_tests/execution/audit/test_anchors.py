@@ -124,6 +124,31 @@ def test_an_anchor_waits_until_another_is_written_whole(tmp_path: Path) -> None:
     assert file.anchors("m") == [other]
 
 
+def test_F43_a_lock_that_is_never_let_go_keeps_nobody_from_engaging_the_kill_switch(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kalshi_pipelines.execution.audit.anchors.MOST_LOCK_SECONDS", 0.05)
+    desk = desk_at(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
+    before = AnchorFile(tmp_path / "anchors.jsonl").anchors(desk.journal.database_id)
+
+    def engage() -> None:
+        with desk.journal.writing() as transaction:
+            transaction.engage_kill(2, "operator", "bob", "stop")
+
+    with (tmp_path / "anchors.jsonl").open("ab") as stopped:
+        fcntl.flock(stopped, fcntl.LOCK_EX)
+        engaging = threading.Thread(target=engage, daemon=True)
+        engaging.start()
+        engaging.join(30)
+        assert not engaging.is_alive()
+        with pytest.raises(OSError, match="another process has kept it locked"):
+            desk.journal.anchor()
+    with desk.journal.reading() as reading:
+        assert reading.kill().engaged
+    assert AnchorFile(tmp_path / "anchors.jsonl").anchors(desk.journal.database_id) == before
+    desk.journal.anchor()
+
+
 def test_an_anchor_that_can_not_be_written_loses_no_order(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     desk = desk_at(sqlite_journal, anchor_file=tmp_path / "file" / "anchors.jsonl")
