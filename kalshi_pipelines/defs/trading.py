@@ -39,12 +39,10 @@ from kalshi_pipelines.units import instant, now_us
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead, require_head
 
-#: Runs with this tag wait for each other (dagster.yaml). The other two keep Dagster from running one a second time.
-TRADES: Final = {
-    "kalshi_pipelines/trades": "account",
-    "dagster/max_retries": "0",
-    "dagster/retry_on_asset_or_op_failure": "false",
-}
+#: Keeps Dagster from running one a second time.
+ONLY_ONCE: Final = {"dagster/max_retries": "0", "dagster/retry_on_asset_or_op_failure": "false"}
+#: And runs with this tag wait for each other (dagster.yaml); what stops one must not wait for it.
+TRADES: Final = {"kalshi_pipelines/trades": "account", **ONLY_ONCE}
 #: A new journal begins engaged; that is no news.
 _FIRST: Final = 1
 _ONCE: Final = dg.RetryPolicy(max_retries=0)
@@ -214,7 +212,7 @@ def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource,
 
 @dg.job(
     description="Engage the kill switch: no order is sent any more. Level 2 also cancels everything and proves it.",
-    tags=TRADES,
+    tags=ONLY_ONCE,
     op_retry_policy=_ONCE,
 )
 def halt_trading() -> None:

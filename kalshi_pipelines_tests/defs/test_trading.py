@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,21 @@ import dagster as dg
 import httpx
 import pytest
 import sqlalchemy as sa
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.test_utils import create_run_for_test
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from kalshi_pipelines.definitions import build_defs
 from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
-from kalshi_pipelines.defs.trading import TRADES, TradesByItself, executed_orders, halted_sensor, require_by_hand
+from kalshi_pipelines.defs.trading import (
+    ONLY_ONCE,
+    TRADES,
+    TradesByItself,
+    executed_orders,
+    halted_sensor,
+    require_by_hand,
+)
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
@@ -257,12 +269,42 @@ def test_people_are_told_once_that_trading_was_halted(definitions: dg.Definition
 
 def test_runs_that_trade_wait_for_each_other_and_are_never_retried() -> None:
     definitions = build_defs()
-    for name in ("trade", "halt_trading"):
+    for name in ("trade", "reconcile"):
         job = definitions.resolve_job_def(name)
         assert TRADES.items() <= job.run_tags.items() | job.tags.items(), name
+    assert ONLY_ONCE.items() <= definitions.resolve_job_def("halt_trading").tags.items()
     assert executed_orders.op.retry_policy is None
     limits = Path("dagster.yaml").read_text()
     assert "key: kalshi_pipelines/trades" in limits
+
+
+def test_F43_a_halt_starts_at_once_beside_a_run_that_trades_and_however_much_else_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy("dagster.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    halt_tags = dict(build_defs().resolve_job_def("halt_trading").tags)
+    location = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="kalshi_pipelines"), "here")
+    origin = RemoteRepositoryOrigin(location, "__repository__")
+    with dg.DagsterInstance.get() as instance:
+
+        def made(name: str, status: dg.DagsterRunStatus, **tags: str) -> None:
+            create_run_for_test(
+                instance, job_name=name, status=status, tags=tags, remote_job_origin=RemoteJobOrigin(origin, name)
+            )
+
+        made("trade", dg.DagsterRunStatus.STARTED, **TRADES)
+        for number in range(30):
+            made(f"ingest_{number}", dg.DagsterRunStatus.STARTED)
+        for _ in range(3):
+            made("reconcile", dg.DagsterRunStatus.STARTED, **{"dagster/schedule_name": "reconcile_schedule"})
+        for waiting in ({"dagster/schedule_name": "later"}, TRADES):
+            made("waits", dg.DagsterRunStatus.QUEUED, **waiting)
+        made("halt_trading", dg.DagsterRunStatus.QUEUED, **halt_tags)
+        queue = QueuedRunCoordinatorDaemon(interval_seconds=1)
+        starts = queue._get_runs_to_dequeue(instance, instance.get_concurrency_config(), fixed_iteration_time=None)
+    assert [run.job_name for run in starts] == ["halt_trading"]
 
 
 def test_definitions_in_which_something_else_could_trade_are_refused() -> None:
