@@ -75,8 +75,8 @@ class ProposalTexts:
         price: Dollars of a contract of the outcome, ``"0.5600"``.
         count: Contracts, ``"10"`` or ``"0.50"``.
         strategy: Which rule wants it.
-        signal: What that rule saw; with ``strategy``, ``partition``, ``leg`` and ``attempt`` it makes the order the
-            same order, however often it is proposed.
+        signal: What that rule saw; with the other names (``strategy`` to ``attempt``) it makes the order
+            the same order, however often it is proposed.
         as_of: The instant of the knowledge it rests on, ISO 8601 with an offset.
         valid_until: The instant after which it must not be sent; at most ten minutes after ``as_of``.
         time_in_force: ``immediate_or_cancel`` unless told, ``fill_or_kill`` or ``good_till_canceled``.

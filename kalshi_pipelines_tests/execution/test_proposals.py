@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +199,37 @@ def test_what_makes_an_order_the_same_order_is_never_empty(sqlite_journal: sa.En
         propose(sqlite_journal, [nameless], "a test")
 
 
+@pytest.mark.parametrize("name", ["strategy", "strategy_version", "partition", "signal", "leg", "reason", "actor_name"])
+def test_a_program_s_words_are_looked_at_as_those_of_a_file_are(sqlite_journal: sa.Engine, name: str) -> None:
+    odd: dict[str, Any] = {name: "a\x1b[31mb"}
+    good = order()
+    odd_order = (
+        replace(good, **odd) if name in {"reason", "actor_name"} else replace(good, signal=replace(good.signal, **odd))
+    )
+    with pytest.raises(InvalidProposals, match=f"proposal 2: {name}: has characters that can not be printed"):
+        propose(sqlite_journal, [good, odd_order], "a test")
+    assert stored(sqlite_journal) == []
+
+
+@pytest.mark.parametrize("source", ["a\x1bb", "x" * 201])
+def test_where_proposals_come_from_is_a_short_plain_text(sqlite_journal: sa.Engine, source: str) -> None:
+    with pytest.raises(InvalidProposals, match="source: "):
+        propose(sqlite_journal, [order()], source)
+
+
+def test_a_journal_that_can_not_be_written_is_told(tmp_path: Path) -> None:
+    engine = open_journal(f"sqlite:///{tmp_path / 'no folder' / 'journal.db'}")
+    with pytest.raises(JournalUnavailable, match=r"journal\.db can not be used"):
+        propose(engine, [order()], "a test")
+    engine.dispose()
+
+
+def test_an_instant_of_another_zone_is_kept_as_utc() -> None:
+    made = order(as_of="2026-11-23T19:45:00+05:45", valid_until="2026-11-23T14:05:00Z")
+    assert made.as_of.tzinfo is dt.UTC
+    assert (made.as_of.hour, made.as_of.minute) == (14, 0)
+
+
 @given(st.dictionaries(st.sampled_from(FIELDS), st.text(max_size=30)))
 def test_any_text_is_an_order_or_a_list_of_problems(texts: dict[str, str]) -> None:
     with suppress(InvalidProposals):
@@ -259,6 +290,24 @@ def test_a_file_that_is_wrong_anywhere_is_refused_whole(tmp_path: Path, name: st
     with pytest.raises(InvalidProposals) as caught:
         read_proposals(tmp_path / name, PERSON)
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["strategy", "strategy_version", "partition", "signal", "leg", "attempt"])
+def test_lines_of_which_one_name_is_another_are_different_orders(tmp_path: Path, name: str) -> None:
+    given = {column: text for column, text in asdict(GOOD).items() if text and column != "reason"}
+    given |= {"strategy_version": "1", "partition": "1", "leg": "1", "attempt": "1"}
+    (tmp_path / "a.json").write_text(json.dumps([given, given | {name: "2"}]))
+    assert len(read_proposals(tmp_path / "a.json", PERSON)) == 2
+    (tmp_path / "a.json").write_text(json.dumps([given, given]))
+    with pytest.raises(InvalidProposals, match="the same order as proposal 1"):
+        read_proposals(tmp_path / "a.json", PERSON)
+
+
+def test_of_a_file_that_never_ends_no_more_is_read_than_a_file_may_have(tmp_path: Path) -> None:
+    with (tmp_path / "endless.csv").open("wb") as endless:
+        endless.truncate(2**42)
+    with pytest.raises(InvalidProposals, match="larger than 2,000,000 bytes"):
+        read_proposals(tmp_path / "endless.csv", PERSON)
 
 
 def test_a_file_as_large_as_it_may_be_is_read(tmp_path: Path) -> None:
