@@ -29,7 +29,7 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.reading import JournalReading
 from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode, NewIntent
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
-from kalshi_pipelines.execution.market.snapshot import MarketReader, UnreadableMarket
+from kalshi_pipelines.execution.market.snapshot import MarketReader, MarketSnapshot, UnreadableMarket
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
@@ -146,11 +146,13 @@ class TradeExecutor:
             reduce_only=order.reduce_only,
         )
         planned = PlannedOrder(order, proposal_id, request, market, bound, (fee_check,))
+        return replace(planned, checks=(fee_check, *self._balance_checks(planned)))
+
+    def _balance_checks(self, planned: PlannedOrder) -> tuple[Check, ...]:
         if self._read.balance is None:
-            return planned
-        shard = market.exchange_index
-        enough = balance_check(self._read.balance(shard), planned.cost, shard)
-        return replace(planned, checks=(fee_check, enough))
+            return ()
+        shard = planned.request.exchange_index
+        return (balance_check(self._read.balance(shard), planned.cost, shard),)
 
     def admit(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
         """Decide, and hold the worst case in every scope, in one transaction; a denial is recorded in the same way."""
@@ -208,13 +210,18 @@ class TradeExecutor:
         return decision_of(planned, last.intent, checks, last.denied, last.detail)
 
     def look_again(self, admitted: AdmittedOrder) -> AdmittedOrder:
-        """The same order judged by the market as it is now: for one that waited for approval.
+        """The same order judged by market, fee and balance as they are now: for one that waited for approval.
+
+        Its request and what is reserved for it were fixed before: if shard, event or fee terms are others now, it ends.
 
         Raises:
             KalshiError, UnreadableMarket, WarehouseUnavailable: The market can not be read.
         """
-        market = self._read.markets(admitted.planned.order.ticker)
-        return replace(admitted, planned=replace(admitted.planned, market=market))
+        planned = admitted.planned
+        market = self._read.markets(planned.order.ticker)
+        _, fee_check = bounded_fee(planned.order, market, self._settings)
+        checks = (_same_terms_check(planned.market, market), fee_check, *self._balance_checks(planned))
+        return replace(admitted, planned=replace(planned, market=market, checks=checks))
 
     def _lease_lost(self) -> Denied | None:
         if self._session.mode is Mode.DRY_RUN or sessions.renew(self._journal, self._session):
@@ -329,6 +336,15 @@ class TradeExecutor:
     def _known(self, planned: PlannedOrder, intent: Intent) -> Decision:
         told = f"intent {intent.intent_id} of this signal is {intent.state.value} since before"
         return Decision(Outcome.KNOWN, planned.order, planned.proposal_id, intent, intent.denial, told)
+
+
+def _same_terms_check(before: MarketSnapshot, now: MarketSnapshot) -> Check:
+    """Whether what an order was fixed and reserved by is as it was when it was planned."""
+    wanted, told = (
+        f"shard {market.exchange_index}, event {market.event_ticker}, fee {market.fee_type} x {market.fee_multiplier}"
+        for market in (before, now)
+    )
+    return check(DenialReason.CHECK_FAILED, wanted == told, f"as planned: {wanted}", told)
 
 
 def _unplannable(error: Exception) -> Denied:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -555,8 +556,40 @@ def test_a_second_look_is_at_the_same_market(sqlite_journal: sa.Engine) -> None:
     made.asked.clear()
     made.market = replace(made.market, status="closed")
     again = made.executor.look_again(admitted)
-    assert (made.asked, again.planned.market.status) == (["KXA-26-B"], "closed")
+    assert (made.asked, again.planned.market.status) == (["KXA-26-B", 2], "closed")
     assert made.executor.send(again).reason is DenialReason.MARKET_NOT_ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"exchange_index": 5}, DenialReason.CHECK_FAILED),
+        ({"event_ticker": "KXA-27"}, DenialReason.CHECK_FAILED),
+        ({"fee_multiplier": Decimal(2)}, DenialReason.CHECK_FAILED),
+        ({"fee_type": "quadratic_with_maker_fees"}, DenialReason.CHECK_FAILED),
+        ({"fee_type": "flat"}, DenialReason.CHECK_FAILED),
+    ],
+)
+def test_F39_what_an_order_was_approved_by_must_be_the_same_when_it_is_sent(
+    sqlite_journal: sa.Engine, changes: dict[str, Any], reason: DenialReason | None
+) -> None:
+    made = play(sqlite_journal)
+    admitted = made.admitted()
+    made.market = replace(made.market, **changes)
+    decision = made.executor.send(made.executor.look_again(admitted))
+    assert decision.reason is reason
+    assert len(made.exchange.orders) == (reason is None)
+
+
+def test_F39_the_balance_is_asked_again_when_an_order_was_approved(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    enough = made.planned().cost
+    for available, reason in ((enough - 1, DenialReason.INSUFFICIENT_BALANCE), (enough, None)):
+        made.available = 10**9
+        admitted = made.admitted()
+        made.available = available
+        assert made.executor.send(made.executor.look_again(admitted)).reason is reason
 
 
 def test_F15_a_further_attempt_follows_one_that_came_to_nothing_and_no_other(sqlite_journal: sa.Engine) -> None:
