@@ -192,11 +192,13 @@ class _Account:
         wrong = contradictions(intent, order) if len(twins) == 1 else [f"{len(twins)} orders have this client order id"]
         never = must_not_be(intent, order)
         wrong += [] if never is None else [never]
+        posted = intent.filled_centicontracts
+        # An order that was seen to end did arrive, once: that needs no fence, if its fills say the same.
+        is_proved = intent.state is OrderState.UNKNOWN and posted == order.filled_centicontracts
         if wrong:
             self._differs(DifferenceKind.ORDER_DIVERGED, order.client_order_id, "; ".join(wrong))
-        elif intent.state in _RESTS and not order.is_resting:
+        elif (intent.state in _RESTS or is_proved) and not order.is_resting:
             self._end(intent, order)
-        posted = self._transaction.intent(intent.intent_id).filled_centicontracts
         if posted < order.filled_centicontracts:
             filled = amounts.count(order.filled_centicontracts)
             detail = f"{filled} are filled, {amounts.count(posted)} are told as fills"

@@ -19,6 +19,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import (
     ExchangeOrder,
     Holding,
+    OrderStatus,
     OrderSweep,
     Settlement,
     merged,
@@ -58,6 +59,7 @@ from kalshi_pipelines_tests.execution.journal.trading import (
 from kalshi_pipelines_tests.execution.told_account import (
     CANCELED,
     EXECUTED,
+    RESTING,
     ToldAccount,
     fill_of,
     order_of,
@@ -364,6 +366,42 @@ def test_F07_an_order_that_only_the_second_reading_has_is_there(bench: Bench) ->
     assert report.resolved == (
         Resolved(intent.intent_id, intent.client_order_id, OrderState.UNKNOWN, OrderState.CANCELED),
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "filled", "told", "state"),
+    [
+        (EXECUTED, 1_000, 1_000, OrderState.EXECUTED),
+        (EXECUTED, 1_000, 999, OrderState.UNKNOWN),
+        (CANCELED, 0, 0, OrderState.CANCELED),
+        (CANCELED, 300, 300, OrderState.CANCELED),
+        (CANCELED, 300, 0, OrderState.UNKNOWN),
+        (RESTING, 0, 0, OrderState.UNKNOWN),
+    ],
+)
+def test_F44_an_order_that_was_seen_to_end_with_all_its_fills_needs_no_fence(
+    bench: Bench, status: OrderStatus, filled: int, told: int, state: OrderState
+) -> None:
+    intent = bench.unknown()
+    order = order_of(intent, status, filled_centicontracts=filled)
+    bench.account.listed = [order]
+    bench.account.made = [fill_of(order, told, NOON)] if told else []
+    bench.account.held = {TICKER: Holding(TICKER, told, 5_000 * told)} if told else {}
+    bench.account.answers = [Answer(404, b"{}")] * 4
+    report = bench.reconcile()
+    assert bench.state(intent) is state
+    assert report.differences[0].kind is K.FENCE_NOT_CONFIRMED
+    if state is not OrderState.UNKNOWN:
+        assert [(each.before, each.after) for each in report.resolved] == [(OrderState.UNKNOWN, state)]
+        assert bench.reconcile().clean
+
+
+def test_F44_two_orders_of_one_name_that_ended_prove_nothing_without_a_fence(bench: Bench) -> None:
+    intent = bench.unknown()
+    bench.account.listed = [order_of(intent, CANCELED), order_of(intent, CANCELED, order_id="order-twin")]
+    bench.account.answers = [Answer(404, b"{}")] * 4
+    bench.reconcile()
+    assert bench.state(intent) is OrderState.UNKNOWN
 
 
 def test_F07_an_order_with_fills_on_record_is_never_absent(bench: Bench) -> None:
