@@ -23,19 +23,21 @@ from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import Outcome
 from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_token
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
+from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.journal.ledger import ACCOUNT_KEY
-from kalshi_pipelines.execution.journal.records import Mode, Origin, ScopeKind
+from kalshi_pipelines.execution.journal.records import Intent, Mode, Origin, ScopeKind
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.kill.switch import NotReleased
 from kalshi_pipelines.execution.live_account import live_account, live_transport
 from kalshi_pipelines.execution.orders.amounts import money
 from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.proposal_files import read_proposals
 from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.session import Opening
 from kalshi_pipelines.execution.stopping import engage, halt, halt_now, kill_switch
-from kalshi_pipelines.execution.told import plain, proposal_row, standing_lines, status_lines
+from kalshi_pipelines.execution.told import moment, plain, proposal_row, standing_lines, status_lines
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Environment, Settings
@@ -156,17 +158,46 @@ def approve(office: Office, given: argparse.Namespace) -> int:
             intent = transaction.intent(given.intent)
         except LookupError as error:
             raise CanNotBeDone(f"{error}: see `status`.") from None
+        _require_countable(transaction, intent, given.by)
         digest = given.sha256.lower()
-        if len(digest) < _SHORTEST_DIGEST or not intent.request_sha256.startswith(digest):
+        if not intent.request_sha256.startswith(digest):
             raise CanNotBeDone(
                 f"The request of intent {intent.intent_id} has another SHA-256 ({intent.request_sha256}); nothing was "
                 f"approved. Its request is {intent.request_json}"
+            )
+        if len(digest) < _SHORTEST_DIGEST:
+            raise CanNotBeDone(
+                f"{len(digest)} digits of the SHA-256 are too few, {_SHORTEST_DIGEST} or more are wanted; nothing was "
+                f"approved. Compare them with those that were shown for intent {intent.intent_id}."
             )
         transaction.approve(
             intent.request_sha256, given.by, transaction.now_us + APPROVED_FOR // dt.timedelta(microseconds=1)
         )
     print(f"Approved by {plain(given.by)} for 10 minutes, this request and no other:\n{intent.request_json}")
     return 0
+
+
+def _require_countable(transaction: JournalTransaction, intent: Intent, by: str) -> None:
+    """An approval is only taken down if it will count.
+
+    Raises:
+        CanNotBeDone: It would not.
+    """
+    if intent.state is not OrderState.RESERVED:
+        raise CanNotBeDone(
+            f"Intent {intent.intent_id} is {intent.state.value.replace('_', ' ')} and waits for no approval; nothing "
+            "was approved. See `status` for what waits."
+        )
+    if transaction.now_us > intent.valid_until_us:
+        raise CanNotBeDone(
+            f"Intent {intent.intent_id} was valid until {moment(intent.valid_until_us)}; nothing was approved. "
+            "Propose it anew."
+        )
+    if transaction.actor_of(intent) == by:
+        raise CanNotBeDone(
+            f"Intent {intent.intent_id} was proposed by {plain(by)}; nothing was approved. Somebody else has to: let "
+            "them run this, or say with --by who you are."
+        )
 
 
 def arm(office: Office, given: argparse.Namespace) -> int:

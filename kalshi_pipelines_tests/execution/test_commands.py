@@ -143,15 +143,19 @@ def test_a_session_is_closed_and_noted(sqlite_journal: sa.Engine, capsys: pytest
 
 def test_an_approval_names_enough_of_the_bytes(sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str]) -> None:
     desk = desk_at(sqlite_journal)
-    intent = desk.planned()
+    intent = desk.reserved()
     place, digest = office(journal=desk.journal), intent.request_sha256
 
     def approved() -> bool:
         with desk.journal.reading() as reading:
             return reading.is_approved(intent, NOON)
 
-    for short in ("", digest[:11], "0" * 64, f"{digest}0"):
+    for other in ("0" * 64, f"{digest}0"):
         with pytest.raises(CanNotBeDone, match=r"has another SHA-256 .* nothing was approved"):
+            commands.approve(place, given(intent=intent.intent_id, sha256=other))
+        assert not approved()
+    for short in ("", digest[:11]):
+        with pytest.raises(CanNotBeDone, match=rf"^{len(short)} digits .* too few, 12 or more are wanted; nothing was"):
             commands.approve(place, given(intent=intent.intent_id, sha256=short))
         assert not approved()
     with pytest.raises(CanNotBeDone, match="no intent 999: see `status`"):
@@ -159,6 +163,24 @@ def test_an_approval_names_enough_of_the_bytes(sqlite_journal: sa.Engine, capsys
     assert commands.approve(place, given(intent=intent.intent_id, sha256=digest[:12].upper())) == 0
     assert intent.request_json in capsys.readouterr().out
     assert approved()
+
+
+def test_an_approval_that_would_never_count_is_refused(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal)
+    planned, sent, waits = desk.planned(), desk.sent(), desk.reserved()
+    place = office(journal=desk.journal)
+    for intent, by, sentence in (
+        (planned, "ann", "is planned and waits for no approval"),
+        (sent, "ann", "is sending and waits for no approval"),
+        (waits, "ada", "was proposed by ada; nothing was approved. Somebody else has to"),
+    ):
+        with pytest.raises(CanNotBeDone, match=f"^Intent {intent.intent_id} {sentence}"):
+            commands.approve(place, given(intent=intent.intent_id, sha256=intent.request_sha256, by=by))
+    desk.clock.now_us = waits.valid_until_us + 1
+    with pytest.raises(CanNotBeDone, match=r"was valid until 2026-11-23 17:01:00 UTC; nothing was approved"):
+        commands.approve(place, given(intent=waits.intent_id, sha256=waits.request_sha256))
+    with sqlite_journal.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM approvals").scalar() == 0
 
 
 def test_a_file_is_put_into_the_inbox_and_nothing_is_sent(
@@ -343,7 +365,7 @@ def test_a_proposal_of_the_command_line_ends_when_it_was_said(
 
 def test_an_approval_ends_after_ten_minutes(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal)
-    intent = desk.planned()
+    intent = desk.reserved()
     commands.approve(office(journal=desk.journal), given(intent=intent.intent_id, sha256=intent.request_sha256))
     with desk.journal.reading() as reading:
         assert reading.is_approved(intent, NOON + 10 * MINUTE - 1)
@@ -461,6 +483,7 @@ def status_of(
     monkeypatch.setattr(commands, "now_us", lambda: now)
     place = office(journal=desk.journal)
     place.settings = Settings(data_dir=folder)
+    place.settings.environment_dir.mkdir(exist_ok=True)
     capsys.readouterr()
     assert commands.status(place, given()) == 0
     return capsys.readouterr().out.splitlines()

@@ -219,6 +219,11 @@ class JournalReading(RecoveryReading):
         row = self._connection.execute(found).first()
         return None if row is None else (row[0], row[1])
 
+    def actor_of(self, intent: Intent) -> str:
+        """The name of who proposed an intent; no approval of theirs counts."""
+        found = sa.select(intents.c.actor_name).where(intents.c.intent_id == intent.intent_id)
+        return str(self._connection.scalar(found))
+
     def is_approved(self, intent: Intent, at_us: int) -> bool:
         """Whether somebody other than its actor approved exactly this request, and that still counts."""
         actor = sa.select(intents.c.actor_name).where(intents.c.intent_id == intent.intent_id).scalar_subquery()
