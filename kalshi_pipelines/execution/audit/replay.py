@@ -3,10 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, HOURS_AHEAD
 from kalshi_pipelines.execution.journal.tables import (
+    HOUR_US,
     fills,
     foreign_orders,
     intents,
@@ -19,6 +22,7 @@ from kalshi_pipelines.execution.journal.tables import (
     sessions,
 )
 from kalshi_pipelines.execution.orders.states import LEGAL_TRANSITIONS, OPEN_STATES, OrderState
+from kalshi_pipelines.units import instant
 
 _HOURS = 24
 _AT_ONCE = 10_000
@@ -53,6 +57,10 @@ def replay_states(connection: sa.Connection) -> Iterator[str]:
         last[intent_id] = (seq, after)
     wanted = {intent_id: state for intent_id, (_, state) in last.items() if state in set(OPEN_STATES)}
     there = {row[0]: row[1] for row in connection.execute(sa.select(open_intents.c.intent_id, open_intents.c.state))}
+    yield from (
+        f"the list of open intents has intent {intent_id} with another market or account"
+        for (intent_id,) in connection.execute(_MISLAID)
+    )
     if wanted != there:
         different = sorted(wanted.items() ^ there.items())[:5]
         yield f"the list of open intents is not what the events make of it: {different}"
@@ -113,10 +121,10 @@ class _Books:
             return
         orders, notional, worst = scope.orders, scope.notional, scope.worst
         if kind == "rolling":
-            before = [other for other in self.scopes.values() if _is_before(other.row, scope.row)]
-            orders += sum(other.orders for other in before)
-            notional += sum(other.notional for other in before)
-            worst += sum(other.worst for other in before)
+            beside = [other for other in self.scopes.values() if _is_beside(other.row, scope.row)]
+            orders += sum(other.orders for other in beside)
+            notional += sum(other.notional for other in beside)
+            worst += sum(other.worst for other in beside)
         for name, value, cap in (
             ("orders", orders, caps["orders_cap"]),
             ("notional", notional, caps["notional_cap_microdollars"]),
@@ -131,9 +139,11 @@ class _Books:
                 yield f"{row['dedupe']}: position of {row['ticker']} could be {long_or_short}, beyond its cap"
 
 
-def _is_before(other: sa.RowMapping, scope: sa.RowMapping) -> bool:
-    same = all(other[name] == scope[name] for name in ("kind", "environment", "subaccount", "mode"))
-    return same and scope["hour"] - _HOURS <= other["hour"] < scope["hour"]
+def _is_beside(other: sa.RowMapping, scope: sa.RowMapping) -> bool:
+    if any(other[name] != scope[name] for name in ("kind", "environment", "subaccount", "mode")):
+        return False
+    hours: int = other["hour"] - scope["hour"]
+    return hours != 0 and -_HOURS <= hours <= HOURS_AHEAD
 
 
 def replay_ledger(connection: sa.Connection) -> Iterator[str]:
@@ -147,20 +157,37 @@ def replay_ledger(connection: sa.Connection) -> Iterator[str]:
         },
     )
     reserved: defaultdict[int, set[str]] = defaultdict(set)
-    ordered = sa.select(postings).order_by(postings.c.audit_seq, postings.c.dedupe, postings.c.scope_id)
+    ordered = (
+        sa.select(postings, intents.c.event_ticker, intents.c.mode)
+        .outerjoin(intents, intents.c.intent_id == postings.c.intent_id)
+        .order_by(postings.c.audit_seq, postings.c.dedupe, postings.c.scope_id)
+    )
     for row in connection.execute(ordered.execution_options(yield_per=_AT_ONCE)).mappings():
         if row["scope_id"] not in books.scopes:
             yield f"{row['dedupe']} is posted to scope {row['scope_id']}, which is not there"
             continue
         yield from books.post(row)
         if row["kind"] == "reserve":
-            reserved[row["intent_id"]].add(books.scopes[row["scope_id"]].row["kind"])
+            scope = books.scopes[row["scope_id"]].row
+            reserved[row["intent_id"]].add(scope["kind"])
+            if row["mode"] == "live" and not _is_its_own(row, scope):
+                yield f"{row['dedupe']} is counted in {scope['kind']} {scope['key']}, which is not its own"
     yield from _counters(connection, books)
     admitted = sa.select(order_events.c.intent_id).where(order_events.c.to_state == OrderState.RESERVED.value)
     for (intent_id,) in connection.execute(admitted):
         if reserved[intent_id] != _KINDS:
             yield f"intent {intent_id} is reserved in {sorted(reserved[intent_id])} only"
     yield from _open_counts(connection, books)
+
+
+def _is_its_own(row: sa.RowMapping, scope: sa.RowMapping) -> bool:
+    """Whether a scope is the one that a reservation has to be counted in."""
+    keys = {"session": row["session_id"], "event": row["event_ticker"], "account": ACCOUNT_KEY}
+    if scope["kind"] == "day":
+        return abs((date.fromisoformat(scope["key"]) - instant(row["at_us"]).date()).days) <= 1
+    if scope["kind"] == "rolling":
+        return bool(scope["hour"] == row["at_us"] // HOUR_US and scope["key"] == str(scope["hour"]))
+    return bool(scope["key"] == keys[scope["kind"]])
 
 
 def _counters(connection: sa.Connection, books: _Books) -> Iterator[str]:
@@ -213,6 +240,13 @@ def _open_counts(connection: sa.Connection, books: _Books) -> Iterator[str]:
                     yield f"the account holds {have} open {side}s of {ticker}, its orders make {want}"
 
 
+_MISLAID = sa.select(open_intents.c.intent_id).join(
+    intents,
+    sa.and_(
+        intents.c.intent_id == open_intents.c.intent_id,
+        sa.or_(*[open_intents.c[name] != intents.c[name] for name in ("environment", "subaccount", "mode", "ticker")]),
+    ),
+)
 _LAST = (
     sa.select(order_events.c.intent_id, sa.func.max(order_events.c.seq).label("seq"))
     .group_by(order_events.c.intent_id)

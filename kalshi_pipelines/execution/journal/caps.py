@@ -33,7 +33,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The sums over the hours before the present one: what the rolling caps are held against besides it."""
+    """The sums over the hours around the present one: what the rolling caps are held against besides it."""
 
     orders: int = 0
     notional: int = 0

@@ -23,6 +23,14 @@ _POSTGRES_OPTIONS: Final = (
     f"-c search_path={SCHEMA} -c synchronous_commit=on -c lock_timeout={LOCK_WAIT_SECONDS}s "
     f"-c idle_in_transaction_session_timeout=60s -c timezone=UTC -c plan_cache_mode=force_generic_plan"
 )
+#: A server that is gone without a word is noticed: seconds, and milliseconds for what TCP was not confirmed.
+_POSTGRES_PATIENCE: Final = {
+    "connect_timeout": LOCK_WAIT_SECONDS,
+    "keepalives_idle": LOCK_WAIT_SECONDS,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 2_000 * LOCK_WAIT_SECONDS,
+}
 
 
 def journal_url(settings: Settings) -> str:
@@ -44,7 +52,9 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
     try:
         parsed = warehouse_url(url)
         if parsed.get_backend_name() != "sqlite":
-            postgres = sa.create_engine(parsed, pool_pre_ping=True, connect_args={"options": _POSTGRES_OPTIONS})
+            postgres = sa.create_engine(
+                parsed, pool_pre_ping=True, connect_args={"options": _POSTGRES_OPTIONS} | _POSTGRES_PATIENCE
+            )
             sa.event.listen(postgres, "connect", _prepare_postgres)
             return postgres
         engine = open_engine(url)

@@ -5,12 +5,13 @@ admitted and sent only if everything the journal knows allows it; the audit log 
 by every upgrade, so that they are always those of this code.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, metadata
+from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, HOUR_US, metadata
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OPEN_STATES, OrderState
 
 PREFIX: Final = "guard_"
@@ -26,8 +27,29 @@ WRITER_FUNCTION: Final = "journal_writer"
 _PRAGMAS_ASKED: Final = frozenset({"audit_log", "proposals"})
 MINUTE_US: Final = 60_000_000
 _DAY_HOURS: Final = 24
+#: A clock that went back across an hour finds what it counted before in the hour ahead.
+HOURS_AHEAD: Final = 1
+#: The one key of the scope of a whole account.
+ACCOUNT_KEY: Final = "account"
+#: The UTC date some days from that of a posting, which each database writes in its own way.
+_DAY_OF: Final = "day_of_posting({})"
+_DATES: Final[Mapping[str, str]] = {
+    "sqlite": r"date(p.at_us / 1000000 + 86400 * (\1), 'unixepoch')",
+    "postgresql": r"to_char(to_timestamp(p.at_us / 1000000 + 86400 * (\1)) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+}
 
 _Rules = Sequence[tuple[str, str]]
+
+#: Whether a scope ``c`` of a reservation ``p`` is the one that an intent ``i`` has to be counted in, and not some other
+#: with caps of its own. A clock that went back counts in the newest day, at most one ahead of its own.
+_ITS_KEY: Final = (
+    "CASE c.kind WHEN 'session' THEN c.key = i.session_id WHEN 'event' THEN c.key = i.event_ticker "
+    f"WHEN 'account' THEN c.key = '{ACCOUNT_KEY}' "
+    f"WHEN 'rolling' THEN c.hour = p.at_us / {HOUR_US} AND c.key = CAST(c.hour AS text) "
+    f"ELSE c.key BETWEEN {_DAY_OF.format(-1)} AND {_DAY_OF.format(1)} AND NOT EXISTS (SELECT 1 FROM scopes d "
+    "WHERE d.kind = 'day' AND d.environment = c.environment AND d.subaccount = c.subaccount AND d.mode = c.mode "
+    "AND d.key > c.key AND d.opened_us <= p.at_us) END"
+)
 
 #: Why an order must not be sent: conditions on the event, its intent ``i`` and its session ``s``, the first that holds.
 _SEND: Final[_Rules] = (
@@ -44,6 +66,7 @@ _SEND: Final[_Rules] = (
         "WHERE p.dedupe = 'reserve:' || i.intent_id AND p.kind = 'reserve' AND p.intent_id = i.intent_id "
         "AND p.ticker = i.ticker AND p.session_id = i.session_id "
         "AND c.environment = i.environment AND c.subaccount = i.subaccount AND c.mode = i.mode "
+        f"AND p.at_us BETWEEN i.planned_us AND NEW.at_us AND {_ITS_KEY} "
         "AND p.d_if_no_microdollars = i.reserved_if_no_microdollars "
         "AND p.d_if_yes_microdollars = i.reserved_if_yes_microdollars "
         "AND p.d_notional_microdollars = i.notional_microdollars AND p.d_orders = 1) <> 5",
@@ -67,6 +90,11 @@ _SEND: Final[_Rules] = (
         "AND a.approved_us <= NEW.at_us AND a.expires_us > NEW.at_us)",
         "approval",
     ),
+    # Who releases the switch lets new sessions be opened, not those go on that were stopped.
+    (
+        "EXISTS (SELECT 1 FROM kill_events k WHERE k.engaged = 1 AND k.audit_seq > s.audit_seq)",
+        "killed_since_opened",
+    ),
 )
 
 #: Why an order must not be admitted; the caps of scopes are seen to by the postings.
@@ -88,7 +116,7 @@ _ADMIT: Final[_Rules] = (
 
 _IN_WINDOW: Final = (
     "FROM scopes h WHERE h.environment = c.environment AND h.subaccount = c.subaccount AND h.mode = c.mode "
-    f"AND h.hour BETWEEN c.hour - {_DAY_HOURS} AND c.hour"
+    f"AND h.hour BETWEEN c.hour - {_DAY_HOURS} AND c.hour + {HOURS_AHEAD}"
 )
 #: Why a posting of kind reserve must not be, by the kind of its scope, once the counters were moved: conditions on the
 #: scope ``c``, the market there ``m`` and its session ``s``.
@@ -182,6 +210,12 @@ _MOVED: Final = "UPDATE open_intents SET state = NEW.to_state WHERE intent_id = 
 _CLOSED: Final = "DELETE FROM open_intents WHERE intent_id = NEW.intent_id;"
 #: Rows that only triggers change, and that are never deleted.
 _COUNTERS: Final = ("audit_head", "scopes", "scope_markets")
+#: What such a row is about is never changed, only what it counts.
+NEVER_CHANGED: Final[Mapping[str, str]] = {
+    "scopes": "scope_id, kind, environment, subaccount, mode, key, hour, opened_us",
+    "scope_markets": "scope_id, ticker",
+    "open_intents": "intent_id, environment, subaccount, mode, ticker",
+}
 
 
 def _states(some: frozenset[OrderState]) -> str:
@@ -275,12 +309,16 @@ def _sqlite() -> Iterator[str]:
             )
     for name in _COUNTERS:
         yield f"CREATE TRIGGER {PREFIX}{name}_no_delete BEFORE DELETE ON {name} " + refuse.format(f"append_only:{name}")
+    for name, columns in NEVER_CHANGED.items():
+        yield f"CREATE TRIGGER {PREFIX}{name}_stays BEFORE UPDATE OF {columns} ON {name} " + refuse.format(
+            f"append_only:{name}"
+        )
     yield (
         f"CREATE TRIGGER {PREFIX}audit_chain BEFORE INSERT ON audit_log "
         f"WHEN NEW.hash <> {HASH_FUNCTION}(NEW.seq, NEW.prev_hash, NEW.body) " + refuse.format("audit:hash")
     )
     yield f"CREATE TRIGGER {PREFIX}audit_head AFTER INSERT ON audit_log BEGIN {_HEAD} END"
-    for name, state, rules in (("send", "sending", _SEND), ("admit", "reserved", _ADMIT)):
+    for name, state, rules in (("send", "sending", _dated(_SEND, "sqlite")), ("admit", "reserved", _ADMIT)):
         yield (
             f"CREATE TRIGGER {PREFIX}{name} BEFORE INSERT ON order_events WHEN NEW.to_state = '{state}' "
             f"BEGIN {_raising(name, rules, _MOVING)} END"
@@ -307,6 +345,11 @@ def _sqlite() -> Iterator[str]:
     )
 
 
+def _dated(rules: _Rules, dialect: str) -> _Rules:
+    """Rules with dates as a database writes them."""
+    return [(re.sub(r"day_of_posting\((-?\d)\)", _DATES[dialect], condition), why) for condition, why in rules]
+
+
 def _raising(guard: str, rules: _Rules, rows: str) -> str:
     """A query that raises the first reason that holds."""
     cases = " ".join(f"WHEN {condition} THEN RAISE(ABORT, '{guard}_guard:{why}')" for condition, why in rules)
@@ -321,7 +364,7 @@ _MOVING_ROWS: Final = (
 
 
 def _postgres() -> Iterator[str]:
-    yield _function("append_only", "BEGIN " + _REFUSE.format("'append_only:' || TG_TABLE_NAME") + " END")
+    yield from _function("append_only", "BEGIN " + _REFUSE.format("'append_only:' || TG_TABLE_NAME") + " END")
     bodies = {
         "audit_chain": "BEGIN IF NEW.hash <> encode(sha256(convert_to("
         f"'{HASH_DOMAIN}' || chr(10) || NEW.seq || chr(10) || coalesce(NEW.prev_hash, '') || chr(10) || NEW.body, "
@@ -330,7 +373,7 @@ def _postgres() -> Iterator[str]:
         "opened": f"BEGIN {_OPENED} RETURN NEW; END",
         "moved": f"BEGIN {_MOVED} RETURN NEW; END",
         "closed": f"BEGIN {_CLOSED} RETURN NEW; END",
-        "send": f"{_MOVING_ROWS} {_refusing('send', _SEND)} RETURN NEW; END",
+        "send": f"{_MOVING_ROWS} {_refusing('send', _dated(_SEND, 'postgresql'))} RETURN NEW; END",
         "admit": f"{_MOVING_ROWS} {_refusing('admit', _ADMIT)} RETURN NEW; END",
         "post": f"BEGIN {_MARKET} {_FACT}; {_IN_MARKET} RETURN NEW; END",
         "reserve": "DECLARE c scopes; m scope_markets; s sessions; BEGIN "
@@ -341,11 +384,13 @@ def _postgres() -> Iterator[str]:
         f"{_refusing('cap', _CAPS['account'])} END IF; RETURN NEW; END",
     }
     for name, body in bodies.items():
-        yield _function(name, body)
+        yield from _function(name, body)
     for table in APPEND_ONLY:
         yield from _always(f"{table.name}_append_only", f"BEFORE UPDATE OR DELETE ON {table.name}", "append_only")
     for name in _COUNTERS:
         yield from _always(f"{name}_no_delete", f"BEFORE DELETE ON {name}", "append_only")
+    for name, columns in NEVER_CHANGED.items():
+        yield from _always(f"{name}_stays", f"BEFORE UPDATE OF {columns} ON {name}", "append_only")
     for table in metadata.sorted_tables:
         yield from _always(f"{table.name}_no_truncate", f"BEFORE TRUNCATE ON {table.name}", "append_only", "STATEMENT")
     yield from _always("audit_chain", "BEFORE INSERT ON audit_log", "audit_chain")
@@ -369,12 +414,14 @@ def _refusing(guard: str, rules: _Rules) -> str:
     )
 
 
-def _function(name: str, body: str) -> str:
+def _function(name: str, body: str) -> Iterator[str]:
     # As its owner: who may write postings needs no right to change a counter.
-    return (
+    yield (
         f"CREATE OR REPLACE FUNCTION {PREFIX}{name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
         f"SET search_path = {SCHEMA}, pg_temp AS $guard${body}$guard$"
     )
+    # Else everybody could put it on a table of their own, where it would do its work with the owner's rights.
+    yield f"REVOKE ALL ON FUNCTION {PREFIX}{name}() FROM PUBLIC"
 
 
 def _always(name: str, event: str, function: str, each: str = "ROW", when: str = "") -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.caps import Scope, Standing, Window, refusal, reserved
-from kalshi_pipelines.execution.journal.guards import MINUTE_US
+from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, HOURS_AHEAD, MINUTE_US
 from kalshi_pipelines.execution.journal.questions import Question
 from kalshi_pipelines.execution.journal.reading import ATTEMPTS, Known, Row
 from kalshi_pipelines.execution.journal.recording import NewRow, Recording
@@ -22,7 +22,6 @@ from kalshi_pipelines.execution.orders.worst_case import Exposure
 from kalshi_pipelines.units import trading_day
 
 _NOTHING: Final = Exposure()
-ACCOUNT_KEY: Final = "account"
 WINDOW_HOURS: Final = 24
 
 _NUMBERS: Final = (
@@ -73,7 +72,11 @@ _WINDOW: Final = (
             for column in (scopes.c.orders, scopes.c.notional_microdollars, scopes.c.worst_microdollars)
         ]
     )
-    .where(*_OF_ACCOUNT, scopes.c.hour.between(sa.bindparam("first_hour"), sa.bindparam("last_hour")))
+    .where(
+        *_OF_ACCOUNT,
+        scopes.c.hour.between(sa.bindparam("first_hour"), sa.bindparam("last_hour")),
+        scopes.c.hour != sa.bindparam("hour"),
+    )
     .subquery("hours_before")
 )
 _NEWEST_DAY: Final = (
@@ -163,8 +166,9 @@ class Ledger(Recording):
                 "mode": intent.mode.value,
                 "ticker": intent.ticker,
                 "since": self.now_us - MINUTE_US,
+                "hour": hour,
                 "first_hour": hour - WINDOW_HOURS,
-                "last_hour": hour - 1,
+                "last_hour": hour + HOURS_AHEAD,
                 **{kind.value: key for kind, key in keys.items()},
             },
         )

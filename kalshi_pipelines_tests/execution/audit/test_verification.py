@@ -194,6 +194,34 @@ TOLD: list[tuple[list[str], list[str]]] = [
         ["the list of open intents is not what the events make of it: [(28, 'reserved'), (28, 'sending')]"],
     ),
     (
+        ["UPDATE open_intents SET ticker='KXOTHER'"],
+        ["the list of open intents has intent 28 with another market or account"],
+    ),
+    (
+        ["UPDATE open_intents SET subaccount=7"],
+        ["the list of open intents has intent 28 with another market or account"],
+    ),
+    (
+        ["UPDATE scopes SET key='session-0009' WHERE kind='session' AND key='session-0002'"],
+        ["reserve:28 is counted in session session-0009, which is not its own"],
+    ),
+    (
+        ["UPDATE scopes SET key='2026-11-21' WHERE kind='day' AND key='2026-11-23'"],
+        [f"reserve:{number} is counted in day 2026-11-21, which is not its own" for number in (6, 16)],
+    ),
+    (
+        ["UPDATE scopes SET hour=hour+1, key='498762' WHERE scope_id=8"],
+        ["reserve:28 is counted in rolling 498762, which is not its own"],
+    ),
+    (
+        ["UPDATE scopes SET key='KXELSE' WHERE kind='event' AND key LIKE 'KXRAIN%'"],
+        [f"reserve:{number} is counted in event KXELSE, which is not its own" for number in (6, 16, 28)],
+    ),
+    (
+        ["UPDATE scopes SET key='mine' WHERE kind='account'"],
+        [f"reserve:{number} is counted in account mine, which is not its own" for number in (6, 16, 28)],
+    ),
+    (
         ["DELETE FROM scopes WHERE scope_id=8"],
         [
             "reserve:28 is posted to scope 8, which is not there",

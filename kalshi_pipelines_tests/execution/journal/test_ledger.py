@@ -287,6 +287,19 @@ def test_hours_before_count_for_a_day_and_no_longer(sqlite_journal: sa.Engine) -
     desk.reserved()
 
 
+def test_a_clock_that_goes_back_across_the_hour_frees_nothing_of_a_day(journal_engine: sa.Engine) -> None:
+    desk = desk_at(journal_engine, caps(rolling=(9, 10**15, 5_200_000)), opened_us=NOON - HOUR)
+    desk.reserved()
+    desk.clock.now_us -= 1
+    beyond = desk.planned()
+    with desk.journal.writing() as transaction:
+        refusal = transaction.refusal(beyond)
+    assert refusal is not None
+    assert [check.code for check in refusal.checks if not check.ok] == ["rolling.worst"]
+    with pytest.raises(JournalRefused, match="cap_guard:worst_loss"), desk.journal.writing() as transaction:
+        transaction.reserve(beyond)
+
+
 def test_a_breach_stops_trading_in_the_same_transaction(desk: Desk) -> None:
     fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
     with desk.journal.writing() as transaction:

@@ -10,8 +10,18 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.errors import JournalRefused
-from kalshi_pipelines.execution.journal.guards import lower_guards
-from kalshi_pipelines.execution.journal.records import Binding, Fill, ForeignOrder, Intent, Mode, Origin, SweepReading
+from kalshi_pipelines.execution.journal.guards import NEVER_CHANGED, lower_guards
+from kalshi_pipelines.execution.journal.ledger import Ledger
+from kalshi_pipelines.execution.journal.records import (
+    Binding,
+    Fill,
+    ForeignOrder,
+    Intent,
+    Mode,
+    Origin,
+    ScopeKind,
+    SweepReading,
+)
 from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, metadata
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.denials import DenialReason
@@ -180,6 +190,14 @@ def test_rows_are_written_once(desk: Desk) -> None:
             assert rule == f"append_only:{table.name}"
 
 
+def test_what_a_counter_is_of_is_never_changed(desk: Desk) -> None:
+    resting(desk)
+    for table, columns in NEVER_CHANGED.items():
+        for column in columns.split(", "):
+            statement = f"UPDATE {table} SET {column} = {column}"
+            assert refused(desk, lambda transaction, _: sql(transaction, statement)) == f"append_only:{table}"  # noqa: B023
+
+
 def test_no_table_is_emptied_at_once(desk: Desk) -> None:
     fill_every_table(desk)
     sqlite = desk.journal._engine.dialect.name == "sqlite"
@@ -243,6 +261,13 @@ def kill_engaged(desk: Desk) -> Intent:
     intent = desk.reserved()
     with desk.journal.writing() as transaction:
         transaction.engage_kill(1, "operator", "ada", "stop")
+    return intent
+
+
+@sends("killed_since_opened")
+def kill_released_again(desk: Desk) -> Intent:
+    intent = kill_engaged(desk)
+    desk.released_by("grace")
     return intent
 
 
@@ -370,6 +395,37 @@ def test_an_order_that_is_not_reserved_everywhere_is_not_sent(desk: Desk) -> Non
         event(transaction, moved, to_state="sending", code_version="1.0+test")
 
     assert refused(desk, without_postings) == "send_guard:unreserved"
+
+
+ELSEWHERE = {
+    ScopeKind.SESSION: "session-of-mine",
+    ScopeKind.DAY: "2026-11-21",
+    ScopeKind.ROLLING: str(NOON // HOUR + 1),
+    ScopeKind.EVENT: "KXELSE",
+    ScopeKind.ACCOUNT: "account of mine",
+}
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_an_order_that_is_counted_somewhere_else_is_not_sent(
+    desk: Desk, kind: ScopeKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can add scopes could else count each order in one of its own, with caps of its own."""
+    keys = Ledger._keys
+    monkeypatch.setattr(Ledger, "_keys", lambda *its: {**keys(*its), kind: ELSEWHERE[kind]})
+    monkeypatch.setattr(Ledger, "_carry_over", lambda *_: None)
+    intent = desk.reserved()
+    assert refused(desk, lambda transaction, _: transaction.sending(intent, "1.0+test")) == "send_guard:unreserved"
+
+
+def test_an_order_that_is_counted_in_a_day_that_is_over_is_not_sent(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.reserved()
+    keys = Ledger._keys
+    monkeypatch.setattr(Ledger, "_keys", lambda *its: {**keys(*its), ScopeKind.DAY: "2026-11-22"})
+    intent = desk.reserved()
+    assert refused(desk, lambda transaction, _: transaction.sending(intent, "1.0+test")) == "send_guard:unreserved"
 
 
 def test_a_dry_run_never_sends(journal_engine: sa.Engine) -> None:
