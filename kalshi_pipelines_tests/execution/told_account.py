@@ -84,11 +84,15 @@ class ToldAccount:
     held: dict[str, Holding] = field(default_factory=dict)
     paid: list[Settlement] = field(default_factory=list)
     lag_us: int = -3_600_000_000
+    ahead_ms: int | None = 0
     answers: list[Answer] = field(default_factory=list)
     failing: dict[str, list[Exception | None]] = field(default_factory=dict)
     then: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
     written: list[tuple[str, ...]] = field(default_factory=list)
     read: list[tuple[object, ...]] = field(default_factory=list)
+
+    def clock_difference_ms(self) -> int | None:
+        return self.ahead_ms
 
     def as_of_us(self) -> int:
         self._begin("as_of")

@@ -42,6 +42,10 @@ class Account(Protocol):
     Every method raises ``KalshiError`` or ``UnreadableAccount`` rather than telling less than there is.
     """
 
+    def clock_difference_ms(self) -> int | None:
+        """By how much the exchange's clock is ahead of this computer's; None if an answer does not tell."""
+        ...
+
     def as_of_us(self) -> int:
         """Up to which instant, on the exchange's clock, the other methods tell of everything."""
         ...
@@ -73,6 +77,11 @@ class ExchangeAccount:
     def __init__(self, client: KalshiClient, subaccount: int) -> None:
         self._client, self._read = client, client.portfolio
         self._subaccount = subaccount
+
+    def clock_difference_ms(self) -> int | None:
+        """By how much the exchange's clock is ahead, by the Date of an answer just now."""
+        self.as_of_us()
+        return self._client.clock_difference_ms
 
     def as_of_us(self) -> int:
         """Up to which instant the other reads tell of everything."""

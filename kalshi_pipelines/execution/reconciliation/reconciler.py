@@ -4,18 +4,21 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from kalshi_pipelines.execution.checkpoints import PassCheckpoint, passed
+from kalshi_pipelines.execution.gates.order_checks import MOST_CLOCK_DIFFERENCE_MS
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.states import UNRESOLVED_STATES, OrderState
 from kalshi_pipelines.execution.reconciliation.acceptance import Accepted, accept
 from kalshi_pipelines.execution.reconciliation.account import Account
-from kalshi_pipelines.execution.reconciliation.comparison import compare
-from kalshi_pipelines.execution.reconciliation.report import Difference, ReconciliationReport
+from kalshi_pipelines.execution.reconciliation.comparison import Comparison, compare
+from kalshi_pipelines.execution.reconciliation.report import Difference, DifferenceKind, ReconciliationReport
 from kalshi_pipelines.execution.reconciliation.resolution import (
+    UNREADABLE,
     USUAL_LIMITS,
     Desk,
     Fencing,
     Limits,
+    Resolution,
     mark_leftovers,
     resolve_unknown,
 )
@@ -61,6 +64,8 @@ class Reconciler:
     def reconcile(self, *, own_session: str | None = None) -> ReconciliationReport:
         """Resolve what is unknown, compare the rest, store and tell what differs.
 
+        With a clock that is not the exchange's nothing is judged and nothing posted: that is the one difference then.
+
         ``own_session`` is the caller's, which sends nothing meanwhile: its orders under way are leftovers. If a group
         of it has to be fenced it ends here. What the exchange does makes the report unclean, and raises nothing.
 
@@ -69,9 +74,12 @@ class Reconciler:
         """
         desk = self._desk
         started_us = desk.clock_us()
-        marked = mark_leftovers(desk, own_session)
-        resolution = resolve_unknown(desk)
-        comparison = compare(desk)
+        skewed = _skewed(desk)
+        if skewed is None:
+            marked, resolution = mark_leftovers(desk, own_session), resolve_unknown(desk)
+            comparison = compare(desk)
+        else:
+            marked, resolution, comparison = [], Resolution(), Comparison(differences=[skewed])
         differences = (*resolution.differences, *comparison.differences)
         with desk.journal.writing() as transaction:
             unresolved = self._unresolved(transaction, own_session)
@@ -120,3 +128,15 @@ class Reconciler:
             more = f" and {len(halting) - 3} more" if len(halting) > 3 else ""
             reason = "; ".join(halting[:3])[:_MOST_TEXT] + more
             transaction.engage_kill(1, RECONCILER, RECONCILER, reason)
+
+
+def _skewed(desk: Desk) -> Difference | None:
+    """The difference that this computer's clock makes; what can not be read is told by what is read after it."""
+    try:
+        ahead_ms = desk.account.clock_difference_ms()
+    except UNREADABLE:
+        return None
+    if ahead_ms is None or abs(ahead_ms) <= MOST_CLOCK_DIFFERENCE_MS:
+        return None
+    told = f"the exchange's is {ahead_ms} ms ahead, {MOST_CLOCK_DIFFERENCE_MS} ms are allowed: synchronise it (NTP)"
+    return Difference(DifferenceKind.CLOCK_SKEWED, "this computer's clock", told)

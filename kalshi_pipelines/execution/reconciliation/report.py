@@ -11,6 +11,8 @@ from kalshi_pipelines.units import instant
 class DifferenceKind(StrEnum):
     """What is not as it must be. Those in ``HALTING`` engage the kill switch."""
 
+    CLOCK_SKEWED = "clock_skewed"
+    """This computer's clock is not the exchange's: nothing was judged by it, and nothing posted."""
     EXCHANGE_UNREADABLE = "exchange_unreadable"
     """Orders, fills, positions or settlements could not be read whole."""
     FENCE_NOT_CONFIRMED = "fence_not_confirmed"

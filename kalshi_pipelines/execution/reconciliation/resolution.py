@@ -171,9 +171,9 @@ def _triggered(desk: Desk, group: OrderId, exchange_index: int) -> int:
             desk.pause(desk.limits.pause_seconds * 2**attempt)
         answer = desk.fencing.trigger_order_group(group, exchange_index)
         if answer.status == _CONFIRMED and answer.failure is None:
-            # The later of both clocks: the one that is behind would let the reads seem to have caught up too early.
-            now_us = desk.clock_us()
-            return now_us + _CLOCK_DOUBT_US if answer.server_us is None else max(now_us, answer.server_us)
+            # By the exchange's own clock, as what the reads tell of is: ours may be a year ahead, and then so long
+            # nothing would be proved.
+            return desk.clock_us() + _CLOCK_DOUBT_US if answer.server_us is None else answer.server_us
         told = f"{answer.status} {error_text(answer.body)}" if answer.status else answer.detail
     raise FenceNotConfirmed(f"the trigger was not confirmed: {told}")
 

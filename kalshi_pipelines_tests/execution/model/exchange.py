@@ -174,6 +174,9 @@ class ModelExchange:
 
     # --- the account
 
+    def clock_difference_ms(self) -> int | None:
+        return 0
+
     def as_of_us(self) -> int:
         return self.now_us()
 
@@ -248,6 +251,7 @@ class ModelAccount:
 
     def __init__(self, exchange: ModelExchange) -> None:
         self._exchange = exchange
+        self.clock_difference_ms = exchange.clock_difference_ms
         self.as_of_us = exchange.as_of_us
         self.fills = exchange.fills
         self.holdings = exchange.holdings

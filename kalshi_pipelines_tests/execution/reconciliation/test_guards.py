@@ -191,14 +191,14 @@ def test_a_session_whose_lease_has_run_out_holds_nothing(bench: Bench) -> None:
     ("answers", "server_us", "expected_us", "paused"),
     [
         ([], NOON + 3 * SECOND, NOON + 3 * SECOND, []),
-        ([], NOON - 3 * SECOND, NOON, []),
+        ([], NOON - 3 * SECOND, NOON - 3 * SECOND, []),
         ([], None, NOON + 10 * SECOND, []),
         ([LOST, Answer(500), Answer(503)], NOON, NOON, [1.0, 2.0, 4.0]),
         ([Answer(200, failure=NoAnswer.LOST)], NOON, NOON, [1.0]),
         ([Answer(201)], NOON, NOON, [1.0]),
     ],
 )
-def test_F07_a_fence_is_set_until_it_is_confirmed_and_counts_from_the_later_clock(
+def test_F07_a_fence_is_set_until_it_is_confirmed_and_counts_from_the_exchange_s_clock(
     bench: Bench, answers: list[Answer], server_us: int | None, expected_us: int, paused: list[float]
 ) -> None:
     with bench.desk.journal.writing() as transaction:
@@ -222,6 +222,38 @@ def test_F07_a_fence_is_set_until_it_is_confirmed_and_counts_from_the_later_cloc
         assert reading.lease("sandbox", 0) is None
     again = bench.reconcile()
     assert (again.clean, again.figures["fences_set"]) == (True, 0)
+
+
+@pytest.mark.parametrize(("ahead_ms", "refused"), [(2_001, True), (2_000, False), (-2_001, True), (None, False)])
+def test_F18_with_a_clock_that_is_not_the_exchange_s_nothing_is_judged_and_nothing_posted(
+    bench: Bench, ahead_ms: int | None, refused: bool
+) -> None:
+    intent = bench.unknown()
+    order = order_of(intent, EXECUTED)
+    bench.account.listed, bench.account.made = [order], [fill_of(order, 1_000, NOON)]
+    bench.account.held = {TICKER: Holding(TICKER, 1_000, 5_000_000)}
+    bench.account.ahead_ms = ahead_ms
+    report = bench.reconcile()
+    assert (bench.state(intent) is OrderState.UNKNOWN, report.clean is False) == (refused, refused)
+    assert (bench.desk.look(intent).filled_centicontracts == 0, bench.account.written == []) == (refused, refused)
+    if refused:
+        assert bench.account.read == []
+        assert [str(each) for each in report.differences] == [
+            f"clock_skewed this computer's clock: the exchange's is {ahead_ms} ms ahead, "
+            "2000 ms are allowed: synchronise it (NTP)"
+        ]
+        assert bench.kill() is None
+        bench.account.ahead_ms = 0
+        assert bench.reconcile().clean
+
+
+def test_F07_a_fence_that_was_set_with_a_clock_far_ahead_proves_an_absence_once_the_reads_have_it(bench: Bench) -> None:
+    intent = bench.unknown()
+    bench.desk.clock.now_us += 365 * 24 * HOUR
+    bench.account.lag_us = 365 * 24 * HOUR - 2 * SECOND
+    bench.account.answers = [Answer(200, b"{}", server_us=NOON + SECOND)]
+    bench.reconcile()
+    assert bench.state(intent) is OrderState.ABSENT
 
 
 @pytest.mark.parametrize(

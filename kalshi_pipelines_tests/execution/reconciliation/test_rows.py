@@ -64,12 +64,19 @@ class _Exchange:
         raise NotFound(RequestLine(f"/markets/{ticker}"), 404, VendorError())
 
     def account(self) -> ExchangeAccount:
-        client = SimpleNamespace(portfolio=self, market=self.market)
+        client = SimpleNamespace(portfolio=self, market=self.market, clock_difference_ms=-7)
         return ExchangeAccount(cast("KalshiClient", client), 3)
 
 
 def _changed(row: Any, **changes: Any) -> Any:
     return msgspec.structs.replace(row, **changes)
+
+
+def test_the_clock_is_compared_with_that_of_an_answer_just_now() -> None:
+    exchange = _Exchange()
+    exchange.user_data_timestamp_us = lambda: exchange.asked.append(("now", {}))  # type: ignore[attr-defined]
+    assert exchange.account().clock_difference_ms() == -7
+    assert exchange.asked == [("now", {})]
 
 
 def test_orders_are_those_that_rest_and_those_made_since_of_our_sub_account() -> None:
