@@ -4,12 +4,14 @@ The names and defaults below are the documentation of record; ``docs/configurati
 setting prints a secret: a key is named by the path of its file, the URLs of the warehouse and of alerts are hidden.
 """
 
+import os
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -63,6 +65,25 @@ def home_expanded(path: Path | None) -> Path | None:
         return path.expanduser() if path else path
     except RuntimeError as error:
         raise ValueError(f"{error} Write the path out.") from None
+
+
+def take_env_file(file: Path = Path(".env")) -> None:
+    """Set the variables of a ``.env`` file that are not set yet; a file that is not there sets none.
+
+    The ``dagster`` commands read the one of the current folder themselves.
+
+    Raises:
+        InvalidSettings: The file can not be read.
+    """
+    try:
+        found = dotenv_values(file) if file.exists() else {}
+        for name, value in found.items():
+            if value is not None:
+                os.environ.setdefault(name, value)
+    except (OSError, ValueError) as error:
+        raise InvalidSettings(
+            f"The file {file.absolute()} can not be read ({type(error).__name__}). Correct or delete it."
+        ) from None
 
 
 class Settings(BaseSettings):

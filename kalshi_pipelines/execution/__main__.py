@@ -1,6 +1,6 @@
 """``python -m kalshi_pipelines.execution``: propose, trade, look, halt and verify, without Dagster.
 
-Ends with 0 if it was done, with 1 if the answer is no (an order was denied, the audit is corrupt, a reconciliation not
+Variables that are not set are taken from a file ``.env`` in the current folder. Ends with 0 if it was done, with 1 if the answer is no (an order was denied, the audit is corrupt, a reconciliation not
 clean, the account not flat), and with 2 if something could not be done.
 """
 
@@ -27,7 +27,7 @@ from kalshi_pipelines.execution.session import SessionRefused
 from kalshi_pipelines.execution.stopping import NothingCanceled
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart
-from kalshi_pipelines.settings import InvalidSettings
+from kalshi_pipelines.settings import InvalidSettings, take_env_file
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
 
@@ -42,6 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks; return the exit status."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        take_env_file()
+    except InvalidSettings as error:
+        print(error, file=sys.stderr)
+        if given.do is not commands.kill:
+            return 2
     try:
         with commands.Office.of_environment() as office:
             return int(given.do(office, given))

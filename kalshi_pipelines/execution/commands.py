@@ -40,9 +40,15 @@ from kalshi_pipelines.execution.stopping import engage, halt, halt_now, kill_swi
 from kalshi_pipelines.execution.told import moment, plain, proposal_row, standing_lines, status_lines
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
-from kalshi_pipelines.settings import Environment, Settings
+from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, now_us, trading_day
-from kalshi_pipelines.warehouse.engine import explained_failures, open_engine
+from kalshi_pipelines.warehouse.engine import (
+    WarehouseUnavailable,
+    explained_failures,
+    open_engine,
+    place_of,
+    warehouse_url,
+)
 from kalshi_pipelines.warehouse.migrations import require_head
 
 APPROVED_FOR: Final = dt.timedelta(minutes=10)
@@ -80,6 +86,23 @@ class Office:
             InvalidSettings: One can not be used.
         """
         return TradeSettings.from_environment()
+
+    def whereabouts(self) -> str:
+        """What a command acts on. Nothing is opened for it, and nothing that is wrong keeps a kill from its work."""
+        try:
+            subaccount = str(self.trade.subaccount)
+        except InvalidSettings:
+            subaccount = "not known"
+        return f"{self.settings.environment.value}, sub-account {subaccount}, journal {self.place_of_journal()}"
+
+    def place_of_journal(self) -> str:
+        """Where the journal is, for people."""
+        try:
+            url = warehouse_url(journal_url(self.settings))
+            place = place_of(url)
+            return str(Path(place).absolute()) if url.get_backend_name() == "sqlite" else place
+        except (OSError, WarehouseUnavailable):
+            return "not known"
 
     def journal_engine(self) -> sa.Engine:
         """The journal's database."""
@@ -128,6 +151,7 @@ def propose_order(office: Office, given: argparse.Namespace) -> int:
         reason=given.reason,
     )
     order = read_proposal(texts, Proposer(ActorKind(given.kind), given.name))
+    print(office.whereabouts())
     (number,) = propose(office.journal_engine(), [order], "command line")
     print(f"Proposal {number} is in the inbox until {order.valid_until:%H:%M:%S} UTC; nothing was sent.")
     return 0
@@ -136,6 +160,7 @@ def propose_order(office: Office, given: argparse.Namespace) -> int:
 def import_file(office: Office, given: argparse.Namespace) -> int:
     """Put the orders of a file into the inbox."""
     orders = read_proposals(given.file, Proposer(ActorKind(given.kind), given.name))
+    print(office.whereabouts())
     numbers = propose(office.journal_engine(), orders, given.file.name)
     print(f"{len(numbers)} proposals are in the inbox ({numbers[0]} to {numbers[-1]}); nothing was sent.")
     return 0
@@ -143,6 +168,7 @@ def import_file(office: Office, given: argparse.Namespace) -> int:
 
 def trade_inbox(office: Office, given: argparse.Namespace) -> int:
     """Decide what is in the inbox, in one session."""
+    print(f"{office.whereabouts()}, mode {office.trade.mode.value}")
     warehouse = office.warehouse()
     desk = Desk(office.settings, office.trade, office.journal(), warehouse, office.client(warehouse), print)
     run = trade(desk, Opening(given.by, Origin.BY_HAND))
@@ -237,6 +263,7 @@ def status(office: Office, given: argparse.Namespace) -> int:
     switch = kill_switch(office.settings, office.trade, office.journal).status()
     with office.journal().reading() as reading:
         print(f"environment      {environment.value}, sub-account {subaccount}, mode {office.trade.mode.value}")
+        print(f"journal          {office.place_of_journal()}")
         print(f"trading          {f'stopped by {plain(switch.why)}' if switch.engaged else 'not stopped'}")
         for line in status_lines(reading, environment, subaccount, now):
             print(line)
@@ -280,6 +307,7 @@ def accept(office: Office, given: argparse.Namespace) -> int:
 
 def kill(office: Office, given: argparse.Namespace) -> int:
     """Stop all new risk; at level 2 cancel everything, too, and go on until nothing is proved to rest."""
+    print(office.whereabouts(), flush=True)
     if given.level == 1:
         engaged = engage(office.settings, office.journal, given.by, given.why)
         print("The kill switch is engaged: nothing new is sent. Orders that rest are left alone; level 2 cancels them.")
@@ -312,6 +340,7 @@ def drill(office: Office, given: argparse.Namespace) -> int:
 
 def release(office: Office, given: argparse.Namespace) -> int:
     """Let sessions that are opened from now on trade again."""
+    print(office.whereabouts())
     try:
         seq = kill_switch(office.settings, office.trade, office.journal).release(given.by, given.why)
     except NotReleased as error:

@@ -94,9 +94,9 @@ def sqlite_driver(connection: sa.Connection) -> sqlite3.Connection:
     return driver
 
 
-def place_of(engine: sa.Engine) -> str:
+def place_of(database: sa.Engine | sa.URL) -> str:
     """Where a warehouse is, without user or password: a file, or host, port and database."""
-    url = engine.url
+    url = database.url if isinstance(database, sa.Engine) else database
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return f"{url.get_backend_name()}://{url.host or ''}{f':{url.port}' if url.port else ''}/{url.database or ''}"

@@ -1,6 +1,7 @@
 """What the command line takes: what is left out is the careful choice, and who acts and why is always told."""
 
 import getpass
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def _operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An operator whose login is ann and who has nothing but an empty folder."""
     monkeypatch.setattr(getpass, "getuser", lambda: "ann")
     monkeypatch.setenv("KALSHI_DATA_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
 
 
 def done_by(monkeypatch: pytest.MonkeyPatch, name: str, does: Any) -> list[dict[str, Any]]:
@@ -142,3 +144,34 @@ def test_what_nobody_expected_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> 
     done_by(monkeypatch, "status", ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
         main(["status"])
+
+
+def test_variables_that_are_not_set_are_taken_from_the_env_file_of_the_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("KALSHI_ENVIRONMENT=demo\nKALSHI_TRADE_SUBACCOUNT=3\nKALSHI_TRADE_SERIES\n")
+    monkeypatch.setenv("KALSHI_TRADE_SUBACCOUNT", "7")
+    monkeypatch.setenv("KALSHI_ENVIRONMENT", "")
+    monkeypatch.delenv("KALSHI_ENVIRONMENT")  # and what is set from here on is unset at the end
+    told: list[str] = []
+
+    def command(office: commands.Office, _: object) -> int:
+        told.append(office.whereabouts())
+        return 0
+
+    monkeypatch.setattr(commands, "status", command)
+    assert main(["status"]) == 0
+    assert told == [f"demo, sub-account 7, journal {tmp_path / 'demo/journal.db'}"]
+    assert "KALSHI_TRADE_SERIES" not in os.environ
+
+
+def test_an_env_file_that_can_not_be_read_stops_every_command_but_a_kill(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_bytes(b"KALSHI_ENVIRONMENT=\xff\n")
+    done_by(monkeypatch, "trade_inbox", 0)
+    done_by(monkeypatch, "kill", 0)
+    assert main(["trade", "--why", "try"]) == 2
+    assert f"The file {tmp_path / '.env'} can not be read" in capsys.readouterr().err
+    assert main(["kill", "--why", "odd"]) == 0
+    assert "can not be read" in capsys.readouterr().err

@@ -29,6 +29,7 @@ from kalshi_pipelines_tests.migrated import upgrade_to_head
 @pytest.fixture
 def floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Floor]:
     """A sandbox, and the environment variables of an operator who trades there, but has not armed anything."""
+    monkeypatch.chdir(tmp_path)
     with trading_floor(tmp_path) as made:
         for name, value in {
             "SANDBOX_URL": made.sandbox.url,
@@ -88,6 +89,7 @@ def test_a_day_of_an_operator(
 
     assert "The drill took" in told(capsys, 0, "drill", "--by", "ann", "--why", "practice", "--patience", "60")
     halted = told(capsys, 0, "kill", "--level", "2", "--by", "ann", "--why", "the end", "--patience", "60")
+    assert halted.startswith(f"sandbox, sub-account 0, journal {tmp_path / 'data/sandbox/journal.db'}\n")
     assert "FLAT" in halted
     assert "stays engaged" in told(capsys, 1, "release", "--by", "ann", "--why", "again")
     assert "stopped by journal: ann" in told(capsys, 0, "status")

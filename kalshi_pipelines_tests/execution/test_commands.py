@@ -45,6 +45,9 @@ ORDER = read_proposal(
 )  # fmt: skip
 
 
+HERE = "sandbox, sub-account 0, journal /x/journal.db"
+
+
 def office(environment: Environment = Environment.SANDBOX, journal: object = None) -> Any:
     """Where a command finds its things; what it must not touch is not there."""
     made = SimpleNamespace(
@@ -53,6 +56,8 @@ def office(environment: Environment = Environment.SANDBOX, journal: object = Non
         journal=lambda: journal,
         journal_engine=lambda: None,
         warehouse=None,
+        whereabouts=lambda: HERE,
+        place_of_journal=lambda: "/x/journal.db",
     )
     assert set(vars(made)) <= {*dir(Office), "settings"}
     return made
@@ -73,7 +78,7 @@ def test_a_kill_of_level_1_says_where_it_is_on_record(
     monkeypatch.setattr(commands, "engage", lambda *_: Engaged(seq, "no disk"))
     assert commands.kill(office(), given(level=1)) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("The kill switch is engaged: nothing new is sent.")
+    assert said.out.startswith(f"{HERE}\nThe kill switch is engaged: nothing new is sent.")
     assert (told in said.err) if told else not said.err
 
 
@@ -97,7 +102,8 @@ def test_a_kill_of_level_2_is_done_only_when_flat_and_on_record(
     monkeypatch.setattr(commands, "halt_now", lambda *_: made)
     assert commands.kill(office(), given()) == status
     captured = capsys.readouterr()
-    assert len(captured.out.splitlines()) == len(said)
+    assert captured.out.splitlines()[0] == HERE
+    assert len(captured.out.splitlines()) == 1 + len(said)
     assert all(each in captured.out for each in said)
     assert len(captured.err.splitlines()) == len(warned)
     assert all(each in captured.err for each in warned)
@@ -192,7 +198,7 @@ def test_a_file_is_put_into_the_inbox_and_nothing_is_sent(
     place = office()
     place.journal_engine = lambda: sqlite_journal
     assert commands.import_file(place, given(file=tmp_path / "a.csv", kind="agent", name="reader")) == 0
-    assert capsys.readouterr().out == "2 proposals are in the inbox (1 to 2); nothing was sent.\n"
+    assert capsys.readouterr().out == f"{HERE}\n2 proposals are in the inbox (1 to 2); nothing was sent.\n"
     with sqlite_journal.connect() as connection:
         assert connection.exec_driver_sql("SELECT actor_kind FROM proposals").scalars().all() == ["agent", "agent"]
 
@@ -262,7 +268,7 @@ def test_trading_is_done_if_every_order_is_and_the_account_is_as_the_journal_say
     place = office()
     place.warehouse, place.client = (lambda: None), (lambda _: None)
     assert commands.trade_inbox(place, given()) == status
-    assert capsys.readouterr().out.startswith("session s (live): ")
+    assert capsys.readouterr().out.startswith(f"{HERE}, mode dry_run\nsession s (live): ")
 
 
 def test_an_order_waits_for_its_approval_or_its_end(sqlite_journal: sa.Engine) -> None:
@@ -337,6 +343,18 @@ def test_markets_are_read_where_they_are_traded_unless_a_sandbox_is_named(
     with real_office(monkeypatch, tmp_path, **variables) as made:
         client = made.client(sa.create_engine("sqlite://"))
         assert client.address == address
+
+
+def test_a_command_says_on_what_it_acts_whatever_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with real_office(monkeypatch, Path("data"), TRADE_SUBACCOUNT="7") as made:
+        assert made.whereabouts() == f"sandbox, sub-account 7, journal {tmp_path / 'data/sandbox/journal.db'}"
+    url = "postgresql://kalshi:hunter2@db/trading"
+    with real_office(monkeypatch, tmp_path, JOURNAL_URL=url, ENVIRONMENT="prod", TRADE_SESION_ORDERS="5") as made:
+        assert made.whereabouts() == "prod, sub-account not known, journal postgresql://db/trading"
+    with real_office(monkeypatch, tmp_path, JOURNAL_URL="nonsense") as made:
+        assert made.whereabouts() == "prod, sub-account not known, journal not known"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("rests", [None, 9])
@@ -472,7 +490,7 @@ def test_a_release_is_told_or_why_there_is_none(
     said = capsys.readouterr()
     assert asked == [("ann", "a try")]
     if failure:
-        assert (said.out, said.err) == ("", "The kill switch stays engaged. It is not engaged.\n")
+        assert (said.out, said.err) == (f"{HERE}\n", "The kill switch stays engaged. It is not engaged.\n")
     else:
         assert "released by ann (event 7)" in said.out
 
@@ -502,6 +520,7 @@ def test_a_status_tells_all_that_somebody_has_to_know(
     propose(sqlite_journal, [old, new], "a test", clock_us=desk.clock)
     assert status_of(monkeypatch, capsys, desk, tmp_path, NOON + 90 * SECOND) == [
         "environment      sandbox, sub-account 0, mode dry_run",
+        "journal          /x/journal.db",
         "trading          not stopped",
         "kill switch      clear since 2026-11-23 17:00:00 UTC by grace: looked at it",
         "live session     session-0001",
@@ -526,6 +545,7 @@ def test_a_status_tells_who_says_stop_and_what_differed(
     told = status_of(monkeypatch, capsys, desk, tmp_path, NOON)
     assert told == [
         "environment      sandbox, sub-account 0, mode dry_run",
+        "journal          /x/journal.db",
         "trading          stopped by journal: bob (operator): it is odd",
         "kill switch      engaged (level 2) since 2026-11-23 17:00:00 UTC by bob: it is odd",
         "live session     none",
