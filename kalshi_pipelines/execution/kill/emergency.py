@@ -1,17 +1,24 @@
-"""A file that says stop when the journal can not be written: JSON lines, on the disk before they count.
+"""A file that says stop when the journal can not: JSON lines, on the disk before they count.
 
-While it has a line the switch is engaged. Its lines are taken into the journal, and the file away, by the next release.
+It is written before the journal is asked. While it has a line the switch is engaged. Once the journal has its lines, it
+is put away; what a crash leaves of that (``.`` and 32 digits) is read like the file itself.
 """
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from kalshi_pipelines.execution.audit.canonical import LARGEST_INTEGER
 
 _MOST_BYTES: Final = 10_000_000
+#: What a file is called while it is put away.
+_ASIDE: Final = re.compile(r"\.[0-9a-f]{32}")
 
 
 class EmergencyFileUnreadable(Exception):
@@ -54,14 +61,9 @@ class EmergencyFile:
         Raises:
             EmergencyFileUnreadable: It is there and can not be read.
         """
-        try:
-            with self.path.open("rb") as file:
-                text = file.read(_MOST_BYTES)
-        except FileNotFoundError:
-            return ()
-        except OSError as error:
-            raise EmergencyFileUnreadable(f"{self.path} can not be read: {error.strerror}") from None
-        return tuple(_line(each) for each in text.splitlines() if each.strip())
+        # Read once more at the end: a line may have gone back to it meanwhile.
+        found = [*_lines(self.path), *(line for aside in self._aside() for line in _lines(aside)), *_lines(self.path)]
+        return tuple(dict.fromkeys(found))
 
     def put_away(self, taken: Sequence[EmergencyLine]) -> None:
         """Move it aside once these lines are in the journal; they stay readable beside it. Newer ones stay in it.
@@ -69,16 +71,31 @@ class EmergencyFile:
         Raises:
             OSError: It can not be moved.
         """
-        aside = self.path.with_suffix(f"{self.path.suffix}.{uuid.uuid4().hex}")
+        with suppress(FileNotFoundError):
+            self.path.rename(self.path.with_suffix(f"{self.path.suffix}.{uuid.uuid4().hex}"))
+        for aside in self._aside():
+            # Somebody else may put it away at the same time; a line is only let go by who has it in the journal.
+            with suppress(FileNotFoundError):
+                self._let_go(aside, taken)
+
+    def _aside(self) -> list[Path]:
+        """What is being put away, or was when a process died."""
         try:
-            self.path.rename(aside)
+            beside = sorted(self.path.parent.iterdir())
         except FileNotFoundError:
-            return
-        for line in EmergencyFile(aside).lines():
+            return []
+        except OSError as error:
+            raise EmergencyFileUnreadable(f"{self.path.parent} can not be read: {error.strerror}") from None
+        name = self.path.name
+        return [each for each in beside if each.name.startswith(name) and _ASIDE.fullmatch(each.name[len(name) :])]
+
+    def _let_go(self, aside: Path, taken: Sequence[EmergencyLine]) -> None:
+        text = aside.read_bytes()
+        for line in _lines(aside):
             if line not in taken:
                 self.append(line)
         with self.path.with_suffix(f"{self.path.suffix}.imported").open("ab") as kept:
-            kept.write(aside.read_bytes())
+            kept.write(text)
             kept.flush()
             os.fsync(kept.fileno())
         aside.unlink()
@@ -96,11 +113,27 @@ class EmergencyFile:
             os.close(descriptor)
 
 
-def _line(text: bytes) -> EmergencyLine:
+def _lines(path: Path) -> list[EmergencyLine]:
     try:
-        told = json.loads(text)
-        return EmergencyLine(
-            str(told["by"]), str(told["reason"]), int(told["level"]), str(told["source"]), int(told["at_us"])
-        )
-    except (ValueError, KeyError, TypeError):
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise EmergencyFileUnreadable(f"{path} can not be read: {error.strerror}") from None
+    return [_line(each) for each in text.splitlines() if each.strip()]
+
+
+def _line(text: bytes) -> EmergencyLine:
+    """An engagement, whatever the line is: one that is none stops, too."""
+    try:
+        return _told(json.loads(text))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return EmergencyLine("unknown", f"a line that can not be read: {text[:100]!r}", 1, "emergency file", 0)
+
+
+def _told(line: dict[str, Any]) -> EmergencyLine:
+    at_us = int(line["at_us"])
+    if abs(at_us) > LARGEST_INTEGER:
+        raise ValueError("an instant the audit can not hold")
+    return EmergencyLine(str(line["by"]), str(line["reason"]), int(line["level"]), str(line["source"]), at_us)

@@ -1,7 +1,7 @@
-"""Which order groups a halt has to fence: as the journal knows, and without the journal all the exchange has."""
+"""Which order groups a halt has to fence: what the journal knows and what the exchange has, of either one alone all."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from kalshi_pipelines.execution.journal.errors import (
@@ -10,12 +10,19 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalUnavailable,
 )
 from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.kill.bounded import Bounded
 from kalshi_pipelines.execution.orders.terms import OrderId
+from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
 
 #: No session lives longer; an order of an older one is long past every delay.
 _SESSIONS_SINCE_US: Final = 2 * 24 * 3_600 * MICROSECONDS_PER_SECOND
+#: A halt does not wait longer for what the journal knows; the exchange's own list is enough to go on with.
+_MOST_SECONDS: Final = 5.0
+
+Group = tuple[str, int]
+"""Id and shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +34,33 @@ class GroupsToFence:
     environment: str
     subaccount: int
     clock_us: Callable[[], int] = now_us
+    from_journal: Bounded = field(default_factory=lambda: Bounded("the journal", _MOST_SECONDS))
 
-    def __call__(self) -> list[tuple[OrderId, int]]:
-        """The groups now.
+    def __call__(self) -> Iterator[tuple[OrderId, int]]:
+        """The groups now: those of the journal, and those of the exchange it does not know as fenced.
 
         Raises:
-            KalshiError: The journal could not be read, and the exchange not either.
+            KalshiError: The exchange's list could not be read, so that there may be others; after those of the journal.
+            InvalidTerms: A group's id is none.
         """
+        listed: list[Group] = []
+        unread = None
         try:
-            with self.journal().reading() as reading:
-                since_us = self.clock_us() - _SESSIONS_SINCE_US
-                known = reading.unfenced_groups(self.environment, self.subaccount, since_us)
-        except (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment):
-            listed = self.portfolio.order_groups(self.subaccount)
-            return [(OrderId(group.id), group.exchange_index) for group in listed]
-        return [(OrderId(group), shard) for group, shard in known]
+            listed = [(group.id, group.exchange_index) for group in self.portfolio.order_groups(self.subaccount)]
+        except KalshiError as error:
+            unread = error
+        try:
+            groups = self.from_journal(lambda: self._unfenced(listed))
+        except (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment, TimeoutError):
+            groups = listed
+        for group, shard in groups:
+            yield OrderId(group), shard
+        if unread is not None:
+            raise unread
+
+    def _unfenced(self, listed: list[Group]) -> list[Group]:
+        with self.journal().reading() as reading:
+            since_us = self.clock_us() - _SESSIONS_SINCE_US
+            known = reading.unfenced_groups(self.environment, self.subaccount, since_us)
+            others = [group for group in listed if group not in known and reading.fence_of(group[0]) is None]
+        return [*known, *others]

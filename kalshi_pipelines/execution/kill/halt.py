@@ -1,14 +1,16 @@
 """Cancel everything and prove that nothing is left: through lost answers, pauses and late orders, until it is proved.
 
-The exchange comes first. The journal is told if it can be; a reduction of risk never waits for a record.
+The exchange comes first. The journal is told if it can be, and waited for only so long; a reduction of risk never waits
+for a record.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from kalshi_pipelines.execution.checkpoints import Checkpoint, PassCheckpoint, passed
+from kalshi_pipelines.execution.kill.bounded import Bounded
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.switch import CANCELS_EVERYTHING, Engaged, KillSwitch
 from kalshi_pipelines.execution.orders.answers import Answer
@@ -22,6 +24,8 @@ _SECONDS_BETWEEN_ROUNDS: Final = 1.0
 _SECONDS_BETWEEN_LOOKS: Final = 0.5
 _LOOKS_AT_WATERMARK: Final = 10
 _MARGIN_US: Final = 2 * MICROSECONDS_PER_SECOND
+#: A disk that takes longer hangs; everything is canceled all the same.
+_MOST_SECONDS_TO_NOTE: Final = 5.0
 
 
 class Canceling(Protocol):
@@ -40,8 +44,8 @@ class Canceling(Protocol):
         ...
 
 
-Groups = Callable[[], list[tuple[OrderId, int]]]
-"""The order groups that may still let an order in: id and shard. May raise ``KalshiError``."""
+Groups = Callable[[], Iterable[tuple[OrderId, int]]]
+"""The order groups that may still let an order in: id and shard. May raise ``KalshiError``, also after some of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +95,15 @@ class Halt:
         self._canceling, self._account, self._groups = canceling, account, groups
         self._clock_us, self._pause, self._checkpoint = clock_us, pause, checkpoint
         self._acted_us = 0
+        self._all_canceled = False
+        self._from_disk = Bounded(f"the disk of {emergency.path}", _MOST_SECONDS_TO_NOTE)
 
     def run(self, by: str, reason: str, patience_seconds: float = 300.0) -> HaltReport:
         """Stop new risk, cancel everything, and go on until nothing is proved to rest or patience ends."""
         problems: list[str] = []
         is_noted = self._noted(by, reason, problems)
-        self._fence(problems)
         self._cancel_all(problems)
+        self._fence(problems)
         engaged = self._switch.take_in(by) if is_noted else self._engaged(by, reason)
         give_up = time.monotonic() + patience_seconds
         rounds = 1
@@ -109,7 +115,12 @@ class Halt:
         return HaltReport(flat, rounds, resting, tuple(problems), engaged)
 
     def _round(self, problems: list[str]) -> tuple[bool, tuple[str, ...]]:
-        """Fence what is not, look, and cancel what rests one by one: whether it was proved that nothing does."""
+        """Fence what is not, look, and cancel what rests one by one: whether it was proved that nothing does.
+
+        All is canceled together until that is confirmed, whatever can be read.
+        """
+        if not self._all_canceled:
+            self._cancel_all(problems)
         is_fenced = self._fence(problems)
         try:
             if not self._has_caught_up():
@@ -128,8 +139,9 @@ class Halt:
 
     def _noted(self, by: str, reason: str, problems: list[str]) -> bool:
         """Write the emergency file; a disk that is full or gone stops no cancel."""
+        line = EmergencyLine(by, reason, CANCELS_EVERYTHING, "operator", self._clock_us())
         try:
-            self._emergency.append(EmergencyLine(by, reason, CANCELS_EVERYTHING, "operator", self._clock_us()))
+            self._from_disk(lambda: self._emergency.append(line))
         except OSError as error:
             problems.append(f"{self._emergency.path} can not be written: {error}")
             return False
@@ -156,22 +168,22 @@ class Halt:
 
     def _fence(self, problems: list[str]) -> bool:
         """Trigger every group; whether all were confirmed, so that nothing late can come in."""
+        confirmed = True
         try:
-            groups = self._groups()
+            for group, shard in self._groups():
+                answer = self._note(self._canceling.trigger_order_group(group, shard))
+                if answer.status not in (200, 404):
+                    problems.append(f"order group {group} was not triggered ({answer.status or answer.detail})")
+                    confirmed = False
         except (KalshiError, InvalidTerms) as error:
             problems.append(str(error))
             return False
-        confirmed = True
-        for group, shard in groups:
-            answer = self._note(self._canceling.trigger_order_group(group, shard))
-            if answer.status not in (200, 404):
-                problems.append(f"order group {group} was not triggered ({answer.status or answer.detail})")
-                confirmed = False
         return confirmed
 
     def _cancel_all(self, problems: list[str]) -> None:
         answer = self._note(self._canceling.cancel_all())
-        if answer.status not in (200, 204):
+        self._all_canceled = answer.status in (200, 204)
+        if not self._all_canceled:
             problems.append(f"cancel-all was not confirmed ({answer.status or answer.detail})")
 
     def _cancel(self, order: ExchangeOrder, problems: list[str]) -> None:

@@ -1,7 +1,10 @@
 """Engage and release. Engaging never fails quietly: if neither journal nor file can be written, that is the error.
 
-A release takes another person than the engagement, a reason, a clean reconciliation made since, a minute after the last
-cancel-all (the exchange may cancel orders placed in it), and no other source that still says stop.
+The file comes first, and the journal is waited for only so long: a database that hangs must not keep anybody from it.
+
+A release takes another person than the engagement, a reason, a clean reconciliation begun since of every sub-account
+that was ever traded live, a minute after the last cancel-all (the exchange may cancel orders placed in it), and no
+other source that still says stop.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +21,7 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.reading import JournalReading
 from kalshi_pipelines.execution.journal.records import KillState
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.kill.bounded import Bounded
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyFileUnreadable, EmergencyLine
 from kalshi_pipelines.execution.kill.sources import (
     EmergencySource,
@@ -31,8 +35,10 @@ from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
 #: OpenAPI 3.34.0: "newly placed orders may also be cancelled during the minute after".
 TAIL_OF_CANCEL_ALL_US: Final = 60 * MICROSECONDS_PER_SECOND
 CANCELS_EVERYTHING: Final = 2
-#: What keeps an engagement out of the journal.
-NOT_WRITTEN: Final = (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment, JournalRefused)
+#: What keeps an engagement out of the journal; ``TimeoutError`` if it hangs.
+NOT_WRITTEN: Final = (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment, JournalRefused, TimeoutError)
+#: Longer than a lock is waited for; a journal or disk that takes longer hangs.
+MOST_SECONDS: Final = 10.0
 
 
 class NotReleased(Exception):
@@ -41,7 +47,10 @@ class NotReleased(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Engaged:
-    """Where an engagement is on record: number of the journal's event, or only the emergency file; or nowhere."""
+    """Where an engagement is on record: number of the journal's event, or only the emergency file; or nowhere.
+
+    ``problem`` tells what kept it out of the journal, or the file from being put away.
+    """
 
     seq: int | None
     problem: str = ""
@@ -53,11 +62,12 @@ class KillSwitch:
 
     Args:
         journal: Opens the journal; may fail.
-        emergency: Written when the journal can not be.
+        emergency: Written before the journal, and put away once that has it.
         others: Sources beside these two.
         environment: Whose reconciliation a release needs.
         subaccount: Likewise.
         clock_us: The present instant in microseconds.
+        most_seconds: How long the journal and the file's disk are waited for, each.
     """
 
     def __init__(
@@ -69,9 +79,12 @@ class KillSwitch:
         environment: str,
         subaccount: int,
         clock_us: Callable[[], int] = now_us,
+        most_seconds: float = MOST_SECONDS,
     ) -> None:
         self._journal, self._emergency, self._others = journal, emergency, tuple(others)
         self._environment, self._subaccount, self._clock_us = environment, subaccount, clock_us
+        self._from_journal = Bounded("the journal", most_seconds)
+        self._from_disk = Bounded(f"the disk of {emergency.path}", most_seconds)
 
     def status(self) -> KillStatus:
         """What every source says now."""
@@ -83,28 +96,54 @@ class KillSwitch:
         return status.why if status.engaged else None
 
     def engage(self, by: str, reason: str, level: int = 1, source: str = "operator") -> Engaged:
-        """Stop every new risk. Engaging again, or higher, is another record.
+        """Stop every new risk: in the file, then in the journal. Engaging again, or higher, is another record.
 
         Raises:
-            OSError: Neither the journal nor the emergency file can be written.
+            OSError: Neither the emergency file nor the journal can be written.
         """
+        line = EmergencyLine(by, reason, level, source, self._clock_us())
         try:
-            with self._journal().writing() as transaction:
-                return Engaged(_engage(transaction, EmergencyLine(by, reason, level, source, self._clock_us()), {}))
-        except NOT_WRITTEN as error:
-            self._emergency.append(EmergencyLine(by, reason, level, source, self._clock_us()))
-            return Engaged(None, str(error))
+            self._from_disk(lambda: self._emergency.append(line))
+        except OSError as error:
+            return self._engaged_without_file(line, error)
+        taken = self._take_in_or_not()
+        return Engaged(None, taken) if isinstance(taken, str) else taken
 
     def take_in(self, by: str) -> Engaged:
         """Bring what the emergency file says into the journal, if that can be written; it stays in the file if not."""
+        taken = self._take_in_or_not()
+        if isinstance(taken, str):
+            return Engaged(None, f"{by} is on record in {self._emergency.path} only: {taken}")
+        return taken
+
+    def _take_in_or_not(self) -> Engaged | str:
+        """Where it is on record now, or why only in the file."""
         try:
-            lines = self._emergency.lines()
-            with self._journal().writing() as transaction:
-                seq = _take_in(transaction, lines)
+            return self._from_journal(self._taken_in)
+        except Exception as error:  # noqa: BLE001  # whatever it is: the file says stop, and a halt goes on
+            return str(error) or type(error).__name__
+
+    def _taken_in(self) -> Engaged:
+        lines = self._emergency.lines()
+        with self._journal().writing() as transaction:
+            seq = _take_in(transaction, lines)
+        try:
             self._emergency.put_away(lines)
-        except (*NOT_WRITTEN, EmergencyFileUnreadable, OSError) as error:
-            return Engaged(None, f"{by} is on record in {self._emergency.path} only: {error}")
+        except (EmergencyFileUnreadable, OSError) as error:
+            return Engaged(seq, f"{self._emergency.path} could not be put away and says stop, too: {error}")
         return Engaged(seq)
+
+    def _engaged_without_file(self, line: EmergencyLine, why: OSError) -> Engaged:
+        def engaged() -> int:
+            with self._journal().writing() as transaction:
+                return _engage(transaction, line, {})
+
+        try:
+            return Engaged(self._from_journal(engaged))
+        except NOT_WRITTEN as error:
+            raise OSError(
+                f"{self._emergency.path} can not be written ({why}), the journal not either: {error}"
+            ) from why
 
     def release(self, by: str, reason: str) -> int:
         """Let sessions that are opened from now on trade again; number of the event.
@@ -125,28 +164,57 @@ class KillSwitch:
         self._emergency.put_away(lines)
         try:
             with journal.writing() as transaction:
-                if any(each.by_whom == by for each in transaction.engagements_since_release()):
+                engagements, now = transaction.engagements_since_release(), transaction.now_us
+                if any(each.by_whom == by for each in engagements):
                     raise NotReleased(f"{by} engaged the switch: somebody else has to release it.")
-                reconciliation = self._reconciled_since(transaction, transaction.kill(), transaction.now_us)
-                return transaction.release_kill(by, reason, reconciliation)
+                _require_the_tail_is_over(engagements, now)
+                rests_on = self._reconciled_since(transaction, transaction.kill(), now)
+                facts = {"reconciliations": [*rests_on.values()]} if len(rests_on) > 1 else {}
+                first = rests_on.get(self._subaccount, next(iter(rests_on.values()), None))
+                return transaction.release_kill(by, reason, first, facts)
         except JournalRefused as error:
             raise NotReleased(_refused(error)) from error
 
-    def _reconciled_since(self, reading: JournalReading, kill: KillState, now: int) -> int | None:
-        """The clean reconciliation a release rests on; None while nothing was ever sent.
+    def _reconciled_since(self, reading: JournalReading, kill: KillState, now: int) -> dict[int, int]:
+        """The clean reconciliation of each sub-account a release rests on; none while nothing was ever sent.
+
+        The switch is that of the whole journal, so all that was traded from it has to be as the journal says.
 
         Raises:
-            NotReleased: There is none, or the last cancel-all is less than a minute ago.
+            NotReleased: One is missing, or its time is not after the engagement, or is to come.
         """
-        halts = [each for each in reading.engagements_since_release() if each.level >= CANCELS_EVERYTHING]
-        if any(now - each.at_us < TAIL_OF_CANCEL_ALL_US for each in halts):
+        traded = reading.live_subaccounts(self._environment)
+        if traded and kill.at_us > now:
+            raise NotReleased(
+                "The switch was engaged at a time that is yet to come, by a clock that was ahead, so nothing can be "
+                "since then: look at the clock, engage again, then reconcile."
+            )
+        rests_on = {}
+        for subaccount in traded:
+            last = reading.last_reconciliation(self._environment, subaccount)
+            if last is None or not last.clean or not kill.at_us <= last.started_us <= last.finished_us <= now:
+                raise NotReleased(
+                    "A release needs a clean reconciliation made since, as the newest and begun after the engagement, "
+                    f"of every sub-account that was traded; that of {subaccount} is missing: run the `reconcile` job "
+                    f"first, with KALSHI_TRADE_SUBACCOUNT={subaccount} and its key."
+                )
+            rests_on[subaccount] = last.reconciliation_id
+        return rests_on
+
+
+def _require_the_tail_is_over(engagements: Sequence[KillState], now: int) -> None:
+    """Make sure that the exchange cancels nothing new any more.
+
+    Raises:
+        NotReleased: The last cancel-all is less than a minute ago.
+    """
+    later_us = None
+    for each in reversed(engagements):
+        # One of a clock that was ahead was at the latest when the next one was.
+        at_us = later_us if each.at_us > now and later_us is not None else each.at_us
+        if each.level >= CANCELS_EVERYTHING and now - at_us < TAIL_OF_CANCEL_ALL_US:
             raise NotReleased("The last cancel-all is less than a minute ago: its tail may cancel new orders. Wait.")
-        if reading.first_live_session_us(self._environment, self._subaccount) is None:
-            return None
-        last = reading.last_reconciliation(self._environment, self._subaccount)
-        if last is None or not last.clean or last.finished_us < kill.at_us:
-            raise NotReleased("A release needs a clean reconciliation made since: run the `reconcile` job first.")
-        return last.reconciliation_id
+        later_us = at_us
 
 
 def _take_in(transaction: JournalTransaction, lines: Sequence[EmergencyLine]) -> int:

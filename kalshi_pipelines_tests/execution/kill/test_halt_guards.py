@@ -2,7 +2,10 @@
 
 import json
 import os
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +21,10 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalUnavailable,
 )
 from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.kill.bounded import Bounded
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.groups import GroupsToFence
-from kalshi_pipelines.execution.kill.halt import Halt, HaltReport
+from kalshi_pipelines.execution.kill.halt import Groups, Halt, HaltReport
 from kalshi_pipelines.execution.kill.sources import (
     EmergencySource,
     EnvironmentSource,
@@ -51,7 +55,7 @@ class Hall:
 
     desk: Desk
     folder: Path
-    groups: Callable[[], list[tuple[OrderId, int]]] = lambda: [(OrderId(GROUP), 2)]
+    groups: Groups = lambda: [(OrderId(GROUP), 2)]
     paused: list[float] = field(default_factory=list)
     passed: list[Checkpoint] = field(default_factory=list)
 
@@ -85,8 +89,8 @@ def test_F42_the_exchange_comes_first_and_what_rests_is_canceled_one_by_one_and_
     hall.account.listed = [somebody_s()]
     report = hall.halt()
     acts = [what[0] for what in hall.account.written]
-    assert acts == ["trigger", "cancel_all", "trigger", "cancel", "cancel_all", "trigger"]
-    assert hall.account.written[0] == ("trigger", GROUP, "2")
+    assert acts == ["cancel_all", "trigger", "trigger", "cancel", "cancel_all", "trigger"]
+    assert hall.account.written[1] == ("trigger", GROUP, "2")
     assert hall.account.written[3] == ("cancel", "order-foreign", "KXOTHER-26-A")
     assert (report.flat, report.rounds, report.resting, report.problems) == (True, 2, (), ())
     assert str(report) == "FLAT: no order rests, proved in round 2"
@@ -102,11 +106,11 @@ def test_F42_the_exchange_comes_first_and_what_rests_is_canceled_one_by_one_and_
     ("answers", "problem"),
     [
         ([], None),
-        ([Answer(404), Answer(204)], None),
-        ([LOST], f"order group {GROUP} was not triggered (gone)"),
-        ([Answer(500)], f"order group {GROUP} was not triggered (500)"),
-        ([Answer(200), LOST], "cancel-all was not confirmed (gone)"),
-        ([Answer(200), Answer(404)], "cancel-all was not confirmed (404)"),
+        ([Answer(204), Answer(404)], None),
+        ([Answer(200), LOST], f"order group {GROUP} was not triggered (gone)"),
+        ([Answer(200), Answer(500)], f"order group {GROUP} was not triggered (500)"),
+        ([LOST], "cancel-all was not confirmed (gone)"),
+        ([Answer(404)], "cancel-all was not confirmed (404)"),
     ],
 )
 def test_F44_what_is_not_confirmed_is_told(hall: Hall, answers: list[Answer], problem: str | None) -> None:
@@ -163,7 +167,23 @@ def test_what_ended_does_not_rest(hall: Hall) -> None:
     hall.account.listed = [ended]
     report = hall.halt()
     assert (report.flat, report.rounds) == (True, 1)
-    assert [what[0] for what in hall.account.written] == ["trigger", "cancel_all", "trigger"]
+    assert [what[0] for what in hall.account.written] == ["cancel_all", "trigger", "trigger"]
+
+
+@pytest.mark.parametrize("why", ["reads fail", "reads lag"])
+def test_F45_all_is_canceled_until_that_is_confirmed_also_while_nothing_can_be_read(hall: Hall, why: str) -> None:
+    if why == "reads fail":
+        hall.account.lag_us = -HOUR
+        hall.account.failing["orders"] = [UnreadableAccount("a row of a new kind")] * 4
+        hall.account.failing["orders"].append(None)
+    else:
+        hall.account.lag_us = HOUR
+        hall.account.then["as_of"] = [lambda: None] * 40 + [lambda: setattr(hall.account, "lag_us", -HOUR)]
+    hall.groups = list
+    hall.account.answers = [Answer(503, b"paused"), LOST, Answer(503)]
+    report = hall.halt()
+    assert (report.flat, report.rounds) == (True, 5)
+    assert hall.account.written == [("cancel_all",)] * 4
 
 
 @pytest.mark.parametrize(
@@ -228,7 +248,7 @@ def test_F21_without_the_journal_all_groups_of_the_exchange_are_fenced_and_the_h
             return [SimpleNamespace(id=GROUP, exchange_index=1)]
 
     groups = GroupsToFence(fails, cast("PortfolioClient", Portfolio()), "sandbox", 3, hall.desk.clock)
-    assert groups() == [(OrderId(GROUP), 1)]
+    assert list(groups()) == [(OrderId(GROUP), 1)]
     hall.switch = KillSwitch(fails, hall.emergency, (), environment="sandbox", subaccount=0, clock_us=hall.desk.clock)
     report = hall.halt()
     assert report.engaged.seq is None
@@ -279,24 +299,169 @@ def test_a_halt_that_is_not_flat_tells_five_orders_and_its_last_two_problems() -
     assert str(report) == "NOT FLAT after 3 rounds (7 orders rest: a, b, c, d, e); second; third"
 
 
-def test_groups_of_sessions_of_the_last_two_days_that_are_not_fenced_are_fenced(hall: Hall) -> None:
-    def unread(_: int) -> None:
-        raise AssertionError("the exchange is not asked")
+def _listing(*groups: str) -> PortfolioClient:
+    listed = [SimpleNamespace(id=group, exchange_index=0) for group in groups]
+    return cast("PortfolioClient", SimpleNamespace(order_groups=lambda _: listed))
 
-    portfolio = cast("PortfolioClient", SimpleNamespace(order_groups=unread))
-    desk = hall.desk
+
+def test_groups_of_sessions_of_the_last_two_days_that_are_not_fenced_are_fenced(hall: Hall) -> None:
+    portfolio, desk = _listing(), hall.desk
     groups = GroupsToFence(lambda: desk.journal, portfolio, "sandbox", 0, desk.clock)
-    assert groups() == [(OrderId(GROUP), 0)]
+    assert list(groups()) == [(OrderId(GROUP), 0)]
     with desk.journal.writing() as transaction:
         transaction.fenced(GROUP, NOON)
-    assert groups() == []
+    assert list(groups()) == []
     next_session(desk, 2)
-    assert groups() == [(OrderId(desk.group), 0)]
-    assert GroupsToFence(lambda: desk.journal, portfolio, "sandbox", 1, desk.clock)() == []
+    assert list(groups()) == [(OrderId(desk.group), 0)]
+    assert list(GroupsToFence(lambda: desk.journal, portfolio, "sandbox", 1, desk.clock)()) == []
     desk.clock.now_us += 49 * HOUR
-    assert groups() == [(OrderId(desk.group), 0)]
+    assert list(groups()) == [(OrderId(desk.group), 0)]
     desk.clock.now_us += 1
-    assert groups() == []
+    assert list(groups()) == []
+
+
+def test_F44_a_group_of_the_exchange_that_the_journal_does_not_know_is_fenced_too(hall: Hall) -> None:
+    desk, strange = hall.desk, "9b2f2c4e-0000-4000-8000-000000000077"
+    groups = GroupsToFence(lambda: desk.journal, _listing(GROUP, strange), "sandbox", 0, desk.clock)
+    assert list(groups()) == [(OrderId(GROUP), 0), (OrderId(strange), 0)]
+    hall.groups = groups
+    assert hall.halt().flat
+    assert ("trigger", strange, "0") in hall.account.written
+    with desk.journal.writing() as transaction:
+        transaction.fenced(GROUP, NOON)
+    assert list(groups()) == [(OrderId(strange), 0)]
+
+
+def test_F44_without_the_exchange_s_list_the_journal_s_groups_are_fenced_and_it_is_not_flat(hall: Hall) -> None:
+    def down(_: int) -> None:
+        raise DOWN
+
+    portfolio = cast("PortfolioClient", SimpleNamespace(order_groups=down))
+    hall.groups = GroupsToFence(lambda: hall.desk.journal, portfolio, "sandbox", 0, hall.desk.clock)
+    report = hall.halt(0)
+    assert (report.flat, set(report.problems)) == (False, {str(DOWN)})
+    assert hall.account.written.count(("trigger", GROUP, "0")) == 2
+
+
+@pytest.fixture
+def hung() -> Iterator[Callable[[], Journal]]:
+    """A journal that does not fail, but says nothing until the test is over."""
+    over = threading.Event()
+
+    def waits() -> Journal:
+        over.wait()
+        raise JournalUnavailable("the test is over")
+
+    yield waits
+    over.set()
+
+
+def test_F43_F21_with_a_journal_that_hangs_the_switch_engages_in_its_file_and_a_halt_cancels_first(
+    hall: Hall, hung: Callable[[], Journal]
+) -> None:
+    def asked() -> Journal:
+        assert hall.account.written[:1] == [("cancel_all",)], "the journal was asked before all was canceled"
+        assert hall.emergency.lines()[-1].reason == "enough"
+        return hung()
+
+    hall.switch = KillSwitch(
+        hung, hall.emergency, (), environment="sandbox", subaccount=0, clock_us=hall.desk.clock, most_seconds=0.1
+    )
+    assert hall.switch.engage("ann", "odd") == Engaged(
+        None, "the journal did not answer within 0.1 seconds: look at its disk or server"
+    )
+    assert [line.reason for line in hall.emergency.lines()] == ["odd"]
+    assert hall.switch.engage("ann", "again").problem == "the journal still hangs: look at its disk or server"
+    hall.switch = KillSwitch(
+        asked, hall.emergency, (), environment="sandbox", subaccount=0, clock_us=hall.desk.clock, most_seconds=0.1
+    )
+    bounded = Bounded("the journal", 0.1)
+    hall.groups = GroupsToFence(asked, _listing(GROUP), "sandbox", 0, hall.desk.clock, bounded)
+    hall.account.listed = [somebody_s()]
+    report = hall.halt()
+    assert (report.flat, report.engaged.seq, report.engaged.is_on_record) == (True, None, True)
+    assert "only: the journal did not answer within 0.1 seconds" in report.engaged.problem
+    assert [what[0] for what in hall.account.written[:3]] == ["cancel_all", "trigger", "trigger"]
+    assert [line.level for line in hall.emergency.lines()] == [1, 1, 2]
+
+
+def test_F43_a_disk_that_hangs_keeps_no_halt_from_canceling_and_the_journal_has_it(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(EmergencyFile, "append", lambda *_: over.wait())
+    monkeypatch.setattr("kalshi_pipelines.execution.kill.halt._MOST_SECONDS_TO_NOTE", 0.1)
+    hall.switch = KillSwitch(
+        lambda: hall.desk.journal, hall.emergency, (), environment="sandbox", subaccount=0,
+        clock_us=hall.desk.clock, most_seconds=0.5,
+    )  # fmt: skip
+    hall.account.listed = [somebody_s()]
+    report = hall.halt()
+    over.set()
+    assert report.flat
+    assert "did not answer within 0.1 seconds" in report.problems[0]
+    with hall.desk.journal.reading() as reading:
+        assert report.engaged == Engaged(reading.kill().seq)
+
+
+def test_F43_whatever_keeps_an_engagement_out_of_the_journal_it_is_in_the_file_and_a_halt_goes_on(hall: Hall) -> None:
+    def broken() -> Journal:
+        raise ZeroDivisionError("a mistake of ours")
+
+    hall.switch = KillSwitch(broken, hall.emergency, (), environment="sandbox", subaccount=0, clock_us=hall.desk.clock)
+    assert hall.switch.engage("ann", "odd") == Engaged(None, "a mistake of ours")
+    report = hall.halt()
+    assert (report.flat, report.engaged.seq) == (True, None)
+    assert [line.level for line in hall.emergency.lines()] == [1, 2]
+
+
+def test_what_asks_waits_for_nothing_else_until_it_has_an_answer() -> None:
+    over = threading.Event()
+    bounded = Bounded("the disk", 0.1)
+    assert bounded(lambda: 7) == 7
+    with pytest.raises(TimeoutError, match="a failure of its own"):
+        bounded(_timed_out)
+    with pytest.raises(TimeoutError, match=r"the disk did not answer within 0\.1 seconds"):
+        bounded(over.wait)
+    with pytest.raises(TimeoutError, match="the disk still hangs"):
+        bounded(lambda: 7)
+    over.set()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with suppress(TimeoutError):
+            assert bounded(lambda: 7) == 7
+            return
+    raise AssertionError("it is never asked again")
+
+
+def _timed_out() -> None:
+    raise TimeoutError("a failure of its own")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"by": "a", "reason": "b", "level": 1e999, "source": "x", "at_us": 0}',
+        '{"by": "a", "reason": "b", "level": 1, "source": "x", "at_us": 1000000000000000000000}',
+        '{"by": "a", "reason": "b", "level": 1, "source": "x", "at_us": NaN}',
+        "[" * 100_000,
+        '{"by": ' + "[" * 900 + "]" * 900 + ', "level": 1}',
+        "9" * 5_000,
+    ],
+    ids=["endless", "late", "nan", "deep", "nested", "long"],
+)
+def test_F43_a_line_of_the_emergency_file_that_can_not_be_read_stops_and_no_halt_breaks_off_at_it(
+    hall: Hall, line: str
+) -> None:
+    hall.emergency.path.write_text(line + "\n")
+    assert EmergencySource(hall.emergency).read().engaged
+    assert hall.switch.status().engaged
+    hall.account.listed = [somebody_s()]
+    report = hall.halt()
+    assert (report.flat, hall.account.listed) == (True, [])
+    with hall.desk.journal.reading() as reading:
+        assert report.engaged == Engaged(reading.kill().seq)
+        assert {each.by_whom for each in reading.engagements_since_release()} == {"unknown", "bob"}
 
 
 def test_the_levels_of_an_emergency_file_are_brought_into_what_the_journal_knows(hall: Hall) -> None:
