@@ -109,7 +109,7 @@ def executed_orders(
         context.log_event(_closed(context.asset_key, gate))
         return
     require_head(warehouse.engine)
-    run = _traded(context, journal, warehouse, exchange, Opening(config.armed_by, gate.origin))
+    run = _traded(context, journal, warehouse, exchange, Opening(config.armed_by, gate.origin, config.why))
     facts = {**decided(run), "armed_by": config.armed_by, "why": config.why}
     if not gate.is_open:
         context.log_event(_closed(context.asset_key, gate, facts))

@@ -1,6 +1,8 @@
 """``python -m kalshi_pipelines.execution``: propose, trade, look, halt and verify, without Dagster.
 
-Variables that are not set are taken from a file ``.env`` in the current folder. Ends with 0 if it was done, with 1 if the answer is no (an order was denied, the audit is corrupt, a reconciliation not
+Variables that are not set are taken from a file ``.env`` in the current folder.
+
+Ends with 0 if it was done, with 1 if the answer is no (an order was denied, the audit is corrupt, a reconciliation not
 clean, the account not flat), and with 2 if something could not be done.
 """
 

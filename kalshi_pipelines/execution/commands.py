@@ -52,6 +52,8 @@ from kalshi_pipelines.warehouse.engine import (
 from kalshi_pipelines.warehouse.migrations import require_head
 
 APPROVED_FOR: Final = dt.timedelta(minutes=10)
+#: What an armed run and a session take of who and why.
+LONGEST_TEXT: Final = 200
 _SHORTEST_DIGEST: Final = 12
 _MINUTE_US: Final = 60 * MICROSECONDS_PER_SECOND
 
@@ -168,10 +170,11 @@ def import_file(office: Office, given: argparse.Namespace) -> int:
 
 def trade_inbox(office: Office, given: argparse.Namespace) -> int:
     """Decide what is in the inbox, in one session."""
+    _require_by_and_why(given)
     print(f"{office.whereabouts()}, mode {office.trade.mode.value}")
     warehouse = office.warehouse()
     desk = Desk(office.settings, office.trade, office.journal(), warehouse, office.client(warehouse), print)
-    run = trade(desk, Opening(given.by, Origin.BY_HAND))
+    run = trade(desk, Opening(given.by, Origin.BY_HAND, given.why))
     print(run)
     done = {Outcome.PLACED, Outcome.SIMULATED, Outcome.KNOWN}
     return 0 if run.is_clean and all(decision.outcome in done for decision in run.decisions) else 1
@@ -228,6 +231,7 @@ def _require_countable(transaction: JournalTransaction, intent: Intent, by: str)
 
 def arm(office: Office, given: argparse.Namespace) -> int:
     """Make the operator's token, and the config of a run."""
+    _require_by_and_why(given)
     minutes_us = given.minutes * _MINUTE_US
     if not 0 < minutes_us <= LONGEST_US:
         raise CanNotBeDone(f"A token is good for 1 minute to a day, not for {given.minutes} minutes.")
@@ -249,6 +253,17 @@ def arm(office: Office, given: argparse.Namespace) -> int:
             f"dagster job execute -m kalshi_pipelines -j trade -c {given.run}"
         )
     return 0
+
+
+def _require_by_and_why(given: argparse.Namespace) -> None:
+    """Who and why can be stored: an armed run takes no other.
+
+    Raises:
+        CanNotBeDone: One of them can not.
+    """
+    for option, text in (("--by", given.by), ("--why", given.why)):
+        if not (text.strip() and text.isprintable() and len(text) <= LONGEST_TEXT):
+            raise CanNotBeDone(f"{option}: write one line of 1 to {LONGEST_TEXT} characters, not {len(text)}.")
 
 
 def _write_run(file: Path, by: str, why: str, now: int) -> None:

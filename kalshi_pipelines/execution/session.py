@@ -60,10 +60,11 @@ class TradeSession:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Who opens a session, and how the run came about."""
+    """Who opens a session, how the run came about, and why: the reason is for people and in the audit."""
 
     opened_by: str
     origin: Origin
+    why: str = ""
 
 
 @cache
@@ -203,4 +204,5 @@ def _new(
         caps=session.caps,
         binding=binding,
         armed_by=opening.opened_by if binding else None,
+        why=opening.why,
     )

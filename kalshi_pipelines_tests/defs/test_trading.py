@@ -138,6 +138,9 @@ def test_an_armed_run_decides_every_proposal_and_shows_it_as_a_table(
     assert all(row["why"] and row["what to do"] for row in rows if row["decision"] == "denied")
     assert made.metadata["simulated"].value + made.metadata["denied"].value == 2
     again = run(definitions, instance, run_config=armed())
+    with journal_of(tmp_path) as journal, journal.reading() as reading:
+        (session,) = [each.body for each in reading.audit_tail(100) if each.kind == "session"]
+    assert '"why":"a try"' in session
     (nothing,) = again.asset_materializations_for_node("executed_orders")
     assert nothing.metadata["decisions"].records == []
 

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from kalshi_pipelines.defs.trading_gate import ArmedByHand
 from kalshi_pipelines.execution import commands
 from kalshi_pipelines.execution.audit.verification import AuditReport, Verdict
 from kalshi_pipelines.execution.auditing import _without_exchange
@@ -19,7 +20,7 @@ from kalshi_pipelines.execution.commands import CanNotBeDone, Office
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import Decision, Outcome
 from kalshi_pipelines.execution.gates.arming import arm_expires_us
-from kalshi_pipelines.execution.journal.records import Intent, Mode, ScopeKind
+from kalshi_pipelines.execution.journal.records import Intent, Mode, Origin, ScopeKind
 from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.kill.halt import HaltReport
 from kalshi_pipelines.execution.kill.switch import Engaged, NotReleased
@@ -27,6 +28,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposals import REQUIRED, ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
+from kalshi_pipelines.execution.session import Opening
 from kalshi_pipelines.execution.told import moment, standing_lines
 from kalshi_pipelines.execution.trading_run import TradingRun, _is_decided, decision_rows
 from kalshi_pipelines.settings import Environment, Settings
@@ -264,7 +266,13 @@ def test_trading_is_done_if_every_order_is_and_the_account_is_as_the_journal_say
     decisions = tuple(Decision(outcome, ORDER, None, None) for outcome in outcomes)
     session: Any = SimpleNamespace(session_id="s", mode=Mode.LIVE)
     ended: Any = SimpleNamespace(clean=reconciled)
-    monkeypatch.setattr(commands, "trade", lambda *_: TradingRun(session, decisions, (ended,)))
+    opened: list[Opening] = []
+
+    def trade(_: object, opening: Opening) -> TradingRun:
+        opened.append(opening)
+        return TradingRun(session, decisions, (ended,))
+
+    monkeypatch.setattr(commands, "trade", trade)
     place = office()
     place.warehouse, place.client = (lambda: None), (lambda _: None)
     assert commands.trade_inbox(place, given()) == status
@@ -290,6 +298,7 @@ def test_an_order_waits_for_its_approval_or_its_end(sqlite_journal: sa.Engine) -
 def test_decisions_are_told_with_what_to_do(sqlite_journal: sa.Engine) -> None:
     intent = Desk.planned(desk_at(sqlite_journal))
     denied = Decision(Outcome.DENIED, ORDER, 4, intent, DenialReason.NOT_ARMED, "no\x1btoken")
+    assert opened == [Opening("ann", Origin.BY_HAND, "a try")]
     placed = dataclasses.replace(denied, outcome=Outcome.PLACED, proposal_id=None, intent=None, reason=None, detail="")
     first, second = decision_rows([denied, placed])
     assert first == {
@@ -440,6 +449,20 @@ def test_a_reconciliation_and_what_is_accepted_are_done_if_the_account_is_as_the
         return "accepted"
 
     reconciler = SimpleNamespace(reconcile=lambda: left.pop(0), accept=accept)
+@pytest.mark.usefixtures("key_at_noon")
+@pytest.mark.parametrize("text", ["", "  ", "x" * 201, "two\nlines", "\udcff"])
+@pytest.mark.parametrize("option", ["by", "why"])
+def test_who_and_why_are_what_an_armed_run_and_a_session_can_store(tmp_path: Path, option: str, text: str) -> None:
+    file = tmp_path / "run.yaml"
+    for command in (commands.arm, commands.trade_inbox):
+        with pytest.raises(CanNotBeDone, match=rf"^--{option}: write one line of 1 to 200 characters, not {len(text)}"):
+            command(office(), given(minutes=60, run=file, **{option: text}))
+    assert list(tmp_path.iterdir()) == []
+    longest = given(minutes=60, run=file, **{option: "x" * 200})
+    assert commands.arm(office(), longest) == 0
+    assert ArmedByHand(**yaml.safe_load(file.read_text())["ops"]["executed_orders"]["config"])
+
+
 
     @contextmanager
     def account(*_: object) -> Iterator[Any]:

@@ -90,7 +90,15 @@ def _open(
     journal = Journal(engine, "sandbox", clock_us=lambda: NOW_US, anchor_file=anchors)
     other = check(DenialReason.KEY_NOT_FIT, passes, "a", "b")
     transport = cast("OrderTransport", ToldExchange(key_fingerprint=key))
-    arguments = (journal, made, Environment.SANDBOX, Opening("ann", origin), transport, (other,), lambda: NOW_US)
+    arguments = (
+        journal,
+        made,
+        Environment.SANDBOX,
+        Opening("ann", origin, "the morning"),
+        transport,
+        (other,),
+        lambda: NOW_US,
+    )
     refused = None
     try:
         sessions.close(journal, sessions.open_live(*arguments), "over")
@@ -121,6 +129,13 @@ def test_a_live_session_needs_every_agreement(
     sqlite_journal: sa.Engine, changes: dict[str, Any], reason: DenialReason | None
 ) -> None:
     assert _open(sqlite_journal, **changes) is reason
+
+
+def test_why_a_session_was_opened_is_in_the_audit(sqlite_journal: sa.Engine) -> None:
+    assert _open(sqlite_journal) is None
+    with Journal(sqlite_journal, "sandbox").reading() as reading:
+        opened = next(each.body for each in reading.audit_tail(9) if each.kind == "session")
+    assert '"why":"the morning"' in opened
 
 
 def test_F14_F27_a_second_session_and_another_key_are_told_apart(sqlite_journal: sa.Engine) -> None:

@@ -73,7 +73,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """A session to open; a live one needs ``binding`` (stored before) and ``armed_by``."""
+    """A session to open; a live one needs ``binding`` (stored before) and ``armed_by``. ``why`` is for people."""
 
     session_id: str
     environment: str
@@ -89,6 +89,7 @@ class NewSession:
     caps: SessionCaps
     binding: Binding | None = None
     armed_by: str | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

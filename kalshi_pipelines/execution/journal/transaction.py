@@ -59,7 +59,7 @@ class JournalTransaction(Facts):
         if new.mode is Mode.LIVE:
             self._end_lapsed(new.environment, new.subaccount)
         rows = [NewRow(sessions, _session_values(new))]
-        self._record("session", rows, {"caps": _told_caps(new)})
+        self._record("session", rows, {"caps": _told_caps(new)} | ({"why": new.why} if new.why else {}))
         for kind, caps in new.caps.scopes.items():
             self._connection.execute(
                 session_caps.insert(),
