@@ -27,6 +27,8 @@ from kalshi_pipelines.execution.orders.states import FINAL_STATES, NEVER_THERE, 
 from kalshi_pipelines.execution.orders.terms import DOLLAR, Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure
 
+#: What halts must not fail because its reason is long.
+_MOST_REASON: Final = 1_000
 #: The audit's word for a state.
 _KINDS: Final = {
     OrderState.RESTING: "resting",
@@ -139,7 +141,8 @@ class Facts(Halting):
         self._post("fill", [fact, *rows], {"client_order_id": intent.client_order_id})
         wrong = _contradiction(fill, intent)
         if wrong:
-            self.engage_kill(1, "journal", "journal", f"fill {fill.fill_id} of {fill.ticker}: {wrong}")
+            reason = f"fill {fill.fill_id} of {fill.ticker}: {wrong}"
+            self.engage_kill(1, "journal", "journal", reason[:_MOST_REASON])
         return True
 
     def foreign_order(self, environment: str, subaccount: int, order: ForeignOrder, event_ticker: str) -> bool:
@@ -294,7 +297,8 @@ class Facts(Halting):
         new = sorted(self._breached_of(touched) - before)
         if new:
             self.audit("breach", {"scopes": new})
-            self.engage_kill(1, "journal", "journal", f"facts went beyond the caps of {', '.join(new)}")
+            reason = f"facts went beyond the caps of {', '.join(new)}"
+            self.engage_kill(1, "journal", "journal", reason[:_MOST_REASON])
 
     def _breached_of(self, scope_ids: Collection[object]) -> set[str]:
         found = self._connection.execute(

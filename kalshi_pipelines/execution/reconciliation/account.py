@@ -25,6 +25,13 @@ from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, centicontracts, micr
 
 _MICRODOLLARS_PER_CENTICENT: Final = 100
 _DOLLAR_CENTICENTS: Final = 10_000
+#: The longest ticker and id of the exchange the journal stores; of other texts only that they can be stored counts.
+_LONGEST_TICKER: Final = 120
+_LONGEST_ID: Final = 64
+_LONGEST_TEXT: Final = 200
+#: A billion contracts, and what they cost at most: a record of the audit holds no numbers much larger.
+_MOST_CENTICONTRACTS: Final = 10**11
+_MOST_MICRODOLLARS: Final = 10**15
 #: The exchange's filter is of whole seconds of its own clock.
 _EARLIER_SECONDS: Final = 5
 
@@ -128,9 +135,11 @@ class ExchangeAccount:
     def event_of(self, ticker: str) -> str:
         """The event a market belongs to; of one that left the live markets, what its ticker says."""
         try:
-            return self._client.market(ticker).event_ticker
+            told = self._client.market(ticker).event_ticker
         except NotFound:
             return ticker.rpartition("-")[0] or ticker
+        (event,) = _each(lambda text: _text(text, "event's ticker", _LONGEST_TICKER), [told])
+        return event
 
     def _is_ours(self, subaccount: int | None) -> bool:
         """A row that does not say whose it is belongs to what was asked for."""
@@ -151,14 +160,14 @@ def _each(convert: Callable[[R], V], rows: Iterable[R]) -> list[V]:
 def _order(row: OrderRecord) -> ExchangeOrder:
     touched = row.last_update_time or row.created_time
     return ExchangeOrder(
-        order_id=row.order_id,
-        client_order_id=row.client_order_id,
-        ticker=row.ticker,
+        order_id=_text(row.order_id, "order id", _LONGEST_ID),
+        client_order_id=row.client_order_id and _text(row.client_order_id, "client order id", _LONGEST_TEXT),
+        ticker=_text(row.ticker, "ticker", _LONGEST_TICKER),
         side=Side(row.book_side),
         price_centicents=_centicents(row.yes_price_dollars),
-        count_centicontracts=centicontracts(row.initial_count_fp),
-        filled_centicontracts=centicontracts(row.fill_count_fp),
-        remaining_centicontracts=centicontracts(row.remaining_count_fp),
+        count_centicontracts=_count(row.initial_count_fp),
+        filled_centicontracts=_count(row.fill_count_fp),
+        remaining_centicontracts=_count(row.remaining_count_fp),
         status=OrderStatus(row.status),
         order_group_id=row.order_group_id or None,
         updated_us=0 if touched is None else microseconds(touched),
@@ -167,19 +176,23 @@ def _order(row: OrderRecord) -> ExchangeOrder:
 
 def _fill(row: FillRecord) -> Fill:
     return Fill(
-        fill_id=row.fill_id,
-        order_id=row.order_id,
-        ticker=row.ticker,
+        fill_id=_text(row.fill_id, "fill id", _LONGEST_ID),
+        order_id=_text(row.order_id, "order id", _LONGEST_ID),
+        ticker=_text(row.ticker, "ticker", _LONGEST_TICKER),
         side=Side(row.book_side),
         price_centicents=_centicents(row.yes_price_dollars),
-        count_centicontracts=centicontracts(row.count_fp),
-        fee_microdollars=microdollars(row.fee_cost),
+        count_centicontracts=_within("count of a fill", centicontracts(row.count_fp), 1, _MOST_CENTICONTRACTS),
+        fee_microdollars=_money("fee of a fill", row.fee_cost),
         at_us=microseconds(row.created_time),
     )
 
 
 def _holding(row: PositionRecord) -> Holding:
-    return Holding(row.ticker, centicontracts(row.position_fp), microdollars(row.market_exposure_dollars))
+    position = _within(
+        "position", centicontracts(row.position_fp), -_MOST_CENTICONTRACTS, _MOST_CENTICONTRACTS
+    )  # fmt: skip
+    ticker = _text(row.ticker, "ticker", _LONGEST_TICKER)
+    return Holding(ticker, position, _money("cost of a position", row.market_exposure_dollars))
 
 
 def _settlement(row: SettlementRecord) -> Settlement:
@@ -187,12 +200,38 @@ def _settlement(row: SettlementRecord) -> Settlement:
     if whole is None:
         if row.value is None:
             raise ValueError(f"the settlement of {row.ticker} does not tell what one YES paid")
-        whole = row.value * 100
-    return Settlement(row.ticker, row.event_ticker, whole, microseconds(row.settled_time))
+        whole = _within("pay-out of a YES", row.value, 0, _DOLLAR_CENTICENTS // 100) * 100
+    return Settlement(
+        _text(row.ticker, "ticker", _LONGEST_TICKER),
+        _text(row.event_ticker, "event's ticker", _LONGEST_TICKER),
+        whole,
+        microseconds(row.settled_time),
+    )
+
+
+def _text(text: str, what: str, longest: int) -> str:
+    """A text the journal can store and everybody can read: no control character, no half of a surrogate pair."""
+    if not (0 < len(text) <= longest and text.isprintable()):
+        raise ValueError(f"the {what} {text[:80]!a} is empty, too long or can not be printed")
+    return text
+
+
+def _count(text: str) -> int:
+    return _within("count of an order", centicontracts(text), 0, _MOST_CENTICONTRACTS)
+
+
+def _money(what: str, text: str) -> int:
+    return _within(what, microdollars(text), -_MOST_MICRODOLLARS, _MOST_MICRODOLLARS)
+
+
+def _within(what: str, number: int, least: int, most: int) -> int:
+    if not least <= number <= most:
+        raise ValueError(f"the {what} is {number}, not from {least} to {most}")
+    return number
 
 
 def _centicents(text: str) -> int:
     micro = microdollars(text)
     if micro % _MICRODOLLARS_PER_CENTICENT:
         raise ValueError(f"the price {text!r} is finer than $0.0001")
-    return micro // _MICRODOLLARS_PER_CENTICENT
+    return _within("price", micro // _MICRODOLLARS_PER_CENTICENT, 0, _DOLLAR_CENTICENTS)

@@ -17,7 +17,7 @@ from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.reconciliation.matching import contradictions, must_not_be
 from kalshi_pipelines.execution.reconciliation.positions import counted_positions, take_over
 from kalshi_pipelines.execution.reconciliation.report import MAY_SETTLE, Difference, DifferenceKind, Resolved
-from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE, Desk
+from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE, UNSTORABLE, Desk
 
 _HOUR_US: Final = 3_600_000_000
 _RESTS: Final = (OrderState.RESTING, OrderState.PENDING_CANCEL)
@@ -61,6 +61,8 @@ def compare(desk: Desk) -> Comparison:
             result = _round(desk)
         except UNREADABLE as error:
             result = Comparison(differences=[Difference(DifferenceKind.EXCHANGE_UNREADABLE, "account", str(error))])
+        except UNSTORABLE as error:
+            result = Comparison(differences=[Difference(DifferenceKind.FACT_REFUSED, "account", str(error))])
         _keep(before, result)
         unread = DifferenceKind.EXCHANGE_UNREADABLE
         if not any(each.kind in MAY_SETTLE or each.kind is unread for each in result.differences):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.told import plain
 from kalshi_pipelines.units import instant
 
 
@@ -33,6 +34,8 @@ class DifferenceKind(StrEnum):
     POSITION_DRIFT = "position_drift"
     FEE_ABOVE_BOUND = "fee_above_bound"
     SCOPE_BREACHED = "scope_breached"
+    FACT_REFUSED = "fact_refused"
+    """The journal can not store what the exchange tells; nothing of that reading was posted."""
 
 
 HALTING = frozenset(
@@ -45,6 +48,7 @@ HALTING = frozenset(
         DifferenceKind.POSITION_DRIFT,
         DifferenceKind.FEE_ABOVE_BOUND,
         DifferenceKind.SCOPE_BREACHED,
+        DifferenceKind.FACT_REFUSED,
     }
 )
 #: What may be gone at the next look, because the exchange's lists are not of one instant.
@@ -56,6 +60,9 @@ MAY_SETTLE = frozenset(
         DifferenceKind.POSITION_DRIFT,
     }
 )
+
+
+_MOST_DETAIL = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ class Difference:
         return self.kind in HALTING
 
     def __str__(self) -> str:
-        return f"{self.kind.value} {self.subject}: {self.detail}"
+        return f"{self.kind.value} {plain(self.subject)}: {plain(self.detail, _MOST_DETAIL)}"
 
 
 @dataclass(frozen=True, slots=True)

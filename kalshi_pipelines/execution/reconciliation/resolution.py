@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from kalshi_pipelines.execution.checkpoints import Checkpoint, PassCheckpoint, passed
+from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.reading import JournalReading
 from kalshi_pipelines.execution.journal.records import Details, Intent, SweepReading
@@ -29,6 +30,8 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
 #: What reading the exchange can fail with; the rate budget of reads is kept in the warehouse.
 UNREADABLE: Final = (KalshiError, UnreadableAccount, WarehouseUnavailable)
+#: What storing something the exchange told can fail with, though the journal is well.
+UNSTORABLE: Final = (JournalRefused, ValueError, ArithmeticError)
 _CONFIRMED: Final = 200
 #: An exchange whose answers have no Date: its clock is taken to be at most so far ahead of ours.
 _CLOCK_DOUBT_US: Final = 10 * MICROSECONDS_PER_SECOND
@@ -215,16 +218,20 @@ def _resolve(desk: Desk, intent: Intent, fence_id: int, fenced_us: int, done: Re
         done.differences.append(Difference(DifferenceKind.WATERMARK_BEHIND, intent.ticker, "the reads fell back"))
         return
     desk.checkpoint(Checkpoint.SWEPT)
-    with desk.journal.writing() as transaction:
-        present = transaction.intent(intent.intent_id)
-        if present.state is not OrderState.UNKNOWN:
-            return
-        reading = SweepReading(
-            fence_id, intent.ticker, started_us, as_of_us, sweep.pages, sweep.pages_sha256, complete=True
-        )
-        sweep_id = transaction.swept(reading, {"orders": len(sweep.orders)})
-        done.sweeps += 1
-        after = _stored(transaction, present, fence_id, sweep_id, sweep, done)
+    reading = SweepReading(
+        fence_id, intent.ticker, started_us, as_of_us, sweep.pages, sweep.pages_sha256, complete=True
+    )  # fmt: skip
+    try:
+        with desk.journal.writing() as transaction:
+            present = transaction.intent(intent.intent_id)
+            if present.state is not OrderState.UNKNOWN:
+                return
+            sweep_id = transaction.swept(reading, {"orders": len(sweep.orders)})
+            after = _stored(transaction, present, fence_id, sweep_id, sweep, done)
+    except UNSTORABLE as error:
+        done.differences.append(Difference(DifferenceKind.FACT_REFUSED, intent.client_order_id, str(error)))
+        return
+    done.sweeps += 1
     if after is not OrderState.UNKNOWN:
         done.resolved.append(Resolved(intent.intent_id, intent.client_order_id, OrderState.UNKNOWN, after))
     desk.checkpoint(Checkpoint.RESOLVED)

@@ -411,7 +411,7 @@ def test_F07_an_order_that_only_the_second_reading_has_is_there(bench: Bench) ->
         (RESTING, 0, 0, OrderState.UNKNOWN),
     ],
 )
-def test_F44_an_order_that_was_seen_to_end_with_all_its_fills_needs_no_fence(
+def test_F06_an_order_that_was_seen_to_end_with_all_its_fills_needs_no_fence(
     bench: Bench, status: OrderStatus, filled: int, told: int, state: OrderState
 ) -> None:
     intent = bench.unknown()
@@ -428,7 +428,7 @@ def test_F44_an_order_that_was_seen_to_end_with_all_its_fills_needs_no_fence(
         assert bench.reconcile().clean
 
 
-def test_F44_two_orders_of_one_name_that_ended_prove_nothing_without_a_fence(bench: Bench) -> None:
+def test_F06_two_orders_of_one_name_that_ended_prove_nothing_without_a_fence(bench: Bench) -> None:
     intent = bench.unknown()
     bench.account.listed = [order_of(intent, CANCELED), order_of(intent, CANCELED, order_id="order-twin")]
     bench.account.answers = [Answer(404, b"{}")] * 4
@@ -984,6 +984,49 @@ def test_the_kill_switch_tells_three_differences_and_how_many_more_and_is_engage
         assert told == "; ".join(str(each) for each in report.differences[:3]) + " and 1 more"
     bench.account.listed = []
     assert bench.reconcile().clean
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"fill_id": "f" * 101},
+        {"count_centicontracts": 0},
+        {"count_centicontracts": 10**15},
+        {"ticker": "KX\ud800"},
+    ],
+)
+def test_what_the_journal_can_not_store_stops_trading_instead_of_the_reconciliation(
+    bench: Bench, odd: dict[str, Any]
+) -> None:
+    bench.resting()
+    bench.account.made = [replace(fill_of(somebody_s(), 1, NOON), **odd)]
+    for _ in range(2):
+        report = bench.reconcile()
+        assert [each.kind for each in report.differences] == [K.FACT_REFUSED]
+        assert (report.clean, report.as_of_us) == (False, None)
+        assert (bench.kill() or "").startswith("fact_refused account: ")
+    bench.account.made = []
+    assert bench.reconcile().clean
+
+
+def test_an_order_id_that_can_not_be_stored_leaves_the_order_unknown_and_stops_trading(bench: Bench) -> None:
+    intent = bench.unknown()
+    bench.account.listed = [order_of(intent, order_id="o" * 70)]
+    report = bench.reconcile()
+    assert report.differences[0].kind is K.FACT_REFUSED
+    assert report.figures["sweeps_of_markets"] == 0
+    assert (bench.state(intent), bench.kill() is None) == (OrderState.UNKNOWN, False)
+
+
+@pytest.mark.parametrize("ticker", ["T" * 4_100, "KX\x1b[2J\nclean: all is well"])
+def test_a_long_or_odd_text_of_the_exchange_halts_and_is_told_as_a_harmless_line(bench: Bench, ticker: str) -> None:
+    _, order = bench.resting()
+    bench.account.made = [fill_of(order, 1, NOON, ticker=ticker)]
+    bench.account.listed = [order, somebody_s("o\x1b]52;c;AAAA\x07", ticker="KX\x1b[2J\nclean: all is well")]
+    report = bench.reconcile()
+    assert str(report).replace("\n", "").isprintable()
+    assert "\nclean: all" not in str(report)
+    assert bench.kill() is not None
 
 
 def test_a_reconciliation_is_on_record_with_what_it_found(bench: Bench) -> None:

@@ -128,6 +128,82 @@ def test_an_order_that_can_not_be_read_exactly_is_an_error(changes: dict[str, An
         _Exchange({"orders": [_changed(ORDER, **changes)]}).account().orders(NOW_US)
 
 
+UNSTORABLE = ["", "x" * 201, "KX\0A", "KX\ud800", "KX\x1b[2J", "KX\u202e"]
+
+
+@pytest.mark.parametrize("text", UNSTORABLE)
+@pytest.mark.parametrize("name", ["order_id", "ticker", "client_order_id"])
+def test_a_text_that_can_not_be_stored_makes_the_account_unreadable(name: str, text: str) -> None:
+    read = _Exchange({"orders": [_changed(ORDER, **{name: text})]}).account()
+    if (name, text) == ("client_order_id", ""):
+        assert read.orders(NOW_US).orders["o1"].client_order_id == ""
+        return
+    with pytest.raises(UnreadableAccount, match="is empty, too long or can not be printed") as failed:
+        read.orders(NOW_US)
+    assert str(failed.value).isascii()
+
+
+@pytest.mark.parametrize("text", UNSTORABLE)
+def test_a_fill_a_position_or_a_pay_out_is_of_a_text_that_can_be_stored(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    for name in ("fill_id", "order_id", "ticker"):
+        with pytest.raises(UnreadableAccount):
+            _Exchange({"fills": [_changed(FILL, **{name: text})]}).account().fills(NOW_US)
+    with pytest.raises(UnreadableAccount):
+        _Exchange({"positions": [PositionRecord(text, "1.00", "1", "0", "0")]}).account().holdings()
+    for name in ("ticker", "event_ticker"):
+        with pytest.raises(UnreadableAccount):
+            _Exchange({"settlements": [_changed(PAID, **{name: text})]}).account().settlements(NOW_US)
+    monkeypatch.setattr(_Exchange, "market", lambda *_: SimpleNamespace(event_ticker=text))
+    with pytest.raises(UnreadableAccount):
+        _Exchange().account().event_of("KXA-26-B")
+
+
+BILLION = "1000000000.00"
+HELD = PositionRecord("KXA-26-A", "1.00", "1", "0", "0")
+
+
+@pytest.mark.parametrize(
+    ("which", "row", "name", "most", "beyond"),
+    [
+        ("orders", ORDER, "initial_count_fp", BILLION, "1000000000.01"),
+        ("orders", ORDER, "fill_count_fp", "0.00", "-0.01"),
+        ("orders", ORDER, "remaining_count_fp", BILLION, "1000000000.01"),
+        ("orders", ORDER, "yes_price_dollars", "1.0000", "1.0001"),
+        ("orders", ORDER, "yes_price_dollars", "0.0000", "-0.0001"),
+        ("fills", FILL, "count_fp", "0.01", "0.00"),
+        ("fills", FILL, "count_fp", BILLION, "1000000000.01"),
+        ("fills", FILL, "yes_price_dollars", "1.0000", "1.0001"),
+        ("fills", FILL, "fee_cost", BILLION, "1000000000.000001"),
+        ("positions", HELD, "position_fp", BILLION, "1000000000.01"),
+        (
+            "positions",
+            PositionRecord("KXA-26-A", "1.00", "1", "0", "0"),
+            "position_fp",
+            f"-{BILLION}",
+            "-1000000000.01",
+        ),
+        ("positions", HELD, "market_exposure_dollars", BILLION, "9" * 20),
+        ("settlements", _changed(PAID, market_result="scalar"), "value", 100, 101),
+        ("settlements", _changed(PAID, market_result="scalar"), "value", 0, -1),
+    ],
+)
+def test_numbers_beyond_what_can_be_counted_make_the_account_unreadable(
+    which: str, row: Any, name: str, most: object, beyond: object
+) -> None:
+    def read(value: object) -> None:
+        account = _Exchange({which: [_changed(row, **{name: value})]}).account()
+        if which == "positions":
+            account.holdings()
+        else:
+            getattr(account, which)(NOW_US)
+
+    read(most)
+    with pytest.raises(UnreadableAccount, match="not from"):
+        read(beyond)
+
+
 def test_fills_are_told_once_the_oldest_first() -> None:
     exchange = _Exchange(
         {
