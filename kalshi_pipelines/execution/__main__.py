@@ -3,7 +3,7 @@
 Variables that are not set are taken from a file ``.env`` in the current folder.
 
 Ends with 0 if it was done, with 1 if the answer is no (an order was denied, the audit is corrupt, a reconciliation not
-clean, the account not flat), and with 2 if something could not be done.
+clean, the account not flat), with 2 if something could not be done, and with 130 after Ctrl-C.
 """
 
 import argparse
@@ -33,6 +33,8 @@ from kalshi_pipelines.settings import InvalidSettings, take_env_file
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
 
+#: The largest number a database stores.
+_LARGEST = 2**63 - 1
 _EXPECTED = (
     AnchorsUnreadable, EmergencyFileUnreadable, InvalidProposals, InvalidSettings, JournalOfAnotherEnvironment,
     JournalOutdated, JournalRefused, JournalRestored, JournalUnavailable, KalshiError, OSError, SandboxDidNotStart,
@@ -53,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with commands.Office.of_environment() as office:
             return int(given.do(office, given))
+    except KeyboardInterrupt:
+        print("Interrupted. See `status` for what was done.", file=sys.stderr)
+        return commands.INTERRUPTED
     except SessionRefused as error:
         print(f"no session was opened, nothing was sent: {error}", file=sys.stderr)
         return 1
@@ -81,9 +86,11 @@ def _add_trading(add: Callable[..., argparse.ArgumentParser], user: str) -> None
     propose.add_argument("price", help="dollars of a contract of the outcome, such as 0.5600")
     propose.add_argument("--signal", required=True, help="a name for this order: the same name is never ordered twice")
     propose.add_argument("--strategy", default="by hand")
-    propose.add_argument("--valid-minutes", type=int, default=5, metavar="N", help="at most 10")
+    propose.add_argument("--valid-minutes", type=_whole(1, 10), default=5, metavar="N", help="at most 10")
     propose.add_argument("--time-in-force", default="immediate_or_cancel")
-    propose.add_argument("--rest-minutes", type=int, metavar="N", help="for good_till_canceled: when it ends")
+    propose.add_argument(
+        "--rest-minutes", type=_whole(1, 15), metavar="N", help="for good_till_canceled: when it ends; at most 15"
+    )
     propose.add_argument("--post-only", action="store_true")
     propose.add_argument("--reduce-only", action="store_true")
     propose.add_argument("--reason", default="", help="for people")
@@ -100,13 +107,13 @@ def _add_trading(add: Callable[..., argparse.ArgumentParser], user: str) -> None
     trade.set_defaults(do=commands.trade_inbox)
 
     approve = add("approve", help="let exactly one request of an order be sent that waits for it")
-    approve.add_argument("intent", type=int)
+    approve.add_argument("intent", type=_whole(1, _LARGEST))
     approve.add_argument("sha256", help="the beginning of the request's SHA-256, as it was shown: 12 digits or more")
     approve.add_argument("--by", default=user, help="your name; another than the proposer's")
     approve.set_defaults(do=commands.approve)
 
     arm = add("arm", help="make the token with which live sessions can be opened for a while")
-    arm.add_argument("--minutes", type=int, default=60, help="how long it is good; at most a day")
+    arm.add_argument("--minutes", type=_whole(1, 24 * 60), default=60, help="how long it is good; at most a day")
     arm.add_argument("--run", type=Path, metavar="FILE", help="also write the config of one run of the job `trade`")
     _by_and_why(arm, user)
     arm.set_defaults(do=commands.arm)
@@ -145,6 +152,21 @@ def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> Non
 
     verify = add("verify-audit", help="verify the journal: chain, anchors, states, counters")
     verify.set_defaults(do=commands.verify_audit)
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    """What reads an argument that is a whole number between two others."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number from {least:,} to {most:,}")
+        return number
+
+    return read
 
 
 def _who(parser: argparse.ArgumentParser, user: str) -> None:

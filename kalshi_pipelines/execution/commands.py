@@ -23,6 +23,7 @@ from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import Outcome
 from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_token
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
+from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalUnavailable
 from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Intent, Mode, Origin, ScopeKind
@@ -37,7 +38,7 @@ from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propos
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.session import Opening
 from kalshi_pipelines.execution.stopping import engage, halt, halt_now, kill_switch
-from kalshi_pipelines.execution.told import moment, plain, proposal_row, standing_lines, status_lines
+from kalshi_pipelines.execution.told import counted, moment, plain, proposal_row, standing_lines, status_lines
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
@@ -51,6 +52,8 @@ from kalshi_pipelines.warehouse.engine import (
 )
 from kalshi_pipelines.warehouse.migrations import require_head
 
+#: The status of what was ended with Ctrl-C, as shells have it.
+INTERRUPTED: Final = 130
 APPROVED_FOR: Final = dt.timedelta(minutes=10)
 #: What an armed run and a session take of who and why.
 LONGEST_TEXT: Final = 200
@@ -164,7 +167,9 @@ def import_file(office: Office, given: argparse.Namespace) -> int:
     orders = read_proposals(given.file, Proposer(ActorKind(given.kind), given.name))
     print(office.whereabouts())
     numbers = propose(office.journal_engine(), orders, given.file.name)
-    print(f"{len(numbers)} proposals are in the inbox ({numbers[0]} to {numbers[-1]}); nothing was sent.")
+    these = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
+    are = "is" if len(numbers) == 1 else "are"
+    print(f"{counted(len(numbers), 'proposal')} {are} in the inbox ({these}); nothing was sent.")
     return 0
 
 
@@ -174,10 +179,28 @@ def trade_inbox(office: Office, given: argparse.Namespace) -> int:
     print(f"{office.whereabouts()}, mode {office.trade.mode.value}")
     warehouse = office.warehouse()
     desk = Desk(office.settings, office.trade, office.journal(), warehouse, office.client(warehouse), print)
-    run = trade(desk, Opening(given.by, Origin.BY_HAND, given.why))
+    try:
+        run = trade(desk, Opening(given.by, Origin.BY_HAND, given.why))
+    except KeyboardInterrupt:
+        print(f"Interrupted. {_left_open(office)}", file=sys.stderr)
+        return INTERRUPTED
     print(run)
     done = {Outcome.PLACED, Outcome.SIMULATED, Outcome.KNOWN}
     return 0 if run.is_clean and all(decision.outcome in done for decision in run.decisions) else 1
+
+
+def _left_open(office: Office) -> str:
+    """What is open after a session that somebody interrupted, in one sentence."""
+    of = (office.settings.environment.value, office.trade.subaccount)
+    try:
+        with office.journal().reading() as reading:
+            session, orders = reading.live_session(*of), len(reading.open_intents(*of))
+    except (JournalUnavailable, JournalOutdated) as error:
+        return f"What was left open can not be told, so see `status` and `reconcile`: {error}"
+    lives = "No live session is open" if session is None else f"Session {session} is open (`close-session` ends it)"
+    if not orders:
+        return f"{lives}, and no order."
+    return f"{lives}, and {counted(orders, 'order')} may rest or be unknown: see `status`, and run `reconcile`."
 
 
 def approve(office: Office, given: argparse.Namespace) -> int:
@@ -283,7 +306,7 @@ def status(office: Office, given: argparse.Namespace) -> int:
         for line in status_lines(reading, environment, subaccount, now):
             print(line)
         pending = reading.pending_proposals(office.trade.mode, now - FORGOTTEN_AFTER_US)
-        print(f"inbox            {len(pending)} proposals")
+        print(f"inbox            {counted(len(pending), 'proposal')}")
         for row in pending:
             told = proposal_row(row)
             print(f"  {told['proposal']:>6}  {told['order']}  by {told['by']}, valid until {told['valid until']}")

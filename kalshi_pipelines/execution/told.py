@@ -23,6 +23,11 @@ def plain(text: str, most: int = _WIDEST) -> str:
     return shortened(visible(text), most)
 
 
+def counted(number: int, thing: str) -> str:
+    """A number and what is counted: 1 proposal, 2 proposals."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def moment(at_us: int) -> str:
     """An instant to the second, UTC; what is beyond the years of the calendar as its number."""
     try:
@@ -64,7 +69,7 @@ def status_lines(reading: JournalReading, environment: Environment, subaccount: 
         yield "reconciliation   never"
     else:
         age = (now_us - last.finished_us) // MICROSECONDS_PER_SECOND
-        result = "clean" if last.clean else f"{last.differences} differences"
+        result = "clean" if last.clean else counted(last.differences, "difference")
         yield f"reconciliation   {result}, {age:,} seconds ago"
     for breached in reading.breached(environment.value, subaccount):
         yield f"breached         {plain(breached)}"

@@ -109,7 +109,19 @@ def test_every_command_is_given_what_was_said(
         ("kill --level 0 --why odd", "invalid choice: 0"),
         *((f"{command} --by ann", "--why") for command in ("trade", "arm", "kill", "drill", "release", "accept")),
         ("close-session --by ann", "--why"),
-        ("approve seven 0123456789ab", "invalid int value"),
+        ("approve seven 0123456789ab", "'seven' is no whole number from 1 to 9,223,372,036,854,775,807"),
+        ("approve 0 0123456789ab", "'0' is no whole number"),
+        (f"approve {2**63} 0123456789ab", f"'{2**63}' is no whole number"),
+        (f"approve {'9' * 5_000} 0123456789ab", f"'{'9' * 40}' is no whole number"),
+        *(
+            (f"propose buy yes KXA-1 10 0.56 --signal s {option} {number}", f"{number!r} is no whole number from {of}")
+            for option, of, numbers in (
+                ("--valid-minutes", "1 to 10", ("0", "11", "99999999999")),
+                ("--rest-minutes", "1 to 15", ("0", "16", "9999999999")),
+            )
+            for number in numbers
+        ),
+        ("arm --why try --minutes 1441", "'1441' is no whole number from 1 to 1,440"),
     ],
 )
 def test_what_is_no_command_is_told_and_nothing_is_done(
@@ -127,17 +139,31 @@ def test_what_is_no_command_is_told_and_nothing_is_done(
         (SessionRefused(Denied(DenialReason.NOT_ARMED, "no token"), ()), 1, "no session was opened, nothing was sent:"),
         (CanNotBeDone("not now"), 2, "not now\n"),
         (JournalUnavailable("no disk"), 2, "no disk\n"),
+        (KeyboardInterrupt(), 130, "Interrupted. See `status` for what was done.\n"),
         (FileNotFoundError("no file"), 2, "no file\n"),
     ],
 )
 def test_a_command_that_fails_ends_with_its_sentence_and_its_status(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: Exception, status: int, told: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: BaseException, status: int, told: str
 ) -> None:
     done_by(monkeypatch, "status", failure)
     assert main(["status"]) == status
     said = capsys.readouterr()
     assert said.err.startswith(told)
     assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "propose buy yes KXA-1 10 0.56 --signal s --valid-minutes 10 --rest-minutes 15",
+        f"approve {2**63 - 1} 0123456789ab",
+    ],
+)
+def test_the_largest_numbers_are_taken(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    for name in ("propose_order", "approve"):
+        done_by(monkeypatch, name, 0)
+    assert main(line.split()) == 0
 
 
 def test_what_nobody_expected_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,7 +183,6 @@ def test_a_position_that_drifted_is_accepted_by_its_name(
 def test_what_can_not_be_done_is_a_sentence_and_status_2(floor: Floor, capsys: pytest.CaptureFixture[str]) -> None:
     del floor
     for arguments, sentence in (
-        (("arm", "--why", "x", "--minutes", "1441"), "good for 1 minute to a day"),
         (("approve", "7", "0" * 64), "no intent 7"),
         (("close-session", "--why", "x"), "There is no live session"),
         (("import", "nowhere.csv"), "nowhere.csv: can not be read"),

@@ -26,6 +26,7 @@ from kalshi_pipelines.execution.kill.halt import HaltReport
 from kalshi_pipelines.execution.kill.switch import Engaged, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.proposals import REQUIRED, ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.session import Opening
@@ -301,6 +302,30 @@ def test_decisions_are_told_with_what_to_do(sqlite_journal: sa.Engine) -> None:
     assert opened == [Opening("ann", Origin.BY_HAND, "a try")]
     placed = dataclasses.replace(denied, outcome=Outcome.PLACED, proposal_id=None, intent=None, reason=None, detail="")
     first, second = decision_rows([denied, placed])
+def test_a_session_that_is_interrupted_says_what_it_left_open(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trade(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "trade", trade)
+    desk = desk_at(sqlite_journal)
+    place = office(journal=desk.journal)
+    place.warehouse, place.client = (lambda: None), (lambda _: None)
+
+    def said() -> str:
+        assert commands.trade_inbox(place, given()) == 130
+        return capsys.readouterr().err
+
+    assert said() == "Interrupted. Session session-0001 is open (`close-session` ends it), and no order.\n"
+    intent = desk.sent()
+    with desk.journal.writing() as transaction:
+        transaction.end_session(desk.session_id, "failed: KeyboardInterrupt")
+    left = "1 order may rest or be unknown: see `status`, and run `reconcile`"
+    assert said() == f"Interrupted. No live session is open, and {left}.\n"
+    assert desk.look(intent).state is OrderState.SENDING
+
+
     assert first == {
         "decision": "denied",
         "order": "buy 1.50 NO KXA-1 at 0.5600",
@@ -550,7 +575,7 @@ def test_a_status_tells_all_that_somebody_has_to_know(
         "open orders      1",
         "       6  reserved       KXRAIN-26NOV24-T1  bid 10.00 at 0.5000",
         "reconciliation   clean, 90 seconds ago",
-        "inbox            1 proposals",
+        "inbox            1 proposal",
         "       2  buy 1.50 NO KXA-1 at 0.5600  by person ann, valid until 2026-11-23 17:00:00 UTC",
         "caps",
         "  day                     1 of 100 orders  worst loss        $5.20 of $500.00",
