@@ -7,13 +7,13 @@ import dagster as dg
 from kalshi_pipelines.defs.market_data import GROUP as MARKET_DATA
 from kalshi_pipelines.defs.market_data import MarketSweeps, markets_and_quotes, orderbooks
 from kalshi_pipelines.defs.news import GROUP as NEWS
-from kalshi_pipelines.defs.schema import JOURNAL_SCHEMA, WAREHOUSE_SCHEMA
+from kalshi_pipelines.defs.schema import JOURNAL_SCHEMA, MIGRATE_JOB, WAREHOUSE_SCHEMA
 
 # dagster.yaml lets only one run with this tag at a time: they would wait for the same rate budget anyway.
 _READS_EXCHANGE: Final = {"kalshi_pipelines/reads": "exchange"}
 
 migrate: Final = dg.define_asset_job(
-    "migrate",
+    MIGRATE_JOB,
     selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA, JOURNAL_SCHEMA),
     description="Bring the warehouse and the journal of orders to their newest schemas.",
 )

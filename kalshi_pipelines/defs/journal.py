@@ -1,6 +1,6 @@
 """The schema of the journal as an asset, and ``@journal_asset``: the only way to define an asset that needs it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, Final
 
@@ -8,10 +8,14 @@ import dagster as dg
 
 from kalshi_pipelines.defs.failures import one_sentence
 from kalshi_pipelines.defs.resources import JournalResource
-from kalshi_pipelines.defs.schema import JOURNAL_SCHEMA, OWNERS, WAREHOUSE_SCHEMA
+from kalshi_pipelines.defs.schema import JOURNAL_SCHEMA, MIGRATE_JOB, OWNERS, WAREHOUSE_SCHEMA
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
-from kalshi_pipelines.execution.journal.migrations import require_journal_head, upgrade_journal
+from kalshi_pipelines.execution.journal.migrations import (
+    guards_taken_down,
+    require_journal_head,
+    upgrade_journal,
+)
 from kalshi_pipelines.settings import InvalidSettings
 from kalshi_pipelines.warehouse.engine import place_of
 
@@ -23,16 +27,27 @@ Body = Callable[..., Any]
 # Dagster wants the names of ops and assets to differ.
 @dg.op(name="migrate_journal_to_head")
 def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) -> dg.MaterializeResult[Any]:
-    """Bring the journal to the newest schema; a new one begins with the kill switch engaged."""
+    """Bring the journal to the newest schema; a new one begins with the kill switch engaged.
+
+    Guards that somebody took down are made anew by the job ``migrate`` only, which a person runs and which records it.
+    """
     with one_sentence(context.log):
+        lost = guards_taken_down(journal.engine)
+        if lost and context.job_name != MIGRATE_JOB:
+            require_journal_head(journal.engine)
         upgrade = upgrade_journal(journal.engine)
         database_id = initialise(journal.engine, journal.settings.environment)
+        if lost:
+            context.log.warning(f"guards that were missing or changed were made anew: {', '.join(lost)}")
+            with opened(journal).writing() as transaction:
+                transaction.audit("note", {"guards_made_anew": lost})
     context.log.info(f"the journal {place_of(journal.engine)} is at {upgrade.after}")
     return dg.MaterializeResult(
         metadata={
             "before": upgrade.before or "(empty)",
             "after": upgrade.after,
             "applied": ", ".join(upgrade.applied) or "nothing to do",
+            "guards made anew": ", ".join(lost) or "none was missing",
             "database": place_of(journal.engine),
             "database_id": database_id,
         },
@@ -79,10 +94,27 @@ def _guarded(body: Body) -> Body:
         **resources: Any,  # noqa: ANN401
     ) -> Iterator[Any]:
         with one_sentence(context.log):
+            require_configured_place(context.run)
             require_journal_head(journal.engine)
             yield from body(context, journal=journal, **resources)
 
     return guarded
+
+
+def require_configured_place(run: dg.DagsterRun) -> None:
+    """Make sure that a run works on the journal and warehouse of the settings: elsewhere caps and halts are others.
+
+    Raises:
+        Failure: Its config names a folder.
+    """
+    resources: Mapping[str, Any] = run.run_config.get("resources") or {}  # type: ignore[assignment]
+    for name, given in resources.items():
+        if ((given or {}).get("config") or {}).get("data_dir"):
+            raise dg.Failure(
+                f"The run's config sets resources.{name}.config.data_dir, but orders, caps and kill switch are those "
+                "of the configured journal. Take it out; KALSHI_DATA_DIR or KALSHI_JOURNAL_URL name another place.",
+                allow_retries=False,
+            )
 
 
 def opened(journal: JournalResource) -> Journal:

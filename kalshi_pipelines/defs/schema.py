@@ -16,6 +16,8 @@ from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND, require_head
 from kalshi_pipelines.warehouse.upgrade import found_in, migrate, rehearsed, write_changed_rows
 
 WAREHOUSE_SCHEMA: Final = dg.AssetKey("warehouse_schema")
+#: The job that changes schemas; every other one only makes sure of them.
+MIGRATE_JOB: Final = "migrate"
 JOURNAL_SCHEMA: Final = dg.AssetKey("journal_schema")
 #: What has to be at head before an asset may use a resource of that name.
 SCHEMA_OF: Final = {"warehouse": WAREHOUSE_SCHEMA, "journal": JOURNAL_SCHEMA}

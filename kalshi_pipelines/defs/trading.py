@@ -13,7 +13,7 @@ from pydantic import Field
 
 from kalshi_pipelines.alerts.outbox import Alert, put
 from kalshi_pipelines.defs.failures import one_sentence
-from kalshi_pipelines.defs.journal import journal_asset, opened
+from kalshi_pipelines.defs.journal import journal_asset, opened, require_configured_place
 from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
 from kalshi_pipelines.defs.schema import JOURNAL_SCHEMA, WAREHOUSE_SCHEMA
 from kalshi_pipelines.defs.trading_gate import ArmedByHand, Gate, gate_of
@@ -172,6 +172,7 @@ def _traded(
 @dg.op(name="verify_journal")
 def verify_journal(context: dg.OpExecutionContext, journal: JournalResource, warehouse: WarehouseResource) -> None:
     """Verify the audit's chain, its anchors, and that everything in the journal follows from it."""
+    require_configured_place(context.run)
     with one_sentence(context.log):
         report = verify_or_stop(
             journal.settings, TradeSettings.from_environment(), journal.engine, lambda: warehouse.engine
@@ -199,6 +200,7 @@ class Halting(dg.Config):
 @dg.op(name="engage_kill_switch")
 def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource, config: Halting) -> None:
     """Stop all new risk; at level 2 cancel everything and fail unless it is proved that nothing rests."""
+    require_configured_place(context.run)
     with one_sentence(context.log):
         if config.level == 1:
             engaged = engage(journal.settings, lambda: opened(journal), config.by, config.why)

@@ -3,8 +3,9 @@
 import datetime as dt
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +138,10 @@ def test_an_armed_run_decides_every_proposal_and_shows_it_as_a_table(
     assert {row["decision"] for row in rows} <= {"simulated", "denied"}
     assert all(row["why"] and row["what to do"] for row in rows if row["decision"] == "denied")
     assert made.metadata["simulated"].value + made.metadata["denied"].value == 2
-    again = run(definitions, instance, run_config=armed())
     with journal_of(tmp_path) as journal, journal.reading() as reading:
         (session,) = [each.body for each in reading.audit_tail(100) if each.kind == "session"]
     assert '"why":"a try"' in session
+    again = run(definitions, instance, run_config=armed())
     (nothing,) = again.asset_materializations_for_node("executed_orders")
     assert nothing.metadata["decisions"].records == []
 
@@ -244,6 +245,48 @@ def test_halting_stops_the_next_armed_run_and_the_audit_verifies(
         connection.exec_driver_sql("UPDATE audit_log SET body = replace(body, 'halt', 'help') WHERE body LIKE '%halt%'")
     engine.dispose()
     assert not run(definitions, instance, "verify_audit").success
+
+
+@pytest.mark.parametrize(
+    ("job", "resource"),
+    [
+        ("trade", "journal"),
+        ("trade", "warehouse"),
+        ("verify_audit", "journal"),
+        ("verify_audit", "warehouse"),
+        ("halt_trading", "journal"),
+    ],
+)
+def test_a_run_whose_config_names_another_folder_neither_trades_nor_halts_there(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, job: str, resource: str
+) -> None:
+    config = (armed() if job == "trade" else {}) | {
+        "resources": {resource: {"config": {"data_dir": str(tmp_path / "other")}}}
+    }
+    result = run(definitions, instance, job, run_config=config)
+    assert not result.success
+    assert not instance.get_latest_materialization_event(EXECUTED)
+    told = [event.step_failure_data.user_failure_data.description for event in result.get_step_failure_events()]
+    assert all(f"resources.{resource}.config.data_dir" in text for text in told)
+    with journal_of(tmp_path) as journal, journal.reading() as reading:
+        assert not reading.kill().engaged
+
+
+def test_guards_that_somebody_took_down_are_made_anew_by_a_person_s_migrate_only(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "sandbox" / "journal.db")) as connection:
+        connection.execute("DROP TRIGGER guard_send")
+        connection.commit()
+    result = run(definitions, instance, run_config=armed())
+    assert not result.success
+    (failed,) = result.get_step_failure_events()
+    assert "guard_send): find out who did that" in failed.step_failure_data.user_failure_data.description
+    assert run(definitions, instance, "migrate").success
+    with journal_of(tmp_path) as journal, journal.reading() as reading:
+        (note,) = [record for record in reading.audit_tail(100) if record.kind == "note"]
+    assert '"guards_made_anew":["guard_send"]' in note.body
+    assert run(definitions, instance, run_config=armed()).success
 
 
 def test_people_are_told_once_that_trading_was_halted(definitions: dg.Definitions, tmp_path: Path) -> None:

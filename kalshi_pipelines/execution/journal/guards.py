@@ -266,17 +266,26 @@ def guards_of(connection: sa.Connection) -> dict[str, str]:
 
 
 def missing_guards(connection: sa.Connection) -> list[str]:
-    """Names of triggers that are not there or not as this code makes them (on Postgres: not there, or disabled)."""
+    """Names of triggers that are not there, disabled, or not as this code makes them."""
     there = guards_of(connection)
     if connection.dialect.name == "sqlite":
         wanted = {statement.split()[2].strip('"'): " ".join(statement.split()) for statement in _sqlite()}
         return sorted(name for name, text in wanted.items() if " ".join(there.get(name, "").split()) != text)
-    names = {
-        f"{words[2]} on {words[words.index('ON') + 1]}"
-        for words in map(str.split, _postgres())
-        if "TRIGGER" in words[1]
-    }
-    return sorted(name for name in names if not there.get(name, "").startswith("A "))
+    statements = list(_postgres())
+    does = {found["name"]: found["body"] for found in map(_FUNCTION.match, statements) if found}
+    made = [found for found in map(_TRIGGER.match, statements) if found]
+    bodies = {f"{found['name']} on {found['table']}": does[found["does"]] for found in made}
+    return sorted(name for name, body in bodies.items() if not _is_enabled_with(body, there.get(name, "")))
+
+
+_FUNCTION: Final = re.compile(r"CREATE OR REPLACE FUNCTION (?P<name>\w+).*\$guard\$(?P<body>.*)\$guard\$", re.DOTALL)
+_TRIGGER: Final = re.compile(
+    r"CREATE TRIGGER (?P<name>\w+) .* ON (?P<table>\w+) FOR EACH .* EXECUTE FUNCTION (?P<does>\w+)"
+)
+
+
+def _is_enabled_with(body: str, described: str) -> bool:
+    return described.startswith("A ") and described.endswith(body)
 
 
 #: The rows that conditions on an event and on a posting are about.

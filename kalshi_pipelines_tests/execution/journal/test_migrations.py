@@ -1,5 +1,6 @@
 """The journal's migrations make what its tables describe, beside any warehouse, and guards that are this code's."""
 
+import hashlib
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from kalshi_pipelines.execution.journal import guards
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
@@ -17,6 +19,7 @@ from kalshi_pipelines.execution.journal.guards import guards_of, missing_guards
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import (
     VERSION_TABLE,
+    guards_taken_down,
     journal_head,
     require_journal_head,
     upgrade_journal,
@@ -71,7 +74,7 @@ def test_an_upgrade_is_done_once_and_raises_the_guards(empty: sa.Engine) -> None
     with pytest.raises(JournalOutdated, match="migrate"):
         require_journal_head(empty)
     first = upgrade_journal(empty)
-    assert (first.before, first.applied) == (None, (journal_head(),))
+    assert (first.before, first.applied) == (None, ("0001", "0002"))
     again = upgrade_journal(empty)
     assert (again.before, again.applied) == (journal_head(), ())
     require_journal_head(empty)
@@ -83,6 +86,39 @@ def test_an_upgrade_is_done_once_and_raises_the_guards(empty: sa.Engine) -> None
     assert pairs == {(str(before), str(after)) for before, some in LEGAL_TRANSITIONS.items() for after in some}
     assert kinds == set(AUDIT_KINDS)
     assert reasons == {reason.code for reason in DenialReason}
+
+
+#: The guards of the newest migration.
+GUARDS = "0002 d316fee8b51bc283"
+
+
+def test_guards_that_change_come_with_a_migration() -> None:
+    """Else an upgrade of the code would look as if somebody had taken them down."""
+    text = "\n".join((*guards._sqlite(), *guards._postgres()))
+    assert f"{journal_head()} {hashlib.sha256(text.encode()).hexdigest()[:16]}" == GUARDS, "add a migration"
+
+
+def test_a_journal_that_is_ready_is_only_read(journal_engine: sa.Engine) -> None:
+    statements: list[str] = []
+    sa.event.listen(
+        journal_engine, "before_cursor_execute", lambda *given: statements.append(given[2].split()[0].upper())
+    )
+    assert upgrade_journal(journal_engine).applied == ()
+    assert set(statements) <= {"BEGIN", "PRAGMA", "SELECT"}
+
+
+def test_a_guard_with_another_body_is_missing_in_postgres(postgres_journal_url: str) -> None:
+    postgres_journal = open_journal(postgres_journal_url)
+    with postgres_journal.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE OR REPLACE FUNCTION guard_send() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
+        )
+    assert guards_taken_down(postgres_journal) == ["guard_send on order_events"]
+    with pytest.raises(JournalOutdated, match="find out who did that"):
+        require_journal_head(postgres_journal)
+    upgrade_journal(postgres_journal)
+    assert guards_taken_down(postgres_journal) == []
+    postgres_journal.dispose()
 
 
 def test_a_journal_and_a_warehouse_share_a_postgres_without_meeting(postgres_engine: sa.Engine) -> None:
@@ -140,6 +176,7 @@ def test_a_journal_of_another_revision_is_not_used(journal_engine: sa.Engine) ->
 def test_a_journal_with_a_row_without_its_parent_is_not_upgraded(sqlite_journal: sa.Engine) -> None:
     desk_at(sqlite_journal)
     tampered(sqlite_journal, "DELETE FROM sessions")
+    tampered(sqlite_journal, f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
     with pytest.raises(JournalOutdated, match=r"without their parent, nothing was changed: .*sessions"):
         upgrade_journal(sqlite_journal)
     with sqlite_journal.connect() as connection:
