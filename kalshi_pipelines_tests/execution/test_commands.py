@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +26,6 @@ from kalshi_pipelines.execution.kill.halt import HaltReport
 from kalshi_pipelines.execution.kill.switch import Engaged, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
-from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.proposals import REQUIRED, ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.session import Opening
@@ -70,6 +69,16 @@ def given(**values: object) -> argparse.Namespace:
     return argparse.Namespace(**{"by": "ann", "why": "a try", "level": 2, "patience": 1.0, **values})
 
 
+def noting(asked: list[object], made: object) -> Callable[..., object]:
+    """Something that notes what it is asked with, and then gives what was made."""
+
+    def ask(*given: object) -> object:
+        asked.extend(given)
+        return made
+
+    return ask
+
+
 def report(*, flat: bool = True, is_on_record: bool = True) -> HaltReport:
     return HaltReport(flat, 2, (), ("slow",), Engaged(3, "no disk", is_on_record))
 
@@ -78,8 +87,10 @@ def report(*, flat: bool = True, is_on_record: bool = True) -> HaltReport:
 def test_a_kill_of_level_1_says_where_it_is_on_record(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seq: int | None, told: str
 ) -> None:
-    monkeypatch.setattr(commands, "engage", lambda *_: Engaged(seq, "no disk"))
-    assert commands.kill(office(), given(level=1)) == 0
+    place, asked = office(), list[object]()
+    monkeypatch.setattr(commands, "engage", noting(asked, Engaged(seq, "no disk")))
+    assert commands.kill(place, given(level=1)) == 0
+    assert asked == [place.settings, place.journal, "ann", "a try"]
     said = capsys.readouterr()
     assert said.out.startswith(f"{HERE}\nThe kill switch is engaged: nothing new is sent.")
     assert (told in said.err) if told else not said.err
@@ -102,8 +113,10 @@ def test_a_kill_of_level_2_is_done_only_when_flat_and_on_record(
     said: list[str],
     warned: list[str],
 ) -> None:
-    monkeypatch.setattr(commands, "halt_now", lambda *_: made)
-    assert commands.kill(office(), given()) == status
+    place, asked = office(), list[object]()
+    monkeypatch.setattr(commands, "halt_now", noting(asked, made))
+    assert commands.kill(place, given()) == status
+    assert asked == [place.settings, place.journal, "ann", "a try", 1.0]
     captured = capsys.readouterr()
     assert captured.out.splitlines()[0] == HERE
     assert len(captured.out.splitlines()) == 1 + len(said)
@@ -117,9 +130,12 @@ def test_a_drill_is_never_of_the_real_exchange(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flat: bool
 ) -> None:
     ran: list[tuple[object, ...]] = []
+    opened: list[object] = []
 
     @contextmanager
-    def halt(*_: object) -> Iterator[Any]:
+    def halt(*given: object) -> Iterator[Any]:
+        opened[:] = given
+
         def run(*arguments: object) -> HaltReport:
             ran.append(arguments)
             return report(flat=flat)
@@ -131,7 +147,9 @@ def test_a_drill_is_never_of_the_real_exchange(
         commands.drill(office(Environment.PROD), given())
     assert not ran
     for environment in (Environment.SANDBOX, Environment.DEMO):
-        assert commands.drill(office(environment), given()) == (0 if flat else 1)
+        place = office(environment)
+        assert commands.drill(place, given()) == (0 if flat else 1)
+        assert opened == [place.settings, place.trade, place.journal]
     assert ran == [("ann", "drill: a try", 1.0)] * 2
     assert "The drill took 0." in capsys.readouterr().out
 
@@ -211,8 +229,11 @@ def test_a_verification_ends_with_its_verdict(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verdict: Verdict
 ) -> None:
     made = AuditReport(verdict, 7, "6:ab", () if verdict is Verdict.CLEAN else ("a row is gone",))
-    monkeypatch.setattr(commands, "verify_or_stop", lambda *_: made)
-    assert commands.verify_audit(office(), given()) == verdict.value
+    place, asked = office(), list[object]()
+    place.journal_engine = lambda: "the journal"
+    monkeypatch.setattr(commands, "verify_or_stop", noting(asked, made))
+    assert commands.verify_audit(place, given()) == verdict.value
+    assert asked == [place.settings, place.trade, "the journal", place.warehouse]
     said = capsys.readouterr()
     assert str(made) in (said.out if verdict is Verdict.CLEAN else said.err)
     assert bool(said.out) is (verdict is Verdict.CLEAN)
@@ -277,6 +298,7 @@ def test_trading_is_done_if_every_order_is_and_the_account_is_as_the_journal_say
     place = office()
     place.warehouse, place.client = (lambda: None), (lambda _: None)
     assert commands.trade_inbox(place, given()) == status
+    assert opened == [Opening("ann", Origin.BY_HAND, "a try")]
     assert capsys.readouterr().out.startswith(f"{HERE}, mode dry_run\nsession s (live): ")
 
 
@@ -299,33 +321,8 @@ def test_an_order_waits_for_its_approval_or_its_end(sqlite_journal: sa.Engine) -
 def test_decisions_are_told_with_what_to_do(sqlite_journal: sa.Engine) -> None:
     intent = Desk.planned(desk_at(sqlite_journal))
     denied = Decision(Outcome.DENIED, ORDER, 4, intent, DenialReason.NOT_ARMED, "no\x1btoken")
-    assert opened == [Opening("ann", Origin.BY_HAND, "a try")]
     placed = dataclasses.replace(denied, outcome=Outcome.PLACED, proposal_id=None, intent=None, reason=None, detail="")
     first, second = decision_rows([denied, placed])
-def test_a_session_that_is_interrupted_says_what_it_left_open(
-    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def trade(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(commands, "trade", trade)
-    desk = desk_at(sqlite_journal)
-    place = office(journal=desk.journal)
-    place.warehouse, place.client = (lambda: None), (lambda _: None)
-
-    def said() -> str:
-        assert commands.trade_inbox(place, given()) == 130
-        return capsys.readouterr().err
-
-    assert said() == "Interrupted. Session session-0001 is open (`close-session` ends it), and no order.\n"
-    intent = desk.sent()
-    with desk.journal.writing() as transaction:
-        transaction.end_session(desk.session_id, "failed: KeyboardInterrupt")
-    left = "1 order may rest or be unknown: see `status`, and run `reconcile`"
-    assert said() == f"Interrupted. No live session is open, and {left}.\n"
-    assert desk.look(intent).state is OrderState.SENDING
-
-
     assert first == {
         "decision": "denied",
         "order": "buy 1.50 NO KXA-1 at 0.5600",
@@ -453,6 +450,20 @@ def test_a_token_is_good_for_a_minute_to_a_day(
 
 
 @pytest.mark.usefixtures("key_at_noon")
+@pytest.mark.parametrize("text", ["", "  ", "x" * 201, "two\nlines", "\udcff"])
+@pytest.mark.parametrize("option", ["by", "why"])
+def test_who_and_why_are_what_an_armed_run_and_a_session_can_store(tmp_path: Path, option: str, text: str) -> None:
+    file = tmp_path / "run.yaml"
+    for command in (commands.arm, commands.trade_inbox):
+        with pytest.raises(CanNotBeDone, match=rf"^--{option}: write one line of 1 to 200 characters, not {len(text)}"):
+            command(office(), given(minutes=60, run=file, **{option: text}))
+    assert list(tmp_path.iterdir()) == []
+    longest = given(minutes=60, run=file, **{option: "x" * 200})
+    assert commands.arm(office(), longest) == 0
+    assert ArmedByHand(**yaml.safe_load(file.read_text())["ops"]["executed_orders"]["config"])
+
+
+@pytest.mark.usefixtures("key_at_noon")
 def test_the_run_that_is_armed_is_written_beside_the_token(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     assert commands.arm(office(), given(minutes=60, run=file)) == 0
@@ -474,20 +485,6 @@ def test_a_reconciliation_and_what_is_accepted_are_done_if_the_account_is_as_the
         return "accepted"
 
     reconciler = SimpleNamespace(reconcile=lambda: left.pop(0), accept=accept)
-@pytest.mark.usefixtures("key_at_noon")
-@pytest.mark.parametrize("text", ["", "  ", "x" * 201, "two\nlines", "\udcff"])
-@pytest.mark.parametrize("option", ["by", "why"])
-def test_who_and_why_are_what_an_armed_run_and_a_session_can_store(tmp_path: Path, option: str, text: str) -> None:
-    file = tmp_path / "run.yaml"
-    for command in (commands.arm, commands.trade_inbox):
-        with pytest.raises(CanNotBeDone, match=rf"^--{option}: write one line of 1 to 200 characters, not {len(text)}"):
-            command(office(), given(minutes=60, run=file, **{option: text}))
-    assert list(tmp_path.iterdir()) == []
-    longest = given(minutes=60, run=file, **{option: "x" * 200})
-    assert commands.arm(office(), longest) == 0
-    assert ArmedByHand(**yaml.safe_load(file.read_text())["ops"]["executed_orders"]["config"])
-
-
 
     @contextmanager
     def account(*_: object) -> Iterator[Any]:
@@ -533,10 +530,12 @@ def test_a_release_is_told_or_why_there_is_none(
             raise failure
         return 7
 
-    monkeypatch.setattr(commands, "kill_switch", lambda *_: SimpleNamespace(release=release))
-    assert commands.release(office(), given()) == (1 if failure else 0)
+    place, of = office(), list[object]()
+    monkeypatch.setattr(commands, "kill_switch", noting(of, SimpleNamespace(release=release)))
+    assert commands.release(place, given()) == (1 if failure else 0)
     said = capsys.readouterr()
     assert asked == [("ann", "a try")]
+    assert of == [place.settings, place.trade, place.journal]
     if failure:
         assert (said.out, said.err) == (f"{HERE}\n", "The kill switch stays engaged. It is not engaged.\n")
     else:

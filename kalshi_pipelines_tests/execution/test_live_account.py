@@ -1,14 +1,18 @@
-"""A trade key is three settings; without one of them there is no account to open."""
+"""A trade key is three settings; without one of them there is no account to open, and with them it is that one."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from kalshi_pipelines.execution.configuration import TradeSettings
-from kalshi_pipelines.execution.live_account import has_trade_key, live_transport
+from kalshi_pipelines.execution.live_account import has_trade_key, live_account, live_transport
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines_tests.execution.floor import ready_journal, trading_floor
+from kalshi_pipelines_tests.migrated import upgrade_to_head
 
 WHOLE: dict[str, Any] = {"api_key_id": "a key", "private_key_file": Path("nowhere.pem"), "url": "http://127.0.0.1:1"}
 
@@ -29,3 +33,29 @@ def test_without_one_of_its_settings_there_is_no_trade_key(missing: str) -> None
 
 def test_with_nothing_set_there_is_no_trade_key() -> None:
     assert not has_trade_key(TradeSettings())
+
+
+def test_the_account_that_is_opened_is_the_one_of_the_settings(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+    warehouse = open_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
+    upgrade_to_head(warehouse)
+    journal = ready_journal(sqlite_journal)
+    with trading_floor(tmp_path) as floor:
+        trade = floor.settings()
+        with live_account(Settings(data_dir=tmp_path), trade, warehouse) as account:
+            assert (account.key_id, account.subaccount) == (floor.key_id, trade.subaccount)
+            assert account.transport.key_fingerprint == floor.signer.fingerprint
+            assert account.client.address == f"{floor.sandbox.url.removesuffix('/trade-api/v2')}/trade-api/v2"
+            checks = account.key_checks()
+            assert checks
+            assert all(each.ok for each in checks)
+            available = account.available_on(floor.tradable()["exchange_index"])
+            assert available is not None
+            assert available > 0
+            report = account.reconciler(journal).reconcile()
+            assert report.clean, str(report)
+            assert (report.environment, report.subaccount) == ("sandbox", trade.subaccount)
+    with journal.reading() as reading:
+        last = reading.last_reconciliation("sandbox", trade.subaccount)
+    assert last is not None
+    assert last.clean
+    warehouse.dispose()
