@@ -131,8 +131,11 @@ class Office:
 
     def client(self, warehouse: sa.Engine) -> KalshiClient:
         """Reads the exchange."""
-        url = self.trade.url if self.settings.sandbox_url is None else None
-        return self._open.enter_context(KalshiClient.from_settings(self.settings, warehouse, url))
+        if self.settings.sandbox_url is None and self.trade.url is not None:
+            client = KalshiClient.from_settings(self.settings, warehouse, self.trade.url, "KALSHI_TRADE_URL")
+        else:
+            client = KalshiClient.from_settings(self.settings, warehouse)
+        return self._open.enter_context(client)
 
 
 def propose_order(office: Office, given: argparse.Namespace) -> int:

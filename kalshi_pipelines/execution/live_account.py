@@ -63,7 +63,8 @@ def live_transport(settings: Settings, trade: TradeSettings) -> OrderTransport:
             "This needs the trade key: set KALSHI_TRADE_API_KEY_ID, KALSHI_TRADE_PRIVATE_KEY_FILE and "
             "KALSHI_TRADE_URL. Without them there are dry runs only (KALSHI_TRADE_MODE=dry_run)."
         )
-    return OrderTransport(settings.environment, url, Signer.from_file(key_id, file), subaccount=trade.subaccount)
+    signer = Signer.from_file(key_id, file, "KALSHI_TRADE_PRIVATE_KEY_FILE")
+    return OrderTransport(settings.environment, url, signer, subaccount=trade.subaccount)
 
 
 @contextmanager

@@ -78,17 +78,21 @@ class KalshiClient:
         self._transport = transport
 
     @classmethod
-    def from_settings(cls, settings: Settings, engine: sa.Engine, url: str | None = None) -> Self:
+    def from_settings(
+        cls, settings: Settings, engine: sa.Engine, url: str | None = None, url_setting: str = ""
+    ) -> Self:
         """A client for the configured environment; the rate budget is kept in the warehouse behind ``engine``.
 
-        ``url`` is the address of a sandbox this program started itself, or another allowed address.
+        ``url`` is the address of a sandbox this program started itself, or another allowed address; ``url_setting`` is
+        the environment variable it is from.
 
         Raises:
             EnvironmentMismatch: The address does not belong to the environment.
             UnusableKey: The private key file can not be used.
         """
         sandbox = settings.environment is Environment.SANDBOX
-        base_url = hosts.base_url(settings.environment, url or (settings.sandbox_url if sandbox else None))
+        given = url or (settings.sandbox_url if sandbox else None)
+        base_url = hosts.base_url(settings.environment, given, url_setting)
         signer = None
         if settings.api_key_id and settings.private_key_file:
             signer = Signer.from_file(settings.api_key_id, settings.private_key_file)

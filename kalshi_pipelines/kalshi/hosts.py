@@ -20,19 +20,21 @@ _HOSTS: Final = {
 }
 
 
-def base_url(environment: Environment, url: str | None = None) -> str:
+def base_url(environment: Environment, url: str | None = None, setting: str = "") -> str:
     """The address of the API, ending in ``/trade-api/v2``: the given one if it is allowed, else the recommended one.
+
+    ``setting`` is the environment variable the address is from, if it is not ``KALSHI_SANDBOX_URL``.
 
     Raises:
         EnvironmentMismatch: The address does not belong to the environment, or the sandbox has none.
     """
     if environment is Environment.SANDBOX:
-        return _sandbox_url(url)
+        return _sandbox_url(url, setting)
     if url is None:
         return f"https://{_HOSTS[environment][0]}{API_ROOT}"
-    parts = _split(environment, url)
+    parts = _split(environment, url, setting)
     if parts.scheme != "https" or parts.netloc not in _HOSTS[environment]:
-        _refuse(environment, url)
+        _refuse(environment, url, setting)
     return f"https://{parts.netloc}{API_ROOT}"
 
 
@@ -41,27 +43,27 @@ def base_urls(environment: Environment) -> tuple[str, ...]:
     return tuple(f"https://{host}{API_ROOT}" for host in _HOSTS.get(environment, ()))
 
 
-def _sandbox_url(url: str | None) -> str:
+def _sandbox_url(url: str | None, setting: str) -> str:
     if url is None:
         raise EnvironmentMismatch(
             "The sandbox has no address.", "Set KALSHI_SANDBOX_URL to a running sandbox, or let the run start its own."
         )
-    parts = _split(Environment.SANDBOX, url)
+    parts = _split(Environment.SANDBOX, url, setting)
     if parts.scheme != "http" or not _is_loopback(parts.hostname):
-        _refuse(Environment.SANDBOX, url)
+        _refuse(Environment.SANDBOX, url, setting)
     return f"http://{parts.netloc}{API_ROOT}"
 
 
-def _split(environment: Environment, url: str) -> SplitResult:
+def _split(environment: Environment, url: str, setting: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        _refuse(environment, url)
+        _refuse(environment, url, setting)
     del port
     extra = parts.query or parts.fragment or parts.username or parts.password
     if extra or parts.path.rstrip("/") not in ("", API_ROOT):
-        _refuse(environment, url)
+        _refuse(environment, url, setting)
     return parts
 
 
@@ -74,11 +76,14 @@ def _is_loopback(host: str | None) -> bool:
         return False
 
 
-def _refuse(environment: Environment, url: str) -> NoReturn:
+def _refuse(environment: Environment, url: str, setting: str) -> NoReturn:
     if environment is Environment.SANDBOX:
-        accepted = "set KALSHI_SANDBOX_URL to an http:// address of this computer, such as http://127.0.0.1:8765"
+        name = setting or "KALSHI_SANDBOX_URL"
+        accepted = f"set {name} to an http:// address of this computer, such as http://127.0.0.1:8765"
     else:
-        accepted = "use " + " or ".join(f"https://{host}{API_ROOT}" for host in _HOSTS[environment])
+        accepted = (f"set {setting} to " if setting else "use ") + " or ".join(
+            f"https://{host}{API_ROOT}" for host in _HOSTS[environment]
+        )
     # Only the host is named: a mistyped address may hold a password.
     host = urlsplit(url).hostname if "@" not in url and "://" in url and "[" not in url else None
     raise EnvironmentMismatch(

@@ -44,19 +44,22 @@ class Signer:
         self.fingerprint = _fingerprint(private_key)
 
     @classmethod
-    def from_file(cls, key_id: str, private_key_file: Path) -> "Signer":
+    def from_file(cls, key_id: str, private_key_file: Path, setting: str = "KALSHI_PRIVATE_KEY_FILE") -> "Signer":
         """A signer for the PEM file of an API key (PKCS#1 or PKCS#8, RSA or Ed25519).
+
+        ``setting`` is the environment variable that names the file.
 
         Raises:
             UnusableKey: The file can not be read or is not such a key.
         """
-        _refuse_key_as_path(private_key_file)
+        _refuse_key_as_path(private_key_file, setting)
         try:
             status = private_key_file.stat()
-            private_key = _load(private_key_file, status.st_mtime_ns, status.st_size)
+            private_key = _load(private_key_file, status.st_mtime_ns, status.st_size, setting)
         except OSError as error:
             reason = "it is a folder" if private_key_file.is_dir() else error.strerror or type(error).__name__
-            _refuse(private_key_file, f"can not be read ({reason})", "Check the path and your permission to read it.")
+            remedy = "Check the path and your permission to read it."
+            _refuse(private_key_file, setting, f"can not be read ({reason})", remedy)
         if status.st_mode & 0o004:
             logger.warning("The key file %s can be read by every user: run chmod 600 on it.", private_key_file)
         return cls(key_id, private_key)
@@ -95,9 +98,9 @@ def _fingerprint(private_key: PrivateKey) -> str:
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, modified_ns: int, size: int) -> PrivateKey:  # a changed file is a new key
+def _load(path: Path, modified_ns: int, size: int, setting: str) -> PrivateKey:  # a changed file is a new key
     pem = path.read_bytes()
-    _refuse_other_pem(path, pem)
+    _refuse_other_pem(path, setting, pem)
     failure = ""
     try:
         key = serialization.load_pem_private_key(pem, password=None)
@@ -107,30 +110,32 @@ def _load(path: Path, modified_ns: int, size: int) -> PrivateKey:  # a changed f
         failure = "is not a readable private key"
     # Raised outside the except block, so that no parser error stays attached to it.
     if failure:
-        _refuse(path, failure, _NEW_KEY)
+        _refuse(path, setting, failure, _NEW_KEY)
     if not isinstance(key, PrivateKey):
-        _refuse(path, f"holds a key of the wrong type ({type(key).__name__})", "Use an RSA or Ed25519 private key.")
+        _refuse(
+            path, setting, f"holds a key of the wrong type ({type(key).__name__})", "Use an RSA or Ed25519 private key."
+        )
     return key
 
 
-def _refuse_other_pem(path: Path, pem: bytes) -> None:
+def _refuse_other_pem(path: Path, setting: str, pem: bytes) -> None:
     if b"-----BEGIN " not in pem:
-        _refuse(path, "is not a PEM file", "It must begin with a line like -----BEGIN PRIVATE KEY-----.")
+        _refuse(path, setting, "is not a PEM file", "It must begin with a line like -----BEGIN PRIVATE KEY-----.")
     if b"PRIVATE KEY-----" not in pem:
         held = "a certificate" if b"CERTIFICATE-----" in pem else "no private key"
-        _refuse(path, f"holds {held}", _NEW_KEY)
+        _refuse(path, setting, f"holds {held}", _NEW_KEY)
     if b"ENCRYPTED" in pem:
-        _refuse(path, "is encrypted with a password", "Remove the password, or create a new key without one.")
+        _refuse(path, setting, "is encrypted with a password", "Remove the password, or create a new key without one.")
 
 
-def _refuse_key_as_path(path: Path) -> None:
+def _refuse_key_as_path(path: Path, setting: str) -> None:
     text = str(path)
     if "PRIVATE KEY" in text or "\n" in text or max(map(len, path.parts), default=0) > _LONGEST_FILE_NAME:
         raise UnusableKey(
-            "KALSHI_PRIVATE_KEY_FILE holds a key instead of the path of a file.",
+            f"{setting} holds a key instead of the path of a file.",
             "Save the key in a file only you can read, set the variable to its path, and consider the key exposed.",
         )
 
 
-def _refuse(path: Path, what: str, remedy: str) -> NoReturn:
-    raise UnusableKey(f"The private key file {path} of KALSHI_PRIVATE_KEY_FILE {what}.", remedy)
+def _refuse(path: Path, setting: str, what: str, remedy: str) -> NoReturn:
+    raise UnusableKey(f"The private key file {path} of {setting} {what}.", remedy)

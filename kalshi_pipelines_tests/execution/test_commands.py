@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from kalshi_pipelines.defs.trading_gate import ArmedByHand
 from kalshi_pipelines.execution import commands
@@ -32,6 +34,7 @@ from kalshi_pipelines.execution.session import Opening
 from kalshi_pipelines.execution.told import moment, standing_lines
 from kalshi_pipelines.execution.trading_run import TradingRun, _is_decided, decision_rows
 from kalshi_pipelines.settings import Environment, Settings
+from kalshi_pipelines.kalshi.errors import EnvironmentMismatch, UnusableKey
 from kalshi_pipelines.units import instant, now_us
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
@@ -401,6 +404,28 @@ def test_a_proposal_of_the_command_line_ends_when_it_was_said(
         "reason": "a look", "kind": "agent", "name": "reader",
     }  # fmt: skip
     before = now_us()
+@pytest.mark.parametrize("environment", ["sandbox", "demo", "prod"])
+def test_a_wrong_setting_of_the_trade_key_is_told_by_its_own_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: str
+) -> None:
+    (tmp_path / "good.pem").write_bytes(
+        Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    (tmp_path / "bad.pem").write_text("nothing")
+    variables = {"ENVIRONMENT": environment, "TRADE_API_KEY_ID": "a", "TRADE_URL": "https://elsewhere.example"}
+    for file in ("absent.pem", "bad.pem", "-----BEGIN PRIVATE KEY-----"):
+        with (
+            real_office(monkeypatch, tmp_path, TRADE_PRIVATE_KEY_FILE=str(tmp_path / file), **variables) as made,
+            pytest.raises(UnusableKey, match="KALSHI_TRADE_PRIVATE_KEY_FILE"),
+        ):
+            commands.arm(made, given(minutes=60, run=None))
+    with real_office(monkeypatch, tmp_path, TRADE_PRIVATE_KEY_FILE=str(tmp_path / "good.pem"), **variables) as made:
+        with pytest.raises(EnvironmentMismatch, match=r"set KALSHI_TRADE_URL to (an )?http"):
+            commands.arm(made, given(minutes=60, run=None))
+        with pytest.raises(EnvironmentMismatch, match=r"set KALSHI_TRADE_URL to (an )?http"):
+            made.client(sa.create_engine("sqlite://"))
+
+
     assert commands.propose_order(place, given(**order)) == 0
     with sqlite_journal.connect() as connection:
         row = connection.execute(sa.select(proposals)).mappings().one()

@@ -74,7 +74,7 @@ class OrderTransport:
         budget: WriteBudget | None = None,
         answer_seconds: float = _MOST_SECONDS,
     ) -> None:
-        self._root = hosts.base_url(environment, url)
+        self._root = hosts.base_url(environment, url, "KALSHI_TRADE_URL")
         self._signer = signer
         self._subaccount = subaccount
         self._budget = budget or WriteBudget()
