@@ -1,14 +1,18 @@
-"""What a release takes once something was sent: a clean reconciliation of this account since, and another person."""
+"""What a release takes once something was sent: a clean reconciliation begun since of each account, another person."""
 
+import json
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.journal.records import Binding
 from kalshi_pipelines.execution.journal.tables import kill_events
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
 from kalshi_pipelines.execution.kill.switch import TAIL_OF_CANCEL_ALL_US, KillSwitch, NotReleased
-from kalshi_pipelines_tests.execution.journal.trading import SECOND, Desk
+from kalshi_pipelines_tests.execution.journal.trading import HOST, HOUR, SECOND, Desk, new_session, open_session
+
+YEAR = 365 * 24 * HOUR
 
 
 @pytest.fixture
@@ -19,12 +23,17 @@ def switch(desk: Desk, tmp_path: Path) -> KillSwitch:
     )  # fmt: skip
 
 
-def reconciled(desk: Desk, *, clean: bool, environment: str = "sandbox", subaccount: int = 0) -> int:
+def reconciled(desk: Desk, *, clean: bool, environment: str = "sandbox", subaccount: int = 0, took_us: int = 0) -> int:
     with desk.journal.writing() as transaction:
-        now = transaction.now_us
+        began = transaction.now_us - took_us
         return transaction.reconciled(
-            environment, subaccount, now, now, differences=0 if clean else 1, clean=clean, report="of the test"
+            environment, subaccount, began, began, differences=0 if clean else 1, clean=clean, report="of the test"
         )
+
+
+def refused(switch: KillSwitch, match: str, by: str = "bob") -> None:
+    with pytest.raises(NotReleased, match=match):
+        switch.release(by, "looks well")
 
 
 def test_a_release_rests_on_a_clean_reconciliation_of_this_account_made_since(
@@ -63,3 +72,70 @@ def test_a_release_waits_for_the_tail_of_a_cancel_all(desk: Desk, switch: KillSw
     desk.clock.now_us += 1
     switch.release("bob", "looks well")
     assert switch.why_engaged() is None
+
+
+def test_F43_a_reconciliation_that_began_before_the_engagement_is_none_made_since(
+    desk: Desk, switch: KillSwitch
+) -> None:
+    desk.clock.now_us += SECOND
+    switch.engage("ann", "odd fills")
+    desk.clock.now_us += SECOND
+    reconciled(desk, clean=True, took_us=SECOND + 1)
+    refused(switch, "begun after the engagement")
+    reconciled(desk, clean=True, took_us=SECOND)
+    switch.release("bob", "looks well")
+
+
+@pytest.mark.parametrize("subaccount", [0, 7, 9])
+def test_F43_every_sub_account_that_was_traded_has_to_be_reconciled_whichever_is_configured(
+    desk: Desk, tmp_path: Path, subaccount: int
+) -> None:
+    with desk.journal.writing() as transaction:
+        other = new_session("session-0007", subaccount=7, binding=Binding("sandbox", HOST, "another key", 7))
+        open_session(transaction, other, "9b2f2c4e-0000-4000-8000-000000000007")
+    switch = KillSwitch(
+        lambda: desk.journal, EmergencyFile(tmp_path / "emergency"), (),
+        environment="sandbox", subaccount=subaccount, clock_us=desk.clock,
+    )  # fmt: skip
+    switch.engage("ann", "odd fills")
+    refused(switch, "that of 0 is missing.*KALSHI_TRADE_SUBACCOUNT=0")
+    made = {0: reconciled(desk, clean=True)}
+    refused(switch, "that of 7 is missing.*KALSHI_TRADE_SUBACCOUNT=7")
+    made[7] = reconciled(desk, clean=True, subaccount=7)
+    switch.release("bob", "looks well")
+    with desk.journal.reading() as reading:
+        [record] = reading.audit_tail(1)
+    told = json.loads(record.body)
+    assert told["reconciliations"] == [made[0], made[7]]
+    assert told["rows"][0]["reconciliation_id"] == made.get(subaccount, made[0])
+
+
+def test_F43_a_reconciliation_of_a_time_to_come_is_none_made_since(desk: Desk, switch: KillSwitch) -> None:
+    switch.engage("ann", "odd fills")
+    desk.clock.now_us += YEAR
+    reconciled(desk, clean=True)
+    desk.clock.now_us -= YEAR
+    refused(switch, "clean reconciliation made since")
+    reconciled(desk, clean=False)
+    refused(switch, "clean reconciliation made since")
+    reconciled(desk, clean=True)
+    switch.release("bob", "looks well")
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_what_was_engaged_by_a_clock_that_was_ahead_is_engaged_again_and_then_released(
+    desk: Desk, switch: KillSwitch, level: int
+) -> None:
+    desk.clock.now_us += YEAR
+    switch.engage("ann", "odd fills", level=level)
+    desk.clock.now_us -= YEAR
+    reconciled(desk, clean=True)
+    refused(switch, "engage again" if level == 1 else "less than a minute ago")
+    desk.clock.now_us += SECOND
+    switch.engage("ann", "the clock is right again")
+    if level == 2:
+        refused(switch, "less than a minute ago")
+    desk.clock.now_us += TAIL_OF_CANCEL_ALL_US
+    refused(switch, "clean reconciliation made since")
+    reconciled(desk, clean=True)
+    switch.release("bob", "looks well")
