@@ -48,7 +48,7 @@ def verify_or_stop(
     else:
         report = verify(engine, settings.resolved_journal_anchors, orders)
     switch = kill_switch(settings, trade, journal)
-    if report.verdict is Verdict.CORRUPT and not switch.status().engaged:
+    if report.verdict is Verdict.CORRUPT and not switch.is_on_record():
         why = f"the journal is not what was written: {report.problems[0]}"
         switch.engage("verify-audit", why[:_MOST_TEXT], source="audit")
     return report

@@ -123,6 +123,17 @@ def test_an_exchange_that_can_not_be_asked_leaves_the_journal_unverified_and_tra
     assert engagements(sqlite_journal) == []
 
 
+def test_F25_a_corrupt_journal_engages_what_only_a_release_ends_also_while_something_else_says_stop(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk_at(sqlite_journal)
+    monkeypatch.setenv("KALSHI_TRADE_KILL", "1")
+    monkeypatch.setattr(auditing, "verify", lambda *_: AuditReport(Verdict.CORRUPT, 1, "-", ("a row is gone",)))
+    for _ in range(2):
+        verified(tmp_path, sqlite_journal)
+    assert [by for by, _ in engagements(sqlite_journal)] == ["verify-audit"]
+
+
 def test_F25_a_warehouse_that_can_not_be_used_keeps_no_journal_from_being_verified(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

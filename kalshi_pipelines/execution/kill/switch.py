@@ -90,6 +90,10 @@ class KillSwitch:
         """What every source says now."""
         return read_sources((JournalSource(self._journal), EmergencySource(self._emergency), *self._others))
 
+    def is_on_record(self) -> bool:
+        """Whether the journal or the emergency file says stop, or can not be read: that ends with a release only."""
+        return read_sources((JournalSource(self._journal), EmergencySource(self._emergency))).engaged
+
     def why_engaged(self) -> str | None:
         """Who says stop and why, or None: what an executor asks before each step."""
         status = self.status()
