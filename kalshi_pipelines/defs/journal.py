@@ -1,6 +1,7 @@
 """The schema of the journal as an asset, and ``@journal_asset``: the only way to define an asset that needs it."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import wraps
 from typing import Any, Final
 
@@ -37,6 +38,10 @@ def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) ->
             require_journal_head(journal.engine)
         upgrade = upgrade_journal(journal.engine)
         database_id = initialise(journal.engine, journal.settings.environment)
+        if upgrade.before is None:
+            # What says stop is looked for in it: while it is not there, the kill switch is engaged.
+            with suppress(OSError):
+                journal.settings.environment_dir.mkdir(parents=True, exist_ok=True)
         if lost:
             context.log.warning(f"guards that were missing or changed were made anew: {', '.join(lost)}")
             with opened(journal).writing() as transaction:

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
 from kalshi_pipelines.execution.kill.groups import GroupsToFence
 from kalshi_pipelines.execution.kill.halt import Halt, HaltReport
-from kalshi_pipelines.execution.kill.sources import EnvironmentSource, FileSource
+from kalshi_pipelines.execution.kill.sources import EnvironmentSource, FileSource, FolderSource
 from kalshi_pipelines.execution.kill.switch import Engaged, KillSwitch
 from kalshi_pipelines.execution.live_account import live_transport
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
@@ -39,7 +40,7 @@ class _UnsharedBudget(RateBudget):
 
 
 def emergency_file(settings: Settings) -> EmergencyFile:
-    """Where an engagement is written when the journal can not be."""
+    """Where an engagement is written before the journal has it."""
     return EmergencyFile(settings.environment_dir / "kill.emergency.jsonl")
 
 
@@ -49,11 +50,20 @@ def kill_file(settings: Settings, trade: TradeSettings) -> Path:
 
 
 def kill_switch(settings: Settings, trade: TradeSettings, journal: OpenJournal) -> KillSwitch:
-    """The switch: journal, emergency file, environment variable and file; one that can not be read says stop."""
+    """The switch: journal, emergency file, environment variable and file; one that can not be read says stop.
+
+    So does a data folder that is not there, because a stop may be in it, and where orders are sent to another exchange
+    than a sandbox one that is not the same from everywhere.
+    """
+    is_real = trade.mode is Mode.LIVE and settings.environment is not Environment.SANDBOX
     return KillSwitch(
         journal,
         emergency_file(settings),
-        (EnvironmentSource(), FileSource(kill_file(settings, trade), needs_folder=trade.kill_file is not None)),
+        (
+            EnvironmentSource(),
+            FileSource(kill_file(settings, trade), needs_folder=trade.kill_file is not None),
+            FolderSource(settings.environment_dir, needs_one_place=is_real),
+        ),
         environment=settings.environment.value,
         subaccount=trade.subaccount,
     )

@@ -179,6 +179,20 @@ def test_migrate_brings_the_journal_to_head_and_a_new_one_begins_halted(
     engine.dispose()
 
 
+def test_a_new_journal_elsewhere_comes_with_the_folder_in_which_a_stop_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KALSHI_DATA_DIR", str(tmp_path / "data"))
+    for name in ("warehouse", "journal"):
+        monkeypatch.setenv(f"KALSHI_{name.upper()}_URL", f"sqlite:///{tmp_path / 'elsewhere' / name}.db")
+    folder = tmp_path / "data" / "sandbox"
+    assert run(build_defs(), "migrate").success
+    assert folder.is_dir()
+    folder.rmdir()
+    assert run(build_defs(), "migrate").success
+    assert not folder.exists(), "a disk that is not mounted is not replaced"
+
+
 def test_an_asset_of_the_journal_that_does_not_wait_for_its_schema_is_refused() -> None:
     @dg.asset
     def hasty(journal: JournalResource) -> None:

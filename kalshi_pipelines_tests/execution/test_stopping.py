@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution import stopping
 from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.stopping import (
     NothingCanceled,
     emergency_file,
@@ -21,7 +22,7 @@ from kalshi_pipelines.execution.stopping import (
 )
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.transport import Transport
-from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
 from kalshi_pipelines_tests.execution.floor import ready_journal, trading_floor
 
 
@@ -33,13 +34,36 @@ def test_the_files_that_stop_trading_are_in_the_environment_s_folder(tmp_path: P
 
 
 @pytest.mark.parametrize(("told", "engaged"), [(None, False), ("STOP", False), ("unmounted/STOP", True)])
-def test_a_kill_file_on_a_disk_that_is_not_there_stops_and_the_usual_folder_may_be_missing(
+def test_a_kill_file_or_data_folder_on_a_disk_that_is_not_there_stops(
     sqlite_journal: sa.Engine, tmp_path: Path, told: str | None, engaged: bool
 ) -> None:
     journal = ready_journal(sqlite_journal)
     trade = TradeSettings(kill_file=None if told is None else tmp_path / told)
-    switch = kill_switch(Settings(data_dir=tmp_path / "none yet"), trade, lambda: journal)
-    assert switch.status().engaged is engaged
+    settings = Settings(data_dir=tmp_path / "data")
+    assert kill_switch(settings, trade, lambda: journal).status().engaged
+    settings.environment_dir.mkdir(parents=True)
+    assert kill_switch(settings, trade, lambda: journal).status().engaged is engaged
+
+
+@pytest.mark.parametrize(
+    ("environment", "mode", "engaged"),
+    [("demo", "live", True), ("prod", "live", True), ("prod", "dry_run", False), ("sandbox", "live", False)],
+)
+def test_F43_orders_to_a_real_exchange_need_files_that_are_the_same_from_everywhere(
+    sqlite_journal: sa.Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    mode: str,
+    engaged: bool,
+) -> None:
+    journal, trade = ready_journal(sqlite_journal), TradeSettings(mode=Mode(mode))
+    monkeypatch.chdir(tmp_path)
+    relative = Settings(environment=Environment(environment), data_dir=Path("data"))
+    relative.environment_dir.mkdir(parents=True)
+    assert kill_switch(relative, trade, lambda: journal).status().engaged is engaged
+    absolute = Settings(environment=Environment(environment), data_dir=tmp_path / "data")
+    assert not kill_switch(absolute, trade, lambda: journal).status().engaged
 
 
 @pytest.mark.parametrize("place", ["file", "variable", "emergency file"])

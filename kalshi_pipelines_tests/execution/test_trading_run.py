@@ -69,6 +69,7 @@ def test_F39_rows_that_are_no_orders_are_denied_once_and_keep_nobody_s_order_fro
             shown = [proposal_row(each) for each in reading.pending_proposals(Mode.DRY_RUN, 0)]
         said: list[str] = []
         settings = Settings(data_dir=tmp_path)
+        settings.environment_dir.mkdir()
         desk = Desk(settings, TradeSettings(), journal, journal_engine, floor.client, said.append)
         run = trade(desk, Opening("ann", Origin.BY_HAND))
         again = trade(desk, Opening("ann", Origin.BY_HAND))
@@ -306,6 +307,7 @@ def test_a_live_session_opens_between_two_reconciliations_if_vendor_key_and_kill
         available_on=made._available,
     )
     desk = replace(desk_of(made, said), settings=Settings(data_dir=tmp_path))
+    desk.settings.environment_dir.mkdir()
     if reason is not None:
         with pytest.raises(SessionRefused) as refused:
             trading_run._traded_live(desk, Opening("ann", Origin.BY_HAND), account)

@@ -105,6 +105,29 @@ class FileSource:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderSource:
+    """The folder of the emergency file: while it is not there, nobody knows whether the file is."""
+
+    path: Path
+    needs_one_place: bool = False
+    """Whether a path that depends on the folder a run starts in says stop, too."""
+
+    def read(self) -> KillReading:
+        """Whether it is there."""
+        if self.needs_one_place and not self.path.is_absolute():
+            return KillReading(
+                "data folder", 1, f"{self.path} is another folder wherever a run starts: make KALSHI_DATA_DIR absolute"
+            )
+        try:
+            is_there = self.path.is_dir()
+        except OSError as error:
+            return KillReading("data folder", 1, f"{self.path} can not be looked for: {error.strerror}")
+        if not is_there:
+            return KillReading("data folder", 1, f"{self.path} is not there: mount its disk, or make it")
+        return KillReading("data folder", 0, f"{self.path} is there")
+
+
+@dataclass(frozen=True, slots=True)
 class EmergencySource:
     """What was engaged while the journal could not be written."""
 
@@ -125,16 +148,16 @@ class EmergencySource:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSource:
-    """The environment variable; anything but ``0`` or nothing says stop."""
+    """The environment variable, in any letters as all settings are; anything but ``0`` or nothing says stop."""
 
     variable: str = VARIABLE
 
     def read(self) -> KillReading:
         """What it is set to now."""
-        value = os.environ.get(self.variable, "")
-        if value in CLEAR_VALUES:
-            return KillReading("environment", 0, f"{self.variable} is not set")
-        return KillReading("environment", 1, f"{self.variable} is set")
+        for name, value in os.environ.items():
+            if name.upper() == self.variable and value not in CLEAR_VALUES:
+                return KillReading("environment", 1, f"{name} is set")
+        return KillReading("environment", 0, f"{self.variable} is not set")
 
 
 @dataclass(frozen=True, slots=True)

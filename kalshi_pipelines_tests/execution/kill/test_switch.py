@@ -18,6 +18,7 @@ from kalshi_pipelines.execution.kill.sources import (
     EmergencySource,
     EnvironmentSource,
     FileSource,
+    FolderSource,
     JournalSource,
     KillReading,
     KillSource,
@@ -127,6 +128,26 @@ def test_the_variable_stops_with_any_value_but_none_and_0(
     assert EnvironmentSource().read().engaged is engaged
 
 
+@pytest.mark.parametrize("name", ["Kalshi_Trade_Kill", "kalshi_trade_kill"])
+def test_F43_the_variable_stops_in_any_letters_as_settings_are_read(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("KALSHI_TRADE_KILL", "0")
+    monkeypatch.setenv(name, "1")
+    assert EnvironmentSource().read() == KillReading("environment", 1, f"{name} is set")
+
+
+def test_F43_a_data_folder_that_is_not_there_or_not_the_same_everywhere_is_engaged(tmp_path: Path) -> None:
+    assert FolderSource(tmp_path).read() == KillReading("data folder", 0, f"{tmp_path} is there")
+    missing, relative = tmp_path / "mount" / "prod", Path("kalshi_pipelines")
+    assert FolderSource(missing).read().engaged
+    assert "mount its disk" in FolderSource(missing).read().why
+    assert FolderSource(tmp_path / ("x" * 5_000)).read().engaged
+    (tmp_path / "file").touch()
+    assert FolderSource(tmp_path / "file").read().engaged
+    assert not FolderSource(tmp_path, needs_one_place=True).read().engaged
+    unsure = FolderSource(relative, needs_one_place=True).read()
+    assert (unsure.engaged, "KALSHI_DATA_DIR" in unsure.why) == (True, True)
+
+
 def test_without_a_source_to_ask_it_is_stop() -> None:
     assert read_sources(()).engaged
 
@@ -194,6 +215,36 @@ def test_F43_what_is_engaged_while_the_file_is_put_away_stays_engaged(tmp_path: 
     file.put_away((bob,))
     assert file.lines() == ()
     assert [each.name for each in tmp_path.iterdir()] == ["emergency.jsonl.imported"]
+
+
+def test_F43_a_crash_while_the_file_is_put_away_loses_nobody_s_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = EmergencyFile(tmp_path / "emergency.jsonl")
+    ann, bob = EmergencyLine("ann", "stop", 1, "operator", 1), EmergencyLine("bob", "halt", 2, "operator", 2)
+    file.append(ann)
+    taken = file.lines()
+    file.append(bob)
+    with monkeypatch.context() as dying:
+        dying.setattr(EmergencyFile, "append", _dies)
+        with pytest.raises(KeyboardInterrupt):
+            file.put_away(taken)
+    assert not file.path.exists()
+    assert file.lines() == (ann, bob)
+    assert EmergencySource(file).read() == KillReading("emergency file", 2, "bob: halt")
+    # A copy that somebody made by hand is none of it.
+    (tmp_path / "emergency.jsonl.old").write_text("ann was here")
+    file.put_away((ann,))
+    assert file.lines() == (bob,)
+    file.put_away((ann, bob))
+    assert file.lines() == ()
+    assert {each.name for each in tmp_path.iterdir()} == {"emergency.jsonl.imported", "emergency.jsonl.old"}
+    (tmp_path / f"emergency.jsonl.{'0' * 32}").mkdir()
+    assert EmergencySource(file).read().engaged
+
+
+def _dies(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_F43_engaging_while_the_file_is_put_away_again_and_again_loses_nothing(tmp_path: Path) -> None:
