@@ -3,12 +3,15 @@
 -- The roles can not log in themselves. Give each program its own login:
 --   CREATE ROLE agent LOGIN PASSWORD '...' IN ROLE kalshi_proposer;
 --   CREATE ROLE executor LOGIN PASSWORD '...' IN ROLE kalshi_executor;
+--   CREATE ROLE pipelines LOGIN PASSWORD '...' IN ROLE kalshi_halter;
+-- They are about the journal only. The warehouse keeps the rate budget all programs share, so the pipelines and the
+-- executor both write there: let KALSHI_WAREHOUSE_URL name its owner's login, or another with all rights on its tables.
 
 DO $$
 DECLARE
   wanted text;
 BEGIN
-  FOREACH wanted IN ARRAY ARRAY['kalshi_proposer', 'kalshi_executor', 'kalshi_auditor'] LOOP
+  FOREACH wanted IN ARRAY ARRAY['kalshi_proposer', 'kalshi_executor', 'kalshi_auditor', 'kalshi_halter'] LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
       EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
     END IF;
@@ -17,9 +20,13 @@ END
 $$;
 
 REVOKE ALL ON SCHEMA journal FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA journal FROM PUBLIC, kalshi_proposer, kalshi_executor, kalshi_auditor;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA journal FROM PUBLIC, kalshi_proposer, kalshi_executor, kalshi_auditor;
-GRANT USAGE ON SCHEMA journal TO kalshi_proposer, kalshi_executor, kalshi_auditor;
+REVOKE ALL ON ALL TABLES IN SCHEMA journal
+  FROM PUBLIC, kalshi_proposer, kalshi_executor, kalshi_auditor, kalshi_halter;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA journal
+  FROM PUBLIC, kalshi_proposer, kalshi_executor, kalshi_auditor, kalshi_halter;
+-- The guards work with the owner's rights: on a table of somebody's own they would do it for him.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA journal FROM PUBLIC;
+GRANT USAGE ON SCHEMA journal TO kalshi_proposer, kalshi_executor, kalshi_auditor, kalshi_halter;
 
 -- An agent: inserts proposals in an agent's name, and sees nothing but their numbers.
 GRANT INSERT, SELECT (proposal_id) ON journal.proposals TO kalshi_proposer;
@@ -30,7 +37,8 @@ CREATE POLICY agents_propose ON journal.proposals FOR INSERT TO kalshi_proposer 
 DROP POLICY IF EXISTS agents_see_numbers ON journal.proposals;
 CREATE POLICY agents_see_numbers ON journal.proposals FOR SELECT TO kalshi_proposer USING (actor_kind = 'agent');
 DROP POLICY IF EXISTS others_see_all ON journal.proposals;
-CREATE POLICY others_see_all ON journal.proposals FOR SELECT TO kalshi_executor, kalshi_auditor USING (true);
+CREATE POLICY others_see_all ON journal.proposals FOR SELECT TO kalshi_executor, kalshi_auditor, kalshi_halter
+  USING (true);
 DROP POLICY IF EXISTS executor_proposes ON journal.proposals;
 CREATE POLICY executor_proposes ON journal.proposals FOR INSERT TO kalshi_executor WITH CHECK (true);
 
@@ -45,3 +53,16 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA journal TO kalshi_executor;
 
 -- An auditor: reads.
 GRANT SELECT ON ALL TABLES IN SCHEMA journal TO kalshi_auditor;
+
+-- Who may stop trading, and not let it go on: the Dagster UI beside an executor that runs elsewhere.
+GRANT SELECT ON ALL TABLES IN SCHEMA journal TO kalshi_halter;
+GRANT INSERT ON journal.audit_log, journal.kill_events TO kalshi_halter;
+GRANT UPDATE (one) ON journal.audit_head TO kalshi_halter;
+ALTER TABLE journal.kill_events ENABLE ROW LEVEL SECURITY;
+DROP POLICY IF EXISTS all_see_kills ON journal.kill_events;
+CREATE POLICY all_see_kills ON journal.kill_events FOR SELECT TO kalshi_executor, kalshi_auditor, kalshi_halter
+  USING (true);
+DROP POLICY IF EXISTS executor_kills_and_releases ON journal.kill_events;
+CREATE POLICY executor_kills_and_releases ON journal.kill_events FOR INSERT TO kalshi_executor WITH CHECK (true);
+DROP POLICY IF EXISTS halter_kills ON journal.kill_events;
+CREATE POLICY halter_kills ON journal.kill_events FOR INSERT TO kalshi_halter WITH CHECK (engaged = 1);

@@ -26,6 +26,7 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalUnavailable,
 )
 from kalshi_pipelines.execution.journal.records import Origin
+from kalshi_pipelines.execution.kill.switch import Engaged
 from kalshi_pipelines.execution.live_account import has_trade_key, live_account
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposal_files import read_proposals
@@ -205,11 +206,27 @@ def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource,
         if config.level == 1:
             engaged = engage(journal.settings, lambda: opened(journal), config.by, config.why)
             context.log.warning(f"the kill switch is engaged: {config.why}. {engaged.problem}")
+            _require_in_journal(engaged, journal)
             return
         report = halt_now(journal.settings, lambda: opened(journal), config.by, config.why)
     context.log.warning(str(report))
     if not report.flat:
         raise dg.Failure(str(report), allow_retries=False)
+    _require_in_journal(report.engaged, journal)
+
+
+def _require_in_journal(engaged: Engaged, journal: JournalResource) -> None:
+    """A run is no success if only what shares its folder is stopped: an executor may be on another computer.
+
+    Raises:
+        Failure: The engagement is not in the journal.
+    """
+    if engaged.seq is None:
+        raise dg.Failure(
+            f"The kill switch is not engaged in the journal ({engaged.problem}), at most in the folder "
+            f"{journal.settings.environment_dir}: a program with another folder is not stopped. Halt where that runs.",
+            allow_retries=False,
+        )
 
 
 @dg.job(

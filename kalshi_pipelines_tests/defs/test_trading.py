@@ -19,6 +19,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from kalshi_pipelines.definitions import build_defs
+from kalshi_pipelines.defs import trading
 from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
 from kalshi_pipelines.defs.trading import (
     ONLY_ONCE,
@@ -31,6 +32,8 @@ from kalshi_pipelines.defs.trading import (
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.kill.halt import HaltReport
+from kalshi_pipelines.execution.kill.switch import Engaged
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.sandbox.process import SandboxProcess
@@ -245,6 +248,26 @@ def test_halting_stops_the_next_armed_run_and_the_audit_verifies(
         connection.exec_driver_sql("UPDATE audit_log SET body = replace(body, 'halt', 'help') WHERE body LIKE '%halt%'")
     engine.dispose()
     assert not run(definitions, instance, "verify_audit").success
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_halt_that_only_a_file_tells_of_is_no_success(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    level: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a login that may not write, or a journal that is gone, an executor on another computer is not stopped."""
+    flat = HaltReport(True, 1, (), (), Engaged(None, "permission denied for table audit_head"))
+    monkeypatch.setattr(trading, "halt_now", lambda *_: flat)
+    monkeypatch.setattr(trading, "engage", lambda *_: flat.engaged)
+    config = {"ops": {"engage_kill_switch": {"config": {"level": level}}}}
+    result = run(definitions, instance, "halt_trading", run_config=config)
+    (failed,) = result.get_step_failure_events()
+    told = failed.step_failure_data.user_failure_data.description
+    assert "permission denied for table audit_head" in told
+    assert f"{tmp_path / 'sandbox'}: a program with another folder is not stopped" in told
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,15 @@ class AnchorFile:
             os.close(descriptor)
 
     def anchors(self, database_id: str) -> list[Anchor]:
-        """Every anchor of a journal, in the order they were made; none if there is no file yet.
+        """The anchors of a journal, in the order they were made.
+
+        Raises:
+            AnchorsUnreadable: As of ``all_anchors``.
+        """
+        return [anchor for anchor in self.all_anchors() if anchor.database_id == database_id]
+
+    def all_anchors(self) -> list[Anchor]:
+        """Every anchor, in the order they were made; none if there is no file yet.
 
         A last line without its end is what a crash left of it, and is no anchor.
 
@@ -75,8 +83,7 @@ class AnchorFile:
             raise AnchorsUnreadable(f"{self.path} can not be read ({error}): mend it, nothing was armed.") from error
         whole, _, _rest = text.rpartition("\n")
         lines = whole.split("\n") if whole else []
-        found = [self._anchor(number, line) for number, line in enumerate(lines, start=1)]
-        return [anchor for anchor in found if anchor.database_id == database_id]
+        return [self._anchor(number, line) for number, line in enumerate(lines, start=1)]
 
     def _anchor(self, number: int, line: str) -> Anchor:
         try:

@@ -158,13 +158,22 @@ class Journal:
     def require_unrestored(self) -> None:
         """Make sure that the journal has every record its anchors tell of: asked before a session is armed.
 
+        They must tell of no other journal either, because beside that one this would grant every cap anew.
+
         Raises:
-            JournalRestored: It has not: it was restored from a backup, cut or rewritten.
+            JournalRestored: It has not: it was restored from a backup, cut, rewritten or exchanged.
             AnchorsUnreadable: The anchors can not be read.
         """
         if self._anchors is None:
             return
-        noted = self._anchors.anchors(self.database_id)
+        noted = self._anchors.all_anchors()
+        others = {anchor.database_id for anchor in noted} - {self.database_id}
+        if others:
+            raise JournalRestored(
+                f"{self._anchors.path} tells of another journal ({', '.join(sorted(others)[:3])}) than {self.place} "
+                f"({self.database_id}): this one knows nothing of what that one sent and of its caps. Trade with "
+                "that one; or, if it is gone for good, reconcile and put the file of anchors away to begin anew."
+            )
         if not noted:
             return
         newest = max(noted, key=lambda anchor: anchor.seq)

@@ -15,7 +15,8 @@ from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.decisions import Outcome
 from kalshi_pipelines.execution.journal.engine import open_journal
-from kalshi_pipelines.execution.journal.journal import initialise
+from kalshi_pipelines.execution.journal.errors import JournalUnavailable
+from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
@@ -101,6 +102,9 @@ def test_the_login_of_the_executor_is_enough_for_a_live_session_and_changes_no_r
     login = sa.make_url(empty_postgres_url).set(username="test_executor").render_as_string(hide_password=False)
     engine = open_journal(login)
     try:
+        # What is upstream of the jobs that trade.
+        assert upgrade_journal(engine).applied == ()
+        assert initialise(engine, "sandbox")
         with trading_floor(tmp_path) as floor:
             trader = live_trader(floor, ready_journal(engine))
             market = floor.tradable()
@@ -136,6 +140,35 @@ def test_the_login_of_the_executor_is_enough_for_a_live_session_and_changes_no_r
         engine.dispose()
         with owner.begin() as connection:
             connection.exec_driver_sql("DROP ROLE test_executor")
+        owner.dispose()
+
+
+def test_the_login_that_halts_can_stop_trading_and_nothing_else(empty_postgres_url: str) -> None:
+    owner = open_journal(empty_postgres_url)
+    upgrade_journal(owner)
+    initialise(owner, "sandbox")
+    journal = ready_journal(owner)
+    with psycopg.connect(sa.make_url(empty_postgres_url).set(drivername="postgresql").render_as_string(False)) as psql:
+        psql.execute(ROLES.read_text())
+        psql.execute("CREATE ROLE test_halter LOGIN IN ROLE kalshi_halter")
+    login = sa.make_url(empty_postgres_url).set(username="test_halter").render_as_string(hide_password=False)
+    engine = open_journal(login)
+    try:
+        assert upgrade_journal(engine).applied == ()
+        with Journal(engine, "sandbox").writing() as transaction:
+            transaction.engage_kill(1, "operator", "ann", "stop")
+        with journal.reading() as reading:
+            assert reading.kill().engaged
+        with pytest.raises(JournalUnavailable, match="row-level security"), Journal(engine, "sandbox").writing() as its:
+            its.release_kill("grace", "go on")
+        for statement in ("INSERT INTO sessions DEFAULT VALUES", "INSERT INTO postings DEFAULT VALUES"):
+            with pytest.raises(sa.exc.DBAPIError, match="permission denied"), engine.begin() as connection:
+                connection.exec_driver_sql(statement)
+        assert verify(engine).ok
+    finally:
+        engine.dispose()
+        with owner.begin() as connection:
+            connection.exec_driver_sql("DROP ROLE test_halter")
         owner.dispose()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.audit.anchors import Anchor, AnchorFile
 from kalshi_pipelines.execution.audit.verification import Verdict, verify
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import (
@@ -26,7 +27,7 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalUnavailable,
 )
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.journal.records import Fill, Mode, ScopeKind
+from kalshi_pipelines.execution.journal.records import Details, Fill, Mode, ScopeKind
 from kalshi_pipelines.execution.journal.tables import audit_log, intents, kill_events, order_events
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
@@ -301,8 +302,8 @@ def test_F21_a_full_disk_stores_nothing_of_an_order(sqlite_journal: sa.Engine) -
         assert driver is not None
         pages = driver.execute("PRAGMA page_count").fetchone()[0]
         driver.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(JournalUnavailable, match="full"):
-        desk.planned(request_json=json.dumps({"padding": "x" * 100_000}))
+    with pytest.raises(JournalUnavailable, match="full"), desk.journal.writing() as transaction:
+        transaction.plan(desk.intent(), Details(facts={"padding": "x" * 100_000}))
     stored = verify(sqlite_journal)
     assert stored.ok, str(stored)
     with sqlite_journal.connect() as connection:
@@ -370,6 +371,22 @@ def test_F22_a_journal_from_a_backup_is_not_armed(sqlite_journal: sa.Engine, tmp
             transaction.audit("note", {})
     with pytest.raises(JournalRestored, match="is another"):
         restored.require_unrestored()
+
+
+def test_F22_a_new_journal_beside_the_anchors_of_another_is_not_armed(
+    sqlite_journal: sa.Engine, tmp_path: Path, opened: Opening
+) -> None:
+    """It would grant every cap anew and know no signal that was sent."""
+    file = tmp_path / "anchors.jsonl"
+    other = Anchor("f" * 32, 3, "a" * 64, 1)
+    AnchorFile(file).append(other)
+    desk = desk_at(sqlite_journal, anchor_file=file)
+    with pytest.raises(JournalRestored, match=f"another journal \\({'f' * 32}\\)"):
+        desk.journal.require_unrestored()
+    assert verify(sqlite_journal, file).ok
+    file.unlink()
+    desk.journal.anchor()
+    desk.journal.require_unrestored()
 
 
 @pytest.mark.parametrize("guard", ["send", "order_events_no_update", "post"])
