@@ -24,9 +24,11 @@ from kalshi_pipelines.execution.decisions import Outcome
 from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_token
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalUnavailable
-from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY
+from kalshi_pipelines.execution.journal.guards import HOURS_AHEAD
 from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.ledger import WINDOW_HOURS
 from kalshi_pipelines.execution.journal.records import Intent, Mode, Origin, ScopeKind
+from kalshi_pipelines.execution.journal.tables import HOUR_US
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.kill.switch import NotReleased
 from kalshi_pipelines.execution.live_account import live_account, live_transport
@@ -38,7 +40,15 @@ from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propos
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.session import Opening
 from kalshi_pipelines.execution.stopping import engage, halt, halt_now, kill_switch
-from kalshi_pipelines.execution.told import counted, moment, plain, proposal_row, standing_lines, status_lines
+from kalshi_pipelines.execution.told import (
+    counted,
+    moment,
+    plain,
+    position_lines,
+    proposal_row,
+    standing_lines,
+    status_lines,
+)
 from kalshi_pipelines.execution.trading_run import FORGOTTEN_AFTER_US, Desk, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
@@ -315,10 +325,13 @@ def status(office: Office, given: argparse.Namespace) -> int:
             print(f"  {told['proposal']:>6}  {told['order']}  by {told['by']}, valid until {told['valid until']}")
         print("caps")
         day = trading_day(now).isoformat()
-        for mode, account in ((Mode.LIVE, ACCOUNT_KEY), (Mode.DRY_RUN, day)):
-            keys = {ScopeKind.DAY: day, ScopeKind.ACCOUNT: account}
-            for line in standing_lines(reading.standings(environment.value, subaccount, mode, keys)):
+        hours = (now // HOUR_US - WINDOW_HOURS, now // HOUR_US + HOURS_AHEAD)
+        for mode in (Mode.LIVE, Mode.DRY_RUN):
+            for line in standing_lines(reading.live_scopes(environment.value, subaccount, mode, day, hours)):
                 print(line)
+        markets = reading.markets(environment.value, subaccount)
+        for line in position_lines(markets, office.trade.position_contracts):
+            print(line)
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kalshi_pipelines.alerts.scrubbing import shortened, visible
 from kalshi_pipelines.execution.journal.reading import JournalReading
-from kalshi_pipelines.execution.journal.records import Mode, ScopeStanding
+from kalshi_pipelines.execution.journal.records import MarketStanding, Mode, ScopeKind, ScopeStanding
 from kalshi_pipelines.execution.journal.tables import UNCAPPED
 from kalshi_pipelines.execution.orders.amounts import money
 from kalshi_pipelines.execution.orders.terms import Contracts, YesPrice
@@ -16,6 +16,7 @@ from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, contracts, instant
 
 _WIDEST: int = 160
+_UNNAMED = {ScopeKind.ROLLING: "last 24 hours", ScopeKind.ACCOUNT: "account"}
 
 
 def plain(text: str, most: int = _WIDEST) -> str:
@@ -76,12 +77,26 @@ def status_lines(reading: JournalReading, environment: Environment, subaccount: 
 
 
 def standing_lines(standings: Sequence[ScopeStanding]) -> Iterator[str]:
-    """What each cap is used of: orders, dollars, worst loss."""
+    """What each cap is used of: orders, notional, worst loss."""
     for scope in standings:
         mode = " (dry run)" if scope.mode is Mode.DRY_RUN else ""
+        named = scope.kind in (ScopeKind.SESSION, ScopeKind.DAY, ScopeKind.EVENT)
+        kind = f"{scope.kind.value} {plain(scope.key, 80)}" if named else _UNNAMED[scope.kind]
         orders = f"{scope.orders} of {scope.orders_cap}" if scope.orders_cap < UNCAPPED else str(scope.orders)
+        notional = money(scope.notional_microdollars)
+        if scope.notional_cap_microdollars < UNCAPPED:
+            notional += f" of {money(scope.notional_cap_microdollars)}"
+        worst = f"{money(scope.worst_microdollars)} of {money(scope.worst_cap_microdollars)}"
         breached = "  BREACHED" if scope.breached else ""
+        yield f"  {kind + mode:<40}  {orders:>10} orders  notional {notional}  worst loss {worst}{breached}"
+
+
+def position_lines(markets: Sequence[MarketStanding], most_contracts: int) -> Iterator[str]:
+    """What is held and rests, market by market, and the cap of each."""
+    yield f"positions        {counted(len(markets), 'market')}, at most {most_contracts:,} contracts each"
+    for market in markets:
+        held = market.position_centicontracts
         yield (
-            f"  {scope.kind.value + mode:<20}{orders:>12} orders  worst loss {money(scope.worst_microdollars):>12} of "
-            f"{money(scope.worst_cap_microdollars)}{breached}"
+            f"  {plain(market.ticker):<40}  {contracts(abs(held))} {'NO' if held < 0 else 'YES'}  "
+            f"open bids {contracts(market.open_bids_centicontracts)}  asks {contracts(market.open_asks_centicontracts)}"
         )

@@ -22,23 +22,33 @@ from kalshi_pipelines.execution.commands import CanNotBeDone, Office
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.decisions import Decision, Outcome
 from kalshi_pipelines.execution.gates.arming import arm_expires_us
-from kalshi_pipelines.execution.journal.records import Intent, Mode, Origin, ScopeKind
+from kalshi_pipelines.execution.journal.records import Intent, MarketStanding, Mode, Origin, ScopeKind
 from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.kill.halt import HaltReport
 from kalshi_pipelines.execution.kill.switch import Engaged, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.proposals import REQUIRED, ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.session import Opening
-from kalshi_pipelines.execution.told import moment, standing_lines
+from kalshi_pipelines.execution.told import moment, position_lines, standing_lines
 from kalshi_pipelines.execution.trading_run import TradingRun, _is_decided, decision_rows
-from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.kalshi.errors import EnvironmentMismatch, UnusableKey
+from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.units import instant, now_us
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
-from kalshi_pipelines_tests.execution.journal.trading import HOUR, MINUTE, NOON, SECOND, Desk, desk_at
+from kalshi_pipelines_tests.execution.journal.trading import (
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    Desk,
+    caps,
+    desk_at,
+    next_session,
+)
 from kalshi_pipelines_tests.migrated import upgrade_to_head
 
 ORDER = read_proposal(
@@ -305,6 +315,30 @@ def test_trading_is_done_if_every_order_is_and_the_account_is_as_the_journal_say
     assert capsys.readouterr().out.startswith(f"{HERE}, mode dry_run\nsession s (live): ")
 
 
+def test_a_session_that_is_interrupted_says_what_it_left_open(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trade(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "trade", trade)
+    desk = desk_at(sqlite_journal)
+    place = office(journal=desk.journal)
+    place.warehouse, place.client = (lambda: None), (lambda _: None)
+
+    def said() -> str:
+        assert commands.trade_inbox(place, given()) == 130
+        return capsys.readouterr().err
+
+    assert said() == "Interrupted. Session session-0001 is open (`close-session` ends it), and no order.\n"
+    intent = desk.sent()
+    with desk.journal.writing() as transaction:
+        transaction.end_session(desk.session_id, "failed: KeyboardInterrupt")
+    left = "1 order may rest or be unknown: see `status`, and run `reconcile`"
+    assert said() == f"Interrupted. No live session is open, and {left}.\n"
+    assert desk.look(intent).state is OrderState.SENDING
+
+
 def test_an_order_waits_for_its_approval_or_its_end(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal)
     intent, other = desk.planned(), desk.planned()
@@ -379,6 +413,28 @@ def test_markets_are_read_where_they_are_traded_unless_a_sandbox_is_named(
         assert client.address == address
 
 
+@pytest.mark.parametrize("environment", ["sandbox", "demo", "prod"])
+def test_a_wrong_setting_of_the_trade_key_is_told_by_its_own_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: str
+) -> None:
+    (tmp_path / "good.pem").write_bytes(
+        Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    (tmp_path / "bad.pem").write_text("nothing")
+    variables = {"ENVIRONMENT": environment, "TRADE_API_KEY_ID": "a", "TRADE_URL": "https://elsewhere.example"}
+    for file in ("absent.pem", "bad.pem", "-----BEGIN PRIVATE KEY-----"):
+        with (
+            real_office(monkeypatch, tmp_path, TRADE_PRIVATE_KEY_FILE=str(tmp_path / file), **variables) as made,
+            pytest.raises(UnusableKey, match="KALSHI_TRADE_PRIVATE_KEY_FILE"),
+        ):
+            commands.arm(made, given(minutes=60, run=None))
+    with real_office(monkeypatch, tmp_path, TRADE_PRIVATE_KEY_FILE=str(tmp_path / "good.pem"), **variables) as made:
+        with pytest.raises(EnvironmentMismatch, match=r"set KALSHI_TRADE_URL to (an )?http"):
+            commands.arm(made, given(minutes=60, run=None))
+        with pytest.raises(EnvironmentMismatch, match=r"set KALSHI_TRADE_URL to (an )?http"):
+            made.client(sa.create_engine("sqlite://"))
+
+
 def test_a_command_says_on_what_it_acts_whatever_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     with real_office(monkeypatch, Path("data"), TRADE_SUBACCOUNT="7") as made:
@@ -404,28 +460,6 @@ def test_a_proposal_of_the_command_line_ends_when_it_was_said(
         "reason": "a look", "kind": "agent", "name": "reader",
     }  # fmt: skip
     before = now_us()
-@pytest.mark.parametrize("environment", ["sandbox", "demo", "prod"])
-def test_a_wrong_setting_of_the_trade_key_is_told_by_its_own_name(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: str
-) -> None:
-    (tmp_path / "good.pem").write_bytes(
-        Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
-    (tmp_path / "bad.pem").write_text("nothing")
-    variables = {"ENVIRONMENT": environment, "TRADE_API_KEY_ID": "a", "TRADE_URL": "https://elsewhere.example"}
-    for file in ("absent.pem", "bad.pem", "-----BEGIN PRIVATE KEY-----"):
-        with (
-            real_office(monkeypatch, tmp_path, TRADE_PRIVATE_KEY_FILE=str(tmp_path / file), **variables) as made,
-            pytest.raises(UnusableKey, match="KALSHI_TRADE_PRIVATE_KEY_FILE"),
-        ):
-            commands.arm(made, given(minutes=60, run=None))
-    with real_office(monkeypatch, tmp_path, TRADE_PRIVATE_KEY_FILE=str(tmp_path / "good.pem"), **variables) as made:
-        with pytest.raises(EnvironmentMismatch, match=r"set KALSHI_TRADE_URL to (an )?http"):
-            commands.arm(made, given(minutes=60, run=None))
-        with pytest.raises(EnvironmentMismatch, match=r"set KALSHI_TRADE_URL to (an )?http"):
-            made.client(sa.create_engine("sqlite://"))
-
-
     assert commands.propose_order(place, given(**order)) == 0
     with sqlite_journal.connect() as connection:
         row = connection.execute(sa.select(proposals)).mappings().one()
@@ -602,8 +636,13 @@ def test_a_status_tells_all_that_somebody_has_to_know(
         "inbox            1 proposal",
         "       2  buy 1.50 NO KXA-1 at 0.5600  by person ann, valid until 2026-11-23 17:00:00 UTC",
         "caps",
-        "  day                     1 of 100 orders  worst loss        $5.20 of $500.00",
-        "  account                        1 orders  worst loss        $5.20 of $1,000.00",
+        "  session session-0001                         1 of 25 orders  notional $5.00  worst loss $5.20 of $200.00",
+        "  day 2026-11-23                              1 of 100 orders  notional $5.00  worst loss $5.20 of $500.00",
+        "  last 24 hours                                      1 orders  notional $5.00  worst loss $5.20 of $500.00",
+        "  event KXRAIN-26NOV24                               1 orders  notional $5.00  worst loss $5.20 of $200.00",
+        "  account                                            1 orders  notional $5.00  worst loss $5.20 of $1,000.00",
+        "positions        1 market, at most 2,000 contracts each",
+        "  KXRAIN-26NOV24-T1                         0.00 YES  open bids 10.00  asks 0.00",
     ]
 
 
@@ -625,12 +664,43 @@ def test_a_status_tells_who_says_stop_and_what_differed(
         "reconciliation   never",
         "inbox            0 proposals",
         "caps",
-        "  day (dry run)           1 of 100 orders  worst loss        $5.20 of $500.00",
-        "  account (dry run)              1 orders  worst loss        $5.20 of $1,000.00",
+        "  day 2026-11-23 (dry run)                    1 of 100 orders  notional $5.00  worst loss $5.20 of $500.00",
+        "  last 24 hours (dry run)                            1 orders  notional $5.00  worst loss $5.20 of $500.00",
+        "  event KXRAIN-26NOV24 2026-11-23 (dry run)           1 orders  notional $5.00  worst loss $5.20 of $200.00",
+        "  account (dry run)                                  1 orders  notional $5.00  worst loss $5.20 of $1,000.00",
+        "positions        0 markets, at most 2,000 contracts each",
     ]
     with desk.journal.writing() as transaction:
         transaction.reconciled("sandbox", 0, NOON, NOON, differences=2, clean=False, report="-")
     assert "reconciliation   2 differences, 0 seconds ago" in status_of(monkeypatch, capsys, desk, tmp_path, NOON)
+
+
+def test_a_status_adds_up_the_hours_of_a_day_and_leaves_out_what_is_over(
+    journal_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    allowed = caps(session=(25, 1_000_000_000, 200_000_000))
+    desk = desk_at(journal_engine, allowed, lives_us=9 * HOUR)
+    for _ in range(3):
+        desk.reserved()
+        desk.clock.now_us += HOUR
+    next_session(desk, 2, allowed)
+    with desk.journal.writing() as transaction:
+        over = transaction.reserve(transaction.plan(desk.intent(event_ticker="KXB", ticker="KXB-1")))
+        transaction.abandon(over, DenialReason.SESSION_CLOSED, "over")
+    told = status_of(monkeypatch, capsys, desk, tmp_path, desk.clock() + 22 * HOUR)
+    listed = told[told.index("caps") + 1 :]
+    assert [line.strip().partition("  ")[0] for line in listed] == [
+        "session session-0002", "last 24 hours", "event KXRAIN-26NOV24", "account", "positions", "KXRAIN-26NOV24-T1",
+    ]  # fmt: skip
+    session, hours = listed[:2]
+    assert session.endswith("1 of 25 orders  notional $0.00 of $1,000.00  worst loss $0.00 of $200.00")
+    assert hours.endswith("3 orders  notional $10.00  worst loss $10.40 of $500.00")
+
+
+def test_a_position_against_the_outcome_is_one_of_no() -> None:
+    lines = list(position_lines([MarketStanding("KXA-1", -150, 0, 0, 275, 0, 0)], 20))
+    assert lines[0] == "positions        1 market, at most 20 contracts each"
+    assert lines[1].split("  ")[-3:] == [" 1.50 NO", "open bids 0.00", "asks 2.75"]
 
 
 def test_a_scope_beyond_its_cap_is_told(sqlite_journal: sa.Engine) -> None:

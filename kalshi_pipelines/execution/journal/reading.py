@@ -1,12 +1,12 @@
 """What can be read of the journal: intents, sessions, the kill switch, what is left of the caps."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.journal.guards import MINUTE_US
+from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, MINUTE_US
 from kalshi_pipelines.execution.journal.questions import Question
 from kalshi_pipelines.execution.journal.records import (
     AuditRecord,
@@ -272,21 +272,37 @@ class JournalReading(RecoveryReading):
             scopes.c.mode == mode.value,
             sa.or_(sa.false(), *wanted),
         )
-        return [
-            ScopeStanding(
-                ScopeKind(row["kind"]),
-                row["key"],
-                Mode(row["mode"]),
-                row["orders"],
-                row["orders_cap"],
-                row["notional_microdollars"],
-                row["notional_cap_microdollars"],
-                row["worst_microdollars"],
-                row["worst_cap_microdollars"],
-                bool(row["breached"]),
-            )
-            for row in self._all(found.order_by(scopes.c.scope_id))
-        ]
+        return [_standing(row) for row in self._all(found.order_by(scopes.c.scope_id))]
+
+    def live_scopes(
+        self, environment: str, subaccount: int, mode: Mode, day: str, hours: tuple[int, int]
+    ) -> list[ScopeStanding]:
+        """The scopes that orders of now count in: of the live session, the day, the hours and the account.
+
+        Of the events those that hold something. ``day`` is today, ``hours`` the first and the last that count.
+        """
+        live = mode is Mode.LIVE
+        table = scopes.c
+        event = sa.or_(table.worst_microdollars != 0, table.breached == 1)
+        wanted = {
+            ScopeKind.SESSION: table.key == (self.live_session(environment, subaccount) if live else None),
+            # No day comes back, whatever a clock says: one that is ahead counts until its end.
+            ScopeKind.DAY: table.key >= day,
+            ScopeKind.ROLLING: table.hour.between(*hours),
+            ScopeKind.EVENT: event if live else sa.and_(event, table.key.endswith(f" {day}", autoescape=True)),
+            ScopeKind.ACCOUNT: table.key == (ACCOUNT_KEY if live else day),
+        }
+        found = sa.select(scopes).where(
+            table.environment == environment,
+            table.subaccount == subaccount,
+            table.mode == mode.value,
+            sa.or_(*[sa.and_(table.kind == kind.value, which) for kind, which in wanted.items()]),
+        )
+        standings = [_standing(row) for row in self._all(found.order_by(table.scope_id))]
+        of_kind = {kind: [each for each in standings if each.kind is kind] for kind in wanted}
+        if hourly := of_kind[ScopeKind.ROLLING]:
+            of_kind[ScopeKind.ROLLING] = [_summed(hourly)]
+        return [each for kind in wanted for each in of_kind[kind]]
 
     def breached(self, environment: str, subaccount: int, mode: Mode = Mode.LIVE) -> list[str]:
         """The scopes that facts went beyond a cap of, as ``kind key``."""
@@ -373,6 +389,32 @@ class JournalReading(RecoveryReading):
 
     def _all(self, statement: sa.Select[Any]) -> list[Row]:
         return list(self._connection.execute(statement).mappings())
+
+
+def _standing(row: Row) -> ScopeStanding:
+    return ScopeStanding(
+        ScopeKind(row["kind"]),
+        row["key"],
+        Mode(row["mode"]),
+        row["orders"],
+        row["orders_cap"],
+        row["notional_microdollars"],
+        row["notional_cap_microdollars"],
+        row["worst_microdollars"],
+        row["worst_cap_microdollars"],
+        bool(row["breached"]),
+    )
+
+
+def _summed(hours: Sequence[ScopeStanding]) -> ScopeStanding:
+    """The hours of a rolling cap as one scope; the newest says what the cap is."""
+    return replace(
+        hours[-1],
+        orders=sum(each.orders for each in hours),
+        notional_microdollars=sum(each.notional_microdollars for each in hours),
+        worst_microdollars=sum(each.worst_microdollars for each in hours),
+        breached=any(each.breached for each in hours),
+    )
 
 
 def _intent(row: Row) -> Intent:
