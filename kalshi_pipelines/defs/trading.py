@@ -73,7 +73,7 @@ def trade_proposals(
         if gate.origin is not Origin.BY_HAND:
             raise dg.Failure("A file is imported by a run that was started by hand only.", allow_retries=False)
         file = Path(config.file)
-        orders = read_proposals(file, Proposer(config.proposer, config.proposer_name))
+        orders = read_proposals(file, Proposer(config.proposer, config.proposer_name), instant(now_us()))
         imported = len(propose(journal.engine, orders, file.name))
     with opened(journal).reading() as reading:
         mode = TradeSettings.from_environment().mode

@@ -177,7 +177,7 @@ def propose_order(office: Office, given: argparse.Namespace) -> int:
 
 def import_file(office: Office, given: argparse.Namespace) -> int:
     """Put the orders of a file into the inbox."""
-    orders = read_proposals(given.file, Proposer(ActorKind(given.kind), given.name))
+    orders = read_proposals(given.file, Proposer(ActorKind(given.kind), given.name), instant(now_us()))
     print(office.whereabouts())
     numbers = propose(office.journal_engine(), orders, given.file.name)
     these = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])

@@ -4,6 +4,7 @@ Who proposes is said by the one who imports, not by the file. What a proposal mu
 """
 
 import csv
+import datetime as dt
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -26,8 +27,8 @@ MOST_BYTES: Final = 2_000_000
 _MOST_PROBLEMS: Final = 20
 
 
-def read_proposals(file: Path, proposer: Proposer) -> tuple[ProposedOrder, ...]:
-    """The proposals of a ``.csv`` or ``.json`` file.
+def read_proposals(file: Path, proposer: Proposer, now: dt.datetime | None = None) -> tuple[ProposedOrder, ...]:
+    """The proposals of a ``.csv`` or ``.json`` file; with ``now`` all of them must be valid longer.
 
     Raises:
         InvalidProposals: Says of every line what is wrong; of the file, if it is no such file.
@@ -40,10 +41,12 @@ def read_proposals(file: Path, proposer: Proposer) -> tuple[ProposedOrder, ...]:
             rows = _of_json(text, file.name)
         case other:
             raise InvalidProposals([f"{file.name}: a file ends in .csv or .json, not in {other or 'nothing'}"])
-    return _read_all(rows, file.name, proposer)
+    return _read_all(rows, file.name, proposer, now)
 
 
-def _read_all(rows: Sequence[tuple[str, dict[str, str]]], name: str, proposer: Proposer) -> tuple[ProposedOrder, ...]:
+def _read_all(
+    rows: Sequence[tuple[str, dict[str, str]]], name: str, proposer: Proposer, now: dt.datetime | None
+) -> tuple[ProposedOrder, ...]:
     if not rows:
         raise InvalidProposals([f"{name}: no proposals in it"])
     if len(rows) > MOST_PROPOSALS:
@@ -51,9 +54,16 @@ def _read_all(rows: Sequence[tuple[str, dict[str, str]]], name: str, proposer: P
     orders, problems = [], list(_same_twice(rows))
     for where, texts in rows:
         try:
-            orders.append(read_proposal(ProposalTexts(**texts), proposer))
+            order = read_proposal(ProposalTexts(**texts), proposer)
         except InvalidProposals as error:
             problems += [f"{where}, {problem}" for problem in error.problems]
+            continue
+        orders.append(order)
+        if now is not None and order.valid_until <= now:
+            problems.append(
+                f"{where}, valid_until: {order.valid_until:%Y-%m-%d %H:%M:%S} UTC has passed, it is "
+                f"{now:%Y-%m-%d %H:%M:%S} UTC: propose it anew on fresh knowledge"
+            )
     if problems:
         more = [f"... and {len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
         raise InvalidProposals(problems[:_MOST_PROBLEMS] + more)

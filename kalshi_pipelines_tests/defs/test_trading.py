@@ -222,6 +222,11 @@ def test_a_file_is_imported_whole_and_who_proposes_is_said_by_the_run(
     refused = run(definitions, instance, run_config=imported)
     (failure,) = [event for event in refused.all_node_events if event.is_step_failure]
     assert "write it as text" in str(failure.step_failure_data.user_failure_data.description)
+    over = {**order, "reason": "", "as_of": "2026-11-23T14:00:00Z", "valid_until": "2026-11-23T14:05:00Z"}
+    file.write_text(json.dumps([over]))
+    stale = run(definitions, instance, run_config=imported)
+    (failure,) = [event for event in stale.all_node_events if event.is_step_failure]
+    assert "proposal 1, valid_until: 2026-11-23 14:05:00 UTC has passed" in str(failure.step_failure_data)
     file.write_text(json.dumps([{**order, "reason": "seen at 14:00"}]))
     result = run(definitions, instance, run_config=imported)
     (made,) = result.asset_materializations_for_node("trade_proposals")

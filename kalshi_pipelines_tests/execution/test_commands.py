@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,14 +30,21 @@ from kalshi_pipelines.execution.kill.switch import Engaged, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.proposals import REQUIRED, ProposalTexts, Proposer, propose, read_proposal
+from kalshi_pipelines.execution.proposals import (
+    REQUIRED,
+    InvalidProposals,
+    ProposalTexts,
+    Proposer,
+    propose,
+    read_proposal,
+)
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.session import Opening
 from kalshi_pipelines.execution.told import moment, position_lines, standing_lines
 from kalshi_pipelines.execution.trading_run import TradingRun, _is_decided, decision_rows
 from kalshi_pipelines.kalshi.errors import EnvironmentMismatch, UnusableKey
 from kalshi_pipelines.settings import Environment, Settings
-from kalshi_pipelines.units import instant, now_us
+from kalshi_pipelines.units import instant, microseconds, now_us
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
 from kalshi_pipelines_tests.execution.journal.trading import (
@@ -223,18 +231,28 @@ def test_an_approval_that_would_never_count_is_refused(sqlite_journal: sa.Engine
         assert connection.exec_driver_sql("SELECT count(*) FROM approvals").scalar() == 0
 
 
-def test_a_file_is_put_into_the_inbox_and_nothing_is_sent(
-    sqlite_journal: sa.Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_file_is_put_into_the_inbox_unless_it_is_over_and_nothing_is_sent(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     desk_at(sqlite_journal)
     rows = [f"KXA-1,buy,yes,0.56,1,s,{signal},2026-11-23T14:00:00Z,2026-11-23T14:05:00Z" for signal in ("one", "two")]
     (tmp_path / "a.csv").write_text("\n".join([",".join(REQUIRED), *rows]))
     place = office()
     place.journal_engine = lambda: sqlite_journal
-    assert commands.import_file(place, given(file=tmp_path / "a.csv", kind="agent", name="reader")) == 0
-    assert capsys.readouterr().out == f"{HERE}\n2 proposals are in the inbox (1 to 2); nothing was sent.\n"
+    (tmp_path / "b.csv").write_text("\n".join([",".join(REQUIRED), rows[0].replace("one", "three")]))
+    ends = microseconds(dt.datetime(2026, 11, 23, 14, 5, tzinfo=dt.UTC))
+    monkeypatch.setattr(commands, "now_us", lambda: ends - 1)
+    for name in "ab":
+        assert commands.import_file(place, given(file=tmp_path / f"{name}.csv", kind="agent", name="reader")) == 0
+    assert capsys.readouterr().out == (
+        f"{HERE}\n2 proposals are in the inbox (1 to 2); nothing was sent.\n"
+        f"{HERE}\n1 proposal is in the inbox (3); nothing was sent.\n"
+    )
+    monkeypatch.setattr(commands, "now_us", lambda: ends)
+    with pytest.raises(InvalidProposals, match=r"line 2, valid_until: 2026-11-23 14:05:00 UTC has passed(.|\n)*line 3"):
+        commands.import_file(place, given(file=tmp_path / "a.csv", kind="agent", name="reader"))
     with sqlite_journal.connect() as connection:
-        assert connection.exec_driver_sql("SELECT actor_kind FROM proposals").scalars().all() == ["agent", "agent"]
+        assert connection.exec_driver_sql("SELECT actor_kind FROM proposals").scalars().all() == ["agent"] * 3
 
 
 @pytest.mark.parametrize("verdict", Verdict)
