@@ -1,13 +1,15 @@
 """A trade key is three settings; without one of them there is no account to open, and with them it is that one."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.configuration import TradeSettings
-from kalshi_pipelines.execution.live_account import has_trade_key, live_account, live_transport
+from kalshi_pipelines.execution.live_account import LiveAccount, has_trade_key, live_account, live_transport
+from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.settings import InvalidSettings, Settings
 from kalshi_pipelines.warehouse.engine import open_engine
@@ -59,3 +61,23 @@ def test_the_account_that_is_opened_is_the_one_of_the_settings(sqlite_journal: s
     assert last is not None
     assert last.clean
     warehouse.dispose()
+
+
+def test_what_is_asked_and_fenced_is_of_the_account_s_own_number_and_shard(sqlite_journal: sa.Engine) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def balance(*of: int) -> SimpleNamespace:
+        asked.append(of)
+        return SimpleNamespace(balance_dollars="1.0000")
+
+    key = SimpleNamespace(api_key_id="key-7", scopes=("read", "write::trade"), subaccount=7)
+    client: Any = SimpleNamespace(portfolio=SimpleNamespace(balance=balance, api_keys=lambda: [key]))
+    transport: Any = object()
+    account = LiveAccount(transport, client, "key-7", 7)
+    assert account.available_on(3) == 1_000_000
+    assert [each.ok for each in account.key_checks()] == [True]
+    assert asked == [(7, 3), (7,)]
+    desk = account.reconciler(ready_journal(sqlite_journal))._desk
+    assert (desk.subaccount, desk.fencing) == (7, transport)
+    assert isinstance(desk.account, ExchangeAccount)
+    assert desk.account._subaccount == 7
