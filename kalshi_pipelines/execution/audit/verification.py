@@ -35,6 +35,7 @@ from kalshi_pipelines.execution.journal.tables import (
     session_caps,
 )
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
+from kalshi_pipelines.execution.orders.request import request_sha256, request_text
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 
 #: More than so many problems say nothing more.
@@ -110,6 +111,7 @@ def verify(
                 _damage(connection),
                 chain.problems(),
                 _rows(connection, chain.told),
+                _requests(connection),
                 replay_states(connection),
                 replay_ledger(connection),
                 _anchors(connection, chain, anchor_file),
@@ -219,6 +221,16 @@ def _rows(connection: sa.Connection, told: Mapping[str, dict[int, list[bytes]]])
         said = json.loads(body)
         if said.get("caps") != caps[said["rows"][0]["session_id"]]:
             yield f"record {seq}: the caps of session {said['rows'][0]['session_id']} are others than it tells"
+
+
+def _requests(connection: sa.Connection) -> Iterator[str]:
+    """The bytes of every request are those of the terms its caps were held against, and of its digest."""
+    ordered = sa.select(intents).order_by(intents.c.intent_id).execution_options(yield_per=_AT_ONCE)
+    for row in connection.execute(ordered).mappings():
+        if row["request_json"] != request_text(dict(row)):
+            yield f"intent {row['intent_id']}: its request has other terms than it was counted with"
+        if row["request_sha256"] != request_sha256(row["request_json"]):
+            yield f"intent {row['intent_id']}: the digest of its request is another"
 
 
 def _differing(wanted: Mapping[int, list[bytes]], there: Mapping[int, list[bytes]], seq: int) -> str:

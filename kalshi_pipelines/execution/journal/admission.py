@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict
+from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalRefused
 from kalshi_pipelines.execution.journal.ledger import Ledger
 from kalshi_pipelines.execution.journal.reading import Row
 from kalshi_pipelines.execution.journal.recording import NewRow, facts_of
 from kalshi_pipelines.execution.journal.records import Details, Intent, Mode, NewIntent, Sent
 from kalshi_pipelines.execution.journal.tables import attempts, intents, order_events
 from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.request import request_text
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import DOLLAR, Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure
@@ -38,7 +39,7 @@ class Admission(Ledger):
         Raises:
             AlreadyPlanned: The same signal was planned before with the same terms.
             IdempotencyConflict: The same signal was planned before with other terms.
-            JournalRefused: The order is one that can not be stored.
+            JournalRefused: The order is one that can not be stored, or its request says other terms than it.
         """
         session = self.session(new.session_id)
         mode = Mode(session["mode"])
@@ -47,8 +48,12 @@ class Admission(Ledger):
             raise AlreadyPlanned(earlier) if _same_terms(earlier, new) else IdempotencyConflict(earlier)
         intent_id = self._seq + 1
         intent = _planned(new, session, intent_id, self.now_us)
+        values = _intent_values(new, session, intent)
+        if request_text(values) != new.request_json:
+            told = f"the order {intent.client_order_id} would be sent with other terms than it is counted with"
+            raise JournalRefused("request_terms", f"{told}: nothing was stored; this is an error of the program")
         rows = [
-            NewRow(intents, _intent_values(new, session, intent)),
+            NewRow(intents, values),
             NewRow(
                 order_events,
                 {

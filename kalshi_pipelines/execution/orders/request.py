@@ -4,8 +4,9 @@ OpenAPI 3.34.0, ``CreateOrderV2Request``. Prices are YES prices in dollars (four
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from kalshi_pipelines.execution.audit.canonical import canonical_json
 from kalshi_pipelines.execution.orders.terms import (
@@ -43,24 +44,46 @@ class OrderRequest:
     @property
     def json(self) -> str:
         """The body, canonical: the same request is the same text. It always asks for cancellation on a pause."""
-        return canonical_json(
+        return request_text(
             {
-                "cancel_order_on_pause": True,
                 "client_order_id": str(self.client_order_id),
-                "count": str(self.count),
-                "exchange_index": self.exchange_index,
-                "expiration_time": None if self.expires_us is None else self.expires_us // MICROSECONDS_PER_SECOND,
-                "order_group_id": None if self.order_group_id is None else str(self.order_group_id),
-                "post_only": self.post_only or None,
-                "price": str(self.price),
-                "reduce_only": self.reduce_only or None,
-                "self_trade_prevention_type": SELF_TRADE_PREVENTION,
-                "side": self.side.value,
-                "subaccount": self.subaccount,
                 "ticker": str(self.ticker),
+                "side": self.side.value,
+                "price_centicents": self.price.centicents,
+                "count_centicontracts": self.count.centi,
                 "time_in_force": self.time_in_force.value,
+                "subaccount": self.subaccount,
+                "exchange_index": self.exchange_index,
+                "order_group_id": None if self.order_group_id is None else str(self.order_group_id),
+                "expires_us": self.expires_us,
+                "post_only": self.post_only,
+                "reduce_only": self.reduce_only,
+                "self_trade_prevention": SELF_TRADE_PREVENTION,
             }
         )
+
+
+def request_text(columns: Mapping[str, Any]) -> str:
+    """The body of an order whose terms are these columns of the journal: what its caps were held against is sent."""
+    expires_us, price, count = (columns[name] for name in ("expires_us", "price_centicents", "count_centicontracts"))
+    return canonical_json(
+        {
+            "cancel_order_on_pause": True,
+            "client_order_id": columns["client_order_id"],
+            "count": f"{count // 100}.{count % 100:02}",
+            "exchange_index": columns["exchange_index"],
+            "expiration_time": None if expires_us is None else expires_us // MICROSECONDS_PER_SECOND,
+            "order_group_id": columns["order_group_id"],
+            "post_only": bool(columns["post_only"]) or None,
+            "price": f"0.{price:04}",
+            "reduce_only": bool(columns["reduce_only"]) or None,
+            "self_trade_prevention_type": columns["self_trade_prevention"],
+            "side": columns["side"],
+            "subaccount": columns["subaccount"],
+            "ticker": columns["ticker"],
+            "time_in_force": columns["time_in_force"],
+        }
+    )
 
 
 def request_sha256(request_json: str) -> str:

@@ -12,7 +12,7 @@ from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines_tests.execution.audit.golden import audit_of_a_session
 
 #: Changes only with the form of the log; then ``BODY_VERSION`` has to change, too.
-GOLDEN = "17aa654bcfb899db8697417bf1a335a4db98666b45f400a2ff2c15fb653c0fc9"
+GOLDEN = "ab4aa2479e27212c86e17ea2dee8c44b2191efb8797f539aa8636fd605bcdd66"
 
 
 def test_the_log_is_the_same_everywhere_and_for_ever(

@@ -41,7 +41,7 @@ TOLD: list[tuple[list[str], list[str]]] = [
         ["UPDATE audit_head SET seq = 33"],
         [
             "the chain ends at record 34"
-            ", its head was (33, '0dca23d965c3be639c799df5528eba754feddc9901165e2fcd7bd16cf65791e6')",
+            ", its head was (33, 'd54b1a672091ae0e63c788a0d89a558da9550fe7025afbb4194557ee7fd729a4')",
         ],
     ),
     (
@@ -60,7 +60,7 @@ TOLD: list[tuple[list[str], list[str]]] = [
         ["DELETE FROM audit_log WHERE seq = 34"],
         [
             "the chain ends at record 33"
-            ", its head was (34, '0dca23d965c3be639c799df5528eba754feddc9901165e2fcd7bd16cf65791e6')",
+            ", its head was (34, 'd54b1a672091ae0e63c788a0d89a558da9550fe7025afbb4194557ee7fd729a4')",
             "kill_events: the rows of record 34 are not what it tells (0 told, 1 there)",
         ],
     ),
@@ -283,6 +283,7 @@ TOLD: list[tuple[list[str], list[str]]] = [
         ["UPDATE intents SET count_centicontracts=900 WHERE intent_id=28"],
         [
             "intents: the rows of record 28 are not what it tells (1 told, 1 there)",
+            "intent 28: its request has other terms than it was counted with",
             "the account holds 1000 open bids of KXRAIN-26NOV24-T1, its orders make 900",
         ],
     ),

@@ -27,7 +27,7 @@ from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.orders.terms import OrderId, Side, TimeInForce
+from kalshi_pipelines.execution.orders.terms import ClientOrderId, OrderId, Side, TimeInForce
 from kalshi_pipelines_tests.execution.journal.trading import (
     GROUP,
     HOUR,
@@ -461,6 +461,37 @@ INTENTS: dict[str, dict[str, Any]] = {
 def test_no_intent_that_no_order_can_be(desk: Desk) -> None:
     for wrong, changed in INTENTS.items():
         assert refused(desk, lambda transaction, _: transaction.plan(desk.intent(**changed))), wrong  # noqa: B023
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"ticker": "KXELSE-26-A"},
+        {"side": Side.ASK},
+        {"price_centicents": 5_001},
+        {"count_centicontracts": 1_001},
+        {"client_order_id": ClientOrderId("kx1-another-0001")},
+        {"order_group_id": None},
+        {"exchange_index": 1},
+        {"time_in_force": TimeInForce.FILL_OR_KILL},
+        {"reduce_only": True},
+        {"post_only": True},
+        {"expires_us": NOON + MINUTE},
+    ],
+)
+def test_F27_an_order_whose_bytes_say_other_terms_than_it_is_counted_with_is_not_planned(
+    desk: Desk, sent: dict[str, Any]
+) -> None:
+    new = desk.intent()
+    other = replace(new, request_json=desk.intent(**{"client_order_id": new.client_order_id, **sent}).request_json)
+    with pytest.raises(JournalRefused, match="request_terms"), desk.journal.writing() as transaction:
+        transaction.plan(other)
+    desk.subaccount = 1
+    with pytest.raises(JournalRefused, match="request_terms"), desk.journal.writing() as transaction:
+        transaction.plan(desk.intent())
+    twice = replace(new, request_json=new.request_json[:-1] + ',"count":"1000000.00"}')
+    with pytest.raises(JournalRefused, match="request_terms"), desk.journal.writing() as transaction:
+        transaction.plan(twice)
 
 
 def test_an_intent_can_not_hold_less_than_it_may_cost(desk: Desk) -> None:

@@ -26,6 +26,7 @@ from kalshi_pipelines.execution.journal.records import (
 from kalshi_pipelines.execution.journal.tables import CEILINGS, UNCAPPED
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction, Lease
 from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.request import request_text
 from kalshi_pipelines.execution.orders.terms import ClientOrderId, MarketTicker, OrderId, Side, TimeInForce
 from kalshi_pipelines.units import microseconds
 
@@ -80,6 +81,7 @@ class Desk:
     clock: Clock
     session_id: str = "session-0001"
     group: str = GROUP
+    subaccount: int = 0
     numbers: Callable[[], int] = field(default_factory=lambda: count(1).__next__)
 
     def intent(self, **changed: Any) -> NewIntent:
@@ -106,8 +108,19 @@ class Desk:
         }
         values.update(changed)
         values["ticker"] = MarketTicker(str(values["ticker"]))
-        request = f'{{"client_order_id":"{values["client_order_id"]}","ticker":"{values["ticker"]}"}}'
-        values.setdefault("request_json", request)
+        group = values["order_group_id"]
+        terms = {
+            "subaccount": self.subaccount,
+            "post_only": False,
+            "reduce_only": False,
+            "expires_us": None,
+            "self_trade_prevention": "taker_at_cross",
+            **values,
+            "client_order_id": str(values["client_order_id"]),
+            "ticker": str(values["ticker"]),
+            "order_group_id": None if group is None else str(group),
+        }
+        values.setdefault("request_json", request_text(terms))
         values.setdefault("request_sha256", hashlib.sha256(values["request_json"].encode()).hexdigest())
         return NewIntent(**values)
 

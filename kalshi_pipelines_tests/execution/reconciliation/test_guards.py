@@ -865,7 +865,7 @@ def test_F53_an_order_of_another_sub_account_of_ours_is_foreign_here_and_counts_
     other = new_session("session-0002", subaccount=1, binding=Binding("sandbox", HOST, "b" * 16, 1))
     with desk.journal.writing() as transaction:
         open_session(transaction, other, OTHER_GROUP)
-    desk.session_id, desk.group = other.session_id, OTHER_GROUP
+    desk.session_id, desk.group, desk.subaccount = other.session_id, OTHER_GROUP, 1
     bench.account.listed.append(order_of(desk.reserved(**GTC)))
     assert bench.kinds() == [K.FOREIGN_ORDER] * 2
     assert _events(sqlite_journal) == {"EVENT-KXOTHER-26-A", EVENT}
