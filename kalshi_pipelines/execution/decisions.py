@@ -1,12 +1,14 @@
 """What the executor says of a proposal, and what an order is on its way between its steps."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 from kalshi_pipelines.execution.gates.order_checks import Denied
 from kalshi_pipelines.execution.journal.records import Check, Intent
 from kalshi_pipelines.execution.market.snapshot import MarketSnapshot
 from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.fees import is_plausible
 from kalshi_pipelines.execution.orders.proposals import ProposedOrder
 from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OrderState
@@ -85,10 +87,15 @@ class PlannedOrder:
                 "best_bid": market.best_bid,
                 "best_ask": market.best_ask,
                 "fee_type": market.fee_type,
-                "fee_multiplier": f"{market.fee_multiplier:f}",
+                "fee_multiplier": _plain_number(market.fee_multiplier),
                 "read_us": market.read_us,
             },
         }
+
+
+def _plain_number(multiplier: Decimal) -> str:
+    """A multiplier without exponent; one that no fee has is denied, and told as it was written."""
+    return f"{multiplier:f}" if is_plausible(multiplier) else str(multiplier)[:40]
 
 
 @dataclass(frozen=True, slots=True)

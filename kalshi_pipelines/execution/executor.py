@@ -123,6 +123,9 @@ class TradeExecutor:
         killed = self._read.kill()
         if killed is not None:
             return self._turned_away(order, proposal_id, Denied(DenialReason.KILL_SWITCH_ENGAGED, killed))
+        often = self._rate_spent()
+        if often is not None:
+            return self._turned_away(order, proposal_id, often)
         try:
             market = self._read.markets(order.ticker)
             group = self._dispatch.group_of(market.exchange_index)
@@ -147,6 +150,17 @@ class TradeExecutor:
         )
         planned = PlannedOrder(order, proposal_id, request, market, bound, (fee_check,))
         return replace(planned, checks=(fee_check, *self._balance_checks(planned)))
+
+    def _rate_spent(self) -> Denied | None:
+        """Why nothing is read and no order group is made: that is a write, and no reservation comes before it."""
+        session, most = self._session, self._session.caps.attempts_per_minute
+        with self._journal.reading() as reading:
+            tried = reading.attempts_in_last_minute(
+                session.environment.value, session.subaccount, session.mode, self._clock_us()
+            )
+        if tried < most:
+            return None
+        return Denied(DenialReason.CAP_MESSAGE_RATE, f"{tried} attempts in the last minute, the cap is {most}")
 
     def _balance_checks(self, planned: PlannedOrder) -> tuple[Check, ...]:
         if self._read.balance is None:
@@ -173,7 +187,7 @@ class TradeExecutor:
             try:
                 intent = transaction.plan(self._new_intent(planned), Details(facts=planned.facts()))
             except AlreadyPlanned as error:
-                return self._known(planned, error.intent)
+                return self._known(transaction, planned, error.intent)
             except IdempotencyConflict as error:
                 denied = Denied(DenialReason.IDEMPOTENCY_CONFLICT, str(error))
                 return self._not_planned(transaction, planned, denied)
@@ -241,6 +255,9 @@ class TradeExecutor:
 
     def _checks(self, reading: JournalReading, planned: PlannedOrder, at_us: int) -> tuple[Check, ...]:
         own = reading.open_intents(self._session.environment.value, self._session.subaccount, mode=self._session.mode)
+        if self._session.mode is Mode.DRY_RUN:
+            # Nothing of another dry run can rest: what one that was killed has reserved is never given back.
+            own = [intent for intent in own if intent.session_id == self._session.session_id]
         order = planned.order
         return (
             *proposal_checks(order, self._settings, at_us),
@@ -333,7 +350,11 @@ class TradeExecutor:
         )
         return Decision(Outcome.DENIED, planned.order, planned.proposal_id, None, denied.reason, denied.detail)
 
-    def _known(self, planned: PlannedOrder, intent: Intent) -> Decision:
+    def _known(self, transaction: JournalTransaction, planned: PlannedOrder, intent: Intent) -> Decision:
+        # On record, so that its proposal is not waiting any more.
+        transaction.attempt(
+            self._session.session_id, proposal_id=planned.proposal_id, intent_id=intent.intent_id
+        )  # fmt: skip
         told = f"intent {intent.intent_id} of this signal is {intent.state.value} since before"
         return Decision(Outcome.KNOWN, planned.order, planned.proposal_id, intent, intent.denial, told)
 
@@ -341,7 +362,8 @@ class TradeExecutor:
 def _same_terms_check(before: MarketSnapshot, now: MarketSnapshot) -> Check:
     """Whether what an order was fixed and reserved by is as it was when it was planned."""
     wanted, told = (
-        f"shard {market.exchange_index}, event {market.event_ticker}, fee {market.fee_type} x {market.fee_multiplier}"
+        f"shard {market.exchange_index}, event {market.event_ticker}, fee {market.fee_type} times "
+        f"{str(market.fee_multiplier)[:40]}"
         for market in (before, now)
     )
     return check(DenialReason.CHECK_FAILED, wanted == told, f"as planned: {wanted}", told)

@@ -547,7 +547,8 @@ def test_every_decision_is_on_record_with_its_proposal(sqlite_journal: sa.Engine
     assert placed.intent.proposal_id == number
     with sqlite_journal.connect() as connection:
         rows = connection.execute(sa.select(attempts.c.proposal_id, attempts.c.denial).order_by(attempts.c.attempt_id))
-        assert rows.all() == [(number, "kill_switch_engaged"), (number, None), (number, "idempotency_conflict")]
+        denials = ["kill_switch_engaged", None, None, "idempotency_conflict"]
+        assert rows.all() == [(number, denial) for denial in denials]
 
 
 def test_a_second_look_is_at_the_same_market(sqlite_journal: sa.Engine) -> None:
@@ -618,6 +619,49 @@ def test_F15_what_was_filled_in_part_is_not_tried_again(sqlite_journal: sa.Engin
     assert filled == "0.00" or again.detail == (
         f"canceled, {filled} contracts filled; wanted: attempt 1 that came to nothing"
     )
+
+
+def test_F59_order_groups_are_made_no_oftener_than_attempts_are_allowed(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal, ToldExchange(of_group=Answer(500, b"{}")), attempts_per_minute=5)
+    reasons = [made.decide().reason for _ in range(8)]
+    assert reasons == [DenialReason.CHECK_FAILED] * 5 + [DenialReason.CAP_MESSAGE_RATE] * 3
+    assert (len(made.exchange.groups), len(made.asked)) == (5, 5)
+    made.clock.now_us += MINUTE_US
+    assert made.decide().reason is DenialReason.CHECK_FAILED
+
+
+def test_F15_a_known_signal_is_an_attempt_and_its_proposal_is_not_waiting_any_more(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    order = made.order()
+    first = made.executor.decide(order).intent
+    (number,) = propose(sqlite_journal, [order], "again", made.clock)
+    assert made.executor.decide(order, number).outcome is Outcome.KNOWN
+    with made.journal.reading() as reading:
+        assert reading.pending_proposals(Mode.LIVE, 0) == []
+    with sqlite_journal.connect() as connection:
+        found = connection.execute(sa.select(attempts.c.intent_id).where(attempts.c.proposal_id == number)).scalars()
+        assert first is not None
+        assert found.all() == [first.intent_id]
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_F33_what_a_killed_dry_run_left_behind_is_no_order_of_ours(sqlite_journal: sa.Engine, live: bool) -> None:
+    made = play(sqlite_journal, live=live)
+    made.admitted()
+    sale = Leg(Action.SELL, Of.YES, YesPrice(5_200))
+    assert made.decide(leg=sale).reason is DenialReason.SELF_CROSS
+    sessions.close(made.journal, made.session, "killed")
+    again = replace(made)
+    assert again.decide(leg=sale).reason is (DenialReason.SELF_CROSS if live else None)
+
+
+@pytest.mark.parametrize("text", ["1E-30000000", "1E+30000000", "1E-13", "0E-13", "NaN", "-1", "10.1"])
+def test_a_fee_multiplier_no_market_can_have_is_denied_and_told_in_short(sqlite_journal: sa.Engine, text: str) -> None:
+    made = play(sqlite_journal)
+    made.market = replace(made.market, fee_multiplier=Decimal(text))
+    assert made.decide().reason is DenialReason.FEE_UNKNOWN
+    with made.journal.reading() as reading:
+        assert max(len(each.body) for each in reading.audit_tail(100)) < 5_000
 
 
 def test_the_first_check_that_fails_is_the_reason_whatever_the_caps_say(sqlite_journal: sa.Engine) -> None:

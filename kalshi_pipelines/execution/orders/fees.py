@@ -16,6 +16,8 @@ BOUNDED_FEE_TYPES: Final = frozenset({"quadratic", "quadratic_with_maker_fees", 
 TAKER_RATE: Final = Decimal("0.07")
 #: p + fee(p) grows with p only up to here; at more the limit would not be the dearest price.
 MOST_MULTIPLIER: Final = Decimal(10)
+#: Digits after the point of a multiplier: one with an exponent of millions would be written out digit by digit.
+_MOST_DIGITS: Final = 12
 _EVEN: Final = DOLLAR // 2
 
 
@@ -40,12 +42,22 @@ def fee_bound(terms: FeeTerms, side: Side, limit: YesPrice, count: Contracts) ->
     """
     if terms.fee_type not in BOUNDED_FEE_TYPES:
         raise FeeNotBounded(f"fees of type {terms.fee_type!r} have no published bound")
-    if not (terms.multiplier.is_finite() and 0 <= terms.multiplier <= MOST_MULTIPLIER):
-        raise FeeNotBounded(f"a fee multiplier of {terms.multiplier} is not plausible")
+    if not is_plausible(terms.multiplier):
+        raise FeeNotBounded(f"a fee multiplier of {str(terms.multiplier)[:40]} is not plausible")
     dearest = _dearest_price(side, limit.centicents)
     exact = TAKER_RATE * terms.multiplier * count.centi * dearest * (DOLLAR - dearest) / DOLLAR
     # Each fill may be of 0.01 contract, and is rounded up twice: to a micro-dollar, then to the grid.
     return int(exact) + 1 + count.centi * (1 + terms.balance_step)
+
+
+def is_plausible(multiplier: Decimal) -> bool:
+    """Whether a number can be a fee multiplier: from 0 to ``MOST_MULTIPLIER``, with few digits after the point."""
+    exponent = multiplier.as_tuple().exponent
+    return (
+        isinstance(exponent, int)
+        and -_MOST_DIGITS <= exponent <= _MOST_DIGITS
+        and 0 <= multiplier <= MOST_MULTIPLIER
+    )  # fmt: skip
 
 
 def _dearest_price(side: Side, limit: int) -> int:
