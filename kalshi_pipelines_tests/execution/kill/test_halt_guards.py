@@ -349,7 +349,7 @@ def hung() -> Iterator[Callable[[], Journal]]:
     over = threading.Event()
 
     def waits() -> Journal:
-        over.wait()
+        over.wait(15)
         raise JournalUnavailable("the test is over")
 
     yield waits
@@ -389,7 +389,7 @@ def test_F43_a_disk_that_hangs_keeps_no_halt_from_canceling_and_the_journal_has_
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
-    monkeypatch.setattr(EmergencyFile, "append", lambda *_: over.wait())
+    monkeypatch.setattr(EmergencyFile, "append", lambda *_: over.wait(15))
     monkeypatch.setattr("kalshi_pipelines.execution.kill.halt._MOST_SECONDS_TO_NOTE", 0.1)
     hall.switch = KillSwitch(
         lambda: hall.desk.journal, hall.emergency, (), environment="sandbox", subaccount=0,
