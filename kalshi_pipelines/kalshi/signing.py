@@ -10,6 +10,7 @@ SHA-256 and a salt of 32 bytes; Ed25519 keys sign the text itself.
 import base64
 import hashlib
 import logging
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -29,14 +30,25 @@ logger = logging.getLogger("kalshi_pipelines.kalshi")
 _PSS: Final = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
 _NEW_KEY: Final = "Download the private key again from the exchange's API keys page, or create a new key there."
 _LONGEST_FILE_NAME: Final = 255
+#: The exchange's ids of keys are UUIDs; anything else may be the key itself, and a header with it would be told of.
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
 
 class Signer:
-    """Signs requests of one API key; its clock can be set to the exchange's."""
+    """Signs requests of one API key; its clock can be set to the exchange's.
+
+    Raises:
+        UnusableKey: The key's id is none.
+    """
 
     def __init__(self, key_id: str, private_key: PrivateKey, clock_us: Callable[[], int] = now_us) -> None:
+        if not _KEY_ID.fullmatch(key_id):
+            raise UnusableKey(
+                "The id of the API key has characters no id has, or is too long; it is not shown: it may be the key.",
+                "Set KALSHI_API_KEY_ID or KALSHI_TRADE_API_KEY_ID to the id from the exchange's API keys page.",
+            )
         self._key_id = key_id
         self._private_key = private_key
         self._clock_us = clock_us

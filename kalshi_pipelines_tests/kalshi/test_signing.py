@@ -160,3 +160,13 @@ def test_a_signer_shows_only_a_fingerprint(rsa_key: PrivateKey) -> None:
     shown = repr(Signer("my-key-id", rsa_key))
     assert shown.startswith("Signer(public key SHA256:")
     assert "my-key-id" not in shown
+
+
+@pytest.mark.parametrize(
+    "key_id", ["", "-----BEGIN PRIVATE KEY-----\nMC4CAQAwsecret\n", "id\n", "a b", "x" * 65, "naïve", "id:secret"]
+)
+def test_an_id_that_may_be_the_key_itself_is_refused_and_not_shown(key_id: str) -> None:
+    with pytest.raises(UnusableKey, match="characters no id has") as refused:
+        Signer(key_id, ed25519.Ed25519PrivateKey.generate())
+    assert not key_id or key_id not in str(refused.value)
+    assert Signer("x" * 64, ed25519.Ed25519PrivateKey.generate()).headers("GET", "/")["KALSHI-ACCESS-KEY"] == "x" * 64
