@@ -25,7 +25,7 @@ from kalshi_pipelines.execution.journal.transaction import Lease
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, now_us
 
 #: A session that does not renew its lease for so long has lost it.
 LEASE_US: Final = 60 * MICROSECONDS_PER_SECOND
@@ -128,8 +128,20 @@ def open_live(
     except JournalRefused as error:
         is_held = "leases" in error.rule
         reason = DenialReason.SESSION_NOT_EXCLUSIVE if is_held else DenialReason.ENVIRONMENT_MISMATCH
-        raise SessionRefused(Denied(reason, str(error)), checks) from error
+        detail = _held(journal, new) if is_held else str(error)
+        raise SessionRefused(Denied(reason, detail), checks) from error
     return session
+
+
+def _held(journal: Journal, new: NewSession) -> str:
+    """Who holds the sub-account that a session wanted."""
+    with journal.reading() as reading:
+        lease = reading.lease(new.environment, new.subaccount)
+        if lease is None:
+            return "It ended a moment ago"
+        holder = reading.lease_holder(lease.session_id)
+    until = f"{instant(lease.until_us):%Y-%m-%d %H:%M:%S} UTC"
+    return f"Session {lease.session_id} of process {holder} has it until {until}, or renews it"
 
 
 def renew(journal: Journal, session: TradeSession) -> bool:
@@ -147,7 +159,9 @@ def close(journal: Journal, session: TradeSession, reason: str) -> None:
 
 def _origin_checks(settings: TradeSettings, opening: Opening) -> tuple[Check, ...]:
     return (
-        check(DenialReason.NOT_ARMED, settings.mode is Mode.LIVE, "KALSHI_TRADE_MODE=live", settings.mode.value),
+        check(
+            DenialReason.NOT_ARMED, settings.mode is Mode.LIVE, "live", f"KALSHI_TRADE_MODE is {settings.mode.value}"
+        ),
         check(DenialReason.ORIGIN_NOT_LIVE, opening.origin is Origin.BY_HAND, "by hand", opening.origin.value),
     )
 

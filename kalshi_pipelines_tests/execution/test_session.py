@@ -2,6 +2,8 @@
 
 import gc
 import json
+import os
+import platform
 import socket
 import sys
 from collections.abc import Iterator
@@ -33,7 +35,7 @@ from kalshi_pipelines.execution.session import Opening, SessionRefused
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import instant, now_us
 from kalshi_pipelines_tests.execution.floor import (
     Floor,
     Trader,
@@ -66,6 +68,12 @@ def test_F14_a_second_live_session_of_a_sub_account_is_refused_until_the_first_e
     with pytest.raises(SessionRefused) as caught:
         _open(floor, journal)
     assert caught.value.reason is DenialReason.SESSION_NOT_EXCLUSIVE
+    with journal.reading() as reading:
+        lease = reading.lease("sandbox", 0)
+    assert lease
+    holder = f"{first.session.session_id} of process {platform.node()}:{os.getpid()}"
+    until = f"{instant(lease.until_us):%Y-%m-%d %H:%M:%S} UTC"
+    assert caught.value.detail == f"Session {holder} has it until {until}, or renews it"
     sessions.close(journal, first.session, "done")
     _open(floor, journal)
 

@@ -59,7 +59,7 @@ def arming_checks(settings: TradeSettings, bound: Bound, now_us: int) -> tuple[C
 
 def _token_check(settings: TradeSettings, bound: Bound, now_us: int) -> Check:
     if settings.arm is None:
-        return check(DenialReason.NOT_ARMED, False, "a token in KALSHI_TRADE_ARM", "none")
+        return check(DenialReason.NOT_ARMED, False, "a token of the `arm` command", "KALSHI_TRADE_ARM is not set")
     token = settings.arm.get_secret_value().strip()
     found = _TOKEN.fullmatch(token)
     wanted = "a token of the `arm` command for this environment, key and limits"

@@ -206,6 +206,10 @@ class JournalReading(RecoveryReading):
         )
         return found
 
+    def lease_holder(self, session_id: str) -> str:
+        """Host and process of a session that has a lease."""
+        return str(self._connection.scalar(sa.select(leases.c.holder).where(leases.c.session_id == session_id)))
+
     def groups(self, session_id: str) -> dict[int, str]:
         """The order group of each shard of a session."""
         found = sa.select(session_groups.c.exchange_index, session_groups.c.order_group_id).where(

@@ -57,6 +57,9 @@ def test_other_text_does_not_arm(token: str) -> None:
 
 def test_without_a_token_nothing_is_armed() -> None:
     assert _reason(None) is DenialReason.NOT_ARMED
+    denied = denied_by(arming_checks(TradeSettings(series="KXA"), BOUND, NOW_US))
+    assert denied
+    assert denied.detail == "KALSHI_TRADE_ARM is not set; wanted: a token of the `arm` command"
 
 
 def test_live_trading_names_its_series() -> None:
