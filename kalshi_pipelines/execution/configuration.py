@@ -6,12 +6,13 @@ journal's tables, and the database refuses a session above them, too.
 
 import hashlib
 import os
+import re
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kalshi_pipelines.execution.audit.canonical import canonical_json
@@ -42,13 +43,23 @@ class BalanceStep(StrEnum):
     OTHERS = "0.01"
 
 
+_NOT_PLAIN: Final = "write plain dollars with at most six decimals, such as 12.50"
+
+
+def _plain(given: object) -> object:
+    """A text is digits and at most a point: not the 1e1, 1_0 or ٣ that a Decimal would take."""
+    if isinstance(given, str) and not re.fullmatch(r"-?[0-9]*\.?[0-9]+", given.strip(), re.ASCII):
+        raise ValueError(_NOT_PLAIN)
+    return given
+
+
 def _exact(amount: Decimal) -> Decimal:
     if amount != amount.quantize(Decimal("0.000001")):
-        raise ValueError("write plain dollars with at most six decimals")
+        raise ValueError(_NOT_PLAIN)
     return amount
 
 
-Dollars = Annotated[Decimal, AfterValidator(_exact)]
+Dollars = Annotated[Decimal, BeforeValidator(_plain), AfterValidator(_exact)]
 
 
 def _ceiling(kind: ScopeKind) -> Decimal:

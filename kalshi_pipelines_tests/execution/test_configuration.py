@@ -30,6 +30,11 @@ def test_with_nothing_set_it_is_a_dry_run_without_key_or_address() -> None:
         ("ORDER_DOLLARS", "0"),
         ("ORDER_DOLLARS", "50.01"),
         ("ORDER_DOLLARS", "1e9"),
+        ("ORDER_DOLLARS", "1e1"),
+        ("ORDER_DOLLARS", "1E-2"),
+        ("ORDER_DOLLARS", "1_0"),
+        ("ORDER_DOLLARS", "\u0661"),
+        ("APPROVAL_DOLLARS", "1e1"),
         ("ORDER_DOLLARS", "0.0000001"),
         ("ORDER_DOLLARS", "$10"),
         ("ORDER_DOLLARS", "10,00"),
@@ -209,3 +214,16 @@ def test_every_setting_of_trading_is_documented() -> None:
     for name, setting in TradeSettings.model_fields.items():
         (line,) = [line for line in lines if line.startswith(f"| `KALSHI_TRADE_{name.upper()}` |")]
         assert str(setting.description) in line
+
+
+@pytest.mark.parametrize(
+    ("text", "dollars"), [("10", "10"), (" 2.50 ", "2.5"), (".5", "0.5"), ("0.000001", "0.000001")]
+)
+def test_plain_dollars_are_taken_and_others_say_what_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, text: str, dollars: str
+) -> None:
+    monkeypatch.setenv("KALSHI_TRADE_ORDER_DOLLARS", text)
+    assert TradeSettings.from_environment().order_dollars == Decimal(dollars)
+    monkeypatch.setenv("KALSHI_TRADE_ORDER_DOLLARS", "1e1")
+    with pytest.raises(InvalidSettings, match=r"KALSHI_TRADE_ORDER_DOLLARS is '1e1': .*write plain dollars"):
+        TradeSettings.from_environment()
