@@ -110,7 +110,7 @@ class KillSwitch:
             self._from_disk(lambda: self._emergency.append(line))
         except OSError as error:
             return self._engaged_without_file(line, error)
-        taken = self._take_in_or_not()
+        taken = self._take_in_or_not(line)
         return Engaged(None, taken) if isinstance(taken, str) else taken
 
     def take_in(self, by: str) -> Engaged:
@@ -120,15 +120,18 @@ class KillSwitch:
             return Engaged(None, f"{by} is on record in {self._emergency.path} only: {taken}")
         return taken
 
-    def _take_in_or_not(self) -> Engaged | str:
+    def _take_in_or_not(self, written: EmergencyLine | None = None) -> Engaged | str:
         """Where it is on record now, or why only in the file."""
         try:
-            return self._from_journal(self._taken_in)
+            return self._from_journal(lambda: self._taken_in(written))
         except Exception as error:  # noqa: BLE001  # whatever it is: the file says stop, and a halt goes on
             return str(error) or type(error).__name__
 
-    def _taken_in(self) -> Engaged:
+    def _taken_in(self, written: EmergencyLine | None) -> Engaged:
         lines = self._emergency.lines()
+        if written is not None and written not in lines:
+            # Somebody took it in since, perhaps to release: it was said after that.
+            lines = (*lines, written)
         with self._journal().writing() as transaction:
             seq = _take_in(transaction, lines)
         try:

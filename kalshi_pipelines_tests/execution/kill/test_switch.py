@@ -271,6 +271,25 @@ def test_an_emergency_line_is_for_its_owner_s_eyes(tmp_path: Path) -> None:
     assert file.path.stat().st_mode & 0o077 == 0
 
 
+def test_F43_who_engages_while_somebody_releases_has_engaged_afterwards(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch = _switch(journal, tmp_path)
+    switch.release("ann", "we begin")
+    really = EmergencyFile.append
+
+    def append(file: EmergencyFile, line: EmergencyLine) -> None:
+        really(file, line)
+        monkeypatch.undo()
+        switch.release("bob", "looked into it")
+
+    monkeypatch.setattr(EmergencyFile, "append", append)
+    engaged = switch.engage("carl", "too many orders")
+    with journal.reading() as reading:
+        kill = reading.kill()
+    assert (kill.engaged, kill.by_whom, kill.seq) == (True, "carl", engaged.seq)
+
+
 @pytest.mark.parametrize(
     ("by", "reason", "stored"),
     [
