@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,11 @@ OUT_OF_REACH = (
     "requests",
     "dagster",
 )
+#: What can send, cancel or decide, in the room of the executor.
+SENDING = (
+    "transport", "executor", "kill", "reconciliation", "session", "live_account", "dispatch", "commands", "stopping",
+    "trading_run",
+)  # fmt: skip
 _WRITES = {"post", "put", "patch", "delete"}
 _SENDERS = {"httpx", "urllib3", "requests", "aiohttp", "http", "urllib", "socket", "websockets", "kalshi_python_sync"}
 
@@ -69,6 +75,21 @@ def test_F39_a_process_that_proposes_never_loads_what_can_send() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_F39_the_contracts_of_imports_name_everything_that_sends() -> None:
+    contracts = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    of_name = {contract["name"]: contract for contract in contracts}
+    proposing = of_name["Who proposes can not reach what sends"]
+    assert set(proposing["source_modules"]) == set(INBOX)
+    assert {f"kalshi_pipelines.execution.{room}" for room in SENDING} <= set(proposing["forbidden_modules"])
+    collecting = of_name["What collects and watches can not reach what trades"]
+    rooms = ("news", "ingest", "alerts", "contracts", "analytics")
+    there = {f"kalshi_pipelines.{room}" for room in rooms if (PACKAGE / room).is_dir()}
+    assert set(collecting["source_modules"]) == there
+    assert collecting["forbidden_modules"] == ["kalshi_pipelines.execution"]
 
 
 def test_F39_nothing_of_the_executor_is_imported_by_name_at_run_time() -> None:
