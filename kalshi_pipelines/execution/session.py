@@ -18,7 +18,7 @@ from kalshi_pipelines.execution.audit.anchors import AnchorsUnreadable
 from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
 from kalshi_pipelines.execution.gates.arming import Bound, arm_expires_us, arming_checks
 from kalshi_pipelines.execution.gates.order_checks import Denied, check, denied_by
-from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalRestored
+from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalRefused, JournalRestored
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Binding, Check, Mode, NewSession, Origin, SessionCaps
 from kalshi_pipelines.execution.journal.transaction import Lease
@@ -112,7 +112,7 @@ def open_live(
     checks = (
         *_origin_checks(settings, opening),
         *arming_checks(settings, bound, now),
-        *_unrestored(journal),
+        *_of_journal(journal),
         *other_checks,
     )
     denied = denied_by(checks)
@@ -166,9 +166,13 @@ def _origin_checks(settings: TradeSettings, opening: Opening) -> tuple[Check, ..
     )
 
 
-def _unrestored(journal: Journal) -> tuple[Check, ...]:
+def _of_journal(journal: Journal) -> tuple[Check, ...]:
     try:
+        journal.require_head()
         journal.require_unrestored()
+    except JournalOutdated as error:
+        observed = str(error).rstrip(".")
+        return (check(DenialReason.SCHEMA_NOT_AT_HEAD, False, "tables and guards of this code", observed),)
     except (JournalRestored, AnchorsUnreadable) as error:
         return (check(DenialReason.JOURNAL_UNAVAILABLE, False, "every record that was anchored", error),)
     return ()

@@ -104,6 +104,17 @@ def test_a_live_session_needs_every_key(
     assert reason.remedy in str(caught.value)
 
 
+def test_a_journal_whose_guards_are_gone_since_it_was_opened_is_not_traded_on(
+    floor: Floor, sqlite_journal: sa.Engine
+) -> None:
+    journal = ready_journal(sqlite_journal)
+    with sqlite_journal.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER guard_send")
+    with pytest.raises(SessionRefused, match=r"guard_send.*Run the `migrate` job") as caught:
+        _open(floor, journal)
+    assert caught.value.reason is DenialReason.SCHEMA_NOT_AT_HEAD
+
+
 @pytest.mark.parametrize("is_kill", [False, True])
 def test_F22_a_journal_older_than_its_anchors_or_than_a_kill_is_not_traded_on(
     floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path, is_kill: bool

@@ -102,6 +102,15 @@ class Journal:
         """Where the journal is, without user or password."""
         return place_of(self._engine)
 
+    def require_head(self) -> None:
+        """Make sure that schema and guards are still this code's, as they were when it was opened.
+
+        Raises:
+            JournalOutdated: They are not; the message says what to do.
+            JournalUnavailable: It can not be read.
+        """
+        require_journal_head(self._engine)
+
     def now_us(self) -> int:
         """The present instant by the clock of its transactions, in microseconds."""
         return self._clock_us()
