@@ -30,6 +30,7 @@ from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, TimeInForce, YesPrice
 from kalshi_pipelines.execution.orders.terms import Outcome as OutcomeOfMarket
 from kalshi_pipelines.execution.proposals import propose
+from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.session import Opening, SessionRefused
 from kalshi_pipelines.execution.told import proposal_row
@@ -382,6 +383,28 @@ def test_a_signal_that_was_ordered_and_an_order_that_is_not_admitted_are_told_an
     ]
     assert [line.partition(":")[0] for line in said] == ["placed", "known", "denied"]
     assert len(made.exchange.orders) == 1
+
+
+def test_F54_a_first_reconciliation_that_read_nothing_decides_nothing_and_is_made_again(
+    sqlite_journal: sa.Engine,
+) -> None:
+    made = first_session(sqlite_journal, lambda *_: None)
+    put_in(made, made.order())
+    account = ToldAccount(made.clock)
+    account.failing = {"holdings": [UnreadableAccount("no page")] * 4}
+    reconciler = Reconciler(
+        made.journal, account, account, "sandbox", 0, clock_us=made.clock, pause=lambda seconds: None
+    )  # fmt: skip
+    run = traded(made, desk_of(made), reconciler)
+    assert (run.decisions, run.is_clean) == ((), False)
+    with made.journal.reading() as reading:
+        assert not reading.reconciled_in_a_session("sandbox", 0)
+        assert not reading.kill().engaged
+    made.clock.now_us += 1_000_000
+    account.held = {"KXA-26-B": Holding("KXA-26-B", 100, 500_000)}
+    again = replace(made)
+    (first, _) = traded(again, desk_of(again), reconciler).reconciliations
+    assert (first.clean, first.figures["positions_adopted"]) == (True, 1)
 
 
 def test_F39_what_can_not_be_planned_is_denied_with_an_attempt_and_the_next_is_decided(
