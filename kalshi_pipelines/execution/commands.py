@@ -177,8 +177,8 @@ def propose_order(office: Office, given: argparse.Namespace) -> int:
 
 def import_file(office: Office, given: argparse.Namespace) -> int:
     """Put the orders of a file into the inbox."""
-    orders = read_proposals(given.file, Proposer(ActorKind(given.kind), given.name), instant(now_us()))
     print(office.whereabouts())
+    orders = read_proposals(given.file, Proposer(ActorKind(given.kind), given.name), instant(now_us()))
     numbers = propose(office.journal_engine(), orders, given.file.name)
     these = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
     are = "is" if len(numbers) == 1 else "are"
@@ -218,6 +218,7 @@ def _left_open(office: Office) -> str:
 
 def approve(office: Office, given: argparse.Namespace) -> int:
     """Approve the exact bytes of a request."""
+    print(office.whereabouts())
     with office.journal().writing() as transaction:
         try:
             intent = transaction.intent(given.intent)
@@ -338,6 +339,7 @@ def status(office: Office, given: argparse.Namespace) -> int:
 def reconcile(office: Office, given: argparse.Namespace) -> int:
     """Compare the account with the journal."""
     del given
+    print(office.whereabouts())
     journal = office.journal()
     with live_account(office.settings, office.trade, office.warehouse()) as account:
         report = account.reconciler(journal).reconcile()
@@ -347,6 +349,7 @@ def reconcile(office: Office, given: argparse.Namespace) -> int:
 
 def accept(office: Office, given: argparse.Namespace) -> int:
     """Take positions of the exchange as the journal's own and clear breached caps, after a person looked into them."""
+    print(office.whereabouts())
     journal = office.journal()
     with live_account(office.settings, office.trade, office.warehouse()) as account:
         reconciler = account.reconciler(journal)
@@ -383,6 +386,7 @@ def drill(office: Office, given: argparse.Namespace) -> int:
     """Halt for practice, never on the real exchange; the switch stays engaged until it is released."""
     if office.settings.environment is Environment.PROD:
         raise CanNotBeDone("A drill cancels every order: it is for the sandbox and demo, not for the real exchange.")
+    print(office.whereabouts())
     began = time.monotonic()
     with halt(office.settings, office.trade, office.journal) as halting:
         report = halting.run(given.by, f"drill: {given.why}", given.patience)
@@ -406,6 +410,7 @@ def release(office: Office, given: argparse.Namespace) -> int:
 
 def close_session(office: Office, given: argparse.Namespace) -> int:
     """End the live session of the sub-account."""
+    print(office.whereabouts())
     journal = office.journal()
     with journal.writing() as transaction:
         session = transaction.live_session(office.settings.environment.value, office.trade.subaccount)

@@ -68,6 +68,12 @@ ORDER = read_proposal(
 )  # fmt: skip
 
 
+#: What `propose` is given.
+PROPOSED: dict[str, object] = {
+    "ticker": "KXA-1", "action": "buy", "outcome": "yes", "price": "0.56", "count": "1", "strategy": "s",
+    "signal": "one", "valid_minutes": 5, "rest_minutes": None, "post_only": False, "reduce_only": False,
+    "time_in_force": "immediate_or_cancel", "reason": "a look", "kind": "agent", "name": "reader",
+}  # fmt: skip
 HERE = "sandbox, sub-account 0, journal /x/journal.db"
 
 
@@ -431,6 +437,27 @@ def test_markets_are_read_where_they_are_traded_unless_a_sandbox_is_named(
         assert client.address == address
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "propose_order", "import_file", "trade_inbox", "approve", "reconcile", "accept", "kill", "drill", "release",
+        "close_session",
+    ],
+)  # fmt: skip
+def test_every_command_that_changes_something_says_first_on_what(command: str) -> None:
+    class Said(Exception):
+        pass
+
+    def whereabouts() -> None:
+        raise Said
+
+    place = office()
+    del place.journal, place.journal_engine, place.warehouse
+    place.whereabouts = whereabouts
+    with pytest.raises(Said):
+        getattr(commands, command)(place, given(**PROPOSED, intent=1, sha256="", tickers=[], file=Path("a.csv")))
+
+
 @pytest.mark.parametrize("environment", ["sandbox", "demo", "prod"])
 def test_a_wrong_setting_of_the_trade_key_is_told_by_its_own_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: str
@@ -471,11 +498,9 @@ def test_a_proposal_of_the_command_line_ends_when_it_was_said(
 ) -> None:
     place = office()
     place.journal_engine = lambda: sqlite_journal
-    order = {
-        "ticker": "KXA-1", "action": "buy", "outcome": "yes", "price": "0.56", "count": "1", "strategy": "s",
-        "signal": "one", "valid_minutes": 5, "rest_minutes": rests, "post_only": rests is not None,
-        "time_in_force": "immediate_or_cancel" if rests is None else "good_till_canceled", "reduce_only": False,
-        "reason": "a look", "kind": "agent", "name": "reader",
+    order = PROPOSED | {
+        "rest_minutes": rests, "post_only": rests is not None,
+        "time_in_force": "immediate_or_cancel" if rests is None else "good_till_canceled",
     }  # fmt: skip
     before = now_us()
     assert commands.propose_order(place, given(**order)) == 0
