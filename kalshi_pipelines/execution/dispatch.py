@@ -29,6 +29,7 @@ from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
 GUARDS: Final = {
     "not_live": DenialReason.ORIGIN_NOT_LIVE,
     "kill": DenialReason.KILL_SWITCH_ENGAGED,
+    "killed_since_opened": DenialReason.SESSION_CLOSED,
     "session_expired": DenialReason.SESSION_CLOSED,
     "session_ended": DenialReason.SESSION_CLOSED,
     "lease": DenialReason.SESSION_CLOSED,
