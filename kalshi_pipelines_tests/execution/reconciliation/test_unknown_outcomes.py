@@ -149,7 +149,7 @@ def test_F44_without_a_confirmed_fence_an_order_that_is_not_found_stays_unknown(
 def test_reads_that_lag_behind_the_fence_prove_nothing(floor: Floor, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     trader = live_trader(floor, journal)
-    intent = unknown(trader, proposed(markets(floor, 1)[0]), "drop_after_apply")
+    intent = unknown(trader, proposed(markets(floor, 1)[0]), "refuse")
     floor.steer(
         "POST", "/faults", endpoint="GET /exchange/user_data_timestamp", kind="stale_read", seconds=60, times=999
     )
