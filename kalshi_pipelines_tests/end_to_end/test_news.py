@@ -118,7 +118,8 @@ def test_articles_are_found_linked_and_scored_paid_for_once_and_each_story_is_on
     track(warehouse, market, [])
     assert run_job("news").success
     # By another address of its page an article is no new one, and it is linked to who else asks for it.
-    assert len(rows(warehouse, news_articles)) - len(articles) <= len(articles) // 10
+    truth = steer(with_press, "GET", "/news/truth")["articles"]
+    assert_pages_are_kept_once(warehouse, {each["url"]: (each["story"], each["variant"]) for each in truth})
     known = {each["news_article_id"] for each in articles}
     linked = {link["news_article_id"] for link in rows(warehouse, news_article_markets) if link["ticker"] == market}
     assert len(linked & known) > 2
@@ -148,6 +149,16 @@ def assert_groups_are_stories(engine: sa.Engine, articles: list[dict[str, Any]],
     assert len(same_story) > 10
     assert sum(same_story) >= 0.95 * len(same_story)
     assert sum(same_group) >= 0.99 * len(same_group)
+
+
+def assert_pages_are_kept_once(engine: sa.Engine, page_of: dict[str, tuple[str, str]]) -> None:
+    """No two articles are the same copy of a story by the same outlet."""
+    pages: defaultdict[int, set[tuple[str, str]]] = defaultdict(set)
+    for source in rows(engine, news_article_sources):
+        pages[source["news_article_id"]].add(page_of[source["url"]])
+    kept = [(row["source_domain"], *pages[row["news_article_id"]]) for row in rows(engine, news_articles)]
+    assert all(len(told) == 2 for told in kept)
+    assert len(kept) == len(set(kept)) > 20
 
 
 def test_a_hostile_press_harms_nothing_leaks_nothing_and_is_told_of(
