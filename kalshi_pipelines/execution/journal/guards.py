@@ -46,9 +46,9 @@ _ITS_KEY: Final = (
     "CASE c.kind WHEN 'session' THEN c.key = i.session_id WHEN 'event' THEN c.key = i.event_ticker "
     f"WHEN 'account' THEN c.key = '{ACCOUNT_KEY}' "
     f"WHEN 'rolling' THEN c.hour = p.at_us / {HOUR_US} AND c.key = CAST(c.hour AS text) "
-    f"ELSE c.key BETWEEN {_DAY_OF.format(-1)} AND {_DAY_OF.format(1)} AND NOT EXISTS (SELECT 1 FROM scopes d "
+    f"ELSE c.key BETWEEN {_DAY_OF.format(-1)} AND {_DAY_OF.format(1)} AND c.key >= (SELECT d.key FROM scopes d "
     "WHERE d.kind = 'day' AND d.environment = c.environment AND d.subaccount = c.subaccount AND d.mode = c.mode "
-    "AND d.key > c.key AND d.opened_us <= p.at_us) END"
+    "AND d.opened_us <= p.at_us ORDER BY d.key DESC LIMIT 1) END"
 )
 
 #: Why an order must not be sent: conditions on the event, its intent ``i`` and its session ``s``, the first that holds.

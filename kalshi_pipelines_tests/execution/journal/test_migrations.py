@@ -89,7 +89,7 @@ def test_an_upgrade_is_done_once_and_raises_the_guards(empty: sa.Engine) -> None
 
 
 #: The guards of the newest migration.
-GUARDS = "0002 d316fee8b51bc283"
+GUARDS = "0002 b7cbaf0241fee126"
 
 
 def test_guards_that_change_come_with_a_migration() -> None:
