@@ -1,4 +1,7 @@
-"""Who may say stop: the journal, files, a variable, the exchange itself. One is enough, and unreadable is stop."""
+"""Who may say stop: the journal, files, a folder, a variable. One is enough, and unreadable is stop.
+
+Whether the exchange and a market's shard trade is asked with each order's market.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -13,8 +16,6 @@ from kalshi_pipelines.execution.journal.errors import (
 )
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyFileUnreadable
-from kalshi_pipelines.kalshi.client import KalshiClient
-from kalshi_pipelines.kalshi.errors import KalshiError
 
 #: Engaged by any value but these.
 CLEAR_VALUES: Final = ("", "0")
@@ -158,23 +159,6 @@ class EnvironmentSource:
             if name.upper() == self.variable and value not in CLEAR_VALUES:
                 return KillReading("environment", 1, f"{name} is set")
         return KillReading("environment", 0, f"{self.variable} is not set")
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeSource:
-    """The exchange: it says stop while it does not trade at all, or can not be asked."""
-
-    client: KalshiClient
-
-    def read(self) -> KillReading:
-        """Its status; each order's own shard is looked at with its market."""
-        try:
-            status = self.client.exchange_status()
-        except KalshiError as error:
-            return KillReading("exchange", 1, str(error))
-        if not status.exchange_active:
-            return KillReading("exchange", 1, "it is paused")
-        return KillReading("exchange", 0, "active")
 
 
 def read_sources(sources: Sequence[KillSource]) -> KillStatus:

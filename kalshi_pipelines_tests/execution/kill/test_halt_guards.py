@@ -28,7 +28,6 @@ from kalshi_pipelines.execution.kill.halt import Groups, Halt, HaltReport
 from kalshi_pipelines.execution.kill.sources import (
     EmergencySource,
     EnvironmentSource,
-    ExchangeSource,
     FileSource,
     JournalSource,
     KillReading,
@@ -39,7 +38,6 @@ from kalshi_pipelines.execution.kill.switch import Engaged, KillSwitch, NotRelea
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
 from kalshi_pipelines.execution.orders.terms import OrderId
 from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
-from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines_tests.execution.journal.trading import GROUP, HOUR, NOON, SECOND, Desk, desk_at, next_session
@@ -532,22 +530,6 @@ def test_every_source_says_what_it_is_and_at_which_level(
     assert found == [1, 1, 1]
     unreadable = EmergencySource(EmergencyFile(tmp_path / "KILL")).read()
     assert (unreadable.level, unreadable.source) == (1, "emergency file")
-
-    def status(active: bool) -> Any:
-        return SimpleNamespace(exchange_status=lambda: SimpleNamespace(exchange_active=active))
-
-    def down() -> Any:
-        raise DOWN
-
-    exchange = [
-        ExchangeSource(cast("KalshiClient", client)).read()
-        for client in (status(True), status(False), SimpleNamespace(exchange_status=down))
-    ]
-    assert exchange == [
-        KillReading("exchange", 0, "active"),
-        KillReading("exchange", 1, "it is paused"),
-        KillReading("exchange", 1, str(DOWN)),
-    ]
 
 
 def test_the_highest_level_of_all_that_say_stop_counts() -> None:
