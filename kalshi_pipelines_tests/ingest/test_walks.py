@@ -57,20 +57,32 @@ def test_the_first_sweep_of_settled_markets_looks_back_as_far_as_asked(source: S
 
 
 def test_later_sweeps_of_settled_markets_overlap_the_last_settlement_stored_by_a_day(
-    source: Source, frozen_sandbox: SandboxProcess
+    source: Source, frozen_sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = ingest_markets(source)
+    asked: list[int | None] = []
+    pages = KalshiClient.market_pages
+
+    def market_pages(self: KalshiClient, **filters: Any) -> Iterator[Page]:
+        asked.append(filters["min_settled_ts"])
+        return pages(self, **filters)
+
+    monkeypatch.setattr(KalshiClient, "market_pages", market_pages)
+    first = ingest_markets(source, statuses=["settled"])
     with source.engine.connect() as connection:
         (mark,) = connection.scalars(sa.select(watermarks.c.position_us))
         newest = connection.scalar(sa.select(sa.func.max(markets.c.settlement_time_us)))
     assert mark == newest
-    again = ingest_markets(source)
+    again = ingest_markets(source, statuses=["settled"])
     day = 86_400
+    since = mark // MICROSECONDS_PER_SECOND - day
+    assert asked == [None, since]
     params: dict[str, str | int] = {"status": "settled", "mve_filter": "exclude", "limit": 1000}
-    since = params | {"min_settled_ts": mark // MICROSECONDS_PER_SECOND - day}
     with httpx.Client(base_url=frozen_sandbox.url) as client:
-        everything, recent = (len(client.get("/markets", params=query).json()["markets"]) for query in (params, since))
-    assert first.counts.read - again.counts.read == everything - recent
+        everything, recent = (
+            len(client.get("/markets", params=query).json()["markets"])
+            for query in (params, params | {"min_settled_ts": since})
+        )
+    assert (first.counts.read, again.counts.read) == (everything, recent)
 
 
 def test_books_that_were_not_answered_are_told(source: Source) -> None:
