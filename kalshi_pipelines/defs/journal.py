@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import dagster as dg
 
@@ -112,7 +112,7 @@ def require_configured_place(run: dg.DagsterRun) -> None:
     Raises:
         Failure: Its config names a folder.
     """
-    resources: Mapping[str, Any] = run.run_config.get("resources") or {}  # type: ignore[assignment]
+    resources = cast("Mapping[str, Any]", run.run_config.get("resources") or {})
     for name, given in resources.items():
         if ((given or {}).get("config") or {}).get("data_dir"):
             raise dg.Failure(

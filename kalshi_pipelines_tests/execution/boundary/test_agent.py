@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -33,6 +34,25 @@ from kalshi_pipelines_tests.execution.floor import (
 ROLES = Path(__file__).parents[3] / "deploy" / "postgres" / "roles.sql"
 #: What only an unprivileged user can be kept from.
 OF_THE_COMPUTER = ("reads_the_trade_key",)
+
+
+@contextmanager
+def login_in(url: str, role: str) -> Iterator[tuple[sa.Engine, sa.Engine]]:
+    """A new journal by its owner's login, and by one that is only in a role."""
+    owner = open_journal(url)
+    upgrade_journal(owner)
+    initialise(owner, "sandbox")
+    with psycopg.connect(sa.make_url(url).set(drivername="postgresql").render_as_string(False)) as psql:
+        psql.execute(ROLES.read_text())
+        psql.execute(f"CREATE ROLE test_login LOGIN IN ROLE {role}")
+    engine = open_journal(sa.make_url(url).set(username="test_login").render_as_string(hide_password=False))
+    try:
+        yield owner, engine
+    finally:
+        engine.dispose()
+        with owner.begin() as connection:
+            connection.exec_driver_sql("DROP ROLE test_login")
+        owner.dispose()
 
 
 def test_F39_an_agent_that_was_told_to_trade_gets_no_further_than_a_proposal(
@@ -93,15 +113,7 @@ def test_F39_an_agent_that_was_told_to_trade_gets_no_further_than_a_proposal(
 def test_the_login_of_the_executor_is_enough_for_a_live_session_and_changes_no_row(
     empty_postgres_url: str, tmp_path: Path
 ) -> None:
-    owner = open_journal(empty_postgres_url)
-    upgrade_journal(owner)
-    initialise(owner, "sandbox")
-    with psycopg.connect(sa.make_url(empty_postgres_url).set(drivername="postgresql").render_as_string(False)) as psql:
-        psql.execute(ROLES.read_text())
-        psql.execute("CREATE ROLE test_executor LOGIN IN ROLE kalshi_executor")
-    login = sa.make_url(empty_postgres_url).set(username="test_executor").render_as_string(hide_password=False)
-    engine = open_journal(login)
-    try:
+    with login_in(empty_postgres_url, "kalshi_executor") as (_, engine):
         # What is upstream of the jobs that trade.
         assert upgrade_journal(engine).applied == ()
         assert initialise(engine, "sandbox")
@@ -136,24 +148,11 @@ def test_the_login_of_the_executor_is_enough_for_a_live_session_and_changes_no_r
             with pytest.raises(sa.exc.DBAPIError) as refused, engine.begin() as connection:
                 connection.exec_driver_sql(statement)
             assert "permission denied" in str(refused.value) or "must be owner" in str(refused.value), statement
-    finally:
-        engine.dispose()
-        with owner.begin() as connection:
-            connection.exec_driver_sql("DROP ROLE test_executor")
-        owner.dispose()
 
 
 def test_the_login_that_halts_can_stop_trading_and_nothing_else(empty_postgres_url: str) -> None:
-    owner = open_journal(empty_postgres_url)
-    upgrade_journal(owner)
-    initialise(owner, "sandbox")
-    journal = ready_journal(owner)
-    with psycopg.connect(sa.make_url(empty_postgres_url).set(drivername="postgresql").render_as_string(False)) as psql:
-        psql.execute(ROLES.read_text())
-        psql.execute("CREATE ROLE test_halter LOGIN IN ROLE kalshi_halter")
-    login = sa.make_url(empty_postgres_url).set(username="test_halter").render_as_string(hide_password=False)
-    engine = open_journal(login)
-    try:
+    with login_in(empty_postgres_url, "kalshi_halter") as (owner, engine):
+        journal = ready_journal(owner)
         assert upgrade_journal(engine).applied == ()
         with Journal(engine, "sandbox").writing() as transaction:
             transaction.engage_kill(1, "operator", "ann", "stop")
@@ -165,11 +164,6 @@ def test_the_login_that_halts_can_stop_trading_and_nothing_else(empty_postgres_u
             with pytest.raises(sa.exc.DBAPIError, match="permission denied"), engine.begin() as connection:
                 connection.exec_driver_sql(statement)
         assert verify(engine).ok
-    finally:
-        engine.dispose()
-        with owner.begin() as connection:
-            connection.exec_driver_sql("DROP ROLE test_halter")
-        owner.dispose()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
