@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalshi_pipelines.execution.orders.fees import FeeNotBounded, FeeTerms, fee_bound
+from kalshi_pipelines.execution.orders.fees import FeeNotBounded, FeeTerms, fee_bound, is_plausible
 from kalshi_pipelines.execution.orders.terms import Contracts, Side, YesPrice
 from kalshi_pipelines.sandbox.trading.fees import charge, trade_fee
 
@@ -65,3 +65,13 @@ def test_F50_the_bound_grows_with_the_multiplier_up_to_the_highest_plausible_one
         return fee_bound(FeeTerms("quadratic", Decimal(multiplier), 100), Side.BID, YesPrice(5_000), Contracts(100))
 
     assert [bound(multiplier) for multiplier in (0, 1, 2, 10)] == [10_101 + 17_500 * each for each in (0, 1, 2, 10)]
+
+
+@pytest.mark.parametrize("told", ["1E-12", "0E+12", "0", "1.5"])
+def test_a_multiplier_of_a_fee_is_written_in_few_digits(told: str) -> None:
+    assert is_plausible(Decimal(told))
+
+
+@pytest.mark.parametrize("told", ["1E-13", "0E+13", "0E-13", "-0.1", "NaN", "Infinity"])
+def test_a_multiplier_that_no_fee_has_is_not_plausible(told: str) -> None:
+    assert not is_plausible(Decimal(told))

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -145,3 +146,10 @@ def test_what_an_order_does_not_have_is_not_in_its_bytes() -> None:
         ).json
     )
     assert not {"order_group_id", "post_only", "expiration_time", "reduce_only"} & set(told)
+
+
+@given(st.integers(1, 10**8), st.integers(1, 9_999))
+def test_count_and_price_are_written_exactly_whatever_they_are(count: int, price: int) -> None:
+    told = json.loads(replace(REQUEST, count=Contracts(count), price=YesPrice(price)).json)
+    assert Decimal(told["count"]) * 100 == count
+    assert Decimal(told["price"]) * 10_000 == price
