@@ -58,6 +58,10 @@ class _Exchange:
 
         return read
 
+    def user_data_timestamp_us(self) -> int:
+        self.asked.append(("now", {}))
+        return 0
+
     def market(self, ticker: str) -> Any:
         if ticker == "KXA-26-B":
             return SimpleNamespace(event_ticker="its event")
@@ -74,7 +78,6 @@ def _changed(row: Any, **changes: Any) -> Any:
 
 def test_the_clock_is_compared_with_that_of_an_answer_just_now() -> None:
     exchange = _Exchange()
-    exchange.user_data_timestamp_us = lambda: exchange.asked.append(("now", {}))  # type: ignore[attr-defined]
     assert exchange.account().clock_difference_ms() == -7
     assert exchange.asked == [("now", {})]
 
