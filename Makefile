@@ -32,13 +32,13 @@ docs: $(READY) ## Build the documentation into site/, every warning an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(READY) ## Measure ingest speed and memory against the floor
-	$(BIN)/python -m kalshi_pipelines_tests.benchmarks
+	$(BIN)/python -m kalshi_pipelines_tests.tools.benchmarks
 
 trials: $(READY) ## Trade 2,000 times with processes that are killed and an exchange that fails (TRIALS="--trials 150")
-	$(BIN)/python -m kalshi_pipelines_tests.execution.trials $(TRIALS)
+	$(BIN)/python -m kalshi_pipelines_tests.tools.trials $(TRIALS)
 
 mutants: $(READY) ## Change the executor a little, many times, and see whether a test notices (ROOMS="orders ...")
-	$(BIN)/python -m kalshi_pipelines_tests.mutants $(ROOMS)
+	$(BIN)/python -m kalshi_pipelines_tests.tools.mutants $(ROOMS)
 
 lock: $(READY) ## Resolve requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

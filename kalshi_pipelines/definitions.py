@@ -4,8 +4,15 @@ from typing import Any
 
 import dagster as dg
 
-from kalshi_pipelines.defs import automation, contracts, journal, market_data, news, schema, trading, vendor_endpoints
+from kalshi_pipelines.defs import automation
+from kalshi_pipelines.defs.contracts import assets as vendor_endpoints
+from kalshi_pipelines.defs.contracts import checks as contracts
+from kalshi_pipelines.defs.market_data import assets as market_data
+from kalshi_pipelines.defs.news import assets as news
 from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
+from kalshi_pipelines.defs.schema import journal
+from kalshi_pipelines.defs.schema import warehouse as schema
+from kalshi_pipelines.defs.trading import assets as trading
 from kalshi_pipelines.settings import Executor, InvalidSettings, Settings
 
 

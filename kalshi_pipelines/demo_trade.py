@@ -20,19 +20,19 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from kalshi_pipelines.contracts.runs import run_contract_checks
-from kalshi_pipelines.execution.auditing import verify_or_stop
 from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.executor.session import Opening, SessionRefused
 from kalshi_pipelines.execution.gates.arming import Bound, arm_token
+from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
-from kalshi_pipelines.execution.live_account import live_transport
 from kalshi_pipelines.execution.orders.proposals import ActorKind
-from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
-from kalshi_pipelines.execution.session import Opening, SessionRefused
-from kalshi_pipelines.execution.stopping import halt
-from kalshi_pipelines.execution.trading_run import Desk, TradingRun, told, trade
+from kalshi_pipelines.execution.service.audit import verify_or_stop
+from kalshi_pipelines.execution.service.kill_switch import halt
+from kalshi_pipelines.execution.service.live_account import live_transport
+from kalshi_pipelines.execution.service.trading_session import Desk, TradingRun, told, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.sandbox import create_key
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxOptions, SandboxProcess, running_sandbox

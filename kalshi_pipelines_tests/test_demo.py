@@ -12,9 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kalshi_pipelines_tests.support.checkout import CHECKOUT
+
 #: What a shell without a terminal does to programs it starts in the background: they ignore Ctrl-C.
 IN_THE_BACKGROUND = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
-ROOT = Path(__file__).parent.parent
+ROOT = CHECKOUT
 
 
 @pytest.fixture

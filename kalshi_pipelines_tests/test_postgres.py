@@ -9,11 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kalshi_pipelines_tests import postgres
-from kalshi_pipelines_tests.postgres import NoPostgres, remove_leftovers, running_cluster
+from kalshi_pipelines_tests.support import postgres
+from kalshi_pipelines_tests.support.postgres import NoPostgres, remove_leftovers, running_cluster
 
 START = """
-from kalshi_pipelines_tests.postgres import running_cluster
+from kalshi_pipelines_tests.support.postgres import running_cluster
 with running_cluster() as cluster:
     print(cluster.url("postgres"), flush=True)
     input()

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
+from kalshi_pipelines_tests.support.checkout import DOCS
 
-DOCUMENTATION = Path(__file__).parent.parent / "docs" / "configuration.md"
+DOCUMENTATION = DOCS / "configuration.md"
 
 
 def test_with_nothing_set_the_sandbox_is_used() -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from kalshi_pipelines.alerts.messages import moment
-from kalshi_pipelines.contracts import store
-from kalshi_pipelines.contracts.life_cycle import Finding, Status
-from kalshi_pipelines.contracts.overdue import freshness
-from kalshi_pipelines.contracts.record import record, told_age
+from kalshi_pipelines.contracts.findings import store
+from kalshi_pipelines.contracts.findings.life_cycle import Finding, Status
+from kalshi_pipelines.contracts.health import freshness
+from kalshi_pipelines.contracts.probing.fixtures import record, told_age
 from kalshi_pipelines.contracts.runs import answers_of_exchange, asked_environment, run_contract_checks
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart

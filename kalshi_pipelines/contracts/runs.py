@@ -15,19 +15,21 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts import openapi_document, other_probes, store
-from kalshi_pipelines.contracts.asking import Asker, NoAnswer, OutOfTime, path_of, plain_client
-from kalshi_pipelines.contracts.baseline import Baseline
-from kalshi_pipelines.contracts.checking import Checked, Outcome, check, check_together
-from kalshi_pipelines.contracts.differences import Difference, Kind, Severity
-from kalshi_pipelines.contracts.life_cycle import Source
-from kalshi_pipelines.contracts.probes import REFUSED_ANONYMOUSLY, Seen, plan
-from kalshi_pipelines.contracts.reachability import taken_for
-from kalshi_pipelines.contracts.reading import AbsurdBody, decoded
-from kalshi_pipelines.contracts.recording import EndpointResult, Recorded
-from kalshi_pipelines.contracts.responses import Asked, Response
-from kalshi_pipelines.contracts.slashes import WITH_SLASH, differences_with_slash
-from kalshi_pipelines.contracts.statuses import in_maintenance
+from kalshi_pipelines.contracts.comparison import openapi_document
+from kalshi_pipelines.contracts.comparison.baseline import Baseline
+from kalshi_pipelines.contracts.comparison.body_decoding import AbsurdBody, decoded
+from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome, check, check_together
+from kalshi_pipelines.contracts.comparison.statuses import in_maintenance
+from kalshi_pipelines.contracts.findings import store
+from kalshi_pipelines.contracts.findings.life_cycle import Source
+from kalshi_pipelines.contracts.findings.reachability import taken_for
+from kalshi_pipelines.contracts.findings.recording import EndpointResult, Recorded
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
+from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.probing import other_probes
+from kalshi_pipelines.contracts.probing.asking import Asker, NoAnswer, OutOfTime, path_of, plain_client
+from kalshi_pipelines.contracts.probing.probes import REFUSED_ANONYMOUSLY, Seen, plan
+from kalshi_pipelines.contracts.probing.slashes import WITH_SLASH, differences_with_slash
 from kalshi_pipelines.kalshi import hosts
 from kalshi_pipelines.kalshi.rate_budget import RateBudget, documented_laws
 from kalshi_pipelines.kalshi.signing import Signer

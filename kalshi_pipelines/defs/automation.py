@@ -4,10 +4,10 @@ from typing import Final
 
 import dagster as dg
 
-from kalshi_pipelines.defs.market_data import GROUP as MARKET_DATA
-from kalshi_pipelines.defs.market_data import MarketSweeps, markets_and_quotes, orderbooks
-from kalshi_pipelines.defs.news import GROUP as NEWS
-from kalshi_pipelines.defs.schema import JOURNAL_SCHEMA, MIGRATE_JOB, WAREHOUSE_SCHEMA
+from kalshi_pipelines.defs.market_data.assets import GROUP as MARKET_DATA
+from kalshi_pipelines.defs.market_data.assets import MarketSweeps, markets_and_quotes, orderbooks
+from kalshi_pipelines.defs.news.assets import GROUP as NEWS
+from kalshi_pipelines.defs.schema.warehouse import JOURNAL_SCHEMA, MIGRATE_JOB, WAREHOUSE_SCHEMA
 
 # dagster.yaml lets only one run with this tag at a time: they would wait for the same rate budget anyway.
 _READS_EXCHANGE: Final = {"kalshi_pipelines/reads": "exchange"}

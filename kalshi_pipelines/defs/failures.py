@@ -6,6 +6,8 @@ from typing import Final
 
 import dagster as dg
 
+from kalshi_pipelines.execution.executor.session import SessionRefused
+from kalshi_pipelines.execution.inbox.proposals import InvalidProposals
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
     JournalOutdated,
@@ -13,9 +15,7 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalRestored,
     JournalUnavailable,
 )
-from kalshi_pipelines.execution.proposals import InvalidProposals
-from kalshi_pipelines.execution.session import SessionRefused
-from kalshi_pipelines.execution.stopping import NothingCanceled
+from kalshi_pipelines.execution.service.kill_switch import NothingCanceled
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.news.errors import NewsFailed
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart

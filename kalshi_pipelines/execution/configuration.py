@@ -15,7 +15,6 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from kalshi_pipelines.execution.audit.canonical import canonical_json
 from kalshi_pipelines.execution.journal.records import Mode, ScopeCaps, ScopeKind, SessionCaps
 from kalshi_pipelines.execution.journal.tables import (
     CEILINGS,
@@ -24,6 +23,7 @@ from kalshi_pipelines.execution.journal.tables import (
     MOST_POSITION_CENTICONTRACTS,
     UNCAPPED,
 )
+from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 from kalshi_pipelines.settings import InvalidSettings, home_expanded
 from kalshi_pipelines.units import dollars, microdollars
 

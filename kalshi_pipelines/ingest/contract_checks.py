@@ -11,14 +11,14 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts.checking import Checked, Outcome
+from kalshi_pipelines.bookkeeping.runs import IngestRun
+from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
+from kalshi_pipelines.contracts.comparison.page_checks import PageChecks
 from kalshi_pipelines.contracts.declared import CONTRACTS
-from kalshi_pipelines.contracts.differences import Difference, Kind, Severity
-from kalshi_pipelines.contracts.life_cycle import Source
-from kalshi_pipelines.contracts.pages import PageChecks
-from kalshi_pipelines.contracts.recording import EndpointResult
-from kalshi_pipelines.contracts.store import begin_run, record
-from kalshi_pipelines.ingest.runs import IngestRun
+from kalshi_pipelines.contracts.findings.life_cycle import Source
+from kalshi_pipelines.contracts.findings.recording import EndpointResult
+from kalshi_pipelines.contracts.findings.store import begin_run, record
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 from kalshi_pipelines.kalshi.errors import (
     AbsurdAnswer,
     ApiError,

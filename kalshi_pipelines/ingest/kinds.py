@@ -6,15 +6,14 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.bookkeeping.stamps import PROVENANCE, Stamp
 from kalshi_pipelines.ingest.pages import RecordKind, StoredRows
 from kalshi_pipelines.ingest.rows import (
     EVENT_COLUMNS,
     MARKET_COLUMNS,
     ORDERBOOK_COLUMNS,
-    PROVENANCE,
     QUOTE_IN_MARKET_ROW,
     SERIES_COLUMNS,
-    Stamp,
     event_row,
     market_row,
     orderbook_row,

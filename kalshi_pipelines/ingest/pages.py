@@ -11,11 +11,11 @@ from typing import Final, Generic, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts.pages import PageChecks, SeenPage
-from kalshi_pipelines.ingest.digests import record_digest
-from kalshi_pipelines.ingest.quarantine import resolve, set_aside
-from kalshi_pipelines.ingest.rows import Stamp
-from kalshi_pipelines.ingest.runs import Counts, IngestRun
+from kalshi_pipelines.bookkeeping.digests import record_digest
+from kalshi_pipelines.bookkeeping.quarantine import resolve, set_aside
+from kalshi_pipelines.bookkeeping.runs import Counts, IngestRun
+from kalshi_pipelines.bookkeeping.stamps import Stamp
+from kalshi_pipelines.contracts.comparison.page_checks import PageChecks, SeenPage
 from kalshi_pipelines.kalshi.decoding import Decoded, RejectedRecord, decode_records, record_key
 from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.units import InexactValue

@@ -5,13 +5,13 @@ one dollar, a status outside the vocabulary) are not checked here a second time.
 """
 
 import datetime as dt
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
+from kalshi_pipelines.bookkeeping.stamps import PROVENANCE, Stamp
 from kalshi_pipelines.kalshi.records import Event, Market, Orderbook, Series
 from kalshi_pipelines.units import centicontracts, microdollars, microseconds
 from kalshi_pipelines.warehouse.bulk import Row
@@ -23,16 +23,6 @@ _count: Final = lru_cache(maxsize=1 << 16)(centicontracts)
 
 _NEVER: Final = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """When and by which run a record was read: the provenance columns of its row."""
-
-    recorded_us: int
-    ingest_run_id: int
-
-
-PROVENANCE: Final = ("unknown_fields", "first_seen_us", "recorded_us", "ingest_run_id")
 
 SERIES_COLUMNS: Final = (
     "ticker",

@@ -11,13 +11,13 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts.differences import Difference
-from kalshi_pipelines.contracts.pages import PageChecks
+from kalshi_pipelines.bookkeeping.quarantine import unresolved_keys
+from kalshi_pipelines.bookkeeping.runs import Counts, IngestRun, Report, silent
+from kalshi_pipelines.contracts.comparison.page_checks import PageChecks
+from kalshi_pipelines.contracts.language.differences import Difference
 from kalshi_pipelines.ingest.contract_checks import contract_checks
 from kalshi_pipelines.ingest.kinds import EVENTS, MARKETS, ORDERBOOKS, SERIES
 from kalshi_pipelines.ingest.pages import store_page
-from kalshi_pipelines.ingest.quarantine import unresolved_keys
-from kalshi_pipelines.ingest.runs import Counts, IngestRun, Report, silent
 from kalshi_pipelines.kalshi import client
 from kalshi_pipelines.kalshi.client import KalshiClient, MarketStatusFilter
 from kalshi_pipelines.kalshi.decoding import record_key

@@ -12,9 +12,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts.differences import Difference, merged
-from kalshi_pipelines.ingest.rows import Stamp
-from kalshi_pipelines.ingest.runs import Counts, IngestRun, Report, silent
+from kalshi_pipelines.bookkeeping.runs import Counts, IngestRun, Report, silent
+from kalshi_pipelines.bookkeeping.stamps import Stamp
+from kalshi_pipelines.contracts.language.differences import Difference, merged
 from kalshi_pipelines.news.budget import NoRoom, ask, budget_of, budget_state
 from kalshi_pipelines.news.contract_findings import record_differences
 from kalshi_pipelines.news.errors import NewsFailed

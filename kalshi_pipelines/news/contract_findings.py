@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts.checking import Checked, Outcome
-from kalshi_pipelines.contracts.differences import Difference, merged
-from kalshi_pipelines.contracts.life_cycle import Source
-from kalshi_pipelines.contracts.recording import EndpointResult
-from kalshi_pipelines.contracts.store import begin_run, record
+from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
+from kalshi_pipelines.contracts.findings.life_cycle import Source
+from kalshi_pipelines.contracts.findings.recording import EndpointResult
+from kalshi_pipelines.contracts.findings.store import begin_run, record
+from kalshi_pipelines.contracts.language.differences import Difference, merged
 from kalshi_pipelines.news.providers.exa import ENDPOINT
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import now_us

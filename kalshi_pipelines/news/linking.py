@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.ingest.runs import Counts, IngestRun
+from kalshi_pipelines.bookkeeping.runs import Counts, IngestRun
 from kalshi_pipelines.news.relevance import (
     LEAST_FOUND,
     LEAST_UNASKED,

@@ -9,7 +9,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.ingest.runs import IngestRun
+from kalshi_pipelines.bookkeeping.runs import IngestRun
 from kalshi_pipelines.news.articles import MOST_SNIPPET
 from kalshi_pipelines.news.fetching import Fetched, Fetcher, Limits, NotFetched
 from kalshi_pipelines.news.languages import language_of

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from kalshi_pipelines.contracts.differences import Difference
+from kalshi_pipelines.contracts.language.differences import Difference
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.ingest.runs import Counts, IngestRun
+from kalshi_pipelines.bookkeeping.runs import Counts, IngestRun
 from kalshi_pipelines.news.languages import is_english
 from kalshi_pipelines.news.options import NewsOptions
 from kalshi_pipelines.news.reports import ScoredNews

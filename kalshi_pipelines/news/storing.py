@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.ingest.quarantine import set_aside
-from kalshi_pipelines.ingest.rows import Stamp
+from kalshi_pipelines.bookkeeping.quarantine import set_aside
+from kalshi_pipelines.bookkeeping.stamps import Stamp
 from kalshi_pipelines.kalshi.decoding import RejectedRecord
 from kalshi_pipelines.news.articles import Article, RejectedArticle, article_of, payload_of
 from kalshi_pipelines.news.providers.protocol import ProviderAnswer

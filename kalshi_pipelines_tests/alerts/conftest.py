@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kalshi_pipelines_tests.alerts.receivers import Mailbox, Webhook, mail_server, webhook_receiver
+from kalshi_pipelines_tests.support.alerts.receivers import Mailbox, Webhook, mail_server, webhook_receiver
 
 
 @pytest.fixture

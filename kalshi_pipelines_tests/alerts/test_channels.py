@@ -7,7 +7,7 @@ import pytest
 from kalshi_pipelines.alerts.channels import AlertChannels, DeliveryFailed
 from kalshi_pipelines.alerts.messages import Message
 from kalshi_pipelines.settings import InvalidSettings, Settings
-from kalshi_pipelines_tests.alerts.receivers import Mailbox, Webhook
+from kalshi_pipelines_tests.support.alerts.receivers import Mailbox, Webhook
 
 MESSAGE = Message("Breaking drift on prod: GET /markets", "What: markets[].yes_bid_dollars\nBreaks: markets\n*a* & <b>")
 

@@ -23,7 +23,7 @@ from kalshi_pipelines.alerts.outbox import (
 from kalshi_pipelines.settings import AlertSeverity
 from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines.warehouse.tables import alert_deliveries, alerts
-from kalshi_pipelines_tests.alerts.receivers import Webhook
+from kalshi_pipelines_tests.support.alerts.receivers import Webhook
 
 HOUR_US = 3_600_000_000
 BREAKING, RISKY, ADDITIVE = AlertSeverity.BREAKING, AlertSeverity.RISKY, AlertSeverity.ADDITIVE

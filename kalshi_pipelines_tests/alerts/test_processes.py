@@ -14,7 +14,7 @@ from kalshi_pipelines.alerts.outbox import CLAIM_TIME_OUT_US, Alert, put
 from kalshi_pipelines.settings import AlertSeverity
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines_tests.alerts.receivers import Webhook
+from kalshi_pipelines_tests.support.alerts.receivers import Webhook
 
 _KILLED_AFTER_SENDING = """
 import os, signal, sys

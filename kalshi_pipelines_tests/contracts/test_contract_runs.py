@@ -7,15 +7,14 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts import store
 from kalshi_pipelines.contracts.__main__ import main
-from kalshi_pipelines.contracts.checking import Outcome
-from kalshi_pipelines.contracts.differences import Kind, Severity
-from kalshi_pipelines.contracts.due import EVERY_US, due
-from kalshi_pipelines.contracts.life_cycle import Source
-from kalshi_pipelines.contracts.overdue import LONGEST_US, alert_if_overdue, freshness
+from kalshi_pipelines.contracts.comparison.checking import Outcome
+from kalshi_pipelines.contracts.comparison.statuses import in_maintenance
+from kalshi_pipelines.contracts.findings import store
+from kalshi_pipelines.contracts.findings.life_cycle import Source
+from kalshi_pipelines.contracts.health import EVERY_US, LONGEST_US, alert_if_overdue, due, freshness
+from kalshi_pipelines.contracts.language.differences import Kind, Severity
 from kalshi_pipelines.contracts.runs import ContractReport, run_contract_checks
-from kalshi_pipelines.contracts.statuses import in_maintenance
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.units import now_us

@@ -11,7 +11,7 @@ from syrupy.extensions.json import JSONSnapshotExtension
 
 from kalshi_pipelines.definitions import build_defs
 from kalshi_pipelines.defs.resources import WarehouseResource
-from kalshi_pipelines.defs.schema import (
+from kalshi_pipelines.defs.schema.warehouse import (
     WAREHOUSE_SCHEMA,
     AssetWithoutSchema,
     require_schema_upstream,

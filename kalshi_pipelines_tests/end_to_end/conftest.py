@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.definitions import build_defs
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines_tests.support.checkout import CHECKOUT
 
 RunJob = Callable[[str], dg.ExecuteInProcessResult]
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
@@ -57,7 +58,7 @@ def dagster_command(tmp_path: Path) -> RunCommand:
     """``dagster job execute -m kalshi_pipelines -j NAME`` as a user runs it, in a folder of its own."""
 
     def run(job: str, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "dagster.yaml").write_text((Path(__file__).parents[2] / "dagster.yaml").read_text())
+        (tmp_path / "dagster.yaml").write_text((CHECKOUT / "dagster.yaml").read_text())
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_")}
         return subprocess.run(
             [sys.executable, "-m", "dagster", "job", "execute", "-m", "kalshi_pipelines", "-j", job],

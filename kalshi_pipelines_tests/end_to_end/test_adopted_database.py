@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapshots
 from kalshi_pipelines_tests.end_to_end.conftest import RunJob
+from kalshi_pipelines_tests.support.warehouse.legacy import make_legacy_database
 from kalshi_pipelines_tests.warehouse.adoption.test_real_databases import LEGACY_DATABASES, names
-from kalshi_pipelines_tests.warehouse.legacy import make_legacy_database
 
 
 @pytest.fixture

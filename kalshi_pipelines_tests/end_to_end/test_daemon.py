@@ -15,14 +15,15 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.alerts.outbox import CLAIM_TIME_OUT_US
-from kalshi_pipelines.contracts import store
-from kalshi_pipelines.contracts.checking import Checked, Outcome
-from kalshi_pipelines.contracts.differences import Difference, Kind, Severity
-from kalshi_pipelines.contracts.life_cycle import Source
+from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
+from kalshi_pipelines.contracts.findings import store
+from kalshi_pipelines.contracts.findings.life_cycle import Source
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.tables import alert_deliveries, contract_runs
-from kalshi_pipelines_tests.alerts.receivers import Webhook, webhook_receiver
+from kalshi_pipelines_tests.support.alerts.receivers import Webhook, webhook_receiver
+from kalshi_pipelines_tests.support.checkout import CHECKOUT
 
 DAY_US = 24 * 3_600 * 1_000_000
 PATIENCE_SECONDS = 90
@@ -97,7 +98,7 @@ def test_killed_between_sending_and_noting_it_tells_once_more_and_catches_up(
     sqlite_engine: sa.Engine, frozen_sandbox: SandboxProcess, webhook: Webhook, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    shutil.copy(Path(__file__).parents[2] / "dagster.yaml", tmp_path)
+    shutil.copy(CHECKOUT / "dagster.yaml", tmp_path)
     variables = {
         "KALSHI_WAREHOUSE_URL": f"sqlite:///{sqlite_engine.url.database}", "KALSHI_SANDBOX_URL": frozen_sandbox.url,
         "KALSHI_ALERT_URLS": webhook.url, "PYTHONWARNINGS": "ignore",

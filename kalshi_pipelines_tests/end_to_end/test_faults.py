@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.ingest.quarantine import unresolved_keys
+from kalshi_pipelines.bookkeeping.quarantine import unresolved_keys
 from kalshi_pipelines.ingest.walks import Ingested, Source, ingest_markets
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import KalshiError
@@ -21,7 +21,7 @@ from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, run
 from kalshi_pipelines.settings import Environment, RateTier, Settings
 from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapshots, quarantine
 from kalshi_pipelines_tests.end_to_end.conftest import RunJob
-from kalshi_pipelines_tests.end_to_end.exchange import assert_stored_exactly, stored, walk
+from kalshi_pipelines_tests.support.end_to_end.exchange import assert_stored_exactly, stored, walk
 
 MARKETS = 3_200
 FAULTS = [
@@ -163,7 +163,7 @@ def test_history_of_a_failed_run_reaches_the_lake_and_is_completed_by_the_next(
 
 KILLED = """
 import sys
-from kalshi_pipelines.ingest.quarantine import unresolved_keys
+from kalshi_pipelines.bookkeeping.quarantine import unresolved_keys
 from kalshi_pipelines.ingest.walks import *
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import *

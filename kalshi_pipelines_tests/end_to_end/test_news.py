@@ -32,9 +32,10 @@ from kalshi_pipelines.warehouse.tables import (
     vendor_spending,
 )
 from kalshi_pipelines_tests.end_to_end.conftest import RunCommand, RunJob
-from kalshi_pipelines_tests.end_to_end.trap import listening_trap
+from kalshi_pipelines_tests.support.checkout import SHARED
+from kalshi_pipelines_tests.support.end_to_end.trap import listening_trap
 
-SHARED_DRIFT = Path(__file__).parents[3] / "shared" / "drift" / "incidents.json"
+SHARED_DRIFT = SHARED / "drift" / "incidents.json"
 NEWS_TABLES = (
     news_articles,
     news_article_sources,

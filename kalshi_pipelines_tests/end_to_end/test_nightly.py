@@ -24,7 +24,7 @@ from kalshi_pipelines.warehouse.tables import (
     series,
 )
 from kalshi_pipelines_tests.end_to_end.conftest import RunCommand, RunJob
-from kalshi_pipelines_tests.end_to_end.exchange import (
+from kalshi_pipelines_tests.support.end_to_end.exchange import (
     assert_books_stored_exactly,
     assert_stored_exactly,
     everything,

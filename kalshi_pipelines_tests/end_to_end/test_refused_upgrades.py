@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kalshi_pipelines_tests.end_to_end.conftest import RunCommand
-from kalshi_pipelines_tests.warehouse.legacy import HEAD, REVISIONS, make_legacy_database
+from kalshi_pipelines_tests.support.warehouse.legacy import HEAD, REVISIONS, make_legacy_database
 
 
 def cut_off(path: Path) -> None:

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.inspection import Content, inspect_file
-from kalshi_pipelines_tests.warehouse.legacy import make_legacy_database
+from kalshi_pipelines_tests.support.checkout import CHECKOUT
+from kalshi_pipelines_tests.support.warehouse.legacy import make_legacy_database
 
-CHECKOUT = Path(__file__).parents[2]
 PAGE = (CHECKOUT / "docs" / "upgrading.md").read_text()
 EXAMPLE_URL = "postgresql+psycopg://user:password@host/kalshi"
 

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
-from kalshi_pipelines_tests.execution.journal.trading import Desk, desk_at
-from kalshi_pipelines_tests.migrated import journal_at_head
-from kalshi_pipelines_tests.postgres import Cluster
+from kalshi_pipelines_tests.support.execution.trading import Desk, desk_at
+from kalshi_pipelines_tests.support.migrated import journal_at_head
+from kalshi_pipelines_tests.support.postgres import Cluster
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Settings of trading are strict: a typo, a float's oddity or a cap above its ceiling is refused in one sentence."""
 
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +11,9 @@ from kalshi_pipelines.execution.configuration import TradeSettings, _sentence, c
 from kalshi_pipelines.execution.journal.records import Mode, ScopeCaps, ScopeKind, SessionCaps
 from kalshi_pipelines.execution.journal.tables import CEILINGS, UNCAPPED
 from kalshi_pipelines.settings import InvalidSettings
+from kalshi_pipelines_tests.support.checkout import DOCS
 
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
+DOCUMENTATION = DOCS / "configuration.md"
 
 
 def test_with_nothing_set_it_is_a_dry_run_without_key_or_address() -> None:

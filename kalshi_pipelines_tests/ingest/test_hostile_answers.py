@@ -51,7 +51,13 @@ def drift(sandbox: SandboxProcess, **operation: Any) -> None:
 
 
 def ingest(sandbox: SandboxProcess, engine: sa.Engine) -> dict[str, Any]:
-    command = [sys.executable, "-m", "kalshi_pipelines_tests.ingest.hostile_ingest", sandbox.url, str(engine.url)]
+    command = [
+        sys.executable,
+        "-m",
+        "kalshi_pipelines_tests.support.ingest.hostile_ingest",
+        sandbox.url,
+        str(engine.url),
+    ]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     ended: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
     return ended

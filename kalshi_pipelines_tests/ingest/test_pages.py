@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kalshi_pipelines.bookkeeping.quarantine import unresolved_keys
+from kalshi_pipelines.bookkeeping.runs import Counts, IngestRun
 from kalshi_pipelines.ingest.kinds import EVENTS, MARKETS, ORDERBOOKS
 from kalshi_pipelines.ingest.pages import MOST_RECORD_BYTES, RecordKind, store_page
-from kalshi_pipelines.ingest.quarantine import unresolved_keys
-from kalshi_pipelines.ingest.runs import Counts, IngestRun
 from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import contracts, dollars, now_us
@@ -29,7 +29,7 @@ from kalshi_pipelines.warehouse.tables import (
     quarantine,
     series,
 )
-from kalshi_pipelines_tests.ingest.wire import EVENT, MARKET, ORDERBOOK, raw
+from kalshi_pipelines_tests.support.ingest.wire import EVENT, MARKET, ORDERBOOK, raw
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.ingest.quarantine import set_aside, unresolved_keys
-from kalshi_pipelines.ingest.rows import Stamp
+from kalshi_pipelines.bookkeeping.quarantine import set_aside, unresolved_keys
+from kalshi_pipelines.bookkeeping.stamps import Stamp
 from kalshi_pipelines.ingest.walks import Source, ingest_events, ingest_markets, ingest_orderbooks
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.decoding import RejectedRecord
@@ -19,7 +19,7 @@ from kalshi_pipelines.settings import Environment, RateTier, Settings
 from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import events, markets, orderbook_snapshots, price_snapshots, watermarks
-from kalshi_pipelines_tests.ingest.wire import MARKET, raw
+from kalshi_pipelines_tests.support.ingest.wire import MARKET, raw
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.contracts.runs import run_contract_checks
 from kalshi_pipelines.settings import Settings
-from kalshi_pipelines_tests.live.reports import REPORT, grave, learning_warehouse, told
+from kalshi_pipelines_tests.support.live.reports import REPORT, grave, learning_warehouse, told
 
 IS_LIVE = os.environ.get("KALSHI_RUN_LIVE_API") == "1"
 #: Read before the settings of the machine are hidden from tests.

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.contracts.runs import ContractReport, run_contract_checks
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.settings import Settings
-from kalshi_pipelines_tests.live.reports import WAREHOUSE, grave, learning_warehouse, told
+from kalshi_pipelines_tests.support.live.reports import WAREHOUSE, grave, learning_warehouse, told
 
 HOSTILE = "x```\n</details> @everyone [a](http://b) ![c](d) <script>"
 

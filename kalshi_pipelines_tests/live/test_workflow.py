@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from kalshi_pipelines.contracts.other_probes import MOST_SEARCH_MICRODOLLARS
+from kalshi_pipelines.contracts.probing.other_probes import MOST_SEARCH_MICRODOLLARS
 from kalshi_pipelines.settings import Settings
-from kalshi_pipelines_tests.live.reports import REPORT, WAREHOUSE
+from kalshi_pipelines_tests.support.checkout import CHECKOUT
+from kalshi_pipelines_tests.support.live.reports import REPORT, WAREHOUSE
 
-FILE = Path(__file__).parents[2] / ".github" / "workflows" / "live-contracts.yml"
+FILE = CHECKOUT / ".github" / "workflows" / "live-contracts.yml"
 SETTINGS = {str(field.validation_alias or f"KALSHI_{name.upper()}") for name, field in Settings.model_fields.items()}
 FAKE_GH = """#!{python}
 import json, os, subprocess, sys

@@ -17,7 +17,7 @@ from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderAnswer, 
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.tables import vendor_spending
-from kalshi_pipelines_tests.news.spender import spend
+from kalshi_pipelines_tests.support.news.spender import spend
 
 QUERY = NewsQuery("rates", 0, 1, 10)
 DAY = 100_000
@@ -86,7 +86,7 @@ def test_eight_processes_that_are_killed_at_random_never_overspend(engine: sa.En
     exa_url = str(httpx.URL(press.url).copy_with(path="/exa"))
     url = engine.url.render_as_string(hide_password=False)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["exa_py", "kalshi_pipelines_tests.news.spender"])
+    context.set_forkserver_preload(["exa_py", "kalshi_pipelines_tests.support.news.spender"])
     searches = context.RawValue("i", 0)  # a lock would stay locked by who is killed
 
     def spender() -> multiprocessing.process.BaseProcess:

@@ -15,7 +15,7 @@ from kalshi_pipelines.news.tracking import track
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines_tests.news.conftest import GAME, TORONTO
-from kalshi_pipelines_tests.news.providers import Scripted, article, found, texts
+from kalshi_pipelines_tests.support.news.providers import Scripted, article, found, texts
 
 NOW = 1_790_600_000_000_000
 HOUR_US = 3_600_000_000

@@ -16,7 +16,7 @@ from kalshi_pipelines.news.showing import (
 )
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines_tests.warehouse.rows import EVENT, LEGAL, MARKET
+from kalshi_pipelines_tests.support.warehouse.rows import EVENT, LEGAL, MARKET
 
 NOW = 1_795_348_800_000_000
 DAY = 86_400_000_000

@@ -6,7 +6,7 @@ import pytest
 
 from kalshi_pipelines.news.addresses import canonical_address
 from kalshi_pipelines.news.stories import Stories, features, likeness, sketch_of
-from kalshi_pipelines_tests.news.corpus import Written, articles
+from kalshi_pipelines_tests.support.news.corpus import Written, articles
 
 HOUR_US = 3_600_000_000
 

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +23,10 @@ from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
 from kalshi_pipelines_tests.conftest import RECORDINGS
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, in_this_thread
+from kalshi_pipelines_tests.support.checkout import DOCS
 
 FOLDER = RECORDINGS / "demo_2026_06"
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "sandbox_trading.md"
+DOCUMENTATION = DOCS / "sandbox_trading.md"
 TICKER = "KXWTACHALLENGERMATCH-26JUN11JIMLEP-LEP"
 KEY_ID = "00000000-0000-4000-8000-00000000000d"
 BEFORE_US = units.microseconds(dt.datetime(2026, 6, 11, 6, 0, tzinfo=dt.UTC))

@@ -13,8 +13,8 @@ from kalshi_pipelines.sandbox.faults.hostile import HOSTILE_BODIES
 from kalshi_pipelines.sandbox.faults.plan import KINDS
 from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
 from kalshi_pipelines.sandbox.trading.events import AnyEvent
+from kalshi_pipelines_tests.support.checkout import DOCS
 
-DOCS = Path(__file__).parents[2] / "docs"
 SANDBOX, TRADING = (DOCS / name for name in ("sandbox.md", "sandbox_trading.md"))
 
 

@@ -18,7 +18,7 @@ from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxProcess,
 from kalshi_pipelines.sandbox.state_file import Origin, StateFile, UnusableStateFile, read_truth
 from kalshi_pipelines.sandbox.trading.events import MemberJoined, MoneyMoved, OrderAccepted
 from kalshi_pipelines_tests.sandbox.conftest import NOON_US
-from kalshi_pipelines_tests.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.signing import Signer
 
 ORIGIN = Origin(seed=7, markets=20, combos=2, anchor_us=0, tick_seconds=60)
 JOINED = MemberJoined(at_us=1, member="ann", balance_step=100)

@@ -11,7 +11,7 @@ from kalshi_pipelines.sandbox.trading.events import AnyEvent, MemberJoined, Mone
 from kalshi_pipelines.sandbox.trading.log import TruthLog, event_of, line_of
 from kalshi_pipelines.sandbox.trading.state import TradingState
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
-from kalshi_pipelines_tests.sandbox.markets.trader import Trader, quoted_market
+from kalshi_pipelines_tests.support.sandbox.trader import Trader, quoted_market
 
 OPTIONS = SandboxOptions(markets=100, combos=5, tier="unlimited", warm=False)
 

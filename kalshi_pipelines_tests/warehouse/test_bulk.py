@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kalshi_pipelines.warehouse.bulk import RefusedRow, Row, Write, wanted_keys, write_rows
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import price_snapshots, series
-from kalshi_pipelines_tests.warehouse.rows import LEGAL, fill
+from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, fill
 
 PLACEHOLDERS = Write(
     series, ("ticker", "is_placeholder", "first_seen_us", "recorded_us", "ingest_run_id"), keep=("first_seen_us",)

@@ -17,8 +17,8 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine
 from kalshi_pipelines.warehouse.inspection import read_only
 from kalshi_pipelines.warehouse.migrations import wanted_revision
 from kalshi_pipelines.warehouse.upgrade import migrate
-from kalshi_pipelines_tests.warehouse.legacy import leave_a_row_in_the_log, make_legacy_database
-from kalshi_pipelines_tests.warehouse.revisions import opened
+from kalshi_pipelines_tests.support.warehouse.legacy import leave_a_row_in_the_log, make_legacy_database
+from kalshi_pipelines_tests.support.warehouse.revisions import opened
 
 AT_ONCE = 8
 
@@ -53,7 +53,7 @@ from itertools import count
 import sqlalchemy as sa
 from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines.warehouse.tables import price_snapshots
-from kalshi_pipelines_tests.warehouse.rows import PRICE_SNAPSHOT
+from kalshi_pipelines_tests.support.warehouse.rows import PRICE_SNAPSHOT
 engine = open_engine(sys.argv[1])
 for number in count(1_000):
     with writing(engine) as connection:

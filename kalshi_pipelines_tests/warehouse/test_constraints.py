@@ -13,9 +13,9 @@ from kalshi_pipelines.kalshi.rate_budget import Bucket
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines.warehouse.tables.columns import Flag, Integer, Real
-from kalshi_pipelines_tests.postgres import Cluster
-from kalshi_pipelines_tests.warehouse.refusals import Refusal, constraint_name, refusal
-from kalshi_pipelines_tests.warehouse.rows import LEGAL, numbered
+from kalshi_pipelines_tests.support.postgres import Cluster
+from kalshi_pipelines_tests.support.warehouse.refusals import Refusal, constraint_name, refusal
+from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, numbered
 
 Values = dict[str, Any]
 

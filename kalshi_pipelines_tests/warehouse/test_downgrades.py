@@ -11,8 +11,8 @@ import pytest
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.migration_steps import DowngradeWouldLoseRows
 from kalshi_pipelines.warehouse.tables import metadata
-from kalshi_pipelines_tests.warehouse.revisions import (
-    CHECKOUT,
+from kalshi_pipelines_tests.support.checkout import CHECKOUT
+from kalshi_pipelines_tests.support.warehouse.revisions import (
     OPTIONAL_REFERENCES,
     REVISIONS,
     Database,
@@ -20,7 +20,7 @@ from kalshi_pipelines_tests.warehouse.revisions import (
     ancestors,
     opened,
 )
-from kalshi_pipelines_tests.warehouse.rows import numbered
+from kalshi_pipelines_tests.support.warehouse.rows import numbered
 
 STEPS = list(pairwise(["base", *REVISIONS]))
 

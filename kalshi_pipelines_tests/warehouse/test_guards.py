@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import open_engine, writing
-from kalshi_pipelines_tests.migrated import upgrade_to_head
-from kalshi_pipelines_tests.warehouse.revisions import REVISIONS, opened
-from kalshi_pipelines_tests.warehouse.rows import LEGAL, fill, numbered
+from kalshi_pipelines_tests.support.migrated import upgrade_to_head
+from kalshi_pipelines_tests.support.warehouse.revisions import REVISIONS, opened
+from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, fill, numbered
 
 REFUSAL: Final = "does not enforce foreign keys and CHECKs: run PRAGMA foreign_keys = ON first"
 TABLES: Final = sorted(tables.metadata.tables)

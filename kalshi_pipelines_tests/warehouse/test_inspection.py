@@ -7,7 +7,7 @@ from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded, Content
 from kalshi_pipelines.warehouse.migrations import wanted_revision
 from kalshi_pipelines.warehouse.upgrade import found_in, migrate
-from kalshi_pipelines_tests.migrated import upgrade_to_head
+from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 
 REFUSED = {
     "newer than the code": ("UPDATE alembic_version SET version_num = '0999'", "install the newer version"),

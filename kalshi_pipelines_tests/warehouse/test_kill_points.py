@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_pipelines_tests.postgres import Cluster
-from kalshi_pipelines_tests.warehouse.kill_points import Summary
+from kalshi_pipelines_tests.support.postgres import Cluster
+from kalshi_pipelines_tests.support.warehouse.kill_points import Summary
 
 
 def killed_everywhere(case: str, folder: Path, most: int, *url: str) -> Summary:
-    command = [sys.executable, "-W", "error", "-m", "kalshi_pipelines_tests.warehouse.kill_points"]
+    command = [sys.executable, "-W", "error", "-m", "kalshi_pipelines_tests.support.warehouse.kill_points"]
     finished = subprocess.run(
         [*command, case, str(folder), str(most), *url], capture_output=True, text=True, timeout=280, check=False
     )

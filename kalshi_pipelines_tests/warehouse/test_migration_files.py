@@ -14,8 +14,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 
-from kalshi_pipelines_tests.warehouse.revisions import CHECKOUT, PYPROJECT, REVISIONS, SCRIPTS, Database, opened
-from kalshi_pipelines_tests.warehouse.schema import Schema, only
+from kalshi_pipelines_tests.support.checkout import CHECKOUT
+from kalshi_pipelines_tests.support.warehouse.revisions import PYPROJECT, REVISIONS, SCRIPTS, Database, opened
+from kalshi_pipelines_tests.support.warehouse.schema import Schema, only
 
 FILES = [SCRIPTS.get_revision(revision) for revision in REVISIONS]
 #: 0005 only loosens; those before it make tables.

@@ -15,12 +15,12 @@ from kalshi_pipelines.warehouse.migrations import (
     require_head,
     wanted_revision,
 )
-from kalshi_pipelines_tests.migrated import upgrade_to_head
+from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 
 UPGRADE = """
 import sys
 from kalshi_pipelines.warehouse.engine import open_engine
-from kalshi_pipelines_tests.migrated import upgrade_to_head
+from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 print(len(upgrade_to_head(open_engine(sys.argv[1])).applied))
 """
 

@@ -13,8 +13,9 @@ from alembic import command
 from alembic.config import Config
 
 from kalshi_pipelines.warehouse.migrations import require_head
-from kalshi_pipelines_tests.warehouse.revisions import CHECKOUT, PYPROJECT, Database, opened
-from kalshi_pipelines_tests.warehouse.schema import schema_of
+from kalshi_pipelines_tests.support.checkout import CHECKOUT
+from kalshi_pipelines_tests.support.warehouse.revisions import PYPROJECT, Database, opened
+from kalshi_pipelines_tests.support.warehouse.schema import schema_of
 
 NOWHERE = "postgresql+psycopg://x/y"
 

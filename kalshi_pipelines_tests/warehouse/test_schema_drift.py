@@ -12,8 +12,8 @@ from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.migration_steps import changed_table
 from kalshi_pipelines.warehouse.migrations import AUTOGENERATE, ready_to_migrate
 from kalshi_pipelines.warehouse.tables import metadata
-from kalshi_pipelines_tests.warehouse.revisions import REVISIONS, Database, opened
-from kalshi_pipelines_tests.warehouse.schema import only, schema_of
+from kalshi_pipelines_tests.support.warehouse.revisions import REVISIONS, Database, opened
+from kalshi_pipelines_tests.support.warehouse.schema import only, schema_of
 
 VIEWS = {"current_quotes", "price_history", "orderbook_levels", "vendor_drift"}
 

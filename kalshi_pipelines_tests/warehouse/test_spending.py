@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.ingest.runs import IngestRun
+from kalshi_pipelines.bookkeeping.runs import IngestRun
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.warehouse.spending import Budget, reserve, settle, spent_by_run, spent_today, unsettled_today
 

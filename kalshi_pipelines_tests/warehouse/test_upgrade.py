@@ -23,13 +23,13 @@ from kalshi_pipelines.warehouse.upgrade import (
     rehearsed,
     write_changed_rows,
 )
-from kalshi_pipelines_tests.warehouse.legacy import (
+from kalshi_pipelines_tests.support.warehouse.legacy import (
     EVENT_IN_THE_LOG,
     LegacyDatabase,
     leave_a_row_in_the_log,
     make_legacy_database,
 )
-from kalshi_pipelines_tests.warehouse.revisions import Database, opened
+from kalshi_pipelines_tests.support.warehouse.revisions import Database, opened
 
 
 def silent(_sentence: str) -> None:

@@ -18,7 +18,7 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine
 from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded, read_only
 from kalshi_pipelines.warehouse.migrations import wanted_revision
 from kalshi_pipelines.warehouse.upgrade import UpgradeReport, migrate
-from kalshi_pipelines_tests.warehouse.legacy import (
+from kalshi_pipelines_tests.support.warehouse.legacy import (
     EVENT_IN_THE_LOG,
     HEAD,
     REVISIONS,
@@ -27,7 +27,7 @@ from kalshi_pipelines_tests.warehouse.legacy import (
     leave_a_row_in_the_log,
     make_legacy_database,
 )
-from kalshi_pipelines_tests.warehouse.revisions import opened
+from kalshi_pipelines_tests.support.warehouse.revisions import opened
 
 #: Enough for a database whose middle is in its rows.
 MANY = 5_000

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from kalshi_pipelines.contracts.declarations import Contract
 from kalshi_pipelines.contracts.declared.exchange import EXCHANGE
 from kalshi_pipelines.contracts.declared.market_data import MARKET_DATA
 from kalshi_pipelines.contracts.declared.orders import ORDERS
 from kalshi_pipelines.contracts.declared.other_vendors import OTHER_VENDORS
 from kalshi_pipelines.contracts.declared.portfolio import PORTFOLIO
+from kalshi_pipelines.contracts.language.declarations import Contract
 
 CONTRACTS: Final[Mapping[str, Contract]] = MappingProxyType(
     {each.endpoint: each for each in (*MARKET_DATA, *EXCHANGE, *PORTFOLIO, *ORDERS, *OTHER_VENDORS)}

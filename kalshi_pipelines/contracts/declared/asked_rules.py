@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from kalshi_pipelines.contracts.declarations import Broken, Invariant
 from kalshi_pipelines.contracts.declared.reading import instant_at, rows_at, text_at
-from kalshi_pipelines.contracts.differences import Severity
-from kalshi_pipelines.contracts.responses import Response
+from kalshi_pipelines.contracts.language.declarations import Broken, Invariant
+from kalshi_pipelines.contracts.language.differences import Severity
+from kalshi_pipelines.contracts.language.responses import Response
 
 STATUSES_OF: Final = {
     "unopened": {"initialized"},

@@ -4,8 +4,8 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Final
 
-from kalshi_pipelines.contracts.declarations import Field
 from kalshi_pipelines.contracts.declared.fields import OPTIONAL, record, text
+from kalshi_pipelines.contracts.language.declarations import Field
 
 NESTED, FLAT, MSG, PLAIN = "nested", "flat", "msg", "text"
 

@@ -4,7 +4,6 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any, Final
 
-from kalshi_pipelines.contracts.declarations import Access, Broken, Contract, Field, Lasting, Pages, by_place
 from kalshi_pipelines.contracts.declared.errors import READ_ERRORS
 from kalshi_pipelines.contracts.declared.fields import (
     NULLABLE,
@@ -24,8 +23,9 @@ from kalshi_pipelines.contracts.declared.fields import (
     word,
 )
 from kalshi_pipelines.contracts.declared.reading import instant_at, number_at, rows_at, text_at
-from kalshi_pipelines.contracts.differences import Severity
-from kalshi_pipelines.contracts.responses import Response
+from kalshi_pipelines.contracts.language.declarations import Access, Broken, Contract, Field, Lasting, Pages, by_place
+from kalshi_pipelines.contracts.language.differences import Severity
+from kalshi_pipelines.contracts.language.responses import Response
 
 _ACTIVITY: Final = (
     flag("exchange_active", "orderbooks", "price_snapshots"),

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from kalshi_pipelines.contracts.declarations import Field, Format, under
+from kalshi_pipelines.contracts.language.declarations import Field, Format, under
 
 SECONDS: Final = (1_000_000_000, 9_999_999_999)
 """Instants in whole seconds since 1970 that make sense."""

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from kalshi_pipelines.contracts.declarations import Contract, Field, Lasting, Pages, by_place
 from kalshi_pipelines.contracts.declared.asked_rules import (
     books_asked,
     event_list_filters,
@@ -38,7 +37,8 @@ from kalshi_pipelines.contracts.declared.market_records import (
 )
 from kalshi_pipelines.contracts.declared.market_rules import market_rules
 from kalshi_pipelines.contracts.declared.trading_rules import book_rules, candle_rules, trade_rules
-from kalshi_pipelines.contracts.differences import Severity
+from kalshi_pipelines.contracts.language.declarations import Contract, Field, Lasting, Pages, by_place
+from kalshi_pipelines.contracts.language.differences import Severity
 
 _NOT_FOUND: Final = {404: frozenset({"not_found"})}
 # A market that settles at a value between 0 and 1 becomes scalar, so that its type does not last.

@@ -7,7 +7,6 @@ Source: the specification 3.34.0 of 2026-10-26 and the changelog; ``since`` is g
 import datetime as dt
 from typing import Final
 
-from kalshi_pipelines.contracts.declarations import Field
 from kalshi_pipelines.contracts.declared.fields import (
     NULLABLE,
     OPTIONAL,
@@ -28,6 +27,7 @@ from kalshi_pipelines.contracts.declared.fields import (
     whole,
     word,
 )
+from kalshi_pipelines.contracts.language.declarations import Field
 
 # The sizes have no bound: demo showed sizes below zero in June 2026.
 _BOTH: Final = ("markets", "price_snapshots")

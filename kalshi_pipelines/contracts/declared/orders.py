@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from kalshi_pipelines.contracts.declarations import Access, Contract, Field, by_place
 from kalshi_pipelines.contracts.declared import portfolio_rules as rules
 from kalshi_pipelines.contracts.declared.errors import CHANGE_CODES, CREATE_CODES, WRITE_ERRORS
 from kalshi_pipelines.contracts.declared.fields import (
@@ -20,6 +19,7 @@ from kalshi_pipelines.contracts.declared.fields import (
     uuid,
     whole,
 )
+from kalshi_pipelines.contracts.language.declarations import Access, Contract, Field, by_place
 
 _ASSET: Final = "executed_orders"
 _IDS: Final = (uuid("order_id", _ASSET), text("client_order_id", _ASSET, **OPTIONAL))

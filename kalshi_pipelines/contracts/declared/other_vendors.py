@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from kalshi_pipelines.contracts.declarations import Access, Broken, Contract, Field, Pages, by_place
 from kalshi_pipelines.contracts.declared.fields import (
     MILLISECONDS,
     NULLABLE,
@@ -23,7 +22,8 @@ from kalshi_pipelines.contracts.declared.fields import (
     word,
 )
 from kalshi_pipelines.contracts.declared.reading import instant_of, rows_at, text_at
-from kalshi_pipelines.contracts.responses import Response
+from kalshi_pipelines.contracts.language.declarations import Access, Broken, Contract, Field, Pages, by_place
+from kalshi_pipelines.contracts.language.responses import Response
 
 _EVERYWHERE: Final = ("sandbox", "demo", "prod")
 

@@ -3,7 +3,6 @@
 import datetime as dt
 from typing import Final
 
-from kalshi_pipelines.contracts.declarations import Access, Contract, Field, Invariant, Pages, by_place
 from kalshi_pipelines.contracts.declared import portfolio_rules as rules
 from kalshi_pipelines.contracts.declared.errors import READ_ERRORS
 from kalshi_pipelines.contracts.declared.fields import (
@@ -26,6 +25,7 @@ from kalshi_pipelines.contracts.declared.fields import (
     whole,
     word,
 )
+from kalshi_pipelines.contracts.language.declarations import Access, Contract, Field, Invariant, Pages, by_place
 
 _AUGUST: Final = dt.date(2026, 8, 20)
 POSITION: Final = (

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
-from kalshi_pipelines.contracts.declarations import Broken, Invariant
 from kalshi_pipelines.contracts.declared.reading import ONE, instant_at, number_at, rows_at, text_at
 from kalshi_pipelines.contracts.declared.trading_rules import same_direction
-from kalshi_pipelines.contracts.differences import Severity
-from kalshi_pipelines.contracts.responses import Response
+from kalshi_pipelines.contracts.language.declarations import Broken, Invariant
+from kalshi_pipelines.contracts.language.differences import Severity
+from kalshi_pipelines.contracts.language.responses import Response
 
 TAKER_FEE: Final = Decimal("0.07")
 MAKER_FEE: Final = Decimal("0.0175")

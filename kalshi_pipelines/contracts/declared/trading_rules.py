@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
-from kalshi_pipelines.contracts.declarations import Broken, Invariant
 from kalshi_pipelines.contracts.declared.asked_rules import within
 from kalshi_pipelines.contracts.declared.reading import (
     ONE,
@@ -15,8 +14,9 @@ from kalshi_pipelines.contracts.declared.reading import (
     rows_at,
     text_at,
 )
-from kalshi_pipelines.contracts.differences import Kind, Severity
-from kalshi_pipelines.contracts.responses import Response
+from kalshi_pipelines.contracts.language.declarations import Broken, Invariant
+from kalshi_pipelines.contracts.language.differences import Kind, Severity
+from kalshi_pipelines.contracts.language.responses import Response
 
 _ZERO: Final = Decimal(0)
 

@@ -15,9 +15,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.audit.anchors import AnchorFile, AnchorsUnreadable
-from kalshi_pipelines.execution.audit.canonical import canonical_json, is_canonical
 from kalshi_pipelines.execution.audit.replay import replay_ledger, replay_states
+from kalshi_pipelines.execution.journal.anchors import AnchorFile, AnchorsUnreadable
 from kalshi_pipelines.execution.journal.engine import explained_failures, record_hash
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalRefused, JournalUnavailable
 from kalshi_pipelines.execution.journal.migrations import require_journal_head
@@ -34,6 +33,7 @@ from kalshi_pipelines.execution.journal.tables import (
     order_events,
     session_caps,
 )
+from kalshi_pipelines.execution.orders.canonical_json import canonical_json, is_canonical
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.request import request_sha256, request_text
 from kalshi_pipelines.warehouse.engine import sqlite_driver

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot, PriceRange
 from kalshi_pipelines.execution.journal.records import Check, Intent
-from kalshi_pipelines.execution.market.snapshot import MarketSnapshot, PriceRange
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.denials import BY_CODE, DenialReason
 from kalshi_pipelines.execution.orders.fees import FeeNotBounded, FeeTerms, fee_bound

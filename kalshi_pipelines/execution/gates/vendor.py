@@ -4,8 +4,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts.differences import Severity
-from kalshi_pipelines.contracts.store import last_success_us, open_findings
+from kalshi_pipelines.contracts.findings.store import last_success_us, open_findings
+from kalshi_pipelines.contracts.language.differences import Severity
 from kalshi_pipelines.execution.gates.order_checks import check
 from kalshi_pipelines.execution.journal.records import Check
 from kalshi_pipelines.execution.orders.denials import DenialReason

@@ -9,8 +9,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.audit.anchors import Anchor, AnchorFile
-from kalshi_pipelines.execution.audit.canonical import canonical_json
+from kalshi_pipelines.execution.journal.anchors import Anchor, AnchorFile
 from kalshi_pipelines.execution.journal.engine import explained_failures, record_hash
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
@@ -22,6 +21,7 @@ from kalshi_pipelines.execution.journal.reading import JournalReading, Known
 from kalshi_pipelines.execution.journal.recording import BODY_VERSION, timestamp
 from kalshi_pipelines.execution.journal.tables import anchors, audit_head, audit_log, journal_identity
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import place_of
 from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND

@@ -11,13 +11,13 @@ from typing import Any, Final, LiteralString
 import psycopg
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.audit.canonical import canonical_json
 from kalshi_pipelines.execution.journal.engine import record_hash
 from kalshi_pipelines.execution.journal.errors import JournalOutdated
 from kalshi_pipelines.execution.journal.questions import Question
 from kalshi_pipelines.execution.journal.reading import JournalReading, Known
 from kalshi_pipelines.execution.journal.records import Details, Intent
 from kalshi_pipelines.execution.journal.tables import audit_head, audit_log, order_events, postings
+from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.units import instant
 from kalshi_pipelines.warehouse.engine import sqlite_driver

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from kalshi_pipelines.execution.audit.canonical import LARGEST_INTEGER
+from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
 
 _MOST_BYTES: Final = 10_000_000
 #: What a file is called while it is put away.

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from kalshi_pipelines.execution.checkpoints import Checkpoint, PassCheckpoint, passed
 from kalshi_pipelines.execution.kill.bounded import Bounded
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.switch import CANCELS_EVERYTHING, Engaged, KillSwitch
 from kalshi_pipelines.execution.orders.answers import Answer
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, MarketTicker, OrderId
 from kalshi_pipelines.execution.reconciliation.account import Account, UnreadableAccount

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from kalshi_pipelines.execution.audit.canonical import LARGEST_INTEGER
 from kalshi_pipelines.execution.orders import amounts
+from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
 from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId, TimeInForce

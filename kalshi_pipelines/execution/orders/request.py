@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kalshi_pipelines.execution.audit.canonical import canonical_json
+from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 from kalshi_pipelines.execution.orders.terms import (
     ClientOrderId,
     Contracts,

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from kalshi_pipelines.execution.checkpoints import Checkpoint
 from kalshi_pipelines.execution.journal.records import Details, Fill, ForeignOrder, Intent, Mode
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders import amounts
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.evidence import STATE_OF, ExchangeOrder, Holding, OrderSweep, Settlement
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.reconciliation.matching import contradictions, must_not_be

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from kalshi_pipelines.execution.checkpoints import PassCheckpoint, passed
 from kalshi_pipelines.execution.gates.order_checks import MOST_CLOCK_DIFFERENCE_MS
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.checkpoints import PassCheckpoint, passed
 from kalshi_pipelines.execution.orders.states import UNRESOLVED_STATES, OrderState
 from kalshi_pipelines.execution.reconciliation.acceptance import Accepted, accept
 from kalshi_pipelines.execution.reconciliation.account import Account

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.told import plain
+from kalshi_pipelines.execution.text import plain
 from kalshi_pipelines.units import instant
 
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from kalshi_pipelines.execution.audit.canonical import LARGEST_INTEGER
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer, printable
+from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
 from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId
 from kalshi_pipelines.execution.transport.allow_list import Write
 from kalshi_pipelines.execution.transport.deadline import Deadline

@@ -15,10 +15,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from kalshi_pipelines.alerts.scrubbing import neutral
-from kalshi_pipelines.contracts.checking import check
-from kalshi_pipelines.contracts.differences import Difference
-from kalshi_pipelines.contracts.other_probes import EXA, cost_of
-from kalshi_pipelines.contracts.responses import Asked, Response
+from kalshi_pipelines.contracts.comparison.checking import check
+from kalshi_pipelines.contracts.language.differences import Difference
+from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.probing.other_probes import EXA, cost_of
 from kalshi_pipelines.news.fetching import NotFetched, bounded, unpacked
 from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderAnswer, ProviderFailed, RawArticle
 from kalshi_pipelines.units import instant, microseconds, now_us

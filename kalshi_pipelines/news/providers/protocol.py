@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from kalshi_pipelines.contracts.differences import Difference
+from kalshi_pipelines.contracts.language.differences import Difference
 
 
 class ProviderFailed(Exception):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.journal.engine import open_journal
-from kalshi_pipelines_tests.execution.audit.golden import audit_of_a_session
+from kalshi_pipelines_tests.support.execution.golden import audit_of_a_session
 
 #: Changes only with the form of the log; then ``BODY_VERSION`` has to change, too.
 GOLDEN = "ab4aa2479e27212c86e17ea2dee8c44b2191efb8797f539aa8636fd605bcdd66"
@@ -23,7 +23,7 @@ def test_the_log_is_the_same_everywhere_and_for_ever(
         path = tmp_path / f"{number}.db"
         shutil.copy(migrated_journal_file, path)
         finished = subprocess.run(
-            [sys.executable, "-m", "kalshi_pipelines_tests.execution.audit.golden", f"sqlite:///{path}"],
+            [sys.executable, "-m", "kalshi_pipelines_tests.support.execution.golden", f"sqlite:///{path}"],
             env={**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": language},
             capture_output=True,
             check=True,

@@ -11,19 +11,19 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit import verification
-from kalshi_pipelines.execution.audit.anchors import Anchor, AnchorFile
-from kalshi_pipelines.execution.audit.canonical import canonical_json
 from kalshi_pipelines.execution.audit.replay import replay_ledger
 from kalshi_pipelines.execution.audit.verification import Verdict, verify
+from kalshi_pipelines.execution.journal.anchors import Anchor, AnchorFile
 from kalshi_pipelines.execution.journal.engine import open_journal, record_hash
 from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder
 from kalshi_pipelines.execution.journal.tables import audit_log, journal_identity
+from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines_tests.execution.audit.golden import audit_of_a_session
 from kalshi_pipelines_tests.execution.audit.test_golden import GOLDEN
-from kalshi_pipelines_tests.execution.journal.trading import EVENT, NOON, TICKER, desk_at
 from kalshi_pipelines_tests.execution.threats.test_journal_threats import tampered
+from kalshi_pipelines_tests.support.execution.golden import audit_of_a_session
+from kalshi_pipelines_tests.support.execution.trading import EVENT, NOON, TICKER, desk_at
 
 #: What is done to the journal of a session, and every problem that is told of it, in this order.
 TOLD: list[tuple[list[str], list[str]]] = [

@@ -12,16 +12,17 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.audit.verification import verify
-from kalshi_pipelines.execution.decisions import Outcome
+from kalshi_pipelines.execution.executor import session as sessions
+from kalshi_pipelines.execution.executor.decisions import Outcome
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
-from kalshi_pipelines_tests.execution.floor import (
+from kalshi_pipelines_tests.support.checkout import CHECKOUT
+from kalshi_pipelines_tests.support.execution.floor import (
     SUBACCOUNT,
     floor_at,
     live_trader,
@@ -31,7 +32,7 @@ from kalshi_pipelines_tests.execution.floor import (
     trading_floor,
 )
 
-ROLES = Path(__file__).parents[3] / "deploy" / "postgres" / "roles.sql"
+ROLES = CHECKOUT / "deploy" / "postgres" / "roles.sql"
 #: What only an unprivileged user can be kept from.
 OF_THE_COMPUTER = ("reads_the_trade_key",)
 
@@ -78,7 +79,7 @@ def test_F39_an_agent_that_was_told_to_trade_gets_no_further_than_a_proposal(
                 .set(username="red_team")
                 .render_as_string(hide_password=False),
             }
-            command = [sys.executable, "-m", "kalshi_pipelines_tests.execution.boundary.agent"]
+            command = [sys.executable, "-m", "kalshi_pipelines_tests.support.execution.agent"]
             address = executor.sandbox.admin_url
             arguments = [executor.tradable()["ticker"], address, str(executor.key_file)]
             done = subprocess.run(

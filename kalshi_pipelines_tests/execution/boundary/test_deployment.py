@@ -1,12 +1,13 @@
 """The compose file keeps what it says: the trade key, the login and the network of each process."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-DEPLOY = Path(__file__).parents[3] / "deploy"
+from kalshi_pipelines_tests.support.checkout import CHECKOUT
+
+DEPLOY = CHECKOUT / "deploy"
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import kalshi_pipelines
+from kalshi_pipelines_tests.support.checkout import CHECKOUT
 
 PACKAGE = Path(kalshi_pipelines.__file__).parent
 EXECUTION = PACKAGE / "execution"
 #: What an agent's process imports.
-INBOX = ("kalshi_pipelines.execution.proposals", "kalshi_pipelines.execution.proposal_files")
+INBOX = ("kalshi_pipelines.execution.inbox.proposals", "kalshi_pipelines.execution.inbox.files")
 #: Rooms that an agent's process must never have in memory.
 OUT_OF_REACH = (
     "kalshi_pipelines.execution.transport",
     "kalshi_pipelines.execution.executor",
-    "kalshi_pipelines.execution.session",
-    "kalshi_pipelines.execution.market",
+    "kalshi_pipelines.execution.service",
     "kalshi_pipelines.execution.gates",
     "kalshi_pipelines.execution.kill",
     "kalshi_pipelines.execution.reconciliation",
@@ -31,10 +31,7 @@ OUT_OF_REACH = (
     "dagster",
 )
 #: What can send, cancel or decide, in the room of the executor.
-SENDING = (
-    "transport", "executor", "kill", "reconciliation", "session", "live_account", "dispatch", "commands", "stopping",
-    "trading_run",
-)  # fmt: skip
+SENDING = ("transport", "executor", "kill", "reconciliation", "service")
 _WRITES = {"post", "put", "patch", "delete"}
 _SENDERS = {"httpx", "urllib3", "requests", "aiohttp", "http", "urllib", "socket", "websockets", "kalshi_python_sync"}
 
@@ -78,15 +75,13 @@ def test_F39_a_process_that_proposes_never_loads_what_can_send() -> None:
 
 
 def test_F39_the_contracts_of_imports_name_everything_that_sends() -> None:
-    contracts = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["tool"]["importlinter"][
-        "contracts"
-    ]
+    contracts = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     of_name = {contract["name"]: contract for contract in contracts}
     proposing = of_name["Who proposes can not reach what sends"]
-    assert set(proposing["source_modules"]) == set(INBOX)
+    assert proposing["source_modules"] == ["kalshi_pipelines.execution.inbox"]
     assert {f"kalshi_pipelines.execution.{room}" for room in SENDING} <= set(proposing["forbidden_modules"])
     collecting = of_name["What collects and watches can not reach what trades"]
-    rooms = ("news", "ingest", "alerts", "contracts", "analytics")
+    rooms = ("news", "ingest", "bookkeeping", "lake", "alerts", "contracts", "analytics")
     there = {f"kalshi_pipelines.{room}" for room in rooms if (PACKAGE / room).is_dir()}
     assert set(collecting["source_modules"]) == there
     assert collecting["forbidden_modules"] == ["kalshi_pipelines.execution"]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot, PriceRange
 from kalshi_pipelines.execution.gates.order_checks import (
     Denied,
     balance_check,
@@ -22,7 +23,6 @@ from kalshi_pipelines.execution.gates.order_checks import (
     proposal_checks,
 )
 from kalshi_pipelines.execution.journal.records import Check, Intent
-from kalshi_pipelines.execution.market.snapshot import MarketSnapshot, PriceRange
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.fees import FeeTerms, fee_bound
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal

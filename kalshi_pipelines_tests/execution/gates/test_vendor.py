@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts.checking import Checked, Outcome
-from kalshi_pipelines.contracts.differences import Difference, Kind, Severity
-from kalshi_pipelines.contracts.life_cycle import Source
-from kalshi_pipelines.contracts.store import EndpointResult, begin_run, record
+from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
+from kalshi_pipelines.contracts.findings.life_cycle import Source
+from kalshi_pipelines.contracts.findings.store import EndpointResult, begin_run, record
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 from kalshi_pipelines.execution.gates.order_checks import denied_by
 from kalshi_pipelines.execution.gates.vendor import DEPENDS_ON, vendor_checks
 from kalshi_pipelines.execution.orders.denials import DenialReason

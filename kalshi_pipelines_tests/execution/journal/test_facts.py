@@ -10,7 +10,7 @@ from kalshi_pipelines.execution.journal.tables import UNCAPPED, postings, scopes
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines_tests.execution.journal.trading import (
+from kalshi_pipelines_tests.support.execution.trading import (
     EVENT,
     HOUR,
     NOON,

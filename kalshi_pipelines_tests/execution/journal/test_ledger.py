@@ -27,7 +27,7 @@ from kalshi_pipelines.execution.journal.tables import scopes
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import DOLLAR, Side
-from kalshi_pipelines_tests.execution.journal.trading import (
+from kalshi_pipelines_tests.support.execution.trading import (
     EVENT,
     HOUR,
     MINUTE,

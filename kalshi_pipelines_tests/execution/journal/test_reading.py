@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalOutdated
 from kalshi_pipelines.execution.journal.records import Binding, KillState, Mode, ReconciliationMade
 from kalshi_pipelines.execution.journal.recovery_reading import LeaseHeld
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.proposals import ProposalTexts, Proposer, propose, read_proposal
-from kalshi_pipelines_tests.execution.journal.trading import (
+from kalshi_pipelines_tests.execution.threats.test_journal_threats import tampered
+from kalshi_pipelines_tests.support.execution.trading import (
     EVENT,
     GROUP,
     HOST,
@@ -24,7 +25,6 @@ from kalshi_pipelines_tests.execution.journal.trading import (
     next_session,
     open_session,
 )
-from kalshi_pipelines_tests.execution.threats.test_journal_threats import tampered
 
 #: A group that is not the session's.
 OTHER = "9b2f2c4e-0000-4000-8000-000000000007"

@@ -28,7 +28,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import ClientOrderId, OrderId, Side, TimeInForce
-from kalshi_pipelines_tests.execution.journal.trading import (
+from kalshi_pipelines_tests.support.execution.trading import (
     GROUP,
     HOUR,
     MINUTE,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.decisions import Outcome
+from kalshi_pipelines.execution.executor.decisions import Outcome
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
@@ -15,7 +15,7 @@ from kalshi_pipelines.execution.kill.halt import Halt
 from kalshi_pipelines.execution.kill.switch import KillSwitch, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
-from kalshi_pipelines_tests.execution.floor import (
+from kalshi_pipelines_tests.support.execution.floor import (
     Floor,
     Row,
     Trader,

@@ -14,7 +14,6 @@ from typing import Any, cast
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.checkpoints import Checkpoint
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
     JournalOutdated,
@@ -36,12 +35,13 @@ from kalshi_pipelines.execution.kill.sources import (
 )
 from kalshi_pipelines.execution.kill.switch import Engaged, KillSwitch, NotReleased
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.terms import OrderId
 from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
-from kalshi_pipelines_tests.execution.journal.trading import GROUP, HOUR, NOON, SECOND, Desk, desk_at, next_session
-from kalshi_pipelines_tests.execution.told_account import ToldAccount, somebody_s
+from kalshi_pipelines_tests.support.execution.told_account import ToldAccount, somebody_s
+from kalshi_pipelines_tests.support.execution.trading import GROUP, HOUR, NOON, SECOND, Desk, desk_at, next_session
 
 LOST = Answer(None, failure=NoAnswer.LOST, detail="gone")
 DOWN = KalshiError("down", "Wait.")

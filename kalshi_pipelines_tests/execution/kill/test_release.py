@@ -10,7 +10,7 @@ from kalshi_pipelines.execution.journal.records import Binding
 from kalshi_pipelines.execution.journal.tables import kill_events
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
 from kalshi_pipelines.execution.kill.switch import TAIL_OF_CANCEL_ALL_US, KillSwitch, NotReleased
-from kalshi_pipelines_tests.execution.journal.trading import HOST, HOUR, SECOND, Desk, new_session, open_session
+from kalshi_pipelines_tests.support.execution.trading import HOST, HOUR, SECOND, Desk, new_session, open_session
 
 YEAR = 365 * 24 * HOUR
 

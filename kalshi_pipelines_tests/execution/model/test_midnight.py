@@ -2,7 +2,7 @@
 
 from kalshi_pipelines.execution.journal.records import Mode, ScopeKind
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines_tests.execution.journal.trading import HOUR, MINUTE, Desk, next_session
+from kalshi_pipelines_tests.support.execution.trading import HOUR, MINUTE, Desk, next_session
 
 
 def test_F19_an_order_of_yesterday_can_be_given_back_after_the_new_day_took_it_over(desk: Desk) -> None:

@@ -37,9 +37,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from kalshi_pipelines.execution.orders import answers
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.reconciliation.resolution import Fencing
-from kalshi_pipelines_tests.execution.journal.trading import NOON
-from kalshi_pipelines_tests.execution.model.exchange import FenceThenReset, NotFoundMeansRejected
-from kalshi_pipelines_tests.execution.model.machine import Trading
+from kalshi_pipelines_tests.support.execution.model_exchange import FenceThenReset, NotFoundMeansRejected
+from kalshi_pipelines_tests.support.execution.model_machine import Trading
+from kalshi_pipelines_tests.support.execution.trading import NOON
 
 
 class WithoutFence(Trading):

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution import session as sessions
 from kalshi_pipelines.execution.audit.verification import verify
-from kalshi_pipelines.execution.decisions import Outcome as Became
+from kalshi_pipelines.execution.executor import session as sessions
+from kalshi_pipelines.execution.executor.decisions import Outcome as Became
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Fill, KillState
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
@@ -25,9 +25,16 @@ from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.reconciliation.account import Account
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind, ReconciliationReport
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.execution import floor as floors
-from kalshi_pipelines_tests.execution.floor import SUBACCOUNT, Floor, live_trader, proposed, ready_journal, resting
-from kalshi_pipelines_tests.execution.reconciliation.places import MARKETS, by_hand, markets, new_floor, reconciler
+from kalshi_pipelines_tests.support.execution import floor as floors
+from kalshi_pipelines_tests.support.execution.floor import (
+    SUBACCOUNT,
+    Floor,
+    live_trader,
+    proposed,
+    ready_journal,
+    resting,
+)
+from kalshi_pipelines_tests.support.execution.places import MARKETS, by_hand, markets, new_floor, reconciler
 
 
 @pytest.fixture(scope="module")

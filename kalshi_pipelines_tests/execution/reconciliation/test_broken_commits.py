@@ -12,8 +12,8 @@ from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.orders.states import FINAL_STATES
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.execution.floor import Floor, live_trader, proposed, ready_journal
-from kalshi_pipelines_tests.execution.reconciliation.places import MARKETS, markets, new_floor, reconciler
+from kalshi_pipelines_tests.support.execution.floor import Floor, live_trader, proposed, ready_journal
+from kalshi_pipelines_tests.support.execution.places import MARKETS, markets, new_floor, reconciler
 
 #: The commits of an order: its group, its reservation, the lease, that it is being sent, its answer.
 COMMITS = 5

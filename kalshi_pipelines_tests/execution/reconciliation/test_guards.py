@@ -8,13 +8,13 @@ from typing import Any, cast
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.checkpoints import Checkpoint
 from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.records import Binding, Intent, Mode, ScopeKind
 from kalshi_pipelines.execution.journal.tables import scopes
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import (
     ExchangeOrder,
@@ -41,7 +41,16 @@ from kalshi_pipelines.execution.reconciliation.report import (
 from kalshi_pipelines.execution.reconciliation.resolution import Limits
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
-from kalshi_pipelines_tests.execution.journal.trading import (
+from kalshi_pipelines_tests.support.execution.told_account import (
+    CANCELED,
+    EXECUTED,
+    RESTING,
+    ToldAccount,
+    fill_of,
+    order_of,
+    somebody_s,
+)
+from kalshi_pipelines_tests.support.execution.trading import (
     EVENT,
     GROUP,
     HOST,
@@ -55,15 +64,6 @@ from kalshi_pipelines_tests.execution.journal.trading import (
     desk_at,
     new_session,
     open_session,
-)
-from kalshi_pipelines_tests.execution.told_account import (
-    CANCELED,
-    EXECUTED,
-    RESTING,
-    ToldAccount,
-    fill_of,
-    order_of,
-    somebody_s,
 )
 
 LIMITS = Limits(margin_us=SECOND, watermark_seconds=2, fence_attempts=4, pause_seconds=0.5, rounds=3)

@@ -9,7 +9,7 @@ from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder, OrderStatus, OrderSweep
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.reconciliation.matching import Diverged, Found, NotThere, must_not_be, sought
-from kalshi_pipelines_tests.execution.journal.trading import Desk, desk_at
+from kalshi_pipelines_tests.support.execution.trading import Desk, desk_at
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.verification import verify
-from kalshi_pipelines.execution.decisions import Outcome as Became
+from kalshi_pipelines.execution.executor.decisions import Outcome as Became
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders.answers import Answer
@@ -22,7 +22,7 @@ from kalshi_pipelines.execution.orders.terms import OrderId
 from kalshi_pipelines.execution.reconciliation.account import Account
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.execution.floor import (
+from kalshi_pipelines_tests.support.execution.floor import (
     Floor,
     Trader,
     live_trader,
@@ -30,7 +30,7 @@ from kalshi_pipelines_tests.execution.floor import (
     ready_journal,
     resting,
 )
-from kalshi_pipelines_tests.execution.reconciliation.places import MARKETS, QUICK, markets, new_floor, reconciler
+from kalshi_pipelines_tests.support.execution.places import MARKETS, QUICK, markets, new_floor, reconciler
 
 PLACE = "POST /portfolio/events/orders"
 

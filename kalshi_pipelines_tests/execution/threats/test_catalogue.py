@@ -1,7 +1,7 @@
 """Every threat has a test, and the pages made from the catalogue and the codes are those in docs/."""
 
-from kalshi_pipelines_tests.documents import documents
-from kalshi_pipelines_tests.execution.threats.catalogue import THREATS, threat_tests
+from kalshi_pipelines_tests.support.documents import documents
+from kalshi_pipelines_tests.support.execution.catalogue import THREATS, threat_tests
 
 
 def test_every_threat_from_F01_to_F60_has_a_test() -> None:
@@ -13,4 +13,4 @@ def test_every_threat_from_F01_to_F60_has_a_test() -> None:
 
 def test_the_pages_made_from_code_are_up_to_date() -> None:
     old = [page.name for page, text in documents().items() if page.read_text() != text]
-    assert old == [], "run python -m kalshi_pipelines_tests.documents"
+    assert old == [], "run python -m kalshi_pipelines_tests.support.documents"

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.audit.anchors import Anchor, AnchorFile
 from kalshi_pipelines.execution.audit.verification import Verdict, verify
+from kalshi_pipelines.execution.journal.anchors import Anchor, AnchorFile
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import (
     AlreadyPlanned,
@@ -33,7 +33,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.units import microseconds
-from kalshi_pipelines_tests.execution.journal.trading import (
+from kalshi_pipelines_tests.support.execution.trading import (
     EVENT,
     HOUR,
     MINUTE,
@@ -54,7 +54,7 @@ Rows = list[tuple[object, ...]]
 
 def race(case: str, url: str, processes: int) -> list[str]:
     finished = subprocess.run(
-        [sys.executable, "-m", "kalshi_pipelines_tests.execution.threats.racing", case, url, str(processes)],
+        [sys.executable, "-m", "kalshi_pipelines_tests.support.execution.racing", case, url, str(processes)],
         capture_output=True,
         text=True,
         check=True,

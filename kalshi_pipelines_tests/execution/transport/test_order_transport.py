@@ -6,7 +6,6 @@ import json
 import pickle
 import re
 import socket
-from pathlib import Path
 from typing import Any, cast
 
 import httpx
@@ -27,7 +26,8 @@ from kalshi_pipelines.kalshi.errors import EnvironmentMismatch
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines_tests.execution.orders.test_request import REQUEST
-from kalshi_pipelines_tests.execution.transport.raw_server import (
+from kalshi_pipelines_tests.support.checkout import CHECKOUT, SHARED
+from kalshi_pipelines_tests.support.execution.raw_server import (
     RawServer,
     Reply,
     answering,
@@ -43,7 +43,7 @@ PRIVATE = Ed25519PrivateKey.generate()
 SIGNER = Signer("6aa9dd34-2e8a-49eb-887f-0963dca78d43", PRIVATE)
 ORDER = OrderId("09cb3de3-aacb-4446-b98b-3fe3b8355d59")
 TICKER = MarketTicker("KXMLB-26NOV22-TOR")
-OPENAPI = Path(__file__).parents[4] / "shared" / "facts" / "kalshi_openapi_3.34.0.yaml"
+OPENAPI = SHARED / "facts" / "kalshi_openapi_3.34.0.yaml"
 
 
 def _transport(server: RawServer, **options: Any) -> OrderTransport:
@@ -400,7 +400,7 @@ def test_F57_nothing_printed_of_a_transport_holds_the_key(caplog: pytest.LogCapt
 
 
 def test_there_is_no_other_http_client_that_could_write() -> None:
-    package = Path(__file__).parents[3] / "kalshi_pipelines" / "execution"
+    package = CHECKOUT / "kalshi_pipelines" / "execution"
     clients = re.compile(r"^\s*(?:import|from)\s+(?:httpx|requests|urllib|urllib3|aiohttp|http)\b", re.MULTILINE)
     users = {
         path.relative_to(package).as_posix()

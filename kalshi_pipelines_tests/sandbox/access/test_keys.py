@@ -24,7 +24,7 @@ from kalshi_pipelines_tests.sandbox.conftest import (
     in_this_thread,
     local_sandbox,
 )
-from kalshi_pipelines_tests.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.signing import Signer
 
 TINY = SandboxOptions(markets=20, combos=2, tier="unlimited", warm=False)
 

@@ -10,7 +10,7 @@ from kalshi_pipelines.sandbox.access.signatures import UnusableKey, public_key_o
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines_tests.conftest import RECORDINGS
 from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, local_sandbox
-from kalshi_pipelines_tests.sandbox.signing import PrivateKey, Signer
+from kalshi_pipelines_tests.support.sandbox.signing import PrivateKey, Signer
 
 LIMITS = "/account/limits"
 

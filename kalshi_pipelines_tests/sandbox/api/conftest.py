@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from kalshi_pipelines_tests.sandbox.api.signed_member import QUIET, SignedMember, tickers
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
+from kalshi_pipelines_tests.support.sandbox.signed_member import QUIET, SignedMember, tickers
 
 
 @pytest.fixture

@@ -1,14 +1,14 @@
 from collections import Counter
 
 from kalshi_pipelines.sandbox.clock import DAY_US
-from kalshi_pipelines_tests.sandbox.api.signed_member import (
+from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox
+from kalshi_pipelines_tests.support.sandbox.signed_member import (
     SignedMember,
     buy,
     open_for_a_year,
     settle,
     tickers,
 )
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox
 
 NOON_S = 1_795_348_800
 

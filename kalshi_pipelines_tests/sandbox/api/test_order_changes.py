@@ -1,6 +1,7 @@
 import pytest
 
-from kalshi_pipelines_tests.sandbox.api.signed_member import (
+from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row
+from kalshi_pipelines_tests.support.sandbox.signed_member import (
     BATCH,
     ORDERS,
     SignedMember,
@@ -10,7 +11,6 @@ from kalshi_pipelines_tests.sandbox.api.signed_member import (
     tickers,
     without_service,
 )
-from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row
 
 NOON_S = 1_795_348_800
 

@@ -1,7 +1,7 @@
 import pytest
 
-from kalshi_pipelines_tests.sandbox.api.signed_member import ORDERS, SignedMember, error_of, order
 from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row
+from kalshi_pipelines_tests.support.sandbox.signed_member import ORDERS, SignedMember, error_of, order
 
 GROUPS = "/portfolio/order_groups"
 

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from kalshi_pipelines_tests.sandbox.api.signed_member import (
+from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row
+from kalshi_pipelines_tests.support.sandbox.signed_member import (
     BATCH,
     ORDERS,
     SignedMember,
@@ -12,7 +13,6 @@ from kalshi_pipelines_tests.sandbox.api.signed_member import (
     tickers,
     without_service,
 )
-from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row
 
 NOON_S = 1_795_348_800
 

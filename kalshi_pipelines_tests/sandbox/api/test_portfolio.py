@@ -1,6 +1,7 @@
 import pytest
 
-from kalshi_pipelines_tests.sandbox.api.signed_member import (
+from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, Row
+from kalshi_pipelines_tests.support.sandbox.signed_member import (
     ORDERS,
     SignedMember,
     buy,
@@ -9,7 +10,6 @@ from kalshi_pipelines_tests.sandbox.api.signed_member import (
     recorded,
     tickers,
 )
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, Row
 
 NOON_S = 1_795_348_800
 

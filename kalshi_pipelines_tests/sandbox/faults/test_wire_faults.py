@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.sandbox.desk import CREATE, ORDERS, QUIET, order_of
-from kalshi_pipelines_tests.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.desk import CREATE, ORDERS, QUIET, order_of
+from kalshi_pipelines_tests.support.sandbox.signing import Signer
 
 
 @dataclass

@@ -7,8 +7,8 @@ import pytest
 
 from kalshi_pipelines.sandbox.faults.wire import NoConnection
 from kalshi_pipelines_tests.sandbox.conftest import API, local_sandbox
-from kalshi_pipelines_tests.sandbox.desk import CANCEL, CREATE, ORDERS, QUIET, Desk, order_of
-from kalshi_pipelines_tests.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.desk import CANCEL, CREATE, ORDERS, QUIET, Desk, order_of
+from kalshi_pipelines_tests.support.sandbox.signing import Signer
 
 
 @pytest.fixture

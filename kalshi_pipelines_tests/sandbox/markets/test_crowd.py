@@ -7,7 +7,7 @@ from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.trading.events import OrderAccepted, Traded
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
-from kalshi_pipelines_tests.sandbox.markets.trader import ME, Trader, quoted_market
+from kalshi_pipelines_tests.support.sandbox.trader import ME, Trader, quoted_market
 
 SMALL = SandboxOptions(markets=200, combos=10, tier="unlimited")
 FROZEN = SandboxOptions(markets=200, combos=10, tick_seconds=0, tier="unlimited")

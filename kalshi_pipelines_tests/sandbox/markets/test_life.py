@@ -11,7 +11,7 @@ from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.trading.commands import Refused
 from kalshi_pipelines.sandbox.trading.events import OrderCanceled
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
-from kalshi_pipelines_tests.sandbox.markets.trader import A_MILLION, ME, Trader, quoted_market
+from kalshi_pipelines_tests.support.sandbox.trader import A_MILLION, ME, Trader, quoted_market
 
 DAY = 86_400
 FROZEN = SandboxOptions(markets=400, combos=30, tick_seconds=0, tier="unlimited")

@@ -11,7 +11,7 @@ from kalshi_pipelines.sandbox.markets.listing import TradeFilter
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.trading.commands import Refused
 from kalshi_pipelines_tests.sandbox.conftest import NOON_US, LocalSandbox, local_sandbox
-from kalshi_pipelines_tests.sandbox.markets.trader import ME, Trader, quoted_market
+from kalshi_pipelines_tests.support.sandbox.trader import ME, Trader, quoted_market
 
 SECOND_US = 1_000_000
 EVERYTHING = TradeFilter(None, None, None, None)

@@ -7,7 +7,7 @@ import pytest
 from kalshi_pipelines.sandbox.trading import events as ev
 from kalshi_pipelines.sandbox.trading.commands import Refused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
-from kalshi_pipelines_tests.sandbox.trading.floors import COMBO, START_US, new_engine, order
+from kalshi_pipelines_tests.support.sandbox.floors import COMBO, START_US, new_engine, order
 
 FOK = "fill_or_kill"
 

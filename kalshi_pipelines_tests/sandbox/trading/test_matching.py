@@ -5,7 +5,7 @@ import pytest
 from kalshi_pipelines.sandbox.trading.commands import Amendment, OrderRef, Refused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.records import Order
-from kalshi_pipelines_tests.sandbox.trading.floors import (
+from kalshi_pipelines_tests.support.sandbox.floors import (
     COMBO,
     MAKER_FEES,
     PLAIN,

@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from kalshi_pipelines.sandbox.trading import events as ev
 from kalshi_pipelines.sandbox.trading.commands import Amendment, NewOrder, OrderRef, Refused
 from kalshi_pipelines.sandbox.trading.records import EXECUTED, RESTING, Order
-from kalshi_pipelines_tests.sandbox.trading.floors import (
+from kalshi_pipelines_tests.support.sandbox.floors import (
     COMBO,
     MAKER_FEES,
     PLAIN,

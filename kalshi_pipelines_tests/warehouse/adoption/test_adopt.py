@@ -24,8 +24,8 @@ from kalshi_pipelines.warehouse.tables import (
     quarantine,
 )
 from kalshi_pipelines.warehouse.upgrade import UpgradeReport, migrate
-from kalshi_pipelines_tests.warehouse.legacy import HEAD, REVISIONS, LegacyDatabase, make_legacy_database
-from kalshi_pipelines_tests.warehouse.rows import LEGAL
+from kalshi_pipelines_tests.support.warehouse.legacy import HEAD, REVISIONS, LegacyDatabase, make_legacy_database
+from kalshi_pipelines_tests.support.warehouse.rows import LEGAL
 
 STAMPS: dict[str, dict[str, Any]] = {
     **{revision: {"revision": revision} for revision in REVISIONS},

@@ -14,8 +14,9 @@ from kalshi_pipelines.warehouse.adoption.shapes import LEGACY_TABLES
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded, read_only
 from kalshi_pipelines.warehouse.upgrade import UpgradeReport, migrate
+from kalshi_pipelines_tests.support.checkout import SHARED
 
-LEGACY_DATABASES = Path(__file__).parents[4] / "shared" / "legacy_dbs"
+LEGACY_DATABASES = SHARED / "legacy_dbs"
 MANIFEST = LEGACY_DATABASES / "manifest.json"
 DAMAGED = ("truncated.db", "zero_pages.db", "not_a_database.db", "unknown_revision.db", "two_versions.db")
 KEYS = {table.name: table.key for table in LEGACY_TABLES}

@@ -1,0 +1,1 @@
+"""What every ingest shares: run records, quarantine, record digests and provenance stamps."""

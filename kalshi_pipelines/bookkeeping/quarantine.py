@@ -1,0 +1,76 @@
+"""Records that can not be stored: kept with payload and reason until the same record can be.
+
+One row a record, with its newest payload, so that a record that is rejected every few minutes takes one row.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.bookkeeping.digests import record_digest
+from kalshi_pipelines.bookkeeping.stamps import Stamp
+from kalshi_pipelines.kalshi.decoding import RejectedRecord
+from kalshi_pipelines.warehouse.bulk import Row, Write, wanted_keys, write_rows
+from kalshi_pipelines.warehouse.tables import quarantine
+
+_COLUMNS: Final = (
+    "subject",
+    "record_key",
+    "reason",
+    "payload",
+    "payload_digest",
+    "first_quarantined_us",
+    "quarantined_us",
+    "resolved_us",
+    "ingest_run_id",
+)
+_WRITE: Final = Write(quarantine, _COLUMNS, keep=("first_quarantined_us",))
+_UNREADABLE: Final = "unreadable:"
+
+
+def set_aside(connection: sa.Connection, subject: str, rejected: Sequence[RejectedRecord], stamp: Stamp) -> None:
+    """Put rejected records into the quarantine; those that are there with the same payload stay as they are."""
+    rows: list[Row] = []
+    for each in rejected:
+        digest = record_digest(each.raw)
+        key = each.key or f"{_UNREADABLE}{digest.hex()}"
+        texts = [_storable(text) for text in (key, each.reason, each.raw.decode(errors="backslashreplace"))]
+        times = (stamp.recorded_us, stamp.recorded_us, None)
+        rows.append((subject, *texts, digest, *times, stamp.ingest_run_id))
+    known = _unresolved(connection, subject) if rows else {}
+    refused = write_rows(connection, _WRITE, [row for row in rows if known.get(row[1]) != row[4]])
+    if refused:
+        raise RuntimeError(f"the quarantine refused a rejected record of {subject}: {refused[0].reason}")
+
+
+def _storable(text: str) -> str:
+    """Postgres stores every character but NUL."""
+    return text.replace("\x00", "\\x00")
+
+
+def resolve(connection: sa.Connection, subject: str, keys: Collection[str], stamp: Stamp) -> None:
+    """Note that records which were in quarantine are stored now."""
+    stored = sorted(_unresolved(connection, subject).keys() & keys)
+    if stored:
+        columns = quarantine.c
+        wanted = wanted_keys(stored, connection.dialect.name)
+        connection.execute(
+            sa.update(quarantine)
+            .where(columns.subject == subject, columns.record_key.in_(sa.select(wanted.c.value)))
+            .values(resolved_us=stamp.recorded_us)
+        )
+
+
+def unresolved_keys(engine: sa.Engine, subject: str) -> list[str]:
+    """The keys of records that are still in quarantine, those without a readable key excepted."""
+    with engine.connect() as connection:
+        return sorted(key for key in _unresolved(connection, subject) if not key.startswith(_UNREADABLE))
+
+
+def _unresolved(connection: sa.Connection, subject: str) -> dict[str, bytes]:
+    columns = quarantine.c
+    rows = sa.select(columns.record_key, columns.payload_digest).where(
+        columns.subject == subject, columns.resolved_us.is_(None)
+    )
+    return dict(connection.execute(rows).all())

@@ -1,0 +1,99 @@
+"""What must hold between the answers of one run: of an exchange that describes itself, twice alike."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from kalshi_pipelines.contracts.comparison.body_decoding import AbsurdBody, decoded
+from kalshi_pipelines.contracts.declared import assets_of
+from kalshi_pipelines.contracts.declared.reading import number_at, rows_at, text_at
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
+from kalshi_pipelines.contracts.language.responses import Response
+
+_BALANCE: Final = "GET /portfolio/balance"
+_POSITIONS: Final = "GET /portfolio/positions"
+_FILLS: Final = "GET /portfolio/fills"
+_STATUS: Final = "GET /exchange/status"
+_WITH_SHARDS: Final = {
+    "GET /markets": "markets[]",
+    "GET /markets/{ticker}": "market",
+    "GET /events": "events[]",
+    "GET /portfolio/positions": "market_positions[]",
+    "GET /portfolio/fills": "fills[]",
+    "GET /portfolio/balance": "balance_breakdown[]",
+}
+_WORTH: Final = Decimal(1)
+
+
+def differences_between(responses: Sequence[Response]) -> Iterator[Difference]:
+    """Everything that does not fit together. Only whole answers of success count, the last of each endpoint."""
+    bodies = dict(_bodies(responses))
+    yield from _portfolio(bodies)
+    yield from _sides(bodies)
+    yield from _shards(bodies)
+
+
+def _bodies(responses: Sequence[Response]) -> Iterator[tuple[str, Any]]:
+    for response in responses:
+        is_plain = not {"subaccount", "exchange_index", "cursor"} & set(response.asked.query)
+        if response.status == 200 and not response.is_excerpt and is_plain:
+            try:
+                yield response.asked.endpoint, decoded(response.body)
+            except AbsurdBody:
+                continue
+
+
+def _portfolio(bodies: Mapping[str, Any]) -> Iterator[Difference]:
+    """A balance of no worth beside positions that cost something (August 2026: it was one shard's, then all's)."""
+    worth = number_at(bodies.get(_BALANCE), "portfolio_value")
+    exposures = [
+        number_at(row, "market_exposure_dollars") or Decimal(0)
+        for _, row in rows_at(bodies.get(_POSITIONS), "market_positions[]")
+        if number_at(row, "position_fp")
+    ]
+    if worth == 0 and sum(exposures) >= _WORTH:
+        yield Difference(
+            _BALANCE, "portfolio_value", Kind.INVARIANT_BROKEN, Severity.RISKY, "positions are worth something",
+            "nothing, though positions are held", f"{sum(exposures)} dollars of exposure",
+            assets_of(_BALANCE, "portfolio_value"),
+            "See which shards and sub-accounts the figure is of; it is right only if every position is worthless.",
+        )  # fmt: skip
+
+
+def _sides(bodies: Mapping[str, Any]) -> Iterator[Difference]:
+    """What was bought and sold makes the position: as many contracts of the other side are a sign that was turned."""
+    bought: dict[str, Decimal] = {}
+    if text_at(bodies.get(_FILLS), "cursor"):
+        return
+    for _, fill in rows_at(bodies.get(_FILLS), "fills[]"):
+        sign = {"bid": 1, "ask": -1}.get(text_at(fill, "book_side"), 0)
+        ticker = text_at(fill, "ticker")
+        bought[ticker] = bought.get(ticker, Decimal(0)) + sign * (number_at(fill, "count_fp") or 0)
+    for at, row in rows_at(bodies.get(_POSITIONS), "market_positions[]"):
+        held, made = number_at(row, "position_fp"), bought.get(text_at(row, "ticker"))
+        if held and made == -held:
+            yield Difference(
+                _POSITIONS, f"{at}.position_fp", Kind.INVARIANT_BROKEN, Severity.BREAKING, "what fills make",
+                "as many contracts of the other side", f"{made} by fills, {held} held",
+                assets_of(_POSITIONS, f"{at}.position_fp"),
+                "Stop trading on positions until it is known which of the two changed its sign.",
+            )  # fmt: skip
+
+
+def _shards(bodies: Mapping[str, Any]) -> Iterator[Difference]:
+    known = {str(row.get("exchange_index")) for _, row in rows_at(bodies.get(_STATUS), "exchange_index_statuses[]")}
+    if not known:
+        return
+    for endpoint, rows in _WITH_SHARDS.items():
+        used = {
+            str(row["exchange_index"]): text_at(row, "ticker")
+            for _, row in rows_at(bodies.get(endpoint), rows)
+            if row.get("exchange_index") is not None
+        }
+        for shard in sorted(set(used) - known):
+            yield Difference(
+                endpoint, f"{rows}.exchange_index", Kind.INVARIANT_BROKEN, Severity.RISKY,
+                f"shards {', '.join(sorted(known))} of the exchange's status", f"shard {shard}", used[shard],
+                assets_of(endpoint, f"{rows}.exchange_index"),
+                "See exchange/status: orders and collateral have to be sent to that shard.",
+            )  # fmt: skip

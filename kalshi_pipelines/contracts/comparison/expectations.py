@@ -1,0 +1,249 @@
+"""What an answer shows against what is declared of its endpoint: keys, types, formats, vocabularies, bounds."""
+
+import datetime as dt
+import difflib
+from collections.abc import Iterator
+from typing import Final
+
+from kalshi_pipelines.contracts.comparison.baseline import Baseline
+from kalshi_pipelines.contracts.comparison.inventory import WHOLE, Place, parent_of
+from kalshi_pipelines.contracts.comparison.observation import Stock
+from kalshi_pipelines.contracts.language.declarations import Contract, Field, Format
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
+
+_TYPES: Final = {
+    Format.DOLLARS: {"string"},
+    Format.COUNT: {"string"},
+    Format.TIME: {"string"},
+    Format.UUID: {"string"},
+    Format.CLOCK: {"string"},
+    Format.TEXT: {"string"},
+    Format.URL: {"string"},
+    Format.INTEGER: {"integer"},
+    Format.NUMBER: {"integer", "number"},
+    Format.FLAG: {"flag"},
+    Format.OBJECT: {"object"},
+    Format.ARRAY: {"array"},
+}
+_MOST_FRACTION: Final = 6
+_MOST_NAMED: Final = 5
+_ALIKE: Final = 0.55
+_UNIT: Final = "Stop the ingest of it until the unit is known: what is stored now may be wrong."
+
+
+class Expectations:
+    """The declared places of one contract, against one stock.
+
+    Args:
+        contract: What is declared.
+        stock: What was found.
+        baseline: What is known, to leave out what was seen and accepted before.
+        received: The day the answer was received.
+    """
+
+    def __init__(self, contract: Contract, stock: Stock, baseline: Baseline | None, received: dt.date) -> None:
+        self._contract = contract
+        self._stock = stock
+        self._places = stock.inventory.places
+        self._known = baseline.inventory.places if baseline else {}
+        self._received = received
+
+    def differences(self) -> list[Difference]:
+        """All of them."""
+        new = list(self._new())
+        found = _renamed([*self._missing(), *self._left_out()], new, self._contract)
+        for name, place in self._places.items():
+            each = self._contract.fields.get(name)
+            if each is not None:
+                found += self._declared(name, place, each)
+        return found
+
+    def _missing(self) -> Iterator[Difference]:
+        for name, each in self._contract.fields.items():
+            around = self._stock.inventory.objects_around(name)
+            if not each.is_required or name.endswith("]") or not around:
+                continue
+            place = self._places.get(name)
+            seen = place.seen if place else 0
+            if seen < around:
+                yield self._lacking(name, each, "gone" if not seen else "missing in some")
+
+    def _left_out(self) -> Iterator[Difference]:
+        """Optional keys that were there before: they are missing only if a new key took their place."""
+        for name, each in self._contract.fields.items():
+            if each.is_required or name in self._places or not self._was_seen(name) or name.endswith("]"):
+                continue
+            if self._stock.inventory.objects_around(name):
+                yield self._difference(name, Kind.KEY_RENAMED, self._grave(name), name, "gone", "")
+
+    def _lacking(self, name: str, each: Field, after: str) -> Difference:
+        if each.since is not None and (self._received < each.since or not self._was_seen(name)):
+            return self._difference(
+                name, Kind.KEY_MISSING, Severity.ADDITIVE, f"required by the specification since {each.since}",
+                "not sent yet", "Nothing to do: it is stored as unknown until it is sent.",
+            )  # fmt: skip
+        return self._difference(
+            name, Kind.KEY_MISSING, self._grave(name), "a required key", after,
+            "Find what replaced it in the changelog before the next ingest: rows without it are quarantined.",
+        )  # fmt: skip
+
+    def _was_seen(self, name: str) -> bool:
+        known = self._known.get(name)
+        return known is not None and known.seen > 0
+
+    def _new(self) -> Iterator[Difference]:
+        unknown: set[str] = set()
+        for name, place in self._places.items():
+            each = self._contract.fields.get(name)
+            if each is None:
+                parents = {name[:end] for end in range(len(name)) if name[end] in ".["}
+                if parents & unknown or name.endswith("]") or name == WHOLE:
+                    continue
+                unknown.add(name)
+                if not self._was_seen(name):
+                    yield self._difference(
+                        name, Kind.KEY_NEW, Severity.ADDITIVE, "not declared", f"a new key: {_look(place)}",
+                        "See the changelog; declare it if it is worth storing.", self._example(name),
+                    )  # fmt: skip
+            elif each.until is not None and self._received >= each.until and not self._was_seen(name):
+                yield self._difference(
+                    name, Kind.KEY_NEW, Severity.ADDITIVE, f"taken away on {each.until}", "back again",
+                    "Nothing of ours reads it.", self._example(name),
+                )  # fmt: skip
+
+    def _declared(self, name: str, place: Place, each: Field) -> Iterator[Difference]:
+        if place.nulls and not each.is_nullable:
+            yield self._difference(
+                name, Kind.NULL_NEW, self._grave(name), "never null", "null", "Rows with null here are quarantined."
+            )
+        allowed = _TYPES.get(each.format)
+        others = sorted(set(place.types) - allowed) if allowed else []
+        if others:
+            yield self._difference(
+                name, Kind.TYPE_CHANGED, self._grave(name), " or ".join(sorted(allowed or ())), ", ".join(others),
+                "Change the decoder before the next ingest: values of this type are refused.",
+                self._example(name, *others),
+            )  # fmt: skip
+        if each.values:
+            yield from self._words(name, place, each)
+        elif place.formats:
+            yield from self._formats(name, place, each)
+        beyond = self._stock.beyond.get(name)
+        if beyond is not None:
+            yield self._difference(
+                name, Kind.INVARIANT_BROKEN, self._grave(name), f"from {each.least} to {each.most}",
+                "numbers out of their bounds", _UNIT, beyond,
+            )  # fmt: skip
+
+    def _words(self, name: str, place: Place, each: Field) -> Iterator[Difference]:
+        known = self._known.get(name)
+        seen = set((known.values or {}) if known and not each.is_closed else ())
+        new = sorted(set(place.values or ()) - each.values - seen)
+        if place.values is None:
+            new = ["too many values to name"]
+        if not new:
+            return
+        named = ", ".join(repr(word) for word in new[:_MOST_NAMED])
+        severity = self._grave(name) if each.is_closed else Severity.RISKY
+        yield self._difference(
+            name, Kind.VALUE_NEW, severity, _listed(each.values), f"new values: {named}",
+            "Find out what the value means; the warehouse refuses it if the vocabulary is closed.",
+        )  # fmt: skip
+
+    def _formats(self, name: str, place: Place, each: Field) -> Iterator[Difference]:
+        for form in sorted(place.formats):
+            verdict = _verdict(form, each)
+            if verdict is None:
+                continue
+            severity = self._grave(name) if verdict is Severity.BREAKING else verdict
+            yield self._difference(
+                name, Kind.FORMAT_CHANGED, severity, _expected(each), _format_text(form),
+                "See whether value and unit are still the same before they are stored.", self._example(name, form),
+            )  # fmt: skip
+
+    def _grave(self, name: str) -> Severity:
+        return Severity.BREAKING if self._contract.assets_of(name) else Severity.RISKY
+
+    def _example(self, name: str, *forms: str) -> str:
+        examples = self._stock.examples.get(name, {})
+        return next((examples[form] for form in (*forms, *examples) if form in examples), "")
+
+    def _difference(
+        self, place: str, kind: Kind, severity: Severity, before: str, after: str, advice: str, example: str = ""
+    ) -> Difference:
+        assets = self._contract.assets_of(place) if kind is not Kind.KEY_NEW else ()
+        return Difference(self._contract.endpoint, place, kind, severity, before, after, example, assets, advice)
+
+
+def _verdict(form: str, each: Field) -> Severity | None:
+    kind, _, digits = form.partition(":")
+    if each.format in {Format.DOLLARS, Format.COUNT}:
+        decimals = int(digits) if kind == "decimal" else 0 if kind == "integer" else None
+        if decimals is None or (decimals == 0 and 0 not in each.decimals):
+            return Severity.BREAKING
+        return None if not each.decimals or decimals in each.decimals else Severity.RISKY
+    if each.format is Format.TIME:
+        return _verdict_of_time(form, each)
+    if each.format in {Format.UUID, Format.CLOCK}:
+        return None if form == each.format else Severity.RISKY
+    return None
+
+
+def _verdict_of_time(form: str, each: Field) -> Severity | None:
+    kind, _, digits = form.partition(":")
+    if kind == "time":
+        return None if int(digits) <= _MOST_FRACTION else Severity.RISKY
+    if form == "never":
+        return Severity.RISKY if each.is_required and not each.is_nullable else None
+    return Severity.RISKY if form == "time with another zone" else Severity.BREAKING
+
+
+def _expected(each: Field) -> str:
+    if each.decimals:
+        return f"{each.format} with {' or '.join(map(str, each.decimals))} decimals"
+    return str(each.format)
+
+
+def _format_text(form: str) -> str:
+    kind, _, digits = form.partition(":")
+    return {"decimal": f"a number with {digits} decimals", "time": f"an instant with {digits} digits of a second"}.get(
+        kind, f"{form}"
+    )
+
+
+def _look(place: Place) -> str:
+    return ", ".join(sorted({*place.types, *(form.partition(":")[0] for form in place.formats)} - {"string"})) or "null"
+
+
+def _listed(values: frozenset[str]) -> str:
+    return ", ".join(repr(value) for value in sorted(values))
+
+
+def _renamed(missing: list[Difference], new: list[Difference], contract: Contract) -> list[Difference]:
+    """Missing and new keys, those taken together that are surely one key with another name."""
+    found, taken = [], set()
+    for lost in missing:
+        candidates = [
+            each for each in new
+            if parent_of(each.place) == parent_of(lost.place) and each.place not in taken and lost.after == "gone"
+        ]  # fmt: skip
+        best = max(candidates, key=lambda each: _likeness(each.place, lost.place), default=None)
+        if best is None or _likeness(best.place, lost.place) < _ALIKE or lost.severity is Severity.ADDITIVE:
+            found += [lost] if lost.kind is not Kind.KEY_RENAMED else []
+            continue
+        taken.add(best.place)
+        found.append(_one_key(lost, best, contract))
+    return found + [each for each in new if each.place not in taken]
+
+
+def _likeness(one: str, other: str) -> float:
+    one, other = one.rpartition(".")[2], other.rpartition(".")[2]
+    return 1.0 if one in other or other in one else difflib.SequenceMatcher(None, one, other).ratio()
+
+
+def _one_key(lost: Difference, new: Difference, contract: Contract) -> Difference:
+    return Difference(
+        contract.endpoint, lost.place, Kind.KEY_RENAMED, lost.severity, lost.place,
+        f"gone, and {new.place.rpartition('.')[2]} is new", new.example, lost.assets,
+        "Compare both names in the changelog: the unit may have changed with the name.",
+    )  # fmt: skip

@@ -1,0 +1,177 @@
+"""The exchange's published OpenAPI document: read safely, digested, and compared with the one that was accepted.
+
+The specification changes without a new version, so each operation and schema is compared. What it says is not what
+the exchange does: what is taken away is risky, not breaking, until an answer shows it.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import yaml
+
+from kalshi_pipelines.contracts.declared import CONTRACTS
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
+
+ENDPOINT: Final = "GET docs.kalshi.com/openapi.yaml"
+_MOST_BYTES: Final = 8 * 1024 * 1024
+_MOST_EVENTS: Final = 400_000
+_MOST_DEPTH: Final = 40
+_METHODS: Final = ("get", "post", "put", "patch", "delete")
+_ADVICE: Final = (
+    "Read the vendor's changelog for it; acknowledge the finding to accept the document as it is, "
+    "and change the contract if an answer shows it."
+)
+
+Digest = Mapping[str, Mapping[str, str]]
+"""For each operation (``GET /markets``) and schema (``schema Market``): its facts, as text."""
+
+
+class UnreadableDocument(Exception):
+    """It is no OpenAPI document, or larger than one; the text says which."""
+
+
+def digest(body: bytes) -> Digest:
+    """What the document says: parameters, answers, properties, what is required, vocabularies.
+
+    Raises:
+        UnreadableDocument: It is not what it should be.
+    """
+    document = _loaded(body)
+    if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
+        raise UnreadableDocument("it has no paths")
+    found: dict[str, dict[str, str]] = {
+        "document": {"version": str(_at(document, "info", "version")), "servers": _servers(document)}
+    }
+    for path, operations in document["paths"].items():
+        for method in _METHODS:
+            if isinstance(operations, dict) and isinstance(operations.get(method), dict):
+                found[f"{method.upper()} {path}"] = dict(_operation(operations, operations[method]))
+    schemas = _at(document, "components", "schemas")
+    for name, schema in schemas.items() if isinstance(schemas, dict) else ():
+        found[f"schema {name}"] = dict(_schema("", schema, 0))
+    return found
+
+
+def hash_of(body: bytes) -> str:
+    """The hash of a document."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def changes(accepted: Digest, present: Digest) -> list[Difference]:
+    """One difference for each operation or schema that is not as it was accepted."""
+    found = []
+    for name in sorted({*accepted, *present}):
+        before, after = accepted.get(name), present.get(name)
+        if before != after:
+            found.append(_change(name, before, after))
+    return found
+
+
+def unreadable(reason: str) -> Difference:
+    """The difference of a document that can not be read."""
+    return Difference(ENDPOINT, "$", Kind.ABSURD, Severity.RISKY, "an OpenAPI document", reason, advice=_ADVICE)
+
+
+def _change(name: str, before: Mapping[str, str] | None, after: Mapping[str, str] | None) -> Difference:
+    if before is None or after is None:
+        word = "is new" if before is None else "is gone"
+        used = after is None and _is_used(name)
+        severity = Severity.RISKY if used else Severity.ADDITIVE
+        return _difference(name, severity, "" if before is None else "documented", f"{name} {word}")
+    gone = [f"-{key}" for key in sorted({*before} - {*after})]
+    new = [f"+{key}" for key in sorted({*after} - {*before})]
+    other = [
+        f"{key}: {before[key]} -> {after[key]}" for key in sorted({*after} & {*before}) if before[key] != after[key]
+    ]
+    severity = Severity.RISKY if (gone or other) and _is_used(name) else Severity.ADDITIVE
+    return _difference(name, severity, "as accepted", ", ".join((*gone, *other, *new)))
+
+
+def _difference(name: str, severity: Severity, before: str, after: str) -> Difference:
+    contract = CONTRACTS.get(name)
+    assets = contract.used_by if contract else ()
+    return Difference(ENDPOINT, name, Kind.DOCUMENT_CHANGED, severity, before, after, "", assets, _ADVICE)
+
+
+def _is_used(name: str) -> bool:
+    # A schema may be part of any answer; examples of one are not looked for.
+    return name in CONTRACTS or name.startswith("schema ")
+
+
+def _operation(path: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for parameter in (*_list(path.get("parameters")), *_list(operation.get("parameters"))):
+        if not isinstance(parameter, dict):
+            continue
+        name = str(parameter.get("$ref") or f"{parameter.get('in')} {parameter.get('name')}")
+        yield f"parameter {name}", "required" if parameter.get("required") else "optional"
+        yield from _schema(f"parameter {name}", parameter.get("schema"), 1)
+    body = operation.get("requestBody")
+    yield from _contents("request", body)
+    answers = operation.get("responses")
+    for status, answer in answers.items() if isinstance(answers, dict) else ():
+        yield f"answer {status}", "documented"
+        yield from _contents(f"answer {status}", answer)
+    yield "security", str(operation.get("security", "as the document"))
+    if operation.get("deprecated"):
+        yield "deprecated", "true"
+
+
+def _contents(name: str, holder: object) -> Iterator[tuple[str, str]]:
+    contents = _at(holder, "content")
+    for kind, content in contents.items() if isinstance(contents, dict) else ():
+        yield from _schema(f"{name} {kind}", _at(content, "schema"), 1)
+
+
+def _schema(at: str, schema: object, depth: int) -> Iterator[tuple[str, str]]:
+    if not isinstance(schema, dict) or depth > _MOST_DEPTH:
+        return
+    told = [f"{key}={schema[key]}" for key in ("type", "format", "$ref", "nullable", "minimum", "maximum", "default")
+            if key in schema]  # fmt: skip
+    yield f"{at} type".strip(), " ".join(told)
+    for value in _list(schema.get("enum")):
+        yield f"{at} value {value}".strip(), "allowed"
+    for key in _list(schema.get("required")):
+        yield f"{at} required {key}".strip(), "yes"
+    properties = schema.get("properties")
+    for key, inner in properties.items() if isinstance(properties, dict) else ():
+        yield from _schema(f"{at}.{key}" if at else str(key), inner, depth + 1)
+    if "items" in schema:
+        yield from _schema(f"{at}[]", schema["items"], depth + 1)
+    for word in ("allOf", "oneOf", "anyOf"):
+        for number, inner in enumerate(_list(schema.get(word))):
+            yield from _schema(f"{at} {word} {number}".strip(), inner, depth + 1)
+
+
+def _servers(document: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(str(_at(server, "url")) for server in _list(document.get("servers"))))
+
+
+def _list(value: object) -> Iterable[Any]:
+    return value if isinstance(value, list) else ()
+
+
+def _at(value: object, *keys: str) -> Any:  # noqa: ANN401
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _loaded(body: bytes) -> object:
+    if len(body) > _MOST_BYTES:
+        raise UnreadableDocument(f"it has more than {_MOST_BYTES // 1024 // 1024} MB")
+    try:
+        depth = 0
+        for number, event in enumerate(yaml.parse(body, Loader=_LOADER)):
+            if isinstance(event, yaml.events.AliasEvent):
+                raise UnreadableDocument("it has aliases, which may make a small document endless")
+            depth += isinstance(event, yaml.events.CollectionStartEvent)
+            depth -= isinstance(event, yaml.events.CollectionEndEvent)
+            if number > _MOST_EVENTS or depth > _MOST_DEPTH:
+                raise UnreadableDocument("it has too many values, or they are nested too deeply")
+        return yaml.load(body, Loader=_LOADER)  # noqa: S506  # one of the two safe loaders
+    except (yaml.YAMLError, UnicodeError, ValueError) as error:
+        raise UnreadableDocument(f"it is not YAML: {type(error).__name__}") from None
+
+
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -1,0 +1,267 @@
+"""What ingestion checks of every page, at the cost of decoding it.
+
+Each record that was decoded is looked at in a few microseconds: are its fields known, its words, the format of its
+numbers? A record that shows something new, one that could not be stored, and a few others of each page are compared
+with the contract in full. So a difference on one record in a million is found, and a page without one costs little.
+
+Belongs here: which records are compared. Does not belong here: comparing (``checking``), and what ingestion is.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any, Final
+
+from kalshi_pipelines.contracts.comparison.checking import check
+from kalshi_pipelines.contracts.language.declarations import Contract, Field, Format
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merged
+from kalshi_pipelines.contracts.language.responses import Asked, Response
+
+#: One in so many records is compared in full, whatever it shows; and one of the first page of each endpoint.
+SAMPLED_OF: Final = 500
+#: Of each page at most so many that show something new, and so many that could not be stored, are compared, too.
+MOST_SUSPECTS: Final = 50
+MOST_REFUSED: Final = 5
+_MOST_KNOWN: Final = 1 << 16
+_MOST_BODY: Final = 1 << 20
+_DIGITS: Final = re.compile(r"\d+")
+_STEP: Final = 7_919
+_NUMERIC: Final = (Format.DOLLARS, Format.COUNT)
+
+
+SeenRecord = tuple[Any, Any, Collection[str]]
+"""A record that was decoded: its fields as attributes, its bytes, and the names of its fields that nobody knows."""
+
+
+@dataclass(frozen=True)
+class SeenPage:
+    """A page as ingestion dealt with it.
+
+    Attributes:
+        endpoint: ``GET /markets``.
+        received_us: When it was received, microseconds since 1970.
+        raws: Every record as received.
+        decoded: Those that were decoded, because they are not what is stored.
+        refused: Those that can not be stored, with the reason.
+    """
+
+    endpoint: str
+    received_us: int
+    raws: Sequence[Any]
+    decoded: Sequence[SeenRecord] = ()
+    refused: Sequence[tuple[Any, str]] = ()
+
+
+class PageChecks:
+    """The checks of the pages of one ingest.
+
+    Args:
+        contracts: The contract of each endpoint; pages of others are not checked.
+        environment: ``sandbox``, ``demo`` or ``prod``.
+        address: The root of the API that answers.
+    """
+
+    def __init__(self, contracts: Mapping[str, Contract], environment: str, address: str) -> None:
+        self._contracts = contracts
+        self._environment = environment
+        self._address = address
+        self._watches: dict[str, _Watch] = {}
+        self._differences: list[Difference] = []
+        self.records: dict[str, int] = {}
+        """How many records were seen of each endpoint."""
+        self.compared = 0
+        """How many of them were compared in full."""
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """What was found so far, one difference for each place and kind, the gravest first."""
+        return merged(self._differences)
+
+    def add(self, difference: Difference) -> None:
+        """Add what ingestion itself found out: that a walk could not go on."""
+        self._differences.append(difference)
+
+    def see(self, page: SeenPage) -> None:
+        """Look at the records of a page."""
+        contract = self._contracts.get(page.endpoint)
+        if contract is None or contract.pages is None:
+            return
+        self.records[page.endpoint] = self.records.get(page.endpoint, 0) + len(page.raws)
+        if page.endpoint not in self._watches:
+            self._watches[page.endpoint] = _Watch(contract)
+        watch = self._watches[page.endpoint]
+        chosen = watch.suspects(page.decoded) + watch.sample(page.raws)
+        if chosen:
+            self._compare(contract, chosen, page.received_us)
+        for raw, reason in page.refused[:MOST_REFUSED]:
+            self._explain(contract, raw, reason, page.received_us)
+
+    def _compare(self, contract: Contract, raws: Sequence[Any], received_us: int) -> Sequence[Difference]:
+        self.compared += len(raws)
+        asked = Asked(contract.endpoint)
+        url = self._address + contract.endpoint.partition(" ")[2]
+        headers = {"content-type": "application/json"}
+        body = _body(contract, raws)
+        response = Response(asked, 200, headers, body, received_us, url, self._environment, is_excerpt=True)
+        found = check(response).differences
+        self._differences += found
+        return found
+
+    def _explain(self, contract: Contract, raw: Any, reason: str, received_us: int) -> None:  # noqa: ANN401
+        """Why a record could not be stored; what can not be stored is breaking, whatever the contract says of it."""
+        found = self._compare(contract, [raw], received_us) if _is_object(raw) else ()
+        if not any(each.severity is Severity.BREAKING for each in found):
+            place = f"{contract.pages.rows}[]" if contract.pages else "$"
+            self._differences.append(
+                Difference(
+                    contract.endpoint,
+                    place,
+                    Kind.ABSURD,
+                    Severity.BREAKING,
+                    before="every record can be stored",
+                    after="a record can not be stored",
+                    example=reason,
+                    assets=contract.used_by,
+                    advice="Look at the quarantine table: it holds the record and the reason.",
+                )
+            )
+
+
+@dataclass
+class _Watch:
+    """What is known to be well about the records of one endpoint."""
+
+    contract: Contract
+    _pages: int = 0
+    _until_sample: int = 1
+    _unknown: set[str] = field(default_factory=set)
+    _words: set[tuple[Any, ...]] = field(default_factory=set)
+    _reported: set[tuple[str, str]] = field(default_factory=set)
+    _look: "Callable[[SeenRecord], bool] | None" = None
+
+    def sample(self, raws: Sequence[Any]) -> list[Any]:
+        """Some records, others of each page; the same ones whenever the same pages are read."""
+        self._pages += 1
+        self._until_sample -= len(raws)
+        chosen: list[Any] = []
+        while raws and self._until_sample <= 0:
+            chosen.append(raws[(self._pages + len(chosen)) * _STEP % len(raws)])
+            self._until_sample += SAMPLED_OF
+        return chosen
+
+    def suspects(self, decoded: Sequence[SeenRecord]) -> list[Any]:
+        """The bytes of those records that show something that was not looked at before."""
+        if not decoded:
+            return []
+        look = self._look or self._made_for(type(decoded[0][0]))
+        return [each[1] for each in decoded if look(each)][:MOST_SUSPECTS]
+
+    def _made_for(self, kind: type[Any]) -> "Callable[[SeenRecord], bool]":
+        rows = self.contract.pages.rows if self.contract.pages else ""
+        names = getattr(kind, "__struct_fields__", ())
+        fields = {name: self.contract.fields.get(f"{rows}[].{name}") for name in names}
+        declared = {name: each for name, each in fields.items() if each is not None}
+        words = {name: each for name, each in declared.items() if each.values}
+        counts = {name: each for name, each in declared.items() if each.format is Format.COUNT and _is_always(each)}
+        numbers = {name: each for name, each in declared.items() if each.format in _NUMERIC and name not in counts}
+        groups = [
+            (_getter(group), group, {None})
+            for pattern in {_pattern(each) for each in numbers.values()}
+            if (group := {name: each for name, each in numbers.items() if _pattern(each) == pattern})
+        ]
+        words_of, counts_of = _getter(words), _getter(counts)
+        # Counts hardly ever repeat, prices nearly always: a pattern for these, a set for those.
+        are_counts = re.compile(",".join(_pattern(each) for each in counts.values())).fullmatch
+
+        def look(each: SeenRecord) -> bool:
+            record, _, unknown = each
+            is_new = False
+            if unknown and not self._unknown.issuperset(unknown):
+                self._remember(self._unknown, unknown)
+                is_new = True
+            if (said := words_of(record)) not in self._words:
+                self._remember(self._words, (said,))
+                is_new |= self._has_new_words(words, said)
+            for values_of, group, known in groups:
+                values = values_of(record)
+                if not known.issuperset(values):
+                    self._remember(known, values)
+                    is_new |= self._has_new_formats(group, values)
+            values = counts_of(record)
+            if None in values or are_counts(",".join(values)) is None:
+                is_new |= self._has_new_formats(counts, values)
+            return is_new
+
+        self._look = look
+        return look
+
+    @staticmethod
+    def _remember(known: set[Any], values: Iterable[Any]) -> None:
+        if len(known) > _MOST_KNOWN:
+            known.clear()
+        known.update(values)
+
+    def _has_new_words(self, fields: Mapping[str, Field], said: Sequence[Any]) -> bool:
+        news = [
+            (name, str(word))
+            for (name, each), word in zip(fields.items(), said, strict=True)
+            if word is not None and str(word) not in each.values
+        ]
+        return self._report(news)
+
+    def _has_new_formats(self, fields: Mapping[str, Field], values: Sequence[Any]) -> bool:
+        news = [
+            (name, _DIGITS.sub(lambda digits: "9" * len(digits[0]), str(value))[-12:])
+            for (name, each), value in zip(fields.items(), values, strict=True)
+            if value is not None and re.fullmatch(_pattern(each), str(value)) is None
+        ]
+        return self._report(news)
+
+    def _report(self, news: Sequence[tuple[str, str]]) -> bool:
+        if self._reported.issuperset(news):
+            return False
+        self._remember(self._reported, news)
+        return True
+
+
+def _getter(fields: Mapping[str, Field]) -> Callable[[Any], tuple[Any, ...]]:
+    names = list(fields)
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda record: tuple(getattr(record, name) for name in names)
+
+
+def _is_always(each: Field) -> bool:
+    return each.is_required and not each.is_nullable and each.since is None
+
+
+def _pattern(each: Field) -> str:
+    decimals = each.decimals or (0, 1, 2, 3, 4, 5, 6)
+    return "-?[0-9]+(?:" + "|".join(rf"\.[0-9]{{{count}}}" if count else "" for count in sorted(decimals)[::-1]) + ")"
+
+
+def _body(contract: Contract, raws: Sequence[Any]) -> bytes:
+    pages = contract.pages
+    if pages is None:
+        raise ValueError(f"{contract.endpoint} has no list of records")
+    cursor = b"," + _key(pages.cursor) + b'""' if pages.cursor else b""
+    return b"{" + _key(pages.rows) + b"[" + b",".join(_bounded(raws)) + b"]" + cursor + b"}"
+
+
+def _bounded(raws: Sequence[Any]) -> Iterator[bytes]:
+    left = _MOST_BODY
+    for raw in raws:
+        left -= len(raw)
+        if left < 0:
+            return
+        yield bytes(raw)
+
+
+def _key(name: str) -> bytes:
+    return b'"' + name.encode() + b'":'
+
+
+def _is_object(raw: Any) -> bool:  # noqa: ANN401
+    text = bytes(raw)
+    return text.startswith(b"{") and text.endswith(b"}")

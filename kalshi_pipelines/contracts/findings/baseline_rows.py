@@ -1,0 +1,103 @@
+"""Baselines as rows of the warehouse, with the reference by which a finding is known to be gone."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.contracts.comparison.baseline import Baseline, compare, learned
+from kalshi_pipelines.contracts.comparison.checking import Checked
+from kalshi_pipelines.contracts.comparison.inventory import Inventory
+from kalshi_pipelines.contracts.declared import CONTRACTS
+from kalshi_pipelines.contracts.language.differences import Difference
+from kalshi_pipelines.warehouse.tables import contract_baselines
+
+# Postgres takes no NUL in JSON.
+_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+@dataclass(frozen=True)
+class EndpointBaseline:
+    """What is stored of one endpoint.
+
+    Attributes:
+        baseline: All that was learned.
+        reference: What was known before the oldest finding that is not closed; None if there is no such finding, or
+            nothing was known.
+    """
+
+    baseline: Baseline
+    reference: Baseline | None
+
+
+def load_baselines(connection: sa.Connection, environment: str) -> dict[str, EndpointBaseline]:
+    """What is stored of each endpoint."""
+    rows = connection.execute(
+        sa.select(contract_baselines).where(contract_baselines.c.environment == environment)
+    ).all()
+    return {
+        row.endpoint: EndpointBaseline(
+            Baseline.from_json(json.loads(row.baseline)),
+            None if row.reference is None else Baseline.from_json(json.loads(row.reference)),
+        )
+        for row in rows
+    }
+
+
+def still_different(difference: Difference, answers: Sequence[Checked], stored: EndpointBaseline | None) -> bool:
+    """Whether a difference that has been learned meanwhile still is one, by what was known before it."""
+    contract = CONTRACTS.get(difference.endpoint)
+    if stored is None or stored.reference is None or contract is None:
+        return False
+    return any(
+        (each.place, each.kind) == (difference.place, difference.kind)
+        for checked in answers
+        if checked.inventory is not None
+        for each in compare(stored.reference, checked.inventory, contract)
+    )
+
+
+def save_baseline(
+    connection: sa.Connection,
+    environment: str,
+    endpoint: str,
+    stored: EndpointBaseline | None,
+    inventories: Sequence[Inventory],
+    *,
+    keep_reference: bool,
+    contract_run_id: int,
+    now_us: int,
+) -> None:
+    """Learn answers, and keep or drop the reference; nothing is written if nothing changes."""
+    before = stored.baseline if stored else None
+    baseline = before
+    for inventory in inventories:
+        baseline = learned(baseline, inventory, now_us)
+    if baseline is None:
+        return
+    reference = ((stored.reference if stored else None) or before) if keep_reference else None
+    if stored and not inventories and (reference is None) == (stored.reference is None):
+        return
+    values = {
+        "baseline": _text(baseline),
+        "reference": None if reference is None else _text(reference),
+        "observations": baseline.observations,
+        "first_observed_us": baseline.first_us,
+        "last_observed_us": baseline.last_us,
+        "contract_run_id": contract_run_id,
+    }
+    columns = contract_baselines.c
+    if stored:
+        which = sa.and_(columns.environment == environment, columns.endpoint == endpoint)
+        connection.execute(sa.update(contract_baselines).where(which).values(values))
+    else:
+        connection.execute(sa.insert(contract_baselines).values(environment=environment, endpoint=endpoint, **values))
+
+
+def _text(baseline: Baseline) -> str:
+    value: dict[str, Any] = baseline.as_json()
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _NUL.sub(r"\1\\ufffd", text).encode("utf-8", "replace").decode()

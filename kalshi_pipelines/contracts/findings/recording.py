@@ -1,0 +1,295 @@
+"""One contract run in one transaction: from what its answers showed to findings, baselines and alerts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.alerts import outbox
+from kalshi_pipelines.alerts.messages import finding_message, summary_message
+from kalshi_pipelines.alerts.outbox import Alert
+from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
+from kalshi_pipelines.contracts.comparison.inventory import Inventory
+from kalshi_pipelines.contracts.findings.baseline_rows import (
+    EndpointBaseline,
+    load_baselines,
+    save_baseline,
+    still_different,
+)
+from kalshi_pipelines.contracts.findings.finding_rows import (
+    add_event,
+    by_urgency,
+    insert_finding,
+    news_of,
+    select_findings,
+    update_finding,
+)
+from kalshi_pipelines.contracts.findings.incidents import belongs_to, stirred_endpoints
+from kalshi_pipelines.contracts.findings.life_cycle import (
+    Event,
+    Finding,
+    Source,
+    Status,
+    new_finding,
+    not_seen,
+    seen,
+    still_there,
+)
+from kalshi_pipelines.contracts.findings.reachability import unreachable_endpoints
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merged
+from kalshi_pipelines.settings import AlertSeverity
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.warehouse.tables import alerts, contract_findings
+
+#: Two summaries are at least so far apart: with a run every 6 hours, an addition is told of within 24.
+SUMMARY_EVERY_US: Final = 12 * 3_600 * MICROSECONDS_PER_SECOND
+LOOKED_AT: Final = frozenset({Outcome.CHECKED, Outcome.EMPTY})
+#: A refusal has places of its own in an inventory.
+_LEARNED: Final = LOOKED_AT | {Outcome.REFUSED}
+#: These are told by an answer of any kind; the others need a body to look into.
+_OF_THE_ANSWER: Final = frozenset(
+    {Kind.STATUS_CHANGED, Kind.HOST_CHANGED, Kind.REDIRECTED, Kind.ABSURD, Kind.AUTHENTICATION_CHANGED}
+)
+
+
+@dataclass(frozen=True)
+class EndpointResult:
+    """What one answer of an endpoint showed; an endpoint may be asked several times in a run.
+
+    Attributes:
+        endpoint: The contract: ``GET /markets``.
+        checked: What was seen.
+        declared: Places and kinds that differ from the contract alone, whatever was learned meanwhile: they have not
+            gone. At an endpoint's first answer there is nothing else to tell that by.
+    """
+
+    endpoint: str
+    checked: Checked
+    declared: frozenset[tuple[str, Kind]] = frozenset()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a run led to.
+
+    Attributes:
+        contract_run_id: The run.
+        news: Findings that opened, came back or changed in it.
+        closed: Findings that closed in it.
+        open: Every finding that is open now, the gravest first; acknowledged ones are not.
+    """
+
+    contract_run_id: int
+    news: tuple[Finding, ...]
+    closed: tuple[Finding, ...]
+    open: tuple[Finding, ...]
+
+    def count(self, severity: Severity) -> int:
+        """How many findings of a severity are open."""
+        return sum(finding.difference.severity is severity for finding in self.open)
+
+
+class Recording:
+    """One transaction of one run."""
+
+    def __init__(
+        self, connection: sa.Connection, contract_run_id: int, environment: str, source: Source, now_us: int
+    ) -> None:
+        self._connection = connection
+        self._run_id = contract_run_id
+        self._environment = environment
+        self._source = source
+        self._now_us = now_us
+        self._news: list[Finding] = []
+        self._closed: list[Finding] = []
+        self._declared: set[tuple[str, str, Kind]] = set()
+        self._before: list[Finding] = []
+
+    def record(self, results: Sequence[EndpointResult], more: tuple[Difference, ...]) -> Recorded:
+        """Write what the run saw."""
+        by_endpoint: dict[str, list[Checked]] = {}
+        for result in results:
+            by_endpoint.setdefault(result.endpoint, []).append(result.checked)
+            self._declared |= {(result.endpoint, place, kind) for place, kind in result.declared}
+        away, answered = unreachable_endpoints(
+            self._connection,
+            self._environment,
+            {endpoint: [each.outcome for each in every] for endpoint, every in by_endpoint.items()},
+            self._run_id,
+            self._now_us,
+        )
+        told = [each for every in by_endpoint.values() for checked in every for each in checked.differences]
+        differences = merged([*(each for each in (*told, *more) if each.kind is not Kind.UNREACHABLE), *away])
+        baselines = load_baselines(self._connection, self._environment)
+        self._before = select_findings(self._connection, contract_findings.c.environment == self._environment)
+        known = {(each.difference.endpoint, each.difference.place, each.difference.kind): each for each in self._before}
+        for difference in differences:
+            self._see(known.pop((difference.endpoint, difference.place, difference.kind), None), difference)
+        for finding in known.values():
+            if finding.status is not Status.CLOSED:
+                self._miss(finding, by_endpoint.get(finding.difference.endpoint, []), baselines, answered)
+        if self._source is Source.PROBES:
+            self._learn(by_endpoint, baselines)
+        return Recorded(
+            self._run_id, tuple(self._news), tuple(self._closed), open_findings_of(self._connection, self._environment)
+        )
+
+    def _see(self, finding: Finding | None, difference: Difference) -> None:
+        if finding is None:
+            new = new_finding(difference, self._environment, self._source, self._now_us)
+            self._tell(insert_finding(self._connection, new, self._run_id), Event.OPENED, "")
+            return
+        again, event = seen(finding, difference, self._source, self._now_us)
+        update_finding(self._connection, again, self._run_id)
+        if event:
+            self._tell(again, event, _again(finding))
+
+    def _miss(
+        self,
+        finding: Finding,
+        answers: Sequence[Checked],
+        baselines: Mapping[str, EndpointBaseline],
+        answered: frozenset[str],
+    ) -> None:
+        difference = finding.difference
+        if difference.kind is Kind.UNREACHABLE:
+            can_tell = difference.endpoint in answered
+        else:
+            can_tell = finding.seen_by is self._source and _can_tell(difference, answers)
+        if not can_tell:
+            return
+        is_declared = (difference.endpoint, difference.place, difference.kind) in self._declared
+        if is_declared or still_different(difference, answers, baselines.get(difference.endpoint)):
+            update_finding(self._connection, still_there(finding, self._source, self._now_us), self._run_id)
+            return
+        missed, event = not_seen(finding, self._now_us)
+        update_finding(self._connection, missed, self._run_id)
+        if event:
+            self._closed.append(missed)
+            add_event(self._connection, missed, event, self._now_us, self._run_id)
+
+    def _tell(self, finding: Finding, event: Event, again: str) -> None:
+        """Write down what happened to a finding; put an alert into the outbox if that is news of its own."""
+        add_event(self._connection, finding, event, self._now_us, self._run_id)
+        if finding.announced_us is not None:
+            return
+        self._news.append(finding)
+        if finding.difference.severity is Severity.ADDITIVE:
+            return
+        others = [each for each in self._before if each.finding_id != finding.finding_id]
+        if belongs_to(finding.difference, others, self._now_us) is None:
+            message = finding_message(news_of(finding, again))
+            severity = AlertSeverity(finding.difference.severity.value)
+            alert = Alert(finding.alert_key, "finding", severity, message, finding.finding_id)
+            outbox.put(self._connection, alert, self._now_us)
+        _announced(self._connection, [finding.finding_id], self._now_us)
+
+    def _learn(self, by_endpoint: Mapping[str, Sequence[Checked]], baselines: Mapping[str, EndpointBaseline]) -> None:
+        live = {
+            each.difference.endpoint
+            for each in select_findings(
+                self._connection,
+                contract_findings.c.environment == self._environment,
+                contract_findings.c.status != Status.CLOSED.value,
+            )
+        }
+        for endpoint, answers in by_endpoint.items():
+            inventories = [
+                each.inventory
+                for each in answers
+                if each.inventory is not None and each.outcome in _LEARNED and not _is_absurd(each)
+            ]
+            save_baseline(
+                self._connection,
+                self._environment,
+                endpoint,
+                baselines.get(endpoint),
+                inventories,
+                keep_reference=endpoint in live,
+                contract_run_id=self._run_id,
+                now_us=self._now_us,
+            )
+
+
+def _again(before: Finding) -> str:
+    if before.status is Status.CLOSED:
+        return "it had gone, and came back"
+    return "it changed since it was acknowledged" if before.status is Status.ACKNOWLEDGED else "it changed"
+
+
+def _can_tell(difference: Difference, answers: Sequence[Checked]) -> bool:
+    """Whether answers would have shown a difference if it were still there."""
+    is_refused = any(each.outcome is Outcome.REFUSED for each in answers)
+    if difference.place.startswith("refusal."):
+        return is_refused
+    readable = [each for each in answers if each.outcome in LOOKED_AT and not _is_absurd(each)]
+    if difference.kind in _OF_THE_ANSWER:
+        return bool(readable) or (is_refused and difference.kind is Kind.AUTHENTICATION_CHANGED)
+    if not any(each.outcome is Outcome.CHECKED for each in readable):
+        return False
+    inventories = [each.inventory for each in readable if each.inventory is not None]
+    if difference.kind is Kind.PAGE_BROKEN and any(_is_list(difference.place, each) for each in inventories):
+        return any(_elements(difference.place, each) > 1 for each in inventories)
+    places = [place for each in inventories for place in each.places]
+    parent = difference.place.rpartition(".")[0]
+    if not parent or not places:
+        return True
+    return any(place == difference.place or place.startswith((f"{parent}.", f"{parent}[")) for place in places)
+
+
+def _is_list(place: str, inventory: Inventory) -> bool:
+    return place in inventory.places and "array" in inventory.places[place].types
+
+
+def _elements(place: str, inventory: Inventory) -> int:
+    """How many elements a list had: the order of fewer than two can not be told."""
+    elements = inventory.places.get(f"{place}[]")
+    return elements.seen if elements else 0
+
+
+def _is_absurd(checked: Checked) -> bool:
+    return any(difference.kind is Kind.ABSURD for difference in checked.differences)
+
+
+def open_findings_of(connection: sa.Connection, environment: str) -> tuple[Finding, ...]:
+    """The open findings of an environment, the gravest first."""
+    columns = contract_findings.c
+    return tuple(
+        by_urgency(select_findings(connection, columns.environment == environment, columns.status == Status.OPEN.value))
+    )
+
+
+def _announced(connection: sa.Connection, finding_ids: Sequence[int], now_us: int) -> None:
+    which = contract_findings.c.finding_id.in_(finding_ids)
+    connection.execute(sa.update(contract_findings).where(which).values(announced_us=now_us))
+
+
+def put_summary(connection: sa.Connection, environment: str, now_us: int) -> bool:
+    """Put one alert about all additions people were not told of into the outbox; False if none is due.
+
+    Those at an endpoint with a graver finding wait until that is closed or acknowledged: they may be a part of it.
+    """
+    columns, prefix = contract_findings.c, f"summary:{environment}:"
+    last = connection.scalar(
+        sa.select(sa.func.max(alerts.c.created_us)).where(
+            alerts.c.origin == "summary", alerts.c.message_key.startswith(prefix, autoescape=True)
+        )
+    )
+    if last is not None and now_us - last < SUMMARY_EVERY_US:
+        return False
+    live = select_findings(connection, columns.environment == environment, columns.status == Status.OPEN.value)
+    stirred = stirred_endpoints(live)
+    waiting = [
+        each
+        for each in live
+        if each.difference.severity is Severity.ADDITIVE
+        and each.announced_us is None
+        and each.difference.endpoint not in stirred
+    ]
+    if not waiting:
+        return False
+    message = summary_message([news_of(finding) for finding in waiting], environment)
+    outbox.put(connection, Alert(f"{prefix}{now_us}", "summary", AlertSeverity.ADDITIVE, message), now_us)
+    _announced(connection, [finding.finding_id for finding in waiting], now_us)
+    return True

@@ -1,0 +1,245 @@
+"""What the warehouse knows of vendor endpoints: runs, baselines, findings; and the alerts it owes people.
+
+A run is recorded in one transaction: what was learned, what became of findings, and the alerts about that. Two runs at
+once are recorded one after the other, so that neither a finding nor an alert is doubled.
+
+Answers are learned at once, so that a new value is new once. Whether it has gone again is told by the *reference*: the
+baseline as it was before the oldest finding of the endpoint that is not closed.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.alerts.scrubbing import scrubbed
+from kalshi_pipelines.contracts.comparison.baseline import Baseline
+from kalshi_pipelines.contracts.comparison.checking import Outcome
+from kalshi_pipelines.contracts.findings.baseline_rows import load_baselines
+from kalshi_pipelines.contracts.findings.finding_rows import (
+    HistoryEntry,
+    add_event,
+    by_urgency,
+    history_of,
+    select_findings,
+    update_finding,
+)
+from kalshi_pipelines.contracts.findings.life_cycle import (
+    Event,
+    Finding,
+    Source,
+    Status,
+    acknowledged,
+)
+from kalshi_pipelines.contracts.findings.reachability import taken_for
+from kalshi_pipelines.contracts.findings.recording import (
+    LOOKED_AT,
+    EndpointResult,
+    Recorded,
+    Recording,
+    open_findings_of,
+    put_summary,
+)
+from kalshi_pipelines.contracts.language.differences import Difference
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines.warehouse.locks import one_at_a_time
+from kalshi_pipelines.warehouse.tables import contract_findings, contract_runs
+
+__all__ = [
+    "CanNotBeRecorded",
+    "EndpointResult",
+    "Recorded",
+    "acknowledge",
+    "begin_run",
+    "fail_run",
+    "finding_with_history",
+    "findings",
+    "last_success_us",
+    "load",
+    "open_findings",
+    "queue_summary",
+    "record",
+]
+
+_HOUR_US: Final = 3_600 * MICROSECONDS_PER_SECOND
+_FINDING_COUNTS: Final = ("findings_opened", "findings_closed")
+#: A run that is still running after so long was killed.
+_KILLED_AFTER_US: Final = 6 * _HOUR_US
+_MOST_ERROR: Final = 2_000
+
+
+class CanNotBeRecorded(ValueError):
+    """There is no such run or finding, or it is not in a state for this; the message says what to do."""
+
+
+def begin_run(
+    engine: sa.Engine, environment: str, source: Source, now_us: int, dagster_run_id: str | None = None
+) -> int:
+    """Begin a contract run; returns its number. Runs that were killed are marked as failed."""
+    runs = contract_runs.c
+    with writing(engine) as connection:
+        killed = sa.and_(runs.status == "running", runs.started_us < now_us - _KILLED_AFTER_US)
+        connection.execute(
+            sa.update(contract_runs)
+            .where(killed)
+            .values(status="failed", finished_us=now_us, error="killed: it had not ended after 6 hours")
+        )
+        counts = dict.fromkeys((*(f"endpoints_{outcome}" for outcome in Outcome), *_FINDING_COUNTS), 0)
+        begun = connection.execute(
+            sa.insert(contract_runs).values(
+                environment=environment,
+                source=source.value,
+                dagster_run_id=dagster_run_id,
+                status="running",
+                started_us=now_us,
+                **counts,
+            )
+        )
+        return int(begun.inserted_primary_key[0]) if begun.inserted_primary_key else 0
+
+
+def fail_run(engine: sa.Engine, contract_run_id: int, error: str, now_us: int) -> None:
+    """End a run that could not be recorded; nothing it saw is kept."""
+    runs = contract_runs.c
+    with writing(engine) as connection:
+        connection.execute(
+            sa.update(contract_runs)
+            .where(runs.contract_run_id == contract_run_id, runs.status == "running")
+            .values(status="failed", finished_us=now_us, error=scrubbed(error, _MOST_ERROR))
+        )
+
+
+def load(engine: sa.Engine, environment: str) -> Mapping[str, Baseline]:
+    """What was learned of each endpoint in an environment."""
+    with engine.connect() as connection:
+        return {endpoint: each.baseline for endpoint, each in load_baselines(connection, environment).items()}
+
+
+def record(
+    engine: sa.Engine,
+    contract_run_id: int,
+    results: Sequence[EndpointResult],
+    now_us: int,
+    more: Iterable[Difference] = (),
+) -> Recorded:
+    """Record what a run saw, in one transaction; a second time nothing changes.
+
+    Args:
+        engine: A warehouse at head.
+        contract_run_id: A run from :func:`begin_run`.
+        results: What each answer showed. An endpoint that was not asked is left out; its findings stay as they are.
+        now_us: When the run ended.
+        more: Differences between answers.
+
+    Raises:
+        CanNotBeRecorded: There is no such run.
+    """
+    with writing(engine) as connection:
+        one_at_a_time(connection, "contract_findings")
+        run = _run(connection, contract_run_id)
+        if run.status != "running":
+            return Recorded(contract_run_id, (), (), open_findings_of(connection, run.environment))
+        recording = Recording(connection, contract_run_id, run.environment, Source(run.source), now_us)
+        recorded = recording.record(results, tuple(more))
+        put_summary(connection, run.environment, now_us)
+        _end_run(connection, recorded, results, now_us)
+        return recorded
+
+
+def queue_summary(engine: sa.Engine, environment: str, now_us: int) -> bool:
+    """Put the summary of additions into the outbox if one is due; every run does, and so may whoever delivers."""
+    with writing(engine) as connection:
+        one_at_a_time(connection, "contract_findings")
+        return put_summary(connection, environment, now_us)
+
+
+def acknowledge(engine: sa.Engine, finding_id: int, who: str, why: str, now_us: int) -> Finding:
+    """Take note of an open finding: it stays, without another alert, until it changes or goes.
+
+    Raises:
+        CanNotBeRecorded: There is no such finding, it is not open, or nobody or no reason is given.
+    """
+    by, reason = scrubbed(who.strip(), 100), scrubbed(why.strip())
+    if not by or not reason:
+        raise CanNotBeRecorded("An acknowledgement says who gives it and why: neither may be empty.")
+    with writing(engine) as connection:
+        one_at_a_time(connection, "contract_findings")
+        found = select_findings(connection, contract_findings.c.finding_id == finding_id)
+        if not found:
+            raise CanNotBeRecorded(f"There is no finding {finding_id}: list them with the findings command.")
+        if found[0].status is not Status.OPEN:
+            raise CanNotBeRecorded(f"Finding {finding_id} is {found[0].status}: only an open one is acknowledged.")
+        noted = acknowledged(found[0], by, reason, now_us)
+        update_finding(connection, noted)
+        add_event(connection, noted, Event.ACKNOWLEDGED, now_us, None)
+        return noted
+
+
+def open_findings(engine: sa.Engine, environment: str) -> tuple[Finding, ...]:
+    """The open findings of an environment, the gravest first."""
+    with engine.connect() as connection:
+        return open_findings_of(connection, environment)
+
+
+def findings(engine: sa.Engine, environment: str, *statuses: Status) -> tuple[Finding, ...]:
+    """The findings of an environment in some statuses (without one: in all), the gravest first."""
+    wanted = contract_findings.c.status.in_([status.value for status in statuses or Status])
+    with engine.connect() as connection:
+        return tuple(by_urgency(select_findings(connection, contract_findings.c.environment == environment, wanted)))
+
+
+def finding_with_history(engine: sa.Engine, finding_id: int) -> tuple[Finding, list[HistoryEntry]]:
+    """One finding and everything that happened to it.
+
+    Raises:
+        CanNotBeRecorded: There is no such finding.
+    """
+    with engine.connect() as connection:
+        found = select_findings(connection, contract_findings.c.finding_id == finding_id)
+        if not found:
+            raise CanNotBeRecorded(f"There is no finding {finding_id}: list them with the findings command.")
+        return found[0], history_of(connection, finding_id)
+
+
+def last_success_us(engine: sa.Engine, environment: str) -> int | None:
+    """When the last successful run of probes ended; None if there was none."""
+    runs = contract_runs.c
+    with engine.connect() as connection:
+        finished: int | None = connection.scalar(
+            sa.select(sa.func.max(runs.finished_us)).where(
+                runs.environment == environment, runs.source == Source.PROBES.value, runs.status == "succeeded"
+            )
+        )
+    return finished
+
+
+def _run(connection: sa.Connection, contract_run_id: int) -> sa.Row[Any, Any, Any]:
+    runs = contract_runs.c
+    run = connection.execute(
+        sa.select(runs.environment, runs.source, runs.status).where(runs.contract_run_id == contract_run_id)
+    ).one_or_none()
+    if run is None:
+        raise CanNotBeRecorded(f"There is no contract run {contract_run_id}: begin one first.")
+    return run
+
+
+def _end_run(connection: sa.Connection, recorded: Recorded, results: Sequence[EndpointResult], now_us: int) -> None:
+    of_endpoints: dict[str, list[Outcome]] = {}
+    for result in results:
+        of_endpoints.setdefault(result.endpoint, []).append(result.checked.outcome)
+    outcomes = Counter(map(taken_for, of_endpoints.values()))
+    is_success = any(outcomes[outcome] for outcome in LOOKED_AT)
+    connection.execute(
+        sa.update(contract_runs)
+        .where(contract_runs.c.contract_run_id == recorded.contract_run_id)
+        .values(
+            status="succeeded" if is_success else "failed",
+            finished_us=now_us,
+            error=None if is_success else "no endpoint gave an answer that could be checked",
+            findings_opened=len(recorded.news),
+            findings_closed=len(recorded.closed),
+            **{f"endpoints_{outcome}": outcomes[outcome] for outcome in Outcome},
+        )
+    )

@@ -1,0 +1,1 @@
+"""The language of contracts: declarations, answers to compare, and the differences a comparison reports."""

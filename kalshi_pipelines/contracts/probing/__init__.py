@@ -1,0 +1,1 @@
+"""Requests to vendors, and answers recorded as test fixtures."""

@@ -1,0 +1,157 @@
+"""Send one request of a probe and bring back the answer as it came: not followed, not decoded, bounded.
+
+Belongs here: time-outs, bounds, the rate budget, signatures, one more attempt. Does not belong here: what to ask
+(``probes``) and what an answer means (``checking``).
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+import httpx
+import orjson
+
+from kalshi_pipelines.contracts.language.differences import in_one_line
+from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.kalshi.rate_budget import DEFAULT_COST, RateBudget, bucket_of
+from kalshi_pipelines.kalshi.signing import Signer
+from kalshi_pipelines.units import now_us
+
+#: The longest answer that is read: one byte more than what a check takes for absurd would do.
+MOST_BYTES: Final = 32 * 1024 * 1024
+ANSWER_SECONDS: Final = 30.0
+_TIMEOUT: Final = httpx.Timeout(connect=10, read=15, write=10, pool=10)
+_AGAIN_AFTER_SECONDS: Final = 1.0
+_WORTH_ANOTHER: Final = frozenset({429, 500, 502, 503, 504})
+_HEADERS: Final = {
+    "Accept": "application/json, application/yaml, application/rss+xml, text/xml;q=0.9",
+    # Other languages would come back with translated titles and rules.
+    "Accept-Language": "en-US",
+    "User-Agent": "kalshi-pipelines",
+}
+
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """Nothing complete came back.
+
+    Attributes:
+        asked: What was asked.
+        reason: Why, scrubbed.
+    """
+
+    asked: Asked
+    reason: str
+
+
+class OutOfTime(Exception):
+    """The time of the whole run is used up."""
+
+
+@dataclass
+class Asker:
+    """Sends requests for the length of one run.
+
+    Attributes:
+        http: Follows no redirect.
+        environment: ``sandbox``, ``demo`` or ``prod``.
+        ends_at: When the run has to end, by ``time.monotonic``.
+        clock: Tells the time, microseconds since 1970 UTC.
+        budget: Charged for each request to the exchange.
+        signer: Signs what is to be signed.
+        requests: How many were sent.
+        slept: Waits between two attempts.
+    """
+
+    http: httpx.Client
+    environment: str
+    ends_at: float
+    clock: Callable[[], int] = now_us
+    budget: RateBudget | None = None
+    signer: Signer | None = None
+    requests: int = 0
+    sleep: Callable[[float], object] = field(default=time.sleep, repr=False)
+
+    def ask(
+        self, asked: Asked, root: str, extra: Mapping[str, str] | None = None, path: str | None = None
+    ) -> Response | NoAnswer:
+        """Send a request, and once more after a hiccup.
+
+        Args:
+            asked: What.
+            root: The address its path is put behind.
+            extra: More headers.
+            path: Another path than the endpoint's.
+
+        Raises:
+            OutOfTime: The run's time is up.
+        """
+        answer = self.once(asked, root, extra or {}, path)
+        if isinstance(answer, NoAnswer) or answer.status in _WORTH_ANOTHER:
+            self.sleep(_AGAIN_AFTER_SECONDS)
+            return self.once(asked, root, extra or {}, path)
+        return answer
+
+    def once(self, asked: Asked, root: str, extra: Mapping[str, str], path: str | None = None) -> Response | NoAnswer:
+        """Send a request a single time.
+
+        Raises:
+            OutOfTime: The run's time is up.
+        """
+        if time.monotonic() > self.ends_at:
+            raise OutOfTime("the time of the run is used up")
+        method, path = asked.endpoint.split(" ", 1)[0], path or path_of(asked)
+        params = httpx.QueryParams({name: list(values) for name, values in asked.query.items()})
+        body = orjson.dumps(dict(asked.sent)) if asked.sent else None
+        headers = dict(extra) | ({"Content-Type": "application/json"} if body else {})
+        request = self.http.build_request(method, root + path, params=params or None, content=body, headers=headers)
+        try:
+            if self.budget is not None:
+                self.budget.acquire(DEFAULT_COST, bucket_of(path))
+            if asked.is_signed and self.signer is not None and asked.endpoint.split(" ")[1].startswith("/"):
+                signed = request.url.raw_path.partition(b"?")[0].decode("ascii")
+                request.headers.update(self.signer.headers(method, signed))
+        except KalshiError as error:
+            return NoAnswer(asked, in_one_line(str(error)))
+        self.requests += 1
+        return self._sent(asked, request)
+
+    def _sent(self, asked: Asked, request: httpx.Request) -> Response | NoAnswer:
+        give_up = min(time.monotonic() + ANSWER_SECONDS, self.ends_at + 1)
+        body = bytearray()
+        try:
+            answer = self.http.send(request, stream=True)
+            try:
+                for chunk in answer.iter_bytes(64 * 1024):
+                    body += chunk[: MOST_BYTES + 1 - len(body)]
+                    if len(body) > MOST_BYTES:
+                        break
+                    if time.monotonic() > give_up:
+                        return NoAnswer(asked, f"not complete after {ANSWER_SECONDS:.0f} s")
+            finally:
+                answer.close()
+        except httpx.HTTPError as error:
+            return NoAnswer(asked, in_one_line(f"{type(error).__name__}: {error}"))
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        url = str(request.url)
+        return Response(asked, answer.status_code, headers, bytes(body), self.clock(), url, self.environment)
+
+
+def plain_client(*, trust_proxies: bool) -> httpx.Client:
+    """A client that follows no redirect and keeps no cookie that matters."""
+    return httpx.Client(
+        headers=_HEADERS, timeout=_TIMEOUT, follow_redirects=False, trust_env=trust_proxies, max_redirects=0
+    )
+
+
+def path_of(asked: Asked) -> str:
+    """The path of a request, with the values of its parameters put in.
+
+    For another vendor's endpoint (``POST api.exa.ai/search``) the path behind the host.
+    """
+    target = asked.endpoint.split(" ", 1)[1]
+    target = target if target.startswith("/") else urlsplit(f"https://{target}").path
+    return target.format(**{name: quote(value, safe="") for name, value in asked.path.items()})

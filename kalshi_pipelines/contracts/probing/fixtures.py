@@ -1,0 +1,129 @@
+"""Answers kept as fixtures: what the exchange answered, without identifiers, with its date.
+
+Belongs here: the files of a recording, writing and reading them, their age. Does not belong here: asking (``runs``),
+and what becomes of identifiers (``pseudonyms``).
+"""
+
+import datetime as dt
+import json
+import re
+import secrets
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.probing.pseudonyms import Pseudonyms
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+
+OLD: Final = dt.timedelta(days=30)
+_INDEX: Final = "recorded.json"
+
+
+class RecordingIsOld(UserWarning):
+    """A recording is older than ``OLD``; what the exchange sends now may be something else."""
+
+
+class NoRecording(ValueError):
+    """A folder holds no recording that can be read; the message names the folder and the command."""
+
+
+def record(responses: Sequence[Response], folder: Path, at_us: int) -> int:
+    """Write each answer that was JSON into a folder; returns how many.
+
+    Args:
+        responses: The answers of a contract run.
+        folder: Made if it is not there; files of the same names are replaced.
+        at_us: When they were received.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _index(folder).get("answers", {}):
+        (folder / Path(name).name).unlink(missing_ok=True)
+    pseudonyms = Pseudonyms(secrets.token_hex(16))
+    index: dict[str, Any] = {}
+    for response in responses:
+        body = _json(response.body)
+        if body is None:
+            continue
+        asked, name = response.asked, _name(response, index)
+        clean = pseudonyms.without_identifiers(body, asked, response.status)
+        (folder / name).write_text(json.dumps(clean, indent=1) + "\n")
+        index[name] = {
+            "endpoint": asked.endpoint,
+            "path": {key: pseudonyms.plain(value) for key, value in asked.path.items()},
+            "query": {key: [pseudonyms.plain(value) for value in values] for key, values in asked.query.items()},
+            "expects": list(asked.expects),
+            "is_signed": asked.is_signed,
+            "status": response.status,
+            "environment": response.environment,
+            "url": pseudonyms.plain(response.url.partition("?")[0]),
+            "received_us": response.received_us,
+        }
+    recorded = {"recorded_us": at_us, "answers": index}
+    (folder / _INDEX).write_text(json.dumps(recorded, indent=1) + "\n")
+    return len(index)
+
+
+def recorded_answers(folder: Path, now_us: int) -> list[Response]:
+    """The answers of a recording, as they came but for identifiers: a fixture for tests.
+
+    Warns:
+        RecordingIsOld: It is older than 30 days.
+
+    Raises:
+        NoRecording: There is none.
+    """
+    found = age(folder, now_us)
+    if found is None:
+        raise NoRecording(f"There is no recording in {folder}: make one with `contracts record {folder}`.")
+    if found > OLD:
+        warnings.warn(told_age(folder, now_us), RecordingIsOld, stacklevel=2)
+    answers = []
+    for name, each in _index(folder)["answers"].items():
+        query = {key: tuple(values) for key, values in each["query"].items()}
+        asked = Asked(each["endpoint"], each["path"], query, each["is_signed"], expects=tuple(each["expects"]))
+        body = (folder / Path(name).name).read_bytes()
+        answers.append(Response(asked, each["status"], {}, body, each["received_us"], each["url"], each["environment"]))
+    return answers
+
+
+def age(folder: Path, now_us: int) -> dt.timedelta | None:
+    """How old the recording in a folder is; ``None`` if there is none."""
+    try:
+        return dt.timedelta(seconds=(now_us - int(_index(folder)["recorded_us"])) // MICROSECONDS_PER_SECOND)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def told_age(folder: Path, now_us: int) -> str:
+    """The age of a recording as a sentence, a warning if it is old."""
+    found = age(folder, now_us)
+    if found is None:
+        return f"There is no recording in {folder}."
+    old = f" WARNING: older than {OLD.days} days, record again." if found > OLD else ""
+    return f"The recording in {folder} is {found.days} days old.{old}"
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / _INDEX).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _json(body: bytes) -> object:
+    try:
+        value: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def _name(response: Response, taken: Mapping[str, Any]) -> str:
+    stem = re.sub(r"[^a-z0-9]+", "_", response.asked.endpoint.lower()).strip("_")
+    number = 1
+    while (name := f"{stem}{'' if number == 1 else f'_{number}'}.json") in taken:
+        number += 1
+    return name

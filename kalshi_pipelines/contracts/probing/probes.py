@@ -1,0 +1,228 @@
+"""What is asked of the exchange in a contract run: one plan, the same for the sandbox, demo and production.
+
+Tickers are taken from answers of the same run. Belongs here: which requests, in which order. Does not belong here:
+sending them (``asking``), other vendors (``other_probes``), and what answers mean (``checking``).
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kalshi_pipelines.contracts.declared.reading import number_at, text_at
+from kalshi_pipelines.contracts.language.responses import Asked
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+
+#: Rows asked for: enough to see what is usual, and one request each.
+_ROWS: Final = "100"
+_FEW_ROWS: Final = "20"
+_DAY: Final = 86_400
+_MOST_CANDLE_DAYS: Final = 30
+_FEW_CANDLE_DAYS: Final = 4
+#: The sandbox has none of these.
+LACKING_IN_SANDBOX: Final = frozenset({"GET /search/tags_by_categories", "GET /milestones"})
+
+
+@dataclass
+class Seen:
+    """The bodies of a run so far, decoded, and when it began.
+
+    Attributes:
+        now_us: When the run began.
+        bodies: By the name of the probe.
+    """
+
+    now_us: int
+    bodies: dict[str, Any] = field(default_factory=dict)
+
+    def rows(self, probe: str, key: str) -> list[dict[str, Any]]:
+        """The objects of a list in the answer to a probe; none if there is no such answer or list."""
+        body = self.bodies.get(probe)
+        found = body.get(key) if isinstance(body, dict) else None
+        return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+    def texts(self, probe: str, key: str, name: str) -> list[str]:
+        """The texts at a name of these objects."""
+        return [text for row in self.rows(probe, key) if isinstance(text := row.get(name), str) and text]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One thing to ask.
+
+    Attributes:
+        name: What tells it from others of the same endpoint.
+        endpoint: The contract.
+        ask: The request, made of what was seen; None if what it needs was not seen.
+        needs: What that is, for the report.
+    """
+
+    name: str
+    endpoint: str
+    ask: Callable[[Seen], Asked | None]
+    needs: str = ""
+
+
+def _plain(
+    endpoint: str, name: str = "", *, signed: bool = False, expects: tuple[int, ...] = (), **query: str
+) -> Probe:
+    asked = Asked(endpoint, query={key: (value,) for key, value in query.items()}, is_signed=signed, expects=expects)
+    return Probe(name or endpoint, endpoint, lambda _: asked)
+
+
+def _for_one(endpoint: str, parameter: str, source: tuple[str, str, str], name: str = "", **query: str) -> Probe:
+    def ask(seen: Seen) -> Asked | None:
+        found = seen.texts(*source)
+        if not found:
+            return None
+        return Asked(endpoint, {parameter: found[0]}, {key: (value,) for key, value in query.items()})
+
+    return Probe(name or endpoint, endpoint, ask, f"a {source[2]} of {source[0]}")
+
+
+def _books(seen: Seen) -> Asked | None:
+    tickers = tuple(seen.texts("open markets", "markets", "ticker")[:10])
+    return Asked("GET /markets/orderbooks", query={"tickers": tickers}) if tickers else None
+
+
+def _second_page(seen: Seen) -> Asked | None:
+    body = seen.bodies.get("open markets")
+    cursor = body.get("cursor") if isinstance(body, dict) else None
+    if not isinstance(cursor, str) or not cursor:
+        return None
+    query = {"limit": (_ROWS,), "mve_filter": ("exclude",), "status": ("open",), "cursor": (cursor,)}
+    return Asked("GET /markets", query=query)
+
+
+def _series_of_category(seen: Seen) -> Asked | None:
+    body = seen.bodies.get("GET /series/{series_ticker}")
+    series = body.get("series") if isinstance(body, dict) else None
+    category = series.get("category") if isinstance(series, dict) else None
+    return Asked("GET /series", query={"category": (category,)}) if isinstance(category, str) and category else None
+
+
+def _most_traded(seen: Seen) -> dict[str, Any] | None:
+    """The settled market of which there is most to see; one that was never traded has no candles."""
+    markets = seen.rows("settled markets", "markets")
+    return max(markets, key=lambda market: number_at(market, "volume_fp") or 0, default=None)
+
+
+def _settled_event(seen: Seen) -> Asked | None:
+    event = text_at(_most_traded(seen), "event_ticker")
+    return Asked("GET /events/{event_ticker}", {"event_ticker": event}) if event else None
+
+
+def _candles(seen: Seen) -> Asked | None:
+    body = seen.bodies.get("settled event")
+    event = body.get("event") if isinstance(body, dict) else None
+    series = event.get("series_ticker") if isinstance(event, dict) else None
+    market = _most_traded(seen)
+    if market is None or not isinstance(series, str) or not series:
+        return None
+    opened, closed = (_second(market.get(name)) for name in ("open_time", "close_time"))
+    end = closed or seen.now_us // MICROSECONDS_PER_SECOND
+    start = max(opened or 0, end - _MOST_CANDLE_DAYS * _DAY)
+    # Several candles of any market: their order and their ends are checked, too.
+    minutes = "60" if end - start < _FEW_CANDLE_DAYS * _DAY else "1440"
+    return Asked(
+        "GET /series/{series_ticker}/markets/{ticker}/candlesticks",
+        {"series_ticker": series, "ticker": str(market.get("ticker"))},
+        {"start_ts": (str(start),), "end_ts": (str(max(end, start + 1)),), "period_interval": (minutes,)},
+    )
+
+
+def _second(value: object) -> int | None:
+    try:
+        return int(dt.datetime.fromisoformat(str(value)).timestamp())
+    except ValueError:
+        return None
+
+
+PUBLIC: Final[tuple[Probe, ...]] = (
+    _plain("GET /exchange/status"),
+    _plain("GET /exchange/schedule"),
+    _plain("GET /exchange/user_data_timestamp"),
+    _plain("GET /historical/cutoff"),
+    _plain("GET /account/endpoint_costs"),
+    _plain("GET /search/tags_by_categories"),
+    # Nothing is stored of it: it is the collection that redirected to another path in October 2025.
+    _plain("GET /milestones", limit=_FEW_ROWS),
+    _plain("GET /events", limit=_FEW_ROWS, with_nested_markets="true", status="open"),
+    _plain("GET /events/multivariate", limit=_FEW_ROWS),
+    _plain("GET /markets", "open markets", limit=_ROWS, mve_filter="exclude", status="open"),
+    Probe("second page", "GET /markets", _second_page, "a cursor of the first page"),
+    _plain("GET /markets", "settled markets", limit=_ROWS, mve_filter="exclude", status="settled"),
+    _for_one("GET /markets/{ticker}", "ticker", ("open markets", "markets", "ticker")),
+    _for_one("GET /markets/{ticker}/orderbook", "ticker", ("open markets", "markets", "ticker")),
+    Probe("GET /markets/orderbooks", "GET /markets/orderbooks", _books, "an open market"),
+    _plain("GET /markets/trades", limit=_ROWS),
+    _for_one("GET /series/{series_ticker}", "series_ticker", ("GET /events", "events", "series_ticker")),
+    Probe("series of a category", "GET /series", _series_of_category, "a series with a category"),
+    Probe("settled event", "GET /events/{event_ticker}", _settled_event, "a settled market"),
+    Probe("candlesticks", "GET /series/{series_ticker}/markets/{ticker}/candlesticks", _candles, "a settled market"),
+    _plain("GET /historical/markets", limit=_FEW_ROWS),
+    _plain("GET /historical/trades", limit=_FEW_ROWS),
+    _plain("GET /series/fee_changes", show_historical="true"),
+    _plain("GET /events/fee_changes", limit=_FEW_ROWS),
+)  # fmt: skip
+"""What anybody may ask; asked without a key, so that a change of that is seen."""
+
+SIGNED: Final[tuple[Probe, ...]] = (
+    _plain("GET /account/limits", signed=True),
+    _plain("GET /portfolio/balance", signed=True),
+    _plain("GET /portfolio/positions", signed=True, limit=_ROWS),
+    _plain("GET /portfolio/orders", signed=True, limit=_ROWS),
+    _plain("GET /portfolio/fills", signed=True, limit=_ROWS),
+    _plain("GET /portfolio/settlements", signed=True, limit=_ROWS),
+    _plain("GET /portfolio/order_groups", signed=True),
+    _plain("GET /historical/fills", signed=True, limit=_FEW_ROWS),
+    _plain("GET /historical/orders", signed=True, limit=_FEW_ROWS),
+)
+"""What is asked with the canary key: reads only, no request of this set changes anything."""
+
+REFUSED_ANONYMOUSLY: Final[tuple[Probe, ...]] = tuple(
+    _plain(probe.endpoint, f"{probe.endpoint} without a key", expects=(401,)) for probe in SIGNED
+)
+"""What has to be refused to a caller without a key."""
+
+ERRORS: Final[tuple[Probe, ...]] = (
+    _plain("GET /markets", "limit over the maximum", limit="1001", expects=(400,)),
+    Probe(
+        "unknown ticker",
+        "GET /markets/{ticker}",
+        lambda _: Asked("GET /markets/{ticker}", {"ticker": "KXNOSUCHMARKET-00JAN01-T0"}, expects=(404,)),
+    ),
+    # The exchange answers page one: docs/contracts.md.
+    _plain("GET /markets", "garbage cursor", limit="1", mve_filter="exclude", cursor="garbage", expects=(200, 400)),
+)
+"""Questions with a mistake in them, each of which is refused in a known way."""
+
+
+def plan(environment: str, *, has_key: bool) -> Iterator[tuple[Probe, str]]:
+    """Every probe of the exchange, each with why it is skipped; empty if it is not.
+
+    Args:
+        environment: ``sandbox``, ``demo`` or ``prod``.
+        has_key: Whether there is a canary key.
+    """
+    for probe in (*PUBLIC, *REFUSED_ANONYMOUSLY, *ERRORS):
+        lacking = environment == "sandbox" and probe.endpoint in LACKING_IN_SANDBOX
+        yield probe, "the sandbox has no such endpoint" if lacking else ""
+    for probe in SIGNED:
+        no_key = "no canary key: set KALSHI_API_KEY_ID and KALSHI_PRIVATE_KEY_FILE"
+        yield probe, "" if has_key else no_key
+
+
+def skipped(environment: str, *, has_key: bool) -> Mapping[str, str]:
+    """The endpoints of which no usual question is asked, each with why. Being refused without a key does not count."""
+    usual = {probe.name for probe in (*PUBLIC, *SIGNED)}
+    return {
+        probe.endpoint: why_not
+        for probe, why_not in plan(environment, has_key=has_key)
+        if why_not and probe.name in usual
+    }
+
+
+def exchange_endpoints() -> Mapping[str, None]:
+    """The endpoints of the plan, in its order."""
+    return dict.fromkeys(probe.endpoint for probe in (*PUBLIC, *SIGNED))

@@ -1,0 +1,1 @@
+"""Contract checks in Dagster: vendor endpoints, checks, sensors and alerts."""

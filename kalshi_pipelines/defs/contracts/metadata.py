@@ -1,0 +1,115 @@
+"""How contract runs and findings show in Dagster: lines of the run's log, metadata, results of asset checks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import dagster as dg
+
+from kalshi_pipelines.alerts.messages import SHOW, SHOW_ALL, finding_message, moment
+from kalshi_pipelines.contracts.comparison.checking import Outcome
+from kalshi_pipelines.contracts.findings.finding_rows import news_of
+from kalshi_pipelines.contracts.findings.life_cycle import Finding
+from kalshi_pipelines.contracts.findings.reachability import vendor_of
+from kalshi_pipelines.contracts.health import Standing
+from kalshi_pipelines.contracts.language.differences import Severity
+from kalshi_pipelines.contracts.runs import ContractReport
+from kalshi_pipelines.defs.contracts.assets import ENDPOINTS, endpoint_key
+
+CONTRACT: Final = "contract"
+#: Findings told one by one in the log of a run.
+_MOST_LOGGED: Final = 20
+
+
+def log_findings(log: dg.DagsterLogManager, found: Sequence[Finding]) -> None:
+    """What a person at the run's log needs: each grave finding as its alert tells it, additions in one line."""
+    grave = [each for each in found if each.difference.severity is not Severity.ADDITIVE]
+    for each in grave[:_MOST_LOGGED]:
+        message = finding_message(news_of(each))
+        tell = log.error if each.difference.severity is Severity.BREAKING else log.warning
+        tell(f"{message.title}\n{message.body}")
+    if len(grave) > _MOST_LOGGED:
+        log.warning(f"... and {len(grave) - _MOST_LOGGED} more open findings: {SHOW_ALL}")
+    if len(found) > len(grave):
+        log.warning(f"{len(found) - len(grave)} additions that nothing depends on yet: {SHOW_ALL}")
+
+
+def figures(report: ContractReport) -> dict[str, Any]:
+    """The metadata of a contract run: every endpoint with what came of it, and what was not asked, with the reason."""
+    asked = dict.fromkeys(ENDPOINTS, "") | {each.endpoint: f"skipped: {each.why}" for each in report.skipped}
+    asked |= {endpoint: outcome.value for endpoint, outcome in report.outcomes.items()}
+    outcomes = [{"endpoint": endpoint, "outcome": outcome} for endpoint, outcome in asked.items()]
+    skipped = [{"probe": each.name, "why": each.why} for each in report.skipped]
+    return {
+        "asked": report.environment.value,
+        "requests": report.requests,
+        "spent_microdollars": report.spent_microdollars,
+        **{f"open_{severity.value}": report.recorded.count(severity) for severity in Severity},
+        "outcomes": _table(("endpoint", "outcome"), outcomes),
+        "skipped": _table(("probe", "why"), skipped),
+    }
+
+
+def observations(report: ContractReport) -> Iterator[dg.AssetObservation]:
+    """That an endpoint answered, on its own asset: without, the lineage shows it as one that never was there."""
+    for endpoint, outcome in report.outcomes.items():
+        if outcome in {Outcome.CHECKED, Outcome.EMPTY}:
+            asked = {"asked": report.environment.value, "outcome": outcome.value}
+            yield dg.AssetObservation(endpoint_key(endpoint), metadata=asked)
+
+
+def _table(columns: Sequence[str], records: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
+    schema = dg.TableSchema([dg.TableColumn(name, "string") for name in columns])
+    return dg.MetadataValue.table([dg.TableRecord(record) for record in records], schema)
+
+
+def is_about(finding: Finding, endpoint: str) -> bool:
+    """Whether a finding shows at an endpoint: its own, and that its whole vendor is away."""
+    return finding.difference.endpoint in {endpoint, vendor_of(endpoint)}
+
+
+def check_result(endpoint: str, standing: Standing, found: Sequence[Finding]) -> dg.AssetCheckResult:
+    """The check of one endpoint: a breaking finding is an error, any other, and not being asked, a warning."""
+    is_breaking = any(each.difference.severity is Severity.BREAKING for each in found)
+    return dg.AssetCheckResult(
+        asset_key=endpoint_key(endpoint),
+        check_name=CONTRACT,
+        passed=standing.is_checked and not found,
+        severity=dg.AssetCheckSeverity.ERROR if is_breaking else dg.AssetCheckSeverity.WARN,
+        description=_sentence(found) if found else _no_finding(standing),
+        metadata={"findings": _findings_table(found), "asked": standing.sentence} if found else {},
+    )
+
+
+def _no_finding(standing: Standing) -> str:
+    return f"no open finding; {standing.sentence}" if standing.is_checked else standing.sentence
+
+
+def _sentence(found: Sequence[Finding]) -> str:
+    """How many findings, and the gravest: what, since when, what it breaks and how to see more."""
+    counts = {severity: sum(each.difference.severity is severity for each in found) for severity in Severity}
+    gravest = found[0].difference
+    breaks = ", ".join(gravest.assets) or "no asset that is known to use it"
+    return (
+        "open findings: "
+        + ", ".join(f"{count} {severity.value}" for severity, count in counts.items() if count)
+        + f"; the gravest: {gravest.place}, {gravest.kind.value.replace('_', ' ')}, "
+        f"since {moment(found[0].opened_us)}; it breaks {breaks}; see `{SHOW} {found[0].finding_id}`"
+    )
+
+
+def _findings_table(found: Sequence[Finding]) -> dg.TableMetadataValue:
+    records = [
+        {
+            "finding": str(each.finding_id),
+            "severity": each.difference.severity.value,
+            "place": each.difference.place,
+            "kind": each.difference.kind.value.replace("_", " "),
+            "before": each.difference.before,
+            "after": each.difference.after,
+            "since": moment(each.opened_us),
+            "breaks": ", ".join(each.difference.assets),
+            "what to do": each.difference.advice,
+        }
+        for each in found
+    ]
+    return _table(list(records[0]), records)

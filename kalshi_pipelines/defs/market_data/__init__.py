@@ -1,0 +1,1 @@
+"""The exchange's series, events, markets, quotes and orderbooks in Dagster."""

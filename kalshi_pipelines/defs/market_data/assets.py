@@ -1,0 +1,159 @@
+"""The exchange's catalogue, quotes and orderbooks as assets."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+import dagster as dg
+from pydantic import Field
+
+from kalshi_pipelines.defs.contracts.assets import endpoint_key
+from kalshi_pipelines.defs.market_data.metadata import ProgressLog, exported, ingested, table_metadata
+from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
+from kalshi_pipelines.defs.schema.warehouse import warehouse_asset, warehouse_multi_asset
+from kalshi_pipelines.ingest.walks import (
+    ALL_STATUSES,
+    Source,
+    ingest_events,
+    ingest_markets,
+    ingest_orderbooks,
+    ingest_series,
+)
+from kalshi_pipelines.kalshi.client import KalshiClient, MarketStatusFilter
+from kalshi_pipelines.lake.history import ORDERBOOKS, PRICES, export_history
+from kalshi_pipelines.warehouse import tables
+
+GROUP: Final = "market_data"
+DAILY: Final = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=36))
+_SQL: Final = {"kalshi", "sql"}
+_SQL_AND_LAKE: Final = {"kalshi", "sql", "parquet"}
+
+
+def _source(context: dg.AssetExecutionContext, warehouse: WarehouseResource, client: KalshiClient) -> Source:
+    settings = warehouse.settings
+    return Source(
+        client,
+        warehouse.engine,
+        settings.environment,
+        include_combos=settings.include_combos,
+        settled_lookback_hours=settings.resolved_settled_lookback_hours,
+        dagster_run_id=context.run.run_id,
+        report=ProgressLog(context.log),
+    )
+
+
+@warehouse_asset(
+    group_name=GROUP,
+    kinds=_SQL,
+    deps=[endpoint_key("GET /series")],
+    metadata=table_metadata(tables.series),
+    freshness_policy=DAILY,
+)
+def series(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
+) -> dg.MaterializeResult[Any]:
+    """Every series: a family of events that share rules, fees and settlement sources."""
+    with exchange.client(warehouse.engine) as client:
+        done = ingest_series(_source(context, warehouse, client))
+    return dg.MaterializeResult(metadata=ingested(warehouse.engine, tables.series, done))
+
+
+@warehouse_asset(
+    group_name=GROUP,
+    kinds=_SQL,
+    deps=[series, endpoint_key("GET /events"), endpoint_key("GET /events/multivariate")],
+    metadata=table_metadata(tables.events),
+    freshness_policy=DAILY,
+)
+def events(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
+) -> dg.MaterializeResult[Any]:
+    """Every event: a question with one or more markets on its outcomes."""
+    with exchange.client(warehouse.engine) as client:
+        done = ingest_events(_source(context, warehouse, client))
+    return dg.MaterializeResult(metadata=ingested(warehouse.engine, tables.events, done))
+
+
+class MarketSweeps(dg.Config):
+    """Which markets are read."""
+
+    statuses: list[str] = Field(
+        list(ALL_STATUSES), description="Which sweeps, in the exchange's filter vocabulary; the order does not matter."
+    )
+
+
+@warehouse_multi_asset(
+    specs=[
+        dg.AssetSpec(
+            "markets",
+            deps=[events, endpoint_key("GET /markets")],
+            group_name=GROUP,
+            kinds=_SQL,
+            description="Every market with its rules, status, result and current quote.",
+            metadata=table_metadata(tables.markets),
+            freshness_policy=DAILY,
+            skippable=True,
+        ),
+        dg.AssetSpec(
+            "price_snapshots",
+            deps=[events, endpoint_key("GET /markets")],
+            group_name=GROUP,
+            kinds=_SQL_AND_LAKE,
+            description="The history of quotes: a row for a market whenever its quote is not what it was.",
+            metadata=table_metadata(tables.price_snapshots),
+            freshness_policy=DAILY,
+            skippable=True,
+        ),
+    ],
+    can_subset=True,
+)
+def markets_and_quotes(
+    context: dg.AssetExecutionContext,
+    config: MarketSweeps,
+    warehouse: WarehouseResource,
+    exchange: ExchangeResource,
+) -> tuple[dg.MaterializeResult[Any], ...]:
+    """Read markets once, whichever of both is wanted: rows of the catalogue and the changes of their quotes."""
+    statuses = _statuses(config)
+    try:
+        with exchange.client(warehouse.engine) as client:
+            done = ingest_markets(_source(context, warehouse, client), statuses)
+    finally:  # complete pages of a failed ingest are history, too
+        files = export_history(warehouse.engine, warehouse.lake, PRICES)
+    made = {
+        "markets": ingested(warehouse.engine, tables.markets, done),
+        "price_snapshots": exported(warehouse.engine, tables.price_snapshots, done, files),
+    }
+    return tuple(
+        dg.MaterializeResult(asset_key=key, metadata=made[key.to_user_string()]) for key in context.selected_asset_keys
+    )
+
+
+@warehouse_asset(
+    group_name=GROUP,
+    kinds=_SQL_AND_LAKE,
+    deps=["markets", endpoint_key("GET /markets/orderbooks")],
+    metadata=table_metadata(tables.orderbook_snapshots),
+    freshness_policy=DAILY,
+)
+def orderbooks(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
+) -> dg.MaterializeResult[Any]:
+    """The resting bids of every active market, whenever a book is not what it was; levels go to the lake."""
+    try:
+        with exchange.client(warehouse.engine) as client:
+            done = ingest_orderbooks(_source(context, warehouse, client))
+    finally:
+        files = export_history(warehouse.engine, warehouse.lake, ORDERBOOKS)
+    return dg.MaterializeResult(metadata=exported(warehouse.engine, tables.orderbook_snapshots, done, files))
+
+
+def _statuses(config: MarketSweeps) -> list[MarketStatusFilter]:
+    unknown = set(config.statuses) - set(ALL_STATUSES)
+    if unknown:
+        raise dg.Failure(
+            f"The run config asks for statuses {sorted(unknown)}: the exchange knows {', '.join(ALL_STATUSES)}."
+        )
+    return [status for status in ALL_STATUSES if status in config.statuses]
+
+
+default_assets: Final = [series, events, markets_and_quotes, orderbooks]

@@ -1,0 +1,104 @@
+"""What an ingest shows in Dagster: progress in the run log, counts and rates on the asset, columns of its table."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import dagster as dg
+import sqlalchemy as sa
+
+from kalshi_pipelines.bookkeeping.runs import Progress
+from kalshi_pipelines.ingest.walks import Ingested
+from kalshi_pipelines.lake.parquet import WrittenFile
+
+_SECONDS_BETWEEN_LINES: Final = 5.0
+_MOST_NAMES: Final = 10
+_UNITS: Final = {
+    "_microdollars": "millionths of a dollar",
+    "_centicontracts": "hundredths of a contract",
+    "_us": "microseconds since 1970 UTC",
+}
+
+
+class ProgressLog:
+    """Writes a line of progress to the run log, every few seconds at most, and one at the end."""
+
+    def __init__(self, log: dg.DagsterLogManager) -> None:
+        self._log = log
+        self._last = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        """Take a step of progress."""
+        if progress.status != "running" or time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
+            self._log.info(str(progress))
+            self._last = time.monotonic()
+
+
+def ingested(engine: sa.Engine, table: sa.Table, done: Ingested) -> dict[str, Any]:
+    """Metadata of a materialization: what came in and what became of it."""
+    counts = done.counts
+    metadata: dict[str, Any] = {
+        "dagster/row_count": _row_count(engine, table),
+        "records_read": counts.read,
+        "records_written": counts.written,
+        "records_unchanged": counts.unchanged,
+        "records_rejected": counts.rejected,
+        "pages": counts.pages,
+        "seconds": round(done.seconds, 3),
+        "records_per_second": round(counts.read / done.seconds) if done.seconds else 0,
+        "ingest_run_id": done.run_id,
+    }
+    metadata["contract_differences"] = len(done.differences)
+    if done.differences:
+        metadata["contract_difference_examples"] = "\n".join(
+            f"{each.severity}: {each.endpoint} {each.place} {each.kind}" for each in done.differences[:_MOST_NAMES]
+        )
+    if counts.placeholders:
+        metadata["placeholders_made"] = counts.placeholders
+    if done.unknown_fields:
+        metadata["unknown_fields"] = ", ".join(sorted(done.unknown_fields))
+    if done.missing:
+        metadata["not_answered"] = len(done.missing)
+        metadata["not_answered_examples"] = ", ".join(done.missing[:_MOST_NAMES])
+    return metadata
+
+
+def exported(engine: sa.Engine, table: sa.Table, done: Ingested, files: Sequence[WrittenFile]) -> dict[str, Any]:
+    """Metadata of a history asset: also the rows added and the files written to the lake."""
+    metadata = ingested(engine, table, done) | {
+        "history_rows_added": done.counts.history_rows,
+        "lake_rows": sum(file.rows for file in files),
+        "lake_bytes": sum(file.bytes for file in files),
+    }
+    if files:
+        metadata["lake_file"] = dg.MetadataValue.path(files[-1].path)
+    return metadata
+
+
+def table_metadata(table: sa.Table) -> dict[str, Any]:
+    """Metadata of a definition: the table's name and columns."""
+    return {
+        "dagster/table_name": table.name,
+        "dagster/column_schema": dg.TableSchema(
+            columns=[
+                dg.TableColumn(
+                    column.name,
+                    str(column.type),
+                    description=_unit(column.name),
+                    constraints=dg.TableColumnConstraints(
+                        nullable=bool(column.nullable), unique=[column] == list(table.primary_key)
+                    ),
+                )
+                for column in table.columns
+            ]
+        ),
+    }
+
+
+def _unit(column: str) -> str | None:
+    return next((unit for suffix, unit in _UNITS.items() if column.endswith(suffix)), None)
+
+
+def _row_count(engine: sa.Engine, table: sa.Table) -> int:
+    with engine.connect() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0

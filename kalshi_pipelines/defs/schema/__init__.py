@@ -1,0 +1,1 @@
+"""The schemas of the warehouse and the journal in Dagster."""

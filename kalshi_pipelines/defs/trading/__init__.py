@@ -1,0 +1,1 @@
+"""Trading in Dagster: the inbox, the gated asset and the jobs around it."""

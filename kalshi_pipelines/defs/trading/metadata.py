@@ -1,0 +1,82 @@
+"""How proposals, decisions and verifications show in Dagster. Nothing is decided here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import dagster as dg
+
+from kalshi_pipelines.alerts.messages import Message, moment
+from kalshi_pipelines.alerts.scrubbing import neutral
+from kalshi_pipelines.execution.audit.verification import AuditReport
+from kalshi_pipelines.execution.executor.decisions import Outcome
+from kalshi_pipelines.execution.journal.records import KillState
+from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
+from kalshi_pipelines.execution.service.trading_session import TradingRun, decision_rows
+from kalshi_pipelines.execution.text import plain
+from kalshi_pipelines.units import instant
+
+#: Columns of proposals that wait, and of decisions, in the order people read them.
+waiting: Final = ("proposal", "by", "order", "signal", "valid until", "reason")
+decisions: Final = ("decision", "order", "why", "detail", "what to do", "by", "proposal", "intent")
+#: Always told, because they make a plot; the others where there are any.
+_ALWAYS_TOLD: Final = frozenset({Outcome.PLACED, Outcome.SIMULATED, Outcome.DENIED, Outcome.UNKNOWN})
+_MOST_PROBLEMS: Final = 20
+
+
+def table(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
+    """Rows of text as a table, with its columns in order even if there is no row."""
+    schema = dg.TableSchema([dg.TableColumn(name, "string") for name in columns])
+    return dg.MetadataValue.table([dg.TableRecord({name: row[name] for name in columns}) for row in rows], schema)
+
+
+def decided(run: TradingRun) -> dict[str, Any]:
+    """The metadata of a session."""
+    return {
+        "decisions": table(decisions, decision_rows(run.decisions)),
+        **{each.value: run.count(each) for each in Outcome if each in _ALWAYS_TOLD or run.count(each)},
+        "mode": run.session.mode.value,
+        "origin": run.session.origin.value,
+        "session": run.session.session_id,
+        "code_version": run.session.code_version,
+    }
+
+
+def reconciled(report: ReconciliationReport) -> dict[str, Any]:
+    """The metadata of a reconciliation."""
+    differences = [
+        {"kind": each.kind.value, "subject": plain(each.subject), "detail": plain(each.detail)}
+        for each in report.differences
+    ]
+    resolved = [
+        {"order": each.client_order_id, "was": each.before.value, "is": each.after.value} for each in report.resolved
+    ]
+    return {
+        "clean": report.clean,
+        "differences": table(("kind", "subject", "detail"), differences),
+        "resolved": table(("order", "was", "is"), resolved),
+        "unknown": len(report.unresolved),
+        "as_of": "unknown" if report.as_of_us is None else dg.MetadataValue.timestamp(instant(report.as_of_us)),
+        **report.figures,
+    }
+
+
+def halted(kill: KillState, environment: str) -> Message:
+    """The alert that trading was stopped."""
+    lines = (
+        f"What: the kill switch is engaged at level {kill.level} since {moment(kill.at_us)}",
+        f"By: {neutral(kill.by_whom)} ({neutral(kill.source)})",
+        f"Why: {neutral(kill.reason, 1_000)}",
+        "Do: find out why; reconcile; then another person releases it",
+        "More: python -m kalshi_pipelines.execution status",
+    )
+    return Message(f"Trading is halted on {environment}", "\n".join(lines))
+
+
+def audit_figures(report: AuditReport) -> dict[str, Any]:
+    """The metadata of a verification: its head is an anchor in Dagster's own storage."""
+    return {
+        "audit": report.verdict.name.lower(),
+        "audit_records": report.records,
+        "audit_head": report.head,
+        "problems": table(("problem",), [{"problem": each} for each in report.problems[:_MOST_PROBLEMS]]),
+    }

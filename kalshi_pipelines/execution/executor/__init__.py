@@ -1,0 +1,1 @@
+"""The TradeExecutor: plans, admits and sends orders inside one session."""

@@ -1,0 +1,133 @@
+"""What the executor says of a proposal, and what an order is on its way between its steps."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot
+from kalshi_pipelines.execution.gates.order_checks import Denied
+from kalshi_pipelines.execution.journal.records import Check, Intent
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.fees import is_plausible
+from kalshi_pipelines.execution.orders.proposals import ProposedOrder
+from kalshi_pipelines.execution.orders.request import OrderRequest
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import DOLLAR, Side
+
+
+class Outcome(StrEnum):
+    """What became of a proposal, in one word for people."""
+
+    PLACED = "placed"
+    SIMULATED = "simulated"
+    DENIED = "denied"
+    AWAITS_APPROVAL = "awaits_approval"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+    """The exchange refused it."""
+    KNOWN = "known"
+    """The same signal was decided before; nothing was done now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a proposal. ``intent`` is missing if it could not even be planned."""
+
+    outcome: Outcome
+    order: ProposedOrder
+    proposal_id: int | None
+    intent: Intent | None
+    reason: DenialReason | None = None
+    detail: str = ""
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOrder:
+    """An order as it would be sent, and the market it was judged by."""
+
+    order: ProposedOrder
+    proposal_id: int | None
+    request: OrderRequest
+    market: MarketSnapshot
+    fee_bound: int
+    checks: tuple[Check, ...]
+
+    @property
+    def premium(self) -> int:
+        """Micro-dollars paid if it is filled whole at its limit, without fees."""
+        price = self.request.price.centicents
+        return self.request.count.centi * (price if self.request.side is Side.BID else DOLLAR - price)
+
+    @property
+    def cost(self) -> int:
+        """Micro-dollars it can cost at most, fees included."""
+        return self.premium + self.fee_bound
+
+    def facts(self) -> dict[str, object]:
+        """What the decision rests on, for the audit; a proposal's free text stays with the proposal."""
+        order, market = self.order, self.market
+        return {
+            "actor": {"kind": order.actor.value, "name": order.actor_name},
+            "leg": {
+                "action": order.leg.action.value,
+                "outcome": order.leg.outcome.value,
+                "price": str(order.leg.price),
+            },
+            "signal": {
+                "strategy": order.signal.strategy,
+                "version": order.signal.strategy_version,
+                "partition": order.signal.partition,
+                "signal": order.signal.signal,
+                "leg": order.signal.leg,
+                "attempt": order.signal.attempt,
+            },
+            "market": {
+                "status": market.status,
+                "best_bid": market.best_bid,
+                "best_ask": market.best_ask,
+                "fee_type": market.fee_type,
+                "fee_multiplier": _plain_number(market.fee_multiplier),
+                "read_us": market.read_us,
+            },
+        }
+
+
+def _plain_number(multiplier: Decimal) -> str:
+    """A multiplier without exponent; one that no fee has is denied, and told as it was written."""
+    return f"{multiplier:f}" if is_plausible(multiplier) else str(multiplier)[:40]
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedOrder:
+    """An order whose worst case is reserved."""
+
+    planned: PlannedOrder
+    intent: Intent
+
+
+def decision_of(
+    planned: PlannedOrder,
+    intent: Intent,
+    checks: tuple[Check, ...],
+    denied: Denied | None = None,
+    detail: str = "",
+) -> Decision:
+    """The decision that follows from where an intent is now; ``detail`` is what else there is to say of it."""
+    outcome = _outcome_of(intent)
+    reason, detail = (denied.reason, denied.detail) if denied else (intent.denial, detail)
+    return Decision(outcome, planned.order, planned.proposal_id, intent, reason, detail, checks)
+
+
+def _outcome_of(intent: Intent) -> Outcome:
+    if intent.state is OrderState.RESERVED:
+        return Outcome.AWAITS_APPROVAL
+    if intent.state in (OrderState.DENIED, OrderState.ABANDONED):
+        return Outcome.DENIED
+    if intent.state is OrderState.SIMULATED:
+        return Outcome.SIMULATED
+    if intent.state is OrderState.REJECTED:
+        return Outcome.REFUSED
+    if intent.state in (OrderState.UNKNOWN, OrderState.SENDING):
+        return Outcome.UNKNOWN
+    return Outcome.PLACED

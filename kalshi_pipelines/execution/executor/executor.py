@@ -1,0 +1,391 @@
+"""The TradeExecutor: a proposal becomes an order, or a denial with its reason; it is on record before anything is sent.
+
+``plan`` reads the market and fixes the request, ``admit`` decides and reserves in one transaction of the journal,
+``send`` takes a last look and hands over to the session's dispatch. A signal that was planned before is never planned
+again: what became of it is told instead.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.executor import session as sessions
+from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision, Outcome, PlannedOrder, decision_of
+from kalshi_pipelines.execution.executor.dispatch import GUARDS, GroupNotMade, KillReader, OrderDispatch, given_back
+from kalshi_pipelines.execution.executor.session import TradeSession
+from kalshi_pipelines.execution.gates.market_snapshot import MarketReader, MarketSnapshot, UnreadableMarket
+from kalshi_pipelines.execution.gates.order_checks import (
+    Denied,
+    balance_check,
+    bounded_fee,
+    check,
+    denied_by,
+    market_checks,
+    own_book_check,
+    proposal_checks,
+)
+from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalRefused
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.reading import JournalReading
+from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode, NewIntent
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders import amounts
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
+from kalshi_pipelines.execution.orders.request import OrderRequest, request_sha256
+from kalshi_pipelines.execution.orders.states import TRIED_IN_VAIN, OrderState
+from kalshi_pipelines.execution.text import plain
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.units import microdollars, microseconds, now_us
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+
+#: What reading a market can fail with; the rate budget of reads is kept in the warehouse.
+UNREADABLE: Final = (KalshiError, UnreadableMarket, WarehouseUnavailable)
+#: What an order can fail with that can not be planned, whatever somebody put into it; only its proposal is denied.
+UNPLANNABLE: Final = (ValueError, ArithmeticError, LookupError, TypeError)
+#: Micro-dollars available on a shard, or None if that can not be read.
+BalanceReader = Callable[[int], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the executor reads beside the journal."""
+
+    markets: MarketReader
+    kill: KillReader
+    balance: BalanceReader | None = None
+    """None in a dry run, which has no key to ask with."""
+
+
+class TradeExecutor:
+    """Decides about proposals in one session.
+
+    Args:
+        session: Opened before; it says what may be done.
+        journal: Where everything is recorded first.
+        settings: Limits of single orders.
+        surroundings: How markets, kill switch and balance are read.
+        dispatch: Of the session's mode.
+        checkpoint: Passed after each act.
+        clock_us: The present instant in microseconds.
+
+    Raises:
+        ValueError: The dispatch is of another mode than the session, or a live one can not read the balance.
+    """
+
+    def __init__(
+        self,
+        session: TradeSession,
+        journal: Journal,
+        settings: TradeSettings,
+        surroundings: Surroundings,
+        dispatch: OrderDispatch,
+        *,
+        checkpoint: PassCheckpoint = passed,
+        clock_us: Callable[[], int] = now_us,
+    ) -> None:
+        if dispatch.mode is not session.mode:
+            raise ValueError(f"a {session.mode} session can not dispatch {dispatch.mode}")
+        if session.mode is Mode.LIVE and surroundings.balance is None:
+            raise ValueError("a live session has to read the balance of the account")
+        self._session, self._journal, self._settings = session, journal, settings
+        self._read, self._dispatch = surroundings, dispatch
+        self._checkpoint, self._clock_us = checkpoint, clock_us
+
+    def decide(self, order: ProposedOrder, proposal_id: int | None = None) -> Decision:
+        """Take a proposal as far as it may go.
+
+        Raises:
+            JournalUnavailable: The journal can not be read or written; nothing more was done.
+        """
+        planned = self.plan(order, proposal_id)
+        if isinstance(planned, Decision):
+            return planned
+        admitted = self.admit(planned)
+        if isinstance(admitted, Decision):
+            return admitted
+        return self.send(admitted)
+
+    def plan(self, order: ProposedOrder, proposal_id: int | None = None) -> PlannedOrder | Decision:
+        """Read the market and fix the request; a denial if that can not be done."""
+        try:
+            return self._planned(order, proposal_id)
+        except UNPLANNABLE as error:
+            return self._turned_away(order, proposal_id, _unplannable(error))
+
+    def _planned(self, order: ProposedOrder, proposal_id: int | None) -> PlannedOrder | Decision:
+        early = denied_by(proposal_checks(order, self._settings, self._clock_us()))
+        if early is not None:
+            return self._turned_away(order, proposal_id, early)
+        killed = self._read.kill()
+        if killed is not None:
+            return self._turned_away(order, proposal_id, Denied(DenialReason.KILL_SWITCH_ENGAGED, killed))
+        often = self._rate_spent()
+        if often is not None:
+            return self._turned_away(order, proposal_id, often)
+        try:
+            market = self._read.markets(order.ticker)
+            group = self._dispatch.group_of(market.exchange_index)
+        except (*UNREADABLE, GroupNotMade, JournalRefused) as error:
+            return self._turned_away(order, proposal_id, Denied(DenialReason.CHECK_FAILED, str(error)))
+        self._checkpoint(Checkpoint.INPUTS_READ)
+        bound, fee_check = bounded_fee(order, market, self._settings)
+        environment, subaccount = self._session.environment.value, self._session.subaccount
+        request = OrderRequest(
+            client_order_id=client_order_id(idempotency_key(environment, subaccount, order.signal)),
+            ticker=order.ticker,
+            side=order.leg.side,
+            price=order.leg.yes_price,
+            count=order.count,
+            time_in_force=order.time_in_force,
+            subaccount=subaccount,
+            exchange_index=market.exchange_index,
+            order_group_id=group,
+            expires_us=None if order.expires is None else microseconds(order.expires),
+            post_only=order.post_only,
+            reduce_only=order.reduce_only,
+        )
+        planned = PlannedOrder(order, proposal_id, request, market, bound, (fee_check,))
+        return replace(planned, checks=(fee_check, *self._balance_checks(planned)))
+
+    def _rate_spent(self) -> Denied | None:
+        """Why nothing is read and no order group is made: that is a write, and no reservation comes before it."""
+        session, most = self._session, self._session.caps.attempts_per_minute
+        with self._journal.reading() as reading:
+            tried = reading.attempts_in_last_minute(
+                session.environment.value, session.subaccount, session.mode, self._clock_us()
+            )
+        if tried < most:
+            return None
+        return Denied(DenialReason.CAP_MESSAGE_RATE, f"{tried} attempts in the last minute, the cap is {most}")
+
+    def _balance_checks(self, planned: PlannedOrder) -> tuple[Check, ...]:
+        if self._read.balance is None:
+            return ()
+        shard = planned.request.exchange_index
+        return (balance_check(self._read.balance(shard), planned.cost, shard),)
+
+    def admit(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
+        """Decide, and hold the worst case in every scope, in one transaction; a denial is recorded in the same way."""
+        try:
+            return self._admitted(planned)
+        except JournalRefused as error:
+            # The session may have ended meanwhile: the reconciliation fenced it, or its time is over.
+            reason = GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
+            return self._turned_away(planned.order, planned.proposal_id, Denied(reason, str(error)))
+        except UNPLANNABLE as error:
+            return self._turned_away(planned.order, planned.proposal_id, _unplannable(error))
+
+    def _admitted(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
+        with self._journal.writing() as transaction:
+            undue = denied_by(self._attempt_checks(transaction, planned.order))
+            if undue is not None:
+                return self._not_planned(transaction, planned, undue)
+            try:
+                intent = transaction.plan(self._new_intent(planned), Details(facts=planned.facts()))
+            except AlreadyPlanned as error:
+                return self._known(transaction, planned, error.intent)
+            except IdempotencyConflict as error:
+                denied = Denied(DenialReason.IDEMPOTENCY_CONFLICT, str(error))
+                return self._not_planned(transaction, planned, denied)
+            checks = self._checks(transaction, planned, transaction.now_us)
+            refused = denied_by(checks)
+            if refused is None and (refusal := transaction.refusal(intent)) is not None:
+                checks, refused = (*checks, *refusal.checks), Denied(refusal.reason, refusal.detail)
+            if refused is not None:
+                denied_intent = transaction.deny(intent, refused.reason, refused.detail, Details(checks))
+                return decision_of(planned, denied_intent, checks, refused)
+            reserved = transaction.reserve(intent, Details(checks))
+        self._checkpoint(Checkpoint.ADMITTED)
+        return AdmittedOrder(planned, reserved)
+
+    def send(self, admitted: AdmittedOrder) -> Decision:
+        """Take a last look and take the order on its last step; it ends here if anything has changed."""
+        planned, intent = admitted.planned, admitted.intent
+        killed = self._read.kill()
+        with self._journal.reading() as reading:
+            checks = self._checks(reading, planned, self._clock_us())
+        refused = (
+            Denied(DenialReason.KILL_SWITCH_ENGAGED, killed)
+            if killed is not None
+            else denied_by(checks) or self._lease_lost()
+        )
+        if refused is not None:
+            abandoned = given_back(self._journal, intent, refused, checks)
+            return decision_of(planned, abandoned, checks, refused)
+        if self._must_wait_for_approval(intent, planned):
+            return decision_of(
+                planned, intent, checks, Denied(DenialReason.APPROVAL_REQUIRED, _what_to_approve(intent))
+            )
+        last = self._dispatch.dispatch(intent, planned.request, checks, self._read.kill)
+        return decision_of(planned, last.intent, checks, last.denied, last.detail)
+
+    def look_again(self, admitted: AdmittedOrder) -> AdmittedOrder:
+        """The same order judged by market, fee and balance as they are now: for one that waited for approval.
+
+        Its request and what is reserved for it were fixed before: if shard, event or fee terms are others now, it ends.
+
+        Raises:
+            KalshiError, UnreadableMarket, WarehouseUnavailable: The market can not be read.
+        """
+        planned = admitted.planned
+        market = self._read.markets(planned.order.ticker)
+        _, fee_check = bounded_fee(planned.order, market, self._settings)
+        checks = (_same_terms_check(planned.market, market), fee_check, *self._balance_checks(planned))
+        return replace(admitted, planned=replace(planned, market=market, checks=checks))
+
+    def _lease_lost(self) -> Denied | None:
+        if self._session.mode is Mode.DRY_RUN or sessions.renew(self._journal, self._session):
+            return None
+        return Denied(DenialReason.SESSION_CLOSED, "the session's lease was lost")
+
+    def _must_wait_for_approval(self, intent: Intent, planned: PlannedOrder) -> bool:
+        if self._session.mode is Mode.DRY_RUN or not self._approval_required(planned):
+            return False
+        with self._journal.reading() as reading:
+            return not reading.is_approved(intent, self._clock_us())
+
+    def _approval_required(self, planned: PlannedOrder) -> bool:
+        return planned.order.actor is ActorKind.AGENT or planned.cost > microdollars(
+            f"{self._settings.approval_dollars:f}"
+        )
+
+    def _checks(self, reading: JournalReading, planned: PlannedOrder, at_us: int) -> tuple[Check, ...]:
+        own = reading.open_intents(self._session.environment.value, self._session.subaccount, mode=self._session.mode)
+        if self._session.mode is Mode.DRY_RUN:
+            # Nothing of another dry run can rest: what one that was killed has reserved is never given back.
+            own = [intent for intent in own if intent.session_id == self._session.session_id]
+        order = planned.order
+        return (
+            *proposal_checks(order, self._settings, at_us),
+            *market_checks(order, planned.market, self._settings, at_us),
+            *planned.checks,
+            own_book_check(order, own),
+            _unresolved_check(order, own),
+            *self._reconciled_checks(reading, at_us),
+        )
+
+    def _attempt_checks(self, reading: JournalReading, order: ProposedOrder) -> tuple[Check, ...]:
+        """Whether a further attempt has one before it that came to nothing: beside it, it would be a second order."""
+        if order.signal.attempt == 1:
+            return ()
+        signal = replace(order.signal, attempt=order.signal.attempt - 1)
+        key = idempotency_key(self._session.environment.value, self._session.subaccount, signal)
+        before = reading.intent_of_key(self._session.mode, key)
+        return (
+            check(
+                DenialReason.ATTEMPT_NOT_DUE,
+                before is not None and before.state in TRIED_IN_VAIN and not _filled(before),
+                f"attempt {signal.attempt} that came to nothing",
+                "never made" if before is None else f"{before.state.value}, {amounts.count(_filled(before))} filled",
+            ),
+        )
+
+    def _reconciled_checks(self, reading: JournalReading, at_us: int) -> tuple[Check, ...]:
+        """Whether the account was compared with the journal lately and nothing was found; a dry run has none."""
+        if self._session.mode is Mode.DRY_RUN:
+            return ()
+        account = self._session.environment.value, self._session.subaccount
+        last, counted = reading.last_reconciliation(*account), reading.reconciled_in_a_session(*account)
+        limit = self._settings.reconciled_minutes * 60_000_000
+        return (
+            check(
+                DenialReason.RECONCILIATION_NOT_CLEAN,
+                last is not None and last.clean and counted and 0 <= at_us - last.finished_us <= limit,
+                f"a clean one of the last {self._settings.reconciled_minutes} minutes",
+                "none in a session, so what is held is not counted"
+                if last is None or not counted
+                else f"{last.differences} differences, {(at_us - last.finished_us) // 1_000} ms ago",
+            ),
+        )
+
+    def _new_intent(self, planned: PlannedOrder) -> NewIntent:
+        order, request = planned.order, planned.request
+        text = request.json
+        return NewIntent(
+            session_id=self._session.session_id,
+            idempotency_key=idempotency_key(self._session.environment.value, self._session.subaccount, order.signal),
+            client_order_id=request.client_order_id,
+            ticker=order.ticker,
+            event_ticker=planned.market.event_ticker,
+            exchange_index=request.exchange_index,
+            side=request.side,
+            price_centicents=request.price.centicents,
+            count_centicontracts=request.count.centi,
+            time_in_force=order.time_in_force,
+            fee_bound_microdollars=planned.fee_bound,
+            as_of_us=microseconds(order.as_of),
+            valid_until_us=microseconds(order.valid_until),
+            actor=order.actor,
+            actor_name=order.actor_name,
+            approval_required=self._approval_required(planned),
+            request_json=text,
+            request_sha256=request_sha256(text),
+            order_group_id=request.order_group_id,
+            expires_us=request.expires_us,
+            post_only=order.post_only,
+            reduce_only=order.reduce_only,
+            proposal_id=planned.proposal_id,
+        )
+
+    def _turned_away(self, order: ProposedOrder, proposal_id: int | None, denied: Denied) -> Decision:
+        with self._journal.writing() as transaction:
+            transaction.attempt(
+                self._session.session_id,
+                proposal_id=proposal_id,
+                denial=denied.reason,
+                details=Details(facts={"detail": denied.detail, "ticker": str(order.ticker)}),
+            )
+        return Decision(Outcome.DENIED, order, proposal_id, None, denied.reason, denied.detail)
+
+    def _not_planned(self, transaction: JournalTransaction, planned: PlannedOrder, denied: Denied) -> Decision:
+        transaction.attempt(
+            self._session.session_id,
+            proposal_id=planned.proposal_id,
+            denial=denied.reason,
+            details=Details(facts={"detail": denied.detail, "ticker": str(planned.order.ticker)}),
+        )
+        return Decision(Outcome.DENIED, planned.order, planned.proposal_id, None, denied.reason, denied.detail)
+
+    def _known(self, transaction: JournalTransaction, planned: PlannedOrder, intent: Intent) -> Decision:
+        # On record, so that its proposal is not waiting any more.
+        transaction.attempt(
+            self._session.session_id, proposal_id=planned.proposal_id, intent_id=intent.intent_id
+        )  # fmt: skip
+        told = f"intent {intent.intent_id} of this signal is {intent.state.value} since before"
+        return Decision(Outcome.KNOWN, planned.order, planned.proposal_id, intent, intent.denial, told)
+
+
+def _same_terms_check(before: MarketSnapshot, now: MarketSnapshot) -> Check:
+    """Whether what an order was fixed and reserved by is as it was when it was planned."""
+    wanted, told = (
+        f"shard {market.exchange_index}, event {market.event_ticker}, fee {market.fee_type} times "
+        f"{str(market.fee_multiplier)[:40]}"
+        for market in (before, now)
+    )
+    return check(DenialReason.CHECK_FAILED, wanted == told, f"as planned: {wanted}", told)
+
+
+def _unplannable(error: Exception) -> Denied:
+    return Denied(DenialReason.CHECK_FAILED, f"it can not be planned: {type(error).__name__}: {plain(str(error))}")
+
+
+def _filled(intent: Intent) -> int:
+    """Centi-contracts of an order that were filled, by its fills or by what the exchange said."""
+    return max(intent.filled_centicontracts, intent.told_filled_centicontracts or 0)
+
+
+def _unresolved_check(order: ProposedOrder, own: Iterable[Intent]) -> Check:
+    unresolved = [
+        str(intent.intent_id)
+        for intent in own
+        if intent.ticker == str(order.ticker) and intent.state in (OrderState.SENDING, OrderState.UNKNOWN)
+    ]
+    return check(DenialReason.UNRESOLVED_ORDER, not unresolved, "none in this market", ", ".join(unresolved) or "none")
+
+
+def _what_to_approve(intent: Intent) -> str:
+    return f"approve intent {intent.intent_id}: {intent.request_json}"

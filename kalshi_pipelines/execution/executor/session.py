@@ -1,0 +1,226 @@
+"""A trading session: for how long, where, with which key and caps, and whether anything is really sent.
+
+It is opened once and never changed. What it may do follows from the journal's row, not from arguments of later calls.
+"""
+
+import hashlib
+import os
+import platform
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
+from kalshi_pipelines.execution.gates.arming import Bound, arm_expires_us, arming_checks
+from kalshi_pipelines.execution.gates.order_checks import Denied, check, denied_by
+from kalshi_pipelines.execution.journal.anchors import AnchorsUnreadable
+from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalRefused, JournalRestored
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Binding, Check, Mode, NewSession, Origin, SessionCaps
+from kalshi_pipelines.execution.journal.transaction import Lease
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.transport.order_transport import OrderTransport
+from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, now_us
+
+#: A session that does not renew its lease for so long has lost it.
+LEASE_US: Final = 60 * MICROSECONDS_PER_SECOND
+_MINUTE_US: Final = 60 * MICROSECONDS_PER_SECOND
+
+
+class SessionRefused(Exception):
+    """No session was opened; ``reason`` and ``checks`` say why."""
+
+    def __init__(self, denied: Denied, checks: tuple[Check, ...]) -> None:
+        super().__init__(f"{denied.reason.cause} {denied.detail}. {denied.reason.remedy}")
+        self.reason = denied.reason
+        self.detail = denied.detail
+        self.checks = checks
+
+
+@dataclass(frozen=True, slots=True)
+class TradeSession:
+    """An open session. ``host`` and ``key_fingerprint`` are those of a live one."""
+
+    session_id: str
+    environment: Environment
+    subaccount: int
+    mode: Mode
+    origin: Origin
+    caps: SessionCaps
+    expires_us: int
+    code_version: str
+    host: str | None = None
+    key_fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Who opens a session, how the run came about, and why: the reason is for people and in the audit."""
+
+    opened_by: str
+    origin: Origin
+    why: str = ""
+
+
+@cache
+def code_version() -> str:
+    """The package's version and a digest of this room's source: a session is only good for the code it began with."""
+    room = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(room.rglob("*.py")):
+        digest.update(path.relative_to(room).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{version('kalshi-pipelines')}+{digest.hexdigest()[:16]}"
+
+
+def open_dry_run(
+    journal: Journal,
+    settings: TradeSettings,
+    environment: Environment,
+    opening: Opening,
+    clock_us: Callable[[], int] = now_us,
+) -> TradeSession:
+    """Open a session that decides, reserves and records, and can send nothing: it has neither key nor address."""
+    session = _session(settings, environment, Mode.DRY_RUN, opening.origin, clock_us())
+    with journal.writing() as transaction:
+        transaction.open_session(_new(session, settings, opening, clock_us()))
+    return session
+
+
+def open_live(
+    journal: Journal,
+    settings: TradeSettings,
+    environment: Environment,
+    opening: Opening,
+    transport: OrderTransport,
+    other_checks: tuple[Check, ...],
+    clock_us: Callable[[], int] = now_us,
+) -> TradeSession:
+    """Open a session that sends orders.
+
+    ``other_checks`` are those made by reading: of the key, the vendor, the kill switch, the reconciliation.
+
+    Raises:
+        SessionRefused: A gate is closed, or another live session holds the sub-account.
+    """
+    now = clock_us()
+    bound = Bound(environment, transport.key_fingerprint, settings.limits_sha256)
+    checks = (
+        *_origin_checks(settings, opening),
+        *arming_checks(settings, bound, now),
+        *_of_journal(journal),
+        *other_checks,
+    )
+    denied = denied_by(checks)
+    if denied is not None:
+        raise SessionRefused(denied, checks)
+    session = _session(settings, environment, Mode.LIVE, opening.origin, now, transport)
+    binding = Binding(environment.value, transport.host, transport.key_fingerprint, settings.subaccount)
+    new = _new(session, settings, opening, now, binding)
+    try:
+        with journal.writing() as transaction:
+            transaction.bind_key(binding, opening.opened_by)
+            transaction.open_session(new, Lease(f"{platform.node()}:{os.getpid()}", transaction.now_us + LEASE_US))
+    except JournalRefused as error:
+        is_held = "leases" in error.rule
+        reason = DenialReason.SESSION_NOT_EXCLUSIVE if is_held else DenialReason.ENVIRONMENT_MISMATCH
+        detail = _held(journal, new) if is_held else str(error)
+        raise SessionRefused(Denied(reason, detail), checks) from error
+    return session
+
+
+def _held(journal: Journal, new: NewSession) -> str:
+    """Who holds the sub-account that a session wanted."""
+    with journal.reading() as reading:
+        lease = reading.lease(new.environment, new.subaccount)
+        if lease is None:
+            return "It ended a moment ago"
+        holder = reading.lease_holder(lease.session_id)
+    until = f"{instant(lease.until_us):%Y-%m-%d %H:%M:%S} UTC"
+    return f"Session {lease.session_id} of process {holder} has it until {until}, or renews it"
+
+
+def renew(journal: Journal, session: TradeSession) -> bool:
+    """Hold a live session's sub-account for another minute; False if it was lost."""
+    with journal.writing() as transaction:
+        return transaction.renew_lease(session.session_id, transaction.now_us + LEASE_US)
+
+
+def close(journal: Journal, session: TradeSession, reason: str) -> None:
+    """End a session and note the head of the audit chain outside the database."""
+    with journal.writing() as transaction:
+        transaction.end_session(session.session_id, reason)
+    journal.anchor()
+
+
+def _origin_checks(settings: TradeSettings, opening: Opening) -> tuple[Check, ...]:
+    return (
+        check(
+            DenialReason.NOT_ARMED, settings.mode is Mode.LIVE, "live", f"KALSHI_TRADE_MODE is {settings.mode.value}"
+        ),
+        check(DenialReason.ORIGIN_NOT_LIVE, opening.origin is Origin.BY_HAND, "by hand", opening.origin.value),
+    )
+
+
+def _of_journal(journal: Journal) -> tuple[Check, ...]:
+    try:
+        journal.require_head()
+        journal.require_unrestored()
+    except JournalOutdated as error:
+        observed = str(error).rstrip(".")
+        return (check(DenialReason.SCHEMA_NOT_AT_HEAD, False, "tables and guards of this code", observed),)
+    except (JournalRestored, AnchorsUnreadable) as error:
+        return (check(DenialReason.JOURNAL_UNAVAILABLE, False, "every record that was anchored", error),)
+    return ()
+
+
+def _session(
+    settings: TradeSettings,
+    environment: Environment,
+    mode: Mode,
+    origin: Origin,
+    now: int,
+    transport: OrderTransport | None = None,
+) -> TradeSession:
+    expires = now + settings.session_minutes * _MINUTE_US
+    armed_until = arm_expires_us(settings)
+    if mode is Mode.LIVE and armed_until is not None:
+        expires = min(expires, armed_until)
+    return TradeSession(
+        session_id=uuid.uuid4().hex,
+        environment=environment,
+        subaccount=settings.subaccount,
+        mode=mode,
+        origin=origin,
+        caps=settings.caps,
+        expires_us=expires,
+        code_version=code_version(),
+        host=transport.host if transport else None,
+        key_fingerprint=transport.key_fingerprint if transport else None,
+    )
+
+
+def _new(
+    session: TradeSession, settings: TradeSettings, opening: Opening, now: int, binding: Binding | None = None
+) -> NewSession:
+    return NewSession(
+        session_id=session.session_id,
+        environment=session.environment.value,
+        subaccount=session.subaccount,
+        mode=session.mode,
+        origin=session.origin,
+        opened_by=opening.opened_by,
+        opened_us=now,
+        expires_us=session.expires_us,
+        code_version=session.code_version,
+        config_sha256=settings.config_sha256,
+        caps_sha256=caps_sha256(settings.caps),
+        caps=session.caps,
+        binding=binding,
+        armed_by=opening.opened_by if binding else None,
+        why=opening.why,
+    )

@@ -1,0 +1,1 @@
+"""The inbox of trade proposals. Nothing here can reach the exchange."""

@@ -1,0 +1,166 @@
+"""Proposals written down as CSV or JSON: read whole, or refused whole with every line that is wrong.
+
+Who proposes is said by the one who imports, not by the file. What a proposal must be is decided by ``proposals``.
+"""
+
+import csv
+import datetime as dt
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from kalshi_pipelines.execution.inbox.proposals import (
+    DEFAULTS,
+    FIELDS,
+    REQUIRED,
+    InvalidProposals,
+    ProposalTexts,
+    Proposer,
+    read_proposal,
+)
+from kalshi_pipelines.execution.orders.proposals import ProposedOrder
+
+MOST_PROPOSALS: Final = 1_000
+MOST_BYTES: Final = 2_000_000
+_MOST_PROBLEMS: Final = 20
+
+
+def read_proposals(file: Path, proposer: Proposer, now: dt.datetime | None = None) -> tuple[ProposedOrder, ...]:
+    """The proposals of a ``.csv`` or ``.json`` file; with ``now`` all of them must be valid longer.
+
+    Raises:
+        InvalidProposals: Says of every line what is wrong; of the file, if it is no such file.
+    """
+    text = _text_of(file)
+    match file.suffix.lower():
+        case ".csv":
+            rows = _of_csv(text, file.name)
+        case ".json":
+            rows = _of_json(text, file.name)
+        case other:
+            raise InvalidProposals([f"{file.name}: a file ends in .csv or .json, not in {other or 'nothing'}"])
+    return _read_all(rows, file.name, proposer, now)
+
+
+def _read_all(
+    rows: Sequence[tuple[str, dict[str, str]]], name: str, proposer: Proposer, now: dt.datetime | None
+) -> tuple[ProposedOrder, ...]:
+    if not rows:
+        raise InvalidProposals([f"{name}: no proposals in it"])
+    if len(rows) > MOST_PROPOSALS:
+        raise InvalidProposals([f"{name}: {len(rows):,} proposals, more than {MOST_PROPOSALS:,}"])
+    orders, problems = [], list(_same_twice(rows))
+    for where, texts in rows:
+        try:
+            order = read_proposal(ProposalTexts(**texts), proposer)
+        except InvalidProposals as error:
+            problems += [f"{where}, {problem}" for problem in error.problems]
+            continue
+        orders.append(order)
+        if now is not None and order.valid_until <= now:
+            problems.append(
+                f"{where}, valid_until: {order.valid_until:%Y-%m-%d %H:%M:%S} UTC has passed, it is "
+                f"{now:%Y-%m-%d %H:%M:%S} UTC: propose it anew on fresh knowledge"
+            )
+    if problems:
+        more = [f"... and {len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
+        raise InvalidProposals(problems[:_MOST_PROBLEMS] + more)
+    return tuple(orders)
+
+
+def _same_twice(rows: Sequence[tuple[str, dict[str, str]]]) -> Iterator[str]:
+    """One signal can be one order only: a second line with it is a mistake of who wrote the file."""
+    first: dict[tuple[str, ...], str] = {}
+    for where, texts in rows:
+        identity = tuple(
+            texts.get(name) or DEFAULTS.get(name, "")
+            for name in ("strategy", "strategy_version", "partition", "signal", "leg", "attempt")
+        )
+        if identity in first:
+            yield f"{where}, signal: the same order as {first[identity]}; different orders need another signal or leg"
+        first.setdefault(identity, where)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise InvalidProposals([f"{file}: can not be read ({error.strerror})"]) from None
+    if len(content) > MOST_BYTES:
+        raise InvalidProposals([f"{file.name}: larger than {MOST_BYTES:,} bytes"])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidProposals([f"{file.name}: not UTF-8"]) from None
+
+
+def _of_csv(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        lines = [(reader.line_num, cells) for cells in reader if cells]
+    except csv.Error as error:
+        raise InvalidProposals([f"{name}, line {reader.line_num}: {error}"]) from None
+    if not lines:
+        return []
+    columns = [cell.strip() for cell in lines[0][1]]
+    problems = [f"{name}: unknown column {column[:80]!r}" for column in columns if column not in FIELDS]
+    problems += [f"{name}: column {column} twice" for column in sorted(set(columns)) if columns.count(column) > 1]
+    problems += [f"{name}: column {column} is missing" for column in REQUIRED if column not in columns]
+    problems += [
+        f"{name}, line {line}: {len(cells)} cells, but {len(columns)} columns"
+        for line, cells in lines[1:]
+        if len(cells) != len(columns)
+    ]
+    if problems:
+        raise InvalidProposals(problems[:_MOST_PROBLEMS])
+    return [
+        (f"line {line}", {column: cell.strip() for column, cell in zip(columns, cells, strict=True)})
+        for line, cells in lines[1:]
+    ]
+
+
+def _of_json(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
+    try:
+        found = json.loads(text, object_pairs_hook=_once_each, parse_float=_Written, parse_int=_Written)
+    except (ValueError, RecursionError) as error:
+        raise InvalidProposals([f"{name}: no JSON that can be used ({error})"]) from None
+    if not isinstance(found, list):
+        raise InvalidProposals([f"{name}: a list of proposals is wanted, [{{...}}, {{...}}]"])
+    rows, problems = [], []
+    for number, each in enumerate(found, 1):
+        if not isinstance(each, dict):
+            problems.append(f"{name}, proposal {number}: an object is wanted, {{...}}")
+            continue
+        texts = {}
+        for field, value in each.items():
+            if field not in FIELDS:
+                problems.append(f"{name}, proposal {number}: unknown field {field[:80]!r}")
+            elif isinstance(value, bool):
+                texts[field] = str(value).lower()
+            elif isinstance(value, _Written) and field == "attempt":
+                texts[field] = value.text
+            elif isinstance(value, str):
+                texts[field] = value
+            elif value is not None:
+                problems.append(f'{name}, proposal {number}, {field}: write it as text, such as "0.5600"')
+        rows.append((f"proposal {number}", texts))
+    if problems:
+        raise InvalidProposals(problems[:_MOST_PROBLEMS])
+    return rows
+
+
+class _Written:
+    """A number as it was written: a float would no longer say what the file says."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a field is there twice")
+    return found

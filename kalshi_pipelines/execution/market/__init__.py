@@ -1,1 +1,0 @@
-"""What is read of the exchange before an order: exact, with the time it was asked for. Nothing here writes."""

@@ -1,0 +1,73 @@
+"""Verify the configured journal, with a trade key against the exchange's orders, too; what is wrong stops trading.
+
+What is verified is said by ``audit.verification``.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.audit.verification import AuditReport, Verdict, verify
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.journal.errors import JournalOfAnotherEnvironment, JournalOutdated, JournalUnavailable
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
+from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
+from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE
+from kalshi_pipelines.execution.service.kill_switch import kill_switch
+from kalshi_pipelines.execution.service.live_account import has_trade_key, live_account
+from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
+
+_MOST_TEXT: Final = 1_000
+
+
+def verify_or_stop(
+    settings: Settings, trade: TradeSettings, engine: sa.Engine, warehouse: Callable[[], sa.Engine]
+) -> AuditReport:
+    """Verify the journal; one that is not what was written engages the kill switch.
+
+    Args:
+        settings: Of the environment.
+        trade: With a trade key, the exchange's orders are held against the journal.
+        engine: The journal's database.
+        warehouse: Opens the one that keeps the rate budget of reads.
+    """
+
+    def journal() -> Journal:
+        return Journal(engine, settings.environment, anchor_file=settings.resolved_journal_anchors)
+
+    try:
+        orders = _orders(settings, trade, journal(), warehouse) if has_trade_key(trade) else None
+    except (JournalOutdated, JournalOfAnotherEnvironment, JournalUnavailable):
+        report = verify(engine, settings.resolved_journal_anchors)
+    except (*UNREADABLE, SchemaNotAtHead) as error:
+        report = _without_exchange(verify(engine, settings.resolved_journal_anchors), str(error))
+    else:
+        report = verify(engine, settings.resolved_journal_anchors, orders)
+    switch = kill_switch(settings, trade, journal)
+    if report.verdict is Verdict.CORRUPT and not switch.is_on_record():
+        why = f"the journal is not what was written: {report.problems[0]}"
+        switch.engage("verify-audit", why[:_MOST_TEXT], source="audit")
+    return report
+
+
+def _orders(
+    settings: Settings, trade: TradeSettings, journal: Journal, warehouse: Callable[[], sa.Engine]
+) -> list[ExchangeOrder]:
+    """Orders of the exchange since the sub-account was first traded from this journal."""
+    with journal.reading() as reading:
+        first_us = reading.first_live_session_us(settings.environment.value, trade.subaccount)
+    if first_us is None:
+        return []
+    with live_account(settings, trade, warehouse()) as account:
+        found = ExchangeAccount(account.client, account.subaccount).orders(first_us)
+    return [order for order in found.orders.values() if order.updated_us >= first_us]
+
+
+def _without_exchange(report: AuditReport, why: str) -> AuditReport:
+    """A journal that is clean in itself, but could not be held against the exchange, is not verified."""
+    verdict = Verdict.COULD_NOT_RUN if report.ok else report.verdict
+    return replace(report, verdict=verdict, problems=(*report.problems, f"the exchange was not asked: {why}"))

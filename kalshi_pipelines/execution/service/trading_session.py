@@ -1,0 +1,344 @@
+"""One trading session from its opening to its end: what Dagster, the command line and the demo share.
+
+It puts the parts together and decides nothing: whether a session opens is said by ``session``, what becomes of an order
+by ``executor``.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.executor import session as sessions
+from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision, Outcome
+from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, OrderDispatch, SimulatedDispatch
+from kalshi_pipelines.execution.executor.executor import UNREADABLE, Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor.session import Opening, TradeSession
+from kalshi_pipelines.execution.gates.market_snapshot import ExchangeMarkets
+from kalshi_pipelines.execution.gates.order_checks import check
+from kalshi_pipelines.execution.gates.vendor import vendor_checks
+from kalshi_pipelines.execution.journal.errors import JournalUnavailable
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Details, Mode, Origin
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
+from kalshi_pipelines.execution.orders.terms import (
+    Action,
+    Contracts,
+    Leg,
+    MarketTicker,
+    TimeInForce,
+    YesPrice,
+)
+from kalshi_pipelines.execution.orders.terms import Outcome as OutcomeOfMarket
+from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
+from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
+from kalshi_pipelines.execution.service.kill_switch import kill_switch
+from kalshi_pipelines.execution.service.live_account import LiveAccount, live_account
+from kalshi_pipelines.execution.text import plain
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, now_us
+
+#: Proposals that ended longer ago are not even denied any more.
+FORGOTTEN_AFTER_US: Final = 3_600 * MICROSECONDS_PER_SECOND
+_MOST_PROPOSALS: Final = 100
+#: Of so many that wait, those of people and strategies come first.
+_MOST_LOOKED_AT: Final = 1_000
+_SECONDS_BETWEEN_LOOKS: Final = 1.0
+
+
+def _silent(line: str) -> None:
+    del line
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a session is traded with.
+
+    Attributes:
+        settings: Of the environment.
+        trade: Of trading.
+        journal: Where everything is recorded.
+        warehouse: Holds the contract runs of the vendor.
+        client: Reads markets in a dry run; a live session reads with its own key.
+        say: Takes lines for people while it goes on.
+        clock_us: The present instant in microseconds.
+        pause: Waits for seconds.
+    """
+
+    settings: Settings
+    trade: TradeSettings
+    journal: Journal
+    warehouse: sa.Engine
+    client: KalshiClient
+    say: Callable[[str], None] = _silent
+    clock_us: Callable[[], int] = now_us
+    pause: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True)
+class TradingRun:
+    """What a session did."""
+
+    session: TradeSession
+    decisions: tuple[Decision, ...] = ()
+    reconciliations: tuple[ReconciliationReport, ...] = ()
+    """Before and after a live session, and as the first thing in the first there is; a dry run has none."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is left to be looked at by a person: no order is unknown, the last reconciliation clean."""
+        return not self.count(Outcome.UNKNOWN) and all(each.clean for each in self.reconciliations[-1:])
+
+    def count(self, outcome: Outcome) -> int:
+        """How many proposals ended so."""
+        return sum(decision.outcome is outcome for decision in self.decisions)
+
+    def __str__(self) -> str:
+        counts = [f"{count} {each.value.replace('_', ' ')}" for each in Outcome if (count := self.count(each))]
+        return f"session {self.session.session_id} ({self.session.mode.value}): {', '.join(counts) or 'no proposals'}"
+
+
+def trade(desk: Desk, opening: Opening) -> TradingRun:
+    """Open a session, decide every proposal that waits, and close it.
+
+    Live only if the settings say so and the run was started by hand; everything else is a dry run. A live session
+    begins and ends with a reconciliation; in the first of an account nothing is decided unless what was held before
+    could be taken over.
+
+    Raises:
+        SessionRefused: A gate of a live session is closed; nothing was sent.
+        JournalUnavailable: The journal can not be read or written; nothing more was sent.
+        InvalidSettings: A live session lacks a key or an address.
+        KalshiError: The key can not be used, or the exchange not be reached to begin with; nothing was sent.
+    """
+    if desk.trade.mode is Mode.LIVE and opening.origin is Origin.BY_HAND:
+        with live_account(desk.settings, desk.trade, desk.warehouse) as account:
+            return _traded_live(desk, opening, account)
+    session = sessions.open_dry_run(desk.journal, desk.trade, desk.settings.environment, opening, desk.clock_us)
+    surroundings = Surroundings(ExchangeMarkets(desk.client, desk.clock_us), lambda: _killed(desk))
+    return _traded(desk, session, surroundings, SimulatedDispatch(desk.journal, session))
+
+
+def _traded_live(desk: Desk, opening: Opening, account: LiveAccount) -> TradingRun:
+    reconciler = account.reconciler(desk.journal)
+    before = reconciler.reconcile()
+    desk.say(f"before the session: {before}")
+    environment = desk.settings.environment
+    killed = _killed(desk)
+    checks = (
+        *vendor_checks(desk.warehouse, environment.value, desk.clock_us()),
+        *account.key_checks(),
+        check(DenialReason.KILL_SWITCH_ENGAGED, killed is None, "clear", killed or "clear"),
+    )
+    session = sessions.open_live(
+        desk.journal, desk.trade, environment, opening, account.transport, checks, desk.clock_us
+    )
+    surroundings = Surroundings(
+        ExchangeMarkets(account.client, desk.clock_us), lambda: _killed(desk), account.available_on
+    )
+    dispatch = LiveDispatch(desk.journal, session, account.transport)
+    run = _traded(desk, session, surroundings, dispatch, reconciler)
+    return replace(run, reconciliations=(before, *run.reconciliations))
+
+
+def _adopted(desk: Desk, session: TradeSession, reconciler: Reconciler) -> ReconciliationReport | None:
+    """The first reconciliation in a session: only now can what was held before count; None if there was one."""
+    with desk.journal.reading() as reading:
+        if reading.reconciled_in_a_session(session.environment.value, session.subaccount):
+            return None
+    report = reconciler.reconcile(own_session=session.session_id)
+    desk.say(f"the first in a session: {report}")
+    return report
+
+
+def order_of(row: Any) -> ProposedOrder:  # noqa: ANN401  # a row of the database
+    """The order a stored proposal is."""
+    return ProposedOrder(
+        signal=Signal(
+            row["strategy"], row["strategy_version"], row["partition"], row["signal"], row["leg"], row["attempt"]
+        ),
+        ticker=MarketTicker(row["ticker"]),
+        leg=Leg(Action(row["action"]), OutcomeOfMarket(row["outcome"]), YesPrice(row["price_centicents"])),
+        count=Contracts(row["count_centicontracts"]),
+        time_in_force=TimeInForce(row["time_in_force"]),
+        as_of=instant(row["as_of_us"]),
+        valid_until=instant(row["valid_until_us"]),
+        actor=ActorKind(row["actor_kind"]),
+        actor_name=row["actor_name"],
+        post_only=bool(row["post_only"]),
+        reduce_only=bool(row["reduce_only"]),
+        expires=None if row["expires_us"] is None else instant(row["expires_us"]),
+        reason=row["reason"],
+    )
+
+
+def _traded(
+    desk: Desk,
+    session: TradeSession,
+    surroundings: Surroundings,
+    dispatch: OrderDispatch,
+    reconciler: Reconciler | None = None,
+) -> TradingRun:
+    made: list[ReconciliationReport] = []
+    run = TradingRun(session)
+    try:
+        first = None if reconciler is None else _adopted(desk, session, reconciler)
+        if first is not None:
+            made.append(first)
+        if first is None or first.clean:
+            run = _decided(desk, session, surroundings, dispatch)
+            if reconciler is not None:
+                made.append(reconciler.reconcile(own_session=session.session_id))
+                desk.say(f"after the session: {made[-1]}")
+    except BaseException as error:
+        # The first failure is what to tell; whatever it left open is for this reconciliation, or for the next.
+        if reconciler is not None and isinstance(error, Exception):
+            with suppress(Exception):
+                desk.say(f"after the failure: {reconciler.reconcile(own_session=session.session_id)}")
+        with suppress(JournalUnavailable):
+            sessions.close(desk.journal, session, f"failed: {type(error).__name__}")
+        raise
+    sessions.close(desk.journal, session, "done")
+    return replace(run, reconciliations=tuple(made))
+
+
+def _decided(desk: Desk, session: TradeSession, surroundings: Surroundings, dispatch: OrderDispatch) -> TradingRun:
+    executor = TradeExecutor(session, desk.journal, desk.trade, surroundings, dispatch, clock_us=desk.clock_us)
+    valid, expired = _waiting(desk, session)
+    decisions: dict[int, Decision] = {}
+    waiting: dict[int, AdmittedOrder] = {}
+    for number, order in _orders_of(desk, session, valid):
+        decision, admitted = _first_look(executor, order, number)
+        decisions[number] = decision
+        desk.say(told(decision))
+        if admitted is not None and decision.outcome is Outcome.AWAITS_APPROVAL:
+            waiting[number] = admitted
+    decisions |= _after_approval(desk, session, executor, waiting)
+    for number, order in _orders_of(desk, session, expired):
+        decisions[number], _ = _first_look(executor, order, number)
+        desk.say(told(decisions[number]))
+    return TradingRun(session, tuple(decisions.values()))
+
+
+def _waiting(desk: Desk, session: TradeSession) -> tuple[list[Any], list[Any]]:
+    """Proposals that are still good, those of agents last, and some that have expired.
+
+    A denial counts as an attempt. So that nobody's attempts are used up by what can not be sent any more, the expired
+    come after everything else, and only so many that they leave most of the attempts of the next minute.
+    """
+    now = desk.clock_us()
+    with desk.journal.reading() as reading:
+        valid = reading.pending_proposals(session.mode, now, _MOST_LOOKED_AT)
+        late = reading.pending_proposals(session.mode, now - FORGOTTEN_AFTER_US, _MOST_LOOKED_AT)
+    expired = [row for row in late if row["valid_until_us"] < now]
+    valid.sort(key=lambda row: row["actor_kind"] == ActorKind.AGENT.value)
+    return valid[:_MOST_PROPOSALS], expired[: max(1, session.caps.attempts_per_minute // 4)]
+
+
+def _orders_of(desk: Desk, session: TradeSession, rows: Iterable[Any]) -> Iterator[tuple[int, ProposedOrder]]:
+    for row in rows:
+        try:
+            order = order_of(row)
+        except (ValueError, OverflowError) as error:
+            _turn_away(desk, session, row["proposal_id"], str(error))
+        else:
+            yield row["proposal_id"], order
+
+
+def _turn_away(desk: Desk, session: TradeSession, proposal_id: int, problem: str) -> None:
+    """Deny a row that is no order, whoever got it into the inbox; the others are decided all the same."""
+    reason = DenialReason.INVALID_PROPOSAL
+    with desk.journal.writing() as transaction:
+        facts = Details(facts={"detail": plain(problem)})
+        transaction.attempt(session.session_id, proposal_id=proposal_id, denial=reason, details=facts)
+    desk.say(f"denied: proposal {proposal_id} ({reason.code}: {plain(problem)})")
+
+
+def _first_look(
+    executor: TradeExecutor, order: ProposedOrder, proposal_id: int
+) -> tuple[Decision, AdmittedOrder | None]:
+    planned = executor.plan(order, proposal_id)
+    if isinstance(planned, Decision):
+        return planned, None
+    admitted = executor.admit(planned)
+    if isinstance(admitted, Decision):
+        return admitted, None
+    return executor.send(admitted), admitted
+
+
+def _after_approval(
+    desk: Desk, session: TradeSession, executor: TradeExecutor, waiting: dict[int, AdmittedOrder]
+) -> dict[int, Decision]:
+    """Wait for a person as long as the orders are valid; then each is looked at again, and sent or given back."""
+    decisions = {}
+    for admitted in waiting.values():
+        intent = admitted.intent
+        desk.say(
+            f"intent {intent.intent_id} waits until {instant(intent.valid_until_us):%H:%M:%S} UTC: "
+            f"python -m kalshi_pipelines.execution approve {intent.intent_id} {intent.request_sha256[:12]}"
+        )
+    left = dict(waiting)
+    while left:
+        for number, admitted in list(left.items()):
+            if _is_decided(desk, admitted):
+                del left[number]
+                decisions[number] = _looked_again(executor, admitted)
+                desk.say(told(decisions[number]))
+        if left:
+            desk.pause(_SECONDS_BETWEEN_LOOKS)
+            sessions.renew(desk.journal, session)
+    return decisions
+
+
+def _is_decided(desk: Desk, admitted: AdmittedOrder) -> bool:
+    now = desk.clock_us()
+    with desk.journal.reading() as reading:
+        return now > admitted.intent.valid_until_us or reading.is_approved(admitted.intent, now)
+
+
+def _looked_again(executor: TradeExecutor, admitted: AdmittedOrder) -> Decision:
+    # A market that can not be read is judged by the old reading, which is stale by now: a denial with its reason.
+    with suppress(*UNREADABLE):
+        admitted = executor.look_again(admitted)
+    return executor.send(admitted)
+
+
+def _killed(desk: Desk) -> str | None:
+    """Why nothing may be risked now, or None."""
+    return kill_switch(desk.settings, desk.trade, lambda: desk.journal).why_engaged()
+
+
+def told(decision: Decision) -> str:
+    """A decision as one line."""
+    why = [text for text in (decision.reason.code if decision.reason else "", plain(decision.detail)) if text]
+    line = f"{decision.outcome.value.replace('_', ' ')}: {_order_in_words(decision.order)}"
+    return f"{line} ({': '.join(why)})" if why else line
+
+
+def decision_rows(decisions: Iterable[Decision]) -> list[dict[str, str]]:
+    """Decisions as rows of a table, for people."""
+    return [
+        {
+            "decision": each.outcome.value.replace("_", " "),
+            "order": _order_in_words(each.order),
+            "why": "" if each.reason is None else each.reason.code,
+            "detail": plain(each.detail),
+            "what to do": "" if each.reason is None else each.reason.remedy,
+            "by": plain(f"{each.order.actor.value} {each.order.actor_name}"),
+            "proposal": str(each.proposal_id or ""),
+            "intent": "" if each.intent is None else str(each.intent.intent_id),
+        }
+        for each in decisions
+    ]
+
+
+def _order_in_words(order: ProposedOrder) -> str:
+    return (
+        f"{order.leg.action.value} {order.count} {order.leg.outcome.value.upper()} {order.ticker} at {order.leg.price}"
+    )

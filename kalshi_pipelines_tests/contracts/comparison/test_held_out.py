@@ -1,0 +1,155 @@
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kalshi_pipelines.contracts.comparison.baseline import Baseline, learned
+from kalshi_pipelines.contracts.comparison.checking import Outcome, check, check_together
+from kalshi_pipelines.contracts.language.differences import Difference, Severity
+from kalshi_pipelines.contracts.language.responses import Response
+from kalshi_pipelines.sandbox.options import SandboxOptions
+from kalshi_pipelines_tests.conftest import RECORDINGS
+from kalshi_pipelines_tests.sandbox.conftest import local_sandbox
+from kalshi_pipelines_tests.support.contracts.further_held_out import FURTHER, MISSED, Altered
+from kalshi_pipelines_tests.support.contracts.held_out import HELD_OUT, Mutation
+from kalshi_pipelines_tests.support.contracts.recorded import baseline_of, recordings, siblings
+from kalshi_pipelines_tests.support.contracts.sandbox_answers import Answers
+from kalshi_pipelines_tests.support.sandbox.signing import Signer
+
+LEAST_DETECTED = 0.95
+LEAST_GRAVE = 0.90
+#: The values stay possible: magnitudes are told after ten answers with enough rows, not from one recording.
+NOT_TOLD_BY_ONE_RECORDING = {"volume a hundred times", "trade counts a hundred times"}
+_STEP_HOURS = 3
+
+
+class Observed:
+    """A day of the sandbox, with what was learned of it and the last answers of each endpoint."""
+
+    def __init__(self) -> None:
+        self.baselines: dict[str, Baseline] = {}
+        self.last: dict[str, list[Response]] = {}
+        self.alarms: list[Difference] = []
+
+    def see(self, responses: Sequence[Response]) -> None:
+        self.last = {}
+        for response in responses:
+            endpoint = response.asked.endpoint
+            checked = check(response, self.baselines.get(endpoint))
+            self.alarms += checked.differences
+            if checked.inventory is not None and checked.outcome is not Outcome.REFUSED:
+                known = self.baselines.get(endpoint)
+                self.baselines[endpoint] = learned(known, checked.inventory, response.received_us)
+            self.last.setdefault(endpoint, []).append(response)
+        self.alarms += check_together(responses)
+
+
+@pytest.fixture(scope="module")
+def day() -> Iterator[Observed]:
+    sandbox = local_sandbox(SandboxOptions(markets=300, combos=20, tier="unlimited", seed=11))
+    observed = Observed()
+    with sandbox.client:
+        signer = Signer("mine", now_ms=lambda: sandbox.time.microseconds // 1_000)
+        sandbox.steer("POST", "/keys", key_id="mine", public_key_pem=signer.public_pem)
+        answers = Answers(sandbox, signer)
+        for _ in range(24 // _STEP_HOURS + 1):
+            observed.see(list(answers.everything()))
+            sandbox.pass_seconds(_STEP_HOURS * 3_600)
+        yield observed
+
+
+def test_a_day_of_the_sandbox_gives_no_difference_at_all(day: Observed) -> None:
+    assert day.alarms == []
+
+
+def _on_recordings(mutation: Mutation | Altered) -> tuple[Difference, ...] | None:
+    for recording in recordings().values():
+        is_fit = recording.folder == "derived_3_34_0" and not recording.response.asked.expects
+        if is_fit and recording.response.asked.endpoint == mutation.endpoint:
+            if isinstance(mutation, Altered):
+                changed = mutation.alter(recording.response)
+            else:
+                changed = recording.changed(mutation.applied(recording.body))
+            if changed != recording.response:
+                known = baseline_of(recording, *siblings(recording))
+                others = [each.response for each in recordings().values() if each.folder == recording.folder
+                          and each.file != recording.file and each.response.status == 200]  # fmt: skip
+                before = check_together([*others, recording.response])
+                together = [each for each in check_together([*others, changed]) if each not in before]
+                return (*check(changed, known).differences, *together)
+    return None
+
+
+def _on_sandbox(mutation: Mutation | Altered, day: Observed) -> tuple[Difference, ...] | None:
+    for response in day.last.get(mutation.endpoint, []):
+        if response.status >= 300:
+            continue
+        body: Any = json.loads(response.body)
+        changed = body if isinstance(mutation, Altered) else mutation.applied(body)
+        answer = replace(response, body=json.dumps(changed).encode())
+        if isinstance(mutation, Altered):
+            answer = mutation.alter(answer)
+        elif changed == body:
+            continue
+        return check(answer, day.baselines[mutation.endpoint]).differences
+    return None
+
+
+def _rates(
+    every: Sequence[Mutation | Altered], found: dict[str, tuple[Difference, ...]]
+) -> tuple[float, float, list[str]]:
+    breaking = [each for each in every if each.breaking and each.name in found]
+    detected = [name for name, differences in found.items() if differences]
+    grave = [each.name for each in breaking if any(one.severity is not Severity.ADDITIVE for one in found[each.name])]
+    missed = sorted({*found} - {*detected} | {each.name for each in breaking} - {*grave})
+    return len(detected) / len(found), len(grave) / len(breaking), missed
+
+
+@pytest.mark.skipif(not (RECORDINGS / "index.json").exists(), reason="no recordings beside the project")
+@pytest.mark.parametrize("mutation", HELD_OUT, ids=lambda each: f"{each.endpoint}: {each.name}")
+def test_a_change_that_was_never_seen_is_found_on_a_recording(mutation: Mutation) -> None:
+    found = _on_recordings(mutation)
+    assert found is not None, "the mutation changes nothing"
+    if mutation.name in NOT_TOLD_BY_ONE_RECORDING:
+        assert found == ()
+        pytest.xfail("one recording can not tell this")
+    assert found
+    assert not mutation.breaking or any(each.severity is not Severity.ADDITIVE for each in found)
+
+
+@pytest.mark.skipif(not (RECORDINGS / "index.json").exists(), reason="no recordings beside the project")
+def test_changes_that_were_never_seen_are_found_on_recordings() -> None:
+    detected, grave, missed = _rates(HELD_OUT, {each.name: _on_recordings(each) or () for each in HELD_OUT})
+    assert detected >= LEAST_DETECTED, missed
+    assert grave >= LEAST_GRAVE, missed
+
+
+def test_changes_that_were_never_seen_are_found_on_the_sandbox(day: Observed) -> None:
+    found = {each.name: told for each in HELD_OUT if (told := _on_sandbox(each, day)) is not None}
+    detected, grave, missed = _rates(HELD_OUT, found)
+    assert len(found) >= 55
+    assert detected >= LEAST_DETECTED, missed
+    assert grave >= LEAST_GRAVE, missed
+
+
+# Written down before it was looked at how the checks work -------------------------------------------------------------
+
+
+@pytest.mark.skipif(not (RECORDINGS / "index.json").exists(), reason="no recordings beside the project")
+@pytest.mark.parametrize("change", FURTHER, ids=lambda each: f"{each.endpoint}: {each.name}")
+def test_a_change_thought_of_without_the_checks_is_found_on_a_recording(change: Mutation | Altered) -> None:
+    found = _on_recordings(change)
+    assert found is not None, "the change changes nothing"
+    assert bool(found) is (change.name not in MISSED)
+    if change.breaking and change.name not in MISSED:
+        assert any(each.severity is not Severity.ADDITIVE for each in found)
+
+
+def test_changes_thought_of_without_the_checks_are_found_on_the_sandbox(day: Observed) -> None:
+    found = {each.name: told for each in FURTHER if (told := _on_sandbox(each, day)) is not None}
+    detected, grave, missed = _rates(FURTHER, found)
+    assert len(found) >= 60
+    assert detected >= LEAST_DETECTED, missed
+    assert grave >= LEAST_GRAVE, missed

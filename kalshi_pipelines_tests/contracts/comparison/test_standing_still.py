@@ -1,0 +1,94 @@
+"""Values that stand still are a dead field, or rows that just began to live: told apart by what was there before."""
+
+import random
+from typing import Any
+
+import pytest
+
+from kalshi_pipelines.contracts.comparison.baseline import Baseline, compare, learned
+from kalshi_pipelines.contracts.comparison.checking import check
+from kalshi_pipelines.contracts.declared import CONTRACTS
+from kalshi_pipelines.contracts.language.differences import Kind
+from kalshi_pipelines.contracts.language.responses import Response
+from kalshi_pipelines_tests.contracts.comparison.test_checking import AT, answer
+
+ENDPOINT = "GET /markets"
+ROWS = 40
+NUMBERS = ("yes_bid_dollars", "yes_ask_dollars", "no_bid_dollars", "no_ask_dollars", "last_price_dollars", "volume_fp",
+           "volume_24h_fp", "open_interest_fp")  # fmt: skip
+
+
+def market(draw: random.Random, number: int, idle: float = 0.0) -> dict[str, Any]:
+    """A market; some are not quoted and traded yet."""
+    is_new = draw.random() < idle
+    bid = draw.randint(1, 60)
+    prices = (0, 100, 0, 100, 0) if is_new else (bid, bid + 2, 98 - bid, 100 - bid, bid)
+    counts = [f"{0 if is_new else draw.randint(1, 9_000) / 100:.2f}" for _ in range(3)]
+    counts[0] = f"{float(counts[0]) + float(counts[1]):.2f}"
+    values = dict(zip(NUMBERS, [*(f"{price / 100:.4f}" for price in prices), *counts], strict=True))
+    return {"ticker": f"KXA-{number}", "event_ticker": "KXA", "status": "active", **values}
+
+
+def lists(draw: random.Random, idle: float = 0.0, always: dict[str, str] | None = None) -> dict[str, Any]:
+    return {"markets": [market(draw, number, idle) | (always or {}) for number in range(ROWS)], "cursor": ""}
+
+
+def still(known: Baseline, body: dict[str, Any]) -> set[str]:
+    """The places that are said to stand still."""
+    inventory = check(_response(body)).inventory
+    assert inventory is not None
+    return {
+        each.place.rpartition(".")[2]
+        for each in compare(known, inventory, CONTRACTS[ENDPOINT])
+        if each.kind is Kind.VALUE_FROZEN
+    }
+
+
+def known_of(draw: random.Random, *idle: float) -> Baseline:
+    baseline = None
+    for share in idle:
+        inventory = check(_response(lists(draw, share))).inventory
+        assert inventory is not None
+        baseline = learned(baseline, inventory, AT)
+    assert baseline is not None
+    return baseline
+
+
+def _response(body: dict[str, Any]) -> Response:
+    return answer(body, ENDPOINT, asked={"query": {"status": ("open",), "limit": ("100",)}})
+
+
+@pytest.fixture
+def draw() -> random.Random:
+    return random.Random(3)
+
+
+@pytest.mark.parametrize("dead", [{"volume_fp": "0.00"}, {"yes_bid_dollars": "0.0000", "no_ask_dollars": "1.0000"}])
+def test_a_number_that_is_suddenly_always_the_same_is_dead(draw: random.Random, dead: dict[str, str]) -> None:
+    assert still(known_of(draw, *[0.1] * 12), lists(draw, 0.1, dead)) == dead.keys()
+
+
+def test_rows_that_just_began_to_live_are_no_dead_numbers(draw: random.Random) -> None:
+    assert still(known_of(draw, *[0.1] * 12), lists(draw, 1.0)) == set()
+
+
+def test_rows_that_live_less_and_less_are_no_dead_numbers(draw: random.Random) -> None:
+    growing = [step / 12 for step in range(12)]
+    assert still(known_of(draw, *growing), lists(draw, 0.9, {"volume_fp": "0.00"})) == set()
+
+
+def test_a_place_is_not_judged_before_it_was_seen_often(draw: random.Random) -> None:
+    assert still(known_of(draw, *[0.1] * 5), lists(draw, 0.1, {"volume_fp": "0.00"})) == set()
+
+
+def test_quotes_that_vanish_of_all_markets_that_were_traded_today_break_a_rule(draw: random.Random) -> None:
+    gone = {"yes_bid_dollars": "0.0000", "yes_ask_dollars": "1.0000", "no_bid_dollars": "0.0000",
+            "no_ask_dollars": "1.0000"}  # fmt: skip
+    rule = "no market that was traded today has a quote"
+
+    def told(body: dict[str, Any]) -> bool:
+        return any(rule in each.after for each in check(_response(body)).differences)
+
+    assert told(lists(draw, always=gone))
+    assert not told(lists(draw))
+    assert not told(lists(draw, idle=1.0))

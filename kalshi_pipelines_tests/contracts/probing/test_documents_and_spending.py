@@ -1,0 +1,114 @@
+"""Documents of vendors are read without harm and compared."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalshi_pipelines.contracts.comparison.openapi_document import UnreadableDocument, changes, digest
+from kalshi_pipelines.contracts.language.differences import Severity
+from kalshi_pipelines.contracts.probing.other_probes import UnreadableFeed, cost_of, items_of
+
+DOCUMENT = b"""
+openapi: 3.0.0
+info: {version: 1.0.0}
+paths:
+  /markets:
+    get:
+      parameters:
+        - {name: limit, in: query, schema: {type: integer, maximum: 1000}}
+      responses: {'200': {content: {application/json: {schema: {$ref: '#/components/schemas/Market'}}}}}
+components:
+  schemas:
+    Market:
+      type: object
+      required: [ticker]
+      properties:
+        ticker: {type: string}
+        status: {type: string, enum: [open, closed]}
+"""
+
+
+def test_a_document_that_is_the_same_has_no_changes() -> None:
+    assert changes(digest(DOCUMENT), digest(DOCUMENT + b"# a comment\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "place", "severity"),
+    [
+        (b"maximum: 1000", b"maximum: 500", "GET /markets", Severity.RISKY),
+        (b"[open, closed]", b"[open, closed, paused]", "schema Market", Severity.ADDITIVE),
+        (b"[open, closed]", b"[open]", "schema Market", Severity.RISKY),
+        (b"required: [ticker]", b"required: [ticker, status]", "schema Market", Severity.ADDITIVE),
+        (b"ticker: {type: string}", b"name: {type: string}", "schema Market", Severity.RISKY),
+        (b"version: 1.0.0", b"version: 1.0.1", "document", Severity.ADDITIVE),
+    ],
+)
+def test_what_changed_is_told_at_its_operation_or_schema(
+    before: bytes, after: bytes, place: str, severity: Severity
+) -> None:
+    (change,) = changes(digest(DOCUMENT), digest(DOCUMENT.replace(before, after)))
+    assert (change.place, change.severity) == (place, severity)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"just text",
+        b"paths: [1]",
+        b"\xff\xfe\x00",
+        b"a: &a [x]\npaths: {b: *a}",
+        b"paths: " + b"[" * 1000,
+        b"!!python/object/apply:os.system ['true']",
+        b"x" * (8 * 1024 * 1024 + 1),
+    ],
+    ids=["empty", "text", "list", "encoding", "alias", "deep", "object", "long"],
+)
+def test_a_document_that_may_do_harm_is_refused(body: bytes) -> None:
+    with pytest.raises(UnreadableDocument):
+        digest(body)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_make_reading_fail_in_another_way(body: bytes) -> None:
+    for read, refusal in ((digest, UnreadableDocument), (items_of, UnreadableFeed)):
+        with contextlib.suppress(refusal):
+            read(body)
+
+
+def test_a_feed_tells_its_entries() -> None:
+    assert items_of(b"<rss><channel><item/><item/></channel></rss>") == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'<!DOCTYPE rss [<!ENTITY a "b">]><rss>&a;</rss>',
+        b'<!DOCTYPE rss SYSTEM "file:///etc/passwd"><rss/>',
+        b"<html/>",
+        b"{}",
+        b"<rss>" + b"<a/>" * 200_001 + b"</rss>",
+    ],
+    ids=["entity", "external", "html", "json", "elements"],
+)
+def test_a_feed_that_may_do_harm_is_refused(body: bytes) -> None:
+    with pytest.raises(UnreadableFeed):
+        items_of(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "cost"),
+    [
+        (b'{"costDollars": {"total": 0.005}}', 5_000),
+        (b'{"costDollars": {"total": 0.0000001}}', 1),
+        (b'{"costDollars": {"total": NaN}}', None),
+        (b'{"costDollars": {"total": -1}}', None),
+        (b'{"costDollars": {"total": "1"}}', None),
+        (b"[]", None),
+        (b"", None),
+    ],
+)
+def test_a_cost_is_exact_or_unknown(body: bytes, cost: int | None) -> None:
+    assert cost_of(body) == cost

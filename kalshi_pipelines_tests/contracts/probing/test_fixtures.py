@@ -1,0 +1,161 @@
+"""What is recorded tells nobody who recorded it, is as good for tests as the answers themselves, and says its age."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.contracts.__main__ import main
+from kalshi_pipelines.contracts.comparison.checking import check, check_together
+from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.probing.fixtures import NoRecording, RecordingIsOld, record, recorded_answers, told_age
+from kalshi_pipelines.contracts.probing.pseudonyms import Pseudonyms
+from kalshi_pipelines.sandbox.options import SandboxOptions
+from kalshi_pipelines.sandbox.process import SandboxProcess
+from kalshi_pipelines.warehouse.tables import alerts, contract_baselines, contract_findings, contract_runs
+from kalshi_pipelines_tests.sandbox.conftest import API, local_sandbox
+from kalshi_pipelines_tests.support.contracts.sandbox_answers import Answers
+from kalshi_pipelines_tests.support.sandbox.signing import Signer
+
+DAY_US = 86_400 * 1_000_000
+KEY_ID = "b0a7c2ee-1111-4222-8333-944455556666"
+OWN_WORDS = ("somebody-s-strategy", "me.myself@example.org", "4815162342")
+#: What of a member's own data is no secret, by the names of its keys.
+ORDERLY = ("order_id", "client_order_id", "user_id", "fill_id", "trade_id", "order_group_id", "id", "transfer_id")
+
+
+@pytest.fixture(scope="module")
+def answers() -> Iterator[list[Response]]:
+    """Every signed and public answer of a member who trades, on two sub-accounts, with telling names."""
+    local = local_sandbox(SandboxOptions(markets=300, combos=20, tier="unlimited", seed=11))
+    with local.client:
+        signer = Signer(KEY_ID, now_ms=lambda: local.time.microseconds // 1_000)
+        local.steer("POST", "/keys", key_id=KEY_ID, public_key_pem=signer.public_pem)
+        asked = Answers(local, signer)
+        local.client.post(f"{API}/portfolio/subaccounts", auth=signer).raise_for_status()
+        group = {"contracts_limit": 10}
+        local.client.post(f"{API}/portfolio/order_groups/create", json=group, auth=signer).raise_for_status()
+        ticker = local.markets(status="open", mve_filter="exclude")[0]["ticker"]
+        for name in OWN_WORDS:
+            order = {"ticker": ticker, "client_order_id": name, "side": "bid", "count": "1.00", "price": "0.0100",
+                     "time_in_force": "good_till_canceled", "self_trade_prevention_type": "maker"}  # fmt: skip
+            assert asked.ask("POST /portfolio/events/orders", order).status == 201
+        yield list(asked.everything())
+
+
+def identifiers(value: Any, key: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from identifiers(each, name)
+    elif isinstance(value, list):
+        for each in value:
+            yield from identifiers(each, key)
+    elif key in ORDERLY and isinstance(value, str) and len(value) > 2:
+        yield value
+
+
+def test_no_identifier_of_a_member_is_in_any_file(answers: list[Response], tmp_path: Path) -> None:
+    own = {each for answer in answers if answer.asked.is_signed for each in identifiers(json.loads(answer.body))}
+    assert len(own) > 10
+    assert own >= set(OWN_WORDS)
+    assert record(answers, tmp_path, answers[0].received_us) == len(answers)
+    text = "".join(file.read_text() for file in tmp_path.iterdir())
+    assert [each for each in (*own, KEY_ID) if each in text] == []
+
+
+def test_a_recording_is_as_good_as_the_answers(answers: list[Response], tmp_path: Path) -> None:
+    at_us = answers[0].received_us
+    record(answers, tmp_path, at_us)
+    recorded = recorded_answers(tmp_path, at_us)
+    assert [each.asked.endpoint for each in recorded] == [each.asked.endpoint for each in answers]
+    seen = [[(checked.outcome, checked.differences) for checked in map(check, each)] for each in (recorded, answers)]
+    assert seen[0] == seen[1]
+    assert check_together(recorded) == ()
+    orders = {row["order_id"] for row in body_of(recorded, "GET /portfolio/orders")["orders"]}
+    assert {row["order_id"] for row in body_of(recorded, "GET /portfolio/fills")["fills"]} <= orders
+
+
+def body_of(responses: list[Response], endpoint: str) -> Any:
+    return next(json.loads(each.body) for each in responses if each.asked.endpoint == endpoint)
+
+
+def test_what_no_contract_knows_of_a_member_is_not_kept() -> None:
+    body = {
+        "account": {"holder": "Jane Roe", "address": {"street": "1 Main St"}, "account_number": 123456789,
+                    "ssn": "078051120", "note": "mail jane@example.org", "referral": "JANEROE"},
+        "subaccount_number": 7, "opened": "2026-01-02T03:04:05Z", "total": "12.3400", "active": True, "share": 0.25,
+        "8eab5374-8500-5e4a-8f64-593c8752fdc1": [["Jane", 1]],
+    }  # fmt: skip
+    clean = Pseudonyms("salt").without_identifiers(body, Asked("GET /portfolio/balance", is_signed=True))
+    text = json.dumps(clean)
+    for told in ("Jane", "Roe", "Main", "123456789", "078051120", "JANE", "8eab5374"):
+        assert told not in text
+    assert len(str(clean["account"]["account_number"])) == len(clean["account"]["ssn"]) == 9
+    assert clean["subaccount_number"] == 1  # the first that is not the primary one
+    kept = ("opened", "total", "active", "share")
+    assert [clean[name] for name in kept] == [body[name] for name in kept]
+
+
+def test_a_refusal_keeps_its_sentence_but_not_whom_it_names() -> None:
+    body = {"error": {"code": "not_found", "message": f"no order of {KEY_ID} (me@example.org)"}}
+    clean = Pseudonyms("salt").without_identifiers(body, Asked("GET /portfolio/orders", is_signed=True), 404)
+    assert clean["error"]["code"] == "not_found"
+    assert clean["error"]["message"].startswith("no order of ")
+    assert KEY_ID not in clean["error"]["message"]
+    assert "me@" not in clean["error"]["message"]
+
+
+def test_two_recordings_can_not_be_linked(answers: list[Response], tmp_path: Path) -> None:
+    rows = []
+    for name in ("first", "second"):
+        record(answers, tmp_path / name, answers[0].received_us)
+        recorded = recorded_answers(tmp_path / name, answers[0].received_us)
+        rows.append({row["order_id"] for row in body_of(recorded, "GET /portfolio/orders")["orders"]})
+    assert not rows[0] & rows[1]
+
+
+def test_an_old_recording_warns_whoever_looks_or_uses_it(tmp_path: Path) -> None:
+    answer = Response(Asked("GET /exchange/status"), 200, {}, b'{"exchange_active": true}', 1, "http://x", "sandbox")
+    html = Response(Asked("GET /exchange/status"), 200, {}, b"<html>", 1, "http://x", "sandbox")
+    assert record([answer, html], tmp_path, 0) == 1
+    assert told_age(tmp_path, 30 * DAY_US) == f"The recording in {tmp_path} is 30 days old."
+    assert len(recorded_answers(tmp_path, 30 * DAY_US)) == 1
+    assert "WARNING" in told_age(tmp_path, 31 * DAY_US)
+    with pytest.warns(RecordingIsOld, match="31 days"):
+        recorded_answers(tmp_path, 31 * DAY_US)
+    with pytest.raises(NoRecording, match="contracts record"):
+        recorded_answers(tmp_path / "none", 0)
+
+
+def test_recording_again_leaves_nothing_of_the_recording_before(tmp_path: Path) -> None:
+    status = Response(Asked("GET /exchange/status"), 200, {}, b"{}", 1, "http://x", "sandbox")
+    schedule = Response(Asked("GET /exchange/schedule"), 200, {}, b"{}", 1, "http://x", "sandbox")
+    record([status, schedule], tmp_path, 0)
+    (tmp_path / "mine.txt").write_text("kept")
+    record([status], tmp_path, 0)
+    assert {file.name for file in tmp_path.iterdir()} == {"recorded.json", "get_exchange_status.json", "mine.txt"}
+
+
+def test_the_command_records_without_learning_or_telling(
+    sqlite_engine: sa.Engine, frozen_sandbox: SandboxProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.delenv("KALSHI_RUN_LIVE_API", raising=False)
+    monkeypatch.setenv("KALSHI_WAREHOUSE_URL", f"sqlite:///{sqlite_engine.url.database}")
+    monkeypatch.setenv("KALSHI_SANDBOX_URL", frozen_sandbox.url)
+    drifted = {"endpoint": "GET /series", "operations": [{"op": "remove", "path": "series[].title"}]}
+    httpx.post(f"{frozen_sandbox.admin_url}/sandbox/drift", json=drifted, trust_env=False).raise_for_status()
+    try:
+        assert main(["record", str(tmp_path / "fixtures")]) == 0
+    finally:
+        httpx.delete(f"{frozen_sandbox.admin_url}/sandbox/drift", trust_env=False)
+    assert "answers of sandbox written to" in capsys.readouterr().out
+    with sqlite_engine.connect() as connection:
+        for table in (contract_runs, contract_baselines, contract_findings, alerts):
+            assert connection.execute(sa.select(table)).all() == [], table.name
+    assert main(["record", "--age", str(tmp_path / "fixtures")]) == 0
+    assert "is 0 days old" in capsys.readouterr().out

@@ -1,0 +1,71 @@
+"""Behind a slash too many nobody else may answer; what the exchange itself makes of it is its own affair."""
+
+import pytest
+
+from kalshi_pipelines.contracts.comparison.checking import check
+from kalshi_pipelines.contracts.language.differences import Kind, Severity
+from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.probing.slashes import WITH_SLASH, differences_with_slash
+
+ROOT = "https://external-api.kalshi.com/trade-api/v2"
+ADDRESS = f"{ROOT}/markets/?limit=1"
+
+
+def answer(status: int, location: str = "", url: str = ADDRESS) -> Response:
+    headers = {"location": location} if location else {}
+    return Response(WITH_SLASH, status, headers, b"{}", 1_795_348_800_000_000, url, "prod")
+
+
+@pytest.mark.parametrize(
+    "fine",
+    [
+        answer(200),
+        answer(404),
+        answer(405),
+        answer(503),
+        answer(429),
+        answer(301, "/trade-api/v2/markets?limit=1"),
+        answer(308, f"{ROOT}/markets"),
+        answer(302, "../markets"),
+    ],
+    ids=lambda each: f"{each.status} {each.headers.get('location', '')}",
+)
+def test_what_leads_to_the_same_path_or_nowhere_is_fine(fine: Response) -> None:
+    assert list(differences_with_slash(fine)) == []
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("https://attacker.example/trade-api/v2/markets", "301 to https://attacker.example/trade-api/v2/markets"),
+        ("//attacker.example/trade-api/v2/markets", "attacker.example"),
+        ("http://external-api.kalshi.com/trade-api/v2/markets", "301 to http://"),
+        ("https://external-api.kalshi.com:8443/trade-api/v2/markets", "external-api.kalshi.com"),
+        ("https://me:secret@external-api.kalshi.com/trade-api/v2/markets", "external-api.kalshi.com"),
+        ("/trade-api/v3/markets", "/trade-api/v3/markets"),
+        ("/login?next=/markets", "/login"),
+        (ADDRESS, "/trade-api/v2/markets/"),
+        ("", "301 to nowhere"),
+    ],
+)
+def test_a_redirect_to_anywhere_else_is_risky_and_names_no_secret(location: str, told: str) -> None:
+    (found,) = differences_with_slash(answer(301, location))
+    assert (found.kind, found.severity) == (Kind.REDIRECTED, Severity.RISKY)
+    assert told in found.after
+    assert "secret" not in found.after
+    assert "price_snapshots" in found.assets
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_a_refusal_of_another_kind_is_risky(status: int) -> None:
+    (found,) = differences_with_slash(answer(status))
+    assert (found.kind, found.after) == (Kind.STATUS_CHANGED, str(status))
+
+
+def test_the_form_that_is_used_may_not_be_redirected_at_all() -> None:
+    # October 2025: collections answered 301 without the slash, and 200 with it.
+    asked = Asked("GET /milestones", query={"limit": ("20",)})
+    moved = Response(asked, 301, {"location": "/trade-api/v2/milestones/"}, b"", 1, f"{ROOT}/milestones", "prod")
+    (found,) = check(moved).differences
+    assert found.kind is Kind.REDIRECTED
+    assert found.severity is not Severity.ADDITIVE

@@ -1,0 +1,391 @@
+"""Trading in Dagster: what runs do that nobody armed, what an armed run does, and that nothing trades by itself."""
+
+import datetime as dt
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import httpx
+import pytest
+import sqlalchemy as sa
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.test_utils import create_run_for_test
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+
+from kalshi_pipelines.definitions import build_defs
+from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
+from kalshi_pipelines.defs.trading import assets as trading
+from kalshi_pipelines.defs.trading.assets import (
+    ONLY_ONCE,
+    TRADES,
+    TradesByItself,
+    executed_orders,
+    halted_sensor,
+    require_by_hand,
+)
+from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, Proposer, propose, read_proposal
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.kill.halt import HaltReport
+from kalshi_pipelines.execution.kill.switch import Engaged
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.sandbox.process import SandboxProcess
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.tables import alerts
+
+EXECUTED = dg.AssetKey("executed_orders")
+
+
+@pytest.fixture(scope="module")
+def ticker(frozen_sandbox: SandboxProcess) -> str:
+    """A market with a book of two sides."""
+    query = {"status": "open", "mve_filter": "exclude", "limit": "1000"}
+    found = httpx.get(f"{frozen_sandbox.url}/markets", params=query).json()["markets"]
+    return str(
+        next(
+            each["ticker"] for each in found if "0.4000" < each["yes_bid_dollars"] < each["yes_ask_dollars"] < "0.6000"
+        )
+    )
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def definitions(frozen_sandbox: SandboxProcess, tmp_path: Path, instance: dg.DagsterInstance) -> dg.Definitions:
+    """Definitions whose journal is at head and released."""
+    definitions = build_defs(
+        warehouse=WarehouseResource(data_dir=str(tmp_path)), exchange=ExchangeResource(sandbox_url=frozen_sandbox.url)
+    )
+    assert definitions.resolve_job_def("migrate").execute_in_process(instance=instance).success
+    with journal_of(tmp_path) as journal, journal.writing() as transaction:
+        transaction.release_kill("ann", "ready to try")
+    return definitions
+
+
+@contextmanager
+def journal_of(folder: Path) -> Iterator[Journal]:
+    engine = open_journal(f"sqlite:///{folder / 'sandbox' / 'journal.db'}")
+    yield Journal(engine, "sandbox")
+    engine.dispose()
+
+
+def inbox(folder: Path, *orders: dict[str, str]) -> None:
+    now = dt.datetime.now(dt.UTC)
+    made = [
+        read_proposal(
+            ProposalTexts(
+                **{
+                    "action": "buy",
+                    "outcome": "yes",
+                    "count": "1",
+                    "strategy": "test",
+                    "signal": f"signal {number}",
+                    "as_of": now.isoformat(),
+                    "valid_until": (now + dt.timedelta(minutes=5)).isoformat(),
+                }
+                | order
+            ),
+            Proposer(ActorKind.PERSON, "ann"),
+        )
+        for number, order in enumerate(orders)
+    ]
+    engine = open_journal(f"sqlite:///{folder / 'sandbox' / 'journal.db'}")
+    propose(engine, made, "a test")
+    engine.dispose()
+
+
+def armed(**changes: str) -> dict[str, Any]:
+    config = {"armed_by": "ann", "why": "a try", "armed_at": dt.datetime.now(dt.UTC).isoformat()} | changes
+    return {"ops": {"executed_orders": {"config": config}}}
+
+
+def run(definitions: dg.Definitions, instance: dg.DagsterInstance, job: str = "trade", **options: Any) -> Any:
+    made = definitions.resolve_job_def(job)
+    return made.execute_in_process(instance=instance, raise_on_error=False, **options)
+
+
+def check_of(result: Any) -> tuple[bool, str]:
+    (seen,) = [each for each in result.get_asset_check_evaluations() if each.asset_key == EXECUTED]
+    assert seen.severity is dg.AssetCheckSeverity.WARN
+    return seen.passed, seen.description
+
+
+def observed(instance: dg.DagsterInstance) -> dict[str, Any]:
+    (record,) = instance.fetch_observations(EXECUTED, limit=1).records
+    assert record.asset_observation
+    return {name: value.value for name, value in record.asset_observation.metadata.items()}
+
+
+def test_an_armed_run_decides_every_proposal_and_shows_it_as_a_table(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, ticker: str
+) -> None:
+    inbox(tmp_path, {"ticker": ticker, "price": "0.5000"}, {"ticker": ticker, "price": "0.0300"})
+    result = run(definitions, instance, run_config=armed())
+    assert result.success
+    assert check_of(result) == (True, "armed by ann")
+    (made,) = result.asset_materializations_for_node("executed_orders")
+    assert (made.metadata["mode"].value, made.metadata["origin"].value) == ("dry_run", "by_hand")
+    rows = [record.data for record in made.metadata["decisions"].records]
+    assert [row["proposal"] for row in rows] == ["1", "2"]
+    assert {row["decision"] for row in rows} <= {"simulated", "denied"}
+    assert all(row["why"] and row["what to do"] for row in rows if row["decision"] == "denied")
+    assert made.metadata["simulated"].value + made.metadata["denied"].value == 2
+    with journal_of(tmp_path) as journal, journal.reading() as reading:
+        (session,) = [each.body for each in reading.audit_tail(100) if each.kind == "session"]
+    assert '"why":"a try"' in session
+    again = run(definitions, instance, run_config=armed())
+    (nothing,) = again.asset_materializations_for_node("executed_orders")
+    assert nothing.metadata["decisions"].records == []
+
+
+def test_F16_materialize_all_says_that_nobody_armed_it_and_does_nothing(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, ticker: str
+) -> None:
+    inbox(tmp_path, {"ticker": ticker, "price": "0.5000"})
+    keys = [dg.AssetKey(name) for name in ("trade_proposals", "executed_orders")]
+    result = run(definitions, instance, "__ASSET_JOB", asset_selection=keys)
+    assert result.success
+    passed, why = check_of(result)
+    assert not passed
+    assert "nobody armed this run" in why
+    assert result.asset_materializations_for_node("executed_orders") == []
+    assert "nobody armed this run" in observed(instance)["nothing was sent"]
+    with journal_of(tmp_path) as journal, journal.reading() as reading:
+        assert len(reading.pending_proposals(Mode.DRY_RUN, 0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("tags", "origin"),
+    [
+        ({"dagster/parent_run_id": "x", "dagster/root_run_id": "x"}, Origin.RE_EXECUTED),
+        ({"dagster/backfill": "x"}, Origin.BACKFILLED),
+    ],
+)
+def test_F16_an_armed_run_of_another_origin_is_a_dry_run_even_where_the_settings_say_live(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    ticker: str,
+    tags: dict[str, str],
+    origin: Origin,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KALSHI_TRADE_MODE", "live")
+    inbox(tmp_path, {"ticker": ticker, "price": "0.5000"})
+    result = run(definitions, instance, run_config=armed(), tags=tags)
+    assert result.success
+    assert not check_of(result)[0]
+    assert result.asset_materializations_for_node("executed_orders") == []
+    seen = observed(instance)
+    assert (seen["mode"], seen["origin"]) == ("dry_run", origin.value)
+    with journal_of(tmp_path) as journal, journal.reading() as reading:
+        session = reading.session(seen["session"])
+    assert (session["mode"], session["origin"]) == ("dry_run", origin.value)
+
+
+def test_a_live_run_without_a_key_fails_with_one_sentence_and_sends_nothing(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KALSHI_TRADE_MODE", "live")
+    result = run(definitions, instance, run_config=armed())
+    (failure,) = [event for event in result.all_node_events if event.is_step_failure]
+    assert "KALSHI_TRADE_PRIVATE_KEY_FILE" in str(failure.step_failure_data.user_failure_data.description)
+    assert not failure.step_failure_data.user_failure_data.description.count("\n")
+
+
+def test_a_file_is_imported_whole_and_who_proposes_is_said_by_the_run(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, ticker: str
+) -> None:
+    now = dt.datetime.now(dt.UTC)
+    order = {"ticker": ticker, "action": "buy", "outcome": "no", "price": "0.5000", "count": "2"} | {
+        "strategy": "file",
+        "signal": "one",
+        "as_of": now.isoformat(),
+        "valid_until": (now + dt.timedelta(minutes=9)).isoformat(),
+        "reason": "Ignore your limits <script>alert(1)</script>\u202e",
+    }
+    file = tmp_path / "orders.json"
+    config = {"file": str(file), "proposer": "STRATEGY", "proposer_name": "momentum"}
+    imported = {"ops": {"trade_proposals": {"config": config}}}
+    file.write_text(json.dumps([order | {"price": 0.5}]))
+    refused = run(definitions, instance, run_config=imported)
+    (failure,) = [event for event in refused.all_node_events if event.is_step_failure]
+    assert "write it as text" in str(failure.step_failure_data.user_failure_data.description)
+    over = {**order, "reason": "", "as_of": "2026-11-23T14:00:00Z", "valid_until": "2026-11-23T14:05:00Z"}
+    file.write_text(json.dumps([over]))
+    stale = run(definitions, instance, run_config=imported)
+    (failure,) = [event for event in stale.all_node_events if event.is_step_failure]
+    assert "proposal 1, valid_until: 2026-11-23 14:05:00 UTC has passed" in str(failure.step_failure_data)
+    file.write_text(json.dumps([{**order, "reason": "seen at 14:00"}]))
+    result = run(definitions, instance, run_config=imported)
+    (made,) = result.asset_materializations_for_node("trade_proposals")
+    (row,) = [record.data for record in made.metadata["proposals"].records]
+    assert (made.metadata["imported"].value, row["by"]) == (1, "strategy momentum")
+
+
+def test_halting_stops_the_next_armed_run_and_the_audit_verifies(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, ticker: str
+) -> None:
+    assert run(definitions, instance, "halt_trading").success
+    inbox(tmp_path, {"ticker": ticker, "price": "0.5000"})
+    result = run(definitions, instance, run_config=armed())
+    (made,) = result.asset_materializations_for_node("executed_orders")
+    (row,) = [record.data for record in made.metadata["decisions"].records]
+    assert (row["decision"], row["why"]) == ("denied", "kill_switch_engaged")
+    assert run(definitions, instance, "verify_audit").success
+    engine = open_journal(f"sqlite:///{tmp_path / 'sandbox' / 'journal.db'}")
+    with engine.begin() as connection:
+        for name in connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_log'"
+        ).scalars():
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        connection.exec_driver_sql("UPDATE audit_log SET body = replace(body, 'halt', 'help') WHERE body LIKE '%halt%'")
+    engine.dispose()
+    assert not run(definitions, instance, "verify_audit").success
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_halt_that_only_a_file_tells_of_is_no_success(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    level: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a login that may not write, or a journal that is gone, an executor on another computer is not stopped."""
+    flat = HaltReport(True, 1, (), (), Engaged(None, "permission denied for table audit_head"))
+    monkeypatch.setattr(trading, "halt_now", lambda *_: flat)
+    monkeypatch.setattr(trading, "engage", lambda *_: flat.engaged)
+    config = {"ops": {"engage_kill_switch": {"config": {"level": level}}}}
+    result = run(definitions, instance, "halt_trading", run_config=config)
+    (failed,) = result.get_step_failure_events()
+    told = failed.step_failure_data.user_failure_data.description
+    assert "permission denied for table audit_head" in told
+    assert f"{tmp_path / 'sandbox'}: a program with another folder is not stopped" in told
+
+
+@pytest.mark.parametrize(
+    ("job", "resource"),
+    [
+        ("trade", "journal"),
+        ("trade", "warehouse"),
+        ("verify_audit", "journal"),
+        ("verify_audit", "warehouse"),
+        ("halt_trading", "journal"),
+    ],
+)
+def test_a_run_whose_config_names_another_folder_neither_trades_nor_halts_there(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, job: str, resource: str
+) -> None:
+    config = (armed() if job == "trade" else {}) | {
+        "resources": {resource: {"config": {"data_dir": str(tmp_path / "other")}}}
+    }
+    result = run(definitions, instance, job, run_config=config)
+    assert not result.success
+    assert not instance.get_latest_materialization_event(EXECUTED)
+    told = [event.step_failure_data.user_failure_data.description for event in result.get_step_failure_events()]
+    assert all(f"resources.{resource}.config.data_dir" in text for text in told)
+    with journal_of(tmp_path) as journal, journal.reading() as reading:
+        assert not reading.kill().engaged
+
+
+def test_guards_that_somebody_took_down_are_made_anew_by_a_person_s_migrate_only(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "sandbox" / "journal.db")) as connection:
+        connection.execute("DROP TRIGGER guard_send")
+        connection.commit()
+    result = run(definitions, instance, run_config=armed())
+    assert not result.success
+    (failed,) = result.get_step_failure_events()
+    assert "guard_send): find out who did that" in failed.step_failure_data.user_failure_data.description
+    assert run(definitions, instance, "migrate").success
+    with journal_of(tmp_path) as journal, journal.reading() as reading:
+        (note,) = [record for record in reading.audit_tail(100) if record.kind == "note"]
+    assert '"guards_made_anew":["guard_send"]' in note.body
+    assert run(definitions, instance, run_config=armed()).success
+
+
+def test_people_are_told_once_that_trading_was_halted(definitions: dg.Definitions, tmp_path: Path) -> None:
+    del definitions
+    warehouse = WarehouseResource(data_dir=str(tmp_path))
+    resources = {"warehouse": warehouse, "journal": JournalResource(data_dir=str(tmp_path))}
+
+    def looks(cursor: str | None) -> str:
+        with dg.build_sensor_context(cursor=cursor, resources=resources) as context:
+            halted_sensor(context)
+            return str(context.cursor)
+
+    assert looks(None) == "None"
+    with journal_of(tmp_path) as journal, journal.writing() as transaction:
+        transaction.engage_kill(1, "operator", "ann", "odd fills")
+    assert looks(looks(None)) == "3"
+    assert looks(None) == "3"  # a daemon that lost its cursor
+    engine = open_engine(warehouse.settings.resolved_warehouse_url)
+    with engine.connect() as connection:
+        (alert,) = connection.execute(sa.select(alerts.c.title, alerts.c.body)).all()
+    engine.dispose()
+    assert alert.title == "Trading is halted on sandbox"
+    assert "ann" in alert.body
+    assert "odd fills" in alert.body
+
+
+def test_runs_that_trade_wait_for_each_other_and_are_never_retried() -> None:
+    definitions = build_defs()
+    for name in ("trade", "reconcile"):
+        job = definitions.resolve_job_def(name)
+        assert TRADES.items() <= job.run_tags.items() | job.tags.items(), name
+    assert ONLY_ONCE.items() <= definitions.resolve_job_def("halt_trading").tags.items()
+    assert executed_orders.op.retry_policy is None
+    limits = Path("dagster.yaml").read_text()
+    assert "key: kalshi_pipelines/trades" in limits
+
+
+def test_F43_a_halt_starts_at_once_beside_a_run_that_trades_and_however_much_else_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy("dagster.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    halt_tags = dict(build_defs().resolve_job_def("halt_trading").tags)
+    location = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="kalshi_pipelines"), "here")
+    origin = RemoteRepositoryOrigin(location, "__repository__")
+    with dg.DagsterInstance.get() as instance:
+
+        def made(name: str, status: dg.DagsterRunStatus, **tags: str) -> None:
+            create_run_for_test(
+                instance, job_name=name, status=status, tags=tags, remote_job_origin=RemoteJobOrigin(origin, name)
+            )
+
+        made("trade", dg.DagsterRunStatus.STARTED, **TRADES)
+        for number in range(30):
+            made(f"ingest_{number}", dg.DagsterRunStatus.STARTED)
+        for _ in range(3):
+            made("reconcile", dg.DagsterRunStatus.STARTED, **{"dagster/schedule_name": "reconcile_schedule"})
+        for waiting in ({"dagster/schedule_name": "later"}, TRADES):
+            made("waits", dg.DagsterRunStatus.QUEUED, **waiting)
+        made("halt_trading", dg.DagsterRunStatus.QUEUED, **halt_tags)
+        queue = QueuedRunCoordinatorDaemon(interval_seconds=1)
+        starts = queue._get_runs_to_dequeue(instance, instance.get_concurrency_config(), fixed_iteration_time=None)
+    assert [run.job_name for run in starts] == ["halt_trading"]
+
+
+def test_definitions_in_which_something_else_could_trade_are_refused() -> None:
+    other = dg.define_asset_job("night", selection=dg.AssetSelection.assets(EXECUTED))
+    built = build_defs()
+    with pytest.raises(TradesByItself, match="job night selects it"):
+        require_by_hand(dg.Definitions.merge(built, dg.Definitions(jobs=[other])))
+    schedule = dg.ScheduleDefinition(job_name="trade", cron_schedule="0 9 * * *", name="trade_every_morning")
+    with pytest.raises(TradesByItself, match="a schedule or sensor starts trade"):
+        require_by_hand(dg.Definitions.merge(built, dg.Definitions(schedules=[schedule])))

@@ -1,0 +1,142 @@
+"""Live sessions in Dagster against a sandbox: what is placed is on the exchange once, and no key is told anywhere."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from kalshi_pipelines.contracts.runs import run_contract_checks
+from kalshi_pipelines.definitions import build_defs
+from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
+from kalshi_pipelines.execution.inbox.proposals import propose
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.units import instant, now_us
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines_tests.support.execution.floor import Floor, proposed, trading_floor
+
+Values = dict[str, Any]
+
+
+@pytest.fixture
+def floor(tmp_path: Path) -> Iterator[Floor]:
+    (tmp_path / "keys").mkdir()
+    with trading_floor(tmp_path / "keys") as made:
+        yield made
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """One that stores everything in files."""
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as made:
+        yield made
+
+
+@pytest.fixture
+def definitions(
+    floor: Floor, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> dg.Definitions:
+    """Everything a live session needs, in the environment of this process."""
+    settings = floor.settings()
+    assert settings.arm
+    for name, value in {
+        "MODE": "live",
+        "API_KEY_ID": floor.key_id,
+        "PRIVATE_KEY_FILE": str(floor.key_file),
+        "URL": floor.sandbox.url,
+        "SERIES": "*",
+        "APPROVAL_DOLLARS": "50",
+        "ARM": settings.arm.get_secret_value(),
+    }.items():
+        monkeypatch.setenv(f"KALSHI_TRADE_{name}", value)
+    warehouse = WarehouseResource(data_dir=str(tmp_path / "data"))
+    definitions = build_defs(warehouse=warehouse, exchange=ExchangeResource(sandbox_url=floor.sandbox.url))
+    assert definitions.resolve_job_def("migrate").execute_in_process(instance=instance).success
+    engine = open_engine(warehouse.settings.resolved_warehouse_url)
+    run_contract_checks(warehouse.settings, engine, lambda line: None, sandbox_url=floor.sandbox.url)
+    engine.dispose()
+    return definitions
+
+
+@pytest.fixture
+def journal(definitions: dg.Definitions, tmp_path: Path) -> Iterator[Journal]:
+    """The journal of the definitions, released."""
+    engine = open_journal(f"sqlite:///{tmp_path / 'data' / 'sandbox' / 'journal.db'}")
+    made = Journal(engine, "sandbox")
+    with made.writing() as transaction:
+        transaction.release_kill("bob", "ready to trade")
+    yield made
+    engine.dispose()
+
+
+def run(definitions: dg.Definitions, instance: dg.DagsterInstance, job: str = "trade") -> Any:
+    config = {"armed_by": "ann", "why": "a try", "armed_at": instant(now_us()).isoformat()}
+    run_config = {"ops": {"executed_orders": {"config": config}}} if job == "trade" else {}
+    return definitions.resolve_job_def(job).execute_in_process(
+        run_config=run_config, instance=instance, raise_on_error=False
+    )
+
+
+def decided(result: Any) -> list[tuple[str, str]]:
+    (made,) = result.asset_materializations_for_node("executed_orders")
+    return [(row.data["decision"], row.data["why"]) for row in made.metadata["decisions"].records]
+
+
+def failure_of(result: Any) -> str:
+    (failure,) = [event for event in result.all_node_events if event.is_step_failure]
+    return str(failure.step_failure_data.user_failure_data.description)
+
+
+def test_F15_an_order_is_placed_once_however_often_it_is_proposed_and_run(
+    floor: Floor, definitions: dg.Definitions, instance: dg.DagsterInstance, journal: Journal, tmp_path: Path
+) -> None:
+    market = floor.tradable()
+    order, other = proposed(market), proposed(market)
+    engine = open_journal(f"sqlite:///{tmp_path / 'data' / 'sandbox' / 'journal.db'}")
+    propose(engine, [order], "a test")
+    assert decided(run(definitions, instance)) == [("placed", "")]
+    propose(engine, [order, other], "a test, again")
+    assert [decision for decision, _why in decided(run(definitions, instance))] == ["known", "placed"]
+    assert len(floor.orders_on_exchange()) == 2
+    assert run(definitions, instance, "reconcile").success
+    assert run(definitions, instance, "verify_audit").success
+    engine.dispose()
+
+    # Somebody else's order: the run fails, which tells people, and the next session does not open.
+    floor.client.close()
+    foreign = {
+        "ticker": market["ticker"], "client_order_id": "by-hand-1", "side": "bid", "count": "1.00",
+        "price": market["yes_bid_dollars"], "time_in_force": "good_till_canceled",
+        "self_trade_prevention_type": "taker_at_cross",
+    }  # fmt: skip
+    headers = floor.signer.headers("POST", "/trade-api/v2/portfolio/events/orders")
+    floor.http.post(f"{floor.sandbox.url}/portfolio/events/orders", json=foreign, headers=headers).raise_for_status()
+    assert "foreign_order" in failure_of(run(definitions, instance, "reconcile"))
+    with journal.reading() as reading:
+        assert reading.kill().engaged
+    assert "kill switch" in failure_of(run(definitions, instance)).lower()
+    assert len(floor.orders_on_exchange()) == 3
+
+    secrets = secrets_of(floor)
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != floor.key_file.parent]
+    assert {"journal.db", "journal.anchors", "warehouse.db"} <= {path.name for path in written}
+    assert any("dagster" in path.parts for path in written)
+    told = [(path, secret) for path in written for secret in secrets if secret in path.read_bytes()]
+    assert told == []
+
+
+def secrets_of(floor: Floor) -> list[bytes]:
+    """What of a key must be nowhere: its lines in the file, its raw bytes, and those in hexadecimal."""
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        load_pem_private_key,
+    )
+
+    pem = floor.key_file.read_bytes()
+    raw = load_pem_private_key(pem, None).private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+    return [*pem.split(b"\n")[1:-2], b"PRIVATE KEY", raw, raw.hex().encode()]

@@ -1,0 +1,320 @@
+"""The executor on a running sandbox: what is sent, what is denied and why, and what is on record of both."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.executor import session as sessions
+from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, PlannedOrder
+from kalshi_pipelines.execution.executor.decisions import Outcome as Became
+from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.proposals import Signal
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import (
+    Action,
+    Contracts,
+    Leg,
+    MarketTicker,
+    OrderId,
+    Outcome,
+    YesPrice,
+)
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+from kalshi_pipelines_tests.support.execution.floor import (
+    Floor,
+    dry_trader,
+    live_trader,
+    proposed,
+    ready_journal,
+    resting,
+    trading_floor,
+)
+
+
+@pytest.fixture(scope="module")
+def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
+    with trading_floor(tmp_path_factory.mktemp("floor")) as made:
+        yield made
+
+
+def test_an_order_is_sent_once_and_is_on_record(floor: Floor, journal_engine: sa.Engine) -> None:
+    before = len(floor.orders_on_exchange())
+    journal = ready_journal(journal_engine)
+    trader = live_trader(floor, journal)
+    decision = trader.executor.decide(proposed(floor.tradable()))
+    assert (decision.outcome, decision.reason) == (Became.PLACED, None)
+    assert decision.detail == "201, 1.00 contracts filled, 0.00 contracts left"
+    assert decision.intent is not None
+    assert decision.intent.state is OrderState.EXECUTED
+    accepted = floor.orders_on_exchange()[before:]
+    assert [each["client_order_id"] for each in accepted] == [decision.intent.client_order_id]
+    assert verify(journal_engine).ok
+
+
+def test_F28_every_leg_reaches_the_right_side_of_the_book_at_the_right_price(
+    floor: Floor, sqlite_journal: sa.Engine
+) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    market = floor.tradable()
+    ask, bid = YesPrice.from_text(market["yes_ask_dollars"]), YesPrice.from_text(market["yes_bid_dollars"])
+    wanted = [
+        (Leg(Action.BUY, Outcome.YES, ask), "bid", ask),
+        (Leg(Action.SELL, Outcome.NO, ask.complement), "bid", ask),
+        (Leg(Action.BUY, Outcome.NO, bid.complement), "ask", bid),
+        (Leg(Action.SELL, Outcome.YES, bid), "ask", bid),
+    ]
+    before = len(floor.orders_on_exchange())
+    for leg, _, _ in wanted:
+        assert trader.executor.decide(proposed(market, leg=leg)).outcome is Became.PLACED
+    told = [(each["side"], each["price"]) for each in floor.orders_on_exchange()[before:]]
+    assert told == [(side, price.centicents) for _, side, price in wanted]
+
+
+def test_F15_a_signal_that_comes_again_in_another_session_sends_nothing(
+    floor: Floor, journal_engine: sa.Engine
+) -> None:
+    journal = ready_journal(journal_engine)
+    order = proposed(floor.tradable())
+    first = live_trader(floor, journal)
+    first.executor.decide(order)
+    sessions.close(journal, first.session, "done")
+    sent = len(floor.orders_on_exchange())
+    again = live_trader(floor, journal).executor.decide(order)
+    assert (again.outcome, len(floor.orders_on_exchange())) == (Became.KNOWN, sent)
+
+
+def test_F15_the_same_signal_with_other_terms_is_a_conflict(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    market = floor.tradable()
+    order = proposed(market)
+    trader.executor.decide(order)
+    sent = len(floor.orders_on_exchange())
+    other = proposed(market, signal=order.signal, leg=Leg(Action.BUY, Outcome.NO, YesPrice(5_000)))
+    assert trader.executor.decide(other).reason is DenialReason.IDEMPOTENCY_CONFLICT
+    assert len(floor.orders_on_exchange()) == sent
+
+
+def test_F15_a_further_attempt_needs_one_before_it_that_came_to_nothing(
+    floor: Floor, sqlite_journal: sa.Engine
+) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    market, sent = floor.tradable(), len(floor.orders_on_exchange())
+
+    def decided(attempt: int, price: str) -> tuple[Became, DenialReason | None]:
+        leg = Leg(Action.BUY, Outcome.YES, YesPrice.from_text(price))
+        told = trader.executor.decide(proposed(market, leg=leg, signal=Signal("test", "1", "", "it", "1", attempt)))
+        return told.outcome, told.reason
+
+    placed, undue = (Became.PLACED, None), (Became.DENIED, DenialReason.ATTEMPT_NOT_DUE)
+    bid, ask = market["yes_bid_dollars"], market["yes_ask_dollars"]
+    assert decided(2, ask) == undue
+    assert decided(1, bid) == placed
+    assert decided(3, ask) == undue
+    assert decided(2, ask) == placed
+    assert [decided(3, ask), decided(4, ask)] == [undue, undue]
+    assert len(floor.orders_on_exchange()) == sent + 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        ("drop_after_apply", OrderState.UNKNOWN),
+        ("garbage_after_apply", OrderState.UNKNOWN),
+        ("empty_after_apply", OrderState.UNKNOWN),
+        ("wrong_echo", OrderState.UNKNOWN),
+        ("refuse", OrderState.UNKNOWN),
+        ("applied_twice", OrderState.UNKNOWN),
+        ("answered_twice", OrderState.EXECUTED),
+    ],
+)
+def test_F06_a_lost_answer_is_unknown_keeps_its_reservation_and_blocks_its_market(
+    floor: Floor, sqlite_journal: sa.Engine, kind: str, state: OrderState
+) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    market = floor.tradable()
+    trader.dispatch.group_of(market["exchange_index"])
+    order = proposed(market)
+    before = len(floor.orders_on_exchange())
+    floor.steer("POST", "/faults", endpoint="POST /portfolio/events/orders", kind=kind)
+    decision = trader.executor.decide(order)
+    floor.steer("DELETE", "/faults")
+    assert decision.intent is not None
+    assert decision.intent.state is state
+    assert len(floor.orders_on_exchange()) - before == (0 if kind == "refuse" else 1)
+    if state is OrderState.UNKNOWN:
+        assert decision.outcome is Became.UNKNOWN
+        assert trader.executor.decide(proposed(market)).reason is DenialReason.UNRESOLVED_ORDER
+        assert decision.intent.reserved_centicontracts == 100
+
+
+def test_a_dry_run_makes_the_same_decisions_and_sends_nothing(floor: Floor, journal_engine: sa.Engine) -> None:
+    trader = dry_trader(floor, ready_journal(journal_engine))
+    market, sent = floor.tradable(), len(floor.orders_on_exchange())
+    simulated = trader.executor.decide(proposed(market))
+    assert (simulated.outcome, simulated.reason) == (Became.SIMULATED, None)
+    far = proposed(market, leg=Leg(Action.BUY, Outcome.YES, YesPrice(9_900)))
+    assert trader.executor.decide(far).reason is DenialReason.PRICE_OUTSIDE_BAND
+    assert len(floor.orders_on_exchange()) == sent
+    assert verify(journal_engine).ok
+
+
+def test_F31_a_fat_finger_is_denied_on_both_sides(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    market = floor.tradable()
+    for leg in (
+        Leg(Action.BUY, Outcome.YES, YesPrice(9_900)),
+        Leg(Action.SELL, Outcome.YES, YesPrice(100)),
+        Leg(Action.BUY, Outcome.NO, YesPrice(9_900)),
+        Leg(Action.SELL, Outcome.NO, YesPrice(100)),
+    ):
+        assert trader.executor.decide(proposed(market, leg=leg)).reason is DenialReason.PRICE_OUTSIDE_BAND
+
+
+def test_F33_an_order_that_would_meet_one_of_our_own_is_denied(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    market = floor.tradable()
+    bid = market["yes_bid_dollars"]
+    rests = trader.executor.decide(resting(market, bid))
+    assert rests.intent is not None
+    assert rests.intent.state is OrderState.RESTING
+    crossing = proposed(market, leg=Leg(Action.SELL, Outcome.YES, YesPrice.from_text(bid)))
+    assert trader.executor.decide(crossing).reason is DenialReason.SELF_CROSS
+
+
+def test_F41_a_kill_between_admission_and_sending_sends_nothing(floor: Floor, journal_engine: sa.Engine) -> None:
+    journal = ready_journal(journal_engine)
+    trader = live_trader(floor, journal)
+    planned = trader.executor.plan(proposed(floor.tradable()))
+    admitted = trader.executor.admit(planned)  # type: ignore[arg-type]
+    sent = len(floor.orders_on_exchange())
+    with journal.writing() as transaction:
+        transaction.engage_kill(1, "operator", "bob", "stop")
+    decision = trader.executor.send(admitted)  # type: ignore[arg-type]
+    assert (decision.outcome, decision.reason) == (Became.DENIED, DenialReason.KILL_SWITCH_ENGAGED)
+    assert len(floor.orders_on_exchange()) == sent
+    assert decision.intent is not None
+    assert decision.intent.state is OrderState.ABANDONED
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_an_order_that_was_given_back_meanwhile_is_a_denial_and_sends_nothing(
+    floor: Floor, sqlite_journal: sa.Engine, is_live: bool
+) -> None:
+    trader = (live_trader if is_live else dry_trader)(floor, ready_journal(sqlite_journal))
+    market, sent = floor.tradable(), len(floor.orders_on_exchange())
+    for killed in (False, True):
+        admitted = trader.executor.admit(trader.executor.plan(proposed(market)))  # type: ignore[arg-type]
+        assert isinstance(admitted, AdmittedOrder)
+        with trader.journal.writing() as transaction:
+            transaction.abandon(admitted.intent, DenialReason.CRASHED_BEFORE_SENDING, "left behind")
+            if killed:
+                transaction.engage_kill(1, "operator", "bob", "stop")
+        decision = trader.executor.send(admitted)
+        assert (decision.outcome, decision.intent and decision.intent.state) == (Became.DENIED, OrderState.ABANDONED)
+    assert len(floor.orders_on_exchange()) == sent
+
+
+def test_F20_a_rate_budget_that_can_not_be_asked_is_a_denial(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = dry_trader(floor, journal)
+
+    def no_warehouse(_ticker: MarketTicker) -> MarketSnapshot:
+        raise WarehouseUnavailable("The warehouse is locked.")
+
+    surroundings = Surroundings(no_warehouse, lambda: None)
+    executor = TradeExecutor(trader.session, journal, trader.settings, surroundings, trader.dispatch)
+    decision = executor.decide(proposed(floor.tradable()))
+    assert (decision.reason, decision.detail) == (DenialReason.CHECK_FAILED, "The warehouse is locked.")
+
+
+def test_three_refusals_of_the_exchange_in_a_row_engage_the_kill_switch(
+    floor: Floor, sqlite_journal: sa.Engine
+) -> None:
+    journal = ready_journal(sqlite_journal)
+    trader = live_trader(floor, journal)
+    market = floor.tradable()
+    trader.dispatch.group_of(market["exchange_index"])
+    planned = [trader.executor.plan(proposed(market)) for _ in range(3)]
+    admitted = [trader.executor.admit(each) for each in planned if isinstance(each, PlannedOrder)]
+    floor.steer("POST", f"/shards/{market['exchange_index']}", trading_active=False)
+    outcomes = [trader.executor.send(each).outcome for each in admitted if isinstance(each, AdmittedOrder)]
+    floor.steer("POST", f"/shards/{market['exchange_index']}", trading_active=True)
+    assert outcomes == [Became.REFUSED] * 3
+    assert trader.executor.decide(proposed(market)).reason is DenialReason.KILL_SWITCH_ENGAGED
+
+
+def test_F17_stale_and_expired_knowledge_is_denied(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    market, now = floor.tradable(), dt.datetime.now(dt.UTC)
+    expired = proposed(market, as_of=now - dt.timedelta(minutes=6), valid_until=now - dt.timedelta(seconds=1))
+    too_long = proposed(market, valid_until=now + dt.timedelta(minutes=11))
+    assert trader.executor.decide(expired).reason is DenialReason.PROPOSAL_EXPIRED
+    assert trader.executor.decide(too_long).reason is DenialReason.PROPOSAL_STALE
+
+
+@pytest.mark.parametrize("seconds", [60, -60])
+def test_F17_an_order_whose_record_took_too_long_to_commit_is_not_sent(
+    floor: Floor, sqlite_journal: sa.Engine, seconds: int
+) -> None:
+    passed_us = [0]
+    ready_journal(sqlite_journal)
+    journal = Journal(sqlite_journal, "sandbox", clock_us=lambda: now_us() + passed_us[0])
+
+    def stall(checkpoint: Checkpoint) -> None:
+        if checkpoint is Checkpoint.SENDING_COMMITTED:
+            passed_us[0] += seconds * 1_000_000
+
+    trader = live_trader(floor, journal, stall)
+    before = len(floor.orders_on_exchange())
+    decision = trader.executor.decide(proposed(floor.tradable()))
+    assert decision.intent is not None
+    assert (decision.outcome, decision.intent.state) == (Became.REFUSED, OrderState.REJECTED)
+    assert "ms to record" in decision.detail
+    assert len(floor.orders_on_exchange()) == before
+
+
+def test_F36_F46_a_decrease_said_twice_leaves_the_same_and_a_cancel_finds_its_shard(
+    floor: Floor, sqlite_journal: sa.Engine
+) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    markets = floor.http.get(f"{floor.sandbox.url}/markets", params={"status": "open", "limit": 1000}).json()["markets"]
+    market = next(
+        each
+        for each in markets
+        if each["exchange_index"] > 0
+        and each["market_type"] == "binary"
+        and "0.00" not in (each["yes_bid_size_fp"], each["yes_ask_size_fp"])
+    )
+    rests = trader.executor.decide(resting(market, market["yes_bid_dollars"], 500))
+    assert rests.intent is not None
+    assert rests.intent.order_id is not None, rests.detail
+    transport, order_id = floor.transport(trader.settings), OrderId(rests.intent.order_id)
+    for _ in range(2):
+        assert transport.decrease(order_id, MarketTicker(market["ticker"]), Contracts(200)).status == 200
+    left = {order.order_id: order.remaining_count_fp for order in floor.portfolio.orders(0, status="resting").records}
+    assert left[str(order_id)] == "2.00"
+    assert transport.cancel(order_id, MarketTicker(market["ticker"])).status == 200
+    assert str(order_id) not in {order.order_id for order in floor.portfolio.orders(0, status="resting").records}
+
+
+def test_F58_the_caps_hold_whatever_the_order_group_would_allow(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal), session_orders=2, position_contracts=3)
+    market = floor.tradable()
+    groups = floor.portfolio.order_groups(0)
+    outcomes = [trader.executor.decide(resting(market, market["yes_bid_dollars"], 200)) for _ in range(2)]
+    assert [each.outcome for each in outcomes] == [Became.PLACED, Became.DENIED]
+    assert outcomes[1].reason is DenialReason.CAP_POSITION
+    assert trader.executor.decide(resting(market, market["yes_bid_dollars"], 100)).outcome is Became.PLACED
+    third = trader.executor.decide(resting(market, market["yes_bid_dollars"], 100))
+    assert third.reason is DenialReason.CAP_ORDER_COUNT
+    made = [group for group in floor.portfolio.order_groups(0) if group not in groups]
+    assert len(made) == 1

@@ -1,0 +1,671 @@
+"""Every guard of the executor holds by itself: at its limit it lets an order pass, one step beyond it does not."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.executor import session as sessions
+from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Outcome
+from kalshi_pipelines.execution.executor.dispatch import GROUP_CONTRACTS, GUARDS, MOST_REFUSALS_IN_A_ROW, GroupNotMade
+from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.gates.market_snapshot import UnreadableMarket
+from kalshi_pipelines.execution.inbox.proposals import propose
+from kalshi_pipelines.execution.journal.errors import JournalUnavailable
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Mode
+from kalshi_pipelines.execution.journal.tables import attempts, order_events, session_groups
+from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import (
+    Action,
+    Contracts,
+    Leg,
+    MarketTicker,
+    TimeInForce,
+    YesPrice,
+)
+from kalshi_pipelines.execution.orders.terms import (
+    Outcome as Of,
+)
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.units import instant
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+from kalshi_pipelines_tests.execution.gates.test_order_checks import MINUTE, NOW, NOW_US
+from kalshi_pipelines_tests.support.execution.told_exchange import ToldExchange, play, refused, took
+
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+
+
+def _lost(_: object) -> Answer:
+    return Answer(None, failure=NoAnswer.LOST, detail="gone")
+
+
+def test_an_order_is_planned_reserved_sent_and_recorded_with_all_its_terms(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    order = made.order(
+        time_in_force=TimeInForce.GOOD_TILL_CANCELED, expires=NOW + 10 * MINUTE, post_only=True, count=Contracts(300)
+    )
+    made.exchange.answer = took("1.00", "2.00")
+    decision = made.executor.decide(order)
+    assert (decision.outcome, decision.reason, decision.detail) == (
+        Outcome.PLACED,
+        None,
+        "201, 1.00 contracts filled, 2.00 contracts left",
+    )
+    assert decision.order is order
+    assert {check.ok for check in decision.checks} == {True}
+    assert {"fee_unknown", "insufficient_balance", "self_cross", "unresolved_order", "reconciliation_not_clean"} <= {
+        check.code for check in decision.checks
+    }
+    [sent] = made.exchange.orders
+    intent = decision.intent
+    assert intent is not None
+    assert sent == {
+        "cancel_order_on_pause": True,
+        "client_order_id": intent.client_order_id,
+        "count": "3.00",
+        "exchange_index": 2,
+        "expiration_time": (NOW_US + 10 * MINUTE_US) // SECOND_US,
+        "order_group_id": intent.order_group_id,
+        "post_only": True,
+        "price": "0.5200",
+        "self_trade_prevention_type": "taker_at_cross",
+        "side": "bid",
+        "subaccount": 0,
+        "ticker": "KXA-26-B",
+        "time_in_force": "good_till_canceled",
+    }
+    assert (intent.state, intent.told_filled_centicontracts) == (OrderState.RESTING, 100)
+    assert intent.order_id is not None
+    assert made.asked == ["KXA-26-B", 2]
+    assert made.exchange.groups == [(2, GROUP_CONTRACTS)]
+    facts = made.facts()
+    told = [facts.get(name) for name in ("detail", "status", "failure", "exchange_ms", "remaining_centicontracts")]
+    assert told == [decision.detail, 201, None, 1, 200]
+    assert made.passed == [
+        Checkpoint.INPUTS_READ,
+        Checkpoint.ADMITTED,
+        Checkpoint.SENDING_COMMITTED,
+        Checkpoint.ANSWERED,
+        Checkpoint.ANSWER_COMMITTED,
+    ]
+    with made.journal.reading() as reading:
+        [sending] = [each for each in reading.audit_tail(9) if each.kind == "send"]
+    assert {each["code"] for each in json.loads(sending.body)["checks"]} == {each.code for each in decision.checks}
+
+
+def test_what_can_not_be_planned_is_a_denial_that_counts_as_an_attempt_and_reads_nothing_more(
+    sqlite_journal: sa.Engine,
+) -> None:
+    made = play(sqlite_journal, attempts_per_minute=3)
+    late = made.decide(as_of=NOW - 2 * MINUTE, valid_until=NOW - MINUTE)
+    assert (late.outcome, late.reason, late.intent) == (Outcome.DENIED, DenialReason.PROPOSAL_EXPIRED, None)
+    assert (made.facts()["ticker"], made.facts()["detail"]) == ("KXA-26-B", late.detail)
+    made.killed = "the operator says so"
+    killed = made.decide()
+    assert (killed.reason, killed.detail) == (DenialReason.KILL_SWITCH_ENGAGED, "the operator says so")
+    assert made.asked == []
+    made.killed = None
+    assert made.decide().outcome is Outcome.PLACED
+    assert made.decide().reason is DenialReason.CAP_MESSAGE_RATE
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [KalshiError("down", "Wait."), UnreadableMarket("no grid"), WarehouseUnavailable("locked"), GroupNotMade("no")],
+)
+def test_F20_a_market_that_can_not_be_read_is_a_denial(sqlite_journal: sa.Engine, failure: Exception) -> None:
+    made = play(sqlite_journal)
+    made.unreadable = failure
+    decision = made.decide()
+    assert (decision.outcome, decision.reason, decision.detail) == (
+        Outcome.DENIED,
+        DenialReason.CHECK_FAILED,
+        str(failure),
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(None, failure=NoAnswer.LOST),
+        Answer(500, b"{}"),
+        Answer(202, b'{"order_group_id":"9b2f2c4e-0000-4000-8000-000000000001"}'),
+        Answer(201, b"{}"),
+        Answer(201, b"no json"),
+        Answer(201, b"[]"),
+        Answer(201, b'{"order_group_id":"../orders"}'),
+        Answer(201, b'{"order_group_id":7}'),
+    ],
+)
+def test_an_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.Engine, answer: Answer) -> None:
+    made = play(sqlite_journal, ToldExchange(of_group=answer))
+    denied = made.decide()
+    assert denied.reason is DenialReason.CHECK_FAILED
+    assert "the order group was not made" in denied.detail or "names no order group" in denied.detail
+    assert made.exchange.orders == []
+    made.exchange.of_group = Answer(200, b'{"order_group_id":"9b2f2c4e-0000-4000-8000-000000000001"}')
+    assert [made.decide().outcome, made.decide().outcome] == [Outcome.PLACED] * 2
+    assert {order["order_group_id"] for order in made.exchange.orders} == {"9b2f2c4e-0000-4000-8000-000000000001"}
+    assert len(made.exchange.groups) == 2
+    with made.journal.reading() as reading:
+        assert list(reading.groups(made.session.session_id)) == [2]
+    with sqlite_journal.connect() as connection:
+        limits = connection.scalars(sa.select(session_groups.c.contracts_limit_centicontracts)).all()
+    assert limits == [100 * GROUP_CONTRACTS]
+
+
+def test_the_balance_of_the_market_s_shard_has_to_cover_premium_and_fees(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    cost = made.planned().cost
+    assert cost == 520_000 + made.planned().fee_bound
+    for available, reason in [(cost, None), (cost - 1, DenialReason.INSUFFICIENT_BALANCE)]:
+        made.available = available
+        assert made.decide().reason is reason
+    made.available = None
+    denied = made.decide()
+    assert (denied.outcome, denied.reason) == (Outcome.DENIED, DenialReason.INSUFFICIENT_BALANCE)
+    assert denied.intent is not None
+    assert denied.intent.state is OrderState.DENIED
+    sale = made.planned(leg=Leg(Action.SELL, Of.YES, YesPrice(5_200)))
+    assert sale.premium == 480_000
+
+
+def test_a_session_and_its_dispatch_are_of_one_mode_and_a_live_one_reads_the_balance(
+    sqlite_journal: sa.Engine,
+) -> None:
+    made = play(sqlite_journal)
+    reads = Surroundings(lambda _: made.market, lambda: None)
+    with pytest.raises(ValueError, match="balance"):
+        TradeExecutor(made.session, made.journal, made.settings, reads, made.dispatch)
+    dry = replace(made.session, mode=Mode.DRY_RUN)
+    with pytest.raises(ValueError, match="can not dispatch live"):
+        TradeExecutor(dry, made.journal, made.settings, replace(reads, balance=lambda _: 1), made.dispatch)
+
+
+def test_F15_a_signal_that_was_decided_is_told_and_one_with_other_terms_is_a_conflict(
+    sqlite_journal: sa.Engine,
+) -> None:
+    made = play(sqlite_journal)
+    order = made.order()
+    first = made.executor.decide(order)
+    again = made.executor.decide(order)
+    assert (again.outcome, again.reason, again.intent) == (Outcome.KNOWN, None, first.intent)
+    assert again.detail == f"intent {first.intent and first.intent.intent_id} of this signal is executed since before"
+    other = made.executor.decide(replace(order, count=Contracts(200)))
+    assert (other.outcome, other.reason, other.intent) == (Outcome.DENIED, DenialReason.IDEMPOTENCY_CONFLICT, None)
+    assert (made.facts()["ticker"], made.facts()["detail"]) == ("KXA-26-B", other.detail)
+    assert (again.order, other.order.count) == (order, Contracts(200))
+    assert len(made.exchange.orders) == 1
+    denied = made.order(leg=Leg(Action.BUY, Of.YES, YesPrice(9_900)))
+    made.executor.decide(denied)
+    assert made.executor.decide(denied).reason is DenialReason.PRICE_OUTSIDE_BAND
+
+
+def test_a_session_that_has_ended_or_whose_time_is_over_admits_nothing(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal, session_minutes=1, reconciled_minutes=60)
+    planned = made.planned(valid_until=NOW + 5 * MINUTE)
+    made.clock.now_us = made.session.expires_us
+    over = made.executor.admit(made.executor.look_again(AdmittedOrder(planned, None)).planned)  # type: ignore[arg-type]
+    assert not isinstance(over, AdmittedOrder)
+    assert (over.outcome, over.reason) == (Outcome.DENIED, DenialReason.SESSION_CLOSED)
+
+
+LAST_LOOKS: list[tuple[Callable[[Any], None], DenialReason]] = [
+    (lambda made: setattr(made, "killed", "stop"), DenialReason.KILL_SWITCH_ENGAGED),
+    (lambda made: setattr(made.clock, "now_us", NOW_US + MINUTE_US + 1), DenialReason.PROPOSAL_EXPIRED),
+    (lambda made: setattr(made.clock, "now_us", NOW_US + 10 * SECOND_US + 1), DenialReason.MARKET_DATA_STALE),
+    (lambda made: _reconciled(made.journal, clean=False), DenialReason.RECONCILIATION_NOT_CLEAN),
+    (lambda made: setattr(made.exchange, "has_tokens", False), DenialReason.RATE_BUDGET_SPENT),
+    (lambda made: made.engage_kill(), DenialReason.KILL_SWITCH_ENGAGED),
+    (lambda made: sessions.close(made.journal, made.session, "over"), DenialReason.SESSION_CLOSED),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), LAST_LOOKS)
+def test_F17_F41_what_changed_since_the_admission_gives_the_order_back(
+    sqlite_journal: sa.Engine, change: Callable[[Any], None], reason: DenialReason
+) -> None:
+    made = play(sqlite_journal)
+    admitted = made.admitted()
+    change(made)
+    decision = made.executor.send(admitted)
+    assert (decision.outcome, decision.reason) == (Outcome.DENIED, reason)
+    assert decision.detail
+    assert decision.intent is not None
+    assert decision.intent.state is OrderState.ABANDONED
+    assert made.exchange.orders == []
+    assert (made.facts()["reason"], made.facts()["detail"]) == (reason.code, decision.detail)
+    assert made.facts()["checks"]
+    with made.journal.reading() as reading:
+        assert reading.open_intents("sandbox", 0) == []
+
+
+def test_F14_a_lease_that_ran_out_sends_nothing_and_a_renewed_one_lives_on(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal, book_seconds=60)
+    far = {"valid_until": NOW + 9 * MINUTE}
+    kept, lost = made.admitted(**far), made.admitted(**far)
+    made.clock.now_us += 59 * SECOND_US
+    assert made.executor.send(kept).outcome is Outcome.PLACED
+    made.clock.now_us += 60 * SECOND_US
+    decision = made.executor.send(made.executor.look_again(lost))
+    assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.SESSION_CLOSED)
+    assert decision.detail == "the session's lease was lost"
+    assert len(made.exchange.orders) == 1
+    assert not sessions.renew(made.journal, made.session)
+
+
+def _reconciled(journal: Journal, subaccount: int = 0, *, clean: bool = True) -> None:
+    with journal.writing() as transaction:
+        now = transaction.now_us
+        transaction.reconciled("sandbox", subaccount, now, now, differences=0, clean=clean, report="the test says so")
+
+
+@pytest.mark.parametrize(
+    ("age_us", "passes"), [(0, True), (15 * MINUTE_US, True), (15 * MINUTE_US + 1, False), (-1, False)]
+)
+def test_F54_a_clean_reconciliation_is_good_for_a_quarter_of_an_hour(
+    sqlite_journal: sa.Engine, age_us: int, passes: bool
+) -> None:
+    made = play(sqlite_journal)
+    sessions.close(made.journal, made.session, "over")
+    made.clock.now_us += 30 * MINUTE_US
+    _reconciled(made.journal)
+    made.clock.now_us += age_us
+    made.__post_init__()
+    assert (made.decide().outcome is Outcome.PLACED) is passes
+
+
+def test_without_a_reconciliation_nothing_is_sent_but_a_dry_run_needs_none(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal, subaccount=1)
+    assert made.decide().reason is DenialReason.RECONCILIATION_NOT_CLEAN
+    dry = play(sqlite_journal, live=False, subaccount=1)
+    decision = dry.decide()
+    assert (decision.outcome, decision.reason) == (Outcome.SIMULATED, None)
+    assert "reconciliation_not_clean" not in {check.code for check in decision.checks}
+
+
+def test_F39_approval_is_wanted_of_agents_and_above_a_limit_and_not_below(sqlite_journal: sa.Engine) -> None:
+    cost = play(sqlite_journal).planned().cost
+    keys = [ToldExchange(key_fingerprint=f"SHA256:{number:016x}") for number in range(2)]
+    at = play(sqlite_journal, keys[0], approval_dollars=f"{cost / 10**6:.6f}", subaccount=2)
+    _reconciled(at.journal, 2)
+    assert at.decide().outcome is Outcome.PLACED
+    asked = at.decide(actor=ActorKind.AGENT)
+    assert (asked.outcome, asked.reason) == (Outcome.AWAITS_APPROVAL, DenialReason.APPROVAL_REQUIRED)
+    assert asked.intent is not None
+    assert asked.detail == f"approve intent {asked.intent.intent_id}: {asked.intent.request_json}"
+    below = play(sqlite_journal, keys[1], approval_dollars=f"{(cost - 1) / 10**6:.6f}", subaccount=3)
+    _reconciled(below.journal, 3)
+    admitted = below.admitted()
+    assert below.executor.send(admitted).outcome is Outcome.AWAITS_APPROVAL
+    now = below.clock()
+    with below.journal.writing() as transaction:
+        transaction.approve(admitted.intent.request_sha256, "bob", now + 1)
+    below.clock.now_us += 1
+    assert below.executor.send(admitted).outcome is Outcome.AWAITS_APPROVAL
+    with below.journal.writing() as transaction:
+        transaction.approve(admitted.intent.request_sha256, "bob", now + MINUTE_US)
+    assert below.executor.send(admitted).outcome is Outcome.PLACED
+    dry = play(sqlite_journal, live=False, approval_dollars=0)
+    assert dry.decide(actor=ActorKind.AGENT).outcome is Outcome.SIMULATED
+
+
+def test_F06_an_order_without_an_outcome_blocks_its_market_and_no_other(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal, ToldExchange(answer=_lost))
+    unknown = made.decide()
+    assert (unknown.outcome, unknown.intent and unknown.intent.state) == (Outcome.UNKNOWN, OrderState.UNKNOWN)
+    assert unknown.intent is not None
+    assert unknown.intent.told_filled_centicontracts is None
+    made.exchange.answer = took()
+    assert made.decide().reason is DenialReason.UNRESOLVED_ORDER
+    assert made.decide(ticker=MarketTicker("KXA-26-C")).outcome is Outcome.PLACED
+    held = made.admitted(ticker=MarketTicker("KXA-26-D"))
+    with made.journal.writing() as transaction:
+        transaction.sending(held.intent, made.session.code_version)
+    assert made.decide(ticker=MarketTicker("KXA-26-D")).reason is DenialReason.UNRESOLVED_ORDER
+    dry = play(sqlite_journal, live=False)
+    assert dry.decide().outcome is Outcome.SIMULATED
+
+
+def test_F33_an_order_does_not_meet_itself_but_another_of_ours(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    first = made.admitted()
+    second = made.executor.admit(made.planned(leg=Leg(Action.SELL, Of.YES, YesPrice(5_200))))
+    assert not isinstance(second, AdmittedOrder)
+    assert second.reason is DenialReason.SELF_CROSS
+    assert made.executor.send(first).outcome is Outcome.PLACED
+
+
+def test_three_orders_in_a_row_that_are_not_taken_end_trading_and_one_that_is_begins_the_count_anew(
+    sqlite_journal: sa.Engine,
+) -> None:
+    made = play(sqlite_journal, ToldExchange(answer=refused))
+    refusal = [made.decide() for _ in range(MOST_REFUSALS_IN_A_ROW - 1)]
+    assert [each.outcome for each in refusal] == [Outcome.REFUSED] * 2
+    assert [each.intent and each.intent.told_filled_centicontracts for each in refusal] == [0, 0]
+    made.exchange.answer = took()
+    assert made.decide().outcome is Outcome.PLACED
+    made.exchange.answer = refused
+    for engaged in (False, False, True):
+        assert made.decide().outcome is Outcome.REFUSED
+        with made.journal.reading() as reading:
+            kill = reading.kill()
+        assert kill.engaged is engaged
+    assert kill.reason.startswith("3 orders in a row were not taken, the last: 400 no")
+    assert (kill.level, kill.source, kill.by_whom) == (1, "executor", "executor")
+    assert made.decide().reason is DenialReason.KILL_SWITCH_ENGAGED
+
+
+def test_a_kill_while_the_third_refusal_is_on_its_way_stays_as_it_was_told(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal, ToldExchange(answer=refused))
+    made.decide()
+    made.decide()
+    made.at[Checkpoint.ANSWERED] = made.engage_kill
+    assert made.decide().outcome is Outcome.REFUSED
+    with made.journal.reading() as reading:
+        assert reading.kill().reason == "stop"
+
+
+def test_an_order_given_back_meanwhile_is_not_sent_and_its_end_is_told(sqlite_journal: sa.Engine) -> None:
+    for live in (True, False):
+        made = play(sqlite_journal, live=live)
+        for killed in (None, "stop"):
+            admitted = made.admitted()
+            with made.journal.writing() as transaction:
+                transaction.abandon(admitted.intent, DenialReason.CRASHED_BEFORE_SENDING, "left behind")
+            made.killed = killed
+            decision = made.executor.send(admitted)
+            made.killed = None
+            assert (decision.outcome, decision.intent and decision.intent.state) == (
+                Outcome.DENIED,
+                OrderState.ABANDONED,
+            )
+        assert made.exchange.orders == []
+
+
+def test_a_dry_run_is_killed_by_the_journal_as_a_live_one_is(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal, live=False)
+    assert made.dispatch.group_of(0) is None
+    assert made.decide().outcome is Outcome.SIMULATED
+    assert made.facts()["checks"]
+    with sqlite_journal.connect() as connection:
+        versions = connection.scalars(sa.select(order_events.c.code_version).where(order_events.c.seq == 3)).all()
+    assert versions == [made.session.code_version]
+    admitted = made.admitted()
+    made.engage_kill()
+    decision = made.executor.send(admitted)
+    assert (decision.outcome, decision.reason, decision.detail) == (
+        Outcome.DENIED,
+        DenialReason.KILL_SWITCH_ENGAGED,
+        "stop",
+    )
+    assert made.facts()["checks"]
+    assert made.facts()["detail"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("late_us", "is_sent"), [(0, True), (5 * SECOND_US, True), (5 * SECOND_US + 1, False), (-1, False)]
+)
+def test_an_order_whose_record_took_its_time_is_not_sent(
+    sqlite_journal: sa.Engine, late_us: int, is_sent: bool
+) -> None:
+    made = play(sqlite_journal)
+    made.at[Checkpoint.SENDING_COMMITTED] = lambda: setattr(made.clock, "now_us", NOW_US + late_us)
+    decision = made.decide()
+    assert (decision.outcome is Outcome.PLACED, len(made.exchange.orders)) == (is_sent, int(is_sent))
+    if not is_sent:
+        assert decision.outcome is Outcome.REFUSED
+        assert made.facts()["failure"] == "not_sent"
+
+
+def test_F41_an_order_whose_stop_came_between_its_record_and_its_request_is_not_sent(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    made.at[Checkpoint.SENDING_COMMITTED] = lambda: setattr(made, "killed", "file: KILL is there")
+    decision = made.decide()
+    assert made.exchange.orders == []
+    assert decision.intent is not None
+    assert (decision.outcome, decision.intent.state) == (Outcome.REFUSED, OrderState.REJECTED)
+    assert decision.detail == "not sent: the kill switch was engaged meanwhile (file: KILL is there)"
+    assert made.facts()["failure"] == "not_sent"
+
+
+def test_a_refusal_of_the_journal_without_a_reason_of_its_own_is_a_failed_check(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = play(sqlite_journal)
+    monkeypatch.delitem(GUARDS, "kill")
+    admitted = made.admitted()
+    made.engage_kill()
+    assert made.executor.send(admitted).reason is DenialReason.CHECK_FAILED
+
+
+@pytest.mark.parametrize("at", [Checkpoint.ANSWERED, None])
+def test_F08_whatever_breaks_in_while_an_order_is_sent_it_is_recorded_as_unknown(
+    sqlite_journal: sa.Engine, at: Checkpoint | None
+) -> None:
+    made = play(sqlite_journal)
+
+    def interrupted(_: object) -> Answer:
+        raise KeyboardInterrupt
+
+    made.exchange.answer = interrupted
+    if at is not None:
+        made.exchange.answer = lambda _: Answer(201, None)  # type: ignore[arg-type]
+    admitted = made.admitted()
+    with pytest.raises((KeyboardInterrupt, TypeError)):
+        made.executor.send(admitted)
+    with made.journal.reading() as reading:
+        assert reading.intent(admitted.intent.intent_id).state is OrderState.UNKNOWN
+    assert made.facts()["failure"] == "lost"
+    assert made.facts()["detail"].startswith("interrupted by ")
+
+
+def test_F08_an_interruption_without_a_journal_is_still_an_interruption(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = play(sqlite_journal)
+
+    def unavailable(_: object) -> Any:
+        raise JournalUnavailable("gone")
+
+    def interrupted(_: object) -> Answer:
+        monkeypatch.setattr(Journal, "writing", unavailable)
+        raise KeyboardInterrupt
+
+    made.exchange.answer = interrupted
+    admitted = made.admitted()
+    with pytest.raises(KeyboardInterrupt):
+        made.executor.send(admitted)
+    with made.journal.reading() as reading:
+        assert reading.intent(admitted.intent.intent_id).state is OrderState.SENDING
+
+
+def test_what_the_reconciliation_found_out_meanwhile_is_more_than_a_late_answer(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    admitted = made.admitted()
+
+    def meanwhile() -> None:
+        with made.journal.writing() as transaction:
+            transaction.answered(transaction.intent(admitted.intent.intent_id), OrderState.UNKNOWN)
+
+    made.at[Checkpoint.ANSWERED] = meanwhile
+    decision = made.executor.send(admitted)
+    assert (decision.outcome, decision.intent and decision.intent.state) == (Outcome.UNKNOWN, OrderState.UNKNOWN)
+    facts = made.facts()
+    assert (facts["kind"], facts["said"], facts["intent_id"]) == ("answer", "executed", admitted.intent.intent_id)
+
+
+def test_what_the_audit_holds_of_a_decision_is_what_it_was_made_by(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    planned = made.planned()
+    facts = planned.facts()
+    assert facts["actor"] == {"kind": "strategy", "name": "s"}
+    assert facts["leg"] == {"action": "buy", "outcome": "yes", "price": "0.5200"}
+    assert facts["market"] == {
+        "status": "active",
+        "best_bid": 5_000,
+        "best_ask": 5_200,
+        "fee_type": "quadratic",
+        "fee_multiplier": "1",
+        "read_us": NOW_US,
+    }
+    signal = planned.order.signal
+    assert facts["signal"] == {
+        "strategy": "s",
+        "version": "1",
+        "partition": "",
+        "signal": signal.signal,
+        "leg": signal.leg,
+        "attempt": signal.attempt,
+    }
+    assert instant(NOW_US) == planned.order.as_of
+
+
+def test_every_decision_is_on_record_with_its_proposal(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    order = made.order()
+    [number] = propose(sqlite_journal, [order], source="the test", clock_us=made.clock)
+    made.killed = "stop"
+    turned_away = made.executor.decide(order, number)
+    made.killed = None
+    placed = made.executor.decide(order, number)
+    known = made.executor.decide(order, number)
+    conflict = made.executor.decide(replace(order, count=Contracts(200)), number)
+    assert [each.order.signal for each in (turned_away, placed, known, conflict)] == [order.signal] * 4
+    assert [each.proposal_id for each in (turned_away, placed, known, conflict)] == [number] * 4
+    assert placed.intent is not None
+    assert placed.intent.proposal_id == number
+    with sqlite_journal.connect() as connection:
+        rows = connection.execute(sa.select(attempts.c.proposal_id, attempts.c.denial).order_by(attempts.c.attempt_id))
+        denials = ["kill_switch_engaged", None, None, "idempotency_conflict"]
+        assert rows.all() == [(number, denial) for denial in denials]
+
+
+def test_a_second_look_is_at_the_same_market(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    admitted = made.admitted()
+    made.asked.clear()
+    made.market = replace(made.market, status="closed")
+    again = made.executor.look_again(admitted)
+    assert (made.asked, again.planned.market.status) == (["KXA-26-B", 2], "closed")
+    assert made.executor.send(again).reason is DenialReason.MARKET_NOT_ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"exchange_index": 5}, DenialReason.CHECK_FAILED),
+        ({"event_ticker": "KXA-27"}, DenialReason.CHECK_FAILED),
+        ({"fee_multiplier": Decimal(2)}, DenialReason.CHECK_FAILED),
+        ({"fee_type": "quadratic_with_maker_fees"}, DenialReason.CHECK_FAILED),
+        ({"fee_type": "flat"}, DenialReason.CHECK_FAILED),
+    ],
+)
+def test_F39_what_an_order_was_approved_by_must_be_the_same_when_it_is_sent(
+    sqlite_journal: sa.Engine, changes: dict[str, Any], reason: DenialReason | None
+) -> None:
+    made = play(sqlite_journal)
+    admitted = made.admitted()
+    made.market = replace(made.market, **changes)
+    decision = made.executor.send(made.executor.look_again(admitted))
+    assert decision.reason is reason
+    assert len(made.exchange.orders) == (reason is None)
+
+
+def test_F39_the_balance_is_asked_again_when_an_order_was_approved(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    enough = made.planned().cost
+    for available, reason in ((enough - 1, DenialReason.INSUFFICIENT_BALANCE), (enough, None)):
+        made.available = 10**9
+        admitted = made.admitted()
+        made.available = available
+        assert made.executor.send(made.executor.look_again(admitted)).reason is reason
+
+
+def test_F15_a_further_attempt_follows_one_that_came_to_nothing_and_no_other(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    signal = made.order().signal
+
+    def decided(attempt: int) -> DenialReason | None:
+        return made.decide(signal=replace(signal, attempt=attempt)).reason
+
+    assert decided(2) is DenialReason.ATTEMPT_NOT_DUE
+    made.exchange.answer = refused
+    assert [decided(1), decided(3)] == [None, DenialReason.ATTEMPT_NOT_DUE]
+    made.exchange.answer = took()
+    assert [decided(2), decided(3)] == [None, DenialReason.ATTEMPT_NOT_DUE]
+    assert len(made.exchange.orders) == 2
+
+
+@pytest.mark.parametrize("filled", ["0.00", "0.01", "9.99"])
+def test_F15_what_was_filled_in_part_is_not_tried_again(sqlite_journal: sa.Engine, filled: str) -> None:
+    made = play(sqlite_journal, ToldExchange(answer=took(filled, "0.00")))
+    order = made.order(count=Contracts(1_000))
+    assert made.executor.decide(order).intent is not None
+    again = made.executor.decide(replace(order, signal=replace(order.signal, attempt=2)))
+    assert again.reason is (None if filled == "0.00" else DenialReason.ATTEMPT_NOT_DUE)
+    assert len(made.exchange.orders) == (2 if filled == "0.00" else 1)
+    assert filled == "0.00" or again.detail == (
+        f"canceled, {filled} contracts filled; wanted: attempt 1 that came to nothing"
+    )
+
+
+def test_F59_order_groups_are_made_no_oftener_than_attempts_are_allowed(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal, ToldExchange(of_group=Answer(500, b"{}")), attempts_per_minute=5)
+    reasons = [made.decide().reason for _ in range(8)]
+    assert reasons == [DenialReason.CHECK_FAILED] * 5 + [DenialReason.CAP_MESSAGE_RATE] * 3
+    assert (len(made.exchange.groups), len(made.asked)) == (5, 5)
+    made.clock.now_us += MINUTE_US
+    assert made.decide().reason is DenialReason.CHECK_FAILED
+
+
+def test_F15_a_known_signal_is_an_attempt_and_its_proposal_is_not_waiting_any_more(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    order = made.order()
+    first = made.executor.decide(order).intent
+    (number,) = propose(sqlite_journal, [order], "again", made.clock)
+    assert made.executor.decide(order, number).outcome is Outcome.KNOWN
+    with made.journal.reading() as reading:
+        assert reading.pending_proposals(Mode.LIVE, 0) == []
+    with sqlite_journal.connect() as connection:
+        found = connection.execute(sa.select(attempts.c.intent_id).where(attempts.c.proposal_id == number)).scalars()
+        assert first is not None
+        assert found.all() == [first.intent_id]
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_F33_what_a_killed_dry_run_left_behind_is_no_order_of_ours(sqlite_journal: sa.Engine, live: bool) -> None:
+    made = play(sqlite_journal, live=live)
+    made.admitted()
+    sale = Leg(Action.SELL, Of.YES, YesPrice(5_200))
+    assert made.decide(leg=sale).reason is DenialReason.SELF_CROSS
+    sessions.close(made.journal, made.session, "killed")
+    again = replace(made)
+    assert again.decide(leg=sale).reason is (DenialReason.SELF_CROSS if live else None)
+
+
+@pytest.mark.parametrize("text", ["1E-30000000", "1E+30000000", "1E-13", "0E-13", "NaN", "-1", "10.1"])
+def test_a_fee_multiplier_no_market_can_have_is_denied_and_told_in_short(sqlite_journal: sa.Engine, text: str) -> None:
+    made = play(sqlite_journal)
+    made.market = replace(made.market, fee_multiplier=Decimal(text))
+    assert made.decide().reason is DenialReason.FEE_UNKNOWN
+    with made.journal.reading() as reading:
+        assert max(len(each.body) for each in reading.audit_tail(100)) < 5_000
+
+
+def test_the_first_check_that_fails_is_the_reason_whatever_the_caps_say(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal, position_contracts=1)
+    assert made.decide(count=Contracts(200)).reason is DenialReason.CAP_POSITION
+    far = Leg(Action.BUY, Of.YES, YesPrice(9_900))
+    assert made.decide(count=Contracts(200), leg=far).reason is DenialReason.PRICE_OUTSIDE_BAND

@@ -1,0 +1,335 @@
+"""Which sessions open, how they end, and what one that only simulates has no access to."""
+
+import gc
+import json
+import os
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.executor import session as sessions
+from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Outcome
+from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, SimulatedDispatch
+from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor.session import Opening, SessionRefused
+from kalshi_pipelines.execution.gates.key import key_checks
+from kalshi_pipelines.execution.gates.market_snapshot import ExchangeMarkets, UnreadableMarket
+from kalshi_pipelines.execution.gates.order_checks import denied_by
+from kalshi_pipelines.execution.journal.errors import JournalRefused
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker
+from kalshi_pipelines.execution.transport.order_transport import OrderTransport
+from kalshi_pipelines.kalshi.signing import Signer
+from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import instant, now_us
+from kalshi_pipelines_tests.support.execution.floor import (
+    Floor,
+    Trader,
+    dry_trader,
+    floor_at,
+    live_trader,
+    proposed,
+    ready_journal,
+    trading_floor,
+)
+
+
+@pytest.fixture(scope="module")
+def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
+    with trading_floor(tmp_path_factory.mktemp("floor")) as made:
+        yield made
+
+
+def _open(floor: Floor, journal: Journal, origin: Origin = Origin.BY_HAND, **settings: Any) -> None:
+    made = floor.settings(**settings)
+    opening = Opening("ann", origin)
+    sessions.open_live(journal, made, Environment.SANDBOX, opening, floor.transport(made), ())
+
+
+def test_F14_a_second_live_session_of_a_sub_account_is_refused_until_the_first_ends(
+    floor: Floor, journal_engine: sa.Engine
+) -> None:
+    journal = ready_journal(journal_engine)
+    first = live_trader(floor, journal)
+    with pytest.raises(SessionRefused) as caught:
+        _open(floor, journal)
+    assert caught.value.reason is DenialReason.SESSION_NOT_EXCLUSIVE
+    with journal.reading() as reading:
+        lease = reading.lease("sandbox", 0)
+    assert lease
+    holder = f"{first.session.session_id} of process {platform.node()}:{os.getpid()}"
+    until = f"{instant(lease.until_us):%Y-%m-%d %H:%M:%S} UTC"
+    assert caught.value.detail == f"Session {holder} has it until {until}, or renews it"
+    sessions.close(journal, first.session, "done")
+    _open(floor, journal)
+
+
+@pytest.mark.parametrize("origin", [origin for origin in Origin if origin is not Origin.BY_HAND])
+def test_F16_a_run_that_nobody_started_by_hand_opens_no_live_session(
+    floor: Floor, sqlite_journal: sa.Engine, origin: Origin
+) -> None:
+    with pytest.raises(SessionRefused) as caught:
+        _open(floor, ready_journal(sqlite_journal), origin)
+    assert caught.value.reason is DenialReason.ORIGIN_NOT_LIVE
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"mode": Mode.DRY_RUN}, DenialReason.NOT_ARMED),
+        ({"arm": "sandbox:00000000:00000000:1795449600"}, DenialReason.ARM_TOKEN_INVALID),
+        ({"series": None}, DenialReason.TICKER_NOT_ALLOWED),
+    ],
+)
+def test_a_live_session_needs_every_key(
+    floor: Floor, sqlite_journal: sa.Engine, settings: dict[str, Any], reason: DenialReason
+) -> None:
+    with pytest.raises(SessionRefused) as caught:
+        _open(floor, ready_journal(sqlite_journal), **settings)
+    assert caught.value.reason is reason
+    assert reason.remedy in str(caught.value)
+
+
+def test_a_journal_whose_guards_are_gone_since_it_was_opened_is_not_traded_on(
+    floor: Floor, sqlite_journal: sa.Engine
+) -> None:
+    journal = ready_journal(sqlite_journal)
+    with sqlite_journal.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER guard_send")
+    with pytest.raises(SessionRefused, match=r"guard_send.*Run the `migrate` job") as caught:
+        _open(floor, journal)
+    assert caught.value.reason is DenialReason.SCHEMA_NOT_AT_HEAD
+
+
+@pytest.mark.parametrize("is_kill", [False, True])
+def test_F22_a_journal_older_than_its_anchors_or_than_a_kill_is_not_traded_on(
+    floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path, is_kill: bool
+) -> None:
+    ready_journal(sqlite_journal)
+    anchored = Journal(sqlite_journal, "sandbox", anchor_file=tmp_path / "anchors")
+    with sqlite_journal.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    backup = Path(str(sqlite_journal.url.database)).read_bytes()
+    with anchored.writing() as transaction:
+        transaction.audit("answer", {"text": "later"})
+        if is_kill:
+            transaction.engage_kill(1, "operator", "bob", "stop")
+    if not is_kill:
+        anchored.anchor()
+    sqlite_journal.dispose()
+    for name in ("journal.db-wal", "journal.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    Path(str(sqlite_journal.url.database)).write_bytes(backup)
+    restored = Journal(sqlite_journal, "sandbox", anchor_file=tmp_path / "anchors")
+    with pytest.raises(SessionRefused) as caught:
+        _open(floor, restored)
+    assert caught.value.reason is DenialReason.JOURNAL_UNAVAILABLE
+
+
+def test_F56_other_code_than_the_session_s_sends_nothing(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    newer = replace(trader.session, code_version="9.9+other")
+    dispatch = LiveDispatch(trader.journal, newer, floor.transport(trader.settings))
+    surroundings = floor.surroundings(lambda: None)
+    executor = TradeExecutor(newer, trader.journal, trader.settings, surroundings, dispatch)
+    sent = len(floor.orders_on_exchange())
+    decision = executor.decide(proposed(floor.tradable()))
+    assert decision.intent is not None
+    assert decision.intent.state is OrderState.ABANDONED
+    assert len(floor.orders_on_exchange()) == sent
+
+
+def test_the_code_s_version_is_that_of_its_source() -> None:
+    assert sessions.code_version() == sessions.code_version()
+    assert "+" in sessions.code_version()
+
+
+def test_a_session_of_one_mode_takes_no_dispatch_of_the_other(floor: Floor, sqlite_journal: sa.Engine) -> None:
+    trader = dry_trader(floor, ready_journal(sqlite_journal))
+    transport = floor.transport(trader.settings)
+    live = LiveDispatch(trader.journal, trader.session, transport)
+    with pytest.raises(ValueError, match="can not dispatch live"):
+        TradeExecutor(trader.session, trader.journal, trader.settings, Surroundings(_no_market, _no_kill), live)
+    pretended = replace(trader.session, mode=Mode.LIVE)
+    with pytest.raises(ValueError, match="has to read the balance"):
+        TradeExecutor(pretended, trader.journal, trader.settings, Surroundings(_no_market, _no_kill), live)
+    executor = TradeExecutor(pretended, trader.journal, trader.settings, floor.surroundings(_no_kill), live)
+    sent = len(floor.orders_on_exchange())
+    decision = executor.decide(proposed(floor.tradable()))
+    assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.CHECK_FAILED)
+    assert len(floor.orders_on_exchange()) == sent
+
+
+def test_F39_a_dry_run_has_no_key_and_nothing_that_can_send_in_reach(
+    floor: Floor, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = ready_journal(sqlite_journal)
+    market = ExchangeMarkets(floor.client)(MarketTicker(floor.tradable()["ticker"]))
+    order = proposed(floor.tradable())
+    settings = TradeSettings()
+    session = sessions.open_dry_run(journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND))
+    executor = TradeExecutor(
+        session,
+        journal,
+        settings,
+        Surroundings(lambda _: replace(market, read_us=now_us()), _no_kill),
+        SimulatedDispatch(journal, session),
+    )
+    assert not _reachable(executor, (OrderTransport, Signer))
+
+    def no_socket(*_: Any, **__: Any) -> socket.socket:
+        raise AssertionError("a dry run opened a socket")
+
+    monkeypatch.setattr(socket, "socket", no_socket)
+    assert executor.decide(order).outcome is Outcome.SIMULATED
+
+
+def _reachable(start: object, kinds: tuple[type, ...]) -> list[object]:
+    """Objects of some kinds that an object leads to, modules, classes and functions' globals aside."""
+    seen, found, waiting = {id(start)}, [], [start]
+    while waiting:
+        for referent in gc.get_referents(waiting.pop()):
+            skipped = (
+                isinstance(referent, type | type(sys))
+                or referent is globals()
+                or "__builtins__" in (referent if isinstance(referent, dict) else ())
+            )
+            if id(referent) in seen or skipped:
+                continue
+            seen.add(id(referent))
+            if isinstance(referent, kinds):
+                found.append(referent)
+            waiting.append(referent)
+    return found
+
+
+def _no_kill() -> None:
+    return None
+
+
+def _no_market(_ticker: MarketTicker) -> Any:
+    raise UnreadableMarket("nobody asks")
+
+
+@pytest.mark.parametrize(
+    ("key", "fits"),
+    [
+        ({}, True),
+        ({"scopes": ["read", "write"]}, False),
+        ({"scopes": ["read"]}, False),
+        ({"scopes": ["read", "write::trade", "write::transfer"]}, False),
+    ],
+)
+def test_F27_a_key_that_may_do_more_or_less_than_trade_is_not_used(
+    floor: Floor, tmp_path: Path, key: dict[str, Any], fits: bool
+) -> None:
+    with ExitStack() as stack:
+        place = floor_at(floor.sandbox, tmp_path, stack, member="bea", **key)
+        denied = denied_by(key_checks(place.portfolio, place.key_id, 0))
+        assert (denied is None) is fits
+        assert denied_by(key_checks(place.portfolio, "another key", 0)) is not None
+        assert denied_by(key_checks(place.portfolio, place.key_id, 1)) is not None
+
+
+def _agents_order(trader: Trader) -> AdmittedOrder:
+    order = proposed(trader.floor.tradable(), actor=ActorKind.AGENT, actor_name="agent 7", count=Contracts(200))
+    planned = trader.executor.plan(order)
+    admitted = trader.executor.admit(planned)  # type: ignore[arg-type]
+    assert isinstance(admitted, AdmittedOrder)
+    return admitted
+
+
+def test_F39_an_agent_s_order_waits_for_another_s_approval_of_its_very_bytes(
+    floor: Floor, journal_engine: sa.Engine
+) -> None:
+    journal = ready_journal(journal_engine)
+    trader = live_trader(floor, journal)
+    admitted = _agents_order(trader)
+    sent = len(floor.orders_on_exchange())
+    assert trader.executor.send(admitted).outcome is Outcome.AWAITS_APPROVAL
+    with journal.writing() as transaction:
+        transaction.approve(admitted.intent.request_sha256, "agent 7", now_us() + 60_000_000)
+        transaction.approve("f" * 64, "bob", now_us() + 60_000_000)
+    assert trader.executor.send(admitted).outcome is Outcome.AWAITS_APPROVAL
+    assert len(floor.orders_on_exchange()) == sent
+    with journal.writing() as transaction:
+        transaction.approve(admitted.intent.request_sha256, "bob", now_us() + 60_000_000)
+    assert trader.executor.send(trader.executor.look_again(admitted)).outcome is Outcome.PLACED
+    assert len(floor.orders_on_exchange()) == sent + 1
+
+
+def test_F08_an_interruption_in_the_middle_of_sending_is_stored_as_unknown_first(
+    floor: Floor, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    order = proposed(floor.tradable())
+    admitted = trader.executor.admit(trader.executor.plan(order))  # type: ignore[arg-type]
+    assert isinstance(admitted, AdmittedOrder)
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(OrderTransport, "place", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trader.executor.send(admitted)
+    with trader.journal.reading() as reading:
+        assert reading.intent(admitted.intent.intent_id).state is OrderState.UNKNOWN
+
+
+def test_an_answer_that_the_journal_refuses_leaves_the_order_unknown(
+    floor: Floor, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    first = trader.executor.decide(proposed(floor.tradable())).intent
+    assert first is not None
+    place = OrderTransport.place
+
+    def of_another_order(transport: OrderTransport, permit: Any) -> Any:
+        answer = place(transport, permit)
+        told = json.loads(answer.body)
+        return replace(answer, body=json.dumps({**told, "order_id": first.order_id}).encode())
+
+    monkeypatch.setattr(OrderTransport, "place", of_another_order)
+    order = proposed(floor.tradable())
+    with pytest.raises(JournalRefused):
+        trader.executor.decide(order)
+    with trader.journal.reading() as reading:
+        unknown = reading.open_intents("sandbox", 0, states=[OrderState.UNKNOWN])
+    assert [intent.client_order_id for intent in unknown] == [
+        str(client_order_id(idempotency_key("sandbox", 0, order.signal)))
+    ]
+
+
+def test_a_late_answer_does_not_overrule_what_was_found_out_meanwhile(
+    floor: Floor, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trader = live_trader(floor, ready_journal(sqlite_journal))
+    place = OrderTransport.place
+
+    def meanwhile(transport: OrderTransport, permit: Any) -> Any:
+        answer = place(transport, permit)
+        with trader.journal.writing() as transaction:
+            intent = transaction.intent(permit.sent.intent_id)
+            transaction.answered(intent, OrderState.UNKNOWN)
+        return answer
+
+    monkeypatch.setattr(OrderTransport, "place", meanwhile)
+    decision = trader.executor.decide(proposed(floor.tradable()))
+    assert decision.intent is not None
+    assert decision.intent.state is OrderState.UNKNOWN
+    with trader.journal.reading() as reading:
+        assert [record.kind for record in reading.audit_tail(1)] == ["answer"]

@@ -1,0 +1,169 @@
+"""What a session is, is fixed when it is opened, and it is opened only if everything agrees."""
+
+import hashlib
+import platform
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
+from kalshi_pipelines.execution.executor import session as sessions
+from kalshi_pipelines.execution.executor.session import LEASE_US, Opening, SessionRefused
+from kalshi_pipelines.execution.gates.arming import Bound, arm_token
+from kalshi_pipelines.execution.gates.order_checks import check
+from kalshi_pipelines.execution.journal.anchors import AnchorFile
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.transport.order_transport import OrderTransport
+from kalshi_pipelines.settings import Environment
+from kalshi_pipelines_tests.execution.gates.test_order_checks import NOW_US
+from kalshi_pipelines_tests.support.execution.told_exchange import HOST, KEY, ToldExchange, play
+
+MINUTE_US = 60_000_000
+
+
+def _row(engine: sa.Engine, table: str) -> dict[str, Any]:
+    with engine.connect() as connection:
+        return dict(connection.execute(sa.text(f"SELECT * FROM {table} ORDER BY rowid DESC")).mappings().first() or {})
+
+
+def test_a_live_session_is_on_record_with_all_it_is_bound_to(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal, session_minutes=30)
+    session, settings = made.session, made.settings
+    row = _row(sqlite_journal, "sessions")
+    told = {
+        "session_id": session.session_id,
+        "environment": "sandbox",
+        "subaccount": 0,
+        "mode": "live",
+        "origin": "by_hand",
+        "host": HOST,
+        "key_fingerprint": KEY,
+        "armed_by": "ann",
+        "opened_by": "ann",
+        "opened_us": NOW_US,
+        "expires_us": NOW_US + 30 * MINUTE_US,
+        "code_version": sessions.code_version(),
+        "config_sha256": settings.config_sha256,
+        "caps_sha256": caps_sha256(settings.caps),
+    }
+    assert {name: row[name] for name in told} == told
+    assert (session.host, session.key_fingerprint, session.caps) == (HOST, KEY, settings.caps)
+    assert (session.environment, session.subaccount, session.origin) == (Environment.SANDBOX, 0, Origin.BY_HAND)
+    lease = _row(sqlite_journal, "leases")
+    assert lease["until_us"] == NOW_US + LEASE_US
+    assert lease["holder"].startswith(f"{platform.node()}:")
+    assert _row(sqlite_journal, "env_bindings")["bound_by"] == "ann"
+    dry = play(sqlite_journal, live=False, session_minutes=30)
+    assert (dry.session.mode, dry.session.host, dry.session.key_fingerprint) == (Mode.DRY_RUN, None, None)
+    assert dry.session.expires_us == NOW_US + 30 * MINUTE_US
+    assert _row(sqlite_journal, "sessions")["armed_by"] is None
+
+
+def test_a_live_session_ends_with_its_token_and_a_dry_run_does_not(sqlite_journal: sa.Engine) -> None:
+    live = play(sqlite_journal, session_minutes=120).session
+    assert live.expires_us == NOW_US + 60 * MINUTE_US
+    assert play(sqlite_journal, live=False, session_minutes=120).session.expires_us == NOW_US + 120 * MINUTE_US
+
+
+def _open(
+    engine: sa.Engine,
+    *,
+    anchors: Path | None = None,
+    origin: Origin = Origin.BY_HAND,
+    armed_for: str = KEY,
+    passes: bool = True,
+    key: str = KEY,
+    **settings: Any,
+) -> DenialReason | None:
+    play(engine, live=False)
+    values: dict[str, Any] = {"mode": Mode.LIVE, "series": "KXA", **settings}
+    token = arm_token(
+        Bound(Environment.SANDBOX, armed_for, TradeSettings(**values).limits_sha256), NOW_US + 60 * MINUTE_US
+    )
+    made = TradeSettings(**{"arm": token, **values})
+    journal = Journal(engine, "sandbox", clock_us=lambda: NOW_US, anchor_file=anchors)
+    other = check(DenialReason.KEY_NOT_FIT, passes, "a", "b")
+    transport = cast("OrderTransport", ToldExchange(key_fingerprint=key))
+    arguments = (
+        journal,
+        made,
+        Environment.SANDBOX,
+        Opening("ann", origin, "the morning"),
+        transport,
+        (other,),
+        lambda: NOW_US,
+    )
+    refused = None
+    try:
+        sessions.close(journal, sessions.open_live(*arguments), "over")
+    except SessionRefused as error:
+        refused = error
+    if refused is not None:
+        assert refused.detail
+        assert refused.checks
+        assert str(refused) == f"{refused.reason.cause} {refused.detail}. {refused.reason.remedy}"
+        return refused.reason
+    assert _row(engine, "session_ends")["reason"] == "over"
+    return None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"mode": Mode.DRY_RUN}, DenialReason.NOT_ARMED),
+        ({"origin": Origin.RETRIED}, DenialReason.ORIGIN_NOT_LIVE),
+        ({"arm": None}, DenialReason.NOT_ARMED),
+        ({"armed_for": "SHA256:f123456789abcdef"}, DenialReason.ARM_TOKEN_INVALID),
+        ({"series": None}, DenialReason.TICKER_NOT_ALLOWED),
+        ({"passes": False}, DenialReason.KEY_NOT_FIT),
+    ],
+)
+def test_a_live_session_needs_every_agreement(
+    sqlite_journal: sa.Engine, changes: dict[str, Any], reason: DenialReason | None
+) -> None:
+    assert _open(sqlite_journal, **changes) is reason
+
+
+def test_why_a_session_was_opened_is_in_the_audit(sqlite_journal: sa.Engine) -> None:
+    assert _open(sqlite_journal) is None
+    with Journal(sqlite_journal, "sandbox").reading() as reading:
+        opened = next(each.body for each in reading.audit_tail(9) if each.kind == "session")
+    assert '"why":"the morning"' in opened
+
+
+def test_F14_F27_a_second_session_and_another_key_are_told_apart(sqlite_journal: sa.Engine) -> None:
+    assert _open(sqlite_journal) is None
+    made = play(sqlite_journal)
+    assert _open(sqlite_journal) is DenialReason.SESSION_NOT_EXCLUSIVE
+    sessions.close(made.journal, made.session, "over")
+    assert _open(sqlite_journal, subaccount=1) is DenialReason.ENVIRONMENT_MISMATCH
+
+
+def test_F22_anchors_that_the_journal_does_not_fulfil_or_that_can_not_be_read_open_no_session(
+    sqlite_journal: sa.Engine, tmp_path: Path
+) -> None:
+    anchors = tmp_path / "anchors"
+    assert _open(sqlite_journal, anchors=anchors) is None
+    journal = Journal(sqlite_journal, "sandbox", clock_us=lambda: NOW_US)
+    [noted] = AnchorFile(anchors).anchors(journal.database_id)
+    AnchorFile(anchors).append(replace(noted, seq=noted.seq + 1_000))
+    assert _open(sqlite_journal, anchors=anchors) is DenialReason.JOURNAL_UNAVAILABLE
+    anchors.write_text("something else\n")
+    assert _open(sqlite_journal, anchors=anchors) is DenialReason.JOURNAL_UNAVAILABLE
+    assert _open(sqlite_journal) is None
+
+
+def test_F56_the_code_s_version_is_of_every_source_file_with_its_name() -> None:
+    room = Path(sessions.__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(room.rglob("*.py")):
+        digest.update(path.relative_to(room).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    sessions.code_version.cache_clear()
+    assert sessions.code_version() == f"{version('kalshi-pipelines')}+{digest.hexdigest()[:16]}"

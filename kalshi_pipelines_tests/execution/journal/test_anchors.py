@@ -1,0 +1,233 @@
+"""Anchors are kept as they were made, whoever else writes to the file, and a file that is none is not believed."""
+
+import fcntl
+import os
+import resource
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.audit.verification import Verdict, verify
+from kalshi_pipelines.execution.journal.anchors import Anchor, AnchorFile, AnchorsUnreadable
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.journal import ANCHOR_EVERY, Journal
+from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder
+from kalshi_pipelines.execution.journal.tables import anchors
+from kalshi_pipelines.execution.orders.evidence import ExchangeOrder, OrderStatus
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines_tests.support.execution.trading import EVENT, TICKER, desk_at
+
+
+def test_anchors_of_several_journals_share_a_file(tmp_path: Path) -> None:
+    file = AnchorFile(tmp_path / "deep" / "deeper" / "anchors.jsonl")
+    mine, other = Anchor("mine", 1, "a" * 64, 5), Anchor("other", 2, "b" * 64, 6)
+    assert file.anchors("mine") == []
+    for anchor in (mine, other, mine):
+        file.append(anchor)
+    assert (file.anchors("mine"), file.anchors("other")) == ([mine, mine], [other])
+    with file.path.open("a") as torn:
+        torn.write('{"at_us":7')
+    assert file.anchors("mine") == [mine, mine]
+    file.append(mine)
+    assert file.anchors("mine") == [mine, mine, mine]
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+
+
+def test_an_anchor_is_on_the_disk_when_it_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, done = AnchorFile(tmp_path / "anchors.jsonl"), list[tuple[str, int, str]]()
+    for name, really in (("fsync", os.fsync), ("close", os.close)):
+
+        def noted(descriptor: int, name: str = name, really: Callable[[int], None] = really) -> None:
+            done.append((name, descriptor, file.path.read_text()))
+            really(descriptor)
+
+        monkeypatch.setattr(os, name, noted)
+    file.append(Anchor("mine", 1, "a" * 64, 5))
+    monkeypatch.undo()
+    (flushed, descriptor, text), (closed, same, _) = done
+    assert (flushed, closed, same, text) == ("fsync", "close", descriptor, file.path.read_text())
+
+
+def test_what_can_not_be_read_is_no_anchor_file(tmp_path: Path) -> None:
+    with pytest.raises(AnchorsUnreadable, match="can not be read"):
+        AnchorFile(tmp_path).anchors("mine")
+    (tmp_path / "anchors.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(AnchorsUnreadable, match="can not be read"):
+        AnchorFile(tmp_path / "anchors.jsonl").anchors("mine")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        "{}",
+        '{"at_us":1,"database_id":"x","hash":1,"seq":1}',
+        '{"at_us":1,"database_id":"x","hash":"1","seq":"1"}',
+        '{"at_us":1,"database_id":"x","hash":"1","seq":true}',
+        "[]",
+        "",
+    ],
+)
+def test_a_line_that_is_no_anchor_is_told(tmp_path: Path, line: str) -> None:
+    file = AnchorFile(tmp_path / "anchors.jsonl")
+    file.append(Anchor("mine", 1, "a" * 64, 5))
+    with file.path.open("a") as other:
+        other.write(f"{line}\n")
+    with pytest.raises(AnchorsUnreadable, match="line 2"):
+        file.anchors("mine")
+
+
+def test_the_head_is_noted_every_so_many_records(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+    desk = desk_at(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
+    for _ in range(2 * ANCHOR_EVERY):
+        with desk.journal.writing() as transaction:
+            seq = transaction.audit("note", {})
+    noted = AnchorFile(tmp_path / "anchors.jsonl").anchors(desk.journal.database_id)
+    released = 2
+    assert [anchor.seq for anchor in noted] == [released, *range(ANCHOR_EVERY, seq + 1, ANCHOR_EVERY)]
+    assert verify(sqlite_journal, tmp_path / "anchors.jsonl").ok
+
+
+def test_a_disk_that_is_full_in_the_middle_of_an_anchor_leaves_the_others_readable(tmp_path: Path) -> None:
+    file, mine = AnchorFile(tmp_path / "anchors.jsonl"), Anchor("mine", 100, "a" * 64, 1)
+    file.append(mine)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.path.stat().st_size + 20, hard))
+    try:
+        with pytest.raises(OSError, match="No space"):
+            file.append(mine)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    file.append(mine)
+    assert file.anchors("mine") == [mine, mine]
+
+
+def test_an_anchor_waits_until_another_is_written_whole(tmp_path: Path) -> None:
+    file, mine, other = AnchorFile(tmp_path / "anchors.jsonl"), Anchor("mine", 1, "a" * 64, 5), Anchor("m", 2, "b", 6)
+    file.append(mine)
+    line = file.path.read_bytes()
+    with file.path.open("ab", buffering=0) as writing:
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        writing.write(line[:20])
+        waiting = threading.Thread(target=file.append, args=[other])
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+        writing.write(line[20:])
+    waiting.join(30)
+    assert file.anchors("mine") == [mine, mine]
+    assert file.anchors("m") == [other]
+
+
+def test_F43_a_lock_that_is_never_let_go_keeps_nobody_from_engaging_the_kill_switch(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kalshi_pipelines.execution.journal.anchors.MOST_LOCK_SECONDS", 0.05)
+    desk = desk_at(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
+    before = AnchorFile(tmp_path / "anchors.jsonl").anchors(desk.journal.database_id)
+
+    def engage() -> None:
+        with desk.journal.writing() as transaction:
+            transaction.engage_kill(2, "operator", "bob", "stop")
+
+    with (tmp_path / "anchors.jsonl").open("ab") as stopped:
+        fcntl.flock(stopped, fcntl.LOCK_EX)
+        engaging = threading.Thread(target=engage, daemon=True)
+        engaging.start()
+        engaging.join(30)
+        assert not engaging.is_alive()
+        with pytest.raises(OSError, match="another process has kept it locked"):
+            desk.journal.anchor()
+    with desk.journal.reading() as reading:
+        assert reading.kill().engaged
+    assert AnchorFile(tmp_path / "anchors.jsonl").anchors(desk.journal.database_id) == before
+    desk.journal.anchor()
+
+
+def test_an_anchor_that_can_not_be_written_loses_no_order(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    desk = desk_at(sqlite_journal, anchor_file=tmp_path / "file" / "anchors.jsonl")
+    for _ in range(ANCHOR_EVERY):
+        with desk.journal.writing() as transaction:
+            transaction.audit("note", {})
+    assert verify(sqlite_journal).records > ANCHOR_EVERY
+    with pytest.raises(OSError, match=r"directory|exists"):
+        desk.journal.anchor()
+
+
+def test_an_anchor_is_noted_where_it_was_put(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+    def noted() -> list[tuple[int, str]]:
+        with sqlite_journal.connect() as connection:
+            found = connection.execute(sa.select(anchors.c.seq, anchors.c.place).order_by(anchors.c.place))
+            return [(row[0], row[1]) for row in found]
+
+    desk = desk_at(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
+    file = AnchorFile(tmp_path / "anchors.jsonl")
+    before = file.anchors(desk.journal.database_id)
+    made = desk.journal.anchor("notary")
+    assert file.anchors(desk.journal.database_id) == before, "it is the caller who puts it elsewhere"
+    for _ in range(2):
+        assert desk.journal.anchor() == made
+    assert noted() == [(made.seq, "file"), (made.seq, "notary")]
+    assert file.anchors(desk.journal.database_id) == [*before, made, made]
+    Journal(sqlite_journal, "sandbox", clock_us=desk.clock).anchor()
+    assert noted() == [(made.seq, "file"), (made.seq, "journal"), (made.seq, "notary")]
+
+
+def test_a_verification_that_can_not_look_says_so(tmp_path: Path, sqlite_journal: sa.Engine) -> None:
+    (tmp_path / "broken.db").write_bytes(b"no database" * 1_000)
+    for path in ("broken.db", "empty.db"):
+        engine = open_journal(f"sqlite:///{tmp_path / path}")
+        assert verify(engine).verdict is Verdict.COULD_NOT_RUN
+        engine.dispose()
+    desk_at(sqlite_journal)
+    (tmp_path / "anchors.jsonl").write_text("nonsense\n")
+    assert verify(sqlite_journal, tmp_path / "anchors.jsonl").verdict is Verdict.COULD_NOT_RUN
+
+
+def test_every_order_of_the_exchange_is_one_that_was_to_be_sent(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal)
+    sent = desk.sent()
+    reserved = desk.reserved()
+    ours = _order("order-0001", sent.client_order_id)
+    canceled_by_hand = _order("order-0002", "", status=OrderStatus.CANCELED)
+    assert verify(sqlite_journal, exchange_orders=[ours, canceled_by_hand]).ok
+    for wrong, problem in (
+        (_order("order-0003", ""), "nor known as somebody else's"),
+        (_order("order-0003", "of another program", status=OrderStatus.EXECUTED), "nor known as somebody else's"),
+        (_order("order-0003", reserved.client_order_id, status=OrderStatus.CANCELED), "never to be sent"),
+        (_order("order-0001", sent.client_order_id, side=Side.ASK), "other terms"),
+        (_order("order-0003", sent.client_order_id), "of one intent"),
+    ):
+        report = verify(sqlite_journal, exchange_orders=[canceled_by_hand, ours, wrong])
+        assert report.verdict is Verdict.CORRUPT
+        assert problem in str(report)
+    with desk.journal.writing() as transaction:
+        seen = ForeignOrder("order-0003", TICKER, Side.BID, 5_000, 1_000, "by hand")
+        transaction.foreign_order("sandbox", 0, seen, EVENT)
+        fill = Fill("f-4", "order-0004", TICKER, Side.BID, 5_000, 100, 0, desk.clock())
+        transaction.foreign_fill("sandbox", 0, fill, EVENT)
+    known = _order("order-0003", ""), _order("order-0004", "", status=OrderStatus.EXECUTED)
+    assert verify(sqlite_journal, exchange_orders=[ours, *known]).ok
+
+
+def _order(order_id: str, client_order_id: str, **changes: Any) -> ExchangeOrder:
+    done = changes.get("status") is OrderStatus.EXECUTED
+    values: dict[str, Any] = {
+        "ticker": TICKER,
+        "side": Side.BID,
+        "price_centicents": 5_000,
+        "count_centicontracts": 1_000,
+        "filled_centicontracts": 1_000 if done else 0,
+        "remaining_centicontracts": 0 if done else 1_000,
+        "status": OrderStatus.RESTING,
+        "order_group_id": None,
+        "updated_us": 1,
+        **changes,
+    }
+    return ExchangeOrder(order_id, client_order_id, **values)

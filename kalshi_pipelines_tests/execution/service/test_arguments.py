@@ -1,0 +1,203 @@
+"""What the command line takes: what is left out is the careful choice, and who acts and why is always told."""
+
+import getpass
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kalshi_pipelines.execution.executor.session import SessionRefused
+from kalshi_pipelines.execution.gates.order_checks import Denied
+from kalshi_pipelines.execution.journal.errors import JournalUnavailable
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.service import commands
+from kalshi_pipelines.execution.service.cli import main
+from kalshi_pipelines.execution.service.commands import CanNotBeDone
+
+WHY = {"by": "ann", "why": "a try"}
+ORDER = {
+    "action": "buy", "outcome": "yes", "ticker": "KXA-1", "count": "10", "price": "0.56", "signal": "s",
+    "strategy": "by hand", "valid_minutes": 5, "time_in_force": "immediate_or_cancel", "rest_minutes": None,
+    "post_only": False, "reduce_only": False, "reason": "", "kind": "person", "name": "ann",
+}  # fmt: skip
+TAKEN: list[tuple[str, str, dict[str, Any]]] = [
+    ("propose buy yes KXA-1 10 0.56 --signal s", "propose_order", ORDER),
+    (
+        "propose sell no KXA-1 10 0.56 --signal s --strategy t --valid-minutes 3 --time-in-force good_till_canceled "
+        "--rest-minutes 9 --post-only --reduce-only --reason r --as agent --name reader",
+        "propose_order",
+        ORDER | {
+            "action": "sell", "outcome": "no", "strategy": "t", "valid_minutes": 3,
+            "time_in_force": "good_till_canceled", "rest_minutes": 9, "post_only": True, "reduce_only": True,
+            "reason": "r", "kind": "agent", "name": "reader",
+        },
+    ),
+    ("import a.csv", "import_file", {"file": Path("a.csv"), "kind": "person", "name": "ann"}),
+    ("import a.csv --as strategy --name s", "import_file", {"file": Path("a.csv"), "kind": "strategy", "name": "s"}),
+    ("trade --why try", "trade_inbox", {"by": "ann", "why": "try"}),
+    ("trade --by bob --why try", "trade_inbox", {"by": "bob", "why": "try"}),
+    ("approve 7 0123456789ab", "approve", {"intent": 7, "sha256": "0123456789ab", "by": "ann"}),
+    ("approve 7 0123456789ab --by bob", "approve", {"intent": 7, "sha256": "0123456789ab", "by": "bob"}),
+    ("arm --why try", "arm", {"minutes": 60, "run": None, "by": "ann", "why": "try"}),
+    (
+        "arm --minutes 5 --run run.yaml --by bob --why try",
+        "arm",
+        {"minutes": 5, "run": Path("run.yaml"), "by": "bob", "why": "try"},
+    ),
+    ("status", "status", {}),
+    ("kill --why odd", "kill", {"level": 1, "patience": 300, "by": "ann", "why": "odd"}),
+    (
+        "kill --level 2 --patience 9.5 --by bob --why odd",
+        "kill",
+        {"level": 2, "patience": 9.5, "by": "bob", "why": "odd"},
+    ),
+    ("kill --level 1 --why odd", "kill", {"level": 1, "patience": 300, "by": "ann", "why": "odd"}),
+    ("drill --why try", "drill", {"patience": 300, "by": "ann", "why": "try"}),
+    ("drill --patience 9.5 --by bob --why try", "drill", {"patience": 9.5, "by": "bob", "why": "try"}),
+    ("release --why try", "release", {"by": "ann", "why": "try"}),
+    ("release --by bob --why try", "release", {"by": "bob", "why": "try"}),
+    ("reconcile", "reconcile", {}),
+    ("accept --why try", "accept", {"tickers": [], "by": "ann", "why": "try"}),
+    ("accept KXA-1 KXA-2 --by bob --why try", "accept", {"tickers": ["KXA-1", "KXA-2"], "by": "bob", "why": "try"}),
+    ("close-session --by bob --why try", "close_session", {"by": "bob", "why": "try"}),
+    ("verify-audit", "verify_audit", {}),
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An operator whose login is ann and who has nothing but an empty folder."""
+    monkeypatch.setattr(getpass, "getuser", lambda: "ann")
+    monkeypatch.setenv("KALSHI_DATA_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def done_by(monkeypatch: pytest.MonkeyPatch, name: str, does: Any) -> list[dict[str, Any]]:
+    """Puts something else in the place of a command; what it was given."""
+    given: list[dict[str, Any]] = []
+
+    def command(_: object, arguments: Any) -> int:
+        given.append({key: value for key, value in vars(arguments).items() if key != "do"})
+        if isinstance(does, BaseException):
+            raise does
+        return int(does)
+
+    monkeypatch.setattr(commands, name, command)
+    return given
+
+
+@pytest.mark.parametrize(("line", "name", "taken"), TAKEN, ids=[each[0][:40] for each in TAKEN])
+def test_every_command_is_given_what_was_said(
+    monkeypatch: pytest.MonkeyPatch, line: str, name: str, taken: dict[str, Any]
+) -> None:
+    given = done_by(monkeypatch, name, 1)
+    assert main(line.split()) == 1
+    assert given == [taken]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("", "COMMAND"),
+        ("sell", "invalid choice: 'sell'"),
+        ("propose buy yes KXA-1 10 0.56", "--signal"),
+        ("propose short yes KXA-1 10 0.56 --signal s", "invalid choice: 'short'"),
+        ("propose buy maybe KXA-1 10 0.56 --signal s", "invalid choice: 'maybe'"),
+        ("propose buy yes KXA-1 10 0.56 --signal s --as nobody", "invalid choice: 'nobody'"),
+        ("kill --level 3 --why odd", "invalid choice: 3"),
+        ("kill --level 0 --why odd", "invalid choice: 0"),
+        *((f"{command} --by ann", "--why") for command in ("trade", "arm", "kill", "drill", "release", "accept")),
+        ("close-session --by ann", "--why"),
+        ("approve seven 0123456789ab", "'seven' is no whole number from 1 to 9,223,372,036,854,775,807"),
+        ("approve 0 0123456789ab", "'0' is no whole number"),
+        (f"approve {2**63} 0123456789ab", f"'{2**63}' is no whole number"),
+        (f"approve {'9' * 5_000} 0123456789ab", f"'{'9' * 40}' is no whole number"),
+        *(
+            (f"propose buy yes KXA-1 10 0.56 --signal s {option} {number}", f"{number!r} is no whole number from {of}")
+            for option, of, numbers in (
+                ("--valid-minutes", "1 to 10", ("0", "11", "99999999999")),
+                ("--rest-minutes", "1 to 15", ("0", "16", "9999999999")),
+            )
+            for number in numbers
+        ),
+        ("arm --why try --minutes 1441", "'1441' is no whole number from 1 to 1,440"),
+    ],
+)
+def test_what_is_no_command_is_told_and_nothing_is_done(
+    capsys: pytest.CaptureFixture[str], line: str, told: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "told"),
+    [
+        (SessionRefused(Denied(DenialReason.NOT_ARMED, "no token"), ()), 1, "no session was opened, nothing was sent:"),
+        (CanNotBeDone("not now"), 2, "not now\n"),
+        (JournalUnavailable("no disk"), 2, "no disk\n"),
+        (KeyboardInterrupt(), 130, "Interrupted. See `status` for what was done.\n"),
+        (FileNotFoundError("no file"), 2, "no file\n"),
+    ],
+)
+def test_a_command_that_fails_ends_with_its_sentence_and_its_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: BaseException, status: int, told: str
+) -> None:
+    done_by(monkeypatch, "status", failure)
+    assert main(["status"]) == status
+    said = capsys.readouterr()
+    assert said.err.startswith(told)
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "propose buy yes KXA-1 10 0.56 --signal s --valid-minutes 10 --rest-minutes 15",
+        f"approve {2**63 - 1} 0123456789ab",
+    ],
+)
+def test_the_largest_numbers_are_taken(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    for name in ("propose_order", "approve"):
+        done_by(monkeypatch, name, 0)
+    assert main(line.split()) == 0
+
+
+def test_what_nobody_expected_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    done_by(monkeypatch, "status", ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        main(["status"])
+
+
+def test_variables_that_are_not_set_are_taken_from_the_env_file_of_the_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("KALSHI_ENVIRONMENT=demo\nKALSHI_TRADE_SUBACCOUNT=3\nKALSHI_TRADE_SERIES\n")
+    monkeypatch.setenv("KALSHI_TRADE_SUBACCOUNT", "7")
+    monkeypatch.setenv("KALSHI_ENVIRONMENT", "")
+    monkeypatch.delenv("KALSHI_ENVIRONMENT")  # and what is set from here on is unset at the end
+    told: list[str] = []
+
+    def command(office: commands.Office, _: object) -> int:
+        told.append(office.whereabouts())
+        return 0
+
+    monkeypatch.setattr(commands, "status", command)
+    assert main(["status"]) == 0
+    assert told == [f"demo, sub-account 7, journal {tmp_path / 'demo/journal.db'}"]
+    assert "KALSHI_TRADE_SERIES" not in os.environ
+
+
+def test_an_env_file_that_can_not_be_read_stops_every_command_but_a_kill(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_bytes(b"KALSHI_ENVIRONMENT=\xff\n")
+    done_by(monkeypatch, "trade_inbox", 0)
+    done_by(monkeypatch, "kill", 0)
+    assert main(["trade", "--why", "try"]) == 2
+    assert f"The file {tmp_path / '.env'} can not be read" in capsys.readouterr().err
+    assert main(["kill", "--why", "odd"]) == 0
+    assert "can not be read" in capsys.readouterr().err

@@ -1,0 +1,151 @@
+"""A verification asks the exchange where it can, and stops trading if the journal is not what was written."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.audit.verification import AuditReport, Verdict
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
+from kalshi_pipelines.execution.service import audit as auditing
+from kalshi_pipelines.execution.service.audit import verify_or_stop
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
+from kalshi_pipelines_tests.support.execution.floor import ready_journal
+from kalshi_pipelines_tests.support.execution.told_account import order_of, somebody_s
+from kalshi_pipelines_tests.support.execution.trading import NOON, Desk, desk_at
+
+WITH_KEY = TradeSettings(api_key_id="a key", private_key_file=Path("key.pem"), url="http://127.0.0.1:1")
+
+
+def engagements(engine: sa.Engine) -> list[tuple[str, str]]:
+    """Who engaged the kill switch since it was released, and why."""
+    with Journal(engine, "sandbox").reading() as reading:
+        return [(each.by_whom, each.reason) for each in reading.engagements_since_release()]
+
+
+def verified(folder: Path, engine: sa.Engine, trade: TradeSettings | None = None) -> AuditReport:
+    return verify_or_stop(Settings(data_dir=folder), trade or TradeSettings(), engine, lambda: engine)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+    """Makes an exchange that has some orders; gives the instants since when it was asked."""
+
+    def make(*orders: Any, failure: Exception | None = None) -> list[int]:
+        asked: list[int] = []
+
+        @contextmanager
+        def account(*_: object) -> Iterator[Any]:
+            yield SimpleNamespace(client=SimpleNamespace(portfolio=None), subaccount=0)
+
+        def since(_: ExchangeAccount, since_us: int) -> Any:
+            asked.append(since_us)
+            if failure:
+                raise failure
+            return SimpleNamespace(orders={each.order_id: each for each in orders})
+
+        monkeypatch.setattr(auditing, "live_account", account)
+        monkeypatch.setattr(ExchangeAccount, "orders", since)
+        return asked
+
+    return make
+
+
+def test_a_clean_journal_engages_nothing(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+    ready_journal(sqlite_journal)
+    assert verified(tmp_path, sqlite_journal).verdict is Verdict.CLEAN
+    assert engagements(sqlite_journal) == []
+
+
+def test_F25_a_corrupt_journal_engages_the_kill_switch_once(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready_journal(sqlite_journal)
+    made = AuditReport(Verdict.CORRUPT, 1, "-", ("a row is gone" + "!" * 2_000, "another"))
+    monkeypatch.setattr(auditing, "verify", lambda *_: made)
+    for _ in range(2):
+        assert verified(tmp_path, sqlite_journal) is made
+    ((by, why),) = engagements(sqlite_journal)
+    assert (by, why.rstrip("!"), len(why)) == (
+        "verify-audit", "the journal is not what was written: a row is gone", 1_000,
+    )  # fmt: skip
+
+
+def test_a_journal_that_could_not_be_verified_engages_nothing(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready_journal(sqlite_journal)
+    monkeypatch.setattr(auditing, "verify", lambda *_: AuditReport(Verdict.COULD_NOT_RUN, 0, "-", ("no disk",)))
+    assert verified(tmp_path, sqlite_journal).verdict is Verdict.COULD_NOT_RUN
+    assert engagements(sqlite_journal) == []
+
+
+def test_the_exchange_is_asked_since_the_first_live_session_and_with_a_key_only(
+    sqlite_journal: sa.Engine, tmp_path: Path, told: Callable[..., list[int]]
+) -> None:
+    desk: Desk = desk_at(sqlite_journal)
+    sent = desk.sent()
+    asked = told(order_of(sent), somebody_s("order-old", updated_us=NOON - 1))
+    assert verified(tmp_path, sqlite_journal).ok
+    assert asked == []
+    assert verified(tmp_path, sqlite_journal, WITH_KEY).ok
+    assert asked == [NOON]
+    told(somebody_s("order-new", updated_us=NOON))
+    assert "order order-new of" in str(verified(tmp_path, sqlite_journal, WITH_KEY))
+
+
+def test_a_sub_account_that_was_never_traded_live_has_no_orders_to_ask_for(
+    sqlite_journal: sa.Engine, tmp_path: Path, told: Callable[..., list[int]]
+) -> None:
+    ready_journal(sqlite_journal)
+    asked = told(somebody_s())
+    assert verified(tmp_path, sqlite_journal, WITH_KEY).ok
+    assert asked == []
+
+
+def test_an_exchange_that_can_not_be_asked_leaves_the_journal_unverified_and_trading_on(
+    sqlite_journal: sa.Engine, tmp_path: Path, told: Callable[..., list[int]]
+) -> None:
+    desk_at(sqlite_journal)
+    told(failure=KalshiError("down", "Wait."))
+    report = verified(tmp_path, sqlite_journal, WITH_KEY)
+    assert (report.verdict, report.problems) == (
+        Verdict.COULD_NOT_RUN, (f"the exchange was not asked: {KalshiError('down', 'Wait.')}",),
+    )  # fmt: skip
+    assert engagements(sqlite_journal) == []
+
+
+def test_F25_a_corrupt_journal_engages_what_only_a_release_ends_also_while_something_else_says_stop(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk_at(sqlite_journal)
+    monkeypatch.setenv("KALSHI_TRADE_KILL", "1")
+    monkeypatch.setattr(auditing, "verify", lambda *_: AuditReport(Verdict.CORRUPT, 1, "-", ("a row is gone",)))
+    for _ in range(2):
+        verified(tmp_path, sqlite_journal)
+    assert [by for by, _ in engagements(sqlite_journal)] == ["verify-audit"]
+
+
+def test_F25_a_warehouse_that_can_not_be_used_keeps_no_journal_from_being_verified(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warehouse() -> sa.Engine:
+        raise SchemaNotAtHead("The warehouse is not at head.")
+
+    desk_at(sqlite_journal)
+    settings = Settings(data_dir=tmp_path)
+    report = verify_or_stop(settings, WITH_KEY, sqlite_journal, warehouse)
+    assert report.verdict is Verdict.COULD_NOT_RUN
+    assert engagements(sqlite_journal) == []
+    monkeypatch.setattr(auditing, "verify", lambda *_: AuditReport(Verdict.CORRUPT, 1, "-", ("a row is gone",)))
+    report = verify_or_stop(settings, WITH_KEY, sqlite_journal, warehouse)
+    assert report.problems == ("a row is gone", "the exchange was not asked: The warehouse is not at head.")
+    assert [by for by, _ in engagements(sqlite_journal)] == ["verify-audit"]

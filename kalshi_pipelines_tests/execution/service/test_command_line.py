@@ -1,0 +1,200 @@
+"""The command line as an operator uses it: sentences, exit statuses, and a whole day against a sandbox."""
+
+import datetime as dt
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kalshi_pipelines.contracts.runs import run_contract_checks
+from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
+from kalshi_pipelines.execution.journal.guards import lower_guards, raise_guards
+from kalshi_pipelines.execution.journal.journal import initialise
+from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines.execution.orders.evidence import Holding
+from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
+from kalshi_pipelines.execution.service.cli import main
+from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines_tests.support.execution.floor import Floor, trading_floor
+from kalshi_pipelines_tests.support.execution.places import by_hand
+from kalshi_pipelines_tests.support.migrated import upgrade_to_head
+
+
+@pytest.fixture
+def floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Floor]:
+    """A sandbox, and the environment variables of an operator who trades there, but has not armed anything."""
+    monkeypatch.chdir(tmp_path)
+    with trading_floor(tmp_path) as made:
+        for name, value in {
+            "SANDBOX_URL": made.sandbox.url,
+            "DATA_DIR": str(tmp_path / "data"),
+            "TRADE_MODE": "live",
+            "TRADE_API_KEY_ID": made.key_id,
+            "TRADE_PRIVATE_KEY_FILE": str(made.key_file),
+            "TRADE_URL": made.sandbox.url,
+            "TRADE_SERIES": "*",
+        }.items():
+            monkeypatch.setenv(f"KALSHI_{name}", value)
+        settings = Settings.from_environment()
+        settings.environment_dir.mkdir(parents=True)
+        warehouse, journal = open_engine(settings.resolved_warehouse_url), open_journal(journal_url(settings))
+        upgrade_to_head(warehouse)
+        upgrade_journal(journal)
+        initialise(journal, settings.environment)
+        run_contract_checks(settings, warehouse, lambda line: None, sandbox_url=made.sandbox.url)
+        warehouse.dispose()
+        journal.dispose()
+        yield made
+
+
+def told(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) -> str:
+    assert main(arguments) == status, capsys.readouterr()
+    captured = capsys.readouterr()
+    return captured.out + captured.err
+
+
+def test_a_day_of_an_operator(
+    floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    market = floor.tradable()
+    bid = ("buy", "yes", market["ticker"], "1", market["yes_bid_dollars"], "--time-in-force", "good_till_canceled")
+    rests = (*bid, "--rest-minutes", "10", "--name", "ann")
+    assert "in the inbox" in told(capsys, 0, "propose", *rests, "--signal", "one")
+    assert "approve" not in told(capsys, 0, "status")
+    assert "no session was opened, nothing was sent" in told(capsys, 1, "trade", "--by", "ann", "--why", "too early")
+    assert floor.orders_on_exchange() == []
+
+    assert "released by ann" in told(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    armed = told(capsys, 0, "arm", "--by", "ann", "--why", "a try", "--run", str(tmp_path / "run.yaml"))
+    token = re.search(r"export KALSHI_TRADE_ARM=(\S+)", armed)
+    assert token
+    assert "worst loss of a session $200.00" in armed
+    monkeypatch.setenv("KALSHI_TRADE_ARM", token[1])
+    config = yaml.safe_load((tmp_path / "run.yaml").read_text())["ops"]["executed_orders"]["config"]
+    assert (config["armed_by"], config["why"]) == ("ann", "a try")
+    assert dt.datetime.fromisoformat(config["armed_at"]).tzinfo
+
+    assert "placed: buy 1.00 YES" in told(capsys, 0, "trade", "--by", "ann", "--why", "a try")
+    status = told(capsys, 0, "status")
+    assert "resting" in status
+    assert "clean" in status
+    assert "open orders      1" in status
+    assert "clean: sandbox" in told(capsys, 0, "reconcile")
+
+    assert "The drill took" in told(capsys, 0, "drill", "--by", "ann", "--why", "practice", "--patience", "60")
+    halted = told(capsys, 0, "kill", "--level", "2", "--by", "ann", "--why", "the end", "--patience", "60")
+    assert halted.startswith(f"sandbox, sub-account 0, journal {tmp_path / 'data/sandbox/journal.db'}\n")
+    assert "FLAT" in halted
+    assert "stays engaged" in told(capsys, 1, "release", "--by", "ann", "--why", "again")
+    assert "stopped by journal: ann" in told(capsys, 0, "status")
+    assert told(capsys, 0, "verify-audit").startswith("clean: ")
+    assert len(floor.orders_on_exchange()) == 1
+    order = {"side": "bid", "count": "1.00", "price": market["yes_ask_dollars"], "ticker": market["ticker"]}
+    terms = {"time_in_force": "immediate_or_cancel", "self_trade_prevention_type": "taker_at_cross"}
+    assert by_hand(floor, "POST", "/portfolio/events/orders", **order, **terms).status_code == 201
+    assert "neither this journal's nor known as somebody else's" in told(capsys, 1, "verify-audit")
+    assert "foreign_fill" in told(capsys, 1, "reconcile")
+    assert told(capsys, 0, "verify-audit").startswith("clean: ")
+    monkeypatch.setenv("KALSHI_TRADE_API_KEY_ID", "00000000-0000-4000-8000-00000000dead")
+    assert "the exchange was not asked" in told(capsys, 2, "verify-audit")
+
+
+def test_an_agents_order_waits_for_the_approval_of_its_exact_bytes(
+    floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = floor.tradable()
+    told(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    token = re.search(r"KALSHI_TRADE_ARM=(\S+)", told(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
+    assert token
+    monkeypatch.setenv("KALSHI_TRADE_ARM", token[1])
+    order = ("buy", "yes", market["ticker"], "1", market["yes_ask_dollars"], "--signal", "news", "--as", "agent")
+    told(capsys, 0, "propose", *order, "--name", "reader")
+    command = [sys.executable, "-m", "kalshi_pipelines.execution"]
+    with subprocess.Popen(
+        [*command, "trade", "--by", "ann", "--why", "a try"],
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as trading:  # fmt: skip
+        assert trading.stdout
+        wanted = next(found for line in trading.stdout if (found := re.search(r"approve (\d+) ([0-9a-f]{12})$", line)))
+        assert floor.orders_on_exchange() == []
+        intent, digest = wanted.groups()
+        assert "another SHA-256" in told(capsys, 2, "approve", intent, "0" * 64, "--by", "ann")
+        assert "this request and no other" in told(capsys, 0, "approve", intent, digest, "--by", "ann")
+        assert "placed: buy 1.00 YES" in trading.stdout.read()
+    assert trading.returncode == 0
+    assert len(floor.orders_on_exchange()) == 1
+
+
+def test_a_journal_that_is_not_what_was_written_stops_trading(floor: Floor, capsys: pytest.CaptureFixture[str]) -> None:
+    del floor
+    told(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    assert "trading          not stopped" in told(capsys, 0, "status")
+    journal = open_journal(journal_url(Settings.from_environment()))
+    with journal.connect() as connection, connection.begin():
+        lower_guards(connection)
+        connection.exec_driver_sql("UPDATE audit_log SET body = replace(body, 'ready', 'steady')")
+        raise_guards(connection)
+    journal.dispose()
+    assert "The kill switch is engaged" in told(capsys, 1, "verify-audit")
+    assert "stopped by journal: verify-audit (audit): the journal is not what was written" in told(capsys, 0, "status")
+
+
+def test_wrong_settings_of_trading_are_no_obstacle_to_a_kill(
+    floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del floor
+    told(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    monkeypatch.setenv("KALSHI_TRADE_SESION_ORDERS", "5")
+    assert "The kill switch is engaged" in told(capsys, 0, "kill", "--by", "bob", "--why", "odd")
+    monkeypatch.delenv("KALSHI_TRADE_SESION_ORDERS")
+    assert "stopped by journal: bob (operator): odd" in told(capsys, 0, "status")
+    told(capsys, 0, "release", "--by", "ann", "--why", "it was a typo")
+    monkeypatch.setenv("KALSHI_TRADE_PRIVATE_KEY_FILE", "nowhere.pem")
+    said = told(capsys, 2, "kill", "--level", "2", "--by", "cid", "--why", "odd again")
+    assert "The kill switch is engaged, but nothing was canceled" in said
+    assert "stopped by journal: cid (operator): odd again" in told(capsys, 0, "status")
+
+
+def test_a_position_that_drifted_is_accepted_by_its_name(
+    floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Nothing was accepted. The account is as the journal says." in told(capsys, 2, "accept", "--why", "a try")
+    told(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    token = re.search(r"KALSHI_TRADE_ARM=(\S+)", told(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
+    assert token
+    monkeypatch.setenv("KALSHI_TRADE_ARM", token[1])
+    assert "no proposals" in told(capsys, 0, "trade", "--by", "ann", "--why", "a try")
+    ticker = floor.tradable()["ticker"]
+    monkeypatch.setattr(ExchangeAccount, "holdings", lambda _: {ticker: Holding(ticker, 300, 1_500_000)})
+    assert f"position_drift {ticker}" in told(capsys, 1, "reconcile")
+    assert "name these" in told(capsys, 2, "accept", "--by", "ann", "--why", "a transfer")
+    accepted = told(capsys, 0, "accept", ticker, "--by", "ann", "--why", "a transfer")
+    assert f"{ticker}: corrected by 3.00 contracts" in accepted
+    assert "clean: sandbox" in accepted
+    told(capsys, 0, "release", "--by", "bob", "--why", "ann accepted it")
+
+
+def test_what_can_not_be_done_is_a_sentence_and_status_2(floor: Floor, capsys: pytest.CaptureFixture[str]) -> None:
+    del floor
+    for arguments, sentence in (
+        (("approve", "7", "0" * 64), "no intent 7"),
+        (("close-session", "--why", "x"), "There is no live session"),
+        (("import", "nowhere.csv"), "nowhere.csv: can not be read"),
+        (("propose", "buy", "yes", "KXA-1", "ten", "56", "--signal", "s"), "count: 'ten' is not"),
+    ):
+        said = told(capsys, 2, *arguments)
+        assert sentence in said
+        assert "Traceback" not in said
+
+
+def test_a_journal_that_is_not_there_says_which_command_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KALSHI_DATA_DIR", str(tmp_path))
+    assert "dagster job execute -m kalshi_pipelines -j migrate" in told(capsys, 2, "status")

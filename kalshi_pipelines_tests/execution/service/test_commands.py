@@ -1,0 +1,761 @@
+"""Every command ends with the status and the words that are true: 0 only where nothing is left to do."""
+
+import argparse
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from kalshi_pipelines.defs.trading.gate import ArmedByHand
+from kalshi_pipelines.execution.audit.verification import AuditReport, Verdict
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.executor.decisions import Decision, Outcome
+from kalshi_pipelines.execution.executor.session import Opening
+from kalshi_pipelines.execution.gates.arming import arm_expires_us
+from kalshi_pipelines.execution.inbox.proposals import (
+    REQUIRED,
+    InvalidProposals,
+    ProposalTexts,
+    Proposer,
+    propose,
+    read_proposal,
+)
+from kalshi_pipelines.execution.journal.records import Intent, MarketStanding, Mode, Origin, ScopeKind
+from kalshi_pipelines.execution.journal.tables import proposals
+from kalshi_pipelines.execution.kill.halt import HaltReport
+from kalshi_pipelines.execution.kill.switch import Engaged, NotReleased
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
+from kalshi_pipelines.execution.service import commands
+from kalshi_pipelines.execution.service.audit import _without_exchange
+from kalshi_pipelines.execution.service.commands import CanNotBeDone, Office
+from kalshi_pipelines.execution.service.trading_session import TradingRun, _is_decided, decision_rows
+from kalshi_pipelines.execution.text import moment, position_lines, standing_lines
+from kalshi_pipelines.kalshi.errors import EnvironmentMismatch, UnusableKey
+from kalshi_pipelines.settings import Environment, Settings
+from kalshi_pipelines.units import instant, microseconds, now_us
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
+from kalshi_pipelines_tests.support.execution.trading import (
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    Desk,
+    caps,
+    desk_at,
+    next_session,
+)
+from kalshi_pipelines_tests.support.migrated import upgrade_to_head
+
+ORDER = read_proposal(
+    ProposalTexts(
+        ticker="KXA-1", action="buy", outcome="no", price="0.56", count="1.50", strategy="s", signal="one",
+        as_of="2026-11-23T12:00:00Z", valid_until="2026-11-23T12:05:00Z",
+    ),
+    Proposer(ActorKind.PERSON, "ann"),
+)  # fmt: skip
+
+
+#: What `propose` is given.
+PROPOSED: dict[str, object] = {
+    "ticker": "KXA-1", "action": "buy", "outcome": "yes", "price": "0.56", "count": "1", "strategy": "s",
+    "signal": "one", "valid_minutes": 5, "rest_minutes": None, "post_only": False, "reduce_only": False,
+    "time_in_force": "immediate_or_cancel", "reason": "a look", "kind": "agent", "name": "reader",
+}  # fmt: skip
+HERE = "sandbox, sub-account 0, journal /x/journal.db"
+
+
+def office(environment: Environment = Environment.SANDBOX, journal: object = None) -> Any:
+    """Where a command finds its things; what it must not touch is not there."""
+    made = SimpleNamespace(
+        settings=SimpleNamespace(environment=environment),
+        trade=TradeSettings(),
+        journal=lambda: journal,
+        journal_engine=lambda: None,
+        warehouse=None,
+        whereabouts=lambda: HERE,
+        place_of_journal=lambda: "/x/journal.db",
+    )
+    assert set(vars(made)) <= {*dir(Office), "settings"}
+    return made
+
+
+def given(**values: object) -> argparse.Namespace:
+    return argparse.Namespace(**{"by": "ann", "why": "a try", "level": 2, "patience": 1.0, **values})
+
+
+def noting(asked: list[object], made: object) -> Callable[..., object]:
+    """Something that notes what it is asked with, and then gives what was made."""
+
+    def ask(*given: object) -> object:
+        asked.extend(given)
+        return made
+
+    return ask
+
+
+def report(*, flat: bool = True, is_on_record: bool = True) -> HaltReport:
+    return HaltReport(flat, 2, (), ("slow",), Engaged(3, "no disk", is_on_record))
+
+
+@pytest.mark.parametrize(("seq", "told"), [(3, ""), (None, "in the emergency file only: no disk")])
+def test_a_kill_of_level_1_says_where_it_is_on_record(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seq: int | None, told: str
+) -> None:
+    place, asked = office(), list[object]()
+    monkeypatch.setattr(commands, "engage", noting(asked, Engaged(seq, "no disk")))
+    assert commands.kill(place, given(level=1)) == 0
+    assert asked == [place.settings, place.journal, "ann", "a try"]
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{HERE}\nThe kill switch is engaged: nothing new is sent.")
+    assert (told in said.err) if told else not said.err
+
+
+@pytest.mark.parametrize(
+    ("made", "status", "said", "warned"),
+    [
+        (report(), 0, ["The kill switch is engaged", "FLAT: no order rests"], []),
+        (report(flat=False), 1, ["The kill switch is engaged", "NOT FLAT"], ["Orders may rest. Run it again"]),
+        (report(is_on_record=False), 1, ["FLAT"], ["New orders may be sent: no disk. End the trading process."]),
+        (report(flat=False, is_on_record=False), 1, ["NOT FLAT"], ["New orders may be sent", "Orders may rest"]),
+    ],
+)
+def test_a_kill_of_level_2_is_done_only_when_flat_and_on_record(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    made: HaltReport,
+    status: int,
+    said: list[str],
+    warned: list[str],
+) -> None:
+    place, asked = office(), list[object]()
+    monkeypatch.setattr(commands, "halt_now", noting(asked, made))
+    assert commands.kill(place, given()) == status
+    assert asked == [place.settings, place.journal, "ann", "a try", 1.0]
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[0] == HERE
+    assert len(captured.out.splitlines()) == 1 + len(said)
+    assert all(each in captured.out for each in said)
+    assert len(captured.err.splitlines()) == len(warned)
+    assert all(each in captured.err for each in warned)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_drill_is_never_of_the_real_exchange(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flat: bool
+) -> None:
+    ran: list[tuple[object, ...]] = []
+    opened: list[object] = []
+
+    @contextmanager
+    def halt(*given: object) -> Iterator[Any]:
+        opened[:] = given
+
+        def run(*arguments: object) -> HaltReport:
+            ran.append(arguments)
+            return report(flat=flat)
+
+        yield SimpleNamespace(run=run)
+
+    monkeypatch.setattr(commands, "halt", halt)
+    with pytest.raises(CanNotBeDone, match="not for the real exchange"):
+        commands.drill(office(Environment.PROD), given())
+    assert not ran
+    for environment in (Environment.SANDBOX, Environment.DEMO):
+        place = office(environment)
+        assert commands.drill(place, given()) == (0 if flat else 1)
+        assert opened == [place.settings, place.trade, place.journal]
+    assert ran == [("ann", "drill: a try", 1.0)] * 2
+    assert "The drill took 0." in capsys.readouterr().out
+
+
+def test_a_session_is_closed_and_noted(sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    desk = desk_at(sqlite_journal)
+    assert commands.close_session(office(journal=desk.journal), given()) == 0
+    assert "Session session-0001 is closed: it can send nothing more." in capsys.readouterr().out
+    with desk.journal.reading() as reading:
+        assert reading.live_session("sandbox", 0) is None
+        last = reading.audit_tail(1)[0]
+    assert '"reason":"by ann: a try"' in last.body
+    with sqlite_journal.connect() as connection:
+        assert connection.exec_driver_sql("SELECT seq FROM anchors").scalars().all() == [last.seq]
+    with pytest.raises(CanNotBeDone, match="There is no live session"):
+        commands.close_session(office(journal=desk.journal), given())
+
+
+def test_an_approval_names_enough_of_the_bytes(sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    desk = desk_at(sqlite_journal)
+    intent = desk.reserved()
+    place, digest = office(journal=desk.journal), intent.request_sha256
+
+    def approved() -> bool:
+        with desk.journal.reading() as reading:
+            return reading.is_approved(intent, NOON)
+
+    for other in ("0" * 64, f"{digest}0"):
+        with pytest.raises(CanNotBeDone, match=r"has another SHA-256 .* nothing was approved"):
+            commands.approve(place, given(intent=intent.intent_id, sha256=other))
+        assert not approved()
+    for short in ("", digest[:11]):
+        with pytest.raises(CanNotBeDone, match=rf"^{len(short)} digits .* too few, 12 or more are wanted; nothing was"):
+            commands.approve(place, given(intent=intent.intent_id, sha256=short))
+        assert not approved()
+    with pytest.raises(CanNotBeDone, match="no intent 999: see `status`"):
+        commands.approve(place, given(intent=999, sha256=digest))
+    assert commands.approve(place, given(intent=intent.intent_id, sha256=digest[:12].upper())) == 0
+    assert intent.request_json in capsys.readouterr().out
+    assert approved()
+
+
+def test_an_approval_that_would_never_count_is_refused(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal)
+    planned, sent, waits = desk.planned(), desk.sent(), desk.reserved()
+    place = office(journal=desk.journal)
+    for intent, by, sentence in (
+        (planned, "ann", "is planned and waits for no approval"),
+        (sent, "ann", "is sending and waits for no approval"),
+        (waits, "ada", "was proposed by ada; nothing was approved. Somebody else has to"),
+    ):
+        with pytest.raises(CanNotBeDone, match=f"^Intent {intent.intent_id} {sentence}"):
+            commands.approve(place, given(intent=intent.intent_id, sha256=intent.request_sha256, by=by))
+    desk.clock.now_us = waits.valid_until_us + 1
+    with pytest.raises(CanNotBeDone, match=r"was valid until 2026-11-23 17:01:00 UTC; nothing was approved"):
+        commands.approve(place, given(intent=waits.intent_id, sha256=waits.request_sha256))
+    with sqlite_journal.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM approvals").scalar() == 0
+
+
+def test_a_file_is_put_into_the_inbox_unless_it_is_over_and_nothing_is_sent(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk_at(sqlite_journal)
+    rows = [f"KXA-1,buy,yes,0.56,1,s,{signal},2026-11-23T14:00:00Z,2026-11-23T14:05:00Z" for signal in ("one", "two")]
+    (tmp_path / "a.csv").write_text("\n".join([",".join(REQUIRED), *rows]))
+    place = office()
+    place.journal_engine = lambda: sqlite_journal
+    (tmp_path / "b.csv").write_text("\n".join([",".join(REQUIRED), rows[0].replace("one", "three")]))
+    ends = microseconds(dt.datetime(2026, 11, 23, 14, 5, tzinfo=dt.UTC))
+    monkeypatch.setattr(commands, "now_us", lambda: ends - 1)
+    for name in "ab":
+        assert commands.import_file(place, given(file=tmp_path / f"{name}.csv", kind="agent", name="reader")) == 0
+    assert capsys.readouterr().out == (
+        f"{HERE}\n2 proposals are in the inbox (1 to 2); nothing was sent.\n"
+        f"{HERE}\n1 proposal is in the inbox (3); nothing was sent.\n"
+    )
+    monkeypatch.setattr(commands, "now_us", lambda: ends)
+    with pytest.raises(InvalidProposals, match=r"line 2, valid_until: 2026-11-23 14:05:00 UTC has passed(.|\n)*line 3"):
+        commands.import_file(place, given(file=tmp_path / "a.csv", kind="agent", name="reader"))
+    with sqlite_journal.connect() as connection:
+        assert connection.exec_driver_sql("SELECT actor_kind FROM proposals").scalars().all() == ["agent"] * 3
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_verification_ends_with_its_verdict(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verdict: Verdict
+) -> None:
+    made = AuditReport(verdict, 7, "6:ab", () if verdict is Verdict.CLEAN else ("a row is gone",))
+    place, asked = office(), list[object]()
+    place.journal_engine = lambda: "the journal"
+    monkeypatch.setattr(commands, "verify_or_stop", noting(asked, made))
+    assert commands.verify_audit(place, given()) == verdict.value
+    assert asked == [place.settings, place.trade, "the journal", place.warehouse]
+    said = capsys.readouterr()
+    assert str(made) in (said.out if verdict is Verdict.CLEAN else said.err)
+    assert bool(said.out) is (verdict is Verdict.CLEAN)
+    assert ("The kill switch is engaged" in said.err) is (verdict is Verdict.CORRUPT)
+
+
+def test_a_journal_that_was_not_held_against_the_exchange_is_not_verified() -> None:
+    clean, corrupt = AuditReport(Verdict.CLEAN, 1, "-", ()), AuditReport(Verdict.CORRUPT, 1, "-", ("a row is gone",))
+    assert _without_exchange(clean, "no net").verdict is Verdict.COULD_NOT_RUN
+    told = _without_exchange(corrupt, "no net")
+    assert told.verdict is Verdict.CORRUPT
+    assert told.problems == ("a row is gone", "the exchange was not asked: no net")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "reconciliations", "clean"),
+    [
+        ([], [], True),
+        ([Outcome.PLACED, Outcome.DENIED], [True, True], True),
+        ([Outcome.PLACED, Outcome.UNKNOWN], [True, True], False),
+        ([Outcome.PLACED], [False, True], True),
+        ([Outcome.PLACED], [True, False], False),
+    ],
+)
+def test_a_run_is_clean_if_nothing_is_unknown_and_the_account_was_at_the_end(
+    outcomes: list[Outcome], reconciliations: list[bool], clean: bool
+) -> None:
+    run = TradingRun(
+        session=SimpleNamespace(),  # type: ignore[arg-type]
+        decisions=tuple(Decision(outcome, ORDER, None, None) for outcome in outcomes),
+        reconciliations=tuple(SimpleNamespace(clean=each) for each in reconciliations),  # type: ignore[misc]
+    )
+    assert run.is_clean is clean
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "reconciled", "status"),
+    [
+        ([], True, 0),
+        ([Outcome.PLACED, Outcome.SIMULATED, Outcome.KNOWN], True, 0),
+        ([Outcome.PLACED, Outcome.DENIED], True, 1),
+        ([Outcome.PLACED], False, 1),
+    ],
+)
+def test_trading_is_done_if_every_order_is_and_the_account_is_as_the_journal_says(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    outcomes: list[Outcome],
+    reconciled: bool,
+    status: int,
+) -> None:
+    decisions = tuple(Decision(outcome, ORDER, None, None) for outcome in outcomes)
+    session: Any = SimpleNamespace(session_id="s", mode=Mode.LIVE)
+    ended: Any = SimpleNamespace(clean=reconciled)
+    opened: list[Opening] = []
+
+    def trade(_: object, opening: Opening) -> TradingRun:
+        opened.append(opening)
+        return TradingRun(session, decisions, (ended,))
+
+    monkeypatch.setattr(commands, "trade", trade)
+    place = office()
+    place.warehouse, place.client = (lambda: None), (lambda _: None)
+    assert commands.trade_inbox(place, given()) == status
+    assert opened == [Opening("ann", Origin.BY_HAND, "a try")]
+    assert capsys.readouterr().out.startswith(f"{HERE}, mode dry_run\nsession s (live): ")
+
+
+def test_a_session_that_is_interrupted_says_what_it_left_open(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trade(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "trade", trade)
+    desk = desk_at(sqlite_journal)
+    place = office(journal=desk.journal)
+    place.warehouse, place.client = (lambda: None), (lambda _: None)
+
+    def said() -> str:
+        assert commands.trade_inbox(place, given()) == 130
+        return capsys.readouterr().err
+
+    assert said() == "Interrupted. Session session-0001 is open (`close-session` ends it), and no order.\n"
+    intent = desk.sent()
+    with desk.journal.writing() as transaction:
+        transaction.end_session(desk.session_id, "failed: KeyboardInterrupt")
+    left = "1 order may rest or be unknown: see `status`, and run `reconcile`"
+    assert said() == f"Interrupted. No live session is open, and {left}.\n"
+    assert desk.look(intent).state is OrderState.SENDING
+
+
+def test_an_order_waits_for_its_approval_or_its_end(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal)
+    intent, other = desk.planned(), desk.planned()
+
+    def is_decided(of: Intent, at_us: int) -> bool:
+        place: Any = SimpleNamespace(clock_us=lambda: at_us, journal=desk.journal)
+        return _is_decided(place, SimpleNamespace(intent=of))  # type: ignore[arg-type]
+
+    assert not is_decided(intent, intent.valid_until_us)
+    assert is_decided(intent, intent.valid_until_us + 1)
+    with desk.journal.writing() as transaction:
+        transaction.approve(intent.request_sha256, "grace", NOON + HOUR)
+    assert is_decided(intent, NOON)
+    assert not is_decided(other, NOON)
+
+
+def test_decisions_are_told_with_what_to_do(sqlite_journal: sa.Engine) -> None:
+    intent = Desk.planned(desk_at(sqlite_journal))
+    denied = Decision(Outcome.DENIED, ORDER, 4, intent, DenialReason.NOT_ARMED, "no\x1btoken")
+    placed = dataclasses.replace(denied, outcome=Outcome.PLACED, proposal_id=None, intent=None, reason=None, detail="")
+    first, second = decision_rows([denied, placed])
+    assert first == {
+        "decision": "denied",
+        "order": "buy 1.50 NO KXA-1 at 0.5600",
+        "why": "not_armed",
+        "detail": first["detail"],
+        "what to do": DenialReason.NOT_ARMED.remedy,
+        "by": "person ann",
+        "proposal": "4",
+        "intent": str(intent.intent_id),
+    }
+    assert "\x1b" not in first["detail"]
+    assert [second[name] for name in ("why", "what to do", "proposal", "intent")] == [""] * 4
+
+
+def real_office(monkeypatch: pytest.MonkeyPatch, folder: Path, **variables: str) -> Any:
+    """An office of environment variables: nothing in it is another than an operator's."""
+    for name, value in {"DATA_DIR": str(folder), **variables}.items():
+        monkeypatch.setenv(f"KALSHI_{name}", value)
+    return Office.of_environment()
+
+
+def test_a_warehouse_that_is_not_at_head_is_not_used_and_every_database_is_closed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(sa.Engine, "dispose", lambda engine: closed.append(Path(engine.url.database or "").name))
+    (tmp_path / "sandbox").mkdir()
+    with real_office(monkeypatch, tmp_path) as made:
+        with pytest.raises(SchemaNotAtHead):
+            made.warehouse()
+        upgrade_to_head(open_engine(made.settings.resolved_warehouse_url))
+        closed.clear()
+        made.warehouse()
+        made.journal_engine()
+    assert sorted(closed) == ["journal.db", "warehouse.db", "warehouse.db"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({"TRADE_URL": "http://127.0.0.1:1"}, "http://127.0.0.1:1/trade-api/v2"),
+        ({"SANDBOX_URL": "http://127.0.0.1:2"}, "http://127.0.0.1:2/trade-api/v2"),
+        ({"TRADE_URL": "http://127.0.0.1:1", "SANDBOX_URL": "http://127.0.0.1:2"}, "http://127.0.0.1:2/trade-api/v2"),
+    ],
+)
+def test_markets_are_read_where_they_are_traded_unless_a_sandbox_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], address: str
+) -> None:
+    with real_office(monkeypatch, tmp_path, **variables) as made:
+        client = made.client(sa.create_engine("sqlite://"))
+        assert client.address == address
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "propose_order", "import_file", "trade_inbox", "approve", "reconcile", "accept", "kill", "drill", "release",
+        "close_session",
+    ],
+)  # fmt: skip
+def test_every_command_that_changes_something_says_first_on_what(command: str) -> None:
+    class Said(Exception):
+        pass
+
+    def whereabouts() -> None:
+        raise Said
+
+    place = office()
+    del place.journal, place.journal_engine, place.warehouse
+    place.whereabouts = whereabouts
+    with pytest.raises(Said):
+        getattr(commands, command)(place, given(**PROPOSED, intent=1, sha256="", tickers=[], file=Path("a.csv")))
+
+
+@pytest.mark.parametrize("environment", ["sandbox", "demo", "prod"])
+def test_a_wrong_setting_of_the_trade_key_is_told_by_its_own_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: str
+) -> None:
+    (tmp_path / "good.pem").write_bytes(
+        Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    (tmp_path / "bad.pem").write_text("nothing")
+    variables = {"ENVIRONMENT": environment, "TRADE_API_KEY_ID": "a", "TRADE_URL": "https://elsewhere.example"}
+    for file in ("absent.pem", "bad.pem", "-----BEGIN PRIVATE KEY-----"):
+        with (
+            real_office(monkeypatch, tmp_path, TRADE_PRIVATE_KEY_FILE=str(tmp_path / file), **variables) as made,
+            pytest.raises(UnusableKey, match="KALSHI_TRADE_PRIVATE_KEY_FILE"),
+        ):
+            commands.arm(made, given(minutes=60, run=None))
+    with real_office(monkeypatch, tmp_path, TRADE_PRIVATE_KEY_FILE=str(tmp_path / "good.pem"), **variables) as made:
+        with pytest.raises(EnvironmentMismatch, match=r"set KALSHI_TRADE_URL to (an )?http"):
+            commands.arm(made, given(minutes=60, run=None))
+        with pytest.raises(EnvironmentMismatch, match=r"set KALSHI_TRADE_URL to (an )?http"):
+            made.client(sa.create_engine("sqlite://"))
+
+
+def test_a_command_says_on_what_it_acts_whatever_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with real_office(monkeypatch, Path("data"), TRADE_SUBACCOUNT="7") as made:
+        assert made.whereabouts() == f"sandbox, sub-account 7, journal {tmp_path / 'data/sandbox/journal.db'}"
+    url = "postgresql://kalshi:hunter2@db/trading"
+    with real_office(monkeypatch, tmp_path, JOURNAL_URL=url, ENVIRONMENT="prod", TRADE_SESION_ORDERS="5") as made:
+        assert made.whereabouts() == "prod, sub-account not known, journal postgresql://db/trading"
+    with real_office(monkeypatch, tmp_path, JOURNAL_URL="nonsense") as made:
+        assert made.whereabouts() == "prod, sub-account not known, journal not known"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rests", [None, 9])
+def test_a_proposal_of_the_command_line_ends_when_it_was_said(
+    sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str], rests: int | None
+) -> None:
+    place = office()
+    place.journal_engine = lambda: sqlite_journal
+    order = PROPOSED | {
+        "rest_minutes": rests, "post_only": rests is not None,
+        "time_in_force": "immediate_or_cancel" if rests is None else "good_till_canceled",
+    }  # fmt: skip
+    before = now_us()
+    assert commands.propose_order(place, given(**order)) == 0
+    with sqlite_journal.connect() as connection:
+        row = connection.execute(sa.select(proposals)).mappings().one()
+    assert before <= row["as_of_us"] <= now_us()
+    assert row["valid_until_us"] - row["as_of_us"] == 5 * MINUTE
+    assert row["expires_us"] == (None if rests is None else row["as_of_us"] + 9 * MINUTE)
+    assert (row["post_only"], row["reduce_only"]) == (int(rests is not None), 0)
+    assert (row["actor_kind"], row["actor_name"], row["source"]) == ("agent", "reader", "command line")
+    assert "is in the inbox until" in capsys.readouterr().out
+
+
+def test_an_approval_ends_after_ten_minutes(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal)
+    intent = desk.reserved()
+    commands.approve(office(journal=desk.journal), given(intent=intent.intent_id, sha256=intent.request_sha256))
+    with desk.journal.reading() as reading:
+        assert reading.is_approved(intent, NOON + 10 * MINUTE - 1)
+        assert not reading.is_approved(intent, NOON + 10 * MINUTE + 1)
+
+
+@pytest.fixture
+def key_at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trade key that can be opened; it is noon."""
+
+    @contextmanager
+    def transport(*_: object) -> Iterator[Any]:
+        yield SimpleNamespace(key_fingerprint="SHA256:0123456789abcdef", host="127.0.0.1:1")
+
+    monkeypatch.setattr(commands, "live_transport", transport)
+    monkeypatch.setattr(commands, "now_us", lambda: NOON)
+
+
+@pytest.mark.usefixtures("key_at_noon")
+@pytest.mark.parametrize(("minutes", "is_armed"), [(-1, False), (0, False), (1, True), (1_440, True), (1_441, False)])
+def test_a_token_is_good_for_a_minute_to_a_day(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, minutes: int, is_armed: bool
+) -> None:
+    if not is_armed:
+        with pytest.raises(CanNotBeDone, match=f"not for {minutes} minutes"):
+            commands.arm(office(), given(minutes=minutes, run=tmp_path / "run.yaml"))
+        assert capsys.readouterr().out == ""
+        assert list(tmp_path.iterdir()) == []
+        return
+    assert commands.arm(office(), given(minutes=minutes, run=None)) == 0
+    token = capsys.readouterr().out.splitlines()[-1].removeprefix("export KALSHI_TRADE_ARM=")
+    assert arm_expires_us(TradeSettings.model_validate({"arm": token})) == NOON + minutes * MINUTE
+
+
+@pytest.mark.usefixtures("key_at_noon")
+@pytest.mark.parametrize("text", ["", "  ", "x" * 201, "two\nlines", "\udcff"])
+@pytest.mark.parametrize("option", ["by", "why"])
+def test_who_and_why_are_what_an_armed_run_and_a_session_can_store(tmp_path: Path, option: str, text: str) -> None:
+    file = tmp_path / "run.yaml"
+    for command in (commands.arm, commands.trade_inbox):
+        with pytest.raises(CanNotBeDone, match=rf"^--{option}: write one line of 1 to 200 characters, not {len(text)}"):
+            command(office(), given(minutes=60, run=file, **{option: text}))
+    assert list(tmp_path.iterdir()) == []
+    longest = given(minutes=60, run=file, **{option: "x" * 200})
+    assert commands.arm(office(), longest) == 0
+    assert ArmedByHand(**yaml.safe_load(file.read_text())["ops"]["executed_orders"]["config"])
+
+
+@pytest.mark.usefixtures("key_at_noon")
+def test_the_run_that_is_armed_is_written_beside_the_token(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    assert commands.arm(office(), given(minutes=60, run=file)) == 0
+    config = {"armed_by": "ann", "why": "a try", "armed_at": "2026-11-23T17:00:00+00:00"}
+    assert yaml.safe_load(file.read_text()) == {"ops": {"executed_orders": {"config": config}}}
+    token, run = capsys.readouterr().out.splitlines()[-2:]
+    assert token.startswith("export KALSHI_TRADE_ARM=sandbox:")
+    assert run.endswith(f"dagster job execute -m kalshi_pipelines -j trade -c {file}")
+
+
+@pytest.mark.parametrize("found", [[True], [False], [False, True], [True, False]])
+def test_a_reconciliation_and_what_is_accepted_are_done_if_the_account_is_as_the_journal_says_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], found: list[bool]
+) -> None:
+    left, accepted = [SimpleNamespace(clean=each) for each in found], list[tuple[object, ...]]()
+
+    def accept(*arguments: object) -> str:
+        accepted.append(arguments)
+        return "accepted"
+
+    reconciler = SimpleNamespace(reconcile=lambda: left.pop(0), accept=accept)
+
+    @contextmanager
+    def account(*_: object) -> Iterator[Any]:
+        yield SimpleNamespace(reconciler=lambda _: reconciler)
+
+    monkeypatch.setattr(commands, "live_account", account)
+    place, first = office(), left[0]
+    place.warehouse = lambda: None
+    if len(found) == 1:
+        status = commands.reconcile(place, given())
+    else:
+        status = commands.accept(place, given(tickers=["KXA-1"]))
+        assert accepted == [(first, ["KXA-1"], "ann", "a try")]
+    assert status == (0 if found[-1] else 1)
+    assert left == []
+    assert capsys.readouterr().out.splitlines()[-1] == f"namespace(clean={found[-1]})"
+
+
+def test_what_is_not_accepted_can_not_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    def accept(*_: object) -> None:
+        raise NotAccepted("Name these: KXA-1.")
+
+    @contextmanager
+    def account(*_: object) -> Iterator[Any]:
+        yield SimpleNamespace(reconciler=lambda _: SimpleNamespace(reconcile=lambda: None, accept=accept))
+
+    monkeypatch.setattr(commands, "live_account", account)
+    place = office()
+    place.warehouse = lambda: None
+    with pytest.raises(CanNotBeDone, match=r"Nothing was accepted\. Name these: KXA-1\."):
+        commands.accept(place, given(tickers=[]))
+
+
+@pytest.mark.parametrize("failure", [None, NotReleased("It is not engaged.")])
+def test_a_release_is_told_or_why_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: Exception | None
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def release(by: str, why: str) -> int:
+        asked.append((by, why))
+        if failure:
+            raise failure
+        return 7
+
+    place, of = office(), list[object]()
+    monkeypatch.setattr(commands, "kill_switch", noting(of, SimpleNamespace(release=release)))
+    assert commands.release(place, given()) == (1 if failure else 0)
+    said = capsys.readouterr()
+    assert asked == [("ann", "a try")]
+    assert of == [place.settings, place.trade, place.journal]
+    if failure:
+        assert (said.out, said.err) == (f"{HERE}\n", "The kill switch stays engaged. It is not engaged.\n")
+    else:
+        assert "released by ann (event 7)" in said.out
+
+
+def status_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], desk: Desk, folder: Path, now: int
+) -> list[str]:
+    monkeypatch.setattr(commands, "now_us", lambda: now)
+    place = office(journal=desk.journal)
+    place.settings = Settings(data_dir=folder)
+    place.settings.environment_dir.mkdir(exist_ok=True)
+    capsys.readouterr()
+    assert commands.status(place, given()) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_status_tells_all_that_somebody_has_to_know(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    desk = desk_at(sqlite_journal)
+    desk.reserved()
+    with desk.journal.writing() as transaction:
+        transaction.reconciled("sandbox", 0, NOON, NOON, differences=0, clean=True, report="-")
+    old, new = (
+        dataclasses.replace(ORDER, as_of=instant(end - MINUTE), valid_until=instant(end)) for end in (NOON - HOUR, NOON)
+    )
+    propose(sqlite_journal, [old, new], "a test", clock_us=desk.clock)
+    assert status_of(monkeypatch, capsys, desk, tmp_path, NOON + 90 * SECOND) == [
+        "environment      sandbox, sub-account 0, mode dry_run",
+        "journal          /x/journal.db",
+        "trading          not stopped",
+        "kill switch      clear since 2026-11-23 17:00:00 UTC by grace: looked at it",
+        "live session     session-0001",
+        "open orders      1",
+        "       6  reserved       KXRAIN-26NOV24-T1  bid 10.00 at 0.5000",
+        "reconciliation   clean, 90 seconds ago",
+        "inbox            1 proposal",
+        "       2  buy 1.50 NO KXA-1 at 0.5600  by person ann, valid until 2026-11-23 17:00:00 UTC",
+        "caps",
+        "  session session-0001                         1 of 25 orders  notional $5.00  worst loss $5.20 of $200.00",
+        "  day 2026-11-23                              1 of 100 orders  notional $5.00  worst loss $5.20 of $500.00",
+        "  last 24 hours                                      1 orders  notional $5.00  worst loss $5.20 of $500.00",
+        "  event KXRAIN-26NOV24                               1 orders  notional $5.00  worst loss $5.20 of $200.00",
+        "  account                                            1 orders  notional $5.00  worst loss $5.20 of $1,000.00",
+        "positions        1 market, at most 2,000 contracts each",
+        "  KXRAIN-26NOV24-T1                         0.00 YES  open bids 10.00  asks 0.00",
+    ]
+
+
+def test_a_status_tells_who_says_stop_and_what_differed(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    desk = desk_at(sqlite_journal, mode=Mode.DRY_RUN)
+    desk.reserved(order_group_id=None)
+    with desk.journal.writing() as transaction:
+        transaction.engage_kill(2, "operator", "bob", "it is\nodd")
+    told = status_of(monkeypatch, capsys, desk, tmp_path, NOON)
+    assert told == [
+        "environment      sandbox, sub-account 0, mode dry_run",
+        "journal          /x/journal.db",
+        "trading          stopped by journal: bob (operator): it is odd",
+        "kill switch      engaged (level 2) since 2026-11-23 17:00:00 UTC by bob: it is odd",
+        "live session     none",
+        "open orders      0",
+        "reconciliation   never",
+        "inbox            0 proposals",
+        "caps",
+        "  day 2026-11-23 (dry run)                    1 of 100 orders  notional $5.00  worst loss $5.20 of $500.00",
+        "  last 24 hours (dry run)                            1 orders  notional $5.00  worst loss $5.20 of $500.00",
+        "  event KXRAIN-26NOV24 2026-11-23 (dry run)           1 orders  notional $5.00  worst loss $5.20 of $200.00",
+        "  account (dry run)                                  1 orders  notional $5.00  worst loss $5.20 of $1,000.00",
+        "positions        0 markets, at most 2,000 contracts each",
+    ]
+    with desk.journal.writing() as transaction:
+        transaction.reconciled("sandbox", 0, NOON, NOON, differences=2, clean=False, report="-")
+    assert "reconciliation   2 differences, 0 seconds ago" in status_of(monkeypatch, capsys, desk, tmp_path, NOON)
+
+
+def test_a_status_adds_up_the_hours_of_a_day_and_leaves_out_what_is_over(
+    journal_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    allowed = caps(session=(25, 1_000_000_000, 200_000_000))
+    desk = desk_at(journal_engine, allowed, lives_us=9 * HOUR)
+    for _ in range(3):
+        desk.reserved()
+        desk.clock.now_us += HOUR
+    next_session(desk, 2, allowed)
+    with desk.journal.writing() as transaction:
+        over = transaction.reserve(transaction.plan(desk.intent(event_ticker="KXB", ticker="KXB-1")))
+        transaction.abandon(over, DenialReason.SESSION_CLOSED, "over")
+    told = status_of(monkeypatch, capsys, desk, tmp_path, desk.clock() + 22 * HOUR)
+    listed = told[told.index("caps") + 1 :]
+    assert [line.strip().partition("  ")[0] for line in listed] == [
+        "session session-0002", "last 24 hours", "event KXRAIN-26NOV24", "account", "positions", "KXRAIN-26NOV24-T1",
+    ]  # fmt: skip
+    session, hours = listed[:2]
+    assert session.endswith("1 of 25 orders  notional $0.00 of $1,000.00  worst loss $0.00 of $200.00")
+    assert hours.endswith("3 orders  notional $10.00  worst loss $10.40 of $500.00")
+
+
+def test_a_position_against_the_outcome_is_one_of_no() -> None:
+    lines = list(position_lines([MarketStanding("KXA-1", -150, 0, 0, 275, 0, 0)], 20))
+    assert lines[0] == "positions        1 market, at most 20 contracts each"
+    assert lines[1].split("  ")[-3:] == [" 1.50 NO", "open bids 0.00", "asks 2.75"]
+
+
+def test_a_scope_beyond_its_cap_is_told(sqlite_journal: sa.Engine) -> None:
+    desk = desk_at(sqlite_journal)
+    desk.reserved()
+    with desk.journal.reading() as reading:
+        (standing,) = reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+    beyond = dataclasses.replace(standing, breached=True)
+    for scope, is_told in ((standing, False), (beyond, True)):
+        (line,) = standing_lines([scope])
+        assert line.endswith("  BREACHED") is is_told
+
+
+def test_an_instant_beyond_the_calendar_is_a_number() -> None:
+    assert moment(10**18) == "1,000,000,000,000,000,000 microseconds"

@@ -1,0 +1,134 @@
+"""What stops trading is where the settings say, and works where other things do not."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.journal.records import Mode
+from kalshi_pipelines.execution.service import kill_switch as stopping
+from kalshi_pipelines.execution.service.kill_switch import (
+    NothingCanceled,
+    emergency_file,
+    halt,
+    halt_now,
+    kill_file,
+    kill_switch,
+)
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.kalshi.transport import Transport
+from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
+from kalshi_pipelines_tests.support.execution.floor import ready_journal, trading_floor
+
+
+def test_the_files_that_stop_trading_are_in_the_environment_s_folder(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    assert emergency_file(settings).path == tmp_path / "sandbox" / "kill.emergency.jsonl"
+    assert kill_file(settings, TradeSettings()) == tmp_path / "sandbox" / "KILL"
+    assert kill_file(settings, TradeSettings(kill_file=tmp_path / "STOP")) == tmp_path / "STOP"
+
+
+@pytest.mark.parametrize(("told", "engaged"), [(None, False), ("STOP", False), ("unmounted/STOP", True)])
+def test_a_kill_file_or_data_folder_on_a_disk_that_is_not_there_stops(
+    sqlite_journal: sa.Engine, tmp_path: Path, told: str | None, engaged: bool
+) -> None:
+    journal = ready_journal(sqlite_journal)
+    trade = TradeSettings(kill_file=None if told is None else tmp_path / told)
+    settings = Settings(data_dir=tmp_path / "data")
+    assert kill_switch(settings, trade, lambda: journal).status().engaged
+    settings.environment_dir.mkdir(parents=True)
+    assert kill_switch(settings, trade, lambda: journal).status().engaged is engaged
+
+
+@pytest.mark.parametrize(
+    ("environment", "mode", "engaged"),
+    [("demo", "live", True), ("prod", "live", True), ("prod", "dry_run", False), ("sandbox", "live", False)],
+)
+def test_F43_orders_to_a_real_exchange_need_files_that_are_the_same_from_everywhere(
+    sqlite_journal: sa.Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    mode: str,
+    engaged: bool,
+) -> None:
+    journal, trade = ready_journal(sqlite_journal), TradeSettings(mode=Mode(mode))
+    monkeypatch.chdir(tmp_path)
+    relative = Settings(environment=Environment(environment), data_dir=Path("data"))
+    relative.environment_dir.mkdir(parents=True)
+    assert kill_switch(relative, trade, lambda: journal).status().engaged is engaged
+    absolute = Settings(environment=Environment(environment), data_dir=tmp_path / "data")
+    assert not kill_switch(absolute, trade, lambda: journal).status().engaged
+
+
+@pytest.mark.parametrize("place", ["file", "variable", "emergency file"])
+def test_every_source_stops(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    journal, settings = ready_journal(sqlite_journal), Settings(data_dir=tmp_path)
+    settings.environment_dir.mkdir()
+    switch = kill_switch(settings, TradeSettings(), lambda: journal)
+    assert switch.why_engaged() is None
+    if place == "file":
+        kill_file(settings, TradeSettings()).touch()
+    elif place == "variable":
+        monkeypatch.setenv("KALSHI_TRADE_KILL", "1")
+    else:
+        emergency_file(settings).path.write_text("not even a line\n")
+    assert switch.why_engaged() is not None
+
+
+def test_a_halt_without_a_key_stops_what_is_new_and_says_what_it_did_not_do(
+    sqlite_journal: sa.Engine, tmp_path: Path
+) -> None:
+    journal, settings = ready_journal(sqlite_journal), Settings(data_dir=tmp_path)
+    with pytest.raises(NothingCanceled, match="nothing was canceled: This needs the trade key"):
+        halt_now(settings, lambda: journal, "bob", "odd")
+    assert kill_switch(settings, TradeSettings(), lambda: journal).why_engaged() == "journal: bob (operator): odd"
+
+
+@pytest.mark.parametrize("failure", [KalshiError("no key", "Make one."), InvalidSettings("no key")])
+def test_a_halt_that_fails_on_its_way_stops_what_is_new(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    @contextmanager
+    def broken(*_: object) -> Iterator[Any]:
+        def run(*_: object) -> None:
+            raise failure
+
+        yield SimpleNamespace(run=run)
+
+    journal, settings = ready_journal(sqlite_journal), Settings(data_dir=tmp_path)
+    monkeypatch.setattr(stopping, "halt", broken)
+    with pytest.raises(NothingCanceled, match="The kill switch is engaged"):
+        halt_now(settings, lambda: journal, "bob", "odd")
+    assert kill_switch(settings, TradeSettings(), lambda: journal).status().engaged
+
+
+def test_a_halt_on_this_computer_goes_past_every_proxy_and_lets_go_of_its_connections(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, really = list[Transport](), Transport.close
+
+    def close(transport: Transport) -> None:
+        closed.append(transport)
+        really(transport)
+
+    monkeypatch.setattr(Transport, "close", close)
+    with trading_floor(tmp_path) as floor:
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        journal = ready_journal(sqlite_journal)
+        settings = Settings(data_dir=tmp_path)
+        with halt(settings, floor.settings(), lambda: journal) as halting:
+            report = halting.run("bob", "practice", 30.0)
+            assert closed == []
+        assert report.flat
+        assert len(closed) == 1

@@ -1,0 +1,83 @@
+"""A trade key is three settings; without one of them there is no account to open, and with them it is that one."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
+from kalshi_pipelines.execution.service.live_account import LiveAccount, has_trade_key, live_account, live_transport
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines_tests.support.execution.floor import ready_journal, trading_floor
+from kalshi_pipelines_tests.support.migrated import upgrade_to_head
+
+WHOLE: dict[str, Any] = {"api_key_id": "a key", "private_key_file": Path("nowhere.pem"), "url": "http://127.0.0.1:1"}
+
+
+def test_a_whole_trade_key_is_taken_and_its_file_opened() -> None:
+    assert has_trade_key(TradeSettings(**WHOLE))
+    with pytest.raises(KalshiError, match=r"nowhere\.pem"):
+        live_transport(Settings(), TradeSettings(**WHOLE))
+
+
+@pytest.mark.parametrize("missing", sorted(WHOLE))
+def test_without_one_of_its_settings_there_is_no_trade_key(missing: str) -> None:
+    settings = TradeSettings(**{**WHOLE, missing: None})
+    assert not has_trade_key(settings)
+    with pytest.raises(InvalidSettings, match="This needs the trade key"):
+        live_transport(Settings(), settings)
+
+
+def test_with_nothing_set_there_is_no_trade_key() -> None:
+    assert not has_trade_key(TradeSettings())
+
+
+def test_the_account_that_is_opened_is_the_one_of_the_settings(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+    warehouse = open_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
+    upgrade_to_head(warehouse)
+    journal = ready_journal(sqlite_journal)
+    with trading_floor(tmp_path) as floor:
+        trade = floor.settings()
+        with live_account(Settings(data_dir=tmp_path), trade, warehouse) as account:
+            assert (account.key_id, account.subaccount) == (floor.key_id, trade.subaccount)
+            assert account.transport.key_fingerprint == floor.signer.fingerprint
+            assert account.client.address == f"{floor.sandbox.url.removesuffix('/trade-api/v2')}/trade-api/v2"
+            checks = account.key_checks()
+            assert checks
+            assert all(each.ok for each in checks)
+            available = account.available_on(floor.tradable()["exchange_index"])
+            assert available is not None
+            assert available > 0
+            report = account.reconciler(journal).reconcile()
+            assert report.clean, str(report)
+            assert (report.environment, report.subaccount) == ("sandbox", trade.subaccount)
+    with journal.reading() as reading:
+        last = reading.last_reconciliation("sandbox", trade.subaccount)
+    assert last is not None
+    assert last.clean
+    warehouse.dispose()
+
+
+def test_what_is_asked_and_fenced_is_of_the_account_s_own_number_and_shard(sqlite_journal: sa.Engine) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def balance(*of: int) -> SimpleNamespace:
+        asked.append(of)
+        return SimpleNamespace(balance_dollars="1.0000")
+
+    key = SimpleNamespace(api_key_id="key-7", scopes=("read", "write::trade"), subaccount=7)
+    client: Any = SimpleNamespace(portfolio=SimpleNamespace(balance=balance, api_keys=lambda: [key]))
+    transport: Any = object()
+    account = LiveAccount(transport, client, "key-7", 7)
+    assert account.available_on(3) == 1_000_000
+    assert [each.ok for each in account.key_checks()] == [True]
+    assert asked == [(7, 3), (7,)]
+    desk = account.reconciler(ready_journal(sqlite_journal))._desk
+    assert (desk.subaccount, desk.fencing) == (7, transport)
+    assert isinstance(desk.account, ExchangeAccount)
+    assert desk.account._subaccount == 7

@@ -1,0 +1,476 @@
+"""A whole session: what is in the inbox is decided, whatever else is in there."""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.executor import session as sessions
+from kalshi_pipelines.execution.executor.decisions import Outcome
+from kalshi_pipelines.execution.executor.executor import Surroundings
+from kalshi_pipelines.execution.executor.session import Opening, SessionRefused
+from kalshi_pipelines.execution.gates.market_snapshot import UnreadableMarket
+from kalshi_pipelines.execution.gates.order_checks import bounded_fee, check
+from kalshi_pipelines.execution.inbox.proposals import propose
+from kalshi_pipelines.execution.journal.errors import JournalUnavailable
+from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.journal.tables import attempts, leases, proposals, session_ends
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.answers import Answer
+from kalshi_pipelines.execution.orders.canonical_json import NotCanonical
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.evidence import Holding
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
+from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, TimeInForce, YesPrice
+from kalshi_pipelines.execution.orders.terms import Outcome as OutcomeOfMarket
+from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
+from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
+from kalshi_pipelines.execution.service import trading_session as trading_run
+from kalshi_pipelines.execution.service.trading_session import Desk, TradingRun, _traded, order_of, told, trade
+from kalshi_pipelines.execution.text import proposal_row
+from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+from kalshi_pipelines_tests.execution.gates.test_order_checks import INSTANT, MINUTE, NOW
+from kalshi_pipelines_tests.support.execution.floor import proposed, ready_journal, trading_floor
+from kalshi_pipelines_tests.support.execution.told_account import ToldAccount
+from kalshi_pipelines_tests.support.execution.told_exchange import Play, first_session, play
+from kalshi_pipelines_tests.support.execution.trading import MINUTE as MINUTE_US
+
+#: Rows the database takes of a login that may only insert, and no order can be made of.
+IMPOSSIBLE: list[dict[str, Any]] = [
+    {"ticker": "no ticker\x1b[2J\n; at all"},
+    {"count_centicontracts": 10**12},
+    {"as_of_us": 10**18, "valid_until_us": 10**18 + 1},
+    {"time_in_force": "good_till_canceled", "expires_us": 10**18},
+]
+
+
+def test_F39_rows_that_are_no_orders_are_denied_once_and_keep_nobody_s_order_from_its_decision(
+    journal_engine: sa.Engine, tmp_path: Path
+) -> None:
+    journal = ready_journal(journal_engine)
+    with trading_floor(tmp_path) as floor:
+        now = dt.datetime.now(dt.UTC)
+        good = proposed(floor.tradable(), as_of=now, valid_until=now + dt.timedelta(minutes=5))
+        (number,) = propose(journal_engine, [good], "a test")
+        with journal_engine.execution_options(kalshi_writes=True).begin() as connection:
+            row = dict(connection.execute(sa.select(proposals)).mappings().one())
+            del row["proposal_id"]
+            for wrong in IMPOSSIBLE:
+                connection.execute(sa.insert(proposals).values({**row, **wrong}))
+            connection.execute(sa.insert(proposals).values({**row, "signal": "the last"}))
+        with journal.reading() as reading:
+            shown = [proposal_row(each) for each in reading.pending_proposals(Mode.DRY_RUN, 0)]
+        said: list[str] = []
+        settings = Settings(data_dir=tmp_path)
+        settings.environment_dir.mkdir()
+        desk = Desk(settings, TradeSettings(), journal, journal_engine, floor.client, said.append)
+        run = trade(desk, Opening("ann", Origin.BY_HAND))
+        again = trade(desk, Opening("ann", Origin.BY_HAND))
+    assert len(shown) == len(IMPOSSIBLE) + 2
+    assert all(text.isprintable() for row in shown for text in row.values())
+    assert [each.outcome for each in run.decisions] == [Outcome.SIMULATED] * 2
+    assert again.decisions == ()
+    assert sum("invalid_proposal" in line for line in said) == len(IMPOSSIBLE)
+    with journal_engine.connect() as connection:
+        denials = connection.execute(sa.select(attempts.c.proposal_id, attempts.c.denial)).all()
+    assert [denial for proposal, denial in denials if proposal != number].count("invalid_proposal") == len(IMPOSSIBLE)
+
+
+def desk_of(made: Play, said: list[str] | None = None, **parts: Any) -> Desk:
+    """The desk of such a session: what it does not use is not there."""
+    nothing: Any = None
+    values = {"say": [].append if said is None else said.append, "clock_us": made.clock, **parts}
+    return Desk(Settings(), made.settings, made.journal, nothing, nothing, **values)
+
+
+def traded(made: Play, desk: Desk, reconciler: Any = None) -> TradingRun:
+    surroundings = Surroundings(made._market, lambda: made.killed, made._available)
+    return _traded(desk, made.session, surroundings, made.dispatch, reconciler)
+
+
+def put_in(made: Play, *orders: ProposedOrder) -> tuple[int, ...]:
+    return propose(made.journal._engine, orders, "a test", clock_us=made.clock)
+
+
+def ended(made: Play) -> str:
+    """Why the session ended; empty while it goes on."""
+    with made.journal._engine.connect() as connection:
+        found = connection.execute(sa.select(session_ends.c.reason)).scalars().all()
+    return ", ".join(found)
+
+
+@dataclass
+class ToldReconciler:
+    """Finds what it is told to find."""
+
+    clean: bool = True
+    failure: Exception | None = None
+    asked: list[str | None] = field(default_factory=list)
+
+    def reconcile(self, *, own_session: str | None = None) -> Any:
+        self.asked.append(own_session)
+        if self.failure:
+            raise self.failure
+        return SimpleNamespace(clean=self.clean)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_session_ends_with_a_reconciliation_that_knows_it_and_is_closed(
+    sqlite_journal: sa.Engine, clean: bool
+) -> None:
+    made, said, reconciler = play(sqlite_journal), list[str](), ToldReconciler(clean)
+    put_in(made, made.order())
+    run = traded(made, desk_of(made, said), reconciler)
+    assert [each.outcome for each in run.decisions] == [Outcome.PLACED]
+    assert reconciler.asked == [made.session.session_id]
+    assert run.is_clean is clean
+    assert said == ["placed: buy 1.00 YES KXA-26-B at 0.5200 (201, 1.00 contracts filled, 0.00 contracts left)",
+                    f"after the session: {run.reconciliations[0]}"]  # fmt: skip
+    assert ended(made) == "done"
+
+
+def test_a_session_that_fails_is_closed_and_its_failure_is_what_is_told(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    with pytest.raises(WarehouseUnavailable, match="locked"):
+        traded(made, desk_of(made), ToldReconciler(failure=WarehouseUnavailable("locked")))
+    assert ended(made) == "failed: WarehouseUnavailable"
+
+
+def test_a_journal_that_is_gone_does_not_hide_what_failed_before(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise JournalUnavailable("no disk")
+
+    made = play(sqlite_journal)
+    monkeypatch.setattr(sessions, "close", gone)
+    with pytest.raises(WarehouseUnavailable, match="locked"):
+        traded(made, desk_of(made), ToldReconciler(failure=WarehouseUnavailable("locked")))
+    with pytest.raises(JournalUnavailable, match="no disk"):
+        traded(made, desk_of(made))
+
+
+def test_what_ended_an_hour_ago_is_not_even_denied(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    hour = dt.timedelta(hours=1)
+    forgotten, late, good = (
+        made.order(as_of=end - MINUTE, valid_until=end) for end in (NOW - hour - INSTANT, NOW - hour, NOW + MINUTE)
+    )
+    numbers = put_in(made, forgotten, late, good)
+    run = traded(made, desk_of(made))
+    assert [(each.proposal_id, each.outcome) for each in run.decisions] == [
+        (numbers[2], Outcome.PLACED),
+        (numbers[1], Outcome.DENIED),
+    ]
+
+
+def test_an_order_is_sent_when_a_person_approved_it_and_given_back_when_its_time_is_over(
+    sqlite_journal: sa.Engine,
+) -> None:
+    made, said, waited = play(sqlite_journal), list[str](), list[float]()
+    approved, ignored, plain = made.order(actor=ActorKind.AGENT), made.order(actor=ActorKind.AGENT), made.order()
+    numbers = put_in(made, approved, ignored, plain)
+    until: list[int] = []
+
+    def pause(seconds: float) -> None:
+        with made.journal._engine.connect() as connection:
+            until.append(connection.execute(sa.select(leases.c.until_us)).scalar_one())
+        waited.append(seconds)
+        made.clock.now_us += int(seconds * 1_000_000)
+        if len(waited) == 5:
+            with made.journal.writing() as transaction:
+                first = transaction.open_intents("sandbox", 0)[0]
+                transaction.approve(first.request_sha256, "bob", made.clock() + MINUTE_US)
+
+    run = traded(made, desk_of(made, said, pause=pause))
+    decided = {each.proposal_id: (each.outcome, each.reason) for each in run.decisions}
+    assert decided == {
+        numbers[0]: (Outcome.PLACED, None),
+        numbers[1]: (Outcome.DENIED, DenialReason.PROPOSAL_EXPIRED),
+        numbers[2]: (Outcome.PLACED, None),
+    }
+    assert waited == [1.0] * 61
+    assert until == sorted(set(until)), "the sub-account is held while a person is waited for"
+    assert len(made.exchange.orders) == 2
+    assert [line.partition(" ")[0] for line in said] == [
+        *("placed:", "awaits", "awaits"), *("intent", "intent"), *("placed:", "denied:"),
+    ]  # fmt: skip
+    with made.journal.reading() as reading:
+        waiting = [decision.intent for decision in run.decisions if decision.order.actor is ActorKind.AGENT]
+        digests = [reading.intent(each.intent_id).request_sha256[:12] for each in waiting if each]
+    assert [line.rpartition(" ")[2] for line in said if line.startswith("intent")] == digests
+
+
+def test_a_market_that_can_not_be_read_again_is_judged_by_the_old_reading(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    put_in(made, made.order(actor=ActorKind.AGENT))
+
+    def pause(seconds: float) -> None:
+        made.clock.now_us += int(seconds * 20_000_000)
+        made.unreadable = UnreadableMarket("no grid")
+        with made.journal.writing() as transaction:
+            (intent,) = transaction.open_intents("sandbox", 0)
+            transaction.approve(intent.request_sha256, "bob", made.clock() + MINUTE_US)
+
+    (decision,) = traded(made, desk_of(made, pause=pause)).decisions
+    assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.MARKET_DATA_STALE)
+    assert made.exchange.orders == []
+
+
+def test_a_stored_proposal_is_the_order_that_was_proposed(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    orders = (
+        made.order(reduce_only=True, reason="a look", actor=ActorKind.PERSON, actor_name="ann"),
+        made.order(time_in_force=TimeInForce.GOOD_TILL_CANCELED, expires=NOW + 5 * MINUTE, post_only=True),
+        made.order(leg=Leg(Action.SELL, OutcomeOfMarket.NO, YesPrice(4_400)), count=Contracts(250)),
+    )
+    put_in(made, *orders)
+    with made.journal.reading() as reading:
+        assert tuple(order_of(row) for row in reading.pending_proposals(Mode.LIVE, 0)) == orders
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("origin", Origin)
+def test_F16_only_a_run_by_hand_in_mode_live_opens_the_account(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode, origin: Origin
+) -> None:
+    journal, opened = ready_journal(sqlite_journal), list[object]()
+
+    @contextmanager
+    def account(*parts: object) -> Iterator[None]:
+        opened.extend(parts)
+        raise InvalidSettings("no key")
+        yield
+
+    monkeypatch.setattr(trading_run, "live_account", account)
+    nothing: Any = None
+    desk = Desk(Settings(data_dir=tmp_path), TradeSettings(mode=mode), journal, nothing, nothing)
+    if mode is Mode.LIVE and origin is Origin.BY_HAND:
+        with pytest.raises(InvalidSettings, match="no key"):
+            trade(desk, Opening("ann", origin))
+        assert opened == [desk.settings, desk.trade, None]
+    else:
+        run = trade(desk, Opening("ann", origin))
+        assert (run.session.mode, run.session.origin, run.reconciliations) == (Mode.DRY_RUN, origin, ())
+        assert str(run) == f"session {run.session.session_id} (dry_run): no proposals"
+        assert opened == []
+
+
+def test_a_run_is_told_by_its_counts_and_a_decision_by_its_reason(sqlite_journal: sa.Engine) -> None:
+    made, said = play(sqlite_journal), list[str]()
+    put_in(made, made.order(), made.order(as_of=NOW - MINUTE, valid_until=NOW - INSTANT), made.order())
+    run = traded(made, desk_of(made, said))
+    assert str(run) == f"session {made.session.session_id} (live): 2 placed, 1 denied"
+    placed, _, denied = run.decisions
+    assert told(denied) == f"denied: buy 1.00 YES KXA-26-B at 0.5200 (proposal_expired: {denied.detail})"
+    assert told(replace(placed, detail="")) == "placed: buy 1.00 YES KXA-26-B at 0.5200"
+    assert told(replace(denied, detail="")) == "denied: buy 1.00 YES KXA-26-B at 0.5200 (proposal_expired)"
+
+
+@pytest.mark.parametrize(
+    ("of_vendor", "of_key", "killed", "reason"),
+    [
+        (True, True, False, None),
+        (False, True, False, DenialReason.CONTRACTS_NOT_CHECKED),
+        (True, False, False, DenialReason.KEY_NOT_FIT),
+        (True, True, True, DenialReason.KILL_SWITCH_ENGAGED),
+    ],
+)
+def test_a_live_session_opens_between_two_reconciliations_if_vendor_key_and_kill_switch_allow_it(
+    sqlite_journal: sa.Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    of_vendor: bool,
+    of_key: bool,
+    killed: bool,
+    reason: DenialReason | None,
+) -> None:
+    made, reconciler, said = play(sqlite_journal), ToldReconciler(), list[str]()
+    sessions.close(made.journal, made.session, "another begins")
+    if killed:
+        made.engage_kill()
+    monkeypatch.setattr(
+        trading_run, "vendor_checks", lambda *_: (check(DenialReason.CONTRACTS_NOT_CHECKED, of_vendor, "", ""),)
+    )
+    account: Any = SimpleNamespace(
+        reconciler=lambda _: reconciler,
+        key_checks=lambda: (check(DenialReason.KEY_NOT_FIT, of_key, "", ""),),
+        transport=made.exchange,
+        client=None,
+        available_on=made._available,
+    )
+    desk = replace(desk_of(made, said), settings=Settings(data_dir=tmp_path))
+    desk.settings.environment_dir.mkdir()
+    if reason is not None:
+        with pytest.raises(SessionRefused) as refused:
+            trading_run._traded_live(desk, Opening("ann", Origin.BY_HAND), account)
+        assert refused.value.reason is reason
+        assert reconciler.asked == [None]
+        return
+    run = trading_run._traded_live(desk, Opening("ann", Origin.BY_HAND), account)
+    assert (run.session.mode, run.decisions, len(run.reconciliations)) == (Mode.LIVE, (), 2)
+    assert reconciler.asked == [None, run.session.session_id]
+    before, after = run.reconciliations
+    assert said == [f"before the session: {before}", f"after the session: {after}"]
+
+
+def test_a_row_that_is_no_order_is_denied_with_its_reason_and_the_next_is_decided(sqlite_journal: sa.Engine) -> None:
+    made, said = play(sqlite_journal), list[str]()
+    put_in(made, made.order())
+    with sqlite_journal.execution_options(kalshi_writes=True).begin() as connection:
+        row = dict(connection.execute(sa.select(proposals)).mappings().one())
+        del row["proposal_id"]
+        for changes in (*IMPOSSIBLE, {"signal": "the last"}):
+            connection.execute(sa.insert(proposals).values({**row, **changes}))
+    run = traded(made, desk_of(made, said))
+    assert [each.outcome for each in run.decisions] == [Outcome.PLACED] * 2
+    assert [line.partition(" (")[0] for line in said[1:-1]] == [f"denied: proposal {number}" for number in (2, 3, 4, 5)]
+    assert said[1].startswith("denied: proposal 2 (invalid_proposal: ")
+    with sqlite_journal.connect() as connection:
+        denied = connection.execute(sa.select(attempts.c.proposal_id).where(attempts.c.denial == "invalid_proposal"))
+        assert denied.scalars().all() == [2, 3, 4, 5]
+
+
+def _holder(made: Play, contracts: int) -> Reconciler:
+    """What reconciles an account that holds contracts at $0.50 in the market, whatever is traded."""
+    account = ToldAccount(made.clock)
+    account.held = {"KXA-26-B": Holding("KXA-26-B", contracts * 100, contracts * 500_000)}
+    return Reconciler(
+        made.journal, account, account, "sandbox", 0, clock_us=made.clock, pause=lambda seconds: None
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("contracts", "denied"), [(400, None), (401, "event EVENT-KXA-26-B"), (2_001, "position KXA-26-B")]
+)
+def test_F54_the_first_session_counts_what_is_held_before_it_decides_anything(
+    sqlite_journal: sa.Engine, contracts: int, denied: str | None
+) -> None:
+    made = first_session(sqlite_journal, lambda *_: None)
+    assert made.decide().reason is DenialReason.RECONCILIATION_NOT_CLEAN, "by itself, too"
+    put_in(made, made.order(leg=Leg(Action.SELL, OutcomeOfMarket.YES, YesPrice(5_200))), made.order())
+    run = traded(made, desk_of(made), _holder(made, contracts))
+    with made.journal.reading() as reading:
+        assert [each.position_centicontracts for each in reading.markets("sandbox", 0)] == [contracts * 100]
+        assert reading.kill().engaged is (denied is not None)
+    if denied:
+        assert (run.decisions, run.is_clean, len(run.reconciliations)) == ((), False, 1)
+        assert denied in {each.subject for each in run.reconciliations[0].differences}
+    else:
+        assert len(run.decisions) == 2
+    assert ended(made) == "done"
+
+
+def test_a_signal_that_was_ordered_and_an_order_that_is_not_admitted_are_told_and_not_sent(
+    sqlite_journal: sa.Engine,
+) -> None:
+    made, said = play(sqlite_journal, session_orders=1), list[str]()
+    order = made.order()
+    put_in(made, order, order, made.order())
+    run = traded(made, desk_of(made, said))
+    assert [(each.outcome, each.reason) for each in run.decisions] == [
+        (Outcome.PLACED, None),
+        (Outcome.KNOWN, None),
+        (Outcome.DENIED, DenialReason.CAP_ORDER_COUNT),
+    ]
+    assert [line.partition(":")[0] for line in said] == ["placed", "known", "denied"]
+    assert len(made.exchange.orders) == 1
+
+
+def test_F54_a_first_reconciliation_that_read_nothing_decides_nothing_and_is_made_again(
+    sqlite_journal: sa.Engine,
+) -> None:
+    made = first_session(sqlite_journal, lambda *_: None)
+    put_in(made, made.order())
+    account = ToldAccount(made.clock)
+    account.failing = {"holdings": [UnreadableAccount("no page")] * 4}
+    reconciler = Reconciler(
+        made.journal, account, account, "sandbox", 0, clock_us=made.clock, pause=lambda seconds: None
+    )  # fmt: skip
+    run = traded(made, desk_of(made), reconciler)
+    assert (run.decisions, run.is_clean) == ((), False)
+    with made.journal.reading() as reading:
+        assert not reading.reconciled_in_a_session("sandbox", 0)
+        assert not reading.kill().engaged
+    made.clock.now_us += 1_000_000
+    account.held = {"KXA-26-B": Holding("KXA-26-B", 100, 500_000)}
+    again = replace(made)
+    (first, _) = traded(again, desk_of(again), reconciler).reconciliations
+    assert (first.clean, first.figures["positions_adopted"]) == (True, 1)
+
+
+def test_F39_what_can_not_be_planned_is_denied_with_an_attempt_and_the_next_is_decided(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = play(sqlite_journal)
+    poison, good = made.order(actor=ActorKind.AGENT), made.order()
+    numbers = put_in(made, poison, good)
+
+    def fee(order: ProposedOrder, *parts: Any) -> Any:
+        if order.actor is ActorKind.AGENT:
+            raise NotCanonical("a number\x1b[2J too large")
+        return bounded_fee(order, *parts)
+
+    monkeypatch.setattr("kalshi_pipelines.execution.executor.executor.bounded_fee", fee)
+    run = traded(made, desk_of(made))
+    decided = {each.proposal_id: (each.outcome, each.reason, each.detail) for each in run.decisions}
+    why = "it can not be planned: NotCanonical: a number [2J too large"
+    assert decided[numbers[0]] == (Outcome.DENIED, DenialReason.CHECK_FAILED, why)
+    assert decided[numbers[1]][0] is Outcome.PLACED
+    assert traded(made, desk_of(made)).decisions == ()
+
+
+def test_F39_what_can_not_be_stored_when_it_is_admitted_is_denied_with_an_attempt(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = play(sqlite_journal)
+    put_in(made, made.order())
+
+    def plan(*_: object) -> None:
+        raise OverflowError("too large an integer")
+
+    monkeypatch.setattr(JournalTransaction, "plan", plan)
+    (decision,) = traded(made, desk_of(made)).decisions
+    assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.CHECK_FAILED)
+    assert traded(made, desk_of(made)).decisions == ()
+
+
+def test_F39_expired_proposals_and_an_agent_s_flood_leave_a_person_s_order_its_attempts(
+    sqlite_journal: sa.Engine,
+) -> None:
+    made = play(sqlite_journal, attempts_per_minute=20)
+    old = {"as_of": NOW - 2 * MINUTE, "valid_until": NOW - MINUTE, "actor": ActorKind.AGENT}
+    put_in(made, *(made.order(**old) for _ in range(60)))
+    agents = put_in(made, *(made.order(actor=ActorKind.AGENT, valid_until=NOW + MINUTE) for _ in range(150)))
+    (person,) = put_in(made, made.order(actor=ActorKind.PERSON, actor_name="ann"))
+
+    def pause(seconds: float) -> None:
+        made.clock.now_us += int(seconds * 10_000_000)
+
+    run = traded(made, desk_of(made, pause=pause))
+    assert (run.decisions[0].proposal_id, run.decisions[0].outcome) == (person, Outcome.PLACED)
+    late = [each.proposal_id for each in run.decisions if each.reason is DenialReason.PROPOSAL_EXPIRED]
+    assert len([number for number in late if number is not None and number < agents[0]]) == 5
+
+
+def test_a_session_that_fails_reconciles_all_the_same(sqlite_journal: sa.Engine) -> None:
+    made, reconciler, said = play(sqlite_journal), ToldReconciler(), list[str]()
+    put_in(made, made.order())
+
+    def broken(_: object) -> Answer:
+        raise ZeroDivisionError
+
+    made.exchange.answer = broken
+    with pytest.raises(ZeroDivisionError):
+        traded(made, desk_of(made, said), reconciler)
+    assert reconciler.asked == [made.session.session_id]
+    assert said[-1].startswith("after the failure: ")
+    assert ended(made) == "failed: ZeroDivisionError"

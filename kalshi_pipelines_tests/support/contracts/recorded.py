@@ -1,0 +1,177 @@
+"""Recordings as responses: what was asked is taken from the recording itself, where nobody wrote it down."""
+
+import datetime as dt
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from kalshi_pipelines.contracts.comparison.baseline import Baseline, learned
+from kalshi_pipelines.contracts.comparison.checking import check
+from kalshi_pipelines.contracts.declared import CONTRACTS
+from kalshi_pipelines.contracts.language.declarations import Access
+from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines_tests.conftest import RECORDINGS
+
+SHARED = RECORDINGS.parent
+CURRENT = dt.datetime(2026, 10, 26, tzinfo=dt.UTC)
+"""When the current shape was derived: its recordings are none of one day."""
+HOSTS = {
+    "prod": "https://external-api.kalshi.com/trade-api/v2",
+    "demo": "https://external-api.demo.kalshi.co/trade-api/v2",
+}
+_NAMES = {"series_ticker": "ticker", "event_ticker": "event_ticker", "ticker": "ticker", "order_id": "order_id"}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recorded answer, and the folder of recordings of the same shape it belongs to."""
+
+    file: str
+    folder: str
+    body: Any
+    response: Response
+
+    def changed(self, body: Any, status: int | None = None, headers: Mapping[str, str] | None = None) -> Response:
+        """The same answer with another body, status or headers."""
+        return replace(
+            self.response,
+            body=b"" if body is None else json.dumps(body).encode(),
+            status=status or self.response.status,
+            headers={**self.response.headers, **{name.lower(): value for name, value in (headers or {}).items()}},
+        )
+
+
+@cache
+def recordings() -> dict[str, Recording]:
+    """Every recording whose endpoint has a contract, by its file."""
+    found = {}
+    for entry in json.loads((RECORDINGS / "index.json").read_text()):
+        file = entry["file"]
+        if file and file.endswith(".json") and (recording := _recording(entry)) is not None:
+            found[file] = recording
+    for file in sorted((RECORDINGS / "old_shape_2026_01" / "exa").glob("*.json")):
+        if (recording := _of_exa(file)) is not None:
+            found[recording.file] = recording
+    return found
+
+
+def _recording(entry: dict[str, Any]) -> Recording | None:
+    file, endpoint = entry["file"], entry["endpoint"]
+    folder = file.partition("/")[0]
+    if endpoint not in CONTRACTS or folder not in {"derived_3_34_0", "prod_2026_08", "demo_2026_06"}:
+        return None
+    body = json.loads((RECORDINGS / file).read_text())
+    if isinstance(body, dict) and set(body) == {"_metadata", "response"}:
+        body = body["response"]
+    received = dt.datetime.fromisoformat(entry["recorded"]) if entry["recorded"] else CURRENT
+    environment = entry["env"] if entry["env"] in HOSTS else "prod"
+    status = entry["http_status"]
+    return Recording(
+        file,
+        folder,
+        body,
+        Response(
+            _asked(endpoint, entry.get("query") or "", status, body, _meta(file)),
+            status,
+            {"content-type": "application/json"},
+            json.dumps(body).encode(),
+            int(received.timestamp() * 1_000_000),
+            HOSTS[environment] + endpoint.partition(" ")[2],
+            environment,
+        ),
+    )
+
+
+def _meta(file: str) -> dict[str, Any]:
+    meta = RECORDINGS / file.replace(".json", ".meta.json")
+    if meta.exists():
+        value: dict[str, Any] = json.loads(meta.read_text())
+        return value
+    return {}
+
+
+def _asked(endpoint: str, query: str, status: int, body: Any, meta: dict[str, Any]) -> Asked:
+    contract = CONTRACTS[endpoint]
+    is_signed = meta.get("auth") == "signed" or (contract.access is Access.KEY and status != 401)
+    expects = () if status in contract.statuses else (status,)
+    asked: dict[str, tuple[str, ...]] = {
+        name: (value,)
+        for name, _, value in (part.partition("=") for part in query.split("&") if "=" in part)
+        if "…" not in value
+    }
+    pages = contract.pages
+    if pages and isinstance(body, dict) and pages.cursor and body.get(pages.cursor) and "limit" not in asked:
+        asked["limit"] = (str(len(body.get(pages.rows) or [])),)
+    if endpoint in {"GET /events", "GET /events/{event_ticker}"} and status == 200:
+        rows = body.get("events") or [body.get("event")]
+        asked["with_nested_markets"] = ("true" if any("markets" in row for row in rows if row) else "false",)
+    sent = meta.get("request_body") or {}
+    return Asked(endpoint, _path(endpoint, body) if status == 200 else {}, asked, is_signed, sent, expects)
+
+
+def _path(endpoint: str, body: Any) -> dict[str, str]:
+    path = {}
+    for parameter in ("series_ticker", "event_ticker", "ticker", "order_id"):
+        if f"{{{parameter}}}" not in endpoint:
+            continue
+        record = next((body[key] for key in ("market", "event", "series", "order") if key in body), body)
+        if isinstance(record, dict) and _NAMES[parameter] in record:
+            path[parameter] = record[_NAMES[parameter]]
+        else:
+            path[parameter] = "KXUNKNOWN"
+    return path
+
+
+def _of_exa(file: Path) -> Recording | None:
+    recorded = json.loads(file.read_text())
+    meta = recorded["_metadata"]
+    endpoint = f"POST api.exa.ai{meta['endpoint']}"
+    if endpoint not in CONTRACTS or "fixture" in meta.get("note", "").lower():
+        return None
+    received = int(dt.datetime.fromisoformat(meta["recorded_at"]).timestamp() * 1_000_000)
+    sent = {"numResults": meta["num_results"]} if "num_results" in meta else {}
+    response = Response(
+        Asked(endpoint, is_signed=True, sent=sent),
+        200,
+        {"content-type": "application/json"},
+        json.dumps(recorded["response"]).encode(),
+        received,
+        f"https://api.exa.ai{meta['endpoint']}",
+        "prod",
+    )
+    name = str(file.relative_to(RECORDINGS))
+    return Recording(name, "exa", recorded["response"], response)
+
+
+def siblings(recording: Recording) -> Iterator[Recording]:
+    """Recordings of the same endpoint, shape and environment."""
+    for other in recordings().values():
+        is_other = other.file != recording.file and other.folder == recording.folder
+        if is_other and other.response.asked.endpoint == recording.response.asked.endpoint:
+            yield other
+
+
+def baseline_of(*learned_from: Recording) -> Baseline | None:
+    """What is known after these recordings."""
+    baseline = None
+    for recording in learned_from:
+        inventory = check(recording.response, baseline).inventory
+        if inventory is not None:
+            baseline = learned(baseline, inventory, recording.response.received_us)
+    return baseline
+
+
+@cache
+def mutations() -> ModuleType:
+    """The applier that came with the incidents."""
+    spec = importlib.util.spec_from_file_location("drift_apply", SHARED / "drift" / "apply.py")
+    if spec is None or spec.loader is None:
+        raise RuntimeError("the applier of incidents can not be imported")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,54 @@
+"""``python -m kalshi_pipelines_tests.support.documents`` writes the pages of docs/ that code and tests generate."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines_tests.support.checkout import DOCS
+from kalshi_pipelines_tests.support.execution.catalogue import THREATS, threat_tests
+
+_DENIALS: Final = """\
+# Why an order is denied
+
+Every decision that is no has one of these codes: in the journal, in the audit, on `executed_orders` and in the command
+line's output. A check that can not be carried out is a no as well. Nothing of a denied order left the computer.
+
+| code | cause | what to do |
+|---|---|---|
+"""
+_THREATS: Final = """\
+# What can go wrong, and what stops it
+
+Threats to a program that trades, each with its control and the tests that prove it. A missing test fails the suite. The
+tests are in `kalshi_pipelines_tests/`, most of them in `execution/` there.
+
+| | what goes wrong | what stops it | tests |
+|---|---|---|---|
+"""
+
+
+def denials() -> str:
+    """docs/denials.md."""
+    return _DENIALS + "".join(f"| `{each.code}` | {each.cause} | {each.remedy} |\n" for each in DenialReason)
+
+
+def threats() -> str:
+    """docs/trading_threats.md."""
+    tests = threat_tests()
+    return _THREATS + "".join(
+        f"| F{number:02} | {threat.failure} | {threat.control} | "
+        + "<br>".join(f"`{test.name.removeprefix('test_')}`" for test in tests[number])
+        + " |\n"
+        for number, threat in THREATS.items()
+    )
+
+
+def documents() -> Mapping[Path, str]:
+    """Every page that is made, and its text."""
+    return {DOCS / "denials.md": denials(), DOCS / "trading_threats.md": threats()}
+
+
+if __name__ == "__main__":
+    for page, text in documents().items():
+        page.write_text(text)

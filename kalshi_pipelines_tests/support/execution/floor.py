@@ -1,0 +1,269 @@
+"""A running sandbox exchange, a member with a trade key, and all that is needed to trade there over real HTTP."""
+
+import datetime as dt
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.executor import session as sessions
+from kalshi_pipelines.execution.executor.dispatch import KillReader, LiveDispatch, OrderDispatch, SimulatedDispatch
+from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor.session import Opening, TradeSession
+from kalshi_pipelines.execution.gates.arming import Bound, arm_token
+from kalshi_pipelines.execution.gates.key import available_on
+from kalshi_pipelines.execution.gates.market_snapshot import ExchangeMarkets
+from kalshi_pipelines.execution.journal.journal import Journal, initialise
+from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.orders.checkpoints import PassCheckpoint, passed
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
+from kalshi_pipelines.execution.orders.terms import (
+    Action,
+    Contracts,
+    Leg,
+    MarketTicker,
+    Outcome,
+    TimeInForce,
+    YesPrice,
+)
+from kalshi_pipelines.execution.transport.order_transport import OrderTransport
+from kalshi_pipelines.execution.transport.write_budget import WriteBudget
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.kalshi.portfolio import PortfolioClient
+from kalshi_pipelines.kalshi.rate_budget import Bucket, RateBudget, documented_laws
+from kalshi_pipelines.kalshi.signing import Signer
+from kalshi_pipelines.kalshi.transport import Transport
+from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
+from kalshi_pipelines.settings import Environment, RateTier
+from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+
+MEMBER = "ann"
+SUBACCOUNT = 0
+QUIET = SandboxOptions(markets=60, combos=0, tick_seconds=0, tier="unlimited")
+Row = dict[str, Any]
+
+_numbers = count(1)
+
+
+class Budget(RateBudget):
+    """No limit: what is waited for in these tests is not the rate budget."""
+
+    def acquire(self, cost: int, bucket: Bucket = Bucket.READ) -> float:
+        del cost, bucket
+        return 0.0
+
+
+@dataclass
+class Floor:
+    """One member's place at a sandbox."""
+
+    sandbox: SandboxProcess
+    http: httpx.Client
+    signer: Signer
+    key_id: str
+    key_file: Path
+    client: KalshiClient
+    portfolio: PortfolioClient
+    member: str
+    stack: ExitStack = field(repr=False, default_factory=ExitStack)
+
+    def steer(self, method: str, path: str, **body: Any) -> Any:
+        """Steer the exchange."""
+        answer = self.http.request(method, self.sandbox.admin_url + "/sandbox" + path, json=body or None)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def truth(self) -> list[Row]:
+        """Everything that happened on the exchange."""
+        events: list[Row] = []
+        while True:
+            page = self.http.get(
+                f"{self.sandbox.admin_url}/sandbox/truth", params={"after": len(events), "limit": 10_000}
+            ).json()
+            events += page["events"]
+            if not page["events"]:
+                return events
+
+    def orders_on_exchange(self) -> list[Row]:
+        """The orders of this member that the exchange took, by the truth log."""
+        return [event for event in self.truth() if event["event"] == "OrderAccepted" and event["member"] == self.member]
+
+    def tradable(self) -> Row:
+        """An open market with a two-sided book and whole-cent prices in the middle."""
+        markets = self.http.get(
+            f"{self.sandbox.url}/markets", params={"status": "open", "mve_filter": "exclude", "limit": 1000}
+        ).json()["markets"]
+        for market in markets:
+            if market["yes_bid_size_fp"] != "0.00" and market["yes_ask_size_fp"] != "0.00":
+                bid, ask = float(market["yes_bid_dollars"]), float(market["yes_ask_dollars"])
+                if 0.15 < bid < ask < 0.85 and market["market_type"] == "binary":
+                    chosen: Row = market
+                    return chosen
+        raise AssertionError("the sandbox has no market to trade")
+
+    def settings(self, **changes: Any) -> TradeSettings:
+        """Settings of a live session that is armed for an hour."""
+        values: Row = {
+            "mode": Mode.LIVE,
+            "api_key_id": self.key_id,
+            "private_key_file": self.key_file,
+            "url": self.sandbox.url,
+            "series": "*",
+            "approval_dollars": 50,
+            **changes,
+        }
+        plain = TradeSettings(**values)
+        bound = Bound(Environment.SANDBOX, self.signer.fingerprint, plain.limits_sha256)
+        token = arm_token(bound, now_us() + 3_600 * MICROSECONDS_PER_SECOND)
+        return TradeSettings(**{"arm": token, **values})
+
+    def transport(self, settings: TradeSettings) -> OrderTransport:
+        """What can write, with tokens for everything."""
+        made = OrderTransport(
+            Environment.SANDBOX,
+            self.sandbox.url,
+            self.signer,
+            subaccount=settings.subaccount,
+            budget=WriteBudget(100_000, 100_000),
+        )
+        return self.stack.enter_context(made)
+
+    def surroundings(self, kill: KillReader) -> Surroundings:
+        """What an executor reads here."""
+        return Surroundings(
+            ExchangeMarkets(self.client), kill, lambda shard: available_on(self.portfolio, SUBACCOUNT, shard)
+        )
+
+
+@dataclass
+class Trader:
+    """A session on a floor, its executor and its journal."""
+
+    floor: Floor
+    journal: Journal
+    settings: TradeSettings
+    session: TradeSession
+    dispatch: OrderDispatch
+    executor: TradeExecutor
+
+
+@contextmanager
+def trading_floor(folder: Path, options: SandboxOptions = QUIET, **key: Any) -> Iterator[Floor]:
+    """A sandbox of its own, with one member whose key may read and trade."""
+    with running_sandbox(options) as sandbox, ExitStack() as stack:
+        yield floor_at(sandbox, folder, stack, **key)
+
+
+def floor_at(sandbox: SandboxProcess, folder: Path, stack: ExitStack, member: str = MEMBER, **key: Any) -> Floor:
+    """A member's place at a running sandbox; each has a key of its own."""
+    private = Ed25519PrivateKey.generate()
+    key_id = f"00000000-0000-4000-8000-{next(_numbers):012}"
+    key_file = folder / f"{key_id}.pem"
+    key_file.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    key_file.chmod(0o600)
+    http = stack.enter_context(httpx.Client(trust_env=False, timeout=30))
+    pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    asked = {"key_id": key_id, "public_key_pem": pem, "scopes": ["read", "write::trade"], "member": member, **key}
+    http.post(f"{sandbox.admin_url}/sandbox/keys", json=asked).raise_for_status()
+    signer = Signer.from_file(key_id, key_file)
+    budget_file = Path(tempfile.mkdtemp(dir=folder)) / "unused.db"
+    budget = Budget(sa.create_engine(f"sqlite:///{budget_file}"), "unused", documented_laws(RateTier.BASIC))
+    transport = Transport(sandbox.url, budget, signer=signer, trust_proxies=False)
+    client = KalshiClient(transport)
+    stack.callback(client.close)
+    return Floor(sandbox, http, signer, key_id, key_file, client, PortfolioClient(transport), member, stack)
+
+
+def ready_journal(engine: sa.Engine, environment: str = "sandbox") -> Journal:
+    """A journal whose kill switch was released."""
+    initialise(engine, environment)
+    journal = Journal(engine, environment)
+    with journal.writing() as transaction:
+        if transaction.kill().engaged:
+            transaction.release_kill("ann", "the test begins")
+    return journal
+
+
+def say_reconciled(journal: Journal, *, clean: bool = True) -> None:
+    """Put a reconciliation on record without making one."""
+    with journal.writing() as transaction:
+        now = transaction.now_us
+        transaction.reconciled(
+            "sandbox", SUBACCOUNT, now, now, differences=0 if clean else 1, clean=clean, report="the test says so"
+        )
+
+
+def live_trader(floor: Floor, journal: Journal, checkpoint: PassCheckpoint = passed, **changes: Any) -> Trader:
+    """A live session with a clean reconciliation on record."""
+    settings = floor.settings(**changes)
+    transport = floor.transport(settings)
+    session = sessions.open_live(journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND), transport, ())
+    say_reconciled(journal)
+    dispatch = LiveDispatch(journal, session, transport, checkpoint)
+    return _trader(floor, journal, settings, session, dispatch, checkpoint)
+
+
+def dry_trader(floor: Floor, journal: Journal, origin: Origin = Origin.BY_HAND, **changes: Any) -> Trader:
+    """A dry-run session."""
+    settings = TradeSettings(**{"approval_dollars": 50, **changes})
+    session = sessions.open_dry_run(journal, settings, Environment.SANDBOX, Opening("ann", origin))
+    return _trader(floor, journal, settings, session, SimulatedDispatch(journal, session), passed)
+
+
+def _trader(
+    floor: Floor,
+    journal: Journal,
+    settings: TradeSettings,
+    session: TradeSession,
+    dispatch: OrderDispatch,
+    checkpoint: PassCheckpoint,
+) -> Trader:
+    surroundings = floor.surroundings(lambda: _killed(journal))
+    executor = TradeExecutor(session, journal, settings, surroundings, dispatch, checkpoint=checkpoint)
+    return Trader(floor, journal, settings, session, dispatch, executor)
+
+
+def _killed(journal: Journal) -> str | None:
+    with journal.reading() as reading:
+        kill = reading.kill()
+    return kill.reason if kill.engaged else None
+
+
+def proposed(market: Row, **changes: Any) -> ProposedOrder:
+    """Buy one contract of YES at the ask, at once; each call is another signal unless told."""
+    now = dt.datetime.now(dt.UTC)
+    values: Row = {
+        "signal": Signal("test", "1", "", f"signal {next(_numbers)}"),
+        "ticker": MarketTicker(market["ticker"]),
+        "leg": Leg(Action.BUY, Outcome.YES, YesPrice.from_text(market["yes_ask_dollars"])),
+        "count": Contracts(100),
+        "time_in_force": TimeInForce.IMMEDIATE_OR_CANCEL,
+        "as_of": now,
+        "valid_until": now + dt.timedelta(minutes=5),
+        "actor": ActorKind.STRATEGY,
+        "actor_name": "calibration",
+        **changes,
+    }
+    return ProposedOrder(**values)
+
+
+def resting(market: Row, price: str, count: int = 100, **changes: Any) -> ProposedOrder:
+    """A bid that rests for ten minutes."""
+    now = dt.datetime.now(dt.UTC)
+    return proposed(
+        market,
+        leg=Leg(Action.BUY, Outcome.YES, YesPrice.from_text(price)),
+        count=Contracts(count),
+        time_in_force=TimeInForce.GOOD_TILL_CANCELED,
+        expires=now + dt.timedelta(minutes=10),
+        **changes,
+    )

@@ -1,0 +1,116 @@
+"""What has to be true of journal and exchange together, whatever happened; ``test_state_machine`` has their numbers."""
+
+from collections import Counter
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.reading import JournalReading
+from kalshi_pipelines.execution.journal.records import Intent, MarketStanding, Mode, ScopeKind, SessionCaps
+from kalshi_pipelines.execution.journal.tables import scope_markets, scopes
+from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState
+from kalshi_pipelines.units import trading_day
+from kalshi_pipelines_tests.support.execution.model_exchange import ModelExchange
+
+DOLLARS = 1_000_000
+
+
+def each_was_recorded_once(reading: JournalReading, exchange: ModelExchange) -> None:
+    """One order and one request for an intent at most, and for each of them the record that it is being sent."""
+    clients = [order.client_order_id for order in exchange.orders.values()]
+    assert len(clients) == len(set(clients))
+    assert set(clients) <= exchange.posts.keys()
+    assert all(number == 1 for number in exchange.posts.values())
+    for client in exchange.posts:
+        assert reading.sent(_intent(reading, client).intent_id).client_order_id == client
+
+
+def what_rests_is_reserved(reading: JournalReading, exchange: ModelExchange) -> None:
+    for order in exchange.resting():
+        held = _intent(reading, order.client_order_id).reserved_centicontracts
+        assert held >= order.remaining_centicontracts, f"{order} rests, and {held} are reserved"
+
+
+def ended_stays_ended(
+    reading: JournalReading, exchange: ModelExchange, ended: dict[str, OrderState]
+) -> dict[str, OrderState]:
+    """What has ended by now, by client order id; what had ended before is as it was."""
+    now = {client: _intent(reading, client).state for client in exchange.posts}
+    assert {client: now[client] for client in ended} == ended
+    return {client: state for client, state in now.items() if state in FINAL_STATES}
+
+
+def caps_hold(reading: JournalReading, exchange: ModelExchange, caps: SessionCaps) -> None:
+    """Account and event, every session, and the orders of every session and day, by what the exchange has."""
+    for kind in (ScopeKind.EVENT, ScopeKind.ACCOUNT):
+        _within(kind, exchange.worst(), caps.scopes[kind].worst_microdollars)
+    groups = Counter(order.order_group_id for order in exchange.orders.values())
+    for group, orders in groups.items():
+        _within(ScopeKind.SESSION, orders, caps.scopes[ScopeKind.SESSION].orders)
+        _within(ScopeKind.SESSION, exchange.worst(group), caps.scopes[ScopeKind.SESSION].worst_microdollars)
+    intents = [_intent(reading, order.client_order_id) for order in exchange.orders.values()]
+    for orders in Counter(trading_day(intent.planned_us) for intent in intents).values():
+        _within(ScopeKind.DAY, orders, caps.scopes[ScopeKind.DAY].orders)
+
+
+def _within(kind: ScopeKind, have: int, cap: int) -> None:
+    assert have <= cap, f"{have} is beyond a cap of the {kind.value}: {cap}"
+
+
+def ledger_is_the_truth(reading: JournalReading, exchange: ModelExchange) -> None:
+    """After a clean reconciliation: position and cost by the fills, and what is reserved rests."""
+    counted = {market.ticker: market for market in reading.markets("sandbox", 0)}
+    resting = exchange.resting()
+    for ticker in exchange.tickers():
+        have = counted.get(ticker) or MarketStanding(ticker, 0, 0, 0, 0, 0, 0)
+        expected = (0, 0) if ticker in exchange.payoffs() else exchange.held(ticker)
+        assert (have.position_centicontracts, have.spent_microdollars) == expected
+        rests = sum(order.remaining_centicontracts for order in resting if order.ticker == ticker)
+        assert have.open_bids_centicontracts + have.open_asks_centicontracts == rests
+
+
+def what_ended_is_what_was_won(engine: sa.Engine, exchange: ModelExchange) -> None:
+    """In a market that paid out both outcomes are what was lost in it, or nothing in scopes that forget it."""
+    newest = max((row["key"] for row in _scope_rows(engine, ScopeKind.DAY)), default="")
+    for ticker, payoff in exchange.payoffs().items():
+        position, spent = exchange.held(ticker)
+        forgotten = _scope_rows(engine, ScopeKind.ACCOUNT, ticker) + _scope_rows(engine, ScopeKind.EVENT, ticker)
+        kept = [row for row in _scope_rows(engine, ScopeKind.DAY, ticker) if row["key"] == newest]
+        for rows, lost in ((forgotten, 0), (kept, spent - position * payoff)):
+            for row in rows:
+                assert row["position_centicontracts"] == 0
+                assert (row["if_no_microdollars"], row["if_yes_microdollars"]) == (lost, lost)
+
+
+def the_day_has_all_that_is_outstanding(reading: JournalReading, now_us: int) -> None:
+    """Whenever a day begins, what the account can lose counts in it."""
+    keys = {ScopeKind.DAY: trading_day(now_us).isoformat(), ScopeKind.ACCOUNT: "account"}
+    worst = {each.kind: each.worst_microdollars for each in reading.standings("sandbox", 0, Mode.LIVE, keys)}
+    assert worst[ScopeKind.DAY] >= worst[ScopeKind.ACCOUNT]
+
+
+def worst_of(market: MarketStanding) -> int:
+    return max(0, market.if_no_microdollars, market.if_yes_microdollars)
+
+
+def counters(engine: sa.Engine, mode: Mode | None = None) -> list[object]:
+    """Every counter of every scope, of one mode or of both."""
+    found = sa.select(scopes, scope_markets).outerjoin(scope_markets, scope_markets.c.scope_id == scopes.c.scope_id)
+    if mode is not None:
+        found = found.where(scopes.c.mode == mode.value)
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(found.order_by(scopes.c.scope_id, scope_markets.c.ticker))]
+
+
+def _scope_rows(engine: sa.Engine, kind: ScopeKind, ticker: str | None = None) -> list[sa.RowMapping]:
+    found = sa.select(scopes.c.key, scope_markets).join(scope_markets, scope_markets.c.scope_id == scopes.c.scope_id)
+    found = found.where(scopes.c.kind == kind.value, scopes.c.mode == Mode.LIVE.value)
+    if ticker is not None:
+        found = found.where(scope_markets.c.ticker == ticker)
+    with engine.connect() as connection:
+        return list(connection.execute(found).mappings())
+
+
+def _intent(reading: JournalReading, client_order_id: str) -> Intent:
+    found = reading.intent_of_client_order_id(Mode.LIVE, client_order_id)
+    assert found is not None
+    return found

@@ -1,0 +1,65 @@
+"""A member of its own at a running sandbox for every test, with a reconciler that does not wait long."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.reconciliation.account import Account, ExchangeAccount
+from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
+from kalshi_pipelines.execution.reconciliation.resolution import Fencing, Limits
+from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess
+from kalshi_pipelines_tests.support.execution.floor import SUBACCOUNT, Floor, Row, floor_at
+
+#: Many markets on which nothing moves.
+MARKETS = SandboxOptions(markets=250, combos=0, tick_seconds=0, tier="unlimited")
+QUICK = Limits(margin_us=1_000, watermark_seconds=5, fence_attempts=2, pause_seconds=0.05, rounds=3)
+_members = count(1)
+
+
+def new_floor(sandbox: SandboxProcess, folder: Path, stack: ExitStack) -> Floor:
+    """A new member."""
+    return floor_at(sandbox, folder, stack, member=f"member-{next(_members)}")
+
+
+def markets(floor: Floor, number: int, shard: int | None = None) -> list[Row]:
+    """Markets with a two-sided book, on one shard if told."""
+    rows = floor.http.get(
+        f"{floor.sandbox.url}/markets", params={"status": "open", "mve_filter": "exclude", "limit": 1000}
+    ).json()["markets"]
+    good = [
+        row
+        for row in rows
+        if row["yes_bid_size_fp"] != "0.00"
+        and row["yes_ask_size_fp"] != "0.00"
+        and "0.15" < row["yes_bid_dollars"] < row["yes_ask_dollars"] < "0.85"
+        and shard in (None, row["exchange_index"])
+    ]
+    assert len(good) >= number, f"the sandbox has {len(good)} such markets"
+    return good[:number]
+
+
+def reconciler(
+    floor: Floor,
+    journal: Journal,
+    *,
+    limits: Limits = QUICK,
+    account: Callable[[Account], Account] = lambda account: account,
+    fencing: Fencing | None = None,
+    **more: Any,
+) -> Reconciler:
+    """A reconciler of the member's account."""
+    fencing = fencing or floor.transport(floor.settings())
+    read = account(ExchangeAccount(floor.client, SUBACCOUNT))
+    return Reconciler(journal, read, fencing, "sandbox", SUBACCOUNT, limits=limits, **more)
+
+
+def by_hand(floor: Floor, method: str, path: str, **body: Any) -> httpx.Response:
+    """A request of the member beside this program, as a person makes it on the web site."""
+    url = httpx.URL(floor.sandbox.url + path)
+    headers = floor.signer.headers(method, url.path)
+    return floor.http.request(method, url, json=body or None, headers=headers)

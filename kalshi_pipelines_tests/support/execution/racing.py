@@ -1,0 +1,163 @@
+"""Several processes on one journal at once, and processes that are killed in the middle of it.
+
+``python -m kalshi_pipelines_tests.support.execution.racing CASE URL NUMBER`` prints what each of them did, as JSON. It
+is a program of its own because it forks: sixteen new Pythons would take longer than all they have to do.
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from itertools import count
+
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, JournalRefused
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.orders.terms import ClientOrderId
+from kalshi_pipelines_tests.support.execution.trading import VERSION, Clock, Desk
+
+#: How long a process waits for its turn: all are to get one, however slow the machine.
+PATIENCE_SECONDS = 60
+
+
+def desk_of(url: str, number: int) -> Desk:
+    """A connection of this process's own to the journal the test has made."""
+    clock = Clock()
+    engine = open_journal(url, PATIENCE_SECONDS)
+    first = 1_000 * (number + 1)
+    return Desk(Journal(engine, "sandbox", clock_us=clock), clock, numbers=count(first).__next__)
+
+
+def send_the_same(url: str, number: int) -> str:
+    """Send the one order that is reserved."""
+    desk = desk_of(url, number)
+    with desk.journal.reading() as reading:
+        (intent,) = reading.open_intents("sandbox", 0)
+    try:
+        desk.sending(intent)
+    except JournalRefused as refusal:
+        return refusal.rule
+    return "sent"
+
+
+def order_the_same_signal(url: str, number: int) -> str:
+    """Plan and reserve the same signal as everybody else."""
+    desk = desk_of(url, number)
+    new = desk.intent(idempotency_key="5" * 64, client_order_id=ClientOrderId("kx1-the-same"))
+    try:
+        with desk.journal.writing() as transaction:
+            transaction.reserve(transaction.plan(new))
+    except AlreadyPlanned as earlier:
+        return f"intent {earlier.intent.intent_id}"
+    return "reserved"
+
+
+def order_what_others_do_not(url: str, number: int) -> str:
+    """Reserve three orders nobody else has; the cap is for all."""
+    desk = desk_of(url, number)
+    got = 0
+    for _ in range(3):
+        with desk.journal.writing() as transaction:
+            intent = transaction.plan(desk.intent())
+        try:
+            with desk.journal.writing() as transaction:
+                transaction.reserve(intent)
+        except JournalRefused:
+            continue
+        got += 1
+    return str(got)
+
+
+def send_until_stopped(url: str, number: int) -> str:
+    """Send four orders as fast as others let it; the first process stops all after its second, the last come after."""
+    desk = desk_of(url, number)
+    one = {"event_ticker": f"KXRACE{number}", "count_centicontracts": 1, "fee_bound_microdollars": 0}
+    intents = [desk.reserved(ticker=f"KXRACE{number}-{market}", **one) for market in range(4)]
+    sent = 0
+    try:
+        for turn, intent in enumerate(intents):
+            while turn == len(intents) - 1 and not is_stopped(desk):
+                pass
+            desk.sending(intent)
+            sent += 1
+            if number == 0 and turn == 1:
+                with desk.journal.writing() as transaction:
+                    transaction.engage_kill(1, "operator", "ada", "stop")
+    except JournalRefused as refusal:
+        return f"{sent} {refusal.rule}"
+    return f"{sent} sent after all were stopped"
+
+
+def is_stopped(desk: Desk) -> bool:
+    with desk.journal.reading() as reading:
+        return reading.kill().engaged
+
+
+def die_at(point: str) -> Callable[[str, int], str]:
+    """A process that is killed at some point of an order."""
+
+    def die(url: str, number: int) -> str:
+        desk = desk_of(url, number)
+        if point == "inside":
+            with desk.journal.writing() as transaction:
+                transaction.reserve(transaction.plan(desk.intent()))
+                os.kill(os.getpid(), signal.SIGKILL)
+        intent = desk.planned()
+        if point == "planned":
+            os.kill(os.getpid(), signal.SIGKILL)
+        with desk.journal.writing() as transaction:
+            intent = transaction.reserve(intent)
+        if point == "reserved":
+            os.kill(os.getpid(), signal.SIGKILL)
+        with desk.journal.writing() as transaction:
+            transaction.sending(intent, VERSION)
+            if point == "about to send":
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return ""
+
+    return die
+
+
+CASES: dict[str, Callable[[str, int], str]] = {
+    "send_the_same": send_the_same,
+    "order_the_same_signal": order_the_same_signal,
+    "order_what_others_do_not": order_what_others_do_not,
+    "send_until_stopped": send_until_stopped,
+    **{f"die_{point}": die_at(point) for point in ("inside", "planned", "reserved", "about to send", "sending")},
+}
+
+
+def race(case: str, url: str, processes: int) -> list[str]:
+    """Do the same in several processes that begin together; what each of them said, or the signal that ended it."""
+    gate_read, gate_write = os.pipe()
+    children = []
+    for number in range(processes):
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(gate_write)
+            try:
+                os.read(gate_read, 1)
+                said = CASES[case](url, number)
+            except BaseException:  # noqa: BLE001
+                said = traceback.format_exc()
+            os.write(write, said.encode()[-4_000:])
+            os._exit(0)
+        os.close(write)
+        children.append((child, read))
+    os.close(gate_read)
+    os.close(gate_write)
+    told = []
+    for child, read in children:
+        with os.fdopen(read) as pipe:
+            said = pipe.read()
+        status = os.waitpid(child, 0)[1]
+        told.append(signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else said)
+    return told
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(race(sys.argv[1], sys.argv[2], int(sys.argv[3]))))

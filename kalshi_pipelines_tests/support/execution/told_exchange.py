@@ -1,0 +1,197 @@
+"""An exchange that answers as it is told, in this process: for what the executor does with an answer, at once."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.executor import session as sessions
+from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision, PlannedOrder
+from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, SimulatedDispatch
+from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor.session import Opening
+from kalshi_pipelines.execution.gates.arming import Bound, arm_token
+from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot
+from kalshi_pipelines.execution.journal.journal import Journal, initialise
+from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.orders.answers import Answer
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
+from kalshi_pipelines.execution.orders.proposals import ProposedOrder, Signal
+from kalshi_pipelines.execution.orders.terms import MarketTicker
+from kalshi_pipelines.execution.transport.order_transport import OrderTransport
+from kalshi_pipelines.execution.transport.permits import SendPermit
+from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import instant
+from kalshi_pipelines_tests.execution.gates.test_order_checks import MARKET, MINUTE, NOW_US, ORDER
+from kalshi_pipelines_tests.support.execution.trading import Clock
+
+HOST, KEY = "127.0.0.1:8765", "SHA256:0123456789abcdef"
+_numbers = count(1)
+
+
+def took(filled: str = "1.00", left: str = "0.00") -> Callable[[dict[str, Any]], Answer]:
+    """The answer to an order that was taken."""
+
+    def answer(request: dict[str, Any]) -> Answer:
+        told = {
+            "order_id": f"09cb3de3-aacb-4446-b98b-{next(_numbers):012}",
+            "client_order_id": request["client_order_id"],
+            "fill_count": filled,
+            "remaining_count": left,
+            "ts_ms": 1,
+        }
+        return Answer(201, json.dumps(told).encode())
+
+    return answer
+
+
+def refused(request: dict[str, Any]) -> Answer:
+    """The answer to an order that was not taken."""
+    del request
+    return Answer(400, b'{"error":{"code":"no"}}')
+
+
+@dataclass
+class ToldExchange:
+    """Stands for the transport of a live session; ``orders`` and ``groups`` are what it was sent."""
+
+    answer: Callable[[dict[str, Any]], Answer] = field(default_factory=took)
+    of_group: Answer | None = None
+    has_tokens: bool = True
+    host: str = HOST
+    key_fingerprint: str = KEY
+    orders: list[dict[str, Any]] = field(default_factory=list)
+    groups: list[tuple[int, int]] = field(default_factory=list)
+
+    def has_tokens_for_an_order(self) -> bool:
+        return self.has_tokens
+
+    def create_order_group(self, exchange_index: int, contracts_limit: int) -> Answer:
+        self.groups.append((exchange_index, contracts_limit))
+        made = f'{{"order_group_id":"9b2f2c4e-0000-4000-8000-{next(_numbers):012}"}}'
+        return self.of_group or Answer(201, made.encode())
+
+    def place(self, permit: SendPermit) -> Answer:
+        body = permit.sent.request_json.encode()
+        permit.consume(host=self.host, key_fingerprint=self.key_fingerprint, body=body)
+        self.orders.append(json.loads(body))
+        return self.answer(self.orders[-1])
+
+
+@dataclass
+class Play:
+    """A session with such an exchange, a clock and a market that stand still, and what may be changed of them."""
+
+    journal: Journal
+    clock: Clock
+    exchange: ToldExchange
+    settings: TradeSettings
+    mode: Mode = Mode.LIVE
+    market: MarketSnapshot = MARKET
+    killed: str | None = None
+    unreadable: Exception | None = None
+    available: int | None = 10**9
+    asked: list[object] = field(default_factory=list)
+    passed: list[Checkpoint] = field(default_factory=list)
+    at: dict[Checkpoint, Callable[[], None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        opening = Opening("ann", Origin.BY_HAND)
+        transport = cast("OrderTransport", self.exchange)
+        arguments = (self.journal, self.settings, Environment.SANDBOX, opening)
+        live = self.mode is Mode.LIVE
+        self.session = (
+            sessions.open_live(*arguments, transport, (), self.clock)
+            if live
+            else sessions.open_dry_run(*arguments, self.clock)
+        )
+        self.dispatch = (
+            LiveDispatch(self.journal, self.session, transport, self._pass)
+            if live
+            else SimulatedDispatch(self.journal, self.session)
+        )
+        self.executor = TradeExecutor(
+            self.session,
+            self.journal,
+            self.settings,
+            Surroundings(self._market, lambda: self.killed, self._available if live else None),
+            self.dispatch,
+            checkpoint=self._pass,
+            clock_us=self.clock,
+        )
+
+    def order(self, **changes: Any) -> ProposedOrder:
+        """Another signal: buy one contract at 0.52, good for a minute from now."""
+        now = instant(self.clock())
+        signal = Signal("s", "1", "", f"signal {next(_numbers)}")
+        return replace(ORDER, **{"signal": signal, "as_of": now, "valid_until": now + MINUTE, **changes})
+
+    def decide(self, **changes: Any) -> Decision:
+        return self.executor.decide(self.order(**changes))
+
+    def planned(self, **changes: Any) -> PlannedOrder:
+        planned = self.executor.plan(self.order(**changes))
+        assert isinstance(planned, PlannedOrder)
+        return planned
+
+    def admitted(self, **changes: Any) -> AdmittedOrder:
+        admitted = self.executor.admit(self.planned(**changes))
+        assert isinstance(admitted, AdmittedOrder), admitted
+        return admitted
+
+    def facts(self) -> dict[str, Any]:
+        """What the newest record of the audit says."""
+        with self.journal.reading() as reading:
+            told: dict[str, Any] = json.loads(reading.audit_tail(1)[-1].body)
+        return told
+
+    def engage_kill(self) -> None:
+        with self.journal.writing() as transaction:
+            transaction.engage_kill(1, "operator", "bob", "stop")
+
+    def _pass(self, checkpoint: Checkpoint) -> None:
+        self.passed.append(checkpoint)
+        self.at.get(checkpoint, lambda: None)()
+
+    def _market(self, ticker: MarketTicker) -> MarketSnapshot:
+        self.asked.append(str(ticker))
+        if self.unreadable:
+            raise self.unreadable
+        return replace(self.market, read_us=self.clock())
+
+    def _available(self, shard: int) -> int | None:
+        self.asked.append(shard)
+        return self.available
+
+
+def first_session(engine: sa.Engine, before: Callable[[Journal, Clock], object]) -> Play:
+    """The first live session of an account, one second after something was done with its journal."""
+    made = play(engine, live=False)
+    before(made.journal, made.clock)
+    made.clock.now_us += 1_000_000
+    values: dict[str, Any] = {"series": "KXA", "approval_dollars": 50, "mode": Mode.LIVE}
+    bound = Bound(Environment.SANDBOX, KEY, TradeSettings(**values).limits_sha256)
+    armed = TradeSettings(arm=arm_token(bound, NOW_US + 3_600_000_000), **values)
+    return Play(made.journal, made.clock, ToldExchange(), armed)
+
+
+def play(engine: sa.Engine, exchange: ToldExchange | None = None, *, live: bool = True, **settings: Any) -> Play:
+    """A session in a journal whose kill switch was released, and which was just reconciled."""
+    clock, transport = Clock(NOW_US), exchange or ToldExchange()
+    initialise(engine, "sandbox", clock_us=clock)
+    journal = Journal(engine, "sandbox", clock_us=clock)
+    with journal.writing() as transaction:
+        if transaction.kill().engaged:
+            transaction.release_kill("ann", "the test begins")
+        transaction.reconciled("sandbox", 0, NOW_US, NOW_US, differences=0, clean=True, report="the test says so")
+    values = {"series": "KXA", "approval_dollars": 50, "mode": Mode.LIVE if live else Mode.DRY_RUN, **settings}
+    plain = TradeSettings(**values)
+    token = arm_token(
+        Bound(Environment.SANDBOX, transport.key_fingerprint, plain.limits_sha256), NOW_US + 3_600_000_000
+    )
+    made = TradeSettings(**{"arm": token, **values})
+    return Play(journal, clock, transport, made, Mode.LIVE if live else Mode.DRY_RUN)

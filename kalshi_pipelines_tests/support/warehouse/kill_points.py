@@ -1,0 +1,497 @@
+"""Kill ``migrate`` with SIGKILL at one statement after the other, and look at what is left each time.
+
+``python -m kalshi_pipelines_tests.support.warehouse.kill_points CASE FOLDER MOST [POSTGRES_URL]`` prints JSON.
+It is a program of its own because it forks: from a process that has imported everything and has no threads, a child at
+each point costs a tenth of a new Python. A point is a statement that is about to be executed (each row of an
+``executemany`` or ``COPY`` is one), a file that is about to be renamed, removed, locked or opened as a database, or a
+size at which a file may not grow any more: the kernel ends the process in the middle of a write.
+"""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import psycopg
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.warehouse.backup import UNFINISHED
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines.warehouse.upgrade import migrate
+from kalshi_pipelines_tests.support.warehouse.legacy import make_legacy_database
+from kalshi_pipelines_tests.support.warehouse.revisions import PYPROJECT, Database
+from kalshi_pipelines_tests.support.warehouse.schema import schema_of
+
+OLD_REVISION: Final = "0004"
+#: Points that are never left out, with their neighbours: how their labels begin, or what is in them.
+_ALWAYS_BEGIN: Final = ("BEGIN", "COMMIT", "fcntl.flock", "SELECT pg_advisory")
+_ALWAYS_NAME: Final = (".backup", "journal_mode = WAL")
+_FILE_EVENTS: Final = frozenset({"os.rename", "os.remove", "fcntl.flock", "sqlite3.connect"})
+_WRITE_LIMITS: Final = 10
+_ROWS_OF_0004: Final = 40
+_SNAPSHOTS: Final = 120  # more than the rows that are written one by one to Postgres
+_SECONDS_FOR_SESSIONS_TO_END: Final = 20
+_HOUR_US: Final = 3_600_000_000
+
+Reached = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """All of a database that can be told apart; moments of this test run are not."""
+
+    schema: dict[str, str]
+    rows: dict[str, list[str]]
+
+
+@dataclass
+class Summary:
+    """What was tried and what was found: a message for each point at which something was wrong."""
+
+    points: int = 0
+    statements: int = 0
+    left_old: int = 0
+    left_new: int = 0
+    killed_while_writing: int = 0
+    killed_in_executemany: int = 0
+    killed_in_copy: int = 0
+    backups_left: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+class Target(Protocol):
+    """A database that can be put back to how it was before the upgrade."""
+
+    def put_back(self) -> None:
+        """Make it what it was."""
+
+    def migrate(self) -> None:
+        """Upgrade it."""
+
+    def picture(self) -> Picture:
+        """Look at it, without touching what a killed process left."""
+
+    def leftovers(self, old: Picture) -> list[str]:
+        """What should not be there after an upgrade that went to its end."""
+
+    def largest_file(self) -> int:
+        """The size of the largest file an upgrade writes; 0 if it writes none here."""
+
+    def backups(self) -> int:
+        """How many backups there are."""
+
+
+class SqliteTarget:
+    """A SQLite file."""
+
+    def __init__(self, folder: Path, make: Callable[[Path], object]) -> None:
+        self._original, self._work, self._look = (folder / name for name in ("original", "work", "look"))
+        self._original.mkdir()
+        make(self._original / "warehouse.db")
+
+    def put_back(self) -> None:
+        shutil.rmtree(self._work, ignore_errors=True)
+        shutil.copytree(self._original, self._work)
+
+    def migrate(self) -> None:
+        _migrate(f"sqlite:///{self._work / 'warehouse.db'}")
+
+    def picture(self) -> Picture:
+        shutil.rmtree(self._look, ignore_errors=True)
+        self._look.mkdir()
+        for suffix in ("", "-wal", "-journal"):
+            left = self._work / f"warehouse.db{suffix}"
+            if left.exists():
+                shutil.copyfile(left, self._look / left.name)
+        return _picture_of_file(self._look / "warehouse.db")
+
+    def leftovers(self, old: Picture) -> list[str]:
+        left = [f"{path.name} was left" for path in self._work.glob(f"*{UNFINISHED}*")]
+        return left + [
+            f"{path.name} is not what there was"
+            for path in self._work.glob("*.backup")
+            if _picture_of_file(path) != old
+        ]
+
+    def largest_file(self) -> int:
+        return max((path.stat().st_size for path in self._work.iterdir()), default=0)
+
+    def backups(self) -> int:
+        return len(list(self._work.glob("*.backup")))
+
+
+class PostgresTarget:
+    """A Postgres database, a copy of a template, perhaps with an old file to take over."""
+
+    def __init__(self, name: str, url: str, make: Callable[[str], object], adopt_from: Path | None) -> None:
+        self._admin = psycopg.connect(_conninfo(url), autocommit=True)
+        self._name, self._template, self._adopt_from = name, f"{name}_template", adopt_from
+        self._url = sa.make_url(url).set(database=name).render_as_string(hide_password=False)
+        self._before = adopt_from.read_bytes() if adopt_from else b""
+        self._create(self._template, "template0")
+        make(sa.make_url(url).set(database=self._template).render_as_string(hide_password=False))
+
+    def put_back(self) -> None:
+        self._drop(self._name)
+        self._create(self._name, self._template)
+
+    def migrate(self) -> None:
+        _migrate(self._url, self._adopt_from)
+
+    def picture(self) -> Picture:
+        self._wait_for_sessions_to_end()
+        return _picture_of_database(self._url)
+
+    def leftovers(self, old: Picture) -> list[str]:
+        if self._adopt_from and self._adopt_from.read_bytes() != self._before:
+            return ["the old file was changed"]
+        return []
+
+    def largest_file(self) -> int:
+        return 0
+
+    def backups(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Leave nothing in the cluster."""
+        self._drop(self._name)
+        self._drop(self._template)
+        self._admin.close()
+
+    def _create(self, name: str, template: str) -> None:
+        self._admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy".encode())
+
+    def _drop(self, name: str) -> None:
+        self._admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+
+    def _wait_for_sessions_to_end(self) -> None:
+        """A server notices that its client is gone when it next talks to it."""
+        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+        for _ in range(_SECONDS_FOR_SESSIONS_TO_END * 100):
+            if self._admin.execute(count, [self._name]).fetchone() == (0,):
+                return
+            time.sleep(0.01)
+        raise TimeoutError("the session of a killed process does not end")
+
+
+def _migrate(url: str, adopt_from: Path | None = None) -> None:
+    engine = open_engine(url)
+    try:
+        migrate(engine, "sandbox", lambda _sentence: None, adopt_from)
+    finally:
+        engine.dispose()
+
+
+def _conninfo(url: str) -> str:
+    parts = sa.make_url(url)
+    return psycopg.conninfo.make_conninfo(
+        user=parts.username,
+        password=parts.password,
+        host=str(parts.query.get("host") or parts.host or ""),
+        dbname="postgres",
+    )
+
+
+_STARTED_US: Final = now_us()
+
+
+def _as_text(row: Sequence[Any]) -> str:
+    return repr(
+        tuple(
+            "now" if isinstance(value, int) and _STARTED_US <= value < _STARTED_US + _HOUR_US else value
+            for value in row
+        )
+    )
+
+
+def _picture_of_file(path: Path) -> Picture:
+    if not path.exists():
+        return Picture({}, {})
+    with closing(sqlite3.connect(path)) as database:
+        problems = [problem for (problem,) in database.execute("PRAGMA integrity_check")]
+        if problems != ["ok"]:
+            return Picture({"damaged": str(problems)}, {})
+        made = database.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_master").fetchall()
+        # Constraints come in any order.
+        schema = {f"{kind} {name}": " ".join(sorted(sql.replace(",", " ").split())) for kind, name, sql in made}
+        tables = [name for kind, name, _ in made if kind == "table"]
+        database.text_factory = bytes
+        rows = {table: sorted(map(_as_text, database.execute(f'SELECT * FROM "{table}"'))) for table in tables}
+    return Picture(schema, rows)
+
+
+def _picture_of_database(url: str) -> Picture:
+    engine = open_engine(url)
+    try:
+        schema = schema_of(engine)
+        with engine.connect() as connection:
+            rows = {
+                table: sorted(map(_as_text, map(tuple, connection.exec_driver_sql(f'SELECT * FROM "{table}"'))))
+                for table in sa.inspect(connection).get_table_names()
+            }
+    finally:
+        engine.dispose()
+    return Picture(schema, rows)
+
+
+def _bring_to_old_revision(url: str) -> None:
+    """A warehouse of an earlier version, with rows in every table."""
+    os.environ["KALSHI_WAREHOUSE_URL"] = url
+    config = Config(toml_file=PYPROJECT)
+    command.upgrade(config, OLD_REVISION)
+    engine = open_engine(url)
+    database = Database(engine, config)
+    database.fill(database.tables(), _ROWS_OF_0004)
+    engine.dispose()
+    del os.environ["KALSHI_WAREHOUSE_URL"]
+
+
+def _nothing(_where: object) -> None:
+    """A database that is not there yet, or empty."""
+
+
+def _legacy(path: Path) -> None:
+    make_legacy_database(path, snapshots=_SNAPSHOTS)
+
+
+@contextmanager
+def _target(case: str, folder: Path, url: str) -> Iterator[Target]:
+    if case.startswith("sqlite"):
+        make: dict[str, Callable[[Path], object]] = {
+            "sqlite_fresh": _nothing,
+            "sqlite_old": lambda path: _bring_to_old_revision(f"sqlite:///{path}"),
+            "sqlite_legacy": _legacy,
+        }
+        yield SqliteTarget(folder, make[case])
+        return
+    old = folder / "old.db"
+    if case == "postgres_adopt_from":
+        _legacy(old)
+    prepare = _bring_to_old_revision if case == "postgres_old" else _nothing
+    target = PostgresTarget(f"kill_{case}", url, prepare, old if old.exists() else None)
+    try:
+        yield target
+    finally:
+        target.close()
+
+
+class _Points:
+    """Counts the points a process comes by, and kills it at one of them."""
+
+    def __init__(self, fatal: int | None = None, largest_file: Callable[[], int] | None = None) -> None:
+        self.labels: list[str] = []
+        self.largest = 0
+        self._fatal = fatal
+        self._largest_file = largest_file
+
+    def __call__(self, label: str) -> None:
+        self.labels.append(label)
+        if len(self.labels) == self._fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._largest_file:
+            self.largest = max(self.largest, self._largest_file())
+
+
+class _EachRow(list[Any]):
+    """Parameters of many rows; each that is taken out is a point."""
+
+    reached: Reached
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in super().__iter__():
+            self.reached("a row of executemany")
+            yield row
+
+
+def _watch(reached: Reached) -> None:
+    """Tell of every point this process comes by from now on; it can not be undone, so this is for a child."""
+    real_connect = sqlite3.connect
+
+    class Traced(sqlite3.Connection):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.set_trace_callback(reached)
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        return real_connect(*arguments, **options, factory=Traced)
+
+    for module in (sqlite3, sqlite3.dbapi2):
+        module.connect = connect  # type: ignore[attr-defined]
+    sys.addaudithook(lambda event, told: reached(f"{event} {told[:2]}") if event in _FILE_EVENTS else None)
+
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute", retval=True)
+    def _statement(
+        connection: sa.Connection, _cursor: object, statement: str, parameters: Any, _context: object, many: bool
+    ) -> tuple[str, Any]:
+        if connection.dialect.name == "postgresql":
+            reached(statement)
+            if many:
+                parameters = _EachRow(parameters)
+                parameters.reached = reached
+        return statement, parameters
+
+    @sa.event.listens_for(sa.Engine, "begin")
+    def _begin(_connection: object) -> None:
+        reached("BEGIN")
+
+    @sa.event.listens_for(sa.Engine, "commit")
+    def _commit(_connection: object) -> None:
+        reached("COMMIT")
+
+    @sa.event.listens_for(sa.Pool, "checkin")
+    def _checkin(_connection: object, _record: object) -> None:
+        reached("after COMMIT, before the connection is given back")
+
+    real_write_row = psycopg.Copy.write_row
+
+    def write_row(copy: Any, row: Sequence[Any]) -> None:
+        reached("a row of COPY")
+        real_write_row(copy, row)
+
+    psycopg.Copy.write_row = write_row  # type: ignore[assignment, method-assign]
+
+
+def _in_a_child(work: Callable[[], None]) -> int:
+    """Do something in a forked process; how it ended, as ``os.waitpid`` tells."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        work()
+    except BaseException as error:  # noqa: BLE001
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        os._exit(1)
+    os._exit(0)
+
+
+def _points_of(target: Target, folder: Path) -> tuple[list[str], int]:
+    """Every point of an upgrade that goes to its end, and the size of the largest file on the way."""
+    told = folder / "points.json"
+
+    def tell() -> None:
+        points = _Points(largest_file=target.largest_file)
+        _watch(points)
+        target.migrate()
+        labels, largest = list(points.labels), points.largest
+        told.write_text(json.dumps([labels, largest]), encoding="utf-8")
+
+    target.put_back()
+    if _in_a_child(tell):
+        raise RuntimeError("the upgrade fails without being killed")
+    labels, largest = json.loads(told.read_text(encoding="utf-8"))
+    return labels, largest
+
+
+def _chosen(labels: Sequence[str], most: int) -> list[int]:
+    """The numbers of the points to kill at, from 1: the notable ones, and others evenly between the first and last."""
+    last = len(labels)
+    always = {1, last}
+    for number, label in enumerate(labels, start=1):
+        if label.startswith(_ALWAYS_BEGIN) or any(each in label for each in _ALWAYS_NAME):
+            always |= {max(number - 1, 1), number, min(number + 1, last)}
+    rest = [number for number in range(1, last + 1) if number not in always]
+    wanted = min(max(most - len(always), 0), len(rest))
+    return sorted(always | {rest[(2 * each + 1) * len(rest) // (2 * wanted)] for each in range(wanted)})
+
+
+def _killed_at(target: Target, point: int) -> None:
+    def work() -> None:
+        _watch(_Points(fatal=point))
+        target.migrate()
+
+    status = _in_a_child(work)
+    if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
+        raise RuntimeError(f"point {point} was not reached: the process ended with {status}")
+
+
+def _killed_while_writing(target: Target, limit: int) -> bool:
+    """Whether the kernel ended the process because a file was to grow beyond the limit."""
+
+    def work() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python would rather have an error
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        target.migrate()
+
+    status = _in_a_child(work)
+    if status and not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXFSZ):
+        raise RuntimeError(f"the process whose files may have {limit} bytes ended with {status}")
+    return bool(status)
+
+
+def _look(target: Target, where: str, old: Picture, new: Picture, summary: Summary) -> None:
+    """What is there after a kill, and after the next upgrade."""
+    summary.points += 1
+    found = target.picture()
+    summary.left_old += found == old
+    summary.left_new += found == new
+    summary.backups_left += target.backups()
+    if found not in (old, new):
+        summary.wrong.append(f"{where}: neither old nor new: {_difference(found, old, new)}")
+        return
+    target.migrate()
+    completed = target.picture()
+    if completed != new:
+        summary.wrong.append(f"{where}: not new after the next migrate: {_difference(completed, new)}")
+    summary.wrong += [f"{where}: {left}" for left in target.leftovers(old)]
+
+
+def _difference(found: Picture, *expected: Picture) -> str:
+    def differing(one: dict[str, Any], other: dict[str, Any]) -> Collection[str]:
+        return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))[:5]
+
+    return "; ".join(
+        f"schema {differing(found.schema, other.schema)}, rows {differing(found.rows, other.rows)}"
+        for other in expected
+    )
+
+
+def kill_everywhere(case: str, folder: Path, most: int, url: str) -> Summary:
+    """Kill the upgrade of a case at up to ``most`` statements, or a few more, and while it writes."""
+    summary = Summary()
+    with ExitStack() as held:
+        target = held.enter_context(_target(case, folder, url))
+        target.put_back()
+        old = target.picture()
+        labels, largest = _points_of(target, folder)
+        new = target.picture()
+        summary.statements = len(labels)
+        if old == new:
+            raise RuntimeError("there is nothing to upgrade")
+        for point in _chosen(labels, most):
+            label = " ".join(labels[point - 1].split())
+            target.put_back()
+            _killed_at(target, point)
+            _look(target, f"point {point} of {len(labels)}, {label[:100]}", old, new, summary)
+            summary.killed_in_executemany += label == "a row of executemany"
+            summary.killed_in_copy += label == "a row of COPY"
+        for number in range(_WRITE_LIMITS if largest else 0):
+            limit = 512 + number * largest // _WRITE_LIMITS
+            target.put_back()
+            summary.killed_while_writing += _killed_while_writing(target, limit)
+            _look(target, f"files of at most {limit} bytes", old, new, summary)
+    return summary
+
+
+def main() -> None:
+    """Kill as the command line says."""
+    case, folder, most, *url = sys.argv[1:]
+    summary = kill_everywhere(case, Path(folder), int(most), url[0] if url else "")
+    sys.stdout.write(json.dumps(asdict(summary)))
+
+
+if __name__ == "__main__":
+    main()

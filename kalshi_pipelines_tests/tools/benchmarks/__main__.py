@@ -1,0 +1,197 @@
+"""Run the benchmarks and print a table. Read the ratios: machines differ, and the same machine from hour to hour."""
+
+import argparse
+import datetime as dt
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+
+from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
+from kalshi_pipelines_tests.tools.benchmarks.journal import admission
+from kalshi_pipelines_tests.tools.benchmarks.news_flow import articles_stored, stories_told
+from kalshi_pipelines_tests.tools.benchmarks.work import Measured
+
+SHARE_MOVED = 0.01
+#: Tokens and tokens a second of the basic usage level.
+BASIC_CAPACITY, BASIC_REFILL_RATE = 600, 200
+
+
+def measure(work: str, what: SandboxProcess | int | None = None, folder: Path | None = None) -> Measured:
+    """Do one piece of work with an exchange, of some size or by itself, in a fresh process."""
+    command = [sys.executable, "-m", "kalshi_pipelines_tests.tools.benchmarks.work", work]
+    command += [what.url if isinstance(what, SandboxProcess) else str(what or ""), str(folder or "")]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise SystemExit(f"{work} failed:\n{finished.stderr}")
+    return Measured(**json.loads(finished.stdout.splitlines()[-1]))
+
+
+def frozen(markets: int, tier: str = "unlimited") -> SandboxOptions:
+    """A sandbox whose prices only move when told."""
+    return SandboxOptions(markets=markets, seed=7, tick_seconds=0, tier=tier)
+
+
+def speed(markets: int, repeats: int) -> None:
+    """First and second ingest beside the floor, and beside itself without contract checks, in turns; prints a row."""
+    firsts, seconds, floors, ratios, shares = [], [], [], [], []
+    with running_sandbox(frozen(markets)) as sandbox:
+        with tempfile.TemporaryDirectory() as warm_up:
+            measure("floor", sandbox, Path(warm_up))  # the sandbox renders a market when it is first asked for
+        for _ in range(repeats):
+            with tempfile.TemporaryDirectory() as folder:
+                floors.append(measure("floor", sandbox, Path(folder)))
+                measure("events", sandbox, Path(folder))
+                firsts.append(measure("markets", sandbox, Path(folder)))
+                httpx.post(f"{sandbox.admin_url}/sandbox/prices", json={"fraction": SHARE_MOVED}, timeout=60)
+                seconds.append(measure("markets", sandbox, Path(folder)))
+            ratios.append(firsts[-1].seconds / floors[-1].seconds)
+            shares.append(seconds[-1].seconds / firsts[-1].seconds)
+        checks = _cost_of_checks(sandbox)
+    first = min(firsts, key=lambda each: each.seconds)
+    floor = min(floors, key=lambda each: each.seconds)
+    print(
+        f"{first.rows:>9,} {floor.rows / floor.seconds:>12,.0f} {first.rows / first.seconds:>12,.0f} "
+        f"{statistics.median(ratios):>9.2f} {checks:>9.2f} {statistics.median(shares):>12.2f} "
+        f"{first.peak_mb:>9.0f}",
+        flush=True,
+    )
+
+
+def _cost_of_checks(sandbox: SandboxProcess, pairs: int = 3) -> float:
+    """How many times as long a first ingest takes with its contract checks as without: the best of each, in turns."""
+    seconds: dict[str, list[float]] = {"markets_unchecked": [], "markets": []}
+    for _ in range(pairs):
+        for work, taken in seconds.items():
+            with tempfile.TemporaryDirectory() as folder:
+                measure("events", sandbox, Path(folder))
+                taken.append(measure(work, sandbox, Path(folder)).seconds)
+    return min(seconds["markets"]) / min(seconds["markets_unchecked"])
+
+
+def memory(few: int, many: int) -> None:
+    """Peak memory of the ingest at two sizes; prints both and their ratio."""
+    peaks = []
+    for size in (few, many):
+        with running_sandbox(frozen(size)) as sandbox, tempfile.TemporaryDirectory() as folder:
+            peaks.append(measure("markets", sandbox, Path(folder)).peak_mb)
+    print(
+        f"peak memory: {peaks[0]:.0f} MB at {few:,} markets, {peaks[1]:.0f} MB at {many:,}: {peaks[1] / peaks[0]:.2f}"
+    )
+
+
+def budget(markets: int) -> None:
+    """Share of a basic token budget that a full orderbook sweep uses, its burst included, and its 429 answers."""
+    with tempfile.TemporaryDirectory() as folder:
+        with running_sandbox(frozen(markets)) as sandbox:
+            measure("markets", sandbox, Path(folder))
+        with running_sandbox(frozen(markets, "basic")) as sandbox:
+            swept = measure("orderbooks", sandbox, Path(folder))
+            requests = httpx.get(f"{sandbox.admin_url}/sandbox/requests", timeout=60).json()
+    sweep = requests["endpoints"]["GET /markets/orderbooks"]
+    first, last = (dt.datetime.fromisoformat(sweep[name]) for name in ("first_time", "last_time"))
+    allowed = BASIC_CAPACITY + BASIC_REFILL_RATE * (last - first).total_seconds()
+    print(
+        f"orderbook sweep: {swept.rows:,} books, {sweep['tokens_charged']:,} of {allowed:,.0f} tokens "
+        f"({sweep['tokens_charged'] / allowed:.0%}), {sweep['rate_limited']} answers 429"
+    )
+
+
+def orders(repeats: int) -> None:
+    """Order round trips through the sandbox in process, in a short and in a long book; prints both and their ratio."""
+    few, many = 200, 20_000
+    short, long = [], []
+    for _ in range(repeats):
+        short.append(measure("orders", few))
+        long.append(measure("orders", many))
+    ratio = statistics.median(b.seconds / a.seconds for a, b in zip(short, long, strict=True))
+    best = min(short, key=lambda each: each.seconds)
+    print(
+        f"sandbox orders in process: {best.rows / best.seconds:,.0f} round trips/s with {few} orders resting; "
+        f"with {many:,} resting a round trip takes {ratio:.2f} times as long",
+        flush=True,
+    )
+
+
+def bulk_writes(repeats: int) -> None:
+    """Overwriting markets in Postgres by COPY, beside an upsert that is executed for each row; prints both."""
+    copies, upserts = [], []
+    for _ in range(repeats):
+        upserts.append(measure("postgres_executemany"))
+        copies.append(measure("postgres_copy"))
+    ratio = statistics.median(upsert.seconds / copy.seconds for upsert, copy in zip(upserts, copies, strict=True))
+    copy, upsert = (min(each, key=lambda one: one.seconds) for each in (copies, upserts))
+    print(
+        f"Postgres, {copy.rows:,} markets overwritten: {upsert.rows / upsert.seconds:,.0f} rows/s by executemany, "
+        f"{copy.rows / copy.seconds:,.0f} by COPY: {ratio:.1f} times"
+    )
+
+
+def adoption(few: int, many: int, repeats: int) -> None:
+    """Adoption of quotes of an old database beside one plain statement; peak memory at two sizes."""
+    adopted: dict[int, list[Measured]] = {few: [], many: []}
+    ratios, floors = [], []
+    for size in (few, many):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            measure("old_database", size, folder)
+            for _ in range(repeats if size == many else 1):
+                adopted[size].append(measure("adoption", size, folder))
+                floors.append(measure("adoption_floor", size, folder))
+                ratios.append(adopted[size][-1].seconds / floors[-1].seconds)
+                for database in (*folder.glob("warehouse.db*"), *folder.glob("floor.db*")):
+                    database.unlink()
+    best = min(adopted[many], key=lambda each: each.seconds)
+    floor = min(floors[1:], key=lambda each: each.seconds)
+    small, large = adopted[few][0].peak_mb, best.peak_mb
+    print(
+        f"adoption of {best.rows:,} legacy price_snapshots: {best.rows / best.seconds:,.0f} rows/s, "
+        f"plain INSERT ... SELECT {floor.rows / floor.seconds:,.0f} rows/s, ratio {statistics.median(ratios[1:]):.2f}; "
+        f"peak memory {small:.0f} MB at {few:,} rows, {large:.0f} MB at {many:,}: {large / small:.2f}",
+        flush=True,
+    )
+
+
+def news(count: int) -> None:
+    """Grouping of articles into stories, and what the full-text index costs who stores them; prints both."""
+    told, seconds, precision, recall = stories_told(count)
+    each = []
+    for indexed in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            each.append(articles_stored(Path(folder), count, indexed=indexed))
+    print(
+        f"news: {told / seconds:,.0f} articles/s told apart (precision {precision:.3f}, recall {recall:.3f}); "
+        f"stored at {1 / each[0]:,.0f} articles/s without full-text index, {1 / each[1]:,.0f} with it",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Measure everything, or a smaller set with ``--quick``."""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--quick", action="store_true", help="one small size, once")
+    quick = parser.parse_args().quick
+    print("markets + price_snapshots, HTTP to committed SQLite rows; the floor is described in benchmarks/work.py")
+    print("checks is the time of the first run with contract checks in times of the one without")
+    print(
+        f"{'markets':>9} {'floor rows/s':>12} {'first rows/s':>12} {'to floor':>9} {'checks':>9} {'second/first':>12} "
+        f"{'peak MB':>9}"
+    )
+    for size in (10_000,) if quick else (10_000, 50_000, 100_000):
+        speed(size, 1 if quick else 3)
+    if not quick:
+        memory(20_000, 200_000)
+    budget(20_000 if quick else 50_000)
+    adoption(*((10_000, 100_000) if quick else (100_000, 1_000_000)), repeats=1 if quick else 3)
+    bulk_writes(1 if quick else 3)
+    orders(1 if quick else 3)
+    news(10_000 if quick else 50_000)
+    admission(*((3, 50_000) if quick else (15, 1_000_000)))
+
+
+if __name__ == "__main__":
+    main()

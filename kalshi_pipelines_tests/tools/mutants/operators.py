@@ -1,0 +1,153 @@
+"""``python -m kalshi_pipelines_tests.tools.mutants.operators run``: mutmut, with mutants of guards and none of words.
+
+Beside the tool's changes of operators, numbers, names and arguments: a condition that never or always holds, one side
+of an ``and`` or ``or`` left out, a step left out, an error not raised, ``any`` for ``all``, ``min`` for ``max``. What
+a message says is no guard, so the text of exceptions, log lines, denials and helps stays as it is.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from typing import Final, cast
+
+import libcst as cst
+from mutmut.mutation import file_mutation, mutators
+
+#: Positions of arguments that are told to people, by what is called.
+_WORDS_AT: Final = {
+    "check": (2, 3),
+    "Denied": (1,),
+    "Verdict": (1,),
+    "_doubt": (1,),
+    "_only_text": (1,),
+    "print": (0,),
+    "_print": (0,),
+}
+_WORDS_NAMED: Final = frozenset({"detail", "help", "description", "metavar"})
+#: Variables that hold such a text, and lists that such texts are put into.
+_WORDY: Final = frozenset({"wanted", "why", "wrong"})
+_LOGS: Final = frozenset({"debug", "info", "warning", "error", "exception"})
+#: A variable of the environment: no mutants that only give a wrong value to a call or a name, most of all mutants.
+GUARDS_ONLY: Final = "MUTANTS_OF_GUARDS_ONLY"
+_OF_VALUES: Final = frozenset(
+    {"operator_arg_removal", "operator_assignment", "operator_string", "operator_dict_arguments", "operator_lambda"}
+)
+_SWAPPED: Final = {"any": "all", "all": "any", "min": "max", "max": "min"}
+_TEXT: Final = (cst.SimpleString, cst.FormattedString, cst.ConcatenatedString)
+
+
+def _branches(node: cst.If) -> Iterator[cst.If]:
+    for operator, name in ((cst.And(), "False"), (cst.Or(), "True")):
+        whole = node.test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+        test = cst.BooleanOperation(whole, operator, cst.Name(name))
+        yield node.with_changes(test=test, whitespace_before_test=cst.SimpleWhitespace(" "))
+
+
+def _filters(node: cst.CompIf) -> Iterator[cst.CompIf]:
+    whole = node.test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+    yield node.with_changes(test=cst.BooleanOperation(whole, cst.Or(), cst.Name("True")))
+
+
+def _sides(node: cst.BooleanOperation) -> Iterator[cst.BaseExpression]:
+    for side in (node.left, node.right):
+        yield side.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+
+
+def _left_out(node: cst.Expr) -> Iterator[cst.BaseSmallStatement]:
+    if isinstance(node.value, cst.Call) and not _is_log(node.value):
+        yield cst.Pass()
+
+
+def _unraised(node: cst.Raise) -> Iterator[cst.BaseSmallStatement]:
+    del node
+    yield cst.Pass()
+
+
+def _swapped(node: cst.Call) -> Iterator[cst.Call]:
+    if isinstance(node.func, cst.Name) and node.func.value in _SWAPPED:
+        yield node.with_changes(func=cst.Name(_SWAPPED[node.func.value]))
+
+
+OPERATORS: Final[Sequence[tuple[type, Callable[..., Iterator[cst.CSTNode]]]]] = (
+    (cst.If, _branches),
+    (cst.CompIf, _filters),
+    (cst.BooleanOperation, _sides),
+    (cst.Expr, _left_out),
+    (cst.Raise, _unraised),
+    (cst.Call, _swapped),
+)
+
+
+class WithoutWords(file_mutation.MutationVisitor):
+    """Makes no mutant that only changes what is told to people."""
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        """Note the words in a call or an error before their parts are visited."""
+        noted = getattr(self, "_words", None)
+        words: dict[int, cst.CSTNode] = {} if noted is None else noted
+        self._words = words
+        if id(node) in words:
+            return False
+        if isinstance(node, cst.Call):
+            words.update((id(argument), argument) for argument in _told(node))
+        if isinstance(node, cst.Raise) and isinstance(node.exc, cst.Call):
+            words.update((id(argument), argument) for argument in node.exc.args if isinstance(argument.value, _TEXT))
+        is_told = isinstance(node, cst.Assign) and isinstance(node.value, _TEXT) and _names(node) <= _WORDY
+        makes_words = isinstance(node, cst.FunctionDef) and node.name.value.endswith("_in_words")
+        return not is_told and not makes_words and super().on_visit(node)
+
+    def _create_mutations(self, node: cst.CSTNode) -> None:
+        before = len(self.mutations)
+        super()._create_mutations(node)
+        if isinstance(node, cst.Call):
+            made = self.mutations[before:]
+            self.mutations[before:] = [each for each in made if not self._changes_words(node, each.mutated_node)]
+
+    def _changes_words(self, node: cst.Call, mutated: cst.CSTNode) -> bool:
+        left = {id(argument) for argument in cast("cst.Call", mutated).args}
+        changed = [argument for argument in node.args if id(argument) not in left]
+        is_as_false = len(left) == len(node.args) and all(_is_false(argument) for argument in changed)
+        return bool(changed) and (is_as_false or all(id(argument) in self._words for argument in changed))
+
+
+def _names(node: cst.Assign) -> set[str]:
+    return {each.target.value if isinstance(each.target, cst.Name) else "" for each in node.targets}
+
+
+def _is_false(argument: cst.Arg) -> bool:
+    """``None`` for ``False`` is the same to a condition."""
+    return isinstance(argument.value, cst.Name) and argument.value.value == "False"
+
+
+def _told(call: cst.Call) -> list[cst.Arg]:
+    if _is_log(call):
+        return list(call.args)
+    if isinstance(call.func, cst.Attribute) and isinstance(call.func.value, cst.Name):
+        return [each for each in call.args if call.func.value.value in _WORDY and isinstance(each.value, _TEXT)]
+    places = _WORDS_AT.get(call.func.value, ()) if isinstance(call.func, cst.Name) else ()
+    return [
+        argument
+        for place, argument in enumerate(call.args)
+        if (argument.keyword.value in _WORDS_NAMED if argument.keyword else place in places)
+    ]
+
+
+def _is_log(call: cst.Call) -> bool:
+    function = call.func
+    return isinstance(function, cst.Attribute) and (
+        isinstance(function.value, cst.Name) and function.value.value == "logger" and function.attr.value in _LOGS
+    )
+
+
+def _is_of_guards(operator: Callable[..., object]) -> bool:
+    return operator.__name__ not in _OF_VALUES
+
+
+if __name__ == "__main__":
+    operators = cast("list[tuple[type, Callable[..., Iterator[cst.CSTNode]]]]", mutators.mutation_operators)
+    if os.environ.get(GUARDS_ONLY):
+        operators[:] = [each for each in operators if _is_of_guards(each[1])]
+    operators.extend(OPERATORS)
+    file_mutation.MutationVisitor = WithoutWords  # type: ignore[misc]
+    # It reads the settings of the folder it is started in when it is imported.
+    import_module("mutmut.__main__").cli()

@@ -1,0 +1,103 @@
+"""Rooms of the executor, the tests that are quick enough to be run for each of their mutants, and what to leave out."""
+
+from dataclasses import dataclass
+from typing import Final
+
+_EXECUTION: Final = "kalshi_pipelines/execution/"
+_TESTS: Final = "kalshi_pipelines_tests/execution/"
+_JOURNAL: Final = (
+    "admission", "anchors", "caps", "errors", "facts", "halting", "journal", "ledger", "questions", "reading",
+    "recording", "records", "recovery_reading", "transaction",
+)  # fmt: skip
+#: Tests with a Postgres say the same as those with a SQLite file and take longer.
+_QUICK: Final = "not postgres"
+UNSHRUNK: Final = ("-p", "kalshi_pipelines_tests.tools.mutants.unshrunk")
+
+
+@dataclass(frozen=True)
+class Room:
+    """What is mutated, and with which tests.
+
+    Attributes:
+        sources: Files and folders below ``execution/``; a pattern each.
+        tests: Below the tests of the executor.
+        without: An expression for pytest's ``-k``. Tests that start processes run the program as it is on the disk,
+            so they notice no mutant.
+        makes_journals: Whether it is of what makes the journal's tables; else all share one that was made before.
+        seconds: The longest that a test may take; some wait for an account to come to rest.
+    """
+
+    sources: tuple[str, ...]
+    tests: tuple[str, ...]
+    without: str = _QUICK
+    makes_journals: bool = False
+    seconds: int = 20
+
+    @property
+    def source_patterns(self) -> list[str]:
+        """As the tool wants them: patterns from the root of the checkout."""
+        return [_EXECUTION + source for source in self.sources]
+
+    @property
+    def test_arguments(self) -> list[str]:
+        """Arguments of pytest."""
+        anew = ["-p", "kalshi_pipelines_tests.tools.mutants.anew"] if self.makes_journals else []
+        return [*(_TESTS + test for test in self.tests), "-k", self.without, *UNSHRUNK, *anew]
+
+
+ROOMS: Final = {
+    "orders": Room(("orders/*",), ("orders",)),
+    "inbox": Room(("inbox/*",), ("inbox",), f"{_QUICK} and not F39"),
+    "configuration": Room(("configuration.py",), ("test_configuration.py", "gates/test_arming.py")),
+    "gates": Room(("gates/*",), ("gates",)),
+    "journal": Room(
+        tuple(f"journal/{name}.py" for name in _JOURNAL),
+        (
+            "journal/test_ledger.py",
+            "journal/test_refusals.py",
+            "journal/test_facts.py",
+            "journal/test_reading.py",
+            "threats/test_journal_threats.py",
+            "audit/test_verification.py",
+            "journal/test_anchors.py",
+            "reconciliation/test_guards.py",
+            "reconciliation/test_rows.py",
+            "kill/test_halt_guards.py",
+            "kill/test_release.py",
+            "executor/test_executor_guards.py",
+            "executor/test_session_guards.py",
+        ),
+        f"{_QUICK} and not process",
+        seconds=60,
+    ),
+    "schema": Room(
+        ("journal/engine.py", "journal/guards.py", "journal/migrations.py", "journal/tables/*.py"),
+        (
+            "journal/test_migrations.py",
+            "journal/test_refusals.py",
+            "audit/test_verification.py",
+            "threats/test_journal_threats.py",
+        ),
+        "not process",
+        makes_journals=True,
+        seconds=60,
+    ),
+    "audit": Room(("audit/*",), ("audit",), f"{_QUICK} and not golden"),
+    "transport": Room(("transport/*",), ("transport",)),
+    "executor": Room(
+        ("executor/*",),
+        ("executor/test_executor_guards.py", "executor/test_session_guards.py"),
+    ),
+    "reconciliation": Room(
+        ("reconciliation/*",), tuple(f"reconciliation/test_{name}.py" for name in ("guards", "rows", "matching"))
+    ),
+    "kill": Room(("kill/*",), ("kill/test_halt_guards.py", "kill/test_release.py", "kill/test_switch.py")),
+    "service": Room(
+        ("__main__.py", "service/*", "text.py"),
+        tuple(
+            f"service/test_{name}.py"
+            for name in ("commands", "arguments", "trading_session", "live_account", "audit", "kill_switch")
+        ),
+        f"{_QUICK} and not F39",
+    ),
+}

@@ -1,0 +1,123 @@
+"""``python -m kalshi_pipelines_tests.tools.mutants rules``: mutants of the journal's triggers, which are SQL.
+
+One is left out, a reason is not raised, a limit moved. Each is tried in a process of its own, on SQLite; Postgres gets
+the same conditions from the same text.
+"""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from kalshi_pipelines.execution.journal import guards
+from kalshi_pipelines_tests.support.migrated import journal_at_head
+from kalshi_pipelines_tests.tools.mutants.rooms import UNSHRUNK
+
+_TESTS: Final = ("journal/test_refusals.py", "journal/test_ledger.py", "threats/test_journal_threats.py")
+_OPERATORS: Final = {
+    "<": "<=",
+    "<=": "<",
+    ">": ">=",
+    ">=": ">",
+    "+": "-",
+    "-": "+",
+    "OR": "AND",
+    "NOT EXISTS": "EXISTS",
+}
+_OPERATOR: Final = re.compile(r" (<=|>=|<|>|\+|-|OR|NOT EXISTS) ")
+_RAISED: Final = re.compile(r"THEN RAISE\(ABORT, '[^']+'\)")
+_SHOWN: Final = 60
+
+Mutant = tuple[str, list[str]]
+"""What was changed, and all triggers with that change."""
+
+
+def mutants(statements: Sequence[str]) -> Iterator[Mutant]:
+    """Every way to weaken the triggers by one change."""
+    for number, statement in enumerate(statements):
+        name = " ".join(statement.split()[2:6])
+        before, after = list(statements[:number]), list(statements[number + 1 :])
+        yield f"{name}: left out", [*before, *after]
+        for found in _RAISED.finditer(statement):
+            changed = f"{statement[: found.start()]}THEN NULL{statement[found.end() :]}"
+            yield f"{name}: {found[0]}: not raised", [*before, changed, *after]
+        for found in _OPERATOR.finditer(statement):
+            begin, end = found.span(1)
+            changed = f"{statement[:begin]}{_OPERATORS[found[1]]}{statement[end:]}"
+            told = " ".join(statement[max(0, begin - _SHOWN) : end + _SHOWN].split())
+            yield f"{name}: {found[1]} to {_OPERATORS[found[1]]} in: {told}", [*before, changed, *after]
+
+
+class KillersFirst:
+    """A plugin of pytest: tests that noticed a mutant before are run before the others.
+
+    Args:
+        killers: Their ids, the newest last.
+        noticed: Is called with the id of a test that fails.
+    """
+
+    def __init__(self, killers: Sequence[str], noticed: Callable[[str], object]) -> None:
+        self._places = {killer: place for place, killer in enumerate(reversed(killers))}
+        self._noticed = noticed
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """The tests in their order."""
+        items.sort(key=lambda item: self._places.get(item.nodeid, len(self._places)))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Tell which test failed."""
+        if report.failed:
+            self._noticed(report.nodeid)
+
+
+def survivors(folder: Path) -> tuple[int, list[str]]:
+    """How many mutants there were, and those no test noticed.
+
+    Raises:
+        SystemExit: The tests fail without a mutant.
+    """
+    statements = list(guards._sqlite())
+    arguments = [str(folder / "kalshi_pipelines_tests" / "execution" / test) for test in _TESTS]
+    arguments += [
+        *("-x", "-q", "-n0", "-p", "no:cacheprovider"),
+        *("-k", "not postgres and not process and not F12"),
+        *UNSHRUNK,
+    ]
+    # All that the tests import is imported once, for all that are forked.
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main([*arguments, "--collect-only"])
+    if _killer_of(statements, arguments, []) is not None:
+        raise SystemExit("the tests fail without any change of the triggers")
+    total, left, killers = 0, [], list[str]()
+    for told, changed in mutants(statements):
+        total += 1
+        killer = _killer_of(changed, arguments, killers)
+        if killer is None:
+            left.append(told)
+        else:
+            killers = [*(each for each in killers if each != killer), killer]
+        sys.stderr.write(f"\r{total} tried, {len(left)} survived")
+    return total, left
+
+
+def _killer_of(statements: list[str], arguments: list[str], killers: Sequence[str]) -> str | None:
+    """The test that noticed the mutant, if one did; a run that ends otherwise noticed it, too."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        journal_at_head.cache_clear()
+        guards._sqlite = lambda: iter(statements)
+        first = KillersFirst(killers, lambda test: os.write(writing, f"{test}\n".encode()))
+        with contextlib.redirect_stdout(io.StringIO()):
+            status = pytest.main(arguments, plugins=[first])
+        os._exit(0 if status == pytest.ExitCode.OK else 1)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        names = told.read().splitlines()
+    return next(iter(names), "") if os.waitpid(child, 0)[1] else None

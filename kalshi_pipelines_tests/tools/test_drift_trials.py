@@ -1,0 +1,111 @@
+"""A few of the trials, and a day of usual life with an ingest beside the probes; ``__main__`` runs all of them."""
+
+import contextlib
+import datetime as dt
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import stamina
+
+from kalshi_pipelines import units
+from kalshi_pipelines.contracts.findings import store
+from kalshi_pipelines.contracts.language.differences import Severity
+from kalshi_pipelines.ingest.walks import (
+    Source,
+    ingest_events,
+    ingest_markets,
+    ingest_orderbooks,
+    ingest_series,
+)
+from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.settings import Environment, RateTier, Settings
+from kalshi_pipelines.units import EXCHANGE_TIME_ZONE
+from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines_tests.tools.drift_trials.changes import CHANGES
+from kalshi_pipelines_tests.tools.drift_trials.daemon import Daemon
+from kalshi_pipelines_tests.tools.drift_trials.trial import plan_of, run_trial
+from kalshi_pipelines_tests.tools.drift_trials.usual_life import UsualLife, is_maintenance
+from kalshi_pipelines_tests.tools.drift_trials.world import HOUR_US, SimulatedExchange, receiver, simulated_exchange
+
+RENAMED, EVERYWHERE = (
+    next(seed for seed, change in enumerate(CHANGES) if change.name == name)
+    for name in ("a status is renamed", "a name changed everywhere")
+)
+
+
+@pytest.fixture
+def warehouse_url(migrated_file: Path, tmp_path: Path) -> str:
+    return f"sqlite:///{shutil.copy(migrated_file, tmp_path / 'warehouse.db')}"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", [RENAMED, EVERYWHERE])
+def test_one_change_within_72_hours_of_restarts_and_kills_is_told_of_once_within_a_day(
+    seed: int, warehouse_url: str
+) -> None:
+    outcome = run_trial(plan_of(seed), warehouse_url)
+    assert outcome.is_good, str(outcome)
+    assert outcome.runs >= 8
+
+
+@pytest.fixture
+def no_retries() -> Iterator[None]:
+    stamina.set_testing(True, attempts=2)
+    yield
+    stamina.set_testing(False)
+
+
+def _ingest(url: str, warehouse_url: str) -> int:
+    """Everything a night reads; returns how many walks ended well. In maintenance they may not."""
+    engine = open_engine(warehouse_url)
+    ended = 0
+    with KalshiClient.from_settings(Settings(rate_tier=RateTier.PRESTIGE), engine, url=url) as client:
+        for walk in (ingest_series, ingest_events, ingest_markets, ingest_orderbooks):
+            with contextlib.suppress(KalshiError):
+                walk(Source(client, engine, Environment.SANDBOX))
+                ended += 1
+    engine.dispose()
+    return ended
+
+
+def _wednesday_evening() -> int:
+    """The next one at eight in New York, ahead of whoever runs this."""
+    there = (units.instant(units.now_us()) + dt.timedelta(days=1)).astimezone(EXCHANGE_TIME_ZONE)
+    there += dt.timedelta(days=(2 - there.weekday()) % 7)
+    return int(there.replace(hour=20, minute=0, second=0, microsecond=0).timestamp()) * 1_000_000
+
+
+def _live_a_day(exchange: SimulatedExchange, life: UsualLife, daemon: Daemon, warehouse_url: str) -> tuple[int, int]:
+    runs, walks = 0, 0
+    for hour in range(25):
+        runs += daemon.tick()
+        if hour % 8 == 0:
+            walks += _ingest(exchange.process.url, warehouse_url)
+        exchange.go_to(exchange.now_us() + HOUR_US)
+        life.go_on()
+    return runs, walks
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("no_retries")
+def test_a_day_of_usual_life_with_an_ingest_gives_neither_a_grave_finding_nor_a_message(warehouse_url: str) -> None:
+    start_us = _wednesday_evening()
+    assert any(is_maintenance(start_us + hour * HOUR_US) for hour in range(24))
+    with simulated_exchange(start_us, seed=5) as exchange, receiver(exchange) as somebody:
+        life = UsualLife(exchange, random.Random(5))
+        daemon = Daemon(warehouse_url, exchange.process.url, somebody.url, exchange.now_us)
+        runs, walks = _live_a_day(exchange, life, daemon, warehouse_url)
+        daemon.stop()
+    engine = open_engine(warehouse_url)
+    found = store.findings(engine, "sandbox")
+    engine.dispose()
+    assert [each.difference for each in found if each.difference.severity is not Severity.ADDITIVE] == []
+    assert somebody.received == []
+    assert (runs, walks) >= (4, 12)
+    assert life.went_on >= {
+        "maintenance", "inactive", "active", "closed", "determined", "disputed", "amended", "finalized", "scalar",
+    }  # fmt: skip

@@ -1,0 +1,208 @@
+"""What has to be true after every trial, of the journal and of the exchange's own log together."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.journal.tables import (
+    audit_log,
+    intents,
+    kill_events,
+    order_events,
+    scope_markets,
+    scopes,
+    session_groups,
+)
+from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState
+from kalshi_pipelines_tests.tools.trials.plans import Plan
+from kalshi_pipelines_tests.tools.trials.truth import TruthLog, TruthOrder
+
+
+@dataclass
+class Verdict:
+    """What was counted, and every violation in words."""
+
+    duplicates: int = 0
+    beyond_caps: int = 0
+    unrecorded: int = 0
+    unresolved: int = 0
+    held_unknown: int = 0
+    orders: int = 0
+    sent: int = 0
+    most_worst: int = 0
+    after_kill: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass
+class JournalRows:
+    """The journal of a trial as rows."""
+
+    states: dict[str, tuple[str, str, int | None]]
+    """Of each live client order id: the last state, its session, what was filled by then."""
+    sendings: dict[str, tuple[int, int]]
+    """Of each client order id that was to be sent: audit record and instant."""
+    audited: dict[int, tuple[str, str]]
+    groups: dict[str, str]
+    kills: list[tuple[int, int]]
+    """Audit record and whether it engaged."""
+    positions: dict[str, int]
+    account_open: int
+    """What the account's ledger holds for open orders, in centi-contracts."""
+
+
+def rows_of(engine: sa.Engine) -> JournalRows:
+    """Read everything that is judged."""
+    with engine.connect() as connection:
+        states: dict[str, tuple[str, str, int | None]] = {}
+        sendings: dict[str, tuple[int, int]] = {}
+        for row in connection.execute(
+            sa.select(intents.c.client_order_id, intents.c.session_id, order_events)
+            .join(order_events, order_events.c.intent_id == intents.c.intent_id)
+            .order_by(order_events.c.intent_id, order_events.c.seq)
+        ).mappings():
+            states[row["client_order_id"]] = (row["to_state"], row["session_id"], row["filled_centicontracts"])
+            if row["to_state"] == OrderState.SENDING:
+                sendings[row["client_order_id"]] = (row["audit_seq"], row["at_us"])
+        audited = {
+            row.seq: (row.kind, row.body)
+            for row in connection.execute(sa.select(audit_log.c.seq, audit_log.c.kind, audit_log.c.body))
+        }
+        groups = {row.order_group_id: row.session_id for row in connection.execute(sa.select(session_groups))}
+        kills = [
+            (row.audit_seq, row.engaged)
+            for row in connection.execute(sa.select(kill_events).order_by(kill_events.c.seq))
+        ]
+        account = connection.execute(
+            sa.select(scope_markets)
+            .join(scopes, scopes.c.scope_id == scope_markets.c.scope_id)
+            .where(scopes.c.kind == "account")
+        ).mappings()
+        positions, held = {}, 0
+        for row in account:
+            if row["position_centicontracts"]:
+                positions[row["ticker"]] = row["position_centicontracts"]
+            held += row["open_bids_centicontracts"] + row["open_asks_centicontracts"]
+    return JournalRows(states, sendings, audited, groups, kills, positions, held)
+
+
+def judged(engine: sa.Engine, truth: TruthLog, member: str, plan: Plan) -> Verdict:
+    """Hold a journal and the exchange's log against each other, and both against the plan's caps."""
+    journal, verdict = rows_of(engine), Verdict()
+    orders = truth.orders(member)
+    verdict.orders, verdict.sent = len(orders), len(journal.sendings)
+    _duplicates(orders, verdict)
+    _recorded(journal, orders, verdict)
+    _capped(journal, truth, member, plan, verdict)
+    _resolved(journal, orders, verdict)
+    _stopped(journal, verdict)
+    audit = verify(engine)
+    if not audit.ok:
+        verdict.wrong.append(f"the audit does not verify: {audit}")
+    return verdict
+
+
+def _duplicates(orders: dict[str, TruthOrder], verdict: Verdict) -> None:
+    counts = Counter(order.client_order_id for order in orders.values())
+    twice = {client: number for client, number in counts.items() if number > 1 or not client}
+    verdict.duplicates = sum(number - 1 for number in twice.values())
+    verdict.wrong += [f"{number} orders for {client!r}" for client, number in twice.items()]
+
+
+def _recorded(journal: JournalRows, orders: dict[str, TruthOrder], verdict: Verdict) -> None:
+    """Every order of the exchange has an earlier record that it is being sent, and that record its audit."""
+    for order in orders.values():
+        record = journal.sendings.get(order.client_order_id)
+        why = None
+        if record is None:
+            why = "was never to be sent"
+        else:
+            seq, at_us = record
+            kind, body = journal.audited.get(seq, ("", "{}"))
+            told: dict[str, Any] = json.loads(body)
+            if kind != "send" or told.get("client_order_id") != order.client_order_id:
+                why = "has no audit record of being sent"
+            elif at_us > order.at_us:
+                why = "was taken before it was recorded"
+        if why is not None:
+            verdict.unrecorded += 1
+            verdict.wrong.append(f"order {order.client_order_id} {why}")
+
+
+def _capped(journal: JournalRows, truth: TruthLog, member: str, plan: Plan, verdict: Verdict) -> None:
+    """After every single event of the exchange no scope can lose, or have had, more than its cap."""
+    for orders in truth.states(member):
+        for name, scope, cap_orders, cap_dollars in _scopes(journal, truth, list(orders.values()), plan):
+            worst = truth.worst(scope)
+            verdict.most_worst = max(verdict.most_worst, worst)
+            if len(scope) > cap_orders or worst > cap_dollars * 1_000_000:
+                verdict.beyond_caps += 1
+                verdict.wrong.append(
+                    f"{name}: {len(scope)} orders (cap {cap_orders}), {worst} micro-dollars (cap {cap_dollars} dollars)"
+                )
+
+
+def _scopes(
+    journal: JournalRows, truth: TruthLog, orders: list[TruthOrder], plan: Plan
+) -> Iterator[tuple[str, list[TruthOrder], int, int]]:
+    yield "account", orders, plan.day_orders, plan.account_loss_dollars
+    for session in {journal.groups.get(order.group or "") for order in orders}:
+        mine = [order for order in orders if journal.groups.get(order.group or "") == session]
+        yield f"session {session}", mine, plan.session_orders, plan.session_loss_dollars
+    for event in {truth.events_of[order.ticker] for order in orders}:
+        mine = [order for order in orders if truth.events_of[order.ticker] == event]
+        yield f"event {event}", mine, 10**6, min(200, plan.account_loss_dollars)
+
+
+def _resolved(journal: JournalRows, orders: dict[str, TruthOrder], verdict: Verdict) -> None:
+    """Every order's state is the exchange's, or it is held as unknown."""
+    there = {order.client_order_id: order for order in orders.values()}
+    still_open = 0
+    for client, (state, _, filled) in journal.states.items():
+        order = there.get(client)
+        if state == OrderState.UNKNOWN:
+            verdict.held_unknown += 1
+        elif (wrong := _wrong_state(OrderState(state), filled, order)) is not None:
+            verdict.unresolved += 1
+            verdict.wrong.append(f"{client} is {state} in the journal, but {wrong}")
+        if state in (OrderState.RESTING, OrderState.PENDING_CANCEL) and order is not None:
+            still_open += order.open
+    if verdict.held_unknown == 0:
+        if journal.account_open != still_open:
+            verdict.wrong.append(f"{journal.account_open} centi-contracts are reserved, {still_open} rest")
+        held: dict[str, int] = {}
+        for order in orders.values():
+            held[order.ticker] = held.get(order.ticker, 0) + order.filled * (1 if order.side == "bid" else -1)
+        if {ticker: count for ticker, count in held.items() if count} != journal.positions:
+            verdict.wrong.append(f"positions are {held}, the journal has {journal.positions}")
+
+
+def _wrong_state(state: OrderState, filled: int | None, order: TruthOrder | None) -> str | None:
+    if state not in FINAL_STATES and state is not OrderState.RESTING:
+        return "that is no end"
+    if state not in (OrderState.EXECUTED, OrderState.CANCELED, OrderState.RESTING):
+        return "the exchange has it" if order is not None and (order.open or order.filled) else None
+    if order is None:
+        return "the exchange never took it"
+    if (state is OrderState.RESTING) != (order.open > 0):
+        return f"{order.open} centi-contracts are open"
+    if state is not OrderState.RESTING and filled != order.filled:
+        return f"{order.filled} centi-contracts were filled, not {filled}"
+    return None
+
+
+def _stopped(journal: JournalRows, verdict: Verdict) -> None:
+    """While the kill switch is engaged nothing is recorded as being sent: the chain of the audit is the order."""
+    sends = sorted(seq for seq, _ in journal.sendings.values())
+    for number, (seq, engaged) in enumerate(journal.kills):
+        if not engaged:
+            continue
+        until = journal.kills[number + 1][0] if number + 1 < len(journal.kills) else 10**12
+        late = [each for each in sends if seq < each < until]
+        verdict.after_kill += len(late)
+        verdict.wrong += [f"record {each} was sent after the kill of record {seq}" for each in late]

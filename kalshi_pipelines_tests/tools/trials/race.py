@@ -1,0 +1,109 @@
+"""Sixteen executors in eight processes, mixed signals, a cap of five orders: how many the exchange gets.
+
+``python -m kalshi_pipelines_tests.tools.trials.race [--cluster FOLDER]`` prints it, with what the journal says.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.executor import session as sessions
+from kalshi_pipelines.execution.executor.dispatch import LiveDispatch
+from kalshi_pipelines.execution.executor.executor import TradeExecutor
+from kalshi_pipelines.execution.executor.session import Opening, TradeSession
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Origin
+from kalshi_pipelines.sandbox.process import running_sandbox
+from kalshi_pipelines.settings import Environment
+from kalshi_pipelines_tests.support.execution.floor import say_reconciled
+from kalshi_pipelines_tests.tools.trials.bars import rows_of
+from kalshi_pipelines_tests.tools.trials.life import Place, floor_of, order_of
+from kalshi_pipelines_tests.tools.trials.plans import OrderWanted, Plan
+from kalshi_pipelines_tests.tools.trials.runner import OPTIONS, Runner, Templates, ended, in_a_process
+
+PROCESSES: Final = 8
+EXECUTORS_A_PROCESS: Final = 2
+CAP: Final = 5
+#: Three for each executor, of nine in all: everybody meets signals of others.
+SIGNALS: Final = 9
+_PATIENCE_SECONDS: Final = 60
+
+
+def _trade(place: Place, plan: Plan, settings: TradeSettings, session: TradeSession, number: int) -> None:
+    with ExitStack() as stack:
+        floor = floor_of(place, stack)
+        journal = Journal(open_journal(place.journal_url, _PATIENCE_SECONDS), "sandbox")
+        dispatch = LiveDispatch(journal, session, floor.transport(settings))
+        executor = TradeExecutor(session, journal, settings, floor.surroundings(lambda: None), dispatch)
+        for turn in range(3):
+            wanted = plan.orders[(number * 2 + turn * 4) % SIGNALS]
+            executor.decide(order_of(plan, wanted, place.markets[wanted.market]))
+
+
+def _process(place: Place, plan: Plan, settings: TradeSettings, session: TradeSession, number: int) -> None:
+    with ThreadPoolExecutor(EXECUTORS_A_PROCESS) as pool:
+        numbers = [number * EXECUTORS_A_PROCESS + each for each in range(EXECUTORS_A_PROCESS)]
+        list(pool.map(lambda each: _trade(place, plan, settings, session, each), numbers))
+
+
+def race(runner: Runner, cluster: str | None) -> dict[str, int]:
+    """Run it once."""
+    # Each in a market of its own: two at once in one market are not both sent.
+    orders = tuple(OrderWanted(number, number, "buy", "yes", 1, False, 0) for number in range(SIGNALS))
+    plan = Plan(0, "postgres" if cluster else "sqlite", orders, (), CAP, CAP, 200, 1_000)
+    with runner.place(plan, "race", SIGNALS) as place:
+        with ExitStack() as stack:
+            floor = floor_of(place, stack)
+            journal = Journal(open_journal(place.journal_url), "sandbox")
+            settings = floor.settings(session_orders=CAP)
+            transport = floor.transport(settings)
+            session = sessions.open_live(
+                journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND), transport, ()
+            )
+            say_reconciled(journal)
+            # One of them makes the order groups, so that none is made twice.
+            dispatch = LiveDispatch(journal, session, transport)
+            for shard in sorted({market["exchange_index"] for market in place.markets}):
+                dispatch.group_of(shard)
+        children = [
+            in_a_process(partial(_process, place, plan, settings, session, number)) for number in range(PROCESSES)
+        ]
+        failed = sum(ended(child) != 0 for child in children)
+        engine = open_journal(place.journal_url)
+        rows = rows_of(engine)
+        engine.dispose()
+        return {
+            "failed": failed,
+            "taken": len(runner.truth_of(place.member)),
+            "recorded": len(rows.sendings),
+            "signals": len(rows.states),
+        }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Race and print."""
+    parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.tools.trials.race")
+    parser.add_argument("--cluster", help="folder of a Postgres server's socket; without it SQLite")
+    cluster = parser.parse_args(arguments).cluster
+    with tempfile.TemporaryDirectory() as name, running_sandbox(OPTIONS) as sandbox, httpx.Client(
+        trust_env=False, timeout=30
+    ) as http:  # fmt: skip
+        folder = Path(name)
+        runner = Runner(sandbox, http, Templates(folder, cluster), folder)
+        print(json.dumps(race(runner, cluster)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

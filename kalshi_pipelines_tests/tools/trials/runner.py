@@ -1,0 +1,296 @@
+"""Runs trials one after another against one exchange, each life in a process of its own that is forked and killed.
+
+A program of its own, without threads, because it forks: a new Python for every life would take longer than the life.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.journal import Journal, initialise
+from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
+from kalshi_pipelines_tests.support.execution.floor import Row, floor_at
+from kalshi_pipelines_tests.tools.trials.bars import judged
+from kalshi_pipelines_tests.tools.trials.life import Place, halted, live, settle
+from kalshi_pipelines_tests.tools.trials.plans import Life, Plan, plan_of
+from kalshi_pipelines_tests.tools.trials.truth import TruthLog, TruthOrder
+
+OPTIONS = SandboxOptions(markets=250, combos=0, tick_seconds=0, tier="unlimited")
+#: A life that takes longer hangs.
+_LONGEST_LIFE_SECONDS = 90
+_MARKETS_A_TRIAL = 3
+
+
+@dataclass
+class Outcome:
+    """A trial's end, as one line of JSON."""
+
+    seed: int
+    database: str
+    lives: int = 0
+    killed_at: list[str] = field(default_factory=list)
+    duplicates: int = 0
+    beyond_caps: int = 0
+    unrecorded: int = 0
+    unresolved: int = 0
+    held_unknown: int = 0
+    after_kill: int = 0
+    orders: int = 0
+    sent: int = 0
+    most_worst: int = 0
+    person_kills: int = 0
+    halts: int = 0
+    not_flat: int = 0
+    wrong: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Templates:
+    """Empty journals at head, copied for every trial."""
+
+    def __init__(self, folder: Path, cluster: str | None) -> None:
+        self._folder, self._cluster = folder, cluster
+        self._file = folder / "empty.db"
+        engine = open_journal(f"sqlite:///{self._file}")
+        upgrade_journal(engine)
+        engine.dispose()
+        self._database = f"template_{os.getpid()}"
+        if cluster is not None:
+            self._execute(f"CREATE DATABASE {self._database} TEMPLATE template0 STRATEGY file_copy")
+            engine = open_journal(self._url(self._database))
+            upgrade_journal(engine)
+            engine.dispose()
+
+    def sqlite(self, name: str) -> str:
+        path = self._folder / f"{name}.db"
+        shutil.copy(self._file, path)
+        return f"sqlite:///{path}"
+
+    def postgres(self, name: str) -> str:
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {self._database} STRATEGY file_copy")
+        return self._url(name)
+
+    def drop(self, url: str, name: str) -> None:
+        if url.startswith("sqlite"):
+            for path in self._folder.glob(f"{name}.db*"):
+                path.unlink()
+        else:
+            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _url(self, name: str) -> str:
+        return f"postgresql+psycopg://postgres@/{name}?host={self._cluster}"
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(
+            host=self._cluster or "", user="postgres", dbname="postgres", autocommit=True
+        ) as connection:
+            connection.execute(statement.encode())
+
+
+def in_a_process(act: Callable[[], object]) -> int:
+    """Fork, act, end; the child's process id."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        act()
+        status = 0
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        # Nothing of the parent's may be cleaned up by the child.
+        os._exit(status)
+
+
+def ended(child: int, after_ms: int | None = None) -> int:
+    """Wait for a child; kill it after a while if told, and if it hangs: its status, -9 when it was killed."""
+    deadline = time.monotonic() + (_LONGEST_LIFE_SECONDS if after_ms is None else after_ms / 1_000)
+    while True:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() >= deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return -9 if after_ms is not None else -99
+        time.sleep(0.003)
+
+
+class Runner:
+    """Trials on one exchange."""
+
+    def __init__(self, sandbox: SandboxProcess, http: httpx.Client, templates: Templates, folder: Path) -> None:
+        self._sandbox, self._http, self._templates, self._folder = sandbox, http, templates, folder
+        self._truth = TruthLog(sandbox.admin_url, http)
+        self._markets = self._quoted()
+
+    def run(self, seed: int) -> Outcome:
+        """One trial from its seed to its verdict."""
+        began, plan = time.monotonic(), plan_of(seed)
+        outcome = Outcome(seed, plan.database)
+        with self.place(plan, f"trial_{os.getpid()}_{seed}") as place:
+            delayed = 0.0
+            for life in plan.lives:
+                delayed = max(delayed, self._live(place, plan, life, outcome))
+            self._steer("DELETE", "/faults")
+            time.sleep(delayed)
+            self._live(place, plan, Life(()), outcome)
+            self._settle(place, outcome)
+            self._judge(place, plan, outcome)
+        outcome.seconds = round(time.monotonic() - began, 2)
+        return outcome
+
+    @contextmanager
+    def place(self, plan: Plan, name: str, markets: int = _MARKETS_A_TRIAL) -> Iterator[Place]:
+        """A new member with a new journal, for the length of a with block."""
+        url = getattr(self._templates, plan.database)(name)
+        try:
+            yield self._place(plan, name, url, markets)
+        finally:
+            self._templates.drop(url, name)
+
+    def truth_of(self, member: str) -> dict[str, TruthOrder]:
+        """The member's orders by the exchange's own log."""
+        self._truth.refresh()
+        return self._truth.orders(member)
+
+    def _live(self, place: Place, plan: Plan, life: Life, outcome: Outcome) -> float:
+        """One life; for how long its late requests may still be on the way."""
+        self._steer("DELETE", "/faults")
+        for fault in life.faults:
+            self._steer("POST", "/faults", **fault)
+        child = in_a_process(lambda: live(place, plan, life))
+        person = halting = None
+        if life.killed_by_person_ms is not None:
+            person = in_a_process(lambda: _engage_later(place, life.killed_by_person_ms or 0))
+            outcome.person_kills += 1
+        if life.halted_by_person_ms is not None:
+            halting = in_a_process(lambda: self._told_halted(place, life.halted_by_person_ms or 0))
+            outcome.halts += 1
+        status = ended(child, life.after_ms)
+        if person is not None and ended(person) != 0:
+            outcome.wrong.append("the kill switch could not be engaged")
+        if halting is not None:
+            self._require_flat(place, ended(halting), outcome)
+        outcome.lives += 1
+        if status == -9:
+            outcome.killed_at.append(life.point.value if life.point and life.after_ms is None else "any time")
+        elif status != 0:
+            outcome.wrong.append(f"life {outcome.lives} ended with status {status}")
+        return max((fault["seconds"] for fault in life.faults if fault["kind"] == "delay"), default=0.0)
+
+    def _told_halted(self, place: Place, milliseconds: int) -> None:
+        report = halted(place, milliseconds / 1_000)
+        (self._folder / "halted.txt").write_text(str(report) if report.flat else f"{report}: {report.problems}")
+
+    def _require_flat(self, place: Place, status: int, outcome: Outcome) -> None:
+        """A halt has proved that nothing rests, and by the exchange's own log nothing does."""
+        told = (self._folder / "halted.txt").read_text() if status == 0 else f"it ended with status {status}"
+        rests = [order.client_order_id for order in self.truth_of(place.member).values() if order.open > 0]
+        if not told.startswith("FLAT") or rests:
+            outcome.not_flat += 1
+            outcome.wrong.append(f"the halt: {told}; what rests: {rests}")
+
+    def _settle(self, place: Place, outcome: Outcome) -> None:
+        told = self._folder / "settled.json"
+        told.unlink(missing_ok=True)
+        status = ended(in_a_process(lambda: told.write_text(json.dumps(settle(place)))))
+        outcome.wrong += json.loads(told.read_text()) if status == 0 else [f"settling ended with status {status}"]
+
+    def _judge(self, place: Place, plan: Plan, outcome: Outcome) -> None:
+        self._truth.refresh()
+        engine = open_journal(place.journal_url)
+        verdict = judged(engine, self._truth, place.member, plan)
+        engine.dispose()
+        for each, value in asdict(verdict).items():
+            setattr(outcome, each, outcome.wrong + value if each == "wrong" else value)
+        self._truth.members.pop(place.member, None)
+
+    def _place(self, plan: Plan, name: str, url: str, markets: int) -> Place:
+        engine = open_journal(url)
+        initialise(engine, "sandbox")
+        with Journal(engine, "sandbox").writing() as transaction:
+            transaction.release_kill("ann", "the trial begins")
+        engine.dispose()
+        folder = self._folder / name
+        folder.mkdir()
+        first = plan.seed * _MARKETS_A_TRIAL
+        chosen = tuple(self._markets[(first + number) % len(self._markets)] for number in range(markets))
+        for market in chosen:
+            self._supply(market)
+        with ExitStack() as stack:
+            floor = floor_at(self._sandbox, folder, stack, member=name)
+            return Place(self._sandbox, name, floor.key_id, floor.key_file, url, chosen, folder)
+
+    def _supply(self, market: Row) -> None:
+        """Somebody else's orders, so that there is something to trade with at the prices of the first day."""
+        for side, price in (("bid", market["yes_bid_dollars"]), ("ask", market["yes_ask_dollars"])):
+            path = f"/markets/{market['ticker']}/orders"
+            self._steer("POST", path, side=side, price=price, count="12.00", time_in_force="good_till_canceled")
+
+    def _quoted(self) -> list[Row]:
+        rows = self._http.get(
+            f"{self._sandbox.url}/markets", params={"status": "open", "mve_filter": "exclude", "limit": 1000}
+        ).json()["markets"]
+        return [
+            row
+            for row in rows
+            if "0.15" < row["yes_bid_dollars"] < row["yes_ask_dollars"] < "0.85" and row["market_type"] == "binary"
+            # Whole cents fit every market's grid.
+            and row["yes_bid_dollars"].endswith("00") and row["yes_ask_dollars"].endswith("00")
+        ]  # fmt: skip
+
+    def _steer(self, method: str, path: str, **body: object) -> None:
+        self._http.request(
+            method, f"{self._sandbox.admin_url}/sandbox{path}", json=body or None
+        ).raise_for_status()  # fmt: skip
+
+
+def _engage_later(place: Place, milliseconds: int) -> None:
+    time.sleep(milliseconds / 1_000)
+    with Journal(open_journal(place.journal_url), "sandbox").writing() as transaction:
+        transaction.engage_kill(1, "operator", "bob", "a person said stop")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the trials of some seeds; a line of JSON each."""
+    parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.tools.trials.runner")
+    parser.add_argument("--seeds", required=True, help="FIRST:END, or numbers separated by commas")
+    parser.add_argument("--cluster", help="folder of a Postgres server's socket; without it all is SQLite")
+    asked = parser.parse_args(arguments)
+    first, colon, end = asked.seeds.partition(":")
+    seeds = range(int(first), int(end)) if colon else [int(each) for each in asked.seeds.split(",")]
+    with tempfile.TemporaryDirectory(dir=_memory()) as name, running_sandbox(OPTIONS) as sandbox, httpx.Client(
+        trust_env=False, timeout=30
+    ) as http:  # fmt: skip
+        folder = Path(name)
+        runner = Runner(sandbox, http, Templates(folder, asked.cluster), folder)
+        for seed in seeds:
+            print(json.dumps(asdict(runner.run(seed))), flush=True)
+    return 0
+
+
+def _memory() -> str | None:
+    """Where files are quickest. A killed process loses nothing that it wrote, only a computer without power does."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+
+
+if __name__ == "__main__":
+    sys.exit(main())
