@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxOptions, running_sandbox
 from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import SECOND_US
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, make_writable_folder, open_engine, place_of
 from kalshi_pipelines.warehouse.tables import (
     SUBJECTS,
@@ -172,7 +172,7 @@ def _summary(settings: Settings, log: Path, seconds: float) -> str:
             run = connection.execute(
                 sa.select(ingest_runs).where(runs.subject == subject).order_by(runs.ingest_run_id.desc()).limit(1)
             ).one()
-            took = (run.finished_us - run.started_us) / MICROSECONDS_PER_SECOND
+            took = (run.finished_us - run.started_us) / SECOND_US
             lines.append(
                 f"{subject:<14}{run.records_read:>10,}{run.records_written:>10,}{run.records_unchanged:>11,}"
                 f"{run.records_rejected:>10,}{took:>9.1f}"

@@ -37,11 +37,10 @@ from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.sandbox import create_key
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.settings import Environment, Settings
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import HOUR_US, now_us
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.upgrade import migrate
 
-_HOUR_US: Final = 3_600_000_000
 _MARKETS: Final = 200
 _MEMBER: Final = "demo"
 
@@ -197,7 +196,7 @@ def _live_settings(demo: _Demo, folder: Path) -> TradeSettings:
     settings = TradeSettings(mode=Mode.LIVE, api_key_id=key_id, private_key_file=file, url=demo.sandbox.url, series="*")
     with live_transport(demo.settings, settings) as transport:
         bound = Bound(demo.settings.environment, transport.key_fingerprint, settings.limits_sha256)
-    return settings.model_copy(update={"arm": SecretStr(arm_token(bound, now_us() + _HOUR_US))})
+    return settings.model_copy(update={"arm": SecretStr(arm_token(bound, now_us() + HOUR_US))})
 
 
 def _orders_at(sandbox: SandboxProcess) -> int:

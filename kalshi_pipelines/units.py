@@ -10,7 +10,15 @@ from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
-MICROSECONDS_PER_SECOND: Final = 1_000_000
+#: Spans of time in microseconds.
+SECOND_US: Final = 1_000_000
+MINUTE_US: Final = 60 * SECOND_US
+HOUR_US: Final = 60 * MINUTE_US
+DAY_US: Final = 24 * HOUR_US
+
+#: A centicent is 1e-4 dollar: the finest price the exchange knows.
+DOLLAR_CENTICENTS: Final = 10_000
+MICRODOLLARS_PER_CENTICENT: Final = 100
 
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 ONE_MICROSECOND: Final = dt.timedelta(microseconds=1)

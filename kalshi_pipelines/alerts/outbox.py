@@ -14,22 +14,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from kalshi_pipelines.alerts.messages import Message
 from kalshi_pipelines.settings import AlertSeverity
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.locks import one_at_a_time
 from kalshi_pipelines.warehouse.tables import alert_deliveries, alerts
 
-_MINUTE_US: Final = 60 * MICROSECONDS_PER_SECOND
-_HOUR_US: Final = 60 * _MINUTE_US
 #: Messages a channel gets in an hour; what is due beyond that waits, and becomes one.
 MOST_MESSAGES_AN_HOUR: Final = 10
 #: Far longer than a channel may take to send.
-CLAIM_TIME_OUT_US: Final = 10 * _MINUTE_US
-FIRST_BACK_OFF_US: Final = _MINUTE_US
-LONGEST_BACK_OFF_US: Final = 6 * _HOUR_US
+CLAIM_TIME_OUT_US: Final = 10 * MINUTE_US
+FIRST_BACK_OFF_US: Final = MINUTE_US
+LONGEST_BACK_OFF_US: Final = 6 * HOUR_US
 _ATTEMPTS_TO_LONGEST: Final = 10
 #: An alert that could not be delivered for so long is given up.
-GIVEN_UP_AFTER_US: Final = 7 * 24 * _HOUR_US
+GIVEN_UP_AFTER_US: Final = 7 * DAY_US
 _SEVERITIES: Final = (AlertSeverity.BREAKING, AlertSeverity.RISKY, AlertSeverity.ADDITIVE)
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -225,7 +223,7 @@ def _with_text() -> sa.Select[Any]:
 def _sent_this_hour(connection: sa.Connection, channel: str, now_us: int) -> int:
     delivery = alert_deliveries.c
     count = sa.select(sa.func.count(delivery.message_id.distinct())).where(
-        delivery.channel == channel, delivery.sent_us > now_us - _HOUR_US
+        delivery.channel == channel, delivery.sent_us > now_us - HOUR_US
     )
     return connection.scalar(count) or 0
 

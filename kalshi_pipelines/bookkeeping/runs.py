@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.units import SECOND_US, now_us
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.environment import refuse_another_environment
 from kalshi_pipelines.warehouse.locks import only_one
@@ -131,7 +131,7 @@ class IngestRun:
     @property
     def seconds(self) -> float:
         """Time since the start, in seconds."""
-        return (now_us() - self.started_us) / MICROSECONDS_PER_SECOND
+        return (now_us() - self.started_us) / SECOND_US
 
     def expect(self, records: int) -> None:
         """Tell the total, where it is known."""

@@ -15,18 +15,16 @@ from kalshi_pipelines.contracts.findings.store import last_success_us
 from kalshi_pipelines.contracts.probing import other_probes, probes
 from kalshi_pipelines.contracts.runs import asked_environment
 from kalshi_pipelines.settings import AlertSeverity, Environment, Settings
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import contract_endpoints, contract_runs, ingest_runs
 
-_MINUTE_US: Final = 60 * MICROSECONDS_PER_SECOND
-_HOUR_US: Final = 60 * _MINUTE_US
 #: Runs begin at least so often, less up to the jitter, so that six hours hold with a slow daemon.
-EVERY_US: Final = 5 * _HOUR_US + 30 * _MINUTE_US
-JITTER_US: Final = 45 * _MINUTE_US
-FIRST_BACK_OFF_US: Final = 10 * _MINUTE_US
+EVERY_US: Final = 5 * HOUR_US + 30 * MINUTE_US
+JITTER_US: Final = 45 * MINUTE_US
+FIRST_BACK_OFF_US: Final = 10 * MINUTE_US
 #: A run that has not ended after so long is taken for dead.
-_DEAD_AFTER_US: Final = _HOUR_US
+_DEAD_AFTER_US: Final = HOUR_US
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def due(engine: sa.Engine, environment: Environment, now_us: int) -> Due:
             .limit(8)
         ).all()
     # A request that was lost is made again in the next hour: run keys are remembered for ever.
-    hour = now_us // _HOUR_US
+    hour = now_us // HOUR_US
     if not last:
         return Due(f"contracts:{environment.value}:0:{hour}", "no contract run yet")
     newest = last[0]
@@ -66,9 +64,9 @@ def due(engine: sa.Engine, environment: Environment, now_us: int) -> Due:
     wait = _wait_us(newest.contract_run_id, failures)
     at = newest.started_us + wait
     if now_us < at:
-        return Due(None, f"the next contract run is due in {(at - now_us) // _MINUTE_US} minutes")
+        return Due(None, f"the next contract run is due in {(at - now_us) // MINUTE_US} minutes")
     key = f"contracts:{environment.value}:{newest.contract_run_id}:{hour}"
-    return Due(key, f"{(now_us - newest.started_us) // _MINUTE_US} minutes since the last contract run began")
+    return Due(key, f"{(now_us - newest.started_us) // MINUTE_US} minutes since the last contract run began")
 
 
 def _wait_us(run_id: int, failures: int) -> int:
@@ -80,7 +78,7 @@ def _wait_us(run_id: int, failures: int) -> int:
     return EVERY_US - jitter
 
 
-LONGEST_US: Final = 24 * 3_600 * MICROSECONDS_PER_SECOND
+LONGEST_US: Final = DAY_US
 _COMMAND: Final = "dagster job execute -m kalshi_pipelines -j contract_checks"
 
 

@@ -13,7 +13,7 @@ from kalshi_pipelines.execution.journal.tables import UNCAPPED
 from kalshi_pipelines.execution.orders.amounts import money
 from kalshi_pipelines.execution.orders.terms import Contracts, YesPrice
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, contracts, instant
+from kalshi_pipelines.units import SECOND_US, contracts, instant
 
 _WIDEST: int = 160
 _UNNAMED = {ScopeKind.ROLLING: "last 24 hours", ScopeKind.ACCOUNT: "account"}
@@ -69,7 +69,7 @@ def status_lines(reading: JournalReading, environment: Environment, subaccount: 
     if last is None:
         yield "reconciliation   never"
     else:
-        age = (now_us - last.finished_us) // MICROSECONDS_PER_SECOND
+        age = (now_us - last.finished_us) // SECOND_US
         result = "clean" if last.clean else counted(last.differences, "difference")
         yield f"reconciliation   {result}, {age:,} seconds ago"
     for breached in reading.breached(environment.value, subaccount):

@@ -24,7 +24,7 @@ from kalshi_pipelines.kalshi.decoding import record_key
 from kalshi_pipelines.kalshi.pagination import ListEndpoint, Page
 from kalshi_pipelines.kalshi.records import Orderbook
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, microseconds, now_us
+from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US, instant, microseconds, now_us
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import markets, watermarks
 
@@ -33,9 +33,8 @@ from kalshi_pipelines.warehouse.tables import markets, watermarks
 ALL_STATUSES: Final[tuple[MarketStatusFilter, ...]] = ("unopened", "open", "paused", "closed", "settled")
 
 _SETTLED_WATERMARK: Final = "markets.settlement_time"
-_HOUR_US: Final = 3_600 * MICROSECONDS_PER_SECOND
-_SETTLED_OVERLAP_US: Final = 24 * _HOUR_US
-_CLOCK_DIFFERENCE_US: Final = 60 * MICROSECONDS_PER_SECOND
+_SETTLED_OVERLAP_US: Final = DAY_US
+_CLOCK_DIFFERENCE_US: Final = MINUTE_US
 _TICKERS_AT_ONCE: Final = 5_000
 
 logger = logging.getLogger(__name__)
@@ -140,7 +139,7 @@ def _market_pages(source: Source, statuses: Sequence[MarketStatusFilter], starte
         )
     if tuple(statuses) == ALL_STATUSES:
         # What went back meanwhile, from paused or closed to open, was met by neither sweep.
-        since = (started_us - _CLOCK_DIFFERENCE_US) // MICROSECONDS_PER_SECOND
+        since = (started_us - _CLOCK_DIFFERENCE_US) // SECOND_US
         yield from exchange.market_pages(min_updated_ts=since)
 
 
@@ -185,7 +184,7 @@ def _settled_since(source: Source) -> int | None:
         if mark is None:
             # A market that is stored may have settled at any time since; one of an old database is not waited for.
             oldest = connection.scalar(sa.select(sa.func.min(markets.c.first_seen_us)).where(_WAS_READ)) or now_us()
-            mark = min(oldest, now_us() - (source.settled_lookback_hours or 0) * _HOUR_US)
+            mark = min(oldest, now_us() - (source.settled_lookback_hours or 0) * HOUR_US)
         else:
             mark -= _SETTLED_OVERLAP_US
     archived = microseconds(source.client.historical_cutoff().market_settled_ts)
@@ -196,7 +195,7 @@ def _settled_since(source: Source) -> int | None:
             instant(mark),
             instant(archived),
         )
-    return int(mark) // MICROSECONDS_PER_SECOND
+    return int(mark) // SECOND_US
 
 
 def _advance_settled_watermark(run: IngestRun) -> None:

@@ -22,7 +22,7 @@ from kalshi_pipelines.kalshi.errors import RateBudgetExceeded
 from kalshi_pipelines.kalshi.hosts import API_ROOT
 from kalshi_pipelines.kalshi.records import AccountLimits, EndpointCost
 from kalshi_pipelines.settings import RateTier
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import SECOND_US, now_us
 from kalshi_pipelines.warehouse.engine import explained_failures, writing
 from kalshi_pipelines.warehouse.tables import rate_budgets
 
@@ -30,9 +30,8 @@ logger = logging.getLogger("kalshi_pipelines.kalshi")
 
 DEFAULT_COST: Final = 10
 LONGEST_WAIT_SECONDS: Final = 300.0
-_SECOND_US: Final = 1_000_000
 # Requests sent half a second apart may arrive together; that much of the exchange's burst is never spent.
-_ARRIVAL_JITTER_US: Final = _SECOND_US // 2
+_ARRIVAL_JITTER_US: Final = SECOND_US // 2
 
 
 class Bucket(StrEnum):
@@ -51,7 +50,7 @@ class BucketLaw:
 
     def interval_us(self, cost: int) -> int:
         """Microseconds it takes to refill ``cost`` tokens, rounded up."""
-        return -(-cost * _SECOND_US // self.refill_rate)
+        return -(-cost * SECOND_US // self.refill_rate)
 
     @property
     def burst_us(self) -> int:
@@ -141,7 +140,7 @@ class RateBudget:
         self._engine = engine
         self._key = key
         self.laws = laws
-        self._longest_wait_us = int(longest_wait_seconds * _SECOND_US)
+        self._longest_wait_us = int(longest_wait_seconds * SECOND_US)
         self._clock_us = clock_us
         self._sleep = sleep
         self._charge = _charge_statement(engine.dialect.name)
@@ -162,10 +161,10 @@ class RateBudget:
         if arrival is None:
             raise RateBudgetExceeded(
                 f"The rate budget {self._key}/{bucket.value} is spent for more than "
-                f"{self._longest_wait_us / _SECOND_US:.0f} s ahead.",
+                f"{self._longest_wait_us / SECOND_US:.0f} s ahead.",
                 "Run fewer pipelines at once with this API key, or apply for a higher usage level.",
             )
-        wait = max(arrival - now - burst, 0) / _SECOND_US
+        wait = max(arrival - now - burst, 0) / SECOND_US
         if wait:
             self._sleep(wait)
         return wait

@@ -9,13 +9,13 @@ from kalshi_pipelines.news.languages import language_of
 from kalshi_pipelines.news.providers.protocol import RawArticle
 from kalshi_pipelines.news.stories import sketch_of
 from kalshi_pipelines.news.untrusted import plain_text, without_invisible
+from kalshi_pipelines.units import DAY_US
 
 MOST_TITLE: Final = 500
 MOST_SNIPPET: Final = 500
 _MOST_NAME: Final = 500
 _MOST_PAYLOAD: Final = 2_000
 _EARLIEST_US: Final = 631_152_000_000_000  # 1990: older dates are those of broken clocks and empty fields
-_DAY_US: Final = 86_400_000_000
 
 
 class RejectedArticle(ValueError):
@@ -82,7 +82,7 @@ def article_of(raw: RawArticle, text_characters: int, now_us: int) -> Article:
 
 
 def _credible(published_us: int | None, now_us: int) -> int | None:
-    if published_us is None or not _EARLIEST_US <= published_us <= now_us + _DAY_US:
+    if published_us is None or not _EARLIEST_US <= published_us <= now_us + DAY_US:
         return None
     return published_us
 

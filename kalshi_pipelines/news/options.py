@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import Self
 
 from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.units import DAY_US
 
 _MICRO = Decimal(1_000_000)
-_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class NewsOptions:
     results: int = 10
     searches: int = 50
     selected_events: int = 10
-    lookback_us: int = 7 * _DAY_US
+    lookback_us: int = 7 * DAY_US
     text_characters: int = 10_000
     run_microdollars: int = 250_000
     day_microdollars: int = 0
@@ -43,7 +43,7 @@ class NewsOptions:
             results=settings.news_results,
             searches=settings.news_searches,
             selected_events=settings.news_selected_events,
-            lookback_us=settings.news_lookback_days * _DAY_US,
+            lookback_us=settings.news_lookback_days * DAY_US,
             text_characters=settings.news_text_characters,
             run_microdollars=int(settings.news_run_dollars * _MICRO),
             day_microdollars=int(settings.resolved_news_daily_dollars * _MICRO),

@@ -19,7 +19,7 @@ from kalshi_pipelines.news.options import NewsOptions
 from kalshi_pipelines.news.reports import ScoredNews
 from kalshi_pipelines.news.sentiment import METHOD, sentiment_of
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import DAY_US, now_us
 from kalshi_pipelines.warehouse.bulk import Row, Write, write_rows
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import (
@@ -31,7 +31,6 @@ from kalshi_pipelines.warehouse.tables import (
 )
 
 SUBJECT: Final = "news_sentiment"
-_DAY_US: Final = 86_400_000_000
 _BATCH: Final = 500
 #: Links an old database had are in no window until they are scored.
 _UNSCORED: Final = 0.5
@@ -143,8 +142,8 @@ def _scored(rows: Iterable[sa.Row[Any]], now: int, run_id: int) -> list[Row]:
 
 
 def _summed(connection: sa.Connection, lengths: Sequence[int], now: int) -> Iterable[tuple[Any, ...]]:
-    until = now - now % _DAY_US + _DAY_US
-    earliest = until - 2 * max(lengths) * _DAY_US
+    until = now - now % DAY_US + DAY_US
+    earliest = until - 2 * max(lengths) * DAY_US
     for item_type, table, key in _LINKS:
         for ticker, readings in _readings(connection, table, key, earliest, until).items():
             for days in lengths:
@@ -177,7 +176,7 @@ def _readings(
 
 
 def _window_row(readings: Sequence[_Reading], days: int, until: int) -> tuple[Any, ...] | None:
-    length = days * _DAY_US
+    length = days * DAY_US
     window = _window([each for each in readings if until - length <= each.at_us < until])
     if window is None:
         return None

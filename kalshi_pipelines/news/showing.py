@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.alerts.messages import moment
 from kalshi_pipelines.alerts.scrubbing import neutral
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import DAY_US, HOUR_US
 from kalshi_pipelines.warehouse.tables import (
     ingest_runs,
     news_article_events,
@@ -20,9 +20,8 @@ from kalshi_pipelines.warehouse.tables import (
     news_sentiment_windows,
 )
 
-_DAY_US: Final = 86_400 * MICROSECONDS_PER_SECOND
 #: How old news may be: runs are due every six hours, and one may fail.
-OLDEST_US: Final = 26 * 3_600 * MICROSECONDS_PER_SECOND
+OLDEST_US: Final = 26 * HOUR_US
 RATE_DAYS: Final = 7
 #: Above this, providers are asked the same thing over and over.
 MOST_DUPLICATES: Final = 0.8
@@ -97,9 +96,7 @@ def duplicate_rate(engine: sa.Engine, now_us: int) -> DuplicateRate:
     is_copy = sa.case((articles.group_id != articles.news_article_id, 1), else_=0)
     with engine.connect() as connection:
         counted = connection.execute(
-            sa.select(sa.func.count(), sa.func.sum(is_copy)).where(
-                articles.collected_us >= now_us - RATE_DAYS * _DAY_US
-            )
+            sa.select(sa.func.count(), sa.func.sum(is_copy)).where(articles.collected_us >= now_us - RATE_DAYS * DAY_US)
         ).one()
     return DuplicateRate(int(counted[0]), int(counted[1] or 0))
 
@@ -137,7 +134,7 @@ def strongest_links(engine: sa.Engine, most: int) -> list[Row]:
     last = sa.select(sa.func.max(found.c.linked_us)).scalar_subquery()
     chosen = (
         sa.select(found)
-        .where(found.c.relevance.is_not(None), found.c.linked_us > last - _DAY_US)
+        .where(found.c.relevance.is_not(None), found.c.linked_us > last - DAY_US)
         .order_by(found.c.relevance.desc(), found.c.ticker, found.c.title)
         .limit(most)
     )

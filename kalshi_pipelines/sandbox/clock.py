@@ -6,14 +6,9 @@ count is monotonic and lives with them.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
 
 from kalshi_pipelines import units
-
-SECOND_US: Final = 1_000_000
-MINUTE_US: Final = 60 * SECOND_US
-HOUR_US: Final = 60 * MINUTE_US
-DAY_US: Final = 24 * HOUR_US
+from kalshi_pipelines.units import DAY_US, MINUTE_US, SECOND_US
 
 
 class ExchangeClock:

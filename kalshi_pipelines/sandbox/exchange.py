@@ -10,7 +10,7 @@ from typing import Final
 
 from kalshi_pipelines.sandbox.access.rate_limits import RateLimits
 from kalshi_pipelines.sandbox.access.signatures import KeyRing
-from kalshi_pipelines.sandbox.clock import DAY_US, ExchangeClock, midnight_us, rfc3339
+from kalshi_pipelines.sandbox.clock import ExchangeClock, midnight_us, rfc3339
 from kalshi_pipelines.sandbox.faults.drift import DriftPlan
 from kalshi_pipelines.sandbox.faults.plan import FaultPlan
 from kalshi_pipelines.sandbox.faults.wire import UNANSWERED
@@ -21,6 +21,7 @@ from kalshi_pipelines.sandbox.markets.venue import Venue
 from kalshi_pipelines.sandbox.news.newsroom import Newsroom
 from kalshi_pipelines.sandbox.state_file import StateFile
 from kalshi_pipelines.sandbox.trading.log import TruthLog
+from kalshi_pipelines.units import DAY_US
 
 ORDERS_KEPT_DAYS: Final = 14
 """How long orders that are done stay with the live endpoints. Source: the vendor's page on history."""

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-DOLLAR: Final = 10_000
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
+
 """Centi-cents in one dollar."""
 MICRO: Final = 1_000_000
 """Micro-dollars in one dollar."""
 
 _STEPS: Final = {"whole": 100, "half": 50, "quint": 20, "deci": 10, "centi": 1}
-_PRICE_TEXT: Final = tuple(f"{price // DOLLAR}.{price % DOLLAR:04d}" for price in range(DOLLAR + 1))
+_PRICE_TEXT: Final = tuple(
+    f"{price // DOLLAR_CENTICENTS}.{price % DOLLAR_CENTICENTS:04d}" for price in range(DOLLAR_CENTICENTS + 1)
+)
 
 
 def price_text(centicents: int) -> str:
@@ -58,7 +61,7 @@ class PriceGrid:
     def prices(self) -> tuple[int, ...]:
         """Every price on the grid strictly between 0 and 1 dollar, ascending."""
         steps = {price for part in self.ranges for price in range(part.start, part.end + 1, part.step)}
-        return tuple(sorted(steps - {0, DOLLAR}))
+        return tuple(sorted(steps - {0, DOLLAR_CENTICENTS}))
 
     @cached_property
     def wire_ranges(self) -> list[dict[str, str]]:
@@ -74,12 +77,14 @@ class PriceGrid:
 
 
 def _even(label: str, step: int) -> PriceGrid:
-    return PriceGrid(label, (PriceRange(0, DOLLAR, step),))
+    return PriceGrid(label, (PriceRange(0, DOLLAR_CENTICENTS, step),))
 
 
 def _edged(label: str, center: int, edge: int, low: int = 1_000) -> PriceGrid:
-    high = DOLLAR - low
-    return PriceGrid(label, (PriceRange(0, low, edge), PriceRange(low, high, center), PriceRange(high, DOLLAR, edge)))
+    high = DOLLAR_CENTICENTS - low
+    return PriceGrid(
+        label, (PriceRange(0, low, edge), PriceRange(low, high, center), PriceRange(high, DOLLAR_CENTICENTS, edge))
+    )
 
 
 def _center_edge_grids() -> list[PriceGrid]:

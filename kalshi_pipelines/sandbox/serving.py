@@ -16,7 +16,6 @@ from kalshi_pipelines.sandbox.access.memberships import allows
 from kalshi_pipelines.sandbox.access.signatures import KEY_HEADER, SignedText, unsigned
 from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint
 from kalshi_pipelines.sandbox.api.validation import Query
-from kalshi_pipelines.sandbox.clock import SECOND_US
 from kalshi_pipelines.sandbox.errors import ApiError, forbidden, refusal
 from kalshi_pipelines.sandbox.exchange import EndpointRecord, Exchange
 from kalshi_pipelines.sandbox.faults.effects import (
@@ -33,6 +32,7 @@ from kalshi_pipelines.sandbox.faults.wire import UNANSWERED
 from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.trading.commands import Refused
 from kalshi_pipelines.sandbox.trading.records import ApiKey
+from kalshi_pipelines.units import SECOND_US
 
 
 class Service:

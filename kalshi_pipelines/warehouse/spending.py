@@ -5,16 +5,13 @@ killed or the answer does not say, counts with what was set aside for it.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import DAY_US
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.locks import one_at_a_time
 from kalshi_pipelines.warehouse.tables import vendor_spending
-
-_DAY_US: Final = 86_400 * MICROSECONDS_PER_SECOND
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Budget:
 
 def spent_today(connection: sa.Connection, budget: Budget, now_us: int) -> int:
     """Micro-dollars spent since midnight UTC, or set aside where the price is not known."""
-    return _sum(connection, budget, vendor_spending.c.at_us >= now_us - now_us % _DAY_US)
+    return _sum(connection, budget, vendor_spending.c.at_us >= now_us - now_us % DAY_US)
 
 
 def spent_by_run(connection: sa.Connection, budget: Budget) -> int:
@@ -56,7 +53,7 @@ def unsettled_today(connection: sa.Connection, budget: Budget, now_us: int) -> i
             .where(
                 columns.vendor == budget.vendor,
                 columns.purpose == budget.purpose,
-                columns.at_us >= now_us - now_us % _DAY_US,
+                columns.at_us >= now_us - now_us % DAY_US,
                 columns.spent_microdollars.is_(None),
             )
         )

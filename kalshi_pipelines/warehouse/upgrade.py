@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.units import SECOND_US, now_us
 from kalshi_pipelines.warehouse.adoption.adopt import adopt
 from kalshi_pipelines.warehouse.adoption.report import AdoptionReport, TableProgress
 from kalshi_pipelines.warehouse.adoption.shapes import remains_of_legacy
@@ -321,7 +321,7 @@ def _now_and_then(report: Report) -> Callable[[TableProgress], None]:
 
     def listen(progress: TableProgress) -> None:
         nonlocal last_us
-        if now_us() - last_us >= _SECONDS_BETWEEN_REPORTS * MICROSECONDS_PER_SECOND:
+        if now_us() - last_us >= _SECONDS_BETWEEN_REPORTS * SECOND_US:
             last_us = now_us()
             report(str(progress))
 

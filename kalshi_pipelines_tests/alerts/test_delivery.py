@@ -21,11 +21,11 @@ from kalshi_pipelines.alerts.outbox import (
     put,
 )
 from kalshi_pipelines.settings import AlertSeverity
+from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines.warehouse.tables import alert_deliveries, alerts
 from kalshi_pipelines_tests.support.alerts.receivers import Webhook
 
-HOUR_US = 3_600_000_000
 BREAKING, RISKY, ADDITIVE = AlertSeverity.BREAKING, AlertSeverity.RISKY, AlertSeverity.ADDITIVE
 
 

@@ -17,10 +17,8 @@ from kalshi_pipelines.contracts.language.differences import Kind, Severity
 from kalshi_pipelines.contracts.runs import ContractReport, run_contract_checks
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.settings import Environment, Settings
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import HOUR_US, now_us
 from kalshi_pipelines.warehouse.tables import alerts
-
-HOUR_US = 3_600 * 1_000_000
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from kalshi_pipelines.contracts.findings.life_cycle import Source
 from kalshi_pipelines.contracts.health import standings
 from kalshi_pipelines.contracts.probing.other_probes import SEARCH
 from kalshi_pipelines.settings import Environment, Settings
+from kalshi_pipelines.units import HOUR_US
 
-HOUR_US = 3_600 * 1_000_000
 START_US = 1_795_348_800_000_000
 
 

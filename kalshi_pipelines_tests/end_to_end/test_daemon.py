@@ -20,12 +20,11 @@ from kalshi_pipelines.contracts.findings import store
 from kalshi_pipelines.contracts.findings.life_cycle import Source
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 from kalshi_pipelines.sandbox.process import SandboxProcess
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import DAY_US, now_us
 from kalshi_pipelines.warehouse.tables import alert_deliveries, contract_runs
 from kalshi_pipelines_tests.support.alerts.receivers import Webhook, webhook_receiver
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
 
-DAY_US = 24 * 3_600 * 1_000_000
 PATIENCE_SECONDS = 90
 BROKEN = Difference("GET /markets", "markets[].yes_bid_dollars", Kind.KEY_MISSING, Severity.BREAKING, "there", "gone")
 

@@ -16,7 +16,7 @@ from kalshi_pipelines.kalshi.decoding import RejectedRecord
 from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.settings import Environment, RateTier, Settings
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.units import DAY_US, SECOND_US, now_us
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import events, markets, orderbook_snapshots, price_snapshots, watermarks
 from kalshi_pipelines_tests.support.ingest.wire import MARKET, raw
@@ -74,7 +74,7 @@ def test_later_sweeps_of_settled_markets_overlap_the_last_settlement_stored_by_a
     assert mark == newest
     again = ingest_markets(source, statuses=["settled"])
     day = 86_400
-    since = mark // MICROSECONDS_PER_SECOND - day
+    since = mark // SECOND_US - day
     assert asked == [None, since]
     params: dict[str, str | int] = {"status": "settled", "mve_filter": "exclude", "limit": 1000}
     with httpx.Client(base_url=frozen_sandbox.url) as client:
@@ -110,7 +110,7 @@ def test_books_that_were_not_answered_are_told(source: Source) -> None:
 
 
 def test_a_first_sweep_of_settled_markets_reaches_back_to_the_oldest_market_stored(source: Source) -> None:
-    days_ago = now_us() - 60 * 86_400 * MICROSECONDS_PER_SECOND
+    days_ago = now_us() - 60 * DAY_US
     ingest_markets(source, statuses=["open"])
     with writing(source.engine) as connection:
         connection.execute(sa.update(markets).values(first_seen_us=days_ago))
@@ -138,7 +138,7 @@ def test_a_market_only_an_old_database_knows_is_neither_asked_for_its_book_nor_l
 
     monkeypatch.setattr(KalshiClient, "market_pages", market_pages)
     ingest_markets(replace(source, settled_lookback_hours=1), statuses=["settled"])
-    assert asked[0] > now_us() // MICROSECONDS_PER_SECOND - 2 * 3_600
+    assert asked[0] > now_us() // SECOND_US - 2 * 3_600
 
 
 def test_a_market_that_went_back_to_open_meanwhile_is_read_in_the_end(
@@ -155,7 +155,7 @@ def test_a_market_that_went_back_to_open_meanwhile_is_read_in_the_end(
         started = now_us()
         ingest_markets(Source(client, engine, Environment.SANDBOX))
     assert count(engine) == 1
-    assert asked[-1]["min_updated_ts"] <= started // MICROSECONDS_PER_SECOND
+    assert asked[-1]["min_updated_ts"] <= started // SECOND_US
 
 
 def test_markets_in_quarantine_are_asked_for_again(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,12 @@ from kalshi_pipelines.news.providers.protocol import ProviderFailed, RawArticle
 from kalshi_pipelines.news.reports import CollectedNews
 from kalshi_pipelines.news.tracking import track
 from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines_tests.news.conftest import GAME, TORONTO
 from kalshi_pipelines_tests.support.news.providers import Scripted, article, found, texts
 
 NOW = 1_790_600_000_000_000
-HOUR_US = 3_600_000_000
 STORM_QUERY, GAME_QUERY = "Hurricane Zelda hit Florida In 2026", "Toronto at Philadelphia Nov 22"
 
 

@@ -14,13 +14,13 @@ from kalshi_pipelines.news.scoring import score_sentiment
 from kalshi_pipelines.news.sentiment import sentiment_of
 from kalshi_pipelines.news.tracking import track
 from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import DAY_US, HOUR_US
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines_tests.news.conftest import GAME, LANDFALL, STORM, TORONTO
-from kalshi_pipelines_tests.news.test_collecting import HOUR_US, NOW, STORM_QUERY, collect, rows
+from kalshi_pipelines_tests.news.test_collecting import NOW, STORM_QUERY, collect, rows
 from kalshi_pipelines_tests.support.news.providers import Scripted, article, found
 
-DAY_US = 24 * HOUR_US
 GOOD, BAD = "Hope and relief as Zelda turns away from Florida", "Fears grow: Zelda kills two in Florida"
 
 

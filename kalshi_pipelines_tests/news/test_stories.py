@@ -6,9 +6,8 @@ import pytest
 
 from kalshi_pipelines.news.addresses import canonical_address
 from kalshi_pipelines.news.stories import Stories, features, likeness, sketch_of
+from kalshi_pipelines.units import DAY_US, HOUR_US
 from kalshi_pipelines_tests.support.news.corpus import Written, articles
-
-HOUR_US = 3_600_000_000
 
 
 def alike(one: str, other: str, hours: int = 1, texts: tuple[str | None, str | None] = (None, None)) -> bool:
@@ -65,8 +64,8 @@ def test_the_same_words_a_week_later_are_another_story() -> None:
 def test_an_article_without_a_time_is_a_copy_of_what_was_published_in_the_week_before(
     days: int, title: str, is_copy: bool
 ) -> None:
-    dated = features("Fed holds rates steady as inflation cools", 20 * 24 * HOUR_US, None)
-    found = features(title, (20 + days) * 24 * HOUR_US, None, is_dated=False)
+    dated = features("Fed holds rates steady as inflation cools", 20 * DAY_US, None)
+    found = features(title, (20 + days) * DAY_US, None, is_dated=False)
     for known, new in ((dated, found), (found, dated)):
         stories = Stories([(1, known)])
         assert stories.story_of(new) == (1 if is_copy else None)

@@ -23,13 +23,13 @@ from kalshi_pipelines.ingest.walks import (
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.settings import Environment, RateTier, Settings
-from kalshi_pipelines.units import EXCHANGE_TIME_ZONE
+from kalshi_pipelines.units import EXCHANGE_TIME_ZONE, HOUR_US
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines_tests.tools.drift_trials.changes import CHANGES
 from kalshi_pipelines_tests.tools.drift_trials.daemon import Daemon
 from kalshi_pipelines_tests.tools.drift_trials.trial import plan_of, run_trial
 from kalshi_pipelines_tests.tools.drift_trials.usual_life import UsualLife, is_maintenance
-from kalshi_pipelines_tests.tools.drift_trials.world import HOUR_US, SimulatedExchange, receiver, simulated_exchange
+from kalshi_pipelines_tests.tools.drift_trials.world import SimulatedExchange, receiver, simulated_exchange
 
 RENAMED, EVERYWHERE = (
     next(seed for seed, change in enumerate(CHANGES) if change.name == name)

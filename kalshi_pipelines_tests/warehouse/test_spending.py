@@ -6,9 +6,9 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.runs import IngestRun
 from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import DAY_US
 from kalshi_pipelines.warehouse.spending import Budget, reserve, settle, spent_by_run, spent_today, unsettled_today
 
-DAY_US = 86_400_000_000
 BUDGET = Budget("api.exa.ai", "probes", 20_000)
 
 

@@ -13,9 +13,9 @@ from typing import Final
 from kalshi_pipelines.contracts.comparison.inventory import WHOLE, parent_of
 from kalshi_pipelines.contracts.findings.life_cycle import Finding, Status
 from kalshi_pipelines.contracts.language.differences import RANK, Difference, Kind, Severity
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import DAY_US
 
-SPREADS_FOR_US: Final = 24 * 3_600 * MICROSECONDS_PER_SECOND
+SPREADS_FOR_US: Final = DAY_US
 """Within so long of the first, the same change of a key at another endpoint is the same incident."""
 _OF_THE_ANSWER: Final = frozenset({WHOLE, "status", "host", "headers.content-type"})
 #: What is concluded from several values: it follows from what happened to one of them.

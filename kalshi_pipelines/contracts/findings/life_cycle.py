@@ -11,9 +11,8 @@ from enum import StrEnum
 from typing import Final
 
 from kalshi_pipelines.contracts.language.differences import RANK, Difference, Kind, Severity
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import HOUR_US
 
-_HOUR_US: Final = 3_600 * MICROSECONDS_PER_SECOND
 _MOST_ABSENCES: Final = 16
 
 
@@ -212,7 +211,7 @@ class Reachability:
         if self.since_us is None:
             return False
         lasted = now_us - self.since_us
-        return (self.failures >= 3 and lasted >= _HOUR_US // 2) or (self.failures >= 2 and lasted >= 6 * _HOUR_US)
+        return (self.failures >= 3 and lasted >= HOUR_US // 2) or (self.failures >= 2 and lasted >= 6 * HOUR_US)
 
 
 def unreachable(endpoint: str, assets: tuple[str, ...]) -> Difference:

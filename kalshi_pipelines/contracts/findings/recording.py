@@ -39,11 +39,11 @@ from kalshi_pipelines.contracts.findings.life_cycle import (
 from kalshi_pipelines.contracts.findings.reachability import unreachable_endpoints
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merged
 from kalshi_pipelines.settings import AlertSeverity
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines.warehouse.tables import alerts, contract_findings
 
 #: Two summaries are at least so far apart: with a run every 6 hours, an addition is told of within 24.
-SUMMARY_EVERY_US: Final = 12 * 3_600 * MICROSECONDS_PER_SECOND
+SUMMARY_EVERY_US: Final = 12 * HOUR_US
 LOOKED_AT: Final = frozenset({Outcome.CHECKED, Outcome.EMPTY})
 #: A refusal has places of its own in an inventory.
 _LEARNED: Final = LOOKED_AT | {Outcome.REFUSED}

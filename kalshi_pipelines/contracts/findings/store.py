@@ -42,7 +42,7 @@ from kalshi_pipelines.contracts.findings.recording import (
     put_summary,
 )
 from kalshi_pipelines.contracts.language.differences import Difference
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.locks import one_at_a_time
 from kalshi_pipelines.warehouse.tables import contract_findings, contract_runs
@@ -63,10 +63,9 @@ __all__ = [
     "record",
 ]
 
-_HOUR_US: Final = 3_600 * MICROSECONDS_PER_SECOND
 _FINDING_COUNTS: Final = ("findings_opened", "findings_closed")
 #: A run that is still running after so long was killed.
-_KILLED_AFTER_US: Final = 6 * _HOUR_US
+_KILLED_AFTER_US: Final = 6 * HOUR_US
 _MOST_ERROR: Final = 2_000
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from kalshi_pipelines.contracts.language.responses import Asked, Response
 from kalshi_pipelines.contracts.probing.pseudonyms import Pseudonyms
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import SECOND_US
 
 OLD: Final = dt.timedelta(days=30)
 _INDEX: Final = "recorded.json"
@@ -91,7 +91,7 @@ def recorded_answers(folder: Path, now_us: int) -> list[Response]:
 def age(folder: Path, now_us: int) -> dt.timedelta | None:
     """How old the recording in a folder is; ``None`` if there is none."""
     try:
-        return dt.timedelta(seconds=(now_us - int(_index(folder)["recorded_us"])) // MICROSECONDS_PER_SECOND)
+        return dt.timedelta(seconds=(now_us - int(_index(folder)["recorded_us"])) // SECOND_US)
     except (KeyError, TypeError, ValueError):
         return None
 

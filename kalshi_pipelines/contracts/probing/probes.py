@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from kalshi_pipelines.contracts.declared.reading import number_at, text_at
 from kalshi_pipelines.contracts.language.responses import Asked
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import SECOND_US
 
 #: Rows asked for: enough to see what is usual, and one request each.
 _ROWS: Final = "100"
@@ -120,7 +120,7 @@ def _candles(seen: Seen) -> Asked | None:
     if market is None or not isinstance(series, str) or not series:
         return None
     opened, closed = (_second(market.get(name)) for name in ("open_time", "close_time"))
-    end = closed or seen.now_us // MICROSECONDS_PER_SECOND
+    end = closed or seen.now_us // SECOND_US
     start = max(opened or 0, end - _MOST_CANDLE_DAYS * _DAY)
     # Several candles of any market: their order and their ends are checked, too.
     minutes = "60" if end - start < _FEW_CANDLE_DAYS * _DAY else "1440"

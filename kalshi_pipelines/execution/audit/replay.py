@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.audit.sendings import wrongly_sent
 from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, HOURS_AHEAD
 from kalshi_pipelines.execution.journal.tables import (
-    HOUR_US,
     fills,
     foreign_orders,
     intents,
@@ -23,7 +22,7 @@ from kalshi_pipelines.execution.journal.tables import (
     sessions,
 )
 from kalshi_pipelines.execution.orders.states import LEGAL_TRANSITIONS, OPEN_STATES, OrderState
-from kalshi_pipelines.units import instant
+from kalshi_pipelines.units import HOUR_US, instant
 
 _HOURS = 24
 _AT_ONCE = 10_000

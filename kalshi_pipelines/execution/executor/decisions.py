@@ -12,7 +12,8 @@ from kalshi_pipelines.execution.orders.fees import is_plausible
 from kalshi_pipelines.execution.orders.proposals import ProposedOrder
 from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.orders.terms import DOLLAR, Side
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
 class Outcome(StrEnum):
@@ -57,7 +58,7 @@ class PlannedOrder:
     def premium(self) -> int:
         """Micro-dollars paid if it is filled whole at its limit, without fees."""
         price = self.request.price.centicents
-        return self.request.count.centi * (price if self.request.side is Side.BID else DOLLAR - price)
+        return self.request.count.centi * (price if self.request.side is Side.BID else DOLLAR_CENTICENTS - price)
 
     @property
     def cost(self) -> int:

@@ -23,7 +23,7 @@ from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import SECOND_US
 
 #: Why the journal's guard did not let an order go, as a reason.
 GUARDS: Final = {
@@ -46,7 +46,7 @@ GROUP_CONTRACTS: Final = 10_000
 #: So many orders in a row that were refused or could not be sent end trading: something is not understood.
 MOST_REFUSALS_IN_A_ROW: Final = 3
 #: An order that is recorded later than so long after the last look is not sent any more.
-MOST_TIME_TO_COMMIT_US: Final = 5 * MICROSECONDS_PER_SECOND
+MOST_TIME_TO_COMMIT_US: Final = 5 * SECOND_US
 #: Tells why no new risk may be taken now, or None.
 KillReader = Callable[[], str | None]
 

@@ -25,11 +25,10 @@ from kalshi_pipelines.execution.journal.transaction import Lease
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, now_us
+from kalshi_pipelines.units import MINUTE_US, instant, now_us
 
 #: A session that does not renew its lease for so long has lost it.
-LEASE_US: Final = 60 * MICROSECONDS_PER_SECOND
-_MINUTE_US: Final = 60 * MICROSECONDS_PER_SECOND
+LEASE_US: Final = MINUTE_US
 
 
 class SessionRefused(Exception):
@@ -186,7 +185,7 @@ def _session(
     now: int,
     transport: OrderTransport | None = None,
 ) -> TradeSession:
-    expires = now + settings.session_minutes * _MINUTE_US
+    expires = now + settings.session_minutes * MINUTE_US
     armed_until = arm_expires_us(settings)
     if mode is Mode.LIVE and armed_until is not None:
         expires = min(expires, armed_until)

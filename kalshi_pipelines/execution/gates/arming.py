@@ -13,10 +13,10 @@ from kalshi_pipelines.execution.gates.order_checks import check
 from kalshi_pipelines.execution.journal.records import Check
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant
+from kalshi_pipelines.units import DAY_US, SECOND_US, instant
 
 #: No token lives longer.
-LONGEST_US: Final = 24 * 3_600 * MICROSECONDS_PER_SECOND
+LONGEST_US: Final = DAY_US
 _DIGITS: Final = 8
 _TOKEN: Final = re.compile(r"(sandbox|demo|prod):([0-9a-f]{8}):([0-9a-f]{8}):([0-9]{10})", re.ASCII)
 
@@ -34,7 +34,7 @@ class Bound:
 def arm_token(bound: Bound, expires_us: int) -> str:
     """The token for ``KALSHI_TRADE_ARM``: environment, key, limits, and the second it ends."""
     key = bound.key_fingerprint.removeprefix("SHA256:")[:_DIGITS]
-    return f"{bound.environment.value}:{key}:{bound.limits_sha256[:_DIGITS]}:{expires_us // MICROSECONDS_PER_SECOND}"
+    return f"{bound.environment.value}:{key}:{bound.limits_sha256[:_DIGITS]}:{expires_us // SECOND_US}"
 
 
 def arming_checks(settings: TradeSettings, bound: Bound, now_us: int) -> tuple[Check, ...]:
@@ -65,7 +65,7 @@ def _token_check(settings: TradeSettings, bound: Bound, now_us: int) -> Check:
     wanted = "a token of the `arm` command for this environment, key and limits"
     if found is None:
         return check(DenialReason.ARM_TOKEN_INVALID, False, wanted, "something else")
-    expires_us = int(found.group(4)) * MICROSECONDS_PER_SECOND
+    expires_us = int(found.group(4)) * SECOND_US
     if token != arm_token(bound, expires_us):
         return check(DenialReason.ARM_TOKEN_INVALID, False, wanted, "one for another environment, key or limits")
     return check(
@@ -79,4 +79,4 @@ def _token_check(settings: TradeSettings, bound: Bound, now_us: int) -> Check:
 def arm_expires_us(settings: TradeSettings) -> int | None:
     """When the token ends, in microseconds; None if there is none."""
     found = _TOKEN.fullmatch(settings.arm.get_secret_value().strip()) if settings.arm else None
-    return int(found.group(4)) * MICROSECONDS_PER_SECOND if found else None
+    return int(found.group(4)) * SECOND_US if found else None

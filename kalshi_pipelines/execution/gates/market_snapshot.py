@@ -6,16 +6,21 @@ Every value is from one reading whose beginning is ``read_us``; what can not be 
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
 
 import msgspec
 
-from kalshi_pipelines.execution.orders.terms import DOLLAR, MarketTicker
+from kalshi_pipelines.execution.orders.terms import MarketTicker
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.records import BookSides, Event, ExchangeStatus, Market, Series
-from kalshi_pipelines.units import InexactValue, centicontracts, microdollars, microseconds, now_us
-
-_MICRODOLLARS_PER_CENTICENT: Final = 100
+from kalshi_pipelines.units import (
+    DOLLAR_CENTICENTS,
+    MICRODOLLARS_PER_CENTICENT,
+    InexactValue,
+    centicontracts,
+    microdollars,
+    microseconds,
+    now_us,
+)
 
 
 class UnreadableMarket(ValueError):
@@ -119,7 +124,7 @@ def _snapshot(
         price_ranges=_grid(ticker, market.price_ranges),
         close_us=microseconds(market.close_time),
         best_bid=_best(book.yes_dollars),
-        best_ask=None if best_no_bid is None else DOLLAR - best_no_bid,
+        best_ask=None if best_no_bid is None else DOLLAR_CENTICENTS - best_no_bid,
         fee_type=event.fee_type_override or series.fee_type,
         fee_multiplier=series.fee_multiplier
         if event.fee_multiplier_override is None
@@ -163,6 +168,6 @@ def _centicents(text: str) -> int:
         micro = microdollars(text)
     except InexactValue as error:
         raise UnreadableMarket(f"a price can not be read: {error}") from None
-    if micro % _MICRODOLLARS_PER_CENTICENT:
+    if micro % MICRODOLLARS_PER_CENTICENT:
         raise UnreadableMarket(f"the price {text!r} is finer than any order can have")
-    return micro // _MICRODOLLARS_PER_CENTICENT
+    return micro // MICRODOLLARS_PER_CENTICENT

@@ -12,14 +12,12 @@ from kalshi_pipelines.execution.orders.denials import BY_CODE, DenialReason
 from kalshi_pipelines.execution.orders.fees import FeeNotBounded, FeeTerms, fee_bound
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.orders.terms import Side, TimeInForce
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, microdollars, microseconds
+from kalshi_pipelines.units import MICRODOLLARS_PER_CENTICENT, MINUTE_US, SECOND_US, instant, microdollars, microseconds
 
-LONGEST_VALIDITY_US: Final = 600 * MICROSECONDS_PER_SECOND
+LONGEST_VALIDITY_US: Final = 10 * MINUTE_US
 MOST_CLOCK_DIFFERENCE_MS: Final = 2_000
-_MINUTE_US: Final = 60 * MICROSECONDS_PER_SECOND
-_MICRODOLLARS_PER_CENTICENT: Final = 100
 #: Clocks of proposer and executor may differ a little.
-_AHEAD_US: Final = MICROSECONDS_PER_SECOND
+_AHEAD_US: Final = SECOND_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def _time_in_force(order: ProposedOrder, settings: TradeSettings, now_us: int) -
     wrong = []
     if rests != (expires is not None):
         wrong.append("an order that rests needs an expiry, another has none")
-    elif expires is not None and not now_us < expires <= now_us + settings.rest_minutes * _MINUTE_US:
+    elif expires is not None and not now_us < expires <= now_us + settings.rest_minutes * MINUTE_US:
         wrong.append(f"it would rest until {instant(expires)}")
     if order.post_only and not rests:
         wrong.append("post-only is for orders that rest")
@@ -116,7 +114,7 @@ def market_checks(
         ),
         check(
             DenialReason.MARKET_DATA_STALE,
-            0 <= age <= settings.book_seconds * MICROSECONDS_PER_SECOND,
+            0 <= age <= settings.book_seconds * SECOND_US,
             f"{settings.book_seconds} s",
             f"{age // 1_000} ms",
         ),
@@ -137,7 +135,7 @@ def market_checks(
 
 
 def _band(price: int, market: MarketSnapshot, settings: TradeSettings) -> Check:
-    band = microdollars(f"{settings.price_band_dollars:f}") // _MICRODOLLARS_PER_CENTICENT
+    band = microdollars(f"{settings.price_band_dollars:f}") // MICRODOLLARS_PER_CENTICENT
     if market.best_bid is None or market.best_ask is None:
         wanted = f"within {amounts.price(band)} of a two-sided book"
         return check(DenialReason.PRICE_OUTSIDE_BAND, False, wanted, amounts.price(price))

@@ -9,11 +9,11 @@ from kalshi_pipelines.contracts.language.differences import Severity
 from kalshi_pipelines.execution.gates.order_checks import check
 from kalshi_pipelines.execution.journal.records import Check
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant
+from kalshi_pipelines.units import DAY_US, instant
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures
 
 #: A successful contract run must not be older.
-MOST_AGE_US: Final = 24 * 3_600 * MICROSECONDS_PER_SECOND
+MOST_AGE_US: Final = DAY_US
 #: What an order is judged by and followed up with.
 DEPENDS_ON: Final = frozenset(
     {

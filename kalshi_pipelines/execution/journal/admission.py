@@ -11,8 +11,9 @@ from kalshi_pipelines.execution.journal.tables import attempts, intents, order_e
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.request import request_text
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
-from kalshi_pipelines.execution.orders.terms import DOLLAR, Side
+from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 NO_DETAILS: Final = Details()
 
@@ -161,7 +162,7 @@ def _same_terms(earlier: Intent, new: NewIntent) -> bool:
 
 def _planned(new: NewIntent, session: Row, intent_id: int, now_us: int) -> Intent:
     reserved = Exposure.of_resting(new.side, new.price_centicents, new.count_centicontracts, new.fee_bound_microdollars)
-    pays = new.price_centicents if new.side is Side.BID else DOLLAR - new.price_centicents
+    pays = new.price_centicents if new.side is Side.BID else DOLLAR_CENTICENTS - new.price_centicents
     return Intent(
         intent_id=intent_id,
         session_id=new.session_id,

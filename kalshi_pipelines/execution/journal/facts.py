@@ -14,7 +14,6 @@ from kalshi_pipelines.execution.journal.reading import Row
 from kalshi_pipelines.execution.journal.recording import NewRow
 from kalshi_pipelines.execution.journal.records import Details, Fill, ForeignOrder, Intent, Mode, ScopeKind
 from kalshi_pipelines.execution.journal.tables import (
-    HOUR_US,
     fills,
     foreign_orders,
     leases,
@@ -24,8 +23,9 @@ from kalshi_pipelines.execution.journal.tables import (
     sessions,
 )
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, NEVER_THERE, OrderState, Writer
-from kalshi_pipelines.execution.orders.terms import DOLLAR, Side
+from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure
+from kalshi_pipelines.units import DOLLAR_CENTICENTS, HOUR_US
 
 #: What halts must not fail because its reason is long.
 _MOST_REASON: Final = 1_000
@@ -245,7 +245,7 @@ class Facts(Halting):
             spent, position = scope["spent_microdollars"], scope["position_centicontracts"]
             forgets = scope["kind"] in {ScopeKind.EVENT.value, ScopeKind.ACCOUNT.value}
             paid = spent if forgets else position * payoff_centicents
-            change = Change(Exposure(-paid, DOLLAR * position - paid), -paid, -position)
+            change = Change(Exposure(-paid, DOLLAR_CENTICENTS * position - paid), -paid, -position)
             rows += self._postings([scope["scope_id"]], session_id, ticker, "settle", dedupe, change)
         if not rows:
             return False

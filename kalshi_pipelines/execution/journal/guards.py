@@ -11,8 +11,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, HOUR_US, metadata
+from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, metadata
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OPEN_STATES, OrderState
+from kalshi_pipelines.units import HOUR_US, MINUTE_US
 
 PREFIX: Final = "guard_"
 #: The schema of the journal in a Postgres database.
@@ -25,7 +26,6 @@ HASH_FUNCTION: Final = "journal_audit_hash"
 WRITER_FUNCTION: Final = "journal_writer"
 #: Where a connection of this code that switched its checks off is refused, too.
 _PRAGMAS_ASKED: Final = frozenset({"audit_log", "proposals"})
-MINUTE_US: Final = 60_000_000
 _DAY_HOURS: Final = 24
 #: A clock that went back across an hour finds what it counted before in the hour ahead.
 HOURS_AHEAD: Final = 1

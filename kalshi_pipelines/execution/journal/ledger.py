@@ -11,15 +11,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.caps import Scope, Standing, Window, refusal, reserved
-from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, HOURS_AHEAD, MINUTE_US
+from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, HOURS_AHEAD
 from kalshi_pipelines.execution.journal.questions import Question
 from kalshi_pipelines.execution.journal.reading import ATTEMPTS, Known, Row
 from kalshi_pipelines.execution.journal.recording import NewRow, Recording
 from kalshi_pipelines.execution.journal.records import Intent, Mode, Refusal, ScopeKind
-from kalshi_pipelines.execution.journal.tables import HOUR_US, postings, scope_markets, scopes, session_caps
+from kalshi_pipelines.execution.journal.tables import postings, scope_markets, scopes, session_caps
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure
-from kalshi_pipelines.units import trading_day
+from kalshi_pipelines.units import HOUR_US, MINUTE_US, trading_day
 
 _NOTHING: Final = Exposure()
 WINDOW_HOURS: Final = 24

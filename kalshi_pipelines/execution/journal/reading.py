@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, MINUTE_US
+from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY
 from kalshi_pipelines.execution.journal.questions import Question
 from kalshi_pipelines.execution.journal.records import (
     AuditRecord,
@@ -41,6 +41,7 @@ from kalshi_pipelines.execution.journal.tables import (
 from kalshi_pipelines.execution.orders.denials import BY_CODE
 from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState
 from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.units import MINUTE_US
 
 Row = sa.RowMapping
 

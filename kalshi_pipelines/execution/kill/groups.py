@@ -14,10 +14,10 @@ from kalshi_pipelines.execution.kill.bounded import Bounded
 from kalshi_pipelines.execution.orders.terms import OrderId
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.units import DAY_US, now_us
 
 #: No session lives longer; an order of an older one is long past every delay.
-_SESSIONS_SINCE_US: Final = 2 * 24 * 3_600 * MICROSECONDS_PER_SECOND
+_SESSIONS_SINCE_US: Final = 2 * DAY_US
 #: A halt does not wait longer for what the journal knows; the exchange's own list is enough to go on with.
 _MOST_SECONDS: Final = 5.0
 

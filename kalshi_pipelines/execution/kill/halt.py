@@ -18,12 +18,12 @@ from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, MarketTicker, OrderId
 from kalshi_pipelines.execution.reconciliation.account import Account, UnreadableAccount
 from kalshi_pipelines.kalshi.errors import KalshiError
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.units import SECOND_US, now_us
 
 _SECONDS_BETWEEN_ROUNDS: Final = 1.0
 _SECONDS_BETWEEN_LOOKS: Final = 0.5
 _LOOKS_AT_WATERMARK: Final = 10
-_MARGIN_US: Final = 2 * MICROSECONDS_PER_SECOND
+_MARGIN_US: Final = 2 * SECOND_US
 #: A disk that takes longer hangs; everything is canceled all the same.
 _MOST_SECONDS_TO_NOTE: Final = 5.0
 

@@ -30,10 +30,10 @@ from kalshi_pipelines.execution.kill.sources import (
     KillStatus,
     read_sources,
 )
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.units import MINUTE_US, now_us
 
 #: OpenAPI 3.34.0: "newly placed orders may also be cancelled during the minute after".
-TAIL_OF_CANCEL_ALL_US: Final = 60 * MICROSECONDS_PER_SECOND
+TAIL_OF_CANCEL_ALL_US: Final = MINUTE_US
 CANCELS_EVERYTHING: Final = 2
 #: What keeps an engagement out of the journal; ``TimeoutError`` if it hangs.
 NOT_WRITTEN: Final = (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment, JournalRefused, TimeoutError)

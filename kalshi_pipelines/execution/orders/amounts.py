@@ -1,8 +1,6 @@
 """Prices, money and counts as people write them, for checks, denials and reports. What is stored stays integers."""
 
-from kalshi_pipelines.units import contracts, dollars
-
-_MICRODOLLARS_PER_CENTICENT = 100
+from kalshi_pipelines.units import MICRODOLLARS_PER_CENTICENT, contracts, dollars
 
 
 def money(microdollars: int) -> str:
@@ -13,7 +11,7 @@ def money(microdollars: int) -> str:
 
 def price(centicents: int) -> str:
     """The price of a contract: ``$0.56``, ``$0.5625``."""
-    return money(centicents * _MICRODOLLARS_PER_CENTICENT)
+    return money(centicents * MICRODOLLARS_PER_CENTICENT)
 
 
 def count(centicontracts: int) -> str:

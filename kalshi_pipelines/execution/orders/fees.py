@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from kalshi_pipelines.execution.orders.terms import DOLLAR, Contracts, Side, YesPrice
+from kalshi_pipelines.execution.orders.terms import Contracts, Side, YesPrice
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 #: Fee types whose trade fee is at most ``TAKER_RATE`` times the multiplier.
 BOUNDED_FEE_TYPES: Final = frozenset({"quadratic", "quadratic_with_maker_fees", "quadratic_with_combo_maker_fees"})
@@ -18,7 +19,7 @@ TAKER_RATE: Final = Decimal("0.07")
 MOST_MULTIPLIER: Final = Decimal(10)
 #: Digits after the point of a multiplier: one with an exponent of millions would be written out digit by digit.
 _MOST_DIGITS: Final = 12
-_EVEN: Final = DOLLAR // 2
+_EVEN: Final = DOLLAR_CENTICENTS // 2
 
 
 class FeeNotBounded(ValueError):
@@ -45,7 +46,7 @@ def fee_bound(terms: FeeTerms, side: Side, limit: YesPrice, count: Contracts) ->
     if not is_plausible(terms.multiplier):
         raise FeeNotBounded(f"a fee multiplier of {str(terms.multiplier)[:40]} is not plausible")
     dearest = _dearest_price(side, limit.centicents)
-    exact = TAKER_RATE * terms.multiplier * count.centi * dearest * (DOLLAR - dearest) / DOLLAR
+    exact = TAKER_RATE * terms.multiplier * count.centi * dearest * (DOLLAR_CENTICENTS - dearest) / DOLLAR_CENTICENTS
     # Each fill may be of 0.01 contract, and is rounded up twice: to a micro-dollar, then to the grid.
     return int(exact) + 1 + count.centi * (1 + terms.balance_step)
 

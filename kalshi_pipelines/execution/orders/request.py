@@ -18,7 +18,7 @@ from kalshi_pipelines.execution.orders.terms import (
     TimeInForce,
     YesPrice,
 )
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import SECOND_US
 
 #: The incoming order gives way when it would trade with one of our own.
 SELF_TRADE_PREVENTION: Final = "taker_at_cross"
@@ -72,7 +72,7 @@ def request_text(columns: Mapping[str, Any]) -> str:
             "client_order_id": columns["client_order_id"],
             "count": f"{count // 100}.{count % 100:02}",
             "exchange_index": columns["exchange_index"],
-            "expiration_time": None if expires_us is None else expires_us // MICROSECONDS_PER_SECOND,
+            "expiration_time": None if expires_us is None else expires_us // SECOND_US,
             "order_group_id": columns["order_group_id"],
             "post_only": bool(columns["post_only"]) or None,
             "price": f"0.{price:04}",

@@ -11,11 +11,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Self
 
-from kalshi_pipelines.units import centicontracts, microdollars
+from kalshi_pipelines.units import DOLLAR_CENTICENTS, MICRODOLLARS_PER_CENTICENT, centicontracts, microdollars
 
-#: Centi-cents in a dollar: what a winning contract pays.
-DOLLAR: Final = 10_000
-_MICRODOLLARS_PER_CENTICENT: Final = 100
 #: The most centi-contracts an order can have; the journal's table of intents says the same.
 MOST_CENTICONTRACTS: Final = 100_000_000
 
@@ -76,9 +73,9 @@ class YesPrice:
     centicents: int
 
     def __post_init__(self) -> None:
-        if type(self.centicents) is not int or not 0 < self.centicents < DOLLAR:
+        if type(self.centicents) is not int or not 0 < self.centicents < DOLLAR_CENTICENTS:
             raise InvalidTerms(
-                f"a price is between $0.0001 and $0.9999, not {_number_in_words(self.centicents, DOLLAR)}"
+                f"a price is between $0.0001 and $0.9999, not {_number_in_words(self.centicents, DOLLAR_CENTICENTS)}"
             )
 
     @classmethod
@@ -90,14 +87,14 @@ class YesPrice:
             InvalidTerms: Not a price, or finer than a centi-cent.
         """
         micro = _exactly(microdollars, _only_text(text, "a price"))
-        if micro % _MICRODOLLARS_PER_CENTICENT:
+        if micro % MICRODOLLARS_PER_CENTICENT:
             raise InvalidTerms(f"the price {text!r} is finer than $0.0001")
-        return cls(micro // _MICRODOLLARS_PER_CENTICENT)
+        return cls(micro // MICRODOLLARS_PER_CENTICENT)
 
     @property
     def complement(self) -> Self:
         """The price of the other outcome: a dollar less this."""
-        return type(self)(DOLLAR - self.centicents)
+        return type(self)(DOLLAR_CENTICENTS - self.centicents)
 
     def __str__(self) -> str:
         return f"0.{self.centicents:04}"

@@ -8,7 +8,8 @@ Prices are centi-cents, counts centi-contracts. Proved against brute force over 
 from dataclasses import dataclass
 from typing import Self
 
-from kalshi_pipelines.execution.orders.terms import DOLLAR, Side
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,12 @@ class Exposure:
         """
         if side is Side.BID:
             return cls(price * count + fee_bound, fee_bound)
-        return cls(fee_bound, (DOLLAR - price) * count + fee_bound)
+        return cls(fee_bound, (DOLLAR_CENTICENTS - price) * count + fee_bound)
 
     @classmethod
     def of_fill(cls, side: Side, price: int, count: int, fee: int) -> Self:
         """What a fill changes: money spent or received, and contracts won or owed."""
-        paid, won = price * count, (DOLLAR - price) * count
+        paid, won = price * count, (DOLLAR_CENTICENTS - price) * count
         if side is Side.BID:
             return cls(paid + fee, fee - won)
         return cls(fee - paid, won + fee)
@@ -51,4 +52,4 @@ class Exposure:
     @classmethod
     def of_position(cls, signed_count: int, spent: int) -> Self:
         """A position of signed centi-contracts (positive is YES) on which ``spent`` micro-dollars net were paid."""
-        return cls(spent, spent - DOLLAR * signed_count)
+        return cls(spent, spent - DOLLAR_CENTICENTS * signed_count)

@@ -21,10 +21,15 @@ from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import NotFound
 from kalshi_pipelines.kalshi.portfolio_records import FillRecord, OrderRecord, PositionRecord, SettlementRecord
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, centicontracts, microdollars, microseconds
+from kalshi_pipelines.units import (
+    DOLLAR_CENTICENTS,
+    MICRODOLLARS_PER_CENTICENT,
+    SECOND_US,
+    centicontracts,
+    microdollars,
+    microseconds,
+)
 
-_MICRODOLLARS_PER_CENTICENT: Final = 100
-_DOLLAR_CENTICENTS: Final = 10_000
 #: The longest ticker and id of the exchange the journal stores; of other texts only that they can be stored counts.
 _LONGEST_TICKER: Final = 120
 _LONGEST_ID: Final = 64
@@ -147,7 +152,7 @@ class ExchangeAccount:
 
 
 def _seconds(us: int) -> int:
-    return max(0, us // MICROSECONDS_PER_SECOND - _EARLIER_SECONDS)
+    return max(0, us // SECOND_US - _EARLIER_SECONDS)
 
 
 def _each(convert: Callable[[R], V], rows: Iterable[R]) -> list[V]:
@@ -196,11 +201,11 @@ def _holding(row: PositionRecord) -> Holding:
 
 
 def _settlement(row: SettlementRecord) -> Settlement:
-    whole = {"yes": _DOLLAR_CENTICENTS, "no": 0}.get(row.market_result)
+    whole = {"yes": DOLLAR_CENTICENTS, "no": 0}.get(row.market_result)
     if whole is None:
         if row.value is None:
             raise ValueError(f"the settlement of {row.ticker} does not tell what one YES paid")
-        whole = _within("pay-out of a YES", row.value, 0, _DOLLAR_CENTICENTS // 100) * 100
+        whole = _within("pay-out of a YES", row.value, 0, DOLLAR_CENTICENTS // 100) * 100
     return Settlement(
         _text(row.ticker, "ticker", _LONGEST_TICKER),
         _text(row.event_ticker, "event's ticker", _LONGEST_TICKER),
@@ -232,6 +237,6 @@ def _within(what: str, number: int, least: int, most: int) -> int:
 
 def _centicents(text: str) -> int:
     micro = microdollars(text)
-    if micro % _MICRODOLLARS_PER_CENTICENT:
+    if micro % MICRODOLLARS_PER_CENTICENT:
         raise ValueError(f"the price {text!r} is finer than $0.0001")
-    return _within("price", micro // _MICRODOLLARS_PER_CENTICENT, 0, _DOLLAR_CENTICENTS)
+    return _within("price", micro // MICRODOLLARS_PER_CENTICENT, 0, DOLLAR_CENTICENTS)

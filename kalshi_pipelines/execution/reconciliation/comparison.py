@@ -18,8 +18,8 @@ from kalshi_pipelines.execution.reconciliation.matching import contradictions, m
 from kalshi_pipelines.execution.reconciliation.positions import counted_positions, take_over
 from kalshi_pipelines.execution.reconciliation.report import MAY_SETTLE, Difference, DifferenceKind, Resolved
 from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE, UNSTORABLE, Desk
+from kalshi_pipelines.units import HOUR_US
 
-_HOUR_US: Final = 3_600_000_000
 _RESTS: Final = (OrderState.RESTING, OrderState.PENDING_CANCEL)
 
 
@@ -100,7 +100,7 @@ def _since(desk: Desk, first_us: int | None) -> int:
         clean = reading.last_clean_reconciliation(desk.environment, desk.subaccount)
     edges = [intent.planned_us for intent in open_now]
     edges.append(first_us if clean is None else clean.as_of_us)
-    return max(first_us, min(edges) - _HOUR_US)
+    return max(first_us, min(edges) - HOUR_US)
 
 
 def _read(desk: Desk, since_us: int) -> Pages:

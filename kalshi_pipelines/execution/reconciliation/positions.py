@@ -2,7 +2,7 @@
 
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.evidence import Holding
-from kalshi_pipelines.execution.orders.terms import DOLLAR
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
 def counted_positions(transaction: JournalTransaction, environment: str, subaccount: int) -> dict[str, int]:
@@ -29,7 +29,7 @@ def take_over(
     unexplained = (holding.position_centicontracts if holding else 0) - counted
     if unexplained:
         # What part of the cost belongs to what is not explained is not told: then it is the most there can be.
-        dearest = max(0, unexplained) * DOLLAR
+        dearest = max(0, unexplained) * DOLLAR_CENTICENTS
         transaction.opening_position(
             environment,
             subaccount,

@@ -25,7 +25,7 @@ from kalshi_pipelines.execution.reconciliation.account import Account, Unreadabl
 from kalshi_pipelines.execution.reconciliation.matching import Diverged, Found, NotThere, sought
 from kalshi_pipelines.execution.reconciliation.report import Difference, DifferenceKind, Resolved
 from kalshi_pipelines.kalshi.errors import KalshiError
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.units import HOUR_US, MINUTE_US, SECOND_US, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
 #: What reading the exchange can fail with; the rate budget of reads is kept in the warehouse.
@@ -34,8 +34,7 @@ UNREADABLE: Final = (KalshiError, UnreadableAccount, WarehouseUnavailable)
 UNSTORABLE: Final = (JournalRefused, ValueError, ArithmeticError)
 _CONFIRMED: Final = 200
 #: An exchange whose answers have no Date: its clock is taken to be at most so far ahead of ours.
-_CLOCK_DOUBT_US: Final = 10 * MICROSECONDS_PER_SECOND
-_HOUR_US: Final = 3_600 * MICROSECONDS_PER_SECOND
+_CLOCK_DOUBT_US: Final = 10 * SECOND_US
 
 
 class Fencing(Protocol):
@@ -50,16 +49,16 @@ class Fencing(Protocol):
 class Limits:
     """How long is tried, and what is too long."""
 
-    margin_us: int = MICROSECONDS_PER_SECOND
+    margin_us: int = SECOND_US
     """The reads must have caught up with so much more than the fence."""
     watermark_seconds: float = 30.0
     fence_attempts: int = 5
     pause_seconds: float = 0.5
     rounds: int = 4
     """So often lists that contradict each other are read again."""
-    left_behind_us: int = 60 * MICROSECONDS_PER_SECOND
+    left_behind_us: int = MINUTE_US
     """An order that is being sent for longer was left behind, whoever holds the lease."""
-    unknown_too_long_us: int = 600 * MICROSECONDS_PER_SECOND
+    unknown_too_long_us: int = 10 * MINUTE_US
 
 
 USUAL_LIMITS: Final = Limits()
@@ -240,7 +239,7 @@ def _resolve(desk: Desk, intent: Intent, fence_id: int, fenced_us: int, done: Re
 def _swept(desk: Desk, intent: Intent) -> tuple[int, OrderSweep]:
     # Asked before the sweep: what is read later can only be newer.
     as_of_us = desk.account.as_of_us()
-    return as_of_us, desk.account.orders(intent.planned_us - _HOUR_US, intent.ticker)
+    return as_of_us, desk.account.orders(intent.planned_us - HOUR_US, intent.ticker)
 
 
 def _stored(

@@ -30,7 +30,6 @@ from kalshi_pipelines.execution.journal.guards import HOURS_AHEAD
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.ledger import WINDOW_HOURS
 from kalshi_pipelines.execution.journal.records import Intent, Mode, Origin, ScopeKind
-from kalshi_pipelines.execution.journal.tables import HOUR_US
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.kill.switch import NotReleased
 from kalshi_pipelines.execution.orders.amounts import money
@@ -52,7 +51,7 @@ from kalshi_pipelines.execution.text import (
 )
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, now_us, trading_day
+from kalshi_pipelines.units import HOUR_US, MINUTE_US, instant, now_us, trading_day
 from kalshi_pipelines.warehouse.engine import (
     WarehouseUnavailable,
     explained_failures,
@@ -68,7 +67,6 @@ APPROVED_FOR: Final = dt.timedelta(minutes=10)
 #: What an armed run and a session take of who and why.
 LONGEST_TEXT: Final = 200
 _SHORTEST_DIGEST: Final = 12
-_MINUTE_US: Final = 60 * MICROSECONDS_PER_SECOND
 
 
 class CanNotBeDone(Exception):
@@ -269,7 +267,7 @@ def _require_countable(transaction: JournalTransaction, intent: Intent, by: str)
 def arm(office: Office, given: argparse.Namespace) -> int:
     """Make the operator's token, and the config of a run."""
     _require_by_and_why(given)
-    minutes_us = given.minutes * _MINUTE_US
+    minutes_us = given.minutes * MINUTE_US
     if not 0 < minutes_us <= LONGEST_US:
         raise CanNotBeDone(f"A token is good for 1 minute to a day, not for {given.minutes} minutes.")
     now = now_us()

@@ -42,10 +42,10 @@ from kalshi_pipelines.execution.service.live_account import LiveAccount, live_ac
 from kalshi_pipelines.execution.text import plain
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Settings
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, instant, now_us
+from kalshi_pipelines.units import HOUR_US, instant, now_us
 
 #: Proposals that ended longer ago are not even denied any more.
-FORGOTTEN_AFTER_US: Final = 3_600 * MICROSECONDS_PER_SECOND
+FORGOTTEN_AFTER_US: Final = HOUR_US
 _MOST_PROPOSALS: Final = 100
 #: Of so many that wait, those of people and strategies come first.
 _MOST_LOOKED_AT: Final = 1_000

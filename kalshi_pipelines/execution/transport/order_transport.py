@@ -23,7 +23,7 @@ from kalshi_pipelines.kalshi import hosts
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND
+from kalshi_pipelines.units import SECOND_US
 
 logger = logging.getLogger(__name__)
 
@@ -213,5 +213,5 @@ def _date_us(text: str | None) -> int | None:
         ends = int(email.utils.parsedate_to_datetime(text or "").timestamp()) + 1
     except (ValueError, OverflowError):
         return None
-    ends_us = ends * MICROSECONDS_PER_SECOND
+    ends_us = ends * SECOND_US
     return ends_us if 0 <= ends_us <= LARGEST_INTEGER else None

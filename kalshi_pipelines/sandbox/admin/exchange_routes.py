@@ -16,11 +16,12 @@ from kalshi_pipelines.sandbox.admin.market_routes import MARKET_ROUTES
 from kalshi_pipelines.sandbox.admin.news_routes import NEWS_ROUTES
 from kalshi_pipelines.sandbox.admin.routes import AdminRoute, BadOrder, Order
 from kalshi_pipelines.sandbox.admin.trading_routes import TRADING_ROUTES
-from kalshi_pipelines.sandbox.clock import SECOND_US, rfc3339
+from kalshi_pipelines.sandbox.clock import rfc3339
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.faults.plan import Fault
 from kalshi_pipelines.sandbox.markets.catalogue import GeneratedCatalogue
 from kalshi_pipelines.sandbox.trading.events import ClockMoved
+from kalshi_pipelines.units import SECOND_US
 
 _CLOCK_RANGE_US: Final = range(units.microseconds(dt.datetime(3000, 1, 1, tzinfo=dt.UTC)))
 

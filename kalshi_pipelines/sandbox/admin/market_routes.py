@@ -8,14 +8,15 @@ from typing import Any, Final, cast, get_args
 
 from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.admin.routes import AdminRoute, BadOrder, Order
-from kalshi_pipelines.sandbox.clock import DAY_US, rfc3339
+from kalshi_pipelines.sandbox.clock import rfc3339
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.markets.life import LEGAL_CHANGES
 from kalshi_pipelines.sandbox.markets.rows import MarketRow
-from kalshi_pipelines.sandbox.prices import DOLLAR, count_text, price_text
+from kalshi_pipelines.sandbox.prices import count_text, price_text
 from kalshi_pipelines.sandbox.trading.events import MarketChanged, MarketStatus, Result, Side, TimeInForce
+from kalshi_pipelines.units import DAY_US, DOLLAR_CENTICENTS
 
-_RESULT_VALUES: Final[dict[str, int]] = {"yes": DOLLAR, "no": 0}
+_RESULT_VALUES: Final[dict[str, int]] = {"yes": DOLLAR_CENTICENTS, "no": 0}
 _WITH_RESULT: Final = frozenset({"determined", "disputed", "amended", "finalized"})
 
 
@@ -95,10 +96,10 @@ def _ending(row: MarketRow, status: str, order: Order) -> tuple[Result, int | No
     if result in _RESULT_VALUES:
         value = _RESULT_VALUES[result]
     elif "value" in order.body or row.result != "scalar":
-        value = _number(order, "value", DOLLAR)
+        value = _number(order, "value", DOLLAR_CENTICENTS)
     else:
         value = row.value or 0
-    if not 0 <= value <= DOLLAR:
+    if not 0 <= value <= DOLLAR_CENTICENTS:
         raise BadOrder("value is from 0 to 1 dollar")
     if status == "finalized" and (result, value) != (row.result, row.value):
         raise BadOrder("the result is changed by amending it, not by finalizing")

@@ -27,7 +27,6 @@ from kalshi_pipelines.sandbox.api.portfolio_rows import (
     short_dollars_text,
     subaccount_transfer_row,
 )
-from kalshi_pipelines.sandbox.clock import SECOND_US
 from kalshi_pipelines.sandbox.errors import forbidden, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.pagination import page_back
@@ -36,6 +35,7 @@ from kalshi_pipelines.sandbox.trading.events import KeyDeleted
 from kalshi_pipelines.sandbox.trading.floor import LAST_SUBACCOUNT
 from kalshi_pipelines.sandbox.trading.records import ApiKey, Transfer
 from kalshi_pipelines.sandbox.trading.state import CENT
+from kalshi_pipelines.units import SECOND_US
 
 MOST_SUBACCOUNT_TRANSFERS: Final = 1_000
 MOST_SHARD_TRANSFERS: Final = 500

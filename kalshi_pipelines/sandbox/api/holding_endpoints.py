@@ -20,15 +20,14 @@ from kalshi_pipelines.sandbox.api.portfolio_rows import (
     position_row,
     short_dollars_text,
 )
-from kalshi_pipelines.sandbox.clock import SECOND_US
 from kalshi_pipelines.sandbox.errors import failed_validation
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.pagination import page_back
 from kalshi_pipelines.sandbox.trading.events import MoneyMoved
 from kalshi_pipelines.sandbox.trading.exposure import cost_each
-from kalshi_pipelines.sandbox.trading.fees import DOLLAR
 from kalshi_pipelines.sandbox.trading.records import Position, TradedMarket
 from kalshi_pipelines.sandbox.trading.state import TradingState
+from kalshi_pipelines.units import DOLLAR_CENTICENTS, SECOND_US
 
 MOST_ROWS: Final = 1_000
 MOST_PAYMENTS: Final = 500
@@ -71,7 +70,7 @@ def _value(market: TradedMarket, held: Position) -> int:
     price = _worth(market)
     if price is None:
         return held.cost
-    return held.count * price if held.count > 0 else -held.count * (DOLLAR - price)
+    return held.count * price if held.count > 0 else -held.count * (DOLLAR_CENTICENTS - price)
 
 
 def _worth(market: TradedMarket) -> int | None:

@@ -12,12 +12,12 @@ import orjson
 
 from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint, json_array, paged
 from kalshi_pipelines.sandbox.api.validation import PERIODS, Query, historical_market_filter, market_filter
-from kalshi_pipelines.sandbox.clock import SECOND_US
 from kalshi_pipelines.sandbox.errors import bad_request, failed_validation, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.markets.listing import MarketFilter, TradeFilter, TradeRow
 from kalshi_pipelines.sandbox.markets.rows import CandleWindow, MarketRow
 from kalshi_pipelines.sandbox.pagination import Page
+from kalshi_pipelines.units import SECOND_US
 
 MOST_TICKERS: Final = 100
 MOST_LEVELS: Final = 100

@@ -14,10 +14,10 @@ import orjson
 
 from kalshi_pipelines.sandbox.api.endpoints import Call
 from kalshi_pipelines.sandbox.api.validation import camel_case
-from kalshi_pipelines.sandbox.clock import SECOND_US
 from kalshi_pipelines.sandbox.errors import ApiError, nested
 from kalshi_pipelines.sandbox.trading.commands import Amendment, NewOrder, OrderRef, Refused
 from kalshi_pipelines.sandbox.trading.events import SelfTradePrevention, Side, TimeInForce
+from kalshi_pipelines.units import SECOND_US
 
 AUTO_ROUTE: Final = -1
 """The ``exchange_index`` that has the shard found by the ticker."""

@@ -10,12 +10,13 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import NAMESPACE_OID, uuid5
 
-from kalshi_pipelines.sandbox.clock import SECOND_US, rfc3339
-from kalshi_pipelines.sandbox.prices import DOLLAR, count_text, dollars_text, price_text
+from kalshi_pipelines.sandbox.clock import rfc3339
+from kalshi_pipelines.sandbox.prices import count_text, dollars_text, price_text
 from kalshi_pipelines.sandbox.trading.commands import Execution
 from kalshi_pipelines.sandbox.trading.events import MoneyMoved
 from kalshi_pipelines.sandbox.trading.records import Fill, Order, OrderGroup, Position, SettlementRecord, Transfer
 from kalshi_pipelines.sandbox.trading.state import CENT
+from kalshi_pipelines.units import DOLLAR_CENTICENTS, SECOND_US
 
 Row = dict[str, Any]
 _INSTANCE: Final = "event_contract"
@@ -59,7 +60,7 @@ def order_row(order: Order) -> Row:
         "last_update_time": rfc3339(order.updated_us),
         "maker_fees_dollars": dollars_text(order.maker_fees),
         "maker_fill_cost_dollars": dollars_text(order.maker_cost),
-        "no_price_dollars": price_text(DOLLAR - order.price),
+        "no_price_dollars": price_text(DOLLAR_CENTICENTS - order.price),
         "order_id": order.order_id,
         "outcome_side": _OUTCOMES[order.side],
         "remaining_count_fp": count_text(order.remaining),
@@ -113,7 +114,7 @@ def fill_row(fill: Fill) -> Row:
         "fill_id": fill.fill_id,
         "is_taker": fill.is_taker,
         "market_ticker": fill.ticker,
-        "no_price_dollars": price_text(DOLLAR - fill.price),
+        "no_price_dollars": price_text(DOLLAR_CENTICENTS - fill.price),
         "order_id": fill.order_id,
         "outcome_side": _OUTCOMES[fill.side],
         "side": "yes",

@@ -11,9 +11,9 @@ from typing import Final
 
 from starlette.datastructures import QueryParams
 
-from kalshi_pipelines.sandbox.clock import SECOND_US
 from kalshi_pipelines.sandbox.errors import bad_request, failed_validation, unreadable_parameter
 from kalshi_pipelines.sandbox.markets.listing import EventFilter, MarketFilter, Span
+from kalshi_pipelines.units import SECOND_US
 
 MARKET_STATUS_FILTERS: Final = ("unopened", "open", "paused", "closed", "settled")
 EVENT_STATUS_FILTERS: Final = ("unopened", "open", "closed", "settled")

@@ -15,12 +15,12 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from kalshi_pipelines.sandbox.clock import SECOND_US
 from kalshi_pipelines.sandbox.errors import nested, too_many_requests
 from kalshi_pipelines.sandbox.faults.plan import Fault
 from kalshi_pipelines.sandbox.faults.wire import NoAnswer, TwoAnswers
 from kalshi_pipelines.sandbox.markets.json_spans import elements, members
 from kalshi_pipelines.sandbox.pagination import BEFORE_ALL, cursor_after
+from kalshi_pipelines.units import SECOND_US
 
 _BROKEN_MEMBERS: Final[dict[str, tuple[str, object]]] = {
     "markets": ("yes_bid_dollars", 0.57),

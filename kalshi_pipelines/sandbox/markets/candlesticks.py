@@ -10,10 +10,10 @@ from typing import Final, Protocol
 
 import orjson
 
-from kalshi_pipelines.sandbox.clock import SECOND_US
 from kalshi_pipelines.sandbox.markets.quotes import Fill, QuotePath
 from kalshi_pipelines.sandbox.markets.rows import CandleWindow
 from kalshi_pipelines.sandbox.prices import count_text, price_text
+from kalshi_pipelines.units import SECOND_US
 
 NO_TRADE_PRICES: Final = dict.fromkeys(("close_dollars", "high_dollars", "low_dollars", "mean_dollars", "open_dollars"))
 

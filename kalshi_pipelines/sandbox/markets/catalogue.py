@@ -13,7 +13,7 @@ from random import Random
 from typing import Final, TypeVar
 
 from kalshi_pipelines import units
-from kalshi_pipelines.sandbox.clock import DAY_US, HOUR_US, MINUTE_US, PriceTime
+from kalshi_pipelines.sandbox.clock import PriceTime
 from kalshi_pipelines.sandbox.markets.generated import LIFE_STAGES_WITH_RESULT, GeneratedMarket, Outcome, Settlement
 from kalshi_pipelines.sandbox.markets.generated_events import EventText, GeneratedEvent, GeneratedSeries
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
@@ -21,7 +21,8 @@ from kalshi_pipelines.sandbox.markets.quotes import QuotePath
 from kalshi_pipelines.sandbox.markets.shapes import EventShape, shape_event
 from kalshi_pipelines.sandbox.markets.themes import THEMES, Theme
 from kalshi_pipelines.sandbox.markets.trades import GeneratedTrades
-from kalshi_pipelines.sandbox.prices import ALL_GRIDS, COMBO_GRID, DOLLAR, PriceGrid
+from kalshi_pipelines.sandbox.prices import ALL_GRIDS, COMBO_GRID, PriceGrid
+from kalshi_pipelines.units import DAY_US, DOLLAR_CENTICENTS, HOUR_US, MINUTE_US
 
 Choice = TypeVar("Choice")
 HISTORY_DAYS: Final = 60
@@ -229,7 +230,7 @@ class _Writer:
         self._markets += 1
         settlement = settled_us = None
         if life.status in LIFE_STAGES_WITH_RESULT:
-            settlement = self._settlement(wins if event.exclusive else rng.random() * DOLLAR < fair)
+            settlement = self._settlement(wins if event.exclusive else rng.random() * DOLLAR_CENTICENTS < fair)
             settled_us = (
                 life.close_us + rng.randrange(MINUTE_US, 40 * MINUTE_US) if life.status == "finalized" else None
             )
@@ -247,14 +248,14 @@ class _Writer:
         if self.rng.random() < 0.02:
             value = self.rng.randrange(1, 100) * 100
             return Settlement("scalar", value, "fair price")
-        return Settlement("yes", DOLLAR, "occurred") if wins else Settlement("no", 0, "did not occur")
+        return Settlement("yes", DOLLAR_CENTICENTS, "occurred") if wins else Settlement("no", 0, "did not occur")
 
     def _path(self, fair: int, grid: PriceGrid, rng: Random) -> QuotePath:
         period_us = _weighted(rng, _PERIOD_TICKS) * self._time.tick_us
         return QuotePath(
             seed=rng.getrandbits(60),
             grid=grid,
-            anchor=min(max(fair, 150), DOLLAR - 150),
+            anchor=min(max(fair, 150), DOLLAR_CENTICENTS - 150),
             volatility=rng.choice((30, 60, 120, 300)),
             half_spread=rng.choice((20, 50, 50, 100, 250)),
             period_us=period_us,

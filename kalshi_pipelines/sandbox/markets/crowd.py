@@ -11,11 +11,11 @@ from typing import Final
 
 from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
 from kalshi_pipelines.sandbox.markets.rows import MarketRow
-from kalshi_pipelines.sandbox.prices import DOLLAR
 from kalshi_pipelines.sandbox.trading.commands import Execution, NewOrder, Refused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.events import Side, TimeInForce
 from kalshi_pipelines.sandbox.trading.records import Order
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 MAKERS: Final = "crowd-makers"
 TAKERS: Final = "crowd-takers"
@@ -182,5 +182,5 @@ def _levels(row: MarketRow, epoch: int) -> dict[tuple[Side, int], int]:
     """What should rest at each level, best first: counts by side and YES price."""
     yes, no = row.path.book(epoch) if isinstance(row, GeneratedMarket) else row.own_book()
     bids: dict[tuple[Side, int], int] = {("bid", level.price): level.size for level in reversed(yes)}
-    asks: dict[tuple[Side, int], int] = {("ask", DOLLAR - level.price): level.size for level in reversed(no)}
+    asks: dict[tuple[Side, int], int] = {("ask", DOLLAR_CENTICENTS - level.price): level.size for level in reversed(no)}
     return bids | asks

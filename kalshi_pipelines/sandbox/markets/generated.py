@@ -10,14 +10,15 @@ from typing import Final
 
 import orjson
 
-from kalshi_pipelines.sandbox.clock import DAY_US, SECOND_US, PriceTime, rfc3339
+from kalshi_pipelines.sandbox.clock import PriceTime, rfc3339
 from kalshi_pipelines.sandbox.markets.candlesticks import candlesticks_of
 from kalshi_pipelines.sandbox.markets.generated_events import GeneratedEvent
 from kalshi_pipelines.sandbox.markets.public_data import Figures, OpenedMarket, book_json
 from kalshi_pipelines.sandbox.markets.quotes import NO_QUOTE, Fill, Level, Quote, QuotePath
 from kalshi_pipelines.sandbox.markets.rows import CandleWindow, MarketRow
-from kalshi_pipelines.sandbox.prices import DOLLAR, count_text, price_text
+from kalshi_pipelines.sandbox.prices import count_text, price_text
 from kalshi_pipelines.sandbox.trading.events import MarketChanged, Result
+from kalshi_pipelines.units import DAY_US, DOLLAR_CENTICENTS, SECOND_US
 
 EXPIRATION_VALUES: Final[dict[str, str]] = {"yes": "occurred", "no": "did not occur", "scalar": "fair price"}
 LIFE_STAGES_WITH_RESULT: Final = frozenset({"determined", "disputed", "amended", "finalized"})
@@ -307,8 +308,8 @@ class GeneratedMarket(MarketRow):
         before = self.path.quote(yesterday) if traded_yesterday else Quote(0, 0, 0, 0)
         return (
             f'"last_price_dollars":"{price_text(figures.last_price)}",'
-            f'"no_ask_dollars":"{price_text(DOLLAR - quote.bid)}",'
-            f'"no_bid_dollars":"{price_text(DOLLAR - quote.ask)}",'
+            f'"no_ask_dollars":"{price_text(DOLLAR_CENTICENTS - quote.bid)}",'
+            f'"no_bid_dollars":"{price_text(DOLLAR_CENTICENTS - quote.ask)}",'
             f'"open_interest_fp":"{count_text(figures.open_interest)}",'
             f'"previous_price_dollars":"{price_text(self._last_price(yesterday))}",'
             f'"previous_yes_ask_dollars":"{price_text(before.ask)}",'

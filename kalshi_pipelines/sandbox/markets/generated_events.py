@@ -9,10 +9,11 @@ from decimal import Decimal
 
 import orjson
 
-from kalshi_pipelines.sandbox.clock import DAY_US, rfc3339
+from kalshi_pipelines.sandbox.clock import rfc3339
 from kalshi_pipelines.sandbox.markets.rows import EventRow, SeriesRow
 from kalshi_pipelines.sandbox.markets.themes import PROHIBITIONS, SECONDARY_RULES, SOURCES, Theme
 from kalshi_pipelines.sandbox.prices import count_text
+from kalshi_pipelines.units import DAY_US
 
 _HALF, _ONE = Decimal("0.5"), Decimal(1)
 ZERO_TIME = "0001-01-01T00:00:00Z"

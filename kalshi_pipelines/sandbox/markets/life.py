@@ -12,15 +12,15 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from kalshi_pipelines.sandbox.clock import DAY_US, SECOND_US, midnight_us
+from kalshi_pipelines.sandbox.clock import midnight_us
 from kalshi_pipelines.sandbox.markets.catalogue import HISTORY_DAYS, collector_resting
 from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
 from kalshi_pipelines.sandbox.markets.generated_events import GeneratedEvent
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.markets.rows import MarketRow
 from kalshi_pipelines.sandbox.noise import mixed
-from kalshi_pipelines.sandbox.prices import DOLLAR
 from kalshi_pipelines.sandbox.trading.events import MarketChanged, MarketStatus, Result
+from kalshi_pipelines.units import DAY_US, DOLLAR_CENTICENTS, SECOND_US
 
 LEGAL_CHANGES: Final[dict[str, frozenset[str]]] = {
     "initialized": frozenset({"active", "inactive", "closed"}),
@@ -123,8 +123,8 @@ class Life:
         elif mixed(self._seed, _number_of(row), _SCALAR) % _SCALAR_ODDS == 0:
             return "scalar", 100 * (1 + mixed(self._seed, _number_of(row), _SCALAR_VALUE) % 99)
         else:
-            wins = Random(f"{self._seed}:{row.ticker}:ends").randrange(DOLLAR) < _chance(row)
-        return ("yes", DOLLAR) if wins else ("no", 0)
+            wins = Random(f"{self._seed}:{row.ticker}:ends").randrange(DOLLAR_CENTICENTS) < _chance(row)
+        return ("yes", DOLLAR_CENTICENTS) if wins else ("no", 0)
 
     def _winner(self, event: GeneratedEvent) -> MarketRow:
         """The one market of an exclusive event that pays. Each of its markets finds the same."""
@@ -147,6 +147,6 @@ def _number_of(row: MarketRow) -> int:
 def _chance(row: MarketRow) -> int:
     """The mid price at its end in centi-cents; an absent bid counts as nothing and an absent ask as a dollar."""
     if not isinstance(row, GeneratedMarket):
-        return DOLLAR // 2
+        return DOLLAR_CENTICENTS // 2
     quote = row.path.quote(row.epoch_of(row.close_us))
     return (quote.bid + quote.ask) // 2

@@ -9,10 +9,10 @@ Source of the rates: the vendor's fee schedule of October 2026. It gives no figu
 from decimal import Decimal
 from typing import Final, cast
 
-from kalshi_pipelines.sandbox.clock import DAY_US
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.markets.rows import MarketRow
 from kalshi_pipelines.sandbox.trading.events import MarketOpened, MarketStatus
+from kalshi_pipelines.units import DAY_US
 
 TAKER_RATE: Final = 7_000_000
 MAKER_RATES: Final = {

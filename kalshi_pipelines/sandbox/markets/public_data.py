@@ -11,10 +11,10 @@ from operator import attrgetter
 
 import orjson
 
-from kalshi_pipelines.sandbox.clock import DAY_US
 from kalshi_pipelines.sandbox.markets.quotes import Fill, Level, Quote
-from kalshi_pipelines.sandbox.prices import DOLLAR, count_text, price_text
+from kalshi_pipelines.sandbox.prices import count_text, price_text
 from kalshi_pipelines.sandbox.trading.records import TradedMarket
+from kalshi_pipelines.units import DAY_US, DOLLAR_CENTICENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class OpenedMarket:
         return Quote(
             bid or 0,
             0 if bid is None else book.count_at("bid", bid),
-            DOLLAR if ask is None else ask,
+            DOLLAR_CENTICENTS if ask is None else ask,
             0 if ask is None else book.count_at("ask", ask),
         )
 
     def book(self) -> tuple[list[Level], list[Level]]:
         """The YES and the NO bids, each ascending in its own price, best last."""
         yes = [Level(price, count) for price, count in reversed(self.traded.book.levels("bid"))]
-        no = [Level(DOLLAR - price, count) for price, count in reversed(self.traded.book.levels("ask"))]
+        no = [Level(DOLLAR_CENTICENTS - price, count) for price, count in reversed(self.traded.book.levels("ask"))]
         return yes, no
 
     def figures(self) -> Figures:
@@ -117,8 +117,8 @@ def quote_members(market: OpenedMarket) -> dict[str, str]:
     quote, figures = market.quote(), market.figures()
     return {
         "last_price_dollars": price_text(figures.last_price),
-        "no_ask_dollars": price_text(DOLLAR - quote.bid),
-        "no_bid_dollars": price_text(DOLLAR - quote.ask),
+        "no_ask_dollars": price_text(DOLLAR_CENTICENTS - quote.bid),
+        "no_bid_dollars": price_text(DOLLAR_CENTICENTS - quote.ask),
         "open_interest_fp": count_text(figures.open_interest),
         "volume_24h_fp": count_text(figures.volume_24h),
         "volume_fp": count_text(figures.volume),

@@ -15,9 +15,10 @@ import orjson
 from kalshi_pipelines.sandbox.clock import rfc3339
 from kalshi_pipelines.sandbox.markets.listing import TradeFilter, TradeHistory, TradeRow
 from kalshi_pipelines.sandbox.pagination import BEFORE_ALL, Page, SortKey, cursor_after, place_of
-from kalshi_pipelines.sandbox.prices import DOLLAR, count_text, price_text
+from kalshi_pipelines.sandbox.prices import count_text, price_text
 from kalshi_pipelines.sandbox.trading.records import PublicTrade
 from kalshi_pipelines.sandbox.trading.state import TradingState
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
 def trade_json(
@@ -30,7 +31,7 @@ def trade_json(
             "count_fp": count_text(count),
             "created_time": created,
             "is_block_trade": is_block,
-            "no_price_dollars": price_text(DOLLAR - price),
+            "no_price_dollars": price_text(DOLLAR_CENTICENTS - price),
             "taker_book_side": "bid" if taker_is_yes else "ask",
             "taker_outcome_side": outcome,
             "taker_side": outcome,

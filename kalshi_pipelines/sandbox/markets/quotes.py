@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from kalshi_pipelines.sandbox.noise import mixed, swing
-from kalshi_pipelines.sandbox.prices import DOLLAR, PriceGrid
+from kalshi_pipelines.sandbox.prices import PriceGrid
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 _LOWEST: Final = 100
-_HIGHEST: Final = DOLLAR - 100
+_HIGHEST: Final = DOLLAR_CENTICENTS - 100
 _SIZE, _DEPTH, _TRADE, _INTEREST = 11, 12, 13, 14
 _BOTH, _YES_ONLY, _NO_ONLY, _EMPTY = "both", "yes", "no", "none"
 _BLOCK_TRADE_ODDS: Final = 97
@@ -44,7 +45,7 @@ class Fill(NamedTuple):
     is_block: bool
 
 
-NO_QUOTE: Final = Quote(0, 0, DOLLAR, 0)
+NO_QUOTE: Final = Quote(0, 0, DOLLAR_CENTICENTS, 0)
 
 
 @dataclass(slots=True)
@@ -88,7 +89,7 @@ class QuotePath:
         return Quote(
             0 if bid is None else prices[bid],
             0 if bid is None else self._size(epoch, 0, 0),
-            DOLLAR if ask is None else prices[ask],
+            DOLLAR_CENTICENTS if ask is None else prices[ask],
             0 if ask is None else self._size(epoch, 1, 0),
         )
 
@@ -100,7 +101,7 @@ class QuotePath:
         no = [] if ask is None else self._side(epoch, 1, ask, 1)
         return (
             [Level(prices[position], size) for position, size in reversed(yes)],
-            [Level(DOLLAR - prices[position], size) for position, size in reversed(no)],
+            [Level(DOLLAR_CENTICENTS - prices[position], size) for position, size in reversed(no)],
         )
 
     def fills(self, epoch: int) -> list[Fill]:
@@ -128,8 +129,8 @@ class QuotePath:
         return 0 if quote == NO_QUOTE else _traded_price(quote, self._takes_yes(epoch, quote))
 
     def _takes_yes(self, epoch: int, quote: Quote) -> bool:
-        both = quote.bid and quote.ask < DOLLAR
-        return bool(mixed(self.seed, epoch, _TRADE) & 1) if both else quote.ask < DOLLAR
+        both = quote.bid and quote.ask < DOLLAR_CENTICENTS
+        return bool(mixed(self.seed, epoch, _TRADE) & 1) if both else quote.ask < DOLLAR_CENTICENTS
 
     def open_interest_swing(self, epoch: int, most: int) -> int:
         """Centi-contracts by which open interest differs from its floor in an epoch, 0 to ``most``."""

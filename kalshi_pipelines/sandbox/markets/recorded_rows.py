@@ -13,14 +13,15 @@ from typing import Any, Final, cast
 import orjson
 
 from kalshi_pipelines import units
-from kalshi_pipelines.sandbox.clock import SECOND_US, rfc3339
+from kalshi_pipelines.sandbox.clock import rfc3339
 from kalshi_pipelines.sandbox.markets.json_spans import members
 from kalshi_pipelines.sandbox.markets.listing import TradeFilter, TradeRow
 from kalshi_pipelines.sandbox.markets.public_data import Figures, OpenedMarket, book_json, quote_members
 from kalshi_pipelines.sandbox.markets.quotes import Level
 from kalshi_pipelines.sandbox.markets.rows import CandleWindow, EventRow, MarketRow, SeriesRow
-from kalshi_pipelines.sandbox.prices import DOLLAR, price_text
+from kalshi_pipelines.sandbox.prices import price_text
 from kalshi_pipelines.sandbox.trading.events import MarketChanged, Result
+from kalshi_pipelines.units import DOLLAR_CENTICENTS, SECOND_US
 
 _COMBO_PREFIX: Final = "KXMVE"
 _NEVER: Final = "0001-01-01T00:00:00Z"
@@ -87,7 +88,7 @@ class RecordedMarket(MarketRow):
         value = self._value.get("settlement_value_dollars")
         if value is not None:
             return _centicents(value)
-        return {"yes": DOLLAR, "no": 0}.get(self.result)
+        return {"yes": DOLLAR_CENTICENTS, "no": 0}.get(self.result)
 
     @property
     def settlement_timer_us(self) -> int:

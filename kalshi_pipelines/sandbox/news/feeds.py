@@ -5,8 +5,9 @@ from email.utils import formatdate
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-from kalshi_pipelines.sandbox.clock import SECOND_US, rfc3339
+from kalshi_pipelines.sandbox.clock import rfc3339
 from kalshi_pipelines.sandbox.news.stories import Article
+from kalshi_pipelines.units import SECOND_US
 
 RSS: Final = "application/rss+xml"
 ATOM: Final = "application/atom+xml"

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from kalshi_pipelines.sandbox.clock import DAY_US
 from kalshi_pipelines.sandbox.news.stories import Article, Press, articles_about, variant_of
 from kalshi_pipelines.sandbox.noise import mixed
+from kalshi_pipelines.units import DAY_US
 
 _LOOK_BACK_US: Final = 30 * DAY_US
 _STRANGERS: Final = 2

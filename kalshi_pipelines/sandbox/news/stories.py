@@ -15,7 +15,6 @@ from typing import Final
 import orjson
 
 from kalshi_pipelines import units
-from kalshi_pipelines.sandbox.clock import DAY_US, MINUTE_US
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.news.wording import (
     AUTHORS,
@@ -29,6 +28,7 @@ from kalshi_pipelines.sandbox.news.wording import (
     Outlet,
 )
 from kalshi_pipelines.sandbox.noise import mixed
+from kalshi_pipelines.units import DAY_US, MINUTE_US
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _SLUG_WORDS: Final = 8

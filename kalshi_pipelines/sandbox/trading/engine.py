@@ -19,13 +19,14 @@ from kalshi_pipelines.sandbox.trading.commands import (
     Refused,
 )
 from kalshi_pipelines.sandbox.trading.exposure import cost_each
-from kalshi_pipelines.sandbox.trading.fees import DOLLAR, charge, rates_of, resting_allowance, trade_fee
+from kalshi_pipelines.sandbox.trading.fees import charge, rates_of, resting_allowance, trade_fee
 from kalshi_pipelines.sandbox.trading.floor import ORDER_NUMBERS, TRADE_NUMBERS
 from kalshi_pipelines.sandbox.trading.groups import OrderGroups
 from kalshi_pipelines.sandbox.trading.log import TruthLog
 from kalshi_pipelines.sandbox.trading.matching import Intent, Meeting, Plan, Preview, crosses, opposite
 from kalshi_pipelines.sandbox.trading.records import Order, TradedMarket
 from kalshi_pipelines.sandbox.trading.state import TradingState
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 TailPolicy = Literal["always", "never", "sometimes"]
 CANCEL_ALL_TAIL_US: Final = 60_000_000
@@ -332,13 +333,13 @@ class MatchingEngine(OrderGroups):
         holding = self.state.holding(maker.member, maker.subaccount, maker.ticker)
         closing = min(count, max(0, holding if maker.side == "ask" else -holding))
         each = cost_each(maker.side, maker.price)
-        change = (DOLLAR - each) * closing - each * (count - closing)
+        change = (DOLLAR_CENTICENTS - each) * closing - each * (count - closing)
         fee = trade_fee(rates.maker, maker.price, count)
         step = self.state.members[maker.member].balance_step
         left = maker.remaining - count
         kept = resting_allowance(market.facts, maker.price, left, step) if left else 0
         spare = self.state.available(maker.member, maker.subaccount, maker.shard) + maker.allowance - kept
-        spare += (DOLLAR - each) * closing - fee
+        spare += (DOLLAR_CENTICENTS - each) * closing - fee
         cost = charge(fee, change, step, maker.rounding, max(0, spare))
         traded = ev.Traded(
             at_us=at_us, trade_id=self.identifier(TRADE_NUMBERS), ticker=maker.ticker,
@@ -399,6 +400,6 @@ def _intent_of(order: Order) -> Intent:
 
 def is_on_grid(market: TradedMarket, price: int) -> bool:
     """Whether a market takes orders at a price: strictly between 0 and 1 dollar and on one of its ranges."""
-    return 0 < price < DOLLAR and any(
+    return 0 < price < DOLLAR_CENTICENTS and any(
         start <= price <= end and (price - start) % step == 0 for start, end, step in market.facts.price_ranges
     )

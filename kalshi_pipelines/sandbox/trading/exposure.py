@@ -8,12 +8,12 @@ that sum, kept up to date order by order. Does not belong here: the holding itse
 from dataclasses import dataclass, field
 
 from kalshi_pipelines.sandbox.trading.events import Side
-from kalshi_pipelines.sandbox.trading.fees import DOLLAR
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
 def cost_each(side: Side, price: int) -> int:
     """Micro-dollars that one centi-contract costs to open."""
-    return price if side == "bid" else DOLLAR - price
+    return price if side == "bid" else DOLLAR_CENTICENTS - price
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from kalshi_pipelines.sandbox.trading.events import MarketOpened
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
-DOLLAR: Final = 10_000
 """Centi-cents in a dollar."""
 
 YOUNG_COMBO_ORDER_US: Final = 5_000_000
@@ -41,7 +41,7 @@ def rates_of(market: MarketOpened, at_us: int, maker_since_us: int) -> FeeRates:
 
 def trade_fee(rate: int, price: int, count: int) -> int:
     """Micro-dollars: rate x contracts x P x (1 - P), rounded up."""
-    return -(-rate * count * price * (DOLLAR - price) // _RATE_SCALE)
+    return -(-rate * count * price * (DOLLAR_CENTICENTS - price) // _RATE_SCALE)
 
 
 @dataclass(frozen=True, slots=True)

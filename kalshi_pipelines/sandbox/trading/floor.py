@@ -11,10 +11,10 @@ from uuid import UUID
 from kalshi_pipelines.sandbox.noise import mixed
 from kalshi_pipelines.sandbox.trading import events as ev
 from kalshi_pipelines.sandbox.trading.commands import Refused
-from kalshi_pipelines.sandbox.trading.fees import DOLLAR
 from kalshi_pipelines.sandbox.trading.log import TruthLog
 from kalshi_pipelines.sandbox.trading.records import Order, Transfer
 from kalshi_pipelines.sandbox.trading.state import CENT, TradingState
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 LAST_SUBACCOUNT: Final = 63
 CLOSED_STATUSES: Final = frozenset({"closed", "determined", "disputed", "amended", "finalized"})
@@ -177,7 +177,7 @@ class TradingFloor:
         for position in self.state.holders_of(ticker):
             count = position.count
             if count:
-                owed = count * value if count > 0 else -count * (DOLLAR - value)
+                owed = count * value if count > 0 else -count * (DOLLAR_CENTICENTS - value)
                 # Pay-outs are whole cents; the rest of a scalar one stays with the exchange.
                 self.emit(
                     ev.PositionSettled(

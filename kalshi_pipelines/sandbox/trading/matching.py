@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from kalshi_pipelines.sandbox.trading.events import Side
 from kalshi_pipelines.sandbox.trading.exposure import Exposure, cost_each
-from kalshi_pipelines.sandbox.trading.fees import DOLLAR, Charge, charge, rates_of, resting_allowance, trade_fee
+from kalshi_pipelines.sandbox.trading.fees import Charge, charge, rates_of, resting_allowance, trade_fee
 from kalshi_pipelines.sandbox.trading.records import Order, TradedMarket
 from kalshi_pipelines.sandbox.trading.state import TradingState
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class Preview:
         sign = 1 if intent.side == "bid" else -1
         each = cost_each(intent.side, maker.price)
         closing = min(count, max(0, -self._holding * sign))
-        change = (DOLLAR - each) * closing - each * (count - closing)
+        change = (DOLLAR_CENTICENTS - each) * closing - each * (count - closing)
         rates = rates_of(self._market.facts, self._at_us, maker.created_us)
         cost = charge(trade_fee(rates.taker, maker.price, count), change, self._step, self._overpaid)
         self._overpaid += cost.rounding

@@ -11,7 +11,7 @@ from typing import Any, Final
 from kalshi_pipelines.sandbox.trading import events as ev
 from kalshi_pipelines.sandbox.trading.book import Book
 from kalshi_pipelines.sandbox.trading.exposure import Exposure, cost_each
-from kalshi_pipelines.sandbox.trading.fees import DOLLAR, resting_allowance
+from kalshi_pipelines.sandbox.trading.fees import resting_allowance
 from kalshi_pipelines.sandbox.trading.records import (
     CANCELED,
     EXECUTED,
@@ -30,6 +30,7 @@ from kalshi_pipelines.sandbox.trading.records import (
     TradedMarket,
     Transfer,
 )
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 SHARDS: Final = 4
 GROUP_WINDOW_US: Final = 15_000_000
@@ -157,7 +158,7 @@ class TradingState:
         market = self.markets[event.ticker]
         value = market.value or 0
         count, cost = position.count, position.cost
-        owed = count * value if count > 0 else -count * (DOLLAR - value)
+        owed = count * value if count > 0 else -count * (DOLLAR_CENTICENTS - value)
         self.cash[event.member, event.subaccount, position.shard] += event.revenue - event.fee
         self.fees_collected += owed - event.revenue + event.fee
         market.pool -= owed
@@ -258,7 +259,7 @@ class TradingState:
             self._count_in_group(order, event)
         market.last_price = event.price
         market.volume += event.count
-        market.pool = market.open_interest * DOLLAR
+        market.pool = market.open_interest * DOLLAR_CENTICENTS
         market.trades.append(
             PublicTrade(event.trade_id, event.ticker, event.price, event.count, taker.side, event.at_us)
         )
@@ -281,7 +282,7 @@ class TradingState:
             # What is left over of an uneven cost goes with the last contract.
             released = position.cost * closing // abs(position.count)
             position.cost -= released
-            position.realized += (DOLLAR - each) * closing - released
+            position.realized += (DOLLAR_CENTICENTS - each) * closing - released
         position.cost += each * opening
         position.count += sign * event.count
         position.traded += each * event.count
@@ -289,7 +290,9 @@ class TradingState:
         position.fees += fee
         position.updated_us = event.at_us
         market.open_interest += max(position.count, 0) - before
-        self.cash[order.member, order.subaccount, order.shard] += (DOLLAR - each) * closing - each * opening - fee
+        self.cash[order.member, order.subaccount, order.shard] += (
+            (DOLLAR_CENTICENTS - each) * closing - each * opening - fee
+        )
         self.fees_collected += fee
         self._reserve(*key)
 

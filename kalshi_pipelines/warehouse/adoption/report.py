@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.units import SECOND_US, now_us
 
 _HEADINGS: Final = ("table", "read", "kept", "normalised", "quarantined")
 
@@ -82,7 +82,7 @@ class TableProgress:
         return replace(self, counts=counts)
 
     def __str__(self) -> str:
-        seconds = max((now_us() - self.started_us) / MICROSECONDS_PER_SECOND, 1e-6)
+        seconds = max((now_us() - self.started_us) / SECOND_US, 1e-6)
         rate = self.counts.read / seconds
         left = (self.expected - self.counts.read) / rate if rate else 0.0
         return (

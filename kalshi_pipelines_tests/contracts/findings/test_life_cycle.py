@@ -17,12 +17,12 @@ from kalshi_pipelines.contracts.findings import store
 from kalshi_pipelines.contracts.findings.life_cycle import Source
 from kalshi_pipelines.contracts.findings.recording import EndpointResult
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
+from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.tables import alerts, contract_findings
 
 ENDPOINTS = ("GET /markets", "GET /series")
 GRAVITY = {"additive": 0, "risky": 1, "breaking": 2}
-HOUR_US = 3_600_000_000
 
 Seen = dict[tuple[str, str], tuple[str, str]]
 """What a run sees: after and severity, by endpoint and place."""

@@ -14,9 +14,9 @@ from kalshi_pipelines.contracts.findings import store
 from kalshi_pipelines.contracts.findings.life_cycle import Event, Source, Status
 from kalshi_pipelines.contracts.findings.store import CanNotBeRecorded, EndpointResult, Recorded, begin_run, record
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
+from kalshi_pipelines.units import DAY_US, HOUR_US
 from kalshi_pipelines.warehouse.tables import alerts, contract_endpoints, contract_findings, contract_runs
 
-HOUR_US = 3_600_000_000
 MARKETS, SERIES, EXA = "GET /markets", "GET /series", "POST api.exa.ai/search"
 
 
@@ -314,7 +314,7 @@ def test_additions_are_told_of_together_at_most_twice_a_day(runs: Runs) -> None:
     assert len(runs.titles()) == 1
     runs.run(addition("a"), addition("b"), addition("c"), addition("d"))
     assert runs.titles()[1:] == ["2 additions on prod: nothing depends on them yet"]
-    assert not store.queue_summary(runs.engine, "prod", runs.now_us + 24 * HOUR_US)
+    assert not store.queue_summary(runs.engine, "prod", runs.now_us + DAY_US)
 
 
 def test_a_run_recorded_twice_changes_nothing(runs: Runs) -> None:

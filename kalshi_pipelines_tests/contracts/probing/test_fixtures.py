@@ -16,12 +16,12 @@ from kalshi_pipelines.contracts.probing.fixtures import NoRecording, RecordingIs
 from kalshi_pipelines.contracts.probing.pseudonyms import Pseudonyms
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.process import SandboxProcess
+from kalshi_pipelines.units import DAY_US
 from kalshi_pipelines.warehouse.tables import alerts, contract_baselines, contract_findings, contract_runs
 from kalshi_pipelines_tests.sandbox.conftest import API, local_sandbox
 from kalshi_pipelines_tests.support.contracts.sandbox_answers import Answers
 from kalshi_pipelines_tests.support.sandbox.signing import Signer
 
-DAY_US = 86_400 * 1_000_000
 KEY_ID = "b0a7c2ee-1111-4222-8333-944455556666"
 OWN_WORDS = ("somebody-s-strategy", "me.myself@example.org", "4815162342")
 #: What of a member's own data is no secret, by the names of its keys.

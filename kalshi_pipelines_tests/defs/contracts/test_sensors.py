@@ -18,11 +18,10 @@ from kalshi_pipelines.contracts.language.differences import Difference, Kind, Se
 from kalshi_pipelines.defs.contracts import checks as contracts
 from kalshi_pipelines.defs.contracts.checks import contract_sensor, drift_sensor
 from kalshi_pipelines.defs.resources import WarehouseResource
+from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 from kalshi_pipelines.warehouse.tables import alert_deliveries, alerts
 from kalshi_pipelines_tests.support.alerts.receivers import Webhook, webhook_receiver
 
-MINUTE_US = 60 * 1_000_000
-HOUR_US = 60 * MINUTE_US
 START_US = 1_795_348_800_000_000
 BROKEN = Difference("GET /markets", "markets[].yes_bid_dollars", Kind.KEY_MISSING, Severity.BREAKING, "there", "gone")
 
@@ -149,7 +148,7 @@ def test_failed_runs_are_repeated_less_and_less_often_but_never_more_than_six_ho
     daemon_of: DaemonOf, clock: Clock
 ) -> None:
     daemon, began = daemon_of(contract_sensor), []
-    while clock.now_us < START_US + 24 * HOUR_US:
+    while clock.now_us < START_US + DAY_US:
         if daemon.tick():
             began.append(clock.now_us)
             contract_run(daemon.warehouse.engine, clock.now_us, is_success=False)

@@ -36,13 +36,10 @@ from kalshi_pipelines.execution.orders.terms import (
     Outcome as Of,
 )
 from kalshi_pipelines.kalshi.errors import KalshiError
-from kalshi_pipelines.units import instant
+from kalshi_pipelines.units import MINUTE_US, SECOND_US, instant
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines_tests.execution.gates.test_order_checks import MINUTE, NOW, NOW_US
 from kalshi_pipelines_tests.support.execution.told_exchange import ToldExchange, play, refused, took
-
-SECOND_US = 1_000_000
-MINUTE_US = 60 * SECOND_US
 
 
 def _lost(_: object) -> Answer:
@@ -256,7 +253,7 @@ def test_F14_a_lease_that_ran_out_sends_nothing_and_a_renewed_one_lives_on(sqlit
     kept, lost = made.admitted(**far), made.admitted(**far)
     made.clock.now_us += 59 * SECOND_US
     assert made.executor.send(kept).outcome is Outcome.PLACED
-    made.clock.now_us += 60 * SECOND_US
+    made.clock.now_us += MINUTE_US
     decision = made.executor.send(made.executor.look_again(lost))
     assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.SESSION_CLOSED)
     assert decision.detail == "the session's lease was lost"

@@ -21,10 +21,9 @@ from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import HOUR_US, MINUTE_US
 from kalshi_pipelines_tests.execution.gates.test_order_checks import NOW_US
 from kalshi_pipelines_tests.support.execution.told_exchange import HOST, KEY, ToldExchange, play
-
-MINUTE_US = 60_000_000
 
 
 def _row(engine: sa.Engine, table: str) -> dict[str, Any]:
@@ -67,7 +66,7 @@ def test_a_live_session_is_on_record_with_all_it_is_bound_to(sqlite_journal: sa.
 
 def test_a_live_session_ends_with_its_token_and_a_dry_run_does_not(sqlite_journal: sa.Engine) -> None:
     live = play(sqlite_journal, session_minutes=120).session
-    assert live.expires_us == NOW_US + 60 * MINUTE_US
+    assert live.expires_us == NOW_US + HOUR_US
     assert play(sqlite_journal, live=False, session_minutes=120).session.expires_us == NOW_US + 120 * MINUTE_US
 
 
@@ -83,9 +82,7 @@ def _open(
 ) -> DenialReason | None:
     play(engine, live=False)
     values: dict[str, Any] = {"mode": Mode.LIVE, "series": "KXA", **settings}
-    token = arm_token(
-        Bound(Environment.SANDBOX, armed_for, TradeSettings(**values).limits_sha256), NOW_US + 60 * MINUTE_US
-    )
+    token = arm_token(Bound(Environment.SANDBOX, armed_for, TradeSettings(**values).limits_sha256), NOW_US + HOUR_US)
     made = TradeSettings(**{"arm": token, **values})
     journal = Journal(engine, "sandbox", clock_us=lambda: NOW_US, anchor_file=anchors)
     other = check(DenialReason.KEY_NOT_FIT, passes, "a", "b")

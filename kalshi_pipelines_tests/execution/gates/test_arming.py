@@ -10,9 +10,9 @@ from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_expir
 from kalshi_pipelines.execution.gates.order_checks import denied_by
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.settings import Environment
+from kalshi_pipelines.units import HOUR_US
 
 NOW_US = 1_795_449_600_000_000
-HOUR_US = 3_600_000_000
 BOUND = Bound(Environment.DEMO, "SHA256:0123456789abcdef", "a77fbdc4" + "0" * 56)
 
 

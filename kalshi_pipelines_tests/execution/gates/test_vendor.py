@@ -12,9 +12,9 @@ from kalshi_pipelines.contracts.language.differences import Difference, Kind, Se
 from kalshi_pipelines.execution.gates.order_checks import denied_by
 from kalshi_pipelines.execution.gates.vendor import DEPENDS_ON, vendor_checks
 from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.units import DAY_US, HOUR_US
 from kalshi_pipelines.warehouse.engine import open_engine
 
-HOUR_US = 3_600_000_000
 NOW_US = 1_000 * HOUR_US
 
 
@@ -43,7 +43,7 @@ def _reason(engine: sa.Engine, environment: str = "demo", now_us: int = NOW_US) 
 def test_a_check_of_the_vendor_is_good_for_a_day_in_its_environment(sqlite_engine: sa.Engine) -> None:
     assert _reason(sqlite_engine) is DenialReason.CONTRACTS_NOT_CHECKED
     _checked(sqlite_engine)
-    day = 24 * HOUR_US
+    day = DAY_US
     for now, reason in [(NOW_US, None), (NOW_US + day, None)]:
         assert _reason(sqlite_engine, now_us=now) is reason
     for now in (NOW_US - 1, NOW_US + day + 1):

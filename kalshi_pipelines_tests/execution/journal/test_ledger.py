@@ -26,7 +26,8 @@ from kalshi_pipelines.execution.journal.records import Fill, Intent, Mode, Scope
 from kalshi_pipelines.execution.journal.tables import scopes
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.orders.terms import DOLLAR, Side
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 from kalshi_pipelines_tests.support.execution.trading import (
     EVENT,
     HOUR,
@@ -75,7 +76,7 @@ class Books:
                     fee_left = order.intent.fee_bound_microdollars - order.fees
                     spent += sign * order.intent.price_centicents * order.open * whole + fee_left
                     held += sign * order.open * whole
-            most = max(most, spent, spent - held * DOLLAR)
+            most = max(most, spent, spent - held * DOLLAR_CENTICENTS)
         return most
 
 
@@ -170,7 +171,7 @@ class Trading(RuleBasedStateMachine):
             intent = transaction.intent(order.intent.intent_id)
             transaction.answered(intent, OrderState.CANCELED, filled_centicontracts=intent.filled_centicontracts)
 
-    @rule(ticker=st.sampled_from(MARKETS), payoff=st.sampled_from([0, 3_300, DOLLAR]))
+    @rule(ticker=st.sampled_from(MARKETS), payoff=st.sampled_from([0, 3_300, DOLLAR_CENTICENTS]))
     def settle(self, ticker: str, payoff: int) -> None:
         with self.desk.journal.writing() as transaction:
             transaction.settle(

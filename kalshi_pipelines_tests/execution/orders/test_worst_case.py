@@ -5,8 +5,9 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalshi_pipelines.execution.orders.terms import DOLLAR, Side
+from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 Order = tuple[Side, int, int, int]
 
@@ -32,7 +33,9 @@ def test_the_worst_case_is_that_of_all_fills_and_outcomes(position: int, spent: 
     ends = [
         ((side, price, 0, 0), (side, price, count, fee), (side, price, 0, fee)) for side, price, count, fee in resting
     ]
-    counted_out = max(_loss(position, spent, list(fills), payoff) for fills in product(*ends) for payoff in (0, DOLLAR))
+    counted_out = max(
+        _loss(position, spent, list(fills), payoff) for fills in product(*ends) for payoff in (0, DOLLAR_CENTICENTS)
+    )
     assert exposure.worst == max(0, counted_out)
 
 
@@ -47,7 +50,7 @@ def test_no_partial_fill_no_part_of_the_fee_and_no_pay_out_between_costs_more(
         (side, price, data.draw(st.integers(0, count)), data.draw(st.integers(0, fee)))
         for side, price, count, fee in resting
     ]
-    assert _loss(0, 0, fills, data.draw(st.integers(0, DOLLAR))) <= exposure.worst
+    assert _loss(0, 0, fills, data.draw(st.integers(0, DOLLAR_CENTICENTS))) <= exposure.worst
 
 
 @given(st.sampled_from(Side), st.integers(1, 9_999), st.integers(1, 10_000), st.data())

@@ -1,6 +1,6 @@
 from collections import Counter
 
-from kalshi_pipelines.sandbox.clock import DAY_US
+from kalshi_pipelines.units import DAY_US
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox
 from kalshi_pipelines_tests.support.sandbox.signed_member import (
     SignedMember,

@@ -8,9 +8,9 @@ import pytest
 from kalshi_pipelines.sandbox.clock import ExchangeClock, HandClock
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
+from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines_tests.sandbox.conftest import NOON_US
 
-HOUR_US = 3_600_000_000
 TINY = SandboxOptions(markets=40, combos=2, tier="unlimited", warm=False)
 
 

@@ -10,10 +10,10 @@ import pytest
 from kalshi_pipelines.sandbox.markets.listing import TradeFilter
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.units import HOUR_US, SECOND_US
 from kalshi_pipelines_tests.sandbox.conftest import NOON_US, LocalSandbox, local_sandbox
 from kalshi_pipelines_tests.support.sandbox.trader import ME, Trader, quoted_market
 
-SECOND_US = 1_000_000
 EVERYTHING = TradeFilter(None, None, None, None)
 
 
@@ -100,7 +100,7 @@ def test_the_volume_of_a_day_forgets_what_is_older(sandbox: LocalSandbox) -> Non
     for hours, left in ((0, 1.0), (12, 0.5), (11, 1 / 24), (1, None), (24, None)):
         sandbox.pass_seconds(3_600 * hours)
         assert volume() == (0 if left is None else pytest.approx(earlier * left + 1.5, abs=0.01))
-    sandbox.exchange.clock.advance(-40 * 3_600 * SECOND_US)
+    sandbox.exchange.clock.advance(-40 * HOUR_US)
     assert volume() == 0
 
 

@@ -5,6 +5,7 @@ import pytest
 from kalshi_pipelines.sandbox.trading.commands import Amendment, OrderRef, Refused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.records import Order
+from kalshi_pipelines.units import MINUTE_US, SECOND_US
 from kalshi_pipelines_tests.support.sandbox.floors import (
     COMBO,
     MAKER_FEES,
@@ -16,7 +17,6 @@ from kalshi_pipelines_tests.support.sandbox.floors import (
 )
 
 IOC = "immediate_or_cancel"
-SECOND_US = 1_000_000
 
 
 @pytest.fixture
@@ -179,11 +179,11 @@ def test_only_a_smaller_count_or_another_expiry_keeps_the_place_in_the_queue(eng
     first = engine.place(order("ann", "bid", 5_000, 300), at_us=START_US).order
     second = engine.place(order("bob", "bid", 5_000, 100), at_us=START_US).order
     book = engine.state.markets[PLAIN].book
-    engine.amend(_amend(first, 5_000, 200, expires_us=START_US + 60 * SECOND_US), at_us=START_US)
+    engine.amend(_amend(first, 5_000, 200, expires_us=START_US + MINUTE_US), at_us=START_US)
     assert (book.ahead_of(first), book.ahead_of(second)) == (0, 200)
     engine.amend(_amend(first, 5_000, 400), at_us=START_US)
     assert (book.ahead_of(first), book.ahead_of(second)) == (100, 0)
-    assert first.expires_us == START_US + 60 * SECOND_US
+    assert first.expires_us == START_US + MINUTE_US
     engine.amend(_amend(first, 5_000, 400, expires_us=0), at_us=START_US)
     assert first.expires_us is None
 
@@ -241,7 +241,7 @@ def test_a_cancel_all_reaches_orders_of_the_following_minute(engine: MatchingEng
     # The answer still tells of a resting order: it is canceled behind the member's back.
     assert (within.remaining, within.order.is_resting) == (100, rests)
     assert engine.place(order("bob", "bid", 5_000, 100), at_us=START_US + 59 * SECOND_US).order.is_resting
-    assert engine.place(order("ann", "bid", 5_000, 100), at_us=START_US + 60 * SECOND_US).order.is_resting
+    assert engine.place(order("ann", "bid", 5_000, 100), at_us=START_US + MINUTE_US).order.is_resting
 
 
 def test_an_order_expires_at_its_time_and_not_when_its_expiry_was_removed(engine: MatchingEngine) -> None:

@@ -44,7 +44,7 @@ from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.kalshi.transport import Transport
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.settings import Environment, RateTier
-from kalshi_pipelines.units import MICROSECONDS_PER_SECOND, now_us
+from kalshi_pipelines.units import HOUR_US, now_us
 
 MEMBER = "ann"
 SUBACCOUNT = 0
@@ -123,7 +123,7 @@ class Floor:
         }
         plain = TradeSettings(**values)
         bound = Bound(Environment.SANDBOX, self.signer.fingerprint, plain.limits_sha256)
-        token = arm_token(bound, now_us() + 3_600 * MICROSECONDS_PER_SECOND)
+        token = arm_token(bound, now_us() + HOUR_US)
         return TradeSettings(**{"arm": token, **values})
 
     def transport(self, settings: TradeSettings) -> OrderTransport:

@@ -16,9 +16,9 @@ from kalshi_pipelines.execution.orders.evidence import (
     OrderSweep,
     Settlement,
 )
-from kalshi_pipelines.execution.orders.terms import DOLLAR, MarketTicker, OrderId, Side
+from kalshi_pipelines.execution.orders.terms import MarketTicker, OrderId, Side
 from kalshi_pipelines.execution.transport.permits import SendPermit
-from kalshi_pipelines.units import centicontracts, microdollars
+from kalshi_pipelines.units import DOLLAR_CENTICENTS, centicontracts, microdollars
 
 #: ``taken_...`` is an order that is taken and answered with a status, ``refused_...`` one that is not.
 FAULTS = (
@@ -287,7 +287,7 @@ class FenceThenReset:
 
 
 def _outcomes(payoff: int | None) -> tuple[int, ...]:
-    return (0, DOLLAR) if payoff is None else (payoff, payoff)
+    return (0, DOLLAR_CENTICENTS) if payoff is None else (payoff, payoff)
 
 
 def _cost(fill: Fill, pays: int) -> int:
@@ -295,7 +295,7 @@ def _cost(fill: Fill, pays: int) -> int:
 
 
 def _fee(price: int, count: int) -> int:
-    return -(-7 * count * price * (DOLLAR - price) // (100 * DOLLAR))
+    return -(-7 * count * price * (DOLLAR_CENTICENTS - price) // (100 * DOLLAR_CENTICENTS))
 
 
 def _loss(side: Side, price: int, count: int, pays: int) -> int:

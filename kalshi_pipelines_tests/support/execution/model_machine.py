@@ -35,17 +35,10 @@ from kalshi_pipelines.execution.orders.idempotency import client_order_id, idemp
 from kalshi_pipelines.execution.orders.proposals import Signal
 from kalshi_pipelines.execution.orders.request import OrderRequest, request_sha256
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.orders.terms import (
-    DOLLAR,
-    Contracts,
-    MarketTicker,
-    OrderId,
-    Side,
-    TimeInForce,
-    YesPrice,
-)
+from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId, Side, TimeInForce, YesPrice
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.resolution import Fencing, Limits
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
 from kalshi_pipelines_tests.support.execution import model_invariants as invariants
 from kalshi_pipelines_tests.support.execution.model_exchange import FAULTS, Died, ModelAccount, ModelExchange
 from kalshi_pipelines_tests.support.execution.trading import (
@@ -225,7 +218,7 @@ class Trading(RuleBasedStateMachine):
             self.exchange.cancel_order(rests[number % len(rests)].order_id)
 
     @precondition(lambda self: len(self.exchange.made) > 1)
-    @rule(market=st.integers(0, 1), pays=st.sampled_from([0, DOLLAR]))
+    @rule(market=st.integers(0, 1), pays=st.sampled_from([0, DOLLAR_CENTICENTS]))
     def settle(self, market: int, pays: int) -> None:
         """A market pays out; another of the event takes its place."""
         self.exchange.settle(self.markets[market], pays)

@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-DAY_US = 86_400_000_000
+from kalshi_pipelines.units import DAY_US
+
 START_US = 1_790_000_000_000_000
 
 

@@ -9,9 +9,9 @@ from kalshi_pipelines.sandbox.trading.commands import NewOrder
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.log import TruthLog, event_of, line_of
 from kalshi_pipelines.sandbox.trading.state import TradingState
+from kalshi_pipelines.units import DAY_US
 
 START_US = 1_795_348_800_000_000
-DAY_US = 86_400_000_000
 TAKER_RATE = 7_000_000
 PLAIN, MAKER_FEES, COMBO = "KXPLAIN-1-A", "KXMAKER-1-A", "KXMVE-1-A"
 CENTS = ((0, 10_000, 100),)

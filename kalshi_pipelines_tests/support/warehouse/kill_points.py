@@ -26,7 +26,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import HOUR_US, now_us
 from kalshi_pipelines.warehouse.backup import UNFINISHED
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.upgrade import migrate
@@ -43,7 +43,6 @@ _WRITE_LIMITS: Final = 10
 _ROWS_OF_0004: Final = 40
 _SNAPSHOTS: Final = 120  # more than the rows that are written one by one to Postgres
 _SECONDS_FOR_SESSIONS_TO_END: Final = 20
-_HOUR_US: Final = 3_600_000_000
 
 Reached = Callable[[str], None]
 
@@ -211,8 +210,7 @@ _STARTED_US: Final = now_us()
 def _as_text(row: Sequence[Any]) -> str:
     return repr(
         tuple(
-            "now" if isinstance(value, int) and _STARTED_US <= value < _STARTED_US + _HOUR_US else value
-            for value in row
+            "now" if isinstance(value, int) and _STARTED_US <= value < _STARTED_US + HOUR_US else value for value in row
         )
     )
 

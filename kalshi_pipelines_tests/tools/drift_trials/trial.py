@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from kalshi_pipelines import units
+from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 from kalshi_pipelines_tests.tools.drift_trials.changes import CHANGES, Change
 from kalshi_pipelines_tests.tools.drift_trials.daemon import Daemon, killed_tick
 from kalshi_pipelines_tests.tools.drift_trials.usual_life import UsualLife
 from kalshi_pipelines_tests.tools.drift_trials.world import (
-    HOUR_US,
-    MINUTE_US,
     Received,
     Receiver,
     SimulatedExchange,
@@ -23,7 +22,7 @@ from kalshi_pipelines_tests.tools.drift_trials.world import (
 )
 
 TRIAL_US: Final = 72 * HOUR_US
-TOLD_WITHIN_US: Final = 24 * HOUR_US
+TOLD_WITHIN_US: Final = DAY_US
 TICK_US: Final = 30 * MINUTE_US
 LIFE_US: Final = 2 * HOUR_US
 #: 2030-01-06T12:00:00Z, ahead of whoever runs this: an exchange that traded can not be set back. Trials begin within a

@@ -6,17 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any
 
 import httpx
 
 from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
-
-SECOND_US: Final = 1_000_000
-MINUTE_US: Final = 60 * SECOND_US
-HOUR_US: Final = 60 * MINUTE_US
-DAY_US: Final = 24 * HOUR_US
+from kalshi_pipelines.units import DAY_US, SECOND_US
 
 
 @dataclass

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import httpx
 
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
+
 Row = dict[str, Any]
-DOLLAR: Final = 10_000
 _RATE_SCALE: Final = 10**12
 #: More open orders of one market are not tried out one by one.
 _MOST_SUBSETS: Final = 12
@@ -100,7 +101,7 @@ class TruthLog:
         open_orders = [order for order in orders if order.open > 0]
         assert len(open_orders) <= _MOST_SUBSETS
         worst = 0
-        for pays in (0, DOLLAR):
+        for pays in (0, DOLLAR_CENTICENTS):
             have = sum(_loss(order.side, order.paid, order.filled, pays) + order.fees for order in orders)
             for filled in product((False, True), repeat=len(open_orders)):
                 more = 0
@@ -113,7 +114,7 @@ class TruthLog:
 
     def _fee(self, order: TruthOrder) -> int:
         rate = self.rates[order.ticker]
-        return -(-rate * order.open * order.price * (DOLLAR - order.price) // _RATE_SCALE)
+        return -(-rate * order.open * order.price * (DOLLAR_CENTICENTS - order.price) // _RATE_SCALE)
 
 
 def _loss(side: str, paid: int, count: int, pays: int) -> int:

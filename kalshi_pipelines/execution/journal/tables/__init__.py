@@ -40,7 +40,6 @@ from kalshi_pipelines.execution.journal.tables.orders import (
 )
 from kalshi_pipelines.execution.journal.tables.sessions import (
     CEILINGS,
-    HOUR_US,
     LONGEST_SESSION_US,
     MOST_ATTEMPTS_PER_MINUTE,
     MOST_ORDER_WORST_MICRODOLLARS,
@@ -55,6 +54,7 @@ from kalshi_pipelines.execution.journal.tables.sessions import (
     session_groups,
     sessions,
 )
+from kalshi_pipelines.units import HOUR_US
 
 #: Tables whose rows are written once.
 APPEND_ONLY = (

@@ -18,10 +18,10 @@ from kalshi_pipelines.execution.journal.tables.columns import (
     required,
     text_of,
 )
+from kalshi_pipelines.units import DAY_US
 
-HOUR_US: Final = 3_600_000_000
 #: No longer than this a session lives.
-LONGEST_SESSION_US: Final = 24 * HOUR_US
+LONGEST_SESSION_US: Final = DAY_US
 #: How a run came about; only one made by hand may be live.
 ORIGINS: Final = ("by_hand", "retried", "re_executed", "backfilled", "automated", "late")
 #: What a cap can be of.
