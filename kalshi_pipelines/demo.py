@@ -17,10 +17,11 @@ from typing import IO, Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxOptions, running_sandbox
-from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
+from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
+from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.units import SECOND_US
-from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, make_writable_folder, open_engine, place_of
+from kalshi_pipelines.warehouse.engine import make_writable_folder, open_engine, place_of
 from kalshi_pipelines.warehouse.tables import (
     SUBJECTS,
     ingest_runs,
@@ -62,7 +63,7 @@ def main() -> int:
         with running_sandbox(options) as sandbox:
             environment = _dagster_environment(settings, sandbox.url)
             return _open_ui(environment) if arguments.ui else _run_nightly(settings, environment)
-    except (InvalidSettings, SandboxDidNotStart, WarehouseUnavailable) as error:
+    except ExpectedError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -15,8 +15,10 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from kalshi_pipelines.errors import ExpectedError
 
-class InvalidSettings(ValueError):
+
+class InvalidSettings(ExpectedError, ValueError):
     """An environment variable holds a value that can not be used; the message names it and the remedy."""
 
 

@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from kalshi_pipelines.errors import ExpectedError
+
 #: Spans of time in microseconds.
 SECOND_US: Final = 1_000_000
 MINUTE_US: Final = 60 * SECOND_US
@@ -27,7 +29,7 @@ EXCHANGE_TIME_ZONE: Final = ZoneInfo("America/New_York")
 _POWERS: Final = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 
 
-class InexactValue(ValueError):
+class InexactValue(ExpectedError, ValueError):
     """Text that is not a plain decimal number, or has more decimals than the unit can hold."""
 
 

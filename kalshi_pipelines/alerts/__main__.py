@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from kalshi_pipelines.alerts.channels import AlertChannels, DeliveryFailed
 from kalshi_pipelines.alerts.delivery import deliver_pending
 from kalshi_pipelines.alerts.messages import Message, moment
-from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import now_us
-from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures, open_engine
+from kalshi_pipelines.warehouse.engine import explained_failures, open_engine
 from kalshi_pipelines.warehouse.tables import alerts
 
 _NONE = "No channel is configured: set KALSHI_ALERT_URLS to Apprise URLs, see docs/alerts.md."
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(_NONE, file=sys.stderr)
             return 2
         return _test(channels, settings) if command == "test" else _deliver(channels, settings)
-    except (InvalidSettings, WarehouseUnavailable) as error:
+    except ExpectedError as error:
         print(error, file=sys.stderr)
         return 2
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from kalshi_pipelines.alerts.messages import Message
 from kalshi_pipelines.alerts.scrubbing import neutral
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.settings import InvalidSettings, Settings
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
 _TALKATIVE: Final = ("urllib3", "requests_oauthlib", "oauthlib")
 
 
-class DeliveryFailed(Exception):
+class DeliveryFailed(ExpectedError):
     """A channel did not take a message; the text says why, without secrets."""
+
+    is_retryable = True
 
 
 class Channel(Protocol):

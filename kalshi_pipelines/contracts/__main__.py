@@ -18,17 +18,11 @@ from kalshi_pipelines.contracts.findings.life_cycle import Finding, Status
 from kalshi_pipelines.contracts.health import freshness
 from kalshi_pipelines.contracts.probing.fixtures import record, told_age
 from kalshi_pipelines.contracts.runs import answers_of_exchange, asked_environment, run_contract_checks
-from kalshi_pipelines.kalshi.errors import KalshiError
-from kalshi_pipelines.sandbox.process import SandboxDidNotStart
-from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import now_us
-from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures, open_engine
-from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead, require_head
-
-_EXPECTED = (
-    InvalidSettings, KalshiError, OSError, SandboxDidNotStart, SchemaNotAtHead, WarehouseUnavailable,
-    store.CanNotBeRecorded,
-)  # fmt: skip
+from kalshi_pipelines.warehouse.engine import explained_failures, open_engine
+from kalshi_pipelines.warehouse.migrations import require_head
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _done(given, settings, engine)
         finally:
             engine.dispose()
-    except _EXPECTED as error:
+    except (ExpectedError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
 

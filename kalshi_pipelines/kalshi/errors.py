@@ -10,18 +10,18 @@ from typing import Any, Final
 
 import msgspec
 
+from kalshi_pipelines.errors import ExpectedError
+
 QueryParams = Sequence[tuple[str, str]]
 
 _MOST_TEXT: Final = 300
 
 
-class KalshiError(Exception):
+class KalshiError(ExpectedError):
     """Anything this room reports: what was wrong, during which work (``where``, if known), and what to do next."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(problem, remedy)
-        self.problem = problem
-        self.remedy = remedy
         self.where = ""
 
     def __str__(self) -> str:
@@ -43,9 +43,13 @@ class InvalidRequest(KalshiError):
 class RateBudgetExceeded(KalshiError):
     """Waiting for the rate budget would take longer than allowed."""
 
+    is_retryable = True
+
 
 class TransportFailed(KalshiError):
     """No complete answer arrived: connection refused, cut off or too slow."""
+
+    is_retryable = True
 
 
 class AbsurdAnswer(TransportFailed):
@@ -60,7 +64,7 @@ class PaginationStuck(KalshiError):
     """A walk over pages does not get on: the exchange repeats itself or never ends."""
 
 
-class UnreadableBody(ValueError):
+class UnreadableBody(ExpectedError, ValueError):
     """A response body that can not be decoded; the transport fetches it again before it becomes MalformedResponse."""
 
 
@@ -147,11 +151,15 @@ class NotFound(ApiError):
 class RateLimited(ApiError):
     """429: the exchange's own token bucket was empty."""
 
+    is_retryable = True
+
     _remedy = "Let every program that uses this key share one warehouse, or set KALSHI_RATE_TIER to the key's tier."
 
 
 class ServerError(ApiError):
     """5xx: the exchange or its gateway failed."""
+
+    is_retryable = True
 
     _remedy = "Run again later; the exchange pauses on Thursdays from 03:00 to 05:00 New York time."
 

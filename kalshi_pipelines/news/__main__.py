@@ -12,16 +12,16 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.alerts.messages import moment
 from kalshi_pipelines.alerts.scrubbing import neutral, visible
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.news.budget import budget_state
-from kalshi_pipelines.news.errors import NewsFailed
 from kalshi_pipelines.news.options import NewsOptions
 from kalshi_pipelines.news.searching import search_articles
 from kalshi_pipelines.news.targets import targets_of
 from kalshi_pipelines.news.tracking import track, tracked, untrack
-from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import dollars, now_us
-from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures, open_engine
-from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead, require_head
+from kalshi_pipelines.warehouse.engine import explained_failures, open_engine
+from kalshi_pipelines.warehouse.migrations import require_head
 
 _MOST_LINE: Final = 160
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 command(asked, settings, engine)
         finally:
             engine.dispose()
-    except (InvalidSettings, NewsFailed, SchemaNotAtHead, WarehouseUnavailable) as error:
+    except ExpectedError as error:
         print(error, file=sys.stderr)
         return 2
     return 0

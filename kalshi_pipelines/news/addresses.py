@@ -8,6 +8,8 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from kalshi_pipelines.errors import ExpectedError
+
 MOST_ADDRESS: Final = 2_000
 _TRACKING: Final = re.compile(
     r"(utm_|mtm_|pk_|piwik_|hsa_|ns_|at_|mc_|vero_|oly_|_hs|wt\.|icid|ito$|cmp$|cmpid$|cmp_|ncid$|xtor$|s_cid$|"
@@ -32,7 +34,7 @@ _AMP_CACHE: Final = re.compile(r"^/[cvw]/(?:s/)?(.+)$")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-class NoAddress(ValueError):
+class NoAddress(ExpectedError, ValueError):
     """It is no address of a public page; the text says why, without the address."""
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.news.addresses import NoAddress, canonical_address
 from kalshi_pipelines.news.languages import language_of
 from kalshi_pipelines.news.providers.protocol import RawArticle
@@ -18,7 +19,7 @@ _MOST_PAYLOAD: Final = 2_000
 _EARLIEST_US: Final = 631_152_000_000_000  # 1990: older dates are those of broken clocks and empty fields
 
 
-class RejectedArticle(ValueError):
+class RejectedArticle(ExpectedError, ValueError):
     """An entry that is no article; the text says why, without quoting it."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.news.options import NewsOptions
 from kalshi_pipelines.news.providers.exa import VENDOR
 from kalshi_pipelines.news.providers.protocol import NewsProvider, NewsQuery, ProviderAnswer, ProviderFailed
@@ -17,7 +18,7 @@ from kalshi_pipelines.warehouse.spending import Budget, reserve, settle, spent_b
 PURPOSE = "news"
 
 
-class NoRoom(Exception):
+class NoRoom(ExpectedError):
     """The budget has no room for a call, so it was not made; the text says which limit it would break."""
 
 

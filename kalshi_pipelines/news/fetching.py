@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from kalshi_pipelines.alerts.scrubbing import neutral
+from kalshi_pipelines.errors import ExpectedError
 
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
@@ -31,8 +32,10 @@ _TIMEOUT: Final = httpx.Timeout(connect=10, read=20, write=10, pool=10)
 Resolver = Callable[[str, int], list[str]]
 
 
-class NotFetched(Exception):
+class NotFetched(ExpectedError):
     """A page could not be fetched, or may not be; the text says why in one clause, without credentials."""
+
+    is_retryable = True
 
 
 @dataclass(frozen=True)

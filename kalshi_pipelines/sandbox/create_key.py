@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.sandbox.access.memberships import DEFAULT_MEMBER, FULL_SCOPES, UnusableScopes, checked_scopes
 from kalshi_pipelines.sandbox.access.signatures import public_pem
 from kalshi_pipelines.sandbox.admin.routes import ADMIN_ROOT
@@ -33,7 +34,7 @@ _TIMEOUT_SECONDS: Final = 10
 _REFUSED: Final = 400
 
 
-class KeyNotCreated(Exception):
+class KeyNotCreated(ExpectedError):
     """There is no new key; the message says why."""
 
 

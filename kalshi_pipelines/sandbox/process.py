@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Final
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.sandbox.options import SandboxOptions
 
 __all__ = ["SandboxDidNotStart", "SandboxOptions", "SandboxProcess", "running_sandbox"]
@@ -23,8 +24,10 @@ _STOP_SECONDS: Final = 10
 _REPORTED_LINES: Final = 20
 
 
-class SandboxDidNotStart(RuntimeError):
+class SandboxDidNotStart(ExpectedError):
     """The child ended before it was ready; the message holds the last lines it wrote to stderr."""
+
+    is_retryable = True
 
 
 @dataclass(frozen=True)

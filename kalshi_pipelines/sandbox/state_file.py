@@ -20,6 +20,7 @@ from typing import Final, Self
 
 import msgspec
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.sandbox.trading.events import AnyEvent
 from kalshi_pipelines.sandbox.trading.log import event_of
 from kalshi_pipelines.sandbox.trading.state import TradingState
@@ -31,7 +32,7 @@ _HEADER_START: Final = b'{"format":'
 _CLOSING_START: Final = b'{"crc32":'
 
 
-class UnusableStateFile(ValueError):
+class UnusableStateFile(ExpectedError, ValueError):
     """A state file that is in use, damaged, or of another exchange; the message says which and what to do."""
 
 

@@ -10,13 +10,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.warehouse.inspection import check_integrity, read_only
 
 UNFINISHED: Final = ".unfinished"
 _PAGES_AT_ONCE: Final = 4_096
 
 
-class BackupFailed(Exception):
+class BackupFailed(ExpectedError):
     """No verified copy could be made, so nothing was changed; the message says why and what to do."""
 
 

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from kalshi_pipelines.errors import ExpectedError
+
 LOCK_WAIT_SECONDS: Final = 60
 _CACHE_KIB: Final = 32_768
 _CHECKPOINT_PAGES: Final = 8_000
@@ -42,8 +44,10 @@ _REMEDIES: Final = {
 }
 
 
-class WarehouseUnavailable(Exception):
+class WarehouseUnavailable(ExpectedError):
     """The warehouse can not be opened or used; the message says why and what to do."""
+
+    is_retryable = True
 
 
 def warehouse_url(text: str) -> URL:

@@ -2,10 +2,11 @@
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.warehouse.tables import ingest_runs
 
 
-class WarehouseOfAnotherEnvironment(Exception):
+class WarehouseOfAnotherEnvironment(ExpectedError):
     """The warehouse holds records of another exchange; the message says which settings to change."""
 
 

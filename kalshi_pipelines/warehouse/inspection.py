@@ -14,6 +14,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.warehouse.adoption.adopt import text_or_bytes
 from kalshi_pipelines.warehouse.adoption.shapes import (
     LEGACY_REVISIONS,
@@ -32,7 +33,7 @@ from kalshi_pipelines.warehouse.tables import FULL_TEXT_TABLE, VIEWS, ingest_run
 _PROBLEMS_SHOWN: Final = 3
 
 
-class CanNotBeUpgraded(Exception):
+class CanNotBeUpgraded(ExpectedError):
     """The database can not become a current warehouse; it was not touched. The message says why and what to do."""
 
 

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunning(ExpectedError):
     """The same work is being done by another run; the message says what to do."""
+
+    is_retryable = True
 
 
 @contextmanager

@@ -13,12 +13,14 @@ from alembic import op
 from alembic.operations import BatchOperations
 from alembic.util import CommandError
 
+from kalshi_pipelines.errors import ExpectedError
+
 _ATTACHED: Final = sa.text(
     "SELECT sql FROM sqlite_master WHERE tbl_name = :name AND type IN ('index', 'trigger') AND sql IS NOT NULL"
 )
 
 
-class DowngradeWouldLoseRows(CommandError):
+class DowngradeWouldLoseRows(ExpectedError, CommandError):
     """The older schema has no place for rows that are stored; the message says which.
 
     A ``CommandError``, because the alembic command shows just the message of those.

@@ -18,6 +18,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.warehouse.engine import explained_failures, sqlite_driver
 from kalshi_pipelines.warehouse.tables import is_full_text_part
 from kalshi_pipelines.warehouse.write_guards import lower_guards, raise_guards
@@ -30,7 +31,7 @@ AUTOGENERATE: Final[dict[str, Any]] = {"include_name": lambda name, _kind, _pare
 _POSTGRES_LOCK: Final = sa.text("SELECT pg_advisory_xact_lock(hashtext('kalshi_pipelines.migrations'))")
 
 
-class SchemaNotAtHead(Exception):
+class SchemaNotAtHead(ExpectedError):
     """The database's schema is not the one this code needs; the message names the command to run."""
 
 

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.units import SECOND_US, now_us
 from kalshi_pipelines.warehouse.adoption.adopt import adopt
 from kalshi_pipelines.warehouse.adoption.report import AdoptionReport, TableProgress
@@ -65,7 +66,7 @@ _WHICH_EXCHANGE: Final = (
 Report = Callable[[str], None]
 
 
-class RowsWouldBeLost(Exception):
+class RowsWouldBeLost(ExpectedError):
     """An upgrade left fewer rows than there were and did not quarantine the others; nothing was changed."""
 
 

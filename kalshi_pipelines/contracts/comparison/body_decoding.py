@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import orjson
 
+from kalshi_pipelines.errors import ExpectedError
+
 MOST_BYTES: Final = 32 * 1024 * 1024
 """Of a body; the whole list of series is the largest, at about 15 MB."""
 MOST_VALUES: Final = 3_000_000
@@ -20,7 +22,7 @@ MOST_KEYS: Final = 2_000
 _MOST_SLOWLY_READ: Final = 4 * 1024 * 1024
 
 
-class AbsurdBody(Exception):
+class AbsurdBody(ExpectedError):
     """A body that is not worth reading; the text says why, without values of it."""
 
 

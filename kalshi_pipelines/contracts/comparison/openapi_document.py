@@ -12,6 +12,7 @@ import yaml
 
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
+from kalshi_pipelines.errors import ExpectedError
 
 ENDPOINT: Final = "GET docs.kalshi.com/openapi.yaml"
 _MOST_BYTES: Final = 8 * 1024 * 1024
@@ -27,7 +28,7 @@ Digest = Mapping[str, Mapping[str, str]]
 """For each operation (``GET /markets``) and schema (``schema Market``): its facts, as text."""
 
 
-class UnreadableDocument(Exception):
+class UnreadableDocument(ExpectedError):
     """It is no OpenAPI document, or larger than one; the text says which."""
 
 

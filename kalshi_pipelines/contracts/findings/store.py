@@ -42,6 +42,7 @@ from kalshi_pipelines.contracts.findings.recording import (
     put_summary,
 )
 from kalshi_pipelines.contracts.language.differences import Difference
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.locks import one_at_a_time
@@ -69,7 +70,7 @@ _KILLED_AFTER_US: Final = 6 * HOUR_US
 _MOST_ERROR: Final = 2_000
 
 
-class CanNotBeRecorded(ValueError):
+class CanNotBeRecorded(ExpectedError, ValueError):
     """There is no such run or finding, or it is not in a state for this; the message says what to do."""
 
 

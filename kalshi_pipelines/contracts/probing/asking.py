@@ -15,6 +15,7 @@ import orjson
 
 from kalshi_pipelines.contracts.language.differences import in_one_line
 from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.rate_budget import DEFAULT_COST, RateBudget, bucket_of
 from kalshi_pipelines.kalshi.signing import Signer
@@ -47,7 +48,7 @@ class NoAnswer:
     reason: str
 
 
-class OutOfTime(Exception):
+class OutOfTime(ExpectedError):
     """The time of the whole run is used up."""
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from kalshi_pipelines.contracts.language.responses import Asked, Response
 from kalshi_pipelines.contracts.probing.pseudonyms import Pseudonyms
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.units import SECOND_US
 
 OLD: Final = dt.timedelta(days=30)
@@ -25,7 +26,7 @@ class RecordingIsOld(UserWarning):
     """A recording is older than ``OLD``; what the exchange sends now may be something else."""
 
 
-class NoRecording(ValueError):
+class NoRecording(ExpectedError, ValueError):
     """A folder holds no recording that can be read; the message names the folder and the command."""
 
 

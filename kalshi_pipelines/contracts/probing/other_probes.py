@@ -17,6 +17,7 @@ from kalshi_pipelines.contracts.comparison import openapi_document as openapi
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 from kalshi_pipelines.contracts.language.responses import Asked, Response
 from kalshi_pipelines.contracts.probing.asking import Asker, NoAnswer
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.spending import Budget, reserve, settle
@@ -35,7 +36,7 @@ _MICRO: Final = Decimal(1_000_000)
 NOT_LIVE: Final = "KALSHI_RUN_LIVE_API is not set, and this is on the network"
 
 
-class UnreadableFeed(Exception):
+class UnreadableFeed(ExpectedError):
     """It is no RSS feed, or one that may do harm; the text says which."""
 
 

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import orjson
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.executor.session import TradeSession
 from kalshi_pipelines.execution.gates.order_checks import Denied
 from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalUnavailable
@@ -51,7 +52,7 @@ MOST_TIME_TO_COMMIT_US: Final = 5 * SECOND_US
 KillReader = Callable[[], str | None]
 
 
-class GroupNotMade(Exception):
+class GroupNotMade(ExpectedError):
     """The exchange did not confirm an order group, so no order can be fenced; none is sent."""
 
 

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
 from kalshi_pipelines.execution.gates.arming import Bound, arm_expires_us, arming_checks
 from kalshi_pipelines.execution.gates.order_checks import Denied, check, denied_by
@@ -31,7 +32,7 @@ from kalshi_pipelines.units import MINUTE_US, instant, now_us
 LEASE_US: Final = MINUTE_US
 
 
-class SessionRefused(Exception):
+class SessionRefused(ExpectedError):
     """No session was opened; ``reason`` and ``checks`` say why."""
 
     def __init__(self, denied: Denied, checks: tuple[Check, ...]) -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.orders.terms import MarketTicker
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.records import BookSides, Event, ExchangeStatus, Market, Series
@@ -23,7 +24,7 @@ from kalshi_pipelines.units import (
 )
 
 
-class UnreadableMarket(ValueError):
+class UnreadableMarket(ExpectedError, ValueError):
     """An answer of the exchange that no order can be judged by; the message says what of it."""
 
 

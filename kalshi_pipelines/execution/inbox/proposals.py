@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.journal.engine import explained_failures
 from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
@@ -48,7 +49,7 @@ _NEVER_EMPTY: Final = frozenset({"strategy", "signal", "leg", "actor_name"})
 Word = TypeVar("Word", bound=StrEnum)
 
 
-class InvalidProposals(ValueError):
+class InvalidProposals(ExpectedError, ValueError):
     """Proposals that no order can be made of; nothing was stored. ``problems`` says of each where and what."""
 
     def __init__(self, problems: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 
 #: Somebody who has the file for longer is stopped or hangs; what waits is perhaps a halt.
@@ -20,7 +21,7 @@ MOST_LOCK_SECONDS: Final = 2.0
 _SECONDS_BETWEEN_TRIES: Final = 0.01
 
 
-class AnchorsUnreadable(Exception):
+class AnchorsUnreadable(ExpectedError):
     """The anchor file can not be read or holds a line that is none; the message says which and what to do."""
 
 

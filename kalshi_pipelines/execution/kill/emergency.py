@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
 
 _MOST_BYTES: Final = 10_000_000
@@ -21,7 +22,7 @@ _MOST_BYTES: Final = 10_000_000
 _ASIDE: Final = re.compile(r"\.[0-9a-f]{32}")
 
 
-class EmergencyFileUnreadable(Exception):
+class EmergencyFileUnreadable(ExpectedError):
     """The file is there and can not be read; the switch counts as engaged."""
 
 

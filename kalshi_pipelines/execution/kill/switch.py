@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
     JournalOutdated,
@@ -41,7 +42,7 @@ NOT_WRITTEN: Final = (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvir
 MOST_SECONDS: Final = 10.0
 
 
-class NotReleased(Exception):
+class NotReleased(ExpectedError):
     """The switch stays engaged; the message says what is missing."""
 
 

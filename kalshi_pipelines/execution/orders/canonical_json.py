@@ -9,12 +9,14 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from kalshi_pipelines.errors import ExpectedError
+
 #: RFC 8785 writes numbers as IEEE 754 doubles do: larger integers would not be read back as they are.
 LARGEST_INTEGER: Final = 2**53 - 1
 _SMALL: Final = 2**53
 
 
-class NotCanonical(ValueError):
+class NotCanonical(ExpectedError, ValueError):
     """A value that an audit record must not have; the message says where it is."""
 
 

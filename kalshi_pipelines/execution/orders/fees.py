@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.orders.terms import Contracts, Side, YesPrice
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
@@ -22,7 +23,7 @@ _MOST_DIGITS: Final = 12
 _EVEN: Final = DOLLAR_CENTICENTS // 2
 
 
-class FeeNotBounded(ValueError):
+class FeeNotBounded(ExpectedError, ValueError):
     """The fee of a market has no bound this version knows."""
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Self
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.units import DOLLAR_CENTICENTS, MICRODOLLARS_PER_CENTICENT, centicontracts, microdollars
 
 #: The most centi-contracts an order can have; the journal's table of intents says the same.
@@ -23,7 +24,7 @@ _ORDER_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
 _TICKER: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]{0,118}[A-Z0-9])?")
 
 
-class InvalidTerms(ValueError):
+class InvalidTerms(ExpectedError, ValueError):
     """A price, count, ticker or id that no order can have; the message says what is wrong with it."""
 
 

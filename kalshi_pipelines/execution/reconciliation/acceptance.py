@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.reconciliation.positions import counted_positions, take_over
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind, ReconciliationReport
@@ -15,7 +16,7 @@ from kalshi_pipelines.execution.reconciliation.resolution import Desk
 ACCEPTABLE: Final = frozenset({DifferenceKind.POSITION_DRIFT, DifferenceKind.SCOPE_BREACHED})
 
 
-class NotAccepted(Exception):
+class NotAccepted(ExpectedError):
     """Nothing was accepted; the message says why and what to do."""
 
 

@@ -7,6 +7,7 @@ at least, because the live one is read first.
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol, TypeVar
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.journal.records import Fill
 from kalshi_pipelines.execution.orders.evidence import (
     ExchangeOrder,
@@ -44,7 +45,7 @@ R = TypeVar("R")
 V = TypeVar("V")
 
 
-class UnreadableAccount(ValueError):
+class UnreadableAccount(ExpectedError, ValueError):
     """An answer about the account that nothing can be concluded from; the message says what of it."""
 
 

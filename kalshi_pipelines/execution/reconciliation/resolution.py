@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.reading import JournalReading
@@ -161,7 +162,7 @@ def _fenced(desk: Desk, intent: Intent, done: Resolution) -> tuple[int, int] | N
     return known
 
 
-class FenceNotConfirmed(Exception):
+class FenceNotConfirmed(ExpectedError):
     """The exchange did not say that a group is triggered; the message tells its last answer."""
 
 

@@ -13,33 +13,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.executor.session import SessionRefused
-from kalshi_pipelines.execution.inbox.proposals import InvalidProposals
-from kalshi_pipelines.execution.journal.anchors import AnchorsUnreadable
-from kalshi_pipelines.execution.journal.errors import (
-    JournalOfAnotherEnvironment,
-    JournalOutdated,
-    JournalRefused,
-    JournalRestored,
-    JournalUnavailable,
-)
-from kalshi_pipelines.execution.kill.emergency import EmergencyFileUnreadable
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.service import commands
-from kalshi_pipelines.execution.service.kill_switch import NothingCanceled
-from kalshi_pipelines.kalshi.errors import KalshiError
-from kalshi_pipelines.sandbox.process import SandboxDidNotStart
 from kalshi_pipelines.settings import InvalidSettings, take_env_file
-from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
-from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
 
 #: The largest number a database stores.
 _LARGEST = 2**63 - 1
-_EXPECTED = (
-    AnchorsUnreadable, EmergencyFileUnreadable, InvalidProposals, InvalidSettings, JournalOfAnotherEnvironment,
-    JournalOutdated, JournalRefused, JournalRestored, JournalUnavailable, KalshiError, OSError, SandboxDidNotStart,
-    NothingCanceled, SchemaNotAtHead, WarehouseUnavailable, commands.CanNotBeDone,
-)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SessionRefused as error:
         print(f"no session was opened, nothing was sent: {error}", file=sys.stderr)
         return 1
-    except _EXPECTED as error:
+    except (ExpectedError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
 

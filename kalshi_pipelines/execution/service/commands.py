@@ -17,6 +17,7 @@ from typing import Final, Self
 import sqlalchemy as sa
 import yaml
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.audit.verification import Verdict
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor.decisions import Outcome
@@ -69,7 +70,7 @@ LONGEST_TEXT: Final = 200
 _SHORTEST_DIGEST: Final = 12
 
 
-class CanNotBeDone(Exception):
+class CanNotBeDone(ExpectedError):
     """A command that makes no sense as things are; the message says why and what would."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode
@@ -69,7 +70,7 @@ def kill_switch(settings: Settings, trade: TradeSettings, journal: OpenJournal) 
     )
 
 
-class NothingCanceled(Exception):
+class NothingCanceled(ExpectedError):
     """The kill switch is engaged, but orders that rest could not be canceled; the message says why."""
 
 

@@ -10,6 +10,7 @@ import time
 from typing import Any, Final
 from urllib.parse import quote_plus, urlsplit
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.news.fetching import Fetcher, NotFetched
 from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderAnswer, ProviderFailed, RawArticle
 
@@ -31,7 +32,7 @@ _PARSER_ERRORS: Final = (
 _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
-class UnreadableFeed(ValueError):
+class UnreadableFeed(ExpectedError, ValueError):
     """The bytes are no feed, or one that may do harm; the text says which."""
 
 

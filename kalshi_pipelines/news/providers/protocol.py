@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kalshi_pipelines.contracts.language.differences import Difference
+from kalshi_pipelines.errors import ExpectedError
 
 
-class ProviderFailed(Exception):
+class ProviderFailed(ExpectedError):
     """A provider gave no usable answer; the text says which, why, and what to do. It never holds a key.
 
     Attributes:
@@ -14,6 +15,8 @@ class ProviderFailed(Exception):
         is_fatal: Whether asking again in the same run is pointless, as with a key that is refused.
         differences: How the answer differs from the vendor's contract, if that is why.
     """
+
+    is_retryable = True
 
     def __init__(
         self,

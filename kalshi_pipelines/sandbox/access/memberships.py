@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.sandbox.access.signatures import public_key_of, public_pem
 from kalshi_pipelines.sandbox.trading.commands import Refused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
@@ -23,7 +24,7 @@ SCOPES: Final = (
 )  # fmt: skip
 
 
-class UnusableScopes(ValueError):
+class UnusableScopes(ExpectedError, ValueError):
     """Scopes an API key can not be given."""
 
 

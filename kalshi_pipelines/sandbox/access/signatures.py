@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.sandbox.clock import ExchangeClock
 from kalshi_pipelines.sandbox.errors import ApiError, nested
 from kalshi_pipelines.sandbox.trading.records import ApiKey
@@ -36,7 +37,7 @@ MAXIMUM_SKEW_MS: Final = 10_000
 PublicKey = RSAPublicKey | Ed25519PublicKey
 
 
-class UnusableKey(ValueError):
+class UnusableKey(ExpectedError, ValueError):
     """A PEM text that holds neither an RSA nor an Ed25519 key."""
 
 

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.sandbox.access.memberships import UnusableScopes
 from kalshi_pipelines.sandbox.access.signatures import UnusableKey
 from kalshi_pipelines.sandbox.exchange import Exchange
@@ -24,7 +25,7 @@ ADMIN_ROOT: Final = "/sandbox"
 _MOST_DIGITS: Final = 20
 
 
-class BadOrder(ValueError):
+class BadOrder(ExpectedError, ValueError):
     """A request an admin route can not act on."""
 
 

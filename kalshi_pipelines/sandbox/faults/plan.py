@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import orjson
 
+from kalshi_pipelines.errors import ExpectedError
+
 READ_KINDS: Final = (
     "latency", "rate_limit", "server_error", "html_error", "cut_connection", "truncated_json", "repeated_cursor",
     "malformed_record", "stale_read",
@@ -27,7 +29,7 @@ _ERRORS: Final = range(400, 600)
 _MOST_SECONDS: Final = 10**8
 
 
-class UnknownFault(ValueError):
+class UnknownFault(ExpectedError, ValueError):
     """A fault that is not described well enough to be injected."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.sandbox.markets.json_spans import Span, elements, members
 
 API_ROOT: Final = "/trade-api/v2"
@@ -26,7 +27,7 @@ _LISTS: Final = {"/markets": "markets", "/events": "events", "/series": "series"
 _KEY_OF_ROW: Final = {"markets": "ticker", "events": "event_ticker", "series": "ticker", "trades": "trade_id"}
 
 
-class UnusableRecordings(ValueError):
+class UnusableRecordings(ExpectedError, ValueError):
     """A folder that holds no recordings, or one that can not be read."""
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.adoption import shapes
 from kalshi_pipelines.warehouse.adoption.conversions import CONVERSIONS, Conversion
@@ -53,7 +54,7 @@ _NOTES: Final = Write(
 Listener = Callable[[TableProgress], None]
 
 
-class AdoptionFailed(Exception):
+class AdoptionFailed(ExpectedError):
     """The rows of the old database can not all be accounted for; nothing was changed. The message says what to do."""
 
 

@@ -6,6 +6,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.errors import ExpectedError
+
 #: Alembic revisions of the older tool, oldest first.
 LEGACY_REVISIONS: Final = (
     "d4dfdc646da1",
@@ -19,7 +21,7 @@ LEGACY_REVISIONS: Final = (
 )
 
 
-class UnknownShape(Exception):
+class UnknownShape(ExpectedError):
     """The tables are not those of the older tool; the message says what differs."""
 
 

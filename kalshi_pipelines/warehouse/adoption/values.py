@@ -10,6 +10,7 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.units import InexactValue, microdollars, microseconds
 
 MICRODOLLARS_PER_CENT: Final = 10_000
@@ -19,7 +20,7 @@ _MOST_SHOWN: Final = 80
 _LARGEST_INTEGER: Final = 2**63 - 1
 
 
-class RefusedRow(Exception):
+class RefusedRow(ExpectedError):
     """A row breaks an invariant of the warehouse; the message says which."""
 
 

@@ -1,0 +1,106 @@
+"""The one root of all errors that a person is meant to read.
+
+An error that a person can act on says what was wrong (``problem``) and what to do next (``remedy``). Errors of the
+program itself, such as a wrong argument, stay ordinary exceptions: they keep their traceback.
+The whole hierarchy::
+
+    ExpectedError
+        DeliveryFailed (alerts.channels)
+        AbsurdBody (contracts.comparison.body_decoding)
+        UnreadableDocument (contracts.comparison.openapi_document)
+        CanNotBeRecorded (contracts.findings.store)
+        OutOfTime (contracts.probing.asking)
+        NoRecording (contracts.probing.fixtures)
+        UnreadableFeed (contracts.probing.other_probes)
+        GroupNotMade (execution.executor.dispatch)
+        SessionRefused (execution.executor.session)
+        UnreadableMarket (execution.gates.market_snapshot)
+        InvalidProposals (execution.inbox.proposals)
+        AnchorsUnreadable (execution.journal.anchors)
+        AlreadyPlanned (execution.journal.errors)
+        IdempotencyConflict (execution.journal.errors)
+        JournalOfAnotherEnvironment (execution.journal.errors)
+        JournalOutdated (execution.journal.errors)
+        JournalRefused (execution.journal.errors)
+        JournalRestored (execution.journal.errors)
+        JournalUnavailable (execution.journal.errors)
+        EmergencyFileUnreadable (execution.kill.emergency)
+        NotReleased (execution.kill.switch)
+        NotCanonical (execution.orders.canonical_json)
+        FeeNotBounded (execution.orders.fees)
+        InvalidTerms (execution.orders.terms)
+        NotAccepted (execution.reconciliation.acceptance)
+        UnreadableAccount (execution.reconciliation.account)
+        FenceNotConfirmed (execution.reconciliation.resolution)
+        CanNotBeDone (execution.service.commands)
+        NothingCanceled (execution.service.kill_switch)
+        KalshiError (kalshi.errors)
+            ApiError (kalshi.errors)
+                Forbidden (kalshi.errors)
+                NotFound (kalshi.errors)
+                RateLimited (kalshi.errors)
+                Redirected (kalshi.errors)
+                ServerError (kalshi.errors)
+                Unauthorized (kalshi.errors)
+            EnvironmentMismatch (kalshi.errors)
+            InvalidRequest (kalshi.errors)
+            MalformedResponse (kalshi.errors)
+            PaginationStuck (kalshi.errors)
+            RateBudgetExceeded (kalshi.errors)
+            TransportFailed (kalshi.errors)
+                AbsurdAnswer (kalshi.errors)
+            UnusableKey (kalshi.errors)
+        UnreadableBody (kalshi.errors)
+        NoAddress (news.addresses)
+        RejectedArticle (news.articles)
+        NoRoom (news.budget)
+        NewsFailed (news.errors)
+        NotFetched (news.fetching)
+        UnreadableFeed (news.providers.feeds)
+        ProviderFailed (news.providers.protocol)
+        UnusableScopes (sandbox.access.memberships)
+        UnusableKey (sandbox.access.signatures)
+        BadOrder (sandbox.admin.routes)
+        KeyNotCreated (sandbox.create_key)
+        UnknownFault (sandbox.faults.plan)
+        UnusableRecordings (sandbox.markets.recordings)
+        SandboxDidNotStart (sandbox.process)
+        UnusableStateFile (sandbox.state_file)
+        InvalidSettings (settings)
+        InexactValue (units)
+        AdoptionFailed (warehouse.adoption.adopt)
+        UnknownShape (warehouse.adoption.shapes)
+        RefusedRow (warehouse.adoption.values)
+        BackupFailed (warehouse.backup)
+        WarehouseUnavailable (warehouse.engine)
+        WarehouseOfAnotherEnvironment (warehouse.environment)
+        CanNotBeUpgraded (warehouse.inspection)
+        AlreadyRunning (warehouse.locks)
+        DowngradeWouldLoseRows (warehouse.migration_steps)
+        SchemaNotAtHead (warehouse.migrations)
+        RowsWouldBeLost (warehouse.upgrade)
+"""
+
+from typing import ClassVar
+
+
+class ExpectedError(Exception):
+    """Something went wrong that the program knows about and a person can act on.
+
+    Attributes:
+        problem: What was wrong, and where, as one or more sentences.
+        remedy: What to do next, as a sentence; empty if the problem says it.
+        retryable: Whether the same work can succeed later without anybody changing anything.
+    """
+
+    is_retryable: ClassVar[bool] = False
+    """What ``retryable`` is unless an instance says otherwise."""
+
+    def __init__(self, problem: object = "", remedy: str = "", *, retryable: bool | None = None) -> None:
+        super().__init__(problem, *([remedy] if remedy else []))
+        self.problem = str(problem)
+        self.remedy = remedy
+        self.retryable = self.is_retryable if retryable is None else retryable
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.problem, self.remedy) if part)
