@@ -11,15 +11,13 @@ from hypothesis import settings
 
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.warehouse.engine import open_engine
-from kalshi_pipelines_tests.support.checkout import SHARED
+from kalshi_pipelines_tests.support.checkout import RECORDINGS
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 from kalshi_pipelines_tests.support.postgres import Cluster, running_cluster
 
 # How long an example takes says something of the machine, not of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-
-RECORDINGS = SHARED / "recordings"
 
 
 @pytest.fixture(autouse=True)

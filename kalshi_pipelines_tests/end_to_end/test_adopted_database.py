@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapshots
 from kalshi_pipelines_tests.end_to_end.conftest import RunJob
+from kalshi_pipelines_tests.support.warehouse.found_databases import FOUND_DATABASES, found_databases
 from kalshi_pipelines_tests.support.warehouse.legacy import make_legacy_database
-from kalshi_pipelines_tests.warehouse.adoption.test_real_databases import LEGACY_DATABASES, names
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_adopted_quotes_are_in_the_lake_exactly_with_their_sizes_unknown(
     assert any(row["last_price"] is None for row in exported.values())
 
 
-@pytest.mark.parametrize("name", names(adopted=True))
+@pytest.mark.parametrize("name", found_databases(adopted=True))
 def test_nightly_runs_on_the_old_databases_found_in_the_field(name: str, file: Path, run_job: RunJob) -> None:
-    shutil.copyfile(LEGACY_DATABASES / name, file)
+    shutil.copyfile(FOUND_DATABASES / name, file)
     assert run_job("nightly").success

@@ -14,7 +14,7 @@ from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketLaw, RateBudget
 from kalshi_pipelines.kalshi.signing import PrivateKey, Signer
 from kalshi_pipelines.kalshi.transport import Patience, Transport
-from kalshi_pipelines_tests.conftest import RECORDINGS
+from kalshi_pipelines_tests.support.checkout import RECORDINGS
 
 BASE_URL = "http://127.0.0.1:9/trade-api/v2"
 PLENTY = {bucket: BucketLaw(1_000_000, 10_000_000) for bucket in Bucket}

@@ -5,10 +5,8 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines_tests.support.news.collecting import GAME, LANDFALL, STORM, TORONTO
 from kalshi_pipelines_tests.support.warehouse.rows import EVENT, LEGAL, MARKET
-
-GAME, STORM = "KXMLBGAME-26NOV22", "KXHURR-26"
-TORONTO, LANDFALL = "KXMLBGAME-26NOV22-TOR", "KXHURR-26-FL"
 
 
 @pytest.fixture

@@ -1,38 +1,26 @@
 """A collection stores what providers answer, advances only on success, and keeps to its limits."""
 
-from typing import Any
-
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.news.collecting import collect_news
 from kalshi_pipelines.news.errors import NewsFailed
 from kalshi_pipelines.news.options import NewsOptions
 from kalshi_pipelines.news.providers.exa import VENDOR
 from kalshi_pipelines.news.providers.protocol import ProviderFailed, RawArticle
-from kalshi_pipelines.news.reports import CollectedNews
 from kalshi_pipelines.news.tracking import track
-from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines.warehouse import tables
-from kalshi_pipelines_tests.news.conftest import GAME, TORONTO
+from kalshi_pipelines_tests.support.news.collecting import (
+    GAME,
+    GAME_QUERY,
+    NOW,
+    STORM_QUERY,
+    TORONTO,
+    collect,
+    positions,
+    rows,
+)
 from kalshi_pipelines_tests.support.news.providers import Scripted, article, found, texts
-
-NOW = 1_790_600_000_000_000
-STORM_QUERY, GAME_QUERY = "Hurricane Zelda hit Florida In 2026", "Toronto at Philadelphia Nov 22"
-
-
-def collect(engine: sa.Engine, *providers: Scripted, now: int = NOW, **options: Any) -> CollectedNews:
-    return collect_news(engine, providers, NewsOptions(**options), Environment.SANDBOX, clock=lambda: now)
-
-
-def rows(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
-    with engine.connect() as connection:
-        return [dict(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()]
-
-
-def positions(engine: sa.Engine) -> dict[str, int]:
-    return {row["name"]: row["position_us"] for row in rows(engine, tables.watermarks)}
 
 
 def test_what_is_tracked_is_asked_first_and_then_the_most_traded_events(stocked: sa.Engine) -> None:

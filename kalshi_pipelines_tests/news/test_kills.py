@@ -12,8 +12,16 @@ from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderAnswer
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import open_engine
-from kalshi_pipelines_tests.news.conftest import GAME, STORM
-from kalshi_pipelines_tests.news.test_collecting import GAME_QUERY, NOW, STORM_QUERY, collect, positions, rows
+from kalshi_pipelines_tests.support.news.collecting import (
+    GAME,
+    GAME_QUERY,
+    NOW,
+    STORM,
+    STORM_QUERY,
+    collect,
+    positions,
+    rows,
+)
 from kalshi_pipelines_tests.support.news.providers import Answer, Scripted, article, found
 
 ANSWERS: dict[str, Answer] = {

@@ -17,8 +17,16 @@ from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import DAY_US, HOUR_US
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines_tests.news.conftest import GAME, LANDFALL, STORM, TORONTO
-from kalshi_pipelines_tests.news.test_collecting import NOW, STORM_QUERY, collect, rows
+from kalshi_pipelines_tests.support.news.collecting import (
+    GAME,
+    LANDFALL,
+    NOW,
+    STORM,
+    STORM_QUERY,
+    TORONTO,
+    collect,
+    rows,
+)
 from kalshi_pipelines_tests.support.news.providers import Scripted, article, found
 
 GOOD, BAD = "Hope and relief as Zelda turns away from Florida", "Fears grow: Zelda kills two in Florida"

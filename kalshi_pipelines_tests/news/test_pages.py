@@ -10,7 +10,7 @@ from kalshi_pipelines.news.options import NewsOptions
 from kalshi_pipelines.news.pages import text_of
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.warehouse import tables
-from kalshi_pipelines_tests.news.test_collecting import NOW, STORM_QUERY, rows
+from kalshi_pipelines_tests.support.news.collecting import NOW, STORM_QUERY, rows
 from kalshi_pipelines_tests.support.news.providers import Scripted, article, found
 
 PAGE = b"<html><head><title>x</title><script>evil()</script></head><body><p>Zelda is <b>near</b>.</p></body></html>"

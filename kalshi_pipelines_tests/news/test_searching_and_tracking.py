@@ -9,8 +9,7 @@ from kalshi_pipelines.news.searching import search_articles, search_of
 from kalshi_pipelines.news.tracking import track, tracked, untrack
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines_tests.news.conftest import STORM, TORONTO
-from kalshi_pipelines_tests.news.test_collecting import NOW, STORM_QUERY, collect
+from kalshi_pipelines_tests.support.news.collecting import NOW, STORM, STORM_QUERY, TORONTO, collect
 from kalshi_pipelines_tests.support.news.providers import Scripted, article, found
 
 

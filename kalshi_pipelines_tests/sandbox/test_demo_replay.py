@@ -21,9 +21,8 @@ from kalshi_pipelines.sandbox.app import sandbox_app
 from kalshi_pipelines.sandbox.clock import ExchangeClock, HandClock
 from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
-from kalshi_pipelines_tests.conftest import RECORDINGS
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, in_this_thread
-from kalshi_pipelines_tests.support.checkout import DOCS
+from kalshi_pipelines_tests.support.checkout import DOCS, RECORDINGS
 
 FOLDER = RECORDINGS / "demo_2026_06"
 DOCUMENTATION = DOCS / "sandbox_trading.md"

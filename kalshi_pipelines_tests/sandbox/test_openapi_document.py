@@ -32,7 +32,7 @@ from schemathesis.specs.openapi.checks import (
 from kalshi_pipelines.sandbox.access.signatures import public_pem
 from kalshi_pipelines.sandbox.app import ENDPOINTS
 from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
-from kalshi_pipelines_tests.conftest import RECORDINGS
+from kalshi_pipelines_tests.support.checkout import RECORDINGS
 
 DOCUMENT = RECORDINGS.parent / "facts" / "kalshi_openapi_3.34.0.yaml"
 SHAPE_CHECKS = (

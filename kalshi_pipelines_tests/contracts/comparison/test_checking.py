@@ -10,24 +10,12 @@ from kalshi_pipelines.contracts.comparison.baseline import Baseline, learned
 from kalshi_pipelines.contracts.comparison.checking import Outcome, check
 from kalshi_pipelines.contracts.declared import CONTRACTS, assets_of
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, in_one_line, merged
-from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.language.responses import Response
+from kalshi_pipelines_tests.support.contracts.responses import AT, answer
 
-AT = 1_795_348_800_000_000  # Sunday 2026-11-22T12:00:00Z
 THURSDAY = 1_795_077_000_000_000  # 2026-11-19T03:30:00 Eastern Time
 COSTS = {"default_cost": 10, "endpoint_costs": [{"method": "GET", "path": "/trade-api/v2/x", "cost": 2}]}
 NESTED = {"error": {"code": "not_found", "message": "not found"}}
-
-
-def answer(body: Any, endpoint: str = "GET /account/endpoint_costs", status: int = 200, **options: Any) -> Response:
-    given: dict[str, Any] = {
-        "headers": {},
-        "received_us": AT,
-        "url": "http://127.0.0.1/trade-api/v2",
-        "environment": "sandbox",
-    }
-    asked = options.pop("asked", {})
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Response(asked=Asked(endpoint, **asked), status=status, body=raw, **(given | options))
 
 
 def kinds(response: Response, baseline: Baseline | None = None) -> list[tuple[Kind, Severity]]:

@@ -10,8 +10,8 @@ from kalshi_pipelines.contracts.comparison.checking import Outcome, check, check
 from kalshi_pipelines.contracts.language.differences import Difference, Severity
 from kalshi_pipelines.contracts.language.responses import Response
 from kalshi_pipelines.sandbox.options import SandboxOptions
-from kalshi_pipelines_tests.conftest import RECORDINGS
 from kalshi_pipelines_tests.sandbox.conftest import local_sandbox
+from kalshi_pipelines_tests.support.checkout import RECORDINGS
 from kalshi_pipelines_tests.support.contracts.further_held_out import FURTHER, MISSED, Altered
 from kalshi_pipelines_tests.support.contracts.held_out import HELD_OUT, Mutation
 from kalshi_pipelines_tests.support.contracts.recorded import baseline_of, recordings, siblings

@@ -4,43 +4,16 @@ import sys
 
 import pytest
 
-from kalshi_pipelines.contracts.comparison.body_decoding import MOST_BYTES, AbsurdBody, decoded
+from kalshi_pipelines.contracts.comparison.body_decoding import AbsurdBody, decoded
 from kalshi_pipelines.contracts.comparison.checking import Outcome, check
 from kalshi_pipelines.contracts.language.differences import Kind, Severity
 from kalshi_pipelines.contracts.language.responses import Asked, Response
-
-AT = 1_795_348_800_000_000
-MANY_KEYS = b"{" + b",".join(b'"k%d":1' % number for number in range(1_000_000)) + b"}"
-HOSTILE = {
-    "a text of 10 MB": b'{"markets":[{"title":"' + b"x" * 10_000_000 + b'"}],"cursor":""}',
-    "deep arrays": b"[" * 100_000 + b"]" * 100_000,
-    "deep objects": b'{"a":' * 500 + b"1" + b"}" * 500,
-    "a little too deep": b'{"a":' * 45 + b"1" + b"}" * 45,
-    "not a number": b'{"markets":[{"floor_strike":NaN}],"cursor":""}',
-    "infinity": b'{"markets":[{"floor_strike":Infinity}],"cursor":""}',
-    "too large a number": b'{"markets":[{"floor_strike":1e400}],"cursor":""}',
-    "a number of many digits": b'{"markets":[{"floor_strike":' + b"9" * 5_000 + b'}],"cursor":""}',
-    "latin 1": '{"markets":[{"title":"Málaga"}],"cursor":""}'.encode("latin-1"),
-    "utf 16": '{"markets":[],"cursor":""}'.encode("utf-16"),
-    "a lone surrogate": b'{"markets":[{"title":"\\ud800"}],"cursor":""}',
-    "a key twice": b'{"markets":[],"cursor":"","cursor":"next"}',
-    "a key twice, with spaces": b'{"markets" : [], "cursor" : "", "cursor" : "next"}',
-    "a million keys": MANY_KEYS,
-    "ten million values": b'{"markets":[' + b"1," * 10_000_000 + b'1],"cursor":""}',
-    "beyond all size": b" " * (MOST_BYTES + 1),
-    "a page of a gateway": b"<html><body>502 Bad Gateway</body></html>",
-    "nothing": b"",
-    "half of it": b'{"markets":[{"ticker":"KX',
-}  # fmt: skip
-
-
-def _response(body: bytes) -> Response:
-    return Response(Asked("GET /markets"), 200, {}, body, AT, "http://127.0.0.1/trade-api/v2/markets", "sandbox")
+from kalshi_pipelines_tests.support.contracts.hostile_bodies import AT, HOSTILE, hostile_response
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_body_is_refused_with_one_bounded_finding(name: str) -> None:
-    checked = check(_response(HOSTILE[name]))
+    checked = check(hostile_response(HOSTILE[name]))
     assert [each.kind for each in checked.differences] == [Kind.ABSURD]
     assert checked.differences[0].severity is Severity.BREAKING
     assert checked.inventory is None
@@ -49,7 +22,7 @@ def test_a_hostile_body_is_refused_with_one_bounded_finding(name: str) -> None:
 
 def test_many_rows_each_with_new_keys_are_refused() -> None:
     rows = [{f"key{number}_{name}": 1 for name in range(100)} for number in range(100)]
-    checked = check(_response(json.dumps({"markets": rows, "cursor": ""}).encode()))
+    checked = check(hostile_response(json.dumps({"markets": rows, "cursor": ""}).encode()))
     assert [each.kind for each in checked.differences] == [Kind.ABSURD]
 
 
@@ -69,7 +42,7 @@ def test_a_refusal_with_a_hostile_body_is_a_finding_as_well() -> None:
 def test_texts_of_a_vendor_are_bounded_and_without_secrets() -> None:
     key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEI\n-----END PRIVATE KEY-----"
     row = {"new": f"{key} somebody@example.com 6f48d837-2d8e-426d-a807-ab1d99c0b605\x1b[31m" + "x" * 5_000}
-    found = check(_response(json.dumps({"markets": [row], "cursor": ""}).encode())).differences
+    found = check(hostile_response(json.dumps({"markets": [row], "cursor": ""}).encode())).differences
     shown = "".join(f"{each.before}{each.after}{each.example}{each.place}" for each in found)
     assert "PRIVATE" not in shown
     assert "example.com" not in shown
@@ -80,11 +53,11 @@ def test_texts_of_a_vendor_are_bounded_and_without_secrets() -> None:
 def test_memory_stays_bounded() -> None:
     program = """
 import resource
-from kalshi_pipelines_tests.contracts.comparison.test_hostile_bodies import HOSTILE, _response
+from kalshi_pipelines_tests.support.contracts.hostile_bodies import HOSTILE, hostile_response
 from kalshi_pipelines.contracts.comparison.checking import check
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for body in HOSTILE.values():
-    check(_response(body))
+    check(hostile_response(body))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=120)

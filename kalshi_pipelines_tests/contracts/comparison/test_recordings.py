@@ -2,7 +2,7 @@ import pytest
 
 from kalshi_pipelines.contracts.comparison.checking import check
 from kalshi_pipelines.contracts.language.differences import Severity
-from kalshi_pipelines_tests.conftest import RECORDINGS
+from kalshi_pipelines_tests.support.checkout import RECORDINGS
 from kalshi_pipelines_tests.support.contracts.incidents import checked_incidents, table
 from kalshi_pipelines_tests.support.contracts.recorded import baseline_of, recordings, siblings
 

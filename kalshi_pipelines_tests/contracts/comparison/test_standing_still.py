@@ -10,7 +10,7 @@ from kalshi_pipelines.contracts.comparison.checking import check
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.differences import Kind
 from kalshi_pipelines.contracts.language.responses import Response
-from kalshi_pipelines_tests.contracts.comparison.test_checking import AT, answer
+from kalshi_pipelines_tests.support.contracts.responses import AT, answer
 
 ENDPOINT = "GET /markets"
 ROWS = 40

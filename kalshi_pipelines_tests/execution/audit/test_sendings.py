@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.audit.verification import Verdict, verify
 from kalshi_pipelines.execution.journal.guards import lower_guards, raise_guards
 from kalshi_pipelines.execution.journal.records import Intent
-from kalshi_pipelines_tests.execution.journal.test_refusals import SENDING
 from kalshi_pipelines_tests.support.execution.trading import VERSION, Desk, desk_at
+from kalshi_pipelines_tests.support.execution.unsendable import SENDING
 
 TOLD = {
     "kill_released_again is killed_since_opened": "in a session that was halted",

@@ -20,9 +20,8 @@ from kalshi_pipelines.execution.journal.tables import audit_log, journal_identit
 from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines_tests.execution.audit.test_golden import GOLDEN
-from kalshi_pipelines_tests.execution.threats.test_journal_threats import tampered
-from kalshi_pipelines_tests.support.execution.golden import audit_of_a_session
+from kalshi_pipelines_tests.support.execution.golden import GOLDEN, audit_of_a_session
+from kalshi_pipelines_tests.support.execution.tampering import tampered
 from kalshi_pipelines_tests.support.execution.trading import EVENT, NOON, TICKER, desk_at
 
 #: What is done to the journal of a session, and every problem that is told of it, in this order.

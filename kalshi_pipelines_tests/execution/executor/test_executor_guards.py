@@ -38,7 +38,7 @@ from kalshi_pipelines.execution.orders.terms import (
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import MINUTE_US, SECOND_US, instant
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
-from kalshi_pipelines_tests.execution.gates.test_order_checks import MINUTE, NOW, NOW_US
+from kalshi_pipelines_tests.support.execution.instants import MINUTE, NOW, NOW_US
 from kalshi_pipelines_tests.support.execution.told_exchange import ToldExchange, play, refused, took
 
 

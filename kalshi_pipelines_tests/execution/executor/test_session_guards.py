@@ -22,7 +22,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import HOUR_US, MINUTE_US
-from kalshi_pipelines_tests.execution.gates.test_order_checks import NOW_US
+from kalshi_pipelines_tests.support.execution.instants import NOW_US
 from kalshi_pipelines_tests.support.execution.told_exchange import HOST, KEY, ToldExchange, play
 
 

@@ -1,6 +1,5 @@
 """Each check denies with its own reason, and nothing that is not known passes."""
 
-import datetime as dt
 from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalshi_pipelines.execution.configuration import TradeSettings
-from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot, PriceRange
+from kalshi_pipelines.execution.gates.market_snapshot import PriceRange
 from kalshi_pipelines.execution.gates.order_checks import (
     Denied,
     balance_check,
@@ -25,53 +24,20 @@ from kalshi_pipelines.execution.gates.order_checks import (
 from kalshi_pipelines.execution.journal.records import Check, Intent
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.fees import FeeTerms, fee_bound
-from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.orders.terms import (
     Action,
     Contracts,
     Leg,
-    MarketTicker,
     Outcome,
     Side,
     TimeInForce,
     YesPrice,
 )
-from kalshi_pipelines.units import microseconds
+from kalshi_pipelines_tests.support.execution.good_order import MARKET, ORDER, RESTING
+from kalshi_pipelines_tests.support.execution.instants import INSTANT, MINUTE, NOW, NOW_US, SECOND
 
-NOW = dt.datetime(2026, 11, 23, 17, 0, tzinfo=dt.UTC)
-NOW_US = microseconds(NOW)
-MINUTE, SECOND, INSTANT = dt.timedelta(minutes=1), dt.timedelta(seconds=1), dt.timedelta(microseconds=1)
 SETTINGS = TradeSettings(series="KXA")
-ORDER = ProposedOrder(
-    signal=Signal("s", "1", "", "x"),
-    ticker=MarketTicker("KXA-26-B"),
-    leg=Leg(Action.BUY, Outcome.YES, YesPrice(5_200)),
-    count=Contracts(100),
-    time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL,
-    as_of=NOW - MINUTE,
-    valid_until=NOW + MINUTE,
-    actor=ActorKind.STRATEGY,
-    actor_name="s",
-)
-RESTING = replace(ORDER, time_in_force=TimeInForce.GOOD_TILL_CANCELED, expires=NOW + 10 * MINUTE)
-MARKET = MarketSnapshot(
-    ticker=ORDER.ticker,
-    event_ticker="KXA-26",
-    series_ticker="KXA",
-    status="active",
-    market_type="binary",
-    settlement_bounds="default",
-    exchange_index=2,
-    price_ranges=(PriceRange(0, 1_000, 10), PriceRange(1_000, 9_000, 100), PriceRange(9_000, 10_000, 10)),
-    close_us=NOW_US + 3_600_000_000,
-    best_bid=5_000,
-    best_ask=5_200,
-    fee_type="quadratic",
-    fee_multiplier=Decimal(1),
-    shard_trades=True,
-    clock_difference_ms=500,
-    read_us=NOW_US - 1_000_000,
-)
 
 
 def _reason(order: ProposedOrder = ORDER, settings: TradeSettings = SETTINGS, **market: Any) -> DenialReason | None:

@@ -34,7 +34,7 @@ from kalshi_pipelines.execution.journal.tables import (
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import LEGAL_TRANSITIONS
 from kalshi_pipelines.settings import Settings
-from kalshi_pipelines_tests.execution.threats.test_journal_threats import tampered
+from kalshi_pipelines_tests.support.execution.tampering import tampered
 from kalshi_pipelines_tests.support.execution.trading import desk_at
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 from kalshi_pipelines_tests.support.warehouse.schema import only, schema_of

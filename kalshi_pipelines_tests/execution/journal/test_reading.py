@@ -11,7 +11,7 @@ from kalshi_pipelines.execution.journal.records import Binding, KillState, Mode,
 from kalshi_pipelines.execution.journal.recovery_reading import LeaseHeld
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines_tests.execution.threats.test_journal_threats import tampered
+from kalshi_pipelines_tests.support.execution.tampering import tampered
 from kalshi_pipelines_tests.support.execution.trading import (
     EVENT,
     GROUP,

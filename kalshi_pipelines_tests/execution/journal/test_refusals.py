@@ -33,7 +33,6 @@ from kalshi_pipelines_tests.support.execution.trading import (
     HOUR,
     MINUTE,
     NOON,
-    SECOND,
     TICKER,
     WIDE,
     Desk,
@@ -42,6 +41,7 @@ from kalshi_pipelines_tests.support.execution.trading import (
     new_session,
     open_session,
 )
+from kalshi_pipelines_tests.support.execution.unsendable import SENDING, unknown_order
 
 Attempt = Callable[[JournalTransaction, Desk], object]
 
@@ -157,12 +157,6 @@ def test_no_event_that_the_one_before_does_not_allow(desk: Desk, guarded: bool) 
         assert refused(desk, lambda transaction, _: event(transaction, intents[state], **changed)), wrong  # noqa: B023
 
 
-def unknown_order(desk: Desk) -> Intent:
-    intent = desk.sent()
-    with desk.journal.writing() as transaction:
-        return transaction.answered(intent, OrderState.UNKNOWN)
-
-
 def resting(desk: Desk) -> Intent:
     intent = desk.sent()
     with desk.journal.writing() as transaction:
@@ -242,136 +236,6 @@ PROPOSAL = {
     "time_in_force": "immediate_or_cancel", "as_of_us": NOON, "valid_until_us": NOON + MINUTE, "post_only": 0,
     "reduce_only": 0, "reason": "",
 }  # fmt: skip
-
-SENDING: dict[str, tuple[Callable[[Desk], Intent], str]] = {}
-
-
-def sends(rule: str) -> Callable[[Callable[[Desk], Intent]], Callable[[Desk], Intent]]:
-    """Register how a reserved order comes to where it must not be sent any more."""
-
-    def register(make: Callable[[Desk], Intent]) -> Callable[[Desk], Intent]:
-        SENDING[f"{make.__name__} is {rule}"] = (make, rule)
-        return make
-
-    return register
-
-
-@sends("kill")
-def kill_engaged(desk: Desk) -> Intent:
-    intent = desk.reserved()
-    with desk.journal.writing() as transaction:
-        transaction.engage_kill(1, "operator", "ada", "stop")
-    return intent
-
-
-@sends("killed_since_opened")
-def kill_released_again(desk: Desk) -> Intent:
-    intent = kill_engaged(desk)
-    desk.released_by("grace")
-    return intent
-
-
-@sends("session_expired")
-def session_over(desk: Desk) -> Intent:
-    desk.clock.now_us += HOUR - 1
-    intent = desk.reserved()
-    desk.clock.now_us += 1
-    return intent
-
-
-@sends("session_ended")
-def session_closed(desk: Desk) -> Intent:
-    intent = desk.reserved()
-    with desk.journal.writing() as transaction:
-        transaction.end_session(desk.session_id, "done")
-    return intent
-
-
-@sends("lease")
-def lease_lost(desk: Desk) -> Intent:
-    intent = desk.reserved()
-    with desk.journal.writing() as transaction:
-        transaction.renew_lease(desk.session_id, desk.clock())
-    return intent
-
-
-@sends("stale")
-def too_late(desk: Desk) -> Intent:
-    intent = desk.reserved(valid_until_us=desk.clock() + SECOND)
-    desk.clock.now_us += SECOND + 1
-    return intent
-
-
-@sends("stale")
-def known_in_the_future(desk: Desk) -> Intent:
-    return desk.reserved(as_of_us=desk.clock() + 1)
-
-
-@sends("clock")
-def clock_set_back(desk: Desk) -> Intent:
-    desk.clock.now_us += MINUTE
-    intent = desk.reserved(as_of_us=NOON)
-    desk.clock.now_us -= 1
-    return intent
-
-
-@sends("unresolved")
-def another_is_unknown(desk: Desk) -> Intent:
-    unknown_order(desk)
-    return desk.reserved()
-
-
-@sends("no_group")
-def no_group(desk: Desk) -> Intent:
-    return desk.reserved(order_group_id=None)
-
-
-@sends("fenced")
-def group_fenced(desk: Desk) -> Intent:
-    intent = desk.reserved()
-    with desk.journal.writing() as transaction:
-        transaction.fenced(GROUP, desk.clock())
-    return intent
-
-
-@sends("approval")
-def nobody_approved(desk: Desk) -> Intent:
-    return desk.reserved(actor=ActorKind.AGENT, approval_required=True)
-
-
-@sends("approval")
-def approved_by_itself(desk: Desk) -> Intent:
-    intent = desk.reserved(actor=ActorKind.AGENT, actor_name="bot", approval_required=True)
-    with desk.journal.writing() as transaction:
-        transaction.approve(intent.request_sha256, "bot", desk.clock() + MINUTE)
-    return intent
-
-
-@sends("approval")
-def approval_expired(desk: Desk) -> Intent:
-    intent = desk.reserved(approval_required=True)
-    with desk.journal.writing() as transaction:
-        transaction.approve(intent.request_sha256, "grace", desk.clock() + SECOND)
-    desk.clock.now_us += SECOND
-    return intent
-
-
-@sends("approval")
-def other_bytes_approved(desk: Desk) -> Intent:
-    intent = desk.reserved(approval_required=True)
-    with desk.journal.writing() as transaction:
-        transaction.approve("f" * 64, "grace", desk.clock() + MINUTE)
-    return intent
-
-
-@sends("breached")
-def scope_breached(desk: Desk) -> Intent:
-    intent = desk.reserved()
-    with desk.journal.writing() as transaction:
-        fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_999, 300_000, 0, NOON)
-        transaction.foreign_fill("sandbox", 0, fill, "KXOTHER")
-    desk.released_by("grace")
-    return intent
 
 
 @pytest.mark.parametrize("case", SENDING)

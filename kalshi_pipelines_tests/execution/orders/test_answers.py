@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kalshi_pipelines.execution.orders.answers import REFUSING_STATUSES, Answer, NoAnswer, error_text, verdict
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import OrderId, TimeInForce
-from kalshi_pipelines_tests.execution.orders.test_request import REQUEST
+from kalshi_pipelines_tests.support.execution.requests import REQUEST
 
 ACCEPTED = {
     "order_id": "09cb3de3-aacb-4446-b98b-3fe3b8355d59",

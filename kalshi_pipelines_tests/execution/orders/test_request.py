@@ -14,31 +14,15 @@ from hypothesis import strategies as st
 
 from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
 from kalshi_pipelines.execution.orders.proposals import Signal
-from kalshi_pipelines.execution.orders.request import OrderRequest, request_sha256
+from kalshi_pipelines.execution.orders.request import request_sha256
 from kalshi_pipelines.execution.orders.terms import (
-    ClientOrderId,
     Contracts,
-    MarketTicker,
-    OrderId,
-    Side,
     TimeInForce,
     YesPrice,
 )
+from kalshi_pipelines_tests.support.execution.requests import REQUEST
 
 SIGNAL = Signal("calibration", "3", "2026-11-22", "KXA above 0.60")
-REQUEST = OrderRequest(
-    client_order_id=ClientOrderId("kx1-abcdefgh"),
-    ticker=MarketTicker("KXMLB-26NOV22-TOR"),
-    side=Side.BID,
-    price=YesPrice(5_600),
-    count=Contracts(1_050),
-    time_in_force=TimeInForce.GOOD_TILL_CANCELED,
-    subaccount=3,
-    exchange_index=2,
-    order_group_id=OrderId("5a1e3f00-group"),
-    expires_us=1_795_400_000_000_000,
-    post_only=True,
-)
 
 texts = st.text(max_size=20)
 signals = st.builds(

@@ -37,8 +37,8 @@ from kalshi_pipelines.execution.service.trading_session import Desk, TradingRun,
 from kalshi_pipelines.execution.text import proposal_row
 from kalshi_pipelines.settings import InvalidSettings, Settings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
-from kalshi_pipelines_tests.execution.gates.test_order_checks import INSTANT, MINUTE, NOW
 from kalshi_pipelines_tests.support.execution.floor import proposed, ready_journal, trading_floor
+from kalshi_pipelines_tests.support.execution.instants import INSTANT, MINUTE, NOW
 from kalshi_pipelines_tests.support.execution.told_account import ToldAccount
 from kalshi_pipelines_tests.support.execution.told_exchange import Play, first_session, play
 from kalshi_pipelines_tests.support.execution.trading import MINUTE as MINUTE_US

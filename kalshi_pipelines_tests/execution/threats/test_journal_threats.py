@@ -33,6 +33,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.units import microseconds
+from kalshi_pipelines_tests.support.execution.tampering import tampered
 from kalshi_pipelines_tests.support.execution.trading import (
     EVENT,
     HOUR,
@@ -553,42 +554,6 @@ def test_F60_markets_of_one_event_are_added_up_without_credit_for_each_other(jou
     beyond = desk.planned(ticker=f"{EVENT}-T9", count_centicontracts=1, fee_bound_microdollars=0)
     with pytest.raises(JournalRefused, match="cap_worst_loss"), desk.journal.writing() as transaction:
         transaction.reserve(beyond)
-
-
-def tampered(engine: sa.Engine, statement: str) -> None:
-    """Change something as somebody who owns the database may: with every guard and check off."""
-    with engine.connect() as connection:
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        if engine.dialect.name == "sqlite":
-            driver.execute("PRAGMA foreign_keys = OFF")
-            driver.execute("PRAGMA ignore_check_constraints = ON")
-            driver.execute("BEGIN")
-            kept = driver.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-            for name, _ in kept:
-                driver.execute(f"DROP TRIGGER {name}")
-            driver.execute(statement)
-            for _, sql in kept:
-                driver.execute(sql)
-            driver.execute("COMMIT")
-            driver.execute("PRAGMA ignore_check_constraints = OFF")
-            driver.execute("PRAGMA foreign_keys = ON")
-            return
-        # The same for a superuser: no trigger fires, foreign keys included; CHECKs that would refuse it are taken away.
-        driver.execute("SET session_replication_role = replica")
-        tables = [row[0] for row in driver.execute("SELECT DISTINCT c.relname FROM pg_trigger t JOIN pg_class c "
-                  "ON c.oid = t.tgrelid WHERE NOT t.tgisinternal").fetchall()]  # fmt: skip
-        for table in tables:
-            driver.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        driver.execute(statement)
-        for table in tables:
-            names = driver.execute(
-                f"SELECT tgname FROM pg_trigger WHERE tgrelid = '{table}'::regclass AND NOT tgisinternal"
-            ).fetchall()
-            for (name,) in names:
-                driver.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
-        driver.execute("SET session_replication_role = DEFAULT")
-        driver.commit()
 
 
 TAMPERED = {

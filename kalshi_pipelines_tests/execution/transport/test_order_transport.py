@@ -25,7 +25,6 @@ from kalshi_pipelines.execution.transport.write_budget import WriteBudget
 from kalshi_pipelines.kalshi.errors import EnvironmentMismatch
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines_tests.execution.orders.test_request import REQUEST
 from kalshi_pipelines_tests.support.checkout import CHECKOUT, SHARED
 from kalshi_pipelines_tests.support.execution.raw_server import (
     RawServer,
@@ -38,6 +37,7 @@ from kalshi_pipelines_tests.support.execution.raw_server import (
     reset_unread,
     silence,
 )
+from kalshi_pipelines_tests.support.execution.requests import REQUEST
 
 PRIVATE = Ed25519PrivateKey.generate()
 SIGNER = Signer("6aa9dd34-2e8a-49eb-887f-0963dca78d43", PRIVATE)

@@ -15,7 +15,7 @@ from kalshi_pipelines.contracts.comparison.checking import check
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.declarations import Access
 from kalshi_pipelines.contracts.language.responses import Asked, Response
-from kalshi_pipelines_tests.conftest import RECORDINGS
+from kalshi_pipelines_tests.support.checkout import RECORDINGS
 
 SHARED = RECORDINGS.parent
 CURRENT = dt.datetime(2026, 10, 26, tzinfo=dt.UTC)

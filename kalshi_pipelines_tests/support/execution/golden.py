@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -12,6 +13,9 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines_tests.support.execution.trading import EVENT, GROUP, HOUR, NOON, TICKER, desk_at, next_session
+
+#: The hash of the audit log. It changes only with the form of the log, and then ``BODY_VERSION`` has to change as well.
+GOLDEN: Final = "ab4aa2479e27212c86e17ea2dee8c44b2191efb8797f539aa8636fd605bcdd66"
 
 
 def audit_of_a_session(url: str) -> str:

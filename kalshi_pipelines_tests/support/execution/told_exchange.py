@@ -26,7 +26,8 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import instant
-from kalshi_pipelines_tests.execution.gates.test_order_checks import MARKET, MINUTE, NOW_US, ORDER
+from kalshi_pipelines_tests.support.execution.good_order import MARKET, ORDER
+from kalshi_pipelines_tests.support.execution.instants import MINUTE, NOW_US
 from kalshi_pipelines_tests.support.execution.trading import Clock
 
 HOST, KEY = "127.0.0.1:8765", "SHA256:0123456789abcdef"

@@ -14,20 +14,11 @@ from kalshi_pipelines.warehouse.adoption.shapes import LEGACY_TABLES
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded, read_only
 from kalshi_pipelines.warehouse.upgrade import UpgradeReport, migrate
-from kalshi_pipelines_tests.support.checkout import SHARED
+from kalshi_pipelines_tests.support.warehouse.found_databases import FOUND_DATABASES, MANIFEST, found_databases
 
-LEGACY_DATABASES = SHARED / "legacy_dbs"
-MANIFEST = LEGACY_DATABASES / "manifest.json"
-DAMAGED = ("truncated.db", "zero_pages.db", "not_a_database.db", "unknown_revision.db", "two_versions.db")
 KEYS = {table.name: table.key for table in LEGACY_TABLES}
 
 pytestmark = pytest.mark.skipif(not MANIFEST.is_file(), reason="the old databases are not on this machine")
-
-
-def names(*, adopted: bool) -> list[str]:
-    if not MANIFEST.is_file():
-        return []
-    return sorted(path.name for path in LEGACY_DATABASES.glob("*.db") if (path.name not in DAMAGED) == adopted)
 
 
 @dataclass(frozen=True)
@@ -60,10 +51,10 @@ class Adopted:
         return self.found("SELECT subject, record_key FROM quarantine")
 
 
-@pytest.fixture(scope="module", params=names(adopted=True))
+@pytest.fixture(scope="module", params=found_databases(adopted=True))
 def adopted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adopted]:
     path = tmp_path_factory.mktemp("legacy") / request.param
-    shutil.copyfile(LEGACY_DATABASES / request.param, path)
+    shutil.copyfile(FOUND_DATABASES / request.param, path)
     engine = open_engine(f"sqlite:///{path}")
     yield Adopted(request.param, engine, migrate(engine, "sandbox", print))
     engine.dispose()
@@ -114,10 +105,10 @@ def test_nothing_of_the_older_tool_is_left_in_the_file(adopted: Adopted) -> None
     assert (left, indexes) == (0, 0)
 
 
-@pytest.mark.parametrize("name", names(adopted=False))
+@pytest.mark.parametrize("name", found_databases(adopted=False))
 def test_what_can_not_be_adopted_is_refused_and_stays_byte_for_byte_as_it_was(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
-    shutil.copyfile(LEGACY_DATABASES / name, path)
+    shutil.copyfile(FOUND_DATABASES / name, path)
     before = path.read_bytes()
     engine = open_engine(f"sqlite:///{path}")
     with pytest.raises(CanNotBeUpgraded, match="not touched"):

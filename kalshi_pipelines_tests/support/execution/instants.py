@@ -1,0 +1,12 @@
+"""The moment at which gate and session tests happen, and spans of time around it."""
+
+import datetime as dt
+from typing import Final
+
+from kalshi_pipelines.units import microseconds
+
+NOW: Final = dt.datetime(2026, 11, 23, 17, 0, tzinfo=dt.UTC)
+NOW_US: Final = microseconds(NOW)
+MINUTE: Final = dt.timedelta(minutes=1)
+SECOND: Final = dt.timedelta(seconds=1)
+INSTANT: Final = dt.timedelta(microseconds=1)
