@@ -19,7 +19,7 @@ from typing import Final
 import uvicorn
 
 from kalshi_pipelines.sandbox.access.rate_limits import TIERS
-from kalshi_pipelines.sandbox.access.signatures import UnusableKey
+from kalshi_pipelines.sandbox.access.signatures import UnusablePublicKey
 from kalshi_pipelines.sandbox.admin.routes import ADMIN_ROOT
 from kalshi_pipelines.sandbox.app import sandbox_app
 from kalshi_pipelines.sandbox.exchange import Exchange
@@ -223,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with listener:
         try:
             exchange = exchange_of(options)
-        except (UnusableKey, UnusableRecordings, UnusableStateFile) as error:
+        except (UnusablePublicKey, UnusableRecordings, UnusableStateFile) as error:
             sys.stderr.write(f"{error}\n")
             return 1
         # The catalogue stays for good: without this, each full collection would visit all of it.

@@ -36,7 +36,7 @@ class ExchangeClock:
         self._offset_us = microseconds - self._source()
 
 
-class HandClock:
+class ManualClock:
     """A source of microseconds for tests that moves only when told to."""
 
     def __init__(self, microseconds: int) -> None:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from kalshi_pipelines.errors import ExpectedError
-from kalshi_pipelines.sandbox.access.memberships import DEFAULT_MEMBER, FULL_SCOPES, UnusableScopes, checked_scopes
+from kalshi_pipelines.sandbox.access.memberships import DEFAULT_MEMBER, FULL_SCOPES, UnusableScopes, check_scopes
 from kalshi_pipelines.sandbox.access.signatures import public_pem
 from kalshi_pipelines.sandbox.admin.routes import ADMIN_ROOT
 
@@ -103,7 +103,7 @@ def _root(text: str) -> str:
 
 def _scopes(text: str) -> tuple[str, ...]:
     try:
-        return checked_scopes(text.split(","))
+        return check_scopes(text.split(","))
     except UnusableScopes as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -18,7 +18,7 @@ from kalshi_pipelines.sandbox.markets.catalogue import HISTORY_DAYS
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.markets.recordings import Replay
 from kalshi_pipelines.sandbox.markets.venue import Venue
-from kalshi_pipelines.sandbox.news.newsroom import Newsroom
+from kalshi_pipelines.sandbox.news.provider import GeneratedNewsProvider
 from kalshi_pipelines.sandbox.state_file import StateFile
 from kalshi_pipelines.sandbox.trading.log import TruthLog
 from kalshi_pipelines.units import DAY_US
@@ -61,7 +61,7 @@ class RequestJournal:
     def __init__(self) -> None:
         self._records: dict[str, EndpointRecord] = {}
 
-    def arrived(self, endpoint: str, now_us: int) -> EndpointRecord:
+    def record_arrival(self, endpoint: str, now_us: int) -> EndpointRecord:
         """Count a request; the record to add its status and cost to."""
         record = self._records.setdefault(endpoint, EndpointRecord(first_us=now_us))
         record.count += 1
@@ -96,7 +96,7 @@ class Exchange:
     limits: RateLimits
     venue: Venue
     log: TruthLog
-    newsroom: Newsroom
+    news: GeneratedNewsProvider
     start_amount: int = 0
     replay: Replay | None = None
     state_file: StateFile | None = None

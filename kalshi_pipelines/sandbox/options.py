@@ -17,9 +17,9 @@ from kalshi_pipelines.sandbox.markets.catalogue import GeneratedCatalogue, Gener
 from kalshi_pipelines.sandbox.markets.recorded_catalogue import RecordedCatalogue
 from kalshi_pipelines.sandbox.markets.recordings import Replay, recorded_files
 from kalshi_pipelines.sandbox.markets.venue import Venue
-from kalshi_pipelines.sandbox.news.newsroom import Newsroom
+from kalshi_pipelines.sandbox.news.provider import GeneratedNewsProvider
 from kalshi_pipelines.sandbox.prices import MICRO
-from kalshi_pipelines.sandbox.state_file import Origin, StateFile, UnusableStateFile
+from kalshi_pipelines.sandbox.state_file import CatalogueOrigin, StateFile, UnusableStateFile
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.log import TruthLog
 from kalshi_pipelines.sandbox.trading.state import TradingState
@@ -94,7 +94,7 @@ def exchange_of(options: SandboxOptions, clock: ExchangeClock | None = None) -> 
         return _exchange(options, clock or ExchangeClock(), pems, None)
     if options.recordings is not None:
         raise UnusableStateFile("Recorded responses have no state to keep: leave --state or --recordings out.")
-    state_file = StateFile.opened(options.state)
+    state_file = StateFile.open_path(options.state)
     try:
         return _exchange(options, clock or ExchangeClock(), pems, state_file)
     except BaseException:
@@ -113,8 +113,10 @@ def _exchange(
     if state_file is None:
         state, log = TradingState(), TruthLog()
     else:
-        state_file.begin(Origin(options.seed, options.markets, options.combos, anchor_us, options.tick_seconds))
-        state, log = state_file.replayed(), TruthLog(state_file.events, state_file)
+        state_file.begin(
+            CatalogueOrigin(options.seed, options.markets, options.combos, anchor_us, options.tick_seconds)
+        )
+        state, log = state_file.replay_events(), TruthLog(state_file.events, state_file)
         clock.advance(state.clock_offset_us - clock.offset_us)
     files = None if options.recordings is None else recorded_files(options.recordings)
     catalogue = _generated(options, clock, anchor_us) if files is None else RecordedCatalogue(files)
@@ -133,7 +135,7 @@ def _exchange(
         RateLimits(options.limits_tier(), {**PUBLISHED_COSTS, **options.endpoint_costs}),
         venue,
         log,
-        Newsroom.of(catalogue),
+        GeneratedNewsProvider.of(catalogue),
         start_amount,
         replay=None if files is None else Replay(files),
         state_file=state_file,

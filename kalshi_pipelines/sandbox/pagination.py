@@ -32,7 +32,7 @@ Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
-class Page(Generic[Entry]):
+class RowPage(Generic[Entry]):
     """Rows of one answer and the cursor of the next, empty on the last page."""
 
     rows: Sequence[Entry]
@@ -58,17 +58,17 @@ def _sort_key(row: Listed) -> SortKey:
     return row.sort_key
 
 
-def page_of(rows: Sequence[Row], cursor: str, limit: int) -> Page[Row]:
+def page_of(rows: Sequence[Row], cursor: str, limit: int) -> RowPage[Row]:
     """The rows after a cursor, at most ``limit``, of rows that are in list order."""
     place = place_of(cursor) if cursor else None
     start = 0 if place is None else bisect_right(rows, place, key=_sort_key)
     end = start + limit
     # A limit of 0 is legal and asks for no rows: it says nothing about where a next page would start.
     more = limit > 0 and end < len(rows)
-    return Page(rows[start:end], cursor_after(rows[end - 1].sort_key) if more else "")
+    return RowPage(rows[start:end], cursor_after(rows[end - 1].sort_key) if more else "")
 
 
-def page_back(entries: Sequence[Entry], cursor: str, limit: int, wanted: Callable[[Entry], bool]) -> Page[Entry]:
+def page_back(entries: Sequence[Entry], cursor: str, limit: int, wanted: Callable[[Entry], bool]) -> RowPage[Entry]:
     """The wanted entries before a cursor, newest first, at most ``limit``, of a list that only grows at its end.
 
     The cursor holds where in the list the page ended. It costs no more than the entries it passes.
@@ -81,7 +81,7 @@ def page_back(entries: Sequence[Entry], cursor: str, limit: int, wanted: Callabl
         at -= 1
         if wanted(entries[at]):
             if len(rows) == limit:
-                return Page(rows, cursor_after((-last, "")))
+                return RowPage(rows, cursor_after((-last, "")))
             rows.append(entries[at])
             last = at
-    return Page(rows, "")
+    return RowPage(rows, "")

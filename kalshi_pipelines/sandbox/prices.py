@@ -42,7 +42,7 @@ def dollars_text(microdollars: int) -> str:
 
 
 @dataclass(frozen=True)
-class PriceRange:
+class GridRange:
     """A stretch of a grid: prices from ``start`` to ``end`` in steps of ``step`` centi-cents."""
 
     start: int
@@ -55,7 +55,7 @@ class PriceGrid:
     """The prices a market accepts, with the ``price_level_structure`` label the exchange gives them."""
 
     label: str
-    ranges: tuple[PriceRange, ...]
+    ranges: tuple[GridRange, ...]
 
     @cached_property
     def prices(self) -> tuple[int, ...]:
@@ -77,13 +77,13 @@ class PriceGrid:
 
 
 def _even(label: str, step: int) -> PriceGrid:
-    return PriceGrid(label, (PriceRange(0, DOLLAR_CENTICENTS, step),))
+    return PriceGrid(label, (GridRange(0, DOLLAR_CENTICENTS, step),))
 
 
 def _edged(label: str, center: int, edge: int, low: int = 1_000) -> PriceGrid:
     high = DOLLAR_CENTICENTS - low
     return PriceGrid(
-        label, (PriceRange(0, low, edge), PriceRange(low, high, center), PriceRange(high, DOLLAR_CENTICENTS, edge))
+        label, (GridRange(0, low, edge), GridRange(low, high, center), GridRange(high, DOLLAR_CENTICENTS, edge))
     )
 
 

@@ -16,21 +16,21 @@ from kalshi_pipelines.sandbox.access.memberships import allows
 from kalshi_pipelines.sandbox.access.signatures import KEY_HEADER, SignedText, unsigned
 from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint
 from kalshi_pipelines.sandbox.api.validation import Query
-from kalshi_pipelines.sandbox.errors import ApiError, forbidden, refusal
+from kalshi_pipelines.sandbox.errors import ErrorResponse, forbidden, refusal
 from kalshi_pipelines.sandbox.exchange import EndpointRecord, Exchange
 from kalshi_pipelines.sandbox.faults.effects import (
-    Answer,
+    SandboxAnswer,
     after_answer,
     answer_before_late,
     before_answer,
+    find_fault,
     skew_us,
-    struck,
 )
-from kalshi_pipelines.sandbox.faults.past import PastVenue
-from kalshi_pipelines.sandbox.faults.plan import Asked, Fault
+from kalshi_pipelines.sandbox.faults.past_venue import PastVenue
+from kalshi_pipelines.sandbox.faults.plan import Fault, ObservedRequest
 from kalshi_pipelines.sandbox.faults.wire import UNANSWERED
 from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
-from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.sandbox.trading.records import ApiKey
 from kalshi_pipelines.units import SECOND_US
 
@@ -45,15 +45,17 @@ class Service:
     async def serve(self, request: Request) -> Response:
         """Answer a request, or fail to, as the faults that are due say."""
         exchange = self._exchange
-        record = exchange.journal.arrived(self._endpoint.name, exchange.clock.now_us())
+        record = exchange.journal.record_arrival(self._endpoint.name, exchange.clock.now_us())
         try:
             body = await request.body()
         except ClientDisconnect:
             # Half a request is none, and nobody is there to be told.
             record.statuses[UNANSWERED] += 1
             return Response()
-        faults = exchange.faults.due(Asked(self._endpoint.name, request.path_params, request.query_params, body))
-        response = await self._early(faults) if faults else None
+        faults = exchange.faults.count_request(
+            ObservedRequest(self._endpoint.name, request.path_params, request.query_params, body)
+        )
+        response = await self._answer_early(faults) if faults else None
         if response is None:
             try:
                 response = self._answer(request, body, faults, record)
@@ -61,40 +63,40 @@ class Service:
                 # A client must never know of something that the log would not know after a crash.
                 exchange.log.flush()
         is_signed = KEY_HEADER in request.headers
-        response = exchange.drift.drifted(self._endpoint.name, response, is_signed=is_signed)
+        response = exchange.drift.apply(self._endpoint.name, response, is_signed=is_signed)
         record.statuses[response.status_code] += 1
         return dated(exchange, response, skew_us(faults))
 
-    async def _early(self, faults: Sequence[Fault]) -> Response | None:
+    async def _answer_early(self, faults: Sequence[Fault]) -> Response | None:
         try:
             return await before_answer(faults)
-        except ApiError as error:
+        except ErrorResponse as error:
             return _refused(error).response()
 
     def _answer(self, request: Request, body: bytes, faults: Sequence[Fault], record: EndpointRecord) -> Response:
         exchange = self._exchange
         now_us = exchange.venue.advance()
         try:
-            call = self._admitted(request, body, now_us, skew_us(faults), record)
-        except ApiError as error:
+            call = self._admit(request, body, now_us, skew_us(faults), record)
+        except ErrorResponse as error:
             return after_answer(faults, _refused(error), "")
-        if (delay := struck(faults, "delay")) is not None:
+        if (delay := find_fault(faults, "delay")) is not None:
             due_us = now_us + int(delay.seconds * SECOND_US)
-            times = 1 if struck(faults, "applied_twice") is None else 2
+            times = 1 if find_fault(faults, "applied_twice") is None else 2
             exchange.venue.schedule(due_us, partial(self._apply_late, request, call, record, times))
             return answer_before_late(faults, delay, self._endpoint.success)
-        if (stale := struck(faults, "stale_read")) is not None:
+        if (stale := find_fault(faults, "stale_read")) is not None:
             # A replica that has fallen behind is not ahead of one that always lags.
             as_of_us = min(now_us - int(stale.seconds * SECOND_US), exchange.venue.as_of_us())
             past = PastVenue(exchange.venue, as_of_us)
             exchange = replace(exchange, venue=past)
-        if struck(faults, "applied_twice") is not None:
-            self._handled(exchange, request, call)
-        answer = self._handled(exchange, request, call)
+        if find_fault(faults, "applied_twice") is not None:
+            self._handle(exchange, request, call)
+        answer = self._handle(exchange, request, call)
         return after_answer(faults, answer, call.query.cursor) if faults else answer.response()
 
-    def _admitted(self, request: Request, body: bytes, now_us: int, skew: int, record: EndpointRecord) -> Call:
-        """The call, once its signature, scope and budgets are checked and paid. Raises ``ApiError`` if they fail."""
+    def _admit(self, request: Request, body: bytes, now_us: int, skew: int, record: EndpointRecord) -> Call:
+        """Check a request and charge its cost. Raises ``ErrorResponse``."""
         exchange, endpoint = self._exchange, self._endpoint
         text = SignedText(request.method, request.scope["raw_path"].decode())
         key = exchange.keys.caller(request.headers, text, skew)
@@ -118,29 +120,29 @@ class Service:
         if key.subaccount is not None and not endpoint.for_locked_keys:
             raise forbidden("api key is restricted to a subaccount")
 
-    def _handled(self, exchange: Exchange, request: Request, call: Call) -> Answer:
-        recorded = self._recorded(exchange, request)
+    def _handle(self, exchange: Exchange, request: Request, call: Call) -> SandboxAnswer:
+        recorded = self._find_recorded(exchange, request)
         if recorded is not None:
             return recorded
         try:
-            return Answer(self._endpoint.success, self._endpoint.answer(exchange, call))
-        except ApiError as error:
+            return SandboxAnswer(self._endpoint.success, self._endpoint.answer(exchange, call))
+        except ErrorResponse as error:
             return _refused(error)
-        except Refused as error:
+        except RequestRefused as error:
             return _refused(refusal(error))
 
-    def _recorded(self, exchange: Exchange, request: Request) -> Answer | None:
+    def _find_recorded(self, exchange: Exchange, request: Request) -> SandboxAnswer | None:
         """The recorded answer, unless it would be of an account, or of a market that is traded here by now."""
         if exchange.replay is None or request.method != "GET" or self._endpoint.needs_key:
             return None
         if request.path_params.get("ticker") in exchange.venue.state.markets:
             return None
         recorded = exchange.replay.answer(request.url.path.removeprefix(API_ROOT), request.url.query)
-        return None if recorded is None else Answer(recorded.status, recorded.text.encode())
+        return None if recorded is None else SandboxAnswer(recorded.status, recorded.text.encode())
 
     def _apply_late(self, request: Request, call: Call, record: EndpointRecord, times: int, at_us: int) -> None:
         for _ in range(times):
-            answer = self._handled(self._exchange, request, replace(call, now_us=at_us))
+            answer = self._handle(self._exchange, request, replace(call, now_us=at_us))
             record.late[answer.status] += 1
 
 
@@ -150,5 +152,5 @@ def dated(exchange: Exchange, response: Response, skew: int = 0) -> Response:
     return response
 
 
-def _refused(error: ApiError) -> Answer:
-    return Answer(error.status, error.content)
+def _refused(error: ErrorResponse) -> SandboxAnswer:
+    return SandboxAnswer(error.status, error.content)

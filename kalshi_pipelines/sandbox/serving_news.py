@@ -13,10 +13,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from kalshi_pipelines.sandbox.errors import ApiError
+from kalshi_pipelines.sandbox.errors import ErrorResponse
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.faults.effects import Answer, after_answer, before_answer, struck
-from kalshi_pipelines.sandbox.faults.plan import Asked, Fault
+from kalshi_pipelines.sandbox.faults.effects import SandboxAnswer, after_answer, before_answer, find_fault
+from kalshi_pipelines.sandbox.faults.plan import Fault, ObservedRequest
 from kalshi_pipelines.sandbox.faults.wire import UNANSWERED
 from kalshi_pipelines.sandbox.news import exa
 from kalshi_pipelines.sandbox.news.charges import MICRO
@@ -29,7 +29,7 @@ KEY_HEADER: Final = "x-api-key"
 _JSON: Final = "application/json"
 _NOT_SERVED: Final = ("/contents", "/answer", "/findSimilar")
 
-Answering = Callable[[Exchange, Request, bytes, Sequence[Fault]], Answer]
+Answering = Callable[[Exchange, Request, bytes, Sequence[Fault]], SandboxAnswer]
 
 
 @dataclass(frozen=True)
@@ -48,40 +48,40 @@ class NewsEndpoint:
         return f"{self.method} {self.path}"
 
 
-def _search(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> Answer:
-    newsroom = exchange.newsroom
-    request_id = newsroom.request_id()
-    other = struck(faults, "other_cost")
+def _search(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> SandboxAnswer:
+    news = exchange.news
+    request_id = news.next_request_id()
+    other = find_fault(faults, "other_cost")
     cost = None if other is None else int(Decimal(str(other.value)) * MICRO)
     try:
-        newsroom.admit(request.headers.get(KEY_HEADER, ""))
-        tells_cost = struck(faults, "no_cost") is None
-        answer = newsroom.search(body, exchange.clock.now_us(), request_id, cost=cost, tells_cost=tells_cost)
-    except exa.Refused as refused:
-        return Answer(refused.status, refused.body(request_id))
-    return Answer(200, answer)
+        news.check_access(request.headers.get(KEY_HEADER, ""))
+        tells_cost = find_fault(faults, "no_cost") is None
+        answer = news.search(body, exchange.clock.now_us(), request_id, cost=cost, tells_cost=tells_cost)
+    except exa.SearchRefused as refused:
+        return SandboxAnswer(refused.status, refused.body(request_id))
+    return SandboxAnswer(200, answer)
 
 
-def _not_served(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> Answer:
-    refused = exa.Refused(404, "The sandbox does not serve this endpoint", "NOT_SERVED")
-    return Answer(refused.status, refused.body(exchange.newsroom.request_id()))
+def _not_served(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> SandboxAnswer:
+    refused = exa.SearchRefused(404, "The sandbox does not serve this endpoint", "NOT_SERVED")
+    return SandboxAnswer(refused.status, refused.body(exchange.news.next_request_id()))
 
 
-def _retired(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> Answer:
-    refused = exa.Refused(410, "The research endpoint was retired", "RESEARCH_RETIRED")
-    return Answer(refused.status, refused.body(exchange.newsroom.request_id()))
+def _retired(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> SandboxAnswer:
+    refused = exa.SearchRefused(410, "The research endpoint was retired", "RESEARCH_RETIRED")
+    return SandboxAnswer(refused.status, refused.body(exchange.news.next_request_id()))
 
 
-def _rss(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> Answer:
-    return Answer(200, exchange.newsroom.rss(request.query_params.get("q", ""), exchange.clock.now_us()))
+def _rss(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> SandboxAnswer:
+    return SandboxAnswer(200, exchange.news.rss(request.query_params.get("q", ""), exchange.clock.now_us()))
 
 
-def _front_page(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> Answer:
-    return Answer(200, exchange.newsroom.rss(None, exchange.clock.now_us()))
+def _front_page(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> SandboxAnswer:
+    return SandboxAnswer(200, exchange.news.rss(None, exchange.clock.now_us()))
 
 
-def _atom(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> Answer:
-    return Answer(200, exchange.newsroom.atom(request.query_params.get("q", ""), exchange.clock.now_us()))
+def _atom(exchange: Exchange, request: Request, body: bytes, faults: Sequence[Fault]) -> SandboxAnswer:
+    return SandboxAnswer(200, exchange.news.atom(request.query_params.get("q", ""), exchange.clock.now_us()))
 
 
 NEWS_ENDPOINTS: Final = (
@@ -97,7 +97,7 @@ NEWS_ENDPOINTS: Final = (
 def news_routes(exchange: Exchange) -> list[Route]:
     """The routes of the press."""
     routes = [
-        Route(endpoint.root + endpoint.path, _Serving(exchange, endpoint).serve, methods=[endpoint.method])
+        Route(endpoint.root + endpoint.path, _NewsService(exchange, endpoint).serve, methods=[endpoint.method])
         for endpoint in NEWS_ENDPOINTS
     ]
 
@@ -107,7 +107,7 @@ def news_routes(exchange: Exchange) -> list[Route]:
     return [*routes, Route("/rss/hostile/{kind}", hostile_feed)]
 
 
-class _Serving:
+class _NewsService:
     """Serves the requests to one address of the press."""
 
     def __init__(self, exchange: Exchange, endpoint: NewsEndpoint) -> None:
@@ -116,32 +116,34 @@ class _Serving:
     async def serve(self, request: Request) -> Response:
         """Answer a request, or fail to, as the faults that are due say."""
         exchange, endpoint = self._exchange, self._endpoint
-        record = exchange.journal.arrived(endpoint.name, exchange.clock.now_us())
+        record = exchange.journal.record_arrival(endpoint.name, exchange.clock.now_us())
         try:
             body = await request.body()
         except ClientDisconnect:
             record.statuses[UNANSWERED] += 1
             return Response()
-        faults = exchange.faults.due(Asked(endpoint.name, request.path_params, request.query_params, body))
+        faults = exchange.faults.count_request(
+            ObservedRequest(endpoint.name, request.path_params, request.query_params, body)
+        )
         try:
             response = await before_answer(faults)
-        except ApiError as error:
+        except ErrorResponse as error:
             # The exchange's refusal; the press has a shape of its own.
             refused = exa.failed(error.status)
-            response = Response(refused.body(exchange.newsroom.request_id()), error.status, media_type=_JSON)
+            response = Response(refused.body(exchange.news.next_request_id()), error.status, media_type=_JSON)
         if response is None:
             response = after_answer(faults, endpoint.answer(exchange, request, body, faults), "")
             if type(response) is Response and response.status_code == 200:
                 response.headers["Content-Type"] = endpoint.media_type
-        response = exchange.drift.drifted(endpoint.name, response, is_signed=KEY_HEADER in request.headers)
+        response = exchange.drift.apply(endpoint.name, response, is_signed=KEY_HEADER in request.headers)
         record.statuses[response.status_code] += 1
         return dated(exchange, response)
 
 
 def _hostile_feed(exchange: Exchange, kind: str) -> Response:
     if kind == "redirect":
-        return Response(status_code=302, headers={"Location": f"{exchange.newsroom.trap}/redirected"})
+        return Response(status_code=302, headers={"Location": f"{exchange.news.trap}/redirected"})
     if kind not in HOSTILE_FEEDS:
         return Response(f"the kinds are redirect, {', '.join(HOSTILE_FEEDS)}", 404, media_type="text/plain")
     headers = {"Content-Encoding": "gzip"} if kind == "gzip_bomb" else {}
-    return Response(HOSTILE_FEEDS[kind](exchange.newsroom.trap), headers=headers, media_type=RSS)
+    return Response(HOSTILE_FEEDS[kind](exchange.news.trap), headers=headers, media_type=RSS)

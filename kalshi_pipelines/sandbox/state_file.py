@@ -37,7 +37,7 @@ class UnusableStateFile(ExpectedError, ValueError):
 
 
 @dataclass(frozen=True)
-class Origin:
+class CatalogueOrigin:
     """What a catalogue was generated from: the same numbers give the same markets. ``anchor_us`` in microseconds."""
 
     seed: int
@@ -49,14 +49,14 @@ class Origin:
 
 class _Header(msgspec.Struct, frozen=True):
     format: int
-    origin: Origin
+    origin: CatalogueOrigin
 
 
 @dataclass
 class _Content:
     """What the closed part of a file holds: its size in bytes and the checksum of its lines, those that close apart."""
 
-    origin: Origin | None = None
+    origin: CatalogueOrigin | None = None
     events: list[AnyEvent] = field(default_factory=list)
     size: int = 0
     checksum: int = 0
@@ -70,11 +70,11 @@ class StateFile:
         self._descriptor = descriptor
         self._size = 0
         self._checksum = 0
-        self.origin: Origin | None = None
+        self.origin: CatalogueOrigin | None = None
         self.events: list[AnyEvent] = []
 
     @classmethod
-    def opened(cls, path: Path) -> Self:
+    def open_path(cls, path: Path) -> Self:
         """Open or create a state file, and read it.
 
         Raises:
@@ -93,7 +93,7 @@ class StateFile:
             raise
         return file
 
-    def begin(self, origin: Origin) -> None:
+    def begin(self, origin: CatalogueOrigin) -> None:
         """Write down what the catalogue is generated from, or check that the file is of the same.
 
         Raises:
@@ -106,7 +106,7 @@ class StateFile:
         held, asked = asdict(self.origin), asdict(origin)
         differences = [
             f"{part.name} is {held[part.name]} in the file and {asked[part.name]} in the options"
-            for part in fields(Origin)
+            for part in fields(CatalogueOrigin)
             if held[part.name] != asked[part.name]
         ]
         if differences:
@@ -115,7 +115,7 @@ class StateFile:
                 "options of the file, or with another file."
             )
 
-    def replayed(self) -> TradingState:
+    def replay_events(self) -> TradingState:
         """The state its events make.
 
         Raises:
@@ -172,7 +172,7 @@ class StateFile:
 
     def _read(self) -> None:
         content = self._path.read_bytes()
-        closed = _parsed(self._path, content)
+        closed = _parse(self._path, content)
         if closed.size < len(content):
             if not closed.size and not _is_part_of_header(content):
                 raise _damaged(self._path, "line 1", "this is no state file of a sandbox")
@@ -189,10 +189,10 @@ def read_truth(path: Path) -> list[AnyEvent]:
     Raises:
         UnusableStateFile: The file is damaged.
     """
-    return _parsed(path, path.read_bytes()).events
+    return _parse(path, path.read_bytes()).events
 
 
-def _parsed(path: Path, content: bytes) -> _Content:
+def _parse(path: Path, content: bytes) -> _Content:
     """What is closed in a file, or in the beginning of one."""
     closed = _Content()
     origin, events, end = None, list[AnyEvent](), 0
@@ -219,7 +219,7 @@ def _closing(checksum: int) -> bytes:
     return b"%b%d}\n" % (_CLOSING_START, checksum)
 
 
-def _origin_of(path: Path, line: bytes) -> Origin:
+def _origin_of(path: Path, line: bytes) -> CatalogueOrigin:
     try:
         header = msgspec.json.decode(line, type=_Header)
     except ValueError as error:

@@ -10,7 +10,7 @@ import pytest
 from starlette.applications import Starlette
 
 from kalshi_pipelines.sandbox.app import sandbox_app
-from kalshi_pipelines.sandbox.clock import ExchangeClock, HandClock
+from kalshi_pipelines.sandbox.clock import ExchangeClock, ManualClock
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
 
@@ -49,7 +49,7 @@ class LocalSandbox:
     """An exchange and a client of it; ``time`` drives the clock, and no seconds pass by themselves."""
 
     exchange: Exchange
-    time: HandClock
+    time: ManualClock
     client: httpx.Client
 
     def get(self, path: str, **query: Any) -> httpx.Response:
@@ -60,7 +60,7 @@ class LocalSandbox:
         assert response.status_code == 200, response.text
         return response.json()
 
-    def walk(self, path: str, rows: str, **query: Any) -> list[Row]:
+    def read_all(self, path: str, rows: str, **query: Any) -> list[Row]:
         found: list[Row] = []
         cursor = ""
         while True:
@@ -72,7 +72,7 @@ class LocalSandbox:
             cursor = page["cursor"]
 
     def markets(self, **query: Any) -> list[Row]:
-        return self.walk("/markets", "markets", limit=1000, **query)
+        return self.read_all("/markets", "markets", limit=1000, **query)
 
     def pass_seconds(self, seconds: int) -> None:
         self.time.microseconds += seconds * 1_000_000
@@ -90,7 +90,7 @@ def in_this_thread(app: Starlette) -> httpx.Client:
 
 
 def local_sandbox(options: SandboxOptions) -> LocalSandbox:
-    time = HandClock(NOON_US)
+    time = ManualClock(NOON_US)
     exchange = exchange_of(options, ExchangeClock(time))
     exchange.limits.monotonic_ns = lambda: time.microseconds * 1_000
     return LocalSandbox(exchange, time, in_this_thread(sandbox_app(exchange)))

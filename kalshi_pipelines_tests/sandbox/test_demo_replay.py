@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.access.signatures import public_pem
 from kalshi_pipelines.sandbox.app import sandbox_app
-from kalshi_pipelines.sandbox.clock import ExchangeClock, HandClock
+from kalshi_pipelines.sandbox.clock import ExchangeClock, ManualClock
 from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, in_this_thread
@@ -131,7 +131,7 @@ class Stage:
 def stage() -> Iterator[Stage]:
     if not FOLDER.is_dir():
         pytest.skip("the recorded responses are not on this machine")
-    time = HandClock(BEFORE_US)
+    time = ManualClock(BEFORE_US)
     options = SandboxOptions(recordings=FOLDER, balance=0, tier="basic", read_lag_ms=LAG_MS)
     exchange = exchange_of(options, ExchangeClock(time))
     # Balances were read every half a second: their own bucket, of one a second, came later.

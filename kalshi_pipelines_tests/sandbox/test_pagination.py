@@ -19,8 +19,8 @@ def test_pages_cover_each_row_exactly_once_newest_first(
     sandbox: LocalSandbox, path: str, rows: str, limit: int
 ) -> None:
     key = "ticker" if rows == "markets" else "event_ticker"
-    whole = [row[key] for row in sandbox.walk(path, rows, limit=200)]
-    assert [row[key] for row in sandbox.walk(path, rows, limit=limit)] == whole
+    whole = [row[key] for row in sandbox.read_all(path, rows, limit=200)]
+    assert [row[key] for row in sandbox.read_all(path, rows, limit=limit)] == whole
     assert len(set(whole)) == len(whole)
     if rows == "markets":
         created = [row["created_time"] for row in sandbox.markets()]
@@ -64,8 +64,8 @@ def test_the_last_page_has_an_empty_cursor(sandbox: LocalSandbox) -> None:
 def test_trades_are_paged_once_each_newest_first(sandbox: LocalSandbox) -> None:
     end = sandbox.time.microseconds // 1_000_000
     query = {"min_ts": end - 3_600, "max_ts": end}
-    small = sandbox.walk("/markets/trades", "trades", limit=37, **query)
-    large = sandbox.walk("/markets/trades", "trades", limit=1000, **query)
+    small = sandbox.read_all("/markets/trades", "trades", limit=37, **query)
+    large = sandbox.read_all("/markets/trades", "trades", limit=1000, **query)
     assert small == large
     assert len({trade["trade_id"] for trade in large}) == len(large) > 100
     times = [trade["created_time"] for trade in large]
@@ -75,19 +75,19 @@ def test_trades_are_paged_once_each_newest_first(sandbox: LocalSandbox) -> None:
 def test_the_trades_of_a_market_are_its_share_of_all_trades(sandbox: LocalSandbox) -> None:
     end = sandbox.time.microseconds // 1_000_000
     query = {"min_ts": end - 7_200, "max_ts": end, "limit": 1000}
-    everything = sandbox.walk("/markets/trades", "trades", **query)
+    everything = sandbox.read_all("/markets/trades", "trades", **query)
     for ticker in {trade["ticker"] for trade in everything[:40]}:
-        own = sandbox.walk("/markets/trades", "trades", ticker=ticker, **query)
+        own = sandbox.read_all("/markets/trades", "trades", ticker=ticker, **query)
         assert own == [trade for trade in everything if trade["ticker"] == ticker]
 
 
 def test_trades_that_were_told_stay_as_they_were(sandbox: LocalSandbox) -> None:
     end = sandbox.time.microseconds // 1_000_000
     query = {"min_ts": end - 3_600, "max_ts": end, "limit": 1000}
-    before = sandbox.walk("/markets/trades", "trades", **query)
+    before = sandbox.read_all("/markets/trades", "trades", **query)
     sandbox.steer("POST", "/prices", fraction=1)
     sandbox.pass_seconds(7_200)
-    assert sandbox.walk("/markets/trades", "trades", **query) == before
+    assert sandbox.read_all("/markets/trades", "trades", **query) == before
 
 
 @given(

@@ -11,16 +11,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kalshi_pipelines.sandbox.clock import ExchangeClock, HandClock
+from kalshi_pipelines.sandbox.clock import ExchangeClock, ManualClock
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxProcess, running_sandbox
-from kalshi_pipelines.sandbox.state_file import Origin, StateFile, UnusableStateFile, read_truth
+from kalshi_pipelines.sandbox.state_file import CatalogueOrigin, StateFile, UnusableStateFile, read_truth
 from kalshi_pipelines.sandbox.trading.events import MemberJoined, MoneyMoved, OrderAccepted
 from kalshi_pipelines_tests.sandbox.conftest import NOON_US
-from kalshi_pipelines_tests.support.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
-ORIGIN = Origin(seed=7, markets=20, combos=2, anchor_us=0, tick_seconds=60)
+ORIGIN = CatalogueOrigin(seed=7, markets=20, combos=2, anchor_us=0, tick_seconds=60)
 JOINED = MemberJoined(at_us=1, member="ann", balance_step=100)
 TINY = SandboxOptions(markets=40, combos=2, tier="unlimited", warm=False)
 
@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
 
 def _exchange(file: Path, **options: object) -> Exchange:
     asked = replace(TINY, state=file, **options)  # type: ignore[arg-type]
-    return exchange_of(asked, ExchangeClock(HandClock(NOON_US)))
+    return exchange_of(asked, ExchangeClock(ManualClock(NOON_US)))
 
 
 def _filled(file: Path) -> bytes:
@@ -58,7 +58,7 @@ def test_the_anchor_is_taken_from_the_file_and_so_is_the_catalogue(file: Path) -
     exchange = _exchange(file)
     tickers = sorted(exchange.catalogue.markets)
     exchange.close()
-    three_days_later = ExchangeClock(HandClock(NOON_US + 3 * 86_400_000_000))
+    three_days_later = ExchangeClock(ManualClock(NOON_US + 3 * 86_400_000_000))
     later = exchange_of(replace(TINY, state=file), three_days_later)
     assert sorted(later.catalogue.markets) == tickers
     later.close()
@@ -134,7 +134,7 @@ def test_one_changed_bit_anywhere_is_noticed(file: Path) -> None:
             changed = bytes([*content[:place], content[place] ^ 1 << bit, *content[place + 1 :]])
             file.write_bytes(changed)
             with pytest.raises(UnusableStateFile):
-                StateFile.opened(file).close()
+                StateFile.open_path(file).close()
             assert file.read_bytes() == changed
 
 
@@ -171,14 +171,14 @@ def test_any_other_damage_is_refused_with_its_line_and_the_file_is_left_alone(
 
 
 def test_an_event_that_can_not_follow_is_refused(file: Path) -> None:
-    with StateFile.opened(file) as state:
+    with StateFile.open_path(file) as state:
         state.begin(ORIGIN)
         state.write(b'{"sequence":1,"event":"OrderRested","at_us":2,"order_id":"x"}\n')
     with (
-        StateFile.opened(file) as state,
+        StateFile.open_path(file) as state,
         pytest.raises(UnusableStateFile, match="damaged in event 1: OrderRested does not fit"),
     ):
-        state.replayed()
+        state.replay_events()
 
 
 def test_a_file_that_is_something_else_is_left_alone(file: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_folder_and_recordings_are_refused_as_state(tmp_path: Path, file: Path
 
 
 def test_a_write_that_fails_leaves_no_part_of_a_line(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with StateFile.opened(file) as state:
+    with StateFile.open_path(file) as state:
         state.begin(ORIGIN)
         before = file.read_bytes()
         real = os.pwrite
@@ -232,11 +232,11 @@ def test_a_write_that_fails_leaves_no_part_of_a_line(file: Path, monkeypatch: py
     assert file.read_bytes().startswith(before + b"a whole line\n")
 
 
-def _api(sandbox: SandboxProcess, signer: Signer) -> httpx.Client:
+def _api(sandbox: SandboxProcess, signer: RequestSigner) -> httpx.Client:
     return httpx.Client(base_url=sandbox.url, auth=signer)
 
 
-def _seen(sandbox: SandboxProcess, signer: Signer) -> dict[str, object]:
+def _seen(sandbox: SandboxProcess, signer: RequestSigner) -> dict[str, object]:
     """What a member and an operator can see of the state."""
     with _api(sandbox, signer) as api:
         reads = {
@@ -248,7 +248,7 @@ def _seen(sandbox: SandboxProcess, signer: Signer) -> dict[str, object]:
 
 
 def test_a_killed_exchange_comes_back_as_it_was(file: Path) -> None:
-    signer = Signer("mine")
+    signer = RequestSigner("mine")
     options = replace(TINY, state=file, crowd=False)
     with running_sandbox(options) as sandbox:
         key = {"key_id": "mine", "public_key_pem": signer.public_pem}
@@ -285,7 +285,7 @@ def test_a_killed_exchange_comes_back_as_it_was(file: Path) -> None:
 
 
 def test_a_kill_at_any_moment_loses_nothing_that_was_answered(file: Path) -> None:
-    signer = Signer("mine")
+    signer = RequestSigner("mine")
     options = replace(TINY, state=file, crowd=False)
     answered: list[str] = []
 

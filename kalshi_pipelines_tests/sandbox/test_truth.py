@@ -11,7 +11,7 @@ from kalshi_pipelines.sandbox.trading.events import AnyEvent, MemberJoined, Mone
 from kalshi_pipelines.sandbox.trading.log import TruthLog, event_of, line_of
 from kalshi_pipelines.sandbox.trading.state import TradingState
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
-from kalshi_pipelines_tests.support.sandbox.trader import Trader, quoted_market
+from kalshi_pipelines_tests.support.sandbox.trader import SandboxTrader, quoted_market
 
 OPTIONS = SandboxOptions(markets=100, combos=5, tier="unlimited", warm=False)
 
@@ -62,7 +62,7 @@ def test_the_truth_route_shows_everything_in_order_and_from_any_number_on() -> N
     sandbox = local_sandbox(OPTIONS)
     with sandbox.client:
         ticker = quoted_market(sandbox)
-        trader = Trader(sandbox.exchange.venue)
+        trader = SandboxTrader(sandbox.exchange.venue)
         order = trader.rest(ticker, "bid", 100, 500)
         shown = _truth(sandbox)
         assert shown["last"] == len(shown["events"]) == len(sandbox.exchange.log.events)
@@ -81,7 +81,7 @@ def test_the_truth_replays_to_the_state_it_came_from() -> None:
     sandbox = local_sandbox(OPTIONS)
     with sandbox.client:
         ticker = quoted_market(sandbox)
-        trader = Trader(sandbox.exchange.venue)
+        trader = SandboxTrader(sandbox.exchange.venue)
         trader.rest(ticker, "bid", 100, 500)
         trader.place(ticker, "bid", 9_900, 100, time_in_force="immediate_or_cancel")
         state = TradingState()

@@ -11,7 +11,7 @@ from typing import Final
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.sandbox.access.signatures import public_key_of, public_pem
-from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.events import KeyRegistered
 from kalshi_pipelines.sandbox.trading.floor import LAST_SUBACCOUNT
@@ -33,7 +33,7 @@ def allows(scopes: Collection[str], needed: str) -> bool:
     return needed in scopes or needed.partition("::")[0] in scopes
 
 
-def checked_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     """Scopes without repetition.
 
     Raises:
@@ -78,14 +78,14 @@ def deposit_everywhere(engine: MatchingEngine, member: str, subaccount: int, amo
         engine.deposit(member, subaccount, shard, amount, at_us=at_us)
 
 
-def checked_subaccount(number: int) -> int:
+def check_subaccount(number: int) -> int:
     """A number a sub-account can have.
 
     Raises:
-        Refused: None has that number.
+        RequestRefused: None has that number.
     """
     if not 0 <= number <= LAST_SUBACCOUNT:
-        raise Refused("subaccount_not_found", f"sub-accounts are numbered from 0 to {LAST_SUBACCOUNT}")
+        raise RequestRefused("subaccount_not_found", f"sub-accounts are numbered from 0 to {LAST_SUBACCOUNT}")
     return number
 
 
@@ -93,9 +93,9 @@ def open_subaccounts(engine: MatchingEngine, member: str, last: int, *, at_us: i
     """Open sub-accounts until there is one of that number.
 
     Raises:
-        Refused: No member has so many.
+        RequestRefused: No member has so many.
     """
-    while checked_subaccount(last) not in engine.state.members[member].subaccounts:
+    while check_subaccount(last) not in engine.state.members[member].subaccounts:
         engine.open_subaccount(member, at_us=at_us)
 
 
@@ -105,10 +105,10 @@ def register_key(engine: MatchingEngine, request: KeyRequest, *, at_us: int) -> 
     Raises:
         UnusableKey: The PEM holds no usable key.
         UnusableScopes: The scopes can not be given.
-        Refused: The sub-account can not be there.
+        RequestRefused: The sub-account can not be there.
     """
     pem = public_pem(public_key_of(request.pem.encode()))
-    scopes = checked_scopes(request.scopes)
+    scopes = check_scopes(request.scopes)
     if request.subaccount is not None:
         open_subaccounts(engine, request.member, request.subaccount, at_us=at_us)
     known = engine.state.keys.get(request.key_id)

@@ -26,7 +26,7 @@ class BucketSize:
 
 
 @dataclass(frozen=True)
-class Charge:
+class TokenCharge:
     """Tokens to be taken from a budget: ``read``, ``balance``, ``write``, or ``write:1`` for the one of shard 1."""
 
     budget: str
@@ -87,7 +87,7 @@ PUBLISHED_COSTS: Final[Mapping[str, int]] = {
 """Costs other than the default, by endpoint as the OpenAPI document names it."""
 
 
-class Bucket:
+class TokenBucket:
     """Tokens with continuous refill, counted in billionths of a token so that nothing is rounded away."""
 
     def __init__(self, size: BucketSize, now_ns: int) -> None:
@@ -95,16 +95,19 @@ class Bucket:
         self._level = size.capacity * _SECOND_NS
         self._filled_ns = now_ns
 
-    def holds(self, tokens: int, now_ns: int) -> bool:
-        """Whether so many tokens are there."""
+    def refill(self, now_ns: int) -> None:
+        """Add the tokens that came back since the last refill."""
         grown = self._level + (now_ns - self._filled_ns) * self._size.refill_rate
         self._level = min(grown, self._size.capacity * _SECOND_NS)
         self._filled_ns = now_ns
+
+    def holds(self, tokens: int) -> bool:
+        """Return whether the bucket held this many tokens at the last refill."""
         return self._level >= tokens * _SECOND_NS
 
-    def take(self, tokens: int, now_ns: int) -> bool:
-        """Take tokens if they are there; False, and nothing taken, if not."""
-        if not self.holds(tokens, now_ns):
+    def take(self, tokens: int) -> bool:
+        """Take tokens and return True, or take nothing and return False if there are too few."""
+        if not self.holds(tokens):
             return False
         self._level -= tokens * _SECOND_NS
         return True
@@ -117,13 +120,13 @@ class RateLimits:
     tier: Tier
     costs: Mapping[str, int] = field(default_factory=lambda: PUBLISHED_COSTS)
     monotonic_ns: Callable[[], int] = time.monotonic_ns
-    _buckets: dict[tuple[str | None, str], Bucket] = field(default_factory=dict)
+    _buckets: dict[tuple[str | None, str], TokenBucket] = field(default_factory=dict)
 
     def cost(self, endpoint: str) -> int:
         """Tokens a request to an endpoint costs."""
         return self.costs.get(endpoint, DEFAULT_COST)
 
-    def charge(self, caller: str | None, charges: Sequence[Charge]) -> None:
+    def charge(self, caller: str | None, charges: Sequence[TokenCharge]) -> None:
         """Take tokens from the budgets of a caller, all of them or none.
 
         Raises:
@@ -131,13 +134,15 @@ class RateLimits:
         """
         now = self.monotonic_ns()
         buckets = [(self._bucket(caller, charge.budget, now), charge.tokens) for charge in charges]
-        if not all(bucket.holds(tokens, now) for bucket, tokens in buckets):
+        for bucket, _ in buckets:
+            bucket.refill(now)
+        if not all(bucket.holds(tokens) for bucket, tokens in buckets):
             raise too_many_requests()
         for bucket, tokens in buckets:
-            bucket.take(tokens, now)
+            bucket.take(tokens)
 
-    def _bucket(self, caller: str | None, budget: str, now_ns: int) -> Bucket:
+    def _bucket(self, caller: str | None, budget: str, now_ns: int) -> TokenBucket:
         bucket = self._buckets.get((caller, budget))
         if bucket is None:
-            bucket = self._buckets[caller, budget] = Bucket(self.tier.size(budget), now_ns)
+            bucket = self._buckets[caller, budget] = TokenBucket(self.tier.size(budget), now_ns)
         return bucket

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.sandbox.clock import ExchangeClock
-from kalshi_pipelines.sandbox.errors import ApiError, nested
+from kalshi_pipelines.sandbox.errors import ErrorResponse, nested
 from kalshi_pipelines.sandbox.trading.records import ApiKey
 
 KEY_HEADER: Final = "KALSHI-ACCESS-KEY"
@@ -37,7 +37,7 @@ MAXIMUM_SKEW_MS: Final = 10_000
 PublicKey = RSAPublicKey | Ed25519PublicKey
 
 
-class UnusableKey(ExpectedError, ValueError):
+class UnusablePublicKey(ExpectedError, ValueError):
     """A PEM text that holds neither an RSA nor an Ed25519 key."""
 
 
@@ -45,17 +45,17 @@ def public_key_of(pem: bytes) -> PublicKey:
     """The public key in a PEM of a public or an unencrypted private key.
 
     Raises:
-        UnusableKey: The text is no PEM, or holds a key of another kind.
+        UnusablePublicKey: The text is no PEM, or holds a key of another kind.
     """
     try:
         key = load_pem_private_key(pem, None) if b"PRIVATE KEY" in pem else load_pem_public_key(pem)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UnusableKey(f"not a PEM key: {error}") from error
+        raise UnusablePublicKey(f"not a PEM key: {error}") from error
     if isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
         return key.public_key()
     if isinstance(key, RSAPublicKey | Ed25519PublicKey):
         return key
-    raise UnusableKey(f"neither RSA nor Ed25519: {type(key).__name__}")
+    raise UnusablePublicKey(f"neither RSA nor Ed25519: {type(key).__name__}")
 
 
 def public_pem(key: PublicKey) -> str:
@@ -67,14 +67,14 @@ def public_pems_of_files(files: Mapping[str, Path]) -> dict[str, str]:
     """The public parts of PEM files by key id, as PEM text.
 
     Raises:
-        UnusableKey: A file can not be read or holds no usable key.
+        UnusablePublicKey: A file can not be read or holds no usable key.
     """
     keys = {}
     for key_id, file in files.items():
         try:
             keys[key_id] = public_pem(public_key_of(file.read_bytes()))
-        except (OSError, UnusableKey) as error:
-            raise UnusableKey(f"key {key_id} from {file}: {error}") from error
+        except (OSError, UnusablePublicKey) as error:
+            raise UnusablePublicKey(f"key {key_id} from {file}: {error}") from error
     return keys
 
 
@@ -98,7 +98,7 @@ class KeyRing:
         """The key that signed a request; None for an anonymous one. ``skew_us`` is how wrong the exchange's clock is.
 
         Raises:
-            ApiError: 401 for a signature that does not hold.
+            ErrorResponse: 401 for a signature that does not hold.
         """
         key_id, timestamp, signature = (headers.get(name) for name in (KEY_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER))
         if not (key_id or timestamp or signature):
@@ -133,12 +133,12 @@ class KeyRing:
             raise nested(401, "header_timestamp_expired", "header timestamp expired")
 
 
-def unsigned() -> ApiError:
+def unsigned() -> ErrorResponse:
     """HTTP 401 for an anonymous request where a key is required: the signature is what is missed first."""
     return _missing("signature")
 
 
-def _missing(part: str) -> ApiError:
+def _missing(part: str) -> ErrorResponse:
     return nested(401, f"{part}_is_missing_from_headers", f"{part} is missing from headers")
 
 

@@ -2,22 +2,22 @@
 
 from typing import Final
 
-from kalshi_pipelines.sandbox.admin.routes import AdminRoute, Order
+from kalshi_pipelines.sandbox.admin.routes import AdminRequest, AdminRoute
 from kalshi_pipelines.sandbox.exchange import Exchange
 
 
-def list_drift(exchange: Exchange, order: Order) -> object:
+def list_drift(exchange: Exchange, request: AdminRequest) -> object:
     """The drift that is on, with the number of answers it changed."""
-    return {"drift": exchange.drift.shown()}
+    return {"drift": exchange.drift.wire()}
 
 
-def begin_drift(exchange: Exchange, order: Order) -> object:
+def begin_drift(exchange: Exchange, request: AdminRequest) -> object:
     """Let the answers of an ``endpoint`` drift by ``operations``."""
-    exchange.drift.begin(order.body)
-    return {"began": order.body}
+    exchange.drift.begin(request.body)
+    return {"began": request.body}
 
 
-def end_drift(exchange: Exchange, order: Order) -> object:
+def end_drift(exchange: Exchange, request: AdminRequest) -> object:
     """Answer as before."""
     exchange.drift.end()
     return None

@@ -14,7 +14,7 @@ from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.admin.drift_routes import DRIFT_ROUTES
 from kalshi_pipelines.sandbox.admin.market_routes import MARKET_ROUTES
 from kalshi_pipelines.sandbox.admin.news_routes import NEWS_ROUTES
-from kalshi_pipelines.sandbox.admin.routes import AdminRoute, BadOrder, Order
+from kalshi_pipelines.sandbox.admin.routes import AdminRequest, AdminRoute, BadAdminRequest
 from kalshi_pipelines.sandbox.admin.trading_routes import TRADING_ROUTES
 from kalshi_pipelines.sandbox.clock import rfc3339
 from kalshi_pipelines.sandbox.exchange import Exchange
@@ -26,7 +26,7 @@ from kalshi_pipelines.units import SECOND_US
 _CLOCK_RANGE_US: Final = range(units.microseconds(dt.datetime(3000, 1, 1, tzinfo=dt.UTC)))
 
 
-def health(exchange: Exchange, order: Order) -> object:
+def health(exchange: Exchange, request: AdminRequest) -> object:
     """That it is up, with the size of its catalogue and its time."""
     catalogue = exchange.catalogue
     combos = sum(market.is_combo for market in catalogue.markets.values())
@@ -41,79 +41,79 @@ def health(exchange: Exchange, order: Order) -> object:
     }
 
 
-def inject_fault(exchange: Exchange, order: Order) -> object:
+def inject_fault(exchange: Exchange, request: AdminRequest) -> object:
     """Inject a fault, described by the fields of ``Fault``."""
-    if unknown := set(order.body) - {part.name for part in fields(Fault)}:
-        raise BadOrder(f"a fault has no {', '.join(sorted(unknown))}")
+    if unknown := set(request.body) - {part.name for part in fields(Fault)}:
+        raise BadAdminRequest(f"a fault has no {', '.join(sorted(unknown))}")
     try:
-        fault = msgspec.convert(order.body, Fault)
+        fault = msgspec.convert(request.body, Fault)
     except msgspec.ValidationError as error:
-        raise BadOrder(str(error)) from error
+        raise BadAdminRequest(str(error)) from error
     exchange.faults.inject(fault)
-    return {"injected": order.body}
+    return {"injected": request.body}
 
 
-def list_faults(exchange: Exchange, order: Order) -> object:
+def list_faults(exchange: Exchange, request: AdminRequest) -> object:
     """All faults injected, with the requests each has seen and struck."""
     return {"faults": exchange.faults.wire()}
 
 
-def clear_faults(exchange: Exchange, order: Order) -> object:
+def clear_faults(exchange: Exchange, request: AdminRequest) -> object:
     """Forget all faults."""
     exchange.faults.clear()
     return None
 
 
-def requests(exchange: Exchange, order: Order) -> object:
+def requests(exchange: Exchange, request: AdminRequest) -> object:
     """What the API was asked, by endpoint."""
     return {"endpoints": exchange.journal.wire()}
 
 
-def clear_requests(exchange: Exchange, order: Order) -> object:
+def clear_requests(exchange: Exchange, request: AdminRequest) -> object:
     """Forget what the API was asked."""
     exchange.journal.clear()
     return None
 
 
-def move_prices(exchange: Exchange, order: Order) -> object:
+def move_prices(exchange: Exchange, request: AdminRequest) -> object:
     """Move the quotes of exactly a ``fraction`` of the active markets."""
-    fraction = order.decimal("fraction")
+    fraction = request.decimal("fraction")
     if not 0 <= fraction <= 1 or fraction != round(fraction, 4):
-        raise BadOrder("fraction is a number from 0 to 1 with at most four decimals")
+        raise BadAdminRequest("fraction is a number from 0 to 1 with at most four decimals")
     moved = _generated(exchange).move_prices(int(fraction * 10_000))
     exchange.venue.prices_moved()
     return {"moved": len(moved), "tickers": moved}
 
 
-def add_markets(exchange: Exchange, order: Order) -> object:
+def add_markets(exchange: Exchange, request: AdminRequest) -> object:
     """Create ``count`` active markets in new events."""
-    count = order.whole("count", 1)
+    count = request.whole("count", 1)
     if count < 1:
-        raise BadOrder("count is a whole number from 1")
+        raise BadAdminRequest("count is a whole number from 1")
     return {"tickers": _generated(exchange).add_markets(count)}
 
 
-def set_clock(exchange: Exchange, order: Order) -> object:
+def set_clock(exchange: Exchange, request: AdminRequest) -> object:
     """Set the exchange's clock to ``time`` (RFC 3339), or advance it by whole ``seconds``; what is due happens."""
     clock = exchange.clock
-    if "time" in order.body:
+    if "time" in request.body:
         try:
-            to_us = units.microseconds(dt.datetime.fromisoformat(order.text("time")))
+            to_us = units.microseconds(dt.datetime.fromisoformat(request.text("time")))
         except (ValueError, TypeError) as error:
-            raise BadOrder("time is RFC 3339 with offset") from error
+            raise BadAdminRequest("time is RFC 3339 with offset") from error
     else:
-        to_us = clock.now_us() + order.whole("seconds") * SECOND_US
+        to_us = clock.now_us() + request.whole("seconds") * SECOND_US
     if to_us not in _CLOCK_RANGE_US:
-        raise BadOrder("the clock goes from 1970 to 2999")
+        raise BadAdminRequest("the clock goes from 1970 to 2999")
     clock.set(to_us)
-    exchange.venue.engine.emit(ClockMoved(at_us=order.now_us, offset_us=clock.offset_us))
+    exchange.venue.engine.emit(ClockMoved(at_us=request.now_us, offset_us=clock.offset_us))
     exchange.venue.advance()
     return {"time": rfc3339(clock.now_us())}
 
 
 def _generated(exchange: Exchange) -> GeneratedCatalogue:
     if not isinstance(exchange.catalogue, GeneratedCatalogue):
-        raise BadOrder("recorded markets do not change")
+        raise BadAdminRequest("recorded markets do not change")
     return exchange.catalogue
 
 

@@ -7,10 +7,10 @@ import datetime as dt
 from typing import Any, Final, cast, get_args
 
 from kalshi_pipelines import units
-from kalshi_pipelines.sandbox.admin.routes import AdminRoute, BadOrder, Order
+from kalshi_pipelines.sandbox.admin.routes import AdminRequest, AdminRoute, BadAdminRequest
 from kalshi_pipelines.sandbox.clock import rfc3339
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.markets.life import LEGAL_CHANGES
+from kalshi_pipelines.sandbox.markets.life_cycle import LEGAL_CHANGES
 from kalshi_pipelines.sandbox.markets.rows import MarketRow
 from kalshi_pipelines.sandbox.prices import count_text, price_text
 from kalshi_pipelines.sandbox.trading.events import MarketChanged, MarketStatus, Result, Side, TimeInForce
@@ -20,21 +20,21 @@ _RESULT_VALUES: Final[dict[str, int]] = {"yes": DOLLAR_CENTICENTS, "no": 0}
 _WITH_RESULT: Final = frozenset({"determined", "disputed", "amended", "finalized"})
 
 
-def set_status(exchange: Exchange, order: Order) -> dict[str, Any]:
+def set_status(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
     """Let a market go on to another ``status``; ``determined`` needs a ``result``, ``scalar`` a ``value`` as well.
 
     What is closed by hand closes now; what is opened again closes at ``close_time``, or as before, or in a day.
     """
-    row = _market(exchange, order)
-    status = order.text("status")
+    row = _market(exchange, request)
+    status = request.text("status")
     if status not in LEGAL_CHANGES[row.status]:
         legal = ", ".join(sorted(LEGAL_CHANGES[row.status])) or "nothing"
-        raise BadOrder(f"a market that is {row.status} can become {legal}, not {status}")
-    result, value = _ending(row, status, order)
-    close_us = _close_us(row, status, order)
+        raise BadAdminRequest(f"a market that is {row.status} can become {legal}, not {status}")
+    result, value = _ending(row, status, request)
+    close_us = _close_us(row, status, request)
     exchange.venue.ensure_open(row.ticker)
     change = MarketChanged(
-        at_us=order.now_us, ticker=row.ticker, status=cast("MarketStatus", status), result=result, value=value,
+        at_us=request.now_us, ticker=row.ticker, status=cast("MarketStatus", status), result=result, value=value,
         close_us=close_us,
     )  # fmt: skip
     exchange.venue.change_market(change)
@@ -47,16 +47,16 @@ def set_status(exchange: Exchange, order: Order) -> dict[str, Any]:
     }
 
 
-def place_order(exchange: Exchange, order: Order) -> dict[str, Any]:
+def place_order(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
     """Place an order of another trader: ``side``, ``price``, ``count``, and ``time_in_force``."""
-    row = _market(exchange, order)
-    side, time_in_force = order.text("side"), order.text("time_in_force", "good_till_canceled")
+    row = _market(exchange, request)
+    side, time_in_force = request.text("side"), request.text("time_in_force", "good_till_canceled")
     if side not in get_args(Side) or time_in_force not in get_args(TimeInForce):
-        raise BadOrder(f"side is one of {get_args(Side)}, time_in_force one of {get_args(TimeInForce)}")
-    price, count = _number(order, "price", 10_000), _number(order, "count", 100)
+        raise BadAdminRequest(f"side is one of {get_args(Side)}, time_in_force one of {get_args(TimeInForce)}")
+    price, count = _number(request, "price", 10_000), _number(request, "count", 100)
     exchange.venue.ensure_open(row.ticker)
-    execution = exchange.venue.crowd.place(
-        row.ticker, cast("Side", side), price, count, cast("TimeInForce", time_in_force), at_us=order.now_us
+    execution = exchange.venue.simulated_traders.place(
+        row.ticker, cast("Side", side), price, count, cast("TimeInForce", time_in_force), at_us=request.now_us
     )
     return {
         "order_id": execution.order.order_id,
@@ -65,11 +65,11 @@ def place_order(exchange: Exchange, order: Order) -> dict[str, Any]:
     }
 
 
-def clear_book(exchange: Exchange, order: Order) -> dict[str, Any]:
+def clear_book(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
     """Take the orders of all other traders out of a market's book; they come back when prices move on."""
-    row = _market(exchange, order)
+    row = _market(exchange, request)
     exchange.venue.ensure_open(row.ticker)
-    return {"canceled": exchange.venue.crowd.clear(row.ticker, order.now_us)}
+    return {"canceled": exchange.venue.simulated_traders.clear(row.ticker, request.now_us)}
 
 
 MARKET_ROUTES: Final = (
@@ -79,52 +79,52 @@ MARKET_ROUTES: Final = (
 )
 
 
-def _market(exchange: Exchange, order: Order) -> MarketRow:
-    row = exchange.catalogue.markets.get(order.path["ticker"])
+def _market(exchange: Exchange, request: AdminRequest) -> MarketRow:
+    row = exchange.catalogue.markets.get(request.path["ticker"])
     if row is None:
-        raise BadOrder(f"no live market has the ticker {order.path['ticker']}")
+        raise BadAdminRequest(f"no live market has the ticker {request.path['ticker']}")
     return row
 
 
-def _ending(row: MarketRow, status: str, order: Order) -> tuple[Result, int | None]:
+def _ending(row: MarketRow, status: str, request: AdminRequest) -> tuple[Result, int | None]:
     """The result and what one YES pays in centi-cents; what is not given stays."""
     if status not in _WITH_RESULT:
         return "", None
-    result = order.text("result", row.result or None)
+    result = request.text("result", row.result or None)
     if result not in {"yes", "no", "scalar"}:
-        raise BadOrder("result is yes, no or scalar")
+        raise BadAdminRequest("result is yes, no or scalar")
     if result in _RESULT_VALUES:
         value = _RESULT_VALUES[result]
-    elif "value" in order.body or row.result != "scalar":
-        value = _number(order, "value", DOLLAR_CENTICENTS)
+    elif "value" in request.body or row.result != "scalar":
+        value = _number(request, "value", DOLLAR_CENTICENTS)
     else:
         value = row.value or 0
     if not 0 <= value <= DOLLAR_CENTICENTS:
-        raise BadOrder("value is from 0 to 1 dollar")
+        raise BadAdminRequest("value is from 0 to 1 dollar")
     if status == "finalized" and (result, value) != (row.result, row.value):
-        raise BadOrder("the result is changed by amending it, not by finalizing")
+        raise BadAdminRequest("the result is changed by amending it, not by finalizing")
     return cast("Result", result), value
 
 
-def _close_us(row: MarketRow, status: str, order: Order) -> int | None:
+def _close_us(row: MarketRow, status: str, request: AdminRequest) -> int | None:
     if status == "closed":
-        return order.now_us
+        return request.now_us
     if status != "active":
         return None
-    if "close_time" in order.body:
+    if "close_time" in request.body:
         try:
-            close_us = units.microseconds(dt.datetime.fromisoformat(order.text("close_time")))
+            close_us = units.microseconds(dt.datetime.fromisoformat(request.text("close_time")))
         except (ValueError, TypeError) as error:
-            raise BadOrder("close_time is RFC 3339 with offset") from error
-        if close_us <= order.now_us:
-            raise BadOrder("close_time is past")
+            raise BadAdminRequest("close_time is RFC 3339 with offset") from error
+        if close_us <= request.now_us:
+            raise BadAdminRequest("close_time is past")
         return close_us
-    return order.now_us + DAY_US if row.close_us <= order.now_us else None
+    return request.now_us + DAY_US if row.close_us <= request.now_us else None
 
 
-def _number(order: Order, name: str, scale: int) -> int:
+def _number(request: AdminRequest, name: str, scale: int) -> int:
     """A decimal number of the body in units of 1/scale."""
-    scaled = order.decimal(name) * scale
+    scaled = request.decimal(name) * scale
     if scaled != int(scaled):
-        raise BadOrder(f"{name} has too many decimals")
+        raise BadAdminRequest(f"{name} has too many decimals")
     return int(scaled)

@@ -16,21 +16,21 @@ from starlette.routing import Route
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.sandbox.access.memberships import UnusableScopes
-from kalshi_pipelines.sandbox.access.signatures import UnusableKey
+from kalshi_pipelines.sandbox.access.signatures import UnusablePublicKey
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.faults.plan import UnknownFault
-from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 
 ADMIN_ROOT: Final = "/sandbox"
 _MOST_DIGITS: Final = 20
 
 
-class BadOrder(ExpectedError, ValueError):
+class BadAdminRequest(ExpectedError, ValueError):
     """A request an admin route can not act on."""
 
 
 @dataclass(frozen=True)
-class Order:
+class AdminRequest:
     """What an admin request asks: path parameters, query parameters, the JSON object of its body, and the instant."""
 
     path: Mapping[str, str]
@@ -39,34 +39,34 @@ class Order:
     now_us: int
 
     def whole(self, name: str, default: int | None = None) -> int:
-        """A whole number of the body. Raises ``BadOrder`` if it is none, or absent without a default."""
+        """A whole number of the body. Raises ``BadAdminRequest`` if it is none, or absent without a default."""
         value = self.body.get(name, default)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise BadOrder(f"{name}, a whole number, is required")
+            raise BadAdminRequest(f"{name}, a whole number, is required")
         return value
 
     def text(self, name: str, default: str | None = None) -> str:
-        """A text of the body that is not empty. Raises ``BadOrder`` if it is none, or absent without a default."""
+        """A text of the body that is not empty. Raises ``BadAdminRequest`` if it is absent or no text."""
         value = self.body.get(name, default)
         if not isinstance(value, str) or not value:
-            raise BadOrder(f"{name}, a text, is required")
+            raise BadAdminRequest(f"{name}, a text, is required")
         return value
 
     def decimal(self, name: str) -> Decimal:
-        """A decimal number of the body, given as a number or a text. Raises ``BadOrder`` if it is none, or absent."""
+        """A decimal number of the body, as a number or a text. Raises ``BadAdminRequest`` if there is none."""
         try:
             number = Decimal(str(self.body[name]))
         except (KeyError, InvalidOperation):
             number = Decimal("nan")
         if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
-            raise BadOrder(f"{name}, a decimal number, is required")
+            raise BadAdminRequest(f"{name}, a decimal number, is required")
         return number
 
     def truth(self, name: str, default: bool | None = None) -> bool:
-        """A truth value of the body. Raises ``BadOrder`` if it is none, or absent without a default."""
+        """A truth value of the body. Raises ``BadAdminRequest`` if it is none, or absent without a default."""
         value = self.body.get(name, default)
         if not isinstance(value, bool):
-            raise BadOrder(f"{name}, true or false, is required")
+            raise BadAdminRequest(f"{name}, true or false, is required")
         return value
 
 
@@ -76,7 +76,7 @@ class AdminRoute:
 
     method: str
     path: str
-    act: Callable[[Exchange, Order], object]
+    act: Callable[[Exchange, AdminRequest], object]
     status: int = 200
 
 
@@ -90,10 +90,10 @@ def _served(exchange: Exchange, route: AdminRoute) -> Callable[[Request], Awaita
         try:
             body = _object(await request.body())
             now_us = exchange.venue.advance()
-            answer = route.act(exchange, Order(request.path_params, request.query_params, body, now_us))
+            answer = route.act(exchange, AdminRequest(request.path_params, request.query_params, body, now_us))
         except ClientDisconnect:
             return Response()
-        except (BadOrder, UnknownFault, UnusableKey, UnusableScopes, Refused) as error:
+        except (BadAdminRequest, UnknownFault, UnusablePublicKey, UnusableScopes, RequestRefused) as error:
             return _response({"error": str(error)}, 400)
         finally:
             exchange.log.flush()
@@ -106,9 +106,9 @@ def _object(content: bytes) -> Mapping[str, Any]:
     try:
         body = orjson.loads(content or b"{}")
     except orjson.JSONDecodeError as error:
-        raise BadOrder(f"no JSON: {error}") from error
+        raise BadAdminRequest(f"no JSON: {error}") from error
     if not isinstance(body, dict):
-        raise BadOrder("a JSON object is expected")
+        raise BadAdminRequest("a JSON object is expected")
     return body
 
 

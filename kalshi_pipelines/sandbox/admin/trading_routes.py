@@ -12,15 +12,15 @@ from kalshi_pipelines.sandbox.access.memberships import (
     DEFAULT_MEMBER,
     FULL_SCOPES,
     KeyRequest,
-    checked_scopes,
-    checked_subaccount,
+    check_scopes,
+    check_subaccount,
     deposit_everywhere,
     enroll,
     open_subaccounts,
     register_key,
 )
 from kalshi_pipelines.sandbox.access.signatures import public_key_of
-from kalshi_pipelines.sandbox.admin.routes import AdminRoute, BadOrder, Order
+from kalshi_pipelines.sandbox.admin.routes import AdminRequest, AdminRoute, BadAdminRequest
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.prices import MICRO, dollars_text
 from kalshi_pipelines.sandbox.trading.engine import TailPolicy
@@ -32,35 +32,35 @@ _MOST_LAG_SECONDS: Final = 3_600
 _MOST_DIGITS: Final = 18
 
 
-def _amount(order: Order, name: str) -> int | None:
+def _amount(request: AdminRequest, name: str) -> int | None:
     """An amount of dollars as micro-dollars; None if it is absent."""
-    if name not in order.body:
+    if name not in request.body:
         return None
-    amount = order.decimal(name) * MICRO
+    amount = request.decimal(name) * MICRO
     if amount != int(amount) or abs(amount) > _MOST_DOLLARS * MICRO:
-        raise BadOrder(f"{name} is an amount of up to {_MOST_DOLLARS} dollars with at most six decimals")
+        raise BadAdminRequest(f"{name} is an amount of up to {_MOST_DOLLARS} dollars with at most six decimals")
     return int(amount)
 
 
-def _enrolled(exchange: Exchange, order: Order, deposit: int | None) -> tuple[str, bool]:
+def _enroll_member(exchange: Exchange, request: AdminRequest, deposit: int | None) -> tuple[str, bool]:
     """The member a request names, joined if it is new; new members have the deposit or the usual start amount."""
-    member = order.text("member", DEFAULT_MEMBER)
+    member = request.text("member", DEFAULT_MEMBER)
     start = exchange.start_amount if deposit is None else deposit
-    return member, enroll(exchange.venue.engine, member, start, at_us=order.now_us)
+    return member, enroll(exchange.venue.engine, member, start, at_us=request.now_us)
 
 
-def add_member(exchange: Exchange, order: Order) -> object:
+def add_member(exchange: Exchange, request: AdminRequest) -> object:
     """Enroll a ``member``, with ``deposit`` dollars on each shard, and open ``subaccounts`` sub-accounts."""
-    deposit = _amount(order, "deposit")
+    deposit = _amount(request, "deposit")
     if deposit is not None and deposit < 0:
-        raise BadOrder("deposit is not negative")
-    subaccounts = checked_subaccount(order.whole("subaccounts", 0))
-    member, _ = _enrolled(exchange, order, deposit)
-    open_subaccounts(exchange.venue.engine, member, subaccounts, at_us=order.now_us)
+        raise BadAdminRequest("deposit is not negative")
+    subaccounts = check_subaccount(request.whole("subaccounts", 0))
+    member, _ = _enroll_member(exchange, request, deposit)
+    open_subaccounts(exchange.venue.engine, member, subaccounts, at_us=request.now_us)
     return {"member": member, **_member_row(exchange, member)}
 
 
-def list_members(exchange: Exchange, order: Order) -> object:
+def list_members(exchange: Exchange, request: AdminRequest) -> object:
     """All members, with their money by sub-account and shard."""
     return {"members": {member: _member_row(exchange, member) for member in exchange.venue.state.members}}
 
@@ -81,74 +81,74 @@ def _member_row(exchange: Exchange, member: str) -> dict[str, object]:
     return {"keys": keys, "accounts": accounts}
 
 
-def add_key(exchange: Exchange, order: Order) -> object:
+def add_key(exchange: Exchange, request: AdminRequest) -> object:
     """Register the public part of an API key of a member, who is enrolled if new.
 
     ``scopes`` (a list) default to all; ``subaccount`` locks the key to one; ``deposit`` is dollars on each shard.
     """
-    pem = order.text("public_key_pem")
-    key_id = order.text("key_id", str(uuid4()))
-    scopes = order.body.get("scopes", FULL_SCOPES)
+    pem = request.text("public_key_pem")
+    key_id = request.text("key_id", str(uuid4()))
+    scopes = request.body.get("scopes", FULL_SCOPES)
     if not isinstance(scopes, list | tuple):
-        raise BadOrder("scopes is a list")
-    subaccount = None if order.body.get("subaccount") is None else checked_subaccount(order.whole("subaccount"))
-    deposit = _amount(order, "deposit")
+        raise BadAdminRequest("scopes is a list")
+    subaccount = None if request.body.get("subaccount") is None else check_subaccount(request.whole("subaccount"))
+    deposit = _amount(request, "deposit")
     # All is checked before anything happens: a refused key must leave no member behind.
     public_key_of(pem.encode())
-    unique = checked_scopes(map(str, scopes))
+    unique = check_scopes(map(str, scopes))
     if deposit is not None and deposit < 0:
-        raise BadOrder("deposit is not negative")
+        raise BadAdminRequest("deposit is not negative")
     engine = exchange.venue.engine
-    member, is_new = _enrolled(exchange, order, None if subaccount else deposit)
+    member, is_new = _enroll_member(exchange, request, None if subaccount else deposit)
     register_key(
         engine,
-        KeyRequest(key_id, pem, member, str(order.body.get("name", "")), unique, subaccount),
-        at_us=order.now_us,
+        KeyRequest(key_id, pem, member, str(request.body.get("name", "")), unique, subaccount),
+        at_us=request.now_us,
     )
     if deposit and not (is_new and not subaccount):
-        deposit_everywhere(engine, member, subaccount or 0, deposit, at_us=order.now_us)
+        deposit_everywhere(engine, member, subaccount or 0, deposit, at_us=request.now_us)
     return {"key_id": key_id, "member": member, "scopes": list(unique), "subaccount": subaccount}
 
 
-def deposit_money(exchange: Exchange, order: Order) -> object:
+def deposit_money(exchange: Exchange, request: AdminRequest) -> object:
     """Bring ``dollars`` to a ``member`` (negative: take out), to a ``subaccount`` and ``exchange_index``, both 0 if
     not given."""
-    amount = _amount(order, "dollars")
+    amount = _amount(request, "dollars")
     if not amount:
-        raise BadOrder("dollars, an amount other than 0, is required")
-    member = order.text("member", DEFAULT_MEMBER)
-    subaccount, shard = order.whole("subaccount", 0), order.whole("exchange_index", 0)
-    exchange.venue.engine.deposit(member, subaccount, shard, amount, at_us=order.now_us)
+        raise BadAdminRequest("dollars, an amount other than 0, is required")
+    member = request.text("member", DEFAULT_MEMBER)
+    subaccount, shard = request.whole("subaccount", 0), request.whole("exchange_index", 0)
+    exchange.venue.engine.deposit(member, subaccount, shard, amount, at_us=request.now_us)
     return {"member": member, **_member_row(exchange, member)}
 
 
-def set_one_shard(exchange: Exchange, order: Order) -> object:
+def set_one_shard(exchange: Exchange, request: AdminRequest) -> object:
     """Let a shard work or not (``exchange_active``), and trade or not (``trading_active``)."""
     known = exchange.venue.state.shards
-    named = order.path["shard"]
+    named = request.path["shard"]
     shard = next((number for number in known if str(number) == named), None)
     if shard is None:
-        raise BadOrder(f"{named} is no shard; shards are {', '.join(map(str, known))}")
-    _set_shard(exchange, order, shard)
+        raise BadAdminRequest(f"{named} is no shard; shards are {', '.join(map(str, known))}")
+    _set_shard(exchange, request, shard)
     return _shards(exchange)
 
 
-def set_all_shards(exchange: Exchange, order: Order) -> object:
+def set_all_shards(exchange: Exchange, request: AdminRequest) -> object:
     """The same for all shards: an exchange pause, or a trading pause."""
     for shard in exchange.venue.state.shards:
-        _set_shard(exchange, order, shard)
+        _set_shard(exchange, request, shard)
     return _shards(exchange)
 
 
-def _set_shard(exchange: Exchange, order: Order, shard: int) -> None:
-    if not {"exchange_active", "trading_active"} & set(order.body):
-        raise BadOrder("exchange_active or trading_active, true or false, is required")
+def _set_shard(exchange: Exchange, request: AdminRequest, shard: int) -> None:
+    if not {"exchange_active", "trading_active"} & set(request.body):
+        raise BadAdminRequest("exchange_active or trading_active, true or false, is required")
     now = exchange.venue.state.shards[shard]
-    exchange_active = order.truth("exchange_active", now.exchange_active)
-    trading_active = order.truth("trading_active", now.trading_active)
+    exchange_active = request.truth("exchange_active", now.exchange_active)
+    trading_active = request.truth("trading_active", now.trading_active)
     if (exchange_active, trading_active) != (now.exchange_active, now.trading_active):
         exchange.venue.engine.set_shard(
-            shard, exchange_active=exchange_active, trading_active=trading_active, at_us=order.now_us
+            shard, exchange_active=exchange_active, trading_active=trading_active, at_us=request.now_us
         )
 
 
@@ -161,31 +161,31 @@ def _shards(exchange: Exchange) -> object:
     }
 
 
-def set_conduct(exchange: Exchange, order: Order) -> object:
+def set_conduct(exchange: Exchange, request: AdminRequest) -> object:
     """Choose how the exchange behaves where the real one is free to.
 
     ``read_lag`` is seconds that portfolio reads lag behind, ``cancel_all_tail`` what becomes of orders in the minute
     after a cancel-all, ``crowd`` whether simulated traders act.
     """
     venue = exchange.venue
-    if unknown := set(order.body) - {"read_lag", "cancel_all_tail", "crowd"}:
-        raise BadOrder(f"{', '.join(sorted(unknown))} is not known")
-    lag = order.body.get("read_lag", venue.read_lag_us / 1_000_000)
+    if unknown := set(request.body) - {"read_lag", "cancel_all_tail", "crowd"}:
+        raise BadAdminRequest(f"{', '.join(sorted(unknown))} is not known")
+    lag = request.body.get("read_lag", venue.read_lag_us / 1_000_000)
     if not isinstance(lag, int | float) or not 0 <= lag <= _MOST_LAG_SECONDS:
-        raise BadOrder(f"read_lag is a number of seconds up to {_MOST_LAG_SECONDS}")
-    tail = order.body.get("cancel_all_tail", venue.engine.cancel_all_tail)
+        raise BadAdminRequest(f"read_lag is a number of seconds up to {_MOST_LAG_SECONDS}")
+    tail = request.body.get("cancel_all_tail", venue.engine.cancel_all_tail)
     if tail not in _TAILS:
-        raise BadOrder(f"cancel_all_tail is one of {', '.join(_TAILS)}")
-    crowd = order.truth("crowd", venue.crowd.is_active)
+        raise BadAdminRequest(f"cancel_all_tail is one of {', '.join(_TAILS)}")
+    crowd = request.truth("crowd", venue.simulated_traders.is_active)
     venue.read_lag_us = round(lag * 1_000_000)
     venue.engine.cancel_all_tail = cast("TailPolicy", tail)
-    venue.crowd.is_active = crowd
+    venue.simulated_traders.is_active = crowd
     return {"read_lag": lag, "cancel_all_tail": tail, "crowd": crowd}
 
 
-def read_log(exchange: Exchange, order: Order) -> object:
+def read_log(exchange: Exchange, request: AdminRequest) -> object:
     """What really happened, in order: the events ``after`` a number (query), at most ``limit``."""
-    after, limit = _number(order.query, "after"), _number(order.query, "limit")
+    after, limit = _number(request.query, "after"), _number(request.query, "limit")
     events = exchange.log.since(after)
     lines = [line_of(number, event).rstrip() for number, event in enumerate(events[: limit or None], after + 1)]
     return b'{"last":%d,"events":[%b]}' % (len(exchange.log.events), b",".join(lines))
@@ -194,7 +194,7 @@ def read_log(exchange: Exchange, order: Order) -> object:
 def _number(query: Mapping[str, str], name: str) -> int:
     text = query.get(name, "0")
     if not text.isdecimal() or len(text) > _MOST_DIGITS:
-        raise BadOrder(f"{name} is a whole number from 0")
+        raise BadAdminRequest(f"{name} is a whole number from 0")
     return int(text)
 
 

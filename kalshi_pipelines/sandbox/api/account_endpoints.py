@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from kalshi_pipelines.sandbox.access.memberships import FULL_SCOPES, KeyRequest, UnusableScopes, register_key
-from kalshi_pipelines.sandbox.access.signatures import UnusableKey, public_pem
+from kalshi_pipelines.sandbox.access.signatures import UnusablePublicKey, public_pem
 from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint
 from kalshi_pipelines.sandbox.api.holding_endpoints import free_money
-from kalshi_pipelines.sandbox.api.order_requests import Fields, Struct, decoded, invalid_field, undecodable
+from kalshi_pipelines.sandbox.api.order_requests import Fields, Struct, decode_body, invalid_field, undecodable
 from kalshi_pipelines.sandbox.api.portfolio_rows import (
     Row,
     shard_transfer_row,
@@ -30,7 +30,7 @@ from kalshi_pipelines.sandbox.api.portfolio_rows import (
 from kalshi_pipelines.sandbox.errors import forbidden, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.pagination import page_back
-from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.sandbox.trading.events import KeyDeleted
 from kalshi_pipelines.sandbox.trading.floor import LAST_SUBACCOUNT
 from kalshi_pipelines.sandbox.trading.records import ApiKey, Transfer
@@ -84,16 +84,16 @@ def _key_row(key: ApiKey) -> Row:
 
 def create_api_key(exchange: Exchange, call: Call) -> bytes:
     """POST /api_keys: register the public part of a key the member made."""
-    fields = decoded(call, _CREATE_KEY)
+    fields = decode_body(call, _CREATE_KEY)
     if exchange.limits.tier.name in _WITHOUT_OWN_KEYS:
         raise forbidden("creating api keys requires a higher api usage level")
-    key_id = _registered(exchange, call, fields, fields.required("public_key"))
+    key_id = _register(exchange, call, fields, fields.required("public_key"))
     return orjson.dumps({"api_key_id": key_id})
 
 
 def generate_api_key(exchange: Exchange, call: Call) -> bytes:
     """POST /api_keys/generate: make a key pair, and hand over the private part for this once."""
-    fields = decoded(call, _GENERATE_KEY)
+    fields = decode_body(call, _GENERATE_KEY)
     key_type = fields.text("key_type") or "rsa"
     if key_type not in {"rsa", "ed25519"}:
         raise invalid_field(fields.struct, "key_type", "oneof")
@@ -103,19 +103,19 @@ def generate_api_key(exchange: Exchange, call: Call) -> bytes:
         key, form = generate_private_key(65_537, 2_048), PrivateFormat.TraditionalOpenSSL
     else:
         key, form = Ed25519PrivateKey.generate(), PrivateFormat.PKCS8
-    key_id = _registered(exchange, call, fields, public_pem(key.public_key()))
+    key_id = _register(exchange, call, fields, public_pem(key.public_key()))
     private = key.private_bytes(Encoding.PEM, form, NoEncryption()).decode()
     return orjson.dumps({"api_key_id": key_id, "key_type": key_type, "private_key": private})
 
 
-def _registered(exchange: Exchange, call: Call, fields: Fields, pem: str) -> str:
+def _register(exchange: Exchange, call: Call, fields: Fields, pem: str) -> str:
     """Register a key as a body describes it; its id."""
     if fields.text("fcm_subtrader_id") is not None:
         raise forbidden("fcm_subtrader_id requires an FCM member")
     engine = exchange.venue.engine
     subaccount = fields.whole("subaccount", 0, LAST_SUBACCOUNT)
     if subaccount is not None and subaccount not in engine.state.members[call.member].subaccounts:
-        raise Refused("subaccount_not_found")
+        raise RequestRefused("subaccount_not_found")
     scopes = fields.values.get("scopes")
     key_id = engine.identifier(_KEY_NUMBERS)
     wanted = KeyRequest(
@@ -128,8 +128,8 @@ def _registered(exchange: Exchange, call: Call, fields: Fields, pem: str) -> str
     )
     try:
         register_key(engine, wanted, at_us=call.now_us)
-    except (UnusableKey, UnusableScopes) as error:
-        raise Refused("bad_request", str(error)) from error
+    except (UnusablePublicKey, UnusableScopes) as error:
+        raise RequestRefused("bad_request", str(error)) from error
     return key_id
 
 
@@ -146,7 +146,7 @@ def delete_api_key(exchange: Exchange, call: Call) -> bytes:
 def create_subaccount(exchange: Exchange, call: Call) -> bytes:
     """POST /portfolio/subaccounts. A body is not asked for, and not read: sub-accounts are on every shard."""
     if exchange.limits.tier.name in _WITHOUT_SUBACCOUNTS:
-        raise Refused("bad_request", "subaccounts require a higher api usage level")
+        raise RequestRefused("bad_request", "subaccounts require a higher api usage level")
     number = exchange.venue.engine.open_subaccount(call.member, at_us=call.now_us)
     return orjson.dumps({"subaccount_number": number})
 
@@ -182,7 +182,7 @@ def _transfer_id(fields: Fields) -> str | None:
 
 def transfer_between_subaccounts(exchange: Exchange, call: Call) -> bytes:
     """POST /portfolio/subaccounts/transfer."""
-    fields = decoded(call, _SUBACCOUNT_TRANSFER)
+    fields = decode_body(call, _SUBACCOUNT_TRANSFER)
     client_id = _transfer_id(fields)
     if client_id is None:
         raise invalid_field(fields.struct, "client_transfer_id", "required", "missing_parameters")
@@ -193,18 +193,18 @@ def transfer_between_subaccounts(exchange: Exchange, call: Call) -> bytes:
         exchange.venue.engine.transfer(
             call.member, (source, shard), (destination, shard), amount, client_id, at_us=call.now_us
         )
-    except Refused as refused:
+    except RequestRefused as refused:
         # The document lists no 409 for this operation.
-        raise Refused("bad_request", refused.code) if refused.status == 409 else refused from refused
+        raise RequestRefused("bad_request", refused.code) if refused.status == 409 else refused from refused
     return b"{}"
 
 
 def transfer_between_shards(exchange: Exchange, call: Call) -> bytes:
     """POST /portfolio/intra_exchange_instance_transfer."""
-    fields = decoded(call, _SHARD_TRANSFER)
+    fields = decode_body(call, _SHARD_TRANSFER)
     for name in ("source", "destination"):
         if fields.choice(name, ("event_contract", "margined")) == "margined":
-            raise Refused("bad_request", "this account has no margined exchange instance")
+            raise RequestRefused("bad_request", "this account has no margined exchange instance")
     client_id = _transfer_id(fields)
     amount = fields.required_whole("amount", 1) * CENTI_CENT
     shards = [fields.whole(f"{end}_exchange_shard", 0, LAST_SHARD) or 0 for end in ("source", "destination")]
@@ -213,17 +213,19 @@ def transfer_between_shards(exchange: Exchange, call: Call) -> bytes:
     if locked is not None and set(owners) != {locked}:
         raise forbidden("api key is restricted to another subaccount")
     if client_id is not None and any(owners):
-        raise Refused("bad_request", "client_transfer_id is only supported for primary accounts")
-    return _moved(exchange, call, list(zip(owners, shards, strict=True)), amount, client_id)
+        raise RequestRefused("bad_request", "client_transfer_id is only supported for primary accounts")
+    return _move_money(exchange, call, list(zip(owners, shards, strict=True)), amount, client_id)
 
 
-def _moved(exchange: Exchange, call: Call, ends: list[tuple[int, int]], amount: int, client_id: str | None) -> bytes:
+def _move_money(
+    exchange: Exchange, call: Call, ends: list[tuple[int, int]], amount: int, client_id: str | None
+) -> bytes:
     """Move money from one place to another, by way of the primary account where the shards differ."""
     state = exchange.venue.state
     if any(owner not in state.members[call.member].subaccounts for owner, _ in ends):
-        raise Refused("subaccount_not_found")
+        raise RequestRefused("subaccount_not_found")
     if any(shard not in state.shards for _, shard in ends):
-        raise Refused("bad_request", "no such exchange shard")
+        raise RequestRefused("bad_request", "no such exchange shard")
     source, destination = ends
     ways = [source, destination]
     if source[1] != destination[1]:

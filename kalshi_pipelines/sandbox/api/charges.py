@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from kalshi_pipelines.sandbox.access.rate_limits import Charge
+from kalshi_pipelines.sandbox.access.rate_limits import TokenCharge
 from kalshi_pipelines.sandbox.api.endpoints import Call
 
 _SHARDS_WITH_A_BUDGET: Final = (1, 2, 3)
@@ -29,7 +29,9 @@ def body_object(call: Call) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def single_write(ticker: str | None, named_in: Literal["body", "query"]) -> Callable[[int, Call], Sequence[Charge]]:
+def single_write(
+    ticker: str | None, named_in: Literal["body", "query"]
+) -> Callable[[int, Call], Sequence[TokenCharge]]:
     """The charges of a write that names its shard in ``exchange_index``, or lets it be found by a ticker.
 
     Args:
@@ -37,12 +39,15 @@ def single_write(ticker: str | None, named_in: Literal["body", "query"]) -> Call
         named_in: Where both are read.
     """
 
-    def charges(cost: int, call: Call) -> Sequence[Charge]:
+    def charges(cost: int, call: Call) -> Sequence[TokenCharge]:
         asked = body_object(call) if named_in == "body" else call.query.parameters
         shard = _shard(asked.get("exchange_index"))
         if shard == _AUTO and ticker is not None and asked.get(ticker):
-            return (Charge("write", cost), *(Charge(f"write:{number}", cost) for number in _SHARDS_WITH_A_BUDGET))
-        return (Charge(f"write:{shard}" if shard in _SHARDS_WITH_A_BUDGET else "write", cost),)
+            return (
+                TokenCharge("write", cost),
+                *(TokenCharge(f"write:{number}", cost) for number in _SHARDS_WITH_A_BUDGET),
+            )
+        return (TokenCharge(f"write:{shard}" if shard in _SHARDS_WITH_A_BUDGET else "write", cost),)
 
     return charges
 
@@ -56,12 +61,12 @@ def _shard(asked: object) -> int:
     return asked if type(asked) is int else 0
 
 
-def batch_write(items: str) -> Callable[[int, Call], Sequence[Charge]]:
+def batch_write(items: str) -> Callable[[int, Call], Sequence[TokenCharge]]:
     """The charges of a batch: each item of that member of the body, all from the bucket of no shard."""
 
-    def charges(cost: int, call: Call) -> Sequence[Charge]:
+    def charges(cost: int, call: Call) -> Sequence[TokenCharge]:
         listed = body_object(call).get(items)
         count = len(listed) if isinstance(listed, list) else 1
-        return (Charge("write", cost * max(count, 1)),)
+        return (TokenCharge("write", cost * max(count, 1)),)
 
     return charges

@@ -7,11 +7,11 @@ Belongs here: the description of endpoints and of a call to one. Does not belong
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kalshi_pipelines.sandbox.access.rate_limits import Charge
+from kalshi_pipelines.sandbox.access.rate_limits import TokenCharge
 from kalshi_pipelines.sandbox.api.validation import Query
 from kalshi_pipelines.sandbox.errors import forbidden
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.pagination import Page, Row, page_of
+from kalshi_pipelines.sandbox.pagination import Row, RowPage, page_of
 from kalshi_pipelines.sandbox.trading.records import ApiKey
 
 
@@ -75,16 +75,16 @@ class Endpoint:
     success: int = 200
     scope: str | None = None
     for_locked_keys: bool = True
-    charges: Callable[[int, Call], Sequence[Charge]] | None = None
+    charges: Callable[[int, Call], Sequence[TokenCharge]] | None = None
 
     @property
     def name(self) -> str:
         """Method and path template, such as ``GET /markets/{ticker}``."""
         return f"{self.method} {self.template}"
 
-    def price(self, cost: int, call: Call) -> Sequence[Charge]:
+    def price(self, cost: int, call: Call) -> Sequence[TokenCharge]:
         """What a call pays, given the tokens the endpoint costs."""
-        return (Charge(self.budget, cost),) if self.charges is None else self.charges(cost, call)
+        return (TokenCharge(self.budget, cost),) if self.charges is None else self.charges(cost, call)
 
 
 def json_array(parts: Iterable[bytes]) -> bytes:
@@ -92,7 +92,7 @@ def json_array(parts: Iterable[bytes]) -> bytes:
     return b"[" + b",".join(parts) + b"]"
 
 
-def paged(exchange: Exchange, rows: Sequence[Row], cursor: str, limit: int) -> Page[Row]:
+def paged(exchange: Exchange, rows: Sequence[Row], cursor: str, limit: int) -> RowPage[Row]:
     """The page of rows a cursor asks for. A recorded cursor continues with what its recorded pages did not show."""
     shown = None if exchange.replay is None else exchange.replay.shown_before(cursor)
     if shown is None:

@@ -13,7 +13,7 @@ from kalshi_pipelines.sandbox.errors import bad_request, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.markets.listing import EventFilter
 from kalshi_pipelines.sandbox.markets.rows import EventRow
-from kalshi_pipelines.sandbox.pagination import Page
+from kalshi_pipelines.sandbox.pagination import RowPage
 
 
 def _markets_of(exchange: Exchange, event: EventRow) -> bytes:
@@ -25,7 +25,7 @@ def _event(exchange: Exchange, event: EventRow, *, nested: bool, alone: bool) ->
     return b"{" + members + (b',"markets":' + _markets_of(exchange, event) if nested else b"") + b"}"
 
 
-def _event_page(exchange: Exchange, call: Call, wanted: EventFilter, default: int) -> tuple[Page[EventRow], bytes]:
+def _event_page(exchange: Exchange, call: Call, wanted: EventFilter, default: int) -> tuple[RowPage[EventRow], bytes]:
     nested = bool(call.query.boolean("with_nested_markets"))
     page = paged(
         exchange, exchange.catalogue.select_events(wanted), call.query.cursor, call.query.limit(200, default, 1)

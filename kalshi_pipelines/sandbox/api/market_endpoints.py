@@ -16,7 +16,7 @@ from kalshi_pipelines.sandbox.errors import bad_request, failed_validation, not_
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.markets.listing import MarketFilter, TradeFilter, TradeRow
 from kalshi_pipelines.sandbox.markets.rows import CandleWindow, MarketRow
-from kalshi_pipelines.sandbox.pagination import Page
+from kalshi_pipelines.sandbox.pagination import RowPage
 from kalshi_pipelines.units import SECOND_US
 
 MOST_TICKERS: Final = 100
@@ -127,7 +127,7 @@ def _trade_page(exchange: Exchange, call: Call, wanted: TradeFilter) -> bytes:
     return _trades_body(exchange.venue.trades.page(wanted, call.query.cursor, call.query.limit(1000, 100)))
 
 
-def _trades_body(page: Page[TradeRow]) -> bytes:
+def _trades_body(page: RowPage[TradeRow]) -> bytes:
     return b'{"cursor":' + orjson.dumps(page.cursor) + b',"trades":' + json_array(row.json for row in page.rows) + b"}"
 
 

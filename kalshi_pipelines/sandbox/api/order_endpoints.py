@@ -22,22 +22,22 @@ from kalshi_pipelines.sandbox.api.order_requests import (
     DECREASE,
     Fields,
     amendment,
-    counted,
-    decoded,
+    decode_body,
     new_order,
+    parse_count,
     subaccount_of,
 )
 from kalshi_pipelines.sandbox.api.portfolio_rows import Row, execution_row
-from kalshi_pipelines.sandbox.errors import ApiError, nested, not_found, refusal
+from kalshi_pipelines.sandbox.errors import ErrorResponse, nested, not_found, refusal
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.prices import count_text
-from kalshi_pipelines.sandbox.trading.commands import OrderRef, Refused
+from kalshi_pipelines.sandbox.trading.commands import OrderRef, RequestRefused
 
 _V2_PAGE: Final = "https://docs.kalshi.com/api-reference/orders/create-order-v2"
 _SCOPE: Final = "write::trade"
 
 
-def _placed(exchange: Exchange, call: Call, fields: Fields) -> Row:
+def _place(exchange: Exchange, call: Call, fields: Fields) -> Row:
     order = new_order(call, fields)
     exchange.venue.ensure_open(order.ticker)
     return execution_row(exchange.venue.engine.place(order, at_us=call.now_us), call.now_us)
@@ -45,20 +45,20 @@ def _placed(exchange: Exchange, call: Call, fields: Fields) -> Row:
 
 def create_order(exchange: Exchange, call: Call) -> bytes:
     """POST /portfolio/events/orders."""
-    return orjson.dumps(_placed(exchange, call, decoded(call, CREATE)))
+    return orjson.dumps(_place(exchange, call, decode_body(call, CREATE)))
 
 
 def create_orders(exchange: Exchange, call: Call) -> bytes:
     """POST /portfolio/events/orders/batched: each order is taken or refused for itself."""
 
     def each(fields: Fields) -> Row:
-        return _placed(exchange, call, fields)
+        return _place(exchange, call, fields)
 
     def failed(fields: Fields) -> Row:
         client_order_id = fields.text("client_order_id")
         return {} if client_order_id is None else {"client_order_id": client_order_id}
 
-    items = decoded(call, BATCH_CREATE).each("orders")
+    items = decode_body(call, BATCH_CREATE).each("orders")
     return _batch([Fields(CREATE.name, item) for item in items], each, failed)
 
 
@@ -67,14 +67,14 @@ def _batch(items: list[Fields], each: Callable[[Fields], Row], failed: Callable[
     for item in items:
         try:
             rows.append(each(item))
-        except Refused as refused:
+        except RequestRefused as refused:
             rows.append({"error": _error_of(refusal(refused)), **failed(item)})
-        except ApiError as error:
+        except ErrorResponse as error:
             rows.append({"error": _error_of(error), **failed(item)})
     return orjson.dumps({"orders": rows})
 
 
-def _error_of(error: ApiError) -> dict[str, Any]:
+def _error_of(error: ErrorResponse) -> dict[str, Any]:
     """The error of one item, which always has details, if empty ones."""
     return {"details": "", **orjson.loads(error.content)["error"]}
 
@@ -84,7 +84,7 @@ def cancel_order(exchange: Exchange, call: Call) -> bytes:
     subaccount, shard = _place_of(call)
     ticker = call.query.text("market_ticker")
     return orjson.dumps(
-        _canceled(exchange, call, OrderRef(call.member, subaccount, call.path["order_id"], shard, ticker))
+        _cancel(exchange, call, OrderRef(call.member, subaccount, call.path["order_id"], shard, ticker))
     )
 
 
@@ -93,7 +93,7 @@ def _place_of(call: Call) -> tuple[int, int | None]:
     try:
         subaccount = _subaccount(call)
         shard = call.query.integer("exchange_index", least=AUTO_ROUTE)
-    except ApiError as error:
+    except ErrorResponse as error:
         raise (not_found() if error.status == 400 else error) from error
     if shard == AUTO_ROUTE and call.query.text("market_ticker") is None:
         raise not_found()
@@ -104,7 +104,7 @@ def _subaccount(call: Call) -> int:
     return call.subaccount(call.query.integer("subaccount", least=0)) or 0
 
 
-def _canceled(exchange: Exchange, call: Call, ref: OrderRef) -> Row:
+def _cancel(exchange: Exchange, call: Call, ref: OrderRef) -> Row:
     cancellation = exchange.venue.engine.cancel(ref, at_us=call.now_us)
     return {
         "order_id": cancellation.order.order_id,
@@ -119,14 +119,14 @@ def cancel_orders(exchange: Exchange, call: Call) -> bytes:
     def each(fields: Fields) -> Row:
         order_id, ticker, shard = fields.required("order_id"), fields.text("market_ticker"), fields.shard()
         if ticker is None and fields.values.get("exchange_index") == AUTO_ROUTE:
-            raise Refused("missing_parameters", "market_ticker is required for auto-routing")
+            raise RequestRefused("missing_parameters", "market_ticker is required for auto-routing")
         ref = OrderRef(call.member, subaccount_of(call, fields), order_id, shard, ticker)
-        return _canceled(exchange, call, ref)
+        return _cancel(exchange, call, ref)
 
     def failed(fields: Fields) -> Row:
         return {"order_id": fields.text("order_id") or "", "reduced_by": "0.00"}
 
-    items = decoded(call, BATCH_CANCEL).each("orders")
+    items = decode_body(call, BATCH_CANCEL).each("orders")
     return _batch([Fields("BatchCancelOrdersV2RequestOrder", item) for item in items], each, failed)
 
 
@@ -139,25 +139,25 @@ def cancel_all_orders(exchange: Exchange, call: Call) -> bytes:
 
 def amend_order(exchange: Exchange, call: Call) -> bytes:
     """POST /portfolio/events/orders/{order_id}/amend."""
-    terms = amendment(call, decoded(call, AMEND), _subaccount(call))
+    terms = amendment(call, decode_body(call, AMEND), _subaccount(call))
     execution = exchange.venue.engine.amend(terms, at_us=call.now_us)
     return orjson.dumps(execution_row(execution, call.now_us, counts=execution.resting_changed))
 
 
 def decrease_order(exchange: Exchange, call: Call) -> bytes:
     """POST /portfolio/events/orders/{order_id}/decrease."""
-    fields = decoded(call, DECREASE)
+    fields = decode_body(call, DECREASE)
     reduce_by, reduce_to = fields.text("reduce_by"), fields.text("reduce_to")
     if (reduce_by is None) == (reduce_to is None):
-        raise Refused("invalid_order", "exactly one of reduce_by and reduce_to must be provided")
+        raise RequestRefused("invalid_order", "exactly one of reduce_by and reduce_to must be provided")
     ticker, shard = fields.text("market_ticker"), fields.shard()
     if ticker is None and fields.values.get("exchange_index") == AUTO_ROUTE:
-        raise Refused("missing_parameters", "market_ticker is required for auto-routing")
+        raise RequestRefused("missing_parameters", "market_ticker is required for auto-routing")
     order = exchange.venue.engine.decrease(
         OrderRef(call.member, _subaccount(call), call.path["order_id"], shard, ticker),
         at_us=call.now_us,
-        reduce_by=None if reduce_by is None else counted(reduce_by),
-        reduce_to=None if reduce_to is None else counted(reduce_to, least=0),
+        reduce_by=None if reduce_by is None else parse_count(reduce_by),
+        reduce_to=None if reduce_to is None else parse_count(reduce_to, least=0),
     )
     row = {"order_id": order.order_id, "remaining_count": count_text(order.remaining), "ts_ms": call.now_us // 1_000}
     if order.client_order_id is not None:

@@ -12,11 +12,18 @@ import orjson
 
 from kalshi_pipelines.sandbox.api.charges import single_write
 from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint
-from kalshi_pipelines.sandbox.api.order_requests import Fields, Struct, counted, decoded, invalid_field, subaccount_of
+from kalshi_pipelines.sandbox.api.order_requests import (
+    Fields,
+    Struct,
+    decode_body,
+    invalid_field,
+    parse_count,
+    subaccount_of,
+)
 from kalshi_pipelines.sandbox.api.portfolio_rows import group_row
-from kalshi_pipelines.sandbox.errors import ApiError, not_found
+from kalshi_pipelines.sandbox.errors import ErrorResponse, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 
 LARGEST_LIMIT: Final = 1_000_000
 _CREATE: Final = Struct(
@@ -32,9 +39,9 @@ def _limit(fields: Fields) -> int:
     whole, text = fields.whole("contracts_limit", 1, LARGEST_LIMIT), fields.text("contracts_limit_fp")
     if whole is None and text is None:
         raise invalid_field(fields.struct, "contracts_limit", "required", "missing_parameters")
-    limit = counted(text) if text is not None else (whole or 0) * 100
+    limit = parse_count(text) if text is not None else (whole or 0) * 100
     if whole is not None and whole * 100 != limit:
-        raise Refused("bad_request", "contracts_limit and contracts_limit_fp do not match")
+        raise RequestRefused("bad_request", "contracts_limit and contracts_limit_fp do not match")
     if limit > LARGEST_LIMIT * 100:
         raise invalid_field(fields.struct, "contracts_limit_fp", "lte")
     return limit
@@ -59,7 +66,7 @@ def get_order_group(exchange: Exchange, call: Call) -> bytes:
 
 def create_order_group(exchange: Exchange, call: Call) -> bytes:
     """POST /portfolio/order_groups/create."""
-    fields = decoded(call, _CREATE)
+    fields = decode_body(call, _CREATE)
     subaccount, shard = subaccount_of(call, fields), fields.whole("exchange_index") or 0
     group = exchange.venue.engine.create_group(call.member, subaccount, shard, _limit(fields), at_us=call.now_us)
     return orjson.dumps(
@@ -87,7 +94,7 @@ def trigger_order_group(exchange: Exchange, call: Call) -> bytes:
 
 def update_order_group_limit(exchange: Exchange, call: Call) -> bytes:
     """PUT /portfolio/order_groups/{order_group_id}/limit."""
-    limit = _limit(decoded(call, _LIMIT))
+    limit = _limit(decode_body(call, _LIMIT))
     member, subaccount, group_id, shard = _target(call)
     exchange.venue.engine.set_group_limit(member, subaccount, group_id, limit, shard, at_us=call.now_us)
     return _EMPTY
@@ -98,7 +105,7 @@ def _target(call: Call) -> tuple[str, int | None, str, int]:
     subaccount = _asked(call, 0)
     try:
         shard = call.query.integer("exchange_index") or 0
-    except ApiError as error:
+    except ErrorResponse as error:
         raise not_found() from error
     return call.member, subaccount, call.path["order_group_id"], shard
 
@@ -107,7 +114,7 @@ def _asked(call: Call, default: int | None) -> int | None:
     """The sub-account asked for. The document lists no 400 here: what makes no sense is not found."""
     try:
         number = call.query.integer("subaccount", least=0)
-    except ApiError as error:
+    except ErrorResponse as error:
         raise not_found() from error
     return call.subaccount(number, default)
 

@@ -14,8 +14,8 @@ import orjson
 
 from kalshi_pipelines.sandbox.api.endpoints import Call
 from kalshi_pipelines.sandbox.api.validation import camel_case
-from kalshi_pipelines.sandbox.errors import ApiError, nested
-from kalshi_pipelines.sandbox.trading.commands import Amendment, NewOrder, OrderRef, Refused
+from kalshi_pipelines.sandbox.errors import ErrorResponse, nested
+from kalshi_pipelines.sandbox.trading.commands import Amendment, NewOrder, OrderRef, RequestRefused
 from kalshi_pipelines.sandbox.trading.events import SelfTradePrevention, Side, TimeInForce
 from kalshi_pipelines.units import SECOND_US
 
@@ -35,15 +35,15 @@ _JSON_TYPES: Final = {
 _TYPES_OF: Final = {"string": str, "int": int, "int64": int, "bool": bool, "[]string": list, "[]struct": list}
 
 
-def undecodable(details: str) -> ApiError:
+def undecodable(details: str) -> ErrorResponse:
     """HTTP 400 for a body that can not be decoded. Recorded: this error alone is flat."""
-    return ApiError(400, {"code": "bad_request", "message": "bad request", "details": details})
+    return ErrorResponse(400, {"code": "bad_request", "message": "bad request", "details": details})
 
 
-def invalid_field(struct: str, name: str, tag: str, code: str = "invalid_parameters") -> Refused:
+def invalid_field(struct: str, name: str, tag: str, code: str = "invalid_parameters") -> RequestRefused:
     """A field that breaks one of its rules, in the words of Go's validator."""
     key = camel_case(name)
-    return Refused(code, f"Key: '{struct}.{key}' Error:Field validation for '{key}' failed on the '{tag}' tag")
+    return RequestRefused(code, f"Key: '{struct}.{key}' Error:Field validation for '{key}' failed on the '{tag}' tag")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Struct:
             else:
                 raise self._mismatch(_JSON_TYPES.get(type(value), "null"), path, self.items.name)
 
-    def _mismatch(self, found: str, path: str, wanted: str) -> ApiError:
+    def _mismatch(self, found: str, path: str, wanted: str) -> ErrorResponse:
         return undecodable(
             f"json: cannot unmarshal {found} into Go struct field {self.path or self.name}.{path} of type {wanted}"
         )
@@ -97,7 +97,7 @@ class Fields:
         return value or None
 
     def required(self, name: str, code: str = "missing_parameters") -> str:
-        """A text that must be there. Raises ``Refused`` with that code otherwise."""
+        """A text that must be there. Raises ``RequestRefused`` with that code otherwise."""
         value: str | None = self.values.get(name)
         if not value:
             raise invalid_field(self.struct, name, "required", code)
@@ -146,33 +146,33 @@ class Fields:
         """Centi-cents of a price in dollars with 2 to 4 decimals; the grid of the market is checked later."""
         match = _PRICE.fullmatch(self.required(name, "invalid_order"))
         if match is None:
-            raise Refused("invalid_price")
+            raise RequestRefused("invalid_price")
         cents = int(match[1] + match[2].ljust(4, "0"))
         if not 0 < cents < 10_000:
-            raise Refused("invalid_price")
+            raise RequestRefused("invalid_price")
         return cents
 
     def count(self, name: str = "count", least: int = 1) -> int:
         """Centi-contracts of a count with at most 2 decimals, which must be there."""
-        return counted(self.required(name, "invalid_order"), least)
+        return parse_count(self.required(name, "invalid_order"), least)
 
 
-def counted(text: str, least: int = 1) -> int:
-    """Centi-contracts of a count. Raises ``Refused`` if it is none, finer than 0.01, or below the least."""
+def parse_count(text: str, least: int = 1) -> int:
+    """Centi-contracts of a count. Raises ``RequestRefused`` if it is none, finer than 0.01, or below the least."""
     match = _COUNT.fullmatch(text)
     if match is None:
-        raise Refused("invalid_order_size")
+        raise RequestRefused("invalid_order_size")
     count = int(match[1] + (match[2] or "").ljust(2, "0"))
     if count < least:
-        raise Refused("invalid_order_size")
+        raise RequestRefused("invalid_order_size")
     return count
 
 
-def decoded(call: Call, struct: Struct) -> Fields:
+def decode_body(call: Call, struct: Struct) -> Fields:
     """The body of a request that must have one.
 
     Raises:
-        ApiError: It is not declared as JSON, is no JSON, or a field has the wrong type.
+        ErrorResponse: It is not declared as JSON, is no JSON, or a field has the wrong type.
     """
     if not call.content_type.partition(";")[0].strip().lower() == "application/json":
         raise nested(400, "invalid_content_type", "invalid content type")
@@ -222,7 +222,7 @@ DECREASE: Final = Struct(
 
 
 def subaccount_of(call: Call, fields: Fields, name: str = "subaccount") -> int:
-    """The sub-account a body names, or 0, or the one the key is locked to. Raises ``ApiError`` 403 for another one."""
+    """The sub-account a body names, or 0, or the one the key is locked to. Raises ``ErrorResponse`` 403."""
     number = call.subaccount(fields.whole(name, least=0))
     return 0 if number is None else number
 
@@ -231,8 +231,8 @@ def new_order(call: Call, fields: Fields) -> NewOrder:
     """The order a body asks for.
 
     Raises:
-        Refused: A field is missing or malformed, or its terms contradict each other.
-        ApiError: The key is locked to another sub-account.
+        RequestRefused: A field is missing or malformed, or its terms contradict each other.
+        ErrorResponse: The key is locked to another sub-account.
     """
     ticker = fields.required("ticker")
     side = fields.choice("side", _SIDES, "invalid_order")
@@ -243,11 +243,11 @@ def new_order(call: Call, fields: Fields) -> NewOrder:
     post_only, reduce_only = fields.truth("post_only"), fields.truth("reduce_only")
     if time_in_force == "immediate_or_cancel":
         if expires_us is not None:
-            raise Refused("invalid_order", "immediate_or_cancel cannot be combined with expiration_time")
+            raise RequestRefused("invalid_order", "immediate_or_cancel cannot be combined with expiration_time")
     elif reduce_only:
-        raise Refused("invalid_order", "reduce_only requires immediate_or_cancel")
+        raise RequestRefused("invalid_order", "reduce_only requires immediate_or_cancel")
     if post_only and time_in_force != "good_till_canceled":
-        raise Refused("invalid_order", f"post_only cannot be combined with {time_in_force}")
+        raise RequestRefused("invalid_order", f"post_only cannot be combined with {time_in_force}")
     return NewOrder(
         member=call.member,
         subaccount=subaccount_of(call, fields),
@@ -268,7 +268,7 @@ def new_order(call: Call, fields: Fields) -> NewOrder:
 
 
 def amendment(call: Call, fields: Fields, subaccount: int) -> Amendment:
-    """The new terms a body gives an order of a sub-account. Raises ``Refused`` if one is missing or malformed."""
+    """The new terms of an order. Raises ``RequestRefused`` if a term is missing or malformed."""
     ticker = fields.required("ticker")
     side = fields.choice("side", _SIDES, "invalid_order")
     return Amendment(

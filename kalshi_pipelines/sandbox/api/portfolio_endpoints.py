@@ -16,11 +16,18 @@ from kalshi_pipelines.sandbox.api.portfolio_rows import Row, fill_row, order_row
 from kalshi_pipelines.sandbox.api.validation import Query
 from kalshi_pipelines.sandbox.errors import not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.markets.listing import Span
+from kalshi_pipelines.sandbox.markets.listing import TimeRange
 from kalshi_pipelines.sandbox.pagination import Entry, page_back
 from kalshi_pipelines.sandbox.prices import count_text
 from kalshi_pipelines.sandbox.trading.events import Side
-from kalshi_pipelines.sandbox.trading.records import CANCELED, EXECUTED, RESTING, Fill, Order, SettlementRecord
+from kalshi_pipelines.sandbox.trading.records import (
+    CANCELED,
+    EXECUTED,
+    RESTING,
+    SandboxFill,
+    SandboxOrder,
+    SandboxSettlement,
+)
 from kalshi_pipelines.sandbox.trading.state import TradingState
 
 MOST_TICKERS: Final = 100
@@ -51,7 +58,7 @@ def _page(
     return orjson.dumps({"cursor": page.cursor, name: [row(entry) for entry in page.rows]})
 
 
-def _is_past(order: Order, cutoff_us: int) -> bool:
+def _is_past(order: SandboxOrder, cutoff_us: int) -> bool:
     """Whether an order is history: done, and untouched since the cutoff. A resting order never is."""
     return not order.is_open and order.updated_us < cutoff_us
 
@@ -64,7 +71,7 @@ def get_orders(exchange: Exchange, call: Call) -> bytes:
     status = query.choice("status", (RESTING, CANCELED, EXECUTED))
     ticker, period, is_there = query.text("ticker"), query.period(), _place(call)
 
-    def wanted(order: Order) -> bool:
+    def wanted(order: SandboxOrder) -> bool:
         return (
             (status is None or order.status == status)
             and (ticker is None or order.ticker == ticker)
@@ -82,7 +89,7 @@ def get_historical_orders(exchange: Exchange, call: Call) -> bytes:
     cutoff_us = exchange.orders_cutoff_us
     ticker, period, is_there = call.query.text("ticker"), call.query.period(), _place(call)
 
-    def wanted(order: Order) -> bool:
+    def wanted(order: SandboxOrder) -> bool:
         return (
             _is_past(order, cutoff_us)
             and (ticker is None or order.ticker == ticker)
@@ -93,7 +100,7 @@ def get_historical_orders(exchange: Exchange, call: Call) -> bytes:
     return _page(call, "orders", exchange.venue.as_read().orders_of.get(call.member, ()), wanted, order_row)
 
 
-def _own_order(exchange: Exchange, call: Call, state: TradingState) -> Order:
+def _own_order(exchange: Exchange, call: Call, state: TradingState) -> SandboxOrder:
     order = state.orders.get(call.path["order_id"])
     if order is None or order.member != call.member or _is_past(order, exchange.orders_cutoff_us):
         raise not_found()
@@ -152,7 +159,7 @@ def _queue(state: TradingState, ticker: str, side: Side) -> Mapping[str, int]:
     return ahead
 
 
-def _wants_fill(query: Query, call: Call) -> Callable[[Fill], bool]:
+def _wants_fill(query: Query, call: Call) -> Callable[[SandboxFill], bool]:
     tickers, order_id = query.at_most("ticker", MOST_TICKERS), query.text("order_id")
     period, is_there = query.period(), _place(call)
     return lambda fill: (
@@ -167,7 +174,7 @@ def get_fills(exchange: Exchange, call: Call) -> bytes:
     """GET /portfolio/fills."""
     cutoff_us, matches = exchange.cutoff_us, _wants_fill(call.query, call)
 
-    def wanted(fill: Fill) -> bool:
+    def wanted(fill: SandboxFill) -> bool:
         return fill.created_us >= cutoff_us and matches(fill)
 
     return _page(call, "fills", exchange.venue.as_read().fills_of.get(call.member, ()), wanted, fill_row)
@@ -177,7 +184,7 @@ def get_historical_fills(exchange: Exchange, call: Call) -> bytes:
     """GET /historical/fills."""
     cutoff_us, matches = exchange.cutoff_us, _wants_fill(call.query, call)
 
-    def wanted(fill: Fill) -> bool:
+    def wanted(fill: SandboxFill) -> bool:
         return fill.created_us < cutoff_us and matches(fill)
 
     return _page(call, "fills", exchange.venue.as_read().fills_of.get(call.member, ()), wanted, fill_row)
@@ -189,7 +196,7 @@ def get_settlements(exchange: Exchange, call: Call) -> bytes:
     ticker, event = call.query.text("ticker"), call.query.text("event_ticker")
     period, is_there = _settled_in(call.query, cutoff_us), _place(call)
 
-    def wanted(settlement: SettlementRecord) -> bool:
+    def wanted(settlement: SandboxSettlement) -> bool:
         return (
             settlement.settled_us in period
             and (ticker is None or settlement.ticker == ticker)
@@ -201,9 +208,9 @@ def get_settlements(exchange: Exchange, call: Call) -> bytes:
     return _page(call, "settlements", settlements, wanted, settlement_row)
 
 
-def _settled_in(query: Query, cutoff_us: int) -> Span:
+def _settled_in(query: Query, cutoff_us: int) -> TimeRange:
     asked = query.period()
-    return Span(cutoff_us if asked.least is None else max(asked.least, cutoff_us), asked.most)
+    return TimeRange(cutoff_us if asked.least is None else max(asked.least, cutoff_us), asked.most)
 
 
 def _reads(operation: str, template: str, answer: Callable[[Exchange, Call], bytes]) -> Endpoint:

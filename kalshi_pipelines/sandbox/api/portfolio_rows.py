@@ -14,7 +14,14 @@ from kalshi_pipelines.sandbox.clock import rfc3339
 from kalshi_pipelines.sandbox.prices import count_text, dollars_text, price_text
 from kalshi_pipelines.sandbox.trading.commands import Execution
 from kalshi_pipelines.sandbox.trading.events import MoneyMoved
-from kalshi_pipelines.sandbox.trading.records import Fill, Order, OrderGroup, Position, SettlementRecord, Transfer
+from kalshi_pipelines.sandbox.trading.records import (
+    OrderGroup,
+    Position,
+    SandboxFill,
+    SandboxOrder,
+    SandboxSettlement,
+    Transfer,
+)
 from kalshi_pipelines.sandbox.trading.state import CENT
 from kalshi_pipelines.units import DOLLAR_CENTICENTS, SECOND_US
 
@@ -46,7 +53,7 @@ def user_id(member: str) -> str:
     return str(uuid5(NAMESPACE_OID, member))
 
 
-def order_row(order: Order) -> Row:
+def order_row(order: SandboxOrder) -> Row:
     """An order."""
     accepted = order.accepted
     row: Row = {
@@ -102,7 +109,7 @@ def execution_row(execution: Execution, now_us: int, *, counts: bool = True) -> 
     return row
 
 
-def fill_row(fill: Fill) -> Row:
+def fill_row(fill: SandboxFill) -> Row:
     """A fill. It does not tell the client order id."""
     return {
         "action": _ACTIONS[fill.side],
@@ -153,7 +160,7 @@ def event_position_row(event_ticker: str, positions: Iterable[Position]) -> Row:
     }
 
 
-def settlement_row(settlement: SettlementRecord) -> Row:
+def settlement_row(settlement: SandboxSettlement) -> Row:
     """A settlement; revenue and value are whole cents."""
     return {
         "event_ticker": settlement.event_ticker,

@@ -12,7 +12,7 @@ from typing import Final
 from starlette.datastructures import QueryParams
 
 from kalshi_pipelines.sandbox.errors import bad_request, failed_validation, unreadable_parameter
-from kalshi_pipelines.sandbox.markets.listing import EventFilter, MarketFilter, Span
+from kalshi_pipelines.sandbox.markets.listing import EventFilter, MarketFilter, TimeRange
 from kalshi_pipelines.units import SECOND_US
 
 MARKET_STATUS_FILTERS: Final = ("unopened", "open", "paused", "closed", "settled")
@@ -119,14 +119,14 @@ class Query:
             raise failed_validation(self.operation, camel_case(name), "max")
         return listed
 
-    def period(self) -> Span:
+    def period(self) -> TimeRange:
         """The bounds ``min_ts`` and ``max_ts``; the whole last second belongs to it."""
         most = self.instant_us("max_ts")
-        return Span(self.instant_us("min_ts"), None if most is None else most + SECOND_US - 1)
+        return TimeRange(self.instant_us("min_ts"), None if most is None else most + SECOND_US - 1)
 
-    def span(self, family: str) -> Span:
+    def span(self, family: str) -> TimeRange:
         """The bounds ``min_..._ts`` and ``max_..._ts`` of a family of timestamps."""
-        return Span(self.instant_us(f"min_{family}_ts"), self.instant_us(f"max_{family}_ts"))
+        return TimeRange(self.instant_us(f"min_{family}_ts"), self.instant_us(f"max_{family}_ts"))
 
     def has_any(self, names: Iterable[str]) -> bool:
         """Whether any of some parameters is given."""

@@ -151,11 +151,11 @@ class DriftPlan:
         """Answer as before."""
         self._drifts.clear()
 
-    def shown(self) -> list[dict[str, Any]]:
+    def wire(self) -> list[dict[str, Any]]:
         """As the admin route shows it."""
         return [{**drift.wire, "answers": drift.answers, "unchanged": drift.unchanged} for drift in self._drifts]
 
-    def drifted(self, endpoint: str, response: Response, *, is_signed: bool) -> Response:
+    def apply(self, endpoint: str, response: Response, *, is_signed: bool) -> Response:
         """The answer of an endpoint as it looks since the exchange drifted."""
         for drift in self._drifts:
             if drift.endpoint not in {endpoint, ANY_ENDPOINT} or type(response) is not Response:

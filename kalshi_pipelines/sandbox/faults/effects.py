@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from kalshi_pipelines.sandbox.errors import nested, too_many_requests
 from kalshi_pipelines.sandbox.faults.plan import Fault
-from kalshi_pipelines.sandbox.faults.wire import NoAnswer, TwoAnswers
+from kalshi_pipelines.sandbox.faults.wire import DroppedResponse, DuplicatedResponse
 from kalshi_pipelines.sandbox.markets.json_spans import elements, members
 from kalshi_pipelines.sandbox.pagination import BEFORE_ALL, cursor_after
 from kalshi_pipelines.units import SECOND_US
@@ -40,7 +40,7 @@ _COUNTS: Final = ("_count", "_count_fp", "reduced_by", "reduced_by_fp")
 
 
 @dataclass(frozen=True)
-class Answer:
+class SandboxAnswer:
     """What the exchange would answer if nothing went wrong on the way."""
 
     status: int
@@ -58,7 +58,7 @@ class Answer:
         return Response(self.content, self.status, media_type="application/json")
 
 
-def struck(faults: Sequence[Fault], kind: str) -> Fault | None:
+def find_fault(faults: Sequence[Fault], kind: str) -> Fault | None:
     """The fault of a kind among those that strike, the first one if there are several."""
     return next((fault for fault in faults if fault.kind == kind), None)
 
@@ -89,18 +89,18 @@ async def before_answer(faults: Sequence[Fault]) -> Response | None:
         elif fault.kind == "html_error":
             return _gateway(502, "502 Bad Gateway")
         elif fault.kind == "refuse":
-            return NoAnswer(reset=fault.reset)
+            return DroppedResponse(reset=fault.reset)
     return None
 
 
-def after_answer(faults: Sequence[Fault], answer: Answer, sent_cursor: str) -> Response:
+def after_answer(faults: Sequence[Fault], answer: SandboxAnswer, sent_cursor: str) -> Response:
     """The answer as the client gets it, after the faults that strike when all is done."""
     content = answer.content
     if answer.is_good:
         content = _spoiled(faults, content, sent_cursor)
     if skew := skew_us(faults):
         content = _STAMPS.sub(lambda stamp: b"%b%d" % (stamp[1], int(stamp[2]) + skew // 1_000), content)
-    given = Answer(answer.status, content)
+    given = SandboxAnswer(answer.status, content)
     for fault in faults:
         replaced = _replaced(fault, given)
         if replaced is not None:
@@ -111,17 +111,17 @@ def after_answer(faults: Sequence[Fault], answer: Answer, sent_cursor: str) -> R
 def answer_before_late(faults: Sequence[Fault], delay: Fault, success: int) -> Response:
     """What the client of a delayed request gets: nothing, unless another fault answers while the request is delayed."""
     for fault in faults:
-        if fault.kind in _BEFORE_LATE and (replaced := _replaced(fault, Answer(success, b""))) is not None:
+        if fault.kind in _BEFORE_LATE and (replaced := _replaced(fault, SandboxAnswer(success, b""))) is not None:
             return replaced
-    return NoAnswer(hold=delay.hold, reset=delay.reset)
+    return DroppedResponse(hold=delay.hold, reset=delay.reset)
 
 
-def _replaced(fault: Fault, answer: Answer) -> Response | None:
+def _replaced(fault: Fault, answer: SandboxAnswer) -> Response | None:
     """The response a fault gives in place of the exchange's; None for a fault that does not."""
     success = 200 if answer.status == NO_CONTENT or not answer.is_good else answer.status
     response: Response | None = None
     if fault.kind == "drop_after_apply":
-        response = NoAnswer(reset=fault.reset)
+        response = DroppedResponse(reset=fault.reset)
     elif fault.kind == "status_after_apply":
         response = _failed(fault.status)
     elif fault.kind == "garbage_after_apply":
@@ -129,11 +129,13 @@ def _replaced(fault: Fault, answer: Answer) -> Response | None:
     elif fault.kind == "empty_after_apply":
         response = Response(b"{}", success, media_type="application/json")
     elif fault.kind == "answered_twice":
-        response = TwoAnswers(answer.content, answer.status, media_type="application/json")
+        response = DuplicatedResponse(answer.content, answer.status, media_type="application/json")
     elif fault.kind == "cut_connection" and answer.is_good:
         # An answer without a body has no middle to be cut in.
         has_body = answer.content and answer.status != NO_CONTENT
-        response = CutResponse(answer.content, answer.status, media_type="application/json") if has_body else NoAnswer()
+        response = (
+            CutResponse(answer.content, answer.status, media_type="application/json") if has_body else DroppedResponse()
+        )
     return response
 
 

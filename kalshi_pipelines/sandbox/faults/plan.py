@@ -77,16 +77,16 @@ class Fault:
         if self.status not in _ERRORS:
             raise UnknownFault("status is one from 400 to 599")
 
-    def strikes(self, asked: "Asked") -> bool:
+    def matches(self, request: "ObservedRequest") -> bool:
         """Whether a request is one of those it counts."""
-        named = self.endpoint in {asked.endpoint, ANY_ENDPOINT}
-        if not named and not (self.endpoint == ANY_WRITE and asked.is_write):
+        named = self.endpoint in {request.endpoint, ANY_ENDPOINT}
+        if not named and not (self.endpoint == ANY_WRITE and request.is_write):
             return False
-        return self.where is None or asked.has(self.where)
+        return self.where is None or request.has(self.where)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ObservedRequest:
     """A request as faults see it: the endpoint's name, and where its members are found."""
 
     endpoint: str
@@ -152,13 +152,13 @@ class FaultPlan:
         self._due.clear()
         self._over.clear()
 
-    def due(self, asked: Asked) -> Sequence[Fault]:
+    def count_request(self, request: ObservedRequest) -> Sequence[Fault]:
         """Count a request; the faults that strike it."""
         if not self._due:
             return ()
         striking = []
         for planned in self._due:
-            if planned.fault.strikes(asked):
+            if planned.fault.matches(request):
                 planned.seen += 1
                 if planned.seen >= planned.fault.at:
                     planned.struck += 1

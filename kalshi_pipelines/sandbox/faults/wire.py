@@ -68,7 +68,7 @@ def connection_of(scope: Scope) -> Connection:
     return connection
 
 
-class NoAnswer(Response):
+class DroppedResponse(Response):
     """Not a byte: the connection is closed at once, or with ``hold`` kept until the client gives up."""
 
     def __init__(self, *, hold: bool = False, reset: bool = False) -> None:
@@ -94,7 +94,7 @@ async def _is_gone(receive: Receive, connection: Connection) -> bool:
         return False
 
 
-class TwoAnswers(Response):
+class DuplicatedResponse(Response):
     """The same answer twice in a row; the connection stays open."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

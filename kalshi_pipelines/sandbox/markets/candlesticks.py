@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import orjson
 
-from kalshi_pipelines.sandbox.markets.quotes import Fill, QuotePath
+from kalshi_pipelines.sandbox.markets.quotes import PathTrade, QuotePath
 from kalshi_pipelines.sandbox.markets.rows import CandleWindow
 from kalshi_pipelines.sandbox.prices import count_text, price_text
 from kalshi_pipelines.units import SECOND_US
@@ -29,7 +29,7 @@ class Charted(Protocol):
         """The epoch of its price path at an instant that is past."""
         ...
 
-    def fills_between(self, after_us: int, until_us: int) -> list[Fill]:
+    def fills_between(self, after_us: int, until_us: int) -> list[PathTrade]:
         """The trades later than one instant and not later than another, oldest first."""
         ...
 
@@ -106,7 +106,7 @@ def _distribution(prices: Sequence[int]) -> dict[str, str]:
     }
 
 
-def _trade_prices(fills: Sequence[Fill], previous: int | None) -> dict[str, str]:
+def _trade_prices(fills: Sequence[PathTrade], previous: int | None) -> dict[str, str]:
     body = {} if previous is None else {"previous_dollars": price_text(previous)}
     if fills:
         traded = sum(fill.size for fill in fills)

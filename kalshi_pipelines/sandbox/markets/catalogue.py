@@ -14,7 +14,12 @@ from typing import Final, TypeVar
 
 from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.clock import PriceTime
-from kalshi_pipelines.sandbox.markets.generated import LIFE_STAGES_WITH_RESULT, GeneratedMarket, Outcome, Settlement
+from kalshi_pipelines.sandbox.markets.generated import (
+    STATUSES_WITH_RESULT,
+    GeneratedMarket,
+    GeneratedSettlement,
+    MarketOutcome,
+)
 from kalshi_pipelines.sandbox.markets.generated_events import EventText, GeneratedEvent, GeneratedSeries
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.markets.quotes import QuotePath
@@ -62,7 +67,7 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Life:
+class _MarketDates:
     status: str
     event_day_us: int
     created_us: int
@@ -80,12 +85,12 @@ class GeneratedCatalogue(Catalogue):
         self._moves = 0
         self._additions = 0
         self._writer = _Writer(generation, time, Random(generation.seed))
-        with collector_resting():
+        with garbage_collection_paused():
             self._write_series(generation)
             markets = self._writer.markets(generation.markets)
             self._take(markets)
             archived = self._writer.archived_markets(ARCHIVED_MARKETS if generation.markets else 0)
-            self.add(events=self._writer.new_events(), archived_markets=archived)
+            self.add(events=self._writer.take_new_events(), archived_markets=archived)
             self._take(self._writer.combos(generation.combos, markets))
 
     def add_markets(self, count: int) -> list[str]:
@@ -115,7 +120,7 @@ class GeneratedCatalogue(Catalogue):
 
     def _take(self, markets: list[GeneratedMarket]) -> None:
         self._trades.follow({market.ticker: market for market in markets})
-        self.add(events=self._writer.new_events(), markets=markets)
+        self.add(events=self._writer.take_new_events(), markets=markets)
 
 
 class _Writer:
@@ -149,7 +154,7 @@ class _Writer:
         self._combo_series.append(series)
         return series
 
-    def new_events(self) -> list[GeneratedEvent]:
+    def take_new_events(self) -> list[GeneratedEvent]:
         """The events written since the last call."""
         events, self._new_events = self._new_events, []
         return events
@@ -160,8 +165,8 @@ class _Writer:
         while len(written) < count:
             series = self.rng.choice(self._series)
             status = "active" if created_us is not None else _weighted(self.rng, _STATUSES)
-            life = self._life(series, status, created_us)
-            written += self._event(series, life, count - len(written))
+            dates = self._dates(series, status, created_us)
+            written += self._event(series, dates, count - len(written))
         return written
 
     def archived_markets(self, count: int) -> list[GeneratedMarket]:
@@ -171,8 +176,8 @@ class _Writer:
             series = self.rng.choice(self._series)
             self._days_back[series.ticker] += 1
             day = self._generation.cutoff_us - (3 + self._days_back[series.ticker]) * DAY_US
-            life = _Life("finalized", day, day - self.rng.randrange(DAY_US, 20 * DAY_US), day + 20 * HOUR_US)
-            written += self._event(series, life, count - len(written))
+            dates = _MarketDates("finalized", day, day - self.rng.randrange(DAY_US, 20 * DAY_US), day + 20 * HOUR_US)
+            written += self._event(series, dates, count - len(written))
         return written
 
     def combos(self, count: int, markets: list[GeneratedMarket]) -> list[GeneratedMarket]:
@@ -184,37 +189,42 @@ class _Writer:
         seen = self._tickers[ticker]
         return ticker if seen == 1 else self._unused(f"{ticker}{seen}")
 
-    def _life(self, series: GeneratedSeries, status: str, created_us: int | None) -> _Life:
+    def _dates(self, series: GeneratedSeries, status: str, created_us: int | None) -> _MarketDates:
         rng, anchor = self.rng, self._generation.anchor_us
         if status in {"active", "initialized", "inactive"}:
             self._days_ahead[series.ticker] += 1
             today = anchor if created_us is None else max(anchor, created_us - created_us % DAY_US)
             day = today + (2 + self._days_ahead[series.ticker]) * DAY_US
             created = created_us if created_us is not None else anchor - 1 - int(rng.random() ** 3 * 55 * DAY_US)
-            return _Life(status, day, created, day + rng.randrange(12, 24) * HOUR_US)
+            return _MarketDates(status, day, created, day + rng.randrange(12, 24) * HOUR_US)
         self._days_back[series.ticker] += 1
         day = anchor - min(self._days_back[series.ticker], HISTORY_DAYS - 10) * DAY_US
-        return _Life(status, day, day - rng.randrange(HOUR_US, 8 * DAY_US), day + rng.randrange(6, 23) * HOUR_US)
+        return _MarketDates(status, day, day - rng.randrange(HOUR_US, 8 * DAY_US), day + rng.randrange(6, 23) * HOUR_US)
 
-    def _event(self, series: GeneratedSeries, life: _Life, most: int) -> list[GeneratedMarket]:
-        day = units.instant(life.event_day_us).strftime("%y%b%d").upper()
+    def _event(self, series: GeneratedSeries, dates: _MarketDates, most: int) -> list[GeneratedMarket]:
+        day = units.instant(dates.event_day_us).strftime("%y%b%d").upper()
         shape = shape_event(series.theme, series.subject, day, self.rng)
-        event = self._add_event(series, self._unused(f"{series.ticker}-{day}{shape.suffix}"), shape.text, life, shape)
+        event = self._add_event(series, self._unused(f"{series.ticker}-{day}{shape.suffix}"), shape.text, dates, shape)
         grid = _GRIDS[series.theme.grids[event.number % len(series.theme.grids)]]
         winner = self._winner(shape)
         return [
-            self._market(event, outcome, fair, grid, life, place == winner)
+            self._market(event, outcome, fair, grid, dates, place == winner)
             for place, (outcome, fair) in enumerate(shape.outcomes[:most])
         ]
 
     def _add_event(
-        self, series: GeneratedSeries, ticker: str, text: EventText, life: _Life, shape: EventShape | None = None
+        self,
+        series: GeneratedSeries,
+        ticker: str,
+        text: EventText,
+        dates: _MarketDates,
+        shape: EventShape | None = None,
     ) -> GeneratedEvent:
         self._events += 1
         collection = f"{series.ticker}-R" if shape is None else None
         event = GeneratedEvent(
             ticker, series, text, exclusive=shape is not None and shape.exclusive, number=self._events,
-            created_us=life.created_us, collection_ticker=collection,
+            created_us=dates.created_us, collection_ticker=collection,
         )  # fmt: skip
         self._new_events.append(event)
         return event
@@ -224,31 +234,35 @@ class _Writer:
         return self.rng.randrange(len(shape.outcomes)) if shape.exclusive else None
 
     def _market(
-        self, event: GeneratedEvent, outcome: Outcome, fair: int, grid: PriceGrid, life: _Life, wins: bool
+        self, event: GeneratedEvent, outcome: MarketOutcome, fair: int, grid: PriceGrid, dates: _MarketDates, wins: bool
     ) -> GeneratedMarket:
         rng = self.rng
         self._markets += 1
         settlement = settled_us = None
-        if life.status in LIFE_STAGES_WITH_RESULT:
+        if dates.status in STATUSES_WITH_RESULT:
             settlement = self._settlement(wins if event.exclusive else rng.random() * DOLLAR_CENTICENTS < fair)
             settled_us = (
-                life.close_us + rng.randrange(MINUTE_US, 40 * MINUTE_US) if life.status == "finalized" else None
+                dates.close_us + rng.randrange(MINUTE_US, 40 * MINUTE_US) if dates.status == "finalized" else None
             )
         volume = int(rng.random() ** 5 * 50_000_000) if rng.random() < 0.75 else 0
         path = self._path(fair, grid, rng)
         volume = volume if path.is_quoted else 0
         event.series.traded += volume
         return GeneratedMarket(
-            event, outcome, path, self._time, number=self._markets, status=life.status,
-            created_us=life.created_us, close_us=life.close_us, base_volume=volume, settlement=settlement,
+            event, outcome, path, self._time, number=self._markets, status=dates.status,
+            created_us=dates.created_us, close_us=dates.close_us, base_volume=volume, settlement=settlement,
             settled_us=settled_us,
         )  # fmt: skip
 
-    def _settlement(self, wins: bool) -> Settlement:
+    def _settlement(self, wins: bool) -> GeneratedSettlement:
         if self.rng.random() < 0.02:
             value = self.rng.randrange(1, 100) * 100
-            return Settlement("scalar", value, "fair price")
-        return Settlement("yes", DOLLAR_CENTICENTS, "occurred") if wins else Settlement("no", 0, "did not occur")
+            return GeneratedSettlement("scalar", value, "fair price")
+        return (
+            GeneratedSettlement("yes", DOLLAR_CENTICENTS, "occurred")
+            if wins
+            else GeneratedSettlement("no", 0, "did not occur")
+        )
 
     def _path(self, fair: int, grid: PriceGrid, rng: Random) -> QuotePath:
         period_us = _weighted(rng, _PERIOD_TICKS) * self._time.tick_us
@@ -268,7 +282,7 @@ class _Writer:
         series = self._combo_series[number % len(self._combo_series)]
         anchor = self._generation.anchor_us
         created = anchor - rng.randrange(30 * MINUTE_US)
-        life = _Life("active", anchor, created, anchor + rng.randrange(3, 9) * DAY_US)
+        dates = _MarketDates("active", anchor, created, anchor + rng.randrange(3, 9) * DAY_US)
         ticker = self._unused(f"{series.ticker}-S2026{rng.getrandbits(44):011X}")
         chosen = rng.sample(markets, min(len(markets), rng.randrange(2, 6)))
         legs = [
@@ -276,7 +290,7 @@ class _Writer:
             for leg in chosen
         ]
         name = ",".join(f"{leg['side']} {market.outcome.sub_title}" for leg, market in zip(legs, chosen, strict=True))
-        event = self._add_event(series, ticker, EventText("Combo", "MVE"), life)
+        event = self._add_event(series, ticker, EventText("Combo", "MVE"), dates)
         strike: dict[str, object] = {
             "custom_strike": {
                 "Associated Events": ",".join(leg["event_ticker"] for leg in legs),
@@ -290,8 +304,8 @@ class _Writer:
         path.sides = rng.choice(("no", "no", "no", "both"))
         self._markets += 1
         return GeneratedMarket(
-            event, Outcome(f"{rng.getrandbits(44):011X}", name, strike), path, self._time, number=self._markets,
-            status="active", created_us=created, close_us=life.close_us, base_volume=0, legs=legs,
+            event, MarketOutcome(f"{rng.getrandbits(44):011X}", name, strike), path, self._time, number=self._markets,
+            status="active", created_us=created, close_us=dates.close_us, base_volume=0, legs=legs,
         )  # fmt: skip
 
 
@@ -300,7 +314,7 @@ def _weighted(rng: Random, weights: Mapping[Choice, float]) -> Choice:
 
 
 @contextmanager
-def collector_resting() -> Iterator[None]:
+def garbage_collection_paused() -> Iterator[None]:
     """No garbage collection while millions of objects are made that all stay."""
     was_enabled = gc.isenabled()
     gc.disable()

@@ -14,18 +14,18 @@ from kalshi_pipelines.sandbox.clock import PriceTime, rfc3339
 from kalshi_pipelines.sandbox.markets.candlesticks import candlesticks_of
 from kalshi_pipelines.sandbox.markets.generated_events import GeneratedEvent
 from kalshi_pipelines.sandbox.markets.public_data import Figures, OpenedMarket, book_json
-from kalshi_pipelines.sandbox.markets.quotes import NO_QUOTE, Fill, Level, Quote, QuotePath
+from kalshi_pipelines.sandbox.markets.quotes import NO_QUOTE, Level, PathTrade, Quote, QuotePath
 from kalshi_pipelines.sandbox.markets.rows import CandleWindow, MarketRow
 from kalshi_pipelines.sandbox.prices import count_text, price_text
 from kalshi_pipelines.sandbox.trading.events import MarketChanged, Result
 from kalshi_pipelines.units import DAY_US, DOLLAR_CENTICENTS, SECOND_US
 
 EXPIRATION_VALUES: Final[dict[str, str]] = {"yes": "occurred", "no": "did not occur", "scalar": "fair price"}
-LIFE_STAGES_WITH_RESULT: Final = frozenset({"determined", "disputed", "amended", "finalized"})
+STATUSES_WITH_RESULT: Final = frozenset({"determined", "disputed", "amended", "finalized"})
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MarketOutcome:
     """What makes a market pay: its words and its strike keys."""
 
     suffix: str
@@ -34,7 +34,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
+class GeneratedSettlement:
     """How a market ended: its result, what one YES pays in centi-cents, the figure it was read from."""
 
     result: Result
@@ -53,7 +53,7 @@ class GeneratedMarket(MarketRow):
     def __init__(
         self,
         event: GeneratedEvent,
-        outcome: Outcome,
+        outcome: MarketOutcome,
         path: QuotePath,
         time: PriceTime,
         *,
@@ -62,7 +62,7 @@ class GeneratedMarket(MarketRow):
         created_us: int,
         close_us: int,
         base_volume: int,
-        settlement: Settlement | None = None,
+        settlement: GeneratedSettlement | None = None,
         settled_us: int | None = None,
         legs: list[dict[str, str]] | None = None,
     ) -> None:
@@ -130,7 +130,7 @@ class GeneratedMarket(MarketRow):
         if change.value is None:
             self.settlement = None
         elif (change.result, change.value) != (self.result, self.value):
-            self.settlement = Settlement(change.result, change.value, EXPIRATION_VALUES[change.result])
+            self.settlement = GeneratedSettlement(change.result, change.value, EXPIRATION_VALUES[change.result])
         self._epoch, self._constant = -1, None
 
     def trades_alone_in(self, epoch: int) -> bool:
@@ -143,7 +143,7 @@ class GeneratedMarket(MarketRow):
         begins = self.path.begins_us(epoch)
         return bool(self.base_volume) and self.open_us <= begins < self.close_us
 
-    def fills_between(self, after_us: int, until_us: int) -> list[Fill]:
+    def fills_between(self, after_us: int, until_us: int) -> list[PathTrade]:
         """The trades later than one instant and not later than another, oldest first."""
         epochs = range(self.epoch_at(after_us) + 1, self.epoch_at(until_us) + 1)
         fills = [fill for epoch in epochs if self.trades_alone_in(epoch) for fill in self.path.fills(epoch)]

@@ -12,7 +12,7 @@ _WHITESPACE: Final = " \t\r\n"
 _DECODER: Final = json.JSONDecoder()
 
 
-class Span(NamedTuple):
+class JsonSpan(NamedTuple):
     """A value within a text: where it begins and ends, and the value itself."""
 
     start: int
@@ -26,13 +26,13 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _value_at(text: str, at: int) -> Span:
+def _value_at(text: str, at: int) -> JsonSpan:
     start = _skip(text, at)
     value, end = _DECODER.raw_decode(text, start)
-    return Span(start, end, value)
+    return JsonSpan(start, end, value)
 
 
-def members(text: str, start: int = 0) -> dict[str, Span]:
+def members(text: str, start: int = 0) -> dict[str, JsonSpan]:
     """The members of the object that starts at or after a position.
 
     Raises:
@@ -41,7 +41,7 @@ def members(text: str, start: int = 0) -> dict[str, Span]:
     at = _skip(text, start)
     if not text.startswith("{", at):
         raise ValueError(f"no JSON object at character {at}")
-    found: dict[str, Span] = {}
+    found: dict[str, JsonSpan] = {}
     at = _skip(text, at + 1)
     while not text.startswith("}", at):
         name = _value_at(text, at)
@@ -52,7 +52,7 @@ def members(text: str, start: int = 0) -> dict[str, Span]:
     return found
 
 
-def elements(text: str, start: int = 0) -> Iterator[Span]:
+def elements(text: str, start: int = 0) -> Iterator[JsonSpan]:
     """The elements of the array that starts at or after a position.
 
     Raises:

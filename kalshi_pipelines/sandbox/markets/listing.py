@@ -57,7 +57,7 @@ class TradeHistory(Protocol):
 
 
 @dataclass(frozen=True)
-class Span:
+class TimeRange:
     """Bounds in microseconds, both inclusive, either open."""
 
     least: int | None = None
@@ -71,7 +71,7 @@ class Span:
         return self.most is None or instant <= self.most
 
 
-EVER: Final = Span()
+EVER: Final = TimeRange()
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ class MarketFilter:
     series_ticker: str | None = None
     tickers: tuple[str, ...] | None = None
     combos: bool | None = None
-    created: Span = EVER
-    updated: Span = EVER
-    closes: Span = EVER
-    settled: Span = EVER
+    created: TimeRange = EVER
+    updated: TimeRange = EVER
+    closes: TimeRange = EVER
+    settled: TimeRange = EVER
     archived: bool = False
 
     def admits(self, market: MarketRow) -> bool:

@@ -11,7 +11,7 @@ from operator import attrgetter
 
 import orjson
 
-from kalshi_pipelines.sandbox.markets.quotes import Fill, Level, Quote
+from kalshi_pipelines.sandbox.markets.quotes import Level, PathTrade, Quote
 from kalshi_pipelines.sandbox.prices import count_text, price_text
 from kalshi_pipelines.sandbox.trading.records import TradedMarket
 from kalshi_pipelines.units import DAY_US, DOLLAR_CENTICENTS
@@ -70,11 +70,11 @@ class OpenedMarket:
             before.open_interest + traded.open_interest,
         )
 
-    def fills(self, after_us: int, until_us: int) -> list[Fill]:
+    def fills(self, after_us: int, until_us: int) -> list[PathTrade]:
         """The trades later than one instant and not later than another, oldest first."""
         trades = self.traded.trades
         low, high = (bisect_right(trades, instant, key=_created) for instant in (after_us, until_us))
-        return [Fill(trade.price, trade.count, trade.taker_side == "bid", False) for trade in trades[low:high]]
+        return [PathTrade(trade.price, trade.count, trade.taker_side == "bid", False) for trade in trades[low:high]]
 
     def last_price_at(self, instant_us: int) -> int | None:
         """The price of its last trade up to an instant; None before the first."""

@@ -14,7 +14,7 @@ import orjson
 
 from kalshi_pipelines.sandbox.clock import rfc3339
 from kalshi_pipelines.sandbox.markets.listing import TradeFilter, TradeHistory, TradeRow
-from kalshi_pipelines.sandbox.pagination import BEFORE_ALL, Page, SortKey, cursor_after, place_of
+from kalshi_pipelines.sandbox.pagination import BEFORE_ALL, RowPage, SortKey, cursor_after, place_of
 from kalshi_pipelines.sandbox.prices import count_text, price_text
 from kalshi_pipelines.sandbox.trading.records import PublicTrade
 from kalshi_pipelines.sandbox.trading.state import TradingState
@@ -51,7 +51,7 @@ class PublicTrades:
         self._everywhere: list[TradeRow] = []
         self._of: defaultdict[str, list[TradeRow]] = defaultdict(list)
 
-    def page(self, wanted: TradeFilter, cursor: str, limit: int) -> Page[TradeRow]:
+    def page(self, wanted: TradeFilter, cursor: str, limit: int) -> RowPage[TradeRow]:
         """Trades newest first, after a cursor."""
         after = (place_of(cursor) if cursor else None) or BEFORE_ALL
         if wanted.max_us is None or -after[0] < wanted.max_us:
@@ -61,9 +61,9 @@ class PublicTrades:
             if row.sort_key <= after or wanted.is_block_trade not in {None, row.is_block}:
                 continue
             if len(rows) == limit:
-                return Page(rows, cursor_after(rows[-1].sort_key) if rows else "")
+                return RowPage(rows, cursor_after(rows[-1].sort_key) if rows else "")
             rows.append(row)
-        return Page(rows, "")
+        return RowPage(rows, "")
 
     def _traded(self, wanted: TradeFilter) -> Iterator[TradeRow]:
         self._collect()

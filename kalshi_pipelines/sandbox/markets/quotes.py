@@ -36,7 +36,7 @@ class Level(NamedTuple):
     size: int
 
 
-class Fill(NamedTuple):
+class PathTrade(NamedTuple):
     """One trade: YES price in centi-cents, centi-contracts, whether the taker bought YES, whether off-book."""
 
     price: int
@@ -104,7 +104,7 @@ class QuotePath:
             [Level(DOLLAR_CENTICENTS - prices[position], size) for position, size in reversed(no)],
         )
 
-    def fills(self, epoch: int) -> list[Fill]:
+    def fills(self, epoch: int) -> list[PathTrade]:
         """The trades at the instant an epoch begins, oldest first: one taker's sweep at one price."""
         quote = self.quote(epoch, as_begun=True)
         if quote == NO_QUOTE:
@@ -114,7 +114,7 @@ class QuotePath:
         price = _traded_price(quote, taker_is_yes)
         is_block = (noise >> 8) % _BLOCK_TRADE_ODDS == 0
         return [
-            Fill(
+            PathTrade(
                 price,
                 1 + mixed(self.seed, epoch, _TRADE + 16 * number) % 40_000 // (1 + number),
                 taker_is_yes,

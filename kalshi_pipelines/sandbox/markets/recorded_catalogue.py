@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from kalshi_pipelines.sandbox.markets.json_spans import Span, elements, members
+from kalshi_pipelines.sandbox.markets.json_spans import JsonSpan, elements, members
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.markets.recorded_rows import (
     Levels,
@@ -55,7 +55,7 @@ class _Gathered:
                 if isinstance(record.value, dict):
                     self._take(file, name, record)
 
-    def _take(self, file: RecordedFile, name: str, record: Span) -> None:
+    def _take(self, file: RecordedFile, name: str, record: JsonSpan) -> None:
         text, value = file.text[record.start : record.end], record.value
         if name == "series" and "ticker" in value:
             self.series.offer(text, value)
@@ -136,7 +136,7 @@ def _keep_candlesticks(file: RecordedFile, markets: dict[str, RecordedMarket]) -
                 markets[ticker].keep_candlestick(minutes, end_s, text[span.start : span.end])
 
 
-def _candle_lists(file: RecordedFile) -> Iterator[tuple[str, list[Span], str]]:
+def _candle_lists(file: RecordedFile) -> Iterator[tuple[str, list[JsonSpan], str]]:
     top = file.top()
     if file.path.startswith("/historical/"):
         return

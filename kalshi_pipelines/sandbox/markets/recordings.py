@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from kalshi_pipelines.errors import ExpectedError
-from kalshi_pipelines.sandbox.markets.json_spans import Span, elements, members
+from kalshi_pipelines.sandbox.markets.json_spans import JsonSpan, elements, members
 
 API_ROOT: Final = "/trade-api/v2"
 QueryPairs = tuple[tuple[str, str], ...]
@@ -43,11 +43,11 @@ class RecordedFile:
     query: QueryPairs
     query_is_known: bool
 
-    def top(self) -> dict[str, Span]:
+    def top(self) -> dict[str, JsonSpan]:
         """The members of its body; none if the body is no object."""
         return members(self.text) if self.text.lstrip().startswith("{") else {}
 
-    def rows(self, name: str) -> Sequence[Span]:
+    def rows(self, name: str) -> Sequence[JsonSpan]:
         """The elements of a list in its body."""
         span = self.top().get(name)
         return list(elements(self.text, span.start)) if span is not None and isinstance(span.value, list) else []
@@ -166,7 +166,7 @@ def _concrete(file: RecordedFile) -> str | None:
     return None if "{" in path else path
 
 
-def _candle_path(path: str, body: dict[str, Span]) -> str | None:
+def _candle_path(path: str, body: dict[str, JsonSpan]) -> str | None:
     if not path.endswith("/markets/{ticker}/candlesticks") or "ticker" not in body:
         return None
     ticker = str(body["ticker"].value)

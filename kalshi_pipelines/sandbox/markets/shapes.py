@@ -10,7 +10,7 @@ from random import Random
 from typing import Final
 from uuid import UUID
 
-from kalshi_pipelines.sandbox.markets.generated import Outcome
+from kalshi_pipelines.sandbox.markets.generated import MarketOutcome
 from kalshi_pipelines.sandbox.markets.generated_events import EventText
 from kalshi_pipelines.sandbox.markets.themes import CITIES, PEOPLE, WORDS, Theme
 
@@ -21,7 +21,7 @@ class EventShape:
 
     suffix: str
     text: EventText
-    outcomes: Sequence[tuple[Outcome, int]]
+    outcomes: Sequence[tuple[MarketOutcome, int]]
     exclusive: bool
 
 
@@ -48,7 +48,9 @@ def _game(theme: Theme, subject: str, day: str, rng: Random) -> EventShape:
     fair = rng.randrange(800, 9_200)
     outcomes = [
         (
-            Outcome(_code(team), team, {"custom_strike": {f"{kind}_team": _uuid(rng)}, "strike_type": "structured"}),
+            MarketOutcome(
+                _code(team), team, {"custom_strike": {f"{kind}_team": _uuid(rng)}, "strike_type": "structured"}
+            ),
             price,
         )
         for team, price in ((subject, fair), (other, 10_000 - fair))
@@ -72,7 +74,7 @@ def _ladder(theme: Theme, subject: str, day: str, rng: Random) -> EventShape:
         words = (
             f"{'At most' if below and or_equal else 'Below' if below else 'At least' if or_equal else 'Above'} {strike}"
         )
-        outcome = Outcome(f"T{strike}", f"{words} {theme.unit}".strip(), {bound: strike, "strike_type": kind})
+        outcome = MarketOutcome(f"T{strike}", f"{words} {theme.unit}".strip(), {bound: strike, "strike_type": kind})
         outcomes.append((outcome, 10_000 - fair if below else fair))
     return EventShape("", EventText(theme.title.format(subject), day), outcomes, exclusive=False)
 
@@ -84,7 +86,7 @@ def _buckets(theme: Theme, subject: str, day: str, rng: Random) -> EventShape:
     top = lowest + inner * width
     centre = rng.randrange(inner)
     weights = [1_000 // (1 + (rung - centre) ** 2) + 5 for rung in range(-1, inner + 1)]
-    first = Outcome(
+    first = MarketOutcome(
         f"T{_number(lowest)}",
         f"Below {_number(lowest)}{theme.unit}",
         {"cap_strike": _number(lowest), "strike_type": "less"},
@@ -94,12 +96,12 @@ def _buckets(theme: Theme, subject: str, day: str, rng: Random) -> EventShape:
         floor, cap = _number(lowest + rung * width), _number(lowest + (rung + 1) * width - 1)
         strike: dict[str, object] = {"cap_strike": cap, "floor_strike": floor, "strike_type": "between"}
         outcomes.append(
-            Outcome(
+            MarketOutcome(
                 f"B{_number(lowest + rung * width + width // 2)}", f"{floor}{theme.unit} to {cap}{theme.unit}", strike
             )
         )
     last: dict[str, object] = {"floor_strike": _number(top), "strike_type": "greater"}
-    outcomes.append(Outcome(f"T{_number(top)}", f"Above {_number(top)}{theme.unit}", last))
+    outcomes.append(MarketOutcome(f"T{_number(top)}", f"Above {_number(top)}{theme.unit}", last))
     fair = [9_800 * weight // sum(weights) for weight in weights]
     return EventShape(
         "", EventText(theme.title.format(subject), day), list(zip(outcomes, fair, strict=True)), exclusive=True
@@ -112,7 +114,7 @@ def _field(theme: Theme, subject: str, day: str, rng: Random) -> EventShape:
     outcomes = []
     for number, (name, weight) in enumerate(zip(names, weights, strict=True)):
         strike: dict[str, object] = {"custom_strike": {"entrant": _uuid(rng)}, "strike_type": "structured"}
-        outcomes.append((Outcome(f"{_code(name)}{number}", name, strike), 9_800 * weight // sum(weights)))
+        outcomes.append((MarketOutcome(f"{_code(name)}{number}", name, strike), 9_800 * weight // sum(weights)))
     return EventShape("", EventText(theme.title.format(subject), f"In {day}"), outcomes, exclusive=True)
 
 
@@ -120,7 +122,7 @@ def _single(theme: Theme, subject: str, day: str, rng: Random) -> EventShape:
     strike: dict[str, object] = {}
     if rng.random() < 0.3:
         strike = {"functional_strike": "f(x) = first published value", "strike_type": "functional"}
-    outcome = Outcome("Y", f"Before {day}", strike)
+    outcome = MarketOutcome("Y", f"Before {day}", strike)
     return EventShape(
         "",
         EventText(theme.title.format(subject), f"Before {day}"),
@@ -133,7 +135,7 @@ def _mentions(theme: Theme, subject: str, day: str, rng: Random) -> EventShape:
     words = rng.sample(WORDS, rng.randrange(3, len(WORDS)))
     outcomes = [
         (
-            Outcome(word.upper()[:6], f"“{word}”", {"custom_strike": {"Word": word}, "strike_type": "custom"}),
+            MarketOutcome(word.upper()[:6], f"“{word}”", {"custom_strike": {"Word": word}, "strike_type": "custom"}),
             rng.randrange(300, 9_700),
         )
         for word in words

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 from kalshi_pipelines.sandbox.clock import ExchangeClock
-from kalshi_pipelines.sandbox.markets.crowd import Crowd
-from kalshi_pipelines.sandbox.markets.life import Life
+from kalshi_pipelines.sandbox.markets.life_cycle import MarketLifeCycle
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.markets.opening import facts_of
 from kalshi_pipelines.sandbox.markets.public_trades import PublicTrades
 from kalshi_pipelines.sandbox.markets.rows import MarketRow
-from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.markets.simulated_traders import SimulatedTraders
+from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.events import MarketChanged, MarketOpened
 from kalshi_pipelines.sandbox.trading.log import TruthLog
@@ -45,13 +45,13 @@ class Venue:
         has_crowd: bool = True,
     ) -> None:
         self.engine = engine
-        self.crowd = Crowd(engine, is_active=has_crowd)
+        self.simulated_traders = SimulatedTraders(engine, is_active=has_crowd)
         self.trades = PublicTrades(catalogue.history, lambda: engine.state)
         self.read_lag_us = 0
         self._catalogue = catalogue
         self._clock = clock
         self._log = log
-        self._life = Life(catalogue, engine.seed, self.change_market)
+        self._life = MarketLifeCycle(catalogue, engine.seed, self.change_market)
         self._acts: list[tuple[int, int, Act]] = []
         self._scheduled = 0
         self._last_us = 0
@@ -98,18 +98,18 @@ class Venue:
         """Make a market of the catalogue tradable, if it is not yet; the crowd comes along.
 
         Raises:
-            Refused: No such market is live.
+            RequestRefused: No such market is live.
         """
         if ticker in self.state.markets:
             return
         row = self._catalogue.markets.get(ticker)
         if row is None:
-            raise Refused("market_not_found")
+            raise RequestRefused("market_not_found")
         at_us = self.now_us()
         self.engine.open_market(facts_of(self._catalogue, row, at_us))
         self._show_engine(row)
         self._catalogue.history.market_opened()
-        self.crowd.enter(row, at_us)
+        self.simulated_traders.enter(row, at_us)
 
     def change_market(self, change: MarketChanged) -> None:
         """Let a market have another status, in the catalogue and, if it is open there, in the engine."""
@@ -123,13 +123,13 @@ class Venue:
         self._catalogue.market_changed()
         self._life.changed(row, change)
         if change.status == "active":
-            self.crowd.follow(change.ticker, change.at_us)
+            self.simulated_traders.follow(change.ticker, change.at_us)
 
     def prices_moved(self) -> None:
         """Have the crowd follow prices that were moved by hand."""
         at_us = self.now_us()
         for ticker in self.state.markets:
-            self.crowd.follow(ticker, at_us)
+            self.simulated_traders.follow(ticker, at_us)
 
     def restore(self) -> None:
         """Bring the catalogue to where a replayed truth log says its markets are. Call it once, before ``advance``.
@@ -153,7 +153,7 @@ class Venue:
         self._live_until(self._last_us)
         for ticker in self.state.markets:
             if ticker in self._catalogue.markets:
-                self.crowd.return_to(self._catalogue.markets[ticker], self._last_us)
+                self.simulated_traders.return_to(self._catalogue.markets[ticker], self._last_us)
         self._catalogue.market_changed()
         self._catalogue.history.market_opened()
 
@@ -196,11 +196,15 @@ class Venue:
         """What is due next, and when; of one instant, the lives of markets come first, and acts that were scheduled
         last."""
         due_us, run = _NEVER, self._run_act
-        life_us, expiry_us, visit_us = self._life.next_due_us(), self.engine.next_due_us(), self.crowd.next_due_us()
+        life_us, expiry_us, visit_us = (
+            self._life.next_due_us(),
+            self.engine.next_due_us(),
+            self.simulated_traders.next_due_us(),
+        )
         if self._acts:
             due_us = self._acts[0][0]
         if visit_us is not None and visit_us <= due_us:
-            due_us, run = visit_us, lambda at_us: self.crowd.run(at_us, now_us)
+            due_us, run = visit_us, lambda at_us: self.simulated_traders.run(at_us, now_us)
         if expiry_us is not None and expiry_us <= due_us:
             due_us, run = expiry_us, self.engine.expire
         if life_us is not None and life_us <= due_us:

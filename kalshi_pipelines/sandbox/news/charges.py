@@ -18,21 +18,21 @@ _EACH_FURTHER: Final = 1_000
 
 
 @dataclass(frozen=True)
-class Charge:
+class SearchCharge:
     """One charge. ``told`` is what the answer said, in micro-dollars; None if it did not."""
 
     request_id: str
     endpoint: str
     at_us: int
     microdollars: int
-    told: int | None
+    reported: int | None
 
 
 @dataclass
-class Charges:
+class SearchCharges:
     """Every charge so far, and what remains of the account's credit (None for no end)."""
 
-    charges: list[Charge] = field(default_factory=list)
+    charges: list[SearchCharge] = field(default_factory=list)
     credit: int | None = None
     span: tuple[int, int] | None = None
     """Least and most micro-dollars a search costs, instead of its price."""
@@ -62,7 +62,7 @@ class Charges:
                     "request_id": each.request_id,
                     "endpoint": each.endpoint,
                     "microdollars": each.microdollars,
-                    "told_microdollars": each.told,
+                    "told_microdollars": each.reported,
                     "time": rfc3339(each.at_us),
                 }
                 for each in self.charges

@@ -14,8 +14,8 @@ import orjson
 
 from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.news.charges import dollars
-from kalshi_pipelines.sandbox.news.search import Wanted
-from kalshi_pipelines.sandbox.news.stories import Article
+from kalshi_pipelines.sandbox.news.search import ArticleQuery
+from kalshi_pipelines.sandbox.news.stories import GeneratedArticle
 
 MOST_RESULTS: Final = 100
 _USUAL_RESULTS: Final = 10
@@ -27,7 +27,7 @@ _MESSAGES: Final = {
 }
 
 
-class Refused(Exception):
+class SearchRefused(Exception):
     """A request that Exa refuses: a status, a sentence and the vendor's tag for it."""
 
     def __init__(self, status: int, error: str, tag: str) -> None:
@@ -39,16 +39,16 @@ class Refused(Exception):
         return orjson.dumps({"requestId": request_id, "error": self.error, "tag": self.tag})
 
 
-def failed(status: int) -> Refused:
+def failed(status: int) -> SearchRefused:
     """The refusal that goes with a status nothing in the request is the cause of."""
-    return Refused(status, *_MESSAGES.get(status, (f"HTTP {status}", "UNKNOWN")))
+    return SearchRefused(status, *_MESSAGES.get(status, (f"HTTP {status}", "UNKNOWN")))
 
 
 @dataclass(frozen=True)
 class Search:
     """A search: what is wanted, and how many characters of which contents."""
 
-    wanted: Wanted
+    wanted: ArticleQuery
     text: int | None
     highlights: bool
 
@@ -57,7 +57,7 @@ def search_of(body: bytes) -> Search:
     """Read the body of a search.
 
     Raises:
-        Refused: 400; it is no search.
+        SearchRefused: 400; it is no search.
     """
     try:
         asked = orjson.loads(body)
@@ -67,8 +67,8 @@ def search_of(body: bytes) -> Search:
         raise _bad("query: required, a string that is not empty")
     most = asked.get("numResults", _USUAL_RESULTS)
     if not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MOST_RESULTS:
-        raise Refused(400, f"numResults: a number from 1 to {MOST_RESULTS}", "INVALID_NUM_RESULTS")
-    wanted = Wanted(
+        raise SearchRefused(400, f"numResults: a number from 1 to {MOST_RESULTS}", "INVALID_NUM_RESULTS")
+    wanted = ArticleQuery(
         asked["query"],
         most,
         _instant(asked, "startPublishedDate"),
@@ -82,7 +82,7 @@ def search_of(body: bytes) -> Search:
     return Search(wanted, _characters(contents.get("text")), bool(contents.get("highlights")))
 
 
-def result(article: Article, search: Search, number: int) -> dict[str, Any]:
+def result(article: GeneratedArticle, search: Search, number: int) -> dict[str, Any]:
     """One result. A date that is not known is absent, null or empty, as the vendor has it."""
     row: dict[str, Any] = {"id": article.url, "title": article.title, "url": article.url}
     if article.published_us is not None:
@@ -113,8 +113,8 @@ def answer(results: list[dict[str, Any]], cost: int | None, request_id: str) -> 
     return json.dumps(body).encode()
 
 
-def _bad(why: str) -> Refused:
-    return Refused(400, why, "INVALID_REQUEST_BODY")
+def _bad(why: str) -> SearchRefused:
+    return SearchRefused(400, why, "INVALID_REQUEST_BODY")
 
 
 def _instant(asked: Mapping[str, Any], name: str) -> int | None:

@@ -6,14 +6,14 @@ from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 from kalshi_pipelines.sandbox.clock import rfc3339
-from kalshi_pipelines.sandbox.news.stories import Article
+from kalshi_pipelines.sandbox.news.stories import GeneratedArticle
 from kalshi_pipelines.units import SECOND_US
 
 RSS: Final = "application/rss+xml"
 ATOM: Final = "application/atom+xml"
 
 
-def rss(title: str, articles: Iterable[Article], now_us: int, items: Sequence[bytes] = ()) -> bytes:
+def rss(title: str, articles: Iterable[GeneratedArticle], now_us: int, items: Sequence[bytes] = ()) -> bytes:
     """An RSS 2.0 document; ``items`` are put in front of the articles as they are."""
     head = (
         '<?xml version="1.0" encoding="UTF-8"?>\n<rss version="2.0" xmlns:dc="http://purl.org/dc/elements/1.1/">'
@@ -25,7 +25,7 @@ def rss(title: str, articles: Iterable[Article], now_us: int, items: Sequence[by
     return head.encode() + body + b"</channel></rss>"
 
 
-def _item(article: Article) -> bytes:
+def _item(article: GeneratedArticle) -> bytes:
     paragraphs = "".join(f"<p>{escape(part)}</p>" for part in article.text.split("\n\n"))
     return (
         f"<item><title>{escape(article.title)}</title><link>{escape(article.url)}</link>"
@@ -37,7 +37,7 @@ def _item(article: Article) -> bytes:
     ).encode()
 
 
-def atom(title: str, articles: Iterable[Article], now_us: int) -> bytes:
+def atom(title: str, articles: Iterable[GeneratedArticle], now_us: int) -> bytes:
     """An Atom document."""
     entries = "".join(
         f"<entry><id>urn:story:{escape(article.story)}:{article.variant}</id><title>{escape(article.title)}</title>"

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from kalshi_pipelines.sandbox.news.stories import Article, Press, articles_about, variant_of
+from kalshi_pipelines.sandbox.news.stories import GeneratedArticle, StoryIndex, articles_about, variant_of
 from kalshi_pipelines.sandbox.noise import mixed
 from kalshi_pipelines.units import DAY_US
 
 _LOOK_BACK_US: Final = 30 * DAY_US
-_STRANGERS: Final = 2
+_UNRELATED_TOPICS: Final = 2
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ArticleQuery:
     """What is searched for: published in [from_us, until_us], by outlets of certain domains and of no others."""
 
     query: str
@@ -28,7 +28,7 @@ class Wanted:
     domains: tuple[str, ...] = ()
     other_domains: tuple[str, ...] = ()
 
-    def admits(self, article: Article) -> bool:
+    def matches(self, article: GeneratedArticle) -> bool:
         """Whether domains and dates of an article match; one without a date matches no span that was asked for."""
         is_of = article.outlet.domain.endswith
         if (self.domains and not is_of(self.domains)) or (self.other_domains and is_of(self.other_domains)):
@@ -40,30 +40,36 @@ class Wanted:
         )
 
 
-def found(press: Press, wanted: Wanted, now_us: int) -> list[Article]:
+def find_articles(stories: StoryIndex, wanted: ArticleQuery, now_us: int) -> list[GeneratedArticle]:
     """The articles about a query, in order of relevance; which address of a page is given depends on the query."""
     number = zlib.crc32(wanted.query.encode(errors="replace"))
-    chosen = islice(_admitted(press, wanted, now_us, number), wanted.most)
+    chosen = islice(_matching_articles(stories, wanted, now_us, number), wanted.most)
     return [
         replace(article, url=variant_of(article.url, mixed(number, zlib.crc32(article.url.encode()))))
         for article in chosen
     ]
 
 
-def newest(press: Press, most: int, now_us: int) -> list[Article]:
+def newest_articles(stories: StoryIndex, most: int, now_us: int) -> list[GeneratedArticle]:
     """The newest articles about anything, as a front page has them."""
     today = [
-        article for topic in press.topics[: most * 8] for article in articles_about(topic, now_us - 2 * DAY_US, now_us)
+        article
+        for topic in stories.topics[: most * 8]
+        for article in articles_about(topic, now_us - 2 * DAY_US, now_us)
     ]
     return sorted(today, key=lambda article: article.published_us or 0, reverse=True)[:most]
 
 
-def _admitted(press: Press, wanted: Wanted, now_us: int, number: int) -> Iterator[Article]:
+def _matching_articles(
+    stories: StoryIndex, wanted: ArticleQuery, now_us: int, number: int
+) -> Iterator[GeneratedArticle]:
     until_us = min(now_us, wanted.until_us or now_us)
     from_us = max(until_us - _LOOK_BACK_US, wanted.from_us or 0)
-    about = press.topics_about(wanted.query)
+    about = stories.topics_about(wanted.query)
     # A search by meaning always finds something.
-    strangers = [press.topics[(number + place) % len(press.topics)] for place in range(_STRANGERS) if press.topics]
-    for topic in dict.fromkeys((*about, *strangers)):
-        articles = (each for each in articles_about(topic, from_us, until_us) if wanted.admits(each))
+    unrelated = [
+        stories.topics[(number + place) % len(stories.topics)] for place in range(_UNRELATED_TOPICS) if stories.topics
+    ]
+    for topic in dict.fromkeys((*about, *unrelated)):
+        articles = (each for each in articles_about(topic, from_us, until_us) if wanted.matches(each))
         yield from articles if topic in about else islice(articles, 1)

@@ -38,7 +38,7 @@ _DAILY_CHANCE: Final = 45
 
 
 @dataclass(frozen=True)
-class Article:
+class GeneratedArticle:
     """One copy of a story, as an outlet published it.
 
     Attributes:
@@ -72,7 +72,7 @@ class Topic:
         return words_of(self.title)
 
 
-class Press:
+class StoryIndex:
     """The stories about a catalogue; topics are looked up anew when it has grown."""
 
     def __init__(self, catalogue: Catalogue) -> None:
@@ -121,7 +121,7 @@ def words_of(text: str) -> frozenset[str]:
     return frozenset(_WORD.findall(text.lower()))
 
 
-def articles_about(topic: Topic, from_us: int, until_us: int) -> Iterator[Article]:
+def articles_about(topic: Topic, from_us: int, until_us: int) -> Iterator[GeneratedArticle]:
     """Every copy of every story about a topic published in a span of microseconds, newest story first."""
     for day in range(until_us // DAY_US, from_us // DAY_US - 1, -1):
         chance = mixed(topic.number, day)
@@ -132,21 +132,23 @@ def articles_about(topic: Topic, from_us: int, until_us: int) -> Iterator[Articl
                     yield article
 
 
-def _copies(topic: Topic, day: int, published_us: int) -> Iterator[Article]:
+def _copies(topic: Topic, day: int, published_us: int) -> Iterator[GeneratedArticle]:
     number = mixed(topic.number, day, 1)
     story = f"{topic.number:08x}-{day}"
     # The day chooses the headline, so that a topic has none twice in two weeks.
-    headline = _told(HEADLINES[(topic.number + day) % len(HEADLINES)], number, topic=topic.title)
+    headline = _fill_in(HEADLINES[(topic.number + day) % len(HEADLINES)], number, topic=topic.title)
     text = _text(topic, headline, day, number)
     home = number % len(OUTLETS)
 
-    def copy(variant: str, place: int, title: str, later_minutes: int) -> Article:
+    def copy(variant: str, place: int, title: str, later_minutes: int) -> GeneratedArticle:
         outlet = OUTLETS[(home + place) % len(OUTLETS)]
         at_us = published_us + later_minutes * MINUTE_US
         author = AUTHORS[(number >> 8) % len(AUTHORS)]
         # One outlet in eight does not tell when it published.
-        told_us = None if outlet is OUTLETS[-1] else at_us
-        return Article(story, variant, _url(outlet, title, at_us), title, text, told_us, author, outlet)
+        published_or_none_us = None if outlet is OUTLETS[-1] else at_us
+        return GeneratedArticle(
+            story, variant, _url(outlet, title, at_us), title, text, published_or_none_us, author, outlet
+        )
 
     yield copy("original", 0, headline, 0)
     for place in range(1, 1 + (number >> 16) % 3):
@@ -161,12 +163,12 @@ def _text(topic: Topic, headline: str, day: int, number: int) -> str:
     tone = TONES[number % len(TONES)]
     lead = LEADS[(number >> 4) % len(LEADS)].format(headline=headline, topic=topic.title, day=written)
     chosen = Random(number).sample(tone, _SENTENCES)
-    sentences = [_told(sentence, mixed(number, place)) for place, sentence in enumerate(chosen)]
+    sentences = [_fill_in(sentence, mixed(number, place)) for place, sentence in enumerate(chosen)]
     paragraphs = (lead, " ".join(sentences[:2]), " ".join(sentences[2:]), f"{topic.category} desk.")
     return "\n\n".join(paragraphs)
 
 
-def _told(sentence: str, number: int, **more: str) -> str:
+def _fill_in(sentence: str, number: int, **more: str) -> str:
     """A sentence about somebody, some place and some number."""
     return sentence.format(
         place=PLACES[mixed(number, 1) % len(PLACES)],

@@ -11,7 +11,7 @@ from typing import Protocol
 from kalshi_pipelines.sandbox.trading.events import Side
 
 
-class Resting(Protocol):
+class RestingOrder(Protocol):
     """What a book needs to know about an order."""
 
     order_id: str
@@ -24,7 +24,7 @@ class _Level:
     __slots__ = ("count", "orders")
 
     def __init__(self) -> None:
-        self.orders: dict[str, Resting] = {}
+        self.orders: dict[str, RestingOrder] = {}
         self.count = 0
 
 
@@ -38,7 +38,7 @@ class _Ladder:
         self.levels: dict[int, _Level] = {}
         self.ranks: list[int] = []
 
-    def add(self, order: Resting) -> None:
+    def add(self, order: RestingOrder) -> None:
         level = self.levels.get(order.price)
         if level is None:
             level = self.levels[order.price] = _Level()
@@ -46,7 +46,7 @@ class _Ladder:
         level.orders[order.order_id] = order
         level.count += order.remaining
 
-    def remove(self, order: Resting) -> None:
+    def remove(self, order: RestingOrder) -> None:
         level = self.levels[order.price]
         del level.orders[order.order_id]
         level.count -= order.remaining
@@ -60,7 +60,7 @@ class _Ladder:
         return (rank * self._sign for rank in reversed(self.ranks))
 
 
-class Book:
+class OrderBook:
     """Resting orders of one market in price-time priority."""
 
     __slots__ = ("_sides",)
@@ -68,15 +68,15 @@ class Book:
     def __init__(self) -> None:
         self._sides = {"bid": _Ladder(1), "ask": _Ladder(-1)}
 
-    def add(self, order: Resting) -> None:
+    def add(self, order: RestingOrder) -> None:
         """Put an order at the back of the queue at its price."""
         self._sides[order.side].add(order)
 
-    def remove(self, order: Resting) -> None:
+    def remove(self, order: RestingOrder) -> None:
         """Take an order out, at the price and the remaining count it was resting with."""
         self._sides[order.side].remove(order)
 
-    def reduce(self, order: Resting, count: int) -> None:
+    def reduce(self, order: RestingOrder, count: int) -> None:
         """Note that a resting order wants ``count`` less; call it before the order's ``remaining`` changes."""
         if count == order.remaining:
             self.remove(order)
@@ -98,13 +98,13 @@ class Book:
         level = self._sides[side].levels.get(price)
         return 0 if level is None else level.count
 
-    def queue(self, side: Side) -> Iterator[Resting]:
+    def queue(self, side: Side) -> Iterator[RestingOrder]:
         """The orders of a side in the order they trade. The book must not change meanwhile."""
         ladder = self._sides[side]
         for price in ladder.prices():
             yield from ladder.levels[price].orders.values()
 
-    def ahead_of(self, order: Resting) -> int:
+    def ahead_of(self, order: RestingOrder) -> int:
         """Centi-contracts that trade before an order: at better prices, and earlier at its own."""
         ahead = 0
         for price, count in self.levels(order.side):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kalshi_pipelines.sandbox.trading.events import SelfTradePrevention, Side, TimeInForce, Traded
-from kalshi_pipelines.sandbox.trading.records import Order
+from kalshi_pipelines.sandbox.trading.records import SandboxOrder
 
 STATUS_OF_REFUSAL: Final = {
     "order_already_exists": 409,
@@ -20,7 +20,7 @@ STATUS_OF_REFUSAL: Final = {
 """HTTP statuses of refusals other than 400."""
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The exchange refuses a request: its error code and, where recorded, details."""
 
     def __init__(self, code: str, details: str | None = None) -> None:
@@ -90,7 +90,7 @@ class Execution:
     ``remaining`` is what the answer tells; the order itself may have been canceled right after.
     """
 
-    order: Order
+    order: SandboxOrder
     remaining: int
     trades: list[Traded] = field(default_factory=list)
     resting_changed: bool = True
@@ -115,5 +115,5 @@ class Execution:
 class Cancellation:
     """An order and the centi-contracts that will not trade any more."""
 
-    order: Order
+    order: SandboxOrder
     reduced_by: int

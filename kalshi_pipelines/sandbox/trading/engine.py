@@ -16,15 +16,22 @@ from kalshi_pipelines.sandbox.trading.commands import (
     Execution,
     NewOrder,
     OrderRef,
-    Refused,
+    RequestRefused,
 )
 from kalshi_pipelines.sandbox.trading.exposure import cost_each
-from kalshi_pipelines.sandbox.trading.fees import charge, rates_of, resting_allowance, trade_fee
+from kalshi_pipelines.sandbox.trading.fees import fill_fee, rates_of, resting_allowance, trade_fee
 from kalshi_pipelines.sandbox.trading.floor import ORDER_NUMBERS, TRADE_NUMBERS
 from kalshi_pipelines.sandbox.trading.groups import OrderGroups
 from kalshi_pipelines.sandbox.trading.log import TruthLog
-from kalshi_pipelines.sandbox.trading.matching import Intent, Meeting, Plan, Preview, crosses, opposite
-from kalshi_pipelines.sandbox.trading.records import Order, TradedMarket
+from kalshi_pipelines.sandbox.trading.matching import (
+    MatchIntent,
+    MatchPlan,
+    MatchPreview,
+    PlannedTrade,
+    crosses,
+    opposite,
+)
+from kalshi_pipelines.sandbox.trading.records import SandboxOrder, TradedMarket
 from kalshi_pipelines.sandbox.trading.state import TradingState
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
@@ -59,18 +66,18 @@ class MatchingEngine(OrderGroups):
         """Take an order: match it, and let what is left rest or lapse, as its terms say.
 
         Raises:
-            Refused: It breaks a rule. Nothing happened, but that a post-only order that would trade is listed as
+            RequestRefused: It breaks a rule. Nothing happened, but that a post-only order that would trade is listed as
                 canceled.
         """
-        market = self._checked_market(new, at_us)
-        count = self._checked_count(new)
+        market = self._check_market(new, at_us)
+        count = self._check_count(new)
         if new.post_only and self._would_cross(market, new.side, new.price):
             # Recorded: the order is refused, and yet it is listed as canceled and its client order id is used up.
-            order = self._accepted(new, count, at_us)
+            order = self._accept(new, count, at_us)
             self._lapse(order, "post_only_cross", at_us)
-            raise Refused("invalid_order", "post only cross")
-        preview = self._previewed(new, market, count, at_us)
-        return self._executed(self._accepted(new, count, at_us), market, preview.plan, at_us)
+            raise RequestRefused("invalid_order", "post only cross")
+        preview = self._preview(new, market, count, at_us)
+        return self._execute(self._accept(new, count, at_us), market, preview.plan, at_us)
 
     def amend(self, amendment: Amendment, *, at_us: int) -> Execution:
         """Give a resting order another price, count or expiry. A better price may trade at once.
@@ -78,15 +85,15 @@ class MatchingEngine(OrderGroups):
         Only a later expiry and a smaller count keep its place in the queue.
 
         Raises:
-            Refused: The order is not resting, is another one than described, or its new terms break a rule.
+            RequestRefused: The order is not resting, is another one than described, or its new terms break a rule.
         """
-        order = self._resting(amendment.ref)
+        order = self._find_resting(amendment.ref)
         market = self.state.markets[order.ticker]
-        remaining = self._checked_amendment(amendment, order, market, at_us)
+        remaining = self._check_amendment(amendment, order, market, at_us)
         expires_us = order.expires_us if amendment.expires_us is None else amendment.expires_us or None
         keeps_place = amendment.price == order.price and remaining <= order.remaining
         before = order.remaining
-        preview = None if keeps_place else self._previewed_again(order, market, amendment.price, remaining, at_us)
+        preview = None if keeps_place else self._preview_amendment(order, market, amendment.price, remaining, at_us)
         self.emit(
             ev.OrderAmended(
                 at_us=at_us, order_id=order.order_id, price=amendment.price, remaining=remaining,
@@ -96,7 +103,7 @@ class MatchingEngine(OrderGroups):
         if preview is None:
             self._expect_expiry(order)
             return Execution(order, order.remaining, resting_changed=order.remaining != before)
-        execution = self._executed(order, market, preview.plan, at_us)
+        execution = self._execute(order, market, preview.plan, at_us)
         execution.resting_changed = bool(execution.trades) or execution.remaining != before
         return execution
 
@@ -104,25 +111,25 @@ class MatchingEngine(OrderGroups):
         """Cancel what is left of a resting order.
 
         Raises:
-            Refused: The order is not resting (any more), or not where the member looks; or the exchange is paused.
+            RequestRefused: The order does not rest where the member looks, or the exchange is paused.
         """
-        order = self._resting(ref)
+        order = self._find_resting(ref)
         count = order.remaining
         self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=count, reason="member"))
         return Cancellation(order, count)
 
     def decrease(
         self, ref: OrderRef, *, at_us: int, reduce_by: int | None = None, reduce_to: int | None = None
-    ) -> Order:
+    ) -> SandboxOrder:
         """Make a resting order smaller; it keeps its place. Down to nothing, it is canceled.
 
         Raises:
-            Refused: The order is not resting, or would not become smaller.
+            RequestRefused: The order is not resting, or would not become smaller.
         """
-        order = self._resting(ref)
+        order = self._find_resting(ref)
         count = min(reduce_by or 0, order.remaining) if reduce_to is None else order.remaining - reduce_to
         if count < 0 or (reduce_by is not None and count == 0):
-            raise Refused("invalid_order_size")
+            raise RequestRefused("invalid_order_size")
         if count == order.remaining:
             self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=count, reason="member"))
         elif count:
@@ -135,10 +142,10 @@ class MatchingEngine(OrderGroups):
         For a minute, orders that come to rest may be canceled, too.
 
         Raises:
-            Refused: Orders are left on a shard that does not work; or none works, and nothing happened.
+            RequestRefused: Orders are left on a shard that does not work; or none works, and nothing happened.
         """
         if not any(shard.exchange_active for shard in self.state.shards.values()):
-            raise Refused("exchange_unavailable")
+            raise RequestRefused("exchange_unavailable")
         resting = [order for order in self.state.orders_of[member] if order.is_resting]
         matching = [order for order in resting if subaccount in {None, order.subaccount}]
         wanted = [order for order in matching if self.state.shards[order.shard].exchange_active]
@@ -146,12 +153,12 @@ class MatchingEngine(OrderGroups):
         self.cancel_each(wanted, "cancel_all", at_us)
         if len(wanted) < len(matching):
             # 204 would say that all of them are canceled.
-            raise Refused("exchange_unavailable")
+            raise RequestRefused("exchange_unavailable")
         return len(wanted)
 
     def next_due_us(self) -> int | None:
         """When the next resting order expires; None if none does."""
-        self._forget_gone()
+        self._drop_stale_expiries()
         return self._expiries[0][0] if self._expiries else None
 
     def expire(self, at_us: int) -> None:
@@ -160,42 +167,42 @@ class MatchingEngine(OrderGroups):
             order = self.state.orders[heapq.heappop(self._expiries)[2]]
             self.cancel_each([order], "expired", at_us)
 
-    def _checked_market(self, new: NewOrder, at_us: int) -> TradedMarket:
+    def _check_market(self, new: NewOrder, at_us: int) -> TradedMarket:
         market = self.state.markets.get(new.ticker)
         if market is None or new.shard not in {None, market.facts.shard}:
-            raise Refused("market_not_found")
+            raise RequestRefused("market_not_found")
         self.check_shard(market.facts.shard, trading=True)
         if market.status != "active" or at_us >= market.close_us:
-            raise Refused("MARKET_INACTIVE")
+            raise RequestRefused("MARKET_INACTIVE")
         member = self.state.members[new.member]
         if new.subaccount not in member.subaccounts:
-            raise Refused("subaccount_not_found")
+            raise RequestRefused("subaccount_not_found")
         if not is_on_grid(market, new.price):
-            raise Refused("invalid_price")
+            raise RequestRefused("invalid_price")
         if new.client_order_id is not None and new.client_order_id in member.client_order_ids:
-            raise Refused("order_already_exists")
+            raise RequestRefused("order_already_exists")
         if new.expires_us is not None and new.expires_us <= at_us:
-            raise Refused("invalid_order", "expiration time is in the past")
+            raise RequestRefused("invalid_order", "expiration time is in the past")
         if new.order_group is not None:
             self.check_group(new.order_group, new.member, new.subaccount, market.facts.shard)
         return market
 
-    def _checked_count(self, new: NewOrder) -> int:
+    def _check_count(self, new: NewOrder) -> int:
         if new.count < 1:
-            raise Refused("invalid_order_size")
+            raise RequestRefused("invalid_order_size")
         if not new.reduce_only:
             return new.count
         holding = self.state.holding(new.member, new.subaccount, new.ticker)
         closable = -holding if new.side == "bid" else holding
         if closable <= 0:
-            raise Refused("invalid_order", "reduce only without a position to reduce")
+            raise RequestRefused("invalid_order", "reduce only without a position to reduce")
         return min(new.count, closable)
 
     def _would_cross(self, market: TradedMarket, side: ev.Side, price: int) -> bool:
         best = market.book.best(opposite(side))
         return best is not None and crosses(side, price, best)
 
-    def _accepted(self, new: NewOrder, count: int, at_us: int) -> Order:
+    def _accept(self, new: NewOrder, count: int, at_us: int) -> SandboxOrder:
         order_id = self.identifier(ORDER_NUMBERS)
         self.emit(
             ev.OrderAccepted(
@@ -219,8 +226,8 @@ class MatchingEngine(OrderGroups):
         )
         return self.state.orders[order_id]
 
-    def _previewed(self, new: NewOrder, market: TradedMarket, count: int, at_us: int) -> Preview:
-        intent = Intent(
+    def _preview(self, new: NewOrder, market: TradedMarket, count: int, at_us: int) -> MatchPreview:
+        intent = MatchIntent(
             member=new.member,
             subaccount=new.subaccount,
             side=new.side,
@@ -229,60 +236,62 @@ class MatchingEngine(OrderGroups):
             stops_at_own=new.self_trade_prevention == "taker_at_cross",
             rests=new.time_in_force == "good_till_canceled",
         )
-        preview = Preview(self.state, market, intent, at_us)
+        preview = MatchPreview(self.state, market, intent, at_us)
         # A fill-or-kill that meets its own member's order acts as immediate-or-cancel.
-        own = preview.plan.met_own or any(not meeting.count for meeting in preview.plan.meetings)
+        own = preview.plan.stopped_at_own or any(not planned.count for planned in preview.plan.trades)
         if new.time_in_force == "fill_or_kill" and preview.plan.left and not own:
-            raise Refused("fill_or_kill_insufficient_resting_volume")
+            raise RequestRefused("fill_or_kill_insufficient_resting_volume")
         if not preview.is_affordable():
-            raise Refused("insufficient_balance")
+            raise RequestRefused("insufficient_balance")
         return preview
 
-    def _checked_amendment(self, amendment: Amendment, order: Order, market: TradedMarket, at_us: int) -> int:
+    def _check_amendment(self, amendment: Amendment, order: SandboxOrder, market: TradedMarket, at_us: int) -> int:
         """The count that would remain."""
         self.check_shard(order.shard, trading=True)
         if market.status != "active" or at_us >= market.close_us:
-            raise Refused("MARKET_INACTIVE")
+            raise RequestRefused("MARKET_INACTIVE")
         if amendment.ticker != order.ticker:
-            raise Refused("order_ticker_mismatch")
+            raise RequestRefused("order_ticker_mismatch")
         if amendment.side != order.side:
-            raise Refused("order_side_mismatch")
+            raise RequestRefused("order_side_mismatch")
         if amendment.client_order_id not in {None, order.client_order_id}:
-            raise Refused("order_id_and_client_order_id_mismatch")
+            raise RequestRefused("order_id_and_client_order_id_mismatch")
         used = self.state.members[order.member].client_order_ids
         if used.get(amendment.updated_client_order_id or "", order.order_id) != order.order_id:
-            raise Refused("invalid_order", "updated client order id already exists")
+            raise RequestRefused("invalid_order", "updated client order id already exists")
         if not is_on_grid(market, amendment.price):
-            raise Refused("invalid_price")
+            raise RequestRefused("invalid_price")
         if amendment.expires_us and amendment.expires_us <= at_us:
-            raise Refused("invalid_order", "expiration time is in the past")
+            raise RequestRefused("invalid_order", "expiration time is in the past")
         if amendment.count <= order.filled:
-            raise Refused("invalid_order_size")
+            raise RequestRefused("invalid_order_size")
         return amendment.count - order.filled
 
-    def _previewed_again(self, order: Order, market: TradedMarket, price: int, remaining: int, at_us: int) -> Preview:
+    def _preview_amendment(
+        self, order: SandboxOrder, market: TradedMarket, price: int, remaining: int, at_us: int
+    ) -> MatchPreview:
         """What an amended order would do, its resting self out of the way."""
         if order.accepted.post_only and self._would_cross(market, order.side, price):
-            raise Refused("invalid_order", "post only cross")
+            raise RequestRefused("invalid_order", "post only cross")
         intent = replace(_intent_of(order), price=price, count=remaining)
         exposure = self.state.exposures[order.member, order.subaccount, order.ticker]
         bound = exposure.reserve(self.state.holding(order.member, order.subaccount, order.ticker))
         exposure.change(order.side, order.price, -order.remaining, -order.allowance)
         try:
-            preview = Preview(self.state, market, intent, at_us)
+            preview = MatchPreview(self.state, market, intent, at_us)
             freed = bound - exposure.reserve(self.state.holding(order.member, order.subaccount, order.ticker))
             if not preview.is_affordable(freed):
-                raise Refused("insufficient_balance")
+                raise RequestRefused("insufficient_balance")
         finally:
             exposure.change(order.side, order.price, order.remaining, order.allowance)
         return preview
 
-    def _executed(self, order: Order, market: TradedMarket, plan: Plan, at_us: int) -> Execution:
+    def _execute(self, order: SandboxOrder, market: TradedMarket, plan: MatchPlan, at_us: int) -> Execution:
         execution = Execution(order, 0)
-        while not self._carried_out(execution, market, plan, at_us):
-            preview = Preview(self.state, market, _intent_of(order), at_us)
+        while not self._carry_out(execution, market, plan, at_us):
+            preview = MatchPreview(self.state, market, _intent_of(order), at_us)
             if not preview.is_affordable():
-                plan = Plan(left=order.remaining)
+                plan = MatchPlan(left=order.remaining)
                 self._lapse(order, "remainder", at_us)
                 break
             plan = preview.plan
@@ -294,41 +303,41 @@ class MatchingEngine(OrderGroups):
             self._apply_tail(order, at_us)
         return execution
 
-    def _carried_out(self, execution: Execution, market: TradedMarket, plan: Plan, at_us: int) -> bool:
+    def _carry_out(self, execution: Execution, market: TradedMarket, plan: MatchPlan, at_us: int) -> bool:
         """Trade as planned; False if that changed what was planned with: a triggered group cancels makers, too."""
         order = execution.order
         # All or nothing: what a fill-or-kill meets can not be taken out of its way by its own trades.
         at_once = order.accepted.time_in_force == "fill_or_kill"
         traded_groups: list[str | None] = []
-        for meeting in plan.meetings:
+        for planned in plan.trades:
             if not order.is_open:
                 return True
-            if not meeting.maker.is_resting:
+            if not planned.maker.is_resting:
                 return False
-            if not meeting.count:
-                self.cancel_each([meeting.maker], "self_trade", at_us)
+            if not planned.count:
+                self.cancel_each([planned.maker], "self_trade", at_us)
                 continue
-            execution.trades.append(self._trade(order, meeting, market, at_us))
-            traded_groups += [order.accepted.order_group, meeting.maker.accepted.order_group]
+            execution.trades.append(self._trade(order, planned, market, at_us))
+            traded_groups += [order.accepted.order_group, planned.maker.accepted.order_group]
             if not at_once:
                 self.trigger_full(traded_groups[-2:], at_us)
         if at_once:
             self.trigger_full(traded_groups, at_us)
         return True
 
-    def _lapse(self, order: Order, reason: ev.CancelReason, at_us: int) -> None:
+    def _lapse(self, order: SandboxOrder, reason: ev.CancelReason, at_us: int) -> None:
         self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=order.remaining, reason=reason))
 
-    def _rest_or_lapse(self, order: Order, plan: Plan, at_us: int) -> None:
-        if plan.met_own:
+    def _rest_or_lapse(self, order: SandboxOrder, plan: MatchPlan, at_us: int) -> None:
+        if plan.stopped_at_own:
             self._lapse(order, "self_trade", at_us)
         elif order.accepted.time_in_force != "good_till_canceled":
             self._lapse(order, "remainder", at_us)
         else:
             self.emit(ev.OrderRested(at_us=at_us, order_id=order.order_id))
 
-    def _trade(self, taker: Order, meeting: Meeting, market: TradedMarket, at_us: int) -> ev.Traded:
-        maker, count = meeting.maker, meeting.count
+    def _trade(self, taker: SandboxOrder, planned: PlannedTrade, market: TradedMarket, at_us: int) -> ev.Traded:
+        maker, count = planned.maker, planned.count
         rates = rates_of(market.facts, at_us, maker.created_us)
         holding = self.state.holding(maker.member, maker.subaccount, maker.ticker)
         closing = min(count, max(0, holding if maker.side == "ask" else -holding))
@@ -340,31 +349,31 @@ class MatchingEngine(OrderGroups):
         kept = resting_allowance(market.facts, maker.price, left, step) if left else 0
         spare = self.state.available(maker.member, maker.subaccount, maker.shard) + maker.allowance - kept
         spare += (DOLLAR_CENTICENTS - each) * closing - fee
-        cost = charge(fee, change, step, maker.rounding, max(0, spare))
+        cost = fill_fee(fee, change, step, maker.rounding, max(0, spare))
         traded = ev.Traded(
             at_us=at_us, trade_id=self.identifier(TRADE_NUMBERS), ticker=maker.ticker,
             price=maker.price, count=count, maker_order=maker.order_id, taker_order=taker.order_id,
-            maker_fee=cost.fee, taker_fee=meeting.taker.fee, maker_rounding=cost.rounding,
-            taker_rounding=meeting.taker.rounding,
+            maker_fee=cost.fee, taker_fee=planned.taker.fee, maker_rounding=cost.rounding,
+            taker_rounding=planned.taker.rounding,
         )  # fmt: skip
         self.emit(traded)
         return traded
 
-    def _resting(self, ref: OrderRef) -> Order:
+    def _find_resting(self, ref: OrderRef) -> SandboxOrder:
         order = self.state.orders.get(ref.order_id)
         if order is None or order.member != ref.member or not order.is_resting or order.subaccount != ref.subaccount:
-            raise Refused("not_found")
+            raise RequestRefused("not_found")
         shard = ref.shard
         if shard is None:
             market = self.state.markets.get(ref.ticker) if ref.ticker is not None else None
             # Without a ticker the exchange looks on shard 0 only: an order id alone does not tell the shard.
             shard = 0 if ref.ticker is None else -1 if market is None else market.facts.shard
         if order.shard != shard:
-            raise Refused("not_found")
+            raise RequestRefused("not_found")
         self.check_shard(order.shard, trading=False)
         return order
 
-    def _apply_tail(self, order: Order, at_us: int) -> None:
+    def _apply_tail(self, order: SandboxOrder, at_us: int) -> None:
         asked = self.state.members[order.member].cancel_all_us
         last = max((asked[key] for key in (None, order.subaccount) if key in asked), default=None)
         if last is None or at_us - last >= CANCEL_ALL_TAIL_US or self.cancel_all_tail == "never":
@@ -372,11 +381,11 @@ class MatchingEngine(OrderGroups):
         if self.cancel_all_tail == "always" or mixed(self.seed, order.number, _TAIL) & 1:
             self.cancel_each([order], "cancel_all_tail", at_us)
 
-    def _expect_expiry(self, order: Order) -> None:
+    def _expect_expiry(self, order: SandboxOrder) -> None:
         if order.is_resting and order.expires_us is not None:
             heapq.heappush(self._expiries, (order.expires_us, order.number, order.order_id))
 
-    def _forget_gone(self) -> None:
+    def _drop_stale_expiries(self) -> None:
         while self._expiries:
             expires_us, _, order_id = self._expiries[0]
             order = self.state.orders.get(order_id)
@@ -385,8 +394,8 @@ class MatchingEngine(OrderGroups):
             heapq.heappop(self._expiries)
 
 
-def _intent_of(order: Order) -> Intent:
-    return Intent(
+def _intent_of(order: SandboxOrder) -> MatchIntent:
+    return MatchIntent(
         member=order.member,
         subaccount=order.subaccount,
         side=order.side,

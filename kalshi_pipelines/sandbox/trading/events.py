@@ -19,13 +19,13 @@ CancelReason = Literal[
 ]  # fmt: skip
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+class TradingEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     """Something that happened at ``at_us``."""
 
     at_us: int
 
 
-class MemberJoined(Event, frozen=True, kw_only=True, tag=True):
+class MemberJoined(TradingEvent, frozen=True, kw_only=True, tag=True):
     """A member exists from now on. ``balance_step`` is the grid its balance changes land on, in micro-dollars.
 
     Of a member without history only what is open is kept: a crowd that quotes for days would fill the memory.
@@ -36,14 +36,14 @@ class MemberJoined(Event, frozen=True, kw_only=True, tag=True):
     keeps_history: bool = True
 
 
-class SubaccountOpened(Event, frozen=True, kw_only=True, tag=True):
+class SubaccountOpened(TradingEvent, frozen=True, kw_only=True, tag=True):
     """A member has one more sub-account; number 0 is there from the start."""
 
     member: str
     subaccount: int
 
 
-class KeyRegistered(Event, frozen=True, kw_only=True, tag=True):
+class KeyRegistered(TradingEvent, frozen=True, kw_only=True, tag=True):
     """An API key exists from now on. ``subaccount`` locks it to one; ``public_key`` is a PEM text."""
 
     key_id: str
@@ -54,13 +54,13 @@ class KeyRegistered(Event, frozen=True, kw_only=True, tag=True):
     subaccount: int | None = None
 
 
-class KeyDeleted(Event, frozen=True, kw_only=True, tag=True):
+class KeyDeleted(TradingEvent, frozen=True, kw_only=True, tag=True):
     """An API key is gone."""
 
     key_id: str
 
 
-class MoneyMoved(Event, frozen=True, kw_only=True, tag=True):
+class MoneyMoved(TradingEvent, frozen=True, kw_only=True, tag=True):
     """Money came in from outside (a deposit), or left if ``amount`` is negative."""
 
     member: str
@@ -69,7 +69,7 @@ class MoneyMoved(Event, frozen=True, kw_only=True, tag=True):
     amount: int
 
 
-class MoneyTransferred(Event, frozen=True, kw_only=True, tag=True):
+class MoneyTransferred(TradingEvent, frozen=True, kw_only=True, tag=True):
     """A member moved money between its sub-accounts or between shards."""
 
     transfer_id: str
@@ -82,7 +82,7 @@ class MoneyTransferred(Event, frozen=True, kw_only=True, tag=True):
     amount: int
 
 
-class MarketOpened(Event, frozen=True, kw_only=True, tag=True):
+class MarketOpened(TradingEvent, frozen=True, kw_only=True, tag=True):
     """A market can be traded from now on: its book exists, empty. Facts about it that matching needs come along.
 
     ``price_ranges`` holds (start, end, step) in centi-cents. ``maker_rate`` and ``taker_rate`` are the fee of a
@@ -102,7 +102,7 @@ class MarketOpened(Event, frozen=True, kw_only=True, tag=True):
     fee_waived_until_us: int = 0
 
 
-class MarketChanged(Event, frozen=True, kw_only=True, tag=True):
+class MarketChanged(TradingEvent, frozen=True, kw_only=True, tag=True):
     """A market has another status (and, once determined, a result and what one YES pays in centi-cents)."""
 
     ticker: str
@@ -112,7 +112,7 @@ class MarketChanged(Event, frozen=True, kw_only=True, tag=True):
     close_us: int | None = None
 
 
-class PositionSettled(Event, frozen=True, kw_only=True, tag=True):
+class PositionSettled(TradingEvent, frozen=True, kw_only=True, tag=True):
     """A holding in a finalized market was paid out: ``revenue`` micro-dollars (whole cents) less ``fee``."""
 
     member: str
@@ -122,7 +122,7 @@ class PositionSettled(Event, frozen=True, kw_only=True, tag=True):
     fee: int
 
 
-class ShardChanged(Event, frozen=True, kw_only=True, tag=True):
+class ShardChanged(TradingEvent, frozen=True, kw_only=True, tag=True):
     """A shard of the exchange works, or pauses: nothing at all, or trading only."""
 
     shard: int
@@ -130,7 +130,7 @@ class ShardChanged(Event, frozen=True, kw_only=True, tag=True):
     trading_active: bool
 
 
-class OrderAccepted(Event, frozen=True, kw_only=True, tag=True):
+class OrderAccepted(TradingEvent, frozen=True, kw_only=True, tag=True):
     """The exchange took an order. What becomes of it follows in further events."""
 
     order_id: str
@@ -150,13 +150,13 @@ class OrderAccepted(Event, frozen=True, kw_only=True, tag=True):
     order_group: str | None = None
 
 
-class OrderRested(Event, frozen=True, kw_only=True, tag=True):
+class OrderRested(TradingEvent, frozen=True, kw_only=True, tag=True):
     """What is left of an order went to the back of the queue at its price."""
 
     order_id: str
 
 
-class OrderCanceled(Event, frozen=True, kw_only=True, tag=True):
+class OrderCanceled(TradingEvent, frozen=True, kw_only=True, tag=True):
     """What was left of an order, ``count``, is no longer wanted."""
 
     order_id: str
@@ -164,14 +164,14 @@ class OrderCanceled(Event, frozen=True, kw_only=True, tag=True):
     reason: CancelReason
 
 
-class OrderDecreased(Event, frozen=True, kw_only=True, tag=True):
+class OrderDecreased(TradingEvent, frozen=True, kw_only=True, tag=True):
     """A resting order wants ``count`` less and keeps its place."""
 
     order_id: str
     count: int
 
 
-class OrderAmended(Event, frozen=True, kw_only=True, tag=True):
+class OrderAmended(TradingEvent, frozen=True, kw_only=True, tag=True):
     """An order has another price, remaining count or expiry. Without ``keeps_place`` it left the book and, unless it
     trades away, rests again by an ``OrderRested``."""
 
@@ -183,7 +183,7 @@ class OrderAmended(Event, frozen=True, kw_only=True, tag=True):
     keeps_place: bool
 
 
-class Traded(Event, frozen=True, kw_only=True, tag=True):
+class Traded(TradingEvent, frozen=True, kw_only=True, tag=True):
     """Two orders met: ``count`` at the maker's ``price``. Fees are in micro-dollars and net; a rounding is how much
     more of them an order has paid, or got back, for the sake of its member's balance step."""
 
@@ -199,7 +199,7 @@ class Traded(Event, frozen=True, kw_only=True, tag=True):
     taker_rounding: int
 
 
-class GroupCreated(Event, frozen=True, kw_only=True, tag=True):
+class GroupCreated(TradingEvent, frozen=True, kw_only=True, tag=True):
     """An order group exists; ``limit`` is in centi-contracts matched over 15 rolling seconds."""
 
     group_id: str
@@ -209,39 +209,39 @@ class GroupCreated(Event, frozen=True, kw_only=True, tag=True):
     limit: int
 
 
-class GroupTriggered(Event, frozen=True, kw_only=True, tag=True):
+class GroupTriggered(TradingEvent, frozen=True, kw_only=True, tag=True):
     """An order group refuses orders until it is reset."""
 
     group_id: str
 
 
-class GroupReset(Event, frozen=True, kw_only=True, tag=True):
+class GroupReset(TradingEvent, frozen=True, kw_only=True, tag=True):
     """An order group starts counting anew and takes orders."""
 
     group_id: str
 
 
-class GroupLimitChanged(Event, frozen=True, kw_only=True, tag=True):
+class GroupLimitChanged(TradingEvent, frozen=True, kw_only=True, tag=True):
     """An order group has another limit, in centi-contracts."""
 
     group_id: str
     limit: int
 
 
-class GroupDeleted(Event, frozen=True, kw_only=True, tag=True):
+class GroupDeleted(TradingEvent, frozen=True, kw_only=True, tag=True):
     """An order group is gone."""
 
     group_id: str
 
 
-class CancelAllRequested(Event, frozen=True, kw_only=True, tag=True):
+class CancelAllRequested(TradingEvent, frozen=True, kw_only=True, tag=True):
     """A member asked for all its orders (of one sub-account, or of all) to be canceled; it echoes for a minute."""
 
     member: str
     subaccount: int | None
 
 
-class ClockMoved(Event, frozen=True, kw_only=True, tag=True):
+class ClockMoved(TradingEvent, frozen=True, kw_only=True, tag=True):
     """The exchange's clock was set by hand; ``offset_us`` is what it now adds to its source."""
 
     offset_us: int

@@ -50,7 +50,7 @@ class _RestingSide:
 
 
 @dataclass(slots=True)
-class Exposure:
+class RestingExposure:
     """Resting orders of one member, sub-account and market."""
 
     bids: _RestingSide = field(default_factory=_RestingSide)

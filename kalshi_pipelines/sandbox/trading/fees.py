@@ -45,14 +45,14 @@ def trade_fee(rate: int, price: int, count: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class FillFee:
     """What a fill costs one side, in micro-dollars: the net fee, and by how much its order overpaid for rounding."""
 
     fee: int
     rounding: int
 
 
-def charge(fee: int, change: int, step: int, overpaid: int, affordable: int | None = None) -> Charge:
+def fill_fee(fee: int, change: int, step: int, overpaid: int, affordable: int | None = None) -> FillFee:
     """The cost of a fill that changes a balance by ``change`` before fees, for an order that ``overpaid`` before.
 
     ``affordable`` caps the rounding: a member without money left is not driven below zero by it.
@@ -61,7 +61,7 @@ def charge(fee: int, change: int, step: int, overpaid: int, affordable: int | No
     if affordable is not None and rounding > affordable:
         rounding = max(0, affordable)
     rebate = min(overpaid + rounding, fee + rounding) // step * step
-    return Charge(fee + rounding - rebate, rounding - rebate)
+    return FillFee(fee + rounding - rebate, rounding - rebate)
 
 
 def resting_allowance(market: MarketOpened, price: int, count: int, step: int) -> int:

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from kalshi_pipelines.sandbox.noise import mixed
 from kalshi_pipelines.sandbox.trading import events as ev
-from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.sandbox.trading.log import TruthLog
-from kalshi_pipelines.sandbox.trading.records import Order, Transfer
+from kalshi_pipelines.sandbox.trading.records import SandboxOrder, Transfer
 from kalshi_pipelines.sandbox.trading.state import CENT, TradingState
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
@@ -51,11 +51,11 @@ class TradingFloor:
         """Open the next sub-account of a member; its number.
 
         Raises:
-            Refused: There are 63 already.
+            RequestRefused: There are 63 already.
         """
         number = max(self.state.members[member].subaccounts) + 1
         if number > LAST_SUBACCOUNT:
-            raise Refused("subaccount_limit_reached")
+            raise RequestRefused("subaccount_limit_reached")
         self.emit(ev.SubaccountOpened(at_us=at_us, member=member, subaccount=number))
         return number
 
@@ -63,11 +63,11 @@ class TradingFloor:
         """Bring in money from outside; a negative amount takes it out.
 
         Raises:
-            Refused: The sub-account or the shard is not there, or less money is available than is taken out.
+            RequestRefused: The sub-account or the shard is not there, or less money is available than is taken out.
         """
         self._check_account(member, subaccount, shard)
         if amount < 0 and self.state.available(member, subaccount, shard) < -amount:
-            raise Refused("insufficient_balance")
+            raise RequestRefused("insufficient_balance")
         self.emit(ev.MoneyMoved(at_us=at_us, member=member, subaccount=subaccount, shard=shard, amount=amount))
 
     def transfer(
@@ -83,18 +83,18 @@ class TradingFloor:
         """Move a member's money between (sub-account, shard) places; micro-dollars.
 
         Raises:
-            Refused: The id was used before, a place is not there or does not work, or the money is not available.
+            RequestRefused: The transfer id was used before, a place does not exist or is down, or money is missing.
         """
         known = self.state.transfers_of[member]
         if client_transfer_id is not None and any(move.client_transfer_id == client_transfer_id for move in known):
-            raise Refused("transfer_already_exists")
+            raise RequestRefused("transfer_already_exists")
         for subaccount, shard in (source, destination):
             self._check_account(member, subaccount, shard)
             self.check_shard(shard, trading=False)
         if amount <= 0 or source == destination:
-            raise Refused("bad_request", "amount must be positive and the places different")
+            raise RequestRefused("bad_request", "amount must be positive and the places different")
         if self.state.available(member, *source) < amount:
-            raise Refused("insufficient_balance")
+            raise RequestRefused("insufficient_balance")
         self.emit(
             ev.MoneyTransferred(
                 at_us=at_us, transfer_id=self.identifier(TRANSFER_NUMBERS), client_transfer_id=client_transfer_id,
@@ -154,7 +154,7 @@ class TradingFloor:
             ]
             self.cancel_each(wanted, "paused", at_us)
 
-    def cancel_each(self, orders: Iterable[Order], reason: ev.CancelReason, at_us: int) -> None:
+    def cancel_each(self, orders: Iterable[SandboxOrder], reason: ev.CancelReason, at_us: int) -> None:
         """Cancel what still rests of some orders."""
         for order in list(orders):
             if order.is_resting:
@@ -164,11 +164,11 @@ class TradingFloor:
         """Refuse if a shard does not work, or does not trade where ``trading`` matters."""
         state = self.state.shards[shard]
         if not state.exchange_active:
-            raise Refused("exchange_unavailable")
+            raise RequestRefused("exchange_unavailable")
         if trading and not state.trading_active:
-            raise Refused("trading_paused")
+            raise RequestRefused("trading_paused")
 
-    def _resting_in(self, ticker: str) -> list[Order]:
+    def _resting_in(self, ticker: str) -> list[SandboxOrder]:
         book = self.state.markets[ticker].book
         resting = [*book.queue("bid"), *book.queue("ask")]
         return [self.state.orders[order.order_id] for order in resting]
@@ -188,6 +188,6 @@ class TradingFloor:
 
     def _check_account(self, member: str, subaccount: int, shard: int) -> None:
         if shard not in self.state.shards:
-            raise Refused("bad_request", f"exchange index {shard} does not exist")
+            raise RequestRefused("bad_request", f"exchange index {shard} does not exist")
         if member not in self.state.members or subaccount not in self.state.members[member].subaccounts:
-            raise Refused("subaccount_not_found")
+            raise RequestRefused("subaccount_not_found")

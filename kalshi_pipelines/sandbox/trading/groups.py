@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from kalshi_pipelines.sandbox.trading import events as ev
-from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.sandbox.trading.floor import GROUP_NUMBERS, TradingFloor
 from kalshi_pipelines.sandbox.trading.records import OrderGroup
 from kalshi_pipelines.sandbox.trading.state import GROUP_WINDOW_US
@@ -23,15 +23,15 @@ class OrderGroups(TradingFloor):
         """Make a group; ``limit`` in centi-contracts.
 
         Raises:
-            Refused: The sub-account or shard is not there, or the member has 100,000 groups.
+            RequestRefused: The sub-account or shard is not there, or the member has 100,000 groups.
         """
         if shard not in self.state.shards:
-            raise Refused("bad_request", f"exchange index {shard} does not exist")
+            raise RequestRefused("bad_request", f"exchange index {shard} does not exist")
         if subaccount not in self.state.members[member].subaccounts:
-            raise Refused("subaccount_not_found")
+            raise RequestRefused("subaccount_not_found")
         self.check_shard(shard, trading=False)
         if len(self.state.groups_of[member]) >= MOST_GROUPS:
-            raise Refused("order_group_limit_reached")
+            raise RequestRefused("order_group_limit_reached")
         group_id = self.identifier(GROUP_NUMBERS)
         self.emit(
             ev.GroupCreated(
@@ -43,20 +43,20 @@ class OrderGroups(TradingFloor):
     def trigger_group(
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
-        """Cancel a group's orders and refuse new ones until it is reset. Raises ``Refused`` if it is not there."""
+        """Cancel a group's orders and refuse new ones until a reset. Raises ``RequestRefused`` without a group."""
         self._trigger(self._working_group(member, subaccount, group_id, shard), at_us)
 
     def reset_group(
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
-        """Let a group count anew and take orders. Raises ``Refused`` if it is not there."""
+        """Let a group count anew and take orders. Raises ``RequestRefused`` if it is not there."""
         group = self._working_group(member, subaccount, group_id, shard)
         self.emit(ev.GroupReset(at_us=at_us, group_id=group.group_id))
 
     def set_group_limit(
         self, member: str, subaccount: int | None, group_id: str, limit: int, shard: int | None = None, *, at_us: int
     ) -> None:
-        """Give a group another limit, which may trigger it at once. Raises ``Refused`` if it is not there."""
+        """Give a group another limit, which may trigger it at once. Raises ``RequestRefused`` if it is not there."""
         group = self._working_group(member, subaccount, group_id, shard)
         self.emit(ev.GroupLimitChanged(at_us=at_us, group_id=group.group_id, limit=limit))
         if not group.triggered and group.matched_since(at_us - GROUP_WINDOW_US) >= limit:
@@ -65,7 +65,7 @@ class OrderGroups(TradingFloor):
     def delete_group(
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
-        """Cancel a group's orders and remove it. Raises ``Refused`` if there is no such group (any more)."""
+        """Cancel a group's orders and remove it. Raises ``RequestRefused`` if there is no such group (any more)."""
         group = self._working_group(member, subaccount, group_id, shard)
         self._cancel_orders(group, at_us)
         self.emit(ev.GroupDeleted(at_us=at_us, group_id=group.group_id))
@@ -74,9 +74,9 @@ class OrderGroups(TradingFloor):
         """Refuse an order for a group that is not there for it, or that was triggered."""
         group = self.state.groups.get(group_id)
         if group is None or (group.member, group.subaccount, group.shard) != (member, subaccount, shard):
-            raise Refused("order_group_not_found")
+            raise RequestRefused("order_group_not_found")
         if group.triggered:
-            raise Refused("order_group_triggered")
+            raise RequestRefused("order_group_triggered")
 
     def trigger_full(self, group_ids: Iterable[str | None], at_us: int) -> None:
         """Trigger the groups whose orders have traded their limits, in the order they are named in."""
@@ -104,6 +104,6 @@ class OrderGroups(TradingFloor):
             or subaccount not in {None, group.subaccount}
             or shard not in {None, group.shard}
         ):
-            raise Refused("not_found")
+            raise RequestRefused("not_found")
         self.check_shard(group.shard, trading=False)
         return group

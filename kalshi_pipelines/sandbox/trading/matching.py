@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kalshi_pipelines.sandbox.trading.events import Side
-from kalshi_pipelines.sandbox.trading.exposure import Exposure, cost_each
-from kalshi_pipelines.sandbox.trading.fees import Charge, charge, rates_of, resting_allowance, trade_fee
-from kalshi_pipelines.sandbox.trading.records import Order, TradedMarket
+from kalshi_pipelines.sandbox.trading.exposure import RestingExposure, cost_each
+from kalshi_pipelines.sandbox.trading.fees import FillFee, fill_fee, rates_of, resting_allowance, trade_fee
+from kalshi_pipelines.sandbox.trading.records import SandboxOrder, TradedMarket
 from kalshi_pipelines.sandbox.trading.state import TradingState
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
+class MatchIntent:
     """What an order wants when it arrives at the book, new or amended. ``overpaid`` is its rounding so far."""
 
     member: str
@@ -30,23 +30,23 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class PlannedTrade:
     """A maker order, the centi-contracts to trade with it, and what that costs the taker. ``count`` 0: the maker is
     the taker's own order and is to be canceled."""
 
-    maker: Order
+    maker: SandboxOrder
     count: int
-    taker: Charge
+    taker: FillFee
 
 
 @dataclass(slots=True)
-class Plan:
+class MatchPlan:
     """Everything an order would do at once. ``left`` is what it would not trade; ``met_own`` tells that it stopped at
     an order of its own member."""
 
-    meetings: list[Meeting] = field(default_factory=list)
+    trades: list[PlannedTrade] = field(default_factory=list)
     left: int = 0
-    met_own: bool = False
+    stopped_at_own: bool = False
 
 
 def crosses(side: Side, price: int, other: int) -> bool:
@@ -59,16 +59,16 @@ def opposite(side: Side) -> Side:
     return "ask" if side == "bid" else "bid"
 
 
-class Preview:
+class MatchPreview:
     """What an intent would do in a market at an instant."""
 
-    def __init__(self, state: TradingState, market: TradedMarket, intent: Intent, at_us: int) -> None:
+    def __init__(self, state: TradingState, market: TradedMarket, intent: MatchIntent, at_us: int) -> None:
         self._state, self._market, self._intent, self._at_us = state, market, intent, at_us
         self._holding = state.holding(intent.member, intent.subaccount, market.ticker)
         self._step = state.members[intent.member].balance_step
         self._overpaid = intent.overpaid
         self._change = 0
-        self.plan = self._planned()
+        self.plan = self._build_plan()
 
     def is_affordable(self, freed: int = 0) -> bool:
         """Whether the member's money covers the trades, and then the collateral of everything that rests.
@@ -77,34 +77,34 @@ class Preview:
         """
         intent, market, state = self._intent, self._market, self._state
         key = (intent.member, intent.subaccount, market.ticker)
-        exposure = state.exposures.get(key) or Exposure()
-        rests = self.plan.left if intent.rests and not self.plan.met_own else 0
+        exposure = state.exposures.get(key) or RestingExposure()
+        rests = self.plan.left if intent.rests and not self.plan.stopped_at_own else 0
         allowance = resting_allowance(market.facts, intent.price, rests, self._step) if rests else 0
         bound = exposure.reserve_with(intent.side, intent.price, rests, allowance, self._holding)
         bound -= exposure.reserve(state.holding(*key))
         free = state.available(intent.member, intent.subaccount, market.facts.shard) + freed
         return free + self._change >= bound
 
-    def _planned(self) -> Plan:
-        intent, plan = self._intent, Plan(left=self._intent.count)
+    def _build_plan(self) -> MatchPlan:
+        intent, plan = self._intent, MatchPlan(left=self._intent.count)
         for maker in self._queue():
             if not plan.left or not crosses(intent.side, intent.price, maker.price):
                 break
             if maker.member == intent.member:
                 if intent.stops_at_own:
-                    plan.met_own = True
+                    plan.stopped_at_own = True
                     break
-                plan.meetings.append(Meeting(maker, 0, Charge(0, 0)))
+                plan.trades.append(PlannedTrade(maker, 0, FillFee(0, 0)))
                 continue
             count = min(plan.left, maker.remaining)
-            plan.meetings.append(Meeting(maker, count, self._cost(maker, count)))
+            plan.trades.append(PlannedTrade(maker, count, self._cost(maker, count)))
             plan.left -= count
         return plan
 
-    def _queue(self) -> Iterator[Order]:
+    def _queue(self) -> Iterator[SandboxOrder]:
         return self._market.book.queue(opposite(self._intent.side))  # type: ignore[return-value]  # books hold orders
 
-    def _cost(self, maker: Order, count: int) -> Charge:
+    def _cost(self, maker: SandboxOrder, count: int) -> FillFee:
         """What the taker pays for one meeting; its holding and balance move on."""
         intent = self._intent
         sign = 1 if intent.side == "bid" else -1
@@ -112,7 +112,7 @@ class Preview:
         closing = min(count, max(0, -self._holding * sign))
         change = (DOLLAR_CENTICENTS - each) * closing - each * (count - closing)
         rates = rates_of(self._market.facts, self._at_us, maker.created_us)
-        cost = charge(trade_fee(rates.taker, maker.price, count), change, self._step, self._overpaid)
+        cost = fill_fee(trade_fee(rates.taker, maker.price, count), change, self._step, self._overpaid)
         self._overpaid += cost.rounding
         self._change += change - cost.fee
         self._holding += sign * count

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from kalshi_pipelines.sandbox.trading.book import Book
+from kalshi_pipelines.sandbox.trading.book import OrderBook
 from kalshi_pipelines.sandbox.trading.events import MarketOpened, MarketStatus, OrderAccepted, Result, Side
 
 AccountKey = tuple[str, int, int]
@@ -46,7 +46,7 @@ class ApiKey:
 
 
 @dataclass(slots=True, eq=False)
-class Order:
+class SandboxOrder:
     """An order as it stands. ``number`` counts orders of the exchange, ``rounding`` is the micro-dollars of rounding
     fees not yet given back, ``allowance`` those that are reserved for fees while it rests."""
 
@@ -87,7 +87,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
+class SandboxFill:
     """One side's view of a trade."""
 
     fill_id: str
@@ -138,7 +138,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class SettlementRecord:
+class SandboxSettlement:
     """A holding that was paid out. Counts in centi-contracts, money in micro-dollars, ``value`` in centi-cents."""
 
     member: str
@@ -206,7 +206,7 @@ class TradedMarket:
     facts: MarketOpened
     status: MarketStatus
     close_us: int
-    book: Book
+    book: OrderBook
     result: Result = ""
     value: int | None = None
     last_price: int = 0

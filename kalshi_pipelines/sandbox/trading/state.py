@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from kalshi_pipelines.sandbox.trading import events as ev
-from kalshi_pipelines.sandbox.trading.book import Book
-from kalshi_pipelines.sandbox.trading.exposure import Exposure, cost_each
+from kalshi_pipelines.sandbox.trading.book import OrderBook
+from kalshi_pipelines.sandbox.trading.exposure import RestingExposure, cost_each
 from kalshi_pipelines.sandbox.trading.fees import resting_allowance
 from kalshi_pipelines.sandbox.trading.records import (
     CANCELED,
@@ -18,14 +18,14 @@ from kalshi_pipelines.sandbox.trading.records import (
     RESTING,
     AccountKey,
     ApiKey,
-    Fill,
     HoldingKey,
     Member,
-    Order,
     OrderGroup,
     Position,
     PublicTrade,
-    SettlementRecord,
+    SandboxFill,
+    SandboxOrder,
+    SandboxSettlement,
     Shard,
     TradedMarket,
     Transfer,
@@ -49,14 +49,14 @@ class TradingState:
         self.cash: defaultdict[AccountKey, int] = defaultdict(int)
         self.reserved: defaultdict[AccountKey, int] = defaultdict(int)
         self.markets: dict[str, TradedMarket] = {}
-        self.orders: dict[str, Order] = {}
-        self.orders_of: defaultdict[str, list[Order]] = defaultdict(list)
-        self.fills_of: defaultdict[str, list[Fill]] = defaultdict(list)
-        self.settlements_of: defaultdict[str, list[SettlementRecord]] = defaultdict(list)
+        self.orders: dict[str, SandboxOrder] = {}
+        self.orders_of: defaultdict[str, list[SandboxOrder]] = defaultdict(list)
+        self.fills_of: defaultdict[str, list[SandboxFill]] = defaultdict(list)
+        self.settlements_of: defaultdict[str, list[SandboxSettlement]] = defaultdict(list)
         self.transfers_of: defaultdict[str, list[Transfer]] = defaultdict(list)
         self.deposits_of: defaultdict[str, list[ev.MoneyMoved]] = defaultdict(list)
         self.positions: dict[HoldingKey, Position] = {}
-        self.exposures: defaultdict[HoldingKey, Exposure] = defaultdict(Exposure)
+        self.exposures: defaultdict[HoldingKey, RestingExposure] = defaultdict(RestingExposure)
         self.groups: dict[str, OrderGroup] = {}
         self.groups_of: defaultdict[str, dict[str, OrderGroup]] = defaultdict(dict)
         self.sequence = 0
@@ -145,7 +145,7 @@ class TradingState:
         )  # fmt: skip
 
     def _market_opened(self, event: ev.MarketOpened) -> None:
-        self.markets[event.ticker] = TradedMarket(event, event.status, event.close_us, Book())
+        self.markets[event.ticker] = TradedMarket(event, event.status, event.close_us, OrderBook())
 
     def _market_changed(self, event: ev.MarketChanged) -> None:
         market = self.markets[event.ticker]
@@ -169,7 +169,7 @@ class TradingState:
         position.settled_us = position.updated_us = event.at_us
         if self.members[event.member].keeps_history:
             self.settlements_of[event.member].append(
-                SettlementRecord(
+                SandboxSettlement(
                     event.member, event.subaccount, event.ticker, position.event_ticker, position.shard, market.result,
                     value, max(count, 0), cost if count > 0 else 0, max(-count, 0), cost if count < 0 else 0,
                     event.revenue, event.fee, event.at_us,
@@ -182,7 +182,7 @@ class TradingState:
     def _order_accepted(self, event: ev.OrderAccepted) -> None:
         member = self.members[event.member]
         self.orders_accepted += 1
-        order = Order(
+        order = SandboxOrder(
             number=self.orders_accepted, order_id=event.order_id, member=event.member, subaccount=event.subaccount,
             ticker=event.ticker, shard=self.markets[event.ticker].facts.shard, side=event.side, price=event.price,
             initial_count=event.count, remaining=event.count, accepted=event, client_order_id=event.client_order_id,
@@ -251,7 +251,7 @@ class TradingState:
             self._book_fill(market, order, event, fee)
             if self.members[order.member].keeps_history:
                 self.fills_of[order.member].append(
-                    Fill(
+                    SandboxFill(
                         event.trade_id, order.order_id, order.member, order.subaccount, order.ticker, order.shard,
                         order.side, event.price, event.count, is_taker, fee, event.at_us,
                     )
@@ -266,7 +266,7 @@ class TradingState:
         self._touched(maker, event.at_us)
         self._touched(taker, event.at_us)
 
-    def _book_fill(self, market: TradedMarket, order: Order, event: ev.Traded, fee: int) -> None:
+    def _book_fill(self, market: TradedMarket, order: SandboxOrder, event: ev.Traded, fee: int) -> None:
         """Move the money and the contracts of one side of a trade."""
         key = (order.member, order.subaccount, order.ticker)
         position = self.positions.get(key)
@@ -296,7 +296,7 @@ class TradingState:
         self.fees_collected += fee
         self._reserve(*key)
 
-    def _count_in_group(self, order: Order, event: ev.Traded) -> None:
+    def _count_in_group(self, order: SandboxOrder, event: ev.Traded) -> None:
         group = self.groups.get(order.accepted.order_group or "")
         if group is None:
             return
@@ -331,7 +331,7 @@ class TradingState:
     def _clock_moved(self, event: ev.ClockMoved) -> None:
         self.clock_offset_us = event.offset_us
 
-    def _take(self, order: Order, count: int) -> None:
+    def _take(self, order: SandboxOrder, count: int) -> None:
         """Take contracts off what an order still wants, and out of the book and its collateral if it rests."""
         if order.is_resting:
             self.markets[order.ticker].book.reduce(order, count)
@@ -341,7 +341,7 @@ class TradingState:
             self._reserve(order.member, order.subaccount, order.ticker)
         order.remaining -= count
 
-    def _expose(self, order: Order, count: int) -> None:
+    def _expose(self, order: SandboxOrder, count: int) -> None:
         """Add to (or take from) what binds collateral; call it before ``remaining`` changes."""
         market = self.markets[order.ticker].facts
         rests = count if count > 0 else order.remaining + count
@@ -361,7 +361,7 @@ class TradingState:
         self.reserved[member, subaccount, shard] += reserve - self._reserve_of[key]
         self._reserve_of[key] = reserve
 
-    def _touched(self, order: Order, at_us: int) -> None:
+    def _touched(self, order: SandboxOrder, at_us: int) -> None:
         order.updated_us = at_us
         if order.status != RESTING and not self.members[order.member].keeps_history:
             del self.orders[order.order_id]

@@ -16,7 +16,7 @@ from kalshi_pipelines_tests.support.contracts.further_held_out import FURTHER, M
 from kalshi_pipelines_tests.support.contracts.held_out import HELD_OUT, Mutation
 from kalshi_pipelines_tests.support.contracts.recorded import baseline_of, recordings, siblings
 from kalshi_pipelines_tests.support.contracts.sandbox_answers import Answers
-from kalshi_pipelines_tests.support.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 LEAST_DETECTED = 0.95
 LEAST_GRAVE = 0.90
@@ -51,7 +51,7 @@ def day() -> Iterator[Observed]:
     sandbox = local_sandbox(SandboxOptions(markets=300, combos=20, tier="unlimited", seed=11))
     observed = Observed()
     with sandbox.client:
-        signer = Signer("mine", now_ms=lambda: sandbox.time.microseconds // 1_000)
+        signer = RequestSigner("mine", now_ms=lambda: sandbox.time.microseconds // 1_000)
         sandbox.steer("POST", "/keys", key_id="mine", public_key_pem=signer.public_pem)
         answers = Answers(sandbox, signer)
         for _ in range(24 // _STEP_HOURS + 1):

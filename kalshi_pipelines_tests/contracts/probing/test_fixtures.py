@@ -20,7 +20,7 @@ from kalshi_pipelines.units import DAY_US
 from kalshi_pipelines.warehouse.tables import alerts, contract_baselines, contract_findings, contract_runs
 from kalshi_pipelines_tests.sandbox.conftest import API, local_sandbox
 from kalshi_pipelines_tests.support.contracts.sandbox_answers import Answers
-from kalshi_pipelines_tests.support.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 KEY_ID = "b0a7c2ee-1111-4222-8333-944455556666"
 OWN_WORDS = ("somebody-s-strategy", "me.myself@example.org", "4815162342")
@@ -33,7 +33,7 @@ def answers() -> Iterator[list[Response]]:
     """Every signed and public answer of a member who trades, on two sub-accounts, with telling names."""
     local = local_sandbox(SandboxOptions(markets=300, combos=20, tier="unlimited", seed=11))
     with local.client:
-        signer = Signer(KEY_ID, now_ms=lambda: local.time.microseconds // 1_000)
+        signer = RequestSigner(KEY_ID, now_ms=lambda: local.time.microseconds // 1_000)
         local.steer("POST", "/keys", key_id=KEY_ID, public_key_pem=signer.public_pem)
         asked = Answers(local, signer)
         local.client.post(f"{API}/portfolio/subaccounts", auth=signer).raise_for_status()

@@ -14,7 +14,7 @@ from kalshi_pipelines.definitions import build_defs
 from kalshi_pipelines.defs.contracts.assets import ENDPOINTS, endpoint_key
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.support.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 SIGNED = ("GET /portfolio/balance", "GET /portfolio/orders", "GET /account/limits", "GET /historical/fills")
 
@@ -87,7 +87,7 @@ def test_one_check_can_be_executed_alone(definitions: dg.Definitions) -> None:
 def test_with_a_key_what_needs_one_is_checked(
     definitions: dg.Definitions, sandbox: SandboxProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signer = Signer("canary")
+    signer = RequestSigner("canary")
     pem = signer.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "key.pem").write_bytes(pem)
     (tmp_path / "key.pem").chmod(0o600)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kalshi_pipelines.execution.orders.fees import FeeNotBounded, FeeTerms, fee_bound, is_plausible
 from kalshi_pipelines.execution.orders.terms import Contracts, Side, YesPrice
-from kalshi_pipelines.sandbox.trading.fees import charge, trade_fee
+from kalshi_pipelines.sandbox.trading.fees import fill_fee, trade_fee
 
 _RATES = {"quadratic": 7_000_000, "maker": 1_750_000, "combo maker": 3_500_000, "free": 0}
 
@@ -28,7 +28,7 @@ def test_F50_no_cutting_into_fills_at_any_allowed_price_costs_more_than_the_boun
         price = data.draw(st.integers(1, limit) if side is Side.BID else st.integers(limit, 9_999))
         rate = int(_RATES[data.draw(st.sampled_from(sorted(_RATES)))] * multiplier)
         change = -price * filled if side is Side.BID else -(10_000 - price) * filled
-        cost = charge(trade_fee(rate, price, filled), change, step, overpaid)
+        cost = fill_fee(trade_fee(rate, price, filled), change, step, overpaid)
         paid, overpaid, left = paid + cost.fee, overpaid + cost.rounding, left - filled
     assert paid <= bound
 

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from kalshi_pipelines.sandbox.access.memberships import DEFAULT_MEMBER, UnusableScopes, allows, checked_scopes
+from kalshi_pipelines.sandbox.access.memberships import DEFAULT_MEMBER, UnusableScopes, allows, check_scopes
 from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint
 from kalshi_pipelines.sandbox.app import sandbox_app
-from kalshi_pipelines.sandbox.clock import ExchangeClock, HandClock
+from kalshi_pipelines.sandbox.clock import ExchangeClock, ManualClock
 from kalshi_pipelines.sandbox.create_key import main
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
@@ -24,7 +24,7 @@ from kalshi_pipelines_tests.sandbox.conftest import (
     in_this_thread,
     local_sandbox,
 )
-from kalshi_pipelines_tests.support.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 TINY = SandboxOptions(markets=20, combos=2, tier="unlimited", warm=False)
 
@@ -45,19 +45,19 @@ PROBES = (
 
 @pytest.fixture
 def probed() -> Iterator[LocalSandbox]:
-    time = HandClock(NOON_US)
+    time = ManualClock(NOON_US)
     exchange = exchange_of(TINY, ExchangeClock(time))
     with in_this_thread(sandbox_app(exchange, PROBES)) as client:
         yield LocalSandbox(exchange, time, client)
 
 
-def _signer(sandbox: LocalSandbox, **request: object) -> Signer:
-    signer = Signer("my-key", now_ms=lambda: sandbox.time.microseconds // 1_000)
+def _signer(sandbox: LocalSandbox, **request: object) -> RequestSigner:
+    signer = RequestSigner("my-key", now_ms=lambda: sandbox.time.microseconds // 1_000)
     sandbox.steer("POST", "/keys", key_id="my-key", public_key_pem=signer.public_pem, **request)
     return signer
 
 
-def _statuses(sandbox: LocalSandbox, signer: Signer) -> dict[str, int]:
+def _statuses(sandbox: LocalSandbox, signer: RequestSigner) -> dict[str, int]:
     return {
         probe.template: sandbox.client.request(probe.method, API + probe.template, auth=signer).status_code
         for probe in PROBES
@@ -100,7 +100,7 @@ def test_a_locked_key_acts_for_its_subaccount_and_for_no_other(probed: LocalSand
 
 
 def test_scopes_that_are_unknown_or_incomplete_are_refused_and_leave_nothing(probed: LocalSandbox) -> None:
-    pem = Signer("x").public_pem
+    pem = RequestSigner("x").public_pem
     before = len(probed.exchange.log.events)
     refused: list[dict[str, object]] = [{"scopes": ["write"]}, {"scopes": ["all"]}, {"scopes": []}, {"scopes": "read"}]
     refused += [{"deposit": "much"}, {"deposit": -1}, {"public_key_pem": "x"}, {"subaccount": 64}]
@@ -109,7 +109,7 @@ def test_scopes_that_are_unknown_or_incomplete_are_refused_and_leave_nothing(pro
         assert probed.client.post("/sandbox/keys", json=body).status_code == 400
     assert len(probed.exchange.log.events) == before
     with pytest.raises(UnusableScopes):
-        checked_scopes(["write", "write::trade"])
+        check_scopes(["write", "write::trade"])
     assert allows(("write::trade",), "write::trade")
     assert not allows(("write::trade",), "write")
 
@@ -130,7 +130,7 @@ def test_the_same_key_again_changes_nothing(probed: LocalSandbox) -> None:
 
 
 def test_a_key_of_the_command_line_belongs_to_a_member_with_money_on_every_shard(tmp_path: Path) -> None:
-    signer = Signer("mine")
+    signer = RequestSigner("mine")
     file = tmp_path / "public.pem"
     file.write_text(signer.public_pem)
     sandbox = local_sandbox(SandboxOptions(markets=20, combos=2, keys={"mine": file}, balance=250))
@@ -145,7 +145,7 @@ def test_a_key_of_the_command_line_belongs_to_a_member_with_money_on_every_shard
 def test_a_deposit_for_a_locked_subaccount_leaves_a_new_member_the_usual_money_on_the_primary_one(
     probed: LocalSandbox,
 ) -> None:
-    pem = Signer("locked").public_pem
+    pem = RequestSigner("locked").public_pem
     probed.steer("POST", "/keys", key_id="locked", public_key_pem=pem, member="new", subaccount=1, deposit=5)
     cash = probed.exchange.venue.state.cash
     assert (cash["new", 0, 0], cash["new", 1, 0]) == (probed.exchange.start_amount, 5_000_000)
@@ -181,7 +181,7 @@ def test_the_command_makes_a_key_file_that_signs(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert label in file.read_bytes()
     key = load_pem_private_key(file.read_bytes(), None)
-    signer = Signer(exports["KALSHI_API_KEY_ID"], key)  # type: ignore[arg-type]
+    signer = RequestSigner(exports["KALSHI_API_KEY_ID"], key)  # type: ignore[arg-type]
     assert httpx.get(f"{running.url}/account/limits", auth=signer).status_code == 200
     truth = httpx.get(f"{running.admin_url}/sandbox/truth").text
     assert exports["KALSHI_API_KEY_ID"] in truth

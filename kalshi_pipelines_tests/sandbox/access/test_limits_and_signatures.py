@@ -5,12 +5,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from kalshi_pipelines.sandbox.access.rate_limits import TIERS, Bucket, BucketSize
-from kalshi_pipelines.sandbox.access.signatures import UnusableKey, public_key_of
+from kalshi_pipelines.sandbox.access.rate_limits import TIERS, BucketSize, TokenBucket
+from kalshi_pipelines.sandbox.access.signatures import UnusablePublicKey, public_key_of
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, local_sandbox
 from kalshi_pipelines_tests.support.checkout import RECORDINGS
-from kalshi_pipelines_tests.support.sandbox.signing import PrivateKey, Signer
+from kalshi_pipelines_tests.support.sandbox.signing import PrivateKey, RequestSigner
 
 LIMITS = "/account/limits"
 
@@ -33,11 +33,11 @@ def signed(sandbox: LocalSandbox, rsa_key: rsa.RSAPrivateKey, ed_key: ed25519.Ed
 
 
 def _register(sandbox: LocalSandbox, key_id: str, key: PrivateKey) -> None:
-    sandbox.steer("POST", "/keys", key_id=key_id, public_key_pem=Signer(key_id, key).public_pem)
+    sandbox.steer("POST", "/keys", key_id=key_id, public_key_pem=RequestSigner(key_id, key).public_pem)
 
 
 def _headers(key: PrivateKey, key_id: str, timestamp_ms: int, path: str) -> dict[str, str]:
-    return Signer(key_id, key, lambda: timestamp_ms).headers("GET", API + path)
+    return RequestSigner(key_id, key, lambda: timestamp_ms).headers("GET", API + path)
 
 
 def _now_ms(sandbox: LocalSandbox) -> int:
@@ -129,18 +129,23 @@ def test_private_and_public_files_hold_a_key_and_other_texts_do_not(
     pem = other.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     unsupported = b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2V4AyEA" + b"A" * 43 + b"=\n-----END PUBLIC KEY-----\n"
     for text in (pem, b"", b"-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----", unsupported):
-        with pytest.raises(UnusableKey):
+        with pytest.raises(UnusablePublicKey):
             public_key_of(text)
 
 
 def test_a_bucket_refills_continuously_and_holds_no_more_than_its_capacity() -> None:
-    bucket = Bucket(BucketSize(refill_rate=200, capacity=600), now_ns=0)
-    assert all(bucket.take(10, 0) for _ in range(60))
-    assert not bucket.take(10, 49_999_999)
-    assert bucket.take(10, 50_000_000)
-    assert not bucket.take(1, 50_000_000)
-    assert bucket.take(600, 60_000_000_000)
-    assert not bucket.take(1, 60_000_000_000)
+    bucket = TokenBucket(BucketSize(refill_rate=200, capacity=600), now_ns=0)
+
+    def take(tokens: int, now_ns: int) -> bool:
+        bucket.refill(now_ns)
+        return bucket.take(tokens)
+
+    assert all(take(10, 0) for _ in range(60))
+    assert not take(10, 49_999_999)
+    assert take(10, 50_000_000)
+    assert not take(1, 50_000_000)
+    assert take(600, 60_000_000_000)
+    assert not take(1, 60_000_000_000)
 
 
 def test_basic_reads_sixty_at_once_and_then_twenty_a_second() -> None:
@@ -190,15 +195,15 @@ def test_the_tiers_are_those_of_the_vendor() -> None:
 
 
 @pytest.fixture
-def basic() -> Iterator[tuple[LocalSandbox, Signer]]:
+def basic() -> Iterator[tuple[LocalSandbox, RequestSigner]]:
     sandbox = local_sandbox(SandboxOptions(markets=40, combos=0, tier="basic", crowd=False, warm=False))
     with sandbox.client:
-        signer = Signer("mine", now_ms=lambda: sandbox.time.microseconds // 1_000)
+        signer = RequestSigner("mine", now_ms=lambda: sandbox.time.microseconds // 1_000)
         _register(sandbox, "mine", signer.key)
         yield sandbox, signer
 
 
-def _status(call: tuple[LocalSandbox, Signer], method: str, path: str, body: object = None) -> int:
+def _status(call: tuple[LocalSandbox, RequestSigner], method: str, path: str, body: object = None) -> int:
     sandbox, signer = call
     return sandbox.client.request(method, API + path, json=body, auth=signer).status_code
 
@@ -210,7 +215,7 @@ NOWHERE = {
 }  # fmt: skip
 
 
-def test_the_balance_has_a_bucket_of_its_own_without_burst(basic: tuple[LocalSandbox, Signer]) -> None:
+def test_the_balance_has_a_bucket_of_its_own_without_burst(basic: tuple[LocalSandbox, RequestSigner]) -> None:
     sandbox, _ = basic
     assert [_status(basic, "GET", "/portfolio/balance") for _ in range(3)] == [200, 429, 429]
     assert [_status(basic, "GET", "/account/limits") for _ in range(61)] == [200] * 60 + [429]
@@ -221,14 +226,14 @@ def test_the_balance_has_a_bucket_of_its_own_without_burst(basic: tuple[LocalSan
 
 
 def test_writes_do_not_pay_from_the_read_budget_nor_reads_from_the_write_budget(
-    basic: tuple[LocalSandbox, Signer],
+    basic: tuple[LocalSandbox, RequestSigner],
 ) -> None:
     assert [_status(basic, "POST", ORDERS, NOWHERE) for _ in range(11)].count(429) == 1
     assert _status(basic, "GET", "/portfolio/orders") == 200
     assert _status(basic, "POST", ORDERS, NOWHERE) == 429
 
 
-def test_a_batch_pays_for_each_order_all_at_once_or_not_at_all(basic: tuple[LocalSandbox, Signer]) -> None:
+def test_a_batch_pays_for_each_order_all_at_once_or_not_at_all(basic: tuple[LocalSandbox, RequestSigner]) -> None:
     sandbox, _ = basic
     assert _status(basic, "POST", ORDERS + "/batched", {"orders": [NOWHERE] * 11}) == 429
     assert _status(basic, "POST", ORDERS + "/batched", {"orders": [NOWHERE] * 10}) == 201
@@ -241,7 +246,7 @@ def test_a_batch_pays_for_each_order_all_at_once_or_not_at_all(basic: tuple[Loca
     assert [_status(basic, "DELETE", ORDERS) for _ in range(51)] == [204] * 50 + [429]
 
 
-def test_a_named_shard_pays_alone_and_routing_pays_everywhere(basic: tuple[LocalSandbox, Signer]) -> None:
+def test_a_named_shard_pays_alone_and_routing_pays_everywhere(basic: tuple[LocalSandbox, RequestSigner]) -> None:
     sandbox, _ = basic
     on_two, on_zero = {**NOWHERE, "exchange_index": 2}, {**NOWHERE, "exchange_index": 0}
     assert [_status(basic, "POST", ORDERS, on_two) for _ in range(11)].count(429) == 1
@@ -269,25 +274,27 @@ def test_a_named_shard_pays_alone_and_routing_pays_everywhere(basic: tuple[Local
     ],
 )
 def test_no_way_of_naming_a_shard_gets_round_the_budget_of_shard_zero(
-    basic: tuple[LocalSandbox, Signer], path: str, extra: dict[str, object]
+    basic: tuple[LocalSandbox, RequestSigner], path: str, extra: dict[str, object]
 ) -> None:
     assert [_status(basic, "POST", ORDERS, {**NOWHERE, "exchange_index": 0}) for _ in range(10)].count(429) == 0
     assert _status(basic, "POST", path, {**NOWHERE, **extra}) == 429
 
 
-def test_a_shard_that_is_null_was_not_named_and_routing_pays_everywhere(basic: tuple[LocalSandbox, Signer]) -> None:
+def test_a_shard_that_is_null_was_not_named_and_routing_pays_everywhere(
+    basic: tuple[LocalSandbox, RequestSigner],
+) -> None:
     assert _status(basic, "POST", ORDERS, {**NOWHERE, "exchange_index": None}) == 400
     on_one = {**NOWHERE, "exchange_index": 1}
     assert [_status(basic, "POST", ORDERS, on_one) for _ in range(10)].count(429) == 1
 
 
-def test_a_group_pays_on_the_shard_its_query_names(basic: tuple[LocalSandbox, Signer]) -> None:
+def test_a_group_pays_on_the_shard_its_query_names(basic: tuple[LocalSandbox, RequestSigner]) -> None:
     limit = {"contracts_limit": 5}
     paths = ["/portfolio/order_groups/x/limit?exchange_index=1"] * 11 + ["/portfolio/order_groups/x/limit"]
     assert [_status(basic, "PUT", path, limit) for path in paths] == [404] * 10 + [429, 404]
 
 
-def test_a_cancel_without_ticker_or_shard_pays_on_shard_zero(basic: tuple[LocalSandbox, Signer]) -> None:
+def test_a_cancel_without_ticker_or_shard_pays_on_shard_zero(basic: tuple[LocalSandbox, RequestSigner]) -> None:
     assert [_status(basic, "DELETE", f"{ORDERS}/x") for _ in range(51)] == [404] * 50 + [429]
     assert _status(basic, "DELETE", f"{ORDERS}/x?exchange_index=1") == 404
     assert _status(basic, "DELETE", f"{ORDERS}/x?market_ticker=NOSUCH") == 429

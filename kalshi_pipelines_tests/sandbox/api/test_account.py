@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row, local_sandbox
 from kalshi_pipelines_tests.support.sandbox.signed_member import QUIET, SignedMember, error_of, tickers
-from kalshi_pipelines_tests.support.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 NOON_S = 1_795_348_800
 SUBACCOUNTS = "/portfolio/subaccounts"
@@ -19,7 +19,7 @@ def _on_tier(tier: str) -> SignedMember:
     return SignedMember(local_sandbox(replace(QUIET, tier=tier)))
 
 
-def _asks_as(sandbox: LocalSandbox, signer: Signer) -> int:
+def _asks_as(sandbox: LocalSandbox, signer: RequestSigner) -> int:
     return sandbox.client.get(API + "/account/limits", auth=signer).status_code
 
 
@@ -41,7 +41,7 @@ def test_a_generated_key_signs_until_it_is_deleted(
     private = load_pem_private_key(made["private_key"].encode(), None)
     assert isinstance(private, kind)
     assert isinstance(private, RSAPrivateKey | Ed25519PrivateKey)
-    signer = Signer(made["api_key_id"], private, me.signer.now_ms)
+    signer = RequestSigner(made["api_key_id"], private, me.signer.now_ms)
     assert _asks_as(sandbox, signer) == 200
     deleted = me.send("DELETE", f"/api_keys/{made['api_key_id']}")
     assert (deleted.status_code, deleted.content) == (204, b"")
@@ -51,7 +51,7 @@ def test_a_generated_key_signs_until_it_is_deleted(
 
 def test_a_key_of_the_members_own_is_registered_with_scopes_and_a_lock(sandbox: LocalSandbox, me: SignedMember) -> None:
     me.send("POST", SUBACCOUNTS)
-    signer = Signer("", now_ms=me.signer.now_ms)
+    signer = RequestSigner("", now_ms=me.signer.now_ms)
     wish = {"name": "bot", "public_key": signer.public_pem, "scopes": ["read", "write::trade"], "subaccount": 1}
     response = me.send("POST", "/api_keys", wish)
     assert response.status_code == 201
@@ -115,7 +115,7 @@ def test_the_tier_decides_about_own_keys_and_sub_accounts() -> None:
     assert [member.send("POST", SUBACCOUNTS).status_code for member in members] == [400, 201, 201]
     statuses = []
     for member in members:
-        wish = {"name": "bot", "public_key": Signer("").public_pem}
+        wish = {"name": "bot", "public_key": RequestSigner("").public_pem}
         statuses.append(member.send("POST", "/api_keys", wish).status_code)
     assert statuses == [403, 403, 201]
 

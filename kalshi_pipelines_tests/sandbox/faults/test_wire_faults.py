@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.support.sandbox.desk import CREATE, ORDERS, QUIET, order_of
-from kalshi_pipelines_tests.support.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.order_client import CREATE, ORDERS, QUIET, order_of
+from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Counter:
     """A member that trades on a running exchange."""
 
     sandbox: SandboxProcess
-    signer: Signer
+    signer: RequestSigner
     ticker: str
 
     def inject(self, kind: str, endpoint: str = CREATE, **fields: Any) -> None:
@@ -46,7 +46,7 @@ class Counter:
 @pytest.fixture(scope="module")
 def counter() -> Iterator[Counter]:
     with running_sandbox(QUIET) as sandbox:
-        signer = Signer("mine")
+        signer = RequestSigner("mine")
         body = {"key_id": "mine", "public_key_pem": signer.public_pem}
         httpx.post(f"{sandbox.admin_url}/sandbox/keys", json=body).raise_for_status()
         market = httpx.get(f"{sandbox.url}/markets?status=open").json()["markets"][0]

@@ -104,9 +104,9 @@ def test_exactly_as_many_markets_as_asked_for_exist(markets: int) -> None:
 
 def test_every_market_has_an_event_and_every_event_a_series(sandbox: LocalSandbox) -> None:
     series = {row["ticker"] for row in sandbox.read("/series")["series"]}
-    events = sandbox.walk("/events", "events") + sandbox.walk("/events/multivariate", "events")
+    events = sandbox.read_all("/events", "events") + sandbox.read_all("/events/multivariate", "events")
     assert {event["series_ticker"] for event in events} <= series
-    archived = sandbox.walk("/historical/markets", "markets")
+    archived = sandbox.read_all("/historical/markets", "markets")
     assert {market["event_ticker"] for market in [*sandbox.markets(), *archived]} == {
         event["event_ticker"] for event in events
     }
@@ -146,7 +146,7 @@ def test_the_catalogue_has_the_variety_of_the_real_one() -> None:
 
 
 def test_exclusive_events_have_one_winner_at_most(sandbox: LocalSandbox) -> None:
-    for event in sandbox.walk("/events", "events", status="settled", with_nested_markets="true"):
+    for event in sandbox.read_all("/events", "events", status="settled", with_nested_markets="true"):
         if event["mutually_exclusive"]:
             assert Counter(market["result"] for market in event["markets"])["yes"] <= 1
 
@@ -178,7 +178,7 @@ def test_moving_a_share_of_prices_changes_exactly_that_share() -> None:
 
 def test_candlesticks_follow_the_trades_of_their_period(sandbox: LocalSandbox) -> None:
     end = sandbox.time.microseconds // 1_000_000
-    trades = sandbox.walk("/markets/trades", "trades", min_ts=end - 10_800, max_ts=end, limit=1000)
+    trades = sandbox.read_all("/markets/trades", "trades", min_ts=end - 10_800, max_ts=end, limit=1000)
     busy = Counter(trade["ticker"] for trade in trades).most_common(3)
     for ticker, _ in busy:
         own = [trade for trade in trades if trade["ticker"] == ticker]

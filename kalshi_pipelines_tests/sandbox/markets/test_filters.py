@@ -77,12 +77,12 @@ def test_combos_show_only_where_the_exchange_shows_them(sandbox: LocalSandbox) -
     assert len(combos) == 30
     assert all(market["ticker"].startswith("KXMVE") and market["exchange_index"] == 1 for market in combos)
     assert len(sandbox.markets()) == 430
-    events = sandbox.walk("/events", "events")
+    events = sandbox.read_all("/events", "events")
     assert not any(event["event_ticker"].startswith("KXMVE") for event in events)
-    multivariate = {event["event_ticker"] for event in sandbox.walk("/events/multivariate", "events")}
+    multivariate = {event["event_ticker"] for event in sandbox.read_all("/events/multivariate", "events")}
     assert multivariate == {market["event_ticker"] for market in combos}
     collection = combos[0]["mve_collection_ticker"]
-    some = sandbox.walk("/events/multivariate", "events", collection_ticker=collection)
+    some = sandbox.read_all("/events/multivariate", "events", collection_ticker=collection)
     assert {event["event_ticker"] for event in some} == {
         market["event_ticker"] for market in combos if market["mve_collection_ticker"] == collection
     }
@@ -93,7 +93,7 @@ def test_combos_show_only_where_the_exchange_shows_them(sandbox: LocalSandbox) -
 def test_an_event_matches_a_status_if_any_of_its_markets_does(sandbox: LocalSandbox) -> None:
     for wanted in ("unopened", "open", "closed", "settled"):
         live = {market["event_ticker"] for market in sandbox.markets(status=wanted, mve_filter="exclude")}
-        assert {event["event_ticker"] for event in sandbox.walk("/events", "events", status=wanted)} == live
+        assert {event["event_ticker"] for event in sandbox.read_all("/events", "events", status=wanted)} == live
 
 
 def test_markets_can_be_asked_for_by_ticker_event_and_series(sandbox: LocalSandbox) -> None:

@@ -50,19 +50,19 @@ def _recorded(folder: Path) -> tuple[set[str], set[str]]:
 def test_a_walk_sees_every_market_and_event_of_a_folder(folder: Path, query: dict[str, int]) -> None:
     sandbox = _served(folder)
     markets, events = _recorded(folder)
-    walked = {row["ticker"] for row in sandbox.walk("/markets", "markets", **query)}
+    walked = {row["ticker"] for row in sandbox.read_all("/markets", "markets", **query)}
     assert walked == markets
-    combos = {row["ticker"] for row in sandbox.walk("/markets", "markets", mve_filter="only", **query)}
-    others = {row["ticker"] for row in sandbox.walk("/markets", "markets", mve_filter="exclude", **query)}
+    combos = {row["ticker"] for row in sandbox.read_all("/markets", "markets", mve_filter="only", **query)}
+    others = {row["ticker"] for row in sandbox.read_all("/markets", "markets", mve_filter="exclude", **query)}
     assert combos | others == markets
     assert not combos & others
     by_status = [
-        {row["ticker"] for row in sandbox.walk("/markets", "markets", status=status, **query)}
+        {row["ticker"] for row in sandbox.read_all("/markets", "markets", status=status, **query)}
         for status in ("unopened", "open", "paused", "closed", "settled")
     ]
     assert set().union(*by_status) == markets
     small = {"limit": min(200, query["limit"])} if query else {}
-    seen = sandbox.walk("/events", "events", **small) + sandbox.walk("/events/multivariate", "events", **small)
+    seen = sandbox.read_all("/events", "events", **small) + sandbox.read_all("/events/multivariate", "events", **small)
     assert {row["event_ticker"] for row in seen} == events
 
 
@@ -104,7 +104,7 @@ def test_a_recorded_request_is_answered_byte_for_byte(
 
 def test_a_recorded_chain_of_pages_ends(recordings: Path) -> None:
     sandbox = _served(recordings / "demo_2026_06")
-    rows = sandbox.walk("/markets", "markets", limit=5)
+    rows = sandbox.read_all("/markets", "markets", limit=5)
     assert {row["ticker"] for row in rows} == {row["ticker"] for row in sandbox.markets()}
     multivariate = _served(recordings / "derived_3_34_0")
     first = multivariate.read("/events/multivariate")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_pipelines.sandbox.clock import ExchangeClock, HandClock
+from kalshi_pipelines.sandbox.clock import ExchangeClock, ManualClock
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
 from kalshi_pipelines.units import HOUR_US
@@ -14,7 +14,7 @@ from kalshi_pipelines_tests.sandbox.conftest import NOON_US
 TINY = SandboxOptions(markets=40, combos=2, tier="unlimited", warm=False)
 
 
-def _started(folder: Path, time: HandClock) -> Exchange:
+def _started(folder: Path, time: ManualClock) -> Exchange:
     return exchange_of(replace(TINY, state=folder / "state.jsonl"), ExchangeClock(time))
 
 
@@ -25,7 +25,7 @@ def _shown(exchange: Exchange) -> dict[str, bytes]:
 @pytest.mark.parametrize("traded", [0, 12])
 @pytest.mark.parametrize("hours", [40, 60, 76, 90])
 def test_a_restart_leaves_every_market_where_it_was(tmp_path: Path, hours: int, traded: int) -> None:
-    time = HandClock(NOON_US)
+    time = ManualClock(NOON_US)
     exchange = _started(tmp_path, time)
     soonest = sorted(
         (row for row in exchange.catalogue.markets.values() if row.status == "active"), key=lambda row: row.close_us

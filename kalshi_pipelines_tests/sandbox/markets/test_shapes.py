@@ -162,7 +162,7 @@ def test_every_market_has_the_required_keys_in_lists_alone_and_archived(sandbox:
     for market in listed:
         _check_market(market)
     assert sandbox.read(f"/markets/{listed[0]['ticker']}") == {"market": listed[0]}
-    archived = sandbox.walk("/historical/markets", "markets")
+    archived = sandbox.read_all("/historical/markets", "markets")
     assert archived
     for market in archived:
         _check_market(market)
@@ -173,7 +173,7 @@ def test_every_market_has_the_required_keys_in_lists_alone_and_archived(sandbox:
 
 def test_every_event_and_series_has_the_required_keys(sandbox: LocalSandbox) -> None:
     for path in ("/events", "/events/multivariate"):
-        for event in sandbox.walk(path, "events", with_nested_markets="true"):
+        for event in sandbox.read_all(path, "events", with_nested_markets="true"):
             assert EVENT_KEYS | {"markets"} <= set(event) <= EVENT_KEYS | OPTIONAL_EVENT_KEYS
             assert event["mutually_exclusive"] == (event["collateral_return_type"] == "MECNET")
     for series in sandbox.read("/series")["series"]:

@@ -9,10 +9,10 @@ import pytest
 
 from kalshi_pipelines.sandbox.markets.listing import TradeFilter
 from kalshi_pipelines.sandbox.options import SandboxOptions
-from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.units import HOUR_US, SECOND_US
 from kalshi_pipelines_tests.sandbox.conftest import NOON_US, LocalSandbox, local_sandbox
-from kalshi_pipelines_tests.support.sandbox.trader import ME, Trader, quoted_market
+from kalshi_pipelines_tests.support.sandbox.trader import ME, SandboxTrader, quoted_market
 
 EVERYTHING = TradeFilter(None, None, None, None)
 
@@ -31,7 +31,7 @@ def test_a_market_that_is_opened_looks_as_before(sandbox: LocalSandbox) -> None:
 def test_a_ticker_that_is_not_live_can_not_be_opened(sandbox: LocalSandbox) -> None:
     archived = sandbox.read("/historical/markets", limit=1)["markets"][0]["ticker"]
     for ticker in ("NOSUCH", archived):
-        with pytest.raises(Refused, match="market_not_found"):
+        with pytest.raises(RequestRefused, match="market_not_found"):
             sandbox.exchange.venue.ensure_open(ticker)
 
 
@@ -40,8 +40,8 @@ def test_the_engine_learns_grid_shard_and_fees_of_a_market(sandbox: LocalSandbox
     venue = sandbox.exchange.venue
     series = {row["ticker"]: row for row in sandbox.read("/series")["series"]}
     rates = set()
-    events = sandbox.walk("/events", "events", with_nested_markets="true")
-    events += sandbox.walk("/events/multivariate", "events", with_nested_markets="true")
+    events = sandbox.read_all("/events", "events", with_nested_markets="true")
+    events += sandbox.read_all("/events/multivariate", "events", with_nested_markets="true")
     for event in events:
         fee_type = event.get("fee_type_override", series[event["series_ticker"]]["fee_type"])
         multiplier = event.get("fee_multiplier_override", series[event["series_ticker"]]["fee_multiplier"])
@@ -59,7 +59,7 @@ def test_the_engine_learns_grid_shard_and_fees_of_a_market(sandbox: LocalSandbox
 
 def test_a_trade_shows_in_everything_public_about_its_market(sandbox: LocalSandbox) -> None:
     ticker = quoted_market(sandbox)
-    trader = Trader(sandbox.exchange.venue)
+    trader = SandboxTrader(sandbox.exchange.venue)
     before = sandbox.read(f"/markets/{ticker}")["market"]
     ask = int(before["yes_ask_dollars"].replace(".", ""))
     sandbox.pass_seconds(1)
@@ -84,7 +84,7 @@ def test_a_trade_shows_in_everything_public_about_its_market(sandbox: LocalSandb
 
 
 def test_the_volume_of_a_day_forgets_what_is_older(sandbox: LocalSandbox) -> None:
-    sandbox.exchange.venue.crowd.is_active = False
+    sandbox.exchange.venue.simulated_traders.is_active = False
     ticker, earlier = next(
         (row["ticker"], float(row["volume_24h_fp"]))
         for row in sandbox.markets(status="open", mve_filter="exclude")
@@ -94,7 +94,7 @@ def test_the_volume_of_a_day_forgets_what_is_older(sandbox: LocalSandbox) -> Non
     def volume() -> float:
         return float(sandbox.read(f"/markets/{ticker}")["market"]["volume_24h_fp"])
 
-    ann, ben = Trader(sandbox.exchange.venue, "ann"), Trader(sandbox.exchange.venue, "ben")
+    ann, ben = SandboxTrader(sandbox.exchange.venue, "ann"), SandboxTrader(sandbox.exchange.venue, "ben")
     ann.rest(ticker, "ask", 5_000, 150)
     ben.place(ticker, "bid", 5_000, 150)
     for hours, left in ((0, 1.0), (12, 0.5), (11, 1 / 24), (1, None), (24, None)):
@@ -106,13 +106,13 @@ def test_the_volume_of_a_day_forgets_what_is_older(sandbox: LocalSandbox) -> Non
 
 def test_a_walk_through_all_trades_shows_each_once_also_while_trading_goes_on(sandbox: LocalSandbox) -> None:
     ticker = quoted_market(sandbox)
-    trader = Trader(sandbox.exchange.venue)
+    trader = SandboxTrader(sandbox.exchange.venue)
     mine = []
     for _ in range(30):
         mine += trader.place(ticker, "bid", 9_900, 100).trades
         mine += trader.place(ticker, "ask", 100, 100).trades
     since = NOON_US // SECOND_US - 3_600
-    everything = sandbox.walk("/markets/trades", "trades", min_ts=since, limit=1000)
+    everything = sandbox.read_all("/markets/trades", "trades", min_ts=since, limit=1000)
     walked = []
     cursor = ""
     while True:
@@ -132,7 +132,7 @@ def test_a_walk_through_all_trades_shows_each_once_also_while_trading_goes_on(sa
 def test_what_is_due_happens_in_the_order_of_time(sandbox: LocalSandbox) -> None:
     venue = sandbox.exchange.venue
     ticker = quoted_market(sandbox)
-    order = Trader(venue).rest(ticker, "bid", 100, 100, expires_us=NOON_US + 40 * SECOND_US)
+    order = SandboxTrader(venue).rest(ticker, "bid", 100, 100, expires_us=NOON_US + 40 * SECOND_US)
     seen: list[tuple[int, bool]] = []
     for seconds in (50, 30, 40):
         venue.schedule(NOON_US + seconds * SECOND_US, lambda at_us: seen.append((at_us - NOON_US, order.is_resting)))
@@ -157,7 +157,7 @@ def test_an_act_that_is_late_acts_at_its_own_time(sandbox: LocalSandbox) -> None
 
 def test_a_clock_that_is_set_back_undoes_nothing(sandbox: LocalSandbox) -> None:
     ticker = quoted_market(sandbox)
-    trader = Trader(sandbox.exchange.venue)
+    trader = SandboxTrader(sandbox.exchange.venue)
     trader.place(ticker, "bid", 9_900, 100)
     sandbox.steer("POST", "/clock", seconds=-3_600)
     trader.place(ticker, "ask", 100, 100)
@@ -170,7 +170,7 @@ def test_a_clock_that_is_set_back_undoes_nothing(sandbox: LocalSandbox) -> None:
 def test_reads_that_lag_see_the_state_of_then(sandbox: LocalSandbox) -> None:
     venue = sandbox.exchange.venue
     ticker = quoted_market(sandbox)
-    order = Trader(venue).rest(ticker, "bid", 100, 100)
+    order = SandboxTrader(venue).rest(ticker, "bid", 100, 100)
     venue.read_lag_us = 2 * SECOND_US
     assert order.order_id not in venue.as_read().orders
     sandbox.pass_seconds(1)
@@ -204,7 +204,7 @@ def test_a_restart_shows_the_same_markets_and_goes_on(tmp_path: Path) -> None:
     options = SandboxOptions(markets=300, combos=10, tier="unlimited", state=tmp_path / "state")
     first = local_sandbox(options)
     tickers = [quoted_market(first, number) for number in range(4)]
-    trader = Trader(first.exchange.venue)
+    trader = SandboxTrader(first.exchange.venue)
     trader.place(tickers[0], "bid", 9_900, 5_000)
     trader.rest(tickers[1], "bid", 100, 700)
     first.pass_seconds(4 * 86_400)
@@ -218,7 +218,7 @@ def test_a_restart_shows_the_same_markets_and_goes_on(tmp_path: Path) -> None:
     again.time.microseconds = first.time.microseconds
     for _ in range(3):
         for path, rows in (("/markets", "markets"), ("/events", "events"), ("/historical/markets", "markets")):
-            assert again.walk(path, rows) == first.walk(path, rows)
+            assert again.read_all(path, rows) == first.read_all(path, rows)
         assert again.read("/markets/trades", limit=1000) == first.read("/markets/trades", limit=1000)
         for sandbox in (first, again):
             sandbox.pass_seconds(86_400)
@@ -231,7 +231,7 @@ def test_a_restart_shows_the_same_markets_and_goes_on(tmp_path: Path) -> None:
 def test_a_recorded_market_is_traded_on_its_recorded_book(recordings: Path, folder: str) -> None:
     sandbox = local_sandbox(SandboxOptions(recordings=recordings / folder, tier="unlimited"))
     venue = sandbox.exchange.venue
-    trader = Trader(venue)
+    trader = SandboxTrader(venue)
     rows = [row for row in sandbox.exchange.catalogue.markets.values() if row.status == "active"]
     for row in rows:
         recorded, (yes, no) = orjson.loads(row.json()), row.own_book()

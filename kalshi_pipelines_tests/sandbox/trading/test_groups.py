@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from kalshi_pipelines.sandbox.trading import events as ev
-from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
-from kalshi_pipelines_tests.support.sandbox.floors import COMBO, START_US, new_engine, order
+from kalshi_pipelines_tests.support.sandbox.engines import COMBO, START_US, new_engine, order
 
 FOK = "fill_or_kill"
 
@@ -62,7 +62,7 @@ def test_a_shard_that_is_down_leaves_groups_and_their_orders_as_they_are(
     group = _group(engine, "ann")
     placed = engine.place(order("ann", "ask", 5_000, 100, order_group=group), at_us=START_US).order
     engine.set_shard(0, exchange_active=False, trading_active=True, at_us=START_US)
-    with pytest.raises(Refused, match="exchange_unavailable"):
+    with pytest.raises(RequestRefused, match="exchange_unavailable"):
         ask(engine, group)
     assert placed.is_resting
     engine.set_shard(0, exchange_active=True, trading_active=False, at_us=START_US)
@@ -72,7 +72,7 @@ def test_a_shard_that_is_down_leaves_groups_and_their_orders_as_they_are(
 @pytest.mark.parametrize("down", [0, 1])
 def test_money_stays_where_it_is_while_either_shard_is_down(engine: MatchingEngine, down: int) -> None:
     engine.set_shard(down, exchange_active=False, trading_active=True, at_us=START_US)
-    with pytest.raises(Refused, match="exchange_unavailable"):
+    with pytest.raises(RequestRefused, match="exchange_unavailable"):
         engine.transfer("ann", (0, 0), (0, 1), 1_000_000, None, at_us=START_US)
     engine.set_shard(down, exchange_active=True, trading_active=False, at_us=START_US)
     engine.transfer("ann", (0, 0), (0, 1), 1_000_000, None, at_us=START_US)
@@ -82,7 +82,7 @@ def test_a_cancel_all_that_leaves_orders_on_a_shard_that_is_down_does_not_pass_f
     left = engine.place(order("ann", "ask", 5_000, 100), at_us=START_US).order
     gone = engine.place(order("ann", "ask", 5_000, 100, ticker=COMBO), at_us=START_US).order
     engine.set_shard(0, exchange_active=False, trading_active=True, at_us=START_US)
-    with pytest.raises(Refused, match="exchange_unavailable"):
+    with pytest.raises(RequestRefused, match="exchange_unavailable"):
         engine.cancel_all("ann", None, at_us=START_US)
     assert (left.status, gone.status) == ("resting", "canceled")
     assert engine.cancel_all("bob", None, at_us=START_US) == 0
@@ -93,6 +93,6 @@ def test_a_cancel_all_that_leaves_orders_on_a_shard_that_is_down_does_not_pass_f
 def test_a_cancel_all_while_the_whole_exchange_is_paused_does_nothing(engine: MatchingEngine) -> None:
     for shard in engine.state.shards:
         engine.set_shard(shard, exchange_active=False, trading_active=True, at_us=START_US)
-    with pytest.raises(Refused, match="exchange_unavailable"):
+    with pytest.raises(RequestRefused, match="exchange_unavailable"):
         engine.cancel_all("ann", None, at_us=START_US)
     assert not engine.state.members["ann"].cancel_all_us

@@ -2,11 +2,11 @@
 
 import pytest
 
-from kalshi_pipelines.sandbox.trading.commands import Amendment, OrderRef, Refused
+from kalshi_pipelines.sandbox.trading.commands import Amendment, OrderRef, RequestRefused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
-from kalshi_pipelines.sandbox.trading.records import Order
+from kalshi_pipelines.sandbox.trading.records import SandboxOrder
 from kalshi_pipelines.units import MINUTE_US, SECOND_US
-from kalshi_pipelines_tests.support.sandbox.floors import (
+from kalshi_pipelines_tests.support.sandbox.engines import (
     COMBO,
     MAKER_FEES,
     PLAIN,
@@ -24,12 +24,12 @@ def engine() -> MatchingEngine:
     return new_engine("ann", "bob", "cat")
 
 
-def _ref(placed: Order, **where: object) -> OrderRef:
+def _ref(placed: SandboxOrder, **where: object) -> OrderRef:
     return OrderRef(placed.member, placed.subaccount, placed.order_id, **{"ticker": placed.ticker, **where})  # type: ignore[arg-type]
 
 
 def _refusal(act: object) -> str:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         act()  # type: ignore[operator]
     return str(refused.value)
 
@@ -171,7 +171,7 @@ def test_nobody_cancels_the_order_of_another_member_or_sub_account(engine: Match
         assert _refusal(lambda other=other: engine.cancel(other, at_us=START_US)) == "not_found"
 
 
-def _amend(placed: Order, price: int, count: int, **terms: object) -> Amendment:
+def _amend(placed: SandboxOrder, price: int, count: int, **terms: object) -> Amendment:
     return Amendment(_ref(placed), placed.ticker, placed.side, price, count, **terms)  # type: ignore[arg-type]
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from kalshi_pipelines.sandbox.trading import events as ev
-from kalshi_pipelines.sandbox.trading.commands import Amendment, NewOrder, OrderRef, Refused
-from kalshi_pipelines.sandbox.trading.records import EXECUTED, RESTING, Order
-from kalshi_pipelines_tests.support.sandbox.floors import (
+from kalshi_pipelines.sandbox.trading.commands import Amendment, NewOrder, OrderRef, RequestRefused
+from kalshi_pipelines.sandbox.trading.records import EXECUTED, RESTING, SandboxOrder
+from kalshi_pipelines_tests.support.sandbox.engines import (
     COMBO,
     MAKER_FEES,
     PLAIN,
@@ -152,7 +152,7 @@ class OrderFlow(RuleBasedStateMachine):
     def _place(
         self, ticker: str, member: str, side: ev.Side, price: int, count: int, force: ev.TimeInForce,
         prevention: ev.SelfTradePrevention, flags: dict[str, Any], lifetime: int | None,
-    ) -> Order | None:  # fmt: skip
+    ) -> SandboxOrder | None:  # fmt: skip
         if flags.get("reduce_only"):
             force = "immediate_or_cancel"
         expires = None if lifetime is None or force != "good_till_canceled" else self.now + lifetime
@@ -171,11 +171,11 @@ class OrderFlow(RuleBasedStateMachine):
         order = self._placed(NewOrder(member, 0, PLAIN, side, price, count, order_group=group_id))
         return multiple() if order is None else order
 
-    def _placed(self, new: NewOrder) -> Order | None:
+    def _placed(self, new: NewOrder) -> SandboxOrder | None:
         before, events = self.engine.state.sequence, len(self.engine.log.events)
         try:
             execution = self.engine.place(new, at_us=self.now)
-        except Refused as refused:
+        except RequestRefused as refused:
             # A post-only order that would trade is listed as canceled.
             listed = 2 if refused.details == "post only cross" else 0
             assert self.engine.state.sequence == before + listed, "a refused order changes nothing"
@@ -191,11 +191,11 @@ class OrderFlow(RuleBasedStateMachine):
         return order
 
     @rule(order=orders)
-    def cancel(self, order: Order) -> None:
+    def cancel(self, order: SandboxOrder) -> None:
         self._try(lambda: self.engine.cancel(self._ref(order), at_us=self.now))
 
     @rule(order=orders, price=prices, extra=counts, lifetime=st.sampled_from((None, 0, 7_000_000)))
-    def amend(self, order: Order, price: int, extra: int, lifetime: int | None) -> None:
+    def amend(self, order: SandboxOrder, price: int, extra: int, lifetime: int | None) -> None:
         expires = self.now + lifetime if lifetime else lifetime
         price = on_grid(order.ticker, price)
         amendment = Amendment(
@@ -204,7 +204,7 @@ class OrderFlow(RuleBasedStateMachine):
         self._try(lambda: self.engine.amend(amendment, at_us=self.now))
 
     @rule(order=orders, count=counts, to=st.booleans())
-    def decrease(self, order: Order, count: int, to: bool) -> None:
+    def decrease(self, order: SandboxOrder, count: int, to: bool) -> None:
         terms = {"reduce_to": count} if to else {"reduce_by": count}
         self._try(lambda: self.engine.decrease(self._ref(order), at_us=self.now, **terms))
 
@@ -270,14 +270,14 @@ class OrderFlow(RuleBasedStateMachine):
         if self._try(lambda: self.engine.deposit(member, 0, 0, amount // 10_000 * 10_000, at_us=self.now)):
             self.paid_in += amount // 10_000 * 10_000
 
-    def _ref(self, order: Order) -> OrderRef:
+    def _ref(self, order: SandboxOrder) -> OrderRef:
         return OrderRef(order.member, order.subaccount, order.order_id, ticker=order.ticker)
 
     def _try(self, act: Any) -> bool:
         before = self.engine.state.sequence
         try:
             act()
-        except Refused:
+        except RequestRefused:
             assert self.engine.state.sequence == before
             return False
         return True
@@ -343,7 +343,7 @@ class OrderFlow(RuleBasedStateMachine):
             assert snapshot(replayed(self.engine.log)) == snapshot(self.engine.state)
 
 
-def _collateral(resting: list[Order], holding: int) -> int:
+def _collateral(resting: list[SandboxOrder], holding: int) -> int:
     """The collateral of one holding's orders, contract by contract."""
     total = sum(order.allowance for order in resting)
     for side, closable in (("bid", -holding), ("ask", holding)):

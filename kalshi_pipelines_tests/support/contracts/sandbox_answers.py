@@ -9,7 +9,7 @@ from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.declarations import Access
 from kalshi_pipelines.contracts.language.responses import Asked, Response
 from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox
-from kalshi_pipelines_tests.support.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 _WRITE = "/portfolio/events/orders"
 
@@ -19,7 +19,7 @@ class Answers:
     """Asks an exchange in this process, and keeps what was asked."""
 
     sandbox: LocalSandbox
-    signer: Signer
+    signer: RequestSigner
     made: int = 0
 
     def ask(self, endpoint: str, sent: dict[str, Any] | None = None, /, **given: Any) -> Response:

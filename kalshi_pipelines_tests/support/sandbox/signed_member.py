@@ -11,7 +11,7 @@ import pytest
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row
 from kalshi_pipelines_tests.support.checkout import RECORDINGS
-from kalshi_pipelines_tests.support.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 ORDERS = "/portfolio/events/orders"
 BATCH = ORDERS + "/batched"
@@ -26,11 +26,11 @@ class SignedMember:
     member: str = "me"
     deposit: int = 1_000
     terms: Mapping[str, Any] = field(default_factory=dict)
-    signer: Signer = field(init=False)
+    signer: RequestSigner = field(init=False)
 
     def __post_init__(self) -> None:
         key_id = f"key-of-{self.member}-{len(self.sandbox.exchange.venue.state.keys)}"
-        self.signer = Signer(key_id, now_ms=lambda: self.sandbox.time.microseconds // 1_000)
+        self.signer = RequestSigner(key_id, now_ms=lambda: self.sandbox.time.microseconds // 1_000)
         self.sandbox.steer(
             "POST", "/keys", key_id=key_id, public_key_pem=self.signer.public_pem, member=self.member,
             deposit=self.deposit, **self.terms,

@@ -18,7 +18,7 @@ def clock_ms() -> int:
 
 
 @dataclass
-class Signer(httpx.Auth):
+class RequestSigner(httpx.Auth):
     """Signs requests with a new Ed25519 key unless given one; ``now_ms`` tells the time."""
 
     key_id: str

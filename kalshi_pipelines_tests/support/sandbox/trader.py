@@ -6,7 +6,7 @@ from typing import Any
 from kalshi_pipelines.sandbox.markets.venue import Venue
 from kalshi_pipelines.sandbox.trading.commands import Execution, NewOrder
 from kalshi_pipelines.sandbox.trading.events import Side
-from kalshi_pipelines.sandbox.trading.records import Order
+from kalshi_pipelines.sandbox.trading.records import SandboxOrder
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox
 
 ME = "me"
@@ -14,7 +14,7 @@ A_MILLION = 10**12
 
 
 @dataclass
-class Trader:
+class SandboxTrader:
     """Trades on a venue under one name; prices in centi-cents, counts in centi-contracts."""
 
     venue: Venue
@@ -31,7 +31,7 @@ class Trader:
         self.venue.ensure_open(ticker)
         return self.venue.engine.place(NewOrder(self.member, 0, ticker, side, price, count, **terms), at_us=now_us)
 
-    def rest(self, ticker: str, side: Side, price: int, count: int, **terms: Any) -> Order:
+    def rest(self, ticker: str, side: Side, price: int, count: int, **terms: Any) -> SandboxOrder:
         order = self.place(ticker, side, price, count, **terms).order
         assert order.is_resting
         return order

@@ -18,7 +18,7 @@ from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
 from kalshi_pipelines.sandbox.trading.commands import NewOrder
 from kalshi_pipelines.sandbox.trading.events import KeyRegistered
-from kalshi_pipelines_tests.support.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 ORDERS = f"{API_ROOT}/portfolio/events/orders"
 MEMBER, DOLLARS = "bench", 10_000_000
@@ -37,7 +37,7 @@ class Request:
 def order_round_trips(resting: int) -> tuple[int, float]:
     """Place and cancel orders above a book of that many; how many requests, and the seconds they took."""
     exchange = exchange_of(SandboxOptions(markets=200, combos=0, tick_seconds=0, tier="unlimited", crowd=False))
-    signer = Signer("bench-key")
+    signer = RequestSigner("bench-key")
     ticker = _furnish(exchange, signer, resting)
     app = sandbox_app(exchange)
     creates = [_request(signer, "POST", ORDERS, orjson.dumps(_terms(ticker, number))) for number in range(REQUESTS)]
@@ -53,7 +53,7 @@ def order_round_trips(resting: int) -> tuple[int, float]:
     return 2 * REQUESTS, seconds
 
 
-def _furnish(exchange: Exchange, signer: Signer, resting: int) -> str:
+def _furnish(exchange: Exchange, signer: RequestSigner, resting: int) -> str:
     """A member with money and a key, and a market with resting orders; its ticker."""
     venue = exchange.venue
     now_us = venue.advance()
@@ -84,7 +84,7 @@ def _terms(ticker: str, number: int) -> Message:
     }  # fmt: skip
 
 
-def _request(signer: Signer, method: str, path: str, body: bytes) -> Request:
+def _request(signer: RequestSigner, method: str, path: str, body: bytes) -> Request:
     headers = {**signer.headers(method, path), "content-type": "application/json", "host": "sandbox"}
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,

@@ -7,7 +7,7 @@ import httpx
 
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox
-from kalshi_pipelines_tests.support.sandbox.signing import Signer
+from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 ORDERS = "/portfolio/events/orders"
 CREATE = f"POST {ORDERS}"
@@ -23,11 +23,11 @@ def order_of(ticker: str, client_order_id: str) -> dict[str, Any]:
 
 
 @dataclass
-class Desk:
+class OrderClient:
     """A member that trades by API on an exchange in this process."""
 
     sandbox: LocalSandbox
-    signer: Signer
+    signer: RequestSigner
     ticker: str
 
     def create(self, client_order_id: str, **terms: Any) -> httpx.Response:

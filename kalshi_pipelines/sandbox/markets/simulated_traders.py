@@ -11,10 +11,10 @@ from typing import Final
 
 from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
 from kalshi_pipelines.sandbox.markets.rows import MarketRow
-from kalshi_pipelines.sandbox.trading.commands import Execution, NewOrder, Refused
+from kalshi_pipelines.sandbox.trading.commands import Execution, NewOrder, RequestRefused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.events import Side, TimeInForce
-from kalshi_pipelines.sandbox.trading.records import Order
+from kalshi_pipelines.sandbox.trading.records import SandboxOrder
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 MAKERS: Final = "crowd-makers"
@@ -29,7 +29,7 @@ KEPT_EPOCHS: Final = 30
 
 
 @dataclass(slots=True)
-class _Stage:
+class _VisitedMarket:
     """A market with a crowd. ``epoch`` is the last one acted out; ``resting`` the makers' order ids by level."""
 
     row: MarketRow
@@ -38,14 +38,14 @@ class _Stage:
     resting: dict[tuple[Side, int], str] = field(default_factory=dict)
 
 
-class Crowd:
+class SimulatedTraders:
     """The simulated traders of one exchange. ``is_active`` False: they come to no market by themselves, and where they
     are already they leave their orders as they are."""
 
     def __init__(self, engine: MatchingEngine, *, is_active: bool = True) -> None:
         self.is_active = is_active
         self._engine = engine
-        self._stages: dict[str, _Stage] = {}
+        self._visited: dict[str, _VisitedMarket] = {}
         self._visits: list[tuple[int, str, int]] = []
 
     def enter(self, row: MarketRow, at_us: int) -> None:
@@ -53,30 +53,30 @@ class Crowd:
         if not self.is_active:
             return
         self._join(at_us)
-        self._stages[row.ticker] = _Stage(row)
+        self._visited[row.ticker] = _VisitedMarket(row)
         self.follow(row.ticker, at_us)
 
     def return_to(self, row: MarketRow, at_us: int) -> None:
         """Take up again what was left in a market before the exchange was restarted."""
         if not self.is_active:
             return
-        stage = self._stages[row.ticker] = _Stage(row)
+        visited = self._visited[row.ticker] = _VisitedMarket(row)
         if isinstance(row, GeneratedMarket):
-            stage.epoch = row.epoch_of(at_us)
+            visited.epoch = row.epoch_of(at_us)
         for order in self._orders_in(row.ticker, {MAKERS}):
-            stage.resting[order.side, order.price] = order.order_id
-        self._expect(stage)
+            visited.resting[order.side, order.price] = order.order_id
+        self._expect(visited)
 
     def follow(self, ticker: str, at_us: int) -> None:
         """Bring a market's book to where its price path is at present."""
-        stage = self._stages.get(ticker)
-        if stage is None:
+        visited = self._visited.get(ticker)
+        if visited is None:
             return
-        if isinstance(stage.row, GeneratedMarket):
-            stage.epoch = stage.row.epoch_of(at_us)
+        if isinstance(visited.row, GeneratedMarket):
+            visited.epoch = visited.row.epoch_of(at_us)
         if self.is_active:
-            self._make(stage, at_us)
-        self._expect(stage)
+            self._make(visited, at_us)
+        self._expect(visited)
 
     def next_due_us(self) -> int | None:
         """When the next epoch of a market begins, microseconds since 1970; None if none does."""
@@ -85,24 +85,24 @@ class Crowd:
     def run(self, at_us: int, now_us: int) -> None:
         """Act out the epoch that is due first: a new book, then its trades."""
         _, ticker, visit = heapq.heappop(self._visits)
-        stage = self._stages[ticker]
-        row = stage.row
-        if visit != stage.visits or not isinstance(row, GeneratedMarket):
+        visited = self._visited[ticker]
+        row = visited.row
+        if visit != visited.visits or not isinstance(row, GeneratedMarket):
             return
         oldest = row.epoch_of(now_us) - KEPT_EPOCHS + 1
-        if stage.epoch + 1 < oldest:
-            stage.epoch = oldest - 1
+        if visited.epoch + 1 < oldest:
+            visited.epoch = oldest - 1
         else:
-            stage.epoch += 1
+            visited.epoch += 1
             if self.is_active:
-                self._make(stage, at_us)
-                self._take(row, stage.epoch, at_us)
-        self._expect(stage)
+                self._make(visited, at_us)
+                self._take(row, visited.epoch, at_us)
+        self._expect(visited)
 
     def place(
         self, ticker: str, side: Side, price: int, count: int, time_in_force: TimeInForce, *, at_us: int
     ) -> Execution:
-        """Place an order by hand. Raises ``Refused`` as for any other member."""
+        """Place an order by hand. Raises ``RequestRefused`` as for any other member."""
         self._join(at_us)
         return self._engine.place(NewOrder(OTHERS, 0, ticker, side, price, count, time_in_force), at_us=at_us)
 
@@ -120,34 +120,34 @@ class Crowd:
                 for shard in state.shards:
                     self._engine.deposit(member, 0, shard, PURSE, at_us=at_us)
 
-    def _expect(self, stage: _Stage) -> None:
+    def _expect(self, visited: _VisitedMarket) -> None:
         """Come again when the next epoch begins."""
-        row = stage.row
+        row = visited.row
         if not isinstance(row, GeneratedMarket) or row.time.is_frozen or row.status != "active":
             return
-        begins_us = row.path.begins_us(stage.epoch + 1)
+        begins_us = row.path.begins_us(visited.epoch + 1)
         if begins_us < row.close_us:
-            stage.visits += 1
-            heapq.heappush(self._visits, (begins_us, row.ticker, stage.visits))
+            visited.visits += 1
+            heapq.heappush(self._visits, (begins_us, row.ticker, visited.visits))
 
-    def _make(self, stage: _Stage, at_us: int) -> None:
+    def _make(self, visited: _VisitedMarket, at_us: int) -> None:
         """Cancel the orders that differ from the book of the path, and place what is missing."""
-        ticker = stage.row.ticker
+        ticker = visited.row.ticker
         if not self._may_act(ticker):
             return
-        wanted = _levels(stage.row, stage.epoch)
+        wanted = _levels(visited.row, visited.epoch)
         orders = self._engine.state.orders
-        for level, order_id in list(stage.resting.items()):
+        for level, order_id in list(visited.resting.items()):
             order = orders.get(order_id)
             if order is None or order.remaining != wanted.get(level):
-                del stage.resting[level]
+                del visited.resting[level]
                 if order is not None:
                     self._engine.cancel_each([order], "member", at_us)
         for (side, price), count in wanted.items():
-            if (side, price) not in stage.resting:
+            if (side, price) not in visited.resting:
                 order = self._try(NewOrder(MAKERS, 0, ticker, side, price, count), at_us)
                 if order is not None and order.is_resting:
-                    stage.resting[side, price] = order.order_id
+                    visited.resting[side, price] = order.order_id
 
     def _take(self, row: GeneratedMarket, epoch: int, at_us: int) -> None:
         if not row.trades_in(epoch) or not self._may_act(row.ticker):
@@ -164,14 +164,14 @@ class Crowd:
         shard = self._engine.state.shards[market.facts.shard]
         return market.status == "active" and shard.exchange_active and shard.trading_active
 
-    def _try(self, new: NewOrder, at_us: int) -> Order | None:
+    def _try(self, new: NewOrder, at_us: int) -> SandboxOrder | None:
         try:
             return self._engine.place(new, at_us=at_us).order
-        except Refused:
+        except RequestRefused:
             # A grid that was recorded may not take what was recorded in the book; the others go on.
             return None
 
-    def _orders_in(self, ticker: str, members: set[str]) -> list[Order]:
+    def _orders_in(self, ticker: str, members: set[str]) -> list[SandboxOrder]:
         state = self._engine.state
         book = state.markets[ticker].book
         resting = (state.orders[order.order_id] for side in ("bid", "ask") for order in book.queue(side))

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from kalshi_pipelines.sandbox.trading import events as ev
-from kalshi_pipelines.sandbox.trading.book import Book
+from kalshi_pipelines.sandbox.trading.book import OrderBook
 from kalshi_pipelines.sandbox.trading.commands import NewOrder
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.log import TruthLog, event_of, line_of
@@ -60,11 +60,11 @@ def snapshot(state: TradingState) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Book):
+    if isinstance(value, OrderBook):
         return {side: [order.order_id for order in value.queue(side)] for side in ("bid", "ask")} | {
             f"{side}_levels": value.levels(side) for side in ("bid", "ask")
         }
-    if isinstance(value, ev.Event):
+    if isinstance(value, ev.TradingEvent):
         return value
     if dataclasses.is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}

@@ -13,7 +13,7 @@ from random import Random
 from typing import Final
 
 from kalshi_pipelines.sandbox.clock import midnight_us
-from kalshi_pipelines.sandbox.markets.catalogue import HISTORY_DAYS, collector_resting
+from kalshi_pipelines.sandbox.markets.catalogue import HISTORY_DAYS, garbage_collection_paused
 from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
 from kalshi_pipelines.sandbox.markets.generated_events import GeneratedEvent
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
@@ -38,7 +38,7 @@ _SCALAR_ODDS: Final = 50
 _DETERMINED, _SCALAR, _SCALAR_VALUE = 21, 22, 23
 
 
-class Life:
+class MarketLifeCycle:
     """What is due in the lives of a catalogue's markets. ``change`` lets a change of status happen."""
 
     def __init__(self, catalogue: Catalogue, seed: int, change: Callable[[MarketChanged], None]) -> None:
@@ -52,7 +52,7 @@ class Life:
         """When the next thing is due, microseconds since 1970; None if nothing is."""
         newcomers = self._catalogue.take_newcomers()
         if newcomers:
-            with collector_resting():
+            with garbage_collection_paused():
                 for row in newcomers:
                     self._begin(row)
         return self._due[0][0] if self._due else None

@@ -8,10 +8,10 @@ import pytest
 
 from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.options import SandboxOptions
-from kalshi_pipelines.sandbox.trading.commands import Refused
+from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.sandbox.trading.events import OrderCanceled
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
-from kalshi_pipelines_tests.support.sandbox.trader import A_MILLION, ME, Trader, quoted_market
+from kalshi_pipelines_tests.support.sandbox.trader import A_MILLION, ME, SandboxTrader, quoted_market
 
 DAY = 86_400
 FROZEN = SandboxOptions(markets=400, combos=30, tick_seconds=0, tier="unlimited")
@@ -79,7 +79,7 @@ def test_every_market_that_was_open_ends_and_exclusive_events_have_one_winner(sa
         for status in ("open", "unopened")
         for market in sandbox.markets(status=status)
     }
-    exclusive = {event["event_ticker"]: event["mutually_exclusive"] for event in sandbox.walk("/events", "events")}
+    exclusive = {event["event_ticker"]: event["mutually_exclusive"] for event in sandbox.read_all("/events", "events")}
     last = max(_us(market["close_time"]) for market in sandbox.markets(status="open"))
     results: defaultdict[str, Counter[str]] = defaultdict(Counter)
     while sandbox.time.microseconds < last + 10**6 * DAY:
@@ -99,7 +99,7 @@ def test_every_market_that_was_open_ends_and_exclusive_events_have_one_winner(sa
 
 def test_results_are_drawn_with_the_price_as_the_chance() -> None:
     sandbox = local_sandbox(SandboxOptions(markets=4_000, combos=0, tier="unlimited"))
-    exclusive = {event["event_ticker"]: event["mutually_exclusive"] for event in sandbox.walk("/events", "events")}
+    exclusive = {event["event_ticker"]: event["mutually_exclusive"] for event in sandbox.read_all("/events", "events")}
     quotes: dict[str, float] = {}
     for market in sandbox.markets(status="open"):
         if not exclusive[market["event_ticker"]]:
@@ -132,11 +132,11 @@ def test_markets_that_start_in_a_later_stage_stay_there(sandbox: LocalSandbox) -
 
 def test_settled_markets_and_their_trades_move_to_the_history_with_the_cutoff(sandbox: LocalSandbox) -> None:
     ticker = quoted_market(sandbox)
-    trade = Trader(sandbox.exchange.venue).place(ticker, "bid", 9_900, 100).trades[0]
+    trade = SandboxTrader(sandbox.exchange.venue).place(ticker, "bid", 9_900, 100).trades[0]
     sandbox.pass_seconds(20 * DAY)
     settled_us = _us(sandbox.read(f"/markets/{ticker}")["market"]["settlement_ts"])
     first_cutoff = sandbox.read("/historical/cutoff")["market_settled_ts"]
-    live = {row["trade_id"] for row in sandbox.walk("/markets/trades", "trades", ticker=ticker, limit=1000)}
+    live = {row["trade_id"] for row in sandbox.read_all("/markets/trades", "trades", ticker=ticker, limit=1000)}
     assert trade.trade_id in live
     _until(sandbox, settled_us - settled_us % (DAY * 10**6) + 61 * DAY * 10**6 - 1)
     assert _status(sandbox, ticker) == "finalized"
@@ -146,10 +146,10 @@ def test_settled_markets_and_their_trades_move_to_the_history_with_the_cutoff(sa
     assert sandbox.get(f"/markets/{ticker}").status_code == 404
     archived = sandbox.read(f"/historical/markets/{ticker}")["market"]
     assert archived["status"] == "finalized"
-    assert archived in sandbox.walk("/historical/markets", "markets")
+    assert archived in sandbox.read_all("/historical/markets", "markets")
     assert ticker not in {market["ticker"] for market in sandbox.markets()}
-    assert not sandbox.walk("/markets/trades", "trades", ticker=ticker)
-    history = sandbox.walk("/historical/trades", "trades", ticker=ticker, limit=1000)
+    assert not sandbox.read_all("/markets/trades", "trades", ticker=ticker)
+    history = sandbox.read_all("/historical/trades", "trades", ticker=ticker, limit=1000)
     assert trade.trade_id in {row["trade_id"] for row in history}
     assert all(market["settlement_ts"] >= cutoff["market_settled_ts"] for market in sandbox.markets(status="settled"))
 
@@ -158,7 +158,7 @@ def test_settled_markets_and_their_trades_move_to_the_history_with_the_cutoff(sa
 def test_holders_are_paid_what_the_result_says(result: str, value: int, paid: int) -> None:
     sandbox = local_sandbox(FROZEN)
     ticker = quoted_market(sandbox)
-    trader = Trader(sandbox.exchange.venue)
+    trader = SandboxTrader(sandbox.exchange.venue)
     trader.place(ticker, "bid", 9_900, 100)
     money = trader.money()
     _steer(sandbox, ticker, "closed")
@@ -178,12 +178,12 @@ def test_holders_are_paid_what_the_result_says(result: str, value: int, paid: in
 def test_a_market_that_closes_by_the_clock_settles_in_the_engine_as_well(sandbox: LocalSandbox) -> None:
     venue = sandbox.exchange.venue
     ticker = quoted_market(sandbox)
-    trader = Trader(venue)
+    trader = SandboxTrader(venue)
     trader.place(ticker, "bid", 9_900, 100)
     order = trader.rest(ticker, "bid", 100, 100)
     closes = _us(sandbox.read(f"/markets/{ticker}")["market"]["close_time"])
     _until(sandbox, closes)
-    with pytest.raises(Refused, match="MARKET_INACTIVE"):
+    with pytest.raises(RequestRefused, match="MARKET_INACTIVE"):
         trader.place(ticker, "bid", 100, 100)
     assert not order.is_resting
     sandbox.pass_seconds(DAY)
@@ -214,7 +214,7 @@ def test_a_dispute_and_an_amendment_start_the_timer_anew() -> None:
 def test_a_market_that_is_resumed_has_lost_its_orders() -> None:
     sandbox = local_sandbox(FROZEN)
     ticker = quoted_market(sandbox)
-    order = Trader(sandbox.exchange.venue).rest(ticker, "bid", 100, 100)
+    order = SandboxTrader(sandbox.exchange.venue).rest(ticker, "bid", 100, 100)
     _steer(sandbox, ticker, "inactive")
     assert order.is_resting
     assert ticker in {market["ticker"] for market in sandbox.markets(status="paused")}
@@ -234,7 +234,7 @@ def test_what_was_closed_by_hand_waits_and_can_reopen() -> None:
     sandbox.pass_seconds(DAY)
     assert _status(sandbox, ticker) == "closed"
     assert _steer(sandbox, ticker, "active")["close_time"] == "2026-11-24T12:00:00Z"
-    Trader(sandbox.exchange.venue).rest(ticker, "bid", 100, 100)
+    SandboxTrader(sandbox.exchange.venue).rest(ticker, "bid", 100, 100)
     _steer(sandbox, ticker, "closed")
     assert _steer(sandbox, ticker, "active", close_time=closes)["close_time"] == closes
     _until(sandbox, _us(closes))
@@ -263,7 +263,7 @@ def test_the_winner_of_an_exclusive_event_can_be_chosen_by_hand() -> None:
     sandbox = local_sandbox(FROZEN)
     event = next(
         event
-        for event in sandbox.walk("/events", "events", status="open", with_nested_markets="true")
+        for event in sandbox.read_all("/events", "events", status="open", with_nested_markets="true")
         if event["mutually_exclusive"] and len(event["markets"]) > 3
     )
     chosen = event["markets"][-1]["ticker"]

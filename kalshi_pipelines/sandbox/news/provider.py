@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.news import exa, feeds, hostile
-from kalshi_pipelines.sandbox.news.charges import Charge, Charges
-from kalshi_pipelines.sandbox.news.search import Wanted, found, newest
-from kalshi_pipelines.sandbox.news.stories import Article, Press
+from kalshi_pipelines.sandbox.news.charges import SearchCharge, SearchCharges
+from kalshi_pipelines.sandbox.news.search import ArticleQuery, find_articles, newest_articles
+from kalshi_pipelines.sandbox.news.stories import GeneratedArticle, StoryIndex
 from kalshi_pipelines.sandbox.noise import mixed
 
 CORPORA: Final = ("usual", "hostile")
@@ -21,7 +21,7 @@ _NOWHERE: Final = "http://127.0.0.1:1"
 
 
 @dataclass
-class Newsroom:
+class GeneratedNewsProvider:
     """What is served and to whom.
 
     Attributes:
@@ -31,34 +31,34 @@ class Newsroom:
         shown: The story and the kind of copy behind every address shown so far.
     """
 
-    press: Press
+    stories: StoryIndex
     corpus: str = "usual"
     trap: str = _NOWHERE
     keys: Collection[str] | None = None
-    charges: Charges = field(default_factory=Charges)
+    charges: SearchCharges = field(default_factory=SearchCharges)
     shown: dict[str, tuple[str, str]] = field(default_factory=dict)
     _searches: int = 0
 
     @classmethod
-    def of(cls, catalogue: Catalogue) -> "Newsroom":
+    def of(cls, catalogue: Catalogue) -> "GeneratedNewsProvider":
         """The press about a catalogue."""
-        return cls(Press(catalogue))
+        return cls(StoryIndex(catalogue))
 
-    def request_id(self) -> str:
+    def next_request_id(self) -> str:
         """The id of the next request."""
         self._searches += 1
         return f"{mixed(1, self._searches):016x}{mixed(2, self._searches):016x}"
 
-    def admit(self, key: str) -> None:
+    def check_access(self, key: str) -> None:
         """Let a caller in.
 
         Raises:
-            exa.Refused: 401 for a key that is not accepted, 402 for one without credit.
+            exa.SearchRefused: 401 for a key that is not accepted, 402 for one without credit.
         """
         if not key or (self.keys is not None and key not in self.keys):
-            raise exa.Refused(401, "Invalid API key", "INVALID_API_KEY")
+            raise exa.SearchRefused(401, "Invalid API key", "INVALID_API_KEY")
         if not self.charges.has_credit():
-            raise exa.Refused(402, "You have no more credits. Please top up.", "NO_MORE_CREDITS")
+            raise exa.SearchRefused(402, "You have no more credits. Please top up.", "NO_MORE_CREDITS")
 
     def search(
         self, body: bytes, now_us: int, request_id: str, *, cost: int | None = None, tells_cost: bool = True
@@ -66,16 +66,18 @@ class Newsroom:
         """Answer a search and charge for it: its price, or ``cost`` micro-dollars.
 
         Raises:
-            exa.Refused: 400; nothing is charged.
+            exa.SearchRefused: 400; nothing is charged.
         """
         asked = exa.search_of(body)
         hurting = self._hostile_results(asked.wanted.most)
-        articles = self._shown(found(self.press, asked.wanted, now_us))[: asked.wanted.most - len(hurting)]
+        articles = self._record_shown(find_articles(self.stories, asked.wanted, now_us))[
+            : asked.wanted.most - len(hurting)
+        ]
         results = [*hurting, *(exa.result(article, asked, place) for place, article in enumerate(articles))]
         charged = self.charges.price(len(results)) if cost is None else cost
-        told = charged if tells_cost else None
-        self.charges.charges.append(Charge(request_id, "POST /search", now_us, charged, told))
-        return exa.answer(results, told, request_id)
+        reported = charged if tells_cost else None
+        self.charges.charges.append(SearchCharge(request_id, "POST /search", now_us, charged, reported))
+        return exa.answer(results, reported, request_id)
 
     def rss(self, query: str | None, now_us: int) -> bytes:
         """A feed about a query, or a front page."""
@@ -94,12 +96,12 @@ class Newsroom:
             ]
         }
 
-    def _articles(self, query: str | None, now_us: int) -> list[Article]:
+    def _articles(self, query: str | None, now_us: int) -> list[GeneratedArticle]:
         if query is None:
-            return self._shown(newest(self.press, _FEED_ARTICLES, now_us))
-        return self._shown(found(self.press, Wanted(query, _FEED_ARTICLES), now_us))
+            return self._record_shown(newest_articles(self.stories, _FEED_ARTICLES, now_us))
+        return self._record_shown(find_articles(self.stories, ArticleQuery(query, _FEED_ARTICLES), now_us))
 
-    def _shown(self, articles: Sequence[Article]) -> list[Article]:
+    def _record_shown(self, articles: Sequence[GeneratedArticle]) -> list[GeneratedArticle]:
         self.shown.update((article.url, (article.story, article.variant)) for article in articles)
         return list(articles)
 

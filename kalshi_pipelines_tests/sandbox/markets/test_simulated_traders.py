@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from kalshi_pipelines.sandbox.markets.crowd import CROWD, KEPT_EPOCHS, MAKERS, OTHERS, TAKERS
 from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
+from kalshi_pipelines.sandbox.markets.simulated_traders import CROWD, KEPT_EPOCHS, MAKERS, OTHERS, TAKERS
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.trading.events import OrderAccepted, Traded
 from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
-from kalshi_pipelines_tests.support.sandbox.trader import ME, Trader, quoted_market
+from kalshi_pipelines_tests.support.sandbox.trader import ME, SandboxTrader, quoted_market
 
 SMALL = SandboxOptions(markets=200, combos=10, tier="unlimited")
 FROZEN = SandboxOptions(markets=200, combos=10, tick_seconds=0, tier="unlimited")
@@ -62,7 +62,7 @@ def _busy_market(sandbox: LocalSandbox) -> str:
 
 def test_a_members_order_in_the_way_is_filled() -> None:
     sandbox = local_sandbox(SMALL)
-    trader = Trader(sandbox.exchange.venue)
+    trader = SandboxTrader(sandbox.exchange.venue)
     tickers = [quoted_market(sandbox, number) for number in range(12)]
     for ticker in tickers:
         row = _row(sandbox, ticker)
@@ -85,7 +85,7 @@ def test_a_members_order_in_the_way_is_filled() -> None:
 def test_the_same_requests_make_the_same_crowd() -> None:
     def played() -> list[Any]:
         sandbox = local_sandbox(SMALL)
-        trader = Trader(sandbox.exchange.venue)
+        trader = SandboxTrader(sandbox.exchange.venue)
         for number in range(5):
             trader.place(quoted_market(sandbox, number), "bid", 9_900, 2_000)
             sandbox.pass_seconds(700)
@@ -133,7 +133,7 @@ def test_a_long_jump_of_the_clock_acts_out_the_last_epochs_only(sandbox: LocalSa
 def test_no_crowd_comes_where_it_is_switched_off() -> None:
     sandbox = local_sandbox(ALONE)
     ticker = quoted_market(sandbox)
-    trader = Trader(sandbox.exchange.venue)
+    trader = SandboxTrader(sandbox.exchange.venue)
     trader.rest(ticker, "bid", 4_000, 100)
     sandbox.pass_seconds(86_400)
     assert _book(sandbox, ticker) == {"yes_dollars": [["0.4000", "1.00"]], "no_dollars": []}
@@ -170,7 +170,7 @@ def test_orders_of_others_are_placed_by_hand_and_stay() -> None:
 def test_an_order_placed_by_hand_fills_a_member() -> None:
     sandbox = local_sandbox(ALONE)
     ticker = quoted_market(sandbox)
-    order = Trader(sandbox.exchange.venue).rest(ticker, "bid", 4_000, 300)
+    order = SandboxTrader(sandbox.exchange.venue).rest(ticker, "bid", 4_000, 300)
     placed = sandbox.steer(
         "POST", f"/markets/{ticker}/orders",
         side="ask", price="0.4000", count="2", time_in_force="immediate_or_cancel",
@@ -182,7 +182,7 @@ def test_an_order_placed_by_hand_fills_a_member() -> None:
 def test_a_book_is_cleared_of_all_but_the_members_orders() -> None:
     sandbox = local_sandbox(FROZEN)
     ticker = quoted_market(sandbox)
-    Trader(sandbox.exchange.venue).rest(ticker, "bid", 100, 100)
+    SandboxTrader(sandbox.exchange.venue).rest(ticker, "bid", 100, 100)
     sandbox.steer("POST", f"/markets/{ticker}/orders", side="bid", price="0.0100", count="1")
     assert sandbox.steer("POST", f"/markets/{ticker}/clear_book")["canceled"] > 2
     assert _book(sandbox, ticker) == {"yes_dollars": [["0.0100", "1.00"]], "no_dollars": []}
