@@ -26,8 +26,11 @@ def test_the_program_of_the_page_places_an_order_once(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "kalshi_pipelines.sandbox.create_key"]
         made = subprocess.run(
             [*command, "--out", tmp_path / "key.pem", "--scopes", "read,write::trade", "--deposit", "500"],
-            capture_output=True, text=True, check=True, env=environment,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        )
         exports = dict(line.removeprefix("export ").split("=", 1) for line in made.stdout.splitlines())
         ran = subprocess.run(
             [sys.executable, "-c", program.group(1)],

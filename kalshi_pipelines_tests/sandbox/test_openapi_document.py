@@ -88,10 +88,14 @@ class Exchange:
     def order(self) -> dict[str, Any]:
         """The terms of an order that rests."""
         return {
-            "ticker": self.names["ticker"][0], "side": "bid", "count": "1.00", "price": "0.0100",
-            "client_order_id": str(uuid4()), "time_in_force": "good_till_canceled",
+            "ticker": self.names["ticker"][0],
+            "side": "bid",
+            "count": "1.00",
+            "price": "0.0100",
+            "client_order_id": str(uuid4()),
+            "time_in_force": "good_till_canceled",
             "self_trade_prevention_type": "taker_at_cross",
-        }  # fmt: skip
+        }
 
 
 @pytest.fixture(scope="module")

@@ -37,9 +37,9 @@ def _exchange(file: Path, **options: object) -> Exchange:
 
 def _filled(file: Path) -> bytes:
     exchange = _exchange(file)
-    exchange.venue.engine.emit(JOINED)
+    exchange.venue.engine.recorder.emit(JOINED)
     exchange.log.flush()
-    exchange.venue.engine.deposit("ann", 0, 1, 500, at_us=2)
+    exchange.venue.engine.accounts.deposit("ann", 0, 1, 500, at_us=2)
     exchange.close()
     return file.read_bytes()
 
@@ -48,7 +48,7 @@ def test_an_exchange_goes_on_where_its_file_ends(file: Path) -> None:
     before = _filled(file)
     exchange = _exchange(file)
     assert exchange.venue.state.cash["ann", 0, 1] == 500
-    exchange.venue.engine.deposit("ann", 0, 1, 1, at_us=3)
+    exchange.venue.engine.accounts.deposit("ann", 0, 1, 1, at_us=3)
     exchange.close()
     assert file.read_bytes().startswith(before)
     assert [type(event) for event in read_truth(file)] == [MemberJoined, MoneyMoved, MoneyMoved]
@@ -96,7 +96,7 @@ def test_a_torn_last_line_is_cut_off_with_a_warning(file: Path, caplog: pytest.L
         assert "torn" in caplog.text
         caplog.clear()
         assert exchange.venue.state.cash["ann", 0, 1] == 0
-        exchange.venue.engine.deposit("ann", 0, 1, 500, at_us=2)
+        exchange.venue.engine.accounts.deposit("ann", 0, 1, 500, at_us=2)
         exchange.close()
         assert file.read_bytes() == whole
 
@@ -111,11 +111,11 @@ def test_a_header_torn_at_birth_is_written_anew(file: Path) -> None:
 
 def test_what_was_written_together_comes_back_together_or_not_at_all(file: Path) -> None:
     exchange = _exchange(file)
-    exchange.venue.engine.emit(JOINED)
+    exchange.venue.engine.recorder.emit(JOINED)
     exchange.log.flush()
     before = len(file.read_bytes())
     for amount in (1, 2, 3):
-        exchange.venue.engine.deposit("ann", 0, 1, amount, at_us=2)
+        exchange.venue.engine.accounts.deposit("ann", 0, 1, amount, at_us=2)
     exchange.close()
     whole = file.read_bytes()
     for cut in range(before, len(whole)):

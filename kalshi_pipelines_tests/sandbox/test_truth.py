@@ -68,8 +68,11 @@ def test_the_truth_route_shows_everything_in_order_and_from_any_number_on() -> N
         assert shown["last"] == len(shown["events"]) == len(sandbox.exchange.log.events)
         assert [event["sequence"] for event in shown["events"]] == list(range(1, shown["last"] + 1))
         assert shown["events"][-1] == {
-            "sequence": shown["last"], "event": "OrderRested", "at_us": order.created_us, "order_id": order.order_id,
-        }  # fmt: skip
+            "sequence": shown["last"],
+            "event": "OrderRested",
+            "at_us": order.created_us,
+            "order_id": order.order_id,
+        }
         later = _truth(sandbox, after=shown["last"] - 2)
         assert later["events"] == shown["events"][-2:]
         assert _truth(sandbox, after=3, limit=2)["events"] == shown["events"][3:5]

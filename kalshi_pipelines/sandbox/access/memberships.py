@@ -11,10 +11,10 @@ from typing import Final
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.sandbox.access.signatures import public_key_of, public_pem
+from kalshi_pipelines.sandbox.trading.accounts import LAST_SUBACCOUNT
 from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.sandbox.trading.engine import MatchingEngine
 from kalshi_pipelines.sandbox.trading.events import KeyRegistered
-from kalshi_pipelines.sandbox.trading.floor import LAST_SUBACCOUNT
 
 DEFAULT_MEMBER: Final = "default-member"
 FULL_SCOPES: Final = ("read", "write")
@@ -66,7 +66,7 @@ def enroll(engine: MatchingEngine, member: str, start_amount: int, *, at_us: int
     """Make someone a member with so many micro-dollars on each shard; False, and nothing done, if it is one already."""
     if member in engine.state.members:
         return False
-    engine.join(member, at_us=at_us)
+    engine.accounts.join(member, at_us=at_us)
     if start_amount:
         deposit_everywhere(engine, member, 0, start_amount, at_us=at_us)
     return True
@@ -75,7 +75,7 @@ def enroll(engine: MatchingEngine, member: str, start_amount: int, *, at_us: int
 def deposit_everywhere(engine: MatchingEngine, member: str, subaccount: int, amount: int, *, at_us: int) -> None:
     """Bring in so many micro-dollars on each shard."""
     for shard in engine.state.shards:
-        engine.deposit(member, subaccount, shard, amount, at_us=at_us)
+        engine.accounts.deposit(member, subaccount, shard, amount, at_us=at_us)
 
 
 def check_subaccount(number: int) -> int:
@@ -96,7 +96,7 @@ def open_subaccounts(engine: MatchingEngine, member: str, last: int, *, at_us: i
         RequestRefused: No member has so many.
     """
     while check_subaccount(last) not in engine.state.members[member].subaccounts:
-        engine.open_subaccount(member, at_us=at_us)
+        engine.accounts.open_subaccount(member, at_us=at_us)
 
 
 def register_key(engine: MatchingEngine, request: KeyRequest, *, at_us: int) -> None:
@@ -115,12 +115,17 @@ def register_key(engine: MatchingEngine, request: KeyRequest, *, at_us: int) -> 
     asked = (request.member, request.name, pem, scopes, request.subaccount)
     if known is not None and asked == (known.member, known.name, known.public_key, known.scopes, known.subaccount):
         return
-    engine.emit(
+    engine.recorder.emit(
         KeyRegistered(
-            at_us=at_us, key_id=request.key_id, member=request.member, name=request.name, public_key=pem,
-            scopes=scopes, subaccount=request.subaccount,
+            at_us=at_us,
+            key_id=request.key_id,
+            member=request.member,
+            name=request.name,
+            public_key=pem,
+            scopes=scopes,
+            subaccount=request.subaccount,
         )
-    )  # fmt: skip
+    )
 
 
 def keep_keys(engine: MatchingEngine, pems: Mapping[str, str], start_amount: int, *, at_us: int) -> None:

@@ -106,7 +106,7 @@ def set_clock(exchange: Exchange, request: AdminRequest) -> object:
     if to_us not in _CLOCK_RANGE_US:
         raise BadAdminRequest("the clock goes from 1970 to 2999")
     clock.set(to_us)
-    exchange.venue.engine.emit(ClockMoved(at_us=request.now_us, offset_us=clock.offset_us))
+    exchange.venue.engine.recorder.emit(ClockMoved(at_us=request.now_us, offset_us=clock.offset_us))
     exchange.venue.advance()
     return {"time": rfc3339(clock.now_us())}
 

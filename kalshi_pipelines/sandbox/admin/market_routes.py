@@ -34,9 +34,13 @@ def set_status(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
     close_us = _close_us(row, status, request)
     exchange.venue.ensure_open(row.ticker)
     change = MarketChanged(
-        at_us=request.now_us, ticker=row.ticker, status=cast("MarketStatus", status), result=result, value=value,
+        at_us=request.now_us,
+        ticker=row.ticker,
+        status=cast("MarketStatus", status),
+        result=result,
+        value=value,
         close_us=close_us,
-    )  # fmt: skip
+    )
     exchange.venue.change_market(change)
     return {
         "ticker": row.ticker,

@@ -118,7 +118,7 @@ def deposit_money(exchange: Exchange, request: AdminRequest) -> object:
         raise BadAdminRequest("dollars, an amount other than 0, is required")
     member = request.text("member", DEFAULT_MEMBER)
     subaccount, shard = request.whole("subaccount", 0), request.whole("exchange_index", 0)
-    exchange.venue.engine.deposit(member, subaccount, shard, amount, at_us=request.now_us)
+    exchange.venue.engine.accounts.deposit(member, subaccount, shard, amount, at_us=request.now_us)
     return {"member": member, **_member_row(exchange, member)}
 
 
@@ -147,7 +147,7 @@ def _set_shard(exchange: Exchange, request: AdminRequest, shard: int) -> None:
     exchange_active = request.truth("exchange_active", now.exchange_active)
     trading_active = request.truth("trading_active", now.trading_active)
     if (exchange_active, trading_active) != (now.exchange_active, now.trading_active):
-        exchange.venue.engine.set_shard(
+        exchange.venue.engine.market_control.set_shard(
             shard, exchange_active=exchange_active, trading_active=trading_active, at_us=request.now_us
         )
 

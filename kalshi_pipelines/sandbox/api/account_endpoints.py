@@ -30,9 +30,9 @@ from kalshi_pipelines.sandbox.api.portfolio_rows import (
 from kalshi_pipelines.sandbox.errors import forbidden, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.pagination import page_back
+from kalshi_pipelines.sandbox.trading.accounts import LAST_SUBACCOUNT
 from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.sandbox.trading.events import KeyDeleted
-from kalshi_pipelines.sandbox.trading.floor import LAST_SUBACCOUNT
 from kalshi_pipelines.sandbox.trading.records import ApiKey, Transfer
 from kalshi_pipelines.sandbox.trading.state import CENT
 from kalshi_pipelines.units import SECOND_US
@@ -117,7 +117,7 @@ def _register(exchange: Exchange, call: Call, fields: Fields, pem: str) -> str:
     if subaccount is not None and subaccount not in engine.state.members[call.member].subaccounts:
         raise RequestRefused("subaccount_not_found")
     scopes = fields.values.get("scopes")
-    key_id = engine.identifier(_KEY_NUMBERS)
+    key_id = engine.recorder.identifier(_KEY_NUMBERS)
     wanted = KeyRequest(
         key_id,
         pem,
@@ -139,7 +139,7 @@ def delete_api_key(exchange: Exchange, call: Call) -> bytes:
     key = engine.state.keys.get(call.path["api_key"])
     if key is None or key.member != call.member:
         raise not_found()
-    engine.emit(KeyDeleted(at_us=call.now_us, key_id=key.key_id))
+    engine.recorder.emit(KeyDeleted(at_us=call.now_us, key_id=key.key_id))
     return b""
 
 
@@ -147,7 +147,7 @@ def create_subaccount(exchange: Exchange, call: Call) -> bytes:
     """POST /portfolio/subaccounts. A body is not asked for, and not read: sub-accounts are on every shard."""
     if exchange.limits.tier.name in _WITHOUT_SUBACCOUNTS:
         raise RequestRefused("bad_request", "subaccounts require a higher api usage level")
-    number = exchange.venue.engine.open_subaccount(call.member, at_us=call.now_us)
+    number = exchange.venue.engine.accounts.open_subaccount(call.member, at_us=call.now_us)
     return orjson.dumps({"subaccount_number": number})
 
 
@@ -190,7 +190,7 @@ def transfer_between_subaccounts(exchange: Exchange, call: Call) -> bytes:
     source, destination = fields.required_whole("from_subaccount", 0), fields.required_whole("to_subaccount", 0)
     amount = fields.required_whole("amount_cents", 1) * CENT
     try:
-        exchange.venue.engine.transfer(
+        exchange.venue.engine.accounts.transfer(
             call.member, (source, shard), (destination, shard), amount, client_id, at_us=call.now_us
         )
     except RequestRefused as refused:
@@ -232,7 +232,7 @@ def _move_money(
         ways = list(dict.fromkeys((source, (0, source[1]), (0, destination[1]), destination)))
     engine, moved = exchange.venue.engine, []
     for start, end in pairwise(ways):
-        moved.append(engine.transfer(call.member, start, end, amount, client_id, at_us=call.now_us))
+        moved.append(engine.accounts.transfer(call.member, start, end, amount, client_id, at_us=call.now_us))
     told = next((transfer for transfer in moved if _is_between_shards(transfer)), moved[0])
     return orjson.dumps({"transfer_id": told.transfer_id})
 
@@ -282,13 +282,25 @@ def _reads(operation: str, template: str, answer: _Answer, *, for_locked_keys: b
 
 
 def _writes(
-    operation: str, method: str, template: str, answer: _Answer, success: int, scope: str = "write",
-    *, for_locked_keys: bool = False,
-) -> Endpoint:  # fmt: skip
+    operation: str,
+    method: str,
+    template: str,
+    answer: _Answer,
+    success: int,
+    scope: str = "write",
+    *,
+    for_locked_keys: bool = False,
+) -> Endpoint:
     return Endpoint(
-        operation, method, template, answer,
-        needs_key=True, success=success, scope=scope, for_locked_keys=for_locked_keys,
-    )  # fmt: skip
+        operation,
+        method,
+        template,
+        answer,
+        needs_key=True,
+        success=success,
+        scope=scope,
+        for_locked_keys=for_locked_keys,
+    )
 
 
 ACCOUNT_ENDPOINTS: Final = (

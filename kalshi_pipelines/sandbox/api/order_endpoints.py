@@ -195,9 +195,15 @@ def _writes(
 
 def _batches(operation: str, method: str, answer: Callable[[Exchange, Call], bytes], success: int = 200) -> Endpoint:
     return Endpoint(
-        operation, method, _ORDERS + "/batched", answer,
-        needs_key=True, success=success, scope=_SCOPE, charges=batch_write("orders"),
-    )  # fmt: skip
+        operation,
+        method,
+        _ORDERS + "/batched",
+        answer,
+        needs_key=True,
+        success=success,
+        scope=_SCOPE,
+        charges=batch_write("orders"),
+    )
 
 
 ORDER_ENDPOINTS: Final = (

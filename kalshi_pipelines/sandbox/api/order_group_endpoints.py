@@ -68,7 +68,7 @@ def create_order_group(exchange: Exchange, call: Call) -> bytes:
     """POST /portfolio/order_groups/create."""
     fields = decode_body(call, _CREATE)
     subaccount, shard = subaccount_of(call, fields), fields.whole("exchange_index") or 0
-    group = exchange.venue.engine.create_group(call.member, subaccount, shard, _limit(fields), at_us=call.now_us)
+    group = exchange.venue.engine.groups.create(call.member, subaccount, shard, _limit(fields), at_us=call.now_us)
     return orjson.dumps(
         {"exchange_index": group.shard, "order_group_id": group.group_id, "subaccount": group.subaccount}
     )
@@ -76,19 +76,19 @@ def create_order_group(exchange: Exchange, call: Call) -> bytes:
 
 def delete_order_group(exchange: Exchange, call: Call) -> bytes:
     """DELETE /portfolio/order_groups/{order_group_id}."""
-    exchange.venue.engine.delete_group(*_target(call), at_us=call.now_us)
+    exchange.venue.engine.groups.delete(*_target(call), at_us=call.now_us)
     return _EMPTY
 
 
 def reset_order_group(exchange: Exchange, call: Call) -> bytes:
     """PUT /portfolio/order_groups/{order_group_id}/reset. A body is not asked for, and not read."""
-    exchange.venue.engine.reset_group(*_target(call), at_us=call.now_us)
+    exchange.venue.engine.groups.reset(*_target(call), at_us=call.now_us)
     return _EMPTY
 
 
 def trigger_order_group(exchange: Exchange, call: Call) -> bytes:
     """PUT /portfolio/order_groups/{order_group_id}/trigger. A body is not asked for, and not read."""
-    exchange.venue.engine.trigger_group(*_target(call), at_us=call.now_us)
+    exchange.venue.engine.groups.trigger(*_target(call), at_us=call.now_us)
     return _EMPTY
 
 
@@ -96,7 +96,7 @@ def update_order_group_limit(exchange: Exchange, call: Call) -> bytes:
     """PUT /portfolio/order_groups/{order_group_id}/limit."""
     limit = _limit(decode_body(call, _LIMIT))
     member, subaccount, group_id, shard = _target(call)
-    exchange.venue.engine.set_group_limit(member, subaccount, group_id, limit, shard, at_us=call.now_us)
+    exchange.venue.engine.groups.set_limit(member, subaccount, group_id, limit, shard, at_us=call.now_us)
     return _EMPTY
 
 
@@ -128,9 +128,15 @@ def _writes(
 ) -> Endpoint:
     charges = single_write(None, "body" if method == "POST" else "query")
     return Endpoint(
-        operation, method, template, answer,
-        needs_key=True, success=success, scope="write::trade", charges=charges,
-    )  # fmt: skip
+        operation,
+        method,
+        template,
+        answer,
+        needs_key=True,
+        success=success,
+        scope="write::trade",
+        charges=charges,
+    )
 
 
 ORDER_GROUP_ENDPOINTS: Final = (

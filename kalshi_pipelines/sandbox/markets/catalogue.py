@@ -223,9 +223,14 @@ class _Writer:
         self._events += 1
         collection = f"{series.ticker}-R" if shape is None else None
         event = GeneratedEvent(
-            ticker, series, text, exclusive=shape is not None and shape.exclusive, number=self._events,
-            created_us=dates.created_us, collection_ticker=collection,
-        )  # fmt: skip
+            ticker,
+            series,
+            text,
+            exclusive=shape is not None and shape.exclusive,
+            number=self._events,
+            created_us=dates.created_us,
+            collection_ticker=collection,
+        )
         self._new_events.append(event)
         return event
 
@@ -249,10 +254,18 @@ class _Writer:
         volume = volume if path.is_quoted else 0
         event.series.traded += volume
         return GeneratedMarket(
-            event, outcome, path, self._time, number=self._markets, status=dates.status,
-            created_us=dates.created_us, close_us=dates.close_us, base_volume=volume, settlement=settlement,
+            event,
+            outcome,
+            path,
+            self._time,
+            number=self._markets,
+            status=dates.status,
+            created_us=dates.created_us,
+            close_us=dates.close_us,
+            base_volume=volume,
+            settlement=settlement,
             settled_us=settled_us,
-        )  # fmt: skip
+        )
 
     def _settlement(self, wins: bool) -> GeneratedSettlement:
         if self.rng.random() < 0.02:
@@ -304,9 +317,17 @@ class _Writer:
         path.sides = rng.choice(("no", "no", "no", "both"))
         self._markets += 1
         return GeneratedMarket(
-            event, MarketOutcome(f"{rng.getrandbits(44):011X}", name, strike), path, self._time, number=self._markets,
-            status="active", created_us=created, close_us=dates.close_us, base_volume=0, legs=legs,
-        )  # fmt: skip
+            event,
+            MarketOutcome(f"{rng.getrandbits(44):011X}", name, strike),
+            path,
+            self._time,
+            number=self._markets,
+            status="active",
+            created_us=created,
+            close_us=dates.close_us,
+            base_volume=0,
+            legs=legs,
+        )
 
 
 def _weighted(rng: Random, weights: Mapping[Choice, float]) -> Choice:

@@ -100,9 +100,14 @@ def _append(rows: list[TradeRow], newcomers: list[TradeRow]) -> None:
 
 def _row(trade: PublicTrade) -> TradeRow:
     body = trade_json(
-        trade.ticker, trade.trade_id, rfc3339(trade.created_us), trade.price, trade.count,
-        taker_is_yes=trade.taker_side == "bid", is_block=False,
-    )  # fmt: skip
+        trade.ticker,
+        trade.trade_id,
+        rfc3339(trade.created_us),
+        trade.price,
+        trade.count,
+        taker_is_yes=trade.taker_side == "bid",
+        is_block=False,
+    )
     return TradeRow(trade.sort_key, body)
 
 

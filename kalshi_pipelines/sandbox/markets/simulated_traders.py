@@ -109,16 +109,16 @@ class SimulatedTraders:
     def clear(self, ticker: str, at_us: int) -> int:
         """Take all its orders out of a book until it acts again; how many there were."""
         orders = self._orders_in(ticker, set(CROWD))
-        self._engine.cancel_each(orders, "member", at_us)
+        self._engine.recorder.cancel_each(orders, "member", at_us)
         return len(orders)
 
     def _join(self, at_us: int) -> None:
         state = self._engine.state
         for member in CROWD:
             if member not in state.members:
-                self._engine.join(member, at_us=at_us, keeps_history=False)
+                self._engine.accounts.join(member, at_us=at_us, keeps_history=False)
                 for shard in state.shards:
-                    self._engine.deposit(member, 0, shard, PURSE, at_us=at_us)
+                    self._engine.accounts.deposit(member, 0, shard, PURSE, at_us=at_us)
 
     def _expect(self, visited: _VisitedMarket) -> None:
         """Come again when the next epoch begins."""
@@ -142,7 +142,7 @@ class SimulatedTraders:
             if order is None or order.remaining != wanted.get(level):
                 del visited.resting[level]
                 if order is not None:
-                    self._engine.cancel_each([order], "member", at_us)
+                    self._engine.recorder.cancel_each([order], "member", at_us)
         for (side, price), count in wanted.items():
             if (side, price) not in visited.resting:
                 order = self._try(NewOrder(MAKERS, 0, ticker, side, price, count), at_us)

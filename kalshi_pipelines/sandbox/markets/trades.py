@@ -121,9 +121,14 @@ def _trades(market: GeneratedMarket, epoch: int) -> Iterator[TradeRow]:
     for number, fill in enumerate(market.path.fills(epoch)):
         identifier = _trade_id(market.path.seed, epoch, number)
         body = trade_json(
-            market.ticker, identifier, created, fill.price, fill.size, taker_is_yes=fill.taker_is_yes,
+            market.ticker,
+            identifier,
+            created,
+            fill.price,
+            fill.size,
+            taker_is_yes=fill.taker_is_yes,
             is_block=fill.is_block,
-        )  # fmt: skip
+        )
         yield TradeRow((-created_us, identifier), body, fill.is_block)
 
 

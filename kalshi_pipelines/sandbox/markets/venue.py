@@ -51,7 +51,7 @@ class Venue:
         self._catalogue = catalogue
         self._clock = clock
         self._log = log
-        self._life = MarketLifeCycle(catalogue, engine.seed, self.change_market)
+        self._life = MarketLifeCycle(catalogue, engine.recorder.seed, self.change_market)
         self._acts: list[tuple[int, int, Act]] = []
         self._scheduled = 0
         self._last_us = 0
@@ -106,7 +106,7 @@ class Venue:
         if row is None:
             raise RequestRefused("market_not_found")
         at_us = self.now_us()
-        self.engine.open_market(facts_of(self._catalogue, row, at_us))
+        self.engine.market_control.open(facts_of(self._catalogue, row, at_us))
         self._show_engine(row)
         self._catalogue.history.market_opened()
         self.simulated_traders.enter(row, at_us)
@@ -115,10 +115,14 @@ class Venue:
         """Let a market have another status, in the catalogue and, if it is open there, in the engine."""
         row = self._catalogue.markets[change.ticker]
         if row.opened is not None:
-            self.engine.change_market(
-                change.ticker, change.status, at_us=change.at_us, result=change.result, value=change.value,
+            self.engine.market_control.change(
+                change.ticker,
+                change.status,
+                at_us=change.at_us,
+                result=change.result,
+                value=change.value,
                 close_us=change.close_us,
-            )  # fmt: skip
+            )
         row.change(change)
         self._catalogue.market_changed()
         self._life.changed(row, change)

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from kalshi_pipelines.sandbox.noise import mixed
 from kalshi_pipelines.sandbox.trading import events as ev
+from kalshi_pipelines.sandbox.trading.accounts import MemberAccounts
 from kalshi_pipelines.sandbox.trading.commands import (
     Amendment,
     Cancellation,
@@ -20,9 +21,9 @@ from kalshi_pipelines.sandbox.trading.commands import (
 )
 from kalshi_pipelines.sandbox.trading.exposure import cost_each
 from kalshi_pipelines.sandbox.trading.fees import fill_fee, rates_of, resting_allowance, trade_fee
-from kalshi_pipelines.sandbox.trading.floor import ORDER_NUMBERS, TRADE_NUMBERS
-from kalshi_pipelines.sandbox.trading.groups import OrderGroups
+from kalshi_pipelines.sandbox.trading.groups import GroupControl
 from kalshi_pipelines.sandbox.trading.log import TruthLog
+from kalshi_pipelines.sandbox.trading.market_control import MarketControl
 from kalshi_pipelines.sandbox.trading.matching import (
     MatchIntent,
     MatchPlan,
@@ -31,6 +32,7 @@ from kalshi_pipelines.sandbox.trading.matching import (
     crosses,
     opposite,
 )
+from kalshi_pipelines.sandbox.trading.recorder import ORDER_NUMBERS, TRADE_NUMBERS, EventRecorder
 from kalshi_pipelines.sandbox.trading.records import SandboxOrder, TradedMarket
 from kalshi_pipelines.sandbox.trading.state import TradingState
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
@@ -41,14 +43,19 @@ CANCEL_ALL_TAIL_US: Final = 60_000_000
 _TAIL: Final = 5
 
 
-class MatchingEngine(OrderGroups):
+class MatchingEngine:
     """One exchange's orders, in price-time priority, one YES book a market.
 
     ``cancel_all_tail`` says what becomes of orders that come to rest in the minute after a cancel-all.
     """
 
     def __init__(self, state: TradingState, log: TruthLog, seed: int = 0) -> None:
-        super().__init__(state, log, seed)
+        self.recorder = EventRecorder(state, log, seed)
+        self.accounts = MemberAccounts(self.recorder)
+        self.market_control = MarketControl(self.recorder)
+        self.groups = GroupControl(self.recorder)
+        self.state = state
+        self.log = log
         self.cancel_all_tail: TailPolicy = "sometimes"
         self._expiries: list[tuple[int, int, str]] = []
         self.resume()
@@ -94,12 +101,17 @@ class MatchingEngine(OrderGroups):
         keeps_place = amendment.price == order.price and remaining <= order.remaining
         before = order.remaining
         preview = None if keeps_place else self._preview_amendment(order, market, amendment.price, remaining, at_us)
-        self.emit(
+        self.recorder.emit(
             ev.OrderAmended(
-                at_us=at_us, order_id=order.order_id, price=amendment.price, remaining=remaining,
-                expires_us=expires_us, client_order_id=amendment.updated_client_order_id, keeps_place=keeps_place,
+                at_us=at_us,
+                order_id=order.order_id,
+                price=amendment.price,
+                remaining=remaining,
+                expires_us=expires_us,
+                client_order_id=amendment.updated_client_order_id,
+                keeps_place=keeps_place,
             )
-        )  # fmt: skip
+        )
         if preview is None:
             self._expect_expiry(order)
             return Execution(order, order.remaining, resting_changed=order.remaining != before)
@@ -115,7 +127,7 @@ class MatchingEngine(OrderGroups):
         """
         order = self._find_resting(ref)
         count = order.remaining
-        self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=count, reason="member"))
+        self.recorder.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=count, reason="member"))
         return Cancellation(order, count)
 
     def decrease(
@@ -131,9 +143,9 @@ class MatchingEngine(OrderGroups):
         if count < 0 or (reduce_by is not None and count == 0):
             raise RequestRefused("invalid_order_size")
         if count == order.remaining:
-            self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=count, reason="member"))
+            self.recorder.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=count, reason="member"))
         elif count:
-            self.emit(ev.OrderDecreased(at_us=at_us, order_id=order.order_id, count=count))
+            self.recorder.emit(ev.OrderDecreased(at_us=at_us, order_id=order.order_id, count=count))
         return order
 
     def cancel_all(self, member: str, subaccount: int | None, *, at_us: int) -> int:
@@ -149,8 +161,8 @@ class MatchingEngine(OrderGroups):
         resting = [order for order in self.state.orders_of[member] if order.is_resting]
         matching = [order for order in resting if subaccount in {None, order.subaccount}]
         wanted = [order for order in matching if self.state.shards[order.shard].exchange_active]
-        self.emit(ev.CancelAllRequested(at_us=at_us, member=member, subaccount=subaccount))
-        self.cancel_each(wanted, "cancel_all", at_us)
+        self.recorder.emit(ev.CancelAllRequested(at_us=at_us, member=member, subaccount=subaccount))
+        self.recorder.cancel_each(wanted, "cancel_all", at_us)
         if len(wanted) < len(matching):
             # 204 would say that all of them are canceled.
             raise RequestRefused("exchange_unavailable")
@@ -165,13 +177,13 @@ class MatchingEngine(OrderGroups):
         """Cancel the orders whose expiry has come."""
         while (due := self.next_due_us()) is not None and due <= at_us:
             order = self.state.orders[heapq.heappop(self._expiries)[2]]
-            self.cancel_each([order], "expired", at_us)
+            self.recorder.cancel_each([order], "expired", at_us)
 
     def _check_market(self, new: NewOrder, at_us: int) -> TradedMarket:
         market = self.state.markets.get(new.ticker)
         if market is None or new.shard not in {None, market.facts.shard}:
             raise RequestRefused("market_not_found")
-        self.check_shard(market.facts.shard, trading=True)
+        self.recorder.check_shard(market.facts.shard, trading=True)
         if market.status != "active" or at_us >= market.close_us:
             raise RequestRefused("MARKET_INACTIVE")
         member = self.state.members[new.member]
@@ -184,7 +196,7 @@ class MatchingEngine(OrderGroups):
         if new.expires_us is not None and new.expires_us <= at_us:
             raise RequestRefused("invalid_order", "expiration time is in the past")
         if new.order_group is not None:
-            self.check_group(new.order_group, new.member, new.subaccount, market.facts.shard)
+            self.groups.check(new.order_group, new.member, new.subaccount, market.facts.shard)
         return market
 
     def _check_count(self, new: NewOrder) -> int:
@@ -203,8 +215,8 @@ class MatchingEngine(OrderGroups):
         return best is not None and crosses(side, price, best)
 
     def _accept(self, new: NewOrder, count: int, at_us: int) -> SandboxOrder:
-        order_id = self.identifier(ORDER_NUMBERS)
-        self.emit(
+        order_id = self.recorder.identifier(ORDER_NUMBERS)
+        self.recorder.emit(
             ev.OrderAccepted(
                 at_us=at_us,
                 order_id=order_id,
@@ -247,7 +259,7 @@ class MatchingEngine(OrderGroups):
 
     def _check_amendment(self, amendment: Amendment, order: SandboxOrder, market: TradedMarket, at_us: int) -> int:
         """The count that would remain."""
-        self.check_shard(order.shard, trading=True)
+        self.recorder.check_shard(order.shard, trading=True)
         if market.status != "active" or at_us >= market.close_us:
             raise RequestRefused("MARKET_INACTIVE")
         if amendment.ticker != order.ticker:
@@ -315,18 +327,18 @@ class MatchingEngine(OrderGroups):
             if not planned.maker.is_resting:
                 return False
             if not planned.count:
-                self.cancel_each([planned.maker], "self_trade", at_us)
+                self.recorder.cancel_each([planned.maker], "self_trade", at_us)
                 continue
             execution.trades.append(self._trade(order, planned, market, at_us))
             traded_groups += [order.accepted.order_group, planned.maker.accepted.order_group]
             if not at_once:
-                self.trigger_full(traded_groups[-2:], at_us)
+                self.groups.trigger_full(traded_groups[-2:], at_us)
         if at_once:
-            self.trigger_full(traded_groups, at_us)
+            self.groups.trigger_full(traded_groups, at_us)
         return True
 
     def _lapse(self, order: SandboxOrder, reason: ev.CancelReason, at_us: int) -> None:
-        self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=order.remaining, reason=reason))
+        self.recorder.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=order.remaining, reason=reason))
 
     def _rest_or_lapse(self, order: SandboxOrder, plan: MatchPlan, at_us: int) -> None:
         if plan.stopped_at_own:
@@ -334,7 +346,7 @@ class MatchingEngine(OrderGroups):
         elif order.accepted.time_in_force != "good_till_canceled":
             self._lapse(order, "remainder", at_us)
         else:
-            self.emit(ev.OrderRested(at_us=at_us, order_id=order.order_id))
+            self.recorder.emit(ev.OrderRested(at_us=at_us, order_id=order.order_id))
 
     def _trade(self, taker: SandboxOrder, planned: PlannedTrade, market: TradedMarket, at_us: int) -> ev.Traded:
         maker, count = planned.maker, planned.count
@@ -351,12 +363,19 @@ class MatchingEngine(OrderGroups):
         spare += (DOLLAR_CENTICENTS - each) * closing - fee
         cost = fill_fee(fee, change, step, maker.rounding, max(0, spare))
         traded = ev.Traded(
-            at_us=at_us, trade_id=self.identifier(TRADE_NUMBERS), ticker=maker.ticker,
-            price=maker.price, count=count, maker_order=maker.order_id, taker_order=taker.order_id,
-            maker_fee=cost.fee, taker_fee=planned.taker.fee, maker_rounding=cost.rounding,
+            at_us=at_us,
+            trade_id=self.recorder.identifier(TRADE_NUMBERS),
+            ticker=maker.ticker,
+            price=maker.price,
+            count=count,
+            maker_order=maker.order_id,
+            taker_order=taker.order_id,
+            maker_fee=cost.fee,
+            taker_fee=planned.taker.fee,
+            maker_rounding=cost.rounding,
             taker_rounding=planned.taker.rounding,
-        )  # fmt: skip
-        self.emit(traded)
+        )
+        self.recorder.emit(traded)
         return traded
 
     def _find_resting(self, ref: OrderRef) -> SandboxOrder:
@@ -370,7 +389,7 @@ class MatchingEngine(OrderGroups):
             shard = 0 if ref.ticker is None else -1 if market is None else market.facts.shard
         if order.shard != shard:
             raise RequestRefused("not_found")
-        self.check_shard(order.shard, trading=False)
+        self.recorder.check_shard(order.shard, trading=False)
         return order
 
     def _apply_tail(self, order: SandboxOrder, at_us: int) -> None:
@@ -378,8 +397,8 @@ class MatchingEngine(OrderGroups):
         last = max((asked[key] for key in (None, order.subaccount) if key in asked), default=None)
         if last is None or at_us - last >= CANCEL_ALL_TAIL_US or self.cancel_all_tail == "never":
             return
-        if self.cancel_all_tail == "always" or mixed(self.seed, order.number, _TAIL) & 1:
-            self.cancel_each([order], "cancel_all_tail", at_us)
+        if self.cancel_all_tail == "always" or mixed(self.recorder.seed, order.number, _TAIL) & 1:
+            self.recorder.cancel_each([order], "cancel_all_tail", at_us)
 
     def _expect_expiry(self, order: SandboxOrder) -> None:
         if order.is_resting and order.expires_us is not None:

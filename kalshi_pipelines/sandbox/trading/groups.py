@@ -9,70 +9,74 @@ from typing import Final
 
 from kalshi_pipelines.sandbox.trading import events as ev
 from kalshi_pipelines.sandbox.trading.commands import RequestRefused
-from kalshi_pipelines.sandbox.trading.floor import GROUP_NUMBERS, TradingFloor
+from kalshi_pipelines.sandbox.trading.recorder import GROUP_NUMBERS, EventRecorder
 from kalshi_pipelines.sandbox.trading.records import OrderGroup
 from kalshi_pipelines.sandbox.trading.state import GROUP_WINDOW_US
 
 MOST_GROUPS: Final = 100_000
 
 
-class OrderGroups(TradingFloor):
-    """Decides about order groups."""
+class GroupControl:
+    """Commands that make, trigger, reset, limit and delete order groups."""
 
-    def create_group(self, member: str, subaccount: int, shard: int, limit: int, *, at_us: int) -> OrderGroup:
+    def __init__(self, recorder: EventRecorder) -> None:
+        self._recorder = recorder
+        self._state = recorder.state
+
+    def create(self, member: str, subaccount: int, shard: int, limit: int, *, at_us: int) -> OrderGroup:
         """Make a group; ``limit`` in centi-contracts.
 
         Raises:
             RequestRefused: The sub-account or shard is not there, or the member has 100,000 groups.
         """
-        if shard not in self.state.shards:
+        if shard not in self._state.shards:
             raise RequestRefused("bad_request", f"exchange index {shard} does not exist")
-        if subaccount not in self.state.members[member].subaccounts:
+        if subaccount not in self._state.members[member].subaccounts:
             raise RequestRefused("subaccount_not_found")
-        self.check_shard(shard, trading=False)
-        if len(self.state.groups_of[member]) >= MOST_GROUPS:
+        self._recorder.check_shard(shard, trading=False)
+        if len(self._state.groups_of[member]) >= MOST_GROUPS:
             raise RequestRefused("order_group_limit_reached")
-        group_id = self.identifier(GROUP_NUMBERS)
-        self.emit(
+        group_id = self._recorder.identifier(GROUP_NUMBERS)
+        self._recorder.emit(
             ev.GroupCreated(
                 at_us=at_us, group_id=group_id, member=member, subaccount=subaccount, shard=shard, limit=limit
             )
         )
-        return self.state.groups[group_id]
+        return self._state.groups[group_id]
 
-    def trigger_group(
+    def trigger(
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
         """Cancel a group's orders and refuse new ones until a reset. Raises ``RequestRefused`` without a group."""
         self._trigger(self._working_group(member, subaccount, group_id, shard), at_us)
 
-    def reset_group(
+    def reset(
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
         """Let a group count anew and take orders. Raises ``RequestRefused`` if it is not there."""
         group = self._working_group(member, subaccount, group_id, shard)
-        self.emit(ev.GroupReset(at_us=at_us, group_id=group.group_id))
+        self._recorder.emit(ev.GroupReset(at_us=at_us, group_id=group.group_id))
 
-    def set_group_limit(
+    def set_limit(
         self, member: str, subaccount: int | None, group_id: str, limit: int, shard: int | None = None, *, at_us: int
     ) -> None:
         """Give a group another limit, which may trigger it at once. Raises ``RequestRefused`` if it is not there."""
         group = self._working_group(member, subaccount, group_id, shard)
-        self.emit(ev.GroupLimitChanged(at_us=at_us, group_id=group.group_id, limit=limit))
+        self._recorder.emit(ev.GroupLimitChanged(at_us=at_us, group_id=group.group_id, limit=limit))
         if not group.triggered and group.matched_since(at_us - GROUP_WINDOW_US) >= limit:
             self._trigger(group, at_us)
 
-    def delete_group(
+    def delete(
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
         """Cancel a group's orders and remove it. Raises ``RequestRefused`` if there is no such group (any more)."""
         group = self._working_group(member, subaccount, group_id, shard)
         self._cancel_orders(group, at_us)
-        self.emit(ev.GroupDeleted(at_us=at_us, group_id=group.group_id))
+        self._recorder.emit(ev.GroupDeleted(at_us=at_us, group_id=group.group_id))
 
-    def check_group(self, group_id: str, member: str, subaccount: int, shard: int) -> None:
+    def check(self, group_id: str, member: str, subaccount: int, shard: int) -> None:
         """Refuse an order for a group that is not there for it, or that was triggered."""
-        group = self.state.groups.get(group_id)
+        group = self._state.groups.get(group_id)
         if group is None or (group.member, group.subaccount, group.shard) != (member, subaccount, shard):
             raise RequestRefused("order_group_not_found")
         if group.triggered:
@@ -81,23 +85,25 @@ class OrderGroups(TradingFloor):
     def trigger_full(self, group_ids: Iterable[str | None], at_us: int) -> None:
         """Trigger the groups whose orders have traded their limits, in the order they are named in."""
         for group_id in dict.fromkeys(group_ids):
-            group = None if group_id is None else self.state.groups.get(group_id)
+            group = None if group_id is None else self._state.groups.get(group_id)
             if group is not None and not group.triggered and group.matched_count >= group.limit:
                 self._trigger(group, at_us)
 
     def _trigger(self, group: OrderGroup, at_us: int) -> None:
-        self.emit(ev.GroupTriggered(at_us=at_us, group_id=group.group_id))
+        self._recorder.emit(ev.GroupTriggered(at_us=at_us, group_id=group.group_id))
         self._cancel_orders(group, at_us)
 
     def _cancel_orders(self, group: OrderGroup, at_us: int) -> None:
-        orders = [self.state.orders[order_id] for order_id in group.orders if order_id in self.state.orders]
+        orders = [self._state.orders[order_id] for order_id in group.orders if order_id in self._state.orders]
         for order in orders:
             # An order that is just being matched does not rest, and is canceled all the same.
             if order.is_open:
-                self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=order.remaining, reason="group"))
+                self._recorder.emit(
+                    ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=order.remaining, reason="group")
+                )
 
     def _working_group(self, member: str, subaccount: int | None, group_id: str, shard: int | None) -> OrderGroup:
-        group = self.state.groups.get(group_id)
+        group = self._state.groups.get(group_id)
         if (
             group is None
             or group.member != member
@@ -105,5 +111,5 @@ class OrderGroups(TradingFloor):
             or shard not in {None, group.shard}
         ):
             raise RequestRefused("not_found")
-        self.check_shard(group.shard, trading=False)
+        self._recorder.check_shard(group.shard, trading=False)
         return group

@@ -139,10 +139,17 @@ class TradingState:
         self.cash[event.member, event.to_subaccount, event.to_shard] += event.amount
         self.transfers_of[event.member].append(
             Transfer(
-                event.transfer_id, event.client_transfer_id, event.member, event.from_subaccount, event.from_shard,
-                event.to_subaccount, event.to_shard, event.amount, event.at_us,
+                event.transfer_id,
+                event.client_transfer_id,
+                event.member,
+                event.from_subaccount,
+                event.from_shard,
+                event.to_subaccount,
+                event.to_shard,
+                event.amount,
+                event.at_us,
             )
-        )  # fmt: skip
+        )
 
     def _market_opened(self, event: ev.MarketOpened) -> None:
         self.markets[event.ticker] = TradedMarket(event, event.status, event.close_us, OrderBook())
@@ -170,11 +177,22 @@ class TradingState:
         if self.members[event.member].keeps_history:
             self.settlements_of[event.member].append(
                 SandboxSettlement(
-                    event.member, event.subaccount, event.ticker, position.event_ticker, position.shard, market.result,
-                    value, max(count, 0), cost if count > 0 else 0, max(-count, 0), cost if count < 0 else 0,
-                    event.revenue, event.fee, event.at_us,
+                    event.member,
+                    event.subaccount,
+                    event.ticker,
+                    position.event_ticker,
+                    position.shard,
+                    market.result,
+                    value,
+                    max(count, 0),
+                    cost if count > 0 else 0,
+                    max(-count, 0),
+                    cost if count < 0 else 0,
+                    event.revenue,
+                    event.fee,
+                    event.at_us,
                 )
-            )  # fmt: skip
+            )
 
     def _shard_changed(self, event: ev.ShardChanged) -> None:
         self.shards[event.shard] = Shard(event.exchange_active, event.trading_active)
@@ -183,11 +201,22 @@ class TradingState:
         member = self.members[event.member]
         self.orders_accepted += 1
         order = SandboxOrder(
-            number=self.orders_accepted, order_id=event.order_id, member=event.member, subaccount=event.subaccount,
-            ticker=event.ticker, shard=self.markets[event.ticker].facts.shard, side=event.side, price=event.price,
-            initial_count=event.count, remaining=event.count, accepted=event, client_order_id=event.client_order_id,
-            expires_us=event.expires_us, created_us=event.at_us, updated_us=event.at_us,
-        )  # fmt: skip
+            number=self.orders_accepted,
+            order_id=event.order_id,
+            member=event.member,
+            subaccount=event.subaccount,
+            ticker=event.ticker,
+            shard=self.markets[event.ticker].facts.shard,
+            side=event.side,
+            price=event.price,
+            initial_count=event.count,
+            remaining=event.count,
+            accepted=event,
+            client_order_id=event.client_order_id,
+            expires_us=event.expires_us,
+            created_us=event.at_us,
+            updated_us=event.at_us,
+        )
         self.orders[order.order_id] = order
         if member.keeps_history:
             self.orders_of[event.member].append(order)
@@ -252,10 +281,20 @@ class TradingState:
             if self.members[order.member].keeps_history:
                 self.fills_of[order.member].append(
                     SandboxFill(
-                        event.trade_id, order.order_id, order.member, order.subaccount, order.ticker, order.shard,
-                        order.side, event.price, event.count, is_taker, fee, event.at_us,
+                        event.trade_id,
+                        order.order_id,
+                        order.member,
+                        order.subaccount,
+                        order.ticker,
+                        order.shard,
+                        order.side,
+                        event.price,
+                        event.count,
+                        is_taker,
+                        fee,
+                        event.at_us,
                     )
-                )  # fmt: skip
+                )
             self._count_in_group(order, event)
         market.last_price = event.price
         market.volume += event.count

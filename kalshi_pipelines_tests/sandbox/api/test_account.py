@@ -60,8 +60,11 @@ def test_a_key_of_the_members_own_is_registered_with_scopes_and_a_lock(sandbox: 
     listed = me.read("/api_keys")["api_keys"]
     assert [row["name"] for row in listed] == ["", "bot"]
     assert listed[1] == {
-        "api_key_id": signer.key_id, "name": "bot", "scopes": ["read", "write::trade"], "subaccount": 1,
-    }  # fmt: skip
+        "api_key_id": signer.key_id,
+        "name": "bot",
+        "scopes": ["read", "write::trade"],
+        "subaccount": 1,
+    }
     assert me.read("/api_keys", fcm_subtrader_id="x") == {"api_keys": []}
 
 
@@ -128,8 +131,12 @@ def test_sub_accounts_are_numbered_and_there_are_63(me: SignedMember) -> None:
 
 def _between(me: SignedMember, **terms: object) -> Row:
     return {
-        "client_transfer_id": str(uuid4()), "from_subaccount": 0, "to_subaccount": 1, "amount_cents": 1_050, **terms,
-    }  # fmt: skip
+        "client_transfer_id": str(uuid4()),
+        "from_subaccount": 0,
+        "to_subaccount": 1,
+        "amount_cents": 1_050,
+        **terms,
+    }
 
 
 def test_money_moves_between_sub_accounts(me: SignedMember) -> None:
@@ -145,9 +152,13 @@ def test_money_moves_between_sub_accounts(me: SignedMember) -> None:
     assert rows[4] == {"balance": "10.5000", "exchange_index": 0, "subaccount_number": 1, "updated_ts": NOON_S}
     transfer = me.read(f"{SUBACCOUNTS}/transfers")["transfers"][0]
     assert {**transfer, "transfer_id": ""} == {
-        "amount_cents": 1_050, "created_ts": NOON_S, "exchange_index": 0, "from_subaccount": 0, "to_subaccount": 1,
+        "amount_cents": 1_050,
+        "created_ts": NOON_S,
+        "exchange_index": 0,
+        "from_subaccount": 0,
+        "to_subaccount": 1,
         "transfer_id": "",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(
@@ -186,9 +197,12 @@ def test_a_transfer_is_made_once_for_its_id(me: SignedMember) -> None:
 
 def _shards(**terms: object) -> Row:
     return {
-        "source": "event_contract", "destination": "event_contract", "amount": 125_000, "destination_exchange_shard": 3,
+        "source": "event_contract",
+        "destination": "event_contract",
+        "amount": 125_000,
+        "destination_exchange_shard": 3,
         **terms,
-    }  # fmt: skip
+    }
 
 
 def test_money_moves_between_shards_in_centi_cents(me: SignedMember) -> None:

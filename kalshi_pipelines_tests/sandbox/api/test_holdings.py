@@ -30,8 +30,10 @@ def test_a_sold_position_stays_listed_with_its_gain(me: SignedMember, other: Sig
     me.place(ticker, "ask", "0.6000", "2.00")
     row = me.read("/portfolio/positions")["market_positions"][0]
     assert (row["position_fp"], row["realized_pnl_dollars"], row["total_traded_dollars"]) == (
-        "0.00", "0.400000", "1.600000",
-    )  # fmt: skip
+        "0.00",
+        "0.400000",
+        "1.600000",
+    )
     assert me.read("/portfolio/positions", count_filter="position")["market_positions"] == []
     assert len(me.read("/portfolio/positions", count_filter="total_traded")["market_positions"]) == 1
     assert me.send("GET", "/portfolio/positions", count_filter="fees").status_code == 400
@@ -71,18 +73,33 @@ def test_positions_are_filtered_and_paged(sandbox: LocalSandbox, me: SignedMembe
     ],
 )
 def test_a_settled_position_leaves_a_settlement(
-    sandbox: LocalSandbox, me: SignedMember, other: SignedMember, ticker: str, result: str, terms: Row, revenue: int,
-    told_value: int, realized: str,
-) -> None:  # fmt: skip
+    sandbox: LocalSandbox,
+    me: SignedMember,
+    other: SignedMember,
+    ticker: str,
+    result: str,
+    terms: Row,
+    revenue: int,
+    told_value: int,
+    realized: str,
+) -> None:
     buy(me, other, ticker, "0.5000", "3.00")
     settle(sandbox, ticker, result, **terms)
     settlement = me.read("/portfolio/settlements")["settlements"][0]
     assert settlement == {
-        "event_ticker": sandbox.exchange.catalogue.markets[ticker].event_ticker, "exchange_index": 0,
-        "fee_cost": "0.000000", "market_result": result, "no_count_fp": "0.00", "no_total_cost_dollars": "0.000000",
-        "revenue": revenue, "settled_time": "2026-11-22T12:00:00Z", "ticker": ticker, "value": told_value,
-        "yes_count_fp": "3.00", "yes_total_cost_dollars": "1.500000",
-    }  # fmt: skip
+        "event_ticker": sandbox.exchange.catalogue.markets[ticker].event_ticker,
+        "exchange_index": 0,
+        "fee_cost": "0.000000",
+        "market_result": result,
+        "no_count_fp": "0.00",
+        "no_total_cost_dollars": "0.000000",
+        "revenue": revenue,
+        "settled_time": "2026-11-22T12:00:00Z",
+        "ticker": ticker,
+        "value": told_value,
+        "yes_count_fp": "3.00",
+        "yes_total_cost_dollars": "1.500000",
+    }
     assert me.read("/portfolio/positions")["market_positions"] == []
     settled = me.read("/portfolio/positions", settlement_status="settled")["market_positions"][0]
     assert (settled["position_fp"], settled["realized_pnl_dollars"]) == ("0.00", realized)
@@ -188,7 +205,12 @@ def test_deposits_and_withdrawals_are_listed(sandbox: LocalSandbox, me: SignedMe
     assert len({row["id"] for row in deposits}) == 4
     withdrawal = me.read("/portfolio/withdrawals")["withdrawals"][0]
     assert {**withdrawal, "id": ""} == {
-        "amount_cents": 250, "created_ts": NOON_S, "fee_cents": 0, "finalized_ts": NOON_S, "id": "",
-        "status": "applied", "type": "ach",
-    }  # fmt: skip
+        "amount_cents": 250,
+        "created_ts": NOON_S,
+        "fee_cents": 0,
+        "finalized_ts": NOON_S,
+        "id": "",
+        "status": "applied",
+        "type": "ach",
+    }
     assert me.send("GET", "/portfolio/deposits", limit=501).status_code == 400

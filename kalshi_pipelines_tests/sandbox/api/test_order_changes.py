@@ -84,9 +84,12 @@ def test_an_amendment_that_changes_the_count_tells_the_counts(me: SignedMember, 
     answer = me.send("POST", f"{ORDERS}/{placed['order_id']}/amend", {**terms, "updated_client_order_id": "b"})
     assert answer.status_code == 200
     assert answer.json() == {
-        "client_order_id": "b", "fill_count": "0.00", "order_id": placed["order_id"], "remaining_count": "8.00",
+        "client_order_id": "b",
+        "fill_count": "0.00",
+        "order_id": placed["order_id"],
+        "remaining_count": "8.00",
         "ts_ms": NOON_S * 1_000,
-    }  # fmt: skip
+    }
     later = {**terms, "expiration_time": NOON_S + 60}
     expiry_only = me.send("POST", f"{ORDERS}/{placed['order_id']}/amend", later).json()
     assert set(expiry_only) == {"client_order_id", "order_id", "ts_ms"}

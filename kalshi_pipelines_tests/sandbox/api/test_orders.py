@@ -161,15 +161,17 @@ def test_an_order_with_a_wrong_term_is_refused_and_leaves_no_trace(
         ("expiration_time", {}, "object into Go struct field CreateOrderV2Request.expiration_time of type int64"),
         ("subaccount", 2**63, f"number {2**63} into Go struct field CreateOrderV2Request.subaccount of type int"),
     ],
-)  # fmt: skip
+)
 def test_a_field_of_another_type_is_refused_flat(
     me: SignedMember, ticker: str, field: str, value: object, told: str
 ) -> None:
     response = me.send("POST", ORDERS, {**order(ticker, "bid", "0.5600"), field: value})
     assert response.status_code == 400
     assert response.json() == {
-        "code": "bad_request", "message": "bad request", "details": f"json: cannot unmarshal {told}",
-    }  # fmt: skip
+        "code": "bad_request",
+        "message": "bad request",
+        "details": f"json: cannot unmarshal {told}",
+    }
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'{"ticker": NaN}'])
@@ -267,9 +269,13 @@ def test_trading_stops_with_the_exchange_and_cancels_go_on_with_trading_paused(
     sandbox: LocalSandbox, me: SignedMember, ticker: str
 ) -> None:
     placed = [me.place(ticker, "bid", "0.1000")["order_id"] for _ in range(2)]
-    sandbox.exchange.venue.engine.set_shard(0, exchange_active=True, trading_active=False, at_us=NOON_S * 10**6)
+    sandbox.exchange.venue.engine.market_control.set_shard(
+        0, exchange_active=True, trading_active=False, at_us=NOON_S * 10**6
+    )
     assert me.send("POST", ORDERS, order(ticker, "bid", "0.1000")).status_code == 400
     assert me.send("DELETE", f"{ORDERS}/{placed[0]}").status_code == 200
-    sandbox.exchange.venue.engine.set_shard(0, exchange_active=False, trading_active=False, at_us=NOON_S * 10**6)
+    sandbox.exchange.venue.engine.market_control.set_shard(
+        0, exchange_active=False, trading_active=False, at_us=NOON_S * 10**6
+    )
     assert me.send("POST", ORDERS, order(ticker, "bid", "0.1000")).status_code == 503
     assert me.send("DELETE", f"{ORDERS}/{placed[1]}").status_code == 503

@@ -52,12 +52,17 @@ def test_an_executed_order_and_its_fill_are_told_as_recorded(
     assert fill["fill_id"] == fill["trade_id"]
     order = me.order(placed["order_id"])
     assert (order["status"], order["taker_fill_cost_dollars"], order["taker_fees_dollars"]) == (
-        "executed", "0.520000", "0.017500",
-    )  # fmt: skip
+        "executed",
+        "0.520000",
+        "0.017500",
+    )
     maker = other.read("/portfolio/fills")["fills"][0]
     assert (maker["is_taker"], maker["book_side"], maker["outcome_side"], maker["trade_id"]) == (
-        False, "ask", "no", fill["trade_id"],
-    )  # fmt: skip
+        False,
+        "ask",
+        "no",
+        fill["trade_id"],
+    )
 
 
 def test_orders_are_filtered(sandbox: LocalSandbox, me: SignedMember, other: SignedMember) -> None:
@@ -75,8 +80,10 @@ def test_orders_are_filtered(sandbox: LocalSandbox, me: SignedMember, other: Sig
     event = sandbox.exchange.catalogue.markets[second].event_ticker
     assert found() == {resting, executed, canceled}
     assert [found(status=status) for status in ("resting", "executed", "canceled")] == [
-        {resting}, {executed}, {canceled},
-    ]  # fmt: skip
+        {resting},
+        {executed},
+        {canceled},
+    ]
     assert found(ticker=first) == {resting}
     assert found(event_ticker=event) == {executed}
     assert found(exchange_index=3) == {canceled}

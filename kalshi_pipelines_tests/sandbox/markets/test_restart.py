@@ -35,7 +35,7 @@ def test_a_restart_leaves_every_market_where_it_was(tmp_path: Path, hours: int, 
     for _ in range(hours // 2):
         # The log goes on all the time, but does not tell of markets that nobody traded.
         time.microseconds += 2 * HOUR_US
-        exchange.venue.engine.join(f"member-{time.microseconds}", at_us=exchange.venue.advance())
+        exchange.venue.engine.accounts.join(f"member-{time.microseconds}", at_us=exchange.venue.advance())
     before = _shown(exchange)
     exchange.close()
     again = _started(tmp_path, time)

@@ -172,9 +172,13 @@ def test_an_order_placed_by_hand_fills_a_member() -> None:
     ticker = quoted_market(sandbox)
     order = SandboxTrader(sandbox.exchange.venue).rest(ticker, "bid", 4_000, 300)
     placed = sandbox.steer(
-        "POST", f"/markets/{ticker}/orders",
-        side="ask", price="0.4000", count="2", time_in_force="immediate_or_cancel",
-    )  # fmt: skip
+        "POST",
+        f"/markets/{ticker}/orders",
+        side="ask",
+        price="0.4000",
+        count="2",
+        time_in_force="immediate_or_cancel",
+    )
     assert (placed["fill_count"], placed["remaining_count"]) == ("2.00", "0.00")
     assert order.remaining == 100
 
@@ -209,14 +213,14 @@ def test_the_crowd_waits_while_its_shard_is_paused() -> None:
     ticker = quoted_market(sandbox)
     venue.ensure_open(ticker)
     shard = venue.state.markets[ticker].facts.shard
-    venue.engine.set_shard(shard, exchange_active=True, trading_active=False, at_us=venue.advance())
+    venue.engine.market_control.set_shard(shard, exchange_active=True, trading_active=False, at_us=venue.advance())
     happened = len(sandbox.exchange.log.events)
     book = _book(sandbox, ticker)
     sandbox.pass_seconds(7_200)
     venue.advance()
     assert len(sandbox.exchange.log.events) == happened
     assert _book(sandbox, ticker) == book
-    venue.engine.set_shard(shard, exchange_active=True, trading_active=True, at_us=venue.advance())
+    venue.engine.market_control.set_shard(shard, exchange_active=True, trading_active=True, at_us=venue.advance())
     sandbox.pass_seconds(7_200)
     venue.advance()
     assert _book(sandbox, ticker) != book

@@ -174,7 +174,7 @@ def test_reads_that_lag_see_the_state_of_then(sandbox: LocalSandbox) -> None:
     venue.read_lag_us = 2 * SECOND_US
     assert order.order_id not in venue.as_read().orders
     sandbox.pass_seconds(1)
-    venue.engine.cancel_each([order], "member", venue.advance())
+    venue.engine.recorder.cancel_each([order], "member", venue.advance())
     sandbox.pass_seconds(1)
     assert venue.as_read().orders[order.order_id].is_resting
     assert sandbox.read("/exchange/user_data_timestamp") == {"as_of_time": "2026-11-22T12:00:00Z"}
@@ -190,11 +190,11 @@ def test_reads_that_lag_see_the_state_of_then(sandbox: LocalSandbox) -> None:
 def test_the_status_of_the_exchange_follows_its_shards(sandbox: LocalSandbox) -> None:
     engine = sandbox.exchange.venue.engine
     assert sandbox.read("/exchange/status")["trading_active"] is True
-    engine.set_shard(2, exchange_active=True, trading_active=False, at_us=NOON_US)
+    engine.market_control.set_shard(2, exchange_active=True, trading_active=False, at_us=NOON_US)
     status = sandbox.read("/exchange/status")
     assert status["trading_active"] is True
     assert [shard["trading_active"] for shard in status["exchange_index_statuses"]] == [True, True, False, True]
-    engine.set_shard(0, exchange_active=False, trading_active=True, at_us=NOON_US)
+    engine.market_control.set_shard(0, exchange_active=False, trading_active=True, at_us=NOON_US)
     status = sandbox.read("/exchange/status")
     assert (status["exchange_active"], status["trading_active"]) == (False, False)
     assert [shard["exchange_active"] for shard in status["exchange_index_statuses"]] == [False, True, True, True]

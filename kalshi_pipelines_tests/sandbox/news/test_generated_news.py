@@ -133,8 +133,10 @@ def test_faults_change_what_is_told_and_charged_but_the_truth_is_kept(press: Loc
     assert cut.content
     assert not cut.content.endswith(b"}")
     assert [(each["microdollars"], each["told_microdollars"]) for each in _charges(press)] == [
-        (7_000, None), (29_500, 29_500), (7_000, 7_000),
-    ]  # fmt: skip
+        (7_000, None),
+        (29_500, 29_500),
+        (7_000, 7_000),
+    ]
 
     press.steer("POST", "/news", cost_dollars=["0.005", "0.03"])
     told = [round(_search(press)["costDollars"]["total"] * 1_000_000) for _ in range(30)]

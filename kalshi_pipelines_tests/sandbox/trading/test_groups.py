@@ -18,14 +18,14 @@ def engine() -> MatchingEngine:
 
 
 def _group(engine: MatchingEngine, member: str, limit: int = 100) -> str:
-    return engine.create_group(member, 0, 0, limit, at_us=START_US).group_id
+    return engine.groups.create(member, 0, 0, limit, at_us=START_US).group_id
 
 
 def test_two_groups_that_one_trade_fills_trigger_in_the_same_order_on_every_run() -> None:
     for seed in range(12):
         # Identifiers follow the seed; how Python happens to hash them must not matter.
         engine = new_engine("ann", "bob")
-        engine.seed = seed
+        engine.recorder.seed = seed
         maker, taker = _group(engine, "ann"), _group(engine, "bob")
         engine.place(order("ann", "ask", 5_000, 100, order_group=maker), at_us=START_US)
         engine.place(order("bob", "bid", 5_000, 100, order_group=taker), at_us=START_US)
@@ -48,11 +48,11 @@ def test_a_fill_or_kill_fills_in_whole_though_its_first_trade_fills_a_group(engi
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda engine, group: engine.trigger_group("ann", 0, group, at_us=START_US),
-        lambda engine, group: engine.reset_group("ann", 0, group, at_us=START_US),
-        lambda engine, group: engine.set_group_limit("ann", 0, group, 1, at_us=START_US),
-        lambda engine, group: engine.delete_group("ann", 0, group, at_us=START_US),
-        lambda engine, group: engine.create_group("ann", 0, 0, 100, at_us=START_US),
+        lambda engine, group: engine.groups.trigger("ann", 0, group, at_us=START_US),
+        lambda engine, group: engine.groups.reset("ann", 0, group, at_us=START_US),
+        lambda engine, group: engine.groups.set_limit("ann", 0, group, 1, at_us=START_US),
+        lambda engine, group: engine.groups.delete("ann", 0, group, at_us=START_US),
+        lambda engine, group: engine.groups.create("ann", 0, 0, 100, at_us=START_US),
     ],
     ids=["trigger", "reset", "limit", "delete", "create"],
 )
@@ -61,38 +61,38 @@ def test_a_shard_that_is_down_leaves_groups_and_their_orders_as_they_are(
 ) -> None:
     group = _group(engine, "ann")
     placed = engine.place(order("ann", "ask", 5_000, 100, order_group=group), at_us=START_US).order
-    engine.set_shard(0, exchange_active=False, trading_active=True, at_us=START_US)
+    engine.market_control.set_shard(0, exchange_active=False, trading_active=True, at_us=START_US)
     with pytest.raises(RequestRefused, match="exchange_unavailable"):
         ask(engine, group)
     assert placed.is_resting
-    engine.set_shard(0, exchange_active=True, trading_active=False, at_us=START_US)
+    engine.market_control.set_shard(0, exchange_active=True, trading_active=False, at_us=START_US)
     ask(engine, group)
 
 
 @pytest.mark.parametrize("down", [0, 1])
 def test_money_stays_where_it_is_while_either_shard_is_down(engine: MatchingEngine, down: int) -> None:
-    engine.set_shard(down, exchange_active=False, trading_active=True, at_us=START_US)
+    engine.market_control.set_shard(down, exchange_active=False, trading_active=True, at_us=START_US)
     with pytest.raises(RequestRefused, match="exchange_unavailable"):
-        engine.transfer("ann", (0, 0), (0, 1), 1_000_000, None, at_us=START_US)
-    engine.set_shard(down, exchange_active=True, trading_active=False, at_us=START_US)
-    engine.transfer("ann", (0, 0), (0, 1), 1_000_000, None, at_us=START_US)
+        engine.accounts.transfer("ann", (0, 0), (0, 1), 1_000_000, None, at_us=START_US)
+    engine.market_control.set_shard(down, exchange_active=True, trading_active=False, at_us=START_US)
+    engine.accounts.transfer("ann", (0, 0), (0, 1), 1_000_000, None, at_us=START_US)
 
 
 def test_a_cancel_all_that_leaves_orders_on_a_shard_that_is_down_does_not_pass_for_done(engine: MatchingEngine) -> None:
     left = engine.place(order("ann", "ask", 5_000, 100), at_us=START_US).order
     gone = engine.place(order("ann", "ask", 5_000, 100, ticker=COMBO), at_us=START_US).order
-    engine.set_shard(0, exchange_active=False, trading_active=True, at_us=START_US)
+    engine.market_control.set_shard(0, exchange_active=False, trading_active=True, at_us=START_US)
     with pytest.raises(RequestRefused, match="exchange_unavailable"):
         engine.cancel_all("ann", None, at_us=START_US)
     assert (left.status, gone.status) == ("resting", "canceled")
     assert engine.cancel_all("bob", None, at_us=START_US) == 0
-    engine.set_shard(0, exchange_active=True, trading_active=False, at_us=START_US)
+    engine.market_control.set_shard(0, exchange_active=True, trading_active=False, at_us=START_US)
     assert engine.cancel_all("ann", None, at_us=START_US) == 1
 
 
 def test_a_cancel_all_while_the_whole_exchange_is_paused_does_nothing(engine: MatchingEngine) -> None:
     for shard in engine.state.shards:
-        engine.set_shard(shard, exchange_active=False, trading_active=True, at_us=START_US)
+        engine.market_control.set_shard(shard, exchange_active=False, trading_active=True, at_us=START_US)
     with pytest.raises(RequestRefused, match="exchange_unavailable"):
         engine.cancel_all("ann", None, at_us=START_US)
     assert not engine.state.members["ann"].cancel_all_us

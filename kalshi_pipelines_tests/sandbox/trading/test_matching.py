@@ -276,7 +276,7 @@ def test_makers_pay_where_the_series_says_so_and_a_young_combo_order_pays_as_a_t
 
 
 def test_a_fee_waiver_ends_when_it_says(engine: MatchingEngine) -> None:
-    engine.open_market(market("KXFREE-1-A", fee_waived_until_us=START_US + 5))
+    engine.market_control.open(market("KXFREE-1-A", fee_waived_until_us=START_US + 5))
     for waits_us, fee in ((4, 0), (5, 17_500)):
         engine.place(order("bob", "ask", 5_000, 100, ticker="KXFREE-1-A"), at_us=START_US)
         taken = engine.place(order("ann", "bid", 5_000, 100, ticker="KXFREE-1-A"), at_us=START_US + waits_us)
@@ -284,7 +284,7 @@ def test_a_fee_waiver_ends_when_it_says(engine: MatchingEngine) -> None:
 
 
 def test_a_group_triggers_when_its_limit_trades_within_fifteen_seconds(engine: MatchingEngine) -> None:
-    group = engine.create_group("ann", 0, 0, 200, at_us=START_US).group_id
+    group = engine.groups.create("ann", 0, 0, 200, at_us=START_US).group_id
     resting = [
         engine.place(order("ann", "bid", 5_000 - 100 * place, 100, order_group=group), at_us=START_US).order
         for place in range(4)
@@ -298,12 +298,12 @@ def test_a_group_triggers_when_its_limit_trades_within_fifteen_seconds(engine: M
     assert _refusal(lambda: engine.place(order("ann", "bid", 100, 100, order_group=group), at_us=later)) == (
         "order_group_triggered"
     )
-    engine.reset_group("ann", 0, group, at_us=later)
+    engine.groups.reset("ann", 0, group, at_us=later)
     assert engine.place(order("ann", "bid", 100, 100, order_group=group), at_us=later).order.is_resting
 
 
 def test_a_group_triggered_in_the_middle_of_a_match_takes_its_makers_out(engine: MatchingEngine) -> None:
-    group = engine.create_group("ann", 0, 0, 100, at_us=START_US).group_id
+    group = engine.groups.create("ann", 0, 0, 100, at_us=START_US).group_id
     for price in (5_000, 5_100):
         engine.place(order("ann", "ask", price, 100, order_group=group), at_us=START_US)
     behind = engine.place(order("bob", "ask", 5_200, 100), at_us=START_US).order
@@ -313,13 +313,13 @@ def test_a_group_triggered_in_the_middle_of_a_match_takes_its_makers_out(engine:
 
 
 def test_a_lower_group_limit_may_trigger_at_once_and_a_deleted_group_is_gone(engine: MatchingEngine) -> None:
-    group = engine.create_group("ann", 0, 0, 1_000, at_us=START_US).group_id
+    group = engine.groups.create("ann", 0, 0, 1_000, at_us=START_US).group_id
     placed = engine.place(order("ann", "bid", 5_000, 300, order_group=group), at_us=START_US).order
     engine.place(order("bob", "ask", 5_000, 100), at_us=START_US)
-    engine.set_group_limit("ann", 0, group, 100, at_us=START_US + SECOND_US)
+    engine.groups.set_limit("ann", 0, group, 100, at_us=START_US + SECOND_US)
     assert placed.status == "canceled"
-    engine.delete_group("ann", 0, group, at_us=START_US)
-    assert _refusal(lambda: engine.delete_group("ann", 0, group, at_us=START_US)) == "not_found"
+    engine.groups.delete("ann", 0, group, at_us=START_US)
+    assert _refusal(lambda: engine.groups.delete("ann", 0, group, at_us=START_US)) == "not_found"
 
 
 @pytest.mark.parametrize(("result", "value", "yes", "no"), [("yes", 10_000, 100, 0), ("no", 0, 0, 100)])
@@ -328,7 +328,7 @@ def test_a_settled_market_pays_a_dollar_to_the_right_side(
 ) -> None:
     engine.place(order("ann", "bid", 4_000, 100), at_us=START_US)
     engine.place(order("bob", "ask", 4_000, 100), at_us=START_US)
-    engine.change_market(PLAIN, "finalized", at_us=START_US, result=result, value=value)  # type: ignore[arg-type]
+    engine.market_control.change(PLAIN, "finalized", at_us=START_US, result=result, value=value)  # type: ignore[arg-type]
     paid = {member: engine.state.settlements_of[member][0].revenue // 10_000 for member in ("ann", "bob")}
     assert paid == {"ann": yes, "bob": no}
 
@@ -337,7 +337,7 @@ def test_a_scalar_pay_out_is_in_whole_cents_and_the_rest_is_the_exchanges(engine
     engine.place(order("ann", "bid", 4_000, 150), at_us=START_US)
     engine.place(order("bob", "ask", 4_000, 150), at_us=START_US)
     fees = engine.state.fees_collected
-    engine.change_market(PLAIN, "finalized", at_us=START_US, result="scalar", value=3_333)
+    engine.market_control.change(PLAIN, "finalized", at_us=START_US, result="scalar", value=3_333)
     revenue = [engine.state.settlements_of[member][0].revenue for member in ("ann", "bob")]
     assert revenue == [490_000, 1_000_000]
     assert engine.state.fees_collected - fees == 1_500_000 - sum(revenue)
@@ -346,29 +346,29 @@ def test_a_scalar_pay_out_is_in_whole_cents_and_the_rest_is_the_exchanges(engine
 def test_a_paused_exchange_refuses_cancels_and_a_trading_pause_does_not(engine: MatchingEngine) -> None:
     stays = engine.place(order("ann", "bid", 5_000, 100), at_us=START_US).order
     goes = engine.place(order("ann", "bid", 4_900, 100, cancel_on_pause=True), at_us=START_US).order
-    engine.set_shard(0, exchange_active=True, trading_active=False, at_us=START_US)
+    engine.market_control.set_shard(0, exchange_active=True, trading_active=False, at_us=START_US)
     assert (stays.is_resting, goes.is_resting) == (True, False)
     assert _refusal(lambda: engine.place(order("ann", "bid", 100, 100), at_us=START_US)) == "trading_paused"
-    engine.set_shard(0, exchange_active=False, trading_active=False, at_us=START_US)
+    engine.market_control.set_shard(0, exchange_active=False, trading_active=False, at_us=START_US)
     assert _refusal(lambda: engine.cancel(_ref(stays), at_us=START_US)) == "exchange_unavailable"
-    engine.set_shard(0, exchange_active=True, trading_active=False, at_us=START_US)
+    engine.market_control.set_shard(0, exchange_active=True, trading_active=False, at_us=START_US)
     engine.cancel(_ref(stays), at_us=START_US)
 
 
 def test_a_market_that_resumes_cancels_everything_and_a_closed_one_takes_nothing(engine: MatchingEngine) -> None:
     placed = engine.place(order("ann", "bid", 5_000, 100), at_us=START_US).order
-    engine.change_market(PLAIN, "inactive", at_us=START_US)
+    engine.market_control.change(PLAIN, "inactive", at_us=START_US)
     assert placed.is_resting
-    engine.change_market(PLAIN, "active", at_us=START_US)
+    engine.market_control.change(PLAIN, "active", at_us=START_US)
     assert not placed.is_resting
-    engine.change_market(PLAIN, "closed", at_us=START_US)
+    engine.market_control.change(PLAIN, "closed", at_us=START_US)
     assert _refusal(lambda: engine.place(order("ann", "bid", 5_000, 100), at_us=START_US)) == "MARKET_INACTIVE"
 
 
 def test_a_member_without_money_left_is_not_driven_below_zero_by_rounding() -> None:
     engine = new_engine("bob")
-    engine.join("poor", balance_step=10_000, at_us=START_US)
-    engine.deposit("poor", 0, 0, 30_000, at_us=START_US)
+    engine.accounts.join("poor", balance_step=10_000, at_us=START_US)
+    engine.accounts.deposit("poor", 0, 0, 30_000, at_us=START_US)
     engine.place(order("poor", "bid", 5_000, 3, ticker=MAKER_FEES), at_us=START_US)
     spent = []
     for _ in range(3):

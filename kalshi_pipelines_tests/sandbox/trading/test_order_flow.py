@@ -114,10 +114,10 @@ class OrderFlow(RuleBasedStateMachine):
     @initialize()
     def open_the_floor(self) -> None:
         self.engine = new_engine(*MEMBERS, dollars=60)
-        self.engine.join("dan", at_us=START_US, balance_step=10_000)
-        self.engine.deposit("dan", 0, 0, 20_000_000, at_us=START_US)
-        self.engine.open_subaccount("ann", at_us=START_US)
-        self.engine.transfer("ann", (0, 0), (1, 0), 9_000_000, None, at_us=START_US)
+        self.engine.accounts.join("dan", at_us=START_US, balance_step=10_000)
+        self.engine.accounts.deposit("dan", 0, 0, 20_000_000, at_us=START_US)
+        self.engine.accounts.open_subaccount("ann", at_us=START_US)
+        self.engine.accounts.transfer("ann", (0, 0), (1, 0), 9_000_000, None, at_us=START_US)
         self.paid_in = sum(self.engine.state.cash.values())
         self.now = START_US
         self.witness = Witness()
@@ -150,22 +150,34 @@ class OrderFlow(RuleBasedStateMachine):
         return multiple(*(order for terms in orders if (order := self._place(ticker, *terms)) is not None))
 
     def _place(
-        self, ticker: str, member: str, side: ev.Side, price: int, count: int, force: ev.TimeInForce,
-        prevention: ev.SelfTradePrevention, flags: dict[str, Any], lifetime: int | None,
-    ) -> SandboxOrder | None:  # fmt: skip
+        self,
+        ticker: str,
+        member: str,
+        side: ev.Side,
+        price: int,
+        count: int,
+        force: ev.TimeInForce,
+        prevention: ev.SelfTradePrevention,
+        flags: dict[str, Any],
+        lifetime: int | None,
+    ) -> SandboxOrder | None:
         if flags.get("reduce_only"):
             force = "immediate_or_cancel"
         expires = None if lifetime is None or force != "good_till_canceled" else self.now + lifetime
         terms = {"subaccount": 0, "time_in_force": force, "self_trade_prevention": prevention, "expires_us": expires}
         return self._placed(
-            NewOrder(member=member, ticker=ticker, side=side, price=on_grid(ticker, price), count=count,
-                     **{**terms, **flags})
-        )  # fmt: skip
+            NewOrder(
+                member=member, ticker=ticker, side=side, price=on_grid(ticker, price), count=count, **{**terms, **flags}
+            )
+        )
 
     @rule(
-        target=orders, group=groups, side=st.sampled_from(("bid", "ask")), price=st.sampled_from((4_900, 5_000, 5_100)),
+        target=orders,
+        group=groups,
+        side=st.sampled_from(("bid", "ask")),
+        price=st.sampled_from((4_900, 5_000, 5_100)),
         count=counts,
-    )  # fmt: skip
+    )
     def place_in_group(self, group: tuple[str, str], side: ev.Side, price: int, count: int) -> Any:
         member, group_id = group
         order = self._placed(NewOrder(member, 0, PLAIN, side, price, count, order_group=group_id))
@@ -219,35 +231,35 @@ class OrderFlow(RuleBasedStateMachine):
 
     @rule(target=groups, member=st.sampled_from(MEMBERS), limit=counts)
     def create_group(self, member: str, limit: int) -> Any:
-        return member, self.engine.create_group(member, 0, 0, limit, at_us=self.now).group_id
+        return member, self.engine.groups.create(member, 0, 0, limit, at_us=self.now).group_id
 
     @rule(group=groups, what=st.sampled_from(("trigger", "reset")))
     def steer_group(self, group: tuple[str, str], what: str) -> None:
-        act = self.engine.trigger_group if what == "trigger" else self.engine.reset_group
+        act = self.engine.groups.trigger if what == "trigger" else self.engine.groups.reset
         act(group[0], 0, group[1], at_us=self.now)
 
     @rule(group=consumes(groups))
     def delete_group(self, group: tuple[str, str]) -> None:
-        self.engine.delete_group(group[0], None, group[1], at_us=self.now)
+        self.engine.groups.delete(group[0], None, group[1], at_us=self.now)
 
     @rule(group=groups, limit=counts)
     def limit_group(self, group: tuple[str, str], limit: int) -> None:
-        self.engine.set_group_limit(group[0], 0, group[1], limit, at_us=self.now)
+        self.engine.groups.set_limit(group[0], 0, group[1], limit, at_us=self.now)
 
     @rule(ticker=st.sampled_from(TICKERS))
     def pause_and_resume(self, ticker: str) -> None:
         if ticker not in self.settled:
-            self.engine.change_market(ticker, "inactive", at_us=self.now)
+            self.engine.market_control.change(ticker, "inactive", at_us=self.now)
             self._expect_refusal(ticker)
-            self.engine.change_market(ticker, "active", at_us=self.now)
+            self.engine.market_control.change(ticker, "active", at_us=self.now)
             assert not list(self.engine.state.markets[ticker].book.queue("bid"))
 
     @rule(working=st.sampled_from(((True, False), (False, False))))
     def pause_and_resume_a_shard(self, working: tuple[bool, bool]) -> None:
         exchange, trading = working
-        self.engine.set_shard(0, exchange_active=exchange, trading_active=trading, at_us=self.now)
+        self.engine.market_control.set_shard(0, exchange_active=exchange, trading_active=trading, at_us=self.now)
         self._expect_refusal(PLAIN)
-        self.engine.set_shard(0, exchange_active=True, trading_active=True, at_us=self.now)
+        self.engine.market_control.set_shard(0, exchange_active=True, trading_active=True, at_us=self.now)
 
     def _expect_refusal(self, ticker: str) -> None:
         assert self._placed(NewOrder("ann", 0, ticker, "bid", 100, 100)) is None
@@ -262,12 +274,12 @@ class OrderFlow(RuleBasedStateMachine):
         self.settled.add(ticker)
         for status in ("closed", "determined", "finalized"):
             result, value = outcome if status != "closed" else ("", None)
-            self.engine.change_market(ticker, status, at_us=self.now, result=result, value=value)  # type: ignore[arg-type]
+            self.engine.market_control.change(ticker, status, at_us=self.now, result=result, value=value)  # type: ignore[arg-type]
         assert self.engine.state.markets[ticker].pool == 0
 
     @rule(member=st.sampled_from(MEMBERS), amount=st.integers(-5_000_000, 5_000_000))
     def deposit(self, member: str, amount: int) -> None:
-        if self._try(lambda: self.engine.deposit(member, 0, 0, amount // 10_000 * 10_000, at_us=self.now)):
+        if self._try(lambda: self.engine.accounts.deposit(member, 0, 0, amount // 10_000 * 10_000, at_us=self.now)):
             self.paid_in += amount // 10_000 * 10_000
 
     def _ref(self, order: SandboxOrder) -> OrderRef:
@@ -366,7 +378,7 @@ TestOrderFlow.settings = settings(max_examples=50, stateful_step_count=30)
 
 def test_a_market_on_another_shard_takes_its_collateral_there() -> None:
     engine = new_engine("ann", dollars=10)
-    engine.open_market(market("KXOTHER-1-A", shard=1))
+    engine.market_control.open(market("KXOTHER-1-A", shard=1))
     engine.place(NewOrder("ann", 0, "KXOTHER-1-A", "bid", 5_000, 1_000), at_us=START_US)
     assert engine.state.available("ann", 0, 0) == 10_000_000
     assert engine.state.available("ann", 0, 1) == 5_000_000

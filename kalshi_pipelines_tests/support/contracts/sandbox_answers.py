@@ -72,11 +72,20 @@ class Answers:
     def everything(self) -> Iterator[Response]:
         """Every endpoint that is read or written."""
         for endpoint in (
-            "GET /exchange/status", "GET /exchange/schedule", "GET /exchange/user_data_timestamp",
-            "GET /historical/cutoff", "GET /account/endpoint_costs", "GET /account/limits", "GET /series",
-            "GET /series/fee_changes", "GET /events/fee_changes", "GET /events/multivariate",
-            "GET /historical/trades", "GET /historical/markets", "GET /markets/trades",
-        ):  # fmt: skip
+            "GET /exchange/status",
+            "GET /exchange/schedule",
+            "GET /exchange/user_data_timestamp",
+            "GET /historical/cutoff",
+            "GET /account/endpoint_costs",
+            "GET /account/limits",
+            "GET /series",
+            "GET /series/fee_changes",
+            "GET /events/fee_changes",
+            "GET /events/multivariate",
+            "GET /historical/trades",
+            "GET /historical/markets",
+            "GET /markets/trades",
+        ):
             yield self.ask(endpoint)
         opened = self.ask("GET /markets", status="open", mve_filter="exclude", limit=50)
         yield opened
@@ -118,12 +127,21 @@ class Answers:
 
     def _portfolio(self) -> Iterator[Response]:
         for endpoint in (
-            "GET /portfolio/balance", "GET /portfolio/positions", "GET /portfolio/orders", "GET /portfolio/fills",
-            "GET /portfolio/settlements", "GET /portfolio/deposits", "GET /portfolio/withdrawals",
-            "GET /portfolio/order_groups", "GET /portfolio/orders/queue_positions", "GET /historical/orders",
-            "GET /historical/fills", "GET /historical/positions", "GET /portfolio/subaccounts/balances",
+            "GET /portfolio/balance",
+            "GET /portfolio/positions",
+            "GET /portfolio/orders",
+            "GET /portfolio/fills",
+            "GET /portfolio/settlements",
+            "GET /portfolio/deposits",
+            "GET /portfolio/withdrawals",
+            "GET /portfolio/order_groups",
+            "GET /portfolio/orders/queue_positions",
+            "GET /historical/orders",
+            "GET /historical/fills",
+            "GET /historical/positions",
+            "GET /portfolio/subaccounts/balances",
             "GET /portfolio/summary/total_resting_order_value",
-        ):  # fmt: skip
+        ):
             yield self.ask(endpoint)
         yield self.ask("GET /portfolio/positions", settlement_status="all", limit=5)
         yield self.ask("GET /portfolio/orders", status="resting", limit=5)

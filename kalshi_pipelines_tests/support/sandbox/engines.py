@@ -32,18 +32,19 @@ def new_engine(*members: str, dollars: int = 1_000) -> MatchingEngine:
     engine = MatchingEngine(TradingState(), TruthLog(), seed=7)
     engine.cancel_all_tail = "never"
     for member in members:
-        engine.join(member, at_us=START_US)
+        engine.accounts.join(member, at_us=START_US)
         for shard in (0, 1):
-            engine.deposit(member, 0, shard, dollars * 1_000_000, at_us=START_US)
-    engine.open_market(market(PLAIN))
-    engine.open_market(market(MAKER_FEES, price_ranges=FINE, maker_rate=1_750_000))
-    engine.open_market(market(COMBO, price_ranges=FINE, maker_rate=3_500_000, is_combo=True, shard=1))
+            engine.accounts.deposit(member, 0, shard, dollars * 1_000_000, at_us=START_US)
+    engine.market_control.open(market(PLAIN))
+    engine.market_control.open(market(MAKER_FEES, price_ranges=FINE, maker_rate=1_750_000))
+    engine.market_control.open(market(COMBO, price_ranges=FINE, maker_rate=3_500_000, is_combo=True, shard=1))
     return engine
 
 
 def order(member: str, side: ev.Side, price: int, count: int, **terms: Any) -> NewOrder:
-    return NewOrder(**{"member": member, "subaccount": 0, "ticker": PLAIN, "side": side, "price": price,
-                       "count": count, **terms})  # fmt: skip
+    return NewOrder(
+        **{"member": member, "subaccount": 0, "ticker": PLAIN, "side": side, "price": price, "count": count, **terms}
+    )
 
 
 def replayed(log: TruthLog) -> TradingState:

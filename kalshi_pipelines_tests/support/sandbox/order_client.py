@@ -17,9 +17,14 @@ QUIET = SandboxOptions(markets=40, combos=0, tick_seconds=0, tier="unlimited", c
 
 def order_of(ticker: str, client_order_id: str) -> dict[str, Any]:
     return {
-        "ticker": ticker, "client_order_id": client_order_id, "side": "bid", "count": "3.00", "price": "0.0100",
-        "time_in_force": "good_till_canceled", "self_trade_prevention_type": "taker_at_cross",
-    }  # fmt: skip
+        "ticker": ticker,
+        "client_order_id": client_order_id,
+        "side": "bid",
+        "count": "3.00",
+        "price": "0.0100",
+        "time_in_force": "good_till_canceled",
+        "self_trade_prevention_type": "taker_at_cross",
+    }
 
 
 @dataclass

@@ -32,9 +32,14 @@ class SignedMember:
         key_id = f"key-of-{self.member}-{len(self.sandbox.exchange.venue.state.keys)}"
         self.signer = RequestSigner(key_id, now_ms=lambda: self.sandbox.time.microseconds // 1_000)
         self.sandbox.steer(
-            "POST", "/keys", key_id=key_id, public_key_pem=self.signer.public_pem, member=self.member,
-            deposit=self.deposit, **self.terms,
-        )  # fmt: skip
+            "POST",
+            "/keys",
+            key_id=key_id,
+            public_key_pem=self.signer.public_pem,
+            member=self.member,
+            deposit=self.deposit,
+            **self.terms,
+        )
 
     def send(self, method: str, path: str, body: object = None, **query: Any) -> httpx.Response:
         """A request with a JSON body, if there is one."""

@@ -22,9 +22,9 @@ class SandboxTrader:
 
     def __post_init__(self) -> None:
         now_us = self.venue.advance()
-        self.venue.engine.join(self.member, at_us=now_us)
+        self.venue.engine.accounts.join(self.member, at_us=now_us)
         for shard in range(4):
-            self.venue.engine.deposit(self.member, 0, shard, A_MILLION, at_us=now_us)
+            self.venue.engine.accounts.deposit(self.member, 0, shard, A_MILLION, at_us=now_us)
 
     def place(self, ticker: str, side: Side, price: int, count: int, **terms: Any) -> Execution:
         now_us = self.venue.advance()

@@ -57,9 +57,9 @@ def _furnish(exchange: Exchange, signer: RequestSigner, resting: int) -> str:
     """A member with money and a key, and a market with resting orders; its ticker."""
     venue = exchange.venue
     now_us = venue.advance()
-    venue.engine.join(MEMBER, at_us=now_us)
-    venue.engine.deposit(MEMBER, 0, 0, DOLLARS * 1_000_000, at_us=now_us)
-    venue.engine.emit(
+    venue.engine.accounts.join(MEMBER, at_us=now_us)
+    venue.engine.accounts.deposit(MEMBER, 0, 0, DOLLARS * 1_000_000, at_us=now_us)
+    venue.engine.recorder.emit(
         KeyRegistered(
             at_us=now_us, key_id=signer.key_id, member=MEMBER, name="bench", public_key=signer.public_pem,
             scopes=("read", "write"),
