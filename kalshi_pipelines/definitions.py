@@ -5,14 +5,23 @@ from typing import Any
 import dagster as dg
 
 from kalshi_pipelines.defs import automation
-from kalshi_pipelines.defs.contracts import assets as vendor_endpoints
-from kalshi_pipelines.defs.contracts import checks as contracts
-from kalshi_pipelines.defs.market_data import assets as market_data
-from kalshi_pipelines.defs.news import assets as news
+from kalshi_pipelines.defs.contracts import assets as contract_assets
+from kalshi_pipelines.defs.contracts import automation as contract_automation
+from kalshi_pipelines.defs.contracts import checks as contract_checks
+from kalshi_pipelines.defs.contracts import endpoints as vendor_endpoints
+from kalshi_pipelines.defs.market_data import assets as market_assets
+from kalshi_pipelines.defs.market_data import automation as market_automation
+from kalshi_pipelines.defs.news import assets as news_assets
+from kalshi_pipelines.defs.news import automation as news_automation
+from kalshi_pipelines.defs.news import checks as news_checks
 from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
-from kalshi_pipelines.defs.schema import journal
-from kalshi_pipelines.defs.schema import warehouse as schema
-from kalshi_pipelines.defs.trading import assets as trading
+from kalshi_pipelines.defs.schema import automation as schema_automation
+from kalshi_pipelines.defs.schema import journal as journal_schema
+from kalshi_pipelines.defs.schema import warehouse as warehouse_schema
+from kalshi_pipelines.defs.schema.requirement import require_schema_upstream
+from kalshi_pipelines.defs.trading import assets as trading_assets
+from kalshi_pipelines.defs.trading import automation as trading_automation
+from kalshi_pipelines.defs.trading.by_hand import require_by_hand
 from kalshi_pipelines.settings import Executor, InvalidSettings, Settings
 
 
@@ -32,28 +41,42 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
     }
     definitions = dg.Definitions(
         assets=[
-            *schema.default_assets,
-            *journal.default_assets,
+            *warehouse_schema.default_assets,
+            *journal_schema.default_assets,
             *vendor_endpoints.default_assets,
-            *market_data.default_assets,
-            *contracts.default_assets,
-            *news.default_assets,
-            *trading.default_assets,
+            *market_assets.default_assets,
+            *contract_assets.default_assets,
+            *news_assets.default_assets,
+            *trading_assets.default_assets,
         ],
-        asset_checks=[*schema.default_checks, *journal.default_checks, *contracts.default_checks, *news.default_checks],
+        asset_checks=[
+            *warehouse_schema.default_checks,
+            *journal_schema.default_checks,
+            *contract_checks.default_checks,
+            *news_checks.default_checks,
+        ],
         jobs=[
             *automation.default_jobs,
-            *schema.default_jobs,
-            *contracts.default_jobs,
-            *news.default_jobs,
-            *trading.default_jobs,
+            *schema_automation.default_jobs,
+            *contract_automation.default_jobs,
+            *market_automation.default_jobs,
+            *news_automation.default_jobs,
+            *trading_automation.default_jobs,
         ],
-        schedules=[*automation.default_schedules, *news.default_schedules, *trading.default_schedules],
-        sensors=[*schema.default_sensors, *contracts.default_sensors, *trading.default_sensors],
+        schedules=[
+            *automation.default_schedules,
+            *news_automation.default_schedules,
+            *trading_automation.default_schedules,
+        ],
+        sensors=[
+            *schema_automation.default_sensors,
+            *contract_automation.default_sensors,
+            *trading_automation.default_sensors,
+        ],
         resources=resources | overrides,
         executor=_executor(),
     )
-    return trading.require_by_hand(schema.require_schema_upstream(definitions))
+    return require_by_hand(require_schema_upstream(definitions))
 
 
 def _executor() -> dg.ExecutorDefinition:

@@ -11,12 +11,8 @@ from syrupy.extensions.json import JSONSnapshotExtension
 
 from kalshi_pipelines.definitions import build_defs
 from kalshi_pipelines.defs.resources import WarehouseResource
-from kalshi_pipelines.defs.schema.warehouse import (
-    WAREHOUSE_SCHEMA,
-    AssetWithoutSchema,
-    require_schema_upstream,
-    warehouse_asset,
-)
+from kalshi_pipelines.defs.schema.requirement import WAREHOUSE_SCHEMA, AssetWithoutSchema, require_schema_upstream
+from kalshi_pipelines.defs.schema.warehouse import warehouse_asset
 
 
 def described(definitions: dg.Definitions) -> dict[str, Any]:

@@ -1,56 +1,43 @@
-"""Vendor endpoints as external assets: what ours are made from, and where drift shows on the lineage.
+"""The asset of contract findings. What is a finding is decided in ``contracts``."""
 
-Nothing here is executed. Which of our assets reads what is declared on our assets.
-"""
-
-import re
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
 
 import dagster as dg
 
-from kalshi_pipelines.contracts.comparison.openapi_document import ENDPOINT as OPENAPI
-from kalshi_pipelines.contracts.declared import CONTRACTS
-from kalshi_pipelines.contracts.probing.other_probes import CHANGELOG, SEARCH
-from kalshi_pipelines.contracts.probing.probes import exchange_endpoints
+from kalshi_pipelines.contracts.runs import run_contract_checks
+from kalshi_pipelines.defs.contracts.metadata import (
+    figures,
+    log_findings,
+    observations,
+)
+from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
+from kalshi_pipelines.defs.schema.warehouse import warehouse_asset
 
-GROUP: Final = "vendor_endpoints"
-OWNERS: Final = ["team:data"]
-#: Every endpoint a contract run asks.
-ENDPOINTS: Final = (*exchange_endpoints(), OPENAPI, CHANGELOG, SEARCH)
-#: Feeds of news, which ones the setting KALSHI_NEWS_FEEDS says.
-NEWS_FEEDS: Final = dg.AssetKey(["news_feeds", "rss_and_atom"])
-_HOSTS: Final = {"docs.kalshi.com": "kalshi_docs", "api.exa.ai": "exa_api"}
+GROUP: Final = "contracts"
 
-
-def endpoint_key(endpoint: str) -> dg.AssetKey:
-    """The asset of an endpoint: ``kalshi_api/markets_ticker_orderbook`` of ``GET /markets/{ticker}/orderbook``."""
-    host, _, path = endpoint.partition(" ")[2].partition("/")
-    return dg.AssetKey([_HOSTS.get(host, "kalshi_api"), re.sub(r"[^a-z0-9]+", "_", path.lower()).strip("_")])
+DAY: Final = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=12), fail_window=timedelta(hours=24))
 
 
-def _spec(endpoint: str) -> dg.AssetSpec:
-    contract = CONTRACTS[endpoint]
-    key = endpoint_key(endpoint)
-    used = ", ".join(contract.used_by) or "nothing yet"
-    return dg.AssetSpec(
-        key,
-        description=f"The vendor's `{endpoint}`, outside of Dagster. Used by: {used}.",
-        group_name=GROUP,
-        owners=OWNERS,
-        kinds={"api"},
-        metadata={"endpoint": endpoint, "access": contract.access.value},
+@warehouse_asset(group_name=GROUP, kinds={"sql"}, freshness_policy=DAY)
+def contract_findings(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
+) -> dg.MaterializeResult[Any]:
+    """What vendors changed: every endpoint asked, compared with its contract and with what was learned of it."""
+    report = run_contract_checks(
+        warehouse.settings,
+        warehouse.engine,
+        context.log.info,
+        sandbox_url=exchange.sandbox_url or None,
+        dagster_run_id=context.run.run_id,
     )
+    context.log.info(str(report))
+    log_findings(context.log, report.recorded.open)
+    for observation in observations(report):
+        context.log_event(observation)
+    if not report.is_answered and not report.is_maintenance:
+        raise dg.Failure("No vendor endpoint gave an answer that could be checked: see the log of this run.")
+    return dg.MaterializeResult(metadata=figures(report))
 
 
-def _feeds() -> dg.AssetSpec:
-    return dg.AssetSpec(
-        NEWS_FEEDS,
-        description="RSS and Atom feeds of other publishers, outside of Dagster: those of KALSHI_NEWS_FEEDS. "
-        "Used by: news_articles.",
-        group_name=GROUP,
-        owners=OWNERS,
-        kinds={"rss"},
-    )
-
-
-default_assets: Final = [*(_spec(endpoint) for endpoint in ENDPOINTS), _feeds()]
+default_assets: Final = [contract_findings]

@@ -1,68 +1,26 @@
-"""Contract checks in Dagster: the run that asks vendors, its findings as asset checks, and what keeps it going.
+"""Asset checks of vendor endpoints and of contract runs. What is drift is decided in ``contracts``."""
 
-Thin: what is asked, what is drift and who is told is decided in ``contracts`` and ``alerts``.
-"""
-
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 
-from kalshi_pipelines.alerts.channels import AlertChannels
-from kalshi_pipelines.alerts.delivery import alert_run_failure, deliver_pending
 from kalshi_pipelines.contracts.findings import store
-from kalshi_pipelines.contracts.health import Freshness, alert_if_overdue, due, freshness, standings
-from kalshi_pipelines.contracts.runs import asked_environment, run_contract_checks
-from kalshi_pipelines.defs.contracts.assets import ENDPOINTS, endpoint_key
+from kalshi_pipelines.contracts.health import freshness, standings
+from kalshi_pipelines.contracts.runs import asked_environment
+from kalshi_pipelines.defs.contracts.assets import contract_findings
+from kalshi_pipelines.defs.contracts.endpoints import ENDPOINTS, endpoint_key
 from kalshi_pipelines.defs.contracts.metadata import (
     CONTRACT,
     check_result,
-    figures,
     is_about,
-    log_findings,
-    observations,
 )
 from kalshi_pipelines.defs.failures import one_sentence
-from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
-from kalshi_pipelines.defs.schema.warehouse import WAREHOUSE_SCHEMA, warehouse_asset
-from kalshi_pipelines.settings import InvalidSettings, Settings
-from kalshi_pipelines.units import instant, now_us
-from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures
-from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead, require_head
+from kalshi_pipelines.defs.resources import WarehouseResource
+from kalshi_pipelines.defs.schema.warehouse import warehouse_at_head
+from kalshi_pipelines.units import now_us
 
-GROUP: Final = "contracts"
 RAN_IN_A_DAY: Final = "ran_in_the_last_24_hours"
-DAY: Final = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=12), fail_window=timedelta(hours=24))
-_UNUSABLE: Final = (InvalidSettings, SchemaNotAtHead, WarehouseUnavailable)
-_CHECK_FAILED: Final = "DagsterAssetCheckFailedError"
-_MINUTE: Final = 60
-_WAITING: Final = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
-#: A run that waits for longer than this is taken for lost.
-_LOST_AFTER: Final = timedelta(hours=6)
-
-
-@warehouse_asset(group_name=GROUP, kinds={"sql"}, freshness_policy=DAY)
-def contract_findings(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
-) -> dg.MaterializeResult[Any]:
-    """What vendors changed: every endpoint asked, compared with its contract and with what was learned of it."""
-    report = run_contract_checks(
-        warehouse.settings,
-        warehouse.engine,
-        context.log.info,
-        sandbox_url=exchange.sandbox_url or None,
-        dagster_run_id=context.run.run_id,
-    )
-    context.log.info(str(report))
-    log_findings(context.log, report.recorded.open)
-    for observation in observations(report):
-        context.log_event(observation)
-    if not report.is_answered and not report.is_maintenance:
-        raise dg.Failure("No vendor endpoint gave an answer that could be checked: see the log of this run.")
-    return dg.MaterializeResult(metadata=figures(report))
 
 
 @dg.multi_asset_check(
@@ -84,8 +42,7 @@ def endpoint_contracts(
     context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Show the open findings of each endpoint on its asset."""
-    with one_sentence(context.log), explained_failures(warehouse.engine):
-        require_head(warehouse.engine)
+    with one_sentence(context.log), warehouse_at_head(warehouse):
         settings = warehouse.settings
         found = store.open_findings(warehouse.engine, asked_environment(settings).value)
         known = standings(warehouse.engine, settings, ENDPOINTS, now_us())
@@ -97,134 +54,9 @@ def endpoint_contracts(
 @dg.asset_check(asset=contract_findings, name=RAN_IN_A_DAY)
 def ran_in_the_last_24_hours(warehouse: WarehouseResource) -> dg.AssetCheckResult:
     """Whether vendors were checked within 24 hours: silence is not good news."""
-    with explained_failures(warehouse.engine):
-        require_head(warehouse.engine)
+    with warehouse_at_head(warehouse):
         fresh = freshness(warehouse.engine, warehouse.settings.environment.value, now_us())
     return dg.AssetCheckResult(passed=fresh.is_fresh, description=fresh.sentence)
 
 
-contract_checks: Final = dg.define_asset_job(
-    "contract_checks",
-    selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA, contract_findings)
-    | dg.AssetSelection.checks(endpoint_contracts),
-    description="Ask every vendor endpoint and compare it with its contract; fails while a breaking finding is open.",
-    tags={"kalshi_pipelines/reads": "exchange"},
-)
-
-
-@dg.sensor(job=contract_checks, minimum_interval_seconds=5 * _MINUTE, default_status=dg.DefaultSensorStatus.RUNNING)
-def contract_sensor(
-    context: dg.SensorEvaluationContext, warehouse: WarehouseResource
-) -> dg.SensorResult | dg.SkipReason:
-    """Runs `contract_checks` every five to six hours, sooner after a failure, at once after a pause of the daemon."""
-    try:
-        require_head(warehouse.engine)
-        found = due(warehouse.engine, asked_environment(warehouse.settings), now_us())
-    except SchemaNotAtHead:
-        # The job migrates first; an empty warehouse is no reason to check nothing.
-        hour = now_us() // (3_600 * 1_000_000)
-        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"contracts:first:{hour}")])
-    except _UNUSABLE as error:
-        return dg.SkipReason(str(error))
-    if found.key is None or context.cursor == found.key:
-        return dg.SkipReason(found.why if found.key is None else f"asked for already: {found.why}")
-    if _is_waiting(context.instance):
-        return dg.SkipReason(f"a run waits for its turn already: {found.why}")
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=found.key)], cursor=found.key)
-
-
-def _is_waiting(instance: dg.DagsterInstance) -> bool:
-    # A run that waits behind a long ingest has not begun for the warehouse; each hour would add another.
-    lost = instant(now_us()) - _LOST_AFTER
-    waiting = dg.RunsFilter(job_name=contract_checks.name, statuses=_WAITING, created_after=lost)
-    return instance.get_runs_count(waiting) > 0
-
-
-@dataclass(frozen=True)
-class _Looked:
-    """What the drift sensor remembers: since when it looks, and what it showed last."""
-
-    since_us: int
-    shown: str
-
-    @classmethod
-    def from_cursor(cls, cursor: str | None, now_us: int) -> "_Looked":
-        try:
-            known = json.loads(cursor or "")
-            return cls(int(known["since_us"]), str(known["shown"]))
-        except (ValueError, KeyError, TypeError):
-            return cls(now_us, "")
-
-
-@dg.sensor(minimum_interval_seconds=_MINUTE, default_status=dg.DefaultSensorStatus.RUNNING)
-def drift_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult | dg.SkipReason:
-    """Delivers what the outbox holds, each alert once, and shows when no contract run succeeded for 24 hours."""
-    settings = warehouse.settings
-    try:
-        require_head(warehouse.engine)
-        with explained_failures(warehouse.engine):
-            looked = _Looked.from_cursor(context.cursor, now_us())
-            fresh = alert_if_overdue(warehouse.engine, settings.environment.value, now_us(), looked.since_us)
-            store.queue_summary(warehouse.engine, asked_environment(settings).value, now_us())
-            channels = AlertChannels.from_settings(settings)
-            delivered = deliver_pending(warehouse.engine, channels, settings.alert_minimum_severity, now_us)
-    except _UNUSABLE as error:
-        return dg.SkipReason(str(error))
-    told = f"{delivered.sent} alerts sent, {delivered.waiting} waiting"
-    told += "".join(f"; {name} failed: {why}" for name, why in delivered.failures.items())
-    context.log.info(told)
-    cursor = json.dumps(asdict(_Looked(looked.since_us, fresh.state)))
-    if looked.shown == fresh.state:
-        return dg.SensorResult(skip_reason=told, cursor=cursor)
-    return dg.SensorResult(asset_events=[_evaluation(fresh)], cursor=cursor)
-
-
-def _evaluation(fresh: Freshness) -> dg.AssetCheckEvaluation:
-    return dg.AssetCheckEvaluation(
-        asset_key=contract_findings.key,
-        check_name=RAN_IN_A_DAY,
-        passed=fresh.is_fresh,
-        description=fresh.sentence,
-        severity=dg.AssetCheckSeverity.ERROR,
-    )
-
-
-@dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
-def run_failure_alerts(context: dg.RunFailureSensorContext, warehouse: WarehouseResource) -> dg.SkipReason | None:
-    """Puts an alert about every failed run into the outbox; a breaking finding has its own."""
-    failures = [event.event_specific_data for event in context.get_step_failure_events()]
-    errors = [error for failure in failures if (error := getattr(failure, "error", None)) is not None]
-    if errors and all(_CHECK_FAILED in (error.cls_name or "") for error in errors):
-        return dg.SkipReason("the run failed because of findings, which have alerts of their own")
-    why = "; ".join(_cause(error) for error in errors) or context.failure_event.message or "no reason was given"
-    run = context.dagster_run
-    failed_us = _failed_us(context)
-    channels = _channels(warehouse.settings)
-    alert_run_failure(warehouse.engine, channels, run.job_name, run.run_id, why, failed_us)
-    return None
-
-
-def _cause(error: Any) -> str:  # noqa: ANN401  # Dagster's serialised error is no public name
-    """What was raised in the step; Dagster's own error around it says only where."""
-    while error.cause is not None:
-        error = error.cause
-    return str(error.message)
-
-
-def _failed_us(context: dg.RunFailureSensorContext) -> int:
-    """When the run failed."""
-    record = context.instance.get_run_record_by_id(context.dagster_run.run_id)
-    return now_us() if record is None or record.end_time is None else int(record.end_time * 1_000_000)
-
-
-def _channels(settings: Settings) -> AlertChannels:
-    try:
-        return AlertChannels.from_settings(settings)
-    except InvalidSettings:  # the outbox takes the alert; the drift sensor says what is wrong with the address
-        return AlertChannels()
-
-
-default_assets: Final = [contract_findings]
 default_checks: Final = [endpoint_contracts, ran_in_the_last_24_hours]
-default_jobs: Final = [contract_checks]
-default_sensors: Final = [contract_sensor, drift_sensor, run_failure_alerts]

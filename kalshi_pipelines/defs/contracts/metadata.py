@@ -1,6 +1,6 @@
 """How contract runs and findings show in Dagster: lines of the run's log, metadata, results of asset checks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import dagster as dg
@@ -13,7 +13,8 @@ from kalshi_pipelines.contracts.findings.reachability import vendor_of
 from kalshi_pipelines.contracts.health import Standing
 from kalshi_pipelines.contracts.language.differences import Severity
 from kalshi_pipelines.contracts.runs import ContractReport
-from kalshi_pipelines.defs.contracts.assets import ENDPOINTS, endpoint_key
+from kalshi_pipelines.defs.contracts.endpoints import ENDPOINTS, endpoint_key
+from kalshi_pipelines.defs.tables import text_table
 
 CONTRACT: Final = "contract"
 #: Findings told one by one in the log of a run.
@@ -44,8 +45,8 @@ def figures(report: ContractReport) -> dict[str, Any]:
         "requests": report.requests,
         "spent_microdollars": report.spent_microdollars,
         **{f"open_{severity.value}": report.recorded.count(severity) for severity in Severity},
-        "outcomes": _table(("endpoint", "outcome"), outcomes),
-        "skipped": _table(("probe", "why"), skipped),
+        "outcomes": text_table(("endpoint", "outcome"), outcomes),
+        "skipped": text_table(("probe", "why"), skipped),
     }
 
 
@@ -55,11 +56,6 @@ def observations(report: ContractReport) -> Iterator[dg.AssetObservation]:
         if outcome in {Outcome.CHECKED, Outcome.EMPTY}:
             asked = {"asked": report.environment.value, "outcome": outcome.value}
             yield dg.AssetObservation(endpoint_key(endpoint), metadata=asked)
-
-
-def _table(columns: Sequence[str], records: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
-    schema = dg.TableSchema([dg.TableColumn(name, "string") for name in columns])
-    return dg.MetadataValue.table([dg.TableRecord(record) for record in records], schema)
 
 
 def is_about(finding: Finding, endpoint: str) -> bool:
@@ -112,4 +108,4 @@ def _findings_table(found: Sequence[Finding]) -> dg.TableMetadataValue:
         }
         for each in found
     ]
-    return _table(list(records[0]), records)
+    return text_table(list(records[0]), records)

@@ -6,10 +6,11 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field
 
-from kalshi_pipelines.defs.contracts.assets import endpoint_key
-from kalshi_pipelines.defs.market_data.metadata import ProgressLog, exported, ingested, table_metadata
+from kalshi_pipelines.defs.contracts.endpoints import endpoint_key
+from kalshi_pipelines.defs.market_data.metadata import ProgressLog, exported, ingested
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_asset, warehouse_multi_asset
+from kalshi_pipelines.defs.tables import table_metadata
 from kalshi_pipelines.ingest.walks import (
     ALL_STATUSES,
     Source,

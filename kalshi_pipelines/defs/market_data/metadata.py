@@ -13,11 +13,6 @@ from kalshi_pipelines.lake.parquet import WrittenFile
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 _MOST_NAMES: Final = 10
-_UNITS: Final = {
-    "_microdollars": "millionths of a dollar",
-    "_centicontracts": "hundredths of a contract",
-    "_us": "microseconds since 1970 UTC",
-}
 
 
 class ProgressLog:
@@ -73,30 +68,6 @@ def exported(engine: sa.Engine, table: sa.Table, done: Ingested, files: Sequence
     if files:
         metadata["lake_file"] = dg.MetadataValue.path(files[-1].path)
     return metadata
-
-
-def table_metadata(table: sa.Table) -> dict[str, Any]:
-    """Metadata of a definition: the table's name and columns."""
-    return {
-        "dagster/table_name": table.name,
-        "dagster/column_schema": dg.TableSchema(
-            columns=[
-                dg.TableColumn(
-                    column.name,
-                    str(column.type),
-                    description=_unit(column.name),
-                    constraints=dg.TableColumnConstraints(
-                        nullable=bool(column.nullable), unique=[column] == list(table.primary_key)
-                    ),
-                )
-                for column in table.columns
-            ]
-        ),
-    }
-
-
-def _unit(column: str) -> str | None:
-    return next((unit for suffix, unit in _UNITS.items() if column.endswith(suffix)), None)
 
 
 def _row_count(engine: sa.Engine, table: sa.Table) -> int:

@@ -1,34 +1,25 @@
-"""News as assets: articles, what they are about, how they read; their checks, job and schedule.
-
-Thin: what is asked, kept, linked and scored is decided in ``news``.
-"""
+"""Assets of news: articles, their links to markets, and their sentiment. What is collected is decided in ``news``."""
 
 from typing import Any, Final
 
 import dagster as dg
 
 from kalshi_pipelines.contracts.probing.other_probes import SEARCH
-from kalshi_pipelines.defs.contracts.assets import NEWS_FEEDS, endpoint_key
+from kalshi_pipelines.defs.contracts.endpoints import NEWS_FEEDS, endpoint_key
 from kalshi_pipelines.defs.market_data.assets import DAILY, events
-from kalshi_pipelines.defs.market_data.metadata import table_metadata
-from kalshi_pipelines.defs.news.metadata import collected, linked, money, scored
+from kalshi_pipelines.defs.news.metadata import collected, linked, scored
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
-from kalshi_pipelines.defs.schema.warehouse import WAREHOUSE_SCHEMA, warehouse_asset
-from kalshi_pipelines.news.budget import budget_state
+from kalshi_pipelines.defs.schema.warehouse import warehouse_asset
+from kalshi_pipelines.defs.tables import table_metadata
 from kalshi_pipelines.news.collecting import collect_news
 from kalshi_pipelines.news.linking import link_news
 from kalshi_pipelines.news.options import NewsOptions
 from kalshi_pipelines.news.providers.configured import configured_providers
 from kalshi_pipelines.news.reports import SearchReport
 from kalshi_pipelines.news.scoring import score_sentiment
-from kalshi_pipelines.news.showing import duplicate_rate, freshness
-from kalshi_pipelines.units import dollars, now_us
 from kalshi_pipelines.warehouse import tables
-from kalshi_pipelines.warehouse.engine import explained_failures
-from kalshi_pipelines.warehouse.migrations import require_head
 
 GROUP: Final = "news"
-_WARN: Final = dg.AssetCheckSeverity.WARN
 
 
 @warehouse_asset(
@@ -113,58 +104,4 @@ def news_sentiment(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     return dg.MaterializeResult(metadata=scored(warehouse.engine, done))
 
 
-@dg.asset_check(asset=news_articles, name="collected_in_the_last_26_hours")
-def collected_in_the_last_26_hours(warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """Whether news was collected lately: old news must not look like none."""
-    with explained_failures(warehouse.engine):
-        require_head(warehouse.engine)
-        fresh = freshness(warehouse.engine, warehouse.settings.environment.value, now_us())
-    return dg.AssetCheckResult(passed=fresh.is_fresh, severity=_WARN, description=fresh.sentence)
-
-
-@dg.asset_check(asset=news_articles, name="within_budget")
-def within_budget(warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """Whether no more was spent than allowed; what is spent and what remains is in the metadata."""
-    with explained_failures(warehouse.engine):
-        require_head(warehouse.engine)
-        budget = budget_state(warehouse.engine, NewsOptions.from_settings(warehouse.settings), now_us())
-    spent, limit = dollars(budget.spent_today), dollars(budget.day_limit)
-    return dg.AssetCheckResult(
-        passed=not budget.is_exceeded,
-        description=f"{spent} of {limit} dollars of this UTC day are spent, {dollars(budget.remaining_today)} remain",
-        metadata=money(budget),
-    )
-
-
-@dg.asset_check(asset=news_articles, name="usual_duplicate_rate")
-def usual_duplicate_rate(warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """Whether most articles tell something new."""
-    with explained_failures(warehouse.engine):
-        require_head(warehouse.engine)
-        rate = duplicate_rate(warehouse.engine, now_us())
-    metadata = {"articles": rate.articles, "copies": rate.copies, "share": round(rate.share, 4)}
-    return dg.AssetCheckResult(passed=rate.is_usual, severity=_WARN, description=rate.sentence, metadata=metadata)
-
-
-news: Final = dg.define_asset_job(
-    "news",
-    selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA) | dg.AssetSelection.groups(GROUP),
-    description="Articles about the markets, what they are about and how they read; within the day's budget.",
-)
-
-
-@dg.schedule(
-    job=news,
-    cron_schedule="15 7,13,19 * * *",
-    execution_timezone="America/New_York",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
-def news_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Three times a day at 07:15, 13:15 and 19:15 New York time; `nightly` collects news, too."""
-    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(timespec="minutes"))
-
-
 default_assets: Final = [news_articles, news_market_links, news_sentiment]
-default_checks: Final = [collected_in_the_last_26_hours, within_budget, usual_duplicate_rate]
-default_jobs: Final = [news]
-default_schedules: Final = [news_schedule]

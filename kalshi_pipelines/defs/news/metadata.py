@@ -6,6 +6,7 @@ from typing import Any, Final
 import dagster as dg
 import sqlalchemy as sa
 
+from kalshi_pipelines.defs.tables import text_table
 from kalshi_pipelines.news.reports import BudgetState, CollectedNews, LinkedNews, ScoredNews
 from kalshi_pipelines.news.showing import moods, newest_headlines, strongest_links
 from kalshi_pipelines.units import dollars
@@ -87,5 +88,4 @@ def table(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, dg.TableMet
     """A table under a name, as plain cells; nothing if it has no rows."""
     if not rows:
         return {}
-    schema = dg.TableSchema([dg.TableColumn(column, "string") for column in rows[0]])
-    return {name: dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows], schema)}
+    return {name: text_table(list(rows[0]), rows)}

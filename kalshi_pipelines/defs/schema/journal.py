@@ -1,15 +1,21 @@
 """The schema of the journal as an asset, and ``@journal_asset``: the only way to define an asset that needs it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from functools import wraps
+from contextlib import contextmanager, suppress
 from typing import Any, Final, cast
 
 import dagster as dg
 
 from kalshi_pipelines.defs.failures import one_sentence
 from kalshi_pipelines.defs.resources import JournalResource
-from kalshi_pipelines.defs.schema.warehouse import JOURNAL_SCHEMA, MIGRATE_JOB, OWNERS, WAREHOUSE_SCHEMA
+from kalshi_pipelines.defs.schema.requirement import (
+    JOURNAL_SCHEMA,
+    MIGRATE_JOB,
+    OWNERS,
+    WAREHOUSE_SCHEMA,
+    Body,
+    guarded_asset,
+)
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import (
@@ -21,8 +27,6 @@ from kalshi_pipelines.settings import InvalidSettings
 from kalshi_pipelines.warehouse.engine import place_of
 
 GROUP: Final = "trading"
-
-Body = Callable[..., Any]
 
 
 # Dagster wants the names of ops and assets to differ.
@@ -82,28 +86,15 @@ def journal_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  # n
 
     The body takes the context and a resource named ``journal`` and yields events.
     """
-    deps = [JOURNAL_SCHEMA, WAREHOUSE_SCHEMA, *options.pop("deps", [])]
-
-    def decorate(body: Body) -> dg.AssetsDefinition:
-        asset: dg.AssetsDefinition = dg.asset(deps=deps, owners=OWNERS, group_name=GROUP, **options)(_guarded(body))
-        return asset
-
-    return decorate
+    return guarded_asset([JOURNAL_SCHEMA, WAREHOUSE_SCHEMA], "journal", _journal_guard, group_name=GROUP, **options)
 
 
-def _guarded(body: Body) -> Body:
-    @wraps(body)
-    def guarded(
-        context: dg.AssetExecutionContext,
-        journal: JournalResource,
-        **resources: Any,  # noqa: ANN401
-    ) -> Iterator[Any]:
-        with one_sentence(context.log):
-            require_configured_place(context.run)
-            require_journal_head(journal.engine)
-            yield from body(context, journal=journal, **resources)
-
-    return guarded
+@contextmanager
+def _journal_guard(context: dg.AssetExecutionContext, journal: JournalResource) -> Iterator[None]:
+    with one_sentence(context.log):
+        require_configured_place(context.run)
+        require_journal_head(journal.engine)
+        yield
 
 
 def require_configured_place(run: dg.DagsterRun) -> None:

@@ -1,36 +1,22 @@
 """The schema of the warehouse as an asset, and ``@warehouse_asset``: the only way to define an asset that needs it."""
 
 from collections.abc import Callable, Iterator
-from functools import wraps
+from contextlib import contextmanager
 from typing import Any, Final
 
 import dagster as dg
 
 from kalshi_pipelines.defs.failures import one_sentence
 from kalshi_pipelines.defs.resources import WarehouseResource
+from kalshi_pipelines.defs.schema.requirement import OWNERS, WAREHOUSE_SCHEMA, Body, guarded, guarded_asset
 from kalshi_pipelines.settings import InvalidSettings
 from kalshi_pipelines.warehouse.adoption.report import AdoptionReport
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures, place_of
 from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded
 from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND, require_head
-from kalshi_pipelines.warehouse.upgrade import found_in, migrate, rehearsed, write_changed_rows
+from kalshi_pipelines.warehouse.upgrade import found_in, migrate
 
-WAREHOUSE_SCHEMA: Final = dg.AssetKey("warehouse_schema")
-#: The job that changes schemas; every other one only makes sure of them.
-MIGRATE_JOB: Final = "migrate"
-JOURNAL_SCHEMA: Final = dg.AssetKey("journal_schema")
-#: What has to be at head before an asset may use a resource of that name.
-SCHEMA_OF: Final = {"warehouse": WAREHOUSE_SCHEMA, "journal": JOURNAL_SCHEMA}
-OWNERS: Final = ["team:data"]
-_AT_HEAD: Final = "at_head"
-_SECONDS_BETWEEN_LOOKS: Final = 600
-_MOST_ROWS_LOGGED: Final = 200
-
-Body = Callable[..., Any]
-
-
-class AssetWithoutSchema(Exception):
-    """An asset uses the warehouse or the journal but does not wait for its schema."""
+AT_HEAD: Final = "at_head"
 
 
 # Dagster wants the names of ops and jobs to differ, and users call the job `migrate`.
@@ -72,24 +58,6 @@ def _adoption_metadata(adoption: AdoptionReport | None) -> dict[str, dg.TableMet
     return {"adopted": dg.MetadataValue.table(records)}
 
 
-@dg.op
-def rehearse_migration(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
-    """Tell what `migrate` would do, row by row where rows would change, and change nothing."""
-    with one_sentence(context.log):
-        settings = warehouse.settings
-        file = settings.environment_dir / "migrate-dry-run.csv"
-        with rehearsed(warehouse.engine, settings.environment, settings.adopt_database) as rehearsal:
-            context.log.info(f"dry run, nothing is changed: {rehearsal.report}")
-            rows = write_changed_rows(rehearsal.changed_rows, file, context.log.info, _MOST_ROWS_LOGGED)
-    context.log.info(f"{rows:,} rows would be changed, quarantined or noted; all of them: {file}")
-
-
-@dg.job(description="What `migrate` would do, row by row, without doing it.")
-def migrate_dry_run() -> None:
-    """Run the upgrade on a copy (SQLite) or in a transaction that is rolled back (Postgres)."""
-    rehearse_migration()
-
-
 @dg.graph_asset(
     name=WAREHOUSE_SCHEMA.path[-1],
     group_name="warehouse",
@@ -102,30 +70,15 @@ def warehouse_schema() -> dg.MaterializeResult[Any]:
     return migrated
 
 
-@dg.asset_check(asset=WAREHOUSE_SCHEMA, name=_AT_HEAD, blocking=True)
+@dg.asset_check(asset=WAREHOUSE_SCHEMA, name=AT_HEAD, blocking=True)
 def at_head(warehouse: WarehouseResource) -> dg.AssetCheckResult:
     """Whether the database has the schema this code needs."""
-    passed, sentence = _looked_at(warehouse)
+    passed, sentence = look_at_schema(warehouse)
     return dg.AssetCheckResult(passed=passed, description=sentence, severity=dg.AssetCheckSeverity.ERROR)
 
 
-@dg.sensor(minimum_interval_seconds=_SECONDS_BETWEEN_LOOKS, default_status=dg.DefaultSensorStatus.RUNNING)
-def schema_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
-    """Shows a database that is not at the schema of this code on the asset `warehouse_schema`, without a run."""
-    passed, sentence = _looked_at(warehouse)
-    if context.cursor == sentence:
-        return dg.SensorResult(skip_reason=sentence)
-    seen = dg.AssetCheckEvaluation(
-        asset_key=WAREHOUSE_SCHEMA,
-        check_name=_AT_HEAD,
-        passed=passed,
-        description=sentence,
-        severity=dg.AssetCheckSeverity.ERROR,
-    )
-    return dg.SensorResult(asset_events=[seen], cursor=sentence)
-
-
-def _looked_at(warehouse: WarehouseResource) -> tuple[bool, str]:
+def look_at_schema(warehouse: WarehouseResource) -> tuple[bool, str]:
+    """Return whether the warehouse is at the schema of this code, and a sentence that says where the schema is."""
     try:
         found = found_in(warehouse.engine)
     except (CanNotBeUpgraded, InvalidSettings, WarehouseUnavailable) as error:
@@ -139,13 +92,7 @@ def warehouse_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  #
 
     The body takes the context and a resource named ``warehouse`` and returns a result.
     """
-    deps = [WAREHOUSE_SCHEMA, *options.pop("deps", [])]
-
-    def decorate(body: Body) -> dg.AssetsDefinition:
-        asset: dg.AssetsDefinition = dg.asset(deps=deps, owners=OWNERS, **options)(_guarded(body))
-        return asset
-
-    return decorate
+    return guarded_asset([WAREHOUSE_SCHEMA], "warehouse", _warehouse_guard, **options)
 
 
 def warehouse_multi_asset(
@@ -156,50 +103,29 @@ def warehouse_multi_asset(
     specs = [spec.merge_attributes(deps=[WAREHOUSE_SCHEMA], owners=OWNERS) for spec in specs]
 
     def decorate(body: Body) -> dg.AssetsDefinition:
-        return dg.multi_asset(specs=specs, **options)(_guarded(body))
+        return dg.multi_asset(specs=specs, **options)(guarded("warehouse", _warehouse_guard, body))
 
     return decorate
 
 
-def _guarded(body: Body) -> Body:
-    @wraps(body)
-    def guarded(
-        context: dg.AssetExecutionContext,
-        warehouse: WarehouseResource,
-        **resources: Any,  # noqa: ANN401
-    ) -> Iterator[Any]:
-        with one_sentence(context.log), explained_failures(warehouse.engine):
-            require_head(warehouse.engine)
-            result = body(context, warehouse=warehouse, **resources)
-        yield from [result] if isinstance(result, dg.MaterializeResult) else result
-
-    return guarded
+@contextmanager
+def _warehouse_guard(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[None]:
+    with one_sentence(context.log), warehouse_at_head(warehouse):
+        yield
 
 
-def require_schema_upstream(definitions: dg.Definitions) -> dg.Definitions:
-    """The definitions, once it is certain that every asset with a database really waits for its schema.
-
-    The arrow in the graph is not enough: a dependency that was added to the spec from outside is drawn, but the step
-    does not wait for it. So the inputs of the step are looked at.
+@contextmanager
+def warehouse_at_head(warehouse: WarehouseResource) -> Iterator[None]:
+    """Let the block use the warehouse, provided that its schema is the schema of this code.
 
     Raises:
-        AssetWithoutSchema: Names the assets that do not.
+        SchemaNotAtHead: The schema is older or newer than this code.
+        WarehouseUnavailable: The database cannot be opened or failed inside the block.
     """
-    unguarded = [
-        f"{key.to_user_string()} would not wait for {schema.to_user_string()}: define it with @{resource}_asset"
-        for asset in definitions.resolve_asset_graph().assets_defs
-        for resource, schema in SCHEMA_OF.items()
-        if resource in asset.required_resource_keys
-        and schema not in asset.keys
-        and schema not in asset.keys_by_input_name.values()
-        for key in asset.keys
-    ]
-    if unguarded:
-        raise AssetWithoutSchema("; ".join(sorted(unguarded)))
-    return definitions
+    with explained_failures(warehouse.engine):
+        require_head(warehouse.engine)
+        yield
 
 
 default_assets: Final = [warehouse_schema]
 default_checks: Final = [at_head]
-default_jobs: Final = [migrate_dry_run]
-default_sensors: Final = [schema_sensor]

@@ -1,12 +1,12 @@
 """How proposals, decisions and verifications show in Dagster. Nothing is decided here."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
 
 from kalshi_pipelines.alerts.messages import Message, moment
 from kalshi_pipelines.alerts.scrubbing import neutral
+from kalshi_pipelines.defs.tables import text_table
 from kalshi_pipelines.execution.audit.verification import AuditReport
 from kalshi_pipelines.execution.executor.decisions import Outcome
 from kalshi_pipelines.execution.journal.records import KillState
@@ -23,16 +23,10 @@ _ALWAYS_TOLD: Final = frozenset({Outcome.PLACED, Outcome.SIMULATED, Outcome.DENI
 _MOST_PROBLEMS: Final = 20
 
 
-def table(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
-    """Rows of text as a table, with its columns in order even if there is no row."""
-    schema = dg.TableSchema([dg.TableColumn(name, "string") for name in columns])
-    return dg.MetadataValue.table([dg.TableRecord({name: row[name] for name in columns}) for row in rows], schema)
-
-
 def decided(run: TradingRun) -> dict[str, Any]:
     """The metadata of a session."""
     return {
-        "decisions": table(decisions, decision_rows(run.decisions)),
+        "decisions": text_table(decisions, decision_rows(run.decisions)),
         **{each.value: run.count(each) for each in Outcome if each in _ALWAYS_TOLD or run.count(each)},
         "mode": run.session.mode.value,
         "origin": run.session.origin.value,
@@ -52,8 +46,8 @@ def reconciled(report: ReconciliationReport) -> dict[str, Any]:
     ]
     return {
         "clean": report.clean,
-        "differences": table(("kind", "subject", "detail"), differences),
-        "resolved": table(("order", "was", "is"), resolved),
+        "differences": text_table(("kind", "subject", "detail"), differences),
+        "resolved": text_table(("order", "was", "is"), resolved),
         "unknown": len(report.unresolved),
         "as_of": "unknown" if report.as_of_us is None else dg.MetadataValue.timestamp(instant(report.as_of_us)),
         **report.figures,
@@ -78,5 +72,5 @@ def audit_figures(report: AuditReport) -> dict[str, Any]:
         "audit": report.verdict.name.lower(),
         "audit_records": report.records,
         "audit_head": report.head,
-        "problems": table(("problem",), [{"problem": each} for each in report.problems[:_MOST_PROBLEMS]]),
+        "problems": text_table(("problem",), [{"problem": each} for each in report.problems[:_MOST_PROBLEMS]]),
     }

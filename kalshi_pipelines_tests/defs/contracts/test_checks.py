@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from kalshi_pipelines.definitions import build_defs
-from kalshi_pipelines.defs.contracts.assets import ENDPOINTS, endpoint_key
+from kalshi_pipelines.defs.contracts.endpoints import ENDPOINTS, endpoint_key
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner

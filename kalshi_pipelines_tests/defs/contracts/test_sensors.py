@@ -15,8 +15,8 @@ from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
 from kalshi_pipelines.contracts.findings import store
 from kalshi_pipelines.contracts.findings.life_cycle import Source
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
-from kalshi_pipelines.defs.contracts import checks as contracts
-from kalshi_pipelines.defs.contracts.checks import contract_sensor, drift_sensor
+from kalshi_pipelines.defs.contracts import automation
+from kalshi_pipelines.defs.contracts.automation import contract_sensor, drift_sensor
 from kalshi_pipelines.defs.resources import WarehouseResource
 from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 from kalshi_pipelines.warehouse.tables import alert_deliveries, alerts
@@ -72,7 +72,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(contracts, "now_us", clock)
+    monkeypatch.setattr(automation, "now_us", clock)
     return clock
 
 

@@ -5,7 +5,7 @@ import datetime as dt
 import dagster as dg
 import sqlalchemy as sa
 
-from kalshi_pipelines.defs.news.assets import news_schedule
+from kalshi_pipelines.defs.news.automation import news_schedule
 from kalshi_pipelines.defs.news.metadata import collected, linked, money, scored, table
 from kalshi_pipelines.news.reports import BudgetState, CollectedNews, LinkedNews, ScoredNews, SearchReport
 from kalshi_pipelines.warehouse import tables

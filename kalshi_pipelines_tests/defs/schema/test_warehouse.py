@@ -11,12 +11,8 @@ import pytest
 
 from kalshi_pipelines.definitions import build_defs
 from kalshi_pipelines.defs.resources import JournalResource, WarehouseResource
-from kalshi_pipelines.defs.schema.warehouse import (
-    WAREHOUSE_SCHEMA,
-    AssetWithoutSchema,
-    require_schema_upstream,
-    schema_sensor,
-)
+from kalshi_pipelines.defs.schema.automation import schema_sensor
+from kalshi_pipelines.defs.schema.requirement import WAREHOUSE_SCHEMA, AssetWithoutSchema, require_schema_upstream
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.migrations import journal_head

@@ -20,15 +20,11 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 
 from kalshi_pipelines.definitions import build_defs
 from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
-from kalshi_pipelines.defs.trading import assets as trading
-from kalshi_pipelines.defs.trading.assets import (
-    ONLY_ONCE,
-    TRADES,
-    TradesByItself,
-    executed_orders,
-    halted_sensor,
-    require_by_hand,
-)
+from kalshi_pipelines.defs.trading import kill_switch
+from kalshi_pipelines.defs.trading.assets import executed_orders
+from kalshi_pipelines.defs.trading.by_hand import TradesByItself, require_by_hand
+from kalshi_pipelines.defs.trading.kill_switch import halted_sensor
+from kalshi_pipelines.defs.trading.tags import ONLY_ONCE, TRADES
 from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
@@ -265,8 +261,8 @@ def test_a_halt_that_only_a_file_tells_of_is_no_success(
 ) -> None:
     """With a login that may not write, or a journal that is gone, an executor on another computer is not stopped."""
     flat = HaltReport(True, 1, (), (), Engaged(None, "permission denied for table audit_head"))
-    monkeypatch.setattr(trading, "halt_now", lambda *_: flat)
-    monkeypatch.setattr(trading, "engage", lambda *_: flat.engaged)
+    monkeypatch.setattr(kill_switch, "halt_now", lambda *_: flat)
+    monkeypatch.setattr(kill_switch, "engage", lambda *_: flat.engaged)
     config = {"ops": {"engage_kill_switch": {"config": {"level": level}}}}
     result = run(definitions, instance, "halt_trading", run_config=config)
     (failed,) = result.get_step_failure_events()

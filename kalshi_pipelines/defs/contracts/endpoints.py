@@ -1,0 +1,56 @@
+"""Vendor endpoints as external assets: what ours are made from, and where drift shows on the lineage.
+
+Nothing here is executed. Which of our assets reads what is declared on our assets.
+"""
+
+import re
+from typing import Final
+
+import dagster as dg
+
+from kalshi_pipelines.contracts.comparison.openapi_document import ENDPOINT as OPENAPI
+from kalshi_pipelines.contracts.declared import CONTRACTS
+from kalshi_pipelines.contracts.probing.other_probes import CHANGELOG, SEARCH
+from kalshi_pipelines.contracts.probing.probes import exchange_endpoints
+
+GROUP: Final = "vendor_endpoints"
+OWNERS: Final = ["team:data"]
+#: Every endpoint a contract run asks.
+ENDPOINTS: Final = (*exchange_endpoints(), OPENAPI, CHANGELOG, SEARCH)
+#: Feeds of news, which ones the setting KALSHI_NEWS_FEEDS says.
+NEWS_FEEDS: Final = dg.AssetKey(["news_feeds", "rss_and_atom"])
+_HOSTS: Final = {"docs.kalshi.com": "kalshi_docs", "api.exa.ai": "exa_api"}
+
+
+def endpoint_key(endpoint: str) -> dg.AssetKey:
+    """The asset of an endpoint: ``kalshi_api/markets_ticker_orderbook`` of ``GET /markets/{ticker}/orderbook``."""
+    host, _, path = endpoint.partition(" ")[2].partition("/")
+    return dg.AssetKey([_HOSTS.get(host, "kalshi_api"), re.sub(r"[^a-z0-9]+", "_", path.lower()).strip("_")])
+
+
+def _spec(endpoint: str) -> dg.AssetSpec:
+    contract = CONTRACTS[endpoint]
+    key = endpoint_key(endpoint)
+    used = ", ".join(contract.used_by) or "nothing yet"
+    return dg.AssetSpec(
+        key,
+        description=f"The vendor's `{endpoint}`, outside of Dagster. Used by: {used}.",
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"api"},
+        metadata={"endpoint": endpoint, "access": contract.access.value},
+    )
+
+
+def _feeds() -> dg.AssetSpec:
+    return dg.AssetSpec(
+        NEWS_FEEDS,
+        description="RSS and Atom feeds of other publishers, outside of Dagster: those of KALSHI_NEWS_FEEDS. "
+        "Used by: news_articles.",
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"rss"},
+    )
+
+
+default_assets: Final = [*(_spec(endpoint) for endpoint in ENDPOINTS), _feeds()]

@@ -1,0 +1,49 @@
+"""Asset checks of news articles: freshness, money spent, duplicates."""
+
+from typing import Final
+
+import dagster as dg
+
+from kalshi_pipelines.defs.news.assets import news_articles
+from kalshi_pipelines.defs.news.metadata import money
+from kalshi_pipelines.defs.resources import WarehouseResource
+from kalshi_pipelines.defs.schema.warehouse import warehouse_at_head
+from kalshi_pipelines.news.budget import budget_state
+from kalshi_pipelines.news.options import NewsOptions
+from kalshi_pipelines.news.showing import duplicate_rate, freshness
+from kalshi_pipelines.units import dollars, now_us
+
+_WARN: Final = dg.AssetCheckSeverity.WARN
+
+
+@dg.asset_check(asset=news_articles, name="collected_in_the_last_26_hours")
+def collected_in_the_last_26_hours(warehouse: WarehouseResource) -> dg.AssetCheckResult:
+    """Whether news was collected lately: old news must not look like none."""
+    with warehouse_at_head(warehouse):
+        fresh = freshness(warehouse.engine, warehouse.settings.environment.value, now_us())
+    return dg.AssetCheckResult(passed=fresh.is_fresh, severity=_WARN, description=fresh.sentence)
+
+
+@dg.asset_check(asset=news_articles, name="within_budget")
+def within_budget(warehouse: WarehouseResource) -> dg.AssetCheckResult:
+    """Whether no more was spent than allowed; what is spent and what remains is in the metadata."""
+    with warehouse_at_head(warehouse):
+        budget = budget_state(warehouse.engine, NewsOptions.from_settings(warehouse.settings), now_us())
+    spent, limit = dollars(budget.spent_today), dollars(budget.day_limit)
+    return dg.AssetCheckResult(
+        passed=not budget.is_exceeded,
+        description=f"{spent} of {limit} dollars of this UTC day are spent, {dollars(budget.remaining_today)} remain",
+        metadata=money(budget),
+    )
+
+
+@dg.asset_check(asset=news_articles, name="usual_duplicate_rate")
+def usual_duplicate_rate(warehouse: WarehouseResource) -> dg.AssetCheckResult:
+    """Whether most articles tell something new."""
+    with warehouse_at_head(warehouse):
+        rate = duplicate_rate(warehouse.engine, now_us())
+    metadata = {"articles": rate.articles, "copies": rate.copies, "share": round(rate.share, 4)}
+    return dg.AssetCheckResult(passed=rate.is_usual, severity=_WARN, description=rate.sentence, metadata=metadata)
+
+
+default_checks: Final = [collected_in_the_last_26_hours, within_budget, usual_duplicate_rate]

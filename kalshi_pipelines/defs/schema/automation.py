@@ -1,0 +1,60 @@
+"""Jobs and the sensor of the schemas: the upgrade, its rehearsal, and a look at the database."""
+
+from typing import Any, Final
+
+import dagster as dg
+
+from kalshi_pipelines.defs.failures import one_sentence
+from kalshi_pipelines.defs.resources import WarehouseResource
+from kalshi_pipelines.defs.schema.requirement import JOURNAL_SCHEMA, MIGRATE_JOB, WAREHOUSE_SCHEMA
+from kalshi_pipelines.defs.schema.warehouse import AT_HEAD, look_at_schema
+from kalshi_pipelines.warehouse.upgrade import rehearsed, write_changed_rows
+
+_SECONDS_BETWEEN_LOOKS: Final = 600
+
+_MOST_ROWS_LOGGED: Final = 200
+
+migrate_job: Final = dg.define_asset_job(
+    MIGRATE_JOB,
+    selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA, JOURNAL_SCHEMA),
+    description="Bring the warehouse and the journal of orders to their newest schemas.",
+)
+
+
+@dg.op
+def rehearse_migration(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
+    """Tell what `migrate` would do, row by row where rows would change, and change nothing."""
+    with one_sentence(context.log):
+        settings = warehouse.settings
+        file = settings.environment_dir / "migrate-dry-run.csv"
+        with rehearsed(warehouse.engine, settings.environment, settings.adopt_database) as rehearsal:
+            context.log.info(f"dry run, nothing is changed: {rehearsal.report}")
+            rows = write_changed_rows(rehearsal.changed_rows, file, context.log.info, _MOST_ROWS_LOGGED)
+    context.log.info(f"{rows:,} rows would be changed, quarantined or noted; all of them: {file}")
+
+
+@dg.job(description="What `migrate` would do, row by row, without doing it.")
+def migrate_dry_run() -> None:
+    """Run the upgrade on a copy (SQLite) or in a transaction that is rolled back (Postgres)."""
+    rehearse_migration()
+
+
+@dg.sensor(minimum_interval_seconds=_SECONDS_BETWEEN_LOOKS, default_status=dg.DefaultSensorStatus.RUNNING)
+def schema_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
+    """Shows a database that is not at the schema of this code on the asset `warehouse_schema`, without a run."""
+    passed, sentence = look_at_schema(warehouse)
+    if context.cursor == sentence:
+        return dg.SensorResult(skip_reason=sentence)
+    seen = dg.AssetCheckEvaluation(
+        asset_key=WAREHOUSE_SCHEMA,
+        check_name=AT_HEAD,
+        passed=passed,
+        description=sentence,
+        severity=dg.AssetCheckSeverity.ERROR,
+    )
+    return dg.SensorResult(asset_events=[seen], cursor=sentence)
+
+
+default_jobs: Final[list[Any]] = [migrate_job, migrate_dry_run]
+
+default_sensors: Final = [schema_sensor]

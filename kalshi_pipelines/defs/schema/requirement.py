@@ -1,0 +1,85 @@
+"""The rule that an asset runs only after the schema of its database, and the check that no asset escapes the rule."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import Any, Final
+
+import dagster as dg
+
+WAREHOUSE_SCHEMA: Final = dg.AssetKey("warehouse_schema")
+
+JOURNAL_SCHEMA: Final = dg.AssetKey("journal_schema")
+
+#: What has to be at head before an asset may use a resource of that name.
+SCHEMA_OF: Final = {"warehouse": WAREHOUSE_SCHEMA, "journal": JOURNAL_SCHEMA}
+
+#: The job that changes schemas; every other one only makes sure of them.
+MIGRATE_JOB: Final = "migrate"
+
+OWNERS: Final = ["team:data"]
+
+Body = Callable[..., Any]
+Guard = Callable[[dg.AssetExecutionContext, Any], AbstractContextManager[None]]
+
+
+class AssetWithoutSchema(Exception):
+    """An asset uses the warehouse or the journal but does not wait for its schema."""
+
+
+def guarded_asset(
+    schemas: Sequence[dg.AssetKey],
+    resource: str,
+    guard: Guard,
+    **options: Any,  # noqa: ANN401
+) -> Callable[[Body], dg.AssetsDefinition]:
+    """Return a decorator like ``@dg.asset`` whose asset runs after the schemas and inside the guard.
+
+    Args:
+        schemas: Assets that must be materialized first.
+        resource: Name of the database resource among the arguments of the body.
+        guard: Opened around each run of the body; raises if the database is not usable.
+        options: Passed to ``@dg.asset``.
+    """
+    deps = [*schemas, *options.pop("deps", [])]
+
+    def decorate(body: Body) -> dg.AssetsDefinition:
+        asset: dg.AssetsDefinition = dg.asset(deps=deps, owners=OWNERS, **options)(guarded(resource, guard, body))
+        return asset
+
+    return decorate
+
+
+def guarded(resource: str, guard: Guard, body: Body) -> Body:
+    """Return the body of an asset, wrapped so that each run happens inside the guard of its database."""
+
+    @wraps(body)
+    def run(context: dg.AssetExecutionContext, **arguments: Any) -> Iterator[Any]:  # noqa: ANN401
+        with guard(context, arguments[resource]):
+            result = body(context, **arguments)
+            yield from [result] if isinstance(result, dg.MaterializeResult) else result
+
+    return run
+
+
+def require_schema_upstream(definitions: dg.Definitions) -> dg.Definitions:
+    """The definitions, once it is certain that every asset with a database really waits for its schema.
+
+    The arrow in the graph is not enough: a dependency that was added to the spec from outside is drawn, but the step
+    does not wait for it. So the inputs of the step are looked at.
+
+    Raises:
+        AssetWithoutSchema: Names the assets that do not.
+    """
+    unguarded = [
+        f"{key.to_user_string()} would not wait for {schema.to_user_string()}: define it with @{resource}_asset"
+        for asset in definitions.resolve_asset_graph().assets_defs
+        for resource, schema in SCHEMA_OF.items()
+        if resource in asset.required_resource_keys
+        and schema not in asset.keys
+        and schema not in asset.keys_by_input_name.values()
+        for key in asset.keys
+    ]
+    if unguarded:
+        raise AssetWithoutSchema("; ".join(sorted(unguarded)))
+    return definitions

@@ -1,0 +1,31 @@
+"""The job that verifies the audit trail of the journal."""
+
+import dagster as dg
+
+from kalshi_pipelines.defs.failures import one_sentence
+from kalshi_pipelines.defs.resources import JournalResource, WarehouseResource
+from kalshi_pipelines.defs.schema.journal import require_configured_place
+from kalshi_pipelines.defs.schema.requirement import JOURNAL_SCHEMA
+from kalshi_pipelines.defs.trading.metadata import audit_figures
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.service.audit import verify_or_stop
+
+
+@dg.op(name="verify_journal")
+def verify_journal(context: dg.OpExecutionContext, journal: JournalResource, warehouse: WarehouseResource) -> None:
+    """Verify the audit's chain, its anchors, and that everything in the journal follows from it."""
+    require_configured_place(context.run)
+    with one_sentence(context.log):
+        report = verify_or_stop(
+            journal.settings, TradeSettings.from_environment(), journal.engine, lambda: warehouse.engine
+        )
+    context.log.info(str(report))
+    if not report.ok:
+        raise dg.Failure(str(report), metadata=audit_figures(report), allow_retries=False)
+    context.log_event(dg.AssetObservation(JOURNAL_SCHEMA, metadata=audit_figures(report)))
+
+
+@dg.job(description="Whether the journal is what was written: chain, anchors, states, counters.")
+def verify_audit() -> None:
+    """Verify the journal of orders."""
+    verify_journal()

@@ -1,0 +1,49 @@
+"""Jobs and the schedule of trading. No schedule and no sensor starts the job ``trade``."""
+
+from typing import Any, Final
+
+import dagster as dg
+
+from kalshi_pipelines.defs.schema.requirement import JOURNAL_SCHEMA, WAREHOUSE_SCHEMA
+from kalshi_pipelines.defs.trading.assets import executed_orders, order_reconciliation, trade_proposals
+from kalshi_pipelines.defs.trading.audit import verify_audit
+from kalshi_pipelines.defs.trading.kill_switch import halt_trading, halted_sensor
+from kalshi_pipelines.defs.trading.tags import NO_RETRY, TRADES
+from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.service.live_account import has_trade_key
+from kalshi_pipelines.settings import InvalidSettings
+
+trade_job: Final = dg.define_asset_job(
+    "trade",
+    selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA, JOURNAL_SCHEMA, trade_proposals, executed_orders),
+    description="Hand what is proposed to the executor. Acts only if armed by hand in the config of executed_orders.",
+    tags=TRADES,
+    op_retry_policy=NO_RETRY,
+)
+
+reconcile: Final = dg.define_asset_job(
+    "reconcile",
+    selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA, JOURNAL_SCHEMA, order_reconciliation),
+    description="Compare the account with the journal; fails if anything differs, and then the kill switch is engaged.",
+    tags=TRADES,
+    op_retry_policy=NO_RETRY,
+)
+
+
+@dg.schedule(job=reconcile, cron_schedule="*/10 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+def reconcile_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Every ten minutes, where there is a trade key."""
+    try:
+        settings = TradeSettings.from_environment()
+    except InvalidSettings as error:
+        return dg.SkipReason(str(error))
+    if not has_trade_key(settings):
+        return dg.SkipReason("no trade key is set, so there is no account to compare with")
+    return dg.RunRequest(run_key=f"reconcile:{context.scheduled_execution_time.isoformat()}")
+
+
+default_jobs: Final[list[Any]] = [trade_job, reconcile, halt_trading, verify_audit]
+
+default_schedules: Final = [reconcile_schedule]
+
+default_sensors: Final = [halted_sensor]
