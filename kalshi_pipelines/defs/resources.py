@@ -16,66 +16,57 @@ from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.warehouse.engine import open_engine
 
 
-class WarehouseResource(dg.ConfigurableResource[Any]):
-    """The SQL warehouse and the Parquet lake."""
+class DatabaseResource(dg.ConfigurableResource[Any]):
+    """What the warehouse and the journal have in common: settings, one engine, and its end."""
 
-    data_dir: str = Field(default="", description="Folder of warehouse and lake; empty: as the KALSHI_ variables say.")
+    data_dir: str = Field(
+        default="", description="Folder of all files of this resource. Empty: the KALSHI_ environment variables decide."
+    )
 
     _engine: sa.Engine | None = PrivateAttr(default=None)
 
     @property
     def settings(self) -> Settings:
-        """Settings of the environment, with this resource's own folder if it has one."""
+        """Settings from the environment variables; a folder of this resource replaces every place they name."""
         settings = Settings.from_environment()
         if not self.data_dir:
             return settings
-        return settings.model_copy(update={"data_dir": Path(self.data_dir), "warehouse_url": None, "lake_dir": None})
+        places = ("warehouse_url", "lake_dir", "journal_url", "journal_anchors")
+        return settings.model_copy(update={"data_dir": Path(self.data_dir), **dict.fromkeys(places)})
 
     @property
     def engine(self) -> sa.Engine:
-        """The engine, opened at first use."""
+        """The engine of the database, opened at first use."""
         if self._engine is None:
-            self._engine = open_engine(self.settings.resolved_warehouse_url)
+            self._engine = self._open()
         return self._engine
+
+    def _open(self) -> sa.Engine:
+        raise NotImplementedError
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the connections at the end of a run."""
+        if self._engine is not None:
+            self._engine.dispose()
+
+
+class WarehouseResource(DatabaseResource):
+    """The SQL warehouse and the Parquet lake."""
 
     @property
     def lake(self) -> Path:
         """The folder of the lake."""
         return self.settings.resolved_lake_dir
 
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Close the connections."""
-        if self._engine is not None:
-            self._engine.dispose()
+    def _open(self) -> sa.Engine:
+        return open_engine(self.settings.resolved_warehouse_url)
 
 
-class JournalResource(dg.ConfigurableResource[Any]):
-    """The journal of orders: its own database, so that ingest never holds its write lock."""
+class JournalResource(DatabaseResource):
+    """The journal of orders: a database of its own, so that ingest never holds its write lock."""
 
-    data_dir: str = Field(default="", description="Folder of a SQLite journal; empty: as the KALSHI_ variables say.")
-
-    _engine: sa.Engine | None = PrivateAttr(default=None)
-
-    @property
-    def settings(self) -> Settings:
-        """Settings of the environment, with this resource's own folder if it has one."""
-        settings = Settings.from_environment()
-        if not self.data_dir:
-            return settings
-        own = {"data_dir": Path(self.data_dir), "warehouse_url": None, "journal_url": None, "journal_anchors": None}
-        return settings.model_copy(update=own)
-
-    @property
-    def engine(self) -> sa.Engine:
-        """The engine, opened at first use."""
-        if self._engine is None:
-            self._engine = open_journal(journal_url(self.settings))
-        return self._engine
-
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Close the connections."""
-        if self._engine is not None:
-            self._engine.dispose()
+    def _open(self) -> sa.Engine:
+        return open_journal(journal_url(self.settings))
 
 
 class ExchangeResource(dg.ConfigurableResource[Any]):
