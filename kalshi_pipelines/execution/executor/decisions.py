@@ -31,19 +31,6 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """What became of a proposal. ``intent`` is missing if it could not even be planned."""
-
-    outcome: Outcome
-    order: ProposedOrder
-    proposal_id: int | None
-    intent: Intent | None
-    reason: DenialReason | None = None
-    detail: str = ""
-    checks: tuple[Check, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class PlannedOrder:
     """An order as it would be sent, and the market it was judged by."""
 
@@ -105,6 +92,24 @@ class AdmittedOrder:
 
     planned: PlannedOrder
     intent: Intent
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the executor decided about a proposal.
+
+    ``intent`` is missing if the order could not be planned. ``waiting`` is set only while the order is reserved and
+    waits for a person's approval.
+    """
+
+    outcome: Outcome
+    order: ProposedOrder
+    proposal_id: int | None
+    intent: Intent | None
+    reason: DenialReason | None = None
+    detail: str = ""
+    checks: tuple[Check, ...] = ()
+    waiting: AdmittedOrder | None = None
 
 
 def decision_of(

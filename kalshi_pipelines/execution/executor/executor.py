@@ -6,6 +6,7 @@ again: what became of it is told instead.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -96,41 +97,60 @@ class TradeExecutor:
         self._checkpoint, self._clock_us = checkpoint, clock_us
 
     def decide(self, order: ProposedOrder, proposal_id: int | None = None) -> Decision:
-        """Take a proposal as far as it may go.
+        """Plan, admit and send the order of one proposal, or deny it.
+
+        An order that needs a person's approval stays reserved, and its decision has ``waiting`` set. Once ``is_due``
+        is true of it, ``decide_again`` ends it.
 
         Raises:
-            JournalUnavailable: The journal can not be read or written; nothing more was done.
+            JournalUnavailable: The journal cannot be read or written; nothing more was done.
         """
-        planned = self.plan(order, proposal_id)
+        planned = self._plan(order, proposal_id)
         if isinstance(planned, Decision):
             return planned
-        admitted = self.admit(planned)
+        admitted = self._admit(planned)
         if isinstance(admitted, Decision):
             return admitted
-        return self.send(admitted)
+        return self._send(admitted)
 
-    def plan(self, order: ProposedOrder, proposal_id: int | None = None) -> PlannedOrder | Decision:
-        """Read the market and fix the request; a denial if that can not be done."""
+    def is_due(self, waiting: AdmittedOrder) -> bool:
+        """Return whether a person has approved a waiting order, or its validity has ended."""
+        now = self._clock_us()
+        with self._journal.reading() as reading:
+            return now > waiting.intent.valid_until_us or reading.is_approved(waiting.intent, now)
+
+    def decide_again(self, waiting: AdmittedOrder) -> Decision:
+        """Send or deny an order that waited for approval, judged by the market, fee and balance as they are now.
+
+        Raises:
+            JournalUnavailable: The journal cannot be read or written; nothing more was done.
+        """
+        # If the market cannot be read, its earlier reading counts. That is stale by now: a denial with its reason.
+        with suppress(*UNREADABLE):
+            waiting = self._look_again(waiting)
+        return self._send(waiting)
+
+    def _plan(self, order: ProposedOrder, proposal_id: int | None) -> PlannedOrder | Decision:
         try:
-            return self._planned(order, proposal_id)
+            return self._read_and_plan(order, proposal_id)
         except UNPLANNABLE as error:
-            return self._turned_away(order, proposal_id, _unplannable(error))
+            return self._deny(order, proposal_id, _unplannable(error))
 
-    def _planned(self, order: ProposedOrder, proposal_id: int | None) -> PlannedOrder | Decision:
+    def _read_and_plan(self, order: ProposedOrder, proposal_id: int | None) -> PlannedOrder | Decision:
         early = denied_by(proposal_checks(order, self._settings, self._clock_us()))
         if early is not None:
-            return self._turned_away(order, proposal_id, early)
+            return self._deny(order, proposal_id, early)
         killed = self._read.kill()
         if killed is not None:
-            return self._turned_away(order, proposal_id, Denied(DenialReason.KILL_SWITCH_ENGAGED, killed))
+            return self._deny(order, proposal_id, Denied(DenialReason.KILL_SWITCH_ENGAGED, killed))
         often = self._rate_spent()
         if often is not None:
-            return self._turned_away(order, proposal_id, often)
+            return self._deny(order, proposal_id, often)
         try:
             market = self._read.markets(order.ticker)
             group = self._dispatch.group_of(market.exchange_index)
         except (*UNREADABLE, GroupNotMade, JournalRefused) as error:
-            return self._turned_away(order, proposal_id, Denied(DenialReason.CHECK_FAILED, str(error)))
+            return self._deny(order, proposal_id, Denied(DenialReason.CHECK_FAILED, str(error)))
         self._checkpoint(Checkpoint.INPUTS_READ)
         bound, fee_check = bounded_fee(order, market, self._settings)
         environment, subaccount = self._session.environment.value, self._session.subaccount
@@ -168,29 +188,28 @@ class TradeExecutor:
         shard = planned.request.exchange_index
         return (balance_check(self._read.balance(shard), planned.cost, shard),)
 
-    def admit(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
-        """Decide, and hold the worst case in every scope, in one transaction; a denial is recorded in the same way."""
+    def _admit(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
         try:
-            return self._admitted(planned)
+            return self._check_and_reserve(planned)
         except JournalRefused as error:
             # The session may have ended meanwhile: the reconciliation fenced it, or its time is over.
             reason = GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
-            return self._turned_away(planned.order, planned.proposal_id, Denied(reason, str(error)))
+            return self._deny(planned.order, planned.proposal_id, Denied(reason, str(error)))
         except UNPLANNABLE as error:
-            return self._turned_away(planned.order, planned.proposal_id, _unplannable(error))
+            return self._deny(planned.order, planned.proposal_id, _unplannable(error))
 
-    def _admitted(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
+    def _check_and_reserve(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
         with self._journal.writing() as transaction:
             undue = denied_by(self._attempt_checks(transaction, planned.order))
             if undue is not None:
-                return self._not_planned(transaction, planned, undue)
+                return self._record_denial(transaction, planned.order, planned.proposal_id, undue)
             try:
                 intent = transaction.plan(self._new_intent(planned), Details(facts=planned.facts()))
             except AlreadyPlanned as error:
                 return self._known(transaction, planned, error.intent)
             except IdempotencyConflict as error:
                 denied = Denied(DenialReason.IDEMPOTENCY_CONFLICT, str(error))
-                return self._not_planned(transaction, planned, denied)
+                return self._record_denial(transaction, planned.order, planned.proposal_id, denied)
             checks = self._checks(transaction, planned, transaction.now_us)
             refused = denied_by(checks)
             if refused is None and (refusal := transaction.refusal(intent)) is not None:
@@ -202,7 +221,7 @@ class TradeExecutor:
         self._checkpoint(Checkpoint.ADMITTED)
         return AdmittedOrder(planned, reserved)
 
-    def send(self, admitted: AdmittedOrder) -> Decision:
+    def _send(self, admitted: AdmittedOrder) -> Decision:
         """Take a last look and take the order on its last step; it ends here if anything has changed."""
         planned, intent = admitted.planned, admitted.intent
         killed = self._read.kill()
@@ -217,13 +236,12 @@ class TradeExecutor:
             abandoned = given_back(self._journal, intent, refused, checks)
             return decision_of(planned, abandoned, checks, refused)
         if self._must_wait_for_approval(intent, planned):
-            return decision_of(
-                planned, intent, checks, Denied(DenialReason.APPROVAL_REQUIRED, _what_to_approve(intent))
-            )
+            wanted = Denied(DenialReason.APPROVAL_REQUIRED, _what_to_approve(intent))
+            return replace(decision_of(planned, intent, checks, wanted), waiting=admitted)
         last = self._dispatch.dispatch(intent, planned.request, checks, self._read.kill)
         return decision_of(planned, last.intent, checks, last.denied, last.detail)
 
-    def look_again(self, admitted: AdmittedOrder) -> AdmittedOrder:
+    def _look_again(self, admitted: AdmittedOrder) -> AdmittedOrder:
         """The same order judged by market, fee and balance as they are now: for one that waited for approval.
 
         Its request and what is reserved for it were fixed before: if shard, event or fee terms are others now, it ends.
@@ -331,24 +349,20 @@ class TradeExecutor:
             proposal_id=planned.proposal_id,
         )
 
-    def _turned_away(self, order: ProposedOrder, proposal_id: int | None, denied: Denied) -> Decision:
+    def _deny(self, order: ProposedOrder, proposal_id: int | None, denied: Denied) -> Decision:
         with self._journal.writing() as transaction:
-            transaction.attempt(
-                self._session.session_id,
-                proposal_id=proposal_id,
-                denial=denied.reason,
-                details=Details(facts={"detail": denied.detail, "ticker": str(order.ticker)}),
-            )
-        return Decision(Outcome.DENIED, order, proposal_id, None, denied.reason, denied.detail)
+            return self._record_denial(transaction, order, proposal_id, denied)
 
-    def _not_planned(self, transaction: JournalTransaction, planned: PlannedOrder, denied: Denied) -> Decision:
+    def _record_denial(
+        self, transaction: JournalTransaction, order: ProposedOrder, proposal_id: int | None, denied: Denied
+    ) -> Decision:
         transaction.attempt(
             self._session.session_id,
-            proposal_id=planned.proposal_id,
+            proposal_id=proposal_id,
             denial=denied.reason,
-            details=Details(facts={"detail": denied.detail, "ticker": str(planned.order.ticker)}),
+            details=Details(facts={"detail": denied.detail, "ticker": str(order.ticker)}),
         )
-        return Decision(Outcome.DENIED, planned.order, planned.proposal_id, None, denied.reason, denied.detail)
+        return Decision(Outcome.DENIED, order, proposal_id, None, denied.reason, denied.detail)
 
     def _known(self, transaction: JournalTransaction, planned: PlannedOrder, intent: Intent) -> Decision:
         # On record, so that its proposal is not waiting any more.

@@ -16,7 +16,7 @@ from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision, Outcome
 from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, OrderDispatch, SimulatedDispatch
-from kalshi_pipelines.execution.executor.executor import UNREADABLE, Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
 from kalshi_pipelines.execution.executor.session import Opening, TradeSession
 from kalshi_pipelines.execution.gates.market_snapshot import ExchangeMarkets
 from kalshi_pipelines.execution.gates.order_checks import check
@@ -214,14 +214,14 @@ def _decided(desk: Desk, session: TradeSession, surroundings: Surroundings, disp
     decisions: dict[int, Decision] = {}
     waiting: dict[int, AdmittedOrder] = {}
     for number, order in _orders_of(desk, session, valid):
-        decision, admitted = _first_look(executor, order, number)
+        decision = executor.decide(order, number)
         decisions[number] = decision
         desk.say(told(decision))
-        if admitted is not None and decision.outcome is Outcome.AWAITS_APPROVAL:
-            waiting[number] = admitted
+        if decision.waiting is not None:
+            waiting[number] = decision.waiting
     decisions |= _after_approval(desk, session, executor, waiting)
     for number, order in _orders_of(desk, session, expired):
-        decisions[number], _ = _first_look(executor, order, number)
+        decisions[number] = executor.decide(order, number)
         desk.say(told(decisions[number]))
     return TradingRun(session, tuple(decisions.values()))
 
@@ -260,18 +260,6 @@ def _turn_away(desk: Desk, session: TradeSession, proposal_id: int, problem: str
     desk.say(f"denied: proposal {proposal_id} ({reason.code}: {plain(problem)})")
 
 
-def _first_look(
-    executor: TradeExecutor, order: ProposedOrder, proposal_id: int
-) -> tuple[Decision, AdmittedOrder | None]:
-    planned = executor.plan(order, proposal_id)
-    if isinstance(planned, Decision):
-        return planned, None
-    admitted = executor.admit(planned)
-    if isinstance(admitted, Decision):
-        return admitted, None
-    return executor.send(admitted), admitted
-
-
 def _after_approval(
     desk: Desk, session: TradeSession, executor: TradeExecutor, waiting: dict[int, AdmittedOrder]
 ) -> dict[int, Decision]:
@@ -286,27 +274,14 @@ def _after_approval(
     left = dict(waiting)
     while left:
         for number, admitted in list(left.items()):
-            if _is_decided(desk, admitted):
+            if executor.is_due(admitted):
                 del left[number]
-                decisions[number] = _looked_again(executor, admitted)
+                decisions[number] = executor.decide_again(admitted)
                 desk.say(told(decisions[number]))
         if left:
             desk.pause(_SECONDS_BETWEEN_LOOKS)
             sessions.renew(desk.journal, session)
     return decisions
-
-
-def _is_decided(desk: Desk, admitted: AdmittedOrder) -> bool:
-    now = desk.clock_us()
-    with desk.journal.reading() as reading:
-        return now > admitted.intent.valid_until_us or reading.is_approved(admitted.intent, now)
-
-
-def _looked_again(executor: TradeExecutor, admitted: AdmittedOrder) -> Decision:
-    # A market that can not be read is judged by the old reading, which is stale by now: a denial with its reason.
-    with suppress(*UNREADABLE):
-        admitted = executor.look_again(admitted)
-    return executor.send(admitted)
 
 
 def _killed(desk: Desk) -> str | None:

@@ -8,11 +8,11 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.executor import session as sessions
-from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, PlannedOrder
 from kalshi_pipelines.execution.executor.decisions import Outcome as Became
 from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
 from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot
 from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import Signal
@@ -30,6 +30,7 @@ from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines_tests.support.execution.floor import (
     Floor,
+    at,
     dry_trader,
     live_trader,
     proposed,
@@ -192,13 +193,14 @@ def test_F33_an_order_that_would_meet_one_of_our_own_is_denied(floor: Floor, sql
 
 def test_F41_a_kill_between_admission_and_sending_sends_nothing(floor: Floor, journal_engine: sa.Engine) -> None:
     journal = ready_journal(journal_engine)
-    trader = live_trader(floor, journal)
-    planned = trader.executor.plan(proposed(floor.tradable()))
-    admitted = trader.executor.admit(planned)  # type: ignore[arg-type]
+
+    def engage_kill() -> None:
+        with journal.writing() as transaction:
+            transaction.engage_kill(1, "operator", "bob", "stop")
+
+    trader = live_trader(floor, journal, at(Checkpoint.ADMITTED, engage_kill))
     sent = len(floor.orders_on_exchange())
-    with journal.writing() as transaction:
-        transaction.engage_kill(1, "operator", "bob", "stop")
-    decision = trader.executor.send(admitted)  # type: ignore[arg-type]
+    decision = trader.executor.decide(proposed(floor.tradable()))
     assert (decision.outcome, decision.reason) == (Became.DENIED, DenialReason.KILL_SWITCH_ENGAGED)
     assert len(floor.orders_on_exchange()) == sent
     assert decision.intent is not None
@@ -209,16 +211,20 @@ def test_F41_a_kill_between_admission_and_sending_sends_nothing(floor: Floor, jo
 def test_an_order_that_was_given_back_meanwhile_is_a_denial_and_sends_nothing(
     floor: Floor, sqlite_journal: sa.Engine, is_live: bool
 ) -> None:
-    trader = (live_trader if is_live else dry_trader)(floor, ready_journal(sqlite_journal))
-    market, sent = floor.tradable(), len(floor.orders_on_exchange())
-    for killed in (False, True):
-        admitted = trader.executor.admit(trader.executor.plan(proposed(market)))  # type: ignore[arg-type]
-        assert isinstance(admitted, AdmittedOrder)
-        with trader.journal.writing() as transaction:
-            transaction.abandon(admitted.intent, DenialReason.CRASHED_BEFORE_SENDING, "left behind")
-            if killed:
+    journal, killed = ready_journal(sqlite_journal), [False]
+
+    def give_back() -> None:
+        with journal.writing() as transaction:
+            mode = Mode.LIVE if is_live else Mode.DRY_RUN
+            intent = transaction.open_intents("sandbox", 0, mode=mode)[-1]
+            transaction.abandon(intent, DenialReason.CRASHED_BEFORE_SENDING, "left behind")
+            if killed[0]:
                 transaction.engage_kill(1, "operator", "bob", "stop")
-        decision = trader.executor.send(admitted)
+
+    trader = (live_trader if is_live else dry_trader)(floor, journal, at(Checkpoint.ADMITTED, give_back))
+    market, sent = floor.tradable(), len(floor.orders_on_exchange())
+    for killed[0] in (False, True):
+        decision = trader.executor.decide(proposed(market))
         assert (decision.outcome, decision.intent and decision.intent.state) == (Became.DENIED, OrderState.ABANDONED)
     assert len(floor.orders_on_exchange()) == sent
 
@@ -239,15 +245,16 @@ def test_F20_a_rate_budget_that_can_not_be_asked_is_a_denial(floor: Floor, sqlit
 def test_three_refusals_of_the_exchange_in_a_row_engage_the_kill_switch(
     floor: Floor, sqlite_journal: sa.Engine
 ) -> None:
-    journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal)
     market = floor.tradable()
+
+    def pause_the_shard_while_sending(checkpoint: Checkpoint) -> None:
+        if checkpoint in (Checkpoint.ADMITTED, Checkpoint.ANSWERED):
+            is_over = checkpoint is Checkpoint.ANSWERED
+            floor.steer("POST", f"/shards/{market['exchange_index']}", trading_active=is_over)
+
+    trader = live_trader(floor, ready_journal(sqlite_journal), pause_the_shard_while_sending)
     trader.dispatch.group_of(market["exchange_index"])
-    planned = [trader.executor.plan(proposed(market)) for _ in range(3)]
-    admitted = [trader.executor.admit(each) for each in planned if isinstance(each, PlannedOrder)]
-    floor.steer("POST", f"/shards/{market['exchange_index']}", trading_active=False)
-    outcomes = [trader.executor.send(each).outcome for each in admitted if isinstance(each, AdmittedOrder)]
-    floor.steer("POST", f"/shards/{market['exchange_index']}", trading_active=True)
+    outcomes = [trader.executor.decide(proposed(market)).outcome for _ in range(3)]
     assert outcomes == [Became.REFUSED] * 3
     assert trader.executor.decide(proposed(market)).reason is DenialReason.KILL_SWITCH_ENGAGED
 

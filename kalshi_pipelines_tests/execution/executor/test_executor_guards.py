@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.executor import session as sessions
-from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Outcome
+from kalshi_pipelines.execution.executor.decisions import Decision, Outcome
 from kalshi_pipelines.execution.executor.dispatch import GROUP_CONTRACTS, GUARDS, MOST_REFUSALS_IN_A_ROW, GroupNotMade
 from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
 from kalshi_pipelines.execution.gates.market_snapshot import UnreadableMarket
@@ -39,7 +39,7 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import MINUTE_US, SECOND_US, instant
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines_tests.support.execution.instants import MINUTE, NOW, NOW_US
-from kalshi_pipelines_tests.support.execution.told_exchange import ToldExchange, play, refused, took
+from kalshi_pipelines_tests.support.execution.told_exchange import Play, ToldExchange, play, refused, took
 
 
 def _lost(_: object) -> Answer:
@@ -163,18 +163,21 @@ def test_an_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.
 
 def test_the_balance_of_the_market_s_shard_has_to_cover_premium_and_fees(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal)
-    cost = made.planned().cost
-    assert cost == 520_000 + made.planned().fee_bound
-    for available, reason in [(cost, None), (cost - 1, DenialReason.INSUFFICIENT_BALANCE)]:
-        made.available = available
-        assert made.decide().reason is reason
+    sale = Leg(Action.SELL, Of.YES, YesPrice(5_200))
+    for premium, changes in ((520_000, {}), (480_000, {"leg": sale})):
+        bought = made.decide(**changes).intent
+        assert bought is not None
+        assert bought.notional_microdollars == premium
+        cost = premium + bought.fee_bound_microdollars
+        for available, reason in [(cost, None), (cost - 1, DenialReason.INSUFFICIENT_BALANCE)]:
+            made.available = available
+            assert made.decide(**changes).reason is reason
+        made.available = 10**9
     made.available = None
     denied = made.decide()
     assert (denied.outcome, denied.reason) == (Outcome.DENIED, DenialReason.INSUFFICIENT_BALANCE)
     assert denied.intent is not None
     assert denied.intent.state is OrderState.DENIED
-    sale = made.planned(leg=Leg(Action.SELL, Of.YES, YesPrice(5_200)))
-    assert sale.premium == 480_000
 
 
 def test_a_session_and_its_dispatch_are_of_one_mode_and_a_live_one_reads_the_balance(
@@ -209,12 +212,11 @@ def test_F15_a_signal_that_was_decided_is_told_and_one_with_other_terms_is_a_con
 
 
 def test_a_session_that_has_ended_or_whose_time_is_over_admits_nothing(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal, session_minutes=1, reconciled_minutes=60)
-    planned = made.planned(valid_until=NOW + 5 * MINUTE)
-    made.clock.now_us = made.session.expires_us
-    over = made.executor.admit(made.executor.look_again(AdmittedOrder(planned, None)).planned)  # type: ignore[arg-type]
-    assert not isinstance(over, AdmittedOrder)
+    made = play(sqlite_journal, session_minutes=1, reconciled_minutes=60, book_seconds=60)
+    made.once(Checkpoint.INPUTS_READ, lambda: setattr(made.clock, "now_us", made.session.expires_us))
+    over = made.decide(valid_until=NOW + 5 * MINUTE)
     assert (over.outcome, over.reason) == (Outcome.DENIED, DenialReason.SESSION_CLOSED)
+    assert Checkpoint.ADMITTED not in made.passed
 
 
 LAST_LOOKS: list[tuple[Callable[[Any], None], DenialReason]] = [
@@ -233,9 +235,8 @@ def test_F17_F41_what_changed_since_the_admission_gives_the_order_back(
     sqlite_journal: sa.Engine, change: Callable[[Any], None], reason: DenialReason
 ) -> None:
     made = play(sqlite_journal)
-    admitted = made.admitted()
-    change(made)
-    decision = made.executor.send(admitted)
+    made.once(Checkpoint.ADMITTED, lambda: change(made))
+    decision = made.decide()
     assert (decision.outcome, decision.reason) == (Outcome.DENIED, reason)
     assert decision.detail
     assert decision.intent is not None
@@ -250,11 +251,11 @@ def test_F17_F41_what_changed_since_the_admission_gives_the_order_back(
 def test_F14_a_lease_that_ran_out_sends_nothing_and_a_renewed_one_lives_on(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal, book_seconds=60)
     far = {"valid_until": NOW + 9 * MINUTE}
-    kept, lost = made.admitted(**far), made.admitted(**far)
+    kept, lost = made.approve(made.wait(**far)), made.approve(made.wait(**far))
     made.clock.now_us += 59 * SECOND_US
-    assert made.executor.send(kept).outcome is Outcome.PLACED
+    assert made.executor.decide_again(kept).outcome is Outcome.PLACED
     made.clock.now_us += MINUTE_US
-    decision = made.executor.send(made.executor.look_again(lost))
+    decision = made.executor.decide_again(lost)
     assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.SESSION_CLOSED)
     assert decision.detail == "the session's lease was lost"
     assert len(made.exchange.orders) == 1
@@ -292,7 +293,9 @@ def test_without_a_reconciliation_nothing_is_sent_but_a_dry_run_needs_none(sqlit
 
 
 def test_F39_approval_is_wanted_of_agents_and_above_a_limit_and_not_below(sqlite_journal: sa.Engine) -> None:
-    cost = play(sqlite_journal).planned().cost
+    bought = play(sqlite_journal).decide().intent
+    assert bought is not None
+    cost = bought.notional_microdollars + bought.fee_bound_microdollars
     keys = [ToldExchange(key_fingerprint=f"SHA256:{number:016x}") for number in range(2)]
     at = play(sqlite_journal, keys[0], approval_dollars=f"{cost / 10**6:.6f}", subaccount=2)
     _reconciled(at.journal, 2)
@@ -303,18 +306,34 @@ def test_F39_approval_is_wanted_of_agents_and_above_a_limit_and_not_below(sqlite
     assert asked.detail == f"approve intent {asked.intent.intent_id}: {asked.intent.request_json}"
     below = play(sqlite_journal, keys[1], approval_dollars=f"{(cost - 1) / 10**6:.6f}", subaccount=3)
     _reconciled(below.journal, 3)
-    admitted = below.admitted()
-    assert below.executor.send(admitted).outcome is Outcome.AWAITS_APPROVAL
+    waiting = below.decide().waiting
+    assert waiting is not None
+    assert not below.executor.is_due(waiting)
     now = below.clock()
     with below.journal.writing() as transaction:
-        transaction.approve(admitted.intent.request_sha256, "bob", now + 1)
+        transaction.approve(waiting.intent.request_sha256, "bob", now + 1)
+    assert below.executor.is_due(waiting)
     below.clock.now_us += 1
-    assert below.executor.send(admitted).outcome is Outcome.AWAITS_APPROVAL
+    assert not below.executor.is_due(waiting)
+    assert below.executor.decide_again(waiting).outcome is Outcome.AWAITS_APPROVAL
     with below.journal.writing() as transaction:
-        transaction.approve(admitted.intent.request_sha256, "bob", now + MINUTE_US)
-    assert below.executor.send(admitted).outcome is Outcome.PLACED
+        transaction.approve(waiting.intent.request_sha256, "bob", now + MINUTE_US)
+    assert below.executor.is_due(waiting)
+    assert below.executor.decide_again(waiting).outcome is Outcome.PLACED
     dry = play(sqlite_journal, live=False, approval_dollars=0)
     assert dry.decide(actor=ActorKind.AGENT).outcome is Outcome.SIMULATED
+
+
+def test_a_waiting_order_is_due_once_it_is_approved_or_no_longer_valid(sqlite_journal: sa.Engine) -> None:
+    made = play(sqlite_journal)
+    waiting, other = made.wait(), made.wait()
+    made.clock.now_us = waiting.intent.valid_until_us
+    assert not made.executor.is_due(waiting)
+    made.clock.now_us += 1
+    assert made.executor.is_due(waiting)
+    made.clock.now_us = NOW_US
+    made.approve(waiting)
+    assert (made.executor.is_due(waiting), made.executor.is_due(other)) == (True, False)
 
 
 def test_F06_an_order_without_an_outcome_blocks_its_market_and_no_other(sqlite_journal: sa.Engine) -> None:
@@ -326,9 +345,9 @@ def test_F06_an_order_without_an_outcome_blocks_its_market_and_no_other(sqlite_j
     made.exchange.answer = took()
     assert made.decide().reason is DenialReason.UNRESOLVED_ORDER
     assert made.decide(ticker=MarketTicker("KXA-26-C")).outcome is Outcome.PLACED
-    held = made.admitted(ticker=MarketTicker("KXA-26-D"))
+    held = made.reserve(ticker=MarketTicker("KXA-26-D"))
     with made.journal.writing() as transaction:
-        transaction.sending(held.intent, made.session.code_version)
+        transaction.sending(held, made.session.code_version)
     assert made.decide(ticker=MarketTicker("KXA-26-D")).reason is DenialReason.UNRESOLVED_ORDER
     dry = play(sqlite_journal, live=False)
     assert dry.decide().outcome is Outcome.SIMULATED
@@ -336,11 +355,10 @@ def test_F06_an_order_without_an_outcome_blocks_its_market_and_no_other(sqlite_j
 
 def test_F33_an_order_does_not_meet_itself_but_another_of_ours(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal)
-    first = made.admitted()
-    second = made.executor.admit(made.planned(leg=Leg(Action.SELL, Of.YES, YesPrice(5_200))))
-    assert not isinstance(second, AdmittedOrder)
-    assert second.reason is DenialReason.SELF_CROSS
-    assert made.executor.send(first).outcome is Outcome.PLACED
+    sale, meanwhile = Leg(Action.SELL, Of.YES, YesPrice(5_200)), list[Decision]()
+    made.once(Checkpoint.ADMITTED, lambda: meanwhile.append(made.decide(leg=sale)))
+    assert made.decide().outcome is Outcome.PLACED
+    assert [each.reason for each in meanwhile] == [DenialReason.SELF_CROSS]
 
 
 def test_three_orders_in_a_row_that_are_not_taken_end_trading_and_one_that_is_begins_the_count_anew(
@@ -377,11 +395,14 @@ def test_an_order_given_back_meanwhile_is_not_sent_and_its_end_is_told(sqlite_jo
     for live in (True, False):
         made = play(sqlite_journal, live=live)
         for killed in (None, "stop"):
-            admitted = made.admitted()
-            with made.journal.writing() as transaction:
-                transaction.abandon(admitted.intent, DenialReason.CRASHED_BEFORE_SENDING, "left behind")
-            made.killed = killed
-            decision = made.executor.send(admitted)
+
+            def give_back(made: Play = made, killed: str | None = killed) -> None:
+                with made.journal.writing() as transaction:
+                    transaction.abandon(made.open_intents()[-1], DenialReason.CRASHED_BEFORE_SENDING, "left behind")
+                made.killed = killed
+
+            made.once(Checkpoint.ADMITTED, give_back)
+            decision = made.decide()
             made.killed = None
             assert (decision.outcome, decision.intent and decision.intent.state) == (
                 Outcome.DENIED,
@@ -398,9 +419,8 @@ def test_a_dry_run_is_killed_by_the_journal_as_a_live_one_is(sqlite_journal: sa.
     with sqlite_journal.connect() as connection:
         versions = connection.scalars(sa.select(order_events.c.code_version).where(order_events.c.seq == 3)).all()
     assert versions == [made.session.code_version]
-    admitted = made.admitted()
-    made.engage_kill()
-    decision = made.executor.send(admitted)
+    made.once(Checkpoint.ADMITTED, made.engage_kill)
+    decision = made.decide()
     assert (decision.outcome, decision.reason, decision.detail) == (
         Outcome.DENIED,
         DenialReason.KILL_SWITCH_ENGAGED,
@@ -441,9 +461,8 @@ def test_a_refusal_of_the_journal_without_a_reason_of_its_own_is_a_failed_check(
 ) -> None:
     made = play(sqlite_journal)
     monkeypatch.delitem(GUARDS, "kill")
-    admitted = made.admitted()
-    made.engage_kill()
-    assert made.executor.send(admitted).reason is DenialReason.CHECK_FAILED
+    made.once(Checkpoint.ADMITTED, made.engage_kill)
+    assert made.decide().reason is DenialReason.CHECK_FAILED
 
 
 @pytest.mark.parametrize("at", [Checkpoint.ANSWERED, None])
@@ -458,11 +477,9 @@ def test_F08_whatever_breaks_in_while_an_order_is_sent_it_is_recorded_as_unknown
     made.exchange.answer = interrupted
     if at is not None:
         made.exchange.answer = lambda _: Answer(201, None)  # type: ignore[arg-type]
-    admitted = made.admitted()
     with pytest.raises((KeyboardInterrupt, TypeError)):
-        made.executor.send(admitted)
-    with made.journal.reading() as reading:
-        assert reading.intent(admitted.intent.intent_id).state is OrderState.UNKNOWN
+        made.decide()
+    assert [intent.state for intent in made.open_intents()] == [OrderState.UNKNOWN]
     assert made.facts()["failure"] == "lost"
     assert made.facts()["detail"].startswith("interrupted by ")
 
@@ -480,32 +497,33 @@ def test_F08_an_interruption_without_a_journal_is_still_an_interruption(
         raise KeyboardInterrupt
 
     made.exchange.answer = interrupted
-    admitted = made.admitted()
     with pytest.raises(KeyboardInterrupt):
-        made.executor.send(admitted)
-    with made.journal.reading() as reading:
-        assert reading.intent(admitted.intent.intent_id).state is OrderState.SENDING
+        made.decide()
+    assert [intent.state for intent in made.open_intents()] == [OrderState.SENDING]
 
 
 def test_what_the_reconciliation_found_out_meanwhile_is_more_than_a_late_answer(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal)
-    admitted = made.admitted()
 
     def meanwhile() -> None:
+        (intent,) = made.open_intents()
         with made.journal.writing() as transaction:
-            transaction.answered(transaction.intent(admitted.intent.intent_id), OrderState.UNKNOWN)
+            transaction.answered(intent, OrderState.UNKNOWN)
 
     made.at[Checkpoint.ANSWERED] = meanwhile
-    decision = made.executor.send(admitted)
+    decision = made.decide()
+    assert decision.intent is not None
     assert (decision.outcome, decision.intent and decision.intent.state) == (Outcome.UNKNOWN, OrderState.UNKNOWN)
     facts = made.facts()
-    assert (facts["kind"], facts["said"], facts["intent_id"]) == ("answer", "executed", admitted.intent.intent_id)
+    assert (facts["kind"], facts["said"], facts["intent_id"]) == ("answer", "executed", decision.intent.intent_id)
 
 
 def test_what_the_audit_holds_of_a_decision_is_what_it_was_made_by(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal)
-    planned = made.planned()
-    facts = planned.facts()
+    order = made.order()
+    made.executor.decide(order)
+    with made.journal.reading() as reading:
+        [facts] = [json.loads(each.body) for each in reading.audit_tail(9) if each.kind == "plan"]
     assert facts["actor"] == {"kind": "strategy", "name": "s"}
     assert facts["leg"] == {"action": "buy", "outcome": "yes", "price": "0.5200"}
     assert facts["market"] == {
@@ -516,7 +534,7 @@ def test_what_the_audit_holds_of_a_decision_is_what_it_was_made_by(sqlite_journa
         "fee_multiplier": "1",
         "read_us": NOW_US,
     }
-    signal = planned.order.signal
+    signal = order.signal
     assert facts["signal"] == {
         "strategy": "s",
         "version": "1",
@@ -525,7 +543,7 @@ def test_what_the_audit_holds_of_a_decision_is_what_it_was_made_by(sqlite_journa
         "leg": signal.leg,
         "attempt": signal.attempt,
     }
-    assert instant(NOW_US) == planned.order.as_of
+    assert instant(NOW_US) == order.as_of
 
 
 def test_every_decision_is_on_record_with_its_proposal(sqlite_journal: sa.Engine) -> None:
@@ -550,12 +568,11 @@ def test_every_decision_is_on_record_with_its_proposal(sqlite_journal: sa.Engine
 
 def test_a_second_look_is_at_the_same_market(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal)
-    admitted = made.admitted()
+    waiting = made.approve(made.wait())
     made.asked.clear()
     made.market = replace(made.market, status="closed")
-    again = made.executor.look_again(admitted)
-    assert (made.asked, again.planned.market.status) == (["KXA-26-B", 2], "closed")
-    assert made.executor.send(again).reason is DenialReason.MARKET_NOT_ACTIVE
+    assert made.executor.decide_again(waiting).reason is DenialReason.MARKET_NOT_ACTIVE
+    assert made.asked == ["KXA-26-B", 2]
 
 
 @pytest.mark.parametrize(
@@ -573,21 +590,20 @@ def test_F39_what_an_order_was_approved_by_must_be_the_same_when_it_is_sent(
     sqlite_journal: sa.Engine, changes: dict[str, Any], reason: DenialReason | None
 ) -> None:
     made = play(sqlite_journal)
-    admitted = made.admitted()
+    waiting = made.approve(made.wait())
     made.market = replace(made.market, **changes)
-    decision = made.executor.send(made.executor.look_again(admitted))
+    decision = made.executor.decide_again(waiting)
     assert decision.reason is reason
     assert len(made.exchange.orders) == (reason is None)
 
 
 def test_F39_the_balance_is_asked_again_when_an_order_was_approved(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal)
-    enough = made.planned().cost
-    for available, reason in ((enough - 1, DenialReason.INSUFFICIENT_BALANCE), (enough, None)):
+    for short, reason in ((1, DenialReason.INSUFFICIENT_BALANCE), (0, None)):
         made.available = 10**9
-        admitted = made.admitted()
-        made.available = available
-        assert made.executor.send(made.executor.look_again(admitted)).reason is reason
+        waiting = made.approve(made.wait())
+        made.available = waiting.intent.notional_microdollars + waiting.intent.fee_bound_microdollars - short
+        assert made.executor.decide_again(waiting).reason is reason
 
 
 def test_F15_a_further_attempt_follows_one_that_came_to_nothing_and_no_other(sqlite_journal: sa.Engine) -> None:
@@ -644,7 +660,7 @@ def test_F15_a_known_signal_is_an_attempt_and_its_proposal_is_not_waiting_any_mo
 @pytest.mark.parametrize("live", [True, False])
 def test_F33_what_a_killed_dry_run_left_behind_is_no_order_of_ours(sqlite_journal: sa.Engine, live: bool) -> None:
     made = play(sqlite_journal, live=live)
-    made.admitted()
+    made.reserve()
     sale = Leg(Action.SELL, Of.YES, YesPrice(5_200))
     assert made.decide(leg=sale).reason is DenialReason.SELF_CROSS
     sessions.close(made.journal, made.session, "killed")

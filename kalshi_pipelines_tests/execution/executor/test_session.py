@@ -247,10 +247,9 @@ def test_F27_a_key_that_may_do_more_or_less_than_trade_is_not_used(
 
 def _agents_order(trader: Trader) -> AdmittedOrder:
     order = proposed(trader.floor.tradable(), actor=ActorKind.AGENT, actor_name="agent 7", count=Contracts(200))
-    planned = trader.executor.plan(order)
-    admitted = trader.executor.admit(planned)  # type: ignore[arg-type]
-    assert isinstance(admitted, AdmittedOrder)
-    return admitted
+    waiting = trader.executor.decide(order).waiting
+    assert waiting is not None
+    return waiting
 
 
 def test_F39_an_agent_s_order_waits_for_another_s_approval_of_its_very_bytes(
@@ -258,17 +257,18 @@ def test_F39_an_agent_s_order_waits_for_another_s_approval_of_its_very_bytes(
 ) -> None:
     journal = ready_journal(journal_engine)
     trader = live_trader(floor, journal)
-    admitted = _agents_order(trader)
     sent = len(floor.orders_on_exchange())
-    assert trader.executor.send(admitted).outcome is Outcome.AWAITS_APPROVAL
+    waiting = _agents_order(trader)
     with journal.writing() as transaction:
-        transaction.approve(admitted.intent.request_sha256, "agent 7", now_us() + 60_000_000)
+        transaction.approve(waiting.intent.request_sha256, "agent 7", now_us() + 60_000_000)
         transaction.approve("f" * 64, "bob", now_us() + 60_000_000)
-    assert trader.executor.send(admitted).outcome is Outcome.AWAITS_APPROVAL
+    assert not trader.executor.is_due(waiting)
+    assert trader.executor.decide_again(waiting).outcome is Outcome.AWAITS_APPROVAL
     assert len(floor.orders_on_exchange()) == sent
     with journal.writing() as transaction:
-        transaction.approve(admitted.intent.request_sha256, "bob", now_us() + 60_000_000)
-    assert trader.executor.send(trader.executor.look_again(admitted)).outcome is Outcome.PLACED
+        transaction.approve(waiting.intent.request_sha256, "bob", now_us() + 60_000_000)
+    assert trader.executor.is_due(waiting)
+    assert trader.executor.decide_again(waiting).outcome is Outcome.PLACED
     assert len(floor.orders_on_exchange()) == sent + 1
 
 
@@ -276,18 +276,15 @@ def test_F08_an_interruption_in_the_middle_of_sending_is_stored_as_unknown_first
     floor: Floor, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trader = live_trader(floor, ready_journal(sqlite_journal))
-    order = proposed(floor.tradable())
-    admitted = trader.executor.admit(trader.executor.plan(order))  # type: ignore[arg-type]
-    assert isinstance(admitted, AdmittedOrder)
 
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(OrderTransport, "place", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        trader.executor.send(admitted)
+        trader.executor.decide(proposed(floor.tradable()))
     with trader.journal.reading() as reading:
-        assert reading.intent(admitted.intent.intent_id).state is OrderState.UNKNOWN
+        assert [intent.state for intent in reading.open_intents("sandbox", 0)] == [OrderState.UNKNOWN]
 
 
 def test_an_answer_that_the_journal_refuses_leaves_the_order_unknown(

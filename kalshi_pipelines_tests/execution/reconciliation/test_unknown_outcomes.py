@@ -15,6 +15,7 @@ from kalshi_pipelines.execution.executor.decisions import Outcome as Became
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders.answers import Answer
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import OrderSweep
 from kalshi_pipelines.execution.orders.states import OrderState
@@ -24,7 +25,10 @@ from kalshi_pipelines.execution.reconciliation.report import DifferenceKind
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.support.execution.floor import (
     Floor,
+    ProcessEnded,
     Trader,
+    at,
+    end_process,
     live_trader,
     proposed,
     ready_journal,
@@ -227,11 +231,9 @@ class NeverAsked:
 
 def test_an_order_that_a_living_session_is_sending_is_left_alone(floor: Floor, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal)
-    planned = trader.executor.plan(proposed(markets(floor, 1)[0]))
-    admitted = trader.executor.admit(planned)  # type: ignore[arg-type]
-    with journal.writing() as transaction:
-        transaction.sending(admitted.intent, trader.session.code_version)  # type: ignore[arg-type]
+    trader = live_trader(floor, journal, at(Checkpoint.SENDING_COMMITTED, end_process))
+    with pytest.raises(ProcessEnded):
+        trader.executor.decide(proposed(markets(floor, 1)[0]))
     report = reconciler(floor, journal, fencing=NeverAsked()).reconcile()
     assert report.clean, str(report)
     assert [intent.state for intent in open_now(journal)] == [OrderState.SENDING]

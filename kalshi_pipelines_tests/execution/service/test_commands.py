@@ -29,7 +29,7 @@ from kalshi_pipelines.execution.inbox.proposals import (
     propose,
     read_proposal,
 )
-from kalshi_pipelines.execution.journal.records import Intent, MarketStanding, Mode, Origin, ScopeKind
+from kalshi_pipelines.execution.journal.records import MarketStanding, Mode, Origin, ScopeKind
 from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.kill.halt import HaltReport
 from kalshi_pipelines.execution.kill.switch import Engaged, NotReleased
@@ -40,7 +40,7 @@ from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.service import commands
 from kalshi_pipelines.execution.service.audit import _without_exchange
 from kalshi_pipelines.execution.service.commands import CanNotBeDone, Office
-from kalshi_pipelines.execution.service.trading_session import TradingRun, _is_decided, decision_rows
+from kalshi_pipelines.execution.service.trading_session import TradingRun, decision_rows
 from kalshi_pipelines.execution.text import moment, position_lines, standing_lines
 from kalshi_pipelines.kalshi.errors import EnvironmentMismatch, UnusableKey
 from kalshi_pipelines.settings import Environment, Settings
@@ -361,22 +361,6 @@ def test_a_session_that_is_interrupted_says_what_it_left_open(
     left = "1 order may rest or be unknown: see `status`, and run `reconcile`"
     assert said() == f"Interrupted. No live session is open, and {left}.\n"
     assert desk.look(intent).state is OrderState.SENDING
-
-
-def test_an_order_waits_for_its_approval_or_its_end(sqlite_journal: sa.Engine) -> None:
-    desk = desk_at(sqlite_journal)
-    intent, other = desk.planned(), desk.planned()
-
-    def is_decided(of: Intent, at_us: int) -> bool:
-        place: Any = SimpleNamespace(clock_us=lambda: at_us, journal=desk.journal)
-        return _is_decided(place, SimpleNamespace(intent=of))  # type: ignore[arg-type]
-
-    assert not is_decided(intent, intent.valid_until_us)
-    assert is_decided(intent, intent.valid_until_us + 1)
-    with desk.journal.writing() as transaction:
-        transaction.approve(intent.request_sha256, "grace", NOON + HOUR)
-    assert is_decided(intent, NOON)
-    assert not is_decided(other, NOON)
 
 
 def test_decisions_are_told_with_what_to_do(sqlite_journal: sa.Engine) -> None:

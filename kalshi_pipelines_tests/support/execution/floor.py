@@ -2,7 +2,7 @@
 
 import datetime as dt
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -24,7 +24,7 @@ from kalshi_pipelines.execution.gates.key import available_on
 from kalshi_pipelines.execution.gates.market_snapshot import ExchangeMarkets
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.records import Mode, Origin
-from kalshi_pipelines.execution.orders.checkpoints import PassCheckpoint, passed
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
 from kalshi_pipelines.execution.orders.terms import (
     Action,
@@ -156,6 +156,25 @@ class Trader:
     executor: TradeExecutor
 
 
+class ProcessEnded(BaseException):
+    """A process that ends at a checkpoint; nothing of the product may catch it."""
+
+
+def end_process() -> None:
+    """End the process of a test here."""
+    raise ProcessEnded
+
+
+def at(checkpoint: Checkpoint, act: Callable[[], object]) -> PassCheckpoint:
+    """Return what does something whenever an order passes one checkpoint."""
+
+    def pass_by(passed_by: Checkpoint) -> None:
+        if passed_by is checkpoint:
+            act()
+
+    return pass_by
+
+
 @contextmanager
 def trading_floor(folder: Path, options: SandboxOptions = QUIET, **key: Any) -> Iterator[Floor]:
     """A sandbox of its own, with one member whose key may read and trade."""
@@ -212,11 +231,11 @@ def live_trader(floor: Floor, journal: Journal, checkpoint: PassCheckpoint = pas
     return _trader(floor, journal, settings, session, dispatch, checkpoint)
 
 
-def dry_trader(floor: Floor, journal: Journal, origin: Origin = Origin.BY_HAND, **changes: Any) -> Trader:
+def dry_trader(floor: Floor, journal: Journal, checkpoint: PassCheckpoint = passed, **changes: Any) -> Trader:
     """A dry-run session."""
     settings = TradeSettings(**{"approval_dollars": 50, **changes})
-    session = sessions.open_dry_run(journal, settings, Environment.SANDBOX, Opening("ann", origin))
-    return _trader(floor, journal, settings, session, SimulatedDispatch(journal, session), passed)
+    session = sessions.open_dry_run(journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND))
+    return _trader(floor, journal, settings, session, SimulatedDispatch(journal, session), checkpoint)
 
 
 def _trader(

@@ -6,26 +6,28 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, cast
 
+import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
-from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision, PlannedOrder
+from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision
 from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, SimulatedDispatch
 from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
 from kalshi_pipelines.execution.executor.session import Opening
 from kalshi_pipelines.execution.gates.arming import Bound, arm_token
 from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
-from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.journal.records import Intent, Mode, Origin
 from kalshi_pipelines.execution.orders.answers import Answer
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
-from kalshi_pipelines.execution.orders.proposals import ProposedOrder, Signal
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
 from kalshi_pipelines.execution.orders.terms import MarketTicker
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import instant
+from kalshi_pipelines.units import MINUTE_US, instant
+from kalshi_pipelines_tests.support.execution.floor import ProcessEnded, end_process
 from kalshi_pipelines_tests.support.execution.good_order import MARKET, ORDER
 from kalshi_pipelines_tests.support.execution.instants import MINUTE, NOW_US
 from kalshi_pipelines_tests.support.execution.trading import Clock
@@ -134,15 +136,38 @@ class Play:
     def decide(self, **changes: Any) -> Decision:
         return self.executor.decide(self.order(**changes))
 
-    def planned(self, **changes: Any) -> PlannedOrder:
-        planned = self.executor.plan(self.order(**changes))
-        assert isinstance(planned, PlannedOrder)
-        return planned
+    def once(self, checkpoint: Checkpoint, act: Callable[[], object]) -> None:
+        """Do something when the next order passes a checkpoint, and only then."""
 
-    def admitted(self, **changes: Any) -> AdmittedOrder:
-        admitted = self.executor.admit(self.planned(**changes))
-        assert isinstance(admitted, AdmittedOrder), admitted
-        return admitted
+        def act_once() -> None:
+            del self.at[checkpoint]
+            act()
+
+        self.at[checkpoint] = act_once
+
+    def reserve(self, **changes: Any) -> Intent:
+        """Reserve an order and end there, as a process does that is killed; return its intent."""
+        self.once(Checkpoint.ADMITTED, end_process)
+        with pytest.raises(ProcessEnded):
+            self.decide(**changes)
+        return self.open_intents()[-1]
+
+    def wait(self, **changes: Any) -> AdmittedOrder:
+        """Decide about an agent's order; return it as it waits for a person's approval."""
+        waiting = self.decide(actor=ActorKind.AGENT, **changes).waiting
+        assert waiting is not None
+        return waiting
+
+    def approve(self, waiting: AdmittedOrder) -> AdmittedOrder:
+        """Approve a waiting order for ten minutes; return it."""
+        with self.journal.writing() as transaction:
+            transaction.approve(waiting.intent.request_sha256, "bob", self.clock() + 10 * MINUTE_US)
+        return waiting
+
+    def open_intents(self) -> list[Intent]:
+        """Return the orders of this sub-account that are still open, oldest first."""
+        with self.journal.reading() as reading:
+            return reading.open_intents("sandbox", self.settings.subaccount, mode=self.mode)
 
     def facts(self) -> dict[str, Any]:
         """What the newest record of the audit says."""
