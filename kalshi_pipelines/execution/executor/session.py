@@ -30,6 +30,8 @@ from kalshi_pipelines.units import MINUTE_US, instant, now_us
 
 #: A session that does not renew its lease for so long has lost it.
 LEASE_US: Final = MINUTE_US
+#: Suffixes of the files that decide about orders: Python, and the SQL of the journal's guards.
+_SOURCES: Final = (".py", ".sql")
 
 
 class SessionRefused(ExpectedError):
@@ -72,7 +74,7 @@ def code_version() -> str:
     """The package's version and a digest of this room's source: a session is only good for the code it began with."""
     room = Path(__file__).parents[1]
     digest = hashlib.sha256()
-    for path in sorted(room.rglob("*.py")):
+    for path in sorted(path for suffix in _SOURCES for path in room.rglob(f"*{suffix}")):
         digest.update(path.relative_to(room).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return f"{version('kalshi-pipelines')}+{digest.hexdigest()[:16]}"
 

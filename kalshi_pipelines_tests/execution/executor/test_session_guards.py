@@ -160,7 +160,9 @@ def test_F22_anchors_that_the_journal_does_not_fulfil_or_that_can_not_be_read_op
 def test_F56_the_code_s_version_is_of_every_source_file_with_its_name() -> None:
     room = Path(sessions.__file__).parents[1]
     digest = hashlib.sha256()
-    for path in sorted(room.rglob("*.py")):
+    files = sorted(path for path in room.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    assert {path.suffix for path in files} == {".py", ".sql"}
+    for path in files:
         digest.update(path.relative_to(room).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     sessions.code_version.cache_clear()
     assert sessions.code_version() == f"{version('kalshi-pipelines')}+{digest.hexdigest()[:16]}"

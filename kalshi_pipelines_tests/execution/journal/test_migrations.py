@@ -8,14 +8,13 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from kalshi_pipelines.execution.journal import guards
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
     JournalOutdated,
     JournalUnavailable,
 )
-from kalshi_pipelines.execution.journal.guards import guards_of, missing_guards
+from kalshi_pipelines.execution.journal.guards import guard_statements, installed_guards, missing_guards
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import (
     VERSION_TABLE,
@@ -80,7 +79,7 @@ def test_an_upgrade_is_done_once_and_raises_the_guards(empty: sa.Engine) -> None
     require_journal_head(empty)
     with empty.connect() as connection:
         assert missing_guards(connection) == []
-        assert len(guards_of(connection)) > 50
+        assert len(installed_guards(connection)) > 50
         pairs = {tuple(row) for row in connection.execute(sa.select(legal_transitions))}
         kinds, reasons = (set(connection.scalars(sa.select(table))) for table in (audit_kinds, denial_reasons))
     assert pairs == {(str(before), str(after)) for before, some in LEGAL_TRANSITIONS.items() for after in some}
@@ -94,7 +93,7 @@ GUARDS = "0002 b7cbaf0241fee126"
 
 def test_guards_that_change_come_with_a_migration() -> None:
     """Else an upgrade of the code would look as if somebody had taken them down."""
-    text = "\n".join((*guards._sqlite(), *guards._postgres()))
+    text = "\n".join((*guard_statements("sqlite"), *guard_statements("postgresql")))
     assert f"{journal_head()} {hashlib.sha256(text.encode()).hexdigest()[:16]}" == GUARDS, "add a migration"
 
 

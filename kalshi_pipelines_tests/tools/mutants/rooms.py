@@ -71,7 +71,7 @@ ROOMS: Final = {
         seconds=60,
     ),
     "schema": Room(
-        ("journal/engine.py", "journal/guards.py", "journal/migrations.py", "journal/tables/*.py"),
+        ("journal/engine.py", "journal/guards/*.py", "journal/migrations.py", "journal/tables/*.py"),
         (
             "journal/test_migrations.py",
             "journal/test_refusals.py",

@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from kalshi_pipelines.execution.journal import guards
+from kalshi_pipelines.execution.journal.guards import statements as guards
 from kalshi_pipelines_tests.support.migrated import journal_at_head
 from kalshi_pipelines_tests.tools.mutants.rooms import UNSHRUNK
 
@@ -82,7 +82,7 @@ def survivors(folder: Path) -> tuple[int, list[str]]:
     Raises:
         SystemExit: The tests fail without a mutant.
     """
-    statements = list(guards._sqlite())
+    statements = list(guards.guard_statements("sqlite"))
     arguments = [str(folder / "kalshi_pipelines_tests" / "execution" / test) for test in _TESTS]
     arguments += [
         *("-x", "-q", "-n0", "-p", "no:cacheprovider"),
@@ -112,7 +112,7 @@ def _killer_of(statements: list[str], arguments: list[str], killers: Sequence[st
     child = os.fork()
     if not child:
         journal_at_head.cache_clear()
-        guards._sqlite = lambda: iter(statements)
+        guards.guard_statements = lambda _dialect: tuple(statements)  # type: ignore[assignment]
         first = KillersFirst(killers, lambda test: os.write(writing, f"{test}\n".encode()))
         with contextlib.redirect_stdout(io.StringIO()):
             status = pytest.main(arguments, plugins=[first])

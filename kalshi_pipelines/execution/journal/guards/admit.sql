@@ -1,0 +1,28 @@
+-- When an order must not be admitted: the same rules for SQLite and Postgres.
+--
+-- The guard runs before an event moves an order to the state "reserved". In the conditions, NEW is that event,
+-- i is the order's intent and s is the session of the intent. The first condition that holds refuses the event with
+-- the message "admit_guard:<reason>". The caps of scopes are not checked here but on each posting: see caps.sql.
+
+-- refuse: session_expired
+-- The event lies outside the time for which the session was opened.
+NEW.at_us < s.opened_us OR NEW.at_us >= s.expires_us
+
+-- refuse: session_ended
+-- The session has ended.
+EXISTS (SELECT 1 FROM session_ends e WHERE e.session_id = i.session_id)
+
+-- refuse: order_notional
+-- The notional of this one order is larger than the session allows.
+i.notional_microdollars > s.order_notional_cap_microdollars
+
+-- refuse: order_worst_loss
+-- The worst loss of this one order, whichever way the market resolves, is larger than the session allows.
+i.reserved_if_no_microdollars > s.order_worst_cap_microdollars
+OR i.reserved_if_yes_microdollars > s.order_worst_cap_microdollars
+
+-- refuse: message_rate
+-- The account made more attempts within the last minute than the session allows.
+(SELECT count(*) FROM attempts a
+ WHERE a.environment = i.environment AND a.subaccount = i.subaccount AND a.mode = i.mode
+ AND a.at_us > NEW.at_us - {minute_us}) > s.attempts_per_minute_cap

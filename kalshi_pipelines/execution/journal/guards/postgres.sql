@@ -1,0 +1,89 @@
+-- How Postgres states the guards. The rules and statements that both databases share are in the other files.
+
+-- name: function
+-- The function works with the rights of its owner, so a role that writes postings needs no right to change a counter.
+CREATE OR REPLACE FUNCTION {prefix}{name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = {schema}, pg_temp AS $guard${body}$guard$
+
+-- name: revoke_function
+-- Otherwise anybody could put the function on a table of their own, where it would work with the owner's rights.
+REVOKE ALL ON FUNCTION {prefix}{name}() FROM PUBLIC
+
+-- name: trigger
+CREATE TRIGGER {prefix}{name} {event} ON {table} FOR EACH {each} {when} EXECUTE FUNCTION {prefix}{function}()
+
+-- name: always
+-- The trigger fires even where a session's replication role switches other triggers off.
+ALTER TABLE {table} ENABLE ALWAYS TRIGGER {prefix}{name}
+
+-- name: condition
+WHEN ({condition})
+
+-- name: refuse_if
+-- Postgres prepares the condition of a rule only when the rule is reached.
+IF {condition} THEN
+RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = '{guard}_guard:{reason}';
+END IF;
+
+-- name: then
+-- The body of a function that runs one of the statements both databases share.
+BEGIN {action}; RETURN NEW; END
+
+-- name: append_only
+-- Refuse a change or deletion, whichever table it is on.
+BEGIN
+RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = 'append_only:' || TG_TABLE_NAME;
+END
+
+-- name: audit_chain
+-- The record must carry the hash of its own content and of the record before it.
+BEGIN
+IF NEW.hash <> encode(sha256(convert_to(
+    '{hash_domain}' || chr(10) || NEW.seq || chr(10) || coalesce(NEW.prev_hash, '') || chr(10) || NEW.body, 'UTF8'
+)), 'hex') THEN
+RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = 'audit:hash';
+END IF;
+RETURN NEW;
+END
+
+-- name: judge_event
+-- Refuse an order event for the first rule of send.sql or admit.sql that holds.
+DECLARE i intents; s sessions;
+BEGIN
+SELECT * INTO i FROM intents WHERE intent_id = NEW.intent_id;
+SELECT * INTO s FROM sessions WHERE session_id = i.session_id;
+{refusals};
+RETURN NEW;
+END
+
+-- name: reserve
+-- Count a reservation, then refuse it for the first rule of caps.sql that holds.
+DECLARE c scopes; m scope_markets; s sessions;
+BEGIN
+{count_reservation} RETURNING * INTO c;
+{count_reservation_in_market} RETURNING * INTO m;
+{refusals_in_all_scopes};
+IF c.kind = 'rolling' THEN {refusals_in_rolling_scopes}; END IF;
+IF c.kind = 'account' THEN
+SELECT * INTO s FROM sessions WHERE session_id = NEW.session_id;
+{refusals_in_account_scopes};
+END IF;
+RETURN NEW;
+END
+
+-- name: post
+-- Count a fact.
+BEGIN
+{begin_market};
+{count_fact};
+{count_fact_in_market};
+RETURN NEW;
+END
+
+-- name: day_before_posting
+-- The UTC date of the day before the posting p.
+to_char(to_timestamp(p.at_us / {second_us} + 86400 * (-1)) AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+
+-- name: day_after_posting
+-- The UTC date of the day after the posting p.
+to_char(to_timestamp(p.at_us / {second_us} + 86400 * (1)) AT TIME ZONE 'UTC', 'YYYY-MM-DD')

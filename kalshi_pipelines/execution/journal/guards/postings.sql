@@ -1,0 +1,90 @@
+-- How a posting NEW moves the counters of its scope: the same statements for SQLite and Postgres.
+--
+-- A reservation brings the caps of its session into the scope. A fact (a fill, a release, a settlement ...) moves the
+-- counters even beyond a cap, and the scope is then marked as breached. A balance carried over ("opening") or looked
+-- at by a person ("review") lifts the cap to the worst loss, so no room is left for further orders. A review also ends
+-- the breach.
+
+-- name: count_reservation
+-- Count a reservation in its scope. In a market new to the scope, the reservation alone is the worst loss.
+UPDATE scopes SET
+(orders_cap, notional_cap_microdollars, worst_cap_microdollars) =
+(SELECT its.orders_cap, its.notional_cap_microdollars, its.worst_cap_microdollars
+ FROM session_caps its
+ WHERE its.session_id = NEW.session_id AND its.kind = scopes.kind),
+orders = orders + NEW.d_orders,
+notional_microdollars = notional_microdollars + NEW.d_notional_microdollars,
+worst_microdollars = worst_microdollars + coalesce(
+    {worst_loss_change},
+    CASE WHEN NEW.d_if_no_microdollars >= NEW.d_if_yes_microdollars
+    THEN NEW.d_if_no_microdollars ELSE NEW.d_if_yes_microdollars END
+)
+WHERE scope_id = NEW.scope_id;
+
+-- name: count_reservation_in_market
+-- Count a reservation in its market, and begin the market's row if the scope has none.
+INSERT INTO scope_markets (
+    scope_id, ticker, if_no_microdollars, if_yes_microdollars, spent_microdollars,
+    position_centicontracts, open_bids_centicontracts, open_asks_centicontracts
+)
+VALUES (
+    NEW.scope_id, NEW.ticker, NEW.d_if_no_microdollars, NEW.d_if_yes_microdollars, 0,
+    0, NEW.d_open_bids_centicontracts, NEW.d_open_asks_centicontracts
+)
+ON CONFLICT (scope_id, ticker) DO UPDATE SET
+if_no_microdollars = scope_markets.if_no_microdollars + excluded.if_no_microdollars,
+if_yes_microdollars = scope_markets.if_yes_microdollars + excluded.if_yes_microdollars,
+open_bids_centicontracts = scope_markets.open_bids_centicontracts + excluded.open_bids_centicontracts,
+open_asks_centicontracts = scope_markets.open_asks_centicontracts + excluded.open_asks_centicontracts;
+
+-- name: begin_market
+-- Begin the market's row with zeros if the scope has none.
+INSERT INTO scope_markets (
+    scope_id, ticker, if_no_microdollars, if_yes_microdollars, spent_microdollars,
+    position_centicontracts, open_bids_centicontracts, open_asks_centicontracts
+)
+VALUES (NEW.scope_id, NEW.ticker, 0, 0, 0, 0, 0, 0)
+ON CONFLICT DO NOTHING;
+
+-- name: count_fact
+-- Count a fact in its scope; mark the scope as breached, or lift its cap, if the worst loss passes the cap.
+UPDATE scopes SET
+orders = orders + NEW.d_orders,
+notional_microdollars = notional_microdollars + NEW.d_notional_microdollars,
+worst_microdollars = worst_microdollars + {worst_loss_change},
+breached = CASE
+    WHEN NEW.kind = 'review' THEN 0
+    WHEN NEW.kind <> 'opening' AND worst_microdollars + {worst_loss_change} > worst_cap_microdollars THEN 1
+    ELSE breached
+END,
+worst_cap_microdollars = CASE
+    WHEN NEW.kind IN ('opening', 'review') AND worst_microdollars + {worst_loss_change} > worst_cap_microdollars
+    THEN worst_microdollars + {worst_loss_change}
+    ELSE worst_cap_microdollars
+END
+WHERE scope_id = NEW.scope_id;
+
+-- name: count_fact_in_market
+-- Count a fact in its market.
+UPDATE scope_markets SET
+if_no_microdollars = if_no_microdollars + NEW.d_if_no_microdollars,
+if_yes_microdollars = if_yes_microdollars + NEW.d_if_yes_microdollars,
+spent_microdollars = spent_microdollars + NEW.d_spent_microdollars,
+position_centicontracts = position_centicontracts + NEW.d_position_centicontracts,
+open_bids_centicontracts = open_bids_centicontracts + NEW.d_open_bids_centicontracts,
+open_asks_centicontracts = open_asks_centicontracts + NEW.d_open_asks_centicontracts
+WHERE scope_id = NEW.scope_id AND ticker = NEW.ticker;
+
+-- name: worst_loss_change
+-- By how much the posting changes the scope's worst loss: the larger loss of the market's two results (at least 0)
+-- after the posting, less what the market counted before. NULL if the market is new to the scope.
+(SELECT CASE
+ WHEN was.if_no_microdollars + NEW.d_if_no_microdollars >= was.if_yes_microdollars + NEW.d_if_yes_microdollars
+ AND was.if_no_microdollars + NEW.d_if_no_microdollars > 0
+ THEN was.if_no_microdollars + NEW.d_if_no_microdollars
+ WHEN was.if_yes_microdollars + NEW.d_if_yes_microdollars > 0
+ THEN was.if_yes_microdollars + NEW.d_if_yes_microdollars
+ ELSE 0
+ END - was.worst_microdollars
+ FROM scope_markets was
+ WHERE was.scope_id = NEW.scope_id AND was.ticker = NEW.ticker)

@@ -1,0 +1,103 @@
+-- When an order must not be sent: the same rules for SQLite and Postgres.
+--
+-- The guard runs before an event moves an order to the state "sending". In the conditions, NEW is that event,
+-- i is the order's intent and s is the session of the intent. The first condition that holds refuses the event with
+-- the message "send_guard:<reason>".
+
+-- refuse: not_live
+-- Only live orders of a session that a person started by hand are sent.
+i.mode <> 'live' OR i.origin <> 'by_hand'
+
+-- refuse: kill
+-- The kill switch is engaged. A journal without any kill event counts as engaged.
+coalesce((SELECT k.engaged FROM kill_events k ORDER BY k.seq DESC LIMIT 1), 1) = 1
+
+-- refuse: session_expired
+-- The event lies outside the time for which the session was opened.
+NEW.at_us < s.opened_us OR NEW.at_us >= s.expires_us
+
+-- refuse: session_ended
+-- The session has ended.
+EXISTS (SELECT 1 FROM session_ends e WHERE e.session_id = i.session_id)
+
+-- refuse: lease
+-- The session does not hold a valid lease of its sub-account.
+NOT EXISTS (SELECT 1 FROM leases l WHERE l.session_id = i.session_id AND l.until_us > NEW.at_us)
+
+-- refuse: code_version
+-- The code that sends is not the code that opened the session.
+NEW.code_version <> s.code_version
+
+-- refuse: clock
+-- The clock went back: the order would be sent before it was planned.
+NEW.at_us < i.planned_us
+
+-- refuse: stale
+-- The proposal is not valid yet or not valid any longer.
+NEW.at_us < i.as_of_us OR NEW.at_us > i.valid_until_us
+
+-- refuse: unreserved
+-- The order is not reserved, with exactly its own amounts, in one scope of each of the five kinds
+-- (session, day, rolling, event, account).
+(SELECT count(DISTINCT c.kind) FROM postings p JOIN scopes c ON c.scope_id = p.scope_id
+ WHERE p.dedupe = 'reserve:' || i.intent_id
+ AND p.kind = 'reserve'
+ AND p.intent_id = i.intent_id
+ AND p.ticker = i.ticker
+ AND p.session_id = i.session_id
+ AND c.environment = i.environment
+ AND c.subaccount = i.subaccount
+ AND c.mode = i.mode
+ AND p.at_us BETWEEN i.planned_us AND NEW.at_us
+ AND {has_own_key}
+ AND p.d_if_no_microdollars = i.reserved_if_no_microdollars
+ AND p.d_if_yes_microdollars = i.reserved_if_yes_microdollars
+ AND p.d_notional_microdollars = i.notional_microdollars
+ AND p.d_orders = 1) <> 5
+
+-- refuse: breached
+-- A scope in which the order is reserved has passed its cap of the worst loss.
+EXISTS (SELECT 1 FROM postings p JOIN scopes c ON c.scope_id = p.scope_id
+        WHERE p.dedupe = 'reserve:' || i.intent_id AND c.breached = 1)
+
+-- refuse: unresolved
+-- Another order of the same sub-account and market may be at the exchange: its answer is not known.
+EXISTS (SELECT 1 FROM open_intents o
+        WHERE o.environment = i.environment AND o.subaccount = i.subaccount AND o.ticker = i.ticker
+        AND o.state IN ('sending', 'unknown'))
+
+-- refuse: no_group
+-- The order belongs to no order group, so a halt could not cancel it with its group.
+i.order_group_id IS NULL
+
+-- refuse: fenced
+-- The order group is fenced: the reconciler relies on no further order in it.
+EXISTS (SELECT 1 FROM fences f WHERE f.order_group_id = i.order_group_id)
+
+-- refuse: approval
+-- The order needs approval, and no other person approved exactly this request in time.
+i.approval_required = 1
+AND NOT EXISTS (SELECT 1 FROM approvals a
+                WHERE a.request_sha256 = i.request_sha256 AND a.approved_by <> i.actor_name
+                AND a.approved_us <= NEW.at_us AND a.expires_us > NEW.at_us)
+
+-- refuse: killed_since_opened
+-- The kill switch was engaged after the session was opened. Releasing the switch permits new sessions; stopped
+-- sessions stay stopped.
+EXISTS (SELECT 1 FROM kill_events k WHERE k.engaged = 1 AND k.audit_seq > s.audit_seq)
+
+-- name: has_own_key
+-- Whether the scope c is the scope in which the reservation p of the intent i must be counted. Otherwise a writer
+-- could count each order in a scope of its own, with caps of its own. After the clock went back, the newest day
+-- counts, at most one day ahead of the posting.
+CASE c.kind
+WHEN 'session' THEN c.key = i.session_id
+WHEN 'event' THEN c.key = i.event_ticker
+WHEN 'account' THEN c.key = '{account_key}'
+WHEN 'rolling' THEN c.hour = p.at_us / {hour_us} AND c.key = CAST(c.hour AS text)
+ELSE c.key BETWEEN {day_before_posting} AND {day_after_posting}
+     AND c.key >= (SELECT d.key FROM scopes d
+                   WHERE d.kind = 'day' AND d.environment = c.environment AND d.subaccount = c.subaccount
+                   AND d.mode = c.mode AND d.opened_us <= p.at_us
+                   ORDER BY d.key DESC LIMIT 1)
+END
