@@ -1,4 +1,4 @@
-# Everything a newcomer, an engineer and CI run. Needs Python 3.11 to 3.13 and make.
+# Every command that newcomers, engineers and CI use. Needs Python 3.11 to 3.13 and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,18 +34,18 @@ docs: $(READY) ## Build the documentation into site/, every warning an error
 bench: $(READY) ## Measure ingest speed and memory against the floor
 	$(BIN)/python -m kalshi_pipelines_tests.tools.benchmarks
 
-trials: $(READY) ## Trade 2,000 times with processes that are killed and an exchange that fails (TRIALS="--trials 150")
+trials: $(READY) ## Run 2,000 trading trials with killed processes and a failing exchange (TRIALS="--trials 150")
 	$(BIN)/python -m kalshi_pipelines_tests.tools.trials $(TRIALS)
 
-mutants: $(READY) ## Change the executor a little, many times, and see whether a test notices (ROOMS="orders ...")
+mutants: $(READY) ## Mutate the executor and report mutants no test notices (ROOMS="orders ...")
 	$(BIN)/python -m kalshi_pipelines_tests.tools.mutants $(ROOMS)
 
-lock: $(READY) ## Resolve requirements.lock anew from pyproject.toml
+lock: $(READY) ## Resolve requirements.lock from pyproject.toml again
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		-q -o requirements.lock
 
-clean: ## Remove what make and the pipelines made, the data folder excepted
+clean: ## Remove everything make and the pipelines created, except the data folder
 	rm -rf $(VENV) .dagster .tmp_dagster_home_* build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -54,7 +54,7 @@ $(READY): requirements.lock requirements-bootstrap.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 		|| { echo "Python 3.11, 3.12 or 3.13 is needed: install one and run make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
-		|| { echo "Python can not make virtual environments: on Debian run apt install python3-venv"; exit 1; }
+		|| { echo "Python cannot create virtual environments: on Debian run apt install python3-venv"; exit 1; }
 	@echo "Installing the locked dependencies into $(VENV) ..."
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock

@@ -1,11 +1,11 @@
--- Logins of the journal on Postgres. Run once by the database's owner after `migrate`, and again after an upgrade:
+-- Roles of the journal on Postgres. The database's owner runs this after `migrate`, and again after each upgrade:
 --   psql "$KALSHI_JOURNAL_OWNER_URL" -f deploy/postgres/roles.sql
--- The roles can not log in themselves. Give each program its own login:
+-- The roles themselves cannot log in. Give each program its own login:
 --   CREATE ROLE agent LOGIN PASSWORD '...' IN ROLE kalshi_proposer;
 --   CREATE ROLE executor LOGIN PASSWORD '...' IN ROLE kalshi_executor;
 --   CREATE ROLE pipelines LOGIN PASSWORD '...' IN ROLE kalshi_halter;
--- They are about the journal only. The warehouse keeps the rate budget all programs share, so the pipelines and the
--- executor both write there: let KALSHI_WAREHOUSE_URL name its owner's login, or another with all rights on its tables.
+-- The roles cover the journal only. The warehouse holds the rate budget that all programs share, so the pipelines and the
+-- executor both write to it: KALSHI_WAREHOUSE_URL must name its owner's login, or one with all rights on its tables.
 
 DO $$
 DECLARE
@@ -24,11 +24,11 @@ REVOKE ALL ON ALL TABLES IN SCHEMA journal
   FROM PUBLIC, kalshi_proposer, kalshi_executor, kalshi_auditor, kalshi_halter;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA journal
   FROM PUBLIC, kalshi_proposer, kalshi_executor, kalshi_auditor, kalshi_halter;
--- The guards work with the owner's rights: on a table of somebody's own they would do it for him.
+-- Guard functions run with the owner's rights. Another login could call them on its own tables, so nobody else may.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA journal FROM PUBLIC;
 GRANT USAGE ON SCHEMA journal TO kalshi_proposer, kalshi_executor, kalshi_auditor, kalshi_halter;
 
--- An agent: inserts proposals in an agent's name, and sees nothing but their numbers.
+-- An agent inserts proposals in an agent's name and sees only their numbers.
 GRANT INSERT, SELECT (proposal_id) ON journal.proposals TO kalshi_proposer;
 GRANT USAGE ON SEQUENCE journal.proposals_proposal_id_seq TO kalshi_proposer;
 ALTER TABLE journal.proposals ENABLE ROW LEVEL SECURITY;
@@ -42,8 +42,8 @@ CREATE POLICY others_see_all ON journal.proposals FOR SELECT TO kalshi_executor,
 DROP POLICY IF EXISTS executor_proposes ON journal.proposals;
 CREATE POLICY executor_proposes ON journal.proposals FOR INSERT TO kalshi_executor WITH CHECK (true);
 
--- The executor: adds rows. What follows from a row is written by triggers with the owner's rights, and nothing is
--- changed later but leases; Postgres wants the right to UPDATE for the lock on the head of the audit.
+-- The executor adds rows. Triggers with the owner's rights write the consequences of a row. Only leases change later.
+-- Postgres requires the right to UPDATE for the lock on the head of the audit.
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA journal TO kalshi_executor;
 REVOKE INSERT ON journal.journal_version, journal.journal_identity, journal.legal_transitions, journal.denial_reasons,
   journal.audit_kinds, journal.audit_head, journal.scope_markets, journal.open_intents FROM kalshi_executor;
@@ -51,10 +51,10 @@ GRANT UPDATE (one) ON journal.audit_head TO kalshi_executor;
 GRANT UPDATE, DELETE ON journal.leases TO kalshi_executor;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA journal TO kalshi_executor;
 
--- An auditor: reads.
+-- An auditor reads.
 GRANT SELECT ON ALL TABLES IN SCHEMA journal TO kalshi_auditor;
 
--- Who may stop trading, and not let it go on: the Dagster UI beside an executor that runs elsewhere.
+-- A halter may engage the kill switch and not release it: the Dagster UI beside an executor that runs elsewhere.
 GRANT SELECT ON ALL TABLES IN SCHEMA journal TO kalshi_halter;
 GRANT INSERT ON journal.audit_log, journal.kill_events TO kalshi_halter;
 GRANT UPDATE (one) ON journal.audit_head TO kalshi_halter;

@@ -72,7 +72,7 @@ def test_its_secrets_have_the_names_of_the_settings_they_are_for(workflow: dict[
     secrets = set(re.findall(r"secrets\.([A-Z_]+)", FILE.read_text()))
     assert secrets == {"KALSHI_API_KEY_ID", "KALSHI_PRIVATE_KEY_FILE", "EXA_API_KEY"}
     assert secrets <= SETTINGS
-    asking = step(workflow, "Ask the vendors")["env"]
+    asking = step(workflow, "Check the vendors")["env"]
     assert all(f"secrets.{name}" in asking[name] for name in ("KALSHI_API_KEY_ID", "EXA_API_KEY"))
 
 
@@ -98,7 +98,7 @@ def test_exa_is_asked_weekly_only_and_its_budget_is_enough_for_one_search(workfl
     assert nightly.split()[2:] == ["*", "*", "*"]
     assert weekly.split()[2:4] == ["*", "*"]
     assert weekly.split()[4] != "*"
-    asking = step(workflow, "Ask the vendors")["env"]
+    asking = step(workflow, "Check the vendors")["env"]
     for name in ("EXA_API_KEY", "KALSHI_EXA_DAILY_PROBE_DOLLARS"):
         assert f"github.event.schedule == '{weekly}'" in asking[name]
     weekly_budget = float(re.findall(r"'(0\.\d+)'", asking["KALSHI_EXA_DAILY_PROBE_DOLLARS"])[0])
@@ -106,14 +106,14 @@ def test_exa_is_asked_weekly_only_and_its_budget_is_enough_for_one_search(workfl
 
 
 def test_what_is_learned_in_one_night_is_there_in_the_next(workflow: dict[Any, Any]) -> None:
-    back, keep = step(workflow, "Bring back what was learned"), step(workflow, "Keep what was learned")
+    back, keep = step(workflow, "Restore the baselines"), step(workflow, "Save the baselines")
     assert back["with"]["key"] == keep["with"]["key"]
     assert back["with"]["key"].startswith(back["with"]["restore-keys"])
     assert "run_id" in keep["with"]["key"]  # a key is written once
     assert keep["if"].startswith("always()")
-    asking = step(workflow, "Ask the vendors")["env"]
+    asking = step(workflow, "Check the vendors")["env"]
     assert Path(asking[WAREHOUSE]).parent == Path(back["with"]["path"]) == Path(keep["with"]["path"])
-    for name in ("Bring it to the schema of this code", "Acknowledge findings"):
+    for name in ("Upgrade the baselines' warehouse", "Acknowledge findings"):
         assert step(workflow, name)["env"]["KALSHI_WAREHOUSE_URL"] == f"sqlite:///{asking[WAREHOUSE]}"
 
 
@@ -159,7 +159,7 @@ def test_every_script_is_one_to_bash(workflow: dict[Any, Any]) -> None:
 
 
 def test_the_key_is_readable_by_its_owner_only_and_without_one_there_is_no_file(runner: Runner) -> None:
-    name = "Put the canary key into a file"
+    name = "Write the canary key to a file"
     assert runner.run(name, CANARY_KEY="").returncode == 0
     assert not (runner.folder / "canary.pem").exists()
     assert runner.run(name, CANARY_KEY="-----BEGIN\nx").returncode == 0
@@ -179,7 +179,7 @@ def test_a_suite_that_fails_is_drift_and_one_that_asked_nobody_is_a_failure(
     runner: Runner, suite: str, status: int, output: str
 ) -> None:
     runner.program(".venv/bin/pytest", f"#!/bin/sh\n{suite}\n")
-    ended = runner.run("Ask the vendors", KALSHI_CONTRACT_REPORT="report.txt")
+    ended = runner.run("Check the vendors", KALSHI_CONTRACT_REPORT="report.txt")
     assert (ended.returncode, runner.read("output")) == (status, output)
 
 
