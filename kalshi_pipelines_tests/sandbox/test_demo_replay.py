@@ -21,8 +21,8 @@ from kalshi_pipelines.sandbox.app import sandbox_app
 from kalshi_pipelines.sandbox.clock import ExchangeClock, ManualClock
 from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, in_this_thread
 from kalshi_pipelines_tests.support.checkout import DOCS, RECORDINGS
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox, in_this_thread
 
 FOLDER = RECORDINGS / "demo_2026_06"
 DOCUMENTATION = DOCS / "sandbox_trading.md"
@@ -53,7 +53,7 @@ REFUSED_NOW = {"orders__legacy_create": 410, "orders__legacy_cancel": 410}
 
 
 @dataclass
-class Recorded:
+class RecordedExchange:
     """One recorded request and its answer."""
 
     name: str
@@ -65,13 +65,13 @@ class Recorded:
         return int(self.request["recorded_at_epoch_ms"]) * 1_000
 
 
-def _recorded() -> list[Recorded]:
+def _recorded() -> list[RecordedExchange]:
     found = []
     for meta in sorted(FOLDER.glob("*.meta.json")):
         request = json.loads(meta.read_text("utf-8"))
         if request.get("recorded_at_epoch_ms") is not None:
             name = meta.name.removesuffix(".meta.json")
-            found.append(Recorded(name, request, json.loads(meta.with_name(f"{name}.json").read_text("utf-8"))))
+            found.append(RecordedExchange(name, request, json.loads(meta.with_name(f"{name}.json").read_text("utf-8"))))
     return sorted(found, key=lambda each: each.at_us)
 
 
@@ -86,7 +86,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.recordings = self.sandbox.exchange.replay
 
-    def send(self, recorded: Recorded) -> Any:
+    def send(self, recorded: RecordedExchange) -> Any:
         """The sandbox's answer to a recorded request, at the recorded time."""
         self.sandbox.time.microseconds = recorded.at_us
         path = self._ours(recorded.request["path"])
@@ -98,7 +98,7 @@ class Stage:
     def _ours(self, path: str) -> str:
         return UUID.sub(lambda match: self.ids.get(match.group(), match.group()), path)
 
-    def _headers(self, recorded: Recorded, path: str) -> dict[str, str]:
+    def _headers(self, recorded: RecordedExchange, path: str) -> dict[str, str]:
         kind = recorded.request["auth"]
         if kind == "unauthenticated":
             return {}
@@ -115,7 +115,7 @@ class Stage:
             del headers["KALSHI-ACCESS-SIGNATURE"]
         return headers
 
-    def answer_by_itself(self, recorded: Recorded) -> None:
+    def answer_by_itself(self, recorded: RecordedExchange) -> None:
         """Have no recording at hand, but for lists of markets: later captures of the folder hold more markets."""
         is_list = recorded.request["path"].startswith(f"{API_ROOT}/markets?") and recorded.request["status"] == 200
         self.sandbox.exchange.replay = self.recordings if is_list else None
@@ -189,7 +189,7 @@ def _request(stage: Stage, method: str, path: str, at_us: int, body: dict[str, A
     request = {
         "auth": "signed", "method": method, "path": path, "recorded_at_epoch_ms": at_us // 1_000, "request_body": body,
     }  # fmt: skip
-    answer = stage.send(Recorded("earlier", request, None))
+    answer = stage.send(RecordedExchange("earlier", request, None))
     assert answer.is_success or "post only cross" in answer.text, answer.text
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @dataclass
-class Exchange:
+class ClientSession:
     """A running sandbox, the vendor's client signed in to it, and a market whose book holds two orders of the crowd:
     300 contracts bid at 0.40 and 300 asked at 0.60."""
 
@@ -69,12 +69,12 @@ def _signed_in(sandbox: SandboxProcess, file: Path, key_type: str) -> Any:
 
 
 @pytest.fixture
-def exchange(client: tuple[SandboxProcess, Any]) -> Exchange:
+def exchange(client: tuple[SandboxProcess, Any]) -> ClientSession:
     sandbox, signed_in = client
     markets = signed_in.get_markets(status="open", limit=200).markets
     traded = {position.ticker for position in signed_in.get_positions(limit=200).market_positions}
     market = next(m for m in markets if m.exchange_index == 0 and m.ticker not in traded and _has_cents(m))
-    exchange = Exchange(sandbox, signed_in, market.ticker)
+    exchange = ClientSession(sandbox, signed_in, market.ticker)
     exchange.steer(f"/markets/{market.ticker}/clear_book")
     for side, price in (("bid", "0.4000"), ("ask", "0.6000")):
         exchange.steer(f"/markets/{market.ticker}/orders", side=side, price=price, count="300.00")
@@ -85,7 +85,7 @@ def _has_cents(market: Any) -> bool:
     return bool(market.price_level_structure == "linear_cent")
 
 
-def test_it_reads_public_data_page_by_page(exchange: Exchange) -> None:
+def test_it_reads_public_data_page_by_page(exchange: ClientSession) -> None:
     client = exchange.client
     assert client.get_exchange_status().trading_active
     first = client.get_markets(limit=25)
@@ -96,7 +96,7 @@ def test_it_reads_public_data_page_by_page(exchange: Exchange) -> None:
     assert [list(level) for level in book.no_dollars] == [["0.4000", "300.00"]]
 
 
-def test_it_reads_its_account(exchange: Exchange) -> None:
+def test_it_reads_its_account(exchange: ClientSession) -> None:
     balance = exchange.client.get_balance()
     assert balance.balance == int(float(balance.balance_dollars) * 100)
     assert {entry.exchange_index for entry in balance.balance_breakdown} == {0, 1, 2, 3}
@@ -104,7 +104,7 @@ def test_it_reads_its_account(exchange: Exchange) -> None:
     assert exchange.client.get_api_keys().api_keys
 
 
-def test_it_creates_amends_decreases_and_cancels_an_order(exchange: Exchange) -> None:
+def test_it_creates_amends_decreases_and_cancels_an_order(exchange: ClientSession) -> None:
     client = exchange.client
     created = exchange.create("bid", "0.3000")
     assert (created.fill_count, created.remaining_count) == ("0.00", "10.00")
@@ -121,7 +121,7 @@ def test_it_creates_amends_decreases_and_cancels_an_order(exchange: Exchange) ->
         client.cancel_order_v2(created.order_id, market_ticker=exchange.ticker)
 
 
-def test_it_fills_and_reads_fills_and_positions(exchange: Exchange) -> None:
+def test_it_fills_and_reads_fills_and_positions(exchange: ClientSession) -> None:
     client = exchange.client
     bought = exchange.create("bid", "0.6000", time_in_force="immediate_or_cancel")
     assert (bought.fill_count, bought.average_fill_price) == ("10.00", "0.6000")
@@ -137,7 +137,7 @@ def test_it_fills_and_reads_fills_and_positions(exchange: Exchange) -> None:
     assert (settlement.market_result, settlement.revenue) == ("yes", 1_000)
 
 
-def test_it_pages_through_its_orders(exchange: Exchange) -> None:
+def test_it_pages_through_its_orders(exchange: ClientSession) -> None:
     created = {exchange.create("bid", f"0.0{cents}00").order_id for cents in range(1, 6)}
     found, cursor = [], None
     while True:
@@ -152,7 +152,7 @@ def test_it_pages_through_its_orders(exchange: Exchange) -> None:
     assert not exchange.client.get_orders(ticker=exchange.ticker, status="resting").orders
 
 
-def test_it_creates_and_cancels_in_batches(exchange: Exchange) -> None:
+def test_it_creates_and_cancels_in_batches(exchange: ClientSession) -> None:
     terms = {
         "ticker": exchange.ticker,
         "side": "bid",
@@ -172,7 +172,7 @@ def test_it_creates_and_cancels_in_batches(exchange: Exchange) -> None:
     assert canceled[1].error is not None
 
 
-def test_it_uses_order_groups(exchange: Exchange) -> None:
+def test_it_uses_order_groups(exchange: ClientSession) -> None:
     client = exchange.client
     group = client.create_order_group(contracts_limit=5).order_group_id
     assert group in {each.id for each in client.get_order_groups().order_groups}
@@ -190,7 +190,7 @@ def test_it_uses_order_groups(exchange: Exchange) -> None:
         client.get_order_group(group)
 
 
-def test_a_client_order_id_is_good_for_one_order(exchange: Exchange) -> None:
+def test_a_client_order_id_is_good_for_one_order(exchange: ClientSession) -> None:
     used = str(uuid.uuid4())
     first = exchange.create("bid", "0.0100", client_order_id=used)
     exchange.client.cancel_order_v2(first.order_id, market_ticker=exchange.ticker)

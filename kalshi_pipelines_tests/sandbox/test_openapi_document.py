@@ -66,7 +66,7 @@ class Signed(AuthBase):
 
 
 @dataclass
-class Exchange:
+class DrivenSandbox:
     """A running sandbox, the document read for it, and things that exist there."""
 
     url: str
@@ -99,7 +99,7 @@ class Exchange:
 
 
 @pytest.fixture(scope="module")
-def exchange() -> Iterator[Exchange]:
+def exchange() -> Iterator[DrivenSandbox]:
     if not DOCUMENT.is_file():
         pytest.skip("the published OpenAPI document is not on this machine")
     with running_sandbox(SandboxOptions(markets=60, combos=4, tier="unlimited")) as sandbox:
@@ -107,7 +107,7 @@ def exchange() -> Iterator[Exchange]:
         document.config.update(base_url=sandbox.url)
         with requests.Session() as session:
             session.auth = _registered(sandbox.admin_url)
-            yield _furnished(Exchange(sandbox.url, document, session))
+            yield _furnished(DrivenSandbox(sandbox.url, document, session))
 
 
 def _registered(admin_url: str) -> Signed:
@@ -117,7 +117,7 @@ def _registered(admin_url: str) -> Signed:
     return Signed(body["key_id"], key)
 
 
-def _furnished(exchange: Exchange) -> Exchange:
+def _furnished(exchange: DrivenSandbox) -> DrivenSandbox:
     """The exchange with orders, fills, a position and a group in it, and their names written down."""
     markets = exchange.send("GET", "/markets?status=open&limit=50&mve_filter=exclude")["markets"]
     liquid = [row for row in markets if row["exchange_index"] == 0 and row["yes_ask_size_fp"] != "0.00"]
@@ -136,7 +136,7 @@ def _furnished(exchange: Exchange) -> Exchange:
     return exchange
 
 
-def test_every_endpoint_of_the_sandbox_is_in_the_document(exchange: Exchange) -> None:
+def test_every_endpoint_of_the_sandbox_is_in_the_document(exchange: DrivenSandbox) -> None:
     documented = {
         f"{method.upper()} {path}" for path, item in exchange.document.raw_schema["paths"].items() for method in item
     }
@@ -144,7 +144,7 @@ def test_every_endpoint_of_the_sandbox_is_in_the_document(exchange: Exchange) ->
 
 
 @pytest.mark.parametrize("name", SERVED)
-def test_no_answer_breaks_the_document(exchange: Exchange, name: str) -> None:
+def test_no_answer_breaks_the_document(exchange: DrivenSandbox, name: str) -> None:
     method, path = name.split(" ")
     operation = exchange.document[path][method]
     _drive(exchange, operation, GenerationMode.POSITIVE, [*SHAPE_CHECKS, status_code_conformance])
@@ -153,7 +153,7 @@ def test_no_answer_breaks_the_document(exchange: Exchange, name: str) -> None:
         _drive(exchange, operation, GenerationMode.NEGATIVE, SHAPE_CHECKS)
 
 
-def _drive(exchange: Exchange, operation: Any, mode: GenerationMode, checks: Sequence[Any]) -> None:
+def _drive(exchange: DrivenSandbox, operation: Any, mode: GenerationMode, checks: Sequence[Any]) -> None:
     @settings(max_examples=40, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(case=operation.as_strategy(generation_mode=mode), is_real=st.sampled_from((True, True, False)))
     def answers_as_documented(case: Any, is_real: bool) -> None:
@@ -164,7 +164,7 @@ def _drive(exchange: Exchange, operation: Any, mode: GenerationMode, checks: Seq
     answers_as_documented()
 
 
-def _fill_in(exchange: Exchange, case: Any) -> None:
+def _fill_in(exchange: DrivenSandbox, case: Any) -> None:
     """Put names of existing things where a generated case has arbitrary ones."""
     for part in (case.path_parameters, case.query, case.body):
         if not isinstance(part, dict):

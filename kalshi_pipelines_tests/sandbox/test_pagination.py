@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalshi_pipelines.sandbox.pagination import BEFORE_ALL, cursor_after, page_back
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox
 
 
 def test_a_garbage_cursor_returns_page_one_again(sandbox: LocalSandbox) -> None:

@@ -17,7 +17,7 @@ from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxProcess, running_sandbox
 from kalshi_pipelines.sandbox.state_file import CatalogueOrigin, StateFile, UnusableStateFile, read_truth
 from kalshi_pipelines.sandbox.trading.events import MemberJoined, MoneyMoved, OrderAccepted
-from kalshi_pipelines_tests.sandbox.conftest import NOON_US
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import NOON_US
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 ORIGIN = CatalogueOrigin(seed=7, markets=20, combos=2, anchor_us=0, tick_seconds=60)

@@ -10,7 +10,7 @@ from kalshi_pipelines.sandbox.state_file import read_truth
 from kalshi_pipelines.sandbox.trading.events import AnyEvent, MemberJoined, MoneyMoved
 from kalshi_pipelines.sandbox.trading.log import TruthLog, event_of, line_of
 from kalshi_pipelines.sandbox.trading.state import TradingState
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox, local_sandbox
 from kalshi_pipelines_tests.support.sandbox.trader import SandboxTrader, quoted_market
 
 OPTIONS = SandboxOptions(markets=100, combos=5, tier="unlimited", warm=False)

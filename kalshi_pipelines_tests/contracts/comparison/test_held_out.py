@@ -10,12 +10,12 @@ from kalshi_pipelines.contracts.comparison.checking import Outcome, check, check
 from kalshi_pipelines.contracts.language.differences import Difference, Severity
 from kalshi_pipelines.contracts.language.responses import Response
 from kalshi_pipelines.sandbox.options import SandboxOptions
-from kalshi_pipelines_tests.sandbox.conftest import local_sandbox
 from kalshi_pipelines_tests.support.checkout import RECORDINGS
 from kalshi_pipelines_tests.support.contracts.further_held_out import FURTHER, MISSED, Altered
 from kalshi_pipelines_tests.support.contracts.held_out import HELD_OUT, Mutation
 from kalshi_pipelines_tests.support.contracts.recorded import baseline_of, recordings, siblings
 from kalshi_pipelines_tests.support.contracts.sandbox_answers import Answers
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import local_sandbox
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 LEAST_DETECTED = 0.95

@@ -18,8 +18,8 @@ from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.units import DAY_US
 from kalshi_pipelines.warehouse.tables import alerts, contract_baselines, contract_findings, contract_runs
-from kalshi_pipelines_tests.sandbox.conftest import API, local_sandbox
 from kalshi_pipelines_tests.support.contracts.sandbox_answers import Answers
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import API, local_sandbox
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 KEY_ID = "b0a7c2ee-1111-4222-8333-944455556666"

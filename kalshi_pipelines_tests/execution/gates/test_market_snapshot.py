@@ -19,7 +19,7 @@ from kalshi_pipelines.kalshi.decoding import decode_record
 from kalshi_pipelines.kalshi.records import BookSides, Event, ExchangeStatus, Market, Orderbook, Series, ShardStatus
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.units import microseconds
-from kalshi_pipelines_tests.sandbox.conftest import local_sandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import local_sandbox
 
 TICKER = MarketTicker("KXA-26-B")
 GRID = b'[{"start":"0.0000","end":"0.1000","step":"0.0010"},{"start":"0.1000","end":"0.9000","step":"0.0100"}]'

@@ -17,7 +17,7 @@ from kalshi_pipelines.sandbox.create_key import main
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.sandbox.conftest import (
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import (
     API,
     NOON_US,
     LocalSandbox,

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from kalshi_pipelines.sandbox.access.rate_limits import TIERS, BucketSize, TokenBucket
 from kalshi_pipelines.sandbox.access.signatures import UnusablePublicKey, public_key_of
 from kalshi_pipelines.sandbox.options import SandboxOptions
-from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, local_sandbox
 from kalshi_pipelines_tests.support.checkout import RECORDINGS
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import API, LocalSandbox, local_sandbox
 from kalshi_pipelines_tests.support.sandbox.signing import PrivateKey, RequestSigner
 
 LIMITS = "/account/limits"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox, local_sandbox
 from kalshi_pipelines_tests.support.sandbox.signed_member import QUIET, SignedMember, tickers
 
 

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row, local_sandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import API, LocalSandbox, Row, local_sandbox
 from kalshi_pipelines_tests.support.sandbox.signed_member import QUIET, SignedMember, error_of, tickers
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 

@@ -1,7 +1,7 @@
 from collections import Counter
 
 from kalshi_pipelines.units import DAY_US
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox
 from kalshi_pipelines_tests.support.sandbox.signed_member import (
     SignedMember,
     buy,

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import API, LocalSandbox, Row
 from kalshi_pipelines_tests.support.sandbox.signed_member import (
     BATCH,
     ORDERS,

@@ -1,6 +1,6 @@
 import pytest
 
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, Row
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox, Row
 from kalshi_pipelines_tests.support.sandbox.signed_member import (
     ORDERS,
     SignedMember,

@@ -13,7 +13,7 @@ from kalshi_pipelines.sandbox.faults.drift import Operation, changed_body
 from kalshi_pipelines.sandbox.faults.hostile import HOSTILE_BODIES
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.process import running_sandbox
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox, local_sandbox
 
 QUIET = SandboxOptions(markets=40, combos=0, tick_seconds=0, tier="unlimited")
 BODY = {"events": [{"markets": [{"a": "0.50", "b": None}, {"a": "0.25"}]}, {"markets": []}], "cursor": "x"}

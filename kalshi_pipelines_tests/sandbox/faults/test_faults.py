@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from kalshi_pipelines.sandbox.options import SandboxOptions
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox, local_sandbox
 
 QUIET = SandboxOptions(markets=40, combos=0, tick_seconds=0, tier="unlimited")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kalshi_pipelines.sandbox.faults.wire import NoConnection
-from kalshi_pipelines_tests.sandbox.conftest import API, local_sandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import API, local_sandbox
 from kalshi_pipelines_tests.support.sandbox.order_client import CANCEL, CREATE, ORDERS, QUIET, OrderClient, order_of
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 

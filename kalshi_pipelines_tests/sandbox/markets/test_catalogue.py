@@ -10,7 +10,7 @@ from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.markets.quotes import QuotePath
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.prices import ALL_GRIDS
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox, local_sandbox
 
 DOLLAR = 1_000_000
 

@@ -10,7 +10,7 @@ from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.sandbox.trading.events import OrderCanceled
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox, local_sandbox
 from kalshi_pipelines_tests.support.sandbox.trader import A_MILLION, ME, SandboxTrader, quoted_market
 
 DAY = 86_400

@@ -8,7 +8,7 @@ import pytest
 from kalshi_pipelines.sandbox.markets.json_spans import elements, members
 from kalshi_pipelines.sandbox.markets.recordings import UnusableRecordings
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox, local_sandbox
 
 FOLDERS = ("prod_2026_08", "derived_3_34_0", "demo_2026_06", "old_shape_2026_01")
 

@@ -9,7 +9,7 @@ from kalshi_pipelines.sandbox.clock import ExchangeClock, ManualClock
 from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
 from kalshi_pipelines.units import HOUR_US
-from kalshi_pipelines_tests.sandbox.conftest import NOON_US
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import NOON_US
 
 TINY = SandboxOptions(markets=40, combos=2, tier="unlimited", warm=False)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kalshi_pipelines_tests.sandbox.conftest import NOON_US, LocalSandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import NOON_US, LocalSandbox
 
 MARKET_KEYS = {
     "ticker",

@@ -6,7 +6,7 @@ from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
 from kalshi_pipelines.sandbox.markets.simulated_traders import CROWD, KEPT_EPOCHS, MAKERS, OTHERS, TAKERS
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.trading.events import OrderAccepted, Traded
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox, local_sandbox
 from kalshi_pipelines_tests.support.sandbox.trader import ME, SandboxTrader, quoted_market
 
 SMALL = SandboxOptions(markets=200, combos=10, tier="unlimited")

@@ -11,7 +11,7 @@ from kalshi_pipelines.sandbox.markets.listing import TradeFilter
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.units import HOUR_US, SECOND_US
-from kalshi_pipelines_tests.sandbox.conftest import NOON_US, LocalSandbox, local_sandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import NOON_US, LocalSandbox, local_sandbox
 from kalshi_pipelines_tests.support.sandbox.trader import ME, SandboxTrader, quoted_market
 
 EVERYTHING = TradeFilter(None, None, None, None)

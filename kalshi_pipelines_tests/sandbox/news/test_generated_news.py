@@ -7,7 +7,7 @@ import pytest
 
 from kalshi_pipelines.sandbox.news.hostile import HOSTILE_FEEDS, hostile_results
 from kalshi_pipelines.sandbox.options import SandboxOptions
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox, local_sandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox, local_sandbox
 
 PRESS = SandboxOptions(markets=300, combos=5, tick_seconds=0, tier="unlimited", warm=False)
 QUERY = "Inflation in Albany: Above 10 %?"

@@ -8,7 +8,7 @@ from typing import Any
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.declarations import Access
 from kalshi_pipelines.contracts.language.responses import Asked, Response
-from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import API, LocalSandbox
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 _WRITE = "/portfolio/events/orders"

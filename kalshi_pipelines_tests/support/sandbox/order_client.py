@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from kalshi_pipelines.sandbox.options import SandboxOptions
-from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import API, LocalSandbox
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 ORDERS = "/portfolio/events/orders"

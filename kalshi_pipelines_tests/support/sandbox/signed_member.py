@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from kalshi_pipelines.sandbox.options import SandboxOptions
-from kalshi_pipelines_tests.sandbox.conftest import API, LocalSandbox, Row
 from kalshi_pipelines_tests.support.checkout import RECORDINGS
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import API, LocalSandbox, Row
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 ORDERS = "/portfolio/events/orders"

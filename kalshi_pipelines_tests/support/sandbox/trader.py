@@ -7,7 +7,7 @@ from kalshi_pipelines.sandbox.markets.venue import Venue
 from kalshi_pipelines.sandbox.trading.commands import Execution, NewOrder
 from kalshi_pipelines.sandbox.trading.events import Side
 from kalshi_pipelines.sandbox.trading.records import SandboxOrder
-from kalshi_pipelines_tests.sandbox.conftest import LocalSandbox
+from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox
 
 ME = "me"
 A_MILLION = 10**12
