@@ -1,5 +1,7 @@
 """The exchange's catalogue, quotes and orderbooks as assets."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
 
@@ -11,16 +13,9 @@ from kalshi_pipelines.defs.market_data.metadata import ProgressLog, exported, in
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_asset, warehouse_multi_asset
 from kalshi_pipelines.defs.tables import table_metadata
-from kalshi_pipelines.ingest.walks import (
-    ALL_STATUSES,
-    Source,
-    ingest_events,
-    ingest_markets,
-    ingest_orderbooks,
-    ingest_series,
-)
-from kalshi_pipelines.kalshi.client import KalshiClient, MarketStatusFilter
-from kalshi_pipelines.lake.history import ORDERBOOKS, PRICES, export_history
+from kalshi_pipelines.ingest.lake_export import ingest_and_export_markets, ingest_and_export_orderbooks
+from kalshi_pipelines.ingest.walks import ALL_STATUSES, Source, ingest_events, ingest_series
+from kalshi_pipelines.kalshi.client import MarketStatusFilter
 from kalshi_pipelines.warehouse import tables
 
 GROUP: Final = "market_data"
@@ -29,17 +24,21 @@ _SQL: Final = {"kalshi", "sql"}
 _SQL_AND_LAKE: Final = {"kalshi", "sql", "parquet"}
 
 
-def _source(context: dg.AssetExecutionContext, warehouse: WarehouseResource, client: KalshiClient) -> Source:
+@contextmanager
+def _source(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
+) -> Iterator[Source]:
     settings = warehouse.settings
-    return Source(
-        client,
-        warehouse.engine,
-        settings.environment,
-        include_combos=settings.include_combos,
-        settled_lookback_hours=settings.resolved_settled_lookback_hours,
-        dagster_run_id=context.run.run_id,
-        report=ProgressLog(context.log),
-    )
+    with exchange.client(warehouse.engine) as client:
+        yield Source(
+            client,
+            warehouse.engine,
+            settings.environment,
+            include_combos=settings.include_combos,
+            settled_lookback_hours=settings.resolved_settled_lookback_hours,
+            dagster_run_id=context.run.run_id,
+            report=ProgressLog(context.log),
+        )
 
 
 @warehouse_asset(
@@ -53,8 +52,8 @@ def series(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
 ) -> dg.MaterializeResult[Any]:
     """Every series: a family of events that share rules, fees and settlement sources."""
-    with exchange.client(warehouse.engine) as client:
-        done = ingest_series(_source(context, warehouse, client))
+    with _source(context, warehouse, exchange) as source:
+        done = ingest_series(source)
     return dg.MaterializeResult(metadata=ingested(warehouse.engine, tables.series, done))
 
 
@@ -69,8 +68,8 @@ def events(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
 ) -> dg.MaterializeResult[Any]:
     """Every event: a question with one or more markets on its outcomes."""
-    with exchange.client(warehouse.engine) as client:
-        done = ingest_events(_source(context, warehouse, client))
+    with _source(context, warehouse, exchange) as source:
+        done = ingest_events(source)
     return dg.MaterializeResult(metadata=ingested(warehouse.engine, tables.events, done))
 
 
@@ -114,12 +113,8 @@ def markets_and_quotes(
     exchange: ExchangeResource,
 ) -> tuple[dg.MaterializeResult[Any], ...]:
     """Read markets once, whichever of both is wanted: rows of the catalogue and the changes of their quotes."""
-    statuses = _statuses(config)
-    try:
-        with exchange.client(warehouse.engine) as client:
-            done = ingest_markets(_source(context, warehouse, client), statuses)
-    finally:  # complete pages of a failed ingest are history, too
-        files = export_history(warehouse.engine, warehouse.lake, PRICES)
+    source = _source(context, warehouse, exchange)
+    done, files = ingest_and_export_markets(source, warehouse.engine, warehouse.lake, _statuses(config))
     made = {
         "markets": ingested(warehouse.engine, tables.markets, done),
         "price_snapshots": exported(warehouse.engine, tables.price_snapshots, done, files),
@@ -140,11 +135,8 @@ def orderbooks(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
 ) -> dg.MaterializeResult[Any]:
     """The resting bids of every active market, whenever a book is not what it was; levels go to the lake."""
-    try:
-        with exchange.client(warehouse.engine) as client:
-            done = ingest_orderbooks(_source(context, warehouse, client))
-    finally:
-        files = export_history(warehouse.engine, warehouse.lake, ORDERBOOKS)
+    source = _source(context, warehouse, exchange)
+    done, files = ingest_and_export_orderbooks(source, warehouse.engine, warehouse.lake)
     return dg.MaterializeResult(metadata=exported(warehouse.engine, tables.orderbook_snapshots, done, files))
 
 
