@@ -9,7 +9,7 @@ from kalshi_pipelines.errors import ExpectedError
 
 
 @contextmanager
-def one_sentence(log: dg.DagsterLogManager) -> Iterator[None]:
+def report_expected_failures(log: dg.DagsterLogManager) -> Iterator[None]:
     """Report an expected failure as its sentence, which names the remedy, and fail the step with it.
 
     The step is tried again only if the same work can succeed later without anybody changing anything.

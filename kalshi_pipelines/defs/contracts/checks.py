@@ -15,7 +15,7 @@ from kalshi_pipelines.defs.contracts.metadata import (
     check_result,
     is_about,
 )
-from kalshi_pipelines.defs.failures import one_sentence
+from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.resources import WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_at_head
 from kalshi_pipelines.units import now_us
@@ -42,7 +42,7 @@ def endpoint_contracts(
     context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Show the open findings of each endpoint on its asset."""
-    with one_sentence(context.log), warehouse_at_head(warehouse):
+    with report_expected_failures(context.log), warehouse_at_head(warehouse):
         settings = warehouse.settings
         found = store.open_findings(warehouse.engine, asked_environment(settings).value)
         known = standings(warehouse.engine, settings, ENDPOINTS, now_us())

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from kalshi_pipelines.defs.failures import one_sentence
+from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.resources import WarehouseResource
 from kalshi_pipelines.defs.schema.requirement import JOURNAL_SCHEMA, MIGRATE_JOB, WAREHOUSE_SCHEMA
 from kalshi_pipelines.defs.schema.warehouse import AT_HEAD, look_at_schema
@@ -24,7 +24,7 @@ migrate_job: Final = dg.define_asset_job(
 @dg.op
 def rehearse_migration(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
     """Tell what `migrate` would do, row by row where rows would change, and change nothing."""
-    with one_sentence(context.log):
+    with report_expected_failures(context.log):
         settings = warehouse.settings
         file = settings.environment_dir / "migrate-dry-run.csv"
         with rehearsed(warehouse.engine, settings.environment, settings.adopt_database) as rehearsal:

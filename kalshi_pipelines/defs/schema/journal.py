@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 import dagster as dg
 
-from kalshi_pipelines.defs.failures import one_sentence
+from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.resources import JournalResource
 from kalshi_pipelines.defs.schema.requirement import (
     JOURNAL_SCHEMA,
@@ -36,7 +36,7 @@ def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) ->
 
     Guards that somebody took down are made anew by the job ``migrate`` only, which a person runs and which records it.
     """
-    with one_sentence(context.log):
+    with report_expected_failures(context.log):
         lost = guards_taken_down(journal.engine)
         if lost and context.job_name != MIGRATE_JOB:
             require_journal_head(journal.engine)
@@ -91,7 +91,7 @@ def journal_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  # n
 
 @contextmanager
 def _journal_guard(context: dg.AssetExecutionContext, journal: JournalResource) -> Iterator[None]:
-    with one_sentence(context.log):
+    with report_expected_failures(context.log):
         require_configured_place(context.run)
         require_journal_head(journal.engine)
         yield

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from kalshi_pipelines.defs.failures import one_sentence
+from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.resources import WarehouseResource
 from kalshi_pipelines.defs.schema.requirement import OWNERS, WAREHOUSE_SCHEMA, Body, guarded, guarded_asset
 from kalshi_pipelines.settings import InvalidSettings
@@ -23,7 +23,7 @@ AT_HEAD: Final = "at_head"
 @dg.op(name="migrate_to_head")
 def migrate_schema(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
     """Bring the warehouse to the newest schema; does nothing when it is there already."""
-    with one_sentence(context.log):
+    with report_expected_failures(context.log):
         settings = warehouse.settings
         report = migrate(warehouse.engine, settings.environment, context.log.info, settings.adopt_database)
     context.log.info(str(report))
@@ -110,7 +110,7 @@ def warehouse_multi_asset(
 
 @contextmanager
 def _warehouse_guard(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[None]:
-    with one_sentence(context.log), warehouse_at_head(warehouse):
+    with report_expected_failures(context.log), warehouse_at_head(warehouse):
         yield
 
 

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from kalshi_pipelines.defs.failures import one_sentence
+from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.resources import JournalResource, WarehouseResource
 from kalshi_pipelines.defs.schema.journal import require_configured_place
 from kalshi_pipelines.defs.schema.requirement import JOURNAL_SCHEMA
@@ -15,7 +15,7 @@ from kalshi_pipelines.execution.service.audit import verify_or_stop
 def verify_journal(context: dg.OpExecutionContext, journal: JournalResource, warehouse: WarehouseResource) -> None:
     """Verify the audit's chain, its anchors, and that everything in the journal follows from it."""
     require_configured_place(context.run)
-    with one_sentence(context.log):
+    with report_expected_failures(context.log):
         report = verify_or_stop(
             journal.settings, TradeSettings.from_environment(), journal.engine, lambda: warehouse.engine
         )

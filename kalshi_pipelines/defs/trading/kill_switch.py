@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from kalshi_pipelines.alerts.outbox import Alert, put
-from kalshi_pipelines.defs.failures import one_sentence
+from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.resources import JournalResource, WarehouseResource
 from kalshi_pipelines.defs.schema.journal import opened, require_configured_place
 from kalshi_pipelines.defs.trading.metadata import halted
@@ -39,7 +39,7 @@ class HaltConfig(dg.Config):
 def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource, config: HaltConfig) -> None:
     """Stop all new risk; at level 2 cancel everything and fail unless it is proved that nothing rests."""
     require_configured_place(context.run)
-    with one_sentence(context.log):
+    with report_expected_failures(context.log):
         if config.level == 1:
             engaged = engage(journal.settings, lambda: opened(journal), config.by, config.why)
             context.log.warning(f"the kill switch is engaged: {config.why}. {engaged.problem}")
