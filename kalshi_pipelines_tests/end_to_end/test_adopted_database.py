@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapshots
-from kalshi_pipelines_tests.end_to_end.conftest import RunJob
+from kalshi_pipelines_tests.support.end_to_end.running import RunJob
 from kalshi_pipelines_tests.support.warehouse.found_databases import FOUND_DATABASES, found_databases
 from kalshi_pipelines_tests.support.warehouse.legacy import make_legacy_database
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kalshi_pipelines.sandbox.process import SandboxProcess
-from kalshi_pipelines_tests.end_to_end.conftest import RunCommand
+from kalshi_pipelines_tests.support.end_to_end.running import RunCommand
 
 Prepare = Callable[[Path], dict[str, str]]
 

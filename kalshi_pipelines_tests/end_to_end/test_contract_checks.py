@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.end_to_end.conftest import RunCommand
+from kalshi_pipelines_tests.support.end_to_end.running import RunCommand
 
 #: What the log of the run tells of the finding on the bids, as its alert does.
 TOLD = (

@@ -20,8 +20,8 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.settings import Environment, RateTier, Settings
 from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapshots, quarantine
-from kalshi_pipelines_tests.end_to_end.conftest import RunJob
 from kalshi_pipelines_tests.support.end_to_end.exchange import assert_stored_exactly, stored, walk
+from kalshi_pipelines_tests.support.end_to_end.running import RunJob
 
 MARKETS = 3_200
 FAULTS = [

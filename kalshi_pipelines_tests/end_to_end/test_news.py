@@ -31,8 +31,8 @@ from kalshi_pipelines.warehouse.tables import (
     quarantine,
     vendor_spending,
 )
-from kalshi_pipelines_tests.end_to_end.conftest import RunCommand, RunJob
 from kalshi_pipelines_tests.support.checkout import SHARED
+from kalshi_pipelines_tests.support.end_to_end.running import RunCommand, RunJob
 from kalshi_pipelines_tests.support.end_to_end.trap import listening_trap
 
 SHARED_DRIFT = SHARED / "drift" / "incidents.json"

@@ -23,7 +23,6 @@ from kalshi_pipelines.warehouse.tables import (
     quarantine,
     series,
 )
-from kalshi_pipelines_tests.end_to_end.conftest import RunCommand, RunJob
 from kalshi_pipelines_tests.support.end_to_end.exchange import (
     assert_books_stored_exactly,
     assert_stored_exactly,
@@ -32,6 +31,7 @@ from kalshi_pipelines_tests.support.end_to_end.exchange import (
     stored,
     walk,
 )
+from kalshi_pipelines_tests.support.end_to_end.running import RunCommand, RunJob
 
 
 def test_everything_the_exchange_has_is_stored_exactly(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_pipelines_tests.end_to_end.conftest import RunCommand
+from kalshi_pipelines_tests.support.end_to_end.running import RunCommand
 from kalshi_pipelines_tests.support.warehouse.legacy import HEAD, REVISIONS, make_legacy_database
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
-from kalshi_pipelines_tests.end_to_end.conftest import RunCommand
+from kalshi_pipelines_tests.support.end_to_end.running import RunCommand
 
 KEY_ID = "5f3a9c1e-1111-4222-8333-444455556666"
 
