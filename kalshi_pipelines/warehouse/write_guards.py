@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from kalshi_pipelines.warehouse.tables import metadata
 
 _PREFIX: Final = "write_guard_"
-_REFUSE: Final = """
+_GUARD: Final = """
+CREATE TRIGGER "{name}" BEFORE {verb} ON "{table}"
 WHEN (SELECT foreign_keys FROM pragma_foreign_keys) = 0
   OR (SELECT ignore_check_constraints FROM pragma_ignore_check_constraints) = 1
 BEGIN
@@ -28,7 +29,7 @@ def raise_guards(connection: sa.Connection) -> None:
     for table in sorted(metadata.tables.keys() & _names(connection, "table")):
         for verb in ("INSERT", "UPDATE", "DELETE"):
             name = f"{_PREFIX}{table}_{verb.lower()}"
-            connection.exec_driver_sql(f'CREATE TRIGGER "{name}" BEFORE {verb} ON "{table}" {_REFUSE}')
+            connection.exec_driver_sql(_GUARD.format(name=name, verb=verb, table=table))
 
 
 def lower_guards(connection: sa.Connection) -> None:

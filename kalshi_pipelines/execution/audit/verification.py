@@ -19,7 +19,7 @@ from kalshi_pipelines.execution.audit.replay import replay_ledger, replay_states
 from kalshi_pipelines.execution.journal.anchors import AnchorFile, AnchorsUnreadable
 from kalshi_pipelines.execution.journal.engine import explained_failures, record_hash
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalRefused, JournalUnavailable
-from kalshi_pipelines.execution.journal.migrations import require_journal_head
+from kalshi_pipelines.execution.journal.migrations import guards_taken_down, require_journal_head
 from kalshi_pipelines.execution.journal.recording import audit_column, rows_told
 from kalshi_pipelines.execution.journal.tables import (
     anchors,
@@ -59,7 +59,7 @@ _DERIVED: Final = {
 }
 
 
-class Verdict(IntEnum):
+class AuditVerdict(IntEnum):
     """What a verification came to; the number is the exit status of the command."""
 
     CLEAN = 0
@@ -71,7 +71,7 @@ class Verdict(IntEnum):
 class AuditReport:
     """What a verification found."""
 
-    verdict: Verdict
+    verdict: AuditVerdict
     records: int
     head: str
     problems: tuple[str, ...]
@@ -79,7 +79,7 @@ class AuditReport:
     @property
     def ok(self) -> bool:
         """Whether everything was looked at and nothing found."""
-        return self.verdict is Verdict.CLEAN
+        return self.verdict is AuditVerdict.CLEAN
 
     def __str__(self) -> str:
         lines = [f"{self.verdict.name.lower().replace('_', ' ')}: {self.records:,} audit records, head {self.head}"]
@@ -100,7 +100,9 @@ def verify(
     """
     found: list[str] = []
     records, head = 0, "-"
+    guards_changed = False
     try:
+        guards_changed = bool(guards_taken_down(engine))
         require_journal_head(engine)
         reading = engine
         if engine.dialect.name == "postgresql":
@@ -121,11 +123,11 @@ def verify(
             records, head = chain.records, chain.head
     except JournalOutdated as error:
         found.append(str(error))
-        guards_changed = str(error).startswith("Guards")
-        return AuditReport(Verdict.CORRUPT if guards_changed else Verdict.COULD_NOT_RUN, records, head, tuple(found))
+        verdict = AuditVerdict.CORRUPT if guards_changed else AuditVerdict.COULD_NOT_RUN
+        return AuditReport(verdict, records, head, tuple(found))
     except (JournalUnavailable, JournalRefused, AnchorsUnreadable) as error:
-        return AuditReport(Verdict.COULD_NOT_RUN, records, head, (*found, str(error)))
-    return AuditReport(Verdict.CORRUPT if found else Verdict.CLEAN, records, head, tuple(found))
+        return AuditReport(AuditVerdict.COULD_NOT_RUN, records, head, (*found, str(error)))
+    return AuditReport(AuditVerdict.CORRUPT if found else AuditVerdict.CLEAN, records, head, tuple(found))
 
 
 class _Chain:

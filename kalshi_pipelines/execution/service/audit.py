@@ -9,7 +9,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.audit.verification import AuditReport, Verdict, verify
+from kalshi_pipelines.execution.audit.verification import AuditReport, AuditVerdict, verify
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.errors import JournalOfAnotherEnvironment, JournalOutdated, JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
@@ -48,7 +48,7 @@ def verify_or_stop(
     else:
         report = verify(engine, settings.resolved_journal_anchors, orders)
     switch = kill_switch(settings, trade, journal)
-    if report.verdict is Verdict.CORRUPT and not switch.is_on_record():
+    if report.verdict is AuditVerdict.CORRUPT and not switch.is_on_record():
         why = f"the journal is not what was written: {report.problems[0]}"
         switch.engage("verify-audit", why[:_MOST_TEXT], source="audit")
     return report
@@ -69,5 +69,5 @@ def _orders(
 
 def _without_exchange(report: AuditReport, why: str) -> AuditReport:
     """A journal that is clean in itself, but could not be held against the exchange, is not verified."""
-    verdict = Verdict.COULD_NOT_RUN if report.ok else report.verdict
+    verdict = AuditVerdict.COULD_NOT_RUN if report.ok else report.verdict
     return replace(report, verdict=verdict, problems=(*report.problems, f"the exchange was not asked: {why}"))

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import yaml
 
 from kalshi_pipelines.errors import ExpectedError
-from kalshi_pipelines.execution.audit.verification import Verdict
+from kalshi_pipelines.execution.audit.verification import AuditVerdict
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor.decisions import Outcome
 from kalshi_pipelines.execution.executor.session import Opening
@@ -426,6 +426,6 @@ def verify_audit(office: Office, given: argparse.Namespace) -> int:
     del given
     report = verify_or_stop(office.settings, office.trade, office.journal_engine(), office.warehouse)
     print(report, file=sys.stdout if report.ok else sys.stderr)
-    if report.verdict is Verdict.CORRUPT:
+    if report.verdict is AuditVerdict.CORRUPT:
         print("The kill switch is engaged: nothing new is sent.", file=sys.stderr)
     return int(report.verdict)

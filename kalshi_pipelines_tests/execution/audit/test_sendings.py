@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.audit.verification import Verdict, verify
+from kalshi_pipelines.execution.audit.verification import AuditVerdict, verify
 from kalshi_pipelines.execution.journal.guards import lower_guards, raise_guards
 from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines_tests.support.execution.trading import VERSION, Desk, desk_at
@@ -54,7 +54,7 @@ def test_what_should_not_have_been_sent_is_told(sqlite_journal: sa.Engine, case:
     intent = make(desk)
     sent_unguarded(desk, intent)
     report = verify(sqlite_journal)
-    assert report.verdict is Verdict.CORRUPT
+    assert report.verdict is AuditVerdict.CORRUPT
     assert report.problems == (f"intent {intent.intent_id} was sent {TOLD[case]}",)
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit import verification
 from kalshi_pipelines.execution.audit.replay import replay_ledger
-from kalshi_pipelines.execution.audit.verification import Verdict, verify
+from kalshi_pipelines.execution.audit.verification import AuditVerdict, verify
 from kalshi_pipelines.execution.journal.anchors import Anchor, AnchorFile
 from kalshi_pipelines.execution.journal.engine import open_journal, record_hash
 from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder
@@ -415,7 +415,7 @@ def forged(engine: sa.Engine, change: Callable[[dict[str, Any]], None], seq: int
 
 def test_the_journal_of_a_session_is_clean(engine: sa.Engine) -> None:
     report = verify(engine)
-    assert (report.verdict, report.records, report.problems) == (Verdict.CLEAN, 35, ())
+    assert (report.verdict, report.records, report.problems) == (AuditVerdict.CLEAN, 35, ())
     assert str(report) == f"clean: 35 audit records, head {report.head}"
     assert report.head.startswith("34:")
 
@@ -430,7 +430,7 @@ def test_F25_what_was_changed_is_named(engine: sa.Engine, statements: list[str],
     for statement in statements:
         tampered(engine, statement)
     report = verify(engine)
-    assert report.verdict is Verdict.CORRUPT
+    assert report.verdict is AuditVerdict.CORRUPT
     assert [problem for problem in report.problems if not problem.startswith(OF_SQLITE)] == problems
 
 
@@ -557,7 +557,7 @@ def test_what_keeps_a_verification_from_looking_is_its_only_problem(tmp_path: Pa
     engine = open_journal(f"sqlite:///{tmp_path / 'empty.db'}")
     report = verify(engine)
     engine.dispose()
-    assert (report.verdict, report.records, report.head) == (Verdict.COULD_NOT_RUN, 0, "-")
+    assert (report.verdict, report.records, report.head) == (AuditVerdict.COULD_NOT_RUN, 0, "-")
     (problem,) = report.problems
     assert "run `" in problem
 
@@ -590,5 +590,5 @@ def test_no_more_is_told_than_a_person_reads(engine: sa.Engine, monkeypatch: pyt
     monkeypatch.setattr(verification, "MOST_PROBLEMS", 5)
     tampered(engine, "DELETE FROM journal_identity")
     report = verify(engine)
-    assert (report.verdict, len(report.problems)) == (Verdict.CORRUPT, 5)
+    assert (report.verdict, len(report.problems)) == (AuditVerdict.CORRUPT, 5)
     assert len(str(report).splitlines()) == 6

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.audit.verification import Verdict, verify
+from kalshi_pipelines.execution.audit.verification import AuditVerdict, verify
 from kalshi_pipelines.execution.journal.anchors import Anchor, AnchorFile, AnchorsUnreadable
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import ANCHOR_EVERY, Journal
@@ -183,11 +183,11 @@ def test_a_verification_that_can_not_look_says_so(tmp_path: Path, sqlite_journal
     (tmp_path / "broken.db").write_bytes(b"no database" * 1_000)
     for path in ("broken.db", "empty.db"):
         engine = open_journal(f"sqlite:///{tmp_path / path}")
-        assert verify(engine).verdict is Verdict.COULD_NOT_RUN
+        assert verify(engine).verdict is AuditVerdict.COULD_NOT_RUN
         engine.dispose()
     desk_at(sqlite_journal)
     (tmp_path / "anchors.jsonl").write_text("nonsense\n")
-    assert verify(sqlite_journal, tmp_path / "anchors.jsonl").verdict is Verdict.COULD_NOT_RUN
+    assert verify(sqlite_journal, tmp_path / "anchors.jsonl").verdict is AuditVerdict.COULD_NOT_RUN
 
 
 def test_every_order_of_the_exchange_is_one_that_was_to_be_sent(sqlite_journal: sa.Engine) -> None:
@@ -205,7 +205,7 @@ def test_every_order_of_the_exchange_is_one_that_was_to_be_sent(sqlite_journal: 
         (_order("order-0003", sent.client_order_id), "of one intent"),
     ):
         report = verify(sqlite_journal, exchange_orders=[canceled_by_hand, ours, wrong])
-        assert report.verdict is Verdict.CORRUPT
+        assert report.verdict is AuditVerdict.CORRUPT
         assert problem in str(report)
     with desk.journal.writing() as transaction:
         seen = ForeignOrder("order-0003", TICKER, Side.BID, 5_000, 1_000, "by hand")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.audit.verification import AuditReport, Verdict
+from kalshi_pipelines.execution.audit.verification import AuditReport, AuditVerdict
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
@@ -61,7 +61,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
 
 def test_a_clean_journal_engages_nothing(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     ready_journal(sqlite_journal)
-    assert verified(tmp_path, sqlite_journal).verdict is Verdict.CLEAN
+    assert verified(tmp_path, sqlite_journal).verdict is AuditVerdict.CLEAN
     assert engagements(sqlite_journal) == []
 
 
@@ -69,7 +69,7 @@ def test_F25_a_corrupt_journal_engages_the_kill_switch_once(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready_journal(sqlite_journal)
-    made = AuditReport(Verdict.CORRUPT, 1, "-", ("a row is gone" + "!" * 2_000, "another"))
+    made = AuditReport(AuditVerdict.CORRUPT, 1, "-", ("a row is gone" + "!" * 2_000, "another"))
     monkeypatch.setattr(auditing, "verify", lambda *_: made)
     for _ in range(2):
         assert verified(tmp_path, sqlite_journal) is made
@@ -83,8 +83,8 @@ def test_a_journal_that_could_not_be_verified_engages_nothing(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready_journal(sqlite_journal)
-    monkeypatch.setattr(auditing, "verify", lambda *_: AuditReport(Verdict.COULD_NOT_RUN, 0, "-", ("no disk",)))
-    assert verified(tmp_path, sqlite_journal).verdict is Verdict.COULD_NOT_RUN
+    monkeypatch.setattr(auditing, "verify", lambda *_: AuditReport(AuditVerdict.COULD_NOT_RUN, 0, "-", ("no disk",)))
+    assert verified(tmp_path, sqlite_journal).verdict is AuditVerdict.COULD_NOT_RUN
     assert engagements(sqlite_journal) == []
 
 
@@ -118,7 +118,7 @@ def test_an_exchange_that_can_not_be_asked_leaves_the_journal_unverified_and_tra
     told(failure=KalshiError("down", "Wait."))
     report = verified(tmp_path, sqlite_journal, WITH_KEY)
     assert (report.verdict, report.problems) == (
-        Verdict.COULD_NOT_RUN, (f"the exchange was not asked: {KalshiError('down', 'Wait.')}",),
+        AuditVerdict.COULD_NOT_RUN, (f"the exchange was not asked: {KalshiError('down', 'Wait.')}",),
     )  # fmt: skip
     assert engagements(sqlite_journal) == []
 
@@ -128,7 +128,7 @@ def test_F25_a_corrupt_journal_engages_what_only_a_release_ends_also_while_somet
 ) -> None:
     desk_at(sqlite_journal)
     monkeypatch.setenv("KALSHI_TRADE_KILL", "1")
-    monkeypatch.setattr(auditing, "verify", lambda *_: AuditReport(Verdict.CORRUPT, 1, "-", ("a row is gone",)))
+    monkeypatch.setattr(auditing, "verify", lambda *_: AuditReport(AuditVerdict.CORRUPT, 1, "-", ("a row is gone",)))
     for _ in range(2):
         verified(tmp_path, sqlite_journal)
     assert [by for by, _ in engagements(sqlite_journal)] == ["verify-audit"]
@@ -143,9 +143,9 @@ def test_F25_a_warehouse_that_can_not_be_used_keeps_no_journal_from_being_verifi
     desk_at(sqlite_journal)
     settings = Settings(data_dir=tmp_path)
     report = verify_or_stop(settings, WITH_KEY, sqlite_journal, warehouse)
-    assert report.verdict is Verdict.COULD_NOT_RUN
+    assert report.verdict is AuditVerdict.COULD_NOT_RUN
     assert engagements(sqlite_journal) == []
-    monkeypatch.setattr(auditing, "verify", lambda *_: AuditReport(Verdict.CORRUPT, 1, "-", ("a row is gone",)))
+    monkeypatch.setattr(auditing, "verify", lambda *_: AuditReport(AuditVerdict.CORRUPT, 1, "-", ("a row is gone",)))
     report = verify_or_stop(settings, WITH_KEY, sqlite_journal, warehouse)
     assert report.problems == ("a row is gone", "the exchange was not asked: The warehouse is not at head.")
     assert [by for by, _ in engagements(sqlite_journal)] == ["verify-audit"]

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from kalshi_pipelines.defs.trading.gate import ArmedByHand
-from kalshi_pipelines.execution.audit.verification import AuditReport, Verdict
+from kalshi_pipelines.execution.audit.verification import AuditReport, AuditVerdict
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor.decisions import Decision, Outcome
 from kalshi_pipelines.execution.executor.session import Opening
@@ -261,27 +261,30 @@ def test_a_file_is_put_into_the_inbox_unless_it_is_over_and_nothing_is_sent(
         assert connection.exec_driver_sql("SELECT actor_kind FROM proposals").scalars().all() == ["agent"] * 3
 
 
-@pytest.mark.parametrize("verdict", Verdict)
+@pytest.mark.parametrize("verdict", AuditVerdict)
 def test_a_verification_ends_with_its_verdict(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verdict: Verdict
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verdict: AuditVerdict
 ) -> None:
-    made = AuditReport(verdict, 7, "6:ab", () if verdict is Verdict.CLEAN else ("a row is gone",))
+    made = AuditReport(verdict, 7, "6:ab", () if verdict is AuditVerdict.CLEAN else ("a row is gone",))
     place, asked = office(), list[object]()
     place.journal_engine = lambda: "the journal"
     monkeypatch.setattr(commands, "verify_or_stop", noting(asked, made))
     assert commands.verify_audit(place, given()) == verdict.value
     assert asked == [place.settings, place.trade, "the journal", place.warehouse]
     said = capsys.readouterr()
-    assert str(made) in (said.out if verdict is Verdict.CLEAN else said.err)
-    assert bool(said.out) is (verdict is Verdict.CLEAN)
-    assert ("The kill switch is engaged" in said.err) is (verdict is Verdict.CORRUPT)
+    assert str(made) in (said.out if verdict is AuditVerdict.CLEAN else said.err)
+    assert bool(said.out) is (verdict is AuditVerdict.CLEAN)
+    assert ("The kill switch is engaged" in said.err) is (verdict is AuditVerdict.CORRUPT)
 
 
 def test_a_journal_that_was_not_held_against_the_exchange_is_not_verified() -> None:
-    clean, corrupt = AuditReport(Verdict.CLEAN, 1, "-", ()), AuditReport(Verdict.CORRUPT, 1, "-", ("a row is gone",))
-    assert _without_exchange(clean, "no net").verdict is Verdict.COULD_NOT_RUN
+    clean, corrupt = (
+        AuditReport(AuditVerdict.CLEAN, 1, "-", ()),
+        AuditReport(AuditVerdict.CORRUPT, 1, "-", ("a row is gone",)),
+    )
+    assert _without_exchange(clean, "no net").verdict is AuditVerdict.COULD_NOT_RUN
     told = _without_exchange(corrupt, "no net")
-    assert told.verdict is Verdict.CORRUPT
+    assert told.verdict is AuditVerdict.CORRUPT
     assert told.problems == ("a row is gone", "the exchange was not asked: no net")
 
 

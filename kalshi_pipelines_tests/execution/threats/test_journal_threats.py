@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.audit.verification import Verdict, verify
+from kalshi_pipelines.execution.audit.verification import AuditVerdict, verify
 from kalshi_pipelines.execution.journal.anchors import Anchor, AnchorFile
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import (
@@ -364,7 +364,7 @@ def test_F22_a_journal_from_a_backup_is_not_armed(sqlite_journal: sa.Engine, tmp
     with pytest.raises(JournalRestored, match="is not there"):
         restored.require_unrestored()
     report = verify(opened(f"sqlite:///{backup}"), file)
-    assert report.verdict is Verdict.CORRUPT
+    assert report.verdict is AuditVerdict.CORRUPT
     assert "cut or restored" in str(report)
     assert verify(sqlite_journal, file).ok
     for _ in range(3):
@@ -407,7 +407,7 @@ def test_F23_a_guard_that_was_taken_down_is_noticed_before_anything_is_sent(
             connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER {name}")
     with pytest.raises(JournalOutdated, match="missing or changed"):
         Journal(journal_engine, "sandbox", clock_us=desk.clock)
-    assert verify(journal_engine).verdict is Verdict.CORRUPT
+    assert verify(journal_engine).verdict is AuditVerdict.CORRUPT
 
 
 def test_F24_an_order_whose_audit_can_not_be_written_is_not_sent(desk: Desk) -> None:
@@ -583,7 +583,7 @@ def test_F25_whatever_is_changed_behind_the_code_is_found(sqlite_journal: sa.Eng
     assert verify(sqlite_journal).ok
     tampered(sqlite_journal, TAMPERED[what])
     report = verify(sqlite_journal)
-    assert report.verdict is Verdict.CORRUPT, what
+    assert report.verdict is AuditVerdict.CORRUPT, what
     assert report.problems
 
 
@@ -611,7 +611,7 @@ def test_F25_a_journal_written_anew_is_told_by_its_anchors(sqlite_journal: sa.En
     lines = file.read_text().replace(head, "0" * 64)
     file.write_text(lines)
     report = verify(sqlite_journal, file)
-    assert report.verdict is Verdict.CORRUPT
+    assert report.verdict is AuditVerdict.CORRUPT
     assert "rewritten" in str(report)
     os.truncate(file, 0)
     assert "is no more in" in str(verify(sqlite_journal, file))

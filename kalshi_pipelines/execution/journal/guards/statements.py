@@ -19,6 +19,7 @@ from kalshi_pipelines.execution.journal.guards.names import (
 )
 from kalshi_pipelines.execution.journal.guards.templates import Rule, Template, read_template
 from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, metadata
+from kalshi_pipelines.execution.journal.tables.orders import states_of
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OPEN_STATES, OrderState
 from kalshi_pipelines.units import HOUR_US, MINUTE_US, SECOND_US
 
@@ -45,10 +46,6 @@ class _Trigger:
     when: str = ""
 
 
-def _states(some: frozenset[OrderState]) -> str:
-    return ", ".join(f"'{state}'" for state in OrderState if state in some)
-
-
 #: Guards of both databases that depend on the row.
 _TRIGGERS: Final = (
     _Trigger("audit_head", "AFTER INSERT", "audit_log"),
@@ -59,9 +56,9 @@ _TRIGGERS: Final = (
         "moved",
         "AFTER INSERT",
         "order_events",
-        f"NEW.to_state IN ({_states(OPEN_STATES - {OrderState.RESERVED})})",
+        f"NEW.to_state IN ({states_of(OPEN_STATES - {OrderState.RESERVED})})",
     ),
-    _Trigger("closed", "AFTER INSERT", "order_events", f"NEW.to_state IN ({_states(FINAL_STATES)})"),
+    _Trigger("closed", "AFTER INSERT", "order_events", f"NEW.to_state IN ({states_of(FINAL_STATES)})"),
     _Trigger("reserve", "AFTER INSERT", "postings", "NEW.kind = 'reserve'"),
     _Trigger("post", "AFTER INSERT", "postings", "NEW.kind <> 'reserve'"),
 )

@@ -54,7 +54,6 @@ from kalshi_pipelines.execution.journal.tables.sessions import (
     session_groups,
     sessions,
 )
-from kalshi_pipelines.units import HOUR_US
 
 #: Tables whose rows are written once.
 APPEND_ONLY = (
@@ -89,7 +88,6 @@ __all__ = [
     "AUDIT_KINDS",
     "CEILINGS",
     "ENVIRONMENTS",
-    "HOUR_US",
     "LONGEST_SESSION_US",
     "MODES",
     "MOST_ATTEMPTS_PER_MINUTE",

@@ -32,6 +32,7 @@ __all__ = [
     "optional",
     "required",
     "row_id",
+    "rows_where",
     "text_of",
 ]
 
@@ -74,3 +75,8 @@ def text_of(name: str, shortest: int, longest: int) -> sa.CheckConstraint:
 def audited() -> sa.Column[Any]:
     """The row of the audit log that tells of this one; no two rows of a table share one."""
     return sa.Column("audit_seq", Integer, sa.ForeignKey("audit_log.seq"), nullable=False, unique=True)
+
+
+def rows_where(condition: str) -> dict[str, Any]:
+    """Return the options of an index that covers only the rows for which a condition holds, in both databases."""
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}

@@ -20,6 +20,7 @@ from kalshi_pipelines.execution.journal.tables.columns import (
     one_of,
     optional,
     required,
+    rows_where,
     text_of,
 )
 from kalshi_pipelines.execution.journal.tables.sessions import SCOPE_KINDS
@@ -58,10 +59,16 @@ scopes = sa.Table(
     sa.CheckConstraint("notional_microdollars BETWEEN 0 AND notional_cap_microdollars", name="cap_notional"),
     sa.CheckConstraint("worst_microdollars >= 0", name="worst"),
     sa.CheckConstraint("worst_microdollars <= worst_cap_microdollars OR breached = 1", name="cap_worst_loss"),
-    sa.Index("ix_scopes_hour", "environment", "subaccount", "mode", "hour",
-             sqlite_where=sa.text("hour IS NOT NULL"), postgresql_where=sa.text("hour IS NOT NULL")),
+    sa.Index(
+        "ix_scopes_hour",
+        "environment",
+        "subaccount",
+        "mode",
+        "hour",
+        **rows_where("hour IS NOT NULL"),
+    ),
     sqlite_strict=True,
-)  # fmt: skip
+)
 
 #: A market within a scope. ``long`` is position and open bids together, ``short`` open asks less the position.
 scope_markets = sa.Table(

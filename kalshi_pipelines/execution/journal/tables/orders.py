@@ -21,14 +21,16 @@ from kalshi_pipelines.execution.journal.tables.columns import (
     optional,
     required,
     row_id,
+    rows_where,
     text_of,
 )
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OPEN_STATES, UNRESOLVED_STATES, OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import Action, Outcome, Side, TimeInForce
+from kalshi_pipelines.units import DAY_US, MINUTE_US
 
 #: From the knowledge an order rests on to the last instant it may be sent.
-LONGEST_VALIDITY_US: Final = 600_000_000
+LONGEST_VALIDITY_US: Final = 10 * MINUTE_US
 #: What the exchange does when it would trade with an order of our own.
 SELF_TRADE_PREVENTION: Final = ("taker_at_cross", "maker")
 STATES: Final = tuple(OrderState)
@@ -221,9 +223,7 @@ order_events = sa.Table(
         ["order_events.intent_id", "order_events.seq", "order_events.to_state"],
     ),
     sa.ForeignKeyConstraint(["resolution_id", "intent_id"], ["resolutions.resolution_id", "resolutions.intent_id"]),
-    sa.ForeignKeyConstraint(
-        ["from_state", "to_state"], ["legal_transitions.from_state", "legal_transitions.to_state"]
-    ),
+    sa.ForeignKeyConstraint(["from_state", "to_state"], ["legal_transitions.from_state", "legal_transitions.to_state"]),
     sa.CheckConstraint(
         "(seq = 1 AND prev_seq IS NULL AND from_state IS NULL AND to_state = 'planned') OR "
         "(seq > 1 AND prev_seq IS NOT NULL AND from_state IS NOT NULL AND prev_seq = seq - 1)",
@@ -245,18 +245,29 @@ order_events = sa.Table(
     ),
     sa.CheckConstraint("(to_state = 'absent') = (resolution_id IS NOT NULL)", name="absence_proved"),
     sa.CheckConstraint("to_state <> 'absent' OR writer = 'reconciler'", name="absence_found_by_reconciler"),
-    sa.Index("one_send", "intent_id", unique=True, sqlite_where=sa.text("to_state = 'sending'"),
-             postgresql_where=sa.text("to_state = 'sending'")),
-    sa.Index("one_end", "intent_id", unique=True, sqlite_where=sa.text(f"to_state IN ({states_of(FINAL_STATES)})"),
-             postgresql_where=sa.text(f"to_state IN ({states_of(FINAL_STATES)})")),
-    sa.Index("order_id_once", "order_id", unique=True,
-             sqlite_where=sa.text("order_id IS NOT NULL AND from_state IN ('sending', 'unknown')"),
-             postgresql_where=sa.text("order_id IS NOT NULL AND from_state IN ('sending', 'unknown')")),
+    sa.Index(
+        "one_send",
+        "intent_id",
+        unique=True,
+        **rows_where("to_state = 'sending'"),
+    ),
+    sa.Index(
+        "one_end",
+        "intent_id",
+        unique=True,
+        **rows_where(f"to_state IN ({states_of(FINAL_STATES)})"),
+    ),
+    sa.Index(
+        "order_id_once",
+        "order_id",
+        unique=True,
+        **rows_where("order_id IS NOT NULL AND from_state IN ('sending', 'unknown')"),
+    ),
     sqlite_strict=True,
     sqlite_with_rowid=False,
-)  # fmt: skip
+)
 
-_UNRESOLVED = sa.text(f"state IN ({states_of(UNRESOLVED_STATES)})")
+_UNRESOLVED: Final = f"state IN ({states_of(UNRESOLVED_STATES)})"
 
 #: Intents whose reservation is held, kept by a trigger; at most one unresolved order a market, by its index.
 open_intents = sa.Table(
@@ -271,10 +282,16 @@ open_intents = sa.Table(
     one_of("environment", ENVIRONMENTS),
     one_of("mode", MODES),
     sa.CheckConstraint(f"state IN ({states_of(OPEN_STATES)})", name="state"),
-    sa.Index("one_unresolved_a_market", "environment", "subaccount", "ticker", unique=True,
-             sqlite_where=_UNRESOLVED, postgresql_where=_UNRESOLVED),
+    sa.Index(
+        "one_unresolved_a_market",
+        "environment",
+        "subaccount",
+        "ticker",
+        unique=True,
+        **rows_where(_UNRESOLVED),
+    ),
     sqlite_strict=True,
-)  # fmt: skip
+)
 
 approvals = sa.Table(
     "approvals",
@@ -286,7 +303,7 @@ approvals = sa.Table(
     required("expires_us"),
     hexadecimal("request_sha256"),
     text_of("approved_by", 1, 200),
-    sa.CheckConstraint("expires_us > approved_us AND expires_us - approved_us <= 86400000000", name="lifetime"),
+    sa.CheckConstraint(f"expires_us > approved_us AND expires_us - approved_us <= {DAY_US}", name="lifetime"),
     sa.Index(None, "request_sha256"),
     sqlite_strict=True,
 )
@@ -308,8 +325,7 @@ attempts = sa.Table(
     sa.Index(
         "ix_attempts_proposal_id",
         "proposal_id",
-        sqlite_where=sa.text("proposal_id IS NOT NULL"),
-        postgresql_where=sa.text("proposal_id IS NOT NULL"),
+        **rows_where("proposal_id IS NOT NULL"),
     ),
     sqlite_strict=True,
 )
