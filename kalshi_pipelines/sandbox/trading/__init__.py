@@ -1,9 +1,9 @@
-"""The trading side of the exchange: members, orders, books, matching, fees, positions and settlement.
+"""Trading side of the sandbox exchange: members, orders, books, matching, fees, positions and settlement.
 
-Belongs here: what happens to money and contracts, as pure code in exact integers. A decision (``engine``) becomes
-events (``events``), and events are the only thing that changes the state (``state``), so that a log of them is the
-truth. Does not belong here: HTTP and JSON, the catalogue, who signs a request, what time it is.
+Belongs here: every change of money and contracts, as pure code in exact integers. The engine turns each decision into
+events (``events``). Only events change the state (``state``), so the log of all events is the truth. Does not belong
+here: HTTP, JSON, the catalogue, signatures and the clock.
 
-Prices are centi-cents of the YES price (1e-4 dollar), counts centi-contracts (0.01 contract), money micro-dollars:
-price times count is exactly micro-dollars.
+Prices are centi-cents of the YES price (1e-4 dollar). Counts are centi-contracts (0.01 contract). Money is in
+micro-dollars: price times count gives exactly micro-dollars.
 """

@@ -1,6 +1,6 @@
 """Members and their money: joining, sub-accounts, deposits and transfers.
 
-Does not belong here: API keys and scopes (``access.memberships``), the money that orders reserve (``exposure``).
+Does not belong here: API keys and scopes (``access.memberships``), and the money that orders reserve (``exposure``).
 """
 
 from typing import Final
@@ -21,17 +21,17 @@ class MemberAccounts:
         self._state = recorder.state
 
     def join(self, member: str, *, at_us: int, balance_step: int = 100, keeps_history: bool = True) -> None:
-        """Make someone a member; one who is already stays as it is."""
+        """Make a person a member. Nothing happens if that person is already a member."""
         if member not in self._state.members:
             self._recorder.emit(
                 ev.MemberJoined(at_us=at_us, member=member, balance_step=balance_step, keeps_history=keeps_history)
             )
 
     def open_subaccount(self, member: str, *, at_us: int) -> int:
-        """Open the next sub-account of a member; its number.
+        """Open the next sub-account of a member and return its number.
 
         Raises:
-            RequestRefused: There are 63 already.
+            RequestRefused: The member already has 63 sub-accounts.
         """
         number = max(self._state.members[member].subaccounts) + 1
         if number > LAST_SUBACCOUNT:
@@ -40,10 +40,10 @@ class MemberAccounts:
         return number
 
     def deposit(self, member: str, subaccount: int, shard: int, amount: int, *, at_us: int) -> None:
-        """Bring in money from outside; a negative amount takes it out.
+        """Deposit money in a sub-account, or withdraw money if ``amount`` is negative.
 
         Raises:
-            RequestRefused: The sub-account or the shard is not there, or less money is available than is taken out.
+            RequestRefused: The sub-account or the shard does not exist, or a withdrawal exceeds the available money.
         """
         self._check_account(member, subaccount, shard)
         if amount < 0 and self._state.available(member, subaccount, shard) < -amount:
@@ -62,7 +62,7 @@ class MemberAccounts:
         *,
         at_us: int,
     ) -> Transfer:
-        """Move a member's money between (sub-account, shard) places; micro-dollars.
+        """Move micro-dollars of a member from one (sub-account, shard) pair to another.
 
         Raises:
             RequestRefused: The transfer id was used before, a place does not exist or is down, or money is missing.

@@ -1,7 +1,7 @@
-"""The order book of one market: one book of YES bids and asks, best price first, then first come.
+"""Order book of one market: YES bids and asks, ordered by price and then by arrival.
 
-Belongs here: where an order stands in the queue. Does not belong here: who may trade with whom, and money. Every change
-costs the same whether a level holds one order or twenty thousand.
+Belongs here: the place of an order in the queue. Does not belong here: money, and which orders may trade with each
+other. A change costs the same whether a price level holds one order or twenty thousand.
 """
 
 from bisect import bisect_left, insort
@@ -12,7 +12,7 @@ from kalshi_pipelines.sandbox.trading.events import Side
 
 
 class RestingOrder(Protocol):
-    """What a book needs to know about an order."""
+    """Attributes of an order that an order book reads."""
 
     order_id: str
     side: Side
@@ -29,7 +29,7 @@ class _Level:
 
 
 class _Ladder:
-    """One side. Prices are kept so that the best is the last, because a list is quick at its end."""
+    """One side of an order book. The best price is the last element, because a list is fastest at its end."""
 
     __slots__ = ("_sign", "levels", "ranks")
 
@@ -56,7 +56,7 @@ class _Ladder:
             del self.ranks[bisect_left(self.ranks, rank)]
 
     def prices(self) -> Iterator[int]:
-        """Best first."""
+        """Iterate over the prices, best price first."""
         return (rank * self._sign for rank in reversed(self.ranks))
 
 
@@ -73,39 +73,39 @@ class OrderBook:
         self._sides[order.side].add(order)
 
     def remove(self, order: RestingOrder) -> None:
-        """Take an order out, at the price and the remaining count it was resting with."""
+        """Remove an order from the level of its price, with the remaining count it rested with."""
         self._sides[order.side].remove(order)
 
     def reduce(self, order: RestingOrder, count: int) -> None:
-        """Note that a resting order wants ``count`` less; call it before the order's ``remaining`` changes."""
+        """Subtract ``count`` from a resting order's level. Call this before the order's ``remaining`` changes."""
         if count == order.remaining:
             self.remove(order)
         else:
             self._sides[order.side].levels[order.price].count -= count
 
     def best(self, side: Side) -> int | None:
-        """The best price of a side; None if it is empty."""
+        """Return the best price of a side, or None if the side is empty."""
         ladder = self._sides[side]
         return next(ladder.prices()) if ladder.ranks else None
 
     def levels(self, side: Side) -> list[tuple[int, int]]:
-        """Price and centi-contracts of each level, best first."""
+        """Return the price and the centi-contracts of each level, best price first."""
         ladder = self._sides[side]
         return [(price, ladder.levels[price].count) for price in ladder.prices()]
 
     def count_at(self, side: Side, price: int) -> int:
-        """Centi-contracts resting at a price."""
+        """Return the centi-contracts that rest at a price."""
         level = self._sides[side].levels.get(price)
         return 0 if level is None else level.count
 
     def queue(self, side: Side) -> Iterator[RestingOrder]:
-        """The orders of a side in the order they trade. The book must not change meanwhile."""
+        """Iterate over the orders of a side in the order in which they trade. The book must not change meanwhile."""
         ladder = self._sides[side]
         for price in ladder.prices():
             yield from ladder.levels[price].orders.values()
 
     def ahead_of(self, order: RestingOrder) -> int:
-        """Centi-contracts that trade before an order: at better prices, and earlier at its own."""
+        """Return the centi-contracts that trade before an order: at better prices, or earlier at the same price."""
         ahead = 0
         for price, count in self.levels(order.side):
             if price == order.price:

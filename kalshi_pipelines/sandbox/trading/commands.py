@@ -1,7 +1,7 @@
-"""What a member can ask of the exchange, what comes of it, and why it may be refused.
+"""Requests that a member can make, their results, and the refusal.
 
-Belongs here: requests that are well-formed, their outcomes, and the refusal. Reading them from JSON belongs to the
-endpoints, deciding to ``engine``.
+Belongs here: well-formed requests and their results. Does not belong here: reading requests from JSON (``api``) and
+deciding about them (``engine``).
 """
 
 from dataclasses import dataclass, field
@@ -17,11 +17,11 @@ STATUS_OF_REFUSAL: Final = {
     "not_found": 404,
     "exchange_unavailable": 503,
 }
-"""HTTP statuses of refusals other than 400."""
+"""HTTP status of each refusal code whose status is not 400."""
 
 
 class RequestRefused(Exception):
-    """The exchange refuses a request: its error code and, where recorded, details."""
+    """The exchange refuses a request. Holds the vendor's error code and, where a recording shows them, details."""
 
     def __init__(self, code: str, details: str | None = None) -> None:
         super().__init__(code if details is None else f"{code}: {details}")
@@ -30,13 +30,13 @@ class RequestRefused(Exception):
 
     @property
     def status(self) -> int:
-        """The HTTP status it is answered with."""
+        """HTTP status that the refusal is sent with."""
         return STATUS_OF_REFUSAL.get(self.code, 400)
 
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """An order to be placed. ``shard`` is the one the member named, None to be routed by the ticker."""
+    """An order to be placed. ``shard`` is the shard the member named, or None to route the order by its ticker."""
 
     member: str
     subaccount: int
@@ -57,7 +57,7 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class OrderRef:
-    """Which order a member means. ``shard`` and ``ticker`` say where to look: with neither, shard 0 is searched."""
+    """Reference to an existing order. ``shard`` and ``ticker`` say where to look; without both, shard 0 is searched."""
 
     member: str
     subaccount: int
@@ -68,7 +68,7 @@ class OrderRef:
 
 @dataclass(frozen=True, slots=True)
 class Amendment:
-    """New terms of an order: ``count`` is what was filled already plus what shall rest.
+    """New terms of an order. ``count`` is the filled count plus the count that shall rest.
 
     ``expires_us`` is None to keep the expiry and 0 to remove it.
     """
@@ -85,9 +85,9 @@ class Amendment:
 
 @dataclass(slots=True)
 class Execution:
-    """What one request did to an order: the trades it took part in as the taker, and what is left of it.
+    """Result of one request for an order: the trades in which the order was the taker, and its remaining count.
 
-    ``remaining`` is what the answer tells; the order itself may have been canceled right after.
+    ``remaining`` is the count that the response reports. The order may have been canceled right afterwards.
     """
 
     order: SandboxOrder
@@ -97,23 +97,23 @@ class Execution:
 
     @property
     def filled(self) -> int:
-        """Centi-contracts that traded at once."""
+        """Centi-contracts that traded immediately."""
         return sum(trade.count for trade in self.trades)
 
     @property
     def cost(self) -> int:
-        """Micro-dollars: YES price times count over its trades."""
+        """Micro-dollars of all trades: the sum of YES price times count."""
         return sum(trade.price * trade.count for trade in self.trades)
 
     @property
     def fees(self) -> int:
-        """Micro-dollars the taker paid."""
+        """Micro-dollars of fees that the taker paid."""
         return sum(trade.taker_fee for trade in self.trades)
 
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """An order and the centi-contracts that will not trade any more."""
+    """A canceled order and the centi-contracts that will no longer trade."""
 
     order: SandboxOrder
     reduced_by: int

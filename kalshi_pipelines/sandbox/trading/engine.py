@@ -1,7 +1,8 @@
-"""The matching engine: decides about requests, and lets what it decides happen as events.
+"""The matching engine: decides about orders and records its decisions as events.
 
-Belongs here: orders, from placing to canceling. Order groups are in ``groups``, members, money, markets and shards in
-``floor``. Sources: the vendor's pages on orders, order errors, maintenance and pauses; recordings of June 2026 (demo).
+Belongs here: orders, from placing to canceling. Does not belong here: order groups (``groups``), members and money
+(``accounts``), markets and shards (``market_control``). Sources: the vendor's pages on orders, order errors,
+maintenance and pauses; recordings of June 2026 (demo).
 """
 
 import heapq
@@ -39,14 +40,14 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 TailPolicy = Literal["always", "never", "sometimes"]
 CANCEL_ALL_TAIL_US: Final = 60_000_000
-"""Orders placed within a minute of a cancel-all may be canceled, too. Source: the vendor's OpenAPI document."""
+"""Period after a cancel-all in which new orders may be canceled too. Source: the vendor's OpenAPI document."""
 _TAIL: Final = 5
 
 
 class MatchingEngine:
-    """One exchange's orders, in price-time priority, one YES book a market.
+    """Matching of one exchange's orders in price-time priority, with one YES book for each market.
 
-    ``cancel_all_tail`` says what becomes of orders that come to rest in the minute after a cancel-all.
+    ``cancel_all_tail`` decides whether orders that rest within a minute after a cancel-all are canceled as well.
     """
 
     def __init__(self, state: TradingState, log: TruthLog, seed: int = 0) -> None:
@@ -61,7 +62,7 @@ class MatchingEngine:
         self.resume()
 
     def resume(self) -> None:
-        """Pick up what a replayed state implies: the expiries of resting orders."""
+        """Rebuild the queue of order expiries from a replayed state."""
         self._expiries = [
             (order.expires_us, order.number, order.order_id)
             for order in self.state.orders.values()
@@ -70,16 +71,16 @@ class MatchingEngine:
         heapq.heapify(self._expiries)
 
     def place(self, new: NewOrder, *, at_us: int) -> Execution:
-        """Take an order: match it, and let what is left rest or lapse, as its terms say.
+        """Accept an order, match it, and let its remainder rest or lapse according to its terms.
 
         Raises:
-            RequestRefused: It breaks a rule. Nothing happened, but that a post-only order that would trade is listed as
-                canceled.
+            RequestRefused: The order breaks a rule and has no effect. As an exception, a post-only order that would
+                trade is listed as canceled.
         """
         market = self._check_market(new, at_us)
         count = self._check_count(new)
         if new.post_only and self._would_cross(market, new.side, new.price):
-            # Recorded: the order is refused, and yet it is listed as canceled and its client order id is used up.
+            # Recordings show that a refused post-only order is listed as canceled and uses up its client order id.
             order = self._accept(new, count, at_us)
             self._lapse(order, "post_only_cross", at_us)
             raise RequestRefused("invalid_order", "post only cross")
@@ -87,12 +88,12 @@ class MatchingEngine:
         return self._execute(self._accept(new, count, at_us), market, preview.plan, at_us)
 
     def amend(self, amendment: Amendment, *, at_us: int) -> Execution:
-        """Give a resting order another price, count or expiry. A better price may trade at once.
+        """Change price, count or expiry of a resting order. A better price may trade at once.
 
-        Only a later expiry and a smaller count keep its place in the queue.
+        The order keeps its place in the queue only if its price stays and its count does not grow.
 
         Raises:
-            RequestRefused: The order is not resting, is another one than described, or its new terms break a rule.
+            RequestRefused: The order is not resting, differs from the description, or its new terms break a rule.
         """
         order = self._find_resting(amendment.ref)
         market = self.state.markets[order.ticker]
@@ -120,7 +121,7 @@ class MatchingEngine:
         return execution
 
     def cancel(self, ref: OrderRef, *, at_us: int) -> Cancellation:
-        """Cancel what is left of a resting order.
+        """Cancel the remainder of a resting order.
 
         Raises:
             RequestRefused: The order does not rest where the member looks, or the exchange is paused.
@@ -133,7 +134,7 @@ class MatchingEngine:
     def decrease(
         self, ref: OrderRef, *, at_us: int, reduce_by: int | None = None, reduce_to: int | None = None
     ) -> SandboxOrder:
-        """Make a resting order smaller; it keeps its place. Down to nothing, it is canceled.
+        """Reduce a resting order, which keeps its place in the queue. A reduction to zero cancels the order.
 
         Raises:
             RequestRefused: The order is not resting, or would not become smaller.
@@ -149,12 +150,13 @@ class MatchingEngine:
         return order
 
     def cancel_all(self, member: str, subaccount: int | None, *, at_us: int) -> int:
-        """Cancel a member's resting orders on every working shard, of one sub-account or of all; how many.
+        """Cancel a member's resting orders on every working shard and return how many were canceled.
 
-        For a minute, orders that come to rest may be canceled, too.
+        ``subaccount`` limits the cancel to one sub-account; None means all. For a minute, new resting orders may be
+        canceled as well.
 
         Raises:
-            RequestRefused: Orders are left on a shard that does not work; or none works, and nothing happened.
+            RequestRefused: Orders remain on a shard that is down; or all shards are down and nothing was canceled.
         """
         if not any(shard.exchange_active for shard in self.state.shards.values()):
             raise RequestRefused("exchange_unavailable")
@@ -164,12 +166,12 @@ class MatchingEngine:
         self.recorder.emit(ev.CancelAllRequested(at_us=at_us, member=member, subaccount=subaccount))
         self.recorder.cancel_each(wanted, "cancel_all", at_us)
         if len(wanted) < len(matching):
-            # 204 would say that all of them are canceled.
+            # A response of 204 would claim that every order was canceled.
             raise RequestRefused("exchange_unavailable")
         return len(wanted)
 
     def next_due_us(self) -> int | None:
-        """When the next resting order expires; None if none does."""
+        """Return the instant at which the next resting order expires, or None if no order expires."""
         self._drop_stale_expiries()
         return self._expiries[0][0] if self._expiries else None
 
@@ -249,7 +251,7 @@ class MatchingEngine:
             rests=new.time_in_force == "good_till_canceled",
         )
         preview = MatchPreview(self.state, market, intent, at_us)
-        # A fill-or-kill that meets its own member's order acts as immediate-or-cancel.
+        # A fill-or-kill order that meets an order of its own member acts as an immediate-or-cancel order.
         own = preview.plan.stopped_at_own or any(not planned.count for planned in preview.plan.trades)
         if new.time_in_force == "fill_or_kill" and preview.plan.left and not own:
             raise RequestRefused("fill_or_kill_insufficient_resting_volume")
@@ -258,7 +260,7 @@ class MatchingEngine:
         return preview
 
     def _check_amendment(self, amendment: Amendment, order: SandboxOrder, market: TradedMarket, at_us: int) -> int:
-        """The count that would remain."""
+        """Check the new terms of an order and return the count that would remain."""
         self.recorder.check_shard(order.shard, trading=True)
         if market.status != "active" or at_us >= market.close_us:
             raise RequestRefused("MARKET_INACTIVE")
@@ -282,7 +284,7 @@ class MatchingEngine:
     def _preview_amendment(
         self, order: SandboxOrder, market: TradedMarket, price: int, remaining: int, at_us: int
     ) -> MatchPreview:
-        """What an amended order would do, its resting self out of the way."""
+        """Preview the trades of an amended order as if its resting self were not in the book."""
         if order.accepted.post_only and self._would_cross(market, order.side, price):
             raise RequestRefused("invalid_order", "post only cross")
         intent = replace(_intent_of(order), price=price, count=remaining)
@@ -316,9 +318,9 @@ class MatchingEngine:
         return execution
 
     def _carry_out(self, execution: Execution, market: TradedMarket, plan: MatchPlan, at_us: int) -> bool:
-        """Trade as planned; False if that changed what was planned with: a triggered group cancels makers, too."""
+        """Trade as planned. Return False if a triggered order group canceled a planned maker order meanwhile."""
         order = execution.order
-        # All or nothing: what a fill-or-kill meets can not be taken out of its way by its own trades.
+        # A fill-or-kill order trades in whole or not at all, so its own trades must not cancel makers it still needs.
         at_once = order.accepted.time_in_force == "fill_or_kill"
         traded_groups: list[str | None] = []
         for planned in plan.trades:
@@ -385,7 +387,7 @@ class MatchingEngine:
         shard = ref.shard
         if shard is None:
             market = self.state.markets.get(ref.ticker) if ref.ticker is not None else None
-            # Without a ticker the exchange looks on shard 0 only: an order id alone does not tell the shard.
+            # Without a ticker the exchange looks on shard 0 only, because an order id does not identify the shard.
             shard = 0 if ref.ticker is None else -1 if market is None else market.facts.shard
         if order.shard != shard:
             raise RequestRefused("not_found")
@@ -427,7 +429,7 @@ def _intent_of(order: SandboxOrder) -> MatchIntent:
 
 
 def is_on_grid(market: TradedMarket, price: int) -> bool:
-    """Whether a market takes orders at a price: strictly between 0 and 1 dollar and on one of its ranges."""
+    """Return whether a market accepts a price: strictly between 0 and 1 dollar, and on the market's price grid."""
     return 0 < price < DOLLAR_CENTICENTS and any(
         start <= price <= end and (price - start) % step == 0 for start, end, step in market.facts.price_ranges
     )

@@ -1,7 +1,8 @@
-"""What can happen on the trading side, as events. Together they are the truth log.
+"""Events of the trading side. All events together form the truth log.
 
-Belongs here: the vocabulary. An event says what is so now, with everything needed to apply it; applying belongs to
-``state``, deciding to ``engine``. ``at_us`` is always the exchange's time, microseconds since 1970.
+Belongs here: the vocabulary of events. An event states a new fact and everything needed to apply it. Does not belong
+here: applying events (``state``) and deciding (``engine``). ``at_us`` is always the exchange's time in microseconds
+since 1970.
 """
 
 from typing import Literal
@@ -20,15 +21,15 @@ CancelReason = Literal[
 
 
 class TradingEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
-    """Something that happened at ``at_us``."""
+    """A fact that became true at ``at_us``."""
 
     at_us: int
 
 
 class MemberJoined(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """A member exists from now on. ``balance_step`` is the grid its balance changes land on, in micro-dollars.
+    """A new member exists. ``balance_step`` is the step in micro-dollars that each balance change is rounded to.
 
-    Of a member without history only what is open is kept: a crowd that quotes for days would fill the memory.
+    A member without history keeps only open orders. Simulated traders quote for days and would fill the memory.
     """
 
     member: str
@@ -37,14 +38,14 @@ class MemberJoined(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class SubaccountOpened(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """A member has one more sub-account; number 0 is there from the start."""
+    """A member has one more sub-account. Sub-account 0 exists from the start."""
 
     member: str
     subaccount: int
 
 
 class KeyRegistered(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """An API key exists from now on. ``subaccount`` locks it to one; ``public_key`` is a PEM text."""
+    """A new API key exists. ``subaccount`` locks the key to one sub-account; ``public_key`` is PEM text."""
 
     key_id: str
     member: str
@@ -55,13 +56,13 @@ class KeyRegistered(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class KeyDeleted(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """An API key is gone."""
+    """An API key was deleted."""
 
     key_id: str
 
 
 class MoneyMoved(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """Money came in from outside (a deposit), or left if ``amount`` is negative."""
+    """Money was deposited from outside, or withdrawn if ``amount`` is negative."""
 
     member: str
     subaccount: int
@@ -83,10 +84,11 @@ class MoneyTransferred(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class MarketOpened(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """A market can be traded from now on: its book exists, empty. Facts about it that matching needs come along.
+    """A market can be traded and has an empty book. The event carries the facts that matching needs.
 
-    ``price_ranges`` holds (start, end, step) in centi-cents. ``maker_rate`` and ``taker_rate`` are the fee of a
-    contract at P(1-P) = 1 dollar squared, in 1e-8 of it, the multiplier included (0.07 at multiplier 1: 7_000_000).
+    ``price_ranges`` holds (start, end, step) in centi-cents. ``maker_rate`` and ``taker_rate`` are the fee rate of the
+    fee formula rate x contracts x P x (1 - P), in units of 1e-8. The series' multiplier is included: a rate of 0.07 at
+    multiplier 1 is 7_000_000.
     """
 
     ticker: str
@@ -103,7 +105,7 @@ class MarketOpened(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class MarketChanged(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """A market has another status (and, once determined, a result and what one YES pays in centi-cents)."""
+    """A market has a new status. Once determined, it also has a result and the centi-cents that one YES pays."""
 
     ticker: str
     status: MarketStatus
@@ -113,7 +115,7 @@ class MarketChanged(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class PositionSettled(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """A holding in a finalized market was paid out: ``revenue`` micro-dollars (whole cents) less ``fee``."""
+    """A position in a finalized market was paid out: ``revenue`` micro-dollars (whole cents) less ``fee``."""
 
     member: str
     subaccount: int
@@ -123,7 +125,7 @@ class PositionSettled(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class ShardChanged(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """A shard of the exchange works, or pauses: nothing at all, or trading only."""
+    """A shard of the exchange was paused or resumed, either completely or for trading only."""
 
     shard: int
     exchange_active: bool
@@ -131,7 +133,7 @@ class ShardChanged(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class OrderAccepted(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """The exchange took an order. What becomes of it follows in further events."""
+    """The exchange accepted an order. Later events tell what became of the order."""
 
     order_id: str
     member: str
@@ -151,13 +153,13 @@ class OrderAccepted(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class OrderRested(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """What is left of an order went to the back of the queue at its price."""
+    """The remainder of an order joined the back of the queue at its price."""
 
     order_id: str
 
 
 class OrderCanceled(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """What was left of an order, ``count``, is no longer wanted."""
+    """The remaining ``count`` of an order was canceled."""
 
     order_id: str
     count: int
@@ -165,15 +167,17 @@ class OrderCanceled(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class OrderDecreased(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """A resting order wants ``count`` less and keeps its place."""
+    """A resting order was reduced by ``count`` and kept its place in the queue."""
 
     order_id: str
     count: int
 
 
 class OrderAmended(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """An order has another price, remaining count or expiry. Without ``keeps_place`` it left the book and, unless it
-    trades away, rests again by an ``OrderRested``."""
+    """An order has a new price, remaining count or expiry.
+
+    Without ``keeps_place`` the order left the book. It rests again by an ``OrderRested`` unless it trades completely.
+    """
 
     order_id: str
     price: int
@@ -184,8 +188,11 @@ class OrderAmended(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class Traded(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """Two orders met: ``count`` at the maker's ``price``. Fees are in micro-dollars and net; a rounding is how much
-    more of them an order has paid, or got back, for the sake of its member's balance step."""
+    """Two orders traded ``count`` at the maker's ``price``.
+
+    Fees are net and in micro-dollars. A rounding is the part of the fee that an order paid, or got back, only to keep
+    its member's balance on the balance step.
+    """
 
     trade_id: str
     ticker: str
@@ -200,7 +207,7 @@ class Traded(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class GroupCreated(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """An order group exists; ``limit`` is in centi-contracts matched over 15 rolling seconds."""
+    """A new order group exists. ``limit`` is in centi-contracts matched within 15 rolling seconds."""
 
     group_id: str
     member: str
@@ -210,39 +217,42 @@ class GroupCreated(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class GroupTriggered(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """An order group refuses orders until it is reset."""
+    """An order group was triggered. The group refuses orders until it is reset."""
 
     group_id: str
 
 
 class GroupReset(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """An order group starts counting anew and takes orders."""
+    """An order group was reset. The group counts from zero and accepts orders again."""
 
     group_id: str
 
 
 class GroupLimitChanged(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """An order group has another limit, in centi-contracts."""
+    """An order group has a new limit, in centi-contracts."""
 
     group_id: str
     limit: int
 
 
 class GroupDeleted(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """An order group is gone."""
+    """An order group was deleted."""
 
     group_id: str
 
 
 class CancelAllRequested(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """A member asked for all its orders (of one sub-account, or of all) to be canceled; it echoes for a minute."""
+    """A member asked to cancel all its orders, in one sub-account or in all.
+
+    The request also affects orders of the following minute.
+    """
 
     member: str
     subaccount: int | None
 
 
 class ClockMoved(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """The exchange's clock was set by hand; ``offset_us`` is what it now adds to its source."""
+    """The exchange's clock was set by hand. ``offset_us`` is the new offset from the clock's source."""
 
     offset_us: int
 

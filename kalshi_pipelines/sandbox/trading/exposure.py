@@ -1,8 +1,9 @@
-"""The collateral that resting orders of one holding bind.
+"""Collateral that the resting orders of one position reserve.
 
-A contract bought costs its price, a contract sold (NO bought) a dollar less its price, unless it closes what the member
-holds. Of a member's own orders on a side the best-priced trade first, so these are the ones that close. Belongs here:
-that sum, kept up to date order by order. Does not belong here: the holding itself, and other fees.
+A bought contract costs its price. A sold contract (a NO bought) costs a dollar less its price. A contract that closes
+the member's position costs nothing. A member's best-priced orders trade first, so those orders are the ones that close.
+Belongs here: the sum of the collateral, updated with each order. Does not belong here: the position itself, and fees
+other than the allowance of resting orders.
 """
 
 from dataclasses import dataclass, field
@@ -12,13 +13,13 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
 def cost_each(side: Side, price: int) -> int:
-    """Micro-dollars that one centi-contract costs to open."""
+    """Return the micro-dollars that opening one centi-contract costs."""
     return price if side == "bid" else DOLLAR_CENTICENTS - price
 
 
 @dataclass(slots=True)
 class _RestingSide:
-    """Centi-contracts by what each costs to open, their number and what they cost together."""
+    """Resting centi-contracts of one side by their opening cost, with the total count and the total cost."""
 
     counts: dict[int, int] = field(default_factory=dict)
     count: int = 0
@@ -34,7 +35,9 @@ class _RestingSide:
         self.cost += cost * count
 
     def opening_cost(self, closing: int) -> int:
-        """The cost of all but the first ``closing`` contracts; those that trade first cost the most."""
+        """Return the cost of all contracts except the first ``closing`` ones. The contracts that trade first cost the
+        most.
+        """
         if closing <= 0:
             return self.cost
         if closing >= self.count:
@@ -51,23 +54,23 @@ class _RestingSide:
 
 @dataclass(slots=True)
 class RestingExposure:
-    """Resting orders of one member, sub-account and market."""
+    """Resting orders of one member in one sub-account and market."""
 
     bids: _RestingSide = field(default_factory=_RestingSide)
     asks: _RestingSide = field(default_factory=_RestingSide)
     allowance: int = 0
 
     def change(self, side: Side, price: int, count: int, allowance: int) -> None:
-        """Note that ``count`` more (or less) rest at a price, and how the allowance for fees changes."""
+        """Add ``count`` contracts at a price, or remove them if negative, and adjust the allowance for fees."""
         (self.bids if side == "bid" else self.asks).change(cost_each(side, price), count)
         self.allowance += allowance
 
     def reserve(self, holding: int) -> int:
-        """Micro-dollars bound while the member holds ``holding`` centi-contracts, negative for NO."""
+        """Return the reserved micro-dollars while the member holds ``holding`` centi-contracts (negative for NO)."""
         return self.bids.opening_cost(-holding) + self.asks.opening_cost(holding) + self.allowance
 
     def reserve_with(self, side: Side, price: int, count: int, allowance: int, holding: int) -> int:
-        """The reserve if one more order rested."""
+        """Return the reserve as if one more order rested."""
         if not count:
             return self.reserve(holding)
         self.change(side, price, count, allowance)

@@ -1,8 +1,8 @@
-"""What a fill costs: the fee of the model, and the rounding that keeps a balance on its member's grid.
+"""Fees of a fill: the fee of the vendor's formula, and the rounding that keeps a balance on its member's step.
 
-Source: the vendor's fee schedule and its page on fee rounding, as of October 2026: the trade fee is rounded up to a
-micro-dollar, a rounding fee brings the change of the balance down to the member's step, and what was so overpaid is
-given back in whole steps by later fills of the order, as far as no fill's fee becomes negative.
+Source: the vendor's fee schedule and its page on fee rounding, as of October 2026. The trade fee is rounded up to a
+micro-dollar. A rounding fee then brings the balance change down to the member's step. Later fills of the same order
+return overpaid rounding in whole steps, as long as no fee becomes negative.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,15 @@ from typing import Final
 from kalshi_pipelines.sandbox.trading.events import MarketOpened
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
-"""Centi-cents in a dollar."""
-
 YOUNG_COMBO_ORDER_US: Final = 5_000_000
-"""A combo's maker order that is younger trades fees with its taker."""
+"""Age below which a maker order of a combo swaps fee rates with its taker."""
 
 _RATE_SCALE: Final = 10**12
 
 
 @dataclass(frozen=True, slots=True)
 class FeeRates:
-    """Rates of the two sides of one trade, in 1e-8 (see ``MarketOpened``)."""
+    """Fee rates of the two sides of one trade, in units of 1e-8 (see ``MarketOpened``)."""
 
     maker: int
     taker: int
@@ -31,7 +29,7 @@ NO_FEES: Final = FeeRates(0, 0)
 
 
 def rates_of(market: MarketOpened, at_us: int, maker_since_us: int) -> FeeRates:
-    """The rates of a trade with a maker order that was placed at an instant."""
+    """Return the fee rates of a trade whose maker order was placed at ``maker_since_us``."""
     if at_us < market.fee_waived_until_us:
         return NO_FEES
     if market.is_combo and at_us - maker_since_us < YOUNG_COMBO_ORDER_US:
@@ -40,22 +38,23 @@ def rates_of(market: MarketOpened, at_us: int, maker_since_us: int) -> FeeRates:
 
 
 def trade_fee(rate: int, price: int, count: int) -> int:
-    """Micro-dollars: rate x contracts x P x (1 - P), rounded up."""
+    """Return the trade fee in micro-dollars: rate x contracts x P x (1 - P), rounded up."""
     return -(-rate * count * price * (DOLLAR_CENTICENTS - price) // _RATE_SCALE)
 
 
 @dataclass(frozen=True, slots=True)
 class FillFee:
-    """What a fill costs one side, in micro-dollars: the net fee, and by how much its order overpaid for rounding."""
+    """Cost of a fill for one side, in micro-dollars: the net fee, and the rounding that the order overpaid."""
 
     fee: int
     rounding: int
 
 
 def fill_fee(fee: int, change: int, step: int, overpaid: int, affordable: int | None = None) -> FillFee:
-    """The cost of a fill that changes a balance by ``change`` before fees, for an order that ``overpaid`` before.
+    """Return the fee of a fill that changes a balance by ``change`` before fees.
 
-    ``affordable`` caps the rounding: a member without money left is not driven below zero by it.
+    ``overpaid`` is the rounding that earlier fills of the order paid. ``affordable`` caps the new rounding, so that
+    rounding never drives a member without money below zero.
     """
     rounding = (change - fee) % step
     if affordable is not None and rounding > affordable:
@@ -65,7 +64,7 @@ def fill_fee(fee: int, change: int, step: int, overpaid: int, affordable: int | 
 
 
 def resting_allowance(market: MarketOpened, price: int, count: int, step: int) -> int:
-    """Micro-dollars a resting order reserves beyond its price: the fees it may cost as a maker."""
+    """Return the micro-dollars that a resting order reserves beyond its price, for the fees it may pay as a maker."""
     rate = max(market.maker_rate, market.taker_rate) if market.is_combo else market.maker_rate
     if rate == 0 and price % step == 0:
         return 0

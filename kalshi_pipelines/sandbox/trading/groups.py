@@ -1,6 +1,6 @@
-"""Order groups: orders with a limit in common on what may trade in 15 rolling seconds.
+"""Order groups: orders that share a limit on the contracts traded within 15 rolling seconds.
 
-Belongs here: making, triggering, resetting and deleting groups. It is a soft limit: the trade that reaches it still
+Belongs here: making, triggering, resetting and deleting groups. The limit is soft: the trade that reaches it still
 happens. Source: the vendor's page on order groups and its OpenAPI document 3.34.0.
 """
 
@@ -24,10 +24,10 @@ class GroupControl:
         self._state = recorder.state
 
     def create(self, member: str, subaccount: int, shard: int, limit: int, *, at_us: int) -> OrderGroup:
-        """Make a group; ``limit`` in centi-contracts.
+        """Create an order group with a limit in centi-contracts.
 
         Raises:
-            RequestRefused: The sub-account or shard is not there, or the member has 100,000 groups.
+            RequestRefused: The sub-account or the shard does not exist, or the member already has 100,000 groups.
         """
         if shard not in self._state.shards:
             raise RequestRefused("bad_request", f"exchange index {shard} does not exist")
@@ -47,20 +47,24 @@ class GroupControl:
     def trigger(
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
-        """Cancel a group's orders and refuse new ones until a reset. Raises ``RequestRefused`` without a group."""
+        """Cancel the orders of a group and refuse new ones until a reset. Raises ``RequestRefused`` for an unknown
+        group.
+        """
         self._trigger(self._working_group(member, subaccount, group_id, shard), at_us)
 
     def reset(
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
-        """Let a group count anew and take orders. Raises ``RequestRefused`` if it is not there."""
+        """Let a group count from zero and accept orders. Raises ``RequestRefused`` for an unknown group."""
         group = self._working_group(member, subaccount, group_id, shard)
         self._recorder.emit(ev.GroupReset(at_us=at_us, group_id=group.group_id))
 
     def set_limit(
         self, member: str, subaccount: int | None, group_id: str, limit: int, shard: int | None = None, *, at_us: int
     ) -> None:
-        """Give a group another limit, which may trigger it at once. Raises ``RequestRefused`` if it is not there."""
+        """Change the limit of a group, which may trigger the group at once. Raises ``RequestRefused`` for an unknown
+        group.
+        """
         group = self._working_group(member, subaccount, group_id, shard)
         self._recorder.emit(ev.GroupLimitChanged(at_us=at_us, group_id=group.group_id, limit=limit))
         if not group.triggered and group.matched_since(at_us - GROUP_WINDOW_US) >= limit:
@@ -69,13 +73,13 @@ class GroupControl:
     def delete(
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
-        """Cancel a group's orders and remove it. Raises ``RequestRefused`` if there is no such group (any more)."""
+        """Cancel the orders of a group and delete the group. Raises ``RequestRefused`` for an unknown group."""
         group = self._working_group(member, subaccount, group_id, shard)
         self._cancel_orders(group, at_us)
         self._recorder.emit(ev.GroupDeleted(at_us=at_us, group_id=group.group_id))
 
     def check(self, group_id: str, member: str, subaccount: int, shard: int) -> None:
-        """Refuse an order for a group that is not there for it, or that was triggered."""
+        """Refuse an order whose group is triggered, or does not exist for the order's member, sub-account and shard."""
         group = self._state.groups.get(group_id)
         if group is None or (group.member, group.subaccount, group.shard) != (member, subaccount, shard):
             raise RequestRefused("order_group_not_found")
@@ -83,7 +87,7 @@ class GroupControl:
             raise RequestRefused("order_group_triggered")
 
     def trigger_full(self, group_ids: Iterable[str | None], at_us: int) -> None:
-        """Trigger the groups whose orders have traded their limits, in the order they are named in."""
+        """Trigger each group whose orders have traded the group's limit, in the given order."""
         for group_id in dict.fromkeys(group_ids):
             group = None if group_id is None else self._state.groups.get(group_id)
             if group is not None and not group.triggered and group.matched_count >= group.limit:
@@ -96,7 +100,7 @@ class GroupControl:
     def _cancel_orders(self, group: OrderGroup, at_us: int) -> None:
         orders = [self._state.orders[order_id] for order_id in group.orders if order_id in self._state.orders]
         for order in orders:
-            # An order that is just being matched does not rest, and is canceled all the same.
+            # An order that is being matched does not rest yet, but must be canceled too.
             if order.is_open:
                 self._recorder.emit(
                     ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=order.remaining, reason="group")

@@ -1,7 +1,7 @@
-"""The truth log: everything that really happened on the trading side, in order.
+"""The truth log: every event of the trading side, in order.
 
-Belongs here: keeping events, their numbers, and their form as JSON lines. Does not belong here: what an event changes
-(``state``), or which file the lines go to and what else it holds (``state_file`` of the sandbox).
+Belongs here: keeping and numbering events, and their form as JSON lines. Does not belong here: the effect of an event
+(``state``), and the file that the lines go to (``sandbox.state_file``).
 """
 
 from collections.abc import Sequence
@@ -16,34 +16,34 @@ _DECODER: Final = msgspec.json.Decoder(AnyEvent)
 
 
 class Sink(Protocol):
-    """Where the lines of a log go."""
+    """Destination of the lines of a log."""
 
     def write(self, lines: bytes, /) -> object:
-        """Take whole lines, all or none; they are with the operating system when it returns."""
+        """Write all of the lines or none. On return the operating system holds the lines."""
 
 
 def line_of(sequence: int, event: AnyEvent) -> bytes:
-    """An event as one line of JSON, its number first."""
+    """Return an event as one line of JSON that begins with the event's number."""
     return b'{"sequence":%d,%b\n' % (sequence, _ENCODER.encode(event)[1:])
 
 
 def event_of(line: bytes, sequence: int) -> AnyEvent:
-    """The event of a line that must carry that number.
+    """Decode a line and check that it carries the number ``sequence``.
 
     Raises:
-        ValueError: The line is no event, or carries another number.
+        ValueError: The line is not an event, or carries another number.
     """
     if not line.startswith(b'{"sequence":%d,' % sequence):
         raise ValueError(f"event {sequence} is expected here")
-    # msgspec's own errors are ValueErrors.
+    # The errors of msgspec are subclasses of ValueError.
     event: AnyEvent = _DECODER.decode(line)
     return event
 
 
 class TruthLog:
-    """Events numbered from 1. With a sink, ``flush`` hands over the lines of all events since the last flush.
+    """Events numbered from 1. If there is a sink, ``flush`` writes the events since the last flush to it.
 
-    ``events`` are those that happened before, already written.
+    ``events`` are earlier events that the sink already holds.
     """
 
     def __init__(self, events: Sequence[AnyEvent] = (), sink: Sink | None = None) -> None:
@@ -52,15 +52,15 @@ class TruthLog:
         self._written = len(self.events)
 
     def append(self, event: AnyEvent) -> None:
-        """Add what just happened."""
+        """Add the newest event."""
         self.events.append(event)
 
     def since(self, sequence: int) -> Sequence[AnyEvent]:
-        """The events after a number; the first of them has ``sequence + 1``."""
+        """Return the events after a number. The first of them has the number ``sequence + 1``."""
         return self.events[max(sequence, 0) :]
 
     def flush(self) -> None:
-        """Hand new lines to the sink, if there is one."""
+        """Write new lines to the sink, if there is one."""
         if self._sink is None or self._written == len(self.events):
             return
         numbered = enumerate(self.events[self._written :], self._written + 1)

@@ -1,6 +1,6 @@
-"""Markets and shards of the trading side: opening, status changes, pay-outs, pauses.
+"""Markets and shards of the trading side: opening, status changes, pay-outs and pauses.
 
-Does not belong here: which status change is legal and when (``markets.life_cycle``).
+Does not belong here: which status changes are legal, and when they happen (``markets.life_cycle``).
 """
 
 from typing import Final
@@ -22,7 +22,7 @@ class MarketControl:
         self._state = recorder.state
 
     def open(self, facts: ev.MarketOpened) -> None:
-        """Give a market a book, unless it has one."""
+        """Give a market an order book unless it already has one."""
         if facts.ticker not in self._state.markets:
             self._recorder.emit(facts)
 
@@ -36,10 +36,10 @@ class MarketControl:
         value: int | None = None,
         close_us: int | None = None,
     ) -> None:
-        """Let a market go on to another status, with the cancels and pay-outs that belong to it.
+        """Change the status of a market, with the cancels and pay-outs that the change causes.
 
-        ``value`` is what one YES pays in centi-cents; it is needed to finalize. Which changes are legal is decided by
-        whoever runs the markets.
+        ``value`` is the centi-cents that one YES pays, and is required to finalize a market. This method does not check
+        whether the change is legal; ``markets.life_cycle`` and the admin routes do.
         """
         market = self._state.markets[ticker]
         resumed = market.status == "inactive" and status == "active"
@@ -57,7 +57,7 @@ class MarketControl:
             self._pay_out(ticker, value or 0, at_us)
 
     def set_shard(self, shard: int, *, exchange_active: bool, trading_active: bool, at_us: int) -> None:
-        """Pause or resume a shard. Orders that asked for it are canceled when trading stops."""
+        """Pause or resume a shard. Orders with ``cancel_on_pause`` are canceled when trading stops."""
         self._recorder.emit(
             ev.ShardChanged(at_us=at_us, shard=shard, exchange_active=exchange_active, trading_active=trading_active)
         )
@@ -81,7 +81,7 @@ class MarketControl:
             count = position.count
             if count:
                 owed = count * value if count > 0 else -count * (DOLLAR_CENTICENTS - value)
-                # Pay-outs are whole cents; the rest of a scalar one stays with the exchange.
+                # Pay-outs are whole cents. The exchange keeps the fraction of a scalar pay-out.
                 self._recorder.emit(
                     ev.PositionSettled(
                         at_us=at_us,

@@ -1,7 +1,7 @@
-"""Who an order would trade with, at what prices and fees, before anything happens.
+"""Preview of the trades that an order would make, with prices and fees, before anything changes.
 
-Belongs here: walking the other side of the book in price-time order and adding up what a member would pay, exactly.
-Does not belong here: deciding whether to go on (``engine``), changing anything (``state``).
+Belongs here: reading the other side of the book in price-time order, and adding up exactly what a member would pay.
+Does not belong here: the decision to trade (``engine``), and changes (``state``).
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 @dataclass(frozen=True, slots=True)
 class MatchIntent:
-    """What an order wants when it arrives at the book, new or amended. ``overpaid`` is its rounding so far."""
+    """Terms of a new or amended order at its arrival in the book. ``overpaid`` is the rounding it has paid so far."""
 
     member: str
     subaccount: int
@@ -31,8 +31,10 @@ class MatchIntent:
 
 @dataclass(frozen=True, slots=True)
 class PlannedTrade:
-    """A maker order, the centi-contracts to trade with it, and what that costs the taker. ``count`` 0: the maker is
-    the taker's own order and is to be canceled."""
+    """A maker order, the centi-contracts to trade with it, and the fee of the taker.
+
+    A ``count`` of 0 means that the maker order belongs to the taker's member and must be canceled.
+    """
 
     maker: SandboxOrder
     count: int
@@ -41,8 +43,11 @@ class PlannedTrade:
 
 @dataclass(slots=True)
 class MatchPlan:
-    """Everything an order would do at once. ``left`` is what it would not trade; ``met_own`` tells that it stopped at
-    an order of its own member."""
+    """All trades that an order would make at once.
+
+    ``left`` is the count that would not trade. ``stopped_at_own`` tells whether matching stopped at an order of the
+    same member.
+    """
 
     trades: list[PlannedTrade] = field(default_factory=list)
     left: int = 0
@@ -50,17 +55,17 @@ class MatchPlan:
 
 
 def crosses(side: Side, price: int, other: int) -> bool:
-    """Whether an order at a price trades with one of the other side at another."""
+    """Return whether an order at ``price`` trades with an opposite order at ``other``."""
     return price >= other if side == "bid" else price <= other
 
 
 def opposite(side: Side) -> Side:
-    """The other side of the book."""
+    """Return the opposite side of the book."""
     return "ask" if side == "bid" else "bid"
 
 
 class MatchPreview:
-    """What an intent would do in a market at an instant."""
+    """The trades that an order with the given terms would make in a market at an instant."""
 
     def __init__(self, state: TradingState, market: TradedMarket, intent: MatchIntent, at_us: int) -> None:
         self._state, self._market, self._intent, self._at_us = state, market, intent, at_us
@@ -71,9 +76,9 @@ class MatchPreview:
         self.plan = self._build_plan()
 
     def is_affordable(self, freed: int = 0) -> bool:
-        """Whether the member's money covers the trades, and then the collateral of everything that rests.
+        """Return whether the member's money covers the trades and then the collateral of all resting orders.
 
-        ``freed`` is collateral that an amended order bound until now.
+        ``freed`` is the collateral that an amended order reserved until now.
         """
         intent, market, state = self._intent, self._market, self._state
         key = (intent.member, intent.subaccount, market.ticker)
@@ -105,7 +110,7 @@ class MatchPreview:
         return self._market.book.queue(opposite(self._intent.side))  # type: ignore[return-value]  # books hold orders
 
     def _cost(self, maker: SandboxOrder, count: int) -> FillFee:
-        """What the taker pays for one meeting; its holding and balance move on."""
+        """Return the fee that the taker pays for one trade, and update the running position and balance."""
         intent = self._intent
         sign = 1 if intent.side == "bid" else -1
         each = cost_each(intent.side, maker.price)

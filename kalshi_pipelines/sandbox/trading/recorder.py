@@ -1,7 +1,7 @@
-"""Recording of decisions: every decision becomes an event that changes the state and enters the truth log.
+"""Recording of decisions: each decision becomes an event that changes the state and enters the truth log.
 
-Belongs here: what all parts of the trading side share, such as identifiers, cancels and shard checks. Does not belong
-here: deciding (``engine``, ``groups``, ``accounts``, ``market_control``).
+Belongs here: steps that all parts of the trading side share, such as identifiers, cancels and shard checks. Does not
+belong here: deciding (``engine``, ``groups``, ``accounts``, ``market_control``).
 """
 
 from collections.abc import Iterable
@@ -29,24 +29,24 @@ class EventRecorder:
         self.seed = seed
 
     def emit(self, event: ev.AnyEvent) -> None:
-        """Let something happen, and write it down."""
+        """Apply an event to the state and append it to the truth log."""
         self.state.apply(event)
         self.log.append(event)
 
     def identifier(self, purpose: int) -> str:
-        """A UUID that nothing else of this exchange has. It follows from the seed and what happened so far."""
+        """Return a UUID that is unique in this exchange and follows from the seed and the number of events so far."""
         sequence = self.state.sequence
         bits = mixed(self.seed, sequence, purpose) << 64 | mixed(sequence, self.seed, purpose + 16)
         return str(UUID(int=bits, version=4))
 
     def cancel_each(self, orders: Iterable[SandboxOrder], reason: ev.CancelReason, at_us: int) -> None:
-        """Cancel what still rests of some orders."""
+        """Cancel those of the given orders that still rest."""
         for order in list(orders):
             if order.is_resting:
                 self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=order.remaining, reason=reason))
 
     def check_shard(self, shard: int, *, trading: bool) -> None:
-        """Refuse if a shard does not work, or does not trade where ``trading`` matters."""
+        """Refuse a request if a shard is down, or if ``trading`` is required and the shard does not trade."""
         state = self.state.shards[shard]
         if not state.exchange_active:
             raise RequestRefused("exchange_unavailable")

@@ -1,6 +1,7 @@
-"""What the trading state is made of: members, markets, orders, fills, positions, settlements, groups, transfers.
+"""Records of the trading state: members, markets, orders, fills, positions, settlements, groups and transfers.
 
-Belongs here: records and the facts they can tell by themselves. Only ``state`` changes them; everyone else reads.
+Belongs here: records and values derived from a single record. Only ``state`` changes records; all other code reads
+them.
 """
 
 from collections import deque
@@ -11,9 +12,9 @@ from kalshi_pipelines.sandbox.trading.book import OrderBook
 from kalshi_pipelines.sandbox.trading.events import MarketOpened, MarketStatus, OrderAccepted, Result, Side
 
 AccountKey = tuple[str, int, int]
-"""Member, sub-account, shard: where cash lies."""
+"""Member, sub-account and shard that a cash balance belongs to."""
 HoldingKey = tuple[str, int, str]
-"""Member, sub-account, ticker: where contracts lie."""
+"""Member, sub-account and ticker that a position belongs to."""
 
 RESTING: Final = "resting"
 CANCELED: Final = "canceled"
@@ -22,7 +23,7 @@ EXECUTED: Final = "executed"
 
 @dataclass(slots=True)
 class Member:
-    """Someone who trades: the sub-accounts opened and the client order ids used, which stay used for ever."""
+    """A member with its sub-accounts and its used client order ids. A client order id stays used for ever."""
 
     member: str
     balance_step: int
@@ -35,7 +36,7 @@ class Member:
 
 @dataclass(slots=True)
 class ApiKey:
-    """An API key: who it speaks for, what it may do, and the sub-account it is locked to, if any."""
+    """An API key: the member it belongs to, its scopes, and the sub-account it is locked to, if any."""
 
     key_id: str
     member: str
@@ -47,8 +48,11 @@ class ApiKey:
 
 @dataclass(slots=True, eq=False)
 class SandboxOrder:
-    """An order as it stands. ``number`` counts orders of the exchange, ``rounding`` is the micro-dollars of rounding
-    fees not yet given back, ``allowance`` those that are reserved for fees while it rests."""
+    """An order in its present state.
+
+    ``number`` counts the orders of the exchange. ``rounding`` is the micro-dollars of rounding fees not yet returned.
+    ``allowance`` is the micro-dollars reserved for fees while the order rests.
+    """
 
     number: int
     order_id: str
@@ -77,12 +81,12 @@ class SandboxOrder:
 
     @property
     def is_open(self) -> bool:
-        """Whether it may still trade."""
+        """Whether the order may still trade."""
         return self.status == RESTING
 
     @property
     def sort_key(self) -> tuple[int, str]:
-        """Its place in a list, newest first."""
+        """Sort key of the order in a list, newest first."""
         return -self.created_us, self.order_id
 
 
@@ -105,15 +109,15 @@ class SandboxFill:
 
     @property
     def sort_key(self) -> tuple[int, str]:
-        """Its place in a list, newest first."""
+        """Sort key of the fill in a list, newest first."""
         return -self.created_us, self.fill_id
 
 
 @dataclass(slots=True, eq=False)
 class Position:
-    """A holding in a market: ``count`` centi-contracts, negative for NO; money in micro-dollars.
+    """A position in a market: ``count`` centi-contracts (negative for NO), and money in micro-dollars.
 
-    ``cost`` is what the open contracts were bought for; ``traded`` and ``traded_count`` add up every fill.
+    ``cost`` is the purchase cost of the open contracts. ``traded`` and ``traded_count`` add up all fills.
     """
 
     member: str
@@ -133,13 +137,13 @@ class Position:
 
     @property
     def sort_key(self) -> tuple[int, str]:
-        """Its place in a list, newest first."""
+        """Sort key of the position in a list, newest first."""
         return -self.opened_us, f"{self.subaccount}:{self.ticker}"
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettlement:
-    """A holding that was paid out. Counts in centi-contracts, money in micro-dollars, ``value`` in centi-cents."""
+    """A position that was paid out. Counts are centi-contracts, money is micro-dollars, ``value`` is centi-cents."""
 
     member: str
     subaccount: int
@@ -158,13 +162,13 @@ class SandboxSettlement:
 
     @property
     def sort_key(self) -> tuple[int, str]:
-        """Its place in a list, newest first."""
+        """Sort key of the settlement in a list, newest first."""
         return -self.settled_us, f"{self.subaccount}:{self.ticker}"
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Money a member moved between its own sub-accounts or shards."""
+    """Money that a member moved between its own sub-accounts or shards."""
 
     transfer_id: str
     client_transfer_id: str | None
@@ -178,13 +182,13 @@ class Transfer:
 
     @property
     def sort_key(self) -> tuple[int, str]:
-        """Its place in a list, newest first."""
+        """Sort key of the transfer in a list, newest first."""
         return -self.created_us, self.transfer_id
 
 
 @dataclass(frozen=True, slots=True)
 class PublicTrade:
-    """A trade as everyone sees it."""
+    """A trade as the public sees it."""
 
     trade_id: str
     ticker: str
@@ -195,13 +199,15 @@ class PublicTrade:
 
     @property
     def sort_key(self) -> tuple[int, str]:
-        """Its place in a list, newest first."""
+        """Sort key of the trade in a list, newest first."""
         return -self.created_us, self.trade_id
 
 
 @dataclass(slots=True, eq=False)
 class TradedMarket:
-    """A market with a book. ``pool`` is the micro-dollars that back its open contracts: a dollar a pair."""
+    """A market with an order book. ``pool`` is the micro-dollars that back the open contracts: one dollar for each
+    pair.
+    """
 
     facts: MarketOpened
     status: MarketStatus
@@ -217,14 +223,16 @@ class TradedMarket:
 
     @property
     def ticker(self) -> str:
-        """Its ticker."""
+        """Ticker of the market."""
         return self.facts.ticker
 
 
 @dataclass(slots=True, eq=False)
 class OrderGroup:
-    """Orders with a limit in common. ``matched`` holds (instant, centi-contracts) of the 15 seconds up to the last
-    trade, ``matched_count`` their sum."""
+    """An order group: orders that share a limit.
+
+    ``matched`` holds (instant, centi-contracts) of the 15 seconds up to the last trade. ``matched_count`` is their sum.
+    """
 
     group_id: str
     member: str
@@ -237,13 +245,13 @@ class OrderGroup:
     matched_count: int = 0
 
     def matched_since(self, instant_us: int) -> int:
-        """Centi-contracts of its orders that traded after an instant."""
+        """Return the centi-contracts of the group's orders that traded after an instant."""
         return sum(count for at_us, count in self.matched if at_us > instant_us)
 
 
 @dataclass(slots=True)
 class Shard:
-    """A shard of the exchange."""
+    """State of one shard of the exchange."""
 
     exchange_active: bool = True
     trading_active: bool = True

@@ -1,7 +1,7 @@
-"""The state of the trading side: what all events so far have made of it.
+"""State of the trading side: the result of all events so far.
 
-Belongs here: applying events, and nothing that decides. The same events give the same state, whether they are applied
-as they happen, from a file, or to a replica that lags.
+Belongs here: applying events. Does not belong here: deciding. The same events always give the same state, whether they
+are applied live, from a file, or to a replica that lags.
 """
 
 from collections import defaultdict
@@ -34,13 +34,13 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 SHARDS: Final = 4
 GROUP_WINDOW_US: Final = 15_000_000
-"""Order groups count what traded in the last 15 seconds. Source: the vendor's page on order groups."""
+"""Period over which order groups count trades: 15 seconds. Source: the vendor's page on order groups."""
 CENT: Final = 10_000
 """Micro-dollars in a cent."""
 
 
 class TradingState:
-    """Members, markets, orders, money and contracts. Read it freely; change it by ``apply`` only."""
+    """Members, markets, orders, money and contracts. Other code may read the state but changes it only by ``apply``."""
 
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
@@ -94,26 +94,26 @@ class TradingState:
         }
 
     def apply(self, event: ev.AnyEvent) -> None:
-        """Let an event take effect."""
+        """Apply an event to the state."""
         self.sequence += 1
         self.last_us = max(self.last_us, event.at_us)
         self._appliers[type(event)](event)
 
     def available(self, member: str, subaccount: int, shard: int) -> int:
-        """Micro-dollars free for new orders: cash less the collateral of resting orders."""
+        """Return the micro-dollars free for new orders: cash less the collateral of resting orders."""
         return self.cash[member, subaccount, shard] - self.reserved[member, subaccount, shard]
 
     def holding(self, member: str, subaccount: int, ticker: str) -> int:
-        """Centi-contracts held, negative for NO."""
+        """Return the centi-contracts of a position, negative for NO."""
         position = self.positions.get((member, subaccount, ticker))
         return 0 if position is None else position.count
 
     def positions_of(self, member: str) -> list[Position]:
-        """Every position a member has or had, oldest first."""
+        """Return every position that a member has or had, oldest first."""
         return self._held_by[member]
 
     def holders_of(self, ticker: str) -> list[Position]:
-        """Every position in a market, in the order they were opened."""
+        """Return every position in a market, in the order of opening."""
         return list(self._holders[ticker].values())
 
     def _member_joined(self, event: ev.MemberJoined) -> None:
@@ -318,7 +318,7 @@ class TradingState:
         opening = event.count - closing
         before = max(position.count, 0)
         if closing:
-            # What is left over of an uneven cost goes with the last contract.
+            # If the cost does not divide evenly, the last contract carries the remainder.
             released = position.cost * closing // abs(position.count)
             position.cost -= released
             position.realized += (DOLLAR_CENTICENTS - each) * closing - released
@@ -371,7 +371,7 @@ class TradingState:
         self.clock_offset_us = event.offset_us
 
     def _take(self, order: SandboxOrder, count: int) -> None:
-        """Take contracts off what an order still wants, and out of the book and its collateral if it rests."""
+        """Subtract contracts from an order. If the order rests, update the book and the collateral as well."""
         if order.is_resting:
             self.markets[order.ticker].book.reduce(order, count)
             self._expose(order, -count)
@@ -381,7 +381,7 @@ class TradingState:
         order.remaining -= count
 
     def _expose(self, order: SandboxOrder, count: int) -> None:
-        """Add to (or take from) what binds collateral; call it before ``remaining`` changes."""
+        """Adjust the collateral of a resting order by ``count``. Call this before the order's ``remaining`` changes."""
         market = self.markets[order.ticker].facts
         rests = count if count > 0 else order.remaining + count
         step = self.members[order.member].balance_step
