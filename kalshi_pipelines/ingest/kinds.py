@@ -2,23 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Final
 
 import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.stamps import PROVENANCE, Stamp
 from kalshi_pipelines.ingest.pages import RecordKind, StoredRows
-from kalshi_pipelines.ingest.rows import (
-    EVENT_COLUMNS,
-    MARKET_COLUMNS,
-    ORDERBOOK_COLUMNS,
-    QUOTE_IN_MARKET_ROW,
-    SERIES_COLUMNS,
-    event_row,
-    market_row,
-    orderbook_row,
-    series_row,
-)
+from kalshi_pipelines.ingest.rows import EVENT_ROWS, MARKET_ROWS, ORDERBOOK_ROWS, SERIES_ROWS
 from kalshi_pipelines.kalshi.records import Event, Market, Orderbook, Series
 from kalshi_pipelines.warehouse.bulk import Row, Write, wanted_keys, write_rows
 from kalshi_pipelines.warehouse.tables import (
@@ -33,15 +24,17 @@ from kalshi_pipelines.warehouse.tables import (
 Digests = Mapping[str, bytes]
 
 _KEEP: Final = ("first_seen_us",)
-_SERIES: Final = Write(series, SERIES_COLUMNS, keep=_KEEP)
-_EVENTS: Final = Write(events, EVENT_COLUMNS, keep=_KEEP)
-_MARKETS: Final = Write(markets, MARKET_COLUMNS, keep=_KEEP)
+_SERIES: Final = Write(series, SERIES_ROWS.columns, keep=_KEEP)
+_EVENTS: Final = Write(events, EVENT_ROWS.columns, keep=_KEEP)
+_MARKETS: Final = Write(markets, MARKET_ROWS.columns, keep=_KEEP)
+_SNAPSHOT_VALUES: Final = (*QUOTE, "volume_24h_centicontracts")
+_snapshot_values: Final = itemgetter(*[MARKET_ROWS.columns.index(name) for name in _SNAPSHOT_VALUES])
 _PRICE_SNAPSHOTS: Final = Write(
     price_snapshots,
-    ("ticker", "observed_us", "ingest_run_id", *QUOTE, "volume_24h_centicontracts"),
+    ("ticker", "observed_us", "ingest_run_id", *_SNAPSHOT_VALUES),
     on_conflict="refuse",
 )
-_ORDERBOOK_SNAPSHOTS: Final = Write(orderbook_snapshots, ORDERBOOK_COLUMNS, on_conflict="refuse")
+_ORDERBOOK_SNAPSHOTS: Final = Write(orderbook_snapshots, ORDERBOOK_ROWS.columns, on_conflict="refuse")
 _PLACEHOLDER_COLUMNS: Final = ("is_placeholder", *PROVENANCE)
 
 
@@ -97,13 +90,13 @@ def _store_markets(connection: sa.Connection, rows: Sequence[Row], stamp: Stamp)
     quote = sa.select(markets.c.ticker, *[markets.c[name] for name in QUOTE]).join_from(
         wanted, markets, markets.c.ticker == wanted.c.value
     )
-    before = {ticker: values for ticker, *values in connection.execute(quote)}
+    before = {ticker: tuple(values) for ticker, *values in connection.execute(quote)}
     refused = write_rows(connection, _MARKETS, rows)
     out = {each.position for each in refused}
     snapshots = [
-        (row[0], stamp.recorded_us, stamp.ingest_run_id, *row[QUOTE_IN_MARKET_ROW])
-        for position, row in enumerate(rows)
-        if position not in out and before.get(row[0]) != list(row[QUOTE_IN_MARKET_ROW][: len(QUOTE)])
+        (row[0], stamp.recorded_us, stamp.ingest_run_id, *values)
+        for position, (row, values) in enumerate(zip(rows, map(_snapshot_values, rows), strict=True))
+        if position not in out and before.get(row[0]) != values[: len(QUOTE)]
     ]
     _append(connection, _PRICE_SNAPSHOTS, snapshots)
     return StoredRows(refused, len(snapshots))
@@ -125,7 +118,7 @@ SERIES: Final = RecordKind(
     subject="series",
     record=Series,
     key="ticker",
-    row=series_row,
+    row=SERIES_ROWS.row,
     stored_digests=partial(_digests, series.c.ticker, series.c.record_digest),
     add_parents=_no_parents,
     store=partial(_overwrite, _SERIES),
@@ -135,7 +128,7 @@ EVENTS: Final = RecordKind(
     subject="events",
     record=Event,
     key="event_ticker",
-    row=event_row,
+    row=EVENT_ROWS.row,
     stored_digests=partial(_digests, events.c.event_ticker, events.c.record_digest),
     add_parents=_series_of_events,
     store=partial(_overwrite, _EVENTS),
@@ -145,7 +138,7 @@ MARKETS: Final = RecordKind(
     subject="markets",
     record=Market,
     key="ticker",
-    row=market_row,
+    row=MARKET_ROWS.row,
     stored_digests=partial(_digests, markets.c.ticker, markets.c.record_digest),
     add_parents=_events_of_markets,
     store=_store_markets,
@@ -155,7 +148,7 @@ ORDERBOOKS: Final = RecordKind(
     subject="orderbooks",
     record=Orderbook,
     key="ticker",
-    row=orderbook_row,
+    row=ORDERBOOK_ROWS.row,
     stored_digests=_latest_book_digests,
     add_parents=_no_parents,
     store=_append_orderbooks,
