@@ -8,7 +8,7 @@ from kalshi_pipelines.alerts.messages import Message, moment
 from kalshi_pipelines.alerts.scrubbing import neutral
 from kalshi_pipelines.defs.tables import text_table
 from kalshi_pipelines.execution.audit.verification import AuditReport
-from kalshi_pipelines.execution.executor.decisions import Outcome
+from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.journal.records import KillState
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.service.trading_session import TradingRun, decision_rows
@@ -19,7 +19,9 @@ from kalshi_pipelines.units import instant
 waiting: Final = ("proposal", "by", "order", "signal", "valid until", "reason")
 decisions: Final = ("decision", "order", "why", "detail", "what to do", "by", "proposal", "intent")
 #: Always told, because they make a plot; the others where there are any.
-_ALWAYS_TOLD: Final = frozenset({Outcome.PLACED, Outcome.SIMULATED, Outcome.DENIED, Outcome.UNKNOWN})
+_ALWAYS_TOLD: Final = frozenset(
+    {DecisionOutcome.PLACED, DecisionOutcome.SIMULATED, DecisionOutcome.DENIED, DecisionOutcome.UNKNOWN}
+)
 _MOST_PROBLEMS: Final = 20
 
 
@@ -27,7 +29,7 @@ def decided(run: TradingRun) -> dict[str, Any]:
     """The metadata of a session."""
     return {
         "decisions": text_table(decisions, decision_rows(run.decisions)),
-        **{each.value: run.count(each) for each in Outcome if each in _ALWAYS_TOLD or run.count(each)},
+        **{each.value: run.count(each) for each in DecisionOutcome if each in _ALWAYS_TOLD or run.count(each)},
         "mode": run.session.mode.value,
         "origin": run.session.origin.value,
         "session": run.session.session_id,

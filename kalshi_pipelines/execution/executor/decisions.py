@@ -16,7 +16,7 @@ from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
-class Outcome(StrEnum):
+class DecisionOutcome(StrEnum):
     """What became of a proposal, in one word for people."""
 
     PLACED = "placed"
@@ -102,7 +102,7 @@ class Decision:
     waits for a person's approval.
     """
 
-    outcome: Outcome
+    outcome: DecisionOutcome
     order: ProposedOrder
     proposal_id: int | None
     intent: Intent | None
@@ -125,15 +125,15 @@ def decision_of(
     return Decision(outcome, planned.order, planned.proposal_id, intent, reason, detail, checks)
 
 
-def _outcome_of(intent: Intent) -> Outcome:
+def _outcome_of(intent: Intent) -> DecisionOutcome:
     if intent.state is OrderState.RESERVED:
-        return Outcome.AWAITS_APPROVAL
+        return DecisionOutcome.AWAITS_APPROVAL
     if intent.state in (OrderState.DENIED, OrderState.ABANDONED):
-        return Outcome.DENIED
+        return DecisionOutcome.DENIED
     if intent.state is OrderState.SIMULATED:
-        return Outcome.SIMULATED
+        return DecisionOutcome.SIMULATED
     if intent.state is OrderState.REJECTED:
-        return Outcome.REFUSED
+        return DecisionOutcome.REFUSED
     if intent.state in (OrderState.UNKNOWN, OrderState.SENDING):
-        return Outcome.UNKNOWN
-    return Outcome.PLACED
+        return DecisionOutcome.UNKNOWN
+    return DecisionOutcome.PLACED

@@ -16,7 +16,7 @@ from kalshi_pipelines.execution.gates.order_checks import Denied
 from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode, Sent
-from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer, Verdict, error_text, verdict
+from kalshi_pipelines.execution.orders.answers import AnswerVerdict, OrderAnswer, SendFailure, error_text, judge_answer
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.request import OrderRequest
@@ -140,38 +140,40 @@ class LiveDispatch:
         self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader
     ) -> Dispatched:
         """Send the order, once; whatever interrupts that leaves it unknown, never forgotten."""
-        if not self._transport.has_tokens_for_an_order():
+        if not self._transport.take_order_tokens():
             spent = Denied(DenialReason.RATE_BUDGET_SPENT, "too few write tokens beside those kept")
-            return Dispatched(given_back(self._journal, intent, spent, checks), spent)
+            return Dispatched(release_reservation(self._journal, intent, spent, checks), spent)
         try:
             with self._journal.writing() as transaction:
                 sent = transaction.sending(intent, self._session.code_version, Details(checks))
                 sending = transaction.intent(intent.intent_id)
         except JournalRefused as error:
             refused = Denied(GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED), str(error))
-            return Dispatched(given_back(self._journal, intent, refused, checks), refused)
+            return Dispatched(release_reservation(self._journal, intent, refused, checks), refused)
         self._checkpoint(Checkpoint.SENDING_COMMITTED)
         with self._unknown_if_interrupted(sending):
             answer = self._sent(sent, kill)
         self._checkpoint(Checkpoint.ANSWERED)
         with self._unknown_if_interrupted(sending):
-            told = verdict(answer, request)
+            told = judge_answer(answer, request)
             moved = self._store(sending, told, answer)
         self._checkpoint(Checkpoint.ANSWER_COMMITTED)
         return Dispatched(moved, detail=told.detail)
 
-    def _sent(self, sent: Sent, kill: KillReader) -> Answer:
+    def _sent(self, sent: Sent, kill: KillReader) -> OrderAnswer:
         """Send it, unless somebody says stop by now, or everything was looked at long ago: a disk or server may stall.
 
         The journal's own switch was looked at as it was recorded; a file or variable may have come since.
         """
         killed = kill()
         if killed is not None:
-            return Answer(None, failure=NoAnswer.NOT_SENT, detail=f"the kill switch was engaged meanwhile ({killed})")
+            return OrderAnswer(
+                None, failure=SendFailure.NOT_SENT, detail=f"the kill switch was engaged meanwhile ({killed})"
+            )
         late_us = self._journal.now_us() - sent.at_us
         if not 0 <= late_us <= MOST_TIME_TO_COMMIT_US:
             why = f"it took {late_us // 1_000} ms to record that it is being sent"
-            return Answer(None, failure=NoAnswer.NOT_SENT, detail=why)
+            return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=why)
         return self._transport.place(SendPermit(sent))
 
     @contextmanager
@@ -180,12 +182,12 @@ class LiveDispatch:
         try:
             yield
         except BaseException as error:
-            unknown = Verdict(OrderState.UNKNOWN, f"interrupted by {type(error).__name__}")
+            unknown = AnswerVerdict(OrderState.UNKNOWN, f"interrupted by {type(error).__name__}")
             with suppress(JournalUnavailable):
-                self._store(sending, unknown, Answer(None, failure=NoAnswer.LOST, detail=unknown.detail))
+                self._store(sending, unknown, OrderAnswer(None, failure=SendFailure.LOST, detail=unknown.detail))
             raise
 
-    def _store(self, sending: Intent, told: Verdict, answer: Answer) -> Intent:
+    def _store(self, sending: Intent, told: AnswerVerdict, answer: OrderAnswer) -> Intent:
         self._refusals = self._refusals + 1 if told.state is OrderState.REJECTED else 0
         facts = {
             "detail": told.detail,
@@ -214,7 +216,7 @@ class LiveDispatch:
             return moved
 
 
-def given_back(journal: Journal, intent: Intent, refused: Denied, checks: tuple[Check, ...]) -> Intent:
+def release_reservation(journal: Journal, intent: Intent, refused: Denied, checks: tuple[Check, ...]) -> Intent:
     """End a reserved order that is not sent; one the reconciliation has ended meanwhile stays as it is."""
     with journal.writing() as transaction:
         present = transaction.intent(intent.intent_id)
@@ -223,7 +225,7 @@ def given_back(journal: Journal, intent: Intent, refused: Denied, checks: tuple[
         return transaction.abandon(present, refused.reason, refused.detail, Details(checks))
 
 
-def _made_group(answer: Answer) -> OrderId:
+def _made_group(answer: OrderAnswer) -> OrderId:
     if answer.status not in (200, 201):
         raise GroupNotMade(
             f"the order group was not made ({answer.status or answer.detail}): {error_text(answer.body)}"

@@ -12,8 +12,20 @@ from typing import Final
 
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
-from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision, Outcome, PlannedOrder, decision_of
-from kalshi_pipelines.execution.executor.dispatch import GUARDS, GroupNotMade, KillReader, OrderDispatch, given_back
+from kalshi_pipelines.execution.executor.decisions import (
+    AdmittedOrder,
+    Decision,
+    DecisionOutcome,
+    PlannedOrder,
+    decision_of,
+)
+from kalshi_pipelines.execution.executor.dispatch import (
+    GUARDS,
+    GroupNotMade,
+    KillReader,
+    OrderDispatch,
+    release_reservation,
+)
 from kalshi_pipelines.execution.executor.session import TradeSession
 from kalshi_pipelines.execution.gates.market_snapshot import MarketReader, MarketSnapshot, UnreadableMarket
 from kalshi_pipelines.execution.gates.order_checks import (
@@ -52,7 +64,7 @@ BalanceReader = Callable[[int], int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ExecutorInputs:
     """What the executor reads beside the journal."""
 
     markets: MarketReader
@@ -68,7 +80,7 @@ class TradeExecutor:
         session: Opened before; it says what may be done.
         journal: Where everything is recorded first.
         settings: Limits of single orders.
-        surroundings: How markets, kill switch and balance are read.
+        inputs: How markets, kill switch and balance are read.
         dispatch: Of the session's mode.
         checkpoint: Passed after each act.
         clock_us: The present instant in microseconds.
@@ -82,7 +94,7 @@ class TradeExecutor:
         session: TradeSession,
         journal: Journal,
         settings: TradeSettings,
-        surroundings: Surroundings,
+        inputs: ExecutorInputs,
         dispatch: OrderDispatch,
         *,
         checkpoint: PassCheckpoint = passed,
@@ -90,10 +102,10 @@ class TradeExecutor:
     ) -> None:
         if dispatch.mode is not session.mode:
             raise ValueError(f"a {session.mode} session can not dispatch {dispatch.mode}")
-        if session.mode is Mode.LIVE and surroundings.balance is None:
+        if session.mode is Mode.LIVE and inputs.balance is None:
             raise ValueError("a live session has to read the balance of the account")
         self._session, self._journal, self._settings = session, journal, settings
-        self._read, self._dispatch = surroundings, dispatch
+        self._read, self._dispatch = inputs, dispatch
         self._checkpoint, self._clock_us = checkpoint, clock_us
 
     def decide(self, order: ProposedOrder, proposal_id: int | None = None) -> Decision:
@@ -233,7 +245,7 @@ class TradeExecutor:
             else denied_by(checks) or self._lease_lost()
         )
         if refused is not None:
-            abandoned = given_back(self._journal, intent, refused, checks)
+            abandoned = release_reservation(self._journal, intent, refused, checks)
             return decision_of(planned, abandoned, checks, refused)
         if self._must_wait_for_approval(intent, planned):
             wanted = Denied(DenialReason.APPROVAL_REQUIRED, _what_to_approve(intent))
@@ -362,7 +374,7 @@ class TradeExecutor:
             denial=denied.reason,
             details=Details(facts={"detail": denied.detail, "ticker": str(order.ticker)}),
         )
-        return Decision(Outcome.DENIED, order, proposal_id, None, denied.reason, denied.detail)
+        return Decision(DecisionOutcome.DENIED, order, proposal_id, None, denied.reason, denied.detail)
 
     def _known(self, transaction: JournalTransaction, planned: PlannedOrder, intent: Intent) -> Decision:
         # On record, so that its proposal is not waiting any more.
@@ -370,7 +382,7 @@ class TradeExecutor:
             self._session.session_id, proposal_id=planned.proposal_id, intent_id=intent.intent_id
         )  # fmt: skip
         told = f"intent {intent.intent_id} of this signal is {intent.state.value} since before"
-        return Decision(Outcome.KNOWN, planned.order, planned.proposal_id, intent, intent.denial, told)
+        return Decision(DecisionOutcome.KNOWN, planned.order, planned.proposal_id, intent, intent.denial, told)
 
 
 def _same_terms_check(before: MarketSnapshot, now: MarketSnapshot) -> Check:

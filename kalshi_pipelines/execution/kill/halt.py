@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from kalshi_pipelines.execution.kill.bounded import Bounded
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.switch import CANCELS_EVERYTHING, Engaged, KillSwitch
-from kalshi_pipelines.execution.orders.answers import Answer
+from kalshi_pipelines.execution.orders.answers import OrderAnswer
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, MarketTicker, OrderId
@@ -31,15 +31,15 @@ _MOST_SECONDS_TO_NOTE: Final = 5.0
 class Canceling(Protocol):
     """The reductions of risk a halt uses; ``OrderTransport`` has them."""
 
-    def cancel_all(self) -> Answer:
+    def cancel_all(self) -> OrderAnswer:
         """Cancel every order of the sub-account."""
         ...
 
-    def cancel(self, order_id: OrderId, ticker: MarketTicker) -> Answer:
+    def cancel(self, order_id: OrderId, ticker: MarketTicker) -> OrderAnswer:
         """Cancel one order."""
         ...
 
-    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         """Cancel a group's orders and refuse new ones."""
         ...
 
@@ -161,7 +161,7 @@ class Halt:
             self._pause(_SECONDS_BETWEEN_LOOKS)
         return False
 
-    def _note(self, answer: Answer) -> Answer:
+    def _note(self, answer: OrderAnswer) -> OrderAnswer:
         """Reads count as proof only from after this act, on the exchange's own clock where it told it."""
         self._acted_us = max(self._acted_us, answer.server_us or self._clock_us() + _MARGIN_US)
         return answer

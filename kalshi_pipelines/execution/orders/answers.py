@@ -24,7 +24,7 @@ REFUSING_STATUSES: Final = frozenset({400, 401, 403, 404, 410})
 _MOST_TEXT: Final = 300
 
 
-class NoAnswer(StrEnum):
+class SendFailure(StrEnum):
     """Why there is no answer."""
 
     NOT_SENT = "not_sent"
@@ -34,13 +34,13 @@ class NoAnswer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class OrderAnswer:
     """What came back from the one attempt to place an order."""
 
     status: int | None
     """HTTP status; None without an answer."""
     body: bytes = b""
-    failure: NoAnswer | None = None
+    failure: SendFailure | None = None
     detail: str = ""
     """For people: what failed. Never a header, a signature or a key."""
     server_us: int | None = None
@@ -48,7 +48,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AnswerVerdict:
     """The state an answer proves.
 
     ``order_id``, ``filled`` and ``remaining`` (centi-contracts) are set for an accepted order, ``ts_ms`` is the
@@ -63,20 +63,20 @@ class Verdict:
     ts_ms: int | None = None
 
 
-def verdict(answer: Answer, request: OrderRequest) -> Verdict:
+def judge_answer(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdict:
     """The state of an order after an answer to it. Never raises; in doubt ``UNKNOWN``."""
-    if answer.failure is NoAnswer.NOT_SENT:
-        return Verdict(OrderState.REJECTED, f"not sent: {answer.detail}"[:_MOST_TEXT])
+    if answer.failure is SendFailure.NOT_SENT:
+        return AnswerVerdict(OrderState.REJECTED, f"not sent: {answer.detail}"[:_MOST_TEXT])
     if answer.status is None or answer.failure is not None:
-        return Verdict(OrderState.UNKNOWN, f"no answer: {answer.detail}"[:_MOST_TEXT])
+        return AnswerVerdict(OrderState.UNKNOWN, f"no answer: {answer.detail}"[:_MOST_TEXT])
     if answer.status in _ACCEPTED:
         return _accepted(answer, request)
     if answer.status in REFUSING_STATUSES:
-        return Verdict(OrderState.REJECTED, f"{answer.status} {error_text(answer.body)}"[:_MOST_TEXT])
-    return Verdict(OrderState.UNKNOWN, f"{answer.status} {error_text(answer.body)}"[:_MOST_TEXT])
+        return AnswerVerdict(OrderState.REJECTED, f"{answer.status} {error_text(answer.body)}"[:_MOST_TEXT])
+    return AnswerVerdict(OrderState.UNKNOWN, f"{answer.status} {error_text(answer.body)}"[:_MOST_TEXT])
 
 
-def _accepted(answer: Answer, request: OrderRequest) -> Verdict:
+def _accepted(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdict:
     try:
         told = json.loads(answer.body, parse_float=str, parse_constant=str)
         order_id = OrderId(told["order_id"])
@@ -94,7 +94,7 @@ def _accepted(answer: Answer, request: OrderRequest) -> Verdict:
     if state is None:
         return _doubt(answer, "an order of its kind can not be left like this")
     told_of = f"{answer.status}, {amounts.count(filled)} filled, {amounts.count(remaining)} left"
-    return Verdict(state, told_of, order_id, filled, remaining, ts_ms)
+    return AnswerVerdict(state, told_of, order_id, filled, remaining, ts_ms)
 
 
 def _state_of(request: OrderRequest, filled: int, remaining: int) -> OrderState | None:
@@ -107,8 +107,8 @@ def _state_of(request: OrderRequest, filled: int, remaining: int) -> OrderState 
     return OrderState.RESTING if request.time_in_force is TimeInForce.GOOD_TILL_CANCELED else None
 
 
-def _doubt(answer: Answer, why: str) -> Verdict:
-    return Verdict(OrderState.UNKNOWN, f"{answer.status}, but {why}: {printable(answer.body)}"[:_MOST_TEXT])
+def _doubt(answer: OrderAnswer, why: str) -> AnswerVerdict:
+    return AnswerVerdict(OrderState.UNKNOWN, f"{answer.status}, but {why}: {printable(answer.body)}"[:_MOST_TEXT])
 
 
 def error_text(body: bytes) -> str:

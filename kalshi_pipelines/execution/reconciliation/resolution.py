@@ -16,7 +16,7 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.reading import JournalReading
 from kalshi_pipelines.execution.journal.records import Details, Intent, SweepReading
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
-from kalshi_pipelines.execution.orders.answers import Answer, error_text
+from kalshi_pipelines.execution.orders.answers import OrderAnswer, error_text
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import OrderSweep, together
@@ -41,7 +41,7 @@ _CLOCK_DOUBT_US: Final = 10 * SECOND_US
 class Fencing(Protocol):
     """The one write of a reconciliation; ``OrderTransport`` has it."""
 
-    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         """Cancel the orders of a group and refuse new ones, for good."""
         ...
 

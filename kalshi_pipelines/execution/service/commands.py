@@ -20,7 +20,7 @@ import yaml
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.audit.verification import AuditVerdict
 from kalshi_pipelines.execution.configuration import TradeSettings
-from kalshi_pipelines.execution.executor.decisions import Outcome
+from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.executor.session import Opening
 from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_token
 from kalshi_pipelines.execution.inbox.files import read_proposals
@@ -197,7 +197,7 @@ def trade_inbox(office: Office, given: argparse.Namespace) -> int:
         print(f"Interrupted. {_left_open(office)}", file=sys.stderr)
         return INTERRUPTED
     print(run)
-    done = {Outcome.PLACED, Outcome.SIMULATED, Outcome.KNOWN}
+    done = {DecisionOutcome.PLACED, DecisionOutcome.SIMULATED, DecisionOutcome.KNOWN}
     return 0 if run.is_clean and all(decision.outcome in done for decision in run.decisions) else 1
 
 

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
-from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision, Outcome
+from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision, DecisionOutcome
 from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, OrderDispatch, SimulatedDispatch
-from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
 from kalshi_pipelines.execution.executor.session import Opening, TradeSession
 from kalshi_pipelines.execution.gates.market_snapshot import ExchangeMarkets
 from kalshi_pipelines.execution.gates.order_checks import check
@@ -31,10 +31,10 @@ from kalshi_pipelines.execution.orders.terms import (
     Contracts,
     Leg,
     MarketTicker,
+    Outcome,
     TimeInForce,
     YesPrice,
 )
-from kalshi_pipelines.execution.orders.terms import Outcome as OutcomeOfMarket
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.service.kill_switch import kill_switch
@@ -93,14 +93,14 @@ class TradingRun:
     @property
     def is_clean(self) -> bool:
         """Whether nothing is left to be looked at by a person: no order is unknown, the last reconciliation clean."""
-        return not self.count(Outcome.UNKNOWN) and all(each.clean for each in self.reconciliations[-1:])
+        return not self.count(DecisionOutcome.UNKNOWN) and all(each.clean for each in self.reconciliations[-1:])
 
-    def count(self, outcome: Outcome) -> int:
+    def count(self, outcome: DecisionOutcome) -> int:
         """How many proposals ended so."""
         return sum(decision.outcome is outcome for decision in self.decisions)
 
     def __str__(self) -> str:
-        counts = [f"{count} {each.value.replace('_', ' ')}" for each in Outcome if (count := self.count(each))]
+        counts = [f"{count} {each.value.replace('_', ' ')}" for each in DecisionOutcome if (count := self.count(each))]
         return f"session {self.session.session_id} ({self.session.mode.value}): {', '.join(counts) or 'no proposals'}"
 
 
@@ -121,8 +121,8 @@ def trade(desk: Desk, opening: Opening) -> TradingRun:
         with live_account(desk.settings, desk.trade, desk.warehouse) as account:
             return _traded_live(desk, opening, account)
     session = sessions.open_dry_run(desk.journal, desk.trade, desk.settings.environment, opening, desk.clock_us)
-    surroundings = Surroundings(ExchangeMarkets(desk.client, desk.clock_us), lambda: _killed(desk))
-    return _traded(desk, session, surroundings, SimulatedDispatch(desk.journal, session))
+    inputs = ExecutorInputs(ExchangeMarkets(desk.client, desk.clock_us), lambda: _killed(desk))
+    return _traded(desk, session, inputs, SimulatedDispatch(desk.journal, session))
 
 
 def _traded_live(desk: Desk, opening: Opening, account: LiveAccount) -> TradingRun:
@@ -139,11 +139,9 @@ def _traded_live(desk: Desk, opening: Opening, account: LiveAccount) -> TradingR
     session = sessions.open_live(
         desk.journal, desk.trade, environment, opening, account.transport, checks, desk.clock_us
     )
-    surroundings = Surroundings(
-        ExchangeMarkets(account.client, desk.clock_us), lambda: _killed(desk), account.available_on
-    )
+    inputs = ExecutorInputs(ExchangeMarkets(account.client, desk.clock_us), lambda: _killed(desk), account.available_on)
     dispatch = LiveDispatch(desk.journal, session, account.transport)
-    run = _traded(desk, session, surroundings, dispatch, reconciler)
+    run = _traded(desk, session, inputs, dispatch, reconciler)
     return replace(run, reconciliations=(before, *run.reconciliations))
 
 
@@ -164,7 +162,7 @@ def order_of(row: Any) -> ProposedOrder:  # noqa: ANN401  # a row of the databas
             row["strategy"], row["strategy_version"], row["partition"], row["signal"], row["leg"], row["attempt"]
         ),
         ticker=MarketTicker(row["ticker"]),
-        leg=Leg(Action(row["action"]), OutcomeOfMarket(row["outcome"]), YesPrice(row["price_centicents"])),
+        leg=Leg(Action(row["action"]), Outcome(row["outcome"]), YesPrice(row["price_centicents"])),
         count=Contracts(row["count_centicontracts"]),
         time_in_force=TimeInForce(row["time_in_force"]),
         as_of=instant(row["as_of_us"]),
@@ -181,7 +179,7 @@ def order_of(row: Any) -> ProposedOrder:  # noqa: ANN401  # a row of the databas
 def _traded(
     desk: Desk,
     session: TradeSession,
-    surroundings: Surroundings,
+    inputs: ExecutorInputs,
     dispatch: OrderDispatch,
     reconciler: Reconciler | None = None,
 ) -> TradingRun:
@@ -192,7 +190,7 @@ def _traded(
         if first is not None:
             made.append(first)
         if first is None or first.clean:
-            run = _decided(desk, session, surroundings, dispatch)
+            run = _decided(desk, session, inputs, dispatch)
             if reconciler is not None:
                 made.append(reconciler.reconcile(own_session=session.session_id))
                 desk.say(f"after the session: {made[-1]}")
@@ -208,8 +206,8 @@ def _traded(
     return replace(run, reconciliations=tuple(made))
 
 
-def _decided(desk: Desk, session: TradeSession, surroundings: Surroundings, dispatch: OrderDispatch) -> TradingRun:
-    executor = TradeExecutor(session, desk.journal, desk.trade, surroundings, dispatch, clock_us=desk.clock_us)
+def _decided(desk: Desk, session: TradeSession, inputs: ExecutorInputs, dispatch: OrderDispatch) -> TradingRun:
+    executor = TradeExecutor(session, desk.journal, desk.trade, inputs, dispatch, clock_us=desk.clock_us)
     valid, expired = _waiting(desk, session)
     decisions: dict[int, Decision] = {}
     waiting: dict[int, AdmittedOrder] = {}

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer, printable
+from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure, printable
 from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
 from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId
 from kalshi_pipelines.execution.transport.allow_list import Write
@@ -112,11 +112,11 @@ class OrderTransport:
         """The fingerprint of the trade key."""
         return self._signer.fingerprint
 
-    def has_tokens_for_an_order(self) -> bool:
+    def take_order_tokens(self) -> bool:
         """Take the write tokens of a new order, if there are enough beside those kept for cancels."""
         return self._budget.spend_on_risk(Write.PLACE_ORDER.value.tokens)
 
-    def place(self, permit: SendPermit) -> Answer:
+    def place(self, permit: SendPermit) -> OrderAnswer:
         """Send the order a permit is for: exactly one request, whatever becomes of it.
 
         Raises:
@@ -126,38 +126,42 @@ class OrderTransport:
         permit.consume(host=self.host, key_fingerprint=self.key_fingerprint, body=body)
         return self._send(Write.PLACE_ORDER, body=body)
 
-    def create_order_group(self, exchange_index: int, contracts_limit: int) -> Answer:
+    def create_order_group(self, exchange_index: int, contracts_limit: int) -> OrderAnswer:
         """Make an order group on a shard; ``contracts_limit`` is whole contracts in any 15 seconds.
 
         Nothing is sent while there are only the write tokens kept for cancels.
         """
         if not self._budget.spend_on_risk(Write.CREATE_ORDER_GROUP.value.tokens):
-            return Answer(None, failure=NoAnswer.NOT_SENT, detail="too few write tokens beside those kept for cancels")
+            return OrderAnswer(
+                None, failure=SendFailure.NOT_SENT, detail="too few write tokens beside those kept for cancels"
+            )
         body = (
             f'{{"contracts_limit":{contracts_limit:d},"exchange_index":{exchange_index:d},'
             f'"subaccount":{self._subaccount:d}}}'
         )
         return self._send(Write.CREATE_ORDER_GROUP, body=body.encode())
 
-    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         """Cancel the orders of a group and refuse new ones, for good: the fence."""
         shard = {"exchange_index": str(exchange_index)}
         return self._reduce(Write.TRIGGER_ORDER_GROUP, order_group_id, shard, b"{}")
 
-    def cancel(self, order_id: OrderId, ticker: MarketTicker) -> Answer:
+    def cancel(self, order_id: OrderId, ticker: MarketTicker) -> OrderAnswer:
         """Cancel an order; the ticker leads to its shard."""
         return self._reduce(Write.CANCEL_ORDER, order_id, {"market_ticker": str(ticker)})
 
-    def decrease(self, order_id: OrderId, ticker: MarketTicker, reduce_to: Contracts) -> Answer:
+    def decrease(self, order_id: OrderId, ticker: MarketTicker, reduce_to: Contracts) -> OrderAnswer:
         """Leave no more than ``reduce_to`` of an order; said twice it is the same."""
         body = f'{{"market_ticker":"{ticker}","reduce_to":"{reduce_to}"}}'
         return self._reduce(Write.DECREASE_ORDER, order_id, {}, body.encode())
 
-    def cancel_all(self) -> Answer:
+    def cancel_all(self) -> OrderAnswer:
         """Cancel every order of the sub-account on every shard; orders of the minute after may be canceled, too."""
         return self._reduce(Write.CANCEL_ALL_ORDERS, None, {})
 
-    def _reduce(self, write: Write, identifier: OrderId | None, params: dict[str, str], body: bytes = b"") -> Answer:
+    def _reduce(
+        self, write: Write, identifier: OrderId | None, params: dict[str, str], body: bytes = b""
+    ) -> OrderAnswer:
         self._budget.spend_on_reduction(write.value.tokens)
         return self._send(write, identifier, {**params, "subaccount": str(self._subaccount)}, body)
 
@@ -167,7 +171,7 @@ class OrderTransport:
         identifier: OrderId | None = None,
         params: dict[str, str] | None = None,
         body: bytes = b"",
-    ) -> Answer:
+    ) -> OrderAnswer:
         method, path = write.value.method, write.path(identifier)
         headers = {"Content-Type": "application/json"} if body else {}
         request = self._http.build_request(method, self._root + path, params=params, content=body, headers=headers)
@@ -176,12 +180,12 @@ class OrderTransport:
                 self._signer.headers(method, request.url.raw_path.partition(b"?")[0].decode("ascii"))
             )
         except (KalshiError, ValueError, OSError) as error:
-            return Answer(None, failure=NoAnswer.NOT_SENT, detail=f"the request could not be signed: {error}")
+            return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=f"the request could not be signed: {error}")
         answer = self._received(request)
         logger.info("%s %s: %s", method, path, answer.status or answer.failure)
         return answer
 
-    def _received(self, request: httpx.Request) -> Answer:
+    def _received(self, request: httpx.Request) -> OrderAnswer:
         received = bytearray()
         with Deadline(self._answer_seconds) as deadline:
             request.extensions["trace"] = deadline
@@ -191,16 +195,18 @@ class OrderTransport:
                     for chunk in response.iter_bytes():
                         received += chunk
                         if len(received) > _MOST_BYTES:
-                            return Answer(response.status_code, failure=NoAnswer.LOST, detail="an answer without end")
+                            return OrderAnswer(
+                                response.status_code, failure=SendFailure.LOST, detail="an answer without end"
+                            )
                 finally:
                     response.close()
             except _NOTHING_LEFT as error:
-                return Answer(None, failure=NoAnswer.NOT_SENT, detail=_error_in_words(error))
+                return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=_error_in_words(error))
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-                return Answer(None, failure=NoAnswer.LOST, detail=_error_in_words(error))
+                return OrderAnswer(None, failure=SendFailure.LOST, detail=_error_in_words(error))
         if deadline.is_over:
-            return Answer(response.status_code, failure=NoAnswer.LOST, detail="an answer that took too long")
-        return Answer(response.status_code, bytes(received), server_us=_date_us(response.headers.get("Date")))
+            return OrderAnswer(response.status_code, failure=SendFailure.LOST, detail="an answer that took too long")
+        return OrderAnswer(response.status_code, bytes(received), server_us=_date_us(response.headers.get("Date")))
 
 
 def _error_in_words(error: Exception) -> str:

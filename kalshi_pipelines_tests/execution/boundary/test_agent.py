@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.executor import session as sessions
-from kalshi_pipelines.execution.executor.decisions import Outcome
+from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
@@ -125,7 +125,7 @@ def test_the_login_of_the_executor_is_enough_for_a_live_session_and_changes_no_r
                 trader.executor.decide(proposed(market)),
                 trader.executor.decide(resting(market, market["yes_bid_dollars"])),
             ]
-            assert [each.outcome for each in decided] == [Outcome.PLACED, Outcome.PLACED]
+            assert [each.outcome for each in decided] == [DecisionOutcome.PLACED, DecisionOutcome.PLACED]
             account = ExchangeAccount(floor.client, SUBACCOUNT)
             transport = floor.transport(trader.settings)
             report = Reconciler(trader.journal, account, transport, "sandbox", SUBACCOUNT).reconcile(

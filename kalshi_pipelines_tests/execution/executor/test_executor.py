@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.executor import session as sessions
-from kalshi_pipelines.execution.executor.decisions import Outcome as Became
-from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
+from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
 from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode
@@ -51,7 +51,7 @@ def test_an_order_is_sent_once_and_is_on_record(floor: Floor, journal_engine: sa
     journal = ready_journal(journal_engine)
     trader = live_trader(floor, journal)
     decision = trader.executor.decide(proposed(floor.tradable()))
-    assert (decision.outcome, decision.reason) == (Became.PLACED, None)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.PLACED, None)
     assert decision.detail == "201, 1.00 contracts filled, 0.00 contracts left"
     assert decision.intent is not None
     assert decision.intent.state is OrderState.EXECUTED
@@ -74,7 +74,7 @@ def test_F28_every_leg_reaches_the_right_side_of_the_book_at_the_right_price(
     ]
     before = len(floor.orders_on_exchange())
     for leg, _, _ in wanted:
-        assert trader.executor.decide(proposed(market, leg=leg)).outcome is Became.PLACED
+        assert trader.executor.decide(proposed(market, leg=leg)).outcome is DecisionOutcome.PLACED
     told = [(each["side"], each["price"]) for each in floor.orders_on_exchange()[before:]]
     assert told == [(side, price.centicents) for _, side, price in wanted]
 
@@ -89,7 +89,7 @@ def test_F15_a_signal_that_comes_again_in_another_session_sends_nothing(
     sessions.close(journal, first.session, "done")
     sent = len(floor.orders_on_exchange())
     again = live_trader(floor, journal).executor.decide(order)
-    assert (again.outcome, len(floor.orders_on_exchange())) == (Became.KNOWN, sent)
+    assert (again.outcome, len(floor.orders_on_exchange())) == (DecisionOutcome.KNOWN, sent)
 
 
 def test_F15_the_same_signal_with_other_terms_is_a_conflict(floor: Floor, sqlite_journal: sa.Engine) -> None:
@@ -109,12 +109,12 @@ def test_F15_a_further_attempt_needs_one_before_it_that_came_to_nothing(
     trader = live_trader(floor, ready_journal(sqlite_journal))
     market, sent = floor.tradable(), len(floor.orders_on_exchange())
 
-    def decided(attempt: int, price: str) -> tuple[Became, DenialReason | None]:
+    def decided(attempt: int, price: str) -> tuple[DecisionOutcome, DenialReason | None]:
         leg = Leg(Action.BUY, Outcome.YES, YesPrice.from_text(price))
         told = trader.executor.decide(proposed(market, leg=leg, signal=Signal("test", "1", "", "it", "1", attempt)))
         return told.outcome, told.reason
 
-    placed, undue = (Became.PLACED, None), (Became.DENIED, DenialReason.ATTEMPT_NOT_DUE)
+    placed, undue = (DecisionOutcome.PLACED, None), (DecisionOutcome.DENIED, DenialReason.ATTEMPT_NOT_DUE)
     bid, ask = market["yes_bid_dollars"], market["yes_ask_dollars"]
     assert decided(2, ask) == undue
     assert decided(1, bid) == placed
@@ -152,7 +152,7 @@ def test_F06_a_lost_answer_is_unknown_keeps_its_reservation_and_blocks_its_marke
     assert decision.intent.state is state
     assert len(floor.orders_on_exchange()) - before == (0 if kind == "refuse" else 1)
     if state is OrderState.UNKNOWN:
-        assert decision.outcome is Became.UNKNOWN
+        assert decision.outcome is DecisionOutcome.UNKNOWN
         assert trader.executor.decide(proposed(market)).reason is DenialReason.UNRESOLVED_ORDER
         assert decision.intent.reserved_centicontracts == 100
 
@@ -161,7 +161,7 @@ def test_a_dry_run_makes_the_same_decisions_and_sends_nothing(floor: Floor, jour
     trader = dry_trader(floor, ready_journal(journal_engine))
     market, sent = floor.tradable(), len(floor.orders_on_exchange())
     simulated = trader.executor.decide(proposed(market))
-    assert (simulated.outcome, simulated.reason) == (Became.SIMULATED, None)
+    assert (simulated.outcome, simulated.reason) == (DecisionOutcome.SIMULATED, None)
     far = proposed(market, leg=Leg(Action.BUY, Outcome.YES, YesPrice(9_900)))
     assert trader.executor.decide(far).reason is DenialReason.PRICE_OUTSIDE_BAND
     assert len(floor.orders_on_exchange()) == sent
@@ -201,7 +201,7 @@ def test_F41_a_kill_between_admission_and_sending_sends_nothing(floor: Floor, jo
     trader = live_trader(floor, journal, at(Checkpoint.ADMITTED, engage_kill))
     sent = len(floor.orders_on_exchange())
     decision = trader.executor.decide(proposed(floor.tradable()))
-    assert (decision.outcome, decision.reason) == (Became.DENIED, DenialReason.KILL_SWITCH_ENGAGED)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, DenialReason.KILL_SWITCH_ENGAGED)
     assert len(floor.orders_on_exchange()) == sent
     assert decision.intent is not None
     assert decision.intent.state is OrderState.ABANDONED
@@ -225,7 +225,10 @@ def test_an_order_that_was_given_back_meanwhile_is_a_denial_and_sends_nothing(
     market, sent = floor.tradable(), len(floor.orders_on_exchange())
     for killed[0] in (False, True):
         decision = trader.executor.decide(proposed(market))
-        assert (decision.outcome, decision.intent and decision.intent.state) == (Became.DENIED, OrderState.ABANDONED)
+        assert (decision.outcome, decision.intent and decision.intent.state) == (
+            DecisionOutcome.DENIED,
+            OrderState.ABANDONED,
+        )
     assert len(floor.orders_on_exchange()) == sent
 
 
@@ -236,8 +239,8 @@ def test_F20_a_rate_budget_that_can_not_be_asked_is_a_denial(floor: Floor, sqlit
     def no_warehouse(_ticker: MarketTicker) -> MarketSnapshot:
         raise WarehouseUnavailable("The warehouse is locked.")
 
-    surroundings = Surroundings(no_warehouse, lambda: None)
-    executor = TradeExecutor(trader.session, journal, trader.settings, surroundings, trader.dispatch)
+    inputs = ExecutorInputs(no_warehouse, lambda: None)
+    executor = TradeExecutor(trader.session, journal, trader.settings, inputs, trader.dispatch)
     decision = executor.decide(proposed(floor.tradable()))
     assert (decision.reason, decision.detail) == (DenialReason.CHECK_FAILED, "The warehouse is locked.")
 
@@ -255,7 +258,7 @@ def test_three_refusals_of_the_exchange_in_a_row_engage_the_kill_switch(
     trader = live_trader(floor, ready_journal(sqlite_journal), pause_the_shard_while_sending)
     trader.dispatch.group_of(market["exchange_index"])
     outcomes = [trader.executor.decide(proposed(market)).outcome for _ in range(3)]
-    assert outcomes == [Became.REFUSED] * 3
+    assert outcomes == [DecisionOutcome.REFUSED] * 3
     assert trader.executor.decide(proposed(market)).reason is DenialReason.KILL_SWITCH_ENGAGED
 
 
@@ -284,7 +287,7 @@ def test_F17_an_order_whose_record_took_too_long_to_commit_is_not_sent(
     before = len(floor.orders_on_exchange())
     decision = trader.executor.decide(proposed(floor.tradable()))
     assert decision.intent is not None
-    assert (decision.outcome, decision.intent.state) == (Became.REFUSED, OrderState.REJECTED)
+    assert (decision.outcome, decision.intent.state) == (DecisionOutcome.REFUSED, OrderState.REJECTED)
     assert "ms to record" in decision.detail
     assert len(floor.orders_on_exchange()) == before
 
@@ -318,9 +321,9 @@ def test_F58_the_caps_hold_whatever_the_order_group_would_allow(floor: Floor, sq
     market = floor.tradable()
     groups = floor.portfolio.order_groups(0)
     outcomes = [trader.executor.decide(resting(market, market["yes_bid_dollars"], 200)) for _ in range(2)]
-    assert [each.outcome for each in outcomes] == [Became.PLACED, Became.DENIED]
+    assert [each.outcome for each in outcomes] == [DecisionOutcome.PLACED, DecisionOutcome.DENIED]
     assert outcomes[1].reason is DenialReason.CAP_POSITION
-    assert trader.executor.decide(resting(market, market["yes_bid_dollars"], 100)).outcome is Became.PLACED
+    assert trader.executor.decide(resting(market, market["yes_bid_dollars"], 100)).outcome is DecisionOutcome.PLACED
     third = trader.executor.decide(resting(market, market["yes_bid_dollars"], 100))
     assert third.reason is DenialReason.CAP_ORDER_COUNT
     made = [group for group in floor.portfolio.order_groups(0) if group not in groups]

@@ -10,16 +10,16 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.executor import session as sessions
-from kalshi_pipelines.execution.executor.decisions import Decision, Outcome
+from kalshi_pipelines.execution.executor.decisions import Decision, DecisionOutcome
 from kalshi_pipelines.execution.executor.dispatch import GROUP_CONTRACTS, GUARDS, MOST_REFUSALS_IN_A_ROW, GroupNotMade
-from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
 from kalshi_pipelines.execution.gates.market_snapshot import UnreadableMarket
 from kalshi_pipelines.execution.inbox.proposals import propose
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.journal.tables import attempts, order_events, session_groups
-from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
+from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
@@ -29,11 +29,9 @@ from kalshi_pipelines.execution.orders.terms import (
     Contracts,
     Leg,
     MarketTicker,
+    Outcome,
     TimeInForce,
     YesPrice,
-)
-from kalshi_pipelines.execution.orders.terms import (
-    Outcome as Of,
 )
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import MINUTE_US, SECOND_US, instant
@@ -42,8 +40,8 @@ from kalshi_pipelines_tests.support.execution.instants import MINUTE, NOW, NOW_U
 from kalshi_pipelines_tests.support.execution.told_exchange import Play, ToldExchange, play, refused, took
 
 
-def _lost(_: object) -> Answer:
-    return Answer(None, failure=NoAnswer.LOST, detail="gone")
+def _lost(_: object) -> OrderAnswer:
+    return OrderAnswer(None, failure=SendFailure.LOST, detail="gone")
 
 
 def test_an_order_is_planned_reserved_sent_and_recorded_with_all_its_terms(sqlite_journal: sa.Engine) -> None:
@@ -54,7 +52,7 @@ def test_an_order_is_planned_reserved_sent_and_recorded_with_all_its_terms(sqlit
     made.exchange.answer = took("1.00", "2.00")
     decision = made.executor.decide(order)
     assert (decision.outcome, decision.reason, decision.detail) == (
-        Outcome.PLACED,
+        DecisionOutcome.PLACED,
         None,
         "201, 1.00 contracts filled, 2.00 contracts left",
     )
@@ -105,14 +103,14 @@ def test_what_can_not_be_planned_is_a_denial_that_counts_as_an_attempt_and_reads
 ) -> None:
     made = play(sqlite_journal, attempts_per_minute=3)
     late = made.decide(as_of=NOW - 2 * MINUTE, valid_until=NOW - MINUTE)
-    assert (late.outcome, late.reason, late.intent) == (Outcome.DENIED, DenialReason.PROPOSAL_EXPIRED, None)
+    assert (late.outcome, late.reason, late.intent) == (DecisionOutcome.DENIED, DenialReason.PROPOSAL_EXPIRED, None)
     assert (made.facts()["ticker"], made.facts()["detail"]) == ("KXA-26-B", late.detail)
     made.killed = "the operator says so"
     killed = made.decide()
     assert (killed.reason, killed.detail) == (DenialReason.KILL_SWITCH_ENGAGED, "the operator says so")
     assert made.asked == []
     made.killed = None
-    assert made.decide().outcome is Outcome.PLACED
+    assert made.decide().outcome is DecisionOutcome.PLACED
     assert made.decide().reason is DenialReason.CAP_MESSAGE_RATE
 
 
@@ -125,7 +123,7 @@ def test_F20_a_market_that_can_not_be_read_is_a_denial(sqlite_journal: sa.Engine
     made.unreadable = failure
     decision = made.decide()
     assert (decision.outcome, decision.reason, decision.detail) == (
-        Outcome.DENIED,
+        DecisionOutcome.DENIED,
         DenialReason.CHECK_FAILED,
         str(failure),
     )
@@ -134,24 +132,24 @@ def test_F20_a_market_that_can_not_be_read_is_a_denial(sqlite_journal: sa.Engine
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(None, failure=NoAnswer.LOST),
-        Answer(500, b"{}"),
-        Answer(202, b'{"order_group_id":"9b2f2c4e-0000-4000-8000-000000000001"}'),
-        Answer(201, b"{}"),
-        Answer(201, b"no json"),
-        Answer(201, b"[]"),
-        Answer(201, b'{"order_group_id":"../orders"}'),
-        Answer(201, b'{"order_group_id":7}'),
+        OrderAnswer(None, failure=SendFailure.LOST),
+        OrderAnswer(500, b"{}"),
+        OrderAnswer(202, b'{"order_group_id":"9b2f2c4e-0000-4000-8000-000000000001"}'),
+        OrderAnswer(201, b"{}"),
+        OrderAnswer(201, b"no json"),
+        OrderAnswer(201, b"[]"),
+        OrderAnswer(201, b'{"order_group_id":"../orders"}'),
+        OrderAnswer(201, b'{"order_group_id":7}'),
     ],
 )
-def test_an_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.Engine, answer: Answer) -> None:
+def test_an_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.Engine, answer: OrderAnswer) -> None:
     made = play(sqlite_journal, ToldExchange(of_group=answer))
     denied = made.decide()
     assert denied.reason is DenialReason.CHECK_FAILED
     assert "the order group was not made" in denied.detail or "names no order group" in denied.detail
     assert made.exchange.orders == []
-    made.exchange.of_group = Answer(200, b'{"order_group_id":"9b2f2c4e-0000-4000-8000-000000000001"}')
-    assert [made.decide().outcome, made.decide().outcome] == [Outcome.PLACED] * 2
+    made.exchange.of_group = OrderAnswer(200, b'{"order_group_id":"9b2f2c4e-0000-4000-8000-000000000001"}')
+    assert [made.decide().outcome, made.decide().outcome] == [DecisionOutcome.PLACED] * 2
     assert {order["order_group_id"] for order in made.exchange.orders} == {"9b2f2c4e-0000-4000-8000-000000000001"}
     assert len(made.exchange.groups) == 2
     with made.journal.reading() as reading:
@@ -163,7 +161,7 @@ def test_an_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.
 
 def test_the_balance_of_the_market_s_shard_has_to_cover_premium_and_fees(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal)
-    sale = Leg(Action.SELL, Of.YES, YesPrice(5_200))
+    sale = Leg(Action.SELL, Outcome.YES, YesPrice(5_200))
     for premium, changes in ((520_000, {}), (480_000, {"leg": sale})):
         bought = made.decide(**changes).intent
         assert bought is not None
@@ -175,7 +173,7 @@ def test_the_balance_of_the_market_s_shard_has_to_cover_premium_and_fees(sqlite_
         made.available = 10**9
     made.available = None
     denied = made.decide()
-    assert (denied.outcome, denied.reason) == (Outcome.DENIED, DenialReason.INSUFFICIENT_BALANCE)
+    assert (denied.outcome, denied.reason) == (DecisionOutcome.DENIED, DenialReason.INSUFFICIENT_BALANCE)
     assert denied.intent is not None
     assert denied.intent.state is OrderState.DENIED
 
@@ -184,7 +182,7 @@ def test_a_session_and_its_dispatch_are_of_one_mode_and_a_live_one_reads_the_bal
     sqlite_journal: sa.Engine,
 ) -> None:
     made = play(sqlite_journal)
-    reads = Surroundings(lambda _: made.market, lambda: None)
+    reads = ExecutorInputs(lambda _: made.market, lambda: None)
     with pytest.raises(ValueError, match="balance"):
         TradeExecutor(made.session, made.journal, made.settings, reads, made.dispatch)
     dry = replace(made.session, mode=Mode.DRY_RUN)
@@ -199,14 +197,18 @@ def test_F15_a_signal_that_was_decided_is_told_and_one_with_other_terms_is_a_con
     order = made.order()
     first = made.executor.decide(order)
     again = made.executor.decide(order)
-    assert (again.outcome, again.reason, again.intent) == (Outcome.KNOWN, None, first.intent)
+    assert (again.outcome, again.reason, again.intent) == (DecisionOutcome.KNOWN, None, first.intent)
     assert again.detail == f"intent {first.intent and first.intent.intent_id} of this signal is executed since before"
     other = made.executor.decide(replace(order, count=Contracts(200)))
-    assert (other.outcome, other.reason, other.intent) == (Outcome.DENIED, DenialReason.IDEMPOTENCY_CONFLICT, None)
+    assert (other.outcome, other.reason, other.intent) == (
+        DecisionOutcome.DENIED,
+        DenialReason.IDEMPOTENCY_CONFLICT,
+        None,
+    )
     assert (made.facts()["ticker"], made.facts()["detail"]) == ("KXA-26-B", other.detail)
     assert (again.order, other.order.count) == (order, Contracts(200))
     assert len(made.exchange.orders) == 1
-    denied = made.order(leg=Leg(Action.BUY, Of.YES, YesPrice(9_900)))
+    denied = made.order(leg=Leg(Action.BUY, Outcome.YES, YesPrice(9_900)))
     made.executor.decide(denied)
     assert made.executor.decide(denied).reason is DenialReason.PRICE_OUTSIDE_BAND
 
@@ -215,7 +217,7 @@ def test_a_session_that_has_ended_or_whose_time_is_over_admits_nothing(sqlite_jo
     made = play(sqlite_journal, session_minutes=1, reconciled_minutes=60, book_seconds=60)
     made.once(Checkpoint.INPUTS_READ, lambda: setattr(made.clock, "now_us", made.session.expires_us))
     over = made.decide(valid_until=NOW + 5 * MINUTE)
-    assert (over.outcome, over.reason) == (Outcome.DENIED, DenialReason.SESSION_CLOSED)
+    assert (over.outcome, over.reason) == (DecisionOutcome.DENIED, DenialReason.SESSION_CLOSED)
     assert Checkpoint.ADMITTED not in made.passed
 
 
@@ -237,7 +239,7 @@ def test_F17_F41_what_changed_since_the_admission_gives_the_order_back(
     made = play(sqlite_journal)
     made.once(Checkpoint.ADMITTED, lambda: change(made))
     decision = made.decide()
-    assert (decision.outcome, decision.reason) == (Outcome.DENIED, reason)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, reason)
     assert decision.detail
     assert decision.intent is not None
     assert decision.intent.state is OrderState.ABANDONED
@@ -253,10 +255,10 @@ def test_F14_a_lease_that_ran_out_sends_nothing_and_a_renewed_one_lives_on(sqlit
     far = {"valid_until": NOW + 9 * MINUTE}
     kept, lost = made.approve(made.wait(**far)), made.approve(made.wait(**far))
     made.clock.now_us += 59 * SECOND_US
-    assert made.executor.decide_again(kept).outcome is Outcome.PLACED
+    assert made.executor.decide_again(kept).outcome is DecisionOutcome.PLACED
     made.clock.now_us += MINUTE_US
     decision = made.executor.decide_again(lost)
-    assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.SESSION_CLOSED)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, DenialReason.SESSION_CLOSED)
     assert decision.detail == "the session's lease was lost"
     assert len(made.exchange.orders) == 1
     assert not sessions.renew(made.journal, made.session)
@@ -280,7 +282,7 @@ def test_F54_a_clean_reconciliation_is_good_for_a_quarter_of_an_hour(
     _reconciled(made.journal)
     made.clock.now_us += age_us
     made.__post_init__()
-    assert (made.decide().outcome is Outcome.PLACED) is passes
+    assert (made.decide().outcome is DecisionOutcome.PLACED) is passes
 
 
 def test_without_a_reconciliation_nothing_is_sent_but_a_dry_run_needs_none(sqlite_journal: sa.Engine) -> None:
@@ -288,7 +290,7 @@ def test_without_a_reconciliation_nothing_is_sent_but_a_dry_run_needs_none(sqlit
     assert made.decide().reason is DenialReason.RECONCILIATION_NOT_CLEAN
     dry = play(sqlite_journal, live=False, subaccount=1)
     decision = dry.decide()
-    assert (decision.outcome, decision.reason) == (Outcome.SIMULATED, None)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.SIMULATED, None)
     assert "reconciliation_not_clean" not in {check.code for check in decision.checks}
 
 
@@ -299,9 +301,9 @@ def test_F39_approval_is_wanted_of_agents_and_above_a_limit_and_not_below(sqlite
     keys = [ToldExchange(key_fingerprint=f"SHA256:{number:016x}") for number in range(2)]
     at = play(sqlite_journal, keys[0], approval_dollars=f"{cost / 10**6:.6f}", subaccount=2)
     _reconciled(at.journal, 2)
-    assert at.decide().outcome is Outcome.PLACED
+    assert at.decide().outcome is DecisionOutcome.PLACED
     asked = at.decide(actor=ActorKind.AGENT)
-    assert (asked.outcome, asked.reason) == (Outcome.AWAITS_APPROVAL, DenialReason.APPROVAL_REQUIRED)
+    assert (asked.outcome, asked.reason) == (DecisionOutcome.AWAITS_APPROVAL, DenialReason.APPROVAL_REQUIRED)
     assert asked.intent is not None
     assert asked.detail == f"approve intent {asked.intent.intent_id}: {asked.intent.request_json}"
     below = play(sqlite_journal, keys[1], approval_dollars=f"{(cost - 1) / 10**6:.6f}", subaccount=3)
@@ -315,13 +317,13 @@ def test_F39_approval_is_wanted_of_agents_and_above_a_limit_and_not_below(sqlite
     assert below.executor.is_due(waiting)
     below.clock.now_us += 1
     assert not below.executor.is_due(waiting)
-    assert below.executor.decide_again(waiting).outcome is Outcome.AWAITS_APPROVAL
+    assert below.executor.decide_again(waiting).outcome is DecisionOutcome.AWAITS_APPROVAL
     with below.journal.writing() as transaction:
         transaction.approve(waiting.intent.request_sha256, "bob", now + MINUTE_US)
     assert below.executor.is_due(waiting)
-    assert below.executor.decide_again(waiting).outcome is Outcome.PLACED
+    assert below.executor.decide_again(waiting).outcome is DecisionOutcome.PLACED
     dry = play(sqlite_journal, live=False, approval_dollars=0)
-    assert dry.decide(actor=ActorKind.AGENT).outcome is Outcome.SIMULATED
+    assert dry.decide(actor=ActorKind.AGENT).outcome is DecisionOutcome.SIMULATED
 
 
 def test_a_waiting_order_is_due_once_it_is_approved_or_no_longer_valid(sqlite_journal: sa.Engine) -> None:
@@ -339,25 +341,25 @@ def test_a_waiting_order_is_due_once_it_is_approved_or_no_longer_valid(sqlite_jo
 def test_F06_an_order_without_an_outcome_blocks_its_market_and_no_other(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal, ToldExchange(answer=_lost))
     unknown = made.decide()
-    assert (unknown.outcome, unknown.intent and unknown.intent.state) == (Outcome.UNKNOWN, OrderState.UNKNOWN)
+    assert (unknown.outcome, unknown.intent and unknown.intent.state) == (DecisionOutcome.UNKNOWN, OrderState.UNKNOWN)
     assert unknown.intent is not None
     assert unknown.intent.told_filled_centicontracts is None
     made.exchange.answer = took()
     assert made.decide().reason is DenialReason.UNRESOLVED_ORDER
-    assert made.decide(ticker=MarketTicker("KXA-26-C")).outcome is Outcome.PLACED
+    assert made.decide(ticker=MarketTicker("KXA-26-C")).outcome is DecisionOutcome.PLACED
     held = made.reserve(ticker=MarketTicker("KXA-26-D"))
     with made.journal.writing() as transaction:
         transaction.sending(held, made.session.code_version)
     assert made.decide(ticker=MarketTicker("KXA-26-D")).reason is DenialReason.UNRESOLVED_ORDER
     dry = play(sqlite_journal, live=False)
-    assert dry.decide().outcome is Outcome.SIMULATED
+    assert dry.decide().outcome is DecisionOutcome.SIMULATED
 
 
 def test_F33_an_order_does_not_meet_itself_but_another_of_ours(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal)
-    sale, meanwhile = Leg(Action.SELL, Of.YES, YesPrice(5_200)), list[Decision]()
+    sale, meanwhile = Leg(Action.SELL, Outcome.YES, YesPrice(5_200)), list[Decision]()
     made.once(Checkpoint.ADMITTED, lambda: meanwhile.append(made.decide(leg=sale)))
-    assert made.decide().outcome is Outcome.PLACED
+    assert made.decide().outcome is DecisionOutcome.PLACED
     assert [each.reason for each in meanwhile] == [DenialReason.SELF_CROSS]
 
 
@@ -366,13 +368,13 @@ def test_three_orders_in_a_row_that_are_not_taken_end_trading_and_one_that_is_be
 ) -> None:
     made = play(sqlite_journal, ToldExchange(answer=refused))
     refusal = [made.decide() for _ in range(MOST_REFUSALS_IN_A_ROW - 1)]
-    assert [each.outcome for each in refusal] == [Outcome.REFUSED] * 2
+    assert [each.outcome for each in refusal] == [DecisionOutcome.REFUSED] * 2
     assert [each.intent and each.intent.told_filled_centicontracts for each in refusal] == [0, 0]
     made.exchange.answer = took()
-    assert made.decide().outcome is Outcome.PLACED
+    assert made.decide().outcome is DecisionOutcome.PLACED
     made.exchange.answer = refused
     for engaged in (False, False, True):
-        assert made.decide().outcome is Outcome.REFUSED
+        assert made.decide().outcome is DecisionOutcome.REFUSED
         with made.journal.reading() as reading:
             kill = reading.kill()
         assert kill.engaged is engaged
@@ -386,7 +388,7 @@ def test_a_kill_while_the_third_refusal_is_on_its_way_stays_as_it_was_told(sqlit
     made.decide()
     made.decide()
     made.at[Checkpoint.ANSWERED] = made.engage_kill
-    assert made.decide().outcome is Outcome.REFUSED
+    assert made.decide().outcome is DecisionOutcome.REFUSED
     with made.journal.reading() as reading:
         assert reading.kill().reason == "stop"
 
@@ -405,7 +407,7 @@ def test_an_order_given_back_meanwhile_is_not_sent_and_its_end_is_told(sqlite_jo
             decision = made.decide()
             made.killed = None
             assert (decision.outcome, decision.intent and decision.intent.state) == (
-                Outcome.DENIED,
+                DecisionOutcome.DENIED,
                 OrderState.ABANDONED,
             )
         assert made.exchange.orders == []
@@ -414,7 +416,7 @@ def test_an_order_given_back_meanwhile_is_not_sent_and_its_end_is_told(sqlite_jo
 def test_a_dry_run_is_killed_by_the_journal_as_a_live_one_is(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal, live=False)
     assert made.dispatch.group_of(0) is None
-    assert made.decide().outcome is Outcome.SIMULATED
+    assert made.decide().outcome is DecisionOutcome.SIMULATED
     assert made.facts()["checks"]
     with sqlite_journal.connect() as connection:
         versions = connection.scalars(sa.select(order_events.c.code_version).where(order_events.c.seq == 3)).all()
@@ -422,7 +424,7 @@ def test_a_dry_run_is_killed_by_the_journal_as_a_live_one_is(sqlite_journal: sa.
     made.once(Checkpoint.ADMITTED, made.engage_kill)
     decision = made.decide()
     assert (decision.outcome, decision.reason, decision.detail) == (
-        Outcome.DENIED,
+        DecisionOutcome.DENIED,
         DenialReason.KILL_SWITCH_ENGAGED,
         "stop",
     )
@@ -439,9 +441,9 @@ def test_an_order_whose_record_took_its_time_is_not_sent(
     made = play(sqlite_journal)
     made.at[Checkpoint.SENDING_COMMITTED] = lambda: setattr(made.clock, "now_us", NOW_US + late_us)
     decision = made.decide()
-    assert (decision.outcome is Outcome.PLACED, len(made.exchange.orders)) == (is_sent, int(is_sent))
+    assert (decision.outcome is DecisionOutcome.PLACED, len(made.exchange.orders)) == (is_sent, int(is_sent))
     if not is_sent:
-        assert decision.outcome is Outcome.REFUSED
+        assert decision.outcome is DecisionOutcome.REFUSED
         assert made.facts()["failure"] == "not_sent"
 
 
@@ -451,7 +453,7 @@ def test_F41_an_order_whose_stop_came_between_its_record_and_its_request_is_not_
     decision = made.decide()
     assert made.exchange.orders == []
     assert decision.intent is not None
-    assert (decision.outcome, decision.intent.state) == (Outcome.REFUSED, OrderState.REJECTED)
+    assert (decision.outcome, decision.intent.state) == (DecisionOutcome.REFUSED, OrderState.REJECTED)
     assert decision.detail == "not sent: the kill switch was engaged meanwhile (file: KILL is there)"
     assert made.facts()["failure"] == "not_sent"
 
@@ -471,12 +473,12 @@ def test_F08_whatever_breaks_in_while_an_order_is_sent_it_is_recorded_as_unknown
 ) -> None:
     made = play(sqlite_journal)
 
-    def interrupted(_: object) -> Answer:
+    def interrupted(_: object) -> OrderAnswer:
         raise KeyboardInterrupt
 
     made.exchange.answer = interrupted
     if at is not None:
-        made.exchange.answer = lambda _: Answer(201, None)  # type: ignore[arg-type]
+        made.exchange.answer = lambda _: OrderAnswer(201, None)  # type: ignore[arg-type]
     with pytest.raises((KeyboardInterrupt, TypeError)):
         made.decide()
     assert [intent.state for intent in made.open_intents()] == [OrderState.UNKNOWN]
@@ -492,7 +494,7 @@ def test_F08_an_interruption_without_a_journal_is_still_an_interruption(
     def unavailable(_: object) -> Any:
         raise JournalUnavailable("gone")
 
-    def interrupted(_: object) -> Answer:
+    def interrupted(_: object) -> OrderAnswer:
         monkeypatch.setattr(Journal, "writing", unavailable)
         raise KeyboardInterrupt
 
@@ -513,7 +515,10 @@ def test_what_the_reconciliation_found_out_meanwhile_is_more_than_a_late_answer(
     made.at[Checkpoint.ANSWERED] = meanwhile
     decision = made.decide()
     assert decision.intent is not None
-    assert (decision.outcome, decision.intent and decision.intent.state) == (Outcome.UNKNOWN, OrderState.UNKNOWN)
+    assert (decision.outcome, decision.intent and decision.intent.state) == (
+        DecisionOutcome.UNKNOWN,
+        OrderState.UNKNOWN,
+    )
     facts = made.facts()
     assert (facts["kind"], facts["said"], facts["intent_id"]) == ("answer", "executed", decision.intent.intent_id)
 
@@ -635,7 +640,7 @@ def test_F15_what_was_filled_in_part_is_not_tried_again(sqlite_journal: sa.Engin
 
 
 def test_F59_order_groups_are_made_no_oftener_than_attempts_are_allowed(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal, ToldExchange(of_group=Answer(500, b"{}")), attempts_per_minute=5)
+    made = play(sqlite_journal, ToldExchange(of_group=OrderAnswer(500, b"{}")), attempts_per_minute=5)
     reasons = [made.decide().reason for _ in range(8)]
     assert reasons == [DenialReason.CHECK_FAILED] * 5 + [DenialReason.CAP_MESSAGE_RATE] * 3
     assert (len(made.exchange.groups), len(made.asked)) == (5, 5)
@@ -648,7 +653,7 @@ def test_F15_a_known_signal_is_an_attempt_and_its_proposal_is_not_waiting_any_mo
     order = made.order()
     first = made.executor.decide(order).intent
     (number,) = propose(sqlite_journal, [order], "again", made.clock)
-    assert made.executor.decide(order, number).outcome is Outcome.KNOWN
+    assert made.executor.decide(order, number).outcome is DecisionOutcome.KNOWN
     with made.journal.reading() as reading:
         assert reading.pending_proposals(Mode.LIVE, 0) == []
     with sqlite_journal.connect() as connection:
@@ -661,7 +666,7 @@ def test_F15_a_known_signal_is_an_attempt_and_its_proposal_is_not_waiting_any_mo
 def test_F33_what_a_killed_dry_run_left_behind_is_no_order_of_ours(sqlite_journal: sa.Engine, live: bool) -> None:
     made = play(sqlite_journal, live=live)
     made.reserve()
-    sale = Leg(Action.SELL, Of.YES, YesPrice(5_200))
+    sale = Leg(Action.SELL, Outcome.YES, YesPrice(5_200))
     assert made.decide(leg=sale).reason is DenialReason.SELF_CROSS
     sessions.close(made.journal, made.session, "killed")
     again = replace(made)
@@ -680,5 +685,5 @@ def test_a_fee_multiplier_no_market_can_have_is_denied_and_told_in_short(sqlite_
 def test_the_first_check_that_fails_is_the_reason_whatever_the_caps_say(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal, position_contracts=1)
     assert made.decide(count=Contracts(200)).reason is DenialReason.CAP_POSITION
-    far = Leg(Action.BUY, Of.YES, YesPrice(9_900))
+    far = Leg(Action.BUY, Outcome.YES, YesPrice(9_900))
     assert made.decide(count=Contracts(200), leg=far).reason is DenialReason.PRICE_OUTSIDE_BAND

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
-from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Outcome
+from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, DecisionOutcome
 from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, SimulatedDispatch
-from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
 from kalshi_pipelines.execution.executor.session import Opening, SessionRefused
 from kalshi_pipelines.execution.gates.key import key_checks
 from kalshi_pipelines.execution.gates.market_snapshot import ExchangeMarkets, UnreadableMarket
@@ -144,8 +144,8 @@ def test_F56_other_code_than_the_session_s_sends_nothing(floor: Floor, sqlite_jo
     trader = live_trader(floor, ready_journal(sqlite_journal))
     newer = replace(trader.session, code_version="9.9+other")
     dispatch = LiveDispatch(trader.journal, newer, floor.transport(trader.settings))
-    surroundings = floor.surroundings(lambda: None)
-    executor = TradeExecutor(newer, trader.journal, trader.settings, surroundings, dispatch)
+    inputs = floor.inputs(lambda: None)
+    executor = TradeExecutor(newer, trader.journal, trader.settings, inputs, dispatch)
     sent = len(floor.orders_on_exchange())
     decision = executor.decide(proposed(floor.tradable()))
     assert decision.intent is not None
@@ -163,14 +163,14 @@ def test_a_session_of_one_mode_takes_no_dispatch_of_the_other(floor: Floor, sqli
     transport = floor.transport(trader.settings)
     live = LiveDispatch(trader.journal, trader.session, transport)
     with pytest.raises(ValueError, match="can not dispatch live"):
-        TradeExecutor(trader.session, trader.journal, trader.settings, Surroundings(_no_market, _no_kill), live)
+        TradeExecutor(trader.session, trader.journal, trader.settings, ExecutorInputs(_no_market, _no_kill), live)
     pretended = replace(trader.session, mode=Mode.LIVE)
     with pytest.raises(ValueError, match="has to read the balance"):
-        TradeExecutor(pretended, trader.journal, trader.settings, Surroundings(_no_market, _no_kill), live)
-    executor = TradeExecutor(pretended, trader.journal, trader.settings, floor.surroundings(_no_kill), live)
+        TradeExecutor(pretended, trader.journal, trader.settings, ExecutorInputs(_no_market, _no_kill), live)
+    executor = TradeExecutor(pretended, trader.journal, trader.settings, floor.inputs(_no_kill), live)
     sent = len(floor.orders_on_exchange())
     decision = executor.decide(proposed(floor.tradable()))
-    assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.CHECK_FAILED)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, DenialReason.CHECK_FAILED)
     assert len(floor.orders_on_exchange()) == sent
 
 
@@ -186,7 +186,7 @@ def test_F39_a_dry_run_has_no_key_and_nothing_that_can_send_in_reach(
         session,
         journal,
         settings,
-        Surroundings(lambda _: replace(market, read_us=now_us()), _no_kill),
+        ExecutorInputs(lambda _: replace(market, read_us=now_us()), _no_kill),
         SimulatedDispatch(journal, session),
     )
     assert not _reachable(executor, (OrderTransport, Signer))
@@ -195,7 +195,7 @@ def test_F39_a_dry_run_has_no_key_and_nothing_that_can_send_in_reach(
         raise AssertionError("a dry run opened a socket")
 
     monkeypatch.setattr(socket, "socket", no_socket)
-    assert executor.decide(order).outcome is Outcome.SIMULATED
+    assert executor.decide(order).outcome is DecisionOutcome.SIMULATED
 
 
 def _reachable(start: object, kinds: tuple[type, ...]) -> list[object]:
@@ -263,12 +263,12 @@ def test_F39_an_agent_s_order_waits_for_another_s_approval_of_its_very_bytes(
         transaction.approve(waiting.intent.request_sha256, "agent 7", now_us() + 60_000_000)
         transaction.approve("f" * 64, "bob", now_us() + 60_000_000)
     assert not trader.executor.is_due(waiting)
-    assert trader.executor.decide_again(waiting).outcome is Outcome.AWAITS_APPROVAL
+    assert trader.executor.decide_again(waiting).outcome is DecisionOutcome.AWAITS_APPROVAL
     assert len(floor.orders_on_exchange()) == sent
     with journal.writing() as transaction:
         transaction.approve(waiting.intent.request_sha256, "bob", now_us() + 60_000_000)
     assert trader.executor.is_due(waiting)
-    assert trader.executor.decide_again(waiting).outcome is Outcome.PLACED
+    assert trader.executor.decide_again(waiting).outcome is DecisionOutcome.PLACED
     assert len(floor.orders_on_exchange()) == sent + 1
 
 

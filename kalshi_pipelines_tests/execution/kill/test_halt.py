@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.executor.decisions import Outcome
+from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
@@ -50,7 +50,7 @@ def _halt(trader: Trader, folder: Path, *, journal_works: bool = True) -> tuple[
 
 def _rest(trader: Trader, market: Row, orders: int = 3) -> None:
     for _ in range(orders):
-        assert trader.executor.decide(resting(market, market["yes_bid_dollars"])).outcome is Outcome.PLACED
+        assert trader.executor.decide(resting(market, market["yes_bid_dollars"])).outcome is DecisionOutcome.PLACED
 
 
 def _resting_now(floor: Floor) -> int:
@@ -94,7 +94,7 @@ def test_F44_an_order_that_arrives_after_the_halt_finds_its_group_fenced(
     market = floor.tradable()
     _rest(trader, market, 1)
     floor.steer("POST", "/faults", endpoint="POST /portfolio/events/orders", kind="delay", seconds=600, hold=False)
-    assert trader.executor.decide(resting(market, market["yes_bid_dollars"])).outcome is Outcome.UNKNOWN
+    assert trader.executor.decide(resting(market, market["yes_bid_dollars"])).outcome is DecisionOutcome.UNKNOWN
     assert _halt(trader, tmp_path)[0].run("bob", "enough", patience_seconds=30).flat
     floor.steer("POST", "/clock", seconds=700)
     assert _resting_now(floor) == 0

@@ -34,7 +34,7 @@ from kalshi_pipelines.execution.kill.sources import (
     read_sources,
 )
 from kalshi_pipelines.execution.kill.switch import Engaged, KillSwitch, NotReleased
-from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
+from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.terms import OrderId
 from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
@@ -43,7 +43,7 @@ from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines_tests.support.execution.told_account import ToldAccount, somebody_s
 from kalshi_pipelines_tests.support.execution.trading import GROUP, HOUR, NOON, SECOND, Desk, desk_at, next_session
 
-LOST = Answer(None, failure=NoAnswer.LOST, detail="gone")
+LOST = OrderAnswer(None, failure=SendFailure.LOST, detail="gone")
 DOWN = KalshiError("down", "Wait.")
 
 
@@ -104,14 +104,14 @@ def test_F42_the_exchange_comes_first_and_what_rests_is_canceled_one_by_one_and_
     ("answers", "problem"),
     [
         ([], None),
-        ([Answer(204), Answer(404)], None),
-        ([Answer(200), LOST], f"order group {GROUP} was not triggered (gone)"),
-        ([Answer(200), Answer(500)], f"order group {GROUP} was not triggered (500)"),
+        ([OrderAnswer(204), OrderAnswer(404)], None),
+        ([OrderAnswer(200), LOST], f"order group {GROUP} was not triggered (gone)"),
+        ([OrderAnswer(200), OrderAnswer(500)], f"order group {GROUP} was not triggered (500)"),
         ([LOST], "cancel-all was not confirmed (gone)"),
-        ([Answer(404)], "cancel-all was not confirmed (404)"),
+        ([OrderAnswer(404)], "cancel-all was not confirmed (404)"),
     ],
 )
-def test_F44_what_is_not_confirmed_is_told(hall: Hall, answers: list[Answer], problem: str | None) -> None:
+def test_F44_what_is_not_confirmed_is_told(hall: Hall, answers: list[OrderAnswer], problem: str | None) -> None:
     hall.account.lag_us = -HOUR
     hall.account.answers = list(answers)
     report = hall.halt(0)
@@ -120,7 +120,7 @@ def test_F44_what_is_not_confirmed_is_told(hall: Hall, answers: list[Answer], pr
 
 def test_F44_a_group_that_is_not_confirmed_is_not_flat(hall: Hall) -> None:
     hall.account.lag_us = -HOUR
-    hall.account.answers = [Answer(200), Answer(200), LOST]
+    hall.account.answers = [OrderAnswer(200), OrderAnswer(200), LOST]
     report = hall.halt(0)
     assert (report.flat, report.rounds) == (False, 1)
     assert str(report) == f"NOT FLAT after 1 rounds (not proved); order group {GROUP} was not triggered (gone)"
@@ -146,7 +146,7 @@ def test_F45_an_order_that_still_rests_is_not_flat_whatever_its_cancel_was_answe
 ) -> None:
     hall.account.lag_us = -HOUR
     hall.account.listed = [somebody_s()]
-    hall.account.answers = [Answer(200), Answer(200), Answer(200), Answer(status, detail="gone")]
+    hall.account.answers = [OrderAnswer(200), OrderAnswer(200), OrderAnswer(200), OrderAnswer(status, detail="gone")]
     report = hall.halt(0)
     assert (report.flat, report.resting, report.problems) == (False, ("order-foreign",), problems)
     assert "(1 orders rest: order-foreign)" in str(report)
@@ -178,7 +178,7 @@ def test_F45_all_is_canceled_until_that_is_confirmed_also_while_nothing_can_be_r
         hall.account.lag_us = HOUR
         hall.account.then["as_of"] = [lambda: None] * 40 + [lambda: setattr(hall.account, "lag_us", -HOUR)]
     hall.groups = list
-    hall.account.answers = [Answer(503, b"paused"), LOST, Answer(503)]
+    hall.account.answers = [OrderAnswer(503, b"paused"), LOST, OrderAnswer(503)]
     report = hall.halt()
     assert (report.flat, report.rounds) == (True, 5)
     assert hall.account.written == [("cancel_all",)] * 4
@@ -187,14 +187,14 @@ def test_F45_all_is_canceled_until_that_is_confirmed_also_while_nothing_can_be_r
 @pytest.mark.parametrize(
     ("answer", "ahead_us"),
     [
-        (Answer(200, server_us=NOON + 5 * SECOND), 5 * SECOND),
-        (Answer(200), 2 * SECOND),
+        (OrderAnswer(200, server_us=NOON + 5 * SECOND), 5 * SECOND),
+        (OrderAnswer(200), 2 * SECOND),
     ],
 )
 def test_reads_count_from_the_last_act_on_as_the_exchange_s_clock_tells(
-    hall: Hall, answer: Answer, ahead_us: int
+    hall: Hall, answer: OrderAnswer, ahead_us: int
 ) -> None:
-    first, last = Answer(200, server_us=NOON), Answer(200, server_us=NOON + SECOND)
+    first, last = OrderAnswer(200, server_us=NOON), OrderAnswer(200, server_us=NOON + SECOND)
     for lag_us, flat in [(1 - ahead_us, False), (-ahead_us, True)]:
         hall.account.lag_us = lag_us
         hall.account.answers = [first, answer, last]

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalshi_pipelines.execution.orders.answers import REFUSING_STATUSES, Answer, NoAnswer, error_text, verdict
+from kalshi_pipelines.execution.orders.answers import (
+    REFUSING_STATUSES,
+    OrderAnswer,
+    SendFailure,
+    error_text,
+    judge_answer,
+)
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import OrderId, TimeInForce
 from kalshi_pipelines_tests.support.execution.requests import REQUEST
@@ -23,8 +29,8 @@ ACCEPTED = {
 }
 
 
-def _accepted(**changes: Any) -> Answer:
-    return Answer(201, json.dumps({**ACCEPTED, **changes}).encode())
+def _accepted(**changes: Any) -> OrderAnswer:
+    return OrderAnswer(201, json.dumps({**ACCEPTED, **changes}).encode())
 
 
 @pytest.mark.parametrize(
@@ -40,7 +46,7 @@ def _accepted(**changes: Any) -> Answer:
 def test_the_state_follows_from_what_was_filled_and_what_is_left(
     filled: str, remaining: str, state: OrderState
 ) -> None:
-    told = verdict(_accepted(fill_count=filled, remaining_count=remaining), REQUEST)
+    told = judge_answer(_accepted(fill_count=filled, remaining_count=remaining), REQUEST)
     assert (told.state, told.order_id) == (state, OrderId(ACCEPTED["order_id"]))  # type: ignore[arg-type]
     assert told.ts_ms == 1_795_385_703_834
     assert (told.filled, told.remaining) == tuple(int(Decimal(text) * 100) for text in (filled, remaining))
@@ -50,7 +56,7 @@ def test_the_state_follows_from_what_was_filled_and_what_is_left(
 @pytest.mark.parametrize("changes", [{"ts_ms": 0}, {"ts_ms": 2**53 - 1}, {"fill_count": 4.5, "remaining_count": 6}])
 def test_numbers_of_an_order_that_can_be_recorded_are_taken(changes: dict[str, Any]) -> None:
     body = json.dumps({**ACCEPTED, **changes}).replace(" 6,", ' "6.00",')
-    assert verdict(Answer(201, body.encode()), REQUEST).state is OrderState.RESTING
+    assert judge_answer(OrderAnswer(201, body.encode()), REQUEST).state is OrderState.RESTING
 
 
 @pytest.mark.parametrize(
@@ -74,18 +80,18 @@ def test_numbers_of_an_order_that_can_be_recorded_are_taken(changes: dict[str, A
     ],
 )
 def test_F09_a_2xx_that_does_not_tell_of_our_order_is_unknown(changes: dict[str, Any]) -> None:
-    assert verdict(_accepted(**changes), REQUEST).state is OrderState.UNKNOWN
+    assert judge_answer(_accepted(**changes), REQUEST).state is OrderState.UNKNOWN
 
 
 def test_F09_an_order_that_may_not_rest_and_is_said_to_rest_is_unknown() -> None:
     at_once = replace(REQUEST, time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL, expires_us=None, post_only=False)
-    assert verdict(_accepted(), at_once).state is OrderState.UNKNOWN
+    assert judge_answer(_accepted(), at_once).state is OrderState.UNKNOWN
 
 
 def test_F09_an_order_that_is_filled_whole_or_not_at_all_and_is_said_to_be_filled_in_part_is_unknown() -> None:
     whole = replace(REQUEST, time_in_force=TimeInForce.FILL_OR_KILL, expires_us=None, post_only=False)
     states = [
-        verdict(_accepted(fill_count=filled, remaining_count="0.00"), whole).state
+        judge_answer(_accepted(fill_count=filled, remaining_count="0.00"), whole).state
         for filled in ("0.00", "4.00", "10.50")
     ]
     assert states == [OrderState.CANCELED, OrderState.UNKNOWN, OrderState.EXECUTED]
@@ -93,41 +99,45 @@ def test_F09_an_order_that_is_filled_whole_or_not_at_all_and_is_said_to_be_fille
 
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
 def test_F09_no_body_of_a_2xx_raises_or_is_called_rejected(body: bytes | str) -> None:
-    answer = Answer(201, body if isinstance(body, bytes) else body.encode())
-    assert verdict(answer, REQUEST).state is OrderState.UNKNOWN
+    answer = OrderAnswer(201, body if isinstance(body, bytes) else body.encode())
+    assert judge_answer(answer, REQUEST).state is OrderState.UNKNOWN
 
 
 @pytest.mark.parametrize("status", range(100, 600))
 def test_F11_only_refusals_that_nothing_in_front_of_the_exchange_answers_are_rejections(status: int) -> None:
-    state = verdict(Answer(status, b'{"error":{"code":"x"}}'), REQUEST).state
+    state = judge_answer(OrderAnswer(status, b'{"error":{"code":"x"}}'), REQUEST).state
     expected = OrderState.REJECTED if status in (400, 401, 403, 404, 410) else OrderState.UNKNOWN
     assert state is expected
 
 
 def test_F10_a_conflict_of_ids_is_looked_into() -> None:
     assert 409 not in REFUSING_STATUSES
-    told = verdict(Answer(409, b'{"error":{"code":"order_already_exists","message":"order already exists"}}'), REQUEST)
+    told = judge_answer(
+        OrderAnswer(409, b'{"error":{"code":"order_already_exists","message":"order already exists"}}'), REQUEST
+    )
     assert told.state is OrderState.UNKNOWN
     assert "order_already_exists" in told.detail
 
 
 def test_F06_no_answer_is_unknown_unless_nothing_could_have_left() -> None:
-    lost = Answer(None, failure=NoAnswer.LOST, detail="read timeout")
-    unsent = Answer(None, failure=NoAnswer.NOT_SENT, detail="connection refused")
-    assert verdict(lost, REQUEST).state is OrderState.UNKNOWN
-    assert verdict(unsent, REQUEST).state is OrderState.REJECTED
-    assert verdict(Answer(None), REQUEST).state is OrderState.UNKNOWN
-    assert verdict(Answer(400, failure=NoAnswer.LOST), REQUEST).state is OrderState.UNKNOWN
+    lost = OrderAnswer(None, failure=SendFailure.LOST, detail="read timeout")
+    unsent = OrderAnswer(None, failure=SendFailure.NOT_SENT, detail="connection refused")
+    assert judge_answer(lost, REQUEST).state is OrderState.UNKNOWN
+    assert judge_answer(unsent, REQUEST).state is OrderState.REJECTED
+    assert judge_answer(OrderAnswer(None), REQUEST).state is OrderState.UNKNOWN
+    assert judge_answer(OrderAnswer(400, failure=SendFailure.LOST), REQUEST).state is OrderState.UNKNOWN
 
 
-@given(st.none() | st.integers(), st.binary(max_size=300), st.none() | st.sampled_from(NoAnswer), st.text(max_size=400))
+@given(
+    st.none() | st.integers(), st.binary(max_size=300), st.none() | st.sampled_from(SendFailure), st.text(max_size=400)
+)
 def test_F11_the_verdict_is_total_and_bounded(
-    status: int | None, body: bytes, failure: NoAnswer | None, detail: str
+    status: int | None, body: bytes, failure: SendFailure | None, detail: str
 ) -> None:
-    told = verdict(Answer(status, body, failure, detail), REQUEST)
+    told = judge_answer(OrderAnswer(status, body, failure, detail), REQUEST)
     assert len(told.detail) <= 300
     if told.state is OrderState.REJECTED:
-        assert failure is NoAnswer.NOT_SENT or (failure is None and status in REFUSING_STATUSES)
+        assert failure is SendFailure.NOT_SENT or (failure is None and status in REFUSING_STATUSES)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +154,11 @@ def test_F11_the_verdict_is_total_and_bounded(
     ],
 )
 def test_all_forms_of_error_bodies_are_read(body: bytes, said: str) -> None:
-    assert said in verdict(Answer(400, body), REQUEST).detail
+    assert said in judge_answer(OrderAnswer(400, body), REQUEST).detail
 
 
 def test_an_answer_without_a_status_is_unknown() -> None:
-    assert verdict(Answer(None, b""), REQUEST).state is OrderState.UNKNOWN
+    assert judge_answer(OrderAnswer(None, b""), REQUEST).state is OrderState.UNKNOWN
 
 
 @pytest.mark.parametrize("body", [b"[1]", b"7", b"null"])

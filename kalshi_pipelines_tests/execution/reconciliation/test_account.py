@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.executor import session as sessions
-from kalshi_pipelines.execution.executor.decisions import Outcome as Became
+from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Fill, KillState
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
@@ -259,7 +259,7 @@ def test_what_was_held_before_the_first_session_is_counted_once(
     assert early.reason is DenialReason.RECONCILIATION_NOT_CLEAN
     first = reconciler(floor, journal).reconcile()
     assert (first.clean, first.figures["positions_adopted"]) == (True, 1), str(first)
-    assert trader.executor.decide(proposed(market, count=Contracts(100))).outcome is Became.PLACED
+    assert trader.executor.decide(proposed(market, count=Contracts(100))).outcome is DecisionOutcome.PLACED
     assert reconciler(floor, journal).reconcile().clean
     assert "positions_adopted" not in reconciler(floor, journal).reconcile().figures
     with journal.reading() as reading:

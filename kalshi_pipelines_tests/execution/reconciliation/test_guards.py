@@ -13,7 +13,7 @@ from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.records import Binding, Intent, Mode, ScopeKind
 from kalshi_pipelines.execution.journal.tables import scopes
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
-from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
+from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import (
@@ -67,7 +67,7 @@ from kalshi_pipelines_tests.support.execution.trading import (
 )
 
 LIMITS = Limits(margin_us=SECOND, watermark_seconds=2, fence_attempts=4, pause_seconds=0.5, rounds=3)
-LOST = Answer(None, failure=NoAnswer.LOST, detail="gone")
+LOST = OrderAnswer(None, failure=SendFailure.LOST, detail="gone")
 DOWN = KalshiError("down", "Wait.")
 GTC: dict[str, Any] = {"time_in_force": TimeInForce.GOOD_TILL_CANCELED, "expires_us": NOON + 10 * MINUTE}
 OTHER_GROUP = GROUP[:-1] + "7"
@@ -193,18 +193,18 @@ def test_a_session_whose_lease_has_run_out_holds_nothing(bench: Bench) -> None:
         ([], NOON + 3 * SECOND, NOON + 3 * SECOND, []),
         ([], NOON - 3 * SECOND, NOON - 3 * SECOND, []),
         ([], None, NOON + 10 * SECOND, []),
-        ([LOST, Answer(500), Answer(503)], NOON, NOON, [1.0, 2.0, 4.0]),
-        ([Answer(200, failure=NoAnswer.LOST)], NOON, NOON, [1.0]),
-        ([Answer(201)], NOON, NOON, [1.0]),
+        ([LOST, OrderAnswer(500), OrderAnswer(503)], NOON, NOON, [1.0, 2.0, 4.0]),
+        ([OrderAnswer(200, failure=SendFailure.LOST)], NOON, NOON, [1.0]),
+        ([OrderAnswer(201)], NOON, NOON, [1.0]),
     ],
 )
 def test_F07_a_fence_is_set_until_it_is_confirmed_and_counts_from_the_exchange_s_clock(
-    bench: Bench, answers: list[Answer], server_us: int | None, expected_us: int, paused: list[float]
+    bench: Bench, answers: list[OrderAnswer], server_us: int | None, expected_us: int, paused: list[float]
 ) -> None:
     with bench.desk.journal.writing() as transaction:
         transaction.add_group(bench.desk.session_id, 2, OTHER_GROUP, 1_000_000)
     intent = bench.unknown(exchange_index=2, order_group_id=OrderId(OTHER_GROUP))
-    bench.account.answers = [*answers, Answer(200, server_us=server_us)]
+    bench.account.answers = [*answers, OrderAnswer(200, server_us=server_us)]
     report = bench.reconcile()
     assert bench.state(intent) is OrderState.ABSENT
     assert bench.fence_us(OTHER_GROUP) == expected_us
@@ -251,16 +251,16 @@ def test_F07_a_fence_that_was_set_with_a_clock_far_ahead_proves_an_absence_once_
     intent = bench.unknown()
     bench.desk.clock.now_us += 365 * 24 * HOUR
     bench.account.lag_us = 365 * 24 * HOUR - 2 * SECOND
-    bench.account.answers = [Answer(200, b"{}", server_us=NOON + SECOND)]
+    bench.account.answers = [OrderAnswer(200, b"{}", server_us=NOON + SECOND)]
     bench.reconcile()
     assert bench.state(intent) is OrderState.ABSENT
 
 
 @pytest.mark.parametrize(
     ("answer", "told"),
-    [(LOST, "gone"), (Answer(404, b'{"error":{"code":"not_found"}}'), "404 not_found")],
+    [(LOST, "gone"), (OrderAnswer(404, b'{"error":{"code":"not_found"}}'), "404 not_found")],
 )
-def test_F07_without_a_confirmed_fence_an_outcome_stays_unknown(bench: Bench, answer: Answer, told: str) -> None:
+def test_F07_without_a_confirmed_fence_an_outcome_stays_unknown(bench: Bench, answer: OrderAnswer, told: str) -> None:
     intent = bench.unknown()
     bench.account.answers = [answer] * 4
     report = bench.reconcile()
@@ -419,7 +419,7 @@ def test_F06_an_order_that_was_seen_to_end_with_all_its_fills_needs_no_fence(
     bench.account.listed = [order]
     bench.account.made = [fill_of(order, told, NOON)] if told else []
     bench.account.held = {TICKER: Holding(TICKER, told, 5_000 * told)} if told else {}
-    bench.account.answers = [Answer(404, b"{}")] * 4
+    bench.account.answers = [OrderAnswer(404, b"{}")] * 4
     report = bench.reconcile()
     assert bench.state(intent) is state
     assert report.differences[0].kind is K.FENCE_NOT_CONFIRMED
@@ -431,7 +431,7 @@ def test_F06_an_order_that_was_seen_to_end_with_all_its_fills_needs_no_fence(
 def test_F06_two_orders_of_one_name_that_ended_prove_nothing_without_a_fence(bench: Bench) -> None:
     intent = bench.unknown()
     bench.account.listed = [order_of(intent, CANCELED), order_of(intent, CANCELED, order_id="order-twin")]
-    bench.account.answers = [Answer(404, b"{}")] * 4
+    bench.account.answers = [OrderAnswer(404, b"{}")] * 4
     bench.reconcile()
     assert bench.state(intent) is OrderState.UNKNOWN
 

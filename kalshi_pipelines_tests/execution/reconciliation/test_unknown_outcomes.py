@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.verification import verify
-from kalshi_pipelines.execution.executor.decisions import Outcome as Became
+from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Intent
-from kalshi_pipelines.execution.orders.answers import Answer
+from kalshi_pipelines.execution.orders.answers import OrderAnswer
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import OrderSweep
@@ -62,7 +62,7 @@ def unknown(trader: Trader, order: Any, kind: str, **fault: Any) -> Intent:
     """Send an order into a fault after which nobody knows."""
     trader.floor.steer("POST", "/faults", endpoint=PLACE, kind=kind, **fault)
     decision = trader.executor.decide(order)
-    assert decision.outcome is Became.UNKNOWN, decision
+    assert decision.outcome is DecisionOutcome.UNKNOWN, decision
     assert decision.intent is not None
     return decision.intent
 
@@ -187,7 +187,7 @@ def test_a_fenced_session_sends_nothing_more(floor: Floor, sqlite_journal: sa.En
     assert blocked.reason is DenialReason.UNRESOLVED_ORDER
     reconciler(floor, journal).reconcile(own_session=trader.session.session_id)
     assert trader.executor.decide(proposed(places[1])).reason is DenialReason.SESSION_CLOSED
-    assert live_trader(floor, journal).executor.decide(proposed(places[1])).outcome is Became.PLACED
+    assert live_trader(floor, journal).executor.decide(proposed(places[1])).outcome is DecisionOutcome.PLACED
 
 
 class Twins:
@@ -225,7 +225,7 @@ def test_two_orders_for_one_client_order_id_stop_everything_and_release_nothing(
 class NeverAsked:
     """A fence that must not be touched."""
 
-    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         raise AssertionError(f"{order_group_id} on {exchange_index} was fenced")
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from kalshi_pipelines.defs.trading.gate import ArmedByHand
 from kalshi_pipelines.execution.audit.verification import AuditReport, AuditVerdict
 from kalshi_pipelines.execution.configuration import TradeSettings
-from kalshi_pipelines.execution.executor.decisions import Decision, Outcome
+from kalshi_pipelines.execution.executor.decisions import Decision, DecisionOutcome
 from kalshi_pipelines.execution.executor.session import Opening
 from kalshi_pipelines.execution.gates.arming import arm_expires_us
 from kalshi_pipelines.execution.inbox.proposals import (
@@ -292,14 +292,14 @@ def test_a_journal_that_was_not_held_against_the_exchange_is_not_verified() -> N
     ("outcomes", "reconciliations", "clean"),
     [
         ([], [], True),
-        ([Outcome.PLACED, Outcome.DENIED], [True, True], True),
-        ([Outcome.PLACED, Outcome.UNKNOWN], [True, True], False),
-        ([Outcome.PLACED], [False, True], True),
-        ([Outcome.PLACED], [True, False], False),
+        ([DecisionOutcome.PLACED, DecisionOutcome.DENIED], [True, True], True),
+        ([DecisionOutcome.PLACED, DecisionOutcome.UNKNOWN], [True, True], False),
+        ([DecisionOutcome.PLACED], [False, True], True),
+        ([DecisionOutcome.PLACED], [True, False], False),
     ],
 )
 def test_a_run_is_clean_if_nothing_is_unknown_and_the_account_was_at_the_end(
-    outcomes: list[Outcome], reconciliations: list[bool], clean: bool
+    outcomes: list[DecisionOutcome], reconciliations: list[bool], clean: bool
 ) -> None:
     run = TradingRun(
         session=SimpleNamespace(),  # type: ignore[arg-type]
@@ -313,15 +313,15 @@ def test_a_run_is_clean_if_nothing_is_unknown_and_the_account_was_at_the_end(
     ("outcomes", "reconciled", "status"),
     [
         ([], True, 0),
-        ([Outcome.PLACED, Outcome.SIMULATED, Outcome.KNOWN], True, 0),
-        ([Outcome.PLACED, Outcome.DENIED], True, 1),
-        ([Outcome.PLACED], False, 1),
+        ([DecisionOutcome.PLACED, DecisionOutcome.SIMULATED, DecisionOutcome.KNOWN], True, 0),
+        ([DecisionOutcome.PLACED, DecisionOutcome.DENIED], True, 1),
+        ([DecisionOutcome.PLACED], False, 1),
     ],
 )
 def test_trading_is_done_if_every_order_is_and_the_account_is_as_the_journal_says(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    outcomes: list[Outcome],
+    outcomes: list[DecisionOutcome],
     reconciled: bool,
     status: int,
 ) -> None:
@@ -368,8 +368,10 @@ def test_a_session_that_is_interrupted_says_what_it_left_open(
 
 def test_decisions_are_told_with_what_to_do(sqlite_journal: sa.Engine) -> None:
     intent = Desk.planned(desk_at(sqlite_journal))
-    denied = Decision(Outcome.DENIED, ORDER, 4, intent, DenialReason.NOT_ARMED, "no\x1btoken")
-    placed = dataclasses.replace(denied, outcome=Outcome.PLACED, proposal_id=None, intent=None, reason=None, detail="")
+    denied = Decision(DecisionOutcome.DENIED, ORDER, 4, intent, DenialReason.NOT_ARMED, "no\x1btoken")
+    placed = dataclasses.replace(
+        denied, outcome=DecisionOutcome.PLACED, proposal_id=None, intent=None, reason=None, detail=""
+    )
     first, second = decision_rows([denied, placed])
     assert first == {
         "decision": "denied",

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
-from kalshi_pipelines.execution.executor.decisions import Outcome
-from kalshi_pipelines.execution.executor.executor import Surroundings
+from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
+from kalshi_pipelines.execution.executor.executor import ExecutorInputs
 from kalshi_pipelines.execution.executor.session import Opening, SessionRefused
 from kalshi_pipelines.execution.gates.market_snapshot import UnreadableMarket
 from kalshi_pipelines.execution.gates.order_checks import bounded_fee, check
@@ -23,13 +23,12 @@ from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.journal.tables import attempts, leases, proposals, session_ends
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
-from kalshi_pipelines.execution.orders.answers import Answer
+from kalshi_pipelines.execution.orders.answers import OrderAnswer
 from kalshi_pipelines.execution.orders.canonical_json import NotCanonical
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
-from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, TimeInForce, YesPrice
-from kalshi_pipelines.execution.orders.terms import Outcome as OutcomeOfMarket
+from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, Outcome, TimeInForce, YesPrice
 from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.service import trading_session as trading_run
@@ -76,7 +75,7 @@ def test_F39_rows_that_are_no_orders_are_denied_once_and_keep_nobody_s_order_fro
         again = trade(desk, Opening("ann", Origin.BY_HAND))
     assert len(shown) == len(IMPOSSIBLE) + 2
     assert all(text.isprintable() for row in shown for text in row.values())
-    assert [each.outcome for each in run.decisions] == [Outcome.SIMULATED] * 2
+    assert [each.outcome for each in run.decisions] == [DecisionOutcome.SIMULATED] * 2
     assert again.decisions == ()
     assert sum("invalid_proposal" in line for line in said) == len(IMPOSSIBLE)
     with journal_engine.connect() as connection:
@@ -92,8 +91,8 @@ def desk_of(made: Play, said: list[str] | None = None, **parts: Any) -> Desk:
 
 
 def traded(made: Play, desk: Desk, reconciler: Any = None) -> TradingRun:
-    surroundings = Surroundings(made._market, lambda: made.killed, made._available)
-    return _traded(desk, made.session, surroundings, made.dispatch, reconciler)
+    inputs = ExecutorInputs(made._market, lambda: made.killed, made._available)
+    return _traded(desk, made.session, inputs, made.dispatch, reconciler)
 
 
 def put_in(made: Play, *orders: ProposedOrder) -> tuple[int, ...]:
@@ -129,7 +128,7 @@ def test_a_session_ends_with_a_reconciliation_that_knows_it_and_is_closed(
     made, said, reconciler = play(sqlite_journal), list[str](), ToldReconciler(clean)
     put_in(made, made.order())
     run = traded(made, desk_of(made, said), reconciler)
-    assert [each.outcome for each in run.decisions] == [Outcome.PLACED]
+    assert [each.outcome for each in run.decisions] == [DecisionOutcome.PLACED]
     assert reconciler.asked == [made.session.session_id]
     assert run.is_clean is clean
     assert said == ["placed: buy 1.00 YES KXA-26-B at 0.5200 (201, 1.00 contracts filled, 0.00 contracts left)",
@@ -167,8 +166,8 @@ def test_what_ended_an_hour_ago_is_not_even_denied(sqlite_journal: sa.Engine) ->
     numbers = put_in(made, forgotten, late, good)
     run = traded(made, desk_of(made))
     assert [(each.proposal_id, each.outcome) for each in run.decisions] == [
-        (numbers[2], Outcome.PLACED),
-        (numbers[1], Outcome.DENIED),
+        (numbers[2], DecisionOutcome.PLACED),
+        (numbers[1], DecisionOutcome.DENIED),
     ]
 
 
@@ -193,9 +192,9 @@ def test_an_order_is_sent_when_a_person_approved_it_and_given_back_when_its_time
     run = traded(made, desk_of(made, said, pause=pause))
     decided = {each.proposal_id: (each.outcome, each.reason) for each in run.decisions}
     assert decided == {
-        numbers[0]: (Outcome.PLACED, None),
-        numbers[1]: (Outcome.DENIED, DenialReason.PROPOSAL_EXPIRED),
-        numbers[2]: (Outcome.PLACED, None),
+        numbers[0]: (DecisionOutcome.PLACED, None),
+        numbers[1]: (DecisionOutcome.DENIED, DenialReason.PROPOSAL_EXPIRED),
+        numbers[2]: (DecisionOutcome.PLACED, None),
     }
     assert waited == [1.0] * 61
     assert until == sorted(set(until)), "the sub-account is held while a person is waited for"
@@ -221,7 +220,7 @@ def test_a_market_that_can_not_be_read_again_is_judged_by_the_old_reading(sqlite
             transaction.approve(intent.request_sha256, "bob", made.clock() + MINUTE_US)
 
     (decision,) = traded(made, desk_of(made, pause=pause)).decisions
-    assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.MARKET_DATA_STALE)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, DenialReason.MARKET_DATA_STALE)
     assert made.exchange.orders == []
 
 
@@ -230,7 +229,7 @@ def test_a_stored_proposal_is_the_order_that_was_proposed(sqlite_journal: sa.Eng
     orders = (
         made.order(reduce_only=True, reason="a look", actor=ActorKind.PERSON, actor_name="ann"),
         made.order(time_in_force=TimeInForce.GOOD_TILL_CANCELED, expires=NOW + 5 * MINUTE, post_only=True),
-        made.order(leg=Leg(Action.SELL, OutcomeOfMarket.NO, YesPrice(4_400)), count=Contracts(250)),
+        made.order(leg=Leg(Action.SELL, Outcome.NO, YesPrice(4_400)), count=Contracts(250)),
     )
     put_in(made, *orders)
     with made.journal.reading() as reading:
@@ -331,7 +330,7 @@ def test_a_row_that_is_no_order_is_denied_with_its_reason_and_the_next_is_decide
         for changes in (*IMPOSSIBLE, {"signal": "the last"}):
             connection.execute(sa.insert(proposals).values({**row, **changes}))
     run = traded(made, desk_of(made, said))
-    assert [each.outcome for each in run.decisions] == [Outcome.PLACED] * 2
+    assert [each.outcome for each in run.decisions] == [DecisionOutcome.PLACED] * 2
     assert [line.partition(" (")[0] for line in said[1:-1]] == [f"denied: proposal {number}" for number in (2, 3, 4, 5)]
     assert said[1].startswith("denied: proposal 2 (invalid_proposal: ")
     with sqlite_journal.connect() as connection:
@@ -356,7 +355,7 @@ def test_F54_the_first_session_counts_what_is_held_before_it_decides_anything(
 ) -> None:
     made = first_session(sqlite_journal, lambda *_: None)
     assert made.decide().reason is DenialReason.RECONCILIATION_NOT_CLEAN, "by itself, too"
-    put_in(made, made.order(leg=Leg(Action.SELL, OutcomeOfMarket.YES, YesPrice(5_200))), made.order())
+    put_in(made, made.order(leg=Leg(Action.SELL, Outcome.YES, YesPrice(5_200))), made.order())
     run = traded(made, desk_of(made), _holder(made, contracts))
     with made.journal.reading() as reading:
         assert [each.position_centicontracts for each in reading.markets("sandbox", 0)] == [contracts * 100]
@@ -377,9 +376,9 @@ def test_a_signal_that_was_ordered_and_an_order_that_is_not_admitted_are_told_an
     put_in(made, order, order, made.order())
     run = traded(made, desk_of(made, said))
     assert [(each.outcome, each.reason) for each in run.decisions] == [
-        (Outcome.PLACED, None),
-        (Outcome.KNOWN, None),
-        (Outcome.DENIED, DenialReason.CAP_ORDER_COUNT),
+        (DecisionOutcome.PLACED, None),
+        (DecisionOutcome.KNOWN, None),
+        (DecisionOutcome.DENIED, DenialReason.CAP_ORDER_COUNT),
     ]
     assert [line.partition(":")[0] for line in said] == ["placed", "known", "denied"]
     assert len(made.exchange.orders) == 1
@@ -423,8 +422,8 @@ def test_F39_what_can_not_be_planned_is_denied_with_an_attempt_and_the_next_is_d
     run = traded(made, desk_of(made))
     decided = {each.proposal_id: (each.outcome, each.reason, each.detail) for each in run.decisions}
     why = "it can not be planned: NotCanonical: a number [2J too large"
-    assert decided[numbers[0]] == (Outcome.DENIED, DenialReason.CHECK_FAILED, why)
-    assert decided[numbers[1]][0] is Outcome.PLACED
+    assert decided[numbers[0]] == (DecisionOutcome.DENIED, DenialReason.CHECK_FAILED, why)
+    assert decided[numbers[1]][0] is DecisionOutcome.PLACED
     assert traded(made, desk_of(made)).decisions == ()
 
 
@@ -439,7 +438,7 @@ def test_F39_what_can_not_be_stored_when_it_is_admitted_is_denied_with_an_attemp
 
     monkeypatch.setattr(JournalTransaction, "plan", plan)
     (decision,) = traded(made, desk_of(made)).decisions
-    assert (decision.outcome, decision.reason) == (Outcome.DENIED, DenialReason.CHECK_FAILED)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, DenialReason.CHECK_FAILED)
     assert traded(made, desk_of(made)).decisions == ()
 
 
@@ -456,7 +455,7 @@ def test_F39_expired_proposals_and_an_agent_s_flood_leave_a_person_s_order_its_a
         made.clock.now_us += int(seconds * 10_000_000)
 
     run = traded(made, desk_of(made, pause=pause))
-    assert (run.decisions[0].proposal_id, run.decisions[0].outcome) == (person, Outcome.PLACED)
+    assert (run.decisions[0].proposal_id, run.decisions[0].outcome) == (person, DecisionOutcome.PLACED)
     late = [each.proposal_id for each in run.decisions if each.reason is DenialReason.PROPOSAL_EXPIRED]
     assert len([number for number in late if number is not None and number < agents[0]]) == 5
 
@@ -465,7 +464,7 @@ def test_a_session_that_fails_reconciles_all_the_same(sqlite_journal: sa.Engine)
     made, reconciler, said = play(sqlite_journal), ToldReconciler(), list[str]()
     put_in(made, made.order())
 
-    def broken(_: object) -> Answer:
+    def broken(_: object) -> OrderAnswer:
         raise ZeroDivisionError
 
     made.exchange.answer = broken

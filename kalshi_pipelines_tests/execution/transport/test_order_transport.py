@@ -14,7 +14,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kalshi_pipelines.execution.journal.records import Sent
-from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer, verdict
+from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure, judge_answer
 from kalshi_pipelines.execution.orders.request import request_sha256
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId
@@ -65,7 +65,7 @@ def _permit(transport: OrderTransport, **changes: Any) -> SendPermit:
     return SendPermit(Sent(**{**values, **changes}))
 
 
-def _placed(reply: Reply, *, read: bool = True) -> tuple[Answer, RawServer]:
+def _placed(reply: Reply, *, read: bool = True) -> tuple[OrderAnswer, RawServer]:
     with raw_server(reply, read=read) as server, _transport(server) as transport:
         return transport.place(_permit(transport)), server
 
@@ -94,7 +94,7 @@ def _placed(reply: Reply, *, read: bool = True) -> tuple[Answer, RawServer]:
 def test_F08_whatever_the_exchange_does_the_order_is_sent_once_and_its_outcome_stays_unknown(reply: Reply) -> None:
     answer, server = _placed(reply)
     assert (server.connections, len(server.requests)) == (1, 1)
-    assert verdict(answer, REQUEST).state is OrderState.UNKNOWN
+    assert judge_answer(answer, REQUEST).state is OrderState.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -109,15 +109,15 @@ def test_F08_an_answer_that_is_strung_out_ends_unknown_in_good_time(told: str, s
     with raw_server(dribbling(told)) as server, _transport(server, answer_seconds=0.3) as transport:
         answer = transport.place(_permit(transport))
     assert (len(server.requests), server.left) == (1, 1)
-    assert (answer.status, answer.failure) == (status, NoAnswer.LOST)
-    assert verdict(answer, REQUEST).state is OrderState.UNKNOWN
+    assert (answer.status, answer.failure) == (status, SendFailure.LOST)
+    assert judge_answer(answer, REQUEST).state is OrderState.UNKNOWN
 
 
 def test_F08_an_answer_has_at_most_a_megabyte_and_no_more_is_read() -> None:
     whole, _ = _placed(http("201 Created", "x" * 1_000_000))
     assert (whole.failure, whole.body) == (None, b"x" * 1_000_000)
     answer, server = _placed(_endless)
-    assert (answer.status, answer.failure, server.left) == (201, NoAnswer.LOST, 1)
+    assert (answer.status, answer.failure, server.left) == (201, SendFailure.LOST, 1)
 
 
 def _endless(connection: socket.socket) -> None:
@@ -137,7 +137,7 @@ def test_F08_a_request_that_can_not_be_signed_is_not_sent() -> None:
         signer = cast("Signer", Unsigned())
         with OrderTransport(Environment.SANDBOX, server.url, signer, subaccount=3) as transport:
             answer = transport.place(_permit(transport))
-    assert (answer.status, answer.failure, server.connections) == (None, NoAnswer.NOT_SENT, 0)
+    assert (answer.status, answer.failure, server.connections) == (None, SendFailure.NOT_SENT, 0)
 
 
 def test_F08_the_client_repeats_redirects_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,13 +164,13 @@ def test_a_transport_that_was_let_go_of_writes_nothing() -> None:
 def test_F08_a_refusal_is_not_repeated(status: str) -> None:
     answer, server = _placed(http(status, '{"error":{"code":"no"}}'))
     assert server.connections == 1
-    assert verdict(answer, REQUEST).state is OrderState.REJECTED
+    assert judge_answer(answer, REQUEST).state is OrderState.REJECTED
 
 
 def test_F08_a_connection_that_is_broken_off_before_it_was_read_may_have_brought_the_order() -> None:
     answer, server = _placed(reset_unread, read=False)
     assert server.connections == 1
-    assert verdict(answer, REQUEST).state is OrderState.UNKNOWN
+    assert judge_answer(answer, REQUEST).state is OrderState.UNKNOWN
 
 
 def test_F08_a_refused_connection_proves_that_nothing_was_sent() -> None:
@@ -178,8 +178,8 @@ def test_F08_a_refused_connection_proves_that_nothing_was_sent() -> None:
         port = gone.getsockname()[1]
     with _transport(RawServer(port)) as transport:
         answer = transport.place(_permit(transport))
-    assert answer.failure is NoAnswer.NOT_SENT
-    assert verdict(answer, REQUEST).state is OrderState.REJECTED
+    assert answer.failure is SendFailure.NOT_SENT
+    assert judge_answer(answer, REQUEST).state is OrderState.REJECTED
 
 
 def test_the_bytes_sent_are_the_bytes_recorded_signed_and_alone_on_their_connection() -> None:
@@ -328,7 +328,7 @@ def test_F38_the_vendor_s_other_writes_can_not_be_made() -> None:
     assert len(published) >= 38
     public = {name for name in vars(OrderTransport) if not name.startswith("_")}
     assert public == {
-        "cancel", "cancel_all", "close", "create_order_group", "decrease", "has_tokens_for_an_order", "host",
+        "cancel", "cancel_all", "close", "create_order_group", "decrease", "take_order_tokens", "host",
         "key_fingerprint", "place", "trigger_order_group",
     }  # fmt: skip
 
@@ -376,7 +376,7 @@ def test_F52_every_write_takes_its_tokens() -> None:
         with OrderTransport(Environment.SANDBOX, server.url, SIGNER, subaccount=3, budget=budget) as transport:
             transport.cancel(ORDER, TICKER)
             transport.trigger_order_group(ORDER, 2)
-            assert [transport.has_tokens_for_an_order() for _ in range(9)] == [True] * 8 + [False]
+            assert [transport.take_order_tokens() for _ in range(9)] == [True] * 8 + [False]
             transport.cancel_all()
     assert [budget.spend_on_risk(6), budget.spend_on_risk(1)] == [True, False]
 
@@ -385,7 +385,7 @@ def test_F52_a_new_order_group_leaves_tokens_for_cancels_too() -> None:
     with raw_server(http("201 Created", "{}")) as server:
         budget = WriteBudget(100, 100, kept=95)
         with OrderTransport(Environment.SANDBOX, server.url, SIGNER, subaccount=3, budget=budget) as transport:
-            assert transport.create_order_group(0, 50).failure is NoAnswer.NOT_SENT
+            assert transport.create_order_group(0, 50).failure is SendFailure.NOT_SENT
             assert transport.cancel(ORDER, TICKER).status == 201
     assert [request.split(b" ")[0] for request in server.requests] == [b"DELETE"]
 

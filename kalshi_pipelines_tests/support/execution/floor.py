@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.dispatch import KillReader, LiveDispatch, OrderDispatch, SimulatedDispatch
-from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
 from kalshi_pipelines.execution.executor.session import Opening, TradeSession
 from kalshi_pipelines.execution.gates.arming import Bound, arm_token
 from kalshi_pipelines.execution.gates.key import available_on
@@ -137,9 +137,9 @@ class Floor:
         )
         return self.stack.enter_context(made)
 
-    def surroundings(self, kill: KillReader) -> Surroundings:
+    def inputs(self, kill: KillReader) -> ExecutorInputs:
         """What an executor reads here."""
-        return Surroundings(
+        return ExecutorInputs(
             ExchangeMarkets(self.client), kill, lambda shard: available_on(self.portfolio, SUBACCOUNT, shard)
         )
 
@@ -246,8 +246,8 @@ def _trader(
     dispatch: OrderDispatch,
     checkpoint: PassCheckpoint,
 ) -> Trader:
-    surroundings = floor.surroundings(lambda: _killed(journal))
-    executor = TradeExecutor(session, journal, settings, surroundings, dispatch, checkpoint=checkpoint)
+    inputs = floor.inputs(lambda: _killed(journal))
+    executor = TradeExecutor(session, journal, settings, inputs, dispatch, checkpoint=checkpoint)
     return Trader(floor, journal, settings, session, dispatch, executor)
 
 

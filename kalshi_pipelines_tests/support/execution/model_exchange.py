@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from kalshi_pipelines.execution.journal.records import Fill, Sent
-from kalshi_pipelines.execution.orders.answers import Answer, NoAnswer
+from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure
 from kalshi_pipelines.execution.orders.evidence import (
     ExchangeOrder,
     Holding,
@@ -60,36 +60,36 @@ class ModelExchange:
 
     # --- the transport
 
-    def has_tokens_for_an_order(self) -> bool:
+    def take_order_tokens(self) -> bool:
         return True
 
-    def place(self, permit: SendPermit) -> Answer:
+    def place(self, permit: SendPermit) -> OrderAnswer:
         sent = permit.sent
         assert self.is_recorded(sent), f"{sent.client_order_id} is sent, and no record of it is committed"
         self.posts[sent.client_order_id] = self.posts.get(sent.client_order_id, 0) + 1
         fault, self.fault = self.fault, "none"
-        lost = Answer(None, failure=NoAnswer.LOST, detail="the connection was lost")
+        lost = OrderAnswer(None, failure=SendFailure.LOST, detail="the connection was lost")
         if fault == "late":
             self.on_the_way.append(sent)
         if fault in ("lost_before", "late"):
             return lost
         how, _, status = fault.partition("_")
         if how == "refused":
-            return Answer(int(status), b'{"error":{"code":"refused"}}')
+            return OrderAnswer(int(status), b'{"error":{"code":"refused"}}')
         answer = self.arrive(sent)
         if how == "taken":
-            return Answer(int(status), b'{"error":{"code":"nobody knows"}}')
-        return {"lost_after": lost, "garbled": Answer(201, b"<html>")}.get(fault, answer)
+            return OrderAnswer(int(status), b'{"error":{"code":"nobody knows"}}')
+        return {"lost_after": lost, "garbled": OrderAnswer(201, b"<html>")}.get(fault, answer)
 
-    def arrive(self, sent: Sent) -> Answer:
+    def arrive(self, sent: Sent) -> OrderAnswer:
         """A request comes in: its order is taken, unless market, order group or client order id forbid it."""
         body = json.loads(sent.request_json)
         if body["ticker"] in self.payoffs():
-            return Answer(400, b'{"error":{"code":"market_closed"}}')
+            return OrderAnswer(400, b'{"error":{"code":"market_closed"}}')
         if body["order_group_id"] in self.triggered:
-            return Answer(400, b'{"error":{"code":"order_group_triggered"}}')
+            return OrderAnswer(400, b'{"error":{"code":"order_group_triggered"}}')
         if any(order.client_order_id == body["client_order_id"] for order in self.orders.values()):
-            return Answer(409, b'{"error":{"code":"order_already_exists"}}')
+            return OrderAnswer(409, b'{"error":{"code":"order_already_exists"}}')
         count = centicontracts(body["count"])
         rests = body["time_in_force"] == "good_till_canceled"
         order = ExchangeOrder(
@@ -116,25 +116,25 @@ class ModelExchange:
             "remaining_count": f"{order.remaining_centicontracts // 100}.{order.remaining_centicontracts % 100:02}",
             "ts_ms": self.now_us() // 1_000,
         }
-        return Answer(201, json.dumps(told).encode(), server_us=self.now_us())
+        return OrderAnswer(201, json.dumps(told).encode(), server_us=self.now_us())
 
-    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         del exchange_index
         self.triggered.add(str(order_group_id))
         for order in list(self.orders.values()):
             if order.order_group_id == str(order_group_id) and order.is_resting:
                 self.cancel_order(order.order_id)
-        return Answer(200, b"{}", server_us=self.now_us())
+        return OrderAnswer(200, b"{}", server_us=self.now_us())
 
-    def cancel(self, order_id: OrderId, ticker: MarketTicker) -> Answer:
+    def cancel(self, order_id: OrderId, ticker: MarketTicker) -> OrderAnswer:
         del ticker
         self.cancel_order(str(order_id))
-        return Answer(200, b"{}", server_us=self.now_us())
+        return OrderAnswer(200, b"{}", server_us=self.now_us())
 
-    def cancel_all(self) -> Answer:
+    def cancel_all(self) -> OrderAnswer:
         for order in list(self.orders.values()):
             self.cancel_order(order.order_id)
-        return Answer(204, server_us=self.now_us())
+        return OrderAnswer(204, server_us=self.now_us())
 
     # --- the market
 
@@ -269,9 +269,9 @@ class NotFoundMeansRejected:
     def __init__(self, exchange: ModelExchange) -> None:
         self._exchange = exchange
 
-    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         del order_group_id, exchange_index
-        return Answer(200, b"{}", server_us=self._exchange.now_us())
+        return OrderAnswer(200, b"{}", server_us=self._exchange.now_us())
 
 
 class FenceThenReset:
@@ -280,7 +280,7 @@ class FenceThenReset:
     def __init__(self, exchange: ModelExchange) -> None:
         self._exchange = exchange
 
-    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         answer = self._exchange.trigger_order_group(order_group_id, exchange_index)
         self._exchange.triggered.discard(str(order_group_id))
         return answer

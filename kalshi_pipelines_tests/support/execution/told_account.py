@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kalshi_pipelines.execution.journal.records import Fill, Intent
-from kalshi_pipelines.execution.orders.answers import Answer
+from kalshi_pipelines.execution.orders.answers import OrderAnswer
 from kalshi_pipelines.execution.orders.evidence import (
     ExchangeOrder,
     Holding,
@@ -85,7 +85,7 @@ class ToldAccount:
     paid: list[Settlement] = field(default_factory=list)
     lag_us: int = -3_600_000_000
     ahead_ms: int | None = 0
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[OrderAnswer] = field(default_factory=list)
     failing: dict[str, list[Exception | None]] = field(default_factory=dict)
     then: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
     written: list[tuple[str, ...]] = field(default_factory=list)
@@ -119,21 +119,21 @@ class ToldAccount:
         self._begin("event", ticker)
         return f"EVENT-{ticker}"
 
-    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> Answer:
+    def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         return self._write("trigger", str(order_group_id), str(exchange_index))
 
-    def cancel(self, order_id: OrderId, ticker: MarketTicker) -> Answer:
+    def cancel(self, order_id: OrderId, ticker: MarketTicker) -> OrderAnswer:
         answer = self._write("cancel", str(order_id), str(ticker))
         if answer.status == 200:
             self.listed = [order for order in self.listed if order.order_id != str(order_id)]
         return answer
 
-    def cancel_all(self) -> Answer:
+    def cancel_all(self) -> OrderAnswer:
         return self._write("cancel_all")
 
-    def _write(self, *what: str) -> Answer:
+    def _write(self, *what: str) -> OrderAnswer:
         self.written.append(what)
-        return self.answers.pop(0) if self.answers else Answer(200, b"{}", server_us=self.clock())
+        return self.answers.pop(0) if self.answers else OrderAnswer(200, b"{}", server_us=self.clock())
 
     def _begin(self, name: str, *arguments: object) -> None:
         self.read.append((name, *arguments))

@@ -13,13 +13,13 @@ from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision
 from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, SimulatedDispatch
-from kalshi_pipelines.execution.executor.executor import Surroundings, TradeExecutor
+from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
 from kalshi_pipelines.execution.executor.session import Opening
 from kalshi_pipelines.execution.gates.arming import Bound, arm_token
 from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.records import Intent, Mode, Origin
-from kalshi_pipelines.execution.orders.answers import Answer
+from kalshi_pipelines.execution.orders.answers import OrderAnswer
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
 from kalshi_pipelines.execution.orders.terms import MarketTicker
@@ -36,10 +36,10 @@ HOST, KEY = "127.0.0.1:8765", "SHA256:0123456789abcdef"
 _numbers = count(1)
 
 
-def took(filled: str = "1.00", left: str = "0.00") -> Callable[[dict[str, Any]], Answer]:
+def took(filled: str = "1.00", left: str = "0.00") -> Callable[[dict[str, Any]], OrderAnswer]:
     """The answer to an order that was taken."""
 
-    def answer(request: dict[str, Any]) -> Answer:
+    def answer(request: dict[str, Any]) -> OrderAnswer:
         told = {
             "order_id": f"09cb3de3-aacb-4446-b98b-{next(_numbers):012}",
             "client_order_id": request["client_order_id"],
@@ -47,38 +47,38 @@ def took(filled: str = "1.00", left: str = "0.00") -> Callable[[dict[str, Any]],
             "remaining_count": left,
             "ts_ms": 1,
         }
-        return Answer(201, json.dumps(told).encode())
+        return OrderAnswer(201, json.dumps(told).encode())
 
     return answer
 
 
-def refused(request: dict[str, Any]) -> Answer:
+def refused(request: dict[str, Any]) -> OrderAnswer:
     """The answer to an order that was not taken."""
     del request
-    return Answer(400, b'{"error":{"code":"no"}}')
+    return OrderAnswer(400, b'{"error":{"code":"no"}}')
 
 
 @dataclass
 class ToldExchange:
     """Stands for the transport of a live session; ``orders`` and ``groups`` are what it was sent."""
 
-    answer: Callable[[dict[str, Any]], Answer] = field(default_factory=took)
-    of_group: Answer | None = None
+    answer: Callable[[dict[str, Any]], OrderAnswer] = field(default_factory=took)
+    of_group: OrderAnswer | None = None
     has_tokens: bool = True
     host: str = HOST
     key_fingerprint: str = KEY
     orders: list[dict[str, Any]] = field(default_factory=list)
     groups: list[tuple[int, int]] = field(default_factory=list)
 
-    def has_tokens_for_an_order(self) -> bool:
+    def take_order_tokens(self) -> bool:
         return self.has_tokens
 
-    def create_order_group(self, exchange_index: int, contracts_limit: int) -> Answer:
+    def create_order_group(self, exchange_index: int, contracts_limit: int) -> OrderAnswer:
         self.groups.append((exchange_index, contracts_limit))
         made = f'{{"order_group_id":"9b2f2c4e-0000-4000-8000-{next(_numbers):012}"}}'
-        return self.of_group or Answer(201, made.encode())
+        return self.of_group or OrderAnswer(201, made.encode())
 
-    def place(self, permit: SendPermit) -> Answer:
+    def place(self, permit: SendPermit) -> OrderAnswer:
         body = permit.sent.request_json.encode()
         permit.consume(host=self.host, key_fingerprint=self.key_fingerprint, body=body)
         self.orders.append(json.loads(body))
@@ -121,7 +121,7 @@ class Play:
             self.session,
             self.journal,
             self.settings,
-            Surroundings(self._market, lambda: self.killed, self._available if live else None),
+            ExecutorInputs(self._market, lambda: self.killed, self._available if live else None),
             self.dispatch,
             checkpoint=self._pass,
             clock_us=self.clock,

@@ -207,8 +207,8 @@ def _traded(
     except SessionRefused:
         return False
     dispatch = LiveDispatch(journal, session, transport, killer)
-    surroundings = floor.surroundings(switch_of(place, journal).why_engaged)
-    executor = TradeExecutor(session, journal, settings, surroundings, dispatch, checkpoint=killer)
+    inputs = floor.inputs(switch_of(place, journal).why_engaged)
+    executor = TradeExecutor(session, journal, settings, inputs, dispatch, checkpoint=killer)
     work.reconcile(own_session=session.session_id)
     decisions = [
         executor.decide(order_of(plan, wanted, place.markets[wanted.market % len(place.markets)]))

@@ -45,7 +45,7 @@ def _trade(place: Place, plan: Plan, settings: TradeSettings, session: TradeSess
         floor = floor_of(place, stack)
         journal = Journal(open_journal(place.journal_url, _PATIENCE_SECONDS), "sandbox")
         dispatch = LiveDispatch(journal, session, floor.transport(settings))
-        executor = TradeExecutor(session, journal, settings, floor.surroundings(lambda: None), dispatch)
+        executor = TradeExecutor(session, journal, settings, floor.inputs(lambda: None), dispatch)
         for turn in range(3):
             wanted = plan.orders[(number * 2 + turn * 4) % SIGNALS]
             executor.decide(order_of(plan, wanted, place.markets[wanted.market]))
