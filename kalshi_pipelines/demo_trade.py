@@ -1,4 +1,4 @@
-"""``make demo-trade``: a dry run, a live session on a sandbox, a kill and the audit, told in plain words.
+"""``make demo-trade``: a dry run, a live session on a sandbox, a kill and the audit, format_decision in plain words.
 
 Everything is in a new folder, with a key made for it; no setting of the shell leads anywhere else.
 """
@@ -30,9 +30,10 @@ from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.service.audit import verify_or_stop
+from kalshi_pipelines.execution.service.decision_text import format_decision
 from kalshi_pipelines.execution.service.kill_switch import halt
 from kalshi_pipelines.execution.service.live_account import live_transport
-from kalshi_pipelines.execution.service.trading_session import Desk, TradingRun, told, trade
+from kalshi_pipelines.execution.service.trading_session import TradingContext, TradingRun, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.sandbox import create_key
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxOptions, SandboxProcess, running_sandbox
@@ -84,8 +85,8 @@ class _Demo:
     def trade(self, settings: TradeSettings) -> TradingRun:
         """One session."""
         with KalshiClient.from_settings(self.settings, self.warehouse) as client:
-            desk = Desk(self.settings, settings, self.journal, self.warehouse, client)
-            return trade(desk, Opening("the demo", Origin.BY_HAND))
+            trading = TradingContext(self.settings, settings, self.journal, self.warehouse, client)
+            return trade(trading, Opening("the demo", Origin.BY_HAND))
 
 
 def main() -> int:
@@ -164,7 +165,7 @@ def _say(title: str) -> None:
 
 def _tell(run: TradingRun) -> None:
     for decision in run.decisions:
-        print(f"   {told(decision)}", flush=True)
+        print(f"   {format_decision(decision)}", flush=True)
     if run.reconciliations:
         last = run.reconciliations[-1]
         print(f"   reconciliation: {'clean' if last.clean else str(last)}", flush=True)

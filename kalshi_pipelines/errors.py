@@ -32,7 +32,7 @@ The whole hierarchy::
         NotAccepted (execution.reconciliation.acceptance)
         UnreadableAccount (execution.reconciliation.account)
         FenceNotConfirmed (execution.reconciliation.resolution)
-        CanNotBeDone (execution.service.commands)
+        CommandRefused (execution.service.command_context)
         NothingCanceled (execution.service.kill_switch)
         KalshiError (kalshi.errors)
             ApiError (kalshi.errors)

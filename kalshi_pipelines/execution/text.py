@@ -19,17 +19,17 @@ _WIDEST: int = 160
 _UNNAMED = {ScopeKind.ROLLING: "last 24 hours", ScopeKind.ACCOUNT: "account"}
 
 
-def plain(text: str, most: int = _WIDEST) -> str:
+def safe_line(text: str, most: int = _WIDEST) -> str:
     """A text of somebody else's as one harmless line."""
     return shortened(visible(text), most)
 
 
-def counted(number: int, thing: str) -> str:
+def format_count(number: int, thing: str) -> str:
     """A number and what is counted: 1 proposal, 2 proposals."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
-def moment(at_us: int) -> str:
+def format_instant(at_us: int) -> str:
     """An instant to the second, UTC; what is beyond the years of the calendar as its number."""
     try:
         return instant(at_us).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -41,13 +41,13 @@ def proposal_row(row: Any) -> dict[str, str]:  # noqa: ANN401  # a row of the da
     """A proposal as a row of a table."""
     return {
         "proposal": str(row["proposal_id"]),
-        "by": plain(f"{row['actor_kind']} {row['actor_name']}", 60),
+        "by": safe_line(f"{row['actor_kind']} {row['actor_name']}", 60),
         # Whoever may insert chose these, and no order may ever come of them.
         "order": f"{row['action']} {contracts(row['count_centicontracts'])} {row['outcome'].upper()} "
-        f"{plain(row['ticker'], 120)} at {YesPrice(row['price_centicents'])}",
-        "signal": plain(f"{row['strategy']}: {row['signal']}", 80),
-        "valid until": moment(row["valid_until_us"]),
-        "reason": plain(row["reason"], 80),
+        f"{safe_line(row['ticker'], 120)} at {YesPrice(row['price_centicents'])}",
+        "signal": safe_line(f"{row['strategy']}: {row['signal']}", 80),
+        "valid until": format_instant(row["valid_until_us"]),
+        "reason": safe_line(row["reason"], 80),
     }
 
 
@@ -55,14 +55,15 @@ def status_lines(reading: JournalReading, environment: Environment, subaccount: 
     """How things stand: the kill switch, the session, what is open, the last reconciliation, what caps leave."""
     kill = reading.kill()
     state = f"engaged (level {kill.level})" if kill.engaged else "clear"
-    yield f"kill switch      {state} since {moment(kill.at_us)} by {plain(kill.by_whom)}: {plain(kill.reason)}"
+    since = f"since {format_instant(kill.at_us)} by {safe_line(kill.by_whom)}"
+    yield f"kill switch      {state} {since}: {safe_line(kill.reason)}"
     session = reading.live_session(environment.value, subaccount)
     yield f"live session     {session or 'none'}"
     open_now = reading.open_intents(environment.value, subaccount)
     yield f"open orders      {len(open_now)}"
     for intent in open_now:
         yield (
-            f"  {intent.intent_id:>6}  {intent.state:<15}{plain(intent.ticker)}  {intent.side} "
+            f"  {intent.intent_id:>6}  {intent.state:<15}{safe_line(intent.ticker)}  {intent.side} "
             f"{Contracts(intent.count_centicontracts)} at {YesPrice(intent.price_centicents)}"
         )
     last = reading.last_reconciliation(environment.value, subaccount)
@@ -70,18 +71,18 @@ def status_lines(reading: JournalReading, environment: Environment, subaccount: 
         yield "reconciliation   never"
     else:
         age = (now_us - last.finished_us) // SECOND_US
-        result = "clean" if last.clean else counted(last.differences, "difference")
+        result = "clean" if last.clean else format_count(last.differences, "difference")
         yield f"reconciliation   {result}, {age:,} seconds ago"
     for breached in reading.breached(environment.value, subaccount):
-        yield f"breached         {plain(breached)}"
+        yield f"breached         {safe_line(breached)}"
 
 
-def standing_lines(standings: Sequence[ScopeStanding]) -> Iterator[str]:
+def cap_lines(standings: Sequence[ScopeStanding]) -> Iterator[str]:
     """What each cap is used of: orders, notional, worst loss."""
     for scope in standings:
         mode = " (dry run)" if scope.mode is Mode.DRY_RUN else ""
         named = scope.kind in (ScopeKind.SESSION, ScopeKind.DAY, ScopeKind.EVENT)
-        kind = f"{scope.kind.value} {plain(scope.key, 80)}" if named else _UNNAMED[scope.kind]
+        kind = f"{scope.kind.value} {safe_line(scope.key, 80)}" if named else _UNNAMED[scope.kind]
         orders = f"{scope.orders} of {scope.orders_cap}" if scope.orders_cap < UNCAPPED else str(scope.orders)
         notional = money(scope.notional_microdollars)
         if scope.notional_cap_microdollars < UNCAPPED:
@@ -93,10 +94,10 @@ def standing_lines(standings: Sequence[ScopeStanding]) -> Iterator[str]:
 
 def position_lines(markets: Sequence[MarketStanding], most_contracts: int) -> Iterator[str]:
     """What is held and rests, market by market, and the cap of each."""
-    yield f"positions        {counted(len(markets), 'market')}, at most {most_contracts:,} contracts each"
+    yield f"positions        {format_count(len(markets), 'market')}, at most {most_contracts:,} contracts each"
     for market in markets:
         held = market.position_centicontracts
         yield (
-            f"  {plain(market.ticker):<40}  {contracts(abs(held))} {'NO' if held < 0 else 'YES'}  "
+            f"  {safe_line(market.ticker):<40}  {contracts(abs(held))} {'NO' if held < 0 else 'YES'}  "
             f"open bids {contracts(market.open_bids_centicontracts)}  asks {contracts(market.open_asks_centicontracts)}"
         )

@@ -19,7 +19,7 @@ from kalshi_pipelines.execution.inbox.proposals import Proposer, propose
 from kalshi_pipelines.execution.journal.records import Origin
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.service.live_account import has_trade_key, live_account
-from kalshi_pipelines.execution.service.trading_session import FORGOTTEN_AFTER_US, Desk, TradingRun, trade
+from kalshi_pipelines.execution.service.trading_session import FORGOTTEN_AFTER_US, TradingContext, TradingRun, trade
 from kalshi_pipelines.execution.text import proposal_row
 from kalshi_pipelines.units import instant, now_us
 from kalshi_pipelines.warehouse.migrations import require_head
@@ -141,8 +141,10 @@ def _traded(
 ) -> TradingRun:
     settings = TradeSettings.from_environment()
     with exchange.client(warehouse.engine) as client:
-        desk = Desk(journal.settings, settings, opened(journal), warehouse.engine, client, context.log.info)
-        return trade(desk, opening)
+        trading = TradingContext(
+            journal.settings, settings, opened(journal), warehouse.engine, client, context.log.info
+        )
+        return trade(trading, opening)
 
 
 default_assets: Final = [trade_proposals, executed_orders, order_reconciliation]

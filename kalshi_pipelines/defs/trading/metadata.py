@@ -11,8 +11,9 @@ from kalshi_pipelines.execution.audit.verification import AuditReport
 from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.journal.records import KillState
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
-from kalshi_pipelines.execution.service.trading_session import TradingRun, decision_rows
-from kalshi_pipelines.execution.text import plain
+from kalshi_pipelines.execution.service.decision_text import decision_rows
+from kalshi_pipelines.execution.service.trading_session import TradingRun
+from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.units import instant
 
 #: Columns of proposals that wait, and of decisions, in the order people read them.
@@ -40,7 +41,7 @@ def decided(run: TradingRun) -> dict[str, Any]:
 def reconciled(report: ReconciliationReport) -> dict[str, Any]:
     """The metadata of a reconciliation."""
     differences = [
-        {"kind": each.kind.value, "subject": plain(each.subject), "detail": plain(each.detail)}
+        {"kind": each.kind.value, "subject": safe_line(each.subject), "detail": safe_line(each.detail)}
         for each in report.differences
     ]
     resolved = [

@@ -50,7 +50,7 @@ from kalshi_pipelines.execution.orders.idempotency import client_order_id, idemp
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.orders.request import OrderRequest, request_sha256
 from kalshi_pipelines.execution.orders.states import TRIED_IN_VAIN, OrderState
-from kalshi_pipelines.execution.text import plain
+from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import microdollars, microseconds, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
@@ -396,7 +396,7 @@ def _same_terms_check(before: MarketSnapshot, now: MarketSnapshot) -> Check:
 
 
 def _unplannable(error: Exception) -> Denied:
-    return Denied(DenialReason.CHECK_FAILED, f"it can not be planned: {type(error).__name__}: {plain(str(error))}")
+    return Denied(DenialReason.CHECK_FAILED, f"it can not be planned: {type(error).__name__}: {safe_line(str(error))}")
 
 
 def _filled(intent: Intent) -> int:

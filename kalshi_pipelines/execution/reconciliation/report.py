@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.text import plain
+from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.units import instant
 
 
@@ -79,7 +79,7 @@ class Difference:
         return self.kind in HALTING
 
     def __str__(self) -> str:
-        return f"{self.kind.value} {plain(self.subject)}: {plain(self.detail, _MOST_DETAIL)}"
+        return f"{self.kind.value} {safe_line(self.subject)}: {safe_line(self.detail, _MOST_DETAIL)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from pathlib import Path
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.executor.session import SessionRefused
 from kalshi_pipelines.execution.orders.proposals import ActorKind
-from kalshi_pipelines.execution.service import commands
+from kalshi_pipelines.execution.service import inbox_commands, inspection_commands, session_commands, stop_commands
+from kalshi_pipelines.execution.service.command_context import CommandContext
 from kalshi_pipelines.settings import InvalidSettings, take_env_file
 
 #: The largest number a database stores.
@@ -31,14 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         take_env_file()
     except InvalidSettings as error:
         print(error, file=sys.stderr)
-        if given.do is not commands.kill:
+        if given.do is not stop_commands.kill:
             return 2
     try:
-        with commands.Office.of_environment() as office:
-            return int(given.do(office, given))
+        with CommandContext.from_environment() as context:
+            return int(given.do(context, given))
     except KeyboardInterrupt:
         print("Interrupted. See `status` for what was done.", file=sys.stderr)
-        return commands.INTERRUPTED
+        return session_commands.INTERRUPTED
     except SessionRefused as error:
         print(f"no session was opened, nothing was sent: {error}", file=sys.stderr)
         return 1
@@ -76,63 +77,63 @@ def _add_trading(add: Callable[..., argparse.ArgumentParser], user: str) -> None
     propose.add_argument("--reduce-only", action="store_true")
     propose.add_argument("--reason", default="", help="for people")
     _who(propose, user)
-    propose.set_defaults(do=commands.propose_order)
+    propose.set_defaults(do=inbox_commands.propose_order)
 
     imports = add("import", help="put the orders of a .csv or .json file into the inbox, all or none")
     imports.add_argument("file", type=Path)
     _who(imports, user)
-    imports.set_defaults(do=commands.import_file)
+    imports.set_defaults(do=inbox_commands.import_file)
 
     trade = add("trade", help="open a session and decide what is in the inbox; live if the settings say so")
     _by_and_why(trade, user)
-    trade.set_defaults(do=commands.trade_inbox)
+    trade.set_defaults(do=session_commands.trade_inbox)
 
     approve = add("approve", help="let exactly one request of an order be sent that waits for it")
     approve.add_argument("intent", type=_whole(1, _LARGEST))
     approve.add_argument("sha256", help="the beginning of the request's SHA-256, as it was shown: 12 digits or more")
     approve.add_argument("--by", default=user, help="your name; another than the proposer's")
-    approve.set_defaults(do=commands.approve)
+    approve.set_defaults(do=session_commands.approve)
 
     arm = add("arm", help="make the token with which live sessions can be opened for a while")
     arm.add_argument("--minutes", type=_whole(1, 24 * 60), default=60, help="how long it is good; at most a day")
     arm.add_argument("--run", type=Path, metavar="FILE", help="also write the config of one run of the job `trade`")
     _by_and_why(arm, user)
-    arm.set_defaults(do=commands.arm)
+    arm.set_defaults(do=session_commands.arm)
 
 
 def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> None:
     status = add("status", help="kill switch, session, open orders, last reconciliation, what is left of each cap")
-    status.set_defaults(do=commands.status)
+    status.set_defaults(do=inspection_commands.status)
 
     kill = add("kill", help="stop all new risk; level 2 also cancels everything and proves it")
     kill.add_argument("--level", type=int, choices=(1, 2), default=1)
     kill.add_argument("--patience", type=float, default=300, metavar="SECONDS", help="for level 2: how long it goes on")
     _by_and_why(kill, user)
-    kill.set_defaults(do=commands.kill)
+    kill.set_defaults(do=stop_commands.kill)
 
     drill = add("drill", help="halt for practice, on the sandbox or demo")
     drill.add_argument("--patience", type=float, default=300, metavar="SECONDS")
     _by_and_why(drill, user)
-    drill.set_defaults(do=commands.drill)
+    drill.set_defaults(do=stop_commands.drill)
 
     release = add("release", help="let new sessions trade again: by another person, after a clean reconciliation")
     _by_and_why(release, user)
-    release.set_defaults(do=commands.release)
+    release.set_defaults(do=stop_commands.release)
 
     reconcile = add("reconcile", help="compare the account with the journal, and resolve what is unknown")
-    reconcile.set_defaults(do=commands.reconcile)
+    reconcile.set_defaults(do=inspection_commands.reconcile)
 
     accept = add("accept", help="take positions that drifted as the journal's own, and clear breached caps")
     accept.add_argument("tickers", nargs="*", metavar="TICKER", help="each market whose position differs")
     _by_and_why(accept, user)
-    accept.set_defaults(do=commands.accept)
+    accept.set_defaults(do=inspection_commands.accept)
 
     close = add("close-session", help="end the live session of the sub-account")
     _by_and_why(close, user)
-    close.set_defaults(do=commands.close_session)
+    close.set_defaults(do=session_commands.close_session)
 
     verify = add("verify-audit", help="verify the journal: chain, anchors, states, counters")
-    verify.set_defaults(do=commands.verify_audit)
+    verify.set_defaults(do=inspection_commands.verify_audit)
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

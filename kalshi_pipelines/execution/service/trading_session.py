@@ -37,9 +37,10 @@ from kalshi_pipelines.execution.orders.terms import (
 )
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
+from kalshi_pipelines.execution.service.decision_text import format_decision
 from kalshi_pipelines.execution.service.kill_switch import kill_switch
 from kalshi_pipelines.execution.service.live_account import LiveAccount, live_account
-from kalshi_pipelines.execution.text import plain
+from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import HOUR_US, instant, now_us
@@ -52,12 +53,12 @@ _MOST_LOOKED_AT: Final = 1_000
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
 
 
-def _silent(line: str) -> None:
+def _discard(line: str) -> None:
     del line
 
 
 @dataclass(frozen=True)
-class Desk:
+class TradingContext:
     """What a session is traded with.
 
     Attributes:
@@ -76,7 +77,7 @@ class Desk:
     journal: Journal
     warehouse: sa.Engine
     client: KalshiClient
-    say: Callable[[str], None] = _silent
+    say: Callable[[str], None] = _discard
     clock_us: Callable[[], int] = now_us
     pause: Callable[[float], None] = time.sleep
 
@@ -104,7 +105,7 @@ class TradingRun:
         return f"session {self.session.session_id} ({self.session.mode.value}): {', '.join(counts) or 'no proposals'}"
 
 
-def trade(desk: Desk, opening: Opening) -> TradingRun:
+def trade(context: TradingContext, opening: Opening) -> TradingRun:
     """Open a session, decide every proposal that waits, and close it.
 
     Live only if the settings say so and the run was started by hand; everything else is a dry run. A live session
@@ -117,41 +118,47 @@ def trade(desk: Desk, opening: Opening) -> TradingRun:
         InvalidSettings: A live session lacks a key or an address.
         KalshiError: The key can not be used, or the exchange not be reached to begin with; nothing was sent.
     """
-    if desk.trade.mode is Mode.LIVE and opening.origin is Origin.BY_HAND:
-        with live_account(desk.settings, desk.trade, desk.warehouse) as account:
-            return _traded_live(desk, opening, account)
-    session = sessions.open_dry_run(desk.journal, desk.trade, desk.settings.environment, opening, desk.clock_us)
-    inputs = ExecutorInputs(ExchangeMarkets(desk.client, desk.clock_us), lambda: _killed(desk))
-    return _traded(desk, session, inputs, SimulatedDispatch(desk.journal, session))
+    if context.trade.mode is Mode.LIVE and opening.origin is Origin.BY_HAND:
+        with live_account(context.settings, context.trade, context.warehouse) as account:
+            return _trade_live(context, opening, account)
+    session = sessions.open_dry_run(
+        context.journal, context.trade, context.settings.environment, opening, context.clock_us
+    )
+    inputs = ExecutorInputs(ExchangeMarkets(context.client, context.clock_us), lambda: _kill_reason(context))
+    return _run_session(context, session, inputs, SimulatedDispatch(context.journal, session))
 
 
-def _traded_live(desk: Desk, opening: Opening, account: LiveAccount) -> TradingRun:
-    reconciler = account.reconciler(desk.journal)
+def _trade_live(context: TradingContext, opening: Opening, account: LiveAccount) -> TradingRun:
+    reconciler = account.reconciler(context.journal)
     before = reconciler.reconcile()
-    desk.say(f"before the session: {before}")
-    environment = desk.settings.environment
-    killed = _killed(desk)
+    context.say(f"before the session: {before}")
+    environment = context.settings.environment
+    killed = _kill_reason(context)
     checks = (
-        *vendor_checks(desk.warehouse, environment.value, desk.clock_us()),
+        *vendor_checks(context.warehouse, environment.value, context.clock_us()),
         *account.key_checks(),
         check(DenialReason.KILL_SWITCH_ENGAGED, killed is None, "clear", killed or "clear"),
     )
     session = sessions.open_live(
-        desk.journal, desk.trade, environment, opening, account.transport, checks, desk.clock_us
+        context.journal, context.trade, environment, opening, account.transport, checks, context.clock_us
     )
-    inputs = ExecutorInputs(ExchangeMarkets(account.client, desk.clock_us), lambda: _killed(desk), account.available_on)
-    dispatch = LiveDispatch(desk.journal, session, account.transport)
-    run = _traded(desk, session, inputs, dispatch, reconciler)
+    inputs = ExecutorInputs(
+        ExchangeMarkets(account.client, context.clock_us), lambda: _kill_reason(context), account.available_on
+    )
+    dispatch = LiveDispatch(context.journal, session, account.transport)
+    run = _run_session(context, session, inputs, dispatch, reconciler)
     return replace(run, reconciliations=(before, *run.reconciliations))
 
 
-def _adopted(desk: Desk, session: TradeSession, reconciler: Reconciler) -> ReconciliationReport | None:
+def _reconcile_first_session(
+    context: TradingContext, session: TradeSession, reconciler: Reconciler
+) -> ReconciliationReport | None:
     """The first reconciliation in a session: only now can what was held before count; None if there was one."""
-    with desk.journal.reading() as reading:
+    with context.journal.reading() as reading:
         if reading.reconciled_in_a_session(session.environment.value, session.subaccount):
             return None
     report = reconciler.reconcile(own_session=session.session_id)
-    desk.say(f"the first in a session: {report}")
+    context.say(f"the first in a session: {report}")
     return report
 
 
@@ -176,8 +183,8 @@ def order_of(row: Any) -> ProposedOrder:  # noqa: ANN401  # a row of the databas
     )
 
 
-def _traded(
-    desk: Desk,
+def _run_session(
+    context: TradingContext,
     session: TradeSession,
     inputs: ExecutorInputs,
     dispatch: OrderDispatch,
@@ -186,52 +193,54 @@ def _traded(
     made: list[ReconciliationReport] = []
     run = TradingRun(session)
     try:
-        first = None if reconciler is None else _adopted(desk, session, reconciler)
+        first = None if reconciler is None else _reconcile_first_session(context, session, reconciler)
         if first is not None:
             made.append(first)
         if first is None or first.clean:
-            run = _decided(desk, session, inputs, dispatch)
+            run = _decide_inbox(context, session, inputs, dispatch)
             if reconciler is not None:
                 made.append(reconciler.reconcile(own_session=session.session_id))
-                desk.say(f"after the session: {made[-1]}")
+                context.say(f"after the session: {made[-1]}")
     except BaseException as error:
         # The first failure is what to tell; whatever it left open is for this reconciliation, or for the next.
         if reconciler is not None and isinstance(error, Exception):
             with suppress(Exception):
-                desk.say(f"after the failure: {reconciler.reconcile(own_session=session.session_id)}")
+                context.say(f"after the failure: {reconciler.reconcile(own_session=session.session_id)}")
         with suppress(JournalUnavailable):
-            sessions.close(desk.journal, session, f"failed: {type(error).__name__}")
+            sessions.close(context.journal, session, f"failed: {type(error).__name__}")
         raise
-    sessions.close(desk.journal, session, "done")
+    sessions.close(context.journal, session, "done")
     return replace(run, reconciliations=tuple(made))
 
 
-def _decided(desk: Desk, session: TradeSession, inputs: ExecutorInputs, dispatch: OrderDispatch) -> TradingRun:
-    executor = TradeExecutor(session, desk.journal, desk.trade, inputs, dispatch, clock_us=desk.clock_us)
-    valid, expired = _waiting(desk, session)
+def _decide_inbox(
+    context: TradingContext, session: TradeSession, inputs: ExecutorInputs, dispatch: OrderDispatch
+) -> TradingRun:
+    executor = TradeExecutor(session, context.journal, context.trade, inputs, dispatch, clock_us=context.clock_us)
+    valid, expired = _pending_rows(context, session)
     decisions: dict[int, Decision] = {}
     waiting: dict[int, AdmittedOrder] = {}
-    for number, order in _orders_of(desk, session, valid):
+    for number, order in _orders_of(context, session, valid):
         decision = executor.decide(order, number)
         decisions[number] = decision
-        desk.say(told(decision))
+        context.say(format_decision(decision))
         if decision.waiting is not None:
             waiting[number] = decision.waiting
-    decisions |= _after_approval(desk, session, executor, waiting)
-    for number, order in _orders_of(desk, session, expired):
+    decisions |= _decide_after_approval(context, session, executor, waiting)
+    for number, order in _orders_of(context, session, expired):
         decisions[number] = executor.decide(order, number)
-        desk.say(told(decisions[number]))
+        context.say(format_decision(decisions[number]))
     return TradingRun(session, tuple(decisions.values()))
 
 
-def _waiting(desk: Desk, session: TradeSession) -> tuple[list[Any], list[Any]]:
+def _pending_rows(context: TradingContext, session: TradeSession) -> tuple[list[Any], list[Any]]:
     """Proposals that are still good, those of agents last, and some that have expired.
 
     A denial counts as an attempt. So that nobody's attempts are used up by what can not be sent any more, the expired
     come after everything else, and only so many that they leave most of the attempts of the next minute.
     """
-    now = desk.clock_us()
-    with desk.journal.reading() as reading:
+    now = context.clock_us()
+    with context.journal.reading() as reading:
         valid = reading.pending_proposals(session.mode, now, _MOST_LOOKED_AT)
         late = reading.pending_proposals(session.mode, now - FORGOTTEN_AFTER_US, _MOST_LOOKED_AT)
     expired = [row for row in late if row["valid_until_us"] < now]
@@ -239,33 +248,35 @@ def _waiting(desk: Desk, session: TradeSession) -> tuple[list[Any], list[Any]]:
     return valid[:_MOST_PROPOSALS], expired[: max(1, session.caps.attempts_per_minute // 4)]
 
 
-def _orders_of(desk: Desk, session: TradeSession, rows: Iterable[Any]) -> Iterator[tuple[int, ProposedOrder]]:
+def _orders_of(
+    context: TradingContext, session: TradeSession, rows: Iterable[Any]
+) -> Iterator[tuple[int, ProposedOrder]]:
     for row in rows:
         try:
             order = order_of(row)
         except (ValueError, OverflowError) as error:
-            _turn_away(desk, session, row["proposal_id"], str(error))
+            _deny_row(context, session, row["proposal_id"], str(error))
         else:
             yield row["proposal_id"], order
 
 
-def _turn_away(desk: Desk, session: TradeSession, proposal_id: int, problem: str) -> None:
+def _deny_row(context: TradingContext, session: TradeSession, proposal_id: int, problem: str) -> None:
     """Deny a row that is no order, whoever got it into the inbox; the others are decided all the same."""
     reason = DenialReason.INVALID_PROPOSAL
-    with desk.journal.writing() as transaction:
-        facts = Details(facts={"detail": plain(problem)})
+    with context.journal.writing() as transaction:
+        facts = Details(facts={"detail": safe_line(problem)})
         transaction.attempt(session.session_id, proposal_id=proposal_id, denial=reason, details=facts)
-    desk.say(f"denied: proposal {proposal_id} ({reason.code}: {plain(problem)})")
+    context.say(f"denied: proposal {proposal_id} ({reason.code}: {safe_line(problem)})")
 
 
-def _after_approval(
-    desk: Desk, session: TradeSession, executor: TradeExecutor, waiting: dict[int, AdmittedOrder]
+def _decide_after_approval(
+    context: TradingContext, session: TradeSession, executor: TradeExecutor, waiting: dict[int, AdmittedOrder]
 ) -> dict[int, Decision]:
     """Wait for a person as long as the orders are valid; then each is looked at again, and sent or given back."""
     decisions = {}
     for admitted in waiting.values():
         intent = admitted.intent
-        desk.say(
+        context.say(
             f"intent {intent.intent_id} waits until {instant(intent.valid_until_us):%H:%M:%S} UTC: "
             f"python -m kalshi_pipelines.execution approve {intent.intent_id} {intent.request_sha256[:12]}"
         )
@@ -275,43 +286,13 @@ def _after_approval(
             if executor.is_due(admitted):
                 del left[number]
                 decisions[number] = executor.decide_again(admitted)
-                desk.say(told(decisions[number]))
+                context.say(format_decision(decisions[number]))
         if left:
-            desk.pause(_SECONDS_BETWEEN_LOOKS)
-            sessions.renew(desk.journal, session)
+            context.pause(_SECONDS_BETWEEN_LOOKS)
+            sessions.renew(context.journal, session)
     return decisions
 
 
-def _killed(desk: Desk) -> str | None:
+def _kill_reason(context: TradingContext) -> str | None:
     """Why nothing may be risked now, or None."""
-    return kill_switch(desk.settings, desk.trade, lambda: desk.journal).why_engaged()
-
-
-def told(decision: Decision) -> str:
-    """A decision as one line."""
-    why = [text for text in (decision.reason.code if decision.reason else "", plain(decision.detail)) if text]
-    line = f"{decision.outcome.value.replace('_', ' ')}: {_order_in_words(decision.order)}"
-    return f"{line} ({': '.join(why)})" if why else line
-
-
-def decision_rows(decisions: Iterable[Decision]) -> list[dict[str, str]]:
-    """Decisions as rows of a table, for people."""
-    return [
-        {
-            "decision": each.outcome.value.replace("_", " "),
-            "order": _order_in_words(each.order),
-            "why": "" if each.reason is None else each.reason.code,
-            "detail": plain(each.detail),
-            "what to do": "" if each.reason is None else each.reason.remedy,
-            "by": plain(f"{each.order.actor.value} {each.order.actor_name}"),
-            "proposal": str(each.proposal_id or ""),
-            "intent": "" if each.intent is None else str(each.intent.intent_id),
-        }
-        for each in decisions
-    ]
-
-
-def _order_in_words(order: ProposedOrder) -> str:
-    return (
-        f"{order.leg.action.value} {order.count} {order.leg.outcome.value.upper()} {order.ticker} at {order.leg.price}"
-    )
+    return kill_switch(context.settings, context.trade, lambda: context.journal).why_engaged()

@@ -11,9 +11,9 @@ from kalshi_pipelines.execution.executor.session import SessionRefused
 from kalshi_pipelines.execution.gates.order_checks import Denied
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines.execution.service import commands
+from kalshi_pipelines.execution.service import inbox_commands, inspection_commands, session_commands, stop_commands
 from kalshi_pipelines.execution.service.cli import main
-from kalshi_pipelines.execution.service.commands import CanNotBeDone
+from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
 
 WHY = {"by": "ann", "why": "a try"}
 ORDER = {
@@ -64,6 +64,8 @@ TAKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("verify-audit", "verify_audit", {}),
 ]  # fmt: skip
 
+COMMAND_MODULES = (inbox_commands, inspection_commands, session_commands, stop_commands)
+
 
 @pytest.fixture(autouse=True)
 def _operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -83,7 +85,8 @@ def done_by(monkeypatch: pytest.MonkeyPatch, name: str, does: Any) -> list[dict[
             raise does
         return int(does)
 
-    monkeypatch.setattr(commands, name, command)
+    (module,) = (each for each in COMMAND_MODULES if name in vars(each))
+    monkeypatch.setattr(module, name, command)
     return given
 
 
@@ -137,7 +140,7 @@ def test_what_is_no_command_is_told_and_nothing_is_done(
     ("failure", "status", "told"),
     [
         (SessionRefused(Denied(DenialReason.NOT_ARMED, "no token"), ()), 1, "no session was opened, nothing was sent:"),
-        (CanNotBeDone("not now"), 2, "not now\n"),
+        (CommandRefused("not now"), 2, "not now\n"),
         (JournalUnavailable("no disk"), 2, "no disk\n"),
         (KeyboardInterrupt(), 130, "Interrupted. See `status` for what was done.\n"),
         (FileNotFoundError("no file"), 2, "no file\n"),
@@ -181,11 +184,11 @@ def test_variables_that_are_not_set_are_taken_from_the_env_file_of_the_folder(
     monkeypatch.delenv("KALSHI_ENVIRONMENT")  # and what is set from here on is unset at the end
     told: list[str] = []
 
-    def command(office: commands.Office, _: object) -> int:
-        told.append(office.whereabouts())
+    def command(context: CommandContext, _: object) -> int:
+        told.append(context.whereabouts())
         return 0
 
-    monkeypatch.setattr(commands, "status", command)
+    monkeypatch.setattr(inspection_commands, "status", command)
     assert main(["status"]) == 0
     assert told == [f"demo, sub-account 7, journal {tmp_path / 'demo/journal.db'}"]
     assert "KALSHI_TRADE_SERIES" not in os.environ

@@ -37,11 +37,12 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
-from kalshi_pipelines.execution.service import commands
+from kalshi_pipelines.execution.service import inbox_commands, inspection_commands, session_commands, stop_commands
 from kalshi_pipelines.execution.service.audit import _without_exchange
-from kalshi_pipelines.execution.service.commands import CanNotBeDone, Office
-from kalshi_pipelines.execution.service.trading_session import TradingRun, decision_rows
-from kalshi_pipelines.execution.text import moment, position_lines, standing_lines
+from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
+from kalshi_pipelines.execution.service.decision_text import decision_rows
+from kalshi_pipelines.execution.service.trading_session import TradingRun
+from kalshi_pipelines.execution.text import cap_lines, format_instant, position_lines
 from kalshi_pipelines.kalshi.errors import EnvironmentMismatch, UnusableKey
 from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.units import instant, microseconds, now_us
@@ -77,8 +78,8 @@ PROPOSED: dict[str, object] = {
 HERE = "sandbox, sub-account 0, journal /x/journal.db"
 
 
-def office(environment: Environment = Environment.SANDBOX, journal: object = None) -> Any:
-    """Where a command finds its things; what it must not touch is not there."""
+def fake_context(environment: Environment = Environment.SANDBOX, journal: object = None) -> Any:
+    """Return a context with only the parts that a command may use."""
     made = SimpleNamespace(
         settings=SimpleNamespace(environment=environment),
         trade=TradeSettings(),
@@ -88,7 +89,7 @@ def office(environment: Environment = Environment.SANDBOX, journal: object = Non
         whereabouts=lambda: HERE,
         place_of_journal=lambda: "/x/journal.db",
     )
-    assert set(vars(made)) <= {*dir(Office), "settings"}
+    assert set(vars(made)) <= {*dir(CommandContext), "settings"}
     return made
 
 
@@ -114,10 +115,10 @@ def report(*, flat: bool = True, is_on_record: bool = True) -> HaltReport:
 def test_a_kill_of_level_1_says_where_it_is_on_record(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seq: int | None, told: str
 ) -> None:
-    place, asked = office(), list[object]()
-    monkeypatch.setattr(commands, "engage", noting(asked, Engaged(seq, "no disk")))
-    assert commands.kill(place, given(level=1)) == 0
-    assert asked == [place.settings, place.journal, "ann", "a try"]
+    context, asked = fake_context(), list[object]()
+    monkeypatch.setattr(stop_commands, "engage", noting(asked, Engaged(seq, "no disk")))
+    assert stop_commands.kill(context, given(level=1)) == 0
+    assert asked == [context.settings, context.journal, "ann", "a try"]
     said = capsys.readouterr()
     assert said.out.startswith(f"{HERE}\nThe kill switch is engaged: nothing new is sent.")
     assert (told in said.err) if told else not said.err
@@ -140,10 +141,10 @@ def test_a_kill_of_level_2_is_done_only_when_flat_and_on_record(
     said: list[str],
     warned: list[str],
 ) -> None:
-    place, asked = office(), list[object]()
-    monkeypatch.setattr(commands, "halt_now", noting(asked, made))
-    assert commands.kill(place, given()) == status
-    assert asked == [place.settings, place.journal, "ann", "a try", 1.0]
+    context, asked = fake_context(), list[object]()
+    monkeypatch.setattr(stop_commands, "halt_now", noting(asked, made))
+    assert stop_commands.kill(context, given()) == status
+    assert asked == [context.settings, context.journal, "ann", "a try", 1.0]
     captured = capsys.readouterr()
     assert captured.out.splitlines()[0] == HERE
     assert len(captured.out.splitlines()) == 1 + len(said)
@@ -169,21 +170,21 @@ def test_a_drill_is_never_of_the_real_exchange(
 
         yield SimpleNamespace(run=run)
 
-    monkeypatch.setattr(commands, "halt", halt)
-    with pytest.raises(CanNotBeDone, match="not for the real exchange"):
-        commands.drill(office(Environment.PROD), given())
+    monkeypatch.setattr(stop_commands, "halt", halt)
+    with pytest.raises(CommandRefused, match="not for the real exchange"):
+        stop_commands.drill(fake_context(Environment.PROD), given())
     assert not ran
     for environment in (Environment.SANDBOX, Environment.DEMO):
-        place = office(environment)
-        assert commands.drill(place, given()) == (0 if flat else 1)
-        assert opened == [place.settings, place.trade, place.journal]
+        context = fake_context(environment)
+        assert stop_commands.drill(context, given()) == (0 if flat else 1)
+        assert opened == [context.settings, context.trade, context.journal]
     assert ran == [("ann", "drill: a try", 1.0)] * 2
     assert "The drill took 0." in capsys.readouterr().out
 
 
 def test_a_session_is_closed_and_noted(sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str]) -> None:
     desk = desk_at(sqlite_journal)
-    assert commands.close_session(office(journal=desk.journal), given()) == 0
+    assert session_commands.close_session(fake_context(journal=desk.journal), given()) == 0
     assert "Session session-0001 is closed: it can send nothing more." in capsys.readouterr().out
     with desk.journal.reading() as reading:
         assert reading.live_session("sandbox", 0) is None
@@ -191,30 +192,32 @@ def test_a_session_is_closed_and_noted(sqlite_journal: sa.Engine, capsys: pytest
     assert '"reason":"by ann: a try"' in last.body
     with sqlite_journal.connect() as connection:
         assert connection.exec_driver_sql("SELECT seq FROM anchors").scalars().all() == [last.seq]
-    with pytest.raises(CanNotBeDone, match="There is no live session"):
-        commands.close_session(office(journal=desk.journal), given())
+    with pytest.raises(CommandRefused, match="There is no live session"):
+        session_commands.close_session(fake_context(journal=desk.journal), given())
 
 
 def test_an_approval_names_enough_of_the_bytes(sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str]) -> None:
     desk = desk_at(sqlite_journal)
     intent = desk.reserved()
-    place, digest = office(journal=desk.journal), intent.request_sha256
+    context, digest = fake_context(journal=desk.journal), intent.request_sha256
 
     def approved() -> bool:
         with desk.journal.reading() as reading:
             return reading.is_approved(intent, NOON)
 
     for other in ("0" * 64, f"{digest}0"):
-        with pytest.raises(CanNotBeDone, match=r"has another SHA-256 .* nothing was approved"):
-            commands.approve(place, given(intent=intent.intent_id, sha256=other))
+        with pytest.raises(CommandRefused, match=r"has another SHA-256 .* nothing was approved"):
+            session_commands.approve(context, given(intent=intent.intent_id, sha256=other))
         assert not approved()
     for short in ("", digest[:11]):
-        with pytest.raises(CanNotBeDone, match=rf"^{len(short)} digits .* too few, 12 or more are wanted; nothing was"):
-            commands.approve(place, given(intent=intent.intent_id, sha256=short))
+        with pytest.raises(
+            CommandRefused, match=rf"^{len(short)} digits .* too few, 12 or more are wanted; nothing was"
+        ):
+            session_commands.approve(context, given(intent=intent.intent_id, sha256=short))
         assert not approved()
-    with pytest.raises(CanNotBeDone, match="no intent 999: see `status`"):
-        commands.approve(place, given(intent=999, sha256=digest))
-    assert commands.approve(place, given(intent=intent.intent_id, sha256=digest[:12].upper())) == 0
+    with pytest.raises(CommandRefused, match="no intent 999: see `status`"):
+        session_commands.approve(context, given(intent=999, sha256=digest))
+    assert session_commands.approve(context, given(intent=intent.intent_id, sha256=digest[:12].upper())) == 0
     assert intent.request_json in capsys.readouterr().out
     assert approved()
 
@@ -222,17 +225,17 @@ def test_an_approval_names_enough_of_the_bytes(sqlite_journal: sa.Engine, capsys
 def test_an_approval_that_would_never_count_is_refused(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal)
     planned, sent, waits = desk.planned(), desk.sent(), desk.reserved()
-    place = office(journal=desk.journal)
+    context = fake_context(journal=desk.journal)
     for intent, by, sentence in (
         (planned, "ann", "is planned and waits for no approval"),
         (sent, "ann", "is sending and waits for no approval"),
         (waits, "ada", "was proposed by ada; nothing was approved. Somebody else has to"),
     ):
-        with pytest.raises(CanNotBeDone, match=f"^Intent {intent.intent_id} {sentence}"):
-            commands.approve(place, given(intent=intent.intent_id, sha256=intent.request_sha256, by=by))
+        with pytest.raises(CommandRefused, match=f"^Intent {intent.intent_id} {sentence}"):
+            session_commands.approve(context, given(intent=intent.intent_id, sha256=intent.request_sha256, by=by))
     desk.clock.now_us = waits.valid_until_us + 1
-    with pytest.raises(CanNotBeDone, match=r"was valid until 2026-11-23 17:01:00 UTC; nothing was approved"):
-        commands.approve(place, given(intent=waits.intent_id, sha256=waits.request_sha256))
+    with pytest.raises(CommandRefused, match=r"was valid until 2026-11-23 17:01:00 UTC; nothing was approved"):
+        session_commands.approve(context, given(intent=waits.intent_id, sha256=waits.request_sha256))
     with sqlite_journal.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM approvals").scalar() == 0
 
@@ -243,20 +246,22 @@ def test_a_file_is_put_into_the_inbox_unless_it_is_over_and_nothing_is_sent(
     desk_at(sqlite_journal)
     rows = [f"KXA-1,buy,yes,0.56,1,s,{signal},2026-11-23T14:00:00Z,2026-11-23T14:05:00Z" for signal in ("one", "two")]
     (tmp_path / "a.csv").write_text("\n".join([",".join(REQUIRED), *rows]))
-    place = office()
-    place.journal_engine = lambda: sqlite_journal
+    context = fake_context()
+    context.journal_engine = lambda: sqlite_journal
     (tmp_path / "b.csv").write_text("\n".join([",".join(REQUIRED), rows[0].replace("one", "three")]))
     ends = microseconds(dt.datetime(2026, 11, 23, 14, 5, tzinfo=dt.UTC))
-    monkeypatch.setattr(commands, "now_us", lambda: ends - 1)
+    monkeypatch.setattr(inbox_commands, "now_us", lambda: ends - 1)
     for name in "ab":
-        assert commands.import_file(place, given(file=tmp_path / f"{name}.csv", kind="agent", name="reader")) == 0
+        assert (
+            inbox_commands.import_file(context, given(file=tmp_path / f"{name}.csv", kind="agent", name="reader")) == 0
+        )
     assert capsys.readouterr().out == (
         f"{HERE}\n2 proposals are in the inbox (1 to 2); nothing was sent.\n"
         f"{HERE}\n1 proposal is in the inbox (3); nothing was sent.\n"
     )
-    monkeypatch.setattr(commands, "now_us", lambda: ends)
+    monkeypatch.setattr(inbox_commands, "now_us", lambda: ends)
     with pytest.raises(InvalidProposals, match=r"line 2, valid_until: 2026-11-23 14:05:00 UTC has passed(.|\n)*line 3"):
-        commands.import_file(place, given(file=tmp_path / "a.csv", kind="agent", name="reader"))
+        inbox_commands.import_file(context, given(file=tmp_path / "a.csv", kind="agent", name="reader"))
     with sqlite_journal.connect() as connection:
         assert connection.exec_driver_sql("SELECT actor_kind FROM proposals").scalars().all() == ["agent"] * 3
 
@@ -266,11 +271,11 @@ def test_a_verification_ends_with_its_verdict(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verdict: AuditVerdict
 ) -> None:
     made = AuditReport(verdict, 7, "6:ab", () if verdict is AuditVerdict.CLEAN else ("a row is gone",))
-    place, asked = office(), list[object]()
-    place.journal_engine = lambda: "the journal"
-    monkeypatch.setattr(commands, "verify_or_stop", noting(asked, made))
-    assert commands.verify_audit(place, given()) == verdict.value
-    assert asked == [place.settings, place.trade, "the journal", place.warehouse]
+    context, asked = fake_context(), list[object]()
+    context.journal_engine = lambda: "the journal"
+    monkeypatch.setattr(inspection_commands, "verify_or_stop", noting(asked, made))
+    assert inspection_commands.verify_audit(context, given()) == verdict.value
+    assert asked == [context.settings, context.trade, "the journal", context.warehouse]
     said = capsys.readouterr()
     assert str(made) in (said.out if verdict is AuditVerdict.CLEAN else said.err)
     assert bool(said.out) is (verdict is AuditVerdict.CLEAN)
@@ -334,10 +339,10 @@ def test_trading_is_done_if_every_order_is_and_the_account_is_as_the_journal_say
         opened.append(opening)
         return TradingRun(session, decisions, (ended,))
 
-    monkeypatch.setattr(commands, "trade", trade)
-    place = office()
-    place.warehouse, place.client = (lambda: None), (lambda _: None)
-    assert commands.trade_inbox(place, given()) == status
+    monkeypatch.setattr(session_commands, "trade", trade)
+    context = fake_context()
+    context.warehouse, context.client = (lambda: None), (lambda _: None)
+    assert session_commands.trade_inbox(context, given()) == status
     assert opened == [Opening("ann", Origin.BY_HAND, "a try")]
     assert capsys.readouterr().out.startswith(f"{HERE}, mode dry_run\nsession s (live): ")
 
@@ -348,13 +353,13 @@ def test_a_session_that_is_interrupted_says_what_it_left_open(
     def trade(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "trade", trade)
+    monkeypatch.setattr(session_commands, "trade", trade)
     desk = desk_at(sqlite_journal)
-    place = office(journal=desk.journal)
-    place.warehouse, place.client = (lambda: None), (lambda _: None)
+    context = fake_context(journal=desk.journal)
+    context.warehouse, context.client = (lambda: None), (lambda _: None)
 
     def said() -> str:
-        assert commands.trade_inbox(place, given()) == 130
+        assert session_commands.trade_inbox(context, given()) == 130
         return capsys.readouterr().err
 
     assert said() == "Interrupted. Session session-0001 is open (`close-session` ends it), and no order.\n"
@@ -387,11 +392,11 @@ def test_decisions_are_told_with_what_to_do(sqlite_journal: sa.Engine) -> None:
     assert [second[name] for name in ("why", "what to do", "proposal", "intent")] == [""] * 4
 
 
-def real_office(monkeypatch: pytest.MonkeyPatch, folder: Path, **variables: str) -> Any:
-    """An office of environment variables: nothing in it is another than an operator's."""
+def environment_context(monkeypatch: pytest.MonkeyPatch, folder: Path, **variables: str) -> Any:
+    """Return the context an operator's command gets from these environment variables."""
     for name, value in {"DATA_DIR": str(folder), **variables}.items():
         monkeypatch.setenv(f"KALSHI_{name}", value)
-    return Office.of_environment()
+    return CommandContext.from_environment()
 
 
 def test_a_warehouse_that_is_not_at_head_is_not_used_and_every_database_is_closed(
@@ -400,7 +405,7 @@ def test_a_warehouse_that_is_not_at_head_is_not_used_and_every_database_is_close
     closed: list[str] = []
     monkeypatch.setattr(sa.Engine, "dispose", lambda engine: closed.append(Path(engine.url.database or "").name))
     (tmp_path / "sandbox").mkdir()
-    with real_office(monkeypatch, tmp_path) as made:
+    with environment_context(monkeypatch, tmp_path) as made:
         with pytest.raises(SchemaNotAtHead):
             made.warehouse()
         upgrade_to_head(open_engine(made.settings.resolved_warehouse_url))
@@ -421,7 +426,7 @@ def test_a_warehouse_that_is_not_at_head_is_not_used_and_every_database_is_close
 def test_markets_are_read_where_they_are_traded_unless_a_sandbox_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], address: str
 ) -> None:
-    with real_office(monkeypatch, tmp_path, **variables) as made:
+    with environment_context(monkeypatch, tmp_path, **variables) as made:
         client = made.client(sa.create_engine("sqlite://"))
         assert client.address == address
 
@@ -429,22 +434,30 @@ def test_markets_are_read_where_they_are_traded_unless_a_sandbox_is_named(
 @pytest.mark.parametrize(
     "command",
     [
-        "propose_order", "import_file", "trade_inbox", "approve", "reconcile", "accept", "kill", "drill", "release",
-        "close_session",
+        inbox_commands.propose_order,
+        inbox_commands.import_file,
+        session_commands.trade_inbox,
+        session_commands.approve,
+        session_commands.close_session,
+        inspection_commands.reconcile,
+        inspection_commands.accept,
+        stop_commands.kill,
+        stop_commands.drill,
+        stop_commands.release,
     ],
-)  # fmt: skip
-def test_every_command_that_changes_something_says_first_on_what(command: str) -> None:
+)
+def test_every_command_that_changes_something_says_first_on_what(command: Callable[..., int]) -> None:
     class Said(Exception):
         pass
 
     def whereabouts() -> None:
         raise Said
 
-    place = office()
-    del place.journal, place.journal_engine, place.warehouse
-    place.whereabouts = whereabouts
+    context = fake_context()
+    del context.journal, context.journal_engine, context.warehouse
+    context.whereabouts = whereabouts
     with pytest.raises(Said):
-        getattr(commands, command)(place, given(**PROPOSED, intent=1, sha256="", tickers=[], file=Path("a.csv")))
+        command(context, given(**PROPOSED, intent=1, sha256="", tickers=[], file=Path("a.csv")))
 
 
 @pytest.mark.parametrize("environment", ["sandbox", "demo", "prod"])
@@ -458,25 +471,31 @@ def test_a_wrong_setting_of_the_trade_key_is_told_by_its_own_name(
     variables = {"ENVIRONMENT": environment, "TRADE_API_KEY_ID": "a", "TRADE_URL": "https://elsewhere.example"}
     for file in ("absent.pem", "bad.pem", "-----BEGIN PRIVATE KEY-----"):
         with (
-            real_office(monkeypatch, tmp_path, TRADE_PRIVATE_KEY_FILE=str(tmp_path / file), **variables) as made,
+            environment_context(
+                monkeypatch, tmp_path, TRADE_PRIVATE_KEY_FILE=str(tmp_path / file), **variables
+            ) as made,
             pytest.raises(UnusableKey, match="KALSHI_TRADE_PRIVATE_KEY_FILE"),
         ):
-            commands.arm(made, given(minutes=60, run=None))
-    with real_office(monkeypatch, tmp_path, TRADE_PRIVATE_KEY_FILE=str(tmp_path / "good.pem"), **variables) as made:
+            session_commands.arm(made, given(minutes=60, run=None))
+    with environment_context(
+        monkeypatch, tmp_path, TRADE_PRIVATE_KEY_FILE=str(tmp_path / "good.pem"), **variables
+    ) as made:
         with pytest.raises(EnvironmentMismatch, match=r"set KALSHI_TRADE_URL to (an )?http"):
-            commands.arm(made, given(minutes=60, run=None))
+            session_commands.arm(made, given(minutes=60, run=None))
         with pytest.raises(EnvironmentMismatch, match=r"set KALSHI_TRADE_URL to (an )?http"):
             made.client(sa.create_engine("sqlite://"))
 
 
 def test_a_command_says_on_what_it_acts_whatever_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    with real_office(monkeypatch, Path("data"), TRADE_SUBACCOUNT="7") as made:
+    with environment_context(monkeypatch, Path("data"), TRADE_SUBACCOUNT="7") as made:
         assert made.whereabouts() == f"sandbox, sub-account 7, journal {tmp_path / 'data/sandbox/journal.db'}"
     url = "postgresql://kalshi:hunter2@db/trading"
-    with real_office(monkeypatch, tmp_path, JOURNAL_URL=url, ENVIRONMENT="prod", TRADE_SESION_ORDERS="5") as made:
+    with environment_context(
+        monkeypatch, tmp_path, JOURNAL_URL=url, ENVIRONMENT="prod", TRADE_SESION_ORDERS="5"
+    ) as made:
         assert made.whereabouts() == "prod, sub-account not known, journal postgresql://db/trading"
-    with real_office(monkeypatch, tmp_path, JOURNAL_URL="nonsense") as made:
+    with environment_context(monkeypatch, tmp_path, JOURNAL_URL="nonsense") as made:
         assert made.whereabouts() == "prod, sub-account not known, journal not known"
     assert list(tmp_path.iterdir()) == []
 
@@ -485,14 +504,14 @@ def test_a_command_says_on_what_it_acts_whatever_is_wrong(monkeypatch: pytest.Mo
 def test_a_proposal_of_the_command_line_ends_when_it_was_said(
     sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str], rests: int | None
 ) -> None:
-    place = office()
-    place.journal_engine = lambda: sqlite_journal
+    context = fake_context()
+    context.journal_engine = lambda: sqlite_journal
     order = PROPOSED | {
         "rest_minutes": rests, "post_only": rests is not None,
         "time_in_force": "immediate_or_cancel" if rests is None else "good_till_canceled",
     }  # fmt: skip
     before = now_us()
-    assert commands.propose_order(place, given(**order)) == 0
+    assert inbox_commands.propose_order(context, given(**order)) == 0
     with sqlite_journal.connect() as connection:
         row = connection.execute(sa.select(proposals)).mappings().one()
     assert before <= row["as_of_us"] <= now_us()
@@ -506,7 +525,9 @@ def test_a_proposal_of_the_command_line_ends_when_it_was_said(
 def test_an_approval_ends_after_ten_minutes(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal)
     intent = desk.reserved()
-    commands.approve(office(journal=desk.journal), given(intent=intent.intent_id, sha256=intent.request_sha256))
+    session_commands.approve(
+        fake_context(journal=desk.journal), given(intent=intent.intent_id, sha256=intent.request_sha256)
+    )
     with desk.journal.reading() as reading:
         assert reading.is_approved(intent, NOON + 10 * MINUTE - 1)
         assert not reading.is_approved(intent, NOON + 10 * MINUTE + 1)
@@ -520,8 +541,8 @@ def key_at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
     def transport(*_: object) -> Iterator[Any]:
         yield SimpleNamespace(key_fingerprint="SHA256:0123456789abcdef", host="127.0.0.1:1")
 
-    monkeypatch.setattr(commands, "live_transport", transport)
-    monkeypatch.setattr(commands, "now_us", lambda: NOON)
+    monkeypatch.setattr(session_commands, "live_transport", transport)
+    monkeypatch.setattr(session_commands, "now_us", lambda: NOON)
 
 
 @pytest.mark.usefixtures("key_at_noon")
@@ -530,12 +551,12 @@ def test_a_token_is_good_for_a_minute_to_a_day(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, minutes: int, is_armed: bool
 ) -> None:
     if not is_armed:
-        with pytest.raises(CanNotBeDone, match=f"not for {minutes} minutes"):
-            commands.arm(office(), given(minutes=minutes, run=tmp_path / "run.yaml"))
+        with pytest.raises(CommandRefused, match=f"not for {minutes} minutes"):
+            session_commands.arm(fake_context(), given(minutes=minutes, run=tmp_path / "run.yaml"))
         assert capsys.readouterr().out == ""
         assert list(tmp_path.iterdir()) == []
         return
-    assert commands.arm(office(), given(minutes=minutes, run=None)) == 0
+    assert session_commands.arm(fake_context(), given(minutes=minutes, run=None)) == 0
     token = capsys.readouterr().out.splitlines()[-1].removeprefix("export KALSHI_TRADE_ARM=")
     assert arm_expires_us(TradeSettings.model_validate({"arm": token})) == NOON + minutes * MINUTE
 
@@ -545,19 +566,21 @@ def test_a_token_is_good_for_a_minute_to_a_day(
 @pytest.mark.parametrize("option", ["by", "why"])
 def test_who_and_why_are_what_an_armed_run_and_a_session_can_store(tmp_path: Path, option: str, text: str) -> None:
     file = tmp_path / "run.yaml"
-    for command in (commands.arm, commands.trade_inbox):
-        with pytest.raises(CanNotBeDone, match=rf"^--{option}: write one line of 1 to 200 characters, not {len(text)}"):
-            command(office(), given(minutes=60, run=file, **{option: text}))
+    for command in (session_commands.arm, session_commands.trade_inbox):
+        with pytest.raises(
+            CommandRefused, match=rf"^--{option}: write one line of 1 to 200 characters, not {len(text)}"
+        ):
+            command(fake_context(), given(minutes=60, run=file, **{option: text}))
     assert list(tmp_path.iterdir()) == []
     longest = given(minutes=60, run=file, **{option: "x" * 200})
-    assert commands.arm(office(), longest) == 0
+    assert session_commands.arm(fake_context(), longest) == 0
     assert ArmedByHand(**yaml.safe_load(file.read_text())["ops"]["executed_orders"]["config"])
 
 
 @pytest.mark.usefixtures("key_at_noon")
 def test_the_run_that_is_armed_is_written_beside_the_token(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
-    assert commands.arm(office(), given(minutes=60, run=file)) == 0
+    assert session_commands.arm(fake_context(), given(minutes=60, run=file)) == 0
     config = {"armed_by": "ann", "why": "a try", "armed_at": "2026-11-23T17:00:00+00:00"}
     assert yaml.safe_load(file.read_text()) == {"ops": {"executed_orders": {"config": config}}}
     token, run = capsys.readouterr().out.splitlines()[-2:]
@@ -581,13 +604,13 @@ def test_a_reconciliation_and_what_is_accepted_are_done_if_the_account_is_as_the
     def account(*_: object) -> Iterator[Any]:
         yield SimpleNamespace(reconciler=lambda _: reconciler)
 
-    monkeypatch.setattr(commands, "live_account", account)
-    place, first = office(), left[0]
-    place.warehouse = lambda: None
+    monkeypatch.setattr(inspection_commands, "live_account", account)
+    context, first = fake_context(), left[0]
+    context.warehouse = lambda: None
     if len(found) == 1:
-        status = commands.reconcile(place, given())
+        status = inspection_commands.reconcile(context, given())
     else:
-        status = commands.accept(place, given(tickers=["KXA-1"]))
+        status = inspection_commands.accept(context, given(tickers=["KXA-1"]))
         assert accepted == [(first, ["KXA-1"], "ann", "a try")]
     assert status == (0 if found[-1] else 1)
     assert left == []
@@ -602,11 +625,11 @@ def test_what_is_not_accepted_can_not_be_done(monkeypatch: pytest.MonkeyPatch) -
     def account(*_: object) -> Iterator[Any]:
         yield SimpleNamespace(reconciler=lambda _: SimpleNamespace(reconcile=lambda: None, accept=accept))
 
-    monkeypatch.setattr(commands, "live_account", account)
-    place = office()
-    place.warehouse = lambda: None
-    with pytest.raises(CanNotBeDone, match=r"Nothing was accepted\. Name these: KXA-1\."):
-        commands.accept(place, given(tickers=[]))
+    monkeypatch.setattr(inspection_commands, "live_account", account)
+    context = fake_context()
+    context.warehouse = lambda: None
+    with pytest.raises(CommandRefused, match=r"Nothing was accepted\. Name these: KXA-1\."):
+        inspection_commands.accept(context, given(tickers=[]))
 
 
 @pytest.mark.parametrize("failure", [None, NotReleased("It is not engaged.")])
@@ -621,12 +644,12 @@ def test_a_release_is_told_or_why_there_is_none(
             raise failure
         return 7
 
-    place, of = office(), list[object]()
-    monkeypatch.setattr(commands, "kill_switch", noting(of, SimpleNamespace(release=release)))
-    assert commands.release(place, given()) == (1 if failure else 0)
+    context, of = fake_context(), list[object]()
+    monkeypatch.setattr(stop_commands, "kill_switch", noting(of, SimpleNamespace(release=release)))
+    assert stop_commands.release(context, given()) == (1 if failure else 0)
     said = capsys.readouterr()
     assert asked == [("ann", "a try")]
-    assert of == [place.settings, place.trade, place.journal]
+    assert of == [context.settings, context.trade, context.journal]
     if failure:
         assert (said.out, said.err) == (f"{HERE}\n", "The kill switch stays engaged. It is not engaged.\n")
     else:
@@ -636,12 +659,12 @@ def test_a_release_is_told_or_why_there_is_none(
 def status_of(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], desk: Desk, folder: Path, now: int
 ) -> list[str]:
-    monkeypatch.setattr(commands, "now_us", lambda: now)
-    place = office(journal=desk.journal)
-    place.settings = Settings(data_dir=folder)
-    place.settings.environment_dir.mkdir(exist_ok=True)
+    monkeypatch.setattr(inspection_commands, "now_us", lambda: now)
+    context = fake_context(journal=desk.journal)
+    context.settings = Settings(data_dir=folder)
+    context.settings.environment_dir.mkdir(exist_ok=True)
     capsys.readouterr()
-    assert commands.status(place, given()) == 0
+    assert inspection_commands.status(context, given()) == 0
     return capsys.readouterr().out.splitlines()
 
 
@@ -742,9 +765,9 @@ def test_a_scope_beyond_its_cap_is_told(sqlite_journal: sa.Engine) -> None:
         (standing,) = reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
     beyond = dataclasses.replace(standing, breached=True)
     for scope, is_told in ((standing, False), (beyond, True)):
-        (line,) = standing_lines([scope])
+        (line,) = cap_lines([scope])
         assert line.endswith("  BREACHED") is is_told
 
 
 def test_an_instant_beyond_the_calendar_is_a_number() -> None:
-    assert moment(10**18) == "1,000,000,000,000,000,000 microseconds"
+    assert format_instant(10**18) == "1,000,000,000,000,000,000 microseconds"

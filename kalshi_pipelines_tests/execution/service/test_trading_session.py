@@ -31,8 +31,9 @@ from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, Outcome, TimeInForce, YesPrice
 from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
-from kalshi_pipelines.execution.service import trading_session as trading_run
-from kalshi_pipelines.execution.service.trading_session import Desk, TradingRun, _traded, order_of, told, trade
+from kalshi_pipelines.execution.service import trading_session
+from kalshi_pipelines.execution.service.decision_text import format_decision
+from kalshi_pipelines.execution.service.trading_session import TradingContext, TradingRun, _run_session, order_of, trade
 from kalshi_pipelines.execution.text import proposal_row
 from kalshi_pipelines.settings import InvalidSettings, Settings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
@@ -70,9 +71,9 @@ def test_F39_rows_that_are_no_orders_are_denied_once_and_keep_nobody_s_order_fro
         said: list[str] = []
         settings = Settings(data_dir=tmp_path)
         settings.environment_dir.mkdir()
-        desk = Desk(settings, TradeSettings(), journal, journal_engine, floor.client, said.append)
-        run = trade(desk, Opening("ann", Origin.BY_HAND))
-        again = trade(desk, Opening("ann", Origin.BY_HAND))
+        context = TradingContext(settings, TradeSettings(), journal, journal_engine, floor.client, said.append)
+        run = trade(context, Opening("ann", Origin.BY_HAND))
+        again = trade(context, Opening("ann", Origin.BY_HAND))
     assert len(shown) == len(IMPOSSIBLE) + 2
     assert all(text.isprintable() for row in shown for text in row.values())
     assert [each.outcome for each in run.decisions] == [DecisionOutcome.SIMULATED] * 2
@@ -83,16 +84,16 @@ def test_F39_rows_that_are_no_orders_are_denied_once_and_keep_nobody_s_order_fro
     assert [denial for proposal, denial in denials if proposal != number].count("invalid_proposal") == len(IMPOSSIBLE)
 
 
-def desk_of(made: Play, said: list[str] | None = None, **parts: Any) -> Desk:
-    """The desk of such a session: what it does not use is not there."""
+def context_of(made: Play, said: list[str] | None = None, **parts: Any) -> TradingContext:
+    """The context of such a session: what it does not use is not there."""
     nothing: Any = None
     values = {"say": [].append if said is None else said.append, "clock_us": made.clock, **parts}
-    return Desk(Settings(), made.settings, made.journal, nothing, nothing, **values)
+    return TradingContext(Settings(), made.settings, made.journal, nothing, nothing, **values)
 
 
-def traded(made: Play, desk: Desk, reconciler: Any = None) -> TradingRun:
+def traded(made: Play, context: TradingContext, reconciler: Any = None) -> TradingRun:
     inputs = ExecutorInputs(made._market, lambda: made.killed, made._available)
-    return _traded(desk, made.session, inputs, made.dispatch, reconciler)
+    return _run_session(context, made.session, inputs, made.dispatch, reconciler)
 
 
 def put_in(made: Play, *orders: ProposedOrder) -> tuple[int, ...]:
@@ -127,7 +128,7 @@ def test_a_session_ends_with_a_reconciliation_that_knows_it_and_is_closed(
 ) -> None:
     made, said, reconciler = play(sqlite_journal), list[str](), ToldReconciler(clean)
     put_in(made, made.order())
-    run = traded(made, desk_of(made, said), reconciler)
+    run = traded(made, context_of(made, said), reconciler)
     assert [each.outcome for each in run.decisions] == [DecisionOutcome.PLACED]
     assert reconciler.asked == [made.session.session_id]
     assert run.is_clean is clean
@@ -139,7 +140,7 @@ def test_a_session_ends_with_a_reconciliation_that_knows_it_and_is_closed(
 def test_a_session_that_fails_is_closed_and_its_failure_is_what_is_told(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal)
     with pytest.raises(WarehouseUnavailable, match="locked"):
-        traded(made, desk_of(made), ToldReconciler(failure=WarehouseUnavailable("locked")))
+        traded(made, context_of(made), ToldReconciler(failure=WarehouseUnavailable("locked")))
     assert ended(made) == "failed: WarehouseUnavailable"
 
 
@@ -152,9 +153,9 @@ def test_a_journal_that_is_gone_does_not_hide_what_failed_before(
     made = play(sqlite_journal)
     monkeypatch.setattr(sessions, "close", gone)
     with pytest.raises(WarehouseUnavailable, match="locked"):
-        traded(made, desk_of(made), ToldReconciler(failure=WarehouseUnavailable("locked")))
+        traded(made, context_of(made), ToldReconciler(failure=WarehouseUnavailable("locked")))
     with pytest.raises(JournalUnavailable, match="no disk"):
-        traded(made, desk_of(made))
+        traded(made, context_of(made))
 
 
 def test_what_ended_an_hour_ago_is_not_even_denied(sqlite_journal: sa.Engine) -> None:
@@ -164,7 +165,7 @@ def test_what_ended_an_hour_ago_is_not_even_denied(sqlite_journal: sa.Engine) ->
         made.order(as_of=end - MINUTE, valid_until=end) for end in (NOW - hour - INSTANT, NOW - hour, NOW + MINUTE)
     )
     numbers = put_in(made, forgotten, late, good)
-    run = traded(made, desk_of(made))
+    run = traded(made, context_of(made))
     assert [(each.proposal_id, each.outcome) for each in run.decisions] == [
         (numbers[2], DecisionOutcome.PLACED),
         (numbers[1], DecisionOutcome.DENIED),
@@ -189,7 +190,7 @@ def test_an_order_is_sent_when_a_person_approved_it_and_given_back_when_its_time
                 first = transaction.open_intents("sandbox", 0)[0]
                 transaction.approve(first.request_sha256, "bob", made.clock() + MINUTE_US)
 
-    run = traded(made, desk_of(made, said, pause=pause))
+    run = traded(made, context_of(made, said, pause=pause))
     decided = {each.proposal_id: (each.outcome, each.reason) for each in run.decisions}
     assert decided == {
         numbers[0]: (DecisionOutcome.PLACED, None),
@@ -219,7 +220,7 @@ def test_a_market_that_can_not_be_read_again_is_judged_by_the_old_reading(sqlite
             (intent,) = transaction.open_intents("sandbox", 0)
             transaction.approve(intent.request_sha256, "bob", made.clock() + MINUTE_US)
 
-    (decision,) = traded(made, desk_of(made, pause=pause)).decisions
+    (decision,) = traded(made, context_of(made, pause=pause)).decisions
     assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, DenialReason.MARKET_DATA_STALE)
     assert made.exchange.orders == []
 
@@ -249,15 +250,15 @@ def test_F16_only_a_run_by_hand_in_mode_live_opens_the_account(
         raise InvalidSettings("no key")
         yield
 
-    monkeypatch.setattr(trading_run, "live_account", account)
+    monkeypatch.setattr(trading_session, "live_account", account)
     nothing: Any = None
-    desk = Desk(Settings(data_dir=tmp_path), TradeSettings(mode=mode), journal, nothing, nothing)
+    context = TradingContext(Settings(data_dir=tmp_path), TradeSettings(mode=mode), journal, nothing, nothing)
     if mode is Mode.LIVE and origin is Origin.BY_HAND:
         with pytest.raises(InvalidSettings, match="no key"):
-            trade(desk, Opening("ann", origin))
-        assert opened == [desk.settings, desk.trade, None]
+            trade(context, Opening("ann", origin))
+        assert opened == [context.settings, context.trade, None]
     else:
-        run = trade(desk, Opening("ann", origin))
+        run = trade(context, Opening("ann", origin))
         assert (run.session.mode, run.session.origin, run.reconciliations) == (Mode.DRY_RUN, origin, ())
         assert str(run) == f"session {run.session.session_id} (dry_run): no proposals"
         assert opened == []
@@ -266,12 +267,12 @@ def test_F16_only_a_run_by_hand_in_mode_live_opens_the_account(
 def test_a_run_is_told_by_its_counts_and_a_decision_by_its_reason(sqlite_journal: sa.Engine) -> None:
     made, said = play(sqlite_journal), list[str]()
     put_in(made, made.order(), made.order(as_of=NOW - MINUTE, valid_until=NOW - INSTANT), made.order())
-    run = traded(made, desk_of(made, said))
+    run = traded(made, context_of(made, said))
     assert str(run) == f"session {made.session.session_id} (live): 2 placed, 1 denied"
     placed, _, denied = run.decisions
-    assert told(denied) == f"denied: buy 1.00 YES KXA-26-B at 0.5200 (proposal_expired: {denied.detail})"
-    assert told(replace(placed, detail="")) == "placed: buy 1.00 YES KXA-26-B at 0.5200"
-    assert told(replace(denied, detail="")) == "denied: buy 1.00 YES KXA-26-B at 0.5200 (proposal_expired)"
+    assert format_decision(denied) == f"denied: buy 1.00 YES KXA-26-B at 0.5200 (proposal_expired: {denied.detail})"
+    assert format_decision(replace(placed, detail="")) == "placed: buy 1.00 YES KXA-26-B at 0.5200"
+    assert format_decision(replace(denied, detail="")) == "denied: buy 1.00 YES KXA-26-B at 0.5200 (proposal_expired)"
 
 
 @pytest.mark.parametrize(
@@ -297,7 +298,7 @@ def test_a_live_session_opens_between_two_reconciliations_if_vendor_key_and_kill
     if killed:
         made.engage_kill()
     monkeypatch.setattr(
-        trading_run, "vendor_checks", lambda *_: (check(DenialReason.CONTRACTS_NOT_CHECKED, of_vendor, "", ""),)
+        trading_session, "vendor_checks", lambda *_: (check(DenialReason.CONTRACTS_NOT_CHECKED, of_vendor, "", ""),)
     )
     account: Any = SimpleNamespace(
         reconciler=lambda _: reconciler,
@@ -306,15 +307,15 @@ def test_a_live_session_opens_between_two_reconciliations_if_vendor_key_and_kill
         client=None,
         available_on=made._available,
     )
-    desk = replace(desk_of(made, said), settings=Settings(data_dir=tmp_path))
-    desk.settings.environment_dir.mkdir()
+    context = replace(context_of(made, said), settings=Settings(data_dir=tmp_path))
+    context.settings.environment_dir.mkdir()
     if reason is not None:
         with pytest.raises(SessionRefused) as refused:
-            trading_run._traded_live(desk, Opening("ann", Origin.BY_HAND), account)
+            trading_session._trade_live(context, Opening("ann", Origin.BY_HAND), account)
         assert refused.value.reason is reason
         assert reconciler.asked == [None]
         return
-    run = trading_run._traded_live(desk, Opening("ann", Origin.BY_HAND), account)
+    run = trading_session._trade_live(context, Opening("ann", Origin.BY_HAND), account)
     assert (run.session.mode, run.decisions, len(run.reconciliations)) == (Mode.LIVE, (), 2)
     assert reconciler.asked == [None, run.session.session_id]
     before, after = run.reconciliations
@@ -329,7 +330,7 @@ def test_a_row_that_is_no_order_is_denied_with_its_reason_and_the_next_is_decide
         del row["proposal_id"]
         for changes in (*IMPOSSIBLE, {"signal": "the last"}):
             connection.execute(sa.insert(proposals).values({**row, **changes}))
-    run = traded(made, desk_of(made, said))
+    run = traded(made, context_of(made, said))
     assert [each.outcome for each in run.decisions] == [DecisionOutcome.PLACED] * 2
     assert [line.partition(" (")[0] for line in said[1:-1]] == [f"denied: proposal {number}" for number in (2, 3, 4, 5)]
     assert said[1].startswith("denied: proposal 2 (invalid_proposal: ")
@@ -356,7 +357,7 @@ def test_F54_the_first_session_counts_what_is_held_before_it_decides_anything(
     made = first_session(sqlite_journal, lambda *_: None)
     assert made.decide().reason is DenialReason.RECONCILIATION_NOT_CLEAN, "by itself, too"
     put_in(made, made.order(leg=Leg(Action.SELL, Outcome.YES, YesPrice(5_200))), made.order())
-    run = traded(made, desk_of(made), _holder(made, contracts))
+    run = traded(made, context_of(made), _holder(made, contracts))
     with made.journal.reading() as reading:
         assert [each.position_centicontracts for each in reading.markets("sandbox", 0)] == [contracts * 100]
         assert reading.kill().engaged is (denied is not None)
@@ -374,7 +375,7 @@ def test_a_signal_that_was_ordered_and_an_order_that_is_not_admitted_are_told_an
     made, said = play(sqlite_journal, session_orders=1), list[str]()
     order = made.order()
     put_in(made, order, order, made.order())
-    run = traded(made, desk_of(made, said))
+    run = traded(made, context_of(made, said))
     assert [(each.outcome, each.reason) for each in run.decisions] == [
         (DecisionOutcome.PLACED, None),
         (DecisionOutcome.KNOWN, None),
@@ -394,7 +395,7 @@ def test_F54_a_first_reconciliation_that_read_nothing_decides_nothing_and_is_mad
     reconciler = Reconciler(
         made.journal, account, account, "sandbox", 0, clock_us=made.clock, pause=lambda seconds: None
     )  # fmt: skip
-    run = traded(made, desk_of(made), reconciler)
+    run = traded(made, context_of(made), reconciler)
     assert (run.decisions, run.is_clean) == ((), False)
     with made.journal.reading() as reading:
         assert not reading.reconciled_in_a_session("sandbox", 0)
@@ -402,7 +403,7 @@ def test_F54_a_first_reconciliation_that_read_nothing_decides_nothing_and_is_mad
     made.clock.now_us += 1_000_000
     account.held = {"KXA-26-B": Holding("KXA-26-B", 100, 500_000)}
     again = replace(made)
-    (first, _) = traded(again, desk_of(again), reconciler).reconciliations
+    (first, _) = traded(again, context_of(again), reconciler).reconciliations
     assert (first.clean, first.figures["positions_adopted"]) == (True, 1)
 
 
@@ -419,12 +420,12 @@ def test_F39_what_can_not_be_planned_is_denied_with_an_attempt_and_the_next_is_d
         return bounded_fee(order, *parts)
 
     monkeypatch.setattr("kalshi_pipelines.execution.executor.executor.bounded_fee", fee)
-    run = traded(made, desk_of(made))
+    run = traded(made, context_of(made))
     decided = {each.proposal_id: (each.outcome, each.reason, each.detail) for each in run.decisions}
     why = "it can not be planned: NotCanonical: a number [2J too large"
     assert decided[numbers[0]] == (DecisionOutcome.DENIED, DenialReason.CHECK_FAILED, why)
     assert decided[numbers[1]][0] is DecisionOutcome.PLACED
-    assert traded(made, desk_of(made)).decisions == ()
+    assert traded(made, context_of(made)).decisions == ()
 
 
 def test_F39_what_can_not_be_stored_when_it_is_admitted_is_denied_with_an_attempt(
@@ -437,9 +438,9 @@ def test_F39_what_can_not_be_stored_when_it_is_admitted_is_denied_with_an_attemp
         raise OverflowError("too large an integer")
 
     monkeypatch.setattr(JournalTransaction, "plan", plan)
-    (decision,) = traded(made, desk_of(made)).decisions
+    (decision,) = traded(made, context_of(made)).decisions
     assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, DenialReason.CHECK_FAILED)
-    assert traded(made, desk_of(made)).decisions == ()
+    assert traded(made, context_of(made)).decisions == ()
 
 
 def test_F39_expired_proposals_and_an_agent_s_flood_leave_a_person_s_order_its_attempts(
@@ -454,7 +455,7 @@ def test_F39_expired_proposals_and_an_agent_s_flood_leave_a_person_s_order_its_a
     def pause(seconds: float) -> None:
         made.clock.now_us += int(seconds * 10_000_000)
 
-    run = traded(made, desk_of(made, pause=pause))
+    run = traded(made, context_of(made, pause=pause))
     assert (run.decisions[0].proposal_id, run.decisions[0].outcome) == (person, DecisionOutcome.PLACED)
     late = [each.proposal_id for each in run.decisions if each.reason is DenialReason.PROPOSAL_EXPIRED]
     assert len([number for number in late if number is not None and number < agents[0]]) == 5
@@ -469,7 +470,7 @@ def test_a_session_that_fails_reconciles_all_the_same(sqlite_journal: sa.Engine)
 
     made.exchange.answer = broken
     with pytest.raises(ZeroDivisionError):
-        traded(made, desk_of(made, said), reconciler)
+        traded(made, context_of(made, said), reconciler)
     assert reconciler.asked == [made.session.session_id]
     assert said[-1].startswith("after the failure: ")
     assert ended(made) == "failed: ZeroDivisionError"

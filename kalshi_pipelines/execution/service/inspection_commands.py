@@ -1,0 +1,88 @@
+"""Commands that show how things stand, and compare the account or the audit with the journal."""
+
+import argparse
+import sys
+
+from kalshi_pipelines.execution.audit.verification import AuditVerdict
+from kalshi_pipelines.execution.journal.guards import HOURS_AHEAD
+from kalshi_pipelines.execution.journal.ledger import WINDOW_HOURS
+from kalshi_pipelines.execution.journal.records import Mode
+from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
+from kalshi_pipelines.execution.service.audit import verify_or_stop
+from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
+from kalshi_pipelines.execution.service.kill_switch import kill_switch
+from kalshi_pipelines.execution.service.live_account import live_account
+from kalshi_pipelines.execution.service.trading_session import FORGOTTEN_AFTER_US
+from kalshi_pipelines.execution.text import (
+    cap_lines,
+    format_count,
+    position_lines,
+    proposal_row,
+    safe_line,
+    status_lines,
+)
+from kalshi_pipelines.units import HOUR_US, now_us, trading_day
+
+
+def status(context: CommandContext, given: argparse.Namespace) -> int:
+    """How things stand."""
+    del given
+    now, environment, subaccount = now_us(), context.settings.environment, context.trade.subaccount
+    switch = kill_switch(context.settings, context.trade, context.journal).status()
+    with context.journal().reading() as reading:
+        print(f"environment      {environment.value}, sub-account {subaccount}, mode {context.trade.mode.value}")
+        print(f"journal          {context.place_of_journal()}")
+        print(f"trading          {f'stopped by {safe_line(switch.why)}' if switch.engaged else 'not stopped'}")
+        for line in status_lines(reading, environment, subaccount, now):
+            print(line)
+        pending = reading.pending_proposals(context.trade.mode, now - FORGOTTEN_AFTER_US)
+        print(f"inbox            {format_count(len(pending), 'proposal')}")
+        for row in pending:
+            told = proposal_row(row)
+            print(f"  {told['proposal']:>6}  {told['order']}  by {told['by']}, valid until {told['valid until']}")
+        print("caps")
+        day = trading_day(now).isoformat()
+        hours = (now // HOUR_US - WINDOW_HOURS, now // HOUR_US + HOURS_AHEAD)
+        for mode in (Mode.LIVE, Mode.DRY_RUN):
+            for line in cap_lines(reading.live_scopes(environment.value, subaccount, mode, day, hours)):
+                print(line)
+        markets = reading.markets(environment.value, subaccount)
+        for line in position_lines(markets, context.trade.position_contracts):
+            print(line)
+    return 0
+
+
+def reconcile(context: CommandContext, given: argparse.Namespace) -> int:
+    """Compare the account with the journal."""
+    del given
+    print(context.whereabouts())
+    journal = context.journal()
+    with live_account(context.settings, context.trade, context.warehouse()) as account:
+        report = account.reconciler(journal).reconcile()
+    print(report)
+    return 0 if report.clean else 1
+
+
+def accept(context: CommandContext, given: argparse.Namespace) -> int:
+    """Take positions of the exchange as the journal's own and clear breached caps, after a person looked into them."""
+    print(context.whereabouts())
+    journal = context.journal()
+    with live_account(context.settings, context.trade, context.warehouse()) as account:
+        reconciler = account.reconciler(journal)
+        try:
+            print(reconciler.accept(reconciler.reconcile(), given.tickers, given.by, given.why))
+        except NotAccepted as error:
+            raise CommandRefused(f"Nothing was accepted. {error}") from None
+        report = reconciler.reconcile()
+    print(report)
+    return 0 if report.clean else 1
+
+
+def verify_audit(context: CommandContext, given: argparse.Namespace) -> int:
+    """Verify the journal."""
+    del given
+    report = verify_or_stop(context.settings, context.trade, context.journal_engine(), context.warehouse)
+    print(report, file=sys.stdout if report.ok else sys.stderr)
+    if report.verdict is AuditVerdict.CORRUPT:
+        print("The kill switch is engaged: nothing new is sent.", file=sys.stderr)
+    return int(report.verdict)

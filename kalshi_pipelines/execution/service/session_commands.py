@@ -1,0 +1,155 @@
+"""Commands that arm, run, approve and close trading sessions."""
+
+import argparse
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
+from kalshi_pipelines.execution.executor.session import Opening
+from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_token
+from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalUnavailable
+from kalshi_pipelines.execution.journal.records import Intent, Origin, ScopeKind
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.amounts import money
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused, require_by_and_why
+from kalshi_pipelines.execution.service.live_account import live_transport
+from kalshi_pipelines.execution.service.trading_session import TradingContext, trade
+from kalshi_pipelines.execution.text import format_count, format_instant, safe_line
+from kalshi_pipelines.units import MINUTE_US, instant, now_us
+
+#: The exit status after Ctrl-C, as shells have it.
+INTERRUPTED: Final = 130
+APPROVED_FOR: Final = dt.timedelta(minutes=10)
+_SHORTEST_DIGEST: Final = 12
+
+
+def trade_inbox(context: CommandContext, given: argparse.Namespace) -> int:
+    """Decide what is in the inbox, in one session."""
+    require_by_and_why(given)
+    print(f"{context.whereabouts()}, mode {context.trade.mode.value}")
+    warehouse = context.warehouse()
+    trading = TradingContext(
+        context.settings, context.trade, context.journal(), warehouse, context.client(warehouse), print
+    )
+    try:
+        run = trade(trading, Opening(given.by, Origin.BY_HAND, given.why))
+    except KeyboardInterrupt:
+        print(f"Interrupted. {_describe_what_is_open(context)}", file=sys.stderr)
+        return INTERRUPTED
+    print(run)
+    done = {DecisionOutcome.PLACED, DecisionOutcome.SIMULATED, DecisionOutcome.KNOWN}
+    return 0 if run.is_clean and all(decision.outcome in done for decision in run.decisions) else 1
+
+
+def _describe_what_is_open(context: CommandContext) -> str:
+    """What is open after a session that somebody interrupted, in one sentence."""
+    of = (context.settings.environment.value, context.trade.subaccount)
+    try:
+        with context.journal().reading() as reading:
+            session, orders = reading.live_session(*of), len(reading.open_intents(*of))
+    except (JournalUnavailable, JournalOutdated) as error:
+        return f"What was left open can not be told, so see `status` and `reconcile`: {error}"
+    lives = "No live session is open" if session is None else f"Session {session} is open (`close-session` ends it)"
+    if not orders:
+        return f"{lives}, and no order."
+    return f"{lives}, and {format_count(orders, 'order')} may rest or be unknown: see `status`, and run `reconcile`."
+
+
+def approve(context: CommandContext, given: argparse.Namespace) -> int:
+    """Approve the exact bytes of a request."""
+    print(context.whereabouts())
+    with context.journal().writing() as transaction:
+        try:
+            intent = transaction.intent(given.intent)
+        except LookupError as error:
+            raise CommandRefused(f"{error}: see `status`.") from None
+        _require_countable(transaction, intent, given.by)
+        digest = given.sha256.lower()
+        if not intent.request_sha256.startswith(digest):
+            raise CommandRefused(
+                f"The request of intent {intent.intent_id} has another SHA-256 ({intent.request_sha256}); nothing was "
+                f"approved. Its request is {intent.request_json}"
+            )
+        if len(digest) < _SHORTEST_DIGEST:
+            raise CommandRefused(
+                f"{len(digest)} digits of the SHA-256 are too few, {_SHORTEST_DIGEST} or more are wanted; nothing was "
+                f"approved. Compare them with those that were shown for intent {intent.intent_id}."
+            )
+        transaction.approve(
+            intent.request_sha256, given.by, transaction.now_us + APPROVED_FOR // dt.timedelta(microseconds=1)
+        )
+    print(f"Approved by {safe_line(given.by)} for 10 minutes, this request and no other:\n{intent.request_json}")
+    return 0
+
+
+def _require_countable(transaction: JournalTransaction, intent: Intent, by: str) -> None:
+    """An approval is only taken down if it will count.
+
+    Raises:
+        CommandRefused: It would not.
+    """
+    if intent.state is not OrderState.RESERVED:
+        raise CommandRefused(
+            f"Intent {intent.intent_id} is {intent.state.value.replace('_', ' ')} and waits for no approval; nothing "
+            "was approved. See `status` for what waits."
+        )
+    if transaction.now_us > intent.valid_until_us:
+        raise CommandRefused(
+            f"Intent {intent.intent_id} was valid until {format_instant(intent.valid_until_us)}; nothing was approved. "
+            "Propose it anew."
+        )
+    if transaction.actor_of(intent) == by:
+        raise CommandRefused(
+            f"Intent {intent.intent_id} was proposed by {safe_line(by)}; nothing was approved. Somebody else has to: "
+            "let them run this, or say with --by who you are."
+        )
+
+
+def arm(context: CommandContext, given: argparse.Namespace) -> int:
+    """Make the operator's token, and the config of a run."""
+    require_by_and_why(given)
+    minutes_us = given.minutes * MINUTE_US
+    if not 0 < minutes_us <= LONGEST_US:
+        raise CommandRefused(f"A token is good for 1 minute to a day, not for {given.minutes} minutes.")
+    now = now_us()
+    with live_transport(context.settings, context.trade) as transport:
+        key, host = transport.key_fingerprint, transport.host
+    token = arm_token(Bound(context.settings.environment, key, context.trade.limits_sha256), now + minutes_us)
+    worst = context.trade.caps.scopes[ScopeKind.SESSION].worst_microdollars
+    print(
+        f"# Armed by {safe_line(given.by)}: {safe_line(given.why)}\n"
+        f"# {context.settings.environment.value}, {host}, sub-account {context.trade.subaccount}, key {key}\n"
+        f"# until {instant(now + minutes_us):%Y-%m-%d %H:%M:%S} UTC; worst loss of a session {money(worst)}\n"
+        f"export KALSHI_TRADE_ARM={token}"
+    )
+    if given.run is not None:
+        _write_run(given.run, given.by, given.why, now)
+        print(
+            f"# The run in {given.run} is armed for 15 minutes: "
+            f"dagster job execute -m kalshi_pipelines -j trade -c {given.run}"
+        )
+    return 0
+
+
+def _write_run(file: Path, by: str, why: str, now: int) -> None:
+    config = {"armed_by": by, "why": why, "armed_at": instant(now).isoformat(timespec="seconds")}
+    file.write_text(yaml.safe_dump({"ops": {"executed_orders": {"config": config}}}, sort_keys=False))
+
+
+def close_session(context: CommandContext, given: argparse.Namespace) -> int:
+    """End the live session of the sub-account."""
+    print(context.whereabouts())
+    journal = context.journal()
+    with journal.writing() as transaction:
+        session = transaction.live_session(context.settings.environment.value, context.trade.subaccount)
+        if session is None:
+            raise CommandRefused("There is no live session on this sub-account.")
+        transaction.end_session(session, f"by {given.by}: {given.why}")
+    journal.anchor()
+    print(f"Session {session} is closed: it can send nothing more. Its resting orders are looked after by `reconcile`.")
+    return 0
