@@ -9,46 +9,46 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.ingest.walks import ALL_STATUSES, Ingested, Source, ingest_markets, ingest_orderbooks
+from kalshi_pipelines.ingest.sweeps import ALL_STATUSES, IngestInputs, IngestResult, ingest_markets, ingest_orderbooks
 from kalshi_pipelines.kalshi.client import MarketStatusFilter
 from kalshi_pipelines.lake.history import ORDERBOOKS, PRICES, Dataset, export_history
 from kalshi_pipelines.lake.parquet import WrittenFile
 
-OpensSource = AbstractContextManager[Source]
+OpensInputs = AbstractContextManager[IngestInputs]
 
 
 def ingest_and_export_markets(
-    source: OpensSource, engine: sa.Engine, lake: Path, statuses: Sequence[MarketStatusFilter] = ALL_STATUSES
-) -> tuple[Ingested, list[WrittenFile]]:
+    inputs: OpensInputs, engine: sa.Engine, lake: Path, statuses: Sequence[MarketStatusFilter] = ALL_STATUSES
+) -> tuple[IngestResult, list[WrittenFile]]:
     """Read markets with their quotes, then export the price history.
 
     Args:
-        source: Opens the exchange; a failure to open it does not prevent the export.
+        inputs: Opens the exchange; a failure to open it does not prevent the export.
         engine: The warehouse, its schema at head.
         lake: Folder of the lake.
         statuses: Statuses of the markets to read, in the exchange's filter vocabulary.
     """
-    return _ingest_and_export(lambda opened: ingest_markets(opened, statuses), source, engine, lake, PRICES)
+    return _ingest_and_export(lambda opened: ingest_markets(opened, statuses), inputs, engine, lake, PRICES)
 
 
 def ingest_and_export_orderbooks(
-    source: OpensSource, engine: sa.Engine, lake: Path
-) -> tuple[Ingested, list[WrittenFile]]:
+    inputs: OpensInputs, engine: sa.Engine, lake: Path
+) -> tuple[IngestResult, list[WrittenFile]]:
     """Read the orderbooks of active markets, then export the levels of the books.
 
     Args:
-        source: Opens the exchange; a failure to open it does not prevent the export.
+        inputs: Opens the exchange; a failure to open it does not prevent the export.
         engine: The warehouse, its schema at head.
         lake: Folder of the lake.
     """
-    return _ingest_and_export(ingest_orderbooks, source, engine, lake, ORDERBOOKS)
+    return _ingest_and_export(ingest_orderbooks, inputs, engine, lake, ORDERBOOKS)
 
 
 def _ingest_and_export(
-    ingest: Callable[[Source], Ingested], source: OpensSource, engine: sa.Engine, lake: Path, dataset: Dataset
-) -> tuple[Ingested, list[WrittenFile]]:
+    ingest: Callable[[IngestInputs], IngestResult], inputs: OpensInputs, engine: sa.Engine, lake: Path, dataset: Dataset
+) -> tuple[IngestResult, list[WrittenFile]]:
     try:
-        with source as opened:
+        with inputs as opened:
             done = ingest(opened)
     finally:
         files = export_history(engine, lake, dataset)

@@ -64,7 +64,7 @@ ORDERBOOKS: Final = ListEndpoint("/markets/orderbooks", "orderbooks", Orderbook)
 
 MOST_ORDERBOOKS: Final = 100
 MOST_ORDERBOOK_DEPTH: Final = 100
-_TICKERS_PER_WALK: Final = 100
+_TICKERS_PER_SWEEP: Final = 100
 _ORDERBOOK_REQUESTS_IN_FLIGHT: Final = 8
 
 
@@ -194,7 +194,7 @@ class KalshiClient:
                 "Combo events can not be filtered by status or time of update.", "Leave these filters out."
             )
         params = _params(status=status, series_ticker=series_ticker, min_updated_ts=min_updated_ts)
-        return self._walk(COMBO_EVENTS if combos else EVENTS, params, tickers, limit)
+        return self._pages_of(COMBO_EVENTS if combos else EVENTS, params, tickers, limit)
 
     def market_pages(
         self,
@@ -232,7 +232,7 @@ class KalshiClient:
             max_settled_ts=max_settled_ts,
             min_updated_ts=min_updated_ts,
         )
-        return self._walk(MARKETS, params, tickers, limit)
+        return self._pages_of(MARKETS, params, tickers, limit)
 
     def market(self, ticker: str) -> Market:
         """One market with its current quotes."""
@@ -281,16 +281,16 @@ class KalshiClient:
 
     # ---
 
-    def _walk(
+    def _pages_of(
         self, endpoint: ListEndpoint, params: QueryParams, tickers: Iterable[str] | None, limit: int
     ) -> Iterator[Page]:
         if tickers is None:
             return pages(self._transport, endpoint, params, limit)
-        walks = (
+        batches = (
             pages(self._transport, endpoint, [*params, ("tickers", ",".join(batch))], limit)
-            for batch in _batches(tickers, _TICKERS_PER_WALK)
+            for batch in _batches(tickers, _TICKERS_PER_SWEEP)
         )
-        return chain.from_iterable(walks)
+        return chain.from_iterable(batches)
 
     def _read(
         self,

@@ -76,8 +76,8 @@ def pages(transport: Transport, endpoint: ListEndpoint, params: QueryParams, lim
         raise InvalidRequest(
             f"GET {endpoint.path} can not be asked for {limit} rows a page.", f"Ask for 1 to {endpoint.most_rows}."
         )
-    walk = _Walk(transport, endpoint, [("limit", str(limit)), *params])
-    return _ahead(transport, walk.next_page)
+    reader = _PageReader(transport, endpoint, [("limit", str(limit)), *params])
+    return _ahead(transport, reader.next_page)
 
 
 def _ahead(transport: Transport, next_page: Callable[[], Page]) -> Iterator[Page]:
@@ -94,7 +94,7 @@ def _ahead(transport: Transport, next_page: Callable[[], Page]) -> Iterator[Page
 
 
 @dataclass
-class _Walk:
+class _PageReader:
     """Where a walk stands. Only one page is ever fetched at a time."""
 
     transport: Transport

@@ -30,7 +30,7 @@ BREAKING, RISKY, ADDITIVE = AlertSeverity.BREAKING, AlertSeverity.RISKY, AlertSe
 
 
 @dataclass
-class Clock:
+class AlertClock:
     now_us: int = 1_000 * HOUR_US
 
     def __call__(self) -> int:
@@ -38,7 +38,7 @@ class Clock:
 
 
 @dataclass
-class Recorder:
+class RecordingChannel:
     """A channel that keeps what it is sent, or refuses."""
 
     name: str = "recorder-1"
@@ -52,13 +52,13 @@ class Recorder:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> AlertClock:
+    return AlertClock()
 
 
 @pytest.fixture
-def deliver(engine: sa.Engine, clock: Clock) -> Callable[..., Delivered]:
-    def deliver(*channels: Recorder, minimum: AlertSeverity = ADDITIVE) -> Delivered:
+def deliver(engine: sa.Engine, clock: AlertClock) -> Callable[..., Delivered]:
+    def deliver(*channels: RecordingChannel, minimum: AlertSeverity = ADDITIVE) -> Delivered:
         return deliver_pending(engine, AlertChannels(channels), minimum, clock)
 
     return deliver
@@ -74,8 +74,8 @@ def states(engine: sa.Engine) -> list[str]:
         return list(connection.scalars(sa.select(alerts.c.state).order_by(alerts.c.alert_id)))
 
 
-def test_an_alert_is_delivered_once(engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]) -> None:
-    channel = Recorder()
+def test_an_alert_is_delivered_once(engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]) -> None:
+    channel = RecordingChannel()
     assert put_alert(engine, "a", clock())
     assert not put_alert(engine, "a", clock())
     assert deliver(channel) == Delivered(1, {}, 0)
@@ -86,9 +86,9 @@ def test_an_alert_is_delivered_once(engine: sa.Engine, clock: Clock, deliver: Ca
 
 
 def test_one_failing_channel_does_not_stop_the_others_and_is_retried_alone(
-    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
 ) -> None:
-    broken, whole = Recorder("broken", fails=True), Recorder("whole")
+    broken, whole = RecordingChannel("broken", fails=True), RecordingChannel("whole")
     put_alert(engine, "a", clock())
     assert deliver(broken, whole).failures == {"broken": "it is out of order"}
     assert len(whole.sent) == 1
@@ -102,9 +102,9 @@ def test_one_failing_channel_does_not_stop_the_others_and_is_retried_alone(
 
 
 def test_a_channel_that_stays_broken_is_asked_less_and_less_and_given_up_after_a_week(
-    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
 ) -> None:
-    broken, began = Recorder(fails=True), clock()
+    broken, began = RecordingChannel(fails=True), clock()
     put_alert(engine, "a", clock())
     attempts = []
     while states(engine) == ["pending"]:
@@ -123,9 +123,9 @@ def test_a_channel_that_stays_broken_is_asked_less_and_less_and_given_up_after_a
 
 
 def test_what_is_due_together_is_one_message_the_gravest_first(
-    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
 ) -> None:
-    channel = Recorder()
+    channel = RecordingChannel()
     for severity in (ADDITIVE, BREAKING, RISKY):
         put_alert(engine, severity.value, clock(), severity)
     assert deliver(channel) == Delivered(1, {}, 0)
@@ -138,9 +138,9 @@ def test_what_is_due_together_is_one_message_the_gravest_first(
 
 
 def test_a_burst_becomes_one_message_with_a_line_of_each(
-    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
 ) -> None:
-    channel = Recorder()
+    channel = RecordingChannel()
     for number in range(50):
         put_alert(engine, f"number {number} {'x' * 100}", clock())
     assert deliver(channel) == Delivered(1, {}, 0)
@@ -155,9 +155,9 @@ def test_a_burst_becomes_one_message_with_a_line_of_each(
 
 
 def test_a_channel_gets_so_many_messages_an_hour_and_then_a_digest(
-    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
 ) -> None:
-    channel = Recorder()
+    channel = RecordingChannel()
     for number in range(30):
         put_alert(engine, f"{number}", clock())
         deliver(channel)
@@ -170,9 +170,9 @@ def test_a_channel_gets_so_many_messages_an_hour_and_then_a_digest(
 
 
 def test_what_is_less_severe_than_asked_for_is_not_sent(
-    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
 ) -> None:
-    channel = Recorder()
+    channel = RecordingChannel()
     for severity in AlertSeverity:
         put_alert(engine, severity.value, clock(), severity)
     deliver(channel, minimum=RISKY)
@@ -182,9 +182,9 @@ def test_what_is_less_severe_than_asked_for_is_not_sent(
 
 
 def test_alerts_wait_for_a_first_channel_but_not_longer_than_a_week(
-    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
 ) -> None:
-    channel = Recorder()
+    channel = RecordingChannel()
     put_alert(engine, "old", clock())
     clock.now_us += GIVEN_UP_AFTER_US
     put_alert(engine, "young", clock())
@@ -195,20 +195,20 @@ def test_alerts_wait_for_a_first_channel_but_not_longer_than_a_week(
 
 
 def test_a_channel_that_is_no_longer_configured_holds_nothing_up(
-    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
 ) -> None:
     put_alert(engine, "a", clock())
-    deliver(Recorder("gone", fails=True))
-    kept = Recorder("kept")
+    deliver(RecordingChannel("gone", fails=True))
+    kept = RecordingChannel("kept")
     assert deliver(kept).waiting == 0
     assert len(kept.sent) == 1
     assert states(engine) == ["failed"]
 
 
 def test_a_claim_whose_process_ended_is_taken_over_once_and_says_so(
-    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
 ) -> None:
-    channel = Recorder()
+    channel = RecordingChannel()
     put_alert(engine, "a", clock())
     abandoned = claim(engine, channel.name, ADDITIVE, clock())
     assert abandoned is not None
@@ -222,7 +222,7 @@ def test_a_claim_whose_process_ended_is_taken_over_once_and_says_so(
 
 
 def test_a_claim_that_was_taken_over_is_not_ended_by_who_had_it(
-    engine: sa.Engine, clock: Clock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
 ) -> None:
     put_alert(engine, "a", clock())
     slow = claim(engine, "recorder-1", ADDITIVE, clock())
@@ -233,7 +233,7 @@ def test_a_claim_that_was_taken_over_is_not_ended_by_who_had_it(
     assert states(engine) == ["pending"]
 
 
-def test_a_failed_run_is_told_of_once_without_secrets(engine: sa.Engine, clock: Clock, webhook: Webhook) -> None:
+def test_a_failed_run_is_told_of_once_without_secrets(engine: sa.Engine, clock: AlertClock, webhook: Webhook) -> None:
     run_id = "6f48d837-2d8e-426d-a807-ab1d99c0b605"
     error = "postgresql://u:hunter22@db/x failed\nAuthorization: Bearer abcdefghijklmnop <!channel>"
     channels = AlertChannels.from_urls([webhook.url])
@@ -247,9 +247,11 @@ def test_a_failed_run_is_told_of_once_without_secrets(engine: sa.Engine, clock: 
     assert "<!channel>" not in webhook.texts[0]
 
 
-def test_a_failed_run_is_told_of_though_the_warehouse_can_not_be_used(empty_database_url: str, clock: Clock) -> None:
+def test_a_failed_run_is_told_of_though_the_warehouse_can_not_be_used(
+    empty_database_url: str, clock: AlertClock
+) -> None:
     engine = open_engine(empty_database_url)
-    channel, broken = Recorder(), Recorder("broken", fails=True)
+    channel, broken = RecordingChannel(), RecordingChannel("broken", fails=True)
     alert_run_failure(engine, AlertChannels((broken, channel)), "nightly", "0a1b", "because", clock())
     assert channel.sent[0].title == "Run failed: nightly"
     with pytest.raises(DeliveryFailed, match="reached nobody"):

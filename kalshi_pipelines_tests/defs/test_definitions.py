@@ -76,7 +76,7 @@ def test_a_fresh_interpreter_loads_the_definitions_without_beta_or_preview_featu
 
 def test_the_lower_floors_never_load_dagster() -> None:
     code = (
-        "import sys, kalshi_pipelines, kalshi_pipelines.ingest.walks, kalshi_pipelines.demo\n"
+        "import sys, kalshi_pipelines, kalshi_pipelines.ingest.sweeps, kalshi_pipelines.demo\n"
         "assert not [name for name in sys.modules if name.split('.')[0] == 'dagster']"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.quarantine import unresolved_keys
-from kalshi_pipelines.ingest.walks import Ingested, Source, ingest_markets
+from kalshi_pipelines.ingest.sweeps import IngestInputs, IngestResult, ingest_markets
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
@@ -52,10 +52,10 @@ def inject(sandbox: SandboxProcess, kind: str, at: int, times: int = 1, endpoint
     httpx.post(f"{sandbox.admin_url}/sandbox/faults", json=fault, timeout=30).raise_for_status()
 
 
-def ingest(sandbox: SandboxProcess, engine: sa.Engine) -> Ingested:
+def ingest(sandbox: SandboxProcess, engine: sa.Engine) -> IngestResult:
     settings = Settings.from_environment().model_copy(update={"rate_tier": RateTier.PRESTIGE})
     with KalshiClient.from_settings(settings, engine, url=sandbox.url) as client:
-        return ingest_markets(Source(client, engine, Environment.SANDBOX))
+        return ingest_markets(IngestInputs(client, engine, Environment.SANDBOX))
 
 
 def count(engine: sa.Engine, table: sa.Table) -> int:
@@ -164,13 +164,13 @@ def test_history_of_a_failed_run_reaches_the_lake_and_is_completed_by_the_next(
 KILLED = """
 import sys
 from kalshi_pipelines.bookkeeping.quarantine import unresolved_keys
-from kalshi_pipelines.ingest.walks import *
+from kalshi_pipelines.ingest.sweeps import *
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import *
 from kalshi_pipelines.warehouse.engine import open_engine
 engine = open_engine(sys.argv[2])
 with KalshiClient.from_settings(Settings.from_environment(), engine, url=sys.argv[1]) as client:
-    ingest_markets(Source(client, engine, Environment.SANDBOX, report=lambda progress: print("page", flush=True)))
+    ingest_markets(IngestInputs(client, engine, Environment.SANDBOX, report=lambda progress: print("page", flush=True)))
 """
 
 

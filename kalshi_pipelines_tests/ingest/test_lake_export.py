@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.ingest.lake_export import ingest_and_export_markets, ingest_and_export_orderbooks
-from kalshi_pipelines.ingest.walks import Source
+from kalshi_pipelines.ingest.sweeps import IngestInputs
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import TransportFailed
 from kalshi_pipelines.sandbox.process import SandboxProcess
@@ -20,14 +20,14 @@ from kalshi_pipelines_tests.support.warehouse.rows import fill
 
 
 @contextmanager
-def open_sandbox(engine: sa.Engine, url: str) -> Iterator[Source]:
+def open_sandbox(engine: sa.Engine, url: str) -> Iterator[IngestInputs]:
     settings = Settings(rate_tier=RateTier.PRESTIGE)
     with KalshiClient.from_settings(settings, engine, url=url) as client:
-        yield Source(client, engine, Environment.SANDBOX)
+        yield IngestInputs(client, engine, Environment.SANDBOX)
 
 
 @contextmanager
-def open_nothing() -> Iterator[Source]:
+def open_nothing() -> Iterator[IngestInputs]:
     raise TransportFailed("The exchange cannot be reached.", "Check the network.")
     yield
 

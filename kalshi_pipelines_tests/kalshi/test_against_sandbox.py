@@ -66,14 +66,14 @@ def journal(sandbox: SandboxProcess, endpoint: str) -> dict[str, Any]:
 
 def test_everything_that_is_read_is_decoded_and_nothing_is_unknown(client: KalshiClient) -> None:
     keys: dict[type[Struct], set[str]] = {}
-    walks: list[tuple[type[Struct], Iterator[Page]]] = [
+    lists: list[tuple[type[Struct], Iterator[Page]]] = [
         (Series, client.series_pages()),
         (Event, client.event_pages(limit=50)),
         (Event, client.event_pages(combos=True)),
         (Market, client.market_pages(limit=100)),
         (Market, client.market_pages(mve_filter="only")),
     ]
-    for kind, pages in walks:
+    for kind, pages in lists:
         decoded = [decode_records(kind, page.raw_records) for page in pages]
         assert not [rejected for each in decoded for rejected in each.rejected]
         assert not [field for each in decoded for field in each.unknown_fields]

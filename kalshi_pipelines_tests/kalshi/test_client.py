@@ -29,7 +29,7 @@ from kalshi_pipelines_tests.kalshi.conftest import Answer, Connect, pem_of, reco
 ClientOf = Callable[[Answer], KalshiClient]
 
 
-class Recorder:
+class RequestRecorder:
     """Answers every list with one empty page and keeps what was asked."""
 
     def __init__(self) -> None:
@@ -62,21 +62,21 @@ def test_a_read_asks_for_what_the_exchange_documents(
     read: Callable[[KalshiClient], Iterator[Page]],
     asked: tuple[str, list[tuple[str, str]]],
 ) -> None:
-    exchange = Recorder()
+    exchange = RequestRecorder()
     (page,) = read(client_of(exchange))
     assert page.raw_records == []
     assert exchange.asked == [asked]
 
 
 def test_many_tickers_are_asked_for_a_hundred_at_a_time(client_of: ClientOf) -> None:
-    exchange = Recorder()
+    exchange = RequestRecorder()
     assert len(list(client_of(exchange).market_pages(tickers=(f"T{n}" for n in range(250))))) == 3
     sizes = [len(dict(params)["tickers"].split(",")) for _, params in exchange.asked]
     assert sizes == [100, 100, 50]
 
 
 def test_no_tickers_mean_no_request(client_of: ClientOf) -> None:
-    exchange = Recorder()
+    exchange = RequestRecorder()
     assert list(client_of(exchange).market_pages(tickers=[])) == []
     assert list(client_of(exchange).orderbook_batches([])) == []
     assert not exchange.asked
@@ -84,12 +84,12 @@ def test_no_tickers_mean_no_request(client_of: ClientOf) -> None:
 
 def test_filters_that_combo_events_do_not_have_are_refused(client_of: ClientOf) -> None:
     with pytest.raises(InvalidRequest):
-        client_of(Recorder()).event_pages(combos=True, status="open")
+        client_of(RequestRecorder()).event_pages(combos=True, status="open")
 
 
 @pytest.mark.parametrize("tickers", [[], [f"T{n}" for n in range(101)]])
 def test_a_batch_of_orderbooks_has_1_to_100_markets(client_of: ClientOf, tickers: list[str]) -> None:
-    exchange = Recorder()
+    exchange = RequestRecorder()
     with pytest.raises(InvalidRequest, match="1 to 100"):
         client_of(exchange).orderbooks(tickers)
     assert not exchange.asked
@@ -137,7 +137,7 @@ def test_one_orderbook_is_read_with_its_ticker(client_of: ClientOf) -> None:
     assert book.ticker == "KXA"
     assert book.orderbook_fp.no_dollars
     with pytest.raises(InvalidRequest):
-        client_of(Recorder()).orderbook("KXA", depth=101)
+        client_of(RequestRecorder()).orderbook("KXA", depth=101)
 
 
 def test_single_answers_are_read(client_of: ClientOf, caplog: pytest.LogCaptureFixture) -> None:

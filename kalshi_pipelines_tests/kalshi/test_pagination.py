@@ -42,8 +42,8 @@ def book() -> Book:
 
 
 def tickers(connect: Connect, answer: Book) -> list[str]:
-    walk = pages(connect(answer), MARKETS, [("status", "open")], 1000)
-    return [json.loads(bytes(row))["ticker"] for found in walk for row in found.raw_records]
+    found = pages(connect(answer), MARKETS, [("status", "open")], 1000)
+    return [json.loads(bytes(row))["ticker"] for page in found for row in page.raw_records]
 
 
 def test_every_page_is_read_with_the_same_filters(connect: Connect, book: Book) -> None:
@@ -70,26 +70,26 @@ def test_the_next_page_is_fetched_while_this_one_is_worked_on(connect: Connect, 
             assert go_on.wait(10)
         return book(request)
 
-    walk = pages(connect(answer), MARKETS, [], 1000)
-    next(walk)
+    found = pages(connect(answer), MARKETS, [], 1000)
+    next(found)
     assert second_asked.wait(10), "page 2 was not asked for before it was wanted"
     go_on.set()
-    next(walk)
+    next(found)
     time.sleep(0.05)
     assert book.asked == ["", "c2", "c3"]
 
 
 def test_at_most_one_page_is_read_ahead(connect: Connect, book: Book) -> None:
-    walk = pages(connect(book), MARKETS, [], 1000)
-    next(walk)
+    found = pages(connect(book), MARKETS, [], 1000)
+    next(found)
     time.sleep(0.1)
     assert book.asked == ["", "c2"]
 
 
 def test_a_walk_that_is_left_early_ends_its_thread(connect: Connect, book: Book) -> None:
-    walk: Iterator[object] = pages(connect(book), MARKETS, [], 1000)
-    next(walk)
-    walk.close()  # type: ignore[attr-defined]
+    found: Iterator[object] = pages(connect(book), MARKETS, [], 1000)
+    next(found)
+    found.close()  # type: ignore[attr-defined]
     deadline = time.monotonic() + 10
     while any(thread.name.startswith("kalshi-page") for thread in threading.enumerate()):
         assert time.monotonic() < deadline
@@ -99,10 +99,10 @@ def test_a_walk_that_is_left_early_ends_its_thread(connect: Connect, book: Book)
 
 def test_an_error_names_its_page_and_comes_after_the_pages_before_it(connect: Connect, book: Book) -> None:
     book.own["c3"] = httpx.Response(500)
-    walk = pages(connect(book), MARKETS, [], 1000)
-    assert [next(walk).number, next(walk).number] == [1, 2]
+    found = pages(connect(book), MARKETS, [], 1000)
+    assert [next(found).number, next(found).number] == [1, 2]
     with pytest.raises(ServerError, match=r"page 3 of GET /markets, after 4 rows"):
-        next(walk)
+        next(found)
 
 
 @pytest.mark.parametrize("body", [b'{"cursor":"c3","markets":[{"ticker":"C"}', b"<html>", b'{"markets":[]}'])
@@ -141,11 +141,11 @@ def test_a_last_page_that_gave_a_cursor_once_ends_the_walk(connect: Connect, boo
 )
 def test_an_exchange_that_repeats_itself_stops_the_walk(connect: Connect, book: Book, repeated: httpx.Response) -> None:
     book.own["c3"] = repeated
-    walk = pages(connect(book), MARKETS, [], 1000)
-    next(walk)
-    next(walk)
+    found = pages(connect(book), MARKETS, [], 1000)
+    next(found)
+    next(found)
     with pytest.raises(PaginationStuck, match=r"page 3 of GET /markets, after 4 rows"):
-        next(walk)
+        next(found)
 
 
 def test_the_recorded_answer_to_a_garbage_cursor_is_noticed(connect: Connect) -> None:
@@ -175,10 +175,10 @@ def test_a_list_without_an_end_is_cut_off(connect: Connect) -> None:
         return page(f"c{number}", f"T{number}")
 
     endless = ListEndpoint("/markets", "markets", Market, most_rows=1000, most_pages=7)
-    walk = pages(connect(answer), endless, [], 1)
-    assert [next(walk).number for _ in range(7)] == list(range(1, 8))
+    found = pages(connect(answer), endless, [], 1)
+    assert [next(found).number for _ in range(7)] == list(range(1, 8))
     with pytest.raises(PaginationStuck, match=r"did not end.*page 8 of GET /markets, after 7 rows"):
-        next(walk)
+        next(found)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1001])

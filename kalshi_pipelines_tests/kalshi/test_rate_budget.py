@@ -31,7 +31,7 @@ from kalshi_pipelines_tests.kalshi.conftest import recording
 SECOND = 1_000_000
 
 
-class Clock:
+class BudgetClock:
     """A clock that only sleeping moves; several budgets may share it."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Clock:
         self.us += round(seconds * SECOND)
 
 
-def budget(engine: sa.Engine, clock: Clock, law: BucketLaw, **options: float) -> RateBudget:
+def budget(engine: sa.Engine, clock: BudgetClock, law: BucketLaw, **options: float) -> RateBudget:
     return RateBudget(engine, "key", {Bucket.READ: law}, clock_us=clock, sleep=clock.sleep, **options)
 
 
@@ -69,7 +69,7 @@ def overspent(grants: list[tuple[int, int]], law: BucketLaw) -> int:
 def test_the_exchanges_bucket_is_never_overdrawn(law: BucketLaw, steps: list[tuple[int, int]]) -> None:
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
     rate_budgets.create(engine)
-    clock = Clock()
+    clock = BudgetClock()
     shared = budget(engine, clock, law, longest_wait_seconds=10_000)
     grants = []
     for idle, cost in steps:
@@ -82,7 +82,7 @@ def test_the_exchanges_bucket_is_never_overdrawn(law: BucketLaw, steps: list[tup
 
 @pytest.mark.parametrize("tier", list(RateTier))
 def test_steady_work_gets_the_whole_refill_rate(engine: sa.Engine, tier: RateTier) -> None:
-    law, clock = documented_laws(tier)[Bucket.READ], Clock()
+    law, clock = documented_laws(tier)[Bucket.READ], BudgetClock()
     shared = budget(engine, clock, law)
     shared.empty(Bucket.READ)
     start = clock.us
@@ -92,14 +92,14 @@ def test_steady_work_gets_the_whole_refill_rate(engine: sa.Engine, tier: RateTie
 
 
 def test_an_idle_bucket_grants_a_burst_that_leaves_a_margin(engine: sa.Engine) -> None:
-    shared = budget(engine, Clock(), BucketLaw(200, 600))
+    shared = budget(engine, BudgetClock(), BucketLaw(200, 600))
     waits = [shared.acquire(10) for _ in range(51)]
     assert waits[:50] == [0] * 50
     assert waits[50] == pytest.approx(0.05)
 
 
 def test_a_wait_that_is_too_long_is_refused_and_not_charged(engine: sa.Engine) -> None:
-    shared = budget(engine, Clock(), BucketLaw(10, 20), longest_wait_seconds=2)
+    shared = budget(engine, BudgetClock(), BucketLaw(10, 20), longest_wait_seconds=2)
     shared._sleep = lambda _: None  # every waiter has reserved its tokens and still waits
     for _ in range(3):
         shared.acquire(10)
@@ -111,13 +111,13 @@ def test_a_wait_that_is_too_long_is_refused_and_not_charged(engine: sa.Engine) -
 
 
 def test_a_refusal_by_the_exchange_makes_every_process_wait(engine: sa.Engine) -> None:
-    clock, law = Clock(), BucketLaw(200, 600)
+    clock, law = BudgetClock(), BucketLaw(200, 600)
     budget(engine, clock, law).empty(Bucket.READ)
     assert budget(engine, clock, law).acquire(10) == pytest.approx(0.05)
 
 
 def test_emptying_never_gives_tokens_back(engine: sa.Engine) -> None:
-    clock = Clock()
+    clock = BudgetClock()
     shared = budget(engine, clock, BucketLaw(10, 20))
     shared._sleep = lambda _: None
     for _ in range(5):
@@ -127,7 +127,7 @@ def test_emptying_never_gives_tokens_back(engine: sa.Engine) -> None:
 
 
 def test_a_clock_set_back_does_not_block_for_ever(engine: sa.Engine) -> None:
-    clock = Clock()
+    clock = BudgetClock()
     shared = budget(engine, clock, BucketLaw(200, 600), longest_wait_seconds=60)
     shared.acquire(10)
     clock.us -= 86_400 * SECOND
@@ -135,7 +135,7 @@ def test_a_clock_set_back_does_not_block_for_ever(engine: sa.Engine) -> None:
 
 
 def test_buckets_and_keys_are_apart(engine: sa.Engine) -> None:
-    clock, laws = Clock(), documented_laws(RateTier.BASIC)
+    clock, laws = BudgetClock(), documented_laws(RateTier.BASIC)
     one = RateBudget(engine, "one", laws, clock_us=clock, sleep=clock.sleep)
     one.empty(Bucket.READ)
     assert one.acquire(10, Bucket.BALANCE) == 0
@@ -144,7 +144,7 @@ def test_buckets_and_keys_are_apart(engine: sa.Engine) -> None:
 
 
 def test_threads_of_one_process_do_not_overdraw(engine: sa.Engine) -> None:
-    law, clock = BucketLaw(100, 400), Clock()
+    law, clock = BucketLaw(100, 400), BudgetClock()
     waits: list[float] = []
     shared = RateBudget(engine, "key", {Bucket.READ: law}, clock_us=clock, sleep=waits.append)
     threads = [threading.Thread(target=lambda: [shared.acquire(10) for _ in range(10)]) for _ in range(8)]
@@ -205,7 +205,7 @@ def test_the_limits_of_an_account_are_used_as_stated() -> None:
 def test_an_account_without_a_refill_is_slow_but_no_crash(engine: sa.Engine) -> None:
     nothing = BucketLimits(refill_rate=0, bucket_capacity=0)
     law = account_laws(AccountLimits("suspended", read=nothing, write=nothing))[Bucket.READ]
-    assert budget(engine, Clock(), law).acquire(10) == 0
+    assert budget(engine, BudgetClock(), law).acquire(10) == 0
     assert law.interval_us(10) == 10 * SECOND
 
 

@@ -31,7 +31,7 @@ from kalshi_pipelines_tests.kalshi.conftest import Connect
 from kalshi_pipelines_tests.kalshi.test_signing import verify
 
 
-class Exchange:
+class ScriptedExchange:
     """Answers with the given responses or failures, one a request, the last for ever; and keeps the requests."""
 
     def __init__(self, *answers: httpx.Response | Exception) -> None:
@@ -81,7 +81,7 @@ EXPIRED = {"error": {"code": "header_timestamp_expired", "message": "header time
     ids=repr,
 )
 def test_passing_trouble_is_tried_again(connect: Connect, trouble: httpx.Response | Exception) -> None:
-    exchange = Exchange(trouble, trouble, ok())
+    exchange = ScriptedExchange(trouble, trouble, ok())
     assert get(connect(exchange)) == "fine"
     assert len(exchange.requests) == 3
 
@@ -91,7 +91,7 @@ def test_passing_trouble_is_tried_again(connect: Connect, trouble: httpx.Respons
     [(301, Redirected), (308, Redirected), (400, ApiError), (401, Unauthorized), (403, Forbidden), (404, NotFound)],
 )
 def test_a_refusal_is_not_tried_again(connect: Connect, status: int, kind: type[ApiError]) -> None:
-    exchange = Exchange(httpx.Response(status, headers={"Location": "https://elsewhere.example/"}))
+    exchange = ScriptedExchange(httpx.Response(status, headers={"Location": "https://elsewhere.example/"}))
     with pytest.raises(kind) as caught:
         get(connect(exchange))
     assert len(exchange.requests) == 1
@@ -110,7 +110,7 @@ def test_a_refusal_is_not_tried_again(connect: Connect, status: int, kind: type[
 def test_lasting_trouble_is_reported_after_the_last_attempt(
     connect: Connect, trouble: httpx.Response | Exception, kind: type[KalshiError]
 ) -> None:
-    exchange = Exchange(trouble)
+    exchange = ScriptedExchange(trouble)
     with pytest.raises(kind, match=r"^GET /markets\?limit=5 .*5"):
         get(connect(exchange))
     assert len(exchange.requests) == 5
@@ -118,14 +118,14 @@ def test_lasting_trouble_is_reported_after_the_last_attempt(
 
 def test_attempts_are_bounded_in_total_time(connect: Connect) -> None:
     stamina.set_testing(False)
-    exchange = Exchange(httpx.Response(500))
+    exchange = ScriptedExchange(httpx.Response(500))
     with pytest.raises(ServerError):
         get(connect(exchange, patience=Patience(attempts=50, total_seconds=1e-9)))
     assert len(exchange.requests) == 1
 
 
 def test_only_get_without_a_body_and_in_english_is_sent(connect: Connect) -> None:
-    exchange = Exchange(ok())
+    exchange = ScriptedExchange(ok())
     get(connect(exchange))
     (request,) = exchange.requests
     assert request.method == "GET"
@@ -137,7 +137,7 @@ def test_only_get_without_a_body_and_in_english_is_sent(connect: Connect) -> Non
 
 def test_each_attempt_is_signed_anew(connect: Connect, private_key: PrivateKey) -> None:
     now = iter(range(1_790_000_000_000_000, 1_790_001_000_000_000, 1_000_000))
-    exchange = Exchange(httpx.Response(500), httpx.Response(500), ok())
+    exchange = ScriptedExchange(httpx.Response(500), httpx.Response(500), ok())
     get(connect(exchange, signer=Signer("key-id", private_key, clock_us=lambda: next(now))))
     stamps = [request.headers["KALSHI-ACCESS-TIMESTAMP"] for request in exchange.requests]
     assert stamps == ["1790000000000", "1790000001000", "1790000002000"]
@@ -146,7 +146,7 @@ def test_each_attempt_is_signed_anew(connect: Connect, private_key: PrivateKey) 
 
 
 def test_the_signature_covers_the_path_as_it_is_sent(connect: Connect, ed25519_key: PrivateKey) -> None:
-    exchange = Exchange(ok())
+    exchange = ScriptedExchange(ok())
     path = path_with("/markets/{ticker}/orderbook", ticker="KX A/Bé-1.5%")
     connect(exchange, signer=Signer("key-id", ed25519_key)).get(path, [("depth", "0")], decode=strict)
     (request,) = exchange.requests
@@ -163,7 +163,7 @@ def test_a_ticker_that_would_change_the_path_is_refused(ticker: str) -> None:
 
 
 def test_each_attempt_is_charged(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    exchange = Exchange(httpx.Response(500), ok())
+    exchange = ScriptedExchange(httpx.Response(500), ok())
     transport = connect(exchange)
     charged: list[int] = []
     monkeypatch.setattr(transport._budget, "acquire", lambda cost, _: charged.append(cost))
@@ -172,7 +172,7 @@ def test_each_attempt_is_charged(connect: Connect, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_429_empties_the_shared_bucket(connect: Connect, sqlite_engine: sa.Engine) -> None:
-    get(connect(Exchange(TOO_MANY, ok())))
+    get(connect(ScriptedExchange(TOO_MANY, ok())))
     with sqlite_engine.connect() as connection:
         (row,) = connection.execute(rate_budgets.select()).all()
     # 10,000,000 tokens at 1,000,000 a second less the margin: had it not been emptied it would be in the past.
@@ -185,7 +185,7 @@ def _dated(ahead_seconds: float) -> httpx.Response:
 
 
 def test_a_wrong_clock_is_set_by_the_exchange_once(connect: Connect, ed25519_key: PrivateKey) -> None:
-    exchange = Exchange(_dated(300), ok())
+    exchange = ScriptedExchange(_dated(300), ok())
     transport = connect(exchange, signer=Signer("key-id", ed25519_key))
     assert get(transport) == "fine"
     first, second = (int(request.headers["KALSHI-ACCESS-TIMESTAMP"]) for request in exchange.requests)
@@ -208,22 +208,24 @@ def test_a_wrong_clock_is_set_by_the_exchange_once(connect: Connect, ed25519_key
 def test_a_refused_timestamp_is_not_tried_again_blindly(
     connect: Connect, ed25519_key: PrivateKey, answers: Callable[[], list[httpx.Response]], sent: int
 ) -> None:
-    exchange = Exchange(*answers())
+    exchange = ScriptedExchange(*answers())
     with pytest.raises(Unauthorized, match="clock"):
         get(connect(exchange, signer=Signer("key-id", ed25519_key)))
     assert len(exchange.requests) == sent
 
 
 def test_a_clock_found_wrong_on_the_last_attempt_is_reported_as_that(connect: Connect, ed25519_key: PrivateKey) -> None:
-    transport = connect(Exchange(_dated(300)), signer=Signer("key-id", ed25519_key), patience=Patience(attempts=1))
+    transport = connect(
+        ScriptedExchange(_dated(300)), signer=Signer("key-id", ed25519_key), patience=Patience(attempts=1)
+    )
     with pytest.raises(Unauthorized, match="header_timestamp_expired"):
         get(transport)
 
 
 def test_a_meaningful_error_status_is_decoded(connect: Connect) -> None:
-    assert get(connect(Exchange(httpx.Response(503, content=b"fine"))), meaningful=(503,)) == "fine"
+    assert get(connect(ScriptedExchange(httpx.Response(503, content=b"fine"))), meaningful=(503,)) == "fine"
     with pytest.raises(ServerError):
-        get(connect(Exchange(httpx.Response(503, content=b"<html>"))), meaningful=(503,))
+        get(connect(ScriptedExchange(httpx.Response(503, content=b"<html>"))), meaningful=(503,))
 
 
 def test_compressed_answers_are_read(connect: Connect) -> None:
@@ -247,7 +249,7 @@ def test_an_endless_answer_is_cut_off(connect: Connect, patience: Patience) -> N
 
 
 def test_a_closed_transport_says_so_and_sends_nothing(connect: Connect) -> None:
-    exchange = Exchange(ok())
+    exchange = ScriptedExchange(ok())
     transport = connect(exchange)
     transport.close()
     with pytest.raises(TransportFailed, match="closed"):
@@ -271,7 +273,7 @@ def test_closing_ends_the_attempts(connect: Connect) -> None:
 
 def test_attempts_are_logged_with_their_reason(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        get(connect(Exchange(httpx.Response(500, json={"error": {"code": "boom"}}), ok())))
+        get(connect(ScriptedExchange(httpx.Response(500, json={"error": {"code": "boom"}}), ok())))
     assert [record.message for record in caplog.records if record.name == "kalshi_pipelines.kalshi"] == [
         "GET /markets?limit=5 was answered 500 (boom)."
     ]

@@ -118,7 +118,7 @@ def test_what_is_learned_in_one_night_is_there_in_the_next(workflow: dict[Any, A
 
 
 @dataclass
-class Runner:
+class StepRunner:
     """Runs a step's script as the runner does, in a folder of its own."""
 
     folder: Path
@@ -149,8 +149,8 @@ class Runner:
 
 
 @pytest.fixture
-def runner(workflow: dict[Any, Any], tmp_path: Path) -> Runner:
-    return Runner(tmp_path, workflow)
+def runner(workflow: dict[Any, Any], tmp_path: Path) -> StepRunner:
+    return StepRunner(tmp_path, workflow)
 
 
 def test_every_script_is_one_to_bash(workflow: dict[Any, Any]) -> None:
@@ -158,7 +158,7 @@ def test_every_script_is_one_to_bash(workflow: dict[Any, Any]) -> None:
         subprocess.run(["bash", "-n", "-c", script], check=True, timeout=60)
 
 
-def test_the_key_is_readable_by_its_owner_only_and_without_one_there_is_no_file(runner: Runner) -> None:
+def test_the_key_is_readable_by_its_owner_only_and_without_one_there_is_no_file(runner: StepRunner) -> None:
     name = "Write the canary key to a file"
     assert runner.run(name, CANARY_KEY="").returncode == 0
     assert not (runner.folder / "canary.pem").exists()
@@ -176,14 +176,14 @@ def test_the_key_is_readable_by_its_owner_only_and_without_one_there_is_no_file(
     ids=["drift", "no drift", "skipped"],
 )
 def test_a_suite_that_fails_is_drift_and_one_that_asked_nobody_is_a_failure(
-    runner: Runner, suite: str, status: int, output: str
+    runner: StepRunner, suite: str, status: int, output: str
 ) -> None:
     runner.program(".venv/bin/pytest", f"#!/bin/sh\n{suite}\n")
     ended = runner.run("Check the vendors", KALSHI_CONTRACT_REPORT="report.txt")
     assert (ended.returncode, runner.read("output")) == (status, output)
 
 
-def test_acknowledging_passes_what_was_typed_as_arguments(runner: Runner) -> None:
+def test_acknowledging_passes_what_was_typed_as_arguments(runner: StepRunner) -> None:
     runner.program(".venv/bin/python", '#!/bin/sh\nprintf "%s|" "$@" >> calls\n')
     ended = runner.run("Acknowledge findings", FINDINGS="12 $(touch x) *", WHY="on purpose; $(touch y)")
     assert ended.returncode == 0, ended.stderr
@@ -191,7 +191,7 @@ def test_acknowledging_passes_what_was_typed_as_arguments(runner: Runner) -> Non
     assert not {"x", "y"} & {file.name for file in runner.folder.iterdir()}
 
 
-def test_one_issue_is_opened_kept_up_to_date_and_closed(runner: Runner) -> None:
+def test_one_issue_is_opened_kept_up_to_date_and_closed(runner: StepRunner) -> None:
     runner.program("bin/gh", FAKE_GH.format(python=sys.executable))
 
     def night(report: str | None, drift: str = "true") -> list[str]:

@@ -13,8 +13,8 @@ import stamina
 from kalshi_pipelines import units
 from kalshi_pipelines.contracts.findings import store
 from kalshi_pipelines.contracts.language.differences import Severity
-from kalshi_pipelines.ingest.walks import (
-    Source,
+from kalshi_pipelines.ingest.sweeps import (
+    IngestInputs,
     ingest_events,
     ingest_markets,
     ingest_orderbooks,
@@ -60,13 +60,13 @@ def no_retries() -> Iterator[None]:
 
 
 def _ingest(url: str, warehouse_url: str) -> int:
-    """Everything a night reads; returns how many walks ended well. In maintenance they may not."""
+    """Everything a night reads; returns how many sweeps ended well. In maintenance they may not."""
     engine = open_engine(warehouse_url)
     ended = 0
     with KalshiClient.from_settings(Settings(rate_tier=RateTier.PRESTIGE), engine, url=url) as client:
-        for walk in (ingest_series, ingest_events, ingest_markets, ingest_orderbooks):
+        for sweep in (ingest_series, ingest_events, ingest_markets, ingest_orderbooks):
             with contextlib.suppress(KalshiError):
-                walk(Source(client, engine, Environment.SANDBOX))
+                sweep(IngestInputs(client, engine, Environment.SANDBOX))
                 ended += 1
     engine.dispose()
     return ended
@@ -80,14 +80,14 @@ def _wednesday_evening() -> int:
 
 
 def _live_a_day(exchange: SimulatedExchange, life: UsualLife, daemon: Daemon, warehouse_url: str) -> tuple[int, int]:
-    runs, walks = 0, 0
+    runs, sweeps = 0, 0
     for hour in range(25):
         runs += daemon.tick()
         if hour % 8 == 0:
-            walks += _ingest(exchange.process.url, warehouse_url)
+            sweeps += _ingest(exchange.process.url, warehouse_url)
         exchange.go_to(exchange.now_us() + HOUR_US)
         life.go_on()
-    return runs, walks
+    return runs, sweeps
 
 
 @pytest.mark.timeout(300)
@@ -98,14 +98,14 @@ def test_a_day_of_usual_life_with_an_ingest_gives_neither_a_grave_finding_nor_a_
     with simulated_exchange(start_us, seed=5) as exchange, receiver(exchange) as somebody:
         life = UsualLife(exchange, random.Random(5))
         daemon = Daemon(warehouse_url, exchange.process.url, somebody.url, exchange.now_us)
-        runs, walks = _live_a_day(exchange, life, daemon, warehouse_url)
+        runs, sweeps = _live_a_day(exchange, life, daemon, warehouse_url)
         daemon.stop()
     engine = open_engine(warehouse_url)
     found = store.findings(engine, "sandbox")
     engine.dispose()
     assert [each.difference for each in found if each.difference.severity is not Severity.ADDITIVE] == []
     assert somebody.received == []
-    assert (runs, walks) >= (4, 12)
+    assert (runs, sweeps) >= (4, 12)
     assert life.went_on >= {
         "maintenance", "inactive", "active", "closed", "determined", "disputed", "amended", "finalized", "scalar",
     }  # fmt: skip

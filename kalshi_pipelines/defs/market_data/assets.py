@@ -14,7 +14,7 @@ from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_asset, warehouse_multi_asset
 from kalshi_pipelines.defs.tables import table_metadata
 from kalshi_pipelines.ingest.lake_export import ingest_and_export_markets, ingest_and_export_orderbooks
-from kalshi_pipelines.ingest.walks import ALL_STATUSES, Source, ingest_events, ingest_series
+from kalshi_pipelines.ingest.sweeps import ALL_STATUSES, IngestInputs, ingest_events, ingest_series
 from kalshi_pipelines.kalshi.client import MarketStatusFilter
 from kalshi_pipelines.warehouse import tables
 
@@ -27,10 +27,10 @@ _SQL_AND_LAKE: Final = {"kalshi", "sql", "parquet"}
 @contextmanager
 def _source(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
-) -> Iterator[Source]:
+) -> Iterator[IngestInputs]:
     settings = warehouse.settings
     with exchange.client(warehouse.engine) as client:
-        yield Source(
+        yield IngestInputs(
             client,
             warehouse.engine,
             settings.environment,

@@ -8,7 +8,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.runs import Progress
-from kalshi_pipelines.ingest.walks import Ingested
+from kalshi_pipelines.ingest.sweeps import IngestResult
 from kalshi_pipelines.lake.parquet import WrittenFile
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
@@ -29,7 +29,7 @@ class ProgressLog:
             self._last = time.monotonic()
 
 
-def ingested(engine: sa.Engine, table: sa.Table, done: Ingested) -> dict[str, Any]:
+def ingested(engine: sa.Engine, table: sa.Table, done: IngestResult) -> dict[str, Any]:
     """Metadata of a materialization: what came in and what became of it."""
     counts = done.counts
     metadata: dict[str, Any] = {
@@ -58,7 +58,7 @@ def ingested(engine: sa.Engine, table: sa.Table, done: Ingested) -> dict[str, An
     return metadata
 
 
-def exported(engine: sa.Engine, table: sa.Table, done: Ingested, files: Sequence[WrittenFile]) -> dict[str, Any]:
+def exported(engine: sa.Engine, table: sa.Table, done: IngestResult, files: Sequence[WrittenFile]) -> dict[str, Any]:
     """Metadata of a history asset: also the rows added and the files written to the lake."""
     metadata = ingested(engine, table, done) | {
         "history_rows_added": done.counts.history_rows,

@@ -7,7 +7,7 @@ import sys
 
 import stamina
 
-from kalshi_pipelines.ingest.walks import Source, ingest_markets
+from kalshi_pipelines.ingest.sweeps import IngestInputs, ingest_markets
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.settings import Environment, RateTier, Settings
@@ -24,7 +24,7 @@ def main() -> None:
     outcome = "stored"
     try:
         with KalshiClient.from_settings(Settings(rate_tier=RateTier.PRESTIGE), engine, url=url) as client:
-            ingest_markets(Source(client, engine, Environment.SANDBOX))
+            ingest_markets(IngestInputs(client, engine, Environment.SANDBOX))
     except KalshiError as error:
         outcome = type(error).__name__
     json.dump({"outcome": outcome, "peak_mb": _peak_mb() - before}, sys.stdout)

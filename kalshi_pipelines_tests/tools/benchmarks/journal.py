@@ -51,7 +51,7 @@ class Timed:
         return statistics.median(one / two for one, two in zip(self.admissions, self.bares, strict=True))
 
 
-class Bench:
+class JournalBench:
     """A journal in which one session after the other trades, a day each."""
 
     def __init__(self, url: str) -> None:
@@ -215,7 +215,7 @@ def databases(folder: Path) -> Iterator[tuple[str, list[str]]]:
         yield "Postgres", [cluster.url(few), cluster.url(many)]
 
 
-def in_turns(benches: list[Bench], sessions: int) -> list[Timed]:
+def in_turns(benches: list[JournalBench], sessions: int) -> list[Timed]:
     """Admit orders to each journal in turn, and commit twice after each."""
     timed = [Timed() for _ in benches]
     for number in range(sessions + 1):
@@ -234,7 +234,7 @@ def admission(sessions: int = 15, rows: int = ROWS) -> None:
     """Admission beside bare commits, and with a million rows beside none; prints a line a database."""
     with tempfile.TemporaryDirectory() as name:
         for database, urls in databases(Path(name)):
-            benches = [Bench(url) for url in urls]
+            benches = [JournalBench(url) for url in urls]
             in_turns(benches, 1)
             stored = benches[1].grow(rows)
             few, many = in_turns(benches, sessions)

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from kalshi_pipelines.bookkeeping.runs import Counts
-from kalshi_pipelines.ingest.walks import ALL_STATUSES, Source, ingest_events, ingest_markets, ingest_orderbooks
+from kalshi_pipelines.ingest.sweeps import ALL_STATUSES, IngestInputs, ingest_events, ingest_markets, ingest_orderbooks
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.records import Market
 from kalshi_pipelines.settings import Environment, Settings
@@ -102,24 +102,24 @@ def _values(market: dict[str, Any]) -> list[Any]:
 
 def markets(url: str, folder: Path) -> Measured:
     """Ingest markets with their price snapshots into a warehouse."""
-    return _ingest(url, folder, "prestige", lambda source: ingest_markets(source).counts)
+    return _ingest(url, folder, "prestige", lambda inputs: ingest_markets(inputs).counts)
 
 
 def markets_unchecked(url: str, folder: Path) -> Measured:
     """The same without comparing what is read with the contracts."""
     return _ingest(
-        url, folder, "prestige", lambda source: ingest_markets(replace(source, checks_contracts=False)).counts
+        url, folder, "prestige", lambda inputs: ingest_markets(replace(inputs, checks_contracts=False)).counts
     )
 
 
 def events(url: str, folder: Path) -> Measured:
     """Ingest what comes before the markets in the nightly job."""
-    return _ingest(url, folder, "prestige", lambda source: ingest_events(source).counts)
+    return _ingest(url, folder, "prestige", lambda inputs: ingest_events(inputs).counts)
 
 
 def orderbooks(url: str, folder: Path) -> Measured:
     """Sweep all orderbooks on a basic rate budget."""
-    return _ingest(url, folder, "basic", lambda source: ingest_orderbooks(source).counts)
+    return _ingest(url, folder, "basic", lambda inputs: ingest_orderbooks(inputs).counts)
 
 
 def postgres_copy(url: str, folder: Path) -> Measured:
@@ -165,13 +165,13 @@ def _overwrite_in_postgres(overwrite: Callable[[sa.Connection, Write, list[Row]]
     return _measured(POSTGRES_MARKETS, seconds)
 
 
-def _ingest(url: str, folder: Path, tier: str, walk: Callable[[Source], Counts]) -> Measured:
+def _ingest(url: str, folder: Path, tier: str, sweep: Callable[[IngestInputs], Counts]) -> Measured:
     engine = open_engine(f"sqlite:///{folder / 'warehouse.db'}")
     upgrade_to_head(engine)
     settings = Settings.from_environment().model_copy(update={"rate_tier": tier})
     with KalshiClient.from_settings(settings, engine, url=url) as client:
         started = time.perf_counter()
-        counts = walk(Source(client, engine, Environment.SANDBOX))
+        counts = sweep(IngestInputs(client, engine, Environment.SANDBOX))
         seconds = time.perf_counter() - started
     engine.dispose()
     return _measured(counts.read, seconds)

@@ -46,7 +46,7 @@ _IS_ACTIVE: Final = sa.and_(markets.c.status == "active", _WAS_READ)
 
 
 @dataclass(frozen=True)
-class Source:
+class IngestInputs:
     """Where a walk reads from and stores to.
 
     Attributes:
@@ -71,7 +71,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Ingested:
+class IngestResult:
     """What a walk did.
 
     Attributes:
@@ -91,51 +91,51 @@ class Ingested:
     differences: tuple[Difference, ...] = ()
 
 
-def ingest_series(source: Source) -> Ingested:
+def ingest_series(inputs: IngestInputs) -> IngestResult:
     """Read all series."""
     unknown: dict[str, bytes] = {}
-    with _run(source, SERIES.subject) as run, _checks(source, run, client.SERIES) as checks:
-        for page in source.client.series_pages():
+    with _run(inputs, SERIES.subject) as run, _checks(inputs, run, client.SERIES) as checks:
+        for page in inputs.client.series_pages():
             unknown |= store_page(run, SERIES, page, checks)
-    return _ingested(run, checks, unknown)
+    return _result(run, checks, unknown)
 
 
-def ingest_events(source: Source) -> Ingested:
+def ingest_events(inputs: IngestInputs) -> IngestResult:
     """Read all events; with combos included, also the multivariate ones, which the plain list leaves out."""
     unknown: dict[str, bytes] = {}
-    with _run(source, EVENTS.subject) as run, _checks(source, run, client.EVENTS) as checks:
-        for combos in (False, True) if source.include_combos else (False,):
-            for page in source.client.event_pages(combos=combos):
+    with _run(inputs, EVENTS.subject) as run, _checks(inputs, run, client.EVENTS) as checks:
+        for combos in (False, True) if inputs.include_combos else (False,):
+            for page in inputs.client.event_pages(combos=combos):
                 unknown |= store_page(run, EVENTS, page, checks)
-    return _ingested(run, checks, unknown)
+    return _result(run, checks, unknown)
 
 
-def ingest_markets(source: Source, statuses: Sequence[MarketStatusFilter] = ALL_STATUSES) -> Ingested:
+def ingest_markets(inputs: IngestInputs, statuses: Sequence[MarketStatusFilter] = ALL_STATUSES) -> IngestResult:
     """Read markets with their quotes: those in quarantine again, then one sweep a status.
 
     Args:
-        source: Where from and where to.
+        inputs: Where from and where to.
         statuses: Which sweeps, in this order, in the exchange's filter vocabulary.
     """
     unknown: dict[str, bytes] = {}
-    with _run(source, MARKETS.subject) as run, _checks(source, run, client.MARKETS) as checks:
-        for page in _market_pages(source, statuses, run.started_us):
+    with _run(inputs, MARKETS.subject) as run, _checks(inputs, run, client.MARKETS) as checks:
+        for page in _market_pages(inputs, statuses, run.started_us):
             unknown |= store_page(run, MARKETS, page, checks)
         if "settled" in statuses:
             _advance_settled_watermark(run)
-    return _ingested(run, checks, unknown)
+    return _result(run, checks, unknown)
 
 
-def _market_pages(source: Source, statuses: Sequence[MarketStatusFilter], started_us: int) -> Iterator[Page]:
-    exchange = source.client
-    quarantined = unresolved_keys(source.engine, MARKETS.subject)
+def _market_pages(inputs: IngestInputs, statuses: Sequence[MarketStatusFilter], started_us: int) -> Iterator[Page]:
+    exchange = inputs.client
+    quarantined = unresolved_keys(inputs.engine, MARKETS.subject)
     if quarantined:
         yield from exchange.market_pages(tickers=quarantined, mve_filter=None)
     for status in statuses:
         yield from exchange.market_pages(
             status=status,
-            mve_filter=None if source.include_combos else "exclude",
-            min_settled_ts=_settled_since(source) if status == "settled" else None,
+            mve_filter=None if inputs.include_combos else "exclude",
+            min_settled_ts=_settled_since(inputs) if status == "settled" else None,
         )
     if tuple(statuses) == ALL_STATUSES:
         # What went back meanwhile, from paused or closed to open, was met by neither sweep.
@@ -143,51 +143,51 @@ def _market_pages(source: Source, statuses: Sequence[MarketStatusFilter], starte
         yield from exchange.market_pages(min_updated_ts=since)
 
 
-def ingest_orderbooks(source: Source) -> Ingested:
+def ingest_orderbooks(inputs: IngestInputs) -> IngestResult:
     """Read the whole orderbook of every active market in the warehouse, 100 markets a request."""
     unknown: dict[str, bytes] = {}
     missing: list[str] = []
-    with _run(source, ORDERBOOKS.subject) as run, _checks(source, run, client.ORDERBOOKS) as checks:
-        run.expect(_count_active(source.engine))
-        for tickers, page in source.client.orderbook_batches(_active_tickers(source.engine)):
+    with _run(inputs, ORDERBOOKS.subject) as run, _checks(inputs, run, client.ORDERBOOKS) as checks:
+        run.expect(_count_active(inputs.engine))
+        for tickers, page in inputs.client.orderbook_batches(_active_tickers(inputs.engine)):
             unknown |= store_page(run, ORDERBOOKS, page, checks)
             answered = {record_key(Orderbook, raw) for raw in page.raw_records}
             missing += [ticker for ticker in tickers if ticker not in answered]
-    return _ingested(run, checks, unknown, missing)
+    return _result(run, checks, unknown, missing)
 
 
-def _run(source: Source, subject: str) -> IngestRun:
+def _run(inputs: IngestInputs, subject: str) -> IngestRun:
     return IngestRun(
-        source.engine, subject, source.environment, dagster_run_id=source.dagster_run_id, report=source.report
+        inputs.engine, subject, inputs.environment, dagster_run_id=inputs.dagster_run_id, report=inputs.report
     )
 
 
-def _checks(source: Source, run: IngestRun, endpoint: ListEndpoint) -> AbstractContextManager[PageChecks | None]:
-    if not source.checks_contracts:
+def _checks(inputs: IngestInputs, run: IngestRun, endpoint: ListEndpoint) -> AbstractContextManager[PageChecks | None]:
+    if not inputs.checks_contracts:
         return nullcontext()
-    return contract_checks(run, f"GET {endpoint.path}", source.client.address)
+    return contract_checks(run, f"GET {endpoint.path}", inputs.client.address)
 
 
-def _ingested(
+def _result(
     run: IngestRun, checks: PageChecks | None, unknown: dict[str, bytes], missing: Sequence[str] = ()
-) -> Ingested:
+) -> IngestResult:
     differences = checks.differences if checks else ()
-    return Ingested(run.run_id, run.counts, run.seconds, unknown, tuple(missing), differences)
+    return IngestResult(run.run_id, run.counts, run.seconds, unknown, tuple(missing), differences)
 
 
-def _settled_since(source: Source) -> int | None:
+def _settled_since(inputs: IngestInputs) -> int | None:
     """Unix seconds from which settled markets are read; None for all."""
-    with source.engine.connect() as connection:
+    with inputs.engine.connect() as connection:
         mark = connection.scalar(sa.select(watermarks.c.position_us).where(watermarks.c.name == _SETTLED_WATERMARK))
-        if mark is None and source.settled_lookback_hours is None:
+        if mark is None and inputs.settled_lookback_hours is None:
             return None
         if mark is None:
             # A market that is stored may have settled at any time since; one of an old database is not waited for.
             oldest = connection.scalar(sa.select(sa.func.min(markets.c.first_seen_us)).where(_WAS_READ)) or now_us()
-            mark = min(oldest, now_us() - (source.settled_lookback_hours or 0) * HOUR_US)
+            mark = min(oldest, now_us() - (inputs.settled_lookback_hours or 0) * HOUR_US)
         else:
             mark -= _SETTLED_OVERLAP_US
-    archived = microseconds(source.client.historical_cutoff().market_settled_ts)
+    archived = microseconds(inputs.client.historical_cutoff().market_settled_ts)
     if mark < archived:
         logger.warning(
             "Markets settled between %s and %s have left the live lists and were not read: only a backfill of the "

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.quarantine import set_aside, unresolved_keys
 from kalshi_pipelines.bookkeeping.stamps import Stamp
-from kalshi_pipelines.ingest.walks import Source, ingest_events, ingest_markets, ingest_orderbooks
+from kalshi_pipelines.ingest.sweeps import IngestInputs, ingest_events, ingest_markets, ingest_orderbooks
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.decoding import RejectedRecord
 from kalshi_pipelines.kalshi.pagination import Page
@@ -23,10 +23,10 @@ from kalshi_pipelines_tests.support.ingest.wire import MARKET, raw
 
 
 @pytest.fixture
-def source(engine: sa.Engine, frozen_sandbox: SandboxProcess) -> Iterator[Source]:
+def inputs(engine: sa.Engine, frozen_sandbox: SandboxProcess) -> Iterator[IngestInputs]:
     settings = Settings(rate_tier=RateTier.PRESTIGE)
     with KalshiClient.from_settings(settings, engine, url=frozen_sandbox.url) as client:
-        yield Source(client, engine, Environment.SANDBOX)
+        yield IngestInputs(client, engine, Environment.SANDBOX)
 
 
 def count(engine: sa.Engine, *conditions: Any) -> int:
@@ -34,30 +34,30 @@ def count(engine: sa.Engine, *conditions: Any) -> int:
         return connection.scalar(sa.select(sa.func.count()).select_from(markets).where(*conditions)) or 0
 
 
-def test_combos_are_read_only_when_asked_for(source: Source) -> None:
-    ingest_markets(source)
-    ingest_events(source)
+def test_combos_are_read_only_when_asked_for(inputs: IngestInputs) -> None:
+    ingest_markets(inputs)
+    ingest_events(inputs)
     combos = markets.c.ticker.startswith("KXMVE")
-    assert count(source.engine, combos) == 0
-    ingest_markets(replace(source, include_combos=True))
-    ingest_events(replace(source, include_combos=True))
-    assert count(source.engine, combos) > 0
-    with source.engine.connect() as connection:
+    assert count(inputs.engine, combos) == 0
+    ingest_markets(replace(inputs, include_combos=True))
+    ingest_events(replace(inputs, include_combos=True))
+    assert count(inputs.engine, combos) > 0
+    with inputs.engine.connect() as connection:
         assert connection.scalars(sa.select(events.c.event_ticker).where(events.c.is_placeholder)).all() == []
 
 
-def test_the_first_sweep_of_settled_markets_looks_back_as_far_as_asked(source: Source) -> None:
+def test_the_first_sweep_of_settled_markets_looks_back_as_far_as_asked(inputs: IngestInputs) -> None:
     finalized = markets.c.status == "finalized"
-    ingest_markets(replace(source, settled_lookback_hours=1))
-    recent = count(source.engine, finalized)
-    with writing(source.engine) as connection:
+    ingest_markets(replace(inputs, settled_lookback_hours=1))
+    recent = count(inputs.engine, finalized)
+    with writing(inputs.engine) as connection:
         connection.execute(sa.delete(watermarks))
-    ingest_markets(source)
-    assert recent < count(source.engine, finalized)
+    ingest_markets(inputs)
+    assert recent < count(inputs.engine, finalized)
 
 
 def test_later_sweeps_of_settled_markets_overlap_the_last_settlement_stored_by_a_day(
-    source: Source, frozen_sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
+    inputs: IngestInputs, frozen_sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int | None] = []
     pages = KalshiClient.market_pages
@@ -67,12 +67,12 @@ def test_later_sweeps_of_settled_markets_overlap_the_last_settlement_stored_by_a
         return pages(self, **filters)
 
     monkeypatch.setattr(KalshiClient, "market_pages", market_pages)
-    first = ingest_markets(source, statuses=["settled"])
-    with source.engine.connect() as connection:
+    first = ingest_markets(inputs, statuses=["settled"])
+    with inputs.engine.connect() as connection:
         (mark,) = connection.scalars(sa.select(watermarks.c.position_us))
         newest = connection.scalar(sa.select(sa.func.max(markets.c.settlement_time_us)))
     assert mark == newest
-    again = ingest_markets(source, statuses=["settled"])
+    again = ingest_markets(inputs, statuses=["settled"])
     day = 86_400
     since = mark // SECOND_US - day
     assert asked == [None, since]
@@ -85,9 +85,9 @@ def test_later_sweeps_of_settled_markets_overlap_the_last_settlement_stored_by_a
     assert (first.counts.read, again.counts.read) == (everything, recent)
 
 
-def test_books_that_were_not_answered_are_told(source: Source) -> None:
-    ingest_markets(source)
-    with writing(source.engine) as connection:
+def test_books_that_were_not_answered_are_told(inputs: IngestInputs) -> None:
+    ingest_markets(inputs)
+    with writing(inputs.engine) as connection:
         gone = connection.scalars(sa.select(markets.c.ticker).where(markets.c.status == "finalized").limit(1)).one()
         connection.execute(sa.update(markets).values(status="finalized").where(markets.c.status == "active"))
         one = sa.select(markets.c.ticker).order_by(markets.c.ticker).limit(1).scalar_subquery()
@@ -103,33 +103,33 @@ def test_books_that_were_not_answered_are_told(source: Source) -> None:
             ),
             {"gone": gone},
         )
-    done = ingest_orderbooks(source)
+    done = ingest_orderbooks(inputs)
     assert done.missing == ("KXGONE",)
-    with source.engine.connect() as connection:
+    with inputs.engine.connect() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(orderbook_snapshots)) == done.counts.written
 
 
-def test_a_first_sweep_of_settled_markets_reaches_back_to_the_oldest_market_stored(source: Source) -> None:
+def test_a_first_sweep_of_settled_markets_reaches_back_to_the_oldest_market_stored(inputs: IngestInputs) -> None:
     days_ago = now_us() - 60 * DAY_US
-    ingest_markets(source, statuses=["open"])
-    with writing(source.engine) as connection:
+    ingest_markets(inputs, statuses=["open"])
+    with writing(inputs.engine) as connection:
         connection.execute(sa.update(markets).values(first_seen_us=days_ago))
-    ingest_markets(replace(source, settled_lookback_hours=1), statuses=["settled"])
-    settled = count(source.engine, markets.c.status == "finalized")
-    with writing(source.engine) as connection:
+    ingest_markets(replace(inputs, settled_lookback_hours=1), statuses=["settled"])
+    settled = count(inputs.engine, markets.c.status == "finalized")
+    with writing(inputs.engine) as connection:
         connection.execute(sa.delete(watermarks))
-    ingest_markets(source, statuses=["settled"])
-    assert settled == count(source.engine, markets.c.status == "finalized") > 0
+    ingest_markets(inputs, statuses=["settled"])
+    assert settled == count(inputs.engine, markets.c.status == "finalized") > 0
 
 
 def test_a_market_only_an_old_database_knows_is_neither_asked_for_its_book_nor_looked_back_for(
-    source: Source, monkeypatch: pytest.MonkeyPatch
+    inputs: IngestInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = {"ticker": "KXOLD", "is_placeholder": True, "status": "active", "first_seen_us": 1, "recorded_us": 1}
-    ingest_events(source)
-    with writing(source.engine) as connection:
+    ingest_events(inputs)
+    with writing(inputs.engine) as connection:
         connection.execute(sa.insert(markets), named | {"ingest_run_id": 1})
-    assert ingest_orderbooks(source).missing == ()
+    assert ingest_orderbooks(inputs).missing == ()
     asked: list[int] = []
 
     def market_pages(self: KalshiClient, **filters: Any) -> Iterator[Page]:
@@ -137,7 +137,7 @@ def test_a_market_only_an_old_database_knows_is_neither_asked_for_its_book_nor_l
         return iter(())
 
     monkeypatch.setattr(KalshiClient, "market_pages", market_pages)
-    ingest_markets(replace(source, settled_lookback_hours=1), statuses=["settled"])
+    ingest_markets(replace(inputs, settled_lookback_hours=1), statuses=["settled"])
     assert asked[0] > now_us() // SECOND_US - 2 * 3_600
 
 
@@ -153,14 +153,14 @@ def test_a_market_that_went_back_to_open_meanwhile_is_read_in_the_end(
     monkeypatch.setattr(KalshiClient, "market_pages", market_pages)
     with KalshiClient.from_settings(Settings(), engine, url="http://127.0.0.1:1") as client:
         started = now_us()
-        ingest_markets(Source(client, engine, Environment.SANDBOX))
+        ingest_markets(IngestInputs(client, engine, Environment.SANDBOX))
     assert count(engine) == 1
     assert asked[-1]["min_updated_ts"] <= started // SECOND_US
 
 
-def test_markets_in_quarantine_are_asked_for_again(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    ingest_markets(source)
-    with writing(source.engine) as connection:
+def test_markets_in_quarantine_are_asked_for_again(inputs: IngestInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest_markets(inputs)
+    with writing(inputs.engine) as connection:
         ticker = connection.scalars(
             sa.select(markets.c.ticker).where(markets.c.status == "finalized").order_by(markets.c.settlement_time_us)
         ).first()
@@ -169,16 +169,16 @@ def test_markets_in_quarantine_are_asked_for_again(source: Source, monkeypatch: 
         connection.execute(sa.delete(markets).where(markets.c.ticker == ticker))
         rejected = RejectedRecord(b"{}", "a result nobody knew then", ticker)
         set_aside(connection, "markets", [rejected], Stamp(now_us(), 1))
-    ingest_markets(source, statuses=["open"])
-    assert count(source.engine, markets.c.ticker == ticker) == 1
-    assert unresolved_keys(source.engine, "markets") == []
+    ingest_markets(inputs, statuses=["open"])
+    assert count(inputs.engine, markets.c.ticker == ticker) == 1
+    assert unresolved_keys(inputs.engine, "markets") == []
 
 
 def test_settlements_that_were_archived_before_they_were_read_are_warned_of(
-    source: Source, caplog: pytest.LogCaptureFixture
+    inputs: IngestInputs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ingest_markets(source)
-    with writing(source.engine) as connection:
+    ingest_markets(inputs)
+    with writing(inputs.engine) as connection:
         connection.execute(sa.update(watermarks).values(position_us=1))
-    ingest_markets(source)
+    ingest_markets(inputs)
     assert "have left the live lists" in caplog.text
