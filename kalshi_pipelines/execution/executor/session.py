@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from kalshi_pipelines import execution
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
 from kalshi_pipelines.execution.gates.arming import Bound, arm_expires_us, arming_checks
@@ -71,12 +72,23 @@ class Opening:
 
 @cache
 def code_version() -> str:
-    """The package's version and a digest of this room's source: a session is only good for the code it began with."""
-    room = Path(__file__).parents[1]
+    """Return the package's version and a digest of every file below ``execution/``.
+
+    The journal refuses to send an order if this differs from the version its session was opened with.
+    """
+    return f"{version('kalshi-pipelines')}+{digest_of_files(Path(execution.__file__).parent)[:16]}"
+
+
+def digest_of_files(folder: Path) -> str:
+    """Return a SHA-256 of the names and contents of all files below a folder, but for Python's compiled caches.
+
+    Files of every suffix count, because SQL templates and data change what the code does, too.
+    """
     digest = hashlib.sha256()
-    for path in sorted(path for suffix in _SOURCES for path in room.rglob(f"*{suffix}")):
-        digest.update(path.relative_to(room).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return f"{version('kalshi-pipelines')}+{digest.hexdigest()[:16]}"
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def open_dry_run(

@@ -1,7 +1,7 @@
 """What a session is, is fixed when it is opened, and it is opened only if everything agrees."""
 
-import hashlib
 import platform
+import shutil
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import Any, cast
 import pytest
 import sqlalchemy as sa
 
+from kalshi_pipelines import execution
 from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
 from kalshi_pipelines.execution.executor import session as sessions
-from kalshi_pipelines.execution.executor.session import LEASE_US, Opening, SessionRefused
+from kalshi_pipelines.execution.executor.session import LEASE_US, Opening, SessionRefused, digest_of_files
 from kalshi_pipelines.execution.gates.arming import Bound, arm_token
 from kalshi_pipelines.execution.gates.order_checks import check
 from kalshi_pipelines.execution.journal.anchors import AnchorFile
@@ -157,12 +158,55 @@ def test_F22_anchors_that_the_journal_does_not_fulfil_or_that_can_not_be_read_op
     assert _open(sqlite_journal) is None
 
 
-def test_F56_the_code_s_version_is_of_every_source_file_with_its_name() -> None:
-    room = Path(sessions.__file__).parents[1]
-    digest = hashlib.sha256()
-    files = sorted(path for path in room.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    assert {path.suffix for path in files} == {".py", ".sql"}
-    for path in files:
-        digest.update(path.relative_to(room).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+EXECUTION = Path(execution.__file__).parent
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of the package's folder ``execution/`` whose files may be changed."""
+    return Path(shutil.copytree(EXECUTION, tmp_path / "execution", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def test_F56_code_version_names_the_digest_of_the_whole_execution_folder(copied: Path) -> None:
     sessions.code_version.cache_clear()
-    assert sessions.code_version() == f"{version('kalshi-pipelines')}+{digest.hexdigest()[:16]}"
+    assert sessions.code_version() == f"{version('kalshi-pipelines')}+{digest_of_files(EXECUTION)[:16]}"
+    assert digest_of_files(copied) == digest_of_files(EXECUTION)
+
+
+def test_F56_code_version_changes_with_every_file_of_execution(copied: Path) -> None:
+    found = {digest_of_files(copied)}
+    files = _files(copied)
+    assert {path.suffix for path in files} >= {".py", ".sql"}
+    for path in files:
+        before = path.read_bytes()
+        path.write_bytes(before + b" ")
+        found.add(digest_of_files(copied))
+        path.write_bytes(before)
+        path.rename(path.with_suffix(".other"))
+        found.add(digest_of_files(copied))
+        path.with_suffix(".other").rename(path)
+    assert len(found) == 1 + 2 * len(files)
+    assert digest_of_files(copied) == digest_of_files(EXECUTION)
+
+
+def test_F56_code_version_changes_with_a_new_file_in_any_folder(copied: Path) -> None:
+    found = {digest_of_files(copied)}
+    folders = [copied, *{path.parent for path in _files(copied)} - {copied}, copied / "a" / "new" / "folder"]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("new.sql", "new.json", "without_suffix", ".hidden"):
+            (folder / name).write_text("new")
+            found.add(digest_of_files(copied))
+            (folder / name).unlink()
+    assert len(found) == 1 + 4 * len(folders)
+
+
+def test_F56_code_version_ignores_compiled_caches(copied: Path) -> None:
+    before = digest_of_files(copied)
+    (copied / "journal" / "__pycache__").mkdir()
+    (copied / "journal" / "__pycache__" / "facts.cpython-312.pyc").write_bytes(b"compiled")
+    assert digest_of_files(copied) == before
