@@ -17,14 +17,15 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.contracts.comparison import openapi_document
 from kalshi_pipelines.contracts.comparison.baseline import Baseline
-from kalshi_pipelines.contracts.comparison.body_decoding import AbsurdBody, decoded
-from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome, check, check_together
+from kalshi_pipelines.contracts.comparison.body_decoding import DecodedBody
+from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome, check
+from kalshi_pipelines.contracts.comparison.cross_checks import cross_check
 from kalshi_pipelines.contracts.comparison.statuses import in_maintenance
 from kalshi_pipelines.contracts.findings import store
 from kalshi_pipelines.contracts.findings.life_cycle import Source
 from kalshi_pipelines.contracts.findings.reachability import taken_for
 from kalshi_pipelines.contracts.findings.recording import EndpointResult, Recorded
-from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
+from kalshi_pipelines.contracts.language.differences import Difference, Severity
 from kalshi_pipelines.contracts.language.responses import Asked, Response
 from kalshi_pipelines.contracts.probing import other_probes
 from kalshi_pipelines.contracts.probing.asking import Asker, NoAnswer, OutOfTime, path_of, plain_client
@@ -113,6 +114,7 @@ class _Run:
     more: list[Difference] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     responses: list[Response] = field(default_factory=list)
+    decoded: list[tuple[Response, DecodedBody]] = field(default_factory=list)
     is_down: bool = False
     spent_microdollars: int = 0
 
@@ -131,17 +133,14 @@ class _Run:
             return
         self.responses.append(answer)
         checked = check(answer, self.baselines.get(endpoint))
-        declared = check(answer).differences if endpoint in self.baselines else checked.differences
-        self._result(name, endpoint, checked, frozenset((each.place, each.kind) for each in declared))
+        self._result(name, endpoint, checked)
         if checked.differences:
             self.progress(f"{len(checked.differences)} differences: {name}")
-        if answer.status == 200:
-            self._remember(name, answer)
+        if answer.status == 200 and checked.body is not None:
+            self._remember(name, answer, checked.body)
 
-    def _result(
-        self, name: str, endpoint: str, checked: Checked, declared: frozenset[tuple[str, Kind]] = frozenset()
-    ) -> None:
-        self.results.append(EndpointResult(endpoint, checked, declared))
+    def _result(self, name: str, endpoint: str, checked: Checked) -> None:
+        self.results.append(EndpointResult(endpoint, checked))
         if name not in _WITHOUT_KEY:
             self.of_endpoints.setdefault(endpoint, []).append(checked.outcome)
 
@@ -149,14 +148,13 @@ class _Run:
     def is_exchange(endpoint: str) -> bool:
         return endpoint.split(" ", 1)[1].startswith("/")
 
-    def _remember(self, name: str, answer: Response) -> None:
-        try:
-            body = decoded(answer.body)
-        except AbsurdBody:
+    def _remember(self, name: str, answer: Response, body: DecodedBody) -> None:
+        self.decoded.append((answer, body))
+        if body.absurdity:
             return
-        self.seen.bodies[name] = body
-        if name == "GET /exchange/status" and isinstance(body, dict):
-            self.is_down = body.get("exchange_active") is False
+        self.seen.bodies[name] = body.value
+        if name == "GET /exchange/status" and isinstance(body.value, dict):
+            self.is_down = body.value.get("exchange_active") is False
 
 
 def run_contract_checks(
@@ -191,7 +189,7 @@ def run_contract_checks(
             run.baselines.update(store.load(engine, environment.value))
             _ask_exchange(run, roots)
             _ask_others(run, settings, engine)
-            run.more += check_together(run.responses)
+            run.more += cross_check(run.decoded)
             recorded = store.record(engine, run_id, run.results, clock(), run.more)
         except BaseException as error:
             store.fail_run(engine, run_id, f"{type(error).__name__}: {error}", clock())

@@ -1,13 +1,17 @@
 """A contract run asks everything it may, one failure stops nothing, and the next run is due when it should be."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.contracts.__main__ import main
+from kalshi_pipelines.contracts.comparison import body_decoding, checking
 from kalshi_pipelines.contracts.comparison.checking import Outcome
 from kalshi_pipelines.contracts.comparison.statuses import in_maintenance
 from kalshi_pipelines.contracts.findings import store
@@ -87,6 +91,29 @@ def test_what_was_different_at_the_first_run_stays_open_until_it_is_gone(
     for _ in range(2):
         report = run(sqlite_engine, sandbox)
     assert not first & {(each.difference.place, each.difference.kind) for each in report.recorded.open}
+
+
+def test_a_run_with_a_baseline_decodes_and_compares_each_answer_once(
+    sqlite_engine: sa.Engine, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(sqlite_engine, sandbox)
+    calls: Counter[str] = Counter()
+
+    def count(module: ModuleType, name: str) -> None:
+        real = getattr(module, name)
+
+        def counted(*arguments: Any) -> Any:
+            calls[name] += 1
+            return real(*arguments)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(body_decoding, "decode")
+    count(checking, "stock_of")
+    count(checking, "compare_with_contract")
+    count(checking, "compare")
+    answers = len(run(sqlite_engine, sandbox).responses)
+    assert calls == {"decode": answers, "stock_of": answers, "compare_with_contract": answers, "compare": answers}
 
 
 def test_an_exchange_that_is_away_is_no_drift(sqlite_engine: sa.Engine) -> None:

@@ -5,6 +5,7 @@ is absurd, as is what is not JSON, not UTF-8, not finite, or has a key twice.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -26,11 +27,32 @@ class AbsurdBody(ExpectedError):
     """A body that is not worth reading; the text says why, without values of it."""
 
 
-def decoded(body: bytes) -> Any:  # noqa: ANN401
-    """The JSON value of a body.
+@dataclass(frozen=True)
+class DecodedBody:
+    """A body after its only decoding.
+
+    Attributes:
+        value: The JSON value; ``None`` if the body is absurd.
+        absurdity: Why the body cannot be read; empty if it can.
+    """
+
+    value: Any = None
+    absurdity: str = ""
+
+
+def decode_body(body: bytes) -> DecodedBody:
+    """Decode a body and return its value, or the reason why the body cannot be read."""
+    try:
+        return DecodedBody(decode(body))
+    except AbsurdBody as error:
+        return DecodedBody(absurdity=str(error))
+
+
+def decode(body: bytes) -> Any:  # noqa: ANN401
+    """Return the JSON value of a body.
 
     Raises:
-        AbsurdBody: It is not JSON in UTF-8, or beyond all measure.
+        AbsurdBody: The body is not JSON in UTF-8, or it exceeds a bound.
     """
     if len(body) > MOST_BYTES:
         raise AbsurdBody(f"a body of more than {MOST_BYTES // 1024 // 1024} MB")

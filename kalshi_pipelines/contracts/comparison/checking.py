@@ -12,17 +12,23 @@ from enum import StrEnum
 from typing import Any, Final
 
 from kalshi_pipelines.contracts.comparison.baseline import Baseline, compare
-from kalshi_pipelines.contracts.comparison.body_decoding import AbsurdBody, decoded
-from kalshi_pipelines.contracts.comparison.cross_checks import differences_between
-from kalshi_pipelines.contracts.comparison.expectations import Expectations
+from kalshi_pipelines.contracts.comparison.body_decoding import AbsurdBody, DecodedBody, decode_body
+from kalshi_pipelines.contracts.comparison.expectations import ContractComparison, compare_with_contract
 from kalshi_pipelines.contracts.comparison.inventory import Inventory
 from kalshi_pipelines.contracts.comparison.observation import Stock, stock_of
 from kalshi_pipelines.contracts.comparison.paging import page_rules
-from kalshi_pipelines.contracts.comparison.statuses import STATUS_ENDPOINT, judged, refusal_differences
+from kalshi_pipelines.contracts.comparison.statuses import STATUS_ENDPOINT, Verdict, judged, refusal_differences
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.declared.errors import ERROR_FIELDS, code_of, shape_of
 from kalshi_pipelines.contracts.language.declarations import Broken, Contract, Field, Format, by_place, under
-from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merged
+from kalshi_pipelines.contracts.language.differences import (
+    Difference,
+    Kind,
+    PlaceAndKind,
+    Severity,
+    merged,
+    places_and_kinds,
+)
 from kalshi_pipelines.contracts.language.responses import Response
 
 _REFUSAL: Final = "refusal"
@@ -48,11 +54,15 @@ class Checked:
         differences: One for each place and kind, the gravest first.
         inventory: What was seen, to be learned if nothing is absurd; ``None`` if there was nothing to see. That of a
             refusal has places of its own, and is worth learning as well.
+        declared: Place and kind of each difference from the contract alone, even if the baseline knows it already.
+        body: The body after its only decoding; ``None`` if the check did not need the body.
     """
 
     outcome: Outcome
     differences: tuple[Difference, ...]
     inventory: Inventory | None
+    declared: frozenset[PlaceAndKind] = frozenset()
+    body: DecodedBody | None = None
 
 
 def check(response: Response, baseline: Baseline | None = None) -> Checked:
@@ -63,45 +73,77 @@ def check(response: Response, baseline: Baseline | None = None) -> Checked:
     """
     contract = CONTRACTS[response.asked.endpoint]
     verdict = judged(response, contract)
-    about = list(verdict.differences)
+    about = verdict.differences
     if verdict.is_away or verdict.is_maintenance:
-        if contract.endpoint == STATUS_ENDPOINT and _tells_status(response.body):
-            return _answered(dataclasses.replace(response, status=200), contract, baseline, about)
-        return Checked(Outcome.MAINTENANCE if verdict.is_maintenance else Outcome.UNREACHABLE, merged(about), None)
+        return _down(response, verdict, contract, baseline)
     if verdict.is_refusal:
-        return _refusal(response, contract, baseline, about)
+        return _refusal(response, decode_body(response.body), contract, baseline, about)
     if not verdict.is_success:
-        return Checked(Outcome.REFUSED, merged(about), None)
+        return _checked(Outcome.REFUSED, about)
     if not contract.fields:
-        return Checked(Outcome.CHECKED if response.body else Outcome.EMPTY, merged(about), None)
-    return _answered(response, contract, baseline, about)
+        return _checked(Outcome.CHECKED if response.body else Outcome.EMPTY, about)
+    return _answered(response, decode_body(response.body), contract, baseline, about)
 
 
-def _answered(response: Response, contract: Contract, baseline: Baseline | None, about: list[Difference]) -> Checked:
+def _down(response: Response, verdict: Verdict, contract: Contract, baseline: Baseline | None) -> Checked:
+    """Return the result for an exchange that is down; the answer that states its status is compared all the same."""
+    outcome = Outcome.MAINTENANCE if verdict.is_maintenance else Outcome.UNREACHABLE
+    if contract.endpoint != STATUS_ENDPOINT:
+        return _checked(outcome, verdict.differences)
+    body = decode_body(response.body)
+    if not isinstance(body.value, dict) or "exchange_active" not in body.value:
+        return _checked(outcome, verdict.differences, body)
+    return _answered(dataclasses.replace(response, status=200), body, contract, baseline, verdict.differences)
+
+
+def _checked(outcome: Outcome, differences: Sequence[Difference], body: DecodedBody | None = None) -> Checked:
+    """Return the result for an answer whose values were not compared."""
+    return Checked(outcome, merged(differences), None, places_and_kinds(differences), body)
+
+
+def _answered(
+    response: Response,
+    body: DecodedBody,
+    contract: Contract,
+    baseline: Baseline | None,
+    about: Sequence[Difference],
+) -> Checked:
     try:
-        body = decoded(response.body)
-        stock = stock_of(body, contract, response)
+        stock = stock_of(_readable(body), contract, response)
     except AbsurdBody as error:
-        return Checked(Outcome.CHECKED, merged([*about, _absurd(contract, str(error))]), None)
-    if not isinstance(body, dict):
-        return Checked(Outcome.CHECKED, merged([*about, _no_object(contract, body)]), None)
-    about += _compared(response, contract, stock, baseline)
-    about += _rules(body, response, contract)
-    return Checked(_outcome(body, contract), merged(about), stock.inventory)
+        return _checked(Outcome.CHECKED, [*about, _absurd(contract, str(error))], body)
+    if not isinstance(body.value, dict):
+        return _checked(Outcome.CHECKED, [*about, _no_object(contract, body.value)], body)
+    compared = _compared(response, contract, stock, baseline)
+    rules = _rules(body.value, response, contract)
+    return Checked(
+        _outcome(body.value, contract),
+        merged([*about, *compared.differences, *rules]),
+        stock.inventory,
+        places_and_kinds([*about, *rules]) | compared.declared,
+        body,
+    )
 
 
-def _compared(response: Response, contract: Contract, stock: Stock, baseline: Baseline | None) -> list[Difference]:
+def _readable(body: DecodedBody) -> Any:  # noqa: ANN401
+    if body.absurdity:
+        raise AbsurdBody(body.absurdity)
+    return body.value
+
+
+def _compared(response: Response, contract: Contract, stock: Stock, baseline: Baseline | None) -> ContractComparison:
     received = dt.datetime.fromtimestamp(response.received_us // 1_000_000, dt.UTC).date()
-    found = Expectations(contract, stock, baseline, received).differences()
+    found = compare_with_contract(contract, stock, baseline, received)
     if baseline is None:
         return found
-    declared = {(each.place, each.kind) for each in found}
-    renamed = {each.place for each in found if each.kind is Kind.KEY_RENAMED}
-    return found + [
+    declared = places_and_kinds(found.differences)
+    renamed = {each.place for each in found.differences if each.kind is Kind.KEY_RENAMED}
+    learned = [
         each
         for each in compare(baseline, stock.inventory, contract)
         if (each.place, each.kind) not in declared and each.place not in renamed
     ]
+    return dataclasses.replace(found, differences=(*found.differences, *learned))
 
 
 def _rules(body: Any, response: Response, contract: Contract) -> list[Difference]:  # noqa: ANN401
@@ -123,22 +165,36 @@ def _outcome(body: dict[str, Any], contract: Contract) -> Outcome:
     return Outcome.CHECKED if rows else Outcome.EMPTY
 
 
-def _refusal(response: Response, contract: Contract, baseline: Baseline | None, about: list[Difference]) -> Checked:
+def _refusal(
+    response: Response,
+    body: DecodedBody,
+    contract: Contract,
+    baseline: Baseline | None,
+    about: Sequence[Difference],
+) -> Checked:
     try:
-        body = decoded(response.body)
-        code = code_of(body)
+        value = _readable(body)
+        code = code_of(value)
         is_known = any(code in codes for codes in contract.codes.values())
-        prefix = ".".join((_REFUSAL, shape_of(body) or "other", code if is_known else "other"))
-        of_refusal = _contract_of_refusal(contract, body, prefix)
-        stock = stock_of(body, of_refusal, response, prefix)
+        prefix = ".".join((_REFUSAL, shape_of(value) or "other", code if is_known else "other"))
+        of_refusal = _contract_of_refusal(contract, value, prefix)
+        stock = stock_of(value, of_refusal, response, prefix)
     except AbsurdBody as error:
         if response.status not in contract.errors:
-            return Checked(Outcome.REFUSED, merged(about), None)
-        return Checked(Outcome.REFUSED, merged([*about, _absurd(contract, f"a refusal: {error}")]), None)
-    about += refusal_differences(response, contract, body)
-    if not any(each.kind is Kind.ERROR_SHAPE_CHANGED for each in about):
-        about += _compared(response, of_refusal, stock, _of_refusals(baseline, prefix))
-    return Checked(Outcome.REFUSED, merged(about), stock.inventory)
+            return _checked(Outcome.REFUSED, about, body)
+        return _checked(Outcome.REFUSED, [*about, _absurd(contract, f"a refusal: {error}")], body)
+    about = [*about, *refusal_differences(response, contract, value)]
+    if any(each.kind is Kind.ERROR_SHAPE_CHANGED for each in about):
+        compared = ContractComparison()
+    else:
+        compared = _compared(response, of_refusal, stock, _of_refusals(baseline, prefix))
+    return Checked(
+        Outcome.REFUSED,
+        merged([*about, *compared.differences]),
+        stock.inventory,
+        places_and_kinds(about) | compared.declared,
+        body,
+    )
 
 
 def _contract_of_refusal(contract: Contract, body: object, prefix: str) -> Contract:
@@ -166,16 +222,3 @@ def _absurd(contract: Contract, why: str) -> Difference:
         contract.endpoint, "$", Kind.ABSURD, Severity.BREAKING, "a body that can be read", why, "", contract.used_by,
         "Nothing of the answer was read. If it comes again, see who answers: this is not what the vendor sends.",
     )  # fmt: skip
-
-
-def _tells_status(body: bytes) -> bool:
-    try:
-        value = decoded(body)
-    except AbsurdBody:
-        return False
-    return isinstance(value, dict) and "exchange_active" in value
-
-
-def check_together(responses: Sequence[Response]) -> tuple[Difference, ...]:
-    """Compare the answers of one run with each other: what the balance says of positions, which shards exist."""
-    return merged(differences_between(responses))

@@ -1,13 +1,13 @@
 """What must hold between the answers of one run: of an exchange that describes itself, twice alike."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from kalshi_pipelines.contracts.comparison.body_decoding import AbsurdBody, decoded
+from kalshi_pipelines.contracts.comparison.body_decoding import DecodedBody
 from kalshi_pipelines.contracts.declared import assets_of
 from kalshi_pipelines.contracts.declared.reading import number_at, rows_at, text_at
-from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merged
 from kalshi_pipelines.contracts.language.responses import Response
 
 _BALANCE: Final = "GET /portfolio/balance"
@@ -25,22 +25,20 @@ _WITH_SHARDS: Final = {
 _WORTH: Final = Decimal(1)
 
 
-def differences_between(responses: Sequence[Response]) -> Iterator[Difference]:
-    """Everything that does not fit together. Only whole answers of success count, the last of each endpoint."""
-    bodies = dict(_bodies(responses))
-    yield from _portfolio(bodies)
-    yield from _sides(bodies)
-    yield from _shards(bodies)
+def cross_check(answers: Iterable[tuple[Response, DecodedBody]]) -> tuple[Difference, ...]:
+    """Compare the answers of one run with each other.
+
+    Only complete answers with status 200 count. Of several answers to one endpoint, the last counts.
+    """
+    bodies = dict(_bodies(answers))
+    return merged([*_portfolio(bodies), *_sides(bodies), *_shards(bodies)])
 
 
-def _bodies(responses: Sequence[Response]) -> Iterator[tuple[str, Any]]:
-    for response in responses:
+def _bodies(answers: Iterable[tuple[Response, DecodedBody]]) -> Iterator[tuple[str, Any]]:
+    for response, body in answers:
         is_plain = not {"subaccount", "exchange_index", "cursor"} & set(response.asked.query)
-        if response.status == 200 and not response.is_excerpt and is_plain:
-            try:
-                yield response.asked.endpoint, decoded(response.body)
-            except AbsurdBody:
-                continue
+        if response.status == 200 and not response.is_excerpt and is_plain and not body.absurdity:
+            yield response.asked.endpoint, body.value
 
 
 def _portfolio(bodies: Mapping[str, Any]) -> Iterator[Difference]:

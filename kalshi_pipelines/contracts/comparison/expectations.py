@@ -3,13 +3,20 @@
 import datetime as dt
 import difflib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from kalshi_pipelines.contracts.comparison.baseline import Baseline
 from kalshi_pipelines.contracts.comparison.inventory import WHOLE, Place, parent_of
 from kalshi_pipelines.contracts.comparison.observation import Stock
 from kalshi_pipelines.contracts.language.declarations import Contract, Field, Format
-from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
+from kalshi_pipelines.contracts.language.differences import (
+    Difference,
+    Kind,
+    PlaceAndKind,
+    Severity,
+    places_and_kinds,
+)
 
 _TYPES: Final = {
     Format.DOLLARS: {"string"},
@@ -31,15 +38,43 @@ _ALIKE: Final = 0.55
 _UNIT: Final = "Stop the ingest of it until the unit is known: what is stored now may be wrong."
 
 
-class Expectations:
-    """The declared places of one contract, against one stock.
+@dataclass(frozen=True)
+class ContractComparison:
+    """What differs between an answer and the contract of its endpoint.
+
+    Attributes:
+        differences: The differences to report: those the baseline does not know already.
+        declared: Place and kind of each difference from the contract alone, known to the baseline or not.
+    """
+
+    differences: tuple[Difference, ...] = ()
+    declared: frozenset[PlaceAndKind] = frozenset()
+
+
+@dataclass(frozen=True)
+class _Noticed:
+    """A difference from the contract, and whether the baseline knows it already."""
+
+    difference: Difference
+    is_known: bool = False
+
+
+def compare_with_contract(
+    contract: Contract, stock: Stock, baseline: Baseline | None, received: dt.date
+) -> ContractComparison:
+    """Compare the places of one answer with the declared places of its contract.
 
     Args:
         contract: What is declared.
-        stock: What was found.
-        baseline: What is known, to leave out what was seen and accepted before.
+        stock: What was found in the answer.
+        baseline: What was seen and accepted before, so that it is not reported again.
         received: The day the answer was received.
     """
+    return _Comparison(contract, stock, baseline, received).result()
+
+
+class _Comparison:
+    """The comparison of one answer: every place is visited once, with and without the baseline in mind."""
 
     def __init__(self, contract: Contract, stock: Stock, baseline: Baseline | None, received: dt.date) -> None:
         self._contract = contract
@@ -48,17 +83,30 @@ class Expectations:
         self._known = baseline.inventory.places if baseline else {}
         self._received = received
 
-    def differences(self) -> list[Difference]:
-        """All of them."""
-        new = list(self._new())
-        found = _renamed([*self._missing(), *self._left_out()], new, self._contract)
-        for name, place in self._places.items():
-            each = self._contract.fields.get(name)
-            if each is not None:
-                found += self._declared(name, place, each)
-        return found
+    def result(self) -> ContractComparison:
+        lacking, new = list(self._lacking_keys()), list(self._new())
+        noticed = [
+            each
+            for name, place in self._places.items()
+            if (field := self._contract.fields.get(name)) is not None
+            for each in self._declared(name, place, field)
+        ]
+        keys = _renamed(
+            [*(self._lacking(name, after, is_seen=self._was_seen(name)) for name, after in lacking), *self._left_out()],
+            [each.difference for each in new if not each.is_known],
+            self._contract,
+        )
+        found = (*keys, *(each.difference for each in noticed if not each.is_known))
+        if not self._known:
+            return ContractComparison(found, places_and_kinds(found))
+        keys = _renamed(
+            [self._lacking(name, after, is_seen=False) for name, after in lacking],
+            [each.difference for each in new],
+            self._contract,
+        )
+        return ContractComparison(found, places_and_kinds([*keys, *(each.difference for each in noticed)]))
 
-    def _missing(self) -> Iterator[Difference]:
+    def _lacking_keys(self) -> Iterator[tuple[str, str]]:
         for name, each in self._contract.fields.items():
             around = self._stock.inventory.objects_around(name)
             if not each.is_required or name.endswith("]") or not around:
@@ -66,7 +114,7 @@ class Expectations:
             place = self._places.get(name)
             seen = place.seen if place else 0
             if seen < around:
-                yield self._lacking(name, each, "gone" if not seen else "missing in some")
+                yield name, "gone" if not seen else "missing in some"
 
     def _left_out(self) -> Iterator[Difference]:
         """Optional keys that were there before: they are missing only if a new key took their place."""
@@ -76,10 +124,11 @@ class Expectations:
             if self._stock.inventory.objects_around(name):
                 yield self._difference(name, Kind.KEY_RENAMED, self._grave(name), name, "gone", "")
 
-    def _lacking(self, name: str, each: Field, after: str) -> Difference:
-        if each.since is not None and (self._received < each.since or not self._was_seen(name)):
+    def _lacking(self, name: str, after: str, *, is_seen: bool) -> Difference:
+        since = self._contract.fields[name].since
+        if since is not None and (self._received < since or not is_seen):
             return self._difference(
-                name, Kind.KEY_MISSING, Severity.ADDITIVE, f"required by the specification since {each.since}",
+                name, Kind.KEY_MISSING, Severity.ADDITIVE, f"required by the specification since {since}",
                 "not sent yet", "Nothing to do: it is stored as unknown until it is sent.",
             )  # fmt: skip
         return self._difference(
@@ -91,7 +140,7 @@ class Expectations:
         known = self._known.get(name)
         return known is not None and known.seen > 0
 
-    def _new(self) -> Iterator[Difference]:
+    def _new(self) -> Iterator[_Noticed]:
         unknown: set[str] = set()
         for name, place in self._places.items():
             each = self._contract.fields.get(name)
@@ -100,18 +149,23 @@ class Expectations:
                 if parents & unknown or name.endswith("]") or name == WHOLE:
                     continue
                 unknown.add(name)
-                if not self._was_seen(name):
-                    yield self._difference(
-                        name, Kind.KEY_NEW, Severity.ADDITIVE, "not declared", f"a new key: {_look(place)}",
-                        "See the changelog; declare it if it is worth storing.", self._example(name),
-                    )  # fmt: skip
-            elif each.until is not None and self._received >= each.until and not self._was_seen(name):
-                yield self._difference(
-                    name, Kind.KEY_NEW, Severity.ADDITIVE, f"taken away on {each.until}", "back again",
-                    "Nothing of ours reads it.", self._example(name),
-                )  # fmt: skip
+                before, after = "not declared", f"a new key: {_look(place)}"
+                advice = "See the changelog; declare it if it is worth storing."
+            elif each.until is not None and self._received >= each.until:
+                before, after, advice = f"taken away on {each.until}", "back again", "Nothing of ours reads it."
+            else:
+                continue
+            difference = self._difference(
+                name, Kind.KEY_NEW, Severity.ADDITIVE, before, after, advice, self._example(name)
+            )
+            yield _Noticed(difference, self._was_seen(name))
 
-    def _declared(self, name: str, place: Place, each: Field) -> Iterator[Difference]:
+    def _declared(self, name: str, place: Place, each: Field) -> Iterator[_Noticed]:
+        if each.values and (noticed := self._words(name, place, each)):
+            yield noticed
+        yield from map(_Noticed, self._of_form(name, place, each))
+
+    def _of_form(self, name: str, place: Place, each: Field) -> Iterator[Difference]:
         if place.nulls and not each.is_nullable:
             yield self._difference(
                 name, Kind.NULL_NEW, self._grave(name), "never null", "null", "Rows with null here are quarantined."
@@ -124,9 +178,7 @@ class Expectations:
                 "Change the decoder before the next ingest: values of this type are refused.",
                 self._example(name, *others),
             )  # fmt: skip
-        if each.values:
-            yield from self._words(name, place, each)
-        elif place.formats:
+        if not each.values and place.formats:
             yield from self._formats(name, place, each)
         beyond = self._stock.beyond.get(name)
         if beyond is not None:
@@ -135,20 +187,22 @@ class Expectations:
                 "numbers out of their bounds", _UNIT, beyond,
             )  # fmt: skip
 
-    def _words(self, name: str, place: Place, each: Field) -> Iterator[Difference]:
+    def _words(self, name: str, place: Place, each: Field) -> _Noticed | None:
         known = self._known.get(name)
         seen = set((known.values or {}) if known and not each.is_closed else ())
-        new = sorted(set(place.values or ()) - each.values - seen)
+        undeclared = sorted(set(place.values or ()) - each.values)
+        new = [word for word in undeclared if word not in seen]
         if place.values is None:
             new = ["too many values to name"]
-        if not new:
-            return
-        named = ", ".join(repr(word) for word in new[:_MOST_NAMED])
+        if not undeclared and not new:
+            return None
+        named = ", ".join(repr(word) for word in (new or undeclared)[:_MOST_NAMED])
         severity = self._grave(name) if each.is_closed else Severity.RISKY
-        yield self._difference(
+        difference = self._difference(
             name, Kind.VALUE_NEW, severity, _listed(each.values), f"new values: {named}",
             "Find out what the value means; the warehouse refuses it if the vocabulary is closed.",
         )  # fmt: skip
+        return _Noticed(difference, is_known=not new)
 
     def _formats(self, name: str, place: Place, each: Field) -> Iterator[Difference]:
         for form in sorted(place.formats):

@@ -12,7 +12,7 @@ from kalshi_pipelines.contracts.comparison.baseline import Baseline, compare, le
 from kalshi_pipelines.contracts.comparison.checking import Checked
 from kalshi_pipelines.contracts.comparison.inventory import Inventory
 from kalshi_pipelines.contracts.declared import CONTRACTS
-from kalshi_pipelines.contracts.language.differences import Difference
+from kalshi_pipelines.contracts.language.differences import PlaceAndKind, places_and_kinds
 from kalshi_pipelines.warehouse.tables import contract_baselines
 
 # Postgres takes no NUL in JSON.
@@ -47,16 +47,18 @@ def load_baselines(connection: sa.Connection, environment: str) -> dict[str, End
     }
 
 
-def still_different(difference: Difference, answers: Sequence[Checked], stored: EndpointBaseline | None) -> bool:
-    """Whether a difference that has been learned meanwhile still is one, by what was known before it."""
-    contract = CONTRACTS.get(difference.endpoint)
+def differences_from_reference(
+    endpoint: str, answers: Sequence[Checked], stored: EndpointBaseline | None
+) -> frozenset[PlaceAndKind]:
+    """Return place and kind of each difference between the answers of an endpoint and its reference."""
+    contract = CONTRACTS.get(endpoint)
     if stored is None or stored.reference is None or contract is None:
-        return False
-    return any(
-        (each.place, each.kind) == (difference.place, difference.kind)
+        return frozenset()
+    return places_and_kinds(
+        difference
         for checked in answers
         if checked.inventory is not None
-        for each in compare(stored.reference, checked.inventory, contract)
+        for difference in compare(stored.reference, checked.inventory, contract)
     )
 
 

@@ -13,9 +13,9 @@ from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
 from kalshi_pipelines.contracts.comparison.inventory import Inventory
 from kalshi_pipelines.contracts.findings.baseline_rows import (
     EndpointBaseline,
+    differences_from_reference,
     load_baselines,
     save_baseline,
-    still_different,
 )
 from kalshi_pipelines.contracts.findings.finding_rows import (
     add_event,
@@ -37,7 +37,7 @@ from kalshi_pipelines.contracts.findings.life_cycle import (
     still_there,
 )
 from kalshi_pipelines.contracts.findings.reachability import unreachable_endpoints
-from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merged
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, PlaceAndKind, Severity, merged
 from kalshi_pipelines.settings import AlertSeverity
 from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines.warehouse.tables import alerts, contract_findings
@@ -60,13 +60,10 @@ class EndpointResult:
     Attributes:
         endpoint: The contract: ``GET /markets``.
         checked: What was seen.
-        declared: Places and kinds that differ from the contract alone, whatever was learned meanwhile: they have not
-            gone. At an endpoint's first answer there is nothing else to tell that by.
     """
 
     endpoint: str
     checked: Checked
-    declared: frozenset[tuple[str, Kind]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -105,13 +102,14 @@ class Recording:
         self._closed: list[Finding] = []
         self._declared: set[tuple[str, str, Kind]] = set()
         self._before: list[Finding] = []
+        self._from_reference: dict[str, frozenset[PlaceAndKind]] = {}
 
     def record(self, results: Sequence[EndpointResult], more: tuple[Difference, ...]) -> Recorded:
         """Write what the run saw."""
         by_endpoint: dict[str, list[Checked]] = {}
         for result in results:
             by_endpoint.setdefault(result.endpoint, []).append(result.checked)
-            self._declared |= {(result.endpoint, place, kind) for place, kind in result.declared}
+            self._declared |= {(result.endpoint, place, kind) for place, kind in result.checked.declared}
         away, answered = unreachable_endpoints(
             self._connection,
             self._environment,
@@ -160,7 +158,7 @@ class Recording:
         if not can_tell:
             return
         is_declared = (difference.endpoint, difference.place, difference.kind) in self._declared
-        if is_declared or still_different(difference, answers, baselines.get(difference.endpoint)):
+        if is_declared or self._is_still_different(difference, answers, baselines.get(difference.endpoint)):
             update_finding(self._connection, still_there(finding, self._source, self._now_us), self._run_id)
             return
         missed, event = not_seen(finding, self._now_us)
@@ -168,6 +166,16 @@ class Recording:
         if event:
             self._closed.append(missed)
             add_event(self._connection, missed, event, self._now_us, self._run_id)
+
+    def _is_still_different(
+        self, difference: Difference, answers: Sequence[Checked], stored: EndpointBaseline | None
+    ) -> bool:
+        """Whether a learned difference is still one by the reference, which is compared once for each endpoint."""
+        found = self._from_reference.get(difference.endpoint)
+        if found is None:
+            found = differences_from_reference(difference.endpoint, answers, stored)
+            self._from_reference[difference.endpoint] = found
+        return (difference.place, difference.kind) in found
 
     def _tell(self, finding: Finding, event: Event, again: str) -> None:
         """Write down what happened to a finding; put an alert into the outbox if that is news of its own."""

@@ -53,6 +53,9 @@ class Kind(StrEnum):
     UNREACHABLE = "unreachable"
 
 
+PlaceAndKind = tuple[str, Kind]
+"""The place and the kind of a difference: the endpoint being known, they name one finding."""
+
 RANK: Final = {Severity.ADDITIVE: 0, Severity.RISKY: 1, Severity.BREAKING: 2}
 """Severities in the order they matter."""
 
@@ -109,6 +112,11 @@ def merged(differences: Iterable[Difference]) -> tuple[Difference, ...]:
         known = found.get(key)
         found[key] = difference if known is None else _together(known, difference)
     return tuple(sorted(found.values(), key=lambda each: (-RANK[each.severity], each.endpoint, each.place, each.kind)))
+
+
+def places_and_kinds(differences: Iterable[Difference]) -> frozenset[PlaceAndKind]:
+    """Return the place and kind of each difference."""
+    return frozenset((each.place, each.kind) for each in differences)
 
 
 def _together(first: Difference, second: Difference) -> Difference:

@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 from kalshi_pipelines.contracts.comparison.baseline import Baseline, learned
-from kalshi_pipelines.contracts.comparison.checking import Outcome, check, check_together
+from kalshi_pipelines.contracts.comparison.checking import Outcome, check
+from kalshi_pipelines.contracts.comparison.cross_checks import cross_check
 from kalshi_pipelines.contracts.language.differences import Difference, Severity
 from kalshi_pipelines.contracts.language.responses import Response
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines_tests.support.checkout import RECORDINGS
 from kalshi_pipelines_tests.support.contracts.further_held_out import FURTHER, MISSED, Altered
 from kalshi_pipelines_tests.support.contracts.held_out import HELD_OUT, Mutation
-from kalshi_pipelines_tests.support.contracts.recorded import baseline_of, recordings, siblings
+from kalshi_pipelines_tests.support.contracts.recorded import baseline_of, recordings, siblings, with_bodies
 from kalshi_pipelines_tests.support.contracts.sandbox_answers import Answers
 from kalshi_pipelines_tests.support.sandbox.local_sandbox import local_sandbox
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
@@ -43,7 +44,7 @@ class Observed:
                 known = self.baselines.get(endpoint)
                 self.baselines[endpoint] = learned(known, checked.inventory, response.received_us)
             self.last.setdefault(endpoint, []).append(response)
-        self.alarms += check_together(responses)
+        self.alarms += cross_check(with_bodies(responses))
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +77,8 @@ def _on_recordings(mutation: Mutation | Altered) -> tuple[Difference, ...] | Non
                 known = baseline_of(recording, *siblings(recording))
                 others = [each.response for each in recordings().values() if each.folder == recording.folder
                           and each.file != recording.file and each.response.status == 200]  # fmt: skip
-                before = check_together([*others, recording.response])
-                together = [each for each in check_together([*others, changed]) if each not in before]
+                before = cross_check(with_bodies([*others, recording.response]))
+                together = [each for each in cross_check(with_bodies([*others, changed])) if each not in before]
                 return (*check(changed, known).differences, *together)
     return None
 

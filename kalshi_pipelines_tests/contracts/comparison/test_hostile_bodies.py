@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from kalshi_pipelines.contracts.comparison.body_decoding import AbsurdBody, decoded
+from kalshi_pipelines.contracts.comparison.body_decoding import AbsurdBody, decode
 from kalshi_pipelines.contracts.comparison.checking import Outcome, check
 from kalshi_pipelines.contracts.language.differences import Kind, Severity
 from kalshi_pipelines.contracts.language.responses import Asked, Response
@@ -27,7 +27,7 @@ def test_many_rows_each_with_new_keys_are_refused() -> None:
 
 
 def test_a_quote_before_a_colon_inside_a_text_is_no_second_key() -> None:
-    assert decoded(rb'{"a":"he said \":\" and \": ","b":":"}') == {"a": 'he said ":" and ": ', "b": ":"}
+    assert decode(rb'{"a":"he said \":\" and \": ","b":":"}') == {"a": 'he said ":" and ": ', "b": ":"}
 
 
 def test_a_refusal_with_a_hostile_body_is_a_finding_as_well() -> None:
@@ -66,13 +66,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 def test_what_can_not_be_read_is_said_in_words() -> None:
     with pytest.raises(AbsurdBody, match="nested deeper"):
-        decoded(HOSTILE["deep objects"])
+        decode(HOSTILE["deep objects"])
     with pytest.raises(AbsurdBody, match="a key twice"):
-        decoded(HOSTILE["a key twice"])
+        decode(HOSTILE["a key twice"])
     with pytest.raises(AbsurdBody, match="not finite"):
-        decoded(HOSTILE["not a number"])
+        decode(HOSTILE["not a number"])
     with pytest.raises(AbsurdBody, match="HTML"):
-        decoded(HOSTILE["a page of a gateway"])
+        decode(HOSTILE["a page of a gateway"])
 
 
 def test_an_address_that_is_none_is_no_reason_to_stop_checking_a_search() -> None:

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.contracts.__main__ import main
-from kalshi_pipelines.contracts.comparison.checking import check, check_together
+from kalshi_pipelines.contracts.comparison.checking import check
+from kalshi_pipelines.contracts.comparison.cross_checks import cross_check
 from kalshi_pipelines.contracts.language.responses import Asked, Response
 from kalshi_pipelines.contracts.probing.fixtures import NoRecording, RecordingIsOld, record, recorded_answers, told_age
 from kalshi_pipelines.contracts.probing.pseudonyms import Pseudonyms
@@ -18,6 +19,7 @@ from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.units import DAY_US
 from kalshi_pipelines.warehouse.tables import alerts, contract_baselines, contract_findings, contract_runs
+from kalshi_pipelines_tests.support.contracts.recorded import with_bodies
 from kalshi_pipelines_tests.support.contracts.sandbox_answers import Answers
 from kalshi_pipelines_tests.support.sandbox.local_sandbox import API, local_sandbox
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
@@ -74,7 +76,7 @@ def test_a_recording_is_as_good_as_the_answers(answers: list[Response], tmp_path
     assert [each.asked.endpoint for each in recorded] == [each.asked.endpoint for each in answers]
     seen = [[(checked.outcome, checked.differences) for checked in map(check, each)] for each in (recorded, answers)]
     assert seen[0] == seen[1]
-    assert check_together(recorded) == ()
+    assert cross_check(with_bodies(recorded)) == ()
     orders = {row["order_id"] for row in body_of(recorded, "GET /portfolio/orders")["orders"]}
     assert {row["order_id"] for row in body_of(recorded, "GET /portfolio/fills")["fills"]} <= orders
 

@@ -11,7 +11,8 @@ from functools import cache
 from typing import Any
 
 from kalshi_pipelines.contracts.comparison.baseline import Baseline
-from kalshi_pipelines.contracts.comparison.checking import check, check_together
+from kalshi_pipelines.contracts.comparison.checking import check
+from kalshi_pipelines.contracts.comparison.cross_checks import cross_check
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.differences import Difference, Severity
 from kalshi_pipelines.contracts.language.responses import Asked, Response
@@ -23,6 +24,7 @@ from kalshi_pipelines_tests.support.contracts.recorded import (
     mutations,
     recordings,
     siblings,
+    with_bodies,
 )
 
 GRAVE = (Severity.BREAKING, Severity.RISKY)
@@ -90,7 +92,7 @@ def _of_answer(entry: dict[str, Any], operations: Sequence[dict[str, Any]]) -> I
     if endpoint != recording.response.asked.endpoint:
         known = None
     yield from check(response, known).differences
-    yield from check_together([*_same_run(recording), response])
+    yield from cross_check(with_bodies([*_same_run(recording), response]))
 
 
 def _asked(entry: dict[str, Any], asked: Asked) -> Asked:

@@ -3,7 +3,7 @@
 import datetime as dt
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from kalshi_pipelines.contracts.comparison.baseline import Baseline, learned
+from kalshi_pipelines.contracts.comparison.body_decoding import DecodedBody, decode_body
 from kalshi_pipelines.contracts.comparison.checking import check
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.declarations import Access
@@ -146,6 +147,11 @@ def _of_exa(file: Path) -> Recording | None:
     )
     name = str(file.relative_to(RECORDINGS))
     return Recording(name, "exa", recorded["response"], response)
+
+
+def with_bodies(responses: Iterable[Response]) -> list[tuple[Response, DecodedBody]]:
+    """Each answer with its decoded body, as cross checks take them."""
+    return [(response, decode_body(response.body)) for response in responses]
 
 
 def siblings(recording: Recording) -> Iterator[Recording]:
