@@ -1,8 +1,8 @@
-"""Triggers that refuse every write of a SQLite connection that does not enforce what the tables demand.
+"""Triggers that refuse writes from a SQLite connection that does not enforce foreign keys and CHECK constraints.
 
-SQLite leaves it to each connection whether foreign keys and CHECK constraints count, and most programs do not ask for
-foreign keys. So the database itself refuses such a connection. Migrations work without foreign keys on purpose and take
-the guards down meanwhile.
+SQLite lets each connection decide whether to enforce them, and most programs do not switch foreign keys on. The
+triggers make the database itself refuse such a connection. Migrations switch foreign keys off on purpose, so they
+remove the triggers first and create them again afterwards.
 """
 
 from typing import Final
@@ -23,7 +23,7 @@ END
 
 
 def raise_guards(connection: sa.Connection) -> None:
-    """Guard every table of a SQLite warehouse; Postgres needs no guards."""
+    """Create the guards of every table of a SQLite warehouse. Postgres needs no guards."""
     if connection.dialect.name != "sqlite":
         return
     for table in sorted(metadata.tables.keys() & _names(connection, "table")):
@@ -33,7 +33,7 @@ def raise_guards(connection: sa.Connection) -> None:
 
 
 def lower_guards(connection: sa.Connection) -> None:
-    """Take every guard down."""
+    """Remove every guard of a SQLite warehouse."""
     if connection.dialect.name != "sqlite":
         return
     for trigger in sorted(_names(connection, "trigger")):

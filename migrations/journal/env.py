@@ -1,4 +1,4 @@
-"""Run the journal's migrations on the connection `execution.journal.migrations` hands over; it has no other door."""
+"""Alembic's entry to the journal's migrations. They only run on a connection from ``execution.journal.migrations``."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,7 +11,7 @@ from kalshi_pipelines.execution.journal.tables import metadata
 
 
 def run() -> None:
-    """Run what the command asked for inside the open transaction."""
+    """Run the requested migrations inside the open transaction."""
     connection = context.config.attributes.get("connection")
     if connection is None:
         raise SystemExit("The journal is migrated by `dagster job execute -m kalshi_pipelines -j migrate` only.")

@@ -1,4 +1,4 @@
-"""The audit: how a record is written down, where the head of the chain is noted, and how all of it is verified.
+"""Verification of the journal: the audit chain, and everything that can be recomputed from the journal's rows.
 
-Nothing here writes to the journal or asks the exchange.
+Nothing here writes to the journal or calls the exchange. The journal room writes the audit records.
 """

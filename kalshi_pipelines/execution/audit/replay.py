@@ -1,4 +1,4 @@
-"""Working out again, from rows alone, what the journal's counters and lists must be; no trigger is trusted for it."""
+"""Recomputation of the journal's counters and lists from its rows alone, without trust in any trigger."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -34,12 +34,12 @@ _NUMBERS = (
     "open_bids_centicontracts",
     "open_asks_centicontracts",
 )
-#: Every posting of an admitted order is in a scope of each of these kinds.
+#: Kinds of scope. The reservation of an admitted order is posted to one scope of each kind.
 _KINDS = {"session", "day", "rolling", "event", "account"}
 
 
 def replay_states(connection: sa.Connection) -> Iterator[str]:
-    """What is wrong with the events: order, legality, and the list of open intents."""
+    """Return the problems of order events: their sequence, forbidden transitions, and the list of open intents."""
     last: dict[int, tuple[int, str]] = {}
     found = connection.execute(
         sa.select(order_events.c.intent_id, order_events.c.seq, order_events.c.from_state, order_events.c.to_state)
@@ -53,17 +53,17 @@ def replay_states(connection: sa.Connection) -> Iterator[str]:
         else:
             legal = (seq, before) == (have[0] + 1, have[1]) and _is_legal(before, after)
         if not legal:
-            yield f"intent {intent_id}: event {seq} goes from {before} to {after} after {have}"
+            yield f"intent {intent_id}: event {seq} goes from {before} to {after}, which is not allowed after {have}"
         last[intent_id] = (seq, after)
     wanted = {intent_id: state for intent_id, (_, state) in last.items() if state in set(OPEN_STATES)}
     there = {row[0]: row[1] for row in connection.execute(sa.select(open_intents.c.intent_id, open_intents.c.state))}
     yield from (
-        f"the list of open intents has intent {intent_id} with another market or account"
+        f"the list of open intents names another market or account for intent {intent_id}"
         for (intent_id,) in connection.execute(_MISLAID)
     )
     if wanted != there:
         different = sorted(wanted.items() ^ there.items())[:5]
-        yield f"the list of open intents is not what the events make of it: {different}"
+        yield f"the list of open intents differs from the order events: {different}"
     without = connection.execute(
         sa.select(intents.c.intent_id).where(~sa.exists().where(order_events.c.intent_id == intents.c.intent_id))
     )
@@ -95,14 +95,14 @@ class _Scope:
 
 @dataclass
 class _Books:
-    """The ledger as it is worked out, posting by posting."""
+    """The ledger as it is recomputed, posting by posting."""
 
     scopes: dict[int, _Scope]
     caps: dict[tuple[str, str], sa.RowMapping]
     positions: dict[str, int]
 
     def post(self, row: sa.RowMapping) -> Iterator[str]:
-        """Add a posting up; what it breaks, if it is a reservation."""
+        """Add a posting to the counters, and return the caps that it passes if it is a reservation."""
         scope = self.scopes[row["scope_id"]]
         market = scope.markets[row["ticker"]]
         before = market.worst
@@ -118,7 +118,7 @@ class _Books:
         kind = scope.row["kind"]
         caps = self.caps.get((row["session_id"], kind))
         if caps is None:
-            yield f"{row['dedupe']} of session {row['session_id']} has no caps of kind {kind}"
+            yield f"{row['dedupe']}: session {row['session_id']} has no caps of kind {kind}"
             return
         orders, notional, worst = scope.orders, scope.notional, scope.worst
         if kind == "rolling":
@@ -132,12 +132,12 @@ class _Books:
             ("worst loss", worst, caps["worst_cap_microdollars"]),
         ):
             if value > cap:
-                yield f"{row['dedupe']}: {kind} {scope.row['key']} had {name} {value} beyond its cap {cap}"
+                yield f"{row['dedupe']}: {kind} {scope.row['key']} had {name} {value}, above its cap {cap}"
         if kind == "account":
             position, bids, asks = market.numbers[3:]
             long_or_short = position + bids if row["d_open_bids_centicontracts"] else asks - position
             if long_or_short > self.positions[row["session_id"]]:
-                yield f"{row['dedupe']}: position of {row['ticker']} could be {long_or_short}, beyond its cap"
+                yield f"{row['dedupe']}: position of {row['ticker']} could become {long_or_short}, above its cap"
 
 
 def _is_beside(other: sa.RowMapping, scope: sa.RowMapping) -> bool:
@@ -148,7 +148,7 @@ def _is_beside(other: sa.RowMapping, scope: sa.RowMapping) -> bool:
 
 
 def replay_ledger(connection: sa.Connection) -> Iterator[str]:
-    """What is wrong with the ledger: caps that were passed when they were applied, counters, missing reservations."""
+    """Return the problems of the ledger: reservations that passed a cap, wrong counters and missing reservations."""
     books = _Books(
         {row["scope_id"]: _Scope(row) for row in connection.execute(sa.select(scopes)).mappings()},
         {(row["session_id"], row["kind"]): row for row in connection.execute(sa.select(session_caps)).mappings()},
@@ -165,14 +165,14 @@ def replay_ledger(connection: sa.Connection) -> Iterator[str]:
     )
     for row in connection.execute(ordered.execution_options(yield_per=_AT_ONCE)).mappings():
         if row["scope_id"] not in books.scopes:
-            yield f"{row['dedupe']} is posted to scope {row['scope_id']}, which is not there"
+            yield f"{row['dedupe']} is posted to scope {row['scope_id']}, which does not exist"
             continue
         yield from books.post(row)
         if row["kind"] == "reserve":
             scope = books.scopes[row["scope_id"]].row
             reserved[row["intent_id"]].add(scope["kind"])
             if row["mode"] == "live" and not _is_its_own(row, scope):
-                yield f"{row['dedupe']} is counted in {scope['kind']} {scope['key']}, which is not its own"
+                yield f"{row['dedupe']} is counted in {scope['kind']} {scope['key']}, which is not the order's own"
     yield from _counters(connection, books)
     admitted = sa.select(order_events.c.intent_id).where(order_events.c.to_state == OrderState.RESERVED.value)
     for (intent_id,) in connection.execute(admitted):
@@ -182,7 +182,7 @@ def replay_ledger(connection: sa.Connection) -> Iterator[str]:
 
 
 def _is_its_own(row: sa.RowMapping, scope: sa.RowMapping) -> bool:
-    """Whether a scope is the one that a reservation has to be counted in."""
+    """Return whether a reservation belongs in a scope, as the guard of sending demands."""
     keys = {"session": row["session_id"], "event": row["event_ticker"], "account": ACCOUNT_KEY}
     if scope["kind"] == "day":
         return abs((date.fromisoformat(scope["key"]) - instant(row["at_us"]).date()).days) <= 1
@@ -197,16 +197,16 @@ def _counters(connection: sa.Connection, books: _Books) -> Iterator[str]:
         have = (row["orders"], row["notional_microdollars"], row["worst_microdollars"])
         want = (scope.orders, scope.notional, scope.worst)
         if have != want:
-            yield f"scope {row['kind']} {row['key']} counts {have}, its postings make {want}"
+            yield f"scope {row['kind']} {row['key']} counts {have}, but its postings add up to {want}"
         if row["worst_microdollars"] > row["worst_cap_microdollars"] and not row["breached"]:
-            yield f"scope {row['kind']} {row['key']} is beyond its cap and not marked as breached"
+            yield f"scope {row['kind']} {row['key']} is above its cap but not marked as breached"
     columns = [scope_markets.c[name] for name in _NUMBERS]
     for scope_id, ticker, *numbers in connection.execute(
         sa.select(scope_markets.c.scope_id, scope_markets.c.ticker, *columns)
     ):
         wanted = books.scopes[scope_id].markets.pop(ticker, _Market()) if scope_id in books.scopes else _Market()
         if list(numbers) != wanted.numbers:
-            yield f"scope {scope_id} counts {list(numbers)} in {ticker}, its postings make {wanted.numbers}"
+            yield f"scope {scope_id} counts {list(numbers)} in {ticker}, but its postings add up to {wanted.numbers}"
         if scope_id in books.scopes:
             books.scopes[scope_id].markets[ticker] = wanted
     there = {
@@ -215,14 +215,18 @@ def _counters(connection: sa.Connection, books: _Books) -> Iterator[str]:
     for scope_id, scope in books.scopes.items():
         for ticker in scope.markets:
             if (scope_id, ticker) not in there:
-                yield f"scope {scope_id} does not count {ticker}, of which it has postings"
+                yield f"scope {scope_id} has postings of {ticker} but no counters for it"
 
 
 def _open_counts(connection: sa.Connection, books: _Books) -> Iterator[str]:
-    """What the account holds open must be what its orders have left, or were filled of and is not posted."""
+    """Return the markets where the account's count of open contracts differs from its orders.
+
+    An open order holds its unfilled contracts. A finished order holds only contracts that were reported as
+    filled but have no fill yet.
+    """
     wanted: defaultdict[tuple[str, int, str, str], int] = defaultdict(int)
     for row in connection.execute(_HELD).mappings():
-        held = row["count_centicontracts"] if row["to_state"] in set(OPEN_STATES) else row["told"] or 0
+        held = row["count_centicontracts"] if row["to_state"] in set(OPEN_STATES) else row["reported"] or 0
         held = max(0, held - (row["filled"] or 0))
         wanted[row["environment"], row["subaccount"], row["ticker"], row["side"]] += held
     gone = sa.select(postings.c.dedupe).where(postings.c.dedupe.like("foreign_gone:%"))
@@ -238,7 +242,7 @@ def _open_counts(connection: sa.Connection, books: _Books) -> Iterator[str]:
             for side, have in (("bid", market.numbers[4]), ("ask", market.numbers[5])):
                 want = wanted[scope.row["environment"], scope.row["subaccount"], ticker, side]
                 if have != want:
-                    yield f"the account holds {have} open {side}s of {ticker}, its orders make {want}"
+                    yield f"the account counts {have} open {side}s of {ticker}, but its orders add up to {want}"
 
 
 _MISLAID = sa.select(open_intents.c.intent_id).join(
@@ -266,7 +270,7 @@ _HELD = (
         intents.c.side,
         intents.c.count_centicontracts,
         order_events.c.to_state,
-        order_events.c.filled_centicontracts.label("told"),
+        order_events.c.filled_centicontracts.label("reported"),
         _FILLS.c.filled,
     )
     .join(_LAST, _LAST.c.intent_id == intents.c.intent_id)

@@ -1,6 +1,7 @@
-"""Working out again whether what was recorded as sent might be sent, whatever guard was there when it was.
+"""Check of every order that was recorded as sent against the rules of the guard of sending.
 
-The kill switch and the caps are replayed in ``verification`` and ``replay``; this is about the guard's other rules.
+The check does not rely on the guard having been there at the time. ``verification`` replays the kill switch and
+``replay`` replays the caps; this module checks the guard's other rules.
 """
 
 from collections.abc import Iterator
@@ -34,15 +35,15 @@ _FENCED: Final = sa.exists().where(fences.c.order_group_id == intents.c.order_gr
 _HALTED: Final = sa.exists().where(
     kill_events.c.engaged == 1, kill_events.c.audit_seq > sessions.c.audit_seq, kill_events.c.audit_seq < _audit_seq
 )
-#: What must not be when an order is sent, and how that is told.
+#: Conditions under which an order must not be sent, each under the words that report it.
 _WRONG: Final = {
-    "in a session or of an origin that may not": sa.or_(intents.c.mode != "live", intents.c.origin != "by_hand"),
-    "outside the time of its session": sa.or_(_at_us < sessions.c.opened_us, _at_us >= sessions.c.expires_us),
+    "in a dry run or a run not started by hand": sa.or_(intents.c.mode != "live", intents.c.origin != "by_hand"),
+    "outside the lifetime of its session": sa.or_(_at_us < sessions.c.opened_us, _at_us >= sessions.c.expires_us),
     "after its session had ended": _ENDED,
-    "in a session that was halted": _HALTED,
-    "by other code than its session's": order_events.c.code_version != sessions.c.code_version,
+    "after the kill switch had stopped its session": _HALTED,
+    "by another version of the code than its session's": order_events.c.code_version != sessions.c.code_version,
     "before it was planned": _at_us < intents.c.planned_us,
-    "outside the time it was valid": sa.or_(_at_us < intents.c.as_of_us, _at_us > intents.c.valid_until_us),
+    "outside its validity": sa.or_(_at_us < intents.c.as_of_us, _at_us > intents.c.valid_until_us),
     "without an order group": intents.c.order_group_id.is_(None),
     "after its order group was fenced": _FENCED,
     "without the approval it needed": sa.and_(intents.c.approval_required == 1, sa.not_(_APPROVED)),
@@ -50,7 +51,7 @@ _WRONG: Final = {
 
 
 def wrongly_sent(connection: sa.Connection) -> Iterator[str]:
-    """Orders that were recorded as about to be sent though the journal knew better."""
+    """Return the orders that were recorded as sent although a rule forbade it."""
     query = (
         sa.select(
             order_events.c.intent_id, *[wrong.label(f"wrong_{place}") for place, wrong in enumerate(_WRONG.values())]

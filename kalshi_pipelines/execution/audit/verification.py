@@ -1,6 +1,6 @@
-"""Whether the journal is what it was written as: the chain, its rows, its counters, its anchors, the exchange's orders.
+"""Verification of a whole journal: the audit chain, the rows, the counters, the anchors and the exchange's orders.
 
-Reads only. It says clean, corrupt (and what), or that it could not look, which is not clean.
+The verification only reads. Its verdict is clean, corrupt (with every problem), or could not run, which is not clean.
 """
 
 import hashlib
@@ -38,10 +38,10 @@ from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.request import request_sha256, request_text
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 
-#: More than so many problems say nothing more.
+#: Largest number of problems in a report; further problems would add nothing.
 MOST_PROBLEMS: Final = 100
 _AT_ONCE: Final = 5_000
-#: Tables with rows that no record tells of: they are worked out again instead.
+#: Tables that are not compared row by row with the audit records. Most of them are recomputed instead.
 _DERIVED: Final = {
     "audit_log",
     "audit_head",
@@ -60,7 +60,7 @@ _DERIVED: Final = {
 
 
 class AuditVerdict(IntEnum):
-    """What a verification came to; the number is the exit status of the command."""
+    """The result of a verification. The number is the exit status of the command."""
 
     CLEAN = 0
     CORRUPT = 1
@@ -69,7 +69,7 @@ class AuditVerdict(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What a verification found."""
+    """The verdict of a verification, with the problems that it found."""
 
     verdict: AuditVerdict
     records: int
@@ -78,7 +78,7 @@ class AuditReport:
 
     @property
     def ok(self) -> bool:
-        """Whether everything was looked at and nothing found."""
+        """Whether the whole journal was checked and no problem was found."""
         return self.verdict is AuditVerdict.CLEAN
 
     def __str__(self) -> str:
@@ -94,9 +94,10 @@ def verify(
     """Verify a whole journal.
 
     Args:
-        engine: Made by ``open_journal``.
-        anchor_file: Where heads of the chain were noted; without it a cut or rewritten journal may look clean.
-        exchange_orders: Every order the exchange has of the sub-account since its first session, if it was asked.
+        engine: An engine that ``open_journal`` made.
+        anchor_file: The file with anchors of the chain. Without the file, a cut or rewritten journal may look clean.
+        exchange_orders: Every order of the sub-account since its first session, as the exchange reports them. None
+            leaves this check out.
     """
     found: list[str] = []
     records, head = 0, "-"
@@ -112,7 +113,7 @@ def verify(
             problems = itertools.chain(
                 _damage(connection),
                 chain.problems(),
-                _rows(connection, chain.told),
+                _rows(connection, chain.recorded),
                 _requests(connection),
                 replay_states(connection),
                 replay_ledger(connection),
@@ -131,7 +132,7 @@ def verify(
 
 
 class _Chain:
-    """The audit log, read from its beginning."""
+    """The audit log as it is read, record by record, from its beginning."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
@@ -139,8 +140,8 @@ class _Chain:
         self.last = -1
         self.head = "-"
         self.hashes: dict[int, str] = {}
-        #: What the log says was stored: digests of rows, by table and record.
-        self.told: defaultdict[str, dict[int, list[bytes]]] = defaultdict(dict)
+        #: Digests of the rows that the audit records name, by table and number of the record.
+        self.recorded: defaultdict[str, dict[int, list[bytes]]] = defaultdict(dict)
         self._engaged = True
 
     def problems(self) -> Iterator[str]:
@@ -159,7 +160,7 @@ class _Chain:
                 yield from _genesis(row["body"], identity)
         head = self._connection.execute(sa.select(audit_head.c.seq, audit_head.c.hash)).first()
         if head is None or (head.seq, head.hash) != (self.last, before):
-            yield f"the chain ends at record {self.last}, its head was {head}"
+            yield f"the chain ends at record {self.last}, but the stored head is {head}"
         self.head = f"{self.last}:{before}"
 
     def _record(self, before: str | None, row: sa.RowMapping) -> Iterator[str]:
@@ -170,36 +171,36 @@ class _Chain:
         self.last = seq
         self.hashes[seq] = row["hash"]
         if row["prev_hash"] != before:
-            yield f"record {seq} does not follow the one before it"
+            yield f"record {seq} does not carry the hash of the record before it"
         if row["hash"] != record_hash(seq, row["prev_hash"], body):
-            yield f"record {seq} was changed: its hash is another"
+            yield f"record {seq} was changed: its hash does not match its content"
         if not is_canonical(body):
-            yield f"record {seq} is not in canonical form"
+            yield f"the body of record {seq} is not canonical JSON"
             return
-        told = json.loads(body)
-        if told.get("kind") != row["kind"]:
-            yield f"record {seq} is of kind {told.get('kind')}, its row says {row['kind']}"
-        for each in told.get("rows", []):
-            self.told[each["table"]].setdefault(seq, []).append(_digest(each))
-            yield from self._stopped(seq, each)
+        content = json.loads(body)
+        if content.get("kind") != row["kind"]:
+            yield f"record {seq} is of kind {content.get('kind')} in its body, but {row['kind']} in its row"
+        for each in content.get("rows", []):
+            self.recorded[each["table"]].setdefault(seq, []).append(_digest(each))
+            yield from self._sent_while_stopped(seq, each)
 
-    def _stopped(self, seq: int, row: Mapping[str, object]) -> Iterator[str]:
-        """Nothing may be sent while the kill switch is engaged."""
+    def _sent_while_stopped(self, seq: int, row: Mapping[str, object]) -> Iterator[str]:
+        """Follow the kill switch, and return a problem if the row records an order as sent while it was engaged."""
         if row["table"] == "kill_events":
             self._engaged = bool(row["engaged"])
         elif row["table"] == "order_events" and row["to_state"] == "sending" and self._engaged:
-            yield f"record {seq}: intent {row['intent_id']} was to be sent with the kill switch engaged"
+            yield f"record {seq}: intent {row['intent_id']} was sent while the kill switch was engaged"
 
 
 def _genesis(body: str, identity: sa.RowMapping) -> Iterator[str]:
-    told = json.loads(body) if is_canonical(body) else {}
+    content = json.loads(body) if is_canonical(body) else {}
     for name in ("database_id", "environment"):
-        if told.get(name) != identity[name]:
-            yield f"the chain begins with {name} {told.get(name)}, the journal says {identity[name]}"
+        if content.get(name) != identity[name]:
+            yield f"record 0 names {name} {content.get(name)}, but the journal's identity is {identity[name]}"
 
 
-def _rows(connection: sa.Connection, told: Mapping[str, dict[int, list[bytes]]]) -> Iterator[str]:
-    """Every row is told of by its record, word for word, and every row that was told of is there."""
+def _rows(connection: sa.Connection, recorded: Mapping[str, dict[int, list[bytes]]]) -> Iterator[str]:
+    """Return the records that differ from the stored rows they name, and the stored rows that no record names."""
     for table in metadata.sorted_tables:
         if table.name in _DERIVED:
             continue
@@ -207,10 +208,10 @@ def _rows(connection: sa.Connection, told: Mapping[str, dict[int, list[bytes]]])
         there: defaultdict[int, list[bytes]] = defaultdict(list)
         for seq, rows in _by_record(connection, table, column):
             there[seq] = sorted(_digest(row) for row in rows)
-        wanted = told.get(table.name, {})
+        wanted = recorded.get(table.name, {})
         for seq in sorted(wanted.keys() | there.keys()):
             if sorted(wanted.get(seq, [])) != there.get(seq, []):
-                yield f"{table.name}: the rows of record {seq} are not what it tells ({_differing(wanted, there, seq)})"
+                yield f"{table.name}: the stored rows of record {seq} differ from it ({_differing(wanted, there, seq)})"
     caps: defaultdict[str, dict[str, object]] = defaultdict(dict)
     for row in connection.execute(sa.select(session_caps)).mappings():
         caps[row["session_id"]][row["kind"]] = {
@@ -218,31 +219,31 @@ def _rows(connection: sa.Connection, told: Mapping[str, dict[int, list[bytes]]])
             "notional_microdollars": row["notional_cap_microdollars"],
             "worst_microdollars": row["worst_cap_microdollars"],
         }
-    sessions_told = sa.select(audit_log.c.seq, audit_log.c.body).where(audit_log.c.kind == "session")
-    for seq, body in connection.execute(sessions_told):
-        said = json.loads(body)
-        if said.get("caps") != caps[said["rows"][0]["session_id"]]:
-            yield f"record {seq}: the caps of session {said['rows'][0]['session_id']} are others than it tells"
+    opened = sa.select(audit_log.c.seq, audit_log.c.body).where(audit_log.c.kind == "session")
+    for seq, body in connection.execute(opened):
+        content = json.loads(body)
+        if content.get("caps") != caps[content["rows"][0]["session_id"]]:
+            yield f"record {seq}: the stored caps of session {content['rows'][0]['session_id']} differ from it"
 
 
 def _requests(connection: sa.Connection) -> Iterator[str]:
-    """The bytes of every request are those of the terms its caps were held against, and of its digest."""
+    """Return the intents whose stored request differs from their terms or from their digest."""
     ordered = sa.select(intents).order_by(intents.c.intent_id).execution_options(yield_per=_AT_ONCE)
     for row in connection.execute(ordered).mappings():
         if row["request_json"] != request_text(dict(row)):
-            yield f"intent {row['intent_id']}: its request has other terms than it was counted with"
+            yield f"intent {row['intent_id']}: the stored request differs from the terms that were reserved"
         if row["request_sha256"] != request_sha256(row["request_json"]):
-            yield f"intent {row['intent_id']}: the digest of its request is another"
+            yield f"intent {row['intent_id']}: the stored digest is not that of the request"
 
 
 def _differing(wanted: Mapping[int, list[bytes]], there: Mapping[int, list[bytes]], seq: int) -> str:
-    return f"{len(wanted.get(seq, []))} told, {len(there.get(seq, []))} there"
+    return f"{len(wanted.get(seq, []))} recorded, {len(there.get(seq, []))} stored"
 
 
 def _by_record(
     connection: sa.Connection, table: sa.Table, column: str
 ) -> Iterator[tuple[int, list[dict[str, object]]]]:
-    """The rows of each record as the log would tell them; those of postings together."""
+    """Return the stored rows of each record in the form of the audit log, where postings are grouped."""
     key = [table.c[column], *table.primary_key.columns]
     held: list[tuple[sa.Table, dict[str, object]]] = []
     seq: int | None = None
@@ -263,24 +264,31 @@ def _digest(row: Mapping[str, object]) -> bytes:
 
 def _anchors(connection: sa.Connection, chain: _Chain, anchor_file: Path | None) -> Iterator[str]:
     noted = {(row[0], row[1]) for row in connection.execute(sa.select(anchors.c.seq, anchors.c.hash))}
-    yield from (f"anchor {seq} tells of another record" for seq, digest in noted if chain.hashes.get(seq) != digest)
+    yield from (
+        f"the journal's anchor of record {seq} has another hash than the record"
+        for seq, digest in noted
+        if chain.hashes.get(seq) != digest
+    )
     if anchor_file is None:
         return
     database_id = connection.execute(sa.select(journal_identity.c.database_id)).scalar_one()
     in_file = {(anchor.seq, anchor.hash) for anchor in AnchorFile(anchor_file).anchors(database_id)}
     for seq, digest in sorted(in_file):
         if seq > chain.last:
-            yield f"{anchor_file} notes record {seq}, the journal ends at {chain.last}: it was cut or restored"
+            yield f"{anchor_file} has record {seq}, but the journal ends at record {chain.last}: it was cut or restored"
         elif chain.hashes.get(seq) != digest:
-            yield f"{anchor_file} notes another record {seq} than the journal has: it was rewritten"
+            yield f"{anchor_file} has another hash of record {seq} than the journal: the journal was rewritten"
     wanted = connection.execute(sa.select(anchors.c.seq, anchors.c.hash).where(anchors.c.place == "file"))
     for seq, digest in wanted:
         if (seq, digest) not in in_file:
-            yield f"the anchor of record {seq} is no more in {anchor_file}"
+            yield f"the anchor of record {seq} is missing from {anchor_file}"
 
 
 def _exchange(connection: sa.Connection, orders: Iterable[ExchangeOrder] | None) -> Iterator[str]:
-    """Every order of the exchange was recorded before it was sent, with these terms, once; or is known as foreign."""
+    """Return the orders of the exchange that the journal cannot account for.
+
+    Each order must be one intent that was recorded with the same terms before it was sent, or a known foreign order.
+    """
     if orders is None:
         return
     live = connection.execute(sa.select(intents).where(intents.c.mode == "live")).mappings()
@@ -295,20 +303,20 @@ def _exchange(connection: sa.Connection, orders: Iterable[ExchangeOrder] | None)
         row = ours.get(order.client_order_id)
         if row is None:
             if order.order_id not in foreign and not order.did_nothing:
-                yield f"order {order.order_id} of {order.ticker} is neither this journal's nor known as somebody else's"
+                yield f"order {order.order_id} of {order.ticker} is neither this journal's nor a known foreign order"
             continue
         if row["intent_id"] not in sent:
-            yield f"order {order.order_id} of intent {row['intent_id']} was never to be sent"
+            yield f"order {order.order_id} belongs to intent {row['intent_id']}, which was never recorded as sent"
         before = seen.setdefault(order.client_order_id, order.order_id)
         if before != order.order_id:
-            yield f"orders {before} and {order.order_id} are of one intent {row['intent_id']}"
+            yield f"orders {before} and {order.order_id} both belong to intent {row['intent_id']}"
         terms = (order.ticker, order.side.value, order.price_centicents, order.count_centicontracts)
         if terms != (row["ticker"], row["side"], row["price_centicents"], row["count_centicontracts"]):
             yield f"order {order.order_id} has other terms than intent {row['intent_id']}"
 
 
 def _damage(connection: sa.Connection) -> Iterator[str]:
-    """What SQLite itself finds; Postgres checks its pages when they are read."""
+    """Return the problems that SQLite's own checks find. Postgres checks a page whenever it reads one."""
     if connection.dialect.name != "sqlite":
         return
     driver = sqlite_driver(connection)

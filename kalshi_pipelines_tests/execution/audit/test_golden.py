@@ -1,4 +1,4 @@
-"""The same session leaves the same audit log, byte for byte: in both databases, time zones, locales and hash seeds."""
+"""Test that one session leaves the same audit log, byte for byte, in any database, time zone, locale and hash seed."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines_tests.support.execution.golden import GOLDEN, audit_of_a_session
 
 
-def test_the_log_is_the_same_everywhere_and_for_ever(
+def test_audit_log_of_a_session_is_the_same_in_every_database_and_locale(
     postgres_journal_url: str, migrated_journal_file: Path, tmp_path: Path
 ) -> None:
     logs = [audit_of_a_session(postgres_journal_url).encode()]

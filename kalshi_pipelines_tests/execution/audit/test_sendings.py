@@ -1,4 +1,4 @@
-"""What was recorded as sent while the guard of sending was down is found, rule by rule."""
+"""Tests that the audit finds each order that was recorded as sent against a rule while the guards were down."""
 
 from collections.abc import Callable
 
@@ -11,12 +11,12 @@ from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines_tests.support.execution.trading import VERSION, Desk, desk_at
 from kalshi_pipelines_tests.support.execution.unsendable import SENDING
 
-TOLD = {
-    "kill_released_again is killed_since_opened": "in a session that was halted",
-    "session_over is session_expired": "outside the time of its session",
+REPORTED = {
+    "kill_released_again is killed_since_opened": "after the kill switch had stopped its session",
+    "session_over is session_expired": "outside the lifetime of its session",
     "session_closed is session_ended": "after its session had ended",
-    "too_late is stale": "outside the time it was valid",
-    "known_in_the_future is stale": "outside the time it was valid",
+    "too_late is stale": "outside its validity",
+    "known_in_the_future is stale": "outside its validity",
     "clock_set_back is clock": "before it was planned",
     "no_group is no_group": "without an order group",
     "group_fenced is fenced": "after its order group was fenced",
@@ -28,7 +28,7 @@ TOLD = {
 
 
 def sent_unguarded(desk: Desk, intent: Intent, version: str = VERSION) -> None:
-    """Record an order as sent as it could be by somebody who took the guards down and put them up again."""
+    """Record an order as sent with the guards removed, and put the guards back."""
     with desk.journal._writing.begin() as connection:
         lower_guards(connection)
         for statement in ONLY_THE_CHAIN:
@@ -38,7 +38,7 @@ def sent_unguarded(desk: Desk, intent: Intent, version: str = VERSION) -> None:
         raise_guards(connection)
 
 
-#: What the log and the list of open intents need to be right.
+#: Triggers that keep the audit head and the list of open intents right while the other guards are removed.
 ONLY_THE_CHAIN = (
     "CREATE TRIGGER guard_audit_head AFTER INSERT ON audit_log BEGIN "
     "UPDATE audit_head SET seq = NEW.seq, hash = NEW.hash; END",
@@ -47,25 +47,27 @@ ONLY_THE_CHAIN = (
 )
 
 
-@pytest.mark.parametrize("case", TOLD)
-def test_what_should_not_have_been_sent_is_told(sqlite_journal: sa.Engine, case: str) -> None:
+@pytest.mark.parametrize("case", REPORTED)
+def test_order_sent_against_a_rule_is_reported(sqlite_journal: sa.Engine, case: str) -> None:
     desk = desk_at(sqlite_journal)
     make: Callable[[Desk], Intent] = SENDING[case][0]
     intent = make(desk)
     sent_unguarded(desk, intent)
     report = verify(sqlite_journal)
     assert report.verdict is AuditVerdict.CORRUPT
-    assert report.problems == (f"intent {intent.intent_id} was sent {TOLD[case]}",)
+    assert report.problems == (f"intent {intent.intent_id} was sent {REPORTED[case]}",)
 
 
-def test_what_other_code_sent_is_told(sqlite_journal: sa.Engine) -> None:
+def test_order_sent_by_another_code_version_is_reported(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal)
     intent = desk.reserved()
     sent_unguarded(desk, intent, "1.1")
-    assert verify(sqlite_journal).problems == (f"intent {intent.intent_id} was sent by other code than its session's",)
+    assert verify(sqlite_journal).problems == (
+        f"intent {intent.intent_id} was sent by another version of the code than its session's",
+    )
 
 
-def test_what_might_be_sent_is_clean(sqlite_journal: sa.Engine) -> None:
+def test_order_sent_within_the_rules_is_clean(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal)
     sent_unguarded(desk, desk.reserved())
     assert verify(sqlite_journal).ok

@@ -198,11 +198,11 @@ def test_every_order_of_the_exchange_is_one_that_was_to_be_sent(sqlite_journal: 
     canceled_by_hand = _order("order-0002", "", status=OrderStatus.CANCELED)
     assert verify(sqlite_journal, exchange_orders=[ours, canceled_by_hand]).ok
     for wrong, problem in (
-        (_order("order-0003", ""), "nor known as somebody else's"),
-        (_order("order-0003", "of another program", status=OrderStatus.EXECUTED), "nor known as somebody else's"),
-        (_order("order-0003", reserved.client_order_id, status=OrderStatus.CANCELED), "never to be sent"),
+        (_order("order-0003", ""), "nor a known foreign order"),
+        (_order("order-0003", "of another program", status=OrderStatus.EXECUTED), "nor a known foreign order"),
+        (_order("order-0003", reserved.client_order_id, status=OrderStatus.CANCELED), "never recorded as sent"),
         (_order("order-0001", sent.client_order_id, side=Side.ASK), "other terms"),
-        (_order("order-0003", sent.client_order_id), "of one intent"),
+        (_order("order-0003", sent.client_order_id), "both belong to intent"),
     ):
         report = verify(sqlite_journal, exchange_orders=[canceled_by_hand, ours, wrong])
         assert report.verdict is AuditVerdict.CORRUPT

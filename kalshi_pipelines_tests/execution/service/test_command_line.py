@@ -98,7 +98,7 @@ def test_a_day_of_an_operator(
     order = {"side": "bid", "count": "1.00", "price": market["yes_ask_dollars"], "ticker": market["ticker"]}
     terms = {"time_in_force": "immediate_or_cancel", "self_trade_prevention_type": "taker_at_cross"}
     assert by_hand(floor, "POST", "/portfolio/events/orders", **order, **terms).status_code == 201
-    assert "neither this journal's nor known as somebody else's" in told(capsys, 1, "verify-audit")
+    assert "neither this journal's nor a known foreign order" in told(capsys, 1, "verify-audit")
     assert "foreign_fill" in told(capsys, 1, "reconcile")
     assert told(capsys, 0, "verify-audit").startswith("clean: ")
     monkeypatch.setenv("KALSHI_TRADE_API_KEY_ID", "00000000-0000-4000-8000-00000000dead")

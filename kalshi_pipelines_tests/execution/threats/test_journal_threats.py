@@ -614,4 +614,4 @@ def test_F25_a_journal_written_anew_is_told_by_its_anchors(sqlite_journal: sa.En
     assert report.verdict is AuditVerdict.CORRUPT
     assert "rewritten" in str(report)
     os.truncate(file, 0)
-    assert "is no more in" in str(verify(sqlite_journal, file))
+    assert "is missing from" in str(verify(sqlite_journal, file))

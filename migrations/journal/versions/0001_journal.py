@@ -1,4 +1,4 @@
-"""The whole journal: audit chain, sessions, orders, ledger, kill switch."""
+"""Create all tables of the journal: audit chain, sessions, orders, ledger and kill switch."""
 
 import sqlalchemy as sa
 from alembic import op

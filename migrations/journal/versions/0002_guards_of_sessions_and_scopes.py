@@ -1,7 +1,7 @@
-"""No table changes: the guards are made anew, as by every upgrade.
+"""Change no table. Every upgrade creates the guards of the code, and this revision marks a change of the guards.
 
-A session that was halted sends no more; a reservation is counted in the scopes that are its own; what a counter is of
-stays.
+The guards now refuse orders of a session that the kill switch stopped. They demand that a reservation is counted in its
+own scopes, and that the columns which say what a counter counts never change.
 """
 
 revision = "0002"
@@ -11,8 +11,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Nothing beside the guards."""
+    """Do nothing: the upgrade itself creates the guards."""
 
 
 def downgrade() -> None:
-    """Nothing: the older code makes its own guards when it upgrades."""
+    """Do nothing: the older code creates its own guards when it upgrades."""

@@ -1,7 +1,10 @@
-"""The tables of the journal as SQLAlchemy describes them. What CHECKs and keys can say is said here, not in triggers.
+"""The tables of the journal as SQLAlchemy describes them, with every rule that keys and CHECK constraints can express.
 
-Prices are YES prices in centi-cents (1e-4 dollar), counts centi-contracts, money micro-dollars, instants microseconds
-since 1970 UTC; names carry the unit. Rows are never changed, except counters that triggers keep and leases.
+Rules that need a trigger are in ``journal/guards``. Rows never change, except leases and the counters that triggers
+keep.
+
+Names carry the unit. Prices are YES prices in centi-cents (1e-4 dollar), counts are centi-contracts and money is in
+micro-dollars. Instants are microseconds since 1970 UTC.
 """
 
 from kalshi_pipelines.execution.journal.tables.columns import ENVIRONMENTS, MODES, metadata
@@ -55,7 +58,7 @@ from kalshi_pipelines.execution.journal.tables.sessions import (
     sessions,
 )
 
-#: Tables whose rows are written once.
+#: Tables whose rows are written once and never changed or deleted.
 APPEND_ONLY = (
     journal_identity,
     audit_log,

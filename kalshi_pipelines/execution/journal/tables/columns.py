@@ -1,4 +1,4 @@
-"""What every table of the journal is made of: the vocabulary of columns and CHECKs, and references to the audit log."""
+"""Builders of columns, CHECK constraints and references to the audit log, for all tables of the journal."""
 
 from typing import Any, Final
 
@@ -43,37 +43,40 @@ MODES: Final = ("dry_run", "live")
 
 
 def optional(name: str, type_: Any = Integer, *args: Any) -> sa.Column[Any]:  # noqa: ANN401
-    """A column that may be NULL."""
+    """Return a column that may be NULL."""
     return sa.Column(name, type_, *args, nullable=True)
 
 
 def row_id(name: str) -> sa.Column[Any]:
-    """The primary key that the database counts up itself."""
+    """Return a primary key that the database counts up itself."""
     return sa.Column(name, Integer, primary_key=True, autoincrement=True)
 
 
 def audit_id(name: str) -> sa.Column[Any]:
-    """A primary key that is the number of the row's own audit record, so that both databases count alike."""
+    """Return a primary key that is the number of the row's audit record. SQLite and Postgres then number alike."""
     return sa.Column(name, Integer, sa.ForeignKey("audit_log.seq"), primary_key=True, autoincrement=False)
 
 
 def flag(name: str) -> list[Any]:
-    """A column of 0 or 1 and its CHECK; the same in both databases, so that their guards can be the same text."""
+    """Return an integer column that is 0 or 1, and its CHECK.
+
+    SQLite and Postgres get the same type, so that the guards can use the same conditions for both.
+    """
     return [required(name), sa.CheckConstraint(f"{name} IN (0, 1)", name=name)]
 
 
 def hexadecimal(name: str) -> sa.CheckConstraint:
-    """A CHECK that a text has the length of a SHA-256 in hexadecimal."""
+    """Return a CHECK that a text has the length of a SHA-256 digest in hexadecimal."""
     return sa.CheckConstraint(f"length({name}) = 64", name=name)
 
 
 def text_of(name: str, shortest: int, longest: int) -> sa.CheckConstraint:
-    """A CHECK of a text's length."""
+    """Return a CHECK that the length of a text is within bounds."""
     return sa.CheckConstraint(f"length({name}) BETWEEN {shortest} AND {longest}", name=name)
 
 
 def audited() -> sa.Column[Any]:
-    """The row of the audit log that tells of this one; no two rows of a table share one."""
+    """Return a reference to the audit record of the row. No two rows of a table share an audit record."""
     return sa.Column("audit_seq", Integer, sa.ForeignKey("audit_log.seq"), nullable=False, unique=True)
 
 

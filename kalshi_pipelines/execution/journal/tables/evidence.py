@@ -1,4 +1,4 @@
-"""What proves what happened: whose journal it is, the audit log as a chain of hashes, and where its head was noted."""
+"""Tables of evidence: the identity of the journal, the audit log as a chain of hashes, its head and its anchors."""
 
 import sqlalchemy as sa
 
@@ -13,7 +13,7 @@ from kalshi_pipelines.execution.journal.tables.columns import (
     text_of,
 )
 
-#: What a row of the audit log is about.
+#: Kinds of audit record.
 AUDIT_KINDS = (
     "genesis",
     "binding",
@@ -69,7 +69,7 @@ journal_identity = sa.Table(
     sa.CheckConstraint("one = 1", name="only_row"),
     text_of("database_id", 16, 64),
     one_of("environment", ENVIRONMENTS),
-    # What belongs to a journal belongs to its environment: referred to by bindings and sessions.
+    # Bindings and sessions refer to this column, so they can only belong to the environment of their journal.
     sa.UniqueConstraint("environment"),
     sqlite_strict=True,
 )
@@ -94,7 +94,8 @@ audit_log = sa.Table(
     sqlite_strict=True,
 )
 
-#: The end of the chain, kept by a trigger: the row every writing transaction locks, and what a cut tail leaves behind.
+#: The last record of the audit chain, kept by a trigger. Every writing transaction locks this row. The row also
+#: shows when somebody deleted the end of the audit log.
 audit_head = sa.Table(
     "audit_head",
     metadata,

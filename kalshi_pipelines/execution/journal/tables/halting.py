@@ -1,4 +1,4 @@
-"""What stops trading and what proves an unknown outcome: kill events, fences, sweeps, resolutions, reconciliations."""
+"""Tables that stop trading or settle an unknown outcome: kill events, fences, sweeps, resolutions, reconciliations."""
 
 import sqlalchemy as sa
 
@@ -19,7 +19,8 @@ from kalshi_pipelines.execution.journal.tables.columns import (
     text_of,
 )
 
-#: The newest row counts; without a row the switch is engaged. A release names the engagement it ends, and by whom.
+#: Engagements and releases of the kill switch. The newest row counts; without any row the switch is engaged. A release
+#: names the engagement that it ends and the person who engaged.
 kill_events = sa.Table(
     "kill_events",
     metadata,
@@ -71,7 +72,8 @@ fences = sa.Table(
     sqlite_strict=True,
 )
 
-#: One reading of all orders of a market. It proves an absence only if complete and as of a time after the fence.
+#: Sweeps: each row is one read of all orders of a market. A sweep proves that an order is absent only if the sweep is
+#: complete and the exchange answered as of a time after the fence.
 sweeps = sa.Table(
     "sweeps",
     metadata,
@@ -92,7 +94,8 @@ sweeps = sa.Table(
     sqlite_strict=True,
 )
 
-#: That an intent's own group was fenced and then its market swept: without this row it can not become absent.
+#: Proofs that an order is absent: its own order group was fenced, and its market was swept afterwards. Without a row
+#: here an order cannot get the state absent.
 resolutions = sa.Table(
     "resolutions",
     metadata,

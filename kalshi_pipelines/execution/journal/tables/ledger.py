@@ -1,6 +1,6 @@
-"""What could be lost: scopes with their caps and counters, and the postings that alone change the counters.
+"""Tables of the worst loss: scopes with their caps and counters, and postings, which alone change the counters.
 
-Facts (fills, fees, foreign orders) are never refused: they mark a scope as breached instead.
+Facts (fills, fees, foreign orders) are never refused. A fact beyond a cap marks its scope as breached instead.
 """
 
 from typing import Final
@@ -27,7 +27,7 @@ from kalshi_pipelines.execution.journal.tables.sessions import SCOPE_KINDS
 from kalshi_pipelines.execution.orders.terms import Side
 
 POSTING_KINDS: Final = ("reserve", "fill", "release", "settle", "opening", "foreign", "review")
-#: States after which what is left of a reservation is given back.
+#: States in which the rest of an order's reservation is released.
 RELEASING_STATES: Final = ("abandoned", "rejected", "absent", "canceled", "executed")
 
 scopes = sa.Table(
@@ -39,7 +39,7 @@ scopes = sa.Table(
     required("subaccount"),
     required("mode", Text),
     required("key", Text),
-    # The hour since 1970 of a rolling scope.
+    # Hours since 1970 UTC at the beginning of a rolling scope; NULL in other scopes.
     optional("hour"),
     required("opened_us"),
     required("orders_cap"),
@@ -70,7 +70,7 @@ scopes = sa.Table(
     sqlite_strict=True,
 )
 
-#: A market within a scope. ``long`` is position and open bids together, ``short`` open asks less the position.
+#: Counters of each market within a scope. The two losses (if NO wins, if YES wins) give the market's worst loss.
 scope_markets = sa.Table(
     "scope_markets",
     metadata,
@@ -99,7 +99,7 @@ scope_markets = sa.Table(
 postings = sa.Table(
     "postings",
     metadata,
-    # What happened, once in each scope: the same fact told again is no other row.
+    # The name of the fact. A fact has one posting in each scope, so a repeated report of the fact adds nothing.
     sa.Column("dedupe", Text, primary_key=True, nullable=False),
     sa.Column("scope_id", Integer, sa.ForeignKey("scopes.scope_id"), primary_key=True, autoincrement=False),
     required("kind", Text),

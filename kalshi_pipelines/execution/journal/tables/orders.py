@@ -1,4 +1,7 @@
-"""Proposals, order intents and what became of them: an event cannot be stored unless the one before it allows it."""
+"""Tables of proposals, order intents, order events, approvals and attempts.
+
+An order event can be stored only if the order's previous event allows it.
+"""
 
 from typing import Final
 
@@ -29,15 +32,15 @@ from kalshi_pipelines.execution.orders.states import FINAL_STATES, OPEN_STATES, 
 from kalshi_pipelines.execution.orders.terms import Action, Outcome, Side, TimeInForce
 from kalshi_pipelines.units import DAY_US, MINUTE_US
 
-#: From the knowledge an order rests on to the last instant it may be sent.
+#: Longest time from the knowledge behind an order (``as_of_us``) to the last instant at which it may be sent.
 LONGEST_VALIDITY_US: Final = 10 * MINUTE_US
-#: What the exchange does when it would trade with an order of our own.
+#: Self-trade prevention: the exchange's choices for an order that would trade with another order of ours.
 SELF_TRADE_PREVENTION: Final = ("taker_at_cross", "maker")
 STATES: Final = tuple(OrderState)
 
 
 def states_of(some: frozenset[OrderState]) -> str:
-    """States as a list of SQL, in the order they are declared."""
+    """Return states as a list for SQL, in the order of their declaration."""
     return ", ".join(f"'{state}'" for state in OrderState if state in some)
 
 
@@ -89,7 +92,8 @@ proposals = sa.Table(
     sqlite_strict=True,
 )
 
-#: Why an order may be denied. A list in a CHECK is read anew for every statement on Postgres; a reference is looked up.
+#: Reasons for which an order may be denied. Postgres parses a list in a CHECK again for every statement, so the reasons
+#: are rows that other tables refer to.
 denial_reasons = sa.Table(
     "denial_reasons",
     metadata,
@@ -144,7 +148,7 @@ intents = sa.Table(
     required("request_sha256", Text),
     sa.UniqueConstraint("mode", "idempotency_key"),
     sa.UniqueConstraint("mode", "client_order_id"),
-    # What events and postings refer to together with the intent.
+    # Other tables refer to these columns together with the intent.
     sa.UniqueConstraint("intent_id", "mode"),
     sa.UniqueConstraint("intent_id", "order_group_id", "ticker"),
     sa.ForeignKeyConstraint(
@@ -183,7 +187,7 @@ intents = sa.Table(
         "CASE side WHEN 'bid' THEN price_centicents ELSE 10000 - price_centicents END",
         name="notional",
     ),
-    # What may be lost if it is filled whole; on the other side it may only cost its fee.
+    # The loss if the order is filled completely and its side loses. If its side wins, only the fee may be lost.
     sa.CheckConstraint(
         "CASE side WHEN 'bid' THEN reserved_if_no_microdollars ELSE reserved_if_yes_microdollars END "
         "= notional_microdollars + fee_bound_microdollars",
@@ -269,7 +273,8 @@ order_events = sa.Table(
 
 _UNRESOLVED: Final = f"state IN ({states_of(UNRESOLVED_STATES)})"
 
-#: Intents whose reservation is held, kept by a trigger; at most one unresolved order a market, by its index.
+#: The list of intents whose reservation is held, kept by a trigger. Its index allows at most one unresolved order for
+#: each market.
 open_intents = sa.Table(
     "open_intents",
     metadata,
@@ -308,7 +313,8 @@ approvals = sa.Table(
     sqlite_strict=True,
 )
 
-#: Every time somebody tried to have an order sent, what became of it at once; those of the last minute are counted.
+#: Attempts to have an order sent, each with its immediate result. The attempts of the last minute count against the cap
+#: on the message rate.
 attempts = sa.Table(
     "attempts",
     metadata,

@@ -1,4 +1,4 @@
-"""Who may trade where, for how long and how much: bound keys, sessions, their caps, leases and order groups."""
+"""Tables of permission to trade: bound keys, sessions, their caps, leases and order groups."""
 
 from typing import Final
 
@@ -20,15 +20,16 @@ from kalshi_pipelines.execution.journal.tables.columns import (
 )
 from kalshi_pipelines.units import DAY_US
 
-#: No longer than this a session lives.
+#: Longest lifetime of a session.
 LONGEST_SESSION_US: Final = DAY_US
-#: How a run came about; only one made by hand may be live.
+#: Origins of a run. Only a run that a person started by hand may be live.
 ORIGINS: Final = ("by_hand", "retried", "re_executed", "backfilled", "automated", "late")
-#: What a cap can be of.
+#: Kinds of scope that caps apply to.
 SCOPE_KINDS: Final = ("session", "day", "rolling", "event", "account")
 #: A cap that limits nothing.
 UNCAPPED: Final = 10**15
-#: The most that configuration may allow, per kind of scope: orders, notional and worst loss in micro-dollars.
+#: The largest caps that a configuration may set for each kind of scope: number of orders, notional and worst loss (both
+#: in micro-dollars).
 CEILINGS: Final = {
     "session": (25, UNCAPPED, 200_000_000),
     "day": (100, UNCAPPED, 500_000_000),
@@ -56,7 +57,7 @@ env_bindings = sa.Table(
     required("bound_us"),
     required("bound_by", Text),
     audited(),
-    # A key belongs to one host and one sub-account, for ever.
+    # A key belongs to one host and one sub-account for ever.
     sa.UniqueConstraint("key_fingerprint"),
     one_of("environment", ENVIRONMENTS),
     sa.CheckConstraint(_HOSTS, name="host_of_environment"),
@@ -138,7 +139,8 @@ session_caps = sa.Table(
     sqlite_strict=True,
 )
 
-#: The live session of a sub-account: its key is what makes it the only one. A session without a row here sends nothing.
+#: Leases of the live sessions. The primary key allows one live session for each sub-account, and a session without a
+#: lease sends nothing.
 leases = sa.Table(
     "leases",
     metadata,
