@@ -89,7 +89,7 @@ class MarketFilter:
     settled: TimeRange = EVER
     archived: bool = False
 
-    def admits(self, market: MarketRow) -> bool:
+    def matches(self, market: MarketRow) -> bool:
         """Whether a market matches, tickers aside."""
         return (
             (self.status is None or market.status in STATUSES_OF_FILTER[self.status])
@@ -209,16 +209,16 @@ class Catalogue:
         else:
             # Narrowing the ordered list of everything keeps its order, so each filter costs one pass and no sorting.
             pool = sorted(rows.values(), key=_place) if wanted.archived else self.select_markets(MarketFilter())
-            return [market for market in pool if wanted.admits(market)]
-        return sorted((market for market in pool if wanted.admits(market)), key=_place)
+            return [market for market in pool if wanted.matches(market)]
+        return sorted((market for market in pool if wanted.matches(market)), key=_place)
 
     def _matching_events(self, wanted: EventFilter) -> list[EventRow]:
         pool: Iterable[EventRow] = self.events.values()
         if wanted.tickers is not None:
             pool = [self.events[ticker] for ticker in dict.fromkeys(wanted.tickers) if ticker in self.events]
-        return sorted((event for event in pool if self._admits(wanted, event)), key=_place)
+        return sorted((event for event in pool if self._matches(wanted, event)), key=_place)
 
-    def _admits(self, wanted: EventFilter, event: EventRow) -> bool:
+    def _matches(self, wanted: EventFilter, event: EventRow) -> bool:
         if (
             event.is_combo != wanted.combos
             or wanted.series_ticker not in {None, event.series_ticker}

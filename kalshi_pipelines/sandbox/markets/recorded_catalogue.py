@@ -36,7 +36,7 @@ class _Newest:
             self.kept[value[self._key]] = (text, value)
 
 
-class _Gathered:
+class _RecordsByKind:
     """Every record of a folder, sorted by kind."""
 
     def __init__(self) -> None:
@@ -80,29 +80,29 @@ class RecordedCatalogue(Catalogue):
     """The catalogue of a folder of recordings. Archived markets are listed live as well, so that a walk sees them."""
 
     def __init__(self, files: Sequence[RecordedFile]) -> None:
-        gathered = _Gathered()
+        records = _RecordsByKind()
         for file in files:
-            gathered.gather(file)
-        super().__init__(gathered.trades)
-        rows = [RecordedMarket(text, value) for text, value in gathered.markets.kept.values()]
+            records.gather(file)
+        super().__init__(records.trades)
+        rows = [RecordedMarket(text, value) for text, value in records.markets.kept.values()]
         by_event: dict[str, RecordedMarket] = {
             row.event_ticker: row for row in sorted(rows, key=lambda row: row.created_us)
         }
         events = [
-            RecordedEvent(text, value, by_event.get(ticker)) for ticker, (text, value) in gathered.events.kept.items()
+            RecordedEvent(text, value, by_event.get(ticker)) for ticker, (text, value) in records.events.kept.items()
         ]
         series_of_event = {event.ticker: event.series_ticker for event in events}
         for row in rows:
             row.series_ticker = series_of_event.get(row.event_ticker, row.series_ticker)
         self.add(
-            series=[RecordedSeries(text, value) for text, value in gathered.series.kept.values()],
+            series=[RecordedSeries(text, value) for text, value in records.series.kept.values()],
             events=events,
             markets=rows,
-            archived_markets=[row for row in rows if row.ticker in gathered.archived],
+            archived_markets=[row for row in rows if row.ticker in records.archived],
         )
         recorded = {row.ticker: row for row in rows}
         for file in files:
-            _keep_books(file, recorded, gathered.quotes)
+            _keep_books(file, recorded, records.quotes)
             _keep_candlesticks(file, recorded)
 
 

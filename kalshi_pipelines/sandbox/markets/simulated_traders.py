@@ -21,8 +21,8 @@ MAKERS: Final = "crowd-makers"
 TAKERS: Final = "crowd-takers"
 OTHERS: Final = "crowd-others"
 """Places what an admin route asks for; the other two leave its orders alone."""
-CROWD: Final = (MAKERS, TAKERS, OTHERS)
-PURSE: Final = 10**18
+SIMULATED_MEMBERS: Final = (MAKERS, TAKERS, OTHERS)
+STARTING_MONEY: Final = 10**18
 """Micro-dollars each of them has on each shard: more than can be needed."""
 KEPT_EPOCHS: Final = 30
 """When the clock jumps, only so many epochs of a market are acted out."""
@@ -108,17 +108,17 @@ class SimulatedTraders:
 
     def clear(self, ticker: str, at_us: int) -> int:
         """Take all its orders out of a book until it acts again; how many there were."""
-        orders = self._orders_in(ticker, set(CROWD))
+        orders = self._orders_in(ticker, set(SIMULATED_MEMBERS))
         self._engine.recorder.cancel_each(orders, "member", at_us)
         return len(orders)
 
     def _join(self, at_us: int) -> None:
         state = self._engine.state
-        for member in CROWD:
+        for member in SIMULATED_MEMBERS:
             if member not in state.members:
                 self._engine.accounts.join(member, at_us=at_us, keeps_history=False)
                 for shard in state.shards:
-                    self._engine.accounts.deposit(member, 0, shard, PURSE, at_us=at_us)
+                    self._engine.accounts.deposit(member, 0, shard, STARTING_MONEY, at_us=at_us)
 
     def _expect(self, visited: _VisitedMarket) -> None:
         """Come again when the next epoch begins."""

@@ -51,7 +51,7 @@ class Venue:
         self._catalogue = catalogue
         self._clock = clock
         self._log = log
-        self._life = MarketLifeCycle(catalogue, engine.recorder.seed, self.change_market)
+        self._life_cycle = MarketLifeCycle(catalogue, engine.recorder.seed, self.change_market)
         self._acts: list[tuple[int, int, Act]] = []
         self._scheduled = 0
         self._last_us = 0
@@ -59,7 +59,7 @@ class Venue:
         self._replica = TradingState()
         self._replicated = 0
         # The plans of a whole catalogue take a moment; the first request should not pay for them.
-        self._life.next_due_us()
+        self._life_cycle.next_due_us()
 
     @property
     def state(self) -> TradingState:
@@ -125,7 +125,7 @@ class Venue:
             )
         row.change(change)
         self._catalogue.market_changed()
-        self._life.changed(row, change)
+        self._life_cycle.changed(row, change)
         if change.status == "active":
             self.simulated_traders.follow(change.ticker, change.at_us)
 
@@ -152,7 +152,7 @@ class Venue:
                     continue
                 row = self._catalogue.markets[event.ticker]
                 row.change(event)
-                self._life.changed(row, event)
+                self._life_cycle.changed(row, event)
         self._last_us = self.state.last_us
         self._live_until(self._last_us)
         for ticker in self.state.markets:
@@ -190,8 +190,8 @@ class Venue:
 
     def _live_until(self, until_us: int) -> None:
         """Let markets that were not traded live on: they changed by the clock alone, without a trace in the log."""
-        while (due_us := self._life.next_due_us()) is not None and due_us <= until_us:
-            self._life.run(due_us)
+        while (due_us := self._life_cycle.next_due_us()) is not None and due_us <= until_us:
+            self._life_cycle.run(due_us)
 
     def _show_engine(self, row: MarketRow) -> None:
         row.follow(self.state.markets[row.ticker], self.now_us)
@@ -201,7 +201,7 @@ class Venue:
         last."""
         due_us, run = _NEVER, self._run_act
         life_us, expiry_us, visit_us = (
-            self._life.next_due_us(),
+            self._life_cycle.next_due_us(),
             self.engine.next_due_us(),
             self.simulated_traders.next_due_us(),
         )
@@ -212,7 +212,7 @@ class Venue:
         if expiry_us is not None and expiry_us <= due_us:
             due_us, run = expiry_us, self.engine.expire
         if life_us is not None and life_us <= due_us:
-            due_us, run = life_us, self._life.run
+            due_us, run = life_us, self._life_cycle.run
         return due_us, run
 
     def _run_act(self, at_us: int) -> None:

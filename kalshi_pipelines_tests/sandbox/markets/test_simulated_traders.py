@@ -3,7 +3,7 @@
 from typing import Any
 
 from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
-from kalshi_pipelines.sandbox.markets.simulated_traders import CROWD, KEPT_EPOCHS, MAKERS, OTHERS, TAKERS
+from kalshi_pipelines.sandbox.markets.simulated_traders import KEPT_EPOCHS, MAKERS, OTHERS, SIMULATED_MEMBERS, TAKERS
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.trading.events import OrderAccepted, Traded
 from kalshi_pipelines_tests.support.sandbox.local_sandbox import LocalSandbox, local_sandbox
@@ -232,7 +232,7 @@ def test_the_crowd_has_money_and_no_history(sandbox: LocalSandbox) -> None:
     venue.ensure_open(ticker)
     sandbox.pass_seconds(7_200)
     venue.advance()
-    for member in CROWD:
+    for member in SIMULATED_MEMBERS:
         assert all(venue.state.available(member, 0, shard) > 0 for shard in range(4))
         assert not venue.state.orders_of[member]
     assert _traders(sandbox, ticker) == {MAKERS, TAKERS}
