@@ -1,4 +1,4 @@
-"""The markets of the exchange: the catalogue, generated or recorded, its prices, its life on the clock, other traders.
+"""Markets of the exchange: the catalogue (generated or recorded), prices, life cycle and simulated traders.
 
-``venue`` is where they meet the trading side.
+``venue`` connects the markets with the trading side.
 """

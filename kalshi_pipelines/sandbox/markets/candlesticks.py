@@ -1,8 +1,8 @@
 """Candlesticks of a generated market, computed from its price path.
 
-Of a market that is traded in the engine, trades are the real ones; bids, asks and open interest stay those of the path.
-Belongs here: splitting time into periods and summing up what the path did in each. Does not belong here: which requests
-for candlesticks are refused. Source of the shape: ``MarketCandlestick`` of the vendor's OpenAPI document 3.34.0.
+If a market is traded in the engine, its candlesticks show the real trades. Bids, asks and open interest still follow
+the price path. Belongs here: splitting time into periods and summarizing each period. Does not belong here: refusing
+requests for candlesticks. Source of the shape: ``MarketCandlestick`` of the vendor's OpenAPI document 3.34.0.
 """
 
 from collections.abc import Sequence
@@ -19,35 +19,38 @@ NO_TRADE_PRICES: Final = dict.fromkeys(("close_dollars", "high_dollars", "low_do
 
 
 class Charted(Protocol):
-    """What a candlestick needs to know about a market."""
+    """Parts of a market that its candlesticks are computed from."""
 
     path: QuotePath
     open_us: int
     close_us: int
 
     def epoch_at(self, instant_us: int) -> int:
-        """The epoch of its price path at an instant that is past."""
+        """Return the epoch of the market's price path at a past instant."""
         ...
 
     def fills_between(self, after_us: int, until_us: int) -> list[PathTrade]:
-        """The trades later than one instant and not later than another, oldest first."""
+        """Return the trades after ``after_us`` up to ``until_us``, oldest first."""
         ...
 
     def last_price_at(self, instant_us: int) -> int | None:
-        """The price of the last trade up to an instant, if it is known."""
+        """Return the price of the last trade up to an instant, or None if the price is unknown."""
         ...
 
     def open_interest(self, epoch: int) -> int:
-        """Centi-contracts held in an epoch."""
+        """Return the open interest of an epoch in centi-contracts."""
         ...
 
     def charted_until_us(self) -> int:
-        """The end of what there is to chart, microseconds since 1970."""
+        """Return the end of the charted time, in microseconds since 1970."""
         ...
 
 
 def candlesticks_of(market: Charted, window: CandleWindow) -> list[bytes]:
-    """The candlesticks of a window, oldest first. A period in which nothing moved has none, as on the real exchange."""
+    """Return the candlesticks of a window, oldest first.
+
+    As on the real exchange, a period without any change has no candlestick.
+    """
     period_s = window.minutes * 60
     lived_until_us = market.charted_until_us()
     first_end = max(-(-window.start_s // period_s) * period_s, (market.open_us // SECOND_US // period_s + 1) * period_s)

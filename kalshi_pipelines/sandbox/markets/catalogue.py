@@ -1,7 +1,7 @@
-"""The generated catalogue: which series, events and markets exist, as a function of a seed.
+"""The generated catalogue: the series, events and markets that a seed produces.
 
 Belongs here: numbers of rows, dates, statuses, settlements, combos, and rows added while the exchange runs. Does not
-belong here: words (``themes``, ``shapes``), JSON (``generated``), where prices go (``quotes``).
+belong here: wording (``themes``, ``shapes``), JSON (``generated``) and price paths (``quotes``).
 """
 
 import gc
@@ -53,7 +53,7 @@ _SIDES: Final = {"both": 80, "yes": 7, "no": 8, "none": 5}
 
 @dataclass(frozen=True)
 class Generation:
-    """What a generated catalogue depends on. ``anchor_us`` is the midnight its dates are counted from."""
+    """Parameters of a generated catalogue. ``anchor_us`` is the midnight that its dates are counted from."""
 
     markets: int
     seed: int
@@ -62,7 +62,7 @@ class Generation:
 
     @property
     def cutoff_us(self) -> int:
-        """The historical cutoff: markets settled and trades made before it have left the live endpoints."""
+        """The historical cutoff: markets settled and trades made earlier are no longer in the live endpoints."""
         return self.anchor_us - HISTORY_DAYS * DAY_US
 
 
@@ -75,7 +75,7 @@ class _MarketDates:
 
 
 class GeneratedCatalogue(Catalogue):
-    """A catalogue generated from a seed, whose quotes move by themselves and by hand."""
+    """A catalogue generated from a seed. Quotes move by themselves and can be moved by hand."""
 
     def __init__(self, generation: Generation, time: PriceTime) -> None:
         self._trades = GeneratedTrades(time, generation.cutoff_us)
@@ -94,7 +94,7 @@ class GeneratedCatalogue(Catalogue):
             self._take(self._writer.combos(generation.combos, markets))
 
     def add_markets(self, count: int) -> list[str]:
-        """Create active markets now, in new events; their tickers."""
+        """Create active markets now, in new events, and return their tickers."""
         self._additions += 1
         self._writer.rng = Random(f"{self.generation.seed}:added:{self._additions}")
         created = self._writer.markets(count, created_us=self._time.now_us())
@@ -102,7 +102,10 @@ class GeneratedCatalogue(Catalogue):
         return [market.ticker for market in created]
 
     def move_prices(self, hundredths_of_a_percent: int) -> list[str]:
-        """Move the quotes of exactly that share of the active markets (rounded to whole markets); their tickers."""
+        """Move the quotes of exactly this share of the active markets and return the tickers of the moved markets.
+
+        The number of moved markets is rounded to a whole number.
+        """
         self._moves += 1
         active = [row for row in self.markets.values() if isinstance(row, GeneratedMarket) and row.is_quoted]
         count = (len(active) * hundredths_of_a_percent + 5_000) // 10_000
@@ -124,7 +127,7 @@ class GeneratedCatalogue(Catalogue):
 
 
 class _Writer:
-    """Writes rows in a fixed order from one source of random numbers."""
+    """Builds the rows of a catalogue in a fixed order from one source of random numbers."""
 
     def __init__(self, generation: Generation, time: PriceTime, rng: Random) -> None:
         self.rng = rng
@@ -155,12 +158,15 @@ class _Writer:
         return series
 
     def take_new_events(self) -> list[GeneratedEvent]:
-        """The events written since the last call."""
+        """Return the events created since the last call."""
         events, self._new_events = self._new_events, []
         return events
 
     def markets(self, count: int, created_us: int | None = None) -> list[GeneratedMarket]:
-        """Exactly ``count`` markets in new events; active and created at one instant if that is given."""
+        """Create exactly ``count`` markets in new events.
+
+        With ``created_us`` all markets are active and were created at that instant.
+        """
         written: list[GeneratedMarket] = []
         while len(written) < count:
             series = self.rng.choice(self._series)
@@ -170,7 +176,7 @@ class _Writer:
         return written
 
     def archived_markets(self, count: int) -> list[GeneratedMarket]:
-        """Markets that settled before the historical cutoff."""
+        """Create markets that settled before the historical cutoff."""
         written: list[GeneratedMarket] = []
         while len(written) < count:
             series = self.rng.choice(self._series)
@@ -181,7 +187,7 @@ class _Writer:
         return written
 
     def combos(self, count: int, markets: list[GeneratedMarket]) -> list[GeneratedMarket]:
-        """Combos of existing markets, each in an event of its own."""
+        """Create combos of existing markets, each in an event of its own."""
         return [self._combo(number, markets) for number in range(count)] if markets else []
 
     def _unused(self, ticker: str) -> str:
@@ -235,7 +241,7 @@ class _Writer:
         return event
 
     def _winner(self, shape: EventShape) -> int | None:
-        # Exclusive events have exactly one winner; None lets each market of another event win on its own chance.
+        # An exclusive event has exactly one winner. For other events None lets each market win by its own chance.
         return self.rng.randrange(len(shape.outcomes)) if shape.exclusive else None
 
     def _market(
@@ -336,7 +342,7 @@ def _weighted(rng: Random, weights: Mapping[Choice, float]) -> Choice:
 
 @contextmanager
 def garbage_collection_paused() -> Iterator[None]:
-    """No garbage collection while millions of objects are made that all stay."""
+    """Pause garbage collection while millions of objects are created that all stay in memory."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

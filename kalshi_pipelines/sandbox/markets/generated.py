@@ -1,8 +1,8 @@
-"""Markets of the generated catalogue and the JSON they become.
+"""Markets of the generated catalogue and their JSON.
 
-Belongs here: a market that builds its bytes and keeps them until its quote moves. Does not belong here: which markets
-exist (``catalogue``), their series and events (``generated_events``), where prices go (``quotes``).
-Source of the key set: ``Market`` of the vendor's OpenAPI document 3.34.0.
+Belongs here: a market that builds its JSON and keeps it until its quote moves. Does not belong here: the choice of
+markets (``catalogue``), their series and events (``generated_events``), and price paths (``quotes``). Source of the
+keys: ``Market`` of the vendor's OpenAPI document 3.34.0.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ STATUSES_WITH_RESULT: Final = frozenset({"determined", "disputed", "amended", "f
 
 @dataclass(frozen=True, slots=True)
 class MarketOutcome:
-    """What makes a market pay: its words and its strike keys."""
+    """The outcome that a market bets on: its ticker suffix, its wording and its strike keys."""
 
     suffix: str
     sub_title: str
@@ -35,7 +35,7 @@ class MarketOutcome:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedSettlement:
-    """How a market ended: its result, what one YES pays in centi-cents, the figure it was read from."""
+    """End of a market: its result, the centi-cents that one YES pays, and the figure behind the result."""
 
     result: Result
     value: int
@@ -84,41 +84,41 @@ class GeneratedMarket(MarketRow):
 
     @property
     def shard(self) -> int:
-        """The shard of the exchange it is traded on."""
+        """Shard of the exchange on which the market is traded."""
         return self.event.shard
 
     @property
     def price_ranges(self) -> tuple[tuple[int, int, int], ...]:
-        """Start, end and step in centi-cents of each stretch of its price grid."""
+        """Start, end and step, in centi-cents, of each range of the market's price grid."""
         return tuple((part.start, part.end, part.step) for part in self.path.grid.ranges)
 
     @property
     def is_quoted(self) -> bool:
-        """Whether orders rest in its book: only while it is active."""
+        """Whether orders rest in the market's book, which is so only while the market is active."""
         return self.status == "active"
 
     def present_epoch(self) -> int:
-        """The epoch of its price path now, or when it stopped trading."""
+        """Return the present epoch of the market's price path, or the epoch in which the market closed."""
         now = self.time.now_us()
         return self.path.epoch_at(min(self.close_us, now))
 
     @property
     def result(self) -> Result:
-        """How it ended; empty until that is determined."""
+        """Result of the market, or an empty text before it is determined."""
         return "" if self.settlement is None else self.settlement.result
 
     @property
     def value(self) -> int | None:
-        """What one YES pays in centi-cents, once that is determined."""
+        """Centi-cents that one YES pays, or None before the market is determined."""
         return None if self.settlement is None else self.settlement.value
 
     @property
     def settlement_timer_us(self) -> int:
-        """Microseconds from being determined to being finalized."""
+        """Microseconds from the determination of the market to its finalization."""
         return (5 if self.is_combo else 60 * (1 + self.number % 30)) * SECOND_US
 
     def change(self, change: MarketChanged) -> None:
-        """Take another status, with what comes with it."""
+        """Apply a change of status with the result, value and close time that come with it."""
         if self.status == "initialized" and change.status == "active":
             self.open_us = min(self.open_us, change.at_us)
         self.status = change.status
@@ -134,23 +134,27 @@ class GeneratedMarket(MarketRow):
         self._epoch, self._constant = -1, None
 
     def trades_alone_in(self, epoch: int) -> bool:
-        """Whether its price path says that there were trades in an epoch, and no engine had a say then."""
+        """Return whether the price path had trades in an epoch that began before the market was opened in the
+        engine.
+        """
         until_us = None if self.opened is None else self.time.of(self.opened.opened_us)
         return self.trades_in(epoch) and (until_us is None or self.path.begins_us(epoch) <= until_us)
 
     def trades_in(self, epoch: int) -> bool:
-        """Whether its price path says that there were trades in an epoch: it was open then, and trades at all."""
+        """Return whether the price path has trades in an epoch. There are none if the market was not open or has no
+        volume.
+        """
         begins = self.path.begins_us(epoch)
         return bool(self.base_volume) and self.open_us <= begins < self.close_us
 
     def fills_between(self, after_us: int, until_us: int) -> list[PathTrade]:
-        """The trades later than one instant and not later than another, oldest first."""
+        """Return the trades after ``after_us`` up to ``until_us``, oldest first."""
         epochs = range(self.epoch_at(after_us) + 1, self.epoch_at(until_us) + 1)
         fills = [fill for epoch in epochs if self.trades_alone_in(epoch) for fill in self.path.fills(epoch)]
         return fills if self.opened is None else fills + self.opened.fills(after_us, until_us)
 
     def last_price_at(self, instant_us: int) -> int | None:
-        """The price of the last trade up to an instant, as far back as one epoch of its price path."""
+        """Return the price of the last trade up to an instant. On the price path only one epoch is searched."""
         price = None if self.opened is None else self.opened.last_price_at(instant_us)
         if price is not None:
             return price
@@ -159,42 +163,43 @@ class GeneratedMarket(MarketRow):
         return self._last_price(self.epoch_at(instant_us)) or None
 
     def epoch_at(self, instant_us: int) -> int:
-        """The epoch of its price path at an instant that is past."""
+        """Return the epoch of the market's price path at a past instant."""
         return self.path.epoch_at(min(instant_us, self.time.now_us()))
 
     def epoch_of(self, instant_us: int) -> int:
-        """The epoch that its quote is of at an instant, past or to come."""
+        """Return the epoch whose quote the market shows at an instant, past or future."""
         return self.path.epoch_at(min(self.close_us, self.time.of(instant_us)))
 
     def charted_until_us(self) -> int:
-        """The end of what its candlesticks can show, microseconds since 1970."""
+        """Return the end of the time that candlesticks can cover, in microseconds since 1970."""
         now_us = self.time.now_us() if self.opened is None else self.time.clock_us()
         return min(self.close_us, now_us)
 
     def move(self) -> None:
-        """Move its quote now, for good."""
+        """Move the market's quote now. The move is permanent."""
         self.path.move(self.present_epoch())
 
     def own_book(self) -> tuple[list[Level], list[Level]]:
-        """The YES and the NO bids as the catalogue alone knows them, each ascending in its own price, best last."""
+        """Return the YES and the NO bids of the catalogue without the engine, each ascending in price (best last)."""
         return self.path.book(self.present_epoch()) if self.is_quoted else ([], [])
 
     def figures_at(self, instant_us: int) -> Figures:
-        """Last price, volumes and open interest at an instant, by its price path."""
+        """Return last price, volumes and open interest of the price path at an instant."""
         return self._figures(self.epoch_of(instant_us))
 
     def json(self) -> bytes:
-        """The ``Market`` object."""
+        """Return the ``Market`` object."""
         self._refresh()
         if self._quoted is None or self.opened is not None:
             self._quoted = self._quote_members(self._epoch)
         if self._constant is None:
-            # Kept apart, so that a moved quote costs a few hundred bytes and not the rules of the market.
+            # The constant part is kept apart. A moved quote then rewrites a few hundred bytes, not the rules of the
+            # market.
             self._constant = orjson.dumps(self._constant_body())[:-1] + b","
         return self._constant + self._quoted
 
     def orderbook(self, depth: int = 0) -> bytes | None:
-        """The ``OrderbookCountFp`` object with the best ``depth`` levels a side (0 for all)."""
+        """Return the ``OrderbookCountFp`` object with the best ``depth`` levels of each side (0 for all)."""
         self._refresh()
         if self.opened is not None:
             return book_json(*self.opened.book(), depth)
@@ -205,13 +210,13 @@ class GeneratedMarket(MarketRow):
         return self._book
 
     def candlesticks(self, window: CandleWindow) -> list[bytes]:
-        """Its ``MarketCandlestick`` objects, oldest first."""
+        """Return the market's ``MarketCandlestick`` objects, oldest first."""
         if self.status == "initialized":
             return []
         return candlesticks_of(self, window)
 
     def open_interest(self, epoch: int) -> int:
-        """Centi-contracts held in an epoch, by its price path."""
+        """Return the open interest of the price path in an epoch, in centi-contracts."""
         floor = self.base_volume // 3
         return floor + self.path.open_interest_swing(epoch, floor // 20)
 

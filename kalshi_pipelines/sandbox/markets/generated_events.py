@@ -1,7 +1,7 @@
-"""Series and events of the generated catalogue and the JSON they become.
+"""Series and events of the generated catalogue and their JSON.
 
-Does not belong here: their markets (``generated``), and which there are (``catalogue``).
-Source of the key sets: ``Series`` and ``EventData`` of the vendor's OpenAPI document 3.34.0.
+Does not belong here: markets (``generated``), and the choice of series and events (``catalogue``). Source of the keys:
+``Series`` and ``EventData`` of the vendor's OpenAPI document 3.34.0.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
 class GeneratedSeries(SeriesRow):
-    """A series of a theme about one subject."""
+    """A series of one theme about one subject."""
 
     __slots__ = ("_rules", "number", "subject", "theme", "title", "traded")
 
@@ -40,27 +40,27 @@ class GeneratedSeries(SeriesRow):
 
     @property
     def source(self) -> tuple[str, str]:
-        """Name and address of its first settlement source."""
+        """Name and address of the first settlement source of the series."""
         return SOURCES[self.number % len(SOURCES)]
 
     @property
     def fee_type(self) -> str:
-        """How fees of its markets are computed."""
+        """Fee type of the markets of the series."""
         return self.theme.fee_type
 
     @property
     def fee_multiplier(self) -> Decimal:
-        """What fees of its markets are multiplied by."""
+        """Fee multiplier of the markets of the series."""
         return _HALF if self.number % 17 == 0 else _ONE
 
     def secondary_rules(self) -> str:
-        """The second part of the rules that its markets share."""
+        """Return the second part of the rules, which all markets of the series share."""
         if self._rules is None:
             self._rules = "".join(SECONDARY_RULES).format(title=self.title, source=self.source[0])
         return self._rules
 
     def json(self, *, volume: bool, metadata: bool) -> bytes:
-        """The ``Series`` object, with its traded volume and product metadata if asked for."""
+        """Return the ``Series`` object, on request with traded volume and product metadata."""
         code = self.ticker.removeprefix("KX")
         body: dict[str, object] = {
             "additional_prohibitions": None if self.number % 29 == 0 else list(PROHIBITIONS),
@@ -86,21 +86,21 @@ class GeneratedSeries(SeriesRow):
 
 
 def settlement_sources(number: int) -> list[dict[str, str]]:
-    """One to three sources, starting with the one of that number."""
+    """Return one to three settlement sources, beginning with source ``number``."""
     chosen = [SOURCES[(number + i) % len(SOURCES)] for i in range(1 + number % 3)]
     return [{"name": name, "url": url} for name, url in chosen]
 
 
 @dataclass(frozen=True, slots=True)
 class EventText:
-    """How an event reads: its title and its subtitle."""
+    """Title and subtitle of an event."""
 
     title: str
     sub_title: str
 
 
 class GeneratedEvent(EventRow):
-    """An event of a series."""
+    """An event of a generated series."""
 
     __slots__ = ("exclusive", "listed", "number", "series", "text")
 
@@ -129,7 +129,7 @@ class GeneratedEvent(EventRow):
 
     @property
     def shard(self) -> int:
-        """The shard of the exchange its markets are traded on."""
+        """Shard of the exchange on which the event's markets are traded."""
         return 1 if self.is_combo else self.series.theme.shard
 
     @property
@@ -138,18 +138,22 @@ class GeneratedEvent(EventRow):
 
     @property
     def fee_type_override(self) -> str | None:
-        """The fee type of its markets, where it is not the one of the series."""
+        """Fee type of the event's markets if it differs from the fee type of the series, else None."""
         return "quadratic" if self._has_own_fees else None
 
     @property
     def fee_multiplier_override(self) -> Decimal | None:
-        """The fee multiplier of its markets, where it is not the one of the series."""
+        """Fee multiplier of the event's markets if it differs from the multiplier of the series, else None."""
         return _HALF if self._has_own_fees else None
 
     def members(self, *, alone: bool) -> bytes:
-        """The members of the ``EventData`` object, without braces and markets, as a list or a read shows them."""
+        """Return the members of the ``EventData`` object, without braces and markets.
+
+        ``alone`` tells a read of a single event from a list.
+        """
         if alone:
-            # The real exchange fills last_updated_ts in lists only and sends the zero time here.
+            # The real exchange fills last_updated_ts in lists only. In the read of a single event it sends the zero
+            # time.
             return orjson.dumps(self._body(ZERO_TIME))[1:-1]
         if self.listed is None:
             self.listed = orjson.dumps(self._body(rfc3339(self.updated_us)))[1:-1]

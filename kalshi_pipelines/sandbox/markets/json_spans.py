@@ -1,7 +1,7 @@
 """Finding the parts of a JSON text without rewriting them.
 
-Belongs here: where members and elements begin and end, so that recorded values keep every character. Parsing a value
-into Python is left to the json package.
+Belongs here: the positions of members and elements, so that recorded values keep every character. Does not belong here:
+parsing a value into Python, which the json package does.
 """
 
 import json
@@ -13,7 +13,7 @@ _DECODER: Final = json.JSONDecoder()
 
 
 class JsonSpan(NamedTuple):
-    """A value within a text: where it begins and ends, and the value itself."""
+    """A JSON value within a text: its start, its end and the parsed value."""
 
     start: int
     end: int
@@ -33,10 +33,10 @@ def _value_at(text: str, at: int) -> JsonSpan:
 
 
 def members(text: str, start: int = 0) -> dict[str, JsonSpan]:
-    """The members of the object that starts at or after a position.
+    """Return the members of the object that starts at or after a position.
 
     Raises:
-        ValueError: There is no object there.
+        ValueError: No object starts there.
     """
     at = _skip(text, start)
     if not text.startswith("{", at):
@@ -53,10 +53,10 @@ def members(text: str, start: int = 0) -> dict[str, JsonSpan]:
 
 
 def elements(text: str, start: int = 0) -> Iterator[JsonSpan]:
-    """The elements of the array that starts at or after a position.
+    """Iterate over the elements of the array that starts at or after a position.
 
     Raises:
-        ValueError: There is no array there.
+        ValueError: No array starts there.
     """
     at = _skip(text, start)
     if not text.startswith("[", at):

@@ -1,10 +1,10 @@
-"""The life of markets on the clock: they open, close, are determined, are paid out, and leave for the history.
+"""The life cycle of markets: they open, close, are determined, are paid out, and move to the history.
 
-Belongs here: what happens to a market next, when, and how a market ends. Does not belong here: letting it happen
-(``venue``), pay-outs (``trading``).
+Belongs here: the next change of a market, its time, and the result. Does not belong here: making the change (``venue``)
+and pay-outs (``trading``).
 
-Only generated markets live by themselves, and of those only the ones that had not closed yet at the start; any market
-that is steered by hand goes on from there. Source of the stages: the vendor's page on the life cycle.
+Only generated markets change by themselves, and only those that had not closed at the start. A market that was changed
+by hand continues from its new status. Source of the stages: the vendor's page on the life cycle of markets.
 """
 
 import heapq
@@ -39,7 +39,7 @@ _DETERMINED, _SCALAR, _SCALAR_VALUE = 21, 22, 23
 
 
 class MarketLifeCycle:
-    """What is due in the lives of a catalogue's markets. ``change`` lets a change of status happen."""
+    """Planned status changes of a catalogue's markets. ``change`` carries out a status change."""
 
     def __init__(self, catalogue: Catalogue, seed: int, change: Callable[[MarketChanged], None]) -> None:
         self._catalogue = catalogue
@@ -49,7 +49,7 @@ class MarketLifeCycle:
         self._plans = 0
 
     def next_due_us(self) -> int | None:
-        """When the next thing is due, microseconds since 1970; None if nothing is."""
+        """Return the instant of the next planned change in microseconds since 1970, or None if none is planned."""
         newcomers = self._catalogue.take_newcomers()
         if newcomers:
             with garbage_collection_paused():
@@ -58,9 +58,9 @@ class MarketLifeCycle:
         return self._due[0][0] if self._due else None
 
     def run(self, at_us: int) -> None:
-        """Let what is due first happen at an instant."""
+        """Carry out the earliest planned change."""
         _, _, row, changes = heapq.heappop(self._due)
-        # A market that was changed meanwhile has other plans.
+        # A status change after this plan was made has replaced the plan.
         if changes != row.changes:
             return
         if row.status == "finalized":
@@ -73,13 +73,13 @@ class MarketLifeCycle:
             self._happen(row, "active" if row.status == "initialized" else "closed", at_us)
 
     def changed(self, row: MarketRow, change: MarketChanged) -> None:
-        """Plan what follows a change of status."""
+        """Plan the stage that follows a change of status."""
         if change.status in {"active", "inactive"}:
-            # A recorded market may have gone on past the close time it was recorded with.
+            # A recorded market may trade past its recorded close time.
             if row.close_us > change.at_us:
                 self._plan(row, row.close_us)
         elif change.status == "closed" and change.close_us is None:
-            # Closed by the clock. What was closed by hand before its time waits for the hand that goes on.
+            # The clock closed this market. A market that was closed by hand stays closed until it is changed by hand.
             self._plan(row, change.at_us + self._determination_us(row))
         elif change.status in _TIMED:
             self._plan(row, change.at_us + row.settlement_timer_us)
@@ -97,13 +97,13 @@ class MarketLifeCycle:
             self._plan_leaving(row)
 
     def _plan(self, row: MarketRow, at_us: int) -> None:
-        """Have the next stage of a market begin at an instant, unless it is changed before."""
+        """Plan the next stage of a market. A status change before that instant cancels the plan."""
         self._plans += 1
         heapq.heappush(self._due, (at_us, self._plans, row, row.changes))
 
     def _plan_leaving(self, row: MarketRow) -> None:
         if row.settled_us is not None:
-            # From the first midnight on whose cutoff is later than the settlement.
+            # A settled market leaves at the first midnight whose historical cutoff is later than the settlement.
             leaves_us = midnight_us(row.settled_us) + (HISTORY_DAYS + 1) * DAY_US
             self._plan(row, leaves_us)
 
@@ -116,7 +116,9 @@ class MarketLifeCycle:
         self._change(MarketChanged(at_us=at_us, ticker=row.ticker, status=status, result=result, value=value))
 
     def _ending(self, row: MarketRow) -> tuple[Result, int]:
-        """The result of a market and what one YES pays in centi-cents: drawn with the last mid price as the chance."""
+        """Draw the result of a market and the centi-cents that one YES pays. The last mid price is the chance
+        of YES.
+        """
         event = self._catalogue.events.get(row.event_ticker)
         if isinstance(event, GeneratedEvent) and event.exclusive:
             wins = self._winner(event) is row
@@ -127,7 +129,7 @@ class MarketLifeCycle:
         return ("yes", DOLLAR_CENTICENTS) if wins else ("no", 0)
 
     def _winner(self, event: GeneratedEvent) -> MarketRow:
-        """The one market of an exclusive event that pays. Each of its markets finds the same."""
+        """Return the one market of an exclusive event that pays. The answer is the same for each of its markets."""
         markets = self._catalogue.markets_of_event(event.ticker)
         for market in markets:
             if market.result == "yes":
@@ -136,7 +138,7 @@ class MarketLifeCycle:
         drawn = rng.choices(markets, [_chance(market) + 1 for market in markets])[0]
         if not drawn.result:
             return drawn
-        # By hand it was decided otherwise.
+        # The drawn market was already determined by hand, so an undetermined market wins.
         return next(market for market in markets if not market.result)
 
 
@@ -145,7 +147,7 @@ def _number_of(row: MarketRow) -> int:
 
 
 def _chance(row: MarketRow) -> int:
-    """The mid price at its end in centi-cents; an absent bid counts as nothing and an absent ask as a dollar."""
+    """Return the last mid price in centi-cents. A missing bid counts as zero and a missing ask as one dollar."""
     if not isinstance(row, GeneratedMarket):
         return DOLLAR_CENTICENTS // 2
     quote = row.path.quote(row.epoch_of(row.close_us))

@@ -1,7 +1,7 @@
-"""The lists of an exchange: series, events and markets, and the filtered, ordered views that are paged through.
+"""Lists of series, events and markets, and the filtered, ordered lists that requests page through.
 
-Belongs here: filters, and the cached order of each filtered list. Does not belong here: what a row is (``rows``), where
-it comes from (generated or recorded), and which filters a request may combine.
+Belongs here: filters, and the cached order of each filtered list. Does not belong here: single rows (``rows``), their
+origin (generated or recorded), and the combinations of filters that a request may use.
 """
 
 from collections import OrderedDict, defaultdict
@@ -19,7 +19,7 @@ STATUSES_OF_FILTER: Final = {
     "closed": frozenset({"closed", "determined", "disputed", "amended"}),
     "settled": frozenset({"finalized"}),
 }
-"""The request's status vocabulary and the response statuses each word stands for; the two never overlap."""
+"""Market statuses that each status filter of a request selects. No status belongs to two filters."""
 
 _CACHED_LISTS: Final = 256
 Row = TypeVar("Row", MarketRow, EventRow)
@@ -27,7 +27,7 @@ Row = TypeVar("Row", MarketRow, EventRow)
 
 @dataclass(frozen=True, slots=True)
 class TradeRow:
-    """A public trade in list order, with its ``Trade`` object."""
+    """A public trade with its sort key and its ``Trade`` object."""
 
     sort_key: SortKey
     json: bytes
@@ -36,7 +36,7 @@ class TradeRow:
 
 @dataclass(frozen=True)
 class TradeFilter:
-    """Which public trades: of one market or all, created in a span of microseconds, block trades or not or both."""
+    """Filter of public trades: one market or all, a range of microseconds, and whether block trades are wanted."""
 
     ticker: str | None
     min_us: int | None
@@ -45,20 +45,20 @@ class TradeFilter:
 
 
 class TradeHistory(Protocol):
-    """The public trades the catalogue itself knows."""
+    """Public trades that the catalogue itself knows."""
 
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
-        """The trades that match, newest first; block trades or not is left to the caller."""
+        """Return the matching trades, newest first. The caller applies the filter for block trades."""
         ...
 
     def market_opened(self) -> None:
-        """Note that the trades to come of a market happen in the engine."""
+        """Drop cached trades, because future trades of an opened market happen in the engine."""
         ...
 
 
 @dataclass(frozen=True)
 class TimeRange:
-    """Bounds in microseconds, both inclusive, either open."""
+    """Range of microseconds. Both bounds are inclusive, and either may be missing."""
 
     least: int | None = None
     most: int | None = None
@@ -76,7 +76,7 @@ EVER: Final = TimeRange()
 
 @dataclass(frozen=True)
 class MarketFilter:
-    """The filters of GET /markets and GET /historical/markets."""
+    """Filters of GET /markets and GET /historical/markets."""
 
     status: str | None = None
     event_ticker: str | None = None
@@ -90,7 +90,7 @@ class MarketFilter:
     archived: bool = False
 
     def matches(self, market: MarketRow) -> bool:
-        """Whether a market matches, tickers aside."""
+        """Return whether a market matches all filters except ``tickers``."""
         return (
             (self.status is None or market.status in STATUSES_OF_FILTER[self.status])
             and (self.combos is None or market.is_combo == self.combos)
@@ -105,7 +105,7 @@ class MarketFilter:
 
 @dataclass(frozen=True)
 class EventFilter:
-    """The filters of GET /events and GET /events/multivariate."""
+    """Filters of GET /events and GET /events/multivariate."""
 
     combos: bool = False
     status: str | None = None
@@ -117,7 +117,7 @@ class EventFilter:
 
 
 class Catalogue:
-    """All rows of an exchange. Lists are newest first; a filtered list is computed once until rows change."""
+    """All rows of an exchange. Lists are newest first. A filtered list is computed once and kept until rows change."""
 
     def __init__(self, history: TradeHistory) -> None:
         self.history = history
@@ -137,7 +137,7 @@ class Catalogue:
         markets: Iterable[MarketRow] = (),
         archived_markets: Iterable[MarketRow] = (),
     ) -> None:
-        """Add rows; lists that were computed before are forgotten."""
+        """Add rows and drop the cached lists."""
         self.series.update((row.ticker, row) for row in series)
         self.events.update((row.ticker, row) for row in events)
         for market in markets:
@@ -149,19 +149,19 @@ class Catalogue:
         self._lists.clear()
 
     def take_newcomers(self) -> list[MarketRow]:
-        """The live markets added since the last call."""
+        """Return the live markets added since the last call."""
         newcomers, self._newcomers = self._newcomers, []
         return newcomers
 
     def market_changed(self) -> None:
-        """Forget the filtered lists; the order of all markets together does not depend on their status."""
+        """Drop the filtered lists. The list of all markets stays, because its order does not depend on statuses."""
         everything = self._lists.get(MarketFilter())
         self._lists.clear()
         if everything is not None:
             self._lists[MarketFilter()] = everything
 
     def archive(self, market: MarketRow) -> None:
-        """Move a market from the live lists to the historical ones."""
+        """Move a market from the live lists to the historical lists."""
         del self.markets[market.ticker]
         self._of_event[market.event_ticker].remove(market)
         self._of_series[market.series_ticker].remove(market)
@@ -169,19 +169,19 @@ class Catalogue:
         self._lists.clear()
 
     def markets_of_event(self, event_ticker: str) -> Sequence[MarketRow]:
-        """The live markets of an event, in the order they were added."""
+        """Return the live markets of an event, in the order in which they were added."""
         return self._of_event.get(event_ticker, ())
 
     def markets_of_series(self, series_ticker: str) -> Sequence[MarketRow]:
-        """The live markets of a series, in the order they were added."""
+        """Return the live markets of a series, in the order in which they were added."""
         return self._of_series.get(series_ticker, ())
 
     def select_markets(self, wanted: MarketFilter) -> Sequence[MarketRow]:
-        """The markets that match, newest first."""
+        """Return the matching markets, newest first."""
         return self._remembered(wanted, lambda: self._matching_markets(wanted))
 
     def select_events(self, wanted: EventFilter) -> Sequence[EventRow]:
-        """The events that match, newest first. A status matches if any child market has it."""
+        """Return the matching events, newest first. A status matches if any market of the event has it."""
         return self._remembered(wanted, lambda: self._matching_events(wanted))
 
     def _remembered(self, wanted: MarketFilter | EventFilter, compute: Callable[[], Sequence[Row]]) -> Sequence[Row]:
@@ -207,7 +207,7 @@ class Catalogue:
         elif wanted == MarketFilter():
             return sorted(rows.values(), key=_place)
         else:
-            # Narrowing the ordered list of everything keeps its order, so each filter costs one pass and no sorting.
+            # A filter keeps the order of the list of all markets. Each filter therefore costs one pass and no sorting.
             pool = sorted(rows.values(), key=_place) if wanted.archived else self.select_markets(MarketFilter())
             return [market for market in pool if wanted.matches(market)]
         return sorted((market for market in pool if wanted.matches(market)), key=_place)

@@ -1,7 +1,7 @@
-"""What everyone can see of a market that is traded in the engine: its quote, book, figures and trades.
+"""Public data of a market that is traded in the engine: its quote, book, figures and trades.
 
-Belongs here: reading them off a ``TradedMarket``, on top of what the catalogue showed before the market was opened
-there. Does not belong here: markets nobody traded yet, whose data is computed (``generated``, ``quotes``) or recorded.
+Belongs here: deriving public data from a ``TradedMarket`` and from the catalogue's figures at the opening. Does not
+belong here: markets that nobody has traded, whose data is computed (``generated``, ``quotes``) or recorded.
 """
 
 from bisect import bisect_right
@@ -19,7 +19,7 @@ from kalshi_pipelines.units import DAY_US, DOLLAR_CENTICENTS
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The figures of a market: a price in centi-cents, the others in centi-contracts."""
+    """Figures of a market: the last price in centi-cents, volumes and open interest in centi-contracts."""
 
     last_price: int = 0
     volume: int = 0
@@ -29,7 +29,9 @@ class Figures:
 
 @dataclass(slots=True)
 class OpenedMarket:
-    """A market since it was opened in the engine. ``before`` is what its figures were then, ``now_us`` the clock."""
+    """A market since its opening in the engine. ``before`` holds its figures at the opening, ``now_us`` is the
+    clock.
+    """
 
     traded: TradedMarket
     before: Figures
@@ -40,11 +42,11 @@ class OpenedMarket:
 
     @property
     def opened_us(self) -> int:
-        """When it was opened, microseconds since 1970."""
+        """Instant at which the market was opened in the engine, in microseconds since 1970."""
         return self.traded.facts.at_us
 
     def quote(self) -> Quote:
-        """The best bid and ask."""
+        """Return the best bid and the best ask."""
         book = self.traded.book
         bid, ask = book.best("bid"), book.best("ask")
         return Quote(
@@ -55,13 +57,13 @@ class OpenedMarket:
         )
 
     def book(self) -> tuple[list[Level], list[Level]]:
-        """The YES and the NO bids, each ascending in its own price, best last."""
+        """Return the YES and the NO bids, each ascending in price (best last)."""
         yes = [Level(price, count) for price, count in reversed(self.traded.book.levels("bid"))]
         no = [Level(DOLLAR_CENTICENTS - price, count) for price, count in reversed(self.traded.book.levels("ask"))]
         return yes, no
 
     def figures(self) -> Figures:
-        """Its figures now."""
+        """Return the present figures of the market."""
         traded, before = self.traded, self.before
         return Figures(
             traded.last_price or before.last_price,
@@ -71,24 +73,24 @@ class OpenedMarket:
         )
 
     def fills(self, after_us: int, until_us: int) -> list[PathTrade]:
-        """The trades later than one instant and not later than another, oldest first."""
+        """Return the trades after ``after_us`` up to ``until_us``, oldest first."""
         trades = self.traded.trades
         low, high = (bisect_right(trades, instant, key=_created) for instant in (after_us, until_us))
         return [PathTrade(trade.price, trade.count, trade.taker_side == "bid", False) for trade in trades[low:high]]
 
     def last_price_at(self, instant_us: int) -> int | None:
-        """The price of its last trade up to an instant; None before the first."""
+        """Return the price of the market's last trade up to an instant, or None before the first trade."""
         trades = self.traded.trades
         place = bisect_right(trades, instant_us, key=_created)
         return trades[place - 1].price if place else None
 
     def _volume_of_a_day(self, now_us: int) -> int:
-        # When within its last day the earlier volume was traded is not known: it counts as spread evenly.
+        # The times of the earlier volume within its last 24 hours are unknown, so the volume counts as evenly spread.
         left_us = max(0, min(DAY_US, self.opened_us + DAY_US - now_us))
         return self.before.volume_24h * left_us // DAY_US + self._volume_since(now_us - DAY_US)
 
     def _volume_since(self, instant_us: int) -> int:
-        # Both ends only move forwards with time, so each trade is added once and taken off once.
+        # Both ends of the window only move forwards, so each trade is added once and subtracted once.
         trades = self.traded.trades
         for trade in trades[self._day_to :]:
             self._day_volume += trade.count
@@ -103,7 +105,7 @@ _created = attrgetter("created_us")
 
 
 def book_json(yes: list[Level], no: list[Level], depth: int = 0) -> bytes:
-    """The ``OrderbookCountFp`` object with the best ``depth`` levels a side (0 for all)."""
+    """Return the ``OrderbookCountFp`` object with the best ``depth`` levels of each side (0 for all)."""
     return orjson.dumps(
         {
             "no_dollars": [(price_text(price), count_text(size)) for price, size in no[-depth:]],
@@ -113,7 +115,7 @@ def book_json(yes: list[Level], no: list[Level], depth: int = 0) -> bytes:
 
 
 def quote_members(market: OpenedMarket) -> dict[str, str]:
-    """The members of the ``Market`` object that trading changes."""
+    """Return those members of the ``Market`` object that trading changes."""
     quote, figures = market.quote(), market.figures()
     return {
         "last_price_dollars": price_text(figures.last_price),

@@ -1,7 +1,7 @@
-"""The public trades of the exchange: those the catalogue knows and those that happened in the engine, newest first.
+"""Public trades of the exchange, newest first: the catalogue's own trades and the trades of the engine.
 
-Belongs here: bringing the two together, page by page. Does not belong here: computing the catalogue's own (``trades``).
-Source of the shape: ``Trade`` of the vendor's OpenAPI document 3.34.0.
+Belongs here: merging both kinds of trades, page by page. Does not belong here: computing the catalogue's own trades
+(``trades``). Source of the shape: ``Trade`` of the vendor's OpenAPI document 3.34.0.
 """
 
 import heapq
@@ -24,7 +24,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 def trade_json(
     ticker: str, identifier: str, created: str, price: int, count: int, *, taker_is_yes: bool, is_block: bool
 ) -> bytes:
-    """The ``Trade`` object; ``price`` is the YES price in centi-cents, ``count`` in centi-contracts."""
+    """Return the ``Trade`` object. ``price`` is the YES price in centi-cents, ``count`` is in centi-contracts."""
     outcome = "yes" if taker_is_yes else "no"
     return orjson.dumps(
         {
@@ -52,7 +52,7 @@ class PublicTrades:
         self._of: defaultdict[str, list[TradeRow]] = defaultdict(list)
 
     def page(self, wanted: TradeFilter, cursor: str, limit: int) -> RowPage[TradeRow]:
-        """Trades newest first, after a cursor."""
+        """Return a page of trades after a cursor, newest first."""
         after = (place_of(cursor) if cursor else None) or BEFORE_ALL
         if wanted.max_us is None or -after[0] < wanted.max_us:
             wanted = replace(wanted, max_us=-after[0])
@@ -68,7 +68,7 @@ class PublicTrades:
     def _traded(self, wanted: TradeFilter) -> Iterator[TradeRow]:
         self._collect()
         rows = self._everywhere if wanted.ticker is None else self._of.get(wanted.ticker, [])
-        # Kept with the newest at the end, where they arrive.
+        # The newest trades are at the end of the list, where they are appended.
         last = len(rows) if wanted.max_us is None else bisect_right(rows, wanted.max_us, key=_created_us)
         for place in range(last - 1, -1, -1):
             row = rows[place]
@@ -77,7 +77,7 @@ class PublicTrades:
             yield row
 
     def _collect(self) -> None:
-        """Take over what was traded since the last time."""
+        """Copy the trades that the engine made since the last call."""
         newcomers = []
         for ticker, market in self._state().markets.items():
             known = self._of[ticker]
@@ -89,7 +89,7 @@ class PublicTrades:
 
 
 def _append(rows: list[TradeRow], newcomers: list[TradeRow]) -> None:
-    """Add trades that are not older than any that are there; those of the same microsecond fall into list order."""
+    """Append trades that are at least as new as all others, and sort trades of the same microsecond into list order."""
     if not newcomers:
         return
     oldest = max(row.sort_key[0] for row in newcomers)

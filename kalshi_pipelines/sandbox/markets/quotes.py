@@ -1,7 +1,7 @@
-"""The price path of a generated market: its quote, book and trades at any moment, computed from nothing but noise.
+"""Price path of a generated market: its quote, book and trades at any instant, computed from noise alone.
 
-A path changes at regular instants of its own; between two of them, one *epoch*, everything stands still. Belongs here:
-quotes, book levels, trades of an epoch. Does not belong here: JSON, and markets as listed.
+A path changes at regular instants. The time between two of them is one *epoch*, in which nothing changes. Belongs here:
+quotes, book levels and trades of an epoch. Does not belong here: JSON, and markets as the API lists them.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,7 +21,10 @@ _MOVE_FACTORS: Final = (1, -1, 2, -2, 4, -4, 8, -8, 16, -16, 32, -32, 64, -64)
 
 
 class Quote(NamedTuple):
-    """The best YES bid and ask in centi-cents, sizes in centi-contracts. No bid is 0, no ask a dollar, with size 0."""
+    """Best YES bid and ask in centi-cents, with sizes in centi-contracts.
+
+    A missing bid has price 0, a missing ask has a price of one dollar, and both have size 0.
+    """
 
     bid: int
     bid_size: int
@@ -30,14 +33,16 @@ class Quote(NamedTuple):
 
 
 class Level(NamedTuple):
-    """A price of a book side in centi-cents and the centi-contracts resting at it."""
+    """A price level of one book side: the price in centi-cents and the resting centi-contracts."""
 
     price: int
     size: int
 
 
 class PathTrade(NamedTuple):
-    """One trade: YES price in centi-cents, centi-contracts, whether the taker bought YES, whether off-book."""
+    """A trade of a price path: YES price in centi-cents, centi-contracts, whether the taker bought YES, whether a
+    block.
+    """
 
     price: int
     size: int
@@ -50,10 +55,11 @@ NO_QUOTE: Final = Quote(0, 0, DOLLAR_CENTICENTS, 0)
 
 @dataclass(slots=True)
 class QuotePath:
-    """Where the price of one market goes.
+    """Path of one market's price.
 
-    ``anchor`` is the price it wanders around, ``volatility`` how far, ``half_spread`` half its bid-ask distance, all in
-    centi-cents; ``period_us`` is the length of an epoch, ``phase_us`` where epochs begin, ``sides`` which sides exist.
+    ``anchor`` is the central price, ``volatility`` the size of the moves, ``half_spread`` half the bid-ask distance,
+    all in centi-cents. ``period_us`` is the length of an epoch, ``phase_us`` the offset of the first epoch. ``sides``
+    names the book sides that have orders.
     """
 
     seed: int
@@ -71,19 +77,22 @@ class QuotePath:
 
     @property
     def is_quoted(self) -> bool:
-        """Whether anybody bids or asks."""
+        """Whether the market has a bid or an ask."""
         return self.sides != _EMPTY
 
     def epoch_at(self, instant_us: int) -> int:
-        """The epoch an instant lies in."""
+        """Return the epoch that contains an instant."""
         return (instant_us - self.phase_us) // self.period_us
 
     def begins_us(self, epoch: int) -> int:
-        """The instant an epoch begins."""
+        """Return the instant at which an epoch begins."""
         return epoch * self.period_us + self.phase_us
 
     def quote(self, epoch: int, *, as_begun: bool = False) -> Quote:
-        """The best bid and ask of an epoch: at present, or as it began before any move by hand within it."""
+        """Return the best bid and ask of an epoch.
+
+        With ``as_begun`` the quote is the one at the start of the epoch, before any move by hand within the epoch.
+        """
         bid, ask = self._positions(epoch, as_begun=as_begun)
         prices = self.grid.prices
         return Quote(
@@ -94,7 +103,7 @@ class QuotePath:
         )
 
     def book(self, epoch: int) -> tuple[list[Level], list[Level]]:
-        """The YES and the NO bids of an epoch, each ascending in its own price, best last."""
+        """Return the YES and the NO bids of an epoch, each ascending in price (best last)."""
         bid, ask = self._positions(epoch, as_begun=False)
         prices = self.grid.prices
         yes = [] if bid is None else self._side(epoch, 0, bid, -1)
@@ -105,7 +114,7 @@ class QuotePath:
         )
 
     def fills(self, epoch: int) -> list[PathTrade]:
-        """The trades at the instant an epoch begins, oldest first: one taker's sweep at one price."""
+        """Return the trades at the start of an epoch, oldest first. One taker makes all of them, at one price."""
         quote = self.quote(epoch, as_begun=True)
         if quote == NO_QUOTE:
             return []
@@ -124,7 +133,7 @@ class QuotePath:
         ]
 
     def last_price(self, epoch: int) -> int:
-        """The price of the trades of an epoch in centi-cents, 0 if there were none."""
+        """Return the price of an epoch's trades in centi-cents, or 0 if the epoch has no trades."""
         quote = self.quote(epoch, as_begun=True)
         return 0 if quote == NO_QUOTE else _traded_price(quote, self._takes_yes(epoch, quote))
 
@@ -133,11 +142,14 @@ class QuotePath:
         return bool(mixed(self.seed, epoch, _TRADE) & 1) if both else quote.ask < DOLLAR_CENTICENTS
 
     def open_interest_swing(self, epoch: int, most: int) -> int:
-        """Centi-contracts by which open interest differs from its floor in an epoch, 0 to ``most``."""
+        """Return the centi-contracts by which open interest exceeds its minimum in an epoch, from 0 to ``most``."""
         return mixed(self.seed, epoch, _INTEREST) % (most + 1)
 
     def move(self, epoch: int) -> None:
-        """Move the quote for good from this epoch on, by at least one price of the grid on a side that has a quote."""
+        """Move the quote permanently from an epoch on.
+
+        The bid or the ask moves by at least one price of the grid.
+        """
         self.moves += 1
         if self.sides == _EMPTY:
             self.sides, self._quoted_after = _BOTH, epoch
@@ -157,7 +169,7 @@ class QuotePath:
         raise RuntimeError(f"no move of the quote {before} stays on the grid {self.grid.label}")
 
     def _shift(self, epoch: int, *, as_begun: bool) -> int:
-        # A move is felt by trades only after the epoch it was made in: trades that were already told keep their price.
+        # A move affects trades only from the next epoch on, so that trades already shown keep their price.
         past = (bisect_left if as_begun else bisect_right)(self._moved_epochs, epoch)
         return self._shifts[past - 1] if past else 0
 

@@ -1,6 +1,6 @@
-"""A catalogue made of everything that appears anywhere in a folder of recordings.
+"""Catalogue of all series, events, markets and trades in a folder of recordings.
 
-Belongs here: finding the rows in the recordings. Does not belong here: the rows (``recorded_rows``), and replay of
+Belongs here: finding the rows in the recordings. Does not belong here: the rows (``recorded_rows``), and replaying
 whole responses (``recordings``).
 """
 
@@ -23,7 +23,7 @@ from kalshi_pipelines.sandbox.markets.recordings import RecordedFile
 
 
 class _Newest:
-    """Of several recordings of one object the one updated last, of those the one in the first file."""
+    """The newest recording of each object. If several are equally new, the first file wins."""
 
     def __init__(self, key: str, updated: str) -> None:
         self._key = key
@@ -37,7 +37,7 @@ class _Newest:
 
 
 class _RecordsByKind:
-    """Every record of a folder, sorted by kind."""
+    """All records of a folder, sorted by kind."""
 
     def __init__(self) -> None:
         self.series = _Newest("ticker", "last_updated_ts")
@@ -48,7 +48,7 @@ class _RecordsByKind:
         self.trades = RecordedTrades()
 
     def gather(self, file: RecordedFile) -> None:
-        """Take every record out of a file."""
+        """Collect every record of a file."""
         for name, span in file.top().items():
             records = elements(file.text, span.start) if isinstance(span.value, list) else [span]
             for record in records:
@@ -77,7 +77,9 @@ class _RecordsByKind:
 
 
 class RecordedCatalogue(Catalogue):
-    """The catalogue of a folder of recordings. Archived markets are listed live as well, so that a walk sees them."""
+    """The catalogue of a folder of recordings. Archived markets are listed among the live ones too, so that a client
+    that reads all pages sees them.
+    """
 
     def __init__(self, files: Sequence[RecordedFile]) -> None:
         records = _RecordsByKind()
@@ -119,7 +121,7 @@ def _keep_books(
     if ticker in markets:
         markets[ticker].keep_book(single.value)
         return
-    # A book recorded without its ticker belongs to the market that was recorded with the very same quote.
+    # A book that was recorded without a ticker belongs to the market that was recorded with exactly the same quote.
     best = (single.value["yes_dollars"][-1:], single.value["no_dollars"][-1:])
     for quote, owner in quotes:
         if quote == best and any(best):

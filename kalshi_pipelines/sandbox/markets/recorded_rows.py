@@ -1,7 +1,7 @@
-"""Rows as they were recorded: series, events, markets and trades whose JSON is a slice of a recorded body.
+"""Recorded rows: series, events, markets and trades whose JSON is a part of a recorded body.
 
-Belongs here: keeping them character for character, until one is traded or steered. Does not belong here: finding them
-in recordings (``recorded_catalogue``).
+Belongs here: keeping each row character for character until it is traded or changed by hand. Does not belong here:
+finding rows in recordings (``recorded_catalogue``).
 """
 
 import datetime as dt
@@ -29,14 +29,14 @@ Levels = list[Any]
 
 
 def instant_us(text: str | None) -> int:
-    """Microseconds since 1970 UTC of a recorded instant; 0 for none and for the zero time."""
+    """Return the microseconds since 1970 UTC of a recorded instant, or 0 for no instant and for the zero time."""
     if not text or text == _NEVER:
         return 0
     return units.microseconds(dt.datetime.fromisoformat(text))
 
 
 class RecordedMarket(MarketRow):
-    """A market as it was recorded."""
+    """A recorded market."""
 
     __slots__ = ("_book", "_candles", "_text", "_value", "quote")
 
@@ -63,28 +63,28 @@ class RecordedMarket(MarketRow):
 
     @property
     def shard(self) -> int:
-        """The recorded shard; 0 in recordings from before shards were told."""
+        """Recorded shard of the market, or 0 in older recordings that name no shard."""
         return int(self._value.get("exchange_index", 0))
 
     @property
     def price_ranges(self) -> tuple[tuple[int, int, int], ...]:
-        """Start, end and step in centi-cents of each stretch of the recorded grid."""
+        """Start, end and step, in centi-cents, of each range of the recorded price grid."""
         parts = self._value.get("price_ranges") or [{"start": "0.0000", "end": "1.0000", "step": "0.0100"}]
         return tuple((_centicents(p["start"]), _centicents(p["end"]), _centicents(p["step"])) for p in parts)
 
     @property
     def fee_waived_until_us(self) -> int:
-        """The recorded end of the fee waiver."""
+        """Recorded end of the fee waiver, in microseconds since 1970."""
         return instant_us(self._value.get("fee_waiver_expiration_time"))
 
     @property
     def result(self) -> Result:
-        """How it ended; empty until that is determined."""
+        """Result of the market, or an empty text before it is determined."""
         return cast("Result", self._value.get("result", ""))
 
     @property
     def value(self) -> int | None:
-        """What one YES pays in centi-cents, once that is determined."""
+        """Centi-cents that one YES pays, or None before the market is determined."""
         value = self._value.get("settlement_value_dollars")
         if value is not None:
             return _centicents(value)
@@ -92,11 +92,11 @@ class RecordedMarket(MarketRow):
 
     @property
     def settlement_timer_us(self) -> int:
-        """Microseconds from being determined to being finalized."""
+        """Microseconds from the determination of the market to its finalization."""
         return int(self._value.get("settlement_timer_seconds", 0)) * SECOND_US
 
     def own_book(self) -> tuple[list[Level], list[Level]]:
-        """The YES and the NO bids as the catalogue alone knows them, each ascending in its own price, best last."""
+        """Return the recorded YES and NO bids without the engine, each ascending in price (best last)."""
         yes, no = (
             [Level(_centicents(price), units.centicontracts(count)) for price, count in levels]
             for levels in self._recorded_levels()
@@ -104,7 +104,7 @@ class RecordedMarket(MarketRow):
         return yes, no
 
     def figures_at(self, instant_us: int) -> Figures:
-        """Last price, volumes and open interest as they were recorded."""
+        """Return the recorded last price, volumes and open interest."""
         value = self._value
         return Figures(
             _centicents(value.get("last_price_dollars") or "0"),
@@ -115,7 +115,7 @@ class RecordedMarket(MarketRow):
         )
 
     def change(self, change: MarketChanged) -> None:
-        """Take another status, with what comes with it."""
+        """Apply a change of status with the result, value and close time that come with it."""
         self.status, self.updated_us = change.status, change.at_us
         self.settled_us = change.at_us if change.status == "finalized" else None
         self.changes += 1
@@ -134,21 +134,23 @@ class RecordedMarket(MarketRow):
         self._text = orjson.dumps(self._value)
 
     def json(self) -> bytes:
-        """The recorded object, character for character as long as it was not changed or traded."""
+        """Return the recorded object. An untouched market is returned character for character."""
         if self.opened is None:
             return self._text
         return orjson.dumps(self._value | quote_members(self.opened))
 
     def keep_book(self, book: dict[str, Levels]) -> None:
-        """Take a recorded order book."""
+        """Store a recorded order book."""
         self._book = book
 
     def keep_candlestick(self, minutes: int, end_s: int, text: str) -> None:
-        """Take a recorded candlestick."""
+        """Store a recorded candlestick."""
         self._candles[minutes][end_s] = text.encode()
 
     def orderbook(self, depth: int = 0) -> bytes:
-        """The recorded book; without one, the best level of each side as the recorded quote tells it."""
+        """Return the recorded book. Without a recorded book, return the best level of each side from the recorded
+        quote.
+        """
         if self.opened is not None:
             return book_json(*self.opened.book(), depth)
         book = self._book or {"no_dollars": self.quote[1], "yes_dollars": self.quote[0]}
@@ -158,7 +160,7 @@ class RecordedMarket(MarketRow):
         return (self._book["yes_dollars"], self._book["no_dollars"]) if self._book else self.quote
 
     def candlesticks(self, window: CandleWindow) -> list[bytes]:
-        """The recorded candlesticks of that length within the window."""
+        """Return the recorded candlesticks of the requested length within the window."""
         known = self._candles.get(window.minutes, {})
         return [text for end_s, text in sorted(known.items()) if window.start_s <= end_s <= window.end_s]
 
@@ -168,7 +170,7 @@ def _centicents(dollars: str) -> int:
 
 
 def quote_of(value: dict[str, Any]) -> tuple[Levels, Levels]:
-    """The best YES and NO bids of a recorded market: none or one level each, in the characters of the recording."""
+    """Return the best YES and NO bids of a recorded market: at most one level each, in the recorded characters."""
     return _best(value, "yes_bid_dollars", "yes_bid_size_fp"), _best(value, "no_bid_dollars", "yes_ask_size_fp")
 
 
@@ -178,7 +180,7 @@ def _best(value: dict[str, Any], price: str, size: str) -> Levels:
 
 
 class RecordedEvent(EventRow):
-    """An event as it was recorded, its nested markets taken out."""
+    """A recorded event without its nested markets."""
 
     __slots__ = ("_fee_multiplier", "_fee_type", "_members")
 
@@ -201,21 +203,21 @@ class RecordedEvent(EventRow):
 
     @property
     def fee_type_override(self) -> str | None:
-        """The recorded fee type of its markets, where it is not the one of the series."""
+        """Recorded fee type of the event's markets if it differs from the fee type of the series, else None."""
         return self._fee_type
 
     @property
     def fee_multiplier_override(self) -> Decimal | None:
-        """The recorded fee multiplier of its markets, where it is not the one of the series."""
+        """Recorded fee multiplier of the event's markets if it differs from the multiplier of the series, else None."""
         return None if self._fee_multiplier is None else Decimal(str(self._fee_multiplier))
 
     def members(self, *, alone: bool) -> bytes:
-        """The recorded members, the same in lists and single reads."""
+        """Return the recorded members. They are the same in lists and in reads of a single event."""
         return self._members
 
 
 class RecordedSeries(SeriesRow):
-    """A series as it was recorded."""
+    """A recorded series."""
 
     __slots__ = ("_fee_multiplier", "_fee_type", "_text")
 
@@ -230,37 +232,37 @@ class RecordedSeries(SeriesRow):
 
     @property
     def fee_type(self) -> str:
-        """How fees of its markets were computed."""
+        """Recorded fee type of the markets of the series."""
         return self._fee_type
 
     @property
     def fee_multiplier(self) -> Decimal:
-        """What fees of its markets were multiplied by."""
+        """Recorded fee multiplier of the markets of the series."""
         return self._fee_multiplier
 
     def json(self, *, volume: bool, metadata: bool) -> bytes:
-        """The recorded object, whatever was asked for."""
+        """Return the recorded object, regardless of the requested parts."""
         return self._text
 
 
 class RecordedTrades:
-    """The recorded public trades."""
+    """All recorded public trades."""
 
     def __init__(self) -> None:
         self._rows: dict[str, tuple[TradeRow, dict[str, Any]]] = {}
 
     def keep(self, text: str, value: dict[str, Any]) -> None:
-        """Take a recorded trade."""
+        """Store a recorded trade."""
         key = (-instant_us(value["created_time"]), value["trade_id"])
         self._rows.setdefault(
             value["trade_id"], (TradeRow(key, text.encode(), value.get("is_block_trade", False)), value)
         )
 
     def market_opened(self) -> None:
-        """Recorded trades stay as they are."""
+        """Do nothing, because recorded trades stay as they are."""
 
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
-        """The trades that match, newest first; block trades or not is left to the caller."""
+        """Return the matching trades, newest first. The caller applies the filter for block trades."""
         rows = [
             row
             for row, value in self._rows.values()

@@ -1,4 +1,4 @@
-"""Recorded responses: which request each file answers, and sending it again byte for byte.
+"""Recorded responses: the request that each file answers, and its replay byte for byte.
 
 Belongs here: reading a folder of recordings with its index and ``.meta.json`` files. Does not belong here: answering
 requests that were not recorded (``recorded_catalogue``).
@@ -28,12 +28,12 @@ _KEY_OF_ROW: Final = {"markets": "ticker", "events": "event_ticker", "series": "
 
 
 class UnusableRecordings(ExpectedError, ValueError):
-    """A folder that holds no recordings, or one that can not be read."""
+    """A folder cannot be read or contains no recordings."""
 
 
 @dataclass(frozen=True)
 class RecordedFile:
-    """A recorded body: the text it holds, and what is known of its request."""
+    """A recorded body with the known facts about its request."""
 
     name: str
     text: str
@@ -44,25 +44,25 @@ class RecordedFile:
     query_is_known: bool
 
     def top(self) -> dict[str, JsonSpan]:
-        """The members of its body; none if the body is no object."""
+        """Return the members of the body, or none if the body is not an object."""
         return members(self.text) if self.text.lstrip().startswith("{") else {}
 
     def rows(self, name: str) -> Sequence[JsonSpan]:
-        """The elements of a list in its body."""
+        """Return the elements of a list in the body."""
         span = self.top().get(name)
         return list(elements(self.text, span.start)) if span is not None and isinstance(span.value, list) else []
 
 
 def query_pairs(query: str) -> QueryPairs:
-    """The parameters of a query string, in an order that does not matter."""
+    """Return the parameters of a query string, sorted so that their order does not matter."""
     return tuple(sorted(parse_qsl(query, keep_blank_values=True)))
 
 
 def recorded_files(folder: Path) -> list[RecordedFile]:
-    """The recordings of a folder, by file name.
+    """Read the recordings of a folder, sorted by file name.
 
     Raises:
-        UnusableRecordings: There is no readable recording in it.
+        UnusableRecordings: The folder contains no readable recording.
     """
     try:
         index = {entry["file"]: entry for entry in _index(folder)}
@@ -86,7 +86,7 @@ def _index(folder: Path) -> list[dict[str, Any]]:
 
 
 def _read(path: Path, entry: dict[str, Any]) -> RecordedFile:
-    # read_text would turn \r\n into \n; a recording goes out byte for byte.
+    # read_text would turn \r\n into \n, but a recording must be replayed byte for byte.
     text = path.read_bytes().decode()
     if text.lstrip().startswith("{") and set(parts := members(text)) == _ENVELOPE:
         text = text[parts["response"].start : parts["response"].end]
@@ -106,7 +106,7 @@ def _read(path: Path, entry: dict[str, Any]) -> RecordedFile:
 
 
 class Replay:
-    """Recorded responses by request."""
+    """Recorded responses, found by request."""
 
     def __init__(self, files: Sequence[RecordedFile]) -> None:
         self._answers: dict[tuple[str, QueryPairs], RecordedFile] = {}
@@ -118,11 +118,11 @@ class Replay:
             self._remember_cursor(file)
 
     def answer(self, path: str, query: str) -> RecordedFile | None:
-        """The recording of exactly this request, its path without the API root."""
+        """Return the recording of exactly this request, or None. The path is given without the API root."""
         return self._answers.get((path, query_pairs(query)))
 
     def shown_before(self, cursor: str) -> set[str] | None:
-        """The rows of the recorded pages that lead to a recorded cursor; None for any other text."""
+        """Return the rows on the recorded pages before a recorded cursor, or None for any other text."""
         return self._shown.get(cursor)
 
     def _remember_cursor(self, file: RecordedFile) -> None:
@@ -156,7 +156,7 @@ def _requests_answered(file: RecordedFile, files: Sequence[RecordedFile]) -> Ite
 
 
 def _concrete(file: RecordedFile) -> str | None:
-    """The path of a recorded request, its tickers taken from the body; None if the body does not tell them."""
+    """Return the path of a recorded request with tickers taken from the body, or None if the body lacks them."""
     path, body = file.path, file.top()
     for placeholder, (name, key) in _IDENTIFIERS.items():
         if placeholder in path:
@@ -174,7 +174,10 @@ def _candle_path(path: str, body: dict[str, JsonSpan]) -> str | None:
 
 
 def _would_hide_rows(file: RecordedFile, files: Sequence[RecordedFile]) -> bool:
-    """Whether a recorded whole list lacks rows that other files have; a recorded cursor lets a walk go on to them."""
+    """Return whether replaying a recorded list would hide rows that other files hold.
+
+    A list with a recorded cursor hides nothing, because a client reads on to the other rows.
+    """
     name = _LISTS.get(file.path)
     if name is None or _cursor(file):
         return False

@@ -1,7 +1,7 @@
-"""What an exchange lists: series, events, markets, as filters and answers see them.
+"""Rows that an exchange lists: series, events and markets, as filters and responses see them.
 
-Belongs here: the facts of a row, and what it can be asked for. Does not belong here: where rows come from (generated or
-recorded), and the lists they are in (``listing``).
+Belongs here: the facts of a row and the JSON it can produce. Does not belong here: the origin of rows (generated or
+recorded), and the lists they belong to (``listing``).
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ from kalshi_pipelines.sandbox.trading.records import TradedMarket
 
 @dataclass(frozen=True)
 class CandleWindow:
-    """Which candlesticks: those that end within [start_s, end_s] unix seconds, each ``minutes`` long."""
+    """Requested candlesticks: each is ``minutes`` long and ends within [start_s, end_s], in Unix seconds."""
 
     start_s: int
     end_s: int
@@ -27,9 +27,10 @@ class CandleWindow:
 
 
 class MarketRow(ABC):
-    """A market: what filters ask about, and its JSON at this moment.
+    """A market with the values that filters read, and its present JSON.
 
-    ``changes`` counts the changes of its status. ``opened`` is its side in the trading engine, once it has one.
+    ``changes`` counts the changes of its status. ``opened`` is its counterpart in the trading engine, or None before it
+    is opened there.
     """
 
     __slots__ = (
@@ -62,70 +63,72 @@ class MarketRow(ABC):
 
     @property
     def is_combo(self) -> bool:
-        """Whether it is a multivariate market, which has a collection."""
+        """Whether the market is a combo (a multivariate market), which belongs to a collection."""
         return self.collection_ticker is not None
 
     @property
     @abstractmethod
     def shard(self) -> int:
-        """The shard of the exchange it is traded on."""
+        """Shard of the exchange on which the market is traded."""
 
     @property
     @abstractmethod
     def price_ranges(self) -> tuple[tuple[int, int, int], ...]:
-        """Start, end and step in centi-cents of each stretch of its price grid."""
+        """Start, end and step, in centi-cents, of each range of the market's price grid."""
 
     @property
     def fee_waived_until_us(self) -> int:
-        """Microseconds since 1970 until which its trades cost no fee."""
+        """Instant until which trades of the market are free of fees, in microseconds since 1970."""
         return 0
 
     @property
     @abstractmethod
     def result(self) -> Result:
-        """How it ended; empty until that is determined."""
+        """Result of the market, or an empty text before it is determined."""
 
     @property
     @abstractmethod
     def value(self) -> int | None:
-        """What one YES pays in centi-cents, once that is determined."""
+        """Centi-cents that one YES pays, or None before the market is determined."""
 
     @property
     @abstractmethod
     def settlement_timer_us(self) -> int:
-        """Microseconds from being determined to being finalized."""
+        """Microseconds from the determination of the market to its finalization."""
 
     @abstractmethod
     def own_book(self) -> tuple[list[Level], list[Level]]:
-        """The YES and the NO bids as the catalogue alone knows them, each ascending in its own price, best last."""
+        """Return the YES and the NO bids of the catalogue without the engine, each ascending in price (best last)."""
 
     @abstractmethod
     def figures_at(self, instant_us: int) -> Figures:
-        """Last price, volumes and open interest at an instant, as the catalogue alone knows them."""
+        """Return last price, volumes and open interest of the catalogue without the engine, at an instant."""
 
     def follow(self, traded: TradedMarket, now_us: Callable[[], int]) -> None:
-        """Show from now on what happens in the engine, on top of the figures it had when it was opened there."""
+        """Show the engine's quotes and trades from now on, added to the figures at the opening."""
         self.opened = OpenedMarket(traded, self.figures_at(traded.facts.at_us), now_us)
 
     @abstractmethod
     def change(self, change: MarketChanged) -> None:
-        """Take another status, with what comes with it."""
+        """Apply a change of status with the result, value and close time that come with it."""
 
     @abstractmethod
     def json(self) -> bytes:
-        """The ``Market`` object."""
+        """Return the ``Market`` object."""
 
     @abstractmethod
     def orderbook(self, depth: int = 0) -> bytes | None:
-        """The ``OrderbookCountFp`` object, the best ``depth`` levels a side (0 for all); None if it has no book."""
+        """Return the ``OrderbookCountFp`` object with the best ``depth`` levels of each side (0 for all), or None
+        without a book.
+        """
 
     @abstractmethod
     def candlesticks(self, window: CandleWindow) -> list[bytes]:
-        """Its ``MarketCandlestick`` objects, oldest first."""
+        """Return the market's ``MarketCandlestick`` objects, oldest first."""
 
 
 class EventRow(ABC):
-    """An event: what filters ask about, and its JSON without its markets."""
+    """An event with the values that filters read, and its JSON without its markets."""
 
     __slots__ = ("collection_ticker", "is_combo", "series_ticker", "sort_key", "ticker", "updated_us")
 
@@ -138,21 +141,24 @@ class EventRow(ABC):
 
     @property
     def fee_type_override(self) -> str | None:
-        """The fee type of its markets, where it is not the one of the series."""
+        """Fee type of the event's markets if it differs from the fee type of the series, else None."""
         return None
 
     @property
     def fee_multiplier_override(self) -> Decimal | None:
-        """The fee multiplier of its markets, where it is not the one of the series."""
+        """Fee multiplier of the event's markets if it differs from the multiplier of the series, else None."""
         return None
 
     @abstractmethod
     def members(self, *, alone: bool) -> bytes:
-        """The members of the ``EventData`` object, without braces and markets, as a list or a read shows them."""
+        """Return the members of the ``EventData`` object, without braces and markets.
+
+        ``alone`` tells a read of a single event from a list.
+        """
 
 
 class SeriesRow(ABC):
-    """A series: what filters ask about, and its JSON."""
+    """A series with the values that filters read, and its JSON."""
 
     __slots__ = ("categories", "tags", "ticker", "updated_us")
 
@@ -164,13 +170,13 @@ class SeriesRow(ABC):
     @property
     @abstractmethod
     def fee_type(self) -> str:
-        """How fees of its markets are computed."""
+        """Fee type of the markets of the series."""
 
     @property
     @abstractmethod
     def fee_multiplier(self) -> Decimal:
-        """What fees of its markets are multiplied by."""
+        """Fee multiplier of the markets of the series."""
 
     @abstractmethod
     def json(self, *, volume: bool, metadata: bool) -> bytes:
-        """The ``Series`` object, with its traded volume and product metadata if asked for."""
+        """Return the ``Series`` object, on request with traded volume and product metadata."""

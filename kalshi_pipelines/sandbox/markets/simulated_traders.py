@@ -1,8 +1,8 @@
-"""Other traders, simulated: they fill the books of markets that are traded in the engine, and trade in them.
+"""Simulated traders: they fill the books of markets that are traded in the engine, and trade there.
 
-Their books and trades are those the price path of a market shows, so that nothing jumps when a market is opened; what
-members do comes on top. Belongs here: whose orders they are and when they act. Does not belong here: where prices go
-(``quotes``), matching (``trading``).
+Their orders and trades follow the market's price path, so that nothing jumps when a market is opened. Orders of members
+come on top. Belongs here: the orders of the simulated traders and the times at which they act. Does not belong here:
+price paths (``quotes``) and matching (``trading``).
 """
 
 import heapq
@@ -20,17 +20,20 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 MAKERS: Final = "crowd-makers"
 TAKERS: Final = "crowd-takers"
 OTHERS: Final = "crowd-others"
-"""Places what an admin route asks for; the other two leave its orders alone."""
+"""Member that places the orders of the admin route. The other two simulated members leave these orders alone."""
 SIMULATED_MEMBERS: Final = (MAKERS, TAKERS, OTHERS)
 STARTING_MONEY: Final = 10**18
-"""Micro-dollars each of them has on each shard: more than can be needed."""
+"""Micro-dollars that each simulated member gets on each shard: more than it can ever need."""
 KEPT_EPOCHS: Final = 30
-"""When the clock jumps, only so many epochs of a market are acted out."""
+"""Number of epochs of a market that are simulated after a jump of the clock. Earlier epochs are skipped."""
 
 
 @dataclass(slots=True)
 class _VisitedMarket:
-    """A market with a crowd. ``epoch`` is the last one acted out; ``resting`` the makers' order ids by level."""
+    """A market in which the simulated traders act.
+
+    ``epoch`` is the last simulated epoch. ``resting`` holds the order ids of the simulated makers by price level.
+    """
 
     row: MarketRow
     epoch: int = 0
@@ -39,8 +42,10 @@ class _VisitedMarket:
 
 
 class SimulatedTraders:
-    """The simulated traders of one exchange. ``is_active`` False: they come to no market by themselves, and where they
-    are already they leave their orders as they are."""
+    """The simulated traders of one exchange.
+
+    If ``is_active`` is False they enter no market by themselves, and leave their existing orders unchanged.
+    """
 
     def __init__(self, engine: MatchingEngine, *, is_active: bool = True) -> None:
         self.is_active = is_active
@@ -49,7 +54,7 @@ class SimulatedTraders:
         self._visits: list[tuple[int, str, int]] = []
 
     def enter(self, row: MarketRow, at_us: int) -> None:
-        """Come to a market that was just opened, with the book it showed until now."""
+        """Enter a newly opened market with the book that the market showed before."""
         if not self.is_active:
             return
         self._join(at_us)
@@ -57,7 +62,7 @@ class SimulatedTraders:
         self.follow(row.ticker, at_us)
 
     def return_to(self, row: MarketRow, at_us: int) -> None:
-        """Take up again what was left in a market before the exchange was restarted."""
+        """Continue in a market after a restart of the exchange."""
         if not self.is_active:
             return
         visited = self._visited[row.ticker] = _VisitedMarket(row)
@@ -68,7 +73,7 @@ class SimulatedTraders:
         self._expect(visited)
 
     def follow(self, ticker: str, at_us: int) -> None:
-        """Bring a market's book to where its price path is at present."""
+        """Bring a market's book to the present state of its price path."""
         visited = self._visited.get(ticker)
         if visited is None:
             return
@@ -79,11 +84,11 @@ class SimulatedTraders:
         self._expect(visited)
 
     def next_due_us(self) -> int | None:
-        """When the next epoch of a market begins, microseconds since 1970; None if none does."""
+        """Return the start of the next epoch in microseconds since 1970, or None if no market is simulated."""
         return self._visits[0][0] if self._visits else None
 
     def run(self, at_us: int, now_us: int) -> None:
-        """Act out the epoch that is due first: a new book, then its trades."""
+        """Simulate the epoch that is due first: its book, then its trades."""
         _, ticker, visit = heapq.heappop(self._visits)
         visited = self._visited[ticker]
         row = visited.row
@@ -102,12 +107,12 @@ class SimulatedTraders:
     def place(
         self, ticker: str, side: Side, price: int, count: int, time_in_force: TimeInForce, *, at_us: int
     ) -> Execution:
-        """Place an order by hand. Raises ``RequestRefused`` as for any other member."""
+        """Place an order for the admin route. Raises ``RequestRefused`` as for any member."""
         self._join(at_us)
         return self._engine.place(NewOrder(OTHERS, 0, ticker, side, price, count, time_in_force), at_us=at_us)
 
     def clear(self, ticker: str, at_us: int) -> int:
-        """Take all its orders out of a book until it acts again; how many there were."""
+        """Cancel all simulated orders in a book and return their number. The next epoch brings orders back."""
         orders = self._orders_in(ticker, set(SIMULATED_MEMBERS))
         self._engine.recorder.cancel_each(orders, "member", at_us)
         return len(orders)
@@ -121,7 +126,7 @@ class SimulatedTraders:
                     self._engine.accounts.deposit(member, 0, shard, STARTING_MONEY, at_us=at_us)
 
     def _expect(self, visited: _VisitedMarket) -> None:
-        """Come again when the next epoch begins."""
+        """Schedule the next epoch of a market."""
         row = visited.row
         if not isinstance(row, GeneratedMarket) or row.time.is_frozen or row.status != "active":
             return
@@ -131,7 +136,7 @@ class SimulatedTraders:
             heapq.heappush(self._visits, (begins_us, row.ticker, visited.visits))
 
     def _make(self, visited: _VisitedMarket, at_us: int) -> None:
-        """Cancel the orders that differ from the book of the path, and place what is missing."""
+        """Cancel the simulated orders that differ from the price path's book, and place the missing ones."""
         ticker = visited.row.ticker
         if not self._may_act(ticker):
             return
@@ -153,7 +158,7 @@ class SimulatedTraders:
         if not row.trades_in(epoch) or not self._may_act(row.ticker):
             return
         for fill in row.path.fills(epoch):
-            # Block trades are made away from the book.
+            # Block trades happen outside the book.
             if not fill.is_block:
                 side: Side = "bid" if fill.taker_is_yes else "ask"
                 new = NewOrder(TAKERS, 0, row.ticker, side, fill.price, fill.size, "immediate_or_cancel")
@@ -168,7 +173,7 @@ class SimulatedTraders:
         try:
             return self._engine.place(new, at_us=at_us).order
         except RequestRefused:
-            # A grid that was recorded may not take what was recorded in the book; the others go on.
+            # The engine may refuse a recorded order whose price is not on the recorded grid. The other orders go on.
             return None
 
     def _orders_in(self, ticker: str, members: set[str]) -> list[SandboxOrder]:
@@ -179,7 +184,7 @@ class SimulatedTraders:
 
 
 def _levels(row: MarketRow, epoch: int) -> dict[tuple[Side, int], int]:
-    """What should rest at each level, best first: counts by side and YES price."""
+    """Return the counts that should rest at each side and YES price, best price first."""
     yes, no = row.path.book(epoch) if isinstance(row, GeneratedMarket) else row.own_book()
     bids: dict[tuple[Side, int], int] = {("bid", level.price): level.size for level in reversed(yes)}
     asks: dict[tuple[Side, int], int] = {("ask", DOLLAR_CENTICENTS - level.price): level.size for level in reversed(no)}

@@ -1,7 +1,7 @@
-"""What the generated catalogue is about: themes, subjects and wording.
+"""Subjects of the generated catalogue: themes, names and wording.
 
-Belongs here: names and sentences. Does not belong here: how many of each there are, prices, dates and tickers.
-All teams, people and companies are named after places or are made up.
+Belongs here: names and sentences. Does not belong here: numbers of rows, prices, dates and tickers. All teams, people
+and companies are invented or named after places.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ WORDS: Final = (
 
 @dataclass(frozen=True)
 class Theme:
-    """A kind of series: ``shape`` says how its events are split into markets, ``grids`` which price grids they use."""
+    """A kind of series. ``shape`` is the way its events are divided into markets, ``grids`` lists its price grids."""
 
     code: str
     shape: str

@@ -1,7 +1,7 @@
-"""The public trades of the generated catalogue, computed when they are asked for.
+"""Public trades of the generated catalogue, computed on request.
 
-Belongs here: finding which price paths traded in a stretch of time, newest first, without visiting every market. Does
-not belong here: what they look like, pages, and trades of the engine (``public_trades``).
+Belongs here: finding the trades of all price paths in a period, newest first, without visiting every market. Does not
+belong here: JSON, pages, and trades of the engine (``public_trades``).
 """
 
 from bisect import bisect_left
@@ -23,7 +23,7 @@ _CACHED_SLICES: Final = 64
 
 
 class GeneratedTrades:
-    """Trades of all generated markets. ``oldest_us``: nothing happened earlier."""
+    """Trades of all generated markets. No trade is older than ``oldest_us``."""
 
     def __init__(self, time: PriceTime, oldest_us: int) -> None:
         self._time = time
@@ -43,15 +43,15 @@ class GeneratedTrades:
         self._slices.clear()
 
     def quotes_moved(self) -> None:
-        """Forget what was computed ahead of time: trades to come follow the moved quotes."""
+        """Drop trades computed ahead of time, because future trades follow the moved quotes."""
         self._slices.clear()
 
     def market_opened(self) -> None:
-        """Forget what was computed ahead of time: trades to come of a market happen in the engine."""
+        """Drop trades computed ahead of time, because future trades of an opened market happen in the engine."""
         self._slices.clear()
 
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
-        """The trades that match, newest first; block trades or not is left to the caller."""
+        """Return the matching trades, newest first. The caller applies the filter for block trades."""
         now_us = self._time.now_us()
         newest = now_us if wanted.max_us is None else min(now_us, wanted.max_us)
         oldest = max(self._oldest_us, wanted.min_us or 0)
@@ -75,7 +75,7 @@ class GeneratedTrades:
             for group in self._by_phase.values():
                 group.sort(key=itemgetter(0))
             self._sorted = True
-        # As many microseconds as bring a few thousand trades, so quiet exchanges are not walked minute by minute.
+        # A slice is wide enough for a few thousand trades, so that a quiet exchange is not scanned minute by minute.
         fills_a_day = sum(2 * len(group) * 86_400_000_000 // period for period, group in self._by_phase.items())
         if not fills_a_day:
             return
@@ -105,7 +105,10 @@ def _place(row: TradeRow) -> SortKey:
 
 
 def _group_trades(group: list[tuple[int, GeneratedMarket]], period: int, begin: int, end: int) -> Iterator[TradeRow]:
-    """Trades in [begin, end) of markets with one period: an epoch begins where time modulo the period is the phase."""
+    """Iterate over the trades in [begin, end) of markets with one period.
+
+    The epoch of a market begins where time modulo the period equals the market's phase.
+    """
     for cycle in range(begin // period, end // period + 1):
         low = bisect_left(group, begin - cycle * period, key=itemgetter(0))
         high = bisect_left(group, end - cycle * period, key=itemgetter(0))

@@ -1,8 +1,7 @@
-"""Where the catalogue, the clock and the trading engine meet.
+"""Connection of the catalogue, the clock and the trading engine.
 
-Belongs here: opening markets of the catalogue in the engine, keeping both sides of a market alike, and running what is
-due up to the clock's now, each thing at its own time. Does not belong here: what happens then (``trading.engine``,
-``life``, ``crowd``), and HTTP.
+Belongs here: opening markets in the engine, keeping catalogue and engine in step, and running due actions on time.
+Does not belong here: the actions themselves (``trading.engine``, ``life_cycle``, ``simulated_traders``), and HTTP.
 """
 
 import heapq
@@ -23,16 +22,16 @@ from kalshi_pipelines.sandbox.trading.log import TruthLog
 from kalshi_pipelines.sandbox.trading.state import TradingState
 
 Act = Callable[[int], None]
-"""Something to do when its time has come; it is told the instant, microseconds since 1970."""
+"""A scheduled action. Its argument is the instant in microseconds since 1970."""
 
 _NEVER: Final = 1 << 63
 
 
 class Venue:
-    """The trading side of one exchange on its clock.
+    """The trading side of one exchange, driven by the exchange's clock.
 
-    ``read_lag_us`` is how far portfolio reads lag behind, ``trades`` what everyone can see of past trades. Without
-    ``has_crowd`` no simulated traders come to markets that are opened.
+    ``read_lag_us`` is the delay of portfolio reads. ``trades`` are the public trades. Without ``has_crowd`` no
+    simulated traders enter opened markets.
     """
 
     def __init__(
@@ -58,28 +57,29 @@ class Venue:
         self._is_running = False
         self._replica = TradingState()
         self._replicated = 0
-        # The plans of a whole catalogue take a moment; the first request should not pay for them.
+        # Planning a whole catalogue takes a moment, and the first request should not wait for it.
         self._life_cycle.next_due_us()
 
     @property
     def state(self) -> TradingState:
-        """The state of the engine."""
+        """State of the matching engine."""
         return self.engine.state
 
     def now_us(self) -> int:
-        """The instant anything done now happens at, microseconds since 1970.
+        """Return the instant at which an action would happen now, in microseconds since 1970.
 
-        It is the clock's, but never earlier than what happened already; while things that were due are run, theirs.
+        The result is the clock's time, but never earlier than the last event. While due actions run, the result is the
+        instant of the running action.
         """
         return self._last_us if self._is_running else max(self._clock.now_us(), self._last_us)
 
     def schedule(self, at_us: int, act: Act) -> None:
-        """Have something done at an instant; things of one instant happen in the order they were scheduled."""
+        """Schedule an action. Actions for the same instant run in the order in which they were scheduled."""
         self._scheduled += 1
         heapq.heappush(self._acts, (at_us, self._scheduled, act))
 
     def advance(self) -> int:
-        """Run everything that is due up to now, in the order of time; the microseconds since 1970 it is now."""
+        """Run everything that is due, ordered by time, and return the present instant in microseconds since 1970."""
         now_us = self.now_us()
         self._is_running = True
         try:
@@ -95,10 +95,10 @@ class Venue:
         return now_us
 
     def ensure_open(self, ticker: str) -> None:
-        """Make a market of the catalogue tradable, if it is not yet; the crowd comes along.
+        """Open a market of the catalogue in the engine, with simulated traders, unless it is open already.
 
         Raises:
-            RequestRefused: No such market is live.
+            RequestRefused: No live market has this ticker.
         """
         if ticker in self.state.markets:
             return
@@ -112,7 +112,7 @@ class Venue:
         self.simulated_traders.enter(row, at_us)
 
     def change_market(self, change: MarketChanged) -> None:
-        """Let a market have another status, in the catalogue and, if it is open there, in the engine."""
+        """Change the status of a market in the catalogue and, if the market is open there, in the engine."""
         row = self._catalogue.markets[change.ticker]
         if row.opened is not None:
             self.engine.market_control.change(
@@ -130,15 +130,15 @@ class Venue:
             self.simulated_traders.follow(change.ticker, change.at_us)
 
     def prices_moved(self) -> None:
-        """Have the crowd follow prices that were moved by hand."""
+        """Let the simulated traders follow prices that were moved by hand."""
         at_us = self.now_us()
         for ticker in self.state.markets:
             self.simulated_traders.follow(ticker, at_us)
 
     def restore(self) -> None:
-        """Bring the catalogue to where a replayed truth log says its markets are. Call it once, before ``advance``.
+        """Bring the catalogue to the state of a replayed truth log. Call this once, before ``advance``.
 
-        Markets that were added and prices that were moved by hand are not in the log and do not come back.
+        The log does not contain added markets and prices moved by hand, so they are not restored.
         """
         for event in self._log.events:
             if isinstance(event, MarketOpened):
@@ -146,7 +146,7 @@ class Venue:
                 if event.ticker in self._catalogue.markets:
                     self._show_engine(self._catalogue.markets[event.ticker])
             elif isinstance(event, MarketChanged):
-                # What traded markets did at this very instant is told by events of their own.
+                # Traded markets have events of their own for this instant.
                 self._live_until(event.at_us - 1)
                 if event.ticker not in self._catalogue.markets:
                     continue
@@ -162,11 +162,11 @@ class Venue:
         self._catalogue.history.market_opened()
 
     def as_of_us(self) -> int:
-        """The instant portfolio reads have caught up to, microseconds since 1970."""
+        """Return the instant that portfolio reads have caught up to, in microseconds since 1970."""
         return self.now_us() - self.read_lag_us
 
     def as_read(self) -> TradingState:
-        """The state as portfolio reads see it. It must only be read."""
+        """Return the state that portfolio reads see. Callers must not change it."""
         if not self.read_lag_us:
             return self.state
         as_of_us = self.as_of_us()
@@ -176,7 +176,7 @@ class Venue:
         return self._replica
 
     def state_at(self, at_us: int) -> TradingState:
-        """The state as it was at an instant, made anew from the truth log."""
+        """Rebuild the state at an instant from the truth log."""
         state = TradingState()
         self._follow(state, 0, at_us)
         return state
@@ -189,7 +189,9 @@ class Venue:
         return applied
 
     def _live_until(self, until_us: int) -> None:
-        """Let markets that were not traded live on: they changed by the clock alone, without a trace in the log."""
+        """Let untraded markets go through their life cycle, which the clock alone drives and the log does not
+        record.
+        """
         while (due_us := self._life_cycle.next_due_us()) is not None and due_us <= until_us:
             self._life_cycle.run(due_us)
 
@@ -197,8 +199,9 @@ class Venue:
         row.follow(self.state.markets[row.ticker], self.now_us)
 
     def _next_due(self, now_us: int) -> tuple[int, Act]:
-        """What is due next, and when; of one instant, the lives of markets come first, and acts that were scheduled
-        last."""
+        """Return the next due instant and its action. For one instant, life cycle changes run first and scheduled
+        actions run last.
+        """
         due_us, run = _NEVER, self._run_act
         life_us, expiry_us, visit_us = (
             self._life_cycle.next_due_us(),
