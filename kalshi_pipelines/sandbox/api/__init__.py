@@ -1,4 +1,4 @@
-"""The endpoints of the exchange's API: reading requests, and writing answers as the exchange writes them.
+"""Endpoints of the exchange's API: reading requests and writing responses in the exchange's format.
 
-What happens to orders and money is decided in ``trading``, which markets there are in ``markets``.
+Does not belong here: decisions about orders and money (``trading``), and the choice of markets (``markets``).
 """

@@ -1,9 +1,10 @@
-"""Answers about a member's API keys, sub-accounts, and transfers between sub-accounts and shards.
+"""Responses about a member's API keys, sub-accounts, and transfers between sub-accounts and shards.
 
-Belongs here: what is asked of the account, and what is answered. Does not belong here: orders and holdings, or what an
-operator does without asking the member (``memberships``).
-Source: the vendor's OpenAPI document 3.34.0, which tells the tiers that may open sub-accounts and bring their own keys,
-and that a transfer between shards that is not of the primary account takes up to three steps.
+Belongs here: requests of a member about its account, and the responses. Does not belong here: orders and positions, and
+what an operator does to accounts (``memberships``).
+
+Source: the vendor's OpenAPI document 3.34.0. The document lists the tiers that may open sub-accounts and bring their
+own keys. It also says that a transfer between shards takes up to three steps unless it is of the primary account.
 """
 
 from collections.abc import Callable
@@ -69,7 +70,7 @@ _SHARD_TRANSFER: Final = Struct(
 
 
 def get_api_keys(exchange: Exchange, call: Call) -> bytes:
-    """GET /api_keys. No key is bound to a subtrader here."""
+    """Answer GET /api_keys. In the sandbox no key is bound to a subtrader."""
     asked = call.query.text("fcm_subtrader_id")
     keys = [key for key in exchange.venue.state.keys.values() if key.member == call.member and asked is None]
     return orjson.dumps({"api_keys": [_key_row(key) for key in keys]})
@@ -83,7 +84,7 @@ def _key_row(key: ApiKey) -> Row:
 
 
 def create_api_key(exchange: Exchange, call: Call) -> bytes:
-    """POST /api_keys: register the public part of a key the member made."""
+    """Answer POST /api_keys: register the public part of a key that the member made."""
     fields = decode_body(call, _CREATE_KEY)
     if exchange.limits.tier.name in _WITHOUT_OWN_KEYS:
         raise forbidden("creating api keys requires a higher api usage level")
@@ -92,7 +93,7 @@ def create_api_key(exchange: Exchange, call: Call) -> bytes:
 
 
 def generate_api_key(exchange: Exchange, call: Call) -> bytes:
-    """POST /api_keys/generate: make a key pair, and hand over the private part for this once."""
+    """Answer POST /api_keys/generate: make a key pair and return the private part once."""
     fields = decode_body(call, _GENERATE_KEY)
     key_type = fields.text("key_type") or "rsa"
     if key_type not in {"rsa", "ed25519"}:
@@ -109,7 +110,7 @@ def generate_api_key(exchange: Exchange, call: Call) -> bytes:
 
 
 def _register(exchange: Exchange, call: Call, fields: Fields, pem: str) -> str:
-    """Register a key as a body describes it; its id."""
+    """Register a key as a request body describes it, and return the key id."""
     if fields.text("fcm_subtrader_id") is not None:
         raise forbidden("fcm_subtrader_id requires an FCM member")
     engine = exchange.venue.engine
@@ -134,7 +135,7 @@ def _register(exchange: Exchange, call: Call, fields: Fields, pem: str) -> str:
 
 
 def delete_api_key(exchange: Exchange, call: Call) -> bytes:
-    """DELETE /api_keys/{api_key}."""
+    """Answer DELETE /api_keys/{api_key}."""
     engine = exchange.venue.engine
     key = engine.state.keys.get(call.path["api_key"])
     if key is None or key.member != call.member:
@@ -144,7 +145,7 @@ def delete_api_key(exchange: Exchange, call: Call) -> bytes:
 
 
 def create_subaccount(exchange: Exchange, call: Call) -> bytes:
-    """POST /portfolio/subaccounts. A body is not asked for, and not read: sub-accounts are on every shard."""
+    """Answer POST /portfolio/subaccounts. The request has no body; a sub-account exists on every shard."""
     if exchange.limits.tier.name in _WITHOUT_SUBACCOUNTS:
         raise RequestRefused("bad_request", "subaccounts require a higher api usage level")
     number = exchange.venue.engine.accounts.open_subaccount(call.member, at_us=call.now_us)
@@ -152,7 +153,7 @@ def create_subaccount(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_subaccount_balances(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/subaccounts/balances."""
+    """Answer GET /portfolio/subaccounts/balances."""
     state = exchange.venue.as_read()
     locked = call.subaccount(None, None)
     opened = sorted(state.members[call.member].subaccounts) if call.member in state.members else []
@@ -181,7 +182,7 @@ def _transfer_id(fields: Fields) -> str | None:
 
 
 def transfer_between_subaccounts(exchange: Exchange, call: Call) -> bytes:
-    """POST /portfolio/subaccounts/transfer."""
+    """Answer POST /portfolio/subaccounts/transfer."""
     fields = decode_body(call, _SUBACCOUNT_TRANSFER)
     client_id = _transfer_id(fields)
     if client_id is None:
@@ -194,13 +195,13 @@ def transfer_between_subaccounts(exchange: Exchange, call: Call) -> bytes:
             call.member, (source, shard), (destination, shard), amount, client_id, at_us=call.now_us
         )
     except RequestRefused as refused:
-        # The document lists no 409 for this operation.
+        # The vendor's document lists no 409 for this operation, so the sandbox answers 400.
         raise RequestRefused("bad_request", refused.code) if refused.status == 409 else refused from refused
     return b"{}"
 
 
 def transfer_between_shards(exchange: Exchange, call: Call) -> bytes:
-    """POST /portfolio/intra_exchange_instance_transfer."""
+    """Answer POST /portfolio/intra_exchange_instance_transfer."""
     fields = decode_body(call, _SHARD_TRANSFER)
     for name in ("source", "destination"):
         if fields.choice(name, ("event_contract", "margined")) == "margined":
@@ -220,7 +221,7 @@ def transfer_between_shards(exchange: Exchange, call: Call) -> bytes:
 def _move_money(
     exchange: Exchange, call: Call, ends: list[tuple[int, int]], amount: int, client_id: str | None
 ) -> bytes:
-    """Move money from one place to another, by way of the primary account where the shards differ."""
+    """Move money between two places. Between shards the money passes through the primary account."""
     state = exchange.venue.state
     if any(owner not in state.members[call.member].subaccounts for owner, _ in ends):
         raise RequestRefused("subaccount_not_found")
@@ -242,7 +243,7 @@ def _is_between_shards(transfer: Transfer) -> bool:
 
 
 def get_subaccount_transfers(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/subaccounts/transfers."""
+    """Answer GET /portfolio/subaccounts/transfers."""
     transfers = exchange.venue.as_read().transfers_of.get(call.member, ())
     page = page_back(
         transfers,
@@ -254,7 +255,7 @@ def get_subaccount_transfers(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_shard_transfers(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/intra_exchange_instance_transfers. The last page has no cursor."""
+    """Answer GET /portfolio/intra_exchange_instance_transfers. The last page has no cursor."""
     transfers = exchange.venue.as_read().transfers_of.get(call.member, ())
     page = page_back(transfers, call.query.cursor, call.query.rows(MOST_SHARD_TRANSFERS), _is_between_shards)
     body: Row = {"transfers": [shard_transfer_row(row) for row in page.rows]}
@@ -264,7 +265,7 @@ def get_shard_transfers(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_shard_transfer(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/intra_exchange_instance_transfers/{transfer_id}."""
+    """Answer GET /portfolio/intra_exchange_instance_transfers/{transfer_id}."""
     transfers = exchange.venue.as_read().transfers_of.get(call.member, ())
     for transfer in transfers:
         if transfer.transfer_id == call.path["transfer_id"] and _is_between_shards(transfer):

@@ -1,9 +1,8 @@
-"""What a write pays: which of the caller's buckets, and how many tokens from each.
+"""Price of a write: the buckets of the caller that pay, and the tokens that each bucket pays.
 
-Belongs here: the vendor's rules of which shard's bucket a write is billed to, and of billing batches by the item.
-Does not belong here: the buckets (``rate_limits``), or whether a body is right (``order_requests``): a body that can
-not be read pays as a single write to no shard in particular.
-Source: the vendor's rate-limit page of October 2026.
+Belongs here: the vendor's rules on which shard's bucket pays for a write, and on charging batches by the item. Does not
+belong here: the buckets (``rate_limits``), and the validity of a body (``order_requests``). An unreadable body pays as
+a single write to no particular shard. Source: the vendor's rate-limit page of October 2026.
 """
 
 import re
@@ -21,7 +20,7 @@ _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def body_object(call: Call) -> dict[str, Any]:
-    """The JSON object in a request's body; empty if it is none."""
+    """Return the JSON object in a request's body, or an empty object if there is none."""
     try:
         body = orjson.loads(call.body)
     except orjson.JSONDecodeError:
@@ -32,11 +31,12 @@ def body_object(call: Call) -> dict[str, Any]:
 def single_write(
     ticker: str | None, named_in: Literal["body", "query"]
 ) -> Callable[[int, Call], Sequence[TokenCharge]]:
-    """The charges of a write that names its shard in ``exchange_index``, or lets it be found by a ticker.
+    """Return the pricing of a write that names its shard in ``exchange_index`` or is routed by a ticker.
 
     Args:
-        ticker: The member of the body, or the query parameter, that holds the ticker; None if shards are not found.
-        named_in: Where both are read.
+        ticker: The member of the body, or the query parameter, that holds the ticker. None if the write is never routed
+            by a ticker.
+        named_in: Whether ``exchange_index`` and the ticker are in the body or in the query.
     """
 
     def charges(cost: int, call: Call) -> Sequence[TokenCharge]:
@@ -53,7 +53,7 @@ def single_write(
 
 
 def _shard(asked: object) -> int:
-    """The shard a body or a query names; the default one for what is no number."""
+    """Return the shard that a body or a query names. A value that is not a number counts as shard 0."""
     if asked is None or asked == "":
         return _AUTO
     if isinstance(asked, str):
@@ -62,7 +62,9 @@ def _shard(asked: object) -> int:
 
 
 def batch_write(items: str) -> Callable[[int, Call], Sequence[TokenCharge]]:
-    """The charges of a batch: each item of that member of the body, all from the bucket of no shard."""
+    """Return the pricing of a batch. Each item of the list ``items`` pays, always from the bucket of no particular
+    shard.
+    """
 
     def charges(cost: int, call: Call) -> Sequence[TokenCharge]:
         listed = body_object(call).get(items)

@@ -1,7 +1,7 @@
-"""What an endpoint is: its method, path, who may call it and which budget pays.
+"""Description of an endpoint: its method, its path, the required key, and the budget that pays.
 
-Belongs here: the description of endpoints and of a call to one. Does not belong here: the answers themselves
-(``market_endpoints``, ``order_endpoints`` and the like), or serving them over HTTP (``app``).
+Belongs here: endpoints, and a call to one of them. Does not belong here: the responses (``market_endpoints``,
+``order_endpoints`` and others), and serving over HTTP (``app``).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,10 +17,10 @@ from kalshi_pipelines.sandbox.trading.records import ApiKey
 
 @dataclass(frozen=True)
 class Call:
-    """A request that passed signature and scope: path parameters, query, body, and the key if it was signed.
+    """A request that passed the checks of signature and scope.
 
-    ``now_us`` is the instant the exchange handles it at: answers and commands go by it, not by the clock, because a
-    delayed request is handled at an instant that may already be past.
+    ``key`` is None for an unsigned request. ``now_us`` is the instant at which the exchange handles the request.
+    Responses and commands use this instant instead of the clock, because a delayed request may be handled in the past.
     """
 
     path: Mapping[str, str]
@@ -33,16 +33,16 @@ class Call:
 
     @property
     def member(self) -> str:
-        """Who asks, on an endpoint that needs a key."""
+        """The member that sent the request. Raises ``ValueError`` for an anonymous call."""
         if self.key is None:
             raise ValueError("an anonymous call has no member")
         return self.key.member
 
     def subaccount(self, asked: int | None, default: int | None = 0) -> int | None:
-        """The sub-account a request is about: the one it names, or the default, or the one its key is locked to.
+        """Return the sub-account of a request: the one it names, else the default, or the one its key is locked to.
 
         Raises:
-            ApiError: 403 if the key is locked to another sub-account than the one named.
+            ErrorResponse: 403 if the key is locked to another sub-account than the named one.
         """
         locked = None if self.key is None else self.key.subaccount
         if locked is None:
@@ -57,13 +57,13 @@ class Endpoint:
     """One operation of the API. ``operation`` is its operationId in the vendor's OpenAPI document.
 
     Attributes:
-        answer: Makes the body of a good answer.
-        success: The status of a good answer; with 204 the body is not sent.
+        answer: Builds the body of a successful response.
+        success: Status of a successful response. With 204 no body is sent.
         needs_key: Whether anonymous callers are refused.
-        scope: What the key must be allowed to do, such as ``read`` or ``write::trade``.
-        for_locked_keys: Whether a key that is locked to a sub-account may call it.
+        scope: The scope that the key must have, such as ``read`` or ``write::trade``.
+        for_locked_keys: Whether a key that is locked to a sub-account may call the endpoint.
         budget: The bucket that pays the endpoint's cost.
-        charges: What to pay instead, where it depends on the call; see ``charges``.
+        charges: Replaces ``budget`` where the price depends on the call (see ``api.charges``).
     """
 
     operation: str
@@ -83,17 +83,19 @@ class Endpoint:
         return f"{self.method} {self.template}"
 
     def price(self, cost: int, call: Call) -> Sequence[TokenCharge]:
-        """What a call pays, given the tokens the endpoint costs."""
+        """Return the charges of a call to an endpoint that costs ``cost`` tokens."""
         return (TokenCharge(self.budget, cost),) if self.charges is None else self.charges(cost, call)
 
 
 def json_array(parts: Iterable[bytes]) -> bytes:
-    """An array of JSON texts."""
+    """Join JSON texts to a JSON array."""
     return b"[" + b",".join(parts) + b"]"
 
 
 def paged(exchange: Exchange, rows: Sequence[Row], cursor: str, limit: int) -> RowPage[Row]:
-    """The page of rows a cursor asks for. A recorded cursor continues with what its recorded pages did not show."""
+    """Return the page of rows for a cursor. A recorded cursor continues with the rows its recorded pages did
+    not show.
+    """
     shown = None if exchange.replay is None else exchange.replay.shown_before(cursor)
     if shown is None:
         return page_of(rows, cursor, limit)

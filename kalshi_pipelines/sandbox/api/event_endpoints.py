@@ -1,6 +1,6 @@
-"""Answers about series and events.
+"""Responses about series and events.
 
-Source of the shapes: the vendor's OpenAPI document 3.34.0; of where nested markets sit: recordings.
+Source of the shapes: the vendor's OpenAPI document 3.34.0. Source of the place of nested markets: recordings.
 """
 
 from typing import Final
@@ -35,20 +35,22 @@ def _event_page(exchange: Exchange, call: Call, wanted: EventFilter, default: in
 
 
 def get_events(exchange: Exchange, call: Call) -> bytes:
-    """GET /events: no combos; the sandbox knows no milestones, so asking for them adds an empty list."""
+    """Answer GET /events without combos. The sandbox has no milestones, so a request for milestones gets an
+    empty list.
+    """
     milestones = b',"milestones":[]' if call.query.boolean("with_milestones") else b""
     _, members = _event_page(exchange, call, event_filter(call.query), 200)
     return b"{" + members + milestones + b"}"
 
 
 def get_multivariate_events(exchange: Exchange, call: Call) -> bytes:
-    """GET /events/multivariate: combos only."""
+    """Answer GET /events/multivariate with combos only."""
     _, members = _event_page(exchange, call, multivariate_event_filter(call.query), 100)
     return b"{" + members + b"}"
 
 
 def get_event(exchange: Exchange, call: Call) -> bytes:
-    """GET /events/{event_ticker}: markets inside the event, beside it, or left out."""
+    """Answer GET /events/{event_ticker} with markets inside the event, beside the event, or left out."""
     nested = bool(call.query.boolean("with_nested_markets"))
     excluded = bool(call.query.boolean("exclude_markets"))
     if nested and excluded:
@@ -61,7 +63,7 @@ def get_event(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_series_list(exchange: Exchange, call: Call) -> bytes:
-    """GET /series: everything at once; a tag matches if a series has any of those asked for."""
+    """Answer GET /series with all series on one page. A series matches if it has any of the requested tags."""
     query = call.query
     category, tags, updated = query.text("category"), query.listed("tags"), query.instant_us("min_updated_ts")
     volume, metadata = bool(query.boolean("include_volume")), bool(query.boolean("include_product_metadata"))
@@ -76,7 +78,7 @@ def get_series_list(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_series(exchange: Exchange, call: Call) -> bytes:
-    """GET /series/{series_ticker}. An unknown one is answered 400: the vendor's document knows no 404 here."""
+    """Answer GET /series/{series_ticker}. An unknown series gets 400, because the vendor's document lists no 404."""
     series = exchange.catalogue.series.get(call.path["series_ticker"])
     if series is None:
         raise bad_request("series not found")
@@ -84,13 +86,13 @@ def get_series(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_series_fee_changes(exchange: Exchange, call: Call) -> bytes:
-    """GET /series/fee_changes: none are ever scheduled here."""
+    """Answer GET /series/fee_changes with an empty list, because the sandbox never schedules a fee change."""
     call.query.boolean("show_historical")
     return b'{"series_fee_change_arr":[]}'
 
 
 def get_event_fee_changes(exchange: Exchange, call: Call) -> bytes:
-    """GET /events/fee_changes: none are ever scheduled here."""
+    """Answer GET /events/fee_changes with an empty list, because the sandbox never schedules a fee change."""
     call.query.limit(1000, 100, 1)
     return b'{"cursor":"","event_fee_changes":[]}'
 

@@ -1,9 +1,11 @@
-"""Answers about what a member holds: positions, live and history, money, and what went in and out.
+"""Responses about a member's holdings: live and historical positions, money, deposits and withdrawals.
 
-Belongs here: filters, pages and sums. Does not belong here: how a record looks (``portfolio_rows``), moving money
+Belongs here: filters, pages and sums. Does not belong here: the JSON of a record (``portfolio_rows``), and moving money
 (``account_endpoints``).
-Sources: the vendor's OpenAPI document 3.34.0; recordings of June 2026. Settled and all positions are paged by the
-event, as the document says; a position is valued at the last trade, as recorded, or else in the middle of the book.
+
+Sources: the vendor's OpenAPI document 3.34.0; recordings of June 2026. Pages of settled positions and of all positions
+count events, as the document says. A position is valued at the last trade, as recorded, or else at the middle of the
+book.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -36,13 +38,15 @@ _Wanted = Callable[[Position], bool]
 
 
 def free_money(state: TradingState, member: str, subaccount: int, shard: int) -> int:
-    """Micro-dollars that orders could use. Unlike ``available`` it leaves no trace in the state."""
+    """Return the micro-dollars that orders could use. Unlike ``available``, this function never adds keys to
+    the state.
+    """
     place = (member, subaccount, shard)
     return state.cash.get(place, 0) - state.reserved.get(place, 0)
 
 
 def get_balance(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/balance. The breakdown is that of the whole account, whatever sub-account is asked for."""
+    """Answer GET /portfolio/balance. The breakdown covers the whole account, even if a sub-account is named."""
     state = exchange.venue.as_read()
     subaccount = call.subaccount(call.query.integer("subaccount", least=0)) or 0
     asked = call.query.integer("exchange_index")
@@ -66,7 +70,7 @@ def get_balance(exchange: Exchange, call: Call) -> bytes:
 
 
 def _value(market: TradedMarket, held: Position) -> int:
-    """Micro-dollars a position is worth."""
+    """Return the value of a position in micro-dollars."""
     price = _worth(market)
     if price is None:
         return held.cost
@@ -74,7 +78,7 @@ def _value(market: TradedMarket, held: Position) -> int:
 
 
 def _worth(market: TradedMarket) -> int | None:
-    """Centi-cents of one YES; None if nothing tells."""
+    """Return the value of one YES in centi-cents, or None if neither result, trade nor quotes give a value."""
     if market.value is not None:
         return market.value
     if market.last_price:
@@ -84,7 +88,7 @@ def _worth(market: TradedMarket) -> int | None:
 
 
 def get_resting_order_value(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/summary/total_resting_order_value: what the resting orders would cost if all of them traded."""
+    """Answer GET /portfolio/summary/total_resting_order_value with the cost of all resting orders if they traded."""
     state = exchange.venue.as_read()
     subaccount = call.subaccount(None, None)
     values = dict.fromkeys(state.shards, 0)
@@ -98,7 +102,7 @@ def get_resting_order_value(exchange: Exchange, call: Call) -> bytes:
 
 
 class _Holdings:
-    """The positions of one sub-account, oldest first, and which of their events are history."""
+    """Positions of one sub-account, oldest first, and the set of events that are history."""
 
     def __init__(self, exchange: Exchange, call: Call) -> None:
         state = exchange.venue.as_read()
@@ -113,7 +117,7 @@ class _Holdings:
         }
 
     def _settled_us(self, together: Iterable[Position]) -> int:
-        """When the last of some positions was settled; far in the future while one is not."""
+        """Return when the last of the positions was settled, or a far future instant if one is unsettled."""
         return max(self._settlement_us(held) if self.is_settled(held) else 1 << 63 for held in together)
 
     def _settlement_us(self, held: Position) -> int:
@@ -122,11 +126,11 @@ class _Holdings:
         return max(held.updated_us, self._markets[held.ticker].close_us)
 
     def is_settled(self, held: Position) -> bool:
-        """Whether a position is settled; one that was sold before is as soon as its market is finalized."""
+        """Return whether a position is settled. A position sold earlier is settled once its market is finalized."""
         return held.settled_us is not None or self._markets[held.ticker].status == "finalized"
 
     def is_past(self, held: Position) -> bool:
-        """Whether a position is history: events become history as a whole."""
+        """Return whether a position is history. All positions of an event become history together."""
         return held.event_ticker in self._past
 
 
@@ -146,7 +150,7 @@ def _wanted_positions(call: Call) -> _Wanted:
 
 
 def get_positions(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/positions."""
+    """Answer GET /portfolio/positions."""
     status = call.query.choice("settlement_status", ("unsettled", "settled", "all")) or "unsettled"
     holdings, matches = _Holdings(exchange, call), _wanted_positions(call)
 
@@ -158,7 +162,7 @@ def get_positions(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_historical_positions(exchange: Exchange, call: Call) -> bytes:
-    """GET /historical/positions."""
+    """Answer GET /historical/positions."""
     holdings, matches = _Holdings(exchange, call), _wanted_positions(call)
     return _by_event(call, holdings, lambda held: holdings.is_past(held) and matches(held))
 
@@ -199,12 +203,12 @@ def _payments(exchange: Exchange, call: Call, name: str, wanted: Callable[[Money
 
 
 def get_deposits(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/deposits."""
+    """Answer GET /portfolio/deposits."""
     return _payments(exchange, call, "deposits", lambda moved: moved.amount > 0)
 
 
 def get_withdrawals(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/withdrawals."""
+    """Answer GET /portfolio/withdrawals."""
     return _payments(exchange, call, "withdrawals", lambda moved: moved.amount < 0)
 
 

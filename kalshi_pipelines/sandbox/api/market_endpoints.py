@@ -1,6 +1,7 @@
-"""Answers about markets: lists, single markets, order books, trades, candlesticks, and the archived ones.
+"""Responses about markets: lists, single markets, order books, trades, candlesticks and archived markets.
 
-Source of the shapes: the vendor's OpenAPI document 3.34.0; of the limits: its parameter tables and recordings.
+Source of the shapes: the vendor's OpenAPI document 3.34.0. Source of the limits: the document's parameter tables and
+recordings.
 """
 
 import sys
@@ -33,12 +34,12 @@ def _market_page(exchange: Exchange, call: Call, wanted: MarketFilter) -> bytes:
 
 
 def get_markets(exchange: Exchange, call: Call) -> bytes:
-    """GET /markets."""
+    """Answer GET /markets."""
     return _market_page(exchange, call, market_filter(call.query))
 
 
 def get_historical_markets(exchange: Exchange, call: Call) -> bytes:
-    """GET /historical/markets."""
+    """Answer GET /historical/markets."""
     return _market_page(exchange, call, historical_market_filter(call.query))
 
 
@@ -50,12 +51,12 @@ def _known(rows: dict[str, MarketRow], ticker: str) -> MarketRow:
 
 
 def get_market(exchange: Exchange, call: Call) -> bytes:
-    """GET /markets/{ticker}."""
+    """Answer GET /markets/{ticker}."""
     return b'{"market":' + _known(exchange.catalogue.markets, call.path["ticker"]).json() + b"}"
 
 
 def get_historical_market(exchange: Exchange, call: Call) -> bytes:
-    """GET /historical/markets/{ticker}."""
+    """Answer GET /historical/markets/{ticker}."""
     return b'{"market":' + _known(exchange.catalogue.archived_markets, call.path["ticker"]).json() + b"}"
 
 
@@ -64,14 +65,14 @@ def _depth(text: str | None) -> int:
 
 
 def get_orderbook(exchange: Exchange, call: Call) -> bytes:
-    """GET /markets/{ticker}/orderbook. The document knows no 400 here: a depth it does not allow is ignored."""
+    """Answer GET /markets/{ticker}/orderbook. An illegal depth is ignored, because the document lists no 400."""
     depth = _depth(call.query.text("depth"))
     market = _known(exchange.catalogue.markets, call.path["ticker"])
     return b'{"orderbook_fp":' + (market.orderbook(depth) or _EMPTY_BOOK) + b"}"
 
 
 def get_orderbooks(exchange: Exchange, call: Call) -> bytes:
-    """GET /markets/orderbooks: one book for each known ticker that was asked for."""
+    """Answer GET /markets/orderbooks with one book for each known ticker in the request."""
     tickers = [ticker for ticker in call.query.parameters.getlist("tickers") if ticker]
     if not tickers:
         raise failed_validation(call.query.operation, "Tickers", "required")
@@ -87,11 +88,11 @@ def get_orderbooks(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_trades(exchange: Exchange, call: Call) -> bytes:
-    """GET /markets/trades, of one market or the whole exchange, since the historical cutoff."""
+    """Answer GET /markets/trades, for one market or all markets, with trades since the historical cutoff."""
     wanted = _trades_wanted(call.query)
     if exchange.replay is None:
         return _trade_page(exchange, call, replace(wanted, min_us=max(wanted.min_us or 0, exchange.cutoff_us)))
-    # Recorded trades stay: they are all there is, however long ago they were recorded.
+    # The historical cutoff does not apply to recorded trades. They are the only trades and may be old.
     if exchange.replay.shown_before(call.query.cursor) is None:
         return _trade_page(exchange, call, wanted)
     everything = exchange.venue.trades.page(wanted, "", sys.maxsize)
@@ -99,7 +100,7 @@ def get_trades(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_historical_trades(exchange: Exchange, call: Call) -> bytes:
-    """GET /historical/trades: those before the historical cutoff."""
+    """Answer GET /historical/trades with the trades before the historical cutoff."""
     wanted = _trades_wanted(call.query)
     if wanted.ticker is not None and _market_anywhere(exchange, wanted.ticker) is None:
         raise not_found()
@@ -154,7 +155,7 @@ def _check_candles(window: CandleWindow, markets: int) -> None:
 
 
 def get_candlesticks(exchange: Exchange, call: Call) -> bytes:
-    """GET /series/{series_ticker}/markets/{ticker}/candlesticks."""
+    """Answer GET /series/{series_ticker}/markets/{ticker}/candlesticks."""
     window = _window(call.query)
     market = _known(exchange.catalogue.markets, call.path["ticker"])
     if market.series_ticker != call.path["series_ticker"]:
@@ -165,7 +166,7 @@ def get_candlesticks(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_candlesticks_of_many(exchange: Exchange, call: Call) -> bytes:
-    """GET /markets/candlesticks."""
+    """Answer GET /markets/candlesticks."""
     tickers = call.query.listed("market_tickers")
     if not tickers:
         raise failed_validation(call.query.operation, "MarketTickers", "required")
@@ -187,9 +188,10 @@ def get_candlesticks_of_many(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_event_candlesticks(exchange: Exchange, call: Call) -> bytes:
-    """GET /series/{series_ticker}/events/{ticker}/candlesticks; a window that asks for too many ends earlier.
+    """Answer GET /series/{series_ticker}/events/{ticker}/candlesticks. A window with too many candlesticks is
+    shortened.
 
-    An unknown event is answered 400: the vendor's document knows no 404 here.
+    An unknown event gets 400, because the vendor's document lists no 404.
     """
     window = _window(call.query)
     event = exchange.catalogue.events.get(call.path["ticker"])

@@ -1,9 +1,10 @@
-"""Answers to requests that place and change orders, one at a time or in a batch.
+"""Responses to requests that place and change orders, one at a time or in a batch.
 
-Belongs here: what a request asks of the matching engine, and what is answered. Does not belong here: reading bodies
-(``order_requests``), deciding (``trading.engine``), reading orders back (``portfolio_endpoints``).
-Sources: the vendor's OpenAPI document 3.34.0 and page on order errors; recordings of June 2026. These recordings of
-cancels hold no ``client_order_id`` for an order that has one.
+Belongs here: passing requests to the matching engine, and the responses. Does not belong here: reading bodies
+(``order_requests``), deciding (``trading.engine``), and reading orders back (``portfolio_endpoints``).
+
+Sources: the vendor's OpenAPI document 3.34.0 and its page on order errors; recordings of June 2026. The recorded
+responses to cancels contain no ``client_order_id``, even for orders that have one.
 """
 
 from collections.abc import Callable
@@ -44,12 +45,12 @@ def _place(exchange: Exchange, call: Call, fields: Fields) -> Row:
 
 
 def create_order(exchange: Exchange, call: Call) -> bytes:
-    """POST /portfolio/events/orders."""
+    """Answer POST /portfolio/events/orders."""
     return orjson.dumps(_place(exchange, call, decode_body(call, CREATE)))
 
 
 def create_orders(exchange: Exchange, call: Call) -> bytes:
-    """POST /portfolio/events/orders/batched: each order is taken or refused for itself."""
+    """Answer POST /portfolio/events/orders/batched. Each order is accepted or refused separately."""
 
     def each(fields: Fields) -> Row:
         return _place(exchange, call, fields)
@@ -75,12 +76,12 @@ def _batch(items: list[Fields], each: Callable[[Fields], Row], failed: Callable[
 
 
 def _error_of(error: ErrorResponse) -> dict[str, Any]:
-    """The error of one item, which always has details, if empty ones."""
+    """Return the error of one batch item, which always has ``details``, even if empty."""
     return {"details": "", **orjson.loads(error.content)["error"]}
 
 
 def cancel_order(exchange: Exchange, call: Call) -> bytes:
-    """DELETE /portfolio/events/orders/{order_id}."""
+    """Answer DELETE /portfolio/events/orders/{order_id}."""
     subaccount, shard = _place_of(call)
     ticker = call.query.text("market_ticker")
     return orjson.dumps(
@@ -89,7 +90,10 @@ def cancel_order(exchange: Exchange, call: Call) -> bytes:
 
 
 def _place_of(call: Call) -> tuple[int, int | None]:
-    """Sub-account and shard of the query. The document lists no 400 for a cancel: what makes no sense is not found."""
+    """Return the sub-account and shard that a cancel names.
+
+    The vendor's document lists no 400 for a cancel, so a malformed value gets 404.
+    """
     try:
         subaccount = _subaccount(call)
         shard = call.query.integer("exchange_index", least=AUTO_ROUTE)
@@ -114,7 +118,7 @@ def _cancel(exchange: Exchange, call: Call, ref: OrderRef) -> Row:
 
 
 def cancel_orders(exchange: Exchange, call: Call) -> bytes:
-    """DELETE /portfolio/events/orders/batched: each order is canceled or not for itself."""
+    """Answer DELETE /portfolio/events/orders/batched. Each order is canceled or refused separately."""
 
     def each(fields: Fields) -> Row:
         order_id, ticker, shard = fields.required("order_id"), fields.text("market_ticker"), fields.shard()
@@ -131,21 +135,21 @@ def cancel_orders(exchange: Exchange, call: Call) -> bytes:
 
 
 def cancel_all_orders(exchange: Exchange, call: Call) -> bytes:
-    """DELETE /portfolio/events/orders."""
+    """Answer DELETE /portfolio/events/orders."""
     subaccount = call.subaccount(call.query.integer("subaccount", least=0), None)
     exchange.venue.engine.cancel_all(call.member, subaccount, at_us=call.now_us)
     return b""
 
 
 def amend_order(exchange: Exchange, call: Call) -> bytes:
-    """POST /portfolio/events/orders/{order_id}/amend."""
+    """Answer POST /portfolio/events/orders/{order_id}/amend."""
     terms = amendment(call, decode_body(call, AMEND), _subaccount(call))
     execution = exchange.venue.engine.amend(terms, at_us=call.now_us)
     return orjson.dumps(execution_row(execution, call.now_us, counts=execution.resting_changed))
 
 
 def decrease_order(exchange: Exchange, call: Call) -> bytes:
-    """POST /portfolio/events/orders/{order_id}/decrease."""
+    """Answer POST /portfolio/events/orders/{order_id}/decrease."""
     fields = decode_body(call, DECREASE)
     reduce_by, reduce_to = fields.text("reduce_by"), fields.text("reduce_to")
     if (reduce_by is None) == (reduce_to is None):
@@ -166,7 +170,10 @@ def decrease_order(exchange: Exchange, call: Call) -> bytes:
 
 
 def refuse_legacy(exchange: Exchange, call: Call) -> bytes:
-    """The order mutations of before V2. Bots that still used them in 2026 published this answer; keys play no part."""
+    """Refuse the order requests of the API before V2, with or without a key.
+
+    The response was published by bots that still used these requests in 2026.
+    """
     raise nested(410, "deprecated_v1_order_endpoint", "Please switch to the V2 endpoints", _V2_PAGE)
 
 

@@ -1,8 +1,10 @@
-"""Answers about order groups.
+"""Responses about order groups.
 
-Belongs here: reading what is asked of a group, and what is answered. Does not belong here: what a group does
-(``trading.groups``). Source: the vendor's OpenAPI document 3.34.0, by which the two reads cover all sub-accounts
-unless one is named, and the writes the primary one.
+Belongs here: reading requests about a group, and the responses. Does not belong here: the effects on a group
+(``trading.groups``).
+
+Source: the vendor's OpenAPI document 3.34.0. Without a named sub-account, reads cover all sub-accounts and writes the
+primary one.
 """
 
 from collections.abc import Callable
@@ -35,7 +37,10 @@ _EMPTY: Final = b"{}"
 
 
 def _limit(fields: Fields) -> int:
-    """Centi-contracts of the limit, which is given as a whole number, as a count, or as both alike."""
+    """Return the limit in centi-contracts.
+
+    A request gives the limit as a whole number, as a count, or as both if they agree.
+    """
     whole, text = fields.whole("contracts_limit", 1, LARGEST_LIMIT), fields.text("contracts_limit_fp")
     if whole is None and text is None:
         raise invalid_field(fields.struct, "contracts_limit", "required", "missing_parameters")
@@ -48,7 +53,7 @@ def _limit(fields: Fields) -> int:
 
 
 def get_order_groups(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/order_groups."""
+    """Answer GET /portfolio/order_groups."""
     subaccount = call.subaccount(call.query.integer("subaccount", least=0), None)
     groups = exchange.venue.as_read().groups_of.get(call.member, {}).values()
     rows = [{**group_row(group), "id": group.group_id} for group in groups if subaccount in {None, group.subaccount}]
@@ -56,7 +61,7 @@ def get_order_groups(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_order_group(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/order_groups/{order_group_id}."""
+    """Answer GET /portfolio/order_groups/{order_group_id}."""
     subaccount = _asked(call, None)
     group = exchange.venue.as_read().groups.get(call.path["order_group_id"])
     if group is None or group.member != call.member or subaccount not in {None, group.subaccount}:
@@ -65,7 +70,7 @@ def get_order_group(exchange: Exchange, call: Call) -> bytes:
 
 
 def create_order_group(exchange: Exchange, call: Call) -> bytes:
-    """POST /portfolio/order_groups/create."""
+    """Answer POST /portfolio/order_groups/create."""
     fields = decode_body(call, _CREATE)
     subaccount, shard = subaccount_of(call, fields), fields.whole("exchange_index") or 0
     group = exchange.venue.engine.groups.create(call.member, subaccount, shard, _limit(fields), at_us=call.now_us)
@@ -75,25 +80,25 @@ def create_order_group(exchange: Exchange, call: Call) -> bytes:
 
 
 def delete_order_group(exchange: Exchange, call: Call) -> bytes:
-    """DELETE /portfolio/order_groups/{order_group_id}."""
+    """Answer DELETE /portfolio/order_groups/{order_group_id}."""
     exchange.venue.engine.groups.delete(*_target(call), at_us=call.now_us)
     return _EMPTY
 
 
 def reset_order_group(exchange: Exchange, call: Call) -> bytes:
-    """PUT /portfolio/order_groups/{order_group_id}/reset. A body is not asked for, and not read."""
+    """Answer PUT /portfolio/order_groups/{order_group_id}/reset. The body, if any, is not read."""
     exchange.venue.engine.groups.reset(*_target(call), at_us=call.now_us)
     return _EMPTY
 
 
 def trigger_order_group(exchange: Exchange, call: Call) -> bytes:
-    """PUT /portfolio/order_groups/{order_group_id}/trigger. A body is not asked for, and not read."""
+    """Answer PUT /portfolio/order_groups/{order_group_id}/trigger. The body, if any, is not read."""
     exchange.venue.engine.groups.trigger(*_target(call), at_us=call.now_us)
     return _EMPTY
 
 
 def update_order_group_limit(exchange: Exchange, call: Call) -> bytes:
-    """PUT /portfolio/order_groups/{order_group_id}/limit."""
+    """Answer PUT /portfolio/order_groups/{order_group_id}/limit."""
     limit = _limit(decode_body(call, _LIMIT))
     member, subaccount, group_id, shard = _target(call)
     exchange.venue.engine.groups.set_limit(member, subaccount, group_id, limit, shard, at_us=call.now_us)
@@ -101,7 +106,7 @@ def update_order_group_limit(exchange: Exchange, call: Call) -> bytes:
 
 
 def _target(call: Call) -> tuple[str, int | None, str, int]:
-    """Member, sub-account, group and shard a write is about."""
+    """Return the member, sub-account, group and shard that a write names."""
     subaccount = _asked(call, 0)
     try:
         shard = call.query.integer("exchange_index") or 0
@@ -111,7 +116,7 @@ def _target(call: Call) -> tuple[str, int | None, str, int]:
 
 
 def _asked(call: Call, default: int | None) -> int | None:
-    """The sub-account asked for. The document lists no 400 here: what makes no sense is not found."""
+    """Return the named sub-account. The vendor's document lists no 400 here, so a malformed value gets 404."""
     try:
         number = call.query.integer("subaccount", least=0)
     except ErrorResponse as error:

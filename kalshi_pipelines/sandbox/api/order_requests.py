@@ -1,8 +1,8 @@
-"""Reading the bodies of requests that write: JSON as a Go server decodes it, and orders as the exchange checks them.
+"""Bodies of writing requests: JSON decoded as a Go server decodes it, and orders checked as the exchange checks them.
 
-Belongs here: types, required fields, closed sets of words, the forms of prices and counts, and terms of an order that
-contradict each other. Does not belong here: rules that need to know the market, the money or the clock (``trading``).
-Sources: the vendor's OpenAPI document 3.34.0 and page on order errors; the 400 bodies of recordings of June 2026.
+Belongs here: types, required fields, closed vocabularies, formats of prices and counts, and contradictory terms of an
+order. Does not belong here: rules that depend on the market, the money or the clock (``trading``). Sources: the
+vendor's OpenAPI document 3.34.0 and its page on order errors; the 400 bodies in recordings of June 2026.
 """
 
 import re
@@ -20,10 +20,10 @@ from kalshi_pipelines.sandbox.trading.events import SelfTradePrevention, Side, T
 from kalshi_pipelines.units import SECOND_US
 
 AUTO_ROUTE: Final = -1
-"""The ``exchange_index`` that has the shard found by the ticker."""
+"""Value of ``exchange_index`` that routes an order to the shard of its ticker."""
 INT64: Final = range(-(1 << 63), 1 << 63)
 LAST_SECOND: Final = 253_402_300_799
-"""The last second of the year 9999, the last one a timestamp can be written for."""
+"""Last second of the year 9999, the latest that a timestamp can express."""
 _TIMES_IN_FORCE: Final = ("fill_or_kill", "good_till_canceled", "immediate_or_cancel")
 _PREVENTIONS: Final = ("taker_at_cross", "maker")
 _SIDES: Final = ("bid", "ask")
@@ -36,19 +36,19 @@ _TYPES_OF: Final = {"string": str, "int": int, "int64": int, "bool": bool, "[]st
 
 
 def undecodable(details: str) -> ErrorResponse:
-    """HTTP 400 for a body that can not be decoded. Recorded: this error alone is flat."""
+    """Return the HTTP 400 for a body that cannot be decoded. Recordings show that only this error is flat."""
     return ErrorResponse(400, {"code": "bad_request", "message": "bad request", "details": details})
 
 
 def invalid_field(struct: str, name: str, tag: str, code: str = "invalid_parameters") -> RequestRefused:
-    """A field that breaks one of its rules, in the words of Go's validator."""
+    """Return the refusal of a field that breaks a rule, in the wording of Go's validator."""
     key = camel_case(name)
     return RequestRefused(code, f"Key: '{struct}.{key}' Error:Field validation for '{key}' failed on the '{tag}' tag")
 
 
 @dataclass(frozen=True)
 class Struct:
-    """What a body is decoded into: its name and the Go types of its fields; ``items`` are what a list holds."""
+    """Go struct that a body is decoded into, with the Go types of its fields. ``items`` is the struct of list items."""
 
     name: str
     fields: Mapping[str, str]
@@ -56,7 +56,7 @@ class Struct:
     path: str = ""
 
     def check(self, values: Mapping[str, Any], path: str) -> None:
-        """Refuse the first field, in the order of the text, that has another type. Unknown fields are ignored."""
+        """Refuse the first field, in the order of the body, that has a wrong type. Unknown fields are ignored."""
         for name, value in values.items():
             wanted = self.fields.get(name)
             if wanted is None or value is None:
@@ -86,32 +86,32 @@ class Struct:
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields of a decoded body. What is absent, null or an empty text was not given."""
+    """Fields of a decoded body. A field that is absent, null or an empty text counts as not given."""
 
     struct: str
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self, name: str) -> str | None:
-        """A text; None if it was not given."""
+        """Return a text, or None if the field was not given."""
         value: str | None = self.values.get(name)
         return value or None
 
     def required(self, name: str, code: str = "missing_parameters") -> str:
-        """A text that must be there. Raises ``RequestRefused`` with that code otherwise."""
+        """Return a required text. Raises ``RequestRefused`` with the given code if the field was not given."""
         value: str | None = self.values.get(name)
         if not value:
             raise invalid_field(self.struct, name, "required", code)
         return value
 
     def choice(self, name: str, allowed: Collection[str], code: str = "missing_parameters") -> str:
-        """One of a closed set of words, which must be there."""
+        """Return a required value of a closed vocabulary."""
         value = self.required(name, code)
         if value not in allowed:
             raise invalid_field(self.struct, name, "oneof")
         return value
 
     def whole(self, name: str, least: int | None = None, most: int | None = None) -> int | None:
-        """A whole number within bounds; None if it was not given."""
+        """Return a whole number within bounds, or None if the field was not given."""
         value: int | None = self.values.get(name)
         if value is not None and least is not None and value < least:
             raise invalid_field(self.struct, name, "gte")
@@ -120,30 +120,32 @@ class Fields:
         return value
 
     def required_whole(self, name: str, least: int | None = None, most: int | None = None) -> int:
-        """A whole number that must be there."""
+        """Return a required whole number within bounds."""
         value = self.whole(name, least, most)
         if value is None:
             raise invalid_field(self.struct, name, "required", "missing_parameters")
         return value
 
     def truth(self, name: str) -> bool:
-        """A truth value, false if it was not given."""
+        """Return a boolean, which is False if the field was not given."""
         return bool(self.values.get(name))
 
     def each(self, name: str) -> list[dict[str, Any]]:
-        """A list of objects, which must be there and not be empty."""
+        """Return a required list of objects that is not empty."""
         value: list[dict[str, Any]] | None = self.values.get(name)
         if not value:
             raise invalid_field(self.struct, name, "required", "missing_parameters")
         return value
 
     def shard(self) -> int | None:
-        """The shard that was named; None to have it found by the ticker."""
+        """Return the named shard, or None if the order is to be routed by its ticker."""
         number: int | None = self.values.get("exchange_index")
         return None if number == AUTO_ROUTE else number
 
     def price(self, name: str = "price") -> int:
-        """Centi-cents of a price in dollars with 2 to 4 decimals; the grid of the market is checked later."""
+        """Return a price in centi-cents, given in dollars with 2 to 4 decimals. The engine checks the price
+        grid later.
+        """
         match = _PRICE.fullmatch(self.required(name, "invalid_order"))
         if match is None:
             raise RequestRefused("invalid_price")
@@ -153,12 +155,12 @@ class Fields:
         return cents
 
     def count(self, name: str = "count", least: int = 1) -> int:
-        """Centi-contracts of a count with at most 2 decimals, which must be there."""
+        """Return a required count in centi-contracts, given with at most 2 decimals."""
         return parse_count(self.required(name, "invalid_order"), least)
 
 
 def parse_count(text: str, least: int = 1) -> int:
-    """Centi-contracts of a count. Raises ``RequestRefused`` if it is none, finer than 0.01, or below the least."""
+    """Return a count in centi-contracts. Raises ``RequestRefused`` if it is malformed or less than ``least``."""
     match = _COUNT.fullmatch(text)
     if match is None:
         raise RequestRefused("invalid_order_size")
@@ -169,10 +171,10 @@ def parse_count(text: str, least: int = 1) -> int:
 
 
 def decode_body(call: Call, struct: Struct) -> Fields:
-    """The body of a request that must have one.
+    """Decode the body of a request that requires one.
 
     Raises:
-        ErrorResponse: It is not declared as JSON, is no JSON, or a field has the wrong type.
+        ErrorResponse: The content type is not JSON, the body is not JSON, or a field has a wrong type.
     """
     if not call.content_type.partition(";")[0].strip().lower() == "application/json":
         raise nested(400, "invalid_content_type", "invalid content type")
@@ -222,16 +224,19 @@ DECREASE: Final = Struct(
 
 
 def subaccount_of(call: Call, fields: Fields, name: str = "subaccount") -> int:
-    """The sub-account a body names, or 0, or the one the key is locked to. Raises ``ErrorResponse`` 403."""
+    """Return the sub-account that a body names, or 0, or the one the key is locked to.
+
+    Raises ``ErrorResponse`` 403 if the key is locked to another sub-account.
+    """
     number = call.subaccount(fields.whole(name, least=0))
     return 0 if number is None else number
 
 
 def new_order(call: Call, fields: Fields) -> NewOrder:
-    """The order a body asks for.
+    """Return the order that a body describes.
 
     Raises:
-        RequestRefused: A field is missing or malformed, or its terms contradict each other.
+        RequestRefused: A field is missing or malformed, or terms of the order contradict each other.
         ErrorResponse: The key is locked to another sub-account.
     """
     ticker = fields.required("ticker")
@@ -268,7 +273,7 @@ def new_order(call: Call, fields: Fields) -> NewOrder:
 
 
 def amendment(call: Call, fields: Fields, subaccount: int) -> Amendment:
-    """The new terms of an order. Raises ``RequestRefused`` if a term is missing or malformed."""
+    """Return the new terms of an order. Raises ``RequestRefused`` if a term is missing or malformed."""
     ticker = fields.required("ticker")
     side = fields.choice("side", _SIDES, "invalid_order")
     return Amendment(

@@ -1,8 +1,8 @@
-"""Answers about a member's orders, fills and settlements, those still live and those that are history.
+"""Responses about a member's orders, fills and settlements, live and historical.
 
-Belongs here: filters and pages. Does not belong here: how a record looks (``portfolio_rows``), positions and money
-(``holding_endpoints``). Reads go by the state as reads see it, which may lag behind what was written.
-Source: the vendor's OpenAPI document 3.34.0.
+Belongs here: filters and pages. Does not belong here: the JSON of a record (``portfolio_rows``), and positions and
+money (``holding_endpoints``). Responses show the state of portfolio reads, which may lag behind writes. Source: the
+vendor's OpenAPI document 3.34.0.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +44,7 @@ class _Kept(Protocol):
 
 
 def _place(call: Call) -> Callable[[_Kept], bool]:
-    """Whether a record is of the sub-account and the shard asked for; all of them if none is."""
+    """Return a test for the requested sub-account and shard. Without a request for them, every record passes."""
     subaccount = call.subaccount(call.query.integer("subaccount", least=0), None)
     shard = call.query.integer("exchange_index", least=0)
     return lambda record: subaccount in {None, record.subaccount} and shard in {None, record.shard}
@@ -59,12 +59,12 @@ def _page(
 
 
 def _is_past(order: SandboxOrder, cutoff_us: int) -> bool:
-    """Whether an order is history: done, and untouched since the cutoff. A resting order never is."""
+    """Return whether an order is history: closed and unchanged since the cutoff. A resting order is never history."""
     return not order.is_open and order.updated_us < cutoff_us
 
 
 def get_orders(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/orders."""
+    """Answer GET /portfolio/orders."""
     query, cutoff_us = call.query, exchange.orders_cutoff_us
     state = exchange.venue.as_read()
     events = query.at_most("event_ticker", MOST_TICKERS)
@@ -85,7 +85,7 @@ def get_orders(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_historical_orders(exchange: Exchange, call: Call) -> bytes:
-    """GET /historical/orders."""
+    """Answer GET /historical/orders."""
     cutoff_us = exchange.orders_cutoff_us
     ticker, period, is_there = call.query.text("ticker"), call.query.period(), _place(call)
 
@@ -110,12 +110,12 @@ def _own_order(exchange: Exchange, call: Call, state: TradingState) -> SandboxOr
 
 
 def get_order(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/orders/{order_id}."""
+    """Answer GET /portfolio/orders/{order_id}."""
     return orjson.dumps({"order": order_row(_own_order(exchange, call, exchange.venue.as_read()))})
 
 
 def get_queue_position(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/orders/{order_id}/queue_position."""
+    """Answer GET /portfolio/orders/{order_id}/queue_position."""
     state = exchange.venue.as_read()
     order = _own_order(exchange, call, state)
     if not order.is_resting:
@@ -124,7 +124,7 @@ def get_queue_position(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_queue_positions(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/orders/queue_positions."""
+    """Answer GET /portfolio/orders/queue_positions."""
     query, state = call.query, exchange.venue.as_read()
     subaccount = call.subaccount(query.integer("subaccount", least=0))
     tickers, event = query.listed("market_tickers"), query.text("event_ticker")
@@ -151,7 +151,9 @@ def get_queue_positions(exchange: Exchange, call: Call) -> bytes:
 
 
 def _queue(state: TradingState, ticker: str, side: Side) -> Mapping[str, int]:
-    """What stands before each order of a side of a book. One walk is quicker than asking for each order."""
+    """Return the centi-contracts ahead of each order on a book side. One pass is faster than one search for
+    each order.
+    """
     before, ahead = 0, {}
     for order in state.markets[ticker].book.queue(side):
         ahead[order.order_id] = before
@@ -171,7 +173,7 @@ def _wants_fill(query: Query, call: Call) -> Callable[[SandboxFill], bool]:
 
 
 def get_fills(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/fills."""
+    """Answer GET /portfolio/fills."""
     cutoff_us, matches = exchange.cutoff_us, _wants_fill(call.query, call)
 
     def wanted(fill: SandboxFill) -> bool:
@@ -181,7 +183,7 @@ def get_fills(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_historical_fills(exchange: Exchange, call: Call) -> bytes:
-    """GET /historical/fills."""
+    """Answer GET /historical/fills."""
     cutoff_us, matches = exchange.cutoff_us, _wants_fill(call.query, call)
 
     def wanted(fill: SandboxFill) -> bool:
@@ -191,7 +193,7 @@ def get_historical_fills(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_settlements(exchange: Exchange, call: Call) -> bytes:
-    """GET /portfolio/settlements. What is history is not shown anywhere any more."""
+    """Answer GET /portfolio/settlements. No endpoint shows settlements before the historical cutoff."""
     cutoff_us = exchange.cutoff_us
     ticker, event = call.query.text("ticker"), call.query.text("event_ticker")
     period, is_there = _settled_in(call.query, cutoff_us), _place(call)

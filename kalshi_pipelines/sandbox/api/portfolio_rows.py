@@ -1,8 +1,8 @@
-"""What members own and did, as the exchange writes it: orders, fills, positions, settlements, money, order groups.
+"""A member's orders, fills, positions, settlements, money and order groups in the exchange's format.
 
-Belongs here: records of the trading side as JSON objects, their members in the order they were recorded in. Does not
-belong here: which records an answer holds (the endpoints decide), or the texts of numbers (``prices``).
-Sources: recordings of June 2026 (demo), with the changes up to the vendor's OpenAPI document 3.34.0.
+Belongs here: trading records as JSON objects with members in the recorded order. Does not belong here: the choice of
+records (the endpoints), and the texts of numbers (``prices``). Sources: recordings of June 2026 (demo), with the
+changes up to the vendor's OpenAPI document 3.34.0.
 """
 
 from collections.abc import Iterable
@@ -32,29 +32,29 @@ _ACTIONS: Final = {"bid": "buy", "ask": "sell"}
 
 
 def short_dollars_text(amount: int) -> str:
-    """Micro-dollars as dollars with 4 decimals, or more where they are needed."""
+    """Return micro-dollars as a text in dollars with 4 decimals, or with more decimals if needed."""
     text = dollars_text(amount)
     return text[:-2] + text[-2:].rstrip("0")
 
 
 def _average_text(amount: int, count: int) -> str:
-    """Micro-dollars a contract, rounded to the nearest, as dollars."""
+    """Return the average per contract as a text in dollars, rounded to the nearest micro-dollar."""
     return short_dollars_text((2 * amount * 100 + count) // (2 * count))
 
 
 def cents(amount: int) -> int:
-    """Micro-dollars as whole cents, what is below a cent cut off."""
+    """Return micro-dollars as whole cents, with fractions of a cent cut off."""
     return amount // CENT if amount >= 0 else -(-amount // CENT)
 
 
 @lru_cache
 def user_id(member: str) -> str:
-    """The UUID the exchange tells a member's orders by."""
+    """Return the UUID by which the exchange identifies a member in orders."""
     return str(uuid5(NAMESPACE_OID, member))
 
 
 def order_row(order: SandboxOrder) -> Row:
-    """An order."""
+    """Return an order."""
     accepted = order.accepted
     row: Row = {
         "action": _ACTIONS[order.side],
@@ -92,7 +92,7 @@ def order_row(order: SandboxOrder) -> Row:
 
 
 def execution_row(execution: Execution, now_us: int, *, counts: bool = True) -> Row:
-    """What placing or amending an order did; an amendment that changed no count tells none."""
+    """Return the result of placing or amending an order. ``counts`` is False for an amendment that changed no count."""
     order, filled = execution.order, execution.filled
     row: Row = {}
     if filled:
@@ -110,7 +110,7 @@ def execution_row(execution: Execution, now_us: int, *, counts: bool = True) -> 
 
 
 def fill_row(fill: SandboxFill) -> Row:
-    """A fill. It does not tell the client order id."""
+    """Return a fill. The exchange's fills do not contain the client order id."""
     return {
         "action": _ACTIONS[fill.side],
         "book_side": fill.side,
@@ -134,7 +134,7 @@ def fill_row(fill: SandboxFill) -> Row:
 
 
 def position_row(position: Position) -> Row:
-    """A position in a market."""
+    """Return a position in a market."""
     return {
         "exchange_index": position.shard,
         "fees_paid_dollars": dollars_text(position.fees),
@@ -148,7 +148,7 @@ def position_row(position: Position) -> Row:
 
 
 def event_position_row(event_ticker: str, positions: Iterable[Position]) -> Row:
-    """The positions in the markets of an event together."""
+    """Return the sum of a member's positions in the markets of one event."""
     together = list(positions)
     return {
         "event_exposure_dollars": dollars_text(sum(position.cost for position in together)),
@@ -161,7 +161,7 @@ def event_position_row(event_ticker: str, positions: Iterable[Position]) -> Row:
 
 
 def settlement_row(settlement: SandboxSettlement) -> Row:
-    """A settlement; revenue and value are whole cents."""
+    """Return a settlement. Revenue and value are whole cents."""
     return {
         "event_ticker": settlement.event_ticker,
         "exchange_index": settlement.shard,
@@ -179,7 +179,7 @@ def settlement_row(settlement: SandboxSettlement) -> Row:
 
 
 def payment_row(moved: MoneyMoved, number: int) -> Row:
-    """A deposit or withdrawal, the member's ``number``-th: the exchange took it at once and for nothing."""
+    """Return the member's deposit or withdrawal ``number``. Payments are free and applied at once."""
     return {
         "amount_cents": cents(abs(moved.amount)),
         "created_ts": moved.at_us // SECOND_US,
@@ -192,7 +192,7 @@ def payment_row(moved: MoneyMoved, number: int) -> Row:
 
 
 def subaccount_transfer_row(transfer: Transfer) -> Row:
-    """A transfer between sub-accounts on one shard."""
+    """Return a transfer between sub-accounts on one shard."""
     return {
         "amount_cents": cents(transfer.amount),
         "created_ts": transfer.created_us // SECOND_US,
@@ -204,7 +204,7 @@ def subaccount_transfer_row(transfer: Transfer) -> Row:
 
 
 def shard_transfer_row(transfer: Transfer) -> Row:
-    """A transfer between shards."""
+    """Return a transfer between shards."""
     row: Row = {
         "amount": short_dollars_text(transfer.amount),
         "created_ts": transfer.created_us // SECOND_US,
@@ -221,7 +221,7 @@ def shard_transfer_row(transfer: Transfer) -> Row:
 
 
 def group_row(group: OrderGroup) -> Row:
-    """What both answers about an order group tell. Its automatic cancel can not be switched off."""
+    """Return the members that all responses about an order group share. Automatic cancel cannot be switched off."""
     return {
         "contracts_limit_fp": count_text(group.limit),
         "exchange_index": group.shard,
@@ -230,5 +230,5 @@ def group_row(group: OrderGroup) -> Row:
 
 
 def balance_row(shard: int, amount: int) -> Row:
-    """The money on a shard."""
+    """Return the money on a shard."""
     return {"balance": short_dollars_text(amount), "exchange_index": shard}

@@ -1,7 +1,7 @@
-"""Reading query parameters the way the exchange does, and refusing what it refuses.
+"""Query parameters: reading them as the exchange does, and refusing what the exchange refuses.
 
-Belongs here: types, bounds and forbidden combinations of parameters. Does not belong here: what a valid query selects.
-Sources: parameter tables of the vendor's OpenAPI document 3.34.0; the 400 bodies of recordings of June 2026.
+Belongs here: types, bounds and forbidden combinations of parameters. Does not belong here: the rows that a valid query
+selects. Sources: parameter tables of the vendor's OpenAPI document 3.34.0; the 400 bodies in recordings of June 2026.
 """
 
 import re
@@ -30,23 +30,23 @@ _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,300}")
 
 
 def camel_case(name: str) -> str:
-    """The name a parameter or field has inside the exchange: ``min_ts`` is ``MinTs``."""
+    """Return the name of a parameter or field inside the exchange: ``min_ts`` becomes ``MinTs``."""
     return "".join(part.title() for part in name.split("_"))
 
 
 @dataclass(frozen=True)
 class Query:
-    """The query of one request to one operation; its methods raise ``ApiError`` for what the exchange refuses."""
+    """Query of one request to one operation. Its methods raise ``ErrorResponse`` where the exchange refuses a value."""
 
     operation: str
     parameters: QueryParams
 
     def text(self, name: str) -> str | None:
-        """A parameter's text; None if it is absent or empty."""
+        """Return the text of a parameter, or None if the parameter is absent or empty."""
         return self.parameters.get(name) or None
 
     def integer(self, name: str, least: int | None = None, most: int | None = None) -> int | None:
-        """A whole number within bounds; None if it is absent."""
+        """Return a whole number within bounds, or None if the parameter is absent."""
         text = self.text(name)
         if text is None:
             return None
@@ -60,14 +60,14 @@ class Query:
         return number
 
     def required_integer(self, name: str) -> int:
-        """A whole number that must be there."""
+        """Return a required whole number."""
         number = self.integer(name)
         if number is None:
             raise failed_validation(self.operation, camel_case(name), "required")
         return number
 
     def boolean(self, name: str) -> bool | None:
-        """A truth value; None if it is absent."""
+        """Return a boolean, or None if the parameter is absent."""
         text = self.text(name)
         if text is None:
             return None
@@ -76,23 +76,23 @@ class Query:
         return text.lower() in {"true", "1", "t"}
 
     def choice(self, name: str, allowed: Collection[str]) -> str | None:
-        """One of a closed set of words; None if it is absent."""
+        """Return a value of a closed vocabulary, or None if the parameter is absent."""
         text = self.text(name)
         if text is not None and text not in allowed:
             raise failed_validation(self.operation, camel_case(name), "oneof")
         return text
 
     def listed(self, name: str) -> tuple[str, ...] | None:
-        """A comma-separated list; None if it is absent."""
+        """Return a comma-separated list, or None if the parameter is absent."""
         text = self.text(name)
         return None if text is None else tuple(part for part in text.split(",") if part)
 
     def limit(self, most: int, default: int, least: int = 0) -> int:
-        """The page size; 0 where it is legal means the default, as for an absent one."""
+        """Return the page size. A legal 0 and an absent parameter give the default."""
         return self.integer("limit", least, most) or default
 
     def rows(self, most: int) -> int:
-        """The page size of a list that shows at least one row and 100 by default."""
+        """Return the page size of a list that shows at least one row. The default is 100."""
         number = self.integer("limit")
         if number is None:
             return 100
@@ -104,37 +104,37 @@ class Query:
 
     @property
     def cursor(self) -> str:
-        """The cursor, empty for the first page."""
+        """The cursor, or an empty text for the first page."""
         return self.text("cursor") or ""
 
     def instant_us(self, name: str) -> int | None:
-        """A parameter of unix seconds as microseconds; None if it is absent."""
+        """Return a parameter in Unix seconds as microseconds, or None if the parameter is absent."""
         seconds = self.integer(name)
         return None if seconds is None else seconds * SECOND_US
 
     def at_most(self, name: str, most: int) -> tuple[str, ...] | None:
-        """A comma-separated list of at most so many; None if it is absent."""
+        """Return a comma-separated list of at most ``most`` values, or None if the parameter is absent."""
         listed = self.listed(name)
         if listed is not None and len(listed) > most:
             raise failed_validation(self.operation, camel_case(name), "max")
         return listed
 
     def period(self) -> TimeRange:
-        """The bounds ``min_ts`` and ``max_ts``; the whole last second belongs to it."""
+        """Return the range from ``min_ts`` to ``max_ts``. The range includes the whole last second."""
         most = self.instant_us("max_ts")
         return TimeRange(self.instant_us("min_ts"), None if most is None else most + SECOND_US - 1)
 
     def span(self, family: str) -> TimeRange:
-        """The bounds ``min_..._ts`` and ``max_..._ts`` of a family of timestamps."""
+        """Return the range from ``min_..._ts`` to ``max_..._ts`` of a family of timestamps."""
         return TimeRange(self.instant_us(f"min_{family}_ts"), self.instant_us(f"max_{family}_ts"))
 
     def has_any(self, names: Iterable[str]) -> bool:
-        """Whether any of some parameters is given."""
+        """Return whether any of the named parameters is given."""
         return any(self.text(name) is not None for name in names)
 
 
 def market_filter(query: Query) -> MarketFilter:
-    """The filter of GET /markets; combinations outside the vendor's table are refused."""
+    """Return the filter of GET /markets. Combinations outside the vendor's table are refused."""
     status = query.choice("status", MARKET_STATUS_FILTERS)
     mve = query.choice("mve_filter", ("only", "exclude"))
     families = [name for name in _TIMESTAMP_FAMILIES if query.has_any((f"min_{name}_ts", f"max_{name}_ts"))]
@@ -170,7 +170,7 @@ def _wants_combos(mve: str | None) -> bool | None:
 
 
 def historical_market_filter(query: Query) -> MarketFilter:
-    """The filter of GET /historical/markets: at most one of its filters."""
+    """Return the filter of GET /historical/markets, which allows at most one filter parameter."""
     names = ("tickers", "event_ticker", "series_ticker", "mve_filter")
     if sum(query.text(name) is not None for name in names) > 1:
         raise bad_request(f"filters are mutually exclusive: {', '.join(names)}")
@@ -184,7 +184,7 @@ def historical_market_filter(query: Query) -> MarketFilter:
 
 
 def event_filter(query: Query) -> EventFilter:
-    """The filter of GET /events, which never shows combos."""
+    """Return the filter of GET /events, which never shows combos."""
     return EventFilter(
         status=query.choice("status", EVENT_STATUS_FILTERS),
         series_ticker=query.text("series_ticker"),
@@ -195,7 +195,7 @@ def event_filter(query: Query) -> EventFilter:
 
 
 def multivariate_event_filter(query: Query) -> EventFilter:
-    """The filter of GET /events/multivariate."""
+    """Return the filter of GET /events/multivariate."""
     if query.text("series_ticker") is not None and query.text("collection_ticker") is not None:
         raise bad_request("series_ticker and collection_ticker are mutually exclusive")
     return EventFilter(
