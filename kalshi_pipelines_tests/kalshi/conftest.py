@@ -1,57 +1,14 @@
-import json
 from collections.abc import Callable, Iterator
-from typing import Any
 
-import httpx
 import pytest
 import sqlalchemy as sa
 import stamina
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from kalshi_pipelines.kalshi.client import KalshiClient
-from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketLaw, RateBudget
 from kalshi_pipelines.kalshi.signing import PrivateKey, Signer
 from kalshi_pipelines.kalshi.transport import Patience, Transport
-from kalshi_pipelines_tests.support.checkout import RECORDINGS
-
-BASE_URL = "http://127.0.0.1:9/trade-api/v2"
-PLENTY = {bucket: BucketLaw(1_000_000, 10_000_000) for bucket in Bucket}
-
-Answer = Callable[[httpx.Request], httpx.Response]
-Connect = Callable[..., Transport]
-
-
-def pem_of(
-    key: PrivateKey | EllipticCurvePrivateKey, form: serialization.PrivateFormat = serialization.PrivateFormat.PKCS8
-) -> bytes:
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-
-
-def recording(name: str) -> bytes:
-    path = RECORDINGS / name
-    if not path.is_file():
-        pytest.skip(f"the recorded response {name} is not on this machine")
-    return path.read_bytes()
-
-
-def recorded_rows(list_key: str, shape: str) -> list[tuple[str, bytes]]:
-    """The rows of one kind in every recording of a period, wherever they stand, each with the name of its file."""
-    rows = []
-    for entry in json.loads(recording("index.json")):
-        if entry["http_status"] == 200 and entry["file"].startswith(shape) and entry["endpoint"].startswith("GET "):
-            document = json.loads(recording(entry["file"]))
-            listed = document.get(list_key)
-            found = [listed, document.get(list_key.removesuffix("s")), *(listed if isinstance(listed, list) else [])]
-            found += [row for event in document.get("events", []) for row in event.get(list_key, [])]
-            rows += [(entry["file"], json.dumps(row).encode()) for row in found if _is_row(list_key, row)]
-    return rows
-
-
-def _is_row(list_key: str, row: Any) -> bool:
-    marks = {"markets": "rules_primary", "events": "mutually_exclusive", "series": "fee_type", "orderbooks": "ticker"}
-    return isinstance(row, dict) and marks[list_key] in row
+from kalshi_pipelines_tests.support.kalshi.transports import Answer, Connect, scripted_transport
 
 
 @pytest.fixture(autouse=True)
@@ -80,20 +37,10 @@ def private_key(
 
 @pytest.fixture
 def connect(sqlite_engine: sa.Engine) -> Iterator[Connect]:
-    """Makes transports whose network is a function from request to response."""
     opened: list[Transport] = []
 
     def make(answer: Answer, *, signer: Signer | None = None, patience: Patience | None = None) -> Transport:
-        budget = RateBudget(sqlite_engine, "test", PLENTY)
-        opened.append(
-            Transport(
-                BASE_URL,
-                budget,
-                signer=signer,
-                patience=patience or Patience(),
-                network=httpx.MockTransport(answer),
-            )
-        )
+        opened.append(scripted_transport(sqlite_engine, answer, signer=signer, patience=patience))
         return opened[-1]
 
     yield make

@@ -31,7 +31,7 @@ from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, run
 from kalshi_pipelines.settings import RateTier, Settings
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import open_engine
-from kalshi_pipelines_tests.kalshi.conftest import pem_of
+from kalshi_pipelines_tests.support.kalshi.keys import pem_of
 
 MARKETS = 500
 

@@ -24,7 +24,9 @@ from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketLaw
 from kalshi_pipelines.kalshi.records import Orderbook
 from kalshi_pipelines.kalshi.signing import PrivateKey, Signer
 from kalshi_pipelines.settings import Environment, Settings
-from kalshi_pipelines_tests.kalshi.conftest import Answer, Connect, pem_of, recording
+from kalshi_pipelines_tests.support.kalshi.keys import pem_of
+from kalshi_pipelines_tests.support.kalshi.recordings import recording
+from kalshi_pipelines_tests.support.kalshi.transports import Answer, Connect
 
 ClientOf = Callable[[Answer], KalshiClient]
 

@@ -31,8 +31,8 @@ from kalshi_pipelines.kalshi.records import (
     ShardStatus,
     WeeklyHours,
 )
-from kalshi_pipelines_tests.kalshi.conftest import recorded_rows, recording
 from kalshi_pipelines_tests.support.checkout import RECORDINGS
+from kalshi_pipelines_tests.support.kalshi.recordings import recorded_rows, recording
 
 RECORDED: list[tuple[type[Struct], str, str]] = [
     (Market, "markets", "demo_2026_06"),

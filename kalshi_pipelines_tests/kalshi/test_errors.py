@@ -19,7 +19,7 @@ from kalshi_pipelines.kalshi.errors import (
     api_error,
     parse_error_body,
 )
-from kalshi_pipelines_tests.kalshi.conftest import recording
+from kalshi_pipelines_tests.support.kalshi.recordings import recording
 
 words = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=40)
 parts = st.fixed_dictionaries({"code": words, "message": words}, optional={"details": words})

@@ -10,7 +10,8 @@ from kalshi_pipelines.kalshi.client import MARKETS
 from kalshi_pipelines.kalshi.errors import InvalidRequest, MalformedResponse, NotFound, PaginationStuck, ServerError
 from kalshi_pipelines.kalshi.pagination import ListEndpoint, pages
 from kalshi_pipelines.kalshi.records import Market
-from kalshi_pipelines_tests.kalshi.conftest import Connect, recording
+from kalshi_pipelines_tests.support.kalshi.recordings import recording
+from kalshi_pipelines_tests.support.kalshi.transports import Connect
 
 PAST_THE_END = httpx.Response(404)
 

@@ -26,7 +26,7 @@ from kalshi_pipelines.kalshi.records import AccountLimits, BucketLimits, Endpoin
 from kalshi_pipelines.settings import RateTier
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.tables import rate_budgets
-from kalshi_pipelines_tests.kalshi.conftest import recording
+from kalshi_pipelines_tests.support.kalshi.recordings import recording
 
 SECOND = 1_000_000
 

@@ -12,7 +12,8 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.signing import PrivateKey, Signer
 from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.warehouse.tables import rate_budgets
-from kalshi_pipelines_tests.kalshi.conftest import Connect, pem_of
+from kalshi_pipelines_tests.support.kalshi.keys import pem_of
+from kalshi_pipelines_tests.support.kalshi.transports import Connect
 
 KEY_ID = "5ec4e7aa-0000-4000-8000-00000000beef"
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
 from kalshi_pipelines.kalshi.errors import UnusableKey
 from kalshi_pipelines.kalshi.signing import PrivateKey, Signer
-from kalshi_pipelines_tests.kalshi.conftest import pem_of
+from kalshi_pipelines_tests.support.kalshi.keys import pem_of
 
 
 def verify(key: PrivateKey, signature: str, text: str) -> None:
