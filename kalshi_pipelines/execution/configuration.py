@@ -1,7 +1,7 @@
 """The settings of trading: environment variables that begin with ``KALSHI_TRADE_``, read once into a frozen object.
 
-A misspelt name or value is refused, never guessed. Caps can only be lowered: the ceilings are constants of the
-journal's tables, and the database refuses a session above them, too.
+An unknown name or a value that cannot be used is an error; nothing is guessed. Caps can only be lowered. Their
+ceilings are constants of the journal's tables, and the database also refuses a session above them.
 """
 
 import hashlib
@@ -28,16 +28,16 @@ from kalshi_pipelines.settings import InvalidSettings, home_expanded
 from kalshi_pipelines.units import dollars, microdollars
 
 PREFIX: Final = "KALSHI_TRADE_"
-#: What has to be said, beside everything else, before production can be traded.
+#: The text of KALSHI_TRADE_PRODUCTION without which production cannot be traded.
 PRODUCTION_PHRASE: Final = "i-trade-real-money"
-_NOT_TOLD: Final = frozenset({"arm", "private_key_file", "kill", "kill_file"})
-#: Settings that say how one gets to trading, each with a gate of its own.
-_NO_LIMITS: Final = frozenset({"mode", "production", "api_key_id", "url"})
+_LEFT_OUT: Final = frozenset({"arm", "private_key_file", "kill", "kill_file"})
+#: Settings that limit no order. A gate of its own checks each of them before a live session opens.
+_NOT_LIMITS: Final = frozenset({"mode", "production", "api_key_id", "url"})
 LONGEST_SESSION_MINUTES: Final = 24 * 60
 
 
 class BalanceStep(StrEnum):
-    """The grid of the account's balance: docs.kalshi.com "Fee rounding", October 2026."""
+    """The smallest step of the account's balance, in dollars: docs.kalshi.com "Fee rounding", October 2026."""
 
     DIRECT_MEMBER = "0.0001"
     OTHERS = "0.01"
@@ -46,20 +46,20 @@ class BalanceStep(StrEnum):
 _NOT_PLAIN: Final = "write plain dollars with at most six decimals, such as 12.50"
 
 
-def _plain(given: object) -> object:
-    """A text is digits and at most a point: not the 1e1, 1_0 or ٣ that a Decimal would take."""
+def _require_plain(given: object) -> object:
+    """Check that a text has only digits and at most one point; ``Decimal`` would also accept 1e1, 1_0 and ٣."""
     if isinstance(given, str) and not re.fullmatch(r"-?[0-9]*\.?[0-9]+", given.strip(), re.ASCII):
         raise ValueError(_NOT_PLAIN)
     return given
 
 
-def _exact(amount: Decimal) -> Decimal:
+def _require_exact(amount: Decimal) -> Decimal:
     if amount != amount.quantize(Decimal("0.000001")):
         raise ValueError(_NOT_PLAIN)
     return amount
 
 
-Dollars = Annotated[Decimal, BeforeValidator(_plain), AfterValidator(_exact)]
+Dollars = Annotated[Decimal, BeforeValidator(_require_plain), AfterValidator(_require_exact)]
 
 
 def _ceiling(kind: ScopeKind) -> Decimal:
@@ -67,105 +67,123 @@ def _ceiling(kind: ScopeKind) -> Decimal:
 
 
 class TradeSettings(BaseSettings):
-    """Settings of trading. Each is read from ``KALSHI_TRADE_`` + its name in capitals."""
+    """Settings of trading. Each is read from the variable ``KALSHI_TRADE_`` plus the setting's name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
-    mode: Mode = Field(Mode.DRY_RUN, description="dry_run decides and sends nothing; live sends.")
+    mode: Mode = Field(
+        Mode.DRY_RUN, description="dry_run decides about proposals but sends nothing; live sends orders."
+    )
     api_key_id: str | None = Field(
-        None, description="Id of the trade key: scopes `read` and `write::trade`, locked to the sub-account."
+        None,
+        description="Id of the trade key. It has scopes `read` and `write::trade` and is locked to the sub-account.",
     )
     private_key_file: Path | None = Field(None, description="PEM file of the trade key.")
-    url: str | None = Field(None, description="Address orders are written to. There is no default.")
+    url: str | None = Field(None, description="Address that orders are sent to. There is no default.")
     subaccount: int = Field(0, ge=0, le=63, description="The one sub-account that is traded.")
-    arm: SecretStr | None = Field(None, description="The operator's token of the `arm` command; ends by itself.")
-    production: str | None = Field(
-        None, description=f"Has to be `{PRODUCTION_PHRASE}` before the real exchange is traded."
+    arm: SecretStr | None = Field(
+        None, description="The operator's token, printed by the `arm` command. It expires by itself."
     )
-    kill: str | None = Field(None, description="Anything but `0` engages the kill switch.")
+    production: str | None = Field(
+        None, description=f"Must be `{PRODUCTION_PHRASE}` before orders go to the real exchange."
+    )
+    kill: str | None = Field(None, description="Any value but `0` engages the kill switch.")
     kill_file: Path | None = Field(
         None,
-        description="A file whose presence engages the kill switch; unless told `KILL` in the environment's folder.",
+        description="A file whose presence engages the kill switch. Default: `KILL` in the environment's folder.",
     )
     series: str | None = Field(
-        None, description="Series that may be traded, separated by commas; `*` is all. Live trading needs it."
+        None,
+        description="Series that may be traded, separated by commas; `*` allows all. Live trading needs this setting.",
     )
 
     order_dollars: Dollars = Field(
         dollars(MOST_ORDER_WORST_MICRODOLLARS),
         gt=0,
         le=dollars(MOST_ORDER_WORST_MICRODOLLARS),
-        description="Most dollars an order may cost, and lose with its fees.",
+        description="Most dollars that one order may cost, and most that it may lose, fees included.",
     )
     session_orders: int = Field(
-        CEILINGS["session"][0], ge=1, le=CEILINGS["session"][0], description="Orders a session."
+        CEILINGS["session"][0], ge=1, le=CEILINGS["session"][0], description="Most orders in one session."
     )
     session_loss_dollars: Dollars = Field(
         _ceiling(ScopeKind.SESSION),
         gt=0,
         le=_ceiling(ScopeKind.SESSION),
-        description="Worst loss of all orders of a session, fees and resting orders included.",
+        description="Largest possible loss of all orders of a session, fees and resting orders included.",
     )
-    day_orders: int = Field(CEILINGS["day"][0], ge=1, le=CEILINGS["day"][0], description="Orders a New York day.")
+    day_orders: int = Field(
+        CEILINGS["day"][0], ge=1, le=CEILINGS["day"][0], description="Most orders in one New York day."
+    )
     day_loss_dollars: Dollars = Field(
-        _ceiling(ScopeKind.DAY), gt=0, le=_ceiling(ScopeKind.DAY), description="Worst loss of a New York day."
+        _ceiling(ScopeKind.DAY),
+        gt=0,
+        le=_ceiling(ScopeKind.DAY),
+        description="Largest possible loss of all orders of one New York day.",
     )
     rolling_loss_dollars: Dollars = Field(
         _ceiling(ScopeKind.ROLLING),
         gt=0,
         le=_ceiling(ScopeKind.ROLLING),
-        description="Worst loss of the last 24 hours, counted by whole hours.",
+        description="Largest possible loss of all orders of the last 24 hours, counted by whole hours.",
     )
     event_loss_dollars: Dollars = Field(
         _ceiling(ScopeKind.EVENT),
         gt=0,
         le=_ceiling(ScopeKind.EVENT),
-        description="Worst loss of all markets of an event, positions included; nothing is netted between them.",
+        description="Largest possible loss in all markets of one event, positions included; markets are not netted.",
     )
     account_loss_dollars: Dollars = Field(
         _ceiling(ScopeKind.ACCOUNT),
         gt=0,
         le=_ceiling(ScopeKind.ACCOUNT),
-        description="Worst loss of the sub-account, positions included.",
+        description="Largest possible loss of the sub-account, positions included.",
     )
     notional_dollars: Dollars = Field(
-        Decimal(1_000), gt=0, le=1_000, description="Dollars all orders of a session, and of a day, may cost."
+        Decimal(1_000),
+        gt=0,
+        le=1_000,
+        description="Most dollars that all orders of a session may cost, and all orders of a day.",
     )
     position_contracts: int = Field(
         MOST_POSITION_CENTICONTRACTS // 100,
         ge=1,
         le=MOST_POSITION_CENTICONTRACTS // 100,
-        description="Contracts of one market that may be held, if everything that rests is filled.",
+        description="Most contracts of one market that may be held once every resting order is filled.",
     )
     attempts_per_minute: int = Field(
         MOST_ATTEMPTS_PER_MINUTE,
         ge=1,
         le=MOST_ATTEMPTS_PER_MINUTE,
-        description="Orders that may be tried in a minute; denied ones count.",
+        description="Most orders that may be attempted in a minute; denied orders count.",
     )
-    session_minutes: int = Field(60, ge=1, le=LONGEST_SESSION_MINUTES, description="How long a session may last.")
+    session_minutes: int = Field(
+        60, ge=1, le=LONGEST_SESSION_MINUTES, description="Most minutes that a session may last."
+    )
 
     price_band_dollars: Dollars = Field(
         Decimal("0.10"),
         gt=0,
         lt=1,
-        description="How far an order's price may be from the best bid and ask: a buy above the ask, a sale below the "
-        "bid, or an order that rests away from its own side.",
+        description="Most dollars between an order's price and the best bid and ask: a buy above the ask, a sale below "
+        "the bid, or a resting order away from its own side.",
     )
-    book_seconds: int = Field(10, ge=1, le=60, description="How old the orderbook may be when an order is sent.")
-    rest_minutes: int = Field(15, ge=1, le=15, description="How long a good-till-canceled order may rest.")
+    book_seconds: int = Field(
+        10, ge=1, le=60, description="Greatest age of the orderbook, in seconds, when an order is sent."
+    )
+    rest_minutes: int = Field(15, ge=1, le=15, description="Most minutes that a good-till-canceled order may rest.")
     reconciled_minutes: int = Field(
-        15, ge=1, le=60, description="How old the last clean reconciliation may be when an order is sent."
+        15, ge=1, le=60, description="Greatest age of the last clean reconciliation, in minutes, when an order is sent."
     )
     approval_dollars: Dollars = Field(
         Decimal(25),
         ge=0,
         le=dollars(MOST_ORDER_WORST_MICRODOLLARS),
-        description="Orders that cost more need a person's approval; those of agents always do.",
+        description="Orders that cost more dollars need a person's approval; orders of agents always need it.",
     )
     balance_step_dollars: BalanceStep = Field(
         BalanceStep.DIRECT_MEMBER,
-        description="Grid of the account's balance: 0.0001 for direct members, 0.01 for others.",
+        description="Smallest step of the account's balance in dollars: 0.0001 for direct members, 0.01 for others.",
     )
 
     @field_validator("private_key_file", "kill_file", mode="after")
@@ -177,15 +195,15 @@ class TradeSettings(BaseSettings):
     @classmethod
     def _same_from_everywhere(cls, path: Path | None) -> Path | None:
         if path is not None and not path.is_absolute():
-            raise ValueError("write an absolute path; a relative one is another file in every folder a run starts in")
+            raise ValueError("write an absolute path; a relative path names another file wherever a run starts")
         return path
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Settings of the present environment variables.
+        """Read the settings from the environment variables.
 
         Raises:
-            InvalidSettings: A variable is not known or can not be used; one sentence names each.
+            InvalidSettings: A variable is unknown or its value cannot be used; the message names every such variable.
         """
         unknown = sorted(
             name
@@ -193,25 +211,27 @@ class TradeSettings(BaseSettings):
             if name.upper().startswith(PREFIX) and name.upper().removeprefix(PREFIX).lower() not in cls.model_fields
         )
         if unknown:
-            raise InvalidSettings(f"{', '.join(unknown)}: no setting of trading has this name. Correct or unset it.")
+            raise InvalidSettings(f"{', '.join(unknown)}: no setting of trading has this name.", "Correct or unset it.")
         try:
             settings = cls()
         except ValidationError as error:
-            raise InvalidSettings(_sentence(error)) from None
+            raise InvalidSettings(_describe_problems(error), "Change or unset it.") from None
         if (settings.api_key_id is None) != (settings.private_key_file is None):
-            raise InvalidSettings(f"{PREFIX}API_KEY_ID and {PREFIX}PRIVATE_KEY_FILE go together: set both, or neither.")
+            raise InvalidSettings(
+                f"Only one of {PREFIX}API_KEY_ID and {PREFIX}PRIVATE_KEY_FILE is set.", "Set both, or neither."
+            )
         return settings
 
     @property
     def allowed_series(self) -> frozenset[str] | None:
-        """The series that may be traded; None for all."""
+        """The series that may be traded, or None if all may be."""
         if self.series is None or self.series.strip() == "*":
             return None
         return frozenset(name.strip() for name in self.series.split(",") if name.strip())
 
     @property
     def caps(self) -> SessionCaps:
-        """The caps of a session, in the journal's units."""
+        """The caps of a session, in micro-dollars and centi-contracts."""
         notional = _micro(self.notional_dollars)
         return SessionCaps(
             order_notional_microdollars=_micro(self.order_dollars),
@@ -229,27 +249,27 @@ class TradeSettings(BaseSettings):
 
     @property
     def balance_step(self) -> int:
-        """Micro-dollars of the balance's grid."""
+        """The smallest step of the account's balance, in micro-dollars."""
         return microdollars(self.balance_step_dollars.value)
 
     @property
     def config_sha256(self) -> str:
-        """A digest of every setting that is no secret."""
-        return self._digest_without(_NOT_TOLD)
+        """A digest of all settings but secrets and kill switches."""
+        return self._digest_without(_LEFT_OUT)
 
     @property
     def limits_sha256(self) -> str:
-        """A digest of all that limits what may be traded; an arm token is bound to it."""
-        return self._digest_without(_NOT_TOLD | _NO_LIMITS)
+        """A digest of all settings that limit what may be traded. An arm token is valid for one such digest only."""
+        return self._digest_without(_LEFT_OUT | _NOT_LIMITS)
 
     def _digest_without(self, left_out: frozenset[str]) -> str:
-        told = self.model_dump(exclude=set(left_out))
-        return _sha256(canonical_json({name: str(value) for name, value in told.items()}))
+        shown = self.model_dump(exclude=set(left_out))
+        return _sha256(canonical_json({name: str(value) for name, value in shown.items()}))
 
 
 def caps_sha256(caps: SessionCaps) -> str:
-    """The digest of a session's caps."""
-    told = {
+    """Return a digest of a session's caps."""
+    values = {
         "order_notional": caps.order_notional_microdollars,
         "order_worst": caps.order_worst_microdollars,
         "position": caps.position_centicontracts,
@@ -259,7 +279,7 @@ def caps_sha256(caps: SessionCaps) -> str:
             for kind, scope in caps.scopes.items()
         },
     }
-    return _sha256(canonical_json(told))
+    return _sha256(canonical_json(values))
 
 
 def _sha256(text: str) -> str:
@@ -270,10 +290,10 @@ def _micro(amount: Decimal) -> int:
     return microdollars(f"{amount:f}")
 
 
-def _sentence(error: ValidationError) -> str:
+def _describe_problems(error: ValidationError) -> str:
     problems = []
     for problem in error.errors(include_url=False):
         name = str(problem["loc"][0])
         shown = "" if name == "arm" else f" is {problem['input']!r}"
         problems.append(f"{PREFIX}{name.upper()}{shown}: {problem['msg']}")
-    return "; ".join(problems) + ". Change or unset it."
+    return "; ".join(problems) + "."

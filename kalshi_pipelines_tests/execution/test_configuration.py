@@ -1,4 +1,4 @@
-"""Settings of trading are strict: a typo, a float's oddity or a cap above its ceiling is refused in one sentence."""
+"""Settings of trading: each unusable name or value is an error that names it, and caps cannot exceed their ceilings."""
 
 from decimal import Decimal
 
@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from kalshi_pipelines.execution.configuration import TradeSettings, _sentence, caps_sha256
+from kalshi_pipelines.execution.configuration import TradeSettings, _describe_problems, caps_sha256
 from kalshi_pipelines.execution.journal.records import Mode, ScopeCaps, ScopeKind, SessionCaps
 from kalshi_pipelines.execution.journal.tables import CEILINGS, UNCAPPED
 from kalshi_pipelines.settings import InvalidSettings
@@ -16,7 +16,7 @@ from kalshi_pipelines_tests.support.checkout import DOCS
 DOCUMENTATION = DOCS / "configuration.md"
 
 
-def test_with_nothing_set_it_is_a_dry_run_without_key_or_address() -> None:
+def test_settings_by_default_are_a_dry_run_without_key_or_address() -> None:
     made = TradeSettings.from_environment()
     assert (made.mode, made.url, made.api_key_id, made.arm) == (Mode.DRY_RUN, None, None, None)
 
@@ -64,7 +64,7 @@ def test_with_nothing_set_it_is_a_dry_run_without_key_or_address() -> None:
         ("KILL_FILE", "~nobody-of-this-name/KILL"),
     ],
 )
-def test_F26_what_can_not_be_meant_is_refused_with_its_name(
+def test_F26_setting_with_unusable_value_is_named_in_the_error(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"KALSHI_TRADE_{name}", value)
@@ -74,7 +74,7 @@ def test_F26_what_can_not_be_meant_is_refused_with_its_name(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(name=st.sampled_from(sorted(TradeSettings.model_fields)), value=st.text(min_size=1, max_size=12))
-def test_F26_no_text_lifts_a_cap_above_its_ceiling(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_F26_cap_of_any_text_stays_below_its_ceiling(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     if "\0" in value or not value.isprintable():
         return
     with monkeypatch.context() as environment:
@@ -91,13 +91,13 @@ def test_F26_no_text_lifts_a_cap_above_its_ceiling(monkeypatch: pytest.MonkeyPat
     assert 0 < made.caps.order_worst_microdollars <= 50_000_000
 
 
-def test_caps_are_exact_micro_dollars() -> None:
+def test_caps_of_decimal_dollars_are_exact_micro_dollars() -> None:
     made = TradeSettings(order_dollars=Decimal("12.345678"), session_loss_dollars=Decimal("0.000001"))
     assert made.caps.order_notional_microdollars == 12_345_678
     assert made.caps.scopes[ScopeKind.SESSION].worst_microdollars == 1
 
 
-def test_every_cap_of_a_session_is_the_setting_it_is_named_for() -> None:
+def test_caps_of_a_session_equal_the_settings_of_the_same_name() -> None:
     made = TradeSettings(
         order_dollars=Decimal(11), session_orders=3, session_loss_dollars=Decimal(12), day_orders=5,
         day_loss_dollars=Decimal(13), rolling_loss_dollars=Decimal(14), event_loss_dollars=Decimal(15),
@@ -119,7 +119,7 @@ def test_every_cap_of_a_session_is_the_setting_it_is_named_for() -> None:
     )
 
 
-def test_F40_every_cap_is_in_the_digest_of_a_session() -> None:
+def test_F40_digest_of_a_session_changes_with_every_cap() -> None:
     plain = caps_sha256(TradeSettings().caps)
     changed = [
         {"order_dollars": Decimal(1)},
@@ -138,31 +138,31 @@ def test_F40_every_cap_is_in_the_digest_of_a_session() -> None:
     assert len({plain, *digests}) == len(changed) + 1
 
 
-def other_than_told(name: str) -> TradeSettings:
-    """Settings of which one is another than with nothing set."""
-    told = {"kill_file": "/stop", "series": "KXA", "subaccount": 3, "balance_step_dollars": "0.01", "mode": "live"}
-    return TradeSettings.model_validate({name: told.get(name, "0.5" if name.endswith("dollars") else "1")})
+def settings_with_one_change(name: str) -> TradeSettings:
+    """Return settings in which one setting differs from its default."""
+    values = {"kill_file": "/stop", "series": "KXA", "subaccount": 3, "balance_step_dollars": "0.01", "mode": "live"}
+    return TradeSettings.model_validate({name: values.get(name, "0.5" if name.endswith("dollars") else "1")})
 
 
 @pytest.mark.parametrize("name", sorted(TradeSettings.model_fields))
-def test_F40_every_setting_that_limits_trading_is_in_the_digest_an_arm_token_is_bound_to(name: str) -> None:
-    changed = other_than_told(name).limits_sha256 != TradeSettings().limits_sha256
+def test_F40_digest_of_an_arm_token_changes_with_every_limit(name: str) -> None:
+    changed = settings_with_one_change(name).limits_sha256 != TradeSettings().limits_sha256
     ways_there = {"mode", "production", "api_key_id", "url", "arm", "private_key_file", "kill", "kill_file"}
     assert changed is (name not in ways_there)
 
 
 @pytest.mark.parametrize("name", sorted(TradeSettings.model_fields))
-def test_F40_every_setting_that_is_no_secret_and_no_stop_is_in_the_digest_of_all(name: str) -> None:
-    changed = other_than_told(name).config_sha256 != TradeSettings().config_sha256
+def test_F40_digest_of_the_settings_leaves_out_secrets_and_kill_switches(name: str) -> None:
+    changed = settings_with_one_change(name).config_sha256 != TradeSettings().config_sha256
     assert changed is (name not in {"arm", "private_key_file", "kill", "kill_file"})
 
 
-def test_the_same_caps_have_the_digest_they_always_had() -> None:
+def test_digest_of_unchanged_caps_stays_the_same_between_versions() -> None:
     assert caps_sha256(TradeSettings(order_dollars=Decimal("12.5")).caps).startswith("5749b31a8158")
 
 
 @pytest.mark.parametrize(("said", "micro_dollars"), [(None, 100), ("0.0001", 100), ("0.01", 10_000)])
-def test_the_grid_of_the_balance_is_micro_dollars(said: str | None, micro_dollars: int) -> None:
+def test_balance_step_is_given_in_micro_dollars(said: str | None, micro_dollars: int) -> None:
     made = TradeSettings.model_validate({"balance_step_dollars": said} if said else {})
     assert made.balance_step == micro_dollars
 
@@ -178,11 +178,11 @@ def test_the_grid_of_the_balance_is_micro_dollars(said: str | None, micro_dollar
         ("KXA,*", {"KXA", "*"}),
     ],
 )
-def test_only_the_series_that_are_named_may_be_traded(value: str | None, allowed: set[str] | None) -> None:
+def test_allowed_series_are_those_named_in_the_setting(value: str | None, allowed: set[str] | None) -> None:
     assert TradeSettings(series=value).allowed_series == allowed
 
 
-def test_a_refusal_says_which_setting_and_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_settings_error_names_each_setting_and_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KALSHI_TRADE_SUBACCOUNT", "many")
     monkeypatch.setenv("KALSHI_TRADE_DAY_ORDERS", "0")
     with pytest.raises(InvalidSettings) as caught:
@@ -193,14 +193,14 @@ def test_a_refusal_says_which_setting_and_what_it_was(monkeypatch: pytest.Monkey
     )
 
 
-def test_F57_a_token_that_can_not_be_used_is_not_repeated() -> None:
+def test_F57_invalid_arm_token_is_not_repeated_in_the_error() -> None:
     with pytest.raises(ValidationError) as caught:
         TradeSettings.model_validate({"arm": ["secrettoken"]})
-    assert _sentence(caught.value).startswith("KALSHI_TRADE_ARM: ")
-    assert "secrettoken" not in _sentence(caught.value)
+    assert _describe_problems(caught.value).startswith("KALSHI_TRADE_ARM: ")
+    assert "secrettoken" not in _describe_problems(caught.value)
 
 
-def test_F57_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_F57_arm_token_is_shown_neither_by_repr_nor_by_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KALSHI_TRADE_ARM", "prod:secrettoken")
     assert "secrettoken" not in repr(TradeSettings.from_environment())
     monkeypatch.setenv("KALSHI_TRADE_SUBACCOUNT", "many")
@@ -209,7 +209,7 @@ def test_F57_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secrettoken" not in str(caught.value)
 
 
-def test_every_setting_of_trading_is_documented() -> None:
+def test_every_setting_of_trading_is_on_the_configuration_page() -> None:
     lines = DOCUMENTATION.read_text("utf-8").splitlines()
     for name, setting in TradeSettings.model_fields.items():
         (line,) = [line for line in lines if line.startswith(f"| `KALSHI_TRADE_{name.upper()}` |")]
@@ -219,7 +219,7 @@ def test_every_setting_of_trading_is_documented() -> None:
 @pytest.mark.parametrize(
     ("text", "dollars"), [("10", "10"), (" 2.50 ", "2.5"), (".5", "0.5"), ("0.000001", "0.000001")]
 )
-def test_plain_dollars_are_taken_and_others_say_what_is_wanted(
+def test_amount_in_plain_dollars_is_read_and_other_forms_are_refused(
     monkeypatch: pytest.MonkeyPatch, text: str, dollars: str
 ) -> None:
     monkeypatch.setenv("KALSHI_TRADE_ORDER_DOLLARS", text)
