@@ -130,8 +130,8 @@ def _acts(demo: _Demo, folder: Path) -> int:
 
     _say("1. A new journal is halted until somebody releases it; then four orders are proposed")
     with demo.journal.writing() as transaction:
-        print(f"   kill switch: {transaction.kill().reason}; released by the operator")
-        transaction.release_kill("the operator", "ready to trade")
+        print(f"   kill switch: {transaction.reading.halts.kill_state().reason}; released by the operator")
+        transaction.halts.release("the operator", "ready to trade")
     demo.propose(("yes", ask, "cheap"), ("no", f"{1 - Decimal(bid)}", "dear"), ("yes", "0.9900", "a typo"))
     demo.propose(("yes", bid, "patient"), rests=True)
 

@@ -49,7 +49,7 @@ def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) ->
         if lost:
             context.log.warning(f"guards that were missing or changed were made anew: {', '.join(lost)}")
             with opened(journal).writing() as transaction:
-                transaction.audit("note", {"guards_made_anew": lost})
+                transaction.audit.append("note", {"guards_made_anew": lost})
     context.log.info(f"the journal {place_of(journal.engine)} is at {upgrade.after}")
     return dg.MaterializeResult(
         metadata={

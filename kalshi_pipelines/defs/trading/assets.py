@@ -50,7 +50,7 @@ def trade_proposals(
         imported = len(propose(journal.engine, orders, file.name))
     with opened(journal).reading() as reading:
         mode = TradeSettings.from_environment().mode
-        rows = [proposal_row(row) for row in reading.pending_proposals(mode, now_us() - FORGOTTEN_AFTER_US)]
+        rows = [proposal_row(row) for row in reading.orders.pending_proposals(mode, now_us() - FORGOTTEN_AFTER_US)]
     yield dg.MaterializeResult(
         metadata={"imported": imported, "waiting": len(rows), "proposals": text_table(waiting, rows)}
     )

@@ -84,7 +84,7 @@ def halted_sensor(
     try:
         require_head(warehouse.engine)
         with opened(journal).reading() as reading:
-            kill = reading.kill()
+            kill = reading.halts.kill_state()
     except (
         InvalidSettings,
         JournalOfAnotherEnvironment,

@@ -20,7 +20,6 @@ from kalshi_pipelines.execution.journal.anchors import AnchorFile, AnchorsUnread
 from kalshi_pipelines.execution.journal.engine import explained_failures, record_hash
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalRefused, JournalUnavailable
 from kalshi_pipelines.execution.journal.migrations import guards_taken_down, require_journal_head
-from kalshi_pipelines.execution.journal.recording import audit_column, rows_told
 from kalshi_pipelines.execution.journal.tables import (
     anchors,
     audit_head,
@@ -33,6 +32,7 @@ from kalshi_pipelines.execution.journal.tables import (
     order_events,
     session_caps,
 )
+from kalshi_pipelines.execution.journal.writing.audit_writer import audit_column, rows_in_body
 from kalshi_pipelines.execution.orders.canonical_json import canonical_json, is_canonical
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.request import request_sha256, request_text
@@ -250,12 +250,12 @@ def _by_record(
     ordered = sa.select(table).order_by(*key).execution_options(yield_per=_AT_ONCE)
     for row in connection.execute(ordered).mappings():
         if row[column] != seq and seq is not None:
-            yield seq, rows_told(held)
+            yield seq, rows_in_body(held)
             held = []
         seq = row[column]
         held.append((table, dict(row)))
     if seq is not None:
-        yield seq, rows_told(held)
+        yield seq, rows_in_body(held)
 
 
 def _digest(row: Mapping[str, object]) -> bytes:

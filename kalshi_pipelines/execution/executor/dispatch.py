@@ -100,13 +100,15 @@ class SimulatedDispatch:
         """End the order as simulated; it keeps its reservation, as if it rested."""
         del request, kill
         with self._journal.writing() as transaction:
-            present = transaction.intent(intent.intent_id)
+            present = transaction.reading.orders.intent(intent.intent_id)
             if present.state is not OrderState.RESERVED:
                 return Dispatched(present)
-            if transaction.kill().engaged:
-                killed = Denied(DenialReason.KILL_SWITCH_ENGAGED, transaction.kill().reason)
-                return Dispatched(transaction.abandon(intent, killed.reason, killed.detail, Details(checks)), killed)
-            return Dispatched(transaction.simulated(intent, self._session.code_version, Details(checks)))
+            if transaction.reading.halts.kill_state().engaged:
+                killed = Denied(DenialReason.KILL_SWITCH_ENGAGED, transaction.reading.halts.kill_state().reason)
+                return Dispatched(
+                    transaction.orders.abandon(intent, killed.reason, killed.detail, Details(checks)), killed
+                )
+            return Dispatched(transaction.orders.record_simulation(intent, self._session.code_version, Details(checks)))
 
 
 class LiveDispatch:
@@ -128,12 +130,12 @@ class LiveDispatch:
             GroupNotMade: The exchange did not confirm it.
         """
         with self._journal.reading() as reading:
-            known = reading.groups(self._session.session_id).get(exchange_index)
+            known = reading.sessions.groups(self._session.session_id).get(exchange_index)
         if known is not None:
             return OrderId(known)
         made = _made_group(self._transport.create_order_group(exchange_index, GROUP_CONTRACTS))
         with self._journal.writing() as transaction:
-            transaction.add_group(self._session.session_id, exchange_index, str(made), 100 * GROUP_CONTRACTS)
+            transaction.sessions.add_group(self._session.session_id, exchange_index, str(made), 100 * GROUP_CONTRACTS)
         return made
 
     def dispatch(
@@ -145,8 +147,8 @@ class LiveDispatch:
             return Dispatched(release_reservation(self._journal, intent, spent, checks), spent)
         try:
             with self._journal.writing() as transaction:
-                sent = transaction.sending(intent, self._session.code_version, Details(checks))
-                sending = transaction.intent(intent.intent_id)
+                sent = transaction.orders.record_sending(intent, self._session.code_version, Details(checks))
+                sending = transaction.reading.orders.intent(intent.intent_id)
         except JournalRefused as error:
             refused = Denied(GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED), str(error))
             return Dispatched(release_reservation(self._journal, intent, refused, checks), refused)
@@ -199,30 +201,30 @@ class LiveDispatch:
         ended = told.state in (OrderState.EXECUTED, OrderState.CANCELED, OrderState.REJECTED)
         with self._journal.writing() as transaction:
             # The reconciliation may have looked meanwhile; what it found out is more than this answer.
-            present = transaction.intent(sending.intent_id)
+            present = transaction.reading.orders.intent(sending.intent_id)
             if present.state is not OrderState.SENDING:
-                transaction.audit("answer", {**facts, "intent_id": sending.intent_id, "said": told.state.value})
+                transaction.audit.append("answer", {**facts, "intent_id": sending.intent_id, "said": told.state.value})
                 return present
-            moved = transaction.answered(
+            moved = transaction.orders.record_answer(
                 present,
                 told.state,
                 order_id=None if told.order_id is None else str(told.order_id),
                 filled_centicontracts=told.filled if ended or told.order_id else None,
                 details=Details(facts=facts),
             )
-            if self._refusals >= MOST_REFUSALS_IN_A_ROW and not transaction.kill().engaged:
+            if self._refusals >= MOST_REFUSALS_IN_A_ROW and not transaction.reading.halts.kill_state().engaged:
                 why = f"{self._refusals} orders in a row were not taken, the last: {told.detail}"
-                transaction.engage_kill(1, "executor", "executor", why)
+                transaction.halts.engage(1, "executor", "executor", why)
             return moved
 
 
 def release_reservation(journal: Journal, intent: Intent, refused: Denied, checks: tuple[Check, ...]) -> Intent:
     """End a reserved order that is not sent; one the reconciliation has ended meanwhile stays as it is."""
     with journal.writing() as transaction:
-        present = transaction.intent(intent.intent_id)
+        present = transaction.reading.orders.intent(intent.intent_id)
         if present.state is not OrderState.RESERVED:
             return present
-        return transaction.abandon(present, refused.reason, refused.detail, Details(checks))
+        return transaction.orders.abandon(present, refused.reason, refused.detail, Details(checks))
 
 
 def _made_group(answer: OrderAnswer) -> OrderId:

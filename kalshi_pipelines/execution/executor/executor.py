@@ -40,7 +40,7 @@ from kalshi_pipelines.execution.gates.order_checks import (
 )
 from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalRefused
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.journal.reading import JournalReading
+from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode, NewIntent
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders import amounts
@@ -129,7 +129,7 @@ class TradeExecutor:
         """Return whether a person has approved a waiting order, or its validity has ended."""
         now = self._clock_us()
         with self._journal.reading() as reading:
-            return now > waiting.intent.valid_until_us or reading.is_approved(waiting.intent, now)
+            return now > waiting.intent.valid_until_us or reading.orders.is_approved(waiting.intent, now)
 
     def decide_again(self, waiting: AdmittedOrder) -> Decision:
         """Send or deny an order that waited for approval, judged by the market, fee and balance as they are now.
@@ -187,7 +187,7 @@ class TradeExecutor:
         """Why nothing is read and no order group is made: that is a write, and no reservation comes before it."""
         session, most = self._session, self._session.caps.attempts_per_minute
         with self._journal.reading() as reading:
-            tried = reading.attempts_in_last_minute(
+            tried = reading.orders.attempts_in_last_minute(
                 session.environment.value, session.subaccount, session.mode, self._clock_us()
             )
         if tried < most:
@@ -212,24 +212,24 @@ class TradeExecutor:
 
     def _check_and_reserve(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
         with self._journal.writing() as transaction:
-            undue = denied_by(self._attempt_checks(transaction, planned.order))
+            undue = denied_by(self._attempt_checks(transaction.reading, planned.order))
             if undue is not None:
                 return self._record_denial(transaction, planned.order, planned.proposal_id, undue)
             try:
-                intent = transaction.plan(self._new_intent(planned), Details(facts=planned.facts()))
+                intent = transaction.orders.plan(self._new_intent(planned), Details(facts=planned.facts()))
             except AlreadyPlanned as error:
                 return self._known(transaction, planned, error.intent)
             except IdempotencyConflict as error:
                 denied = Denied(DenialReason.IDEMPOTENCY_CONFLICT, str(error))
                 return self._record_denial(transaction, planned.order, planned.proposal_id, denied)
-            checks = self._checks(transaction, planned, transaction.now_us)
+            checks = self._checks(transaction.reading, planned, transaction.now_us)
             refused = denied_by(checks)
-            if refused is None and (refusal := transaction.refusal(intent)) is not None:
+            if refused is None and (refusal := transaction.ledger.refusal(intent)) is not None:
                 checks, refused = (*checks, *refusal.checks), Denied(refusal.reason, refusal.detail)
             if refused is not None:
-                denied_intent = transaction.deny(intent, refused.reason, refused.detail, Details(checks))
+                denied_intent = transaction.orders.deny(intent, refused.reason, refused.detail, Details(checks))
                 return decision_of(planned, denied_intent, checks, refused)
-            reserved = transaction.reserve(intent, Details(checks))
+            reserved = transaction.orders.reserve(intent, Details(checks))
         self._checkpoint(Checkpoint.ADMITTED)
         return AdmittedOrder(planned, reserved)
 
@@ -276,7 +276,7 @@ class TradeExecutor:
         if self._session.mode is Mode.DRY_RUN or not self._approval_required(planned):
             return False
         with self._journal.reading() as reading:
-            return not reading.is_approved(intent, self._clock_us())
+            return not reading.orders.is_approved(intent, self._clock_us())
 
     def _approval_required(self, planned: PlannedOrder) -> bool:
         return planned.order.actor is ActorKind.AGENT or planned.cost > microdollars(
@@ -284,7 +284,9 @@ class TradeExecutor:
         )
 
     def _checks(self, reading: JournalReading, planned: PlannedOrder, at_us: int) -> tuple[Check, ...]:
-        own = reading.open_intents(self._session.environment.value, self._session.subaccount, mode=self._session.mode)
+        own = reading.orders.open_intents(
+            self._session.environment.value, self._session.subaccount, mode=self._session.mode
+        )
         if self._session.mode is Mode.DRY_RUN:
             # Nothing of another dry run can rest: what one that was killed has reserved is never given back.
             own = [intent for intent in own if intent.session_id == self._session.session_id]
@@ -304,7 +306,7 @@ class TradeExecutor:
             return ()
         signal = replace(order.signal, attempt=order.signal.attempt - 1)
         key = idempotency_key(self._session.environment.value, self._session.subaccount, signal)
-        before = reading.intent_of_key(self._session.mode, key)
+        before = reading.orders.intent_of_key(self._session.mode, key)
         return (
             check(
                 DenialReason.ATTEMPT_NOT_DUE,
@@ -319,7 +321,10 @@ class TradeExecutor:
         if self._session.mode is Mode.DRY_RUN:
             return ()
         account = self._session.environment.value, self._session.subaccount
-        last, counted = reading.last_reconciliation(*account), reading.reconciled_in_a_session(*account)
+        last, counted = (
+            reading.reconciliations.newest(*account),
+            reading.reconciliations.has_any_since_first_session(*account),
+        )
         limit = self._settings.reconciled_minutes * 60_000_000
         return (
             check(
@@ -368,7 +373,7 @@ class TradeExecutor:
     def _record_denial(
         self, transaction: JournalTransaction, order: ProposedOrder, proposal_id: int | None, denied: Denied
     ) -> Decision:
-        transaction.attempt(
+        transaction.orders.record_attempt(
             self._session.session_id,
             proposal_id=proposal_id,
             denial=denied.reason,
@@ -378,7 +383,7 @@ class TradeExecutor:
 
     def _known(self, transaction: JournalTransaction, planned: PlannedOrder, intent: Intent) -> Decision:
         # On record, so that its proposal is not waiting any more.
-        transaction.attempt(
+        transaction.orders.record_attempt(
             self._session.session_id, proposal_id=planned.proposal_id, intent_id=intent.intent_id
         )  # fmt: skip
         told = f"intent {intent.intent_id} of this signal is {intent.state.value} since before"

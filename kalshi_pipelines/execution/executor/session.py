@@ -22,8 +22,7 @@ from kalshi_pipelines.execution.gates.order_checks import Denied, check, denied_
 from kalshi_pipelines.execution.journal.anchors import AnchorsUnreadable
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalRefused, JournalRestored
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.journal.records import Binding, Check, Mode, NewSession, Origin, SessionCaps
-from kalshi_pipelines.execution.journal.transaction import Lease
+from kalshi_pipelines.execution.journal.records import Binding, Check, Lease, Mode, NewSession, Origin, SessionCaps
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.settings import Environment
@@ -101,7 +100,7 @@ def open_dry_run(
     """Open a session that decides, reserves and records, and can send nothing: it has neither key nor address."""
     session = _session(settings, environment, Mode.DRY_RUN, opening.origin, clock_us())
     with journal.writing() as transaction:
-        transaction.open_session(_new(session, settings, opening, clock_us()))
+        transaction.sessions.open(_new(session, settings, opening, clock_us()))
     return session
 
 
@@ -137,8 +136,8 @@ def open_live(
     new = _new(session, settings, opening, now, binding)
     try:
         with journal.writing() as transaction:
-            transaction.bind_key(binding, opening.opened_by)
-            transaction.open_session(new, Lease(f"{platform.node()}:{os.getpid()}", transaction.now_us + LEASE_US))
+            transaction.sessions.bind_key(binding, opening.opened_by)
+            transaction.sessions.open(new, Lease(f"{platform.node()}:{os.getpid()}", transaction.now_us + LEASE_US))
     except JournalRefused as error:
         is_held = "leases" in error.rule
         reason = DenialReason.SESSION_NOT_EXCLUSIVE if is_held else DenialReason.ENVIRONMENT_MISMATCH
@@ -150,10 +149,10 @@ def open_live(
 def _held(journal: Journal, new: NewSession) -> str:
     """Who holds the sub-account that a session wanted."""
     with journal.reading() as reading:
-        lease = reading.lease(new.environment, new.subaccount)
+        lease = reading.sessions.lease(new.environment, new.subaccount)
         if lease is None:
             return "It ended a moment ago"
-        holder = reading.lease_holder(lease.session_id)
+        holder = reading.sessions.lease_holder(lease.session_id)
     until = f"{instant(lease.until_us):%Y-%m-%d %H:%M:%S} UTC"
     return f"Session {lease.session_id} of process {holder} has it until {until}, or renews it"
 
@@ -161,13 +160,13 @@ def _held(journal: Journal, new: NewSession) -> str:
 def renew(journal: Journal, session: TradeSession) -> bool:
     """Hold a live session's sub-account for another minute; False if it was lost."""
     with journal.writing() as transaction:
-        return transaction.renew_lease(session.session_id, transaction.now_us + LEASE_US)
+        return transaction.sessions.renew_lease(session.session_id, transaction.now_us + LEASE_US)
 
 
 def close(journal: Journal, session: TradeSession, reason: str) -> None:
     """End a session and note the head of the audit chain outside the database."""
     with journal.writing() as transaction:
-        transaction.end_session(session.session_id, reason)
+        transaction.sessions.end(session.session_id, reason)
     journal.anchor()
 
 

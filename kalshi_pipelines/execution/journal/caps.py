@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from kalshi_pipelines.execution.journal.reading import Row
+from kalshi_pipelines.execution.journal.reading.rows import Row
 from kalshi_pipelines.execution.journal.records import Check, Intent, Refusal, ScopeKind
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.denials import DenialReason

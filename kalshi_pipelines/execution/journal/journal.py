@@ -17,10 +17,11 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalRestored,
 )
 from kalshi_pipelines.execution.journal.migrations import require_journal_head
-from kalshi_pipelines.execution.journal.reading import JournalReading, Known
-from kalshi_pipelines.execution.journal.recording import BODY_VERSION, timestamp
+from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
+from kalshi_pipelines.execution.journal.reading.sessions import KnownSessions
 from kalshi_pipelines.execution.journal.tables import anchors, audit_head, audit_log, journal_identity
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.journal.writing.audit_writer import BODY_VERSION, timestamp
 from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import place_of
@@ -95,7 +96,7 @@ class Journal:
         self.environment = environment
         self.database_id: str = row.database_id
         self._last_anchor = 0
-        self._committed = Known()
+        self._committed = KnownSessions()
 
     @property
     def place(self) -> str:
@@ -129,7 +130,7 @@ class Journal:
             yield transaction
         self._committed = known
         seq, digest = transaction.head
-        is_due = transaction.is_to_be_anchored or seq // ANCHOR_EVERY != self._last_anchor // ANCHOR_EVERY
+        is_due = transaction.halts.has_changed or seq // ANCHOR_EVERY != self._last_anchor // ANCHOR_EVERY
         if self._anchors is not None and is_due:
             self._note(self._anchors, Anchor(self.database_id, seq, digest, transaction.now_us))
 
@@ -221,7 +222,7 @@ def _begin(connection: sa.Connection, environment: str, database_id: str, clock_
     )
     genesis = {"seq": 0, "hash": record_hash(0, None, body), "kind": "genesis", "body": body}
     connection.execute(audit_log.insert(), genesis)
-    JournalTransaction(connection, lambda: at_us).engage_kill(1, "journal", "journal", "a new journal")
+    JournalTransaction(connection, lambda: at_us).halts.engage(1, "journal", "journal", "a new journal")
 
 
 def _require_environment(engine: sa.Engine, have: str, want: str) -> None:

@@ -93,6 +93,22 @@ class NewSession:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """The process that is to hold the sub-account for a live session, and the time its lease expires."""
+
+    holder: str
+    until_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseHeld:
+    """The session that holds a sub-account, and the time its lease expires."""
+
+    session_id: str
+    until_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class NewIntent:
     """An order as it would be sent, to be planned."""
 

@@ -61,6 +61,6 @@ class GroupsToFence:
     def _unfenced(self, listed: list[Group]) -> list[Group]:
         with self.journal().reading() as reading:
             since_us = self.clock_us() - _SESSIONS_SINCE_US
-            known = reading.unfenced_groups(self.environment, self.subaccount, since_us)
-            others = [group for group in listed if group not in known and reading.fence_of(group[0]) is None]
+            known = reading.evidence.unfenced_groups(self.environment, self.subaccount, since_us)
+            others = [group for group in listed if group not in known and reading.evidence.fence_of(group[0]) is None]
         return [*known, *others]

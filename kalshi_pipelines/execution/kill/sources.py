@@ -76,7 +76,7 @@ class JournalSource:
         """The newest event."""
         try:
             with self.journal().reading() as reading:
-                kill = reading.kill()
+                kill = reading.halts.kill_state()
         except (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment) as error:
             return KillReading("journal", 1, str(error))
         if not kill.engaged:

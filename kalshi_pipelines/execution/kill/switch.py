@@ -19,7 +19,7 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalUnavailable,
 )
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.journal.reading import JournalReading
+from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.records import KillState
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.kill.bounded import Bounded
@@ -172,14 +172,14 @@ class KillSwitch:
         self._emergency.put_away(lines)
         try:
             with journal.writing() as transaction:
-                engagements, now = transaction.engagements_since_release(), transaction.now_us
+                engagements, now = transaction.reading.halts.engagements_since_release(), transaction.now_us
                 if any(each.by_whom == by for each in engagements):
                     raise NotReleased(f"{by} engaged the switch: somebody else has to release it.")
                 _require_the_tail_is_over(engagements, now)
-                rests_on = self._reconciled_since(transaction, transaction.kill(), now)
+                rests_on = self._reconciled_since(transaction.reading, transaction.reading.halts.kill_state(), now)
                 facts = {"reconciliations": [*rests_on.values()]} if len(rests_on) > 1 else {}
                 first = rests_on.get(self._subaccount, next(iter(rests_on.values()), None))
-                return transaction.release_kill(by, reason, first, facts)
+                return transaction.halts.release(by, reason, first, facts)
         except JournalRefused as error:
             raise NotReleased(_refused(error)) from error
 
@@ -191,7 +191,7 @@ class KillSwitch:
         Raises:
             NotReleased: One is missing, or its time is not after the engagement, or is to come.
         """
-        traded = reading.live_subaccounts(self._environment)
+        traded = reading.sessions.live_subaccounts(self._environment)
         if traded and kill.at_us > now:
             raise NotReleased(
                 "The switch was engaged at a time that is yet to come, by a clock that was ahead, so nothing can be "
@@ -199,7 +199,7 @@ class KillSwitch:
             )
         rests_on = {}
         for subaccount in traded:
-            last = reading.last_reconciliation(self._environment, subaccount)
+            last = reading.reconciliations.newest(self._environment, subaccount)
             if last is None or not last.clean or not kill.at_us <= last.started_us <= last.finished_us <= now:
                 raise NotReleased(
                     "A release needs a clean reconciliation made since, as the newest and begun after the engagement, "
@@ -228,13 +228,13 @@ def _require_the_tail_is_over(engagements: Sequence[KillState], now: int) -> Non
 def _take_in(transaction: JournalTransaction, lines: Sequence[EmergencyLine]) -> int:
     for line in lines:
         _engage(transaction, line, {"emergency_at_us": line.at_us})
-    return transaction.kill().seq
+    return transaction.reading.halts.kill_state().seq
 
 
 def _engage(transaction: JournalTransaction, line: EmergencyLine, facts: Mapping[str, object]) -> int:
     """Whatever somebody gave as name and reason, and in whatever encoding: it stops."""
     by, reason, source = _text(line.by, 200), _text(line.reason, 4_000), _text(line.source, 100)
-    return transaction.engage_kill(max(1, min(3, line.level)), source, by, reason, facts)
+    return transaction.halts.engage(max(1, min(3, line.level)), source, by, reason, facts)
 
 
 def _text(given: str, longest: int) -> str:

@@ -73,6 +73,6 @@ def accept(desk: Desk, report: ReconciliationReport, tickers: Collection[str], b
             )
             for ticker in drifted
         }
-        breaches = transaction.review(*account, by, why)
-        transaction.audit("review", {"by": by, "reason": why, "corrections": corrections, "breaches": breaches})
+        breaches = transaction.ledger.clear_breaches(*account, by, why)
+        transaction.audit.append("review", {"by": by, "reason": why, "corrections": corrections, "breaches": breaches})
     return Accepted(corrections, breaches)

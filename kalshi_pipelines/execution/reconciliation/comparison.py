@@ -82,7 +82,7 @@ def _keep(before: Comparison, result: Comparison) -> None:
 
 def _round(desk: Desk) -> Comparison:
     with desk.journal.reading() as reading:
-        since_us = _since(desk, reading.first_live_session_us(desk.environment, desk.subaccount))
+        since_us = _since(desk, reading.sessions.first_live_session_us(desk.environment, desk.subaccount))
     pages = _read(desk, since_us)
     desk.checkpoint(Checkpoint.SWEPT)
     result = Comparison(as_of_us=pages.as_of_us)
@@ -96,8 +96,8 @@ def _since(desk: Desk, first_us: int | None) -> int:
     if first_us is None:
         return desk.clock_us()
     with desk.journal.reading() as reading:
-        open_now = reading.open_intents(desk.environment, desk.subaccount)
-        clean = reading.last_clean_reconciliation(desk.environment, desk.subaccount)
+        open_now = reading.orders.open_intents(desk.environment, desk.subaccount)
+        clean = reading.reconciliations.newest_clean(desk.environment, desk.subaccount)
     edges = [intent.planned_us for intent in open_now]
     edges.append(first_us if clean is None else clean.as_of_us)
     return max(first_us, min(edges) - HOUR_US)
@@ -114,11 +114,11 @@ def _read(desk: Desk, since_us: int) -> Pages:
         ours = {
             order.order_id
             for order in orders.orders.values()
-            if reading.intent_of_client_order_id(Mode.LIVE, order.client_order_id) is not None
+            if reading.orders.intent_of_client_order_id(Mode.LIVE, order.client_order_id) is not None
         }
-        ours |= {fill.order_id for fill in told if reading.intent_id_of_order(fill.order_id) is not None}
-        counted = {market.ticker for market in reading.markets(desk.environment, desk.subaccount)}
-        foreign = {each.ticker for each in reading.foreign_orders_counted(desk.environment, desk.subaccount)}
+        ours |= {fill.order_id for fill in told if reading.orders.intent_id_of_order(fill.order_id) is not None}
+        counted = {market.ticker for market in reading.ledger.markets(desk.environment, desk.subaccount)}
+        foreign = {each.ticker for each in reading.ledger.foreign_orders(desk.environment, desk.subaccount)}
     # A fill of our own counts whenever it was: the exchange's clock may be behind ours.
     fills = [fill for fill in told if fill.at_us >= since_us or fill.order_id in ours]
     strange = {order.ticker for order in orders.orders.values() if order.is_resting and order.order_id not in ours}
@@ -137,7 +137,9 @@ class _Account:
         self._transaction, self._pages, self._result = transaction, pages, result
         self._too_long_us = desk.limits.unknown_too_long_us
         #: Without a session nobody traded, and there are no caps that facts could be held against.
-        self._has_ledger = transaction.first_live_session_us(desk.environment, desk.subaccount) is not None
+        self._has_ledger = (
+            transaction.reading.sessions.first_live_session_us(desk.environment, desk.subaccount) is not None
+        )
 
     def take(self) -> None:
         """Post what is new, move what ended, and note what differs."""
@@ -158,30 +160,32 @@ class _Account:
         self._result.differences.append(Difference(kind, subject, detail))
 
     def _intent_of(self, order_id: str) -> Intent | None:
-        number = self._transaction.intent_id_of_order(order_id)
+        number = self._transaction.reading.orders.intent_id_of_order(order_id)
         if number is not None:
-            return self._transaction.intent(number)
+            return self._transaction.reading.orders.intent(number)
         order = self._pages.orders.orders.get(order_id)
         return None if order is None else self._intent_of_client(order.client_order_id)
 
     def _intent_of_client(self, client_order_id: str) -> Intent | None:
-        found = self._transaction.intent_of_client_order_id(Mode.LIVE, client_order_id)
+        found = self._transaction.reading.orders.intent_of_client_order_id(Mode.LIVE, client_order_id)
         ours = found is not None and (found.environment, found.subaccount) == (self._environment, self._subaccount)
         return found if ours else None
 
     def _take_fill(self, fill: Fill) -> None:
         intent = self._intent_of(fill.order_id)
         if intent is not None:
-            if self._transaction.fill(fill, intent):
+            if self._transaction.fills.record(fill, intent):
                 self._result.count("fills_posted")
-                now = self._transaction.intent(intent.intent_id)
+                now = self._transaction.reading.orders.intent(intent.intent_id)
                 if now.fees_microdollars > now.fee_bound_microdollars:
                     most = amounts.money(now.fee_bound_microdollars)
                     detail = f"{amounts.money(now.fees_microdollars)}, at most {most} were expected"
                     self._differs(DifferenceKind.FEE_ABOVE_BOUND, now.client_order_id, detail)
             return
         event = self._event_of(fill.ticker)
-        if not self._has_ledger or self._transaction.foreign_fill(self._environment, self._subaccount, fill, event):
+        if not self._has_ledger or self._transaction.fills.record_foreign(
+            self._environment, self._subaccount, fill, event
+        ):
             detail = f"{amounts.count(fill.count_centicontracts)} of {fill.ticker} by order {fill.order_id}"
             self._differs(DifferenceKind.FOREIGN_FILL, fill.fill_id, detail)
 
@@ -207,7 +211,7 @@ class _Account:
             self._differs(DifferenceKind.FILLS_MISSING, order.client_order_id, detail)
 
     def _end(self, intent: Intent, order: ExchangeOrder) -> None:
-        moved = self._transaction.answered(
+        moved = self._transaction.orders.record_answer(
             intent,
             STATE_OF[order.status],
             order_id=order.order_id,
@@ -230,26 +234,30 @@ class _Account:
                 order.remaining_centicontracts,
                 why,
             )
-            self._transaction.foreign_order(self._environment, self._subaccount, seen, self._event_of(order.ticker))
+            self._transaction.foreign_orders.record(
+                self._environment, self._subaccount, seen, self._event_of(order.ticker)
+            )
         detail = f"{amounts.count(order.remaining_centicontracts)} of {order.ticker} rest; {why}"
         self._differs(DifferenceKind.FOREIGN_ORDER, order.order_id, detail)
 
     def _take_missing(self) -> None:
         """Orders that rest by the journal, and that a complete reading of what rests does not have."""
         there = {order.client_order_id for order in self._pages.orders.orders.values()}
-        for intent in self._transaction.open_intents(self._environment, self._subaccount, states=_RESTS):
+        for intent in self._transaction.reading.orders.open_intents(self._environment, self._subaccount, states=_RESTS):
             if intent.client_order_id not in there:
                 detail = f"order {intent.order_id} of {intent.ticker} is not told of"
                 self._differs(DifferenceKind.ORDER_MISSING, intent.client_order_id, detail)
         rests = {order.order_id for order in self._pages.orders.orders.values() if order.is_resting}
-        for foreign in self._transaction.foreign_orders_counted(self._environment, self._subaccount):
+        for foreign in self._transaction.reading.ledger.foreign_orders(self._environment, self._subaccount):
             if foreign.order_id not in rests:
                 event = self._event_of(foreign.ticker)
-                self._transaction.foreign_order_gone(self._environment, self._subaccount, foreign.order_id, event)
+                self._transaction.foreign_orders.record_end(
+                    self._environment, self._subaccount, foreign.order_id, event
+                )
 
     def _take_ledger(self) -> None:
         for paid in self._pages.settlements:
-            posted = self._transaction.settle(
+            posted = self._transaction.settlements.record(
                 self._environment,
                 self._subaccount,
                 paid.ticker,
@@ -258,10 +266,12 @@ class _Account:
                 dedupe=paid.dedupe,
             )
             self._result.count("settlements_posted", int(posted))
-        if not self._transaction.reconciled_in_a_session(self._environment, self._subaccount):
+        if not self._transaction.reading.reconciliations.has_any_since_first_session(
+            self._environment, self._subaccount
+        ):
             self._adopt()
         self._compare_positions()
-        for scope in self._transaction.breached(self._environment, self._subaccount):
+        for scope in self._transaction.reading.ledger.breached_scopes(self._environment, self._subaccount):
             self._differs(DifferenceKind.SCOPE_BREACHED, scope, "facts went beyond its cap; a person has to review it")
 
     def _positions(self) -> dict[str, int]:
@@ -281,7 +291,7 @@ class _Account:
                 counted=counted.get(ticker, 0),
             )
             self._result.count("positions_adopted", int(taken != 0))
-        for beyond in self._transaction.beyond_caps(self._environment, self._subaccount):
+        for beyond in self._transaction.reading.ledger.exceeded_caps(self._environment, self._subaccount):
             self._differs(DifferenceKind.SCOPE_BREACHED, beyond, "what was held before the first session is beyond it")
 
     def _compare_positions(self) -> None:
@@ -294,7 +304,7 @@ class _Account:
                 self._differs(DifferenceKind.POSITION_DRIFT, ticker, detail)
 
     def _judge_unknown(self) -> None:
-        for intent in self._transaction.open_intents(
+        for intent in self._transaction.reading.orders.open_intents(
             self._environment, self._subaccount, states=(OrderState.SENDING, OrderState.UNKNOWN)
         ):
             age_us = self._transaction.now_us - intent.planned_us

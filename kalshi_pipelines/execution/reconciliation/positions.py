@@ -7,7 +7,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 def counted_positions(transaction: JournalTransaction, environment: str, subaccount: int) -> dict[str, int]:
     """Signed centi-contracts of each market that is held by the journal's account; none are 0."""
-    held = transaction.markets(environment, subaccount)
+    held = transaction.reading.ledger.markets(environment, subaccount)
     return {market.ticker: market.position_centicontracts for market in held if market.position_centicontracts}
 
 
@@ -30,7 +30,7 @@ def take_over(
     if unexplained:
         # What part of the cost belongs to what is not explained is not told: then it is the most there can be.
         dearest = max(0, unexplained) * DOLLAR_CENTICENTS
-        transaction.opening_position(
+        transaction.positions.record_opening(
             environment,
             subaccount,
             ticker,

@@ -95,7 +95,7 @@ class Reconciler:
                 {**comparison.figures, "fences_set": resolution.fences, "sweeps_of_markets": resolution.sweeps},
             )
             self._halt(transaction, differences)
-            number = transaction.reconciled(
+            number = transaction.reconciliations.record(
                 desk.environment,
                 desk.subaccount,
                 started_us,
@@ -114,7 +114,7 @@ class Reconciler:
 
     def _unresolved(self, transaction: JournalTransaction, own_session: str | None) -> tuple[str, ...]:
         """Unknown orders; those that a living session is just sending are none."""
-        found = self._desk.open_intents(transaction, UNRESOLVED_STATES)
+        found = self._desk.open_intents(transaction.reading, UNRESOLVED_STATES)
         return tuple(
             intent.client_order_id
             for intent in found
@@ -124,10 +124,10 @@ class Reconciler:
     def _halt(self, transaction: JournalTransaction, differences: Sequence[Difference]) -> None:
         """Engage the kill switch if something differs that must not, unless it is engaged."""
         halting = [str(difference) for difference in differences if difference.halts]
-        if halting and not transaction.kill().engaged:
+        if halting and not transaction.reading.halts.kill_state().engaged:
             more = f" and {len(halting) - 3} more" if len(halting) > 3 else ""
             reason = "; ".join(halting[:3])[:_MOST_TEXT] + more
-            transaction.engage_kill(1, RECONCILER, RECONCILER, reason)
+            transaction.halts.engage(1, RECONCILER, RECONCILER, reason)
 
 
 def _skewed(desk: Desk) -> Difference | None:

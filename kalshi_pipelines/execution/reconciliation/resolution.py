@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.journal.reading import JournalReading
+from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.records import Details, Intent, SweepReading
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.answers import OrderAnswer, error_text
@@ -81,7 +81,7 @@ class Desk:
 
     def open_intents(self, reading: JournalReading, states: Iterable[OrderState]) -> list[Intent]:
         """Live orders of the account in some states."""
-        return reading.open_intents(self.environment, self.subaccount, states=list(states))
+        return reading.orders.open_intents(self.environment, self.subaccount, states=list(states))
 
 
 @dataclass
@@ -101,8 +101,8 @@ def mark_leftovers(desk: Desk, own_session: str | None) -> list[Resolved]:
     """
     marked = []
     with desk.journal.writing() as transaction:
-        held = transaction.lease(desk.environment, desk.subaccount)
-        for intent in desk.open_intents(transaction, (OrderState.RESERVED, OrderState.SENDING)):
+        held = transaction.reading.sessions.lease(desk.environment, desk.subaccount)
+        for intent in desk.open_intents(transaction.reading, (OrderState.RESERVED, OrderState.SENDING)):
             holds = held is not None and held.session_id == intent.session_id and held.until_us > transaction.now_us
             is_young = transaction.now_us - intent.state_us < desk.limits.left_behind_us
             # A reservation may wait for a person as long as it is valid.
@@ -117,9 +117,9 @@ def mark_leftovers(desk: Desk, own_session: str | None) -> list[Resolved]:
 def _left(transaction: JournalTransaction, intent: Intent) -> OrderState:
     why = f"left behind as {intent.state.value}"
     if intent.state is OrderState.RESERVED:
-        return transaction.abandon(intent, DenialReason.CRASHED_BEFORE_SENDING, why).state
+        return transaction.orders.abandon(intent, DenialReason.CRASHED_BEFORE_SENDING, why).state
     facts = Details(facts={"detail": why})
-    return transaction.answered(intent, OrderState.UNKNOWN, writer=Writer.RECONCILER, details=facts).state
+    return transaction.orders.record_answer(intent, OrderState.UNKNOWN, writer=Writer.RECONCILER, details=facts).state
 
 
 def resolve_unknown(desk: Desk) -> Resolution:
@@ -143,7 +143,7 @@ def _fenced(desk: Desk, intent: Intent, done: Resolution) -> tuple[int, int] | N
     """The fence of an order's group and when it was confirmed, by the exchange's clock; it is set if there is none."""
     group = intent.order_group_id or ""
     with desk.journal.reading() as reading:
-        known = reading.fence_of(group)
+        known = reading.evidence.fence_of(group)
     if known is not None:
         return known
     try:
@@ -153,10 +153,10 @@ def _fenced(desk: Desk, intent: Intent, done: Resolution) -> tuple[int, int] | N
         return None
     desk.checkpoint(Checkpoint.FENCED)
     with desk.journal.writing() as transaction:
-        known = transaction.fence_of(group)
+        known = transaction.reading.evidence.fence_of(group)
         if known is None:
-            known = (transaction.fenced(group, confirmed_us), confirmed_us)
-            transaction.end_session(intent.session_id, "its order group was fenced")
+            known = (transaction.evidence.record_fence(group, confirmed_us), confirmed_us)
+            transaction.sessions.end(intent.session_id, "its order group was fenced")
             done.fences += 1
     desk.checkpoint(Checkpoint.FENCE_COMMITTED)
     return known
@@ -223,10 +223,10 @@ def _resolve(desk: Desk, intent: Intent, fence_id: int, fenced_us: int, done: Re
     )  # fmt: skip
     try:
         with desk.journal.writing() as transaction:
-            present = transaction.intent(intent.intent_id)
+            present = transaction.reading.orders.intent(intent.intent_id)
             if present.state is not OrderState.UNKNOWN:
                 return
-            sweep_id = transaction.swept(reading, {"orders": len(sweep.orders)})
+            sweep_id = transaction.evidence.record_sweep(reading, {"orders": len(sweep.orders)})
             after = _stored(transaction, present, fence_id, sweep_id, sweep, done)
     except UNSTORABLE as error:
         done.differences.append(Difference(DifferenceKind.FACT_REFUSED, intent.client_order_id, str(error)))
@@ -252,7 +252,7 @@ def _stored(
         return OrderState.UNKNOWN
     if isinstance(match, Found):
         order = match.order
-        return transaction.answered(
+        return transaction.orders.record_answer(
             intent,
             match.state,
             order_id=order.order_id,
@@ -260,4 +260,6 @@ def _stored(
             writer=Writer.RECONCILER,
             details=Details(facts={"sweep_id": sweep_id, "exchange_status": order.status.value}),
         ).state
-    return transaction.absent(intent, transaction.resolve_absent(intent, fence_id, sweep_id)).state
+    return transaction.orders.record_absence(
+        intent, transaction.evidence.record_resolution(intent, fence_id, sweep_id)
+    ).state

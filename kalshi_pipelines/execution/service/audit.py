@@ -59,7 +59,7 @@ def _orders(
 ) -> list[ExchangeOrder]:
     """Orders of the exchange since the sub-account was first traded from this journal."""
     with journal.reading() as reading:
-        first_us = reading.first_live_session_us(settings.environment.value, trade.subaccount)
+        first_us = reading.sessions.first_live_session_us(settings.environment.value, trade.subaccount)
     if first_us is None:
         return []
     with live_account(settings, trade, warehouse()) as account:

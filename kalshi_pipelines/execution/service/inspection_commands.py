@@ -5,8 +5,8 @@ import sys
 
 from kalshi_pipelines.execution.audit.verification import AuditVerdict
 from kalshi_pipelines.execution.journal.guards import HOURS_AHEAD
-from kalshi_pipelines.execution.journal.ledger import WINDOW_HOURS
 from kalshi_pipelines.execution.journal.records import Mode
+from kalshi_pipelines.execution.journal.writing.standings import WINDOW_HOURS
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.service.audit import verify_or_stop
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
@@ -35,7 +35,7 @@ def status(context: CommandContext, given: argparse.Namespace) -> int:
         print(f"trading          {f'stopped by {safe_line(switch.why)}' if switch.engaged else 'not stopped'}")
         for line in status_lines(reading, environment, subaccount, now):
             print(line)
-        pending = reading.pending_proposals(context.trade.mode, now - FORGOTTEN_AFTER_US)
+        pending = reading.orders.pending_proposals(context.trade.mode, now - FORGOTTEN_AFTER_US)
         print(f"inbox            {format_count(len(pending), 'proposal')}")
         for row in pending:
             told = proposal_row(row)
@@ -44,9 +44,9 @@ def status(context: CommandContext, given: argparse.Namespace) -> int:
         day = trading_day(now).isoformat()
         hours = (now // HOUR_US - WINDOW_HOURS, now // HOUR_US + HOURS_AHEAD)
         for mode in (Mode.LIVE, Mode.DRY_RUN):
-            for line in cap_lines(reading.live_scopes(environment.value, subaccount, mode, day, hours)):
+            for line in cap_lines(reading.ledger.live_scopes(environment.value, subaccount, mode, day, hours)):
                 print(line)
-        markets = reading.markets(environment.value, subaccount)
+        markets = reading.ledger.markets(environment.value, subaccount)
         for line in position_lines(markets, context.trade.position_contracts):
             print(line)
     return 0

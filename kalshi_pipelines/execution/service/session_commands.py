@@ -51,7 +51,7 @@ def _describe_what_is_open(context: CommandContext) -> str:
     of = (context.settings.environment.value, context.trade.subaccount)
     try:
         with context.journal().reading() as reading:
-            session, orders = reading.live_session(*of), len(reading.open_intents(*of))
+            session, orders = reading.sessions.live_session(*of), len(reading.orders.open_intents(*of))
     except (JournalUnavailable, JournalOutdated) as error:
         return f"What was left open can not be told, so see `status` and `reconcile`: {error}"
     lives = "No live session is open" if session is None else f"Session {session} is open (`close-session` ends it)"
@@ -65,7 +65,7 @@ def approve(context: CommandContext, given: argparse.Namespace) -> int:
     print(context.whereabouts())
     with context.journal().writing() as transaction:
         try:
-            intent = transaction.intent(given.intent)
+            intent = transaction.reading.orders.intent(given.intent)
         except LookupError as error:
             raise CommandRefused(f"{error}: see `status`.") from None
         _require_countable(transaction, intent, given.by)
@@ -80,7 +80,7 @@ def approve(context: CommandContext, given: argparse.Namespace) -> int:
                 f"{len(digest)} digits of the SHA-256 are too few, {_SHORTEST_DIGEST} or more are wanted; nothing was "
                 f"approved. Compare them with those that were shown for intent {intent.intent_id}."
             )
-        transaction.approve(
+        transaction.orders.approve(
             intent.request_sha256, given.by, transaction.now_us + APPROVED_FOR // dt.timedelta(microseconds=1)
         )
     print(f"Approved by {safe_line(given.by)} for 10 minutes, this request and no other:\n{intent.request_json}")
@@ -103,7 +103,7 @@ def _require_countable(transaction: JournalTransaction, intent: Intent, by: str)
             f"Intent {intent.intent_id} was valid until {format_instant(intent.valid_until_us)}; nothing was approved. "
             "Propose it anew."
         )
-    if transaction.actor_of(intent) == by:
+    if transaction.reading.orders.actor_of(intent) == by:
         raise CommandRefused(
             f"Intent {intent.intent_id} was proposed by {safe_line(by)}; nothing was approved. Somebody else has to: "
             "let them run this, or say with --by who you are."
@@ -146,10 +146,12 @@ def close_session(context: CommandContext, given: argparse.Namespace) -> int:
     print(context.whereabouts())
     journal = context.journal()
     with journal.writing() as transaction:
-        session = transaction.live_session(context.settings.environment.value, context.trade.subaccount)
+        session = transaction.reading.sessions.live_session(
+            context.settings.environment.value, context.trade.subaccount
+        )
         if session is None:
             raise CommandRefused("There is no live session on this sub-account.")
-        transaction.end_session(session, f"by {given.by}: {given.why}")
+        transaction.sessions.end(session, f"by {given.by}: {given.why}")
     journal.anchor()
     print(f"Session {session} is closed: it can send nothing more. Its resting orders are looked after by `reconcile`.")
     return 0

@@ -155,7 +155,7 @@ def _reconcile_first_session(
 ) -> ReconciliationReport | None:
     """The first reconciliation in a session: only now can what was held before count; None if there was one."""
     with context.journal.reading() as reading:
-        if reading.reconciled_in_a_session(session.environment.value, session.subaccount):
+        if reading.reconciliations.has_any_since_first_session(session.environment.value, session.subaccount):
             return None
     report = reconciler.reconcile(own_session=session.session_id)
     context.say(f"the first in a session: {report}")
@@ -241,8 +241,8 @@ def _pending_rows(context: TradingContext, session: TradeSession) -> tuple[list[
     """
     now = context.clock_us()
     with context.journal.reading() as reading:
-        valid = reading.pending_proposals(session.mode, now, _MOST_LOOKED_AT)
-        late = reading.pending_proposals(session.mode, now - FORGOTTEN_AFTER_US, _MOST_LOOKED_AT)
+        valid = reading.orders.pending_proposals(session.mode, now, _MOST_LOOKED_AT)
+        late = reading.orders.pending_proposals(session.mode, now - FORGOTTEN_AFTER_US, _MOST_LOOKED_AT)
     expired = [row for row in late if row["valid_until_us"] < now]
     valid.sort(key=lambda row: row["actor_kind"] == ActorKind.AGENT.value)
     return valid[:_MOST_PROPOSALS], expired[: max(1, session.caps.attempts_per_minute // 4)]
@@ -265,7 +265,7 @@ def _deny_row(context: TradingContext, session: TradeSession, proposal_id: int, 
     reason = DenialReason.INVALID_PROPOSAL
     with context.journal.writing() as transaction:
         facts = Details(facts={"detail": safe_line(problem)})
-        transaction.attempt(session.session_id, proposal_id=proposal_id, denial=reason, details=facts)
+        transaction.orders.record_attempt(session.session_id, proposal_id=proposal_id, denial=reason, details=facts)
     context.say(f"denied: proposal {proposal_id} ({reason.code}: {safe_line(problem)})")
 
 

@@ -171,7 +171,7 @@ def test_migrate_brings_the_journal_to_head_and_a_new_one_begins_halted(
     assert seen[0]["database_id"] == seen[1]["database_id"]
     engine = open_journal(f"sqlite:///{data_dir / 'sandbox' / 'journal.db'}")
     with Journal(engine, "sandbox").reading() as reading:
-        assert reading.kill().engaged
+        assert reading.halts.kill_state().engaged
     engine.dispose()
 
 

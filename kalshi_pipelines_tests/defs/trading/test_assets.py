@@ -65,7 +65,7 @@ def definitions(frozen_sandbox: SandboxProcess, tmp_path: Path, instance: dg.Dag
     )
     assert definitions.resolve_job_def("migrate").execute_in_process(instance=instance).success
     with journal_of(tmp_path) as journal, journal.writing() as transaction:
-        transaction.release_kill("ann", "ready to try")
+        transaction.halts.release("ann", "ready to try")
     return definitions
 
 
@@ -138,7 +138,7 @@ def test_an_armed_run_decides_every_proposal_and_shows_it_as_a_table(
     assert all(row["why"] and row["what to do"] for row in rows if row["decision"] == "denied")
     assert made.metadata["simulated"].value + made.metadata["denied"].value == 2
     with journal_of(tmp_path) as journal, journal.reading() as reading:
-        (session,) = [each.body for each in reading.audit_tail(100) if each.kind == "session"]
+        (session,) = [each.body for each in reading.audit_log.newest(100) if each.kind == "session"]
     assert '"why":"a try"' in session
     again = run(definitions, instance, run_config=armed())
     (nothing,) = again.asset_materializations_for_node("executed_orders")
@@ -158,7 +158,7 @@ def test_F16_materialize_all_says_that_nobody_armed_it_and_does_nothing(
     assert result.asset_materializations_for_node("executed_orders") == []
     assert "nobody armed this run" in observed(instance)["nothing was sent"]
     with journal_of(tmp_path) as journal, journal.reading() as reading:
-        assert len(reading.pending_proposals(Mode.DRY_RUN, 0)) == 1
+        assert len(reading.orders.pending_proposals(Mode.DRY_RUN, 0)) == 1
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_F16_an_armed_run_of_another_origin_is_a_dry_run_even_where_the_settings
     seen = observed(instance)
     assert (seen["mode"], seen["origin"]) == ("dry_run", origin.value)
     with journal_of(tmp_path) as journal, journal.reading() as reading:
-        session = reading.session(seen["session"])
+        session = reading.sessions.get(seen["session"])
     assert (session["mode"], session["origin"]) == ("dry_run", origin.value)
 
 
@@ -293,7 +293,7 @@ def test_a_run_whose_config_names_another_folder_neither_trades_nor_halts_there(
     told = [event.step_failure_data.user_failure_data.description for event in result.get_step_failure_events()]
     assert all(f"resources.{resource}.config.data_dir" in text for text in told)
     with journal_of(tmp_path) as journal, journal.reading() as reading:
-        assert not reading.kill().engaged
+        assert not reading.halts.kill_state().engaged
 
 
 def test_guards_that_somebody_took_down_are_made_anew_by_a_person_s_migrate_only(
@@ -308,7 +308,7 @@ def test_guards_that_somebody_took_down_are_made_anew_by_a_person_s_migrate_only
     assert "guard_send): find out who did that" in failed.step_failure_data.user_failure_data.description
     assert run(definitions, instance, "migrate").success
     with journal_of(tmp_path) as journal, journal.reading() as reading:
-        (note,) = [record for record in reading.audit_tail(100) if record.kind == "note"]
+        (note,) = [record for record in reading.audit_log.newest(100) if record.kind == "note"]
     assert '"guards_made_anew":["guard_send"]' in note.body
     assert run(definitions, instance, run_config=armed()).success
 
@@ -325,7 +325,7 @@ def test_people_are_told_once_that_trading_was_halted(definitions: dg.Definition
 
     assert looks(None) == "None"
     with journal_of(tmp_path) as journal, journal.writing() as transaction:
-        transaction.engage_kill(1, "operator", "ann", "odd fills")
+        transaction.halts.engage(1, "operator", "ann", "odd fills")
     assert looks(looks(None)) == "3"
     assert looks(None) == "3"  # a daemon that lost its cursor
     engine = open_engine(warehouse.settings.resolved_warehouse_url)

@@ -67,7 +67,7 @@ def journal(definitions: dg.Definitions, tmp_path: Path) -> Iterator[Journal]:
     engine = open_journal(f"sqlite:///{tmp_path / 'data' / 'sandbox' / 'journal.db'}")
     made = Journal(engine, "sandbox")
     with made.writing() as transaction:
-        transaction.release_kill("bob", "ready to trade")
+        transaction.halts.release("bob", "ready to trade")
     yield made
     engine.dispose()
 
@@ -116,7 +116,7 @@ def test_F15_an_order_is_placed_once_however_often_it_is_proposed_and_run(
     floor.http.post(f"{floor.sandbox.url}/portfolio/events/orders", json=foreign, headers=headers).raise_for_status()
     assert "foreign_order" in failure_of(run(definitions, instance, "reconcile"))
     with journal.reading() as reading:
-        assert reading.kill().engaged
+        assert reading.halts.kill_state().engaged
     assert "kill switch" in failure_of(run(definitions, instance)).lower()
     assert len(floor.orders_on_exchange()) == 3
 

@@ -467,8 +467,10 @@ def test_position_cap_counts_for_bids_and_against_asks(sqlite_journal: sa.Engine
     desk = desk_at(sqlite_journal)
     bought = desk.sent()
     with desk.journal.writing() as transaction:
-        transaction.fill(Fill("f-1", "order-0001", TICKER, Side.BID, 4_900, 400, 70_000, NOON), bought)
-        transaction.answered(transaction.intent(bought.intent_id), OrderState.CANCELED, filled_centicontracts=400)
+        transaction.fills.record(Fill("f-1", "order-0001", TICKER, Side.BID, 4_900, 400, 70_000, NOON), bought)
+        transaction.orders.record_answer(
+            transaction.reading.orders.intent(bought.intent_id), OrderState.CANCELED, filled_centicontracts=400
+        )
     desk.reserved(side=side)
     assert verify(sqlite_journal).ok
     for allowed, is_reported in ((cap, False), (cap - 1, True)):
@@ -520,10 +522,12 @@ def test_foreign_order_counts_until_it_is_gone(sqlite_journal: sa.Engine, side: 
     desk.reserved(side=side)
     for order_id in ("order-0008", "order-0009"):
         with desk.journal.writing() as transaction:
-            transaction.foreign_order("sandbox", 0, ForeignOrder(order_id, TICKER, side, 5_000, 700, "by hand"), EVENT)
+            transaction.foreign_orders.record(
+                "sandbox", 0, ForeignOrder(order_id, TICKER, side, 5_000, 700, "by hand"), EVENT
+            )
     assert verify(sqlite_journal).ok
     with desk.journal.writing() as transaction:
-        assert transaction.foreign_order_gone("sandbox", 0, "order-0008", EVENT)
+        assert transaction.foreign_orders.record_end("sandbox", 0, "order-0008", EVENT)
     assert verify(sqlite_journal).ok
 
 

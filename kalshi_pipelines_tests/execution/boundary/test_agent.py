@@ -156,11 +156,11 @@ def test_the_login_that_halts_can_stop_trading_and_nothing_else(empty_postgres_u
         journal = ready_journal(owner)
         assert upgrade_journal(engine).applied == ()
         with Journal(engine, "sandbox").writing() as transaction:
-            transaction.engage_kill(1, "operator", "ann", "stop")
+            transaction.halts.engage(1, "operator", "ann", "stop")
         with journal.reading() as reading:
-            assert reading.kill().engaged
+            assert reading.halts.kill_state().engaged
         with pytest.raises(JournalUnavailable, match="row-level security"), Journal(engine, "sandbox").writing() as its:
-            its.release_kill("grace", "go on")
+            its.halts.release("grace", "go on")
         for statement in ("INSERT INTO sessions DEFAULT VALUES", "INSERT INTO postings DEFAULT VALUES"):
             with pytest.raises(sa.exc.DBAPIError, match="permission denied"), engine.begin() as connection:
                 connection.exec_driver_sql(statement)

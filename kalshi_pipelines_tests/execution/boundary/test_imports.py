@@ -24,6 +24,7 @@ OUT_OF_REACH = (
     "kalshi_pipelines.execution.reconciliation",
     "kalshi_pipelines.execution.journal.journal",
     "kalshi_pipelines.execution.journal.transaction",
+    "kalshi_pipelines.execution.journal.writing",
     "kalshi_pipelines.kalshi",
     "httpx",
     "urllib3",

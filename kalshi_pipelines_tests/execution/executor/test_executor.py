@@ -196,7 +196,7 @@ def test_F41_a_kill_between_admission_and_sending_sends_nothing(floor: Floor, jo
 
     def engage_kill() -> None:
         with journal.writing() as transaction:
-            transaction.engage_kill(1, "operator", "bob", "stop")
+            transaction.halts.engage(1, "operator", "bob", "stop")
 
     trader = live_trader(floor, journal, at(Checkpoint.ADMITTED, engage_kill))
     sent = len(floor.orders_on_exchange())
@@ -216,10 +216,10 @@ def test_an_order_that_was_given_back_meanwhile_is_a_denial_and_sends_nothing(
     def give_back() -> None:
         with journal.writing() as transaction:
             mode = Mode.LIVE if is_live else Mode.DRY_RUN
-            intent = transaction.open_intents("sandbox", 0, mode=mode)[-1]
-            transaction.abandon(intent, DenialReason.CRASHED_BEFORE_SENDING, "left behind")
+            intent = transaction.reading.orders.open_intents("sandbox", 0, mode=mode)[-1]
+            transaction.orders.abandon(intent, DenialReason.CRASHED_BEFORE_SENDING, "left behind")
             if killed[0]:
-                transaction.engage_kill(1, "operator", "bob", "stop")
+                transaction.halts.engage(1, "operator", "bob", "stop")
 
     trader = (live_trader if is_live else dry_trader)(floor, journal, at(Checkpoint.ADMITTED, give_back))
     market, sent = floor.tradable(), len(floor.orders_on_exchange())

@@ -94,7 +94,7 @@ def test_an_order_is_planned_reserved_sent_and_recorded_with_all_its_terms(sqlit
         Checkpoint.ANSWER_COMMITTED,
     ]
     with made.journal.reading() as reading:
-        [sending] = [each for each in reading.audit_tail(9) if each.kind == "send"]
+        [sending] = [each for each in reading.audit_log.newest(9) if each.kind == "send"]
     assert {each["code"] for each in json.loads(sending.body)["checks"]} == {each.code for each in decision.checks}
 
 
@@ -153,7 +153,7 @@ def test_an_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.
     assert {order["order_group_id"] for order in made.exchange.orders} == {"9b2f2c4e-0000-4000-8000-000000000001"}
     assert len(made.exchange.groups) == 2
     with made.journal.reading() as reading:
-        assert list(reading.groups(made.session.session_id)) == [2]
+        assert list(reading.sessions.groups(made.session.session_id)) == [2]
     with sqlite_journal.connect() as connection:
         limits = connection.scalars(sa.select(session_groups.c.contracts_limit_centicontracts)).all()
     assert limits == [100 * GROUP_CONTRACTS]
@@ -247,7 +247,7 @@ def test_F17_F41_what_changed_since_the_admission_gives_the_order_back(
     assert (made.facts()["reason"], made.facts()["detail"]) == (reason.code, decision.detail)
     assert made.facts()["checks"]
     with made.journal.reading() as reading:
-        assert reading.open_intents("sandbox", 0) == []
+        assert reading.orders.open_intents("sandbox", 0) == []
 
 
 def test_F14_a_lease_that_ran_out_sends_nothing_and_a_renewed_one_lives_on(sqlite_journal: sa.Engine) -> None:
@@ -267,7 +267,9 @@ def test_F14_a_lease_that_ran_out_sends_nothing_and_a_renewed_one_lives_on(sqlit
 def _reconciled(journal: Journal, subaccount: int = 0, *, clean: bool = True) -> None:
     with journal.writing() as transaction:
         now = transaction.now_us
-        transaction.reconciled("sandbox", subaccount, now, now, differences=0, clean=clean, report="the test says so")
+        transaction.reconciliations.record(
+            "sandbox", subaccount, now, now, differences=0, clean=clean, report="the test says so"
+        )
 
 
 @pytest.mark.parametrize(
@@ -313,13 +315,13 @@ def test_F39_approval_is_wanted_of_agents_and_above_a_limit_and_not_below(sqlite
     assert not below.executor.is_due(waiting)
     now = below.clock()
     with below.journal.writing() as transaction:
-        transaction.approve(waiting.intent.request_sha256, "bob", now + 1)
+        transaction.orders.approve(waiting.intent.request_sha256, "bob", now + 1)
     assert below.executor.is_due(waiting)
     below.clock.now_us += 1
     assert not below.executor.is_due(waiting)
     assert below.executor.decide_again(waiting).outcome is DecisionOutcome.AWAITS_APPROVAL
     with below.journal.writing() as transaction:
-        transaction.approve(waiting.intent.request_sha256, "bob", now + MINUTE_US)
+        transaction.orders.approve(waiting.intent.request_sha256, "bob", now + MINUTE_US)
     assert below.executor.is_due(waiting)
     assert below.executor.decide_again(waiting).outcome is DecisionOutcome.PLACED
     dry = play(sqlite_journal, live=False, approval_dollars=0)
@@ -349,7 +351,7 @@ def test_F06_an_order_without_an_outcome_blocks_its_market_and_no_other(sqlite_j
     assert made.decide(ticker=MarketTicker("KXA-26-C")).outcome is DecisionOutcome.PLACED
     held = made.reserve(ticker=MarketTicker("KXA-26-D"))
     with made.journal.writing() as transaction:
-        transaction.sending(held, made.session.code_version)
+        transaction.orders.record_sending(held, made.session.code_version)
     assert made.decide(ticker=MarketTicker("KXA-26-D")).reason is DenialReason.UNRESOLVED_ORDER
     dry = play(sqlite_journal, live=False)
     assert dry.decide().outcome is DecisionOutcome.SIMULATED
@@ -376,7 +378,7 @@ def test_three_orders_in_a_row_that_are_not_taken_end_trading_and_one_that_is_be
     for engaged in (False, False, True):
         assert made.decide().outcome is DecisionOutcome.REFUSED
         with made.journal.reading() as reading:
-            kill = reading.kill()
+            kill = reading.halts.kill_state()
         assert kill.engaged is engaged
     assert kill.reason.startswith("3 orders in a row were not taken, the last: 400 no")
     assert (kill.level, kill.source, kill.by_whom) == (1, "executor", "executor")
@@ -390,7 +392,7 @@ def test_a_kill_while_the_third_refusal_is_on_its_way_stays_as_it_was_told(sqlit
     made.at[Checkpoint.ANSWERED] = made.engage_kill
     assert made.decide().outcome is DecisionOutcome.REFUSED
     with made.journal.reading() as reading:
-        assert reading.kill().reason == "stop"
+        assert reading.halts.kill_state().reason == "stop"
 
 
 def test_an_order_given_back_meanwhile_is_not_sent_and_its_end_is_told(sqlite_journal: sa.Engine) -> None:
@@ -400,7 +402,9 @@ def test_an_order_given_back_meanwhile_is_not_sent_and_its_end_is_told(sqlite_jo
 
             def give_back(made: Play = made, killed: str | None = killed) -> None:
                 with made.journal.writing() as transaction:
-                    transaction.abandon(made.open_intents()[-1], DenialReason.CRASHED_BEFORE_SENDING, "left behind")
+                    transaction.orders.abandon(
+                        made.open_intents()[-1], DenialReason.CRASHED_BEFORE_SENDING, "left behind"
+                    )
                 made.killed = killed
 
             made.once(Checkpoint.ADMITTED, give_back)
@@ -510,7 +514,7 @@ def test_what_the_reconciliation_found_out_meanwhile_is_more_than_a_late_answer(
     def meanwhile() -> None:
         (intent,) = made.open_intents()
         with made.journal.writing() as transaction:
-            transaction.answered(intent, OrderState.UNKNOWN)
+            transaction.orders.record_answer(intent, OrderState.UNKNOWN)
 
     made.at[Checkpoint.ANSWERED] = meanwhile
     decision = made.decide()
@@ -528,7 +532,7 @@ def test_what_the_audit_holds_of_a_decision_is_what_it_was_made_by(sqlite_journa
     order = made.order()
     made.executor.decide(order)
     with made.journal.reading() as reading:
-        [facts] = [json.loads(each.body) for each in reading.audit_tail(9) if each.kind == "plan"]
+        [facts] = [json.loads(each.body) for each in reading.audit_log.newest(9) if each.kind == "plan"]
     assert facts["actor"] == {"kind": "strategy", "name": "s"}
     assert facts["leg"] == {"action": "buy", "outcome": "yes", "price": "0.5200"}
     assert facts["market"] == {
@@ -655,7 +659,7 @@ def test_F15_a_known_signal_is_an_attempt_and_its_proposal_is_not_waiting_any_mo
     (number,) = propose(sqlite_journal, [order], "again", made.clock)
     assert made.executor.decide(order, number).outcome is DecisionOutcome.KNOWN
     with made.journal.reading() as reading:
-        assert reading.pending_proposals(Mode.LIVE, 0) == []
+        assert reading.orders.pending_proposals(Mode.LIVE, 0) == []
     with sqlite_journal.connect() as connection:
         found = connection.execute(sa.select(attempts.c.intent_id).where(attempts.c.proposal_id == number)).scalars()
         assert first is not None
@@ -679,7 +683,7 @@ def test_a_fee_multiplier_no_market_can_have_is_denied_and_told_in_short(sqlite_
     made.market = replace(made.market, fee_multiplier=Decimal(text))
     assert made.decide().reason is DenialReason.FEE_UNKNOWN
     with made.journal.reading() as reading:
-        assert max(len(each.body) for each in reading.audit_tail(100)) < 5_000
+        assert max(len(each.body) for each in reading.audit_log.newest(100)) < 5_000
 
 
 def test_the_first_check_that_fails_is_the_reason_whatever_the_caps_say(sqlite_journal: sa.Engine) -> None:

@@ -69,7 +69,7 @@ def test_F14_a_second_live_session_of_a_sub_account_is_refused_until_the_first_e
         _open(floor, journal)
     assert caught.value.reason is DenialReason.SESSION_NOT_EXCLUSIVE
     with journal.reading() as reading:
-        lease = reading.lease("sandbox", 0)
+        lease = reading.sessions.lease("sandbox", 0)
     assert lease
     holder = f"{first.session.session_id} of process {platform.node()}:{os.getpid()}"
     until = f"{instant(lease.until_us):%Y-%m-%d %H:%M:%S} UTC"
@@ -125,9 +125,9 @@ def test_F22_a_journal_older_than_its_anchors_or_than_a_kill_is_not_traded_on(
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     backup = Path(str(sqlite_journal.url.database)).read_bytes()
     with anchored.writing() as transaction:
-        transaction.audit("answer", {"text": "later"})
+        transaction.audit.append("answer", {"text": "later"})
         if is_kill:
-            transaction.engage_kill(1, "operator", "bob", "stop")
+            transaction.halts.engage(1, "operator", "bob", "stop")
     if not is_kill:
         anchored.anchor()
     sqlite_journal.dispose()
@@ -260,13 +260,13 @@ def test_F39_an_agent_s_order_waits_for_another_s_approval_of_its_very_bytes(
     sent = len(floor.orders_on_exchange())
     waiting = _agents_order(trader)
     with journal.writing() as transaction:
-        transaction.approve(waiting.intent.request_sha256, "agent 7", now_us() + 60_000_000)
-        transaction.approve("f" * 64, "bob", now_us() + 60_000_000)
+        transaction.orders.approve(waiting.intent.request_sha256, "agent 7", now_us() + 60_000_000)
+        transaction.orders.approve("f" * 64, "bob", now_us() + 60_000_000)
     assert not trader.executor.is_due(waiting)
     assert trader.executor.decide_again(waiting).outcome is DecisionOutcome.AWAITS_APPROVAL
     assert len(floor.orders_on_exchange()) == sent
     with journal.writing() as transaction:
-        transaction.approve(waiting.intent.request_sha256, "bob", now_us() + 60_000_000)
+        transaction.orders.approve(waiting.intent.request_sha256, "bob", now_us() + 60_000_000)
     assert trader.executor.is_due(waiting)
     assert trader.executor.decide_again(waiting).outcome is DecisionOutcome.PLACED
     assert len(floor.orders_on_exchange()) == sent + 1
@@ -284,7 +284,7 @@ def test_F08_an_interruption_in_the_middle_of_sending_is_stored_as_unknown_first
     with pytest.raises(KeyboardInterrupt):
         trader.executor.decide(proposed(floor.tradable()))
     with trader.journal.reading() as reading:
-        assert [intent.state for intent in reading.open_intents("sandbox", 0)] == [OrderState.UNKNOWN]
+        assert [intent.state for intent in reading.orders.open_intents("sandbox", 0)] == [OrderState.UNKNOWN]
 
 
 def test_an_answer_that_the_journal_refuses_leaves_the_order_unknown(
@@ -305,7 +305,7 @@ def test_an_answer_that_the_journal_refuses_leaves_the_order_unknown(
     with pytest.raises(JournalRefused):
         trader.executor.decide(order)
     with trader.journal.reading() as reading:
-        unknown = reading.open_intents("sandbox", 0, states=[OrderState.UNKNOWN])
+        unknown = reading.orders.open_intents("sandbox", 0, states=[OrderState.UNKNOWN])
     assert [intent.client_order_id for intent in unknown] == [
         str(client_order_id(idempotency_key("sandbox", 0, order.signal)))
     ]
@@ -320,8 +320,8 @@ def test_a_late_answer_does_not_overrule_what_was_found_out_meanwhile(
     def meanwhile(transport: OrderTransport, permit: Any) -> Any:
         answer = place(transport, permit)
         with trader.journal.writing() as transaction:
-            intent = transaction.intent(permit.sent.intent_id)
-            transaction.answered(intent, OrderState.UNKNOWN)
+            intent = transaction.reading.orders.intent(permit.sent.intent_id)
+            transaction.orders.record_answer(intent, OrderState.UNKNOWN)
         return answer
 
     monkeypatch.setattr(OrderTransport, "place", meanwhile)
@@ -329,4 +329,4 @@ def test_a_late_answer_does_not_overrule_what_was_found_out_meanwhile(
     assert decision.intent is not None
     assert decision.intent.state is OrderState.UNKNOWN
     with trader.journal.reading() as reading:
-        assert [record.kind for record in reading.audit_tail(1)] == ["answer"]
+        assert [record.kind for record in reading.audit_log.newest(1)] == ["answer"]

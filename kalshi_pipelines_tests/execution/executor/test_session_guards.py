@@ -132,7 +132,7 @@ def test_a_live_session_needs_every_agreement(
 def test_why_a_session_was_opened_is_in_the_audit(sqlite_journal: sa.Engine) -> None:
     assert _open(sqlite_journal) is None
     with Journal(sqlite_journal, "sandbox").reading() as reading:
-        opened = next(each.body for each in reading.audit_tail(9) if each.kind == "session")
+        opened = next(each.body for each in reading.audit_log.newest(9) if each.kind == "session")
     assert '"why":"the morning"' in opened
 
 

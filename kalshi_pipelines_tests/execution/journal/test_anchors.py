@@ -86,7 +86,7 @@ def test_the_head_is_noted_every_so_many_records(sqlite_journal: sa.Engine, tmp_
     desk = desk_at(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
     for _ in range(2 * ANCHOR_EVERY):
         with desk.journal.writing() as transaction:
-            seq = transaction.audit("note", {})
+            seq = transaction.audit.append("note", {})
     noted = AnchorFile(tmp_path / "anchors.jsonl").anchors(desk.journal.database_id)
     released = 2
     assert [anchor.seq for anchor in noted] == [released, *range(ANCHOR_EVERY, seq + 1, ANCHOR_EVERY)]
@@ -133,7 +133,7 @@ def test_F43_a_lock_that_is_never_let_go_keeps_nobody_from_engaging_the_kill_swi
 
     def engage() -> None:
         with desk.journal.writing() as transaction:
-            transaction.engage_kill(2, "operator", "bob", "stop")
+            transaction.halts.engage(2, "operator", "bob", "stop")
 
     with (tmp_path / "anchors.jsonl").open("ab") as stopped:
         fcntl.flock(stopped, fcntl.LOCK_EX)
@@ -144,7 +144,7 @@ def test_F43_a_lock_that_is_never_let_go_keeps_nobody_from_engaging_the_kill_swi
         with pytest.raises(OSError, match="another process has kept it locked"):
             desk.journal.anchor()
     with desk.journal.reading() as reading:
-        assert reading.kill().engaged
+        assert reading.halts.kill_state().engaged
     assert AnchorFile(tmp_path / "anchors.jsonl").anchors(desk.journal.database_id) == before
     desk.journal.anchor()
 
@@ -154,7 +154,7 @@ def test_an_anchor_that_can_not_be_written_loses_no_order(sqlite_journal: sa.Eng
     desk = desk_at(sqlite_journal, anchor_file=tmp_path / "file" / "anchors.jsonl")
     for _ in range(ANCHOR_EVERY):
         with desk.journal.writing() as transaction:
-            transaction.audit("note", {})
+            transaction.audit.append("note", {})
     assert verify(sqlite_journal).records > ANCHOR_EVERY
     with pytest.raises(OSError, match=r"directory|exists"):
         desk.journal.anchor()
@@ -209,9 +209,9 @@ def test_every_order_of_the_exchange_is_one_that_was_to_be_sent(sqlite_journal: 
         assert problem in str(report)
     with desk.journal.writing() as transaction:
         seen = ForeignOrder("order-0003", TICKER, Side.BID, 5_000, 1_000, "by hand")
-        transaction.foreign_order("sandbox", 0, seen, EVENT)
+        transaction.foreign_orders.record("sandbox", 0, seen, EVENT)
         fill = Fill("f-4", "order-0004", TICKER, Side.BID, 5_000, 100, 0, desk.clock())
-        transaction.foreign_fill("sandbox", 0, fill, EVENT)
+        transaction.fills.record_foreign("sandbox", 0, fill, EVENT)
     known = _order("order-0003", ""), _order("order-0004", "", status=OrderStatus.EXECUTED)
     assert verify(sqlite_journal, exchange_orders=[ours, *known]).ok
 

@@ -29,7 +29,7 @@ TODAY, TOMORROW = "2026-11-23", "2026-11-24"
 
 def markets(desk: Desk) -> list[MarketStanding]:
     with desk.journal.reading() as reading:
-        return reading.markets("sandbox", 0)
+        return reading.ledger.markets("sandbox", 0)
 
 
 def posted_in(desk: Desk, dedupe: str) -> set[tuple[str, str]]:
@@ -41,19 +41,19 @@ def posted_in(desk: Desk, dedupe: str) -> set[tuple[str, str]]:
 
 def worst(desk: Desk, kind: ScopeKind, key: str) -> int:
     with desk.journal.reading() as reading:
-        (standing,) = reading.standings("sandbox", 0, Mode.LIVE, {kind: key})
+        (standing,) = reading.ledger.standings("sandbox", 0, Mode.LIVE, {kind: key})
     return standing.worst_microdollars
 
 
 def filled(desk: Desk, fill_id: str, side: Side, price: int, **of_whom: str) -> bool:
     fill = Fill(fill_id, f"order-{fill_id}", TICKER, side, price, 400, 0, desk.clock())
     with desk.journal.writing() as transaction:
-        return transaction.foreign_fill("sandbox", 0, fill, of_whom.get("event", EVENT))
+        return transaction.fills.record_foreign("sandbox", 0, fill, of_whom.get("event", EVENT))
 
 
 def settled(desk: Desk, payoff: int = 10_000, event: str = EVENT) -> bool:
     with desk.journal.writing() as transaction:
-        return transaction.settle("sandbox", 0, TICKER, event, payoff_centicents=payoff, dedupe="once")
+        return transaction.settlements.record("sandbox", 0, TICKER, event, payoff_centicents=payoff, dedupe="once")
 
 
 @pytest.mark.parametrize(
@@ -66,19 +66,19 @@ def settled(desk: Desk, payoff: int = 10_000, event: str = EVENT) -> bool:
 def test_somebody_s_order_counts_until_it_is_gone(desk: Desk, side: Side, counted: MarketStanding) -> None:
     order = ForeignOrder("order-0009", TICKER, side, 4_000, 700, "by hand")
     with desk.journal.writing() as transaction:
-        assert transaction.foreign_order("sandbox", 0, order, EVENT)
-        assert not transaction.foreign_order("sandbox", 0, order, EVENT)
-        assert transaction.foreign_orders_counted("sandbox", 0) == [order]
-        assert transaction.foreign_orders_counted("sandbox", 1) == []
-        assert transaction.foreign_orders_counted("demo", 0) == []
+        assert transaction.foreign_orders.record("sandbox", 0, order, EVENT)
+        assert not transaction.foreign_orders.record("sandbox", 0, order, EVENT)
+        assert transaction.reading.ledger.foreign_orders("sandbox", 0) == [order]
+        assert transaction.reading.ledger.foreign_orders("sandbox", 1) == []
+        assert transaction.reading.ledger.foreign_orders("demo", 0) == []
     assert markets(desk) == [counted]
     assert posted_in(desk, "foreign:order-0009") == {("account", "account"), ("event", EVENT), ("day", TODAY)}
     with desk.journal.writing() as transaction:
-        assert not transaction.foreign_order_gone("sandbox", 0, "order-0008", EVENT)
-        assert transaction.foreign_order_gone("sandbox", 0, "order-0009", EVENT)
-        assert not transaction.foreign_order_gone("sandbox", 0, "order-0009", EVENT)
-        assert transaction.foreign_orders_counted("sandbox", 0) == []
-        assert '"gone":true' in transaction.audit_tail(1)[0].body
+        assert not transaction.foreign_orders.record_end("sandbox", 0, "order-0008", EVENT)
+        assert transaction.foreign_orders.record_end("sandbox", 0, "order-0009", EVENT)
+        assert not transaction.foreign_orders.record_end("sandbox", 0, "order-0009", EVENT)
+        assert transaction.reading.ledger.foreign_orders("sandbox", 0) == []
+        assert '"gone":true' in transaction.reading.audit_log.newest(1)[0].body
     assert markets(desk) == []
     assert verify(desk.journal._engine).ok
 
@@ -86,7 +86,7 @@ def test_somebody_s_order_counts_until_it_is_gone(desk: Desk, side: Side, counte
 def test_a_position_from_before_counts_once(desk: Desk) -> None:
     for is_new in (True, False):
         with desk.journal.writing() as transaction:
-            assert is_new is transaction.opening_position(
+            assert is_new is transaction.positions.record_opening(
                 "sandbox", 0, TICKER, EVENT, position_centicontracts=-300, spent_microdollars=-900_000, dedupe="a"
             )
     assert markets(desk) == [MarketStanding(TICKER, -300, -900_000, 0, 0, -900_000, 2_100_000)]
@@ -105,7 +105,7 @@ def test_a_new_day_that_begins_with_a_fact_takes_over_what_is_outstanding(desk: 
 def test_a_day_takes_over_more_markets_than_one_statement_stores(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
         for number in range(120):
-            transaction.opening_position(
+            transaction.positions.record_opening(
                 "sandbox",
                 0,
                 f"KXM-{number}",
@@ -123,7 +123,7 @@ def test_a_day_takes_over_more_markets_than_one_statement_stores(desk: Desk) -> 
 def test_an_abandoned_order_holds_nothing(desk: Desk) -> None:
     intent = desk.reserved()
     with desk.journal.writing() as transaction:
-        transaction.abandon(intent, DenialReason.KILL_SWITCH_ENGAGED, "too late")
+        transaction.orders.abandon(intent, DenialReason.KILL_SWITCH_ENGAGED, "too late")
     assert markets(desk) == []
     assert verify(desk.journal._engine).ok
 
@@ -131,13 +131,15 @@ def test_an_abandoned_order_holds_nothing(desk: Desk) -> None:
 def test_a_settlement_is_posted_where_the_market_still_counts(desk: Desk) -> None:
     first = desk.sent()
     with desk.journal.writing() as transaction:
-        transaction.fill(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON), first)
-        transaction.answered(transaction.intent(first.intent_id), OrderState.EXECUTED, filled_centicontracts=1_000)
+        transaction.fills.record(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON), first)
+        transaction.orders.record_answer(
+            transaction.reading.orders.intent(first.intent_id), OrderState.EXECUTED, filled_centicontracts=1_000
+        )
     desk.clock.now_us += 25 * HOUR
     next_session(desk, 2)
     second = desk.sent(side=Side.ASK, price_centicents=6_000)
     with desk.journal.writing() as transaction:
-        transaction.fill(Fill("f-2", "order-0002", TICKER, Side.ASK, 6_000, 400, 0, NOON), second)
+        transaction.fills.record(Fill("f-2", "order-0002", TICKER, Side.ASK, 6_000, 400, 0, NOON), second)
     assert settled(desk, 2_500)
     assert not settled(desk, 2_500)
     hour = desk.clock() // HOUR
@@ -150,7 +152,7 @@ def test_a_settlement_is_posted_where_the_market_still_counts(desk: Desk) -> Non
     }
     assert verify(desk.journal._engine).ok
     with desk.journal.reading() as reading:
-        (left,) = reading.markets("sandbox", 0)
+        (left,) = reading.ledger.markets("sandbox", 0)
     assert (left.position_centicontracts, left.spent_microdollars) == (0, 0), "600 asks are open, and nothing else"
 
 
@@ -172,7 +174,7 @@ def test_a_day_s_loss_is_what_the_settlement_did_not_pay(desk: Desk) -> None:
 @pytest.mark.parametrize(("position", "spent"), [(1, 0), (0, 1), (-1, 0), (0, -1)])
 def test_the_smallest_position_or_rest_of_money_is_settled(desk: Desk, position: int, spent: int) -> None:
     with desk.journal.writing() as transaction:
-        transaction.opening_position(
+        transaction.positions.record_opening(
             "sandbox", 0, TICKER, EVENT, position_centicontracts=position, spent_microdollars=spent, dedupe="a"
         )
     assert settled(desk)
@@ -185,7 +187,7 @@ def test_an_hour_counts_for_a_day_whatever_the_minute(sqlite_journal: sa.Engine)
     hour = str(desk.clock() // HOUR)
     intent = desk.sent()
     with desk.journal.writing() as transaction:
-        transaction.fill(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON), intent)
+        transaction.fills.record(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON), intent)
     desk.clock.now_us += 24 * HOUR + HOUR // 4
     assert settled(desk, 0)
     assert ("rolling", hour) in posted_in(desk, "settle:once")
@@ -195,17 +197,17 @@ def test_facts_of_a_sub_account_that_was_never_traded_are_refused(desk: Desk) ->
     fill = Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON)
     refused = pytest.raises(JournalRefused, match="no live session of sandbox 1 was ever opened")
     with refused, desk.journal.writing() as transaction:
-        transaction.foreign_fill("sandbox", 1, fill, EVENT)
+        transaction.fills.record_foreign("sandbox", 1, fill, EVENT)
 
 
 def test_nothing_is_settled_of_what_nobody_holds(desk: Desk) -> None:
     with desk.journal.reading() as reading:
-        before = reading.audit_tail(1)
+        before = reading.audit_log.newest(1)
     assert not settled(desk)
     desk.reserved()
     assert not settled(desk)
     with desk.journal.reading() as reading:
-        assert len(reading.audit_tail(100)) == before[0].seq + 3, "the plan and the reservation, no settlement"
+        assert len(reading.audit_log.newest(100)) == before[0].seq + 3, "the plan and the reservation, no settlement"
 
 
 def test_a_settlement_is_of_its_own_event(desk: Desk) -> None:
@@ -218,7 +220,7 @@ def test_a_settlement_is_of_its_own_event(desk: Desk) -> None:
 def test_a_review_without_a_breach_is_no_record(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
         before = transaction.head
-        assert transaction.review("sandbox", 0, "grace", "looked") == 0
+        assert transaction.ledger.clear_breaches("sandbox", 0, "grace", "looked") == 0
         assert transaction.head == before
 
 
@@ -226,16 +228,18 @@ def test_a_scope_can_be_reviewed_again(desk: Desk) -> None:
     for number in (1, 2):
         with desk.journal.writing() as transaction:
             fill = Fill(f"f-{number}", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
-            transaction.foreign_fill("sandbox", 0, fill, "KXOTHER")
+            transaction.fills.record_foreign("sandbox", 0, fill, "KXOTHER")
             seq = transaction.head[0] + 1
-            assert transaction.review("sandbox", 0, "grace", "known") == 3
+            assert transaction.ledger.clear_breaches("sandbox", 0, "grace", "known") == 3
         assert posted_in(desk, f"review:account:account:{seq}") == {("account", "account")}
 
 
 def test_what_an_ended_order_was_filled_of_stays_held_until_it_is_posted(desk: Desk) -> None:
     intent = desk.sent()
     with desk.journal.writing() as transaction:
-        transaction.answered(intent, OrderState.EXECUTED, order_id="order-0001", filled_centicontracts=1_000)
+        transaction.orders.record_answer(
+            intent, OrderState.EXECUTED, order_id="order-0001", filled_centicontracts=1_000
+        )
     (held,) = markets(desk)
     assert held.open_bids_centicontracts == 1_000
     assert posted_in(desk, f"release:{intent.intent_id}") == set()
@@ -251,9 +255,9 @@ def test_only_an_order_that_never_was_gives_its_notional_back(
     intent = desk.sent()
     with desk.journal.writing() as transaction:
         order_id = "order-0001" if state is OrderState.CANCELED else None
-        ended = transaction.answered(intent, state, order_id=order_id, filled_centicontracts=told)
+        ended = transaction.orders.record_answer(intent, state, order_id=order_id, filled_centicontracts=told)
         assert ended.reserved_centicontracts == 0
-        (session,) = transaction.standings("sandbox", 0, Mode.LIVE, {ScopeKind.SESSION: "session-0001"})
+        (session,) = transaction.reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.SESSION: "session-0001"})
     assert (session.notional_microdollars, session.worst_microdollars) == (charged, 0)
 
 
@@ -263,9 +267,9 @@ def test_a_rejection_gives_notional_back_where_it_was_charged_only(desk: Desk) -
     next_session(desk, 2)
     desk.reserved(ticker=f"{EVENT}-T2")
     with desk.journal.writing() as transaction:
-        transaction.answered(desk.look(intent), OrderState.REJECTED)
+        transaction.orders.record_answer(desk.look(intent), OrderState.REJECTED)
         keys = {ScopeKind.DAY: TOMORROW, ScopeKind.ACCOUNT: "account"}
-        standings = transaction.standings("sandbox", 0, Mode.LIVE, keys)
+        standings = transaction.reading.ledger.standings("sandbox", 0, Mode.LIVE, keys)
     assert [(each.notional_microdollars, each.worst_microdollars) for each in standings] == [(5_000_000, 5_200_000)] * 2
     assert verify(desk.journal._engine).ok
 
@@ -273,8 +277,8 @@ def test_a_rejection_gives_notional_back_where_it_was_charged_only(desk: Desk) -
 def test_an_answer_without_an_order_id_keeps_the_one_that_is_known(desk: Desk) -> None:
     intent = desk.sent()
     with desk.journal.writing() as transaction:
-        resting = transaction.answered(intent, OrderState.RESTING, order_id="order-0001")
-        canceled = transaction.answered(resting, OrderState.CANCELED, filled_centicontracts=0)
+        resting = transaction.orders.record_answer(intent, OrderState.RESTING, order_id="order-0001")
+        canceled = transaction.orders.record_answer(resting, OrderState.CANCELED, filled_centicontracts=0)
     assert canceled.order_id == "order-0001"
 
 
@@ -285,7 +289,7 @@ def test_a_dry_run_s_day_takes_nothing_over(desk: Desk) -> None:
     desk.session_id = "session-0002"
     desk.reserved(order_group_id=None)
     with desk.journal.reading() as reading:
-        (day,) = reading.standings("sandbox", 0, Mode.DRY_RUN, {ScopeKind.DAY: TODAY})
+        (day,) = reading.ledger.standings("sandbox", 0, Mode.DRY_RUN, {ScopeKind.DAY: TODAY})
     assert day.worst_microdollars == 5_200_000
 
 
@@ -296,7 +300,7 @@ def test_a_fill_counts_where_its_order_was_reserved_and_in_the_newest_day(desk: 
     next_session(desk, 2)
     desk.reserved(ticker=f"{EVENT}-T2")
     with desk.journal.writing() as transaction:
-        transaction.fill(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 400, 0, NOON), desk.look(intent))
+        transaction.fills.record(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 400, 0, NOON), desk.look(intent))
     wanted = {("session", "session-0001"), ("rolling", hour), ("event", EVENT), ("account", "account")}
     assert posted_in(desk, "fill:f-1") == {*wanted, ("day", TOMORROW)}
     assert posted_in(desk, f"reserve:{intent.intent_id}") == {*wanted, ("day", TODAY)}
@@ -306,16 +310,16 @@ def test_a_fill_counts_where_its_order_was_reserved_and_in_the_newest_day(desk: 
 def test_a_fill_of_an_order_that_was_never_sent_stops_trading(desk: Desk) -> None:
     reserved = desk.reserved()
     with desk.journal.writing() as transaction:
-        assert transaction.fill(Fill("f-0", "o-0", TICKER, Side.BID, 5_000, 400, 0, NOON), reserved)
-        assert transaction.kill().reason == f"fill f-0 of {TICKER}: the order is reserved"
+        assert transaction.fills.record(Fill("f-0", "o-0", TICKER, Side.BID, 5_000, 400, 0, NOON), reserved)
+        assert transaction.reading.halts.kill_state().reason == f"fill f-0 of {TICKER}: the order is reserved"
 
 
 def test_a_fill_of_an_order_that_was_never_reserved_counts_nowhere_and_stops_trading(desk: Desk) -> None:
     desk.reserved()
     planned = desk.planned(ticker=f"{EVENT}-T2")
     with desk.journal.writing() as transaction:
-        assert transaction.fill(Fill("f-1", "o-1", planned.ticker, Side.BID, 5_000, 400, 0, NOON), planned)
-        assert transaction.kill().engaged
+        assert transaction.fills.record(Fill("f-1", "o-1", planned.ticker, Side.BID, 5_000, 400, 0, NOON), planned)
+        assert transaction.reading.halts.kill_state().engaged
     assert posted_in(desk, "fill:f-1") == set()
 
 
@@ -325,7 +329,7 @@ def test_a_dry_run_gives_back_on_its_own_day(sqlite_journal: sa.Engine) -> None:
     desk.clock.now_us += 23 * HOUR
     later = desk.reserved(order_group_id=None)
     with desk.journal.writing() as transaction:
-        transaction.abandon(intent, DenialReason.KILL_SWITCH_ENGAGED, "late")
+        transaction.orders.abandon(intent, DenialReason.KILL_SWITCH_ENGAGED, "late")
     reserved = posted_in(desk, f"reserve:{intent.intent_id}")
     assert posted_in(desk, f"release:{intent.intent_id}") == reserved
     assert reserved == {
@@ -353,9 +357,9 @@ def test_a_refusal_tells_what_every_cap_would_come_to(sqlite_journal: sa.Engine,
     assert told_by_caps(desk, side) == market
     with desk.journal.writing() as transaction:
         fill = Fill("f-1", "o-1", TICKER, Side.BID, 3_000, 100, 0, NOON)
-        transaction.foreign_fill("sandbox", 0, fill, EVENT)
+        transaction.fills.record_foreign("sandbox", 0, fill, EVENT)
         order = ForeignOrder("order-0009", TICKER, Side.ASK, 4_000, 700, "by hand")
-        transaction.foreign_order("sandbox", 0, order, EVENT)
+        transaction.foreign_orders.record("sandbox", 0, order, EVENT)
     # Bought at 0.30 and asked at 0.40: 0.30 + 5.20 may be lost with a bid, and 4.20 - 0.70 + 5.20 with an ask.
     assert (
         told_by_caps(desk, side)
@@ -372,7 +376,7 @@ def test_an_order_of_an_hour_before_counts_once_in_every_scope(sqlite_journal: s
     for later_us in (0, HOUR):
         desk.clock.now_us += later_us
         with desk.journal.writing() as transaction:
-            refusal = transaction.refusal(transaction.plan(desk.intent()))
+            refusal = transaction.ledger.refusal(transaction.orders.plan(desk.intent()))
         assert refusal is not None
         told = {check.code: check.observed for check in refusal.checks}
         for kind in ScopeKind:
@@ -382,11 +386,14 @@ def test_an_order_of_an_hour_before_counts_once_in_every_scope(sqlite_journal: s
 
 def test_an_order_that_was_reserved_counts_for_the_next_of_the_same_transaction(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
-        first, second = transaction.plan(desk.intent()), transaction.plan(desk.intent(count_centicontracts=200_000))
-        assert transaction.refusal(first) is None
-        before = transaction.refusal(second)
-        transaction.reserve(first)
-        after = transaction.refusal(second)
+        first, second = (
+            transaction.orders.plan(desk.intent()),
+            transaction.orders.plan(desk.intent(count_centicontracts=200_000)),
+        )
+        assert transaction.ledger.refusal(first) is None
+        before = transaction.ledger.refusal(second)
+        transaction.orders.reserve(first)
+        after = transaction.ledger.refusal(second)
     assert before is not None
     assert after is not None
     orders = [{check.code: check.observed for check in each.checks}["account.orders"] for each in (before, after)]
@@ -397,24 +404,27 @@ def test_what_a_step_answers_is_what_is_read_afterwards(desk: Desk) -> None:
     planned = desk.planned()
     assert planned == desk.look(planned)
     with desk.journal.writing() as transaction:
-        reserved = transaction.reserve(planned)
+        reserved = transaction.orders.reserve(planned)
     assert reserved == desk.look(planned)
     desk.sending(reserved)
     with desk.journal.writing() as transaction:
-        resting = transaction.answered(
-            transaction.intent(planned.intent_id), OrderState.RESTING, order_id="order-0001", filled_centicontracts=0
+        resting = transaction.orders.record_answer(
+            transaction.reading.orders.intent(planned.intent_id),
+            OrderState.RESTING,
+            order_id="order-0001",
+            filled_centicontracts=0,
         )
     assert resting == desk.look(planned)
     with desk.journal.writing() as transaction:
-        denied = transaction.deny(transaction.plan(desk.intent()), DenialReason.NOT_ARMED, "not armed")
+        denied = transaction.orders.deny(transaction.orders.plan(desk.intent()), DenialReason.NOT_ARMED, "not armed")
     assert denied == desk.look(denied)
 
 
 def test_a_refusal_tells_which_scopes_are_breached(desk: Desk) -> None:
     fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
     with desk.journal.writing() as transaction:
-        transaction.foreign_fill("sandbox", 0, fill, "KXOTHER")
-        refusal = transaction.refusal(transaction.plan(desk.intent()))
+        transaction.fills.record_foreign("sandbox", 0, fill, "KXOTHER")
+        refusal = transaction.ledger.refusal(transaction.orders.plan(desk.intent()))
     assert refusal is not None
     told = {check.code: check.observed for check in refusal.checks if check.code.endswith("breached")}
     assert told == {f"{kind}.breached": "yes" if kind in ("account", "day") else "no" for kind in ScopeKind}
@@ -423,7 +433,7 @@ def test_a_refusal_tells_which_scopes_are_breached(desk: Desk) -> None:
 def told_by_caps(desk: Desk, side: Side) -> tuple[str, str, str, str]:
     """What the account's worst loss, notional, orders and position would be."""
     with desk.journal.writing() as transaction:
-        refusal = transaction.refusal(transaction.plan(desk.intent(side=side)))
+        refusal = transaction.ledger.refusal(transaction.orders.plan(desk.intent(side=side)))
     assert refusal is not None
     assert refusal.reason is DenialReason.CAP_WORST_LOSS
     told = {check.code: check.observed for check in refusal.checks}

@@ -111,20 +111,20 @@ class Trading(RuleBasedStateMachine):
             ticker=ticker, side=side, price_centicents=price, count_centicontracts=count, fee_bound_microdollars=fee
         )
         with self.desk.journal.writing() as transaction:
-            planned = transaction.plan(new)
-            refusal = transaction.refusal(planned)
+            planned = transaction.orders.plan(new)
+            refusal = transaction.ledger.refusal(planned)
         if refusal is None:
             with self.desk.journal.writing() as transaction:
-                reserved = transaction.reserve(planned)
+                reserved = transaction.orders.reserve(planned)
             self.desk.sending(reserved)
             with self.desk.journal.writing() as transaction:
-                transaction.answered(
+                transaction.orders.record_answer(
                     self.desk.look(reserved), OrderState.RESTING, order_id=f"order-{next(self.number):06}"
                 )
             self.books.orders.append(Order(reserved, count))
             return
         with pytest.raises(JournalRefused), self.desk.journal.writing() as transaction:
-            transaction.reserve(planned)
+            transaction.orders.reserve(planned)
         assert refusal.reason in {DenialReason.CAP_WORST_LOSS, DenialReason.CAP_ORDER_COUNT}
 
     @precondition(lambda self: self.books.orders)
@@ -150,7 +150,9 @@ class Trading(RuleBasedStateMachine):
         )
         for times in (1, 2):
             with self.desk.journal.writing() as transaction:
-                assert transaction.fill(fill, transaction.intent(intent.intent_id)) is (times == 1)
+                assert transaction.fills.record(fill, transaction.reading.orders.intent(intent.intent_id)) is (
+                    times == 1
+                )
         sign = 1 if bid else -1
         self.books.spent[intent.ticker] += sign * price * count + fee
         self.books.held[intent.ticker] += sign * count
@@ -159,8 +161,10 @@ class Trading(RuleBasedStateMachine):
         if not order.open:
             self.books.orders.remove(order)
             with self.desk.journal.writing() as transaction:
-                ended = transaction.intent(intent.intent_id)
-                transaction.answered(ended, OrderState.EXECUTED, filled_centicontracts=ended.count_centicontracts)
+                ended = transaction.reading.orders.intent(intent.intent_id)
+                transaction.orders.record_answer(
+                    ended, OrderState.EXECUTED, filled_centicontracts=ended.count_centicontracts
+                )
 
     @precondition(lambda self: self.books.orders)
     @rule(data=st.data())
@@ -168,13 +172,15 @@ class Trading(RuleBasedStateMachine):
         order = data.draw(st.sampled_from(self.books.orders))
         self.books.orders.remove(order)
         with self.desk.journal.writing() as transaction:
-            intent = transaction.intent(order.intent.intent_id)
-            transaction.answered(intent, OrderState.CANCELED, filled_centicontracts=intent.filled_centicontracts)
+            intent = transaction.reading.orders.intent(order.intent.intent_id)
+            transaction.orders.record_answer(
+                intent, OrderState.CANCELED, filled_centicontracts=intent.filled_centicontracts
+            )
 
     @rule(ticker=st.sampled_from(MARKETS), payoff=st.sampled_from([0, 3_300, DOLLAR_CENTICENTS]))
     def settle(self, ticker: str, payoff: int) -> None:
         with self.desk.journal.writing() as transaction:
-            transaction.settle(
+            transaction.settlements.record(
                 "sandbox", 0, ticker, EVENT, payoff_centicents=payoff, dedupe=f"{ticker}:{next(self.number)}"
             )
         self.books.spent[ticker] = self.books.held[ticker] = 0
@@ -192,8 +198,8 @@ class Trading(RuleBasedStateMachine):
         if not hasattr(self, "books"):
             return
         with self.desk.journal.reading() as reading:
-            found = reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
-            breached = reading.breached("sandbox", 0)
+            found = reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+            breached = reading.ledger.breached_scopes("sandbox", 0)
         assert (found[0].worst_microdollars if found else 0) == self.books.worst()
         assert not breached
         assert self.books.worst() <= CAP
@@ -218,7 +224,7 @@ def test_the_worst_case_is_that_of_all_fills_and_outcomes_after_any_history(migr
 
 def worst_of(desk: Desk, kind: ScopeKind, key: str) -> int:
     with desk.journal.reading() as reading:
-        (found,) = reading.standings("sandbox", 0, Mode.LIVE, {kind: key})
+        (found,) = reading.ledger.standings("sandbox", 0, Mode.LIVE, {kind: key})
     return found.worst_microdollars
 
 
@@ -257,17 +263,17 @@ def test_an_order_up_to_a_cap_is_admitted_and_the_next_is_not(journal_engine: sa
             desk.clock.now_us += 30 * MINUTE
         beyond = desk.planned(as_of_us=desk.clock(), valid_until_us=desk.clock() + MINUTE)
     with desk.journal.reading() as reading:
-        before = reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+        before = reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
     with desk.journal.writing() as transaction:
-        refusal = transaction.refusal(beyond)
+        refusal = transaction.ledger.refusal(beyond)
     assert refusal is not None
     assert (refusal.reason, [check.code for check in refusal.checks if not check.ok]) == (reason, [code])
     with pytest.raises(JournalRefused, match=r"cap|guard"), desk.journal.writing() as transaction:
-        transaction.reserve(beyond)
+        transaction.orders.reserve(beyond)
     with desk.journal.writing() as transaction:
-        transaction.deny(beyond, reason, refusal.detail)
+        transaction.orders.deny(beyond, reason, refusal.detail)
     with desk.journal.reading() as reading:
-        assert reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}) == before
+        assert reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}) == before
     assert desk.look(beyond).denial is reason
     assert verify(journal_engine).ok
 
@@ -280,7 +286,7 @@ def test_hours_before_count_for_a_day_and_no_longer(sqlite_journal: sa.Engine) -
     desk.clock.now_us += 24 * HOUR
     next_session(desk, 2, allowed)
     with desk.journal.writing() as transaction:
-        refusal = transaction.refusal(transaction.plan(desk.intent()))
+        refusal = transaction.ledger.refusal(transaction.orders.plan(desk.intent()))
     assert refusal is not None
     assert refusal.reason is DenialReason.CAP_WORST_LOSS
     desk.clock.now_us += HOUR
@@ -294,26 +300,30 @@ def test_a_clock_that_goes_back_across_the_hour_frees_nothing_of_a_day(journal_e
     desk.clock.now_us -= 1
     beyond = desk.planned()
     with desk.journal.writing() as transaction:
-        refusal = transaction.refusal(beyond)
+        refusal = transaction.ledger.refusal(beyond)
     assert refusal is not None
     assert [check.code for check in refusal.checks if not check.ok] == ["rolling.worst"]
     with pytest.raises(JournalRefused, match="cap_guard:worst_loss"), desk.journal.writing() as transaction:
-        transaction.reserve(beyond)
+        transaction.orders.reserve(beyond)
 
 
 def test_a_breach_stops_trading_in_the_same_transaction(desk: Desk) -> None:
     fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
     with desk.journal.writing() as transaction:
-        assert transaction.foreign_fill("sandbox", 0, fill, "KXOTHER")
-        assert transaction.kill().engaged
+        assert transaction.fills.record_foreign("sandbox", 0, fill, "KXOTHER")
+        assert transaction.reading.halts.kill_state().engaged
     with desk.journal.writing() as transaction:
-        assert not transaction.foreign_fill("sandbox", 0, fill, "KXOTHER")
-        assert set(transaction.breached("sandbox", 0)) == {"day 2026-11-23", "event KXOTHER", "account account"}
-        refusal = transaction.refusal(transaction.plan(desk.intent()))
+        assert not transaction.fills.record_foreign("sandbox", 0, fill, "KXOTHER")
+        assert set(transaction.reading.ledger.breached_scopes("sandbox", 0)) == {
+            "day 2026-11-23",
+            "event KXOTHER",
+            "account account",
+        }
+        refusal = transaction.ledger.refusal(transaction.orders.plan(desk.intent()))
         assert refusal is not None
         assert refusal.reason is DenialReason.SCOPE_BREACHED
-        assert transaction.review("sandbox", 0, "grace", "known") == 3
-        assert not transaction.breached("sandbox", 0)
+        assert transaction.ledger.clear_breaches("sandbox", 0, "grace", "known") == 3
+        assert not transaction.reading.ledger.breached_scopes("sandbox", 0)
     assert verify(desk.journal._engine).ok
 
 
@@ -334,16 +344,19 @@ def test_a_fill_that_can_not_be_is_stored_and_stops_trading(
     intent = desk.sent()
     usual = Fill("f-1", "order-0001", intent.ticker, Side.BID, 5_000, 1_000, 200_000, NOON)
     with desk.journal.writing() as transaction:
-        assert transaction.fill(replace(usual, **changed), intent)  # type: ignore[arg-type]
-        assert (transaction.kill().engaged, transaction.kill().level) == (True, 1), wrong
+        assert transaction.fills.record(replace(usual, **changed), intent)  # type: ignore[arg-type]
+        assert (transaction.reading.halts.kill_state().engaged, transaction.reading.halts.kill_state().level) == (
+            True,
+            1,
+        ), wrong
 
 
 def test_a_fill_at_limit_and_fee_bound_is_as_it_should_be(desk: Desk) -> None:
     intent = desk.sent()
     with desk.journal.writing() as transaction:
-        transaction.fill(Fill("f-1", "order-0001", intent.ticker, Side.BID, 5_000, 400, 200_000, NOON), intent)
-        assert not transaction.kill().engaged
-        (market,) = transaction.markets("sandbox", 0)
+        transaction.fills.record(Fill("f-1", "order-0001", intent.ticker, Side.BID, 5_000, 400, 200_000, NOON), intent)
+        assert not transaction.reading.halts.kill_state().engaged
+        (market,) = transaction.reading.ledger.markets("sandbox", 0)
     assert market.if_no_microdollars == 1_000 * 5_000 + 200_000, "no fee is left for the 600 that rest"
     assert market.if_yes_microdollars == 200_000 - 400 * 5_000
 
@@ -351,15 +364,15 @@ def test_a_fill_at_limit_and_fee_bound_is_as_it_should_be(desk: Desk) -> None:
 def test_what_was_filled_stays_reserved_until_its_fills_are_posted(desk: Desk) -> None:
     intent = desk.sent()
     with desk.journal.writing() as transaction:
-        transaction.answered(intent, OrderState.CANCELED, order_id="order-0001", filled_centicontracts=400)
+        transaction.orders.record_answer(intent, OrderState.CANCELED, order_id="order-0001", filled_centicontracts=400)
     assert worst_of(desk, ScopeKind.ACCOUNT, "account") == 400 * 5_000 + 200_000
     assert desk.look(intent).reserved_centicontracts == 400
     with desk.journal.writing() as transaction:
         fill = Fill("f-1", "order-0001", intent.ticker, Side.BID, 4_900, 400, 70_000, NOON)
-        transaction.fill(fill, transaction.intent(intent.intent_id))
+        transaction.fills.record(fill, transaction.reading.orders.intent(intent.intent_id))
     assert worst_of(desk, ScopeKind.ACCOUNT, "account") == 400 * 4_900 + 70_000
     with desk.journal.reading() as reading:
-        (market,) = reading.markets("sandbox", 0)
+        (market,) = reading.ledger.markets("sandbox", 0)
     assert (market.position_centicontracts, market.open_bids_centicontracts) == (400, 0)
     assert verify(desk.journal._engine).ok
 
@@ -369,12 +382,12 @@ def test_a_dry_run_holds_what_it_would_and_keeps_apart(journal_engine: sa.Engine
     for _ in range(2):
         intent = desk.reserved(order_group_id=None)
         with desk.journal.writing() as transaction:
-            transaction.simulated(intent, "1.0+test")
+            transaction.orders.record_simulation(intent, "1.0+test")
     with desk.journal.writing() as transaction:
-        refusal = transaction.refusal(transaction.plan(desk.intent(order_group_id=None)))
+        refusal = transaction.ledger.refusal(transaction.orders.plan(desk.intent(order_group_id=None)))
         assert refusal is not None
         assert refusal.reason is DenialReason.CAP_WORST_LOSS
-        assert transaction.markets("sandbox", 0) == []
+        assert transaction.reading.ledger.markets("sandbox", 0) == []
     assert verify(journal_engine).ok
 
 

@@ -144,7 +144,7 @@ def test_a_journal_belongs_to_one_environment(journal_engine: sa.Engine) -> None
     with pytest.raises(JournalOfAnotherEnvironment):
         Journal(journal_engine, "sandbox")
     with Journal(journal_engine, "demo").reading() as reading:
-        assert reading.kill().engaged, "a new journal sends nothing"
+        assert reading.halts.kill_state().engaged, "a new journal sends nothing"
 
 
 def test_every_commit_of_a_sqlite_journal_is_on_the_disk(empty_sqlite_url: str) -> None:

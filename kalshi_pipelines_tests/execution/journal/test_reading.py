@@ -7,8 +7,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalOutdated
-from kalshi_pipelines.execution.journal.records import Binding, KillState, Mode, ReconciliationMade
-from kalshi_pipelines.execution.journal.recovery_reading import LeaseHeld
+from kalshi_pipelines.execution.journal.records import Binding, KillState, LeaseHeld, Mode, ReconciliationMade
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines_tests.support.execution.tampering import tampered
@@ -34,7 +33,7 @@ OTHERS = (("sandbox", 1), ("demo", 0))
 def reconciled(desk: Desk, number: int, *, clean: bool, subaccount: int = 0) -> int:
     desk.clock.now_us += SECOND
     with desk.journal.writing() as transaction:
-        return transaction.reconciled(
+        return transaction.reconciliations.record(
             "sandbox", subaccount, desk.clock() - 2, desk.clock() - 1, differences=number, clean=clean, report="r"
         )
 
@@ -42,38 +41,40 @@ def reconciled(desk: Desk, number: int, *, clean: bool, subaccount: int = 0) -> 
 def test_an_approval_is_somebody_else_s_for_these_bytes_and_a_time(desk: Desk) -> None:
     intent, other = desk.planned(), desk.planned(actor_name="bob")
     with desk.journal.writing() as transaction:
-        transaction.approve(intent.request_sha256, "ada", NOON + HOUR)
-        assert not transaction.is_approved(intent, NOON), "ada wants the order"
-        transaction.approve(intent.request_sha256, "grace", NOON + HOUR, {"note": "seen"})
-        assert '"note":"seen"' in transaction.audit_tail(1)[0].body
-        assert transaction.is_approved(intent, NOON)
-        assert transaction.is_approved(intent, NOON + HOUR - 1)
-        assert not transaction.is_approved(intent, NOON - 1)
-        assert not transaction.is_approved(intent, NOON + HOUR)
-        assert not transaction.is_approved(other, NOON)
+        transaction.orders.approve(intent.request_sha256, "ada", NOON + HOUR)
+        assert not transaction.reading.orders.is_approved(intent, NOON), "ada wants the order"
+        transaction.orders.approve(intent.request_sha256, "grace", NOON + HOUR, {"note": "seen"})
+        assert '"note":"seen"' in transaction.reading.audit_log.newest(1)[0].body
+        assert transaction.reading.orders.is_approved(intent, NOON)
+        assert transaction.reading.orders.is_approved(intent, NOON + HOUR - 1)
+        assert not transaction.reading.orders.is_approved(intent, NOON - 1)
+        assert not transaction.reading.orders.is_approved(intent, NOON + HOUR)
+        assert not transaction.reading.orders.is_approved(other, NOON)
 
 
 def test_a_reconciliation_is_the_newest_of_its_sub_account(desk: Desk) -> None:
     with desk.journal.reading() as reading:
-        assert reading.last_reconciliation("sandbox", 0) is None
-        assert reading.last_clean_reconciliation("sandbox", 0) is None
-        assert not reading.reconciled_in_a_session("sandbox", 0)
+        assert reading.reconciliations.newest("sandbox", 0) is None
+        assert reading.reconciliations.newest_clean("sandbox", 0) is None
+        assert not reading.reconciliations.has_any_since_first_session("sandbox", 0)
     reconciled(desk, 0, clean=True)
     clean = reconciled(desk, 0, clean=True)
     at_us = desk.clock()
     dirty = reconciled(desk, 3, clean=False)
     reconciled(desk, 0, clean=True, subaccount=1)
     with desk.journal.reading() as reading:
-        assert reading.last_reconciliation("sandbox", 0) == ReconciliationMade(
+        assert reading.reconciliations.newest("sandbox", 0) == ReconciliationMade(
             dirty, at_us + SECOND - 2, at_us + SECOND - 1, at_us + SECOND, False, 3
         )
-        assert reading.last_clean_reconciliation("sandbox", 0) == ReconciliationMade(
+        assert reading.reconciliations.newest_clean("sandbox", 0) == ReconciliationMade(
             clean, at_us - 2, at_us - 1, at_us, True, 0
         )
-        assert reading.last_reconciliation("demo", 0) is None
-        assert reading.last_clean_reconciliation("demo", 0) is None
-        assert reading.reconciled_in_a_session("sandbox", 0)
-        assert not reading.reconciled_in_a_session("sandbox", 1), "no live session was ever opened there"
+        assert reading.reconciliations.newest("demo", 0) is None
+        assert reading.reconciliations.newest_clean("demo", 0) is None
+        assert reading.reconciliations.has_any_since_first_session("sandbox", 0)
+        assert not reading.reconciliations.has_any_since_first_session("sandbox", 1), (
+            "no live session was ever opened there"
+        )
 
 
 def test_the_newest_reconciliation_is_the_one_recorded_last_whatever_its_clock_said(desk: Desk) -> None:
@@ -82,7 +83,7 @@ def test_the_newest_reconciliation_is_the_one_recorded_last_whatever_its_clock_s
     desk.clock.now_us -= 365 * 24 * HOUR
     newest = reconciled(desk, 0, clean=True)
     with desk.journal.reading() as reading:
-        for last in (reading.last_reconciliation("sandbox", 0), reading.last_clean_reconciliation("sandbox", 0)):
+        for last in (reading.reconciliations.newest("sandbox", 0), reading.reconciliations.newest_clean("sandbox", 0)):
             assert last is not None
             assert last.reconciliation_id == newest
 
@@ -95,69 +96,69 @@ def test_the_sub_accounts_that_were_traded_live_are_those_of_live_sessions(desk:
             new_session("session-0007", subaccount=7, binding=Binding("sandbox", HOST, "another key", 7)),
             OTHER,
         )
-        assert transaction.live_subaccounts("sandbox") == [0, 7]
-        assert transaction.live_subaccounts("demo") == []
+        assert transaction.reading.sessions.live_subaccounts("sandbox") == [0, 7]
+        assert transaction.reading.sessions.live_subaccounts("demo") == []
 
 
 def test_a_reconciliation_from_before_the_first_session_is_none_of_it(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
-        transaction.reconciled("sandbox", 0, NOON - 1, NOON, differences=0, clean=True, report="r")
-        assert not transaction.reconciled_in_a_session("sandbox", 0)
-        transaction.reconciled("sandbox", 0, NOON, NOON, differences=0, clean=True, report="r")
-        assert transaction.reconciled_in_a_session("sandbox", 0)
+        transaction.reconciliations.record("sandbox", 0, NOON - 1, NOON, differences=0, clean=True, report="r")
+        assert not transaction.reading.reconciliations.has_any_since_first_session("sandbox", 0)
+        transaction.reconciliations.record("sandbox", 0, NOON, NOON, differences=0, clean=True, report="r")
+        assert transaction.reading.reconciliations.has_any_since_first_session("sandbox", 0)
 
 
 def test_a_session_is_found_by_its_lease_and_its_groups(desk: Desk) -> None:
     with desk.journal.reading() as reading:
-        assert reading.lease("sandbox", 0) == LeaseHeld("session-0001", NOON + HOUR)
-        assert reading.live_session("sandbox", 0) == "session-0001"
-        assert reading.first_live_session_us("sandbox", 0) == NOON
-        assert reading.groups("session-0001") == {0: GROUP}
-        assert reading.groups("session-0002") == {}
-        assert reading.unfenced_groups("sandbox", 0, NOON + HOUR) == [(GROUP, 0)]
-        assert reading.unfenced_groups("sandbox", 0, NOON + HOUR + 1) == []
+        assert reading.sessions.lease("sandbox", 0) == LeaseHeld("session-0001", NOON + HOUR)
+        assert reading.sessions.live_session("sandbox", 0) == "session-0001"
+        assert reading.sessions.first_live_session_us("sandbox", 0) == NOON
+        assert reading.sessions.groups("session-0001") == {0: GROUP}
+        assert reading.sessions.groups("session-0002") == {}
+        assert reading.evidence.unfenced_groups("sandbox", 0, NOON + HOUR) == [(GROUP, 0)]
+        assert reading.evidence.unfenced_groups("sandbox", 0, NOON + HOUR + 1) == []
         for other in OTHERS:
-            assert reading.lease(*other) is None
-            assert reading.live_session(*other) is None
-            assert reading.first_live_session_us(*other) is None
-            assert reading.unfenced_groups(*other, NOON) == []
-        assert reading.fence_of(GROUP) is None
+            assert reading.sessions.lease(*other) is None
+            assert reading.sessions.live_session(*other) is None
+            assert reading.sessions.first_live_session_us(*other) is None
+            assert reading.evidence.unfenced_groups(*other, NOON) == []
+        assert reading.evidence.fence_of(GROUP) is None
     with desk.journal.writing() as transaction:
-        fence = transaction.fenced(GROUP, NOON + 5)
-        assert transaction.fence_of(GROUP) == (fence, NOON + 5)
-        assert transaction.unfenced_groups("sandbox", 0, NOON) == []
+        fence = transaction.evidence.record_fence(GROUP, NOON + 5)
+        assert transaction.reading.evidence.fence_of(GROUP) == (fence, NOON + 5)
+        assert transaction.reading.evidence.unfenced_groups("sandbox", 0, NOON) == []
     desk.clock.now_us += HOUR
     next_session(desk, 2)
     with desk.journal.reading() as reading:
-        assert reading.first_live_session_us("sandbox", 0) == NOON
+        assert reading.sessions.first_live_session_us("sandbox", 0) == NOON
 
 
 def test_a_lease_is_renewed_until_it_has_run_out_or_the_session_ended(desk: Desk) -> None:
     desk.clock.now_us += HOUR - 1
     with desk.journal.writing() as transaction:
-        assert transaction.renew_lease("session-0001", desk.clock() + SECOND)
-        assert not transaction.renew_lease("session-0002", desk.clock() + SECOND)
+        assert transaction.sessions.renew_lease("session-0001", desk.clock() + SECOND)
+        assert not transaction.sessions.renew_lease("session-0002", desk.clock() + SECOND)
     desk.clock.now_us += SECOND
     with desk.journal.writing() as transaction:
-        assert not transaction.renew_lease("session-0001", desk.clock() + SECOND)
+        assert not transaction.sessions.renew_lease("session-0001", desk.clock() + SECOND)
 
 
 def test_a_session_ends_once(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
-        assert transaction.end_session("session-0001", "over", {"by": "ann"})
-        assert '"by":"ann"' in transaction.audit_tail(1)[0].body
-        assert not transaction.end_session("session-0001", "again")
+        assert transaction.sessions.end("session-0001", "over", {"by": "ann"})
+        assert '"by":"ann"' in transaction.reading.audit_log.newest(1)[0].body
+        assert not transaction.sessions.end("session-0001", "again")
         with pytest.raises(LookupError, match="no session session-0009"):
-            transaction.end_session("session-0009", "over")
+            transaction.sessions.end("session-0009", "over")
 
 
 def test_only_a_live_session_makes_room_for_itself(desk: Desk) -> None:
     desk.clock.now_us += HOUR
     with desk.journal.writing() as transaction:
         open_session(transaction, new_session("session-0002", now_us=desk.clock(), mode=Mode.DRY_RUN))
-        assert transaction.live_session("sandbox", 0) == "session-0001"
+        assert transaction.reading.sessions.live_session("sandbox", 0) == "session-0001"
         open_session(transaction, new_session("session-0003", now_us=desk.clock()), "9b2f2c4e-0000-4000-8000-3")
-        assert transaction.live_session("sandbox", 0) == "session-0003"
+        assert transaction.reading.sessions.live_session("sandbox", 0) == "session-0003"
 
 
 def test_a_journal_whose_head_is_gone_is_not_written(sqlite_journal: sa.Engine) -> None:
@@ -169,15 +170,18 @@ def test_a_journal_whose_head_is_gone_is_not_written(sqlite_journal: sa.Engine) 
 
 def test_engagements_are_those_since_the_switch_was_released_last(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
-        assert transaction.engagements_since_release() == []
-        transaction.engage_kill(1, "file", "ann", "first")
-        transaction.engage_kill(2, "operator", "bob", "second")
-        first, second = transaction.engagements_since_release()
+        assert transaction.reading.halts.engagements_since_release() == []
+        transaction.halts.engage(1, "file", "ann", "first")
+        transaction.halts.engage(2, "operator", "bob", "second")
+        first, second = transaction.reading.halts.engagements_since_release()
         assert first == KillState(True, 1, "file", "ann", "first", NOON, 3)
         assert (second.level, second.by_whom, second.seq) == (2, "bob", 4)
-        assert transaction.kill() == second
-        assert transaction.release_kill("grace", "looked") == 5
-        assert (transaction.kill().engaged, transaction.kill().seq) == (False, 5)
+        assert transaction.reading.halts.kill_state() == second
+        assert transaction.halts.release("grace", "looked") == 5
+        assert (transaction.reading.halts.kill_state().engaged, transaction.reading.halts.kill_state().seq) == (
+            False,
+            5,
+        )
 
 
 def test_an_order_is_found_by_every_name_it_has(desk: Desk) -> None:
@@ -185,36 +189,36 @@ def test_an_order_is_found_by_every_name_it_has(desk: Desk) -> None:
     recorded = desk.sending(sent)
     sent = desk.look(sent)
     with desk.journal.writing() as transaction:
-        assert transaction.sent(sent.intent_id) == recorded
+        assert transaction.reading.orders.sent(sent.intent_id) == recorded
         with pytest.raises(LookupError, match="the journal has no intent 999"):
-            transaction.intent(999)
-        with pytest.raises(LookupError, match=f"intent {reserved.intent_id} was never to be sent"):
-            transaction.sent(reserved.intent_id)
-        assert [each.intent_id for each in transaction.open_intents("sandbox", 0)] == [
+            transaction.reading.orders.intent(999)
+        with pytest.raises(LookupError, match=f"no record that intent {reserved.intent_id} was to be sent"):
+            transaction.reading.orders.sent(reserved.intent_id)
+        assert [each.intent_id for each in transaction.reading.orders.open_intents("sandbox", 0)] == [
             sent.intent_id,
             reserved.intent_id,
         ]
-        assert transaction.open_intents("sandbox", 0, states={OrderState.UNKNOWN}) == []
-        assert transaction.open_intents("sandbox", 0, mode=Mode.DRY_RUN) == []
+        assert transaction.reading.orders.open_intents("sandbox", 0, states={OrderState.UNKNOWN}) == []
+        assert transaction.reading.orders.open_intents("sandbox", 0, mode=Mode.DRY_RUN) == []
         for other in OTHERS:
-            assert transaction.open_intents(*other) == []
-        assert transaction.intent_id_of_order("order-0001") is None
-        transaction.answered(sent, OrderState.RESTING, order_id="order-0001")
-        assert transaction.intent_id_of_order("order-0001") == sent.intent_id
-        found = transaction.intent_of_client_order_id(Mode.LIVE, sent.client_order_id)
+            assert transaction.reading.orders.open_intents(*other) == []
+        assert transaction.reading.orders.intent_id_of_order("order-0001") is None
+        transaction.orders.record_answer(sent, OrderState.RESTING, order_id="order-0001")
+        assert transaction.reading.orders.intent_id_of_order("order-0001") == sent.intent_id
+        found = transaction.reading.orders.intent_of_client_order_id(Mode.LIVE, sent.client_order_id)
         assert found is not None
         assert found.intent_id == sent.intent_id
-        assert transaction.intent_of_client_order_id(Mode.DRY_RUN, sent.client_order_id) is None
+        assert transaction.reading.orders.intent_of_client_order_id(Mode.DRY_RUN, sent.client_order_id) is None
 
 
 def test_a_signal_that_was_planned_is_told_with_its_intent(desk: Desk) -> None:
     new = desk.intent()
     with desk.journal.writing() as transaction:
-        first = transaction.plan(new)
+        first = transaction.orders.plan(new)
         with pytest.raises(AlreadyPlanned, match=f"intent {first.intent_id} is planned already"):
-            transaction.plan(new)
+            transaction.orders.plan(new)
         with pytest.raises(IdempotencyConflict, match=f"intent {first.intent_id} has the same .* other terms"):
-            transaction.plan(replace(new, count_centicontracts=999))
+            transaction.orders.plan(replace(new, count_centicontracts=999))
 
 
 def test_proposals_wait_until_they_were_tried_in_the_mode_or_ran_out(desk: Desk) -> None:
@@ -228,12 +232,12 @@ def test_proposals_wait_until_they_were_tried_in_the_mode_or_ran_out(desk: Desk)
 
     def waiting(mode: Mode = Mode.LIVE, after_us: int = int(ends_us), limit: int = 100) -> list[int]:
         with desk.journal.reading() as reading:
-            return [row["proposal_id"] for row in reading.pending_proposals(mode, after_us, limit)]
+            return [row["proposal_id"] for row in reading.orders.pending_proposals(mode, after_us, limit)]
 
     assert waiting() == [first, second, third]
     assert waiting(limit=2) == [first, second]
     assert waiting(after_us=int(ends_us) + 1) == []
     with desk.journal.writing() as transaction:
-        transaction.attempt("session-0001", proposal_id=second)
+        transaction.orders.record_attempt("session-0001", proposal_id=second)
     assert waiting() == [first, third]
     assert waiting(Mode.DRY_RUN) == [first, second, third]

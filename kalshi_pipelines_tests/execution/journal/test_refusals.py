@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.guards import NEVER_CHANGED, lower_guards
-from kalshi_pipelines.execution.journal.ledger import Ledger
 from kalshi_pipelines.execution.journal.records import (
     Binding,
     Fill,
@@ -24,6 +23,8 @@ from kalshi_pipelines.execution.journal.records import (
 )
 from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, metadata
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
+from kalshi_pipelines.execution.journal.writing.standings import Standings
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
@@ -68,7 +69,7 @@ def sql(transaction: JournalTransaction, statement: str) -> None:
 
 
 def audited(transaction: JournalTransaction) -> int:
-    return transaction.audit("note", {})
+    return transaction.audit.append("note", {})
 
 
 def event(transaction: JournalTransaction, intent: Intent, **changed: object) -> None:
@@ -91,9 +92,9 @@ def event(transaction: JournalTransaction, intent: Intent, **changed: object) ->
 def test_an_order_goes_its_way_where_nothing_is_wrong(desk: Desk) -> None:
     intent = desk.sent()
     with desk.journal.writing() as transaction:
-        transaction.answered(intent, OrderState.RESTING, order_id="order-0001")
+        transaction.orders.record_answer(intent, OrderState.RESTING, order_id="order-0001")
     with desk.journal.writing() as transaction:
-        transaction.answered(desk.look(intent), OrderState.CANCELED, filled_centicontracts=0)
+        transaction.orders.record_answer(desk.look(intent), OrderState.CANCELED, filled_centicontracts=0)
     assert desk.look(intent).state is OrderState.CANCELED
 
 
@@ -136,13 +137,13 @@ def in_state(desk: Desk, state: str) -> Intent:
         return desk.planned(**market)
     if state == "denied":
         with desk.journal.writing() as transaction:
-            return transaction.deny(transaction.plan(desk.intent(**market)), DenialReason.NOT_ARMED, "")
+            return transaction.orders.deny(transaction.orders.plan(desk.intent(**market)), DenialReason.NOT_ARMED, "")
     if state == "reserved":
         return desk.reserved(**market)
     intent = desk.sent(**market)
     if state == "unknown":
         with desk.journal.writing() as transaction:
-            return transaction.answered(intent, OrderState.UNKNOWN)
+            return transaction.orders.record_answer(intent, OrderState.UNKNOWN)
     return intent
 
 
@@ -160,7 +161,7 @@ def test_no_event_that_the_one_before_does_not_allow(desk: Desk, guarded: bool) 
 def resting(desk: Desk) -> Intent:
     intent = desk.sent()
     with desk.journal.writing() as transaction:
-        return transaction.answered(intent, OrderState.RESTING, order_id="order-0001")
+        return transaction.orders.record_answer(intent, OrderState.RESTING, order_id="order-0001")
 
 
 def test_an_order_of_the_exchange_belongs_to_one_intent(desk: Desk) -> None:
@@ -168,7 +169,7 @@ def test_an_order_of_the_exchange_belongs_to_one_intent(desk: Desk) -> None:
     other = desk.sent(ticker="KXOTHER-1", event_ticker="KXOTHER")
 
     def twice(transaction: JournalTransaction, _: Desk) -> None:
-        transaction.answered(other, OrderState.RESTING, order_id="order-0001")
+        transaction.orders.record_answer(other, OrderState.RESTING, order_id="order-0001")
 
     assert refused(desk, twice)
 
@@ -216,15 +217,21 @@ def fill_every_table(desk: Desk) -> None:
     """At least a row in each table that is written once."""
     unknown = unknown_order(desk)
     with desk.journal.writing() as transaction:
-        transaction.approve(unknown.request_sha256, "grace", desk.clock() + HOUR)
-        fence = transaction.fenced(GROUP, desk.clock())
-        sweep = transaction.swept(SweepReading(fence, TICKER, desk.clock(), desk.clock() + 1, 1, "e" * 64, True))
-        transaction.resolve_absent(unknown, fence, sweep)
-        transaction.foreign_order("sandbox", 0, ForeignOrder("foreign-1", TICKER, Side.BID, 1, 100, "test"), "KXRAIN")
-        transaction.foreign_fill("sandbox", 0, Fill("f-1", "foreign-1", TICKER, Side.BID, 1, 100, 0, NOON), "KXRAIN")
-        transaction.reconciled("sandbox", 0, NOON, NOON, differences=0, clean=True, report="")
-        transaction.attempt("session-0001", denial=DenialReason.INVALID_PROPOSAL)
-        transaction.end_session("session-0001", "done")
+        transaction.orders.approve(unknown.request_sha256, "grace", desk.clock() + HOUR)
+        fence = transaction.evidence.record_fence(GROUP, desk.clock())
+        sweep = transaction.evidence.record_sweep(
+            SweepReading(fence, TICKER, desk.clock(), desk.clock() + 1, 1, "e" * 64, True)
+        )
+        transaction.evidence.record_resolution(unknown, fence, sweep)
+        transaction.foreign_orders.record(
+            "sandbox", 0, ForeignOrder("foreign-1", TICKER, Side.BID, 1, 100, "test"), "KXRAIN"
+        )
+        transaction.fills.record_foreign(
+            "sandbox", 0, Fill("f-1", "foreign-1", TICKER, Side.BID, 1, 100, 0, NOON), "KXRAIN"
+        )
+        transaction.reconciliations.record("sandbox", 0, NOON, NOON, differences=0, clean=True, report="")
+        transaction.orders.record_attempt("session-0001", denial=DenialReason.INVALID_PROPOSAL)
+        transaction.sessions.end("session-0001", "done")
         transaction._connection.execute(metadata.tables["proposals"].insert(), PROPOSAL)
     desk.journal.anchor("test")
 
@@ -242,12 +249,18 @@ PROPOSAL = {
 def test_an_order_is_not_sent_when_the_journal_knows_better(desk: Desk, case: str) -> None:
     make, rule = SENDING[case]
     intent = make(desk)
-    assert refused(desk, lambda transaction, _: transaction.sending(intent, "1.0+test")) == f"send_guard:{rule}"
+    assert (
+        refused(desk, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
+        == f"send_guard:{rule}"
+    )
 
 
 def test_another_version_of_the_code_sends_nothing(desk: Desk) -> None:
     intent = desk.reserved()
-    assert refused(desk, lambda transaction, _: transaction.sending(intent, "1.1")) == "send_guard:code_version"
+    assert (
+        refused(desk, lambda transaction, _: transaction.orders.record_sending(intent, "1.1"))
+        == "send_guard:code_version"
+    )
 
 
 def test_an_order_that_is_not_reserved_everywhere_is_not_sent(desk: Desk) -> None:
@@ -275,29 +288,35 @@ def test_an_order_that_is_counted_somewhere_else_is_not_sent(
     desk: Desk, kind: ScopeKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever can add scopes could else count each order in one of its own, with caps of its own."""
-    keys = Ledger._keys
-    monkeypatch.setattr(Ledger, "_keys", lambda *its: {**keys(*its), kind: ELSEWHERE[kind]})
-    monkeypatch.setattr(Ledger, "_carry_over", lambda *_: None)
+    keys = Standings._keys
+    monkeypatch.setattr(Standings, "_keys", lambda *its: {**keys(*its), kind: ELSEWHERE[kind]})
+    monkeypatch.setattr(ScopeWriter, "_carry_over", lambda *_: None)
     intent = desk.reserved()
-    assert refused(desk, lambda transaction, _: transaction.sending(intent, "1.0+test")) == "send_guard:unreserved"
+    assert (
+        refused(desk, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
+        == "send_guard:unreserved"
+    )
 
 
 def test_an_order_that_is_counted_in_a_day_that_is_over_is_not_sent(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.reserved()
-    keys = Ledger._keys
-    monkeypatch.setattr(Ledger, "_keys", lambda *its: {**keys(*its), ScopeKind.DAY: "2026-11-22"})
+    keys = Standings._keys
+    monkeypatch.setattr(Standings, "_keys", lambda *its: {**keys(*its), ScopeKind.DAY: "2026-11-22"})
     intent = desk.reserved()
-    assert refused(desk, lambda transaction, _: transaction.sending(intent, "1.0+test")) == "send_guard:unreserved"
+    assert (
+        refused(desk, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
+        == "send_guard:unreserved"
+    )
 
 
 def test_a_dry_run_never_sends(journal_engine: sa.Engine) -> None:
     desk = desk_at(journal_engine, mode=Mode.DRY_RUN)
     intent = desk.reserved(order_group_id=None)
-    assert refused(desk, lambda transaction, _: transaction.sending(intent, "1.0+test"))
+    assert refused(desk, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
     with desk.journal.writing() as transaction:
-        assert transaction.simulated(intent, "1.0+test").state is OrderState.SIMULATED
+        assert transaction.orders.record_simulation(intent, "1.0+test").state is OrderState.SIMULATED
 
 
 INTENTS: dict[str, dict[str, Any]] = {
@@ -324,7 +343,7 @@ INTENTS: dict[str, dict[str, Any]] = {
 
 def test_no_intent_that_no_order_can_be(desk: Desk) -> None:
     for wrong, changed in INTENTS.items():
-        assert refused(desk, lambda transaction, _: transaction.plan(desk.intent(**changed))), wrong  # noqa: B023
+        assert refused(desk, lambda transaction, _: transaction.orders.plan(desk.intent(**changed))), wrong  # noqa: B023
 
 
 @pytest.mark.parametrize(
@@ -349,13 +368,13 @@ def test_F27_an_order_whose_bytes_say_other_terms_than_it_is_counted_with_is_not
     new = desk.intent()
     other = replace(new, request_json=desk.intent(**{"client_order_id": new.client_order_id, **sent}).request_json)
     with pytest.raises(JournalRefused, match="request_terms"), desk.journal.writing() as transaction:
-        transaction.plan(other)
+        transaction.orders.plan(other)
     desk.subaccount = 1
     with pytest.raises(JournalRefused, match="request_terms"), desk.journal.writing() as transaction:
-        transaction.plan(desk.intent())
+        transaction.orders.plan(desk.intent())
     twice = replace(new, request_json=new.request_json[:-1] + ',"count":"1000000.00"}')
     with pytest.raises(JournalRefused, match="request_terms"), desk.journal.writing() as transaction:
-        transaction.plan(twice)
+        transaction.orders.plan(twice)
 
 
 def test_an_intent_can_not_hold_less_than_it_may_cost(desk: Desk) -> None:
@@ -407,7 +426,7 @@ SESSIONS: dict[str, dict[str, Any]] = {
 
 def test_no_session_that_may_do_what_none_may(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
-        transaction.end_session(desk.session_id, "done")
+        transaction.sessions.end(desk.session_id, "done")
     group = "9b2f2c4e-0000-4000-8000-000000000002"
     for wrong, changed in SESSIONS.items():
         session = new_session("session-0002", **changed)
@@ -416,16 +435,16 @@ def test_no_session_that_may_do_what_none_may(desk: Desk) -> None:
 
 def test_the_kill_switch_is_released_by_somebody_else_only(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
-        transaction.engage_kill(2, "operator", "ada", "stop")
-    assert refused(desk, lambda transaction, _: transaction.release_kill("ada", "fine again"))
+        transaction.halts.engage(2, "operator", "ada", "stop")
+    assert refused(desk, lambda transaction, _: transaction.halts.release("ada", "fine again"))
     desk.released()
-    assert refused(desk, lambda transaction, _: transaction.release_kill("grace", "again")) == "kill_not_engaged"
+    assert refused(desk, lambda transaction, _: transaction.halts.release("grace", "again")) == "kill_not_engaged"
 
 
 def test_a_release_names_the_newest_engagement(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
-        transaction.engage_kill(1, "operator", "ada", "stop")
-        transaction.engage_kill(2, "operator", "bob", "stop more")
+        transaction.halts.engage(1, "operator", "ada", "stop")
+        transaction.halts.engage(2, "operator", "bob", "stop more")
 
     def the_older_one(transaction: JournalTransaction, _: Desk) -> None:
         row = {
@@ -441,16 +460,16 @@ def test_a_release_names_the_newest_engagement(desk: Desk) -> None:
 def test_a_proof_of_absence_is_of_the_order_s_own_group_and_market(desk: Desk) -> None:
     unknown = unknown_order(desk)
     with desk.journal.writing() as transaction:
-        transaction.add_group(desk.session_id, 1, "9b2f2c4e-0000-4000-8000-000000000009", 100)
-        other = transaction.fenced("9b2f2c4e-0000-4000-8000-000000000009", NOON)
-        elsewhere = transaction.swept(SweepReading(other, TICKER, NOON, NOON + 1, 1, "e" * 64, True))
-        fence = transaction.fenced(GROUP, NOON)
-        partial = transaction.swept(SweepReading(fence, TICKER, NOON, NOON + 1, 1, "e" * 64, False))
-        market = transaction.swept(SweepReading(fence, "KXOTHER-1", NOON, NOON + 1, 1, "e" * 64, True))
+        transaction.sessions.add_group(desk.session_id, 1, "9b2f2c4e-0000-4000-8000-000000000009", 100)
+        other = transaction.evidence.record_fence("9b2f2c4e-0000-4000-8000-000000000009", NOON)
+        elsewhere = transaction.evidence.record_sweep(SweepReading(other, TICKER, NOON, NOON + 1, 1, "e" * 64, True))
+        fence = transaction.evidence.record_fence(GROUP, NOON)
+        partial = transaction.evidence.record_sweep(SweepReading(fence, TICKER, NOON, NOON + 1, 1, "e" * 64, False))
+        market = transaction.evidence.record_sweep(SweepReading(fence, "KXOTHER-1", NOON, NOON + 1, 1, "e" * 64, True))
     for proof in ((other, elsewhere), (fence, elsewhere), (fence, partial), (fence, market)):
-        assert refused(desk, lambda transaction, _: transaction.resolve_absent(unknown, *proof))  # noqa: B023
+        assert refused(desk, lambda transaction, _: transaction.evidence.record_resolution(unknown, *proof))  # noqa: B023
     before_the_fence = SweepReading(fence, TICKER, NOON, NOON, 1, "e" * 64, True)
-    assert refused(desk, lambda transaction, _: transaction.swept(before_the_fence))
+    assert refused(desk, lambda transaction, _: transaction.evidence.record_sweep(before_the_fence))
 
 
 def test_another_program_can_not_write_to_a_sqlite_journal(sqlite_journal: sa.Engine) -> None:
@@ -473,7 +492,7 @@ def test_our_own_connection_writes_nothing_with_its_checks_off(sqlite_journal: s
     with sqlite_journal.connect() as connection:
         connection.connection.driver_connection.execute(f"PRAGMA {pragma}")  # type: ignore[union-attr]
     with pytest.raises(JournalRefused, match="does not enforce"), desk.journal.writing() as transaction:
-        transaction.audit("note", {})
+        transaction.audit.append("note", {})
 
 
 def test_a_refusal_names_what_refused(desk: Desk) -> None:
@@ -486,9 +505,9 @@ def test_a_refusal_names_what_refused(desk: Desk) -> None:
         return caught.value.rule
 
     rules = [
-        refused(lambda it: it.reconciled("sandbox", 0, 1, 1, differences=3, clean=True, report="r")),
-        refused(lambda it: it.attempt("session-0001", proposal_id=99)),
-        refused(lambda it: it.add_group("session-0001", 0, "9b2f2c4e-0000-4000-8000-3", 100)),
+        refused(lambda it: it.reconciliations.record("sandbox", 0, 1, 1, differences=3, clean=True, report="r")),
+        refused(lambda it: it.orders.record_attempt("session-0001", proposal_id=99)),
+        refused(lambda it: it.sessions.add_group("session-0001", 0, "9b2f2c4e-0000-4000-8000-3", 100)),
     ]
     assert rules[0] == "ck_reconciliations_clean_has_no_differences"
     assert rules[1] == ("foreign_key" if is_sqlite else "fk_attempts_proposal_id_proposals")

@@ -94,7 +94,7 @@ def test_F42_the_exchange_comes_first_and_what_rests_is_canceled_one_by_one_and_
     assert str(report) == "FLAT: no order rests, proved in round 2"
     assert (hall.paused, hall.passed) == ([1.0], [Checkpoint.CANCELS_SENT] * 2)
     with hall.desk.journal.reading() as reading:
-        kill = reading.kill()
+        kill = reading.halts.kill_state()
     assert (kill.engaged, kill.level, kill.by_whom, kill.source, kill.reason) == (True, 2, "bob", "operator", "enough")
     assert report.engaged == Engaged(kill.seq)
     assert not hall.emergency.path.exists()
@@ -271,7 +271,7 @@ def test_F21_a_full_disk_keeps_no_halt_from_canceling_and_the_journal_has_it_or_
         assert (report.flat, report.engaged.is_on_record) == (True, is_on_record)
         assert "emergency.jsonl can not be written" in report.problems[0]
         with hall.desk.journal.reading() as reading:
-            kill = reading.kill()
+            kill = reading.halts.kill_state()
         assert (kill.engaged, kill.level, kill.by_whom) == (True, 2, "bob")
         assert report.engaged.seq == (kill.seq if is_on_record else None)
     assert "neither journal nor emergency file can be written" in report.engaged.problem
@@ -285,7 +285,9 @@ def test_a_release_needs_a_name_a_reason_and_a_reconciliation_not_older_than_the
     with pytest.raises(NotReleased, match="clean reconciliation made since"):
         hall.switch.release("bob", "fine")
     with hall.desk.journal.writing() as transaction:
-        transaction.reconciled("sandbox", 0, NOON, NOON, differences=0, clean=True, report="the test says so")
+        transaction.reconciliations.record(
+            "sandbox", 0, NOON, NOON, differences=0, clean=True, report="the test says so"
+        )
     with pytest.raises(NotReleased, match="The journal refused it"):
         hall.switch.release("bob", "x" * 5_000)
     hall.switch.release("bob", "fine")
@@ -307,7 +309,7 @@ def test_groups_of_sessions_of_the_last_two_days_that_are_not_fenced_are_fenced(
     groups = GroupsToFence(lambda: desk.journal, portfolio, "sandbox", 0, desk.clock)
     assert list(groups()) == [(OrderId(GROUP), 0)]
     with desk.journal.writing() as transaction:
-        transaction.fenced(GROUP, NOON)
+        transaction.evidence.record_fence(GROUP, NOON)
     assert list(groups()) == []
     next_session(desk, 2)
     assert list(groups()) == [(OrderId(desk.group), 0)]
@@ -326,7 +328,7 @@ def test_F44_a_group_of_the_exchange_that_the_journal_does_not_know_is_fenced_to
     assert hall.halt().flat
     assert ("trigger", strange, "0") in hall.account.written
     with desk.journal.writing() as transaction:
-        transaction.fenced(GROUP, NOON)
+        transaction.evidence.record_fence(GROUP, NOON)
     assert list(groups()) == [(OrderId(strange), 0)]
 
 
@@ -399,7 +401,7 @@ def test_F43_a_disk_that_hangs_keeps_no_halt_from_canceling_and_the_journal_has_
     assert report.flat
     assert "did not answer within 0.1 seconds" in report.problems[0]
     with hall.desk.journal.reading() as reading:
-        assert report.engaged == Engaged(reading.kill().seq)
+        assert report.engaged == Engaged(reading.halts.kill_state().seq)
 
 
 def test_F43_whatever_keeps_an_engagement_out_of_the_journal_it_is_in_the_file_and_a_halt_goes_on(hall: Hall) -> None:
@@ -458,8 +460,8 @@ def test_F43_a_line_of_the_emergency_file_that_can_not_be_read_stops_and_no_halt
     report = hall.halt()
     assert (report.flat, hall.account.listed) == (True, [])
     with hall.desk.journal.reading() as reading:
-        assert report.engaged == Engaged(reading.kill().seq)
-        assert {each.by_whom for each in reading.engagements_since_release()} == {"unknown", "bob"}
+        assert report.engaged == Engaged(reading.halts.kill_state().seq)
+        assert {each.by_whom for each in reading.halts.engagements_since_release()} == {"unknown", "bob"}
 
 
 def test_the_levels_of_an_emergency_file_are_brought_into_what_the_journal_knows(hall: Hall) -> None:
@@ -470,8 +472,8 @@ def test_the_levels_of_an_emergency_file_are_brought_into_what_the_journal_knows
         )
         hall.switch.take_in("bob")
         with hall.desk.journal.reading() as reading:
-            kill = reading.kill()
-            [record] = reading.audit_tail(1)
+            kill = reading.halts.kill_state()
+            [record] = reading.audit_log.newest(1)
         assert (kill.level, kill.reason, kill.by_whom, kill.source) == (known, f"level {level}", "ann", "operator")
         assert json.loads(record.body)["emergency_at_us"] == 7
     aside = hall.emergency.path.with_suffix(".jsonl.imported")

@@ -26,7 +26,7 @@ def switch(desk: Desk, tmp_path: Path) -> KillSwitch:
 def reconciled(desk: Desk, *, clean: bool, environment: str = "sandbox", subaccount: int = 0, took_us: int = 0) -> int:
     with desk.journal.writing() as transaction:
         began = transaction.now_us - took_us
-        return transaction.reconciled(
+        return transaction.reconciliations.record(
             environment, subaccount, began, began, differences=0 if clean else 1, clean=clean, report="of the test"
         )
 
@@ -104,7 +104,7 @@ def test_F43_every_sub_account_that_was_traded_has_to_be_reconciled_whichever_is
     made[7] = reconciled(desk, clean=True, subaccount=7)
     switch.release("bob", "looks well")
     with desk.journal.reading() as reading:
-        [record] = reading.audit_tail(1)
+        [record] = reading.audit_log.newest(1)
     told = json.loads(record.body)
     assert told["reconciliations"] == [made[0], made[7]]
     assert told["rows"][0]["reconciliation_id"] == made.get(subaccount, made[0])

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
-from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.journal.writing.halts import HaltWriter
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.sources import (
     EmergencySource,
@@ -181,7 +181,7 @@ def test_F20_with_the_journal_locked_the_switch_engages_in_its_file_and_the_rele
     with pytest.raises(NotReleased, match="somebody else"):
         switch.release("ann", "fine again")
     with journal.reading() as reading:
-        assert (reading.kill().reason, reading.kill().by_whom) == ("the journal hangs", "ann")
+        assert (reading.halts.kill_state().reason, reading.halts.kill_state().by_whom) == ("the journal hangs", "ann")
     switch.release("bob", "fine again")
     assert switch.why_engaged() is None
     assert (tmp_path / "emergency.jsonl.imported").read_text().count("the journal hangs") == 1
@@ -286,7 +286,7 @@ def test_F43_who_engages_while_somebody_releases_has_engaged_afterwards(
     monkeypatch.setattr(EmergencyFile, "append", append)
     engaged = switch.engage("carl", "too many orders")
     with journal.reading() as reading:
-        kill = reading.kill()
+        kill = reading.halts.kill_state()
     assert (kill.engaged, kill.by_whom, kill.seq) == (True, "carl", engaged.seq)
 
 
@@ -306,7 +306,7 @@ def test_the_switch_engages_whatever_name_and_reason_are(
     switch.release("ann", "we begin")
     assert switch.engage(by, reason, level=9).seq is not None
     with journal.reading() as reading:
-        kill = reading.kill()
+        kill = reading.halts.kill_state()
     assert ((kill.by_whom, kill.reason), kill.engaged, kill.level) == (stored, True, 3)
 
 
@@ -319,7 +319,7 @@ def test_an_engagement_the_journal_s_rules_refuse_is_engaged_all_the_same(
     def refuse(*_: object) -> int:
         raise JournalRefused("reason", "a rule that is not known yet")
 
-    monkeypatch.setattr(JournalTransaction, "engage_kill", refuse)
+    monkeypatch.setattr(HaltWriter, "engage", refuse)
     engaged = switch.engage("bob", "stop")
     assert (engaged.seq, bool(engaged.problem)) == (None, True)
     assert "emergency file: bob" in str(switch.why_engaged())

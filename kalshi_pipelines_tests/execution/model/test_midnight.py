@@ -12,9 +12,11 @@ def test_F19_an_order_of_yesterday_can_be_given_back_after_the_new_day_took_it_o
     desk.clock.now_us += MINUTE
     desk.reserved()
     with desk.journal.writing() as transaction:
-        transaction.abandon(transaction.intent(old.intent_id), DenialReason.CRASHED_BEFORE_SENDING, "left behind")
+        transaction.orders.abandon(
+            transaction.reading.orders.intent(old.intent_id), DenialReason.CRASHED_BEFORE_SENDING, "left behind"
+        )
     with desk.journal.reading() as reading:
-        (day,) = reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-24"})
-        (account,) = reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+        (day,) = reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-24"})
+        (account,) = reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
     assert (day.notional_microdollars, day.worst_microdollars) == (5_000_000, 5_200_000)
     assert (account.notional_microdollars, account.worst_microdollars) == (5_000_000, 5_200_000)

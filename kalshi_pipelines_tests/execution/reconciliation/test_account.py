@@ -55,7 +55,7 @@ def kinds(report: ReconciliationReport) -> list[DifferenceKind]:
 
 def kill_of(journal: Journal) -> KillState:
     with journal.reading() as reading:
-        return reading.kill()
+        return reading.halts.kill_state()
 
 
 def foreign(market: dict[str, Any], price: str, **more: Any) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def test_the_life_of_a_resting_order_is_followed_to_its_end(floor: Floor, journa
     report = work.reconcile()
     assert report.clean, str(report)
     with journal.reading() as reading:
-        rests = reading.intent(first.intent_id)
+        rests = reading.orders.intent(first.intent_id)
     assert (rests.state, rests.filled_centicontracts) == (OrderState.RESTING, 100)
     transport = floor.transport(floor.settings())
     for intent in (first, second):
@@ -99,8 +99,8 @@ def test_the_life_of_a_resting_order_is_followed_to_its_end(floor: Floor, journa
     ended = work.reconcile()
     assert ended.clean, str(ended)
     with journal.reading() as reading:
-        told = [reading.intent(each.intent_id) for each in (first, second)]
-        held = reading.markets("sandbox", 0)
+        told = [reading.orders.intent(each.intent_id) for each in (first, second)]
+        held = reading.ledger.markets("sandbox", 0)
     assert [(each.state, each.filled_centicontracts, each.reserved_centicontracts) for each in told] == [
         (OrderState.CANCELED, 100, 0),
         (OrderState.CANCELED, 0, 0),
@@ -143,7 +143,7 @@ def test_F53_an_order_of_somebody_else_is_counted_and_stops_trading_until_it_is_
     assert (kill_of(journal).engaged, kill_of(journal).by_whom) == (True, "reconciler")
     assert trader.executor.decide(proposed(places[1])).reason is DenialReason.KILL_SWITCH_ENGAGED
     with journal.reading() as reading:
-        counted = {m.ticker: m.open_bids_centicontracts for m in reading.markets("sandbox", 0)}
+        counted = {m.ticker: m.open_bids_centicontracts for m in reading.ledger.markets("sandbox", 0)}
     assert counted == {places[0]["ticker"]: 200}
     events = kill_of(journal).seq
     assert kinds(work.reconcile()) == [DifferenceKind.FOREIGN_ORDER]
@@ -153,7 +153,7 @@ def test_F53_an_order_of_somebody_else_is_counted_and_stops_trading_until_it_is_
     gone = work.reconcile()
     assert gone.clean, str(gone)
     with journal.reading() as reading:
-        assert [m.open_bids_centicontracts for m in reading.markets("sandbox", 0)] in ([], [0])
+        assert [m.open_bids_centicontracts for m in reading.ledger.markets("sandbox", 0)] in ([], [0])
     assert verify(journal_engine).ok
 
 
@@ -170,7 +170,7 @@ def test_F53_a_fill_of_somebody_else_is_posted_once_and_stops_trading(floor: Flo
     assert kinds(report) == [DifferenceKind.FOREIGN_FILL], str(report)
     assert kill_of(journal).engaged
     with journal.reading() as reading:
-        assert [(m.ticker, m.position_centicontracts) for m in reading.markets("sandbox", 0)] == [
+        assert [(m.ticker, m.position_centicontracts) for m in reading.ledger.markets("sandbox", 0)] == [
             (market["ticker"], 200)
         ]
     assert work.reconcile().clean
@@ -226,7 +226,7 @@ def test_F54_a_person_accepts_a_drifted_position_and_another_lets_trading_go_on(
     assert back.accept(back.reconcile(), [ticker], "ann", "moved back").corrections == {ticker: -100}
     assert back.reconcile().clean
     with journal.reading() as reading:
-        told = [record.body for record in reading.audit_tail(100) if record.kind == "review"]
+        told = [record.body for record in reading.audit_log.newest(100) if record.kind == "review"]
     assert ["moved back" in body for body in told] == [True, False]
     assert verify(sqlite_journal).ok
 
@@ -263,7 +263,7 @@ def test_what_was_held_before_the_first_session_is_counted_once(
     assert reconciler(floor, journal).reconcile().clean
     assert "positions_adopted" not in reconciler(floor, journal).reconcile().figures
     with journal.reading() as reading:
-        assert [m.position_centicontracts for m in reading.markets("sandbox", 0)] == [300]
+        assert [m.position_centicontracts for m in reading.ledger.markets("sandbox", 0)] == [300]
 
 
 def test_F55_a_market_that_pays_out_ends_its_orders_and_its_position(
@@ -284,8 +284,8 @@ def test_F55_a_market_that_pays_out_ends_its_orders_and_its_position(
     assert report.clean, str(report)
     assert report.figures["settlements_posted"] == 1
     with journal.reading() as reading:
-        assert reading.intent(rests.intent_id).state is OrderState.CANCELED
-        assert reading.markets("sandbox", 0) == []
+        assert reading.orders.intent(rests.intent_id).state is OrderState.CANCELED
+        assert reading.ledger.markets("sandbox", 0) == []
     assert work.reconcile().figures["settlements_posted"] == 0
     assert verify(journal_engine).ok
 
@@ -326,5 +326,5 @@ def test_a_session_that_ends_leaves_nothing_that_is_not_explained(floor: Floor, 
     report = reconciler(floor, journal).reconcile()
     assert report.clean, str(report)
     with journal.reading() as reading:
-        assert [m.position_centicontracts for m in reading.markets("sandbox", 0)] == [-150]
+        assert [m.position_centicontracts for m in reading.ledger.markets("sandbox", 0)] == [-150]
     assert "clean: sandbox" in str(report)

@@ -70,13 +70,13 @@ def test_F05_a_commit_of_which_nobody_knows_sends_nothing_twice_and_loses_nothin
             trader.executor.decide(order)
         assert len(floor.orders_on_exchange()) == before + (number == SENT)
         with journal.writing() as transaction:
-            transaction.end_session(trader.session.session_id, "its process is dead")
+            transaction.sessions.end(trader.session.session_id, "its process is dead")
         report = reconciler(floor, journal).reconcile()
         assert report.clean, str(report)
         assert len(floor.orders_on_exchange()) == before + (number == SENT)
         with journal.reading() as reading:
-            assert reading.open_intents("sandbox", 0) == []
-            last = reading.audit_tail(1)
+            assert reading.orders.open_intents("sandbox", 0) == []
+            last = reading.audit_log.newest(1)
         assert last[0].kind == "reconciliation"
     with engine.connect() as connection:
         states = connection.scalars(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -104,14 +105,16 @@ class Bench:
         """An order whose answer was lost."""
         sent = self.desk.sent(**changed)
         with self.desk.journal.writing() as transaction:
-            return transaction.answered(sent, OrderState.UNKNOWN)
+            return transaction.orders.record_answer(sent, OrderState.UNKNOWN)
 
     def resting(self, **changed: Any) -> tuple[Intent, ExchangeOrder]:
         """An order that rests in the journal and at the exchange."""
         sent = self.desk.sent(**{**GTC, **changed})
         order = order_of(sent)
         with self.desk.journal.writing() as transaction:
-            intent = transaction.answered(sent, OrderState.RESTING, order_id=order.order_id, filled_centicontracts=0)
+            intent = transaction.orders.record_answer(
+                sent, OrderState.RESTING, order_id=order.order_id, filled_centicontracts=0
+            )
         self.account.listed.append(order)
         return intent, order
 
@@ -120,12 +123,12 @@ class Bench:
 
     def kill(self) -> str | None:
         with self.desk.journal.reading() as reading:
-            kill = reading.kill()
+            kill = reading.halts.kill_state()
         return kill.reason if kill.engaged else None
 
     def fence_us(self, group: str = GROUP) -> int:
         with self.desk.journal.reading() as reading:
-            fence = reading.fence_of(group)
+            fence = reading.evidence.fence_of(group)
         assert fence is not None
         return fence[1]
 
@@ -155,7 +158,7 @@ def test_F03_an_order_under_way_is_left_alone_only_while_it_is_young_and_its_ses
     intent = desk.sent(valid_until_us=NOON + 1) if is_sent else desk.reserved(valid_until_us=NOON + 1)
     if not lives:
         with desk.journal.writing() as transaction:
-            transaction.end_session(desk.session_id, "over")
+            transaction.sessions.end(desk.session_id, "over")
     desk.clock.now_us += age_us
     bench.account.lag_us = 2 * HOUR
     report = bench.reconcile(desk.session_id if own else None)
@@ -202,7 +205,7 @@ def test_F07_a_fence_is_set_until_it_is_confirmed_and_counts_from_the_exchange_s
     bench: Bench, answers: list[OrderAnswer], server_us: int | None, expected_us: int, paused: list[float]
 ) -> None:
     with bench.desk.journal.writing() as transaction:
-        transaction.add_group(bench.desk.session_id, 2, OTHER_GROUP, 1_000_000)
+        transaction.sessions.add_group(bench.desk.session_id, 2, OTHER_GROUP, 1_000_000)
     intent = bench.unknown(exchange_index=2, order_group_id=OrderId(OTHER_GROUP))
     bench.account.answers = [*answers, OrderAnswer(200, server_us=server_us)]
     report = bench.reconcile()
@@ -219,7 +222,7 @@ def test_F07_a_fence_is_set_until_it_is_confirmed_and_counts_from_the_exchange_s
         Checkpoint.RESOLVED,
     ]
     with bench.desk.journal.reading() as reading:
-        assert reading.lease("sandbox", 0) is None
+        assert reading.sessions.lease("sandbox", 0) is None
     again = bench.reconcile()
     assert (again.clean, again.figures["fences_set"]) == (True, 0)
 
@@ -284,7 +287,7 @@ def test_a_fence_that_another_process_committed_meanwhile_is_taken(bench: Bench)
 
     def another() -> None:
         with bench.desk.journal.writing() as transaction:
-            transaction.fenced(GROUP, NOON + 5 * SECOND)
+            transaction.evidence.record_fence(GROUP, NOON + 5 * SECOND)
 
     bench.at[Checkpoint.FENCED] = another
     report = bench.reconcile()
@@ -294,7 +297,7 @@ def test_a_fence_that_another_process_committed_meanwhile_is_taken(bench: Bench)
 
 def test_F07_a_fence_of_an_earlier_run_is_not_set_again_and_each_group_has_its_own(bench: Bench) -> None:
     with bench.desk.journal.writing() as transaction:
-        transaction.add_group(bench.desk.session_id, 2, OTHER_GROUP, 1_000_000)
+        transaction.sessions.add_group(bench.desk.session_id, 2, OTHER_GROUP, 1_000_000)
     first = bench.unknown()
     second = bench.unknown(exchange_index=2, order_group_id=OrderId(OTHER_GROUP), ticker=f"{EVENT}-T2")
     report = bench.reconcile()
@@ -305,7 +308,7 @@ def test_F07_a_fence_of_an_earlier_run_is_not_set_again_and_each_group_has_its_o
 def test_F05_a_process_that_died_after_its_fence_leaves_it_to_the_next(bench: Bench) -> None:
     intent = bench.unknown()
     with bench.desk.journal.writing() as transaction:
-        transaction.fenced(GROUP, NOON)
+        transaction.evidence.record_fence(GROUP, NOON)
     report = bench.reconcile()
     assert (bench.account.written, report.figures["fences_set"]) == ([], 0)
     assert bench.state(intent) is OrderState.ABSENT
@@ -381,8 +384,8 @@ def test_F07_an_absence_is_read_twice_from_an_hour_before_the_order(bench: Bench
     looks = [what for what in bench.account.read if what[0] == "orders" and what[2] is not None]
     assert looks == [("orders", NOON - HOUR, TICKER)] * 2
     assert bench.paused[0] == 0.5
-    with bench.desk.journal.reading() as reading:
-        sweeps = reading._all(sa.text("SELECT pages, complete, as_of_us FROM sweeps"))  # type: ignore[arg-type]
+    with bench.desk.journal._engine.connect() as connection:
+        sweeps = connection.execute(sa.text("SELECT pages, complete, as_of_us FROM sweeps")).mappings().all()
     assert [dict(each) for each in sweeps] == [{"pages": 6, "complete": 1, "as_of_us": NOON + HOUR}]
     assert bench.state(intent) is OrderState.ABSENT
 
@@ -440,8 +443,8 @@ def test_F07_an_order_with_fills_on_record_is_never_absent(bench: Bench) -> None
     intent = bench.unknown()
     order = order_of(intent)
     with bench.desk.journal.writing() as transaction:
-        transaction.fill(fill_of(order, 900, NOON), transaction.intent(intent.intent_id))
-        before = transaction.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"})
+        transaction.fills.record(fill_of(order, 900, NOON), transaction.reading.orders.intent(intent.intent_id))
+        before = transaction.reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"})
     report = bench.reconcile()
     assert report.differences[0] == Difference(
         K.ORDER_DIVERGED,
@@ -451,15 +454,15 @@ def test_F07_an_order_with_fills_on_record_is_never_absent(bench: Bench) -> None
     assert (bench.state(intent), report.clean) == (OrderState.UNKNOWN, False)
     assert bench.kill() is not None
     with bench.desk.journal.reading() as reading:
-        assert reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"}) == before
+        assert reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"}) == before
 
 
 def test_F07_the_journal_takes_no_absence_of_what_was_filled_and_gives_none_of_its_notional_back(bench: Bench) -> None:
     intent = bench.unknown()
     with bench.desk.journal.writing() as transaction:
-        transaction.fill(fill_of(order_of(intent), 900, NOON), intent)
+        transaction.fills.record(fill_of(order_of(intent), 900, NOON), intent)
     with pytest.raises(JournalRefused, match="absent:filled"), bench.desk.journal.writing() as transaction:
-        transaction.absent(intent, 1)
+        transaction.orders.record_absence(intent, 1)
     assert bench.state(intent) is OrderState.UNKNOWN
 
 
@@ -471,13 +474,15 @@ def test_notional_comes_back_only_of_what_was_not_filled(bench: Bench, filled: i
         bench.desk.sending(intent)
     with bench.desk.journal.writing() as transaction:
         if filled:
-            transaction.fill(fill_of(order_of(intent), filled, NOON), transaction.intent(intent.intent_id))
-        present = transaction.intent(intent.intent_id)
+            transaction.fills.record(
+                fill_of(order_of(intent), filled, NOON), transaction.reading.orders.intent(intent.intent_id)
+            )
+        present = transaction.reading.orders.intent(intent.intent_id)
         if state is OrderState.REJECTED:
-            transaction.answered(present, state, filled_centicontracts=0)
+            transaction.orders.record_answer(present, state, filled_centicontracts=0)
         else:
-            transaction.abandon(present, DenialReason.PROPOSAL_EXPIRED, "late")
-        (day,) = transaction.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"})
+            transaction.orders.abandon(present, DenialReason.PROPOSAL_EXPIRED, "late")
+        (day,) = transaction.reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"})
     assert day.notional_microdollars == (intent.notional_microdollars if filled else 0)
 
 
@@ -512,8 +517,10 @@ def test_what_another_process_found_out_meanwhile_stays(bench: Bench) -> None:
 
     def meanwhile() -> None:
         with bench.desk.journal.writing() as transaction:
-            present = transaction.intent(intent.intent_id)
-            transaction.answered(present, OrderState.CANCELED, order_id="order-found", filled_centicontracts=0)
+            present = transaction.reading.orders.intent(intent.intent_id)
+            transaction.orders.record_answer(
+                present, OrderState.CANCELED, order_id="order-found", filled_centicontracts=0
+            )
 
     bench.at[Checkpoint.SWEPT] = meanwhile
     report = bench.reconcile()
@@ -736,7 +743,11 @@ def test_F53_a_foreign_order_that_is_gone_is_counted_no_more(bench: Bench) -> No
 
     def counted() -> list[int]:
         with bench.desk.journal.reading() as reading:
-            return [each.open_bids_centicontracts for each in reading.markets("sandbox", 0) if each.ticker[:3] == "KXO"]
+            return [
+                each.open_bids_centicontracts
+                for each in reading.ledger.markets("sandbox", 0)
+                if each.ticker[:3] == "KXO"
+            ]
 
     assert counted() == [200]
     bench.account.listed[-1] = somebody_s(status=CANCELED)
@@ -792,14 +803,16 @@ def test_without_a_session_everything_is_told_and_nothing_is_posted(sqlite_journ
     bench.account.made = [fill_of(somebody_s(), 300, NOON), fill_of(somebody_s(), 1, NOON - 1)]
     assert bench.kinds() == [K.FOREIGN_FILL, K.FOREIGN_ORDER]
     with bench.desk.journal.reading() as reading:
-        assert reading.markets("sandbox", 0) == []
+        assert reading.ledger.markets("sandbox", 0) == []
 
 
 def test_F49_a_fill_is_ours_by_its_order_s_id_or_by_the_client_s_id_of_its_order(bench: Bench) -> None:
     sent = bench.desk.sent()
     known = order_of(sent, EXECUTED)
     with bench.desk.journal.writing() as transaction:
-        transaction.answered(sent, OrderState.EXECUTED, order_id=known.order_id, filled_centicontracts=1_000)
+        transaction.orders.record_answer(
+            sent, OrderState.EXECUTED, order_id=known.order_id, filled_centicontracts=1_000
+        )
     unknown = bench.unknown(ticker=f"{EVENT}-T2")
     found = order_of(unknown, EXECUTED)
     bench.account.answers = [LOST] * 4
@@ -818,7 +831,7 @@ def test_F54_what_was_held_before_the_first_session_is_taken_over_once(bench: Be
     again = bench.reconcile()
     assert (again.clean, again.figures.get("positions_adopted")) == (True, None)
     with bench.desk.journal.reading() as reading:
-        held = {each.ticker: each.position_centicontracts for each in reading.markets("sandbox", 0)}
+        held = {each.ticker: each.position_centicontracts for each in reading.ledger.markets("sandbox", 0)}
     assert held == {TICKER: 1, "KXX-26-A": -200}
 
 
@@ -876,7 +889,9 @@ def test_an_order_that_ended_and_rests_and_one_that_is_there_twice_are_told_so(b
     bench.account.listed.append(replace(order, order_id="twin"))
     assert {each.detail for each in bench.reconcile().differences} == {"2 orders have this client order id"}
     with bench.desk.journal.writing() as transaction:
-        transaction.answered(transaction.intent(intent.intent_id), OrderState.CANCELED, filled_centicontracts=0)
+        transaction.orders.record_answer(
+            transaction.reading.orders.intent(intent.intent_id), OrderState.CANCELED, filled_centicontracts=0
+        )
     bench.account.listed = [order]
     assert [each.detail for each in bench.reconcile().differences] == ["it ended as canceled, and rests"]
 
@@ -906,12 +921,19 @@ def test_F54_what_is_taken_over_is_what_is_not_explained_at_its_dearest(
 ) -> None:
     posted: list[dict[str, Any]] = []
 
-    class Transaction:
-        def opening_position(self, *place: object, **told: Any) -> None:
+    class Positions:
+        def record_opening(self, *place: object, **told: Any) -> None:
             posted.append({"place": place, **told})
 
     taken = take_over(
-        cast("JournalTransaction", Transaction()), "demo", 3, TICKER, EVENT, holding=held, counted=counted, dedupe=":7"
+        cast("JournalTransaction", SimpleNamespace(positions=Positions())),
+        "demo",
+        3,
+        TICKER,
+        EVENT,
+        holding=held,
+        counted=counted,
+        dedupe=":7",
     )
     assert taken == correction
     expected = {
@@ -950,13 +972,13 @@ def test_F54_only_drifted_positions_named_one_by_one_are_accepted(bench: Bench) 
         "KXA-26-A: corrected by 1.00 contracts\nKXA-26-B: corrected by 1.00 contracts\nbreaches reviewed: 0"
     )
     with bench.desk.journal.reading() as reading:
-        [record] = reading.audit_tail(1)
+        [record] = reading.audit_log.newest(1)
     told = json.loads(record.body)
     assert (record.kind, told["by"], told["reason"], told["breaches"]) == ("review", "ann", "why", 0)
     assert told["corrections"] == accepted.corrections
     assert bench.reconcile().clean
     with bench.desk.journal.reading() as reading:
-        held = {each.ticker: each for each in reading.markets("sandbox", 0)}
+        held = {each.ticker: each for each in reading.ledger.markets("sandbox", 0)}
     assert held["KXA-26-A"].position_centicontracts == 100
 
 
@@ -1035,7 +1057,7 @@ def test_a_reconciliation_is_on_record_with_what_it_found(bench: Bench) -> None:
     bench.desk.clock.now_us += SECOND
     report = bench.reconcile()
     with bench.desk.journal.reading() as reading:
-        last = reading.last_reconciliation("sandbox", 0)
+        last = reading.reconciliations.newest("sandbox", 0)
     assert last is not None
     assert (last.reconciliation_id, last.differences, last.clean, last.as_of_us, last.finished_us) == (
         report.reconciliation_id,

@@ -51,7 +51,7 @@ def test_an_order_without_a_name_in_the_intent_s_own_group_is_no_proof_of_absenc
 def test_F48_an_order_that_ended_is_filled_as_far_as_its_end_said(desk: Desk) -> None:
     sending = desk.sent()
     with desk.journal.writing() as transaction:
-        ended = transaction.answered(
+        ended = transaction.orders.record_answer(
             sending, OrderState.CANCELED, order_id="order-0001", filled_centicontracts=300
         )  # fmt: skip
     canceled = replace(

@@ -55,7 +55,7 @@ def floor(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[Floor]:
 
 def states(journal: Journal, intents: list[Intent]) -> list[OrderState]:
     with journal.reading() as reading:
-        return [reading.intent(intent.intent_id).state for intent in intents]
+        return [reading.orders.intent(intent.intent_id).state for intent in intents]
 
 
 def unknown(trader: Trader, order: Any, kind: str, **fault: Any) -> Intent:
@@ -69,7 +69,7 @@ def unknown(trader: Trader, order: Any, kind: str, **fault: Any) -> Intent:
 
 def open_now(journal: Journal) -> list[Intent]:
     with journal.reading() as reading:
-        return reading.open_intents("sandbox", 0)
+        return reading.orders.open_intents("sandbox", 0)
 
 
 def test_F06_whatever_was_lost_is_found_as_it_is_on_the_exchange_and_sent_no_second_time(
@@ -217,7 +217,7 @@ def test_two_orders_for_one_client_order_id_stop_everything_and_release_nothing(
     assert DifferenceKind.ORDER_DIVERGED in [each.kind for each in report.differences]
     assert states(journal, [intent]) == [OrderState.UNKNOWN]
     with journal.reading() as reading:
-        kill = reading.kill()
+        kill = reading.halts.kill_state()
     assert (kill.engaged, kill.by_whom) == (True, "reconciler")
     assert report.alerts
 

@@ -28,7 +28,7 @@ WITH_KEY = TradeSettings(api_key_id="a key", private_key_file=Path("key.pem"), u
 def engagements(engine: sa.Engine) -> list[tuple[str, str]]:
     """Who engaged the kill switch since it was released, and why."""
     with Journal(engine, "sandbox").reading() as reading:
-        return [(each.by_whom, each.reason) for each in reading.engagements_since_release()]
+        return [(each.by_whom, each.reason) for each in reading.halts.engagements_since_release()]
 
 
 def verified(folder: Path, engine: sa.Engine, trade: TradeSettings | None = None) -> AuditReport:

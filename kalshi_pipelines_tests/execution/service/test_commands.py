@@ -187,8 +187,8 @@ def test_a_session_is_closed_and_noted(sqlite_journal: sa.Engine, capsys: pytest
     assert session_commands.close_session(fake_context(journal=desk.journal), given()) == 0
     assert "Session session-0001 is closed: it can send nothing more." in capsys.readouterr().out
     with desk.journal.reading() as reading:
-        assert reading.live_session("sandbox", 0) is None
-        last = reading.audit_tail(1)[0]
+        assert reading.sessions.live_session("sandbox", 0) is None
+        last = reading.audit_log.newest(1)[0]
     assert '"reason":"by ann: a try"' in last.body
     with sqlite_journal.connect() as connection:
         assert connection.exec_driver_sql("SELECT seq FROM anchors").scalars().all() == [last.seq]
@@ -203,7 +203,7 @@ def test_an_approval_names_enough_of_the_bytes(sqlite_journal: sa.Engine, capsys
 
     def approved() -> bool:
         with desk.journal.reading() as reading:
-            return reading.is_approved(intent, NOON)
+            return reading.orders.is_approved(intent, NOON)
 
     for other in ("0" * 64, f"{digest}0"):
         with pytest.raises(CommandRefused, match=r"has another SHA-256 .* nothing was approved"):
@@ -365,7 +365,7 @@ def test_a_session_that_is_interrupted_says_what_it_left_open(
     assert said() == "Interrupted. Session session-0001 is open (`close-session` ends it), and no order.\n"
     intent = desk.sent()
     with desk.journal.writing() as transaction:
-        transaction.end_session(desk.session_id, "failed: KeyboardInterrupt")
+        transaction.sessions.end(desk.session_id, "failed: KeyboardInterrupt")
     left = "1 order may rest or be unknown: see `status`, and run `reconcile`"
     assert said() == f"Interrupted. No live session is open, and {left}.\n"
     assert desk.look(intent).state is OrderState.SENDING
@@ -529,8 +529,8 @@ def test_an_approval_ends_after_ten_minutes(sqlite_journal: sa.Engine) -> None:
         fake_context(journal=desk.journal), given(intent=intent.intent_id, sha256=intent.request_sha256)
     )
     with desk.journal.reading() as reading:
-        assert reading.is_approved(intent, NOON + 10 * MINUTE - 1)
-        assert not reading.is_approved(intent, NOON + 10 * MINUTE + 1)
+        assert reading.orders.is_approved(intent, NOON + 10 * MINUTE - 1)
+        assert not reading.orders.is_approved(intent, NOON + 10 * MINUTE + 1)
 
 
 @pytest.fixture
@@ -674,7 +674,7 @@ def test_a_status_tells_all_that_somebody_has_to_know(
     desk = desk_at(sqlite_journal)
     desk.reserved()
     with desk.journal.writing() as transaction:
-        transaction.reconciled("sandbox", 0, NOON, NOON, differences=0, clean=True, report="-")
+        transaction.reconciliations.record("sandbox", 0, NOON, NOON, differences=0, clean=True, report="-")
     old, new = (
         dataclasses.replace(ORDER, as_of=instant(end - MINUTE), valid_until=instant(end)) for end in (NOON - HOUR, NOON)
     )
@@ -707,7 +707,7 @@ def test_a_status_tells_who_says_stop_and_what_differed(
     desk = desk_at(sqlite_journal, mode=Mode.DRY_RUN)
     desk.reserved(order_group_id=None)
     with desk.journal.writing() as transaction:
-        transaction.engage_kill(2, "operator", "bob", "it is\nodd")
+        transaction.halts.engage(2, "operator", "bob", "it is\nodd")
     told = status_of(monkeypatch, capsys, desk, tmp_path, NOON)
     assert told == [
         "environment      sandbox, sub-account 0, mode dry_run",
@@ -726,7 +726,7 @@ def test_a_status_tells_who_says_stop_and_what_differed(
         "positions        0 markets, at most 2,000 contracts each",
     ]
     with desk.journal.writing() as transaction:
-        transaction.reconciled("sandbox", 0, NOON, NOON, differences=2, clean=False, report="-")
+        transaction.reconciliations.record("sandbox", 0, NOON, NOON, differences=2, clean=False, report="-")
     assert "reconciliation   2 differences, 0 seconds ago" in status_of(monkeypatch, capsys, desk, tmp_path, NOON)
 
 
@@ -740,8 +740,8 @@ def test_a_status_adds_up_the_hours_of_a_day_and_leaves_out_what_is_over(
         desk.clock.now_us += HOUR
     next_session(desk, 2, allowed)
     with desk.journal.writing() as transaction:
-        over = transaction.reserve(transaction.plan(desk.intent(event_ticker="KXB", ticker="KXB-1")))
-        transaction.abandon(over, DenialReason.SESSION_CLOSED, "over")
+        over = transaction.orders.reserve(transaction.orders.plan(desk.intent(event_ticker="KXB", ticker="KXB-1")))
+        transaction.orders.abandon(over, DenialReason.SESSION_CLOSED, "over")
     told = status_of(monkeypatch, capsys, desk, tmp_path, desk.clock() + 22 * HOUR)
     listed = told[told.index("caps") + 1 :]
     assert [line.strip().partition("  ")[0] for line in listed] == [
@@ -762,7 +762,7 @@ def test_a_scope_beyond_its_cap_is_told(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal)
     desk.reserved()
     with desk.journal.reading() as reading:
-        (standing,) = reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+        (standing,) = reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
     beyond = dataclasses.replace(standing, breached=True)
     for scope, is_told in ((standing, False), (beyond, True)):
         (line,) = cap_lines([scope])

@@ -57,7 +57,7 @@ def test_the_account_that_is_opened_is_the_one_of_the_settings(sqlite_journal: s
             assert report.clean, str(report)
             assert (report.environment, report.subaccount) == ("sandbox", trade.subaccount)
     with journal.reading() as reading:
-        last = reading.last_reconciliation("sandbox", trade.subaccount)
+        last = reading.reconciliations.newest("sandbox", trade.subaccount)
     assert last is not None
     assert last.clean
     warehouse.dispose()

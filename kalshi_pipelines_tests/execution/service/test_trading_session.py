@@ -22,7 +22,7 @@ from kalshi_pipelines.execution.inbox.proposals import propose
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.journal.tables import attempts, leases, proposals, session_ends
-from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.journal.writing.orders import OrderWriter
 from kalshi_pipelines.execution.orders.answers import OrderAnswer
 from kalshi_pipelines.execution.orders.canonical_json import NotCanonical
 from kalshi_pipelines.execution.orders.denials import DenialReason
@@ -67,7 +67,7 @@ def test_F39_rows_that_are_no_orders_are_denied_once_and_keep_nobody_s_order_fro
                 connection.execute(sa.insert(proposals).values({**row, **wrong}))
             connection.execute(sa.insert(proposals).values({**row, "signal": "the last"}))
         with journal.reading() as reading:
-            shown = [proposal_row(each) for each in reading.pending_proposals(Mode.DRY_RUN, 0)]
+            shown = [proposal_row(each) for each in reading.orders.pending_proposals(Mode.DRY_RUN, 0)]
         said: list[str] = []
         settings = Settings(data_dir=tmp_path)
         settings.environment_dir.mkdir()
@@ -187,8 +187,8 @@ def test_an_order_is_sent_when_a_person_approved_it_and_given_back_when_its_time
         made.clock.now_us += int(seconds * 1_000_000)
         if len(waited) == 5:
             with made.journal.writing() as transaction:
-                first = transaction.open_intents("sandbox", 0)[0]
-                transaction.approve(first.request_sha256, "bob", made.clock() + MINUTE_US)
+                first = transaction.reading.orders.open_intents("sandbox", 0)[0]
+                transaction.orders.approve(first.request_sha256, "bob", made.clock() + MINUTE_US)
 
     run = traded(made, context_of(made, said, pause=pause))
     decided = {each.proposal_id: (each.outcome, each.reason) for each in run.decisions}
@@ -205,7 +205,7 @@ def test_an_order_is_sent_when_a_person_approved_it_and_given_back_when_its_time
     ]  # fmt: skip
     with made.journal.reading() as reading:
         waiting = [decision.intent for decision in run.decisions if decision.order.actor is ActorKind.AGENT]
-        digests = [reading.intent(each.intent_id).request_sha256[:12] for each in waiting if each]
+        digests = [reading.orders.intent(each.intent_id).request_sha256[:12] for each in waiting if each]
     assert [line.rpartition(" ")[2] for line in said if line.startswith("intent")] == digests
 
 
@@ -217,8 +217,8 @@ def test_a_market_that_can_not_be_read_again_is_judged_by_the_old_reading(sqlite
         made.clock.now_us += int(seconds * 20_000_000)
         made.unreadable = UnreadableMarket("no grid")
         with made.journal.writing() as transaction:
-            (intent,) = transaction.open_intents("sandbox", 0)
-            transaction.approve(intent.request_sha256, "bob", made.clock() + MINUTE_US)
+            (intent,) = transaction.reading.orders.open_intents("sandbox", 0)
+            transaction.orders.approve(intent.request_sha256, "bob", made.clock() + MINUTE_US)
 
     (decision,) = traded(made, context_of(made, pause=pause)).decisions
     assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, DenialReason.MARKET_DATA_STALE)
@@ -234,7 +234,7 @@ def test_a_stored_proposal_is_the_order_that_was_proposed(sqlite_journal: sa.Eng
     )
     put_in(made, *orders)
     with made.journal.reading() as reading:
-        assert tuple(order_of(row) for row in reading.pending_proposals(Mode.LIVE, 0)) == orders
+        assert tuple(order_of(row) for row in reading.orders.pending_proposals(Mode.LIVE, 0)) == orders
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -359,8 +359,8 @@ def test_F54_the_first_session_counts_what_is_held_before_it_decides_anything(
     put_in(made, made.order(leg=Leg(Action.SELL, Outcome.YES, YesPrice(5_200))), made.order())
     run = traded(made, context_of(made), _holder(made, contracts))
     with made.journal.reading() as reading:
-        assert [each.position_centicontracts for each in reading.markets("sandbox", 0)] == [contracts * 100]
-        assert reading.kill().engaged is (denied is not None)
+        assert [each.position_centicontracts for each in reading.ledger.markets("sandbox", 0)] == [contracts * 100]
+        assert reading.halts.kill_state().engaged is (denied is not None)
     if denied:
         assert (run.decisions, run.is_clean, len(run.reconciliations)) == ((), False, 1)
         assert denied in {each.subject for each in run.reconciliations[0].differences}
@@ -398,8 +398,8 @@ def test_F54_a_first_reconciliation_that_read_nothing_decides_nothing_and_is_mad
     run = traded(made, context_of(made), reconciler)
     assert (run.decisions, run.is_clean) == ((), False)
     with made.journal.reading() as reading:
-        assert not reading.reconciled_in_a_session("sandbox", 0)
-        assert not reading.kill().engaged
+        assert not reading.reconciliations.has_any_since_first_session("sandbox", 0)
+        assert not reading.halts.kill_state().engaged
     made.clock.now_us += 1_000_000
     account.held = {"KXA-26-B": Holding("KXA-26-B", 100, 500_000)}
     again = replace(made)
@@ -437,7 +437,7 @@ def test_F39_what_can_not_be_stored_when_it_is_admitted_is_denied_with_an_attemp
     def plan(*_: object) -> None:
         raise OverflowError("too large an integer")
 
-    monkeypatch.setattr(JournalTransaction, "plan", plan)
+    monkeypatch.setattr(OrderWriter, "plan", plan)
     (decision,) = traded(made, context_of(made)).decisions
     assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, DenialReason.CHECK_FAILED)
     assert traded(made, context_of(made)).decisions == ()

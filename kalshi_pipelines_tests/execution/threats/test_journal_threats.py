@@ -67,7 +67,7 @@ def race(case: str, url: str, processes: int) -> list[str]:
 
 def standing(desk: Desk, kind: ScopeKind, key: str) -> tuple[int, int]:
     with desk.journal.reading() as reading:
-        (found,) = reading.standings("sandbox", 0, Mode.LIVE, {kind: key})
+        (found,) = reading.ledger.standings("sandbox", 0, Mode.LIVE, {kind: key})
     return found.orders, found.worst_microdollars
 
 
@@ -118,10 +118,10 @@ def test_F01_a_process_that_dies_after_planning_has_sent_and_reserved_nothing(ur
     assert race("die_planned", url, 1) == ["SIGKILL"]
     desk = desk_of(url)
     with desk.journal.writing() as transaction:
-        intent = transaction.intent(only_intent(desk))
+        intent = transaction.reading.orders.intent(only_intent(desk))
         assert intent.state is OrderState.PLANNED
-        assert transaction.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}) == []
-        transaction.deny(intent, DenialReason.CRASHED_BEFORE_SENDING, "the process ended")
+        assert transaction.reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}) == []
+        transaction.orders.deny(intent, DenialReason.CRASHED_BEFORE_SENDING, "the process ended")
     assert verify(desk.journal._engine).ok
 
 
@@ -130,8 +130,8 @@ def test_F02_a_process_that_dies_after_reserving_leaves_what_recovery_gives_back
     desk = desk_of(url)
     assert standing(desk, ScopeKind.ACCOUNT, "account") == (1, 5_200_000)
     with desk.journal.writing() as transaction:
-        (left,) = transaction.open_intents("sandbox", 0)
-        transaction.abandon(left, DenialReason.CRASHED_BEFORE_SENDING, "the process ended")
+        (left,) = transaction.reading.orders.open_intents("sandbox", 0)
+        transaction.orders.abandon(left, DenialReason.CRASHED_BEFORE_SENDING, "the process ended")
     assert standing(desk, ScopeKind.ACCOUNT, "account") == (1, 0)
     assert verify(desk.journal._engine).ok
 
@@ -143,12 +143,12 @@ def test_F03_a_process_that_dies_at_sending_leaves_an_order_that_blocks_its_mark
     assert race(f"die_{point}", url, 1) == ["SIGKILL"]
     desk = desk_of(url)
     with desk.journal.writing() as transaction:
-        (left,) = transaction.open_intents("sandbox", 0)
+        (left,) = transaction.reading.orders.open_intents("sandbox", 0)
     if point == "about to send":
         assert left.state is OrderState.RESERVED
         return
     with desk.journal.writing() as transaction:
-        transaction.answered(left, OrderState.UNKNOWN, writer=Writer.RECONCILER)
+        transaction.orders.record_answer(left, OrderState.UNKNOWN, writer=Writer.RECONCILER)
     other = desk.reserved()
     with pytest.raises(JournalRefused, match="unresolved"):
         desk.sending(other)
@@ -159,8 +159,8 @@ def test_F03_a_process_that_dies_at_sending_leaves_an_order_that_blocks_its_mark
 def test_F04_what_the_exchange_had_all_along_is_taken_over_with_its_reservation(desk: Desk) -> None:
     unknown = desk.sent()
     with desk.journal.writing() as transaction:
-        unknown = transaction.answered(unknown, OrderState.UNKNOWN, writer=Writer.RECONCILER)
-        transaction.answered(unknown, OrderState.RESTING, order_id="order-0001", writer=Writer.RECONCILER)
+        unknown = transaction.orders.record_answer(unknown, OrderState.UNKNOWN, writer=Writer.RECONCILER)
+        transaction.orders.record_answer(unknown, OrderState.RESTING, order_id="order-0001", writer=Writer.RECONCILER)
     assert standing(desk, ScopeKind.ACCOUNT, "account") == (1, 5_200_000)
     desk.sending(desk.reserved())
 
@@ -205,24 +205,24 @@ def test_F14_a_second_live_session_waits_until_the_first_lets_go(desk: Desk) -> 
         open_session(transaction, new_session("session-0002"), group)
     with desk.journal.writing() as transaction:
         open_session(transaction, new_session("session-dry1", mode=Mode.DRY_RUN))
-        transaction.renew_lease("session-0001", desk.clock() + SECOND)
+        transaction.sessions.renew_lease("session-0001", desk.clock() + SECOND)
     desk.clock.now_us += SECOND
     with desk.journal.writing() as transaction:
         open_session(transaction, new_session("session-0002", now_us=desk.clock()), group)
-        assert transaction.live_session("sandbox", 0) == "session-0002"
-        assert not transaction.renew_lease("session-0001", desk.clock() + HOUR)
+        assert transaction.reading.sessions.live_session("sandbox", 0) == "session-0002"
+        assert not transaction.sessions.renew_lease("session-0001", desk.clock() + HOUR)
 
 
 def test_F15_a_signal_that_comes_again_is_what_became_of_it_and_never_another_order(desk: Desk) -> None:
     new = desk.intent()
     with desk.journal.writing() as transaction:
-        intent = transaction.plan(new)
+        intent = transaction.orders.plan(new)
     with pytest.raises(AlreadyPlanned) as again, desk.journal.writing() as transaction:
-        transaction.plan(new)
+        transaction.orders.plan(new)
     assert again.value.intent.intent_id == intent.intent_id
     changed = desk.intent(idempotency_key=new.idempotency_key, price_centicents=5_100)
     with pytest.raises(IdempotencyConflict), desk.journal.writing() as transaction:
-        transaction.plan(changed)
+        transaction.orders.plan(changed)
 
 
 def test_F17_what_was_known_too_long_ago_is_not_sent(desk: Desk) -> None:
@@ -253,9 +253,9 @@ def test_F19_a_new_day_begins_with_everything_that_is_outstanding(
     desk = midnight_desk(sqlite_journal, midnight)
     resting = desk.sent()
     with desk.journal.writing() as transaction:
-        transaction.answered(resting, OrderState.RESTING, order_id="order-0001")
+        transaction.orders.record_answer(resting, OrderState.RESTING, order_id="order-0001")
         fill = Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 400, 0, desk.clock())
-        transaction.fill(fill, transaction.intent(resting.intent_id))
+        transaction.fills.record(fill, transaction.reading.orders.intent(resting.intent_id))
     before = standing(desk, ScopeKind.DAY, previous_day(midnight))[1]
     desk.clock.now_us += 2 * MINUTE
     desk.reserved(ticker=f"{EVENT}-T2")
@@ -263,7 +263,9 @@ def test_F19_a_new_day_begins_with_everything_that_is_outstanding(
     assert standing(desk, ScopeKind.DAY, today) == (1, before + 5_200_000)
     desk.clock.now_us -= 2 * MINUTE
     with desk.journal.writing() as transaction:
-        transaction.answered(transaction.intent(resting.intent_id), OrderState.CANCELED, filled_centicontracts=400)
+        transaction.orders.record_answer(
+            transaction.reading.orders.intent(resting.intent_id), OrderState.CANCELED, filled_centicontracts=400
+        )
     assert standing(desk, ScopeKind.DAY, today)[1] == 400 * 5_000 + 5_200_000
     desk.reserved(ticker=f"{EVENT}-T3")
     assert standing(desk, ScopeKind.DAY, today)[0] == 2, "a clock that goes back reopens no day"
@@ -281,7 +283,7 @@ def test_F20_a_journal_somebody_else_holds_is_not_waited_for_long(sqlite_journal
     with closing(sqlite3.connect(sqlite_journal_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalUnavailable, match="locked"), impatient.writing() as transaction:
-            transaction.sending(intent, "1.0+test")
+            transaction.orders.record_sending(intent, "1.0+test")
     assert desk.look(intent).state is OrderState.RESERVED
     desk.sending(intent)
 
@@ -304,7 +306,7 @@ def test_F21_a_full_disk_stores_nothing_of_an_order(sqlite_journal: sa.Engine) -
         pages = driver.execute("PRAGMA page_count").fetchone()[0]
         driver.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(JournalUnavailable, match="full"), desk.journal.writing() as transaction:
-        transaction.plan(desk.intent(), Details(facts={"padding": "x" * 100_000}))
+        transaction.orders.plan(desk.intent(), Details(facts={"padding": "x" * 100_000}))
     stored = verify(sqlite_journal)
     assert stored.ok, str(stored)
     with sqlite_journal.connect() as connection:
@@ -338,10 +340,10 @@ def test_F22_a_backup_from_before_the_kill_switch_moved_is_not_armed(
         ):
             source.backup(copy)
         with desk.journal.writing() as transaction:
-            if transaction.kill().engaged:
-                transaction.release_kill("grace", "looked at it")
+            if transaction.reading.halts.kill_state().engaged:
+                transaction.halts.release("grace", "looked at it")
             else:
-                transaction.engage_kill(1, "operator", "bob", "stop")
+                transaction.halts.engage(1, "operator", "bob", "stop")
         desk.journal.require_unrestored()
         restored = Journal(
             opened(f"sqlite:///{backup}"), "sandbox", clock_us=desk.clock, anchor_file=tmp_path / "anchors.jsonl"
@@ -369,7 +371,7 @@ def test_F22_a_journal_from_a_backup_is_not_armed(sqlite_journal: sa.Engine, tmp
     assert verify(sqlite_journal, file).ok
     for _ in range(3):
         with restored.writing() as transaction:
-            transaction.audit("note", {})
+            transaction.audit.append("note", {})
     with pytest.raises(JournalRestored, match="is another"):
         restored.require_unrestored()
 
@@ -428,9 +430,12 @@ def test_F34_an_order_that_would_turn_the_position_is_charged_for_what_it_opens(
     held = desk.sent(fee_bound_microdollars=0)
     with desk.journal.writing() as transaction:
         fill = Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON)
-        transaction.fill(fill, held)
-        transaction.answered(
-            transaction.intent(held.intent_id), OrderState.EXECUTED, order_id="order-0001", filled_centicontracts=1_000
+        transaction.fills.record(fill, held)
+        transaction.orders.record_answer(
+            transaction.reading.orders.intent(held.intent_id),
+            OrderState.EXECUTED,
+            order_id="order-0001",
+            filled_centicontracts=1_000,
         )
     closing_order = {"side": Side.ASK, "fee_bound_microdollars": 0}
     desk.reserved(**closing_order)
@@ -471,11 +476,13 @@ def test_F41_nothing_is_sent_after_the_kill_switch_was_engaged(journal_url: str,
 def test_F48_a_part_that_was_filled_stays_and_the_rest_is_given_back(desk: Desk) -> None:
     intent = desk.sent()
     with desk.journal.writing() as transaction:
-        intent = transaction.answered(intent, OrderState.RESTING, order_id="order-0001")
-        transaction.fill(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 300, 20_000, NOON), intent)
+        intent = transaction.orders.record_answer(intent, OrderState.RESTING, order_id="order-0001")
+        transaction.fills.record(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 300, 20_000, NOON), intent)
     assert standing(desk, ScopeKind.ACCOUNT, "account")[1] == 5_200_000
     with desk.journal.writing() as transaction:
-        transaction.answered(transaction.intent(intent.intent_id), OrderState.CANCELED, filled_centicontracts=300)
+        transaction.orders.record_answer(
+            transaction.reading.orders.intent(intent.intent_id), OrderState.CANCELED, filled_centicontracts=300
+        )
     assert standing(desk, ScopeKind.ACCOUNT, "account")[1] == 300 * 5_000 + 20_000
     assert verify(desk.journal._engine).ok
 
@@ -493,7 +500,7 @@ def test_F49_fills_count_once_in_whatever_order_they_come(journal_engine: sa.Eng
                     f"{fill.fill_id}-{len(results)}", "order-0001", intent.ticker, fill.side, fill.price_centicents,
                     fill.count_centicontracts, fill.fee_microdollars, NOON,
                 )  # fmt: skip
-                transaction.fill(named, transaction.intent(intent.intent_id))
+                transaction.fills.record(named, transaction.reading.orders.intent(intent.intent_id))
         results.append(standing(desk, ScopeKind.EVENT, intent.event_ticker))
         assert desk.look(intent).filled_centicontracts == 300
     assert results[0] == results[1]
@@ -503,9 +510,9 @@ def test_F49_fills_count_once_in_whatever_order_they_come(journal_engine: sa.Eng
 def test_F50_a_fee_above_its_bound_is_stored_and_stops_trading(desk: Desk) -> None:
     intent = desk.sent(fee_bound_microdollars=1_000)
     with desk.journal.writing() as transaction:
-        assert transaction.fill(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 2_000, NOON), intent)
-        assert transaction.kill().engaged
-        assert "fee" in transaction.kill().reason
+        assert transaction.fills.record(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 2_000, NOON), intent)
+        assert transaction.reading.halts.kill_state().engaged
+        assert "fee" in transaction.reading.halts.kill_state().reason
     assert standing(desk, ScopeKind.ACCOUNT, "account")[1] == 5_002_000
 
 
@@ -516,7 +523,7 @@ def test_F51_amounts_that_are_not_exact_are_refused_by_the_database(desk: Desk) 
     for column in ("notional_microdollars", "reserved_if_no_microdollars", "reserved_if_yes_microdollars"):
         changed = {"idempotency_key": "a" * 64, "client_order_id": "kx1-other", column: stored[column] + 1}
         with pytest.raises(JournalRefused, match="ck_intents"), desk.journal.writing() as transaction:  # noqa: PT012
-            row = {**stored, **changed, "intent_id": transaction.audit("note", {})}
+            row = {**stored, **changed, "intent_id": transaction.audit.append("note", {})}
             transaction._connection.execute(intents.insert(), row)
 
 
@@ -531,18 +538,18 @@ def test_F59_many_small_orders_meet_the_rate_and_the_number_of_orders(desk: Desk
     reasons: Counter[str] = Counter()
     for _ in range(64):
         with desk.journal.writing() as transaction:
-            intent = transaction.plan(desk.intent(**tiny))
-            refusal = transaction.refusal(intent)
+            intent = transaction.orders.plan(desk.intent(**tiny))
+            refusal = transaction.ledger.refusal(intent)
             if refusal is None:
-                transaction.reserve(intent)
+                transaction.orders.reserve(intent)
             else:
-                transaction.deny(intent, refusal.reason, refusal.detail)
+                transaction.orders.deny(intent, refusal.reason, refusal.detail)
         reasons[refusal.reason.code if refusal else "admitted"] += 1
     assert reasons == {"admitted": 25, "cap_order_count": 35, "cap_message_rate": 4}
     with desk.journal.writing() as transaction:
         for _ in range(3):
-            transaction.attempt(desk.session_id, denial=DenialReason.INVALID_PROPOSAL)
-        assert transaction.attempts_in_last_minute("sandbox", 0, Mode.LIVE, desk.clock()) == 67
+            transaction.orders.record_attempt(desk.session_id, denial=DenialReason.INVALID_PROPOSAL)
+        assert transaction.reading.orders.attempts_in_last_minute("sandbox", 0, Mode.LIVE, desk.clock()) == 67
 
 
 def test_F60_markets_of_one_event_are_added_up_without_credit_for_each_other(journal_engine: sa.Engine) -> None:
@@ -553,7 +560,7 @@ def test_F60_markets_of_one_event_are_added_up_without_credit_for_each_other(jou
     assert standing(desk, ScopeKind.EVENT, EVENT) == (5, 25_000_000)
     beyond = desk.planned(ticker=f"{EVENT}-T9", count_centicontracts=1, fee_bound_microdollars=0)
     with pytest.raises(JournalRefused, match="cap_worst_loss"), desk.journal.writing() as transaction:
-        transaction.reserve(beyond)
+        transaction.orders.reserve(beyond)
 
 
 TAMPERED = {

@@ -207,8 +207,8 @@ def ready_journal(engine: sa.Engine, environment: str = "sandbox") -> Journal:
     initialise(engine, environment)
     journal = Journal(engine, environment)
     with journal.writing() as transaction:
-        if transaction.kill().engaged:
-            transaction.release_kill("ann", "the test begins")
+        if transaction.reading.halts.kill_state().engaged:
+            transaction.halts.release("ann", "the test begins")
     return journal
 
 
@@ -216,7 +216,7 @@ def say_reconciled(journal: Journal, *, clean: bool = True) -> None:
     """Put a reconciliation on record without making one."""
     with journal.writing() as transaction:
         now = transaction.now_us
-        transaction.reconciled(
+        transaction.reconciliations.record(
             "sandbox", SUBACCOUNT, now, now, differences=0 if clean else 1, clean=clean, report="the test says so"
         )
 
@@ -253,7 +253,7 @@ def _trader(
 
 def _killed(journal: Journal) -> str | None:
     with journal.reading() as reading:
-        kill = reading.kill()
+        kill = reading.halts.kill_state()
     return kill.reason if kill.engaged else None
 
 

@@ -25,31 +25,33 @@ def audit_of_a_session(url: str) -> str:
     checks = (Check("kill", True, "clear", "clear"), Check("band", True, "500", "20"))
     details = Details(checks, {"note": "naïve – ünïcode \U0001f600", "nested": {"b": 1, "a": [True, False]}})
     with desk.journal.writing() as transaction:
-        filled = transaction.reserve(transaction.plan(desk.intent(), details), details)
-        transaction.deny(transaction.plan(desk.intent()), DenialReason.NOT_ARMED, "not armed", details)
-        transaction.attempt(desk.session_id, denial=DenialReason.INVALID_PROPOSAL)
-        transaction.approve(filled.request_sha256, "grace", desk.clock() + HOUR)
+        filled = transaction.orders.reserve(transaction.orders.plan(desk.intent(), details), details)
+        transaction.orders.deny(transaction.orders.plan(desk.intent()), DenialReason.NOT_ARMED, "not armed", details)
+        transaction.orders.record_attempt(desk.session_id, denial=DenialReason.INVALID_PROPOSAL)
+        transaction.orders.approve(filled.request_sha256, "grace", desk.clock() + HOUR)
     desk.sending(filled)
     with desk.journal.writing() as transaction:
-        filled = transaction.answered(transaction.intent(filled.intent_id), OrderState.RESTING, order_id="order-0001")
-        transaction.fill(Fill("f-1", "order-0001", TICKER, Side.BID, 4_900, 400, 70_000, NOON), filled)
-        filled = transaction.intent(filled.intent_id)
-        transaction.answered(filled, OrderState.CANCELED, filled_centicontracts=400)
+        filled = transaction.orders.record_answer(
+            transaction.reading.orders.intent(filled.intent_id), OrderState.RESTING, order_id="order-0001"
+        )
+        transaction.fills.record(Fill("f-1", "order-0001", TICKER, Side.BID, 4_900, 400, 70_000, NOON), filled)
+        filled = transaction.reading.orders.intent(filled.intent_id)
+        transaction.orders.record_answer(filled, OrderState.CANCELED, filled_centicontracts=400)
     lost = desk.sent(ticker=f"{EVENT}-T2", side=Side.ASK)
     with desk.journal.writing() as transaction:
-        lost = transaction.answered(lost, OrderState.UNKNOWN, writer=Writer.RECONCILER)
-        fence = transaction.fenced(GROUP, NOON)
-        sweep = transaction.swept(SweepReading(fence, lost.ticker, NOON, NOON + 1, 2, "e" * 64, True))
-        transaction.absent(lost, transaction.resolve_absent(lost, fence, sweep))
-        transaction.reconciled("sandbox", 0, NOON, NOON, differences=0, clean=True, report="nothing")
+        lost = transaction.orders.record_answer(lost, OrderState.UNKNOWN, writer=Writer.RECONCILER)
+        fence = transaction.evidence.record_fence(GROUP, NOON)
+        sweep = transaction.evidence.record_sweep(SweepReading(fence, lost.ticker, NOON, NOON + 1, 2, "e" * 64, True))
+        transaction.orders.record_absence(lost, transaction.evidence.record_resolution(lost, fence, sweep))
+        transaction.reconciliations.record("sandbox", 0, NOON, NOON, differences=0, clean=True, report="nothing")
     desk.clock.now_us += 24 * HOUR
     next_session(desk, 2)
     desk.reserved()
     with desk.journal.writing() as transaction:
-        transaction.settle("sandbox", 0, TICKER, EVENT, payoff_centicents=10_000, dedupe="once")
+        transaction.settlements.record("sandbox", 0, TICKER, EVENT, payoff_centicents=10_000, dedupe="once")
         fill = Fill("f-2", "foreign-1", TICKER, Side.BID, 9_000, 300_000, 0, NOON)
-        transaction.foreign_fill("sandbox", 0, replace(fill, ticker="KXOTHER-1"), "KXOTHER")
-        assert transaction.kill().engaged
+        transaction.fills.record_foreign("sandbox", 0, replace(fill, ticker="KXOTHER-1"), "KXOTHER")
+        assert transaction.reading.halts.kill_state().engaged
     with engine.connect() as connection:
         rows = connection.execute(sa.select(audit_log.c.seq, audit_log.c.hash, audit_log.c.body).order_by("seq")).all()
     engine.dispose()

@@ -4,7 +4,7 @@ from collections import Counter
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.journal.reading import JournalReading
+from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.records import Intent, MarketStanding, Mode, ScopeKind, SessionCaps
 from kalshi_pipelines.execution.journal.tables import scope_markets, scopes
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState
@@ -21,7 +21,7 @@ def each_was_recorded_once(reading: JournalReading, exchange: ModelExchange) -> 
     assert set(clients) <= exchange.posts.keys()
     assert all(number == 1 for number in exchange.posts.values())
     for client in exchange.posts:
-        assert reading.sent(_intent(reading, client).intent_id).client_order_id == client
+        assert reading.orders.sent(_intent(reading, client).intent_id).client_order_id == client
 
 
 def what_rests_is_reserved(reading: JournalReading, exchange: ModelExchange) -> None:
@@ -58,7 +58,7 @@ def _within(kind: ScopeKind, have: int, cap: int) -> None:
 
 def ledger_is_the_truth(reading: JournalReading, exchange: ModelExchange) -> None:
     """After a clean reconciliation: position and cost by the fills, and what is reserved rests."""
-    counted = {market.ticker: market for market in reading.markets("sandbox", 0)}
+    counted = {market.ticker: market for market in reading.ledger.markets("sandbox", 0)}
     resting = exchange.resting()
     for ticker in exchange.tickers():
         have = counted.get(ticker) or MarketStanding(ticker, 0, 0, 0, 0, 0, 0)
@@ -84,7 +84,7 @@ def what_ended_is_what_was_won(engine: sa.Engine, exchange: ModelExchange) -> No
 def the_day_has_all_that_is_outstanding(reading: JournalReading, now_us: int) -> None:
     """Whenever a day begins, what the account can lose counts in it."""
     keys = {ScopeKind.DAY: trading_day(now_us).isoformat(), ScopeKind.ACCOUNT: "account"}
-    worst = {each.kind: each.worst_microdollars for each in reading.standings("sandbox", 0, Mode.LIVE, keys)}
+    worst = {each.kind: each.worst_microdollars for each in reading.ledger.standings("sandbox", 0, Mode.LIVE, keys)}
     assert worst[ScopeKind.DAY] >= worst[ScopeKind.ACCOUNT]
 
 
@@ -111,6 +111,6 @@ def _scope_rows(engine: sa.Engine, kind: ScopeKind, ticker: str | None = None) -
 
 
 def _intent(reading: JournalReading, client_order_id: str) -> Intent:
-    found = reading.intent_of_client_order_id(Mode.LIVE, client_order_id)
+    found = reading.orders.intent_of_client_order_id(Mode.LIVE, client_order_id)
     assert found is not None
     return found

@@ -169,7 +169,7 @@ class Trading(RuleBasedStateMachine):
         dry = f"rehearsal-{self.rehearsals:04}"
         with self.desk.journal.writing() as transaction:
             session = new_session(dry, now_us=self.desk.clock(), allowed=CAPS, mode=Mode.DRY_RUN)
-            transaction.open_session(session)
+            transaction.sessions.open(session)
         intent, request = self._planned(Side.BID, 100 * price, 100, self.markets[market], True, dry)
         if intent is not None:
             dispatch = SimulatedDispatch(self.desk.journal, self._session(dry))
@@ -187,7 +187,7 @@ class Trading(RuleBasedStateMachine):
         new = replace(known, price_centicents=known.price_centicents + 100 if dearer else known.price_centicents)
         expected = IdempotencyConflict if dearer else AlreadyPlanned
         with pytest.raises(expected), self.desk.journal.writing() as transaction:
-            transaction.plan(new)
+            transaction.orders.plan(new)
 
     @precondition(lambda self: self.exchange.on_the_way)
     @rule()
@@ -247,7 +247,7 @@ class Trading(RuleBasedStateMachine):
     @rule()
     def kill(self) -> None:
         with self.desk.journal.writing() as transaction:
-            transaction.engage_kill(1, "operator", "bob", "stop")
+            transaction.halts.engage(1, "operator", "bob", "stop")
         self.killed = True
 
     @precondition(lambda self: len(self.signals) > 7)
@@ -270,7 +270,7 @@ class Trading(RuleBasedStateMachine):
     @rule()
     def release(self) -> None:
         with self.desk.journal.writing() as transaction:
-            transaction.release_kill("grace", "looked at it")
+            transaction.halts.release("grace", "looked at it")
         self.killed = self.halted = False
 
     @rule(hours=st.sampled_from([1, 7, 25]))
@@ -308,9 +308,9 @@ class Trading(RuleBasedStateMachine):
 
     def _is_recorded(self, sent: Sent) -> bool:
         with self.desk.journal.reading() as reading:
-            tail = {record.seq: record for record in reading.audit_tail(3)}
+            tail = {record.seq: record for record in reading.audit_log.newest(3)}
             record = tail.get(sent.audit_seq)
-            return record is not None and record.kind == "send" and reading.sent(sent.intent_id) == sent
+            return record is not None and record.kind == "send" and reading.orders.sent(sent.intent_id) == sent
 
     def _planned(
         self, side: Side, price: int, count: int, ticker: str, rests: bool, dry: str | None = None
@@ -349,11 +349,11 @@ class Trading(RuleBasedStateMachine):
         )
         before = self._rows()
         with self.desk.journal.writing() as transaction:
-            intent = transaction.plan(new)
-            refusal = transaction.refusal(intent)
-            reserved = transaction.reserve(intent) if refusal is None else None
+            intent = transaction.orders.plan(new)
+            refusal = transaction.ledger.refusal(intent)
+            reserved = transaction.orders.reserve(intent) if refusal is None else None
             if refusal is not None:
-                transaction.deny(intent, refusal.reason, refusal.detail)
+                transaction.orders.deny(intent, refusal.reason, refusal.detail)
         if dry is None:
             self.signals.append((signal, new))
         if refusal is not None:
@@ -366,7 +366,7 @@ class Trading(RuleBasedStateMachine):
     def _live_session(self) -> None:
         """A new session if the last has ended: its group was fenced, or its time is over."""
         with self.desk.journal.reading() as reading:
-            held = reading.lease("sandbox", 0)
+            held = reading.sessions.lease("sandbox", 0)
         if held is None or held.until_us <= self.desk.clock() + MINUTE or held.session_id != self.desk.session_id:
             self.sessions += 1
             open_next(self.desk, self.sessions, CAPS)
@@ -374,7 +374,7 @@ class Trading(RuleBasedStateMachine):
 
     def _end_session(self, why: str) -> None:
         with self.desk.journal.writing() as transaction:
-            transaction.end_session(self.desk.session_id, why)
+            transaction.sessions.end(self.desk.session_id, why)
 
     def _session(self, session_id: str | None = None) -> TradeSession:
         told = {"session_id": session_id or self.desk.session_id, "code_version": VERSION}
@@ -402,14 +402,14 @@ class Trading(RuleBasedStateMachine):
 
     def _groups(self) -> list[tuple[OrderId, int]]:
         with self.desk.journal.reading() as reading:
-            return [(OrderId(group), shard) for group, shard in reading.unfenced_groups("sandbox", 0, 0)]
+            return [(OrderId(group), shard) for group, shard in reading.evidence.unfenced_groups("sandbox", 0, 0)]
 
     def _rows(self, mode: Mode | None = None) -> list[object]:
         return invariants.counters(self.engine, mode)
 
     def _account_worst(self) -> int:
         with self.desk.journal.reading() as reading:
-            return sum(invariants.worst_of(market) for market in reading.markets("sandbox", 0))
+            return sum(invariants.worst_of(market) for market in reading.ledger.markets("sandbox", 0))
 
     def _told_in_any_order(self) -> None:
         """A record's text is the same in whatever order its members are given."""

@@ -34,7 +34,7 @@ def send_the_same(url: str, number: int) -> str:
     """Send the one order that is reserved."""
     desk = desk_of(url, number)
     with desk.journal.reading() as reading:
-        (intent,) = reading.open_intents("sandbox", 0)
+        (intent,) = reading.orders.open_intents("sandbox", 0)
     try:
         desk.sending(intent)
     except JournalRefused as refusal:
@@ -48,7 +48,7 @@ def order_the_same_signal(url: str, number: int) -> str:
     new = desk.intent(idempotency_key="5" * 64, client_order_id=ClientOrderId("kx1-the-same"))
     try:
         with desk.journal.writing() as transaction:
-            transaction.reserve(transaction.plan(new))
+            transaction.orders.reserve(transaction.orders.plan(new))
     except AlreadyPlanned as earlier:
         return f"intent {earlier.intent.intent_id}"
     return "reserved"
@@ -60,10 +60,10 @@ def order_what_others_do_not(url: str, number: int) -> str:
     got = 0
     for _ in range(3):
         with desk.journal.writing() as transaction:
-            intent = transaction.plan(desk.intent())
+            intent = transaction.orders.plan(desk.intent())
         try:
             with desk.journal.writing() as transaction:
-                transaction.reserve(intent)
+                transaction.orders.reserve(intent)
         except JournalRefused:
             continue
         got += 1
@@ -84,7 +84,7 @@ def send_until_stopped(url: str, number: int) -> str:
             sent += 1
             if number == 0 and turn == 1:
                 with desk.journal.writing() as transaction:
-                    transaction.engage_kill(1, "operator", "ada", "stop")
+                    transaction.halts.engage(1, "operator", "ada", "stop")
     except JournalRefused as refusal:
         return f"{sent} {refusal.rule}"
     return f"{sent} sent after all were stopped"
@@ -92,7 +92,7 @@ def send_until_stopped(url: str, number: int) -> str:
 
 def is_stopped(desk: Desk) -> bool:
     with desk.journal.reading() as reading:
-        return reading.kill().engaged
+        return reading.halts.kill_state().engaged
 
 
 def die_at(point: str) -> Callable[[str, int], str]:
@@ -102,17 +102,17 @@ def die_at(point: str) -> Callable[[str, int], str]:
         desk = desk_of(url, number)
         if point == "inside":
             with desk.journal.writing() as transaction:
-                transaction.reserve(transaction.plan(desk.intent()))
+                transaction.orders.reserve(transaction.orders.plan(desk.intent()))
                 os.kill(os.getpid(), signal.SIGKILL)
         intent = desk.planned()
         if point == "planned":
             os.kill(os.getpid(), signal.SIGKILL)
         with desk.journal.writing() as transaction:
-            intent = transaction.reserve(intent)
+            intent = transaction.orders.reserve(intent)
         if point == "reserved":
             os.kill(os.getpid(), signal.SIGKILL)
         with desk.journal.writing() as transaction:
-            transaction.sending(intent, VERSION)
+            transaction.orders.record_sending(intent, VERSION)
             if point == "about to send":
                 os.kill(os.getpid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)

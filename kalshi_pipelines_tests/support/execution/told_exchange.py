@@ -161,23 +161,23 @@ class Play:
     def approve(self, waiting: AdmittedOrder) -> AdmittedOrder:
         """Approve a waiting order for ten minutes; return it."""
         with self.journal.writing() as transaction:
-            transaction.approve(waiting.intent.request_sha256, "bob", self.clock() + 10 * MINUTE_US)
+            transaction.orders.approve(waiting.intent.request_sha256, "bob", self.clock() + 10 * MINUTE_US)
         return waiting
 
     def open_intents(self) -> list[Intent]:
         """Return the orders of this sub-account that are still open, oldest first."""
         with self.journal.reading() as reading:
-            return reading.open_intents("sandbox", self.settings.subaccount, mode=self.mode)
+            return reading.orders.open_intents("sandbox", self.settings.subaccount, mode=self.mode)
 
     def facts(self) -> dict[str, Any]:
         """What the newest record of the audit says."""
         with self.journal.reading() as reading:
-            told: dict[str, Any] = json.loads(reading.audit_tail(1)[-1].body)
+            told: dict[str, Any] = json.loads(reading.audit_log.newest(1)[-1].body)
         return told
 
     def engage_kill(self) -> None:
         with self.journal.writing() as transaction:
-            transaction.engage_kill(1, "operator", "bob", "stop")
+            transaction.halts.engage(1, "operator", "bob", "stop")
 
     def _pass(self, checkpoint: Checkpoint) -> None:
         self.passed.append(checkpoint)
@@ -211,9 +211,11 @@ def play(engine: sa.Engine, exchange: ToldExchange | None = None, *, live: bool 
     initialise(engine, "sandbox", clock_us=clock)
     journal = Journal(engine, "sandbox", clock_us=clock)
     with journal.writing() as transaction:
-        if transaction.kill().engaged:
-            transaction.release_kill("ann", "the test begins")
-        transaction.reconciled("sandbox", 0, NOW_US, NOW_US, differences=0, clean=True, report="the test says so")
+        if transaction.reading.halts.kill_state().engaged:
+            transaction.halts.release("ann", "the test begins")
+        transaction.reconciliations.record(
+            "sandbox", 0, NOW_US, NOW_US, differences=0, clean=True, report="the test says so"
+        )
     values = {"series": "KXA", "approval_dollars": 50, "mode": Mode.LIVE if live else Mode.DRY_RUN, **settings}
     plain = TradeSettings(**values)
     token = arm_token(

@@ -14,6 +14,7 @@ from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.records import (
     Binding,
     Intent,
+    Lease,
     Mode,
     NewIntent,
     NewSession,
@@ -24,7 +25,7 @@ from kalshi_pipelines.execution.journal.records import (
     SessionCaps,
 )
 from kalshi_pipelines.execution.journal.tables import CEILINGS, UNCAPPED
-from kalshi_pipelines.execution.journal.transaction import JournalTransaction, Lease
+from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.request import request_text
 from kalshi_pipelines.execution.orders.terms import ClientOrderId, MarketTicker, OrderId, Side, TimeInForce
@@ -126,15 +127,15 @@ class Desk:
 
     def planned(self, **changed: Any) -> Intent:
         with self.journal.writing() as transaction:
-            return transaction.plan(self.intent(**changed))
+            return transaction.orders.plan(self.intent(**changed))
 
     def reserved(self, **changed: Any) -> Intent:
         with self.journal.writing() as transaction:
-            return transaction.reserve(transaction.plan(self.intent(**changed)))
+            return transaction.orders.reserve(transaction.orders.plan(self.intent(**changed)))
 
     def sending(self, intent: Intent, version: str = VERSION) -> Sent:
         with self.journal.writing() as transaction:
-            return transaction.sending(intent, version)
+            return transaction.orders.record_sending(intent, version)
 
     def sent(self, **changed: Any) -> Intent:
         """An order that was recorded as about to be sent."""
@@ -144,7 +145,7 @@ class Desk:
 
     def look(self, intent: Intent) -> Intent:
         with self.journal.reading() as reading:
-            return reading.intent(intent.intent_id)
+            return reading.orders.intent(intent.intent_id)
 
     def released(self) -> None:
         """Release the kill switch."""
@@ -153,7 +154,7 @@ class Desk:
     def released_by(self, person: str) -> None:
         """Release the kill switch as somebody."""
         with self.journal.writing() as transaction:
-            transaction.release_kill(person, "looked at it")
+            transaction.halts.release(person, "looked at it")
 
 
 def new_session(
@@ -190,18 +191,18 @@ def new_session(
 def open_session(transaction: JournalTransaction, session: NewSession, group: str = GROUP) -> None:
     """A session with its key bound, its lease and its order group."""
     if session.binding:
-        transaction.bind_key(session.binding, "ada")
+        transaction.sessions.bind_key(session.binding, "ada")
     lease = Lease("host:1", session.expires_us) if session.mode is Mode.LIVE else None
-    transaction.open_session(session, lease)
+    transaction.sessions.open(session, lease)
     if session.mode is Mode.LIVE:
-        transaction.add_group(session.session_id, 0, group, 1_000_000)
+        transaction.sessions.add_group(session.session_id, 0, group, 1_000_000)
 
 
 def next_session(desk: Desk, number: int, allowed: SessionCaps = WIDE) -> None:
     """End the session and open another, with a group of its own."""
     desk.group = f"9b2f2c4e-0000-4000-8000-{number:012}"
     with desk.journal.writing() as transaction:
-        transaction.end_session(desk.session_id, "over")
+        transaction.sessions.end(desk.session_id, "over")
         desk.session_id = f"session-{number:04}"
         open_session(transaction, new_session(desk.session_id, now_us=desk.clock(), allowed=allowed), desk.group)
 

@@ -12,7 +12,7 @@ from kalshi_pipelines_tests.support.execution.trading import GROUP, HOUR, MINUTE
 def unknown_order(desk: Desk) -> Intent:
     intent = desk.sent()
     with desk.journal.writing() as transaction:
-        return transaction.answered(intent, OrderState.UNKNOWN)
+        return transaction.orders.record_answer(intent, OrderState.UNKNOWN)
 
 
 SENDING: dict[str, tuple[Callable[[Desk], Intent], str]] = {}
@@ -32,7 +32,7 @@ def sends(rule: str) -> Callable[[Callable[[Desk], Intent]], Callable[[Desk], In
 def kill_engaged(desk: Desk) -> Intent:
     intent = desk.reserved()
     with desk.journal.writing() as transaction:
-        transaction.engage_kill(1, "operator", "ada", "stop")
+        transaction.halts.engage(1, "operator", "ada", "stop")
     return intent
 
 
@@ -55,7 +55,7 @@ def session_over(desk: Desk) -> Intent:
 def session_closed(desk: Desk) -> Intent:
     intent = desk.reserved()
     with desk.journal.writing() as transaction:
-        transaction.end_session(desk.session_id, "done")
+        transaction.sessions.end(desk.session_id, "done")
     return intent
 
 
@@ -63,7 +63,7 @@ def session_closed(desk: Desk) -> Intent:
 def lease_lost(desk: Desk) -> Intent:
     intent = desk.reserved()
     with desk.journal.writing() as transaction:
-        transaction.renew_lease(desk.session_id, desk.clock())
+        transaction.sessions.renew_lease(desk.session_id, desk.clock())
     return intent
 
 
@@ -102,7 +102,7 @@ def no_group(desk: Desk) -> Intent:
 def group_fenced(desk: Desk) -> Intent:
     intent = desk.reserved()
     with desk.journal.writing() as transaction:
-        transaction.fenced(GROUP, desk.clock())
+        transaction.evidence.record_fence(GROUP, desk.clock())
     return intent
 
 
@@ -115,7 +115,7 @@ def nobody_approved(desk: Desk) -> Intent:
 def approved_by_itself(desk: Desk) -> Intent:
     intent = desk.reserved(actor=ActorKind.AGENT, actor_name="bot", approval_required=True)
     with desk.journal.writing() as transaction:
-        transaction.approve(intent.request_sha256, "bot", desk.clock() + MINUTE)
+        transaction.orders.approve(intent.request_sha256, "bot", desk.clock() + MINUTE)
     return intent
 
 
@@ -123,7 +123,7 @@ def approved_by_itself(desk: Desk) -> Intent:
 def approval_expired(desk: Desk) -> Intent:
     intent = desk.reserved(approval_required=True)
     with desk.journal.writing() as transaction:
-        transaction.approve(intent.request_sha256, "grace", desk.clock() + SECOND)
+        transaction.orders.approve(intent.request_sha256, "grace", desk.clock() + SECOND)
     desk.clock.now_us += SECOND
     return intent
 
@@ -132,7 +132,7 @@ def approval_expired(desk: Desk) -> Intent:
 def other_bytes_approved(desk: Desk) -> Intent:
     intent = desk.reserved(approval_required=True)
     with desk.journal.writing() as transaction:
-        transaction.approve("f" * 64, "grace", desk.clock() + MINUTE)
+        transaction.orders.approve("f" * 64, "grace", desk.clock() + MINUTE)
     return intent
 
 
@@ -141,6 +141,6 @@ def scope_breached(desk: Desk) -> Intent:
     intent = desk.reserved()
     with desk.journal.writing() as transaction:
         fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_999, 300_000, 0, NOON)
-        transaction.foreign_fill("sandbox", 0, fill, "KXOTHER")
+        transaction.fills.record_foreign("sandbox", 0, fill, "KXOTHER")
     desk.released_by("grace")
     return intent

@@ -77,17 +77,17 @@ class JournalBench:
         new = self.desk.intent(count_centicontracts=10, fee_bound_microdollars=1_000)
         began = time.perf_counter()
         with journal.writing() as transaction:
-            intent = transaction.plan(new)
-            if transaction.refusal(intent) is not None:
+            intent = transaction.orders.plan(new)
+            if transaction.ledger.refusal(intent) is not None:
                 raise RuntimeError("the benchmark has used up its caps")
-            intent = transaction.reserve(intent)
+            intent = transaction.orders.reserve(intent)
         with journal.writing() as transaction:
-            transaction.sending(intent, VERSION)
+            transaction.orders.record_sending(intent, VERSION)
         taken = time.perf_counter() - began
         self.desk.clock.now_us += 2 * SECOND
         with journal.writing() as transaction:
-            sent = transaction.intent(intent.intent_id)
-            transaction.answered(sent, OrderState.CANCELED, filled_centicontracts=0)
+            sent = transaction.reading.orders.intent(intent.intent_id)
+            transaction.orders.record_answer(sent, OrderState.CANCELED, filled_centicontracts=0)
         return taken
 
     def two_bare_commits(self) -> float:

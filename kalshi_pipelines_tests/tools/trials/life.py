@@ -134,9 +134,9 @@ def reconciler_of(floor: Floor, journal: Journal, checkpoint: Callable[[Checkpoi
 def bury(journal: Journal) -> None:
     """End the session of the process that died: what an operator does with ``close-session``."""
     with journal.writing() as transaction:
-        held = transaction.lease("sandbox", 0)
+        held = transaction.reading.sessions.lease("sandbox", 0)
         if held is not None:
-            transaction.end_session(held.session_id, "its process is dead")
+            transaction.sessions.end(held.session_id, "its process is dead")
 
 
 def switch_of(place: Place, journal: Journal) -> KillSwitch:
@@ -154,10 +154,10 @@ def release(place: Place, journal: Journal, report: ReconciliationReport, since_
     with journal.writing() as transaction:
         halting = any(
             each.level >= CANCELS_EVERYTHING and each.at_us >= since_us
-            for each in transaction.engagements_since_release()
+            for each in transaction.reading.halts.engagements_since_release()
         )
-        if transaction.kill().engaged and report.clean and not halting:
-            transaction.release_kill("grace", "looked at it", report.reconciliation_id)
+        if transaction.reading.halts.kill_state().engaged and report.clean and not halting:
+            transaction.halts.release("grace", "looked at it", report.reconciliation_id)
 
 
 def halted(place: Place, seconds: float) -> HaltReport:
@@ -249,7 +249,7 @@ def _ledger(journal: Journal) -> list[object]:
 
     with journal.reading() as reading:
         return [
-            *reading.markets("sandbox", 0),
-            *reading.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}),
-            *reading.open_intents("sandbox", 0),
+            *reading.ledger.markets("sandbox", 0),
+            *reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}),
+            *reading.orders.open_intents("sandbox", 0),
         ]

@@ -227,7 +227,7 @@ class Runner:
         engine = open_journal(url)
         initialise(engine, "sandbox")
         with Journal(engine, "sandbox").writing() as transaction:
-            transaction.release_kill("ann", "the trial begins")
+            transaction.halts.release("ann", "the trial begins")
         engine.dispose()
         folder = self._folder / name
         folder.mkdir()
@@ -266,7 +266,7 @@ class Runner:
 def _engage_later(place: Place, milliseconds: int) -> None:
     time.sleep(milliseconds / 1_000)
     with Journal(open_journal(place.journal_url), "sandbox").writing() as transaction:
-        transaction.engage_kill(1, "operator", "bob", "a person said stop")
+        transaction.halts.engage(1, "operator", "bob", "a person said stop")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,7 @@
-"""Questions an order waits for, asked through the driver itself: on the way SQLAlchemy costs as much again."""
+"""Queries that an order waits for, sent through the database driver itself.
+
+SQLAlchemy's own execution would add as much time again as the query takes.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Final, LiteralString, cast
@@ -9,16 +12,19 @@ import sqlalchemy as sa
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 
 
-class Question:
-    """A query put into the words of each database once; its columns are integers and texts no type has to convert."""
+class DriverQuery:
+    """A query that is compiled once for each database.
+
+    Its columns are integers and texts, which need no conversion.
+    """
 
     def __init__(self, query: sa.Select[Any]) -> None:
         self._query: Final = query
         self._compiled: Final[dict[str, tuple[LiteralString, list[str], dict[str, Any]]]] = {}
 
-    def asked(self, connection: sa.Connection, values: Mapping[str, object]) -> list[dict[str, Any]]:
-        """All rows by the names of their columns; ``values`` are those of its parameters."""
-        text, places, fixed = self._words(connection.dialect)
+    def fetch_all(self, connection: sa.Connection, values: Mapping[str, object]) -> list[dict[str, Any]]:
+        """Return all rows, each by column name; ``values`` are the query's parameters."""
+        text, places, fixed = self._compile(connection.dialect)
         given = {**fixed, **values}
         driver = connection.connection.driver_connection
         if isinstance(driver, psycopg.Connection):
@@ -28,7 +34,7 @@ class Question:
         names = [column[0] for column in found.description]
         return [dict(zip(names, row, strict=True)) for row in found]
 
-    def _words(self, dialect: sa.Dialect) -> tuple[LiteralString, list[str], dict[str, Any]]:
+    def _compile(self, dialect: sa.Dialect) -> tuple[LiteralString, list[str], dict[str, Any]]:
         known = self._compiled.get(dialect.name)
         if known is None:
             compiled = cast("Any", self._query.compile(dialect=dialect))

@@ -1,0 +1,1 @@
+"""Readings of the journal, one file per subject. Nothing here changes a row."""

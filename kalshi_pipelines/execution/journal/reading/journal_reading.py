@@ -1,0 +1,29 @@
+"""All readings of the journal, by subject, over one connection."""
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.reading.audit_log import AuditLogReading
+from kalshi_pipelines.execution.journal.reading.evidence import EvidenceReading
+from kalshi_pipelines.execution.journal.reading.halts import HaltReading
+from kalshi_pipelines.execution.journal.reading.ledger import LedgerReading
+from kalshi_pipelines.execution.journal.reading.orders import OrderReading
+from kalshi_pipelines.execution.journal.reading.reconciliations import ReconciliationReading
+from kalshi_pipelines.execution.journal.reading.sessions import KnownSessions, SessionReading
+
+
+class JournalReading:
+    """One consistent view of the journal.
+
+    Args:
+        connection: A connection with an open transaction.
+        known: Committed sessions that need not be read again; sessions that are read are added.
+    """
+
+    def __init__(self, connection: sa.Connection, known: KnownSessions | None = None) -> None:
+        self.sessions = SessionReading(connection, known or KnownSessions())
+        self.orders = OrderReading(connection)
+        self.ledger = LedgerReading(connection, self.sessions)
+        self.halts = HaltReading(connection)
+        self.evidence = EvidenceReading(connection)
+        self.reconciliations = ReconciliationReading(connection, self.sessions)
+        self.audit_log = AuditLogReading(connection)

@@ -1,0 +1,190 @@
+"""Readings of the ledger: counters and caps of scopes, and the markets the account holds something of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY
+from kalshi_pipelines.execution.journal.reading.rows import Row, all_rows
+from kalshi_pipelines.execution.journal.reading.sessions import SessionReading
+from kalshi_pipelines.execution.journal.records import ForeignOrder, MarketStanding, Mode, ScopeKind, ScopeStanding
+from kalshi_pipelines.execution.journal.tables import foreign_orders, postings, scope_markets, scopes
+from kalshi_pipelines.execution.orders.terms import Side
+
+
+class LedgerReading:
+    """Readings of the ledger, over one connection."""
+
+    def __init__(self, connection: sa.Connection, sessions: SessionReading) -> None:
+        self._connection, self._sessions = connection, sessions
+
+    def standings(
+        self, environment: str, subaccount: int, mode: Mode, keys: Mapping[ScopeKind, str]
+    ) -> list[ScopeStanding]:
+        """Return caps and counters of the scopes with these keys; scopes that were never used are left out."""
+        wanted = [sa.and_(scopes.c.kind == kind.value, scopes.c.key == key) for kind, key in keys.items()]
+        found = sa.select(scopes).where(
+            scopes.c.environment == environment,
+            scopes.c.subaccount == subaccount,
+            scopes.c.mode == mode.value,
+            sa.or_(sa.false(), *wanted),
+        )
+        return [_standing(row) for row in all_rows(self._connection, found.order_by(scopes.c.scope_id))]
+
+    def live_scopes(
+        self, environment: str, subaccount: int, mode: Mode, day: str, hours: tuple[int, int]
+    ) -> list[ScopeStanding]:
+        """Return the scopes in which orders count now: live session, day, rolling hours, events and account.
+
+        Events that hold nothing are left out. ``day`` is today; ``hours`` are the first and the last hour that count.
+        """
+        live = mode is Mode.LIVE
+        table = scopes.c
+        event = sa.or_(table.worst_microdollars != 0, table.breached == 1)
+        wanted = {
+            ScopeKind.SESSION: table.key == (self._sessions.live_session(environment, subaccount) if live else None),
+            # Days never go back: a day that a fast clock opened too early counts until its end.
+            ScopeKind.DAY: table.key >= day,
+            ScopeKind.ROLLING: table.hour.between(*hours),
+            ScopeKind.EVENT: event if live else sa.and_(event, table.key.endswith(f" {day}", autoescape=True)),
+            ScopeKind.ACCOUNT: table.key == (ACCOUNT_KEY if live else day),
+        }
+        found = sa.select(scopes).where(
+            table.environment == environment,
+            table.subaccount == subaccount,
+            table.mode == mode.value,
+            sa.or_(*[sa.and_(table.kind == kind.value, which) for kind, which in wanted.items()]),
+        )
+        standings = [_standing(row) for row in all_rows(self._connection, found.order_by(table.scope_id))]
+        of_kind = {kind: [each for each in standings if each.kind is kind] for kind in wanted}
+        if hourly := of_kind[ScopeKind.ROLLING]:
+            of_kind[ScopeKind.ROLLING] = [_summed(hourly)]
+        return [each for kind in wanted for each in of_kind[kind]]
+
+    def breached_scopes(self, environment: str, subaccount: int, mode: Mode = Mode.LIVE) -> list[str]:
+        """Return the scopes in which facts exceeded a cap, each as ``kind key``."""
+        found = sa.select(scopes.c.kind, scopes.c.key).where(
+            scopes.c.environment == environment,
+            scopes.c.subaccount == subaccount,
+            scopes.c.mode == mode.value,
+            scopes.c.breached == 1,
+        )
+        return [f"{kind} {key}" for kind, key in self._connection.execute(found)]
+
+    def exceeded_caps(self, environment: str, subaccount: int) -> list[str]:
+        """Return the caps of the newest live session that the account exceeds.
+
+        Scopes that were opened with higher caps by an earlier session are compared with the newest caps, too.
+
+        Raises:
+            JournalRefused: No live session of the sub-account was ever opened.
+        """
+        session_id = self._sessions.newest_live_session(environment, subaccount)
+        caps = self._sessions.caps(session_id)
+        position_cap = self._sessions.get(session_id)["position_cap_centicontracts"]
+        found = self._connection.execute(
+            sa.select(scopes.c.kind, scopes.c.key, scopes.c.worst_microdollars)
+            .where(
+                scopes.c.environment == environment,
+                scopes.c.subaccount == subaccount,
+                scopes.c.mode == Mode.LIVE.value,
+                scopes.c.kind.in_([ScopeKind.ACCOUNT.value, ScopeKind.EVENT.value, ScopeKind.DAY.value]),
+            )
+            .order_by(scopes.c.scope_id)
+        )
+        exceeded = [f"{kind} {key}" for kind, key, worst in found if worst > caps[kind]["worst_cap_microdollars"]]
+        held = self.markets(environment, subaccount)
+        return exceeded + [
+            f"position {each.ticker}" for each in held if abs(each.position_centicontracts) > position_cap
+        ]
+
+    def markets(self, environment: str, subaccount: int, key: str = "account") -> list[MarketStanding]:
+        """Return the markets in which the account holds a position, an open order or a possible loss."""
+        table = scope_markets.c
+        found = (
+            sa.select(scope_markets)
+            .join(scopes, scopes.c.scope_id == table.scope_id)
+            .where(
+                scopes.c.kind == ScopeKind.ACCOUNT.value,
+                scopes.c.environment == environment,
+                scopes.c.subaccount == subaccount,
+                scopes.c.mode == Mode.LIVE.value,
+                scopes.c.key == key,
+                sa.or_(
+                    table.position_centicontracts != 0,
+                    table.spent_microdollars != 0,
+                    table.open_bids_centicontracts != 0,
+                    table.open_asks_centicontracts != 0,
+                    table.if_no_microdollars != 0,
+                    table.if_yes_microdollars != 0,
+                ),
+            )
+            .order_by(table.ticker)
+        )
+        return [
+            MarketStanding(
+                row["ticker"],
+                row["position_centicontracts"],
+                row["spent_microdollars"],
+                row["open_bids_centicontracts"],
+                row["open_asks_centicontracts"],
+                row["if_no_microdollars"],
+                row["if_yes_microdollars"],
+            )
+            for row in all_rows(self._connection, found)
+        ]
+
+    def foreign_orders(self, environment: str, subaccount: int) -> list[ForeignOrder]:
+        """Return the foreign orders that the ledger counts as resting."""
+        gone = postings.alias("gone")
+        counted = (
+            sa.select(foreign_orders)
+            .join(postings, postings.c.dedupe == sa.literal("foreign:").concat(foreign_orders.c.order_id))
+            .join(scopes, scopes.c.scope_id == postings.c.scope_id)
+            .outerjoin(gone, gone.c.dedupe == sa.literal("foreign_gone:").concat(foreign_orders.c.order_id))
+            .where(
+                scopes.c.kind == "account",
+                scopes.c.environment == environment,
+                scopes.c.subaccount == subaccount,
+                gone.c.dedupe.is_(None),
+            )
+            .order_by(foreign_orders.c.order_id)
+        )
+        return [
+            ForeignOrder(
+                row["order_id"],
+                row["ticker"],
+                Side(row["side"]),
+                row["price_centicents"],
+                row["remaining_centicontracts"],
+                row["why"],
+            )
+            for row in self._connection.execute(counted).mappings()
+        ]
+
+
+def _standing(row: Row) -> ScopeStanding:
+    return ScopeStanding(
+        ScopeKind(row["kind"]),
+        row["key"],
+        Mode(row["mode"]),
+        row["orders"],
+        row["orders_cap"],
+        row["notional_microdollars"],
+        row["notional_cap_microdollars"],
+        row["worst_microdollars"],
+        row["worst_cap_microdollars"],
+        bool(row["breached"]),
+    )
+
+
+def _summed(hours: Sequence[ScopeStanding]) -> ScopeStanding:
+    """Return the hours of a rolling cap as one scope; the newest hour gives the caps."""
+    return replace(
+        hours[-1],
+        orders=sum(each.orders for each in hours),
+        notional_microdollars=sum(each.notional_microdollars for each in hours),
+        worst_microdollars=sum(each.worst_microdollars for each in hours),
+        breached=any(each.breached for each in hours),
+    )

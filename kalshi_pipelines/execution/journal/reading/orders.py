@@ -1,0 +1,228 @@
+"""Readings of orders: intents and their states, approvals, attempts, and proposals that still wait."""
+
+from collections.abc import Collection
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.driver_query import DriverQuery
+from kalshi_pipelines.execution.journal.reading.rows import Row, all_rows, first_row
+from kalshi_pipelines.execution.journal.records import Intent, Mode, Sent
+from kalshi_pipelines.execution.journal.tables import (
+    approvals,
+    attempts,
+    fills,
+    intents,
+    open_intents,
+    order_events,
+    proposals,
+    sessions,
+)
+from kalshi_pipelines.execution.orders.denials import BY_CODE
+from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.units import MINUTE_US
+
+_LAST = order_events.alias("last_event")
+_FILLED: Final = (
+    sa.select(sa.cast(sa.func.coalesce(sa.func.sum(fills.c.count_centicontracts), 0), sa.BigInteger))
+    .where(fills.c.intent_id == intents.c.intent_id)
+    .scalar_subquery()
+)
+_FEES: Final = (
+    sa.select(sa.cast(sa.func.coalesce(sa.func.sum(fills.c.fee_microdollars), 0), sa.BigInteger))
+    .where(fills.c.intent_id == intents.c.intent_id)
+    .scalar_subquery()
+)
+_ORDER_ID: Final = (
+    sa.select(sa.func.max(order_events.c.order_id))
+    .where(order_events.c.intent_id == intents.c.intent_id)
+    .scalar_subquery()
+)
+_LAST_SEQ: Final = (
+    sa.select(sa.func.max(order_events.c.seq)).where(order_events.c.intent_id == intents.c.intent_id).scalar_subquery()
+)
+_INTENTS: Final = sa.select(
+    intents,
+    _LAST.c.to_state.label("state"),
+    _LAST.c.seq.label("state_seq"),
+    _LAST.c.at_us.label("state_us"),
+    _LAST.c.denial,
+    _LAST.c.filled_centicontracts.label("told_filled"),
+    _ORDER_ID.label("order_id"),
+    _FILLED.label("filled"),
+    _FEES.label("fees"),
+).select_from(intents.join(_LAST, sa.and_(_LAST.c.intent_id == intents.c.intent_id, _LAST.c.seq == _LAST_SEQ)))
+_BY_ID: Final = _INTENTS.where(intents.c.intent_id == sa.bindparam("intent_id"))
+_BY_KEY: Final = DriverQuery(
+    sa.select(intents.c.intent_id).where(
+        intents.c.mode == sa.bindparam("mode"), intents.c.idempotency_key == sa.bindparam("key")
+    )
+)
+_BY_CLIENT_ORDER_ID: Final = _INTENTS.where(
+    intents.c.mode == sa.bindparam("mode"), intents.c.client_order_id == sa.bindparam("client_order_id")
+)
+_SENT: Final = (
+    sa.select(
+        order_events.c.audit_seq,
+        order_events.c.at_us,
+        intents.c.intent_id,
+        intents.c.session_id,
+        intents.c.request_json,
+        intents.c.request_sha256,
+        intents.c.client_order_id,
+        sessions.c.host,
+        sessions.c.key_fingerprint,
+    )
+    .join(intents, intents.c.intent_id == order_events.c.intent_id)
+    .join(sessions, sessions.c.session_id == intents.c.session_id)
+    .where(order_events.c.intent_id == sa.bindparam("intent_id"), order_events.c.to_state == OrderState.SENDING)
+)
+
+#: The number of attempts of an account since an instant.
+ATTEMPTS: Final = (
+    sa.select(sa.func.count())
+    .select_from(attempts)
+    .where(
+        attempts.c.environment == sa.bindparam("environment"),
+        attempts.c.subaccount == sa.bindparam("subaccount"),
+        attempts.c.mode == sa.bindparam("mode"),
+        attempts.c.at_us > sa.bindparam("since"),
+    )
+)
+
+
+class OrderReading:
+    """Readings of orders, over one connection."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def intent(self, intent_id: int) -> Intent:
+        """Return an intent with its present state.
+
+        Raises:
+            LookupError: The journal has no intent with this number.
+        """
+        row = first_row(self._connection, _BY_ID, intent_id=intent_id)
+        if row is None:
+            raise LookupError(f"the journal has no intent {intent_id}")
+        return _intent(row)
+
+    def intent_of_key(self, mode: Mode, idempotency_key: str) -> Intent | None:
+        """Return the intent that was planned earlier for an idempotency key, or None."""
+        rows = _BY_KEY.fetch_all(self._connection, {"mode": mode.value, "key": idempotency_key})
+        return self.intent(rows[0]["intent_id"]) if rows else None
+
+    def intent_of_client_order_id(self, mode: Mode, client_order_id: str) -> Intent | None:
+        """Return the intent with a client order id, or None."""
+        row = first_row(self._connection, _BY_CLIENT_ORDER_ID, mode=mode.value, client_order_id=client_order_id)
+        return None if row is None else _intent(row)
+
+    def intent_id_of_order(self, order_id: str) -> int | None:
+        """Return the intent to which the exchange gave this order id, or None."""
+        table = order_events.c
+        found: int | None = self._connection.scalar(
+            sa.select(table.intent_id).where(
+                table.order_id == order_id, table.from_state.in_(["sending", "unknown"]), table.order_id.is_not(None)
+            )
+        )
+        return found
+
+    def open_intents(
+        self,
+        environment: str,
+        subaccount: int,
+        *,
+        mode: Mode = Mode.LIVE,
+        states: Collection[OrderState] = OPEN_STATES,
+    ) -> list[Intent]:
+        """Return the intents that still hold a reservation, the oldest first."""
+        found = _INTENTS.join(open_intents, open_intents.c.intent_id == intents.c.intent_id).where(
+            open_intents.c.environment == environment,
+            open_intents.c.subaccount == subaccount,
+            open_intents.c.mode == mode.value,
+            open_intents.c.state.in_([state.value for state in states]),
+        )
+        return [_intent(row) for row in all_rows(self._connection, found.order_by(intents.c.intent_id))]
+
+    def sent(self, intent_id: int) -> Sent:
+        """Return the record that was committed before an order was sent.
+
+        Raises:
+            LookupError: No sending of this intent was recorded.
+        """
+        row = first_row(self._connection, _SENT, intent_id=intent_id)
+        if row is None:
+            raise LookupError(f"the journal has no record that intent {intent_id} was to be sent")
+        return Sent(**row)
+
+    def actor_of(self, intent: Intent) -> str:
+        """Return the name of the actor who proposed an intent. The actor's own approval does not count."""
+        found = sa.select(intents.c.actor_name).where(intents.c.intent_id == intent.intent_id)
+        return str(self._connection.scalar(found))
+
+    def is_approved(self, intent: Intent, at_us: int) -> bool:
+        """Return whether a person other than the actor approved exactly this request, and the approval is valid."""
+        actor = sa.select(intents.c.actor_name).where(intents.c.intent_id == intent.intent_id).scalar_subquery()
+        found = sa.select(approvals.c.approval_id).where(
+            approvals.c.request_sha256 == intent.request_sha256,
+            approvals.c.approved_by != actor,
+            approvals.c.approved_us <= at_us,
+            approvals.c.expires_us > at_us,
+        )
+        return self._connection.execute(found.limit(1)).first() is not None
+
+    def attempts_in_last_minute(self, environment: str, subaccount: int, mode: Mode, now_us: int) -> int:
+        """Return how many orders were attempted in the last minute, denied attempts included."""
+        found: int = self._connection.execute(
+            ATTEMPTS,
+            {"environment": environment, "subaccount": subaccount, "mode": mode.value, "since": now_us - MINUTE_US},
+        ).scalar_one()
+        return found
+
+    def pending_proposals(self, mode: Mode, not_before_us: int, limit: int = 100) -> list[Row]:
+        """Return proposals without an attempt in this mode, the oldest first.
+
+        Proposals that expired before ``not_before_us`` are left out.
+        """
+        tried = sa.exists().where(attempts.c.proposal_id == proposals.c.proposal_id, attempts.c.mode == mode.value)
+        found = sa.select(proposals).where(~tried, proposals.c.valid_until_us >= not_before_us)
+        return all_rows(self._connection, found.order_by(proposals.c.proposal_id).limit(limit))
+
+
+def _intent(row: Row) -> Intent:
+    return Intent(
+        intent_id=row["intent_id"],
+        session_id=row["session_id"],
+        environment=row["environment"],
+        subaccount=row["subaccount"],
+        mode=Mode(row["mode"]),
+        client_order_id=row["client_order_id"],
+        ticker=row["ticker"],
+        event_ticker=row["event_ticker"],
+        exchange_index=row["exchange_index"],
+        order_group_id=row["order_group_id"],
+        side=Side(row["side"]),
+        price_centicents=row["price_centicents"],
+        count_centicontracts=row["count_centicontracts"],
+        fee_bound_microdollars=row["fee_bound_microdollars"],
+        reserved_if_no_microdollars=row["reserved_if_no_microdollars"],
+        reserved_if_yes_microdollars=row["reserved_if_yes_microdollars"],
+        notional_microdollars=row["notional_microdollars"],
+        idempotency_key=row["idempotency_key"],
+        request_json=row["request_json"],
+        request_sha256=row["request_sha256"],
+        valid_until_us=row["valid_until_us"],
+        expires_us=row["expires_us"],
+        planned_us=row["planned_us"],
+        proposal_id=row["proposal_id"],
+        state=OrderState(row["state"]),
+        state_seq=row["state_seq"],
+        state_us=row["state_us"],
+        order_id=row["order_id"],
+        denial=None if row["denial"] is None else BY_CODE[row["denial"]],
+        told_filled_centicontracts=row["told_filled"],
+        filled_centicontracts=row["filled"],
+        fees_microdollars=row["fees"],
+    )

@@ -1,0 +1,70 @@
+"""Readings of reconciliations: when an account was compared with the journal, and whether differences were found."""
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.reading.rows import Row, first_row
+from kalshi_pipelines.execution.journal.reading.sessions import SessionReading
+from kalshi_pipelines.execution.journal.records import ReconciliationMade
+from kalshi_pipelines.execution.journal.tables import reconciliations
+
+
+class ReconciliationReading:
+    """Readings of reconciliations, over one connection."""
+
+    def __init__(self, connection: sa.Connection, sessions: SessionReading) -> None:
+        self._connection, self._sessions = connection, sessions
+
+    def newest(self, environment: str, subaccount: int) -> ReconciliationMade | None:
+        """Return the reconciliation that was recorded last, whatever its timestamps say; None if there is none."""
+        table = reconciliations.c
+        found = (
+            sa.select(reconciliations)
+            .where(table.environment == environment, table.subaccount == subaccount)
+            .order_by(table.reconciliation_id.desc())
+        )
+        row = first_row(self._connection, found.limit(1))
+        return None if row is None else _reconciliation(row)
+
+    def newest_clean(self, environment: str, subaccount: int) -> ReconciliationMade | None:
+        """Return the newest reconciliation that found no difference; None if there is none."""
+        table = reconciliations.c
+        found = (
+            sa.select(
+                table.reconciliation_id,
+                table.started_us,
+                table.as_of_us,
+                table.finished_us,
+                table.clean,
+                table.differences,
+            )
+            .where(table.environment == environment, table.subaccount == subaccount, table.clean == 1)
+            .order_by(table.reconciliation_id.desc())
+            .limit(1)
+        )
+        row = first_row(self._connection, found)
+        return None if row is None else _reconciliation(row)
+
+    def has_any_since_first_session(self, environment: str, subaccount: int) -> bool:
+        """Return whether a sub-account and its positions were compared since its first live session was opened."""
+        first = self._sessions.first_live_session_us(environment, subaccount)
+        table = reconciliations.c
+        if first is None:
+            return False
+        found = sa.select(sa.literal(1)).where(
+            table.environment == environment,
+            table.subaccount == subaccount,
+            table.started_us >= first,
+            table.as_of_us > 0,
+        )
+        return self._connection.execute(found.limit(1)).first() is not None
+
+
+def _reconciliation(row: Row) -> ReconciliationMade:
+    return ReconciliationMade(
+        row["reconciliation_id"],
+        row["started_us"],
+        row["as_of_us"],
+        row["finished_us"],
+        bool(row["clean"]),
+        row["differences"],
+    )

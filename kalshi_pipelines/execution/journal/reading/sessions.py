@@ -1,0 +1,116 @@
+"""Readings of trading sessions: their caps, leases and order groups."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.errors import JournalRefused
+from kalshi_pipelines.execution.journal.reading.rows import Row, first_row
+from kalshi_pipelines.execution.journal.records import LeaseHeld, Mode
+from kalshi_pipelines.execution.journal.tables import leases, session_caps, session_groups, sessions
+
+_SESSION: Final = sa.select(sessions).where(sessions.c.session_id == sa.bindparam("session_id"))
+_CAPS: Final = sa.select(session_caps).where(session_caps.c.session_id == sa.bindparam("session_id"))
+
+
+@dataclass
+class KnownSessions:
+    """Sessions and their caps, which never change; kept from one transaction to the next once they are committed."""
+
+    sessions: dict[str, Row] = field(default_factory=dict)
+    caps: dict[str, dict[str, Row]] = field(default_factory=dict)
+
+    def copy(self) -> "KnownSessions":
+        """Return a copy that a transaction may add to; it is dropped if the transaction fails."""
+        return KnownSessions(dict(self.sessions), dict(self.caps))
+
+
+class SessionReading:
+    """Readings of sessions, over one connection."""
+
+    def __init__(self, connection: sa.Connection, known: KnownSessions) -> None:
+        self._connection, self._known = connection, known
+
+    def get(self, session_id: str) -> Row:
+        """Return the row of a session as it was opened.
+
+        Raises:
+            LookupError: The journal has no session with this id.
+        """
+        known = self._known.sessions.get(session_id)
+        if known is None:
+            known = first_row(self._connection, _SESSION, session_id=session_id)
+            if known is None:
+                raise LookupError(f"the journal has no session {session_id}")
+            self._known.sessions[session_id] = known
+        return known
+
+    def caps(self, session_id: str) -> dict[str, Row]:
+        """Return the caps of a session by kind of scope; they never change."""
+        known = self._known.caps.get(session_id)
+        if known is None:
+            found = self._connection.execute(_CAPS, {"session_id": session_id}).mappings()
+            known = self._known.caps[session_id] = {row["kind"]: row for row in found}
+        return known
+
+    def live_session(self, environment: str, subaccount: int) -> str | None:
+        """Return the session that holds the sub-account's lease, even an expired lease; None without a lease."""
+        found: str | None = self._connection.scalar(
+            sa.select(leases.c.session_id).where(leases.c.environment == environment, leases.c.subaccount == subaccount)
+        )
+        return found
+
+    def newest_live_session(self, environment: str, subaccount: int) -> str:
+        """Return the newest live session. Facts that belong to no order are held against its caps.
+
+        Raises:
+            JournalRefused: No live session of the sub-account was ever opened.
+        """
+        table = sessions.c
+        found: str | None = self._connection.scalar(
+            sa.select(table.session_id)
+            .where(table.environment == environment, table.subaccount == subaccount, table.mode == Mode.LIVE.value)
+            .order_by(table.audit_seq.desc())
+            .limit(1)
+        )
+        if found is None:
+            raise JournalRefused("no_session", f"no live session of {environment} {subaccount} was ever opened")
+        return found
+
+    def first_live_session_us(self, environment: str, subaccount: int) -> int | None:
+        """Return when the first live session of a sub-account was opened. The journal counts events since then."""
+        table = sessions.c
+        found: int | None = self._connection.scalar(
+            sa.select(sa.func.min(table.opened_us)).where(
+                table.environment == environment, table.subaccount == subaccount, table.mode == Mode.LIVE.value
+            )
+        )
+        return found
+
+    def live_subaccounts(self, environment: str) -> list[int]:
+        """Return every sub-account for which a live session was ever opened."""
+        table = sessions.c
+        found = sa.select(table.subaccount).where(table.environment == environment, table.mode == Mode.LIVE.value)
+        return list(self._connection.scalars(found.distinct().order_by(table.subaccount)))
+
+    def lease(self, environment: str, subaccount: int) -> LeaseHeld | None:
+        """Return the lease of a sub-account, even an expired lease; None without a lease."""
+        table = leases.c
+        row = self._connection.execute(
+            sa.select(table.session_id, table.until_us).where(
+                table.environment == environment, table.subaccount == subaccount
+            )
+        ).first()
+        return None if row is None else LeaseHeld(row[0], row[1])
+
+    def lease_holder(self, session_id: str) -> str:
+        """Return the host and process that hold a session's lease."""
+        return str(self._connection.scalar(sa.select(leases.c.holder).where(leases.c.session_id == session_id)))
+
+    def groups(self, session_id: str) -> dict[int, str]:
+        """Return the order group of each shard of a session."""
+        found = sa.select(session_groups.c.exchange_index, session_groups.c.order_group_id).where(
+            session_groups.c.session_id == session_id
+        )
+        return {row[0]: row[1] for row in self._connection.execute(found)}

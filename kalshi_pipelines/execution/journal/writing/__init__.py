@@ -1,0 +1,4 @@
+"""The commands of a journal transaction, one file per subject.
+
+Only ``audit_writer`` appends to the audit log. Every other command hands it the rows to store and the facts about them.
+"""

@@ -1,0 +1,33 @@
+"""Postings of facts that belong to the account but to none of our orders."""
+
+from kalshi_pipelines.execution.journal.reading.sessions import SessionReading
+from kalshi_pipelines.execution.journal.writing.audit_writer import NewRow
+from kalshi_pipelines.execution.journal.writing.postings import Change, PostingMaker
+from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
+
+
+class AccountPostings:
+    """Makes postings to the scopes of the account, the event and the present day."""
+
+    def __init__(self, sessions: SessionReading, scopes: ScopeWriter, postings: PostingMaker) -> None:
+        self._sessions, self._scopes, self._postings = sessions, scopes, postings
+
+    def make(
+        self,
+        environment: str,
+        subaccount: int,
+        ticker: str,
+        event_ticker: str,
+        kind: str,
+        dedupe: str,
+        change: Change,
+        **references: object,
+    ) -> list[NewRow]:
+        """Return the postings of a change; ``references`` are the columns that name the fact behind it.
+
+        Raises:
+            JournalRefused: No live session of the sub-account was ever opened.
+        """
+        session_id = self._sessions.newest_live_session(environment, subaccount)
+        scope_ids = self._scopes.of_account(environment, subaccount, event_ticker, session_id)
+        return self._postings.make(scope_ids, session_id, ticker, kind, dedupe, change, **references)

@@ -1,0 +1,107 @@
+"""Recording fills, of our own orders and of foreign orders."""
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.reading.rows import is_stored
+from kalshi_pipelines.execution.journal.records import Fill, Intent
+from kalshi_pipelines.execution.journal.tables import fills
+from kalshi_pipelines.execution.journal.writing.account_postings import AccountPostings
+from kalshi_pipelines.execution.journal.writing.audit_writer import NewRow
+from kalshi_pipelines.execution.journal.writing.facts import FactWriter
+from kalshi_pipelines.execution.journal.writing.ledger import LedgerWriter
+from kalshi_pipelines.execution.journal.writing.postings import Change, resting
+from kalshi_pipelines.execution.orders.states import NEVER_THERE
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.execution.orders.worst_case import Exposure
+
+
+class FillWriter:
+    """Records fills with their postings."""
+
+    def __init__(
+        self, connection: sa.Connection, facts: FactWriter, ledger: LedgerWriter, account_postings: AccountPostings
+    ) -> None:
+        self._connection, self._facts = connection, facts
+        self._ledger, self._account_postings = ledger, account_postings
+
+    def record(self, fill: Fill, intent: Intent) -> bool:
+        """Record a fill of one of our orders; return False if it was recorded before.
+
+        The same transaction engages the kill switch in three cases: the fill exceeds a cap, its order cannot be at the
+        exchange, or it fills more than was ordered.
+        """
+        if is_stored(self._connection, fills.c.fill_id, fill.fill_id):
+            return False
+        held = intent.reserved_centicontracts
+        taken = min(held, fill.count_centicontracts)
+        left = resting(intent, held - taken, max(0, intent.fee_left_microdollars - fill.fee_microdollars))
+        exposure = _of_fill(fill) + left - resting(intent, held, intent.fee_left_microdollars)
+        bid = intent.side is Side.BID
+        change = Change(
+            exposure,
+            _spent(fill),
+            fill.count_centicontracts * _sign(fill.side),
+            open_bids=-taken if bid else 0,
+            open_asks=0 if bid else -taken,
+        )
+        rows = self._ledger.make_fill(fill, intent, change)
+        fact = NewRow(fills, _fill_values(fill, intent.intent_id))
+        self._facts.record("fill", [fact, *rows], {"client_order_id": intent.client_order_id})
+        contradiction = _contradiction(fill, intent)
+        if contradiction:
+            self._facts.halt(f"fill {fill.fill_id} of {fill.ticker}: {contradiction}")
+        return True
+
+    def record_foreign(self, environment: str, subaccount: int, fill: Fill, event_ticker: str) -> bool:
+        """Record a fill of a foreign order; return False if it was recorded before."""
+        if is_stored(self._connection, fills.c.fill_id, fill.fill_id):
+            return False
+        change = Change(_of_fill(fill), _spent(fill), fill.count_centicontracts * _sign(fill.side))
+        rows = self._account_postings.make(
+            environment, subaccount, fill.ticker, event_ticker, "foreign", f"fill:{fill.fill_id}", change
+        )
+        rows = [NewRow(row.table, {**row.values, "fill_id": fill.fill_id}) for row in rows]
+        self._facts.record("foreign", [NewRow(fills, _fill_values(fill, None)), *rows], {})
+        return True
+
+
+def _sign(side: Side) -> int:
+    return 1 if side is Side.BID else -1
+
+
+def _spent(fill: Fill) -> int:
+    return _sign(fill.side) * fill.price_centicents * fill.count_centicontracts + fill.fee_microdollars
+
+
+def _of_fill(fill: Fill) -> Exposure:
+    return Exposure.of_fill(fill.side, fill.price_centicents, fill.count_centicontracts, fill.fee_microdollars)
+
+
+def _fill_values(fill: Fill, intent_id: int | None) -> dict[str, object]:
+    return {
+        "fill_id": fill.fill_id,
+        "order_id": fill.order_id,
+        "intent_id": intent_id,
+        "ticker": fill.ticker,
+        "side": fill.side.value,
+        "price_centicents": fill.price_centicents,
+        "count_centicontracts": fill.count_centicontracts,
+        "fee_microdollars": fill.fee_microdollars,
+        "at_us": fill.at_us,
+    }
+
+
+def _contradiction(fill: Fill, intent: Intent) -> str | None:
+    """Explain why this fill contradicts its order; return None if it does not."""
+    if intent.state in NEVER_THERE:
+        return f"the order is {intent.state}"
+    if (fill.ticker, fill.side) != (intent.ticker, intent.side):
+        return "it is of another market or side than the order"
+    if intent.filled_centicontracts + fill.count_centicontracts > intent.count_centicontracts:
+        return "more was filled than ordered"
+    better = (intent.price_centicents - fill.price_centicents) * _sign(intent.side)
+    if better < 0:
+        return "its price is worse than the order's limit"
+    if intent.fees_microdollars + fill.fee_microdollars > intent.fee_bound_microdollars:
+        return "its fee is above the bound"
+    return None

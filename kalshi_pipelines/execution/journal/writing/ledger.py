@@ -1,0 +1,133 @@
+"""The ledger: comparing orders with their caps, reserving for them, and releasing reservations.
+
+The database adds up the postings and enforces the caps. A writing transaction has the journal for itself, so the
+database sees the same figures as are read here.
+"""
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.caps import refusal, reserved
+from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
+from kalshi_pipelines.execution.journal.records import Fill, Intent, Refusal
+from kalshi_pipelines.execution.journal.tables import scopes
+from kalshi_pipelines.execution.journal.writing.audit_writer import AuditWriter, NewRow
+from kalshi_pipelines.execution.journal.writing.postings import Change, PostingMaker, resting
+from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
+from kalshi_pipelines.execution.journal.writing.standings import Standings
+from kalshi_pipelines.execution.orders.terms import Side
+
+
+class LedgerWriter:
+    """Compares orders with their caps, and makes the postings of our own orders."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        audit: AuditWriter,
+        reading: JournalReading,
+        standings: Standings,
+        postings: PostingMaker,
+        scopes: ScopeWriter,
+    ) -> None:
+        self._connection, self._audit, self._reading = connection, audit, reading
+        self._standings, self._postings, self._scopes = standings, postings, scopes
+
+    def refusal(self, intent: Intent) -> Refusal | None:
+        """Return why a planned order does not fit its caps, or None if it fits every cap."""
+        session, standing = self._reading.sessions.get(intent.session_id), self._standings.of(intent)
+        return refusal(intent, standing, session, self._reading.sessions.caps(intent.session_id))
+
+    def make_reservation(self, intent: Intent) -> list[NewRow]:
+        """Return the postings of a reservation, and open the scopes that do not exist yet."""
+        ids = [
+            scope.scope_id or self._scopes.open_for(intent, kind, scope.key)
+            for kind, scope in self._standings.of(intent).scopes.items()
+        ]
+        bid = intent.side is Side.BID
+        change = Change(
+            exposure=reserved(intent),
+            open_bids=intent.count_centicontracts if bid else 0,
+            open_asks=0 if bid else intent.count_centicontracts,
+            orders=1,
+            notional=intent.notional_microdollars,
+        )
+        return self._postings.make(
+            sorted(ids),
+            intent.session_id,
+            intent.ticker,
+            "reserve",
+            f"reserve:{intent.intent_id}",
+            change,
+            intent_id=intent.intent_id,
+            event_seq=intent.state_seq + 1,
+            event_state="reserved",
+        )
+
+    def make_release(self, intent: Intent, to_state: str, reported_filled: int) -> list[NewRow]:
+        """Return the postings that release the part of an ended order that was not filled.
+
+        ``reported_filled`` is the filled count, in centi-contracts, that the exchange reported for the whole order.
+        """
+        held = intent.reserved_centicontracts
+        kept = min(held, max(0, reported_filled - intent.filled_centicontracts))
+        if held == kept:
+            return []
+        fee = intent.fee_left_microdollars
+        change = resting(intent, kept, fee) - resting(intent, held, fee)
+        opens = kept - held
+        returned = reported_filled == 0 and to_state in {"abandoned", "rejected", "absent"}
+        charged = {scope_id for scope_id, _ in self._scopes.reserved_in(intent)}
+        rows: list[NewRow] = []
+        for scope_id in self._scopes.holding(intent):
+            # A day that took the order over was never charged its notional, so none is returned to that day.
+            rows += self._postings.make(
+                [scope_id],
+                intent.session_id,
+                intent.ticker,
+                "release",
+                f"release:{intent.intent_id}",
+                Change(
+                    exposure=change,
+                    open_bids=opens if intent.side is Side.BID else 0,
+                    open_asks=opens if intent.side is Side.ASK else 0,
+                    notional=-intent.notional_microdollars if returned and scope_id in charged else 0,
+                ),
+                intent_id=intent.intent_id,
+                event_seq=intent.state_seq + 1,
+                event_state=to_state,
+            )
+        return rows
+
+    def make_fill(self, fill: Fill, intent: Intent, change: Change) -> list[NewRow]:
+        """Return the postings of a fill of one of our orders."""
+        return self._postings.make(
+            self._scopes.holding(intent),
+            intent.session_id,
+            intent.ticker,
+            "fill",
+            f"fill:{fill.fill_id}",
+            change,
+            fill_id=fill.fill_id,
+            intent_id=intent.intent_id,
+            event_seq=intent.state_seq,
+            event_state=intent.state.value,
+        )
+
+    def clear_breaches(self, environment: str, subaccount: int, by: str, reason: str) -> int:
+        """Clear every breach of a sub-account after a person's review, and return how many there were."""
+        session_id = self._reading.sessions.newest_live_session(environment, subaccount)
+        found = self._connection.execute(
+            sa.select(scopes.c.scope_id, scopes.c.kind, scopes.c.key)
+            .where(scopes.c.environment == environment, scopes.c.subaccount == subaccount, scopes.c.breached == 1)
+            .order_by(scopes.c.scope_id)
+        ).all()
+        rows = [
+            posting
+            for scope_id, kind, key in found
+            for posting in self._postings.make(
+                [scope_id], session_id, "*", "review", f"review:{kind}:{key}:{self._audit.next_seq}", Change()
+            )
+        ]
+        if rows:
+            self._audit.record("review", rows, {"by": by, "reason": reason})
+        return len(rows)

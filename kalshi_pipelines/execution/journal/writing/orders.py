@@ -1,0 +1,325 @@
+"""Commands about orders: plan, deny, reserve, record the sending, and record the answer of the exchange."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalRefused
+from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
+from kalshi_pipelines.execution.journal.reading.rows import Row
+from kalshi_pipelines.execution.journal.records import Details, Intent, Mode, NewIntent, Sent
+from kalshi_pipelines.execution.journal.tables import approvals, attempts, intents, order_events
+from kalshi_pipelines.execution.journal.writing.audit_writer import NO_FACTS, AuditWriter, NewRow
+from kalshi_pipelines.execution.journal.writing.ledger import LedgerWriter
+from kalshi_pipelines.execution.journal.writing.order_events import NO_DETAILS, facts_of, moved, record_event
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.request import request_text
+from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState, Writer
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.execution.orders.worst_case import Exposure
+from kalshi_pipelines.units import DOLLAR_CENTICENTS
+
+#: The kind of the audit record for each state an answer can lead to.
+_KINDS: Final = {
+    OrderState.RESTING: "resting",
+    OrderState.PENDING_CANCEL: "cancel",
+    OrderState.EXECUTED: "executed",
+    OrderState.CANCELED: "canceled",
+    OrderState.REJECTED: "rejected",
+    OrderState.UNKNOWN: "unknown",
+    OrderState.ABSENT: "absent",
+}
+
+
+class OrderWriter:
+    """Records each step of an order, with its reservation and its audit record."""
+
+    def __init__(self, audit: AuditWriter, reading: JournalReading, ledger: LedgerWriter) -> None:
+        self._audit, self._reading, self._ledger = audit, reading, ledger
+
+    def record_attempt(
+        self,
+        session_id: str,
+        *,
+        proposal_id: int | None = None,
+        intent_id: int | None = None,
+        denial: DenialReason | None = None,
+        details: Details = NO_DETAILS,
+    ) -> int:
+        """Record an attempt that could not be planned, with its reason; it counts towards the attempts cap."""
+        row = self._attempt_row(self._reading.sessions.get(session_id), proposal_id, intent_id, denial)
+        return self._audit.record("attempt", [row], facts_of(details))
+
+    def plan(self, new: NewIntent, details: Details = NO_DETAILS) -> Intent:
+        """Store an order as it would be sent, and the attempt.
+
+        Raises:
+            AlreadyPlanned: The same signal was planned earlier with the same terms.
+            IdempotencyConflict: The same signal was planned earlier with other terms.
+            JournalRefused: The database refuses the order, or the request's text has other terms than the order.
+        """
+        session = self._reading.sessions.get(new.session_id)
+        mode = Mode(session["mode"])
+        earlier = self._reading.orders.intent_of_key(mode, new.idempotency_key)
+        if earlier is not None:
+            raise AlreadyPlanned(earlier) if _same_terms(earlier, new) else IdempotencyConflict(earlier)
+        intent_id = self._audit.next_seq
+        intent = _planned(new, session, intent_id, self._audit.now_us)
+        values = _intent_values(new, session, intent)
+        if request_text(values) != new.request_json:
+            problem = f"the order {intent.client_order_id} would be sent with other terms than it is counted with"
+            raise JournalRefused("request_terms", f"{problem}: nothing was stored; this is an error of the program")
+        rows = [
+            NewRow(intents, values),
+            NewRow(
+                order_events,
+                {
+                    "intent_id": intent_id,
+                    "seq": 1,
+                    "mode": mode.value,
+                    "to_state": OrderState.PLANNED.value,
+                    "at_us": self._audit.now_us,
+                    "writer": Writer.EXECUTOR.value,
+                },
+            ),
+            self._attempt_row(session, new.proposal_id, intent_id, None),
+        ]
+        self._audit.record("plan", rows, facts_of(details))
+        return intent
+
+    def deny(self, intent: Intent, reason: DenialReason, detail: str, details: Details = NO_DETAILS) -> Intent:
+        """End a planned order that is not admitted; no counter changes."""
+        facts = Details(details.checks, {**details.facts, "reason": reason.code, "detail": detail})
+        record_event(self._audit, intent, OrderState.DENIED, "deny", facts, denial=reason.code)
+        return self._moved(intent, OrderState.DENIED, denial=reason)
+
+    def reserve(self, intent: Intent, details: Details = NO_DETAILS) -> Intent:
+        """Reserve the worst case of a planned order in every scope.
+
+        Raises:
+            JournalRefused: The order exceeds a cap; nothing is stored. ``ledger.refusal`` explains it beforehand.
+        """
+        rows = self._ledger.make_reservation(intent)
+        record_event(self._audit, intent, OrderState.RESERVED, "reserve", details, more=rows)
+        return self._moved(intent, OrderState.RESERVED)
+
+    def record_sending(self, intent: Intent, code_version: str, details: Details = NO_DETAILS) -> Sent:
+        """Record that an order is about to be sent. Only the process that commits the record may send it, once.
+
+        Raises:
+            JournalRefused: The journal forbids it; ``rule`` names the reason, such as ``send_guard:kill``.
+        """
+        session = self._reading.sessions.get(intent.session_id)
+        facts = {
+            **details.facts,
+            "request": intent.request_json,
+            "request_sha256": intent.request_sha256,
+            "host": session["host"],
+            "key_fingerprint": session["key_fingerprint"],
+        }
+        with_request = Details(details.checks, facts)
+        seq = record_event(self._audit, intent, OrderState.SENDING, "send", with_request, code_version=code_version)
+        return Sent(
+            audit_seq=seq,
+            at_us=self._audit.now_us,
+            intent_id=intent.intent_id,
+            session_id=intent.session_id,
+            request_json=intent.request_json,
+            request_sha256=intent.request_sha256,
+            client_order_id=intent.client_order_id,
+            host=str(session["host"]),
+            key_fingerprint=str(session["key_fingerprint"]),
+        )
+
+    def record_simulation(self, intent: Intent, code_version: str, details: Details = NO_DETAILS) -> Intent:
+        """End a dry run's order where a live order would be sent; it keeps its reservation, as if it rested."""
+        record_event(self._audit, intent, OrderState.SIMULATED, "simulate", details, code_version=code_version)
+        return self._moved(intent, OrderState.SIMULATED)
+
+    def abandon(self, intent: Intent, reason: DenialReason, detail: str, details: Details = NO_DETAILS) -> Intent:
+        """End a reserved order that is not to be sent, and release its reservation."""
+        facts = Details(details.checks, {**details.facts, "reason": reason.code, "detail": detail})
+        # An unsent order with fills engaged the kill switch; its notional stays reserved.
+        released = self._ledger.make_release(intent, OrderState.ABANDONED.value, intent.filled_centicontracts)
+        record_event(self._audit, intent, OrderState.ABANDONED, "abandon", facts, more=released)
+        return self._moved(intent, OrderState.ABANDONED)
+
+    def record_answer(
+        self,
+        intent: Intent,
+        state: OrderState,
+        *,
+        order_id: str | None = None,
+        filled_centicontracts: int | None = None,
+        writer: Writer = Writer.EXECUTOR,
+        details: Details = NO_DETAILS,
+    ) -> Intent:
+        """Move an order to the state that the exchange reports.
+
+        ``filled_centicontracts`` is the filled count of the whole order; a final state needs it. Fills that are not
+        posted yet stay reserved until they are. The rest of an ended order is released.
+
+        Raises:
+            JournalRefused: The order cannot go from its present state to this state.
+        """
+        released: list[NewRow] = []
+        if state in FINAL_STATES:
+            # Posted fills were traded, whatever the answer says, so their notional stays reserved.
+            filled = max(filled_centicontracts or 0, intent.filled_centicontracts)
+            released = self._ledger.make_release(intent, state.value, filled)
+        record_event(
+            self._audit,
+            intent,
+            state,
+            _KINDS[state],
+            details,
+            writer=writer,
+            more=released,
+            order_id=order_id,
+            filled_centicontracts=filled_centicontracts,
+        )
+        return self._moved(
+            intent,
+            state,
+            order_id=order_id or intent.order_id,
+            told_filled_centicontracts=filled_centicontracts,
+        )
+
+    def record_absence(self, intent: Intent, resolution_id: int, details: Details = NO_DETAILS) -> Intent:
+        """End an unknown order that was proved never to have arrived, and release its reservation.
+
+        Raises:
+            JournalRefused: The intent has no such resolution, or it has fills on record.
+        """
+        filled = self._reading.orders.intent(intent.intent_id).filled_centicontracts
+        if filled:
+            problem = f"intent {intent.intent_id} has {filled} centi-contracts filled on record, so it arrived"
+            raise JournalRefused("absent:filled", f"{problem}: find out where its order is")
+        released = self._ledger.make_release(intent, OrderState.ABSENT.value, 0)
+        record_event(
+            self._audit,
+            intent,
+            OrderState.ABSENT,
+            "absent",
+            details,
+            writer=Writer.RECONCILER,
+            more=released,
+            resolution_id=resolution_id,
+        )
+        return self._moved(intent, OrderState.ABSENT)
+
+    def approve(self, request_sha256: str, by: str, expires_us: int, facts: Mapping[str, object] = NO_FACTS) -> int:
+        """Record a person's approval of exactly this request, and return its number."""
+        row = {
+            "request_sha256": request_sha256,
+            "approved_by": by,
+            "approved_us": self._audit.now_us,
+            "expires_us": expires_us,
+        }
+        return self._audit.record("approval", [NewRow(approvals, row)], facts)
+
+    def _moved(self, intent: Intent, state: OrderState, **changes: object) -> Intent:
+        return moved(intent, state, self._audit.now_us, **changes)
+
+    def _attempt_row(
+        self, session: Row, proposal_id: int | None, intent_id: int | None, denial: DenialReason | None
+    ) -> NewRow:
+        return NewRow(
+            attempts,
+            {
+                "session_id": session["session_id"],
+                "environment": session["environment"],
+                "subaccount": session["subaccount"],
+                "mode": session["mode"],
+                "at_us": self._audit.now_us,
+                "proposal_id": proposal_id,
+                "intent_id": intent_id,
+                "denial": None if denial is None else denial.code,
+            },
+        )
+
+
+def _same_terms(earlier: Intent, new: NewIntent) -> bool:
+    """Return whether two orders are for the same trade; their order groups differ between sessions."""
+    return (earlier.ticker, earlier.side, earlier.price_centicents, earlier.count_centicontracts) == (
+        str(new.ticker),
+        new.side,
+        new.price_centicents,
+        new.count_centicontracts,
+    )
+
+
+def _planned(new: NewIntent, session: Row, intent_id: int, now_us: int) -> Intent:
+    reserved = Exposure.of_resting(new.side, new.price_centicents, new.count_centicontracts, new.fee_bound_microdollars)
+    pays = new.price_centicents if new.side is Side.BID else DOLLAR_CENTICENTS - new.price_centicents
+    return Intent(
+        intent_id=intent_id,
+        session_id=new.session_id,
+        environment=session["environment"],
+        subaccount=session["subaccount"],
+        mode=Mode(session["mode"]),
+        client_order_id=str(new.client_order_id),
+        ticker=str(new.ticker),
+        event_ticker=new.event_ticker,
+        exchange_index=new.exchange_index,
+        order_group_id=None if new.order_group_id is None else str(new.order_group_id),
+        side=new.side,
+        price_centicents=new.price_centicents,
+        count_centicontracts=new.count_centicontracts,
+        fee_bound_microdollars=new.fee_bound_microdollars,
+        reserved_if_no_microdollars=reserved.if_no,
+        reserved_if_yes_microdollars=reserved.if_yes,
+        notional_microdollars=pays * new.count_centicontracts,
+        idempotency_key=new.idempotency_key,
+        request_json=new.request_json,
+        request_sha256=new.request_sha256,
+        valid_until_us=new.valid_until_us,
+        expires_us=new.expires_us,
+        planned_us=now_us,
+        proposal_id=new.proposal_id,
+        state=OrderState.PLANNED,
+        state_seq=1,
+        state_us=now_us,
+        order_id=None,
+        denial=None,
+        told_filled_centicontracts=None,
+        filled_centicontracts=0,
+        fees_microdollars=0,
+    )
+
+
+def _intent_values(new: NewIntent, session: Row, intent: Intent) -> dict[str, object]:
+    return {
+        "session_id": new.session_id,
+        "environment": intent.environment,
+        "subaccount": intent.subaccount,
+        "mode": intent.mode.value,
+        "origin": session["origin"],
+        "proposal_id": new.proposal_id,
+        "idempotency_key": new.idempotency_key,
+        "client_order_id": intent.client_order_id,
+        "ticker": intent.ticker,
+        "event_ticker": intent.event_ticker,
+        "exchange_index": intent.exchange_index,
+        "order_group_id": intent.order_group_id,
+        "side": new.side.value,
+        "price_centicents": new.price_centicents,
+        "count_centicontracts": new.count_centicontracts,
+        "time_in_force": new.time_in_force.value,
+        "expires_us": new.expires_us,
+        "post_only": int(new.post_only),
+        "reduce_only": int(new.reduce_only),
+        "cancel_order_on_pause": 1,
+        "self_trade_prevention": new.self_trade_prevention,
+        "fee_bound_microdollars": new.fee_bound_microdollars,
+        "reserved_if_no_microdollars": intent.reserved_if_no_microdollars,
+        "reserved_if_yes_microdollars": intent.reserved_if_yes_microdollars,
+        "notional_microdollars": intent.notional_microdollars,
+        "as_of_us": new.as_of_us,
+        "valid_until_us": new.valid_until_us,
+        "planned_us": intent.planned_us,
+        "actor_kind": new.actor.value,
+        "actor_name": new.actor_name,
+        "approval_required": int(new.approval_required),
+        "request_json": new.request_json,
+        "request_sha256": new.request_sha256,
+    }

@@ -1,0 +1,120 @@
+"""Recording positions that existed before the journal, and settlements of markets."""
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY
+from kalshi_pipelines.execution.journal.reading.rows import Row, all_rows, is_stored
+from kalshi_pipelines.execution.journal.reading.sessions import SessionReading
+from kalshi_pipelines.execution.journal.records import Mode, ScopeKind
+from kalshi_pipelines.execution.journal.tables import leases, postings, scope_markets, scopes
+from kalshi_pipelines.execution.journal.writing.account_postings import AccountPostings
+from kalshi_pipelines.execution.journal.writing.audit_writer import AuditWriter, NewRow
+from kalshi_pipelines.execution.journal.writing.facts import FactWriter
+from kalshi_pipelines.execution.journal.writing.postings import Change, PostingMaker
+from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
+from kalshi_pipelines.execution.journal.writing.standings import WINDOW_HOURS
+from kalshi_pipelines.execution.orders.worst_case import Exposure
+from kalshi_pipelines.units import DOLLAR_CENTICENTS, HOUR_US
+
+
+class PositionWriter:
+    """Records positions that existed before the journal."""
+
+    def __init__(self, connection: sa.Connection, facts: FactWriter, account_postings: AccountPostings) -> None:
+        self._connection, self._facts, self._account_postings = connection, facts, account_postings
+
+    def record_opening(
+        self,
+        environment: str,
+        subaccount: int,
+        ticker: str,
+        event_ticker: str,
+        *,
+        position_centicontracts: int,
+        spent_microdollars: int,
+        dedupe: str,
+    ) -> bool:
+        """Count a position that existed before the journal; return False if it was counted before."""
+        if is_stored(self._connection, postings.c.dedupe, f"opening:{dedupe}"):
+            return False
+        exposure = Exposure.of_position(position_centicontracts, spent_microdollars)
+        change = Change(exposure, spent_microdollars, position_centicontracts)
+        rows = self._account_postings.make(
+            environment, subaccount, ticker, event_ticker, "opening", f"opening:{dedupe}", change
+        )
+        self._facts.record("opening", rows, {"ticker": ticker})
+        return True
+
+
+class SettlementWriter:
+    """Records settlements in every scope that holds a position in the market."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        audit: AuditWriter,
+        sessions: SessionReading,
+        facts: FactWriter,
+        scopes: ScopeWriter,
+        postings: PostingMaker,
+    ) -> None:
+        self._connection, self._audit, self._sessions = connection, audit, sessions
+        self._facts, self._scopes, self._postings = facts, scopes, postings
+
+    def record(
+        self,
+        environment: str,
+        subaccount: int,
+        ticker: str,
+        event_ticker: str,
+        *,
+        payoff_centicents: int,
+        dedupe: str,
+    ) -> bool:
+        """Record that a market has paid out; return False if it was recorded before.
+
+        Event and account hold what can still be lost, so they forget the market. Session, day and rolling hours keep
+        the loss or gain. Open orders of the market keep their reservation.
+        """
+        dedupe = f"settle:{dedupe}"
+        if is_stored(self._connection, postings.c.dedupe, dedupe):
+            return False
+        session_id = self._sessions.newest_live_session(environment, subaccount)
+        rows: list[NewRow] = []
+        for scope in self._holding(environment, subaccount, ticker, event_ticker):
+            spent, position = scope["spent_microdollars"], scope["position_centicontracts"]
+            forgets = scope["kind"] in {ScopeKind.EVENT.value, ScopeKind.ACCOUNT.value}
+            paid = spent if forgets else position * payoff_centicents
+            change = Change(Exposure(-paid, DOLLAR_CENTICENTS * position - paid), -paid, -position)
+            rows += self._postings.make([scope["scope_id"]], session_id, ticker, "settle", dedupe, change)
+        if not rows:
+            return False
+        self._facts.record("settle", rows, {"ticker": ticker, "payoff_centicents": payoff_centicents})
+        return True
+
+    def _holding(self, environment: str, subaccount: int, ticker: str, event_ticker: str) -> list[Row]:
+        """Return the scopes that still count and hold something of a market."""
+        day = self._scopes.latest_day(environment, subaccount, Mode.LIVE)
+        leased = sa.select(leases.c.session_id).where(
+            leases.c.environment == environment, leases.c.subaccount == subaccount
+        )
+        found = (
+            sa.select(scopes.c.scope_id, scopes.c.kind, scope_markets)
+            .join(scope_markets, scope_markets.c.scope_id == scopes.c.scope_id)
+            .where(
+                scope_markets.c.ticker == ticker,
+                sa.or_(scope_markets.c.position_centicontracts != 0, scope_markets.c.spent_microdollars != 0),
+                scopes.c.environment == environment,
+                scopes.c.subaccount == subaccount,
+                scopes.c.mode == Mode.LIVE.value,
+                sa.or_(
+                    sa.and_(scopes.c.kind == ScopeKind.ACCOUNT.value, scopes.c.key == ACCOUNT_KEY),
+                    sa.and_(scopes.c.kind == ScopeKind.EVENT.value, scopes.c.key == event_ticker),
+                    scopes.c.scope_id == (day[0] if day else 0),
+                    scopes.c.hour >= self._audit.now_us // HOUR_US - WINDOW_HOURS,
+                    sa.and_(scopes.c.kind == ScopeKind.SESSION.value, scopes.c.key.in_(leased)),
+                ),
+            )
+            .order_by(scopes.c.scope_id)
+        )
+        return all_rows(self._connection, found)

@@ -1,0 +1,80 @@
+"""Postings: the rows that change the counters of scopes. The database adds them up and enforces the caps."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from kalshi_pipelines.execution.journal.records import Intent
+from kalshi_pipelines.execution.journal.tables import postings
+from kalshi_pipelines.execution.journal.writing.audit_writer import NewRow
+from kalshi_pipelines.execution.journal.writing.standings import Standings
+from kalshi_pipelines.execution.orders.worst_case import Exposure
+
+_NOTHING: Final = Exposure()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The amounts by which a posting changes a scope: losses in micro-dollars, counts in centi-contracts."""
+
+    exposure: Exposure = _NOTHING
+    spent: int = 0
+    position: int = 0
+    open_bids: int = 0
+    open_asks: int = 0
+    orders: int = 0
+    notional: int = 0
+
+    def columns(self) -> dict[str, int]:
+        """Return the change as columns of a posting."""
+        return {
+            "d_if_no_microdollars": self.exposure.if_no,
+            "d_if_yes_microdollars": self.exposure.if_yes,
+            "d_spent_microdollars": self.spent,
+            "d_position_centicontracts": self.position,
+            "d_open_bids_centicontracts": self.open_bids,
+            "d_open_asks_centicontracts": self.open_asks,
+            "d_orders": self.orders,
+            "d_notional_microdollars": self.notional,
+        }
+
+
+class PostingMaker:
+    """Makes the postings of one transaction."""
+
+    def __init__(self, standings: Standings, now_us: int) -> None:
+        self._standings, self._now_us = standings, now_us
+
+    def make(
+        self,
+        scope_ids: Iterable[int],
+        session_id: str,
+        ticker: str,
+        kind: str,
+        dedupe: str,
+        change: Change,
+        **references: object,
+    ) -> list[NewRow]:
+        """Return one posting of a change for each scope.
+
+        ``references`` are the columns that name the intent, event or fill behind the change.
+        """
+        # The postings change the figures that the next order is compared with.
+        self._standings.forget()
+        values = {
+            "dedupe": dedupe,
+            "kind": kind,
+            "session_id": session_id,
+            "ticker": ticker,
+            "at_us": self._now_us,
+            **references,
+            **change.columns(),
+        }
+        return [NewRow(postings, {"scope_id": scope_id, **values}) for scope_id in scope_ids]
+
+
+def resting(intent: Intent, count: int, fee_bound: int) -> Exposure:
+    """Return what some of an order's contracts may add to the losses while they are open."""
+    if count == 0:
+        return _NOTHING
+    return Exposure.of_resting(intent.side, intent.price_centicents, count, fee_bound)

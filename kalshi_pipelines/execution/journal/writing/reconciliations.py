@@ -1,0 +1,38 @@
+"""Recording the results of reconciliations."""
+
+from kalshi_pipelines.execution.journal.tables import reconciliations
+from kalshi_pipelines.execution.journal.writing.audit_writer import NO_FACTS, AuditWriter, NewRow
+
+
+class ReconciliationWriter:
+    """Records reconciliations."""
+
+    def __init__(self, audit: AuditWriter) -> None:
+        self._audit = audit
+
+    def record(
+        self,
+        environment: str,
+        subaccount: int,
+        started_us: int,
+        as_of_us: int,
+        *,
+        differences: int,
+        clean: bool,
+        report: str,
+    ) -> int:
+        """Record the result of a reconciliation and return its number; ``report`` is its text for people."""
+        row = NewRow(
+            reconciliations,
+            {
+                "environment": environment,
+                "subaccount": subaccount,
+                "started_us": started_us,
+                "as_of_us": as_of_us,
+                "finished_us": self._audit.now_us,
+                "clean": int(clean),
+                "differences": differences,
+                "report": report,
+            },
+        )
+        return self._audit.record("reconciliation", [row], NO_FACTS)

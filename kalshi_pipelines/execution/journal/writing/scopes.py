@@ -1,0 +1,156 @@
+"""Scopes of the ledger: which ones a posting belongs to, and opening the ones that are new."""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY
+from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
+from kalshi_pipelines.execution.journal.reading.rows import Row
+from kalshi_pipelines.execution.journal.records import Intent, Mode, ScopeKind
+from kalshi_pipelines.execution.journal.tables import postings, scopes
+from kalshi_pipelines.execution.journal.writing.audit_writer import AuditWriter
+from kalshi_pipelines.execution.journal.writing.insertion import insert_rows
+from kalshi_pipelines.execution.journal.writing.postings import Change, PostingMaker
+from kalshi_pipelines.execution.orders.worst_case import Exposure
+from kalshi_pipelines.units import trading_day
+
+_LATEST_DAY: Final = (
+    sa.select(scopes.c.scope_id, scopes.c.key)
+    .where(
+        scopes.c.kind == ScopeKind.DAY.value,
+        scopes.c.environment == sa.bindparam("environment"),
+        scopes.c.subaccount == sa.bindparam("subaccount"),
+        scopes.c.mode == sa.bindparam("mode"),
+    )
+    .order_by(scopes.c.key.desc())
+    .limit(1)
+)
+_RESERVED_IN: Final = (
+    sa.select(scopes.c.scope_id, scopes.c.kind)
+    .join(postings, postings.c.scope_id == scopes.c.scope_id)
+    .where(postings.c.dedupe == sa.bindparam("dedupe"))
+    .order_by(scopes.c.scope_id)
+)
+
+
+class ScopeWriter:
+    """Finds the scopes of postings and opens new scopes."""
+
+    def __init__(
+        self, connection: sa.Connection, audit: AuditWriter, reading: JournalReading, postings: PostingMaker
+    ) -> None:
+        self._connection, self._audit, self._reading, self._postings = connection, audit, reading, postings
+
+    def open_for(self, intent: Intent, kind: ScopeKind, key: str) -> int:
+        """Open a scope for an order with the caps of its session, and return the scope's number."""
+        caps = self._reading.sessions.caps(intent.session_id)[kind.value]
+        scope_id = self._insert(intent.environment, intent.subaccount, intent.mode, kind, key, caps)
+        if kind is ScopeKind.DAY and intent.mode is Mode.LIVE:
+            self._carry_over(intent.environment, intent.subaccount, intent.session_id, scope_id, key)
+        return scope_id
+
+    def of_account(self, environment: str, subaccount: int, event_ticker: str, session_id: str) -> list[int]:
+        """Return the scopes of a fact that belongs to none of our orders: account, event and the present day.
+
+        Scopes that do not exist yet are opened with the caps of the session.
+        """
+        keys = {
+            ScopeKind.ACCOUNT: ACCOUNT_KEY,
+            ScopeKind.EVENT: event_ticker,
+            ScopeKind.DAY: self._day(environment, subaccount, Mode.LIVE),
+        }
+        caps = self._reading.sessions.caps(session_id)
+        ids = []
+        for kind, key in keys.items():
+            found: int | None = self._connection.scalar(
+                sa.select(scopes.c.scope_id).where(
+                    scopes.c.kind == kind.value,
+                    scopes.c.environment == environment,
+                    scopes.c.subaccount == subaccount,
+                    scopes.c.mode == Mode.LIVE.value,
+                    scopes.c.key == key,
+                )
+            )
+            if found is None:
+                found = self._insert(environment, subaccount, Mode.LIVE, kind, key, caps[kind.value])
+                if kind is ScopeKind.DAY:
+                    self._carry_over(environment, subaccount, session_id, found, key)
+            ids.append(found)
+        return sorted(ids)
+
+    def reserved_in(self, intent: Intent) -> list[tuple[int, str]]:
+        """Return number and kind of the scopes in which an order was reserved."""
+        found = self._connection.execute(_RESERVED_IN, {"dedupe": f"reserve:{intent.intent_id}"})
+        return [(scope_id, kind) for scope_id, kind in found]
+
+    def holding(self, intent: Intent) -> list[int]:
+        """Return the scopes that hold an order now: where it was reserved, with the newest day instead of its own.
+
+        The newest day took the order over from the day on which it was reserved.
+        """
+        found = self.reserved_in(intent)
+        ids = {scope_id for scope_id, kind in found if kind != ScopeKind.DAY.value or intent.mode is Mode.DRY_RUN}
+        if found and intent.mode is Mode.LIVE:
+            latest = self.latest_day(intent.environment, intent.subaccount, intent.mode)
+            ids |= {latest[0]} if latest else set()
+        return sorted(ids)
+
+    def latest_day(self, environment: str, subaccount: int, mode: Mode) -> tuple[int, str] | None:
+        """Return number and date of the newest day scope, or None if there is none."""
+        row = self._connection.execute(
+            _LATEST_DAY, {"environment": environment, "subaccount": subaccount, "mode": mode.value}
+        ).first()
+        return None if row is None else (row[0], row[1])
+
+    def _day(self, environment: str, subaccount: int, mode: Mode) -> str:
+        """Return today's trading day in New York, or the newest day on record if that is later."""
+        today = trading_day(self._audit.now_us).isoformat()
+        latest = self.latest_day(environment, subaccount, mode)
+        return today if latest is None else max(today, latest[1])
+
+    def _insert(self, environment: str, subaccount: int, mode: Mode, kind: ScopeKind, key: str, caps: Row) -> int:
+        newest = self._connection.scalar(sa.select(sa.func.max(scopes.c.scope_id)))
+        scope_id: int = (newest or 0) + 1
+        row = {
+            "scope_id": scope_id,
+            "kind": kind.value,
+            "environment": environment,
+            "subaccount": subaccount,
+            "mode": mode.value,
+            "key": key,
+            "hour": int(key) if kind is ScopeKind.ROLLING else None,
+            "opened_us": self._audit.now_us,
+            "orders_cap": caps["orders_cap"],
+            "notional_cap_microdollars": caps["notional_cap_microdollars"],
+            "worst_cap_microdollars": caps["worst_cap_microdollars"],
+            "orders": 0,
+            "notional_microdollars": 0,
+            "worst_microdollars": 0,
+            "breached": 0,
+        }
+        insert_rows(self._connection, [(scopes, [row])])
+        return scope_id
+
+    def _carry_over(self, environment: str, subaccount: int, session_id: str, scope_id: int, day: str) -> None:
+        """Begin a new day with every outstanding reservation and position of the account."""
+        rows = [
+            row
+            for market in self._reading.ledger.markets(environment, subaccount)
+            for row in self._postings.make(
+                [scope_id],
+                session_id,
+                market.ticker,
+                "opening",
+                f"opening:{day}:{market.ticker}",
+                Change(
+                    exposure=Exposure(market.if_no_microdollars, market.if_yes_microdollars),
+                    spent=market.spent_microdollars,
+                    position=market.position_centicontracts,
+                    open_bids=market.open_bids_centicontracts,
+                    open_asks=market.open_asks_centicontracts,
+                ),
+            )
+        ]
+        if rows:
+            self._audit.record("opening", rows, {"day": day})

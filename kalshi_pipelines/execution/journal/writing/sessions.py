@@ -1,0 +1,172 @@
+"""Commands about sessions: bind keys, open and end sessions, renew leases, and record order groups."""
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.reading.rows import first_row
+from kalshi_pipelines.execution.journal.reading.sessions import SessionReading
+from kalshi_pipelines.execution.journal.records import Binding, Lease, Mode, NewSession
+from kalshi_pipelines.execution.journal.tables import (
+    env_bindings,
+    leases,
+    session_caps,
+    session_ends,
+    session_groups,
+    sessions,
+)
+from kalshi_pipelines.execution.journal.writing.audit_writer import NO_FACTS, AuditWriter, NewRow
+
+
+class SessionWriter:
+    """Opens and ends sessions, and keeps their leases."""
+
+    def __init__(self, connection: sa.Connection, audit: AuditWriter, reading: SessionReading) -> None:
+        self._connection, self._audit, self._reading = connection, audit, reading
+
+    def bind_key(self, binding: Binding, by: str) -> None:
+        """Bind a trade key to its host and sub-account, for ever; binding it again changes nothing.
+
+        Raises:
+            JournalRefused: The key is bound elsewhere, or the host is not one of the environment's hosts.
+        """
+        table = env_bindings.c
+        known = first_row(
+            self._connection,
+            env_bindings.select().where(
+                table.environment == binding.environment,
+                table.host == binding.host,
+                table.key_fingerprint == binding.key_fingerprint,
+                table.subaccount == binding.subaccount,
+            ),
+        )
+        if known is None:
+            row = {**_binding_values(binding), "bound_us": self._audit.now_us, "bound_by": by}
+            self._audit.record("binding", [NewRow(env_bindings, row)], {})
+
+    def open(self, new: NewSession, lease: Lease | None = None) -> None:
+        """Open a session. A live session needs a lease; a session whose lease has expired is ended first.
+
+        Raises:
+            JournalRefused: Another live session holds the sub-account, a cap is above its ceiling, the key is not
+                bound, or the run may not be live.
+        """
+        if new.mode is Mode.LIVE:
+            self._end_expired(new.environment, new.subaccount)
+        rows = [NewRow(sessions, _session_values(new))]
+        self._audit.record("session", rows, {"caps": _caps_as_facts(new)} | ({"why": new.why} if new.why else {}))
+        for kind, caps in new.caps.scopes.items():
+            self._connection.execute(
+                session_caps.insert(),
+                {
+                    "session_id": new.session_id,
+                    "kind": kind.value,
+                    "orders_cap": caps.orders,
+                    "notional_cap_microdollars": caps.notional_microdollars,
+                    "worst_cap_microdollars": caps.worst_microdollars,
+                },
+            )
+        if lease is not None:
+            self._connection.execute(
+                leases.insert(),
+                {
+                    "environment": new.environment,
+                    "subaccount": new.subaccount,
+                    "session_id": new.session_id,
+                    "mode": new.mode.value,
+                    "origin": new.origin.value,
+                    "holder": lease.holder,
+                    "until_us": lease.until_us,
+                },
+            )
+
+    def renew_lease(self, session_id: str, until_us: int) -> bool:
+        """Hold the sub-account longer; return False if the lease has expired, which is final."""
+        kept = self._connection.execute(
+            sa.update(leases)
+            .where(leases.c.session_id == session_id, leases.c.until_us > self._audit.now_us)
+            .values(until_us=until_us)
+        )
+        return kept.rowcount == 1
+
+    def end(self, session_id: str, reason: str, facts: Mapping[str, object] = NO_FACTS) -> bool:
+        """End a session and release its sub-account; return False if it was ended before."""
+        ended = first_row(self._connection, session_ends.select().where(session_ends.c.session_id == session_id))
+        if ended is not None:
+            return False
+        self._reading.get(session_id)
+        row = {"session_id": session_id, "ended_us": self._audit.now_us, "reason": reason}
+        self._audit.record("session_end", [NewRow(session_ends, row)], facts)
+        self._connection.execute(sa.delete(leases).where(leases.c.session_id == session_id))
+        return True
+
+    def add_group(
+        self, session_id: str, exchange_index: int, order_group_id: str, contracts_limit_centicontracts: int
+    ) -> None:
+        """Record the order group that was created for a session on a shard.
+
+        Raises:
+            JournalRefused: The session has an order group on the shard already.
+        """
+        row = {
+            "order_group_id": order_group_id,
+            "session_id": session_id,
+            "exchange_index": exchange_index,
+            "contracts_limit_centicontracts": contracts_limit_centicontracts,
+            "made_us": self._audit.now_us,
+        }
+        self._audit.record("group", [NewRow(session_groups, row)], {})
+
+    def _end_expired(self, environment: str, subaccount: int) -> None:
+        expired: str | None = self._connection.scalar(
+            sa.select(leases.c.session_id).where(
+                leases.c.environment == environment,
+                leases.c.subaccount == subaccount,
+                leases.c.until_us <= self._audit.now_us,
+            )
+        )
+        if expired is not None:
+            self.end(expired, "its lease ran out")
+
+
+def _binding_values(binding: Binding) -> dict[str, object]:
+    return {
+        "environment": binding.environment,
+        "host": binding.host,
+        "key_fingerprint": binding.key_fingerprint,
+        "subaccount": binding.subaccount,
+    }
+
+
+def _session_values(new: NewSession) -> dict[str, object]:
+    return {
+        "session_id": new.session_id,
+        "environment": new.environment,
+        "subaccount": new.subaccount,
+        "mode": new.mode.value,
+        "origin": new.origin.value,
+        "host": new.binding.host if new.binding else None,
+        "key_fingerprint": new.binding.key_fingerprint if new.binding else None,
+        "armed_by": new.armed_by,
+        "opened_by": new.opened_by,
+        "opened_us": new.opened_us,
+        "expires_us": new.expires_us,
+        "code_version": new.code_version,
+        "config_sha256": new.config_sha256,
+        "caps_sha256": new.caps_sha256,
+        "order_notional_cap_microdollars": new.caps.order_notional_microdollars,
+        "order_worst_cap_microdollars": new.caps.order_worst_microdollars,
+        "position_cap_centicontracts": new.caps.position_centicontracts,
+        "attempts_per_minute_cap": new.caps.attempts_per_minute,
+    }
+
+
+def _caps_as_facts(new: NewSession) -> dict[str, object]:
+    return {
+        kind.value: {
+            "orders": caps.orders,
+            "notional_microdollars": caps.notional_microdollars,
+            "worst_microdollars": caps.worst_microdollars,
+        }
+        for kind, caps in new.caps.scopes.items()
+    }

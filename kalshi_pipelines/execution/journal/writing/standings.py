@@ -1,0 +1,155 @@
+"""The figures that an admission is compared with: counters of scopes, the rolling window, and recent attempts."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.journal.caps import Scope, Standing, Window
+from kalshi_pipelines.execution.journal.driver_query import DriverQuery
+from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, HOURS_AHEAD
+from kalshi_pipelines.execution.journal.reading.orders import ATTEMPTS
+from kalshi_pipelines.execution.journal.records import Intent, Mode, ScopeKind
+from kalshi_pipelines.execution.journal.tables import scope_markets, scopes
+from kalshi_pipelines.execution.orders.worst_case import Exposure
+from kalshi_pipelines.units import HOUR_US, MINUTE_US, trading_day
+
+#: The length of the rolling window, in hours.
+WINDOW_HOURS: Final = 24
+
+_NUMBERS: Final = (
+    "if_no_microdollars",
+    "if_yes_microdollars",
+    "spent_microdollars",
+    "position_centicontracts",
+    "open_bids_centicontracts",
+    "open_asks_centicontracts",
+)
+_OF_ACCOUNT: Final = (
+    scopes.c.environment == sa.bindparam("environment"),
+    scopes.c.subaccount == sa.bindparam("subaccount"),
+    scopes.c.mode == sa.bindparam("mode"),
+)
+_WINDOW: Final = (
+    sa.select(
+        *[
+            sa.cast(sa.func.coalesce(sa.func.sum(column), 0), sa.BigInteger).label(f"window_{column.name}")
+            for column in (scopes.c.orders, scopes.c.notional_microdollars, scopes.c.worst_microdollars)
+        ]
+    )
+    .where(
+        *_OF_ACCOUNT,
+        scopes.c.hour.between(sa.bindparam("first_hour"), sa.bindparam("last_hour")),
+        scopes.c.hour != sa.bindparam("hour"),
+    )
+    .subquery("hours_before")
+)
+_NEWEST_DAY: Final = (
+    sa.select(sa.func.max(scopes.c.key)).where(*_OF_ACCOUNT, scopes.c.kind == ScopeKind.DAY.value).scalar_subquery()
+)
+#: Every figure of an admission in one query, because all other writers wait for it.
+_STANDING: Final = DriverQuery(
+    sa.select(
+        _WINDOW,
+        _NEWEST_DAY.label("newest_day"),
+        ATTEMPTS.scalar_subquery().label("attempts"),
+        scopes.c.scope_id,
+        scopes.c.kind,
+        scopes.c.key,
+        scopes.c.orders,
+        scopes.c.notional_microdollars,
+        scopes.c.worst_microdollars,
+        scopes.c.breached,
+        *[scope_markets.c[name] for name in _NUMBERS],
+    ).select_from(
+        _WINDOW.outerjoin(
+            scopes,
+            sa.or_(
+                *[
+                    sa.and_(*_OF_ACCOUNT, scopes.c.kind == kind.value, scopes.c.key == sa.bindparam(kind.value))
+                    for kind in ScopeKind
+                ]
+            ),
+        ).outerjoin(
+            scope_markets,
+            sa.and_(scope_markets.c.scope_id == scopes.c.scope_id, scope_markets.c.ticker == sa.bindparam("ticker")),
+        )
+    )
+)
+
+
+class Standings:
+    """The figures that orders are compared with, read once per order until the ledger changes."""
+
+    def __init__(self, connection: sa.Connection, now_us: int) -> None:
+        self._connection, self._now_us = connection, now_us
+        self._known: dict[int, Standing] = {}
+
+    def of(self, intent: Intent) -> Standing:
+        """Return the figures an order is compared with if it is reserved now."""
+        known = self._known.get(intent.intent_id)
+        if known is None:
+            today = trading_day(self._now_us).isoformat()
+            known = self._read(intent, today)
+            # Days never go back, even if the clock does: an older day would miss what the newer day carried over.
+            if known.newest_day > today:
+                known = self._read(intent, known.newest_day)
+            self._known[intent.intent_id] = known
+        return known
+
+    def forget(self) -> None:
+        """Forget all figures, because the ledger is about to change."""
+        self._known.clear()
+
+    def _read(self, intent: Intent, day: str) -> Standing:
+        keys = self._keys(intent, day)
+        hour = self._now_us // HOUR_US
+        rows = _STANDING.fetch_all(
+            self._connection,
+            {
+                "environment": intent.environment,
+                "subaccount": intent.subaccount,
+                "mode": intent.mode.value,
+                "ticker": intent.ticker,
+                "since": self._now_us - MINUTE_US,
+                "hour": hour,
+                "first_hour": hour - WINDOW_HOURS,
+                "last_hour": hour + HOURS_AHEAD,
+                **{kind.value: key for kind, key in keys.items()},
+            },
+        )
+        there = {ScopeKind(row["kind"]): _scope(row) for row in rows if row["kind"] is not None}
+        first = rows[0]
+        return Standing(
+            {kind: there.get(kind) or Scope(kind, key) for kind, key in keys.items()},
+            Window(first["window_orders"], first["window_notional_microdollars"], first["window_worst_microdollars"]),
+            first["attempts"],
+            first["newest_day"] or "",
+        )
+
+    def _keys(self, intent: Intent, day: str) -> dict[ScopeKind, str]:
+        live = intent.mode is Mode.LIVE
+        return {
+            ScopeKind.SESSION: intent.session_id,
+            ScopeKind.DAY: day,
+            ScopeKind.ROLLING: str(self._now_us // HOUR_US),
+            # Positions of a dry run are never settled, so they end with their day.
+            ScopeKind.EVENT: intent.event_ticker if live else f"{intent.event_ticker} {day}",
+            ScopeKind.ACCOUNT: ACCOUNT_KEY if live else day,
+        }
+
+
+def _scope(row: Mapping[str, Any]) -> Scope:
+    return Scope(
+        ScopeKind(row["kind"]),
+        row["key"],
+        row["scope_id"],
+        row["orders"],
+        row["notional_microdollars"],
+        row["worst_microdollars"],
+        bool(row["breached"]),
+        Exposure(row["if_no_microdollars"] or 0, row["if_yes_microdollars"] or 0),
+        row["position_centicontracts"] or 0,
+        row["open_bids_centicontracts"] or 0,
+        row["open_asks_centicontracts"] or 0,
+    )
