@@ -1,1 +1,1 @@
-"""Who may ask the exchange, for what, and how often: signatures, members and scopes, token buckets."""
+"""Access to the exchange: signatures, members and their scopes, and token buckets."""

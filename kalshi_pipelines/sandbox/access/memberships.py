@@ -1,8 +1,8 @@
-"""Members of the exchange and their API keys: joining, money to start with, and what a key may do.
+"""Members of the exchange and their API keys: joining, starting money, and scopes.
 
-Belongs here: what an operator sets up, and scopes. Does not belong here: verifying a signature (``signatures``), moving
-money by API (``portfolio_endpoints``).
-Source of the scopes: the vendor's OpenAPI document 3.34.0.
+Belongs here: accounts that an operator sets up, and scopes. Does not belong here: verifying a signature
+(``signatures``), and moving money by API (``account_endpoints``). Source of the scopes: the vendor's OpenAPI document
+3.34.0.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -25,19 +25,19 @@ SCOPES: Final = (
 
 
 class UnusableScopes(ExpectedError, ValueError):
-    """Scopes an API key can not be given."""
+    """An API key cannot be given these scopes."""
 
 
 def allows(scopes: Collection[str], needed: str) -> bool:
-    """Whether scopes cover what is needed: the scope itself, or its parent (``write`` for ``write::trade``)."""
+    """Return whether the scopes include the needed scope or its parent (``write`` for ``write::trade``)."""
     return needed in scopes or needed.partition("::")[0] in scopes
 
 
 def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
-    """Scopes without repetition.
+    """Return the scopes without repetition.
 
     Raises:
-        UnusableScopes: There is none, one is unknown, or ``write`` comes without ``read``.
+        UnusableScopes: There is no scope, a scope is unknown, or ``write`` comes without ``read``.
     """
     unique = tuple(dict.fromkeys(scopes))
     unknown = [scope for scope in unique if scope not in SCOPES]
@@ -52,7 +52,7 @@ def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class KeyRequest:
-    """An API key to be registered: the PEM of its public part, whose it is, and what it may do."""
+    """An API key to be registered: the PEM of its public part, its member, and its scopes."""
 
     key_id: str
     pem: str
@@ -63,7 +63,10 @@ class KeyRequest:
 
 
 def enroll(engine: MatchingEngine, member: str, start_amount: int, *, at_us: int) -> bool:
-    """Make someone a member with so many micro-dollars on each shard; False, and nothing done, if it is one already."""
+    """Make a person a member with ``start_amount`` micro-dollars on each shard.
+
+    Return False and change nothing if that person is already a member.
+    """
     if member in engine.state.members:
         return False
     engine.accounts.join(member, at_us=at_us)
@@ -73,16 +76,16 @@ def enroll(engine: MatchingEngine, member: str, start_amount: int, *, at_us: int
 
 
 def deposit_everywhere(engine: MatchingEngine, member: str, subaccount: int, amount: int, *, at_us: int) -> None:
-    """Bring in so many micro-dollars on each shard."""
+    """Deposit ``amount`` micro-dollars on each shard."""
     for shard in engine.state.shards:
         engine.accounts.deposit(member, subaccount, shard, amount, at_us=at_us)
 
 
 def check_subaccount(number: int) -> int:
-    """A number a sub-account can have.
+    """Return a number that a sub-account can have.
 
     Raises:
-        RequestRefused: None has that number.
+        RequestRefused: No sub-account can have this number.
     """
     if not 0 <= number <= LAST_SUBACCOUNT:
         raise RequestRefused("subaccount_not_found", f"sub-accounts are numbered from 0 to {LAST_SUBACCOUNT}")
@@ -90,22 +93,22 @@ def check_subaccount(number: int) -> int:
 
 
 def open_subaccounts(engine: MatchingEngine, member: str, last: int, *, at_us: int) -> None:
-    """Open sub-accounts until there is one of that number.
+    """Open sub-accounts of a member until the sub-account ``last`` exists.
 
     Raises:
-        RequestRefused: No member has so many.
+        RequestRefused: A member cannot have that many sub-accounts.
     """
     while check_subaccount(last) not in engine.state.members[member].subaccounts:
         engine.accounts.open_subaccount(member, at_us=at_us)
 
 
 def register_key(engine: MatchingEngine, request: KeyRequest, *, at_us: int) -> None:
-    """Let a member have a key. The same key again changes nothing; another one under the same id replaces it.
+    """Register an API key of a member. A different key with the same id is replaced.
 
     Raises:
-        UnusableKey: The PEM holds no usable key.
-        UnusableScopes: The scopes can not be given.
-        RequestRefused: The sub-account can not be there.
+        UnusablePublicKey: The PEM holds no usable key.
+        UnusableScopes: The key cannot be given the scopes.
+        RequestRefused: The sub-account cannot exist.
     """
     pem = public_pem(public_key_of(request.pem.encode()))
     scopes = check_scopes(request.scopes)
@@ -129,7 +132,7 @@ def register_key(engine: MatchingEngine, request: KeyRequest, *, at_us: int) -> 
 
 
 def keep_keys(engine: MatchingEngine, pems: Mapping[str, str], start_amount: int, *, at_us: int) -> None:
-    """Let the default member have these keys, full scopes each, unless they are registered already."""
+    """Register keys of the default member with full scopes, unless they are registered already."""
     for key_id, pem in pems.items():
         known = engine.state.keys.get(key_id)
         if known is None or known.public_key != pem:

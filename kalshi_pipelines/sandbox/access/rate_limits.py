@@ -1,8 +1,8 @@
-"""Token buckets: how much a caller may ask for.
+"""Token buckets: how much a caller may request.
 
-Belongs here: tiers, costs and buckets. Each API key has its own buckets, and all anonymous callers share one. What a
-request must pay belongs to ``charges``.
-Sources: the vendor's rate-limit page of October 2026 and recordings of GET /account/limits and /account/endpoint_costs.
+Belongs here: tiers, costs and buckets. Each API key has buckets of its own, and all anonymous callers share one set.
+Does not belong here: the price of a request (``api.charges``). Sources: the vendor's rate-limit page of October 2026;
+recordings of GET /account/limits and /account/endpoint_costs.
 """
 
 import time
@@ -19,7 +19,7 @@ UNLIMITED: Final = "unlimited"
 
 @dataclass(frozen=True)
 class BucketSize:
-    """Tokens that come back each second, and the most that are held."""
+    """Tokens that return each second, and the most tokens that a bucket holds."""
 
     refill_rate: int
     capacity: int
@@ -27,7 +27,9 @@ class BucketSize:
 
 @dataclass(frozen=True)
 class TokenCharge:
-    """Tokens to be taken from a budget: ``read``, ``balance``, ``write``, or ``write:1`` for the one of shard 1."""
+    """Tokens to take from a budget: ``read``, ``balance``, ``write``, or ``write:1`` for the write budget of
+    shard 1.
+    """
 
     budget: str
     tokens: int
@@ -35,7 +37,7 @@ class TokenCharge:
 
 @dataclass(frozen=True)
 class Tier:
-    """The budgets of a usage tier. Each shard has a write budget of that size."""
+    """Budgets of a usage tier. Each shard has a write budget of the same size."""
 
     name: str
     read: BucketSize
@@ -43,7 +45,7 @@ class Tier:
     balance: BucketSize
 
     def size(self, budget: str) -> BucketSize:
-        """How large a budget is."""
+        """Return the bucket size of a budget."""
         sizes = {"read": self.read, "balance": self.balance}
         return sizes.get(budget, self.write)
 
@@ -84,11 +86,11 @@ PUBLISHED_COSTS: Final[Mapping[str, int]] = {
     "DELETE /portfolio/events/orders/batched": 2,
     "GET /portfolio/orders/{order_id}": 2,
 }
-"""Costs other than the default, by endpoint as the OpenAPI document names it."""
+"""Costs that differ from the default, by endpoint as the OpenAPI document names it."""
 
 
 class TokenBucket:
-    """Tokens with continuous refill, counted in billionths of a token so that nothing is rounded away."""
+    """A token bucket with continuous refill. Billionths of a token are counted, so that nothing is lost to rounding."""
 
     def __init__(self, size: BucketSize, now_ns: int) -> None:
         self._size = size
@@ -96,7 +98,7 @@ class TokenBucket:
         self._filled_ns = now_ns
 
     def refill(self, now_ns: int) -> None:
-        """Add the tokens that came back since the last refill."""
+        """Add the tokens that have returned since the last refill."""
         grown = self._level + (now_ns - self._filled_ns) * self._size.refill_rate
         self._level = min(grown, self._size.capacity * _SECOND_NS)
         self._filled_ns = now_ns
@@ -115,7 +117,9 @@ class TokenBucket:
 
 @dataclass
 class RateLimits:
-    """The buckets of all callers. ``costs`` are those other than the default; ``monotonic_ns`` tells the time."""
+    """Buckets of all callers. ``costs`` holds the costs that differ from the default; ``monotonic_ns`` is the time
+    source.
+    """
 
     tier: Tier
     costs: Mapping[str, int] = field(default_factory=lambda: PUBLISHED_COSTS)
@@ -123,14 +127,14 @@ class RateLimits:
     _buckets: dict[tuple[str | None, str], TokenBucket] = field(default_factory=dict)
 
     def cost(self, endpoint: str) -> int:
-        """Tokens a request to an endpoint costs."""
+        """Return the tokens that a request to an endpoint costs."""
         return self.costs.get(endpoint, DEFAULT_COST)
 
     def charge(self, caller: str | None, charges: Sequence[TokenCharge]) -> None:
-        """Take tokens from the budgets of a caller, all of them or none.
+        """Take tokens from several budgets of a caller, either all of them or none.
 
         Raises:
-            ApiError: 429 if one of the budgets does not hold them.
+            ErrorResponse: 429 if a budget holds too few tokens.
         """
         now = self.monotonic_ns()
         buckets = [(self._bucket(caller, charge.budget, now), charge.tokens) for charge in charges]

@@ -1,8 +1,8 @@
-"""Who sends a request: API keys and the signatures made with them.
+"""Identity of a caller: API keys and the signatures made with them.
 
-Belongs here: verifying the three KALSHI-ACCESS headers. Does not belong here: what a key may do
-(``memberships``) or how often.
-Sources: the vendor's page on API keys; the 401 bodies and accepted clock skews of recordings of June 2026 (demo).
+Belongs here: verifying the three KALSHI-ACCESS headers. Does not belong here: what a key may do (``memberships``), and
+how often (``rate_limits``). Sources: the vendor's page on API keys; the 401 bodies and accepted clock skews in
+recordings of June 2026 (demo).
 """
 
 import base64
@@ -32,20 +32,22 @@ KEY_HEADER: Final = "KALSHI-ACCESS-KEY"
 TIMESTAMP_HEADER: Final = "KALSHI-ACCESS-TIMESTAMP"
 SIGNATURE_HEADER: Final = "KALSHI-ACCESS-SIGNATURE"
 MAXIMUM_SKEW_MS: Final = 10_000
-"""Recorded: 5 s (demo) and 10 s (prod) are accepted, 30 s is refused; the exact limit is not documented."""
+"""Recordings show that 5 s (demo) and 10 s (prod) are accepted and 30 s is refused. The exact limit is not
+documented.
+"""
 
 PublicKey = RSAPublicKey | Ed25519PublicKey
 
 
 class UnusablePublicKey(ExpectedError, ValueError):
-    """A PEM text that holds neither an RSA nor an Ed25519 key."""
+    """A PEM text does not hold an RSA or Ed25519 key."""
 
 
 def public_key_of(pem: bytes) -> PublicKey:
-    """The public key in a PEM of a public or an unencrypted private key.
+    """Return the public key in the PEM of a public key or of an unencrypted private key.
 
     Raises:
-        UnusablePublicKey: The text is no PEM, or holds a key of another kind.
+        UnusablePublicKey: The text is not PEM, or holds a key of another kind.
     """
     try:
         key = load_pem_private_key(pem, None) if b"PRIVATE KEY" in pem else load_pem_public_key(pem)
@@ -59,15 +61,15 @@ def public_key_of(pem: bytes) -> PublicKey:
 
 
 def public_pem(key: PublicKey) -> str:
-    """A public key as PEM text."""
+    """Return a public key as PEM text."""
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def public_pems_of_files(files: Mapping[str, Path]) -> dict[str, str]:
-    """The public parts of PEM files by key id, as PEM text.
+    """Read PEM files and return the public part of each key as PEM text, by key id.
 
     Raises:
-        UnusablePublicKey: A file can not be read or holds no usable key.
+        UnusablePublicKey: A file cannot be read, or holds no usable key.
     """
     keys = {}
     for key_id, file in files.items():
@@ -80,14 +82,14 @@ def public_pems_of_files(files: Mapping[str, Path]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SignedText:
-    """What a signature covers, apart from its timestamp."""
+    """Text that a signature covers, except for the timestamp."""
 
     method: str
     path: str
 
 
 class KeyRing:
-    """Tells who signed a request. ``known`` are the keys of the exchange as they are now, by key id."""
+    """Verifier of signed requests. ``known`` holds the present keys of the exchange by key id."""
 
     def __init__(self, clock: ExchangeClock, known: Mapping[str, ApiKey]) -> None:
         self._clock = clock
@@ -95,10 +97,12 @@ class KeyRing:
         self._parsed: dict[str, tuple[str, PublicKey]] = {}
 
     def caller(self, headers: Mapping[str, str], text: SignedText, skew_us: int = 0) -> ApiKey | None:
-        """The key that signed a request; None for an anonymous one. ``skew_us`` is how wrong the exchange's clock is.
+        """Return the key that signed a request, or None for an anonymous request.
+
+        ``skew_us`` is the error of the exchange's clock.
 
         Raises:
-            ErrorResponse: 401 for a signature that does not hold.
+            ErrorResponse: 401 if the signature is not valid.
         """
         key_id, timestamp, signature = (headers.get(name) for name in (KEY_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER))
         if not (key_id or timestamp or signature):
@@ -134,7 +138,10 @@ class KeyRing:
 
 
 def unsigned() -> ErrorResponse:
-    """HTTP 401 for an anonymous request where a key is required: the signature is what is missed first."""
+    """Return the HTTP 401 for an anonymous request to an endpoint that needs a key.
+
+    Like the exchange, it names the signature as the missing header.
+    """
     return _missing("signature")
 
 
@@ -151,6 +158,6 @@ def _verifies(key: PublicKey, signature: str, text: bytes) -> bool:
             pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
             key.verify(raw, text, pss, hashes.SHA256())
     except (InvalidSignature, ValueError):
-        # A text that is no base64, or not even ASCII, is a ValueError.
+        # Text that is not base64, or not even ASCII, raises a ValueError.
         return False
     return True
