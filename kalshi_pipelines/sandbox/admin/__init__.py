@@ -1,1 +1,3 @@
-"""The routes that steer the sandbox itself. None is part of the exchange's API, none is signed or rate limited."""
+"""Admin routes that control the sandbox. They are not part of the exchange's API, and need no signature and no
+tokens.
+"""

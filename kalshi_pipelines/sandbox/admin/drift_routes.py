@@ -1,4 +1,4 @@
-"""Routes that let the exchange's answers drift, and take that back."""
+"""Admin routes that start and stop drift of the exchange's responses."""
 
 from typing import Final
 
@@ -7,18 +7,18 @@ from kalshi_pipelines.sandbox.exchange import Exchange
 
 
 def list_drift(exchange: Exchange, request: AdminRequest) -> object:
-    """The drift that is on, with the number of answers it changed."""
+    """Answer with the active drift and the number of responses it changed."""
     return {"drift": exchange.drift.wire()}
 
 
 def begin_drift(exchange: Exchange, request: AdminRequest) -> object:
-    """Let the answers of an ``endpoint`` drift by ``operations``."""
+    """Start changing the responses of an ``endpoint`` by ``operations``."""
     exchange.drift.begin(request.body)
     return {"began": request.body}
 
 
 def end_drift(exchange: Exchange, request: AdminRequest) -> object:
-    """Answer as before."""
+    """Stop all drift."""
     exchange.drift.end()
     return None
 

@@ -1,7 +1,7 @@
-"""Routes that steer the sandbox itself: health, faults, requests, prices, clock. None is part of the API.
+"""Admin routes for the exchange as a whole: health, faults, requests, prices and clock.
 
-Belongs here: what an operator or a test does to the exchange as a whole. What is done to members, money and shards is
-in ``trading_routes``, to markets in ``market_routes``. Admin routes are never rate limited and never signed.
+Belongs here: what an operator or a test does to the whole exchange. Does not belong here: members, money and shards
+(``trading_routes``), and single markets (``market_routes``). Admin routes are never rate limited and never signed.
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ _CLOCK_RANGE_US: Final = range(units.microseconds(dt.datetime(3000, 1, 1, tzinfo
 
 
 def health(exchange: Exchange, request: AdminRequest) -> object:
-    """That it is up, with the size of its catalogue and its time."""
+    """Answer that the sandbox is up, with the size of its catalogue and its time."""
     catalogue = exchange.catalogue
     combos = sum(market.is_combo for market in catalogue.markets.values())
     return {
@@ -42,7 +42,7 @@ def health(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def inject_fault(exchange: Exchange, request: AdminRequest) -> object:
-    """Inject a fault, described by the fields of ``Fault``."""
+    """Inject a fault. The request's members are the fields of ``Fault``."""
     if unknown := set(request.body) - {part.name for part in fields(Fault)}:
         raise BadAdminRequest(f"a fault has no {', '.join(sorted(unknown))}")
     try:
@@ -54,29 +54,29 @@ def inject_fault(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def list_faults(exchange: Exchange, request: AdminRequest) -> object:
-    """All faults injected, with the requests each has seen and struck."""
+    """Answer with all injected faults and the number of requests that each has seen and struck."""
     return {"faults": exchange.faults.wire()}
 
 
 def clear_faults(exchange: Exchange, request: AdminRequest) -> object:
-    """Forget all faults."""
+    """Remove all faults."""
     exchange.faults.clear()
     return None
 
 
 def requests(exchange: Exchange, request: AdminRequest) -> object:
-    """What the API was asked, by endpoint."""
+    """Answer with the requests that the API received, by endpoint."""
     return {"endpoints": exchange.journal.wire()}
 
 
 def clear_requests(exchange: Exchange, request: AdminRequest) -> object:
-    """Forget what the API was asked."""
+    """Reset the counts of requests."""
     exchange.journal.clear()
     return None
 
 
 def move_prices(exchange: Exchange, request: AdminRequest) -> object:
-    """Move the quotes of exactly a ``fraction`` of the active markets."""
+    """Move the quotes of exactly the share ``fraction`` of the active markets."""
     fraction = request.decimal("fraction")
     if not 0 <= fraction <= 1 or fraction != round(fraction, 4):
         raise BadAdminRequest("fraction is a number from 0 to 1 with at most four decimals")
@@ -94,7 +94,7 @@ def add_markets(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def set_clock(exchange: Exchange, request: AdminRequest) -> object:
-    """Set the exchange's clock to ``time`` (RFC 3339), or advance it by whole ``seconds``; what is due happens."""
+    """Set the exchange's clock to ``time`` (RFC 3339), or move it by ``seconds``, and run everything that is due."""
     clock = exchange.clock
     if "time" in request.body:
         try:

@@ -1,6 +1,7 @@
-"""Admin routes that steer single markets: their status, orders of other traders, an empty book.
+"""Admin routes for single markets: their status, orders of other traders, and an empty book.
 
-Belongs here: reading what is asked and whether it is legal. Does not belong here: letting it happen (``venue``).
+Belongs here: reading a request and checking that it is legal. Does not belong here: making the change
+(``markets.venue``).
 """
 
 import datetime as dt
@@ -21,9 +22,10 @@ _WITH_RESULT: Final = frozenset({"determined", "disputed", "amended", "finalized
 
 
 def set_status(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
-    """Let a market go on to another ``status``; ``determined`` needs a ``result``, ``scalar`` a ``value`` as well.
+    """Change the ``status`` of a market. ``determined`` needs a ``result``; the result ``scalar`` needs a ``value``.
 
-    What is closed by hand closes now; what is opened again closes at ``close_time``, or as before, or in a day.
+    A market closed by hand closes now. A reopened market closes at ``close_time`` if given, else at its former close
+    time or after a day.
     """
     row = _market(exchange, request)
     status = request.text("status")
@@ -52,7 +54,7 @@ def set_status(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
 
 
 def place_order(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
-    """Place an order of another trader: ``side``, ``price``, ``count``, and ``time_in_force``."""
+    """Place an order of another trader with ``side``, ``price``, ``count`` and ``time_in_force``."""
     row = _market(exchange, request)
     side, time_in_force = request.text("side"), request.text("time_in_force", "good_till_canceled")
     if side not in get_args(Side) or time_in_force not in get_args(TimeInForce):
@@ -70,7 +72,7 @@ def place_order(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
 
 
 def clear_book(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
-    """Take the orders of all other traders out of a market's book; they come back when prices move on."""
+    """Cancel the orders of all simulated traders in a market's book. Orders return when prices move on."""
     row = _market(exchange, request)
     exchange.venue.ensure_open(row.ticker)
     return {"canceled": exchange.venue.simulated_traders.clear(row.ticker, request.now_us)}
@@ -91,7 +93,7 @@ def _market(exchange: Exchange, request: AdminRequest) -> MarketRow:
 
 
 def _ending(row: MarketRow, status: str, request: AdminRequest) -> tuple[Result, int | None]:
-    """The result and what one YES pays in centi-cents; what is not given stays."""
+    """Return the result and the centi-cents that one YES pays. Values that the request omits stay as they are."""
     if status not in _WITH_RESULT:
         return "", None
     result = request.text("result", row.result or None)
@@ -127,7 +129,7 @@ def _close_us(row: MarketRow, status: str, request: AdminRequest) -> int | None:
 
 
 def _number(request: AdminRequest, name: str, scale: int) -> int:
-    """A decimal number of the body in units of 1/scale."""
+    """Return a decimal number of the body, multiplied by ``scale``."""
     scaled = request.decimal(name) * scale
     if scaled != int(scaled):
         raise BadAdminRequest(f"{name} has too many decimals")

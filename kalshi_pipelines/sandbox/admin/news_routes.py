@@ -1,4 +1,4 @@
-"""Admin routes of the press: what it serves and to whom, what it charged, what it showed."""
+"""Admin routes of the generated news: served articles, accepted keys, charges, and addresses shown."""
 
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -12,9 +12,10 @@ _KNOWN: Final = frozenset({"corpus", "trap", "keys", "cost_dollars", "credit_dol
 
 
 def set_news(exchange: Exchange, request: AdminRequest) -> object:
-    """Change what is given: ``corpus``, ``trap``, ``keys``, the span ``cost_dollars`` of a search, ``credit_dollars``.
+    """Change the settings that the request contains: ``corpus``, ``trap``, ``keys``, ``cost_dollars``,
+    ``credit_dollars``.
 
-    The last three are taken back by null.
+    ``cost_dollars`` is the range of a search's cost. Null resets any of the last three.
     """
     news, body = exchange.news, request.body
     if unknown := body.keys() - _KNOWN:
@@ -36,18 +37,18 @@ def set_news(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def charges(exchange: Exchange, request: AdminRequest) -> object:
-    """What searches really cost, one by one."""
+    """Answer with the true cost of each search."""
     return exchange.news.charges.wire()
 
 
 def clear_charges(exchange: Exchange, request: AdminRequest) -> object:
-    """Forget the charges."""
+    """Remove all recorded charges."""
     exchange.news.charges.charges.clear()
     return None
 
 
 def shown(exchange: Exchange, request: AdminRequest) -> object:
-    """Every address shown, with the story behind it."""
+    """Answer with every address shown and the story behind it."""
     return exchange.news.wire()
 
 

@@ -1,7 +1,7 @@
-"""What an admin route is: a method, a path, and an act that gets the exchange and what was asked.
+"""Admin routes: method, path, and an action that gets the exchange and the request.
 
-Belongs here: reading and answering admin requests, for all files of routes. Does not belong here: the routes
-(``exchange_routes``, ``trading_routes``, ``market_routes``).
+Belongs here: reading and answering admin requests. Does not belong here: the routes themselves (``exchange_routes``,
+``trading_routes``, ``market_routes``, ``news_routes``, ``drift_routes``).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -26,12 +26,12 @@ _MOST_DIGITS: Final = 20
 
 
 class BadAdminRequest(ExpectedError, ValueError):
-    """A request an admin route can not act on."""
+    """An admin route cannot act on a request."""
 
 
 @dataclass(frozen=True)
 class AdminRequest:
-    """What an admin request asks: path parameters, query parameters, the JSON object of its body, and the instant."""
+    """An admin request: path parameters, query parameters, the JSON object in its body, and the instant."""
 
     path: Mapping[str, str]
     query: Mapping[str, str]
@@ -39,21 +39,25 @@ class AdminRequest:
     now_us: int
 
     def whole(self, name: str, default: int | None = None) -> int:
-        """A whole number of the body. Raises ``BadAdminRequest`` if it is none, or absent without a default."""
+        """Return a whole number of the body. Raises ``BadAdminRequest`` if the member is not one, or absent without a
+        default.
+        """
         value = self.body.get(name, default)
         if not isinstance(value, int) or isinstance(value, bool):
             raise BadAdminRequest(f"{name}, a whole number, is required")
         return value
 
     def text(self, name: str, default: str | None = None) -> str:
-        """A text of the body that is not empty. Raises ``BadAdminRequest`` if it is absent or no text."""
+        """Return a text of the body. Raises ``BadAdminRequest`` if it is empty, not a text, or absent without a
+        default.
+        """
         value = self.body.get(name, default)
         if not isinstance(value, str) or not value:
             raise BadAdminRequest(f"{name}, a text, is required")
         return value
 
     def decimal(self, name: str) -> Decimal:
-        """A decimal number of the body, as a number or a text. Raises ``BadAdminRequest`` if there is none."""
+        """Return a decimal number of the body, given as a number or a text. Raises ``BadAdminRequest`` without one."""
         try:
             number = Decimal(str(self.body[name]))
         except (KeyError, InvalidOperation):
@@ -63,7 +67,9 @@ class AdminRequest:
         return number
 
     def truth(self, name: str, default: bool | None = None) -> bool:
-        """A truth value of the body. Raises ``BadAdminRequest`` if it is none, or absent without a default."""
+        """Return a boolean of the body. Raises ``BadAdminRequest`` if the member is not one, or absent without a
+        default.
+        """
         value = self.body.get(name, default)
         if not isinstance(value, bool):
             raise BadAdminRequest(f"{name}, true or false, is required")
@@ -72,7 +78,10 @@ class AdminRequest:
 
 @dataclass(frozen=True)
 class AdminRoute:
-    """One admin route. ``act`` returns what is answered as JSON (bytes if it is JSON already); None is answered 204."""
+    """An admin route.
+
+    ``act`` returns the response: a JSON value, bytes that are JSON already, or None for a 204.
+    """
 
     method: str
     path: str
@@ -81,7 +90,7 @@ class AdminRoute:
 
 
 def routes_of(exchange: Exchange, table: Iterable[AdminRoute]) -> list[Route]:
-    """The routes of a table, under ``/sandbox``."""
+    """Return the routes of a table, under ``/sandbox``."""
     return [Route(ADMIN_ROOT + route.path, _served(exchange, route), methods=[route.method]) for route in table]
 
 

@@ -1,7 +1,7 @@
-"""Admin routes of the trading side: members, keys, money, shards, conduct, and the truth log.
+"""Admin routes of the trading side: members, keys, money, shards, conduct and the truth log.
 
-Belongs here: what an operator does to members and to how the exchange behaves. Does not belong here: what is done to
-markets (``market_routes``).
+Belongs here: what an operator does to members and to the exchange's conduct. Does not belong here: single markets
+(``market_routes``).
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ _MOST_DIGITS: Final = 18
 
 
 def _amount(request: AdminRequest, name: str) -> int | None:
-    """An amount of dollars as micro-dollars; None if it is absent."""
+    """Return an amount of dollars as micro-dollars, or None if the member is absent."""
     if name not in request.body:
         return None
     amount = request.decimal(name) * MICRO
@@ -43,14 +43,17 @@ def _amount(request: AdminRequest, name: str) -> int | None:
 
 
 def _enroll_member(exchange: Exchange, request: AdminRequest, deposit: int | None) -> tuple[str, bool]:
-    """The member a request names, joined if it is new; new members have the deposit or the usual start amount."""
+    """Return the member that a request names, and whether the member is new.
+
+    A new member gets the deposit or the usual starting amount.
+    """
     member = request.text("member", DEFAULT_MEMBER)
     start = exchange.start_amount if deposit is None else deposit
     return member, enroll(exchange.venue.engine, member, start, at_us=request.now_us)
 
 
 def add_member(exchange: Exchange, request: AdminRequest) -> object:
-    """Enroll a ``member``, with ``deposit`` dollars on each shard, and open ``subaccounts`` sub-accounts."""
+    """Enroll a ``member`` with ``deposit`` dollars on each shard, and open ``subaccounts`` sub-accounts."""
     deposit = _amount(request, "deposit")
     if deposit is not None and deposit < 0:
         raise BadAdminRequest("deposit is not negative")
@@ -61,7 +64,7 @@ def add_member(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def list_members(exchange: Exchange, request: AdminRequest) -> object:
-    """All members, with their money by sub-account and shard."""
+    """Answer with all members and their money by sub-account and shard."""
     return {"members": {member: _member_row(exchange, member) for member in exchange.venue.state.members}}
 
 
@@ -82,9 +85,10 @@ def _member_row(exchange: Exchange, member: str) -> dict[str, object]:
 
 
 def add_key(exchange: Exchange, request: AdminRequest) -> object:
-    """Register the public part of an API key of a member, who is enrolled if new.
+    """Register the public part of an API key. A new member is enrolled first.
 
-    ``scopes`` (a list) default to all; ``subaccount`` locks the key to one; ``deposit`` is dollars on each shard.
+    ``scopes`` is a list and defaults to all scopes. ``subaccount`` locks the key to one sub-account. ``deposit`` is in
+    dollars on each shard.
     """
     pem = request.text("public_key_pem")
     key_id = request.text("key_id", str(uuid4()))
@@ -93,7 +97,7 @@ def add_key(exchange: Exchange, request: AdminRequest) -> object:
         raise BadAdminRequest("scopes is a list")
     subaccount = None if request.body.get("subaccount") is None else check_subaccount(request.whole("subaccount"))
     deposit = _amount(request, "deposit")
-    # All is checked before anything happens: a refused key must leave no member behind.
+    # Check everything before any change, so that a refused key leaves no new member behind.
     public_key_of(pem.encode())
     unique = check_scopes(map(str, scopes))
     if deposit is not None and deposit < 0:
@@ -111,8 +115,10 @@ def add_key(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def deposit_money(exchange: Exchange, request: AdminRequest) -> object:
-    """Bring ``dollars`` to a ``member`` (negative: take out), to a ``subaccount`` and ``exchange_index``, both 0 if
-    not given."""
+    """Deposit ``dollars`` for a ``member``, or withdraw if negative.
+
+    ``subaccount`` and ``exchange_index`` default to 0.
+    """
     amount = _amount(request, "dollars")
     if not amount:
         raise BadAdminRequest("dollars, an amount other than 0, is required")
@@ -123,7 +129,7 @@ def deposit_money(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def set_one_shard(exchange: Exchange, request: AdminRequest) -> object:
-    """Let a shard work or not (``exchange_active``), and trade or not (``trading_active``)."""
+    """Set whether a shard works (``exchange_active``) and whether it trades (``trading_active``)."""
     known = exchange.venue.state.shards
     named = request.path["shard"]
     shard = next((number for number in known if str(number) == named), None)
@@ -134,7 +140,7 @@ def set_one_shard(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def set_all_shards(exchange: Exchange, request: AdminRequest) -> object:
-    """The same for all shards: an exchange pause, or a trading pause."""
+    """Set whether all shards work and trade: an exchange pause or a trading pause."""
     for shard in exchange.venue.state.shards:
         _set_shard(exchange, request, shard)
     return _shards(exchange)
@@ -162,10 +168,10 @@ def _shards(exchange: Exchange) -> object:
 
 
 def set_conduct(exchange: Exchange, request: AdminRequest) -> object:
-    """Choose how the exchange behaves where the real one is free to.
+    """Set the conduct of the exchange in cases that the vendor leaves open.
 
-    ``read_lag`` is seconds that portfolio reads lag behind, ``cancel_all_tail`` what becomes of orders in the minute
-    after a cancel-all, ``crowd`` whether simulated traders act.
+    ``read_lag`` is the delay of portfolio reads in seconds. ``cancel_all_tail`` decides about orders in the minute
+    after a cancel-all. ``crowd`` switches the simulated traders on or off.
     """
     venue = exchange.venue
     if unknown := set(request.body) - {"read_lag", "cancel_all_tail", "crowd"}:
@@ -184,7 +190,7 @@ def set_conduct(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def read_log(exchange: Exchange, request: AdminRequest) -> object:
-    """What really happened, in order: the events ``after`` a number (query), at most ``limit``."""
+    """Answer with at most ``limit`` events of the truth log, beginning after the number ``after``."""
     after, limit = _number(request.query, "after"), _number(request.query, "limit")
     events = exchange.log.since(after)
     lines = [line_of(number, event).rstrip() for number, event in enumerate(events[: limit or None], after + 1)]
