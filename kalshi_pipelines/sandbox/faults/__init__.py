@@ -1,1 +1,1 @@
-"""The exchange on a bad day: which requests are to go wrong, and what then becomes of them and their answers."""
+"""Faults of the exchange: which requests go wrong, and the effect on them and on their responses."""

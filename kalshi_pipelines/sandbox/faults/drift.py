@@ -1,7 +1,7 @@
-"""An exchange that changes without notice: operations on the answers of an endpoint, until they are taken back.
+"""An exchange that changes without notice: operations that change the responses of an endpoint until they are removed.
 
-Belongs here: describing drift and changing answers by it. Does not belong here: faults, which strike a counted number
-of requests (``plan``), and bodies made to hurt whoever reads them (``hostile``).
+Belongs here: describing drift and applying it to responses. Does not belong here: faults, which affect a limited number
+of requests (``plan``), and bodies that harm a careless reader (``hostile``).
 """
 
 import datetime as dt
@@ -20,9 +20,9 @@ from kalshi_pipelines.sandbox.faults.hostile import HOSTILE_BODIES, hostile_resp
 from kalshi_pipelines.sandbox.faults.plan import ANY_ENDPOINT, UnknownFault
 
 Step = str | int | None
-"""A step of a path: the name of a member, the number of an element, or None for every element."""
+"""A step of a path: the name of a member, the index of an element, or None for every element."""
 Place = tuple[Any, Any]
-"""An object or array, and the name or number of one thing in it."""
+"""An object or array, and the name or index of an item in it."""
 
 _STEP: Final = re.compile(r'"([^"]+)"|([^.\[\]"]+)|\[(-?\d+|)\]')
 _NAME: Final = r'(?:"[^"]+"|[^.\[\]"*\s]+)'
@@ -50,28 +50,29 @@ FUNCTIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "reverse": lambda values: values[::-1],
     "levels_to_int": lambda levels: [[int(Decimal(price) * 100), int(Decimal(count))] for price, count in levels],
 }
-"""What ``map`` can do to a value."""
+"""Conversions that the operation ``map`` can apply to a value."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One change of an answer.
+    """One change of a response.
 
     Attributes:
-        op: One of ``OPERATIONS``.
-        path: What it changes: ``markets[].yes_bid_dollars``, ``balance_breakdown[0].balance``, ``$`` for the body.
+        op: Name of the operation, one of ``OPERATIONS``.
+        path: The changed place: ``markets[].yes_bid_dollars``, ``balance_breakdown[0].balance``, or ``$`` for the body.
         to: The new name (``rename``), the place further up (``hoist``) or the address (``redirect``).
-        value: What ``set`` puts there and ``append`` adds.
-        fn: What ``map`` does: one of ``FUNCTIONS``.
-        n: How many elements or characters ``truncate`` leaves.
-        key: The member that ``wrap`` puts the body into, that ``unwrap`` takes it from, that ``drop_where`` looks at.
-        prefix: Elements whose ``key`` begins with it are left out by ``drop_where``.
+        value: The value that ``set`` writes and ``append`` adds.
+        fn: The conversion of ``map``, one of ``FUNCTIONS``.
+        n: The number of elements or characters that ``truncate`` leaves.
+        key: The member that ``wrap`` puts the body into, ``unwrap`` takes it from, and ``drop_where`` compares.
+        prefix: ``drop_where`` removes elements whose ``key`` begins with this text.
         status: The status of ``http`` and ``redirect``.
-        body: The body of ``http``: a text as it is, anything else as JSON; the endpoint's own if not given.
-        headers: Added to the answer by ``http``.
-        kind: What a ``hostile`` body is: one of ``HOSTILE_BODIES``.
-        size: How large it is: bytes, or levels of nesting.
-        when: ``anonymous`` or ``signed``: only requests without, or with, an API key get to see the change.
+        body: The body of ``http``: a text as it is, or another value as JSON. Without it the endpoint's own body is
+            sent.
+        headers: Headers that ``http`` adds to the response.
+        kind: The kind of a ``hostile`` body, one of ``HOSTILE_BODIES``.
+        size: The size of a ``hostile`` body in bytes or in levels of nesting.
+        when: ``anonymous`` or ``signed`` limits the change to requests without or with an API key.
     """
 
     op: str
@@ -109,15 +110,15 @@ class Operation:
             raise UnknownFault(f"{self.op} needs a key")
 
     def concerns(self, is_signed: bool) -> bool:
-        """Whether a request gets to see the change."""
+        """Return whether the change applies to a signed, or to an unsigned, request."""
         return not self.when or (self.when == "signed") == is_signed
 
 
 @dataclass
 class Drift:
-    """Operations on all answers of an endpoint, ``*`` for every one.
+    """Operations on all responses of an endpoint, or of every endpoint if ``endpoint`` is ``*``.
 
-    ``answers`` counts those that were changed, ``unchanged`` those with nothing at the paths.
+    ``answers`` counts the changed responses. ``unchanged`` counts responses that held nothing at the paths.
     """
 
     endpoint: str
@@ -129,16 +130,16 @@ class Drift:
 
 @dataclass
 class DriftPlan:
-    """The drift that is on, in the order it was put there. ``endpoints`` are those that exist."""
+    """The active drift, in the order of its start. ``endpoints`` are the endpoints that exist."""
 
     endpoints: Collection[str] = ()
     _drifts: list[Drift] = field(default_factory=list)
 
     def begin(self, wire: Mapping[str, Any]) -> None:
-        """Let answers drift from now on, as ``{"endpoint": ..., "operations": [...]}`` says.
+        """Start drift as ``{"endpoint": ..., "operations": [...]}`` describes it.
 
         Raises:
-            UnknownFault: There is no such endpoint, operation or field of one.
+            UnknownFault: The endpoint, an operation, or a field of an operation does not exist.
         """
         endpoint, operations = wire.get("endpoint"), wire.get("operations")
         if endpoint != ANY_ENDPOINT and endpoint not in self.endpoints:
@@ -148,18 +149,18 @@ class DriftPlan:
         self._drifts.append(Drift(str(endpoint), tuple(_operation(each) for each in operations), wire))
 
     def end(self) -> None:
-        """Answer as before."""
+        """Stop all drift."""
         self._drifts.clear()
 
     def wire(self) -> list[dict[str, Any]]:
-        """As the admin route shows it."""
+        """Return the drift in the format of the admin route."""
         return [{**drift.wire, "answers": drift.answers, "unchanged": drift.unchanged} for drift in self._drifts]
 
     def apply(self, endpoint: str, response: Response, *, is_signed: bool) -> Response:
-        """The answer of an endpoint as it looks since the exchange drifted."""
+        """Return the response of an endpoint as the active drift changes it."""
         for drift in self._drifts:
             if drift.endpoint not in {endpoint, ANY_ENDPOINT} or type(response) is not Response:
-                continue  # what is no plain answer by now was made by a fault or is hostile already
+                continue  # a fault replaced this response, or it is hostile already
             operations = [each for each in drift.operations if each.concerns(is_signed)]
             changed = _drifted(response, operations)
             drift.answers += changed is not response
@@ -201,9 +202,9 @@ def _with_body(response: Response, operation: Operation) -> Response:
 
 
 def changed_body(body: Any, operation: Operation) -> Any:  # noqa: ANN401
-    """A JSON document after one operation; the document given may be changed, too.
+    """Apply one operation to a JSON document, which may be modified, and return the result.
 
-    A value the operation makes no sense for stays as it is.
+    A value that does not suit the operation stays as it is.
     """
     if operation.op == "wrap":
         return {operation.key: body}
@@ -231,7 +232,7 @@ def _steps(path: str) -> list[Step]:
 
 
 def _places(container: Any, steps: list[Step]) -> Iterator[Place]:  # noqa: ANN401
-    """Where a path leads; the last member need not be there."""
+    """Iterate over the places that a path leads to. The last member need not exist."""
     step, rest = steps[0], steps[1:]
     if isinstance(step, str):
         keys: Iterable[Any] = [step] if isinstance(container, dict) else []
@@ -320,4 +321,4 @@ _OF_RESPONSES: Final[Mapping[str, Callable[[Response, Operation], Response]]] = 
     "hostile": _hostile,
 }
 OPERATIONS: Final = (*_OF_VALUES, "set", "hoist", "wrap", "unwrap", *_OF_RESPONSES)
-"""What can be done to an answer; ``http``, ``redirect`` and ``hostile`` also to one that is a refusal."""
+"""Operations on a response. Only ``http``, ``redirect`` and ``hostile`` also change error responses."""

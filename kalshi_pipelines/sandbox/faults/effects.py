@@ -1,6 +1,7 @@
-"""What faults do: to a request before the exchange looks at it, to how it is handled, and to its answer.
+"""Effects of faults: on a request before the exchange reads it, on its handling, and on its response.
 
-Belongs here: effects. Which request they strike is counted in ``plan``; answers below HTTP are made in ``wire``.
+Belongs here: effects. Does not belong here: choosing the affected requests (``plan``), and responses below HTTP
+(``wire``).
 """
 
 import asyncio
@@ -41,44 +42,44 @@ _COUNTS: Final = ("_count", "_count_fp", "reduced_by", "reduced_by_fp")
 
 @dataclass(frozen=True)
 class SandboxAnswer:
-    """What the exchange would answer if nothing went wrong on the way."""
+    """Response of the exchange before any fault changes it."""
 
     status: int
     content: bytes
 
     @property
     def is_good(self) -> bool:
-        """Whether it is no refusal."""
+        """Whether the status is not an error."""
         return self.status < 400
 
     def response(self) -> Response:
-        """As a response."""
+        """Return the answer as an HTTP response."""
         if self.status == NO_CONTENT:
             return Response(status_code=NO_CONTENT)
         return Response(self.content, self.status, media_type="application/json")
 
 
 def find_fault(faults: Sequence[Fault], kind: str) -> Fault | None:
-    """The fault of a kind among those that strike, the first one if there are several."""
+    """Return the first fault of a kind, or None if there is none."""
     return next((fault for fault in faults if fault.kind == kind), None)
 
 
 def skew_us(faults: Sequence[Fault]) -> int:
-    """How wrong the exchange's clock is for a request, in microseconds."""
+    """Return the error of the exchange's clock for a request, in microseconds."""
     return sum(int(fault.seconds * SECOND_US) for fault in faults if fault.kind == "clock_skew")
 
 
 class CutResponse(Response):
-    """A response that promises its whole length and ends the connection half-way."""
+    """A response that announces its whole length but ends the connection half-way."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the head and half of the body, and return: the server closes the connection."""
+        """Send the headers and half of the body, and return. The server then closes the connection."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": bytes(self.body[: len(self.body) // 2]), "more_body": True})
 
 
 async def before_answer(faults: Sequence[Fault]) -> Response | None:
-    """Faults that strike before the exchange looks at a request: waiting, refusing, a broken gateway."""
+    """Apply the faults that act before the exchange reads a request: waiting, refusing, a broken gateway."""
     for fault in faults:
         if fault.kind == "latency":
             await asyncio.sleep(fault.seconds)
@@ -94,7 +95,7 @@ async def before_answer(faults: Sequence[Fault]) -> Response | None:
 
 
 def after_answer(faults: Sequence[Fault], answer: SandboxAnswer, sent_cursor: str) -> Response:
-    """The answer as the client gets it, after the faults that strike when all is done."""
+    """Return the response to send, after the faults that act once the request has been handled."""
     content = answer.content
     if answer.is_good:
         content = _spoiled(faults, content, sent_cursor)
@@ -109,7 +110,7 @@ def after_answer(faults: Sequence[Fault], answer: SandboxAnswer, sent_cursor: st
 
 
 def answer_before_late(faults: Sequence[Fault], delay: Fault, success: int) -> Response:
-    """What the client of a delayed request gets: nothing, unless another fault answers while the request is delayed."""
+    """Return the response for a delayed request: none, unless another fault answers while the request waits."""
     for fault in faults:
         if fault.kind in _BEFORE_LATE and (replaced := _replaced(fault, SandboxAnswer(success, b""))) is not None:
             return replaced
@@ -117,7 +118,7 @@ def answer_before_late(faults: Sequence[Fault], delay: Fault, success: int) -> R
 
 
 def _replaced(fault: Fault, answer: SandboxAnswer) -> Response | None:
-    """The response a fault gives in place of the exchange's; None for a fault that does not."""
+    """Return the response that replaces the exchange's own, or None if the fault replaces nothing."""
     success = 200 if answer.status == NO_CONTENT or not answer.is_good else answer.status
     response: Response | None = None
     if fault.kind == "drop_after_apply":
@@ -131,7 +132,7 @@ def _replaced(fault: Fault, answer: SandboxAnswer) -> Response | None:
     elif fault.kind == "answered_twice":
         response = DuplicatedResponse(answer.content, answer.status, media_type="application/json")
     elif fault.kind == "cut_connection" and answer.is_good:
-        # An answer without a body has no middle to be cut in.
+        # An answer without a body cannot be cut in the middle.
         has_body = answer.content and answer.status != NO_CONTENT
         response = (
             CutResponse(answer.content, answer.status, media_type="application/json") if has_body else DroppedResponse()
@@ -140,7 +141,7 @@ def _replaced(fault: Fault, answer: SandboxAnswer) -> Response | None:
 
 
 def _failed(status: int) -> Response:
-    """An error that says nothing of what was done: from the exchange itself, or from something in front of it."""
+    """Return an error that hides what was done, sent by the exchange or by a gateway before it."""
     if status == 429:
         refusal = too_many_requests()
     elif status == 500:
@@ -170,7 +171,7 @@ def _spoiled(faults: Sequence[Fault], content: bytes, sent_cursor: str) -> bytes
 
 
 def _of_another_order(content: bytes, fault: Fault) -> bytes:
-    """The same answer about another order or group: other ids, and one contract more in each count."""
+    """Rewrite an answer to describe another order or group: new ids, and one contract more in each count."""
     body = orjson.loads(content or b"{}")
     for order in _orders_in(body):
         if fault.field is not None:

@@ -1,6 +1,6 @@
-"""Bodies that hurt whoever reads them without a limit: made piece by piece, so that they cost the sandbox nothing.
+"""Bodies that harm a reader without limits. They are produced in pieces, so that they cost the sandbox no memory.
 
-Belongs here: what such bodies look like. Does not belong here: who gets them (``drift``).
+Belongs here: the bodies. Does not belong here: the requests that get them (``drift``).
 """
 
 import zlib
@@ -17,7 +17,7 @@ Pieces = Iterator[bytes]
 
 
 def hostile_response(kind: str, body: bytes, size: int | None = None) -> Response:
-    """An answer with a hostile body of a kind; ``body`` is what the endpoint would have answered, a JSON object.
+    """Return a response with a hostile body. ``body`` is the endpoint's own JSON object.
 
     ``size`` is in bytes (``long_string``, ``gzip_bomb``) or in levels (``deep_nesting``).
     """
@@ -27,7 +27,10 @@ def hostile_response(kind: str, body: bytes, size: int | None = None) -> Respons
 
 
 async def _in_turns(pieces: Pieces) -> AsyncIterator[bytes]:
-    """In a thread, so that others are served while an endless body goes out; it ends when the client is gone."""
+    """Produce the pieces in a thread, so that other requests are served meanwhile.
+
+    An endless body ends when the client disconnects.
+    """
     async for piece in iterate_in_threadpool(pieces):
         yield piece
 
@@ -40,7 +43,7 @@ def _repeated(byte: bytes, times: int) -> Pieces:
 
 
 def _with_member(body: bytes, value: Callable[[], Pieces]) -> Pieces:
-    """The body with one member more, in front of the others."""
+    """Return the body with one more member in front of the others."""
     yield b'{"note":'
     yield from value()
     rest = body.strip()[1:]
@@ -106,4 +109,4 @@ HOSTILE_BODIES: Final[Mapping[str, tuple[Callable[[bytes, int], Pieces], int]]] 
     "gzip_bomb": (_gzip_bomb, 1 << 30),
     "endless": (_endless, 1),
 }
-"""The kinds of hostile bodies: how each is made, and its usual size."""
+"""Kinds of hostile bodies, each with its generator and its usual size."""

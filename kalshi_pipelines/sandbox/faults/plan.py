@@ -1,7 +1,7 @@
-"""Faults on demand: which request of which endpoint is hit by what.
+"""Faults on demand, and the requests that they affect.
 
-Belongs here: describing faults, matching and counting requests towards them. Does not belong here: what a fault does to
-a request or its answer (``effects``), or limits and refusals of the healthy exchange.
+Belongs here: describing faults, and matching and counting requests. Does not belong here: the effect of a fault
+(``effects``), and the limits and refusals of a healthy exchange.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,7 +22,7 @@ WRITE_KINDS: Final = (
 )  # fmt: skip
 NEWS_KINDS: Final = ("no_cost", "other_cost")
 KINDS: Final = READ_KINDS + WRITE_KINDS + NEWS_KINDS
-"""Any kind may be injected at any endpoint; the names of the groups only say where they are of use."""
+"""All kinds of faults. Each kind may be injected at any endpoint; the groups only say where a kind is useful."""
 ANY_ENDPOINT: Final = "*"
 ANY_WRITE: Final = "write"
 _ERRORS: Final = range(400, 600)
@@ -30,26 +30,26 @@ _MOST_SECONDS: Final = 10**8
 
 
 class UnknownFault(ExpectedError, ValueError):
-    """A fault that is not described well enough to be injected."""
+    """A fault or drift cannot be injected, because its description is wrong or incomplete."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of one endpoint: from its ``at``-th matching request after injection on, for ``times`` such requests.
+    """A fault of one endpoint: it affects ``times`` matching requests from the ``at``-th after its injection.
 
     Attributes:
-        endpoint: Method and path template, ``write`` for every endpoint that is no GET, or ``*`` for every endpoint.
+        endpoint: Method and path template, ``write`` for every endpoint except GET, or ``*`` for every endpoint.
         kind: One of ``KINDS``.
-        where: Members that the JSON body (or one item of a batch), the path or the query must have for a request to
-            match, such as ``{"client_order_id": "..."}``.
-        seconds: How long ``latency`` waits, ``delay`` puts off, how old a ``stale_read`` is, and how wrong the clock
-            of a ``clock_skew`` is (negative for late).
-        status: What ``status_after_apply`` answers.
-        hold: Whether a ``delay`` keeps the client waiting; else its connection is closed at once.
+        where: Members that a matching request must have, such as ``{"client_order_id": "..."}``. They may be in the
+            JSON body, in one item of a batch, in the path or in the query.
+        seconds: The wait of ``latency``, the delay of ``delay``, the age of a ``stale_read``, or the clock error of
+            ``clock_skew`` (negative if slow).
+        status: The status that ``status_after_apply`` answers.
+        hold: Whether ``delay`` keeps the client waiting. Otherwise its connection is closed at once.
         reset: Whether ``refuse``, ``drop_after_apply`` and ``delay`` close the connection with an RST.
-        field: The member that ``malformed_record`` and ``wrong_echo`` change, in place of the usual.
-        value: What they change it to; of ``other_cost`` the dollars that a search is charged.
-        record: The number of the record of a page that ``malformed_record`` changes; the middle one if not given.
+        field: The member that ``malformed_record`` and ``wrong_echo`` change instead of the usual one.
+        value: The value they write. For ``other_cost`` the dollars that a search costs.
+        record: Index of the record that ``malformed_record`` changes. The default is the middle record of the page.
     """
 
     endpoint: str
@@ -78,7 +78,7 @@ class Fault:
             raise UnknownFault("status is one from 400 to 599")
 
     def matches(self, request: "ObservedRequest") -> bool:
-        """Whether a request is one of those it counts."""
+        """Return whether the fault counts a request."""
         named = self.endpoint in {request.endpoint, ANY_ENDPOINT}
         if not named and not (self.endpoint == ANY_WRITE and request.is_write):
             return False
@@ -87,7 +87,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class ObservedRequest:
-    """A request as faults see it: the endpoint's name, and where its members are found."""
+    """The parts of a request that faults compare: the endpoint's name, the path, the query and the body."""
 
     endpoint: str
     path: Mapping[str, str]
@@ -96,11 +96,11 @@ class ObservedRequest:
 
     @property
     def is_write(self) -> bool:
-        """Whether it may change something."""
+        """Whether the request may change something."""
         return not self.endpoint.startswith("GET ")
 
     def has(self, members: Mapping[str, object]) -> bool:
-        """Whether all these members are there, compared as texts; in a batch, whether one item has them."""
+        """Return whether the request, or one item of its batch, has all these members. Values are compared as texts."""
         return any(
             all(name in found and str(found[name]) == str(value) for name, value in members.items())
             for found in self._found()
@@ -131,29 +131,31 @@ class _Planned:
 
 @dataclass
 class FaultPlan:
-    """The faults injected, each with the requests it has seen and struck. ``endpoints`` are those that exist."""
+    """The injected faults, each with the requests it has seen and struck. ``endpoints`` are the endpoints that
+    exist.
+    """
 
     endpoints: Collection[str] = ()
     _due: list[_Planned] = field(default_factory=list)
     _over: list[_Planned] = field(default_factory=list)
 
     def inject(self, fault: Fault) -> None:
-        """Plan a fault; its first request is the next one that matches.
+        """Inject a fault. The next matching request is the first that the fault counts.
 
         Raises:
-            UnknownFault: There is no such endpoint.
+            UnknownFault: The endpoint does not exist.
         """
         if self.endpoints and fault.endpoint not in {*self.endpoints, ANY_ENDPOINT, ANY_WRITE}:
             raise UnknownFault(f"there is no endpoint {fault.endpoint!r}; they are {', '.join(sorted(self.endpoints))}")
         self._due.append(_Planned(fault))
 
     def clear(self) -> None:
-        """Forget all faults."""
+        """Remove all faults."""
         self._due.clear()
         self._over.clear()
 
     def count_request(self, request: ObservedRequest) -> Sequence[Fault]:
-        """Count a request; the faults that strike it."""
+        """Count a request and return the faults that affect it."""
         if not self._due:
             return ()
         striking = []
@@ -168,7 +170,7 @@ class FaultPlan:
         return striking
 
     def wire(self) -> list[dict[str, object]]:
-        """As the admin route shows it: those to come, then those that are over."""
+        """Return the faults in the format of the admin route: pending faults, then finished ones."""
         return [
             {**asdict(planned.fault), "seen": planned.seen, "struck": planned.struck}
             for planned in (*self._due, *self._over)

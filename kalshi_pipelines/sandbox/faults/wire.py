@@ -1,7 +1,7 @@
-"""What happens on the wire below HTTP: connections that end without an answer, or that carry two.
+"""Effects below HTTP: connections that end without a response, or that carry two responses.
 
-Belongs here: reaching the connection a request came over, and the answers only a raw connection can give. Does not
-belong here: when that happens (``effects``). A call inside the process has no connection, and is told so.
+Belongs here: access to the connection of a request, and the responses that need a raw connection. Does not belong here:
+when such a response is sent (``effects``). A call inside the process has no connection and gets an error.
 """
 
 import asyncio
@@ -15,35 +15,38 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 UNANSWERED: Final = 0
-"""The status that stands for no answer in the record of requests."""
+"""Status that stands for no response in the record of requests."""
 _STATE_KEY: Final = "connection"
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
 
 class NoConnection(RuntimeError):
-    """A fault needs the connection of the request, and the request was called inside the process."""
+    """A fault needs the connection of a request, but the request was made inside the process."""
 
 
 class Connection:
-    """The connection a request came over."""
+    """The connection that a request came over."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
 
     def drop(self, *, reset: bool = False) -> None:
-        """Close it at once, without another byte; with ``reset`` by an RST in place of a FIN."""
+        """Close the connection at once without sending another byte. ``reset`` sends an RST instead of a FIN."""
         if reset:
             connected: socket.socket = self._transport.get_extra_info("socket")
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         self._transport.abort()
 
     def write(self, content: bytes) -> None:
-        """Send bytes as they are."""
+        """Send raw bytes."""
         self._transport.write(content)
 
 
 def tapped_protocol() -> type[asyncio.Protocol]:
-    """The server's own HTTP protocol, which lets each request know its connection. Pass it to uvicorn as ``http``."""
+    """Return uvicorn's HTTP protocol, extended so that each request knows its connection.
+
+    Pass the protocol to uvicorn as ``http``.
+    """
 
     def connection_made(self: Any, transport: asyncio.Transport) -> None:  # noqa: ANN401  (the class is chosen by uvicorn)
         # The server copies this state into the scope of each request of the connection.
@@ -54,10 +57,10 @@ def tapped_protocol() -> type[asyncio.Protocol]:
 
 
 def connection_of(scope: Scope) -> Connection:
-    """The connection of a request.
+    """Return the connection of a request.
 
     Raises:
-        NoConnection: It came over none.
+        NoConnection: The request did not come over a connection.
     """
     connection = scope.get("state", {}).get(_STATE_KEY)
     if not isinstance(connection, Connection):
@@ -69,14 +72,16 @@ def connection_of(scope: Scope) -> Connection:
 
 
 class DroppedResponse(Response):
-    """Not a byte: the connection is closed at once, or with ``hold`` kept until the client gives up."""
+    """No response at all. The connection is closed at once, or with ``hold`` kept until the client gives up."""
 
     def __init__(self, *, hold: bool = False, reset: bool = False) -> None:
         super().__init__(status_code=UNANSWERED)
         self._hold, self._reset = hold, reset
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """End or hold the connection, and return when it is gone: a server answers 500 for whoever returns before."""
+        """Close or hold the connection, and return once it is gone. On an earlier return the server would
+        answer 500.
+        """
         connection = connection_of(scope)
         if not self._hold:
             connection.drop(reset=self._reset)
@@ -85,20 +90,20 @@ class DroppedResponse(Response):
 
 
 async def _is_gone(receive: Receive, connection: Connection) -> bool:
-    """Wait for what the client does next; whether it left."""
+    """Wait for the client's next action and return whether the client disconnected."""
     try:
         return bool((await receive())["type"] == "http.disconnect")
     except asyncio.CancelledError:
-        # The server shuts down, and would answer 500 for whoever does not end by itself.
+        # The server is shutting down. It would answer 500 for a response that does not end by itself.
         connection.drop()
         return False
 
 
 class DuplicatedResponse(Response):
-    """The same answer twice in a row; the connection stays open."""
+    """The same response twice in a row. The connection stays open."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send one answer past the server, and then the other through it, which may close the connection."""
+        """Send one response past the server and a second one through the server, which may close the connection."""
         connection = connection_of(scope)
         head = [f"HTTP/1.1 {self.status_code} {HTTPStatus(self.status_code).phrase}".encode()]
         head += [b"%b: %b" % header for header in self.raw_headers]
