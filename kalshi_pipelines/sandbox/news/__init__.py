@@ -1,4 +1,4 @@
-"""The press of the sandbox: stories about what the exchange lists, found by an Exa-shaped search and in feeds.
+"""Generated news: stories about the exchange's catalogue, found by a search in Exa's format and in feeds.
 
-It knows no HTTP server: what is served, and when it fails, is decided one floor up (``serving_news``).
+Does not belong here: HTTP, and the faults of responses (``serving_news``).
 """

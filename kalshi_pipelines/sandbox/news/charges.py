@@ -1,7 +1,7 @@
-"""What searches really cost: the truth that a client's own accounts are compared with.
+"""True cost of searches, for comparison with a client's own accounts.
 
-Belongs here: prices, the account's credit, the list of charges. Source of the prices: the vendor's page on its prices
-since March 2026 (a search with contents of ten results, and each result more).
+Belongs here: prices, the account's credit, and the list of charges. Source of the prices: the vendor's price page since
+March 2026 (a search with contents of ten results, and each further result).
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ _EACH_FURTHER: Final = 1_000
 
 @dataclass(frozen=True)
 class SearchCharge:
-    """One charge. ``told`` is what the answer said, in micro-dollars; None if it did not."""
+    """One charge for a search. ``reported`` is the cost in the response, in micro-dollars, or None if it named none."""
 
     request_id: str
     endpoint: str
@@ -30,31 +30,31 @@ class SearchCharge:
 
 @dataclass
 class SearchCharges:
-    """Every charge so far, and what remains of the account's credit (None for no end)."""
+    """All charges so far, and the account's credit in micro-dollars (None for unlimited credit)."""
 
     charges: list[SearchCharge] = field(default_factory=list)
     credit: int | None = None
     span: tuple[int, int] | None = None
-    """Least and most micro-dollars a search costs, instead of its price."""
+    """Lowest and highest cost of a search in micro-dollars, used instead of the price."""
 
     @property
     def total(self) -> int:
-        """Micro-dollars charged."""
+        """Sum of all charges in micro-dollars."""
         return sum(charge.microdollars for charge in self.charges)
 
     def has_credit(self) -> bool:
-        """Whether another search is served."""
+        """Return whether the credit allows another search."""
         return self.credit is None or self.total < self.credit
 
     def price(self, results: int) -> int:
-        """What a search with that many results costs, in micro-dollars."""
+        """Return the price of a search with this number of results, in micro-dollars."""
         if self.span is not None:
             least, most = self.span
             return least + mixed(len(self.charges), least, most) % (most - least + 1)
         return _SEARCH + _EACH_FURTHER * max(results - _RESULTS_INCLUDED, 0)
 
     def wire(self) -> dict[str, object]:
-        """As the admin route shows it."""
+        """Return the charges in the format of the admin route."""
         return {
             "total_microdollars": self.total,
             "charges": [
@@ -71,5 +71,5 @@ class SearchCharges:
 
 
 def dollars(microdollars: int) -> float:
-    """Dollars as Exa writes them: a JSON number."""
+    """Return dollars as Exa writes them: a JSON number."""
     return float(Decimal(microdollars) / MICRO)

@@ -1,7 +1,7 @@
-"""Searches as Exa answers them: the JSON of requests, results and refusals.
+"""Searches in Exa's format: the JSON of requests, results and refusals.
 
-Source of the shapes: recordings of January 2026 (``/search``), exa-py 2.28 for what it sends and reads, and the
-vendor's page on error codes for refusals.
+Sources: recordings of January 2026 (``/search``); exa-py 2.28 for the members it sends and reads; the vendor's page on
+error codes for refusals.
 """
 
 import datetime as dt
@@ -28,25 +28,25 @@ _MESSAGES: Final = {
 
 
 class SearchRefused(Exception):
-    """A request that Exa refuses: a status, a sentence and the vendor's tag for it."""
+    """Exa refuses a request: a status, a sentence, and the vendor's tag for the error."""
 
     def __init__(self, status: int, error: str, tag: str) -> None:
         super().__init__(error)
         self.status, self.error, self.tag = status, error, tag
 
     def body(self, request_id: str) -> bytes:
-        """The JSON of the refusal."""
+        """Return the JSON of the refusal."""
         return orjson.dumps({"requestId": request_id, "error": self.error, "tag": self.tag})
 
 
 def failed(status: int) -> SearchRefused:
-    """The refusal that goes with a status nothing in the request is the cause of."""
+    """Return the refusal for a status that the request did not cause."""
     return SearchRefused(status, *_MESSAGES.get(status, (f"HTTP {status}", "UNKNOWN")))
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search: what is wanted, and how many characters of which contents."""
+    """A search: its query, and how much text and which highlights each result contains."""
 
     wanted: ArticleQuery
     text: int | None
@@ -54,10 +54,10 @@ class Search:
 
 
 def search_of(body: bytes) -> Search:
-    """Read the body of a search.
+    """Parse the body of a search.
 
     Raises:
-        SearchRefused: 400; it is no search.
+        SearchRefused: 400 if the body is not a search.
     """
     try:
         asked = orjson.loads(body)
@@ -83,7 +83,7 @@ def search_of(body: bytes) -> Search:
 
 
 def result(article: GeneratedArticle, search: Search, number: int) -> dict[str, Any]:
-    """One result. A date that is not known is absent, null or empty, as the vendor has it."""
+    """Return one result. As at the vendor, an unknown date is absent, null or empty."""
     row: dict[str, Any] = {"id": article.url, "title": article.title, "url": article.url}
     if article.published_us is not None:
         row["publishedDate"] = units.instant(article.published_us).strftime("%Y-%m-%dT%H:%M:%S.000Z")
@@ -100,7 +100,7 @@ def result(article: GeneratedArticle, search: Search, number: int) -> dict[str, 
 
 
 def answer(results: list[dict[str, Any]], cost: int | None, request_id: str) -> bytes:
-    """The body of an answer; ``cost`` is in micro-dollars, and not told if None."""
+    """Return the body of a response. ``cost`` is in micro-dollars; None leaves the cost out."""
     body: dict[str, Any] = {
         "requestId": request_id,
         "resolvedSearchType": "neural",
@@ -109,7 +109,7 @@ def answer(results: list[dict[str, Any]], cost: int | None, request_id: str) -> 
     }
     if cost is not None:
         body["costDollars"] = {"total": dollars(cost), "search": {"neural": dollars(cost)}}
-    # Not orjson: a hostile result may hold half a character, which JSON can spell and UTF-8 can not.
+    # orjson cannot write a lone surrogate, which JSON can express and a hostile result may contain.
     return json.dumps(body).encode()
 
 
@@ -136,7 +136,7 @@ def _domains(asked: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 
 def _characters(text: object) -> int | None:
-    """How many characters of text are asked for: none, all that are usual, or a number of them."""
+    """Return the number of characters of text that are requested, or None for no text."""
     if isinstance(text, dict):
         most = text.get("maxCharacters", _USUAL_CHARACTERS)
         return most if isinstance(most, int) and most > 0 else _USUAL_CHARACTERS

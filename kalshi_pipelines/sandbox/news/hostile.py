@@ -1,7 +1,7 @@
-"""Articles and feeds made to hurt whoever stores, shows or follows them.
+"""Articles and feeds that try to harm programs that store, show or follow them.
 
-Belongs here: what they look like. Every address that must not be asked leads to the ``trap``, where a test listens.
-Does not belong here: bodies that hurt below the level of articles (``faults.hostile``), except as feeds.
+Belongs here: hostile articles and feeds. Addresses that a program must never request lead to the ``trap``, where a test
+listens. Does not belong here: hostile bodies below the level of articles (``faults.hostile``), except as feeds.
 """
 
 import gzip
@@ -18,7 +18,7 @@ _LONG: Final = 100_000
 _BOMB: Final = 256 * 1024 * 1024
 _DEPTH: Final = 50_000
 _MARK: Final = "window.__article_ran=1"
-"""What every script of an article does: a browser that has this flag ran one."""
+"""Effect of every script in an article. A browser that has this flag set has run a script."""
 
 _TEXTS: Final = (
     f"<script>{_MARK}</script>Script in a title",
@@ -81,7 +81,7 @@ _DATES: Final = (
 
 
 def hostile_results(trap: str) -> list[Result]:
-    """Results of a search, each hostile in a way of its own; some are not even of the right types."""
+    """Return search results, each hostile in a different way. Some have members of a wrong type."""
     good_url = "https://www.harborledger.example/hostile/{0}"
     made: list[Result] = []
     for number, text in enumerate(_TEXTS):
@@ -106,7 +106,7 @@ def _result(url: str, title: str, text: str = "A plain body.") -> Result:
 
 
 def hostile_items(trap: str) -> list[bytes]:
-    """Items of an RSS feed, hostile in the same ways as far as XML can carry them."""
+    """Return items of an RSS feed, hostile in the same ways as the search results as far as XML allows."""
     items = [_item(result) for result in hostile_results(trap) if isinstance(result.get("title"), str)]
     inside = f"<![CDATA[<script>{_MARK}</script>]]>"
     items.append(
@@ -158,4 +158,4 @@ HOSTILE_FEEDS: Final[Mapping[str, Callable[[str], bytes]]] = {
     "not_xml": _not_xml,
     "gzip_bomb": _bomb,
 }
-"""Feeds that are hostile as a whole; ``redirect``, which leads to the trap, has no body."""
+"""Hostile feeds. The kind ``redirect``, which leads to the trap, has no body and is served elsewhere."""

@@ -1,6 +1,6 @@
-"""The press of one sandbox as its clients meet it: what it serves, whom, what it charged, and what it showed.
+"""Generated news of one sandbox as clients see them: articles, accepted keys, charges, and addresses shown.
 
-Belongs here: the state, and how a search and a feed are put together from it. Does not belong here: HTTP.
+Belongs here: the state, and building searches and feeds from it. Does not belong here: HTTP.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,13 +22,13 @@ _NOWHERE: Final = "http://127.0.0.1:1"
 
 @dataclass
 class GeneratedNewsProvider:
-    """What is served and to whom.
+    """State of the generated news.
 
     Attributes:
-        corpus: ``usual``, or ``hostile``: half of what is found is made to hurt.
-        trap: Where hostile articles and feeds lead.
-        keys: The API keys that are accepted; None for any that is not empty.
-        shown: The story and the kind of copy behind every address shown so far.
+        corpus: ``usual``, or ``hostile`` to make half of the search results hostile.
+        trap: Address that hostile articles and feeds lead to.
+        keys: The accepted API keys, or None to accept any key that is not empty.
+        shown: Story and kind of copy of every address shown so far.
     """
 
     stories: StoryIndex
@@ -41,19 +41,19 @@ class GeneratedNewsProvider:
 
     @classmethod
     def of(cls, catalogue: Catalogue) -> "GeneratedNewsProvider":
-        """The press about a catalogue."""
+        """Create the generated news for a catalogue."""
         return cls(StoryIndex(catalogue))
 
     def next_request_id(self) -> str:
-        """The id of the next request."""
+        """Return a new request id."""
         self._searches += 1
         return f"{mixed(1, self._searches):016x}{mixed(2, self._searches):016x}"
 
     def check_access(self, key: str) -> None:
-        """Let a caller in.
+        """Check the API key and the credit of a caller.
 
         Raises:
-            exa.SearchRefused: 401 for a key that is not accepted, 402 for one without credit.
+            exa.SearchRefused: 401 for a key that is not accepted, 402 if the credit is used up.
         """
         if not key or (self.keys is not None and key not in self.keys):
             raise exa.SearchRefused(401, "Invalid API key", "INVALID_API_KEY")
@@ -63,10 +63,10 @@ class GeneratedNewsProvider:
     def search(
         self, body: bytes, now_us: int, request_id: str, *, cost: int | None = None, tells_cost: bool = True
     ) -> bytes:
-        """Answer a search and charge for it: its price, or ``cost`` micro-dollars.
+        """Answer a search and charge its price, or ``cost`` micro-dollars.
 
         Raises:
-            exa.SearchRefused: 400; nothing is charged.
+            exa.SearchRefused: 400 for a bad request. Nothing is charged.
         """
         asked = exa.search_of(body)
         hurting = self._hostile_results(asked.wanted.most)
@@ -80,16 +80,16 @@ class GeneratedNewsProvider:
         return exa.answer(results, reported, request_id)
 
     def rss(self, query: str | None, now_us: int) -> bytes:
-        """A feed about a query, or a front page."""
+        """Return an RSS feed for a query, or the front page if the query is None."""
         items = hostile.hostile_items(self.trap) if self.corpus == "hostile" else ()
         return feeds.rss(f"News: {query or 'top stories'}", self._articles(query, now_us), now_us, items)
 
     def atom(self, query: str | None, now_us: int) -> bytes:
-        """The same as Atom."""
+        """Return an Atom feed for a query, or the front page if the query is None."""
         return feeds.atom(f"News: {query or 'top stories'}", self._articles(query, now_us), now_us)
 
     def wire(self) -> dict[str, object]:
-        """What really was shown, as the admin route tells it."""
+        """Return the articles shown, in the format of the admin route."""
         return {
             "articles": [
                 {"url": url, "story": story, "variant": variant} for url, (story, variant) in self.shown.items()
@@ -106,7 +106,7 @@ class GeneratedNewsProvider:
         return list(articles)
 
     def _hostile_results(self, most: int) -> list[dict[str, Any]]:
-        """Half of the results; searches one after the other get different ones, until all had their turn."""
+        """Return hostile results for half of a search. Consecutive searches get different ones until all were used."""
         if self.corpus != "hostile":
             return []
         every = hostile.hostile_results(self.trap)

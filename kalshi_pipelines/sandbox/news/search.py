@@ -1,6 +1,6 @@
-"""What the sandbox's press has about a query: relevant articles first, and a few that have nothing to do with it.
+"""Search of the generated articles: relevant articles first, then a few unrelated ones.
 
-Does not belong here: prices of a search and its JSON (``exa``), feeds (``feeds``).
+Does not belong here: prices and JSON of a search (``charges``, ``exa``), and feeds (``feeds``).
 """
 
 import zlib
@@ -19,7 +19,11 @@ _UNRELATED_TOPICS: Final = 2
 
 @dataclass(frozen=True)
 class ArticleQuery:
-    """What is searched for: published in [from_us, until_us], by outlets of certain domains and of no others."""
+    """A search for articles.
+
+    It can be limited to publication within [from_us, until_us], to outlets of some domains, and to outlets outside of
+    others.
+    """
 
     query: str
     most: int
@@ -29,7 +33,7 @@ class ArticleQuery:
     other_domains: tuple[str, ...] = ()
 
     def matches(self, article: GeneratedArticle) -> bool:
-        """Whether domains and dates of an article match; one without a date matches no span that was asked for."""
+        """Return whether an article's domain and date match. An undated article matches no date range."""
         is_of = article.outlet.domain.endswith
         if (self.domains and not is_of(self.domains)) or (self.other_domains and is_of(self.other_domains)):
             return False
@@ -41,7 +45,10 @@ class ArticleQuery:
 
 
 def find_articles(stories: StoryIndex, wanted: ArticleQuery, now_us: int) -> list[GeneratedArticle]:
-    """The articles about a query, in order of relevance; which address of a page is given depends on the query."""
+    """Return the articles for a query, most relevant first.
+
+    Each page has several addresses; the query decides which of them is returned.
+    """
     number = zlib.crc32(wanted.query.encode(errors="replace"))
     chosen = islice(_matching_articles(stories, wanted, now_us, number), wanted.most)
     return [
@@ -51,7 +58,7 @@ def find_articles(stories: StoryIndex, wanted: ArticleQuery, now_us: int) -> lis
 
 
 def newest_articles(stories: StoryIndex, most: int, now_us: int) -> list[GeneratedArticle]:
-    """The newest articles about anything, as a front page has them."""
+    """Return the newest articles on any topic, as on a front page."""
     today = [
         article
         for topic in stories.topics[: most * 8]
@@ -66,7 +73,7 @@ def _matching_articles(
     until_us = min(now_us, wanted.until_us or now_us)
     from_us = max(until_us - _LOOK_BACK_US, wanted.from_us or 0)
     about = stories.topics_about(wanted.query)
-    # A search by meaning always finds something.
+    # A search by meaning always finds something, so unrelated articles are added.
     unrelated = [
         stories.topics[(number + place) % len(stories.topics)] for place in range(_UNRELATED_TOPICS) if stories.topics
     ]

@@ -1,7 +1,7 @@
-"""Stories about what an exchange lists, and the copies of them that are around: functions of the catalogue and the day.
+"""Stories about the exchange's catalogue and their copies. They depend only on the catalogue and the day.
 
-Belongs here: which stories exist, when they were published, and how copies of one story differ. Does not belong here:
-finding them (``search``) and how they look on the wire (``exa``, ``feeds``).
+Belongs here: the existing stories, their publication times, and the differences between copies. Does not belong here:
+searching (``search``), and wire formats (``exa``, ``feeds``).
 """
 
 import re
@@ -34,18 +34,18 @@ _WORD: Final = re.compile(r"[^\W_]+")
 _SLUG_WORDS: Final = 8
 _SENTENCES: Final = 4
 _DAILY_CHANCE: Final = 45
-"""Chance in percent that a topic has a story on a day."""
+"""Chance in percent that a topic has a story on a given day."""
 
 
 @dataclass(frozen=True)
 class GeneratedArticle:
-    """One copy of a story, as an outlet published it.
+    """One copy of a story as an outlet published it.
 
     Attributes:
-        story: What all copies of one story share.
-        variant: What kind of copy: ``original``, ``syndicated`` or ``edited``.
-        text: Plain text, paragraphs parted by empty lines.
-        published_us: Microseconds since 1970, or None where the outlet does not tell.
+        story: Identifier that all copies of a story share.
+        variant: Kind of copy: ``original``, ``syndicated`` or ``edited``.
+        text: Plain text with empty lines between paragraphs.
+        published_us: Microseconds since 1970, or None if the outlet gives no date.
     """
 
     story: str
@@ -60,7 +60,7 @@ class GeneratedArticle:
 
 @dataclass(frozen=True)
 class Topic:
-    """What stories are about: the title that the events of a series share."""
+    """Topic of stories: the title that events of the catalogue share."""
 
     number: int
     title: str
@@ -68,12 +68,12 @@ class Topic:
 
     @property
     def words(self) -> frozenset[str]:
-        """Its words, in lower case."""
+        """Words of the title, in lower case."""
         return words_of(self.title)
 
 
 class StoryIndex:
-    """The stories about a catalogue; topics are looked up anew when it has grown."""
+    """Topics of a catalogue, indexed by word. The index is rebuilt when the catalogue has grown."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -83,12 +83,12 @@ class StoryIndex:
 
     @property
     def topics(self) -> Sequence[Topic]:
-        """Every topic, in the order of the catalogue."""
+        """All topics, in the order of the catalogue."""
         self._look()
         return self._topics
 
     def topics_about(self, query: str) -> list[Topic]:
-        """The topics that share at least a third of their words with a query, the best first."""
+        """Return the topics that share more than a third of their words with a query, best match first."""
         self._look()
         asked = words_of(query)
         shared: Counter[Topic] = Counter()
@@ -117,12 +117,12 @@ class StoryIndex:
 
 
 def words_of(text: str) -> frozenset[str]:
-    """The words of a text, in lower case."""
+    """Return the words of a text, in lower case."""
     return frozenset(_WORD.findall(text.lower()))
 
 
 def articles_about(topic: Topic, from_us: int, until_us: int) -> Iterator[GeneratedArticle]:
-    """Every copy of every story about a topic published in a span of microseconds, newest story first."""
+    """Iterate over all copies of a topic's stories published in a range of microseconds, newest story first."""
     for day in range(until_us // DAY_US, from_us // DAY_US - 1, -1):
         chance = mixed(topic.number, day)
         published_us = day * DAY_US + chance % (20 * 60) * MINUTE_US
@@ -135,7 +135,7 @@ def articles_about(topic: Topic, from_us: int, until_us: int) -> Iterator[Genera
 def _copies(topic: Topic, day: int, published_us: int) -> Iterator[GeneratedArticle]:
     number = mixed(topic.number, day, 1)
     story = f"{topic.number:08x}-{day}"
-    # The day chooses the headline, so that a topic has none twice in two weeks.
+    # The day chooses the headline, so that a topic does not repeat a headline within two weeks.
     headline = _fill_in(HEADLINES[(topic.number + day) % len(HEADLINES)], number, topic=topic.title)
     text = _text(topic, headline, day, number)
     home = number % len(OUTLETS)
@@ -144,7 +144,7 @@ def _copies(topic: Topic, day: int, published_us: int) -> Iterator[GeneratedArti
         outlet = OUTLETS[(home + place) % len(OUTLETS)]
         at_us = published_us + later_minutes * MINUTE_US
         author = AUTHORS[(number >> 8) % len(AUTHORS)]
-        # One outlet in eight does not tell when it published.
+        # One outlet in eight gives no publication date.
         published_or_none_us = None if outlet is OUTLETS[-1] else at_us
         return GeneratedArticle(
             story, variant, _url(outlet, title, at_us), title, text, published_or_none_us, author, outlet
@@ -169,7 +169,7 @@ def _text(topic: Topic, headline: str, day: int, number: int) -> str:
 
 
 def _fill_in(sentence: str, number: int, **more: str) -> str:
-    """A sentence about somebody, some place and some number."""
+    """Fill a sentence with a person, a place and a number."""
     return sentence.format(
         place=PLACES[mixed(number, 1) % len(PLACES)],
         person=PEOPLE[mixed(number, 2) % len(PEOPLE)],
@@ -185,7 +185,10 @@ def _url(outlet: Outlet, title: str, at_us: int) -> str:
 
 
 def variant_of(url: str, number: int) -> str:
-    """Another address of the same page: tracking, scheme, case of the host, mobile, AMP, fragment; or the same."""
+    """Return one of eight addresses of the same page.
+
+    The others differ in tracking parameters, scheme, case of the host, mobile host, AMP path or fragment.
+    """
     scheme_less = url.removeprefix("https://")
     host, _, path = scheme_less.partition("/")
     bare = host.removeprefix("www.")

@@ -1,6 +1,6 @@
-"""What the sandbox's press writes: outlets, headlines and sentences. All names are made up.
+"""Text of the generated news: outlets, headlines and sentences. All names are invented.
 
-Belongs here: words. Does not belong here: which story is written when (``stories``).
+Belongs here: wording. Does not belong here: the choice of stories and dates (``stories``).
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Outlet:
-    """Who publishes: the domain and the name that stands behind its headlines elsewhere."""
+    """An outlet: its domain, its name as it appears behind copied headlines, and a section of its site."""
 
     domain: str
     name: str
@@ -78,7 +78,7 @@ TONES: Final = (
         "The rules are the same as before, and {number} copies were printed.",
     ),
 )
-"""Sentences of good, bad and plain stories."""
+"""Sentences for good, bad and neutral stories."""
 PLACES: Final = (
     "Harlow", "Port Ellery", "Kestrel Bay", "Dunmore", "Vale City", "Ostend Hill", "Marrow", "Tamsin", "Corvale",
     "Brightwater", "Saint Orrin", "Lowen", "Elmsgate", "Pinhook", "Garrow Falls", "Westerly", "Ashby Cross", "Nore",
@@ -97,4 +97,4 @@ LEADS: Final = (
     "There was news about {topic} on {day}.",
 )
 EDITED: Final = ("UPDATE 1-{0}", "Exclusive: {0}", "{0} - report", "Updated: {0}")
-"""How other editors print the same headline."""
+"""Forms in which other editors print the same headline."""
