@@ -1,6 +1,6 @@
-"""A local exchange that speaks the read side of the Kalshi trade API over HTTP.
+"""A local exchange that speaks the Kalshi trade API over HTTP.
 
-Belongs here: everything that answers in the exchange's place (catalogue, prices, pagination, signatures, token buckets,
-injected faults, replay of recordings). Does not belong here: the client that talks to an exchange, and anything the two
-could share; they check each other, so they know each other only by the wire.
+Belongs here: everything that answers in the exchange's place, such as the catalogue, prices, orders, accounts,
+signatures, token buckets, faults and recordings. Does not belong here: the client of the exchange, and any code that
+both could share. The two check each other, so they meet only on the wire.
 """

@@ -1,6 +1,6 @@
 """``python -m kalshi_pipelines.sandbox``: run the exchange from a command line.
 
-Belongs here: arguments, the listening socket, signals, what is printed. Does not belong here: the exchange.
+Belongs here: arguments, the listening socket, signals and printed lines. Does not belong here: the exchange.
 """
 
 import argparse
@@ -146,7 +146,7 @@ def _options(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
 
 
 def _watch_parent() -> None:
-    """End this process as soon as nobody holds the other end of its stdin."""
+    """End this process as soon as the other end of its stdin is closed."""
 
     def wait() -> None:
         while os.read(0, 1024):
@@ -157,7 +157,7 @@ def _watch_parent() -> None:
 
 
 class _ExpectedCuts(logging.Filter):
-    """Drops the server's complaint about connections that a fault cut on purpose."""
+    """Log filter that drops the server's complaint about connections that a fault cut on purpose."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.getMessage() != _CUT_ON_PURPOSE
@@ -168,7 +168,8 @@ def _listening(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        # Linux lets two sockets bind one port until one of them listens, so a second sandbox would fail only later.
+        # Linux lets two sockets bind one port until one of them listens. Without this call a second sandbox would fail
+        # later.
         listener.listen()
     except OSError:
         listener.close()
@@ -194,7 +195,7 @@ def _announce(listener: socket.socket, options: SandboxOptions, *, as_json: bool
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it is ready."""
+    """A server that announces when it is ready."""
 
     def __init__(
         self, config: uvicorn.Config, listener: socket.socket, options: SandboxOptions, *, as_json: bool
@@ -209,7 +210,7 @@ class _Server(uvicorn.Server):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the sandbox until it is told to stop; the exit status."""
+    """Run the sandbox until it is stopped, and return the exit status."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     options = _options(arguments, parser)
@@ -226,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (UnusablePublicKey, UnusableRecordings, UnusableStateFile) as error:
             sys.stderr.write(f"{error}\n")
             return 1
-        # The catalogue stays for good: without this, each full collection would visit all of it.
+        # The catalogue stays in memory for good. Without freezing, each full garbage collection would scan it.
         gc.freeze()
         try:
             return _run(exchange, listener, options, as_json=arguments.ready_line)
@@ -253,6 +254,6 @@ def _run(exchange: Exchange, listener: socket.socket, options: SandboxOptions, *
 
 
 if __name__ == "__main__":
-    # A shell without a terminal starts background programs that ignore Ctrl-C.
+    # A shell without a terminal starts background programs with Ctrl-C ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

@@ -1,8 +1,7 @@
 """The sandbox exchange as an ASGI application.
 
-Belongs here: the table of endpoints, paths that have none, and time that passes while nobody asks. Does not belong
-here: the answers, and what a request goes through (``serving``). Another side of the exchange joins by adding its
-endpoints to ``ENDPOINTS``.
+Belongs here: the table of endpoints, unknown paths, and time that passes between requests. Does not belong here: the
+responses, and the steps of a request (``serving``). New groups of endpoints are added to ``ENDPOINTS``.
 """
 
 import asyncio
@@ -47,8 +46,8 @@ ENDPOINTS: Final = (
 
 
 def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = ENDPOINTS) -> Starlette:
-    """The ASGI application of an exchange: its API endpoints and its admin routes."""
-    # The longest literal paths first: /markets/orderbooks is no ticker.
+    """Return the ASGI application of an exchange, with its API endpoints and its admin routes."""
+    # Match the longest literal paths first, so that /markets/orderbooks is not taken for a ticker.
     ordered = sorted(endpoints, key=lambda endpoint: (endpoint.template.count("{"), -len(endpoint.template)))
     names = [*(endpoint.name for endpoint in ordered), *(endpoint.name for endpoint in NEWS_ENDPOINTS)]
     exchange.faults.endpoints = exchange.drift.endpoints = names
@@ -74,13 +73,13 @@ def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = ENDPOINTS) -
         exception_handlers={HTTPException: unknown},
         lifespan=while_serving,
     )
-    # Its 307 would have a client send an order again; the exchange answers 301.
+    # Starlette would redirect with 307, which makes a client send an order again. The exchange answers 301.
     app.router.redirect_slashes = False
     return app
 
 
 async def _let_time_pass(exchange: Exchange) -> None:
-    """Run what is due also while no request comes: expiries, closes, other traders, delayed requests."""
+    """Run due expiries, closes, simulated traders and delayed requests also while no request arrives."""
     is_written = True
     while True:
         exchange.venue.advance()
@@ -88,7 +87,8 @@ async def _let_time_pass(exchange: Exchange) -> None:
             exchange.log.flush()
             is_written = True
         except OSError:
-            # Requests are told, one by one; time goes on, and what happens is written as soon as that is possible.
+            # Each request reports the write error itself. Time goes on, and events are written as soon as that is
+            # possible.
             if is_written:
                 _LOG.exception("what happens can not be written down")
             is_written = False
@@ -101,9 +101,9 @@ def _report(ticking: asyncio.Task[None]) -> None:
 
 
 def _unknown_path(exchange: Exchange, request: Request, error: Exception) -> Response:
-    """Paths without an endpoint: a recording may still answer them; else 404, or 405 for a wrong method.
+    """Answer a path without an endpoint: with a recording if there is one, else with 404, or 405 for a wrong method.
 
-    A slash at the end is answered 301, which leads to the path without it.
+    A path that ends with a slash gets a 301 to the path without the slash.
     """
     path = request.url.path
     if path.startswith(API_ROOT + "/") and path.endswith("/"):

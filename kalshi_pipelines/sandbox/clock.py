@@ -1,7 +1,7 @@
-"""What time the sandbox exchange says it is.
+"""Time of the sandbox exchange.
 
-Belongs here: the exchange's wall clock, and the clocks tests drive by hand. The passing of time that token buckets
-count is monotonic and lives with them.
+Belongs here: the exchange's wall clock, and the clocks that tests move by hand. Does not belong here: the monotonic
+time of token buckets (``access.rate_limits``).
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from kalshi_pipelines.units import DAY_US, MINUTE_US, SECOND_US
 
 
 class ExchangeClock:
-    """The exchange's wall clock: a source of microseconds since 1970 UTC, plus an offset that can be changed."""
+    """The exchange's wall clock: a source of microseconds since 1970 UTC, plus an adjustable offset."""
 
     def __init__(self, source: Callable[[], int] = units.now_us) -> None:
         self._source = source
@@ -20,35 +20,35 @@ class ExchangeClock:
 
     @property
     def offset_us(self) -> int:
-        """Microseconds it adds to its source."""
+        """Offset from the source, in microseconds."""
         return self._offset_us
 
     def now_us(self) -> int:
-        """Microseconds since 1970 UTC by the exchange's clock."""
+        """Return the exchange's time in microseconds since 1970 UTC."""
         return self._source() + self._offset_us
 
     def advance(self, microseconds: int) -> None:
-        """Move the clock by a number of microseconds, negative for backwards."""
+        """Move the clock by a number of microseconds, backwards if negative."""
         self._offset_us += microseconds
 
     def set(self, microseconds: int) -> None:
-        """Set the clock to an instant in microseconds since 1970 UTC; it runs on from there."""
+        """Set the clock to an instant in microseconds since 1970 UTC. The clock runs on from there."""
         self._offset_us = microseconds - self._source()
 
 
 class ManualClock:
-    """A source of microseconds for tests that moves only when told to."""
+    """A time source that moves only when a test sets it."""
 
     def __init__(self, microseconds: int) -> None:
         self.microseconds = microseconds
 
     def __call__(self) -> int:
-        """The microseconds since 1970 UTC it was last set to."""
+        """Return the last set time in microseconds since 1970 UTC."""
         return self.microseconds
 
 
 def midnight_us(microseconds: int) -> int:
-    """The last UTC midnight at or before an instant, in microseconds since 1970."""
+    """Return the last UTC midnight at or before an instant, in microseconds since 1970."""
     return microseconds - microseconds % DAY_US
 
 
@@ -58,7 +58,7 @@ def _minute_text(minute: int) -> str:
 
 
 def rfc3339(microseconds: int) -> str:
-    """An instant as the exchange writes it: UTC, ``Z``, up to six fractional digits without trailing zeros."""
+    """Format an instant as the exchange does: UTC, ``Z``, and up to six fractional digits without trailing zeros."""
     minute, rest = divmod(microseconds, MINUTE_US)
     second, fraction = divmod(rest, SECOND_US)
     text = f"{_minute_text(minute)}{second:02d}"
@@ -66,7 +66,7 @@ def rfc3339(microseconds: int) -> str:
 
 
 class PriceTime:
-    """The time that prices follow: the exchange's clock, or one instant for ever if the tick is 0 seconds long."""
+    """Time that prices follow: the exchange's clock, or one fixed instant if the tick is 0 seconds long."""
 
     def __init__(self, clock: ExchangeClock, tick_seconds: int, frozen_us: int) -> None:
         self.clock_us = clock.now_us
@@ -76,5 +76,5 @@ class PriceTime:
         self._frozen_us = frozen_us
 
     def of(self, instant_us: int) -> int:
-        """The time prices had, or will have, at an instant of the exchange's clock."""
+        """Return the time of the prices at an instant of the exchange's clock, past or future."""
         return self._frozen_us if self.is_frozen else instant_us

@@ -1,7 +1,7 @@
 """``python -m kalshi_pipelines.sandbox.create_key``: make an API key and register it with a running sandbox.
 
-Belongs here: making the key pair, the key file, and telling the sandbox its public part. The private part is written to
-the file and nowhere else. Does not belong here: what the sandbox does with it (``memberships``).
+Belongs here: making the key pair, writing the key file, and registering the public part. The private part is written to
+the file and nowhere else. Does not belong here: the use of a registered key (``access.memberships``).
 """
 
 import argparse
@@ -35,25 +35,25 @@ _REFUSED: Final = 400
 
 
 class KeyNotCreated(ExpectedError):
-    """There is no new key; the message says why."""
+    """No key was created, for the reason in the message."""
 
 
 def private_pem(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:
-    """A private key as PEM text, in the forms the vendor hands out: PKCS#1 for RSA, PKCS#8 for Ed25519."""
+    """Return a private key as PEM text in the vendor's formats: PKCS#1 for RSA, PKCS#8 for Ed25519."""
     form = PrivateFormat.TraditionalOpenSSL if isinstance(key, RSAPrivateKey) else PrivateFormat.PKCS8
     return key.private_bytes(Encoding.PEM, form, NoEncryption())
 
 
 def new_key(key_type: str) -> RSAPrivateKey | Ed25519PrivateKey:
-    """A new private key: ``rsa`` of 2048 bits, or ``ed25519``."""
+    """Return a new private key: ``rsa`` with 2048 bits, or ``ed25519``."""
     return generate_private_key(_RSA_EXPONENT, _RSA_BITS) if key_type == "rsa" else Ed25519PrivateKey.generate()
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, and that was not there.
+    """Write a new file that only its owner can read.
 
     Raises:
-        KeyNotCreated: It is there, or can not be written.
+        KeyNotCreated: The file exists already or cannot be written.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -67,10 +67,10 @@ def write_new(path: Path, content: bytes) -> None:
 
 
 def register(url: str, request: dict[str, object]) -> None:
-    """Tell a running sandbox a public key.
+    """Register a public key with a running sandbox.
 
     Raises:
-        KeyNotCreated: No sandbox answers there, or it refuses.
+        KeyNotCreated: No sandbox answers at the address, or it refuses the key.
     """
     try:
         answer = httpx.post(f"{url}{ADMIN_ROOT}/keys", json=request, timeout=_TIMEOUT_SECONDS, trust_env=False)
@@ -89,10 +89,10 @@ def _reason(answer: httpx.Response) -> str:
 
 
 def _root(text: str) -> str:
-    """The address of a sandbox, without the path of its API."""
+    """Return the address of a sandbox without the path of its API."""
     try:
         parts = urlsplit(text)
-        # Reading the port is what checks it.
+        # Reading the port raises ValueError if the port is invalid.
         is_address = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_address = False
@@ -130,10 +130,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def create(arguments: argparse.Namespace) -> str:
-    """Make the key, its file and its registration; the key id.
+    """Make a key, write its file, register it, and return the key id.
 
     Raises:
-        KeyNotCreated: One of them failed, and no file is left.
+        KeyNotCreated: A step failed. No file is left behind.
     """
     host = urlsplit(arguments.url).hostname
     if host not in {*_LOOPBACK, arguments.host}:
@@ -161,7 +161,7 @@ def create(arguments: argparse.Namespace) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make a key as the command line says; the exit status."""
+    """Make a key as the command line describes, and return the exit status."""
     arguments = _parser().parse_args(argv)
     try:
         key_id = create(arguments)

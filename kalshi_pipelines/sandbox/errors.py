@@ -1,7 +1,7 @@
-"""The error bodies of the exchange, in each of the shapes it is known to use.
+"""Error bodies of the exchange, in each of its known shapes.
 
-Belongs here: what a refusal looks like on the wire. Deciding to refuse belongs to the room that checks.
-Source of the shapes: recordings of June 2026 (demo) and the rate-limit page of the vendor.
+Belongs here: the wire format of a refusal. Does not belong here: the decision to refuse. Source of the shapes:
+recordings of June 2026 (demo), and the vendor's rate-limit page.
 """
 
 import orjson
@@ -10,7 +10,7 @@ from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 
 
 class ErrorResponse(Exception):
-    """A request the exchange refuses: an HTTP status and the body that goes with it."""
+    """The exchange refuses a request with an HTTP status and a body."""
 
     def __init__(self, status: int, body: dict[str, object]) -> None:
         super().__init__(f"HTTP {status}: {body}")
@@ -19,7 +19,7 @@ class ErrorResponse(Exception):
 
 
 def nested(status: int, code: str, message: str, details: str | None = None) -> ErrorResponse:
-    """An error object under ``error``: business and authentication errors."""
+    """Return an error object under the member ``error``, as business and authentication errors have it."""
     error = {"code": code, "message": message}
     if details is not None:
         error["details"] = details
@@ -27,36 +27,36 @@ def nested(status: int, code: str, message: str, details: str | None = None) -> 
 
 
 def bad_request(details: str) -> ErrorResponse:
-    """HTTP 400 for a combination of parameters the exchange does not allow."""
+    """Return the HTTP 400 for a combination of parameters that the exchange does not allow."""
     return nested(400, "bad_request", "bad request", details)
 
 
 def not_found() -> ErrorResponse:
-    """HTTP 404 for a ticker the exchange does not know (any more)."""
+    """Return the HTTP 404 for a ticker or identifier that does not exist, or no longer exists."""
     return nested(404, "not_found", "not found")
 
 
 def refusal(refused: RequestRefused) -> ErrorResponse:
-    """What the trading side refused, as recorded: the code, the same in words, and details if there are any."""
+    """Return the recorded form of a trading refusal: its code, the code in words, and any details."""
     return nested(refused.status, refused.code, refused.code.replace("_", " "), refused.details)
 
 
 def forbidden(details: str) -> ErrorResponse:
-    """HTTP 403 for a key that may not do this. The code is not documented and not recorded."""
+    """Return the HTTP 403 for a key without permission. The code ``forbidden`` is neither documented nor recorded."""
     return nested(403, "forbidden", "forbidden", details)
 
 
 def failed_validation(operation: str, field: str, tag: str) -> ErrorResponse:
-    """HTTP 400 for one parameter out of its bounds, e.g. ``GetMarkets``, ``Limit``, ``lte``."""
+    """Return the HTTP 400 for a parameter out of bounds, for example ``GetMarkets``, ``Limit``, ``lte``."""
     reason = f"Key: '{operation}Params.{field}' Error:Field validation for '{field}' failed on the '{tag}' tag"
     return ErrorResponse(400, {"msg": f"Parameter validation failed for {operation}: {reason}"})
 
 
 def unreadable_parameter(name: str, value: str, expected: str) -> ErrorResponse:
-    """HTTP 400 for a parameter whose text is not of its type."""
+    """Return the HTTP 400 for a parameter whose text is not of its type."""
     return ErrorResponse(400, {"msg": f"Invalid format for parameter {name}: {value!r} is not {expected}"})
 
 
 def too_many_requests() -> ErrorResponse:
-    """HTTP 429: the token bucket is empty. The exchange sends no Retry-After."""
+    """Return the HTTP 429 for an empty token bucket. The exchange sends no Retry-After header."""
     return ErrorResponse(429, {"error": "too many requests"})

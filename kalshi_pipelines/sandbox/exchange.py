@@ -1,6 +1,6 @@
-"""The exchange behind the endpoints: its rows, callers, limits, faults and the record of what it was asked.
+"""The exchange behind the endpoints: its rows, callers, limits, faults, and the record of requests.
 
-Belongs here: the objects one running sandbox consists of. Does not belong here: HTTP, and what each endpoint answers.
+Belongs here: the objects of one running sandbox. Does not belong here: HTTP, and the responses of endpoints.
 """
 
 from collections import Counter
@@ -24,14 +24,14 @@ from kalshi_pipelines.sandbox.trading.log import TruthLog
 from kalshi_pipelines.units import DAY_US
 
 ORDERS_KEPT_DAYS: Final = 14
-"""How long orders that are done stay with the live endpoints. Source: the vendor's page on history."""
+"""Days for which closed orders stay in the live endpoints. Source: the vendor's page on history."""
 
 
 @dataclass
 class EndpointRecord:
-    """What one endpoint was asked: requests, their statuses, tokens charged, and when (microseconds since 1970).
+    """Requests to one endpoint: their number, statuses, charged tokens, and times in microseconds since 1970.
 
-    ``late`` are the statuses of delayed requests when their time came, which nobody was told.
+    ``late`` counts the statuses of delayed requests, which no client received.
     """
 
     count: int = 0
@@ -42,7 +42,7 @@ class EndpointRecord:
     late: Counter[int] = field(default_factory=Counter)
 
     def wire(self) -> dict[str, object]:
-        """As the admin route shows it."""
+        """Return the record in the format of the admin route."""
         return {
             "count": self.count,
             "rate_limited": self.statuses[429],
@@ -56,24 +56,24 @@ class EndpointRecord:
 
 
 class RequestJournal:
-    """What the exchange was asked, by endpoint."""
+    """Record of the requests to the exchange, by endpoint."""
 
     def __init__(self) -> None:
         self._records: dict[str, EndpointRecord] = {}
 
     def record_arrival(self, endpoint: str, now_us: int) -> EndpointRecord:
-        """Count a request; the record to add its status and cost to."""
+        """Count a request and return the endpoint's record, to which the caller adds status and cost."""
         record = self._records.setdefault(endpoint, EndpointRecord(first_us=now_us))
         record.count += 1
         record.last_us = now_us
         return record
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all records."""
         self._records.clear()
 
     def wire(self) -> Mapping[str, object]:
-        """As the admin route shows it."""
+        """Return the records in the format of the admin route."""
         return {endpoint: record.wire() for endpoint, record in sorted(self._records.items())}
 
 
@@ -82,12 +82,12 @@ class Exchange:
     """One sandbox exchange.
 
     Attributes:
-        venue: Where orders are traded.
-        log: What really happened there.
-        start_amount: Micro-dollars a new member finds on each shard.
-        replay: Recorded responses, if it was started from recordings.
-        newsroom: The press that writes about it.
-        state_file: Where the log goes, if it is kept.
+        venue: The trading side, driven by the clock.
+        log: The truth log of the trading side.
+        start_amount: Micro-dollars that a new member gets on each shard.
+        replay: Recorded responses, or None without recordings.
+        news: The generated news about the exchange's markets.
+        state_file: The file that keeps the log, or None if the log is not kept.
     """
 
     catalogue: Catalogue
@@ -106,16 +106,16 @@ class Exchange:
 
     @property
     def cutoff_us(self) -> int:
-        """Markets settled and trades made before this instant are history; microseconds since 1970."""
+        """Markets settled and trades made before this instant are history (microseconds since 1970)."""
         return midnight_us(self.clock.now_us()) - HISTORY_DAYS * DAY_US
 
     @property
     def orders_cutoff_us(self) -> int:
-        """Orders done before this instant are history; microseconds since 1970."""
+        """Orders closed before this instant are history (microseconds since 1970)."""
         return midnight_us(self.clock.now_us()) - ORDERS_KEPT_DAYS * DAY_US
 
     def close(self) -> None:
-        """Give back the state file."""
+        """Write the rest of the log and close the state file."""
         try:
             self.log.flush()
         finally:

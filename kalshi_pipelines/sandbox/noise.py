@@ -1,6 +1,7 @@
-"""Deterministic noise: whole numbers that look random and depend on nothing but their arguments.
+"""Deterministic noise: whole numbers that look random but depend only on their arguments.
 
-Belongs here: the mixing function behind price paths, book sizes and trades. Callers decide what the numbers mean.
+Belongs here: the mixing function behind price paths, book sizes and trades. Does not belong here: the meaning of the
+numbers.
 """
 
 from typing import Final
@@ -9,7 +10,7 @@ _MASK: Final = (1 << 64) - 1
 
 
 def mixed(a: int, b: int, c: int = 0) -> int:
-    """A 64-bit number, evenly spread, that is a function of three whole numbers."""
+    """Return an evenly distributed 64-bit number that depends only on three whole numbers."""
     x = (a * 0x9E3779B97F4A7C15 + b * 0xC2B2AE3D27D4EB4F + c * 0x165667B19E3779F9) & _MASK
     x = ((x ^ (x >> 31)) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -17,7 +18,10 @@ def mixed(a: int, b: int, c: int = 0) -> int:
 
 
 def swing(seed: int, octave: int, position: int, shift: int) -> int:
-    """A smooth number in -1024..1024 along a path: straight lines between random points 2**shift positions apart."""
+    """Return a smooth number from -1024 to 1024 along a path.
+
+    The path consists of straight lines between random points that are 2**shift positions apart.
+    """
     left = position >> shift
     a = mixed(seed, octave, left) & 2047
     if shift == 0:

@@ -1,7 +1,7 @@
-"""What a sandbox is started with, and building the exchange from it.
+"""Start options of a sandbox, and building the exchange from them.
 
-Belongs here: the options, their meaning and their defaults. Does not belong here: reading them from a command line
-(``__main__``) or starting a process with them (``process``).
+Belongs here: the options, their meaning and their defaults. Does not belong here: reading a command line
+(``__main__``), and starting a process (``process``).
 """
 
 from collections.abc import Mapping
@@ -27,29 +27,30 @@ from kalshi_pipelines.sandbox.trading.state import TradingState
 
 @dataclass(frozen=True)
 class SandboxOptions:
-    """How a sandbox exchange is set up.
+    """Start options of a sandbox exchange.
 
     Attributes:
-        markets: Number of markets that are no combos; archived ones come on top.
-        seed: What the catalogue is generated from.
+        markets: Number of markets other than combos. Archived markets are added to this number.
+        seed: Seed that the catalogue is generated from.
         combos: Number of combos.
-        tick_seconds: How often the liveliest prices move; 0 freezes all prices at the anchor.
-        anchor_us: Microseconds since 1970 of the instant dates are counted from; the last UTC midnight if not given.
-        tier: Usage tier of every caller, ``unlimited`` for no limit.
-        read_refill_rate: Read tokens a second, in place of the tier's.
-        read_capacity: Read tokens held at most, in place of the tier's.
-        endpoint_costs: Costs by endpoint (``GET /markets``), on top of the published ones.
-        recordings: A folder of recorded responses to serve instead of a generated catalogue.
-        keys: PEM files of API keys, public or private, by key id; only the public part is kept. They belong to the
-            default member and may do everything.
-        balance: Dollars a new member finds on each shard.
-        read_lag_ms: How far portfolio reads lag behind, in milliseconds.
-        crowd: Whether simulated traders move the books of markets that are traded.
-        state: File that keeps the truth log and that a later sandbox goes on from.
-        warm: Write the JSON of every market before serving, so that the first walk is as fast as the next. It takes
-            about 3 seconds for 100,000 markets; without it the first walk pays.
+        tick_seconds: Seconds between moves of the liveliest prices; 0 freezes all prices at the anchor.
+        anchor_us: Instant that dates are counted from, in microseconds since 1970. The default is the last UTC
+            midnight.
+        tier: Usage tier of every caller, or ``unlimited`` for no limit.
+        read_refill_rate: Read tokens per second, instead of the tier's number.
+        read_capacity: Most read tokens held, instead of the tier's number.
+        endpoint_costs: Costs by endpoint (``GET /markets``) that replace or extend the published costs.
+        recordings: Folder of recorded responses to serve instead of a generated catalogue.
+        keys: PEM files of API keys, public or private, by key id. Only the public part is kept. The keys belong to the
+            default member and have full scopes.
+        balance: Dollars that a new member gets on each shard.
+        read_lag_ms: Delay of portfolio reads in milliseconds.
+        crowd: Whether simulated traders act in markets that are traded.
+        state: File that keeps the truth log. A later sandbox continues from it.
+        warm: Whether to write the JSON of every market before serving. This takes about 3 seconds for 100,000 markets.
+            Without it the first read of all markets is slower.
         host: Address to listen on.
-        port: Port to listen on, 0 for any free one.
+        port: Port to listen on, or 0 for any free port.
     """
 
     markets: int = 1_000
@@ -72,7 +73,7 @@ class SandboxOptions:
     port: int = 0
 
     def limits_tier(self) -> Tier:
-        """The tier with the overrides of these options."""
+        """Return the tier with the overrides of these options."""
         tier = TIERS[self.tier]
         read = BucketSize(
             tier.read.refill_rate if self.read_refill_rate is None else self.read_refill_rate,
@@ -82,12 +83,12 @@ class SandboxOptions:
 
 
 def exchange_of(options: SandboxOptions, clock: ExchangeClock | None = None) -> Exchange:
-    """The exchange those options describe; it goes on where its state file, if there is one, ends.
+    """Build the exchange that the options describe. With a state file, the exchange continues where the file ends.
 
     Raises:
-        UnusableKey: A key file can not be used.
-        UnusableRecordings: The folder holds no recordings.
-        UnusableStateFile: The state file is in use, damaged, or of other options.
+        UnusablePublicKey: A key file cannot be used.
+        UnusableRecordings: The folder contains no recordings.
+        UnusableStateFile: The state file is in use, damaged, or was written with other options.
     """
     pems = public_pems_of_files(options.keys)
     if options.state is None:

@@ -1,7 +1,8 @@
-"""Cursors and pages.
+"""Cursors and pages of lists.
 
-A cursor names the last row that was served, not how many were: rows created while a client pages appear before it and
-neither repeat nor hide what follows. Belongs here: cursors and slicing. Which rows a list has is decided by its owner.
+A cursor names the last row that was sent, not a number of rows. Rows created while a client reads pages come before the
+cursor, so they neither repeat nor hide later rows. Belongs here: cursors and slicing. Does not belong here: the rows of
+a list.
 """
 
 import base64
@@ -12,18 +13,18 @@ from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 SortKey = tuple[int, str]
-"""Newest first: minus the microseconds of creation, then the identifier."""
+"""Sort key for newest first: the negative microseconds of creation, then the identifier."""
 
 _SEPARATOR: Final = "\x1f"
 BEFORE_ALL: Final[SortKey] = (-(1 << 63), "")
 
 
 class Listed(Protocol):
-    """A row that has a place in a list."""
+    """A row that can be sorted into a list."""
 
     @property
     def sort_key(self) -> SortKey:
-        """Its place."""
+        """Sort key of the row."""
         ...
 
 
@@ -33,19 +34,22 @@ Entry = TypeVar("Entry")
 
 @dataclass(frozen=True)
 class RowPage(Generic[Entry]):
-    """Rows of one answer and the cursor of the next, empty on the last page."""
+    """Rows of one page, and the cursor of the next page (empty on the last page)."""
 
     rows: Sequence[Entry]
     cursor: str
 
 
 def cursor_after(key: SortKey) -> str:
-    """The opaque text that continues a list after a place in it."""
+    """Return the opaque text of a cursor that continues a list after a sort key."""
     return base64.urlsafe_b64encode(f"{key[0]}{_SEPARATOR}{key[1]}".encode()).decode().rstrip("=")
 
 
 def place_of(cursor: str) -> SortKey | None:
-    """The place a cursor names; None for text that is no cursor, which the exchange treats as no cursor at all."""
+    """Return the sort key in a cursor, or None for invalid text.
+
+    Like the exchange, the sandbox treats an invalid cursor as a missing cursor.
+    """
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         number, identifier = text.split(_SEPARATOR)
@@ -59,19 +63,19 @@ def _sort_key(row: Listed) -> SortKey:
 
 
 def page_of(rows: Sequence[Row], cursor: str, limit: int) -> RowPage[Row]:
-    """The rows after a cursor, at most ``limit``, of rows that are in list order."""
+    """Return at most ``limit`` rows after a cursor. The rows must be in list order."""
     place = place_of(cursor) if cursor else None
     start = 0 if place is None else bisect_right(rows, place, key=_sort_key)
     end = start + limit
-    # A limit of 0 is legal and asks for no rows: it says nothing about where a next page would start.
+    # A limit of 0 is legal and returns no rows, so no next page can follow.
     more = limit > 0 and end < len(rows)
     return RowPage(rows[start:end], cursor_after(rows[end - 1].sort_key) if more else "")
 
 
 def page_back(entries: Sequence[Entry], cursor: str, limit: int, wanted: Callable[[Entry], bool]) -> RowPage[Entry]:
-    """The wanted entries before a cursor, newest first, at most ``limit``, of a list that only grows at its end.
+    """Return at most ``limit`` wanted entries before a cursor, newest first, from a list that only grows at its end.
 
-    The cursor holds where in the list the page ended. It costs no more than the entries it passes.
+    The cursor holds the position at which the page ended. The cost grows only with the entries passed.
     """
     place = place_of(cursor) if cursor else None
     at = len(entries) if place is None else min(max(-place[0], 0), len(entries))

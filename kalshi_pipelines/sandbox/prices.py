@@ -1,8 +1,8 @@
 """Prices, counts and amounts of money on the wire, and the price grids of the exchange.
 
-A price is an integer of centi-cents (1e-4 dollar, the finest step any grid has), a count an integer of 0.01 contract,
-an amount an integer of micro-dollars. Belongs here: grids, their labels, writing numbers. Which price a market has is
-not decided here.
+A price is an integer of centi-cents (1e-4 dollar, the finest step of any grid). A count is an integer of 0.01 contract.
+An amount is an integer of micro-dollars. Belongs here: grids, their labels, and formatting numbers. Does not belong
+here: the price of a market.
 """
 
 from bisect import bisect_right
@@ -12,7 +12,6 @@ from typing import Final
 
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
-"""Centi-cents in one dollar."""
 MICRO: Final = 1_000_000
 """Micro-dollars in one dollar."""
 
@@ -23,19 +22,19 @@ _PRICE_TEXT: Final = tuple(
 
 
 def price_text(centicents: int) -> str:
-    """A price between 0 and 1 dollar as the exchange writes it, such as ``"0.5700"``."""
+    """Format a price between 0 and 1 dollar as the exchange does, such as ``"0.5700"``."""
     return _PRICE_TEXT[centicents]
 
 
 def count_text(centicontracts: int) -> str:
-    """A number of contracts as the exchange writes it, such as ``"343.49"``; a minus tells NO from YES."""
+    """Format a number of contracts as the exchange does, such as ``"343.49"``. A negative number means NO."""
     if centicontracts < 0:
         return f"-{count_text(-centicontracts)}"
     return f"{centicontracts // 100}.{centicontracts % 100:02d}"
 
 
 def dollars_text(microdollars: int) -> str:
-    """An amount of money as the exchange writes it, such as ``"-0.017500"``."""
+    """Format an amount of money as the exchange does, such as ``"-0.017500"``."""
     if microdollars < 0:
         return f"-{dollars_text(-microdollars)}"
     return f"{microdollars // MICRO}.{microdollars % MICRO:06d}"
@@ -43,7 +42,7 @@ def dollars_text(microdollars: int) -> str:
 
 @dataclass(frozen=True)
 class GridRange:
-    """A stretch of a grid: prices from ``start`` to ``end`` in steps of ``step`` centi-cents."""
+    """A range of a price grid: prices from ``start`` to ``end`` in steps of ``step`` centi-cents."""
 
     start: int
     end: int
@@ -52,27 +51,27 @@ class GridRange:
 
 @dataclass(frozen=True)
 class PriceGrid:
-    """The prices a market accepts, with the ``price_level_structure`` label the exchange gives them."""
+    """The prices that a market accepts. ``label`` is the exchange's ``price_level_structure``."""
 
     label: str
     ranges: tuple[GridRange, ...]
 
     @cached_property
     def prices(self) -> tuple[int, ...]:
-        """Every price on the grid strictly between 0 and 1 dollar, ascending."""
+        """All prices of the grid strictly between 0 and 1 dollar, ascending."""
         steps = {price for part in self.ranges for price in range(part.start, part.end + 1, part.step)}
         return tuple(sorted(steps - {0, DOLLAR_CENTICENTS}))
 
     @cached_property
     def wire_ranges(self) -> list[dict[str, str]]:
-        """The ``price_ranges`` of the API."""
+        """The grid in the format of the API's ``price_ranges``."""
         return [
             {"end": price_text(part.end), "start": price_text(part.start), "step": price_text(part.step)}
             for part in self.ranges
         ]
 
     def position(self, price: int) -> int:
-        """The index in ``prices`` of the highest price not above ``price``, or 0."""
+        """Return the index in ``prices`` of the highest price that is not above ``price``, or 0."""
         return max(0, bisect_right(self.prices, price) - 1)
 
 

@@ -1,6 +1,6 @@
-"""A sandbox exchange as a child process: started on a free port, stopped at the end, never left behind.
+"""A sandbox exchange as a child process that starts on a free port and never outlives its parent.
 
-Belongs here: starting, waiting for and stopping the child. Does not belong here: what the child does (``__main__``).
+Belongs here: starting, awaiting and stopping the child. Does not belong here: the program of the child (``__main__``).
 """
 
 import collections
@@ -25,14 +25,16 @@ _REPORTED_LINES: Final = 20
 
 
 class SandboxDidNotStart(ExpectedError):
-    """The child ended before it was ready; the message holds the last lines it wrote to stderr."""
+    """The child process ended before it was ready. The message holds the last lines of its stderr."""
 
     is_retryable = True
 
 
 @dataclass(frozen=True)
 class SandboxProcess:
-    """A running sandbox: ``url`` is the root of its API, ``admin_url`` that of everything else, ``pid`` its process."""
+    """A running sandbox: ``url`` is the root of its API, ``admin_url`` the root of its other routes, ``pid`` its
+    process.
+    """
 
     url: str
     admin_url: str
@@ -40,7 +42,7 @@ class SandboxProcess:
 
 
 def command_of(options: SandboxOptions) -> list[str]:
-    """The command that runs a sandbox with those options."""
+    """Return the command that runs a sandbox with the given options."""
     command = [sys.executable, "-m", "kalshi_pipelines.sandbox", "--ready-line"]
     values = {
         "markets": options.markets,
@@ -68,9 +70,9 @@ def command_of(options: SandboxOptions) -> list[str]:
 
 @contextmanager
 def running_sandbox(options: SandboxOptions | None = None) -> Iterator[SandboxProcess]:
-    """A sandbox that runs for the length of a with block.
+    """Run a sandbox for the duration of a with block.
 
-    The child watches its stdin and ends when this process ends, however that happens.
+    The child watches its stdin and ends whenever this process ends.
 
     Raises:
         SandboxDidNotStart: The child ended before it was ready to serve.
@@ -88,7 +90,10 @@ def running_sandbox(options: SandboxOptions | None = None) -> Iterator[SandboxPr
 
 
 class _LastLines:
-    """Reads a child's stderr, so that the pipe never fills, keeps its end and passes all of it on to the log."""
+    """Reader of a child's stderr: passes all lines to the log and keeps the last ones.
+
+    A pipe that nobody reads would fill and block the child.
+    """
 
     def __init__(self, stream: IO[str] | None) -> None:
         self.lines: collections.deque[str] = collections.deque(maxlen=_REPORTED_LINES)

@@ -1,7 +1,6 @@
-"""What every API request goes through: journal, faults, signature, scope, budgets, the endpoint's answer, truth log.
+"""Steps of every API request: journal, faults, signature, scope, budgets, response, truth log.
 
-Belongs here: the order of these steps. Does not belong here: each step (a file of its own), and the table of endpoints
-(``app``).
+Belongs here: the order of the steps. Does not belong here: the steps themselves, and the table of endpoints (``app``).
 """
 
 from collections.abc import Sequence
@@ -36,20 +35,20 @@ from kalshi_pipelines.units import SECOND_US
 
 
 class Service:
-    """Serves the requests to one endpoint of an exchange."""
+    """Server of the requests to one endpoint of an exchange."""
 
     def __init__(self, exchange: Exchange, endpoint: Endpoint) -> None:
         self._exchange = exchange
         self._endpoint = endpoint
 
     async def serve(self, request: Request) -> Response:
-        """Answer a request, or fail to, as the faults that are due say."""
+        """Answer a request, or fail as the active faults demand."""
         exchange = self._exchange
         record = exchange.journal.record_arrival(self._endpoint.name, exchange.clock.now_us())
         try:
             body = await request.body()
         except ClientDisconnect:
-            # Half a request is none, and nobody is there to be told.
+            # An incomplete request has no effect, and the client is no longer there to get an error.
             record.statuses[UNANSWERED] += 1
             return Response()
         faults = exchange.faults.count_request(
@@ -60,7 +59,7 @@ class Service:
             try:
                 response = self._answer(request, body, faults, record)
             finally:
-                # A client must never know of something that the log would not know after a crash.
+                # Write the log before answering, so that no client knows of an event that a crash would lose.
                 exchange.log.flush()
         is_signed = KEY_HEADER in request.headers
         response = exchange.drift.apply(self._endpoint.name, response, is_signed=is_signed)
@@ -86,7 +85,7 @@ class Service:
             exchange.venue.schedule(due_us, partial(self._apply_late, request, call, record, times))
             return answer_before_late(faults, delay, self._endpoint.success)
         if (stale := find_fault(faults, "stale_read")) is not None:
-            # A replica that has fallen behind is not ahead of one that always lags.
+            # A replica with a fault must not be newer than the replica that always lags.
             as_of_us = min(now_us - int(stale.seconds * SECOND_US), exchange.venue.as_of_us())
             past = PastVenue(exchange.venue, as_of_us)
             exchange = replace(exchange, venue=past)
@@ -96,7 +95,10 @@ class Service:
         return after_answer(faults, answer, call.query.cursor) if faults else answer.response()
 
     def _admit(self, request: Request, body: bytes, now_us: int, skew: int, record: EndpointRecord) -> Call:
-        """Check a request and charge its cost. Raises ``ErrorResponse``."""
+        """Check signature, scope and budgets of a request, charge its cost, and return the call.
+
+        Raises ``ErrorResponse`` if a check fails.
+        """
         exchange, endpoint = self._exchange, self._endpoint
         text = SignedText(request.method, request.scope["raw_path"].decode())
         key = exchange.keys.caller(request.headers, text, skew)
@@ -132,7 +134,7 @@ class Service:
             return _refused(refusal(error))
 
     def _find_recorded(self, exchange: Exchange, request: Request) -> SandboxAnswer | None:
-        """The recorded answer, unless it would be of an account, or of a market that is traded here by now."""
+        """Return the recorded response of a request, or None for account data and for markets traded in the sandbox."""
         if exchange.replay is None or request.method != "GET" or self._endpoint.needs_key:
             return None
         if request.path_params.get("ticker") in exchange.venue.state.markets:
@@ -147,7 +149,7 @@ class Service:
 
 
 def dated(exchange: Exchange, response: Response, skew: int = 0) -> Response:
-    """A response with the exchange's own time, which a client with a wrong clock is told to go by."""
+    """Set the Date header to the exchange's time. A client with a wrong clock can go by this header."""
     response.headers["Date"] = formatdate((exchange.clock.now_us() + skew) / SECOND_US, usegmt=True)
     return response
 

@@ -1,7 +1,7 @@
-"""The sandbox's press over HTTP: searches as Exa serves them, and feeds.
+"""The generated news over HTTP: searches in Exa's format, and feeds.
 
-What a request goes through is what one to the exchange does (``serving``), without signatures and budgets of tokens:
-journal, faults, the caller's key, the answer, drift. Does not belong here: what the press has (``news``).
+A request passes the same steps as a request to the exchange (``serving``), but without signatures and token budgets:
+journal, faults, the caller's key, the response, drift. Does not belong here: the articles (``news``).
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +34,9 @@ Answering = Callable[[Exchange, Request, bytes, Sequence[Fault]], SandboxAnswer]
 
 @dataclass(frozen=True)
 class NewsEndpoint:
-    """One address of the press; ``root`` is put in front of the path that faults and drift name it by."""
+    """An endpoint of the generated news. Its address is ``root`` plus ``path``; faults and drift name it by ``path``
+    alone.
+    """
 
     method: str
     path: str
@@ -95,7 +97,7 @@ NEWS_ENDPOINTS: Final = (
 
 
 def news_routes(exchange: Exchange) -> list[Route]:
-    """The routes of the press."""
+    """Return the routes of the generated news."""
     routes = [
         Route(endpoint.root + endpoint.path, _NewsService(exchange, endpoint).serve, methods=[endpoint.method])
         for endpoint in NEWS_ENDPOINTS
@@ -108,13 +110,13 @@ def news_routes(exchange: Exchange) -> list[Route]:
 
 
 class _NewsService:
-    """Serves the requests to one address of the press."""
+    """Server of the requests to one endpoint of the generated news."""
 
     def __init__(self, exchange: Exchange, endpoint: NewsEndpoint) -> None:
         self._exchange, self._endpoint = exchange, endpoint
 
     async def serve(self, request: Request) -> Response:
-        """Answer a request, or fail to, as the faults that are due say."""
+        """Answer a request, or fail as the active faults demand."""
         exchange, endpoint = self._exchange, self._endpoint
         record = exchange.journal.record_arrival(endpoint.name, exchange.clock.now_us())
         try:
@@ -128,7 +130,7 @@ class _NewsService:
         try:
             response = await before_answer(faults)
         except ErrorResponse as error:
-            # The exchange's refusal; the press has a shape of its own.
+            # This error has the exchange's shape, so replace it by an error in the shape of the news provider.
             refused = exa.failed(error.status)
             response = Response(refused.body(exchange.news.next_request_id()), error.status, media_type=_JSON)
         if response is None:

@@ -1,12 +1,12 @@
-"""The file a sandbox goes on from: one line of what its catalogue was generated from, then the truth log.
+"""State file of a sandbox: one line with the parameters of the catalogue, then the truth log.
 
-Belongs here: reading, checking, locking and writing that file. Does not belong here: the form of an event
-(``trading.log``), or what the events make (``trading.state``).
+Belongs here: reading, checking, locking and writing the file. Does not belong here: the format of an event
+(``trading.log``), and the effect of events (``trading.state``).
 
-Lines that were written together are closed by a line with the checksum of all lines up to there. A process that is
-killed may leave its last lines torn or not closed: they are cut off, as no answer that depended on them was sent, and
-half of what a request did must not come back. Any other damage is refused. Lines are handed to the operating system
-before an answer leaves, which survives a kill of the process but not a loss of power.
+Lines that were written together end with a closing line: the checksum of all lines before it. A killed process may
+leave its last lines torn or without a closing line. Those lines are cut off, because no response that depended on them
+was sent and half of a request must not return. Any other damage is refused. Lines are passed to the operating system
+before a response leaves. They survive a kill of the process, but not a loss of power.
 """
 
 import fcntl
@@ -33,12 +33,14 @@ _CLOSING_START: Final = b'{"crc32":'
 
 
 class UnusableStateFile(ExpectedError, ValueError):
-    """A state file that is in use, damaged, or of another exchange; the message says which and what to do."""
+    """A state file is in use, damaged, or of another exchange."""
 
 
 @dataclass(frozen=True)
 class CatalogueOrigin:
-    """What a catalogue was generated from: the same numbers give the same markets. ``anchor_us`` in microseconds."""
+    """Parameters that a catalogue was generated from. Equal parameters give equal markets. ``anchor_us`` is in
+    microseconds.
+    """
 
     seed: int
     markets: int
@@ -54,7 +56,10 @@ class _Header(msgspec.Struct, frozen=True):
 
 @dataclass
 class _Content:
-    """What the closed part of a file holds: its size in bytes and the checksum of its lines, those that close apart."""
+    """Contents of a file up to its last closing line.
+
+    ``size`` is in bytes. ``checksum`` covers all lines except the closing lines.
+    """
 
     origin: CatalogueOrigin | None = None
     events: list[AnyEvent] = field(default_factory=list)
@@ -63,7 +68,10 @@ class _Content:
 
 
 class StateFile:
-    """An open state file, locked for this process. ``events`` are those it held; ``origin`` None if it was new."""
+    """An open state file, locked for this process.
+
+    ``events`` are the events that the file held when it was opened. ``origin`` is None for a new file.
+    """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
@@ -75,10 +83,10 @@ class StateFile:
 
     @classmethod
     def open_path(cls, path: Path) -> Self:
-        """Open or create a state file, and read it.
+        """Open or create a state file, lock it, and read it.
 
         Raises:
-            UnusableStateFile: It can not be opened, another sandbox has it, or it is damaged.
+            UnusableStateFile: The file cannot be opened, another sandbox uses it, or it is damaged.
         """
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWN_PERMISSIONS)
@@ -94,10 +102,10 @@ class StateFile:
         return file
 
     def begin(self, origin: CatalogueOrigin) -> None:
-        """Write down what the catalogue is generated from, or check that the file is of the same.
+        """Write the parameters of the catalogue, or check that the file holds the same parameters.
 
         Raises:
-            UnusableStateFile: The file is of another catalogue.
+            UnusableStateFile: The file belongs to another catalogue.
         """
         if self.origin is None:
             self.write(msgspec.json.encode(_Header(FORMAT, origin)) + b"\n")
@@ -116,10 +124,10 @@ class StateFile:
             )
 
     def replay_events(self) -> TradingState:
-        """The state its events make.
+        """Apply the events of the file to a new state and return that state.
 
         Raises:
-            UnusableStateFile: An event does not fit what went before it.
+            UnusableStateFile: An event does not fit the events before it.
         """
         state = TradingState()
         for number, event in enumerate(self.events, 1):
@@ -131,10 +139,10 @@ class StateFile:
         return state
 
     def write(self, lines: bytes, /) -> None:
-        """Append whole lines and close them. If they do not go in whole, none of them stay.
+        """Append lines with a closing line. If they cannot be written completely, none of them stay.
 
         Raises:
-            OSError: The file can not be written.
+            OSError: The file cannot be written.
         """
         checksum = zlib.crc32(lines, self._checksum)
         try:
@@ -149,7 +157,7 @@ class StateFile:
         self._checksum = checksum
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file, which releases its lock."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -184,7 +192,9 @@ class StateFile:
 
 
 def read_truth(path: Path) -> list[AnyEvent]:
-    """The events of a state file, also of one that a running sandbox writes; lines that are not closed are left out.
+    """Return the events of a state file up to its last closing line.
+
+    The file may be in use by a running sandbox.
 
     Raises:
         UnusableStateFile: The file is damaged.
@@ -193,7 +203,7 @@ def read_truth(path: Path) -> list[AnyEvent]:
 
 
 def _parse(path: Path, content: bytes) -> _Content:
-    """What is closed in a file, or in the beginning of one."""
+    """Parse a file, or the beginning of a file, up to its last closing line."""
     closed = _Content()
     origin, events, end = None, list[AnyEvent](), 0
     for number, line in enumerate(content.split(b"\n")[:-1], 1):
