@@ -1,4 +1,4 @@
-"""The front door: everything Dagster shows, assembled once."""
+"""The entry point of Dagster: all assets, checks, jobs, schedules and sensors, assembled once."""
 
 from typing import Any
 
@@ -26,16 +26,19 @@ from kalshi_pipelines.settings import Executor, InvalidSettings, Settings
 
 
 def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster accepts any object as a resource
-    """All definitions. A keyword replaces the resource of that name: ``build_defs(warehouse=WarehouseResource(...))``.
+    """Return all definitions of the project.
+
+    Args:
+        overrides: Resources by name, in place of the default ones: ``build_defs(warehouse=WarehouseResource(...))``.
 
     Raises:
-        AssetWithoutSchema: An asset could reach the warehouse or the journal before its schema is at head.
-        TradesByItself: Something could trade that no person armed.
+        AssetWithoutSchema: An asset could use the warehouse or the journal before its schema is upgraded.
+        TradesByItself: A job, schedule or sensor could trade although no person armed a run.
     """
     warehouse = overrides.get("warehouse", WarehouseResource())
     resources = {
         "warehouse": warehouse,
-        # Beside the warehouse: a run that was given a folder writes nothing elsewhere.
+        # In the warehouse's folder, so that a run that was given a folder writes nowhere else.
         "journal": JournalResource(data_dir=warehouse.data_dir),
         "exchange": ExchangeResource(),
     }
@@ -83,7 +86,7 @@ def _executor() -> dg.ExecutorDefinition:
     try:
         executor = Settings.from_environment().executor
     except InvalidSettings:
-        # The definitions must load for the run to say what is wrong, in the UI too.
+        # The definitions must load even with invalid settings: each run then reports what is wrong, also in the UI.
         executor = Executor.IN_PROCESS
     if executor is Executor.MULTIPROCESS:
         return dg.multiprocess_executor

@@ -1,1 +1,1 @@
-"""What Dagster shows: thin assets, jobs, schedules and resources over the rooms below."""
+"""Dagster definitions: thin assets, checks, jobs, schedules and sensors. Domain logic belongs to other packages."""

@@ -7,13 +7,13 @@ import dagster as dg
 from kalshi_pipelines.defs.market_data.assets import GROUP as MARKET_DATA
 from kalshi_pipelines.defs.news.assets import GROUP as NEWS
 
-# dagster.yaml lets only one run with this tag at a time: they would wait for the same rate budget anyway.
+# dagster.yaml lets only one run with this tag run at a time. Two would wait for the same rate budget anyway.
 _READS_EXCHANGE: Final = {"kalshi_pipelines/reads": "exchange"}
 
 nightly: Final = dg.define_asset_job(
     "nightly",
     selection=dg.AssetSelection.groups(MARKET_DATA, NEWS).upstream(),
-    description="The whole exchange: series, events, markets with quotes, orderbooks; and news about it.",
+    description="Read the whole exchange (series, events, markets with quotes, orderbooks) and news about its markets.",
     tags=_READS_EXCHANGE,
 )
 
@@ -25,7 +25,7 @@ nightly: Final = dg.define_asset_job(
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def nightly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Every night at 01:00 New York time, well before the exchange's maintenance on Thursdays at 03:00."""
+    """Start `nightly` at 01:00 New York time, well before the exchange's maintenance on Thursdays at 03:00."""
     return dg.RunRequest(run_key=context.scheduled_execution_time.date().isoformat())
 
 

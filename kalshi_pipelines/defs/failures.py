@@ -1,4 +1,4 @@
-"""Expected failures become one sentence in the run log; anything else keeps its traceback."""
+"""How failures show in Dagster: an expected failure as its message, any other with its traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,15 +10,15 @@ from kalshi_pipelines.errors import ExpectedError
 
 @contextmanager
 def report_expected_failures(log: dg.DagsterLogManager) -> Iterator[None]:
-    """Report an expected failure as its sentence, which names the remedy, and fail the step with it.
+    """Log an expected failure of the block as its message, which names the remedy, and fail the step.
 
-    The step is tried again only if the same work can succeed later without anybody changing anything.
+    A retry policy repeats the step only if the same work can succeed later although nobody changes anything.
 
     Raises:
-        dagster.Failure: An ``ExpectedError`` was raised inside.
+        dagster.Failure: The block raised an ``ExpectedError``.
     """
     try:
         yield
     except ExpectedError as error:
-        log.error(str(error))  # noqa: TRY400  # the sentence is what to read; where it was raised is no help
+        log.error(str(error))  # noqa: TRY400  # the message is complete; a traceback would hide it
         raise dg.Failure(description=str(error), allow_retries=error.retryable) from None

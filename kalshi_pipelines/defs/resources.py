@@ -1,4 +1,4 @@
-"""Resources: settings in, domain objects out. Nothing is opened before an asset asks for it."""
+"""Dagster resources of the warehouse, the journal and the exchange. Each is opened at its first use."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,17 +17,18 @@ from kalshi_pipelines.warehouse.engine import open_engine
 
 
 class DatabaseResource(dg.ConfigurableResource[Any]):
-    """What the warehouse and the journal have in common: settings, one engine, and its end."""
+    """Settings and engine of a database: the common part of the warehouse's and the journal's resources."""
 
     data_dir: str = Field(
-        default="", description="Folder of all files of this resource. Empty: the KALSHI_ environment variables decide."
+        default="",
+        description="Folder for all files of this resource. Leave empty to use the KALSHI_ environment variables.",
     )
 
     _engine: sa.Engine | None = PrivateAttr(default=None)
 
     @property
     def settings(self) -> Settings:
-        """Settings from the environment variables; a folder of this resource replaces every place they name."""
+        """Settings from the environment variables. If this resource has a folder, it replaces every place they name."""
         settings = Settings.from_environment()
         if not self.data_dir:
             return settings
@@ -36,7 +37,7 @@ class DatabaseResource(dg.ConfigurableResource[Any]):
 
     @property
     def engine(self) -> sa.Engine:
-        """The engine of the database, opened at first use."""
+        """Engine of the database, opened at first use."""
         if self._engine is None:
             self._engine = self._open()
         return self._engine
@@ -51,11 +52,11 @@ class DatabaseResource(dg.ConfigurableResource[Any]):
 
 
 class WarehouseResource(DatabaseResource):
-    """The SQL warehouse and the Parquet lake."""
+    """SQL warehouse and Parquet lake."""
 
     @property
     def lake(self) -> Path:
-        """The folder of the lake."""
+        """Folder of the Parquet lake."""
         return self.settings.resolved_lake_dir
 
     def _open(self) -> sa.Engine:
@@ -63,29 +64,31 @@ class WarehouseResource(DatabaseResource):
 
 
 class JournalResource(DatabaseResource):
-    """The journal of orders: a database of its own, so that ingest never holds its write lock."""
+    """Journal of orders: a database of its own, so that an ingest never blocks its writes."""
 
     def _open(self) -> sa.Engine:
         return open_journal(journal_url(self.settings))
 
 
 class ExchangeResource(dg.ConfigurableResource[Any]):
-    """The exchange: production, demo, a running sandbox, or a sandbox started for the length of the run."""
+    """The exchange to read from: production, demo, a running sandbox, or a sandbox started for one run."""
 
-    sandbox_url: str = Field(default="", description="A running sandbox; empty: as the KALSHI_ variables say.")
+    sandbox_url: str = Field(
+        default="", description="URL of a running sandbox. Leave empty to use KALSHI_SANDBOX_URL or start one."
+    )
 
     _url: str | None = PrivateAttr(default=None)
     _started: ExitStack = PrivateAttr(default_factory=ExitStack)
 
     @contextmanager
     def client(self, engine: sa.Engine) -> Iterator[KalshiClient]:
-        """A client whose rate budget is kept in the warehouse behind the engine."""
+        """Open a client whose rate budget is kept in the warehouse of the engine."""
         settings = Settings.from_environment()
         with KalshiClient.from_settings(settings, engine, url=self.sandbox_address(settings)) as client:
             yield client
 
     def sandbox_address(self, settings: Settings) -> str | None:
-        """The sandbox of this run, started if none runs; None where the exchange is no sandbox."""
+        """Return the URL of this run's sandbox, started if none runs; None if the exchange is not a sandbox."""
         if settings.environment is not Environment.SANDBOX:
             return None
         if self._url is None:
@@ -94,11 +97,11 @@ class ExchangeResource(dg.ConfigurableResource[Any]):
 
     def _start_sandbox(self, settings: Settings) -> str:
         keys: dict[str, Path] = {}
-        if settings.api_key_id and settings.private_key_file:  # the exchange is ours, so it knows our key
+        if settings.api_key_id and settings.private_key_file:  # our own sandbox must accept our key
             keys[settings.api_key_id] = settings.private_key_file
         options = SandboxOptions(markets=settings.sandbox_markets, seed=settings.sandbox_seed, keys=keys)
         return self._started.enter_context(running_sandbox(options)).url
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Stop the sandbox this run started."""
+        """Stop the sandbox that this run started."""
         self._started.close()

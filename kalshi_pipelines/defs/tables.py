@@ -1,4 +1,4 @@
-"""How tables show in Dagster: the columns of a database table, and rows of text as a table."""
+"""Metadata that shows a table in Dagster: the columns of a database table, or rows of text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,7 +14,7 @@ _UNITS: Final = {
 
 
 def table_metadata(table: sa.Table) -> dict[str, Any]:
-    """Metadata of a definition: the table's name and columns."""
+    """Return the metadata of an asset's definition: name and columns of its database table."""
     return {
         "dagster/table_name": table.name,
         "dagster/column_schema": dg.TableSchema(
@@ -38,6 +38,6 @@ def _unit(column: str) -> str | None:
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
-    """Rows of text as a table, with its columns in order even if there is no row."""
+    """Return rows of text as a table with these columns, in this order, even if there is no row."""
     schema = dg.TableSchema([dg.TableColumn(name, "string") for name in columns])
     return dg.MetadataValue.table([dg.TableRecord({name: row[name] for name in columns}) for row in rows], schema)

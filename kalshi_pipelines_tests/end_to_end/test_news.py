@@ -236,7 +236,7 @@ def test_a_day_without_money_left_asks_no_paid_search_and_says_so(
     metadata, checks = metadata_of(result, "news_articles"), checks_of(result)
     assert metadata["spent_today_dollars"] == charged["total_microdollars"] / 1_000_000
     assert metadata["remaining_today_dollars"] == round(0.04 - metadata["spent_today_dollars"], 6)
-    assert any(record.data["queries not asked"] != "0" for record in metadata["providers"].records)
+    assert any(record.data["queries not sent"] != "0" for record in metadata["providers"].records)
     assert checks["within_budget"].passed
     assert checks["within_budget"].metadata["remaining_today_dollars"].value == metadata["remaining_today_dollars"]
     assert checks["collected_in_the_last_26_hours"].passed

@@ -1,1 +1,1 @@
-"""Contract checks in Dagster: vendor endpoints, checks, sensors and alerts."""
+"""Contract checks of vendor endpoints as assets and asset checks, with the sensors that start them and send alerts."""

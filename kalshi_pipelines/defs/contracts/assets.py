@@ -1,4 +1,4 @@
-"""The asset of contract findings. What is a finding is decided in ``contracts``."""
+"""The asset of contract findings. The package ``contracts`` decides what counts as a finding."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -23,7 +23,7 @@ DAY: Final = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=12), fai
 def contract_findings(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
 ) -> dg.MaterializeResult[Any]:
-    """What vendors changed: every endpoint asked, compared with its contract and with what was learned of it."""
+    """Changes that vendors made. A run compares each endpoint's answer with its contract and with earlier answers."""
     report = run_contract_checks(
         warehouse.settings,
         warehouse.engine,
@@ -36,7 +36,7 @@ def contract_findings(
     for observation in observations(report):
         context.log_event(observation)
     if not report.is_answered and not report.is_maintenance:
-        raise dg.Failure("No vendor endpoint gave an answer that could be checked: see the log of this run.")
+        raise dg.Failure("No vendor endpoint gave an answer that can be checked. Read the log of this run.")
     return dg.MaterializeResult(metadata=figures(report))
 
 

@@ -1,4 +1,4 @@
-"""The job, schedule and sensors of contract checks. When a run is due is decided in ``contracts``."""
+"""Job and sensors of contract checks. The package ``contracts`` decides when a run is due."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -29,14 +29,14 @@ _MINUTE: Final = 60
 
 _WAITING: Final = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 
-#: A run that waits for longer than this is taken for lost.
+#: A run that has waited longer than this counts as lost.
 _LOST_AFTER: Final = timedelta(hours=6)
 
 contract_checks: Final = dg.define_asset_job(
     "contract_checks",
     selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA, contract_findings)
     | dg.AssetSelection.checks(endpoint_contracts),
-    description="Ask every vendor endpoint and compare it with its contract; fails while a breaking finding is open.",
+    description="Compare every vendor endpoint with its contract. Fails while a breaking finding is open.",
     tags={"kalshi_pipelines/reads": "exchange"},
 )
 
@@ -45,39 +45,39 @@ contract_checks: Final = dg.define_asset_job(
 def contract_sensor(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Runs `contract_checks` every five to six hours, sooner after a failure, at once after a pause of the daemon."""
+    """Starts `contract_checks` every five to six hours, sooner after a failure, and at once after a daemon outage."""
     try:
         require_head(warehouse.engine)
         found = due(warehouse.engine, asked_environment(warehouse.settings), now_us())
     except SchemaNotAtHead:
-        # The job migrates first; an empty warehouse is no reason to check nothing.
+        # The job migrates first, so the endpoints of an empty warehouse can be checked, too.
         hour = now_us() // (3_600 * 1_000_000)
         return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"contracts:first:{hour}")])
     except _UNUSABLE as error:
         return dg.SkipReason(str(error))
     if found.key is None or context.cursor == found.key:
-        return dg.SkipReason(found.why if found.key is None else f"asked for already: {found.why}")
+        return dg.SkipReason(found.why if found.key is None else f"already requested: {found.why}")
     if _is_waiting(context.instance):
-        return dg.SkipReason(f"a run waits for its turn already: {found.why}")
+        return dg.SkipReason(f"a run is already waiting to start: {found.why}")
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=found.key)], cursor=found.key)
 
 
 def _is_waiting(instance: dg.DagsterInstance) -> bool:
-    # A run that waits behind a long ingest has not begun for the warehouse; each hour would add another.
+    # The warehouse does not know a run that still waits behind a long ingest. Each hour would add another run.
     lost = instant(now_us()) - _LOST_AFTER
     waiting = dg.RunsFilter(job_name=contract_checks.name, statuses=_WAITING, created_after=lost)
     return instance.get_runs_count(waiting) > 0
 
 
 @dataclass(frozen=True)
-class _Looked:
-    """What the drift sensor remembers: since when it looks, and what it showed last."""
+class _DriftMemory:
+    """Memory of the drift sensor: the instant of its first tick, and the state it showed last."""
 
     since_us: int
     shown: str
 
     @classmethod
-    def from_cursor(cls, cursor: str | None, now_us: int) -> "_Looked":
+    def from_cursor(cls, cursor: str | None, now_us: int) -> "_DriftMemory":
         try:
             known = json.loads(cursor or "")
             return cls(int(known["since_us"]), str(known["shown"]))
@@ -87,24 +87,24 @@ class _Looked:
 
 @dg.sensor(minimum_interval_seconds=_MINUTE, default_status=dg.DefaultSensorStatus.RUNNING)
 def drift_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult | dg.SkipReason:
-    """Delivers what the outbox holds, each alert once, and shows when no contract run succeeded for 24 hours."""
+    """Sends each alert of the outbox once, and shows when no contract run succeeded for 24 hours."""
     settings = warehouse.settings
     try:
         require_head(warehouse.engine)
         with explained_failures(warehouse.engine):
-            looked = _Looked.from_cursor(context.cursor, now_us())
-            fresh = alert_if_overdue(warehouse.engine, settings.environment.value, now_us(), looked.since_us)
+            memory = _DriftMemory.from_cursor(context.cursor, now_us())
+            fresh = alert_if_overdue(warehouse.engine, settings.environment.value, now_us(), memory.since_us)
             store.queue_summary(warehouse.engine, asked_environment(settings).value, now_us())
             channels = AlertChannels.from_settings(settings)
             delivered = deliver_pending(warehouse.engine, channels, settings.alert_minimum_severity, now_us)
     except _UNUSABLE as error:
         return dg.SkipReason(str(error))
-    told = f"{delivered.sent} alerts sent, {delivered.waiting} waiting"
-    told += "".join(f"; {name} failed: {why}" for name, why in delivered.failures.items())
-    context.log.info(told)
-    cursor = json.dumps(asdict(_Looked(looked.since_us, fresh.state)))
-    if looked.shown == fresh.state:
-        return dg.SensorResult(skip_reason=told, cursor=cursor)
+    summary = f"{delivered.sent} alerts sent, {delivered.waiting} waiting"
+    summary += "".join(f"; {name} failed: {why}" for name, why in delivered.failures.items())
+    context.log.info(summary)
+    cursor = json.dumps(asdict(_DriftMemory(memory.since_us, fresh.state)))
+    if memory.shown == fresh.state:
+        return dg.SensorResult(skip_reason=summary, cursor=cursor)
     return dg.SensorResult(asset_events=[_evaluation(fresh)], cursor=cursor)
 
 
@@ -120,11 +120,11 @@ def _evaluation(fresh: Freshness) -> dg.AssetCheckEvaluation:
 
 @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
 def run_failure_alerts(context: dg.RunFailureSensorContext, warehouse: WarehouseResource) -> dg.SkipReason | None:
-    """Puts an alert about every failed run into the outbox; a breaking finding has its own."""
+    """Queues an alert for every failed run, except for runs that failed on findings, which have alerts of their own."""
     failures = [event.event_specific_data for event in context.get_step_failure_events()]
     errors = [error for failure in failures if (error := getattr(failure, "error", None)) is not None]
     if errors and all(_CHECK_FAILED in (error.cls_name or "") for error in errors):
-        return dg.SkipReason("the run failed because of findings, which have alerts of their own")
+        return dg.SkipReason("the run failed on findings, which have alerts of their own")
     why = "; ".join(_cause(error) for error in errors) or context.failure_event.message or "no reason was given"
     run = context.dagster_run
     failed_us = _failed_us(context)
@@ -134,14 +134,13 @@ def run_failure_alerts(context: dg.RunFailureSensorContext, warehouse: Warehouse
 
 
 def _cause(error: Any) -> str:  # noqa: ANN401  # Dagster's serialised error is no public name
-    """What was raised in the step; Dagster's own error around it says only where."""
+    """Return the message of the innermost error; the error that Dagster wraps around it names only the step."""
     while error.cause is not None:
         error = error.cause
     return str(error.message)
 
 
 def _failed_us(context: dg.RunFailureSensorContext) -> int:
-    """When the run failed."""
     record = context.instance.get_run_record_by_id(context.dagster_run.run_id)
     return now_us() if record is None or record.end_time is None else int(record.end_time * 1_000_000)
 
@@ -149,7 +148,7 @@ def _failed_us(context: dg.RunFailureSensorContext) -> int:
 def _channels(settings: Settings) -> AlertChannels:
     try:
         return AlertChannels.from_settings(settings)
-    except InvalidSettings:  # the outbox takes the alert; the drift sensor says what is wrong with the address
+    except InvalidSettings:  # the outbox keeps the alert; the drift sensor reports the wrong address
         return AlertChannels()
 
 

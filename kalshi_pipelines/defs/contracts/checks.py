@@ -1,4 +1,4 @@
-"""Asset checks of vendor endpoints and of contract runs. What is drift is decided in ``contracts``."""
+"""Asset checks of vendor endpoints and of contract runs. The package ``contracts`` decides what counts as drift."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -30,10 +30,10 @@ RAN_IN_A_DAY: Final = "ran_in_the_last_24_hours"
         dg.AssetCheckSpec(
             CONTRACT,
             asset=endpoint_key(endpoint),
-            # A breaking finding fails the run; others only show.
+            # A breaking finding fails the run. Other findings show as warnings.
             blocking=True,
             additional_deps=[contract_findings],
-            description=f"Whether `{endpoint}` was asked within a day, and is as its contract and its past say.",
+            description=f"Passes if `{endpoint}` was checked in the last 24 hours and its format is as expected.",
         )
         for endpoint in ENDPOINTS
     ],
@@ -53,7 +53,7 @@ def endpoint_contracts(
 
 @dg.asset_check(asset=contract_findings, name=RAN_IN_A_DAY)
 def ran_in_the_last_24_hours(warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """Whether vendors were checked within 24 hours: silence is not good news."""
+    """Passes if a contract run succeeded in the last 24 hours. Without a run, having no findings proves nothing."""
     with warehouse_at_head(warehouse):
         fresh = freshness(warehouse.engine, warehouse.settings.environment.value, now_us())
     return dg.AssetCheckResult(passed=fresh.is_fresh, description=fresh.sentence)

@@ -1,6 +1,6 @@
-"""Vendor endpoints as external assets: what ours are made from, and where drift shows on the lineage.
+"""Vendor endpoints as external assets: the sources of our assets, and the place where drift shows on the lineage.
 
-Nothing here is executed. Which of our assets reads what is declared on our assets.
+Dagster executes none of them. Each of our own assets declares which endpoints it reads.
 """
 
 import re
@@ -15,15 +15,15 @@ from kalshi_pipelines.contracts.probing.probes import exchange_endpoints
 
 GROUP: Final = "vendor_endpoints"
 OWNERS: Final = ["team:data"]
-#: Every endpoint a contract run asks.
+#: Every endpoint that a contract run checks.
 ENDPOINTS: Final = (*exchange_endpoints(), OPENAPI, CHANGELOG, SEARCH)
-#: Feeds of news, which ones the setting KALSHI_NEWS_FEEDS says.
+#: News feeds; the setting KALSHI_NEWS_FEEDS lists them.
 NEWS_FEEDS: Final = dg.AssetKey(["news_feeds", "rss_and_atom"])
 _HOSTS: Final = {"docs.kalshi.com": "kalshi_docs", "api.exa.ai": "exa_api"}
 
 
 def endpoint_key(endpoint: str) -> dg.AssetKey:
-    """The asset of an endpoint: ``kalshi_api/markets_ticker_orderbook`` of ``GET /markets/{ticker}/orderbook``."""
+    """Return the asset key of an endpoint: ``kalshi_api/markets_ticker_orderbook`` for the orderbook of a market."""
     host, _, path = endpoint.partition(" ")[2].partition("/")
     return dg.AssetKey([_HOSTS.get(host, "kalshi_api"), re.sub(r"[^a-z0-9]+", "_", path.lower()).strip("_")])
 
@@ -34,7 +34,7 @@ def _spec(endpoint: str) -> dg.AssetSpec:
     used = ", ".join(contract.used_by) or "nothing yet"
     return dg.AssetSpec(
         key,
-        description=f"The vendor's `{endpoint}`, outside of Dagster. Used by: {used}.",
+        description=f"Vendor endpoint `{endpoint}`, outside of Dagster. Used by: {used}.",
         group_name=GROUP,
         owners=OWNERS,
         kinds={"api"},
@@ -45,8 +45,7 @@ def _spec(endpoint: str) -> dg.AssetSpec:
 def _feeds() -> dg.AssetSpec:
     return dg.AssetSpec(
         NEWS_FEEDS,
-        description="RSS and Atom feeds of other publishers, outside of Dagster: those of KALSHI_NEWS_FEEDS. "
-        "Used by: news_articles.",
+        description="RSS and Atom feeds listed in KALSHI_NEWS_FEEDS, outside of Dagster. Used by: news_articles.",
         group_name=GROUP,
         owners=OWNERS,
         kinds={"rss"},

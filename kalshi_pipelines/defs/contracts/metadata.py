@@ -1,4 +1,4 @@
-"""How contract runs and findings show in Dagster: lines of the run's log, metadata, results of asset checks."""
+"""How contract runs and findings show in Dagster: log lines, metadata, and results of asset checks."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -17,17 +17,17 @@ from kalshi_pipelines.defs.contracts.endpoints import ENDPOINTS, endpoint_key
 from kalshi_pipelines.defs.tables import text_table
 
 CONTRACT: Final = "contract"
-#: Findings told one by one in the log of a run.
+#: The most findings that get a log line of their own in a run.
 _MOST_LOGGED: Final = 20
 
 
 def log_findings(log: dg.DagsterLogManager, found: Sequence[Finding]) -> None:
-    """What a person at the run's log needs: each grave finding as its alert tells it, additions in one line."""
+    """Log each breaking or risky finding with the text of its alert, and all additions in one line."""
     grave = [each for each in found if each.difference.severity is not Severity.ADDITIVE]
     for each in grave[:_MOST_LOGGED]:
         message = finding_message(news_of(each))
-        tell = log.error if each.difference.severity is Severity.BREAKING else log.warning
-        tell(f"{message.title}\n{message.body}")
+        write = log.error if each.difference.severity is Severity.BREAKING else log.warning
+        write(f"{message.title}\n{message.body}")
     if len(grave) > _MOST_LOGGED:
         log.warning(f"... and {len(grave) - _MOST_LOGGED} more open findings: {SHOW_ALL}")
     if len(found) > len(grave):
@@ -35,7 +35,7 @@ def log_findings(log: dg.DagsterLogManager, found: Sequence[Finding]) -> None:
 
 
 def figures(report: ContractReport) -> dict[str, Any]:
-    """The metadata of a contract run: every endpoint with what came of it, and what was not asked, with the reason."""
+    """Return the metadata of a contract run: the outcome of every endpoint, and each skipped probe with the reason."""
     asked = dict.fromkeys(ENDPOINTS, "") | {each.endpoint: f"skipped: {each.why}" for each in report.skipped}
     asked |= {endpoint: outcome.value for endpoint, outcome in report.outcomes.items()}
     outcomes = [{"endpoint": endpoint, "outcome": outcome} for endpoint, outcome in asked.items()]
@@ -51,7 +51,7 @@ def figures(report: ContractReport) -> dict[str, Any]:
 
 
 def observations(report: ContractReport) -> Iterator[dg.AssetObservation]:
-    """That an endpoint answered, on its own asset: without, the lineage shows it as one that never was there."""
+    """Yield an observation for each endpoint that answered; without one, the lineage shows its asset as missing."""
     for endpoint, outcome in report.outcomes.items():
         if outcome in {Outcome.CHECKED, Outcome.EMPTY}:
             asked = {"asked": report.environment.value, "outcome": outcome.value}
@@ -59,12 +59,12 @@ def observations(report: ContractReport) -> Iterator[dg.AssetObservation]:
 
 
 def is_about(finding: Finding, endpoint: str) -> bool:
-    """Whether a finding shows at an endpoint: its own, and that its whole vendor is away."""
+    """Return whether a finding concerns an endpoint: it is about the endpoint, or about its whole vendor."""
     return finding.difference.endpoint in {endpoint, vendor_of(endpoint)}
 
 
 def check_result(endpoint: str, standing: Standing, found: Sequence[Finding]) -> dg.AssetCheckResult:
-    """The check of one endpoint: a breaking finding is an error, any other, and not being asked, a warning."""
+    """Return an endpoint's check: an error for a breaking finding, a warning for others or if it was not checked."""
     is_breaking = any(each.difference.severity is Severity.BREAKING for each in found)
     return dg.AssetCheckResult(
         asset_key=endpoint_key(endpoint),
@@ -81,14 +81,13 @@ def _no_finding(standing: Standing) -> str:
 
 
 def _sentence(found: Sequence[Finding]) -> str:
-    """How many findings, and the gravest: what, since when, what it breaks and how to see more."""
     counts = {severity: sum(each.difference.severity is severity for each in found) for severity in Severity}
     gravest = found[0].difference
-    breaks = ", ".join(gravest.assets) or "no asset that is known to use it"
+    breaks = ", ".join(gravest.assets) or "no asset that we know of"
     return (
         "open findings: "
         + ", ".join(f"{count} {severity.value}" for severity, count in counts.items() if count)
-        + f"; the gravest: {gravest.place}, {gravest.kind.value.replace('_', ' ')}, "
+        + f"; the most severe: {gravest.place}, {gravest.kind.value.replace('_', ' ')}, "
         f"since {moment(found[0].opened_us)}; it breaks {breaks}; see `{SHOW} {found[0].finding_id}`"
     )
 

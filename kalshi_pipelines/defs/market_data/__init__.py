@@ -1,1 +1,1 @@
-"""The exchange's series, events, markets, quotes and orderbooks in Dagster."""
+"""Series, events, markets, quotes and orderbooks of the exchange as assets."""

@@ -1,4 +1,4 @@
-"""The exchange's catalogue, quotes and orderbooks as assets."""
+"""Assets of market data: the exchange's series, events and markets, its quotes and its orderbooks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +51,7 @@ def _source(
 def series(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
 ) -> dg.MaterializeResult[Any]:
-    """Every series: a family of events that share rules, fees and settlement sources."""
+    """All series of the exchange. A series is a family of events that share rules, fees and settlement sources."""
     with _source(context, warehouse, exchange) as source:
         done = ingest_series(source)
     return dg.MaterializeResult(metadata=ingested(warehouse.engine, tables.series, done))
@@ -67,17 +67,18 @@ def series(
 def events(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
 ) -> dg.MaterializeResult[Any]:
-    """Every event: a question with one or more markets on its outcomes."""
+    """All events of the exchange. An event is a question with one or more markets on its outcomes."""
     with _source(context, warehouse, exchange) as source:
         done = ingest_events(source)
     return dg.MaterializeResult(metadata=ingested(warehouse.engine, tables.events, done))
 
 
 class MarketSweeps(dg.Config):
-    """Which markets are read."""
+    """Run config: the statuses of the markets to read."""
 
     statuses: list[str] = Field(
-        list(ALL_STATUSES), description="Which sweeps, in the exchange's filter vocabulary; the order does not matter."
+        list(ALL_STATUSES),
+        description="Statuses of the markets to read: unopened, open, paused, closed, settled. Order does not matter.",
     )
 
 
@@ -88,7 +89,7 @@ class MarketSweeps(dg.Config):
             deps=[events, endpoint_key("GET /markets")],
             group_name=GROUP,
             kinds=_SQL,
-            description="Every market with its rules, status, result and current quote.",
+            description="All markets of the exchange, each with its rules, status, result and current quote.",
             metadata=table_metadata(tables.markets),
             freshness_policy=DAILY,
             skippable=True,
@@ -98,7 +99,7 @@ class MarketSweeps(dg.Config):
             deps=[events, endpoint_key("GET /markets")],
             group_name=GROUP,
             kinds=_SQL_AND_LAKE,
-            description="The history of quotes: a row for a market whenever its quote is not what it was.",
+            description="History of quotes. One row each time a quote changed, with the time we saw it.",
             metadata=table_metadata(tables.price_snapshots),
             freshness_policy=DAILY,
             skippable=True,
@@ -112,7 +113,7 @@ def markets_and_quotes(
     warehouse: WarehouseResource,
     exchange: ExchangeResource,
 ) -> tuple[dg.MaterializeResult[Any], ...]:
-    """Read markets once, whichever of both is wanted: rows of the catalogue and the changes of their quotes."""
+    """Read the markets once, and store both the markets and the changes of their quotes."""
     source = _source(context, warehouse, exchange)
     done, files = ingest_and_export_markets(source, warehouse.engine, warehouse.lake, _statuses(config))
     made = {
@@ -134,7 +135,7 @@ def markets_and_quotes(
 def orderbooks(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
 ) -> dg.MaterializeResult[Any]:
-    """The resting bids of every active market, whenever a book is not what it was; levels go to the lake."""
+    """Resting bids of every active market. One row each time a book changed, with the time we saw it."""
     source = _source(context, warehouse, exchange)
     done, files = ingest_and_export_orderbooks(source, warehouse.engine, warehouse.lake)
     return dg.MaterializeResult(metadata=exported(warehouse.engine, tables.orderbook_snapshots, done, files))
@@ -144,7 +145,9 @@ def _statuses(config: MarketSweeps) -> list[MarketStatusFilter]:
     unknown = set(config.statuses) - set(ALL_STATUSES)
     if unknown:
         raise dg.Failure(
-            f"The run config asks for statuses {sorted(unknown)}: the exchange knows {', '.join(ALL_STATUSES)}."
+            f"The run config asks for statuses that do not exist: {', '.join(sorted(unknown))}. "
+            f"Choose from {', '.join(ALL_STATUSES)}.",
+            allow_retries=False,
         )
     return [status for status in ALL_STATUSES if status in config.statuses]
 

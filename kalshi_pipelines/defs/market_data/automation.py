@@ -7,13 +7,13 @@ import dagster as dg
 from kalshi_pipelines.defs.market_data.assets import MarketSweeps, markets_and_quotes, orderbooks
 from kalshi_pipelines.defs.schema.requirement import WAREHOUSE_SCHEMA
 
-# dagster.yaml lets only one run with this tag at a time: they would wait for the same rate budget anyway.
+# dagster.yaml lets only one run with this tag run at a time. Two would wait for the same rate budget anyway.
 _READS_EXCHANGE: Final = {"kalshi_pipelines/reads": "exchange"}
 
 snapshot: Final = dg.define_asset_job(
     "snapshot",
     selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA, *markets_and_quotes.keys, orderbooks.key),
-    description="Quotes and orderbooks of the open markets only: quick enough for every few minutes.",
+    description="Read quotes and orderbooks of open markets only, which is quick enough for every few minutes.",
     config=dg.RunConfig(ops={"markets_and_quotes": MarketSweeps(statuses=["open"])}),
     tags=_READS_EXCHANGE,
 )

@@ -1,4 +1,4 @@
-"""What an ingest shows in Dagster: progress in the run log, counts and rates on the asset, columns of its table."""
+"""How an ingest shows in Dagster: its progress in the run log, and its counts and rates on the asset."""
 
 import time
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ _MOST_NAMES: Final = 10
 
 
 class ProgressLog:
-    """Writes a line of progress to the run log, every few seconds at most, and one at the end."""
+    """Progress of an ingest in the run log: at most one line every five seconds, and one line at the end."""
 
     def __init__(self, log: dg.DagsterLogManager) -> None:
         self._log = log
         self._last = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
-        """Take a step of progress."""
+        """Log the progress, unless the last line is less than five seconds old."""
         if progress.status != "running" or time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
             self._log.info(str(progress))
             self._last = time.monotonic()
 
 
 def ingested(engine: sa.Engine, table: sa.Table, done: IngestResult) -> dict[str, Any]:
-    """Metadata of a materialization: what came in and what became of it."""
+    """Return the metadata of a materialization: records read, written, unchanged and rejected, and the speed."""
     counts = done.counts
     metadata: dict[str, Any] = {
         "dagster/row_count": _row_count(engine, table),
@@ -59,7 +59,7 @@ def ingested(engine: sa.Engine, table: sa.Table, done: IngestResult) -> dict[str
 
 
 def exported(engine: sa.Engine, table: sa.Table, done: IngestResult, files: Sequence[WrittenFile]) -> dict[str, Any]:
-    """Metadata of a history asset: also the rows added and the files written to the lake."""
+    """Return the metadata of an asset with a history: also the rows added and the files written to the lake."""
     metadata = ingested(engine, table, done) | {
         "history_rows_added": done.counts.history_rows,
         "lake_rows": sum(file.rows for file in files),

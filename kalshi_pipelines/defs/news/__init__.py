@@ -1,1 +1,1 @@
-"""News in Dagster."""
+"""News about markets as assets, with their checks, job and schedule."""

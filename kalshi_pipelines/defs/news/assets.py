@@ -1,4 +1,4 @@
-"""Assets of news: articles, their links to markets, and their sentiment. What is collected is decided in ``news``."""
+"""Assets of news: articles, their links to markets, and their sentiment. The work itself is done in ``news``."""
 
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ GROUP: Final = "news"
 @warehouse_asset(
     group_name=GROUP,
     kinds={"exa", "rss", "sql"},
-    # Which events are worth a search is decided by what was traded.
+    # The volume traded decides which events are worth a search.
     deps=[events, "markets", endpoint_key(SEARCH), NEWS_FEEDS],
     metadata=table_metadata(tables.news_articles),
     freshness_policy=DAILY,
@@ -34,7 +34,7 @@ GROUP: Final = "news"
 def news_articles(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
 ) -> tuple[dg.MaterializeResult[Any], ...]:
-    """Articles about what is tracked and what is traded most, found by Exa and in feeds within a budget."""
+    """Articles about tracked markets and the most traded events, found by Exa and in feeds, within a daily budget."""
     settings = warehouse.settings
     with configured_providers(settings, exchange.sandbox_address(settings)) as configured:
         for why in configured.why_not:
@@ -50,7 +50,7 @@ def news_articles(
             dagster_run_id=context.run.run_id,
         )
     context.log.info(
-        f"{done.targets} markets and events looked for: {done.read} articles read, {done.written} written, "
+        f"searched news of {done.targets} markets and events: {done.read} articles read, {done.written} written, "
         f"{done.unchanged} unchanged, {done.rejected} rejected"
     )
     for each in done.searches:
@@ -59,19 +59,18 @@ def news_articles(
 
 
 def _show_skipped(context: dg.AssetExecutionContext, why_not: tuple[str, ...]) -> None:
-    why = "; ".join(why_not) or "no provider of news is configured"
+    why = "; ".join(why_not) or "no news provider is configured"
     context.log.warning(f"news is skipped: {why}")
-    # A log line is gone with its run; the asset's page keeps an observation.
+    # The asset's page shows an observation, but no log line of a run.
     context.log_event(dg.AssetObservation(context.asset_key, description="skipped", metadata={"skipped": why}))
 
 
 def _log(context: dg.AssetExecutionContext, search: SearchReport) -> None:
-    told = f"{search.provider}: {search.calls} calls, {search.failed} failed, {search.articles} articles"
-    context.log.info(told)
+    context.log.info(f"{search.provider}: {search.calls} calls, {search.failed} failed, {search.articles} articles")
     for problem in search.problems:
         context.log.warning(problem)
     if search.not_asked:
-        context.log.warning(f"{search.provider}: {len(search.not_asked)} queries not asked: {search.not_asked[0]}")
+        context.log.warning(f"{search.provider}: {len(search.not_asked)} queries not sent: {search.not_asked[0]}")
 
 
 @warehouse_asset(
@@ -82,7 +81,7 @@ def _log(context: dg.AssetExecutionContext, search: SearchReport) -> None:
     freshness_policy=DAILY,
 )
 def news_market_links(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
-    """Which market or event an article is about, with the query that found it and a score of its relevance."""
+    """Links from articles to the markets and events they are about, each with the query that found it and a score."""
     settings = warehouse.settings
     most = NewsOptions.from_settings(settings).selected_events
     done = link_news(warehouse.engine, settings.environment, most, dagster_run_id=context.run.run_id)
@@ -97,7 +96,7 @@ def news_market_links(context: dg.AssetExecutionContext, warehouse: WarehouseRes
     freshness_policy=DAILY,
 )
 def news_sentiment(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
-    """How articles read by a fixed lexicon, and sums of that by market and window; no advice to trade."""
+    """Sentiment of articles by a fixed word list, summed by market and time window. It is no advice to trade."""
     settings = warehouse.settings
     options = NewsOptions.from_settings(settings)
     done = score_sentiment(warehouse.engine, settings.environment, options, dagster_run_id=context.run.run_id)

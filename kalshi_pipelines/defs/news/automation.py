@@ -1,4 +1,4 @@
-"""The job and the schedule of news."""
+"""Job and schedule of news."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from kalshi_pipelines.defs.schema.requirement import WAREHOUSE_SCHEMA
 news: Final = dg.define_asset_job(
     "news",
     selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA) | dg.AssetSelection.groups(GROUP),
-    description="Articles about the markets, what they are about and how they read; within the day's budget.",
+    description="Collect articles within the daily budget, link them to markets and score their sentiment.",
 )
 
 
@@ -21,7 +21,7 @@ news: Final = dg.define_asset_job(
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def news_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Three times a day at 07:15, 13:15 and 19:15 New York time; `nightly` collects news, too."""
+    """Start `news` at 07:15, 13:15 and 19:15 New York time. `nightly` collects news as well."""
     return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(timespec="minutes"))
 
 

@@ -1,4 +1,4 @@
-"""Asset checks of news articles: freshness, money spent, duplicates."""
+"""Asset checks of news articles: their age, the money spent, and the share of duplicates."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ _WARN: Final = dg.AssetCheckSeverity.WARN
 
 @dg.asset_check(asset=news_articles, name="collected_in_the_last_26_hours")
 def collected_in_the_last_26_hours(warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """Whether news was collected lately: old news must not look like none."""
+    """Passes if news was collected in the last 26 hours. Otherwise a quiet day and a broken collector look alike."""
     with warehouse_at_head(warehouse):
         fresh = freshness(warehouse.engine, warehouse.settings.environment.value, now_us())
     return dg.AssetCheckResult(passed=fresh.is_fresh, severity=_WARN, description=fresh.sentence)
@@ -26,20 +26,20 @@ def collected_in_the_last_26_hours(warehouse: WarehouseResource) -> dg.AssetChec
 
 @dg.asset_check(asset=news_articles, name="within_budget")
 def within_budget(warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """Whether no more was spent than allowed; what is spent and what remains is in the metadata."""
+    """Passes if the money spent is within the budgets of the day and of the run. The metadata shows what remains."""
     with warehouse_at_head(warehouse):
         budget = budget_state(warehouse.engine, NewsOptions.from_settings(warehouse.settings), now_us())
     spent, limit = dollars(budget.spent_today), dollars(budget.day_limit)
     return dg.AssetCheckResult(
         passed=not budget.is_exceeded,
-        description=f"{spent} of {limit} dollars of this UTC day are spent, {dollars(budget.remaining_today)} remain",
+        description=f"{spent} of {limit} dollars are spent this UTC day; {dollars(budget.remaining_today)} remain",
         metadata=money(budget),
     )
 
 
 @dg.asset_check(asset=news_articles, name="usual_duplicate_rate")
 def usual_duplicate_rate(warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """Whether most articles tell something new."""
+    """Passes if the share of articles that copy another article is usual."""
     with warehouse_at_head(warehouse):
         rate = duplicate_rate(warehouse.engine, now_us())
     metadata = {"articles": rate.articles, "copies": rate.copies, "share": round(rate.share, 4)}

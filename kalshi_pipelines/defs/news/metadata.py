@@ -1,4 +1,4 @@
-"""How news shows in Dagster: counts, money and a few lines of text, never as Markdown or HTML."""
+"""Metadata that shows news in Dagster: counts, money and plain text. Text of strangers never becomes markup."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -16,7 +16,7 @@ _MOST_PROBLEMS: Final = 10
 
 
 def collected(engine: sa.Engine, done: CollectedNews) -> dict[str, Any]:
-    """Metadata of a collection: what came in, from whom, what it cost, and the newest headlines."""
+    """Return the metadata of a collection: articles and cost by provider, and the newest headlines."""
     metadata: dict[str, Any] = {
         "targets": done.targets,
         "articles_read": done.read,
@@ -38,7 +38,7 @@ def collected(engine: sa.Engine, done: CollectedNews) -> dict[str, Any]:
             "calls": str(each.calls),
             "failed": str(each.failed),
             "articles": str(each.articles),
-            "queries not asked": str(len(each.not_asked)),
+            "queries not sent": str(len(each.not_asked)),
         }
         for each in done.searches
     ]
@@ -50,7 +50,7 @@ def collected(engine: sa.Engine, done: CollectedNews) -> dict[str, Any]:
 
 
 def linked(engine: sa.Engine, done: LinkedNews) -> dict[str, Any]:
-    """Metadata of a linking: how many links, by which score, and the strongest of them."""
+    """Return the metadata of linking: counts of links, the method of the score, and the strongest links."""
     return {
         "considered": done.considered,
         "links_to_markets": done.markets,
@@ -62,7 +62,7 @@ def linked(engine: sa.Engine, done: LinkedNews) -> dict[str, Any]:
 
 
 def scored(engine: sa.Engine, done: ScoredNews) -> dict[str, Any]:
-    """Metadata of a scoring: how many articles read how, by which lexicon, and the sums by market."""
+    """Return the metadata of scoring: articles by sentiment, the word list used, and sums by market."""
     return {
         "articles_scored": done.articles,
         "windows": done.windows,
@@ -73,7 +73,7 @@ def scored(engine: sa.Engine, done: ScoredNews) -> dict[str, Any]:
 
 
 def money(budget: BudgetState) -> dict[str, Any]:
-    """The budget as numbers Dagster can plot, in dollars."""
+    """Return the budget in dollars, as numbers that Dagster can plot."""
     return {
         "spent_today_dollars": float(dollars(budget.spent_today)),
         "remaining_today_dollars": float(dollars(budget.remaining_today)),
@@ -85,7 +85,7 @@ def money(budget: BudgetState) -> dict[str, Any]:
 
 
 def table(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, dg.TableMetadataValue]:
-    """A table under a name, as plain cells; nothing if it has no rows."""
+    """Return a table of plain text under its name, or nothing if there are no rows."""
     if not rows:
         return {}
     return {name: text_table(list(rows[0]), rows)}

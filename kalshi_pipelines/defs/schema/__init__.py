@@ -1,1 +1,1 @@
-"""The schemas of the warehouse and the journal in Dagster."""
+"""Schemas of the warehouse and the journal as assets, with their upgrade, checks and sensor."""

@@ -1,4 +1,4 @@
-"""Jobs and the sensor of the schemas: the upgrade, its rehearsal, and a look at the database."""
+"""Jobs that upgrade the schemas or rehearse the upgrade, and the sensor that watches the warehouse's schema."""
 
 from typing import Any, Final
 
@@ -10,20 +10,20 @@ from kalshi_pipelines.defs.schema.requirement import JOURNAL_SCHEMA, MIGRATE_JOB
 from kalshi_pipelines.defs.schema.warehouse import AT_HEAD, look_at_schema
 from kalshi_pipelines.warehouse.upgrade import rehearsed, write_changed_rows
 
-_SECONDS_BETWEEN_LOOKS: Final = 600
+_SENSOR_SECONDS: Final = 600
 
 _MOST_ROWS_LOGGED: Final = 200
 
 migrate_job: Final = dg.define_asset_job(
     MIGRATE_JOB,
     selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA, JOURNAL_SCHEMA),
-    description="Bring the warehouse and the journal of orders to their newest schemas.",
+    description="Upgrade the warehouse and the journal of orders to the schema of this code.",
 )
 
 
 @dg.op
 def rehearse_migration(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
-    """Tell what `migrate` would do, row by row where rows would change, and change nothing."""
+    """Log what `migrate` would do, with every row that would change, and change nothing."""
     with report_expected_failures(context.log):
         settings = warehouse.settings
         file = settings.environment_dir / "migrate-dry-run.csv"
@@ -33,15 +33,15 @@ def rehearse_migration(context: dg.OpExecutionContext, warehouse: WarehouseResou
     context.log.info(f"{rows:,} rows would be changed, quarantined or noted; all of them: {file}")
 
 
-@dg.job(description="What `migrate` would do, row by row, without doing it.")
+@dg.job(description="Report what `migrate` would do, row by row, and change nothing.")
 def migrate_dry_run() -> None:
-    """Run the upgrade on a copy (SQLite) or in a transaction that is rolled back (Postgres)."""
+    """Rehearse the upgrade on a copy (SQLite) or in a transaction that is rolled back (Postgres)."""
     rehearse_migration()
 
 
-@dg.sensor(minimum_interval_seconds=_SECONDS_BETWEEN_LOOKS, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(minimum_interval_seconds=_SENSOR_SECONDS, default_status=dg.DefaultSensorStatus.RUNNING)
 def schema_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
-    """Shows a database that is not at the schema of this code on the asset `warehouse_schema`, without a run."""
+    """Shows on the asset `warehouse_schema` whether the database has the schema of this code. Needs no run."""
     passed, sentence = look_at_schema(warehouse)
     if context.cursor == sentence:
         return dg.SensorResult(skip_reason=sentence)

@@ -1,4 +1,4 @@
-"""The schema of the journal as an asset, and ``@journal_asset``: the only way to define an asset that needs it."""
+"""The journal's schema as an asset, and ``@journal_asset``, which every asset of the journal must use."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,12 +29,13 @@ from kalshi_pipelines.warehouse.engine import place_of
 GROUP: Final = "trading"
 
 
-# Dagster wants the names of ops and assets to differ.
+# Dagster needs another name for the op than for the asset.
 @dg.op(name="migrate_journal_to_head")
 def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) -> dg.MaterializeResult[Any]:
-    """Bring the journal to the newest schema; a new one begins with the kill switch engaged.
+    """Upgrade the journal to the schema of this code. A new journal begins with the kill switch engaged.
 
-    Guards that somebody took down are made anew by the job ``migrate`` only, which a person runs and which records it.
+    Only the job ``migrate`` restores guards (triggers) that are missing or changed, because a person runs that job.
+    The audit trail records which guards were restored.
     """
     with report_expected_failures(context.log):
         lost = guards_taken_down(journal.engine)
@@ -43,11 +44,11 @@ def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) ->
         upgrade = upgrade_journal(journal.engine)
         database_id = initialise(journal.engine, journal.settings.environment)
         if upgrade.before is None:
-            # What says stop is looked for in it: while it is not there, the kill switch is engaged.
+            # The stop file is looked for in this folder. While the folder is missing, the kill switch is engaged.
             with suppress(OSError):
                 journal.settings.environment_dir.mkdir(parents=True, exist_ok=True)
         if lost:
-            context.log.warning(f"guards that were missing or changed were made anew: {', '.join(lost)}")
+            context.log.warning(f"Restored guards of the journal that were missing or changed: {', '.join(lost)}")
             with opened(journal).writing() as transaction:
                 transaction.audit.append("note", {"guards_made_anew": lost})
     context.log.info(f"the journal {place_of(journal.engine)} is at {upgrade.after}")
@@ -56,7 +57,7 @@ def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) ->
             "before": upgrade.before or "(empty)",
             "after": upgrade.after,
             "applied": ", ".join(upgrade.applied) or "nothing to do",
-            "guards made anew": ", ".join(lost) or "none was missing",
+            "guards restored": ", ".join(lost) or "none was missing",
             "database": place_of(journal.engine),
             "database_id": database_id,
         },
@@ -66,14 +67,14 @@ def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) ->
 
 @dg.graph_asset(name=JOURNAL_SCHEMA.path[-1], group_name=GROUP, kinds={"alembic", "sql"}, owners=OWNERS)
 def journal_schema() -> dg.MaterializeResult[Any]:
-    """The journal of orders at its newest migration: upstream of everything that trades or looks at trades."""
+    """The tables of the journal of orders. Every asset of trading runs after `journal_schema`, which upgrades them."""
     migrated: dg.MaterializeResult[Any] = migrate_journal()
     return migrated
 
 
 @dg.asset_check(asset=JOURNAL_SCHEMA, name="at_head", blocking=True)
 def journal_at_head(journal: JournalResource) -> dg.AssetCheckResult:
-    """Whether the journal has the tables and guards this code needs."""
+    """Passes if the journal has the tables and guards that this code needs."""
     try:
         require_journal_head(journal.engine)
     except (InvalidSettings, JournalOutdated, JournalUnavailable) as error:
@@ -82,9 +83,9 @@ def journal_at_head(journal: JournalResource) -> dg.AssetCheckResult:
 
 
 def journal_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  # noqa: ANN401
-    """``@dg.asset`` for an asset that uses the journal: waits for both schemas and refuses to run without them.
+    """Return ``@dg.asset`` for an asset that uses the journal: it runs after both schemas and fails without them.
 
-    The body takes the context and a resource named ``journal`` and yields events.
+    The body takes the context and a resource named ``journal``, and yields events.
     """
     return guarded_asset([JOURNAL_SCHEMA, WAREHOUSE_SCHEMA], "journal", _journal_guard, group_name=GROUP, **options)
 
@@ -98,28 +99,29 @@ def _journal_guard(context: dg.AssetExecutionContext, journal: JournalResource) 
 
 
 def require_configured_place(run: dg.DagsterRun) -> None:
-    """Make sure that a run works on the journal and warehouse of the settings: elsewhere caps and halts are others.
+    """Fail a run whose config sets another data folder: caps and halts of the settings do not hold there.
 
     Raises:
-        Failure: Its config names a folder.
+        Failure: The run's config sets ``data_dir`` of a resource.
     """
     resources = cast("Mapping[str, Any]", run.run_config.get("resources") or {})
     for name, given in resources.items():
         if ((given or {}).get("config") or {}).get("data_dir"):
             raise dg.Failure(
-                f"The run's config sets resources.{name}.config.data_dir, but orders, caps and kill switch are those "
-                "of the configured journal. Take it out; KALSHI_DATA_DIR or KALSHI_JOURNAL_URL name another place.",
+                f"The run's config sets resources.{name}.config.data_dir, but orders, caps and the kill switch must "
+                "be those of the configured journal. Remove data_dir from the config; to use another place, set "
+                "KALSHI_DATA_DIR or KALSHI_JOURNAL_URL.",
                 allow_retries=False,
             )
 
 
 def opened(journal: JournalResource) -> Journal:
-    """The journal of the environment the settings name.
+    """Return the journal of the environment that the settings name.
 
     Raises:
-        JournalOutdated: It was never set up, or its schema is not this code's.
-        JournalOfAnotherEnvironment: It is another environment's.
-        JournalUnavailable: It can not be read.
+        JournalOutdated: The journal was never set up, or does not have the schema of this code.
+        JournalOfAnotherEnvironment: The journal belongs to another environment.
+        JournalUnavailable: The journal cannot be read.
     """
     return Journal(journal.engine, journal.settings.environment, anchor_file=journal.settings.resolved_journal_anchors)
 

@@ -1,4 +1,4 @@
-"""The rule that an asset runs only after the schema of its database, and the check that no asset escapes the rule."""
+"""The rule that an asset of a database runs after the schema of that database, and the check of this rule."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -11,10 +11,10 @@ WAREHOUSE_SCHEMA: Final = dg.AssetKey("warehouse_schema")
 
 JOURNAL_SCHEMA: Final = dg.AssetKey("journal_schema")
 
-#: What has to be at head before an asset may use a resource of that name.
+#: The schema that must be upgraded before an asset uses the resource of this name.
 SCHEMA_OF: Final = {"warehouse": WAREHOUSE_SCHEMA, "journal": JOURNAL_SCHEMA}
 
-#: The job that changes schemas; every other one only makes sure of them.
+#: Name of the job that upgrades the schemas. Only this job restores missing guards of the journal.
 MIGRATE_JOB: Final = "migrate"
 
 OWNERS: Final = ["team:data"]
@@ -24,7 +24,7 @@ Guard = Callable[[dg.AssetExecutionContext, Any], AbstractContextManager[None]]
 
 
 class AssetWithoutSchema(Exception):
-    """An asset uses the warehouse or the journal but does not wait for its schema."""
+    """An asset uses the warehouse or the journal but does not run after its schema."""
 
 
 def guarded_asset(
@@ -38,7 +38,7 @@ def guarded_asset(
     Args:
         schemas: Assets that must be materialized first.
         resource: Name of the database resource among the arguments of the body.
-        guard: Opened around each run of the body; raises if the database is not usable.
+        guard: Context manager around each run of the body; raises if the database cannot be used.
         options: Passed to ``@dg.asset``.
     """
     deps = [*schemas, *options.pop("deps", [])]
@@ -51,7 +51,7 @@ def guarded_asset(
 
 
 def guarded(resource: str, guard: Guard, body: Body) -> Body:
-    """Return the body of an asset, wrapped so that each run happens inside the guard of its database."""
+    """Return the body of an asset, wrapped so that it always runs inside the guard of its database."""
 
     @wraps(body)
     def run(context: dg.AssetExecutionContext, **arguments: Any) -> Iterator[Any]:  # noqa: ANN401
@@ -63,13 +63,13 @@ def guarded(resource: str, guard: Guard, body: Body) -> Body:
 
 
 def require_schema_upstream(definitions: dg.Definitions) -> dg.Definitions:
-    """The definitions, once it is certain that every asset with a database really waits for its schema.
+    """Return the definitions if every asset that uses a database runs after the schema of that database.
 
-    The arrow in the graph is not enough: a dependency that was added to the spec from outside is drawn, but the step
-    does not wait for it. So the inputs of the step are looked at.
+    An arrow in the graph is no proof. Dagster draws a dependency that was added to a finished asset, but the step
+    does not wait for it. Therefore this check reads the inputs of each step.
 
     Raises:
-        AssetWithoutSchema: Names the assets that do not.
+        AssetWithoutSchema: Names the assets that would run too early.
     """
     unguarded = [
         f"{key.to_user_string()} would not wait for {schema.to_user_string()}: define it with @{resource}_asset"

@@ -1,4 +1,4 @@
-"""The schema of the warehouse as an asset, and ``@warehouse_asset``: the only way to define an asset that needs it."""
+"""The warehouse's schema as an asset, and ``@warehouse_asset``, which every asset of the warehouse must use."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,10 +19,10 @@ from kalshi_pipelines.warehouse.upgrade import found_in, migrate
 AT_HEAD: Final = "at_head"
 
 
-# Dagster wants the names of ops and jobs to differ, and users call the job `migrate`.
+# The op needs another name than the job `migrate`, which users type.
 @dg.op(name="migrate_to_head")
 def migrate_schema(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
-    """Bring the warehouse to the newest schema; does nothing when it is there already."""
+    """Upgrade the warehouse to the schema of this code. Does nothing if the warehouse has that schema."""
     with report_expected_failures(context.log):
         settings = warehouse.settings
         report = migrate(warehouse.engine, settings.environment, context.log.info, settings.adopt_database)
@@ -65,20 +65,20 @@ def _adoption_metadata(adoption: AdoptionReport | None) -> dict[str, dg.TableMet
     owners=OWNERS,
 )
 def warehouse_schema() -> dg.MaterializeResult[Any]:
-    """The warehouse's tables at the newest migration: upstream of everything that reads or writes them."""
+    """The tables of the warehouse. Every asset runs after `warehouse_schema`, which upgrades the database first."""
     migrated: dg.MaterializeResult[Any] = migrate_schema()
     return migrated
 
 
 @dg.asset_check(asset=WAREHOUSE_SCHEMA, name=AT_HEAD, blocking=True)
 def at_head(warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """Whether the database has the schema this code needs."""
+    """Passes if the warehouse has the schema that this code needs."""
     passed, sentence = look_at_schema(warehouse)
     return dg.AssetCheckResult(passed=passed, description=sentence, severity=dg.AssetCheckSeverity.ERROR)
 
 
 def look_at_schema(warehouse: WarehouseResource) -> tuple[bool, str]:
-    """Return whether the warehouse is at the schema of this code, and a sentence that says where the schema is."""
+    """Return whether the warehouse has the schema of this code, and a sentence that names both schemas."""
     try:
         found = found_in(warehouse.engine)
     except (CanNotBeUpgraded, InvalidSettings, WarehouseUnavailable) as error:
@@ -88,9 +88,9 @@ def look_at_schema(warehouse: WarehouseResource) -> tuple[bool, str]:
 
 
 def warehouse_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  # noqa: ANN401
-    """``@dg.asset`` for an asset that uses the warehouse: waits for the schema and refuses to run without it.
+    """Return ``@dg.asset`` for an asset that uses the warehouse: it runs after the schema and fails without it.
 
-    The body takes the context and a resource named ``warehouse`` and returns a result.
+    The body takes the context and a resource named ``warehouse``, and returns a result.
     """
     return guarded_asset([WAREHOUSE_SCHEMA], "warehouse", _warehouse_guard, **options)
 
@@ -99,7 +99,7 @@ def warehouse_multi_asset(
     specs: list[dg.AssetSpec],
     **options: Any,  # noqa: ANN401
 ) -> Callable[[Body], dg.AssetsDefinition]:
-    """``@warehouse_asset`` for a body that makes several assets in one pass and returns a tuple of results."""
+    """Return ``@warehouse_asset`` for a body that materializes several assets and returns a tuple of results."""
     specs = [spec.merge_attributes(deps=[WAREHOUSE_SCHEMA], owners=OWNERS) for spec in specs]
 
     def decorate(body: Body) -> dg.AssetsDefinition:
@@ -116,11 +116,11 @@ def _warehouse_guard(context: dg.AssetExecutionContext, warehouse: WarehouseReso
 
 @contextmanager
 def warehouse_at_head(warehouse: WarehouseResource) -> Iterator[None]:
-    """Let the block use the warehouse, provided that its schema is the schema of this code.
+    """Run the block only if the warehouse has the schema of this code.
 
     Raises:
         SchemaNotAtHead: The schema is older or newer than this code.
-        WarehouseUnavailable: The database cannot be opened or failed inside the block.
+        WarehouseUnavailable: The database cannot be opened, or failed inside the block.
     """
     with explained_failures(warehouse.engine):
         require_head(warehouse.engine)

@@ -1,1 +1,1 @@
-"""Trading in Dagster: the inbox, the gated asset and the jobs around it."""
+"""Trading: the inbox of proposals, the gated asset that executes them, the kill switch, and the audit."""

@@ -1,4 +1,8 @@
-"""Assets of trading: the inbox of proposals, the gated executed orders, the reconciliation with the account."""
+"""Assets of trading: the inbox of proposals, the executed orders, and the reconciliation with the account.
+
+The package ``execution`` decides whether an order may be sent; ``gate`` decides whether a run may try at all. Nothing
+here is retried: a person looks at a failed run and then starts a new one.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,23 +32,28 @@ _ARMED: Final = "armed_by_hand"
 
 
 class ImportedProposals(dg.Config):
-    """A file of proposals, and who makes them. Without a file nothing is imported."""
+    """Run config: a file of proposals to import, and who proposes them. Without a file nothing is imported."""
 
-    file: str = Field(default="", description="A .csv or .json file of proposals.")
-    proposer: ActorKind = Field(default=ActorKind.PERSON, description="person, strategy or agent.")
-    proposer_name: str = Field(default="", description="The name of who proposes.")
+    file: str = Field(
+        default="", description="Path of a .csv or .json file of proposals. Leave empty to import nothing."
+    )
+    proposer: ActorKind = Field(default=ActorKind.PERSON, description="Kind of proposer: person, strategy or agent.")
+    proposer_name: str = Field(default="", description="Name of the proposer.")
 
 
 @journal_asset(kinds={"sql"})
 def trade_proposals(
     context: dg.AssetExecutionContext, journal: JournalResource, config: ImportedProposals
 ) -> Iterator[Any]:
-    """Orders that somebody wants: a table a person, a strategy or an agent inserts into. Nothing proposes by itself."""
+    """Orders proposed by a person, a strategy or an agent. Proposing never sends an order."""
     imported = 0
     if config.file:
         gate = _gate(context, ArmedByHand())
         if gate.origin is not Origin.BY_HAND:
-            raise dg.Failure("A file is imported by a run that was started by hand only.", allow_retries=False)
+            raise dg.Failure(
+                "A file of proposals is imported only by a first run that a person started. Start a new run by hand.",
+                allow_retries=False,
+            )
         file = Path(config.file)
         orders = read_proposals(file, Proposer(config.proposer, config.proposer_name), instant(now_us()))
         imported = len(propose(journal.engine, orders, file.name))
@@ -62,7 +71,9 @@ def trade_proposals(
     output_required=False,
     check_specs=[
         dg.AssetCheckSpec(
-            _ARMED, asset="executed_orders", description="Whether a person armed the run a moment ago, by hand."
+            _ARMED,
+            asset="executed_orders",
+            description="Passes if a person armed the run and started it by hand within 15 minutes.",
         )
     ],
 )
@@ -73,7 +84,10 @@ def executed_orders(
     exchange: ExchangeResource,
     config: ArmedByHand,
 ) -> Iterator[Any]:
-    """What became of proposals: placed, simulated, or denied and why. Does nothing unless its run was armed by hand."""
+    """Decision on each proposal: placed, simulated, or denied with a reason. Without an armed run, nothing happens.
+
+    Only a first, manual run started within 15 minutes of `armed_at` can be live. Every other armed run is dry.
+    """
     gate = _gate(context, config)
     yield dg.AssetCheckResult(
         check_name=_ARMED,
@@ -92,18 +106,18 @@ def executed_orders(
         return
     yield dg.MaterializeResult(metadata=facts)
     if not run.is_clean:
-        raise dg.Failure(f"something is left to be looked at: {run.reconciliations[-1]}", allow_retries=False)
+        raise dg.Failure(f"A person must look at this session: {run.reconciliations[-1]}", allow_retries=False)
 
 
 @journal_asset(
     kinds={"api"},
     output_required=False,
-    # Not downstream of executed_orders: it has to look after a session that failed, and when there was none.
+    # Not downstream of executed_orders: it must also run after a failed session, and without any session.
 )
 def order_reconciliation(
     context: dg.AssetExecutionContext, journal: JournalResource, warehouse: WarehouseResource
 ) -> Iterator[Any]:
-    """The account compared with the journal: unknown orders resolved, foreign orders and drifted positions found."""
+    """Comparison of the account with the journal. Resolves unknown orders; finds foreign orders and wrong positions."""
     settings = TradeSettings.from_environment()
     if not has_trade_key(settings):
         why = "no trade key is set, so there is no account to compare with"

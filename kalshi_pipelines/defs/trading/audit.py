@@ -1,4 +1,4 @@
-"""The job that verifies the audit trail of the journal."""
+"""Job that verifies the audit trail of the journal."""
 
 import dagster as dg
 
@@ -13,7 +13,7 @@ from kalshi_pipelines.execution.service.audit import verify_or_stop
 
 @dg.op(name="verify_journal")
 def verify_journal(context: dg.OpExecutionContext, journal: JournalResource, warehouse: WarehouseResource) -> None:
-    """Verify the audit's chain, its anchors, and that everything in the journal follows from it."""
+    """Verify the hash chain of the audit trail, its anchors, and that all other rows of the journal follow from it."""
     require_configured_place(context.run)
     with report_expected_failures(context.log):
         report = verify_or_stop(
@@ -25,7 +25,7 @@ def verify_journal(context: dg.OpExecutionContext, journal: JournalResource, war
     context.log_event(dg.AssetObservation(JOURNAL_SCHEMA, metadata=audit_figures(report)))
 
 
-@dg.job(description="Whether the journal is what was written: chain, anchors, states, counters.")
+@dg.job(description="Verify that nobody changed the journal: hash chain, anchors, order states and counters.")
 def verify_audit() -> None:
     """Verify the journal of orders."""
     verify_journal()

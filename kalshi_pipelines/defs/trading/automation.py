@@ -1,4 +1,4 @@
-"""Jobs and the schedule of trading. No schedule and no sensor starts the job ``trade``."""
+"""Jobs and schedule of trading. No schedule and no sensor starts the job ``trade``."""
 
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from kalshi_pipelines.settings import InvalidSettings
 trade_job: Final = dg.define_asset_job(
     "trade",
     selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA, JOURNAL_SCHEMA, trade_proposals, executed_orders),
-    description="Hand what is proposed to the executor. Acts only if armed by hand in the config of executed_orders.",
+    description="Hand proposals to the executor. Acts only if a person armed the run in the config of executed_orders.",
     tags=TRADES,
     op_retry_policy=NO_RETRY,
 )
@@ -24,7 +24,7 @@ trade_job: Final = dg.define_asset_job(
 reconcile: Final = dg.define_asset_job(
     "reconcile",
     selection=dg.AssetSelection.assets(WAREHOUSE_SCHEMA, JOURNAL_SCHEMA, order_reconciliation),
-    description="Compare the account with the journal; fails if anything differs, and then the kill switch is engaged.",
+    description="Compare the account with the journal. A difference engages the kill switch and fails the run.",
     tags=TRADES,
     op_retry_policy=NO_RETRY,
 )
@@ -32,7 +32,7 @@ reconcile: Final = dg.define_asset_job(
 
 @dg.schedule(job=reconcile, cron_schedule="*/10 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
 def reconcile_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Every ten minutes, where there is a trade key."""
+    """Start `reconcile` every ten minutes, if a trade key is set."""
     try:
         settings = TradeSettings.from_environment()
     except InvalidSettings as error:

@@ -1,4 +1,4 @@
-"""A check of the definitions: nothing in them may trade without a person."""
+"""Check of the definitions: no job, schedule, sensor or retry may trade without a person."""
 
 import dagster as dg
 
@@ -7,14 +7,14 @@ from kalshi_pipelines.defs.trading.automation import trade_job
 
 
 class TradesByItself(Exception):
-    """The definitions would let something else than a person's run reach the executor."""
+    """The definitions would let a run that no person started reach the executor."""
 
 
 def require_by_hand(definitions: dg.Definitions) -> dg.Definitions:
-    """The definitions, once it is certain that nothing in them trades by itself; the gate would refuse it anyway.
+    """Return the definitions if only a person's run can trade. The gate is a second, independent safeguard.
 
     Raises:
-        TradesByItself: Says what would.
+        TradesByItself: Names what could trade without a person.
     """
     key = executed_orders.key
     node = definitions.resolve_asset_graph().get(key)

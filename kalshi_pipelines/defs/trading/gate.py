@@ -1,7 +1,7 @@
-"""Whether a run may trade: who armed it, and how it came about. Pure functions of the run; nothing is read or written.
+"""The gate before the executor: pure functions that decide whether a run may trade.
 
-"Materialize all", backfills, schedules, sensors, retries and re-executions can all select ``executed_orders``. Dagster
-tells of each by the run's tags, and of what was armed by the run's config.
+"Materialize all", backfills, schedules, sensors, retries and re-executions can all select ``executed_orders``. The
+run's tags show how the run came about; the run's config shows who armed it.
 """
 
 import datetime as dt
@@ -14,12 +14,12 @@ from pydantic import Field
 
 from kalshi_pipelines.execution.journal.records import Origin
 
-#: How long after it was armed a run may begin to trade: it may have waited in a queue.
+#: Longest time from arming a run to its first trade. The run may wait in a queue meanwhile.
 ARMED_FOR: Final = dt.timedelta(minutes=15)
 _CLOCKS_DIFFER_BY: Final = dt.timedelta(minutes=1)
 _LONGEST_TEXT: Final = 200
 
-# Names that Dagster gives tags; its constants for them are private.
+# Dagster's own constants for these tag names are private.
 _ORIGINS: Final[Mapping[Origin, tuple[str, ...]]] = {
     Origin.BACKFILLED: (
         "dagster/backfill",
@@ -48,35 +48,35 @@ _ORIGINS: Final[Mapping[Origin, tuple[str, ...]]] = {
         "dagster/is_asset_resume_retry",
     ),
 }
-_TOLD: Final = {
+_REASONS: Final = {
     Origin.BACKFILLED: "the run belongs to a backfill or has a partition",
     Origin.AUTOMATED: "the run was started by a schedule, a sensor or an automation",
     Origin.RETRIED: "the run or its step is a retry",
     Origin.RE_EXECUTED: "the run is a re-execution of another",
-    Origin.LATE: "the run was armed more than 15 minutes before it came to trade",
+    Origin.LATE: "the run was armed more than 15 minutes before it could trade",
 }
 
 
 class ArmedByHand(dg.Config):
-    """Who lets this run trade, why, and since when. As long as one of them is missing, the run does nothing."""
+    """Run config: who arms this run, why, and when. If one of the three is missing, the run does nothing."""
 
     armed_by: str = Field(default="", max_length=_LONGEST_TEXT, description="Your name.")
-    why: str = Field(default="", max_length=_LONGEST_TEXT, description="Why this run is to trade.")
+    why: str = Field(default="", max_length=_LONGEST_TEXT, description="Why this run shall trade.")
     armed_at: str = Field(
         default="",
         max_length=_LONGEST_TEXT,
-        description="When you armed it: ISO 8601 with an offset, at most 15 minutes before it trades.",
+        description="When you arm the run, with time zone: 2026-11-23T14:05:00Z. Valid for 15 minutes.",
     )
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What was found.
+    """Decision whether a run may trade.
 
     Attributes:
-        origin: How the run came about, as it is stored with its session.
-        is_armed: Whether somebody has armed it; it may still be of an origin that never trades live.
-        closed_because: Why it must not trade, for people; empty if it may.
+        origin: How the run came about; stored with its session.
+        is_armed: Whether a person armed the run. An armed run is still dry if no person started it.
+        closed_because: Reasons, for people, why the run must not trade live. Empty if it may.
     """
 
     origin: Origin
@@ -85,17 +85,17 @@ class Gate:
 
     @property
     def is_open(self) -> bool:
-        """Whether the run may trade."""
+        """Whether the run may trade live."""
         return not self.closed_because
 
 
 def gate_of(run: dg.DagsterRun, retry_number: int, armed: ArmedByHand, now: dt.datetime) -> Gate:
-    """What a run may do at an instant."""
+    """Decide whether a run may trade at the instant ``now``."""
     unarmed = _why_not_armed(armed, now)
     origin = _origin_of(run, retry_number)
     if origin is Origin.BY_HAND and not unarmed and now - dt.datetime.fromisoformat(armed.armed_at) > ARMED_FOR:
         origin = Origin.LATE
-    of_origin = () if origin is Origin.BY_HAND else (_TOLD[origin],)
+    of_origin = () if origin is Origin.BY_HAND else (_REASONS[origin],)
     return Gate(origin, not unarmed, (*unarmed, *of_origin))
 
 
@@ -116,9 +116,9 @@ def _why_not_armed(armed: ArmedByHand, now: dt.datetime) -> tuple[str, ...]:
     try:
         armed_at = dt.datetime.fromisoformat(armed.armed_at)
     except ValueError:
-        return (f"armed_at is {armed.armed_at!r}, no instant such as 2026-11-23T14:05:00Z",)
+        return (f"armed_at is {armed.armed_at!r}, which is no instant such as 2026-11-23T14:05:00Z",)
     if armed_at.tzinfo is None:
-        return ("armed_at does not say in which time zone: end it with Z or an offset",)
+        return ("armed_at has no time zone: end it with Z or an offset",)
     if armed_at - now > _CLOCKS_DIFFER_BY:
         return ("armed_at is in the future",)
     return ()

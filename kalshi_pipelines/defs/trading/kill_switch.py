@@ -1,4 +1,4 @@
-"""The job that stops trading, and the sensor that tells people of a stop."""
+"""Job that stops trading, and the sensor that alerts people when trading was stopped."""
 
 from typing import Final
 
@@ -23,26 +23,26 @@ from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead, require_head
 
-#: A new journal begins engaged; that is no news.
+#: Number of the kill switch's first event. Every new journal begins engaged, which needs no alert.
 _FIRST: Final = 1
 
 
 class HaltConfig(dg.Config):
-    """Who halts, and why; a click is enough."""
+    """Run config: who halts, why, and how far. The defaults are enough in an emergency."""
 
     by: str = Field(default="somebody in the Dagster UI", description="Your name.")
-    why: str = Field(default="halt_trading was run", description="Why trading is to stop.")
-    level: int = Field(default=1, ge=1, le=2, description="1: nothing new is sent. 2: cancel everything, too.")
+    why: str = Field(default="halt_trading was run", description="Why trading must stop.")
+    level: int = Field(default=1, ge=1, le=2, description="1: no new order is sent. 2: also cancel every order.")
 
 
 @dg.op(name="engage_kill_switch")
 def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource, config: HaltConfig) -> None:
-    """Stop all new risk; at level 2 cancel everything and fail unless it is proved that nothing rests."""
+    """Stop every new order. At level 2 also cancel all orders, and fail without proof that no order rests."""
     require_configured_place(context.run)
     with report_expected_failures(context.log):
         if config.level == 1:
             engaged = engage(journal.settings, lambda: opened(journal), config.by, config.why)
-            context.log.warning(f"the kill switch is engaged: {config.why}. {engaged.problem}")
+            context.log.warning(f"The kill switch is engaged: {config.why}. {engaged.problem}")
             _require_in_journal(engaged, journal)
             return
         report = halt_now(journal.settings, lambda: opened(journal), config.by, config.why)
@@ -53,21 +53,21 @@ def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource,
 
 
 def _require_in_journal(engaged: Engaged, journal: JournalResource) -> None:
-    """A run is no success if only what shares its folder is stopped: an executor may be on another computer.
+    """Fail the run unless the journal records the engagement: a stop file reaches no executor on another computer.
 
     Raises:
-        Failure: The engagement is not in the journal.
+        Failure: The journal does not record the engagement.
     """
     if engaged.seq is None:
         raise dg.Failure(
             f"The kill switch is not engaged in the journal ({engaged.problem}), at most in the folder "
-            f"{journal.settings.environment_dir}: a program with another folder is not stopped. Halt where that runs.",
+            f"{journal.settings.environment_dir}: a program with another folder is not stopped. Halt it where it runs.",
             allow_retries=False,
         )
 
 
 @dg.job(
-    description="Engage the kill switch: no order is sent any more. Level 2 also cancels everything and proves it.",
+    description="Engage the kill switch: no more orders are sent. Level 2 also cancels all orders and proves it.",
     tags=ONLY_ONCE,
     op_retry_policy=NO_RETRY,
 )
@@ -80,7 +80,7 @@ def halt_trading() -> None:
 def halted_sensor(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource, journal: JournalResource
 ) -> dg.SkipReason:
-    """Tells people, once, that the kill switch was engaged: by a person, a reconciliation or the executor."""
+    """Sends one alert when a person, a reconciliation or the executor engages the kill switch."""
     try:
         require_head(warehouse.engine)
         with opened(journal).reading() as reading:
@@ -94,10 +94,10 @@ def halted_sensor(
     ) as error:
         return dg.SkipReason(str(error))
     if not kill.engaged or kill.seq == _FIRST or context.cursor == str(kill.seq):
-        return dg.SkipReason("nothing new: " + ("engaged" if kill.engaged else "not engaged"))
+        return dg.SkipReason("no new event: the kill switch is " + ("engaged" if kill.engaged else "not engaged"))
     environment = journal.settings.environment.value
     alert = Alert(f"kill:{environment}:{kill.seq}", "halt", AlertSeverity.BREAKING, halted(kill, environment))
     with writing(warehouse.engine) as connection:
         put(connection, alert, now_us())
     context.update_cursor(str(kill.seq))
-    return dg.SkipReason(f"told of event {kill.seq} of the kill switch")
+    return dg.SkipReason(f"queued an alert about event {kill.seq} of the kill switch")

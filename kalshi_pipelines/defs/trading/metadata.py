@@ -1,4 +1,4 @@
-"""How proposals, decisions and verifications show in Dagster. Nothing is decided here."""
+"""Metadata that shows proposals, decisions, reconciliations and verifications in Dagster."""
 
 from typing import Any, Final
 
@@ -16,21 +16,21 @@ from kalshi_pipelines.execution.service.trading_session import TradingRun
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.units import instant
 
-#: Columns of proposals that wait, and of decisions, in the order people read them.
+#: Columns of the tables of waiting proposals and of decisions, in the order of reading.
 waiting: Final = ("proposal", "by", "order", "signal", "valid until", "reason")
 decisions: Final = ("decision", "order", "why", "detail", "what to do", "by", "proposal", "intent")
-#: Always told, because they make a plot; the others where there are any.
-_ALWAYS_TOLD: Final = frozenset(
+#: Decisions that are always counted, because Dagster plots them. Others are counted only if there are any.
+_ALWAYS_COUNTED: Final = frozenset(
     {DecisionOutcome.PLACED, DecisionOutcome.SIMULATED, DecisionOutcome.DENIED, DecisionOutcome.UNKNOWN}
 )
 _MOST_PROBLEMS: Final = 20
 
 
 def decided(run: TradingRun) -> dict[str, Any]:
-    """The metadata of a session."""
+    """Return the metadata of a trading session."""
     return {
         "decisions": text_table(decisions, decision_rows(run.decisions)),
-        **{each.value: run.count(each) for each in DecisionOutcome if each in _ALWAYS_TOLD or run.count(each)},
+        **{each.value: run.count(each) for each in DecisionOutcome if each in _ALWAYS_COUNTED or run.count(each)},
         "mode": run.session.mode.value,
         "origin": run.session.origin.value,
         "session": run.session.session_id,
@@ -39,7 +39,7 @@ def decided(run: TradingRun) -> dict[str, Any]:
 
 
 def reconciled(report: ReconciliationReport) -> dict[str, Any]:
-    """The metadata of a reconciliation."""
+    """Return the metadata of a reconciliation."""
     differences = [
         {"kind": each.kind.value, "subject": safe_line(each.subject), "detail": safe_line(each.detail)}
         for each in report.differences
@@ -58,19 +58,19 @@ def reconciled(report: ReconciliationReport) -> dict[str, Any]:
 
 
 def halted(kill: KillState, environment: str) -> Message:
-    """The alert that trading was stopped."""
+    """Return the alert that trading was stopped."""
     lines = (
         f"What: the kill switch is engaged at level {kill.level} since {moment(kill.at_us)}",
         f"By: {neutral(kill.by_whom)} ({neutral(kill.source)})",
         f"Why: {neutral(kill.reason, 1_000)}",
-        "Do: find out why; reconcile; then another person releases it",
+        "Do: find the cause and reconcile; then a second person releases the kill switch",
         "More: python -m kalshi_pipelines.execution status",
     )
     return Message(f"Trading is halted on {environment}", "\n".join(lines))
 
 
 def audit_figures(report: AuditReport) -> dict[str, Any]:
-    """The metadata of a verification: its head is an anchor in Dagster's own storage."""
+    """Return the metadata of a verification. Dagster's storage keeps the head of the chain, as one more anchor."""
     return {
         "audit": report.verdict.name.lower(),
         "audit_records": report.records,
