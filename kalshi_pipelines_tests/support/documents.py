@@ -11,8 +11,8 @@ from kalshi_pipelines_tests.support.execution.catalogue import THREATS, threat_t
 _DENIALS: Final = """\
 # Why an order is denied
 
-Every decision that is no has one of these codes: in the journal, in the audit, on `executed_orders` and in the command
-line's output. A check that can not be carried out is a no as well. Nothing of a denied order left the computer.
+Every denial has one of these codes: in the journal, in the audit, on `executed_orders` and in the output of the command
+line. A check that cannot be carried out denies the order too. No byte of a denied order left the computer.
 
 | code | cause | what to do |
 |---|---|---|
@@ -20,8 +20,8 @@ line's output. A check that can not be carried out is a no as well. Nothing of a
 _THREATS: Final = """\
 # What can go wrong, and what stops it
 
-Threats to a program that trades, each with its control and the tests that prove it. A missing test fails the suite. The
-tests are in `kalshi_pipelines_tests/`, most of them in `execution/` there.
+Threats to a program that trades, each with the control that stops it and the tests that prove the control. A threat
+without a test fails the suite. The tests are in `kalshi_pipelines_tests/`, most of them in its folder `execution/`.
 
 | | what goes wrong | what stops it | tests |
 |---|---|---|---|

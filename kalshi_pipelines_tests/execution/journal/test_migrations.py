@@ -1,4 +1,4 @@
-"""The journal's migrations make what its tables describe, beside any warehouse, and guards that are this code's."""
+"""Tests that the journal's migrations create the described tables and this code's guards, beside any warehouse."""
 
 import hashlib
 from collections.abc import Iterator
@@ -41,13 +41,13 @@ from kalshi_pipelines_tests.support.warehouse.schema import only, schema_of
 
 @pytest.fixture
 def empty(empty_database_url: str) -> Iterator[sa.Engine]:
-    """A database in which nothing is, of each kind."""
+    """Return an engine for an empty database, once for SQLite and once for Postgres."""
     engine = open_journal(empty_database_url)
     yield engine
     engine.dispose()
 
 
-def test_migrations_make_exactly_the_tables_the_code_describes(
+def test_migrations_create_exactly_the_tables_that_the_code_describes(
     empty_sqlite_url: str, sqlite_journal: sa.Engine, postgres_journal_url: str
 ) -> None:
     described = open_journal(empty_sqlite_url)
@@ -69,7 +69,7 @@ def test_migrations_make_exactly_the_tables_the_code_describes(
     engine.dispose()
 
 
-def test_an_upgrade_is_done_once_and_raises_the_guards(empty: sa.Engine) -> None:
+def test_upgrade_runs_once_and_creates_the_guards(empty: sa.Engine) -> None:
     with pytest.raises(JournalOutdated, match="migrate"):
         require_journal_head(empty)
     first = upgrade_journal(empty)
@@ -87,17 +87,17 @@ def test_an_upgrade_is_done_once_and_raises_the_guards(empty: sa.Engine) -> None
     assert reasons == {reason.code for reason in DenialReason}
 
 
-#: The guards of the newest migration.
+#: The newest revision, and a digest of the guards that belong to it.
 GUARDS = "0002 b7cbaf0241fee126"
 
 
-def test_guards_that_change_come_with_a_migration() -> None:
-    """Else an upgrade of the code would look as if somebody had taken them down."""
+def test_changed_guards_come_with_a_migration() -> None:
+    """Otherwise a journal in use would look as if a person had changed its guards."""
     text = "\n".join((*guard_statements("sqlite"), *guard_statements("postgresql")))
     assert f"{journal_head()} {hashlib.sha256(text.encode()).hexdigest()[:16]}" == GUARDS, "add a migration"
 
 
-def test_a_journal_that_is_ready_is_only_read(journal_engine: sa.Engine) -> None:
+def test_upgrade_of_a_journal_at_head_only_reads(journal_engine: sa.Engine) -> None:
     statements: list[str] = []
     sa.event.listen(
         journal_engine, "before_cursor_execute", lambda *given: statements.append(given[2].split()[0].upper())
@@ -106,7 +106,7 @@ def test_a_journal_that_is_ready_is_only_read(journal_engine: sa.Engine) -> None
     assert set(statements) <= {"BEGIN", "PRAGMA", "SELECT"}
 
 
-def test_a_guard_with_another_body_is_missing_in_postgres(postgres_journal_url: str) -> None:
+def test_guard_with_another_body_is_missing_in_postgres(postgres_journal_url: str) -> None:
     postgres_journal = open_journal(postgres_journal_url)
     with postgres_journal.begin() as connection:
         connection.exec_driver_sql(
@@ -120,7 +120,7 @@ def test_a_guard_with_another_body_is_missing_in_postgres(postgres_journal_url: 
     postgres_journal.dispose()
 
 
-def test_a_journal_and_a_warehouse_share_a_postgres_without_meeting(postgres_engine: sa.Engine) -> None:
+def test_journal_and_warehouse_in_one_postgres_stay_apart(postgres_engine: sa.Engine) -> None:
     before = schema_of(postgres_engine)
     journal = open_journal(postgres_engine.url.render_as_string(hide_password=False))
     upgrade_journal(journal)
@@ -133,7 +133,7 @@ def test_a_journal_and_a_warehouse_share_a_postgres_without_meeting(postgres_eng
     journal.dispose()
 
 
-def test_a_journal_belongs_to_one_environment(journal_engine: sa.Engine) -> None:
+def test_journal_belongs_to_one_environment(journal_engine: sa.Engine) -> None:
     with pytest.raises(JournalOutdated, match="never set up"):
         Journal(journal_engine, "demo")
     identity = initialise(journal_engine, "demo")
@@ -147,7 +147,7 @@ def test_a_journal_belongs_to_one_environment(journal_engine: sa.Engine) -> None
         assert reading.halts.kill_state().engaged, "a new journal sends nothing"
 
 
-def test_every_commit_of_a_sqlite_journal_is_on_the_disk(empty_sqlite_url: str) -> None:
+def test_sqlite_journal_writes_every_commit_to_the_disk(empty_sqlite_url: str) -> None:
     engine = open_journal(empty_sqlite_url)
     upgrade_journal(engine)
     with engine.connect() as connection:
@@ -165,14 +165,14 @@ def test_every_commit_of_a_sqlite_journal_is_on_the_disk(empty_sqlite_url: str) 
     engine.dispose()
 
 
-def test_a_journal_of_another_revision_is_not_used(journal_engine: sa.Engine) -> None:
+def test_journal_of_another_revision_is_not_used(journal_engine: sa.Engine) -> None:
     with journal_engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0000'")
     with pytest.raises(JournalOutdated, match=f"schema is at 0000 but this code needs {journal_head()}: run `"):
         require_journal_head(journal_engine)
 
 
-def test_a_journal_with_a_row_without_its_parent_is_not_upgraded(sqlite_journal: sa.Engine) -> None:
+def test_journal_with_a_row_without_its_parent_is_not_upgraded(sqlite_journal: sa.Engine) -> None:
     desk_at(sqlite_journal)
     tampered(sqlite_journal, "DELETE FROM sessions")
     tampered(sqlite_journal, f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
@@ -184,12 +184,12 @@ def test_a_journal_with_a_row_without_its_parent_is_not_upgraded(sqlite_journal:
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite://", "postgresql://u:p%40x@h@b/c"])
-def test_an_address_that_can_be_no_journal_is_told_by_its_own_setting(url: str) -> None:
+def test_unusable_journal_url_names_its_setting(url: str) -> None:
     with pytest.raises(JournalUnavailable, match="KALSHI_JOURNAL_URL"):
         open_journal(url)
 
 
-def test_a_journal_lies_beside_its_warehouse(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_journal_url_defaults_to_the_place_of_the_warehouse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KALSHI_DATA_DIR", "/somewhere")
     assert journal_url(Settings.from_environment()) == "sqlite:////somewhere/sandbox/journal.db"
     monkeypatch.setenv("KALSHI_WAREHOUSE_URL", "postgresql+psycopg://me:secret@host/base")

@@ -1,4 +1,4 @@
-"""What must not be in the journal can not be put there, whoever tries: each illegal statement, and what refuses it."""
+"""Tests that the journal's database refuses every illegal row, whichever program writes it, and names the rule."""
 
 import sqlite3
 from collections.abc import Callable
@@ -48,7 +48,7 @@ Attempt = Callable[[JournalTransaction, Desk], object]
 
 
 def refused(desk: Desk, attempt: Attempt) -> str:
-    """The rule that refused something; nothing of it is stored."""
+    """Return the rule that refused an attempt, after checking that nothing was stored."""
     before = rows_of(desk)
     with pytest.raises(JournalRefused) as raised, desk.journal.writing() as transaction:
         attempt(transaction, desk)
@@ -73,7 +73,7 @@ def audited(transaction: JournalTransaction) -> int:
 
 
 def event(transaction: JournalTransaction, intent: Intent, **changed: object) -> None:
-    """An event as somebody would write it who does not use this code."""
+    """Insert an order event as a program that does not use this code would."""
     values: dict[str, Any] = {
         "intent_id": intent.intent_id,
         "seq": intent.state_seq + 1,
@@ -89,7 +89,7 @@ def event(transaction: JournalTransaction, intent: Intent, **changed: object) ->
     transaction._connection.execute(metadata.tables["order_events"].insert(), values)
 
 
-def test_an_order_goes_its_way_where_nothing_is_wrong(desk: Desk) -> None:
+def test_order_passes_every_guard_when_nothing_is_wrong(desk: Desk) -> None:
     intent = desk.sent()
     with desk.journal.writing() as transaction:
         transaction.orders.record_answer(intent, OrderState.RESTING, order_id="order-0001")
@@ -131,7 +131,7 @@ LIFE_CYCLE: dict[str, tuple[dict[str, object], str]] = {
 
 
 def in_state(desk: Desk, state: str) -> Intent:
-    """An order of a market of its own that has come so far."""
+    """Return an order in a market of its own, in the given state."""
     market = {"ticker": f"KX{state.upper()}-1", "event_ticker": f"KX{state.upper()}"}
     if state == "planned":
         return desk.planned(**market)
@@ -148,8 +148,8 @@ def in_state(desk: Desk, state: str) -> Intent:
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "keys alone"])
-def test_no_event_that_the_one_before_does_not_allow(desk: Desk, guarded: bool) -> None:
-    """Keys, foreign keys and partial unique indexes are enough: it is the same with every trigger taken down."""
+def test_event_not_allowed_by_the_previous_event_is_refused(desk: Desk, guarded: bool) -> None:
+    """Foreign keys and partial unique indexes refuse the event even when every trigger is removed."""
     intents = {state: in_state(desk, state) for state in ("planned", "denied", "reserved", "sending", "unknown")}
     if not guarded:
         with desk.journal._writing.begin() as connection:
@@ -164,7 +164,7 @@ def resting(desk: Desk) -> Intent:
         return transaction.orders.record_answer(intent, OrderState.RESTING, order_id="order-0001")
 
 
-def test_an_order_of_the_exchange_belongs_to_one_intent(desk: Desk) -> None:
+def test_order_id_of_a_second_intent_is_refused(desk: Desk) -> None:
     resting(desk)
     other = desk.sent(ticker="KXOTHER-1", event_ticker="KXOTHER")
 
@@ -174,7 +174,7 @@ def test_an_order_of_the_exchange_belongs_to_one_intent(desk: Desk) -> None:
     assert refused(desk, twice)
 
 
-def test_rows_are_written_once(desk: Desk) -> None:
+def test_change_or_deletion_of_an_append_only_row_is_refused(desk: Desk) -> None:
     fill_every_table(desk)
     for table in APPEND_ONLY:
         with desk.journal._engine.connect() as connection:
@@ -185,7 +185,7 @@ def test_rows_are_written_once(desk: Desk) -> None:
             assert rule == f"append_only:{table.name}"
 
 
-def test_what_a_counter_is_of_is_never_changed(desk: Desk) -> None:
+def test_change_of_the_columns_that_name_a_counter_is_refused(desk: Desk) -> None:
     resting(desk)
     for table, columns in NEVER_CHANGED.items():
         for column in columns.split(", "):
@@ -193,17 +193,17 @@ def test_what_a_counter_is_of_is_never_changed(desk: Desk) -> None:
             assert refused(desk, lambda transaction, _: sql(transaction, statement)) == f"append_only:{table}"  # noqa: B023
 
 
-def test_no_table_is_emptied_at_once(desk: Desk) -> None:
+def test_emptying_a_table_is_refused(desk: Desk) -> None:
     fill_every_table(desk)
     sqlite = desk.journal._engine.dialect.name == "sqlite"
     for table in sorted(metadata.tables):
         if sqlite and table in {"leases", "open_intents"}:
-            continue  # rows of these come and go; what they hold is worked out again by the verification
+            continue  # Rows of these tables may be deleted. The verification recomputes them.
         statement = f"DELETE FROM {table}" if sqlite else f"TRUNCATE {table} CASCADE"
         assert refused(desk, lambda transaction, _: sql(transaction, statement)).startswith("append_only")  # noqa: B023
 
 
-def test_the_head_of_the_chain_can_not_be_replaced_in_sqlite(sqlite_journal: sa.Engine) -> None:
+def test_replacing_the_head_of_the_chain_in_sqlite_is_refused(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal)
     head = "(SELECT max(seq) FROM audit_log)"
     replace_head = (
@@ -214,7 +214,7 @@ def test_the_head_of_the_chain_can_not_be_replaced_in_sqlite(sqlite_journal: sa.
 
 
 def fill_every_table(desk: Desk) -> None:
-    """At least a row in each table that is written once."""
+    """Store at least one row in each append-only table."""
     unknown = unknown_order(desk)
     with desk.journal.writing() as transaction:
         transaction.orders.approve(unknown.request_sha256, "grace", desk.clock() + HOUR)
@@ -246,7 +246,7 @@ PROPOSAL = {
 
 
 @pytest.mark.parametrize("case", SENDING)
-def test_an_order_is_not_sent_when_the_journal_knows_better(desk: Desk, case: str) -> None:
+def test_sending_is_refused_by_each_rule_of_the_guard(desk: Desk, case: str) -> None:
     make, rule = SENDING[case]
     intent = make(desk)
     assert (
@@ -255,7 +255,7 @@ def test_an_order_is_not_sent_when_the_journal_knows_better(desk: Desk, case: st
     )
 
 
-def test_another_version_of_the_code_sends_nothing(desk: Desk) -> None:
+def test_sending_by_another_code_version_is_refused(desk: Desk) -> None:
     intent = desk.reserved()
     assert (
         refused(desk, lambda transaction, _: transaction.orders.record_sending(intent, "1.1"))
@@ -263,7 +263,7 @@ def test_another_version_of_the_code_sends_nothing(desk: Desk) -> None:
     )
 
 
-def test_an_order_that_is_not_reserved_everywhere_is_not_sent(desk: Desk) -> None:
+def test_sending_without_a_reservation_is_refused(desk: Desk) -> None:
     intent = desk.planned()
 
     def without_postings(transaction: JournalTransaction, _: Desk) -> None:
@@ -284,10 +284,10 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
-def test_an_order_that_is_counted_somewhere_else_is_not_sent(
+def test_sending_with_a_reservation_in_another_scope_is_refused(
     desk: Desk, kind: ScopeKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever can add scopes could else count each order in one of its own, with caps of its own."""
+    """Otherwise a writer could count each order in a new scope with caps of its own."""
     keys = Standings._keys
     monkeypatch.setattr(Standings, "_keys", lambda *its: {**keys(*its), kind: ELSEWHERE[kind]})
     monkeypatch.setattr(ScopeWriter, "_carry_over", lambda *_: None)
@@ -298,9 +298,7 @@ def test_an_order_that_is_counted_somewhere_else_is_not_sent(
     )
 
 
-def test_an_order_that_is_counted_in_a_day_that_is_over_is_not_sent(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sending_with_a_reservation_in_a_past_day_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.reserved()
     keys = Standings._keys
     monkeypatch.setattr(Standings, "_keys", lambda *its: {**keys(*its), ScopeKind.DAY: "2026-11-22"})
@@ -311,7 +309,7 @@ def test_an_order_that_is_counted_in_a_day_that_is_over_is_not_sent(
     )
 
 
-def test_a_dry_run_never_sends(journal_engine: sa.Engine) -> None:
+def test_sending_in_a_dry_run_is_refused(journal_engine: sa.Engine) -> None:
     desk = desk_at(journal_engine, mode=Mode.DRY_RUN)
     intent = desk.reserved(order_group_id=None)
     assert refused(desk, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
@@ -341,7 +339,7 @@ INTENTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def test_no_intent_that_no_order_can_be(desk: Desk) -> None:
+def test_intent_that_cannot_be_an_order_is_refused(desk: Desk) -> None:
     for wrong, changed in INTENTS.items():
         assert refused(desk, lambda transaction, _: transaction.orders.plan(desk.intent(**changed))), wrong  # noqa: B023
 
@@ -362,9 +360,7 @@ def test_no_intent_that_no_order_can_be(desk: Desk) -> None:
         {"expires_us": NOON + MINUTE},
     ],
 )
-def test_F27_an_order_whose_bytes_say_other_terms_than_it_is_counted_with_is_not_planned(
-    desk: Desk, sent: dict[str, Any]
-) -> None:
+def test_F27_intent_whose_request_has_other_terms_is_refused(desk: Desk, sent: dict[str, Any]) -> None:
     new = desk.intent()
     other = replace(new, request_json=desk.intent(**{"client_order_id": new.client_order_id, **sent}).request_json)
     with pytest.raises(JournalRefused, match="request_terms"), desk.journal.writing() as transaction:
@@ -377,7 +373,7 @@ def test_F27_an_order_whose_bytes_say_other_terms_than_it_is_counted_with_is_not
         transaction.orders.plan(twice)
 
 
-def test_an_intent_can_not_hold_less_than_it_may_cost(desk: Desk) -> None:
+def test_intent_that_reserves_less_than_its_cost_is_refused(desk: Desk) -> None:
     intent = desk.planned()
 
     def cheaper(transaction: JournalTransaction, _: Desk) -> None:
@@ -424,7 +420,7 @@ SESSIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def test_no_session_that_may_do_what_none_may(desk: Desk) -> None:
+def test_session_with_too_many_permissions_is_refused(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
         transaction.sessions.end(desk.session_id, "done")
     group = "9b2f2c4e-0000-4000-8000-000000000002"
@@ -433,7 +429,7 @@ def test_no_session_that_may_do_what_none_may(desk: Desk) -> None:
         assert refused(desk, lambda transaction, _: open_session(transaction, session, group)), wrong  # noqa: B023
 
 
-def test_the_kill_switch_is_released_by_somebody_else_only(desk: Desk) -> None:
+def test_release_by_the_person_who_engaged_is_refused(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
         transaction.halts.engage(2, "operator", "ada", "stop")
     assert refused(desk, lambda transaction, _: transaction.halts.release("ada", "fine again"))
@@ -441,7 +437,7 @@ def test_the_kill_switch_is_released_by_somebody_else_only(desk: Desk) -> None:
     assert refused(desk, lambda transaction, _: transaction.halts.release("grace", "again")) == "kill_not_engaged"
 
 
-def test_a_release_names_the_newest_engagement(desk: Desk) -> None:
+def test_release_of_an_older_engagement_is_refused(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
         transaction.halts.engage(1, "operator", "ada", "stop")
         transaction.halts.engage(2, "operator", "bob", "stop more")
@@ -457,7 +453,7 @@ def test_a_release_names_the_newest_engagement(desk: Desk) -> None:
     assert refused(desk, the_older_one)
 
 
-def test_a_proof_of_absence_is_of_the_order_s_own_group_and_market(desk: Desk) -> None:
+def test_proof_of_absence_of_another_group_or_market_is_refused(desk: Desk) -> None:
     unknown = unknown_order(desk)
     with desk.journal.writing() as transaction:
         transaction.sessions.add_group(desk.session_id, 1, "9b2f2c4e-0000-4000-8000-000000000009", 100)
@@ -472,7 +468,7 @@ def test_a_proof_of_absence_is_of_the_order_s_own_group_and_market(desk: Desk) -
     assert refused(desk, lambda transaction, _: transaction.evidence.record_sweep(before_the_fence))
 
 
-def test_another_program_can_not_write_to_a_sqlite_journal(sqlite_journal: sa.Engine) -> None:
+def test_another_program_cannot_write_to_a_sqlite_journal(sqlite_journal: sa.Engine) -> None:
     desk_at(sqlite_journal)
     with closing(sqlite3.connect(str(sqlite_journal.url.database), isolation_level=None)) as other:
         other.execute("PRAGMA foreign_keys = ON")
@@ -487,7 +483,7 @@ def test_another_program_can_not_write_to_a_sqlite_journal(sqlite_journal: sa.En
 
 
 @pytest.mark.parametrize("pragma", ["foreign_keys = OFF", "ignore_check_constraints = ON", "recursive_triggers = OFF"])
-def test_our_own_connection_writes_nothing_with_its_checks_off(sqlite_journal: sa.Engine, pragma: str) -> None:
+def test_connection_with_its_checks_off_cannot_write(sqlite_journal: sa.Engine, pragma: str) -> None:
     desk = desk_at(sqlite_journal)
     with sqlite_journal.connect() as connection:
         connection.connection.driver_connection.execute(f"PRAGMA {pragma}")  # type: ignore[union-attr]
@@ -495,7 +491,7 @@ def test_our_own_connection_writes_nothing_with_its_checks_off(sqlite_journal: s
         transaction.audit.append("note", {})
 
 
-def test_a_refusal_names_what_refused(desk: Desk) -> None:
+def test_refusal_names_the_rule_that_refused(desk: Desk) -> None:
     is_sqlite = desk.journal._engine.dialect.name == "sqlite"
 
     def refused(act: Callable[[JournalTransaction], object]) -> str:

@@ -1,1 +1,1 @@
-"""A test for every threat F01 to F60; one file a group. ``catalogue`` says what they are."""
+"""Tests of the threats that the journal itself stops, and of the catalogue of all threats, F01 to F60."""

@@ -1,4 +1,4 @@
-"""Threats that the journal itself answers: crashes, races, clocks, disks, and hands that reach past the code."""
+"""Tests of the threats that the journal itself stops: crashes, races, clocks, disks and changes behind the code."""
 
 import json
 import os
@@ -82,7 +82,7 @@ Reopening = Callable[[str], Desk]
 
 @pytest.fixture
 def opened() -> Iterator[Opening]:
-    """Opens journals, and closes them in the end."""
+    """Return a function that opens journals; all are closed after the test."""
     engines: list[sa.Engine] = []
 
     def open_one(url: str, *wait: float) -> sa.Engine:
@@ -96,7 +96,7 @@ def opened() -> Iterator[Opening]:
 
 @pytest.fixture
 def url(journal_url: str) -> str:
-    """The URL of a journal with an open session, whose connections of this process are closed."""
+    """Return the URL of a journal with an open session. This process keeps no connection to the journal."""
     engine = open_journal(journal_url)
     desk_at(engine, caps(session=(5, 10**15, 200_000_000)))
     engine.dispose()
@@ -105,7 +105,7 @@ def url(journal_url: str) -> str:
 
 @pytest.fixture
 def desk_of(opened: Opening) -> Reopening:
-    """A desk at a journal as others left it."""
+    """Return a function that opens a desk on a journal in the state that other processes left."""
 
     def reopen(url: str) -> Desk:
         clock = Clock()
@@ -114,7 +114,7 @@ def desk_of(opened: Opening) -> Reopening:
     return reopen
 
 
-def test_F01_a_process_that_dies_after_planning_has_sent_and_reserved_nothing(url: str, desk_of: Reopening) -> None:
+def test_F01_process_killed_after_planning_has_sent_and_reserved_nothing(url: str, desk_of: Reopening) -> None:
     assert race("die_planned", url, 1) == ["SIGKILL"]
     desk = desk_of(url)
     with desk.journal.writing() as transaction:
@@ -125,7 +125,7 @@ def test_F01_a_process_that_dies_after_planning_has_sent_and_reserved_nothing(ur
     assert verify(desk.journal._engine).ok
 
 
-def test_F02_a_process_that_dies_after_reserving_leaves_what_recovery_gives_back(url: str, desk_of: Reopening) -> None:
+def test_F02_reservation_of_a_killed_process_is_released_by_recovery(url: str, desk_of: Reopening) -> None:
     assert race("die_reserved", url, 1) == ["SIGKILL"]
     desk = desk_of(url)
     assert standing(desk, ScopeKind.ACCOUNT, "account") == (1, 5_200_000)
@@ -137,7 +137,7 @@ def test_F02_a_process_that_dies_after_reserving_leaves_what_recovery_gives_back
 
 
 @pytest.mark.parametrize("point", ["sending", "about to send"])
-def test_F03_a_process_that_dies_at_sending_leaves_an_order_that_blocks_its_market(
+def test_F03_process_killed_at_sending_leaves_an_order_that_blocks_its_market(
     url: str, point: str, desk_of: Reopening
 ) -> None:
     assert race(f"die_{point}", url, 1) == ["SIGKILL"]
@@ -156,7 +156,7 @@ def test_F03_a_process_that_dies_at_sending_leaves_an_order_that_blocks_its_mark
     assert verify(desk.journal._engine).ok
 
 
-def test_F04_what_the_exchange_had_all_along_is_taken_over_with_its_reservation(desk: Desk) -> None:
+def test_F04_order_found_at_the_exchange_keeps_its_reservation(desk: Desk) -> None:
     unknown = desk.sent()
     with desk.journal.writing() as transaction:
         unknown = transaction.orders.record_answer(unknown, OrderState.UNKNOWN, writer=Writer.RECONCILER)
@@ -166,7 +166,7 @@ def test_F04_what_the_exchange_had_all_along_is_taken_over_with_its_reservation(
 
 
 @pytest.mark.parametrize("point", ["inside"])
-def test_F05_a_transaction_that_does_not_commit_leaves_nothing(url: str, point: str, desk_of: Reopening) -> None:
+def test_F05_uncommitted_transaction_leaves_nothing(url: str, point: str, desk_of: Reopening) -> None:
     assert race(f"die_{point}", url, 1) == ["SIGKILL"]
     desk = desk_of(url)
     with desk.journal._engine.connect() as connection:
@@ -185,7 +185,7 @@ def test_F12_sixteen_processes_send_one_order_once(url: str, desk_of: Reopening)
     assert verify(desk.journal._engine).ok
 
 
-def test_F12_one_signal_is_one_order_whoever_has_it(url: str, desk_of: Reopening) -> None:
+def test_F12_one_signal_in_many_processes_is_one_order(url: str, desk_of: Reopening) -> None:
     told = race("order_the_same_signal", url, 8)
     assert told.count("reserved") == 1, told
     assert {each for each in told if each != "reserved"} == {f"intent {only_intent(desk_of(url))}"}
@@ -199,7 +199,7 @@ def test_F13_eight_processes_get_the_five_orders_the_cap_allows(url: str, desk_o
     assert verify(desk.journal._engine).ok
 
 
-def test_F14_a_second_live_session_waits_until_the_first_lets_go(desk: Desk) -> None:
+def test_F14_second_live_session_opens_only_after_the_lease_of_the_first(desk: Desk) -> None:
     group = "9b2f2c4e-0000-4000-8000-000000000002"
     with pytest.raises(JournalRefused), desk.journal.writing() as transaction:
         open_session(transaction, new_session("session-0002"), group)
@@ -213,7 +213,7 @@ def test_F14_a_second_live_session_waits_until_the_first_lets_go(desk: Desk) -> 
         assert not transaction.sessions.renew_lease("session-0001", desk.clock() + HOUR)
 
 
-def test_F15_a_signal_that_comes_again_is_what_became_of_it_and_never_another_order(desk: Desk) -> None:
+def test_F15_repeated_signal_returns_its_order_and_makes_no_other(desk: Desk) -> None:
     new = desk.intent()
     with desk.journal.writing() as transaction:
         intent = transaction.orders.plan(new)
@@ -225,7 +225,7 @@ def test_F15_a_signal_that_comes_again_is_what_became_of_it_and_never_another_or
         transaction.orders.plan(changed)
 
 
-def test_F17_what_was_known_too_long_ago_is_not_sent(desk: Desk) -> None:
+def test_F17_order_past_its_validity_is_not_sent(desk: Desk) -> None:
     intent = desk.reserved(valid_until_us=desk.clock() + SECOND)
     desk.clock.now_us += SECOND + 1
     with pytest.raises(JournalRefused, match="stale"):
@@ -243,13 +243,11 @@ def midnight_desk(engine: sa.Engine, midnight: datetime) -> Desk:
     "midnight",
     [
         datetime(2026, 11, 24, 5, tzinfo=UTC),
-        datetime(2027, 3, 15, 4, tzinfo=UTC),  # the night after the clocks went forward
-        datetime(2027, 11, 8, 5, tzinfo=UTC),  # and after they went back
+        datetime(2027, 3, 15, 4, tzinfo=UTC),  # the night after the clocks go forward
+        datetime(2027, 11, 8, 5, tzinfo=UTC),  # the night after the clocks go back
     ],
 )
-def test_F19_a_new_day_begins_with_everything_that_is_outstanding(
-    sqlite_journal: sa.Engine, midnight: datetime
-) -> None:
+def test_F19_new_day_begins_with_all_open_amounts(sqlite_journal: sa.Engine, midnight: datetime) -> None:
     desk = midnight_desk(sqlite_journal, midnight)
     resting = desk.sent()
     with desk.journal.writing() as transaction:
@@ -276,7 +274,7 @@ def previous_day(midnight: datetime) -> str:
     return f"{midnight - timedelta(days=1):%Y-%m-%d}"
 
 
-def test_F20_a_journal_somebody_else_holds_is_not_waited_for_long(sqlite_journal_url: str, opened: Opening) -> None:
+def test_F20_wait_for_a_locked_sqlite_journal_is_short(sqlite_journal_url: str, opened: Opening) -> None:
     desk = desk_at(opened(sqlite_journal_url))
     impatient = Journal(opened(sqlite_journal_url, 0.05), "sandbox", clock_us=desk.clock)
     intent = desk.reserved()
@@ -288,7 +286,7 @@ def test_F20_a_journal_somebody_else_holds_is_not_waited_for_long(sqlite_journal
     desk.sending(intent)
 
 
-def test_F20_a_row_lock_in_postgres_is_not_waited_for_long(postgres_journal_url: str, opened: Opening) -> None:
+def test_F20_wait_for_a_row_lock_in_postgres_is_short(postgres_journal_url: str, opened: Opening) -> None:
     desk = desk_at(opened(postgres_journal_url))
     impatient = opened(postgres_journal_url)
     sa.event.listen(impatient, "begin", lambda connection: connection.exec_driver_sql("SET lock_timeout = '50ms'"))
@@ -297,7 +295,7 @@ def test_F20_a_row_lock_in_postgres_is_not_waited_for_long(postgres_journal_url:
         second.__enter__()
 
 
-def test_F21_a_full_disk_stores_nothing_of_an_order(sqlite_journal: sa.Engine) -> None:
+def test_F21_full_disk_stores_nothing_of_an_order(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal)
     intent = desk.reserved()
     with sqlite_journal.connect() as connection:
@@ -316,7 +314,7 @@ def test_F21_a_full_disk_stores_nothing_of_an_order(sqlite_journal: sa.Engine) -
     desk.sending(intent)
 
 
-def test_F21_a_journal_that_can_only_be_read_sends_nothing(sqlite_journal: sa.Engine) -> None:
+def test_F21_read_only_journal_sends_nothing(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal)
     intent = desk.reserved()
     with sqlite_journal.connect() as connection:
@@ -328,7 +326,7 @@ def test_F21_a_journal_that_can_only_be_read_sends_nothing(sqlite_journal: sa.En
     assert desk.look(intent).state is OrderState.RESERVED
 
 
-def test_F22_a_backup_from_before_the_kill_switch_moved_is_not_armed(
+def test_F22_backup_older_than_a_change_of_the_kill_switch_is_not_armed(
     sqlite_journal: sa.Engine, tmp_path: Path, opened: Opening
 ) -> None:
     desk = desk_at(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
@@ -352,7 +350,9 @@ def test_F22_a_backup_from_before_the_kill_switch_moved_is_not_armed(
             restored.require_unrestored()
 
 
-def test_F22_a_journal_from_a_backup_is_not_armed(sqlite_journal: sa.Engine, tmp_path: Path, opened: Opening) -> None:
+def test_F22_journal_restored_from_a_backup_is_not_armed(
+    sqlite_journal: sa.Engine, tmp_path: Path, opened: Opening
+) -> None:
     file = tmp_path / "anchors.jsonl"
     desk = desk_at(sqlite_journal, anchor_file=file)
     desk.journal.require_unrestored()
@@ -376,10 +376,10 @@ def test_F22_a_journal_from_a_backup_is_not_armed(sqlite_journal: sa.Engine, tmp
         restored.require_unrestored()
 
 
-def test_F22_a_new_journal_beside_the_anchors_of_another_is_not_armed(
+def test_F22_new_journal_beside_the_anchors_of_another_is_not_armed(
     sqlite_journal: sa.Engine, tmp_path: Path, opened: Opening
 ) -> None:
-    """It would grant every cap anew and know no signal that was sent."""
+    """A new journal would grant every cap again and would not know which signals were already sent."""
     file = tmp_path / "anchors.jsonl"
     other = Anchor("f" * 32, 3, "a" * 64, 1)
     AnchorFile(file).append(other)
@@ -393,9 +393,7 @@ def test_F22_a_new_journal_beside_the_anchors_of_another_is_not_armed(
 
 
 @pytest.mark.parametrize("guard", ["send", "order_events_no_update", "post"])
-def test_F23_a_guard_that_was_taken_down_is_noticed_before_anything_is_sent(
-    journal_engine: sa.Engine, guard: str
-) -> None:
+def test_F23_removed_guard_is_noticed_before_anything_is_sent(journal_engine: sa.Engine, guard: str) -> None:
     desk = desk_at(journal_engine)
     with journal_engine.begin() as connection:
         if journal_engine.dialect.name == "sqlite":
@@ -412,7 +410,7 @@ def test_F23_a_guard_that_was_taken_down_is_noticed_before_anything_is_sent(
     assert verify(journal_engine).verdict is AuditVerdict.CORRUPT
 
 
-def test_F24_an_order_whose_audit_can_not_be_written_is_not_sent(desk: Desk) -> None:
+def test_F24_order_whose_audit_cannot_be_written_is_not_sent(desk: Desk) -> None:
     intent = desk.reserved()
     with desk.journal._writing.begin() as connection:
         if connection.dialect.name == "sqlite":
@@ -426,7 +424,7 @@ def test_F24_an_order_whose_audit_can_not_be_written_is_not_sent(desk: Desk) -> 
     assert desk.look(intent).state is OrderState.RESERVED
 
 
-def test_F34_an_order_that_would_turn_the_position_is_charged_for_what_it_opens(desk: Desk) -> None:
+def test_F34_order_that_turns_the_position_reserves_for_the_part_it_opens(desk: Desk) -> None:
     held = desk.sent(fee_bound_microdollars=0)
     with desk.journal.writing() as transaction:
         fill = Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON)
@@ -441,11 +439,12 @@ def test_F34_an_order_that_would_turn_the_position_is_charged_for_what_it_opens(
     desk.reserved(**closing_order)
     assert standing(desk, ScopeKind.ACCOUNT, "account")[1] == 5_000_000
     desk.reserved(**closing_order, count_centicontracts=3_000)
-    # 4,000 sold at 0.50 are 20.00 received for 3,000 owed at a dollar each, and 5.00 were paid.
+    # Paid $5.00 for 10 contracts; received $20.00 for selling 40 at $0.50. If YES wins, the 30 contracts short cost
+    # $30.00, so the worst loss is $15.00.
     assert standing(desk, ScopeKind.ACCOUNT, "account")[1] == 15_000_000
 
 
-def test_F40_caps_can_not_be_changed_while_a_session_runs(desk: Desk) -> None:
+def test_F40_caps_of_a_running_session_cannot_be_changed(desk: Desk) -> None:
     for statement in (
         "UPDATE sessions SET order_worst_cap_microdollars = 1",
         "UPDATE session_caps SET worst_cap_microdollars = 1",
@@ -456,7 +455,7 @@ def test_F40_caps_can_not_be_changed_while_a_session_runs(desk: Desk) -> None:
             transaction._connection.exec_driver_sql(statement)
 
 
-def test_F41_nothing_is_sent_after_the_kill_switch_was_engaged(journal_url: str, opened: Opening) -> None:
+def test_F41_nothing_is_sent_after_the_kill_switch_is_engaged(journal_url: str, opened: Opening) -> None:
     engine = opened(journal_url)
     desk = desk_at(engine)
     engine.dispose()
@@ -473,7 +472,7 @@ def test_F41_nothing_is_sent_after_the_kill_switch_was_engaged(journal_url: str,
     assert verify(desk.journal._engine).ok
 
 
-def test_F48_a_part_that_was_filled_stays_and_the_rest_is_given_back(desk: Desk) -> None:
+def test_F48_cancel_after_a_partial_fill_releases_only_the_rest(desk: Desk) -> None:
     intent = desk.sent()
     with desk.journal.writing() as transaction:
         intent = transaction.orders.record_answer(intent, OrderState.RESTING, order_id="order-0001")
@@ -487,7 +486,7 @@ def test_F48_a_part_that_was_filled_stays_and_the_rest_is_given_back(desk: Desk)
     assert verify(desk.journal._engine).ok
 
 
-def test_F49_fills_count_once_in_whatever_order_they_come(journal_engine: sa.Engine) -> None:
+def test_F49_repeated_and_unordered_fills_count_once(journal_engine: sa.Engine) -> None:
     desk = desk_at(journal_engine)
     fills = [Fill(f"f-{number}", "order-0001", TICKER, Side.BID, 5_000, 100, 10_000, NOON) for number in range(3)]
     results: list[tuple[int, int]] = []
@@ -507,7 +506,7 @@ def test_F49_fills_count_once_in_whatever_order_they_come(journal_engine: sa.Eng
     assert verify(journal_engine).ok
 
 
-def test_F50_a_fee_above_its_bound_is_stored_and_stops_trading(desk: Desk) -> None:
+def test_F50_fee_above_its_bound_is_stored_and_stops_trading(desk: Desk) -> None:
     intent = desk.sent(fee_bound_microdollars=1_000)
     with desk.journal.writing() as transaction:
         assert transaction.fills.record(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 2_000, NOON), intent)
@@ -516,7 +515,7 @@ def test_F50_a_fee_above_its_bound_is_stored_and_stops_trading(desk: Desk) -> No
     assert standing(desk, ScopeKind.ACCOUNT, "account")[1] == 5_002_000
 
 
-def test_F51_amounts_that_are_not_exact_are_refused_by_the_database(desk: Desk) -> None:
+def test_F51_inexact_amounts_are_refused_by_the_database(desk: Desk) -> None:
     intent = desk.planned()
     with desk.journal._engine.connect() as connection:
         stored = connection.execute(sa.select(intents).where(intents.c.intent_id == intent.intent_id)).mappings().one()
@@ -527,13 +526,13 @@ def test_F51_amounts_that_are_not_exact_are_refused_by_the_database(desk: Desk) 
             transaction._connection.execute(intents.insert(), row)
 
 
-def test_F56_other_code_than_the_session_s_sends_nothing(desk: Desk) -> None:
+def test_F56_another_code_version_than_the_session_s_sends_nothing(desk: Desk) -> None:
     intent = desk.reserved()
     with pytest.raises(JournalRefused, match="code_version"):
         desk.sending(intent, "0.9+old")
 
 
-def test_F59_many_small_orders_meet_the_rate_and_the_number_of_orders(desk: Desk) -> None:
+def test_F59_many_small_orders_reach_the_caps_on_rate_and_number(desk: Desk) -> None:
     tiny = {"count_centicontracts": 1, "fee_bound_microdollars": 0}
     reasons: Counter[str] = Counter()
     for _ in range(64):
@@ -552,7 +551,7 @@ def test_F59_many_small_orders_meet_the_rate_and_the_number_of_orders(desk: Desk
         assert transaction.reading.orders.attempts_in_last_minute("sandbox", 0, Mode.LIVE, desk.clock()) == 67
 
 
-def test_F60_markets_of_one_event_are_added_up_without_credit_for_each_other(journal_engine: sa.Engine) -> None:
+def test_F60_markets_of_one_event_add_up_without_credit(journal_engine: sa.Engine) -> None:
     desk = desk_at(journal_engine, caps(event=(100, 10**15, 5 * 5_000_000)))
     for number in range(5):
         side = Side.BID if number % 2 else Side.ASK
@@ -584,7 +583,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("what", TAMPERED)
-def test_F25_whatever_is_changed_behind_the_code_is_found(sqlite_journal: sa.Engine, what: str) -> None:
+def test_F25_every_change_behind_the_code_is_found(sqlite_journal: sa.Engine, what: str) -> None:
     desk = desk_at(sqlite_journal)
     desk.sent()
     assert verify(sqlite_journal).ok
@@ -594,7 +593,7 @@ def test_F25_whatever_is_changed_behind_the_code_is_found(sqlite_journal: sa.Eng
     assert report.problems
 
 
-def test_F25_the_same_is_found_in_postgres(postgres_journal_url: str, opened: Opening) -> None:
+def test_F25_changes_behind_the_code_are_found_in_postgres(postgres_journal_url: str, opened: Opening) -> None:
     engine = opened(postgres_journal_url)
     desk = desk_at(engine)
     desk.sent()
@@ -607,7 +606,7 @@ def test_F25_the_same_is_found_in_postgres(postgres_journal_url: str, opened: Op
         found = problems
 
 
-def test_F25_a_journal_written_anew_is_told_by_its_anchors(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+def test_F25_rewritten_journal_is_found_by_its_anchors(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     file = tmp_path / "anchors.jsonl"
     desk = desk_at(sqlite_journal, anchor_file=file)
     desk.journal.anchor()

@@ -1,4 +1,7 @@
-"""A session with everything in it, always the same: ``python -m ...golden URL`` makes it and prints the audit log."""
+"""A fixed session that writes every kind of audit record.
+
+``python -m kalshi_pipelines_tests.support.execution.golden URL`` runs the session and prints its audit log.
+"""
 
 import sys
 from dataclasses import replace
@@ -14,12 +17,12 @@ from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines_tests.support.execution.trading import EVENT, GROUP, HOUR, NOON, TICKER, desk_at, next_session
 
-#: The hash of the audit log. It changes only with the form of the log, and then ``BODY_VERSION`` has to change as well.
+#: SHA-256 of the session's audit log. It may change only with the form of the log, together with ``BODY_VERSION``.
 GOLDEN: Final = "ab4aa2479e27212c86e17ea2dee8c44b2191efb8797f539aa8636fd605bcdd66"
 
 
 def audit_of_a_session(url: str) -> str:
-    """Every kind of record, at fixed instants; one line each: number, hash, body."""
+    """Run the session at fixed instants. Return its audit log, a line for each record: number, hash and body."""
     engine = open_journal(url)
     desk = desk_at(engine)
     checks = (Check("kill", True, "clear", "clear"), Check("band", True, "500", "20"))

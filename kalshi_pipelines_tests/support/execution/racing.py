@@ -1,7 +1,7 @@
-"""Several processes on one journal at once, and processes that are killed in the middle of it.
+"""Races of several processes on one journal, and processes that are killed in the middle of an order.
 
-``python -m kalshi_pipelines_tests.support.execution.racing CASE URL NUMBER`` prints what each of them did, as JSON. It
-is a program of its own because it forks: sixteen new Pythons would take longer than all they have to do.
+``python -m kalshi_pipelines_tests.support.execution.racing CASE URL NUMBER`` prints the result of each process as JSON.
+The program forks: starting sixteen Python interpreters would take longer than the races themselves.
 """
 
 import json
@@ -18,12 +18,12 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.orders.terms import ClientOrderId
 from kalshi_pipelines_tests.support.execution.trading import VERSION, Clock, Desk
 
-#: How long a process waits for its turn: all are to get one, however slow the machine.
+#: Longest time a process waits for the journal's lock. Every process must get the lock even on a slow machine.
 PATIENCE_SECONDS = 60
 
 
 def desk_of(url: str, number: int) -> Desk:
-    """A connection of this process's own to the journal the test has made."""
+    """Return a desk with a connection of this process to the journal of the test."""
     clock = Clock()
     engine = open_journal(url, PATIENCE_SECONDS)
     first = 1_000 * (number + 1)
@@ -31,7 +31,7 @@ def desk_of(url: str, number: int) -> Desk:
 
 
 def send_the_same(url: str, number: int) -> str:
-    """Send the one order that is reserved."""
+    """Send the only reserved order of the journal."""
     desk = desk_of(url, number)
     with desk.journal.reading() as reading:
         (intent,) = reading.orders.open_intents("sandbox", 0)
@@ -43,7 +43,7 @@ def send_the_same(url: str, number: int) -> str:
 
 
 def order_the_same_signal(url: str, number: int) -> str:
-    """Plan and reserve the same signal as everybody else."""
+    """Plan and reserve the same signal as every other process."""
     desk = desk_of(url, number)
     new = desk.intent(idempotency_key="5" * 64, client_order_id=ClientOrderId("kx1-the-same"))
     try:
@@ -55,7 +55,7 @@ def order_the_same_signal(url: str, number: int) -> str:
 
 
 def order_what_others_do_not(url: str, number: int) -> str:
-    """Reserve three orders nobody else has; the cap is for all."""
+    """Reserve three orders of this process alone. All processes share one cap."""
     desk = desk_of(url, number)
     got = 0
     for _ in range(3):
@@ -71,7 +71,10 @@ def order_what_others_do_not(url: str, number: int) -> str:
 
 
 def send_until_stopped(url: str, number: int) -> str:
-    """Send four orders as fast as others let it; the first process stops all after its second, the last come after."""
+    """Send four orders as fast as possible. The first process engages the kill switch after its second order.
+
+    Every process tries its last order only after the switch is engaged.
+    """
     desk = desk_of(url, number)
     one = {"event_ticker": f"KXRACE{number}", "count_centicontracts": 1, "fee_bound_microdollars": 0}
     intents = [desk.reserved(ticker=f"KXRACE{number}-{market}", **one) for market in range(4)]
@@ -96,7 +99,7 @@ def is_stopped(desk: Desk) -> bool:
 
 
 def die_at(point: str) -> Callable[[str, int], str]:
-    """A process that is killed at some point of an order."""
+    """Return a case whose process is killed at a point of an order's life."""
 
     def die(url: str, number: int) -> str:
         desk = desk_of(url, number)
@@ -131,7 +134,7 @@ CASES: dict[str, Callable[[str, int], str]] = {
 
 
 def race(case: str, url: str, processes: int) -> list[str]:
-    """Do the same in several processes that begin together; what each of them said, or the signal that ended it."""
+    """Run a case in several processes that begin together. Return each process's text, or the signal that killed it."""
     gate_read, gate_write = os.pipe()
     children = []
     for number in range(processes):
