@@ -1,6 +1,6 @@
-"""What the executor did and how things stand, in words for people: the command line and Dagster say the same.
+"""Text for people about orders, caps and positions, shared by the command line and Dagster.
 
-Texts of agents and vendors are made harmless here. Nothing is decided here.
+Text that comes from agents and vendors is made harmless here. Nothing is decided here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,17 +20,17 @@ _UNNAMED = {ScopeKind.ROLLING: "last 24 hours", ScopeKind.ACCOUNT: "account"}
 
 
 def safe_line(text: str, most: int = _WIDEST) -> str:
-    """A text of somebody else's as one harmless line."""
+    """Return a text that others wrote as one short line without control characters."""
     return shortened(visible(text), most)
 
 
 def format_count(number: int, thing: str) -> str:
-    """A number and what is counted: 1 proposal, 2 proposals."""
+    """Return a number with its noun: 1 proposal, 2 proposals."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def format_instant(at_us: int) -> str:
-    """An instant to the second, UTC; what is beyond the years of the calendar as its number."""
+    """Return an instant to the second in UTC, or the number itself if the calendar has no such year."""
     try:
         return instant(at_us).strftime("%Y-%m-%d %H:%M:%S UTC")
     except OverflowError:
@@ -38,11 +38,11 @@ def format_instant(at_us: int) -> str:
 
 
 def proposal_row(row: Any) -> dict[str, str]:  # noqa: ANN401  # a row of the database
-    """A proposal as a row of a table."""
+    """Return a stored proposal as a row of a table."""
     return {
         "proposal": str(row["proposal_id"]),
         "by": safe_line(f"{row['actor_kind']} {row['actor_name']}", 60),
-        # Whoever may insert chose these, and no order may ever come of them.
+        # Any login that may insert proposals chose these values, so they may be impossible.
         "order": f"{row['action']} {contracts(row['count_centicontracts'])} {row['outcome'].upper()} "
         f"{safe_line(row['ticker'], 120)} at {YesPrice(row['price_centicents'])}",
         "signal": safe_line(f"{row['strategy']}: {row['signal']}", 80),
@@ -52,7 +52,7 @@ def proposal_row(row: Any) -> dict[str, str]:  # noqa: ANN401  # a row of the da
 
 
 def status_lines(reading: JournalReading, environment: Environment, subaccount: int, now_us: int) -> Iterator[str]:
-    """How things stand: the kill switch, the session, what is open, the last reconciliation, what caps leave."""
+    """Yield lines about the kill switch, the session, open orders, the last reconciliation and breached caps."""
     kill = reading.halts.kill_state()
     state = f"engaged (level {kill.level})" if kill.engaged else "clear"
     since = f"since {format_instant(kill.at_us)} by {safe_line(kill.by_whom)}"
@@ -78,7 +78,7 @@ def status_lines(reading: JournalReading, environment: Environment, subaccount: 
 
 
 def cap_lines(standings: Sequence[ScopeStanding]) -> Iterator[str]:
-    """What each cap is used of: orders, notional, worst loss."""
+    """Yield one line for each cap: how many orders, how much notional and how much worst loss it has used."""
     for scope in standings:
         mode = " (dry run)" if scope.mode is Mode.DRY_RUN else ""
         named = scope.kind in (ScopeKind.SESSION, ScopeKind.DAY, ScopeKind.EVENT)
@@ -93,7 +93,7 @@ def cap_lines(standings: Sequence[ScopeStanding]) -> Iterator[str]:
 
 
 def position_lines(markets: Sequence[MarketStanding], most_contracts: int) -> Iterator[str]:
-    """What is held and rests, market by market, and the cap of each."""
+    """Yield one line for each market: its position and its open orders."""
     yield f"positions        {format_count(len(markets), 'market')}, at most {most_contracts:,} contracts each"
     for market in markets:
         held = market.position_centicontracts

@@ -1,1 +1,1 @@
-"""What people run: the command line, trading sessions, the kill switch, the audit."""
+"""Entry points for people and Dagster: the command line, trading sessions, the kill switch and the audit."""

@@ -1,6 +1,6 @@
-"""Verify the configured journal, with a trade key against the exchange's orders, too; what is wrong stops trading.
+"""Verification of the configured journal; a journal that is corrupt stops trading.
 
-What is verified is said by ``audit.verification``.
+With a trade key the journal is also compared with the exchange's orders. ``audit.verification`` lists all checks.
 """
 
 from collections.abc import Callable
@@ -27,13 +27,13 @@ _MOST_TEXT: Final = 1_000
 def verify_or_stop(
     settings: Settings, trade: TradeSettings, engine: sa.Engine, warehouse: Callable[[], sa.Engine]
 ) -> AuditReport:
-    """Verify the journal; one that is not what was written engages the kill switch.
+    """Verify the journal, and engage the kill switch if the journal is corrupt.
 
     Args:
-        settings: Of the environment.
-        trade: With a trade key, the exchange's orders are held against the journal.
+        settings: Settings of the environment.
+        trade: Settings of trading. If they name a trade key, the exchange's orders are compared with the journal.
         engine: The journal's database.
-        warehouse: Opens the one that keeps the rate budget of reads.
+        warehouse: Opens the warehouse, which keeps the rate budget for reads.
     """
 
     def journal() -> Journal:
@@ -49,7 +49,7 @@ def verify_or_stop(
         report = verify(engine, settings.resolved_journal_anchors, orders)
     switch = kill_switch(settings, trade, journal)
     if report.verdict is AuditVerdict.CORRUPT and not switch.is_on_record():
-        why = f"the journal is not what was written: {report.problems[0]}"
+        why = f"the journal is corrupt: {report.problems[0]}"
         switch.engage("verify-audit", why[:_MOST_TEXT], source="audit")
     return report
 
@@ -57,7 +57,7 @@ def verify_or_stop(
 def _orders(
     settings: Settings, trade: TradeSettings, journal: Journal, warehouse: Callable[[], sa.Engine]
 ) -> list[ExchangeOrder]:
-    """Orders of the exchange since the sub-account was first traded from this journal."""
+    """Read the exchange's orders since the sub-account was first traded from this journal."""
     with journal.reading() as reading:
         first_us = reading.sessions.first_live_session_us(settings.environment.value, trade.subaccount)
     if first_us is None:
@@ -68,6 +68,11 @@ def _orders(
 
 
 def _without_exchange(report: AuditReport, why: str) -> AuditReport:
-    """A journal that is clean in itself, but could not be held against the exchange, is not verified."""
+    """Return the report of a journal that could not be compared with the exchange.
+
+    The verification then could not run, even if the journal agrees with itself.
+    """
     verdict = AuditVerdict.COULD_NOT_RUN if report.ok else report.verdict
-    return replace(report, verdict=verdict, problems=(*report.problems, f"the exchange was not asked: {why}"))
+    return replace(
+        report, verdict=verdict, problems=(*report.problems, f"the exchange's orders could not be read: {why}")
+    )

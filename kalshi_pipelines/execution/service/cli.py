@@ -1,9 +1,13 @@
-"""``python -m kalshi_pipelines.execution``: propose, trade, look, halt and verify, without Dagster.
+"""The parser of ``python -m kalshi_pipelines.execution``: propose, trade, inspect, stop and verify without Dagster.
 
-Variables that are not set are taken from a file ``.env`` in the current folder.
+Environment variables that are not set are read from the file ``.env`` in the current folder.
 
-Ends with 0 if it was done, with 1 if the answer is no (an order was denied, the audit is corrupt, a reconciliation not
-clean, the account not flat), with 2 if something could not be done, and with 130 after Ctrl-C.
+Exit statuses:
+
+- 0: the command did what it was asked to do.
+- 1: an order was denied, the audit is corrupt, the reconciliation is not clean, or orders may still rest.
+- 2: the command could not be done.
+- 130: the command was interrupted by Ctrl-C.
 """
 
 import argparse
@@ -20,12 +24,12 @@ from kalshi_pipelines.execution.service import inbox_commands, inspection_comman
 from kalshi_pipelines.execution.service.command_context import CommandContext
 from kalshi_pipelines.settings import InvalidSettings, take_env_file
 
-#: The largest number a database stores.
+#: The largest integer that the database stores.
 _LARGEST = 2**63 - 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks; return the exit status."""
+    """Run one command of the command line and return its exit status."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
@@ -38,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with CommandContext.from_environment() as context:
             return int(given.do(context, given))
     except KeyboardInterrupt:
-        print("Interrupted. See `status` for what was done.", file=sys.stderr)
+        print("Interrupted. Run `status` to see what was done.", file=sys.stderr)
         return session_commands.INTERRUPTED
     except SessionRefused as error:
-        print(f"no session was opened, nothing was sent: {error}", file=sys.stderr)
+        print(f"No session was opened and nothing was sent: {error}", file=sys.stderr)
         return 1
     except (ExpectedError, OSError) as error:
         print(error, file=sys.stderr)
@@ -50,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m kalshi_pipelines.execution", description="Orders: propose, trade, look, halt, verify."
+        prog="python -m kalshi_pipelines.execution",
+        description="Propose and trade orders, inspect the account, stop trading, verify the audit.",
     )
     add = parser.add_subparsers(required=True, metavar="COMMAND").add_parser
     user = getpass.getuser()
@@ -60,71 +65,91 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_trading(add: Callable[..., argparse.ArgumentParser], user: str) -> None:
-    propose = add("propose", help="put an order into the inbox; nothing is sent by it")
+    propose = add("propose", help="put an order into the inbox, without sending it")
     propose.add_argument("action", choices=("buy", "sell"))
     propose.add_argument("outcome", choices=("yes", "no"))
     propose.add_argument("ticker")
     propose.add_argument("count", help="contracts, such as 10 or 0.50")
-    propose.add_argument("price", help="dollars of a contract of the outcome, such as 0.5600")
-    propose.add_argument("--signal", required=True, help="a name for this order: the same name is never ordered twice")
+    propose.add_argument("price", help="price of one contract of the outcome in dollars, such as 0.5600")
+    propose.add_argument(
+        "--signal", required=True, help="a name for this order; an order of the same name is never sent twice"
+    )
     propose.add_argument("--strategy", default="by hand")
-    propose.add_argument("--valid-minutes", type=_whole(1, 10), default=5, metavar="N", help="at most 10")
+    propose.add_argument(
+        "--valid-minutes",
+        type=_whole(1, 10),
+        default=5,
+        metavar="N",
+        help="minutes until the proposal expires, at most 10",
+    )
     propose.add_argument("--time-in-force", default="immediate_or_cancel")
     propose.add_argument(
-        "--rest-minutes", type=_whole(1, 15), metavar="N", help="for good_till_canceled: when it ends; at most 15"
+        "--rest-minutes",
+        type=_whole(1, 15),
+        metavar="N",
+        help="minutes until a good_till_canceled order ends, at most 15",
     )
     propose.add_argument("--post-only", action="store_true")
     propose.add_argument("--reduce-only", action="store_true")
-    propose.add_argument("--reason", default="", help="for people")
+    propose.add_argument("--reason", default="", help="a note for people; no check reads it")
     _who(propose, user)
     propose.set_defaults(do=inbox_commands.propose_order)
 
-    imports = add("import", help="put the orders of a .csv or .json file into the inbox, all or none")
+    imports = add("import", help="put all orders of a .csv or .json file into the inbox, or none")
     imports.add_argument("file", type=Path)
     _who(imports, user)
     imports.set_defaults(do=inbox_commands.import_file)
 
-    trade = add("trade", help="open a session and decide what is in the inbox; live if the settings say so")
+    trade = add("trade", help="open a session and decide about the proposals in the inbox; live if the settings say so")
     _by_and_why(trade, user)
     trade.set_defaults(do=session_commands.trade_inbox)
 
-    approve = add("approve", help="let exactly one request of an order be sent that waits for it")
+    approve = add("approve", help="approve the exact request of an order that waits for approval")
     approve.add_argument("intent", type=_whole(1, _LARGEST))
-    approve.add_argument("sha256", help="the beginning of the request's SHA-256, as it was shown: 12 digits or more")
-    approve.add_argument("--by", default=user, help="your name; another than the proposer's")
+    approve.add_argument("sha256", help="the first 12 or more digits of the request's SHA-256, as shown by `trade`")
+    approve.add_argument("--by", default=user, help="your name, which must differ from the proposer's")
     approve.set_defaults(do=session_commands.approve)
 
-    arm = add("arm", help="make the token with which live sessions can be opened for a while")
-    arm.add_argument("--minutes", type=_whole(1, 24 * 60), default=60, help="how long it is good; at most a day")
-    arm.add_argument("--run", type=Path, metavar="FILE", help="also write the config of one run of the job `trade`")
+    arm = add("arm", help="print a token that permits live sessions for a limited time")
+    arm.add_argument(
+        "--minutes", type=_whole(1, 24 * 60), default=60, help="minutes until the token expires, at most a day"
+    )
+    arm.add_argument("--run", type=Path, metavar="FILE", help="also write the config for one run of the `trade` job")
     _by_and_why(arm, user)
     arm.set_defaults(do=session_commands.arm)
 
 
 def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> None:
-    status = add("status", help="kill switch, session, open orders, last reconciliation, what is left of each cap")
+    status = add(
+        "status",
+        help="show the kill switch, session, open orders, last reconciliation, and how much of each cap is used",
+    )
     status.set_defaults(do=inspection_commands.status)
 
-    kill = add("kill", help="stop all new risk; level 2 also cancels everything and proves it")
+    kill = add("kill", help="send no new orders; level 2 also cancels all orders and proves that none rests")
     kill.add_argument("--level", type=int, choices=(1, 2), default=1)
-    kill.add_argument("--patience", type=float, default=300, metavar="SECONDS", help="for level 2: how long it goes on")
+    kill.add_argument("--patience", type=float, default=300, metavar="SECONDS", help="how long level 2 keeps trying")
     _by_and_why(kill, user)
     kill.set_defaults(do=stop_commands.kill)
 
-    drill = add("drill", help="halt for practice, on the sandbox or demo")
-    drill.add_argument("--patience", type=float, default=300, metavar="SECONDS")
+    drill = add("drill", help="practise a level-2 halt on the sandbox or demo exchange")
+    drill.add_argument("--patience", type=float, default=300, metavar="SECONDS", help="how long the halt keeps trying")
     _by_and_why(drill, user)
     drill.set_defaults(do=stop_commands.drill)
 
-    release = add("release", help="let new sessions trade again: by another person, after a clean reconciliation")
+    release = add(
+        "release", help="permit new sessions; needs another person than the one who halted, and a clean reconciliation"
+    )
     _by_and_why(release, user)
     release.set_defaults(do=stop_commands.release)
 
-    reconcile = add("reconcile", help="compare the account with the journal, and resolve what is unknown")
+    reconcile = add(
+        "reconcile", help="compare the account with the journal, and resolve orders whose outcome is unknown"
+    )
     reconcile.set_defaults(do=inspection_commands.reconcile)
 
-    accept = add("accept", help="take positions that drifted as the journal's own, and clear breached caps")
-    accept.add_argument("tickers", nargs="*", metavar="TICKER", help="each market whose position differs")
+    accept = add("accept", help="correct the journal's positions to the exchange's, and clear breached caps")
+    accept.add_argument("tickers", nargs="*", metavar="TICKER", help="every market whose position differs")
     _by_and_why(accept, user)
     accept.set_defaults(do=inspection_commands.accept)
 
@@ -132,12 +157,12 @@ def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> Non
     _by_and_why(close, user)
     close.set_defaults(do=session_commands.close_session)
 
-    verify = add("verify-audit", help="verify the journal: chain, anchors, states, counters")
+    verify = add("verify-audit", help="verify the journal's hash chain, anchors, order states and counters")
     verify.set_defaults(do=inspection_commands.verify_audit)
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
-    """What reads an argument that is a whole number between two others."""
+    """Return a reader of whole numbers between two limits, for ``argparse``."""
 
     def read(text: str) -> int:
         try:
@@ -145,7 +170,7 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
         except ValueError:
             number = least - 1
         if not least <= number <= most:
-            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number from {least:,} to {most:,}")
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from {least:,} to {most:,}")
         return number
 
     return read
@@ -153,10 +178,12 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 
 def _who(parser: argparse.ArgumentParser, user: str) -> None:
     kinds = [kind.value for kind in ActorKind]
-    parser.add_argument("--as", dest="kind", choices=kinds, default=ActorKind.PERSON.value, help="who proposes")
-    parser.add_argument("--name", default=user, help="the name of who proposes")
+    parser.add_argument(
+        "--as", dest="kind", choices=kinds, default=ActorKind.PERSON.value, help="what kind of proposer you are"
+    )
+    parser.add_argument("--name", default=user, help="the proposer's name")
 
 
 def _by_and_why(parser: argparse.ArgumentParser, user: str) -> None:
     parser.add_argument("--by", default=user, help="your name")
-    parser.add_argument("--why", required=True, help="the reason, for those who come later")
+    parser.add_argument("--why", required=True, help="the reason, recorded for later readers")

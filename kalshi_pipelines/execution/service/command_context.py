@@ -1,4 +1,4 @@
-"""What every command of the command line works with: settings, databases and the exchange's client."""
+"""The context of every command: settings, databases and the exchange's client, opened when first needed."""
 
 import argparse
 from collections.abc import Iterator
@@ -25,17 +25,17 @@ from kalshi_pipelines.warehouse.engine import (
 )
 from kalshi_pipelines.warehouse.migrations import require_head
 
-#: The longest name and reason that an armed run and a session take.
+#: The longest name and the longest reason that an armed run or a session can store, in characters.
 LONGEST_TEXT: Final = 200
 
 
 class CommandRefused(ExpectedError):
-    """A command that makes no sense as things are; the message says why and what would."""
+    """A command cannot be done in the present state of the journal or the settings."""
 
 
 @dataclass(frozen=True)
 class CommandContext:
-    """What commands work with; databases are opened when they are first asked for, and closed at the end."""
+    """Settings, databases and client of one command. Databases open when first used and close at the end."""
 
     settings: Settings
     _open: ExitStack
@@ -43,10 +43,10 @@ class CommandContext:
     @classmethod
     @contextmanager
     def from_environment(cls) -> Iterator[Self]:
-        """With the settings of the present environment variables.
+        """Yield a context with the settings of the environment variables, and close its databases afterwards.
 
         Raises:
-            InvalidSettings: One can not be used.
+            InvalidSettings: A variable's value cannot be used.
         """
         with ExitStack() as opened:
             yield cls(Settings.from_environment(), opened)
@@ -56,12 +56,15 @@ class CommandContext:
         """The settings of trading.
 
         Raises:
-            InvalidSettings: One can not be used.
+            InvalidSettings: A variable is unknown or its value cannot be used.
         """
         return TradeSettings.from_environment()
 
     def whereabouts(self) -> str:
-        """What a command acts on. Nothing is opened for it, and nothing that is wrong keeps a kill from its work."""
+        """Return the environment, sub-account and journal that a command acts on, as one line.
+
+        Nothing is opened, and wrong settings raise no error, so that ``kill`` always works.
+        """
         try:
             subaccount = str(self.trade.subaccount)
         except InvalidSettings:
@@ -69,7 +72,7 @@ class CommandContext:
         return f"{self.settings.environment.value}, sub-account {subaccount}, journal {self.place_of_journal()}"
 
     def place_of_journal(self) -> str:
-        """Where the journal is, for people."""
+        """Return the path or address of the journal, without its password."""
         try:
             url = warehouse_url(journal_url(self.settings))
             place = place_of(url)
@@ -78,19 +81,19 @@ class CommandContext:
             return "not known"
 
     def journal_engine(self) -> sa.Engine:
-        """The journal's database."""
+        """Open the journal's database."""
         engine = open_journal(journal_url(self.settings))
         self._open.callback(engine.dispose)
         return engine
 
     def journal(self) -> Journal:
-        """The journal, at head and of this environment."""
+        """Open the journal, which must be at its newest migration and belong to this environment."""
         return Journal(
             self.journal_engine(), self.settings.environment, anchor_file=self.settings.resolved_journal_anchors
         )
 
     def warehouse(self) -> sa.Engine:
-        """The warehouse, at head."""
+        """Open the warehouse, which must be at its newest migration."""
         engine = open_engine(self.settings.resolved_warehouse_url)
         self._open.callback(engine.dispose)
         with explained_failures(engine):
@@ -98,7 +101,7 @@ class CommandContext:
         return engine
 
     def client(self, warehouse: sa.Engine) -> KalshiClient:
-        """Reads the exchange."""
+        """Open a client that reads the exchange."""
         if self.settings.sandbox_url is None and self.trade.url is not None:
             client = KalshiClient.from_settings(self.settings, warehouse, self.trade.url, "KALSHI_TRADE_URL")
         else:
@@ -107,11 +110,13 @@ class CommandContext:
 
 
 def require_by_and_why(given: argparse.Namespace) -> None:
-    """Who and why can be stored: an armed run takes no other.
+    """Check that the name and the reason can be stored; an armed run and a session accept no others.
 
     Raises:
-        CommandRefused: One of them can not.
+        CommandRefused: ``--by`` or ``--why`` is empty, too long, or has characters that cannot be printed.
     """
     for option, text in (("--by", given.by), ("--why", given.why)):
         if not (text.strip() and text.isprintable() and len(text) <= LONGEST_TEXT):
-            raise CommandRefused(f"{option}: write one line of 1 to {LONGEST_TEXT} characters, not {len(text)}.")
+            raise CommandRefused(
+                f"{option} has {len(text)} characters.", f"Write one printable line of 1 to {LONGEST_TEXT} characters."
+            )

@@ -1,4 +1,4 @@
-"""Decisions of the executor as text for people: one line each, or rows of a table."""
+"""The executor's decisions as text for people: one line each, or rows of a table."""
 
 from collections.abc import Iterable
 
@@ -8,14 +8,14 @@ from kalshi_pipelines.execution.text import safe_line
 
 
 def format_decision(decision: Decision) -> str:
-    """A decision as one line."""
+    """Return a decision as one line."""
     why = [text for text in (decision.reason.code if decision.reason else "", safe_line(decision.detail)) if text]
     line = f"{decision.outcome.value.replace('_', ' ')}: {_format_order(decision.order)}"
     return f"{line} ({': '.join(why)})" if why else line
 
 
 def decision_rows(decisions: Iterable[Decision]) -> list[dict[str, str]]:
-    """Decisions as rows of a table, for people."""
+    """Return decisions as rows of a table."""
     return [
         {
             "decision": each.outcome.value.replace("_", " "),

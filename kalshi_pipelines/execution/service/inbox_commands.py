@@ -1,4 +1,4 @@
-"""Commands that fill the inbox of proposals. None of them sends anything."""
+"""Commands that put proposals into the inbox. None of them sends an order."""
 
 import argparse
 import datetime as dt
@@ -34,7 +34,7 @@ def propose_order(context: CommandContext, given: argparse.Namespace) -> int:
     order = read_proposal(texts, Proposer(ActorKind(given.kind), given.name))
     print(context.whereabouts())
     (number,) = propose(context.journal_engine(), [order], "command line")
-    print(f"Proposal {number} is in the inbox until {order.valid_until:%H:%M:%S} UTC; nothing was sent.")
+    print(f"Proposal {number} is in the inbox until {order.valid_until:%H:%M:%S} UTC. Nothing was sent.")
     return 0
 
 
@@ -45,5 +45,5 @@ def import_file(context: CommandContext, given: argparse.Namespace) -> int:
     numbers = propose(context.journal_engine(), orders, given.file.name)
     these = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
     are = "is" if len(numbers) == 1 else "are"
-    print(f"{format_count(len(numbers), 'proposal')} {are} in the inbox ({these}); nothing was sent.")
+    print(f"{format_count(len(numbers), 'proposal')} {are} in the inbox ({these}). Nothing was sent.")
     return 0

@@ -1,4 +1,4 @@
-"""Commands that show how things stand, and compare the account or the audit with the journal."""
+"""Commands that show the state of trading, reconcile the account, and verify the audit."""
 
 import argparse
 import sys
@@ -25,7 +25,7 @@ from kalshi_pipelines.units import HOUR_US, now_us, trading_day
 
 
 def status(context: CommandContext, given: argparse.Namespace) -> int:
-    """How things stand."""
+    """Print the kill switch, sessions, open orders, the inbox, caps and positions."""
     del given
     now, environment, subaccount = now_us(), context.settings.environment, context.trade.subaccount
     switch = kill_switch(context.settings, context.trade, context.journal).status()
@@ -53,7 +53,7 @@ def status(context: CommandContext, given: argparse.Namespace) -> int:
 
 
 def reconcile(context: CommandContext, given: argparse.Namespace) -> int:
-    """Compare the account with the journal."""
+    """Compare the account with the journal, and print the report."""
     del given
     print(context.whereabouts())
     journal = context.journal()
@@ -64,7 +64,7 @@ def reconcile(context: CommandContext, given: argparse.Namespace) -> int:
 
 
 def accept(context: CommandContext, given: argparse.Namespace) -> int:
-    """Take positions of the exchange as the journal's own and clear breached caps, after a person looked into them."""
+    """Correct the journal's positions to the exchange's and clear breached caps, once a person has checked them."""
     print(context.whereabouts())
     journal = context.journal()
     with live_account(context.settings, context.trade, context.warehouse()) as account:
@@ -72,17 +72,17 @@ def accept(context: CommandContext, given: argparse.Namespace) -> int:
         try:
             print(reconciler.accept(reconciler.reconcile(), given.tickers, given.by, given.why))
         except NotAccepted as error:
-            raise CommandRefused(f"Nothing was accepted. {error}") from None
+            raise CommandRefused(f"Nothing was accepted. {error.problem}", error.remedy) from None
         report = reconciler.reconcile()
     print(report)
     return 0 if report.clean else 1
 
 
 def verify_audit(context: CommandContext, given: argparse.Namespace) -> int:
-    """Verify the journal."""
+    """Verify the journal, and print the report."""
     del given
     report = verify_or_stop(context.settings, context.trade, context.journal_engine(), context.warehouse)
     print(report, file=sys.stdout if report.ok else sys.stderr)
     if report.verdict is AuditVerdict.CORRUPT:
-        print("The kill switch is engaged: nothing new is sent.", file=sys.stderr)
+        print("The kill switch is engaged: no new order is sent.", file=sys.stderr)
     return int(report.verdict)

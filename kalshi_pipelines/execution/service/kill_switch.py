@@ -1,6 +1,7 @@
-"""The kill switch and the halt of the configured account, put together from the settings.
+"""The kill switch and the halt of the configured account, assembled from the settings.
 
-Nothing here needs the warehouse, and a halt does not need the journal: what stops must work when other things do not.
+Stopping must work when other parts fail. So nothing in this module needs the warehouse, and a halt works without the
+journal.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,29 +33,30 @@ OpenJournal = Callable[[], Journal]
 
 
 class _UnsharedBudget(RateBudget):
-    """Few reads that wait for nobody: the shared budget is in the warehouse, which may be what is broken."""
+    """A rate budget that never makes a halt wait. The shared budget is in the warehouse, which may be broken."""
 
     def acquire(self, cost: int, bucket: Bucket = Bucket.READ) -> float:
-        """Let a request go at once."""
+        """Let a request go at once, and return a wait of 0 seconds."""
         del cost, bucket
         return 0.0
 
 
 def emergency_file(settings: Settings) -> EmergencyFile:
-    """Where an engagement is written before the journal has it."""
+    """Return the file in which a kill is recorded before the journal records it."""
     return EmergencyFile(settings.environment_dir / "kill.emergency.jsonl")
 
 
 def kill_file(settings: Settings, trade: TradeSettings) -> Path:
-    """The file whose presence stops trading."""
+    """Return the file whose presence stops trading."""
     return trade.kill_file or settings.environment_dir / "KILL"
 
 
 def kill_switch(settings: Settings, trade: TradeSettings, journal: OpenJournal) -> KillSwitch:
-    """The switch: journal, emergency file, environment variable and file; one that can not be read says stop.
+    """Return the kill switch with all its sources: journal, emergency file, environment variable, file and data folder.
 
-    So does a data folder that is not there, because a stop may be in it, and where orders are sent to another exchange
-    than a sandbox one that is not the same from everywhere.
+    A source that cannot be read stops trading. A missing data folder does so too, because a stop may be recorded in
+    it. On demo and production, trading also stops if the folder's path is relative: such a path names another folder
+    wherever a process starts.
     """
     is_real = trade.mode is Mode.LIVE and settings.environment is not Environment.SANDBOX
     return KillSwitch(
@@ -71,11 +73,11 @@ def kill_switch(settings: Settings, trade: TradeSettings, journal: OpenJournal) 
 
 
 class NothingCanceled(ExpectedError):
-    """The kill switch is engaged, but orders that rest could not be canceled; the message says why."""
+    """The kill switch is engaged, but resting orders could not be canceled."""
 
 
 def engage(settings: Settings, journal: OpenJournal, by: str, reason: str) -> Engaged:
-    """Stop every new risk. A setting of trading that can not be used is not in the way.
+    """Engage the kill switch, even if a setting of trading is wrong.
 
     Raises:
         OSError: Neither the journal nor the emergency file can be written.
@@ -90,11 +92,11 @@ def engage(settings: Settings, journal: OpenJournal, by: str, reason: str) -> En
 def halt_now(
     settings: Settings, journal: OpenJournal, by: str, reason: str, patience_seconds: float = 300.0
 ) -> HaltReport:
-    """Stop every new risk, cancel everything, and go on until nothing is proved to rest or patience ends.
+    """Engage the kill switch and cancel all orders, until it is proved that none rests or the time is over.
 
     Raises:
-        NothingCanceled: The key can not be used; new risk is stopped all the same.
-        OSError: And neither the journal nor the emergency file can be written.
+        NothingCanceled: The trade key cannot be used. The kill switch is engaged all the same.
+        OSError: The trade key cannot be used, and neither the journal nor the emergency file can be written.
     """
     try:
         with halt(settings, TradeSettings.from_environment(), journal) as halting:
@@ -106,11 +108,11 @@ def halt_now(
 
 @contextmanager
 def halt(settings: Settings, trade: TradeSettings, journal: OpenJournal) -> Iterator[Halt]:
-    """What cancels everything and proves it, for the length of a block.
+    """Yield the halt, which cancels all orders and proves that none rests; close its connections afterwards.
 
     Raises:
-        InvalidSettings: There is no trade key to cancel with.
-        KalshiError: The key's file is none, or the address is not one of the environment's.
+        InvalidSettings: The settings name no trade key or no address.
+        KalshiError: The key's file cannot be used, or the address does not belong to the environment.
     """
     with live_transport(settings, trade) as transport:
         signer = Signer.from_file(str(trade.api_key_id), Path(str(trade.private_key_file)))

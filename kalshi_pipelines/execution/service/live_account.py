@@ -1,6 +1,6 @@
-"""The account that is traded, with the trade key: what can write to it, what reads it, and what compares it.
+"""The traded account, opened with the trade key: order transport, client and reconciler.
 
-The only place where the key's file is opened for trading. What is done with it is for ``trading_run`` and ``kill``.
+This is the only module that opens the trade key's file to send orders. ``trading_session`` and ``kill_switch`` use it.
 """
 
 from collections.abc import Iterator
@@ -31,37 +31,38 @@ class LiveAccount:
     subaccount: int
 
     def key_checks(self) -> tuple[Check, ...]:
-        """What the exchange says of the key."""
+        """Check the key's scopes and sub-account with the exchange."""
         return key_checks(self.client.portfolio, self.key_id, self.subaccount)
 
     def available_on(self, exchange_index: int) -> int | None:
-        """Micro-dollars an order on a shard can use; None if that can not be read."""
+        """Return the micro-dollars that an order on a shard can use, or None if the balance cannot be read."""
         return available_on(self.client.portfolio, self.subaccount, exchange_index)
 
     def reconciler(self, journal: Journal) -> Reconciler:
-        """What compares the account with a journal."""
+        """Return a reconciler, which compares this account with a journal."""
         account = ExchangeAccount(self.client, self.subaccount)
         return Reconciler(journal, account, self.transport, journal.environment, self.subaccount)
 
 
 def has_trade_key(settings: TradeSettings) -> bool:
-    """Whether this process was given a trade key and an address."""
+    """Return whether the settings name a trade key and an address."""
     return None not in (settings.api_key_id, settings.private_key_file, settings.url)
 
 
 def live_transport(settings: Settings, trade: TradeSettings) -> OrderTransport:
-    """What can write to the exchange.
+    """Return the transport that can send orders to the exchange.
 
     Raises:
-        InvalidSettings: The key or the address is missing.
-        UnusableKey: The key's file is none.
-        EnvironmentMismatch: The address is not one of the environment's.
+        InvalidSettings: The settings name no trade key or no address.
+        UnusableKey: The key's file cannot be used.
+        EnvironmentMismatch: The address does not belong to the environment.
     """
     key_id, file, url = trade.api_key_id, trade.private_key_file, trade.url
     if key_id is None or file is None or url is None:
         raise InvalidSettings(
-            "This needs the trade key: set KALSHI_TRADE_API_KEY_ID, KALSHI_TRADE_PRIVATE_KEY_FILE and "
-            "KALSHI_TRADE_URL. Without them there are dry runs only (KALSHI_TRADE_MODE=dry_run)."
+            "This needs the trade key.",
+            "Set KALSHI_TRADE_API_KEY_ID, KALSHI_TRADE_PRIVATE_KEY_FILE and KALSHI_TRADE_URL. Without them only dry "
+            "runs are possible (KALSHI_TRADE_MODE=dry_run).",
         )
     signer = Signer.from_file(key_id, file, "KALSHI_TRADE_PRIVATE_KEY_FILE")
     return OrderTransport(settings.environment, url, signer, subaccount=trade.subaccount)
@@ -69,11 +70,11 @@ def live_transport(settings: Settings, trade: TradeSettings) -> OrderTransport:
 
 @contextmanager
 def live_account(settings: Settings, trade: TradeSettings, warehouse: sa.Engine) -> Iterator[LiveAccount]:
-    """The account for the length of a block; the rate budget of its reads is kept in the warehouse.
+    """Yield the traded account, and close its connections afterwards. The warehouse keeps the rate budget of reads.
 
     Raises:
-        InvalidSettings: The key or the address is missing.
-        KalshiError: The key's file is none, or the address is not one of the environment's.
+        InvalidSettings: The settings name no trade key or no address.
+        KalshiError: The key's file cannot be used, or the address does not belong to the environment.
     """
     with live_transport(settings, trade) as transport:
         with_key = {"api_key_id": trade.api_key_id, "private_key_file": trade.private_key_file}

@@ -22,14 +22,14 @@ from kalshi_pipelines.execution.service.trading_session import TradingContext, t
 from kalshi_pipelines.execution.text import format_count, format_instant, safe_line
 from kalshi_pipelines.units import MINUTE_US, instant, now_us
 
-#: The exit status after Ctrl-C, as shells have it.
+#: The exit status after Ctrl-C: 128 plus the number of SIGINT, as in shells.
 INTERRUPTED: Final = 130
 APPROVED_FOR: Final = dt.timedelta(minutes=10)
 _SHORTEST_DIGEST: Final = 12
 
 
 def trade_inbox(context: CommandContext, given: argparse.Namespace) -> int:
-    """Decide what is in the inbox, in one session."""
+    """Open a session, decide about every proposal in the inbox, and close the session."""
     require_by_and_why(given)
     print(f"{context.whereabouts()}, mode {context.trade.mode.value}")
     warehouse = context.warehouse()
@@ -47,75 +47,80 @@ def trade_inbox(context: CommandContext, given: argparse.Namespace) -> int:
 
 
 def _describe_what_is_open(context: CommandContext) -> str:
-    """What is open after a session that somebody interrupted, in one sentence."""
+    """Return one sentence about the session and the orders that an interrupted session left open."""
     of = (context.settings.environment.value, context.trade.subaccount)
     try:
         with context.journal().reading() as reading:
             session, orders = reading.sessions.live_session(*of), len(reading.orders.open_intents(*of))
     except (JournalUnavailable, JournalOutdated) as error:
-        return f"What was left open can not be told, so see `status` and `reconcile`: {error}"
+        return f"It is unknown what was left open; run `status` and `reconcile`. {error}"
     lives = "No live session is open" if session is None else f"Session {session} is open (`close-session` ends it)"
     if not orders:
-        return f"{lives}, and no order."
-    return f"{lives}, and {format_count(orders, 'order')} may rest or be unknown: see `status`, and run `reconcile`."
+        return f"{lives}. No order is open."
+    return f"{lives}. {format_count(orders, 'order')} may rest or be unknown: run `status` and `reconcile`."
 
 
 def approve(context: CommandContext, given: argparse.Namespace) -> int:
-    """Approve the exact bytes of a request."""
+    """Approve the exact bytes of one order's request for ten minutes."""
     print(context.whereabouts())
     with context.journal().writing() as transaction:
         try:
             intent = transaction.reading.orders.intent(given.intent)
         except LookupError as error:
-            raise CommandRefused(f"{error}: see `status`.") from None
+            raise CommandRefused(f"{error}.", "Run `status` to see the open orders.") from None
         _require_countable(transaction, intent, given.by)
         digest = given.sha256.lower()
         if not intent.request_sha256.startswith(digest):
             raise CommandRefused(
-                f"The request of intent {intent.intent_id} has another SHA-256 ({intent.request_sha256}); nothing was "
-                f"approved. Its request is {intent.request_json}"
+                f"The request of intent {intent.intent_id} has another SHA-256 ({intent.request_sha256}). Nothing was "
+                f"approved. The request is {intent.request_json}",
+                "Check the request, then approve its own SHA-256.",
             )
         if len(digest) < _SHORTEST_DIGEST:
             raise CommandRefused(
-                f"{len(digest)} digits of the SHA-256 are too few, {_SHORTEST_DIGEST} or more are wanted; nothing was "
-                f"approved. Compare them with those that were shown for intent {intent.intent_id}."
+                f"{len(digest)} digits of the SHA-256 are too few; {_SHORTEST_DIGEST} or more are needed. Nothing was "
+                "approved.",
+                f"Copy the digits that `trade` showed for intent {intent.intent_id}.",
             )
         transaction.orders.approve(
             intent.request_sha256, given.by, transaction.now_us + APPROVED_FOR // dt.timedelta(microseconds=1)
         )
-    print(f"Approved by {safe_line(given.by)} for 10 minutes, this request and no other:\n{intent.request_json}")
+    print(f"{safe_line(given.by)} approved this request, and no other, for 10 minutes:\n{intent.request_json}")
     return 0
 
 
 def _require_countable(transaction: JournalTransaction, intent: Intent, by: str) -> None:
-    """An approval is only taken down if it will count.
+    """Check that an approval of this order will count, so that no useless approval is recorded.
 
     Raises:
-        CommandRefused: It would not.
+        CommandRefused: The order does not wait for approval, has expired, or was proposed by the same person.
     """
     if intent.state is not OrderState.RESERVED:
         raise CommandRefused(
-            f"Intent {intent.intent_id} is {intent.state.value.replace('_', ' ')} and waits for no approval; nothing "
-            "was approved. See `status` for what waits."
+            f"Intent {intent.intent_id} is {intent.state.value.replace('_', ' ')} and does not wait for approval. "
+            "Nothing was approved.",
+            "Run `status` to see which orders are reserved.",
         )
     if transaction.now_us > intent.valid_until_us:
         raise CommandRefused(
-            f"Intent {intent.intent_id} was valid until {format_instant(intent.valid_until_us)}; nothing was approved. "
-            "Propose it anew."
+            f"Intent {intent.intent_id} was valid until {format_instant(intent.valid_until_us)}. Nothing was approved.",
+            "Propose the order again.",
         )
     if transaction.reading.orders.actor_of(intent) == by:
         raise CommandRefused(
-            f"Intent {intent.intent_id} was proposed by {safe_line(by)}; nothing was approved. Somebody else has to: "
-            "let them run this, or say with --by who you are."
+            f"Intent {intent.intent_id} was proposed by {safe_line(by)}, who cannot approve it. Nothing was approved.",
+            "Another person must run this command, or name themselves with --by.",
         )
 
 
 def arm(context: CommandContext, given: argparse.Namespace) -> int:
-    """Make the operator's token, and the config of a run."""
+    """Print the operator's token, and write the config of one run if a file is named."""
     require_by_and_why(given)
     minutes_us = given.minutes * MINUTE_US
     if not 0 < minutes_us <= LONGEST_US:
-        raise CommandRefused(f"A token is good for 1 minute to a day, not for {given.minutes} minutes.")
+        raise CommandRefused(
+            f"A token cannot be valid for {given.minutes} minutes.", "Choose from 1 minute to 1,440 minutes, a day."
+        )
     now = now_us()
     with live_transport(context.settings, context.trade) as transport:
         key, host = transport.key_fingerprint, transport.host
@@ -142,7 +147,7 @@ def _write_run(file: Path, by: str, why: str, now: int) -> None:
 
 
 def close_session(context: CommandContext, given: argparse.Namespace) -> int:
-    """End the live session of the sub-account."""
+    """End the live session of the sub-account, and leave its resting orders to the reconciliation."""
     print(context.whereabouts())
     journal = context.journal()
     with journal.writing() as transaction:
@@ -153,5 +158,5 @@ def close_session(context: CommandContext, given: argparse.Namespace) -> int:
             raise CommandRefused("There is no live session on this sub-account.")
         transaction.sessions.end(session, f"by {given.by}: {given.why}")
     journal.anchor()
-    print(f"Session {session} is closed: it can send nothing more. Its resting orders are looked after by `reconcile`.")
+    print(f"Session {session} is closed and can send nothing more. `reconcile` takes care of its resting orders.")
     return 0

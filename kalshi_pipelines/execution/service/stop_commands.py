@@ -1,4 +1,4 @@
-"""Commands that stop trading, practise the stop, and release it."""
+"""Commands that stop trading, practise the stop, and permit trading again."""
 
 import argparse
 import sys
@@ -12,46 +12,52 @@ from kalshi_pipelines.settings import Environment
 
 
 def kill(context: CommandContext, given: argparse.Namespace) -> int:
-    """Stop all new risk; at level 2 cancel everything, too, and go on until nothing is proved to rest."""
+    """Engage the kill switch; at level 2 also cancel all orders, until it is proved that none rests."""
     print(context.whereabouts(), flush=True)
     if given.level == 1:
         engaged = engage(context.settings, context.journal, given.by, given.why)
-        print("The kill switch is engaged: nothing new is sent. Orders that rest are left alone; level 2 cancels them.")
+        print("The kill switch is engaged: no new order is sent. Resting orders stay; level 2 cancels them.")
         if engaged.seq is None:
-            print(f"It is on record in the emergency file only: {engaged.problem}", file=sys.stderr)
+            print(f"The kill is recorded in the emergency file only: {engaged.problem}", file=sys.stderr)
         return 0
     report = halt_now(context.settings, context.journal, given.by, given.why, given.patience)
     if report.engaged.is_on_record:
-        print("The kill switch is engaged: nothing new is sent.")
+        print("The kill switch is engaged: no new order is sent.")
     else:
-        print(f"New orders may be sent: {report.engaged.problem}. End the trading process.", file=sys.stderr)
+        print(f"New orders may still be sent: {report.engaged.problem}. End the trading process.", file=sys.stderr)
     print(report)
     if not report.flat:
-        print("Orders may rest. Run it again, or delete the trade key on the exchange's page.", file=sys.stderr)
+        print(
+            "Orders may still rest. Run the command again, or delete the trade key on the exchange's page.",
+            file=sys.stderr,
+        )
     return 0 if report.flat and report.engaged.is_on_record else 1
 
 
 def drill(context: CommandContext, given: argparse.Namespace) -> int:
-    """Halt for practice, never on the real exchange; the switch stays engaged until it is released."""
+    """Practise a level-2 halt on the sandbox or demo exchange. The kill switch stays engaged until its release."""
     if context.settings.environment is Environment.PROD:
-        raise CommandRefused("A drill cancels every order: it is for the sandbox and demo, not for the real exchange.")
+        raise CommandRefused(
+            "A drill cancels every order, so it does not run on the real exchange.", "Run it on the sandbox or demo."
+        )
     print(context.whereabouts())
     began = time.monotonic()
     with halt(context.settings, context.trade, context.journal) as halting:
         report = halting.run(given.by, f"drill: {given.why}", given.patience)
     print(
-        f"{report}\nThe drill took {time.monotonic() - began:.1f} seconds. Reconcile, then let another person release."
+        f"{report}\nThe drill took {time.monotonic() - began:.1f} seconds. Run `reconcile`, then let another person "
+        "run `release`."
     )
     return 0 if report.flat else 1
 
 
 def release(context: CommandContext, given: argparse.Namespace) -> int:
-    """Let sessions that are opened from now on trade again."""
+    """Release the kill switch, so that new sessions can trade. Stopped sessions stay stopped."""
     print(context.whereabouts())
     try:
         seq = kill_switch(context.settings, context.trade, context.journal).release(given.by, given.why)
     except NotReleased as error:
         print(f"The kill switch stays engaged. {error}", file=sys.stderr)
         return 1
-    print(f"The kill switch is released by {safe_line(given.by)} (event {seq}); open a new session to trade.")
+    print(f"The kill switch is released by {safe_line(given.by)} (event {seq}). Open a new session to trade.")
     return 0

@@ -1,4 +1,4 @@
-"""What the command line takes: what is left out is the careful choice, and who acts and why is always told."""
+"""Arguments of the command line: defaults are the careful choice, and a reason is always required."""
 
 import getpass
 import os
@@ -69,14 +69,14 @@ COMMAND_MODULES = (inbox_commands, inspection_commands, session_commands, stop_c
 
 @pytest.fixture(autouse=True)
 def _operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An operator whose login is ann and who has nothing but an empty folder."""
+    """An operator whose login is ann and whose data folder is empty."""
     monkeypatch.setattr(getpass, "getuser", lambda: "ann")
     monkeypatch.setenv("KALSHI_DATA_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
 
 
-def done_by(monkeypatch: pytest.MonkeyPatch, name: str, does: Any) -> list[dict[str, Any]]:
-    """Puts something else in the place of a command; what it was given."""
+def replace_command(monkeypatch: pytest.MonkeyPatch, name: str, does: Any) -> list[dict[str, Any]]:
+    """Replace a command; return the list in which the arguments of its calls are collected."""
     given: list[dict[str, Any]] = []
 
     def command(_: object, arguments: Any) -> int:
@@ -91,10 +91,10 @@ def done_by(monkeypatch: pytest.MonkeyPatch, name: str, does: Any) -> list[dict[
 
 
 @pytest.mark.parametrize(("line", "name", "taken"), TAKEN, ids=[each[0][:40] for each in TAKEN])
-def test_every_command_is_given_what_was_said(
+def test_command_line_of_each_command_is_parsed_into_its_arguments(
     monkeypatch: pytest.MonkeyPatch, line: str, name: str, taken: dict[str, Any]
 ) -> None:
-    given = done_by(monkeypatch, name, 1)
+    given = replace_command(monkeypatch, name, 1)
     assert main(line.split()) == 1
     assert given == [taken]
 
@@ -112,22 +112,25 @@ def test_every_command_is_given_what_was_said(
         ("kill --level 0 --why odd", "invalid choice: 0"),
         *((f"{command} --by ann", "--why") for command in ("trade", "arm", "kill", "drill", "release", "accept")),
         ("close-session --by ann", "--why"),
-        ("approve seven 0123456789ab", "'seven' is no whole number from 1 to 9,223,372,036,854,775,807"),
-        ("approve 0 0123456789ab", "'0' is no whole number"),
-        (f"approve {2**63} 0123456789ab", f"'{2**63}' is no whole number"),
-        (f"approve {'9' * 5_000} 0123456789ab", f"'{'9' * 40}' is no whole number"),
+        ("approve seven 0123456789ab", "'seven' is not a whole number from 1 to 9,223,372,036,854,775,807"),
+        ("approve 0 0123456789ab", "'0' is not a whole number"),
+        (f"approve {2**63} 0123456789ab", f"'{2**63}' is not a whole number"),
+        (f"approve {'9' * 5_000} 0123456789ab", f"'{'9' * 40}' is not a whole number"),
         *(
-            (f"propose buy yes KXA-1 10 0.56 --signal s {option} {number}", f"{number!r} is no whole number from {of}")
+            (
+                f"propose buy yes KXA-1 10 0.56 --signal s {option} {number}",
+                f"{number!r} is not a whole number from {of}",
+            )
             for option, of, numbers in (
                 ("--valid-minutes", "1 to 10", ("0", "11", "99999999999")),
                 ("--rest-minutes", "1 to 15", ("0", "16", "9999999999")),
             )
             for number in numbers
         ),
-        ("arm --why try --minutes 1441", "'1441' is no whole number from 1 to 1,440"),
+        ("arm --why try --minutes 1441", "'1441' is not a whole number from 1 to 1,440"),
     ],
 )
-def test_what_is_no_command_is_told_and_nothing_is_done(
+def test_command_line_with_wrong_arguments_prints_the_problem_and_exits_2(
     capsys: pytest.CaptureFixture[str], line: str, told: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -139,17 +142,21 @@ def test_what_is_no_command_is_told_and_nothing_is_done(
 @pytest.mark.parametrize(
     ("failure", "status", "told"),
     [
-        (SessionRefused(Denied(DenialReason.NOT_ARMED, "no token"), ()), 1, "no session was opened, nothing was sent:"),
+        (
+            SessionRefused(Denied(DenialReason.NOT_ARMED, "no token"), ()),
+            1,
+            "No session was opened and nothing was sent:",
+        ),
         (CommandRefused("not now"), 2, "not now\n"),
         (JournalUnavailable("no disk"), 2, "no disk\n"),
-        (KeyboardInterrupt(), 130, "Interrupted. See `status` for what was done.\n"),
+        (KeyboardInterrupt(), 130, "Interrupted. Run `status` to see what was done.\n"),
         (FileNotFoundError("no file"), 2, "no file\n"),
     ],
 )
-def test_a_command_that_fails_ends_with_its_sentence_and_its_status(
+def test_failing_command_prints_its_error_and_exits_with_its_status(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: BaseException, status: int, told: str
 ) -> None:
-    done_by(monkeypatch, "status", failure)
+    replace_command(monkeypatch, "status", failure)
     assert main(["status"]) == status
     said = capsys.readouterr()
     assert said.err.startswith(told)
@@ -163,25 +170,23 @@ def test_a_command_that_fails_ends_with_its_sentence_and_its_status(
         f"approve {2**63 - 1} 0123456789ab",
     ],
 )
-def test_the_largest_numbers_are_taken(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+def test_command_line_with_the_largest_numbers_is_accepted(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     for name in ("propose_order", "approve"):
-        done_by(monkeypatch, name, 0)
+        replace_command(monkeypatch, name, 0)
     assert main(line.split()) == 0
 
 
-def test_what_nobody_expected_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    done_by(monkeypatch, "status", ZeroDivisionError())
+def test_unexpected_error_of_a_command_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_command(monkeypatch, "status", ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
         main(["status"])
 
 
-def test_variables_that_are_not_set_are_taken_from_the_env_file_of_the_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_variable_that_is_not_set_is_read_from_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("KALSHI_ENVIRONMENT=demo\nKALSHI_TRADE_SUBACCOUNT=3\nKALSHI_TRADE_SERIES\n")
     monkeypatch.setenv("KALSHI_TRADE_SUBACCOUNT", "7")
     monkeypatch.setenv("KALSHI_ENVIRONMENT", "")
-    monkeypatch.delenv("KALSHI_ENVIRONMENT")  # and what is set from here on is unset at the end
+    monkeypatch.delenv("KALSHI_ENVIRONMENT")  # so that monkeypatch removes it at the end of the test
     told: list[str] = []
 
     def command(context: CommandContext, _: object) -> int:
@@ -194,12 +199,12 @@ def test_variables_that_are_not_set_are_taken_from_the_env_file_of_the_folder(
     assert "KALSHI_TRADE_SERIES" not in os.environ
 
 
-def test_an_env_file_that_can_not_be_read_stops_every_command_but_a_kill(
+def test_unreadable_env_file_stops_every_command_but_kill(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_bytes(b"KALSHI_ENVIRONMENT=\xff\n")
-    done_by(monkeypatch, "trade_inbox", 0)
-    done_by(monkeypatch, "kill", 0)
+    replace_command(monkeypatch, "trade_inbox", 0)
+    replace_command(monkeypatch, "kill", 0)
     assert main(["trade", "--why", "try"]) == 2
     assert f"The file {tmp_path / '.env'} can not be read" in capsys.readouterr().err
     assert main(["kill", "--why", "odd"]) == 0

@@ -1,4 +1,4 @@
-"""A verification asks the exchange where it can, and stops trading if the journal is not what was written."""
+"""Verification of the configured journal: it reads the exchange where it can, and a corrupt journal stops trading."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,7 +75,7 @@ def test_F25_a_corrupt_journal_engages_the_kill_switch_once(
         assert verified(tmp_path, sqlite_journal) is made
     ((by, why),) = engagements(sqlite_journal)
     assert (by, why.rstrip("!"), len(why)) == (
-        "verify-audit", "the journal is not what was written: a row is gone", 1_000,
+        "verify-audit", "the journal is corrupt: a row is gone", 1_000,
     )  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def test_an_exchange_that_can_not_be_asked_leaves_the_journal_unverified_and_tra
     told(failure=KalshiError("down", "Wait."))
     report = verified(tmp_path, sqlite_journal, WITH_KEY)
     assert (report.verdict, report.problems) == (
-        AuditVerdict.COULD_NOT_RUN, (f"the exchange was not asked: {KalshiError('down', 'Wait.')}",),
+        AuditVerdict.COULD_NOT_RUN, (f"the exchange's orders could not be read: {KalshiError('down', 'Wait.')}",),
     )  # fmt: skip
     assert engagements(sqlite_journal) == []
 
@@ -147,5 +147,8 @@ def test_F25_a_warehouse_that_can_not_be_used_keeps_no_journal_from_being_verifi
     assert engagements(sqlite_journal) == []
     monkeypatch.setattr(auditing, "verify", lambda *_: AuditReport(AuditVerdict.CORRUPT, 1, "-", ("a row is gone",)))
     report = verify_or_stop(settings, WITH_KEY, sqlite_journal, warehouse)
-    assert report.problems == ("a row is gone", "the exchange was not asked: The warehouse is not at head.")
+    assert report.problems == (
+        "a row is gone",
+        "the exchange's orders could not be read: The warehouse is not at head.",
+    )
     assert [by for by, _ in engagements(sqlite_journal)] == ["verify-audit"]

@@ -1,4 +1,4 @@
-"""The command line as an operator uses it: sentences, exit statuses, and a whole day against a sandbox."""
+"""The command line against a sandbox: what it prints, its exit statuses, and a whole day of an operator."""
 
 import datetime as dt
 import os
@@ -28,7 +28,7 @@ from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 
 @pytest.fixture
 def floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Floor]:
-    """A sandbox, and the environment variables of an operator who trades there, but has not armed anything."""
+    """A sandbox, and the environment variables of an operator who trades there but has not armed a session."""
     monkeypatch.chdir(tmp_path)
     with trading_floor(tmp_path) as made:
         for name, value in {
@@ -67,7 +67,7 @@ def test_a_day_of_an_operator(
     rests = (*bid, "--rest-minutes", "10", "--name", "ann")
     assert "in the inbox" in told(capsys, 0, "propose", *rests, "--signal", "one")
     assert "approve" not in told(capsys, 0, "status")
-    assert "no session was opened, nothing was sent" in told(capsys, 1, "trade", "--by", "ann", "--why", "too early")
+    assert "No session was opened and nothing was sent" in told(capsys, 1, "trade", "--by", "ann", "--why", "too early")
     assert floor.orders_on_exchange() == []
 
     assert "released by ann" in told(capsys, 0, "release", "--by", "ann", "--why", "ready")
@@ -102,7 +102,7 @@ def test_a_day_of_an_operator(
     assert "foreign_fill" in told(capsys, 1, "reconcile")
     assert told(capsys, 0, "verify-audit").startswith("clean: ")
     monkeypatch.setenv("KALSHI_TRADE_API_KEY_ID", "00000000-0000-4000-8000-00000000dead")
-    assert "the exchange was not asked" in told(capsys, 2, "verify-audit")
+    assert "the exchange's orders could not be read" in told(capsys, 2, "verify-audit")
 
 
 def test_an_agents_order_waits_for_the_approval_of_its_exact_bytes(
@@ -125,7 +125,7 @@ def test_an_agents_order_waits_for_the_approval_of_its_exact_bytes(
         assert floor.orders_on_exchange() == []
         intent, digest = wanted.groups()
         assert "another SHA-256" in told(capsys, 2, "approve", intent, "0" * 64, "--by", "ann")
-        assert "this request and no other" in told(capsys, 0, "approve", intent, digest, "--by", "ann")
+        assert "this request, and no other" in told(capsys, 0, "approve", intent, digest, "--by", "ann")
         assert "placed: buy 1.00 YES" in trading.stdout.read()
     assert trading.returncode == 0
     assert len(floor.orders_on_exchange()) == 1
@@ -142,7 +142,7 @@ def test_a_journal_that_is_not_what_was_written_stops_trading(floor: Floor, caps
         raise_guards(connection)
     journal.dispose()
     assert "The kill switch is engaged" in told(capsys, 1, "verify-audit")
-    assert "stopped by journal: verify-audit (audit): the journal is not what was written" in told(capsys, 0, "status")
+    assert "stopped by journal: verify-audit (audit): the journal is corrupt" in told(capsys, 0, "status")
 
 
 def test_wrong_settings_of_trading_are_no_obstacle_to_a_kill(

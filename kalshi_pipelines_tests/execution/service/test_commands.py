@@ -1,4 +1,4 @@
-"""Every command ends with the status and the words that are true: 0 only where nothing is left to do."""
+"""Commands of the command line: what each prints, and that it exits with 0 only if nothing is left to do."""
 
 import argparse
 import dataclasses
@@ -69,7 +69,7 @@ ORDER = read_proposal(
 )  # fmt: skip
 
 
-#: What `propose` is given.
+#: Arguments of the command `propose`.
 PROPOSED: dict[str, object] = {
     "ticker": "KXA-1", "action": "buy", "outcome": "yes", "price": "0.56", "count": "1", "strategy": "s",
     "signal": "one", "valid_minutes": 5, "rest_minutes": None, "post_only": False, "reduce_only": False,
@@ -97,8 +97,8 @@ def given(**values: object) -> argparse.Namespace:
     return argparse.Namespace(**{"by": "ann", "why": "a try", "level": 2, "patience": 1.0, **values})
 
 
-def noting(asked: list[object], made: object) -> Callable[..., object]:
-    """Something that notes what it is asked with, and then gives what was made."""
+def collecting(asked: list[object], made: object) -> Callable[..., object]:
+    """Return a function that collects its arguments in a list and returns ``made``."""
 
     def ask(*given: object) -> object:
         asked.extend(given)
@@ -111,16 +111,16 @@ def report(*, flat: bool = True, is_on_record: bool = True) -> HaltReport:
     return HaltReport(flat, 2, (), ("slow",), Engaged(3, "no disk", is_on_record))
 
 
-@pytest.mark.parametrize(("seq", "told"), [(3, ""), (None, "in the emergency file only: no disk")])
-def test_a_kill_of_level_1_says_where_it_is_on_record(
+@pytest.mark.parametrize(("seq", "told"), [(3, ""), (None, "recorded in the emergency file only: no disk")])
+def test_kill_of_level_1_prints_where_it_is_recorded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seq: int | None, told: str
 ) -> None:
     context, asked = fake_context(), list[object]()
-    monkeypatch.setattr(stop_commands, "engage", noting(asked, Engaged(seq, "no disk")))
+    monkeypatch.setattr(stop_commands, "engage", collecting(asked, Engaged(seq, "no disk")))
     assert stop_commands.kill(context, given(level=1)) == 0
     assert asked == [context.settings, context.journal, "ann", "a try"]
     said = capsys.readouterr()
-    assert said.out.startswith(f"{HERE}\nThe kill switch is engaged: nothing new is sent.")
+    assert said.out.startswith(f"{HERE}\nThe kill switch is engaged: no new order is sent.")
     assert (told in said.err) if told else not said.err
 
 
@@ -128,12 +128,22 @@ def test_a_kill_of_level_1_says_where_it_is_on_record(
     ("made", "status", "said", "warned"),
     [
         (report(), 0, ["The kill switch is engaged", "FLAT: no order rests"], []),
-        (report(flat=False), 1, ["The kill switch is engaged", "NOT FLAT"], ["Orders may rest. Run it again"]),
-        (report(is_on_record=False), 1, ["FLAT"], ["New orders may be sent: no disk. End the trading process."]),
-        (report(flat=False, is_on_record=False), 1, ["NOT FLAT"], ["New orders may be sent", "Orders may rest"]),
+        (
+            report(flat=False),
+            1,
+            ["The kill switch is engaged", "NOT FLAT"],
+            ["Orders may still rest. Run the command again"],
+        ),
+        (report(is_on_record=False), 1, ["FLAT"], ["New orders may still be sent: no disk. End the trading process."]),
+        (
+            report(flat=False, is_on_record=False),
+            1,
+            ["NOT FLAT"],
+            ["New orders may still be sent", "Orders may still rest"],
+        ),
     ],
 )
-def test_a_kill_of_level_2_is_done_only_when_flat_and_on_record(
+def test_kill_of_level_2_succeeds_only_if_flat_and_recorded(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     made: HaltReport,
@@ -142,7 +152,7 @@ def test_a_kill_of_level_2_is_done_only_when_flat_and_on_record(
     warned: list[str],
 ) -> None:
     context, asked = fake_context(), list[object]()
-    monkeypatch.setattr(stop_commands, "halt_now", noting(asked, made))
+    monkeypatch.setattr(stop_commands, "halt_now", collecting(asked, made))
     assert stop_commands.kill(context, given()) == status
     assert asked == [context.settings, context.journal, "ann", "a try", 1.0]
     captured = capsys.readouterr()
@@ -154,7 +164,7 @@ def test_a_kill_of_level_2_is_done_only_when_flat_and_on_record(
 
 
 @pytest.mark.parametrize("flat", [True, False])
-def test_a_drill_is_never_of_the_real_exchange(
+def test_drill_on_the_real_exchange_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flat: bool
 ) -> None:
     ran: list[tuple[object, ...]] = []
@@ -171,7 +181,7 @@ def test_a_drill_is_never_of_the_real_exchange(
         yield SimpleNamespace(run=run)
 
     monkeypatch.setattr(stop_commands, "halt", halt)
-    with pytest.raises(CommandRefused, match="not for the real exchange"):
+    with pytest.raises(CommandRefused, match="does not run on the real exchange"):
         stop_commands.drill(fake_context(Environment.PROD), given())
     assert not ran
     for environment in (Environment.SANDBOX, Environment.DEMO):
@@ -182,10 +192,12 @@ def test_a_drill_is_never_of_the_real_exchange(
     assert "The drill took 0." in capsys.readouterr().out
 
 
-def test_a_session_is_closed_and_noted(sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_close_session_is_recorded_with_person_and_reason(
+    sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
     desk = desk_at(sqlite_journal)
     assert session_commands.close_session(fake_context(journal=desk.journal), given()) == 0
-    assert "Session session-0001 is closed: it can send nothing more." in capsys.readouterr().out
+    assert "Session session-0001 is closed and can send nothing more." in capsys.readouterr().out
     with desk.journal.reading() as reading:
         assert reading.sessions.live_session("sandbox", 0) is None
         last = reading.audit_log.newest(1)[0]
@@ -196,7 +208,9 @@ def test_a_session_is_closed_and_noted(sqlite_journal: sa.Engine, capsys: pytest
         session_commands.close_session(fake_context(journal=desk.journal), given())
 
 
-def test_an_approval_names_enough_of_the_bytes(sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_approval_needs_twelve_digits_of_the_right_request(
+    sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
     desk = desk_at(sqlite_journal)
     intent = desk.reserved()
     context, digest = fake_context(journal=desk.journal), intent.request_sha256
@@ -206,41 +220,43 @@ def test_an_approval_names_enough_of_the_bytes(sqlite_journal: sa.Engine, capsys
             return reading.orders.is_approved(intent, NOON)
 
     for other in ("0" * 64, f"{digest}0"):
-        with pytest.raises(CommandRefused, match=r"has another SHA-256 .* nothing was approved"):
+        with pytest.raises(CommandRefused, match=r"has another SHA-256 .* Nothing was approved"):
             session_commands.approve(context, given(intent=intent.intent_id, sha256=other))
         assert not approved()
     for short in ("", digest[:11]):
         with pytest.raises(
-            CommandRefused, match=rf"^{len(short)} digits .* too few, 12 or more are wanted; nothing was"
+            CommandRefused, match=rf"^{len(short)} digits .* too few; 12 or more are needed\. Nothing was"
         ):
             session_commands.approve(context, given(intent=intent.intent_id, sha256=short))
         assert not approved()
-    with pytest.raises(CommandRefused, match="no intent 999: see `status`"):
+    with pytest.raises(CommandRefused, match=r"no intent 999\. Run `status`"):
         session_commands.approve(context, given(intent=999, sha256=digest))
     assert session_commands.approve(context, given(intent=intent.intent_id, sha256=digest[:12].upper())) == 0
     assert intent.request_json in capsys.readouterr().out
     assert approved()
 
 
-def test_an_approval_that_would_never_count_is_refused(sqlite_journal: sa.Engine) -> None:
+def test_approval_that_would_never_count_is_refused(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal)
     planned, sent, waits = desk.planned(), desk.sent(), desk.reserved()
     context = fake_context(journal=desk.journal)
     for intent, by, sentence in (
-        (planned, "ann", "is planned and waits for no approval"),
-        (sent, "ann", "is sending and waits for no approval"),
-        (waits, "ada", "was proposed by ada; nothing was approved. Somebody else has to"),
+        (planned, "ann", "is planned and does not wait for approval"),
+        (sent, "ann", "is sending and does not wait for approval"),
+        (waits, "ada", r"was proposed by ada, who cannot approve it\. Nothing was approved\. Another person"),
     ):
         with pytest.raises(CommandRefused, match=f"^Intent {intent.intent_id} {sentence}"):
             session_commands.approve(context, given(intent=intent.intent_id, sha256=intent.request_sha256, by=by))
     desk.clock.now_us = waits.valid_until_us + 1
-    with pytest.raises(CommandRefused, match=r"was valid until 2026-11-23 17:01:00 UTC; nothing was approved"):
+    with pytest.raises(
+        CommandRefused, match=r"was valid until 2026-11-23 17:01:00 UTC\. Nothing was approved\. Propose"
+    ):
         session_commands.approve(context, given(intent=waits.intent_id, sha256=waits.request_sha256))
     with sqlite_journal.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM approvals").scalar() == 0
 
 
-def test_a_file_is_put_into_the_inbox_unless_it_is_over_and_nothing_is_sent(
+def test_import_of_a_file_with_an_expired_proposal_is_refused(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     desk_at(sqlite_journal)
@@ -256,8 +272,8 @@ def test_a_file_is_put_into_the_inbox_unless_it_is_over_and_nothing_is_sent(
             inbox_commands.import_file(context, given(file=tmp_path / f"{name}.csv", kind="agent", name="reader")) == 0
         )
     assert capsys.readouterr().out == (
-        f"{HERE}\n2 proposals are in the inbox (1 to 2); nothing was sent.\n"
-        f"{HERE}\n1 proposal is in the inbox (3); nothing was sent.\n"
+        f"{HERE}\n2 proposals are in the inbox (1 to 2). Nothing was sent.\n"
+        f"{HERE}\n1 proposal is in the inbox (3). Nothing was sent.\n"
     )
     monkeypatch.setattr(inbox_commands, "now_us", lambda: ends)
     with pytest.raises(InvalidProposals, match=r"line 2, valid_until: 2026-11-23 14:05:00 UTC has passed(.|\n)*line 3"):
@@ -267,13 +283,13 @@ def test_a_file_is_put_into_the_inbox_unless_it_is_over_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize("verdict", AuditVerdict)
-def test_a_verification_ends_with_its_verdict(
+def test_verify_audit_exits_with_the_verdict(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verdict: AuditVerdict
 ) -> None:
     made = AuditReport(verdict, 7, "6:ab", () if verdict is AuditVerdict.CLEAN else ("a row is gone",))
     context, asked = fake_context(), list[object]()
     context.journal_engine = lambda: "the journal"
-    monkeypatch.setattr(inspection_commands, "verify_or_stop", noting(asked, made))
+    monkeypatch.setattr(inspection_commands, "verify_or_stop", collecting(asked, made))
     assert inspection_commands.verify_audit(context, given()) == verdict.value
     assert asked == [context.settings, context.trade, "the journal", context.warehouse]
     said = capsys.readouterr()
@@ -282,7 +298,7 @@ def test_a_verification_ends_with_its_verdict(
     assert ("The kill switch is engaged" in said.err) is (verdict is AuditVerdict.CORRUPT)
 
 
-def test_a_journal_that_was_not_held_against_the_exchange_is_not_verified() -> None:
+def test_journal_that_was_not_compared_with_the_exchange_is_not_verified() -> None:
     clean, corrupt = (
         AuditReport(AuditVerdict.CLEAN, 1, "-", ()),
         AuditReport(AuditVerdict.CORRUPT, 1, "-", ("a row is gone",)),
@@ -290,7 +306,7 @@ def test_a_journal_that_was_not_held_against_the_exchange_is_not_verified() -> N
     assert _without_exchange(clean, "no net").verdict is AuditVerdict.COULD_NOT_RUN
     told = _without_exchange(corrupt, "no net")
     assert told.verdict is AuditVerdict.CORRUPT
-    assert told.problems == ("a row is gone", "the exchange was not asked: no net")
+    assert told.problems == ("a row is gone", "the exchange's orders could not be read: no net")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +319,7 @@ def test_a_journal_that_was_not_held_against_the_exchange_is_not_verified() -> N
         ([DecisionOutcome.PLACED], [True, False], False),
     ],
 )
-def test_a_run_is_clean_if_nothing_is_unknown_and_the_account_was_at_the_end(
+def test_trading_run_is_clean_without_unknown_orders_after_a_clean_end(
     outcomes: list[DecisionOutcome], reconciliations: list[bool], clean: bool
 ) -> None:
     run = TradingRun(
@@ -323,7 +339,7 @@ def test_a_run_is_clean_if_nothing_is_unknown_and_the_account_was_at_the_end(
         ([DecisionOutcome.PLACED], False, 1),
     ],
 )
-def test_trading_is_done_if_every_order_is_and_the_account_is_as_the_journal_says(
+def test_trade_exits_0_if_no_order_is_denied_and_the_account_is_clean(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     outcomes: list[DecisionOutcome],
@@ -347,7 +363,7 @@ def test_trading_is_done_if_every_order_is_and_the_account_is_as_the_journal_say
     assert capsys.readouterr().out.startswith(f"{HERE}, mode dry_run\nsession s (live): ")
 
 
-def test_a_session_that_is_interrupted_says_what_it_left_open(
+def test_interrupted_trade_prints_what_it_left_open(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def trade(*_: object) -> None:
@@ -362,16 +378,16 @@ def test_a_session_that_is_interrupted_says_what_it_left_open(
         assert session_commands.trade_inbox(context, given()) == 130
         return capsys.readouterr().err
 
-    assert said() == "Interrupted. Session session-0001 is open (`close-session` ends it), and no order.\n"
+    assert said() == "Interrupted. Session session-0001 is open (`close-session` ends it). No order is open.\n"
     intent = desk.sent()
     with desk.journal.writing() as transaction:
         transaction.sessions.end(desk.session_id, "failed: KeyboardInterrupt")
-    left = "1 order may rest or be unknown: see `status`, and run `reconcile`"
-    assert said() == f"Interrupted. No live session is open, and {left}.\n"
+    left = "1 order may rest or be unknown: run `status` and `reconcile`"
+    assert said() == f"Interrupted. No live session is open. {left}.\n"
     assert desk.look(intent).state is OrderState.SENDING
 
 
-def test_decisions_are_told_with_what_to_do(sqlite_journal: sa.Engine) -> None:
+def test_decision_rows_show_reason_and_remedy(sqlite_journal: sa.Engine) -> None:
     intent = Desk.planned(desk_at(sqlite_journal))
     denied = Decision(DecisionOutcome.DENIED, ORDER, 4, intent, DenialReason.NOT_ARMED, "no\x1btoken")
     placed = dataclasses.replace(
@@ -399,7 +415,7 @@ def environment_context(monkeypatch: pytest.MonkeyPatch, folder: Path, **variabl
     return CommandContext.from_environment()
 
 
-def test_a_warehouse_that_is_not_at_head_is_not_used_and_every_database_is_closed(
+def test_context_refuses_an_old_warehouse_and_closes_every_database(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     closed: list[str] = []
@@ -423,7 +439,7 @@ def test_a_warehouse_that_is_not_at_head_is_not_used_and_every_database_is_close
         ({"TRADE_URL": "http://127.0.0.1:1", "SANDBOX_URL": "http://127.0.0.1:2"}, "http://127.0.0.1:2/trade-api/v2"),
     ],
 )
-def test_markets_are_read_where_they_are_traded_unless_a_sandbox_is_named(
+def test_client_reads_from_the_trading_address_unless_a_sandbox_is_set(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], address: str
 ) -> None:
     with environment_context(monkeypatch, tmp_path, **variables) as made:
@@ -446,7 +462,7 @@ def test_markets_are_read_where_they_are_traded_unless_a_sandbox_is_named(
         stop_commands.release,
     ],
 )
-def test_every_command_that_changes_something_says_first_on_what(command: Callable[..., int]) -> None:
+def test_command_that_changes_something_first_prints_what_it_acts_on(command: Callable[..., int]) -> None:
     class Said(Exception):
         pass
 
@@ -461,7 +477,7 @@ def test_every_command_that_changes_something_says_first_on_what(command: Callab
 
 
 @pytest.mark.parametrize("environment", ["sandbox", "demo", "prod"])
-def test_a_wrong_setting_of_the_trade_key_is_told_by_its_own_name(
+def test_wrong_setting_of_the_trade_key_is_named_in_the_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: str
 ) -> None:
     (tmp_path / "good.pem").write_bytes(
@@ -486,7 +502,7 @@ def test_a_wrong_setting_of_the_trade_key_is_told_by_its_own_name(
             made.client(sa.create_engine("sqlite://"))
 
 
-def test_a_command_says_on_what_it_acts_whatever_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_whereabouts_with_wrong_settings_raises_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     with environment_context(monkeypatch, Path("data"), TRADE_SUBACCOUNT="7") as made:
         assert made.whereabouts() == f"sandbox, sub-account 7, journal {tmp_path / 'data/sandbox/journal.db'}"
@@ -501,7 +517,7 @@ def test_a_command_says_on_what_it_acts_whatever_is_wrong(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("rests", [None, 9])
-def test_a_proposal_of_the_command_line_ends_when_it_was_said(
+def test_propose_stores_the_expiry_that_was_asked_for(
     sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str], rests: int | None
 ) -> None:
     context = fake_context()
@@ -522,7 +538,7 @@ def test_a_proposal_of_the_command_line_ends_when_it_was_said(
     assert "is in the inbox until" in capsys.readouterr().out
 
 
-def test_an_approval_ends_after_ten_minutes(sqlite_journal: sa.Engine) -> None:
+def test_approval_expires_after_ten_minutes(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal)
     intent = desk.reserved()
     session_commands.approve(
@@ -535,7 +551,7 @@ def test_an_approval_ends_after_ten_minutes(sqlite_journal: sa.Engine) -> None:
 
 @pytest.fixture
 def key_at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trade key that can be opened; it is noon."""
+    """A trade key that can be opened, and a clock that shows noon."""
 
     @contextmanager
     def transport(*_: object) -> Iterator[Any]:
@@ -547,11 +563,11 @@ def key_at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("key_at_noon")
 @pytest.mark.parametrize(("minutes", "is_armed"), [(-1, False), (0, False), (1, True), (1_440, True), (1_441, False)])
-def test_a_token_is_good_for_a_minute_to_a_day(
+def test_arm_accepts_one_minute_to_one_day(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, minutes: int, is_armed: bool
 ) -> None:
     if not is_armed:
-        with pytest.raises(CommandRefused, match=f"not for {minutes} minutes"):
+        with pytest.raises(CommandRefused, match=f"cannot be valid for {minutes} minutes"):
             session_commands.arm(fake_context(), given(minutes=minutes, run=tmp_path / "run.yaml"))
         assert capsys.readouterr().out == ""
         assert list(tmp_path.iterdir()) == []
@@ -564,11 +580,11 @@ def test_a_token_is_good_for_a_minute_to_a_day(
 @pytest.mark.usefixtures("key_at_noon")
 @pytest.mark.parametrize("text", ["", "  ", "x" * 201, "two\nlines", "\udcff"])
 @pytest.mark.parametrize("option", ["by", "why"])
-def test_who_and_why_are_what_an_armed_run_and_a_session_can_store(tmp_path: Path, option: str, text: str) -> None:
+def test_name_or_reason_that_cannot_be_stored_is_refused(tmp_path: Path, option: str, text: str) -> None:
     file = tmp_path / "run.yaml"
     for command in (session_commands.arm, session_commands.trade_inbox):
         with pytest.raises(
-            CommandRefused, match=rf"^--{option}: write one line of 1 to 200 characters, not {len(text)}"
+            CommandRefused, match=rf"^--{option} has {len(text)} characters\. Write one printable line of 1 to 200"
         ):
             command(fake_context(), given(minutes=60, run=file, **{option: text}))
     assert list(tmp_path.iterdir()) == []
@@ -578,7 +594,7 @@ def test_who_and_why_are_what_an_armed_run_and_a_session_can_store(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("key_at_noon")
-def test_the_run_that_is_armed_is_written_beside_the_token(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_arm_with_a_file_writes_the_config_of_the_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     assert session_commands.arm(fake_context(), given(minutes=60, run=file)) == 0
     config = {"armed_by": "ann", "why": "a try", "armed_at": "2026-11-23T17:00:00+00:00"}
@@ -589,7 +605,7 @@ def test_the_run_that_is_armed_is_written_beside_the_token(capsys: pytest.Captur
 
 
 @pytest.mark.parametrize("found", [[True], [False], [False, True], [True, False]])
-def test_a_reconciliation_and_what_is_accepted_are_done_if_the_account_is_as_the_journal_says_at_the_end(
+def test_reconcile_and_accept_exit_0_if_the_last_reconciliation_is_clean(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], found: list[bool]
 ) -> None:
     left, accepted = [SimpleNamespace(clean=each) for each in found], list[tuple[object, ...]]()
@@ -617,7 +633,7 @@ def test_a_reconciliation_and_what_is_accepted_are_done_if_the_account_is_as_the
     assert capsys.readouterr().out.splitlines()[-1] == f"namespace(clean={found[-1]})"
 
 
-def test_what_is_not_accepted_can_not_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accept_without_the_tickers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def accept(*_: object) -> None:
         raise NotAccepted("Name these: KXA-1.")
 
@@ -633,7 +649,7 @@ def test_what_is_not_accepted_can_not_be_done(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("failure", [None, NotReleased("It is not engaged.")])
-def test_a_release_is_told_or_why_there_is_none(
+def test_release_prints_its_event_or_why_it_was_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: Exception | None
 ) -> None:
     asked: list[tuple[str, str]] = []
@@ -645,7 +661,7 @@ def test_a_release_is_told_or_why_there_is_none(
         return 7
 
     context, of = fake_context(), list[object]()
-    monkeypatch.setattr(stop_commands, "kill_switch", noting(of, SimpleNamespace(release=release)))
+    monkeypatch.setattr(stop_commands, "kill_switch", collecting(of, SimpleNamespace(release=release)))
     assert stop_commands.release(context, given()) == (1 if failure else 0)
     said = capsys.readouterr()
     assert asked == [("ann", "a try")]
@@ -668,7 +684,7 @@ def status_of(
     return capsys.readouterr().out.splitlines()
 
 
-def test_a_status_tells_all_that_somebody_has_to_know(
+def test_status_prints_switch_session_orders_inbox_caps_and_positions(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     desk = desk_at(sqlite_journal)
@@ -701,7 +717,7 @@ def test_a_status_tells_all_that_somebody_has_to_know(
     ]
 
 
-def test_a_status_tells_who_says_stop_and_what_differed(
+def test_status_prints_who_stopped_trading_and_the_differences(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     desk = desk_at(sqlite_journal, mode=Mode.DRY_RUN)
@@ -730,7 +746,7 @@ def test_a_status_tells_who_says_stop_and_what_differed(
     assert "reconciliation   2 differences, 0 seconds ago" in status_of(monkeypatch, capsys, desk, tmp_path, NOON)
 
 
-def test_a_status_adds_up_the_hours_of_a_day_and_leaves_out_what_is_over(
+def test_status_adds_up_the_last_24_hours_and_leaves_out_closed_scopes(
     journal_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     allowed = caps(session=(25, 1_000_000_000, 200_000_000))
@@ -752,13 +768,13 @@ def test_a_status_adds_up_the_hours_of_a_day_and_leaves_out_what_is_over(
     assert hours.endswith("3 orders  notional $10.00  worst loss $10.40 of $500.00")
 
 
-def test_a_position_against_the_outcome_is_one_of_no() -> None:
+def test_negative_position_is_shown_as_contracts_of_no() -> None:
     lines = list(position_lines([MarketStanding("KXA-1", -150, 0, 0, 275, 0, 0)], 20))
     assert lines[0] == "positions        1 market, at most 20 contracts each"
     assert lines[1].split("  ")[-3:] == [" 1.50 NO", "open bids 0.00", "asks 2.75"]
 
 
-def test_a_scope_beyond_its_cap_is_told(sqlite_journal: sa.Engine) -> None:
+def test_breached_scope_is_marked_in_its_line(sqlite_journal: sa.Engine) -> None:
     desk = desk_at(sqlite_journal)
     desk.reserved()
     with desk.journal.reading() as reading:
@@ -769,5 +785,5 @@ def test_a_scope_beyond_its_cap_is_told(sqlite_journal: sa.Engine) -> None:
         assert line.endswith("  BREACHED") is is_told
 
 
-def test_an_instant_beyond_the_calendar_is_a_number() -> None:
+def test_instant_beyond_the_calendar_is_shown_as_a_number() -> None:
     assert format_instant(10**18) == "1,000,000,000,000,000,000 microseconds"
