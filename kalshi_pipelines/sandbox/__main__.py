@@ -36,7 +36,7 @@ _CUT_ON_PURPOSE: Final = "ASGI callable returned without completing response."
 def _named(value: str) -> tuple[str, str]:
     name, separator, rest = value.rpartition("=") if value.count(" ") else value.partition("=")
     if not (name and separator and rest):
-        raise argparse.ArgumentTypeError(f"{value!r} is not NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"{value!r} must have the form NAME=VALUE")
     return name, rest
 
 
@@ -60,47 +60,49 @@ def _parser() -> argparse.ArgumentParser:
     )
     defaults = SandboxOptions()
     for name, text in (
-        ("markets", "markets that are no combos"),
-        ("seed", "what the catalogue is generated from"),
-        ("combos", "multivariate markets"),
-        ("tick-seconds", "how often the liveliest prices move, 0 to freeze them"),
-        ("balance", "dollars a new member finds on each shard"),
-        ("read-lag-ms", "milliseconds that portfolio reads lag behind"),
+        ("markets", "number of markets other than combos"),
+        ("seed", "seed that the catalogue is generated from"),
+        ("combos", "number of combos (multivariate markets)"),
+        ("tick-seconds", "seconds between moves of the liveliest prices; 0 freezes all prices"),
+        ("balance", "dollars that a new member gets on each shard"),
+        ("read-lag-ms", "delay of portfolio reads in milliseconds"),
     ):
         parser.add_argument(f"--{name}", type=_whole, default=getattr(defaults, name.replace("-", "_")), help=text)
     parser.add_argument(
-        "--anchor-us", type=_whole, help="microseconds since 1970 that dates count from (default: last UTC midnight)"
+        "--anchor-us",
+        type=_whole,
+        help="instant that dates are counted from, in microseconds since 1970 (default: last UTC midnight)",
     )
     parser.add_argument("--tier", choices=sorted(TIERS), default=defaults.tier, help="usage tier of every caller")
-    parser.add_argument("--read-refill-rate", type=_whole, help="read tokens a second instead of the tier's")
-    parser.add_argument("--read-capacity", type=_whole, help="read tokens held at most instead of the tier's")
+    parser.add_argument("--read-refill-rate", type=_whole, help="read tokens per second, instead of the tier's number")
+    parser.add_argument("--read-capacity", type=_whole, help="most read tokens held, instead of the tier's number")
     parser.add_argument(
         "--endpoint-cost",
         type=_named,
         action="append",
         default=[],
         metavar="'GET /markets=20'",
-        help="tokens of an endpoint",
+        help="tokens that a request to an endpoint costs; may be repeated",
     )
-    parser.add_argument("--recordings", type=Path, metavar="DIR", help="serve recorded responses")
+    parser.add_argument("--recordings", type=Path, metavar="DIR", help="serve the recorded responses in this folder")
     _add_trading_arguments(parser)
     parser.add_argument(
         "--no-warm",
         dest="warm",
         action="store_false",
-        help="serve sooner, and write the JSON of markets when asked for",
+        help="start sooner; the JSON of a market is then written at its first request",
     )
     _add_process_arguments(parser, defaults)
     return parser
 
 
 def _add_process_arguments(parser: argparse.ArgumentParser, defaults: SandboxOptions) -> None:
-    parser.add_argument("--host", default=defaults.host)
-    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 for any free port")
+    parser.add_argument("--host", default=defaults.host, help="address to listen on")
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="port to listen on; 0 for any free port")
     parser.add_argument(
-        "--ready-line", action="store_true", help="print one JSON line with the URL on stdout when ready"
+        "--ready-line", action="store_true", help="when ready, print one JSON line with the URLs on stdout"
     )
-    parser.add_argument("--exit-with-parent", action="store_true", help="exit when stdin is closed")
+    parser.add_argument("--exit-with-parent", action="store_true", help="exit as soon as stdin is closed")
 
 
 def _add_trading_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,12 +112,12 @@ def _add_trading_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY_ID=PEM_FILE",
-        help="an API key of the default member, public or private part",
+        help="API key of the default member: a PEM file with the public or private part; may be repeated",
     )
-    parser.add_argument("--state", type=Path, metavar="FILE", help="keep what happens in this file, and go on from it")
     parser.add_argument(
-        "--no-crowd", dest="crowd", action="store_false", help="no simulated traders in the markets that are traded"
+        "--state", type=Path, metavar="FILE", help="keep the truth log in this file, and continue from it"
     )
+    parser.add_argument("--no-crowd", dest="crowd", action="store_false", help="run without simulated traders")
 
 
 def _options(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> SandboxOptions:
@@ -184,12 +186,12 @@ def _announce(listener: socket.socket, options: SandboxOptions, *, as_json: bool
         sys.stdout.write(json.dumps({"url": root + API_ROOT, "admin_url": root}) + "\n")
     else:
         source = (
-            f"recordings of {options.recordings}"
+            f"recordings in {options.recordings}"
             if options.recordings
             else f"{options.markets} markets, seed {options.seed}"
         )
         sys.stdout.write(
-            f"Sandbox exchange on {root}{API_ROOT} ({source}); steer it at {root}{ADMIN_ROOT}; Ctrl-C stops it.\n"
+            f"Sandbox exchange on {root}{API_ROOT} ({source}); control it at {root}{ADMIN_ROOT}; Ctrl-C stops it.\n"
         )
     sys.stdout.flush()
 
@@ -219,7 +221,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         listener = _listening(options.host, options.port)
     except OSError as error:
-        sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error.strerror}. Try --port 0.\n")
+        sys.stderr.write(
+            f"The sandbox cannot listen on {options.host}:{options.port}: {error.strerror}. Try --port 0.\n"
+        )
         return 1
     with listener:
         try:

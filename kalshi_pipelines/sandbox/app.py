@@ -90,14 +90,18 @@ async def _let_time_pass(exchange: Exchange) -> None:
             # Each request reports the write error itself. Time goes on, and events are written as soon as that is
             # possible.
             if is_written:
-                _LOG.exception("what happens can not be written down")
+                _LOG.exception(
+                    "The truth log cannot be written. New events are kept in memory until writing works again."
+                )
             is_written = False
         await asyncio.sleep(_TICK_SECONDS)
 
 
 def _report(ticking: asyncio.Task[None]) -> None:
     if not ticking.cancelled() and (error := ticking.exception()) is not None:
-        _LOG.critical("time stands still on the sandbox from here on", exc_info=error)
+        _LOG.critical(
+            "The timer of the sandbox has failed. Due events now happen only when a request arrives.", exc_info=error
+        )
 
 
 def _unknown_path(exchange: Exchange, request: Request, error: Exception) -> Response:

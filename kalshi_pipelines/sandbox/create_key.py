@@ -58,9 +58,13 @@ def write_new(path: Path, content: bytes) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise KeyNotCreated(f"{path} is there already; a key file is never overwritten. Choose another name.") from None
+        raise KeyNotCreated(
+            f"{path} exists already, and a key file is never overwritten.", "Choose another name."
+        ) from None
     except OSError as error:
-        raise KeyNotCreated(f"{path} can not be written: {error.strerror}.") from None
+        raise KeyNotCreated(
+            f"{path} cannot be written: {error.strerror}.", "Choose a folder that you may write to."
+        ) from None
     with open(descriptor, "wb") as file:  # noqa: PTH123  (a descriptor, not a path)
         os.fchmod(descriptor, 0o600)
         file.write(content)
@@ -76,16 +80,16 @@ def register(url: str, request: dict[str, object]) -> None:
         answer = httpx.post(f"{url}{ADMIN_ROOT}/keys", json=request, timeout=_TIMEOUT_SECONDS, trust_env=False)
     except httpx.TransportError as error:
         raise KeyNotCreated(
-            f"no sandbox answers at {url} ({error}). Start one: python -m kalshi_pipelines.sandbox"
+            f"No sandbox answers at {url} ({error}).", "Start a sandbox with: python -m kalshi_pipelines.sandbox"
         ) from None
     if answer.status_code >= _REFUSED:
-        raise KeyNotCreated(f"{url} answers {answer.status_code}: {_reason(answer)}")
+        raise KeyNotCreated(f"{url} answered {answer.status_code}: {_reason(answer)}")
 
 
 def _reason(answer: httpx.Response) -> str:
     with contextlib.suppress(ValueError, KeyError, TypeError):
         return str(answer.json()["error"])
-    return "this is no sandbox" if answer.status_code == httpx.codes.NOT_FOUND else answer.reason_phrase
+    return "This is not a sandbox." if answer.status_code == httpx.codes.NOT_FOUND else answer.reason_phrase
 
 
 def _root(text: str) -> str:
@@ -97,7 +101,7 @@ def _root(text: str) -> str:
     except ValueError:
         is_address = False
     if not is_address:
-        raise argparse.ArgumentTypeError(f"{text!r} is no address such as {DEFAULT_URL}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address such as {DEFAULT_URL}")
     return f"{parts.scheme}://{parts.netloc}"
 
 
@@ -117,15 +121,22 @@ def _parser() -> argparse.ArgumentParser:
         "--url",
         type=_root,
         default=os.environ.get("KALSHI_SANDBOX_URL") or DEFAULT_URL,
-        help=f"address of the sandbox (KALSHI_SANDBOX_URL, or {DEFAULT_URL})",
+        help=f"address of the sandbox (default: KALSHI_SANDBOX_URL, or {DEFAULT_URL})",
     )
-    parser.add_argument("--host", help="the sandbox's host, said once more, if it is not this computer")
-    parser.add_argument("--type", choices=KEY_TYPES, default="ed25519", help="kind of key (ed25519)")
-    parser.add_argument("--scopes", type=_scopes, default=FULL_SCOPES, help="such as read,write::trade (read,write)")
+    parser.add_argument("--host", help="confirm the host of the sandbox if it is not this computer")
+    parser.add_argument("--type", choices=KEY_TYPES, default="ed25519", help="type of the key (default: ed25519)")
+    parser.add_argument(
+        "--scopes",
+        type=_scopes,
+        default=FULL_SCOPES,
+        help="scopes of the key, such as read,write::trade (default: read,write)",
+    )
     parser.add_argument("--subaccount", type=int, metavar="N", help="lock the key to this sub-account")
-    parser.add_argument("--member", default=DEFAULT_MEMBER, help=f"whose key it is ({DEFAULT_MEMBER})")
-    parser.add_argument("--deposit", metavar="DOLLARS", help="bring in so much on each shard")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the key file to be written")
+    parser.add_argument(
+        "--member", default=DEFAULT_MEMBER, help=f"member that owns the key (default: {DEFAULT_MEMBER})"
+    )
+    parser.add_argument("--deposit", metavar="DOLLARS", help="deposit this amount on each shard")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="key file to write; must not exist yet")
     return parser
 
 
@@ -137,7 +148,9 @@ def create(arguments: argparse.Namespace) -> str:
     """
     host = urlsplit(arguments.url).hostname
     if host not in {*_LOOPBACK, arguments.host}:
-        raise KeyNotCreated(f"{host} is not this computer; if it runs the sandbox, say so with --host {host}.")
+        raise KeyNotCreated(
+            f"{host} is not this computer.", f"If the sandbox runs there, confirm it with --host {host}."
+        )
     key = new_key(arguments.type)
     key_id = str(uuid4())
     request: dict[str, object] = {

@@ -37,7 +37,7 @@ def not_found() -> ErrorResponse:
 
 
 def refusal(refused: RequestRefused) -> ErrorResponse:
-    """Return the recorded form of a trading refusal: its code, the code in words, and any details."""
+    """Return the recorded form of a trading refusal: its code, the code with spaces, and any details."""
     return nested(refused.status, refused.code, refused.code.replace("_", " "), refused.details)
 
 

@@ -94,7 +94,7 @@ def exchange_of(options: SandboxOptions, clock: ExchangeClock | None = None) -> 
     if options.state is None:
         return _exchange(options, clock or ExchangeClock(), pems, None)
     if options.recordings is not None:
-        raise UnusableStateFile("Recorded responses have no state to keep: leave --state or --recordings out.")
+        raise UnusableStateFile("Recorded responses have no state to keep.", "Leave out --state or --recordings.")
     state_file = StateFile.open_path(options.state)
     try:
         return _exchange(options, clock or ExchangeClock(), pems, state_file)

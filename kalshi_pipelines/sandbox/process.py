@@ -118,7 +118,9 @@ def _ready(child: subprocess.Popen[str], errors: _LastLines) -> SandboxProcess:
         status = child.wait()
         errors.join()
         said = "".join(errors.lines) or "(nothing on stderr)"
-        raise SandboxDidNotStart(f"the sandbox ended with status {status} before it was ready:\n{said}")
+        raise SandboxDidNotStart(
+            f"The sandbox ended with status {status} before it was ready. Its last output:\n{said}"
+        )
     ready = json.loads(line)
     return SandboxProcess(url=ready["url"], admin_url=ready["admin_url"], pid=child.pid)
 

@@ -146,6 +146,8 @@ def _hostile_feed(exchange: Exchange, kind: str) -> Response:
     if kind == "redirect":
         return Response(status_code=302, headers={"Location": f"{exchange.news.trap}/redirected"})
     if kind not in HOSTILE_FEEDS:
-        return Response(f"the kinds are redirect, {', '.join(HOSTILE_FEEDS)}", 404, media_type="text/plain")
+        return Response(
+            f"This kind does not exist. Use redirect, {', '.join(HOSTILE_FEEDS)}.", 404, media_type="text/plain"
+        )
     headers = {"Content-Encoding": "gzip"} if kind == "gzip_bomb" else {}
     return Response(HOSTILE_FEEDS[kind](exchange.news.trap), headers=headers, media_type=RSS)

@@ -91,7 +91,9 @@ class StateFile:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWN_PERMISSIONS)
         except OSError as error:
-            raise UnusableStateFile(f"The state file {path} can not be opened: {error.strerror}.") from None
+            raise UnusableStateFile(
+                f"The state file {path} cannot be opened: {error.strerror}.", "Name a file that you may read and write."
+            ) from None
         file = cls(path, descriptor)
         try:
             file._lock()
@@ -119,8 +121,8 @@ class StateFile:
         ]
         if differences:
             raise UnusableStateFile(
-                f"The state file {self._path} is of another catalogue: {'; '.join(differences)}. Start with the "
-                "options of the file, or with another file."
+                f"The state file {self._path} belongs to another catalogue: {'; '.join(differences)}.",
+                "Start with the options of the file, or with another file.",
             )
 
     def replay_events(self) -> TradingState:
@@ -134,7 +136,7 @@ class StateFile:
             try:
                 state.apply(event)
             except (LookupError, ValueError, TypeError, AttributeError) as error:
-                what = f"{type(event).__name__} does not fit what went before ({error!r})"
+                what = f"{type(event).__name__} does not fit the events before it ({error!r})"
                 raise _damaged(self._path, f"event {number}", what) from error
         return state
 
@@ -175,7 +177,8 @@ class StateFile:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UnusableStateFile(
-                f"The state file {self._path} is in use by another sandbox: stop that one, or use another file."
+                f"The state file {self._path} is in use by another sandbox.",
+                "Stop the other sandbox, or use another file.",
             ) from None
 
     def _read(self) -> None:
@@ -183,9 +186,11 @@ class StateFile:
         closed = _parse(self._path, content)
         if closed.size < len(content):
             if not closed.size and not _is_part_of_header(content):
-                raise _damaged(self._path, "line 1", "this is no state file of a sandbox")
+                raise _damaged(self._path, "line 1", "this is not a state file of a sandbox")
             torn = len(content) - closed.size
-            _LOG.warning("%s: the last lines are torn and were cut off (%d bytes)", self._path, torn)
+            _LOG.warning(
+                "The last lines of the state file %s were torn and have been cut off (%d bytes).", self._path, torn
+            )
             os.ftruncate(self._descriptor, closed.size)
         self.origin, self.events = closed.origin, closed.events
         self._size, self._checksum = closed.size, closed.checksum
@@ -213,7 +218,7 @@ def _parse(path: Path, content: bytes) -> _Content:
         elif line.startswith(_CLOSING_START):
             closed.checksum = zlib.crc32(content[closed.size : start], closed.checksum)
             if line + b"\n" != _closing(closed.checksum):
-                raise _damaged(path, f"line {number}", "its checksum is not that of the lines up to there")
+                raise _damaged(path, f"line {number}", "its checksum does not match the lines before it")
             closed.origin, closed.size = origin, end
             closed.events += events
             events = []
@@ -233,10 +238,11 @@ def _origin_of(path: Path, line: bytes) -> CatalogueOrigin:
     try:
         header = msgspec.json.decode(line, type=_Header)
     except ValueError as error:
-        raise _damaged(path, "line 1", f"this is no state file of a sandbox ({error})") from error
+        raise _damaged(path, "line 1", f"this is not a state file of a sandbox ({error})") from error
     if header.format != FORMAT:
         raise UnusableStateFile(
-            f"The state file {path} has format {header.format}; this version reads format {FORMAT}."
+            f"The state file {path} has format {header.format}, but this version reads format {FORMAT}.",
+            "Use the version that wrote the file, or start with another file.",
         )
     return header.origin
 
@@ -247,5 +253,6 @@ def _is_part_of_header(content: bytes) -> bool:
 
 def _damaged(path: Path, place: str, what: str) -> UnusableStateFile:
     return UnusableStateFile(
-        f"The state file {path} is damaged in {place}: {what}. Restore it from a copy, or start with another file."
+        f"The state file {path} is damaged in {place}: {what}.",
+        "Restore it from a copy, or start with another file.",
     )

@@ -184,7 +184,7 @@ def test_an_event_that_can_not_follow_is_refused(file: Path) -> None:
 def test_a_file_that_is_something_else_is_left_alone(file: Path) -> None:
     for content in (b"precious notes", b"precious\nnotes\n", b"precious\nnotes"):
         file.write_bytes(content)
-        with pytest.raises(UnusableStateFile, match="no state file"):
+        with pytest.raises(UnusableStateFile, match="not a state file"):
             _exchange(file)
         assert file.read_bytes() == content
 
@@ -204,7 +204,7 @@ def test_a_file_in_use_is_refused_and_free_again_afterwards(file: Path) -> None:
 
 
 def test_a_folder_and_recordings_are_refused_as_state(tmp_path: Path, file: Path) -> None:
-    with pytest.raises(UnusableStateFile, match="can not be opened"):
+    with pytest.raises(UnusableStateFile, match="cannot be opened"):
         _exchange(tmp_path)
     with pytest.raises(UnusableStateFile, match="no state to keep"):
         _exchange(file, recordings=tmp_path)

@@ -35,7 +35,7 @@ def test_an_event_survives_its_line_and_keeps_its_number() -> None:
     assert event_of(line, 3) == event
     assert json.loads(line)["sequence"] == 3
     for number in (2, 33):
-        with pytest.raises(ValueError, match="is expected here"):
+        with pytest.raises(ValueError, match="was expected here"):
             event_of(line, number)
 
 

@@ -43,10 +43,11 @@ def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     unknown = [scope for scope in unique if scope not in SCOPES]
     if unknown or not unique:
         raise UnusableScopes(
-            f"{', '.join(map(repr, unknown)) or 'nothing'} is no scope; scopes are {', '.join(SCOPES)}"
+            f"{', '.join(map(repr, unknown)) or 'nothing'} is no scope; scopes are {', '.join(SCOPES)}",
+            "Request only scopes from this list.",
         )
     if "write" in unique and "read" not in unique:
-        raise UnusableScopes("write must come with read; write::trade may come alone")
+        raise UnusableScopes("write must come with read; write::trade may come alone", "Add the scope read.")
     return unique
 
 

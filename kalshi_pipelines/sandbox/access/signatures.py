@@ -52,12 +52,12 @@ def public_key_of(pem: bytes) -> PublicKey:
     try:
         key = load_pem_private_key(pem, None) if b"PRIVATE KEY" in pem else load_pem_public_key(pem)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UnusablePublicKey(f"not a PEM key: {error}") from error
+        raise UnusablePublicKey(f"not a PEM key: {error}", "Use an RSA or Ed25519 key in PEM format.") from error
     if isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
         return key.public_key()
     if isinstance(key, RSAPublicKey | Ed25519PublicKey):
         return key
-    raise UnusablePublicKey(f"neither RSA nor Ed25519: {type(key).__name__}")
+    raise UnusablePublicKey(f"neither RSA nor Ed25519: {type(key).__name__}", "Use an RSA or Ed25519 key.")
 
 
 def public_pem(key: PublicKey) -> str:
@@ -76,7 +76,9 @@ def public_pems_of_files(files: Mapping[str, Path]) -> dict[str, str]:
         try:
             keys[key_id] = public_pem(public_key_of(file.read_bytes()))
         except (OSError, UnusablePublicKey) as error:
-            raise UnusablePublicKey(f"key {key_id} from {file}: {error}") from error
+            raise UnusablePublicKey(
+                f"The key {key_id} cannot be read from {file}: {error}", "Name a readable PEM file."
+            ) from error
     return keys
 
 

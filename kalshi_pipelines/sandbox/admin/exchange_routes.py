@@ -44,7 +44,7 @@ def health(exchange: Exchange, request: AdminRequest) -> object:
 def inject_fault(exchange: Exchange, request: AdminRequest) -> object:
     """Inject a fault. The request's members are the fields of ``Fault``."""
     if unknown := set(request.body) - {part.name for part in fields(Fault)}:
-        raise BadAdminRequest(f"a fault has no {', '.join(sorted(unknown))}")
+        raise BadAdminRequest(f"A fault has no field {', '.join(sorted(unknown))}.")
     try:
         fault = msgspec.convert(request.body, Fault)
     except msgspec.ValidationError as error:
@@ -79,7 +79,7 @@ def move_prices(exchange: Exchange, request: AdminRequest) -> object:
     """Move the quotes of exactly the share ``fraction`` of the active markets."""
     fraction = request.decimal("fraction")
     if not 0 <= fraction <= 1 or fraction != round(fraction, 4):
-        raise BadAdminRequest("fraction is a number from 0 to 1 with at most four decimals")
+        raise BadAdminRequest("fraction must be a number from 0 to 1 with at most four decimals.")
     moved = _generated(exchange).move_prices(int(fraction * 10_000))
     exchange.venue.prices_moved()
     return {"moved": len(moved), "tickers": moved}
@@ -89,7 +89,7 @@ def add_markets(exchange: Exchange, request: AdminRequest) -> object:
     """Create ``count`` active markets in new events."""
     count = request.whole("count", 1)
     if count < 1:
-        raise BadAdminRequest("count is a whole number from 1")
+        raise BadAdminRequest("count must be a whole number of at least 1.")
     return {"tickers": _generated(exchange).add_markets(count)}
 
 
@@ -100,11 +100,11 @@ def set_clock(exchange: Exchange, request: AdminRequest) -> object:
         try:
             to_us = units.microseconds(dt.datetime.fromisoformat(request.text("time")))
         except (ValueError, TypeError) as error:
-            raise BadAdminRequest("time is RFC 3339 with offset") from error
+            raise BadAdminRequest("time must be an RFC 3339 time with an offset.") from error
     else:
         to_us = clock.now_us() + request.whole("seconds") * SECOND_US
     if to_us not in _CLOCK_RANGE_US:
-        raise BadAdminRequest("the clock goes from 1970 to 2999")
+        raise BadAdminRequest("The clock can only be set from 1970 to 2999.")
     clock.set(to_us)
     exchange.venue.engine.recorder.emit(ClockMoved(at_us=request.now_us, offset_us=clock.offset_us))
     exchange.venue.advance()
@@ -113,7 +113,7 @@ def set_clock(exchange: Exchange, request: AdminRequest) -> object:
 
 def _generated(exchange: Exchange) -> GeneratedCatalogue:
     if not isinstance(exchange.catalogue, GeneratedCatalogue):
-        raise BadAdminRequest("recorded markets do not change")
+        raise BadAdminRequest("Recorded markets do not change.", "Start the sandbox without --recordings.")
     return exchange.catalogue
 
 

@@ -30,8 +30,8 @@ def set_status(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
     row = _market(exchange, request)
     status = request.text("status")
     if status not in LEGAL_CHANGES[row.status]:
-        legal = ", ".join(sorted(LEGAL_CHANGES[row.status])) or "nothing"
-        raise BadAdminRequest(f"a market that is {row.status} can become {legal}, not {status}")
+        legal = ", ".join(sorted(LEGAL_CHANGES[row.status])) or "nothing else"
+        raise BadAdminRequest(f"{row.ticker} is {row.status} and cannot become {status}.", f"It can become {legal}.")
     result, value = _ending(row, status, request)
     close_us = _close_us(row, status, request)
     exchange.venue.ensure_open(row.ticker)
@@ -58,7 +58,10 @@ def place_order(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
     row = _market(exchange, request)
     side, time_in_force = request.text("side"), request.text("time_in_force", "good_till_canceled")
     if side not in get_args(Side) or time_in_force not in get_args(TimeInForce):
-        raise BadAdminRequest(f"side is one of {get_args(Side)}, time_in_force one of {get_args(TimeInForce)}")
+        raise BadAdminRequest(
+            "The order has an unknown side or time_in_force.",
+            f"Use {', '.join(get_args(Side))} for side, and {', '.join(get_args(TimeInForce))} for time_in_force.",
+        )
     price, count = _number(request, "price", 10_000), _number(request, "count", 100)
     exchange.venue.ensure_open(row.ticker)
     execution = exchange.venue.simulated_traders.place(
@@ -88,7 +91,7 @@ MARKET_ROUTES: Final = (
 def _market(exchange: Exchange, request: AdminRequest) -> MarketRow:
     row = exchange.catalogue.markets.get(request.path["ticker"])
     if row is None:
-        raise BadAdminRequest(f"no live market has the ticker {request.path['ticker']}")
+        raise BadAdminRequest(f"No live market has the ticker {request.path['ticker']}.")
     return row
 
 
@@ -98,7 +101,7 @@ def _ending(row: MarketRow, status: str, request: AdminRequest) -> tuple[Result,
         return "", None
     result = request.text("result", row.result or None)
     if result not in {"yes", "no", "scalar"}:
-        raise BadAdminRequest("result is yes, no or scalar")
+        raise BadAdminRequest("result must be yes, no or scalar.")
     if result in _RESULT_VALUES:
         value = _RESULT_VALUES[result]
     elif "value" in request.body or row.result != "scalar":
@@ -106,9 +109,9 @@ def _ending(row: MarketRow, status: str, request: AdminRequest) -> tuple[Result,
     else:
         value = row.value or 0
     if not 0 <= value <= DOLLAR_CENTICENTS:
-        raise BadAdminRequest("value is from 0 to 1 dollar")
+        raise BadAdminRequest("value must be from 0 to 1 dollar.")
     if status == "finalized" and (result, value) != (row.result, row.value):
-        raise BadAdminRequest("the result is changed by amending it, not by finalizing")
+        raise BadAdminRequest("Finalizing cannot change the result.", "Set the status amended first.")
     return cast("Result", result), value
 
 
@@ -121,9 +124,9 @@ def _close_us(row: MarketRow, status: str, request: AdminRequest) -> int | None:
         try:
             close_us = units.microseconds(dt.datetime.fromisoformat(request.text("close_time")))
         except (ValueError, TypeError) as error:
-            raise BadAdminRequest("close_time is RFC 3339 with offset") from error
+            raise BadAdminRequest("close_time must be an RFC 3339 time with an offset.") from error
         if close_us <= request.now_us:
-            raise BadAdminRequest("close_time is past")
+            raise BadAdminRequest("close_time must be in the future.")
         return close_us
     return request.now_us + DAY_US if row.close_us <= request.now_us else None
 
@@ -132,5 +135,5 @@ def _number(request: AdminRequest, name: str, scale: int) -> int:
     """Return a decimal number of the body, multiplied by ``scale``."""
     scaled = request.decimal(name) * scale
     if scaled != int(scaled):
-        raise BadAdminRequest(f"{name} has too many decimals")
+        raise BadAdminRequest(f"{name} has too many decimals.")
     return int(scaled)

@@ -19,13 +19,15 @@ def set_news(exchange: Exchange, request: AdminRequest) -> object:
     """
     news, body = exchange.news, request.body
     if unknown := body.keys() - _KNOWN:
-        raise BadAdminRequest(f"the press has no {', '.join(sorted(unknown))}")
+        raise BadAdminRequest(
+            f"The generated news has no setting {', '.join(sorted(unknown))}.", f"Use {', '.join(sorted(_KNOWN))}."
+        )
     corpus = request.text("corpus", news.corpus)
     if corpus not in CORPORA:
-        raise BadAdminRequest(f"corpus is one of {', '.join(CORPORA)}")
+        raise BadAdminRequest(f"corpus must be one of {', '.join(CORPORA)}.")
     keys = body.get("keys", news.keys)
     if keys is not None and not all(isinstance(key, str) for key in keys):
-        raise BadAdminRequest("keys are texts, or null")
+        raise BadAdminRequest("keys must be a list of texts, or null.")
     span, credit = news.charges.span, news.charges.credit
     if "cost_dollars" in body:
         span = None if body["cost_dollars"] is None else _span(body["cost_dollars"])
@@ -66,14 +68,14 @@ def _microdollars(value: object) -> int:
     except InvalidOperation:
         amount = Decimal("nan")
     if not amount.is_finite() or amount < 0 or amount != int(amount):
-        raise BadAdminRequest(f"{value!r} is no amount of dollars with at most six decimals")
+        raise BadAdminRequest(f"{value!r} is not an amount of dollars with at most six decimals.")
     return int(amount)
 
 
 def _span(value: object) -> tuple[int, int]:
     if not isinstance(value, list) or len(value) != 2:
-        raise BadAdminRequest("cost_dollars is a list of the least and the most, or null")
+        raise BadAdminRequest("cost_dollars must be a list of the lowest and the highest cost, or null.")
     least, most = (_microdollars(each) for each in value)
     if least > most:
-        raise BadAdminRequest("cost_dollars begins with the least")
+        raise BadAdminRequest("The first value of cost_dollars must not be higher than the second.")
     return least, most

@@ -44,7 +44,7 @@ class AdminRequest:
         """
         value = self.body.get(name, default)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise BadAdminRequest(f"{name}, a whole number, is required")
+            raise BadAdminRequest(f"{name} must be given as a whole number.")
         return value
 
     def text(self, name: str, default: str | None = None) -> str:
@@ -53,7 +53,7 @@ class AdminRequest:
         """
         value = self.body.get(name, default)
         if not isinstance(value, str) or not value:
-            raise BadAdminRequest(f"{name}, a text, is required")
+            raise BadAdminRequest(f"{name} must be given as a text that is not empty.")
         return value
 
     def decimal(self, name: str) -> Decimal:
@@ -63,7 +63,7 @@ class AdminRequest:
         except (KeyError, InvalidOperation):
             number = Decimal("nan")
         if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
-            raise BadAdminRequest(f"{name}, a decimal number, is required")
+            raise BadAdminRequest(f"{name} must be given as a decimal number.")
         return number
 
     def truth(self, name: str, default: bool | None = None) -> bool:
@@ -72,7 +72,7 @@ class AdminRequest:
         """
         value = self.body.get(name, default)
         if not isinstance(value, bool):
-            raise BadAdminRequest(f"{name}, true or false, is required")
+            raise BadAdminRequest(f"{name} must be given as true or false.")
         return value
 
 
@@ -115,9 +115,9 @@ def _object(content: bytes) -> Mapping[str, Any]:
     try:
         body = orjson.loads(content or b"{}")
     except orjson.JSONDecodeError as error:
-        raise BadAdminRequest(f"no JSON: {error}") from error
+        raise BadAdminRequest(f"The body is not JSON: {error}", "Send a JSON object.") from error
     if not isinstance(body, dict):
-        raise BadAdminRequest("a JSON object is expected")
+        raise BadAdminRequest("The body is not a JSON object.", "Send a JSON object.")
     return body
 
 

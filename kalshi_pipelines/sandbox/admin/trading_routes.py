@@ -38,7 +38,7 @@ def _amount(request: AdminRequest, name: str) -> int | None:
         return None
     amount = request.decimal(name) * MICRO
     if amount != int(amount) or abs(amount) > _MOST_DOLLARS * MICRO:
-        raise BadAdminRequest(f"{name} is an amount of up to {_MOST_DOLLARS} dollars with at most six decimals")
+        raise BadAdminRequest(f"{name} must be an amount of at most {_MOST_DOLLARS} dollars with at most six decimals.")
     return int(amount)
 
 
@@ -56,7 +56,7 @@ def add_member(exchange: Exchange, request: AdminRequest) -> object:
     """Enroll a ``member`` with ``deposit`` dollars on each shard, and open ``subaccounts`` sub-accounts."""
     deposit = _amount(request, "deposit")
     if deposit is not None and deposit < 0:
-        raise BadAdminRequest("deposit is not negative")
+        raise BadAdminRequest("deposit must not be negative.")
     subaccounts = check_subaccount(request.whole("subaccounts", 0))
     member, _ = _enroll_member(exchange, request, deposit)
     open_subaccounts(exchange.venue.engine, member, subaccounts, at_us=request.now_us)
@@ -94,14 +94,14 @@ def add_key(exchange: Exchange, request: AdminRequest) -> object:
     key_id = request.text("key_id", str(uuid4()))
     scopes = request.body.get("scopes", FULL_SCOPES)
     if not isinstance(scopes, list | tuple):
-        raise BadAdminRequest("scopes is a list")
+        raise BadAdminRequest("scopes must be a list.")
     subaccount = None if request.body.get("subaccount") is None else check_subaccount(request.whole("subaccount"))
     deposit = _amount(request, "deposit")
     # Check everything before any change, so that a refused key leaves no new member behind.
     public_key_of(pem.encode())
     unique = check_scopes(map(str, scopes))
     if deposit is not None and deposit < 0:
-        raise BadAdminRequest("deposit is not negative")
+        raise BadAdminRequest("deposit must not be negative.")
     engine = exchange.venue.engine
     member, is_new = _enroll_member(exchange, request, None if subaccount else deposit)
     register_key(
@@ -121,7 +121,7 @@ def deposit_money(exchange: Exchange, request: AdminRequest) -> object:
     """
     amount = _amount(request, "dollars")
     if not amount:
-        raise BadAdminRequest("dollars, an amount other than 0, is required")
+        raise BadAdminRequest("dollars must be given as an amount other than 0.")
     member = request.text("member", DEFAULT_MEMBER)
     subaccount, shard = request.whole("subaccount", 0), request.whole("exchange_index", 0)
     exchange.venue.engine.accounts.deposit(member, subaccount, shard, amount, at_us=request.now_us)
@@ -134,7 +134,7 @@ def set_one_shard(exchange: Exchange, request: AdminRequest) -> object:
     named = request.path["shard"]
     shard = next((number for number in known if str(number) == named), None)
     if shard is None:
-        raise BadAdminRequest(f"{named} is no shard; shards are {', '.join(map(str, known))}")
+        raise BadAdminRequest(f"The shard {named} does not exist.", f"Use one of {', '.join(map(str, known))}.")
     _set_shard(exchange, request, shard)
     return _shards(exchange)
 
@@ -148,7 +148,7 @@ def set_all_shards(exchange: Exchange, request: AdminRequest) -> object:
 
 def _set_shard(exchange: Exchange, request: AdminRequest, shard: int) -> None:
     if not {"exchange_active", "trading_active"} & set(request.body):
-        raise BadAdminRequest("exchange_active or trading_active, true or false, is required")
+        raise BadAdminRequest("exchange_active or trading_active must be given as true or false.")
     now = exchange.venue.state.shards[shard]
     exchange_active = request.truth("exchange_active", now.exchange_active)
     trading_active = request.truth("trading_active", now.trading_active)
@@ -175,13 +175,15 @@ def set_conduct(exchange: Exchange, request: AdminRequest) -> object:
     """
     venue = exchange.venue
     if unknown := set(request.body) - {"read_lag", "cancel_all_tail", "crowd"}:
-        raise BadAdminRequest(f"{', '.join(sorted(unknown))} is not known")
+        raise BadAdminRequest(
+            f"Unknown settings: {', '.join(sorted(unknown))}.", "Use read_lag, cancel_all_tail or crowd."
+        )
     lag = request.body.get("read_lag", venue.read_lag_us / 1_000_000)
     if not isinstance(lag, int | float) or not 0 <= lag <= _MOST_LAG_SECONDS:
-        raise BadAdminRequest(f"read_lag is a number of seconds up to {_MOST_LAG_SECONDS}")
+        raise BadAdminRequest(f"read_lag must be a number of seconds from 0 to {_MOST_LAG_SECONDS}.")
     tail = request.body.get("cancel_all_tail", venue.engine.cancel_all_tail)
     if tail not in _TAILS:
-        raise BadAdminRequest(f"cancel_all_tail is one of {', '.join(_TAILS)}")
+        raise BadAdminRequest(f"cancel_all_tail must be one of {', '.join(_TAILS)}.")
     crowd = request.truth("crowd", venue.simulated_traders.is_active)
     venue.read_lag_us = round(lag * 1_000_000)
     venue.engine.cancel_all_tail = cast("TailPolicy", tail)
@@ -200,7 +202,7 @@ def read_log(exchange: Exchange, request: AdminRequest) -> object:
 def _number(query: Mapping[str, str], name: str) -> int:
     text = query.get(name, "0")
     if not text.isdecimal() or len(text) > _MOST_DIGITS:
-        raise BadAdminRequest(f"{name} is a whole number from 0")
+        raise BadAdminRequest(f"{name} must be a whole number of at least 0.")
     return int(text)
 
 

@@ -130,7 +130,7 @@ def _register(exchange: Exchange, call: Call, fields: Fields, pem: str) -> str:
     try:
         register_key(engine, wanted, at_us=call.now_us)
     except (UnusablePublicKey, UnusableScopes) as error:
-        raise RequestRefused("bad_request", str(error)) from error
+        raise RequestRefused("bad_request", error.problem) from error
     return key_id
 
 

@@ -98,16 +98,23 @@ class Operation:
             ("when", self.when, ("", "anonymous", "signed")),
         ):
             if value not in known:
-                raise UnknownFault(f"{name} {value!r} is none of {', '.join(known)}")
+                options = ", ".join(filter(None, known))
+                raise UnknownFault(
+                    f"The value {value!r} of {name} is not known to the operation {self.op}.",
+                    f"Use one of {options}." if options else f"Leave out {name}.",
+                )
         for name, path in (("path", self.path), ("to", self.to if self.op == "hoist" else "$")):
             if _PATH.fullmatch(path) is None:
-                raise UnknownFault(f"{name} {path!r} is no path; [] means every element: markets[].yes_bid_dollars")
+                raise UnknownFault(
+                    f"The value {path!r} of {name} is not a path.",
+                    "Write a path such as markets[].yes_bid_dollars, in which [] means every element.",
+                )
         if self.op in _OF_VALUES.keys() - {"map"} and self.path == "$":
-            raise UnknownFault(f"{self.op} needs the path of something in the body")
+            raise UnknownFault(f"The operation {self.op} needs a path within the body.")
         if self.op in {"rename", "hoist", "redirect"} and not self.to:
-            raise UnknownFault(f"{self.op} needs a to")
+            raise UnknownFault(f"The operation {self.op} needs the field to.")
         if self.op in {"wrap", "unwrap", "drop_where"} and not self.key:
-            raise UnknownFault(f"{self.op} needs a key")
+            raise UnknownFault(f"The operation {self.op} needs the field key.")
 
     def concerns(self, is_signed: bool) -> bool:
         """Return whether the change applies to a signed, or to an unsigned, request."""
@@ -143,9 +150,11 @@ class DriftPlan:
         """
         endpoint, operations = wire.get("endpoint"), wire.get("operations")
         if endpoint != ANY_ENDPOINT and endpoint not in self.endpoints:
-            raise UnknownFault(f"there is no endpoint {endpoint!r}; they are {', '.join(sorted(self.endpoints))}")
+            raise UnknownFault(
+                f"The endpoint {endpoint!r} does not exist.", f"Use one of {', '.join(sorted(self.endpoints))}."
+            )
         if not isinstance(operations, list) or not operations:
-            raise UnknownFault("operations, a list of objects, is required")
+            raise UnknownFault("operations must be a list of objects that is not empty.")
         self._drifts.append(Drift(str(endpoint), tuple(_operation(each) for each in operations), wire))
 
     def end(self) -> None:
@@ -172,7 +181,9 @@ class DriftPlan:
 def _operation(wire: object) -> Operation:
     known = {each.name for each in fields(Operation)}
     if isinstance(wire, Mapping) and (unknown := wire.keys() - known):
-        raise UnknownFault(f"an operation has no {', '.join(sorted(unknown))}")
+        raise UnknownFault(
+            f"An operation has no field {', '.join(sorted(unknown))}.", f"Use {', '.join(sorted(known))}."
+        )
     try:
         return msgspec.convert(wire, Operation)
     except msgspec.ValidationError as error:

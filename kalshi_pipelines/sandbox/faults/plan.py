@@ -67,15 +67,15 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise UnknownFault(f"kind {self.kind!r} is none of {', '.join(KINDS)}")
+            raise UnknownFault(f"The fault kind {self.kind!r} does not exist.", f"Use one of {', '.join(KINDS)}.")
         if self.at < 1 or self.times < 1:
-            raise UnknownFault("at and times start at 1")
+            raise UnknownFault("at and times must be at least 1.")
         if self.seconds < 0 and self.kind != "clock_skew":
-            raise UnknownFault("seconds start at 0")
+            raise UnknownFault(f"seconds must not be negative for {self.kind}.")
         if abs(self.seconds) > _MOST_SECONDS:
-            raise UnknownFault(f"seconds are {_MOST_SECONDS} at most")
+            raise UnknownFault(f"seconds must be at most {_MOST_SECONDS}.")
         if self.status not in _ERRORS:
-            raise UnknownFault("status is one from 400 to 599")
+            raise UnknownFault("status must be from 400 to 599.")
 
     def matches(self, request: "ObservedRequest") -> bool:
         """Return whether the fault counts a request."""
@@ -146,7 +146,9 @@ class FaultPlan:
             UnknownFault: The endpoint does not exist.
         """
         if self.endpoints and fault.endpoint not in {*self.endpoints, ANY_ENDPOINT, ANY_WRITE}:
-            raise UnknownFault(f"there is no endpoint {fault.endpoint!r}; they are {', '.join(sorted(self.endpoints))}")
+            raise UnknownFault(
+                f"The endpoint {fault.endpoint!r} does not exist.", f"Use one of {', '.join(sorted(self.endpoints))}."
+            )
         self._due.append(_Planned(fault))
 
     def clear(self) -> None:

@@ -65,8 +65,8 @@ def connection_of(scope: Scope) -> Connection:
     connection = scope.get("state", {}).get(_STATE_KEY)
     if not isinstance(connection, Connection):
         raise NoConnection(
-            "This fault acts on the connection of a request, and this request has none: it was called inside the "
-            "process. What the fault does to the exchange is done. Run a server to see what it does to a client."
+            "This fault acts on the connection of a request, but the request was made inside the process. "
+            "The fault's effect on the exchange has happened. Run a server to see its effect on a client."
         )
     return connection
 

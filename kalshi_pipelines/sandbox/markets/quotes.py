@@ -166,7 +166,7 @@ class QuotePath:
             moved = self.quote(epoch)
             if (moved.bid, moved.ask) != (before.bid, before.ask):
                 return
-        raise RuntimeError(f"no move of the quote {before} stays on the grid {self.grid.label}")
+        raise RuntimeError(f"no move keeps the quote {before} on the grid {self.grid.label}")
 
     def _shift(self, epoch: int, *, as_begun: bool) -> int:
         # A move affects trades only from the next epoch on, so that trades already shown keep their price.

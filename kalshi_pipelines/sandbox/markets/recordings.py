@@ -71,9 +71,11 @@ def recorded_files(folder: Path) -> list[RecordedFile]:
             _read(path, index.get(f"{folder.name}/{path.name}", {})) for path in paths if path.name != "index.json"
         ]
     except (OSError, ValueError, KeyError) as error:
-        raise UnusableRecordings(f"{folder}: {error}") from error
+        raise UnusableRecordings(
+            f"The recordings in {folder} cannot be read: {error}", "Repair or remove the file."
+        ) from error
     if not files:
-        raise UnusableRecordings(f"{folder} holds no .json file")
+        raise UnusableRecordings(f"{folder} holds no .json file.", "Name a folder of recorded responses.")
     return files
 
 

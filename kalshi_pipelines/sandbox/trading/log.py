@@ -34,7 +34,7 @@ def event_of(line: bytes, sequence: int) -> AnyEvent:
         ValueError: The line is not an event, or carries another number.
     """
     if not line.startswith(b'{"sequence":%d,' % sequence):
-        raise ValueError(f"event {sequence} is expected here")
+        raise ValueError(f"event {sequence} was expected here")
     # The errors of msgspec are subclasses of ValueError.
     event: AnyEvent = _DECODER.decode(line)
     return event

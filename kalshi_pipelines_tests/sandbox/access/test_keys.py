@@ -203,10 +203,10 @@ def test_a_key_that_can_not_be_registered_leaves_no_file(
 ) -> None:
     file = tmp_path / "key.pem"
     for arguments, reason in (
-        (["--url=http://127.0.0.1:9"], "no sandbox answers at http://127.0.0.1:9"),
+        (["--url=http://127.0.0.1:9"], "No sandbox answers at http://127.0.0.1:9"),
         ([f"--url={running.admin_url}", "--subaccount=64"], "from 0 to 63"),
-        ([f"--url={running.admin_url}", "--deposit=lots"], "deposit, a decimal number, is required"),
-        (["--url=http://exchange.example:80"], "say so with --host exchange.example"),
+        ([f"--url={running.admin_url}", "--deposit=lots"], "deposit must be given as a decimal number"),
+        (["--url=http://exchange.example:80"], "confirm it with --host exchange.example"),
     ):
         assert main([*arguments, f"--out={file}"]) == 1
         assert reason in capsys.readouterr().err
