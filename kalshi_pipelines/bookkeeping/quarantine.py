@@ -4,13 +4,13 @@ One row a record, with its newest payload, so that a record that is rejected eve
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.digests import record_digest
 from kalshi_pipelines.bookkeeping.stamps import Stamp
-from kalshi_pipelines.kalshi.decoding import RejectedRecord
 from kalshi_pipelines.warehouse.bulk import Row, Write, wanted_keys, write_rows
 from kalshi_pipelines.warehouse.tables import quarantine
 
@@ -29,7 +29,22 @@ _WRITE: Final = Write(quarantine, _COLUMNS, keep=("first_quarantined_us",))
 _UNREADABLE: Final = "unreadable:"
 
 
-def set_aside(connection: sa.Connection, subject: str, rejected: Sequence[RejectedRecord], stamp: Stamp) -> None:
+@dataclass(frozen=True)
+class UnstorableRecord:
+    """A record that cannot be stored.
+
+    Attributes:
+        raw: Its bytes as received.
+        reason: Why it cannot be stored.
+        key: The key of the record; None if it cannot be read.
+    """
+
+    raw: bytes
+    reason: str
+    key: str | None
+
+
+def set_aside(connection: sa.Connection, subject: str, rejected: Sequence[UnstorableRecord], stamp: Stamp) -> None:
     """Put rejected records into the quarantine; those that are there with the same payload stay as they are."""
     rows: list[Row] = []
     for each in rejected:

@@ -12,11 +12,11 @@ import msgspec
 import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.digests import record_digest
-from kalshi_pipelines.bookkeeping.quarantine import resolve, set_aside
+from kalshi_pipelines.bookkeeping.quarantine import UnstorableRecord, resolve, set_aside
 from kalshi_pipelines.bookkeeping.runs import Counts, IngestRun
 from kalshi_pipelines.bookkeeping.stamps import Stamp
 from kalshi_pipelines.contracts.comparison.page_checks import PageChecks, SeenPage
-from kalshi_pipelines.kalshi.decoding import Decoded, RejectedRecord, decode_records, record_key
+from kalshi_pipelines.kalshi.decoding import Decoded, decode_records, record_key
 from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.units import InexactValue
 from kalshi_pipelines.warehouse.bulk import RefusedRow, Row
@@ -77,12 +77,12 @@ def store_page(
     digests, changed = _changed(run.engine, kind, of_use)
     decoded = decode_records(kind.record, changed)
     rows, sources, rejected = _rows(kind, decoded.records, digests, stamp)
-    rejected += decoded.rejected + too_long
+    rejected += [UnstorableRecord(each.raw, each.reason, each.key) for each in decoded.rejected] + too_long
     with writing(run.engine) as connection:
         placeholders = kind.add_parents(connection, [each.record for each in sources], stamp)
         stored = kind.store(connection, rows, stamp)
         rejected += [
-            RejectedRecord(bytes(sources[each.position].raw), each.reason, rows[each.position][0])
+            UnstorableRecord(bytes(sources[each.position].raw), each.reason, rows[each.position][0])
             for each in stored.refused
         ]
         written = len(rows) - len(stored.refused)
@@ -106,9 +106,9 @@ def store_page(
     return decoded.unknown_fields
 
 
-def _too_long(kind: RecordKind[Record], raw: msgspec.Raw) -> RejectedRecord:
+def _too_long(kind: RecordKind[Record], raw: msgspec.Raw) -> UnstorableRecord:
     reason = f"the record has {len(raw):,} bytes, and {MOST_RECORD_BYTES:,} are the most that are stored"
-    return RejectedRecord(bytes(memoryview(raw)[:_KEPT_OF_LONGER]), reason, record_key(kind.record, raw))
+    return UnstorableRecord(bytes(memoryview(raw)[:_KEPT_OF_LONGER]), reason, record_key(kind.record, raw))
 
 
 def _changed(
@@ -131,10 +131,10 @@ def _changed(
 
 def _rows(
     kind: RecordKind[Record], records: Sequence[Decoded[Record]], digests: Mapping[str, bytes], stamp: Stamp
-) -> tuple[list[Row], list[Decoded[Record]], list[RejectedRecord]]:
+) -> tuple[list[Row], list[Decoded[Record]], list[UnstorableRecord]]:
     rows: list[Row] = []
     sources: list[Decoded[Record]] = []
-    rejected: list[RejectedRecord] = []
+    rejected: list[UnstorableRecord] = []
     key_of = attrgetter(kind.key)
     for each in records:
         key = key_of(each.record)
@@ -142,7 +142,7 @@ def _rows(
             unknown = _json_object(each.unknown_fields) if each.unknown_fields else None
             row = kind.row(each.record, digests[key], unknown, stamp)
         except (InexactValue, UnicodeDecodeError) as error:
-            rejected.append(RejectedRecord(bytes(each.raw), str(error), key))
+            rejected.append(UnstorableRecord(bytes(each.raw), str(error), key))
         else:
             rows.append(row)
             sources.append(each)

@@ -9,9 +9,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.bookkeeping.quarantine import set_aside
+from kalshi_pipelines.bookkeeping.quarantine import UnstorableRecord, set_aside
 from kalshi_pipelines.bookkeeping.stamps import Stamp
-from kalshi_pipelines.kalshi.decoding import RejectedRecord
 from kalshi_pipelines.news.articles import Article, RejectedArticle, article_of, payload_of
 from kalshi_pipelines.news.providers.protocol import ProviderAnswer
 from kalshi_pipelines.news.stories import UNDATED_US, Features, Stories, features
@@ -81,12 +80,12 @@ def store_answer(
         stamp: When, and by which run.
     """
     articles: dict[str, tuple[int, Article]] = {}
-    rejected: list[RejectedRecord] = []
+    rejected: list[UnstorableRecord] = []
     for rank, raw in enumerate(answer.articles, start=1):
         try:
             article = article_of(raw, text_characters, stamp.recorded_us)
         except RejectedArticle as reason:
-            rejected.append(RejectedRecord(payload_of(raw), str(reason), None))
+            rejected.append(UnstorableRecord(payload_of(raw), str(reason), None))
             continue
         articles.setdefault(article.url, (rank, article))
     known = _known(connection, articles)
@@ -94,7 +93,7 @@ def store_answer(
     refused = _insert(connection, new, answer.request_id, stamp)
     for each in refused:
         url = new[each.position].url
-        rejected.append(RejectedRecord(url.encode(), f"the warehouse refuses it: {each.reason}", None))
+        rejected.append(UnstorableRecord(url.encode(), f"the warehouse refuses it: {each.reason}", None))
         del articles[url]
     changed = {url for url, row in known.items() if _improve(connection, row, articles[url][1])}
     ids = {url: int(row["news_article_id"]) for url, row in _known(connection, articles).items()}

@@ -8,11 +8,10 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.bookkeeping.quarantine import set_aside, unresolved_keys
+from kalshi_pipelines.bookkeeping.quarantine import UnstorableRecord, set_aside, unresolved_keys
 from kalshi_pipelines.bookkeeping.stamps import Stamp
 from kalshi_pipelines.ingest.sweeps import IngestInputs, ingest_events, ingest_markets, ingest_orderbooks
 from kalshi_pipelines.kalshi.client import KalshiClient
-from kalshi_pipelines.kalshi.decoding import RejectedRecord
 from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.settings import Environment, RateTier, Settings
@@ -167,7 +166,7 @@ def test_markets_in_quarantine_are_asked_for_again(inputs: IngestInputs, monkeyp
         assert ticker
         connection.execute(sa.delete(price_snapshots).where(price_snapshots.c.ticker == ticker))
         connection.execute(sa.delete(markets).where(markets.c.ticker == ticker))
-        rejected = RejectedRecord(b"{}", "a result nobody knew then", ticker)
+        rejected = UnstorableRecord(b"{}", "a result nobody knew then", ticker)
         set_aside(connection, "markets", [rejected], Stamp(now_us(), 1))
     ingest_markets(inputs, statuses=["open"])
     assert count(inputs.engine, markets.c.ticker == ticker) == 1
