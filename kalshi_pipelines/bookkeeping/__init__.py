@@ -1,1 +1,4 @@
-"""What every ingest shares: run records, quarantine, record digests and provenance stamps."""
+"""Bookkeeping of every ingest: run records, the quarantine, record digests and provenance stamps.
+
+Belongs here: records about reading, whatever is read. Does not belong here: knowledge of markets, news or any vendor.
+"""

@@ -1,15 +1,15 @@
-"""Digests of records as they were received: equal digests, equal bytes, nothing to do."""
+"""Digests of records as received. A record whose digest equals the stored digest is not stored again."""
 
 import hashlib
 from typing import Final
 
 import msgspec
 
-#: Part of every digest: raise it when rows are made differently from records, and what is read next is written anew.
+#: Version of the conversion from records to rows; part of every digest. After a raise every record read is rewritten.
 ROW_LAYOUT: Final = b"1"
 _DIGEST_BYTES: Final = 16
 
 
 def record_digest(raw: msgspec.Raw | bytes) -> bytes:
-    """The digest of a record's bytes and of the way its row is made."""
+    """Return the digest of a record's bytes, followed by the version of the row layout."""
     return hashlib.sha256(raw).digest()[:_DIGEST_BYTES] + ROW_LAYOUT

@@ -1,6 +1,6 @@
-"""Records that can not be stored: kept with payload and reason until the same record can be.
+"""The quarantine: records that cannot be stored, kept with payload and reason until the same record is stored.
 
-One row a record, with its newest payload, so that a record that is rejected every few minutes takes one row.
+Each record has one row with its newest payload. A record that is rejected every few minutes still takes one row.
 """
 
 from collections.abc import Collection, Sequence
@@ -34,9 +34,9 @@ class UnstorableRecord:
     """A record that cannot be stored.
 
     Attributes:
-        raw: Its bytes as received.
-        reason: Why it cannot be stored.
-        key: The key of the record; None if it cannot be read.
+        raw: The record's bytes as received.
+        reason: The reason why the record cannot be stored.
+        key: The record's key; None if the key cannot be read.
     """
 
     raw: bytes
@@ -45,7 +45,7 @@ class UnstorableRecord:
 
 
 def set_aside(connection: sa.Connection, subject: str, rejected: Sequence[UnstorableRecord], stamp: Stamp) -> None:
-    """Put rejected records into the quarantine; those that are there with the same payload stay as they are."""
+    """Put rejected records into the quarantine. A record already there with the same payload stays unchanged."""
     rows: list[Row] = []
     for each in rejected:
         digest = record_digest(each.raw)
@@ -56,16 +56,16 @@ def set_aside(connection: sa.Connection, subject: str, rejected: Sequence[Unstor
     known = _unresolved(connection, subject) if rows else {}
     refused = write_rows(connection, _WRITE, [row for row in rows if known.get(row[1]) != row[4]])
     if refused:
-        raise RuntimeError(f"the quarantine refused a rejected record of {subject}: {refused[0].reason}")
+        raise RuntimeError(f"The quarantine refused a rejected record of {subject}: {refused[0].reason}")
 
 
 def _storable(text: str) -> str:
-    """Postgres stores every character but NUL."""
+    """Return the text with NUL characters escaped, because Postgres cannot store NUL."""
     return text.replace("\x00", "\\x00")
 
 
 def resolve(connection: sa.Connection, subject: str, keys: Collection[str], stamp: Stamp) -> None:
-    """Note that records which were in quarantine are stored now."""
+    """Mark quarantined records as resolved because they are stored now."""
     stored = sorted(_unresolved(connection, subject).keys() & keys)
     if stored:
         columns = quarantine.c
@@ -78,7 +78,7 @@ def resolve(connection: sa.Connection, subject: str, keys: Collection[str], stam
 
 
 def unresolved_keys(engine: sa.Engine, subject: str) -> list[str]:
-    """The keys of records that are still in quarantine, those without a readable key excepted."""
+    """Return the keys of the records that are still in quarantine, except records without a readable key."""
     with engine.connect() as connection:
         return sorted(key for key in _unresolved(connection, subject) if not key.startswith(_UNREADABLE))
 

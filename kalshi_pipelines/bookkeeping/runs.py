@@ -1,4 +1,7 @@
-"""The record of one ingest: what it read, wrote, left unchanged and rejected, in the transactions of the rows."""
+"""Run records: how many records an ingest read, wrote, left unchanged and rejected.
+
+The counts are stored in the same transactions as the rows they count.
+"""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +18,7 @@ from kalshi_pipelines.warehouse.environment import refuse_another_environment
 from kalshi_pipelines.warehouse.locks import only_one
 from kalshi_pipelines.warehouse.tables import ingest_runs
 
-_KILLED: Final = "killed: it had ended without a word when the next run of its subject began"
+_KILLED: Final = "killed: the process ended without recording the run's end; the next run of this subject noticed it"
 _MOST_ERROR_TEXT: Final = 2_000
 
 logger = logging.getLogger(__name__)
@@ -23,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Counts:
-    """How many records came in and what became of them: read = written + unchanged + rejected.
+    """Numbers of records in one ingest: read = written + unchanged + rejected.
 
     Attributes:
         pages: Complete pages stored.
@@ -31,8 +34,8 @@ class Counts:
         written: Records inserted or changed.
         unchanged: Records equal to what was stored.
         rejected: Records put into quarantine.
-        history_rows: Rows added to the history table (price or orderbook snapshots).
-        placeholders: Parents that were not known yet and got a placeholder row.
+        history_rows: Rows added to the subject's history table, if it has one.
+        placeholders: Placeholder rows added for parents that were not read yet.
     """
 
     pages: int = 0
@@ -57,14 +60,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where an ingest stands.
+    """The progress of an ingest; its text is one line for a log.
 
     Attributes:
-        subject: What is ingested.
-        counts: What was done so far.
-        expected: How many records the last complete run read, or the known total; None if neither is known.
+        subject: The subject of the ingest.
+        counts: Numbers of records so far.
+        expected: The known total, or the number of records the last complete run read; None if neither is known.
         seconds: Time since the start.
-        status: ``running``, or how the run ended.
+        status: ``running``, ``succeeded`` or ``failed``.
     """
 
     subject: str
@@ -89,17 +92,17 @@ Report = Callable[[Progress], None]
 
 
 def silent(progress: Progress) -> None:
-    """A report that nobody reads."""
+    """Discard the progress."""
 
 
 class IngestRun:
-    """One ingest of one subject, from its first page to its last.
+    """One ingest of one subject, from its first page to its last, as a context manager.
 
-    Used as a context manager: leaving the block marks the run as succeeded, or as failed with the error's text.
+    Leaving the block marks the run as succeeded, or as failed with the error's text.
 
     Raises:
-        AlreadyRunning: On entering, if the subject is being ingested.
-        WarehouseOfAnotherEnvironment: On entering, if the warehouse holds records of another exchange.
+        AlreadyRunning: On entering, if another run ingests the subject.
+        WarehouseOfAnotherEnvironment: On entering, if the warehouse holds records of another environment.
     """
 
     def __init__(
@@ -123,18 +126,18 @@ class IngestRun:
 
     @property
     def run_id(self) -> int:
-        """The key of the run's row."""
+        """The key of the run's row in ``ingest_runs``."""
         if self._run_id is None:
-            raise RuntimeError("an IngestRun has an id only inside its with block")
+            raise RuntimeError("An IngestRun has an id only inside its with block.")
         return self._run_id
 
     @property
     def seconds(self) -> float:
-        """Time since the start, in seconds."""
+        """Seconds since the start of the run."""
         return (now_us() - self.started_us) / SECOND_US
 
     def expect(self, records: int) -> None:
-        """Tell the total, where it is known."""
+        """Set the number of records to expect; used for the time left in progress lines."""
         self._expected = records
 
     def __enter__(self) -> "IngestRun":
@@ -148,7 +151,7 @@ class IngestRun:
 
     def _begin(self, connection: sa.Connection) -> None:
         runs = ingest_runs.c
-        # The lock is ours, so a run of this subject that is still marked as running was killed.
+        # This run holds the subject's lock, so another run that is still marked as running was killed.
         killed = sa.update(ingest_runs).where(runs.subject == self.subject, runs.status == "running")
         connection.execute(killed.values(status="failed", finished_us=self.started_us, error=_KILLED))
         last_complete = (
@@ -171,13 +174,13 @@ class IngestRun:
         )
 
     def add_page(self, connection: sa.Connection, counts: Counts) -> None:
-        """Account for a page inside the transaction that stores it."""
+        """Add the counts of a page, inside the transaction that stores the page."""
         total = self.counts + replace(counts, pages=1)
         self._update(connection, _columns(total))
         self.counts = total
 
     def report_progress(self) -> None:
-        """Tell whoever listens how far the run is."""
+        """Send the present progress to the report function."""
         self._report(Progress(self.subject, self.counts, self._expected, self.seconds))
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -190,8 +193,8 @@ class IngestRun:
             except sa.exc.DBAPIError:
                 if error is None:
                     raise
-                # What made the run fail is the news; the next run marks this one as killed.
-                logger.warning("the end of ingest run %s could not be recorded", self.run_id)
+                # The error that made the run fail matters more. The next run of the subject marks this run as killed.
+                logger.warning("The end of ingest run %s could not be recorded.", self.run_id)
         self._report(Progress(self.subject, self.counts, None, self.seconds, status))
 
     def _update(self, connection: sa.Connection, values: dict[str, object]) -> None:

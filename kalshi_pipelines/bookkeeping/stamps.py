@@ -1,4 +1,4 @@
-"""When and by which run a row was read."""
+"""Provenance of rows: the time at which a record was read, and the run that read it."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """When and by which run a record was read: the provenance columns of its row."""
+    """The time at which a record was received, and the ingest run that received it."""
 
     recorded_us: int
     ingest_run_id: int

@@ -1,1 +1,4 @@
-"""From pages of the exchange to rows of the warehouse and files of the lake, in one streaming pass."""
+"""Ingest of series, events, markets, quotes and orderbooks: pages of the exchange become rows of the warehouse.
+
+Pages are stored one by one while the next page is downloaded. New history rows go on to the lake.
+"""

@@ -1,7 +1,8 @@
-"""The contract checks of one ingest: what its pages showed goes to the findings when the walk has ended.
+"""Contract checks of one ingest run: differences seen in its pages become findings when the run ends.
 
-Belongs here: from an ingest run to the findings, and what a walk that could not go on says of the vendor. Does not
-belong here: which records are compared (``contracts.pages``), and how findings live (``contracts.store``).
+Belongs here: how an ingest run reports to the findings, and which errors of an ingest are the vendor's doing. Does not
+belong here: which records are compared (``contracts.comparison.page_checks``), and the life cycle of findings
+(``contracts.findings``).
 """
 
 import logging
@@ -33,7 +34,7 @@ from kalshi_pipelines.units import now_us
 
 logger = logging.getLogger(__name__)
 
-_ADVICE: Final = "Nothing of the page was stored: run the contract checks, they say what is different."
+_ADVICE: Final = "The page was not stored. Run the contract checks: they show what the vendor changed."
 _WHAT: Final[Mapping[type[KalshiError], tuple[str, Kind, str, str]]] = {
     AbsurdAnswer: ("$", Kind.ABSURD, "a page of bounded length", "longer, or slower, than any page"),
     MalformedResponse: ("$", Kind.ABSURD, "a JSON document with the list", "not the JSON document that is promised"),
@@ -44,11 +45,12 @@ _WHAT: Final[Mapping[type[KalshiError], tuple[str, Kind, str, str]]] = {
 
 @contextmanager
 def contract_checks(run: IngestRun, endpoint: str, address: str) -> Iterator[PageChecks]:
-    """The checks of an ingest run; what they find is recorded in one transaction when the walk has ended, or failed.
+    """Check the pages of an ingest run, and record the findings in one transaction when the run ends or fails.
 
     Args:
-        run: The run.
-        endpoint: What it reads; a walk that fails is a difference of this endpoint, if it is the vendor's doing.
+        run: The ingest run.
+        endpoint: The endpoint the run reads. If the vendor made the run fail, the failure is recorded as a difference
+            of this endpoint.
         address: The root of the API.
     """
     checks = PageChecks(CONTRACTS, run.environment, address)
@@ -68,7 +70,7 @@ def _not_in_the_way_of(error: KalshiError) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError:
-        logger.warning("What the contract checks found could not be recorded; the ingest failed before: %s", error)
+        logger.warning("The findings of the contract checks could not be recorded. The ingest had failed: %s", error)
 
 
 def _record(run: IngestRun, checks: PageChecks) -> None:
@@ -93,7 +95,7 @@ def _record(run: IngestRun, checks: PageChecks) -> None:
 
 
 def _difference_of(error: KalshiError, endpoint: str) -> Difference | None:
-    """What a walk that could not go on says of the vendor; nothing if it was the network, a limit or a bad hour."""
+    """Return the contract difference that made an ingest fail; None for network errors, rate limits and outages."""
     known = next((what for kind, what in _WHAT.items() if isinstance(error, kind)), None)
     if known is None and isinstance(error, ApiError) and not isinstance(error, RateLimited | ServerError):
         known = ("status", Kind.STATUS_CHANGED, "200", str(error.status))

@@ -1,4 +1,4 @@
-"""The kinds of record that are ingested page by page: series, events, markets with their quotes, orderbooks."""
+"""Kinds of record that are ingested page by page: series, events, markets with their quotes, and orderbooks."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -69,14 +69,17 @@ def _events_of_markets(connection: sa.Connection, records: Sequence[Market], sta
 
 
 def _add_placeholders(connection: sa.Connection, table: sa.Table, keys: set[str], stamp: Stamp) -> int:
-    """Rows for parents that were not read yet, so that a child never waits for one; their own record fills them."""
+    """Add placeholder rows for parents that were not read yet, and return how many were added.
+
+    A market can thus be stored before its event. The event's own record later fills the placeholder.
+    """
     (key,) = table.primary_key
     wanted = wanted_keys(keys, connection.dialect.name)
     known = set(connection.scalars(sa.select(key).join_from(wanted, table, key == wanted.c.value)))
     provenance = (None, stamp.recorded_us, stamp.recorded_us, stamp.ingest_run_id)
     missing = [(ticker, True, *provenance) for ticker in sorted(keys - known)]
     write = Write(table, (key.name, *_PLACEHOLDER_COLUMNS), on_conflict="keep")
-    # The child of a parent that can not be stored is refused itself.
+    # If the database refuses a parent, it also refuses the child, and the child goes to the quarantine.
     return len(missing) - len(write_rows(connection, write, missing))
 
 
@@ -85,7 +88,7 @@ def _overwrite(write: Write, connection: sa.Connection, rows: Sequence[Row], _st
 
 
 def _store_markets(connection: sa.Connection, rows: Sequence[Row], stamp: Stamp) -> StoredRows:
-    """Write markets, and a price snapshot of each whose quote is not the one stored before."""
+    """Write markets, and add a price snapshot for each market whose quote differs from the stored quote."""
     wanted = wanted_keys([row[0] for row in rows], connection.dialect.name)
     quote = sa.select(markets.c.ticker, *[markets.c[name] for name in QUOTE]).join_from(
         wanted, markets, markets.c.ticker == wanted.c.value
@@ -111,7 +114,7 @@ def _append(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> Non
     refused = write_rows(connection, write, rows)
     if refused:
         row = rows[refused[0].position]
-        raise RuntimeError(f"{write.table.name} refused the history row of {row[0]}: {refused[0].reason}")
+        raise RuntimeError(f"The table {write.table.name} refused a history row of {row[0]}: {refused[0].reason}")
 
 
 SERIES: Final = RecordKind(

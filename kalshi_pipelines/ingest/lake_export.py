@@ -23,8 +23,8 @@ def ingest_and_export_markets(
     """Read markets with their quotes, then export the price history.
 
     Args:
-        inputs: Opens the exchange; a failure to open it does not prevent the export.
-        engine: The warehouse, its schema at head.
+        inputs: Opens the exchange. The export happens even if the exchange cannot be opened.
+        engine: The warehouse, with its schema at head.
         lake: Folder of the lake.
         statuses: Statuses of the markets to read, in the exchange's filter vocabulary.
     """
@@ -37,8 +37,8 @@ def ingest_and_export_orderbooks(
     """Read the orderbooks of active markets, then export the levels of the books.
 
     Args:
-        inputs: Opens the exchange; a failure to open it does not prevent the export.
-        engine: The warehouse, its schema at head.
+        inputs: Opens the exchange. The export happens even if the exchange cannot be opened.
+        engine: The warehouse, with its schema at head.
         lake: Folder of the lake.
     """
     return _ingest_and_export(ingest_orderbooks, inputs, engine, lake, ORDERBOOKS)

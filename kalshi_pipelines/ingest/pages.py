@@ -1,6 +1,7 @@
-"""One page to the warehouse, in one transaction: skip what is unchanged, decode the rest, store, quarantine, account.
+"""How one page of the exchange is stored in the warehouse, in one transaction.
 
-Works for every kind of record; what differs between kinds is told by a ``RecordKind``.
+Unchanged records are skipped, the others are decoded and stored, and records that cannot be stored go to the
+quarantine. The steps are the same for every kind of record; a ``RecordKind`` holds what differs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,14 +25,14 @@ from kalshi_pipelines.warehouse.engine import writing
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
-#: The longest books have 20,000 levels in some 400,000 bytes: a longer record is not the exchange's.
+#: The longest orderbooks have 20,000 levels in about 400,000 bytes. A record above this limit cannot be genuine.
 MOST_RECORD_BYTES: Final = 1 << 20
 _KEPT_OF_LONGER: Final = 4_096
 
 
 @dataclass(frozen=True)
 class StoredRows:
-    """What the database did with rows: those it refused, and how many history rows came of the others."""
+    """Rows that the database refused, and the number of history rows that were added."""
 
     refused: list[RefusedRow]
     history_rows: int = 0
@@ -39,16 +40,16 @@ class StoredRows:
 
 @dataclass(frozen=True)
 class RecordKind(Generic[Record]):
-    """What tells one kind of record from another when pages are stored.
+    """A kind of record, and the functions that store records of this kind.
 
     Attributes:
-        subject: The name in run records and in the quarantine.
-        record: The wire record.
-        key: The field of the record that identifies it.
-        row: Makes the row of a record, given its digest, its unknown fields as JSON text and the provenance.
-        stored_digests: The digests of what is stored now under the given keys.
-        add_parents: Makes placeholders for parents that are not stored yet; returns how many.
-        store: Writes the rows and the history that comes with them.
+        subject: Name of the kind in run records and in the quarantine.
+        record: The type of the wire record.
+        key: Name of the field that identifies a record.
+        row: Makes the row of a record from the record, its digest, its unknown fields as JSON text and the provenance.
+        stored_digests: Returns the digests of the records that are stored under the given keys.
+        add_parents: Adds placeholders for parents that are not stored yet, and returns how many it added.
+        store: Writes rows and their history rows.
     """
 
     subject: str
@@ -63,13 +64,13 @@ class RecordKind(Generic[Record]):
 def store_page(
     run: IngestRun, kind: RecordKind[Record], page: Page, checks: PageChecks | None = None
 ) -> dict[str, bytes]:
-    """Store the records of a page: all of it is committed, or nothing.
+    """Store the records of a page in one transaction: either the whole page is committed, or nothing.
 
-    A record whose bytes equal what is stored is not decoded. Of a record that stands twice in the page the last counts.
-    ``checks`` get to see what became of the page.
+    A record is not decoded if its bytes equal the stored record. If a page holds a record twice, the last one is
+    stored. The contract checks see the page after it was stored.
 
     Returns:
-        An example of each field the client does not know.
+        An example of each field that the client does not know.
     """
     stamp = Stamp(page.received_us, run.run_id)
     too_long = [_too_long(kind, raw) for raw in page.raw_records if len(raw) > MOST_RECORD_BYTES]
@@ -107,14 +108,14 @@ def store_page(
 
 
 def _too_long(kind: RecordKind[Record], raw: msgspec.Raw) -> UnstorableRecord:
-    reason = f"the record has {len(raw):,} bytes, and {MOST_RECORD_BYTES:,} are the most that are stored"
+    reason = f"the record has {len(raw):,} bytes; records over {MOST_RECORD_BYTES:,} bytes are not stored"
     return UnstorableRecord(bytes(memoryview(raw)[:_KEPT_OF_LONGER]), reason, record_key(kind.record, raw))
 
 
 def _changed(
     engine: sa.Engine, kind: RecordKind[Record], raws: Sequence[msgspec.Raw]
 ) -> tuple[dict[str, bytes], list[msgspec.Raw]]:
-    """The digests of the records by key, and those records whose digest is not the stored one."""
+    """Return the digests of all records by key, and the records whose digest differs from the stored digest."""
     latest: dict[str, msgspec.Raw] = {}
     unreadable: list[msgspec.Raw] = []
     for raw in raws:

@@ -1,4 +1,4 @@
-"""Tables that say how each wire record becomes a row of the warehouse: column, field of the record, converter.
+"""Tables that state which field of a wire record fills which column, and how its value is converted.
 
 Money, counts and times become exact integers. Values the vendor leaves open become JSON text. Values that the database
 refuses, such as a price above one dollar or an unknown status, are not checked here a second time.
@@ -21,7 +21,7 @@ from kalshi_pipelines.warehouse.bulk import Row
 Record = TypeVar("Record", bound=msgspec.Struct)
 Converter = Callable[[Any], object]
 
-# Markets repeat the same few prices and counts millions of times.
+# Markets repeat the same few prices and counts millions of times, so converted values are cached.
 _price: Final = lru_cache(maxsize=1 << 16)(microdollars)
 _count: Final = lru_cache(maxsize=1 << 16)(centicontracts)
 
@@ -59,7 +59,7 @@ class RowLayout(Generic[Record]):
 def row_layout(
     record: type[Record], table: Sequence[tuple[str, str, Converter]], left_out: Collection[str] = ()
 ) -> RowLayout[Record]:
-    """Return the layout of the rows of a record type, compiled once from its table.
+    """Compile the table of a record type into the columns and the function of its rows.
 
     The columns follow the order of the record's fields: ``astuple`` reads all 54 fields of a market in a sixth of the
     time that ``attrgetter`` takes for the same fields by name. Every field of the record must stand in the table or in
@@ -96,7 +96,7 @@ def _as_is(value: object) -> object:
 
 
 def _time(instant: dt.datetime) -> int | None:
-    """Microseconds since 1970. The exchange writes the year 1 for "never"."""
+    """Return microseconds since 1970 UTC; None for the year 1, which the exchange writes for "never"."""
     return None if instant == _NEVER else microseconds(instant)
 
 
@@ -217,7 +217,7 @@ class _BookSide(NamedTuple):
     levels: str
 
 
-#: The column that each field of ``_BookSide`` fills.
+#: The orderbook column that each field of ``_BookSide`` fills.
 _SIDE_COLUMNS: Final = {
     "best_price": "best_{side}_bid_microdollars",
     "best_size": "best_{side}_bid_size_centicontracts",
@@ -250,7 +250,7 @@ def _orderbook_row(record: Orderbook, digest: bytes, unknown_fields: str | None,
     )
 
 
-#: Best level, depth and every level of both sides; bids only.
+#: Rows of orderbooks: best level, depth and all levels of both sides. The exchange sends bids only.
 ORDERBOOK_ROWS: Final = RowLayout(
     (
         "ticker",

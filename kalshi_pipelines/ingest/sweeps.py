@@ -1,6 +1,6 @@
-"""Walks over the exchange: which lists are read in which order, and how far back.
+"""Sweeps over the exchange's lists: which lists are read, in which order, and how far back in time.
 
-Each walk is one ``IngestRun``: it stores page after page and can be run again at any time.
+Each ingest is one ``IngestRun``. It stores page after page, and it can be run again at any time.
 """
 
 import logging
@@ -28,8 +28,8 @@ from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US, instan
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import markets, watermarks
 
-#: Every status of the exchange's filter vocabulary, in the order a market goes through them: one that goes on meanwhile
-#: is met in a later sweep.
+#: Every status of the exchange's filter vocabulary, in the order in which a market passes through them. A market that
+#: changes its status while the sweeps run is found by a later sweep.
 ALL_STATUSES: Final[tuple[MarketStatusFilter, ...]] = ("unopened", "open", "paused", "closed", "settled")
 
 _SETTLED_WATERMARK: Final = "markets.settlement_time"
@@ -40,24 +40,25 @@ _TICKERS_AT_ONCE: Final = 5_000
 logger = logging.getLogger(__name__)
 
 
-# What an old database said of a market is not what the exchange says of it.
+# Markets adopted from a database of the older tool are placeholders until the exchange's own record is read.
 _WAS_READ: Final = ~markets.c.is_placeholder
 _IS_ACTIVE: Final = sa.and_(markets.c.status == "active", _WAS_READ)
 
 
 @dataclass(frozen=True)
 class IngestInputs:
-    """Where a walk reads from and stores to.
+    """Inputs of an ingest: the exchange it reads, the warehouse it fills, and its options.
 
     Attributes:
-        client: The exchange.
-        engine: The warehouse, its schema at head.
-        environment: Which exchange the client speaks to.
-        include_combos: Whether multivariate combo events and markets are read, too.
-        settled_lookback_hours: How far back the first sweep of settled markets goes; None for no limit.
-        dagster_run_id: Kept with the run records.
-        report: Told after each page how far the walk is.
-        checks_contracts: Whether pages are compared with the contracts; the benchmark measures what that costs.
+        client: The client of the exchange.
+        engine: The warehouse, with its schema at head.
+        environment: The environment of the exchange that the client reads.
+        include_combos: Whether to read multivariate combo events and markets as well.
+        settled_lookback_hours: How far back the first sweep of settled markets reaches; None for no limit.
+        dagster_run_id: The Dagster run to name in the run record.
+        report: Receives the progress after each page.
+        checks_contracts: Whether to compare pages with the contracts. The benchmark turns the comparison off to measure
+            its cost.
     """
 
     client: KalshiClient
@@ -72,15 +73,15 @@ class IngestInputs:
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What a walk did.
+    """The result of one ingest.
 
     Attributes:
-        run_id: Key of its row in ``ingest_runs``.
-        counts: Records in and what became of them.
-        seconds: How long it took.
-        unknown_fields: An example of each field the client does not know.
-        missing: Tickers that were asked for and not answered.
-        differences: How the records differ from their contracts, the gravest first.
+        run_id: Key of the run's row in ``ingest_runs``.
+        counts: Numbers of records read, written, unchanged and rejected.
+        seconds: Duration of the ingest.
+        unknown_fields: An example of each field that the client does not know.
+        missing: Tickers that were requested but missing in the response.
+        differences: Differences between the records and their contracts, the most severe first.
     """
 
     run_id: int
@@ -101,7 +102,7 @@ def ingest_series(inputs: IngestInputs) -> IngestResult:
 
 
 def ingest_events(inputs: IngestInputs) -> IngestResult:
-    """Read all events; with combos included, also the multivariate ones, which the plain list leaves out."""
+    """Read all events, and multivariate events too if combos are included: the plain list omits multivariate events."""
     unknown: dict[str, bytes] = {}
     with _run(inputs, EVENTS.subject) as run, _checks(inputs, run, client.EVENTS) as checks:
         for combos in (False, True) if inputs.include_combos else (False,):
@@ -111,11 +112,11 @@ def ingest_events(inputs: IngestInputs) -> IngestResult:
 
 
 def ingest_markets(inputs: IngestInputs, statuses: Sequence[MarketStatusFilter] = ALL_STATUSES) -> IngestResult:
-    """Read markets with their quotes: those in quarantine again, then one sweep a status.
+    """Read markets with their quotes: first the quarantined markets again, then one sweep for each status.
 
     Args:
-        inputs: Where from and where to.
-        statuses: Which sweeps, in this order, in the exchange's filter vocabulary.
+        inputs: The exchange to read and the warehouse to fill.
+        statuses: Statuses to sweep, in this order, in the exchange's filter vocabulary.
     """
     unknown: dict[str, bytes] = {}
     with _run(inputs, MARKETS.subject) as run, _checks(inputs, run, client.MARKETS) as checks:
@@ -138,13 +139,13 @@ def _market_pages(inputs: IngestInputs, statuses: Sequence[MarketStatusFilter], 
             min_settled_ts=_settled_since(inputs) if status == "settled" else None,
         )
     if tuple(statuses) == ALL_STATUSES:
-        # What went back meanwhile, from paused or closed to open, was met by neither sweep.
+        # A market that returned from paused or closed to open during the sweeps may have been missed by both sweeps.
         since = (started_us - _CLOCK_DIFFERENCE_US) // SECOND_US
         yield from exchange.market_pages(min_updated_ts=since)
 
 
 def ingest_orderbooks(inputs: IngestInputs) -> IngestResult:
-    """Read the whole orderbook of every active market in the warehouse, 100 markets a request."""
+    """Read the full orderbook of every active market in the warehouse, 100 markets per request."""
     unknown: dict[str, bytes] = {}
     missing: list[str] = []
     with _run(inputs, ORDERBOOKS.subject) as run, _checks(inputs, run, client.ORDERBOOKS) as checks:
@@ -176,13 +177,14 @@ def _result(
 
 
 def _settled_since(inputs: IngestInputs) -> int | None:
-    """Unix seconds from which settled markets are read; None for all."""
+    """Return the Unix second from which to read settled markets; None to read all of them."""
     with inputs.engine.connect() as connection:
         mark = connection.scalar(sa.select(watermarks.c.position_us).where(watermarks.c.name == _SETTLED_WATERMARK))
         if mark is None and inputs.settled_lookback_hours is None:
             return None
         if mark is None:
-            # A market that is stored may have settled at any time since; one of an old database is not waited for.
+            # A stored market may have settled at any time since it was first seen. Markets that only an adopted
+            # database knows do not extend the sweep.
             oldest = connection.scalar(sa.select(sa.func.min(markets.c.first_seen_us)).where(_WAS_READ)) or now_us()
             mark = min(oldest, now_us() - (inputs.settled_lookback_hours or 0) * HOUR_US)
         else:
@@ -190,8 +192,8 @@ def _settled_since(inputs: IngestInputs) -> int | None:
     archived = microseconds(inputs.client.historical_cutoff().market_settled_ts)
     if mark < archived:
         logger.warning(
-            "Markets settled between %s and %s have left the live lists and were not read: only a backfill of the "
-            "historical ones can bring their results.",
+            "Markets settled between %s and %s have left the live lists and were not read. Only a backfill of "
+            "historical markets can bring their results.",
             instant(mark),
             instant(archived),
         )
@@ -199,7 +201,7 @@ def _settled_since(inputs: IngestInputs) -> int | None:
 
 
 def _advance_settled_watermark(run: IngestRun) -> None:
-    """The newest settlement stored becomes the mark; the same data leave the same mark."""
+    """Set the watermark to the newest stored settlement. Reading the same data again leaves the watermark unchanged."""
     settled = markets.c.settlement_time_us
     with writing(run.engine) as connection:
         newest = connection.scalar(
@@ -223,7 +225,7 @@ def _count_active(engine: sa.Engine) -> int:
 
 
 def _active_tickers(engine: sa.Engine) -> Iterator[str]:
-    """Tickers in order, read in parts: no read transaction stays open while the sweep goes on."""
+    """Yield tickers in order, read in parts so that no read transaction stays open during the sweep."""
     last = ""
     part = sa.select(markets.c.ticker).where(_IS_ACTIVE).order_by(markets.c.ticker)
     while True:

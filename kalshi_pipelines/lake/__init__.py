@@ -1,1 +1,1 @@
-"""The Parquet lake: history exported from the warehouse, written atomically."""
+"""The lake: Parquet files of history, exported from the warehouse. A file appears whole or not at all."""

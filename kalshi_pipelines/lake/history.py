@@ -1,7 +1,7 @@
-"""Export of change-only history, run by run, from the warehouse to the lake.
+"""Export of history rows from the warehouse to the lake, one ingest run after the other.
 
-The warehouse is the truth and a file is made of one run's rows: whatever interrupts an export, the next one makes the
-same file again.
+A file holds the rows of one run only. If an export is interrupted, the next export makes the same files again from the
+warehouse.
 """
 
 import datetime as dt
@@ -69,10 +69,10 @@ class Dataset:
     Attributes:
         subjects: Subjects of the runs whose rows are exported.
         name: Folder of the dataset in the lake.
-        table: The history table; has ticker, observed_us and ingest_run_id.
+        table: The history table, which has the columns ticker, observed_us and ingest_run_id.
         columns: Columns of the table that ``batch`` takes, in order.
         schema: Schema of the files.
-        batch: Makes a record batch of rows.
+        batch: Makes a record batch from rows.
     """
 
     subjects: tuple[str, ...]
@@ -84,10 +84,10 @@ class Dataset:
 
 
 def export_history(engine: sa.Engine, lake: Path, dataset: Dataset) -> list[WrittenFile]:
-    """Write the history rows of every ended run that is not in the lake yet, a file for each run and trading day.
+    """Export the history rows of every ended run that is not in the lake yet: one file per run and trading day.
 
     Raises:
-        WarehouseUnavailable: The lake's folder can not be written.
+        WarehouseUnavailable: The lake's folder cannot be written.
     """
     written: list[WrittenFile] = []
     for run_id in _pending_runs(engine, dataset.subjects):

@@ -1,7 +1,7 @@
-"""Parquet files that appear whole or not at all, with exact decimals and UTC times.
+"""Parquet files with exact decimals and UTC times; a file appears whole or not at all.
 
-A dataset is a folder, partitioned by trading day: ``price_history/date=2026-11-22/run-17.parquet``. Within a file rows
-are sorted by ticker, so that a reader prunes row groups by ticker range.
+A dataset is a folder, partitioned by trading day: ``price_history/date=2026-11-22/run-17.parquet``. The rows of a file
+are sorted by ticker, so that a reader can skip row groups by ticker range.
 """
 
 import datetime as dt
@@ -23,7 +23,7 @@ INSTANT: Final = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A file of the lake that was completed."""
+    """A complete file of the lake, with its numbers of rows and bytes."""
 
     path: Path
     rows: int
@@ -31,7 +31,10 @@ class WrittenFile:
 
 
 def exact_decimals(integers: pa.Array, decimal_type: pa.DataType) -> pa.Array:
-    """Integers of the decimal's last digit as decimals: 570000 is 0.570000 of ``decimal128(18, 6)``."""
+    """Return integers as decimals: each integer counts units of the last digit.
+
+    570000 becomes 0.570000 in ``decimal128(18, 6)``.
+    """
     whole = integers.cast(pa.decimal128(19, 0))
     return pa.Array.from_buffers(decimal_type, len(whole), whole.buffers(), whole.null_count, whole.offset)
 
@@ -39,15 +42,16 @@ def exact_decimals(integers: pa.Array, decimal_type: pa.DataType) -> pa.Array:
 def write_file(
     lake: Path, dataset: str, day: dt.date, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 ) -> WrittenFile:
-    """Write one file of a dataset's day; an older file of that name is replaced in one step.
+    """Write one file of a dataset's day, and replace an older file of the same name in one step.
 
     Raises:
-        WarehouseUnavailable: The lake's folder can not be written.
+        WarehouseUnavailable: The lake's folder cannot be written.
     """
     folder = lake / dataset / f"date={day.isoformat()}"
     make_writable_folder(folder, "KALSHI_DATA_DIR or KALSHI_LAKE_DIR")
     path = folder / f"{name}.parquet"
-    unfinished = folder / f".{name}.parquet.{os.getpid()}"  # readers of Parquet folders skip names with a dot
+    # Readers of Parquet folders skip files whose name begins with a dot.
+    unfinished = folder / f".{name}.parquet.{os.getpid()}"
     rows = 0
     try:
         with pq.ParquetWriter(unfinished, schema, compression="zstd") as writer:

@@ -1,4 +1,4 @@
-"""Run records: interrupted runs are noticed, exchanges never mix, progress reads well."""
+"""Run records notice interrupted runs, keep environments apart, and describe progress in one line."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from kalshi_pipelines.warehouse.locks import AlreadyRunning
 from kalshi_pipelines.warehouse.tables import ingest_runs
 
 
-def test_a_warehouse_refuses_records_of_another_exchange(engine: sa.Engine) -> None:
+def test_warehouse_refuses_records_of_another_environment(engine: sa.Engine) -> None:
     with IngestRun(engine, "markets", Environment.SANDBOX):
         pass
     with (
@@ -35,7 +35,7 @@ with IngestRun(open_engine(sys.argv[1]), "markets", Environment.SANDBOX):
 """
 
 
-def test_a_run_that_was_killed_is_marked_when_the_next_one_begins(engine: sa.Engine) -> None:
+def test_killed_run_is_marked_as_failed_when_the_next_run_begins(engine: sa.Engine) -> None:
     subprocess.run([sys.executable, "-c", KILLED, str(engine.url)], check=False, timeout=60)
     with IngestRun(engine, "markets", Environment.SANDBOX):
         pass
@@ -45,7 +45,7 @@ def test_a_run_that_was_killed_is_marked_when_the_next_one_begins(engine: sa.Eng
     assert "killed" in runs[0].error
 
 
-def test_a_second_run_of_a_subject_is_refused_while_the_first_goes_on_and_the_first_is_left_alone(
+def test_second_run_of_a_subject_is_refused_while_the_first_is_running(
     engine: sa.Engine,
 ) -> None:
     with IngestRun(engine, "markets", Environment.SANDBOX):
@@ -61,14 +61,14 @@ def test_a_second_run_of_a_subject_is_refused_while_the_first_goes_on_and_the_fi
     assert sorted(tuple(run) for run in runs) == [("markets", "succeeded"), ("series", "succeeded")]
 
 
-def test_the_error_of_a_run_is_kept_short(engine: sa.Engine) -> None:
+def test_long_error_of_a_run_is_truncated(engine: sa.Engine) -> None:
     with pytest.raises(OSError, match="x"), IngestRun(engine, "markets", Environment.SANDBOX):
         raise OSError("x" * 10_000)
     with engine.connect() as connection:
         assert len(connection.scalars(sa.select(ingest_runs.c.error)).one()) == 2_000
 
 
-def test_progress_tells_done_total_rate_and_time_left() -> None:
+def test_progress_line_states_done_total_rate_and_time_left() -> None:
     progress = Progress("markets", Counts(read=20_000, written=500, rejected=1), expected=100_000, seconds=2.0)
     assert str(progress) == (
         "markets running: 20,000 of about 100,000 records, 10,000/s, 500 written, 1 rejected, about 8 s left"

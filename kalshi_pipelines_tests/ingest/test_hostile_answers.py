@@ -1,6 +1,6 @@
-"""A vendor that was taken over, or went mad: answers that hurt whoever reads them, over real HTTP.
+"""Hostile responses over real HTTP, as a compromised or broken vendor could send them.
 
-Each ingest is a process of its own, which must end soon, stay small, and leave whole pages or nothing.
+Each ingest is a process of its own. It must end soon, use little memory, and store whole pages or nothing.
 """
 
 import json
@@ -18,9 +18,9 @@ from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, run
 from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapshots, quarantine
 
 MARKETS = 300
-#: An answer may have 64 MB; it is held twice for a moment, and unpacked in pieces.
+#: A response may have 64 MB. It is unpacked in pieces, and for a moment two copies of it are in memory.
 MOST_MB = 260
-#: What becomes of each. A member nobody asked for, before the list, is skipped without being unpacked.
+#: The result of an ingest for each hostile body. An unknown member before the list is skipped without being decoded.
 OUTCOMES = {
     "long_string": "stored",
     "invalid_utf8": "stored",
@@ -73,7 +73,7 @@ def test_every_kind_of_hostile_body_is_tried() -> None:
 
 
 @pytest.mark.parametrize("kind", OUTCOMES)
-def test_a_hostile_body_is_refused_in_bounded_time_and_memory_and_leaves_nothing_half_written(
+def test_hostile_body_is_handled_in_bounded_memory_and_leaves_no_partial_page(
     sandbox: SandboxProcess, sqlite_engine: sa.Engine, kind: str
 ) -> None:
     drift(sandbox, op="hostile", kind=kind)
@@ -87,7 +87,7 @@ def test_a_hostile_body_is_refused_in_bounded_time_and_memory_and_leaves_nothing
     assert status == ("succeeded" if expected else "failed")
 
 
-def test_a_record_with_a_string_of_ten_megabytes_is_quarantined_and_the_others_are_stored(
+def test_record_with_a_ten_megabyte_string_is_quarantined_alone(
     sandbox: SandboxProcess, sqlite_engine: sa.Engine
 ) -> None:
     drift(sandbox, op="set", path="markets[0].rules_primary", value="A" * 10_000_000)

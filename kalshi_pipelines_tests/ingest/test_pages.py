@@ -1,4 +1,4 @@
-"""A page is stored exactly, once, whole or not at all; what can not be stored is set aside with its reason."""
+"""A page is stored once, exactly, and whole or not at all. Records that cannot be stored go to the quarantine."""
 
 import json
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def test_the_same_page_again_changes_nothing(engine: sa.Engine, run: IngestRun) 
         ("previous_price_dollars", "0.5000", 1),
     ],
 )
-def test_a_price_snapshot_is_added_only_when_the_quote_changed(
+def test_price_snapshot_is_added_only_when_the_quote_changed(
     engine: sa.Engine, run: IngestRun, field: str, value: str, snapshots: int
 ) -> None:
     store(run, MARKETS, [raw(MARKET)])
@@ -90,7 +90,7 @@ def test_a_price_snapshot_is_added_only_when_the_quote_changed(
     assert run.counts.written == 2
 
 
-def test_a_snapshot_holds_the_quote_of_its_time(engine: sa.Engine, run: IngestRun) -> None:
+def test_price_snapshot_holds_the_quote_at_its_time(engine: sa.Engine, run: IngestRun) -> None:
     store(run, MARKETS, [raw(MARKET)])
     store(run, MARKETS, [raw(MARKET, yes_bid_dollars="0.1230")])
     older, newer = sorted(rows(engine, price_snapshots), key=lambda row: row["observed_us"])
@@ -101,9 +101,7 @@ def test_a_snapshot_holds_the_quote_of_its_time(engine: sa.Engine, run: IngestRu
     assert stored["first_seen_us"] < stored["recorded_us"]
 
 
-def test_one_malformed_market_among_a_thousand_is_quarantined_and_the_others_are_stored(
-    engine: sa.Engine, run: IngestRun
-) -> None:
+def test_one_malformed_market_among_a_thousand_is_quarantined_alone(engine: sa.Engine, run: IngestRun) -> None:
     page = [raw(MARKET, ticker=f"KXHIGHNY-26NOV22-{number}") for number in range(999)]
     malformed = raw(MARKET, ticker="KXBROKEN", yes_bid_dollars=0.57)
     store(run, MARKETS, [*page[:500], malformed, *page[500:]])
@@ -131,7 +129,7 @@ def test_one_malformed_market_among_a_thousand_is_quarantined_and_the_others_are
         ("ticker", ..., "ticker"),
     ],
 )
-def test_a_value_that_can_not_be_stored_quarantines_its_market_with_the_reason(
+def test_value_that_cannot_be_stored_quarantines_its_market_with_the_reason(
     engine: sa.Engine, run: IngestRun, field: str, value: Any, reason: str
 ) -> None:
     store(run, MARKETS, [raw(MARKET, **{field: value}), raw(MARKET, ticker="KXGOOD")])
@@ -141,7 +139,7 @@ def test_a_value_that_can_not_be_stored_quarantines_its_market_with_the_reason(
     assert reason in aside["reason"]
 
 
-def test_a_record_that_stays_malformed_takes_one_row_with_its_newest_payload(engine: sa.Engine, run: IngestRun) -> None:
+def test_record_that_stays_malformed_has_one_row_with_its_newest_payload(engine: sa.Engine, run: IngestRun) -> None:
     store(run, MARKETS, [raw(MARKET, status="open")])
     (first,) = rows(engine, quarantine)
     store(run, MARKETS, [raw(MARKET, status="open")])
@@ -153,7 +151,7 @@ def test_a_record_that_stays_malformed_takes_one_row_with_its_newest_payload(eng
     assert run.counts.rejected == 3
 
 
-def test_a_record_that_can_be_stored_again_is_noted_as_resolved(engine: sa.Engine, run: IngestRun) -> None:
+def test_record_that_can_be_stored_again_is_marked_resolved(engine: sa.Engine, run: IngestRun) -> None:
     store(run, MARKETS, [raw(MARKET), raw(MARKET, ticker="KXOTHER", status="open")])
     store(run, MARKETS, [raw(MARKET, status="open")])
     assert unresolved_keys(engine, "markets") == [MARKET["ticker"], "KXOTHER"]
@@ -161,19 +159,19 @@ def test_a_record_that_can_be_stored_again_is_noted_as_resolved(engine: sa.Engin
     assert unresolved_keys(engine, "markets") == ["KXOTHER"]
 
 
-def test_a_record_longer_than_any_is_quarantined_and_not_kept_whole(engine: sa.Engine, run: IngestRun) -> None:
+def test_record_above_the_size_limit_is_quarantined_and_truncated(engine: sa.Engine, run: IngestRun) -> None:
     long = MARKET | {"ticker": "KXLONG-1", "rules_primary": "A" * MOST_RECORD_BYTES}
     store(run, MARKETS, [raw(MARKET), raw(long)])
     assert (run.counts.written, run.counts.rejected) == (1, 1)
     (set_aside,) = rows(engine, quarantine)
     assert set_aside["record_key"] == "KXLONG-1"
-    assert "are the most that are stored" in set_aside["reason"]
+    assert "are not stored" in set_aside["reason"]
     assert len(set_aside["payload"]) < 10_000
     store(run, MARKETS, [raw(long | {"rules_primary": "A"})])
     assert unresolved_keys(engine, "markets") == []
 
 
-def test_bytes_that_are_not_utf_8_quarantine_their_record_only(engine: sa.Engine, run: IngestRun) -> None:
+def test_bytes_that_are_not_utf_8_quarantine_only_their_record(engine: sa.Engine, run: IngestRun) -> None:
     for field in ("custom_strike", "shiny"):
         broken = bytes(raw(MARKET, ticker="KXBROKEN", **{field: {"city": "?"}})).replace(b"?", b"\xff")
         store(run, MARKETS, [msgspec.Raw(broken), raw(MARKET)])
@@ -183,7 +181,7 @@ def test_bytes_that_are_not_utf_8_quarantine_their_record_only(engine: sa.Engine
 
 @pytest.mark.parametrize("neighbours", [1, 300])
 @pytest.mark.parametrize("field", ["ticker", "event_ticker", "title"])
-def test_a_character_postgres_can_not_store_quarantines_its_market_only(
+def test_character_postgres_cannot_store_quarantines_only_its_market(
     postgres_engine: sa.Engine, field: str, neighbours: int
 ) -> None:
     good = [raw(MARKET, ticker=f"KXGOOD-{number}") for number in range(neighbours)]
@@ -198,7 +196,7 @@ def test_a_character_postgres_can_not_store_quarantines_its_market_only(
     assert run.counts == Counts(2, 2 * neighbours + 2, neighbours, neighbours, 2, neighbours, 1)
 
 
-def test_a_snapshot_is_dated_by_when_its_page_was_received(engine: sa.Engine, run: IngestRun) -> None:
+def test_price_snapshot_has_the_time_its_page_was_received(engine: sa.Engine, run: IngestRun) -> None:
     store_page(run, MARKETS, Page("GET /markets", 1, "", [raw(MARKET)], received_us=1_795_273_200_000_000))
     (snapshot,) = rows(engine, price_snapshots)
     assert snapshot["observed_us"] == 1_795_273_200_000_000
@@ -211,9 +209,7 @@ def test_unknown_fields_are_kept_with_their_record_and_reported(engine: sa.Engin
     assert json.loads(stored["unknown_fields"]) == {"liquidity_dollars": "12.3400", "shiny": {"new": [1]}}
 
 
-def test_a_market_whose_event_is_not_known_gets_a_placeholder_that_the_event_fills(
-    engine: sa.Engine, run: IngestRun
-) -> None:
+def test_market_of_an_unread_event_gets_a_placeholder_the_event_fills(engine: sa.Engine, run: IngestRun) -> None:
     store(run, MARKETS, [raw(MARKET)])
     (placeholder,) = rows(engine, events)
     assert (placeholder["is_placeholder"], placeholder["title"]) == (1, None)
@@ -225,7 +221,7 @@ def test_a_market_whose_event_is_not_known_gets_a_placeholder_that_the_event_fil
     assert [row["ticker"] for row in rows(engine, series)] == ["KXHIGHNY"]
 
 
-def test_a_market_that_stands_twice_in_a_page_counts_once(engine: sa.Engine, run: IngestRun) -> None:
+def test_market_twice_in_a_page_is_stored_once(engine: sa.Engine, run: IngestRun) -> None:
     store(run, MARKETS, [raw(MARKET), raw(MARKET, yes_bid_dollars="0.1000")])
     assert run.counts == Counts(pages=1, read=2, written=1, unchanged=1, history_rows=1, placeholders=1)
     (stored,) = rows(engine, markets)
@@ -251,14 +247,14 @@ def test_unknown_fields_of_an_orderbook_are_kept_with_their_path(engine: sa.Engi
     assert json.loads(stored["unknown_fields"]) == {"orderbook_fp.depth": 3}
 
 
-def test_the_book_of_a_market_that_is_not_stored_is_quarantined(engine: sa.Engine, run: IngestRun) -> None:
+def test_orderbook_of_a_market_that_is_not_stored_is_quarantined(engine: sa.Engine, run: IngestRun) -> None:
     store(run, ORDERBOOKS, [raw(ORDERBOOK, ticker="KXNOWHERE")])
     (aside,) = rows(engine, quarantine)
     assert aside["record_key"] == "KXNOWHERE"
     assert "foreign key" in aside["reason"].lower()
 
 
-def test_a_page_that_can_not_be_committed_leaves_nothing(
+def test_page_that_cannot_be_committed_leaves_nothing(
     engine: sa.Engine, run: IngestRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -276,7 +272,7 @@ count_text = st.integers(0, 10**12).map(lambda centi: f"{Decimal(centi).scaleb(-
 
 @given(price=price_text, count=count_text)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
-def test_any_price_and_count_the_exchange_can_send_survives(
+def test_any_price_and_count_the_exchange_can_send_is_stored_exactly(
     engine: sa.Engine, run: IngestRun, price: str, count: str
 ) -> None:
     store(run, MARKETS, [raw(MARKET, yes_bid_dollars=price, volume_fp=count)])
@@ -285,7 +281,7 @@ def test_any_price_and_count_the_exchange_can_send_survives(
     assert contracts(stored["volume_centicontracts"]) == Decimal(count)
 
 
-def test_bytes_that_are_no_record_at_all_are_quarantined_as_they_came(engine: sa.Engine, run: IngestRun) -> None:
+def test_bytes_that_are_no_record_are_quarantined_unchanged(engine: sa.Engine, run: IngestRun) -> None:
     store(run, MARKETS, [msgspec.Raw(b'["not", "a market"]'), raw(MARKET)])
     (aside,) = rows(engine, quarantine)
     assert (aside["record_key"][:11], aside["payload"]) == ("unreadable:", '["not", "a market"]')
@@ -293,7 +289,7 @@ def test_bytes_that_are_no_record_at_all_are_quarantined_as_they_came(engine: sa
     assert len(rows(engine, markets)) == 1
 
 
-def test_a_run_accounts_for_what_it_did_and_how_it_ended(engine: sa.Engine) -> None:
+def test_failed_run_records_its_counts_and_its_error(engine: sa.Engine) -> None:
     def cut_after_a_page() -> None:
         with IngestRun(engine, "markets", Environment.SANDBOX) as run:
             store(run, MARKETS, [raw(MARKET)])

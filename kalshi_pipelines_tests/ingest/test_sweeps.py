@@ -1,4 +1,4 @@
-"""Which lists are read, how far back, and what is said about what did not come."""
+"""Sweeps read the right lists far enough back in time, and report what the exchange did not send."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,7 +33,7 @@ def count(engine: sa.Engine, *conditions: Any) -> int:
         return connection.scalar(sa.select(sa.func.count()).select_from(markets).where(*conditions)) or 0
 
 
-def test_combos_are_read_only_when_asked_for(inputs: IngestInputs) -> None:
+def test_combos_are_read_only_when_included(inputs: IngestInputs) -> None:
     ingest_markets(inputs)
     ingest_events(inputs)
     combos = markets.c.ticker.startswith("KXMVE")
@@ -45,7 +45,7 @@ def test_combos_are_read_only_when_asked_for(inputs: IngestInputs) -> None:
         assert connection.scalars(sa.select(events.c.event_ticker).where(events.c.is_placeholder)).all() == []
 
 
-def test_the_first_sweep_of_settled_markets_looks_back_as_far_as_asked(inputs: IngestInputs) -> None:
+def test_first_settled_sweep_reaches_back_as_far_as_configured(inputs: IngestInputs) -> None:
     finalized = markets.c.status == "finalized"
     ingest_markets(replace(inputs, settled_lookback_hours=1))
     recent = count(inputs.engine, finalized)
@@ -55,7 +55,7 @@ def test_the_first_sweep_of_settled_markets_looks_back_as_far_as_asked(inputs: I
     assert recent < count(inputs.engine, finalized)
 
 
-def test_later_sweeps_of_settled_markets_overlap_the_last_settlement_stored_by_a_day(
+def test_later_settled_sweep_overlaps_the_last_settlement_by_a_day(
     inputs: IngestInputs, frozen_sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int | None] = []
@@ -84,7 +84,7 @@ def test_later_sweeps_of_settled_markets_overlap_the_last_settlement_stored_by_a
     assert (first.counts.read, again.counts.read) == (everything, recent)
 
 
-def test_books_that_were_not_answered_are_told(inputs: IngestInputs) -> None:
+def test_orderbooks_the_exchange_did_not_send_are_reported_missing(inputs: IngestInputs) -> None:
     ingest_markets(inputs)
     with writing(inputs.engine) as connection:
         gone = connection.scalars(sa.select(markets.c.ticker).where(markets.c.status == "finalized").limit(1)).one()
@@ -108,7 +108,7 @@ def test_books_that_were_not_answered_are_told(inputs: IngestInputs) -> None:
         assert connection.scalar(sa.select(sa.func.count()).select_from(orderbook_snapshots)) == done.counts.written
 
 
-def test_a_first_sweep_of_settled_markets_reaches_back_to_the_oldest_market_stored(inputs: IngestInputs) -> None:
+def test_first_settled_sweep_reaches_back_to_the_oldest_stored_market(inputs: IngestInputs) -> None:
     days_ago = now_us() - 60 * DAY_US
     ingest_markets(inputs, statuses=["open"])
     with writing(inputs.engine) as connection:
@@ -121,7 +121,7 @@ def test_a_first_sweep_of_settled_markets_reaches_back_to_the_oldest_market_stor
     assert settled == count(inputs.engine, markets.c.status == "finalized") > 0
 
 
-def test_a_market_only_an_old_database_knows_is_neither_asked_for_its_book_nor_looked_back_for(
+def test_market_known_only_from_an_adopted_database_changes_no_sweep(
     inputs: IngestInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = {"ticker": "KXOLD", "is_placeholder": True, "status": "active", "first_seen_us": 1, "recorded_us": 1}
@@ -140,7 +140,7 @@ def test_a_market_only_an_old_database_knows_is_neither_asked_for_its_book_nor_l
     assert asked[0] > now_us() // SECOND_US - 2 * 3_600
 
 
-def test_a_market_that_went_back_to_open_meanwhile_is_read_in_the_end(
+def test_market_that_reopened_during_the_sweeps_is_read_last(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, Any]] = []
@@ -157,7 +157,7 @@ def test_a_market_that_went_back_to_open_meanwhile_is_read_in_the_end(
     assert asked[-1]["min_updated_ts"] <= started // SECOND_US
 
 
-def test_markets_in_quarantine_are_asked_for_again(inputs: IngestInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quarantined_markets_are_requested_again(inputs: IngestInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     ingest_markets(inputs)
     with writing(inputs.engine) as connection:
         ticker = connection.scalars(
@@ -173,7 +173,7 @@ def test_markets_in_quarantine_are_asked_for_again(inputs: IngestInputs, monkeyp
     assert unresolved_keys(inputs.engine, "markets") == []
 
 
-def test_settlements_that_were_archived_before_they_were_read_are_warned_of(
+def test_settlements_archived_before_they_were_read_cause_a_warning(
     inputs: IngestInputs, caplog: pytest.LogCaptureFixture
 ) -> None:
     ingest_markets(inputs)

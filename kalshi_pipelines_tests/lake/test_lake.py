@@ -1,4 +1,4 @@
-"""The lake holds what the warehouse holds, exactly, in files that appear whole or not at all."""
+"""The lake holds exact copies of the warehouse's history, in files that appear whole or not at all."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -22,7 +22,7 @@ MIDNIGHT_IN_NEW_YORK_US = 1_795_323_600_000_000  # 2026-11-22T05:00Z
 
 
 @given(st.lists(st.integers(min_value=-(10**15), max_value=10**15), min_size=1))
-def test_integers_become_the_decimals_of_their_last_digit(integers: list[int]) -> None:
+def test_integers_become_decimals_in_units_of_the_last_digit(integers: list[int]) -> None:
     for decimal_type, digits in ((DOLLARS, 6), (CONTRACTS, 2)):
         decimals = exact_decimals(pa.array(integers, pa.int64()), decimal_type).to_pylist()
         assert decimals == [Decimal(value).scaleb(-digits) for value in integers]
@@ -37,7 +37,7 @@ def with_history(engine: sa.Engine) -> None:
             connection.execute(sa.insert(price_snapshots), PRICE_SNAPSHOT | {"observed_us": observed})
 
 
-def test_each_trading_day_of_a_run_gets_a_file(engine: sa.Engine, tmp_path: Path) -> None:
+def test_export_writes_one_file_per_run_and_trading_day(engine: sa.Engine, tmp_path: Path) -> None:
     with_history(engine)
     files = export_history(engine, tmp_path, PRICES)
     assert [(file.path.relative_to(tmp_path).as_posix(), file.rows) for file in files] == [
@@ -53,7 +53,7 @@ def test_each_trading_day_of_a_run_gets_a_file(engine: sa.Engine, tmp_path: Path
     ]
 
 
-def test_a_run_is_exported_once_and_again_only_if_the_export_was_interrupted(engine: sa.Engine, tmp_path: Path) -> None:
+def test_run_is_exported_again_only_if_its_export_was_interrupted(engine: sa.Engine, tmp_path: Path) -> None:
     with_history(engine)
     first = export_history(engine, tmp_path, PRICES)
     assert export_history(engine, tmp_path, PRICES) == []
@@ -81,7 +81,7 @@ def test_orderbook_levels_of_both_sides_are_exact(engine: sa.Engine, tmp_path: P
     ]
 
 
-def test_a_file_that_was_not_finished_leaves_the_older_one(tmp_path: Path) -> None:
+def test_unfinished_file_leaves_the_older_file_in_place(tmp_path: Path) -> None:
     def broken() -> Iterator[pa.RecordBatch]:
         yield from ()
         raise OSError("the disk is full")
@@ -94,7 +94,7 @@ def test_a_file_that_was_not_finished_leaves_the_older_one(tmp_path: Path) -> No
     assert pq.read_metadata(file).num_rows == 0
 
 
-def test_a_lake_that_can_not_be_written_is_one_sentence(engine: sa.Engine, tmp_path: Path) -> None:
+def test_lake_that_cannot_be_written_is_a_readable_error(engine: sa.Engine, tmp_path: Path) -> None:
     with_history(engine)
     (tmp_path / "lake").touch()
     with pytest.raises(WarehouseUnavailable, match="can not be written"):
@@ -107,5 +107,5 @@ def test_the_views_show_plain_dollars_contracts_and_times(engine: sa.Engine) -> 
         quote = connection.exec_driver_sql("SELECT yes_bid, yes_bid_size, close_time FROM current_quotes").one()
         level = connection.exec_driver_sql("SELECT side, price, contracts FROM orderbook_levels").one()
     assert [str(value) for value in (*quote[:2], *level)] == ["0.570000", "343.49", "yes", "0.570000", "343.49"]
-    # SQLite has no times.
+    # SQLite has no type for times, so the view shows text there.
     assert quote[2] in ("1970-01-01T00:00:00.000001Z", instant(1))

@@ -1,4 +1,4 @@
-"""An ingest in a process of its own, so that the memory it takes is its own: prints how it ended, as JSON."""
+"""An ingest in a process of its own, so that its memory can be measured. The process prints its result as JSON."""
 
 import json
 import logging

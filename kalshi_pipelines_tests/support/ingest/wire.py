@@ -1,4 +1,4 @@
-"""Records as the exchange would send them, for tests that change one thing about them."""
+"""Valid records as the exchange sends them. Tests copy a record and change one field."""
 
 from typing import Any
 
@@ -67,6 +67,6 @@ ORDERBOOK: dict[str, Any] = {
 
 
 def raw(record: dict[str, Any], **changes: Any) -> msgspec.Raw:
-    """The bytes of a record with some fields changed; a field changed to ``...`` is left out."""
+    """Return the bytes of a record with some fields changed. A field changed to ``...`` is omitted."""
     changed = {name: value for name, value in (record | changes).items() if value is not ...}
     return msgspec.Raw(orjson.dumps(changed))
