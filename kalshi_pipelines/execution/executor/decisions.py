@@ -75,13 +75,13 @@ class PlannedOrder:
                 "best_bid": market.best_bid,
                 "best_ask": market.best_ask,
                 "fee_type": market.fee_type,
-                "fee_multiplier": _plain_number(market.fee_multiplier),
+                "fee_multiplier": _format_multiplier(market.fee_multiplier),
                 "read_us": market.read_us,
             },
         }
 
 
-def _plain_number(multiplier: Decimal) -> str:
+def _format_multiplier(multiplier: Decimal) -> str:
     """A multiplier without exponent; one that no fee has is denied, and told as it was written."""
     return f"{multiplier:f}" if is_plausible(multiplier) else str(multiplier)[:40]
 

@@ -27,7 +27,7 @@ from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.units import SECOND_US
 
 #: Why the journal's guard did not let an order go, as a reason.
-GUARDS: Final = {
+GUARD_DENIALS: Final = {
     "not_live": DenialReason.ORIGIN_NOT_LIVE,
     "kill": DenialReason.KILL_SWITCH_ENGAGED,
     "killed_since_opened": DenialReason.SESSION_CLOSED,
@@ -57,7 +57,7 @@ class GroupNotMade(ExpectedError):
 
 
 @dataclass(frozen=True, slots=True)
-class Dispatched:
+class DispatchResult:
     """Where an order is after its last step; ``denied`` if it was held back, ``detail`` of what the exchange said."""
 
     intent: Intent
@@ -70,13 +70,13 @@ class OrderDispatch(Protocol):
 
     mode: Mode
 
-    def group_of(self, exchange_index: int) -> OrderId | None:
+    def ensure_group(self, exchange_index: int) -> OrderId | None:
         """The order group orders of a shard belong to; None if there is none in this mode."""
         ...
 
     def dispatch(
         self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader
-    ) -> Dispatched:
+    ) -> DispatchResult:
         """Take a reserved order on its last step, unless somebody says stop meanwhile."""
         ...
 
@@ -89,26 +89,28 @@ class SimulatedDispatch:
     def __init__(self, journal: Journal, session: TradeSession) -> None:
         self._journal, self._session = journal, session
 
-    def group_of(self, exchange_index: int) -> OrderId | None:
+    def ensure_group(self, exchange_index: int) -> OrderId | None:
         """None: nothing is sent, so nothing has to be fenced."""
         del exchange_index
         return None
 
     def dispatch(
         self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader
-    ) -> Dispatched:
+    ) -> DispatchResult:
         """End the order as simulated; it keeps its reservation, as if it rested."""
         del request, kill
         with self._journal.writing() as transaction:
             present = transaction.reading.orders.intent(intent.intent_id)
             if present.state is not OrderState.RESERVED:
-                return Dispatched(present)
+                return DispatchResult(present)
             if transaction.reading.halts.kill_state().engaged:
                 killed = Denied(DenialReason.KILL_SWITCH_ENGAGED, transaction.reading.halts.kill_state().reason)
-                return Dispatched(
+                return DispatchResult(
                     transaction.orders.abandon(intent, killed.reason, killed.detail, Details(checks)), killed
                 )
-            return Dispatched(transaction.orders.record_simulation(intent, self._session.code_version, Details(checks)))
+            return DispatchResult(
+                transaction.orders.record_simulation(intent, self._session.code_version, Details(checks))
+            )
 
 
 class LiveDispatch:
@@ -123,7 +125,7 @@ class LiveDispatch:
         self._checkpoint = checkpoint
         self._refusals = 0
 
-    def group_of(self, exchange_index: int) -> OrderId:
+    def ensure_group(self, exchange_index: int) -> OrderId:
         """The session's order group on a shard, made when it is first needed.
 
         Raises:
@@ -133,36 +135,36 @@ class LiveDispatch:
             known = reading.sessions.groups(self._session.session_id).get(exchange_index)
         if known is not None:
             return OrderId(known)
-        made = _made_group(self._transport.create_order_group(exchange_index, GROUP_CONTRACTS))
+        made = _read_group_id(self._transport.create_order_group(exchange_index, GROUP_CONTRACTS))
         with self._journal.writing() as transaction:
             transaction.sessions.add_group(self._session.session_id, exchange_index, str(made), 100 * GROUP_CONTRACTS)
         return made
 
     def dispatch(
         self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader
-    ) -> Dispatched:
+    ) -> DispatchResult:
         """Send the order, once; whatever interrupts that leaves it unknown, never forgotten."""
         if not self._transport.take_order_tokens():
             spent = Denied(DenialReason.RATE_BUDGET_SPENT, "too few write tokens beside those kept")
-            return Dispatched(release_reservation(self._journal, intent, spent, checks), spent)
+            return DispatchResult(release_reservation(self._journal, intent, spent, checks), spent)
         try:
             with self._journal.writing() as transaction:
                 sent = transaction.orders.record_sending(intent, self._session.code_version, Details(checks))
                 sending = transaction.reading.orders.intent(intent.intent_id)
         except JournalRefused as error:
-            refused = Denied(GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED), str(error))
-            return Dispatched(release_reservation(self._journal, intent, refused, checks), refused)
+            refused = Denied(GUARD_DENIALS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED), str(error))
+            return DispatchResult(release_reservation(self._journal, intent, refused, checks), refused)
         self._checkpoint(Checkpoint.SENDING_COMMITTED)
-        with self._unknown_if_interrupted(sending):
-            answer = self._sent(sent, kill)
+        with self._record_unknown_if_interrupted(sending):
+            answer = self._send_unless_stopped(sent, kill)
         self._checkpoint(Checkpoint.ANSWERED)
-        with self._unknown_if_interrupted(sending):
+        with self._record_unknown_if_interrupted(sending):
             told = judge_answer(answer, request)
-            moved = self._store(sending, told, answer)
+            moved = self._record_verdict(sending, told, answer)
         self._checkpoint(Checkpoint.ANSWER_COMMITTED)
-        return Dispatched(moved, detail=told.detail)
+        return DispatchResult(moved, detail=told.detail)
 
-    def _sent(self, sent: Sent, kill: KillReader) -> OrderAnswer:
+    def _send_unless_stopped(self, sent: Sent, kill: KillReader) -> OrderAnswer:
         """Send it, unless somebody says stop by now, or everything was looked at long ago: a disk or server may stall.
 
         The journal's own switch was looked at as it was recorded; a file or variable may have come since.
@@ -179,17 +181,19 @@ class LiveDispatch:
         return self._transport.place(SendPermit(sent))
 
     @contextmanager
-    def _unknown_if_interrupted(self, sending: Intent) -> Iterator[None]:
+    def _record_unknown_if_interrupted(self, sending: Intent) -> Iterator[None]:
         """Whatever breaks in: the order is recorded as unknown first. Without a journal the reconciliation does it."""
         try:
             yield
         except BaseException as error:
             unknown = AnswerVerdict(OrderState.UNKNOWN, f"interrupted by {type(error).__name__}")
             with suppress(JournalUnavailable):
-                self._store(sending, unknown, OrderAnswer(None, failure=SendFailure.LOST, detail=unknown.detail))
+                self._record_verdict(
+                    sending, unknown, OrderAnswer(None, failure=SendFailure.LOST, detail=unknown.detail)
+                )
             raise
 
-    def _store(self, sending: Intent, told: AnswerVerdict, answer: OrderAnswer) -> Intent:
+    def _record_verdict(self, sending: Intent, told: AnswerVerdict, answer: OrderAnswer) -> Intent:
         self._refusals = self._refusals + 1 if told.state is OrderState.REJECTED else 0
         facts = {
             "detail": told.detail,
@@ -227,7 +231,7 @@ def release_reservation(journal: Journal, intent: Intent, refused: Denied, check
         return transaction.orders.abandon(present, refused.reason, refused.detail, Details(checks))
 
 
-def _made_group(answer: OrderAnswer) -> OrderId:
+def _read_group_id(answer: OrderAnswer) -> OrderId:
     if answer.status not in (200, 201):
         raise GroupNotMade(
             f"the order group was not made ({answer.status or answer.detail}): {error_text(answer.body)}"

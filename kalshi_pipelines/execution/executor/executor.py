@@ -20,7 +20,7 @@ from kalshi_pipelines.execution.executor.decisions import (
     decision_of,
 )
 from kalshi_pipelines.execution.executor.dispatch import (
-    GUARDS,
+    GUARD_DENIALS,
     GroupNotMade,
     KillReader,
     OrderDispatch,
@@ -56,9 +56,9 @@ from kalshi_pipelines.units import microdollars, microseconds, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
 #: What reading a market can fail with; the rate budget of reads is kept in the warehouse.
-UNREADABLE: Final = (KalshiError, UnreadableMarket, WarehouseUnavailable)
+MARKET_READ_ERRORS: Final = (KalshiError, UnreadableMarket, WarehouseUnavailable)
 #: What an order can fail with that can not be planned, whatever somebody put into it; only its proposal is denied.
-UNPLANNABLE: Final = (ValueError, ArithmeticError, LookupError, TypeError)
+PLANNING_ERRORS: Final = (ValueError, ArithmeticError, LookupError, TypeError)
 #: Micro-dollars available on a shard, or None if that can not be read.
 BalanceReader = Callable[[int], int | None]
 
@@ -138,15 +138,15 @@ class TradeExecutor:
             JournalUnavailable: The journal cannot be read or written; nothing more was done.
         """
         # If the market cannot be read, its earlier reading counts. That is stale by now: a denial with its reason.
-        with suppress(*UNREADABLE):
+        with suppress(*MARKET_READ_ERRORS):
             waiting = self._look_again(waiting)
         return self._send(waiting)
 
     def _plan(self, order: ProposedOrder, proposal_id: int | None) -> PlannedOrder | Decision:
         try:
             return self._read_and_plan(order, proposal_id)
-        except UNPLANNABLE as error:
-            return self._deny(order, proposal_id, _unplannable(error))
+        except PLANNING_ERRORS as error:
+            return self._deny(order, proposal_id, _denied_as_unplannable(error))
 
     def _read_and_plan(self, order: ProposedOrder, proposal_id: int | None) -> PlannedOrder | Decision:
         early = denied_by(proposal_checks(order, self._settings, self._clock_us()))
@@ -155,13 +155,13 @@ class TradeExecutor:
         killed = self._read.kill()
         if killed is not None:
             return self._deny(order, proposal_id, Denied(DenialReason.KILL_SWITCH_ENGAGED, killed))
-        often = self._rate_spent()
+        often = self._check_attempt_rate()
         if often is not None:
             return self._deny(order, proposal_id, often)
         try:
             market = self._read.markets(order.ticker)
-            group = self._dispatch.group_of(market.exchange_index)
-        except (*UNREADABLE, GroupNotMade, JournalRefused) as error:
+            group = self._dispatch.ensure_group(market.exchange_index)
+        except (*MARKET_READ_ERRORS, GroupNotMade, JournalRefused) as error:
             return self._deny(order, proposal_id, Denied(DenialReason.CHECK_FAILED, str(error)))
         self._checkpoint(Checkpoint.INPUTS_READ)
         bound, fee_check = bounded_fee(order, market, self._settings)
@@ -183,7 +183,7 @@ class TradeExecutor:
         planned = PlannedOrder(order, proposal_id, request, market, bound, (fee_check,))
         return replace(planned, checks=(fee_check, *self._balance_checks(planned)))
 
-    def _rate_spent(self) -> Denied | None:
+    def _check_attempt_rate(self) -> Denied | None:
         """Why nothing is read and no order group is made: that is a write, and no reservation comes before it."""
         session, most = self._session, self._session.caps.attempts_per_minute
         with self._journal.reading() as reading:
@@ -205,10 +205,10 @@ class TradeExecutor:
             return self._check_and_reserve(planned)
         except JournalRefused as error:
             # The session may have ended meanwhile: the reconciliation fenced it, or its time is over.
-            reason = GUARDS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
+            reason = GUARD_DENIALS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
             return self._deny(planned.order, planned.proposal_id, Denied(reason, str(error)))
-        except UNPLANNABLE as error:
-            return self._deny(planned.order, planned.proposal_id, _unplannable(error))
+        except PLANNING_ERRORS as error:
+            return self._deny(planned.order, planned.proposal_id, _denied_as_unplannable(error))
 
     def _check_and_reserve(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
         with self._journal.writing() as transaction:
@@ -218,7 +218,7 @@ class TradeExecutor:
             try:
                 intent = transaction.orders.plan(self._new_intent(planned), Details(facts=planned.facts()))
             except AlreadyPlanned as error:
-                return self._known(transaction, planned, error.intent)
+                return self._record_repetition(transaction, planned, error.intent)
             except IdempotencyConflict as error:
                 denied = Denied(DenialReason.IDEMPOTENCY_CONFLICT, str(error))
                 return self._record_denial(transaction, planned.order, planned.proposal_id, denied)
@@ -242,13 +242,13 @@ class TradeExecutor:
         refused = (
             Denied(DenialReason.KILL_SWITCH_ENGAGED, killed)
             if killed is not None
-            else denied_by(checks) or self._lease_lost()
+            else denied_by(checks) or self._renew_lease()
         )
         if refused is not None:
             abandoned = release_reservation(self._journal, intent, refused, checks)
             return decision_of(planned, abandoned, checks, refused)
-        if self._must_wait_for_approval(intent, planned):
-            wanted = Denied(DenialReason.APPROVAL_REQUIRED, _what_to_approve(intent))
+        if self._lacks_approval(intent, planned):
+            wanted = Denied(DenialReason.APPROVAL_REQUIRED, _describe_approval(intent))
             return replace(decision_of(planned, intent, checks, wanted), waiting=admitted)
         last = self._dispatch.dispatch(intent, planned.request, checks, self._read.kill)
         return decision_of(planned, last.intent, checks, last.denied, last.detail)
@@ -267,18 +267,18 @@ class TradeExecutor:
         checks = (_same_terms_check(planned.market, market), fee_check, *self._balance_checks(planned))
         return replace(admitted, planned=replace(planned, market=market, checks=checks))
 
-    def _lease_lost(self) -> Denied | None:
-        if self._session.mode is Mode.DRY_RUN or sessions.renew(self._journal, self._session):
+    def _renew_lease(self) -> Denied | None:
+        if self._session.mode is Mode.DRY_RUN or sessions.renew_lease(self._journal, self._session):
             return None
         return Denied(DenialReason.SESSION_CLOSED, "the session's lease was lost")
 
-    def _must_wait_for_approval(self, intent: Intent, planned: PlannedOrder) -> bool:
-        if self._session.mode is Mode.DRY_RUN or not self._approval_required(planned):
+    def _lacks_approval(self, intent: Intent, planned: PlannedOrder) -> bool:
+        if self._session.mode is Mode.DRY_RUN or not self._requires_approval(planned):
             return False
         with self._journal.reading() as reading:
             return not reading.orders.is_approved(intent, self._clock_us())
 
-    def _approval_required(self, planned: PlannedOrder) -> bool:
+    def _requires_approval(self, planned: PlannedOrder) -> bool:
         return planned.order.actor is ActorKind.AGENT or planned.cost > microdollars(
             f"{self._settings.approval_dollars:f}"
         )
@@ -356,7 +356,7 @@ class TradeExecutor:
             valid_until_us=microseconds(order.valid_until),
             actor=order.actor,
             actor_name=order.actor_name,
-            approval_required=self._approval_required(planned),
+            approval_required=self._requires_approval(planned),
             request_json=text,
             request_sha256=request_sha256(text),
             order_group_id=request.order_group_id,
@@ -381,7 +381,7 @@ class TradeExecutor:
         )
         return Decision(DecisionOutcome.DENIED, order, proposal_id, None, denied.reason, denied.detail)
 
-    def _known(self, transaction: JournalTransaction, planned: PlannedOrder, intent: Intent) -> Decision:
+    def _record_repetition(self, transaction: JournalTransaction, planned: PlannedOrder, intent: Intent) -> Decision:
         # On record, so that its proposal is not waiting any more.
         transaction.orders.record_attempt(
             self._session.session_id, proposal_id=planned.proposal_id, intent_id=intent.intent_id
@@ -400,7 +400,7 @@ def _same_terms_check(before: MarketSnapshot, now: MarketSnapshot) -> Check:
     return check(DenialReason.CHECK_FAILED, wanted == told, f"as planned: {wanted}", told)
 
 
-def _unplannable(error: Exception) -> Denied:
+def _denied_as_unplannable(error: Exception) -> Denied:
     return Denied(DenialReason.CHECK_FAILED, f"it can not be planned: {type(error).__name__}: {safe_line(str(error))}")
 
 
@@ -418,5 +418,5 @@ def _unresolved_check(order: ProposedOrder, own: Iterable[Intent]) -> Check:
     return check(DenialReason.UNRESOLVED_ORDER, not unresolved, "none in this market", ", ".join(unresolved) or "none")
 
 
-def _what_to_approve(intent: Intent) -> str:
+def _describe_approval(intent: Intent) -> str:
     return f"approve intent {intent.intent_id}: {intent.request_json}"

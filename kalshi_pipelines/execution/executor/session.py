@@ -30,8 +30,6 @@ from kalshi_pipelines.units import MINUTE_US, instant, now_us
 
 #: A session that does not renew its lease for so long has lost it.
 LEASE_US: Final = MINUTE_US
-#: Suffixes of the files that decide about orders: Python, and the SQL of the journal's guards.
-_SOURCES: Final = (".py", ".sql")
 
 
 class SessionRefused(ExpectedError):
@@ -98,9 +96,9 @@ def open_dry_run(
     clock_us: Callable[[], int] = now_us,
 ) -> TradeSession:
     """Open a session that decides, reserves and records, and can send nothing: it has neither key nor address."""
-    session = _session(settings, environment, Mode.DRY_RUN, opening.origin, clock_us())
+    session = _build_session(settings, environment, Mode.DRY_RUN, opening.origin, clock_us())
     with journal.writing() as transaction:
-        transaction.sessions.open(_new(session, settings, opening, clock_us()))
+        transaction.sessions.open(_new_session(session, settings, opening, clock_us()))
     return session
 
 
@@ -125,15 +123,15 @@ def open_live(
     checks = (
         *_origin_checks(settings, opening),
         *arming_checks(settings, bound, now),
-        *_of_journal(journal),
+        *_journal_checks(journal),
         *other_checks,
     )
     denied = denied_by(checks)
     if denied is not None:
         raise SessionRefused(denied, checks)
-    session = _session(settings, environment, Mode.LIVE, opening.origin, now, transport)
+    session = _build_session(settings, environment, Mode.LIVE, opening.origin, now, transport)
     binding = Binding(environment.value, transport.host, transport.key_fingerprint, settings.subaccount)
-    new = _new(session, settings, opening, now, binding)
+    new = _new_session(session, settings, opening, now, binding)
     try:
         with journal.writing() as transaction:
             transaction.sessions.bind_key(binding, opening.opened_by)
@@ -141,12 +139,12 @@ def open_live(
     except JournalRefused as error:
         is_held = "leases" in error.rule
         reason = DenialReason.SESSION_NOT_EXCLUSIVE if is_held else DenialReason.ENVIRONMENT_MISMATCH
-        detail = _held(journal, new) if is_held else str(error)
+        detail = _describe_lease_holder(journal, new) if is_held else str(error)
         raise SessionRefused(Denied(reason, detail), checks) from error
     return session
 
 
-def _held(journal: Journal, new: NewSession) -> str:
+def _describe_lease_holder(journal: Journal, new: NewSession) -> str:
     """Who holds the sub-account that a session wanted."""
     with journal.reading() as reading:
         lease = reading.sessions.lease(new.environment, new.subaccount)
@@ -157,7 +155,7 @@ def _held(journal: Journal, new: NewSession) -> str:
     return f"Session {lease.session_id} of process {holder} has it until {until}, or renews it"
 
 
-def renew(journal: Journal, session: TradeSession) -> bool:
+def renew_lease(journal: Journal, session: TradeSession) -> bool:
     """Hold a live session's sub-account for another minute; False if it was lost."""
     with journal.writing() as transaction:
         return transaction.sessions.renew_lease(session.session_id, transaction.now_us + LEASE_US)
@@ -179,7 +177,7 @@ def _origin_checks(settings: TradeSettings, opening: Opening) -> tuple[Check, ..
     )
 
 
-def _of_journal(journal: Journal) -> tuple[Check, ...]:
+def _journal_checks(journal: Journal) -> tuple[Check, ...]:
     try:
         journal.require_head()
         journal.require_unrestored()
@@ -191,7 +189,7 @@ def _of_journal(journal: Journal) -> tuple[Check, ...]:
     return ()
 
 
-def _session(
+def _build_session(
     settings: TradeSettings,
     environment: Environment,
     mode: Mode,
@@ -217,7 +215,7 @@ def _session(
     )
 
 
-def _new(
+def _new_session(
     session: TradeSession, settings: TradeSettings, opening: Opening, now: int, binding: Binding | None = None
 ) -> NewSession:
     return NewSession(

@@ -289,7 +289,7 @@ def _decide_after_approval(
                 context.say(format_decision(decisions[number]))
         if left:
             context.pause(_SECONDS_BETWEEN_LOOKS)
-            sessions.renew(context.journal, session)
+            sessions.renew_lease(context.journal, session)
     return decisions
 
 

@@ -142,7 +142,7 @@ def test_F06_a_lost_answer_is_unknown_keeps_its_reservation_and_blocks_its_marke
     journal = ready_journal(sqlite_journal)
     trader = live_trader(floor, journal)
     market = floor.tradable()
-    trader.dispatch.group_of(market["exchange_index"])
+    trader.dispatch.ensure_group(market["exchange_index"])
     order = proposed(market)
     before = len(floor.orders_on_exchange())
     floor.steer("POST", "/faults", endpoint="POST /portfolio/events/orders", kind=kind)
@@ -256,7 +256,7 @@ def test_three_refusals_of_the_exchange_in_a_row_engage_the_kill_switch(
             floor.steer("POST", f"/shards/{market['exchange_index']}", trading_active=is_over)
 
     trader = live_trader(floor, ready_journal(sqlite_journal), pause_the_shard_while_sending)
-    trader.dispatch.group_of(market["exchange_index"])
+    trader.dispatch.ensure_group(market["exchange_index"])
     outcomes = [trader.executor.decide(proposed(market)).outcome for _ in range(3)]
     assert outcomes == [DecisionOutcome.REFUSED] * 3
     assert trader.executor.decide(proposed(market)).reason is DenialReason.KILL_SWITCH_ENGAGED

@@ -11,7 +11,12 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.decisions import Decision, DecisionOutcome
-from kalshi_pipelines.execution.executor.dispatch import GROUP_CONTRACTS, GUARDS, MOST_REFUSALS_IN_A_ROW, GroupNotMade
+from kalshi_pipelines.execution.executor.dispatch import (
+    GROUP_CONTRACTS,
+    GUARD_DENIALS,
+    MOST_REFUSALS_IN_A_ROW,
+    GroupNotMade,
+)
 from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
 from kalshi_pipelines.execution.gates.market_snapshot import UnreadableMarket
 from kalshi_pipelines.execution.inbox.proposals import propose
@@ -261,7 +266,7 @@ def test_F14_a_lease_that_ran_out_sends_nothing_and_a_renewed_one_lives_on(sqlit
     assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, DenialReason.SESSION_CLOSED)
     assert decision.detail == "the session's lease was lost"
     assert len(made.exchange.orders) == 1
-    assert not sessions.renew(made.journal, made.session)
+    assert not sessions.renew_lease(made.journal, made.session)
 
 
 def _reconciled(journal: Journal, subaccount: int = 0, *, clean: bool = True) -> None:
@@ -419,7 +424,7 @@ def test_an_order_given_back_meanwhile_is_not_sent_and_its_end_is_told(sqlite_jo
 
 def test_a_dry_run_is_killed_by_the_journal_as_a_live_one_is(sqlite_journal: sa.Engine) -> None:
     made = play(sqlite_journal, live=False)
-    assert made.dispatch.group_of(0) is None
+    assert made.dispatch.ensure_group(0) is None
     assert made.decide().outcome is DecisionOutcome.SIMULATED
     assert made.facts()["checks"]
     with sqlite_journal.connect() as connection:
@@ -466,7 +471,7 @@ def test_a_refusal_of_the_journal_without_a_reason_of_its_own_is_a_failed_check(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = play(sqlite_journal)
-    monkeypatch.delitem(GUARDS, "kill")
+    monkeypatch.delitem(GUARD_DENIALS, "kill")
     made.once(Checkpoint.ADMITTED, made.engage_kill)
     assert made.decide().reason is DenialReason.CHECK_FAILED
 

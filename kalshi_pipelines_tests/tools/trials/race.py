@@ -75,7 +75,7 @@ def race(runner: Runner, cluster: str | None) -> dict[str, int]:
             # One of them makes the order groups, so that none is made twice.
             dispatch = LiveDispatch(journal, session, transport)
             for shard in sorted({market["exchange_index"] for market in place.markets}):
-                dispatch.group_of(shard)
+                dispatch.ensure_group(shard)
         children = [
             in_a_process(partial(_process, place, plan, settings, session, number)) for number in range(PROCESSES)
         ]
