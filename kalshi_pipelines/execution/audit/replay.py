@@ -7,7 +7,7 @@ from datetime import date
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.audit.sendings import wrongly_sent
+from kalshi_pipelines.execution.audit.sendings import find_forbidden_sends
 from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, HOURS_AHEAD
 from kalshi_pipelines.execution.journal.tables import (
     fills,
@@ -68,7 +68,7 @@ def replay_states(connection: sa.Connection) -> Iterator[str]:
         sa.select(intents.c.intent_id).where(~sa.exists().where(order_events.c.intent_id == intents.c.intent_id))
     )
     yield from (f"intent {intent_id} has no event" for (intent_id,) in without)
-    yield from wrongly_sent(connection)
+    yield from find_forbidden_sends(connection)
 
 
 def _is_legal(before: str, after: str) -> bool:

@@ -50,7 +50,7 @@ _WRONG: Final = {
 }
 
 
-def wrongly_sent(connection: sa.Connection) -> Iterator[str]:
+def find_forbidden_sends(connection: sa.Connection) -> Iterator[str]:
     """Return the orders that were recorded as sent although a rule forbade it."""
     query = (
         sa.select(

@@ -1,4 +1,4 @@
-"""Tests that the journal's database refuses every illegal row, whichever program writes it, and names the rule."""
+"""Tests that the journal's database refuses every illegal row, from any program, and names the rule."""
 
 import sqlite3
 from collections.abc import Callable

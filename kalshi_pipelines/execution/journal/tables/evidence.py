@@ -95,7 +95,7 @@ audit_log = sa.Table(
 )
 
 #: The last record of the audit chain, kept by a trigger. Every writing transaction locks this row. The row also
-#: shows when somebody deleted the end of the audit log.
+#: reveals that the end of the audit log was deleted.
 audit_head = sa.Table(
     "audit_head",
     metadata,

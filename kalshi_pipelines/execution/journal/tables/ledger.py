@@ -59,14 +59,7 @@ scopes = sa.Table(
     sa.CheckConstraint("notional_microdollars BETWEEN 0 AND notional_cap_microdollars", name="cap_notional"),
     sa.CheckConstraint("worst_microdollars >= 0", name="worst"),
     sa.CheckConstraint("worst_microdollars <= worst_cap_microdollars OR breached = 1", name="cap_worst_loss"),
-    sa.Index(
-        "ix_scopes_hour",
-        "environment",
-        "subaccount",
-        "mode",
-        "hour",
-        **rows_where("hour IS NOT NULL"),
-    ),
+    sa.Index("ix_scopes_hour", "environment", "subaccount", "mode", "hour", **rows_where("hour IS NOT NULL")),
     sqlite_strict=True,
 )
 

@@ -249,18 +249,8 @@ order_events = sa.Table(
     ),
     sa.CheckConstraint("(to_state = 'absent') = (resolution_id IS NOT NULL)", name="absence_proved"),
     sa.CheckConstraint("to_state <> 'absent' OR writer = 'reconciler'", name="absence_found_by_reconciler"),
-    sa.Index(
-        "one_send",
-        "intent_id",
-        unique=True,
-        **rows_where("to_state = 'sending'"),
-    ),
-    sa.Index(
-        "one_end",
-        "intent_id",
-        unique=True,
-        **rows_where(f"to_state IN ({states_of(FINAL_STATES)})"),
-    ),
+    sa.Index("one_send", "intent_id", unique=True, **rows_where("to_state = 'sending'")),
+    sa.Index("one_end", "intent_id", unique=True, **rows_where(f"to_state IN ({states_of(FINAL_STATES)})")),
     sa.Index(
         "order_id_once",
         "order_id",
@@ -287,14 +277,7 @@ open_intents = sa.Table(
     one_of("environment", ENVIRONMENTS),
     one_of("mode", MODES),
     sa.CheckConstraint(f"state IN ({states_of(OPEN_STATES)})", name="state"),
-    sa.Index(
-        "one_unresolved_a_market",
-        "environment",
-        "subaccount",
-        "ticker",
-        unique=True,
-        **rows_where(_UNRESOLVED),
-    ),
+    sa.Index("one_unresolved_a_market", "environment", "subaccount", "ticker", unique=True, **rows_where(_UNRESOLVED)),
     sqlite_strict=True,
 )
 
@@ -328,10 +311,6 @@ attempts = sa.Table(
     optional("intent_id", Integer, sa.ForeignKey("intents.intent_id")),
     optional("denial", Text, sa.ForeignKey("denial_reasons.code")),
     sa.Index(None, "environment", "subaccount", "mode", "at_us"),
-    sa.Index(
-        "ix_attempts_proposal_id",
-        "proposal_id",
-        **rows_where("proposal_id IS NOT NULL"),
-    ),
+    sa.Index("ix_attempts_proposal_id", "proposal_id", **rows_where("proposal_id IS NOT NULL")),
     sqlite_strict=True,
 )
