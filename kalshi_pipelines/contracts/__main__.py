@@ -14,10 +14,10 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.alerts.messages import moment
 from kalshi_pipelines.contracts.findings import store
-from kalshi_pipelines.contracts.findings.life_cycle import Finding, Status
-from kalshi_pipelines.contracts.health import freshness
-from kalshi_pipelines.contracts.probing.fixtures import record, told_age
-from kalshi_pipelines.contracts.runs import answers_of_exchange, asked_environment, run_contract_checks
+from kalshi_pipelines.contracts.findings.life_cycle import Finding, FindingStatus
+from kalshi_pipelines.contracts.health import check_freshness
+from kalshi_pipelines.contracts.probing.fixtures import describe_age, write_recording
+from kalshi_pipelines.contracts.runs import environment_to_check, fetch_exchange_answers, run_contract_checks
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import now_us
@@ -32,13 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.from_environment()
         if given.command == "record" and given.age:
-            print(told_age(given.folder, now_us()))
+            print(describe_age(given.folder, now_us()))
             return 0
         engine = open_engine(settings.resolved_warehouse_url)
         try:
             with explained_failures(engine):
                 require_head(engine)
-                return _done(given, settings, engine)
+                return _execute(given, settings, engine)
         finally:
             engine.dispose()
     except (ExpectedError, OSError) as error:
@@ -66,27 +66,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _done(given: argparse.Namespace, settings: Settings, engine: sa.Engine) -> int:
-    environment = asked_environment(settings).value
+def _execute(given: argparse.Namespace, settings: Settings, engine: sa.Engine) -> int:
+    environment = environment_to_check(settings).value
     match given.command:
         case "run":
             return _run(settings, engine)
         case "findings":
-            wanted = tuple(Status) if given.all else (Status.OPEN, Status.ACKNOWLEDGED)
+            wanted = tuple(FindingStatus) if given.all else (FindingStatus.OPEN, FindingStatus.ACKNOWLEDGED)
             return _list(store.findings(engine, environment, *wanted), engine, environment)
         case "show":
             return _show(engine, given.finding)
         case "acknowledge":
-            noted = store.acknowledge(engine, given.finding, given.who or getpass.getuser(), given.why, now_us())
-            print(f"Finding {noted.finding_id} is acknowledged by {noted.acknowledged_by}.")
+            finding = store.acknowledge(engine, given.finding, given.who or getpass.getuser(), given.why, now_us())
+            print(f"Finding {finding.finding_id} is acknowledged by {finding.acknowledged_by}.")
             return 0
     return _record(settings, engine, given.folder)
 
 
 def _record(settings: Settings, engine: sa.Engine, folder: Path) -> int:
-    print(told_age(folder, now_us()))
-    answers = answers_of_exchange(settings, engine)
-    written = record(answers.responses, folder, now_us())
+    print(describe_age(folder, now_us()))
+    answers = fetch_exchange_answers(settings, engine)
+    written = write_recording(answers.responses, folder, now_us())
     print(f"{written} answers of {answers.environment.value} written to {folder}; amounts and tickers are kept.")
     if not written:
         print("Nothing answered, so nothing was recorded.", file=sys.stderr)
@@ -107,7 +107,7 @@ def _run(settings: Settings, engine: sa.Engine) -> int:
 def _list(found: Sequence[Finding], engine: sa.Engine, environment: str) -> int:
     for finding in found:
         print(_line(finding))
-    print(f"{len(found)} findings of {environment}; {freshness(engine, environment, now_us()).sentence}")
+    print(f"{len(found)} findings of {environment}; {check_freshness(engine, environment, now_us()).sentence}")
     return 0
 
 

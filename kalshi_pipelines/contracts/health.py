@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from kalshi_pipelines.alerts import outbox
 from kalshi_pipelines.alerts.messages import Message, moment
 from kalshi_pipelines.alerts.outbox import Alert
-from kalshi_pipelines.contracts.findings.life_cycle import Source
+from kalshi_pipelines.contracts.findings.life_cycle import RunSource
 from kalshi_pipelines.contracts.findings.store import last_success_us
-from kalshi_pipelines.contracts.probing import other_probes, probes
-from kalshi_pipelines.contracts.runs import asked_environment
+from kalshi_pipelines.contracts.probing import exchange_probes, other_vendor_probes
+from kalshi_pipelines.contracts.runs import environment_to_check
 from kalshi_pipelines.settings import AlertSeverity, Environment, Settings
 from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 from kalshi_pipelines.warehouse.engine import writing
@@ -28,7 +28,7 @@ _DEAD_AFTER_US: Final = HOUR_US
 
 
 @dataclass(frozen=True)
-class Due:
+class NextRun:
     """Whether a run is due.
 
     Attributes:
@@ -40,7 +40,7 @@ class Due:
     why: str
 
 
-def due(engine: sa.Engine, environment: Environment, now_us: int) -> Due:
+def next_run(engine: sa.Engine, environment: Environment, now_us: int) -> NextRun:
     """Whether a run of probes is due: five to six hours after the last, sooner after a failed one, at once if none was.
 
     Follows from the warehouse and the time alone, so that nothing is forgotten while no daemon runs.
@@ -49,24 +49,24 @@ def due(engine: sa.Engine, environment: Environment, now_us: int) -> Due:
     with engine.connect() as connection:
         last = connection.execute(
             sa.select(runs.contract_run_id, runs.status, runs.started_us)
-            .where(runs.environment == environment.value, runs.source == Source.PROBES.value)
+            .where(runs.environment == environment.value, runs.source == RunSource.PROBES.value)
             .order_by(runs.contract_run_id.desc())
             .limit(8)
         ).all()
     # A request that was lost is made again in the next hour: run keys are remembered for ever.
     hour = now_us // HOUR_US
     if not last:
-        return Due(f"contracts:{environment.value}:0:{hour}", "no contract run yet")
+        return NextRun(f"contracts:{environment.value}:0:{hour}", "no contract run yet")
     newest = last[0]
     if newest.status == "running" and now_us - newest.started_us < _DEAD_AFTER_US:
-        return Due(None, f"contract run {newest.contract_run_id} is running")
+        return NextRun(None, f"contract run {newest.contract_run_id} is running")
     failures = next((number for number, run in enumerate(last) if run.status == "succeeded"), len(last))
     wait = _wait_us(newest.contract_run_id, failures)
     at = newest.started_us + wait
     if now_us < at:
-        return Due(None, f"the next contract run is due in {(at - now_us) // MINUTE_US} minutes")
+        return NextRun(None, f"the next contract run is due in {(at - now_us) // MINUTE_US} minutes")
     key = f"contracts:{environment.value}:{newest.contract_run_id}:{hour}"
-    return Due(key, f"{(now_us - newest.started_us) // MINUTE_US} minutes since the last contract run began")
+    return NextRun(key, f"{(now_us - newest.started_us) // MINUTE_US} minutes since the last contract run began")
 
 
 def _wait_us(run_id: int, failures: int) -> int:
@@ -83,7 +83,7 @@ _COMMAND: Final = "dagster job execute -m kalshi_pipelines -j contract_checks"
 
 
 @dataclass(frozen=True)
-class Freshness:
+class CheckFreshness:
     """How long ago the last successful contract run was.
 
     Attributes:
@@ -102,17 +102,17 @@ class Freshness:
         return f"{self.is_fresh}:{self.last_us}"
 
 
-def freshness(engine: sa.Engine, environment: str, now_us: int) -> Freshness:
+def check_freshness(engine: sa.Engine, environment: str, now_us: int) -> CheckFreshness:
     """Whether a contract run of an environment succeeded within 24 hours."""
     last = last_success_us(engine, environment)
     if last is not None and now_us - last < LONGEST_US:
-        return Freshness(True, last, f"the last contract run of {environment} succeeded {moment(last)}")
+        return CheckFreshness(True, last, f"the last contract run of {environment} succeeded {moment(last)}")
     since = "ever" if last is None else f"since {moment(last)}"
     live = "" if environment == "sandbox" else " with KALSHI_RUN_LIVE_API=1"
-    return Freshness(False, last, f"no contract run of {environment} succeeded {since}: run `{_COMMAND}`{live}")
+    return CheckFreshness(False, last, f"no contract run of {environment} succeeded {since}: run `{_COMMAND}`{live}")
 
 
-def alert_if_overdue(engine: sa.Engine, environment: str, now_us: int, since_us: int | None = None) -> Freshness:
+def alert_if_overdue(engine: sa.Engine, environment: str, now_us: int, since_us: int | None = None) -> CheckFreshness:
     """Put one alert into the outbox for each time without a successful contract run that lasts 24 hours.
 
     Args:
@@ -121,7 +121,7 @@ def alert_if_overdue(engine: sa.Engine, environment: str, now_us: int, since_us:
         now_us: The present instant.
         since_us: When somebody began to look: where nothing was ever run, the 24 hours count from there.
     """
-    fresh = freshness(engine, environment, now_us)
+    fresh = check_freshness(engine, environment, now_us)
     if fresh.is_fresh or now_us - (fresh.last_us or _first_us(engine, since_us or now_us)) < LONGEST_US:
         return fresh
     message = Message(f"No contract run of {environment} for 24 hours", f"Vendors may have changed: {fresh.sentence}.")
@@ -144,7 +144,7 @@ _NEVER: Final = "never checked"
 
 
 @dataclass(frozen=True)
-class Standing:
+class EndpointHealth:
     """What is known of one endpoint.
 
     Attributes:
@@ -156,29 +156,35 @@ class Standing:
     sentence: str
 
 
-def standings(engine: sa.Engine, settings: Settings, endpoints: Iterable[str], now_us: int) -> Mapping[str, Standing]:
+def endpoint_health(
+    engine: sa.Engine, settings: Settings, endpoints: Iterable[str], now_us: int
+) -> Mapping[str, EndpointHealth]:
     """The standing of each endpoint in the environment that is asked."""
-    environment = asked_environment(settings).value
+    environment = environment_to_check(settings).value
     why_not = {
-        **probes.skipped(environment, has_key=bool(settings.api_key_id and settings.private_key_file)),
-        **other_probes.skipped(settings),
+        **exchange_probes.exchange_skip_reasons(
+            environment, has_key=bool(settings.api_key_id and settings.private_key_file)
+        ),
+        **other_vendor_probes.vendor_skip_reasons(settings),
     }
     rows = contract_endpoints.c
     with engine.connect() as connection:
-        asked = sa.select(rows.endpoint, rows.last_checked_us, rows.last_outcome).where(rows.environment == environment)
-        known = {row.endpoint: (row.last_checked_us, row.last_outcome) for row in connection.execute(asked)}
+        query = sa.select(rows.endpoint, rows.last_checked_us, rows.last_outcome).where(rows.environment == environment)
+        known = {row.endpoint: (row.last_checked_us, row.last_outcome) for row in connection.execute(query)}
     return {
         endpoint: _standing(*known.get(endpoint, (None, None)), why_not.get(endpoint, ""), now_us)
         for endpoint in endpoints
     }
 
 
-def _standing(checked_us: int | None, outcome: str | None, why_not: str, now_us: int) -> Standing:
+def _standing(checked_us: int | None, outcome: str | None, why_not: str, now_us: int) -> EndpointHealth:
     last = _NEVER if checked_us is None else f"last checked {moment(checked_us)}"
     if why_not:
-        return Standing(False, f"skipped: {why_not} ({last})")
+        return EndpointHealth(False, f"skipped: {why_not} ({last})")
     if checked_us is not None and now_us - checked_us < LONGEST_US:
-        return Standing(True, last)
+        return EndpointHealth(True, last)
     if outcome is None:
-        return Standing(False, f"{last}: it has not been asked yet, or what is needed to ask was not in other answers")
-    return Standing(False, f"{last}: what came the last time is '{outcome}'")
+        return EndpointHealth(
+            False, f"{last}: it has not been asked yet, or what is needed to ask was not in other answers"
+        )
+    return EndpointHealth(False, f"{last}: what came the last time is '{outcome}'")

@@ -18,19 +18,25 @@ import sqlalchemy as sa
 from kalshi_pipelines.contracts.comparison import openapi_document
 from kalshi_pipelines.contracts.comparison.baseline import Baseline
 from kalshi_pipelines.contracts.comparison.body_decoding import DecodedBody
-from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome, check
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome, CheckResult, check
 from kalshi_pipelines.contracts.comparison.cross_checks import cross_check
 from kalshi_pipelines.contracts.comparison.statuses import in_maintenance
 from kalshi_pipelines.contracts.findings import store
-from kalshi_pipelines.contracts.findings.life_cycle import Source
-from kalshi_pipelines.contracts.findings.reachability import taken_for
-from kalshi_pipelines.contracts.findings.recording import EndpointResult, Recorded
+from kalshi_pipelines.contracts.findings.life_cycle import RunSource
+from kalshi_pipelines.contracts.findings.reachability import best_outcome
+from kalshi_pipelines.contracts.findings.recording import EndpointResult, RecordedRun
 from kalshi_pipelines.contracts.language.differences import Difference, Severity
-from kalshi_pipelines.contracts.language.responses import Asked, Response
-from kalshi_pipelines.contracts.probing import other_probes
-from kalshi_pipelines.contracts.probing.asking import Asker, NoAnswer, OutOfTime, path_of, plain_client
-from kalshi_pipelines.contracts.probing.probes import REFUSED_ANONYMOUSLY, Seen, plan
-from kalshi_pipelines.contracts.probing.slashes import WITH_SLASH, differences_with_slash
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
+from kalshi_pipelines.contracts.probing import other_vendor_probes
+from kalshi_pipelines.contracts.probing.exchange_probes import REFUSED_ANONYMOUSLY, AnsweredBodies, plan_probes
+from kalshi_pipelines.contracts.probing.probe_client import (
+    ProbeClient,
+    ProbeFailure,
+    ProbeTimeUsedUp,
+    path_of,
+    plain_client,
+)
+from kalshi_pipelines.contracts.probing.trailing_slash import WITH_SLASH, slash_differences
 from kalshi_pipelines.kalshi import hosts
 from kalshi_pipelines.kalshi.rate_budget import RateBudget, documented_laws
 from kalshi_pipelines.kalshi.signing import Signer
@@ -47,7 +53,7 @@ Progress = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedProbe:
     """A probe that was not sent, and why."""
 
     name: str
@@ -71,9 +77,9 @@ class ContractReport:
     """
 
     environment: Environment
-    recorded: Recorded
-    outcomes: dict[str, Outcome]
-    skipped: tuple[Skipped, ...]
+    recorded: RecordedRun
+    outcomes: dict[str, CheckOutcome]
+    skipped: tuple[SkippedProbe, ...]
     requests: int
     spent_microdollars: int
     responses: tuple[Response, ...] = field(default=(), repr=False)
@@ -86,12 +92,12 @@ class ContractReport:
     @property
     def is_answered(self) -> bool:
         """Whether anything could be checked."""
-        return any(outcome in {Outcome.CHECKED, Outcome.EMPTY} for outcome in self.outcomes.values())
+        return any(outcome in {CheckOutcome.CHECKED, CheckOutcome.EMPTY} for outcome in self.outcomes.values())
 
     @property
     def is_maintenance(self) -> bool:
         """Whether the exchange is closed for maintenance and said nothing else."""
-        return Outcome.MAINTENANCE in self.outcomes.values()
+        return CheckOutcome.MAINTENANCE in self.outcomes.values()
 
     def __str__(self) -> str:
         counts = ", ".join(f"{self.recorded.count(severity)} {severity.value}" for severity in Severity)
@@ -105,14 +111,14 @@ class ContractReport:
 class _Run:
     """The answers and results of a run under way."""
 
-    asker: Asker
+    client: ProbeClient
     progress: Progress
-    seen: Seen
+    seen: AnsweredBodies
     baselines: dict[str, Baseline] = field(default_factory=dict)
     results: list[EndpointResult] = field(default_factory=list)
-    of_endpoints: dict[str, list[Outcome]] = field(default_factory=dict)
+    of_endpoints: dict[str, list[CheckOutcome]] = field(default_factory=dict)
     more: list[Difference] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[SkippedProbe] = field(default_factory=list)
     responses: list[Response] = field(default_factory=list)
     decoded: list[tuple[Response, DecodedBody]] = field(default_factory=list)
     is_down: bool = False
@@ -120,16 +126,16 @@ class _Run:
 
     def skip(self, name: str, endpoint: str, why: str) -> None:
         self.progress(f"skipped {name}: {why}")
-        self.skipped.append(Skipped(name, endpoint, why))
+        self.skipped.append(SkippedProbe(name, endpoint, why))
 
-    def take(self, name: str, answer: Response | NoAnswer) -> None:
+    def check_answer(self, name: str, answer: Response | ProbeFailure) -> None:
         """Check one answer; whatever is wrong with it, the other probes go on."""
-        endpoint = answer.asked.endpoint
-        if isinstance(answer, NoAnswer):
-            is_maintenance = self.is_exchange(endpoint) and (self.is_down or in_maintenance(self.asker.clock()))
-            outcome = Outcome.MAINTENANCE if is_maintenance else Outcome.UNREACHABLE
+        endpoint = answer.request.endpoint
+        if isinstance(answer, ProbeFailure):
+            is_maintenance = self.is_exchange(endpoint) and (self.is_down or in_maintenance(self.client.clock()))
+            outcome = CheckOutcome.MAINTENANCE if is_maintenance else CheckOutcome.UNREACHABLE
             self.progress(f"{outcome.value} {name}: {answer.reason}")
-            self._result(name, endpoint, Checked(outcome, (), None))
+            self._result(name, endpoint, CheckResult(outcome, (), None))
             return
         self.responses.append(answer)
         checked = check(answer, self.baselines.get(endpoint))
@@ -139,7 +145,7 @@ class _Run:
         if answer.status == 200 and checked.body is not None:
             self._remember(name, answer, checked.body)
 
-    def _result(self, name: str, endpoint: str, checked: Checked) -> None:
+    def _result(self, name: str, endpoint: str, checked: CheckResult) -> None:
         self.results.append(EndpointResult(endpoint, checked))
         if name not in _WITHOUT_KEY:
             self.of_endpoints.setdefault(endpoint, []).append(checked.outcome)
@@ -183,34 +189,39 @@ def run_contract_checks(
         KalshiError: The key or an address can not be used.
     """
     with explained_failures(engine), ExitStack() as stack:
-        environment, run, roots = stack.enter_context(_asking(settings, engine, progress, sandbox_url, clock, seconds))
-        run_id = store.begin_run(engine, environment.value, Source.PROBES, clock(), dagster_run_id)
+        environment, run, roots = stack.enter_context(_probing(settings, engine, progress, sandbox_url, clock, seconds))
+        run_id = store.begin_run(engine, environment.value, RunSource.PROBES, clock(), dagster_run_id)
         try:
             run.baselines.update(store.load(engine, environment.value))
-            _ask_exchange(run, roots)
-            _ask_others(run, settings, engine)
+            _probe_exchange(run, roots)
+            _probe_other_vendors(run, settings, engine)
             run.more += cross_check(run.decoded)
             recorded = store.record(engine, run_id, run.results, clock(), run.more)
         except BaseException as error:
             store.fail_run(engine, run_id, f"{type(error).__name__}: {error}", clock())
             raise
-        outcomes = {endpoint: taken_for(every) for endpoint, every in run.of_endpoints.items()}
+        outcomes = {endpoint: best_outcome(every) for endpoint, every in run.of_endpoints.items()}
         return ContractReport(
-            environment, recorded, outcomes, tuple(run.skipped), run.asker.requests, run.spent_microdollars,
+            environment,
+            recorded,
+            outcomes,
+            tuple(run.skipped),
+            run.client.requests,
+            run.spent_microdollars,
             tuple(run.responses),
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
-class Answers:
+class ExchangeAnswers:
     """What an exchange answered, for ``record``; nothing was learned of it, and nobody is told."""
 
     environment: Environment
     responses: tuple[Response, ...]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedProbe, ...]
 
 
-def answers_of_exchange(
+def fetch_exchange_answers(
     settings: Settings,
     engine: sa.Engine,
     progress: Progress = print,
@@ -218,20 +229,20 @@ def answers_of_exchange(
     sandbox_url: str | None = None,
     clock: Callable[[], int] = now_us,
     seconds: float = RUN_SECONDS,
-) -> Answers:
+) -> ExchangeAnswers:
     """Ask the exchange as a contract run does, and keep its answers only: no baseline, finding or alert comes of it.
 
     The warehouse's rate budget is charged. Other vendors are not asked. Arguments and exceptions are those of
     :func:`run_contract_checks`.
     """
-    with explained_failures(engine), _asking(settings, engine, progress, sandbox_url, clock, seconds) as asking:
-        environment, run, roots = asking
-        _ask_exchange(run, roots)
-        return Answers(environment, tuple(run.responses), tuple(run.skipped))
+    with explained_failures(engine), _probing(settings, engine, progress, sandbox_url, clock, seconds) as probing:
+        environment, run, roots = probing
+        _probe_exchange(run, roots)
+        return ExchangeAnswers(environment, tuple(run.responses), tuple(run.skipped))
 
 
 @contextmanager
-def _asking(
+def _probing(
     settings: Settings,
     engine: sa.Engine,
     progress: Progress,
@@ -240,9 +251,9 @@ def _asking(
     seconds: float,
 ) -> Iterator[tuple[Environment, _Run, tuple[str, ...]]]:
     require_head(engine)
-    environment = asked_environment(settings)
+    environment = environment_to_check(settings)
     if environment is not settings.environment:
-        progress(f"{other_probes.NOT_LIVE}: a sandbox is asked instead of {settings.environment.value}")
+        progress(f"{other_vendor_probes.NOT_LIVE}: a sandbox is asked instead of {settings.environment.value}")
     signer = _signer(settings, clock)
     with (
         _roots(settings, environment, sandbox_url) as roots,
@@ -250,11 +261,11 @@ def _asking(
     ):
         key = signer.fingerprint if signer else "anonymous"
         budget = RateBudget(engine, f"{environment.value}:{key}", documented_laws(settings.rate_tier))
-        asker = Asker(http, environment.value, time.monotonic() + seconds, clock, budget, signer)
-        yield environment, _Run(asker, progress, Seen(clock())), roots
+        client = ProbeClient(http, environment.value, time.monotonic() + seconds, clock, budget, signer)
+        yield environment, _Run(client, progress, AnsweredBodies(clock())), roots
 
 
-def asked_environment(settings: Settings) -> Environment:
+def environment_to_check(settings: Settings) -> Environment:
     """The exchange contract checks ask: the configured one, or a sandbox if it may not be asked."""
     return settings.environment if settings.run_live_api else Environment.SANDBOX
 
@@ -285,61 +296,69 @@ def _signer(settings: Settings, clock: Callable[[], int]) -> Signer | None:
     return signer
 
 
-def _ask_exchange(run: _Run, roots: tuple[str, ...]) -> None:
-    for probe, why_not in plan(run.asker.environment, has_key=run.asker.signer is not None):
-        asked = None if why_not else probe.ask(run.seen)
-        if asked is None:
+def _probe_exchange(run: _Run, roots: tuple[str, ...]) -> None:
+    for probe, why_not in plan_probes(run.client.environment, has_key=run.client.signer is not None):
+        request = None if why_not else probe.make_request(run.seen)
+        if request is None:
             run.skip(probe.name, probe.endpoint, why_not or f"there is no {probe.needs.removeprefix('a ')}")
             continue
         try:
-            run.take(probe.name, run.asker.ask(asked, roots[0]))
-        except OutOfTime as error:
+            run.check_answer(probe.name, run.client.send(request, roots[0]))
+        except ProbeTimeUsedUp as error:
             run.skip(probe.name, probe.endpoint, str(error))
-    status = Asked("GET /exchange/status")
+    status = VendorRequest("GET /exchange/status")
     for root in roots[1:]:
         name = f"GET /exchange/status at {urlsplit(root).hostname}"
         try:
-            run.take(name, run.asker.ask(status, root))
-        except OutOfTime as error:
+            run.check_answer(name, run.client.send(status, root))
+        except ProbeTimeUsedUp as error:
             run.skip(name, status.endpoint, str(error))
-    _ask_with_slash(run, roots[0])
+    _probe_trailing_slash(run, roots[0])
 
 
-def _ask_with_slash(run: _Run, root: str) -> None:
+def _probe_trailing_slash(run: _Run, root: str) -> None:
     name = "trailing slash"
     try:
-        answer = run.asker.ask(WITH_SLASH, root, path=f"{path_of(WITH_SLASH)}/")
-    except OutOfTime as error:
+        answer = run.client.send(WITH_SLASH, root, path=f"{path_of(WITH_SLASH)}/")
+    except ProbeTimeUsedUp as error:
         return run.skip(name, WITH_SLASH.endpoint, str(error))
-    if isinstance(answer, NoAnswer):
+    if isinstance(answer, ProbeFailure):
         run.progress(f"no answer {name}: {answer.reason}")
         return None
     if answer.status == 200:
-        run.take(name, answer)
-    run.more += differences_with_slash(answer)
+        run.check_answer(name, answer)
+    run.more += slash_differences(answer)
     return None
 
 
-def _ask_others(run: _Run, settings: Settings, engine: sa.Engine) -> None:
-    probes: tuple[tuple[str, str, Callable[[], other_probes.Told | str]], ...] = (
-        ("OpenAPI document", openapi_document.ENDPOINT, lambda: other_probes.document(engine, run.asker)),
-        ("changelog feed", other_probes.CHANGELOG, lambda: other_probes.changelog(run.asker)),
-        ("search at Exa", other_probes.SEARCH, lambda: other_probes.search(engine, run.asker, settings)),
+def _probe_other_vendors(run: _Run, settings: Settings, engine: sa.Engine) -> None:
+    probes: tuple[tuple[str, str, Callable[[], other_vendor_probes.ProbeResult | str]], ...] = (
+        (
+            "OpenAPI document",
+            openapi_document.ENDPOINT,
+            lambda: other_vendor_probes.probe_openapi_document(engine, run.client),
+        ),
+        ("changelog feed", other_vendor_probes.CHANGELOG, lambda: other_vendor_probes.probe_changelog(run.client)),
+        (
+            "search at Exa",
+            other_vendor_probes.SEARCH,
+            lambda: other_vendor_probes.probe_search(engine, run.client, settings),
+        ),
     )
     # Only the exchange's own requests are charged to its budget.
-    run.asker.budget = None
-    why_not = other_probes.skipped(settings)
+    run.client.budget = None
+    why_not = other_vendor_probes.vendor_skip_reasons(settings)
     for name, endpoint, probe in probes:
         if endpoint in why_not:
             run.skip(name, endpoint, why_not[endpoint])
             continue
         try:
-            told = probe()
-        except OutOfTime as error:
-            told = str(error)
-        if isinstance(told, str):
-            run.skip(name, endpoint, told)
+            found = probe()
+        except ProbeTimeUsedUp as error:
+            found = str(error)
+        if isinstance(found, str):
+            run.skip(name, endpoint, found)
             continue
-        run.take(name, told.answer)
-        run.more += told.differences
-        run.spent_microdollars += told.spent_microdollars
+        run.check_answer(name, found.answer)
+        run.more += found.differences
+        run.spent_microdollars += found.spent_microdollars

@@ -13,10 +13,10 @@ from typing import Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.runs import IngestRun
-from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome, CheckResult
 from kalshi_pipelines.contracts.comparison.page_checks import PageChecks
 from kalshi_pipelines.contracts.declared import CONTRACTS
-from kalshi_pipelines.contracts.findings.life_cycle import Source
+from kalshi_pipelines.contracts.findings.life_cycle import RunSource
 from kalshi_pipelines.contracts.findings.recording import EndpointResult
 from kalshi_pipelines.contracts.findings.store import begin_run, record
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
@@ -82,15 +82,15 @@ def _record(run: IngestRun, checks: PageChecks) -> None:
     results = [
         EndpointResult(
             endpoint,
-            Checked(
-                Outcome.CHECKED if checks.records.get(endpoint) or differences else Outcome.EMPTY,
+            CheckResult(
+                CheckOutcome.CHECKED if checks.records.get(endpoint) or differences else CheckOutcome.EMPTY,
                 tuple(differences),
                 None,
             ),
         )
         for endpoint, differences in found.items()
     ]
-    contract_run = begin_run(run.engine, run.environment, Source.INGEST, now_us(), run.dagster_run_id)
+    contract_run = begin_run(run.engine, run.environment, RunSource.INGEST, now_us(), run.dagster_run_id)
     record(run.engine, contract_run, results, now_us())
 
 

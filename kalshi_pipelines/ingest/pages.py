@@ -16,7 +16,7 @@ from kalshi_pipelines.bookkeeping.digests import record_digest
 from kalshi_pipelines.bookkeeping.quarantine import UnstorableRecord, resolve, set_aside
 from kalshi_pipelines.bookkeeping.runs import Counts, IngestRun
 from kalshi_pipelines.bookkeeping.stamps import Stamp
-from kalshi_pipelines.contracts.comparison.page_checks import PageChecks, SeenPage
+from kalshi_pipelines.contracts.comparison.page_checks import IngestedPage, PageChecks
 from kalshi_pipelines.kalshi.decoding import Decoded, decode_records, record_key
 from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.units import InexactValue
@@ -102,7 +102,7 @@ def store_page(
         )
     if checks is not None:
         refused = [(each.raw, each.reason) for each in rejected]
-        checks.see(SeenPage(page.endpoint, page.received_us, page.raw_records, decoded.records, refused))
+        checks.check_page(IngestedPage(page.endpoint, page.received_us, page.raw_records, decoded.records, refused))
     run.report_progress()
     return decoded.unknown_fields
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.runs import Counts, IngestRun, Report, silent
 from kalshi_pipelines.bookkeeping.stamps import Stamp
-from kalshi_pipelines.contracts.language.differences import Difference, merged
+from kalshi_pipelines.contracts.language.differences import Difference, merge_differences
 from kalshi_pipelines.news.budget import NoRoom, ask, budget_of, budget_state
 from kalshi_pipelines.news.contract_findings import record_differences
 from kalshi_pipelines.news.errors import NewsFailed
@@ -158,7 +158,7 @@ class _Collection:
             pages_read=self.pages.read,
             pages_failed=self.pages.failed,
             budget=state,
-            differences=merged(self.differences),
+            differences=merge_differences(self.differences),
         )
 
     def _read(self, tally: _Tally) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
-from kalshi_pipelines.contracts.findings.life_cycle import Source
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome, CheckResult
+from kalshi_pipelines.contracts.findings.life_cycle import RunSource
 from kalshi_pipelines.contracts.findings.recording import EndpointResult
 from kalshi_pipelines.contracts.findings.store import begin_run, record
-from kalshi_pipelines.contracts.language.differences import Difference, merged
+from kalshi_pipelines.contracts.language.differences import Difference, merge_differences
 from kalshi_pipelines.news.providers.exa import ENDPOINT
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import now_us
@@ -24,6 +24,6 @@ def record_differences(
     """Put what was seen into the findings, if a vendor with a contract was asked at all."""
     if not answers:
         return
-    run = begin_run(engine, environment, Source.INGEST, now_us(), dagster_run_id)
-    checked = Checked(Outcome.CHECKED, merged(differences), None)
+    run = begin_run(engine, environment, RunSource.INGEST, now_us(), dagster_run_id)
+    checked = CheckResult(CheckOutcome.CHECKED, merge_differences(differences), None)
     record(engine, run, [EndpointResult(ENDPOINT, checked)], now_us())

@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.contracts.__main__ import main
 from kalshi_pipelines.contracts.comparison import body_decoding, checking
-from kalshi_pipelines.contracts.comparison.checking import Outcome
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome
 from kalshi_pipelines.contracts.comparison.statuses import in_maintenance
 from kalshi_pipelines.contracts.findings import store
-from kalshi_pipelines.contracts.findings.life_cycle import Source
-from kalshi_pipelines.contracts.health import EVERY_US, LONGEST_US, alert_if_overdue, due, freshness
+from kalshi_pipelines.contracts.findings.life_cycle import RunSource
+from kalshi_pipelines.contracts.health import EVERY_US, LONGEST_US, alert_if_overdue, check_freshness, next_run
 from kalshi_pipelines.contracts.language.differences import Kind, Severity
 from kalshi_pipelines.contracts.runs import ContractReport, run_contract_checks
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
@@ -51,7 +51,7 @@ def test_a_healthy_exchange_has_no_breaking_finding(engine: sa.Engine, sandbox: 
     report = run(engine, sandbox)
     assert report.is_answered
     assert not report.is_broken
-    assert report.outcomes["GET /series/{series_ticker}/markets/{ticker}/candlesticks"] is Outcome.CHECKED
+    assert report.outcomes["GET /series/{series_ticker}/markets/{ticker}/candlesticks"] is CheckOutcome.CHECKED
 
 
 def test_what_is_skipped_is_told_with_the_reason(sqlite_engine: sa.Engine, sandbox: SandboxProcess) -> None:
@@ -71,9 +71,10 @@ def test_a_key_that_is_gone_is_breaking_and_the_other_probes_go_on(engine: sa.En
     drift(sandbox, "GET /markets", {"op": "remove", "path": "markets[].yes_bid_dollars"})
     report = run(engine, sandbox)
     assert report.is_broken
-    assert {each.difference.endpoint for each in report.recorded.open
-            if each.difference.severity is Severity.BREAKING} == {"GET /markets"}  # fmt: skip
-    assert report.outcomes["GET /historical/trades"] in {Outcome.CHECKED, Outcome.EMPTY}
+    assert {
+        each.difference.endpoint for each in report.recorded.open if each.difference.severity is Severity.BREAKING
+    } == {"GET /markets"}
+    assert report.outcomes["GET /historical/trades"] in {CheckOutcome.CHECKED, CheckOutcome.EMPTY}
 
 
 def test_what_was_different_at_the_first_run_stays_open_until_it_is_gone(
@@ -109,11 +110,11 @@ def test_a_run_with_a_baseline_decodes_and_compares_each_answer_once(
         monkeypatch.setattr(module, name, counted)
 
     count(body_decoding, "decode")
-    count(checking, "stock_of")
+    count(checking, "observe")
     count(checking, "compare_with_contract")
     count(checking, "compare")
     answers = len(run(sqlite_engine, sandbox).responses)
-    assert calls == {"decode": answers, "stock_of": answers, "compare_with_contract": answers, "compare": answers}
+    assert calls == {"decode": answers, "observe": answers, "compare_with_contract": answers, "compare": answers}
 
 
 def test_an_exchange_that_is_away_is_no_drift(sqlite_engine: sa.Engine) -> None:
@@ -126,14 +127,14 @@ def test_an_exchange_that_is_away_is_no_drift(sqlite_engine: sa.Engine) -> None:
 
 def test_runs_are_five_to_six_hours_apart_and_sooner_after_a_failure(engine: sa.Engine) -> None:
     start = now_us()
-    assert due(engine, Environment.SANDBOX, start).key
-    first = store.begin_run(engine, "sandbox", Source.PROBES, start)
-    assert due(engine, Environment.SANDBOX, start + HOUR_US // 2).key is None
+    assert next_run(engine, Environment.SANDBOX, start).key
+    first = store.begin_run(engine, "sandbox", RunSource.PROBES, start)
+    assert next_run(engine, Environment.SANDBOX, start + HOUR_US // 2).key is None
     store.fail_run(engine, first, "away", start)
-    assert due(engine, Environment.SANDBOX, start).key is None
-    failed = due(engine, Environment.SANDBOX, start + HOUR_US // 2)
+    assert next_run(engine, Environment.SANDBOX, start).key is None
+    failed = next_run(engine, Environment.SANDBOX, start + HOUR_US // 2)
     assert failed.key
-    assert failed.key == due(engine, Environment.SANDBOX, start + HOUR_US // 2).key
+    assert failed.key == next_run(engine, Environment.SANDBOX, start + HOUR_US // 2).key
 
 
 def test_after_a_success_the_next_run_is_due_within_six_hours(
@@ -141,15 +142,15 @@ def test_after_a_success_the_next_run_is_due_within_six_hours(
 ) -> None:
     before = now_us()
     run(sqlite_engine, sandbox)
-    assert due(sqlite_engine, Environment.SANDBOX, before + 4 * HOUR_US).key is None
-    assert due(sqlite_engine, Environment.SANDBOX, now_us() + EVERY_US).key
-    assert due(sqlite_engine, Environment.SANDBOX, now_us() + 100 * HOUR_US).key
+    assert next_run(sqlite_engine, Environment.SANDBOX, before + 4 * HOUR_US).key is None
+    assert next_run(sqlite_engine, Environment.SANDBOX, now_us() + EVERY_US).key
+    assert next_run(sqlite_engine, Environment.SANDBOX, now_us() + 100 * HOUR_US).key
 
 
 def test_a_day_without_a_successful_run_is_told_once(engine: sa.Engine, sandbox: SandboxProcess) -> None:
     run(engine, sandbox)
     late = now_us() + LONGEST_US
-    assert freshness(engine, "sandbox", now_us()).is_fresh
+    assert check_freshness(engine, "sandbox", now_us()).is_fresh
     assert not alert_if_overdue(engine, "sandbox", late).is_fresh
     alert_if_overdue(engine, "sandbox", late + HOUR_US)
     with engine.connect() as connection:
@@ -167,9 +168,12 @@ def test_maintenance_is_on_thursdays_from_three_to_five_in_new_york(instant_us: 
 
 
 def test_the_command_line_runs_lists_shows_and_acknowledges(
-    migrated_file: Path, sandbox: SandboxProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    migrated_file: Path,
+    sandbox: SandboxProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     file = tmp_path / "sandbox" / "warehouse.db"
     file.parent.mkdir()
     file.write_bytes(migrated_file.read_bytes())

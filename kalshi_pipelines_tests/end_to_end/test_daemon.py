@@ -15,9 +15,9 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.alerts.outbox import CLAIM_TIME_OUT_US
-from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome, CheckResult
 from kalshi_pipelines.contracts.findings import store
-from kalshi_pipelines.contracts.findings.life_cycle import Source
+from kalshi_pipelines.contracts.findings.life_cycle import RunSource
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.units import DAY_US, now_us
@@ -106,8 +106,8 @@ def test_killed_between_sending_and_noting_it_tells_once_more_and_catches_up(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("KALSHI_RUN_LIVE_API", raising=False)
     began_us = now_us()
-    run = store.begin_run(sqlite_engine, "sandbox", Source.PROBES, began_us)
-    result = store.EndpointResult("GET /markets", Checked(Outcome.CHECKED, (BROKEN,), None))
+    run = store.begin_run(sqlite_engine, "sandbox", RunSource.PROBES, began_us)
+    result = store.EndpointResult("GET /markets", CheckResult(CheckOutcome.CHECKED, (BROKEN,), None))
     store.record(sqlite_engine, run, [result], began_us)
 
     received: Any = webhook.received

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kalshi_pipelines.contracts.probing.other_probes import MOST_SEARCH_MICRODOLLARS
+from kalshi_pipelines.contracts.probing.other_vendor_probes import MOST_SEARCH_MICRODOLLARS
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
 from kalshi_pipelines_tests.support.live.reports import REPORT, WAREHOUSE

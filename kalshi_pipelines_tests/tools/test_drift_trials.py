@@ -26,10 +26,10 @@ from kalshi_pipelines.settings import Environment, RateTier, Settings
 from kalshi_pipelines.units import EXCHANGE_TIME_ZONE, HOUR_US
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines_tests.tools.drift_trials.changes import CHANGES
-from kalshi_pipelines_tests.tools.drift_trials.daemon import Daemon
-from kalshi_pipelines_tests.tools.drift_trials.trial import plan_of, run_trial
+from kalshi_pipelines_tests.tools.drift_trials.daemon import SimulatedDaemon
+from kalshi_pipelines_tests.tools.drift_trials.trial import plan_trial, run_trial
 from kalshi_pipelines_tests.tools.drift_trials.usual_life import UsualLife, is_maintenance
-from kalshi_pipelines_tests.tools.drift_trials.world import SimulatedExchange, receiver, simulated_exchange
+from kalshi_pipelines_tests.tools.drift_trials.world import SimulatedExchange, message_receiver, simulated_exchange
 
 RENAMED, EVERYWHERE = (
     next(seed for seed, change in enumerate(CHANGES) if change.name == name)
@@ -47,7 +47,7 @@ def warehouse_url(migrated_file: Path, tmp_path: Path) -> str:
 def test_one_change_within_72_hours_of_restarts_and_kills_is_told_of_once_within_a_day(
     seed: int, warehouse_url: str
 ) -> None:
-    outcome = run_trial(plan_of(seed), warehouse_url)
+    outcome = run_trial(plan_trial(seed), warehouse_url)
     assert outcome.is_good, str(outcome)
     assert outcome.runs >= 8
 
@@ -79,7 +79,9 @@ def _wednesday_evening() -> int:
     return int(there.replace(hour=20, minute=0, second=0, microsecond=0).timestamp()) * 1_000_000
 
 
-def _live_a_day(exchange: SimulatedExchange, life: UsualLife, daemon: Daemon, warehouse_url: str) -> tuple[int, int]:
+def _live_a_day(
+    exchange: SimulatedExchange, life: UsualLife, daemon: SimulatedDaemon, warehouse_url: str
+) -> tuple[int, int]:
     runs, sweeps = 0, 0
     for hour in range(25):
         runs += daemon.tick()
@@ -95,9 +97,9 @@ def _live_a_day(exchange: SimulatedExchange, life: UsualLife, daemon: Daemon, wa
 def test_a_day_of_usual_life_with_an_ingest_gives_neither_a_grave_finding_nor_a_message(warehouse_url: str) -> None:
     start_us = _wednesday_evening()
     assert any(is_maintenance(start_us + hour * HOUR_US) for hour in range(24))
-    with simulated_exchange(start_us, seed=5) as exchange, receiver(exchange) as somebody:
+    with simulated_exchange(start_us, seed=5) as exchange, message_receiver(exchange) as somebody:
         life = UsualLife(exchange, random.Random(5))
-        daemon = Daemon(warehouse_url, exchange.process.url, somebody.url, exchange.now_us)
+        daemon = SimulatedDaemon(warehouse_url, exchange.process.url, somebody.url, exchange.now_us)
         runs, sweeps = _live_a_day(exchange, life, daemon, warehouse_url)
         daemon.stop()
     engine = open_engine(warehouse_url)
@@ -107,5 +109,13 @@ def test_a_day_of_usual_life_with_an_ingest_gives_neither_a_grave_finding_nor_a_
     assert somebody.received == []
     assert (runs, sweeps) >= (4, 12)
     assert life.went_on >= {
-        "maintenance", "inactive", "active", "closed", "determined", "disputed", "amended", "finalized", "scalar",
-    }  # fmt: skip
+        "maintenance",
+        "inactive",
+        "active",
+        "closed",
+        "determined",
+        "disputed",
+        "amended",
+        "finalized",
+        "scalar",
+    }

@@ -65,7 +65,7 @@ class Baseline:
         )
 
 
-def learned(baseline: Baseline | None, inventory: Inventory, at_us: int) -> Baseline:
+def learn(baseline: Baseline | None, inventory: Inventory, at_us: int) -> Baseline:
     """The baseline with one more answer in it. ``None`` is the baseline of an endpoint never seen."""
     if baseline is None or baseline.observations == 0:
         return Baseline(inventory, 1, at_us, at_us)
@@ -126,9 +126,14 @@ def _gone(name: str, known: Place, inventory: Inventory, contract: Contract) -> 
     if each is not None and each.is_nullable and (known.steady < known.of or around < _FEW_VALUES):
         return
     yield _difference(
-        contract, name, Kind.KEY_MISSING, Severity.RISKY, "always there", "gone",
+        contract,
+        name,
+        Kind.KEY_MISSING,
+        Severity.RISKY,
+        "always there",
+        "gone",
         "See what took its place in the vendor's changelog, and take it out of what we read.",
-    )  # fmt: skip
+    )
 
 
 def _without_newcomers(found: list[Difference], contract: Contract) -> list[Difference]:
@@ -153,9 +158,14 @@ def _appeared(name: str, now: Place, known: Inventory, contract: Contract) -> It
     is_awaited = each is not None and each.is_usual and not each.is_nullable and each.until is None
     if is_awaited and known.objects_around(name) and now.seen:
         yield _difference(
-            contract, name, Kind.KEY_NEW, Severity.ADDITIVE, "never there", "there",
+            contract,
+            name,
+            Kind.KEY_NEW,
+            Severity.ADDITIVE,
+            "never there",
+            "there",
             "Nothing to do: it is declared already.",
-        )  # fmt: skip
+        )
 
 
 def _changed(
@@ -170,14 +180,25 @@ def _changed(
         )
     if each is not None and each.is_filled and not known.zeros and known.seen >= _FEW_VALUES and now.zeros:
         yield _difference(
-            contract, name, Kind.DISTRIBUTION_CHANGED, Severity.RISKY, "never empty", "empty in some",
+            contract,
+            name,
+            Kind.DISTRIBUTION_CHANGED,
+            Severity.RISKY,
+            "never empty",
+            "empty in some",
             "See whether old or settled things are left out now.",
-        )  # fmt: skip
+        )
     if each is not None and each.is_moving and known.latest and now.latest and now.latest < known.latest:
         yield _difference(
-            contract, name, Kind.DISTRIBUTION_CHANGED, Severity.RISKY, "goes forward", "went back",
-            "See whether reads come from an older replica.", f"{known.latest}, then {now.latest}",
-        )  # fmt: skip
+            contract,
+            name,
+            Kind.DISTRIBUTION_CHANGED,
+            Severity.RISKY,
+            "goes forward",
+            "went back",
+            "See whether reads come from an older replica.",
+            f"{known.latest}, then {now.latest}",
+        )
     if each is not None and each.format is Format.TEXT and each.used_by:
         yield from _other_format(name, known, now, each, contract)
         if is_same_question:
@@ -194,15 +215,25 @@ def _undeclared(name: str, known: Place, now: Place, contract: Contract) -> Iter
     others = sorted(set(now.types) - set(known.types))
     if others and known.types:
         yield _difference(
-            contract, name, Kind.TYPE_CHANGED, Severity.RISKY, ", ".join(sorted(known.types)), ", ".join(others),
+            contract,
+            name,
+            Kind.TYPE_CHANGED,
+            Severity.RISKY,
+            ", ".join(sorted(known.types)),
+            ", ".join(others),
             "Nothing of ours reads it; see what it is.",
-        )  # fmt: skip
+        )
     others = sorted(set(now.formats) - set(known.formats) - {"empty"})
     if others and known.formats and sum(known.formats.values()) >= _FEW_VALUES and len(known.formats) == 1:
         yield _difference(
-            contract, name, Kind.FORMAT_CHANGED, Severity.ADDITIVE, ", ".join(known.formats), ", ".join(others),
+            contract,
+            name,
+            Kind.FORMAT_CHANGED,
+            Severity.ADDITIVE,
+            ", ".join(known.formats),
+            ", ".join(others),
             "Nothing of ours reads it; see what it is.",
-        )  # fmt: skip
+        )
 
 
 def _other_format(name: str, known: Place, now: Place, each: Field, contract: Contract) -> Iterator[Difference]:
@@ -212,17 +243,27 @@ def _other_format(name: str, known: Place, now: Place, each: Field, contract: Co
         return
     if formats <= _TELLING and (is_ticker or "ticker" not in formats) and now.formats:
         yield _difference(
-            contract, name, Kind.FORMAT_CHANGED, Severity.RISKY, next(iter(formats)), ", ".join(sorted(now.formats)),
+            contract,
+            name,
+            Kind.FORMAT_CHANGED,
+            Severity.RISKY,
+            next(iter(formats)),
+            ", ".join(sorted(now.formats)),
             "See whether it still means the same: it identifies something of ours.",
-        )  # fmt: skip
+        )
 
 
 def _emptied(name: str, known: Place, now: Place, contract: Contract) -> Iterator[Difference]:
     if not known.zeros and known.seen - known.nulls >= _FEW_VALUES and now.zeros == now.seen - now.nulls > 0:
         yield _difference(
-            contract, name, Kind.VALUE_FROZEN, Severity.RISKY, "never empty", "always empty",
+            contract,
+            name,
+            Kind.VALUE_FROZEN,
+            Severity.RISKY,
+            "never empty",
+            "always empty",
             "See whether the field is dead: exchanges keep sending fields they no longer fill.",
-        )  # fmt: skip
+        )
 
 
 def _all_zero(
@@ -239,9 +280,14 @@ def _all_zero(
     if answers < _MANY or known.varied < _MANY or known.uniform or known.idlest > _MOST_IDLE:
         return
     yield _difference(
-        contract, name, Kind.VALUE_FROZEN, Severity.RISKY, "values", "always zero or empty",
+        contract,
+        name,
+        Kind.VALUE_FROZEN,
+        Severity.RISKY,
+        "values",
+        "always zero or empty",
         "See whether the field is dead: exchanges keep sending fields they no longer fill.",
-    )  # fmt: skip
+    )
 
 
 def _all_alike(name: str, known: Place, now: Place, contract: Contract, each: Field | None) -> Iterator[Difference]:
@@ -250,9 +296,14 @@ def _all_alike(name: str, known: Place, now: Place, contract: Contract, each: Fi
     if now.zeros == now.seen or (now.idlest == 1 and known.idlest > _MOST_IDLE):
         return
     yield _difference(
-        contract, name, Kind.VALUE_FROZEN, Severity.RISKY, "values that differ", "always the same value",
+        contract,
+        name,
+        Kind.VALUE_FROZEN,
+        Severity.RISKY,
+        "values that differ",
+        "always the same value",
         "See whether the field is dead, or a filter is applied that we did not ask for.",
-    )  # fmt: skip
+    )
 
 
 def _has_unit(each: Field | None) -> bool:
@@ -272,10 +323,15 @@ def _shifted(name: str, known: Place, now: Place, contract: Contract) -> Iterato
         return
     way = "larger" if now.means[0] > high else "smaller"
     yield _difference(
-        contract, name, Kind.DISTRIBUTION_CHANGED, Severity.RISKY, f"about 1e{low:.0f} to 1e{high:.0f}",
-        f"many times {way}", "See whether its unit changed: cents and dollars, seconds and milliseconds.",
+        contract,
+        name,
+        Kind.DISTRIBUTION_CHANGED,
+        Severity.RISKY,
+        f"about 1e{low:.0f} to 1e{high:.0f}",
+        f"many times {way}",
+        "See whether its unit changed: cents and dollars, seconds and milliseconds.",
         f"about 1e{now.means[0]:.1f}",
-    )  # fmt: skip
+    )
 
 
 def _lasting(known: Inventory, now: Inventory, contract: Contract) -> Iterator[Difference]:
@@ -292,15 +348,25 @@ def _lasting(known: Inventory, now: Inventory, contract: Contract) -> Iterator[D
             removed = [key for key in before if key not in after]
             if lasting.is_complete and (added or removed):
                 yield _difference(
-                    contract, place, Kind.VALUE_NEW, Severity.RISKY, "the same rows",
-                    "; ".join([*sorted(added), *(f"{key} gone" for key in sorted(removed))]), _LASTING_ADVICE,
-                )  # fmt: skip
+                    contract,
+                    place,
+                    Kind.VALUE_NEW,
+                    Severity.RISKY,
+                    "the same rows",
+                    "; ".join([*sorted(added), *(f"{key} gone" for key in sorted(removed))]),
+                    _LASTING_ADVICE,
+                )
     for place, value in now.traits.items():
         if known.traits.get(place, value) != value:
             yield _difference(
-                contract, place, Kind.VALUE_CHANGED, Severity.RISKY, known.traits[place], value,
+                contract,
+                place,
+                Kind.VALUE_CHANGED,
+                Severity.RISKY,
+                known.traits[place],
+                value,
                 "See what the exchange counts now, before the figure is used.",
-            )  # fmt: skip
+            )
 
 
 def _lasted(contract: Contract, place: str, changed: list[tuple[str, str, str]], severity: Severity) -> Difference:
@@ -320,7 +386,7 @@ def _lasted(contract: Contract, place: str, changed: list[tuple[str, str, str]],
 
 
 def _shortened(known: Inventory, now: Inventory, contract: Contract) -> Iterator[Difference]:
-    pages = contract.pages
+    pages = contract.paging
     if pages is None:
         return
     for question, (rows, _) in now.questions.items():
@@ -330,7 +396,12 @@ def _shortened(known: Inventory, now: Inventory, contract: Contract) -> Iterator
         if rows * 2 >= least or comes_and_goes:
             continue
         yield _difference(
-            contract, pages.rows, Kind.PAGE_BROKEN, Severity.RISKY if pages.is_never_empty else Severity.ADDITIVE,
-            "as many rows as ever", "less than half of the rows the same question always had",
-            "See whether a filter means something else now, or pages became smaller.", f"{least} rows, then {rows}",
-        )  # fmt: skip
+            contract,
+            pages.rows,
+            Kind.PAGE_BROKEN,
+            Severity.RISKY if pages.is_never_empty else Severity.ADDITIVE,
+            "as many rows as ever",
+            "less than half of the rows the same question always had",
+            "See whether a filter means something else now, or pages became smaller.",
+            f"{least} rows, then {rows}",
+        )

@@ -13,20 +13,25 @@ from typing import Any, Final
 
 from kalshi_pipelines.contracts.comparison.baseline import Baseline, compare
 from kalshi_pipelines.contracts.comparison.body_decoding import AbsurdBody, DecodedBody, decode_body
-from kalshi_pipelines.contracts.comparison.expectations import ContractComparison, compare_with_contract
+from kalshi_pipelines.contracts.comparison.contract_comparison import ContractComparison, compare_with_contract
 from kalshi_pipelines.contracts.comparison.inventory import Inventory
-from kalshi_pipelines.contracts.comparison.observation import Stock, stock_of
+from kalshi_pipelines.contracts.comparison.observation import Observation, observe
 from kalshi_pipelines.contracts.comparison.paging import page_rules
-from kalshi_pipelines.contracts.comparison.statuses import STATUS_ENDPOINT, Verdict, judged, refusal_differences
+from kalshi_pipelines.contracts.comparison.statuses import (
+    STATUS_ENDPOINT,
+    StatusVerdict,
+    judge_status,
+    refusal_differences,
+)
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.declared.errors import ERROR_FIELDS, code_of, shape_of
-from kalshi_pipelines.contracts.language.declarations import Broken, Contract, Field, Format, by_place, under
+from kalshi_pipelines.contracts.language.declarations import BrokenRule, Contract, Field, Format, by_place, under
 from kalshi_pipelines.contracts.language.differences import (
     Difference,
     Kind,
     PlaceAndKind,
     Severity,
-    merged,
+    merge_differences,
     places_and_kinds,
 )
 from kalshi_pipelines.contracts.language.responses import Response
@@ -35,7 +40,7 @@ _REFUSAL: Final = "refusal"
 _RULE_ADVICE: Final = "See whether one row is wrong or the rule no longer holds, before figures made of it are used."
 
 
-class Outcome(StrEnum):
+class CheckOutcome(StrEnum):
     """What came of asking an endpoint."""
 
     CHECKED = "checked"
@@ -46,7 +51,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckResult:
     """What one answer showed.
 
     Attributes:
@@ -58,68 +63,70 @@ class Checked:
         body: The body after its only decoding; ``None`` if the check did not need the body.
     """
 
-    outcome: Outcome
+    outcome: CheckOutcome
     differences: tuple[Difference, ...]
     inventory: Inventory | None
     declared: frozenset[PlaceAndKind] = frozenset()
     body: DecodedBody | None = None
 
 
-def check(response: Response, baseline: Baseline | None = None) -> Checked:
+def check(response: Response, baseline: Baseline | None = None) -> CheckResult:
     """Compare an answer with its contract and with the baseline of its endpoint in its environment.
 
     Raises:
         KeyError: No contract is declared for the endpoint.
     """
-    contract = CONTRACTS[response.asked.endpoint]
-    verdict = judged(response, contract)
+    contract = CONTRACTS[response.request.endpoint]
+    verdict = judge_status(response, contract)
     about = verdict.differences
     if verdict.is_away or verdict.is_maintenance:
         return _down(response, verdict, contract, baseline)
     if verdict.is_refusal:
-        return _refusal(response, decode_body(response.body), contract, baseline, about)
+        return _check_refusal(response, decode_body(response.body), contract, baseline, about)
     if not verdict.is_success:
-        return _checked(Outcome.REFUSED, about)
+        return _without_values(CheckOutcome.REFUSED, about)
     if not contract.fields:
-        return _checked(Outcome.CHECKED if response.body else Outcome.EMPTY, about)
-    return _answered(response, decode_body(response.body), contract, baseline, about)
+        return _without_values(CheckOutcome.CHECKED if response.body else CheckOutcome.EMPTY, about)
+    return _check_body(response, decode_body(response.body), contract, baseline, about)
 
 
-def _down(response: Response, verdict: Verdict, contract: Contract, baseline: Baseline | None) -> Checked:
+def _down(response: Response, verdict: StatusVerdict, contract: Contract, baseline: Baseline | None) -> CheckResult:
     """Return the result for an exchange that is down; the answer that states its status is compared all the same."""
-    outcome = Outcome.MAINTENANCE if verdict.is_maintenance else Outcome.UNREACHABLE
+    outcome = CheckOutcome.MAINTENANCE if verdict.is_maintenance else CheckOutcome.UNREACHABLE
     if contract.endpoint != STATUS_ENDPOINT:
-        return _checked(outcome, verdict.differences)
+        return _without_values(outcome, verdict.differences)
     body = decode_body(response.body)
     if not isinstance(body.value, dict) or "exchange_active" not in body.value:
-        return _checked(outcome, verdict.differences, body)
-    return _answered(dataclasses.replace(response, status=200), body, contract, baseline, verdict.differences)
+        return _without_values(outcome, verdict.differences, body)
+    return _check_body(dataclasses.replace(response, status=200), body, contract, baseline, verdict.differences)
 
 
-def _checked(outcome: Outcome, differences: Sequence[Difference], body: DecodedBody | None = None) -> Checked:
+def _without_values(
+    outcome: CheckOutcome, differences: Sequence[Difference], body: DecodedBody | None = None
+) -> CheckResult:
     """Return the result for an answer whose values were not compared."""
-    return Checked(outcome, merged(differences), None, places_and_kinds(differences), body)
+    return CheckResult(outcome, merge_differences(differences), None, places_and_kinds(differences), body)
 
 
-def _answered(
+def _check_body(
     response: Response,
     body: DecodedBody,
     contract: Contract,
     baseline: Baseline | None,
     about: Sequence[Difference],
-) -> Checked:
+) -> CheckResult:
     try:
-        stock = stock_of(_readable(body), contract, response)
+        observation = observe(_readable(body), contract, response)
     except AbsurdBody as error:
-        return _checked(Outcome.CHECKED, [*about, _absurd(contract, str(error))], body)
+        return _without_values(CheckOutcome.CHECKED, [*about, _absurd(contract, str(error))], body)
     if not isinstance(body.value, dict):
-        return _checked(Outcome.CHECKED, [*about, _no_object(contract, body.value)], body)
-    compared = _compared(response, contract, stock, baseline)
+        return _without_values(CheckOutcome.CHECKED, [*about, _no_object(contract, body.value)], body)
+    compared = _compare_values(response, contract, observation, baseline)
     rules = _rules(body.value, response, contract)
-    return Checked(
+    return CheckResult(
         _outcome(body.value, contract),
-        merged([*about, *compared.differences, *rules]),
-        stock.inventory,
+        merge_differences([*about, *compared.differences, *rules]),
+        observation.inventory,
         places_and_kinds([*about, *rules]) | compared.declared,
         body,
     )
@@ -131,16 +138,18 @@ def _readable(body: DecodedBody) -> Any:  # noqa: ANN401
     return body.value
 
 
-def _compared(response: Response, contract: Contract, stock: Stock, baseline: Baseline | None) -> ContractComparison:
+def _compare_values(
+    response: Response, contract: Contract, observation: Observation, baseline: Baseline | None
+) -> ContractComparison:
     received = dt.datetime.fromtimestamp(response.received_us // 1_000_000, dt.UTC).date()
-    found = compare_with_contract(contract, stock, baseline, received)
+    found = compare_with_contract(contract, observation, baseline, received)
     if baseline is None:
         return found
     declared = places_and_kinds(found.differences)
     renamed = {each.place for each in found.differences if each.kind is Kind.KEY_RENAMED}
     learned = [
         each
-        for each in compare(baseline, stock.inventory, contract)
+        for each in compare(baseline, observation.inventory, contract)
         if (each.place, each.kind) not in declared and each.place not in renamed
     ]
     return dataclasses.replace(found, differences=(*found.differences, *learned))
@@ -148,50 +157,57 @@ def _compared(response: Response, contract: Contract, stock: Stock, baseline: Ba
 
 def _rules(body: Any, response: Response, contract: Contract) -> list[Difference]:  # noqa: ANN401
     broken = [each for invariant in contract.invariants for each in invariant(body, response)]
-    if contract.pages is not None and not response.is_excerpt:
-        broken += page_rules(body, response, contract.pages)
+    if contract.paging is not None and not response.is_excerpt:
+        broken += page_rules(body, response, contract.paging)
     return [_difference(contract, each) for each in broken]
 
 
-def _difference(contract: Contract, broken: Broken) -> Difference:
+def _difference(contract: Contract, broken: BrokenRule) -> Difference:
     return Difference(
-        contract.endpoint, broken.place, broken.kind, broken.severity, "always so before", broken.rule, broken.example,
-        contract.assets_of(broken.place), _RULE_ADVICE,
-    )  # fmt: skip
+        contract.endpoint,
+        broken.place,
+        broken.kind,
+        broken.severity,
+        "always so before",
+        broken.rule,
+        broken.example,
+        contract.assets_of(broken.place),
+        _RULE_ADVICE,
+    )
 
 
-def _outcome(body: dict[str, Any], contract: Contract) -> Outcome:
-    rows = body.get(contract.pages.rows) if contract.pages else True
-    return Outcome.CHECKED if rows else Outcome.EMPTY
+def _outcome(body: dict[str, Any], contract: Contract) -> CheckOutcome:
+    rows = body.get(contract.paging.rows) if contract.paging else True
+    return CheckOutcome.CHECKED if rows else CheckOutcome.EMPTY
 
 
-def _refusal(
+def _check_refusal(
     response: Response,
     body: DecodedBody,
     contract: Contract,
     baseline: Baseline | None,
     about: Sequence[Difference],
-) -> Checked:
+) -> CheckResult:
     try:
         value = _readable(body)
         code = code_of(value)
         is_known = any(code in codes for codes in contract.codes.values())
         prefix = ".".join((_REFUSAL, shape_of(value) or "other", code if is_known else "other"))
         of_refusal = _contract_of_refusal(contract, value, prefix)
-        stock = stock_of(value, of_refusal, response, prefix)
+        observation = observe(value, of_refusal, response, prefix)
     except AbsurdBody as error:
         if response.status not in contract.errors:
-            return _checked(Outcome.REFUSED, about, body)
-        return _checked(Outcome.REFUSED, [*about, _absurd(contract, f"a refusal: {error}")], body)
+            return _without_values(CheckOutcome.REFUSED, about, body)
+        return _without_values(CheckOutcome.REFUSED, [*about, _absurd(contract, f"a refusal: {error}")], body)
     about = [*about, *refusal_differences(response, contract, value)]
     if any(each.kind is Kind.ERROR_SHAPE_CHANGED for each in about):
         compared = ContractComparison()
     else:
-        compared = _compared(response, of_refusal, stock, _of_refusals(baseline, prefix))
-    return Checked(
-        Outcome.REFUSED,
-        merged([*about, *compared.differences]),
-        stock.inventory,
+        compared = _compare_values(response, of_refusal, observation, _of_refusals(baseline, prefix))
+    return CheckResult(
+        CheckOutcome.REFUSED,
+        merge_differences([*about, *compared.differences]),
+        observation.inventory,
         places_and_kinds(about) | compared.declared,
         body,
     )
@@ -212,13 +228,27 @@ def _of_refusals(baseline: Baseline | None, prefix: str) -> Baseline | None:
 
 def _no_object(contract: Contract, body: object) -> Difference:
     return Difference(
-        contract.endpoint, "$", Kind.TYPE_CHANGED, Severity.BREAKING, "an object", type(body).__name__, "",
-        contract.used_by, "Nothing of the answer can be read: change the decoder before the next ingest.",
-    )  # fmt: skip
+        contract.endpoint,
+        "$",
+        Kind.TYPE_CHANGED,
+        Severity.BREAKING,
+        "an object",
+        type(body).__name__,
+        "",
+        contract.used_by,
+        "Nothing of the answer can be read: change the decoder before the next ingest.",
+    )
 
 
 def _absurd(contract: Contract, why: str) -> Difference:
     return Difference(
-        contract.endpoint, "$", Kind.ABSURD, Severity.BREAKING, "a body that can be read", why, "", contract.used_by,
+        contract.endpoint,
+        "$",
+        Kind.ABSURD,
+        Severity.BREAKING,
+        "a body that can be read",
+        why,
+        "",
+        contract.used_by,
         "Nothing of the answer was read. If it comes again, see who answers: this is not what the vendor sends.",
-    )  # fmt: skip
+    )

@@ -7,7 +7,7 @@ from typing import Any, Final
 from kalshi_pipelines.contracts.comparison.body_decoding import DecodedBody
 from kalshi_pipelines.contracts.declared import assets_of
 from kalshi_pipelines.contracts.declared.reading import number_at, rows_at, text_at
-from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merged
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merge_differences
 from kalshi_pipelines.contracts.language.responses import Response
 
 _BALANCE: Final = "GET /portfolio/balance"
@@ -31,14 +31,14 @@ def cross_check(answers: Iterable[tuple[Response, DecodedBody]]) -> tuple[Differ
     Only complete answers with status 200 count. Of several answers to one endpoint, the last counts.
     """
     bodies = dict(_bodies(answers))
-    return merged([*_portfolio(bodies), *_sides(bodies), *_shards(bodies)])
+    return merge_differences([*_portfolio(bodies), *_sides(bodies), *_shards(bodies)])
 
 
 def _bodies(answers: Iterable[tuple[Response, DecodedBody]]) -> Iterator[tuple[str, Any]]:
     for response, body in answers:
-        is_plain = not {"subaccount", "exchange_index", "cursor"} & set(response.asked.query)
+        is_plain = not {"subaccount", "exchange_index", "cursor"} & set(response.request.query)
         if response.status == 200 and not response.is_excerpt and is_plain and not body.absurdity:
-            yield response.asked.endpoint, body.value
+            yield response.request.endpoint, body.value
 
 
 def _portfolio(bodies: Mapping[str, Any]) -> Iterator[Difference]:
@@ -51,11 +51,16 @@ def _portfolio(bodies: Mapping[str, Any]) -> Iterator[Difference]:
     ]
     if worth == 0 and sum(exposures) >= _WORTH:
         yield Difference(
-            _BALANCE, "portfolio_value", Kind.INVARIANT_BROKEN, Severity.RISKY, "positions are worth something",
-            "nothing, though positions are held", f"{sum(exposures)} dollars of exposure",
+            _BALANCE,
+            "portfolio_value",
+            Kind.INVARIANT_BROKEN,
+            Severity.RISKY,
+            "positions are worth something",
+            "nothing, though positions are held",
+            f"{sum(exposures)} dollars of exposure",
             assets_of(_BALANCE, "portfolio_value"),
             "See which shards and sub-accounts the figure is of; it is right only if every position is worthless.",
-        )  # fmt: skip
+        )
 
 
 def _sides(bodies: Mapping[str, Any]) -> Iterator[Difference]:
@@ -71,11 +76,16 @@ def _sides(bodies: Mapping[str, Any]) -> Iterator[Difference]:
         held, made = number_at(row, "position_fp"), bought.get(text_at(row, "ticker"))
         if held and made == -held:
             yield Difference(
-                _POSITIONS, f"{at}.position_fp", Kind.INVARIANT_BROKEN, Severity.BREAKING, "what fills make",
-                "as many contracts of the other side", f"{made} by fills, {held} held",
+                _POSITIONS,
+                f"{at}.position_fp",
+                Kind.INVARIANT_BROKEN,
+                Severity.BREAKING,
+                "what fills make",
+                "as many contracts of the other side",
+                f"{made} by fills, {held} held",
                 assets_of(_POSITIONS, f"{at}.position_fp"),
                 "Stop trading on positions until it is known which of the two changed its sign.",
-            )  # fmt: skip
+            )
 
 
 def _shards(bodies: Mapping[str, Any]) -> Iterator[Difference]:
@@ -90,8 +100,13 @@ def _shards(bodies: Mapping[str, Any]) -> Iterator[Difference]:
         }
         for shard in sorted(set(used) - known):
             yield Difference(
-                endpoint, f"{rows}.exchange_index", Kind.INVARIANT_BROKEN, Severity.RISKY,
-                f"shards {', '.join(sorted(known))} of the exchange's status", f"shard {shard}", used[shard],
+                endpoint,
+                f"{rows}.exchange_index",
+                Kind.INVARIANT_BROKEN,
+                Severity.RISKY,
+                f"shards {', '.join(sorted(known))} of the exchange's status",
+                f"shard {shard}",
+                used[shard],
                 assets_of(endpoint, f"{rows}.exchange_index"),
                 "See exchange/status: orders and collateral have to be sent to that shard.",
-            )  # fmt: skip
+            )

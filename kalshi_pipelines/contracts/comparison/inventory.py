@@ -130,8 +130,10 @@ class Inventory:
 
     def plus(self, later: "Inventory") -> "Inventory":
         """Both added up; of things that changed the later value holds."""
-        places = {name: place.plus(later.places[name]) if name in later.places else self._absent(name, later)
-                  for name, place in self.places.items()}  # fmt: skip
+        places = {
+            name: place.plus(later.places[name]) if name in later.places else self._absent(name, later)
+            for name, place in self.places.items()
+        }
         for name, place in later.places.items():
             if name not in places and len(places) < MOST_PLACES:
                 places[name] = place

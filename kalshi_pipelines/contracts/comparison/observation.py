@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from kalshi_pipelines.contracts.comparison.body_decoding import AbsurdBody
 from kalshi_pipelines.contracts.comparison.inventory import ENOUGH, MOST_PLACES, MOST_VALUES, WHOLE, Inventory, Place
-from kalshi_pipelines.contracts.language.declarations import Contract, Field, Format, Lasting
-from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.language.declarations import Contract, Field, Format, LastingAttributes
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 
 _FORMATS: Final = (
     (re.compile(r"-?\d{1,30}\.(\d{1,15})"), "decimal:"),
@@ -165,7 +165,7 @@ class _Tally:
 
 
 @dataclass(frozen=True)
-class Stock:
+class Observation:
     """What a walk found out.
 
     Attributes:
@@ -179,7 +179,7 @@ class Stock:
     beyond: Mapping[str, str]
 
 
-def stock_of(body: Any, contract: Contract, response: Response, prefix: str = "") -> Stock:  # noqa: ANN401
+def observe(body: Any, contract: Contract, response: Response, prefix: str = "") -> Observation:  # noqa: ANN401
     """Walk a body.
 
     Args:
@@ -212,7 +212,7 @@ def stock_of(body: Any, contract: Contract, response: Response, prefix: str = ""
         dict(each for trait in contract.traits for each in trait(body, response)) if whole else {},
         _question(body, contract, response) if whole else {},
     )
-    return Stock(
+    return Observation(
         inventory,
         {place: tally.examples for place, tally in tallies.items()},
         {place: tally.beyond for place, tally in tallies.items() if tally.beyond},
@@ -253,7 +253,7 @@ def _lasting(body: Any, contract: Contract) -> Iterator[tuple[str, dict[str, str
                 yield lasting_place(each, attribute), values
 
 
-def lasting_place(lasting: Lasting, attribute: str) -> str:
+def lasting_place(lasting: LastingAttributes, attribute: str) -> str:
     """The place of a lasting attribute."""
     return attribute if lasting.rows == "$" else f"{lasting.rows}.{attribute}"
 
@@ -268,7 +268,7 @@ def _records(body: Any, rows: str) -> list[dict[str, Any]]:  # noqa: ANN401
     return [each for each in found if isinstance(each, dict)]
 
 
-def _name(record: Mapping[str, Any], lasting: Lasting) -> str:
+def _name(record: Mapping[str, Any], lasting: LastingAttributes) -> str:
     parts = [record.get(key) for key in lasting.key]
     if not all(isinstance(part, str) and part for part in parts):
         return ""
@@ -282,14 +282,14 @@ def short(value: object) -> str:
     return text if len(text) <= _SHORT else "#" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
 
 
-def question_of(asked: Asked) -> str:
+def question_of(request: VendorRequest) -> str:
     """The filters of a request, without pages and instants."""
-    filters = {name: sorted(values) for name, values in asked.query.items() if not _NOT_FILTERS.fullmatch(name)}
-    return json.dumps([dict(asked.path), filters], sort_keys=True)[:300]
+    filters = {name: sorted(values) for name, values in request.query.items() if not _NOT_FILTERS.fullmatch(name)}
+    return json.dumps([dict(request.path), filters], sort_keys=True)[:300]
 
 
 def _question(body: Any, contract: Contract, response: Response) -> dict[str, tuple[int, int]]:  # noqa: ANN401
-    if contract.pages is None or response.is_excerpt or response.asked.one("cursor") or not isinstance(body, dict):
+    if contract.paging is None or response.is_excerpt or response.request.one("cursor") or not isinstance(body, dict):
         return {}
-    rows = body.get(contract.pages.rows)
-    return {question_of(response.asked): (len(rows), len(rows))} if isinstance(rows, list) else {}
+    rows = body.get(contract.paging.rows)
+    return {question_of(response.request): (len(rows), len(rows))} if isinstance(rows, list) else {}

@@ -24,7 +24,7 @@ _ADVICE: Final = (
     "and change the contract if an answer shows it."
 )
 
-Digest = Mapping[str, Mapping[str, str]]
+DocumentDigest = Mapping[str, Mapping[str, str]]
 """For each operation (``GET /markets``) and schema (``schema Market``): its facts, as text."""
 
 
@@ -32,7 +32,7 @@ class UnreadableDocument(ExpectedError):
     """It is no OpenAPI document, or larger than one; the text says which."""
 
 
-def digest(body: bytes) -> Digest:
+def digest_document(body: bytes) -> DocumentDigest:
     """What the document says: parameters, answers, properties, what is required, vocabularies.
 
     Raises:
@@ -54,12 +54,12 @@ def digest(body: bytes) -> Digest:
     return found
 
 
-def hash_of(body: bytes) -> str:
+def hash_document(body: bytes) -> str:
     """The hash of a document."""
     return hashlib.sha256(body).hexdigest()
 
 
-def changes(accepted: Digest, present: Digest) -> list[Difference]:
+def compare_digests(accepted: DocumentDigest, present: DocumentDigest) -> list[Difference]:
     """One difference for each operation or schema that is not as it was accepted."""
     found = []
     for name in sorted({*accepted, *present}):
@@ -69,7 +69,7 @@ def changes(accepted: Digest, present: Digest) -> list[Difference]:
     return found
 
 
-def unreadable(reason: str) -> Difference:
+def unreadable_document(reason: str) -> Difference:
     """The difference of a document that can not be read."""
     return Difference(ENDPOINT, "$", Kind.ABSURD, Severity.RISKY, "an OpenAPI document", reason, advice=_ADVICE)
 
@@ -127,8 +127,11 @@ def _contents(name: str, holder: object) -> Iterator[tuple[str, str]]:
 def _schema(at: str, schema: object, depth: int) -> Iterator[tuple[str, str]]:
     if not isinstance(schema, dict) or depth > _MOST_DEPTH:
         return
-    told = [f"{key}={schema[key]}" for key in ("type", "format", "$ref", "nullable", "minimum", "maximum", "default")
-            if key in schema]  # fmt: skip
+    told = [
+        f"{key}={schema[key]}"
+        for key in ("type", "format", "$ref", "nullable", "minimum", "maximum", "default")
+        if key in schema
+    ]
     yield f"{at} type".strip(), " ".join(told)
     for value in _list(schema.get("enum")):
         yield f"{at} value {value}".strip(), "allowed"

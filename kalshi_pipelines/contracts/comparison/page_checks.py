@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from kalshi_pipelines.contracts.comparison.checking import check
 from kalshi_pipelines.contracts.language.declarations import Contract, Field, Format
-from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merged
-from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merge_differences
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 
 #: One in so many records is compared in full, whatever it shows; and one of the first page of each endpoint.
 SAMPLED_OF: Final = 500
@@ -30,12 +30,12 @@ _STEP: Final = 7_919
 _NUMERIC: Final = (Format.DOLLARS, Format.COUNT)
 
 
-SeenRecord = tuple[Any, Any, Collection[str]]
+IngestedRecord = tuple[Any, Any, Collection[str]]
 """A record that was decoded: its fields as attributes, its bytes, and the names of its fields that nobody knows."""
 
 
 @dataclass(frozen=True)
-class SeenPage:
+class IngestedPage:
     """A page as ingestion dealt with it.
 
     Attributes:
@@ -49,7 +49,7 @@ class SeenPage:
     endpoint: str
     received_us: int
     raws: Sequence[Any]
-    decoded: Sequence[SeenRecord] = ()
+    decoded: Sequence[IngestedRecord] = ()
     refused: Sequence[tuple[Any, str]] = ()
 
 
@@ -66,7 +66,7 @@ class PageChecks:
         self._contracts = contracts
         self._environment = environment
         self._address = address
-        self._watches: dict[str, _Watch] = {}
+        self._watches: dict[str, _EndpointWatch] = {}
         self._differences: list[Difference] = []
         self.records: dict[str, int] = {}
         """How many records were seen of each endpoint."""
@@ -76,43 +76,43 @@ class PageChecks:
     @property
     def differences(self) -> tuple[Difference, ...]:
         """What was found so far, one difference for each place and kind, the gravest first."""
-        return merged(self._differences)
+        return merge_differences(self._differences)
 
     def add(self, difference: Difference) -> None:
         """Add what ingestion itself found out: that a walk could not go on."""
         self._differences.append(difference)
 
-    def see(self, page: SeenPage) -> None:
+    def check_page(self, page: IngestedPage) -> None:
         """Look at the records of a page."""
         contract = self._contracts.get(page.endpoint)
-        if contract is None or contract.pages is None:
+        if contract is None or contract.paging is None:
             return
         self.records[page.endpoint] = self.records.get(page.endpoint, 0) + len(page.raws)
         if page.endpoint not in self._watches:
-            self._watches[page.endpoint] = _Watch(contract)
+            self._watches[page.endpoint] = _EndpointWatch(contract)
         watch = self._watches[page.endpoint]
         chosen = watch.suspects(page.decoded) + watch.sample(page.raws)
         if chosen:
             self._compare(contract, chosen, page.received_us)
         for raw, reason in page.refused[:MOST_REFUSED]:
-            self._explain(contract, raw, reason, page.received_us)
+            self._report_refused(contract, raw, reason, page.received_us)
 
     def _compare(self, contract: Contract, raws: Sequence[Any], received_us: int) -> Sequence[Difference]:
         self.compared += len(raws)
-        asked = Asked(contract.endpoint)
+        request = VendorRequest(contract.endpoint)
         url = self._address + contract.endpoint.partition(" ")[2]
         headers = {"content-type": "application/json"}
         body = _body(contract, raws)
-        response = Response(asked, 200, headers, body, received_us, url, self._environment, is_excerpt=True)
+        response = Response(request, 200, headers, body, received_us, url, self._environment, is_excerpt=True)
         found = check(response).differences
         self._differences += found
         return found
 
-    def _explain(self, contract: Contract, raw: Any, reason: str, received_us: int) -> None:  # noqa: ANN401
+    def _report_refused(self, contract: Contract, raw: Any, reason: str, received_us: int) -> None:  # noqa: ANN401
         """Why a record could not be stored; what can not be stored is breaking, whatever the contract says of it."""
         found = self._compare(contract, [raw], received_us) if _is_object(raw) else ()
         if not any(each.severity is Severity.BREAKING for each in found):
-            place = f"{contract.pages.rows}[]" if contract.pages else "$"
+            place = f"{contract.paging.rows}[]" if contract.paging else "$"
             self._differences.append(
                 Difference(
                     contract.endpoint,
@@ -129,7 +129,7 @@ class PageChecks:
 
 
 @dataclass
-class _Watch:
+class _EndpointWatch:
     """What is known to be well about the records of one endpoint."""
 
     contract: Contract
@@ -138,7 +138,7 @@ class _Watch:
     _unknown: set[str] = field(default_factory=set)
     _words: set[tuple[Any, ...]] = field(default_factory=set)
     _reported: set[tuple[str, str]] = field(default_factory=set)
-    _look: "Callable[[SeenRecord], bool] | None" = None
+    _look: "Callable[[IngestedRecord], bool] | None" = None
 
     def sample(self, raws: Sequence[Any]) -> list[Any]:
         """Some records, others of each page; the same ones whenever the same pages are read."""
@@ -150,15 +150,15 @@ class _Watch:
             self._until_sample += SAMPLED_OF
         return chosen
 
-    def suspects(self, decoded: Sequence[SeenRecord]) -> list[Any]:
+    def suspects(self, decoded: Sequence[IngestedRecord]) -> list[Any]:
         """The bytes of those records that show something that was not looked at before."""
         if not decoded:
             return []
-        look = self._look or self._made_for(type(decoded[0][0]))
+        look = self._look or self._build_look(type(decoded[0][0]))
         return [each[1] for each in decoded if look(each)][:MOST_SUSPECTS]
 
-    def _made_for(self, kind: type[Any]) -> "Callable[[SeenRecord], bool]":
-        rows = self.contract.pages.rows if self.contract.pages else ""
+    def _build_look(self, kind: type[Any]) -> "Callable[[IngestedRecord], bool]":
+        rows = self.contract.paging.rows if self.contract.paging else ""
         names = getattr(kind, "__struct_fields__", ())
         fields = {name: self.contract.fields.get(f"{rows}[].{name}") for name in names}
         declared = {name: each for name, each in fields.items() if each is not None}
@@ -174,19 +174,19 @@ class _Watch:
         # Counts hardly ever repeat, prices nearly always: a pattern for these, a set for those.
         are_counts = re.compile(",".join(_pattern(each) for each in counts.values())).fullmatch
 
-        def look(each: SeenRecord) -> bool:
+        def look(each: IngestedRecord) -> bool:
             record, _, unknown = each
             is_new = False
             if unknown and not self._unknown.issuperset(unknown):
-                self._remember(self._unknown, unknown)
+                self._add_known(self._unknown, unknown)
                 is_new = True
             if (said := words_of(record)) not in self._words:
-                self._remember(self._words, (said,))
+                self._add_known(self._words, (said,))
                 is_new |= self._has_new_words(words, said)
             for values_of, group, known in groups:
                 values = values_of(record)
                 if not known.issuperset(values):
-                    self._remember(known, values)
+                    self._add_known(known, values)
                     is_new |= self._has_new_formats(group, values)
             values = counts_of(record)
             if None in values or are_counts(",".join(values)) is None:
@@ -197,7 +197,7 @@ class _Watch:
         return look
 
     @staticmethod
-    def _remember(known: set[Any], values: Iterable[Any]) -> None:
+    def _add_known(known: set[Any], values: Iterable[Any]) -> None:
         if len(known) > _MOST_KNOWN:
             known.clear()
         known.update(values)
@@ -221,7 +221,7 @@ class _Watch:
     def _report(self, news: Sequence[tuple[str, str]]) -> bool:
         if self._reported.issuperset(news):
             return False
-        self._remember(self._reported, news)
+        self._add_known(self._reported, news)
         return True
 
 
@@ -242,7 +242,7 @@ def _pattern(each: Field) -> str:
 
 
 def _body(contract: Contract, raws: Sequence[Any]) -> bytes:
-    pages = contract.pages
+    pages = contract.paging
     if pages is None:
         raise ValueError(f"{contract.endpoint} has no list of records")
     cursor = b"," + _key(pages.cursor) + b'""' if pages.cursor else b""

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 import orjson
 
-from kalshi_pipelines.contracts.language.declarations import Broken, Pages
+from kalshi_pipelines.contracts.language.declarations import BrokenRule, Paging
 from kalshi_pipelines.contracts.language.differences import Kind, Severity
 from kalshi_pipelines.contracts.language.responses import Response
 
 _LARGEST: Final = 10_000
 
 
-def page_rules(body: Any, response: Response, pages: Pages) -> Iterator[Broken]:  # noqa: ANN401
+def page_rules(body: Any, response: Response, pages: Paging) -> Iterator[BrokenRule]:  # noqa: ANN401
     """Rules of one page by itself."""
     rows = body.get(pages.rows) if isinstance(body, dict) else None
     if not isinstance(rows, list):
@@ -21,18 +21,18 @@ def page_rules(body: Any, response: Response, pages: Pages) -> Iterator[Broken]:
     yield from _twins(rows, pages)
     yield from _order(rows, pages)
     cursor = body.get(pages.cursor) if pages.cursor else None
-    sent = response.asked.one("cursor")
+    sent = response.request.one("cursor")
     if isinstance(cursor, str) and cursor and cursor == sent:
         yield _page(pages.cursor, "the cursor does not progress", cursor[:20], Severity.BREAKING)
-    asked = response.asked.one("limit")
-    limit = int(asked) if asked and asked.isdigit() and len(asked) < 8 else 0
+    requested = response.request.one("limit")
+    limit = int(requested) if requested and requested.isdigit() and len(requested) < 8 else 0
     if limit and len(rows) > limit:
         yield _page(pages.rows, "more rows than the limit", f"{len(rows)} of {limit}")
     if isinstance(cursor, str) and cursor and 0 <= len(rows) < limit <= min(pages.most or _LARGEST, _LARGEST):
         yield _page(pages.rows, "a page is not full, though there is a next one", f"{len(rows)} of {limit}")
 
 
-def _twins(rows: list[Any], pages: Pages) -> Iterator[Broken]:
+def _twins(rows: list[Any], pages: Paging) -> Iterator[BrokenRule]:
     keys = [tuple(row.get(name) for name in pages.key) for row in rows if isinstance(row, dict)]
     keys = [key for key in keys if key and all(isinstance(part, str) for part in key)]
     wholes = [orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in rows if isinstance(row, dict)]
@@ -40,7 +40,7 @@ def _twins(rows: list[Any], pages: Pages) -> Iterator[Broken]:
         yield _page(f"{pages.rows}[]", "a row comes twice in one page", "")
 
 
-def _order(rows: list[Any], pages: Pages) -> Iterator[Broken]:
+def _order(rows: list[Any], pages: Paging) -> Iterator[BrokenRule]:
     if not pages.newest_first:
         return
     values = [row.get(pages.newest_first) for row in rows if isinstance(row, dict)]
@@ -51,5 +51,5 @@ def _order(rows: list[Any], pages: Pages) -> Iterator[Broken]:
         yield _page(f"{pages.rows}[].{pages.newest_first}", "rows no longer come newest first", f"{pairs[0]}")
 
 
-def _page(place: str, rule: str, example: str, severity: Severity = Severity.RISKY) -> Broken:
-    return Broken(place, rule, example, severity, Kind.PAGE_BROKEN)
+def _page(place: str, rule: str, example: str, severity: Severity = Severity.RISKY) -> BrokenRule:
+    return BrokenRule(place, rule, example, severity, Kind.PAGE_BROKEN)

@@ -27,7 +27,7 @@ STATUS_ENDPOINT: Final = "GET /exchange/status"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StatusVerdict:
     """What the status of an answer says.
 
     Attributes:
@@ -51,25 +51,27 @@ def in_maintenance(at_us: int) -> bool:
     return there.weekday() == _THURSDAY and _MAINTENANCE[0] <= there.hour < _MAINTENANCE[1]
 
 
-def judged(response: Response, contract: Contract) -> Verdict:
+def judge_status(response: Response, contract: Contract) -> StatusVerdict:
     """What the status, the address and the headers of an answer say."""
     about = tuple(_addresses(response, contract))
-    status, asked = response.status, response.asked
+    status, request = response.status, response.request
     if 300 <= status < 400:
         target = _without_query(response.headers.get("location", "nowhere"))
-        return Verdict(differences=(*about, _redirected(contract, status, target)))
+        return StatusVerdict(differences=(*about, _redirected(contract, status, target)))
     if status >= 500 or status == 408:
         is_pause = in_maintenance(response.received_us)
-        return Verdict(is_maintenance=is_pause, is_away=not is_pause, differences=about)
-    expected = asked.expects or (contract.statuses if asked.is_signed or contract.access is Access.PUBLIC else (401,))
+        return StatusVerdict(is_maintenance=is_pause, is_away=not is_pause, differences=about)
+    expected = request.expects or (
+        contract.statuses if request.is_signed or contract.access is Access.PUBLIC else (401,)
+    )
     if status in contract.statuses:
         if status not in expected:
-            about = (*about, _accepted(contract, asked.expects, status))
+            about = (*about, _accepted(contract, request.expects, status))
         about = (*about, *_content(response, contract))
-        return Verdict(is_success=True, differences=about)
+        return StatusVerdict(is_success=True, differences=about)
     if status in expected:
-        return Verdict(is_refusal=True, differences=about)
-    return Verdict(is_refusal=True, differences=(*about, *_refused(response, contract)))
+        return StatusVerdict(is_refusal=True, differences=about)
+    return StatusVerdict(is_refusal=True, differences=(*about, *_refused(response, contract)))
 
 
 def _without_query(url: str) -> str:
@@ -82,74 +84,140 @@ def _addresses(response: Response, contract: Contract) -> Iterator[Difference]:
     host = urlsplit(response.url).hostname or ""
     if host and host not in allowed | _LOOPBACK:
         yield Difference(
-            contract.endpoint, "host", Kind.HOST_CHANGED, Severity.BREAKING, ", ".join(sorted(allowed)), host, "",
-            contract.used_by, "Check the address in the settings: nothing signed may go to a host that is not listed.",
-        )  # fmt: skip
+            contract.endpoint,
+            "host",
+            Kind.HOST_CHANGED,
+            Severity.BREAKING,
+            ", ".join(sorted(allowed)),
+            host,
+            "",
+            contract.used_by,
+            "Check the address in the settings: nothing signed may go to a host that is not listed.",
+        )
     language = response.headers.get("content-language", "en")
     if not language.lower().startswith("en"):
         yield Difference(
-            contract.endpoint, "headers.content-language", Kind.TEXT_CHANGED, Severity.RISKY, "en", language, "",
-            contract.used_by, "Send no Accept-Language: translated texts change the hashes of rules.",
-        )  # fmt: skip
+            contract.endpoint,
+            "headers.content-language",
+            Kind.TEXT_CHANGED,
+            Severity.RISKY,
+            "en",
+            language,
+            "",
+            contract.used_by,
+            "Send no Accept-Language: translated texts change the hashes of rules.",
+        )
 
 
 def _content(response: Response, contract: Contract) -> Iterator[Difference]:
     content = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if contract.fields and response.body and content and content != _JSON:
         yield Difference(
-            contract.endpoint, "headers.content-type", Kind.FORMAT_CHANGED, Severity.RISKY, _JSON, content, "",
-            contract.used_by, "See who answers: a proxy, a cache or a page of errors says what the exchange does not.",
-        )  # fmt: skip
+            contract.endpoint,
+            "headers.content-type",
+            Kind.FORMAT_CHANGED,
+            Severity.RISKY,
+            _JSON,
+            content,
+            "",
+            contract.used_by,
+            "See who answers: a proxy, a cache or a page of errors says what the exchange does not.",
+        )
 
 
 def _redirected(contract: Contract, status: int, target: str) -> Difference:
     return Difference(
-        contract.endpoint, "status", Kind.REDIRECTED, Severity.BREAKING, "an answer", f"{status} to {target}", "",
-        contract.used_by, "Use the new address; a signed request must not follow a redirect.",
-    )  # fmt: skip
+        contract.endpoint,
+        "status",
+        Kind.REDIRECTED,
+        Severity.BREAKING,
+        "an answer",
+        f"{status} to {target}",
+        "",
+        contract.used_by,
+        "Use the new address; a signed request must not follow a redirect.",
+    )
 
 
 def _accepted(contract: Contract, expects: tuple[int, ...], status: int) -> Difference:
     if not expects or set(expects) <= {401, 403}:
         return Difference(
-            contract.endpoint, "status", Kind.AUTHENTICATION_CHANGED, Severity.RISKY, "refused without a key",
-            f"{status} without a key", "", contract.used_by,
+            contract.endpoint,
+            "status",
+            Kind.AUTHENTICATION_CHANGED,
+            Severity.RISKY,
+            "refused without a key",
+            f"{status} without a key",
+            "",
+            contract.used_by,
             "See whether the endpoint became public, and whose data it answers with.",
-        )  # fmt: skip
+        )
     return Difference(
-        contract.endpoint, "status", Kind.STATUS_CHANGED, Severity.RISKY,
-        f"{' or '.join(map(str, expects))} for a wrong parameter", f"{status}", "", contract.used_by,
+        contract.endpoint,
+        "status",
+        Kind.STATUS_CHANGED,
+        Severity.RISKY,
+        f"{' or '.join(map(str, expects))} for a wrong parameter",
+        f"{status}",
+        "",
+        contract.used_by,
         "See whether parameters are ignored: a filter that is ignored stores rows nobody asked for.",
-    )  # fmt: skip
+    )
 
 
 def _refused(response: Response, contract: Contract) -> Iterator[Difference]:
-    status, asked = response.status, response.asked
-    before = " or ".join(map(str, asked.expects or contract.statuses))
+    status, request = response.status, response.request
+    before = " or ".join(map(str, request.expects or contract.statuses))
     if status in {401, 403}:
-        who = "with a key" if asked.is_signed else "without a key"
+        who = "with a key" if request.is_signed else "without a key"
         yield Difference(
-            contract.endpoint, "status", Kind.AUTHENTICATION_CHANGED, Severity.BREAKING, f"{before} {who}",
-            f"{status} {who}", "", contract.used_by,
+            contract.endpoint,
+            "status",
+            Kind.AUTHENTICATION_CHANGED,
+            Severity.BREAKING,
+            f"{before} {who}",
+            f"{status} {who}",
+            "",
+            contract.used_by,
             "Check key, scopes and clock; if they are well, sign requests of this endpoint from now on.",
-        )  # fmt: skip
+        )
         return
     if status == 429:
         yield Difference(
-            contract.endpoint, "status", Kind.STATUS_CHANGED, Severity.RISKY, before, "429 within the budget", "",
-            contract.used_by, "Compare account/limits and account/endpoint_costs with the budget in use.",
-        )  # fmt: skip
+            contract.endpoint,
+            "status",
+            Kind.STATUS_CHANGED,
+            Severity.RISKY,
+            before,
+            "429 within the budget",
+            "",
+            contract.used_by,
+            "Compare account/limits and account/endpoint_costs with the budget in use.",
+        )
         return
-    if not asked.expects and status == 404 and asked.path and status in contract.codes and asked.endpoint[:3] == "GET":
+    if (
+        not request.expects
+        and status == 404
+        and request.path
+        and status in contract.codes
+        and request.endpoint[:3] == "GET"
+    ):
         return
-    if not asked.expects and status in contract.codes and status != 404 and contract.codes[status]:
+    if not request.expects and status in contract.codes and status != 404 and contract.codes[status]:
         return
-    if not asked.expects and asked.endpoint[:3] != "GET" and status == 404 and contract.codes.get(404):
+    if not request.expects and request.endpoint[:3] != "GET" and status == 404 and contract.codes.get(404):
         return
     yield Difference(
-        contract.endpoint, "status", Kind.STATUS_CHANGED, Severity.BREAKING, before, str(status), "",
-        contract.used_by, "See whether the endpoint was taken away or a parameter is refused now.",
-    )  # fmt: skip
+        contract.endpoint,
+        "status",
+        Kind.STATUS_CHANGED,
+        Severity.BREAKING,
+        before,
+        str(status),
+        "",
+        contract.used_by,
+        "See whether the endpoint was taken away or a parameter is refused now.",
+    )
 
 
 def refusal_differences(response: Response, contract: Contract, body: Any) -> Iterator[Difference]:  # noqa: ANN401
@@ -158,27 +226,43 @@ def refusal_differences(response: Response, contract: Contract, body: Any) -> It
     shape = shape_of(body)
     if shapes and shape not in shapes:
         yield Difference(
-            contract.endpoint, f"refusal.{response.status}", Kind.ERROR_SHAPE_CHANGED, Severity.BREAKING,
-            " or ".join(shapes), shape or "another shape", str(body), contract.used_by,
+            contract.endpoint,
+            f"refusal.{response.status}",
+            Kind.ERROR_SHAPE_CHANGED,
+            Severity.BREAKING,
+            " or ".join(shapes),
+            shape or "another shape",
+            str(body),
+            contract.used_by,
             "Change how errors are read: a refusal that is not understood may be retried or taken for success.",
-        )  # fmt: skip
+        )
         return
     codes, code = contract.codes.get(response.status), code_of(body)
-    if response.asked.expects or not codes or not code:
+    if response.request.expects or not codes or not code:
         return
     if code not in codes:
         is_not_there = response.status == 404
         yield Difference(
-            contract.endpoint, "status" if is_not_there else f"refusal.{response.status}.code",
+            contract.endpoint,
+            "status" if is_not_there else f"refusal.{response.status}.code",
             Kind.STATUS_CHANGED if is_not_there else Kind.VALUE_NEW,
             Severity.BREAKING if is_not_there else Severity.RISKY,
-            ", ".join(sorted(codes)), f"{response.status} {code}", "", contract.used_by,
+            ", ".join(sorted(codes)),
+            f"{response.status} {code}",
+            "",
+            contract.used_by,
             "See what the code means before an order is repeated.",
-        )  # fmt: skip
+        )
     details = body.get("error", {}).get("details", "") if isinstance(body.get("error"), dict) else ""
     if code == "invalid_order" and details not in KNOWN_DETAILS:
         yield Difference(
-            contract.endpoint, f"refusal.{response.status}.details", Kind.VALUE_NEW, Severity.RISKY,
-            ", ".join(sorted(KNOWN_DETAILS - {""})), str(details), "", contract.used_by,
+            contract.endpoint,
+            f"refusal.{response.status}.details",
+            Kind.VALUE_NEW,
+            Severity.RISKY,
+            ", ".join(sorted(KNOWN_DETAILS - {""})),
+            str(details),
+            "",
+            contract.used_by,
             "Orders of ours are refused for a reason we do not know: change what is sent.",
-        )  # fmt: skip
+        )

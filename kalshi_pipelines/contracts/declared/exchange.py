@@ -23,7 +23,15 @@ from kalshi_pipelines.contracts.declared.fields import (
     word,
 )
 from kalshi_pipelines.contracts.declared.reading import instant_at, number_at, rows_at, text_at
-from kalshi_pipelines.contracts.language.declarations import Access, Broken, Contract, Field, Lasting, Pages, by_place
+from kalshi_pipelines.contracts.language.declarations import (
+    Access,
+    BrokenRule,
+    Contract,
+    Field,
+    LastingAttributes,
+    Paging,
+    by_place,
+)
 from kalshi_pipelines.contracts.language.differences import Severity
 from kalshi_pipelines.contracts.language.responses import Response
 
@@ -49,43 +57,43 @@ def _by_category() -> tuple[Field, ...]:
     )
 
 
-def _shards_known(body: Any, _: Response) -> Iterable[Broken]:  # noqa: ANN401
+def _shards_known(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     shards = [str(row.get("exchange_index")) for _, row in rows_at(body, "exchange_index_statuses[]")]
     if len(shards) != len(set(shards)):
-        yield Broken("exchange_index_statuses[].exchange_index", "a shard comes twice", ", ".join(shards))
+        yield BrokenRule("exchange_index_statuses[].exchange_index", "a shard comes twice", ", ".join(shards))
     if shards and "0" not in shards:
-        yield Broken("exchange_index_statuses[].exchange_index", "shard 0 is gone", ", ".join(shards))
+        yield BrokenRule("exchange_index_statuses[].exchange_index", "shard 0 is gone", ", ".join(shards))
 
 
-def _costs(body: Any, _: Response) -> Iterable[Broken]:  # noqa: ANN401
+def _costs(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     default = number_at(body, "default_cost")
     if default is not None and default <= 0:
-        yield Broken("default_cost", "a request costs nothing", str(default), Severity.BREAKING)
+        yield BrokenRule("default_cost", "a request costs nothing", str(default), Severity.BREAKING)
     for at, row in rows_at(body, "endpoint_costs[]"):
         if text_at(row, "path") and not text_at(row, "path").startswith("/trade-api/v2/"):
-            yield Broken(f"{at}.path", "a path is not below /trade-api/v2", text_at(row, "path"))
+            yield BrokenRule(f"{at}.path", "a path is not below /trade-api/v2", text_at(row, "path"))
 
 
-def _cutoffs(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN401
+def _cutoffs(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     now = dt.datetime.fromtimestamp(response.received_us // 1_000_000, dt.UTC)
     for name in ("market_settled_ts", "trades_created_ts", "orders_updated_ts"):
         instant = instant_at(body, name)
         if instant and instant > now + dt.timedelta(days=1):
-            yield Broken(name, "a cutoff lies in the future", str(instant))
+            yield BrokenRule(name, "a cutoff lies in the future", str(instant))
 
 
-def _caught_up(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN401
+def _caught_up(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     now = dt.datetime.fromtimestamp(response.received_us // 1_000_000, dt.UTC)
     instant = instant_at(body, "as_of_time")
     if instant and instant > now + dt.timedelta(hours=1):
-        yield Broken("as_of_time", "portfolio reads are ahead of the clock", str(instant))
+        yield BrokenRule("as_of_time", "portfolio reads are ahead of the clock", str(instant))
 
 
-def _programs(body: Any, _: Response) -> Iterable[Broken]:  # noqa: ANN401
+def _programs(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     for at, row in rows_at(body, "incentive_programs[]"):
         start, end = instant_at(row, "start_date"), instant_at(row, "end_date")
         if start and end and start > end:
-            yield Broken(f"{at}.end_date", "a program ends before it starts", f"{start} > {end}")
+            yield BrokenRule(f"{at}.end_date", "a program ends before it starts", f"{start} > {end}")
 
 
 EXCHANGE: Final = (
@@ -142,10 +150,10 @@ EXCHANGE: Final = (
     Contract(
         "GET /account/endpoint_costs",
         by_place((whole("default_cost"),), records("endpoint_costs", (text("method"), text("path"), whole("cost")))),
-        pages=Pages("endpoint_costs", cursor="", key=("method", "path")),
+        paging=Paging("endpoint_costs", cursor="", key=("method", "path")),
         invariants=(_costs,),
-        lasting=(Lasting("endpoint_costs[]", ("method", "path"), ("cost",), is_complete=True),
-                 Lasting("$", (), ("default_cost",))),
+        lasting=(LastingAttributes("endpoint_costs[]", ("method", "path"), ("cost",), is_complete=True),
+                 LastingAttributes("$", (), ("default_cost",))),
         errors=READ_ERRORS,
     ),
     Contract(
@@ -161,8 +169,9 @@ EXCHANGE: Final = (
             ),
         ),
         access=Access.KEY,
-        lasting=(Lasting("$", (), ("usage_tier",)), Lasting("read", (), ("refill_rate", "bucket_capacity")),
-                 Lasting("write", (), ("refill_rate", "bucket_capacity"))),
+        lasting=(LastingAttributes("$", (), ("usage_tier",)),
+                 LastingAttributes("read", (), ("refill_rate", "bucket_capacity")),
+                 LastingAttributes("write", (), ("refill_rate", "bucket_capacity"))),
         errors=READ_ERRORS,
     ),
     Contract(
@@ -186,7 +195,7 @@ EXCHANGE: Final = (
             ),
             (text("next_cursor", **OPTIONAL),),
         ),
-        pages=Pages("incentive_programs", cursor="next_cursor", is_cursor_required=False, most=10_000, usual=100,
+        paging=Paging("incentive_programs", cursor="next_cursor", is_cursor_required=False, most=10_000, usual=100,
                     key=("id",)),
         invariants=(_programs,),
         errors=READ_ERRORS,

@@ -2,12 +2,6 @@
 
 from typing import Final
 
-from kalshi_pipelines.contracts.declared.asked_rules import (
-    books_asked,
-    event_list_filters,
-    market_list_filters,
-    named_in_path,
-)
 from kalshi_pipelines.contracts.declared.errors import READ_ERRORS
 from kalshi_pipelines.contracts.declared.event_rules import event_answer, event_rules, series_rules
 from kalshi_pipelines.contracts.declared.fields import (
@@ -36,8 +30,14 @@ from kalshi_pipelines.contracts.declared.market_records import (
     candle,
 )
 from kalshi_pipelines.contracts.declared.market_rules import market_rules
+from kalshi_pipelines.contracts.declared.request_rules import (
+    event_list_filters,
+    market_list_filters,
+    named_in_path,
+    requested_books,
+)
 from kalshi_pipelines.contracts.declared.trading_rules import book_rules, candle_rules, trade_rules
-from kalshi_pipelines.contracts.language.declarations import Contract, Field, Lasting, Pages, by_place
+from kalshi_pipelines.contracts.language.declarations import Contract, Field, LastingAttributes, Paging, by_place
 from kalshi_pipelines.contracts.language.differences import Severity
 
 _NOT_FOUND: Final = {404: frozenset({"not_found"})}
@@ -46,18 +46,18 @@ _GRID: Final = ("price_level_structure", "settlement_bounds_type", "notional_val
 _TEXTS: Final = ("rules_primary",)
 
 
-def _markets(rows: str) -> tuple[Lasting, ...]:
+def _markets(rows: str) -> tuple[LastingAttributes, ...]:
     return (
-        Lasting(rows, ("ticker",), _GRID),
-        Lasting(rows, ("ticker",), _TEXTS, Severity.ADDITIVE),
-        Lasting(rows, ("event_ticker",), ("exchange_index",), prefix=True),
+        LastingAttributes(rows, ("ticker",), _GRID),
+        LastingAttributes(rows, ("ticker",), _TEXTS, Severity.ADDITIVE),
+        LastingAttributes(rows, ("event_ticker",), ("exchange_index",), prefix=True),
     )
 
 
-def _series(rows: str) -> tuple[Lasting, ...]:
+def _series(rows: str) -> tuple[LastingAttributes, ...]:
     return (
-        Lasting(rows, ("ticker",), ("fee_type", "fee_multiplier", "exchange_index")),
-        Lasting(rows, ("ticker",), ("tags", "settlement_sources"), Severity.ADDITIVE),
+        LastingAttributes(rows, ("ticker",), ("fee_type", "fee_multiplier", "exchange_index")),
+        LastingAttributes(rows, ("ticker",), ("tags", "settlement_sources"), Severity.ADDITIVE),
     )
 
 
@@ -67,7 +67,7 @@ def _list(endpoint: str, rows: str, fields: tuple[Field, ...], most: int, usual:
     return Contract(
         endpoint,
         by_place(records(rows, fields), (CURSOR,), options.pop("also", ())),  # type: ignore[arg-type]
-        pages=Pages(rows, most=most, usual=usual, key=key, newest_first=newest),
+        paging=Paging(rows, most=most, usual=usual, key=key, newest_first=newest),
         errors=READ_ERRORS,
         **options,  # type: ignore[arg-type]
     )
@@ -77,9 +77,13 @@ def _candles(endpoint: str, place: str, fields: tuple[Field, ...], suffix: str, 
     around = records("candlesticks", fields)
     body = by_place(around, (ticker,)) if ticker else by_place(records("markets", (text("market_ticker"), *around)))
     return Contract(
-        endpoint, body, invariants=(candle_rules(place, suffix),), errors=READ_ERRORS, codes=_NOT_FOUND,
+        endpoint,
+        body,
+        invariants=(candle_rules(place, suffix),),
+        errors=READ_ERRORS,
+        codes=_NOT_FOUND,
         used_by=("candlesticks",),
-    )  # fmt: skip
+    )
 
 
 _MARKET_INVARIANTS: Final = (market_rules("markets[]"), market_list_filters)
@@ -134,8 +138,9 @@ MARKET_DATA: Final = (
     ),
     _list(
         "GET /events", "events", EVENT, 200, 200, invariants=_EVENT_INVARIANTS,
-        lasting=(*_markets("events[].markets[]"), Lasting("events[]", ("series_ticker",), ("exchange_index",)),
-                 Lasting("events[]", ("event_ticker",), ("mutually_exclusive", "collateral_return_type"))),
+        lasting=(*_markets("events[].markets[]"),
+                 LastingAttributes("events[]", ("series_ticker",), ("exchange_index",)),
+                 LastingAttributes("events[]", ("event_ticker",), ("mutually_exclusive", "collateral_return_type"))),
         also=records("milestones", MILESTONE, is_required=False), used_by=("events",),
     ),
     _list(
@@ -174,7 +179,7 @@ MARKET_DATA: Final = (
     Contract(
         "GET /series",
         by_place(records("series", SERIES)),
-        pages=Pages("series", cursor="", key=("ticker",), is_never_empty=True),
+        paging=Paging("series", cursor="", key=("ticker",), is_never_empty=True),
         invariants=(series_rules("series[]"),),
         lasting=_series("series[]"),
         errors=READ_ERRORS,
@@ -192,14 +197,14 @@ MARKET_DATA: Final = (
     Contract(
         "GET /series/fee_changes",
         by_place(records("series_fee_change_arr", _FEE_CHANGE)),
-        pages=Pages("series_fee_change_arr", cursor="", key=("id",)),
+        paging=Paging("series_fee_change_arr", cursor="", key=("id",)),
         errors=READ_ERRORS,
         used_by=("series",),
     ),
     Contract(
         "GET /events/fee_changes",
         by_place(records("event_fee_changes", _EVENT_FEE_CHANGE), (CURSOR,)),
-        pages=Pages("event_fee_changes", most=1_000, usual=100, key=("id",)),
+        paging=Paging("event_fee_changes", most=1_000, usual=100, key=("id",)),
         errors=READ_ERRORS,
         used_by=("events",),
     ),
@@ -214,7 +219,7 @@ MARKET_DATA: Final = (
     Contract(
         "GET /markets/orderbooks",
         by_place(records("orderbooks", (text("ticker", "orderbooks"), *BOOK))),
-        invariants=(book_rules("orderbooks[].orderbook_fp"), books_asked),
+        invariants=(book_rules("orderbooks[].orderbook_fp"), requested_books),
         errors=READ_ERRORS,
         used_by=("orderbooks",),
     ),
@@ -241,14 +246,14 @@ MARKET_DATA: Final = (
     Contract(
         "GET /multivariate_event_collections",
         by_place(records("multivariate_contracts", COLLECTION), (CURSOR,)),
-        pages=Pages("multivariate_contracts", most=200, key=("collection_ticker",)),
-        lasting=(Lasting("multivariate_contracts[]", ("collection_ticker",), ("exchange_index",)),),
+        paging=Paging("multivariate_contracts", most=200, key=("collection_ticker",)),
+        lasting=(LastingAttributes("multivariate_contracts[]", ("collection_ticker",), ("exchange_index",)),),
         errors=READ_ERRORS,
     ),
     Contract(
         "GET /milestones",
         by_place(records("milestones", MILESTONE), (CURSOR,)),
-        pages=Pages("milestones", most=500, key=("id",)),
+        paging=Paging("milestones", most=500, key=("id",)),
         errors=READ_ERRORS,
     ),
 )  # fmt: skip

@@ -22,7 +22,7 @@ from kalshi_pipelines.contracts.declared.fields import (
     word,
 )
 from kalshi_pipelines.contracts.declared.reading import instant_of, rows_at, text_at
-from kalshi_pipelines.contracts.language.declarations import Access, Broken, Contract, Field, Pages, by_place
+from kalshi_pipelines.contracts.language.declarations import Access, BrokenRule, Contract, Field, Paging, by_place
 from kalshi_pipelines.contracts.language.responses import Response
 
 _EVERYWHERE: Final = ("sandbox", "demo", "prod")
@@ -50,26 +50,30 @@ _RESULT: Final = (
     text("favicon", **NULLABLE),
 )
 _COSTS: Final = (number("total", "news_articles", least=0), free("search", **OPTIONAL), free("contents", **OPTIONAL))
-_STATUS: Final = (text("id"), word("status", "success|error", is_closed=False), text("source", **OPTIONAL),
-                  free("error", **NULLABLE))  # fmt: skip
+_STATUS: Final = (
+    text("id"),
+    word("status", "success|error", is_closed=False),
+    text("source", **OPTIONAL),
+    free("error", **NULLABLE),
+)
 
 
-def _asked_for(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN401
-    sent = dict(response.asked.sent)
+def _asked_for(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
+    sent = dict(response.request.sent)
     most, domains = sent.get("numResults"), sent.get("includeDomains")
     rows = [row for _, row in rows_at(body, "results[]")]
     if isinstance(most, int) and len(rows) > most:
-        yield Broken("results", "more results than were paid for", f"{len(rows)} of {most}")
+        yield BrokenRule("results", "more results than were paid for", f"{len(rows)} of {most}")
     for row in rows:
         host = _host_of(text_at(row, "url"))
         if isinstance(domains, list) and domains and not any(host.endswith(str(domain)) for domain in domains):
-            yield Broken("results[].url", "includeDomains is ignored", host)
+            yield BrokenRule("results[].url", "includeDomains is ignored", host)
         published = instant_of(row.get("publishedDate"))
         earliest, latest = (instant_of(sent.get(f"{end}PublishedDate")) for end in ("start", "end"))
         if published and earliest and published < earliest:
-            yield Broken("results[].publishedDate", "startPublishedDate is ignored", str(published))
+            yield BrokenRule("results[].publishedDate", "startPublishedDate is ignored", str(published))
         if published and latest and published > latest:
-            yield Broken("results[].publishedDate", "endPublishedDate is ignored", str(published))
+            yield BrokenRule("results[].publishedDate", "endPublishedDate is ignored", str(published))
 
 
 def _host_of(url: str) -> str:
@@ -95,7 +99,7 @@ def _exa(endpoint: str, *also: tuple[Field, ...]) -> Contract:
             *also,
         ),
         access=Access.KEY,
-        pages=Pages("results", cursor="", key=("id",)),
+        paging=Paging("results", cursor="", key=("id",)),
         invariants=(_asked_for,),
         errors=_EXA_ERRORS,
         hosts=EXA_HOST,

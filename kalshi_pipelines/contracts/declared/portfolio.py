@@ -25,7 +25,7 @@ from kalshi_pipelines.contracts.declared.fields import (
     whole,
     word,
 )
-from kalshi_pipelines.contracts.language.declarations import Access, Contract, Field, Invariant, Pages, by_place
+from kalshi_pipelines.contracts.language.declarations import Access, Contract, Field, Invariant, Paging, by_place
 
 _AUGUST: Final = dt.date(2026, 8, 20)
 POSITION: Final = (
@@ -131,22 +131,27 @@ _GROUP: Final = (
 
 
 def _list(
-    endpoint: str, rows: str, fields: tuple[Field, ...], key: tuple[str, ...], *invariants: Invariant,
-    most: int = 1_000, newest: str = "", used_by: tuple[str, ...] = (), is_cursor_required: bool = False,
+    endpoint: str,
+    rows: str,
+    fields: tuple[Field, ...],
+    key: tuple[str, ...],
+    *invariants: Invariant,
+    most: int = 1_000,
+    newest: str = "",
+    used_by: tuple[str, ...] = (),
+    is_cursor_required: bool = False,
     also: tuple[Field, ...] = (),
-) -> Contract:  # fmt: skip
+) -> Contract:
     cursor = text("cursor", is_required=is_cursor_required, is_usual=True)
     return Contract(
         endpoint,
         by_place(records(rows, fields), (cursor,), also),
         access=Access.KEY,
-        pages=Pages(
-            rows, is_cursor_required=is_cursor_required, most=most, usual=100, key=key, newest_first=newest
-        ),
+        paging=Paging(rows, is_cursor_required=is_cursor_required, most=most, usual=100, key=key, newest_first=newest),
         invariants=invariants,
         errors=READ_ERRORS,
         used_by=used_by,
-    )  # fmt: skip
+    )
 
 
 _EVENT_POSITIONS: Final = records("event_positions", EVENT_POSITION)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from kalshi_pipelines.contracts.declared.reading import ONE, instant_at, number_at, rows_at, text_at
 from kalshi_pipelines.contracts.declared.trading_rules import same_direction
-from kalshi_pipelines.contracts.language.declarations import Broken, Invariant
+from kalshi_pipelines.contracts.language.declarations import BrokenRule, Invariant
 from kalshi_pipelines.contracts.language.differences import Severity
 from kalshi_pipelines.contracts.language.responses import Response
 
@@ -20,25 +20,26 @@ _FINE_ROUNDING: Final = Decimal("0.000101")
 _ORDERS: Final = {"orders[]", "order"}
 
 
-def balance_rules(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN401
+def balance_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     """Cents and dollars say the same, and every shard is there once."""
     cents, dollars = number_at(body, "balance"), number_at(body, "balance_dollars")
     if cents is not None and dollars is not None and not 0 <= dollars * 100 - cents < 1:
-        yield Broken("balance_dollars", "balance and balance_dollars disagree", f"{cents}, {dollars}",
-                     Severity.BREAKING)  # fmt: skip
+        yield BrokenRule(
+            "balance_dollars", "balance and balance_dollars disagree", f"{cents}, {dollars}", Severity.BREAKING
+        )
     rows = [row for _, row in rows_at(body, "balance_breakdown[]")]
     shards = [row.get("exchange_index") for row in rows]
     if len(shards) != len(set(map(str, shards))):
-        yield Broken("balance_breakdown[].exchange_index", "a shard comes twice in the breakdown", str(shards))
-    if dollars and body.get("balance_breakdown") == [] and "exchange_index" not in response.asked.query:
-        yield Broken("balance_breakdown", "there is money, but on no shard", str(dollars))
+        yield BrokenRule("balance_breakdown[].exchange_index", "a shard comes twice in the breakdown", str(shards))
+    if dollars and body.get("balance_breakdown") == [] and "exchange_index" not in response.request.query:
+        yield BrokenRule("balance_breakdown", "there is money, but on no shard", str(dollars))
 
 
 def balance_traits(body: Any, response: Response) -> Iterator[tuple[str, str]]:  # noqa: ANN401
     """Which shards hold money, and how they add up: the breakdown is of all sub-accounts, the balance of one."""
     rows = [row for _, row in rows_at(body, "balance_breakdown[]")]
     parts, whole = [number_at(row, "balance") for row in rows], number_at(body, "balance_dollars")
-    if not rows or whole is None or None in parts or {"subaccount", "exchange_index"} & set(response.asked.query):
+    if not rows or whole is None or None in parts or {"subaccount", "exchange_index"} & set(response.request.query):
         return
     shards = sorted(str(row.get("exchange_index")) for row in rows)
     yield "balance_breakdown[].exchange_index", f"shards {', '.join(shards)}"
@@ -47,39 +48,42 @@ def balance_traits(body: Any, response: Response) -> Iterator[tuple[str, str]]: 
     yield "balance_breakdown[].balance", f"the breakdown makes {sums}"
 
 
-def position_rules(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN401
+def position_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     """Positions are in their bounds, and what was asked for."""
-    asked = response.asked
+    request = response.request
     tickers: set[str] = set()
     for at, row in rows_at(body, "market_positions[]"):
         held, exposure = number_at(row, "position_fp"), number_at(row, "market_exposure_dollars")
         if held is not None and exposure is not None and exposure > abs(held):
-            yield Broken(f"{at}.market_exposure_dollars", "an exposure is above what the position can pay",
-                         f"{exposure} for {held}")  # fmt: skip
+            yield BrokenRule(
+                f"{at}.market_exposure_dollars",
+                "an exposure is above what the position can pay",
+                f"{exposure} for {held}",
+            )
         fees, traded = number_at(row, "fees_paid_dollars"), number_at(row, "total_traded_dollars")
         if fees is not None and traded is not None and fees > traded + ONE:
-            yield Broken(f"{at}.fees_paid_dollars", "fees are above what was traded", f"{fees} of {traded}")
+            yield BrokenRule(f"{at}.fees_paid_dollars", "fees are above what was traded", f"{fees} of {traded}")
         for name in ("ticker",):
-            if asked.one(name) and text_at(row, name) != asked.one(name):
-                yield Broken(f"{at}.{name}", f"{name} is ignored", text_at(row, name))
+            if request.one(name) and text_at(row, name) != request.one(name):
+                yield BrokenRule(f"{at}.{name}", f"{name} is ignored", text_at(row, name))
         if text_at(row, "ticker") in tickers:
-            yield Broken(f"{at}.ticker", "a position comes twice", text_at(row, "ticker"))
+            yield BrokenRule(f"{at}.ticker", "a position comes twice", text_at(row, "ticker"))
         tickers.add(text_at(row, "ticker"))
-        if asked.one("settlement_status") in {None, "unsettled"} and asked.one("count_filter") == "position":
+        if request.one("settlement_status") in {None, "unsettled"} and request.one("count_filter") == "position":
             yield from _no_zero(at, held)
     for at, row in rows_at(body, "event_positions[]"):
         event = text_at(row, "event_ticker")
-        if asked.one("event_ticker") and event != asked.one("event_ticker"):
-            yield Broken(f"{at}.event_ticker", "event_ticker is ignored", event)
+        if request.one("event_ticker") and event != request.one("event_ticker"):
+            yield BrokenRule(f"{at}.event_ticker", "event_ticker is ignored", event)
     yield from _sums_of_events(body)
 
 
-def _no_zero(at: str, held: Decimal | None) -> Iterator[Broken]:
+def _no_zero(at: str, held: Decimal | None) -> Iterator[BrokenRule]:
     if held == 0:
-        yield Broken(f"{at}.position_fp", "count_filter=position is answered with positions of nothing", "0")
+        yield BrokenRule(f"{at}.position_fp", "count_filter=position is answered with positions of nothing", "0")
 
 
-def _sums_of_events(body: Any) -> Iterator[Broken]:  # noqa: ANN401
+def _sums_of_events(body: Any) -> Iterator[BrokenRule]:  # noqa: ANN401
     if text_at(body, "cursor"):
         return
     markets = [row for _, row in rows_at(body, "market_positions[]")]
@@ -94,14 +98,17 @@ def _sums_of_events(body: Any) -> Iterator[Broken]:  # noqa: ANN401
         if name and exposures and whole is not None and None not in exposures:
             total = sum(each for each in exposures if each is not None)
             if whole > total + Decimal("0.000001"):
-                yield Broken(f"{at}.event_exposure_dollars", "an event's exposure is above that of its markets",
-                             f"{whole} of {total}")  # fmt: skip
+                yield BrokenRule(
+                    f"{at}.event_exposure_dollars",
+                    "an event's exposure is above that of its markets",
+                    f"{whole} of {total}",
+                )
 
 
 def order_rules(place: str) -> Invariant:
     """Rules of each order at a place."""
 
-    def rule(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN401
+    def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         for at, order in rows_at(body, place):
             yield from same_direction(at, order, "outcome_side", "book_side", "side", "action")
             yield from _a_dollar(at, order)
@@ -109,60 +116,64 @@ def order_rules(place: str) -> Invariant:
             yield from _costs(at, order)
             created, updated = instant_at(order, "created_time"), instant_at(order, "last_update_time")
             if created and updated and created > updated:
-                yield Broken(f"{at}.last_update_time", "an order was updated before it was created", f"{updated}")
+                yield BrokenRule(f"{at}.last_update_time", "an order was updated before it was created", f"{updated}")
             yield from _order_filters(at, order, response)
 
     return rule
 
 
-def _a_dollar(at: str, row: dict[str, Any]) -> Iterator[Broken]:
+def _a_dollar(at: str, row: dict[str, Any]) -> Iterator[BrokenRule]:
     yes, no = number_at(row, "yes_price_dollars"), number_at(row, "no_price_dollars")
     if yes is not None and no is not None and yes + no != ONE:
-        yield Broken(f"{at}.no_price_dollars", "yes and no no longer make one dollar", f"{yes} + {no}",
-                     Severity.BREAKING)  # fmt: skip
+        yield BrokenRule(
+            f"{at}.no_price_dollars", "yes and no no longer make one dollar", f"{yes} + {no}", Severity.BREAKING
+        )
 
 
-def _counts(at: str, order: dict[str, Any]) -> Iterator[Broken]:
+def _counts(at: str, order: dict[str, Any]) -> Iterator[BrokenRule]:
     filled, remaining, initial = (number_at(order, f"{name}_count_fp") for name in ("fill", "remaining", "initial"))
     if filled is None or remaining is None or initial is None:
         return
     if filled + remaining > initial:
-        yield Broken(f"{at}.fill_count_fp", "filled and remaining are above the initial count",
-                     f"{filled} + {remaining} of {initial}")  # fmt: skip
+        yield BrokenRule(
+            f"{at}.fill_count_fp",
+            "filled and remaining are above the initial count",
+            f"{filled} + {remaining} of {initial}",
+        )
     status = text_at(order, "status")
     if status == "resting" and remaining == 0:
-        yield Broken(f"{at}.remaining_count_fp", "a resting order has nothing remaining", f"{remaining}")
+        yield BrokenRule(f"{at}.remaining_count_fp", "a resting order has nothing remaining", f"{remaining}")
     if status in {"executed", "canceled"} and remaining > 0:
-        yield Broken(f"{at}.remaining_count_fp", "an order that is over has something remaining", f"{remaining}")
+        yield BrokenRule(f"{at}.remaining_count_fp", "an order that is over has something remaining", f"{remaining}")
     if status == "executed" and filled == 0:
-        yield Broken(f"{at}.fill_count_fp", "an executed order was not filled", f"{filled}")
+        yield BrokenRule(f"{at}.fill_count_fp", "an executed order was not filled", f"{filled}")
 
 
-def _costs(at: str, order: dict[str, Any]) -> Iterator[Broken]:
+def _costs(at: str, order: dict[str, Any]) -> Iterator[BrokenRule]:
     filled = number_at(order, "fill_count_fp")
     costs = [number_at(order, f"{role}_fill_cost_dollars") for role in ("taker", "maker")]
     if filled is None or None in costs:
         return
     cost = sum(each for each in costs if each is not None)
     if cost > filled:
-        yield Broken(f"{at}.taker_fill_cost_dollars", "fills cost more than a dollar a contract", f"{cost}")
+        yield BrokenRule(f"{at}.taker_fill_cost_dollars", "fills cost more than a dollar a contract", f"{cost}")
     if filled == 0 and cost:
-        yield Broken(f"{at}.taker_fill_cost_dollars", "an order that was not filled has a cost", f"{cost}")
+        yield BrokenRule(f"{at}.taker_fill_cost_dollars", "an order that was not filled has a cost", f"{cost}")
     if filled > 0 and cost == 0:
-        yield Broken(f"{at}.taker_fill_cost_dollars", "an order was filled at no cost", f"{filled}")
+        yield BrokenRule(f"{at}.taker_fill_cost_dollars", "an order was filled at no cost", f"{filled}")
 
 
-def _order_filters(at: str, order: dict[str, Any], response: Response) -> Iterator[Broken]:
-    asked = response.asked
+def _order_filters(at: str, order: dict[str, Any], response: Response) -> Iterator[BrokenRule]:
+    request = response.request
     for name in ("ticker", "status"):
-        if place_is_list(at) and asked.one(name) and text_at(order, name) != asked.one(name):
-            yield Broken(f"{at}.{name}", f"{name} is ignored", text_at(order, name))
-    wanted = asked.one("subaccount")
+        if place_is_list(at) and request.one(name) and text_at(order, name) != request.one(name):
+            yield BrokenRule(f"{at}.{name}", f"{name} is ignored", text_at(order, name))
+    wanted = request.one("subaccount")
     number = order.get("subaccount_number")
     if wanted and number is not None and str(number) != wanted:
-        yield Broken(f"{at}.subaccount_number", "subaccount is ignored", str(number))
+        yield BrokenRule(f"{at}.subaccount_number", "subaccount is ignored", str(number))
     if not wanted and isinstance(number, int) and number != 0:
-        yield Broken(f"{at}.subaccount_number", "rows of other sub-accounts are mixed in", str(number))
+        yield BrokenRule(f"{at}.subaccount_number", "rows of other sub-accounts are mixed in", str(number))
 
 
 def place_is_list(at: str) -> bool:
@@ -170,7 +181,7 @@ def place_is_list(at: str) -> bool:
     return at.endswith("[]")
 
 
-def fill_rules(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN401
+def fill_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     """Fills make a dollar, say one direction, name their market twice alike, and cost what the fee model says."""
     for at, fill in rows_at(body, "fills[]"):
         yield from same_direction(at, fill, "outcome_side", "book_side", "side", "action")
@@ -178,17 +189,17 @@ def fill_rules(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN4
         yield from _order_filters(at, fill, response)
         for one, other in (("ticker", "market_ticker"), ("fill_id", "trade_id")):
             if text_at(fill, one) and text_at(fill, other) and text_at(fill, one) != text_at(fill, other):
-                yield Broken(f"{at}.{other}", f"{one} and {other} disagree", text_at(fill, other))
-        wanted = response.asked.one("order_id")
+                yield BrokenRule(f"{at}.{other}", f"{one} and {other} disagree", text_at(fill, other))
+        wanted = response.request.one("order_id")
         if wanted and text_at(fill, "order_id") != wanted:
-            yield Broken(f"{at}.order_id", "order_id is ignored", text_at(fill, "order_id"))
+            yield BrokenRule(f"{at}.order_id", "order_id is ignored", text_at(fill, "order_id"))
         created, seconds = instant_at(fill, "created_time"), number_at(fill, "ts")
         if created and seconds is not None and abs(int(created.timestamp()) - int(seconds)) > 1:
-            yield Broken(f"{at}.ts", "ts and created_time disagree", f"{seconds}, {created}")
+            yield BrokenRule(f"{at}.ts", "ts and created_time disagree", f"{seconds}, {created}")
         yield from _fee(at, fill)
 
 
-def _fee(at: str, fill: dict[str, Any]) -> Iterator[Broken]:
+def _fee(at: str, fill: dict[str, Any]) -> Iterator[BrokenRule]:
     price, size, fee = (number_at(fill, name) for name in ("yes_price_dollars", "count_fp", "fee_cost"))
     if price is None or size is None or fee is None or not isinstance(fill.get("is_taker"), bool):
         return
@@ -199,12 +210,12 @@ def _fee(at: str, fill: dict[str, Any]) -> Iterator[Broken]:
     rounding = _FINE_ROUNDING if (fee * 100) % 1 else _ROUNDING
     if fee > model + rounding:
         role = "taker" if fill["is_taker"] else "maker"
-        yield Broken(f"{at}.fee_cost", f"a {role}'s fee is above the fee model", f"{fee} above {model:.6f}")
+        yield BrokenRule(f"{at}.fee_cost", f"a {role}'s fee is above the fee model", f"{fee} above {model:.6f}")
     if fee < 0:
-        yield Broken(f"{at}.fee_cost", "a fee is negative", str(fee), Severity.BREAKING)
+        yield BrokenRule(f"{at}.fee_cost", "a fee is negative", str(fee), Severity.BREAKING)
 
 
-def settlement_rules(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN401
+def settlement_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     """A settlement pays what its result and its counts say."""
     for at, row in rows_at(body, "settlements[]"):
         result = text_at(row, "market_result")
@@ -212,66 +223,82 @@ def settlement_rules(body: Any, response: Response) -> Iterable[Broken]:  # noqa
         revenue, value = number_at(row, "revenue"), number_at(row, "value")
         expected = {"yes": Decimal(100), "no": Decimal(0)}.get(result)
         if value is not None and expected is not None and value != expected:
-            yield Broken(f"{at}.value", "a settlement's value is not its result's", f"{result}: {value}")
+            yield BrokenRule(f"{at}.value", "a settlement's value is not its result's", f"{result}: {value}")
         if held is not None and revenue is not None and not 0 <= held * 100 - revenue < 1:
-            yield Broken(f"{at}.revenue", "revenue is not a dollar for each winning contract",
-                         f"{revenue} cents for {held} {result}")  # fmt: skip
+            yield BrokenRule(
+                f"{at}.revenue",
+                "revenue is not a dollar for each winning contract",
+                f"{revenue} cents for {held} {result}",
+            )
         for side in ("yes", "no"):
             cost, many = number_at(row, f"{side}_total_cost_dollars"), number_at(row, f"{side}_count_fp")
             if cost is not None and many is not None and cost > many:
-                yield Broken(f"{at}.{side}_total_cost_dollars", "contracts cost more than a dollar each",
-                             f"{cost} for {many}")  # fmt: skip
+                yield BrokenRule(
+                    f"{at}.{side}_total_cost_dollars", "contracts cost more than a dollar each", f"{cost} for {many}"
+                )
         for name in ("ticker", "event_ticker"):
-            if response.asked.one(name) and text_at(row, name) != response.asked.one(name):
-                yield Broken(f"{at}.{name}", f"{name} is ignored", text_at(row, name))
+            if response.request.one(name) and text_at(row, name) != response.request.one(name):
+                yield BrokenRule(f"{at}.{name}", f"{name} is ignored", text_at(row, name))
 
 
-def write_echo(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN401
+def write_echo(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     """The answer to a write is about the order that was meant (incident of May 2026), and its counts fit."""
-    wanted = response.asked.path.get("order_id")
+    wanted = response.request.path.get("order_id")
     got = text_at(body, "order_id")
     if wanted and got and wanted != got:
-        yield Broken("order_id", "the answer is about another order", f"asked {wanted}, got {got}", Severity.BREAKING)
-    sent = response.asked.sent
+        yield BrokenRule(
+            "order_id", "the answer is about another order", f"asked {wanted}, got {got}", Severity.BREAKING
+        )
+    sent = response.request.sent
     for name in ("client_order_id",):
         if text_at(dict(sent), name) and isinstance(body, dict) and body.get(name) != sent.get(name):
-            yield Broken(name, f"{name} is not echoed", text_at(body, name))
+            yield BrokenRule(name, f"{name} is not echoed", text_at(body, name))
     yield from _created(body, dict(sent))
 
 
-def _created(body: Any, sent: dict[str, Any]) -> Iterator[Broken]:  # noqa: ANN401
-    count, filled, remaining = number_at(sent, "count"), number_at(body, "fill_count"), number_at(
-        body, "remaining_count"
-    )  # fmt: skip
+def _created(body: Any, sent: dict[str, Any]) -> Iterator[BrokenRule]:  # noqa: ANN401
+    count, filled, remaining = (
+        number_at(sent, "count"),
+        number_at(body, "fill_count"),
+        number_at(body, "remaining_count"),
+    )
     if count is None or filled is None or remaining is None:
         return
     if filled + remaining > count:
         example = f"{filled} + {remaining} of {count}"
-        yield Broken("fill_count", "filled and remaining are above the count sent", example, Severity.BREAKING)
+        yield BrokenRule("fill_count", "filled and remaining are above the count sent", example, Severity.BREAKING)
     if text_at(sent, "time_in_force") == "fill_or_kill" and filled not in (0, count):
-        yield Broken("fill_count", "a fill-or-kill order was filled in part", f"{filled} of {count}", Severity.BREAKING)
+        yield BrokenRule(
+            "fill_count", "a fill-or-kill order was filled in part", f"{filled} of {count}", Severity.BREAKING
+        )
     price, average = number_at(sent, "price"), number_at(body, "average_fill_price")
     if price is None or average is None:
         return
     worse = average > price if sent.get("side") == "bid" else average < price
     if worse and filled > 0:
-        yield Broken("average_fill_price", "an order was filled at a worse price than its limit",
-                     f"{average}, {sent.get('side')} {price}", Severity.BREAKING)  # fmt: skip
+        yield BrokenRule(
+            "average_fill_price",
+            "an order was filled at a worse price than its limit",
+            f"{average}, {sent.get('side')} {price}",
+            Severity.BREAKING,
+        )
 
 
-def fee_of_answer(body: Any, _: Response) -> Iterable[Broken]:  # noqa: ANN401
+def fee_of_answer(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     """The fee of an order's fills is in the bounds of the fee model, and is there if something was filled."""
     filled, average = number_at(body, "fill_count"), number_at(body, "average_fill_price")
     fee = number_at(body, "average_fee_paid")
     if filled and average is None:
-        yield Broken("average_fill_price", "an order was filled, but its price is not told", f"{filled}")
+        yield BrokenRule("average_fill_price", "an order was filled, but its price is not told", f"{filled}")
     if fee is not None and average is not None and fee > TAKER_FEE * average * (ONE - average) + _ROUNDING:
-        yield Broken("average_fee_paid", "a fee is above the fee model", f"{fee} at {average}")
+        yield BrokenRule("average_fee_paid", "a fee is above the fee model", f"{fee} at {average}")
 
 
-def order_named(body: Any, response: Response) -> Iterable[Broken]:  # noqa: ANN401
+def order_named(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     """The order answered is the one asked for."""
-    wanted = response.asked.path.get("order_id")
+    wanted = response.request.path.get("order_id")
     for at, order in rows_at(body, "order"):
         if wanted and text_at(order, "order_id") != wanted:
-            yield Broken(f"{at}.order_id", "the answer is about another order", f"asked {wanted}", Severity.BREAKING)
+            yield BrokenRule(
+                f"{at}.order_id", "the answer is about another order", f"asked {wanted}", Severity.BREAKING
+            )

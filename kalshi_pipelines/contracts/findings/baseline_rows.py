@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts.comparison.baseline import Baseline, compare, learned
-from kalshi_pipelines.contracts.comparison.checking import Checked
+from kalshi_pipelines.contracts.comparison.baseline import Baseline, compare, learn
+from kalshi_pipelines.contracts.comparison.checking import CheckResult
 from kalshi_pipelines.contracts.comparison.inventory import Inventory
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.differences import PlaceAndKind, places_and_kinds
@@ -48,7 +48,7 @@ def load_baselines(connection: sa.Connection, environment: str) -> dict[str, End
 
 
 def differences_from_reference(
-    endpoint: str, answers: Sequence[Checked], stored: EndpointBaseline | None
+    endpoint: str, answers: Sequence[CheckResult], stored: EndpointBaseline | None
 ) -> frozenset[PlaceAndKind]:
     """Return place and kind of each difference between the answers of an endpoint and its reference."""
     contract = CONTRACTS.get(endpoint)
@@ -77,7 +77,7 @@ def save_baseline(
     before = stored.baseline if stored else None
     baseline = before
     for inventory in inventories:
-        baseline = learned(baseline, inventory, now_us)
+        baseline = learn(baseline, inventory, now_us)
     if baseline is None:
         return
     reference = ((stored.reference if stored else None) or before) if keep_reference else None

@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.alerts.messages import FindingNews
-from kalshi_pipelines.contracts.findings.life_cycle import Event, Finding, Source, Status
+from kalshi_pipelines.contracts.findings.life_cycle import Finding, FindingEvent, FindingStatus, RunSource
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 from kalshi_pipelines.warehouse.tables import contract_finding_events, contract_findings
 
@@ -41,7 +41,7 @@ class HistoryEntry:
         why: Why.
     """
 
-    event: Event
+    event: FindingEvent
     at_us: int
     after: str
     who: str | None
@@ -72,7 +72,7 @@ def update_finding(connection: sa.Connection, finding: Finding, contract_run_id:
 
 
 def add_event(
-    connection: sa.Connection, finding: Finding, event: Event, at_us: int, contract_run_id: int | None
+    connection: sa.Connection, finding: Finding, event: FindingEvent, at_us: int, contract_run_id: int | None
 ) -> None:
     """Add to the history of a finding."""
     connection.execute(
@@ -81,8 +81,8 @@ def add_event(
             event=event.value,
             at_us=at_us,
             after=finding.difference.after,
-            who=finding.acknowledged_by if event is Event.ACKNOWLEDGED else None,
-            why=finding.acknowledged_why if event is Event.ACKNOWLEDGED else None,
+            who=finding.acknowledged_by if event is FindingEvent.ACKNOWLEDGED else None,
+            why=finding.acknowledged_why if event is FindingEvent.ACKNOWLEDGED else None,
             contract_run_id=contract_run_id,
         )
     )
@@ -94,7 +94,7 @@ def history_of(connection: sa.Connection, finding_id: int) -> list[HistoryEntry]
     rows = connection.execute(
         sa.select(contract_finding_events).where(events.finding_id == finding_id).order_by(events.finding_event_id)
     ).all()
-    return [HistoryEntry(Event(row.event), row.at_us, row.after, row.who, row.why) for row in rows]
+    return [HistoryEntry(FindingEvent(row.event), row.at_us, row.after, row.who, row.why) for row in rows]
 
 
 def news_of(finding: Finding, again: str = "") -> FindingNews:
@@ -117,7 +117,7 @@ def news_of(finding: Finding, again: str = "") -> FindingNews:
     )
 
 
-def by_urgency(findings: Sequence[Finding]) -> list[Finding]:
+def sort_by_urgency(findings: Sequence[Finding]) -> list[Finding]:
     """Findings, the gravest and then the newest first."""
     order = list(Severity)
     return sorted(findings, key=lambda each: (order.index(each.difference.severity), -each.opened_us, each.finding_id))
@@ -135,8 +135,8 @@ def _finding(row: sa.Row[Any]) -> Finding:
         **{name: values[name] for name in _PLAIN},
         finding_id=row.finding_id,
         difference=difference,
-        status=Status(row.status),
-        seen_by=Source(row.seen_by),
+        status=FindingStatus(row.status),
+        seen_by=RunSource(row.seen_by),
     )
 
 

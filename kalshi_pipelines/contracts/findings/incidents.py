@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from kalshi_pipelines.contracts.comparison.inventory import WHOLE, parent_of
-from kalshi_pipelines.contracts.findings.life_cycle import Finding, Status
+from kalshi_pipelines.contracts.findings.life_cycle import Finding, FindingStatus
 from kalshi_pipelines.contracts.language.differences import RANK, Difference, Kind, Severity
 from kalshi_pipelines.units import DAY_US
 
@@ -24,7 +24,7 @@ _CONCLUDED: Final = frozenset({Kind.INVARIANT_BROKEN, Kind.VALUE_FROZEN, Kind.DI
 
 def belongs_to(difference: Difference, others: Iterable[Finding], now_us: int) -> Finding | None:
     """The finding people were told of whose incident a difference is part of; ``None`` if it is news of its own."""
-    return next((other for other in others if _is_told(other) and _is_part(difference, other, now_us)), None)
+    return next((other for other in others if _is_announced(other) and _is_part(difference, other, now_us)), None)
 
 
 def stirred_endpoints(findings: Iterable[Finding]) -> frozenset[str]:
@@ -32,22 +32,22 @@ def stirred_endpoints(findings: Iterable[Finding]) -> frozenset[str]:
     return frozenset(
         each.difference.endpoint
         for each in findings
-        if _is_told(each) and each.difference.severity is not Severity.ADDITIVE
+        if _is_announced(each) and each.difference.severity is not Severity.ADDITIVE
     )
 
 
-def _is_told(finding: Finding) -> bool:
-    is_open = finding.status is Status.OPEN and finding.announced_us is not None
+def _is_announced(finding: Finding) -> bool:
+    is_open = finding.status is FindingStatus.OPEN and finding.announced_us is not None
     return is_open and finding.difference.kind is not Kind.UNREACHABLE
 
 
-def _is_part(difference: Difference, told: Finding, now_us: int) -> bool:
-    known = told.difference
+def _is_part(difference: Difference, announced: Finding, now_us: int) -> bool:
+    known = announced.difference
     if RANK[difference.severity] > RANK[known.severity] or difference.kind is Kind.UNREACHABLE:
         return False
     if difference.endpoint != known.endpoint:
         is_same_key = _key(difference.place) == _key(known.place) and bool(parent_of(difference.place))
-        return is_same_key and difference.kind is known.kind and now_us - told.opened_us <= SPREADS_FOR_US
+        return is_same_key and difference.kind is known.kind and now_us - announced.opened_us <= SPREADS_FOR_US
     if known.place in _OF_THE_ANSWER or difference.place == known.place:
         return True
     if difference.place.startswith((f"{known.place}.", f"{known.place}[")):

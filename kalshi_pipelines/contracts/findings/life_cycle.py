@@ -16,7 +16,7 @@ from kalshi_pipelines.units import HOUR_US
 _MOST_ABSENCES: Final = 16
 
 
-class Status(StrEnum):
+class FindingStatus(StrEnum):
     """Where a finding is in its life."""
 
     OPEN = "open"
@@ -24,14 +24,14 @@ class Status(StrEnum):
     CLOSED = "closed"
 
 
-class Source(StrEnum):
+class RunSource(StrEnum):
     """What a contract run looked at: answers it asked for itself, or samples of what an ingest reads."""
 
     PROBES = "probes"
     INGEST = "ingest"
 
 
-class Event(StrEnum):
+class FindingEvent(StrEnum):
     """What happened to a finding."""
 
     OPENED = "opened"
@@ -66,9 +66,9 @@ class Finding:
 
     environment: str
     difference: Difference
-    status: Status
+    status: FindingStatus
     fingerprint: str
-    seen_by: Source
+    seen_by: RunSource
     openings: int
     absences: int
     first_seen_us: int
@@ -87,12 +87,12 @@ class Finding:
         return f"finding:{self.finding_id}:{self.openings}:{self.difference.severity}"
 
 
-def new_finding(difference: Difference, environment: str, source: Source, now_us: int) -> Finding:
+def new_finding(difference: Difference, environment: str, source: RunSource, now_us: int) -> Finding:
     """The finding a difference opens that was never seen before."""
     return Finding(
         environment=environment,
         difference=difference,
-        status=Status.OPEN,
+        status=FindingStatus.OPEN,
         fingerprint=difference.fingerprint(environment),
         seen_by=source,
         openings=1,
@@ -103,7 +103,9 @@ def new_finding(difference: Difference, environment: str, source: Source, now_us
     )
 
 
-def seen(finding: Finding, difference: Difference, source: Source, now_us: int) -> tuple[Finding, Event | None]:
+def see_again(
+    finding: Finding, difference: Difference, source: RunSource, now_us: int
+) -> tuple[Finding, FindingEvent | None]:
     """A finding after its difference was seen again, and what that is; news leave ``announced_us`` empty.
 
     It stays as grave as it was at its worst until it closes. Samples of an ingest and answers to probes describe one
@@ -114,19 +116,19 @@ def seen(finding: Finding, difference: Difference, source: Source, now_us: int) 
     is_other = fingerprint != finding.fingerprint
     again = replace(finding, seen_by=source, absences=0, last_seen_us=max(now_us, finding.last_seen_us))
     as_seen = replace(again, difference=difference, fingerprint=fingerprint)
-    if finding.status is not Status.CLOSED:
+    if finding.status is not FindingStatus.CLOSED:
         if not is_graver:
             as_seen = replace(as_seen, difference=replace(difference, severity=finding.difference.severity))
             if source is not finding.seen_by and not _is_new_word(finding, difference):
-                return (again if source is Source.INGEST else as_seen), None
-        if finding.status is Status.OPEN:
+                return (again if source is RunSource.INGEST else as_seen), None
+        if finding.status is FindingStatus.OPEN:
             changed = replace(as_seen, announced_us=None) if is_graver else as_seen
-            return changed, Event.CHANGED if is_graver or is_other else None
+            return changed, FindingEvent.CHANGED if is_graver or is_other else None
         if not is_graver and not is_other:
             return as_seen, None
     reopened = replace(
         as_seen,
-        status=Status.OPEN,
+        status=FindingStatus.OPEN,
         openings=finding.openings + 1,
         opened_us=now_us,
         announced_us=None,
@@ -135,34 +137,34 @@ def seen(finding: Finding, difference: Difference, source: Source, now_us: int) 
         acknowledged_by=None,
         acknowledged_why=None,
     )
-    return reopened, Event.REOPENED
+    return reopened, FindingEvent.REOPENED
 
 
 def _is_new_word(finding: Finding, difference: Difference) -> bool:
     """Whether a word is new that nobody took note of: an ingest sees words that no probe meets."""
-    return finding.status is Status.ACKNOWLEDGED and difference.kind is Kind.VALUE_NEW
+    return finding.status is FindingStatus.ACKNOWLEDGED and difference.kind is Kind.VALUE_NEW
 
 
-def still_there(finding: Finding, source: Source, now_us: int) -> Finding:
+def confirm_present(finding: Finding, source: RunSource, now_us: int) -> Finding:
     """A finding of which an answer shows that it did not go away, though it is no longer new."""
     return replace(finding, seen_by=source, absences=0, last_seen_us=max(now_us, finding.last_seen_us))
 
 
-def not_seen(finding: Finding, now_us: int) -> tuple[Finding, Event | None]:
+def miss(finding: Finding, now_us: int) -> tuple[Finding, FindingEvent | None]:
     """A finding after a run that could have seen it did not."""
     absences = finding.absences + 1
     if absences < absences_to_close(finding):
         return replace(finding, absences=absences), None
     closed = replace(
         finding,
-        status=Status.CLOSED,
+        status=FindingStatus.CLOSED,
         absences=absences,
         closed_us=now_us,
         acknowledged_us=None,
         acknowledged_by=None,
         acknowledged_why=None,
     )
-    return closed, Event.CLOSED
+    return closed, FindingEvent.CLOSED
 
 
 def absences_to_close(finding: Finding) -> int:
@@ -176,11 +178,11 @@ def absences_to_close(finding: Finding) -> int:
     return min(1 << min(finding.openings, 10), _MOST_ABSENCES)
 
 
-def acknowledged(finding: Finding, who: str, why: str, now_us: int) -> Finding:
+def mark_acknowledged(finding: Finding, who: str, why: str, now_us: int) -> Finding:
     """An open finding after somebody took note of it."""
     return replace(
         finding,
-        status=Status.ACKNOWLEDGED,
+        status=FindingStatus.ACKNOWLEDGED,
         acknowledged_us=now_us,
         acknowledged_by=who,
         acknowledged_why=why,
@@ -214,7 +216,7 @@ class Reachability:
         return (self.failures >= 3 and lasted >= HOUR_US // 2) or (self.failures >= 2 and lasted >= 6 * HOUR_US)
 
 
-def unreachable(endpoint: str, assets: tuple[str, ...]) -> Difference:
+def unreachable_difference(endpoint: str, assets: tuple[str, ...]) -> Difference:
     """The difference of an endpoint, or of a whole vendor, that does not answer."""
     return Difference(
         endpoint=endpoint,

@@ -5,14 +5,20 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts.comparison.checking import Outcome
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome
 from kalshi_pipelines.contracts.declared import CONTRACTS
-from kalshi_pipelines.contracts.findings.life_cycle import Reachability, unreachable
+from kalshi_pipelines.contracts.findings.life_cycle import Reachability, unreachable_difference
 from kalshi_pipelines.contracts.language.differences import Difference
 from kalshi_pipelines.warehouse.tables import contract_endpoints
 
-_ORDER: Final = (Outcome.CHECKED, Outcome.EMPTY, Outcome.REFUSED, Outcome.MAINTENANCE, Outcome.UNREACHABLE)
-_ANSWERED: Final = frozenset({Outcome.CHECKED, Outcome.EMPTY, Outcome.REFUSED})
+_ORDER: Final = (
+    CheckOutcome.CHECKED,
+    CheckOutcome.EMPTY,
+    CheckOutcome.REFUSED,
+    CheckOutcome.MAINTENANCE,
+    CheckOutcome.UNREACHABLE,
+)
+_ANSWERED: Final = frozenset({CheckOutcome.CHECKED, CheckOutcome.EMPTY, CheckOutcome.REFUSED})
 
 
 def vendor_of(endpoint: str) -> str:
@@ -21,15 +27,15 @@ def vendor_of(endpoint: str) -> str:
     return "Kalshi" if target.startswith("/") else target.partition("/")[0]
 
 
-def taken_for(outcomes: Iterable[Outcome]) -> Outcome:
+def best_outcome(outcomes: Iterable[CheckOutcome]) -> CheckOutcome:
     """What an endpoint that was asked several times is taken for: the best of its outcomes."""
     return min(outcomes, key=_ORDER.index)
 
 
-def unreachable_endpoints(
+def record_reachability(
     connection: sa.Connection,
     environment: str,
-    outcomes: Mapping[str, Sequence[Outcome]],
+    outcomes: Mapping[str, Sequence[CheckOutcome]],
     contract_run_id: int,
     now_us: int,
 ) -> tuple[list[Difference], frozenset[str]]:
@@ -39,11 +45,11 @@ def unreachable_endpoints(
         Those that have been away for longer than a hiccup, and the names of those that answered. When no endpoint of
         a vendor answers, the vendor alone is away.
     """
-    each = {endpoint: taken_for(every) for endpoint, every in outcomes.items() if every}
-    vendors: dict[str, list[Outcome]] = {}
+    each = {endpoint: best_outcome(every) for endpoint, every in outcomes.items() if every}
+    vendors: dict[str, list[CheckOutcome]] = {}
     for endpoint, outcome in each.items():
         vendors.setdefault(vendor_of(endpoint), []).append(outcome)
-    of_vendors = {vendor: taken_for(every) for vendor, every in vendors.items()}
+    of_vendors = {vendor: best_outcome(every) for vendor, every in vendors.items()}
     before = {
         row.endpoint: Reachability(row.failures, row.failing_since_us)
         for row in connection.execute(
@@ -54,21 +60,21 @@ def unreachable_endpoints(
     for name, outcome in (*of_vendors.items(), *each.items()):
         reachability = _after(before.get(name, Reachability()), outcome, now_us)
         _save(connection, environment, name, outcome, reachability, contract_run_id, now_us)
-        is_vendors = name in each and of_vendors[vendor_of(name)] is Outcome.UNREACHABLE
-        if outcome is Outcome.UNREACHABLE and not is_vendors and reachability.is_finding(now_us):
-            away.append(unreachable(name, _assets(name, each)))
+        is_vendors = name in each and of_vendors[vendor_of(name)] is CheckOutcome.UNREACHABLE
+        if outcome is CheckOutcome.UNREACHABLE and not is_vendors and reachability.is_finding(now_us):
+            away.append(unreachable_difference(name, _assets(name, each)))
     return away, frozenset(name for name, outcome in {**of_vendors, **each}.items() if outcome in _ANSWERED)
 
 
-def _after(before: Reachability, outcome: Outcome, now_us: int) -> Reachability:
+def _after(before: Reachability, outcome: CheckOutcome, now_us: int) -> Reachability:
     if outcome in _ANSWERED:
         return Reachability()
     # Maintenance is announced: it neither counts as a failure nor shows that the failures before it have ended.
-    return before if outcome is Outcome.MAINTENANCE else before.failed(now_us)
+    return before if outcome is CheckOutcome.MAINTENANCE else before.failed(now_us)
 
 
-def _assets(name: str, asked: Mapping[str, Outcome]) -> tuple[str, ...]:
-    endpoints = [name] if name in asked else [endpoint for endpoint in asked if vendor_of(endpoint) == name]
+def _assets(name: str, outcomes: Mapping[str, CheckOutcome]) -> tuple[str, ...]:
+    endpoints = [name] if name in outcomes else [endpoint for endpoint in outcomes if vendor_of(endpoint) == name]
     known = [contract for endpoint in endpoints if (contract := CONTRACTS.get(endpoint))]
     return tuple(sorted({asset for contract in known for asset in contract.used_by}))
 
@@ -77,7 +83,7 @@ def _save(
     connection: sa.Connection,
     environment: str,
     endpoint: str,
-    outcome: Outcome,
+    outcome: CheckOutcome,
     reachability: Reachability,
     contract_run_id: int,
     now_us: int,
@@ -90,7 +96,7 @@ def _save(
         "failing_since_us": reachability.since_us,
         "contract_run_id": contract_run_id,
     }
-    if outcome in {Outcome.CHECKED, Outcome.EMPTY}:
+    if outcome in {CheckOutcome.CHECKED, CheckOutcome.EMPTY}:
         values["last_checked_us"] = now_us
     which = sa.and_(columns.environment == environment, columns.endpoint == endpoint)
     if not connection.execute(sa.update(contract_endpoints).where(which).values(values)).rowcount:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.alerts import outbox
 from kalshi_pipelines.alerts.messages import finding_message, summary_message
 from kalshi_pipelines.alerts.outbox import Alert
-from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome, CheckResult
 from kalshi_pipelines.contracts.comparison.inventory import Inventory
 from kalshi_pipelines.contracts.findings.baseline_rows import (
     EndpointBaseline,
@@ -19,34 +19,34 @@ from kalshi_pipelines.contracts.findings.baseline_rows import (
 )
 from kalshi_pipelines.contracts.findings.finding_rows import (
     add_event,
-    by_urgency,
     insert_finding,
     news_of,
     select_findings,
+    sort_by_urgency,
     update_finding,
 )
 from kalshi_pipelines.contracts.findings.incidents import belongs_to, stirred_endpoints
 from kalshi_pipelines.contracts.findings.life_cycle import (
-    Event,
     Finding,
-    Source,
-    Status,
+    FindingEvent,
+    FindingStatus,
+    RunSource,
+    confirm_present,
+    miss,
     new_finding,
-    not_seen,
-    seen,
-    still_there,
+    see_again,
 )
-from kalshi_pipelines.contracts.findings.reachability import unreachable_endpoints
-from kalshi_pipelines.contracts.language.differences import Difference, Kind, PlaceAndKind, Severity, merged
+from kalshi_pipelines.contracts.findings.reachability import record_reachability
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, PlaceAndKind, Severity, merge_differences
 from kalshi_pipelines.settings import AlertSeverity
 from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines.warehouse.tables import alerts, contract_findings
 
 #: Two summaries are at least so far apart: with a run every 6 hours, an addition is told of within 24.
 SUMMARY_EVERY_US: Final = 12 * HOUR_US
-LOOKED_AT: Final = frozenset({Outcome.CHECKED, Outcome.EMPTY})
+LOOKED_AT: Final = frozenset({CheckOutcome.CHECKED, CheckOutcome.EMPTY})
 #: A refusal has places of its own in an inventory.
-_LEARNED: Final = LOOKED_AT | {Outcome.REFUSED}
+_LEARNED: Final = LOOKED_AT | {CheckOutcome.REFUSED}
 #: These are told by an answer of any kind; the others need a body to look into.
 _OF_THE_ANSWER: Final = frozenset(
     {Kind.STATUS_CHANGED, Kind.HOST_CHANGED, Kind.REDIRECTED, Kind.ABSURD, Kind.AUTHENTICATION_CHANGED}
@@ -63,11 +63,11 @@ class EndpointResult:
     """
 
     endpoint: str
-    checked: Checked
+    checked: CheckResult
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedRun:
     """What a run led to.
 
     Attributes:
@@ -87,11 +87,11 @@ class Recorded:
         return sum(finding.difference.severity is severity for finding in self.open)
 
 
-class Recording:
+class RunRecording:
     """One transaction of one run."""
 
     def __init__(
-        self, connection: sa.Connection, contract_run_id: int, environment: str, source: Source, now_us: int
+        self, connection: sa.Connection, contract_run_id: int, environment: str, source: RunSource, now_us: int
     ) -> None:
         self._connection = connection
         self._run_id = contract_run_id
@@ -104,71 +104,76 @@ class Recording:
         self._before: list[Finding] = []
         self._from_reference: dict[str, frozenset[PlaceAndKind]] = {}
 
-    def record(self, results: Sequence[EndpointResult], more: tuple[Difference, ...]) -> Recorded:
+    def record(self, results: Sequence[EndpointResult], more: tuple[Difference, ...]) -> RecordedRun:
         """Write what the run saw."""
-        by_endpoint: dict[str, list[Checked]] = {}
+        by_endpoint: dict[str, list[CheckResult]] = {}
         for result in results:
             by_endpoint.setdefault(result.endpoint, []).append(result.checked)
             self._declared |= {(result.endpoint, place, kind) for place, kind in result.checked.declared}
-        away, answered = unreachable_endpoints(
+        away, answered = record_reachability(
             self._connection,
             self._environment,
             {endpoint: [each.outcome for each in every] for endpoint, every in by_endpoint.items()},
             self._run_id,
             self._now_us,
         )
-        told = [each for every in by_endpoint.values() for checked in every for each in checked.differences]
-        differences = merged([*(each for each in (*told, *more) if each.kind is not Kind.UNREACHABLE), *away])
+        seen = [each for every in by_endpoint.values() for checked in every for each in checked.differences]
+        differences = merge_differences(
+            [*(each for each in (*seen, *more) if each.kind is not Kind.UNREACHABLE), *away]
+        )
         baselines = load_baselines(self._connection, self._environment)
         self._before = select_findings(self._connection, contract_findings.c.environment == self._environment)
         known = {(each.difference.endpoint, each.difference.place, each.difference.kind): each for each in self._before}
         for difference in differences:
-            self._see(known.pop((difference.endpoint, difference.place, difference.kind), None), difference)
+            self._record_seen(known.pop((difference.endpoint, difference.place, difference.kind), None), difference)
         for finding in known.values():
-            if finding.status is not Status.CLOSED:
-                self._miss(finding, by_endpoint.get(finding.difference.endpoint, []), baselines, answered)
-        if self._source is Source.PROBES:
+            if finding.status is not FindingStatus.CLOSED:
+                self._record_missed(finding, by_endpoint.get(finding.difference.endpoint, []), baselines, answered)
+        if self._source is RunSource.PROBES:
             self._learn(by_endpoint, baselines)
-        return Recorded(
-            self._run_id, tuple(self._news), tuple(self._closed), open_findings_of(self._connection, self._environment)
+        return RecordedRun(
+            self._run_id,
+            tuple(self._news),
+            tuple(self._closed),
+            select_open_findings(self._connection, self._environment),
         )
 
-    def _see(self, finding: Finding | None, difference: Difference) -> None:
+    def _record_seen(self, finding: Finding | None, difference: Difference) -> None:
         if finding is None:
             new = new_finding(difference, self._environment, self._source, self._now_us)
-            self._tell(insert_finding(self._connection, new, self._run_id), Event.OPENED, "")
+            self._record_event(insert_finding(self._connection, new, self._run_id), FindingEvent.OPENED, "")
             return
-        again, event = seen(finding, difference, self._source, self._now_us)
+        again, event = see_again(finding, difference, self._source, self._now_us)
         update_finding(self._connection, again, self._run_id)
         if event:
-            self._tell(again, event, _again(finding))
+            self._record_event(again, event, _why_again(finding))
 
-    def _miss(
+    def _record_missed(
         self,
         finding: Finding,
-        answers: Sequence[Checked],
+        answers: Sequence[CheckResult],
         baselines: Mapping[str, EndpointBaseline],
         answered: frozenset[str],
     ) -> None:
         difference = finding.difference
         if difference.kind is Kind.UNREACHABLE:
-            can_tell = difference.endpoint in answered
+            would_show = difference.endpoint in answered
         else:
-            can_tell = finding.seen_by is self._source and _can_tell(difference, answers)
-        if not can_tell:
+            would_show = finding.seen_by is self._source and _would_show(difference, answers)
+        if not would_show:
             return
         is_declared = (difference.endpoint, difference.place, difference.kind) in self._declared
         if is_declared or self._is_still_different(difference, answers, baselines.get(difference.endpoint)):
-            update_finding(self._connection, still_there(finding, self._source, self._now_us), self._run_id)
+            update_finding(self._connection, confirm_present(finding, self._source, self._now_us), self._run_id)
             return
-        missed, event = not_seen(finding, self._now_us)
+        missed, event = miss(finding, self._now_us)
         update_finding(self._connection, missed, self._run_id)
         if event:
             self._closed.append(missed)
             add_event(self._connection, missed, event, self._now_us, self._run_id)
 
     def _is_still_different(
-        self, difference: Difference, answers: Sequence[Checked], stored: EndpointBaseline | None
+        self, difference: Difference, answers: Sequence[CheckResult], stored: EndpointBaseline | None
     ) -> bool:
         """Whether a learned difference is still one by the reference, which is compared once for each endpoint."""
         found = self._from_reference.get(difference.endpoint)
@@ -177,7 +182,7 @@ class Recording:
             self._from_reference[difference.endpoint] = found
         return (difference.place, difference.kind) in found
 
-    def _tell(self, finding: Finding, event: Event, again: str) -> None:
+    def _record_event(self, finding: Finding, event: FindingEvent, again: str) -> None:
         """Write down what happened to a finding; put an alert into the outbox if that is news of its own."""
         add_event(self._connection, finding, event, self._now_us, self._run_id)
         if finding.announced_us is not None:
@@ -191,15 +196,17 @@ class Recording:
             severity = AlertSeverity(finding.difference.severity.value)
             alert = Alert(finding.alert_key, "finding", severity, message, finding.finding_id)
             outbox.put(self._connection, alert, self._now_us)
-        _announced(self._connection, [finding.finding_id], self._now_us)
+        _mark_announced(self._connection, [finding.finding_id], self._now_us)
 
-    def _learn(self, by_endpoint: Mapping[str, Sequence[Checked]], baselines: Mapping[str, EndpointBaseline]) -> None:
+    def _learn(
+        self, by_endpoint: Mapping[str, Sequence[CheckResult]], baselines: Mapping[str, EndpointBaseline]
+    ) -> None:
         live = {
             each.difference.endpoint
             for each in select_findings(
                 self._connection,
                 contract_findings.c.environment == self._environment,
-                contract_findings.c.status != Status.CLOSED.value,
+                contract_findings.c.status != FindingStatus.CLOSED.value,
             )
         }
         for endpoint, answers in by_endpoint.items():
@@ -220,21 +227,21 @@ class Recording:
             )
 
 
-def _again(before: Finding) -> str:
-    if before.status is Status.CLOSED:
+def _why_again(before: Finding) -> str:
+    if before.status is FindingStatus.CLOSED:
         return "it had gone, and came back"
-    return "it changed since it was acknowledged" if before.status is Status.ACKNOWLEDGED else "it changed"
+    return "it changed since it was acknowledged" if before.status is FindingStatus.ACKNOWLEDGED else "it changed"
 
 
-def _can_tell(difference: Difference, answers: Sequence[Checked]) -> bool:
+def _would_show(difference: Difference, answers: Sequence[CheckResult]) -> bool:
     """Whether answers would have shown a difference if it were still there."""
-    is_refused = any(each.outcome is Outcome.REFUSED for each in answers)
+    is_refused = any(each.outcome is CheckOutcome.REFUSED for each in answers)
     if difference.place.startswith("refusal."):
         return is_refused
     readable = [each for each in answers if each.outcome in LOOKED_AT and not _is_absurd(each)]
     if difference.kind in _OF_THE_ANSWER:
         return bool(readable) or (is_refused and difference.kind is Kind.AUTHENTICATION_CHANGED)
-    if not any(each.outcome is Outcome.CHECKED for each in readable):
+    if not any(each.outcome is CheckOutcome.CHECKED for each in readable):
         return False
     inventories = [each.inventory for each in readable if each.inventory is not None]
     if difference.kind is Kind.PAGE_BROKEN and any(_is_list(difference.place, each) for each in inventories):
@@ -256,19 +263,21 @@ def _elements(place: str, inventory: Inventory) -> int:
     return elements.seen if elements else 0
 
 
-def _is_absurd(checked: Checked) -> bool:
+def _is_absurd(checked: CheckResult) -> bool:
     return any(difference.kind is Kind.ABSURD for difference in checked.differences)
 
 
-def open_findings_of(connection: sa.Connection, environment: str) -> tuple[Finding, ...]:
+def select_open_findings(connection: sa.Connection, environment: str) -> tuple[Finding, ...]:
     """The open findings of an environment, the gravest first."""
     columns = contract_findings.c
     return tuple(
-        by_urgency(select_findings(connection, columns.environment == environment, columns.status == Status.OPEN.value))
+        sort_by_urgency(
+            select_findings(connection, columns.environment == environment, columns.status == FindingStatus.OPEN.value)
+        )
     )
 
 
-def _announced(connection: sa.Connection, finding_ids: Sequence[int], now_us: int) -> None:
+def _mark_announced(connection: sa.Connection, finding_ids: Sequence[int], now_us: int) -> None:
     which = contract_findings.c.finding_id.in_(finding_ids)
     connection.execute(sa.update(contract_findings).where(which).values(announced_us=now_us))
 
@@ -286,7 +295,7 @@ def put_summary(connection: sa.Connection, environment: str, now_us: int) -> boo
     )
     if last is not None and now_us - last < SUMMARY_EVERY_US:
         return False
-    live = select_findings(connection, columns.environment == environment, columns.status == Status.OPEN.value)
+    live = select_findings(connection, columns.environment == environment, columns.status == FindingStatus.OPEN.value)
     stirred = stirred_endpoints(live)
     waiting = [
         each
@@ -299,5 +308,5 @@ def put_summary(connection: sa.Connection, environment: str, now_us: int) -> boo
         return False
     message = summary_message([news_of(finding) for finding in waiting], environment)
     outbox.put(connection, Alert(f"{prefix}{now_us}", "summary", AlertSeverity.ADDITIVE, message), now_us)
-    _announced(connection, [finding.finding_id for finding in waiting], now_us)
+    _mark_announced(connection, [finding.finding_id for finding in waiting], now_us)
     return True

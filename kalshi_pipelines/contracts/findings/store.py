@@ -15,31 +15,31 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.alerts.scrubbing import scrubbed
 from kalshi_pipelines.contracts.comparison.baseline import Baseline
-from kalshi_pipelines.contracts.comparison.checking import Outcome
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome
 from kalshi_pipelines.contracts.findings.baseline_rows import load_baselines
 from kalshi_pipelines.contracts.findings.finding_rows import (
     HistoryEntry,
     add_event,
-    by_urgency,
     history_of,
     select_findings,
+    sort_by_urgency,
     update_finding,
 )
 from kalshi_pipelines.contracts.findings.life_cycle import (
-    Event,
     Finding,
-    Source,
-    Status,
-    acknowledged,
+    FindingEvent,
+    FindingStatus,
+    RunSource,
+    mark_acknowledged,
 )
-from kalshi_pipelines.contracts.findings.reachability import taken_for
+from kalshi_pipelines.contracts.findings.reachability import best_outcome
 from kalshi_pipelines.contracts.findings.recording import (
     LOOKED_AT,
     EndpointResult,
-    Recorded,
-    Recording,
-    open_findings_of,
+    RecordedRun,
+    RunRecording,
     put_summary,
+    select_open_findings,
 )
 from kalshi_pipelines.contracts.language.differences import Difference
 from kalshi_pipelines.errors import ExpectedError
@@ -49,9 +49,9 @@ from kalshi_pipelines.warehouse.locks import one_at_a_time
 from kalshi_pipelines.warehouse.tables import contract_findings, contract_runs
 
 __all__ = [
-    "CanNotBeRecorded",
     "EndpointResult",
-    "Recorded",
+    "FindingNotRecorded",
+    "RecordedRun",
     "acknowledge",
     "begin_run",
     "fail_run",
@@ -70,12 +70,12 @@ _KILLED_AFTER_US: Final = 6 * HOUR_US
 _MOST_ERROR: Final = 2_000
 
 
-class CanNotBeRecorded(ExpectedError, ValueError):
+class FindingNotRecorded(ExpectedError, ValueError):
     """There is no such run or finding, or it is not in a state for this; the message says what to do."""
 
 
 def begin_run(
-    engine: sa.Engine, environment: str, source: Source, now_us: int, dagster_run_id: str | None = None
+    engine: sa.Engine, environment: str, source: RunSource, now_us: int, dagster_run_id: str | None = None
 ) -> int:
     """Begin a contract run; returns its number. Runs that were killed are marked as failed."""
     runs = contract_runs.c
@@ -86,7 +86,7 @@ def begin_run(
             .where(killed)
             .values(status="failed", finished_us=now_us, error="killed: it had not ended after 6 hours")
         )
-        counts = dict.fromkeys((*(f"endpoints_{outcome}" for outcome in Outcome), *_FINDING_COUNTS), 0)
+        counts = dict.fromkeys((*(f"endpoints_{outcome}" for outcome in CheckOutcome), *_FINDING_COUNTS), 0)
         begun = connection.execute(
             sa.insert(contract_runs).values(
                 environment=environment,
@@ -123,7 +123,7 @@ def record(
     results: Sequence[EndpointResult],
     now_us: int,
     more: Iterable[Difference] = (),
-) -> Recorded:
+) -> RecordedRun:
     """Record what a run saw, in one transaction; a second time nothing changes.
 
     Args:
@@ -138,10 +138,10 @@ def record(
     """
     with writing(engine) as connection:
         one_at_a_time(connection, "contract_findings")
-        run = _run(connection, contract_run_id)
+        run = _select_run(connection, contract_run_id)
         if run.status != "running":
-            return Recorded(contract_run_id, (), (), open_findings_of(connection, run.environment))
-        recording = Recording(connection, contract_run_id, run.environment, Source(run.source), now_us)
+            return RecordedRun(contract_run_id, (), (), select_open_findings(connection, run.environment))
+        recording = RunRecording(connection, contract_run_id, run.environment, RunSource(run.source), now_us)
         recorded = recording.record(results, tuple(more))
         put_summary(connection, run.environment, now_us)
         _end_run(connection, recorded, results, now_us)
@@ -163,31 +163,33 @@ def acknowledge(engine: sa.Engine, finding_id: int, who: str, why: str, now_us: 
     """
     by, reason = scrubbed(who.strip(), 100), scrubbed(why.strip())
     if not by or not reason:
-        raise CanNotBeRecorded("An acknowledgement says who gives it and why: neither may be empty.")
+        raise FindingNotRecorded("An acknowledgement says who gives it and why: neither may be empty.")
     with writing(engine) as connection:
         one_at_a_time(connection, "contract_findings")
         found = select_findings(connection, contract_findings.c.finding_id == finding_id)
         if not found:
-            raise CanNotBeRecorded(f"There is no finding {finding_id}: list them with the findings command.")
-        if found[0].status is not Status.OPEN:
-            raise CanNotBeRecorded(f"Finding {finding_id} is {found[0].status}: only an open one is acknowledged.")
-        noted = acknowledged(found[0], by, reason, now_us)
-        update_finding(connection, noted)
-        add_event(connection, noted, Event.ACKNOWLEDGED, now_us, None)
-        return noted
+            raise FindingNotRecorded(f"There is no finding {finding_id}: list them with the findings command.")
+        if found[0].status is not FindingStatus.OPEN:
+            raise FindingNotRecorded(f"Finding {finding_id} is {found[0].status}: only an open one is acknowledged.")
+        acknowledged = mark_acknowledged(found[0], by, reason, now_us)
+        update_finding(connection, acknowledged)
+        add_event(connection, acknowledged, FindingEvent.ACKNOWLEDGED, now_us, None)
+        return acknowledged
 
 
 def open_findings(engine: sa.Engine, environment: str) -> tuple[Finding, ...]:
     """The open findings of an environment, the gravest first."""
     with engine.connect() as connection:
-        return open_findings_of(connection, environment)
+        return select_open_findings(connection, environment)
 
 
-def findings(engine: sa.Engine, environment: str, *statuses: Status) -> tuple[Finding, ...]:
+def findings(engine: sa.Engine, environment: str, *statuses: FindingStatus) -> tuple[Finding, ...]:
     """The findings of an environment in some statuses (without one: in all), the gravest first."""
-    wanted = contract_findings.c.status.in_([status.value for status in statuses or Status])
+    wanted = contract_findings.c.status.in_([status.value for status in statuses or FindingStatus])
     with engine.connect() as connection:
-        return tuple(by_urgency(select_findings(connection, contract_findings.c.environment == environment, wanted)))
+        return tuple(
+            sort_by_urgency(select_findings(connection, contract_findings.c.environment == environment, wanted))
+        )
 
 
 def finding_with_history(engine: sa.Engine, finding_id: int) -> tuple[Finding, list[HistoryEntry]]:
@@ -199,7 +201,7 @@ def finding_with_history(engine: sa.Engine, finding_id: int) -> tuple[Finding, l
     with engine.connect() as connection:
         found = select_findings(connection, contract_findings.c.finding_id == finding_id)
         if not found:
-            raise CanNotBeRecorded(f"There is no finding {finding_id}: list them with the findings command.")
+            raise FindingNotRecorded(f"There is no finding {finding_id}: list them with the findings command.")
         return found[0], history_of(connection, finding_id)
 
 
@@ -209,27 +211,27 @@ def last_success_us(engine: sa.Engine, environment: str) -> int | None:
     with engine.connect() as connection:
         finished: int | None = connection.scalar(
             sa.select(sa.func.max(runs.finished_us)).where(
-                runs.environment == environment, runs.source == Source.PROBES.value, runs.status == "succeeded"
+                runs.environment == environment, runs.source == RunSource.PROBES.value, runs.status == "succeeded"
             )
         )
     return finished
 
 
-def _run(connection: sa.Connection, contract_run_id: int) -> sa.Row[Any, Any, Any]:
+def _select_run(connection: sa.Connection, contract_run_id: int) -> sa.Row[Any, Any, Any]:
     runs = contract_runs.c
     run = connection.execute(
         sa.select(runs.environment, runs.source, runs.status).where(runs.contract_run_id == contract_run_id)
     ).one_or_none()
     if run is None:
-        raise CanNotBeRecorded(f"There is no contract run {contract_run_id}: begin one first.")
+        raise FindingNotRecorded(f"There is no contract run {contract_run_id}: begin one first.")
     return run
 
 
-def _end_run(connection: sa.Connection, recorded: Recorded, results: Sequence[EndpointResult], now_us: int) -> None:
-    of_endpoints: dict[str, list[Outcome]] = {}
+def _end_run(connection: sa.Connection, recorded: RecordedRun, results: Sequence[EndpointResult], now_us: int) -> None:
+    of_endpoints: dict[str, list[CheckOutcome]] = {}
     for result in results:
         of_endpoints.setdefault(result.endpoint, []).append(result.checked.outcome)
-    outcomes = Counter(map(taken_for, of_endpoints.values()))
+    outcomes = Counter(map(best_outcome, of_endpoints.values()))
     is_success = any(outcomes[outcome] for outcome in LOOKED_AT)
     connection.execute(
         sa.update(contract_runs)
@@ -240,6 +242,6 @@ def _end_run(connection: sa.Connection, recorded: Recorded, results: Sequence[En
             error=None if is_success else "no endpoint gave an answer that could be checked",
             findings_opened=len(recorded.news),
             findings_closed=len(recorded.closed),
-            **{f"endpoints_{outcome}": outcomes[outcome] for outcome in Outcome},
+            **{f"endpoints_{outcome}": outcomes[outcome] for outcome in CheckOutcome},
         )
     )

@@ -75,7 +75,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenRule:
     """A rule of meaning that an answer broke.
 
     Attributes:
@@ -93,7 +93,7 @@ class Broken:
     kind: Kind = Kind.INVARIANT_BROKEN
 
 
-Invariant = Callable[[Any, Response], Iterable[Broken]]
+Invariant = Callable[[Any, Response], Iterable[BrokenRule]]
 """A rule over a decoded body and the response it came in."""
 
 
@@ -102,7 +102,7 @@ Trait = Callable[[Any, Response], Iterable[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
-class Pages:
+class Paging:
     """How an endpoint's list is handed out.
 
     Attributes:
@@ -127,7 +127,7 @@ class Pages:
 
 
 @dataclass(frozen=True)
-class Lasting:
+class LastingAttributes:
     """Attributes that do not change for one thing: the fee type of a series, the grid of a market.
 
     Attributes:
@@ -163,7 +163,7 @@ class Contract:
         statuses: The statuses of success.
         fields: Every known place of a successful body.
         access: Who is answered.
-        pages: How its list is handed out, ``None`` if it has none.
+        paging: How its list is handed out, ``None`` if it has none.
         invariants: Rules of meaning.
         lasting: What does not change for one thing.
         traits: Facts of the whole answer that do not change.
@@ -177,9 +177,9 @@ class Contract:
     fields: Mapping[str, Field]
     statuses: tuple[int, ...] = (200,)
     access: Access = Access.PUBLIC
-    pages: Pages | None = None
+    paging: Paging | None = None
     invariants: tuple[Invariant, ...] = ()
-    lasting: tuple[Lasting, ...] = ()
+    lasting: tuple[LastingAttributes, ...] = ()
     traits: tuple[Trait, ...] = ()
     errors: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     codes: Mapping[int, frozenset[str]] = field(default_factory=dict)

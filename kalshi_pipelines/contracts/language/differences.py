@@ -104,13 +104,13 @@ def in_one_line(text: str) -> str:
     return scrubbed(visible(text[: MOST_TEXT * 4]), MOST_TEXT)
 
 
-def merged(differences: Iterable[Difference]) -> tuple[Difference, ...]:
+def merge_differences(differences: Iterable[Difference]) -> tuple[Difference, ...]:
     """One difference for each place and kind, the gravest first; several ``after`` of one place are put together."""
     found: dict[tuple[str, str, Kind], Difference] = {}
     for difference in differences:
         key = (difference.endpoint, difference.place, difference.kind)
         known = found.get(key)
-        found[key] = difference if known is None else _together(known, difference)
+        found[key] = difference if known is None else _combine(known, difference)
     return tuple(sorted(found.values(), key=lambda each: (-RANK[each.severity], each.endpoint, each.place, each.kind)))
 
 
@@ -119,7 +119,7 @@ def places_and_kinds(differences: Iterable[Difference]) -> frozenset[PlaceAndKin
     return frozenset((each.place, each.kind) for each in differences)
 
 
-def _together(first: Difference, second: Difference) -> Difference:
+def _combine(first: Difference, second: Difference) -> Difference:
     graver = max(first, second, key=lambda each: RANK[each.severity])
     afters = sorted({*first.after.split("; "), *second.after.split("; ")} - {""})
     assets = tuple(sorted({*first.assets, *second.assets}))

@@ -9,7 +9,7 @@ _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class Asked:
+class VendorRequest:
     """A request, as far as an answer can be judged by it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Response:
     """An answer as it was received.
 
     Attributes:
-        asked: What it answers.
+        request: What it answers.
         status: The HTTP status; redirects must not have been followed.
         headers: By lower-case name.
         body: As received, after content decoding.
@@ -50,7 +50,7 @@ class Response:
         is_excerpt: The body is some rows of an answer: order, cursor and how many there are say nothing.
     """
 
-    asked: Asked
+    request: VendorRequest
     status: int
     headers: Mapping[str, str]
     body: bytes

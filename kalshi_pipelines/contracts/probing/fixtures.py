@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 from kalshi_pipelines.contracts.probing.pseudonyms import Pseudonyms
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.units import SECOND_US
@@ -30,7 +30,7 @@ class NoRecording(ExpectedError, ValueError):
     """A folder holds no recording that can be read; the message names the folder and the command."""
 
 
-def record(responses: Sequence[Response], folder: Path, at_us: int) -> int:
+def write_recording(responses: Sequence[Response], folder: Path, at_us: int) -> int:
     """Write each answer that was JSON into a folder; returns how many.
 
     Args:
@@ -47,15 +47,15 @@ def record(responses: Sequence[Response], folder: Path, at_us: int) -> int:
         body = _json(response.body)
         if body is None:
             continue
-        asked, name = response.asked, _name(response, index)
-        clean = pseudonyms.without_identifiers(body, asked, response.status)
+        request, name = response.request, _name(response, index)
+        clean = pseudonyms.without_identifiers(body, request, response.status)
         (folder / name).write_text(json.dumps(clean, indent=1) + "\n")
         index[name] = {
-            "endpoint": asked.endpoint,
-            "path": {key: pseudonyms.plain(value) for key, value in asked.path.items()},
-            "query": {key: [pseudonyms.plain(value) for value in values] for key, values in asked.query.items()},
-            "expects": list(asked.expects),
-            "is_signed": asked.is_signed,
+            "endpoint": request.endpoint,
+            "path": {key: pseudonyms.plain(value) for key, value in request.path.items()},
+            "query": {key: [pseudonyms.plain(value) for value in values] for key, values in request.query.items()},
+            "expects": list(request.expects),
+            "is_signed": request.is_signed,
             "status": response.status,
             "environment": response.environment,
             "url": pseudonyms.plain(response.url.partition("?")[0]),
@@ -66,7 +66,7 @@ def record(responses: Sequence[Response], folder: Path, at_us: int) -> int:
     return len(index)
 
 
-def recorded_answers(folder: Path, now_us: int) -> list[Response]:
+def read_recording(folder: Path, now_us: int) -> list[Response]:
     """The answers of a recording, as they came but for identifiers: a fixture for tests.
 
     Warns:
@@ -75,21 +75,25 @@ def recorded_answers(folder: Path, now_us: int) -> list[Response]:
     Raises:
         NoRecording: There is none.
     """
-    found = age(folder, now_us)
+    found = recording_age(folder, now_us)
     if found is None:
         raise NoRecording(f"There is no recording in {folder}: make one with `contracts record {folder}`.")
     if found > OLD:
-        warnings.warn(told_age(folder, now_us), RecordingIsOld, stacklevel=2)
+        warnings.warn(describe_age(folder, now_us), RecordingIsOld, stacklevel=2)
     answers = []
     for name, each in _index(folder)["answers"].items():
         query = {key: tuple(values) for key, values in each["query"].items()}
-        asked = Asked(each["endpoint"], each["path"], query, each["is_signed"], expects=tuple(each["expects"]))
+        request = VendorRequest(
+            each["endpoint"], each["path"], query, each["is_signed"], expects=tuple(each["expects"])
+        )
         body = (folder / Path(name).name).read_bytes()
-        answers.append(Response(asked, each["status"], {}, body, each["received_us"], each["url"], each["environment"]))
+        answers.append(
+            Response(request, each["status"], {}, body, each["received_us"], each["url"], each["environment"])
+        )
     return answers
 
 
-def age(folder: Path, now_us: int) -> dt.timedelta | None:
+def recording_age(folder: Path, now_us: int) -> dt.timedelta | None:
     """How old the recording in a folder is; ``None`` if there is none."""
     try:
         return dt.timedelta(seconds=(now_us - int(_index(folder)["recorded_us"])) // SECOND_US)
@@ -97,9 +101,9 @@ def age(folder: Path, now_us: int) -> dt.timedelta | None:
         return None
 
 
-def told_age(folder: Path, now_us: int) -> str:
+def describe_age(folder: Path, now_us: int) -> str:
     """The age of a recording as a sentence, a warning if it is old."""
-    found = age(folder, now_us)
+    found = recording_age(folder, now_us)
     if found is None:
         return f"There is no recording in {folder}."
     old = f" WARNING: older than {OLD.days} days, record again." if found > OLD else ""
@@ -123,7 +127,7 @@ def _json(body: bytes) -> object:
 
 
 def _name(response: Response, taken: Mapping[str, Any]) -> str:
-    stem = re.sub(r"[^a-z0-9]+", "_", response.asked.endpoint.lower()).strip("_")
+    stem = re.sub(r"[^a-z0-9]+", "_", response.request.endpoint.lower()).strip("_")
     number = 1
     while (name := f"{stem}{'' if number == 1 else f'_{number}'}.json") in taken:
         number += 1

@@ -13,7 +13,7 @@ from typing import Any, Final
 from kalshi_pipelines.contracts.comparison.observation import format_of, is_pair
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.declarations import Field, Format
-from kalshi_pipelines.contracts.language.responses import Asked
+from kalshi_pipelines.contracts.language.responses import VendorRequest
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
@@ -36,16 +36,16 @@ class Pseudonyms:
         self._salt = salt
         self._subaccounts: dict[int, int] = {0: 0}
 
-    def without_identifiers(self, body: object, asked: Asked, status: int = 200) -> Any:  # noqa: ANN401
+    def without_identifiers(self, body: object, request: VendorRequest, status: int = 200) -> Any:  # noqa: ANN401
         """A decoded body with other identifiers.
 
         Args:
             body: The body.
-            asked: What it answers: whether it is a member's own data, and its contract.
+            request: What it answers: whether it is a member's own data, and its contract.
             status: Of the answer; a refusal holds the exchange's own sentences.
         """
-        is_own = asked.is_signed and status < 400
-        contract = CONTRACTS.get(asked.endpoint)
+        is_own = request.is_signed and status < 400
+        contract = CONTRACTS.get(request.endpoint)
         return self._any(body, "", "", is_own, contract.fields if contract else {})
 
     def plain(self, text: str) -> str:

@@ -10,8 +10,8 @@ import dagster as dg
 from kalshi_pipelines.alerts.channels import AlertChannels
 from kalshi_pipelines.alerts.delivery import alert_run_failure, deliver_pending
 from kalshi_pipelines.contracts.findings import store
-from kalshi_pipelines.contracts.health import Freshness, alert_if_overdue, due
-from kalshi_pipelines.contracts.runs import asked_environment
+from kalshi_pipelines.contracts.health import CheckFreshness, alert_if_overdue, next_run
+from kalshi_pipelines.contracts.runs import environment_to_check
 from kalshi_pipelines.defs.contracts.assets import contract_findings
 from kalshi_pipelines.defs.contracts.checks import RAN_IN_A_DAY, endpoint_contracts
 from kalshi_pipelines.defs.resources import WarehouseResource
@@ -48,7 +48,7 @@ def contract_sensor(
     """Starts `contract_checks` every five to six hours, sooner after a failure, and at once after a daemon outage."""
     try:
         require_head(warehouse.engine)
-        found = due(warehouse.engine, asked_environment(warehouse.settings), now_us())
+        found = next_run(warehouse.engine, environment_to_check(warehouse.settings), now_us())
     except SchemaNotAtHead:
         # The job migrates first, so the endpoints of an empty warehouse can be checked, too.
         hour = now_us() // (3_600 * 1_000_000)
@@ -94,7 +94,7 @@ def drift_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResour
         with explained_failures(warehouse.engine):
             memory = _DriftMemory.from_cursor(context.cursor, now_us())
             fresh = alert_if_overdue(warehouse.engine, settings.environment.value, now_us(), memory.since_us)
-            store.queue_summary(warehouse.engine, asked_environment(settings).value, now_us())
+            store.queue_summary(warehouse.engine, environment_to_check(settings).value, now_us())
             channels = AlertChannels.from_settings(settings)
             delivered = deliver_pending(warehouse.engine, channels, settings.alert_minimum_severity, now_us)
     except _UNUSABLE as error:
@@ -108,7 +108,7 @@ def drift_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResour
     return dg.SensorResult(asset_events=[_evaluation(fresh)], cursor=cursor)
 
 
-def _evaluation(fresh: Freshness) -> dg.AssetCheckEvaluation:
+def _evaluation(fresh: CheckFreshness) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
         asset_key=contract_findings.key,
         check_name=RAN_IN_A_DAY,

@@ -6,8 +6,8 @@ from typing import Final
 import dagster as dg
 
 from kalshi_pipelines.contracts.findings import store
-from kalshi_pipelines.contracts.health import freshness, standings
-from kalshi_pipelines.contracts.runs import asked_environment
+from kalshi_pipelines.contracts.health import check_freshness, endpoint_health
+from kalshi_pipelines.contracts.runs import environment_to_check
 from kalshi_pipelines.defs.contracts.assets import contract_findings
 from kalshi_pipelines.defs.contracts.endpoints import ENDPOINTS, endpoint_key
 from kalshi_pipelines.defs.contracts.metadata import (
@@ -44,8 +44,8 @@ def endpoint_contracts(
     """Show the open findings of each endpoint on its asset."""
     with report_expected_failures(context.log), warehouse_at_head(warehouse):
         settings = warehouse.settings
-        found = store.open_findings(warehouse.engine, asked_environment(settings).value)
-        known = standings(warehouse.engine, settings, ENDPOINTS, now_us())
+        found = store.open_findings(warehouse.engine, environment_to_check(settings).value)
+        known = endpoint_health(warehouse.engine, settings, ENDPOINTS, now_us())
     selected = {key.asset_key for key in context.selected_asset_check_keys}
     for endpoint in (each for each in ENDPOINTS if endpoint_key(each) in selected):
         yield check_result(endpoint, known[endpoint], [each for each in found if is_about(each, endpoint)])
@@ -55,7 +55,7 @@ def endpoint_contracts(
 def ran_in_the_last_24_hours(warehouse: WarehouseResource) -> dg.AssetCheckResult:
     """Passes if a contract run succeeded in the last 24 hours. Without a run, having no findings proves nothing."""
     with warehouse_at_head(warehouse):
-        fresh = freshness(warehouse.engine, warehouse.settings.environment.value, now_us())
+        fresh = check_freshness(warehouse.engine, warehouse.settings.environment.value, now_us())
     return dg.AssetCheckResult(passed=fresh.is_fresh, description=fresh.sentence)
 
 

@@ -10,8 +10,8 @@ import dagster as dg
 
 from kalshi_pipelines.contracts.comparison.openapi_document import ENDPOINT as OPENAPI
 from kalshi_pipelines.contracts.declared import CONTRACTS
-from kalshi_pipelines.contracts.probing.other_probes import CHANGELOG, SEARCH
-from kalshi_pipelines.contracts.probing.probes import exchange_endpoints
+from kalshi_pipelines.contracts.probing.exchange_probes import exchange_endpoints
+from kalshi_pipelines.contracts.probing.other_vendor_probes import CHANGELOG, SEARCH
 
 GROUP: Final = "vendor_endpoints"
 OWNERS: Final = ["team:data"]

@@ -6,11 +6,11 @@ from typing import Any, Final
 import dagster as dg
 
 from kalshi_pipelines.alerts.messages import SHOW, SHOW_ALL, finding_message, moment
-from kalshi_pipelines.contracts.comparison.checking import Outcome
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome
 from kalshi_pipelines.contracts.findings.finding_rows import news_of
 from kalshi_pipelines.contracts.findings.life_cycle import Finding
 from kalshi_pipelines.contracts.findings.reachability import vendor_of
-from kalshi_pipelines.contracts.health import Standing
+from kalshi_pipelines.contracts.health import EndpointHealth
 from kalshi_pipelines.contracts.language.differences import Severity
 from kalshi_pipelines.contracts.runs import ContractReport
 from kalshi_pipelines.defs.contracts.endpoints import ENDPOINTS, endpoint_key
@@ -53,7 +53,7 @@ def figures(report: ContractReport) -> dict[str, Any]:
 def observations(report: ContractReport) -> Iterator[dg.AssetObservation]:
     """Yield an observation for each endpoint that answered; without one, the lineage shows its asset as missing."""
     for endpoint, outcome in report.outcomes.items():
-        if outcome in {Outcome.CHECKED, Outcome.EMPTY}:
+        if outcome in {CheckOutcome.CHECKED, CheckOutcome.EMPTY}:
             asked = {"asked": report.environment.value, "outcome": outcome.value}
             yield dg.AssetObservation(endpoint_key(endpoint), metadata=asked)
 
@@ -63,7 +63,7 @@ def is_about(finding: Finding, endpoint: str) -> bool:
     return finding.difference.endpoint in {endpoint, vendor_of(endpoint)}
 
 
-def check_result(endpoint: str, standing: Standing, found: Sequence[Finding]) -> dg.AssetCheckResult:
+def check_result(endpoint: str, standing: EndpointHealth, found: Sequence[Finding]) -> dg.AssetCheckResult:
     """Return an endpoint's check: an error for a breaking finding, a warning for others or if it was not checked."""
     is_breaking = any(each.difference.severity is Severity.BREAKING for each in found)
     return dg.AssetCheckResult(
@@ -76,7 +76,7 @@ def check_result(endpoint: str, standing: Standing, found: Sequence[Finding]) ->
     )
 
 
-def _no_finding(standing: Standing) -> str:
+def _no_finding(standing: EndpointHealth) -> str:
     return f"no open finding; {standing.sentence}" if standing.is_checked else standing.sentence
 
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from kalshi_pipelines.contracts.probing.other_probes import SEARCH
+from kalshi_pipelines.contracts.probing.other_vendor_probes import SEARCH
 from kalshi_pipelines.defs.contracts.endpoints import NEWS_FEEDS, endpoint_key
 from kalshi_pipelines.defs.market_data.assets import DAILY, events
 from kalshi_pipelines.defs.news.metadata import collected, linked, scored

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from kalshi_pipelines.alerts.scrubbing import neutral
 from kalshi_pipelines.contracts.comparison.checking import check
 from kalshi_pipelines.contracts.language.differences import Difference
-from kalshi_pipelines.contracts.language.responses import Asked, Response
-from kalshi_pipelines.contracts.probing.other_probes import EXA, cost_of
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
+from kalshi_pipelines.contracts.probing.other_vendor_probes import EXA, cost_of
 from kalshi_pipelines.news.fetching import NotFetched, bounded, unpacked
 from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderAnswer, ProviderFailed, RawArticle
 from kalshi_pipelines.units import instant, microseconds, now_us
@@ -166,8 +166,8 @@ class _Exchange:
         return response.status_code, told
 
     def _compare(self, endpoint: str, data: Mapping[str, Any], status: int, told: dict[str, str]) -> None:
-        asked = Asked(ENDPOINT, is_signed=True, sent=dict(data))
-        response = Response(asked, status, told, self.body, now_us(), self._base_url + endpoint, self._environment)
+        request = VendorRequest(ENDPOINT, is_signed=True, sent=dict(data))
+        response = Response(request, status, told, self.body, now_us(), self._base_url + endpoint, self._environment)
         self.differences = tuple(check(response).differences)
 
     def _refused(self, status: int) -> ProviderFailed:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalshi_pipelines.contracts.comparison.baseline import Baseline, learned
-from kalshi_pipelines.contracts.comparison.checking import Outcome, check
+from kalshi_pipelines.contracts.comparison.baseline import Baseline, learn
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome, check
 from kalshi_pipelines.contracts.declared import CONTRACTS, assets_of
-from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, in_one_line, merged
+from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, in_one_line, merge_differences
 from kalshi_pipelines.contracts.language.responses import Response
 from kalshi_pipelines_tests.support.contracts.responses import AT, answer
 
@@ -24,11 +24,11 @@ def kinds(response: Response, baseline: Baseline | None = None) -> list[tuple[Ki
 
 def test_an_empty_list_is_no_difference() -> None:
     checked = check(answer({"markets": [], "cursor": ""}, "GET /markets"))
-    assert (checked.outcome, checked.differences) == (Outcome.EMPTY, ())
+    assert (checked.outcome, checked.differences) == (CheckOutcome.EMPTY, ())
 
 
-@pytest.mark.parametrize(("at", "outcome"), [(AT, Outcome.UNREACHABLE), (THURSDAY, Outcome.MAINTENANCE)])
-def test_an_exchange_that_does_not_work_is_no_drift(at: int, outcome: Outcome) -> None:
+@pytest.mark.parametrize(("at", "outcome"), [(AT, CheckOutcome.UNREACHABLE), (THURSDAY, CheckOutcome.MAINTENANCE)])
+def test_an_exchange_that_does_not_work_is_no_drift(at: int, outcome: CheckOutcome) -> None:
     checked = check(answer(b"<html>", "GET /markets", 503, received_us=at))
     assert (checked.outcome, checked.differences, checked.inventory) == (outcome, (), None)
 
@@ -48,7 +48,7 @@ def test_the_status_of_an_exchange_that_is_down_is_still_checked() -> None:
         ({"status": 429, "body": {"error": "too many requests"}}, (Kind.STATUS_CHANGED, Severity.RISKY)),
         ({"url": "https://kalshi.example/trade-api/v2"}, (Kind.HOST_CHANGED, Severity.BREAKING)),
         ({"headers": {"content-language": "es"}}, (Kind.TEXT_CHANGED, Severity.RISKY)),
-        ({"asked": {"expects": (400,)}}, (Kind.STATUS_CHANGED, Severity.RISKY)),
+        ({"request": {"expects": (400,)}}, (Kind.STATUS_CHANGED, Severity.RISKY)),
     ],
 )
 def test_who_answers_and_how_is_judged(options: dict[str, Any], expected: tuple[Kind, Severity]) -> None:
@@ -56,25 +56,29 @@ def test_who_answers_and_how_is_judged(options: dict[str, Any], expected: tuple[
 
 
 def test_an_endpoint_that_needs_a_key_must_refuse_without_one() -> None:
-    limits = {"usage_tier": "basic", "grants": [], "read": {"refill_rate": 1, "bucket_capacity": 1},
-              "write": {"refill_rate": 1, "bucket_capacity": 1}}  # fmt: skip
+    limits = {
+        "usage_tier": "basic",
+        "grants": [],
+        "read": {"refill_rate": 1, "bucket_capacity": 1},
+        "write": {"refill_rate": 1, "bucket_capacity": 1},
+    }
     assert kinds(answer(limits, "GET /account/limits")) == [(Kind.AUTHENTICATION_CHANGED, Severity.RISKY)]
     refused = {"error": {"code": "authentication_error", "message": "authentication_error"}}
     assert kinds(answer(refused, "GET /account/limits", 401)) == []
-    assert kinds(answer(limits, "GET /account/limits", asked={"is_signed": True})) == []
+    assert kinds(answer(limits, "GET /account/limits", request={"is_signed": True})) == []
 
 
 def test_an_unknown_ticker_is_refused_without_a_finding() -> None:
-    asked = {"path": {"ticker": "KXNONE"}}
-    checked = check(answer(NESTED, "GET /markets/{ticker}", 404, asked=asked))
-    assert (checked.outcome, checked.differences) == (Outcome.REFUSED, ())
+    request = {"path": {"ticker": "KXNONE"}}
+    checked = check(answer(NESTED, "GET /markets/{ticker}", 404, request=request))
+    assert (checked.outcome, checked.differences) == (CheckOutcome.REFUSED, ())
 
 
 def test_a_flat_body_where_refusals_are_nested_changes_the_shape_of_errors() -> None:
-    asked = {"path": {"ticker": "KXNONE"}}
+    request = {"path": {"ticker": "KXNONE"}}
     flat = {"code": "not_found", "message": "not found"}
     assert (Kind.ERROR_SHAPE_CHANGED, Severity.BREAKING) in kinds(
-        answer(flat, "GET /markets/{ticker}", 404, asked=asked)
+        answer(flat, "GET /markets/{ticker}", 404, request=request)
     )
 
 
@@ -83,37 +87,41 @@ def test_a_difference_that_was_learned_is_none_any_more() -> None:
     first = check(new)
     assert [each.kind for each in first.differences] == [Kind.KEY_NEW]
     assert first.inventory is not None
-    assert check(new, learned(None, first.inventory, AT)).differences == ()
+    assert check(new, learn(None, first.inventory, AT)).differences == ()
 
 
 def test_a_cost_that_changes_is_found_by_what_was_learned() -> None:
     inventory = check(answer(COSTS)).inventory
     assert inventory is not None
     dearer = {**COSTS, "endpoint_costs": [{**COSTS["endpoint_costs"][0], "cost": 20}]}  # type: ignore[index]
-    found = check(answer(dearer), learned(None, inventory, AT)).differences
+    found = check(answer(dearer), learn(None, inventory, AT)).differences
     assert [(each.kind, each.before, each.after) for each in found] == [(Kind.VALUE_CHANGED, "2", "20")]
 
 
 def test_a_baseline_is_the_same_after_json() -> None:
     inventory = check(answer(COSTS)).inventory
     assert inventory is not None
-    baseline = learned(learned(None, inventory, AT), inventory, AT + 1)
+    baseline = learn(learn(None, inventory, AT), inventory, AT + 1)
     again = Baseline.from_json(json.loads(json.dumps(baseline.as_json())))
     assert dataclasses.replace(again) == baseline
     assert again.observations == 2
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=20),
-                    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-                    max_leaves=12))  # fmt: skip
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+        max_leaves=12,
+    )
+)
 def test_any_json_is_checked_without_an_error_and_never_differs_from_itself(value: Any) -> None:
     for endpoint in ("GET /markets", "GET /portfolio/fills", "GET /account/endpoint_costs"):
         signed = {"is_signed": True}
-        checked = check(answer({"markets": value, "fills": value, "endpoint_costs": value}, endpoint, asked=signed))
+        checked = check(answer({"markets": value, "fills": value, "endpoint_costs": value}, endpoint, request=signed))
         if checked.inventory is not None:
-            known = learned(None, checked.inventory, AT)
+            known = learn(None, checked.inventory, AT)
             again = check(
-                answer({"markets": value, "fills": value, "endpoint_costs": value}, endpoint, asked=signed), known
+                answer({"markets": value, "fills": value, "endpoint_costs": value}, endpoint, request=signed), known
             )
             news = {each.kind for each in again.differences} - {each.kind for each in checked.differences}
             assert not news
@@ -137,7 +145,7 @@ def test_the_same_finding_has_the_same_fingerprint_and_a_changed_one_the_same_su
     assert one.fingerprint("prod") != one.fingerprint("demo")
     assert one.fingerprint("prod") != changed.fingerprint("prod")
     assert one.subject("prod") == changed.subject("prod")
-    assert len(merged([one, other, changed])) == 1
+    assert len(merge_differences([one, other, changed])) == 1
 
 
 @given(st.text(max_size=2_000))
@@ -152,4 +160,4 @@ def test_what_is_inside_a_key_nobody_declared_comes_and_goes_unnoticed() -> None
     assert [each.place for each in first.differences] == ["extra"]
     assert first.inventory is not None
     other = answer({**COSTS, "extra": {"a": "x", "b": [{"d": 1}], "e": 2}})
-    assert check(other, learned(None, first.inventory, AT)).differences == ()
+    assert check(other, learn(None, first.inventory, AT)).differences == ()

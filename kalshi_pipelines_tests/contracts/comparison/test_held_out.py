@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from kalshi_pipelines.contracts.comparison.baseline import Baseline, learned
-from kalshi_pipelines.contracts.comparison.checking import Outcome, check
+from kalshi_pipelines.contracts.comparison.baseline import Baseline, learn
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome, check
 from kalshi_pipelines.contracts.comparison.cross_checks import cross_check
 from kalshi_pipelines.contracts.language.differences import Difference, Severity
 from kalshi_pipelines.contracts.language.responses import Response
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines_tests.support.checkout import RECORDINGS
-from kalshi_pipelines_tests.support.contracts.further_held_out import FURTHER, MISSED, Altered
+from kalshi_pipelines_tests.support.contracts.further_held_out import FURTHER, MISSED, ResponseChange
 from kalshi_pipelines_tests.support.contracts.held_out import HELD_OUT, Mutation
 from kalshi_pipelines_tests.support.contracts.recorded import baseline_of, recordings, siblings, with_bodies
-from kalshi_pipelines_tests.support.contracts.sandbox_answers import Answers
+from kalshi_pipelines_tests.support.contracts.sandbox_answers import SandboxAnswers
 from kalshi_pipelines_tests.support.sandbox.local_sandbox import local_sandbox
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
@@ -37,12 +37,12 @@ class Observed:
     def see(self, responses: Sequence[Response]) -> None:
         self.last = {}
         for response in responses:
-            endpoint = response.asked.endpoint
+            endpoint = response.request.endpoint
             checked = check(response, self.baselines.get(endpoint))
             self.alarms += checked.differences
-            if checked.inventory is not None and checked.outcome is not Outcome.REFUSED:
+            if checked.inventory is not None and checked.outcome is not CheckOutcome.REFUSED:
                 known = self.baselines.get(endpoint)
-                self.baselines[endpoint] = learned(known, checked.inventory, response.received_us)
+                self.baselines[endpoint] = learn(known, checked.inventory, response.received_us)
             self.last.setdefault(endpoint, []).append(response)
         self.alarms += cross_check(with_bodies(responses))
 
@@ -54,7 +54,7 @@ def day() -> Iterator[Observed]:
     with sandbox.client:
         signer = RequestSigner("mine", now_ms=lambda: sandbox.time.microseconds // 1_000)
         sandbox.steer("POST", "/keys", key_id="mine", public_key_pem=signer.public_pem)
-        answers = Answers(sandbox, signer)
+        answers = SandboxAnswers(sandbox, signer)
         for _ in range(24 // _STEP_HOURS + 1):
             observed.see(list(answers.everything()))
             sandbox.pass_seconds(_STEP_HOURS * 3_600)
@@ -65,32 +65,35 @@ def test_a_day_of_the_sandbox_gives_no_difference_at_all(day: Observed) -> None:
     assert day.alarms == []
 
 
-def _on_recordings(mutation: Mutation | Altered) -> tuple[Difference, ...] | None:
+def _on_recordings(mutation: Mutation | ResponseChange) -> tuple[Difference, ...] | None:
     for recording in recordings().values():
-        is_fit = recording.folder == "derived_3_34_0" and not recording.response.asked.expects
-        if is_fit and recording.response.asked.endpoint == mutation.endpoint:
-            if isinstance(mutation, Altered):
+        is_fit = recording.folder == "derived_3_34_0" and not recording.response.request.expects
+        if is_fit and recording.response.request.endpoint == mutation.endpoint:
+            if isinstance(mutation, ResponseChange):
                 changed = mutation.alter(recording.response)
             else:
                 changed = recording.changed(mutation.applied(recording.body))
             if changed != recording.response:
                 known = baseline_of(recording, *siblings(recording))
-                others = [each.response for each in recordings().values() if each.folder == recording.folder
-                          and each.file != recording.file and each.response.status == 200]  # fmt: skip
+                others = [
+                    each.response
+                    for each in recordings().values()
+                    if each.folder == recording.folder and each.file != recording.file and each.response.status == 200
+                ]
                 before = cross_check(with_bodies([*others, recording.response]))
                 together = [each for each in cross_check(with_bodies([*others, changed])) if each not in before]
                 return (*check(changed, known).differences, *together)
     return None
 
 
-def _on_sandbox(mutation: Mutation | Altered, day: Observed) -> tuple[Difference, ...] | None:
+def _on_sandbox(mutation: Mutation | ResponseChange, day: Observed) -> tuple[Difference, ...] | None:
     for response in day.last.get(mutation.endpoint, []):
         if response.status >= 300:
             continue
         body: Any = json.loads(response.body)
-        changed = body if isinstance(mutation, Altered) else mutation.applied(body)
+        changed = body if isinstance(mutation, ResponseChange) else mutation.applied(body)
         answer = replace(response, body=json.dumps(changed).encode())
-        if isinstance(mutation, Altered):
+        if isinstance(mutation, ResponseChange):
             answer = mutation.alter(answer)
         elif changed == body:
             continue
@@ -99,7 +102,7 @@ def _on_sandbox(mutation: Mutation | Altered, day: Observed) -> tuple[Difference
 
 
 def _rates(
-    every: Sequence[Mutation | Altered], found: dict[str, tuple[Difference, ...]]
+    every: Sequence[Mutation | ResponseChange], found: dict[str, tuple[Difference, ...]]
 ) -> tuple[float, float, list[str]]:
     breaking = [each for each in every if each.breaking and each.name in found]
     detected = [name for name, differences in found.items() if differences]
@@ -140,7 +143,7 @@ def test_changes_that_were_never_seen_are_found_on_the_sandbox(day: Observed) ->
 
 @pytest.mark.skipif(not (RECORDINGS / "index.json").exists(), reason="no recordings beside the project")
 @pytest.mark.parametrize("change", FURTHER, ids=lambda each: f"{each.endpoint}: {each.name}")
-def test_a_change_thought_of_without_the_checks_is_found_on_a_recording(change: Mutation | Altered) -> None:
+def test_a_change_thought_of_without_the_checks_is_found_on_a_recording(change: Mutation | ResponseChange) -> None:
     found = _on_recordings(change)
     assert found is not None, "the change changes nothing"
     assert bool(found) is (change.name not in MISSED)

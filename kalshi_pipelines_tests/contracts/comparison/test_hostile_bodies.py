@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from kalshi_pipelines.contracts.comparison.body_decoding import AbsurdBody, decode
-from kalshi_pipelines.contracts.comparison.checking import Outcome, check
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome, check
 from kalshi_pipelines.contracts.language.differences import Kind, Severity
-from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 from kalshi_pipelines_tests.support.contracts.hostile_bodies import AT, HOSTILE, hostile_response
 
 
@@ -32,10 +32,10 @@ def test_a_quote_before_a_colon_inside_a_text_is_no_second_key() -> None:
 
 def test_a_refusal_with_a_hostile_body_is_a_finding_as_well() -> None:
     response = Response(
-        Asked("GET /markets", expects=(400,)), 400, {}, b"[" * 100_000, AT, "http://127.0.0.1/", "sandbox"
+        VendorRequest("GET /markets", expects=(400,)), 400, {}, b"[" * 100_000, AT, "http://127.0.0.1/", "sandbox"
     )
     checked = check(response)
-    assert checked.outcome is Outcome.REFUSED
+    assert checked.outcome is CheckOutcome.REFUSED
     assert [each.kind for each in checked.differences] == [Kind.ABSURD]
 
 
@@ -78,6 +78,8 @@ def test_what_can_not_be_read_is_said_in_words() -> None:
 def test_an_address_that_is_none_is_no_reason_to_stop_checking_a_search() -> None:
     results = [{"id": "1", "url": "https://[::1/broken", "title": "x"}, {"id": "2", "url": "https://b.example/"}]
     body = json.dumps({"requestId": "1", "results": results, "costDollars": {"total": 0.005}}).encode()
-    asked = Asked("POST api.exa.ai/search", is_signed=True, sent={"query": "x", "includeDomains": ["a.example"]})
-    found = check(Response(asked, 200, {}, body, AT, "https://api.exa.ai/search", "prod")).differences
+    request = VendorRequest(
+        "POST api.exa.ai/search", is_signed=True, sent={"query": "x", "includeDomains": ["a.example"]}
+    )
+    found = check(Response(request, 200, {}, body, AT, "https://api.exa.ai/search", "prod")).differences
     assert [each.place for each in found if "includeDomains" in f"{each.before}{each.after}{each.example}"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kalshi_pipelines.contracts.comparison.baseline import Baseline, compare, learned
+from kalshi_pipelines.contracts.comparison.baseline import Baseline, compare, learn
 from kalshi_pipelines.contracts.comparison.checking import check
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.differences import Kind
@@ -14,8 +14,16 @@ from kalshi_pipelines_tests.support.contracts.responses import AT, answer
 
 ENDPOINT = "GET /markets"
 ROWS = 40
-NUMBERS = ("yes_bid_dollars", "yes_ask_dollars", "no_bid_dollars", "no_ask_dollars", "last_price_dollars", "volume_fp",
-           "volume_24h_fp", "open_interest_fp")  # fmt: skip
+NUMBERS = (
+    "yes_bid_dollars",
+    "yes_ask_dollars",
+    "no_bid_dollars",
+    "no_ask_dollars",
+    "last_price_dollars",
+    "volume_fp",
+    "volume_24h_fp",
+    "open_interest_fp",
+)
 
 
 def market(draw: random.Random, number: int, idle: float = 0.0) -> dict[str, Any]:
@@ -49,13 +57,13 @@ def known_of(draw: random.Random, *idle: float) -> Baseline:
     for share in idle:
         inventory = check(_response(lists(draw, share))).inventory
         assert inventory is not None
-        baseline = learned(baseline, inventory, AT)
+        baseline = learn(baseline, inventory, AT)
     assert baseline is not None
     return baseline
 
 
 def _response(body: dict[str, Any]) -> Response:
-    return answer(body, ENDPOINT, asked={"query": {"status": ("open",), "limit": ("100",)}})
+    return answer(body, ENDPOINT, request={"query": {"status": ("open",), "limit": ("100",)}})
 
 
 @pytest.fixture
@@ -82,8 +90,12 @@ def test_a_place_is_not_judged_before_it_was_seen_often(draw: random.Random) -> 
 
 
 def test_quotes_that_vanish_of_all_markets_that_were_traded_today_break_a_rule(draw: random.Random) -> None:
-    gone = {"yes_bid_dollars": "0.0000", "yes_ask_dollars": "1.0000", "no_bid_dollars": "0.0000",
-            "no_ask_dollars": "1.0000"}  # fmt: skip
+    gone = {
+        "yes_bid_dollars": "0.0000",
+        "yes_ask_dollars": "1.0000",
+        "no_bid_dollars": "0.0000",
+        "no_ask_dollars": "1.0000",
+    }
     rule = "no market that was traded today has a quote"
 
     def told(body: dict[str, Any]) -> bool:

@@ -12,9 +12,9 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome, CheckResult
 from kalshi_pipelines.contracts.findings import store
-from kalshi_pipelines.contracts.findings.life_cycle import Source
+from kalshi_pipelines.contracts.findings.life_cycle import RunSource
 from kalshi_pipelines.contracts.findings.recording import EndpointResult
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 from kalshi_pipelines.units import HOUR_US
@@ -115,19 +115,19 @@ class Findings(RuleBasedStateMachine):
     def run(self, outcomes: dict[str, str], seen: Seen, source: str, hours: int) -> None:
         self.now_us += hours * HOUR_US
         seen = {key: what for key, what in seen.items() if outcomes.get(key[0]) == "checked"}
-        run_id = store.begin_run(self.engine, "prod", Source(source), self.now_us)
+        run_id = store.begin_run(self.engine, "prod", RunSource(source), self.now_us)
         self._record(run_id, outcomes, seen, source)
 
     @rule(first=SEEN, second=SEEN)
     def two_runs_that_began_together(self, first: Seen, second: Seen) -> None:
         outcomes = dict.fromkeys(ENDPOINTS, "checked")
-        run_ids = [store.begin_run(self.engine, "prod", Source.PROBES, self.now_us) for _ in range(2)]
+        run_ids = [store.begin_run(self.engine, "prod", RunSource.PROBES, self.now_us) for _ in range(2)]
         for run_id, seen in zip(run_ids, (second, first), strict=True):
             self._record(run_id, outcomes, seen, "probes")
 
     def _record(self, run_id: int, outcomes: dict[str, str], seen: Seen, source: str) -> None:
         results = [
-            EndpointResult(endpoint, Checked(Outcome(outcome), self._differences(endpoint, seen), None))
+            EndpointResult(endpoint, CheckResult(CheckOutcome(outcome), self._differences(endpoint, seen), None))
             for endpoint, outcome in outcomes.items()
         ]
         recorded = store.record(self.engine, run_id, results, self.now_us)

@@ -7,12 +7,12 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.contracts.comparison.baseline import compare
-from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome, CheckResult
 from kalshi_pipelines.contracts.comparison.inventory import Inventory, Place
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.findings import store
-from kalshi_pipelines.contracts.findings.life_cycle import Event, Source, Status
-from kalshi_pipelines.contracts.findings.store import CanNotBeRecorded, EndpointResult, Recorded, begin_run, record
+from kalshi_pipelines.contracts.findings.life_cycle import FindingEvent, FindingStatus, RunSource
+from kalshi_pipelines.contracts.findings.store import EndpointResult, FindingNotRecorded, RecordedRun, begin_run, record
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 from kalshi_pipelines.units import DAY_US, HOUR_US
 from kalshi_pipelines.warehouse.tables import alerts, contract_endpoints, contract_findings, contract_runs
@@ -41,24 +41,24 @@ class Runs:
     def run(
         self,
         *differences: Difference,
-        outcomes: Sequence[tuple[str, Outcome]] = ((MARKETS, Outcome.CHECKED),),
-        source: Source = Source.PROBES,
+        outcomes: Sequence[tuple[str, CheckOutcome]] = ((MARKETS, CheckOutcome.CHECKED),),
+        source: RunSource = RunSource.PROBES,
         inventory: Inventory | None = None,
         hours: float = 6,
-    ) -> Recorded:
+    ) -> RecordedRun:
         self.now_us += int(hours * HOUR_US)
         results = [
             EndpointResult(
                 endpoint,
-                Checked(outcome, tuple(each for each in differences if each.endpoint == endpoint), inventory),
+                CheckResult(outcome, tuple(each for each in differences if each.endpoint == endpoint), inventory),
             )
             for endpoint, outcome in outcomes
         ]
         run_id = begin_run(self.engine, "prod", source, self.now_us)
         return record(self.engine, run_id, results, self.now_us)
 
-    def away(self, *endpoints: str, hours: float = 6) -> Recorded:
-        return self.run(outcomes=[(endpoint, Outcome.UNREACHABLE) for endpoint in endpoints], hours=hours)
+    def away(self, *endpoints: str, hours: float = 6) -> RecordedRun:
+        return self.run(outcomes=[(endpoint, CheckOutcome.UNREACHABLE) for endpoint in endpoints], hours=hours)
 
     def titles(self) -> list[str]:
         with self.engine.connect() as connection:
@@ -88,24 +88,26 @@ def test_an_open_finding_that_changes_is_the_same_incident(runs: Runs) -> None:
     assert len(runs.titles()) == 1
     kept, history = store.finding_with_history(runs.engine, finding.finding_id)
     assert kept.difference.after == "in half"
-    assert [entry.event for entry in history] == [Event.OPENED, *[Event.CHANGED] * 3]
+    assert [entry.event for entry in history] == [FindingEvent.OPENED, *[FindingEvent.CHANGED] * 3]
 
 
-@pytest.mark.parametrize("first", [Source.PROBES, Source.INGEST])
-def test_what_probes_and_an_ingest_say_of_one_difference_in_other_words_is_no_change(runs: Runs, first: Source) -> None:
-    other = {Source.PROBES: Source.INGEST, Source.INGEST: Source.PROBES}[first]
+@pytest.mark.parametrize("first", [RunSource.PROBES, RunSource.INGEST])
+def test_what_probes_and_an_ingest_say_of_one_difference_in_other_words_is_no_change(
+    runs: Runs, first: RunSource
+) -> None:
+    other = {RunSource.PROBES: RunSource.INGEST, RunSource.INGEST: RunSource.PROBES}[first]
     (finding,) = runs.run(difference("in none"), source=first).news
     store.acknowledge(runs.engine, finding.finding_id, "Ann", "because", runs.now_us)
     for _ in range(3):
         assert runs.run(difference("in half"), source=other).news == ()
-        assert runs.run(difference("in half" if first is Source.INGEST else "in none"), source=first).news == ()
+        assert runs.run(difference("in half" if first is RunSource.INGEST else "in none"), source=first).news == ()
     assert runs.statuses() == ["acknowledged"]
 
 
 def test_an_ingest_that_sees_another_new_word_than_the_acknowledged_one_is_news(runs: Runs) -> None:
     (finding,) = runs.run(difference("new values: 'x'", kind=Kind.VALUE_NEW)).news
     store.acknowledge(runs.engine, finding.finding_id, "Ann", "because", runs.now_us)
-    assert len(runs.run(difference("new values: 'y'", kind=Kind.VALUE_NEW), source=Source.INGEST).news) == 1
+    assert len(runs.run(difference("new values: 'y'", kind=Kind.VALUE_NEW), source=RunSource.INGEST).news) == 1
 
 
 def test_a_finding_that_becomes_graver_alerts_again(runs: Runs) -> None:
@@ -134,12 +136,12 @@ PRICE = "markets[].yes_bid_dollars"
         (difference(), difference(endpoint="GET /markets/{ticker}", place="market.yes_bid_dollars")),
     ],
     ids=["renamed", "new word", "inside", "concluded", "frozen", "unreadable", "other endpoint"],
-)  # fmt: skip
+)
 def test_what_one_change_shows_later_is_no_message_of_its_own(
     runs: Runs, first: Difference, second: Difference
 ) -> None:
     runs.run(first)
-    outcomes = [(MARKETS, Outcome.CHECKED), ("GET /markets/{ticker}", Outcome.CHECKED)]
+    outcomes = [(MARKETS, CheckOutcome.CHECKED), ("GET /markets/{ticker}", CheckOutcome.CHECKED)]
     assert len(runs.run(first, second, outcomes=outcomes).news) == 1
     assert len(runs.titles()) == 1
     assert runs.statuses() == ["open", "open"]
@@ -160,7 +162,7 @@ def test_another_change_while_one_is_open_is_a_message_of_its_own(
     runs: Runs, first: Difference, second: Difference
 ) -> None:
     runs.run(first)
-    runs.run(first, second, outcomes=[(MARKETS, Outcome.CHECKED), (second.endpoint, Outcome.CHECKED)])
+    runs.run(first, second, outcomes=[(MARKETS, CheckOutcome.CHECKED), (second.endpoint, CheckOutcome.CHECKED)])
     assert len(runs.titles()) == 2
 
 
@@ -179,7 +181,7 @@ def test_what_shows_after_an_acknowledgement_is_news(runs: Runs) -> None:
 def test_the_same_change_of_a_key_at_another_endpoint_a_day_later_is_news(runs: Runs) -> None:
     runs.run(difference())
     second = difference(endpoint="GET /markets/{ticker}", place="market.yes_bid_dollars")
-    runs.run(second, outcomes=[("GET /markets/{ticker}", Outcome.CHECKED)], hours=25)
+    runs.run(second, outcomes=[("GET /markets/{ticker}", CheckOutcome.CHECKED)], hours=25)
     assert len(runs.titles()) == 2
 
 
@@ -197,33 +199,33 @@ def test_an_acknowledged_finding_is_silent_until_it_changes(runs: Runs) -> None:
     (finding,) = runs.run(difference()).news
     noted = store.acknowledge(runs.engine, finding.finding_id, "Ann", "we do not use it", runs.now_us)
     assert (noted.status, noted.acknowledged_by, noted.acknowledged_why) == (
-        Status.ACKNOWLEDGED,
+        FindingStatus.ACKNOWLEDGED,
         "Ann",
         "we do not use it",
     )
     assert runs.run(difference()).open == ()
     assert len(runs.titles()) == 1
     (again,) = runs.run(difference("in half")).news
-    assert (again.finding_id, again.status, again.acknowledged_by) == (finding.finding_id, Status.OPEN, None)
+    assert (again.finding_id, again.status, again.acknowledged_by) == (finding.finding_id, FindingStatus.OPEN, None)
     assert len(runs.titles()) == 2
     _, history = store.finding_with_history(runs.engine, finding.finding_id)
-    assert [entry.event for entry in history] == [Event.OPENED, Event.ACKNOWLEDGED, Event.REOPENED]
+    assert [entry.event for entry in history] == [FindingEvent.OPENED, FindingEvent.ACKNOWLEDGED, FindingEvent.REOPENED]
     assert (history[1].who, history[1].why) == ("Ann", "we do not use it")
 
 
 @pytest.mark.parametrize(("who", "why"), [("", "because"), ("Ann", " "), ("", "")])
 def test_an_acknowledgement_without_a_name_or_reason_is_refused(runs: Runs, who: str, why: str) -> None:
     (finding,) = runs.run(difference()).news
-    with pytest.raises(CanNotBeRecorded, match="who gives it and why"):
+    with pytest.raises(FindingNotRecorded, match="who gives it and why"):
         store.acknowledge(runs.engine, finding.finding_id, who, why, runs.now_us)
 
 
 def test_only_an_open_finding_is_acknowledged(runs: Runs) -> None:
     (finding,) = runs.run(difference()).news
     store.acknowledge(runs.engine, finding.finding_id, "Ann", "because", runs.now_us)
-    with pytest.raises(CanNotBeRecorded, match="is acknowledged"):
+    with pytest.raises(FindingNotRecorded, match="is acknowledged"):
         store.acknowledge(runs.engine, finding.finding_id, "Bob", "because", runs.now_us)
-    with pytest.raises(CanNotBeRecorded, match="no finding 99"):
+    with pytest.raises(FindingNotRecorded, match="no finding 99"):
         store.acknowledge(runs.engine, 99, "Bob", "because", runs.now_us)
 
 
@@ -241,12 +243,12 @@ def test_a_finding_closes_when_it_is_gone_twice_and_alerts_when_it_comes_back(ru
     "outcomes",
     [
         [],
-        [(SERIES, Outcome.CHECKED)],
-        *[[(MARKETS, outcome)] for outcome in Outcome if outcome is not Outcome.CHECKED],
+        [(SERIES, CheckOutcome.CHECKED)],
+        *[[(MARKETS, outcome)] for outcome in CheckOutcome if outcome is not CheckOutcome.CHECKED],
     ],
 )
 def test_a_finding_does_not_close_if_its_endpoint_was_not_really_checked(
-    runs: Runs, outcomes: list[tuple[str, Outcome]]
+    runs: Runs, outcomes: list[tuple[str, CheckOutcome]]
 ) -> None:
     runs.run(difference())
     for _ in range(5):
@@ -257,7 +259,7 @@ def test_a_finding_does_not_close_if_its_endpoint_was_not_really_checked(
 def test_a_finding_about_the_answer_itself_closes_with_an_empty_list(runs: Runs) -> None:
     runs.run(difference("401", place="status", kind=Kind.STATUS_CHANGED))
     for _ in range(2):
-        runs.run(outcomes=[(MARKETS, Outcome.EMPTY)])
+        runs.run(outcomes=[(MARKETS, CheckOutcome.EMPTY)])
     assert runs.statuses() == ["closed"]
 
 
@@ -285,21 +287,21 @@ def test_what_is_different_about_refusals_is_told_by_refusals(runs: Runs) -> Non
         runs.run()
     assert runs.statuses() == ["open"]
     for _ in range(2):
-        runs.run(outcomes=[(MARKETS, Outcome.CHECKED), (MARKETS, Outcome.REFUSED)])
+        runs.run(outcomes=[(MARKETS, CheckOutcome.CHECKED), (MARKETS, CheckOutcome.REFUSED)])
     assert runs.statuses() == ["closed"]
 
 
 def test_an_ingest_does_not_close_what_probes_found_nor_probes_what_an_ingest_found(runs: Runs) -> None:
     runs.run(difference())
     for _ in range(5):
-        runs.run(source=Source.INGEST)
+        runs.run(source=RunSource.INGEST)
     assert runs.statuses() == ["open"]
-    assert runs.run(difference(), source=Source.INGEST).news == ()
+    assert runs.run(difference(), source=RunSource.INGEST).news == ()
     for _ in range(5):
         runs.run()
     assert runs.statuses() == ["open"]
     for _ in range(2):
-        runs.run(source=Source.INGEST)
+        runs.run(source=RunSource.INGEST)
     assert runs.statuses() == ["closed"]
     assert len(runs.titles()) == 1
 
@@ -318,18 +320,20 @@ def test_additions_are_told_of_together_at_most_twice_a_day(runs: Runs) -> None:
 
 
 def test_a_run_recorded_twice_changes_nothing(runs: Runs) -> None:
-    result = EndpointResult(MARKETS, Checked(Outcome.CHECKED, (difference(),), None))
-    run_id = begin_run(runs.engine, "prod", Source.PROBES, 1)
+    result = EndpointResult(MARKETS, CheckResult(CheckOutcome.CHECKED, (difference(),), None))
+    run_id = begin_run(runs.engine, "prod", RunSource.PROBES, 1)
     assert len(record(runs.engine, run_id, [result], 2).news) == 1
     assert record(runs.engine, run_id, [], 3).news == ()
     assert len(runs.titles()) == 1
-    with pytest.raises(CanNotBeRecorded, match="no contract run 99"):
+    with pytest.raises(FindingNotRecorded, match="no contract run 99"):
         record(runs.engine, 99, [], 4)
 
 
 def test_runs_at_once_double_neither_findings_nor_alerts(runs: Runs) -> None:
-    result = EndpointResult(MARKETS, Checked(Outcome.CHECKED, (difference(), difference(place="cursor")), None))
-    run_ids = [begin_run(runs.engine, "prod", Source.PROBES, 1) for _ in range(6)]
+    result = EndpointResult(
+        MARKETS, CheckResult(CheckOutcome.CHECKED, (difference(), difference(place="cursor")), None)
+    )
+    run_ids = [begin_run(runs.engine, "prod", RunSource.PROBES, 1) for _ in range(6)]
     failures: list[Exception] = []
 
     def record_one(run_id: int) -> None:
@@ -361,8 +365,8 @@ def test_a_failure_while_recording_leaves_nothing(runs: Runs, monkeypatch: pytes
 
 def test_environments_do_not_mix(runs: Runs) -> None:
     runs.run(difference())
-    run_id = begin_run(runs.engine, "demo", Source.PROBES, runs.now_us)
-    record(runs.engine, run_id, [EndpointResult(MARKETS, Checked(Outcome.CHECKED, (), None))], runs.now_us)
+    run_id = begin_run(runs.engine, "demo", RunSource.PROBES, runs.now_us)
+    record(runs.engine, run_id, [EndpointResult(MARKETS, CheckResult(CheckOutcome.CHECKED, (), None))], runs.now_us)
     assert len(store.open_findings(runs.engine, "prod")) == 1
     assert store.open_findings(runs.engine, "demo") == ()
     assert store.last_success_us(runs.engine, "sandbox") is None
@@ -378,7 +382,7 @@ def test_a_vendor_that_does_not_answer_is_one_finding_after_a_grace_and_closes_b
     assert (finding.difference.endpoint, finding.difference.kind) == ("Kalshi", Kind.UNREACHABLE)
     assert runs.away(MARKETS, SERIES).news == ()
     assert len(runs.titles()) == 1
-    back = runs.run(outcomes=[(MARKETS, Outcome.EMPTY), (SERIES, Outcome.UNREACHABLE)])
+    back = runs.run(outcomes=[(MARKETS, CheckOutcome.EMPTY), (SERIES, CheckOutcome.UNREACHABLE)])
     assert [each.difference.endpoint for each in back.closed] == ["Kalshi"]
     # What alone is still away was away as long.
     assert [each.difference.endpoint for each in back.news] == [SERIES]
@@ -399,14 +403,14 @@ def test_a_hiccup_is_no_finding(runs: Runs) -> None:
 
 def test_vendors_are_told_apart(runs: Runs) -> None:
     for _ in range(3):
-        recorded = runs.run(outcomes=[(MARKETS, Outcome.CHECKED), (EXA, Outcome.UNREACHABLE)])
+        recorded = runs.run(outcomes=[(MARKETS, CheckOutcome.CHECKED), (EXA, CheckOutcome.UNREACHABLE)])
     assert [each.difference.endpoint for each in recorded.open] == ["api.exa.ai"]
 
 
 def test_maintenance_is_neither_a_failure_nor_an_answer(runs: Runs) -> None:
     runs.away(MARKETS)
     for _ in range(4):
-        assert runs.run(outcomes=[(MARKETS, Outcome.MAINTENANCE)], hours=0.5).news == ()
+        assert runs.run(outcomes=[(MARKETS, CheckOutcome.MAINTENANCE)], hours=0.5).news == ()
     with runs.engine.connect() as connection:
         assert set(connection.scalars(sa.select(contract_endpoints.c.failures))) == {1}
     runs.run()
@@ -418,14 +422,14 @@ def test_a_run_that_nothing_answered_is_no_success(runs: Runs) -> None:
     runs.run()
     succeeded_us = runs.now_us
     runs.away(MARKETS)
-    runs.run(outcomes=[(MARKETS, Outcome.CHECKED)], source=Source.INGEST)
+    runs.run(outcomes=[(MARKETS, CheckOutcome.CHECKED)], source=RunSource.INGEST)
     assert store.last_success_us(runs.engine, "prod") == succeeded_us
 
 
 def test_a_run_that_was_killed_is_marked_when_a_later_one_begins(runs: Runs) -> None:
-    killed = begin_run(runs.engine, "prod", Source.PROBES, runs.now_us)
+    killed = begin_run(runs.engine, "prod", RunSource.PROBES, runs.now_us)
     runs.run(hours=7)
-    failed = begin_run(runs.engine, "prod", Source.PROBES, runs.now_us)
+    failed = begin_run(runs.engine, "prod", RunSource.PROBES, runs.now_us)
     store.fail_run(runs.engine, failed, "api_key=hunter22 was refused", runs.now_us)
     with runs.engine.connect() as connection:
         errors = {
@@ -442,7 +446,7 @@ def test_a_wrong_order_is_gone_only_when_a_list_had_enough_elements_to_show_it(r
     book = "GET /markets/{ticker}/orderbook"
     place = "orderbook_fp.yes_dollars"
     wrong = difference("descends", endpoint=book, place=place, kind=Kind.PAGE_BROKEN)
-    asked = [(book, Outcome.CHECKED)]
+    asked = [(book, CheckOutcome.CHECKED)]
     levels = {
         count: Inventory(
             {
@@ -486,9 +490,9 @@ def test_what_was_learned_stays_a_finding_until_it_is_gone(runs: Runs) -> None:
 def test_baselines_are_learned_from_probes_of_each_environment(runs: Runs) -> None:
     for _ in range(2):
         runs.run(inventory=Inventory({}))
-    runs.run(inventory=Inventory({}), source=Source.INGEST)
+    runs.run(inventory=Inventory({}), source=RunSource.INGEST)
     runs.run(difference(kind=Kind.ABSURD), inventory=Inventory({}))
-    runs.run(inventory=Inventory({}), outcomes=[(MARKETS, Outcome.REFUSED)])
+    runs.run(inventory=Inventory({}), outcomes=[(MARKETS, CheckOutcome.REFUSED)])
     assert {name: each.observations for name, each in store.load(runs.engine, "prod").items()} == {MARKETS: 3}
     assert store.load(runs.engine, "demo") == {}
 

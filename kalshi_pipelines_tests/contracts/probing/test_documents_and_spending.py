@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalshi_pipelines.contracts.comparison.openapi_document import UnreadableDocument, changes, digest
+from kalshi_pipelines.contracts.comparison.openapi_document import UnreadableDocument, compare_digests, digest_document
 from kalshi_pipelines.contracts.language.differences import Severity
-from kalshi_pipelines.contracts.probing.other_probes import UnreadableFeed, cost_of, items_of
+from kalshi_pipelines.contracts.probing.other_vendor_probes import UnreadableChangelog, cost_of, count_entries
 
 DOCUMENT = b"""
 openapi: 3.0.0
@@ -31,7 +31,7 @@ components:
 
 
 def test_a_document_that_is_the_same_has_no_changes() -> None:
-    assert changes(digest(DOCUMENT), digest(DOCUMENT + b"# a comment\n")) == []
+    assert compare_digests(digest_document(DOCUMENT), digest_document(DOCUMENT + b"# a comment\n")) == []
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_document_that_is_the_same_has_no_changes() -> None:
 def test_what_changed_is_told_at_its_operation_or_schema(
     before: bytes, after: bytes, place: str, severity: Severity
 ) -> None:
-    (change,) = changes(digest(DOCUMENT), digest(DOCUMENT.replace(before, after)))
+    (change,) = compare_digests(digest_document(DOCUMENT), digest_document(DOCUMENT.replace(before, after)))
     assert (change.place, change.severity) == (place, severity)
 
 
@@ -68,18 +68,18 @@ def test_what_changed_is_told_at_its_operation_or_schema(
 )
 def test_a_document_that_may_do_harm_is_refused(body: bytes) -> None:
     with pytest.raises(UnreadableDocument):
-        digest(body)
+        digest_document(body)
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_make_reading_fail_in_another_way(body: bytes) -> None:
-    for read, refusal in ((digest, UnreadableDocument), (items_of, UnreadableFeed)):
+    for read, refusal in ((digest_document, UnreadableDocument), (count_entries, UnreadableChangelog)):
         with contextlib.suppress(refusal):
             read(body)
 
 
 def test_a_feed_tells_its_entries() -> None:
-    assert items_of(b"<rss><channel><item/><item/></channel></rss>") == 2
+    assert count_entries(b"<rss><channel><item/><item/></channel></rss>") == 2
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_a_feed_tells_its_entries() -> None:
     ids=["entity", "external", "html", "json", "elements"],
 )
 def test_a_feed_that_may_do_harm_is_refused(body: bytes) -> None:
-    with pytest.raises(UnreadableFeed):
-        items_of(body)
+    with pytest.raises(UnreadableChangelog):
+        count_entries(body)
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,21 @@ import sqlalchemy as sa
 from kalshi_pipelines.contracts.__main__ import main
 from kalshi_pipelines.contracts.comparison.checking import check
 from kalshi_pipelines.contracts.comparison.cross_checks import cross_check
-from kalshi_pipelines.contracts.language.responses import Asked, Response
-from kalshi_pipelines.contracts.probing.fixtures import NoRecording, RecordingIsOld, record, recorded_answers, told_age
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
+from kalshi_pipelines.contracts.probing.fixtures import (
+    NoRecording,
+    RecordingIsOld,
+    describe_age,
+    read_recording,
+    write_recording,
+)
 from kalshi_pipelines.contracts.probing.pseudonyms import Pseudonyms
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.units import DAY_US
 from kalshi_pipelines.warehouse.tables import alerts, contract_baselines, contract_findings, contract_runs
 from kalshi_pipelines_tests.support.contracts.recorded import with_bodies
-from kalshi_pipelines_tests.support.contracts.sandbox_answers import Answers
+from kalshi_pipelines_tests.support.contracts.sandbox_answers import SandboxAnswers
 from kalshi_pipelines_tests.support.sandbox.local_sandbox import API, local_sandbox
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
@@ -37,16 +43,23 @@ def answers() -> Iterator[list[Response]]:
     with local.client:
         signer = RequestSigner(KEY_ID, now_ms=lambda: local.time.microseconds // 1_000)
         local.steer("POST", "/keys", key_id=KEY_ID, public_key_pem=signer.public_pem)
-        asked = Answers(local, signer)
+        exchange = SandboxAnswers(local, signer)
         local.client.post(f"{API}/portfolio/subaccounts", auth=signer).raise_for_status()
         group = {"contracts_limit": 10}
         local.client.post(f"{API}/portfolio/order_groups/create", json=group, auth=signer).raise_for_status()
         ticker = local.markets(status="open", mve_filter="exclude")[0]["ticker"]
         for name in OWN_WORDS:
-            order = {"ticker": ticker, "client_order_id": name, "side": "bid", "count": "1.00", "price": "0.0100",
-                     "time_in_force": "good_till_canceled", "self_trade_prevention_type": "maker"}  # fmt: skip
-            assert asked.ask("POST /portfolio/events/orders", order).status == 201
-        yield list(asked.everything())
+            order = {
+                "ticker": ticker,
+                "client_order_id": name,
+                "side": "bid",
+                "count": "1.00",
+                "price": "0.0100",
+                "time_in_force": "good_till_canceled",
+                "self_trade_prevention_type": "maker",
+            }
+            assert exchange.ask("POST /portfolio/events/orders", order).status == 201
+        yield list(exchange.everything())
 
 
 def identifiers(value: Any, key: str = "") -> Iterator[str]:
@@ -61,19 +74,19 @@ def identifiers(value: Any, key: str = "") -> Iterator[str]:
 
 
 def test_no_identifier_of_a_member_is_in_any_file(answers: list[Response], tmp_path: Path) -> None:
-    own = {each for answer in answers if answer.asked.is_signed for each in identifiers(json.loads(answer.body))}
+    own = {each for answer in answers if answer.request.is_signed for each in identifiers(json.loads(answer.body))}
     assert len(own) > 10
     assert own >= set(OWN_WORDS)
-    assert record(answers, tmp_path, answers[0].received_us) == len(answers)
+    assert write_recording(answers, tmp_path, answers[0].received_us) == len(answers)
     text = "".join(file.read_text() for file in tmp_path.iterdir())
     assert [each for each in (*own, KEY_ID) if each in text] == []
 
 
 def test_a_recording_is_as_good_as_the_answers(answers: list[Response], tmp_path: Path) -> None:
     at_us = answers[0].received_us
-    record(answers, tmp_path, at_us)
-    recorded = recorded_answers(tmp_path, at_us)
-    assert [each.asked.endpoint for each in recorded] == [each.asked.endpoint for each in answers]
+    write_recording(answers, tmp_path, at_us)
+    recorded = read_recording(tmp_path, at_us)
+    assert [each.request.endpoint for each in recorded] == [each.request.endpoint for each in answers]
     seen = [[(checked.outcome, checked.differences) for checked in map(check, each)] for each in (recorded, answers)]
     assert seen[0] == seen[1]
     assert cross_check(with_bodies(recorded)) == ()
@@ -82,17 +95,27 @@ def test_a_recording_is_as_good_as_the_answers(answers: list[Response], tmp_path
 
 
 def body_of(responses: list[Response], endpoint: str) -> Any:
-    return next(json.loads(each.body) for each in responses if each.asked.endpoint == endpoint)
+    return next(json.loads(each.body) for each in responses if each.request.endpoint == endpoint)
 
 
 def test_what_no_contract_knows_of_a_member_is_not_kept() -> None:
     body = {
-        "account": {"holder": "Jane Roe", "address": {"street": "1 Main St"}, "account_number": 123456789,
-                    "ssn": "078051120", "note": "mail jane@example.org", "referral": "JANEROE"},
-        "subaccount_number": 7, "opened": "2026-01-02T03:04:05Z", "total": "12.3400", "active": True, "share": 0.25,
+        "account": {
+            "holder": "Jane Roe",
+            "address": {"street": "1 Main St"},
+            "account_number": 123456789,
+            "ssn": "078051120",
+            "note": "mail jane@example.org",
+            "referral": "JANEROE",
+        },
+        "subaccount_number": 7,
+        "opened": "2026-01-02T03:04:05Z",
+        "total": "12.3400",
+        "active": True,
+        "share": 0.25,
         "8eab5374-8500-5e4a-8f64-593c8752fdc1": [["Jane", 1]],
-    }  # fmt: skip
-    clean = Pseudonyms("salt").without_identifiers(body, Asked("GET /portfolio/balance", is_signed=True))
+    }
+    clean = Pseudonyms("salt").without_identifiers(body, VendorRequest("GET /portfolio/balance", is_signed=True))
     text = json.dumps(clean)
     for told in ("Jane", "Roe", "Main", "123456789", "078051120", "JANE", "8eab5374"):
         assert told not in text
@@ -104,7 +127,7 @@ def test_what_no_contract_knows_of_a_member_is_not_kept() -> None:
 
 def test_a_refusal_keeps_its_sentence_but_not_whom_it_names() -> None:
     body = {"error": {"code": "not_found", "message": f"no order of {KEY_ID} (me@example.org)"}}
-    clean = Pseudonyms("salt").without_identifiers(body, Asked("GET /portfolio/orders", is_signed=True), 404)
+    clean = Pseudonyms("salt").without_identifiers(body, VendorRequest("GET /portfolio/orders", is_signed=True), 404)
     assert clean["error"]["code"] == "not_found"
     assert clean["error"]["message"].startswith("no order of ")
     assert KEY_ID not in clean["error"]["message"]
@@ -114,38 +137,43 @@ def test_a_refusal_keeps_its_sentence_but_not_whom_it_names() -> None:
 def test_two_recordings_can_not_be_linked(answers: list[Response], tmp_path: Path) -> None:
     rows = []
     for name in ("first", "second"):
-        record(answers, tmp_path / name, answers[0].received_us)
-        recorded = recorded_answers(tmp_path / name, answers[0].received_us)
+        write_recording(answers, tmp_path / name, answers[0].received_us)
+        recorded = read_recording(tmp_path / name, answers[0].received_us)
         rows.append({row["order_id"] for row in body_of(recorded, "GET /portfolio/orders")["orders"]})
     assert not rows[0] & rows[1]
 
 
 def test_an_old_recording_warns_whoever_looks_or_uses_it(tmp_path: Path) -> None:
-    answer = Response(Asked("GET /exchange/status"), 200, {}, b'{"exchange_active": true}', 1, "http://x", "sandbox")
-    html = Response(Asked("GET /exchange/status"), 200, {}, b"<html>", 1, "http://x", "sandbox")
-    assert record([answer, html], tmp_path, 0) == 1
-    assert told_age(tmp_path, 30 * DAY_US) == f"The recording in {tmp_path} is 30 days old."
-    assert len(recorded_answers(tmp_path, 30 * DAY_US)) == 1
-    assert "WARNING" in told_age(tmp_path, 31 * DAY_US)
+    answer = Response(
+        VendorRequest("GET /exchange/status"), 200, {}, b'{"exchange_active": true}', 1, "http://x", "sandbox"
+    )
+    html = Response(VendorRequest("GET /exchange/status"), 200, {}, b"<html>", 1, "http://x", "sandbox")
+    assert write_recording([answer, html], tmp_path, 0) == 1
+    assert describe_age(tmp_path, 30 * DAY_US) == f"The recording in {tmp_path} is 30 days old."
+    assert len(read_recording(tmp_path, 30 * DAY_US)) == 1
+    assert "WARNING" in describe_age(tmp_path, 31 * DAY_US)
     with pytest.warns(RecordingIsOld, match="31 days"):
-        recorded_answers(tmp_path, 31 * DAY_US)
+        read_recording(tmp_path, 31 * DAY_US)
     with pytest.raises(NoRecording, match="contracts record"):
-        recorded_answers(tmp_path / "none", 0)
+        read_recording(tmp_path / "none", 0)
 
 
 def test_recording_again_leaves_nothing_of_the_recording_before(tmp_path: Path) -> None:
-    status = Response(Asked("GET /exchange/status"), 200, {}, b"{}", 1, "http://x", "sandbox")
-    schedule = Response(Asked("GET /exchange/schedule"), 200, {}, b"{}", 1, "http://x", "sandbox")
-    record([status, schedule], tmp_path, 0)
+    status = Response(VendorRequest("GET /exchange/status"), 200, {}, b"{}", 1, "http://x", "sandbox")
+    schedule = Response(VendorRequest("GET /exchange/schedule"), 200, {}, b"{}", 1, "http://x", "sandbox")
+    write_recording([status, schedule], tmp_path, 0)
     (tmp_path / "mine.txt").write_text("kept")
-    record([status], tmp_path, 0)
+    write_recording([status], tmp_path, 0)
     assert {file.name for file in tmp_path.iterdir()} == {"recorded.json", "get_exchange_status.json", "mine.txt"}
 
 
 def test_the_command_records_without_learning_or_telling(
-    sqlite_engine: sa.Engine, frozen_sandbox: SandboxProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    sqlite_engine: sa.Engine,
+    frozen_sandbox: SandboxProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.delenv("KALSHI_RUN_LIVE_API", raising=False)
     monkeypatch.setenv("KALSHI_WAREHOUSE_URL", f"sqlite:///{sqlite_engine.url.database}")
     monkeypatch.setenv("KALSHI_SANDBOX_URL", frozen_sandbox.url)

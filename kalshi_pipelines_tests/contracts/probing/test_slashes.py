@@ -4,8 +4,8 @@ import pytest
 
 from kalshi_pipelines.contracts.comparison.checking import check
 from kalshi_pipelines.contracts.language.differences import Kind, Severity
-from kalshi_pipelines.contracts.language.responses import Asked, Response
-from kalshi_pipelines.contracts.probing.slashes import WITH_SLASH, differences_with_slash
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
+from kalshi_pipelines.contracts.probing.trailing_slash import WITH_SLASH, slash_differences
 
 ROOT = "https://external-api.kalshi.com/trade-api/v2"
 ADDRESS = f"{ROOT}/markets/?limit=1"
@@ -31,7 +31,7 @@ def answer(status: int, location: str = "", url: str = ADDRESS) -> Response:
     ids=lambda each: f"{each.status} {each.headers.get('location', '')}",
 )
 def test_what_leads_to_the_same_path_or_nowhere_is_fine(fine: Response) -> None:
-    assert list(differences_with_slash(fine)) == []
+    assert list(slash_differences(fine)) == []
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_what_leads_to_the_same_path_or_nowhere_is_fine(fine: Response) -> None:
     ],
 )
 def test_a_redirect_to_anywhere_else_is_risky_and_names_no_secret(location: str, told: str) -> None:
-    (found,) = differences_with_slash(answer(301, location))
+    (found,) = slash_differences(answer(301, location))
     assert (found.kind, found.severity) == (Kind.REDIRECTED, Severity.RISKY)
     assert told in found.after
     assert "secret" not in found.after
@@ -58,14 +58,14 @@ def test_a_redirect_to_anywhere_else_is_risky_and_names_no_secret(location: str,
 
 @pytest.mark.parametrize("status", [400, 401, 403])
 def test_a_refusal_of_another_kind_is_risky(status: int) -> None:
-    (found,) = differences_with_slash(answer(status))
+    (found,) = slash_differences(answer(status))
     assert (found.kind, found.after) == (Kind.STATUS_CHANGED, str(status))
 
 
 def test_the_form_that_is_used_may_not_be_redirected_at_all() -> None:
     # October 2025: collections answered 301 without the slash, and 200 with it.
-    asked = Asked("GET /milestones", query={"limit": ("20",)})
-    moved = Response(asked, 301, {"location": "/trade-api/v2/milestones/"}, b"", 1, f"{ROOT}/milestones", "prod")
+    request = VendorRequest("GET /milestones", query={"limit": ("20",)})
+    moved = Response(request, 301, {"location": "/trade-api/v2/milestones/"}, b"", 1, f"{ROOT}/milestones", "prod")
     (found,) = check(moved).differences
     assert found.kind is Kind.REDIRECTED
     assert found.severity is not Severity.ADDITIVE

@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.alerts.outbox import CLAIM_TIME_OUT_US
-from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome, CheckResult
 from kalshi_pipelines.contracts.findings import store
-from kalshi_pipelines.contracts.findings.life_cycle import Source
+from kalshi_pipelines.contracts.findings.life_cycle import RunSource
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 from kalshi_pipelines.defs.contracts import automation
 from kalshi_pipelines.defs.contracts.automation import contract_sensor, drift_sensor
@@ -109,9 +109,9 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
 
 
 def contract_run(engine: sa.Engine, at_us: int, *differences: Difference, is_success: bool = True) -> None:
-    run = store.begin_run(engine, "sandbox", Source.PROBES, at_us)
+    run = store.begin_run(engine, "sandbox", RunSource.PROBES, at_us)
     if is_success:
-        checked = Checked(Outcome.CHECKED, differences, None)
+        checked = CheckResult(CheckOutcome.CHECKED, differences, None)
         store.record(engine, run, [store.EndpointResult("GET /markets", checked)], at_us)
     else:
         store.fail_run(engine, run, "away", at_us)

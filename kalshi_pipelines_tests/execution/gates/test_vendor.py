@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.contracts.comparison.checking import Checked, Outcome
-from kalshi_pipelines.contracts.findings.life_cycle import Source
+from kalshi_pipelines.contracts.comparison.checking import CheckOutcome, CheckResult
+from kalshi_pipelines.contracts.findings.life_cycle import RunSource
 from kalshi_pipelines.contracts.findings.store import EndpointResult, begin_run, record
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 from kalshi_pipelines.execution.gates.order_checks import denied_by
@@ -23,16 +23,16 @@ def _checked(engine: sa.Engine, *endpoints: str, severity: Severity = Severity.B
     results = [
         EndpointResult(
             endpoint,
-            Checked(
-                Outcome.CHECKED,
+            CheckResult(
+                CheckOutcome.CHECKED,
                 (Difference(endpoint, "x", Kind.KEY_MISSING, severity, "there", "gone", "e", (), "Look."),),
                 None,
             ),
         )
         for endpoint in endpoints
     ]
-    results.append(EndpointResult("GET /live_data", Checked(Outcome.CHECKED, (), None)))
-    record(engine, begin_run(engine, "demo", Source.PROBES, at_us), results, at_us)
+    results.append(EndpointResult("GET /live_data", CheckResult(CheckOutcome.CHECKED, (), None)))
+    record(engine, begin_run(engine, "demo", RunSource.PROBES, at_us), results, at_us)
 
 
 def _reason(engine: sa.Engine, environment: str = "demo", now_us: int = NOW_US) -> DenialReason | None:

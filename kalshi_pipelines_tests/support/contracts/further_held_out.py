@@ -27,7 +27,7 @@ from kalshi_pipelines_tests.support.contracts.held_out import (
 
 
 @dataclass(frozen=True)
-class Altered:
+class ResponseChange:
     """A change of a whole answer: its status, its headers, its bytes, or what was asked for."""
 
     name: str
@@ -55,7 +55,7 @@ def _answers(status: int, body: bytes, content_type: str = "application/json") -
 def _asking(**query: str) -> Callable[[Response], Response]:
     def asked(response: Response) -> Response:
         given = {name: (value,) for name, value in query.items()}
-        return replace(response, asked=replace(response.asked, query={**response.asked.query, **given}))
+        return replace(response, request=replace(response.request, query={**response.request.query, **given}))
 
     return asked
 
@@ -72,7 +72,7 @@ def _moved(response: Response) -> Response:
 
 
 def _open_to_all(response: Response) -> Response:
-    return replace(response, asked=replace(response.asked, is_signed=False, expects=(401,)))
+    return replace(response, request=replace(response.request, is_signed=False, expects=(401,)))
 
 
 def _sides_of_candles(response: Response) -> Response:
@@ -110,7 +110,7 @@ MISSED = {
 
 PAGE = b"<!doctype html><html><head><title>Just a moment...</title></head><body>Checking your browser</body></html>"
 
-FURTHER: tuple[Mutation | Altered, ...] = (
+FURTHER: tuple[Mutation | ResponseChange, ...] = (
     Mutation("a space after the status", MARKETS, "markets[].status", lambda value: f"{value} "),
     Mutation("decimal commas", MARKETS, "markets[].yes_bid_dollars", lambda value: value.replace(".", ",")),
     Mutation("scientific notation", MARKETS, "markets[].volume_fp", lambda value: f"{float(value):E}"),
@@ -168,32 +168,33 @@ FURTHER: tuple[Mutation | Altered, ...] = (
              "queue_positions[].queue_position_fp", _is("-1.00")),
     Mutation("reduced as number", "DELETE /portfolio/events/orders/{order_id}", "reduced_by", float),
     Mutation("fill price in cents", "POST /portfolio/events/orders", "average_fill_price", cents_with_decimals),
-    Altered("a page of the proxy", MARKETS, _answers(200, PAGE, "text/html; charset=utf-8")),
-    Altered("a page of the proxy as JSON", MARKETS, _answers(200, PAGE)),
-    Altered("blocked by the proxy", MARKETS, _answers(403, PAGE, "text/html")),
-    Altered("another content type", MARKETS, _header("content-type", "text/plain; charset=utf-8"), breaking=False),
-    Altered("still packed", MARKETS, _body(lambda body: b"\x1f\x8b\x08\x00" + body[:200])),
-    Altered("nothing to tell", MARKETS, _answers(204, b"")),
-    Altered("an error with status 200", MARKETS,
+    ResponseChange("a page of the proxy", MARKETS, _answers(200, PAGE, "text/html; charset=utf-8")),
+    ResponseChange("a page of the proxy as JSON", MARKETS, _answers(200, PAGE)),
+    ResponseChange("blocked by the proxy", MARKETS, _answers(403, PAGE, "text/html")),
+    ResponseChange("another content type", MARKETS, _header("content-type", "text/plain; charset=utf-8"),
+                   breaking=False),
+    ResponseChange("still packed", MARKETS, _body(lambda body: b"\x1f\x8b\x08\x00" + body[:200])),
+    ResponseChange("nothing to tell", MARKETS, _answers(204, b"")),
+    ResponseChange("an error with status 200", MARKETS,
             _answers(200, b'{"error":{"code":"internal_server_error","message":"internal server error"}}')),
-    Altered("a mark before the body", TRADES, _body(lambda body: b"\xef\xbb\xbf" + body)),
-    Altered("in sixteen bits", TRADES, _body(lambda body: body.decode().encode("utf-16"))),
-    Altered("a text of JSON", TRADES, _body(lambda body: json.dumps(body.decode()).encode())),
-    Altered("cut in the middle", TRADES, _body(lambda body: body[: len(body) // 2])),
-    Altered("a line each", TRADES, _lines),
-    Altered("only the rows", MARKETS, _rows_only),
-    Altered("moved away", MARKETS, _moved),
-    Altered("a key is needed", BOOK, _answers(401, b'{"error":{"code":"authentication_error"}}')),
-    Altered("open to all", BALANCE, _open_to_all),
-    Altered("errors of a framework", BALANCE,
+    ResponseChange("a mark before the body", TRADES, _body(lambda body: b"\xef\xbb\xbf" + body)),
+    ResponseChange("in sixteen bits", TRADES, _body(lambda body: body.decode().encode("utf-16"))),
+    ResponseChange("a text of JSON", TRADES, _body(lambda body: json.dumps(body.decode()).encode())),
+    ResponseChange("cut in the middle", TRADES, _body(lambda body: body[: len(body) // 2])),
+    ResponseChange("a line each", TRADES, _lines),
+    ResponseChange("only the rows", MARKETS, _rows_only),
+    ResponseChange("moved away", MARKETS, _moved),
+    ResponseChange("a key is needed", BOOK, _answers(401, b'{"error":{"code":"authentication_error"}}')),
+    ResponseChange("open to all", BALANCE, _open_to_all),
+    ResponseChange("errors of a framework", BALANCE,
             _answers(422, b'{"detail":[{"loc":["query","subaccount"],"msg":"field required"}]}')),
-    Altered("the status is ignored", MARKETS, _asking(status="settled")),
-    Altered("the series is ignored", MARKETS, _asking(series_ticker="KXOTHER")),
-    Altered("the event is ignored", MARKETS, _asking(event_ticker="KXOTHER-99")),
-    Altered("the limit is ignored", TRADES, _asking(limit="2")),
-    Altered("the market is ignored", TRADES, _asking(ticker="KXOTHER-99-A")),
-    Altered("the earliest time is ignored", TRADES, _asking(min_ts="1900000000")),
-    Altered("the cursor goes round", MARKETS, _same_cursor),
-    Altered("bid and ask of candles swapped", CANDLES, _sides_of_candles),
-    Altered("a second name for the event", MARKETS, _both_names, breaking=False),
+    ResponseChange("the status is ignored", MARKETS, _asking(status="settled")),
+    ResponseChange("the series is ignored", MARKETS, _asking(series_ticker="KXOTHER")),
+    ResponseChange("the event is ignored", MARKETS, _asking(event_ticker="KXOTHER-99")),
+    ResponseChange("the limit is ignored", TRADES, _asking(limit="2")),
+    ResponseChange("the market is ignored", TRADES, _asking(ticker="KXOTHER-99-A")),
+    ResponseChange("the earliest time is ignored", TRADES, _asking(min_ts="1900000000")),
+    ResponseChange("the cursor goes round", MARKETS, _same_cursor),
+    ResponseChange("bid and ask of candles swapped", CANDLES, _sides_of_candles),
+    ResponseChange("a second name for the event", MARKETS, _both_names, breaking=False),
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """Bodies that a hostile or broken server could send."""
 
 from kalshi_pipelines.contracts.comparison.body_decoding import MOST_BYTES
-from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 
 AT = 1_795_348_800_000_000
 MANY_KEYS = b"{" + b",".join(b'"k%d":1' % number for number in range(1_000_000)) + b"}"
@@ -30,4 +30,6 @@ HOSTILE = {
 
 def hostile_response(body: bytes) -> Response:
     """Return a body as an answer of GET /markets."""
-    return Response(Asked("GET /markets"), 200, {}, body, AT, "http://127.0.0.1/trade-api/v2/markets", "sandbox")
+    return Response(
+        VendorRequest("GET /markets"), 200, {}, body, AT, "http://127.0.0.1/trade-api/v2/markets", "sandbox"
+    )

@@ -15,11 +15,11 @@ from kalshi_pipelines.contracts.comparison.checking import check
 from kalshi_pipelines.contracts.comparison.cross_checks import cross_check
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.differences import Difference, Severity
-from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 from kalshi_pipelines_tests.support.contracts.recorded import (
     CURRENT,
     SHARED,
-    Recording,
+    RecordedAnswer,
     baseline_of,
     mutations,
     recordings,
@@ -86,21 +86,21 @@ def _of_answer(entry: dict[str, Any], operations: Sequence[dict[str, Any]]) -> I
         raise AssertionError(f"{entry['id']} changes nothing")
     headers: dict[str, str] = next((each["headers"] for each in notes if "headers" in each), {})
     response = recording.changed(body, status, headers)
-    response = replace(response, asked=_asked(entry, response.asked))
-    endpoint = response.asked.endpoint
+    response = replace(response, request=_request(entry, response.request))
+    endpoint = response.request.endpoint
     known = baseline_of(recording, *siblings(recording))
-    if endpoint != recording.response.asked.endpoint:
+    if endpoint != recording.response.request.endpoint:
         known = None
     yield from check(response, known).differences
     yield from cross_check(with_bodies([*_same_run(recording), response]))
 
 
-def _asked(entry: dict[str, Any], asked: Asked) -> Asked:
+def _request(entry: dict[str, Any], request: VendorRequest) -> VendorRequest:
     made = _MADE.get(entry["id"], {})
-    return replace(asked, **made)
+    return replace(request, **made)
 
 
-def _same_run(recording: Recording) -> list[Response]:
+def _same_run(recording: RecordedAnswer) -> list[Response]:
     return [
         other.response
         for other in recordings().values()
@@ -108,13 +108,13 @@ def _same_run(recording: Recording) -> list[Response]:
     ]
 
 
-def _without_contract(base: str) -> Recording:
+def _without_contract(base: str) -> RecordedAnswer:
     """A recording of an endpoint that is no longer declared: only its status can be judged, as one of Exa's."""
     body = json.loads((SHARED / "recordings" / base).read_text())
     body = body.get("response", body)
     endpoint = "POST api.exa.ai/search"
     response = Response(
-        Asked(endpoint, is_signed=True),
+        VendorRequest(endpoint, is_signed=True),
         200,
         {},
         json.dumps(body).encode(),
@@ -122,7 +122,7 @@ def _without_contract(base: str) -> Recording:
         "https://api.exa.ai/",
         "prod",
     )
-    return Recording(base, "exa", body, response)
+    return RecordedAnswer(base, "exa", body, response)
 
 
 def _of_host(_: dict[str, Any], operations: Sequence[dict[str, Any]]) -> Iterator[Difference]:
@@ -130,10 +130,10 @@ def _of_host(_: dict[str, Any], operations: Sequence[dict[str, Any]]) -> Iterato
     endpoint = "GET docs.kalshi.com/changelog/rss.xml"
     url = operations[0]["from"]
     at = int(CURRENT.timestamp() * 1_000_000)
-    yield from check(Response(Asked(endpoint), 200, {}, b"<rss/>", at, url, "prod")).differences
+    yield from check(Response(VendorRequest(endpoint), 200, {}, b"<rss/>", at, url, "prod")).differences
 
 
-def learned_from(recording: Recording) -> Baseline | None:
+def learned_from(recording: RecordedAnswer) -> Baseline | None:
     """The baseline an incident on a recording is compared with."""
     return baseline_of(recording, *siblings(recording))
 

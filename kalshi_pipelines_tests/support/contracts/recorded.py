@@ -10,12 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kalshi_pipelines.contracts.comparison.baseline import Baseline, learned
+from kalshi_pipelines.contracts.comparison.baseline import Baseline, learn
 from kalshi_pipelines.contracts.comparison.body_decoding import DecodedBody, decode_body
 from kalshi_pipelines.contracts.comparison.checking import check
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.declarations import Access
-from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 from kalshi_pipelines_tests.support.checkout import RECORDINGS
 
 SHARED = RECORDINGS.parent
@@ -29,7 +29,7 @@ _NAMES = {"series_ticker": "ticker", "event_ticker": "event_ticker", "ticker": "
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedAnswer:
     """A recorded answer, and the folder of recordings of the same shape it belongs to."""
 
     file: str
@@ -48,7 +48,7 @@ class Recording:
 
 
 @cache
-def recordings() -> dict[str, Recording]:
+def recordings() -> dict[str, RecordedAnswer]:
     """Every recording whose endpoint has a contract, by its file."""
     found = {}
     for entry in json.loads((RECORDINGS / "index.json").read_text()):
@@ -61,7 +61,7 @@ def recordings() -> dict[str, Recording]:
     return found
 
 
-def _recording(entry: dict[str, Any]) -> Recording | None:
+def _recording(entry: dict[str, Any]) -> RecordedAnswer | None:
     file, endpoint = entry["file"], entry["endpoint"]
     folder = file.partition("/")[0]
     if endpoint not in CONTRACTS or folder not in {"derived_3_34_0", "prod_2026_08", "demo_2026_06"}:
@@ -72,12 +72,12 @@ def _recording(entry: dict[str, Any]) -> Recording | None:
     received = dt.datetime.fromisoformat(entry["recorded"]) if entry["recorded"] else CURRENT
     environment = entry["env"] if entry["env"] in HOSTS else "prod"
     status = entry["http_status"]
-    return Recording(
+    return RecordedAnswer(
         file,
         folder,
         body,
         Response(
-            _asked(endpoint, entry.get("query") or "", status, body, _meta(file)),
+            _request(endpoint, entry.get("query") or "", status, body, _meta(file)),
             status,
             {"content-type": "application/json"},
             json.dumps(body).encode(),
@@ -96,7 +96,7 @@ def _meta(file: str) -> dict[str, Any]:
     return {}
 
 
-def _asked(endpoint: str, query: str, status: int, body: Any, meta: dict[str, Any]) -> Asked:
+def _request(endpoint: str, query: str, status: int, body: Any, meta: dict[str, Any]) -> VendorRequest:
     contract = CONTRACTS[endpoint]
     is_signed = meta.get("auth") == "signed" or (contract.access is Access.KEY and status != 401)
     expects = () if status in contract.statuses else (status,)
@@ -105,14 +105,14 @@ def _asked(endpoint: str, query: str, status: int, body: Any, meta: dict[str, An
         for name, _, value in (part.partition("=") for part in query.split("&") if "=" in part)
         if "…" not in value
     }
-    pages = contract.pages
+    pages = contract.paging
     if pages and isinstance(body, dict) and pages.cursor and body.get(pages.cursor) and "limit" not in asked:
         asked["limit"] = (str(len(body.get(pages.rows) or [])),)
     if endpoint in {"GET /events", "GET /events/{event_ticker}"} and status == 200:
         rows = body.get("events") or [body.get("event")]
         asked["with_nested_markets"] = ("true" if any("markets" in row for row in rows if row) else "false",)
     sent = meta.get("request_body") or {}
-    return Asked(endpoint, _path(endpoint, body) if status == 200 else {}, asked, is_signed, sent, expects)
+    return VendorRequest(endpoint, _path(endpoint, body) if status == 200 else {}, asked, is_signed, sent, expects)
 
 
 def _path(endpoint: str, body: Any) -> dict[str, str]:
@@ -128,7 +128,7 @@ def _path(endpoint: str, body: Any) -> dict[str, str]:
     return path
 
 
-def _of_exa(file: Path) -> Recording | None:
+def _of_exa(file: Path) -> RecordedAnswer | None:
     recorded = json.loads(file.read_text())
     meta = recorded["_metadata"]
     endpoint = f"POST api.exa.ai{meta['endpoint']}"
@@ -137,7 +137,7 @@ def _of_exa(file: Path) -> Recording | None:
     received = int(dt.datetime.fromisoformat(meta["recorded_at"]).timestamp() * 1_000_000)
     sent = {"numResults": meta["num_results"]} if "num_results" in meta else {}
     response = Response(
-        Asked(endpoint, is_signed=True, sent=sent),
+        VendorRequest(endpoint, is_signed=True, sent=sent),
         200,
         {"content-type": "application/json"},
         json.dumps(recorded["response"]).encode(),
@@ -146,7 +146,7 @@ def _of_exa(file: Path) -> Recording | None:
         "prod",
     )
     name = str(file.relative_to(RECORDINGS))
-    return Recording(name, "exa", recorded["response"], response)
+    return RecordedAnswer(name, "exa", recorded["response"], response)
 
 
 def with_bodies(responses: Iterable[Response]) -> list[tuple[Response, DecodedBody]]:
@@ -154,21 +154,21 @@ def with_bodies(responses: Iterable[Response]) -> list[tuple[Response, DecodedBo
     return [(response, decode_body(response.body)) for response in responses]
 
 
-def siblings(recording: Recording) -> Iterator[Recording]:
+def siblings(recording: RecordedAnswer) -> Iterator[RecordedAnswer]:
     """Recordings of the same endpoint, shape and environment."""
     for other in recordings().values():
         is_other = other.file != recording.file and other.folder == recording.folder
-        if is_other and other.response.asked.endpoint == recording.response.asked.endpoint:
+        if is_other and other.response.request.endpoint == recording.response.request.endpoint:
             yield other
 
 
-def baseline_of(*learned_from: Recording) -> Baseline | None:
+def baseline_of(*learned_from: RecordedAnswer) -> Baseline | None:
     """What is known after these recordings."""
     baseline = None
     for recording in learned_from:
         inventory = check(recording.response, baseline).inventory
         if inventory is not None:
-            baseline = learned(baseline, inventory, recording.response.received_us)
+            baseline = learn(baseline, inventory, recording.response.received_us)
     return baseline
 
 

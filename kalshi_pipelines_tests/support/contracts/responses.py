@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 
 AT: Final = 1_795_348_800_000_000  # Sunday 2026-11-22T12:00:00Z
 
@@ -16,6 +16,6 @@ def answer(body: Any, endpoint: str = "GET /account/endpoint_costs", status: int
         "url": "http://127.0.0.1/trade-api/v2",
         "environment": "sandbox",
     }
-    asked = options.pop("asked", {})
+    request = options.pop("request", {})
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Response(asked=Asked(endpoint, **asked), status=status, body=raw, **(given | options))
+    return Response(request=VendorRequest(endpoint, **request), status=status, body=raw, **(given | options))

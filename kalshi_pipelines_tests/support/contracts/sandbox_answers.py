@@ -7,7 +7,7 @@ from typing import Any
 
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.declarations import Access
-from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 from kalshi_pipelines_tests.support.sandbox.local_sandbox import API, LocalSandbox
 from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
@@ -15,7 +15,7 @@ _WRITE = "/portfolio/events/orders"
 
 
 @dataclass
-class Answers:
+class SandboxAnswers:
     """Asks an exchange in this process, and keeps what was asked."""
 
     sandbox: LocalSandbox
@@ -35,9 +35,11 @@ class Answers:
             json=sent,
             auth=self.signer if is_signed else None,
         )
-        asked = Asked(endpoint, path, {name: tuple(value) for name, value in query.items()}, is_signed, sent or {})
+        request = VendorRequest(
+            endpoint, path, {name: tuple(value) for name, value in query.items()}, is_signed, sent or {}
+        )
         return Response(
-            asked,
+            request,
             answer.status_code,
             dict(answer.headers),
             answer.content,

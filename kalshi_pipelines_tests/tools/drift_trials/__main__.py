@@ -12,17 +12,17 @@ from pathlib import Path
 
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
-from kalshi_pipelines_tests.tools.drift_trials.trial import Outcome, plan_of, run_trial
+from kalshi_pipelines_tests.tools.drift_trials.trial import DriftTrialOutcome, plan_trial, run_trial
 
 TRIALS = 100
 
 
-def trial(empty: Path, is_quiet: bool, seed: int) -> Outcome:
+def trial(empty: Path, is_quiet: bool, seed: int) -> DriftTrialOutcome:
     """One trial in a warehouse of its own, a copy of an empty one at head."""
     with tempfile.TemporaryDirectory() as folder:
         warehouse = Path(folder) / "warehouse.db"
         shutil.copy(empty, warehouse)
-        return run_trial(plan_of(seed, is_quiet), f"sqlite:///{warehouse}")
+        return run_trial(plan_trial(seed, is_quiet), f"sqlite:///{warehouse}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _sum_up(outcomes)
 
 
-def _sum_up(outcomes: Sequence[Outcome]) -> int:
+def _sum_up(outcomes: Sequence[DriftTrialOutcome]) -> int:
     good = [outcome for outcome in outcomes if outcome.is_good]
     hours = sorted(outcome.hours for outcome in good if outcome.hours is not None)
     if hours:

@@ -12,18 +12,18 @@ Operation = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Change:
+class VendorChange:
     """One change: its name, and what is done to the answers of which endpoints."""
 
     name: str
     drifts: tuple[tuple[str, Operation], ...]
 
 
-def _change(name: str, endpoint: str, op: str, path: str = "$", **fields: Any) -> Change:
-    return Change(name, ((f"GET {endpoint}", {"op": op, "path": path, **fields}),))
+def _change(name: str, endpoint: str, op: str, path: str = "$", **fields: Any) -> VendorChange:
+    return VendorChange(name, ((f"GET {endpoint}", {"op": op, "path": path, **fields}),))
 
 
-def _everywhere(name: str, op: str, key: str, **fields: Any) -> Change:
+def _everywhere(name: str, op: str, key: str, **fields: Any) -> VendorChange:
     """A change of markets wherever they are told of."""
     places = {
         "GET /markets": "markets[]",
@@ -31,7 +31,7 @@ def _everywhere(name: str, op: str, key: str, **fields: Any) -> Change:
         "GET /events": "events[].markets[]",
         "GET /historical/markets": "markets[]",
     }
-    return Change(
+    return VendorChange(
         name, tuple((endpoint, {"op": op, "path": f"{at}.{key}", **fields}) for endpoint, at in places.items())
     )
 

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from kalshi_pipelines import units
 from kalshi_pipelines.alerts.channels import AlertChannels
 from kalshi_pipelines.alerts.delivery import deliver_pending
-from kalshi_pipelines.contracts.health import due
+from kalshi_pipelines.contracts.health import next_run
 from kalshi_pipelines.contracts.runs import run_contract_checks
 from kalshi_pipelines.settings import Environment, RateTier, Settings
 from kalshi_pipelines.warehouse.engine import open_engine
 
 
-class Daemon:
+class SimulatedDaemon:
     """The two sensors over a warehouse.
 
     Args:
@@ -35,16 +35,19 @@ class Daemon:
 
     def is_due(self) -> bool:
         """Whether it would run contract checks now."""
-        return due(self._engine, Environment.SANDBOX, self._clock()).key is not None
+        return next_run(self._engine, Environment.SANDBOX, self._clock()).key is not None
 
     def tick(self) -> bool:
         """Look at the clock once, as the sensors do; tells whether there was a contract run."""
         is_due = self.is_due()
         if is_due:
             run_contract_checks(
-                Settings(rate_tier=RateTier.PRESTIGE), self._engine, _ignored,
-                sandbox_url=self._sandbox_url, clock=self._clock,
-            )  # fmt: skip
+                Settings(rate_tier=RateTier.PRESTIGE),
+                self._engine,
+                _ignored,
+                sandbox_url=self._sandbox_url,
+                clock=self._clock,
+            )
         deliver_pending(self._engine, self._channels, clock=self._clock)
         return is_due
 
@@ -53,7 +56,7 @@ class Daemon:
         self._engine.dispose()
 
 
-def killed_tick(warehouse_url: str, sandbox_url: str, channel: str, offset_us: int, after_seconds: float) -> None:
+def tick_and_kill(warehouse_url: str, sandbox_url: str, channel: str, offset_us: int, after_seconds: float) -> None:
     """Let a process look at the clock, and kill it after so long."""
     arguments = [warehouse_url, sandbox_url, channel, str(offset_us)]
     with subprocess.Popen([sys.executable, "-m", __name__, *arguments], stdout=subprocess.PIPE) as process:
@@ -70,7 +73,7 @@ def _ignored(_: str) -> None:
 
 def main(warehouse_url: str, sandbox_url: str, channel: str, offset_us: str) -> None:
     """One tick."""
-    daemon = Daemon(warehouse_url, sandbox_url, channel, lambda: units.now_us() + int(offset_us))
+    daemon = SimulatedDaemon(warehouse_url, sandbox_url, channel, lambda: units.now_us() + int(offset_us))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     daemon.tick()

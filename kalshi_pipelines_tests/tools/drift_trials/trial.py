@@ -10,14 +10,14 @@ from typing import Final
 
 from kalshi_pipelines import units
 from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
-from kalshi_pipelines_tests.tools.drift_trials.changes import CHANGES, Change
-from kalshi_pipelines_tests.tools.drift_trials.daemon import Daemon, killed_tick
+from kalshi_pipelines_tests.tools.drift_trials.changes import CHANGES, VendorChange
+from kalshi_pipelines_tests.tools.drift_trials.daemon import SimulatedDaemon, tick_and_kill
 from kalshi_pipelines_tests.tools.drift_trials.usual_life import UsualLife
 from kalshi_pipelines_tests.tools.drift_trials.world import (
-    Received,
-    Receiver,
+    MessageReceiver,
+    ReceivedMessage,
     SimulatedExchange,
-    receiver,
+    message_receiver,
     simulated_exchange,
 )
 
@@ -33,7 +33,7 @@ LONGEST_BEFORE_KILL_SECONDS: Final = 0.8
 
 
 @dataclass(frozen=True)
-class Plan:
+class DriftTrialPlan:
     """What happens in a trial, drawn from its seed.
 
     Attributes:
@@ -46,7 +46,7 @@ class Plan:
     """
 
     seed: int
-    change: Change | None
+    change: VendorChange | None
     start_us: int
     injected_us: int
     downs: tuple[tuple[int, int], ...]
@@ -58,7 +58,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DriftTrialOutcome:
     """How a trial ended.
 
     Attributes:
@@ -67,12 +67,12 @@ class Outcome:
         received: Every message that arrived, in order.
     """
 
-    plan: Plan
+    plan: DriftTrialPlan
     runs: int
-    received: tuple[Received, ...]
+    received: tuple[ReceivedMessage, ...]
 
     @property
-    def messages(self) -> tuple[Received, ...]:
+    def messages(self) -> tuple[ReceivedMessage, ...]:
         """Those that do not say of themselves that they may be a repeat: their sender was killed while it sent."""
         return tuple(each for each in self.received if not each.body.startswith("This may be a repeat"))
 
@@ -97,15 +97,15 @@ class Outcome:
         return text if self.is_good else "\n".join([text, *(f"    {_at(each)} {each.title}" for each in self.received)])
 
 
-def _told(change: Change | None) -> str:
+def _told(change: VendorChange | None) -> str:
     return "nothing changes" if change is None else f"{change.name} ({', '.join(end for end, _ in change.drifts)})"
 
 
-def _at(received: Received) -> str:
+def _at(received: ReceivedMessage) -> str:
     return f"{units.instant(received.at_us):%a %H:%M}"
 
 
-def plan_of(seed: int, is_quiet: bool = False) -> Plan:
+def plan_trial(seed: int, is_quiet: bool = False) -> DriftTrialPlan:
     """The plan of a trial: seeds one after the other go through every change. In a quiet one nothing changes."""
     draw = random.Random(seed)
     start_us = FIRST_START_US + draw.randrange(7 * 24) * HOUR_US
@@ -119,29 +119,31 @@ def plan_of(seed: int, is_quiet: bool = False) -> Plan:
         (number, draw.uniform(0, LONGEST_BEFORE_KILL_SECONDS)) for number in sorted(draw.sample(range(1, 12), 2))
     )
     change = None if is_quiet else CHANGES[seed % len(CHANGES)]
-    return Plan(seed, change, start_us, injected_us, tuple(sorted(downs)), kills)
+    return DriftTrialPlan(seed, change, start_us, injected_us, tuple(sorted(downs)), kills)
 
 
-def run_trial(plan: Plan, warehouse_url: str) -> Outcome:
+def run_trial(plan: DriftTrialPlan, warehouse_url: str) -> DriftTrialOutcome:
     """Let a trial happen in a warehouse at head that is empty."""
-    with simulated_exchange(plan.start_us, plan.seed) as exchange, receiver(exchange) as somebody:
+    with simulated_exchange(plan.start_us, plan.seed) as exchange, message_receiver(exchange) as somebody:
         course = _Course(plan, warehouse_url, exchange, somebody)
         while exchange.now_us() < plan.start_us + TRIAL_US:
             course.half_an_hour()
         course.stop()
-        return Outcome(plan, course.runs, tuple(somebody.received))
+        return DriftTrialOutcome(plan, course.runs, tuple(somebody.received))
 
 
 class _Course:
     """A trial under way."""
 
-    def __init__(self, plan: Plan, warehouse_url: str, exchange: SimulatedExchange, somebody: Receiver) -> None:
+    def __init__(
+        self, plan: DriftTrialPlan, warehouse_url: str, exchange: SimulatedExchange, somebody: MessageReceiver
+    ) -> None:
         self.runs = 0
         self._plan, self._warehouse_url, self._exchange, self._somebody = plan, warehouse_url, exchange, somebody
         self._life = UsualLife(exchange, random.Random(plan.seed))
         self._lived_us = plan.start_us
         self._is_changed = plan.change is None
-        self._daemon: Daemon | None = None
+        self._daemon: SimulatedDaemon | None = None
 
     def half_an_hour(self) -> None:
         """What happens until the daemon looks at the clock again."""
@@ -167,11 +169,11 @@ class _Course:
 
     def _tick(self) -> None:
         places = (self._warehouse_url, self._exchange.process.url, self._somebody.url)
-        self._daemon = self._daemon or Daemon(*places, self._exchange.now_us)
+        self._daemon = self._daemon or SimulatedDaemon(*places, self._exchange.now_us)
         kill_after = dict(self._plan.kills).get(self.runs)
         if kill_after is not None and self._daemon.is_due():
             self.stop()
-            killed_tick(*places, self._exchange.offset_us, kill_after)
+            tick_and_kill(*places, self._exchange.offset_us, kill_after)
             self.runs += 1
         else:
             self.runs += self._daemon.tick()

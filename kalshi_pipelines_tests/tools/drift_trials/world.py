@@ -59,7 +59,7 @@ def simulated_exchange(start_us: int, seed: int, markets: int = 120) -> Iterator
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedMessage:
     """A message that reached somebody: when, in simulated time, and what it says."""
 
     at_us: int
@@ -68,21 +68,21 @@ class Received:
 
 
 @dataclass
-class Receiver:
+class MessageReceiver:
     """Somebody who is told: a web hook on loopback."""
 
     url: str
-    received: list[Received] = field(default_factory=list)
+    received: list[ReceivedMessage] = field(default_factory=list)
 
 
 @contextmanager
-def receiver(exchange: SimulatedExchange) -> Iterator[Receiver]:
+def message_receiver(exchange: SimulatedExchange) -> Iterator[MessageReceiver]:
     """A web hook that writes down each message with the simulated instant it came at."""
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            somebody.received.append(Received(exchange.now_us(), document["title"], document["message"]))
+            somebody.received.append(ReceivedMessage(exchange.now_us(), document["title"], document["message"]))
             self.send_response(200)
             self.end_headers()
 
@@ -90,7 +90,7 @@ def receiver(exchange: SimulatedExchange) -> Iterator[Receiver]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    somebody = Receiver(f"json://127.0.0.1:{server.server_port}/told")
+    somebody = MessageReceiver(f"json://127.0.0.1:{server.server_port}/told")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

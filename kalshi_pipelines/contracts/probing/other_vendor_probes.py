@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.contracts.comparison import openapi_document as openapi
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
-from kalshi_pipelines.contracts.language.responses import Asked, Response
-from kalshi_pipelines.contracts.probing.asking import Asker, NoAnswer
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
+from kalshi_pipelines.contracts.probing.probe_client import ProbeClient, ProbeFailure
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import writing
@@ -36,12 +36,12 @@ _MICRO: Final = Decimal(1_000_000)
 NOT_LIVE: Final = "KALSHI_RUN_LIVE_API is not set, and this is on the network"
 
 
-class UnreadableFeed(ExpectedError):
+class UnreadableChangelog(ExpectedError):
     """It is no RSS feed, or one that may do harm; the text says which."""
 
 
 @dataclass(frozen=True)
-class Told:
+class ProbeResult:
     """What a probe of another vendor found beside its answer.
 
     Attributes:
@@ -50,12 +50,12 @@ class Told:
         spent_microdollars: What it cost.
     """
 
-    answer: Response | NoAnswer
+    answer: Response | ProbeFailure
     differences: tuple[Difference, ...] = ()
     spent_microdollars: int = 0
 
 
-def skipped(settings: Settings) -> Mapping[str, str]:
+def vendor_skip_reasons(settings: Settings) -> Mapping[str, str]:
     """The endpoints that are not asked with these settings, each with why."""
     if not settings.run_live_api:
         return dict.fromkeys((openapi.ENDPOINT, CHANGELOG, SEARCH), NOT_LIVE)
@@ -64,57 +64,60 @@ def skipped(settings: Settings) -> Mapping[str, str]:
     return {} if settings.exa_daily_probe_dollars else {SEARCH: "no budget: set KALSHI_EXA_DAILY_PROBE_DOLLARS"}
 
 
-def document(engine: sa.Engine, asker: Asker, root: str = DOCUMENTS) -> Told:
+def probe_openapi_document(engine: sa.Engine, client: ProbeClient, root: str = DOCUMENTS) -> ProbeResult:
     """Read the published OpenAPI document and compare it with the one that was accepted.
 
     The first is accepted. A later one is, as soon as no finding about the differences is open: acknowledging accepts.
     """
-    answer = asker.ask(Asked(openapi.ENDPOINT), root)
-    if isinstance(answer, NoAnswer) or answer.status != 200:
-        return Told(answer)
+    answer = client.send(VendorRequest(openapi.ENDPOINT), root)
+    if isinstance(answer, ProbeFailure) or answer.status != 200:
+        return ProbeResult(answer)
     try:
-        present = openapi.digest(answer.body)
+        present = openapi.digest_document(answer.body)
     except openapi.UnreadableDocument as error:
-        return Told(answer, (openapi.unreadable(str(error)),))
+        return ProbeResult(answer, (openapi.unreadable_document(str(error)),))
     accepted = _accepted(engine)
-    differences = openapi.changes(accepted, present) if accepted else []
-    if accepted is None or (differences and _is_acknowledged(engine, asker.environment, differences)):
-        _accept(engine, openapi.hash_of(answer.body), present, asker.clock())
+    differences = openapi.compare_digests(accepted, present) if accepted else []
+    if accepted is None or (differences and _is_acknowledged(engine, client.environment, differences)):
+        _accept(engine, openapi.hash_document(answer.body), present, client.clock())
         differences = []
-    return Told(answer, tuple(differences))
+    return ProbeResult(answer, tuple(differences))
 
 
-def changelog(asker: Asker, root: str = DOCUMENTS) -> Told:
+def probe_changelog(client: ProbeClient, root: str = DOCUMENTS) -> ProbeResult:
     """Read the vendor's feed of changes: that it is one, and has entries."""
-    answer = asker.ask(Asked(CHANGELOG), root)
-    if isinstance(answer, NoAnswer) or answer.status != 200:
-        return Told(answer)
+    answer = client.send(VendorRequest(CHANGELOG), root)
+    if isinstance(answer, ProbeFailure) or answer.status != 200:
+        return ProbeResult(answer)
     try:
-        items = items_of(answer.body)
-    except UnreadableFeed as error:
-        return Told(answer, (_feed("an RSS feed", str(error), Kind.ABSURD),))
-    return Told(
-        answer, () if items else (_feed("a feed with entries", "a feed without entries", Kind.INVARIANT_BROKEN),)
+        items = count_entries(answer.body)
+    except UnreadableChangelog as error:
+        return ProbeResult(answer, (_changelog_difference("an RSS feed", str(error), Kind.ABSURD),))
+    return ProbeResult(
+        answer,
+        ()
+        if items
+        else (_changelog_difference("a feed with entries", "a feed without entries", Kind.INVARIANT_BROKEN),),
     )
 
 
-def search(engine: sa.Engine, asker: Asker, settings: Settings, root: str = EXA) -> Told | str:
+def probe_search(engine: sa.Engine, client: ProbeClient, settings: Settings, root: str = EXA) -> ProbeResult | str:
     """One small search at Exa if the day's budget has room for it; else why not."""
-    why_not = skipped(settings).get(SEARCH)
+    why_not = vendor_skip_reasons(settings).get(SEARCH)
     if why_not is not None or settings.exa_api_key is None:
         return why_not or NOT_LIVE
     budget = Budget("api.exa.ai", "probes", int(settings.exa_daily_probe_dollars * _MICRO))
-    spending = reserve(engine, budget, MOST_SEARCH_MICRODOLLARS, asker.clock())
+    spending = reserve(engine, budget, MOST_SEARCH_MICRODOLLARS, client.clock())
     if spending is None:
         return f"the day's budget of {settings.exa_daily_probe_dollars} dollars has no room for another search"
     sent = {"query": "Kalshi prediction market", "numResults": MOST_RESULTS, "type": "auto"}
     secret = {"x-api-key": settings.exa_api_key.get_secret_value()}
     # One attempt only: a search that got no answer may have been charged.
-    answer = asker.once(Asked(SEARCH, is_signed=True, sent=sent), root, secret)
-    spent = None if isinstance(answer, NoAnswer) else cost_of(answer.body)
+    answer = client.send_once(VendorRequest(SEARCH, is_signed=True, sent=sent), root, secret)
+    spent = None if isinstance(answer, ProbeFailure) else cost_of(answer.body)
     if spent is not None:
         settle(engine, spending, spent)
-    return Told(answer, spent_microdollars=MOST_SEARCH_MICRODOLLARS if spent is None else spent)
+    return ProbeResult(answer, spent_microdollars=MOST_SEARCH_MICRODOLLARS if spent is None else spent)
 
 
 def cost_of(body: bytes) -> int | None:
@@ -127,14 +130,14 @@ def cost_of(body: bytes) -> int | None:
         return None
 
 
-def items_of(body: bytes) -> int:
+def count_entries(body: bytes) -> int:
     """How many entries an RSS feed has. Document types and entities are refused before they can do anything.
 
     Raises:
         UnreadableFeed: It is no feed.
     """
     if len(body) > _MOST_FEED_BYTES:
-        raise UnreadableFeed(f"it has more than {_MOST_FEED_BYTES // 1024 // 1024} MB")
+        raise UnreadableChangelog(f"it has more than {_MOST_FEED_BYTES // 1024 // 1024} MB")
     names: dict[str, int] = {}
     root: list[str] = []
 
@@ -142,10 +145,10 @@ def items_of(body: bytes) -> int:
         root[:] = root or [name]
         names[name] = names.get(name, 0) + 1
         if sum(names.values()) > _MOST_FEED_TAGS:
-            raise UnreadableFeed("it has too many elements")
+            raise UnreadableChangelog("it has too many elements")
 
     def refused(*_: object) -> int:
-        raise UnreadableFeed("it declares a document type, which may make a small document endless")
+        raise UnreadableChangelog("it declares a document type, which may make a small document endless")
 
     parser = expat.ParserCreate()
     parser.StartElementHandler = started
@@ -155,23 +158,23 @@ def items_of(body: bytes) -> int:
     try:
         parser.Parse(body, True)
     except (expat.ExpatError, ValueError) as error:
-        raise UnreadableFeed(f"it is not XML: {re.sub('[0-9]+', 'n', str(error))}") from None
+        raise UnreadableChangelog(f"it is not XML: {re.sub('[0-9]+', 'n', str(error))}") from None
     if root != ["rss"]:
-        raise UnreadableFeed("it is XML, but no RSS")
+        raise UnreadableChangelog("it is XML, but no RSS")
     return names.get("item", 0)
 
 
-def _feed(before: str, after: str, kind: Kind) -> Difference:
+def _changelog_difference(before: str, after: str, kind: Kind) -> Difference:
     advice = "Look at the feed; until it is back, the vendor's announcements have to be read by a person."
     return Difference(CHANGELOG, "$", kind, Severity.RISKY, before, after, advice=advice)
 
 
-def _accepted(engine: sa.Engine) -> openapi.Digest | None:
+def _accepted(engine: sa.Engine) -> openapi.DocumentDigest | None:
     with engine.connect() as connection:
         text = connection.scalar(
             sa.select(vendor_documents.c.digest).where(vendor_documents.c.document == openapi.ENDPOINT)
         )
-    found: openapi.Digest | None = None if text is None else json.loads(text)
+    found: openapi.DocumentDigest | None = None if text is None else json.loads(text)
     return found
 
 
@@ -188,7 +191,7 @@ def _is_acknowledged(engine: sa.Engine, environment: str, differences: list[Diff
     return {each.fingerprint(environment) for each in differences} <= set(known)
 
 
-def _accept(engine: sa.Engine, sha256: str, digest: openapi.Digest, now_us: int) -> None:
+def _accept(engine: sa.Engine, sha256: str, digest: openapi.DocumentDigest, now_us: int) -> None:
     values = {"sha256": sha256, "digest": json.dumps(digest), "accepted_us": now_us}
     is_document = vendor_documents.c.document == openapi.ENDPOINT
     with writing(engine) as connection:

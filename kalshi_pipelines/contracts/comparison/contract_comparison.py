@@ -8,7 +8,7 @@ from typing import Final
 
 from kalshi_pipelines.contracts.comparison.baseline import Baseline
 from kalshi_pipelines.contracts.comparison.inventory import WHOLE, Place, parent_of
-from kalshi_pipelines.contracts.comparison.observation import Stock
+from kalshi_pipelines.contracts.comparison.observation import Observation
 from kalshi_pipelines.contracts.language.declarations import Contract, Field, Format
 from kalshi_pipelines.contracts.language.differences import (
     Difference,
@@ -60,26 +60,28 @@ class _Noticed:
 
 
 def compare_with_contract(
-    contract: Contract, stock: Stock, baseline: Baseline | None, received: dt.date
+    contract: Contract, observation: Observation, baseline: Baseline | None, received: dt.date
 ) -> ContractComparison:
     """Compare the places of one answer with the declared places of its contract.
 
     Args:
         contract: What is declared.
-        stock: What was found in the answer.
+        observation: What was found in the answer.
         baseline: What was seen and accepted before, so that it is not reported again.
         received: The day the answer was received.
     """
-    return _Comparison(contract, stock, baseline, received).result()
+    return _Comparison(contract, observation, baseline, received).result()
 
 
 class _Comparison:
     """The comparison of one answer: every place is visited once, with and without the baseline in mind."""
 
-    def __init__(self, contract: Contract, stock: Stock, baseline: Baseline | None, received: dt.date) -> None:
+    def __init__(
+        self, contract: Contract, observation: Observation, baseline: Baseline | None, received: dt.date
+    ) -> None:
         self._contract = contract
-        self._stock = stock
-        self._places = stock.inventory.places
+        self._observation = observation
+        self._places = observation.inventory.places
         self._known = baseline.inventory.places if baseline else {}
         self._received = received
 
@@ -91,7 +93,7 @@ class _Comparison:
             if (field := self._contract.fields.get(name)) is not None
             for each in self._declared(name, place, field)
         ]
-        keys = _renamed(
+        keys = _pair_renames(
             [*(self._lacking(name, after, is_seen=self._was_seen(name)) for name, after in lacking), *self._left_out()],
             [each.difference for each in new if not each.is_known],
             self._contract,
@@ -99,7 +101,7 @@ class _Comparison:
         found = (*keys, *(each.difference for each in noticed if not each.is_known))
         if not self._known:
             return ContractComparison(found, places_and_kinds(found))
-        keys = _renamed(
+        keys = _pair_renames(
             [self._lacking(name, after, is_seen=False) for name, after in lacking],
             [each.difference for each in new],
             self._contract,
@@ -108,7 +110,7 @@ class _Comparison:
 
     def _lacking_keys(self) -> Iterator[tuple[str, str]]:
         for name, each in self._contract.fields.items():
-            around = self._stock.inventory.objects_around(name)
+            around = self._observation.inventory.objects_around(name)
             if not each.is_required or name.endswith("]") or not around:
                 continue
             place = self._places.get(name)
@@ -121,20 +123,28 @@ class _Comparison:
         for name, each in self._contract.fields.items():
             if each.is_required or name in self._places or not self._was_seen(name) or name.endswith("]"):
                 continue
-            if self._stock.inventory.objects_around(name):
+            if self._observation.inventory.objects_around(name):
                 yield self._difference(name, Kind.KEY_RENAMED, self._grave(name), name, "gone", "")
 
     def _lacking(self, name: str, after: str, *, is_seen: bool) -> Difference:
         since = self._contract.fields[name].since
         if since is not None and (self._received < since or not is_seen):
             return self._difference(
-                name, Kind.KEY_MISSING, Severity.ADDITIVE, f"required by the specification since {since}",
-                "not sent yet", "Nothing to do: it is stored as unknown until it is sent.",
-            )  # fmt: skip
+                name,
+                Kind.KEY_MISSING,
+                Severity.ADDITIVE,
+                f"required by the specification since {since}",
+                "not sent yet",
+                "Nothing to do: it is stored as unknown until it is sent.",
+            )
         return self._difference(
-            name, Kind.KEY_MISSING, self._grave(name), "a required key", after,
+            name,
+            Kind.KEY_MISSING,
+            self._grave(name),
+            "a required key",
+            after,
             "Find what replaced it in the changelog before the next ingest: rows without it are quarantined.",
-        )  # fmt: skip
+        )
 
     def _was_seen(self, name: str) -> bool:
         known = self._known.get(name)
@@ -149,7 +159,7 @@ class _Comparison:
                 if parents & unknown or name.endswith("]") or name == WHOLE:
                     continue
                 unknown.add(name)
-                before, after = "not declared", f"a new key: {_look(place)}"
+                before, after = "not declared", f"a new key: {_describe(place)}"
                 advice = "See the changelog; declare it if it is worth storing."
             elif each.until is not None and self._received >= each.until:
                 before, after, advice = f"taken away on {each.until}", "back again", "Nothing of ours reads it."
@@ -161,11 +171,11 @@ class _Comparison:
             yield _Noticed(difference, self._was_seen(name))
 
     def _declared(self, name: str, place: Place, each: Field) -> Iterator[_Noticed]:
-        if each.values and (noticed := self._words(name, place, each)):
+        if each.values and (noticed := self._vocabulary(name, place, each)):
             yield noticed
-        yield from map(_Noticed, self._of_form(name, place, each))
+        yield from map(_Noticed, self._form(name, place, each))
 
-    def _of_form(self, name: str, place: Place, each: Field) -> Iterator[Difference]:
+    def _form(self, name: str, place: Place, each: Field) -> Iterator[Difference]:
         if place.nulls and not each.is_nullable:
             yield self._difference(
                 name, Kind.NULL_NEW, self._grave(name), "never null", "null", "Rows with null here are quarantined."
@@ -174,20 +184,29 @@ class _Comparison:
         others = sorted(set(place.types) - allowed) if allowed else []
         if others:
             yield self._difference(
-                name, Kind.TYPE_CHANGED, self._grave(name), " or ".join(sorted(allowed or ())), ", ".join(others),
+                name,
+                Kind.TYPE_CHANGED,
+                self._grave(name),
+                " or ".join(sorted(allowed or ())),
+                ", ".join(others),
                 "Change the decoder before the next ingest: values of this type are refused.",
                 self._example(name, *others),
-            )  # fmt: skip
+            )
         if not each.values and place.formats:
             yield from self._formats(name, place, each)
-        beyond = self._stock.beyond.get(name)
+        beyond = self._observation.beyond.get(name)
         if beyond is not None:
             yield self._difference(
-                name, Kind.INVARIANT_BROKEN, self._grave(name), f"from {each.least} to {each.most}",
-                "numbers out of their bounds", _UNIT, beyond,
-            )  # fmt: skip
+                name,
+                Kind.INVARIANT_BROKEN,
+                self._grave(name),
+                f"from {each.least} to {each.most}",
+                "numbers out of their bounds",
+                _UNIT,
+                beyond,
+            )
 
-    def _words(self, name: str, place: Place, each: Field) -> _Noticed | None:
+    def _vocabulary(self, name: str, place: Place, each: Field) -> _Noticed | None:
         known = self._known.get(name)
         seen = set((known.values or {}) if known and not each.is_closed else ())
         undeclared = sorted(set(place.values or ()) - each.values)
@@ -199,27 +218,36 @@ class _Comparison:
         named = ", ".join(repr(word) for word in (new or undeclared)[:_MOST_NAMED])
         severity = self._grave(name) if each.is_closed else Severity.RISKY
         difference = self._difference(
-            name, Kind.VALUE_NEW, severity, _listed(each.values), f"new values: {named}",
+            name,
+            Kind.VALUE_NEW,
+            severity,
+            _listed(each.values),
+            f"new values: {named}",
             "Find out what the value means; the warehouse refuses it if the vocabulary is closed.",
-        )  # fmt: skip
+        )
         return _Noticed(difference, is_known=not new)
 
     def _formats(self, name: str, place: Place, each: Field) -> Iterator[Difference]:
         for form in sorted(place.formats):
-            verdict = _verdict(form, each)
-            if verdict is None:
+            severity_of_form = _format_severity(form, each)
+            if severity_of_form is None:
                 continue
-            severity = self._grave(name) if verdict is Severity.BREAKING else verdict
+            severity = self._grave(name) if severity_of_form is Severity.BREAKING else severity_of_form
             yield self._difference(
-                name, Kind.FORMAT_CHANGED, severity, _expected(each), _format_text(form),
-                "See whether value and unit are still the same before they are stored.", self._example(name, form),
-            )  # fmt: skip
+                name,
+                Kind.FORMAT_CHANGED,
+                severity,
+                _expected(each),
+                _format_text(form),
+                "See whether value and unit are still the same before they are stored.",
+                self._example(name, form),
+            )
 
     def _grave(self, name: str) -> Severity:
         return Severity.BREAKING if self._contract.assets_of(name) else Severity.RISKY
 
     def _example(self, name: str, *forms: str) -> str:
-        examples = self._stock.examples.get(name, {})
+        examples = self._observation.examples.get(name, {})
         return next((examples[form] for form in (*forms, *examples) if form in examples), "")
 
     def _difference(
@@ -229,7 +257,7 @@ class _Comparison:
         return Difference(self._contract.endpoint, place, kind, severity, before, after, example, assets, advice)
 
 
-def _verdict(form: str, each: Field) -> Severity | None:
+def _format_severity(form: str, each: Field) -> Severity | None:
     kind, _, digits = form.partition(":")
     if each.format in {Format.DOLLARS, Format.COUNT}:
         decimals = int(digits) if kind == "decimal" else 0 if kind == "integer" else None
@@ -237,13 +265,13 @@ def _verdict(form: str, each: Field) -> Severity | None:
             return Severity.BREAKING
         return None if not each.decimals or decimals in each.decimals else Severity.RISKY
     if each.format is Format.TIME:
-        return _verdict_of_time(form, each)
+        return _time_severity(form, each)
     if each.format in {Format.UUID, Format.CLOCK}:
         return None if form == each.format else Severity.RISKY
     return None
 
 
-def _verdict_of_time(form: str, each: Field) -> Severity | None:
+def _time_severity(form: str, each: Field) -> Severity | None:
     kind, _, digits = form.partition(":")
     if kind == "time":
         return None if int(digits) <= _MOST_FRACTION else Severity.RISKY
@@ -265,7 +293,7 @@ def _format_text(form: str) -> str:
     )
 
 
-def _look(place: Place) -> str:
+def _describe(place: Place) -> str:
     return ", ".join(sorted({*place.types, *(form.partition(":")[0] for form in place.formats)} - {"string"})) or "null"
 
 
@@ -273,20 +301,21 @@ def _listed(values: frozenset[str]) -> str:
     return ", ".join(repr(value) for value in sorted(values))
 
 
-def _renamed(missing: list[Difference], new: list[Difference], contract: Contract) -> list[Difference]:
+def _pair_renames(missing: list[Difference], new: list[Difference], contract: Contract) -> list[Difference]:
     """Missing and new keys, those taken together that are surely one key with another name."""
     found, taken = [], set()
     for lost in missing:
         candidates = [
-            each for each in new
+            each
+            for each in new
             if parent_of(each.place) == parent_of(lost.place) and each.place not in taken and lost.after == "gone"
-        ]  # fmt: skip
+        ]
         best = max(candidates, key=lambda each: _likeness(each.place, lost.place), default=None)
         if best is None or _likeness(best.place, lost.place) < _ALIKE or lost.severity is Severity.ADDITIVE:
             found += [lost] if lost.kind is not Kind.KEY_RENAMED else []
             continue
         taken.add(best.place)
-        found.append(_one_key(lost, best, contract))
+        found.append(_rename(lost, best, contract))
     return found + [each for each in new if each.place not in taken]
 
 
@@ -295,9 +324,15 @@ def _likeness(one: str, other: str) -> float:
     return 1.0 if one in other or other in one else difflib.SequenceMatcher(None, one, other).ratio()
 
 
-def _one_key(lost: Difference, new: Difference, contract: Contract) -> Difference:
+def _rename(lost: Difference, new: Difference, contract: Contract) -> Difference:
     return Difference(
-        contract.endpoint, lost.place, Kind.KEY_RENAMED, lost.severity, lost.place,
-        f"gone, and {new.place.rpartition('.')[2]} is new", new.example, lost.assets,
+        contract.endpoint,
+        lost.place,
+        Kind.KEY_RENAMED,
+        lost.severity,
+        lost.place,
+        f"gone, and {new.place.rpartition('.')[2]} is new",
+        new.example,
+        lost.assets,
         "Compare both names in the changelog: the unit may have changed with the name.",
-    )  # fmt: skip
+    )

@@ -14,7 +14,7 @@ import httpx
 import orjson
 
 from kalshi_pipelines.contracts.language.differences import in_one_line
-from kalshi_pipelines.contracts.language.responses import Asked, Response
+from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.rate_budget import DEFAULT_COST, RateBudget, bucket_of
@@ -36,24 +36,24 @@ _HEADERS: Final = {
 
 
 @dataclass(frozen=True)
-class NoAnswer:
+class ProbeFailure:
     """Nothing complete came back.
 
     Attributes:
-        asked: What was asked.
+        request: What was request.
         reason: Why, scrubbed.
     """
 
-    asked: Asked
+    request: VendorRequest
     reason: str
 
 
-class OutOfTime(ExpectedError):
+class ProbeTimeUsedUp(ExpectedError):
     """The time of the whole run is used up."""
 
 
 @dataclass
-class Asker:
+class ProbeClient:
     """Sends requests for the length of one run.
 
     Attributes:
@@ -76,13 +76,13 @@ class Asker:
     requests: int = 0
     sleep: Callable[[float], object] = field(default=time.sleep, repr=False)
 
-    def ask(
-        self, asked: Asked, root: str, extra: Mapping[str, str] | None = None, path: str | None = None
-    ) -> Response | NoAnswer:
+    def send(
+        self, request: VendorRequest, root: str, extra: Mapping[str, str] | None = None, path: str | None = None
+    ) -> Response | ProbeFailure:
         """Send a request, and once more after a hiccup.
 
         Args:
-            asked: What.
+            request: What to send.
             root: The address its path is put behind.
             extra: More headers.
             path: Another path than the endpoint's.
@@ -90,55 +90,57 @@ class Asker:
         Raises:
             OutOfTime: The run's time is up.
         """
-        answer = self.once(asked, root, extra or {}, path)
-        if isinstance(answer, NoAnswer) or answer.status in _WORTH_ANOTHER:
+        answer = self.send_once(request, root, extra or {}, path)
+        if isinstance(answer, ProbeFailure) or answer.status in _WORTH_ANOTHER:
             self.sleep(_AGAIN_AFTER_SECONDS)
-            return self.once(asked, root, extra or {}, path)
+            return self.send_once(request, root, extra or {}, path)
         return answer
 
-    def once(self, asked: Asked, root: str, extra: Mapping[str, str], path: str | None = None) -> Response | NoAnswer:
+    def send_once(
+        self, request: VendorRequest, root: str, extra: Mapping[str, str], path: str | None = None
+    ) -> Response | ProbeFailure:
         """Send a request a single time.
 
         Raises:
             OutOfTime: The run's time is up.
         """
         if time.monotonic() > self.ends_at:
-            raise OutOfTime("the time of the run is used up")
-        method, path = asked.endpoint.split(" ", 1)[0], path or path_of(asked)
-        params = httpx.QueryParams({name: list(values) for name, values in asked.query.items()})
-        body = orjson.dumps(dict(asked.sent)) if asked.sent else None
+            raise ProbeTimeUsedUp("the time of the run is used up")
+        method, path = request.endpoint.split(" ", 1)[0], path or path_of(request)
+        params = httpx.QueryParams({name: list(values) for name, values in request.query.items()})
+        body = orjson.dumps(dict(request.sent)) if request.sent else None
         headers = dict(extra) | ({"Content-Type": "application/json"} if body else {})
-        request = self.http.build_request(method, root + path, params=params or None, content=body, headers=headers)
+        outgoing = self.http.build_request(method, root + path, params=params or None, content=body, headers=headers)
         try:
             if self.budget is not None:
                 self.budget.acquire(DEFAULT_COST, bucket_of(path))
-            if asked.is_signed and self.signer is not None and asked.endpoint.split(" ")[1].startswith("/"):
-                signed = request.url.raw_path.partition(b"?")[0].decode("ascii")
-                request.headers.update(self.signer.headers(method, signed))
+            if request.is_signed and self.signer is not None and request.endpoint.split(" ")[1].startswith("/"):
+                signed = outgoing.url.raw_path.partition(b"?")[0].decode("ascii")
+                outgoing.headers.update(self.signer.headers(method, signed))
         except KalshiError as error:
-            return NoAnswer(asked, in_one_line(str(error)))
+            return ProbeFailure(request, in_one_line(str(error)))
         self.requests += 1
-        return self._sent(asked, request)
+        return self._receive(request, outgoing)
 
-    def _sent(self, asked: Asked, request: httpx.Request) -> Response | NoAnswer:
+    def _receive(self, request: VendorRequest, outgoing: httpx.Request) -> Response | ProbeFailure:
         give_up = min(time.monotonic() + ANSWER_SECONDS, self.ends_at + 1)
         body = bytearray()
         try:
-            answer = self.http.send(request, stream=True)
+            answer = self.http.send(outgoing, stream=True)
             try:
                 for chunk in answer.iter_bytes(64 * 1024):
                     body += chunk[: MOST_BYTES + 1 - len(body)]
                     if len(body) > MOST_BYTES:
                         break
                     if time.monotonic() > give_up:
-                        return NoAnswer(asked, f"not complete after {ANSWER_SECONDS:.0f} s")
+                        return ProbeFailure(request, f"not complete after {ANSWER_SECONDS:.0f} s")
             finally:
                 answer.close()
         except httpx.HTTPError as error:
-            return NoAnswer(asked, in_one_line(f"{type(error).__name__}: {error}"))
+            return ProbeFailure(request, in_one_line(f"{type(error).__name__}: {error}"))
         headers = {name.lower(): value for name, value in answer.headers.items()}
-        url = str(request.url)
-        return Response(asked, answer.status_code, headers, bytes(body), self.clock(), url, self.environment)
+        url = str(outgoing.url)
+        return Response(request, answer.status_code, headers, bytes(body), self.clock(), url, self.environment)
 
 
 def plain_client(*, trust_proxies: bool) -> httpx.Client:
@@ -148,11 +150,11 @@ def plain_client(*, trust_proxies: bool) -> httpx.Client:
     )
 
 
-def path_of(asked: Asked) -> str:
+def path_of(request: VendorRequest) -> str:
     """The path of a request, with the values of its parameters put in.
 
     For another vendor's endpoint (``POST api.exa.ai/search``) the path behind the host.
     """
-    target = asked.endpoint.split(" ", 1)[1]
+    target = request.endpoint.split(" ", 1)[1]
     target = target if target.startswith("/") else urlsplit(f"https://{target}").path
-    return target.format(**{name: quote(value, safe="") for name, value in asked.path.items()})
+    return target.format(**{name: quote(value, safe="") for name, value in request.path.items()})

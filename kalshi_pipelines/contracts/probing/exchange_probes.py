@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kalshi_pipelines.contracts.declared.reading import number_at, text_at
-from kalshi_pipelines.contracts.language.responses import Asked
+from kalshi_pipelines.contracts.language.responses import VendorRequest
 from kalshi_pipelines.units import SECOND_US
 
 #: Rows asked for: enough to see what is usual, and one request each.
@@ -24,7 +24,7 @@ LACKING_IN_SANDBOX: Final = frozenset({"GET /search/tags_by_categories", "GET /m
 
 
 @dataclass
-class Seen:
+class AnsweredBodies:
     """The bodies of a run so far, decoded, and when it began.
 
     Attributes:
@@ -53,66 +53,72 @@ class Probe:
     Attributes:
         name: What tells it from others of the same endpoint.
         endpoint: The contract.
-        ask: The request, made of what was seen; None if what it needs was not seen.
+        make_request: The request, made of what was seen; None if what it needs was not seen.
         needs: What that is, for the report.
     """
 
     name: str
     endpoint: str
-    ask: Callable[[Seen], Asked | None]
+    make_request: Callable[[AnsweredBodies], VendorRequest | None]
     needs: str = ""
 
 
 def _plain(
     endpoint: str, name: str = "", *, signed: bool = False, expects: tuple[int, ...] = (), **query: str
 ) -> Probe:
-    asked = Asked(endpoint, query={key: (value,) for key, value in query.items()}, is_signed=signed, expects=expects)
-    return Probe(name or endpoint, endpoint, lambda _: asked)
+    request = VendorRequest(
+        endpoint, query={key: (value,) for key, value in query.items()}, is_signed=signed, expects=expects
+    )
+    return Probe(name or endpoint, endpoint, lambda _: request)
 
 
 def _for_one(endpoint: str, parameter: str, source: tuple[str, str, str], name: str = "", **query: str) -> Probe:
-    def ask(seen: Seen) -> Asked | None:
+    def make_request(seen: AnsweredBodies) -> VendorRequest | None:
         found = seen.texts(*source)
         if not found:
             return None
-        return Asked(endpoint, {parameter: found[0]}, {key: (value,) for key, value in query.items()})
+        return VendorRequest(endpoint, {parameter: found[0]}, {key: (value,) for key, value in query.items()})
 
-    return Probe(name or endpoint, endpoint, ask, f"a {source[2]} of {source[0]}")
+    return Probe(name or endpoint, endpoint, make_request, f"a {source[2]} of {source[0]}")
 
 
-def _books(seen: Seen) -> Asked | None:
+def _books(seen: AnsweredBodies) -> VendorRequest | None:
     tickers = tuple(seen.texts("open markets", "markets", "ticker")[:10])
-    return Asked("GET /markets/orderbooks", query={"tickers": tickers}) if tickers else None
+    return VendorRequest("GET /markets/orderbooks", query={"tickers": tickers}) if tickers else None
 
 
-def _second_page(seen: Seen) -> Asked | None:
+def _second_page(seen: AnsweredBodies) -> VendorRequest | None:
     body = seen.bodies.get("open markets")
     cursor = body.get("cursor") if isinstance(body, dict) else None
     if not isinstance(cursor, str) or not cursor:
         return None
     query = {"limit": (_ROWS,), "mve_filter": ("exclude",), "status": ("open",), "cursor": (cursor,)}
-    return Asked("GET /markets", query=query)
+    return VendorRequest("GET /markets", query=query)
 
 
-def _series_of_category(seen: Seen) -> Asked | None:
+def _series_of_category(seen: AnsweredBodies) -> VendorRequest | None:
     body = seen.bodies.get("GET /series/{series_ticker}")
     series = body.get("series") if isinstance(body, dict) else None
     category = series.get("category") if isinstance(series, dict) else None
-    return Asked("GET /series", query={"category": (category,)}) if isinstance(category, str) and category else None
+    return (
+        VendorRequest("GET /series", query={"category": (category,)})
+        if isinstance(category, str) and category
+        else None
+    )
 
 
-def _most_traded(seen: Seen) -> dict[str, Any] | None:
+def _most_traded(seen: AnsweredBodies) -> dict[str, Any] | None:
     """The settled market of which there is most to see; one that was never traded has no candles."""
     markets = seen.rows("settled markets", "markets")
     return max(markets, key=lambda market: number_at(market, "volume_fp") or 0, default=None)
 
 
-def _settled_event(seen: Seen) -> Asked | None:
+def _settled_event(seen: AnsweredBodies) -> VendorRequest | None:
     event = text_at(_most_traded(seen), "event_ticker")
-    return Asked("GET /events/{event_ticker}", {"event_ticker": event}) if event else None
+    return VendorRequest("GET /events/{event_ticker}", {"event_ticker": event}) if event else None
 
 
-def _candles(seen: Seen) -> Asked | None:
+def _candles(seen: AnsweredBodies) -> VendorRequest | None:
     body = seen.bodies.get("settled event")
     event = body.get("event") if isinstance(body, dict) else None
     series = event.get("series_ticker") if isinstance(event, dict) else None
@@ -124,7 +130,7 @@ def _candles(seen: Seen) -> Asked | None:
     start = max(opened or 0, end - _MOST_CANDLE_DAYS * _DAY)
     # Several candles of any market: their order and their ends are checked, too.
     minutes = "60" if end - start < _FEW_CANDLE_DAYS * _DAY else "1440"
-    return Asked(
+    return VendorRequest(
         "GET /series/{series_ticker}/markets/{ticker}/candlesticks",
         {"series_ticker": series, "ticker": str(market.get("ticker"))},
         {"start_ts": (str(start),), "end_ts": (str(max(end, start + 1)),), "period_interval": (minutes,)},
@@ -190,7 +196,7 @@ ERRORS: Final[tuple[Probe, ...]] = (
     Probe(
         "unknown ticker",
         "GET /markets/{ticker}",
-        lambda _: Asked("GET /markets/{ticker}", {"ticker": "KXNOSUCHMARKET-00JAN01-T0"}, expects=(404,)),
+        lambda _: VendorRequest("GET /markets/{ticker}", {"ticker": "KXNOSUCHMARKET-00JAN01-T0"}, expects=(404,)),
     ),
     # The exchange answers page one: docs/contracts.md.
     _plain("GET /markets", "garbage cursor", limit="1", mve_filter="exclude", cursor="garbage", expects=(200, 400)),
@@ -198,7 +204,7 @@ ERRORS: Final[tuple[Probe, ...]] = (
 """Questions with a mistake in them, each of which is refused in a known way."""
 
 
-def plan(environment: str, *, has_key: bool) -> Iterator[tuple[Probe, str]]:
+def plan_probes(environment: str, *, has_key: bool) -> Iterator[tuple[Probe, str]]:
     """Every probe of the exchange, each with why it is skipped; empty if it is not.
 
     Args:
@@ -213,12 +219,12 @@ def plan(environment: str, *, has_key: bool) -> Iterator[tuple[Probe, str]]:
         yield probe, "" if has_key else no_key
 
 
-def skipped(environment: str, *, has_key: bool) -> Mapping[str, str]:
+def exchange_skip_reasons(environment: str, *, has_key: bool) -> Mapping[str, str]:
     """The endpoints of which no usual question is asked, each with why. Being refused without a key does not count."""
     usual = {probe.name for probe in (*PUBLIC, *SIGNED)}
     return {
         probe.endpoint: why_not
-        for probe, why_not in plan(environment, has_key=has_key)
+        for probe, why_not in plan_probes(environment, has_key=has_key)
         if why_not and probe.name in usual
     }
 

@@ -1,0 +1,117 @@
+"""Answers hold what was asked for: filters, windows of time, the record a path names."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from kalshi_pipelines.contracts.declared.reading import instant_at, rows_at, text_at
+from kalshi_pipelines.contracts.language.declarations import BrokenRule, Invariant
+from kalshi_pipelines.contracts.language.differences import Severity
+from kalshi_pipelines.contracts.language.responses import Response
+
+STATUSES_OF: Final = {
+    "unopened": {"initialized"},
+    "open": {"active", "closed"},
+    "paused": {"inactive"},
+    "closed": {"closed", "determined", "disputed", "amended", "active"},
+    "settled": {"finalized"},
+}
+"""What a ``status`` filter matches; a market may have closed, or been due to, since the page was put together."""
+
+
+def market_list_filters(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
+    """Rows of ``GET /markets`` are what was asked for."""
+    request = response.request
+    matches = STATUSES_OF.get(request.one("status") or "")
+    tickers = {ticker for value in request.query.get("tickers", ()) for ticker in value.split(",")}
+    for at, market in rows_at(body, "markets[]"):
+        status = text_at(market, "status")
+        if matches and status and status not in matches:
+            yield BrokenRule(
+                f"{at}.status", f"status={request.one('status')} is answered with {status} markets", status
+            )
+        if tickers and text_at(market, "ticker") not in tickers:
+            yield BrokenRule(
+                f"{at}.ticker", "a market was not asked for: tickers is ignored", text_at(market, "ticker")
+            )
+        if request.one("mve_filter") == "exclude" and text_at(market, "mve_collection_ticker"):
+            yield BrokenRule(f"{at}.ticker", "mve_filter=exclude is answered with combos", text_at(market, "ticker"))
+        if request.one("mve_filter") == "only" and not text_at(market, "ticker").startswith("KXMVE"):
+            yield BrokenRule(
+                f"{at}.ticker", "mve_filter=only is answered with single markets", text_at(market, "ticker")
+            )
+        event, series = request.one("event_ticker"), request.one("series_ticker")
+        if event and text_at(market, "event_ticker") != event:
+            yield BrokenRule(f"{at}.event_ticker", "event_ticker is ignored", text_at(market, "event_ticker"))
+        if series and not text_at(market, "event_ticker").startswith(series):
+            yield BrokenRule(f"{at}.event_ticker", "series_ticker is ignored", text_at(market, "event_ticker"))
+        yield from within(
+            at,
+            market,
+            response,
+            {"created": "created_time", "close": "close_time", "settled": "settlement_ts", "updated": "updated_time"},
+        )
+
+
+def event_list_filters(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
+    """Rows of ``GET /events`` are what was asked for; there are no combos among them."""
+    tickers = {ticker for value in response.request.query.get("tickers", ()) for ticker in value.split(",")}
+    series = response.request.one("series_ticker")
+    for at, event in rows_at(body, "events[]"):
+        ticker = text_at(event, "event_ticker")
+        if tickers and ticker not in tickers:
+            yield BrokenRule(f"{at}.event_ticker", "an event was not asked for: tickers is ignored", ticker)
+        if series and text_at(event, "series_ticker") != series:
+            yield BrokenRule(f"{at}.series_ticker", "series_ticker is ignored", text_at(event, "series_ticker"))
+        if response.request.endpoint == "GET /events" and ticker.startswith("KXMVE"):
+            yield BrokenRule(f"{at}.event_ticker", "the list of events has combos again", ticker)
+
+
+def within(at: str, row: dict[str, Any], response: Response, instants: dict[str, str]) -> Iterator[BrokenRule]:
+    """Instants of a row lie between the ``min_..._ts`` and ``max_..._ts`` that were asked for.
+
+    Args:
+        at: Where the row stands.
+        row: The row.
+        response: What was asked.
+        instants: The key of the instant of each filter: ``created`` of ``min_created_ts``.
+    """
+    for name, key in instants.items():
+        instant = instant_at(row, key)
+        if instant is None:
+            continue
+        prefix = f"{name}_" if name else ""
+        least, most = response.request.one(f"min_{prefix}ts"), response.request.one(f"max_{prefix}ts")
+        if least and least.isdigit() and instant.timestamp() < int(least) - 1:
+            yield BrokenRule(f"{at}.{key}", f"min_{prefix}ts is ignored", str(instant))
+        if most and most.isdigit() and instant.timestamp() > int(most) + 1:
+            yield BrokenRule(f"{at}.{key}", f"max_{prefix}ts is ignored", str(instant))
+
+
+def named_in_path(place: str, key: str, parameter: str) -> Invariant:
+    """The record answered is the one the path asked for."""
+
+    def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
+        wanted = response.request.path.get(parameter)
+        for at, record in rows_at(body, place):
+            if wanted and text_at(record, key) and text_at(record, key) != wanted:
+                yield BrokenRule(
+                    f"{at}.{key}".removeprefix("$."),
+                    f"the answer is about another {key}",
+                    f"asked {wanted}, got {text_at(record, key)}",
+                    Severity.BREAKING,
+                )
+
+    return rule
+
+
+def requested_books(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
+    """``GET /markets/orderbooks`` answers with the books asked for, each once."""
+    requested = set(response.request.query.get("tickers", ()))
+    seen: set[str] = set()
+    for at, book in rows_at(body, "orderbooks[]"):
+        ticker = text_at(book, "ticker")
+        if requested and ticker not in requested:
+            yield BrokenRule(f"{at}.ticker", "a book was not asked for: tickers is ignored", ticker)
+        if ticker in seen:
+            yield BrokenRule(f"{at}.ticker", "a book comes twice", ticker)
+        seen.add(ticker)
