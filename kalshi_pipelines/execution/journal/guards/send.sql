@@ -67,11 +67,11 @@ EXISTS (SELECT 1 FROM open_intents o
         AND o.state IN ('sending', 'unknown'))
 
 -- refuse: no_group
--- The order belongs to no order group, so a halt could not cancel it with its group.
+-- The order belongs to no order group, so neither a halt nor a proof of absence could rely on a fence of its group.
 i.order_group_id IS NULL
 
 -- refuse: fenced
--- The order group is fenced: the reconciler relies on no further order in it.
+-- The order group is fenced. A halt or a proof of absence relies on the fence, so the group gets no further order.
 EXISTS (SELECT 1 FROM fences f WHERE f.order_group_id = i.order_group_id)
 
 -- refuse: approval
