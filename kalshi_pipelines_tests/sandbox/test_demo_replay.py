@@ -1,7 +1,7 @@
-"""Every exchange recorded on the demo environment in June 2026, sent again to a sandbox in the same situation.
+"""Replay of all requests recorded on the demo environment in June 2026 against a sandbox in the same situation.
 
-Statuses, error codes, body shapes, order states and amounts must be those of the recording, apart from the differences
-listed here, which are the table of the documentation.
+Statuses, error codes, body shapes, order states and amounts must equal the recording. The only exceptions are the
+differences listed here, which are also the table in the documentation.
 """
 
 import base64
@@ -54,7 +54,7 @@ REFUSED_NOW = {"orders__legacy_create": 410, "orders__legacy_cancel": 410}
 
 @dataclass
 class RecordedExchange:
-    """One recorded request and its answer."""
+    """One recorded request and its response."""
 
     name: str
     request: dict[str, Any]
@@ -77,7 +77,7 @@ def _recorded() -> list[RecordedExchange]:
 
 @dataclass
 class Stage:
-    """A sandbox in the situation of the recording, and what our order ids are in place of the recorded ones."""
+    """A sandbox in the situation of the recordings, and a map from recorded order ids to order ids in the sandbox."""
 
     sandbox: LocalSandbox
     key: Ed25519PrivateKey
@@ -87,7 +87,7 @@ class Stage:
         self.recordings = self.sandbox.exchange.replay
 
     def send(self, recorded: RecordedExchange) -> Any:
-        """The sandbox's answer to a recorded request, at the recorded time."""
+        """Send a recorded request at its recorded time and return the sandbox's response."""
         self.sandbox.time.microseconds = recorded.at_us
         path = self._ours(recorded.request["path"])
         body = recorded.request.get("request_body")
@@ -116,7 +116,7 @@ class Stage:
         return headers
 
     def answer_by_itself(self, recorded: RecordedExchange) -> None:
-        """Have no recording at hand, but for lists of markets: later captures of the folder hold more markets."""
+        """Remove all recordings except lists of markets, because later files of the folder hold more markets."""
         is_list = recorded.request["path"].startswith(f"{API_ROOT}/markets?") and recorded.request["status"] == 200
         self.sandbox.exchange.replay = self.recordings if is_list else None
 
@@ -134,7 +134,7 @@ def stage() -> Iterator[Stage]:
     time = ManualClock(BEFORE_US)
     options = SandboxOptions(recordings=FOLDER, balance=0, tier="basic", read_lag_ms=LAG_MS)
     exchange = exchange_of(options, ExchangeClock(time))
-    # Balances were read every half a second: their own bucket, of one a second, came later.
+    # Balances were recorded every half second. Their own bucket, with one read per second, came later.
     exchange.limits.monotonic_ns = lambda: time.microseconds * 10_000
     with in_this_thread(sandbox_app(exchange)) as client:
         stage = Stage(LocalSandbox(exchange, time, client), Ed25519PrivateKey.generate())
@@ -146,7 +146,9 @@ def stage() -> Iterator[Stage]:
 
 
 def _live_through_what_was_before(stage: Stage) -> None:
-    """Place the orders that the recorded list shows from before the recording, against a crowd that meets them."""
+    """Place the orders that the recorded list shows from before the recording, against matching orders of other
+    traders.
+    """
     recorded = json.loads((FOLDER / "portfolio__orders_list.json").read_text("utf-8"))["orders"]
     first = min(each.at_us for each in _recorded())
     earlier = [order for order in recorded if units.microseconds(_instant(order["created_time"])) < first]
@@ -228,9 +230,9 @@ def _learn(stage: Stage, recorded: Any, ours: Any) -> None:
 
 
 def _differences(recorded: Any, ours: Any, path: str, ids: dict[str, str]) -> Iterator[tuple[bool, str]]:
-    """What differs between two bodies: the place of a listed difference, or what is wrong.
+    """Compare two bodies and yield the place of each listed difference, or a description of any other difference.
 
-    Identifiers and instants must only be of one kind.
+    Identifiers and instants only need to be of the same kind.
     """
     if path in OTHER_VALUES:
         yield (True, path) if type(recorded) is type(ours) else (False, f"{path} is of another type")

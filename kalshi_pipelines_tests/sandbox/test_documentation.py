@@ -1,4 +1,4 @@
-"""The pages about the sandbox: their program runs, and their tables are complete."""
+"""Tests of the documentation pages about the sandbox: the program runs, and the tables are complete."""
 
 import os
 import re

@@ -1,6 +1,6 @@
-"""The vendor's own Python client, unchanged, against a running sandbox.
+"""Tests with the vendor's own Python client, unchanged, against a running sandbox.
 
-It needs Python 3.13 and is installed by the development requirements there.
+The client needs Python 3.13, where the development requirements install it.
 """
 
 import subprocess
@@ -25,8 +25,10 @@ pytestmark = pytest.mark.filterwarnings(
 
 @dataclass
 class ClientSession:
-    """A running sandbox, the vendor's client signed in to it, and a market whose book holds two orders of the crowd:
-    300 contracts bid at 0.40 and 300 asked at 0.60."""
+    """A running sandbox, the vendor's client with a key, and a market with two orders of another trader.
+
+    The orders bid 300 contracts at 0.40 and ask 300 contracts at 0.60.
+    """
 
     sandbox: SandboxProcess
     client: Any

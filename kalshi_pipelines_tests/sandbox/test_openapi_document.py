@@ -1,6 +1,6 @@
-"""The published OpenAPI document against a running sandbox: no answer may break it.
+"""Tests of a running sandbox against the published OpenAPI document, which no response may violate.
 
-The document lies beside the project, not in it; without it these tests are skipped.
+The document is outside the project. Without it these tests are skipped.
 """
 
 import base64
@@ -42,7 +42,7 @@ SHAPE_CHECKS = (
     response_schema_conformance,
 )
 NOT_IN_THE_DOCUMENT = {
-    # Left the document in June 2026; the exchange still refuses them by name.
+    # These operations left the document in June 2026. The exchange still refuses them by name.
     "POST /portfolio/orders", "DELETE /portfolio/orders/{order_id}", "POST /portfolio/orders/batched",
     "DELETE /portfolio/orders/batched", "POST /portfolio/orders/{order_id}/amend",
     "POST /portfolio/orders/{order_id}/decrease",
@@ -51,7 +51,7 @@ SERVED = sorted({endpoint.name for endpoint in ENDPOINTS} - NOT_IN_THE_DOCUMENT)
 
 
 class Signed(AuthBase):
-    """Signs each request with an Ed25519 key."""
+    """Authentication that signs each request with an Ed25519 key."""
 
     def __init__(self, key_id: str, key: Ed25519PrivateKey) -> None:
         self._key_id, self._key = key_id, key
@@ -67,7 +67,7 @@ class Signed(AuthBase):
 
 @dataclass
 class DrivenSandbox:
-    """A running sandbox, the document read for it, and things that exist there."""
+    """A running sandbox, the OpenAPI document for it, and the names of existing objects."""
 
     url: str
     document: Any
@@ -81,12 +81,12 @@ class DrivenSandbox:
         return answer.json() if answer.content else None
 
     def known(self, name: str) -> str | None:
-        """Something real for a parameter or member of that name; None where anything goes."""
+        """Return an existing value for a parameter or member, or None if any value will do."""
         values = self.names.get(name)
         return values[next(self.numbers) % len(values)] if values else None
 
     def order(self) -> dict[str, Any]:
-        """The terms of an order that rests."""
+        """Return the terms of an order that rests."""
         return {
             "ticker": self.names["ticker"][0],
             "side": "bid",
@@ -118,7 +118,7 @@ def _registered(admin_url: str) -> Signed:
 
 
 def _furnished(exchange: DrivenSandbox) -> DrivenSandbox:
-    """The exchange with orders, fills, a position and a group in it, and their names written down."""
+    """Create orders, fills, a position and a group in the exchange, and store their names."""
     markets = exchange.send("GET", "/markets?status=open&limit=50&mve_filter=exclude")["markets"]
     liquid = [row for row in markets if row["exchange_index"] == 0 and row["yes_ask_size_fp"] != "0.00"]
     exchange.names = {
@@ -149,7 +149,7 @@ def test_no_answer_breaks_the_document(exchange: DrivenSandbox, name: str) -> No
     operation = exchange.document[path][method]
     _drive(exchange, operation, GenerationMode.POSITIVE, [*SHAPE_CHECKS, status_code_conformance])
     if operation.query or operation.body:
-        # The document does not tell what becomes of requests that break it: there, any refusal will do.
+        # For requests that violate it, the document defines no response. Any refusal is accepted there.
         _drive(exchange, operation, GenerationMode.NEGATIVE, SHAPE_CHECKS)
 
 
@@ -165,7 +165,7 @@ def _drive(exchange: DrivenSandbox, operation: Any, mode: GenerationMode, checks
 
 
 def _fill_in(exchange: DrivenSandbox, case: Any) -> None:
-    """Put names of existing things where a generated case has arbitrary ones."""
+    """Replace arbitrary values of a generated case by names of existing objects."""
     for part in (case.path_parameters, case.query, case.body):
         if not isinstance(part, dict):
             continue

@@ -237,7 +237,7 @@ def _api(sandbox: SandboxProcess, signer: RequestSigner) -> httpx.Client:
 
 
 def _seen(sandbox: SandboxProcess, signer: RequestSigner) -> dict[str, object]:
-    """What a member and an operator can see of the state."""
+    """Return the part of the state that a member and an operator can see."""
     with _api(sandbox, signer) as api:
         reads = {
             path: api.get(path).raise_for_status().json()
@@ -313,7 +313,8 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_answered(file: Path) -> Non
                 os.kill(sandbox.pid, signal.SIGKILL)
                 trading.join()
         taken = [event.order_id for event in read_truth(file) if isinstance(event, OrderAccepted)]
-        # The one that was under way may have been taken; its id is used up, so the next round must not need it.
+        # The order in flight may have been accepted, so its client order id may be used up. The next round must not
+        # need it.
         assert taken[: len(answered)] == answered
         answered[:] = taken
 
@@ -337,7 +338,7 @@ def test_a_full_disk_stops_answers_and_not_the_time(file: Path) -> None:
         assert httpx.get(f"{sandbox.url}/exchange/status").status_code == 500
         time.sleep(0.2)
         resource.prlimit(sandbox.pid, resource.RLIMIT_FSIZE, no_limit)
-        # Nobody asks any more: only the passing of time writes.
+        # No request arrives any more, so only the passing of time writes events.
         assert _until(
             lambda: any(isinstance(event, MemberJoined) and event.member == "full" for event in read_truth(file))
         )

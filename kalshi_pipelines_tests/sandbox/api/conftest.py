@@ -1,4 +1,4 @@
-"""A quiet sandbox, two of its members, and a market they can trade in."""
+"""Fixtures of the API tests: a quiet sandbox, two members, and a market they can trade in."""
 
 from collections.abc import Iterator
 

@@ -11,7 +11,7 @@ def test_positions_are_told_as_recorded(me: SignedMember, other: SignedMember, t
     for price in ("0.9900", "0.9900", "0.5200"):
         buy(me, other, ticker, price)
     ours = me.read("/portfolio/positions")
-    # The member count of resting orders is gone since July 2026.
+    # The exchange dropped the member resting_orders_count in July 2026.
     market = {**told["market_positions"][0], "ticker": ticker, "exchange_index": 0}
     del market["resting_orders_count"]
     assert set(ours["market_positions"][0]) == set(market)
@@ -141,7 +141,7 @@ def test_the_balance_is_what_orders_could_use(me: SignedMember, other: SignedMem
     buy(me, other, ticker, "0.5200", "2.00")
     balance = me.balance()
     assert list(balance) == list(told)
-    # 4,000 less 1.00 of collateral, 1.04 paid and a fee of 0.0350 on the grid of a hundredth of a cent.
+    # 4,000 dollars less 1.00 of collateral, 1.04 paid and a fee of 0.0350, rounded to a hundredth of a cent.
     assert (balance["balance"], balance["balance_dollars"]) == (399_792, "3997.9250")
     assert balance["portfolio_value"] == 104
     assert balance["updated_ts"] == NOON_S

@@ -1,4 +1,4 @@
-"""Drift on demand: answers change until that is taken back."""
+"""Tests of drift: responses stay changed until the drift is removed."""
 
 import resource
 import sys

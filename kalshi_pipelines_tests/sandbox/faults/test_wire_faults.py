@@ -1,4 +1,4 @@
-"""Faults that only a real connection shows: what the exchange really did is read from its truth log."""
+"""Tests of faults that need a real connection. The truth log shows what the exchange did."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 @dataclass
 class Counter:
-    """A member that trades on a running exchange."""
+    """A member that trades on a running sandbox."""
 
     sandbox: SandboxProcess
     signer: RequestSigner
@@ -167,7 +167,7 @@ def test_one_request_may_get_two_whole_answers_on_a_connection_that_stays_open(c
 
 
 def _read_answer(connection: socket.socket) -> tuple[int, bytes]:
-    """One answer off a connection, and not a byte more."""
+    """Read one response from a connection, and no byte beyond its end."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         head += connection.recv(1)

@@ -1,4 +1,4 @@
-"""Faults on the write path: what the exchange really did is read from its state, never from answers."""
+"""Tests of faults on writes. The exchange's state, not its responses, shows what the exchange did."""
 
 from collections.abc import Iterator
 from typing import Any

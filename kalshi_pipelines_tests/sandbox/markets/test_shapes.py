@@ -1,4 +1,4 @@
-"""Every endpoint sends the keys the vendor's document of version 3.34.0 requires."""
+"""Tests that every endpoint sends the keys that the vendor's document 3.34.0 requires."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The simulated other traders."""
+"""Tests of the simulated traders."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Opening markets of the catalogue, what is due on the clock, and reads that lag."""
+"""Tests of the venue: opening markets, due actions, and reads that lag."""
 
 import shutil
 from dataclasses import replace
@@ -252,7 +252,10 @@ def test_a_recorded_market_is_traded_on_its_recorded_book(recordings: Path, fold
 
 
 def _us_before(recorded_us: int, traded_us: int) -> bool:
-    """A recorded market that was active goes on, also past the close time it was recorded with."""
+    """Return whether a market trades past both its recorded close time and the present.
+
+    A market that was recorded as active stays open, even past its recorded close time.
+    """
     return max(recorded_us, NOON_US) <= traded_us
 
 

@@ -1,4 +1,4 @@
-"""The press of the sandbox: what is found, what it costs, and what is refused."""
+"""Tests of the generated news: search results, costs and refusals."""
 
 import xml.etree.ElementTree as ET
 from typing import Any

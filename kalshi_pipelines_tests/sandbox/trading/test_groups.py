@@ -1,4 +1,4 @@
-"""What order groups do in the middle of a match; and groups, transfers and cancel-all while a shard is down."""
+"""Tests of order groups during a match, and of groups, transfers and cancel-all while a shard is down."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def _group(engine: MatchingEngine, member: str, limit: int = 100) -> str:
 
 def test_two_groups_that_one_trade_fills_trigger_in_the_same_order_on_every_run() -> None:
     for seed in range(12):
-        # Identifiers follow the seed; how Python happens to hash them must not matter.
+        # Identifiers follow from the seed. Python's hash order must not matter.
         engine = new_engine("ann", "bob")
         engine.recorder.seed = seed
         maker, taker = _group(engine, "ann"), _group(engine, "bob")

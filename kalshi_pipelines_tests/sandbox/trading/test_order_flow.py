@@ -1,4 +1,4 @@
-"""Random order flow: whatever members do, money and contracts are kept, and the log tells all of it."""
+"""Random order flow: every sequence of requests conserves money and contracts, and the log explains every change."""
 
 from collections import defaultdict
 from typing import Any
@@ -35,14 +35,14 @@ counts = st.one_of(st.integers(1, 60).map(lambda whole: whole * 100), st.integer
 
 
 def on_grid(ticker: str, price: int) -> int:
-    """The price of a market's grid at or below one."""
+    """Return the highest price of a market's grid that is not above ``price``."""
     if ticker == PLAIN:
         return max(100, price // 100 * 100)
     return price // 10 * 10 if 1_000 < price < 9_000 else price
 
 
 class Witness:
-    """An independent, slow book that checks each trade of the log against price and time."""
+    """An independent, slow order book that checks each trade of the log against price-time priority."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -188,7 +188,7 @@ class OrderFlow(RuleBasedStateMachine):
         try:
             execution = self.engine.place(new, at_us=self.now)
         except RequestRefused as refused:
-            # A post-only order that would trade is listed as canceled.
+            # A refused post-only order that would trade is listed as canceled.
             listed = 2 if refused.details == "post only cross" else 0
             assert self.engine.state.sequence == before + listed, "a refused order changes nothing"
             assert len(self.engine.log.events) == events + listed
@@ -356,7 +356,7 @@ class OrderFlow(RuleBasedStateMachine):
 
 
 def _collateral(resting: list[SandboxOrder], holding: int) -> int:
-    """The collateral of one holding's orders, contract by contract."""
+    """Compute the collateral of one position's orders, contract by contract."""
     total = sum(order.allowance for order in resting)
     for side, closable in (("bid", -holding), ("ask", holding)):
         closing = max(0, closable)

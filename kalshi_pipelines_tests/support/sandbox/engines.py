@@ -1,4 +1,4 @@
-"""A trading floor for tests: markets of three kinds, members with money, and what its state looks like."""
+"""A matching engine for tests, with three kinds of markets, members with money, and snapshots of its state."""
 
 import dataclasses
 from typing import Any
@@ -28,7 +28,7 @@ def market(ticker: str, **facts: Any) -> ev.MarketOpened:
 
 
 def new_engine(*members: str, dollars: int = 1_000) -> MatchingEngine:
-    """An engine with three markets and members who have money on shards 0 and 1."""
+    """Return an engine with three markets and with members that have money on shards 0 and 1."""
     engine = MatchingEngine(TradingState(), TruthLog(), seed=7)
     engine.cancel_all_tail = "never"
     for member in members:
@@ -48,7 +48,7 @@ def order(member: str, side: ev.Side, price: int, count: int, **terms: Any) -> N
 
 
 def replayed(log: TruthLog) -> TradingState:
-    """A state made anew from the lines of a log."""
+    """Rebuild the state from the lines of a log."""
     state = TradingState()
     for sequence, event in enumerate(log.events, 1):
         state.apply(event_of(line_of(sequence, event), sequence))
@@ -56,7 +56,7 @@ def replayed(log: TruthLog) -> TradingState:
 
 
 def snapshot(state: TradingState) -> dict[str, Any]:
-    """All of a state as plain values."""
+    """Return a whole state as plain values."""
     return {name: _plain(value) for name, value in vars(state).items() if name != "_appliers"}
 
 
@@ -70,7 +70,7 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
-        # A default that was only looked up is no difference.
+        # A default value that was only looked up is not a difference.
         return {key: plain for key, item in value.items() if (plain := _plain(item)) not in (0, [], {})}
     if isinstance(value, list | tuple) or type(value).__name__ == "deque":
         return [_plain(item) for item in value]

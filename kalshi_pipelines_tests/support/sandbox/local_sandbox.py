@@ -22,7 +22,7 @@ EVENT_LOOP = asyncio.Runner()
 
 
 class _InThisThread(httpx.BaseTransport):
-    """Calls an ASGI application without a server or a second thread."""
+    """Transport that calls an ASGI application without a server or a second thread."""
 
     def __init__(self, transport: httpx.ASGITransport) -> None:
         self._transport = transport
@@ -39,7 +39,7 @@ class _InThisThread(httpx.BaseTransport):
 
 @dataclass
 class LocalSandbox:
-    """An exchange and a client of it; ``time`` drives the clock, and no seconds pass by themselves."""
+    """An exchange and an HTTP client for it. Only ``time`` moves the clock."""
 
     exchange: Exchange
     time: ManualClock
@@ -77,7 +77,7 @@ class LocalSandbox:
 
 
 def in_this_thread(app: Starlette) -> httpx.Client:
-    """A client that calls an application inside the test process."""
+    """Return a client that calls an application inside the test process."""
     transport = _InThisThread(httpx.ASGITransport(app))
     return httpx.Client(transport=transport, base_url="http://sandbox")
 

@@ -1,4 +1,4 @@
-"""Members that trade on the sandbox by its API."""
+"""Members that place orders on the sandbox by its API, and that inject faults."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -47,5 +47,5 @@ class OrderClient:
         self.sandbox.steer("POST", "/faults", endpoint=endpoint, kind=kind, **fields)
 
     def placed(self) -> list[str | None]:
-        """The client order ids of all orders that were really taken."""
+        """Return the client order ids of all orders that the exchange accepted."""
         return [order.client_order_id for order in self.sandbox.exchange.venue.state.orders.values()]

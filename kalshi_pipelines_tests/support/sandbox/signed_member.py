@@ -1,4 +1,4 @@
-"""A member of a sandbox in the test process who asks with a signature, what it does often, and what was recorded."""
+"""A member that sends signed requests to a sandbox in the test process, with builders of orders and recordings."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ QUIET = SandboxOptions(markets=200, combos=20, tier="unlimited", warm=False, cro
 
 @dataclass
 class SignedMember:
-    """Asks as one member with one key; it finds ``deposit`` dollars on each shard."""
+    """A member with one key. ``deposit`` is its starting money in dollars on each shard."""
 
     sandbox: LocalSandbox
     member: str = "me"
@@ -42,18 +42,18 @@ class SignedMember:
         )
 
     def send(self, method: str, path: str, body: object = None, **query: Any) -> httpx.Response:
-        """A request with a JSON body, if there is one."""
+        """Send a signed request, with a JSON body if ``body`` is given."""
         more: dict[str, Any] = {} if body is None else {"json": body}
         return self.sandbox.client.request(method, API + path, params=query, auth=self.signer, **more)
 
     def read(self, path: str, **query: Any) -> Any:
-        """The answer of a GET that succeeds."""
+        """Return the body of a GET that must succeed."""
         response = self.send("GET", path, **query)
         assert response.status_code == 200, response.text
         return response.json()
 
     def rows(self, path: str, name: str, **query: Any) -> list[Row]:
-        """All rows of a list."""
+        """Return all rows of a list, page by page."""
         found: list[Row] = []
         cursor = ""
         while True:
@@ -64,25 +64,25 @@ class SignedMember:
                 return found
 
     def place(self, ticker: str, side: str, price: str, count: str = "1.00", **terms: Any) -> Row:
-        """An order that is taken; what is answered."""
+        """Place an order that must be accepted, and return the response."""
         response = self.send("POST", ORDERS, order(ticker, side, price, count, **terms))
         assert response.status_code == 201, response.text
         placed: Row = response.json()
         return placed
 
     def order(self, order_id: str) -> Row:
-        """An order as it is told."""
+        """Return an order as the API shows it."""
         told: Row = self.read(f"/portfolio/orders/{order_id}")["order"]
         return told
 
     def balance(self, **query: Any) -> Row:
-        """The balance as it is told."""
+        """Return the balance as the API shows it."""
         told: Row = self.read("/portfolio/balance", **query)
         return told
 
 
 def order(ticker: str, side: str, price: str, count: str = "1.00", **terms: Any) -> Row:
-    """The body of an order; terms of None are left out."""
+    """Return the body of an order request. Terms that are None are left out."""
     body = {
         "ticker": ticker, "side": side, "price": price, "count": count, "time_in_force": "good_till_canceled",
         "self_trade_prevention_type": "taker_at_cross", **terms,
@@ -91,12 +91,12 @@ def order(ticker: str, side: str, price: str, count: str = "1.00", **terms: Any)
 
 
 def error_of(response: httpx.Response) -> tuple[int, str]:
-    """Status and code of a nested error."""
+    """Return status and code of a nested error."""
     return response.status_code, response.json()["error"]["code"]
 
 
 def tickers(sandbox: LocalSandbox, shard: int = 0) -> list[str]:
-    """Markets of a shard with a grid of whole cents that stay open for a day."""
+    """Return markets of a shard that have a whole-cent grid and stay open for a day."""
     later = sandbox.time.microseconds // 1_000_000 + 86_400
     return [
         row["ticker"]
@@ -108,7 +108,7 @@ def tickers(sandbox: LocalSandbox, shard: int = 0) -> list[str]:
 
 
 def recorded(name: str) -> tuple[Row, Any]:
-    """What was asked and answered in a recording of the demo exchange; skips the test if it is not there."""
+    """Return a recorded request of the demo exchange and its response. Skips the test without the recording."""
     folder = RECORDINGS / "demo_2026_06"
     if not (folder / f"{name}.json").is_file():
         pytest.skip(f"the recorded response {name} is not on this machine")
@@ -117,18 +117,18 @@ def recorded(name: str) -> tuple[Row, Any]:
 
 
 def without_service(body: Row) -> Row:
-    """A recorded error without the member that is gone since August 2026."""
+    """Return a recorded error without the member ``service``, which the exchange dropped in August 2026."""
     return {"error": {name: text for name, text in body["error"].items() if name != "service"}}
 
 
 def buy(me: SignedMember, other: SignedMember, ticker: str, price: str = "0.5000", count: str = "1.00") -> Row:
-    """Contracts bought from another member, as the taker."""
+    """Buy contracts from another member as the taker."""
     other.place(ticker, "ask", price, count)
     return me.place(ticker, "bid", price, count)
 
 
 def by_event(sandbox: LocalSandbox) -> list[str]:
-    """One market of each event."""
+    """Return one market of each event."""
     return list({sandbox.exchange.catalogue.markets[name].event_ticker: name for name in tickers(sandbox)}.values())
 
 
@@ -139,6 +139,6 @@ def settle(sandbox: LocalSandbox, ticker: str, result: str = "yes", **terms: obj
 
 
 def open_for_a_year(sandbox: LocalSandbox, ticker: str) -> None:
-    """Let a market close in a year only."""
+    """Move the close of a market to a year from now."""
     for status, more in (("inactive", {}), ("active", {"close_time": "2027-11-22T12:00:00Z"})):
         sandbox.steer("POST", f"/markets/{ticker}/status", status=status, **more)

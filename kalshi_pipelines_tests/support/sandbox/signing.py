@@ -1,4 +1,4 @@
-"""Requests signed with a test's own API key."""
+"""Signed requests with an API key of a test."""
 
 import base64
 import time
@@ -13,13 +13,13 @@ PrivateKey = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 
 def clock_ms() -> int:
-    """Milliseconds of the computer's clock."""
+    """Return the milliseconds of the computer's clock."""
     return time.time_ns() // 1_000_000
 
 
 @dataclass
 class RequestSigner(httpx.Auth):
-    """Signs requests with a new Ed25519 key unless given one; ``now_ms`` tells the time."""
+    """Signer of requests with a given key or a new Ed25519 key. ``now_ms`` is the clock."""
 
     key_id: str
     key: PrivateKey = field(default_factory=ed25519.Ed25519PrivateKey.generate)
@@ -27,12 +27,12 @@ class RequestSigner(httpx.Auth):
 
     @property
     def public_pem(self) -> str:
-        """The public part, as PEM text."""
+        """The public part of the key as PEM text."""
         public = self.key.public_key()
         return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
     def headers(self, method: str, path: str) -> dict[str, str]:
-        """The three headers of a request to a path without its query."""
+        """Return the three headers of a request to a path without its query."""
         timestamp = self.now_ms()
         text = f"{timestamp}{method}{path}".encode()
         if isinstance(self.key, ed25519.Ed25519PrivateKey):

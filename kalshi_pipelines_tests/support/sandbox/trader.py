@@ -15,7 +15,7 @@ A_MILLION = 10**12
 
 @dataclass
 class SandboxTrader:
-    """Trades on a venue under one name; prices in centi-cents, counts in centi-contracts."""
+    """Trades on a venue as one member. Prices are in centi-cents, counts in centi-contracts."""
 
     venue: Venue
     member: str = ME
@@ -41,7 +41,7 @@ class SandboxTrader:
 
 
 def quoted_market(sandbox: LocalSandbox, number: int = 0) -> str:
-    """The ticker of a market with bids and asks on whole cents and something between 10 and 90 cents."""
+    """Return the ticker of a market with a whole-cent grid and with bids and asks between 10 and 90 cents."""
     found = [
         market
         for market in sandbox.markets(status="open", mve_filter="exclude")
