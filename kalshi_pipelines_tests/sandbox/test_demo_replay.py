@@ -115,12 +115,12 @@ class Stage:
             del headers["KALSHI-ACCESS-SIGNATURE"]
         return headers
 
-    def answer_by_itself(self, recorded: RecordedExchange) -> None:
+    def keep_only_list_recordings(self, recorded: RecordedExchange) -> None:
         """Remove all recordings except lists of markets, because later files of the folder hold more markets."""
         is_list = recorded.request["path"].startswith(f"{API_ROOT}/markets?") and recorded.request["status"] == 200
         self.sandbox.exchange.replay = self.recordings if is_list else None
 
-    def crowd(self, side: str, price: str, count: str = "3.00") -> None:
+    def place_for_others(self, side: str, price: str, count: str = "3.00") -> None:
         self.sandbox.steer("POST", f"/markets/{TICKER}/orders", side=side, price=price, count=count)
 
     def clear(self) -> None:
@@ -141,11 +141,11 @@ def stage() -> Iterator[Stage]:
         pem = public_pem(stage.key.public_key())
         stage.sandbox.steer("POST", "/keys", key_id=KEY_ID, public_key_pem=pem)
         stage.sandbox.steer("POST", "/deposits", shard=0, dollars="100")
-        _live_through_what_was_before(stage)
+        _replay_earlier_orders(stage)
         yield stage
 
 
-def _live_through_what_was_before(stage: Stage) -> None:
+def _replay_earlier_orders(stage: Stage) -> None:
     """Place the orders that the recorded list shows from before the recording, against matching orders of other
     traders.
     """
@@ -159,7 +159,7 @@ def _live_through_what_was_before(stage: Stage) -> None:
         act(stage, order, units.microseconds(_instant(instant)))
     stage.clear()
     for side, price in (("bid", "0.4700"), ("ask", "0.5200")):
-        stage.crowd(side, price)
+        stage.place_for_others(side, price)
 
 
 def _create(stage: Stage, order: dict[str, Any], at_us: int) -> None:
@@ -168,7 +168,7 @@ def _create(stage: Stage, order: dict[str, Any], at_us: int) -> None:
     met_own = lapsed and order["book_side"] == "ask"
     stage.sandbox.time.microseconds = at_us // 1_000 * 1_000
     if executed or (lapsed and not met_own):
-        stage.crowd("ask", order["yes_price_dollars"], order["initial_count_fp"])
+        stage.place_for_others("ask", order["yes_price_dollars"], order["initial_count_fp"])
     terms = {
         "ticker": order["ticker"], "side": order["book_side"], "count": order["initial_count_fp"],
         "price": order["yes_price_dollars"], "client_order_id": order["client_order_id"],
@@ -205,7 +205,7 @@ def test_every_recorded_exchange_is_answered_as_it_was(stage: Stage) -> None:
     problems: list[str] = []
     seen: set[str] = set()
     for recorded in replayed:
-        stage.answer_by_itself(recorded)
+        stage.keep_only_list_recordings(recorded)
         answer = stage.send(recorded)
         wanted = REFUSED_NOW.get(recorded.name, recorded.request["status"])
         if answer.status_code != wanted:

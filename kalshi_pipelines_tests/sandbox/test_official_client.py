@@ -87,7 +87,7 @@ def _has_cents(market: Any) -> bool:
     return bool(market.price_level_structure == "linear_cent")
 
 
-def test_it_reads_public_data_page_by_page(exchange: ClientSession) -> None:
+def test_the_official_client_reads_public_data_page_by_page(exchange: ClientSession) -> None:
     client = exchange.client
     assert client.get_exchange_status().trading_active
     first = client.get_markets(limit=25)
@@ -98,7 +98,7 @@ def test_it_reads_public_data_page_by_page(exchange: ClientSession) -> None:
     assert [list(level) for level in book.no_dollars] == [["0.4000", "300.00"]]
 
 
-def test_it_reads_its_account(exchange: ClientSession) -> None:
+def test_the_official_client_reads_its_account(exchange: ClientSession) -> None:
     balance = exchange.client.get_balance()
     assert balance.balance == int(float(balance.balance_dollars) * 100)
     assert {entry.exchange_index for entry in balance.balance_breakdown} == {0, 1, 2, 3}
@@ -106,7 +106,7 @@ def test_it_reads_its_account(exchange: ClientSession) -> None:
     assert exchange.client.get_api_keys().api_keys
 
 
-def test_it_creates_amends_decreases_and_cancels_an_order(exchange: ClientSession) -> None:
+def test_the_official_client_creates_amends_decreases_and_cancels(exchange: ClientSession) -> None:
     client = exchange.client
     created = exchange.create("bid", "0.3000")
     assert (created.fill_count, created.remaining_count) == ("0.00", "10.00")
@@ -123,7 +123,7 @@ def test_it_creates_amends_decreases_and_cancels_an_order(exchange: ClientSessio
         client.cancel_order_v2(created.order_id, market_ticker=exchange.ticker)
 
 
-def test_it_fills_and_reads_fills_and_positions(exchange: ClientSession) -> None:
+def test_the_official_client_fills_and_reads_fills_and_positions(exchange: ClientSession) -> None:
     client = exchange.client
     bought = exchange.create("bid", "0.6000", time_in_force="immediate_or_cancel")
     assert (bought.fill_count, bought.average_fill_price) == ("10.00", "0.6000")
@@ -139,7 +139,7 @@ def test_it_fills_and_reads_fills_and_positions(exchange: ClientSession) -> None
     assert (settlement.market_result, settlement.revenue) == ("yes", 1_000)
 
 
-def test_it_pages_through_its_orders(exchange: ClientSession) -> None:
+def test_the_official_client_pages_through_its_orders(exchange: ClientSession) -> None:
     created = {exchange.create("bid", f"0.0{cents}00").order_id for cents in range(1, 6)}
     found, cursor = [], None
     while True:
@@ -154,7 +154,7 @@ def test_it_pages_through_its_orders(exchange: ClientSession) -> None:
     assert not exchange.client.get_orders(ticker=exchange.ticker, status="resting").orders
 
 
-def test_it_creates_and_cancels_in_batches(exchange: ClientSession) -> None:
+def test_the_official_client_creates_and_cancels_in_batches(exchange: ClientSession) -> None:
     terms = {
         "ticker": exchange.ticker,
         "side": "bid",
@@ -174,7 +174,7 @@ def test_it_creates_and_cancels_in_batches(exchange: ClientSession) -> None:
     assert canceled[1].error is not None
 
 
-def test_it_uses_order_groups(exchange: ClientSession) -> None:
+def test_the_official_client_uses_order_groups(exchange: ClientSession) -> None:
     client = exchange.client
     group = client.create_order_group(contracts_limit=5).order_group_id
     assert group in {each.id for each in client.get_order_groups().order_groups}

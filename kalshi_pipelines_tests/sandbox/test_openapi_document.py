@@ -107,7 +107,7 @@ def exchange() -> Iterator[DrivenSandbox]:
         document.config.update(base_url=sandbox.url)
         with requests.Session() as session:
             session.auth = _registered(sandbox.admin_url)
-            yield _furnished(DrivenSandbox(sandbox.url, document, session))
+            yield _fill_exchange(DrivenSandbox(sandbox.url, document, session))
 
 
 def _registered(admin_url: str) -> Signed:
@@ -117,7 +117,7 @@ def _registered(admin_url: str) -> Signed:
     return Signed(body["key_id"], key)
 
 
-def _furnished(exchange: DrivenSandbox) -> DrivenSandbox:
+def _fill_exchange(exchange: DrivenSandbox) -> DrivenSandbox:
     """Create orders, fills, a position and a group in the exchange, and store their names."""
     markets = exchange.send("GET", "/markets?status=open&limit=50&mve_filter=exclude")["markets"]
     liquid = [row for row in markets if row["exchange_index"] == 0 and row["yes_ask_size_fp"] != "0.00"]

@@ -81,7 +81,7 @@ def test_the_trades_of_a_market_are_its_share_of_all_trades(sandbox: LocalSandbo
         assert own == [trade for trade in everything if trade["ticker"] == ticker]
 
 
-def test_trades_that_were_told_stay_as_they_were(sandbox: LocalSandbox) -> None:
+def test_trades_already_shown_stay_unchanged(sandbox: LocalSandbox) -> None:
     end = sandbox.time.microseconds // 1_000_000
     query = {"min_ts": end - 3_600, "max_ts": end, "limit": 1000}
     before = sandbox.read_all("/markets/trades", "trades", **query)
@@ -118,5 +118,5 @@ def test_a_cursor_that_names_no_place_begins_at_the_newest_entry(cursor: str) ->
     assert page_back([1, 2, 3], cursor, 2, lambda entry: True).rows == [3, 2]
 
 
-def test_a_cursor_of_another_list_can_not_break_a_page() -> None:
+def test_a_cursor_of_another_list_does_not_break_a_page() -> None:
     assert page_back([1, 2, 3], cursor_after((5, "x")), 2, lambda entry: True).rows == []

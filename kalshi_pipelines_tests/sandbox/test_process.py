@@ -70,7 +70,7 @@ def test_a_cut_connection_ends_in_the_middle_of_the_body() -> None:
         assert httpx.get(f"{sandbox.url}/markets").status_code == 200
 
 
-def test_a_sandbox_that_can_not_start_says_why(tmp_path: Path) -> None:
+def test_a_sandbox_that_cannot_start_reports_the_reason(tmp_path: Path) -> None:
     with (
         pytest.raises(SandboxDidNotStart, match=r"holds no [.]json file"),
         running_sandbox(SandboxOptions(recordings=tmp_path)),
@@ -105,7 +105,7 @@ def test_a_killed_parent_leaves_no_orphan() -> None:
     assert _is_gone(pid)
 
 
-def test_run_by_hand_it_tells_its_address_and_ends_cleanly_on_ctrl_c() -> None:
+def test_a_sandbox_run_by_hand_prints_its_address_and_ends_on_ctrl_c() -> None:
     command = [sys.executable, "-m", "kalshi_pipelines.sandbox", "--markets=5", "--port=0"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with child:

@@ -101,7 +101,7 @@ def test_a_torn_last_line_is_cut_off_with_a_warning(file: Path, caplog: pytest.L
         assert file.read_bytes() == whole
 
 
-def test_a_header_torn_at_birth_is_written_anew(file: Path) -> None:
+def test_a_header_torn_at_creation_is_rewritten(file: Path) -> None:
     whole = _filled(file)
     for cut in (1, 5, 40):
         file.write_bytes(whole[:cut])
@@ -109,7 +109,7 @@ def test_a_header_torn_at_birth_is_written_anew(file: Path) -> None:
         assert file.read_bytes() == b"".join(whole.splitlines(keepends=True)[:2])
 
 
-def test_what_was_written_together_comes_back_together_or_not_at_all(file: Path) -> None:
+def test_lines_written_together_return_together_or_not_at_all(file: Path) -> None:
     exchange = _exchange(file)
     exchange.venue.engine.recorder.emit(JOINED)
     exchange.log.flush()
@@ -170,7 +170,7 @@ def test_any_other_damage_is_refused_with_its_line_and_the_file_is_left_alone(
     assert file.read_bytes() == content
 
 
-def test_an_event_that_can_not_follow_is_refused(file: Path) -> None:
+def test_an_event_that_cannot_follow_is_refused(file: Path) -> None:
     with StateFile.open_path(file) as state:
         state.begin(ORIGIN)
         state.write(b'{"sequence":1,"event":"OrderRested","at_us":2,"order_id":"x"}\n')

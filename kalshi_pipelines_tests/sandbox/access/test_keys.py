@@ -142,7 +142,7 @@ def test_a_key_of_the_command_line_belongs_to_a_member_with_money_on_every_shard
         assert {account["cash_dollars"] for account in accounts} == {"250.000000"}
 
 
-def test_a_deposit_for_a_locked_subaccount_leaves_a_new_member_the_usual_money_on_the_primary_one(
+def test_a_deposit_for_a_locked_subaccount_keeps_the_usual_primary_money(
     probed: LocalSandbox,
 ) -> None:
     pem = RequestSigner("locked").public_pem
@@ -198,7 +198,7 @@ def test_a_key_file_is_never_overwritten(
     assert "never overwritten" in capsys.readouterr().err
 
 
-def test_a_key_that_can_not_be_registered_leaves_no_file(
+def test_a_key_that_cannot_be_registered_leaves_no_file(
     running: SandboxProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "key.pem"

@@ -174,7 +174,7 @@ def test_each_key_has_a_bucket_of_its_own_and_anonymous_callers_share_one(
     assert limits["usage_tier"] == "basic"
 
 
-def test_an_endpoint_costs_what_its_table_says() -> None:
+def test_an_endpoint_costs_the_tokens_of_its_table() -> None:
     options = SandboxOptions(markets=10, tier="basic", endpoint_costs={"GET /markets": 300})
     sandbox = local_sandbox(options)
     assert [sandbox.get("/markets").status_code for _ in range(3)] == [200, 200, 429]

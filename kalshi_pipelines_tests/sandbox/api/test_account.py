@@ -275,7 +275,7 @@ def test_a_wrong_transfer_between_shards_moves_nothing(me: SignedMember, broken:
     assert me.balance() == before
 
 
-def test_collateral_of_resting_orders_can_not_be_moved(sandbox: LocalSandbox, me: SignedMember) -> None:
+def test_collateral_of_resting_orders_cannot_be_moved(sandbox: LocalSandbox, me: SignedMember) -> None:
     me.place(tickers(sandbox)[0], "bid", "0.9000", "1100.00")
     assert error_of(me.send("POST", TRANSFER, _shards())) == (400, "insufficient_balance")
     assert me.send("POST", TRANSFER, _shards(amount=100_000)).status_code == 200

@@ -6,7 +6,7 @@ from kalshi_pipelines_tests.support.sandbox.signed_member import SignedMember, b
 NOON_S = 1_795_348_800
 
 
-def test_positions_are_told_as_recorded(me: SignedMember, other: SignedMember, ticker: str) -> None:
+def test_positions_have_the_recorded_shape(me: SignedMember, other: SignedMember, ticker: str) -> None:
     _, told = recorded("portfolio__positions")
     for price in ("0.9900", "0.9900", "0.5200"):
         buy(me, other, ticker, price)
@@ -190,7 +190,7 @@ def test_a_key_for_the_balance_reads_nothing_else(sandbox: LocalSandbox) -> None
     assert key.send("GET", "/portfolio/orders").status_code == 403
 
 
-def test_the_value_of_resting_orders_is_told_by_shard(sandbox: LocalSandbox, me: SignedMember) -> None:
+def test_the_value_of_resting_orders_is_listed_by_shard(sandbox: LocalSandbox, me: SignedMember) -> None:
     me.place(tickers(sandbox)[0], "bid", "0.1000", "10.00")
     me.place(tickers(sandbox, 3)[0], "ask", "0.7000", "2.00")
     told = me.read("/portfolio/summary/total_resting_order_value")

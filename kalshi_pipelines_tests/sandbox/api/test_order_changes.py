@@ -78,7 +78,7 @@ def test_cancel_all_may_echo_for_a_minute(sandbox: LocalSandbox, me: SignedMembe
     assert me.order(me.place(ticker, "bid", "0.1000")["order_id"])["status"] == "resting"
 
 
-def test_an_amendment_that_changes_the_count_tells_the_counts(me: SignedMember, ticker: str) -> None:
+def test_an_amendment_that_changes_the_count_reports_the_counts(me: SignedMember, ticker: str) -> None:
     placed = me.place(ticker, "bid", "0.5000", "5.00", client_order_id="a")
     terms = {"ticker": ticker, "side": "bid", "price": "0.5000", "count": "8.00"}
     answer = me.send("POST", f"{ORDERS}/{placed['order_id']}/amend", {**terms, "updated_client_order_id": "b"})
@@ -155,7 +155,7 @@ def test_an_order_is_decreased_by_or_to_a_count(me: SignedMember, ticker: str) -
         ({"reduce_by": "1", "exchange_index": -1}, "missing_parameters"),
     ],
 )
-def test_a_decrease_says_exactly_one_thing(me: SignedMember, ticker: str, body: Row, code: str) -> None:
+def test_a_decrease_needs_exactly_one_of_its_two_fields(me: SignedMember, ticker: str, body: Row, code: str) -> None:
     order_id = me.place(ticker, "bid", "0.5000", "5.00")["order_id"]
     assert error_of(me.send("POST", f"{ORDERS}/{order_id}/decrease", body)) == (400, code)
     assert me.order(order_id)["remaining_count_fp"] == "5.00"
@@ -212,7 +212,7 @@ def test_a_batch_with_a_wrong_type_is_refused_as_a_whole(me: SignedMember, ticke
     assert me.send("POST", BATCH, {"orders": ["x"]}).json()["code"] == "bad_request"
 
 
-def test_a_batch_of_cancels_looks_where_each_item_says(sandbox: LocalSandbox, me: SignedMember) -> None:
+def test_a_batch_of_cancels_looks_on_the_shard_of_each_item(sandbox: LocalSandbox, me: SignedMember) -> None:
     here, there = tickers(sandbox)[0], tickers(sandbox, shard=3)[0]
     near, far, routed = (me.place(ticker, "bid", "0.1000")["order_id"] for ticker in (here, there, there))
     items = [{"order_id": near}, {"order_id": far}, {"order_id": routed, "market_ticker": there, "exchange_index": -1}]

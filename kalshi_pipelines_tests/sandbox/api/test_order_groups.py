@@ -107,7 +107,7 @@ def test_a_deleted_group_takes_its_orders_with_it_and_is_gone(me: SignedMember, 
     assert error_of(me.send("GET", f"{GROUPS}/{group_id}")) == (404, "not_found")
 
 
-def test_writes_look_on_shard_0_of_the_primary_account_unless_told(me: SignedMember) -> None:
+def test_writes_default_to_shard_0_of_the_primary_account(me: SignedMember) -> None:
     me.send("POST", "/portfolio/subaccounts")
     group_id = _group(me, subaccount=1, exchange_index=3)
     path = f"{GROUPS}/{group_id}/reset"
@@ -116,7 +116,7 @@ def test_writes_look_on_shard_0_of_the_primary_account_unless_told(me: SignedMem
     assert me.send("PUT", path, subaccount=1, exchange_index=3).status_code == 200
 
 
-def test_reads_show_every_sub_account_unless_told(me: SignedMember, other: SignedMember) -> None:
+def test_reads_default_to_every_sub_account(me: SignedMember, other: SignedMember) -> None:
     me.send("POST", "/portfolio/subaccounts")
     ids = [_group(me), _group(me, subaccount=1)]
     assert [row["id"] for row in me.read(GROUPS)["order_groups"]] == ids

@@ -29,7 +29,7 @@ def test_an_order_that_rests_is_answered_as_recorded(me: SignedMember, ticker: s
     assert answer["ts_ms"] == NOON_S * 1_000
 
 
-def test_an_order_that_trades_tells_its_average_price_and_fee_as_recorded(
+def test_an_order_that_trades_reports_average_price_and_fee_as_recorded(
     me: SignedMember, other: SignedMember, ticker: str
 ) -> None:
     asked, told = recorded("orders__create_v2_taker_ioc")
@@ -202,7 +202,7 @@ def test_counts_have_up_to_two_decimals(me: SignedMember, ticker: str, text: str
     )
 
 
-def test_a_fill_or_kill_order_that_can_not_fill_is_a_conflict(
+def test_a_fill_or_kill_order_that_cannot_fill_is_a_conflict(
     me: SignedMember, other: SignedMember, ticker: str
 ) -> None:
     other.place(ticker, "ask", "0.5000", "1.00")

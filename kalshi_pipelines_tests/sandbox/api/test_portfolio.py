@@ -14,7 +14,7 @@ from kalshi_pipelines_tests.support.sandbox.signed_member import (
 NOON_S = 1_795_348_800
 
 
-def test_a_resting_order_is_told_as_recorded(me: SignedMember, ticker: str) -> None:
+def test_a_resting_order_has_the_recorded_shape(me: SignedMember, ticker: str) -> None:
     _, told = recorded("orders__get_after_create")
     placed = me.place(ticker, "bid", "0.0100", client_order_id=told["order"]["client_order_id"])
     ours = me.order(placed["order_id"])
@@ -24,7 +24,7 @@ def test_a_resting_order_is_told_as_recorded(me: SignedMember, ticker: str) -> N
     assert ours["created_time"] == "2026-11-22T12:00:00Z"
 
 
-def test_an_order_to_sell_is_told_as_recorded(me: SignedMember, ticker: str) -> None:
+def test_an_order_to_sell_has_the_recorded_shape(me: SignedMember, ticker: str) -> None:
     _, told = recorded("portfolio__orders_list")
     sold = next(row for row in told["orders"] if row["book_side"] == "ask")
     ours = me.order(me.place(ticker, "ask", "0.0200", time_in_force="immediate_or_cancel")["order_id"])
@@ -34,7 +34,7 @@ def test_an_order_to_sell_is_told_as_recorded(me: SignedMember, ticker: str) -> 
     assert ours["client_order_id"] == ""
 
 
-def test_an_executed_order_and_its_fill_are_told_as_recorded(
+def test_an_executed_order_and_its_fill_have_the_recorded_shape(
     sandbox: LocalSandbox, me: SignedMember, other: SignedMember, ticker: str
 ) -> None:
     _, told = recorded("fills__after_taker")
@@ -161,7 +161,7 @@ def test_fills_are_filtered(sandbox: LocalSandbox, me: SignedMember, other: Sign
     assert me.send("GET", "/portfolio/fills", ticker=",".join(map(str, range(101)))).status_code == 400
 
 
-def test_reads_lag_behind_writes_if_told_to(sandbox: LocalSandbox, me: SignedMember, ticker: str) -> None:
+def test_reads_lag_behind_writes_with_a_read_lag(sandbox: LocalSandbox, me: SignedMember, ticker: str) -> None:
     sandbox.exchange.venue.read_lag_us = 2_000_000
     sandbox.pass_seconds(10)
     order_id = me.place(ticker, "bid", "0.1000")["order_id"]

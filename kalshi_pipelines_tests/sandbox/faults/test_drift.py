@@ -53,7 +53,7 @@ def test_operations_change_what_their_path_leads_to(operation: dict[str, Any], m
     assert body["cursor"] == "x"
 
 
-def test_what_all_have_can_be_moved_up_and_a_body_wrapped_and_unwrapped() -> None:
+def test_a_shared_member_is_hoisted_and_a_body_wrapped_and_unwrapped() -> None:
     body = orjson.loads(orjson.dumps(BODY))
     hoisted = changed_body(body, Operation("hoist", path="events[].markets[].a", to="events[].a"))
     assert hoisted["events"] == [{"markets": [{"b": None}, {}], "a": "0.50"}, {"markets": []}]
@@ -129,7 +129,7 @@ def test_refusals_keep_their_bodies(quiet: LocalSandbox) -> None:
         ),
     ],
 )
-def test_drift_that_makes_no_sense_is_refused(quiet: LocalSandbox, asked: dict[str, Any]) -> None:
+def test_malformed_drift_is_refused(quiet: LocalSandbox, asked: dict[str, Any]) -> None:
     response = quiet.client.post("/sandbox/drift", json=asked)
     assert response.status_code == 400
     assert response.json()["error"]

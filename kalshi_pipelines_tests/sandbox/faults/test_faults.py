@@ -134,7 +134,7 @@ def test_requests_are_counted_by_endpoint_until_forgotten(quiet: LocalSandbox) -
     assert quiet.steer("GET", "/requests") == {"endpoints": {}}
 
 
-def test_admin_routes_refuse_what_they_can_not_do(quiet: LocalSandbox) -> None:
+def test_admin_routes_refuse_impossible_requests(quiet: LocalSandbox) -> None:
     for path, body in (
         ("/prices", {}),
         ("/prices", {"fraction": 2}),
@@ -158,6 +158,6 @@ def test_admin_routes_refuse_what_they_can_not_do(quiet: LocalSandbox) -> None:
     assert quiet.get("/markets").status_code == 200
 
 
-def test_health_tells_the_size_of_the_catalogue(quiet: LocalSandbox) -> None:
+def test_health_reports_the_size_of_the_catalogue(quiet: LocalSandbox) -> None:
     health = quiet.steer("GET", "/health")
     assert (health["status"], health["markets"], health["combos"]) == ("ok", 40, 0)

@@ -78,7 +78,7 @@ def test_a_refused_connection_applies_nothing(counter: Counter) -> None:
     assert not counter.is_placed("refused")
 
 
-def test_a_dropped_connection_has_applied_the_order_and_says_not_a_byte(counter: Counter) -> None:
+def test_a_dropped_connection_applies_the_order_and_sends_no_byte(counter: Counter) -> None:
     counter.inject("drop_after_apply", where={"client_order_id": "dropped"})
     assert counter.create("before").status_code == 201
     before = counter.unanswered()
@@ -111,7 +111,7 @@ def test_a_delayed_request_may_be_cut_at_once_and_is_applied_while_nobody_asks(c
     assert _until(lambda: counter.is_placed("cut"))
 
 
-def test_an_answer_is_cut_under_the_status_it_has_and_one_without_a_body_does_not_come(counter: Counter) -> None:
+def test_a_cut_answer_keeps_its_status_and_an_empty_one_is_dropped(counter: Counter) -> None:
     counter.inject("cut_connection")
     sent = counter.signer.headers("POST", urlsplit(counter.sandbox.url).path + ORDERS)
     body = order_of(counter.ticker, "halved")

@@ -31,7 +31,7 @@ def client() -> Iterator[OrderClient]:
         ({"kind": "garbage_after_apply"}, 201, b"\x1f\x8b"),
     ],
 )
-def test_an_order_is_taken_whatever_the_answer_says(
+def test_an_order_is_accepted_even_if_its_response_is_spoiled(
     client: OrderClient, fields: dict[str, Any], status: int, start: bytes
 ) -> None:
     client.inject(**fields)
@@ -48,7 +48,7 @@ def test_garbage_is_no_json(client: OrderClient) -> None:
         client.create("a").json()
 
 
-def test_what_the_exchange_refuses_is_not_applied_by_a_fault(client: OrderClient) -> None:
+def test_a_refused_request_is_not_applied_by_a_fault(client: OrderClient) -> None:
     client.inject("status_after_apply", times=2)
     assert client.create("a", price="2.0000").status_code == 500
     client.signer.key_id = "unknown"
@@ -126,7 +126,7 @@ def test_any_write_and_any_endpoint_are_names_of_their_own(client: OrderClient) 
     assert client.sandbox.get("/markets").status_code == 500
 
 
-def test_the_list_of_faults_tells_what_they_struck(client: OrderClient) -> None:
+def test_the_list_of_faults_counts_requests_seen_and_struck(client: OrderClient) -> None:
     client.inject("status_after_apply", at=2, where={"client_order_id": "a"})
     client.create("b")
     client.create("a")
@@ -184,7 +184,7 @@ def test_a_delayed_request_pays_and_is_checked_when_it_comes(client: OrderClient
     assert client.placed() == []
 
 
-def test_faults_of_the_wire_say_that_a_call_inside_the_process_has_none(client: OrderClient) -> None:
+def test_a_wire_fault_without_a_connection_raises_no_connection(client: OrderClient) -> None:
     for number, (kind, applied) in enumerate((("refuse", False), ("drop_after_apply", True), ("answered_twice", True))):
         client.inject(kind)
         with pytest.raises(NoConnection, match="inside the process"):
@@ -217,7 +217,7 @@ def test_a_stale_read_is_no_fresher_than_reads_that_lag(client: OrderClient) -> 
     assert answer.json()["orders"] == []
 
 
-def test_a_stale_exchange_tells_how_old_its_data_is_and_still_takes_orders(client: OrderClient) -> None:
+def test_a_stale_exchange_reports_its_age_and_still_accepts_orders(client: OrderClient) -> None:
     client.create("a")
     client.sandbox.pass_seconds(60)
     client.inject("stale_read", "*", seconds=30, times=2)
@@ -226,7 +226,7 @@ def test_a_stale_exchange_tells_how_old_its_data_is_and_still_takes_orders(clien
     assert client.placed() == ["a", "b"]
 
 
-def test_reads_lag_behind_as_told_and_catch_up(client: OrderClient) -> None:
+def test_reads_lag_by_the_configured_time_and_catch_up(client: OrderClient) -> None:
     client.sandbox.steer("POST", "/conduct", read_lag=2.5)
     order_id = client.create("a").json()["order_id"]
     path = f"{API}/portfolio/orders/{order_id}"
@@ -236,7 +236,7 @@ def test_reads_lag_behind_as_told_and_catch_up(client: OrderClient) -> None:
 
 
 @pytest.mark.parametrize(("tail", "status"), [("always", "canceled"), ("never", "resting")])
-def test_what_follows_a_cancel_all_is_as_the_conduct_says(client: OrderClient, tail: str, status: str) -> None:
+def test_an_order_after_a_cancel_all_follows_the_conduct(client: OrderClient, tail: str, status: str) -> None:
     conduct = client.sandbox.steer("POST", "/conduct", cancel_all_tail=tail)
     assert conduct == {"read_lag": 0, "cancel_all_tail": tail, "crowd": False}
     assert client.sandbox.client.delete(API + ORDERS, auth=client.signer).status_code == 204

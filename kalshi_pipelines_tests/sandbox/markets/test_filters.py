@@ -47,7 +47,7 @@ def test_an_unknown_ticker_is_not_found(sandbox: LocalSandbox, path: str) -> Non
     assert (response.status_code, response.json()["error"]["code"]) == (404, "not_found")
 
 
-def test_what_is_unknown_is_answered_400_where_the_document_knows_no_404(sandbox: LocalSandbox) -> None:
+def test_an_unknown_name_gets_400_where_the_document_lists_no_404(sandbox: LocalSandbox) -> None:
     assert sandbox.get("/series/NOSUCH").status_code == 400
     query = {"start_ts": 0, "end_ts": 60, "period_interval": 1}
     assert sandbox.get("/series/NOSUCH/events/NOSUCH/candlesticks", **query).status_code == 400

@@ -155,7 +155,7 @@ def test_settled_markets_and_their_trades_move_to_the_history_with_the_cutoff(sa
 
 
 @pytest.mark.parametrize(("result", "value", "paid"), [("yes", 10_000, 100), ("no", 0, 0), ("scalar", 4_333, 43)])
-def test_holders_are_paid_what_the_result_says(result: str, value: int, paid: int) -> None:
+def test_holders_are_paid_by_the_result(result: str, value: int, paid: int) -> None:
     sandbox = local_sandbox(FROZEN)
     ticker = quoted_market(sandbox)
     trader = SandboxTrader(sandbox.exchange.venue)
@@ -195,7 +195,7 @@ def test_a_market_that_closes_by_the_clock_settles_in_the_engine_as_well(sandbox
     assert trader.money() <= 4 * A_MILLION + settled[0].revenue
 
 
-def test_a_dispute_and_an_amendment_start_the_timer_anew() -> None:
+def test_a_dispute_and_an_amendment_restart_the_timer() -> None:
     sandbox = local_sandbox(FROZEN)
     ticker = quoted_market(sandbox)
     timer = sandbox.read(f"/markets/{ticker}")["market"]["settlement_timer_seconds"]
@@ -225,7 +225,7 @@ def test_a_market_that_is_resumed_has_lost_its_orders() -> None:
     assert sandbox.read(f"/markets/{ticker}")["market"]["yes_bid_dollars"] != "0.0000"
 
 
-def test_what_was_closed_by_hand_waits_and_can_reopen() -> None:
+def test_a_market_closed_by_hand_waits_and_can_reopen() -> None:
     sandbox = local_sandbox(FROZEN)
     ticker = quoted_market(sandbox)
     closes = sandbox.read(f"/markets/{ticker}")["market"]["close_time"]

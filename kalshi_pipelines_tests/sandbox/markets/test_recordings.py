@@ -47,7 +47,7 @@ def _recorded(folder: Path) -> tuple[set[str], set[str]]:
 
 
 @pytest.mark.parametrize("query", [{}, {"limit": 2}, {"limit": 1000}])
-def test_a_walk_sees_every_market_and_event_of_a_folder(folder: Path, query: dict[str, int]) -> None:
+def test_reading_all_pages_shows_every_market_and_event_of_a_folder(folder: Path, query: dict[str, int]) -> None:
     sandbox = _served(folder)
     markets, events = _recorded(folder)
     walked = {row["ticker"] for row in sandbox.read_all("/markets", "markets", **query)}

@@ -32,7 +32,7 @@ def _traders(sandbox: LocalSandbox, ticker: str) -> set[str]:
     }
 
 
-def test_an_opened_market_goes_on_as_its_price_path_says(sandbox: LocalSandbox) -> None:
+def test_an_opened_market_follows_its_price_path(sandbox: LocalSandbox) -> None:
     ticker = _busy_market(sandbox)
     row = _row(sandbox, ticker)
     sandbox.exchange.venue.ensure_open(ticker)
@@ -82,7 +82,7 @@ def test_a_members_order_in_the_way_is_filled() -> None:
             assert bid is None or ask is None or bid < ask
 
 
-def test_the_same_requests_make_the_same_crowd() -> None:
+def test_the_same_requests_make_the_same_simulated_trades() -> None:
     def played() -> list[Any]:
         sandbox = local_sandbox(SMALL)
         trader = SandboxTrader(sandbox.exchange.venue)
@@ -105,7 +105,7 @@ def test_nothing_moves_by_itself_when_prices_are_frozen() -> None:
     assert len(sandbox.exchange.log.events) == happened
 
 
-def test_the_crowd_follows_prices_moved_by_hand() -> None:
+def test_simulated_traders_follow_prices_moved_by_hand() -> None:
     sandbox = local_sandbox(FROZEN)
     ticker = quoted_market(sandbox)
     sandbox.exchange.venue.ensure_open(ticker)
@@ -130,7 +130,7 @@ def test_a_long_jump_of_the_clock_acts_out_the_last_epochs_only(sandbox: LocalSa
     assert max(acted) <= sandbox.time.microseconds
 
 
-def test_no_crowd_comes_where_it_is_switched_off() -> None:
+def test_switched_off_simulated_traders_enter_no_market() -> None:
     sandbox = local_sandbox(ALONE)
     ticker = quoted_market(sandbox)
     trader = SandboxTrader(sandbox.exchange.venue)
@@ -140,7 +140,7 @@ def test_no_crowd_comes_where_it_is_switched_off() -> None:
     assert _traders(sandbox, ticker) == {ME}
 
 
-def test_a_crowd_that_is_switched_off_keeps_still_until_it_is_switched_on_again(sandbox: LocalSandbox) -> None:
+def test_simulated_traders_stop_when_switched_off_and_resume_later(sandbox: LocalSandbox) -> None:
     ticker = _busy_market(sandbox)
     sandbox.exchange.venue.ensure_open(ticker)
     sandbox.steer("POST", "/conduct", crowd=False)
@@ -192,7 +192,7 @@ def test_a_book_is_cleared_of_all_but_the_members_orders() -> None:
     assert _book(sandbox, ticker) == {"yes_dollars": [["0.0100", "1.00"]], "no_dollars": []}
 
 
-def test_what_is_wrong_with_an_order_by_hand_is_said() -> None:
+def test_a_wrong_order_by_hand_is_refused_with_a_reason() -> None:
     sandbox = local_sandbox(FROZEN)
     ticker = quoted_market(sandbox)
     for body in (
@@ -207,7 +207,7 @@ def test_what_is_wrong_with_an_order_by_hand_is_said() -> None:
     assert sandbox.client.post("/sandbox/markets/NOSUCH/clear_book", json={}).status_code == 400
 
 
-def test_the_crowd_waits_while_its_shard_is_paused() -> None:
+def test_simulated_traders_wait_while_their_shard_is_paused() -> None:
     sandbox = local_sandbox(SMALL)
     venue = sandbox.exchange.venue
     ticker = quoted_market(sandbox)
@@ -226,7 +226,7 @@ def test_the_crowd_waits_while_its_shard_is_paused() -> None:
     assert _book(sandbox, ticker) != book
 
 
-def test_the_crowd_has_money_and_no_history(sandbox: LocalSandbox) -> None:
+def test_simulated_traders_have_money_and_no_history(sandbox: LocalSandbox) -> None:
     venue = sandbox.exchange.venue
     ticker = _busy_market(sandbox)
     venue.ensure_open(ticker)

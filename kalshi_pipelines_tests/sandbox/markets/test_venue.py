@@ -28,7 +28,7 @@ def test_a_market_that_is_opened_looks_as_before(sandbox: LocalSandbox) -> None:
         assert sandbox.get("/markets/trades", ticker=ticker).content == trades
 
 
-def test_a_ticker_that_is_not_live_can_not_be_opened(sandbox: LocalSandbox) -> None:
+def test_a_ticker_that_is_not_live_is_not_opened(sandbox: LocalSandbox) -> None:
     archived = sandbox.read("/historical/markets", limit=1)["markets"][0]["ticker"]
     for ticker in ("NOSUCH", archived):
         with pytest.raises(RequestRefused, match="market_not_found"):
@@ -104,7 +104,7 @@ def test_the_volume_of_a_day_forgets_what_is_older(sandbox: LocalSandbox) -> Non
     assert volume() == 0
 
 
-def test_a_walk_through_all_trades_shows_each_once_also_while_trading_goes_on(sandbox: LocalSandbox) -> None:
+def test_reading_all_trades_shows_each_once_while_trading_goes_on(sandbox: LocalSandbox) -> None:
     ticker = quoted_market(sandbox)
     trader = SandboxTrader(sandbox.exchange.venue)
     mine = []
@@ -129,7 +129,7 @@ def test_a_walk_through_all_trades_shows_each_once_also_while_trading_goes_on(sa
     assert {trade.trade_id for trade in mine} <= {trade["trade_id"] for trade in walked}
 
 
-def test_what_is_due_happens_in_the_order_of_time(sandbox: LocalSandbox) -> None:
+def test_due_actions_run_in_order_of_time(sandbox: LocalSandbox) -> None:
     venue = sandbox.exchange.venue
     ticker = quoted_market(sandbox)
     order = SandboxTrader(venue).rest(ticker, "bid", 100, 100, expires_us=NOON_US + 40 * SECOND_US)
@@ -240,7 +240,7 @@ def test_a_recorded_market_is_traded_on_its_recorded_book(recordings: Path, fold
         opened = orjson.loads(row.json())
         constant = {key for key in recorded if not key.endswith(("_dollars", "_fp"))}
         assert {key: opened[key] for key in constant} == {key: recorded[key] for key in constant}
-        assert _us_before(row.close_us, venue.state.markets[row.ticker].close_us)
+        assert _stays_open(row.close_us, venue.state.markets[row.ticker].close_us)
         if no:
             price = 10_000 - no[-1].price
             assert trader.place(row.ticker, "bid", price, 1).filled == 1
@@ -251,7 +251,7 @@ def test_a_recorded_market_is_traded_on_its_recorded_book(recordings: Path, fold
     assert rows[0].status == "finalized"
 
 
-def _us_before(recorded_us: int, traded_us: int) -> bool:
+def _stays_open(recorded_us: int, traded_us: int) -> bool:
     """Return whether a market trades past both its recorded close time and the present.
 
     A market that was recorded as active stays open, even past its recorded close time.

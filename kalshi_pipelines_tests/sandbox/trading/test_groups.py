@@ -78,7 +78,7 @@ def test_money_stays_where_it_is_while_either_shard_is_down(engine: MatchingEngi
     engine.accounts.transfer("ann", (0, 0), (0, 1), 1_000_000, None, at_us=START_US)
 
 
-def test_a_cancel_all_that_leaves_orders_on_a_shard_that_is_down_does_not_pass_for_done(engine: MatchingEngine) -> None:
+def test_a_cancel_all_that_leaves_orders_on_a_down_shard_is_refused(engine: MatchingEngine) -> None:
     left = engine.place(order("ann", "ask", 5_000, 100), at_us=START_US).order
     gone = engine.place(order("ann", "ask", 5_000, 100, ticker=COMBO), at_us=START_US).order
     engine.market_control.set_shard(0, exchange_active=False, trading_active=True, at_us=START_US)

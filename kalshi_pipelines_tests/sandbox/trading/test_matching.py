@@ -81,13 +81,13 @@ def test_better_prices_trade_first_and_then_earlier_orders(engine: MatchingEngin
     assert late.remaining == 50
 
 
-def test_what_an_immediate_order_does_not_find_lapses(engine: MatchingEngine) -> None:
+def test_the_unfilled_rest_of_an_immediate_order_lapses(engine: MatchingEngine) -> None:
     engine.place(order("bob", "ask", 5_000, 100), at_us=START_US)
     taken = engine.place(order("ann", "bid", 5_000, 300, time_in_force=IOC), at_us=START_US)
     assert (taken.filled, taken.remaining, taken.order.status) == (100, 0, "canceled")
 
 
-def test_a_fill_or_kill_that_can_not_fill_is_refused(engine: MatchingEngine) -> None:
+def test_a_fill_or_kill_that_cannot_fill_is_refused(engine: MatchingEngine) -> None:
     engine.place(order("bob", "ask", 5_000, 100), at_us=START_US)
     terms = order("ann", "bid", 5_000, 101, time_in_force="fill_or_kill")
     assert _refusal(lambda: engine.place(terms, at_us=START_US)) == "fill_or_kill_insufficient_resting_volume"
@@ -165,7 +165,7 @@ def test_a_cancel_finds_an_order_by_its_market_or_its_shard_only(engine: Matchin
     assert _refusal(lambda: engine.cancel(_ref(placed), at_us=START_US)) == "not_found"
 
 
-def test_nobody_cancels_the_order_of_another_member_or_sub_account(engine: MatchingEngine) -> None:
+def test_an_order_of_another_member_or_sub_account_is_not_canceled(engine: MatchingEngine) -> None:
     placed = engine.place(order("ann", "bid", 5_000, 100), at_us=START_US).order
     for other in (OrderRef("bob", 0, placed.order_id, ticker=PLAIN), OrderRef("ann", 1, placed.order_id, ticker=PLAIN)):
         assert _refusal(lambda other=other: engine.cancel(other, at_us=START_US)) == "not_found"
@@ -263,7 +263,7 @@ def test_reduce_only_is_capped_by_the_position(engine: MatchingEngine) -> None:
     assert (sold.filled, engine.state.holding("ann", 0, PLAIN)) == (100, 0)
 
 
-def test_makers_pay_where_the_series_says_so_and_a_young_combo_order_pays_as_a_taker(engine: MatchingEngine) -> None:
+def test_makers_pay_by_series_and_a_young_combo_order_pays_as_a_taker(engine: MatchingEngine) -> None:
     engine.place(order("bob", "ask", 5_000, 10_000, ticker=MAKER_FEES), at_us=START_US)
     engine.place(order("ann", "bid", 5_000, 10_000, ticker=MAKER_FEES), at_us=START_US)
     # 100 contracts at 0.50: the taker pays 0.07 x 100 x 0.25, and the maker a quarter of that.
@@ -275,7 +275,7 @@ def test_makers_pay_where_the_series_says_so_and_a_young_combo_order_pays_as_a_t
         assert (trade.taker_fee, trade.maker_fee) == (taker, maker)
 
 
-def test_a_fee_waiver_ends_when_it_says(engine: MatchingEngine) -> None:
+def test_a_fee_waiver_ends_at_its_time(engine: MatchingEngine) -> None:
     engine.market_control.open(market("KXFREE-1-A", fee_waived_until_us=START_US + 5))
     for waits_us, fee in ((4, 0), (5, 17_500)):
         engine.place(order("bob", "ask", 5_000, 100, ticker="KXFREE-1-A"), at_us=START_US)

@@ -112,7 +112,7 @@ class OrderFlow(RuleBasedStateMachine):
     groups: Any = Bundle("groups")
 
     @initialize()
-    def open_the_floor(self) -> None:
+    def open_the_markets(self) -> None:
         self.engine = new_engine(*MEMBERS, dollars=60)
         self.engine.accounts.join("dan", at_us=START_US, balance_step=10_000)
         self.engine.accounts.deposit("dan", 0, 0, 20_000_000, at_us=START_US)
@@ -165,7 +165,7 @@ class OrderFlow(RuleBasedStateMachine):
             force = "immediate_or_cancel"
         expires = None if lifetime is None or force != "good_till_canceled" else self.now + lifetime
         terms = {"subaccount": 0, "time_in_force": force, "self_trade_prevention": prevention, "expires_us": expires}
-        return self._placed(
+        return self._place_or_refuse(
             NewOrder(
                 member=member, ticker=ticker, side=side, price=on_grid(ticker, price), count=count, **{**terms, **flags}
             )
@@ -180,10 +180,10 @@ class OrderFlow(RuleBasedStateMachine):
     )
     def place_in_group(self, group: tuple[str, str], side: ev.Side, price: int, count: int) -> Any:
         member, group_id = group
-        order = self._placed(NewOrder(member, 0, PLAIN, side, price, count, order_group=group_id))
+        order = self._place_or_refuse(NewOrder(member, 0, PLAIN, side, price, count, order_group=group_id))
         return multiple() if order is None else order
 
-    def _placed(self, new: NewOrder) -> SandboxOrder | None:
+    def _place_or_refuse(self, new: NewOrder) -> SandboxOrder | None:
         before, events = self.engine.state.sequence, len(self.engine.log.events)
         try:
             execution = self.engine.place(new, at_us=self.now)
@@ -262,7 +262,7 @@ class OrderFlow(RuleBasedStateMachine):
         self.engine.market_control.set_shard(0, exchange_active=True, trading_active=True, at_us=self.now)
 
     def _expect_refusal(self, ticker: str) -> None:
-        assert self._placed(NewOrder("ann", 0, ticker, "bid", 100, 100)) is None
+        assert self._place_or_refuse(NewOrder("ann", 0, ticker, "bid", 100, 100)) is None
 
     @rule(
         ticker=st.sampled_from((MAKER_FEES, COMBO)),
