@@ -44,15 +44,15 @@ def described(definitions: dg.Definitions) -> dict[str, Any]:
     }
 
 
-def test_a_change_of_the_definitions_is_seen_in_review(snapshot: SnapshotAssertion) -> None:
+def test_definitions_match_the_reviewed_snapshot(snapshot: SnapshotAssertion) -> None:
     assert described(build_defs()) == snapshot(extension_class=JSONSnapshotExtension)
 
 
-def test_the_definitions_are_valid() -> None:
+def test_definitions_are_valid() -> None:
     dg.Definitions.validate_loadable(build_defs())
 
 
-def test_every_asset_is_described_owned_and_grouped() -> None:
+def test_every_asset_has_description_owner_kind_and_group() -> None:
     graph = build_defs().resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
@@ -65,7 +65,7 @@ def test_every_asset_is_described_owned_and_grouped() -> None:
 
 
 @pytest.mark.parametrize("warning", ["BetaWarning", "PreviewWarning"])
-def test_a_fresh_interpreter_loads_the_definitions_without_beta_or_preview_features(warning: str) -> None:
+def test_fresh_interpreter_loads_definitions_without_beta_or_preview_features(warning: str) -> None:
     code = (
         "import warnings; from dagster._utils.warnings import BetaWarning, PreviewWarning\n"
         f"warnings.simplefilter('error', {warning})\n"
@@ -74,7 +74,7 @@ def test_a_fresh_interpreter_loads_the_definitions_without_beta_or_preview_featu
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-def test_the_lower_floors_never_load_dagster() -> None:
+def test_packages_below_defs_never_load_dagster() -> None:
     code = (
         "import sys, kalshi_pipelines, kalshi_pipelines.ingest.sweeps, kalshi_pipelines.demo\n"
         "assert not [name for name in sys.modules if name.split('.')[0] == 'dagster']"
@@ -82,7 +82,7 @@ def test_the_lower_floors_never_load_dagster() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-def test_a_warehouse_asset_that_does_not_wait_for_the_schema_is_refused() -> None:
+def test_warehouse_asset_that_does_not_wait_for_the_schema_is_refused() -> None:
     @dg.asset
     def hasty(warehouse: WarehouseResource) -> None:
         """Uses the warehouse at once."""
@@ -92,7 +92,7 @@ def test_a_warehouse_asset_that_does_not_wait_for_the_schema_is_refused() -> Non
         require_schema_upstream(definitions)
 
 
-def test_an_arrow_that_is_only_drawn_does_not_count_as_waiting() -> None:
+def test_dependency_added_to_a_finished_asset_does_not_count_as_waiting() -> None:
     @dg.asset
     def hasty(warehouse: WarehouseResource) -> None:
         """Uses the warehouse at once."""
@@ -103,7 +103,7 @@ def test_an_arrow_that_is_only_drawn_does_not_count_as_waiting() -> None:
         require_schema_upstream(definitions)
 
 
-def test_an_asset_made_with_the_decorator_waits() -> None:
+def test_asset_made_with_the_decorator_waits_for_the_schema() -> None:
     @warehouse_asset(group_name="test")
     def patient(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> None:
         """Waits for the schema."""

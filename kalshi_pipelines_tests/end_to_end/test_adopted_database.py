@@ -21,7 +21,7 @@ def file(data_dir: Path) -> Path:
     return data_dir / "warehouse.db"
 
 
-def test_nightly_takes_an_old_database_over_and_reads_the_exchange_into_it(
+def test_nightly_on_an_old_database_adopts_it_and_reads_the_exchange(
     file: Path, run_job: RunJob, warehouse: sa.Engine
 ) -> None:
     make_legacy_database(file)
@@ -37,7 +37,7 @@ def test_nightly_takes_an_old_database_over_and_reads_the_exchange_into_it(
     assert {environment for _, environment, _ in runs[1:]} == {"sandbox"}
 
 
-def test_adopted_quotes_are_in_the_lake_exactly_with_their_sizes_unknown(
+def test_adopted_quotes_reach_the_lake_exactly_without_sizes(
     file: Path, run_job: RunJob, warehouse: sa.Engine, data_dir: Path
 ) -> None:
     make_legacy_database(file)
@@ -55,6 +55,6 @@ def test_adopted_quotes_are_in_the_lake_exactly_with_their_sizes_unknown(
 
 
 @pytest.mark.parametrize("name", found_databases(adopted=True))
-def test_nightly_runs_on_the_old_databases_found_in_the_field(name: str, file: Path, run_job: RunJob) -> None:
+def test_nightly_runs_on_every_old_database_found_in_the_field(name: str, file: Path, run_job: RunJob) -> None:
     shutil.copyfile(FOUND_DATABASES / name, file)
     assert run_job("nightly").success

@@ -72,7 +72,7 @@ CASES: list[tuple[Prepare, list[str]]] = [
 
 
 @pytest.mark.parametrize(("prepare", "said"), CASES, ids=lambda part: getattr(part, "__name__", ""))
-def test_bad_input_is_answered_with_a_sentence_and_a_remedy(
+def test_bad_input_fails_with_a_sentence_and_a_remedy(
     dagster_command: RunCommand, frozen_sandbox: SandboxProcess, tmp_path: Path, prepare: Prepare, said: list[str]
 ) -> None:
     variables = {"KALSHI_SANDBOX_URL": frozen_sandbox.url} | prepare(tmp_path)

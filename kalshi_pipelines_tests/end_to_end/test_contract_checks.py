@@ -23,7 +23,7 @@ def drift(sandbox: SandboxProcess, endpoint: str, *operations: dict[str, Any]) -
     httpx.post(f"{sandbox.admin_url}/sandbox/drift", json=changed, trust_env=False).raise_for_status()
 
 
-def test_the_job_fails_on_breaking_drift_only_and_its_log_tells_what_to_know(
+def test_contract_checks_fail_only_on_breaking_drift_and_log_the_finding(
     dagster_command: RunCommand, tmp_path: Path
 ) -> None:
     with running_sandbox(SandboxOptions(markets=200, tick_seconds=0, tier="unlimited")) as sandbox:

@@ -93,7 +93,7 @@ def webhook() -> Iterator[Webhook]:
         yield webhook
 
 
-def test_killed_between_sending_and_noting_it_tells_once_more_and_catches_up(
+def test_daemon_killed_after_sending_an_alert_repeats_it_once_and_catches_up(
     sqlite_engine: sa.Engine, frozen_sandbox: SandboxProcess, webhook: Webhook, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

@@ -73,7 +73,7 @@ def requests_of_a_walk(sandbox: SandboxProcess) -> int:
 
 @pytest.mark.parametrize("where", ["first", "middle", "last"])
 @pytest.mark.parametrize("kind", FAULTS)
-def test_a_passing_fault_costs_no_row(sandbox: SandboxProcess, sqlite_engine: sa.Engine, kind: str, where: str) -> None:
+def test_passing_fault_costs_no_row(sandbox: SandboxProcess, sqlite_engine: sa.Engine, kind: str, where: str) -> None:
     last = requests_of_a_walk(sandbox)
     inject(sandbox, kind, at={"first": 1, "middle": 3, "last": last}[where])
     done = ingest(sandbox, sqlite_engine)
@@ -82,7 +82,7 @@ def test_a_passing_fault_costs_no_row(sandbox: SandboxProcess, sqlite_engine: sa
 
 
 @pytest.mark.parametrize("kind", ["html_error", "cut_connection", "truncated_json"])
-def test_a_lasting_fault_fails_with_the_page_leaves_complete_pages_and_the_next_run_completes_it(
+def test_lasting_fault_leaves_complete_pages_and_the_next_run_completes_them(
     sandbox: SandboxProcess, sqlite_engine: sa.Engine, kind: str
 ) -> None:
     inject(sandbox, kind, at=4, times=50)
@@ -97,7 +97,7 @@ def test_a_lasting_fault_fails_with_the_page_leaves_complete_pages_and_the_next_
     assert count(sqlite_engine, markets) == count(sqlite_engine, price_snapshots) == MARKETS
 
 
-def test_a_malformed_record_is_quarantined_with_its_payload_and_the_others_are_stored(
+def test_malformed_record_is_quarantined_and_the_others_are_stored(
     sandbox: SandboxProcess, engine: sa.Engine
 ) -> None:
     inject(sandbox, "malformed_record", at=2)
@@ -111,7 +111,7 @@ def test_a_malformed_record_is_quarantined_with_its_payload_and_the_others_are_s
 
 
 @pytest.mark.parametrize("endpoint", ["GET /series", "GET /events", "GET /markets", "GET /markets/orderbooks"])
-def test_the_nightly_job_survives_a_passing_fault_of_any_endpoint(
+def test_nightly_survives_a_passing_fault_of_any_endpoint(
     sandbox: SandboxProcess, run_job: RunJob, warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch, endpoint: str
 ) -> None:
     monkeypatch.setenv("KALSHI_SANDBOX_URL", sandbox.url)
@@ -128,7 +128,7 @@ def test_the_nightly_job_survives_a_passing_fault_of_any_endpoint(
         ("GET /markets/orderbooks", "page of 100 orderbooks"),
     ],
 )
-def test_the_nightly_job_fails_with_the_page_of_a_lasting_fault(
+def test_nightly_with_a_lasting_fault_fails_and_names_the_page(
     sandbox: SandboxProcess,
     run_job: RunJob,
     warehouse: sa.Engine,
@@ -143,7 +143,7 @@ def test_the_nightly_job_fails_with_the_page_of_a_lasting_fault(
     assert [named in run["error"] for run in failed] == [True]
 
 
-def test_history_of_a_failed_run_reaches_the_lake_and_is_completed_by_the_next(
+def test_history_of_a_failed_run_reaches_the_lake_and_the_next_completes_it(
     sandbox: SandboxProcess,
     run_job: RunJob,
     warehouse: sa.Engine,
@@ -174,7 +174,7 @@ with KalshiClient.from_settings(Settings.from_environment(), engine, url=sys.arg
 """
 
 
-def test_a_killed_run_leaves_complete_pages_and_the_next_run_completes_it(
+def test_killed_run_leaves_complete_pages_and_the_next_completes_them(
     sandbox: SandboxProcess, engine: sa.Engine
 ) -> None:
     inject(sandbox, "latency", at=4, times=50)

@@ -94,7 +94,7 @@ def here(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("KALSHI_")} | more
 
 
-def test_articles_are_found_linked_and_scored_paid_for_once_and_each_story_is_one_group(
+def test_nightly_finds_links_and_scores_articles_and_pays_for_each_once(
     with_press: SandboxProcess, dagster_command: RunCommand, run_job: RunJob, warehouse: sa.Engine
 ) -> None:
     finished = dagster_command("nightly", here())
@@ -162,7 +162,7 @@ def assert_pages_are_kept_once(engine: sa.Engine, page_of: dict[str, tuple[str, 
     assert len(kept) == len(set(kept)) > 20
 
 
-def test_a_hostile_press_harms_nothing_leaks_nothing_and_is_told_of(
+def test_hostile_news_harms_nothing_leaks_nothing_and_is_reported(
     with_press: SandboxProcess,
     dagster_command: RunCommand,
     run_job: RunJob,
@@ -223,7 +223,7 @@ def counts_of_markets(engine: sa.Engine) -> int:
         return connection.scalar(sa.select(sa.func.count()).select_from(markets)) or 0
 
 
-def test_a_day_without_money_left_asks_no_paid_search_and_says_so(
+def test_spent_daily_budget_stops_paid_searches_and_is_reported(
     with_press: SandboxProcess, run_job: RunJob, warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KALSHI_NEWS_DAILY_DOLLARS", "0.04")
@@ -243,7 +243,7 @@ def test_a_day_without_money_left_asks_no_paid_search_and_says_so(
     assert checks["usual_duplicate_rate"].metadata["articles"].value == counts(warehouse)["news_articles"]
 
 
-def test_a_vendor_that_charges_more_than_it_publishes_fails_the_check_of_the_budget(
+def test_vendor_that_charges_more_than_its_price_fails_the_budget_check(
     with_press: SandboxProcess, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KALSHI_NEWS_DAILY_DOLLARS", "0.02")
@@ -254,7 +254,7 @@ def test_a_vendor_that_charges_more_than_it_publishes_fails_the_check_of_the_bud
     assert not checks_of(result)["within_budget"].passed
 
 
-def test_with_no_key_and_no_feed_news_is_skipped_and_its_page_says_why(
+def test_news_without_key_and_feed_is_skipped_with_the_reason(
     run_job: RunJob, dagster_instance: dg.DagsterInstance, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KALSHI_ENVIRONMENT", "prod")
@@ -297,7 +297,7 @@ BROKEN = (
 )
 
 
-def test_a_search_that_changed_is_noticed_and_leaves_no_half_of_a_batch(
+def test_changed_search_response_is_noticed_and_leaves_no_partial_batch(
     with_press: SandboxProcess, run_job: RunJob, warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KALSHI_NEWS_FEEDS", "none")

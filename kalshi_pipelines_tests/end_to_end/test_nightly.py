@@ -34,7 +34,7 @@ from kalshi_pipelines_tests.support.end_to_end.exchange import (
 from kalshi_pipelines_tests.support.end_to_end.running import RunCommand, RunJob
 
 
-def test_everything_the_exchange_has_is_stored_exactly(
+def test_nightly_stores_everything_the_exchange_has_exactly(
     frozen_sandbox: SandboxProcess,
     run_job: RunJob,
     warehouse: sa.Engine,
@@ -59,7 +59,7 @@ def test_everything_the_exchange_has_is_stored_exactly(
     assert stored(warehouse, quarantine, "record_key") == {}
 
 
-def test_nightly_twice_on_unchanged_data_changes_no_row_but_run_records(
+def test_nightly_twice_on_unchanged_data_changes_only_run_records(
     frozen_sandbox: SandboxProcess,
     run_job: RunJob,
     warehouse: sa.Engine,
@@ -76,7 +76,7 @@ def test_nightly_twice_on_unchanged_data_changes_no_row_but_run_records(
     assert len(before["price_snapshots"]) == len(before["markets"])
 
 
-def test_on_postgres_nightly_stores_everything_exactly_and_the_command_finds_nothing_to_change(
+def test_nightly_on_postgres_stores_everything_exactly_and_is_idempotent(
     frozen_sandbox: SandboxProcess,
     run_job: RunJob,
     dagster_command: RunCommand,
@@ -104,7 +104,7 @@ def test_on_postgres_nightly_stores_everything_exactly_and_the_command_finds_not
     assert list(data_dir.parent.rglob("*.db")) == []
 
 
-def test_a_snapshot_adds_rows_for_exactly_the_quotes_that_moved(
+def test_snapshot_adds_rows_for_exactly_the_quotes_that_moved(
     run_job: RunJob, warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running_sandbox(SandboxOptions(markets=1_000, combos=0, tick_seconds=0, tier="unlimited")) as sandbox:
@@ -127,7 +127,7 @@ def test_a_snapshot_adds_rows_for_exactly_the_quotes_that_moved(
 
 
 @pytest.mark.parametrize("folder", ["prod_2026_08", "derived_3_34_0"])
-def test_every_recorded_market_and_event_is_stored_exactly(
+def test_nightly_stores_every_recorded_market_and_event_exactly(
     folder: str,
     recordings: Path,
     run_job: RunJob,
@@ -158,7 +158,7 @@ def archived_markets(folder: Path) -> set[str]:
     return {market["ticker"] for market in httpx.Response(200, content=historical.read_bytes()).json()["markets"]}
 
 
-def test_at_steady_state_a_basic_tier_budget_never_meets_a_429(
+def test_nightly_with_a_basic_tier_budget_never_gets_a_429(
     run_job: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KALSHI_RATE_TIER", "basic")
@@ -171,7 +171,7 @@ def test_at_steady_state_a_basic_tier_budget_never_meets_a_429(
     assert sum(each["rate_limited"] for each in counted) == 0
 
 
-def test_with_nothing_configured_the_command_works_and_stops_its_sandbox(
+def test_nightly_command_without_any_setting_works_and_stops_its_sandbox(
     dagster_command: RunCommand, tmp_path: Path
 ) -> None:
     finished = dagster_command("nightly", {"KALSHI_SANDBOX_MARKETS": "300"})

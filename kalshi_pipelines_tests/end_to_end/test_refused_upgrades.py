@@ -19,7 +19,7 @@ def two_stamps(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("make", "sentence"), [(cut_off, "is damaged"), (two_stamps, "is stamped with 2 revisions")])
-def test_the_command_says_why_it_refuses_a_file_and_fails(
+def test_migrate_command_on_an_unusable_file_says_why_and_fails(
     make: Callable[[Path], None], sentence: str, tmp_path: Path, dagster_command: RunCommand
 ) -> None:
     path = tmp_path / "old.db"

@@ -43,7 +43,7 @@ def traces(folder: Path, key_file: Path, output: str) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["success", "failure"])
-def test_no_byte_of_a_configured_key_is_left_anywhere(
+def test_run_with_a_configured_key_leaves_no_part_of_it_anywhere(
     dagster_command: RunCommand, key_file: Path, tmp_path: Path, fails: bool
 ) -> None:
     options = SandboxOptions(markets=300, combos=0, tier="basic", keys={} if fails else {KEY_ID: key_file})

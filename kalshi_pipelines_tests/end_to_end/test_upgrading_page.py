@@ -68,7 +68,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     shell.close()
 
 
-def test_every_command_of_the_page_works_in_its_order(shell: Shell, tmp_path: Path, empty_postgres_url: str) -> None:
+def test_every_command_of_the_upgrading_page_works_in_order(shell: Shell, tmp_path: Path, empty_postgres_url: str) -> None:
     research = make_legacy_database(tmp_path / "research.db")
     other = make_legacy_database(tmp_path / "old.db", "43e7135752b1")
     trades, _, refused = other.counts()["trades"]
@@ -92,7 +92,7 @@ def test_every_command_of_the_page_works_in_its_order(shell: Shell, tmp_path: Pa
     assert inspect_file(research.path).content is Content.LEGACY  # its backup was put back
 
 
-def test_every_statement_of_the_page_answers(engine: sa.Engine) -> None:
+def test_every_sql_statement_of_the_upgrading_page_works(engine: sa.Engine) -> None:
     statements = [statement for block in blocks("sql") for statement in block.split(";") if statement.strip()]
     assert len(statements) == 4
     with engine.connect() as connection:

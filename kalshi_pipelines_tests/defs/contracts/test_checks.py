@@ -49,7 +49,7 @@ def outcomes(result: dg.ExecuteInProcessResult) -> dict[str, str]:
     return {record.data["endpoint"]: record.data["outcome"] for record in table}
 
 
-def test_without_a_key_what_needs_one_is_a_warning_with_the_reason_and_the_rest_is_healthy(
+def test_endpoint_that_needs_a_missing_key_shows_a_warning_with_the_reason(
     definitions: dg.Definitions,
 ) -> None:
     result = run(definitions)
@@ -74,7 +74,7 @@ def test_without_a_key_what_needs_one_is_a_warning_with_the_reason_and_the_rest_
     assert not seen & {endpoint_key(endpoint) for endpoint in SIGNED}
 
 
-def test_one_check_can_be_executed_alone(definitions: dg.Definitions) -> None:
+def test_one_endpoint_check_can_be_executed_alone(definitions: dg.Definitions) -> None:
     assert run(definitions).success
     check = dg.AssetCheckKey(endpoint_key("GET /events"), "contract")
     job = definitions.resolve_job_def("contract_checks").get_subset(
@@ -84,7 +84,7 @@ def test_one_check_can_be_executed_alone(definitions: dg.Definitions) -> None:
     assert (only.asset_key, only.passed) == (check.asset_key, True)
 
 
-def test_with_a_key_what_needs_one_is_checked(
+def test_endpoint_that_needs_a_key_is_checked_with_the_key(
     definitions: dg.Definitions, sandbox: SandboxProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signer = RequestSigner("canary")
@@ -102,7 +102,7 @@ def test_with_a_key_what_needs_one_is_checked(
     assert all(told[endpoint] in {"checked", "empty"} for endpoint in SIGNED)
 
 
-def test_drift_is_an_error_with_a_table_that_says_what_since_when_and_what_to_do(
+def test_drift_shows_as_an_error_with_place_time_and_remedy(
     definitions: dg.Definitions, sandbox: SandboxProcess
 ) -> None:
     removed = {"endpoint": "GET /markets", "operations": [{"op": "remove", "path": "markets[].yes_bid_dollars"}]}
@@ -128,7 +128,7 @@ def test_drift_is_an_error_with_a_table_that_says_what_since_when_and_what_to_do
     assert shown["GET /events"].passed
 
 
-def test_a_run_that_reached_nobody_fails_and_does_not_look_fresh(
+def test_contract_run_that_reaches_no_vendor_fails_and_does_not_look_fresh(
     definitions: dg.Definitions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kalshi_pipelines.contracts.probing.asking._AGAIN_AFTER_SECONDS", 0)

@@ -120,7 +120,7 @@ def contract_run(engine: sa.Engine, at_us: int, *differences: Difference, is_suc
 DaemonOf = Callable[[dg.SensorDefinition], Daemon]
 
 
-def test_over_three_days_runs_are_at_most_six_hours_apart_whatever_is_restarted(
+def test_contract_runs_over_three_days_of_restarts_are_at_most_six_hours_apart(
     daemon_of: DaemonOf, clock: Clock
 ) -> None:
     daemon, began = daemon_of(contract_sensor), []
@@ -144,7 +144,7 @@ def test_over_three_days_runs_are_at_most_six_hours_apart_whatever_is_restarted(
     assert len(set(steady)) > 1  # jitter
 
 
-def test_failed_runs_are_repeated_less_and_less_often_but_never_more_than_six_hours_apart(
+def test_failed_contract_runs_back_off_to_at_most_six_hours(
     daemon_of: DaemonOf, clock: Clock
 ) -> None:
     daemon, began = daemon_of(contract_sensor), []
@@ -159,7 +159,7 @@ def test_failed_runs_are_repeated_less_and_less_often_but_never_more_than_six_ho
     assert 4 * HOUR_US <= max(apart) <= 6 * HOUR_US
 
 
-def test_a_request_that_was_lost_is_made_again_and_one_that_waits_is_not(daemon_of: DaemonOf, clock: Clock) -> None:
+def test_lost_run_request_is_repeated_and_a_waiting_one_is_not(daemon_of: DaemonOf, clock: Clock) -> None:
     daemon = daemon_of(contract_sensor)
     assert daemon.tick()
     clock.now_us += 10 * MINUTE_US
@@ -175,7 +175,7 @@ def test_a_request_that_was_lost_is_made_again_and_one_that_waits_is_not(daemon_
         assert daemon.tick()
 
 
-def test_a_warehouse_of_an_older_schema_is_told_and_an_empty_one_gets_its_first_run(
+def test_empty_warehouse_gets_its_first_contract_run_once(
     tmp_path: Path, instance: dg.DagsterInstance, clock: Clock
 ) -> None:
     daemon = Daemon(contract_sensor, WarehouseResource(data_dir=str(tmp_path / "new")), instance, clock)
@@ -185,7 +185,7 @@ def test_a_warehouse_of_an_older_schema_is_told_and_an_empty_one_gets_its_first_
     assert Daemon(drift_sensor, daemon.warehouse, instance, clock).tick() == []
 
 
-def test_a_finding_is_told_once_by_two_daemons_at_once_and_after_restarts(
+def test_finding_is_alerted_once_by_two_daemons_and_after_restarts(
     daemon_of: DaemonOf, clock: Clock, webhook: Webhook
 ) -> None:
     daemon = daemon_of(drift_sensor)
@@ -205,7 +205,7 @@ def test_a_finding_is_told_once_by_two_daemons_at_once_and_after_restarts(
     assert len(webhook.received) == 1
 
 
-def test_an_alert_that_was_sent_but_not_noted_comes_once_more_and_says_so(
+def test_alert_sent_but_not_recorded_is_sent_again_as_a_possible_repeat(
     daemon_of: DaemonOf, clock: Clock, webhook: Webhook
 ) -> None:
     daemon = daemon_of(drift_sensor)
@@ -225,7 +225,7 @@ def test_an_alert_that_was_sent_but_not_noted_comes_once_more_and_says_so(
     assert "may be a repeat" in webhook.texts[1]
 
 
-def test_a_day_without_a_successful_run_fails_the_check_and_is_told_once(
+def test_day_without_a_successful_run_fails_the_check_and_alerts_once(
     daemon_of: DaemonOf, clock: Clock, webhook: Webhook
 ) -> None:
     daemon = daemon_of(drift_sensor)
@@ -242,7 +242,7 @@ def test_a_day_without_a_successful_run_fails_the_check_and_is_told_once(
     assert [event.passed for event in daemon.events] == [True, False, True]
 
 
-def test_a_warehouse_in_which_no_run_ever_was_is_told_after_a_day(
+def test_warehouse_without_any_contract_run_alerts_after_a_day(
     daemon_of: DaemonOf, clock: Clock, webhook: Webhook
 ) -> None:
     daemon = daemon_of(drift_sensor)

@@ -30,7 +30,7 @@ def error_of(result: dg.ExecuteInProcessResult) -> str:
 
 
 @pytest.mark.parametrize("asset", ["series", "events", "orderbooks"])
-def test_an_asset_materialized_alone_on_an_empty_warehouse_says_which_command_to_run(
+def test_asset_alone_on_an_empty_warehouse_names_the_command_to_run(
     definitions: dg.Definitions, asset: str
 ) -> None:
     result = run(definitions, "nightly", asset_selection=[dg.AssetKey(asset)])
@@ -38,7 +38,7 @@ def test_an_asset_materialized_alone_on_an_empty_warehouse_says_which_command_to
     assert "dagster job execute -m kalshi_pipelines -j migrate" in error_of(result)
 
 
-def test_migrate_says_what_it_did_and_the_second_time_that_there_was_nothing_to_do(
+def test_migrate_twice_reports_nothing_to_do_the_second_time(
     definitions: dg.Definitions,
 ) -> None:
     seen: list[dict[str, Any]] = []
@@ -49,7 +49,7 @@ def test_migrate_says_what_it_did_and_the_second_time_that_there_was_nothing_to_
     assert seen[1]["applied"] == "nothing to do"
 
 
-def test_an_asset_materialized_alone_works_once_the_schema_is_there(definitions: dg.Definitions) -> None:
+def test_asset_alone_works_after_migrate(definitions: dg.Definitions) -> None:
     assert run(definitions, "migrate").success
     assert run(definitions, "nightly", asset_selection=[dg.AssetKey("series")]).success
 
@@ -71,7 +71,7 @@ def test_markets_report_rows_rejects_rates_durations_and_files(definitions: dg.D
     assert Path(quotes["lake_file"]).exists()
 
 
-def test_one_of_the_two_assets_of_the_market_sweep_can_be_materialized_alone(definitions: dg.Definitions) -> None:
+def test_price_snapshots_can_be_materialized_without_markets(definitions: dg.Definitions) -> None:
     assert run(definitions, "migrate").success
     result = run(definitions, "nightly", asset_selection=[dg.AssetKey("price_snapshots")])
     assert result.success
@@ -79,7 +79,7 @@ def test_one_of_the_two_assets_of_the_market_sweep_can_be_materialized_alone(def
     assert made == [dg.AssetKey("price_snapshots")]
 
 
-def test_a_database_that_fails_meanwhile_is_one_sentence(
+def test_locked_database_fails_the_run_with_one_sentence(
     definitions: dg.Definitions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kalshi_pipelines.warehouse.engine.LOCK_WAIT_SECONDS", 0)
@@ -91,13 +91,13 @@ def test_a_database_that_fails_meanwhile_is_one_sentence(
     assert "another program holds it" in error_of(result)
 
 
-def test_a_status_the_exchange_does_not_know_is_refused(definitions: dg.Definitions) -> None:
+def test_unknown_market_status_is_refused_with_the_known_ones(definitions: dg.Definitions) -> None:
     config = {"ops": {"markets_and_quotes": {"config": {"statuses": ["active"]}}}}
     result = run(definitions, "nightly", run_config=config)
     assert "unopened, open, paused, closed, settled" in error_of(result)
 
 
-def test_the_nightly_schedule_asks_for_one_run_a_night() -> None:
+def test_nightly_schedule_requests_one_run_a_night() -> None:
     import datetime as dt
 
     context = dg.build_schedule_context(scheduled_execution_time=dt.datetime(2026, 11, 22, 6, tzinfo=dt.UTC))

@@ -28,7 +28,7 @@ def shown(metadata: dict[str, object]) -> str:
     return "\n".join(texts)
 
 
-def test_headlines_of_strangers_are_shown_as_harmless_cells(sqlite_engine: sa.Engine) -> None:
+def test_hostile_headlines_show_as_plain_text(sqlite_engine: sa.Engine) -> None:
     with writing(sqlite_engine) as connection:
         for needed in (tables.ingest_runs, tables.series, tables.events, tables.markets):
             connection.execute(sa.insert(needed), LEGAL[needed])
@@ -47,7 +47,7 @@ def test_headlines_of_strangers_are_shown_as_harmless_cells(sqlite_engine: sa.En
     assert "javascript:" not in found
 
 
-def test_money_is_shown_in_dollars_that_can_be_plotted() -> None:
+def test_money_shows_in_dollars_as_numbers() -> None:
     budget = BudgetState(1_000_000, 140_000, 250_000, spent_by_run=70_000, unsettled=2)
     assert money(budget) == {
         "spent_today_dollars": 0.14,
@@ -60,7 +60,7 @@ def test_money_is_shown_in_dollars_that_can_be_plotted() -> None:
     assert table("empty", []) == {}
 
 
-def test_the_schedule_of_news_asks_for_three_runs_a_day() -> None:
+def test_news_schedule_requests_three_runs_a_day() -> None:
     keys = set()
     for hour in (7, 13, 19):
         at = dt.datetime(2026, 11, 23, hour, 15, tzinfo=NEW_YORK)

@@ -70,7 +70,7 @@ def check_of(result: dg.SensorResult) -> dg.AssetCheckEvaluation:
     return seen
 
 
-def test_migrating_adopts_an_old_database_and_shows_the_figures(definitions: dg.Definitions, file: Path) -> None:
+def test_migrate_on_an_old_database_adopts_it_and_shows_row_counts(definitions: dg.Definitions, file: Path) -> None:
     make_legacy_database(file)
     result = run(definitions, "migrate")
     assert result.success
@@ -81,7 +81,7 @@ def test_migrating_adopts_an_old_database_and_shows_the_figures(definitions: dg.
     assert Path(str(materialization.metadata["backup"].value)).is_file()
 
 
-def test_a_database_that_can_not_be_upgraded_fails_the_run_with_one_sentence(
+def test_migrate_on_a_foreign_file_fails_with_one_sentence(
     definitions: dg.Definitions, file: Path
 ) -> None:
     file.write_text("a shopping list")
@@ -93,7 +93,7 @@ def test_a_database_that_can_not_be_upgraded_fails_the_run_with_one_sentence(
     assert file.read_text() == "a shopping list"
 
 
-def test_a_dry_run_lists_every_changed_row_and_changes_nothing(
+def test_migrate_dry_run_lists_every_changed_row_and_changes_nothing(
     definitions: dg.Definitions, data_dir: Path, file: Path
 ) -> None:
     make_legacy_database(file)
@@ -111,13 +111,13 @@ def test_a_dry_run_lists_every_changed_row_and_changes_nothing(
     ]
 
 
-def test_the_checks_of_the_schemas_run_with_migrate_and_pass(definitions: dg.Definitions) -> None:
+def test_schema_checks_run_with_migrate_and_pass(definitions: dg.Definitions) -> None:
     result = run(definitions, "migrate")
     seen = {each.asset_key.to_user_string(): each.passed for each in result.get_asset_check_evaluations()}
     assert seen == {"warehouse_schema": True, "journal_schema": True}
 
 
-def test_an_asset_that_finds_the_schema_behind_says_where_it_is_and_what_to_run(
+def test_asset_on_an_old_schema_names_the_revision_and_the_command(
     definitions: dg.Definitions, file: Path
 ) -> None:
     assert run(definitions, "migrate").success
@@ -131,7 +131,7 @@ def test_an_asset_that_finds_the_schema_behind_says_where_it_is_and_what_to_run(
 
 
 @pytest.mark.parametrize("revision", ["0003", "0999"])
-def test_the_sensor_shows_a_database_that_is_not_at_head_on_the_asset(
+def test_schema_sensor_fails_the_check_if_the_database_is_not_at_head(
     definitions: dg.Definitions, data_dir: Path, file: Path, revision: str
 ) -> None:
     assert run(definitions, "migrate").success
@@ -143,7 +143,7 @@ def test_the_sensor_shows_a_database_that_is_not_at_head_on_the_asset(
     assert file.read_bytes() == before
 
 
-def test_the_sensor_says_the_same_thing_once(definitions: dg.Definitions, data_dir: Path) -> None:
+def test_schema_sensor_reports_an_unchanged_state_once(definitions: dg.Definitions, data_dir: Path) -> None:
     assert run(definitions, "migrate").success
     first = look(data_dir)
     assert check_of(first).passed
@@ -151,14 +151,14 @@ def test_the_sensor_says_the_same_thing_once(definitions: dg.Definitions, data_d
     assert (again.asset_events, again.skip_reason is not None) == ([], True)
 
 
-def test_settings_that_can_not_be_used_show_as_a_failed_check(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_settings_fail_the_schema_check(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KALSHI_ENVIRONMENT", "moon")
     seen = check_of(look(data_dir))
     assert not seen.passed
     assert "KALSHI_ENVIRONMENT" in str(seen.description)
 
 
-def test_migrate_brings_the_journal_to_head_and_a_new_one_begins_halted(
+def test_migrate_upgrades_the_journal_and_a_new_journal_begins_halted(
     definitions: dg.Definitions, data_dir: Path
 ) -> None:
     seen = []
@@ -175,7 +175,7 @@ def test_migrate_brings_the_journal_to_head_and_a_new_one_begins_halted(
     engine.dispose()
 
 
-def test_a_new_journal_elsewhere_comes_with_the_folder_in_which_a_stop_is_looked_for(
+def test_new_journal_elsewhere_creates_the_folder_of_the_stop_file_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KALSHI_DATA_DIR", str(tmp_path / "data"))
@@ -189,7 +189,7 @@ def test_a_new_journal_elsewhere_comes_with_the_folder_in_which_a_stop_is_looked
     assert not folder.exists(), "a disk that is not mounted is not replaced"
 
 
-def test_an_asset_of_the_journal_that_does_not_wait_for_its_schema_is_refused() -> None:
+def test_journal_asset_that_does_not_wait_for_its_schema_is_refused() -> None:
     @dg.asset
     def hasty(journal: JournalResource) -> None:
         """Uses the journal at once."""

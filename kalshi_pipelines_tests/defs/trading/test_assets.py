@@ -123,7 +123,7 @@ def observed(instance: dg.DagsterInstance) -> dict[str, Any]:
     return {name: value.value for name, value in record.asset_observation.metadata.items()}
 
 
-def test_an_armed_run_decides_every_proposal_and_shows_it_as_a_table(
+def test_armed_run_decides_every_proposal_and_shows_a_table(
     definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, ticker: str
 ) -> None:
     inbox(tmp_path, {"ticker": ticker, "price": "0.5000"}, {"ticker": ticker, "price": "0.0300"})
@@ -145,7 +145,7 @@ def test_an_armed_run_decides_every_proposal_and_shows_it_as_a_table(
     assert nothing.metadata["decisions"].records == []
 
 
-def test_F16_materialize_all_says_that_nobody_armed_it_and_does_nothing(
+def test_F16_materialize_all_without_arming_does_nothing_and_says_why(
     definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, ticker: str
 ) -> None:
     inbox(tmp_path, {"ticker": ticker, "price": "0.5000"})
@@ -168,7 +168,7 @@ def test_F16_materialize_all_says_that_nobody_armed_it_and_does_nothing(
         ({"dagster/backfill": "x"}, Origin.BACKFILLED),
     ],
 )
-def test_F16_an_armed_run_of_another_origin_is_a_dry_run_even_where_the_settings_say_live(
+def test_F16_armed_run_not_started_by_hand_is_dry_even_in_live_mode(
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     tmp_path: Path,
@@ -190,7 +190,7 @@ def test_F16_an_armed_run_of_another_origin_is_a_dry_run_even_where_the_settings
     assert (session["mode"], session["origin"]) == ("dry_run", origin.value)
 
 
-def test_a_live_run_without_a_key_fails_with_one_sentence_and_sends_nothing(
+def test_live_run_without_a_key_fails_with_one_sentence(
     definitions: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KALSHI_TRADE_MODE", "live")
@@ -200,7 +200,7 @@ def test_a_live_run_without_a_key_fails_with_one_sentence_and_sends_nothing(
     assert not failure.step_failure_data.user_failure_data.description.count("\n")
 
 
-def test_a_file_is_imported_whole_and_who_proposes_is_said_by_the_run(
+def test_proposals_file_is_imported_whole_with_the_proposer_of_the_run(
     definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, ticker: str
 ) -> None:
     now = dt.datetime.now(dt.UTC)
@@ -230,7 +230,7 @@ def test_a_file_is_imported_whole_and_who_proposes_is_said_by_the_run(
     assert (made.metadata["imported"].value, row["by"]) == (1, "strategy momentum")
 
 
-def test_halting_stops_the_next_armed_run_and_the_audit_verifies(
+def test_halt_stops_the_next_armed_run_and_the_audit_verifies(
     definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, ticker: str
 ) -> None:
     assert run(definitions, instance, "halt_trading").success
@@ -252,7 +252,7 @@ def test_halting_stops_the_next_armed_run_and_the_audit_verifies(
 
 
 @pytest.mark.parametrize("level", [1, 2])
-def test_a_halt_that_only_a_file_tells_of_is_no_success(
+def test_halt_that_the_journal_does_not_record_fails_the_run(
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     tmp_path: Path,
@@ -281,7 +281,7 @@ def test_a_halt_that_only_a_file_tells_of_is_no_success(
         ("halt_trading", "journal"),
     ],
 )
-def test_a_run_whose_config_names_another_folder_neither_trades_nor_halts_there(
+def test_run_whose_config_sets_another_folder_neither_trades_nor_halts(
     definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, job: str, resource: str
 ) -> None:
     config = (armed() if job == "trade" else {}) | {
@@ -296,7 +296,7 @@ def test_a_run_whose_config_names_another_folder_neither_trades_nor_halts_there(
         assert not reading.halts.kill_state().engaged
 
 
-def test_guards_that_somebody_took_down_are_made_anew_by_a_person_s_migrate_only(
+def test_missing_guards_are_restored_only_by_the_job_migrate(
     definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "sandbox" / "journal.db")) as connection:
@@ -313,7 +313,7 @@ def test_guards_that_somebody_took_down_are_made_anew_by_a_person_s_migrate_only
     assert run(definitions, instance, run_config=armed()).success
 
 
-def test_people_are_told_once_that_trading_was_halted(definitions: dg.Definitions, tmp_path: Path) -> None:
+def test_halted_sensor_queues_one_alert_for_each_halt(definitions: dg.Definitions, tmp_path: Path) -> None:
     del definitions
     warehouse = WarehouseResource(data_dir=str(tmp_path))
     resources = {"warehouse": warehouse, "journal": JournalResource(data_dir=str(tmp_path))}
@@ -337,7 +337,7 @@ def test_people_are_told_once_that_trading_was_halted(definitions: dg.Definition
     assert "odd fills" in alert.body
 
 
-def test_runs_that_trade_wait_for_each_other_and_are_never_retried() -> None:
+def test_trading_runs_queue_behind_each_other_and_are_never_retried() -> None:
     definitions = build_defs()
     for name in ("trade", "reconcile"):
         job = definitions.resolve_job_def(name)
@@ -348,7 +348,7 @@ def test_runs_that_trade_wait_for_each_other_and_are_never_retried() -> None:
     assert "key: kalshi_pipelines/trades" in limits
 
 
-def test_F43_a_halt_starts_at_once_beside_a_run_that_trades_and_however_much_else_runs(
+def test_F43_halt_starts_at_once_beside_any_number_of_other_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy("dagster.yaml", tmp_path)
@@ -377,7 +377,7 @@ def test_F43_a_halt_starts_at_once_beside_a_run_that_trades_and_however_much_els
     assert [run.job_name for run in starts] == ["halt_trading"]
 
 
-def test_definitions_in_which_something_else_could_trade_are_refused() -> None:
+def test_definitions_that_could_trade_without_a_person_are_refused() -> None:
     other = dg.define_asset_job("night", selection=dg.AssetSelection.assets(EXECUTED))
     built = build_defs()
     with pytest.raises(TradesByItself, match="job night selects it"):

@@ -16,7 +16,7 @@ def run(**options: object) -> dg.DagsterRun:
     return dg.DagsterRun(job_name="trade", run_id="1", **options)  # type: ignore[arg-type]
 
 
-def test_a_run_that_was_armed_by_hand_may_trade() -> None:
+def test_run_armed_by_hand_may_trade() -> None:
     gate = gate_of(run(tags={"dagster/max_retries": "0"}), 0, ARMED, NOW)
     assert (gate.is_open, gate.is_armed, gate.origin) == (True, True, Origin.BY_HAND)
 
@@ -31,7 +31,7 @@ def test_a_run_that_was_armed_by_hand_may_trade() -> None:
         ({"armed_at": "2026-11-23T14:07:00Z"}, "in the future"),
     ],
 )
-def test_a_run_that_nobody_armed_says_what_is_missing(changes: dict[str, str], why: str) -> None:
+def test_unarmed_run_says_which_field_is_missing(changes: dict[str, str], why: str) -> None:
     gate = gate_of(run(), 0, ARMED.model_copy(update=changes), NOW)
     assert not gate.is_open
     assert not gate.is_armed
@@ -52,23 +52,23 @@ def test_a_run_that_nobody_armed_says_what_is_missing(changes: dict[str, str], w
         ("dagster/parent_run_id", Origin.RE_EXECUTED),
     ],
 )
-def test_F16_an_armed_run_that_was_not_started_by_hand_stays_closed(tag: str, origin: Origin) -> None:
+def test_F16_armed_run_with_the_tag_of_another_origin_stays_closed(tag: str, origin: Origin) -> None:
     gate = gate_of(run(tags={tag: "x"}), 0, ARMED, NOW)
     assert (gate.is_open, gate.is_armed, gate.origin) == (False, True, origin)
 
 
-def test_F16_retries_and_re_executions_are_known_without_tags() -> None:
+def test_F16_retries_and_re_executions_without_tags_are_recognised() -> None:
     assert gate_of(run(), 1, ARMED, NOW).origin is Origin.RETRIED
     assert gate_of(run(parent_run_id="0", root_run_id="0"), 0, ARMED, NOW).origin is Origin.RE_EXECUTED
 
 
-def test_F16_a_run_that_waited_too_long_is_late() -> None:
+def test_F16_run_that_waited_longer_than_15_minutes_is_late() -> None:
     in_time, late = NOW + dt.timedelta(minutes=10), NOW + dt.timedelta(minutes=10, microseconds=1)
     assert gate_of(run(), 0, ARMED, in_time).is_open
     assert gate_of(run(), 0, ARMED, late).origin is Origin.LATE
 
 
-def test_F16_every_tag_dagster_gives_to_runs_of_others_is_known() -> None:
+def test_F16_every_tag_of_dagster_closes_the_gate_unless_known_as_harmless() -> None:
     """A new version of Dagster may name a new way a run comes about."""
     from dagster._core.storage import tags
 

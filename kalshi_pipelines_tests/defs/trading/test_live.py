@@ -90,7 +90,7 @@ def failure_of(result: Any) -> str:
     return str(failure.step_failure_data.user_failure_data.description)
 
 
-def test_F15_an_order_is_placed_once_however_often_it_is_proposed_and_run(
+def test_F15_order_proposed_and_run_twice_is_placed_once(
     floor: Floor, definitions: dg.Definitions, instance: dg.DagsterInstance, journal: Journal, tmp_path: Path
 ) -> None:
     market = floor.tradable()
