@@ -1,4 +1,4 @@
-"""The definitions: seen in review when they change, loadable in a fresh interpreter, and none without its schema."""
+"""Definitions match a reviewed snapshot, load in a fresh interpreter, and run only after their schema."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from kalshi_pipelines.defs.schema.warehouse import warehouse_asset
 
 
 def described(definitions: dg.Definitions) -> dict[str, Any]:
-    """What a reviewer wants to see of all definitions."""
+    """Return the parts of the definitions that a reviewer must see: keys, dependencies, texts, jobs and schedules."""
     repository = definitions.get_repository_def()
     graph = definitions.resolve_asset_graph()
     return {
@@ -85,7 +85,7 @@ def test_packages_below_defs_never_load_dagster() -> None:
 def test_warehouse_asset_that_does_not_wait_for_the_schema_is_refused() -> None:
     @dg.asset
     def hasty(warehouse: WarehouseResource) -> None:
-        """Uses the warehouse at once."""
+        """Uses the warehouse without waiting for its schema."""
 
     definitions = dg.Definitions(assets=[hasty], resources={"warehouse": WarehouseResource()})
     with pytest.raises(AssetWithoutSchema, match="hasty"):
@@ -95,7 +95,7 @@ def test_warehouse_asset_that_does_not_wait_for_the_schema_is_refused() -> None:
 def test_dependency_added_to_a_finished_asset_does_not_count_as_waiting() -> None:
     @dg.asset
     def hasty(warehouse: WarehouseResource) -> None:
-        """Uses the warehouse at once."""
+        """Uses the warehouse without waiting for its schema."""
 
     (drawn,) = dg.map_asset_specs(lambda spec: spec.merge_attributes(deps=[WAREHOUSE_SCHEMA]), [hasty])
     definitions = dg.Definitions(assets=[drawn], resources={"warehouse": WarehouseResource()})
@@ -106,7 +106,7 @@ def test_dependency_added_to_a_finished_asset_does_not_count_as_waiting() -> Non
 def test_asset_made_with_the_decorator_waits_for_the_schema() -> None:
     @warehouse_asset(group_name="test")
     def patient(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> None:
-        """Waits for the schema."""
+        """Uses the warehouse after its schema."""
 
     definitions = dg.Definitions(assets=[patient], resources={"warehouse": WarehouseResource()})
     assert require_schema_upstream(definitions) is definitions

@@ -1,4 +1,4 @@
-"""Expected failures in real runs: the log has the sentence, and only a retryable failure is tried again."""
+"""Expected failures in real runs: the log shows the message, and only a retryable failure is tried again."""
 
 from typing import Any
 

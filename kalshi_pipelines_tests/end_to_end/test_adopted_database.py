@@ -1,4 +1,4 @@
-"""A database of the older tool becomes the warehouse of the next nightly run."""
+"""The next nightly run adopts a database of the older tool as its warehouse."""
 
 import shutil
 from decimal import Decimal
@@ -16,7 +16,7 @@ from kalshi_pipelines_tests.support.warehouse.legacy import make_legacy_database
 
 @pytest.fixture
 def file(data_dir: Path) -> Path:
-    """Where the runs look for the warehouse."""
+    """The path at which the runs expect the warehouse."""
     data_dir.mkdir(parents=True)
     return data_dir / "warehouse.db"
 

@@ -1,4 +1,4 @@
-"""What a user gets wrong is answered with one sentence and a remedy before any traceback; nothing is half-written."""
+"""Wrong input fails with one sentence and a remedy, before any traceback. No file is changed or half-written."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -71,9 +71,9 @@ CASES: list[tuple[Prepare, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("prepare", "said"), CASES, ids=lambda part: getattr(part, "__name__", ""))
+@pytest.mark.parametrize(("prepare", "expected"), CASES, ids=lambda part: getattr(part, "__name__", ""))
 def test_bad_input_fails_with_a_sentence_and_a_remedy(
-    dagster_command: RunCommand, frozen_sandbox: SandboxProcess, tmp_path: Path, prepare: Prepare, said: list[str]
+    dagster_command: RunCommand, frozen_sandbox: SandboxProcess, tmp_path: Path, prepare: Prepare, expected: list[str]
 ) -> None:
     variables = {"KALSHI_SANDBOX_URL": frozen_sandbox.url} | prepare(tmp_path)
     files = {path: path.read_bytes() for path in tmp_path.rglob("*.db")}
@@ -81,7 +81,7 @@ def test_bad_input_fails_with_a_sentence_and_a_remedy(
     output = finished.stdout + finished.stderr
     assert finished.returncode == 1, output[-2000:]
     sentence = next(line for line in output.splitlines() if " - ERROR - " in line)
-    for part in said:
+    for part in expected:
         assert part in sentence
     assert "Traceback" not in output[: output.index(sentence)]
     assert "Stack Trace" not in output[: output.index(sentence)]

@@ -1,4 +1,4 @@
-"""``dagster job execute -m kalshi_pipelines -j contract_checks`` ends as a clock outside of Dagster needs it to."""
+"""The exit code of ``dagster job execute -j contract_checks``, which cron or another scheduler relies on."""
 
 import re
 from pathlib import Path
@@ -9,8 +9,8 @@ import httpx
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.support.end_to_end.running import RunCommand
 
-#: What the log of the run tells of the finding on the bids, as its alert does.
-TOLD = (
+#: Patterns of the log lines about the finding on the bids; the alert has the same lines.
+LOGGED = (
     "Breaking drift on sandbox: GET /markets markets[].yes_bid_dollars: key missing",
     r"Since: \d{4}-\d\d-\d\d \d\d:\d\d UTC",
     "Breaks: [a-z_, ]*price_snapshots",
@@ -38,5 +38,5 @@ def test_contract_checks_fail_only_on_breaking_drift_and_log_the_finding(
     assert "Risky drift on sandbox: GET /markets markets[].price_level_structure" in warned.stderr
     assert re.search(r"[1-9]\d* additions? that nothing depends on", warned.stderr)
     assert broken.returncode == 1
-    for told in TOLD:
-        assert re.search(told if "\\" in told or "*" in told else re.escape(told), broken.stderr), told
+    for line in LOGGED:
+        assert re.search(line if "\\" in line or "*" in line else re.escape(line), broken.stderr), line

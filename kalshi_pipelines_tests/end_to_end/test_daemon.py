@@ -1,4 +1,4 @@
-"""A real dagster-daemon that is killed while it tells people, and comes back after a day."""
+"""A real dagster-daemon that is killed while it sends an alert, and is started again a day later."""
 
 import os
 import shutil
@@ -30,31 +30,37 @@ BROKEN = Difference("GET /markets", "markets[].yes_bid_dollars", Kind.KEY_MISSIN
 
 
 class Received(list[dict[str, Any]]):
-    """What a web hook received; whoever sends is ended before it knows that it was taken."""
+    """Alerts a web hook received. On receipt it can kill the sender, which then never learns of the delivery."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.ends: Callable[[], object] = lambda: None
+        self.on_receipt: Callable[[], object] = lambda: None
 
     def append(self, body: dict[str, Any]) -> None:
         super().append(body)
-        self.ends()
+        self.on_receipt()
 
 
 @contextmanager
 def daemon(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """``dagster-daemon run`` as a service runs it, with what it starts in a process group of its own."""
+    """Run ``dagster-daemon run`` as a service does; the daemon and its children form one process group."""
     command = [str(Path(sys.executable).with_name("dagster-daemon")), "run", "-m", "kalshi_pipelines"]
     with (folder / "daemon.log").open("ab") as log:
-        child = subprocess.Popen(command, cwd=folder, env=os.environ | {"DAGSTER_HOME": str(folder)}, stdout=log,
-                                 stderr=log, start_new_session=True)  # fmt: skip
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | {"DAGSTER_HOME": str(folder)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     try:
         yield child
     finally:
-        killed(child)
+        kill(child)
 
 
-def killed(child: "subprocess.Popen[bytes]") -> None:
+def kill(child: "subprocess.Popen[bytes]") -> None:
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -75,8 +81,8 @@ def runs(engine: sa.Engine, since_us: int) -> list[str]:
         return list(connection.scalars(sa.select(columns.status).where(columns.started_us >= since_us)))
 
 
-def a_day_passes(engine: sa.Engine, folder: Path) -> None:
-    """Everything stored was a day earlier, and Dagster has lost what it knew of its sensors."""
+def let_a_day_pass(engine: sa.Engine, folder: Path) -> None:
+    """Move all stored times a day back, and delete what Dagster stored about its sensors."""
     with engine.begin() as connection:
         of_runs = contract_runs.c
         earlier = {"started_us": of_runs.started_us - DAY_US, "finished_us": of_runs.finished_us - DAY_US}
@@ -94,14 +100,19 @@ def webhook() -> Iterator[Webhook]:
 
 
 def test_daemon_killed_after_sending_an_alert_repeats_it_once_and_catches_up(
-    sqlite_engine: sa.Engine, frozen_sandbox: SandboxProcess, webhook: Webhook, tmp_path: Path,
+    sqlite_engine: sa.Engine,
+    frozen_sandbox: SandboxProcess,
+    webhook: Webhook,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     shutil.copy(CHECKOUT / "dagster.yaml", tmp_path)
     variables = {
-        "KALSHI_WAREHOUSE_URL": f"sqlite:///{sqlite_engine.url.database}", "KALSHI_SANDBOX_URL": frozen_sandbox.url,
-        "KALSHI_ALERT_URLS": webhook.url, "PYTHONWARNINGS": "ignore",
-    }  # fmt: skip
+        "KALSHI_WAREHOUSE_URL": f"sqlite:///{sqlite_engine.url.database}",
+        "KALSHI_SANDBOX_URL": frozen_sandbox.url,
+        "KALSHI_ALERT_URLS": webhook.url,
+        "PYTHONWARNINGS": "ignore",
+    }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("KALSHI_RUN_LIVE_API", raising=False)
@@ -112,23 +123,24 @@ def test_daemon_killed_after_sending_an_alert_repeats_it_once_and_catches_up(
 
     received: Any = webhook.received
 
-    def told(words: str) -> list[str]:
+    def alerts_with(words: str) -> list[str]:
         return [text for body in received if words in (text := f"{body['title']}\n{body['message']}")]
 
     with daemon(tmp_path) as first:
-        received.ends = lambda: os.killpg(first.pid, signal.SIGKILL)
+        received.on_receipt = lambda: os.killpg(first.pid, signal.SIGKILL)
         wait_for(lambda: first.poll() is not None, tmp_path)
     assert first.returncode == -signal.SIGKILL
     assert len(received) == 1
-    assert runs(sqlite_engine, began_us) == ["succeeded"]  # it was too early for another
+    assert runs(sqlite_engine, began_us) == ["succeeded"]  # too early for a second run
 
-    received.ends = lambda: None
-    a_day_passes(sqlite_engine, tmp_path)
+    def has_caught_up() -> bool:
+        is_overdue = bool(alerts_with("No contract run of sandbox for 24 hours"))
+        is_repeated = len(alerts_with("yes_bid_dollars")) == 2
+        return is_overdue and is_repeated and runs(sqlite_engine, began_us) == ["succeeded"]
+
+    received.on_receipt = lambda: None
+    let_a_day_pass(sqlite_engine, tmp_path)
     with daemon(tmp_path):
-        wait_for(
-            lambda: bool(told("No contract run of sandbox for 24 hours")) and len(told("yes_bid_dollars")) == 2
-            and runs(sqlite_engine, began_us) == ["succeeded"],
-            tmp_path,
-        )  # fmt: skip
-    assert ["may be a repeat" in text for text in told("yes_bid_dollars")] == [False, True]
-    assert len(told("No contract run of sandbox")) == 1
+        wait_for(has_caught_up, tmp_path)
+    assert ["may be a repeat" in text for text in alerts_with("yes_bid_dollars")] == [False, True]
+    assert len(alerts_with("No contract run of sandbox")) == 1

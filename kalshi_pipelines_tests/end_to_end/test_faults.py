@@ -1,4 +1,4 @@
-"""When the exchange misbehaves, every row is stored or the run fails naming the page, and the next run completes it."""
+"""A faulty exchange costs no row: the run stores everything, or it fails and the next run completes the rest."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines.settings import Environment, RateTier, Settings
 from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapshots, quarantine
-from kalshi_pipelines_tests.support.end_to_end.exchange import assert_stored_exactly, stored, walk
+from kalshi_pipelines_tests.support.end_to_end.exchange import assert_stored_exactly, read_list, stored
 from kalshi_pipelines_tests.support.end_to_end.running import RunJob
 
 MARKETS = 3_200
@@ -63,10 +63,11 @@ def count(engine: sa.Engine, table: sa.Table) -> int:
         return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
 
 
-def requests_of_a_walk(sandbox: SandboxProcess) -> int:
-    """How many requests a walk makes, one sweep a status and one for late changes: to know which is the last."""
+def count_requests_of_an_ingest(sandbox: SandboxProcess) -> int:
+    """Return the number of requests of an ingest: one sweep for each status, and one request for late changes."""
     return 1 + sum(
-        -(-len(walk(sandbox.url, "/markets", "markets", limit=1000, status=status, mve_filter="exclude")) // 1000) or 1
+        -(-len(read_list(sandbox.url, "/markets", "markets", limit=1000, status=status, mve_filter="exclude")) // 1000)
+        or 1
         for status in ("unopened", "open", "paused", "closed", "settled")
     )
 
@@ -74,7 +75,7 @@ def requests_of_a_walk(sandbox: SandboxProcess) -> int:
 @pytest.mark.parametrize("where", ["first", "middle", "last"])
 @pytest.mark.parametrize("kind", FAULTS)
 def test_passing_fault_costs_no_row(sandbox: SandboxProcess, sqlite_engine: sa.Engine, kind: str, where: str) -> None:
-    last = requests_of_a_walk(sandbox)
+    last = count_requests_of_an_ingest(sandbox)
     inject(sandbox, kind, at={"first": 1, "middle": 3, "last": last}[where])
     done = ingest(sandbox, sqlite_engine)
     assert (count(sqlite_engine, markets), done.counts.rejected) == (MARKETS, 0)
@@ -97,9 +98,7 @@ def test_lasting_fault_leaves_complete_pages_and_the_next_run_completes_them(
     assert count(sqlite_engine, markets) == count(sqlite_engine, price_snapshots) == MARKETS
 
 
-def test_malformed_record_is_quarantined_and_the_others_are_stored(
-    sandbox: SandboxProcess, engine: sa.Engine
-) -> None:
+def test_malformed_record_is_quarantined_and_the_others_are_stored(sandbox: SandboxProcess, engine: sa.Engine) -> None:
     inject(sandbox, "malformed_record", at=2)
     done = ingest(sandbox, engine)
     assert (done.counts.rejected, count(engine, markets)) == (1, MARKETS - 1)
@@ -192,7 +191,7 @@ def test_killed_run_leaves_complete_pages_and_the_next_completes_them(
     assert count(engine, price_snapshots) == left
     ingest(sandbox, engine)
     assert count(engine, markets) == MARKETS
-    sent = walk(sandbox.url, "/markets", "markets", limit=1000, mve_filter="exclude")
+    sent = read_list(sandbox.url, "/markets", "markets", limit=1000, mve_filter="exclude")
     assert_stored_exactly(sent, engine)
     statuses = sorted(run["status"] for run in stored(engine, ingest_runs, "ingest_run_id").values())
     assert statuses == ["failed", "succeeded"]

@@ -1,4 +1,4 @@
-"""News from the market data to sentiment, as a user's command runs it; and what must never happen on the way."""
+"""The news pipeline from markets to sentiment, run as a user runs it, also with hostile or changed responses."""
 
 import json
 import os
@@ -48,18 +48,12 @@ INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 @pytest.fixture
-def press() -> Iterator[SandboxProcess]:
-    """A sandbox whose press is of the test's own."""
+def news_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxProcess]:
+    """A sandbox with news for this test alone; the runs of this process read it."""
     options = SandboxOptions(markets=300, combos=5, tick_seconds=0, tier="unlimited", warm=False)
     with running_sandbox(options) as sandbox:
+        monkeypatch.setenv("KALSHI_SANDBOX_URL", sandbox.url)
         yield sandbox
-
-
-@pytest.fixture
-def with_press(press: SandboxProcess, monkeypatch: pytest.MonkeyPatch) -> SandboxProcess:
-    """The same, as the sandbox that runs of this process use."""
-    monkeypatch.setenv("KALSHI_SANDBOX_URL", press.url)
-    return press
 
 
 def steer(sandbox: SandboxProcess, method: str, path: str, **body: Any) -> Any:
@@ -90,16 +84,16 @@ def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvalu
 
 
 def here(**more: str) -> dict[str, str]:
-    """The variables of this process that a command needs, and more."""
+    """Return the KALSHI_ variables of this process, and more, for a command."""
     return {name: value for name, value in os.environ.items() if name.startswith("KALSHI_")} | more
 
 
 def test_nightly_finds_links_and_scores_articles_and_pays_for_each_once(
-    with_press: SandboxProcess, dagster_command: RunCommand, run_job: RunJob, warehouse: sa.Engine
+    news_sandbox: SandboxProcess, dagster_command: RunCommand, run_job: RunJob, warehouse: sa.Engine
 ) -> None:
     finished = dagster_command("nightly", here())
     assert finished.returncode == 0, finished.stderr[-3_000:]
-    articles, truth = rows(warehouse, news_articles), steer(with_press, "GET", "/news/truth")["articles"]
+    articles, truth = rows(warehouse, news_articles), steer(news_sandbox, "GET", "/news/truth")["articles"]
     assert_groups_are_stories(warehouse, articles, {each["url"]: each["story"] for each in truth})
 
     links = rows(warehouse, news_article_events)
@@ -111,15 +105,15 @@ def test_nightly_finds_links_and_scores_articles_and_pays_for_each_once(
     assert {score["label"] for score in scores} >= {"positive", "negative"}
     assert rows(warehouse, news_sentiment_windows)
 
-    charged = steer(with_press, "GET", "/news/charges")
+    charged = steer(news_sandbox, "GET", "/news/charges")
     assert spent_on_news(warehouse) == charged["total_microdollars"] > 0
 
     event = Counter(link["event_ticker"] for link in links).most_common(1)[0][0]
     market = next(row["ticker"] for row in rows(warehouse, markets) if row["event_ticker"] == event)
     track(warehouse, market, [])
     assert run_job("news").success
-    # By another address of its page an article is no new one, and it is linked to who else asks for it.
-    truth = steer(with_press, "GET", "/news/truth")["articles"]
+    # A known article found again at another URL is not stored again, and it is linked to the tracked market, too.
+    truth = steer(news_sandbox, "GET", "/news/truth")["articles"]
     assert_pages_are_kept_once(warehouse, {each["url"]: (each["story"], each["variant"]) for each in truth})
     known = {each["news_article_id"] for each in articles}
     linked = {link["news_article_id"] for link in rows(warehouse, news_article_markets) if link["ticker"] == market}
@@ -134,16 +128,16 @@ def test_nightly_finds_links_and_scores_articles_and_pays_for_each_once(
 
 
 def assert_groups_are_stories(engine: sa.Engine, articles: list[dict[str, Any]], story_of: dict[str, str]) -> None:
-    """Copies of one story are in one group, and no group mixes stories.
+    """Assert that the copies of a story are in one group, and that no group mixes stories.
 
-    When a copy was published that does not say so is unknown, so it may be kept apart from one that is days old.
+    Some copies have no time of publication. The comparison leaves them out, because they may be days apart.
     """
     stories: defaultdict[int, set[str]] = defaultdict(set)
     for source in rows(engine, news_article_sources):
         stories[source["news_article_id"]].add(story_of[source["url"]])
-    assert all(len(told) == 1 for told in stories.values())
-    told = [(each["group_id"], *stories[each["news_article_id"]], each["published_us"]) for each in articles]
-    pairs = list(combinations(told, 2))
+    assert all(len(each) == 1 for each in stories.values())
+    grouped = [(each["group_id"], *stories[each["news_article_id"]], each["published_us"]) for each in articles]
+    pairs = list(combinations(grouped, 2))
     same_story = [one[0] == other[0] for one, other in pairs if one[1] == other[1] and one[2] and other[2]]
     same_group = [one[1] == other[1] for one, other in pairs if one[0] == other[0]]
     assert len(articles) > 20
@@ -153,24 +147,24 @@ def assert_groups_are_stories(engine: sa.Engine, articles: list[dict[str, Any]],
 
 
 def assert_pages_are_kept_once(engine: sa.Engine, page_of: dict[str, tuple[str, str]]) -> None:
-    """No two articles are the same copy of a story by the same outlet."""
+    """Assert that no outlet's copy of a story is stored as two articles."""
     pages: defaultdict[int, set[tuple[str, str]]] = defaultdict(set)
     for source in rows(engine, news_article_sources):
         pages[source["news_article_id"]].add(page_of[source["url"]])
     kept = [(row["source_domain"], *pages[row["news_article_id"]]) for row in rows(engine, news_articles)]
-    assert all(len(told) == 2 for told in kept)
+    assert all(len(each) == 2 for each in kept)
     assert len(kept) == len(set(kept)) > 20
 
 
 def test_hostile_news_harms_nothing_leaks_nothing_and_is_reported(
-    with_press: SandboxProcess,
+    news_sandbox: SandboxProcess,
     dagster_command: RunCommand,
     run_job: RunJob,
     warehouse: sa.Engine,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    root = with_press.admin_url
+    root = news_sandbox.admin_url
     feeds = [f"{root}/rss/search?q={{query}}", f"{root}/rss/top.xml", f"{root}/rss/hostile/redirect"]
     feeds += [f"{root}/rss/hostile/{kind}" for kind in HOSTILE_FEEDS]
     with monkeypatch.context() as silent:
@@ -179,7 +173,7 @@ def test_hostile_news_harms_nothing_leaks_nothing_and_is_reported(
         assert run_job("nightly").success
     market_rows = counts_of_markets(warehouse)
     with listening_trap() as trap:
-        steer(with_press, "POST", "/news", corpus="hostile", trap=trap.url)
+        steer(news_sandbox, "POST", "/news", corpus="hostile", trap=trap.url)
         variables = here(
             KALSHI_NEWS_SELECTED_EVENTS="3",
             KALSHI_NEWS_RESULTS="40",
@@ -207,14 +201,14 @@ def test_hostile_news_harms_nothing_leaks_nothing_and_is_reported(
         assert article["published_us"] is None or article["published_us"] < 2_000_000_000_000_000
     rejected = [row for row in rows(warehouse, quarantine) if row["subject"] == "news_articles"]
     assert len(rejected) > 10
-    assert steer(with_press, "GET", "/news/charges")["charges"]
+    assert steer(news_sandbox, "GET", "/news/charges")["charges"]
     assert re.search(r"[1-9]\d* rejected", finished.stderr)
-    told = finished.stderr + finished.stdout
-    assert "a-real-key-that-no-sandbox-gets" not in told
-    assert not re.search(r"^2026-11-22 12:00:00 - dagster - ERROR", told, re.MULTILINE)
-    assert not {letter for letter in told if unicodedata.category(letter) in INVISIBLE} - {"\n", "\x1b", "\t"}
+    output = finished.stderr + finished.stdout
+    assert "a-real-key-that-no-sandbox-gets" not in output
+    assert not re.search(r"^2026-11-22 12:00:00 - dagster - ERROR", output, re.MULTILINE)
+    assert not {letter for letter in output if unicodedata.category(letter) in INVISIBLE} - {"\n", "\x1b", "\t"}
     for kind in HOSTILE_FEEDS:
-        assert f"/rss/hostile/{kind}" in told or kind == "not_xml", kind
+        assert f"/rss/hostile/{kind}" in output or kind == "not_xml", kind
     assert [path for path in tmp_path.iterdir() if path.name in {"tick", "shell", "semicolon"}] == []
 
 
@@ -224,15 +218,15 @@ def counts_of_markets(engine: sa.Engine) -> int:
 
 
 def test_spent_daily_budget_stops_paid_searches_and_is_reported(
-    with_press: SandboxProcess, run_job: RunJob, warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    news_sandbox: SandboxProcess, run_job: RunJob, warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KALSHI_NEWS_DAILY_DOLLARS", "0.04")
     assert run_job("nightly").success
-    charged = steer(with_press, "GET", "/news/charges")
+    charged = steer(news_sandbox, "GET", "/news/charges")
     assert 0 < charged["total_microdollars"] <= 40_000
     result = run_job("news")
     assert result.success
-    assert steer(with_press, "GET", "/news/charges")["total_microdollars"] <= 40_000
+    assert steer(news_sandbox, "GET", "/news/charges")["total_microdollars"] <= 40_000
     metadata, checks = metadata_of(result, "news_articles"), checks_of(result)
     assert metadata["spent_today_dollars"] == charged["total_microdollars"] / 1_000_000
     assert metadata["remaining_today_dollars"] == round(0.04 - metadata["spent_today_dollars"], 6)
@@ -244,13 +238,13 @@ def test_spent_daily_budget_stops_paid_searches_and_is_reported(
 
 
 def test_vendor_that_charges_more_than_its_price_fails_the_budget_check(
-    with_press: SandboxProcess, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+    news_sandbox: SandboxProcess, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KALSHI_NEWS_DAILY_DOLLARS", "0.02")
     monkeypatch.setenv("KALSHI_NEWS_FEEDS", "none")
-    steer(with_press, "POST", "/faults", endpoint="POST /search", kind="other_cost", value="0.5", times=9)
+    steer(news_sandbox, "POST", "/faults", endpoint="POST /search", kind="other_cost", value="0.5", times=9)
     result = run_job("nightly")
-    assert steer(with_press, "GET", "/news/charges")["total_microdollars"] == 500_000
+    assert steer(news_sandbox, "GET", "/news/charges")["total_microdollars"] == 500_000
     assert not checks_of(result)["within_budget"].passed
 
 
@@ -272,7 +266,7 @@ def test_news_without_key_and_feed_is_skipped_with_the_reason(
 
 
 def exa_incidents() -> list[dict[str, Any]]:
-    """What really changed at Exa's search, as far as this machine has it and an answer shows it."""
+    """Return the recorded changes of Exa's search that a response shows, if this machine has the recordings."""
     if not SHARED_DRIFT.is_file():
         return []
     known = json.loads(SHARED_DRIFT.read_text())
@@ -298,31 +292,33 @@ BROKEN = (
 
 
 def test_changed_search_response_is_noticed_and_leaves_no_partial_batch(
-    with_press: SandboxProcess, run_job: RunJob, warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    news_sandbox: SandboxProcess, run_job: RunJob, warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KALSHI_NEWS_FEEDS", "none")
     monkeypatch.setenv("KALSHI_NEWS_SEARCHES", "2")
     monkeypatch.setenv("KALSHI_NEWS_DAILY_DOLLARS", "9")
     assert run_job("nightly").success
     for operations in (*(each["mutation"] for each in exa_incidents()), *BROKEN):
-        steer(with_press, "DELETE", "/news/charges")
+        steer(news_sandbox, "DELETE", "/news/charges")
         before = spent_on_news(warehouse)
-        steer(with_press, "POST", "/drift", endpoint="POST /search", operations=operations)
+        steer(news_sandbox, "POST", "/drift", endpoint="POST /search", operations=operations)
         result = run_job("news")
-        steer(with_press, "DELETE", "/drift")
+        steer(news_sandbox, "DELETE", "/drift")
         if result.success:
             metadata = metadata_of(result, "news_articles")
             is_noticed = metadata["contract_differences"] or "problems" in metadata or metadata["entries_rejected"]
-            # Without a field that nobody uses, all is as before.
+            # A change of a field that nobody uses may go unnoticed if articles are still read.
             assert is_noticed or metadata["articles_read"] > 0, operations
         assert_nothing_is_half_written(warehouse)
-        if operations[0]["op"] != "http":  # a refusal costs nothing, but drift changes what was charged already
-            charged = steer(with_press, "GET", "/news/charges")["total_microdollars"]
+        if (
+            operations[0]["op"] != "http"
+        ):  # an HTTP error costs nothing; other drift changes a response that was already charged
+            charged = steer(news_sandbox, "GET", "/news/charges")["total_microdollars"]
             assert spent_on_news(warehouse) - before >= charged > 0, operations
 
 
 def spent_on_news(engine: sa.Engine) -> int:
-    """Micro-dollars; of a call whose price is not known what was set aside for it."""
+    """Return the micro-dollars spent on news; a call without a known price counts with its reservation."""
     columns = vendor_spending.c
     cost = sa.func.coalesce(columns.spent_microdollars, columns.reserved_microdollars)
     with engine.connect() as connection:
@@ -330,7 +326,7 @@ def spent_on_news(engine: sa.Engine) -> int:
 
 
 def assert_nothing_is_half_written(engine: sa.Engine) -> None:
-    """Every article has a source, every run its balance, and none is still running."""
+    """Assert that every article has a source and that no run is still marked as running."""
     articles = {row["news_article_id"] for row in rows(engine, news_articles)}
     assert articles == {row["news_article_id"] for row in rows(engine, news_article_sources)}
     runs = rows(engine, ingest_runs)

@@ -1,4 +1,4 @@
-"""The nightly job stores the whole exchange exactly, and the same exchange again changes nothing."""
+"""The nightly job stores the whole exchange exactly; a second run on the same data changes nothing."""
 
 import os
 from pathlib import Path
@@ -28,8 +28,8 @@ from kalshi_pipelines_tests.support.end_to_end.exchange import (
     assert_stored_exactly,
     everything,
     found_in,
+    read_list,
     stored,
-    walk,
 )
 from kalshi_pipelines_tests.support.end_to_end.running import RunCommand, RunJob
 
@@ -43,15 +43,15 @@ def test_nightly_stores_everything_the_exchange_has_exactly(
 ) -> None:
     monkeypatch.setenv("KALSHI_SANDBOX_URL", frozen_sandbox.url)
     assert run_job("nightly").success
-    sent = walk(frozen_sandbox.url, "/markets", "markets", limit=1000)
+    sent = read_list(frozen_sandbox.url, "/markets", "markets", limit=1000)
     assert set(stored(warehouse, markets, "ticker")) == {market["ticker"] for market in sent}
     assert any(market["ticker"].startswith("KXMVE") for market in sent)
     assert {market["price_level_structure"] for market in sent} > {"linear_cent", "deci_cent", "tapered_deci_cent"}
     assert assert_stored_exactly(sent, warehouse, data_dir / "lake") > 20 * len(sent)
-    sent_events = walk(frozen_sandbox.url, "/events", "events", limit=200)
-    sent_events += walk(frozen_sandbox.url, "/events/multivariate", "events", limit=200)
+    sent_events = read_list(frozen_sandbox.url, "/events", "events", limit=200)
+    sent_events += read_list(frozen_sandbox.url, "/events/multivariate", "events", limit=200)
     assert set(stored(warehouse, events, "event_ticker")) == {event["event_ticker"] for event in sent_events}
-    sent_series = walk(frozen_sandbox.url, "/series", "series")
+    sent_series = read_list(frozen_sandbox.url, "/series", "series")
     assert set(stored(warehouse, series, "ticker")) == {each["ticker"] for each in sent_series}
     active = {market["ticker"] for market in sent if market["status"] == "active"}
     assert set(stored(warehouse, orderbook_snapshots, "ticker")) == active
@@ -88,7 +88,7 @@ def test_nightly_on_postgres_stores_everything_exactly_and_is_idempotent(
     monkeypatch.setenv("KALSHI_WAREHOUSE_URL", empty_postgres_url)
     assert run_job("nightly").success
     warehouse = open_engine(empty_postgres_url)
-    sent = walk(frozen_sandbox.url, "/markets", "markets", limit=1000)
+    sent = read_list(frozen_sandbox.url, "/markets", "markets", limit=1000)
     assert assert_stored_exactly(sent, warehouse, data_dir / "lake") > 20 * len(sent)
     assert assert_books_stored_exactly(frozen_sandbox.url, warehouse, data_dir / "lake") > 0
     before = everything(warehouse)
@@ -110,12 +110,12 @@ def test_snapshot_adds_rows_for_exactly_the_quotes_that_moved(
     with running_sandbox(SandboxOptions(markets=1_000, combos=0, tick_seconds=0, tier="unlimited")) as sandbox:
         monkeypatch.setenv("KALSHI_SANDBOX_URL", sandbox.url)
         assert run_job("nightly").success
-        before = {market["ticker"]: market for market in walk(sandbox.url, "/markets", "markets", limit=1000)}
+        before = {market["ticker"]: market for market in read_list(sandbox.url, "/markets", "markets", limit=1000)}
         with warehouse.connect() as connection:
             last = connection.scalar(sa.select(sa.func.max(price_snapshots.c.price_snapshot_id)))
         httpx.post(f"{sandbox.admin_url}/sandbox/prices", json={"fraction": 0.1}, timeout=30).raise_for_status()
         assert run_job("snapshot").success
-        after = walk(sandbox.url, "/markets", "markets", limit=1000)
+        after = read_list(sandbox.url, "/markets", "markets", limit=1000)
     moved = {market["ticker"] for market in after if market != before[market["ticker"]]}
     assert moved
     with warehouse.connect() as connection:
@@ -151,16 +151,14 @@ def test_nightly_stores_every_recorded_market_and_event_exactly(
 
 
 def archived_markets(folder: Path) -> set[str]:
-    """Markets recorded at the historical endpoint only, which the live lists do not have."""
+    """Return the tickers recorded at the historical endpoint; the live lists do not contain them."""
     historical = folder / "historical_markets.json"
     if not historical.exists():
         return set()
     return {market["ticker"] for market in httpx.Response(200, content=historical.read_bytes()).json()["markets"]}
 
 
-def test_nightly_with_a_basic_tier_budget_never_gets_a_429(
-    run_job: RunJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nightly_with_a_basic_tier_budget_never_gets_a_429(run_job: RunJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KALSHI_RATE_TIER", "basic")
     with running_sandbox(SandboxOptions(markets=6_000, combos=0, tick_seconds=0, tier="basic")) as sandbox:
         monkeypatch.setenv("KALSHI_SANDBOX_URL", sandbox.url)

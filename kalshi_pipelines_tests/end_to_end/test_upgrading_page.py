@@ -1,4 +1,4 @@
-"""Every command and statement of docs/upgrading.md, in its order, run as a user runs it."""
+"""Every command and SQL statement of docs/upgrading.md, run in the order of the page as a user runs them."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def commands() -> list[str]:
 
 
 class Shell:
-    """One shell for the whole page, so that what a command exports holds for the next."""
+    """One shell for all commands of the page, so that a variable exported by one command holds for the next."""
 
     def __init__(self, folder: Path) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_")}
@@ -44,7 +44,7 @@ class Shell:
         )
 
     def run(self, command: str) -> tuple[int, str]:
-        """The exit code of a command and what it said."""
+        """Return the exit code and the output of a command."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{command} < /dev/null\necho __ended__ $?\n")
@@ -68,7 +68,9 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     shell.close()
 
 
-def test_every_command_of_the_upgrading_page_works_in_order(shell: Shell, tmp_path: Path, empty_postgres_url: str) -> None:
+def test_every_command_of_the_upgrading_page_works_in_order(
+    shell: Shell, tmp_path: Path, empty_postgres_url: str
+) -> None:
     research = make_legacy_database(tmp_path / "research.db")
     other = make_legacy_database(tmp_path / "old.db", "43e7135752b1")
     trades, _, refused = other.counts()["trades"]
@@ -89,7 +91,7 @@ def test_every_command_of_the_upgrading_page_works_in_order(shell: Shell, tmp_pa
         with engine.connect() as connection:
             assert connection.scalar(sa.text("SELECT count(*) FROM trades")) == trades - refused
         engine.dispose()
-    assert inspect_file(research.path).content is Content.LEGACY  # its backup was put back
+    assert inspect_file(research.path).content is Content.LEGACY  # the page ends by restoring the backup
 
 
 def test_every_sql_statement_of_the_upgrading_page_works(engine: sa.Engine) -> None:

@@ -1,4 +1,4 @@
-"""Checks of vendor endpoints: what was never asked is not shown as healthy, and what drifted says so readably."""
+"""Checks of vendor endpoints: an unchecked endpoint is not shown as healthy, and drift is shown with its remedy."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -54,20 +54,20 @@ def test_endpoint_that_needs_a_missing_key_shows_a_warning_with_the_reason(
 ) -> None:
     result = run(definitions)
     assert result.success
-    shown, told = checks(result), outcomes(result)
-    assert set(told) == set(ENDPOINTS)
+    shown, outcome_of = checks(result), outcomes(result)
+    assert set(outcome_of) == set(ENDPOINTS)
     for endpoint in SIGNED:
         assert not shown[endpoint].passed
         assert shown[endpoint].severity is dg.AssetCheckSeverity.WARN
         assert shown[endpoint].description == (
             "skipped: no canary key: set KALSHI_API_KEY_ID and KALSHI_PRIVATE_KEY_FILE (never checked)"
         )
-        assert told[endpoint].startswith("skipped: no canary key")
+        assert outcome_of[endpoint].startswith("skipped: no canary key")
     assert "KALSHI_RUN_LIVE_API" in str(shown["POST api.exa.ai/search"].description)
     healthy = {endpoint for endpoint, each in shown.items() if each.passed}
     assert healthy >= {"GET /markets", "GET /events", "GET /exchange/status", "GET /markets/{ticker}/orderbook"}
     assert all(str(shown[endpoint].description).startswith("no open finding; last checked 20") for endpoint in healthy)
-    assert all(told[endpoint] in {"checked", "empty"} for endpoint in healthy)
+    assert all(outcome_of[endpoint] in {"checked", "empty"} for endpoint in healthy)
     data: list[Any] = [each.event_specific_data for each in result.all_events if each.is_asset_observation]
     seen = {each.asset_observation.asset_key for each in data}
     assert endpoint_key("GET /markets") in seen
@@ -96,10 +96,10 @@ def test_endpoint_that_needs_a_key_is_checked_with_the_key(
     monkeypatch.setenv("KALSHI_API_KEY_ID", "canary")
     monkeypatch.setenv("KALSHI_PRIVATE_KEY_FILE", str(tmp_path / "key.pem"))
     result = run(definitions)
-    shown, told = checks(result), outcomes(result)
+    shown, outcome_of = checks(result), outcomes(result)
     assert result.success
     assert all(shown[endpoint].passed for endpoint in SIGNED), [shown[endpoint].description for endpoint in SIGNED]
-    assert all(told[endpoint] in {"checked", "empty"} for endpoint in SIGNED)
+    assert all(outcome_of[endpoint] in {"checked", "empty"} for endpoint in SIGNED)
 
 
 def test_drift_shows_as_an_error_with_place_time_and_remedy(

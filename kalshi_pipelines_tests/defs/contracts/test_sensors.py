@@ -1,9 +1,9 @@
-"""The sensors keep contract runs and alerts going, over days, restarts and pauses; the clock is simulated."""
+"""The sensors keep contract runs and alerts going through days, restarts and outages. The clock is simulated."""
 
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import dagster as dg
@@ -28,7 +28,7 @@ BROKEN = Difference("GET /markets", "markets[].yes_bid_dollars", Kind.KEY_MISSIN
 
 @dataclass
 class Daemon:
-    """What Dagster's daemon does with a sensor: ticks it, keeps its cursor, never uses a run key twice."""
+    """Stand-in for Dagster's daemon: ticks a sensor, keeps its cursor, and never uses a run key twice."""
 
     sensor: dg.SensorDefinition
     warehouse: WarehouseResource
@@ -40,7 +40,7 @@ class Daemon:
     opened: list[WarehouseResource] = field(default_factory=list)
 
     def tick(self) -> list[str]:
-        """The keys of the runs this tick launches."""
+        """Evaluate the sensor once; return the keys of the runs it launches."""
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources={"warehouse": self.warehouse}
         ) as context:
@@ -51,17 +51,16 @@ class Daemon:
         self.run_keys.update(keys)
         return keys
 
-    def restarted(self) -> "Daemon":
-        """Another daemon, which knows of this one only what was stored."""
+    def restart(self) -> "Daemon":
+        """Return a new daemon that knows only what this daemon stored."""
         warehouse = WarehouseResource(data_dir=self.warehouse.data_dir)
         self.opened.append(warehouse)
-        return Daemon(self.sensor, warehouse, self.instance, self.clock, self.cursor, self.run_keys, self.events,
-                      self.opened)  # fmt: skip
+        return replace(self, warehouse=warehouse)
 
 
 @dataclass
 class Clock:
-    """The instant the sensors are told."""
+    """Simulated clock of the sensors."""
 
     now_us: int = START_US
 
@@ -127,7 +126,7 @@ def test_contract_runs_over_three_days_of_restarts_are_at_most_six_hours_apart(
     pause = range(START_US + 30 * HOUR_US, START_US + 45 * HOUR_US)
     while clock.now_us < START_US + 72 * HOUR_US:
         if clock.now_us not in pause:
-            daemon = daemon.restarted()
+            daemon = daemon.restart()
             launched = daemon.tick()
             assert len(launched) <= 1
             if launched:
@@ -137,16 +136,14 @@ def test_contract_runs_over_three_days_of_restarts_are_at_most_six_hours_apart(
         clock.now_us += 10 * MINUTE_US
     apart = [after - before for before, after in itertools.pairwise(began)]
     assert began[0] == START_US
-    assert pause.stop in began  # the first look after the pause
+    assert pause.stop in began  # the first tick after the outage
     steady = [each for each in apart if each < 10 * HOUR_US]
     assert len(steady) == len(apart) - 1
     assert 4.5 * HOUR_US <= min(steady) <= max(steady) <= 6 * HOUR_US
     assert len(set(steady)) > 1  # jitter
 
 
-def test_failed_contract_runs_back_off_to_at_most_six_hours(
-    daemon_of: DaemonOf, clock: Clock
-) -> None:
+def test_failed_contract_runs_back_off_to_at_most_six_hours(daemon_of: DaemonOf, clock: Clock) -> None:
     daemon, began = daemon_of(contract_sensor), []
     while clock.now_us < START_US + DAY_US:
         if daemon.tick():
@@ -180,7 +177,7 @@ def test_empty_warehouse_gets_its_first_contract_run_once(
 ) -> None:
     daemon = Daemon(contract_sensor, WarehouseResource(data_dir=str(tmp_path / "new")), instance, clock)
     (first,) = daemon.tick()
-    assert daemon.restarted().tick() == []
+    assert daemon.restart().tick() == []
     assert first.startswith("contracts:first:")
     assert Daemon(drift_sensor, daemon.warehouse, instance, clock).tick() == []
 
@@ -190,7 +187,7 @@ def test_finding_is_alerted_once_by_two_daemons_and_after_restarts(
 ) -> None:
     daemon = daemon_of(drift_sensor)
     contract_run(daemon.warehouse.engine, clock.now_us, BROKEN)
-    both = [threading.Thread(target=each.tick) for each in (daemon.restarted(), daemon.restarted())]
+    both = [threading.Thread(target=each.tick) for each in (daemon.restart(), daemon.restart())]
     for thread in both:
         thread.start()
     for thread in both:
@@ -200,7 +197,7 @@ def test_finding_is_alerted_once_by_two_daemons_and_after_restarts(
     for hour in range(1, 12):
         clock.now_us = START_US + hour * HOUR_US
         contract_run(daemon.warehouse.engine, clock.now_us, BROKEN)
-        daemon = daemon.restarted()
+        daemon = daemon.restart()
         daemon.tick()
     assert len(webhook.received) == 1
 
@@ -211,16 +208,18 @@ def test_alert_sent_but_not_recorded_is_sent_again_as_a_possible_repeat(
     daemon = daemon_of(drift_sensor)
     contract_run(daemon.warehouse.engine, clock.now_us, BROKEN)
     daemon.tick()
-    with daemon.warehouse.engine.begin() as connection:  # as a daemon leaves it that is killed in between
+    with (
+        daemon.warehouse.engine.begin() as connection
+    ):  # the state left by a daemon killed between sending and recording
         unnoted = {"state": "sending", "sent_us": None, "claimed_us": clock.now_us}
         connection.execute(sa.update(alert_deliveries).values(unnoted))
         connection.execute(sa.update(alerts).values(state="pending", finished_us=None))
     for _ in range(3):
-        daemon.restarted().tick()
+        daemon.restart().tick()
     assert len(webhook.received) == 1
     clock.now_us += CLAIM_TIME_OUT_US + MINUTE_US
     for _ in range(3):
-        daemon.restarted().tick()
+        daemon.restart().tick()
     assert len(webhook.received) == 2
     assert "may be a repeat" in webhook.texts[1]
 
@@ -233,7 +232,7 @@ def test_day_without_a_successful_run_fails_the_check_and_alerts_once(
     for hour in range(72):
         clock.now_us = START_US + hour * HOUR_US
         contract_run(daemon.warehouse.engine, clock.now_us, is_success=False)
-        daemon = daemon.restarted()
+        daemon = daemon.restart()
         daemon.tick()
     assert [event.passed for event in daemon.events] == [True, False]
     assert webhook.titles == ["No contract run of sandbox for 24 hours"]
@@ -248,7 +247,7 @@ def test_warehouse_without_any_contract_run_alerts_after_a_day(
     daemon = daemon_of(drift_sensor)
     for minutes in range(0, 23 * 60 + 50, 50):
         clock.now_us = START_US + minutes * MINUTE_US
-        daemon = daemon.restarted()
+        daemon = daemon.restart()
         daemon.tick()
     assert webhook.received == []
     for hour in (24, 25, 48):

@@ -1,4 +1,4 @@
-"""Assets: the schema first, what they report, and what happens when one is materialized alone."""
+"""Assets of market data: they run after the schema, report their counts, and can be materialized alone."""
 
 import sqlite3
 from pathlib import Path
@@ -30,9 +30,7 @@ def error_of(result: dg.ExecuteInProcessResult) -> str:
 
 
 @pytest.mark.parametrize("asset", ["series", "events", "orderbooks"])
-def test_asset_alone_on_an_empty_warehouse_names_the_command_to_run(
-    definitions: dg.Definitions, asset: str
-) -> None:
+def test_asset_alone_on_an_empty_warehouse_names_the_command_to_run(definitions: dg.Definitions, asset: str) -> None:
     result = run(definitions, "nightly", asset_selection=[dg.AssetKey(asset)])
     assert not result.success
     assert "dagster job execute -m kalshi_pipelines -j migrate" in error_of(result)

@@ -1,4 +1,4 @@
-"""News in Dagster: what a person is shown can do nothing, and the schedule asks for each run once."""
+"""News in Dagster: hostile text shows as plain text, and the schedule requests each run once."""
 
 import datetime as dt
 
@@ -17,7 +17,7 @@ NEW_YORK = dt.timezone(dt.timedelta(hours=-5))
 
 
 def shown(metadata: dict[str, object]) -> str:
-    """Everything a page would show; nothing of it may be of a kind that a browser acts on."""
+    """Return all text that a page would show, and assert that none of it has a type that Dagster renders as markup."""
     texts = []
     for name, value in metadata.items():
         assert isinstance(value, int | float | str | dg.TableMetadataValue), name

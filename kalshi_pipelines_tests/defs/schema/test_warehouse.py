@@ -1,4 +1,4 @@
-"""The schema as users meet it: migrate, its rehearsal, the guard, and what the UI shows of a database behind."""
+"""Schemas as users meet them: `migrate`, its dry run, the guard of assets, and the display of an old database."""
 
 import csv
 import sqlite3
@@ -32,7 +32,7 @@ def definitions(data_dir: Path) -> dg.Definitions:
 
 @pytest.fixture
 def file(data_dir: Path) -> Path:
-    """Where the warehouse is."""
+    """The path of the warehouse."""
     path = data_dir / "sandbox" / "warehouse.db"
     path.parent.mkdir(parents=True)
     return path
@@ -43,10 +43,10 @@ def run(definitions: dg.Definitions, job: str, instance: dg.DagsterInstance | No
 
 
 def sentence_of(result: Any) -> str | None:
-    """What the step that failed says."""
+    """Return the message of the failed step."""
     (failure,) = [event for event in result.all_node_events if event.is_step_failure]
-    said: str | None = failure.step_failure_data.user_failure_data.description
-    return said
+    message: str | None = failure.step_failure_data.user_failure_data.description
+    return message
 
 
 def stamp_with(file: Path, revision: str) -> None:
@@ -81,9 +81,7 @@ def test_migrate_on_an_old_database_adopts_it_and_shows_row_counts(definitions: 
     assert Path(str(materialization.metadata["backup"].value)).is_file()
 
 
-def test_migrate_on_a_foreign_file_fails_with_one_sentence(
-    definitions: dg.Definitions, file: Path
-) -> None:
+def test_migrate_on_a_foreign_file_fails_with_one_sentence(definitions: dg.Definitions, file: Path) -> None:
     file.write_text("a shopping list")
     result = run(definitions, "migrate")
     assert sentence_of(result) == (
@@ -117,9 +115,7 @@ def test_schema_checks_run_with_migrate_and_pass(definitions: dg.Definitions) ->
     assert seen == {"warehouse_schema": True, "journal_schema": True}
 
 
-def test_asset_on_an_old_schema_names_the_revision_and_the_command(
-    definitions: dg.Definitions, file: Path
-) -> None:
+def test_asset_on_an_old_schema_names_the_revision_and_the_command(definitions: dg.Definitions, file: Path) -> None:
     assert run(definitions, "migrate").success
     stamp_with(file, "0003")
     job = definitions.resolve_job_def("nightly")
@@ -192,7 +188,7 @@ def test_new_journal_elsewhere_creates_the_folder_of_the_stop_file_once(
 def test_journal_asset_that_does_not_wait_for_its_schema_is_refused() -> None:
     @dg.asset
     def hasty(journal: JournalResource) -> None:
-        """Uses the journal at once."""
+        """Uses the journal without waiting for its schema."""
 
     definitions = dg.Definitions(assets=[hasty], resources={"journal": JournalResource()})
     with pytest.raises(AssetWithoutSchema, match="hasty would not wait for journal_schema"):

@@ -1,4 +1,4 @@
-"""Trading in Dagster: what runs do that nobody armed, what an armed run does, and that nothing trades by itself."""
+"""Trading in Dagster: unarmed runs do nothing, armed runs decide proposals, and nothing trades without a person."""
 
 import datetime as dt
 import json
@@ -41,7 +41,7 @@ EXECUTED = dg.AssetKey("executed_orders")
 
 @pytest.fixture(scope="module")
 def ticker(frozen_sandbox: SandboxProcess) -> str:
-    """A market with a book of two sides."""
+    """The ticker of a market with bids on both sides."""
     query = {"status": "open", "mve_filter": "exclude", "limit": "1000"}
     found = httpx.get(f"{frozen_sandbox.url}/markets", params=query).json()["markets"]
     return str(
@@ -59,7 +59,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def definitions(frozen_sandbox: SandboxProcess, tmp_path: Path, instance: dg.DagsterInstance) -> dg.Definitions:
-    """Definitions whose journal is at head and released."""
+    """Definitions whose journal is migrated and whose kill switch is released."""
     definitions = build_defs(
         warehouse=WarehouseResource(data_dir=str(tmp_path)), exchange=ExchangeResource(sandbox_url=frozen_sandbox.url)
     )
@@ -259,16 +259,16 @@ def test_halt_that_the_journal_does_not_record_fails_the_run(
     level: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With a login that may not write, or a journal that is gone, an executor on another computer is not stopped."""
+    """If the journal cannot be written, the halt does not reach an executor on another computer."""
     flat = HaltReport(True, 1, (), (), Engaged(None, "permission denied for table audit_head"))
     monkeypatch.setattr(kill_switch, "halt_now", lambda *_: flat)
     monkeypatch.setattr(kill_switch, "engage", lambda *_: flat.engaged)
     config = {"ops": {"engage_kill_switch": {"config": {"level": level}}}}
     result = run(definitions, instance, "halt_trading", run_config=config)
     (failed,) = result.get_step_failure_events()
-    told = failed.step_failure_data.user_failure_data.description
-    assert "permission denied for table audit_head" in told
-    assert f"{tmp_path / 'sandbox'}: a program with another folder is not stopped" in told
+    message = failed.step_failure_data.user_failure_data.description
+    assert "permission denied for table audit_head" in message
+    assert f"{tmp_path / 'sandbox'}: a program with another folder is not stopped" in message
 
 
 @pytest.mark.parametrize(
@@ -290,8 +290,8 @@ def test_run_whose_config_sets_another_folder_neither_trades_nor_halts(
     result = run(definitions, instance, job, run_config=config)
     assert not result.success
     assert not instance.get_latest_materialization_event(EXECUTED)
-    told = [event.step_failure_data.user_failure_data.description for event in result.get_step_failure_events()]
-    assert all(f"resources.{resource}.config.data_dir" in text for text in told)
+    messages = [event.step_failure_data.user_failure_data.description for event in result.get_step_failure_events()]
+    assert all(f"resources.{resource}.config.data_dir" in text for text in messages)
     with journal_of(tmp_path) as journal, journal.reading() as reading:
         assert not reading.halts.kill_state().engaged
 
@@ -327,7 +327,7 @@ def test_halted_sensor_queues_one_alert_for_each_halt(definitions: dg.Definition
     with journal_of(tmp_path) as journal, journal.writing() as transaction:
         transaction.halts.engage(1, "operator", "ann", "odd fills")
     assert looks(looks(None)) == "3"
-    assert looks(None) == "3"  # a daemon that lost its cursor
+    assert looks(None) == "3"  # a daemon that lost its cursor queues no second alert
     engine = open_engine(warehouse.settings.resolved_warehouse_url)
     with engine.connect() as connection:
         (alert,) = connection.execute(sa.select(alerts.c.title, alerts.c.body)).all()

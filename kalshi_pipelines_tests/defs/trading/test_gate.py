@@ -1,4 +1,4 @@
-"""Which runs may trade: those a person armed a moment ago, and no others."""
+"""Only a run that a person armed in the last 15 minutes, and started by hand, may trade."""
 
 import datetime as dt
 
@@ -69,7 +69,7 @@ def test_F16_run_that_waited_longer_than_15_minutes_is_late() -> None:
 
 
 def test_F16_every_tag_of_dagster_closes_the_gate_unless_known_as_harmless() -> None:
-    """A new version of Dagster may name a new way a run comes about."""
+    """A new version of Dagster may add a tag for a new way to start a run."""
     from dagster._core.storage import tags
 
     harmless = {

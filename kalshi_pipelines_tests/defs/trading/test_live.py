@@ -1,4 +1,4 @@
-"""Live sessions in Dagster against a sandbox: what is placed is on the exchange once, and no key is told anywhere."""
+"""Live sessions in Dagster against a sandbox: each order is placed once, and no file contains a key."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def floor(tmp_path: Path) -> Iterator[Floor]:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """One that stores everything in files."""
+    """A Dagster instance that stores everything in files."""
     (tmp_path / "dagster").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as made:
         yield made
@@ -39,7 +39,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 def definitions(
     floor: Floor, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> dg.Definitions:
-    """Everything a live session needs, in the environment of this process."""
+    """Definitions with every setting of a live session in the environment of this process."""
     settings = floor.settings()
     assert settings.arm
     for name, value in {
@@ -63,7 +63,7 @@ def definitions(
 
 @pytest.fixture
 def journal(definitions: dg.Definitions, tmp_path: Path) -> Iterator[Journal]:
-    """The journal of the definitions, released."""
+    """The journal of the definitions, its kill switch released."""
     engine = open_journal(f"sqlite:///{tmp_path / 'data' / 'sandbox' / 'journal.db'}")
     made = Journal(engine, "sandbox")
     with made.writing() as transaction:
@@ -105,13 +105,17 @@ def test_F15_order_proposed_and_run_twice_is_placed_once(
     assert run(definitions, instance, "verify_audit").success
     engine.dispose()
 
-    # Somebody else's order: the run fails, which tells people, and the next session does not open.
+    # An order placed outside of this project fails the reconciliation and keeps the next session closed.
     floor.client.close()
     foreign = {
-        "ticker": market["ticker"], "client_order_id": "by-hand-1", "side": "bid", "count": "1.00",
-        "price": market["yes_bid_dollars"], "time_in_force": "good_till_canceled",
+        "ticker": market["ticker"],
+        "client_order_id": "by-hand-1",
+        "side": "bid",
+        "count": "1.00",
+        "price": market["yes_bid_dollars"],
+        "time_in_force": "good_till_canceled",
         "self_trade_prevention_type": "taker_at_cross",
-    }  # fmt: skip
+    }
     headers = floor.signer.headers("POST", "/trade-api/v2/portfolio/events/orders")
     floor.http.post(f"{floor.sandbox.url}/portfolio/events/orders", json=foreign, headers=headers).raise_for_status()
     assert "foreign_order" in failure_of(run(definitions, instance, "reconcile"))
@@ -124,12 +128,12 @@ def test_F15_order_proposed_and_run_twice_is_placed_once(
     written = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != floor.key_file.parent]
     assert {"journal.db", "journal.anchors", "warehouse.db"} <= {path.name for path in written}
     assert any("dagster" in path.parts for path in written)
-    told = [(path, secret) for path in written for secret in secrets if secret in path.read_bytes()]
-    assert told == []
+    leaks = [(path, secret) for path in written for secret in secrets if secret in path.read_bytes()]
+    assert leaks == []
 
 
 def secrets_of(floor: Floor) -> list[bytes]:
-    """What of a key must be nowhere: its lines in the file, its raw bytes, and those in hexadecimal."""
+    """Return the forms of a key that no file may contain: lines of the PEM file, raw bytes, and hexadecimal."""
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
         NoEncryption,

@@ -1,4 +1,4 @@
-"""The exchange's own view of its data, read with nothing but an HTTP client, and the warehouse's, to be compared."""
+"""Data as the exchange shows it to a plain HTTP client, compared with the data in the warehouse and the lake."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -21,13 +21,13 @@ from kalshi_pipelines.warehouse.tables import (
     watermarks,
 )
 
-#: Fields of older recordings that the exchange does not send any more; kept with the unknown fields.
+#: Fields of older recordings that the exchange no longer sends; the warehouse keeps them as unknown fields.
 RETIRED = {"liquidity_dollars"}
 DATA_TABLES = (series, events, markets, price_snapshots, orderbook_snapshots, quarantine, watermarks)
 
 
-def walk(url: str, path: str, key: str, **params: Any) -> list[dict[str, Any]]:
-    """Every record of a list, with numbers as they were sent."""
+def read_list(url: str, path: str, key: str, **params: Any) -> list[dict[str, Any]]:
+    """Return every record of a list endpoint, with numbers as the exchange sent them."""
     records: list[dict[str, Any]] = []
     cursor = ""
     with httpx.Client(base_url=url, trust_env=False) as client:
@@ -42,7 +42,7 @@ def walk(url: str, path: str, key: str, **params: Any) -> list[dict[str, Any]]:
 
 
 def found_in(folder: Path, key: str) -> dict[str, dict[str, Any]]:
-    """Every object with a key (``ticker`` of a market, ``event_ticker`` of an event ...) anywhere in recorded files."""
+    """Return every market (key ``ticker``) or event (key ``event_ticker``) in the recorded files, at any depth."""
     found: dict[str, dict[str, Any]] = {}
 
     def look(document: Any) -> None:
@@ -65,13 +65,13 @@ def found_in(folder: Path, key: str) -> dict[str, dict[str, Any]]:
 
 
 def stored(engine: sa.Engine, table: sa.Table, key: str) -> dict[str, dict[str, Any]]:
-    """The rows of a table by key."""
+    """Return the rows of a table by key."""
     with engine.connect() as connection:
         return {row[key]: dict(row) for row in connection.execute(sa.select(table)).mappings()}
 
 
 def everything(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of market data; neither run records nor the rate budget, nor how far news has got, which is time."""
+    """Return all rows of market data, without tables that change in every run: run records, rate budget, news marks."""
     with engine.connect() as connection:
         found = {
             table.name: [tuple(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
@@ -82,7 +82,7 @@ def everything(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def assert_books_stored_exactly(url: str, engine: sa.Engine, lake: Path) -> int:
-    """Every level of every stored orderbook equals what the exchange says, in SQL and Parquet; returns how many."""
+    """Assert that every stored orderbook level equals the exchange's, in SQL and Parquet; return how many levels."""
     rows = stored(engine, orderbook_snapshots, "ticker")
     history: dict[tuple[str, str], list[tuple[Decimal, Decimal]]] = {}
     for level in pq.read_table(lake / "orderbook_levels").to_pylist():
@@ -104,7 +104,7 @@ def assert_books_stored_exactly(url: str, engine: sa.Engine, lake: Path) -> int:
 
 
 def assert_stored_exactly(sent: Iterable[dict[str, Any]], engine: sa.Engine, lake: Path | None = None) -> int:
-    """Every dollar and count string of the markets equals what SQL and Parquet hold; returns how many were compared."""
+    """Assert that every dollar and count of the markets is exact in SQL and Parquet; return how many were compared."""
     rows = stored(engine, markets, "ticker")
     history = {row["ticker"]: row for row in pq.read_table(lake / "price_history").to_pylist()} if lake else {}
     compared = 0

@@ -1,4 +1,4 @@
-"""A listener on loopback that nothing may ever talk to, and what it heard."""
+"""A listener on the loopback address to which no program may connect; it records every connection."""
 
 import socket
 import threading
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Trap:
-    """Where it listens, and the first bytes of whoever came."""
+    """URL of the listener, and the first bytes of each connection."""
 
     url: str
     heard: list[bytes] = field(default_factory=list)
@@ -17,7 +17,7 @@ class Trap:
 
 @contextmanager
 def listening_trap() -> Iterator[Trap]:
-    """A trap that is open for the length of a with block."""
+    """Open a trap for the length of the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         trap = Trap(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
