@@ -1,6 +1,15 @@
-"""The TradeExecutor: the only room that can write orders, and all that keeps it from writing a wrong one.
+"""Trading: the only package that can send orders, with every check that an order must pass first.
 
-Rooms, downwards: ``executor`` and ``reconciliation/``, ``kill/``, ``transport/`` and ``gates/``, ``journal/``,
-``orders/`` (pure values and arithmetic). Nothing is imported here, so that ``proposals`` can be used without loading
-anything that can reach the exchange. Dagster does not belong here.
+Rooms from top to bottom::
+
+    service                       command line and trading sessions
+    kill                          kill switch and halt
+    executor, reconciliation      sending orders, comparing the account with the journal
+    gates                         checks of an order, a session and the vendor
+    inbox, transport, audit       proposals, writes to the exchange, verification
+    journal                       the database of every intent, order, fill and decision
+    orders                        values and arithmetic
+
+This file imports nothing, so that the inbox can be used without loading code that reaches the exchange.
+Dagster does not belong here.
 """

@@ -1,4 +1,4 @@
-"""``python -m kalshi_pipelines.execution``: the command line of trading; see ``service/cli.py``."""
+"""Start of ``python -m kalshi_pipelines.execution``, the command line of trading; ``service/cli.py`` parses it."""
 
 import sys
 

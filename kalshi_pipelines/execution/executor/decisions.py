@@ -1,4 +1,4 @@
-"""What the executor says of a proposal, and what an order is on its way between its steps."""
+"""Values of the executor: its decision about a proposal, and an order between the executor's steps."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +17,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
 class DecisionOutcome(StrEnum):
-    """What became of a proposal, in one word for people."""
+    """The result of a decision about a proposal."""
 
     PLACED = "placed"
     SIMULATED = "simulated"
@@ -25,14 +25,14 @@ class DecisionOutcome(StrEnum):
     AWAITS_APPROVAL = "awaits_approval"
     UNKNOWN = "unknown"
     REFUSED = "refused"
-    """The exchange refused it."""
+    """The exchange refused the order, or the order could not leave this computer."""
     KNOWN = "known"
-    """The same signal was decided before; nothing was done now."""
+    """The executor had decided about the same signal before, so it did nothing now."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrder:
-    """An order as it would be sent, and the market it was judged by."""
+    """An order as it would be sent, and the market data that its checks use."""
 
     order: ProposedOrder
     proposal_id: int | None
@@ -43,17 +43,17 @@ class PlannedOrder:
 
     @property
     def premium(self) -> int:
-        """Micro-dollars paid if it is filled whole at its limit, without fees."""
+        """Micro-dollars that the order costs without fees, if all of it is filled at its limit."""
         price = self.request.price.centicents
         return self.request.count.centi * (price if self.request.side is Side.BID else DOLLAR_CENTICENTS - price)
 
     @property
     def cost(self) -> int:
-        """Micro-dollars it can cost at most, fees included."""
+        """The most micro-dollars that the order can cost, fees included."""
         return self.premium + self.fee_bound
 
     def facts(self) -> dict[str, object]:
-        """What the decision rests on, for the audit; a proposal's free text stays with the proposal."""
+        """Return the facts that the decision uses, for the audit. A proposal's free text is not among them."""
         order, market = self.order, self.market
         return {
             "actor": {"kind": order.actor.value, "name": order.actor_name},
@@ -82,13 +82,13 @@ class PlannedOrder:
 
 
 def _format_multiplier(multiplier: Decimal) -> str:
-    """A multiplier without exponent; one that no fee has is denied, and told as it was written."""
+    """Return a fee multiplier without exponent. An impossible multiplier, which is denied, is cut to 40 characters."""
     return f"{multiplier:f}" if is_plausible(multiplier) else str(multiplier)[:40]
 
 
 @dataclass(frozen=True, slots=True)
 class AdmittedOrder:
-    """An order whose worst case is reserved."""
+    """An order whose worst case is reserved in the journal."""
 
     planned: PlannedOrder
     intent: Intent
@@ -96,7 +96,7 @@ class AdmittedOrder:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the executor decided about a proposal.
+    """The executor's decision about one proposal.
 
     ``intent`` is missing if the order could not be planned. ``waiting`` is set only while the order is reserved and
     waits for a person's approval.
@@ -119,7 +119,10 @@ def decision_of(
     denied: Denied | None = None,
     detail: str = "",
 ) -> Decision:
-    """The decision that follows from where an intent is now; ``detail`` is what else there is to say of it."""
+    """Return the decision that follows from the present state of an intent.
+
+    ``denied`` takes precedence over ``detail``, which is a note for people.
+    """
     outcome = _outcome_of(intent)
     reason, detail = (denied.reason, denied.detail) if denied else (intent.denial, detail)
     return Decision(outcome, planned.order, planned.proposal_id, intent, reason, detail, checks)

@@ -1,6 +1,6 @@
-"""The last step of an order: recorded as sent and sent once, or recorded as simulated. Two types, no switch.
+"""The last step of an order: ``LiveDispatch`` sends it once, ``SimulatedDispatch`` only records it.
 
-``SimulatedDispatch`` holds no key, no address and no transport, so a dry run has nothing it could send with.
+``SimulatedDispatch`` holds no key, no address and no transport, so a dry run has no means of sending.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.units import SECOND_US
 
-#: Why the journal's guard did not let an order go, as a reason.
+#: The denial reason for each of the journal's guards that can refuse to record an order as being sent.
 GUARD_DENIALS: Final = {
     "not_live": DenialReason.ORIGIN_NOT_LIVE,
     "kill": DenialReason.KILL_SWITCH_ENGAGED,
@@ -42,23 +42,23 @@ GUARD_DENIALS: Final = {
     "fenced": DenialReason.SESSION_CLOSED,
     "approval": DenialReason.APPROVAL_REQUIRED,
 }
-#: Contracts that may be matched in any 15 seconds of a session's group: a brake, not a cap.
+#: Contracts that an order group lets the exchange match in any 15 seconds. This is a brake; caps are the ledger's.
 GROUP_CONTRACTS: Final = 10_000
-#: So many orders in a row that were refused or could not be sent end trading: something is not understood.
+#: After this many orders in a row that were refused or could not be sent, the kill switch engages.
 MOST_REFUSALS_IN_A_ROW: Final = 3
-#: An order that is recorded later than so long after the last look is not sent any more.
+#: Longest time between the record that an order is being sent and its request. A slower order is not sent.
 MOST_TIME_TO_COMMIT_US: Final = 5 * SECOND_US
-#: Tells why no new risk may be taken now, or None.
+#: A function that returns why no order may be sent now, or None.
 KillReader = Callable[[], str | None]
 
 
 class GroupNotMade(ExpectedError):
-    """The exchange did not confirm an order group, so no order can be fenced; none is sent."""
+    """The exchange did not confirm an order group. Orders without a group cannot be fenced, so none was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchResult:
-    """Where an order is after its last step; ``denied`` if it was held back, ``detail`` of what the exchange said."""
+    """An order's intent after its last step, with the denial if it was not sent, or the exchange's answer as text."""
 
     intent: Intent
     denied: Denied | None = None
@@ -66,23 +66,23 @@ class DispatchResult:
 
 
 class OrderDispatch(Protocol):
-    """What becomes of an order that was admitted."""
+    """The last step of an admitted order, live or simulated."""
 
     mode: Mode
 
     def ensure_group(self, exchange_index: int) -> OrderId | None:
-        """The order group orders of a shard belong to; None if there is none in this mode."""
+        """Return the order group for orders of a shard, or None in a mode that sends nothing."""
         ...
 
     def dispatch(
         self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader
     ) -> DispatchResult:
-        """Take a reserved order on its last step, unless somebody says stop meanwhile."""
+        """Send or simulate a reserved order, unless the kill switch is engaged by now."""
         ...
 
 
 class SimulatedDispatch:
-    """Records where an order would have been sent."""
+    """The last step of an order in a dry run: it is recorded, and nothing is sent."""
 
     mode = Mode.DRY_RUN
 
@@ -90,14 +90,14 @@ class SimulatedDispatch:
         self._journal, self._session = journal, session
 
     def ensure_group(self, exchange_index: int) -> OrderId | None:
-        """None: nothing is sent, so nothing has to be fenced."""
+        """Return None: a dry run sends nothing, so it needs no group to fence."""
         del exchange_index
         return None
 
     def dispatch(
         self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader
     ) -> DispatchResult:
-        """End the order as simulated; it keeps its reservation, as if it rested."""
+        """Record the order as simulated. It keeps its reservation, as a resting order does."""
         del request, kill
         with self._journal.writing() as transaction:
             present = transaction.reading.orders.intent(intent.intent_id)
@@ -114,7 +114,7 @@ class SimulatedDispatch:
 
 
 class LiveDispatch:
-    """Records that an order is sent, sends it once, and records what that proved."""
+    """The last step of an order in a live session: record it as being sent, send it once, record the answer."""
 
     mode = Mode.LIVE
 
@@ -126,10 +126,10 @@ class LiveDispatch:
         self._refusals = 0
 
     def ensure_group(self, exchange_index: int) -> OrderId:
-        """The session's order group on a shard, made when it is first needed.
+        """Return the session's order group on a shard, and create it when it is first needed.
 
         Raises:
-            GroupNotMade: The exchange did not confirm it.
+            GroupNotMade: The exchange did not confirm the new group.
         """
         with self._journal.reading() as reading:
             known = reading.sessions.groups(self._session.session_id).get(exchange_index)
@@ -143,9 +143,9 @@ class LiveDispatch:
     def dispatch(
         self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader
     ) -> DispatchResult:
-        """Send the order, once; whatever interrupts that leaves it unknown, never forgotten."""
+        """Send the order once. An interrupted order is recorded as unknown, for the reconciliation to resolve."""
         if not self._transport.take_order_tokens():
-            spent = Denied(DenialReason.RATE_BUDGET_SPENT, "too few write tokens beside those kept")
+            spent = Denied(DenialReason.RATE_BUDGET_SPENT, "too few write tokens besides those kept for cancels")
             return DispatchResult(release_reservation(self._journal, intent, spent, checks), spent)
         try:
             with self._journal.writing() as transaction:
@@ -159,30 +159,36 @@ class LiveDispatch:
             answer = self._send_unless_stopped(sent, kill)
         self._checkpoint(Checkpoint.ANSWERED)
         with self._record_unknown_if_interrupted(sending):
-            told = judge_answer(answer, request)
-            moved = self._record_verdict(sending, told, answer)
+            verdict = judge_answer(answer, request)
+            moved = self._record_verdict(sending, verdict, answer)
         self._checkpoint(Checkpoint.ANSWER_COMMITTED)
-        return DispatchResult(moved, detail=told.detail)
+        return DispatchResult(moved, detail=verdict.detail)
 
     def _send_unless_stopped(self, sent: Sent, kill: KillReader) -> OrderAnswer:
-        """Send it, unless somebody says stop by now, or everything was looked at long ago: a disk or server may stall.
+        """Send the recorded order, unless the kill switch is engaged by now or the record took too long.
 
-        The journal's own switch was looked at as it was recorded; a file or variable may have come since.
+        The journal's own switch was read in the transaction of the record. A kill file or variable may have been set
+        since then, and a stalled disk or server may have made the checks stale.
         """
         killed = kill()
         if killed is not None:
             return OrderAnswer(
-                None, failure=SendFailure.NOT_SENT, detail=f"the kill switch was engaged meanwhile ({killed})"
+                None,
+                failure=SendFailure.NOT_SENT,
+                detail=f"the kill switch was engaged before the request left ({killed})",
             )
         late_us = self._journal.now_us() - sent.at_us
         if not 0 <= late_us <= MOST_TIME_TO_COMMIT_US:
-            why = f"it took {late_us // 1_000} ms to record that it is being sent"
+            why = f"it took {late_us // 1_000} ms to record that the order is being sent"
             return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=why)
         return self._transport.place(SendPermit(sent))
 
     @contextmanager
     def _record_unknown_if_interrupted(self, sending: Intent) -> Iterator[None]:
-        """Whatever breaks in: the order is recorded as unknown first. Without a journal the reconciliation does it."""
+        """Record the order as unknown before any error leaves this block.
+
+        If the journal is unavailable, the next reconciliation records it instead.
+        """
         try:
             yield
         except BaseException as error:
@@ -193,37 +199,39 @@ class LiveDispatch:
                 )
             raise
 
-    def _record_verdict(self, sending: Intent, told: AnswerVerdict, answer: OrderAnswer) -> Intent:
-        self._refusals = self._refusals + 1 if told.state is OrderState.REJECTED else 0
+    def _record_verdict(self, sending: Intent, verdict: AnswerVerdict, answer: OrderAnswer) -> Intent:
+        self._refusals = self._refusals + 1 if verdict.state is OrderState.REJECTED else 0
         facts = {
-            "detail": told.detail,
+            "detail": verdict.detail,
             "status": answer.status,
             "failure": answer.failure.value if answer.failure else None,
-            "exchange_ms": told.ts_ms,
-            "remaining_centicontracts": told.remaining,
+            "exchange_ms": verdict.ts_ms,
+            "remaining_centicontracts": verdict.remaining,
         }
-        ended = told.state in (OrderState.EXECUTED, OrderState.CANCELED, OrderState.REJECTED)
+        ended = verdict.state in (OrderState.EXECUTED, OrderState.CANCELED, OrderState.REJECTED)
         with self._journal.writing() as transaction:
-            # The reconciliation may have looked meanwhile; what it found out is more than this answer.
+            # A reconciliation may have resolved the order meanwhile. Its result outweighs this answer.
             present = transaction.reading.orders.intent(sending.intent_id)
             if present.state is not OrderState.SENDING:
-                transaction.audit.append("answer", {**facts, "intent_id": sending.intent_id, "said": told.state.value})
+                transaction.audit.append(
+                    "answer", {**facts, "intent_id": sending.intent_id, "said": verdict.state.value}
+                )
                 return present
             moved = transaction.orders.record_answer(
                 present,
-                told.state,
-                order_id=None if told.order_id is None else str(told.order_id),
-                filled_centicontracts=told.filled if ended or told.order_id else None,
+                verdict.state,
+                order_id=None if verdict.order_id is None else str(verdict.order_id),
+                filled_centicontracts=verdict.filled if ended or verdict.order_id else None,
                 details=Details(facts=facts),
             )
             if self._refusals >= MOST_REFUSALS_IN_A_ROW and not transaction.reading.halts.kill_state().engaged:
-                why = f"{self._refusals} orders in a row were not taken, the last: {told.detail}"
+                why = f"{self._refusals} orders in a row were refused or could not be sent, the last: {verdict.detail}"
                 transaction.halts.engage(1, "executor", "executor", why)
             return moved
 
 
 def release_reservation(journal: Journal, intent: Intent, refused: Denied, checks: tuple[Check, ...]) -> Intent:
-    """End a reserved order that is not sent; one the reconciliation has ended meanwhile stays as it is."""
+    """Abandon a reserved order and return its intent; an order that has left that state meanwhile stays unchanged."""
     with journal.writing() as transaction:
         present = transaction.reading.orders.intent(intent.intent_id)
         if present.state is not OrderState.RESERVED:
@@ -234,9 +242,9 @@ def release_reservation(journal: Journal, intent: Intent, refused: Denied, check
 def _read_group_id(answer: OrderAnswer) -> OrderId:
     if answer.status not in (200, 201):
         raise GroupNotMade(
-            f"the order group was not made ({answer.status or answer.detail}): {error_text(answer.body)}"
+            f"The order group was not created ({answer.status or answer.detail}): {error_text(answer.body)}"
         )
     try:
         return OrderId(orjson.loads(answer.body)["order_group_id"])
     except (ValueError, KeyError, TypeError, InvalidTerms):
-        raise GroupNotMade(f"the exchange's answer names no order group: {error_text(answer.body)}") from None
+        raise GroupNotMade(f"The exchange's answer names no order group: {error_text(answer.body)}") from None

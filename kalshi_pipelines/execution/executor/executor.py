@@ -1,8 +1,9 @@
-"""The TradeExecutor: a proposal becomes an order, or a denial with its reason; it is on record before anything is sent.
+"""The TradeExecutor, which makes each proposal an order or a denial with its reason.
 
-``plan`` reads the market and fixes the request, ``admit`` decides and reserves in one transaction of the journal,
-``send`` takes a last look and hands over to the session's dispatch. A signal that was planned before is never planned
-again: what became of it is told instead.
+``decide`` is the one path for an order, in three steps. It plans: reads the market and fixes the request. It admits:
+checks and reserves in one transaction of the journal. It sends: checks again and calls the session's dispatch. Every
+step is on record before the next one begins. A signal that was planned before is never planned again; its earlier
+order is the answer.
 """
 
 from collections.abc import Callable, Iterable
@@ -55,38 +56,38 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import microdollars, microseconds, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
-#: What reading a market can fail with; the rate budget of reads is kept in the warehouse.
+#: Errors of reading a market. The warehouse is among them because it keeps the rate budget of reads.
 MARKET_READ_ERRORS: Final = (KalshiError, UnreadableMarket, WarehouseUnavailable)
-#: What an order can fail with that can not be planned, whatever somebody put into it; only its proposal is denied.
+#: Errors that a strange proposal can cause while it is planned. They deny the proposal and stop nothing else.
 PLANNING_ERRORS: Final = (ValueError, ArithmeticError, LookupError, TypeError)
-#: Micro-dollars available on a shard, or None if that can not be read.
+#: A function that returns the micro-dollars available on a shard, or None if they cannot be read.
 BalanceReader = Callable[[int], int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutorInputs:
-    """What the executor reads beside the journal."""
+    """The sources that the executor reads besides the journal."""
 
     markets: MarketReader
     kill: KillReader
     balance: BalanceReader | None = None
-    """None in a dry run, which has no key to ask with."""
+    """None in a dry run, which has no key to read the balance with."""
 
 
 class TradeExecutor:
     """Decides about proposals in one session.
 
     Args:
-        session: Opened before; it says what may be done.
-        journal: Where everything is recorded first.
+        session: An open session. Its mode, caps and sub-account hold for every order.
+        journal: The journal that records each step before the next one.
         settings: Limits of single orders.
-        inputs: How markets, kill switch and balance are read.
-        dispatch: Of the session's mode.
-        checkpoint: Passed after each act.
-        clock_us: The present instant in microseconds.
+        inputs: Readers of markets, kill switch and balance.
+        dispatch: The last step of orders, in the session's mode.
+        checkpoint: A function that tests use to interrupt an order between two steps.
+        clock_us: A function that returns the present instant in microseconds.
 
     Raises:
-        ValueError: The dispatch is of another mode than the session, or a live one can not read the balance.
+        ValueError: The dispatch has another mode than the session, or a live session cannot read the balance.
     """
 
     def __init__(
@@ -101,9 +102,9 @@ class TradeExecutor:
         clock_us: Callable[[], int] = now_us,
     ) -> None:
         if dispatch.mode is not session.mode:
-            raise ValueError(f"a {session.mode} session can not dispatch {dispatch.mode}")
+            raise ValueError(f"a {session.mode} session cannot dispatch {dispatch.mode}")
         if session.mode is Mode.LIVE and inputs.balance is None:
-            raise ValueError("a live session has to read the balance of the account")
+            raise ValueError("a live session must read the balance of the account")
         self._session, self._journal, self._settings = session, journal, settings
         self._read, self._dispatch = inputs, dispatch
         self._checkpoint, self._clock_us = checkpoint, clock_us
@@ -111,8 +112,8 @@ class TradeExecutor:
     def decide(self, order: ProposedOrder, proposal_id: int | None = None) -> Decision:
         """Plan, admit and send the order of one proposal, or deny it.
 
-        An order that needs a person's approval stays reserved, and its decision has ``waiting`` set. Once ``is_due``
-        is true of it, ``decide_again`` ends it.
+        An order that needs a person's approval stays reserved, and its decision has ``waiting`` set. Call
+        ``decide_again`` with it as soon as ``is_due`` returns true.
 
         Raises:
             JournalUnavailable: The journal cannot be read or written; nothing more was done.
@@ -126,18 +127,18 @@ class TradeExecutor:
         return self._send(admitted)
 
     def is_due(self, waiting: AdmittedOrder) -> bool:
-        """Return whether a person has approved a waiting order, or its validity has ended."""
+        """Return whether a person has approved a waiting order, or the order is no longer valid."""
         now = self._clock_us()
         with self._journal.reading() as reading:
             return now > waiting.intent.valid_until_us or reading.orders.is_approved(waiting.intent, now)
 
     def decide_again(self, waiting: AdmittedOrder) -> Decision:
-        """Send or deny an order that waited for approval, judged by the market, fee and balance as they are now.
+        """Send or deny an order that waited for approval, by the market, fee and balance of the present instant.
 
         Raises:
             JournalUnavailable: The journal cannot be read or written; nothing more was done.
         """
-        # If the market cannot be read, its earlier reading counts. That is stale by now: a denial with its reason.
+        # If the market cannot be read again, the earlier reading is used. It is stale by now, which denies the order.
         with suppress(*MARKET_READ_ERRORS):
             waiting = self._look_again(waiting)
         return self._send(waiting)
@@ -184,7 +185,10 @@ class TradeExecutor:
         return replace(planned, checks=(fee_check, *self._balance_checks(planned)))
 
     def _check_attempt_rate(self) -> Denied | None:
-        """Why nothing is read and no order group is made: that is a write, and no reservation comes before it."""
+        """Check the cap on attempts before anything is read or created.
+
+        Creating an order group is a write to the exchange that no reservation limits, so this check comes first.
+        """
         session, most = self._session, self._session.caps.attempts_per_minute
         with self._journal.reading() as reading:
             tried = reading.orders.attempts_in_last_minute(
@@ -192,7 +196,7 @@ class TradeExecutor:
             )
         if tried < most:
             return None
-        return Denied(DenialReason.CAP_MESSAGE_RATE, f"{tried} attempts in the last minute, the cap is {most}")
+        return Denied(DenialReason.CAP_MESSAGE_RATE, f"{tried} attempts in the last minute; the cap is {most}")
 
     def _balance_checks(self, planned: PlannedOrder) -> tuple[Check, ...]:
         if self._read.balance is None:
@@ -204,7 +208,7 @@ class TradeExecutor:
         try:
             return self._check_and_reserve(planned)
         except JournalRefused as error:
-            # The session may have ended meanwhile: the reconciliation fenced it, or its time is over.
+            # The session may have ended since planning: a reconciliation fenced it, or its time is over.
             reason = GUARD_DENIALS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
             return self._deny(planned.order, planned.proposal_id, Denied(reason, str(error)))
         except PLANNING_ERRORS as error:
@@ -234,7 +238,7 @@ class TradeExecutor:
         return AdmittedOrder(planned, reserved)
 
     def _send(self, admitted: AdmittedOrder) -> Decision:
-        """Take a last look and take the order on its last step; it ends here if anything has changed."""
+        """Check a reserved order once more and dispatch it; abandon it if a check fails by now."""
         planned, intent = admitted.planned, admitted.intent
         killed = self._read.kill()
         with self._journal.reading() as reading:
@@ -254,12 +258,13 @@ class TradeExecutor:
         return decision_of(planned, last.intent, checks, last.denied, last.detail)
 
     def _look_again(self, admitted: AdmittedOrder) -> AdmittedOrder:
-        """The same order judged by market, fee and balance as they are now: for one that waited for approval.
+        """Return an order that waited for approval with fresh checks of market, fee and balance.
 
-        Its request and what is reserved for it were fixed before: if shard, event or fee terms are others now, it ends.
+        Its request and reservation were fixed when it was planned. If the market's shard, event or fee terms have
+        changed since then, a failed check will end the order.
 
         Raises:
-            KalshiError, UnreadableMarket, WarehouseUnavailable: The market can not be read.
+            KalshiError, UnreadableMarket, WarehouseUnavailable: The market cannot be read.
         """
         planned = admitted.planned
         market = self._read.markets(planned.order.ticker)
@@ -288,7 +293,7 @@ class TradeExecutor:
             self._session.environment.value, self._session.subaccount, mode=self._session.mode
         )
         if self._session.mode is Mode.DRY_RUN:
-            # Nothing of another dry run can rest: what one that was killed has reserved is never given back.
+            # Orders of other dry runs cannot rest. A killed dry run leaves reservations that nothing releases.
             own = [intent for intent in own if intent.session_id == self._session.session_id]
         order = planned.order
         return (
@@ -301,7 +306,7 @@ class TradeExecutor:
         )
 
     def _attempt_checks(self, reading: JournalReading, order: ProposedOrder) -> tuple[Check, ...]:
-        """Whether a further attempt has one before it that came to nothing: beside it, it would be a second order."""
+        """Check that the attempt before this one ended without a fill; otherwise this would be a second order."""
         if order.signal.attempt == 1:
             return ()
         signal = replace(order.signal, attempt=order.signal.attempt - 1)
@@ -311,13 +316,15 @@ class TradeExecutor:
             check(
                 DenialReason.ATTEMPT_NOT_DUE,
                 before is not None and before.state in TRIED_IN_VAIN and not _filled(before),
-                f"attempt {signal.attempt} that came to nothing",
-                "never made" if before is None else f"{before.state.value}, {amounts.count(_filled(before))} filled",
+                f"attempt {signal.attempt} that ended without a fill",
+                "no such attempt"
+                if before is None
+                else f"{before.state.value}, {amounts.count(_filled(before))} filled",
             ),
         )
 
     def _reconciled_checks(self, reading: JournalReading, at_us: int) -> tuple[Check, ...]:
-        """Whether the account was compared with the journal lately and nothing was found; a dry run has none."""
+        """Check that a recent reconciliation of the account was clean; a dry run needs none."""
         if self._session.mode is Mode.DRY_RUN:
             return ()
         account = self._session.environment.value, self._session.subaccount
@@ -330,8 +337,8 @@ class TradeExecutor:
             check(
                 DenialReason.RECONCILIATION_NOT_CLEAN,
                 last is not None and last.clean and counted and 0 <= at_us - last.finished_us <= limit,
-                f"a clean one of the last {self._settings.reconciled_minutes} minutes",
-                "none in a session, so what is held is not counted"
+                f"a clean reconciliation in the last {self._settings.reconciled_minutes} minutes",
+                "none since the first session, so positions are not counted yet"
                 if last is None or not counted
                 else f"{last.differences} differences, {(at_us - last.finished_us) // 1_000} ms ago",
             ),
@@ -382,30 +389,32 @@ class TradeExecutor:
         return Decision(DecisionOutcome.DENIED, order, proposal_id, None, denied.reason, denied.detail)
 
     def _record_repetition(self, transaction: JournalTransaction, planned: PlannedOrder, intent: Intent) -> Decision:
-        # On record, so that its proposal is not waiting any more.
+        # The attempt is recorded so that its proposal no longer counts as pending.
         transaction.orders.record_attempt(
             self._session.session_id, proposal_id=planned.proposal_id, intent_id=intent.intent_id
         )  # fmt: skip
-        told = f"intent {intent.intent_id} of this signal is {intent.state.value} since before"
-        return Decision(DecisionOutcome.KNOWN, planned.order, planned.proposal_id, intent, intent.denial, told)
+        detail = f"intent {intent.intent_id} of this signal is already {intent.state.value}"
+        return Decision(DecisionOutcome.KNOWN, planned.order, planned.proposal_id, intent, intent.denial, detail)
 
 
 def _same_terms_check(before: MarketSnapshot, now: MarketSnapshot) -> Check:
-    """Whether what an order was fixed and reserved by is as it was when it was planned."""
-    wanted, told = (
+    """Check that the market's shard, event and fee terms are unchanged since the order was planned."""
+    planned, present = (
         f"shard {market.exchange_index}, event {market.event_ticker}, fee {market.fee_type} times "
         f"{str(market.fee_multiplier)[:40]}"
         for market in (before, now)
     )
-    return check(DenialReason.CHECK_FAILED, wanted == told, f"as planned: {wanted}", told)
+    return check(DenialReason.CHECK_FAILED, planned == present, f"as planned: {planned}", present)
 
 
 def _denied_as_unplannable(error: Exception) -> Denied:
-    return Denied(DenialReason.CHECK_FAILED, f"it can not be planned: {type(error).__name__}: {safe_line(str(error))}")
+    return Denied(
+        DenialReason.CHECK_FAILED, f"the order cannot be planned: {type(error).__name__}: {safe_line(str(error))}"
+    )
 
 
 def _filled(intent: Intent) -> int:
-    """Centi-contracts of an order that were filled, by its fills or by what the exchange said."""
+    """Return the filled centi-contracts of an order: those of its fills, or those of the exchange's answer if more."""
     return max(intent.filled_centicontracts, intent.told_filled_centicontracts or 0)
 
 

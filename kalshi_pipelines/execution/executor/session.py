@@ -1,6 +1,7 @@
-"""A trading session: for how long, where, with which key and caps, and whether anything is really sent.
+"""A trading session: its mode, account, key, caps and end, and the gates that a live session must pass.
 
-It is opened once and never changed. What it may do follows from the journal's row, not from arguments of later calls.
+A session is opened once and never changed. The journal's row decides what the session may do; arguments of later calls
+do not.
 """
 
 import hashlib
@@ -28,15 +29,15 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import MINUTE_US, instant, now_us
 
-#: A session that does not renew its lease for so long has lost it.
+#: How long a lease lasts. A live session that does not renew it in time has lost its sub-account.
 LEASE_US: Final = MINUTE_US
 
 
 class SessionRefused(ExpectedError):
-    """No session was opened; ``reason`` and ``checks`` say why."""
+    """A session could not be opened. ``checks`` holds every check that was made, ``reason`` the first that failed."""
 
     def __init__(self, denied: Denied, checks: tuple[Check, ...]) -> None:
-        super().__init__(f"{denied.reason.cause} {denied.detail}. {denied.reason.remedy}")
+        super().__init__(f"{denied.reason.cause} {denied.detail}.", denied.reason.remedy)
         self.reason = denied.reason
         self.detail = denied.detail
         self.checks = checks
@@ -44,7 +45,7 @@ class SessionRefused(ExpectedError):
 
 @dataclass(frozen=True, slots=True)
 class TradeSession:
-    """An open session. ``host`` and ``key_fingerprint`` are those of a live one."""
+    """An open session. Only a live session has ``host`` and ``key_fingerprint``."""
 
     session_id: str
     environment: Environment
@@ -60,7 +61,7 @@ class TradeSession:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Who opens a session, how the run came about, and why: the reason is for people and in the audit."""
+    """The person who opens a session, the origin of the run, and the reason that the audit records."""
 
     opened_by: str
     origin: Origin
@@ -71,15 +72,15 @@ class Opening:
 def code_version() -> str:
     """Return the package's version and a digest of every file below ``execution/``.
 
-    The journal refuses to send an order if this differs from the version its session was opened with.
+    The journal refuses to send an order if its session was opened with another code version.
     """
     return f"{version('kalshi-pipelines')}+{digest_of_files(Path(execution.__file__).parent)[:16]}"
 
 
 def digest_of_files(folder: Path) -> str:
-    """Return a SHA-256 of the names and contents of all files below a folder, but for Python's compiled caches.
+    """Return a SHA-256 of the names and contents of all files below a folder, except Python's compiled caches.
 
-    Files of every suffix count, because SQL templates and data change what the code does, too.
+    Files of every suffix count, because SQL templates and data also change what the code does.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
@@ -95,7 +96,7 @@ def open_dry_run(
     opening: Opening,
     clock_us: Callable[[], int] = now_us,
 ) -> TradeSession:
-    """Open a session that decides, reserves and records, and can send nothing: it has neither key nor address."""
+    """Open a session that decides, reserves and records but sends nothing. It has neither a key nor an address."""
     session = _build_session(settings, environment, Mode.DRY_RUN, opening.origin, clock_us())
     with journal.writing() as transaction:
         transaction.sessions.open(_new_session(session, settings, opening, clock_us()))
@@ -113,10 +114,10 @@ def open_live(
 ) -> TradeSession:
     """Open a session that sends orders.
 
-    ``other_checks`` are those made by reading: of the key, the vendor, the kill switch, the reconciliation.
+    ``other_checks`` are the checks of the key, the vendor's contracts and the kill switch, made by the caller.
 
     Raises:
-        SessionRefused: A gate is closed, or another live session holds the sub-account.
+        SessionRefused: A check failed, or another live session holds the sub-account.
     """
     now = clock_us()
     bound = Bound(environment, transport.key_fingerprint, settings.limits_sha256)
@@ -145,24 +146,26 @@ def open_live(
 
 
 def _describe_lease_holder(journal: Journal, new: NewSession) -> str:
-    """Who holds the sub-account that a session wanted."""
+    """Return a sentence about the session that holds the sub-account."""
     with journal.reading() as reading:
         lease = reading.sessions.lease(new.environment, new.subaccount)
         if lease is None:
-            return "It ended a moment ago"
+            return "The other session ended a moment ago"
         holder = reading.sessions.lease_holder(lease.session_id)
     until = f"{instant(lease.until_us):%Y-%m-%d %H:%M:%S} UTC"
-    return f"Session {lease.session_id} of process {holder} has it until {until}, or renews it"
+    return (
+        f"Session {lease.session_id} of process {holder} holds the sub-account until {until}, and may renew its lease"
+    )
 
 
 def renew_lease(journal: Journal, session: TradeSession) -> bool:
-    """Hold a live session's sub-account for another minute; False if it was lost."""
+    """Renew a live session's lease for a minute; return whether the session still held it."""
     with journal.writing() as transaction:
         return transaction.sessions.renew_lease(session.session_id, transaction.now_us + LEASE_US)
 
 
 def close(journal: Journal, session: TradeSession, reason: str) -> None:
-    """End a session and note the head of the audit chain outside the database."""
+    """End a session, and record the head of the audit chain outside the database."""
     with journal.writing() as transaction:
         transaction.sessions.end(session.session_id, reason)
     journal.anchor()

@@ -1,7 +1,7 @@
-"""One trading session from its opening to its end: what Dagster, the command line and the demo share.
+"""One trading session from its opening to its end, shared by Dagster, the command line and the demo.
 
-It puts the parts together and decides nothing: whether a session opens is said by ``session``, what becomes of an order
-by ``executor``.
+This module only connects the parts. ``executor.session`` decides whether a session opens, and ``executor.executor``
+decides about each order.
 """
 
 import time
@@ -45,10 +45,10 @@ from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import HOUR_US, instant, now_us
 
-#: Proposals that ended longer ago are not even denied any more.
+#: Proposals that expired longer ago than this are ignored; a session does not even deny them.
 FORGOTTEN_AFTER_US: Final = HOUR_US
 _MOST_PROPOSALS: Final = 100
-#: Of so many that wait, those of people and strategies come first.
+#: How many pending proposals a session reads at most, before it sorts those of agents behind the others.
 _MOST_LOOKED_AT: Final = 1_000
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
 
@@ -59,17 +59,17 @@ def _discard(line: str) -> None:
 
 @dataclass(frozen=True)
 class TradingContext:
-    """What a session is traded with.
+    """The settings, databases and functions that a trading session uses.
 
     Attributes:
-        settings: Of the environment.
-        trade: Of trading.
-        journal: Where everything is recorded.
-        warehouse: Holds the contract runs of the vendor.
-        client: Reads markets in a dry run; a live session reads with its own key.
-        say: Takes lines for people while it goes on.
-        clock_us: The present instant in microseconds.
-        pause: Waits for seconds.
+        settings: Settings of the environment.
+        trade: Settings of trading.
+        journal: The journal of orders.
+        warehouse: The warehouse, which holds the results of the vendor's contract checks.
+        client: A client that reads markets in a dry run. A live session opens its own client with the trade key.
+        say: A function that shows progress to people, line by line.
+        clock_us: A function that returns the present instant in microseconds.
+        pause: A function that waits for a number of seconds.
     """
 
     settings: Settings
@@ -84,20 +84,20 @@ class TradingContext:
 
 @dataclass(frozen=True)
 class TradingRun:
-    """What a session did."""
+    """The result of a trading session: its decisions and its reconciliations."""
 
     session: TradeSession
     decisions: tuple[Decision, ...] = ()
     reconciliations: tuple[ReconciliationReport, ...] = ()
-    """Before and after a live session, and as the first thing in the first there is; a dry run has none."""
+    """Reports from before and after a live session, and from the start of an account's first one; none in a dry run."""
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is left to be looked at by a person: no order is unknown, the last reconciliation clean."""
+        """Whether no order is unknown and the last reconciliation was clean, so that no person has to act."""
         return not self.count(DecisionOutcome.UNKNOWN) and all(each.clean for each in self.reconciliations[-1:])
 
     def count(self, outcome: DecisionOutcome) -> int:
-        """How many proposals ended so."""
+        """Return the number of decisions with this outcome."""
         return sum(decision.outcome is outcome for decision in self.decisions)
 
     def __str__(self) -> str:
@@ -106,17 +106,17 @@ class TradingRun:
 
 
 def trade(context: TradingContext, opening: Opening) -> TradingRun:
-    """Open a session, decide every proposal that waits, and close it.
+    """Open a session, decide about every pending proposal, and close the session.
 
-    Live only if the settings say so and the run was started by hand; everything else is a dry run. A live session
-    begins and ends with a reconciliation; in the first of an account nothing is decided unless what was held before
-    could be taken over.
+    The session is live only if the settings say so and a person started the run; otherwise it is a dry run. A live
+    session begins and ends with a reconciliation. The first live session of an account first takes over the positions
+    that the account holds, and decides nothing if that fails.
 
     Raises:
-        SessionRefused: A gate of a live session is closed; nothing was sent.
-        JournalUnavailable: The journal can not be read or written; nothing more was sent.
-        InvalidSettings: A live session lacks a key or an address.
-        KalshiError: The key can not be used, or the exchange not be reached to begin with; nothing was sent.
+        SessionRefused: A check of a live session failed; nothing was sent.
+        JournalUnavailable: The journal cannot be read or written; nothing more was sent.
+        InvalidSettings: The settings of a live session name no trade key or no address.
+        KalshiError: The key cannot be used, or the exchange could not be reached at the start; nothing was sent.
     """
     if context.trade.mode is Mode.LIVE and opening.origin is Origin.BY_HAND:
         with live_account(context.settings, context.trade, context.warehouse) as account:
@@ -153,17 +153,17 @@ def _trade_live(context: TradingContext, opening: Opening, account: LiveAccount)
 def _reconcile_first_session(
     context: TradingContext, session: TradeSession, reconciler: Reconciler
 ) -> ReconciliationReport | None:
-    """The first reconciliation in a session: only now can what was held before count; None if there was one."""
+    """Reconcile an account in its first session, which takes over its positions; return None in later sessions."""
     with context.journal.reading() as reading:
         if reading.reconciliations.has_any_since_first_session(session.environment.value, session.subaccount):
             return None
     report = reconciler.reconcile(own_session=session.session_id)
-    context.say(f"the first in a session: {report}")
+    context.say(f"the first reconciliation in a session: {report}")
     return report
 
 
 def order_of(row: Any) -> ProposedOrder:  # noqa: ANN401  # a row of the database
-    """The order a stored proposal is."""
+    """Return the order of a stored proposal."""
     return ProposedOrder(
         signal=Signal(
             row["strategy"], row["strategy_version"], row["partition"], row["signal"], row["leg"], row["attempt"]
@@ -202,7 +202,7 @@ def _run_session(
                 made.append(reconciler.reconcile(own_session=session.session_id))
                 context.say(f"after the session: {made[-1]}")
     except BaseException as error:
-        # The first failure is what to tell; whatever it left open is for this reconciliation, or for the next.
+        # The first failure is the one to raise. This reconciliation, or the next one, resolves what it left open.
         if reconciler is not None and isinstance(error, Exception):
             with suppress(Exception):
                 context.say(f"after the failure: {reconciler.reconcile(own_session=session.session_id)}")
@@ -234,10 +234,10 @@ def _decide_inbox(
 
 
 def _pending_rows(context: TradingContext, session: TradeSession) -> tuple[list[Any], list[Any]]:
-    """Proposals that are still good, those of agents last, and some that have expired.
+    """Return the proposals that are still valid, those of agents last, and a few expired ones.
 
-    A denial counts as an attempt. So that nobody's attempts are used up by what can not be sent any more, the expired
-    come after everything else, and only so many that they leave most of the attempts of the next minute.
+    A denial counts as an attempt. Expired proposals are therefore denied last, and at most a quarter of a minute's
+    attempts goes to them. So they cannot use up the attempts that valid proposals need.
     """
     now = context.clock_us()
     with context.journal.reading() as reading:
@@ -261,7 +261,7 @@ def _orders_of(
 
 
 def _deny_row(context: TradingContext, session: TradeSession, proposal_id: int, problem: str) -> None:
-    """Deny a row that is no order, whoever got it into the inbox; the others are decided all the same."""
+    """Deny a stored row that cannot become an order. Other proposals are decided all the same."""
     reason = DenialReason.INVALID_PROPOSAL
     with context.journal.writing() as transaction:
         facts = Details(facts={"detail": safe_line(problem)})
@@ -272,12 +272,12 @@ def _deny_row(context: TradingContext, session: TradeSession, proposal_id: int, 
 def _decide_after_approval(
     context: TradingContext, session: TradeSession, executor: TradeExecutor, waiting: dict[int, AdmittedOrder]
 ) -> dict[int, Decision]:
-    """Wait for a person as long as the orders are valid; then each is looked at again, and sent or given back."""
+    """Wait for approvals while the orders are valid; decide again about each order once it is approved or expired."""
     decisions = {}
     for admitted in waiting.values():
         intent = admitted.intent
         context.say(
-            f"intent {intent.intent_id} waits until {instant(intent.valid_until_us):%H:%M:%S} UTC: "
+            f"intent {intent.intent_id} waits for approval until {instant(intent.valid_until_us):%H:%M:%S} UTC: "
             f"python -m kalshi_pipelines.execution approve {intent.intent_id} {intent.request_sha256[:12]}"
         )
     left = dict(waiting)
@@ -294,5 +294,5 @@ def _decide_after_approval(
 
 
 def _kill_reason(context: TradingContext) -> str | None:
-    """Why nothing may be risked now, or None."""
+    """Return why the kill switch is engaged, or None."""
     return kill_switch(context.settings, context.trade, lambda: context.journal).why_engaged()

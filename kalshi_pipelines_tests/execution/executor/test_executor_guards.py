@@ -151,7 +151,7 @@ def test_an_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.
     made = play(sqlite_journal, ToldExchange(of_group=answer))
     denied = made.decide()
     assert denied.reason is DenialReason.CHECK_FAILED
-    assert "the order group was not made" in denied.detail or "names no order group" in denied.detail
+    assert "The order group was not created" in denied.detail or "names no order group" in denied.detail
     assert made.exchange.orders == []
     made.exchange.of_group = OrderAnswer(200, b'{"order_group_id":"9b2f2c4e-0000-4000-8000-000000000001"}')
     assert [made.decide().outcome, made.decide().outcome] == [DecisionOutcome.PLACED] * 2
@@ -191,7 +191,7 @@ def test_a_session_and_its_dispatch_are_of_one_mode_and_a_live_one_reads_the_bal
     with pytest.raises(ValueError, match="balance"):
         TradeExecutor(made.session, made.journal, made.settings, reads, made.dispatch)
     dry = replace(made.session, mode=Mode.DRY_RUN)
-    with pytest.raises(ValueError, match="can not dispatch live"):
+    with pytest.raises(ValueError, match="cannot dispatch live"):
         TradeExecutor(dry, made.journal, made.settings, replace(reads, balance=lambda _: 1), made.dispatch)
 
 
@@ -203,7 +203,7 @@ def test_F15_a_signal_that_was_decided_is_told_and_one_with_other_terms_is_a_con
     first = made.executor.decide(order)
     again = made.executor.decide(order)
     assert (again.outcome, again.reason, again.intent) == (DecisionOutcome.KNOWN, None, first.intent)
-    assert again.detail == f"intent {first.intent and first.intent.intent_id} of this signal is executed since before"
+    assert again.detail == f"intent {first.intent and first.intent.intent_id} of this signal is already executed"
     other = made.executor.decide(replace(order, count=Contracts(200)))
     assert (other.outcome, other.reason, other.intent) == (
         DecisionOutcome.DENIED,
@@ -385,7 +385,7 @@ def test_three_orders_in_a_row_that_are_not_taken_end_trading_and_one_that_is_be
         with made.journal.reading() as reading:
             kill = reading.halts.kill_state()
         assert kill.engaged is engaged
-    assert kill.reason.startswith("3 orders in a row were not taken, the last: 400 no")
+    assert kill.reason.startswith("3 orders in a row were refused or could not be sent, the last: 400 no")
     assert (kill.level, kill.source, kill.by_whom) == (1, "executor", "executor")
     assert made.decide().reason is DenialReason.KILL_SWITCH_ENGAGED
 
@@ -463,7 +463,7 @@ def test_F41_an_order_whose_stop_came_between_its_record_and_its_request_is_not_
     assert made.exchange.orders == []
     assert decision.intent is not None
     assert (decision.outcome, decision.intent.state) == (DecisionOutcome.REFUSED, OrderState.REJECTED)
-    assert decision.detail == "not sent: the kill switch was engaged meanwhile (file: KILL is there)"
+    assert decision.detail == "not sent: the kill switch was engaged before the request left (file: KILL is there)"
     assert made.facts()["failure"] == "not_sent"
 
 
@@ -644,7 +644,7 @@ def test_F15_what_was_filled_in_part_is_not_tried_again(sqlite_journal: sa.Engin
     assert again.reason is (None if filled == "0.00" else DenialReason.ATTEMPT_NOT_DUE)
     assert len(made.exchange.orders) == (2 if filled == "0.00" else 1)
     assert filled == "0.00" or again.detail == (
-        f"canceled, {filled} contracts filled; wanted: attempt 1 that came to nothing"
+        f"canceled, {filled} contracts filled; wanted: attempt 1 that ended without a fill"
     )
 
 

@@ -73,7 +73,7 @@ def test_F14_a_second_live_session_of_a_sub_account_is_refused_until_the_first_e
     assert lease
     holder = f"{first.session.session_id} of process {platform.node()}:{os.getpid()}"
     until = f"{instant(lease.until_us):%Y-%m-%d %H:%M:%S} UTC"
-    assert caught.value.detail == f"Session {holder} has it until {until}, or renews it"
+    assert caught.value.detail == f"Session {holder} holds the sub-account until {until}, and may renew its lease"
     sessions.close(journal, first.session, "done")
     _open(floor, journal)
 
@@ -162,10 +162,10 @@ def test_a_session_of_one_mode_takes_no_dispatch_of_the_other(floor: Floor, sqli
     trader = dry_trader(floor, ready_journal(sqlite_journal))
     transport = floor.transport(trader.settings)
     live = LiveDispatch(trader.journal, trader.session, transport)
-    with pytest.raises(ValueError, match="can not dispatch live"):
+    with pytest.raises(ValueError, match="cannot dispatch live"):
         TradeExecutor(trader.session, trader.journal, trader.settings, ExecutorInputs(_no_market, _no_kill), live)
     pretended = replace(trader.session, mode=Mode.LIVE)
-    with pytest.raises(ValueError, match="has to read the balance"):
+    with pytest.raises(ValueError, match="must read the balance"):
         TradeExecutor(pretended, trader.journal, trader.settings, ExecutorInputs(_no_market, _no_kill), live)
     executor = TradeExecutor(pretended, trader.journal, trader.settings, floor.inputs(_no_kill), live)
     sent = len(floor.orders_on_exchange())

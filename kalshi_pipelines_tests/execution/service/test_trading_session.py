@@ -422,7 +422,7 @@ def test_F39_what_can_not_be_planned_is_denied_with_an_attempt_and_the_next_is_d
     monkeypatch.setattr("kalshi_pipelines.execution.executor.executor.bounded_fee", fee)
     run = traded(made, context_of(made))
     decided = {each.proposal_id: (each.outcome, each.reason, each.detail) for each in run.decisions}
-    why = "it can not be planned: NotCanonical: a number [2J too large"
+    why = "the order cannot be planned: NotCanonical: a number [2J too large"
     assert decided[numbers[0]] == (DecisionOutcome.DENIED, DenialReason.CHECK_FAILED, why)
     assert decided[numbers[1]][0] is DecisionOutcome.PLACED
     assert traded(made, context_of(made)).decisions == ()
