@@ -38,7 +38,7 @@ from kalshi_pipelines.contracts.probing.probe_client import (
 )
 from kalshi_pipelines.contracts.probing.trailing_slash import WITH_SLASH, slash_differences
 from kalshi_pipelines.kalshi import hosts
-from kalshi_pipelines.kalshi.rate_budget import RateBudget, documented_laws
+from kalshi_pipelines.kalshi.rate_budget import RateBudget, documented_rates
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
 from kalshi_pipelines.settings import Environment, Settings
@@ -260,7 +260,7 @@ def _probing(
         plain_client(trust_proxies=environment is not Environment.SANDBOX) as http,
     ):
         key = signer.fingerprint if signer else "anonymous"
-        budget = RateBudget(engine, f"{environment.value}:{key}", documented_laws(settings.rate_tier))
+        budget = RateBudget(engine, f"{environment.value}:{key}", documented_rates(settings.rate_tier))
         client = ProbeClient(http, environment.value, time.monotonic() + seconds, clock, budget, signer)
         yield environment, _Run(client, progress, AnsweredBodies(clock())), roots
 

@@ -30,7 +30,7 @@ from kalshi_pipelines.kalshi.errors import (
 )
 from kalshi_pipelines.kalshi.pagination import ListEndpoint, Page, pages, read_page
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
-from kalshi_pipelines.kalshi.rate_budget import EndpointCosts, RateBudget, account_laws, documented_laws
+from kalshi_pipelines.kalshi.rate_budget import EndpointCosts, RateBudget, account_rates, documented_rates
 from kalshi_pipelines.kalshi.records import (
     AccountLimits,
     BookSides,
@@ -100,7 +100,7 @@ class KalshiClient:
         budget = RateBudget(
             engine,
             f"{settings.environment.value}:{signer.fingerprint if signer else 'anonymous'}",
-            documented_laws(settings.rate_tier),
+            documented_rates(settings.rate_tier),
             sleep=closing.wait,
         )
         return cls(Transport(base_url, budget, signer=signer, closing=closing, trust_proxies=not sandbox))
@@ -315,7 +315,9 @@ class KalshiClient:
         except (ServerError, RateLimited, TransportFailed, MalformedResponse, NotFound) as error:
             logger.warning("The published limits of the usage level are used instead of the account's own: %s", error)
             return
-        self._transport.follow(account_laws(limits), EndpointCosts(costs.default_cost, tuple(costs.endpoint_costs)))
+        self._transport.use_account_rates(
+            account_rates(limits), EndpointCosts(costs.default_cost, tuple(costs.endpoint_costs))
+        )
 
 
 def _books(tickers: Sequence[str], answer: Future[Page]) -> Page:

@@ -64,8 +64,8 @@ class PortfolioClient:
 
     def user_data_timestamp_us(self) -> int:
         """Up to which instant, on the exchange's clock, the other reads tell of everything."""
-        told = self._read(UserDataTimestamp, "/exchange/user_data_timestamp", ())
-        return microseconds(told.as_of_time)
+        timestamp = self._read(UserDataTimestamp, "/exchange/user_data_timestamp", ())
+        return microseconds(timestamp.as_of_time)
 
     def balance(self, subaccount: int, exchange_index: int | None = None) -> Balance:
         """The money of a sub-account, on one shard or on all. It has a rate limit of its own: once a second."""

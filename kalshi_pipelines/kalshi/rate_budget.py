@@ -42,7 +42,7 @@ class Bucket(StrEnum):
 
 
 @dataclass(frozen=True)
-class BucketLaw:
+class BucketRate:
     """The exchange's token bucket: tokens per second and the most tokens it holds."""
 
     refill_rate: int
@@ -59,33 +59,33 @@ class BucketLaw:
 
 
 # docs.kalshi.com "Rate limits", October 2026: tokens per second and capacity of the Read bucket.
-_READ_LAWS: Final[Mapping[RateTier, BucketLaw]] = {
-    RateTier.BASIC: BucketLaw(200, 600),
-    RateTier.ADVANCED: BucketLaw(300, 900),
-    RateTier.EXPERT: BucketLaw(600, 600),
-    RateTier.PREMIER: BucketLaw(1200, 1200),
-    RateTier.PARAGON: BucketLaw(2400, 2400),
-    RateTier.PRIME: BucketLaw(4800, 4800),
-    RateTier.PRESTIGE: BucketLaw(12000, 12000),
+_READ_RATES: Final[Mapping[RateTier, BucketRate]] = {
+    RateTier.BASIC: BucketRate(200, 600),
+    RateTier.ADVANCED: BucketRate(300, 900),
+    RateTier.EXPERT: BucketRate(600, 600),
+    RateTier.PREMIER: BucketRate(1200, 1200),
+    RateTier.PARAGON: BucketRate(2400, 2400),
+    RateTier.PRIME: BucketRate(4800, 4800),
+    RateTier.PRESTIGE: BucketRate(12000, 12000),
 }
 # GET /portfolio/balance: 1 call a second on basic and advanced, 5 above, no burst to hold a margin in: 80 % of it.
-_SLOW_BALANCE: Final = BucketLaw(8, 10)
-_FAST_BALANCE: Final = BucketLaw(40, 10)
+_SLOW_BALANCE: Final = BucketRate(8, 10)
+_FAST_BALANCE: Final = BucketRate(40, 10)
 
-Laws = Mapping[Bucket, BucketLaw]
+BucketRates = Mapping[Bucket, BucketRate]
 
 
-def documented_laws(tier: RateTier) -> Laws:
+def documented_rates(tier: RateTier) -> BucketRates:
     """The published limits of a usage level."""
     slow = tier in (RateTier.BASIC, RateTier.ADVANCED)
-    return {Bucket.READ: _READ_LAWS[tier], Bucket.BALANCE: _SLOW_BALANCE if slow else _FAST_BALANCE}
+    return {Bucket.READ: _READ_RATES[tier], Bucket.BALANCE: _SLOW_BALANCE if slow else _FAST_BALANCE}
 
 
-def account_laws(limits: AccountLimits) -> Laws:
+def account_rates(limits: AccountLimits) -> BucketRates:
     """The limits the exchange states for the account that signs."""
     slow = limits.usage_tier in (RateTier.BASIC, RateTier.ADVANCED)
     return {
-        Bucket.READ: BucketLaw(max(limits.read.refill_rate, 1), limits.read.bucket_capacity),
+        Bucket.READ: BucketRate(max(limits.read.refill_rate, 1), limits.read.bucket_capacity),
         Bucket.BALANCE: _SLOW_BALANCE if slow else _FAST_BALANCE,
     }
 
@@ -131,7 +131,7 @@ class RateBudget:
         self,
         engine: sa.Engine,
         key: str,
-        laws: Laws,
+        rates: BucketRates,
         *,
         longest_wait_seconds: float = LONGEST_WAIT_SECONDS,
         clock_us: Callable[[], int] = now_us,
@@ -139,7 +139,7 @@ class RateBudget:
     ) -> None:
         self._engine = engine
         self._key = key
-        self.laws = laws
+        self.rates = rates
         self._longest_wait_us = int(longest_wait_seconds * SECOND_US)
         self._clock_us = clock_us
         self._sleep = sleep
@@ -153,8 +153,8 @@ class RateBudget:
             RateBudgetExceeded: The wait would be longer than allowed; nothing was charged.
             WarehouseUnavailable: The database that holds the budget can not be used.
         """
-        law = self.laws[bucket]
-        interval, burst = law.interval_us(cost), law.burst_us
+        rate = self.rates[bucket]
+        interval, burst = rate.interval_us(cost), rate.burst_us
         now, arrival = self._change(
             self._charge, bucket, interval=interval, burst=burst, longest_wait=self._longest_wait_us
         )
@@ -171,9 +171,9 @@ class RateBudget:
 
     def empty(self, bucket: Bucket) -> None:
         """Take every token out of a bucket, because the exchange said it has none (429); all processes then wait."""
-        law = self.laws[bucket]
+        rate = self.rates[bucket]
         logger.warning("Rate budget %s/%s: the exchange's bucket was empty, backing off.", self._key, bucket.value)
-        self._change(self._empty, bucket, burst=law.burst_us)
+        self._change(self._empty, bucket, burst=rate.burst_us)
 
     def _change(self, statement: sa.Executable, bucket: Bucket, **amounts: int) -> tuple[int, int | None]:
         with explained_failures(self._engine), writing(self._engine) as connection:

@@ -33,7 +33,7 @@ from kalshi_pipelines.kalshi.errors import (
     api_error,
     printable,
 )
-from kalshi_pipelines.kalshi.rate_budget import EndpointCosts, Laws, RateBudget, bucket_of
+from kalshi_pipelines.kalshi.rate_budget import BucketRates, EndpointCosts, RateBudget, bucket_of
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.units import now_us
 
@@ -141,9 +141,9 @@ class Transport:
         """Whether requests are signed."""
         return self._signer is not None
 
-    def follow(self, laws: Laws, costs: EndpointCosts) -> None:
+    def use_account_rates(self, rates: BucketRates, costs: EndpointCosts) -> None:
         """Charge by the account's own limits and costs from now on."""
-        self._budget.laws = laws
+        self._budget.rates = rates
         self._costs = costs
 
     def threads(self, count: int, name: str) -> ThreadPoolExecutor:
@@ -193,9 +193,9 @@ class Transport:
                 decoded, failure = _outcome(line, answer, decode, meaningful, attempt.num)
                 if failure is None:
                     return decoded  # type: ignore[return-value]  # there is a failure or a decoded answer
-                if not stale and self._clock_followed(failure, answer):
+                if not stale and self._follow_clock_if_stale(failure, answer):
                     stale.append(failure)
-                self._note(failure, attempt.num)
+                self._log_failure(failure, attempt.num)
                 raise failure
         raise AssertionError("stamina gives up by raising")
 
@@ -211,7 +211,7 @@ class Transport:
         if isinstance(answer, type):
             problem = f"{line} got no complete answer from {self._base_url} on attempt {number} ({reason})."
             failure = answer(problem, _RETRY)
-            self._note(failure, number)
+            self._log_failure(failure, number)
             # Raised here and not where it was caught: httpx errors hold the request with its signature.
             raise failure
         exchange_ms = _http_date_ms(answer.date)
@@ -254,7 +254,7 @@ class Transport:
             return False
         return isinstance(error, RateLimited | ServerError | TransportFailed | MalformedResponse)
 
-    def _clock_followed(self, failure: KalshiError, answer: _Answer) -> bool:
+    def _follow_clock_if_stale(self, failure: KalshiError, answer: _Answer) -> bool:
         refused = isinstance(failure, Unauthorized) and failure.has_code("header_timestamp_expired")
         exchange_ms = _http_date_ms(answer.date)
         if self._signer is None or not refused or exchange_ms is None or answer.signed_ms is None:
@@ -266,7 +266,7 @@ class Transport:
         logger.warning("This computer's clock differs from the exchange's by %d ms: the exchange's is followed.", off)
         return True
 
-    def _note(self, failure: KalshiError, number: int) -> None:
+    def _log_failure(self, failure: KalshiError, number: int) -> None:
         if isinstance(failure, RateLimited):
             self._budget.empty(bucket_of(failure.request.path))
         logger.warning(

@@ -23,7 +23,7 @@ from kalshi_pipelines.kalshi.errors import (
     Unauthorized,
 )
 from kalshi_pipelines.kalshi.pagination import Page
-from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketLaw, RateBudget, documented_laws
+from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketRate, RateBudget, documented_rates
 from kalshi_pipelines.kalshi.records import Event, Market, Orderbook, Series
 from kalshi_pipelines.kalshi.signing import PrivateKey, Signer
 from kalshi_pipelines.kalshi.transport import Transport
@@ -177,7 +177,7 @@ def test_signatures_are_accepted_and_the_accounts_limits_followed(
 ) -> None:
     settings = Settings(api_key_id=key_id, private_key_file=keys[key_id])
     with KalshiClient.from_settings(settings, sqlite_engine, url=locked_sandbox.url) as client:
-        assert client._transport._budget.laws[Bucket.READ] == BucketLaw(600, 600)
+        assert client._transport._budget.rates[Bucket.READ] == BucketRate(600, 600)
         assert sum(len(page.raw_records) for page in client.market_pages()) == MARKETS
         assert client.account_limits().usage_tier == "expert"
 
@@ -197,7 +197,7 @@ def test_a_clock_ten_minutes_slow_is_corrected(
     locked_sandbox: SandboxProcess, ed25519_key: PrivateKey, sqlite_engine: sa.Engine
 ) -> None:
     signer = Signer("ed25519", ed25519_key, clock_us=lambda: now_us() - 600_000_000)
-    budget = RateBudget(sqlite_engine, "slow", documented_laws(RateTier.BASIC))
+    budget = RateBudget(sqlite_engine, "slow", documented_rates(RateTier.BASIC))
     with KalshiClient(Transport(locked_sandbox.url, budget, signer=signer)) as client:
         assert client.account_limits().usage_tier == "expert"
 

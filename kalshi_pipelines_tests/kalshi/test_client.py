@@ -20,7 +20,7 @@ from kalshi_pipelines.kalshi.errors import (
     Unauthorized,
 )
 from kalshi_pipelines.kalshi.pagination import Page
-from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketLaw
+from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketRate
 from kalshi_pipelines.kalshi.records import Orderbook
 from kalshi_pipelines.kalshi.signing import PrivateKey, Signer
 from kalshi_pipelines.settings import Environment, Settings
@@ -185,7 +185,7 @@ def test_with_a_key_the_accounts_own_limits_and_costs_are_followed(connect: Conn
     answer = lambda request: httpx.Response(200, json=limits if "limits" in request.url.path else costs)  # noqa: E731
     transport = connect(answer, signer=Signer("key-id", ed25519_key))
     with KalshiClient(transport):
-        assert transport._budget.laws[Bucket.READ] == BucketLaw(200, 200)
+        assert transport._budget.rates[Bucket.READ] == BucketRate(200, 200)
         assert transport._costs.cost("GET", "/markets") == 7
 
 
@@ -193,9 +193,9 @@ def test_limits_that_can_not_be_read_leave_the_published_ones(
     connect: Connect, ed25519_key: PrivateKey, caplog: pytest.LogCaptureFixture
 ) -> None:
     transport = connect(lambda _: httpx.Response(500), signer=Signer("key-id", ed25519_key))
-    before = transport._budget.laws
+    before = transport._budget.rates
     with KalshiClient(transport):
-        assert transport._budget.laws == before
+        assert transport._budget.rates == before
     assert "published limits" in caplog.text
 
 
@@ -234,7 +234,7 @@ def test_settings_decide_address_key_and_budget(
 def test_closing_the_client_ends_the_wait_for_the_budget(sqlite_engine: sa.Engine) -> None:
     settings = Settings(environment=Environment.SANDBOX, sandbox_url="http://127.0.0.1:1")
     client = KalshiClient.from_settings(settings, sqlite_engine)
-    client._transport._budget.laws = {Bucket.READ: BucketLaw(1, 10)}
+    client._transport._budget.rates = {Bucket.READ: BucketRate(1, 10)}
     client._transport._budget.empty(Bucket.READ)  # the next request waits ten seconds for its tokens
     ended: list[BaseException] = []
 

@@ -14,13 +14,13 @@ from kalshi_pipelines.kalshi.decoding import decode_record
 from kalshi_pipelines.kalshi.errors import RateBudgetExceeded
 from kalshi_pipelines.kalshi.rate_budget import (
     Bucket,
-    BucketLaw,
+    BucketRate,
+    BucketRates,
     EndpointCosts,
-    Laws,
     RateBudget,
-    account_laws,
+    account_rates,
     bucket_of,
-    documented_laws,
+    documented_rates,
 )
 from kalshi_pipelines.kalshi.records import AccountLimits, BucketLimits, EndpointCost, EndpointCostList
 from kalshi_pipelines.settings import RateTier
@@ -44,16 +44,16 @@ class BudgetClock:
         self.us += round(seconds * SECOND)
 
 
-def budget(engine: sa.Engine, clock: BudgetClock, law: BucketLaw, **options: float) -> RateBudget:
-    return RateBudget(engine, "key", {Bucket.READ: law}, clock_us=clock, sleep=clock.sleep, **options)
+def budget(engine: sa.Engine, clock: BudgetClock, rate: BucketRate, **options: float) -> RateBudget:
+    return RateBudget(engine, "key", {Bucket.READ: rate}, clock_us=clock, sleep=clock.sleep, **options)
 
 
-def overspent(grants: list[tuple[int, int]], law: BucketLaw) -> int:
+def overspent(grants: list[tuple[int, int]], rate: BucketRate) -> int:
     """The most tokens (in millionths) by which grants (instant, cost) would have overdrawn the exchange's bucket."""
-    full = law.capacity * SECOND
+    full = rate.capacity * SECOND
     level, last, worst = full, 0, 0
     for instant, cost in sorted(grants):
-        level = min(full, level + (instant - last) * law.refill_rate) - cost * SECOND
+        level = min(full, level + (instant - last) * rate.refill_rate) - cost * SECOND
         last = instant
         worst = max(worst, -level)
     return worst
@@ -61,45 +61,45 @@ def overspent(grants: list[tuple[int, int]], law: BucketLaw) -> int:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    law=st.builds(BucketLaw, st.integers(1, 5_000), st.integers(20, 15_000)).filter(
-        lambda law: law.capacity * 2 > law.refill_rate + 40
+    rate=st.builds(BucketRate, st.integers(1, 5_000), st.integers(20, 15_000)).filter(
+        lambda rate: rate.capacity * 2 > rate.refill_rate + 40
     ),
     steps=st.lists(st.tuples(st.integers(0, 3 * SECOND), st.integers(1, 20)), min_size=1, max_size=60),
 )
-def test_the_exchanges_bucket_is_never_overdrawn(law: BucketLaw, steps: list[tuple[int, int]]) -> None:
+def test_the_exchanges_bucket_is_never_overdrawn(rate: BucketRate, steps: list[tuple[int, int]]) -> None:
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
     rate_budgets.create(engine)
     clock = BudgetClock()
-    shared = budget(engine, clock, law, longest_wait_seconds=10_000)
+    shared = budget(engine, clock, rate, longest_wait_seconds=10_000)
     grants = []
     for idle, cost in steps:
         clock.us += idle
         shared.acquire(cost)
         grants.append((clock.us, cost))
     engine.dispose()
-    assert overspent(grants, law) == 0
+    assert overspent(grants, rate) == 0
 
 
 @pytest.mark.parametrize("tier", list(RateTier))
 def test_steady_work_gets_the_whole_refill_rate(engine: sa.Engine, tier: RateTier) -> None:
-    law, clock = documented_laws(tier)[Bucket.READ], BudgetClock()
-    shared = budget(engine, clock, law)
+    rate, clock = documented_rates(tier)[Bucket.READ], BudgetClock()
+    shared = budget(engine, clock, rate)
     shared.empty(Bucket.READ)
     start = clock.us
     for _ in range(200):
         shared.acquire(10)
-    assert 200 * 10 / ((clock.us - start) / SECOND) >= 0.98 * law.refill_rate
+    assert 200 * 10 / ((clock.us - start) / SECOND) >= 0.98 * rate.refill_rate
 
 
 def test_an_idle_bucket_grants_a_burst_that_leaves_a_margin(engine: sa.Engine) -> None:
-    shared = budget(engine, BudgetClock(), BucketLaw(200, 600))
+    shared = budget(engine, BudgetClock(), BucketRate(200, 600))
     waits = [shared.acquire(10) for _ in range(51)]
     assert waits[:50] == [0] * 50
     assert waits[50] == pytest.approx(0.05)
 
 
 def test_a_wait_that_is_too_long_is_refused_and_not_charged(engine: sa.Engine) -> None:
-    shared = budget(engine, BudgetClock(), BucketLaw(10, 20), longest_wait_seconds=2)
+    shared = budget(engine, BudgetClock(), BucketRate(10, 20), longest_wait_seconds=2)
     shared._sleep = lambda _: None  # every waiter has reserved its tokens and still waits
     for _ in range(3):
         shared.acquire(10)
@@ -111,14 +111,14 @@ def test_a_wait_that_is_too_long_is_refused_and_not_charged(engine: sa.Engine) -
 
 
 def test_a_refusal_by_the_exchange_makes_every_process_wait(engine: sa.Engine) -> None:
-    clock, law = BudgetClock(), BucketLaw(200, 600)
-    budget(engine, clock, law).empty(Bucket.READ)
-    assert budget(engine, clock, law).acquire(10) == pytest.approx(0.05)
+    clock, rate = BudgetClock(), BucketRate(200, 600)
+    budget(engine, clock, rate).empty(Bucket.READ)
+    assert budget(engine, clock, rate).acquire(10) == pytest.approx(0.05)
 
 
 def test_emptying_never_gives_tokens_back(engine: sa.Engine) -> None:
     clock = BudgetClock()
-    shared = budget(engine, clock, BucketLaw(10, 20))
+    shared = budget(engine, clock, BucketRate(10, 20))
     shared._sleep = lambda _: None
     for _ in range(5):
         shared.acquire(10)
@@ -128,25 +128,25 @@ def test_emptying_never_gives_tokens_back(engine: sa.Engine) -> None:
 
 def test_a_clock_set_back_does_not_block_for_ever(engine: sa.Engine) -> None:
     clock = BudgetClock()
-    shared = budget(engine, clock, BucketLaw(200, 600), longest_wait_seconds=60)
+    shared = budget(engine, clock, BucketRate(200, 600), longest_wait_seconds=60)
     shared.acquire(10)
     clock.us -= 86_400 * SECOND
     assert shared.acquire(10) == pytest.approx(0.05)
 
 
 def test_buckets_and_keys_are_apart(engine: sa.Engine) -> None:
-    clock, laws = BudgetClock(), documented_laws(RateTier.BASIC)
-    one = RateBudget(engine, "one", laws, clock_us=clock, sleep=clock.sleep)
+    clock, rates = BudgetClock(), documented_rates(RateTier.BASIC)
+    one = RateBudget(engine, "one", rates, clock_us=clock, sleep=clock.sleep)
     one.empty(Bucket.READ)
     assert one.acquire(10, Bucket.BALANCE) == 0
-    assert RateBudget(engine, "two", laws, clock_us=clock, sleep=clock.sleep).acquire(10) == 0
+    assert RateBudget(engine, "two", rates, clock_us=clock, sleep=clock.sleep).acquire(10) == 0
     assert one.acquire(10) > 0
 
 
 def test_threads_of_one_process_do_not_overdraw(engine: sa.Engine) -> None:
-    law, clock = BucketLaw(100, 400), BudgetClock()
+    rate, clock = BucketRate(100, 400), BudgetClock()
     waits: list[float] = []
-    shared = RateBudget(engine, "key", {Bucket.READ: law}, clock_us=clock, sleep=waits.append)
+    shared = RateBudget(engine, "key", {Bucket.READ: rate}, clock_us=clock, sleep=waits.append)
     threads = [threading.Thread(target=lambda: [shared.acquire(10) for _ in range(10)]) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -158,11 +158,11 @@ def test_threads_of_one_process_do_not_overdraw(engine: sa.Engine) -> None:
 
 SPEND = """
 import json, sys
-from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketLaw, RateBudget
+from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketRate, RateBudget
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import open_engine
 url, refill_rate, capacity, times = sys.argv[1], *map(int, sys.argv[2:])
-budget = RateBudget(open_engine(url), "key", {Bucket.READ: BucketLaw(refill_rate, capacity)})
+budget = RateBudget(open_engine(url), "key", {Bucket.READ: BucketRate(refill_rate, capacity)})
 grants = []
 print("ready", flush=True)
 sys.stdin.readline()
@@ -174,9 +174,9 @@ print(json.dumps(grants))
 
 
 def test_four_processes_share_one_bucket(engine: sa.Engine) -> None:
-    law, times = BucketLaw(600, 600), 30
+    rate, times = BucketRate(600, 600), 30
     url = engine.url.render_as_string(hide_password=False)
-    command = [sys.executable, "-c", SPEND, url, *map(str, (law.refill_rate, law.capacity, times))]
+    command = [sys.executable, "-c", SPEND, url, *map(str, (rate.refill_rate, rate.capacity, times))]
     with ExitStack() as running:
         processes = [
             running.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
@@ -192,25 +192,25 @@ def test_four_processes_share_one_bucket(engine: sa.Engine) -> None:
         outputs = [process.communicate(timeout=60)[0] for process in processes]
     grants = [(instant, cost) for output in outputs for instant, cost in json.loads(output)]
     assert len(grants) == 4 * times
-    assert overspent(grants, law) == 0
+    assert overspent(grants, rate) == 0
 
 
 def test_the_limits_of_an_account_are_used_as_stated() -> None:
     limits, _ = decode_record(AccountLimits, recording("demo_2026_06/account__limits.json"))
-    laws: Laws = account_laws(limits)
-    assert laws[Bucket.READ] == BucketLaw(200, 200)
-    assert laws[Bucket.READ].burst_us == SECOND // 2
+    rates: BucketRates = account_rates(limits)
+    assert rates[Bucket.READ] == BucketRate(200, 200)
+    assert rates[Bucket.READ].burst_us == SECOND // 2
 
 
 def test_an_account_without_a_refill_is_slow_but_no_crash(engine: sa.Engine) -> None:
     nothing = BucketLimits(refill_rate=0, bucket_capacity=0)
-    law = account_laws(AccountLimits("suspended", read=nothing, write=nothing))[Bucket.READ]
-    assert budget(engine, BudgetClock(), law).acquire(10) == 0
-    assert law.interval_us(10) == 10 * SECOND
+    rate = account_rates(AccountLimits("suspended", read=nothing, write=nothing))[Bucket.READ]
+    assert budget(engine, BudgetClock(), rate).acquire(10) == 0
+    assert rate.interval_us(10) == 10 * SECOND
 
 
 def test_the_published_limits_of_basic_hold_three_seconds() -> None:
-    assert documented_laws(RateTier.BASIC)[Bucket.READ] == BucketLaw(200, 600)
+    assert documented_rates(RateTier.BASIC)[Bucket.READ] == BucketRate(200, 600)
     assert bucket_of("/portfolio/balance") is Bucket.BALANCE
     assert bucket_of("/markets") is Bucket.READ
 
@@ -242,5 +242,5 @@ def test_the_most_exact_pattern_decides() -> None:
 def test_a_database_that_can_not_be_used_is_explained(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'empty.db'}")
     with pytest.raises(Exception, match="can not be used"):
-        RateBudget(engine, "key", documented_laws(RateTier.BASIC)).acquire(10)
+        RateBudget(engine, "key", documented_rates(RateTier.BASIC)).acquire(10)
     engine.dispose()

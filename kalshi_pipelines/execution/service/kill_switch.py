@@ -24,7 +24,7 @@ from kalshi_pipelines.execution.service.live_account import live_transport
 from kalshi_pipelines.kalshi import hosts
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import KalshiError
-from kalshi_pipelines.kalshi.rate_budget import Bucket, RateBudget, documented_laws
+from kalshi_pipelines.kalshi.rate_budget import Bucket, RateBudget, documented_rates
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.kalshi.transport import Transport
 from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
@@ -116,7 +116,7 @@ def halt(settings: Settings, trade: TradeSettings, journal: OpenJournal) -> Iter
     """
     with live_transport(settings, trade) as transport:
         signer = Signer.from_file(str(trade.api_key_id), Path(str(trade.private_key_file)))
-        budget = _UnsharedBudget(sa.create_engine("sqlite://"), "halt", documented_laws(settings.rate_tier))
+        budget = _UnsharedBudget(sa.create_engine("sqlite://"), "halt", documented_rates(settings.rate_tier))
         sandbox = settings.environment is Environment.SANDBOX
         address = hosts.base_url(settings.environment, trade.url)
         client = KalshiClient(Transport(address, budget, signer=signer, trust_proxies=not sandbox))

@@ -39,7 +39,7 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.write_budget import WriteBudget
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
-from kalshi_pipelines.kalshi.rate_budget import Bucket, RateBudget, documented_laws
+from kalshi_pipelines.kalshi.rate_budget import Bucket, RateBudget, documented_rates
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.kalshi.transport import Transport
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
@@ -195,7 +195,7 @@ def floor_at(sandbox: SandboxProcess, folder: Path, stack: ExitStack, member: st
     http.post(f"{sandbox.admin_url}/sandbox/keys", json=asked).raise_for_status()
     signer = Signer.from_file(key_id, key_file)
     budget_file = Path(tempfile.mkdtemp(dir=folder)) / "unused.db"
-    budget = Budget(sa.create_engine(f"sqlite:///{budget_file}"), "unused", documented_laws(RateTier.BASIC))
+    budget = Budget(sa.create_engine(f"sqlite:///{budget_file}"), "unused", documented_rates(RateTier.BASIC))
     transport = Transport(sandbox.url, budget, signer=signer, trust_proxies=False)
     client = KalshiClient(transport)
     stack.callback(client.close)

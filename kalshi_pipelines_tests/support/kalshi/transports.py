@@ -5,12 +5,12 @@ from collections.abc import Callable
 import httpx
 import sqlalchemy as sa
 
-from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketLaw, RateBudget
+from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketRate, RateBudget
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.kalshi.transport import Patience, Transport
 
 BASE_URL = "http://127.0.0.1:9/trade-api/v2"
-PLENTY = {bucket: BucketLaw(1_000_000, 10_000_000) for bucket in Bucket}
+PLENTY = {bucket: BucketRate(1_000_000, 10_000_000) for bucket in Bucket}
 
 Answer = Callable[[httpx.Request], httpx.Response]
 Connect = Callable[..., Transport]

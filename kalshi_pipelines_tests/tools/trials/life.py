@@ -37,7 +37,7 @@ from kalshi_pipelines.execution.reconciliation.report import ReconciliationRepor
 from kalshi_pipelines.execution.reconciliation.resolution import Limits
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
-from kalshi_pipelines.kalshi.rate_budget import documented_laws
+from kalshi_pipelines.kalshi.rate_budget import documented_rates
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.kalshi.transport import Patience, Transport
 from kalshi_pipelines.sandbox.process import SandboxProcess
@@ -81,7 +81,7 @@ def floor_of(place: Place, stack: ExitStack) -> Floor:
     """The member's place, with connections of this process's own."""
     http = stack.enter_context(httpx.Client(trust_env=False, timeout=30))
     signer = Signer.from_file(place.key_id, place.key_file)
-    budget = Budget(sa.create_engine("sqlite://"), "unused", documented_laws(RateTier.BASIC))
+    budget = Budget(sa.create_engine("sqlite://"), "unused", documented_rates(RateTier.BASIC))
     transport = Transport(place.sandbox.url, budget, signer=signer, trust_proxies=False, patience=_PATIENCE)
     client = KalshiClient(transport)
     stack.callback(client.close)
