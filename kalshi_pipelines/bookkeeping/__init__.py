@@ -1,4 +1,5 @@
 """Bookkeeping of every ingest: run records, the quarantine, record digests and provenance stamps.
 
-Belongs here: records about reading, whatever is read. Does not belong here: knowledge of markets, news or any vendor.
+Belongs here: accounts of an ingest that fit every kind of record. Does not belong here: knowledge of markets, of news
+or of any vendor.
 """

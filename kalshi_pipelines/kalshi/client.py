@@ -1,7 +1,7 @@
-"""The read-only Kalshi client: one method for each thing that is read.
+"""The read-only Kalshi client: one method for each read of the exchange.
 
-Parameters are named as the exchange names them. Walks over lists yield pages of raw rows (see ``decoding``), so that
-rows that did not change need not be decoded.
+Parameters have the exchange's names. Reads of lists yield pages of raw rows, so that rows that did not change need not
+be decoded (see ``decoding``).
 """
 
 import logging
@@ -55,7 +55,7 @@ EventStatusFilter = Literal["unopened", "open", "closed", "settled"]
 MarketStatusFilter = Literal["unopened", "open", "paused", "closed", "settled"]
 MveFilter = Literal["only", "exclude"]
 
-# Most rows a page: OpenAPI 3.34.0.
+# The limits of rows per page are from the OpenAPI document 3.34.0.
 MARKETS: Final = ListEndpoint("/markets", "markets", Market, most_rows=1000)
 EVENTS: Final = ListEndpoint("/events", "events", Event, most_rows=200)
 COMBO_EVENTS: Final = ListEndpoint("/events/multivariate", "events", Event, most_rows=200)
@@ -69,7 +69,7 @@ _ORDERBOOK_REQUESTS_IN_FLIGHT: Final = 8
 
 
 class KalshiClient:
-    """Reads the exchange. Use it in a ``with`` block; methods may be called from several threads.
+    """A client that reads the exchange, for use in a ``with`` block. Methods may be called from several threads.
 
     With an API key every request is signed, and the ``with`` block begins by reading the account's own rate limits.
     """
@@ -81,14 +81,17 @@ class KalshiClient:
     def from_settings(
         cls, settings: Settings, engine: sa.Engine, url: str | None = None, url_setting: str = ""
     ) -> Self:
-        """A client for the configured environment; the rate budget is kept in the warehouse behind ``engine``.
+        """Return a client for the configured environment.
 
-        ``url`` is the address of a sandbox this program started itself, or another allowed address; ``url_setting`` is
-        the environment variable it is from.
+        Args:
+            settings: The settings that name the environment, the API key and the rate tier.
+            engine: The warehouse, which holds the rate budget.
+            url: The address of a sandbox that this program started, or another allowed address.
+            url_setting: The environment variable from which ``url`` was read.
 
         Raises:
             EnvironmentMismatch: The address does not belong to the environment.
-            UnusableKey: The private key file can not be used.
+            UnusableKey: The private key file cannot be used.
         """
         sandbox = settings.environment is Environment.SANDBOX
         given = url or (settings.sandbox_url if sandbox else None)
@@ -110,12 +113,12 @@ class KalshiClient:
 
     @property
     def address(self) -> str:
-        """The root of the API it reads."""
+        """The address of the API that this client reads."""
         return self._transport.address
 
     @property
     def clock_difference_ms(self) -> int | None:
-        """By how much the exchange's clock was ahead of this computer's at the last answer; exact to about a second."""
+        """Milliseconds by which the exchange's clock was ahead at the last response, exact to about a second."""
         return self._transport.clock_difference_ms
 
     def __enter__(self) -> Self:
@@ -133,40 +136,40 @@ class KalshiClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; walks under way end with TransportFailed."""
+        """Close the connections. Reads that are still running end with TransportFailed."""
         self._transport.close()
 
     @property
     def portfolio(self) -> PortfolioClient:
-        """Reads of the account of the key that signs, over the same connections and budget."""
+        """Reads of the account that owns the API key, over the same connections and rate budget."""
         return PortfolioClient(self._transport)
 
     # --- the exchange and the account
 
     def exchange_status(self) -> ExchangeStatus:
-        """Whether the exchange and each of its shards works; it answers this also while it is down (5xx)."""
+        """Return the status of the exchange and its shards. The exchange sends it even with an error status (5xx)."""
         return self._read(ExchangeStatus, "/exchange/status", meaningful=(500, 503, 504))
 
     def exchange_schedule(self) -> Schedule:
-        """Trading hours and planned maintenance."""
+        """Return trading hours and planned maintenance."""
         return self._read(Schedule, "/exchange/schedule", inside="schedule")
 
     def historical_cutoff(self) -> HistoricalCutoff:
-        """Before which instants records are found at the historical endpoints only."""
+        """Return the instants before which records are available only at the historical endpoints."""
         return self._read(HistoricalCutoff, "/historical/cutoff")
 
     def account_limits(self) -> AccountLimits:
-        """The rate limits of the account. Needs an API key."""
+        """Return the rate limits of the account. Needs an API key."""
         return self._read(AccountLimits, "/account/limits")
 
     def endpoint_costs(self) -> EndpointCostList:
-        """The token cost of requests."""
+        """Return the token costs of requests."""
         return self._read(EndpointCostList, "/account/endpoint_costs")
 
     # --- catalogue
 
     def series_pages(self) -> Iterator[Page]:
-        """All series, as one page: the endpoint is not paginated (13,000 rows in October 2026)."""
+        """Yield all series as one page: the endpoint is not paginated (13,000 rows in October 2026)."""
         yield read_page(self._transport, SERIES, ())
 
     def event_pages(
@@ -179,19 +182,20 @@ class KalshiClient:
         min_updated_ts: int | None = None,
         limit: int = 200,
     ) -> Iterator[Page]:
-        """Events without their markets; with ``combos`` the multivariate events, which the plain list leaves out.
+        """Return pages of events without their markets.
 
         Args:
-            status: Events of which any market has this status.
-            combos: Ask for multivariate combo events; these can not be filtered by status or time of update.
-            tickers: Only these events; unknown ones are missing from the answer.
+            status: Only events with at least one market of this status.
+            combos: Read the multivariate combo events instead, which the plain list omits. Combo events cannot be
+                filtered by status or time of update.
+            tickers: Only these events. The response omits unknown tickers.
             series_ticker: Only events of this series.
-            min_updated_ts: Only events whose metadata changed since, unix seconds.
-            limit: Rows a page, at most 200.
+            min_updated_ts: Only events whose metadata changed at or after this Unix second.
+            limit: Rows per page, at most 200.
         """
         if combos and (status or min_updated_ts is not None):
             raise InvalidRequest(
-                "Combo events can not be filtered by status or time of update.", "Leave these filters out."
+                "Combo events cannot be filtered by status or time of update.", "Remove these filters."
             )
         params = _params(status=status, series_ticker=series_ticker, min_updated_ts=min_updated_ts)
         return self._pages_of(COMBO_EVENTS if combos else EVENTS, params, tickers, limit)
@@ -209,19 +213,20 @@ class KalshiClient:
         min_updated_ts: int | None = None,
         limit: int = 1000,
     ) -> Iterator[Page]:
-        """Markets with their current quotes.
+        """Return pages of markets with their current quotes.
 
         Args:
-            status: The exchange's filter vocabulary, which is not that of ``Market.status``.
-            mve_filter: ``exclude`` leaves the combos out (99 % of all markets, also when asked for by ticker), ``only``
-                wants nothing else, ``None`` both.
-            tickers: Only these markets; unknown ones are missing from the answer.
+            status: A status of the exchange's filter vocabulary, which differs from the values of ``Market.status``.
+            mve_filter: ``exclude`` omits combos (99 % of all markets), even if ``tickers`` names them. ``only`` reads
+                nothing but combos. ``None`` reads both.
+            tickers: Only these markets. The response omits unknown tickers.
             event_ticker: Only markets of this event.
             series_ticker: Only markets of this series.
-            min_settled_ts: Settled at or after, unix seconds; goes with status ``settled``.
-            max_settled_ts: Settled at or before, unix seconds.
-            min_updated_ts: Metadata (not prices) changed since, unix seconds; goes with no status.
-            limit: Rows a page, at most 1000.
+            min_settled_ts: Only markets settled at or after this Unix second. Needs the status ``settled``.
+            max_settled_ts: Only markets settled at or before this Unix second.
+            min_updated_ts: Only markets whose metadata (not prices) changed at or after this Unix second. Cannot be
+                combined with a status.
+            limit: Rows per page, at most 1000.
         """
         params = _params(
             status=status,
@@ -235,37 +240,42 @@ class KalshiClient:
         return self._pages_of(MARKETS, params, tickers, limit)
 
     def market(self, ticker: str) -> Market:
-        """One market with its current quotes."""
+        """Return one market with its current quotes."""
         return self._read(Market, path_with("/markets/{ticker}", ticker=ticker), inside="market")
 
     def event(self, event_ticker: str) -> Event:
-        """One event without its markets."""
+        """Return one event without its markets."""
         return self._read(Event, path_with("/events/{ticker}", ticker=event_ticker), inside="event")
 
     def series(self, series_ticker: str) -> Series:
-        """One series."""
+        """Return one series."""
         return self._read(Series, path_with("/series/{ticker}", ticker=series_ticker), inside="series")
 
     # --- orderbooks
 
     def orderbook(self, ticker: str, depth: int = 0) -> Orderbook:
-        """The orderbook of one market; ``depth`` levels a side, 0 for all."""
+        """Return the orderbook of one market with ``depth`` levels per side, or all levels if ``depth`` is 0."""
         if not 0 <= depth <= MOST_ORDERBOOK_DEPTH:
-            raise InvalidRequest(f"An orderbook has no depth {depth}.", f"Ask for 0 (all) to {MOST_ORDERBOOK_DEPTH}.")
+            raise InvalidRequest(
+                f"An orderbook cannot be read with depth {depth}.", f"Use 0 (all levels) to {MOST_ORDERBOOK_DEPTH}."
+            )
         path = path_with("/markets/{ticker}/orderbook", ticker=ticker)
         return Orderbook(ticker, self._read(BookSides, path, [("depth", str(depth))], inside="orderbook_fp"))
 
     def orderbooks(self, tickers: Sequence[str]) -> Page:
-        """The orderbooks of 1 to 100 markets in one request, as raw ``Orderbook`` rows in no particular order."""
+        """Return the orderbooks of 1 to 100 markets, read in one request, as raw ``Orderbook`` rows in any order."""
         if not 1 <= len(tickers) <= MOST_ORDERBOOKS:
             raise InvalidRequest(
-                f"GET {ORDERBOOKS.path} can not be asked for {len(tickers)} markets.",
+                f"GET {ORDERBOOKS.path} cannot be asked for {len(tickers)} markets.",
                 f"Ask for 1 to {MOST_ORDERBOOKS}.",
             )
         return read_page(self._transport, ORDERBOOKS, [("tickers", ticker) for ticker in tickers])
 
     def orderbook_batches(self, tickers: Iterable[str]) -> Iterator[tuple[tuple[str, ...], Page]]:
-        """The orderbooks of many markets: 100 a request, several requests under way, answers in the order asked."""
+        """Yield the orderbooks of many markets: 100 per request, in the order of ``tickers``.
+
+        Several requests run at the same time.
+        """
         pool = self._transport.threads(_ORDERBOOK_REQUESTS_IN_FLIGHT, "kalshi-orderbooks")
         under_way: deque[tuple[tuple[str, ...], Future[Page]]] = deque()
         try:
@@ -304,7 +314,7 @@ class KalshiClient:
         def decode(body: bytes) -> T:
             record, unknown = decode_record(kind, member(body, inside) if inside else body)
             if unknown:
-                logger.info("GET %s has fields this version does not know: %s", path, ", ".join(sorted(unknown)))
+                logger.info("GET %s has fields that this version does not know: %s", path, ", ".join(sorted(unknown)))
             return record
 
         return self._transport.get(path, params, decode=decode, meaningful=meaningful)
@@ -313,7 +323,10 @@ class KalshiClient:
         try:
             limits, costs = self.account_limits(), self.endpoint_costs()
         except (ServerError, RateLimited, TransportFailed, MalformedResponse, NotFound) as error:
-            logger.warning("The published limits of the usage level are used instead of the account's own: %s", error)
+            logger.warning(
+                "The account's own rate limits could not be read; the published limits of its usage level apply: %s",
+                error,
+            )
             return
         self._transport.use_account_rates(
             account_rates(limits), EndpointCosts(costs.default_cost, tuple(costs.endpoint_costs))
@@ -324,7 +337,7 @@ def _books(tickers: Sequence[str], answer: Future[Page]) -> Page:
     try:
         return answer.result()
     except KalshiError as error:
-        error.where = f"This was the page of {len(tickers)} orderbooks from {tickers[0]} to {tickers[-1]}."
+        error.where = f"This happened on the page of {len(tickers)} orderbooks from {tickers[0]} to {tickers[-1]}."
         raise
 
 

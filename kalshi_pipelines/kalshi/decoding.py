@@ -1,8 +1,8 @@
-"""From a page's bytes to records, in two steps.
+"""Decoding of pages into records, in two steps.
 
-``split_page`` cuts a page into the raw bytes of its rows; ``decode_records`` decodes those that are wanted. Rows that
-did not change since they were last seen need only the first. A field this version does not know is kept aside with its
-bytes; a row that can not be decoded is set aside with the reason. What the records look like is in ``records``.
+``split_page`` cuts a page into the raw bytes of its rows, and ``decode_records`` decodes rows. Rows that did not change
+since the last read need only the first step. A field that this version does not know is kept with its bytes. A row that
+cannot be decoded is rejected with the reason. The fields of the records are in ``records``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ _KEYS: Final[Mapping[type[Struct], str]] = {
 
 
 class Decoded(NamedTuple, Generic[T]):
-    """A record, the bytes it was decoded from, and the fields of it that this version does not know, as received."""
+    """A decoded record with its raw bytes and the raw values of fields that this version does not know."""
 
     record: T
     raw: Raw
@@ -41,7 +41,7 @@ class Decoded(NamedTuple, Generic[T]):
 
 @dataclass(frozen=True)
 class RejectedRecord:
-    """A record that can not be decoded. ``key`` is its ticker where that much is readable."""
+    """A record that cannot be decoded. ``key`` is the record's ticker, or None if the ticker cannot be read."""
 
     raw: bytes
     reason: str
@@ -50,7 +50,7 @@ class RejectedRecord:
 
 @dataclass
 class DecodedRecords(Generic[T]):
-    """Every record handed in, either decoded or rejected; and one example of each unknown field seen."""
+    """The decoded and the rejected records of a page, and one example of each unknown field."""
 
     records: list[Decoded[T]] = field(default_factory=list)
     rejected: list[RejectedRecord] = field(default_factory=list)
@@ -58,11 +58,11 @@ class DecodedRecords(Generic[T]):
 
 
 def split_page(body: bytes, list_key: str, *, paginated: bool = True) -> tuple[str, list[Raw]]:
-    """The cursor (empty on the last page) and the raw records of a page. The records share the body's memory.
+    """Return the cursor of a page (empty on the last page) and its raw records, which share the body's memory.
 
     Raises:
-        UnreadableBody: Not JSON, or without the list; or without a cursor where one is promised, because a walk that
-            took that for the last page would lose everything after it.
+        UnreadableBody: The body is not JSON, or it lacks the list. Also if a page of a paginated list lacks the cursor:
+            a missing cursor must not pass as the last page, because all later pages would be lost.
     """
     try:
         envelope = _envelope_decoder(list_key).decode(body)
@@ -74,10 +74,10 @@ def split_page(body: bytes, list_key: str, *, paginated: bool = True) -> tuple[s
 
 
 def member(body: bytes, key: str) -> Raw:
-    """The raw value of one key of a JSON object.
+    """Return the raw value of one key of a JSON object.
 
     Raises:
-        UnreadableBody: Not a JSON object, or without the key.
+        UnreadableBody: The body is not a JSON object, or it lacks the key.
     """
     try:
         return msgspec.json.decode(body, type=dict[str, Raw])[key]
@@ -97,7 +97,7 @@ def _envelope_decoder(list_key: str) -> msgspec.json.Decoder[Any]:
 
 
 class _Codec(Generic[T]):
-    """The decoders of one kind of record: a fast one that refuses unknown fields, and a patient one."""
+    """Decoders of one kind of record: a fast one that refuses unknown fields, and a slow one that keeps them."""
 
     def __init__(self, kind: type[T]) -> None:
         self.kind = kind
@@ -144,10 +144,10 @@ def _codec(kind: type[T]) -> _Codec[T]:
 
 
 def decode_record(kind: type[T], raw: Raw | bytes) -> tuple[T, Mapping[str, bytes]]:
-    """One record and the fields of it that this version does not know.
+    """Decode one record, and return it with the fields that this version does not know.
 
     Raises:
-        UnreadableBody: It is not a record of this kind; the message names the first field that is wrong.
+        UnreadableBody: The bytes are not a record of this kind. The message names the first wrong field.
     """
     codec = _codec(kind)
     try:
@@ -161,7 +161,7 @@ def decode_record(kind: type[T], raw: Raw | bytes) -> tuple[T, Mapping[str, byte
 
 
 def decode_records(kind: type[T], raws: Iterable[Raw]) -> DecodedRecords[T]:
-    """Decode raw records of a page; a bad one is rejected with its reason and does not stop the others."""
+    """Decode raw records of a page. A bad record is rejected with its reason and does not stop the other records."""
     decode = _codec(kind).exact.decode
     result = DecodedRecords[T]()
     append = result.records.append
@@ -185,7 +185,7 @@ def _decode_patiently(kind: type[T], raw: Raw, result: DecodedRecords[T]) -> Non
 
 
 def record_key(kind: type[Struct], raw: Raw) -> str | None:
-    """The ticker of a raw record without decoding the rest, ``None`` if there is none to read."""
+    """Return the ticker of a raw record without decoding the rest; None if the ticker cannot be read."""
     decoder = _codec(kind).key
     try:
         return None if decoder is None else str(decoder.decode(raw).key)

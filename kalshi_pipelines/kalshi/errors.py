@@ -1,4 +1,4 @@
-"""What can go wrong between this program and the exchange, each as one sentence with its remedy.
+"""Errors of requests to the exchange. Each error names the problem and the remedy.
 
 Messages and attributes never hold request headers, key material or signatures. Errors of the database or of stored
 data do not belong here.
@@ -18,7 +18,7 @@ _MOST_TEXT: Final = 300
 
 
 class KalshiError(ExpectedError):
-    """Anything this room reports: what was wrong, during which work (``where``, if known), and what to do next."""
+    """An error of the client; ``where`` names the page or request during which it happened, if known."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(problem, remedy)
@@ -33,11 +33,11 @@ class EnvironmentMismatch(KalshiError):
 
 
 class UnusableKey(KalshiError):
-    """The API key's private key file can not be used to sign."""
+    """A private key file or key id that cannot be used to sign requests."""
 
 
 class InvalidRequest(KalshiError):
-    """A request the exchange is known to refuse; it was not sent."""
+    """A request that was not sent because the exchange is known to refuse it."""
 
 
 class RateBudgetExceeded(KalshiError):
@@ -47,30 +47,30 @@ class RateBudgetExceeded(KalshiError):
 
 
 class TransportFailed(KalshiError):
-    """No complete answer arrived: connection refused, cut off or too slow."""
+    """No complete response arrived: the connection was refused, cut off or too slow."""
 
     is_retryable = True
 
 
 class AbsurdAnswer(TransportFailed):
-    """An answer that is longer, or takes longer, than any the API gives: it was cut off."""
+    """A response that was cut off because it was longer, or took longer, than any genuine response of the API."""
 
 
 class MalformedResponse(KalshiError):
-    """An answer arrived that is not the JSON document the endpoint promises."""
+    """A response that is not the JSON document that the endpoint promises."""
 
 
 class PaginationStuck(KalshiError):
-    """A walk over pages does not get on: the exchange repeats itself or never ends."""
+    """A list that cannot be read to its end, because the exchange repeats pages or never stops sending them."""
 
 
 class UnreadableBody(ExpectedError, ValueError):
-    """A response body that can not be decoded; the transport fetches it again before it becomes MalformedResponse."""
+    """A response body that cannot be decoded. The transport retries the request before it raises MalformedResponse."""
 
 
 @dataclass(frozen=True)
 class RequestLine:
-    """Which request was sent: everything about it that is safe to print."""
+    """The parts of a request that are safe to print."""
 
     path: str
     params: tuple[tuple[str, str], ...] = ()
@@ -82,7 +82,7 @@ class RequestLine:
 
 @dataclass(frozen=True)
 class VendorError:
-    """What an error body says; parts the body does not have are ``None``."""
+    """The contents of an error body; None for parts that the body lacks."""
 
     code: str | None = None
     message: str | None = None
@@ -94,16 +94,16 @@ class VendorError:
 
 
 class ApiError(KalshiError):
-    """The exchange answered with an error status.
+    """A response with an error status.
 
     Attributes:
-        request: What was asked.
+        request: The request that was sent.
         status: The HTTP status.
-        code, message, details: What the body says, made safe to print.
-        attempts: How many times it was asked.
+        code, message, details: The contents of the error body, made safe to print.
+        attempts: The number of attempts so far.
     """
 
-    _remedy = "The request itself was refused, so asking again will not help: report it as a defect of this package."
+    _remedy = "A retry does not help, because the request itself was refused. Report it as a defect of this package."
 
     def __init__(self, request: RequestLine, status: int, vendor: VendorError, attempts: int = 1) -> None:
         times = "" if attempts == 1 else f" after {attempts} attempts"
@@ -117,18 +117,18 @@ class ApiError(KalshiError):
         self.attempts = attempts
 
     def has_code(self, code: str) -> bool:
-        """Whether the body carries this code; the exchange appends suffixes such as ``user_not_found:_<uuid>``."""
+        """Return whether the error has this code. The exchange may append a suffix: ``user_not_found:_<uuid>``."""
         return self.code is not None and self.code.partition(":")[0] == code
 
 
 class Redirected(ApiError):
-    """3xx: the address is not the API's own."""
+    """Status 3xx: the exchange redirected the request, and redirects are never followed."""
 
-    _remedy = "Redirects are never followed: check the configured address."
+    _remedy = "Redirects are never followed. Check the configured address."
 
 
 class Unauthorized(ApiError):
-    """401: the signature, key id or timestamp was refused."""
+    """Status 401: the exchange refused the signature, the key id or the timestamp."""
 
     _remedy = (
         "Check that KALSHI_API_KEY_ID and KALSHI_PRIVATE_KEY_FILE belong together and to this environment, "
@@ -137,31 +137,31 @@ class Unauthorized(ApiError):
 
 
 class Forbidden(ApiError):
-    """403: the key's scopes do not include this read."""
+    """Status 403: the scopes of the API key do not include this read."""
 
     _remedy = "Use an API key with the read scope that is not locked to other sub-accounts."
 
 
 class NotFound(ApiError):
-    """404: unknown ticker, or one that moved to the historical endpoints."""
+    """Status 404: the ticker is unknown, or its record moved to the historical endpoints."""
 
-    _remedy = "Check the ticker; settled markets move to /historical/markets after the historical cutoff."
+    _remedy = "Check the ticker. Settled markets move to /historical/markets after the historical cutoff."
 
 
 class RateLimited(ApiError):
-    """429: the exchange's own token bucket was empty."""
+    """Status 429: the exchange's token bucket for this API key was empty."""
 
     is_retryable = True
 
-    _remedy = "Let every program that uses this key share one warehouse, or set KALSHI_RATE_TIER to the key's tier."
+    _remedy = "Let all programs that use this key share one warehouse, or set KALSHI_RATE_TIER to its usage level."
 
 
 class ServerError(ApiError):
-    """5xx: the exchange or its gateway failed."""
+    """Status 5xx: the exchange or its gateway failed."""
 
     is_retryable = True
 
-    _remedy = "Run again later; the exchange pauses on Thursdays from 03:00 to 05:00 New York time."
+    _remedy = "Run again later. The exchange pauses on Thursdays from 03:00 to 05:00 New York time."
 
 
 _BY_STATUS: Final[dict[int, type[ApiError]]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 429: RateLimited}
@@ -169,16 +169,16 @@ _BY_HUNDRED: Final[dict[int, type[ApiError]]] = {3: Redirected, 5: ServerError}
 
 
 def api_error(request: RequestLine, status: int, body: bytes, attempts: int) -> ApiError:
-    """The error that fits an answer with a status other than 200."""
+    """Return the error that fits a response with a status other than 200."""
     kind = _BY_STATUS.get(status) or _BY_HUNDRED.get(status // 100, ApiError)
     return kind(request, status, parse_error_body(body), attempts)
 
 
 def parse_error_body(body: bytes) -> VendorError:
-    """What an error body says, whichever of the exchange's shapes it has.
+    """Return the contents of an error body in any of the exchange's formats.
 
-    Recorded shapes: ``{"error": {code, message, details?}}``, ``{code, message, details?}``, ``{"msg": ...}``,
-    ``{"error": "too many requests"}``, and anything else (HTML of a gateway, nothing), which is kept as a short text.
+    Recorded formats: ``{"error": {code, message, details?}}``, ``{code, message, details?}``, ``{"msg": ...}`` and
+    ``{"error": "too many requests"}``. Any other body, such as the HTML page of a gateway, becomes a short text.
     """
     try:
         document = msgspec.json.decode(body)
@@ -198,7 +198,7 @@ def parse_error_body(body: bytes) -> VendorError:
 
 
 def printable(text: str) -> str:
-    """Text on one line, without control characters, of bounded length."""
+    """Return the text on one line, without control characters, and truncated to 300 characters."""
     shown = "".join(character if character.isprintable() else " " for character in text[: _MOST_TEXT + 1])
     return shown if len(shown) <= _MOST_TEXT else shown[:_MOST_TEXT] + "..."
 

@@ -1,7 +1,7 @@
-"""Which addresses belong to which environment.
+"""Allowed addresses of the API in each environment.
 
-The list is hard-coded on purpose: a typing error in a setting must never send a signed request to a stranger or to
-the wrong exchange. Where a request goes after that (paths) does not belong here.
+The list is hard-coded on purpose. A typing error in a setting must never send a signed request to a stranger or to the
+wrong exchange. Paths of requests do not belong here.
 """
 
 import ipaddress
@@ -13,7 +13,7 @@ from kalshi_pipelines.settings import Environment
 
 API_ROOT: Final = "/trade-api/v2"
 
-# docs.kalshi.com, October 2026: the recommended host first. Demo really is .co.
+# From docs.kalshi.com, October 2026; the recommended host comes first. The domain of demo is .co, not .com.
 _HOSTS: Final = {
     Environment.PROD: ("external-api.kalshi.com", "api.elections.kalshi.com"),
     Environment.DEMO: ("external-api.demo.kalshi.co", "demo-api.kalshi.co"),
@@ -21,12 +21,15 @@ _HOSTS: Final = {
 
 
 def base_url(environment: Environment, url: str | None = None, setting: str = "") -> str:
-    """The address of the API, ending in ``/trade-api/v2``: the given one if it is allowed, else the recommended one.
+    """Return the address of the API, ending in ``/trade-api/v2``.
 
-    ``setting`` is the environment variable the address is from, if it is not ``KALSHI_SANDBOX_URL``.
+    Args:
+        environment: The environment to which the address must belong.
+        url: The configured address; None for the recommended address of the environment.
+        setting: The environment variable from which ``url`` was read, if it is not ``KALSHI_SANDBOX_URL``.
 
     Raises:
-        EnvironmentMismatch: The address does not belong to the environment, or the sandbox has none.
+        EnvironmentMismatch: The address does not belong to the environment, or the sandbox has no address.
     """
     if environment is Environment.SANDBOX:
         return _sandbox_url(url, setting)
@@ -39,14 +42,15 @@ def base_url(environment: Environment, url: str | None = None, setting: str = ""
 
 
 def base_urls(environment: Environment) -> tuple[str, ...]:
-    """The address of the API at every host of demo or production, the recommended one first; none of a sandbox."""
+    """Return all allowed addresses of demo or production, the recommended address first; empty for the sandbox."""
     return tuple(f"https://{host}{API_ROOT}" for host in _HOSTS.get(environment, ()))
 
 
 def _sandbox_url(url: str | None, setting: str) -> str:
     if url is None:
         raise EnvironmentMismatch(
-            "The sandbox has no address.", "Set KALSHI_SANDBOX_URL to a running sandbox, or let the run start its own."
+            "The sandbox has no address.",
+            "Set KALSHI_SANDBOX_URL to the address of a running sandbox, or let the run start its own sandbox.",
         )
     parts = _split(Environment.SANDBOX, url, setting)
     if parts.scheme != "http" or not _is_loopback(parts.hostname):
@@ -79,14 +83,14 @@ def _is_loopback(host: str | None) -> bool:
 def _refuse(environment: Environment, url: str, setting: str) -> NoReturn:
     if environment is Environment.SANDBOX:
         name = setting or "KALSHI_SANDBOX_URL"
-        accepted = f"set {name} to an http:// address of this computer, such as http://127.0.0.1:8765"
+        accepted = f"Set {name} to an http:// address of this computer, such as http://127.0.0.1:8765"
     else:
-        accepted = (f"set {setting} to " if setting else "use ") + " or ".join(
+        accepted = (f"Set {setting} to " if setting else "Use ") + " or ".join(
             f"https://{host}{API_ROOT}" for host in _HOSTS[environment]
         )
-    # Only the host is named: a mistyped address may hold a password.
+    # The message names only the host, because a mistyped address may hold a password.
     host = urlsplit(url).hostname if "@" not in url and "://" in url and "[" not in url else None
     raise EnvironmentMismatch(
-        f"The address of {host or 'the exchange'} does not belong to the environment {environment.value}:",
+        f"The address of {host or 'the exchange'} does not belong to the environment {environment.value}.",
         f"{accepted}.",
     )

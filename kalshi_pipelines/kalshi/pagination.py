@@ -1,7 +1,7 @@
-"""Walk over the pages of a list endpoint, reading one page ahead.
+"""Pages of a list endpoint, read one page ahead of their use.
 
-A walk survives a page that is damaged, rows that move while it reads, and an exchange that answers a bad cursor with
-page one again; it never runs for ever. Which endpoints there are, and what becomes of the rows, does not belong here.
+Reading survives a damaged page, rows that move between pages, and an exchange that answers a bad cursor with page one.
+It never runs forever. The list of endpoints, and the use of the rows, do not belong here.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,9 +18,14 @@ from kalshi_pipelines.units import now_us
 
 @dataclass(frozen=True)
 class ListEndpoint:
-    """A list endpoint: its path, the key of its rows, the kind of a row and the most rows a page may be asked to have.
+    """A list endpoint of the exchange.
 
-    ``most_rows`` is ``None`` for an endpoint that answers with one page only.
+    Attributes:
+        path: Path below the API root.
+        list_key: Key of the response that holds the rows.
+        kind: Type of a row.
+        most_rows: The largest page that may be requested; None for an endpoint that answers with a single page.
+        most_pages: The number of pages after which reading stops with an error.
     """
 
     path: str
@@ -32,10 +37,10 @@ class ListEndpoint:
 
 @dataclass(frozen=True)
 class Page:
-    """One page as received: its rows are cut apart but not decoded.
+    """One page as received, cut into rows that are not decoded yet.
 
-    ``number`` counts from 1; ``received_us`` is this computer's time of receipt in microseconds since 1970 UTC. The
-    rows share the page's memory: keep ``bytes(row)``, not the row, to outlive it.
+    ``number`` counts from 1. ``received_us`` is the time of receipt by this computer's clock, in microseconds since
+    1970 UTC. The rows share the page's memory: to keep a row longer than the page, copy it with ``bytes(row)``.
     """
 
     endpoint: str
@@ -63,18 +68,18 @@ def read_page(
 
 
 def pages(transport: Transport, endpoint: ListEndpoint, params: QueryParams, limit: int) -> Iterator[Page]:
-    """The pages of a list, each with at most ``limit`` rows. The next page is fetched while this one is worked on.
+    """Return the pages of a list, each with at most ``limit`` rows. The next page is fetched while the caller works.
 
-    Rows may come twice when the list moves while it is read.
+    A row may come twice if the list changes while it is read.
 
     Raises:
-        InvalidRequest: ``limit`` is not what the endpoint accepts; nothing was sent.
-        PaginationStuck: The exchange repeats itself, or the list does not end.
-        KalshiError: A page could not be read; the message names the page and the rows before it.
+        InvalidRequest: The endpoint does not accept ``limit``; no request was sent.
+        PaginationStuck: The exchange repeats pages, or the list does not end.
+        KalshiError: A page could not be read. The message names the page and the number of rows before it.
     """
     if endpoint.most_rows is None or not 1 <= limit <= endpoint.most_rows:
         raise InvalidRequest(
-            f"GET {endpoint.path} can not be asked for {limit} rows a page.", f"Ask for 1 to {endpoint.most_rows}."
+            f"GET {endpoint.path} cannot be asked for {limit} rows per page.", f"Ask for 1 to {endpoint.most_rows}."
         )
     reader = _PageReader(transport, endpoint, [("limit", str(limit)), *params])
     return _ahead(transport, reader.next_page)
@@ -89,13 +94,13 @@ def _ahead(transport: Transport, next_page: Callable[[], Page]) -> Iterator[Page
             coming = thread.submit(next_page) if page.cursor else None
             yield page
     finally:
-        # A consumer that stops early does not wait for the request under way; its answer is dropped.
+        # A caller that stops early does not wait for the running request, whose response is discarded.
         thread.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass
 class _PageReader:
-    """Where a walk stands. Only one page is ever fetched at a time."""
+    """The state of reading one list. Only one page is fetched at a time."""
 
     transport: Transport
     endpoint: ListEndpoint
@@ -112,11 +117,12 @@ class _PageReader:
         try:
             if number > self.endpoint.most_pages:
                 raise PaginationStuck(
-                    f"GET {self.endpoint.path} did not end.", "Narrow the walk with a filter, or report it as a defect."
+                    f"GET {self.endpoint.path} did not end after {self.endpoint.most_pages} pages.",
+                    "Narrow the read with a filter, or report it as a defect.",
                 )
             page = self._checked(number)
         except KalshiError as error:
-            error.where = f"This was page {number} of GET {self.endpoint.path}, after {self.rows} rows."
+            error.where = f"This happened on page {number} of GET {self.endpoint.path}, after {self.rows} rows."
             raise
         self.page_number, self.rows = number, self.rows + len(page.raw_records)
         self.cursor_before, self.cursor = self.cursor, page.cursor
@@ -128,7 +134,7 @@ class _PageReader:
         page = read_page(self.transport, self.endpoint, self.params, number, self.cursor)
         if not self._repeats(page):
             return page
-        if number > 1:  # the page before may have given a bad cursor
+        if number > 1:  # The cursor of the previous page may be bad: read that page again for a new cursor.
             before = read_page(self.transport, self.endpoint, self.params, number - 1, self.cursor_before)
             self.cursor = before.cursor
             if not self.cursor:
@@ -137,7 +143,8 @@ class _PageReader:
         if not self._repeats(page):
             return page
         raise PaginationStuck(
-            f"GET {self.endpoint.path} repeats itself instead of going on.", "Run again: the walk starts from page 1."
+            f"GET {self.endpoint.path} repeats a page instead of sending the next one.",
+            "Run again: the read starts from page 1.",
         )
 
     def _repeats(self, page: Page) -> bool:

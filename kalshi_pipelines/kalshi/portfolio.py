@@ -1,7 +1,7 @@
 """Reads of one account: orders, fills, positions, settlements, balance, and how far these reads have caught up.
 
-Every list is read whole or not at all: a page that fails, or a row that can not be read, is an error, because what is
-missing from a list proves something here. What the rows mean does not belong here.
+Every list is read whole or not at all. A page that fails, or a row that cannot be decoded, is an error, because
+reconciliation concludes from the absence of a row. The meaning of the rows does not belong here.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 OrderStatusFilter = Literal["resting", "canceled", "executed"]
 
 _MOST_ROWS: Final = 1_000
-# An account with more is not this program's.
+# An account that this program trades never has more pages than this.
 _MOST_PAGES: Final = 1_000
 ORDERS: Final = ListEndpoint("/portfolio/orders", "orders", OrderRecord, _MOST_ROWS, _MOST_PAGES)
 PAST_ORDERS: Final = ListEndpoint("/historical/orders", "orders", OrderRecord, _MOST_ROWS, _MOST_PAGES)
@@ -45,7 +45,7 @@ SETTLEMENTS: Final = ListEndpoint("/portfolio/settlements", "settlements", Settl
 
 @dataclass(frozen=True)
 class Rows(Generic[T]):
-    """All rows of a list; how many pages they came on, and the digest of their bytes, are for the record."""
+    """All rows of a list. The number of pages and the digest of the rows' bytes are evidence for reports."""
 
     records: list[T]
     pages: int
@@ -53,30 +53,30 @@ class Rows(Generic[T]):
 
 
 class PortfolioClient:
-    """Reads the account of the key that signs.
+    """A client that reads the account that owns the API key.
 
-    Every method raises ``KalshiError`` if the exchange can not be read, refuses, or answers with rows this version
-    does not understand.
+    Every method raises ``KalshiError`` if the exchange cannot be reached, refuses the request, or sends rows that this
+    version cannot decode.
     """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
     def user_data_timestamp_us(self) -> int:
-        """Up to which instant, on the exchange's clock, the other reads tell of everything."""
+        """Return the instant, on the exchange's clock, up to which the other reads of the account are complete."""
         timestamp = self._read(UserDataTimestamp, "/exchange/user_data_timestamp", ())
         return microseconds(timestamp.as_of_time)
 
     def balance(self, subaccount: int, exchange_index: int | None = None) -> Balance:
-        """The money of a sub-account, on one shard or on all. It has a rate limit of its own: once a second."""
+        """Return the money of a sub-account on one shard or on all. This read has a limit of its own: once a second."""
         return self._read(Balance, "/portfolio/balance", _params(subaccount=subaccount, exchange_index=exchange_index))
 
     def api_keys(self) -> list[ApiKeyRecord]:
-        """The member's API keys and what each may do."""
+        """Return the member's API keys with their scopes."""
         return self._read(ApiKeys, "/api_keys", ()).api_keys
 
     def order_groups(self, subaccount: int) -> list[OrderGroupRecord]:
-        """The order groups of a sub-account on all shards; the endpoint is not paginated."""
+        """Return the order groups of a sub-account on all shards; the endpoint is not paginated."""
         return self._read(OrderGroups, "/portfolio/order_groups", _params(subaccount=subaccount)).order_groups
 
     def orders(
@@ -88,23 +88,29 @@ class PortfolioClient:
         min_ts: int | None = None,
         past: bool = False,
     ) -> Rows[OrderRecord]:
-        """Orders on all shards, made at ``min_ts`` (unix seconds) or later; ``past``: those that became history."""
+        """Return orders on all shards that were made at or after ``min_ts`` (Unix seconds).
+
+        ``past`` reads the orders that moved to the historical endpoint instead.
+        """
         params = _params(subaccount=subaccount, ticker=ticker, status=status, min_ts=min_ts)
         return self._all(OrderRecord, PAST_ORDERS if past else ORDERS, params)
 
     def fills(
         self, subaccount: int, *, ticker: str | None = None, min_ts: int | None = None, past: bool = False
     ) -> Rows[FillRecord]:
-        """Fills on all shards, made at ``min_ts`` (unix seconds) or later; ``past``: those that became history."""
+        """Return fills on all shards that were made at or after ``min_ts`` (Unix seconds).
+
+        ``past`` reads the fills that moved to the historical endpoint instead.
+        """
         params = _params(subaccount=subaccount, ticker=ticker, min_ts=min_ts)
         return self._all(FillRecord, PAST_FILLS if past else FILLS, params)
 
     def positions(self, subaccount: int) -> Rows[PositionRecord]:
-        """What is held of markets that have not paid out yet."""
+        """Return the positions in markets that have not paid out yet."""
         return self._all(PositionRecord, POSITIONS, _params(subaccount=subaccount, settlement_status="unsettled"))
 
     def settlements(self, subaccount: int, *, min_ts: int | None = None) -> Rows[SettlementRecord]:
-        """What markets paid out. There is no history of it: old ones can not be read any more."""
+        """Return settlements of markets. No historical endpoint exists, so old settlements cannot be read any more."""
         return self._all(SettlementRecord, SETTLEMENTS, _params(subaccount=subaccount, min_ts=min_ts))
 
     def _all(self, kind: type[T], endpoint: ListEndpoint, params: QueryParams) -> Rows[T]:
@@ -114,8 +120,8 @@ class PortfolioClient:
             decoded = decode_records(kind, page.raw_records)
             if decoded.rejected:
                 raise MalformedResponse(
-                    f"A row of GET {endpoint.path} can not be read: {printable(decoded.rejected[0].reason)}.",
-                    "Look at the contract findings of this endpoint; nothing is concluded from such an answer.",
+                    f"A row of GET {endpoint.path} cannot be decoded: {printable(decoded.rejected[0].reason)}.",
+                    "Look at the contract findings of this endpoint. No conclusion was drawn from this response.",
                 )
             count += 1
             records += [each.record for each in decoded.records]

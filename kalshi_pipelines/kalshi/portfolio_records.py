@@ -1,7 +1,7 @@
-"""The records of an account as they are on the wire: orders, fills, positions, settlements, balance.
+"""Records of an account as they are on the wire: orders, fills, positions, settlements and balance.
 
-The rules of ``records`` apply: names and types of the OpenAPI document 3.34.0, money and counts as the text they were
-sent as. Fields nothing here reads are left out; a record that lacks one of these can not be used.
+The rules of ``records`` apply: names and types follow the OpenAPI document 3.34.0, and money and counts stay text.
+Fields that the program does not use are omitted. A record that lacks a field without a default cannot be decoded.
 """
 
 from msgspec import Struct
@@ -10,7 +10,7 @@ from kalshi_pipelines.kalshi.records import Instant, Integer
 
 
 class OrderRecord(Struct, frozen=True, gc=False):
-    """One order, from ``GET /portfolio/orders`` or ``/historical/orders``. Its side is ``book_side``: bid or ask."""
+    """One order, from ``GET /portfolio/orders`` or ``/historical/orders``; ``book_side`` is bid or ask."""
 
     order_id: str
     client_order_id: str
@@ -31,7 +31,7 @@ class OrderRecord(Struct, frozen=True, gc=False):
 
 
 class FillRecord(Struct, frozen=True, gc=False):
-    """One fill, from ``GET /portfolio/fills``; it does not tell the client order id (since March 2026)."""
+    """One fill, from ``GET /portfolio/fills``. Since March 2026 a fill no longer holds the client order id."""
 
     fill_id: str
     order_id: str
@@ -47,7 +47,7 @@ class FillRecord(Struct, frozen=True, gc=False):
 
 
 class PositionRecord(Struct, frozen=True, gc=False):
-    """What is held of one market, negative for NO, from ``GET /portfolio/positions``."""
+    """The position in one market, negative for NO, from ``GET /portfolio/positions``."""
 
     ticker: str
     position_fp: str
@@ -58,7 +58,7 @@ class PositionRecord(Struct, frozen=True, gc=False):
 
 
 class SettlementRecord(Struct, frozen=True, gc=False):
-    """What a market paid out, from ``GET /portfolio/settlements``; ``value`` is whole cents of one YES."""
+    """The payout of one market, from ``GET /portfolio/settlements``; ``value`` is the payout of one YES in cents."""
 
     ticker: str
     event_ticker: str
@@ -78,7 +78,7 @@ class ShardBalance(Struct, frozen=True, gc=False):
 
 
 class Balance(Struct, frozen=True):
-    """The money that orders could use. ``balance_breakdown`` is of the whole account; locked keys do not get it."""
+    """The money available for orders. ``balance_breakdown`` covers the whole account; locked keys do not receive it."""
 
     balance_dollars: str
     updated_ts: Integer
@@ -86,13 +86,13 @@ class Balance(Struct, frozen=True):
 
 
 class UserDataTimestamp(Struct, frozen=True, gc=False):
-    """The instant up to which reads of the account have caught up with what was written."""
+    """The instant up to which reads of the account include all writes."""
 
     as_of_time: Instant
 
 
 class ApiKeyRecord(Struct, frozen=True, gc=False):
-    """What an API key may do; ``subaccount`` is the only one it may use, if it is locked to one."""
+    """An API key and its scopes. If the key is locked to one sub-account, ``subaccount`` names it."""
 
     api_key_id: str
     name: str
@@ -101,7 +101,7 @@ class ApiKeyRecord(Struct, frozen=True, gc=False):
 
 
 class ApiKeys(Struct, frozen=True):
-    """The keys of the member."""
+    """The API keys of the member."""
 
     api_keys: list[ApiKeyRecord]
 
@@ -115,6 +115,6 @@ class OrderGroupRecord(Struct, frozen=True, gc=False):
 
 
 class OrderGroups(Struct, frozen=True):
-    """The order groups of a sub-account; absent when there are none."""
+    """The order groups of a sub-account. The exchange omits the list if there are none."""
 
     order_groups: list[OrderGroupRecord] = []

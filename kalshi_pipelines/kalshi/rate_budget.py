@@ -1,11 +1,11 @@
-"""One token bucket per API key, shared by every process and worker through the warehouse.
+"""Rate budgets: one token bucket per API key, shared by every process and worker through the warehouse.
 
-The bucket is kept as its "theoretical arrival time" (GCRA): the instant, in microseconds, at which it would be full
-again if nothing more was charged. One integer a row, changed by one statement, so processes can not overspend together.
-Hosts that share a Postgres warehouse must have their clocks within half a second of each other. On SQLite a charge
-waits for the warehouse's write lock: never keep a write transaction open while asking for the next page.
+A bucket is stored as its "theoretical arrival time" (GCRA): the instant, in microseconds, at which the bucket would be
+full again without further charges. Each bucket is one integer in one row, changed by one statement, so processes cannot
+overspend together. Hosts that share a Postgres warehouse must keep their clocks within half a second of each other. On
+SQLite a charge waits for the warehouse's write lock: never keep a write transaction open while requesting a page.
 
-What each request costs is here too. Sending requests is not.
+The token costs of requests belong here too. Sending requests does not.
 """
 
 import logging
@@ -30,12 +30,12 @@ logger = logging.getLogger("kalshi_pipelines.kalshi")
 
 DEFAULT_COST: Final = 10
 LONGEST_WAIT_SECONDS: Final = 300.0
-# Requests sent half a second apart may arrive together; that much of the exchange's burst is never spent.
+# Requests sent half a second apart may arrive together. Half a second of the exchange's burst is therefore never spent.
 _ARRIVAL_JITTER_US: Final = SECOND_US // 2
 
 
 class Bucket(StrEnum):
-    """The exchange's buckets that reads are charged to."""
+    """The token buckets to which the exchange charges reads."""
 
     READ = "read"
     BALANCE = "balance"
@@ -43,22 +43,25 @@ class Bucket(StrEnum):
 
 @dataclass(frozen=True)
 class BucketRate:
-    """The exchange's token bucket: tokens per second and the most tokens it holds."""
+    """The size of a token bucket of the exchange: tokens refilled per second, and the capacity in tokens."""
 
     refill_rate: int
     capacity: int
 
     def interval_us(self, cost: int) -> int:
-        """Microseconds it takes to refill ``cost`` tokens, rounded up."""
+        """Return the microseconds in which ``cost`` tokens are refilled, rounded up."""
         return -(-cost * SECOND_US // self.refill_rate)
 
     @property
     def burst_us(self) -> int:
-        """How far the local bucket may run ahead: the exchange's capacity less a margin, but one request at least."""
+        """Microseconds of refill that may be spent at once.
+
+        This is the exchange's capacity less a margin, but at least one request.
+        """
         return max(self.interval_us(self.capacity) - _ARRIVAL_JITTER_US, self.interval_us(DEFAULT_COST))
 
 
-# docs.kalshi.com "Rate limits", October 2026: tokens per second and capacity of the Read bucket.
+# Tokens per second and capacity of the Read bucket, from docs.kalshi.com "Rate limits", October 2026.
 _READ_RATES: Final[Mapping[RateTier, BucketRate]] = {
     RateTier.BASIC: BucketRate(200, 600),
     RateTier.ADVANCED: BucketRate(300, 900),
@@ -68,7 +71,8 @@ _READ_RATES: Final[Mapping[RateTier, BucketRate]] = {
     RateTier.PRIME: BucketRate(4800, 4800),
     RateTier.PRESTIGE: BucketRate(12000, 12000),
 }
-# GET /portfolio/balance: 1 call a second on basic and advanced, 5 above, no burst to hold a margin in: 80 % of it.
+# The exchange permits one GET /portfolio/balance per second for basic and advanced, and five for higher levels. This
+# bucket has no burst that could hold a margin, so only 80 % of its rate is used.
 _SLOW_BALANCE: Final = BucketRate(8, 10)
 _FAST_BALANCE: Final = BucketRate(40, 10)
 
@@ -76,13 +80,13 @@ BucketRates = Mapping[Bucket, BucketRate]
 
 
 def documented_rates(tier: RateTier) -> BucketRates:
-    """The published limits of a usage level."""
+    """Return the published rate limits of a usage level."""
     slow = tier in (RateTier.BASIC, RateTier.ADVANCED)
     return {Bucket.READ: _READ_RATES[tier], Bucket.BALANCE: _SLOW_BALANCE if slow else _FAST_BALANCE}
 
 
 def account_rates(limits: AccountLimits) -> BucketRates:
-    """The limits the exchange states for the account that signs."""
+    """Return the rate limits that the exchange states for the account of the API key."""
     slow = limits.usage_tier in (RateTier.BASIC, RateTier.ADVANCED)
     return {
         Bucket.READ: BucketRate(max(limits.read.refill_rate, 1), limits.read.bucket_capacity),
@@ -91,7 +95,7 @@ def account_rates(limits: AccountLimits) -> BucketRates:
 
 
 def bucket_of(path: str) -> Bucket:
-    """The bucket a GET of this path (below the API root) is charged to."""
+    """Return the bucket to which a GET request of this path (below the API root) is charged."""
     return Bucket.BALANCE if path == "/portfolio/balance" else Bucket.READ
 
 
@@ -99,14 +103,17 @@ _LOOSENESS: Final = {":": 1, "*": 2}
 
 
 class EndpointCosts:
-    """The token cost of each request: a default, and exceptions by method and path pattern."""
+    """Token costs of requests: a default, and exceptions by method and path pattern."""
 
     def __init__(self, default: int = DEFAULT_COST, exceptions: tuple[EndpointCost, ...] = ()) -> None:
         self._default = default
         self._exceptions = [(rule.method, rule.path.split("/"), rule.cost) for rule in exceptions]
 
     def cost(self, method: str, path: str) -> int:
-        """Tokens of one request; ``path`` is below the API root. Exact segments win over ``:name`` and ``*rest``."""
+        """Return the tokens that one request costs.
+
+        ``path`` is below the API root. An exact segment takes precedence over ``:name`` and ``*rest``.
+        """
         segments = (API_ROOT + path).split("/")
         matches = [
             (pattern, cost) for known, pattern, cost in self._exceptions if known == method and _fits(pattern, segments)
@@ -125,7 +132,7 @@ def _fits(pattern: list[str], segments: list[str]) -> bool:
 
 
 class RateBudget:
-    """Grants tokens of one API key, waiting until they are there."""
+    """The rate budget of one API key. Requests wait until their tokens are available."""
 
     def __init__(
         self,
@@ -147,11 +154,11 @@ class RateBudget:
         self._empty = _empty_statement(engine.dialect.name)
 
     def acquire(self, cost: int, bucket: Bucket = Bucket.READ) -> float:
-        """Charge ``cost`` tokens and wait until they may be spent; the seconds waited.
+        """Charge ``cost`` tokens, wait until they may be spent, and return the seconds waited.
 
         Raises:
             RateBudgetExceeded: The wait would be longer than allowed; nothing was charged.
-            WarehouseUnavailable: The database that holds the budget can not be used.
+            WarehouseUnavailable: The database that holds the budget cannot be used.
         """
         rate = self.rates[bucket]
         interval, burst = rate.interval_us(cost), rate.burst_us
@@ -161,7 +168,7 @@ class RateBudget:
         if arrival is None:
             raise RateBudgetExceeded(
                 f"The rate budget {self._key}/{bucket.value} is spent for more than "
-                f"{self._longest_wait_us / SECOND_US:.0f} s ahead.",
+                f"{self._longest_wait_us / SECOND_US:.0f} s in advance.",
                 "Run fewer pipelines at once with this API key, or apply for a higher usage level.",
             )
         wait = max(arrival - now - burst, 0) / SECOND_US
@@ -170,14 +177,14 @@ class RateBudget:
         return wait
 
     def empty(self, bucket: Bucket) -> None:
-        """Take every token out of a bucket, because the exchange said it has none (429); all processes then wait."""
+        """Remove all tokens from a bucket because the exchange reported it empty (429). All processes then wait."""
         rate = self.rates[bucket]
-        logger.warning("Rate budget %s/%s: the exchange's bucket was empty, backing off.", self._key, bucket.value)
+        logger.warning("Rate budget %s/%s: the exchange's bucket was empty; requests wait.", self._key, bucket.value)
         self._change(self._empty, bucket, burst=rate.burst_us)
 
     def _change(self, statement: sa.Executable, bucket: Bucket, **amounts: int) -> tuple[int, int | None]:
         with explained_failures(self._engine), writing(self._engine) as connection:
-            now = self._clock_us()  # read with the lock in hand: waiting for it must not earn tokens
+            now = self._clock_us()  # Read under the lock: the wait for the lock must not earn tokens.
             row = connection.execute(statement, {"key": self._key, "name": bucket.value, "now": now, **amounts})
             return now, row.scalar_one_or_none()
 
@@ -191,10 +198,13 @@ def _amount(name: str) -> sa.BindParameter[int]:
 
 
 def _charge_statement(dialect: str) -> sa.Executable:
-    """Move the arrival time one interval on, unless that makes the wait too long: then no row comes back."""
+    """Return a statement that moves the arrival time by one interval.
+
+    The statement returns no row if the wait would be too long.
+    """
     now, interval, burst, longest = map(_amount, ("now", "interval", "burst", "longest_wait"))
     arrival = rate_budgets.c.theoretical_arrival_us
-    # An arrival time this far ahead can only mean that the clock was set back: start from an empty bucket.
+    # An arrival time this far in the future means that the clock was set back. The bucket then starts empty.
     unreachable = arrival > now + burst + longest + longest
     start = sa.case((unreachable, now + burst), (arrival > now, arrival), else_=now)
     insert = _insert(dialect).values(budget_key=sa.bindparam("key"), bucket=sa.bindparam("name"))

@@ -1,12 +1,11 @@
 """The exchange's records as they are on the wire.
 
-Field names and types follow the OpenAPI document 3.34.0 (October 2026); fields it requires but recordings of June to
-August 2026 lack are optional.
+Field names and types follow the OpenAPI document 3.34.0 (October 2026). A field that the document requires is optional
+here if recordings of June to August 2026 lack it.
 
-Money and counts stay the strings they were sent as; a JSON number in their place rejects the record. Other numbers are
-``Decimal`` with every digit. Objects the vendor leaves open are ``msgspec.Raw``: the bytes as received, empty if the
-key was absent, ``null`` if it was null. Whether a value makes sense is not judged here, and how bytes become records
-is in ``decoding``.
+Money and counts stay the strings that were sent; a JSON number instead of the string rejects the record. Other numbers
+are ``Decimal`` with every digit. Objects without a fixed schema are ``msgspec.Raw``: the bytes as received, empty if
+the key was absent, and ``null`` if the value was null. Values are not judged here. Decoding is in ``decoding``.
 """
 
 import datetime as dt
@@ -24,14 +23,14 @@ _ABSENT: Final = Raw()
 
 
 def _refuse_non_finite(*numbers: Decimal | None) -> None:
-    # A JSON *string* "NaN" would otherwise pass as a Decimal.
+    # The JSON string "NaN" would otherwise be accepted as a Decimal.
     for number in numbers:
         if number is not None and not number.is_finite():
             raise ValueError(f"{number} is not a number")
 
 
 class Market(Struct, frozen=True, gc=False):
-    """One market, from ``GET /markets``. Prices and sizes are strings; ``1.0000``/``0.0000`` of size 0 is no quote."""
+    """One market, from ``GET /markets``. A price of ``1.0000`` or ``0.0000`` with size 0 means that no quote exists."""
 
     ticker: str
     event_ticker: str
@@ -93,7 +92,7 @@ class Market(Struct, frozen=True, gc=False):
 
 
 class Event(Struct, frozen=True, gc=False):
-    """One event, from ``GET /events`` or ``/events/multivariate``; ``markets`` only if nesting is asked for."""
+    """One event, from ``GET /events`` or ``/events/multivariate``. ``markets`` is sent only if nesting is requested."""
 
     event_ticker: str
     series_ticker: str
@@ -141,21 +140,24 @@ class Series(Struct, frozen=True, gc=False):
 
 
 class BookSides(Struct, frozen=True, gc=False):
-    """The bids for each side as (price, count), ascending: the last is the best. An empty side may be null."""
+    """The bids for each side as (price, count), in ascending order: the last bid is the best.
+
+    An empty side may be null.
+    """
 
     yes_dollars: list[PriceLevel] | None
     no_dollars: list[PriceLevel] | None
 
 
 class Orderbook(Struct, frozen=True, gc=False):
-    """The resting bids of one market; the best YES ask is 1 minus the best NO bid."""
+    """The resting bids of one market. The best YES ask is 1 minus the best NO bid."""
 
     ticker: str
     orderbook_fp: BookSides
 
 
 class ShardStatus(Struct, frozen=True):
-    """Whether one shard (exchange index) of the exchange works."""
+    """The status of one shard (exchange index) of the exchange."""
 
     exchange_index: Integer
     description: str
@@ -165,7 +167,7 @@ class ShardStatus(Struct, frozen=True):
 
 
 class ExchangeStatus(Struct, frozen=True):
-    """Whether the exchange works; the top-level flags are those of shard 0 only."""
+    """The status of the exchange. The top-level flags describe shard 0 only."""
 
     exchange_active: bool
     trading_active: bool
@@ -175,14 +177,14 @@ class ExchangeStatus(Struct, frozen=True):
 
 
 class DailyHours(Struct, frozen=True):
-    """One stretch of trading in a day, New York ``HH:MM``; ``00:00`` to ``00:00`` is the whole day."""
+    """One period of trading in a day, in New York time ``HH:MM``; ``00:00`` to ``00:00`` is the whole day."""
 
     open_time: str
     close_time: str
 
 
 class WeeklyHours(Struct, frozen=True):
-    """The usual trading hours between two instants."""
+    """The weekly trading hours that apply between two instants."""
 
     start_time: Instant
     end_time: Instant
@@ -203,14 +205,14 @@ class MaintenanceWindow(Struct, frozen=True):
 
 
 class Schedule(Struct, frozen=True):
-    """When the exchange trades and when it is maintained."""
+    """The trading hours and planned maintenance of the exchange."""
 
     standard_hours: list[WeeklyHours]
     maintenance_windows: list[MaintenanceWindow]
 
 
 class HistoricalCutoff(Struct, frozen=True):
-    """Before these instants records have left the live endpoints for the historical ones."""
+    """The instants before which records have moved from the live endpoints to the historical endpoints."""
 
     market_settled_ts: Instant
     trades_created_ts: Instant
@@ -219,14 +221,14 @@ class HistoricalCutoff(Struct, frozen=True):
 
 
 class BucketLimits(Struct, frozen=True):
-    """One token bucket: tokens per second and the most tokens it holds."""
+    """One token bucket: tokens refilled per second, and the capacity in tokens."""
 
     refill_rate: Integer
     bucket_capacity: Integer
 
 
 class AccountLimits(Struct, frozen=True):
-    """The limits of the account that signs."""
+    """The rate limits of the account of the API key."""
 
     usage_tier: str
     read: BucketLimits
@@ -235,7 +237,7 @@ class AccountLimits(Struct, frozen=True):
 
 
 class EndpointCost(Struct, frozen=True):
-    """The token cost of one endpoint that has not the default cost; paths look like ``/trade-api/v2/orders/:id``."""
+    """The token cost of one endpoint that differs from the default. Paths look like ``/trade-api/v2/orders/:id``."""
 
     method: str
     path: str
@@ -243,7 +245,7 @@ class EndpointCost(Struct, frozen=True):
 
 
 class EndpointCostList(Struct, frozen=True):
-    """The default token cost of a request and the exceptions to it."""
+    """The default token cost of a request, and the endpoints with another cost."""
 
     default_cost: Integer
     endpoint_costs: list[EndpointCost]

@@ -1,10 +1,10 @@
-"""Sign requests with the account's API key, without ever showing it.
+"""Signatures of requests with the account's API key, which is never shown.
 
-The key file is parsed once a process; what kind of key it is decides the algorithm, not the label in the PEM. When to
-sign and where to send does not belong here.
+The key file is parsed once per process. The type of the key selects the algorithm, not the label in the PEM file. When
+to sign and where to send requests does not belong here.
 
-Signed text and headers: docs.kalshi.com "API keys", October 2026. RSA keys sign RSA-PSS with SHA-256, MGF1 with
-SHA-256 and a salt of 32 bytes; Ed25519 keys sign the text itself.
+The signed text and the headers follow docs.kalshi.com "API keys", October 2026. RSA keys sign with RSA-PSS, SHA-256,
+MGF1 with SHA-256, and a salt of 32 bytes. Ed25519 keys sign the text itself.
 """
 
 import base64
@@ -30,23 +30,25 @@ logger = logging.getLogger("kalshi_pipelines.kalshi")
 _PSS: Final = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
 _NEW_KEY: Final = "Download the private key again from the exchange's API keys page, or create a new key there."
 _LONGEST_FILE_NAME: Final = 255
-#: The exchange's ids of keys are UUIDs; anything else may be the key itself, and a header with it would be told of.
+#: The exchange's key ids are UUIDs. Other text may be the private key itself, which an error about a bad header value
+#: would show.
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
 
 class Signer:
-    """Signs requests of one API key; its clock can be set to the exchange's.
+    """A signer of requests for one API key. Its clock can be set to the exchange's clock.
 
     Raises:
-        UnusableKey: The key's id is none.
+        UnusableKey: The key id does not have the format of a key id.
     """
 
     def __init__(self, key_id: str, private_key: PrivateKey, clock_us: Callable[[], int] = now_us) -> None:
         if not _KEY_ID.fullmatch(key_id):
             raise UnusableKey(
-                "The id of the API key has characters no id has, or is too long; it is not shown: it may be the key.",
+                "The id of the API key is too long or has characters that no key id has. It is not shown here, because "
+                "it may be the private key.",
                 "Set KALSHI_API_KEY_ID or KALSHI_TRADE_API_KEY_ID to the id from the exchange's API keys page.",
             )
         self._key_id = key_id
@@ -57,12 +59,12 @@ class Signer:
 
     @classmethod
     def from_file(cls, key_id: str, private_key_file: Path, setting: str = "KALSHI_PRIVATE_KEY_FILE") -> "Signer":
-        """A signer for the PEM file of an API key (PKCS#1 or PKCS#8, RSA or Ed25519).
+        """Return a signer for the PEM file of an API key (PKCS#1 or PKCS#8, RSA or Ed25519).
 
         ``setting`` is the environment variable that names the file.
 
         Raises:
-            UnusableKey: The file can not be read or is not such a key.
+            UnusableKey: The file cannot be read, or it does not hold such a key.
         """
         _refuse_key_as_path(private_key_file, setting)
         try:
@@ -71,16 +73,19 @@ class Signer:
         except OSError as error:
             reason = "it is a folder" if private_key_file.is_dir() else error.strerror or type(error).__name__
             remedy = "Check the path and your permission to read it."
-            _refuse(private_key_file, setting, f"can not be read ({reason})", remedy)
+            _refuse(private_key_file, setting, f"cannot be read ({reason})", remedy)
         if status.st_mode & 0o004:
-            logger.warning("The key file %s can be read by every user: run chmod 600 on it.", private_key_file)
+            logger.warning("Every user can read the key file %s. Run chmod 600 on it.", private_key_file)
         return cls(key_id, private_key)
 
     def __repr__(self) -> str:
         return f"Signer(public key {self.fingerprint})"
 
     def headers(self, method: str, path: str) -> dict[str, str]:
-        """The authentication headers of a request sent now; ``path`` starts at the root and has no query string."""
+        """Return the authentication headers of a request that is sent now.
+
+        ``path`` starts at the root of the host and has no query string.
+        """
         timestamp = str(self._local_ms() + self._offset_ms)
         text = (timestamp + method + path).encode()
         return {
@@ -90,7 +95,7 @@ class Signer:
         }
 
     def follow_clock(self, exchange_ms: int) -> None:
-        """Set the clock of the signatures to the exchange's."""
+        """Set the clock of the signatures to the exchange's clock."""
         self._offset_ms = exchange_ms - self._local_ms()
 
     def _local_ms(self) -> int:
@@ -110,7 +115,7 @@ def _fingerprint(private_key: PrivateKey) -> str:
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, modified_ns: int, size: int, setting: str) -> PrivateKey:  # a changed file is a new key
+def _load(path: Path, modified_ns: int, size: int, setting: str) -> PrivateKey:  # a changed file is loaded again
     pem = path.read_bytes()
     _refuse_other_pem(path, setting, pem)
     failure = ""
@@ -120,7 +125,7 @@ def _load(path: Path, modified_ns: int, size: int, setting: str) -> PrivateKey: 
         failure = "is encrypted with a password"
     except (ValueError, UnsupportedAlgorithm):
         failure = "is not a readable private key"
-    # Raised outside the except block, so that no parser error stays attached to it.
+    # This is raised outside the except block, so that no parser error stays attached to the exception.
     if failure:
         _refuse(path, setting, failure, _NEW_KEY)
     if not isinstance(key, PrivateKey):
@@ -144,8 +149,9 @@ def _refuse_key_as_path(path: Path, setting: str) -> None:
     text = str(path)
     if "PRIVATE KEY" in text or "\n" in text or max(map(len, path.parts), default=0) > _LONGEST_FILE_NAME:
         raise UnusableKey(
-            f"{setting} holds a key instead of the path of a file.",
-            "Save the key in a file only you can read, set the variable to its path, and consider the key exposed.",
+            f"{setting} holds a private key instead of the path of a file.",
+            "Consider this key exposed. Save a new key in a file that only you can read, and set the variable to its "
+            "path.",
         )
 
 

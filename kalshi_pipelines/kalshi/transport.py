@@ -1,7 +1,7 @@
-"""Send GET requests and bring back decoded answers: the only module that knows httpx.
+"""GET requests and their decoded responses: the only module of this package that uses httpx.
 
-Each attempt is charged to the rate budget and signed anew. There is no way to send another method. What is asked and
-what an answer means does not belong here.
+Each attempt is charged to the rate budget and has a new signature. No other HTTP method can be sent. The choice of
+requests and the meaning of responses do not belong here.
 """
 
 import email.utils
@@ -38,10 +38,10 @@ from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.units import now_us
 
 logger = logging.getLogger("kalshi_pipelines.kalshi")
-# They print every request, and at debug level headers; what matters of it is logged here.
+# These loggers print every request, and headers at debug level. This module logs the useful part itself.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
-# Failed attempts are logged here; stamina would print them past the logging configuration.
+# This module logs failed attempts. The hooks of stamina would print them past the logging configuration.
 stamina.instrumentation.set_on_retry_hooks([])
 
 T = TypeVar("T")
@@ -50,20 +50,22 @@ _TIMEOUT: Final = httpx.Timeout(connect=10, read=30, write=10, pool=60)
 _LIMITS: Final = httpx.Limits(max_connections=16, max_keepalive_connections=16)
 _HEADERS: Final = {
     "Accept": "application/json",
-    # Other languages would come back with translated titles and rules.
+    # With another language the exchange would send translated titles and rules.
     "Accept-Language": "en-US",
     "User-Agent": "kalshi-pipelines",
 }
-_RETRY: Final = "Check the network (for a sandbox, that KALSHI_SANDBOX_URL names a running one) and run again later."
-# A Date header has whole seconds; a smaller step can not be what made the timestamp stale.
+_RETRY: Final = (
+    "Check the network, and for a sandbox that KALSHI_SANDBOX_URL names a running sandbox. Then run again later."
+)
+# A Date header has whole seconds. A clock error below this limit cannot be the reason for an expired timestamp.
 _LEAST_CLOCK_STEP_MS: Final = 2_000
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a request is tried: attempts, seconds for all of them, seconds and bytes for one answer.
+    """Limits of one request: attempts, seconds for all attempts, and seconds and bytes of one response.
 
-    The longest answer there is, all series at once, has about 15 MB (13,000 rows in October 2026).
+    The longest genuine response, all series at once, has about 15 MB (13,000 rows in October 2026).
     """
 
     attempts: int = 5
@@ -81,16 +83,16 @@ class _Answer:
 
 
 class Transport:
-    """Sends GETs to one API address.
+    """A sender of GET requests to one API address.
 
     Args:
-        base_url: The address, as ``hosts.base_url`` gives it.
-        budget: Charged for every attempt.
-        signer: Signs every attempt; anonymous without it.
-        patience: How long a request is tried.
-        closing: Set when the transport is closed; lets the budget stop waiting, too.
-        trust_proxies: Whether the proxies of the environment variables are used.
-        network: Stands in for the network in tests.
+        base_url: The address, as returned by ``hosts.base_url``.
+        budget: The rate budget to which every attempt is charged.
+        signer: The signer of every attempt; requests are anonymous without a signer.
+        patience: Limits of attempts, time and response size.
+        closing: An event that is set when the transport is closed. It also ends waits for the rate budget.
+        trust_proxies: Whether to use the proxies of the environment variables.
+        network: A replacement for the network in tests.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class Transport:
         self._closing = closing or threading.Event()
         self._pools: list[ThreadPoolExecutor] = []
         self.clock_difference_ms: int | None = None
-        """By how much the exchange's clock was ahead of this computer's at the last answer; exact to about a second."""
+        """Milliseconds by which the exchange's clock was ahead at the last response, exact to about a second."""
         try:
             self._http = httpx.Client(
                 headers=_HEADERS,
@@ -125,7 +127,7 @@ class Transport:
         except ImportError:
             raise TransportFailed(
                 "ALL_PROXY or HTTPS_PROXY names a SOCKS proxy, which is not supported.",
-                "Name an http:// proxy, or unset the variable.",
+                "Set the variable to an http:// proxy, or unset it.",
             ) from None
 
     def __repr__(self) -> str:
@@ -133,7 +135,7 @@ class Transport:
 
     @property
     def address(self) -> str:
-        """The root of the API."""
+        """The address of the API."""
         return self._base_url
 
     @property
@@ -142,18 +144,21 @@ class Transport:
         return self._signer is not None
 
     def use_account_rates(self, rates: BucketRates, costs: EndpointCosts) -> None:
-        """Charge by the account's own limits and costs from now on."""
+        """Use the account's own rate limits and token costs from now on."""
         self._budget.rates = rates
         self._costs = costs
 
     def threads(self, count: int, name: str) -> ThreadPoolExecutor:
-        """Threads for requests, which are waited for at the end: none holds a connection of anybody's afterwards."""
+        """Return a pool of threads for requests.
+
+        ``close`` waits for these threads, so that afterwards no thread holds a connection.
+        """
         pool = ThreadPoolExecutor(count, thread_name_prefix=name)
         self._pools.append(pool)
         return pool
 
     def close(self) -> None:
-        """Close the connections; requests under way fail and are not tried again."""
+        """Close the connections. Running requests fail and are not retried."""
         self._closing.set()
         self._http.close()
         for pool in self._pools:
@@ -167,19 +172,22 @@ class Transport:
         decode: Callable[[bytes], T],
         meaningful: Collection[int] = (),
     ) -> T:
-        """Ask for ``path`` (below the API root) and decode the answer.
+        """Send a GET request for ``path`` (below the API root) and decode the response.
 
-        ``decode`` raises UnreadableBody for a body that is not what was promised; it is then fetched again. Statuses in
-        ``meaningful`` are decoded like 200 if they can be.
+        Args:
+            path: Path below the API root.
+            params: Query parameters.
+            decode: Decodes the body. If it raises UnreadableBody, the request is retried.
+            meaningful: Error statuses whose body is decoded like that of status 200, if possible.
 
         Raises:
-            ApiError: The exchange answered with an error; 429 and 5xx only after the last attempt.
+            ApiError: The exchange sent an error status. Statuses 429 and 5xx are raised only after the last attempt.
             MalformedResponse: The body could not be decoded on any attempt.
-            TransportFailed: No complete answer arrived on any attempt.
+            TransportFailed: No complete response arrived on any attempt.
             RateBudgetExceeded: The wait for the rate budget would be too long.
         """
         line = RequestLine(path, tuple(params))
-        stale: list[KalshiError] = []  # the one refused timestamp after which the clock was set
+        stale: list[KalshiError] = []  # at most one: the expired timestamp after which the clock was set
         for attempt in stamina.retry_context(
             on=lambda error: error in stale or self._worth_another_attempt(error),
             attempts=self._patience.attempts,
@@ -209,10 +217,10 @@ class Transport:
             request.headers.update(self._signer.headers("GET", path))
         answer, reason = self._send(request)
         if isinstance(answer, type):
-            problem = f"{line} got no complete answer from {self._base_url} on attempt {number} ({reason})."
+            problem = f"{line} got no complete response from {self._base_url} on attempt {number} ({reason})."
             failure = answer(problem, _RETRY)
             self._log_failure(failure, number)
-            # Raised here and not where it was caught: httpx errors hold the request with its signature.
+            # This is raised outside the except block, because httpx errors hold the request with its signature.
             raise failure
         exchange_ms = _http_date_ms(answer.date)
         if exchange_ms is not None:
@@ -221,7 +229,7 @@ class Transport:
         return answer
 
     def _send(self, request: httpx.Request) -> tuple[_Answer | type[TransportFailed], str]:
-        """The answer; or what its absence is, and why."""
+        """Return the response, or the type of the error and its reason if no complete response arrived."""
         give_up = time.monotonic() + self._patience.answer_seconds
         body = bytearray()
         try:
@@ -263,7 +271,10 @@ class Transport:
         if abs(off) < _LEAST_CLOCK_STEP_MS:
             return False
         self._signer.follow_clock(exchange_ms)
-        logger.warning("This computer's clock differs from the exchange's by %d ms: the exchange's is followed.", off)
+        logger.warning(
+            "This computer's clock differs from the exchange's clock by %d ms; signatures use the exchange's clock.",
+            off,
+        )
         return True
 
     def _log_failure(self, failure: KalshiError, number: int) -> None:
@@ -277,10 +288,10 @@ class Transport:
 
 
 def path_with(template: str, **values: str) -> str:
-    """A path with values such as tickers put in, escaped.
+    """Return a path with escaped values, such as tickers, in place of the template's names.
 
     Raises:
-        InvalidRequest: A value is empty or a relative path segment.
+        InvalidRequest: A value is empty or is a relative path segment.
     """
     for name, value in values.items():
         if value in ("", ".", ".."):
@@ -291,7 +302,7 @@ def path_with(template: str, **values: str) -> str:
 def _outcome(
     line: RequestLine, answer: _Answer, decode: Callable[[bytes], T], meaningful: Collection[int], attempts: int
 ) -> tuple[T | None, KalshiError | None]:
-    """The decoded answer, or what is wrong with it."""
+    """Return the decoded response, or the error that describes the response."""
     refusal = None if answer.status == 200 else api_error(line, answer.status, answer.body, attempts)
     if refusal and answer.status not in meaningful:
         return None, refusal
@@ -300,8 +311,9 @@ def _outcome(
     except UnreadableBody as error:
         reason = printable(str(error))
     times = "" if attempts == 1 else f", {attempts} times"
-    problem = f"{line} was answered {answer.status} with a body that can not be read{times} ({reason})."
-    return None, refusal or MalformedResponse(problem, "Run again; if it stays so, the exchange changed its format.")
+    problem = f"{line} was answered {answer.status} with a body that cannot be decoded{times} ({reason})."
+    remedy = "Run again. If the error persists, the exchange changed its format."
+    return None, refusal or MalformedResponse(problem, remedy)
 
 
 def _http_date_ms(text: str | None) -> int | None:
@@ -309,5 +321,5 @@ def _http_date_ms(text: str | None) -> int | None:
         moment = email.utils.parsedate_to_datetime(text or "")
     except ValueError:
         return None
-    # The header drops the fraction: half a second more is right on average.
+    # The header omits the fraction of the second, so half a second is added, which is right on average.
     return int(moment.timestamp() * 1000) + 500

@@ -1,4 +1,4 @@
-"""The client against the sandbox exchange over real loopback HTTP; the two share no wire code."""
+"""The client reads the sandbox exchange over real loopback HTTP. Client and sandbox share no wire code."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -64,7 +64,7 @@ def journal(sandbox: SandboxProcess, endpoint: str) -> dict[str, Any]:
     return record
 
 
-def test_everything_that_is_read_is_decoded_and_nothing_is_unknown(client: KalshiClient) -> None:
+def test_every_record_of_the_sandbox_is_decoded_without_unknown_fields(client: KalshiClient) -> None:
     keys: dict[type[Struct], set[str]] = {}
     lists: list[tuple[type[Struct], Iterator[Page]]] = [
         (Series, client.series_pages()),
@@ -111,7 +111,7 @@ def _books(raws: Sequence[Raw]) -> list[Decoded[Orderbook]]:
         "latency",
     ],
 )
-def test_a_passing_fault_costs_no_row(client: KalshiClient, inject: Callable[..., None], kind: str) -> None:
+def test_temporary_fault_loses_no_row(client: KalshiClient, inject: Callable[..., None], kind: str) -> None:
     inject(kind, **({"seconds": 0.1} if kind == "latency" else {}))
     rows = [row for page in client.market_pages(limit=100) for row in decode_records(Market, page.raw_records).records]
     assert len({row.record.ticker for row in rows}) == len(rows) == MARKETS
@@ -128,7 +128,7 @@ def test_a_passing_fault_costs_no_row(client: KalshiClient, inject: Callable[...
         ("repeated_cursor", PaginationStuck),
     ],
 )
-def test_a_lasting_fault_names_page_and_rows(
+def test_error_of_a_lasting_fault_names_page_and_rows(
     client: KalshiClient, inject: Callable[..., None], kind: str, error: type[KalshiError]
 ) -> None:
     inject(kind, at=3, times=20)
@@ -148,7 +148,7 @@ def test_a_malformed_record_is_rejected_alone(client: KalshiClient, inject: Call
     assert sum(len(each.records) for each in decoded) == MARKETS - 1
 
 
-def test_a_request_without_an_answer_is_reported(sqlite_engine: sa.Engine) -> None:
+def test_request_without_a_response_is_reported(sqlite_engine: sa.Engine) -> None:
     with (
         KalshiClient.from_settings(Settings(), sqlite_engine, url="http://127.0.0.1:1") as client,
         pytest.raises(TransportFailed, match="attempt 5"),
@@ -172,7 +172,7 @@ def locked_sandbox(keys: dict[str, Path]) -> Iterator[SandboxProcess]:
 
 
 @pytest.mark.parametrize("key_id", ["rsa", "ed25519"])
-def test_signatures_are_accepted_and_the_accounts_limits_followed(
+def test_signatures_are_accepted_and_the_accounts_limits_apply(
     locked_sandbox: SandboxProcess, keys: dict[str, Path], sqlite_engine: sa.Engine, key_id: str
 ) -> None:
     settings = Settings(api_key_id=key_id, private_key_file=keys[key_id])
@@ -182,7 +182,7 @@ def test_signatures_are_accepted_and_the_accounts_limits_followed(
         assert client.account_limits().usage_tier == "expert"
 
 
-def test_a_key_of_another_account_is_refused_at_the_door(
+def test_key_of_another_account_is_refused_when_the_client_opens(
     locked_sandbox: SandboxProcess, keys: dict[str, Path], sqlite_engine: sa.Engine
 ) -> None:
     settings = Settings(api_key_id="rsa", private_key_file=keys["ed25519"])

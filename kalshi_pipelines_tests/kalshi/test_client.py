@@ -32,7 +32,7 @@ ClientOf = Callable[[Answer], KalshiClient]
 
 
 class RequestRecorder:
-    """Answers every list with one empty page and keeps what was asked."""
+    """An exchange that answers every list with one empty page and records the requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, list[tuple[str, str]]]] = []
@@ -59,7 +59,7 @@ class RequestRecorder:
         (lambda c: c.series_pages(), ("/series", [])),
     ],
 )
-def test_a_read_asks_for_what_the_exchange_documents(
+def test_each_read_sends_the_documented_request(
     client_of: ClientOf,
     read: Callable[[KalshiClient], Iterator[Page]],
     asked: tuple[str, list[tuple[str, str]]],
@@ -70,7 +70,7 @@ def test_a_read_asks_for_what_the_exchange_documents(
     assert exchange.asked == [asked]
 
 
-def test_many_tickers_are_asked_for_a_hundred_at_a_time(client_of: ClientOf) -> None:
+def test_many_tickers_are_requested_in_batches_of_a_hundred(client_of: ClientOf) -> None:
     exchange = RequestRecorder()
     assert len(list(client_of(exchange).market_pages(tickers=(f"T{n}" for n in range(250))))) == 3
     sizes = [len(dict(params)["tickers"].split(",")) for _, params in exchange.asked]
@@ -84,7 +84,7 @@ def test_no_tickers_mean_no_request(client_of: ClientOf) -> None:
     assert not exchange.asked
 
 
-def test_filters_that_combo_events_do_not_have_are_refused(client_of: ClientOf) -> None:
+def test_filters_that_combo_events_lack_are_refused(client_of: ClientOf) -> None:
     with pytest.raises(InvalidRequest):
         client_of(RequestRecorder()).event_pages(combos=True, status="open")
 
@@ -97,7 +97,7 @@ def test_a_batch_of_orderbooks_has_1_to_100_markets(client_of: ClientOf, tickers
     assert not exchange.asked
 
 
-def test_orderbook_batches_come_in_the_order_asked_with_several_under_way(client_of: ClientOf) -> None:
+def test_orderbook_batches_run_in_parallel_and_keep_their_order(client_of: ClientOf) -> None:
     lock, at_once, most = threading.Lock(), 0, 0
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -122,7 +122,7 @@ def test_orderbook_batches_come_in_the_order_asked_with_several_under_way(client
     assert 2 <= most <= 8
 
 
-def test_a_failed_batch_of_orderbooks_is_reported_in_its_place(client_of: ClientOf) -> None:
+def test_failed_batch_of_orderbooks_is_reported_in_order(client_of: ClientOf) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         bad = "T100" in request.url.params.get_list("tickers")
         return httpx.Response(404) if bad else httpx.Response(200, json={"orderbooks": []})
@@ -142,7 +142,7 @@ def test_one_orderbook_is_read_with_its_ticker(client_of: ClientOf) -> None:
         client_of(RequestRecorder()).orderbook("KXA", depth=101)
 
 
-def test_single_answers_are_read(client_of: ClientOf, caplog: pytest.LogCaptureFixture) -> None:
+def test_single_records_are_read(client_of: ClientOf, caplog: pytest.LogCaptureFixture) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         name = {
             "/trade-api/v2/exchange/status": "exchange_status",
@@ -163,13 +163,11 @@ def test_single_answers_are_read(client_of: ClientOf, caplog: pytest.LogCaptureF
     assert "does not know" not in caplog.text
 
 
-def test_a_field_that_is_new_in_a_single_answer_is_logged(
-    client_of: ClientOf, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unknown_field_of_a_single_record_is_logged(client_of: ClientOf, caplog: pytest.LogCaptureFixture) -> None:
     body = {"exchange_active": True, "trading_active": False, "mood": "calm"}
     with caplog.at_level(logging.INFO):
         client_of(lambda _: httpx.Response(200, json=body)).exchange_status()
-    assert "GET /exchange/status has fields this version does not know: mood" in caplog.text
+    assert "GET /exchange/status has fields that this version does not know: mood" in caplog.text
 
 
 def test_the_status_is_read_while_the_exchange_is_down(client_of: ClientOf) -> None:
@@ -179,7 +177,7 @@ def test_the_status_is_read_while_the_exchange_is_down(client_of: ClientOf) -> N
         client_of(lambda _: httpx.Response(503, content=b"<html>")).exchange_status()
 
 
-def test_with_a_key_the_accounts_own_limits_and_costs_are_followed(connect: Connect, ed25519_key: PrivateKey) -> None:
+def test_client_with_a_key_uses_the_accounts_own_limits_and_costs(connect: Connect, ed25519_key: PrivateKey) -> None:
     limits = json.loads(recording("demo_2026_06/account__limits.json"))
     costs = {"default_cost": 7, "endpoint_costs": []}
     answer = lambda request: httpx.Response(200, json=limits if "limits" in request.url.path else costs)  # noqa: E731
@@ -189,7 +187,7 @@ def test_with_a_key_the_accounts_own_limits_and_costs_are_followed(connect: Conn
         assert transport._costs.cost("GET", "/markets") == 7
 
 
-def test_limits_that_can_not_be_read_leave_the_published_ones(
+def test_limits_that_cannot_be_read_leave_the_published_limits(
     connect: Connect, ed25519_key: PrivateKey, caplog: pytest.LogCaptureFixture
 ) -> None:
     transport = connect(lambda _: httpx.Response(500), signer=Signer("key-id", ed25519_key))
@@ -225,7 +223,7 @@ def test_settings_decide_address_key_and_budget(
     anonymous.close()
     with pytest.raises(EnvironmentMismatch):
         KalshiClient.from_settings(demo, sqlite_engine, url="http://127.0.0.1:8790")
-    # A sandbox left in the settings must not redirect another environment.
+    # A sandbox address left in the settings must not redirect requests of another environment.
     prod = Settings(environment=Environment.PROD, sandbox_url="http://127.0.0.1:8790")
     with KalshiClient.from_settings(prod, sqlite_engine) as client:
         assert "https://external-api.kalshi.com" in repr(client)
@@ -235,7 +233,7 @@ def test_closing_the_client_ends_the_wait_for_the_budget(sqlite_engine: sa.Engin
     settings = Settings(environment=Environment.SANDBOX, sandbox_url="http://127.0.0.1:1")
     client = KalshiClient.from_settings(settings, sqlite_engine)
     client._transport._budget.rates = {Bucket.READ: BucketRate(1, 10)}
-    client._transport._budget.empty(Bucket.READ)  # the next request waits ten seconds for its tokens
+    client._transport._budget.empty(Bucket.READ)  # The next request waits ten seconds for its tokens.
     ended: list[BaseException] = []
 
     def read() -> None:

@@ -44,7 +44,7 @@ RECORDED: list[tuple[type[Struct], str, str]] = [
     (Series, "series", "derived_3_34_0"),
     (Orderbook, "orderbooks", "derived_3_34_0"),
 ]
-# Sent by the exchange until August 2026 and gone from its specification.
+# Fields that the exchange sent until August 2026 and that its specification no longer lists.
 RETIRED = {"liquidity_dollars", "response_price_units", "fractional_trading_enabled", "available_on_brokers"}
 
 MARKET: dict[str, Any] = {
@@ -93,7 +93,7 @@ def wire_strings(row: dict[str, Any]) -> dict[str, Any]:
 
 SPECIFICATION = RECORDINGS.parent / "facts" / "kalshi_openapi_3.34.0.yaml"
 SPECIFIED: list[tuple[type[Struct], str, set[str]]] = [
-    # The last column: required by the specification, but missing from recordings or of no use here.
+    # The last column names fields that the specification requires, but that recordings lack or that are not used here.
     (Market, "Market", {"settlement_bounds_type"}),
     (Event, "EventData", {"settlement_sources"}),
     (Series, "Series", {"categories"}),
@@ -132,9 +132,7 @@ def test_a_record_has_the_fields_of_the_published_specification(
 
 
 @pytest.mark.parametrize(("kind", "list_key", "shape"), RECORDED)
-def test_every_recorded_row_is_decoded_with_its_amounts_to_the_letter(
-    kind: type[Struct], list_key: str, shape: str
-) -> None:
+def test_every_recorded_row_is_decoded_with_exact_amounts(kind: type[Struct], list_key: str, shape: str) -> None:
     rows = recorded_rows(list_key, shape)
     assert rows
     decoded = decode_records(kind, [Raw(body) for _, body in rows])
@@ -149,7 +147,7 @@ def test_every_recorded_row_is_decoded_with_its_amounts_to_the_letter(
             assert name in sent or getattr(record, name) in (None, Raw()), (file, name)
 
 
-def test_the_abandoned_shape_of_january_2026_is_rejected_by_name() -> None:
+def test_record_format_of_january_2026_is_rejected_with_the_field_named() -> None:
     rows = json.loads(recording("old_shape_2026_01/markets_list_response.json"))["response"]["markets"]
     decoded = decode_records(Market, [Raw(json.dumps(row).encode()) for row in rows])
     assert not decoded.records
@@ -221,7 +219,7 @@ def test_a_value_of_the_wrong_type_is_rejected_with_the_field_named(changes: dic
     assert rejected.key == (None if "ticker" in changes else "KXTEST-26-A")
 
 
-def test_a_row_that_is_no_object_is_rejected() -> None:
+def test_row_that_is_not_an_object_is_rejected() -> None:
     decoded = decode_records(Market, [Raw(b"null"), Raw(b"[]"), raw()])
     assert [rejected.key for rejected in decoded.rejected] == [None, None]
     assert len(decoded.records) == 1
@@ -254,7 +252,7 @@ def test_the_ticker_can_be_read_without_decoding_the_rest() -> None:
 
 
 @given(st.lists(st.dictionaries(st.text(), st.integers() | st.text() | st.none() | st.lists(st.booleans()))), st.text())
-def test_a_page_is_cut_into_its_rows_and_nothing_is_lost(rows: list[dict[str, Any]], cursor: str) -> None:
+def test_page_is_cut_into_rows_without_loss(rows: list[dict[str, Any]], cursor: str) -> None:
     body = json.dumps({"markets": rows, "cursor": cursor, "more": {}}).encode()
     found, raws = split_page(body, "markets")
     assert found == cursor
@@ -262,7 +260,7 @@ def test_a_page_is_cut_into_its_rows_and_nothing_is_lost(rows: list[dict[str, An
 
 
 @pytest.mark.parametrize("body", [b'{"markets":null,"cursor":null}', b'{"markets":[],"cursor":""}'])
-def test_a_page_without_rows_is_the_last(body: bytes) -> None:
+def test_page_without_rows_is_the_last_page(body: bytes) -> None:
     assert split_page(body, "markets") == ("", [])
 
 

@@ -58,7 +58,7 @@ def test_any_other_body_becomes_one_short_printable_line(body: bytes) -> None:
         assert said is None or (said.isprintable() and 0 < len(said) <= 303)
 
 
-def test_deeply_nested_json_is_no_trap() -> None:
+def test_deeply_nested_error_body_becomes_a_short_text() -> None:
     assert parse_error_body(b"[" * 100_000).message
 
 
@@ -80,7 +80,7 @@ def test_deeply_nested_json_is_no_trap() -> None:
         ("derived_3_34_0/error_429.json", VendorError(message="too many requests")),
     ],
 )
-def test_recorded_error_bodies_are_understood(name: str, expected: VendorError) -> None:
+def test_recorded_error_bodies_are_parsed(name: str, expected: VendorError) -> None:
     assert parse_error_body(recording(name)) == expected
 
 
@@ -109,7 +109,7 @@ def test_a_code_matches_with_and_without_a_suffix() -> None:
     assert not error.has_code("user")
 
 
-def test_an_error_survives_the_way_between_processes() -> None:
+def test_error_can_be_pickled() -> None:
     error = api_error(RequestLine("/x"), 500, b"<html>\x00\x1b[31mbad gateway</html>", 5)
     copy: Any = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert str(copy) == str(error)

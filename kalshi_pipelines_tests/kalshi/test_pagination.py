@@ -21,7 +21,7 @@ def page(cursor: str, *tickers: str) -> httpx.Response:
 
 
 class Book:
-    """An exchange with three pages of two markets; answers can be put in front of a page's own."""
+    """An exchange with three pages of two markets. Tests can insert responses before a page's own response."""
 
     def __init__(self) -> None:
         self.own = {"": page("c2", "A", "B"), "c2": page("c3", "C", "D"), "c3": page("", "E", "F")}
@@ -62,7 +62,7 @@ def test_every_page_is_read_with_the_same_filters(connect: Connect, book: Book) 
     ]
 
 
-def test_the_next_page_is_fetched_while_this_one_is_worked_on(connect: Connect, book: Book) -> None:
+def test_next_page_is_fetched_while_the_caller_works(connect: Connect, book: Book) -> None:
     second_asked, go_on = threading.Event(), threading.Event()
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -87,7 +87,7 @@ def test_at_most_one_page_is_read_ahead(connect: Connect, book: Book) -> None:
     assert book.asked == ["", "c2"]
 
 
-def test_a_walk_that_is_left_early_ends_its_thread(connect: Connect, book: Book) -> None:
+def test_reading_that_stops_early_ends_its_thread(connect: Connect, book: Book) -> None:
     found: Iterator[object] = pages(connect(book), MARKETS, [], 1000)
     next(found)
     found.close()  # type: ignore[attr-defined]
@@ -98,7 +98,7 @@ def test_a_walk_that_is_left_early_ends_its_thread(connect: Connect, book: Book)
     assert book.asked in ([""], ["", "c2"])
 
 
-def test_an_error_names_its_page_and_comes_after_the_pages_before_it(connect: Connect, book: Book) -> None:
+def test_error_names_its_page_and_comes_after_earlier_pages(connect: Connect, book: Book) -> None:
     book.own["c3"] = httpx.Response(500)
     found = pages(connect(book), MARKETS, [], 1000)
     assert [next(found).number, next(found).number] == [1, 2]
@@ -115,21 +115,21 @@ def test_a_damaged_page_is_fetched_again(connect: Connect, book: Book, body: byt
         tickers(connect, book)
 
 
-def test_a_cursor_ignored_once_is_survived(connect: Connect, book: Book) -> None:
+def test_cursor_ignored_once_loses_no_row(connect: Connect, book: Book) -> None:
     book.before["c3"] = [book.own[""]]
     assert tickers(connect, book) == list("ABCDEF")
     assert book.asked == ["", "c2", "c3", "c2", "c3"]
 
 
 @pytest.mark.parametrize("kept", ["c2", "c3"])
-def test_a_page_that_gave_a_wrong_cursor_once_is_asked_for_it_again(connect: Connect, book: Book, kept: str) -> None:
+def test_page_with_a_wrong_cursor_is_read_again_for_a_new_cursor(connect: Connect, book: Book, kept: str) -> None:
     first = {"c2": "", "c3": "c2"}[kept]
     book.before[first] = [page("gone", "A", "B") if kept == "c2" else page("gone", "C", "D")]
     book.own["gone"] = page("c2", "A", "B")
     assert tickers(connect, book) == list("ABCDEF")
 
 
-def test_a_last_page_that_gave_a_cursor_once_ends_the_walk(connect: Connect, book: Book) -> None:
+def test_last_page_that_had_a_cursor_once_ends_the_list(connect: Connect, book: Book) -> None:
     book.before["c3"] = [page("gone", "E", "F")]
     book.own["gone"] = page("c2", "A", "B")
     assert tickers(connect, book) == list("ABCDEF")
@@ -140,7 +140,7 @@ def test_a_last_page_that_gave_a_cursor_once_ends_the_walk(connect: Connect, boo
     [page("c2", "A", "B"), page("c9", "A", "B"), page("c2", "X", "Y"), page("c3", "X", "Y")],
     ids=["page one again", "page one's rows again", "an old cursor", "its own cursor"],
 )
-def test_an_exchange_that_repeats_itself_stops_the_walk(connect: Connect, book: Book, repeated: httpx.Response) -> None:
+def test_exchange_that_repeats_pages_stops_the_read(connect: Connect, book: Book, repeated: httpx.Response) -> None:
     book.own["c3"] = repeated
     found = pages(connect(book), MARKETS, [], 1000)
     next(found)
@@ -149,7 +149,7 @@ def test_an_exchange_that_repeats_itself_stops_the_walk(connect: Connect, book: 
         next(found)
 
 
-def test_the_recorded_answer_to_a_garbage_cursor_is_noticed(connect: Connect) -> None:
+def test_recorded_response_to_a_garbage_cursor_is_detected(connect: Connect) -> None:
     first, again = recording("demo_2026_06/markets__page1.json"), recording("demo_2026_06/markets__garbage_cursor.json")
     answer = lambda request: httpx.Response(200, content=again if "cursor" in request.url.params else first)  # noqa: E731
     rows_of_page_one = {row["ticker"] for row in json.loads(first)["markets"]}
@@ -189,7 +189,7 @@ def test_a_limit_the_exchange_refuses_is_never_sent(connect: Connect, book: Book
     assert not book.asked
 
 
-def test_a_refusal_is_not_repeated(connect: Connect, book: Book) -> None:
+def test_refused_request_is_not_retried(connect: Connect, book: Book) -> None:
     book.own[""] = PAST_THE_END
     with pytest.raises(NotFound, match=r"page 1 of GET /markets, after 0 rows"):
         tickers(connect, book)

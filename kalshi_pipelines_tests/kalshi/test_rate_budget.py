@@ -32,7 +32,7 @@ SECOND = 1_000_000
 
 
 class BudgetClock:
-    """A clock that only sleeping moves; several budgets may share it."""
+    """A clock that moves only when a budget sleeps. Several budgets may share it."""
 
     def __init__(self) -> None:
         self.us = 1_790_000_000 * SECOND
@@ -49,7 +49,7 @@ def budget(engine: sa.Engine, clock: BudgetClock, rate: BucketRate, **options: f
 
 
 def overspent(grants: list[tuple[int, int]], rate: BucketRate) -> int:
-    """The most tokens (in millionths) by which grants (instant, cost) would have overdrawn the exchange's bucket."""
+    """Return the largest overdraft of the exchange's bucket, in millionths of a token, for grants (instant, cost)."""
     full = rate.capacity * SECOND
     level, last, worst = full, 0, 0
     for instant, cost in sorted(grants):
@@ -100,7 +100,7 @@ def test_an_idle_bucket_grants_a_burst_that_leaves_a_margin(engine: sa.Engine) -
 
 def test_a_wait_that_is_too_long_is_refused_and_not_charged(engine: sa.Engine) -> None:
     shared = budget(engine, BudgetClock(), BucketRate(10, 20), longest_wait_seconds=2)
-    shared._sleep = lambda _: None  # every waiter has reserved its tokens and still waits
+    shared._sleep = lambda _: None  # Every waiter has reserved its tokens and still waits.
     for _ in range(3):
         shared.acquire(10)
     for _ in range(3):
@@ -110,7 +110,7 @@ def test_a_wait_that_is_too_long_is_refused_and_not_charged(engine: sa.Engine) -
     assert shared.acquire(1) <= 2
 
 
-def test_a_refusal_by_the_exchange_makes_every_process_wait(engine: sa.Engine) -> None:
+def test_429_of_the_exchange_makes_every_process_wait(engine: sa.Engine) -> None:
     clock, rate = BudgetClock(), BucketRate(200, 600)
     budget(engine, clock, rate).empty(Bucket.READ)
     assert budget(engine, clock, rate).acquire(10) == pytest.approx(0.05)
@@ -126,7 +126,7 @@ def test_emptying_never_gives_tokens_back(engine: sa.Engine) -> None:
     assert shared.acquire(10) > 4
 
 
-def test_a_clock_set_back_does_not_block_for_ever(engine: sa.Engine) -> None:
+def test_clock_set_back_does_not_block_forever(engine: sa.Engine) -> None:
     clock = BudgetClock()
     shared = budget(engine, clock, BucketRate(200, 600), longest_wait_seconds=60)
     shared.acquire(10)
@@ -134,7 +134,7 @@ def test_a_clock_set_back_does_not_block_for_ever(engine: sa.Engine) -> None:
     assert shared.acquire(10) == pytest.approx(0.05)
 
 
-def test_buckets_and_keys_are_apart(engine: sa.Engine) -> None:
+def test_buckets_and_keys_have_separate_budgets(engine: sa.Engine) -> None:
     clock, rates = BudgetClock(), documented_rates(RateTier.BASIC)
     one = RateBudget(engine, "one", rates, clock_us=clock, sleep=clock.sleep)
     one.empty(Bucket.READ)
@@ -152,7 +152,7 @@ def test_threads_of_one_process_do_not_overdraw(engine: sa.Engine) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    # The clock stands still: 350 tokens at once, then one request each tenth of a second.
+    # The clock stands still: the bucket grants 350 tokens at once, then one request each tenth of a second.
     assert sorted(round(wait, 6) for wait in waits) == [pytest.approx(n / 10) for n in range(1, 46)]
 
 
@@ -202,14 +202,14 @@ def test_the_limits_of_an_account_are_used_as_stated() -> None:
     assert rates[Bucket.READ].burst_us == SECOND // 2
 
 
-def test_an_account_without_a_refill_is_slow_but_no_crash(engine: sa.Engine) -> None:
+def test_account_without_a_refill_rate_is_slow_but_works(engine: sa.Engine) -> None:
     nothing = BucketLimits(refill_rate=0, bucket_capacity=0)
     rate = account_rates(AccountLimits("suspended", read=nothing, write=nothing))[Bucket.READ]
     assert budget(engine, BudgetClock(), rate).acquire(10) == 0
     assert rate.interval_us(10) == 10 * SECOND
 
 
-def test_the_published_limits_of_basic_hold_three_seconds() -> None:
+def test_published_basic_bucket_holds_three_seconds_of_refill() -> None:
     assert documented_rates(RateTier.BASIC)[Bucket.READ] == BucketRate(200, 600)
     assert bucket_of("/portfolio/balance") is Bucket.BALANCE
     assert bucket_of("/markets") is Bucket.READ
@@ -239,7 +239,7 @@ def test_the_most_exact_pattern_decides() -> None:
     assert asked == {"/a/b": 3, "/a/x": 2, "/a/x/c": 4, "/a/x/d": 1, "/a": 10}
 
 
-def test_a_database_that_can_not_be_used_is_explained(tmp_path: Path) -> None:
+def test_database_that_cannot_be_used_gives_a_readable_error(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'empty.db'}")
     with pytest.raises(Exception, match="can not be used"):
         RateBudget(engine, "key", documented_rates(RateTier.BASIC)).acquire(10)

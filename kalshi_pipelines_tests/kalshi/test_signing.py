@@ -86,7 +86,7 @@ def _unusable(what: str, key: rsa.RSAPrivateKey) -> bytes:
         "damaged",
     ],
 )
-def test_a_file_that_is_no_usable_key_is_refused_in_one_sentence(
+def test_file_without_a_usable_key_is_refused_with_a_remedy(
     what: str, rsa_key: rsa.RSAPrivateKey, tmp_path: Path
 ) -> None:
     file = tmp_path / "key.pem"
@@ -143,7 +143,7 @@ def test_the_key_is_parsed_once_and_again_when_the_file_changes(
     assert Signer.from_file("key-id", file).fingerprint != first.fingerprint
 
 
-def test_a_key_that_everyone_can_read_is_warned_about(
+def test_key_file_that_everyone_can_read_causes_a_warning(
     ed25519_key: PrivateKey, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "key.pem"
@@ -166,7 +166,7 @@ def test_a_signer_shows_only_a_fingerprint(rsa_key: PrivateKey) -> None:
     "key_id", ["", "-----BEGIN PRIVATE KEY-----\nMC4CAQAwsecret\n", "id\n", "a b", "x" * 65, "naïve", "id:secret"]
 )
 def test_an_id_that_may_be_the_key_itself_is_refused_and_not_shown(key_id: str) -> None:
-    with pytest.raises(UnusableKey, match="characters no id has") as refused:
+    with pytest.raises(UnusableKey, match="characters that no key id has") as refused:
         Signer(key_id, ed25519.Ed25519PrivateKey.generate())
     assert not key_id or key_id not in str(refused.value)
     assert Signer("x" * 64, ed25519.Ed25519PrivateKey.generate()).headers("GET", "/")["KALSHI-ACCESS-KEY"] == "x" * 64

@@ -32,7 +32,10 @@ from kalshi_pipelines_tests.support.kalshi.transports import Connect
 
 
 class ScriptedExchange:
-    """Answers with the given responses or failures, one a request, the last for ever; and keeps the requests."""
+    """An exchange that gives scripted responses or failures, one per request, and records the requests.
+
+    The last response is repeated forever.
+    """
 
     def __init__(self, *answers: httpx.Response | Exception) -> None:
         self.answers = answers
@@ -80,7 +83,7 @@ EXPIRED = {"error": {"code": "header_timestamp_expired", "message": "header time
     ],
     ids=repr,
 )
-def test_passing_trouble_is_tried_again(connect: Connect, trouble: httpx.Response | Exception) -> None:
+def test_temporary_failure_is_retried(connect: Connect, trouble: httpx.Response | Exception) -> None:
     exchange = ScriptedExchange(trouble, trouble, ok())
     assert get(connect(exchange)) == "fine"
     assert len(exchange.requests) == 3
@@ -90,7 +93,7 @@ def test_passing_trouble_is_tried_again(connect: Connect, trouble: httpx.Respons
     ("status", "kind"),
     [(301, Redirected), (308, Redirected), (400, ApiError), (401, Unauthorized), (403, Forbidden), (404, NotFound)],
 )
-def test_a_refusal_is_not_tried_again(connect: Connect, status: int, kind: type[ApiError]) -> None:
+def test_refused_request_is_not_retried(connect: Connect, status: int, kind: type[ApiError]) -> None:
     exchange = ScriptedExchange(httpx.Response(status, headers={"Location": "https://elsewhere.example/"}))
     with pytest.raises(kind) as caught:
         get(connect(exchange))
@@ -107,7 +110,7 @@ def test_a_refusal_is_not_tried_again(connect: Connect, status: int, kind: type[
         (httpx.ReadTimeout("slow"), TransportFailed),
     ],
 )
-def test_lasting_trouble_is_reported_after_the_last_attempt(
+def test_lasting_failure_is_reported_after_the_last_attempt(
     connect: Connect, trouble: httpx.Response | Exception, kind: type[KalshiError]
 ) -> None:
     exchange = ScriptedExchange(trouble)
@@ -135,7 +138,7 @@ def test_only_get_without_a_body_and_in_english_is_sent(connect: Connect) -> Non
     assert not [name for name in dir(Transport) if name.lower() in ("post", "put", "patch", "delete", "request")]
 
 
-def test_each_attempt_is_signed_anew(connect: Connect, private_key: PrivateKey) -> None:
+def test_each_attempt_has_its_own_signature(connect: Connect, private_key: PrivateKey) -> None:
     now = iter(range(1_790_000_000_000_000, 1_790_001_000_000_000, 1_000_000))
     exchange = ScriptedExchange(httpx.Response(500), httpx.Response(500), ok())
     get(connect(exchange, signer=Signer("key-id", private_key, clock_us=lambda: next(now))))
@@ -175,7 +178,8 @@ def test_a_429_empties_the_shared_bucket(connect: Connect, sqlite_engine: sa.Eng
     get(connect(ScriptedExchange(TOO_MANY, ok())))
     with sqlite_engine.connect() as connection:
         (row,) = connection.execute(rate_budgets.select()).all()
-    # 10,000,000 tokens at 1,000,000 a second less the margin: had it not been emptied it would be in the past.
+    # A full bucket holds 10,000,000 tokens at 1,000,000 a second, less the margin. Its arrival time lies in the past
+    # unless the bucket was emptied.
     assert row.theoretical_arrival_us > (time.time() + 5) * 1_000_000
 
 
@@ -205,7 +209,7 @@ def test_a_wrong_clock_is_set_by_the_exchange_once(connect: Connect, ed25519_key
     ],
     ids=["still refused", "clock is right", "no date", "bad date", "other reason"],
 )
-def test_a_refused_timestamp_is_not_tried_again_blindly(
+def test_refused_timestamp_is_retried_only_if_the_clock_was_wrong(
     connect: Connect, ed25519_key: PrivateKey, answers: Callable[[], list[httpx.Response]], sent: int
 ) -> None:
     exchange = ScriptedExchange(*answers())
@@ -214,7 +218,7 @@ def test_a_refused_timestamp_is_not_tried_again_blindly(
     assert len(exchange.requests) == sent
 
 
-def test_a_clock_found_wrong_on_the_last_attempt_is_reported_as_that(connect: Connect, ed25519_key: PrivateKey) -> None:
+def test_wrong_clock_on_the_last_attempt_is_reported(connect: Connect, ed25519_key: PrivateKey) -> None:
     transport = connect(
         ScriptedExchange(_dated(300)), signer=Signer("key-id", ed25519_key), patience=Patience(attempts=1)
     )
@@ -228,7 +232,7 @@ def test_a_meaningful_error_status_is_decoded(connect: Connect) -> None:
         get(connect(ScriptedExchange(httpx.Response(503, content=b"<html>"))), meaningful=(503,))
 
 
-def test_compressed_answers_are_read(connect: Connect) -> None:
+def test_compressed_responses_are_read(connect: Connect) -> None:
     compressed = gzip.compress(b"fine")
     answer: Callable[[httpx.Request], httpx.Response] = lambda _: httpx.Response(  # noqa: E731
         200, stream=httpx.ByteStream(compressed), headers={"Content-Encoding": "gzip"}
@@ -243,12 +247,12 @@ class _Drip(httpx.SyncByteStream):
 
 
 @pytest.mark.parametrize("patience", [Patience(answer_seconds=0.0), Patience(answer_bytes=10_000)])
-def test_an_endless_answer_is_cut_off(connect: Connect, patience: Patience) -> None:
+def test_endless_response_is_cut_off(connect: Connect, patience: Patience) -> None:
     with pytest.raises(AbsurdAnswer, match=r"not complete|longer than"):
         get(connect(lambda _: httpx.Response(200, stream=_Drip()), patience=patience))
 
 
-def test_a_closed_transport_says_so_and_sends_nothing(connect: Connect) -> None:
+def test_closed_transport_raises_and_sends_nothing(connect: Connect) -> None:
     exchange = ScriptedExchange(ok())
     transport = connect(exchange)
     transport.close()
