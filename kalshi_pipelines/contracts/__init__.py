@@ -1,5 +1,6 @@
-"""What this project relies on of each vendor endpoint, what was learned of it, and what is different from both.
+"""Contracts with vendor endpoints: what this project relies on, and which differences the endpoints show.
 
-Belongs here: declarations, comparing an answer with them and with what was learned, recording and showing findings.
-Does not belong here: delivering alerts (``alerts``), and what Dagster shows of it (``defs.contracts``).
+Belongs here: declared contracts, learned baselines, comparing answers with both, recording and listing findings.
+Does not belong here: delivering alerts (``alerts``), and the assets and checks that Dagster shows
+(``defs.contracts``).
 """

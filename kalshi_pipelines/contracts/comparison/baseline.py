@@ -1,9 +1,11 @@
-"""What was learned of an endpoint in one environment, and how an answer differs from it.
+"""The learned baseline of an endpoint in one environment, and the comparison of an answer with the baseline.
 
-Everything an answer shows is learned. So that a finding does not vanish because its difference has been learned
-meanwhile, the store keeps the baseline from before its oldest open finding, and asks ``compare`` again with that.
+The baseline learns everything that an answer shows, including each new difference. A finding must not vanish once its
+difference is learned. So ``findings`` keeps a reference: the baseline from before the oldest finding that is not
+closed. Later answers are compared with that reference too.
 
-Belongs here: what learned counts mean. Does not belong here: what is declared (``expectations``).
+Belongs here: conclusions from learned counts. Does not belong here: comparison with the contract
+(``contract_comparison``).
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,28 +18,28 @@ from kalshi_pipelines.contracts.language.declarations import Contract, Field, Fo
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 
 _MANY: Final = 10
-"""Answers from which it is told how a place varies from one to the next."""
+"""The number of learned answers needed to judge how a place varies between answers."""
 _FEW_VALUES: Final = 3
 _MOST_STILL: Final = 3
-"""Numbers of one record that may die together: a quote is two of them."""
+"""The most numbers of one record that are reported as frozen together; a quote consists of two numbers."""
 _MOST_IDLE: Final = 0.5
-"""Where more than this had no news before, rows that just began to live may fill an answer."""
+"""The share of idle values above which an answer may consist of rows that have not been traded yet."""
 _RARE: Final = 0.001
 _SHIFT: Final = 1.5
 _TELLING: Final = frozenset({"uuid", "url", "clock", "ticker"})
 _REFUSAL: Final = "refusal."
-_LASTING_ADVICE: Final = "Find out whether all things changed or these alone, and what is computed from it."
+_LASTING_ADVICE: Final = "Find out whether everything changed or only these, and which figures depend on the value."
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What was learned of an endpoint in one environment. JSON both ways by ``as_json`` and ``from_json``.
+    """The sum of all learned answers of an endpoint in one environment.
 
     Attributes:
-        inventory: All answers that were learned, added up.
-        observations: How many they are.
-        first_us: When the first was observed.
-        last_us: When the last was.
+        inventory: The inventories of all learned answers, added up.
+        observations: The number of learned answers.
+        first_us: When the first answer was received, in microseconds since 1970 UTC.
+        last_us: When the latest answer was received, in microseconds since 1970 UTC.
     """
 
     inventory: Inventory = field(default_factory=Inventory)
@@ -46,7 +48,7 @@ class Baseline:
     last_us: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """A JSON object that ``from_json`` reads."""
+        """Return the baseline as a JSON object that ``from_json`` reads."""
         return {
             "inventory": self.inventory.as_json(),
             "observations": self.observations,
@@ -56,7 +58,7 @@ class Baseline:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Baseline":
-        """The baseline written by ``as_json``."""
+        """Return the baseline that ``as_json`` wrote."""
         return cls(
             Inventory.from_json(value.get("inventory", {})),
             value.get("observations", 0),
@@ -66,7 +68,7 @@ class Baseline:
 
 
 def learn(baseline: Baseline | None, inventory: Inventory, at_us: int) -> Baseline:
-    """The baseline with one more answer in it. ``None`` is the baseline of an endpoint never seen."""
+    """Return the baseline with one more answer added. ``None`` stands for an endpoint that never answered."""
     if baseline is None or baseline.observations == 0:
         return Baseline(inventory, 1, at_us, at_us)
     return Baseline(
@@ -78,7 +80,7 @@ def learn(baseline: Baseline | None, inventory: Inventory, at_us: int) -> Baseli
 
 
 def compare(baseline: Baseline, inventory: Inventory, contract: Contract) -> list[Difference]:
-    """How an answer differs from what was learned. Empty for a baseline of nothing."""
+    """Return the differences between an answer and the baseline; none if the baseline learned nothing yet."""
     if baseline.observations == 0:
         return []
     found: list[Difference] = []
@@ -122,7 +124,7 @@ def _gone(name: str, known: Place, inventory: Inventory, contract: Contract) -> 
         return
     if each is not None and not each.is_usual:
         return
-    # What may be null may be left out: only what never was, in enough objects, tells.
+    # A vendor may omit a nullable key. Only a key that was never omitted, missing in enough objects, counts.
     if each is not None and each.is_nullable and (known.steady < known.of or around < _FEW_VALUES):
         return
     yield _difference(
@@ -132,12 +134,12 @@ def _gone(name: str, known: Place, inventory: Inventory, contract: Contract) -> 
         Severity.RISKY,
         "always there",
         "gone",
-        "See what took its place in the vendor's changelog, and take it out of what we read.",
+        "Look up its replacement in the vendor's changelog, and remove the key from the decoder.",
     )
 
 
 def _without_newcomers(found: list[Difference], contract: Contract) -> list[Difference]:
-    """Numbers of a record that all stand still at once are of rows that just began to live, not of fields that died."""
+    """Return the differences without frozen numbers of new rows: there all numbers of a record stand still together."""
     still: dict[str, list[Difference]] = {}
     for each in found:
         field = contract.fields.get(each.place)
@@ -148,7 +150,7 @@ def _without_newcomers(found: list[Difference], contract: Contract) -> list[Diff
 
 
 def _is_inside_unknown(name: str, contract: Contract) -> bool:
-    """Whether a key stands in an object nobody declared: its own keys come and go as they like."""
+    """Return whether a key belongs to an undeclared object, whose own keys are not compared."""
     parent = parent_of(name).removesuffix("[]")
     return bool(parent) and not name.startswith(_REFUSAL) and parent not in contract.fields
 
@@ -164,7 +166,7 @@ def _appeared(name: str, now: Place, known: Inventory, contract: Contract) -> It
             Severity.ADDITIVE,
             "never there",
             "there",
-            "Nothing to do: it is declared already.",
+            "Nothing to do: the key is declared already.",
         )
 
 
@@ -176,7 +178,13 @@ def _changed(
         yield from _undeclared(name, known, now, contract)
     if each is not None and each.is_usual and known.filled == known.seen > 0 and now.nulls == now.seen:
         yield _difference(
-            contract, name, Kind.NULL_NEW, Severity.RISKY, "never null", "null", "See whether null means none here."
+            contract,
+            name,
+            Kind.NULL_NEW,
+            Severity.RISKY,
+            "never null",
+            "null",
+            "Find out whether null means none here.",
         )
     if each is not None and each.is_filled and not known.zeros and known.seen >= _FEW_VALUES and now.zeros:
         yield _difference(
@@ -186,7 +194,7 @@ def _changed(
             Severity.RISKY,
             "never empty",
             "empty in some",
-            "See whether old or settled things are left out now.",
+            "Find out whether old or settled things are omitted now.",
         )
     if each is not None and each.is_moving and known.latest and now.latest and now.latest < known.latest:
         yield _difference(
@@ -196,7 +204,7 @@ def _changed(
             Severity.RISKY,
             "goes forward",
             "went back",
-            "See whether reads come from an older replica.",
+            "Find out whether reads come from an older replica.",
             f"{known.latest}, then {now.latest}",
         )
     if each is not None and each.format is Format.TEXT and each.used_by:
@@ -221,7 +229,7 @@ def _undeclared(name: str, known: Place, now: Place, contract: Contract) -> Iter
             Severity.RISKY,
             ", ".join(sorted(known.types)),
             ", ".join(others),
-            "Nothing of ours reads it; see what it is.",
+            "Find out what it is; no asset uses it.",
         )
     others = sorted(set(now.formats) - set(known.formats) - {"empty"})
     if others and known.formats and sum(known.formats.values()) >= _FEW_VALUES and len(known.formats) == 1:
@@ -232,7 +240,7 @@ def _undeclared(name: str, known: Place, now: Place, contract: Contract) -> Iter
             Severity.ADDITIVE,
             ", ".join(known.formats),
             ", ".join(others),
-            "Nothing of ours reads it; see what it is.",
+            "Find out what it is; no asset uses it.",
         )
 
 
@@ -249,7 +257,7 @@ def _other_format(name: str, known: Place, now: Place, each: Field, contract: Co
             Severity.RISKY,
             next(iter(formats)),
             ", ".join(sorted(now.formats)),
-            "See whether it still means the same: it identifies something of ours.",
+            "Find out whether it still means the same: this project identifies something by it.",
         )
 
 
@@ -262,7 +270,7 @@ def _emptied(name: str, known: Place, now: Place, contract: Contract) -> Iterato
             Severity.RISKY,
             "never empty",
             "always empty",
-            "See whether the field is dead: exchanges keep sending fields they no longer fill.",
+            "Find out whether the field is dead: exchanges keep sending fields that they no longer fill.",
         )
 
 
@@ -286,7 +294,7 @@ def _all_zero(
         Severity.RISKY,
         "values",
         "always zero or empty",
-        "See whether the field is dead: exchanges keep sending fields they no longer fill.",
+        "Find out whether the field is dead: exchanges keep sending fields that they no longer fill.",
     )
 
 
@@ -302,12 +310,12 @@ def _all_alike(name: str, known: Place, now: Place, contract: Contract, each: Fi
         Severity.RISKY,
         "values that differ",
         "always the same value",
-        "See whether the field is dead, or a filter is applied that we did not ask for.",
+        "Find out whether the field is dead, or the vendor applies a filter that the request did not contain.",
     )
 
 
 def _has_unit(each: Field | None) -> bool:
-    """Whether a number is of a unit of its own: strikes are degrees, dollars or goals, as the market is about."""
+    """Return whether all values of a number share one unit. Strikes do not: they are degrees, dollars or goals."""
     if each is None or each.format is Format.NUMBER:
         return each is not None and each.most is not None
     return True
@@ -329,7 +337,7 @@ def _shifted(name: str, known: Place, now: Place, contract: Contract) -> Iterato
         Severity.RISKY,
         f"about 1e{low:.0f} to 1e{high:.0f}",
         f"many times {way}",
-        "See whether its unit changed: cents and dollars, seconds and milliseconds.",
+        "Find out whether its unit changed, such as cents and dollars, or seconds and milliseconds.",
         f"about 1e{now.means[0]:.1f}",
     )
 
@@ -365,7 +373,7 @@ def _lasting(known: Inventory, now: Inventory, contract: Contract) -> Iterator[D
                 Severity.RISKY,
                 known.traits[place],
                 value,
-                "See what the exchange counts now, before the figure is used.",
+                "Find out what the exchange counts now, before the figure is used.",
             )
 
 
@@ -391,7 +399,7 @@ def _shortened(known: Inventory, now: Inventory, contract: Contract) -> Iterator
         return
     for question, (rows, _) in now.questions.items():
         least = known.questions.get(question, (0, 0))[0]
-        # Things enter and leave a status all day; a page that is short though more follow is told by its cursor.
+        # Markets enter and leave a status all day. The paging rules find a short page that has a next page.
         comes_and_goes = not pages.is_never_empty and (rows == 0 or '"status"' in question)
         if rows * 2 >= least or comes_and_goes:
             continue
@@ -402,6 +410,6 @@ def _shortened(known: Inventory, now: Inventory, contract: Contract) -> Iterator
             Severity.RISKY if pages.is_never_empty else Severity.ADDITIVE,
             "as many rows as ever",
             "less than half of the rows the same question always had",
-            "See whether a filter means something else now, or pages became smaller.",
+            "Find out whether a filter changed its meaning, or pages became smaller.",
             f"{least} rows, then {rows}",
         )

@@ -1,7 +1,7 @@
-"""Decoding a body that nobody vouches for, in bounded time and memory.
+"""Decoding of untrusted response bodies in bounded time and memory.
 
-Size, number of values, depth, length of texts and keys are bounded before or while they are looked at. What goes beyond
-is absurd, as is what is not JSON, not UTF-8, not finite, or has a key twice.
+The size, the number of values, the depth, and the length of texts and keys are bounded. A body that exceeds a bound is
+absurd. So is a body that is not JSON in UTF-8, has a number that is not finite, or has the same key twice.
 """
 
 import json
@@ -13,18 +13,18 @@ import orjson
 from kalshi_pipelines.errors import ExpectedError
 
 MOST_BYTES: Final = 32 * 1024 * 1024
-"""Of a body; the whole list of series is the largest, at about 15 MB."""
+"""The most bytes of a body. The complete list of series is the largest known body, at about 15 MB."""
 MOST_VALUES: Final = 3_000_000
 MOST_DEPTH: Final = 40
 MOST_CHARACTERS: Final = 200_000
-"""Of one text; the longest rules of a market have about 20,000."""
+"""The most characters of one text. The longest rules of a market have about 20,000."""
 MOST_KEYS: Final = 2_000
-"""Of one object."""
+"""The most keys of one object, and the most characters of one key."""
 _MOST_SLOWLY_READ: Final = 4 * 1024 * 1024
 
 
 class AbsurdBody(ExpectedError):
-    """A body that is not worth reading; the text says why, without values of it."""
+    """A body that cannot be read. The problem says why, without values of the body."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _why(body: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _measured(value: Any) -> int:  # noqa: ANN401
-    """How many keys a value has in all."""
+    """Return the number of keys in a value, at every depth."""
     keys, depth = 0, 0
     level = [value]
     while level:

@@ -1,7 +1,7 @@
-"""One answer against its contract and against what was learned of its endpoint.
+"""The check of one answer against its contract and against the learned baseline of its endpoint.
 
-Belongs here: the order of the checks and what comes of an answer. Does not belong here: the checks (``statuses``,
-``expectations``, ``paging``, ``baseline``), and the contracts (``declared``).
+Belongs here: the order of the checks, and the result of a check. Does not belong here: the checks themselves
+(``statuses``, ``contract_comparison``, ``paging``, ``baseline``), and the contracts (``declared``).
 """
 
 import dataclasses
@@ -37,11 +37,13 @@ from kalshi_pipelines.contracts.language.differences import (
 from kalshi_pipelines.contracts.language.responses import Response
 
 _REFUSAL: Final = "refusal"
-_RULE_ADVICE: Final = "See whether one row is wrong or the rule no longer holds, before figures made of it are used."
+_RULE_ADVICE: Final = (
+    "Find out whether one row is wrong or the rule no longer holds, before figures made from it are used."
+)
 
 
 class CheckOutcome(StrEnum):
-    """What came of asking an endpoint."""
+    """The outcome of a request to an endpoint."""
 
     CHECKED = "checked"
     EMPTY = "empty"
@@ -52,14 +54,14 @@ class CheckOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one answer showed.
+    """The result of checking one answer.
 
     Attributes:
-        outcome: What came of asking.
-        differences: One for each place and kind, the gravest first.
-        inventory: What was seen, to be learned if nothing is absurd; ``None`` if there was nothing to see. That of a
-            refusal has places of its own, and is worth learning as well.
-        declared: Place and kind of each difference from the contract alone, even if the baseline knows it already.
+        outcome: The outcome of the request.
+        differences: One difference for each place and kind, the gravest first.
+        inventory: Counts of the values in the body, from which a baseline learns; ``None`` if no body was read. The
+            inventory of a refusal has places of its own, which are learned too.
+        declared: Place and kind of each difference from the contract, including differences the baseline knows.
         body: The body after its only decoding; ``None`` if the check did not need the body.
     """
 
@@ -91,7 +93,7 @@ def check(response: Response, baseline: Baseline | None = None) -> CheckResult:
 
 
 def _down(response: Response, verdict: StatusVerdict, contract: Contract, baseline: Baseline | None) -> CheckResult:
-    """Return the result for an exchange that is down; the answer that states its status is compared all the same."""
+    """Return the result for an exchange that is down. An answer that still states the exchange status is compared."""
     outcome = CheckOutcome.MAINTENANCE if verdict.is_maintenance else CheckOutcome.UNREACHABLE
     if contract.endpoint != STATUS_ENDPOINT:
         return _without_values(outcome, verdict.differences)
@@ -168,7 +170,7 @@ def _difference(contract: Contract, broken: BrokenRule) -> Difference:
         broken.place,
         broken.kind,
         broken.severity,
-        "always so before",
+        "the rule held before",
         broken.rule,
         broken.example,
         contract.assets_of(broken.place),
@@ -236,7 +238,7 @@ def _no_object(contract: Contract, body: object) -> Difference:
         type(body).__name__,
         "",
         contract.used_by,
-        "Nothing of the answer can be read: change the decoder before the next ingest.",
+        "Change the decoder before the next ingest: it cannot read any part of this answer.",
     )
 
 
@@ -250,5 +252,5 @@ def _absurd(contract: Contract, why: str) -> Difference:
         why,
         "",
         contract.used_by,
-        "Nothing of the answer was read. If it comes again, see who answers: this is not what the vendor sends.",
+        "If this happens again, find out who answers: the vendor does not send such a body. No part of it was read.",
     )

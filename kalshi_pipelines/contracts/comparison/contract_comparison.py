@@ -1,4 +1,4 @@
-"""What an answer shows against what is declared of its endpoint: keys, types, formats, vocabularies, bounds."""
+"""Comparison of an answer with its contract: keys, types, formats, vocabularies and bounds."""
 
 import datetime as dt
 import difflib
@@ -35,16 +35,16 @@ _TYPES: Final = {
 _MOST_FRACTION: Final = 6
 _MOST_NAMED: Final = 5
 _ALIKE: Final = 0.55
-_UNIT: Final = "Stop the ingest of it until the unit is known: what is stored now may be wrong."
+_UNIT: Final = "Stop its ingest until you know the unit: the values stored now may be wrong."
 
 
 @dataclass(frozen=True)
 class ContractComparison:
-    """What differs between an answer and the contract of its endpoint.
+    """The differences between an answer and the contract of its endpoint.
 
     Attributes:
-        differences: The differences to report: those the baseline does not know already.
-        declared: Place and kind of each difference from the contract alone, known to the baseline or not.
+        differences: The differences to report, without those that the baseline knows already.
+        declared: Place and kind of each difference, including those that the baseline knows.
     """
 
     differences: tuple[Difference, ...] = ()
@@ -65,16 +65,16 @@ def compare_with_contract(
     """Compare the places of one answer with the declared places of its contract.
 
     Args:
-        contract: What is declared.
-        observation: What was found in the answer.
-        baseline: What was seen and accepted before, so that it is not reported again.
+        contract: The contract of the endpoint.
+        observation: The places and values of the answer.
+        baseline: The learned baseline; differences that it knows are not reported again.
         received: The day the answer was received.
     """
     return _Comparison(contract, observation, baseline, received).result()
 
 
 class _Comparison:
-    """The comparison of one answer: every place is visited once, with and without the baseline in mind."""
+    """The comparison of one answer. Each place is visited once, for both results: with and without the baseline."""
 
     def __init__(
         self, contract: Contract, observation: Observation, baseline: Baseline | None, received: dt.date
@@ -119,7 +119,7 @@ class _Comparison:
                 yield name, "gone" if not seen else "missing in some"
 
     def _left_out(self) -> Iterator[Difference]:
-        """Optional keys that were there before: they are missing only if a new key took their place."""
+        """Yield optional keys that disappeared. Each becomes a difference only if a new key replaced it."""
         for name, each in self._contract.fields.items():
             if each.is_required or name in self._places or not self._was_seen(name) or name.endswith("]"):
                 continue
@@ -135,7 +135,7 @@ class _Comparison:
                 Severity.ADDITIVE,
                 f"required by the specification since {since}",
                 "not sent yet",
-                "Nothing to do: it is stored as unknown until it is sent.",
+                "Nothing to do: the value is stored as unknown until the vendor sends it.",
             )
         return self._difference(
             name,
@@ -143,7 +143,7 @@ class _Comparison:
             self._grave(name),
             "a required key",
             after,
-            "Find what replaced it in the changelog before the next ingest: rows without it are quarantined.",
+            "Look up its replacement in the changelog before the next ingest: rows without this key are quarantined.",
         )
 
     def _was_seen(self, name: str) -> bool:
@@ -160,9 +160,13 @@ class _Comparison:
                     continue
                 unknown.add(name)
                 before, after = "not declared", f"a new key: {_describe(place)}"
-                advice = "See the changelog; declare it if it is worth storing."
+                advice = "See the changelog, and declare the key if it is worth storing."
             elif each.until is not None and self._received >= each.until:
-                before, after, advice = f"taken away on {each.until}", "back again", "Nothing of ours reads it."
+                before, after, advice = (
+                    f"taken away on {each.until}",
+                    "back again",
+                    "Nothing to do: no asset uses it.",
+                )
             else:
                 continue
             difference = self._difference(
@@ -178,7 +182,12 @@ class _Comparison:
     def _form(self, name: str, place: Place, each: Field) -> Iterator[Difference]:
         if place.nulls and not each.is_nullable:
             yield self._difference(
-                name, Kind.NULL_NEW, self._grave(name), "never null", "null", "Rows with null here are quarantined."
+                name,
+                Kind.NULL_NEW,
+                self._grave(name),
+                "never null",
+                "null",
+                "Find out what null means: such rows are quarantined.",
             )
         allowed = _TYPES.get(each.format)
         others = sorted(set(place.types) - allowed) if allowed else []
@@ -189,7 +198,7 @@ class _Comparison:
                 self._grave(name),
                 " or ".join(sorted(allowed or ())),
                 ", ".join(others),
-                "Change the decoder before the next ingest: values of this type are refused.",
+                "Change the decoder before the next ingest: it refuses values of this type.",
                 self._example(name, *others),
             )
         if not each.values and place.formats:
@@ -223,7 +232,7 @@ class _Comparison:
             severity,
             _listed(each.values),
             f"new values: {named}",
-            "Find out what the value means; the warehouse refuses it if the vocabulary is closed.",
+            "Find out what the value means. If the vocabulary is closed, the warehouse refuses the value.",
         )
         return _Noticed(difference, is_known=not new)
 
@@ -239,7 +248,7 @@ class _Comparison:
                 severity,
                 _expected(each),
                 _format_text(form),
-                "See whether value and unit are still the same before they are stored.",
+                "Check that value and unit still mean the same before they are stored.",
                 self._example(name, form),
             )
 
@@ -302,7 +311,7 @@ def _listed(values: frozenset[str]) -> str:
 
 
 def _pair_renames(missing: list[Difference], new: list[Difference], contract: Contract) -> list[Difference]:
-    """Missing and new keys, those taken together that are surely one key with another name."""
+    """Return the differences of missing and new keys. A missing and a new key with similar names become a rename."""
     found, taken = [], set()
     for lost in missing:
         candidates = [
@@ -334,5 +343,5 @@ def _rename(lost: Difference, new: Difference, contract: Contract) -> Difference
         f"gone, and {new.place.rpartition('.')[2]} is new",
         new.example,
         lost.assets,
-        "Compare both names in the changelog: the unit may have changed with the name.",
+        "Compare both names in the changelog: the unit may have changed together with the name.",
     )

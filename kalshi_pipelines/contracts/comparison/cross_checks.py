@@ -1,4 +1,4 @@
-"""What must hold between the answers of one run: of an exchange that describes itself, twice alike."""
+"""Rules between the answers of one run: two endpoints that describe the same thing must agree."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
@@ -28,7 +28,7 @@ _WORTH: Final = Decimal(1)
 def cross_check(answers: Iterable[tuple[Response, DecodedBody]]) -> tuple[Difference, ...]:
     """Compare the answers of one run with each other.
 
-    Only complete answers with status 200 count. Of several answers to one endpoint, the last counts.
+    Only complete answers with status 200 count. If an endpoint answered several times, the last answer counts.
     """
     bodies = dict(_bodies(answers))
     return merge_differences([*_portfolio(bodies), *_sides(bodies), *_shards(bodies)])
@@ -42,7 +42,10 @@ def _bodies(answers: Iterable[tuple[Response, DecodedBody]]) -> Iterator[tuple[s
 
 
 def _portfolio(bodies: Mapping[str, Any]) -> Iterator[Difference]:
-    """A balance of no worth beside positions that cost something (August 2026: it was one shard's, then all's)."""
+    """Yield a difference if the portfolio value is zero although positions have exposure.
+
+    In August 2026 the figure changed from the value on one shard to the value on all shards.
+    """
     worth = number_at(bodies.get(_BALANCE), "portfolio_value")
     exposures = [
         number_at(row, "market_exposure_dollars") or Decimal(0)
@@ -55,16 +58,16 @@ def _portfolio(bodies: Mapping[str, Any]) -> Iterator[Difference]:
             "portfolio_value",
             Kind.INVARIANT_BROKEN,
             Severity.RISKY,
-            "positions are worth something",
+            "positions have a value",
             "nothing, though positions are held",
             f"{sum(exposures)} dollars of exposure",
             assets_of(_BALANCE, "portfolio_value"),
-            "See which shards and sub-accounts the figure is of; it is right only if every position is worthless.",
+            "Find out which shards and sub-accounts the figure covers. It is right only if no position has a value.",
         )
 
 
 def _sides(bodies: Mapping[str, Any]) -> Iterator[Difference]:
-    """What was bought and sold makes the position: as many contracts of the other side are a sign that was turned."""
+    """Yield a difference if a position is the negative of the sum of its fills: one of the two changed its sign."""
     bought: dict[str, Decimal] = {}
     if text_at(bodies.get(_FILLS), "cursor"):
         return
@@ -80,11 +83,11 @@ def _sides(bodies: Mapping[str, Any]) -> Iterator[Difference]:
                 f"{at}.position_fp",
                 Kind.INVARIANT_BROKEN,
                 Severity.BREAKING,
-                "what fills make",
+                "the sum of the fills",
                 "as many contracts of the other side",
                 f"{made} by fills, {held} held",
                 assets_of(_POSITIONS, f"{at}.position_fp"),
-                "Stop trading on positions until it is known which of the two changed its sign.",
+                "Stop trading on positions until you know which of the two changed its sign.",
             )
 
 
@@ -108,5 +111,5 @@ def _shards(bodies: Mapping[str, Any]) -> Iterator[Difference]:
                 f"shard {shard}",
                 used[shard],
                 assets_of(endpoint, f"{rows}.exchange_index"),
-                "See exchange/status: orders and collateral have to be sent to that shard.",
+                "See exchange/status: orders and collateral must be sent to that shard.",
             )

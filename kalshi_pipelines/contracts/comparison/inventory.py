@@ -1,6 +1,7 @@
-"""What one answer is made of: which places, how often, of which types, formats and values.
+"""Inventories: counts of the places of answers, with their types, formats and values.
 
-Belongs here: counting, adding up, and writing counts as JSON. Does not belong here: what counts mean (``baseline``).
+Belongs here: the counts, adding counts up, and converting counts to and from JSON. Does not belong here: counting a
+body (``observation``), and conclusions from counts (``baseline``).
 """
 
 from collections import Counter
@@ -10,39 +11,40 @@ from types import MappingProxyType
 from typing import Any, Final
 
 MOST_VALUES: Final = 40
-"""Different values of a place that are told apart; a place with more has no vocabulary."""
+"""The most values in the vocabulary of a place; a place with more values has no vocabulary."""
 MOST_THINGS: Final = 400
-"""Things of which lasting attributes are remembered, the latest ones."""
+"""The most things whose lasting attributes are kept; the latest things stay."""
 MOST_PLACES: Final = 1_500
 MOST_QUESTIONS: Final = 40
 WHOLE: Final = "$"
 """The place of the whole body."""
 ENOUGH: Final = 20
-"""Values in one answer from which it is told whether a place varies."""
+"""The number of values in one answer needed to judge whether a place varies."""
 
 _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Place:
-    """What was seen at one place.
+    """Counts of the values at one place.
 
     Attributes:
-        of: How often the object around it was there.
-        seen: How often its key was there.
-        steady: How many objects had the key since one last lacked it.
-        nulls: How often it was null.
+        of: How often the surrounding object was present.
+        seen: How often the key was present.
+        steady: How many objects had the key since the last object without the key.
+        nulls: How often the value was null.
         filled: How many values came since the last null.
-        types: JSON types: ``string``, ``integer``, ``number``, ``flag``, ``object``, ``array``.
-        formats: What texts look like: ``decimal:4``, ``time:6``, ``uuid``, ``ticker``, ``empty``, ``text`` ...
-        values: How often each value came; ``None`` once there are too many.
-        zeros: How often it was zero, false or empty.
-        bands: Powers of ten of numbers that are not zero.
-        varied: In how many answers with enough values they differed.
-        uniform: In how many answers with enough values they were all the same.
+        types: Counts of the JSON types: ``string``, ``integer``, ``number``, ``flag``, ``object``, ``array``.
+        formats: Counts of the formats of texts: ``decimal:4``, ``time:6``, ``uuid``, ``ticker``, ``empty`` and others.
+        values: How often each value came; ``None`` once there are too many different values.
+        zeros: How often the value was zero, false or empty.
+        bands: Counts of the powers of ten of numbers that are not zero.
+        varied: The number of answers with enough values in which the values differed.
+        uniform: The number of answers with enough values in which all values were the same.
         means: The lowest and highest mean power of ten of an answer with enough numbers.
-        latest: The latest instant, of places that move.
-        idlest: The highest share of values that say nothing (zero, empty, at the upper bound) in an answer with enough.
+        latest: The latest instant, for a place whose instants move forward.
+        idlest: The highest share of idle values in an answer with enough values. Zero, empty and the upper bound are
+            idle.
     """
 
     of: int = 0
@@ -63,17 +65,17 @@ class Place:
 
     @property
     def numbers(self) -> int:
-        """How many values had a magnitude or were zero."""
+        """The number of values that have a magnitude, or are zero or empty."""
         return self.zeros + sum(self.bands.values())
 
     @property
     def mean(self) -> float | None:
-        """The mean power of ten, ``None`` without numbers."""
+        """The mean power of ten of the numbers; ``None`` if there are none except zeros."""
         many = sum(self.bands.values())
         return sum(int(band) * times for band, times in self.bands.items()) / many if many else None
 
     def plus(self, later: "Place") -> "Place":
-        """What was seen here in both, ``later`` after this."""
+        """Return the counts of both added up; ``later`` was observed after this one."""
         return Place(
             of=self.of + later.of,
             seen=self.seen + later.seen,
@@ -93,7 +95,7 @@ class Place:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Only what is not as in an empty place."""
+        """Return the counts as a JSON object, without those that equal the default."""
         given = {name: value for name, value in vars(self).items() if value != getattr(_NOWHERE, name)}
         return {
             name: dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
@@ -102,7 +104,7 @@ class Place:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Place":
-        """The place written by ``as_json``; what a later version wrote besides is left out."""
+        """Return the place that ``as_json`` wrote, without keys that only a later version knows."""
         known = {name: each for name, each in value.items() if name in cls.__dataclass_fields__}
         if known.get("means"):
             known["means"] = tuple(known["means"])
@@ -114,13 +116,13 @@ _NOWHERE: Final = Place()
 
 @dataclass(frozen=True)
 class Inventory:
-    """A digest of an answer, or of many added up. JSON both ways by ``as_json`` and ``from_json``.
+    """The counts of one answer, or the sum of many answers.
 
     Attributes:
-        places: What was seen at each place.
-        lasting: For each place of a lasting attribute its value for each thing.
+        places: The counts of each place.
+        lasting: For each place of a lasting attribute, the value of each thing.
         traits: Facts of the whole answer by their place.
-        questions: For each question (the filters asked for) the least and most rows it was answered with.
+        questions: For each set of filters in a request, the smallest and largest number of rows in the answers.
     """
 
     places: Mapping[str, Place] = field(default_factory=dict)
@@ -129,7 +131,7 @@ class Inventory:
     questions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def plus(self, later: "Inventory") -> "Inventory":
-        """Both added up; of things that changed the later value holds."""
+        """Return both inventories added up; of values that changed, the later one stays."""
         places = {
             name: place.plus(later.places[name]) if name in later.places else self._absent(name, later)
             for name, place in self.places.items()
@@ -154,7 +156,7 @@ class Inventory:
         )
 
     def objects_around(self, place: str) -> int:
-        """How often the object that a place's key belongs to was there."""
+        """Return how often the object that surrounds a place was present."""
         found = self.places.get(parent_of(place) or WHOLE)
         return found.types.get("object", 0) if found else 0
 
@@ -164,7 +166,7 @@ class Inventory:
         return place.plus(Place(of=around)) if around else place
 
     def as_json(self) -> dict[str, Any]:
-        """A JSON object that ``from_json`` reads."""
+        """Return the inventory as a JSON object that ``from_json`` reads."""
         return {
             "places": {name: place.as_json() for name, place in self.places.items()},
             "lasting": {name: dict(values) for name, values in self.lasting.items()},
@@ -174,7 +176,7 @@ class Inventory:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Inventory":
-        """The inventory written by ``as_json``."""
+        """Return the inventory that ``as_json`` wrote."""
         return cls(
             {name: Place.from_json(place) for name, place in value.get("places", {}).items()},
             value.get("lasting", {}),
@@ -184,7 +186,7 @@ class Inventory:
 
 
 def parent_of(place: str) -> str:
-    """The place of the object a key belongs to; empty for a key of the body itself."""
+    """Return the place of the object that a key belongs to; empty for a key of the body itself."""
     return place.rpartition(".")[0]
 
 

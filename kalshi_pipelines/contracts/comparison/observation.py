@@ -1,4 +1,4 @@
-"""From a decoded body to its inventory: walking it once, place by place."""
+"""Observation of a decoded body: one pass over all its places makes an inventory."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ _NUMERIC: Final = (Format.DOLLARS, Format.COUNT, Format.INTEGER, Format.NUMBER)
 
 
 def format_of(text: str) -> str:
-    """What a text looks like."""
+    """Return the name of the format that a text has."""
     if not text:
         return "empty"
     head = text[:_MOST_LOOKED_AT]
@@ -52,7 +52,7 @@ def format_of(text: str) -> str:
 
 
 def type_of(value: object) -> str:
-    """The JSON type of a value that is not null."""
+    """Return the name of the JSON type of a value; ``null`` if the value has none of the other types."""
     if isinstance(value, bool):
         return "flag"
     for kind, name in ((str, "string"), (int, "integer"), (float, "number"), (dict, "object"), (list, "array")):
@@ -63,7 +63,7 @@ def type_of(value: object) -> str:
 
 @dataclass
 class _Tally:
-    """Counts of one place while a body is walked."""
+    """Counts of one place during the pass over a body."""
 
     declared: Field | None
     seen: int = 0
@@ -141,7 +141,7 @@ class _Tally:
         self.tops += number == each.most
 
     def place(self, of: int) -> Place:
-        """What was counted, with how often the object around was there."""
+        """Return the counts as a place; ``of`` is how often the surrounding object was present."""
         many = self.seen - self.nulls
         mean = sum(int(band) * times for band, times in self.bands.items()) / max(sum(self.bands.values()), 1)
         is_enough = many >= ENOUGH and not {"object", "array"} & set(self.types)
@@ -166,12 +166,12 @@ class _Tally:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a walk found out.
+    """The result of one pass over a body.
 
     Attributes:
-        inventory: What is learned of it.
-        examples: For each place an example of each type and format.
-        beyond: For each place a number out of its bounds.
+        inventory: The counts, from which a baseline learns.
+        examples: For each place, an example of each type and format.
+        beyond: For each place with a number outside of its bounds, that number.
     """
 
     inventory: Inventory
@@ -180,16 +180,16 @@ class Observation:
 
 
 def observe(body: Any, contract: Contract, response: Response, prefix: str = "") -> Observation:  # noqa: ANN401
-    """Walk a body.
+    """Count the values of a body, place by place.
 
     Args:
         body: A decoded body.
-        contract: What is known of its places.
-        response: What it came in; of it the question is taken.
-        prefix: Put before every place: bodies of refusals are apart from those of success.
+        contract: The contract that declares the places of the body.
+        response: The response that carried the body; its request tells which filters applied.
+        prefix: A prefix of every place, so that places of refusals do not mix with places of success.
 
     Raises:
-        AbsurdBody: There are more places than any answer has.
+        AbsurdBody: The body has more different places than any real answer.
     """
     tallies: dict[str, _Tally] = {}
     for place, value in _values(body, prefix, contract.free_forms):
@@ -236,7 +236,7 @@ def _values(body: Any, prefix: str, free_forms: frozenset[str]) -> Iterator[tupl
 
 
 def is_pair(place: str, value: list[Any]) -> bool:
-    """Whether a list is a level of a book, whose elements have each a meaning of their own."""
+    """Return whether a list is one level of an orderbook: a price and a count, not rows of one kind."""
     return place.endswith("_dollars[]") and not any(isinstance(each, dict | list) for each in value)
 
 
@@ -254,7 +254,7 @@ def _lasting(body: Any, contract: Contract) -> Iterator[tuple[str, dict[str, str
 
 
 def lasting_place(lasting: LastingAttributes, attribute: str) -> str:
-    """The place of a lasting attribute."""
+    """Return the place of a lasting attribute."""
     return attribute if lasting.rows == "$" else f"{lasting.rows}.{attribute}"
 
 
@@ -277,13 +277,13 @@ def _name(record: Mapping[str, Any], lasting: LastingAttributes) -> str:
 
 
 def short(value: object) -> str:
-    """A value in few characters: itself, or a digest of it."""
+    """Return a value as a short text: the value itself, or a digest if it is long."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
     return text if len(text) <= _SHORT else "#" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def question_of(request: VendorRequest) -> str:
-    """The filters of a request, without pages and instants."""
+    """Return the filters of a request as text, without cursor and instants, as a key for its row counts."""
     filters = {name: sorted(values) for name, values in request.query.items() if not _NOT_FILTERS.fullmatch(name)}
     return json.dumps([dict(request.path), filters], sort_keys=True)[:300]
 

@@ -1,7 +1,7 @@
-"""The exchange's published OpenAPI document: read safely, digested, and compared with the one that was accepted.
+"""The exchange's published OpenAPI document: safe reading, a digest, and comparison with the accepted document.
 
-The specification changes without a new version, so each operation and schema is compared. What it says is not what
-the exchange does: what is taken away is risky, not breaking, until an answer shows it.
+The vendor changes the specification without a new version, so each operation and schema is compared. A document is
+not the exchange: something removed from it is risky, and becomes breaking only when an answer shows the change.
 """
 
 import hashlib
@@ -20,23 +20,23 @@ _MOST_EVENTS: Final = 400_000
 _MOST_DEPTH: Final = 40
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 _ADVICE: Final = (
-    "Read the vendor's changelog for it; acknowledge the finding to accept the document as it is, "
-    "and change the contract if an answer shows it."
+    "Look up the change in the vendor's changelog. Acknowledge the finding to accept the document; "
+    "change the contract if an answer shows the change."
 )
 
 DocumentDigest = Mapping[str, Mapping[str, str]]
-"""For each operation (``GET /markets``) and schema (``schema Market``): its facts, as text."""
+"""The facts of each operation (``GET /markets``) and each schema (``schema Market``), as text."""
 
 
 class UnreadableDocument(ExpectedError):
-    """It is no OpenAPI document, or larger than one; the text says which."""
+    """The body is not an OpenAPI document, or it may do harm. The problem says which."""
 
 
 def digest_document(body: bytes) -> DocumentDigest:
-    """What the document says: parameters, answers, properties, what is required, vocabularies.
+    """Return the facts of a document: parameters, answers, properties, required keys and vocabularies.
 
     Raises:
-        UnreadableDocument: It is not what it should be.
+        UnreadableDocument: The body is not an OpenAPI document, or it may do harm.
     """
     document = _loaded(body)
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
@@ -55,12 +55,12 @@ def digest_document(body: bytes) -> DocumentDigest:
 
 
 def hash_document(body: bytes) -> str:
-    """The hash of a document."""
+    """Return the SHA-256 hash of a document."""
     return hashlib.sha256(body).hexdigest()
 
 
 def compare_digests(accepted: DocumentDigest, present: DocumentDigest) -> list[Difference]:
-    """One difference for each operation or schema that is not as it was accepted."""
+    """Return one difference for each operation or schema that differs from the accepted document."""
     found = []
     for name in sorted({*accepted, *present}):
         before, after = accepted.get(name), present.get(name)
@@ -70,7 +70,7 @@ def compare_digests(accepted: DocumentDigest, present: DocumentDigest) -> list[D
 
 
 def unreadable_document(reason: str) -> Difference:
-    """The difference of a document that can not be read."""
+    """Return the difference for a document that cannot be read."""
     return Difference(ENDPOINT, "$", Kind.ABSURD, Severity.RISKY, "an OpenAPI document", reason, advice=_ADVICE)
 
 
@@ -96,7 +96,7 @@ def _difference(name: str, severity: Severity, before: str, after: str) -> Diffe
 
 
 def _is_used(name: str) -> bool:
-    # A schema may be part of any answer; examples of one are not looked for.
+    # Any answer may contain any schema; which endpoints use a schema is not traced.
     return name in CONTRACTS or name.startswith("schema ")
 
 

@@ -1,10 +1,12 @@
-"""What ingestion checks of every page, at the cost of decoding it.
+"""Contract checks of every page that an ingest reads, at about the cost of decoding the page.
 
-Each record that was decoded is looked at in a few microseconds: are its fields known, its words, the format of its
-numbers? A record that shows something new, one that could not be stored, and a few others of each page are compared
-with the contract in full. So a difference on one record in a million is found, and a page without one costs little.
+Each decoded record gets a quick look of a few microseconds: are its fields, its vocabulary values and its number
+formats known? Three sorts of records are then compared with the contract in full: records that show something new,
+records that cannot be stored, and a small sample. So a difference on one record in a million is found, and a page
+without differences costs little.
 
-Belongs here: which records are compared. Does not belong here: comparing (``checking``), and what ingestion is.
+Belongs here: the choice of the records to compare. Does not belong here: comparing (``checking``), and ingestion
+(``kalshi_pipelines.ingest``).
 """
 
 import re
@@ -18,10 +20,11 @@ from kalshi_pipelines.contracts.language.declarations import Contract, Field, Fo
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merge_differences
 from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 
-#: One in so many records is compared in full, whatever it shows; and one of the first page of each endpoint.
+#: One of this many records is compared in full as a sample, and one record of the first page of each endpoint.
 SAMPLED_OF: Final = 500
-#: Of each page at most so many that show something new, and so many that could not be stored, are compared, too.
+#: The most records of a page that are compared in full because they show something new.
 MOST_SUSPECTS: Final = 50
+#: The most records of a page that are compared in full because they cannot be stored.
 MOST_REFUSED: Final = 5
 _MOST_KNOWN: Final = 1 << 16
 _MOST_BODY: Final = 1 << 20
@@ -31,19 +34,19 @@ _NUMERIC: Final = (Format.DOLLARS, Format.COUNT)
 
 
 IngestedRecord = tuple[Any, Any, Collection[str]]
-"""A record that was decoded: its fields as attributes, its bytes, and the names of its fields that nobody knows."""
+"""A decoded record: an object with its fields as attributes, its bytes, and the names of its unknown fields."""
 
 
 @dataclass(frozen=True)
 class IngestedPage:
-    """A page as ingestion dealt with it.
+    """A page as an ingest processed it.
 
     Attributes:
-        endpoint: ``GET /markets``.
-        received_us: When it was received, microseconds since 1970.
+        endpoint: The endpoint of the page, such as ``GET /markets``.
+        received_us: When the page was received, in microseconds since 1970 UTC.
         raws: Every record as received.
-        decoded: Those that were decoded, because they are not what is stored.
-        refused: Those that can not be stored, with the reason.
+        decoded: The decoded records. Records that equal the stored ones are not decoded again.
+        refused: The records that cannot be stored, with the reason.
     """
 
     endpoint: str
@@ -54,12 +57,12 @@ class IngestedPage:
 
 
 class PageChecks:
-    """The checks of the pages of one ingest.
+    """The contract checks of all pages of one ingest.
 
     Args:
-        contracts: The contract of each endpoint; pages of others are not checked.
+        contracts: The contract of each endpoint; pages of other endpoints are not checked.
         environment: ``sandbox``, ``demo`` or ``prod``.
-        address: The root of the API that answers.
+        address: The root address of the API that answers.
     """
 
     def __init__(self, contracts: Mapping[str, Contract], environment: str, address: str) -> None:
@@ -69,21 +72,21 @@ class PageChecks:
         self._watches: dict[str, _EndpointWatch] = {}
         self._differences: list[Difference] = []
         self.records: dict[str, int] = {}
-        """How many records were seen of each endpoint."""
+        """The number of records read from each endpoint."""
         self.compared = 0
-        """How many of them were compared in full."""
+        """The number of records that were compared in full."""
 
     @property
     def differences(self) -> tuple[Difference, ...]:
-        """What was found so far, one difference for each place and kind, the gravest first."""
+        """The differences found so far: one for each place and kind, the gravest first."""
         return merge_differences(self._differences)
 
     def add(self, difference: Difference) -> None:
-        """Add what ingestion itself found out: that a walk could not go on."""
+        """Add a difference that the ingest itself found, such as a sweep that cannot go on."""
         self._differences.append(difference)
 
     def check_page(self, page: IngestedPage) -> None:
-        """Look at the records of a page."""
+        """Check the records of one page."""
         contract = self._contracts.get(page.endpoint)
         if contract is None or contract.paging is None:
             return
@@ -109,7 +112,7 @@ class PageChecks:
         return found
 
     def _report_refused(self, contract: Contract, raw: Any, reason: str, received_us: int) -> None:  # noqa: ANN401
-        """Why a record could not be stored; what can not be stored is breaking, whatever the contract says of it."""
+        """Add the differences of a record that cannot be stored; at least one of them is breaking."""
         found = self._compare(contract, [raw], received_us) if _is_object(raw) else ()
         if not any(each.severity is Severity.BREAKING for each in found):
             place = f"{contract.paging.rows}[]" if contract.paging else "$"
@@ -130,7 +133,7 @@ class PageChecks:
 
 @dataclass
 class _EndpointWatch:
-    """What is known to be well about the records of one endpoint."""
+    """The values of one endpoint's records that are known to be as declared."""
 
     contract: Contract
     _pages: int = 0
@@ -141,7 +144,7 @@ class _EndpointWatch:
     _look: "Callable[[IngestedRecord], bool] | None" = None
 
     def sample(self, raws: Sequence[Any]) -> list[Any]:
-        """Some records, others of each page; the same ones whenever the same pages are read."""
+        """Return a sample of a page's records: the same sample whenever the same pages are read."""
         self._pages += 1
         self._until_sample -= len(raws)
         chosen: list[Any] = []
@@ -151,7 +154,7 @@ class _EndpointWatch:
         return chosen
 
     def suspects(self, decoded: Sequence[IngestedRecord]) -> list[Any]:
-        """The bytes of those records that show something that was not looked at before."""
+        """Return the bytes of the records that show something new."""
         if not decoded:
             return []
         look = self._look or self._build_look(type(decoded[0][0]))
@@ -171,7 +174,7 @@ class _EndpointWatch:
             if (group := {name: each for name, each in numbers.items() if _pattern(each) == pattern})
         ]
         words_of, counts_of = _getter(words), _getter(counts)
-        # Counts hardly ever repeat, prices nearly always: a pattern for these, a set for those.
+        # Counts hardly ever repeat, so a pattern checks them. Prices nearly always repeat, so known ones are kept.
         are_counts = re.compile(",".join(_pattern(each) for each in counts.values())).fullmatch
 
         def look(each: IngestedRecord) -> bool:

@@ -1,4 +1,4 @@
-"""What must hold of a page: it progresses, is full, ordered, and has every row once."""
+"""Rules of one page: the cursor progresses, the page is full and ordered, and no row comes twice."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -14,7 +14,7 @@ _LARGEST: Final = 10_000
 
 
 def page_rules(body: Any, response: Response, pages: Paging) -> Iterator[BrokenRule]:  # noqa: ANN401
-    """Rules of one page by itself."""
+    """Yield the paging rules that one page breaks."""
     rows = body.get(pages.rows) if isinstance(body, dict) else None
     if not isinstance(rows, list):
         return

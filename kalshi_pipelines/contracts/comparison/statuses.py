@@ -1,4 +1,4 @@
-"""Who answered and with which status: hosts, redirects, refusals, authentication, maintenance."""
+"""Checks of the address and status of an answer: hosts, redirects, refusals, authentication, maintenance."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ EXCHANGE_HOSTS: Final = {
     "demo": frozenset({"external-api.demo.kalshi.co", "demo-api.kalshi.co"}),
     "sandbox": _LOOPBACK,
 }
-"""Source: the exchange's documentation of October 2026; both hosts of an environment accept the same signature."""
+"""Hosts of each environment (exchange documentation, October 2026). Both hosts accept the same signature."""
 _NEW_YORK: Final = ZoneInfo("America/New_York")
 _JSON: Final = "application/json"
 _THURSDAY: Final = 3
@@ -28,14 +28,14 @@ STATUS_ENDPOINT: Final = "GET /exchange/status"
 
 @dataclass(frozen=True)
 class StatusVerdict:
-    """What the status of an answer says.
+    """The meaning of the status of an answer.
 
     Attributes:
-        is_success: The body is what the contract describes.
-        is_refusal: The body says why it was refused.
-        is_maintenance: The exchange said it does not work now, when it may.
-        is_away: Nobody is there to answer.
-        differences: What is different.
+        is_success: Whether the contract describes the body.
+        is_refusal: Whether the body explains a refusal.
+        is_maintenance: Whether the exchange failed during its weekly maintenance.
+        is_away: Whether the server failed to answer outside of maintenance.
+        differences: Differences in status, address and headers.
     """
 
     is_success: bool = False
@@ -46,13 +46,13 @@ class StatusVerdict:
 
 
 def in_maintenance(at_us: int) -> bool:
-    """Whether an instant is in the weekly maintenance, Thursday 03:00 to 05:00 Eastern Time."""
+    """Return whether an instant is in the weekly maintenance, Thursday 03:00 to 05:00 Eastern Time."""
     there = dt.datetime.fromtimestamp(at_us // 1_000_000, _NEW_YORK)
     return there.weekday() == _THURSDAY and _MAINTENANCE[0] <= there.hour < _MAINTENANCE[1]
 
 
 def judge_status(response: Response, contract: Contract) -> StatusVerdict:
-    """What the status, the address and the headers of an answer say."""
+    """Return the verdict on the status, the address and the headers of an answer."""
     about = tuple(_addresses(response, contract))
     status, request = response.status, response.request
     if 300 <= status < 400:
@@ -92,7 +92,7 @@ def _addresses(response: Response, contract: Contract) -> Iterator[Difference]:
             host,
             "",
             contract.used_by,
-            "Check the address in the settings: nothing signed may go to a host that is not listed.",
+            "Check the address in the settings: a signed request must not go to a host that is not listed.",
         )
     language = response.headers.get("content-language", "en")
     if not language.lower().startswith("en"):
@@ -105,7 +105,7 @@ def _addresses(response: Response, contract: Contract) -> Iterator[Difference]:
             language,
             "",
             contract.used_by,
-            "Send no Accept-Language: translated texts change the hashes of rules.",
+            "Make requests ask for English (Accept-Language): translated texts change the hashes of rules.",
         )
 
 
@@ -121,7 +121,7 @@ def _content(response: Response, contract: Contract) -> Iterator[Difference]:
             content,
             "",
             contract.used_by,
-            "See who answers: a proxy, a cache or a page of errors says what the exchange does not.",
+            "Find out who answers: it may be a proxy, a cache or an error page instead of the exchange.",
         )
 
 
@@ -135,7 +135,7 @@ def _redirected(contract: Contract, status: int, target: str) -> Difference:
         f"{status} to {target}",
         "",
         contract.used_by,
-        "Use the new address; a signed request must not follow a redirect.",
+        "Use the new address: a signed request must not follow a redirect.",
     )
 
 
@@ -150,7 +150,7 @@ def _accepted(contract: Contract, expects: tuple[int, ...], status: int) -> Diff
             f"{status} without a key",
             "",
             contract.used_by,
-            "See whether the endpoint became public, and whose data it answers with.",
+            "Find out whether the endpoint became public, and whose data it returns.",
         )
     return Difference(
         contract.endpoint,
@@ -161,7 +161,7 @@ def _accepted(contract: Contract, expects: tuple[int, ...], status: int) -> Diff
         f"{status}",
         "",
         contract.used_by,
-        "See whether parameters are ignored: a filter that is ignored stores rows nobody asked for.",
+        "Find out whether parameters are ignored: an ignored filter stores rows that no request asked for.",
     )
 
 
@@ -179,7 +179,7 @@ def _refused(response: Response, contract: Contract) -> Iterator[Difference]:
             f"{status} {who}",
             "",
             contract.used_by,
-            "Check key, scopes and clock; if they are well, sign requests of this endpoint from now on.",
+            "Check key, scopes and clock. If they are right, sign requests to this endpoint from now on.",
         )
         return
     if status == 429:
@@ -192,7 +192,7 @@ def _refused(response: Response, contract: Contract) -> Iterator[Difference]:
             "429 within the budget",
             "",
             contract.used_by,
-            "Compare account/limits and account/endpoint_costs with the budget in use.",
+            "Compare account/limits and account/endpoint_costs with the rate budget in use.",
         )
         return
     if (
@@ -216,12 +216,12 @@ def _refused(response: Response, contract: Contract) -> Iterator[Difference]:
         str(status),
         "",
         contract.used_by,
-        "See whether the endpoint was taken away or a parameter is refused now.",
+        "Find out whether the endpoint was removed or now refuses a parameter.",
     )
 
 
 def refusal_differences(response: Response, contract: Contract, body: Any) -> Iterator[Difference]:  # noqa: ANN401
-    """What is different about the body of a refusal: its shape, its code, the reason it gives."""
+    """Yield differences in the body of a refusal: its shape, its code, and the reason it gives."""
     shapes = contract.errors.get(response.status, ())
     shape = shape_of(body)
     if shapes and shape not in shapes:
@@ -234,7 +234,7 @@ def refusal_differences(response: Response, contract: Contract, body: Any) -> It
             shape or "another shape",
             str(body),
             contract.used_by,
-            "Change how errors are read: a refusal that is not understood may be retried or taken for success.",
+            "Change how errors are decoded: an unknown refusal may be retried or mistaken for success.",
         )
         return
     codes, code = contract.codes.get(response.status), code_of(body)
@@ -251,7 +251,7 @@ def refusal_differences(response: Response, contract: Contract, body: Any) -> It
             f"{response.status} {code}",
             "",
             contract.used_by,
-            "See what the code means before an order is repeated.",
+            "Find out what the code means before an order is repeated.",
         )
     details = body.get("error", {}).get("details", "") if isinstance(body.get("error"), dict) else ""
     if code == "invalid_order" and details not in KNOWN_DETAILS:
@@ -264,5 +264,5 @@ def refusal_differences(response: Response, contract: Contract, body: Any) -> It
             str(details),
             "",
             contract.used_by,
-            "Orders of ours are refused for a reason we do not know: change what is sent.",
+            "Find out why the exchange refuses orders for this unknown reason, and change the requests.",
         )

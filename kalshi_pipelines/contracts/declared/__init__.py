@@ -1,4 +1,4 @@
-"""The contracts: one module a part of a vendor."""
+"""The declared contracts with all vendors, one module for each part of a vendor's interface."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -18,6 +18,6 @@ CONTRACTS: Final[Mapping[str, Contract]] = MappingProxyType(
 
 
 def assets_of(endpoint: str, place: str) -> tuple[str, ...]:
-    """The assets that depend on a place of an endpoint's answers."""
+    """Return the assets that depend on a place in the answers of an endpoint."""
     contract = CONTRACTS.get(endpoint)
     return contract.assets_of(place) if contract else ()

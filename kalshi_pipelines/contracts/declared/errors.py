@@ -1,4 +1,4 @@
-"""What refusals look like: the five body shapes of the exchange, and the codes it gives."""
+"""The bodies of refusals: the shapes that the exchange uses, and its error codes."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ ERROR_FIELDS: Final[Mapping[str, tuple[Field, ...]]] = {
     MSG: (text("msg"),),
     PLAIN: (text("error"),),
 }
-"""The fields of each shape."""
+"""The fields of each shape of a refusal."""
 
 CREATE_CODES: Final[Mapping[int, frozenset[str]]] = {
     400: frozenset(
@@ -48,11 +48,11 @@ CHANGE_CODES: Final[Mapping[int, frozenset[str]]] = {
     409: frozenset({"order_already_exists"}),
 }
 KNOWN_DETAILS: Final = frozenset({"", "post only cross"})
-"""Why ``invalid_order`` is said."""
+"""The known details of the error code ``invalid_order``."""
 
 
 def shape_of(body: object) -> str:
-    """Which of the shapes a refusal's body has; empty if none."""
+    """Return the name of the shape that a refusal's body has; empty if no shape fits."""
     if not isinstance(body, dict):
         return ""
     error = body.get("error")
@@ -66,7 +66,7 @@ def shape_of(body: object) -> str:
 
 
 def code_of(body: object) -> str:
-    """The code of a refusal, without what may follow a colon in it; empty if it has none."""
+    """Return the error code of a refusal up to its first colon; empty if there is no code."""
     if not isinstance(body, dict):
         return ""
     error = body.get("error")

@@ -1,4 +1,4 @@
-"""What must hold between the values of an event, its markets, and a series."""
+"""Rules between the values of an event, its markets, and a series."""
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -14,7 +14,10 @@ _ZERO: Final = Decimal(0)
 
 
 def event_rules(place: str) -> Invariant:
-    """Rules of each event at a place: its markets are its own, on its shard, and there if asked for."""
+    """Return the rules of each event at a place.
+
+    The markets of an event belong to it, share its shard, and are nested as requested.
+    """
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         nested = (response.request.one("with_nested_markets") or "").lower()
@@ -52,7 +55,7 @@ def _children(at: str, event: dict[str, Any], markets: list[Any]) -> Iterator[Br
 
 
 def event_answer(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """``GET /events/{event_ticker}``: markets stand inside the event or beside it, as asked."""
+    """Yield broken rules of ``GET /events/{event_ticker}``: markets are inside or beside the event, as requested."""
     event = body.get("event") if isinstance(body, dict) else None
     beside = body.get("markets") if isinstance(body, dict) else None
     if not isinstance(event, dict):
@@ -66,7 +69,7 @@ def event_answer(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa
 
 
 def series_rules(place: str) -> Invariant:
-    """Rules of each series at a place."""
+    """Return the rules of each series at a place: its fee multiplier and its categories."""
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         category = response.request.one("category")

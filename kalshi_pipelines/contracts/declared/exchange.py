@@ -1,4 +1,4 @@
-"""Contracts of the exchange itself: status, schedule, cutoffs, costs, limits, search and programs."""
+"""Contracts with endpoints about the exchange itself: status, schedule, cutoffs, costs, limits, search, programs."""
 
 import datetime as dt
 from collections.abc import Iterable

@@ -1,13 +1,13 @@
-"""Short names for the fields that contracts are made of."""
+"""Short functions that make the fields of contracts."""
 
 from typing import Any, Final
 
 from kalshi_pipelines.contracts.language.declarations import Field, Format, under
 
 SECONDS: Final = (1_000_000_000, 9_999_999_999)
-"""Instants in whole seconds since 1970 that make sense."""
+"""The plausible range of instants in seconds since 1970."""
 MILLISECONDS: Final = (1_000_000_000_000, 9_999_999_999_999)
-"""Instants in milliseconds since 1970 that make sense."""
+"""The plausible range of instants in milliseconds since 1970."""
 
 
 def _bound(place: str, form: Format, used_by: tuple[str, ...], options: dict[str, Any]) -> Field:
@@ -15,90 +15,93 @@ def _bound(place: str, form: Format, used_by: tuple[str, ...], options: dict[str
 
 
 def dollars(place: str, *used_by: str, decimals: tuple[int, ...] = (4,), **options: Any) -> Field:  # noqa: ANN401
-    """Money as a decimal string."""
+    """Return a field for money as a decimal string of dollars."""
     return _bound(place, Format.DOLLARS, used_by, {"decimals": decimals} | options)
 
 
 def money(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
-    """Money of the member: six decimals since March 2026."""
+    """Return a field for the member's own money, a string of dollars with six decimals since March 2026."""
     return dollars(place, *used_by, decimals=(6,), **options)
 
 
 def price(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
-    """A price: a decimal string between 0 and 1."""
+    """Return a field for a price: a decimal string between 0 and 1 dollar."""
     return dollars(place, *used_by, **({"least": 0, "most": 1} | options))
 
 
 def count(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
-    """A number of contracts: a string with two decimals."""
+    """Return a field for a number of contracts: a string with two decimals."""
     return _bound(place, Format.COUNT, used_by, {"decimals": (2,), "least": 0} | options)
 
 
 def time(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
-    """An instant as RFC 3339 text."""
+    """Return a field for an instant in RFC 3339 format."""
     return _bound(place, Format.TIME, used_by, options)
 
 
 def text(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
-    """Any text."""
+    """Return a field for any text."""
     return _bound(place, Format.TEXT, used_by, options)
 
 
 def clock(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
-    """A time of day: ``08:00``."""
+    """Return a field for a time of day, such as ``08:00``."""
     return _bound(place, Format.CLOCK, used_by, options)
 
 
 def uuid(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
-    """An identifier."""
+    """Return a field for a UUID."""
     return _bound(place, Format.UUID, used_by, options)
 
 
 def word(place: str, values: str, *used_by: str, is_closed: bool = True, **options: Any) -> Field:  # noqa: ANN401
-    """One of a vocabulary, written with ``|`` between its values."""
+    """Return a field for a value of a vocabulary; ``values`` separates the vocabulary with ``|``."""
     return _bound(
         place, Format.TEXT, used_by, {"values": frozenset(values.split("|")), "is_closed": is_closed} | options
     )
 
 
 def whole(place: str, *used_by: str, within: tuple[int, int] | None = None, **options: Any) -> Field:  # noqa: ANN401
-    """A JSON integer."""
+    """Return a field for a JSON integer."""
     bounds = {} if within is None else {"least": within[0], "most": within[1]}
     return _bound(place, Format.INTEGER, used_by, bounds | options)
 
 
 def number(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
-    """A JSON number."""
+    """Return a field for a JSON number."""
     return _bound(place, Format.NUMBER, used_by, options)
 
 
 def flag(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
-    """A JSON boolean."""
+    """Return a field for a JSON boolean."""
     return _bound(place, Format.FLAG, used_by, options)
 
 
 def shard(place: str = "exchange_index", *used_by: str, **options: Any) -> Field:  # noqa: ANN401
-    """An exchange shard: 0 default, 1 combos, 2 crypto and commodities, 3 tennis, baseball and basketball."""
+    """Return a field for an exchange shard.
+
+    Shard 0 is the default, 1 has combos, 2 crypto and commodities, 3 tennis, baseball and basketball.
+    """
     return _bound(place, Format.INTEGER, used_by, {"values": frozenset("0123")} | options)
 
 
 def free(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
-    """An object whose keys are data."""
+    """Return a field for an object whose keys are data."""
     return _bound(place, Format.OBJECT, used_by, {"is_free_form": True} | options)
 
 
 def record(place: str, fields: tuple[Field, ...], **options: Any) -> tuple[Field, ...]:  # noqa: ANN401
-    """An object with its fields."""
+    """Return the fields of an object: the object itself and its keys."""
     return (Field(place, Format.OBJECT, **options), *under(place, fields))
 
 
 def records(place: str, fields: tuple[Field, ...], **options: Any) -> tuple[Field, ...]:  # noqa: ANN401
-    """A list of objects with their fields."""
+    """Return the fields of a list of objects: the list, its elements and their keys."""
     return (Field(place, Format.ARRAY, **options), Field(f"{place}[]", Format.OBJECT), *under(f"{place}[]", fields))
 
 
 def listed(place: str, element: Field, **options: Any) -> tuple[Field, ...]:  # noqa: ANN401
-    """A list of plain values; the element's own place is not used."""
+    """Return the fields of a list of plain values. The place of ``element`` is ignored."""
     return (Field(place, Format.ARRAY, **options), *under(place, (_at(element, "[]"),)))
 
 

@@ -1,7 +1,7 @@
-"""Whether a text of the exchange is in another language than English.
+"""Detection of texts that the exchange sends in another language than English.
 
-The exchange translates its texts for clients that ask for Spanish or Portuguese (since 2026-08-27): a hash of a
-market's rules then changes with the client and not with the market.
+Since 2026-08-27 the exchange translates its texts for clients that ask for Spanish or Portuguese. The hash of a
+market's rules then changes with the client although the market is the same.
 """
 
 import re
@@ -22,7 +22,7 @@ _FEWEST_WORDS: Final = 3
 
 
 def is_foreign(text: str) -> bool:
-    """Whether a text is surely not English: too short a text, or one of names, is not."""
+    """Return whether a text is certainly not English. Short texts and mere names count as English."""
     if not text:
         return False
     words = [word.lower() for word in _WORDS.findall(text[:2_000])]

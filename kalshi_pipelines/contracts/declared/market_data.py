@@ -1,4 +1,4 @@
-"""Contracts of the public catalogue, quotes, books, trades, candles and history."""
+"""Contracts with the public endpoints: catalogue, quotes, books, trades, candles and history."""
 
 from typing import Final
 
@@ -41,7 +41,7 @@ from kalshi_pipelines.contracts.language.declarations import Contract, Field, La
 from kalshi_pipelines.contracts.language.differences import Severity
 
 _NOT_FOUND: Final = {404: frozenset({"not_found"})}
-# A market that settles at a value between 0 and 1 becomes scalar, so that its type does not last.
+# The market type is not a lasting attribute: a market that settles between 0 and 1 becomes scalar.
 _GRID: Final = ("price_level_structure", "settlement_bounds_type", "notional_value_dollars")
 _TEXTS: Final = ("rules_primary",)
 

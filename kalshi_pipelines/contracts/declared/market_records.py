@@ -1,7 +1,7 @@
-"""The records of the public catalogue: markets, events, series and what is inside them.
+"""The records of the public catalogue: markets, events, series and their parts.
 
-Source: the specification 3.34.0 of 2026-10-26 and the changelog; ``since`` is given where recordings of the summer of
-2026 lack a key that is required now, ``until`` where they have one that is gone.
+Source: specification 3.34.0 of 2026-10-26, and the changelog. Recordings of summer 2026 lack some keys that are now
+required; those have ``since``. They also have keys that the vendor removed; those have ``until``.
 """
 
 import datetime as dt
@@ -29,7 +29,7 @@ from kalshi_pipelines.contracts.declared.fields import (
 )
 from kalshi_pipelines.contracts.language.declarations import Field
 
-# The sizes have no bound: demo showed sizes below zero in June 2026.
+# Sizes have no lower bound: the demo exchange showed negative sizes in June 2026.
 _BOTH: Final = ("markets", "price_snapshots")
 STATUSES: Final = "initialized|inactive|active|closed|determined|disputed|amended|finalized"
 FEE_TYPES: Final = "quadratic|quadratic_with_maker_fees|quadratic_with_combo_maker_fees|flat"
@@ -38,7 +38,7 @@ GRIDS: Final = "|".join(
     ["linear_cent", "deci_cent", "tapered_deci_cent"]
     + [f"center_{center}_edge_{edge}_cent" for center in _STEPS for edge in _STEPS]
 )
-"""Labels of grids: an open set, of which the documentation names a family. ``price_ranges`` is the truth."""
+"""Known labels of price grids. The documentation lists them as examples; ``price_ranges`` defines the grid."""
 
 
 def _gone(place: str, year: int, month: int, day: int, kind: type = str) -> Field:
@@ -219,7 +219,7 @@ COLLECTION: Final = (
 
 
 def levels(place: str) -> tuple[Field, ...]:
-    """One side of an orderbook: a list of pairs of price and count."""
+    """Return the fields of one side of an orderbook: a list of pairs of price and count."""
     return (
         *listed(place, text("", "orderbooks"))[:1],
         *listed(f"{place}[]", text(""))[:1],
@@ -232,7 +232,10 @@ BOOK: Final = record("orderbook_fp", (*levels("yes_dollars"), *levels("no_dollar
 
 
 def candle(suffix: str, count_suffix: str) -> tuple[Field, ...]:
-    """A candle; historical ones have keys without suffix, and nulls where nothing was traded."""
+    """Return the fields of a candle.
+
+    Keys of historical candles have no suffix. Their prices are null if nothing was traded.
+    """
 
     def prices(names: str, **options: bool) -> tuple[Field, ...]:
         return tuple(price(f"{name}{suffix}", "candlesticks", **options) for name in names.split())

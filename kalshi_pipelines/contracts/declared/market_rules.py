@@ -1,4 +1,4 @@
-"""What must hold between the values of a market: quotes, grid, sizes, volumes, instants, result."""
+"""Rules between the values of a market: quotes, price grid, sizes, volumes, instants and result."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ _MANY: Final = 20
 
 
 def market_rules(place: str) -> Invariant:
-    """Rules of each market at a place: quotes, grid, sizes, volumes, instants, result, combo."""
+    """Return the rules of each market at a place: quotes, grid, sizes, volumes, instants, result, combo, language."""
 
     def rule(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         for at, market in rows_at(body, place):
@@ -88,7 +88,7 @@ def _grid(at: str, market: dict[str, Any]) -> Iterator[BrokenRule]:
 
 
 def on_grid(price: Decimal, bands: Iterable[tuple[Any, ...]]) -> bool:
-    """Whether a price is one of a grid's, or the 0 and 1 that stand for no quote."""
+    """Return whether a price lies on a grid. Prices 0 and 1 always do, because they stand for no quote."""
     if price in (_ZERO, ONE):
         return True
     return any(start <= price <= end and (price - start) % step == 0 for start, end, step in bands)
@@ -122,7 +122,10 @@ def _held(place: str, body: Any) -> Iterator[BrokenRule]:  # noqa: ANN401
 
 
 def _quoted(place: str, body: Any) -> Iterator[BrokenRule]:  # noqa: ANN401
-    """Quotes that all vanish at once: of one market that says nothing, of many that were traded today it does."""
+    """Yield a broken rule if no traded market has a quote.
+
+    One market without quotes is normal. Many markets that were traded in the last 24 hours are not.
+    """
     traded = [
         market
         for _, market in rows_at(body, place)

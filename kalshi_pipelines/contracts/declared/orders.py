@@ -1,4 +1,4 @@
-"""Contracts of what answers an order, its change and its cancellation."""
+"""Contracts with the endpoints that create, change and cancel orders and order groups."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Contracts of what is not the exchange's REST interface: its WebSocket frames and documents, Exa, feeds of news."""
+"""Contracts outside of the exchange's REST interface: WebSocket frames, documents, Exa and news feeds."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -79,7 +79,7 @@ def _asked_for(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: 
 def _host_of(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
-    except ValueError:  # such as https://[::1/, which somebody wrote into a page
+    except ValueError:  # a malformed address such as https://[::1/
         return ""
 
 
@@ -133,4 +133,4 @@ OTHER_VENDORS: Final = (
     Contract("GET docs.kalshi.com/changelog/rss.xml", {}, hosts=DOCS_HOST),
     Contract("GET docs.kalshi.com/openapi.yaml", {}, hosts=DOCS_HOST),
 )
-"""The last two are documents: of them only status, host and redirects are checked here."""
+"""Contracts outside of the REST interface. For the documents, only status, host and redirects are checked here."""

@@ -1,4 +1,4 @@
-"""Contracts of a member's own data: balance, positions, orders, fills, settlements, payments."""
+"""Contracts with endpoints of a member's own data: balance, positions, orders, fills, settlements, payments."""
 
 import datetime as dt
 from typing import Final

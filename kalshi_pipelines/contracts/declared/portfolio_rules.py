@@ -1,4 +1,4 @@
-"""What must hold between the values of a member's own data and in answers to writes."""
+"""Rules between the values of a member's own data, and rules of the answers to writes."""
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -13,7 +13,7 @@ from kalshi_pipelines.contracts.language.responses import Response
 TAKER_FEE: Final = Decimal("0.07")
 MAKER_FEE: Final = Decimal("0.0175")
 COMBO_MAKER_FEE: Final = Decimal("0.035")
-"""Of count, price and one less price. A combo's ticker begins with KXMVE."""
+"""Fee rates: a fee is rate x count x price x (1 - price). The ticker of a combo begins with KXMVE."""
 _LARGEST_MULTIPLIER: Final = Decimal(1)
 _ROUNDING: Final = Decimal("0.01")
 _FINE_ROUNDING: Final = Decimal("0.000101")
@@ -21,7 +21,7 @@ _ORDERS: Final = {"orders[]", "order"}
 
 
 def balance_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Cents and dollars say the same, and every shard is there once."""
+    """Yield broken rules of a balance: cents and dollars must agree, and each shard must come once."""
     cents, dollars = number_at(body, "balance"), number_at(body, "balance_dollars")
     if cents is not None and dollars is not None and not 0 <= dollars * 100 - cents < 1:
         yield BrokenRule(
@@ -36,7 +36,10 @@ def balance_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noq
 
 
 def balance_traits(body: Any, response: Response) -> Iterator[tuple[str, str]]:  # noqa: ANN401
-    """Which shards hold money, and how they add up: the breakdown is of all sub-accounts, the balance of one."""
+    """Yield traits of a balance: which shards hold money, and whether the breakdown adds up to the balance.
+
+    The breakdown covers all sub-accounts, the balance covers one.
+    """
     rows = [row for _, row in rows_at(body, "balance_breakdown[]")]
     parts, whole = [number_at(row, "balance") for row in rows], number_at(body, "balance_dollars")
     if not rows or whole is None or None in parts or {"subaccount", "exchange_index"} & set(response.request.query):
@@ -49,7 +52,7 @@ def balance_traits(body: Any, response: Response) -> Iterator[tuple[str, str]]: 
 
 
 def position_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Positions are in their bounds, and what was asked for."""
+    """Yield broken rules of positions: amounts must be within their bounds, and rows must match the request."""
     request = response.request
     tickers: set[str] = set()
     for at, row in rows_at(body, "market_positions[]"):
@@ -106,7 +109,7 @@ def _sums_of_events(body: Any) -> Iterator[BrokenRule]:  # noqa: ANN401
 
 
 def order_rules(place: str) -> Invariant:
-    """Rules of each order at a place."""
+    """Return the rules of each order at a place."""
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         for at, order in rows_at(body, place):
@@ -177,12 +180,15 @@ def _order_filters(at: str, order: dict[str, Any], response: Response) -> Iterat
 
 
 def place_is_list(at: str) -> bool:
-    """Whether a place is that of rows."""
+    """Return whether a place is the place of list elements."""
     return at.endswith("[]")
 
 
 def fill_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Fills make a dollar, say one direction, name their market twice alike, and cost what the fee model says."""
+    """Yield broken rules of fills.
+
+    Yes and no price must make one dollar, directions and identifiers must agree, and the fee must fit the fee model.
+    """
     for at, fill in rows_at(body, "fills[]"):
         yield from same_direction(at, fill, "outcome_side", "book_side", "side", "action")
         yield from _a_dollar(at, fill)
@@ -206,7 +212,7 @@ def _fee(at: str, fill: dict[str, Any]) -> Iterator[BrokenRule]:
     is_combo = text_at(fill, "ticker").startswith("KXMVE")
     rate = TAKER_FEE if fill["is_taker"] or is_combo else MAKER_FEE
     model = _LARGEST_MULTIPLIER * rate * size * price * (ONE - price)
-    # A fee is rounded to the account's grid, a hundredth of a cent or a cent: fees that are finer show the finer grid.
+    # Fees are rounded to the grid of the account: a cent, or a hundredth of a cent if a fee has parts of a cent.
     rounding = _FINE_ROUNDING if (fee * 100) % 1 else _ROUNDING
     if fee > model + rounding:
         role = "taker" if fill["is_taker"] else "maker"
@@ -216,7 +222,7 @@ def _fee(at: str, fill: dict[str, Any]) -> Iterator[BrokenRule]:
 
 
 def settlement_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """A settlement pays what its result and its counts say."""
+    """Yield broken rules of settlements: the payment must follow from the result and the counts."""
     for at, row in rows_at(body, "settlements[]"):
         result = text_at(row, "market_result")
         held = {"yes": number_at(row, "yes_count_fp"), "no": number_at(row, "no_count_fp")}.get(result)
@@ -242,7 +248,10 @@ def settlement_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # 
 
 
 def write_echo(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """The answer to a write is about the order that was meant (incident of May 2026), and its counts fit."""
+    """Yield broken rules of an answer to a write: it must be about the requested order, and its counts must fit.
+
+    In May 2026 the exchange answered with another order.
+    """
     wanted = response.request.path.get("order_id")
     got = text_at(body, "order_id")
     if wanted and got and wanted != got:
@@ -285,7 +294,7 @@ def _created(body: Any, sent: dict[str, Any]) -> Iterator[BrokenRule]:  # noqa: 
 
 
 def fee_of_answer(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """The fee of an order's fills is in the bounds of the fee model, and is there if something was filled."""
+    """Yield broken rules of the fee in an order's answer: it must fit the fee model, and fills must have a price."""
     filled, average = number_at(body, "fill_count"), number_at(body, "average_fill_price")
     fee = number_at(body, "average_fee_paid")
     if filled and average is None:
@@ -295,7 +304,7 @@ def fee_of_answer(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN4
 
 
 def order_named(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """The order answered is the one asked for."""
+    """Yield a broken rule if the answer is about another order than the requested one."""
     wanted = response.request.path.get("order_id")
     for at, order in rows_at(body, "order"):
         if wanted and text_at(order, "order_id") != wanted:

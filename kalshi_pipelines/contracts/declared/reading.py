@@ -1,4 +1,4 @@
-"""Reading values out of decoded bodies that may be anything: what is not there or not of the kind is ``None``."""
+"""Functions that read values from decoded bodies of any shape. A missing or unsuitable value is ``None`` or empty."""
 
 import datetime as dt
 import re
@@ -11,7 +11,7 @@ _NUMBER: Final = re.compile(r"-?\d{1,18}(?:\.\d{1,12})?")
 
 
 def number_of(value: object) -> Decimal | None:
-    """The exact number of a numeric string or JSON number."""
+    """Return the exact number of a numeric string or JSON number; ``None`` for other values."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
@@ -25,18 +25,18 @@ def number_of(value: object) -> Decimal | None:
 
 
 def number_at(record: object, key: str) -> Decimal | None:
-    """The exact number at a key of a record."""
+    """Return the exact number at a key of a record; ``None`` if there is none."""
     return number_of(record.get(key)) if isinstance(record, dict) else None
 
 
 def text_at(record: object, key: str) -> str:
-    """The text at a key of a record; empty if there is none."""
+    """Return the text at a key of a record; empty if there is none."""
     value = record.get(key) if isinstance(record, dict) else None
     return value if isinstance(value, str) else ""
 
 
 def instant_of(value: object) -> dt.datetime | None:
-    """The instant of RFC 3339 text; the zero time the exchange sends for "never" is none."""
+    """Return the instant of an RFC 3339 text; ``None`` for other values and for the zero time, which means "never"."""
     if not isinstance(value, str) or value.startswith("0001-"):
         return None
     head, _, fraction = value.removesuffix("Z").partition(".")
@@ -50,12 +50,12 @@ def instant_of(value: object) -> dt.datetime | None:
 
 
 def instant_at(record: object, key: str) -> dt.datetime | None:
-    """The instant at a key of a record."""
+    """Return the instant at a key of a record; ``None`` if there is none."""
     return instant_of(record.get(key)) if isinstance(record, dict) else None
 
 
 def rows_at(body: object, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects at a place, each with where it stands: ``rows_at(body, "events[].markets[]")``."""
+    """Yield the objects at a place such as ``events[].markets[]``, each together with the place."""
     found: list[object] = [body]
     for name in place.split(".") if place not in {"", "$"} else []:
         key, _, is_list = name.partition("[]")
@@ -68,7 +68,7 @@ def rows_at(body: object, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def list_at(body: object, place: str) -> list[Any] | None:
-    """The list at a place of plain keys."""
+    """Return the list at a dotted path of keys; ``None`` if there is none."""
     for key in place.split("."):
         if not isinstance(body, dict):
             return None

@@ -1,4 +1,4 @@
-"""Answers hold what was asked for: filters, windows of time, the record a path names."""
+"""Rules that an answer matches its request: filters, time windows, and the record that the path names."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -15,11 +15,11 @@ STATUSES_OF: Final = {
     "closed": {"closed", "determined", "disputed", "amended", "active"},
     "settled": {"finalized"},
 }
-"""What a ``status`` filter matches; a market may have closed, or been due to, since the page was put together."""
+"""The statuses that each ``status`` filter may return. A market may close while the exchange compiles the page."""
 
 
 def market_list_filters(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Rows of ``GET /markets`` are what was asked for."""
+    """Yield broken rules of ``GET /markets``: each row must match the filters of the request."""
     request = response.request
     matches = STATUSES_OF.get(request.one("status") or "")
     tickers = {ticker for value in request.query.get("tickers", ()) for ticker in value.split(",")}
@@ -53,7 +53,7 @@ def market_list_filters(body: Any, response: Response) -> Iterable[BrokenRule]: 
 
 
 def event_list_filters(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Rows of ``GET /events`` are what was asked for; there are no combos among them."""
+    """Yield broken rules of ``GET /events``: each row must match the filters, and no row may be a combo."""
     tickers = {ticker for value in response.request.query.get("tickers", ()) for ticker in value.split(",")}
     series = response.request.one("series_ticker")
     for at, event in rows_at(body, "events[]"):
@@ -67,13 +67,13 @@ def event_list_filters(body: Any, response: Response) -> Iterable[BrokenRule]:  
 
 
 def within(at: str, row: dict[str, Any], response: Response, instants: dict[str, str]) -> Iterator[BrokenRule]:
-    """Instants of a row lie between the ``min_..._ts`` and ``max_..._ts`` that were asked for.
+    """Yield broken rules of a row: its instants must lie between ``min_..._ts`` and ``max_..._ts`` of the request.
 
     Args:
-        at: Where the row stands.
+        at: The place of the row.
         row: The row.
-        response: What was asked.
-        instants: The key of the instant of each filter: ``created`` of ``min_created_ts``.
+        response: The response with its request.
+        instants: The instant's key for each filter; ``created`` stands for ``min_created_ts`` and ``max_created_ts``.
     """
     for name, key in instants.items():
         instant = instant_at(row, key)
@@ -88,7 +88,7 @@ def within(at: str, row: dict[str, Any], response: Response, instants: dict[str,
 
 
 def named_in_path(place: str, key: str, parameter: str) -> Invariant:
-    """The record answered is the one the path asked for."""
+    """Return the rule that an answer is about the record that the path names."""
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         wanted = response.request.path.get(parameter)
@@ -105,7 +105,7 @@ def named_in_path(place: str, key: str, parameter: str) -> Invariant:
 
 
 def requested_books(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """``GET /markets/orderbooks`` answers with the books asked for, each once."""
+    """Yield broken rules of ``GET /markets/orderbooks``: it must return only requested books, each once."""
     requested = set(response.request.query.get("tickers", ()))
     seen: set[str] = set()
     for at, book in rows_at(body, "orderbooks[]"):

@@ -1,4 +1,4 @@
-"""What must hold between the values of trades, candles and books."""
+"""Rules between the values of trades, candles and books."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ _ZERO: Final = Decimal(0)
 
 
 def trade_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Prices of a trade make a dollar, its directions agree, and it is one that was asked for."""
+    """Yield broken rules of trades: prices must make one dollar, directions must agree, and rows must match the request."""
     ticker, blocks = response.request.one("ticker"), response.request.one("is_block_trade")
     for at, trade in rows_at(body, "trades[]"):
         yes, no = number_at(trade, "yes_price_dollars"), number_at(trade, "no_price_dollars")
@@ -45,7 +45,10 @@ def trade_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa:
 def same_direction(
     at: str, row: dict[str, Any], outcome: str, book: str, legacy: str = "", action: str = ""
 ) -> Iterator[BrokenRule]:
-    """``bid`` is ``yes`` and ``ask`` is ``no``; the legacy side says the same, with ``sell`` turning it round."""
+    """Yield broken rules if the directions of a row disagree.
+
+    ``bid`` means ``yes`` and ``ask`` means ``no``. The legacy side must agree; the action ``sell`` inverts it.
+    """
     side = text_at(row, outcome)
     if side and text_at(row, book) and {"yes": "bid", "no": "ask"}.get(side) != text_at(row, book):
         yield BrokenRule(
@@ -59,7 +62,10 @@ def same_direction(
 
 
 def candle_rules(place: str, suffix: str, window: bool = True) -> Invariant:
-    """Candles ascend, lie in the window, and each opens and closes between its low and high."""
+    """Return the rules of candles.
+
+    Candles ascend and lie in the requested window. Each opens and closes between its low and high.
+    """
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         before = None
@@ -103,7 +109,7 @@ def _candle(at: str, prices: object, suffix: str) -> Iterator[BrokenRule]:
 
 
 def book_rules(place: str) -> Invariant:
-    """Each side of a book ascends, has no empty level, and both together do not cross."""
+    """Return the rules of a book: each side ascends and has no empty level, and the two sides do not cross."""
 
     def rule(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         for at, book in rows_at(body, place):
@@ -131,7 +137,7 @@ def book_rules(place: str) -> Invariant:
 
 
 def instants_ascend(place: str, first: str, second: str, rule_text: str) -> Invariant:
-    """One instant of each record is not after another."""
+    """Return the rule that the first of two instants of a record is not after the second."""
 
     def rule(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         for at, record in rows_at(body, place):

@@ -1,1 +1,1 @@
-"""The language of contracts: declarations, answers to compare, and the differences a comparison reports."""
+"""The language of contracts: declarations, vendor answers, and the differences that a comparison reports."""

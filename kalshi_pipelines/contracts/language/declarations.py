@@ -1,7 +1,7 @@
-"""The language in which a contract with a vendor's endpoint is written.
+"""The classes that declare a contract with a vendor's endpoint.
 
-Belongs here: fields, formats, pages, errors, and the contract they make. Does not belong here: the contracts
-(``declared``) and comparing answers with them (``checking``).
+Belongs here: fields, formats, paging, rules, and the contract that combines them. Does not belong here: the contracts
+themselves (``declared``), and comparing answers with contracts (``comparison.checking``).
 """
 
 import datetime as dt
@@ -16,7 +16,7 @@ from kalshi_pipelines.contracts.language.responses import Response
 
 
 class Format(StrEnum):
-    """What a value looks like. Numeric strings are exact: ``decimals`` of the field says how many are usual."""
+    """The format of a value. A numeric string is exact; ``Field.decimals`` says how many decimals are usual."""
 
     DOLLARS = "dollars"
     COUNT = "count"
@@ -35,25 +35,25 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """One place of a body.
+    """The declaration of one key, or of one list element, in a body.
 
     Attributes:
-        place: ``markets[].yes_bid_dollars``; relative to its record until a contract binds it.
-        format: What its value looks like.
-        is_required: The key has to be there.
-        is_nullable: ``null`` is a value.
-        is_usual: The key may be missing by the specification, but was there whenever its object was.
-        is_filled: A list that is not empty, as far as is known.
-        is_moving: An instant that goes forward from one answer to the next.
-        decimals: How many decimals a numeric string may have.
-        values: The vocabulary: the values known to be sent.
-        is_closed: Any other value would be stored wrongly or refused by the warehouse; else it is only new.
-        least: The smallest sensible number.
-        most: The largest sensible number.
-        since: When the specification made the key required; an older answer may lack it.
-        until: When the key was taken away; an older answer may have it.
-        is_free_form: An object whose keys are data, not names.
-        used_by: Assets that store it.
+        place: The path, such as ``markets[].yes_bid_dollars``; relative to its record until a contract binds it.
+        format: The format of the value.
+        is_required: Whether the key must be present.
+        is_nullable: Whether the value may be ``null``.
+        is_usual: Whether an optional key was present so far whenever its object was present.
+        is_filled: Whether a list was never empty so far.
+        is_moving: Whether an instant moves forward from one answer to the next.
+        decimals: The numbers of decimals that a numeric string may have.
+        values: The vocabulary: every value that the vendor is known to send.
+        is_closed: Whether the warehouse would refuse a value outside the vocabulary, or store it wrongly.
+        least: The smallest plausible number.
+        most: The largest plausible number.
+        since: The day the specification made the key required; older answers may lack the key.
+        until: The day the vendor removed the key; older answers may have the key.
+        is_free_form: Whether the keys of an object are data, not field names.
+        used_by: Assets that store the value.
     """
 
     place: str
@@ -76,14 +76,14 @@ class Field:
 
 @dataclass(frozen=True)
 class BrokenRule:
-    """A rule of meaning that an answer broke.
+    """A rule about the meaning of values that an answer breaks.
 
     Attributes:
-        place: Where.
-        rule: The rule that does not hold, without values: it identifies the finding.
-        example: The values.
-        severity: How much it matters.
-        kind: What sort of difference it is.
+        place: The place in the body.
+        rule: The violation, without the values. This text identifies the finding, so it must stay the same.
+        example: The values that break the rule.
+        severity: How much the broken rule matters.
+        kind: The kind of difference.
     """
 
     place: str
@@ -94,26 +94,26 @@ class BrokenRule:
 
 
 Invariant = Callable[[Any, Response], Iterable[BrokenRule]]
-"""A rule over a decoded body and the response it came in."""
+"""A function that yields the rules a decoded body breaks, given the response that carried the body."""
 
 
 Trait = Callable[[Any, Response], Iterable[tuple[str, str]]]
-"""Facts of an answer that last, each with its place: the shards of a balance, or how an answer adds up."""
+"""A function that yields lasting facts of an answer with their places, such as the shards of a balance."""
 
 
 @dataclass(frozen=True)
 class Paging:
-    """How an endpoint's list is handed out.
+    """How an endpoint divides its list into pages.
 
     Attributes:
-        rows: The place of the list: ``markets``.
-        cursor: The key of the cursor in the answer, empty if it is not handed out in pages.
-        is_cursor_required: Whether the last page has an empty cursor rather than none.
-        most: The largest ``limit``; 0 if there is none.
-        usual: The ``limit`` if none is asked for; 0 if there is none.
-        key: What identifies a row within the list.
-        newest_first: The place within a row by which rows descend, empty if no order is relied on.
-        is_never_empty: Rows do not go away: fewer than half of what the same question once had is a difference.
+        rows: The key of the list, such as ``markets``.
+        cursor: The key of the cursor in the answer; empty if the list has no pages.
+        is_cursor_required: Whether the last page has an empty cursor instead of no cursor.
+        most: The largest ``limit`` that the endpoint accepts; 0 if there is no limit.
+        usual: The ``limit`` that applies if a request gives none; 0 if there is no limit.
+        key: The keys that identify a row within the list.
+        newest_first: The key of the instant by which rows descend; empty if this project relies on no order.
+        is_never_empty: Whether rows never disappear. A list shrunk below half of its smallest size is then risky.
     """
 
     rows: str
@@ -128,15 +128,15 @@ class Paging:
 
 @dataclass(frozen=True)
 class LastingAttributes:
-    """Attributes that do not change for one thing: the fee type of a series, the grid of a market.
+    """Attributes that stay the same for one thing, such as the fee type of a series or the price grid of a market.
 
     Attributes:
-        rows: The place of the record or list of records: ``markets[]``, ``series``.
-        key: The keys within a record that name the thing.
-        attributes: The keys within a record whose values last.
-        severity: What a changed attribute is.
-        is_complete: A thing never seen before is a difference too (rows of the cost table).
-        prefix: Only the part of the key before its first ``-`` names the thing (a series of markets).
+        rows: The place of the record or list of records, such as ``markets[]`` or ``series``.
+        key: The keys within a record that identify the thing.
+        attributes: The keys within a record whose values stay the same.
+        severity: The severity of a changed attribute.
+        is_complete: Whether added and removed things are differences too, such as rows of the cost table.
+        prefix: Whether only the part before the first ``-`` identifies the thing, as a series does for its markets.
     """
 
     rows: str
@@ -148,7 +148,7 @@ class LastingAttributes:
 
 
 class Access(StrEnum):
-    """Who is answered."""
+    """Which callers an endpoint answers."""
 
     PUBLIC = "public"
     KEY = "key"
@@ -156,21 +156,21 @@ class Access(StrEnum):
 
 @dataclass(frozen=True)
 class Contract:
-    """All that is relied on of one endpoint.
+    """Everything this project relies on about one endpoint.
 
     Attributes:
-        endpoint: ``GET /markets/{ticker}``.
-        statuses: The statuses of success.
+        endpoint: The method and path, such as ``GET /markets/{ticker}``.
         fields: Every known place of a successful body.
-        access: Who is answered.
-        paging: How its list is handed out, ``None`` if it has none.
-        invariants: Rules of meaning.
-        lasting: What does not change for one thing.
-        traits: Facts of the whole answer that do not change.
-        errors: For each status of a refusal the body shapes it may have: ``nested``, ``flat``, ``msg``, ``text``.
-        codes: For each status of a refusal that asking may rightly meet, the codes it may have.
-        hosts: Hosts for each environment; empty means those of the exchange.
-        used_by: Assets that use the endpoint at all.
+        statuses: The HTTP statuses of success.
+        access: Which callers the endpoint answers.
+        paging: How the endpoint divides its list into pages; ``None`` if the endpoint has no list.
+        invariants: Rules about the meaning of values.
+        lasting: Attributes that stay the same for one thing.
+        traits: Facts of the whole answer that stay the same.
+        errors: For each status of a refusal, the body shapes it may have: ``nested``, ``flat``, ``msg`` or ``text``.
+        codes: For each status with which a correct request may be refused, the allowed error codes.
+        hosts: Allowed hosts of each environment; if empty, the hosts of the exchange.
+        used_by: Assets that use the endpoint.
     """
 
     endpoint: str
@@ -188,11 +188,11 @@ class Contract:
 
     @cached_property
     def free_forms(self) -> frozenset[str]:
-        """The places whose keys are data."""
+        """Places of objects whose keys are data."""
         return frozenset(place for place, each in self.fields.items() if each.is_free_form)
 
     def assets_of(self, place: str) -> tuple[str, ...]:
-        """The assets made from a place, from what is inside it, or from the nearest place around it."""
+        """Return the assets made from a place or its parts; if there are none, those of the surrounding place."""
         while place and place != "$":
             used = {
                 asset
@@ -209,7 +209,7 @@ class Contract:
 
 
 def under(prefix: str, fields: Iterable[Field]) -> tuple[Field, ...]:
-    """Fields of a record, put where the record stands in a body."""
+    """Return the fields of a record with the place of the record as prefix."""
     return tuple(
         replace(each, place=f"{prefix}{each.place}" if each.place[:1] == "[" else f"{prefix}.{each.place}".lstrip("."))
         for each in fields
@@ -217,10 +217,10 @@ def under(prefix: str, fields: Iterable[Field]) -> tuple[Field, ...]:
 
 
 def by_place(*groups: Iterable[Field]) -> dict[str, Field]:
-    """The fields of a contract by their place.
+    """Return the fields of a contract as a mapping from place to field.
 
     Raises:
-        ValueError: A place is declared twice.
+        ValueError: Two fields have the same place.
     """
     fields: dict[str, Field] = {}
     for group in groups:

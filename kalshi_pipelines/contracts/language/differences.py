@@ -1,7 +1,7 @@
-"""What is different from what was expected: the vocabulary of findings.
+"""Differences between an answer and what was expected: the vocabulary of findings.
 
-Belongs here: the classes, kinds and identity of a difference, and what text of a vendor may be shown. Does not belong
-here: finding differences (``checking``), and keeping them (``store``).
+Belongs here: severities, kinds and identity of a difference, and cleaning a vendor's text before people see it. Does
+not belong here: detecting differences (``comparison``), and storing them (``findings``).
 """
 
 import hashlib
@@ -13,22 +13,22 @@ from typing import Final
 from kalshi_pipelines.alerts.scrubbing import scrubbed, visible
 
 MOST_TEXT: Final = 300
-"""Characters of any text of a difference."""
+"""The most characters that a text of a difference may have."""
 
 
 class Severity(StrEnum):
     """How much a difference matters."""
 
     BREAKING = "breaking"
-    """We would store wrong data, or fail."""
+    """This project would store wrong data, or an ingest would fail."""
     RISKY = "risky"
-    """The meaning may have changed."""
+    """The meaning of a value may have changed."""
     ADDITIVE = "additive"
-    """New and unused, or expected and dated."""
+    """Something new that no asset uses, or a change that the vendor announced with a date."""
 
 
 class Kind(StrEnum):
-    """What sort of difference it is."""
+    """The kind of a difference."""
 
     KEY_MISSING = "key_missing"
     KEY_NEW = "key_new"
@@ -54,26 +54,26 @@ class Kind(StrEnum):
 
 
 PlaceAndKind = tuple[str, Kind]
-"""The place and the kind of a difference: the endpoint being known, they name one finding."""
+"""The place and kind of a difference. At a known endpoint they identify one finding."""
 
 RANK: Final = {Severity.ADDITIVE: 0, Severity.RISKY: 1, Severity.BREAKING: 2}
-"""Severities in the order they matter."""
+"""The rank of each severity: the higher, the graver."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not as expected. Texts are bounded and scrubbed when it is made.
+    """A difference between an answer and what was expected. Creating one shortens and scrubs its texts.
 
     Attributes:
-        endpoint: The contract: ``GET /markets``.
-        place: Where in the body (``markets[].yes_bid_dollars``), or ``status``, ``host``, ``$`` for the whole body.
-        kind: What sort of difference.
-        severity: How much it matters.
-        before: What was expected or known.
-        after: What was seen, without counts and examples: the same finding has the same ``after`` in every run.
-        example: One instance of it.
-        assets: Which of our assets are made from the place.
-        advice: What to do, one sentence.
+        endpoint: The endpoint of the contract, such as ``GET /markets``.
+        place: A place in the body, such as ``markets[].yes_bid_dollars``; or ``status``, ``host``, ``$`` (whole body).
+        kind: The kind of difference.
+        severity: How much the difference matters.
+        before: The expected or known state.
+        after: The observation, without counts and examples, so that a finding has the same text in every run.
+        example: One value that shows the difference.
+        assets: Assets made from the place.
+        advice: What to do next, as one sentence.
     """
 
     endpoint: str
@@ -91,21 +91,21 @@ class Difference:
             object.__setattr__(self, name, in_one_line(getattr(self, name)))
 
     def fingerprint(self, environment: str) -> str:
-        """The same finding has the same fingerprint, in every run and on every machine."""
+        """Return a digest that is the same for the same finding, in every run and on every machine."""
         return _digest(environment, self.endpoint, self.place, self.kind, self.after)
 
     def subject(self, environment: str) -> str:
-        """What a finding is about: one whose ``after`` changes is the same subject again."""
+        """Return a digest of the subject of a finding. The subject stays the same when ``after`` changes."""
         return _digest(environment, self.endpoint, self.place, self.kind)
 
 
 def in_one_line(text: str) -> str:
-    """A vendor's text as it may be kept: one bounded line without control characters, secrets and identifiers."""
+    """Return a vendor's text as one line of bounded length, without control characters, secrets and identifiers."""
     return scrubbed(visible(text[: MOST_TEXT * 4]), MOST_TEXT)
 
 
 def merge_differences(differences: Iterable[Difference]) -> tuple[Difference, ...]:
-    """One difference for each place and kind, the gravest first; several ``after`` of one place are put together."""
+    """Return one difference for each endpoint, place and kind, the gravest first, with their ``after`` texts joined."""
     found: dict[tuple[str, str, Kind], Difference] = {}
     for difference in differences:
         key = (difference.endpoint, difference.place, difference.kind)

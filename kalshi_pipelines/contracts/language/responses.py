@@ -1,4 +1,4 @@
-"""What was asked of a vendor, and what it answered: the input of every check."""
+"""A request to a vendor and the vendor's response: the input of every check."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class VendorRequest:
-    """A request, as far as an answer can be judged by it.
+    """The parts of a request that a check needs to judge the response.
 
     Attributes:
-        endpoint: The contract it belongs to: ``GET /markets/{ticker}``, ``POST api.exa.ai/search``.
-        path: The values of the path's parameters.
-        query: The query's parameters, each with every value it was given.
-        is_signed: Whether a key signed it.
-        sent: The JSON object a write sent, so that its answer can be compared with it.
-        expects: The statuses this request should be answered with, where they are not the contract's: a probe with a
-            wrong parameter expects 400.
+        endpoint: The endpoint of the contract, such as ``GET /markets/{ticker}`` or ``POST api.exa.ai/search``.
+        path: The values of the path parameters.
+        query: Each query parameter with all its values.
+        is_signed: Whether the request was signed with a key.
+        sent: The JSON object that a write request sent, to compare the response with.
+        expects: The statuses that this request expects instead of those of the contract. A probe with a wrong
+            parameter expects 400.
     """
 
     endpoint: str
@@ -30,24 +30,24 @@ class VendorRequest:
     expects: tuple[int, ...] = ()
 
     def one(self, name: str) -> str | None:
-        """The first value of a query parameter, ``None`` if it was not asked for."""
+        """Return the first value of a query parameter; ``None`` if the request lacks the parameter."""
         values = self.query.get(name) or ()
         return values[0] if values else None
 
 
 @dataclass(frozen=True)
 class Response:
-    """An answer as it was received.
+    """The response to a request, as it was received.
 
     Attributes:
-        request: What it answers.
-        status: The HTTP status; redirects must not have been followed.
-        headers: By lower-case name.
-        body: As received, after content decoding.
-        received_us: When, in microseconds since 1970 UTC.
-        url: The whole address that answered.
+        request: The request that the vendor answered.
+        status: The HTTP status of the first response; redirects must not have been followed.
+        headers: The headers by lower-case name.
+        body: The body after content decoding, such as unzipping.
+        received_us: When the response arrived, in microseconds since 1970 UTC.
+        url: The complete address that answered.
         environment: ``sandbox``, ``demo`` or ``prod``.
-        is_excerpt: The body is some rows of an answer: order, cursor and how many there are say nothing.
+        is_excerpt: Whether the body holds only some rows of a page, so that their order and number mean nothing.
     """
 
     request: VendorRequest
