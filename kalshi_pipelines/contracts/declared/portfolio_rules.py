@@ -109,7 +109,7 @@ def _sums_of_events(body: Any) -> Iterator[BrokenRule]:  # noqa: ANN401
 
 
 def order_rules(place: str) -> Invariant:
-    """Return the rules of each order at a place."""
+    """Return the rules of each order at a place: directions, prices, counts, costs, instants and filters."""
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         for at, order in rows_at(body, place):

@@ -22,7 +22,7 @@ _ZERO: Final = Decimal(0)
 
 
 def trade_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Yield broken rules of trades: prices must make one dollar, directions must agree, and rows must match the request."""
+    """Yield broken rules of trades: prices make one dollar, directions agree, and rows match the request."""
     ticker, blocks = response.request.one("ticker"), response.request.one("is_block_trade")
     for at, trade in rows_at(body, "trades[]"):
         yes, no = number_at(trade, "yes_price_dollars"), number_at(trade, "no_price_dollars")

@@ -1,4 +1,4 @@
-"""Baselines as rows of the warehouse, with the reference by which a finding is known to be gone."""
+"""Baselines as rows of the warehouse, each with the reference that shows whether a finding is gone."""
 
 import json
 import re
@@ -15,18 +15,18 @@ from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.differences import PlaceAndKind, places_and_kinds
 from kalshi_pipelines.warehouse.tables import contract_baselines
 
-# Postgres takes no NUL in JSON.
+# Postgres rejects NUL characters in JSON.
 _NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 @dataclass(frozen=True)
 class EndpointBaseline:
-    """What is stored of one endpoint.
+    """The stored baseline and reference of one endpoint.
 
     Attributes:
-        baseline: All that was learned.
-        reference: What was known before the oldest finding that is not closed; None if there is no such finding, or
-            nothing was known.
+        baseline: The sum of all learned answers.
+        reference: The baseline from before the oldest finding that is not closed. ``None`` if there is no such
+            finding, or nothing was learned before it.
     """
 
     baseline: Baseline
@@ -34,7 +34,7 @@ class EndpointBaseline:
 
 
 def load_baselines(connection: sa.Connection, environment: str) -> dict[str, EndpointBaseline]:
-    """What is stored of each endpoint."""
+    """Return the stored baseline and reference of each endpoint in an environment."""
     rows = connection.execute(
         sa.select(contract_baselines).where(contract_baselines.c.environment == environment)
     ).all()
@@ -50,7 +50,10 @@ def load_baselines(connection: sa.Connection, environment: str) -> dict[str, End
 def differences_from_reference(
     endpoint: str, answers: Sequence[CheckResult], stored: EndpointBaseline | None
 ) -> frozenset[PlaceAndKind]:
-    """Return place and kind of each difference between the answers of an endpoint and its reference."""
+    """Return place and kind of each difference between the answers of an endpoint and its reference.
+
+    The baseline has learned the difference of an open finding already, so only the reference still shows it.
+    """
     contract = CONTRACTS.get(endpoint)
     if stored is None or stored.reference is None or contract is None:
         return frozenset()
@@ -73,7 +76,7 @@ def save_baseline(
     contract_run_id: int,
     now_us: int,
 ) -> None:
-    """Learn answers, and keep or drop the reference; nothing is written if nothing changes."""
+    """Add answers to a stored baseline, and keep or drop its reference. Nothing is written if nothing changes."""
     before = stored.baseline if stored else None
     baseline = before
     for inventory in inventories:

@@ -1,4 +1,4 @@
-"""Findings as rows of the warehouse: read, written, and their history."""
+"""Findings and their history as rows of the warehouse: reading and writing."""
 
 import json
 from collections.abc import Sequence
@@ -31,14 +31,14 @@ _PLAIN: Final = (
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One thing that happened to a finding.
+    """One event in the history of a finding.
 
     Attributes:
-        event: What.
-        at_us: When.
-        after: What was seen then.
-        who: Who acknowledged it.
-        why: Why.
+        event: The event.
+        at_us: When the event happened, in microseconds since 1970 UTC.
+        after: The observation at that time.
+        who: The person who acknowledged the finding; ``None`` for other events.
+        why: The reason for the acknowledgement; ``None`` for other events.
     """
 
     event: FindingEvent
@@ -49,7 +49,7 @@ class HistoryEntry:
 
 
 def select_findings(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Finding]:
-    """Findings for which every condition holds, in the order they were first stored."""
+    """Return the findings for which every condition holds, in the order in which they were first stored."""
     rows = connection.execute(
         sa.select(contract_findings).where(*conditions).order_by(contract_findings.c.finding_id)
     ).all()
@@ -57,7 +57,7 @@ def select_findings(connection: sa.Connection, *conditions: sa.ColumnElement[boo
 
 
 def insert_finding(connection: sa.Connection, finding: Finding, contract_run_id: int) -> Finding:
-    """Store a new finding; returned with its number."""
+    """Store a new finding, and return it with its number."""
     values = _values(finding) | {"contract_run_id": contract_run_id}
     inserted = connection.execute(sa.insert(contract_findings).values(values))
     key = inserted.inserted_primary_key
@@ -65,7 +65,7 @@ def insert_finding(connection: sa.Connection, finding: Finding, contract_run_id:
 
 
 def update_finding(connection: sa.Connection, finding: Finding, contract_run_id: int | None = None) -> None:
-    """Store what became of a finding, and in which run it was looked at."""
+    """Store the present state of a finding, and the run that checked it."""
     values = _values(finding) | ({} if contract_run_id is None else {"contract_run_id": contract_run_id})
     which = contract_findings.c.finding_id == finding.finding_id
     connection.execute(sa.update(contract_findings).where(which).values(values))
@@ -74,7 +74,7 @@ def update_finding(connection: sa.Connection, finding: Finding, contract_run_id:
 def add_event(
     connection: sa.Connection, finding: Finding, event: FindingEvent, at_us: int, contract_run_id: int | None
 ) -> None:
-    """Add to the history of a finding."""
+    """Add an event to the history of a finding."""
     connection.execute(
         sa.insert(contract_finding_events).values(
             finding_id=finding.finding_id,
@@ -89,7 +89,7 @@ def add_event(
 
 
 def history_of(connection: sa.Connection, finding_id: int) -> list[HistoryEntry]:
-    """Everything that happened to a finding, the oldest first."""
+    """Return the history of a finding, the oldest event first."""
     events = contract_finding_events.c
     rows = connection.execute(
         sa.select(contract_finding_events).where(events.finding_id == finding_id).order_by(events.finding_event_id)
@@ -98,7 +98,7 @@ def history_of(connection: sa.Connection, finding_id: int) -> list[HistoryEntry]
 
 
 def news_of(finding: Finding, again: str = "") -> FindingNews:
-    """What a message tells of a finding."""
+    """Return the parts of a finding that a message shows."""
     difference = finding.difference
     return FindingNews(
         finding_id=finding.finding_id,
@@ -118,13 +118,13 @@ def news_of(finding: Finding, again: str = "") -> FindingNews:
 
 
 def sort_by_urgency(findings: Sequence[Finding]) -> list[Finding]:
-    """Findings, the gravest and then the newest first."""
+    """Return findings sorted by urgency: the gravest first, then the newest."""
     order = list(Severity)
     return sorted(findings, key=lambda each: (order.index(each.difference.severity), -each.opened_us, each.finding_id))
 
 
 def _finding(row: sa.Row[Any]) -> Finding:
-    values = row._mapping  # how SQLAlchemy names a row's columns
+    values = row._mapping  # public in SQLAlchemy despite its name
     difference = Difference(
         **{name: values[name] for name in _TEXTS},
         kind=Kind(row.kind),

@@ -1,10 +1,11 @@
-"""Which findings are one incident, so that people get one message of one change.
+"""Grouping of findings into incidents, so that people get one message about one change.
 
-One change shows in many ways, and not all of them in the same run: a renamed key is seen as renamed, then as missing; a
-unit that changed breaks one rule today and another tomorrow. What belongs to something people were told of, and did not
-take note of yet, is a finding like any other, but no message of its own.
+One change shows in many ways, and not all in the same run. A renamed key is reported as renamed, later as missing. A
+changed unit breaks one rule today and another tomorrow. A difference that is part of an announced, open finding becomes
+a finding too, but sends no message of its own.
 
-Pure. Belongs here: what belongs together. Does not belong here: the life of one finding (``life_cycle``).
+These are pure functions. Belongs here: which findings are parts of one incident. Does not belong here: the states of
+one finding (``life_cycle``).
 """
 
 from collections.abc import Iterable
@@ -16,19 +17,19 @@ from kalshi_pipelines.contracts.language.differences import RANK, Difference, Ki
 from kalshi_pipelines.units import DAY_US
 
 SPREADS_FOR_US: Final = DAY_US
-"""Within so long of the first, the same change of a key at another endpoint is the same incident."""
+"""How long the same change of a key at another endpoint counts as part of the first incident."""
 _OF_THE_ANSWER: Final = frozenset({WHOLE, "status", "host", "headers.content-type"})
-#: What is concluded from several values: it follows from what happened to one of them.
+#: Kinds concluded from several values. Such a difference is often a consequence of a change in one of the values.
 _CONCLUDED: Final = frozenset({Kind.INVARIANT_BROKEN, Kind.VALUE_FROZEN, Kind.DISTRIBUTION_CHANGED, Kind.PAGE_BROKEN})
 
 
 def belongs_to(difference: Difference, others: Iterable[Finding], now_us: int) -> Finding | None:
-    """The finding people were told of whose incident a difference is part of; ``None`` if it is news of its own."""
+    """Return the announced finding whose incident a difference is part of; ``None`` if the difference is news."""
     return next((other for other in others if _is_announced(other) and _is_part(difference, other, now_us)), None)
 
 
 def stirred_endpoints(findings: Iterable[Finding]) -> frozenset[str]:
-    """Endpoints with an open finding that is more than an addition: what is new there may be a part of it."""
+    """Return the endpoints with an announced open finding graver than additive; additions there may be parts of it."""
     return frozenset(
         each.difference.endpoint
         for each in findings
@@ -61,5 +62,5 @@ def _key(place: str) -> str:
 
 
 def _record(place: str) -> str:
-    """The record, or the whole body, a place belongs to."""
+    """Return the record, or the whole body, that a place belongs to."""
     return place.rpartition("[]")[0] or WHOLE

@@ -1,9 +1,10 @@
-"""The life of a finding: opened, changed, acknowledged, closed, opened again; and when that is news to people.
+"""The states of a finding: opened, changed, acknowledged, closed, reopened; and which transitions people hear of.
 
-Pure: what the store has to write follows from what is stored and what was seen.
+These are pure functions: the next state follows from the stored state and from the observation.
 
-A finding is one subject (environment, endpoint, place, kind). It is news when it opens, when it becomes graver than it
-ever was since then, when it comes back, and when it changes after somebody took note of it. While it stays, it is none.
+A finding is about one subject: environment, endpoint, place and kind. People get a message when a finding opens or
+comes back. They also get one when it becomes graver than ever since it opened, or changes after its acknowledgement.
+An unchanged finding sends no message.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ _MOST_ABSENCES: Final = 16
 
 
 class FindingStatus(StrEnum):
-    """Where a finding is in its life."""
+    """The state of a finding."""
 
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
@@ -25,14 +26,14 @@ class FindingStatus(StrEnum):
 
 
 class RunSource(StrEnum):
-    """What a contract run looked at: answers it asked for itself, or samples of what an ingest reads."""
+    """The source of the answers in a contract run: its own probes, or records that an ingest read."""
 
     PROBES = "probes"
     INGEST = "ingest"
 
 
 class FindingEvent(StrEnum):
-    """What happened to a finding."""
+    """An event in the history of a finding."""
 
     OPENED = "opened"
     CHANGED = "changed"
@@ -43,25 +44,25 @@ class FindingEvent(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """A difference that is kept.
+    """A difference stored with its state. All instants are microseconds since 1970 UTC.
 
     Attributes:
-        environment: The exchange it was seen on.
-        difference: As it was seen last.
-        status: Where it is in its life.
-        fingerprint: Of its ``after``.
-        seen_by: The source that saw it last; only a run of the same can tell that it is gone.
-        openings: How often it was opened.
-        absences: In how many runs that could tell it was not seen since it was.
-        first_seen_us: When it was seen first of all.
-        last_seen_us: When it was seen last.
-        opened_us: When it was opened last.
-        announced_us: When people were told of it, or of the incident it is part of; None if they are still to be told.
-        closed_us: When it was closed.
-        acknowledged_us: When somebody took note of it.
-        acknowledged_by: Who.
-        acknowledged_why: Why it may stay.
-        finding_id: Its number; 0 if it is not stored yet.
+        environment: The exchange that showed the difference.
+        difference: The latest observation of the difference.
+        status: The state of the finding.
+        fingerprint: The fingerprint of the latest difference, which depends on its ``after``.
+        seen_by: The source that saw the difference last. Only a run from the same source can find it gone.
+        openings: How often the finding was opened.
+        absences: The number of runs since the last sighting that could have shown the difference but did not.
+        first_seen_us: When the difference was seen for the first time.
+        last_seen_us: When the difference was seen last.
+        opened_us: When the finding was opened last.
+        announced_us: When people got a message about the finding or its incident; ``None`` if a message is due.
+        closed_us: When the finding was closed.
+        acknowledged_us: When a person acknowledged the finding.
+        acknowledged_by: The person who acknowledged the finding.
+        acknowledged_why: The reason why the difference may stay.
+        finding_id: The number of the finding; 0 if it is not stored yet.
     """
 
     environment: str
@@ -83,12 +84,12 @@ class Finding:
 
     @property
     def alert_key(self) -> str:
-        """The same for everything that is no news after the alert of this key."""
+        """The key of the alert. It stays the same until the finding is news again, so that no alert is doubled."""
         return f"finding:{self.finding_id}:{self.openings}:{self.difference.severity}"
 
 
 def new_finding(difference: Difference, environment: str, source: RunSource, now_us: int) -> Finding:
-    """The finding a difference opens that was never seen before."""
+    """Return the finding that a difference opens which was never seen before."""
     return Finding(
         environment=environment,
         difference=difference,
@@ -106,10 +107,10 @@ def new_finding(difference: Difference, environment: str, source: RunSource, now
 def see_again(
     finding: Finding, difference: Difference, source: RunSource, now_us: int
 ) -> tuple[Finding, FindingEvent | None]:
-    """A finding after its difference was seen again, and what that is; news leave ``announced_us`` empty.
+    """Return a finding after its difference was seen again, with the event, if any.
 
-    It stays as grave as it was at its worst until it closes. Samples of an ingest and answers to probes describe one
-    difference in other words: what only the other source says of it is no change.
+    If the event is news to people, ``announced_us`` is ``None``. Until it closes, the finding stays as grave as it ever
+    was. Probes and ingests may describe the same difference differently, so a text from the other source is no change.
     """
     fingerprint = difference.fingerprint(finding.environment)
     is_graver = RANK[difference.severity] > RANK[finding.difference.severity]
@@ -141,17 +142,17 @@ def see_again(
 
 
 def _is_new_word(finding: Finding, difference: Difference) -> bool:
-    """Whether a word is new that nobody took note of: an ingest sees words that no probe meets."""
+    """Return whether an acknowledged finding shows a new vocabulary value, which an ingest may see before any probe."""
     return finding.status is FindingStatus.ACKNOWLEDGED and difference.kind is Kind.VALUE_NEW
 
 
 def confirm_present(finding: Finding, source: RunSource, now_us: int) -> Finding:
-    """A finding of which an answer shows that it did not go away, though it is no longer new."""
+    """Return a finding after an answer showed that its difference still exists."""
     return replace(finding, seen_by=source, absences=0, last_seen_us=max(now_us, finding.last_seen_us))
 
 
 def miss(finding: Finding, now_us: int) -> tuple[Finding, FindingEvent | None]:
-    """A finding after a run that could have seen it did not."""
+    """Return a finding after a run did not show its difference although it could have, with the event, if any."""
     absences = finding.absences + 1
     if absences < absences_to_close(finding):
         return replace(finding, absences=absences), None
@@ -168,10 +169,10 @@ def miss(finding: Finding, now_us: int) -> tuple[Finding, FindingEvent | None]:
 
 
 def absences_to_close(finding: Finding) -> int:
-    """In how many runs in a row a finding must be absent to be gone.
+    """Return the number of consecutive runs without the difference that close a finding.
 
-    Two, because an answer is a sample; twice as many after each return, so that what comes and goes (two versions of
-    a server behind one address) does not alert each time. An endpoint that answers is reachable at once.
+    The first time it is two, because an answer is only a sample. It doubles with each return. Otherwise two server
+    versions behind one address would alert again and again. One answer proves that an endpoint is reachable again.
     """
     if finding.difference.kind is Kind.UNREACHABLE:
         return 1
@@ -179,7 +180,7 @@ def absences_to_close(finding: Finding) -> int:
 
 
 def mark_acknowledged(finding: Finding, who: str, why: str, now_us: int) -> Finding:
-    """An open finding after somebody took note of it."""
+    """Return an open finding after a person acknowledged it."""
     return replace(
         finding,
         status=FindingStatus.ACKNOWLEDGED,
@@ -191,24 +192,24 @@ def mark_acknowledged(finding: Finding, who: str, why: str, now_us: int) -> Find
 
 @dataclass(frozen=True)
 class Reachability:
-    """How often, and since when, an endpoint has not answered.
+    """How often in a row, and since when, an endpoint has not answered.
 
     Attributes:
-        failures: Runs in a row without a usable answer.
-        since_us: When the first of them was; None if there is none.
+        failures: The number of consecutive runs without a usable answer.
+        since_us: When the first of these runs was, in microseconds since 1970 UTC; ``None`` if there is none.
     """
 
     failures: int = 0
     since_us: int | None = None
 
     def failed(self, now_us: int) -> "Reachability":
-        """After one more run without an answer."""
+        """Return the reachability after one more run without an answer."""
         return Reachability(self.failures + 1, now_us if self.since_us is None else self.since_us)
 
     def is_finding(self, now_us: int) -> bool:
-        """Whether it has lasted longer than a vendor's usual hiccup.
+        """Return whether the failures last longer than a short outage.
 
-        Three runs in a row over at least half an hour, or two over at least six hours (the slowest schedule).
+        Three consecutive runs over at least half an hour do, and two over at least six hours, the slowest schedule.
         """
         if self.since_us is None:
             return False
@@ -217,7 +218,7 @@ class Reachability:
 
 
 def unreachable_difference(endpoint: str, assets: tuple[str, ...]) -> Difference:
-    """The difference of an endpoint, or of a whole vendor, that does not answer."""
+    """Return the difference for an endpoint, or a whole vendor, that does not answer."""
     return Difference(
         endpoint=endpoint,
         place="$",
@@ -226,5 +227,5 @@ def unreachable_difference(endpoint: str, assets: tuple[str, ...]) -> Difference
         before="answered",
         after="no usable answer",
         assets=assets,
-        advice="See the vendor's status page; what is stored stays as it is, and the finding closes with an answer.",
+        advice="See the vendor's status page. Stored data stays as it is, and the next answer closes the finding.",
     )

@@ -1,4 +1,4 @@
-"""Which endpoints and vendors do not answer, and for how long."""
+"""Reachability of endpoints and vendors: which do not answer, and for how long."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -22,13 +22,13 @@ _ANSWERED: Final = frozenset({CheckOutcome.CHECKED, CheckOutcome.EMPTY, CheckOut
 
 
 def vendor_of(endpoint: str) -> str:
-    """Whose endpoint it is: ``Kalshi`` of ``GET /markets``, ``api.exa.ai`` of ``POST api.exa.ai/search``."""
+    """Return the vendor of an endpoint, such as ``Kalshi`` for ``GET /markets``, or the host of another vendor."""
     target = endpoint.rpartition(" ")[2]
     return "Kalshi" if target.startswith("/") else target.partition("/")[0]
 
 
 def best_outcome(outcomes: Iterable[CheckOutcome]) -> CheckOutcome:
-    """What an endpoint that was asked several times is taken for: the best of its outcomes."""
+    """Return the best of several outcomes, which counts as the outcome of the endpoint."""
     return min(outcomes, key=_ORDER.index)
 
 
@@ -39,11 +39,11 @@ def record_reachability(
     contract_run_id: int,
     now_us: int,
 ) -> tuple[list[Difference], frozenset[str]]:
-    """Write down what became of each endpoint and of its vendor.
+    """Record the outcome of each endpoint and of each vendor.
 
     Returns:
-        Those that have been away for longer than a hiccup, and the names of those that answered. When no endpoint of
-        a vendor answers, the vendor alone is away.
+        A difference for each endpoint or vendor that did not answer for longer than a short outage, and the names of
+        those that answered. If no endpoint of a vendor answers, only the vendor gets a difference.
     """
     each = {endpoint: best_outcome(every) for endpoint, every in outcomes.items() if every}
     vendors: dict[str, list[CheckOutcome]] = {}
@@ -69,7 +69,7 @@ def record_reachability(
 def _after(before: Reachability, outcome: CheckOutcome, now_us: int) -> Reachability:
     if outcome in _ANSWERED:
         return Reachability()
-    # Maintenance is announced: it neither counts as a failure nor shows that the failures before it have ended.
+    # Maintenance is announced. It is no failure, but does not prove that earlier failures have ended either.
     return before if outcome is CheckOutcome.MAINTENANCE else before.failed(now_us)
 
 

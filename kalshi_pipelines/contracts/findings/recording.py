@@ -1,4 +1,4 @@
-"""One contract run in one transaction: from what its answers showed to findings, baselines and alerts."""
+"""Recording of one contract run in one transaction: from check results to findings, baselines and alerts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,12 +42,12 @@ from kalshi_pipelines.settings import AlertSeverity
 from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines.warehouse.tables import alerts, contract_findings
 
-#: Two summaries are at least so far apart: with a run every 6 hours, an addition is told of within 24.
+#: The shortest time between two summaries. With a run every 6 hours, people hear of an addition within 24 hours.
 SUMMARY_EVERY_US: Final = 12 * HOUR_US
 LOOKED_AT: Final = frozenset({CheckOutcome.CHECKED, CheckOutcome.EMPTY})
-#: A refusal has places of its own in an inventory.
+#: The outcomes whose inventories are learned. Refusals have places of their own in an inventory.
 _LEARNED: Final = LOOKED_AT | {CheckOutcome.REFUSED}
-#: These are told by an answer of any kind; the others need a body to look into.
+#: Kinds that a readable answer with or without rows can show. Other kinds need a body with rows.
 _OF_THE_ANSWER: Final = frozenset(
     {Kind.STATUS_CHANGED, Kind.HOST_CHANGED, Kind.REDIRECTED, Kind.ABSURD, Kind.AUTHENTICATION_CHANGED}
 )
@@ -55,11 +55,11 @@ _OF_THE_ANSWER: Final = frozenset(
 
 @dataclass(frozen=True)
 class EndpointResult:
-    """What one answer of an endpoint showed; an endpoint may be asked several times in a run.
+    """The check result of one answer. An endpoint may answer several times in a run.
 
     Attributes:
-        endpoint: The contract: ``GET /markets``.
-        checked: What was seen.
+        endpoint: The endpoint of the contract, such as ``GET /markets``.
+        checked: The result of the check.
     """
 
     endpoint: str
@@ -68,13 +68,13 @@ class EndpointResult:
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """What a run led to.
+    """The result of recording one run.
 
     Attributes:
-        contract_run_id: The run.
-        news: Findings that opened, came back or changed in it.
-        closed: Findings that closed in it.
-        open: Every finding that is open now, the gravest first; acknowledged ones are not.
+        contract_run_id: The number of the run.
+        news: Findings that opened, came back or changed in this run.
+        closed: Findings that closed in this run.
+        open: Every open finding, the gravest first. Acknowledged findings are not among them.
     """
 
     contract_run_id: int
@@ -83,12 +83,12 @@ class RecordedRun:
     open: tuple[Finding, ...]
 
     def count(self, severity: Severity) -> int:
-        """How many findings of a severity are open."""
+        """Return the number of open findings of a severity."""
         return sum(finding.difference.severity is severity for finding in self.open)
 
 
 class RunRecording:
-    """One transaction of one run."""
+    """The transaction that records one run."""
 
     def __init__(
         self, connection: sa.Connection, contract_run_id: int, environment: str, source: RunSource, now_us: int
@@ -105,7 +105,7 @@ class RunRecording:
         self._from_reference: dict[str, frozenset[PlaceAndKind]] = {}
 
     def record(self, results: Sequence[EndpointResult], more: tuple[Difference, ...]) -> RecordedRun:
-        """Write what the run saw."""
+        """Record the results of the run: findings, baselines and alerts."""
         by_endpoint: dict[str, list[CheckResult]] = {}
         for result in results:
             by_endpoint.setdefault(result.endpoint, []).append(result.checked)
@@ -175,7 +175,7 @@ class RunRecording:
     def _is_still_different(
         self, difference: Difference, answers: Sequence[CheckResult], stored: EndpointBaseline | None
     ) -> bool:
-        """Whether a learned difference is still one by the reference, which is compared once for each endpoint."""
+        """Return whether the reference still shows a learned difference. Each endpoint is compared only once."""
         found = self._from_reference.get(difference.endpoint)
         if found is None:
             found = differences_from_reference(difference.endpoint, answers, stored)
@@ -183,7 +183,7 @@ class RunRecording:
         return (difference.place, difference.kind) in found
 
     def _record_event(self, finding: Finding, event: FindingEvent, again: str) -> None:
-        """Write down what happened to a finding; put an alert into the outbox if that is news of its own."""
+        """Record an event of a finding, and put an alert into the outbox if the event is news of its own."""
         add_event(self._connection, finding, event, self._now_us, self._run_id)
         if finding.announced_us is not None:
             return
@@ -230,11 +230,11 @@ class RunRecording:
 def _why_again(before: Finding) -> str:
     if before.status is FindingStatus.CLOSED:
         return "it had gone, and came back"
-    return "it changed since it was acknowledged" if before.status is FindingStatus.ACKNOWLEDGED else "it changed"
+    return "it changed after it was acknowledged" if before.status is FindingStatus.ACKNOWLEDGED else "it changed"
 
 
 def _would_show(difference: Difference, answers: Sequence[CheckResult]) -> bool:
-    """Whether answers would have shown a difference if it were still there."""
+    """Return whether the answers would show a difference if it still existed."""
     is_refused = any(each.outcome is CheckOutcome.REFUSED for each in answers)
     if difference.place.startswith("refusal."):
         return is_refused
@@ -258,7 +258,7 @@ def _is_list(place: str, inventory: Inventory) -> bool:
 
 
 def _elements(place: str, inventory: Inventory) -> int:
-    """How many elements a list had: the order of fewer than two can not be told."""
+    """Return the number of elements of a list, because fewer than two have no order."""
     elements = inventory.places.get(f"{place}[]")
     return elements.seen if elements else 0
 
@@ -268,7 +268,7 @@ def _is_absurd(checked: CheckResult) -> bool:
 
 
 def select_open_findings(connection: sa.Connection, environment: str) -> tuple[Finding, ...]:
-    """The open findings of an environment, the gravest first."""
+    """Return the open findings of an environment, the gravest first."""
     columns = contract_findings.c
     return tuple(
         sort_by_urgency(
@@ -283,9 +283,10 @@ def _mark_announced(connection: sa.Connection, finding_ids: Sequence[int], now_u
 
 
 def put_summary(connection: sa.Connection, environment: str, now_us: int) -> bool:
-    """Put one alert about all additions people were not told of into the outbox; False if none is due.
+    """Put one alert about all new additions into the outbox, and return whether one was due.
 
-    Those at an endpoint with a graver finding wait until that is closed or acknowledged: they may be a part of it.
+    Additions at an endpoint with a graver open finding may be parts of it. They wait until that finding is closed or
+    acknowledged.
     """
     columns, prefix = contract_findings.c, f"summary:{environment}:"
     last = connection.scalar(

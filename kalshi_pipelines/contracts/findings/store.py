@@ -1,10 +1,10 @@
-"""What the warehouse knows of vendor endpoints: runs, baselines, findings; and the alerts it owes people.
+"""The interface to contract runs, findings and baselines in the warehouse.
 
-A run is recorded in one transaction: what was learned, what became of findings, and the alerts about that. Two runs at
-once are recorded one after the other, so that neither a finding nor an alert is doubled.
+A run is recorded in one transaction: learned baselines, findings, and the alerts about them. Concurrent runs are
+recorded one after the other, so that neither a finding nor an alert is doubled.
 
-Answers are learned at once, so that a new value is new once. Whether it has gone again is told by the *reference*: the
-baseline as it was before the oldest finding of the endpoint that is not closed.
+Answers are learned at once, so that a new value is reported as new only once. The *reference* shows whether the
+difference still exists: it is the baseline from before the oldest finding of the endpoint that is not closed.
 """
 
 from collections import Counter
@@ -65,19 +65,20 @@ __all__ = [
 ]
 
 _FINDING_COUNTS: Final = ("findings_opened", "findings_closed")
-#: A run that is still running after so long was killed.
+#: A run that is still running after this time counts as killed.
 _KILLED_AFTER_US: Final = 6 * HOUR_US
 _MOST_ERROR: Final = 2_000
+_LIST_FINDINGS: Final = "List them with `python -m kalshi_pipelines.contracts findings --all`."
 
 
 class FindingNotRecorded(ExpectedError, ValueError):
-    """There is no such run or finding, or it is not in a state for this; the message says what to do."""
+    """A run or finding does not exist, or its state does not allow the change."""
 
 
 def begin_run(
     engine: sa.Engine, environment: str, source: RunSource, now_us: int, dagster_run_id: str | None = None
 ) -> int:
-    """Begin a contract run; returns its number. Runs that were killed are marked as failed."""
+    """Begin a contract run, and return its number. Killed runs are marked as failed."""
     runs = contract_runs.c
     with writing(engine) as connection:
         killed = sa.and_(runs.status == "running", runs.started_us < now_us - _KILLED_AFTER_US)
@@ -101,7 +102,7 @@ def begin_run(
 
 
 def fail_run(engine: sa.Engine, contract_run_id: int, error: str, now_us: int) -> None:
-    """End a run that could not be recorded; nothing it saw is kept."""
+    """End a run as failed. Nothing that the run observed is kept."""
     runs = contract_runs.c
     with writing(engine) as connection:
         connection.execute(
@@ -112,7 +113,7 @@ def fail_run(engine: sa.Engine, contract_run_id: int, error: str, now_us: int) -
 
 
 def load(engine: sa.Engine, environment: str) -> Mapping[str, Baseline]:
-    """What was learned of each endpoint in an environment."""
+    """Return the baseline of each endpoint in an environment."""
     with engine.connect() as connection:
         return {endpoint: each.baseline for endpoint, each in load_baselines(connection, environment).items()}
 
@@ -124,17 +125,17 @@ def record(
     now_us: int,
     more: Iterable[Difference] = (),
 ) -> RecordedRun:
-    """Record what a run saw, in one transaction; a second time nothing changes.
+    """Record the results of a run in one transaction. Recording the same run again changes nothing.
 
     Args:
-        engine: A warehouse at head.
+        engine: A warehouse at its newest migration.
         contract_run_id: A run from :func:`begin_run`.
-        results: What each answer showed. An endpoint that was not asked is left out; its findings stay as they are.
-        now_us: When the run ended.
+        results: The check result of each answer. Findings of an endpoint without a result stay as they are.
+        now_us: When the run ended, in microseconds since 1970 UTC.
         more: Differences between answers.
 
     Raises:
-        CanNotBeRecorded: There is no such run.
+        FindingNotRecorded: There is no such run.
     """
     with writing(engine) as connection:
         one_at_a_time(connection, "contract_findings")
@@ -149,28 +150,33 @@ def record(
 
 
 def queue_summary(engine: sa.Engine, environment: str, now_us: int) -> bool:
-    """Put the summary of additions into the outbox if one is due; every run does, and so may whoever delivers."""
+    """Put the summary of additions into the outbox if one is due, and return whether it was.
+
+    Every run calls this, and so does the delivery of alerts.
+    """
     with writing(engine) as connection:
         one_at_a_time(connection, "contract_findings")
         return put_summary(connection, environment, now_us)
 
 
 def acknowledge(engine: sa.Engine, finding_id: int, who: str, why: str, now_us: int) -> Finding:
-    """Take note of an open finding: it stays, without another alert, until it changes or goes.
+    """Acknowledge an open finding, so that it sends no further alert until it changes or closes.
 
     Raises:
-        CanNotBeRecorded: There is no such finding, it is not open, or nobody or no reason is given.
+        FindingNotRecorded: The finding does not exist or is not open, or the name or the reason is empty.
     """
     by, reason = scrubbed(who.strip(), 100), scrubbed(why.strip())
     if not by or not reason:
-        raise FindingNotRecorded("An acknowledgement says who gives it and why: neither may be empty.")
+        raise FindingNotRecorded("An acknowledgement needs a name and a reason.", "Give both: neither may be empty.")
     with writing(engine) as connection:
         one_at_a_time(connection, "contract_findings")
         found = select_findings(connection, contract_findings.c.finding_id == finding_id)
         if not found:
-            raise FindingNotRecorded(f"There is no finding {finding_id}: list them with the findings command.")
+            raise FindingNotRecorded(f"There is no finding {finding_id}.", _LIST_FINDINGS)
         if found[0].status is not FindingStatus.OPEN:
-            raise FindingNotRecorded(f"Finding {finding_id} is {found[0].status}: only an open one is acknowledged.")
+            raise FindingNotRecorded(
+                f"Finding {finding_id} is {found[0].status}: only an open finding can be acknowledged.", _LIST_FINDINGS
+            )
         acknowledged = mark_acknowledged(found[0], by, reason, now_us)
         update_finding(connection, acknowledged)
         add_event(connection, acknowledged, FindingEvent.ACKNOWLEDGED, now_us, None)
@@ -178,13 +184,13 @@ def acknowledge(engine: sa.Engine, finding_id: int, who: str, why: str, now_us: 
 
 
 def open_findings(engine: sa.Engine, environment: str) -> tuple[Finding, ...]:
-    """The open findings of an environment, the gravest first."""
+    """Return the open findings of an environment, the gravest first."""
     with engine.connect() as connection:
         return select_open_findings(connection, environment)
 
 
 def findings(engine: sa.Engine, environment: str, *statuses: FindingStatus) -> tuple[Finding, ...]:
-    """The findings of an environment in some statuses (without one: in all), the gravest first."""
+    """Return the findings of an environment in the given states, or in all states, the gravest first."""
     wanted = contract_findings.c.status.in_([status.value for status in statuses or FindingStatus])
     with engine.connect() as connection:
         return tuple(
@@ -193,20 +199,20 @@ def findings(engine: sa.Engine, environment: str, *statuses: FindingStatus) -> t
 
 
 def finding_with_history(engine: sa.Engine, finding_id: int) -> tuple[Finding, list[HistoryEntry]]:
-    """One finding and everything that happened to it.
+    """Return one finding and its history.
 
     Raises:
-        CanNotBeRecorded: There is no such finding.
+        FindingNotRecorded: There is no such finding.
     """
     with engine.connect() as connection:
         found = select_findings(connection, contract_findings.c.finding_id == finding_id)
         if not found:
-            raise FindingNotRecorded(f"There is no finding {finding_id}: list them with the findings command.")
+            raise FindingNotRecorded(f"There is no finding {finding_id}.", _LIST_FINDINGS)
         return found[0], history_of(connection, finding_id)
 
 
 def last_success_us(engine: sa.Engine, environment: str) -> int | None:
-    """When the last successful run of probes ended; None if there was none."""
+    """Return when the last successful run of probes ended, in microseconds since 1970 UTC; ``None`` if none did."""
     runs = contract_runs.c
     with engine.connect() as connection:
         finished: int | None = connection.scalar(
@@ -223,7 +229,7 @@ def _select_run(connection: sa.Connection, contract_run_id: int) -> sa.Row[Any, 
         sa.select(runs.environment, runs.source, runs.status).where(runs.contract_run_id == contract_run_id)
     ).one_or_none()
     if run is None:
-        raise FindingNotRecorded(f"There is no contract run {contract_run_id}: begin one first.")
+        raise FindingNotRecorded(f"There is no contract run {contract_run_id}.", "Begin a run first.")
     return run
 
 

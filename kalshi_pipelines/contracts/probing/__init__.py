@@ -1,1 +1,1 @@
-"""Requests to vendors, and answers recorded as test fixtures."""
+"""Probe requests to vendors, and answers recorded as test fixtures."""

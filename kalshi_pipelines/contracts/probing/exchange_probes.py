@@ -1,7 +1,9 @@
-"""What is asked of the exchange in a contract run: one plan, the same for the sandbox, demo and production.
+"""The probes that a contract run sends to the exchange: one plan for the sandbox, demo and production.
 
-Tickers are taken from answers of the same run. Belongs here: which requests, in which order. Does not belong here:
-sending them (``asking``), other vendors (``other_probes``), and what answers mean (``checking``).
+Probes take tickers and cursors from earlier answers of the same run.
+
+Belongs here: the requests and their order. Does not belong here: sending requests (``probe_client``), other vendors
+(``other_vendor_probes``), and judging answers (``comparison``).
 """
 
 import datetime as dt
@@ -13,48 +15,48 @@ from kalshi_pipelines.contracts.declared.reading import number_at, text_at
 from kalshi_pipelines.contracts.language.responses import VendorRequest
 from kalshi_pipelines.units import SECOND_US
 
-#: Rows asked for: enough to see what is usual, and one request each.
+#: The ``limit`` of list requests: enough rows to see what is usual, in one request.
 _ROWS: Final = "100"
 _FEW_ROWS: Final = "20"
 _DAY: Final = 86_400
 _MOST_CANDLE_DAYS: Final = 30
 _FEW_CANDLE_DAYS: Final = 4
-#: The sandbox has none of these.
+#: Endpoints that the sandbox exchange lacks.
 LACKING_IN_SANDBOX: Final = frozenset({"GET /search/tags_by_categories", "GET /milestones"})
 
 
 @dataclass
 class AnsweredBodies:
-    """The bodies of a run so far, decoded, and when it began.
+    """The decoded bodies of the answers in a run so far.
 
     Attributes:
-        now_us: When the run began.
-        bodies: By the name of the probe.
+        now_us: When the run began, in microseconds since 1970 UTC.
+        bodies: Each decoded body by the name of its probe.
     """
 
     now_us: int
     bodies: dict[str, Any] = field(default_factory=dict)
 
     def rows(self, probe: str, key: str) -> list[dict[str, Any]]:
-        """The objects of a list in the answer to a probe; none if there is no such answer or list."""
+        """Return the objects of a list in the answer to a probe; empty if there is no such answer or list."""
         body = self.bodies.get(probe)
         found = body.get(key) if isinstance(body, dict) else None
         return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
     def texts(self, probe: str, key: str, name: str) -> list[str]:
-        """The texts at a name of these objects."""
+        """Return the texts at one key of the objects of a list in the answer to a probe."""
         return [text for row in self.rows(probe, key) if isinstance(text := row.get(name), str) and text]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One thing to ask.
+    """One request of a contract run.
 
     Attributes:
-        name: What tells it from others of the same endpoint.
-        endpoint: The contract.
-        make_request: The request, made of what was seen; None if what it needs was not seen.
-        needs: What that is, for the report.
+        name: A name that distinguishes probes of the same endpoint.
+        endpoint: The endpoint of the contract.
+        make_request: Makes the request from earlier answers; returns ``None`` if they lack a needed value.
+        needs: The value needed from earlier answers, for the report.
     """
 
     name: str
@@ -108,7 +110,7 @@ def _series_of_category(seen: AnsweredBodies) -> VendorRequest | None:
 
 
 def _most_traded(seen: AnsweredBodies) -> dict[str, Any] | None:
-    """The settled market of which there is most to see; one that was never traded has no candles."""
+    """Return the settled market with the largest volume, because a market that was never traded has no candles."""
     markets = seen.rows("settled markets", "markets")
     return max(markets, key=lambda market: number_at(market, "volume_fp") or 0, default=None)
 
@@ -128,7 +130,7 @@ def _candles(seen: AnsweredBodies) -> VendorRequest | None:
     opened, closed = (_second(market.get(name)) for name in ("open_time", "close_time"))
     end = closed or seen.now_us // SECOND_US
     start = max(opened or 0, end - _MOST_CANDLE_DAYS * _DAY)
-    # Several candles of any market: their order and their ends are checked, too.
+    # Short markets get hourly candles, so that there are several: the checks compare their order and ends.
     minutes = "60" if end - start < _FEW_CANDLE_DAYS * _DAY else "1440"
     return VendorRequest(
         "GET /series/{series_ticker}/markets/{ticker}/candlesticks",
@@ -151,7 +153,7 @@ PUBLIC: Final[tuple[Probe, ...]] = (
     _plain("GET /historical/cutoff"),
     _plain("GET /account/endpoint_costs"),
     _plain("GET /search/tags_by_categories"),
-    # Nothing is stored of it: it is the collection that redirected to another path in October 2025.
+    # No asset stores milestones. This collection redirected to another path in October 2025.
     _plain("GET /milestones", limit=_FEW_ROWS),
     _plain("GET /events", limit=_FEW_ROWS, with_nested_markets="true", status="open"),
     _plain("GET /events/multivariate", limit=_FEW_ROWS),
@@ -171,7 +173,7 @@ PUBLIC: Final[tuple[Probe, ...]] = (
     _plain("GET /series/fee_changes", show_historical="true"),
     _plain("GET /events/fee_changes", limit=_FEW_ROWS),
 )  # fmt: skip
-"""What anybody may ask; asked without a key, so that a change of that is seen."""
+"""Probes of public endpoints, sent without a key so that a new key requirement is noticed."""
 
 SIGNED: Final[tuple[Probe, ...]] = (
     _plain("GET /account/limits", signed=True),
@@ -184,12 +186,12 @@ SIGNED: Final[tuple[Probe, ...]] = (
     _plain("GET /historical/fills", signed=True, limit=_FEW_ROWS),
     _plain("GET /historical/orders", signed=True, limit=_FEW_ROWS),
 )
-"""What is asked with the canary key: reads only, no request of this set changes anything."""
+"""Probes signed with the canary key. All of them only read."""
 
 REFUSED_ANONYMOUSLY: Final[tuple[Probe, ...]] = tuple(
     _plain(probe.endpoint, f"{probe.endpoint} without a key", expects=(401,)) for probe in SIGNED
 )
-"""What has to be refused to a caller without a key."""
+"""Probes without a key that the exchange must refuse."""
 
 ERRORS: Final[tuple[Probe, ...]] = (
     _plain("GET /markets", "limit over the maximum", limit="1001", expects=(400,)),
@@ -198,14 +200,14 @@ ERRORS: Final[tuple[Probe, ...]] = (
         "GET /markets/{ticker}",
         lambda _: VendorRequest("GET /markets/{ticker}", {"ticker": "KXNOSUCHMARKET-00JAN01-T0"}, expects=(404,)),
     ),
-    # The exchange answers page one: docs/contracts.md.
+    # The exchange may answer a garbage cursor with its first page instead of a refusal.
     _plain("GET /markets", "garbage cursor", limit="1", mve_filter="exclude", cursor="garbage", expects=(200, 400)),
 )
-"""Questions with a mistake in them, each of which is refused in a known way."""
+"""Probes with a mistake, whose refusal has a known form."""
 
 
 def plan_probes(environment: str, *, has_key: bool) -> Iterator[tuple[Probe, str]]:
-    """Every probe of the exchange, each with why it is skipped; empty if it is not.
+    """Yield every probe of the exchange with the reason to skip it, which is empty if the probe is sent.
 
     Args:
         environment: ``sandbox``, ``demo`` or ``prod``.
@@ -220,7 +222,7 @@ def plan_probes(environment: str, *, has_key: bool) -> Iterator[tuple[Probe, str
 
 
 def exchange_skip_reasons(environment: str, *, has_key: bool) -> Mapping[str, str]:
-    """The endpoints of which no usual question is asked, each with why. Being refused without a key does not count."""
+    """Return the endpoints without a regular probe, each with the reason. Probes that must be refused do not count."""
     usual = {probe.name for probe in (*PUBLIC, *SIGNED)}
     return {
         probe.endpoint: why_not
@@ -230,5 +232,5 @@ def exchange_skip_reasons(environment: str, *, has_key: bool) -> Mapping[str, st
 
 
 def exchange_endpoints() -> Mapping[str, None]:
-    """The endpoints of the plan, in its order."""
+    """Return the endpoints of all regular probes, in the order of the plan."""
     return dict.fromkeys(probe.endpoint for probe in (*PUBLIC, *SIGNED))

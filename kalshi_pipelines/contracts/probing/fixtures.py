@@ -1,7 +1,7 @@
-"""Answers kept as fixtures: what the exchange answered, without identifiers, with its date.
+"""Recordings: answers of the exchange stored as test fixtures, without identifiers and with their date.
 
-Belongs here: the files of a recording, writing and reading them, their age. Does not belong here: asking (``runs``),
-and what becomes of identifiers (``pseudonyms``).
+Belongs here: the files of a recording, writing and reading them, and their age. Does not belong here: requesting the
+answers (``runs``), and replacing identifiers (``pseudonyms``).
 """
 
 import datetime as dt
@@ -23,20 +23,20 @@ _INDEX: Final = "recorded.json"
 
 
 class RecordingIsOld(UserWarning):
-    """A recording is older than ``OLD``; what the exchange sends now may be something else."""
+    """A recording is older than ``OLD``. The exchange may answer differently by now."""
 
 
 class NoRecording(ExpectedError, ValueError):
-    """A folder holds no recording that can be read; the message names the folder and the command."""
+    """A folder holds no readable recording."""
 
 
 def write_recording(responses: Sequence[Response], folder: Path, at_us: int) -> int:
-    """Write each answer that was JSON into a folder; returns how many.
+    """Write each JSON answer into a folder, and return the number of answers written.
 
     Args:
         responses: The answers of a contract run.
-        folder: Made if it is not there; files of the same names are replaced.
-        at_us: When they were received.
+        folder: The folder, which is created if needed. A recording in it is replaced.
+        at_us: When the answers were recorded, in microseconds since 1970 UTC.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in _index(folder).get("answers", {}):
@@ -67,17 +67,20 @@ def write_recording(responses: Sequence[Response], folder: Path, at_us: int) -> 
 
 
 def read_recording(folder: Path, now_us: int) -> list[Response]:
-    """The answers of a recording, as they came but for identifiers: a fixture for tests.
+    """Return the answers of a recording as test fixtures: as received, except for the replaced identifiers.
 
     Warns:
-        RecordingIsOld: It is older than 30 days.
+        RecordingIsOld: The recording is older than 30 days.
 
     Raises:
-        NoRecording: There is none.
+        NoRecording: The folder holds no readable recording.
     """
     found = recording_age(folder, now_us)
     if found is None:
-        raise NoRecording(f"There is no recording in {folder}: make one with `contracts record {folder}`.")
+        raise NoRecording(
+            f"There is no recording in {folder}.",
+            f"Make one with `python -m kalshi_pipelines.contracts record {folder}`.",
+        )
     if found > OLD:
         warnings.warn(describe_age(folder, now_us), RecordingIsOld, stacklevel=2)
     answers = []
@@ -94,7 +97,7 @@ def read_recording(folder: Path, now_us: int) -> list[Response]:
 
 
 def recording_age(folder: Path, now_us: int) -> dt.timedelta | None:
-    """How old the recording in a folder is; ``None`` if there is none."""
+    """Return the age of the recording in a folder; ``None`` if there is no recording."""
     try:
         return dt.timedelta(seconds=(now_us - int(_index(folder)["recorded_us"])) // SECOND_US)
     except (KeyError, TypeError, ValueError):
@@ -102,11 +105,11 @@ def recording_age(folder: Path, now_us: int) -> dt.timedelta | None:
 
 
 def describe_age(folder: Path, now_us: int) -> str:
-    """The age of a recording as a sentence, a warning if it is old."""
+    """Return a sentence about the age of a recording, with a warning if the recording is old."""
     found = recording_age(folder, now_us)
     if found is None:
         return f"There is no recording in {folder}."
-    old = f" WARNING: older than {OLD.days} days, record again." if found > OLD else ""
+    old = f" WARNING: it is older than {OLD.days} days. Record again." if found > OLD else ""
     return f"The recording in {folder} is {found.days} days old.{old}"
 
 

@@ -1,6 +1,6 @@
-"""What is asked of vendors other than the exchange's API: its published documents, and Exa inside a budget.
+"""Probes outside of the exchange's API: its published documents, and one search at Exa within a budget.
 
-A document has no JSON to check: what a probe finds in it comes as differences beside the checked answer.
+A document is not JSON, so its probe reports differences next to the checked answer.
 """
 
 import json
@@ -28,26 +28,26 @@ EXA: Final = "https://api.exa.ai"
 CHANGELOG: Final = "GET docs.kalshi.com/changelog/rss.xml"
 SEARCH: Final = "POST api.exa.ai/search"
 MOST_RESULTS: Final = 3
-#: A search without contents is about half a cent; more is set aside.
+#: The amount reserved for one search. A search without contents costs about half a cent, so this is ample.
 MOST_SEARCH_MICRODOLLARS: Final = 10_000
 _MOST_FEED_BYTES: Final = 4 * 1024 * 1024
 _MOST_FEED_TAGS: Final = 200_000
 _MICRO: Final = Decimal(1_000_000)
-NOT_LIVE: Final = "KALSHI_RUN_LIVE_API is not set, and this is on the network"
+NOT_LIVE: Final = "KALSHI_RUN_LIVE_API is not set, and this needs the network"
 
 
 class UnreadableChangelog(ExpectedError):
-    """It is no RSS feed, or one that may do harm; the text says which."""
+    """The changelog is not an RSS feed, or it may do harm. The problem says which."""
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe of another vendor found beside its answer.
+    """The result of a probe outside of the exchange's API.
 
     Attributes:
-        answer: The answer, or why there is none.
-        differences: What is different.
-        spent_microdollars: What it cost.
+        answer: The answer, or the failure to get one.
+        differences: Differences that the probe found in a document.
+        spent_microdollars: The cost of the probe in micro-dollars.
     """
 
     answer: Response | ProbeFailure
@@ -56,18 +56,19 @@ class ProbeResult:
 
 
 def vendor_skip_reasons(settings: Settings) -> Mapping[str, str]:
-    """The endpoints that are not asked with these settings, each with why."""
+    """Return the endpoints that these settings leave out, each with the reason."""
     if not settings.run_live_api:
         return dict.fromkeys((openapi.ENDPOINT, CHANGELOG, SEARCH), NOT_LIVE)
     if settings.exa_api_key is None:
-        return {SEARCH: "no key of Exa: set EXA_API_KEY"}
+        return {SEARCH: "no Exa key: set EXA_API_KEY"}
     return {} if settings.exa_daily_probe_dollars else {SEARCH: "no budget: set KALSHI_EXA_DAILY_PROBE_DOLLARS"}
 
 
 def probe_openapi_document(engine: sa.Engine, client: ProbeClient, root: str = DOCUMENTS) -> ProbeResult:
-    """Read the published OpenAPI document and compare it with the one that was accepted.
+    """Read the published OpenAPI document and compare it with the accepted document.
 
-    The first is accepted. A later one is, as soon as no finding about the differences is open: acknowledging accepts.
+    The first document is accepted at once. A later document is accepted once every difference has an acknowledged
+    finding.
     """
     answer = client.send(VendorRequest(openapi.ENDPOINT), root)
     if isinstance(answer, ProbeFailure) or answer.status != 200:
@@ -85,7 +86,7 @@ def probe_openapi_document(engine: sa.Engine, client: ProbeClient, root: str = D
 
 
 def probe_changelog(client: ProbeClient, root: str = DOCUMENTS) -> ProbeResult:
-    """Read the vendor's feed of changes: that it is one, and has entries."""
+    """Read the exchange's changelog, and report a difference unless it is an RSS feed with entries."""
     answer = client.send(VendorRequest(CHANGELOG), root)
     if isinstance(answer, ProbeFailure) or answer.status != 200:
         return ProbeResult(answer)
@@ -102,17 +103,17 @@ def probe_changelog(client: ProbeClient, root: str = DOCUMENTS) -> ProbeResult:
 
 
 def probe_search(engine: sa.Engine, client: ProbeClient, settings: Settings, root: str = EXA) -> ProbeResult | str:
-    """One small search at Exa if the day's budget has room for it; else why not."""
+    """Send one small search to Exa if the budget of the day allows it; otherwise return the reason to skip it."""
     why_not = vendor_skip_reasons(settings).get(SEARCH)
     if why_not is not None or settings.exa_api_key is None:
         return why_not or NOT_LIVE
     budget = Budget("api.exa.ai", "probes", int(settings.exa_daily_probe_dollars * _MICRO))
     spending = reserve(engine, budget, MOST_SEARCH_MICRODOLLARS, client.clock())
     if spending is None:
-        return f"the day's budget of {settings.exa_daily_probe_dollars} dollars has no room for another search"
+        return f"the daily budget of {settings.exa_daily_probe_dollars} dollars has no room for another search"
     sent = {"query": "Kalshi prediction market", "numResults": MOST_RESULTS, "type": "auto"}
     secret = {"x-api-key": settings.exa_api_key.get_secret_value()}
-    # One attempt only: a search that got no answer may have been charged.
+    # One attempt only: Exa may have charged a search even if no answer arrived.
     answer = client.send_once(VendorRequest(SEARCH, is_signed=True, sent=sent), root, secret)
     spent = None if isinstance(answer, ProbeFailure) else cost_of(answer.body)
     if spent is not None:
@@ -121,7 +122,10 @@ def probe_search(engine: sa.Engine, client: ProbeClient, settings: Settings, roo
 
 
 def cost_of(body: bytes) -> int | None:
-    """Micro-dollars an answer of Exa says it cost, rounded up; ``None`` if it does not say."""
+    """Return the cost that an answer of Exa states, in micro-dollars rounded up; ``None`` if it states none.
+
+    The cost is read from the body with exact decimals, apart from the decoding for checks, which uses floats.
+    """
     try:
         answer = json.loads(body, parse_float=Decimal, parse_int=Decimal)
         total = answer["costDollars"]["total"]
@@ -131,10 +135,10 @@ def cost_of(body: bytes) -> int | None:
 
 
 def count_entries(body: bytes) -> int:
-    """How many entries an RSS feed has. Document types and entities are refused before they can do anything.
+    """Return the number of entries of an RSS feed. Document types and entities are refused before they have effects.
 
     Raises:
-        UnreadableFeed: It is no feed.
+        UnreadableChangelog: The body is not an RSS feed, or it may do harm.
     """
     if len(body) > _MOST_FEED_BYTES:
         raise UnreadableChangelog(f"it has more than {_MOST_FEED_BYTES // 1024 // 1024} MB")
@@ -165,7 +169,7 @@ def count_entries(body: bytes) -> int:
 
 
 def _changelog_difference(before: str, after: str, kind: Kind) -> Difference:
-    advice = "Look at the feed; until it is back, the vendor's announcements have to be read by a person."
+    advice = "Look at the feed. Until it works again, a person must read the vendor's announcements."
     return Difference(CHANGELOG, "$", kind, Severity.RISKY, before, after, advice=advice)
 
 

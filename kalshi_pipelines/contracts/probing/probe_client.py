@@ -1,7 +1,7 @@
-"""Send one request of a probe and bring back the answer as it came: not followed, not decoded, bounded.
+"""The HTTP client of probes. It returns each answer as received: no redirect followed, nothing decoded, bounded.
 
-Belongs here: time-outs, bounds, the rate budget, signatures, one more attempt. Does not belong here: what to ask
-(``probes``) and what an answer means (``checking``).
+Belongs here: time-outs, bounds, the rate budget, signatures, the second attempt. Does not belong here: the choice of
+requests (``exchange_probes``, ``other_vendor_probes``), and judging answers (``comparison``).
 """
 
 import time
@@ -21,7 +21,7 @@ from kalshi_pipelines.kalshi.rate_budget import DEFAULT_COST, RateBudget, bucket
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.units import now_us
 
-#: The longest answer that is read: one byte more than what a check takes for absurd would do.
+#: The most bytes of an answer. Reading stops one byte later, which is enough for a check to call the body absurd.
 MOST_BYTES: Final = 32 * 1024 * 1024
 ANSWER_SECONDS: Final = 30.0
 _TIMEOUT: Final = httpx.Timeout(connect=10, read=15, write=10, pool=10)
@@ -29,7 +29,7 @@ _AGAIN_AFTER_SECONDS: Final = 1.0
 _WORTH_ANOTHER: Final = frozenset({429, 500, 502, 503, 504})
 _HEADERS: Final = {
     "Accept": "application/json, application/yaml, application/rss+xml, text/xml;q=0.9",
-    # Other languages would come back with translated titles and rules.
+    # For other languages the exchange would translate titles and rules.
     "Accept-Language": "en-US",
     "User-Agent": "kalshi-pipelines",
 }
@@ -37,11 +37,11 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True)
 class ProbeFailure:
-    """Nothing complete came back.
+    """A probe that got no complete answer.
 
     Attributes:
-        request: What was request.
-        reason: Why, scrubbed.
+        request: The request without a complete answer.
+        reason: Why there is no complete answer, without secrets.
     """
 
     request: VendorRequest
@@ -49,22 +49,22 @@ class ProbeFailure:
 
 
 class ProbeTimeUsedUp(ExpectedError):
-    """The time of the whole run is used up."""
+    """The time limit of the whole run is reached, so no further request is sent."""
 
 
 @dataclass
 class ProbeClient:
-    """Sends requests for the length of one run.
+    """The client that sends the requests of one run.
 
     Attributes:
-        http: Follows no redirect.
+        http: The HTTP client, which must not follow redirects.
         environment: ``sandbox``, ``demo`` or ``prod``.
-        ends_at: When the run has to end, by ``time.monotonic``.
-        clock: Tells the time, microseconds since 1970 UTC.
-        budget: Charged for each request to the exchange.
-        signer: Signs what is to be signed.
-        requests: How many were sent.
-        slept: Waits between two attempts.
+        ends_at: The end of the run by ``time.monotonic``.
+        clock: Returns the present instant in microseconds since 1970 UTC.
+        budget: The rate budget to charge for each request; ``None`` if requests are free.
+        signer: The signer of signed requests; ``None`` if there is no key.
+        requests: The number of requests sent.
+        sleep: Waits between two attempts.
     """
 
     http: httpx.Client
@@ -79,16 +79,16 @@ class ProbeClient:
     def send(
         self, request: VendorRequest, root: str, extra: Mapping[str, str] | None = None, path: str | None = None
     ) -> Response | ProbeFailure:
-        """Send a request, and once more after a hiccup.
+        """Send a request, with a second attempt after a temporary failure.
 
         Args:
-            request: What to send.
-            root: The address its path is put behind.
-            extra: More headers.
-            path: Another path than the endpoint's.
+            request: The request to send.
+            root: The root address, to which the path is appended.
+            extra: Additional headers.
+            path: A path that replaces the path of the endpoint.
 
         Raises:
-            OutOfTime: The run's time is up.
+            ProbeTimeUsedUp: The time limit of the run is reached.
         """
         answer = self.send_once(request, root, extra or {}, path)
         if isinstance(answer, ProbeFailure) or answer.status in _WORTH_ANOTHER:
@@ -99,10 +99,10 @@ class ProbeClient:
     def send_once(
         self, request: VendorRequest, root: str, extra: Mapping[str, str], path: str | None = None
     ) -> Response | ProbeFailure:
-        """Send a request a single time.
+        """Send a request in a single attempt.
 
         Raises:
-            OutOfTime: The run's time is up.
+            ProbeTimeUsedUp: The time limit of the run is reached.
         """
         if time.monotonic() > self.ends_at:
             raise ProbeTimeUsedUp("the time of the run is used up")
@@ -133,7 +133,7 @@ class ProbeClient:
                     if len(body) > MOST_BYTES:
                         break
                     if time.monotonic() > give_up:
-                        return ProbeFailure(request, f"not complete after {ANSWER_SECONDS:.0f} s")
+                        return ProbeFailure(request, f"the answer was not complete after {ANSWER_SECONDS:.0f} seconds")
             finally:
                 answer.close()
         except httpx.HTTPError as error:
@@ -144,16 +144,16 @@ class ProbeClient:
 
 
 def plain_client(*, trust_proxies: bool) -> httpx.Client:
-    """A client that follows no redirect and keeps no cookie that matters."""
+    """Return an HTTP client for probes, which follows no redirect."""
     return httpx.Client(
         headers=_HEADERS, timeout=_TIMEOUT, follow_redirects=False, trust_env=trust_proxies, max_redirects=0
     )
 
 
 def path_of(request: VendorRequest) -> str:
-    """The path of a request, with the values of its parameters put in.
+    """Return the path of a request with the values of its path parameters.
 
-    For another vendor's endpoint (``POST api.exa.ai/search``) the path behind the host.
+    The endpoint of another vendor, such as ``POST api.exa.ai/search``, has a host; the path starts after the host.
     """
     target = request.endpoint.split(" ", 1)[1]
     target = target if target.startswith("/") else urlsplit(f"https://{target}").path

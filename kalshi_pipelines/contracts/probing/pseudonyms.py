@@ -1,7 +1,7 @@
-"""Other identifiers in place of those of a recording, of the same form, so that answers still fit together.
+"""Replacement of the identifiers in a recording by others of the same form, so that answers still fit together.
 
-Of a member's own data nothing is kept that is not known to be harmless: numbers, instants, tickers and words of a
-vocabulary stay, any other text becomes another. Amounts stay, because what is checked of them are sums.
+Only harmless parts of a member's own data stay: numbers, instants, tickers and vocabulary values. Every other text is
+replaced. Amounts stay, because the checks add them up.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _TICKER_KEY: Final = re.compile(r"(?:.*_)?tickers?")
 _TICKER: Final = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,99}")
 _IDENTIFYING: Final = re.compile(r"(?:.*_)?(?:ids?|user|member|account|subtrader)(?:_number)?")
 _SUBACCOUNT: Final = re.compile(r"(?:.*_)?subaccounts?(?:_number)?")
-#: What a member wrote or is known by, wherever it stands.
+#: Keys whose text a member chose or is known by; it is replaced in every answer.
 _OWN_WORDS: Final = frozenset(
     {"client_order_id", "client_transfer_id", "user_id", "member_id", "order_group_id", "nickname", "email",
      "api_key_id", "first_name", "last_name", "username"}
@@ -30,26 +30,26 @@ _NUMERIC: Final = frozenset({Format.DOLLARS, Format.COUNT, Format.INTEGER, Forma
 
 
 class Pseudonyms:
-    """The identifiers of one recording: the same one is replaced by the same in every answer of it."""
+    """The pseudonyms of one recording: the same identifier has the same pseudonym in every answer."""
 
     def __init__(self, salt: str) -> None:
         self._salt = salt
         self._subaccounts: dict[int, int] = {0: 0}
 
     def without_identifiers(self, body: object, request: VendorRequest, status: int = 200) -> Any:  # noqa: ANN401
-        """A decoded body with other identifiers.
+        """Return a decoded body with all identifiers replaced.
 
         Args:
-            body: The body.
-            request: What it answers: whether it is a member's own data, and its contract.
-            status: Of the answer; a refusal holds the exchange's own sentences.
+            body: The decoded body.
+            request: The request, which tells whether the body holds a member's own data, and its contract.
+            status: The HTTP status. A refusal holds the exchange's own sentences, which stay.
         """
         is_own = request.is_signed and status < 400
         contract = CONTRACTS.get(request.endpoint)
         return self._any(body, "", "", is_own, contract.fields if contract else {})
 
     def plain(self, text: str) -> str:
-        """A text with other UUIDs and e-mail addresses in it."""
+        """Return a text with its UUIDs and e-mail addresses replaced."""
         return _EMAIL.sub("somebody@example.com", _UUID.sub(lambda found: self._another_uuid(found[0].lower()), text))
 
     def _any(self, value: Any, place: str, key: str, is_own: bool, fields: Mapping[str, Field]) -> Any:  # noqa: ANN401
@@ -97,7 +97,7 @@ class Pseudonyms:
 
 
 def _is_harmless(text: str, key: str, field: Field | None) -> bool:
-    """Whether a text of a member's own data tells nothing of who the member is."""
+    """Return whether a text in a member's own data cannot identify the member."""
     if _TICKER_KEY.fullmatch(key):
         return bool(_TICKER.fullmatch(text))
     form = format_of(text)

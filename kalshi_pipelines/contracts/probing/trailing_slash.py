@@ -1,8 +1,8 @@
-"""A slash too many at the end of a path: what the exchange may make of it.
+"""The probe of a path with a trailing slash: only the exchange itself may answer there.
 
-No request of ours has one, and no redirect is followed: of a signed order that would not be safe. What the probe proves
-is that nobody else answers behind the slash. In October 2025 the exchange swapped the two forms of its collections; the
-form that is used is watched by the probes of each endpoint, to whom any redirect is a difference.
+No request of this project has a trailing slash, and no redirect is followed, because that would be unsafe for a signed
+order. In October 2025 the exchange swapped the two forms of its collections, with and without a slash. The probes of
+each endpoint watch the form without a slash: any redirect of it is a difference.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 
-#: Answered, sent to the path without it, or unknown: all of that has been seen and does no harm.
+#: The expected statuses: an answer, a redirect to the path without the slash, or an unknown path. All are harmless.
 WITH_SLASH: Final = VendorRequest("GET /markets", query={"limit": ("1",)}, expects=(200, 301, 302, 307, 308, 404, 405))
 _PLACE: Final = "slash"
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
 def slash_differences(response: Response) -> Iterator[Difference]:
-    """What is wrong with the answer to a path with a slash at its end; a body of success is checked like any other."""
+    """Yield differences in the status and redirect of the answer to a path with a trailing slash."""
     status = response.status
     if status in _REDIRECTS:
         sent, there = urlsplit(response.url), response.headers.get("location", "")
@@ -39,9 +39,9 @@ def _difference(kind: Kind, before: str, after: str) -> Difference:
         _PLACE,
         kind,
         Severity.RISKY,
-        f"{before} (path with a slash at its end)",
+        f"{before} (path with a trailing slash)",
         after,
         assets=CONTRACTS[WITH_SLASH.endpoint].used_by,
-        advice="Find out who answers there and whether the paths without a slash are to move, too; "
-        "no request of ours has a slash, and no redirect is followed.",
+        advice="Find out who answers there, and whether paths without a slash will move too. "
+        "Requests of this project have no trailing slash and follow no redirect.",
     )

@@ -216,7 +216,7 @@ def test_an_acknowledged_finding_is_silent_until_it_changes(runs: Runs) -> None:
 @pytest.mark.parametrize(("who", "why"), [("", "because"), ("Ann", " "), ("", "")])
 def test_an_acknowledgement_without_a_name_or_reason_is_refused(runs: Runs, who: str, why: str) -> None:
     (finding,) = runs.run(difference()).news
-    with pytest.raises(FindingNotRecorded, match="who gives it and why"):
+    with pytest.raises(FindingNotRecorded, match="needs a name and a reason"):
         store.acknowledge(runs.engine, finding.finding_id, who, why, runs.now_us)
 
 

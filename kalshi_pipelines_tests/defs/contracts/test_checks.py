@@ -131,7 +131,7 @@ def test_drift_shows_as_an_error_with_place_time_and_remedy(
 def test_contract_run_that_reaches_no_vendor_fails_and_does_not_look_fresh(
     definitions: dg.Definitions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kalshi_pipelines.contracts.probing.asking._AGAIN_AFTER_SECONDS", 0)
+    monkeypatch.setattr("kalshi_pipelines.contracts.probing.probe_client._AGAIN_AFTER_SECONDS", 0)
     nobody = build_defs(
         warehouse=WarehouseResource(data_dir=str(tmp_path)), exchange=ExchangeResource(sandbox_url="http://127.0.0.1:9")
     )
