@@ -23,8 +23,9 @@ from kalshi_pipelines.execution.journal.tables import (
     MOST_POSITION_CENTICONTRACTS,
     UNCAPPED,
 )
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.canonical_json import canonical_json
-from kalshi_pipelines.settings import InvalidSettings, home_expanded
+from kalshi_pipelines.settings import Environment, InvalidSettings, home_expanded
 from kalshi_pipelines.units import dollars, microdollars
 
 PREFIX: Final = "KALSHI_TRADE_"
@@ -221,6 +222,10 @@ class TradeSettings(BaseSettings):
                 f"Only one of {PREFIX}API_KEY_ID and {PREFIX}PRIVATE_KEY_FILE is set.", "Set both, or neither."
             )
         return settings
+
+    def account(self, environment: Environment) -> Account:
+        """Return the account that is traded in an environment."""
+        return Account(environment.value, self.subaccount)
 
     @property
     def allowed_series(self) -> frozenset[str] | None:

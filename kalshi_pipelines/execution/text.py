@@ -10,9 +10,9 @@ from kalshi_pipelines.alerts.scrubbing import shortened, visible
 from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.records import MarketStanding, Mode, ScopeKind, ScopeStanding
 from kalshi_pipelines.execution.journal.tables import UNCAPPED
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.amounts import money
 from kalshi_pipelines.execution.orders.terms import Contracts, YesPrice
-from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import SECOND_US, contracts, instant
 
 _WIDEST: int = 160
@@ -51,29 +51,29 @@ def proposal_row(row: Any) -> dict[str, str]:  # noqa: ANN401  # a row of the da
     }
 
 
-def status_lines(reading: JournalReading, environment: Environment, subaccount: int, now_us: int) -> Iterator[str]:
+def status_lines(reading: JournalReading, account: Account, now_us: int) -> Iterator[str]:
     """Yield lines about the kill switch, the session, open orders, the last reconciliation and breached caps."""
     kill = reading.halts.kill_state()
     state = f"engaged (level {kill.level})" if kill.engaged else "clear"
     since = f"since {format_instant(kill.at_us)} by {safe_line(kill.by_whom)}"
     yield f"kill switch      {state} {since}: {safe_line(kill.reason)}"
-    session = reading.sessions.live_session(environment.value, subaccount)
+    session = reading.sessions.live_session(account)
     yield f"live session     {session or 'none'}"
-    open_now = reading.orders.open_intents(environment.value, subaccount)
+    open_now = reading.orders.open_intents(account)
     yield f"open orders      {len(open_now)}"
     for intent in open_now:
         yield (
             f"  {intent.intent_id:>6}  {intent.state:<15}{safe_line(intent.ticker)}  {intent.side} "
             f"{Contracts(intent.count_centicontracts)} at {YesPrice(intent.price_centicents)}"
         )
-    last = reading.reconciliations.newest(environment.value, subaccount)
+    last = reading.reconciliations.newest(account)
     if last is None:
         yield "reconciliation   never"
     else:
         age = (now_us - last.finished_us) // SECOND_US
         result = "clean" if last.clean else format_count(last.differences, "difference")
         yield f"reconciliation   {result}, {age:,} seconds ago"
-    for breached in reading.ledger.breached_scopes(environment.value, subaccount):
+    for breached in reading.ledger.breached_scopes(account):
         yield f"breached         {safe_line(breached)}"
 
 

@@ -166,15 +166,14 @@ class TradeExecutor:
             return self._deny(order, proposal_id, Denied(DenialReason.CHECK_FAILED, str(error)))
         self._checkpoint(Checkpoint.INPUTS_READ)
         bound, fee_check = bounded_fee(order, market, self._settings)
-        environment, subaccount = self._session.environment.value, self._session.subaccount
         request = OrderRequest(
-            client_order_id=client_order_id(idempotency_key(environment, subaccount, order.signal)),
+            client_order_id=client_order_id(idempotency_key(self._session.account, order.signal)),
             ticker=order.ticker,
             side=order.leg.side,
             price=order.leg.yes_price,
             count=order.count,
             time_in_force=order.time_in_force,
-            subaccount=subaccount,
+            subaccount=self._session.account.subaccount,
             exchange_index=market.exchange_index,
             order_group_id=group,
             expires_us=None if order.expires is None else microseconds(order.expires),
@@ -191,9 +190,7 @@ class TradeExecutor:
         """
         session, most = self._session, self._session.caps.attempts_per_minute
         with self._journal.reading() as reading:
-            tried = reading.orders.attempts_in_last_minute(
-                session.environment.value, session.subaccount, session.mode, self._clock_us()
-            )
+            tried = reading.orders.attempts_in_last_minute(session.account, session.mode, self._clock_us())
         if tried < most:
             return None
         return Denied(DenialReason.CAP_MESSAGE_RATE, f"{tried} attempts in the last minute; the cap is {most}")
@@ -289,9 +286,7 @@ class TradeExecutor:
         )
 
     def _checks(self, reading: JournalReading, planned: PlannedOrder, at_us: int) -> tuple[Check, ...]:
-        own = reading.orders.open_intents(
-            self._session.environment.value, self._session.subaccount, mode=self._session.mode
-        )
+        own = reading.orders.open_intents(self._session.account, mode=self._session.mode)
         if self._session.mode is Mode.DRY_RUN:
             # Orders of other dry runs cannot rest. A killed dry run leaves reservations that nothing releases.
             own = [intent for intent in own if intent.session_id == self._session.session_id]
@@ -310,7 +305,7 @@ class TradeExecutor:
         if order.signal.attempt == 1:
             return ()
         signal = replace(order.signal, attempt=order.signal.attempt - 1)
-        key = idempotency_key(self._session.environment.value, self._session.subaccount, signal)
+        key = idempotency_key(self._session.account, signal)
         before = reading.orders.intent_of_key(self._session.mode, key)
         return (
             check(
@@ -327,10 +322,10 @@ class TradeExecutor:
         """Check that a recent reconciliation of the account was clean; a dry run needs none."""
         if self._session.mode is Mode.DRY_RUN:
             return ()
-        account = self._session.environment.value, self._session.subaccount
+        account = self._session.account
         last, counted = (
-            reading.reconciliations.newest(*account),
-            reading.reconciliations.has_any_since_first_session(*account),
+            reading.reconciliations.newest(account),
+            reading.reconciliations.has_any_since_first_session(account),
         )
         limit = self._settings.reconciled_minutes * 60_000_000
         return (
@@ -349,7 +344,7 @@ class TradeExecutor:
         text = request.json
         return NewIntent(
             session_id=self._session.session_id,
-            idempotency_key=idempotency_key(self._session.environment.value, self._session.subaccount, order.signal),
+            idempotency_key=idempotency_key(self._session.account, order.signal),
             client_order_id=request.client_order_id,
             ticker=order.ticker,
             event_ticker=planned.market.event_ticker,

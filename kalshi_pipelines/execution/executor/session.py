@@ -24,6 +24,7 @@ from kalshi_pipelines.execution.journal.anchors import AnchorsUnreadable
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalRefused, JournalRestored
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Binding, Check, Lease, Mode, NewSession, Origin, SessionCaps
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.settings import Environment
@@ -48,8 +49,7 @@ class TradeSession:
     """An open session. Only a live session has ``host`` and ``key_fingerprint``."""
 
     session_id: str
-    environment: Environment
-    subaccount: int
+    account: Account
     mode: Mode
     origin: Origin
     caps: SessionCaps
@@ -131,7 +131,7 @@ def open_live(
     if denied is not None:
         raise SessionRefused(denied, checks)
     session = _build_session(settings, environment, Mode.LIVE, opening.origin, now, transport)
-    binding = Binding(environment.value, transport.host, transport.key_fingerprint, settings.subaccount)
+    binding = Binding(session.account, transport.host, transport.key_fingerprint)
     new = _new_session(session, settings, opening, now, binding)
     try:
         with journal.writing() as transaction:
@@ -148,7 +148,7 @@ def open_live(
 def _describe_lease_holder(journal: Journal, new: NewSession) -> str:
     """Return a sentence about the session that holds the sub-account."""
     with journal.reading() as reading:
-        lease = reading.sessions.lease(new.environment, new.subaccount)
+        lease = reading.sessions.lease(new.account)
         if lease is None:
             return "The other session ended a moment ago"
         holder = reading.sessions.lease_holder(lease.session_id)
@@ -206,8 +206,7 @@ def _build_session(
         expires = min(expires, armed_until)
     return TradeSession(
         session_id=uuid.uuid4().hex,
-        environment=environment,
-        subaccount=settings.subaccount,
+        account=settings.account(environment),
         mode=mode,
         origin=origin,
         caps=settings.caps,
@@ -223,8 +222,7 @@ def _new_session(
 ) -> NewSession:
     return NewSession(
         session_id=session.session_id,
-        environment=session.environment.value,
-        subaccount=session.subaccount,
+        account=session.account,
         mode=session.mode,
         origin=session.origin,
         opened_by=opening.opened_by,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState
@@ -65,10 +66,9 @@ class SessionCaps:
 class Binding:
     """A trade key, the one host it is for and the sub-account it is locked to."""
 
-    environment: str
+    account: Account
     host: str
     key_fingerprint: str
-    subaccount: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,7 @@ class NewSession:
     """A session to open; a live one needs ``binding`` (stored before) and ``armed_by``. ``why`` is for people."""
 
     session_id: str
-    environment: str
-    subaccount: int
+    account: Account
     mode: Mode
     origin: Origin
     opened_by: str
@@ -167,8 +166,7 @@ class Intent:
 
     intent_id: int
     session_id: str
-    environment: str
-    subaccount: int
+    account: Account
     mode: Mode
     client_order_id: str
     ticker: str

@@ -11,6 +11,7 @@ from kalshi_pipelines.execution.journal.errors import (
 )
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.kill.bounded import Bounded
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.terms import OrderId
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
@@ -31,8 +32,7 @@ class GroupsToFence:
 
     journal: Callable[[], Journal]
     portfolio: PortfolioClient
-    environment: str
-    subaccount: int
+    account: Account
     clock_us: Callable[[], int] = now_us
     from_journal: Bounded = field(default_factory=lambda: Bounded("the journal", _MOST_SECONDS))
 
@@ -46,7 +46,9 @@ class GroupsToFence:
         listed: list[Group] = []
         unread = None
         try:
-            listed = [(group.id, group.exchange_index) for group in self.portfolio.order_groups(self.subaccount)]
+            listed = [
+                (group.id, group.exchange_index) for group in self.portfolio.order_groups(self.account.subaccount)
+            ]
         except KalshiError as error:
             unread = error
         try:
@@ -61,6 +63,6 @@ class GroupsToFence:
     def _unfenced(self, listed: list[Group]) -> list[Group]:
         with self.journal().reading() as reading:
             since_us = self.clock_us() - _SESSIONS_SINCE_US
-            known = reading.evidence.unfenced_groups(self.environment, self.subaccount, since_us)
+            known = reading.evidence.unfenced_groups(self.account, since_us)
             others = [group for group in listed if group not in known and reading.evidence.fence_of(group[0]) is None]
         return [*known, *others]

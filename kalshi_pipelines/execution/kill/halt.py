@@ -16,7 +16,7 @@ from kalshi_pipelines.execution.orders.answers import OrderAnswer
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, MarketTicker, OrderId
-from kalshi_pipelines.execution.reconciliation.account import Account, UnreadableAccount
+from kalshi_pipelines.execution.reconciliation.account import AccountReader, UnreadableAccount
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import SECOND_US, now_us
 
@@ -84,7 +84,7 @@ class Halt:
         switch: KillSwitch,
         emergency: EmergencyFile,
         canceling: Canceling,
-        account: Account,
+        account: AccountReader,
         groups: Groups,
         *,
         clock_us: Callable[[], int] = now_us,

@@ -31,6 +31,7 @@ from kalshi_pipelines.execution.kill.sources import (
     KillStatus,
     read_sources,
 )
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.units import MINUTE_US, now_us
 
 #: OpenAPI 3.34.0: "newly placed orders may also be cancelled during the minute after".
@@ -59,14 +60,13 @@ class Engaged:
 
 
 class KillSwitch:
-    """The switch of one environment and sub-account.
+    """The switch of one account.
 
     Args:
         journal: Opens the journal; may fail.
         emergency: Written before the journal, and put away once that has it.
         others: Sources beside these two.
-        environment: Whose reconciliation a release needs.
-        subaccount: Likewise.
+        account: The account whose reconciliation a release needs.
         clock_us: The present instant in microseconds.
         most_seconds: How long the journal and the file's disk are waited for, each.
     """
@@ -77,13 +77,12 @@ class KillSwitch:
         emergency: EmergencyFile,
         others: Sequence[KillSource],
         *,
-        environment: str,
-        subaccount: int,
+        account: Account,
         clock_us: Callable[[], int] = now_us,
         most_seconds: float = MOST_SECONDS,
     ) -> None:
         self._journal, self._emergency, self._others = journal, emergency, tuple(others)
-        self._environment, self._subaccount, self._clock_us = environment, subaccount, clock_us
+        self._account, self._clock_us = account, clock_us
         self._from_journal = Bounded("the journal", most_seconds)
         self._from_disk = Bounded(f"the disk of {emergency.path}", most_seconds)
 
@@ -178,7 +177,7 @@ class KillSwitch:
                 _require_the_tail_is_over(engagements, now)
                 rests_on = self._reconciled_since(transaction.reading, transaction.reading.halts.kill_state(), now)
                 facts = {"reconciliations": [*rests_on.values()]} if len(rests_on) > 1 else {}
-                first = rests_on.get(self._subaccount, next(iter(rests_on.values()), None))
+                first = rests_on.get(self._account.subaccount, next(iter(rests_on.values()), None))
                 return transaction.halts.release(by, reason, first, facts)
         except JournalRefused as error:
             raise NotReleased(_refused(error)) from error
@@ -191,7 +190,7 @@ class KillSwitch:
         Raises:
             NotReleased: One is missing, or its time is not after the engagement, or is to come.
         """
-        traded = reading.sessions.live_subaccounts(self._environment)
+        traded = reading.sessions.live_subaccounts(self._account.environment)
         if traded and kill.at_us > now:
             raise NotReleased(
                 "The switch was engaged at a time that is yet to come, by a clock that was ahead, so nothing can be "
@@ -199,7 +198,7 @@ class KillSwitch:
             )
         rests_on = {}
         for subaccount in traded:
-            last = reading.reconciliations.newest(self._environment, subaccount)
+            last = reading.reconciliations.newest(Account(self._account.environment, subaccount))
             if last is None or not last.clean or not kill.at_us <= last.started_us <= last.finished_us <= now:
                 raise NotReleased(
                     "A release needs a clean reconciliation made since, as the newest and begun after the engagement, "

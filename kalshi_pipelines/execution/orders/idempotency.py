@@ -7,6 +7,7 @@ import base64
 import hashlib
 from typing import Final
 
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.proposals import Signal
 from kalshi_pipelines.execution.orders.terms import ClientOrderId
 
@@ -15,15 +16,15 @@ _PREFIX: Final = "kx1-"
 _DIGEST_BYTES: Final = 20
 
 
-def idempotency_key(environment: str, subaccount: int, signal: Signal) -> str:
+def idempotency_key(account: Account, signal: Signal) -> str:
     """SHA-256, as 64 hexadecimal digits, of what makes an order the same order.
 
     Each part is written with its length, so that no two signals have the same text.
     """
     parts = (
         _VERSION,
-        environment,
-        str(subaccount),
+        account.environment,
+        str(account.subaccount),
         signal.strategy,
         signal.strategy_version,
         signal.partition,

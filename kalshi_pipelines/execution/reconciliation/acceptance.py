@@ -56,15 +56,14 @@ def accept(desk: Desk, report: ReconciliationReport, tickers: Collection[str], b
     drifted = sorted(each.subject for each in report.differences if each.kind is DifferenceKind.POSITION_DRIFT)
     if drifted != sorted(tickers):
         raise NotAccepted(f"The positions that differ are those of {', '.join(drifted) or 'no market'}: name these.")
-    holdings = desk.account.holdings()
-    events = {ticker: desk.account.event_of(ticker) for ticker in drifted}
+    holdings = desk.exchange.holdings()
+    events = {ticker: desk.exchange.event_of(ticker) for ticker in drifted}
     with desk.journal.writing() as transaction:
-        account = desk.environment, desk.subaccount
-        counted = counted_positions(transaction, *account)
+        counted = counted_positions(transaction, desk.account)
         corrections = {
             ticker: take_over(
                 transaction,
-                *account,
+                desk.account,
                 ticker,
                 events[ticker],
                 holding=holdings.get(ticker),
@@ -73,6 +72,6 @@ def accept(desk: Desk, report: ReconciliationReport, tickers: Collection[str], b
             )
             for ticker in drifted
         }
-        breaches = transaction.ledger.clear_breaches(*account, by, why)
+        breaches = transaction.ledger.clear_breaches(desk.account, by, why)
         transaction.audit.append("review", {"by": by, "reason": why, "corrections": corrections, "breaches": breaches})
     return Accepted(corrections, breaches)

@@ -49,7 +49,7 @@ class UnreadableAccount(ExpectedError, ValueError):
     """An answer about the account that nothing can be concluded from; the message says what of it."""
 
 
-class Account(Protocol):
+class AccountReader(Protocol):
     """What a reconciliation reads.
 
     Every method raises ``KalshiError`` or ``UnreadableAccount`` rather than telling less than there is.

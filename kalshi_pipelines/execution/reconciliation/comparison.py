@@ -82,7 +82,7 @@ def _keep(before: Comparison, result: Comparison) -> None:
 
 def _round(desk: Desk) -> Comparison:
     with desk.journal.reading() as reading:
-        since_us = _since(desk, reading.sessions.first_live_session_us(desk.environment, desk.subaccount))
+        since_us = _since(desk, reading.sessions.first_live_session_us(desk.account))
     pages = _read(desk, since_us)
     desk.checkpoint(Checkpoint.SWEPT)
     result = Comparison(as_of_us=pages.as_of_us)
@@ -96,8 +96,8 @@ def _since(desk: Desk, first_us: int | None) -> int:
     if first_us is None:
         return desk.clock_us()
     with desk.journal.reading() as reading:
-        open_now = reading.orders.open_intents(desk.environment, desk.subaccount)
-        clean = reading.reconciliations.newest_clean(desk.environment, desk.subaccount)
+        open_now = reading.orders.open_intents(desk.account)
+        clean = reading.reconciliations.newest_clean(desk.account)
     edges = [intent.planned_us for intent in open_now]
     edges.append(first_us if clean is None else clean.as_of_us)
     return max(first_us, min(edges) - HOUR_US)
@@ -105,11 +105,11 @@ def _since(desk: Desk, first_us: int | None) -> int:
 
 def _read(desk: Desk, since_us: int) -> Pages:
     # Asked first: what is read later can only be newer.
-    as_of_us = desk.account.as_of_us()
-    orders = desk.account.orders(since_us)
-    holdings = desk.account.holdings()
-    settlements = desk.account.settlements(since_us)
-    told = desk.account.fills(since_us)
+    as_of_us = desk.exchange.as_of_us()
+    orders = desk.exchange.orders(since_us)
+    holdings = desk.exchange.holdings()
+    settlements = desk.exchange.settlements(since_us)
+    told = desk.exchange.fills(since_us)
     with desk.journal.reading() as reading:
         ours = {
             order.order_id
@@ -117,15 +117,15 @@ def _read(desk: Desk, since_us: int) -> Pages:
             if reading.orders.intent_of_client_order_id(Mode.LIVE, order.client_order_id) is not None
         }
         ours |= {fill.order_id for fill in told if reading.orders.intent_id_of_order(fill.order_id) is not None}
-        counted = {market.ticker for market in reading.ledger.markets(desk.environment, desk.subaccount)}
-        foreign = {each.ticker for each in reading.ledger.foreign_orders(desk.environment, desk.subaccount)}
+        counted = {market.ticker for market in reading.ledger.markets(desk.account)}
+        foreign = {each.ticker for each in reading.ledger.foreign_orders(desk.account)}
     # A fill of our own counts whenever it was: the exchange's clock may be behind ours.
     fills = [fill for fill in told if fill.at_us >= since_us or fill.order_id in ours]
     strange = {order.ticker for order in orders.orders.values() if order.is_resting and order.order_id not in ours}
     strange |= {fill.ticker for fill in fills if fill.order_id not in ours}
     strange |= (set(holdings) - counted) | foreign
     return Pages(
-        as_of_us, orders, fills, settlements, holdings, {each: desk.account.event_of(each) for each in strange}
+        as_of_us, orders, fills, settlements, holdings, {each: desk.exchange.event_of(each) for each in strange}
     )
 
 
@@ -133,13 +133,11 @@ class _Account:
     """One reading of the account, taken into the journal in one transaction."""
 
     def __init__(self, desk: Desk, transaction: JournalTransaction, pages: Pages, result: Comparison) -> None:
-        self._environment, self._subaccount = desk.environment, desk.subaccount
+        self._account = desk.account
         self._transaction, self._pages, self._result = transaction, pages, result
         self._too_long_us = desk.limits.unknown_too_long_us
         #: Without a session nobody traded, and there are no caps that facts could be held against.
-        self._has_ledger = (
-            transaction.reading.sessions.first_live_session_us(desk.environment, desk.subaccount) is not None
-        )
+        self._has_ledger = transaction.reading.sessions.first_live_session_us(desk.account) is not None
 
     def take(self) -> None:
         """Post what is new, move what ended, and note what differs."""
@@ -168,7 +166,7 @@ class _Account:
 
     def _intent_of_client(self, client_order_id: str) -> Intent | None:
         found = self._transaction.reading.orders.intent_of_client_order_id(Mode.LIVE, client_order_id)
-        ours = found is not None and (found.environment, found.subaccount) == (self._environment, self._subaccount)
+        ours = found is not None and found.account == self._account
         return found if ours else None
 
     def _take_fill(self, fill: Fill) -> None:
@@ -183,9 +181,7 @@ class _Account:
                     self._differs(DifferenceKind.FEE_ABOVE_BOUND, now.client_order_id, detail)
             return
         event = self._event_of(fill.ticker)
-        if not self._has_ledger or self._transaction.fills.record_foreign(
-            self._environment, self._subaccount, fill, event
-        ):
+        if not self._has_ledger or self._transaction.fills.record_foreign(self._account, fill, event):
             detail = f"{amounts.count(fill.count_centicontracts)} of {fill.ticker} by order {fill.order_id}"
             self._differs(DifferenceKind.FOREIGN_FILL, fill.fill_id, detail)
 
@@ -234,48 +230,41 @@ class _Account:
                 order.remaining_centicontracts,
                 why,
             )
-            self._transaction.foreign_orders.record(
-                self._environment, self._subaccount, seen, self._event_of(order.ticker)
-            )
+            self._transaction.foreign_orders.record(self._account, seen, self._event_of(order.ticker))
         detail = f"{amounts.count(order.remaining_centicontracts)} of {order.ticker} rest; {why}"
         self._differs(DifferenceKind.FOREIGN_ORDER, order.order_id, detail)
 
     def _take_missing(self) -> None:
         """Orders that rest by the journal, and that a complete reading of what rests does not have."""
         there = {order.client_order_id for order in self._pages.orders.orders.values()}
-        for intent in self._transaction.reading.orders.open_intents(self._environment, self._subaccount, states=_RESTS):
+        for intent in self._transaction.reading.orders.open_intents(self._account, states=_RESTS):
             if intent.client_order_id not in there:
                 detail = f"order {intent.order_id} of {intent.ticker} is not told of"
                 self._differs(DifferenceKind.ORDER_MISSING, intent.client_order_id, detail)
         rests = {order.order_id for order in self._pages.orders.orders.values() if order.is_resting}
-        for foreign in self._transaction.reading.ledger.foreign_orders(self._environment, self._subaccount):
+        for foreign in self._transaction.reading.ledger.foreign_orders(self._account):
             if foreign.order_id not in rests:
                 event = self._event_of(foreign.ticker)
-                self._transaction.foreign_orders.record_end(
-                    self._environment, self._subaccount, foreign.order_id, event
-                )
+                self._transaction.foreign_orders.record_end(self._account, foreign.order_id, event)
 
     def _take_ledger(self) -> None:
         for paid in self._pages.settlements:
             posted = self._transaction.settlements.record(
-                self._environment,
-                self._subaccount,
+                self._account,
                 paid.ticker,
                 paid.event_ticker,
                 payoff_centicents=paid.payoff_centicents,
                 dedupe=paid.dedupe,
             )
             self._result.count("settlements_posted", int(posted))
-        if not self._transaction.reading.reconciliations.has_any_since_first_session(
-            self._environment, self._subaccount
-        ):
+        if not self._transaction.reading.reconciliations.has_any_since_first_session(self._account):
             self._adopt()
         self._compare_positions()
-        for scope in self._transaction.reading.ledger.breached_scopes(self._environment, self._subaccount):
+        for scope in self._transaction.reading.ledger.breached_scopes(self._account):
             self._differs(DifferenceKind.SCOPE_BREACHED, scope, "facts went beyond its cap; a person has to review it")
 
     def _positions(self) -> dict[str, int]:
-        return counted_positions(self._transaction, self._environment, self._subaccount)
+        return counted_positions(self._transaction, self._account)
 
     def _adopt(self) -> None:
         """Count what was held before the first session, once: what the fills since then do not explain."""
@@ -283,15 +272,14 @@ class _Account:
         for ticker, holding in self._pages.holdings.items():
             taken = take_over(
                 self._transaction,
-                self._environment,
-                self._subaccount,
+                self._account,
                 ticker,
                 self._event_of(ticker),
                 holding=holding,
                 counted=counted.get(ticker, 0),
             )
             self._result.count("positions_adopted", int(taken != 0))
-        for beyond in self._transaction.reading.ledger.exceeded_caps(self._environment, self._subaccount):
+        for beyond in self._transaction.reading.ledger.exceeded_caps(self._account):
             self._differs(DifferenceKind.SCOPE_BREACHED, beyond, "what was held before the first session is beyond it")
 
     def _compare_positions(self) -> None:
@@ -305,7 +293,7 @@ class _Account:
 
     def _judge_unknown(self) -> None:
         for intent in self._transaction.reading.orders.open_intents(
-            self._environment, self._subaccount, states=(OrderState.SENDING, OrderState.UNKNOWN)
+            self._account, states=(OrderState.SENDING, OrderState.UNKNOWN)
         ):
             age_us = self._transaction.now_us - intent.planned_us
             if age_us > self._too_long_us:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 from kalshi_pipelines.execution.gates.order_checks import MOST_CLOCK_DIFFERENCE_MS
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.checkpoints import PassCheckpoint, passed
 from kalshi_pipelines.execution.orders.states import UNRESOLVED_STATES, OrderState
 from kalshi_pipelines.execution.reconciliation.acceptance import Accepted, accept
-from kalshi_pipelines.execution.reconciliation.account import Account
+from kalshi_pipelines.execution.reconciliation.account import AccountReader
 from kalshi_pipelines.execution.reconciliation.comparison import Comparison, compare
 from kalshi_pipelines.execution.reconciliation.report import Difference, DifferenceKind, ReconciliationReport
 from kalshi_pipelines.execution.reconciliation.resolution import (
@@ -34,10 +35,9 @@ class Reconciler:
 
     Args:
         journal: Of the environment.
-        account: How the exchange is read.
-        fencing: How order groups are triggered.
-        environment: As the journal names it.
-        subaccount: The one that is traded.
+        exchange: Reads the account at the exchange.
+        fencing: Triggers order groups.
+        account: The account to compare.
         clock_us: The present instant in microseconds.
         pause: Waits for some seconds.
         checkpoint: Passed after each act.
@@ -47,19 +47,16 @@ class Reconciler:
     def __init__(
         self,
         journal: Journal,
-        account: Account,
+        exchange: AccountReader,
         fencing: Fencing,
-        environment: str,
-        subaccount: int,
+        account: Account,
         *,
         clock_us: Callable[[], int] = now_us,
         pause: Callable[[float], None] = time.sleep,
         checkpoint: PassCheckpoint = passed,
         limits: Limits = USUAL_LIMITS,
     ) -> None:
-        self._desk = Desk(
-            journal, account, fencing, environment, subaccount, limits, clock_us, pause, checkpoint
-        )  # fmt: skip
+        self._desk = Desk(journal, exchange, fencing, account, limits, clock_us, pause, checkpoint)
 
     def reconcile(self, *, own_session: str | None = None) -> ReconciliationReport:
         """Resolve what is unknown, compare the rest, store and tell what differs.
@@ -84,8 +81,7 @@ class Reconciler:
         with desk.journal.writing() as transaction:
             unresolved = self._unresolved(transaction, own_session)
             report = ReconciliationReport(
-                desk.environment,
-                desk.subaccount,
+                desk.account,
                 started_us,
                 max(started_us, transaction.now_us),
                 comparison.as_of_us,
@@ -96,8 +92,7 @@ class Reconciler:
             )
             self._halt(transaction, differences)
             number = transaction.reconciliations.record(
-                desk.environment,
-                desk.subaccount,
+                desk.account,
                 started_us,
                 0 if report.as_of_us is None else report.as_of_us,
                 differences=len(differences) + len(unresolved),
@@ -133,7 +128,7 @@ class Reconciler:
 def _skewed(desk: Desk) -> Difference | None:
     """The difference that this computer's clock makes; what can not be read is told by what is read after it."""
     try:
-        ahead_ms = desk.account.clock_difference_ms()
+        ahead_ms = desk.exchange.clock_difference_ms()
     except UNREADABLE:
         return None
     if ahead_ms is None or abs(ahead_ms) <= MOST_CLOCK_DIFFERENCE_MS:

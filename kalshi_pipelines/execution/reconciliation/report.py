@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.units import instant
@@ -96,8 +97,7 @@ class Resolved:
 class ReconciliationReport:
     """A reconciliation. ``as_of_us`` is up to when the exchange vouches for what was read, None if it did not say."""
 
-    environment: str
-    subaccount: int
+    account: Account
     started_us: int
     finished_us: int
     as_of_us: int | None
@@ -122,7 +122,7 @@ class ReconciliationReport:
         as_of = "unknown" if self.as_of_us is None else f"{instant(self.as_of_us):%Y-%m-%d %H:%M:%S} UTC"
         verdict = "clean" if self.clean else "NOT CLEAN"
         lines = [
-            f"{verdict}: {self.environment}, sub-account {self.subaccount}, as of {as_of}",
+            f"{verdict}: {self.account}, as of {as_of}",
             *(f"difference: {difference}" for difference in self.differences),
             *(f"still unknown: {client_order_id}" for client_order_id in self.unresolved),
             *(

@@ -16,13 +16,14 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.records import Details, Intent, SweepReading
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.answers import OrderAnswer, error_text
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import OrderSweep, together
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId
-from kalshi_pipelines.execution.reconciliation.account import Account, UnreadableAccount
+from kalshi_pipelines.execution.reconciliation.account import AccountReader, UnreadableAccount
 from kalshi_pipelines.execution.reconciliation.matching import Diverged, Found, NotThere, sought
 from kalshi_pipelines.execution.reconciliation.report import Difference, DifferenceKind, Resolved
 from kalshi_pipelines.kalshi.errors import KalshiError
@@ -70,10 +71,9 @@ class Desk:
     """What a reconciliation works with."""
 
     journal: Journal
-    account: Account
+    exchange: AccountReader
     fencing: Fencing
-    environment: str
-    subaccount: int
+    account: Account
     limits: Limits = USUAL_LIMITS
     clock_us: Callable[[], int] = now_us
     pause: Callable[[float], None] = time.sleep
@@ -81,7 +81,7 @@ class Desk:
 
     def open_intents(self, reading: JournalReading, states: Iterable[OrderState]) -> list[Intent]:
         """Live orders of the account in some states."""
-        return reading.orders.open_intents(self.environment, self.subaccount, states=list(states))
+        return reading.orders.open_intents(self.account, states=list(states))
 
 
 @dataclass
@@ -101,7 +101,7 @@ def mark_leftovers(desk: Desk, own_session: str | None) -> list[Resolved]:
     """
     marked = []
     with desk.journal.writing() as transaction:
-        held = transaction.reading.sessions.lease(desk.environment, desk.subaccount)
+        held = transaction.reading.sessions.lease(desk.account)
         for intent in desk.open_intents(transaction.reading, (OrderState.RESERVED, OrderState.SENDING)):
             holds = held is not None and held.session_id == intent.session_id and held.until_us > transaction.now_us
             is_young = transaction.now_us - intent.state_us < desk.limits.left_behind_us
@@ -186,7 +186,7 @@ def _caught_up(desk: Desk, fenced_us: int, done: Resolution) -> bool:
     wanted, waited, pause = fenced_us + desk.limits.margin_us, 0.0, desk.limits.pause_seconds
     while True:
         try:
-            behind_us = wanted - desk.account.as_of_us()
+            behind_us = wanted - desk.exchange.as_of_us()
             if behind_us <= 0:
                 return True
             told = f"the reads are {behind_us} us behind what is needed"
@@ -239,8 +239,8 @@ def _resolve(desk: Desk, intent: Intent, fence_id: int, fenced_us: int, done: Re
 
 def _swept(desk: Desk, intent: Intent) -> tuple[int, OrderSweep]:
     # Asked before the sweep: what is read later can only be newer.
-    as_of_us = desk.account.as_of_us()
-    return as_of_us, desk.account.orders(intent.planned_us - HOUR_US, intent.ticker)
+    as_of_us = desk.exchange.as_of_us()
+    return as_of_us, desk.exchange.orders(intent.planned_us - HOUR_US, intent.ticker)
 
 
 def _stored(

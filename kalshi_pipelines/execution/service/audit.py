@@ -59,7 +59,7 @@ def _orders(
 ) -> list[ExchangeOrder]:
     """Read the exchange's orders since the sub-account was first traded from this journal."""
     with journal.reading() as reading:
-        first_us = reading.sessions.first_live_session_us(settings.environment.value, trade.subaccount)
+        first_us = reading.sessions.first_live_session_us(trade.account(settings.environment))
     if first_us is None:
         return []
     with live_account(settings, trade, warehouse()) as account:

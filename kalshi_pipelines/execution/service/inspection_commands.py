@@ -27,13 +27,13 @@ from kalshi_pipelines.units import HOUR_US, now_us, trading_day
 def status(context: CommandContext, given: argparse.Namespace) -> int:
     """Print the kill switch, sessions, open orders, the inbox, caps and positions."""
     del given
-    now, environment, subaccount = now_us(), context.settings.environment, context.trade.subaccount
+    now, account = now_us(), context.trade.account(context.settings.environment)
     switch = kill_switch(context.settings, context.trade, context.journal).status()
     with context.journal().reading() as reading:
-        print(f"environment      {environment.value}, sub-account {subaccount}, mode {context.trade.mode.value}")
+        print(f"environment      {account}, mode {context.trade.mode.value}")
         print(f"journal          {context.place_of_journal()}")
         print(f"trading          {f'stopped by {safe_line(switch.why)}' if switch.engaged else 'not stopped'}")
-        for line in status_lines(reading, environment, subaccount, now):
+        for line in status_lines(reading, account, now):
             print(line)
         pending = reading.orders.pending_proposals(context.trade.mode, now - FORGOTTEN_AFTER_US)
         print(f"inbox            {format_count(len(pending), 'proposal')}")
@@ -44,9 +44,9 @@ def status(context: CommandContext, given: argparse.Namespace) -> int:
         day = trading_day(now).isoformat()
         hours = (now // HOUR_US - WINDOW_HOURS, now // HOUR_US + HOURS_AHEAD)
         for mode in (Mode.LIVE, Mode.DRY_RUN):
-            for line in cap_lines(reading.ledger.live_scopes(environment.value, subaccount, mode, day, hours)):
+            for line in cap_lines(reading.ledger.live_scopes(account, mode, day, hours)):
                 print(line)
-        markets = reading.ledger.markets(environment.value, subaccount)
+        markets = reading.ledger.markets(account)
         for line in position_lines(markets, context.trade.position_contracts):
             print(line)
     return 0

@@ -67,8 +67,7 @@ def kill_switch(settings: Settings, trade: TradeSettings, journal: OpenJournal) 
             FileSource(kill_file(settings, trade), needs_folder=trade.kill_file is not None),
             FolderSource(settings.environment_dir, needs_one_place=is_real),
         ),
-        environment=settings.environment.value,
-        subaccount=trade.subaccount,
+        account=trade.account(settings.environment),
     )
 
 
@@ -126,7 +125,7 @@ def halt(settings: Settings, trade: TradeSettings, journal: OpenJournal) -> Iter
                 emergency_file(settings),
                 transport,
                 ExchangeAccount(client, trade.subaccount),
-                GroupsToFence(journal, client.portfolio, settings.environment.value, trade.subaccount),
+                GroupsToFence(journal, client.portfolio, trade.account(settings.environment)),
             )
         finally:
             client.close()

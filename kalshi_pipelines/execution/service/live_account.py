@@ -13,6 +13,7 @@ from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.gates.key import available_on, key_checks
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Check
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
@@ -40,8 +41,8 @@ class LiveAccount:
 
     def reconciler(self, journal: Journal) -> Reconciler:
         """Return a reconciler, which compares this account with a journal."""
-        account = ExchangeAccount(self.client, self.subaccount)
-        return Reconciler(journal, account, self.transport, journal.environment, self.subaccount)
+        exchange = ExchangeAccount(self.client, self.subaccount)
+        return Reconciler(journal, exchange, self.transport, Account(journal.environment, self.subaccount))
 
 
 def has_trade_key(settings: TradeSettings) -> bool:
@@ -65,7 +66,7 @@ def live_transport(settings: Settings, trade: TradeSettings) -> OrderTransport:
             "runs are possible (KALSHI_TRADE_MODE=dry_run).",
         )
     signer = Signer.from_file(key_id, file, "KALSHI_TRADE_PRIVATE_KEY_FILE")
-    return OrderTransport(settings.environment, url, signer, subaccount=trade.subaccount)
+    return OrderTransport(trade.account(settings.environment), url, signer)
 
 
 @contextmanager

@@ -48,10 +48,10 @@ def trade_inbox(context: CommandContext, given: argparse.Namespace) -> int:
 
 def _describe_what_is_open(context: CommandContext) -> str:
     """Return one sentence about the session and the orders that an interrupted session left open."""
-    of = (context.settings.environment.value, context.trade.subaccount)
+    account = context.trade.account(context.settings.environment)
     try:
         with context.journal().reading() as reading:
-            session, orders = reading.sessions.live_session(*of), len(reading.orders.open_intents(*of))
+            session, orders = reading.sessions.live_session(account), len(reading.orders.open_intents(account))
     except (JournalUnavailable, JournalOutdated) as error:
         return f"It is unknown what was left open; run `status` and `reconcile`. {error}"
     lives = "No live session is open" if session is None else f"Session {session} is open (`close-session` ends it)"
@@ -151,9 +151,7 @@ def close_session(context: CommandContext, given: argparse.Namespace) -> int:
     print(context.whereabouts())
     journal = context.journal()
     with journal.writing() as transaction:
-        session = transaction.reading.sessions.live_session(
-            context.settings.environment.value, context.trade.subaccount
-        )
+        session = transaction.reading.sessions.live_session(context.trade.account(context.settings.environment))
         if session is None:
             raise CommandRefused("There is no live session on this sub-account.")
         transaction.sessions.end(session, f"by {given.by}: {given.why}")

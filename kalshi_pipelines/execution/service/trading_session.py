@@ -155,7 +155,7 @@ def _reconcile_first_session(
 ) -> ReconciliationReport | None:
     """Reconcile an account in its first session, which takes over its positions; return None in later sessions."""
     with context.journal.reading() as reading:
-        if reading.reconciliations.has_any_since_first_session(session.environment.value, session.subaccount):
+        if reading.reconciliations.has_any_since_first_session(session.account):
             return None
     report = reconciler.reconcile(own_session=session.session_id)
     context.say(f"the first reconciliation in a session: {report}")

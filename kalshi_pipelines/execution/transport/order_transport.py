@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure, printable
 from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
 from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId
@@ -53,10 +54,9 @@ class OrderTransport:
     """Writes to one exchange with one key.
 
     Args:
-        environment: Whose address ``url`` must be.
+        account: The account that every request is for; ``url`` must be an address of its environment.
         url: The API's address; never defaulted.
         signer: Of the trade key.
-        subaccount: The one that everything is for.
         budget: The account's write tokens.
         answer_seconds: A request whose answer is not complete by then has none.
 
@@ -66,17 +66,16 @@ class OrderTransport:
 
     def __init__(
         self,
-        environment: Environment,
+        account: Account,
         url: str,
         signer: Signer,
         *,
-        subaccount: int,
         budget: WriteBudget | None = None,
         answer_seconds: float = _MOST_SECONDS,
     ) -> None:
-        self._root = hosts.base_url(environment, url, "KALSHI_TRADE_URL")
+        self._root = hosts.base_url(Environment(account.environment), url, "KALSHI_TRADE_URL")
         self._signer = signer
-        self._subaccount = subaccount
+        self._subaccount = account.subaccount
         self._budget = budget or WriteBudget()
         self._answer_seconds = answer_seconds
         self._http = httpx.Client(

@@ -22,7 +22,7 @@ from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines_tests.support.execution.golden import GOLDEN, audit_of_a_session
 from kalshi_pipelines_tests.support.execution.tampering import tampered
-from kalshi_pipelines_tests.support.execution.trading import EVENT, NOON, TICKER, desk_at
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT, EVENT, NOON, TICKER, desk_at
 
 #: Statements that change the journal of a session, and every problem that the verification reports, in its order.
 TAMPERED: list[tuple[list[str], list[str]]] = [
@@ -523,11 +523,11 @@ def test_foreign_order_counts_until_it_is_gone(sqlite_journal: sa.Engine, side: 
     for order_id in ("order-0008", "order-0009"):
         with desk.journal.writing() as transaction:
             transaction.foreign_orders.record(
-                "sandbox", 0, ForeignOrder(order_id, TICKER, side, 5_000, 700, "by hand"), EVENT
+                ACCOUNT, ForeignOrder(order_id, TICKER, side, 5_000, 700, "by hand"), EVENT
             )
     assert verify(sqlite_journal).ok
     with desk.journal.writing() as transaction:
-        assert transaction.foreign_orders.record_end("sandbox", 0, "order-0008", EVENT)
+        assert transaction.foreign_orders.record_end(ACCOUNT, "order-0008", EVENT)
     assert verify(sqlite_journal).ok
 
 

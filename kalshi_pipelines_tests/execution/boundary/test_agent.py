@@ -19,6 +19,7 @@ from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
@@ -128,7 +129,7 @@ def test_the_login_of_the_executor_is_enough_for_a_live_session_and_changes_no_r
             assert [each.outcome for each in decided] == [DecisionOutcome.PLACED, DecisionOutcome.PLACED]
             account = ExchangeAccount(floor.client, SUBACCOUNT)
             transport = floor.transport(trader.settings)
-            report = Reconciler(trader.journal, account, transport, "sandbox", SUBACCOUNT).reconcile(
+            report = Reconciler(trader.journal, account, transport, Account("sandbox", SUBACCOUNT)).reconcile(
                 own_session=trader.session.session_id
             )
             assert report.clean, str(report)

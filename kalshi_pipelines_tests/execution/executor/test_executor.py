@@ -38,6 +38,7 @@ from kalshi_pipelines_tests.support.execution.floor import (
     resting,
     trading_floor,
 )
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +217,7 @@ def test_an_order_that_was_given_back_meanwhile_is_a_denial_and_sends_nothing(
     def give_back() -> None:
         with journal.writing() as transaction:
             mode = Mode.LIVE if is_live else Mode.DRY_RUN
-            intent = transaction.reading.orders.open_intents("sandbox", 0, mode=mode)[-1]
+            intent = transaction.reading.orders.open_intents(ACCOUNT, mode=mode)[-1]
             transaction.orders.abandon(intent, DenialReason.CRASHED_BEFORE_SENDING, "left behind")
             if killed[0]:
                 transaction.halts.engage(1, "operator", "bob", "stop")

@@ -24,6 +24,7 @@ from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.journal.tables import attempts, order_events, session_groups
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
@@ -43,6 +44,7 @@ from kalshi_pipelines.units import MINUTE_US, SECOND_US, instant
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines_tests.support.execution.instants import MINUTE, NOW, NOW_US
 from kalshi_pipelines_tests.support.execution.told_exchange import Play, ToldExchange, play, refused, took
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 
 def _lost(_: object) -> OrderAnswer:
@@ -252,7 +254,7 @@ def test_F17_F41_what_changed_since_the_admission_gives_the_order_back(
     assert (made.facts()["reason"], made.facts()["detail"]) == (reason.code, decision.detail)
     assert made.facts()["checks"]
     with made.journal.reading() as reading:
-        assert reading.orders.open_intents("sandbox", 0) == []
+        assert reading.orders.open_intents(ACCOUNT) == []
 
 
 def test_F14_a_lease_that_ran_out_sends_nothing_and_a_renewed_one_lives_on(sqlite_journal: sa.Engine) -> None:
@@ -273,7 +275,7 @@ def _reconciled(journal: Journal, subaccount: int = 0, *, clean: bool = True) ->
     with journal.writing() as transaction:
         now = transaction.now_us
         transaction.reconciliations.record(
-            "sandbox", subaccount, now, now, differences=0, clean=clean, report="the test says so"
+            Account("sandbox", subaccount), now, now, differences=0, clean=clean, report="the test says so"
         )
 
 

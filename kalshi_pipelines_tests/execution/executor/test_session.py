@@ -46,6 +46,7 @@ from kalshi_pipelines_tests.support.execution.floor import (
     ready_journal,
     trading_floor,
 )
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_F14_a_second_live_session_of_a_sub_account_is_refused_until_the_first_e
         _open(floor, journal)
     assert caught.value.reason is DenialReason.SESSION_NOT_EXCLUSIVE
     with journal.reading() as reading:
-        lease = reading.sessions.lease("sandbox", 0)
+        lease = reading.sessions.lease(ACCOUNT)
     assert lease
     holder = f"{first.session.session_id} of process {platform.node()}:{os.getpid()}"
     until = f"{instant(lease.until_us):%Y-%m-%d %H:%M:%S} UTC"
@@ -284,7 +285,7 @@ def test_F08_an_interruption_in_the_middle_of_sending_is_stored_as_unknown_first
     with pytest.raises(KeyboardInterrupt):
         trader.executor.decide(proposed(floor.tradable()))
     with trader.journal.reading() as reading:
-        assert [intent.state for intent in reading.orders.open_intents("sandbox", 0)] == [OrderState.UNKNOWN]
+        assert [intent.state for intent in reading.orders.open_intents(ACCOUNT)] == [OrderState.UNKNOWN]
 
 
 def test_an_answer_that_the_journal_refuses_leaves_the_order_unknown(
@@ -305,9 +306,9 @@ def test_an_answer_that_the_journal_refuses_leaves_the_order_unknown(
     with pytest.raises(JournalRefused):
         trader.executor.decide(order)
     with trader.journal.reading() as reading:
-        unknown = reading.orders.open_intents("sandbox", 0, states=[OrderState.UNKNOWN])
+        unknown = reading.orders.open_intents(ACCOUNT, states=[OrderState.UNKNOWN])
     assert [intent.client_order_id for intent in unknown] == [
-        str(client_order_id(idempotency_key("sandbox", 0, order.signal)))
+        str(client_order_id(idempotency_key(ACCOUNT, order.signal)))
     ]
 
 

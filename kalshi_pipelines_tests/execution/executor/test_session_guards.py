@@ -19,6 +19,7 @@ from kalshi_pipelines.execution.gates.order_checks import check
 from kalshi_pipelines.execution.journal.anchors import AnchorFile
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.settings import Environment
@@ -54,7 +55,7 @@ def test_a_live_session_is_on_record_with_all_it_is_bound_to(sqlite_journal: sa.
     }
     assert {name: row[name] for name in told} == told
     assert (session.host, session.key_fingerprint, session.caps) == (HOST, KEY, settings.caps)
-    assert (session.environment, session.subaccount, session.origin) == (Environment.SANDBOX, 0, Origin.BY_HAND)
+    assert (session.account, session.origin) == (Account("sandbox", 0), Origin.BY_HAND)
     lease = _row(sqlite_journal, "leases")
     assert lease["until_us"] == NOW_US + LEASE_US
     assert lease["holder"].startswith(f"{platform.node()}:")

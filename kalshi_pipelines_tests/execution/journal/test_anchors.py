@@ -20,7 +20,7 @@ from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder
 from kalshi_pipelines.execution.journal.tables import anchors
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder, OrderStatus
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines_tests.support.execution.trading import EVENT, TICKER, desk_at
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT, EVENT, TICKER, desk_at
 
 
 def test_anchors_of_several_journals_share_a_file(tmp_path: Path) -> None:
@@ -209,9 +209,9 @@ def test_every_order_of_the_exchange_is_one_that_was_to_be_sent(sqlite_journal: 
         assert problem in str(report)
     with desk.journal.writing() as transaction:
         seen = ForeignOrder("order-0003", TICKER, Side.BID, 5_000, 1_000, "by hand")
-        transaction.foreign_orders.record("sandbox", 0, seen, EVENT)
+        transaction.foreign_orders.record(ACCOUNT, seen, EVENT)
         fill = Fill("f-4", "order-0004", TICKER, Side.BID, 5_000, 100, 0, desk.clock())
-        transaction.fills.record_foreign("sandbox", 0, fill, EVENT)
+        transaction.fills.record_foreign(ACCOUNT, fill, EVENT)
     known = _order("order-0003", ""), _order("order-0004", "", status=OrderStatus.EXECUTED)
     assert verify(sqlite_journal, exchange_orders=[ours, *known]).ok
 

@@ -7,10 +7,12 @@ from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder, MarketStanding, Mode, ScopeKind
 from kalshi_pipelines.execution.journal.tables import UNCAPPED, postings, scopes
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines_tests.support.execution.trading import (
+    ACCOUNT,
     EVENT,
     HOUR,
     NOON,
@@ -29,7 +31,7 @@ TODAY, TOMORROW = "2026-11-23", "2026-11-24"
 
 def markets(desk: Desk) -> list[MarketStanding]:
     with desk.journal.reading() as reading:
-        return reading.ledger.markets("sandbox", 0)
+        return reading.ledger.markets(ACCOUNT)
 
 
 def posted_in(desk: Desk, dedupe: str) -> set[tuple[str, str]]:
@@ -41,19 +43,19 @@ def posted_in(desk: Desk, dedupe: str) -> set[tuple[str, str]]:
 
 def worst(desk: Desk, kind: ScopeKind, key: str) -> int:
     with desk.journal.reading() as reading:
-        (standing,) = reading.ledger.standings("sandbox", 0, Mode.LIVE, {kind: key})
+        (standing,) = reading.ledger.standings(ACCOUNT, Mode.LIVE, {kind: key})
     return standing.worst_microdollars
 
 
 def filled(desk: Desk, fill_id: str, side: Side, price: int, **of_whom: str) -> bool:
     fill = Fill(fill_id, f"order-{fill_id}", TICKER, side, price, 400, 0, desk.clock())
     with desk.journal.writing() as transaction:
-        return transaction.fills.record_foreign("sandbox", 0, fill, of_whom.get("event", EVENT))
+        return transaction.fills.record_foreign(ACCOUNT, fill, of_whom.get("event", EVENT))
 
 
 def settled(desk: Desk, payoff: int = 10_000, event: str = EVENT) -> bool:
     with desk.journal.writing() as transaction:
-        return transaction.settlements.record("sandbox", 0, TICKER, event, payoff_centicents=payoff, dedupe="once")
+        return transaction.settlements.record(ACCOUNT, TICKER, event, payoff_centicents=payoff, dedupe="once")
 
 
 @pytest.mark.parametrize(
@@ -66,18 +68,18 @@ def settled(desk: Desk, payoff: int = 10_000, event: str = EVENT) -> bool:
 def test_somebody_s_order_counts_until_it_is_gone(desk: Desk, side: Side, counted: MarketStanding) -> None:
     order = ForeignOrder("order-0009", TICKER, side, 4_000, 700, "by hand")
     with desk.journal.writing() as transaction:
-        assert transaction.foreign_orders.record("sandbox", 0, order, EVENT)
-        assert not transaction.foreign_orders.record("sandbox", 0, order, EVENT)
-        assert transaction.reading.ledger.foreign_orders("sandbox", 0) == [order]
-        assert transaction.reading.ledger.foreign_orders("sandbox", 1) == []
-        assert transaction.reading.ledger.foreign_orders("demo", 0) == []
+        assert transaction.foreign_orders.record(ACCOUNT, order, EVENT)
+        assert not transaction.foreign_orders.record(ACCOUNT, order, EVENT)
+        assert transaction.reading.ledger.foreign_orders(ACCOUNT) == [order]
+        assert transaction.reading.ledger.foreign_orders(Account("sandbox", 1)) == []
+        assert transaction.reading.ledger.foreign_orders(Account("demo", 0)) == []
     assert markets(desk) == [counted]
     assert posted_in(desk, "foreign:order-0009") == {("account", "account"), ("event", EVENT), ("day", TODAY)}
     with desk.journal.writing() as transaction:
-        assert not transaction.foreign_orders.record_end("sandbox", 0, "order-0008", EVENT)
-        assert transaction.foreign_orders.record_end("sandbox", 0, "order-0009", EVENT)
-        assert not transaction.foreign_orders.record_end("sandbox", 0, "order-0009", EVENT)
-        assert transaction.reading.ledger.foreign_orders("sandbox", 0) == []
+        assert not transaction.foreign_orders.record_end(ACCOUNT, "order-0008", EVENT)
+        assert transaction.foreign_orders.record_end(ACCOUNT, "order-0009", EVENT)
+        assert not transaction.foreign_orders.record_end(ACCOUNT, "order-0009", EVENT)
+        assert transaction.reading.ledger.foreign_orders(ACCOUNT) == []
         assert '"gone":true' in transaction.reading.audit_log.newest(1)[0].body
     assert markets(desk) == []
     assert verify(desk.journal._engine).ok
@@ -87,7 +89,7 @@ def test_a_position_from_before_counts_once(desk: Desk) -> None:
     for is_new in (True, False):
         with desk.journal.writing() as transaction:
             assert is_new is transaction.positions.record_opening(
-                "sandbox", 0, TICKER, EVENT, position_centicontracts=-300, spent_microdollars=-900_000, dedupe="a"
+                ACCOUNT, TICKER, EVENT, position_centicontracts=-300, spent_microdollars=-900_000, dedupe="a"
             )
     assert markets(desk) == [MarketStanding(TICKER, -300, -900_000, 0, 0, -900_000, 2_100_000)]
 
@@ -106,8 +108,7 @@ def test_a_day_takes_over_more_markets_than_one_statement_stores(desk: Desk) -> 
     with desk.journal.writing() as transaction:
         for number in range(120):
             transaction.positions.record_opening(
-                "sandbox",
-                0,
+                ACCOUNT,
                 f"KXM-{number}",
                 "KXM",
                 position_centicontracts=100,
@@ -152,7 +153,7 @@ def test_a_settlement_is_posted_where_the_market_still_counts(desk: Desk) -> Non
     }
     assert verify(desk.journal._engine).ok
     with desk.journal.reading() as reading:
-        (left,) = reading.ledger.markets("sandbox", 0)
+        (left,) = reading.ledger.markets(ACCOUNT)
     assert (left.position_centicontracts, left.spent_microdollars) == (0, 0), "600 asks are open, and nothing else"
 
 
@@ -175,7 +176,7 @@ def test_a_day_s_loss_is_what_the_settlement_did_not_pay(desk: Desk) -> None:
 def test_the_smallest_position_or_rest_of_money_is_settled(desk: Desk, position: int, spent: int) -> None:
     with desk.journal.writing() as transaction:
         transaction.positions.record_opening(
-            "sandbox", 0, TICKER, EVENT, position_centicontracts=position, spent_microdollars=spent, dedupe="a"
+            ACCOUNT, TICKER, EVENT, position_centicontracts=position, spent_microdollars=spent, dedupe="a"
         )
     assert settled(desk)
     assert markets(desk) == []
@@ -197,7 +198,7 @@ def test_facts_of_a_sub_account_that_was_never_traded_are_refused(desk: Desk) ->
     fill = Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON)
     refused = pytest.raises(JournalRefused, match="no live session of sandbox 1 was ever opened")
     with refused, desk.journal.writing() as transaction:
-        transaction.fills.record_foreign("sandbox", 1, fill, EVENT)
+        transaction.fills.record_foreign(Account("sandbox", 1), fill, EVENT)
 
 
 def test_nothing_is_settled_of_what_nobody_holds(desk: Desk) -> None:
@@ -220,7 +221,7 @@ def test_a_settlement_is_of_its_own_event(desk: Desk) -> None:
 def test_a_review_without_a_breach_is_no_record(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
         before = transaction.head
-        assert transaction.ledger.clear_breaches("sandbox", 0, "grace", "looked") == 0
+        assert transaction.ledger.clear_breaches(ACCOUNT, "grace", "looked") == 0
         assert transaction.head == before
 
 
@@ -228,9 +229,9 @@ def test_a_scope_can_be_reviewed_again(desk: Desk) -> None:
     for number in (1, 2):
         with desk.journal.writing() as transaction:
             fill = Fill(f"f-{number}", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
-            transaction.fills.record_foreign("sandbox", 0, fill, "KXOTHER")
+            transaction.fills.record_foreign(ACCOUNT, fill, "KXOTHER")
             seq = transaction.head[0] + 1
-            assert transaction.ledger.clear_breaches("sandbox", 0, "grace", "known") == 3
+            assert transaction.ledger.clear_breaches(ACCOUNT, "grace", "known") == 3
         assert posted_in(desk, f"review:account:account:{seq}") == {("account", "account")}
 
 
@@ -257,7 +258,7 @@ def test_only_an_order_that_never_was_gives_its_notional_back(
         order_id = "order-0001" if state is OrderState.CANCELED else None
         ended = transaction.orders.record_answer(intent, state, order_id=order_id, filled_centicontracts=told)
         assert ended.reserved_centicontracts == 0
-        (session,) = transaction.reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.SESSION: "session-0001"})
+        (session,) = transaction.reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.SESSION: "session-0001"})
     assert (session.notional_microdollars, session.worst_microdollars) == (charged, 0)
 
 
@@ -269,7 +270,7 @@ def test_a_rejection_gives_notional_back_where_it_was_charged_only(desk: Desk) -
     with desk.journal.writing() as transaction:
         transaction.orders.record_answer(desk.look(intent), OrderState.REJECTED)
         keys = {ScopeKind.DAY: TOMORROW, ScopeKind.ACCOUNT: "account"}
-        standings = transaction.reading.ledger.standings("sandbox", 0, Mode.LIVE, keys)
+        standings = transaction.reading.ledger.standings(ACCOUNT, Mode.LIVE, keys)
     assert [(each.notional_microdollars, each.worst_microdollars) for each in standings] == [(5_000_000, 5_200_000)] * 2
     assert verify(desk.journal._engine).ok
 
@@ -289,7 +290,7 @@ def test_a_dry_run_s_day_takes_nothing_over(desk: Desk) -> None:
     desk.session_id = "session-0002"
     desk.reserved(order_group_id=None)
     with desk.journal.reading() as reading:
-        (day,) = reading.ledger.standings("sandbox", 0, Mode.DRY_RUN, {ScopeKind.DAY: TODAY})
+        (day,) = reading.ledger.standings(ACCOUNT, Mode.DRY_RUN, {ScopeKind.DAY: TODAY})
     assert day.worst_microdollars == 5_200_000
 
 
@@ -357,9 +358,9 @@ def test_a_refusal_tells_what_every_cap_would_come_to(sqlite_journal: sa.Engine,
     assert told_by_caps(desk, side) == market
     with desk.journal.writing() as transaction:
         fill = Fill("f-1", "o-1", TICKER, Side.BID, 3_000, 100, 0, NOON)
-        transaction.fills.record_foreign("sandbox", 0, fill, EVENT)
+        transaction.fills.record_foreign(ACCOUNT, fill, EVENT)
         order = ForeignOrder("order-0009", TICKER, Side.ASK, 4_000, 700, "by hand")
-        transaction.foreign_orders.record("sandbox", 0, order, EVENT)
+        transaction.foreign_orders.record(ACCOUNT, order, EVENT)
     # Bought at 0.30 and asked at 0.40: 0.30 + 5.20 may be lost with a bid, and 4.20 - 0.70 + 5.20 with an ask.
     assert (
         told_by_caps(desk, side)
@@ -423,7 +424,7 @@ def test_what_a_step_answers_is_what_is_read_afterwards(desk: Desk) -> None:
 def test_a_refusal_tells_which_scopes_are_breached(desk: Desk) -> None:
     fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
     with desk.journal.writing() as transaction:
-        transaction.fills.record_foreign("sandbox", 0, fill, "KXOTHER")
+        transaction.fills.record_foreign(ACCOUNT, fill, "KXOTHER")
         refusal = transaction.ledger.refusal(transaction.orders.plan(desk.intent()))
     assert refusal is not None
     told = {check.code: check.observed for check in refusal.checks if check.code.endswith("breached")}

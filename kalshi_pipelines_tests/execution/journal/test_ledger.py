@@ -29,6 +29,7 @@ from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 from kalshi_pipelines_tests.support.execution.trading import (
+    ACCOUNT,
     EVENT,
     HOUR,
     MINUTE,
@@ -181,7 +182,7 @@ class Trading(RuleBasedStateMachine):
     def settle(self, ticker: str, payoff: int) -> None:
         with self.desk.journal.writing() as transaction:
             transaction.settlements.record(
-                "sandbox", 0, ticker, EVENT, payoff_centicents=payoff, dedupe=f"{ticker}:{next(self.number)}"
+                ACCOUNT, ticker, EVENT, payoff_centicents=payoff, dedupe=f"{ticker}:{next(self.number)}"
             )
         self.books.spent[ticker] = self.books.held[ticker] = 0
 
@@ -198,8 +199,8 @@ class Trading(RuleBasedStateMachine):
         if not hasattr(self, "books"):
             return
         with self.desk.journal.reading() as reading:
-            found = reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
-            breached = reading.ledger.breached_scopes("sandbox", 0)
+            found = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+            breached = reading.ledger.breached_scopes(ACCOUNT)
         assert (found[0].worst_microdollars if found else 0) == self.books.worst()
         assert not breached
         assert self.books.worst() <= CAP
@@ -224,7 +225,7 @@ def test_the_worst_case_is_that_of_all_fills_and_outcomes_after_any_history(migr
 
 def worst_of(desk: Desk, kind: ScopeKind, key: str) -> int:
     with desk.journal.reading() as reading:
-        (found,) = reading.ledger.standings("sandbox", 0, Mode.LIVE, {kind: key})
+        (found,) = reading.ledger.standings(ACCOUNT, Mode.LIVE, {kind: key})
     return found.worst_microdollars
 
 
@@ -263,7 +264,7 @@ def test_an_order_up_to_a_cap_is_admitted_and_the_next_is_not(journal_engine: sa
             desk.clock.now_us += 30 * MINUTE
         beyond = desk.planned(as_of_us=desk.clock(), valid_until_us=desk.clock() + MINUTE)
     with desk.journal.reading() as reading:
-        before = reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+        before = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
     with desk.journal.writing() as transaction:
         refusal = transaction.ledger.refusal(beyond)
     assert refusal is not None
@@ -273,7 +274,7 @@ def test_an_order_up_to_a_cap_is_admitted_and_the_next_is_not(journal_engine: sa
     with desk.journal.writing() as transaction:
         transaction.orders.deny(beyond, reason, refusal.detail)
     with desk.journal.reading() as reading:
-        assert reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}) == before
+        assert reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}) == before
     assert desk.look(beyond).denial is reason
     assert verify(journal_engine).ok
 
@@ -310,11 +311,11 @@ def test_a_clock_that_goes_back_across_the_hour_frees_nothing_of_a_day(journal_e
 def test_a_breach_stops_trading_in_the_same_transaction(desk: Desk) -> None:
     fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
     with desk.journal.writing() as transaction:
-        assert transaction.fills.record_foreign("sandbox", 0, fill, "KXOTHER")
+        assert transaction.fills.record_foreign(ACCOUNT, fill, "KXOTHER")
         assert transaction.reading.halts.kill_state().engaged
     with desk.journal.writing() as transaction:
-        assert not transaction.fills.record_foreign("sandbox", 0, fill, "KXOTHER")
-        assert set(transaction.reading.ledger.breached_scopes("sandbox", 0)) == {
+        assert not transaction.fills.record_foreign(ACCOUNT, fill, "KXOTHER")
+        assert set(transaction.reading.ledger.breached_scopes(ACCOUNT)) == {
             "day 2026-11-23",
             "event KXOTHER",
             "account account",
@@ -322,8 +323,8 @@ def test_a_breach_stops_trading_in_the_same_transaction(desk: Desk) -> None:
         refusal = transaction.ledger.refusal(transaction.orders.plan(desk.intent()))
         assert refusal is not None
         assert refusal.reason is DenialReason.SCOPE_BREACHED
-        assert transaction.ledger.clear_breaches("sandbox", 0, "grace", "known") == 3
-        assert not transaction.reading.ledger.breached_scopes("sandbox", 0)
+        assert transaction.ledger.clear_breaches(ACCOUNT, "grace", "known") == 3
+        assert not transaction.reading.ledger.breached_scopes(ACCOUNT)
     assert verify(desk.journal._engine).ok
 
 
@@ -356,7 +357,7 @@ def test_a_fill_at_limit_and_fee_bound_is_as_it_should_be(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
         transaction.fills.record(Fill("f-1", "order-0001", intent.ticker, Side.BID, 5_000, 400, 200_000, NOON), intent)
         assert not transaction.reading.halts.kill_state().engaged
-        (market,) = transaction.reading.ledger.markets("sandbox", 0)
+        (market,) = transaction.reading.ledger.markets(ACCOUNT)
     assert market.if_no_microdollars == 1_000 * 5_000 + 200_000, "no fee is left for the 600 that rest"
     assert market.if_yes_microdollars == 200_000 - 400 * 5_000
 
@@ -372,7 +373,7 @@ def test_what_was_filled_stays_reserved_until_its_fills_are_posted(desk: Desk) -
         transaction.fills.record(fill, transaction.reading.orders.intent(intent.intent_id))
     assert worst_of(desk, ScopeKind.ACCOUNT, "account") == 400 * 4_900 + 70_000
     with desk.journal.reading() as reading:
-        (market,) = reading.ledger.markets("sandbox", 0)
+        (market,) = reading.ledger.markets(ACCOUNT)
     assert (market.position_centicontracts, market.open_bids_centicontracts) == (400, 0)
     assert verify(desk.journal._engine).ok
 
@@ -387,7 +388,7 @@ def test_a_dry_run_holds_what_it_would_and_keeps_apart(journal_engine: sa.Engine
         refusal = transaction.ledger.refusal(transaction.orders.plan(desk.intent(order_group_id=None)))
         assert refusal is not None
         assert refusal.reason is DenialReason.CAP_WORST_LOSS
-        assert transaction.reading.ledger.markets("sandbox", 0) == []
+        assert transaction.reading.ledger.markets(ACCOUNT) == []
     assert verify(journal_engine).ok
 
 

@@ -8,10 +8,12 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalOutdated
 from kalshi_pipelines.execution.journal.records import Binding, KillState, LeaseHeld, Mode, ReconciliationMade
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines_tests.support.execution.tampering import tampered
 from kalshi_pipelines_tests.support.execution.trading import (
+    ACCOUNT,
     EVENT,
     GROUP,
     HOST,
@@ -27,14 +29,19 @@ from kalshi_pipelines_tests.support.execution.trading import (
 
 #: A group that is not the session's.
 OTHER = "9b2f2c4e-0000-4000-8000-000000000007"
-OTHERS = (("sandbox", 1), ("demo", 0))
+OTHERS = (Account("sandbox", 1), Account("demo", 0))
 
 
 def reconciled(desk: Desk, number: int, *, clean: bool, subaccount: int = 0) -> int:
     desk.clock.now_us += SECOND
     with desk.journal.writing() as transaction:
         return transaction.reconciliations.record(
-            "sandbox", subaccount, desk.clock() - 2, desk.clock() - 1, differences=number, clean=clean, report="r"
+            Account("sandbox", subaccount),
+            desk.clock() - 2,
+            desk.clock() - 1,
+            differences=number,
+            clean=clean,
+            report="r",
         )
 
 
@@ -54,25 +61,25 @@ def test_an_approval_is_somebody_else_s_for_these_bytes_and_a_time(desk: Desk) -
 
 def test_a_reconciliation_is_the_newest_of_its_sub_account(desk: Desk) -> None:
     with desk.journal.reading() as reading:
-        assert reading.reconciliations.newest("sandbox", 0) is None
-        assert reading.reconciliations.newest_clean("sandbox", 0) is None
-        assert not reading.reconciliations.has_any_since_first_session("sandbox", 0)
+        assert reading.reconciliations.newest(ACCOUNT) is None
+        assert reading.reconciliations.newest_clean(ACCOUNT) is None
+        assert not reading.reconciliations.has_any_since_first_session(ACCOUNT)
     reconciled(desk, 0, clean=True)
     clean = reconciled(desk, 0, clean=True)
     at_us = desk.clock()
     dirty = reconciled(desk, 3, clean=False)
     reconciled(desk, 0, clean=True, subaccount=1)
     with desk.journal.reading() as reading:
-        assert reading.reconciliations.newest("sandbox", 0) == ReconciliationMade(
+        assert reading.reconciliations.newest(ACCOUNT) == ReconciliationMade(
             dirty, at_us + SECOND - 2, at_us + SECOND - 1, at_us + SECOND, False, 3
         )
-        assert reading.reconciliations.newest_clean("sandbox", 0) == ReconciliationMade(
+        assert reading.reconciliations.newest_clean(ACCOUNT) == ReconciliationMade(
             clean, at_us - 2, at_us - 1, at_us, True, 0
         )
-        assert reading.reconciliations.newest("demo", 0) is None
-        assert reading.reconciliations.newest_clean("demo", 0) is None
-        assert reading.reconciliations.has_any_since_first_session("sandbox", 0)
-        assert not reading.reconciliations.has_any_since_first_session("sandbox", 1), (
+        assert reading.reconciliations.newest(Account("demo", 0)) is None
+        assert reading.reconciliations.newest_clean(Account("demo", 0)) is None
+        assert reading.reconciliations.has_any_since_first_session(ACCOUNT)
+        assert not reading.reconciliations.has_any_since_first_session(Account("sandbox", 1)), (
             "no live session was ever opened there"
         )
 
@@ -83,17 +90,21 @@ def test_the_newest_reconciliation_is_the_one_recorded_last_whatever_its_clock_s
     desk.clock.now_us -= 365 * 24 * HOUR
     newest = reconciled(desk, 0, clean=True)
     with desk.journal.reading() as reading:
-        for last in (reading.reconciliations.newest("sandbox", 0), reading.reconciliations.newest_clean("sandbox", 0)):
+        for last in (reading.reconciliations.newest(ACCOUNT), reading.reconciliations.newest_clean(ACCOUNT)):
             assert last is not None
             assert last.reconciliation_id == newest
 
 
 def test_the_sub_accounts_that_were_traded_live_are_those_of_live_sessions(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
-        open_session(transaction, new_session("session-dry1", mode=Mode.DRY_RUN, subaccount=2))
+        open_session(transaction, new_session("session-dry1", mode=Mode.DRY_RUN, account=Account("sandbox", 2)))
         open_session(
             transaction,
-            new_session("session-0007", subaccount=7, binding=Binding("sandbox", HOST, "another key", 7)),
+            new_session(
+                "session-0007",
+                account=Account("sandbox", 7),
+                binding=Binding(Account("sandbox", 7), HOST, "another key"),
+            ),
             OTHER,
         )
         assert transaction.reading.sessions.live_subaccounts("sandbox") == [0, 7]
@@ -102,35 +113,35 @@ def test_the_sub_accounts_that_were_traded_live_are_those_of_live_sessions(desk:
 
 def test_a_reconciliation_from_before_the_first_session_is_none_of_it(desk: Desk) -> None:
     with desk.journal.writing() as transaction:
-        transaction.reconciliations.record("sandbox", 0, NOON - 1, NOON, differences=0, clean=True, report="r")
-        assert not transaction.reading.reconciliations.has_any_since_first_session("sandbox", 0)
-        transaction.reconciliations.record("sandbox", 0, NOON, NOON, differences=0, clean=True, report="r")
-        assert transaction.reading.reconciliations.has_any_since_first_session("sandbox", 0)
+        transaction.reconciliations.record(ACCOUNT, NOON - 1, NOON, differences=0, clean=True, report="r")
+        assert not transaction.reading.reconciliations.has_any_since_first_session(ACCOUNT)
+        transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="r")
+        assert transaction.reading.reconciliations.has_any_since_first_session(ACCOUNT)
 
 
 def test_a_session_is_found_by_its_lease_and_its_groups(desk: Desk) -> None:
     with desk.journal.reading() as reading:
-        assert reading.sessions.lease("sandbox", 0) == LeaseHeld("session-0001", NOON + HOUR)
-        assert reading.sessions.live_session("sandbox", 0) == "session-0001"
-        assert reading.sessions.first_live_session_us("sandbox", 0) == NOON
+        assert reading.sessions.lease(ACCOUNT) == LeaseHeld("session-0001", NOON + HOUR)
+        assert reading.sessions.live_session(ACCOUNT) == "session-0001"
+        assert reading.sessions.first_live_session_us(ACCOUNT) == NOON
         assert reading.sessions.groups("session-0001") == {0: GROUP}
         assert reading.sessions.groups("session-0002") == {}
-        assert reading.evidence.unfenced_groups("sandbox", 0, NOON + HOUR) == [(GROUP, 0)]
-        assert reading.evidence.unfenced_groups("sandbox", 0, NOON + HOUR + 1) == []
+        assert reading.evidence.unfenced_groups(ACCOUNT, NOON + HOUR) == [(GROUP, 0)]
+        assert reading.evidence.unfenced_groups(ACCOUNT, NOON + HOUR + 1) == []
         for other in OTHERS:
-            assert reading.sessions.lease(*other) is None
-            assert reading.sessions.live_session(*other) is None
-            assert reading.sessions.first_live_session_us(*other) is None
-            assert reading.evidence.unfenced_groups(*other, NOON) == []
+            assert reading.sessions.lease(other) is None
+            assert reading.sessions.live_session(other) is None
+            assert reading.sessions.first_live_session_us(other) is None
+            assert reading.evidence.unfenced_groups(other, NOON) == []
         assert reading.evidence.fence_of(GROUP) is None
     with desk.journal.writing() as transaction:
         fence = transaction.evidence.record_fence(GROUP, NOON + 5)
         assert transaction.reading.evidence.fence_of(GROUP) == (fence, NOON + 5)
-        assert transaction.reading.evidence.unfenced_groups("sandbox", 0, NOON) == []
+        assert transaction.reading.evidence.unfenced_groups(ACCOUNT, NOON) == []
     desk.clock.now_us += HOUR
     next_session(desk, 2)
     with desk.journal.reading() as reading:
-        assert reading.sessions.first_live_session_us("sandbox", 0) == NOON
+        assert reading.sessions.first_live_session_us(ACCOUNT) == NOON
 
 
 def test_a_lease_is_renewed_until_it_has_run_out_or_the_session_ended(desk: Desk) -> None:
@@ -156,9 +167,9 @@ def test_only_a_live_session_makes_room_for_itself(desk: Desk) -> None:
     desk.clock.now_us += HOUR
     with desk.journal.writing() as transaction:
         open_session(transaction, new_session("session-0002", now_us=desk.clock(), mode=Mode.DRY_RUN))
-        assert transaction.reading.sessions.live_session("sandbox", 0) == "session-0001"
+        assert transaction.reading.sessions.live_session(ACCOUNT) == "session-0001"
         open_session(transaction, new_session("session-0003", now_us=desk.clock()), "9b2f2c4e-0000-4000-8000-3")
-        assert transaction.reading.sessions.live_session("sandbox", 0) == "session-0003"
+        assert transaction.reading.sessions.live_session(ACCOUNT) == "session-0003"
 
 
 def test_a_journal_whose_head_is_gone_is_not_written(sqlite_journal: sa.Engine) -> None:
@@ -194,14 +205,14 @@ def test_an_order_is_found_by_every_name_it_has(desk: Desk) -> None:
             transaction.reading.orders.intent(999)
         with pytest.raises(LookupError, match=f"no record that intent {reserved.intent_id} was to be sent"):
             transaction.reading.orders.sent(reserved.intent_id)
-        assert [each.intent_id for each in transaction.reading.orders.open_intents("sandbox", 0)] == [
+        assert [each.intent_id for each in transaction.reading.orders.open_intents(ACCOUNT)] == [
             sent.intent_id,
             reserved.intent_id,
         ]
-        assert transaction.reading.orders.open_intents("sandbox", 0, states={OrderState.UNKNOWN}) == []
-        assert transaction.reading.orders.open_intents("sandbox", 0, mode=Mode.DRY_RUN) == []
+        assert transaction.reading.orders.open_intents(ACCOUNT, states={OrderState.UNKNOWN}) == []
+        assert transaction.reading.orders.open_intents(ACCOUNT, mode=Mode.DRY_RUN) == []
         for other in OTHERS:
-            assert transaction.reading.orders.open_intents(*other) == []
+            assert transaction.reading.orders.open_intents(other) == []
         assert transaction.reading.orders.intent_id_of_order("order-0001") is None
         transaction.orders.record_answer(sent, OrderState.RESTING, order_id="order-0001")
         assert transaction.reading.orders.intent_id_of_order("order-0001") == sent.intent_id

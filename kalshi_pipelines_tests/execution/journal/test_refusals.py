@@ -25,11 +25,13 @@ from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, metadata
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
 from kalshi_pipelines.execution.journal.writing.standings import Standings
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import ClientOrderId, OrderId, Side, TimeInForce
 from kalshi_pipelines_tests.support.execution.trading import (
+    ACCOUNT,
     GROUP,
     HOUR,
     MINUTE,
@@ -224,12 +226,10 @@ def fill_every_table(desk: Desk) -> None:
         )
         transaction.evidence.record_resolution(unknown, fence, sweep)
         transaction.foreign_orders.record(
-            "sandbox", 0, ForeignOrder("foreign-1", TICKER, Side.BID, 1, 100, "test"), "KXRAIN"
+            ACCOUNT, ForeignOrder("foreign-1", TICKER, Side.BID, 1, 100, "test"), "KXRAIN"
         )
-        transaction.fills.record_foreign(
-            "sandbox", 0, Fill("f-1", "foreign-1", TICKER, Side.BID, 1, 100, 0, NOON), "KXRAIN"
-        )
-        transaction.reconciliations.record("sandbox", 0, NOON, NOON, differences=0, clean=True, report="")
+        transaction.fills.record_foreign(ACCOUNT, Fill("f-1", "foreign-1", TICKER, Side.BID, 1, 100, 0, NOON), "KXRAIN")
+        transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="")
         transaction.orders.record_attempt("session-0001", denial=DenialReason.INVALID_PROPOSAL)
         transaction.sessions.end("session-0001", "done")
         transaction._connection.execute(metadata.tables["proposals"].insert(), PROPOSAL)
@@ -392,12 +392,12 @@ SESSIONS: dict[str, dict[str, Any]] = {
     "over before it began": {"lives_us": 0},
     "live without a key": {"binding": None},
     "live without somebody who armed it": {"armed_by": None},
-    "of a key that is bound to another host": {"binding": Binding("sandbox", "127.0.0.1:1", "a1b2c3d4e5f60718", 0)},
+    "of a key that is bound to another host": {"binding": Binding(ACCOUNT, "127.0.0.1:1", "a1b2c3d4e5f60718")},
     "of a host of another environment": {
-        "binding": Binding("sandbox", "external-api.kalshi.com", "ffffffffffffffff", 0)
+        "binding": Binding(ACCOUNT, "external-api.kalshi.com", "ffffffffffffffff")
     },
     "of another environment than the journal": {
-        "environment": "demo", "binding": Binding("demo", "demo-api.kalshi.co", "ffffffffffffffff", 0)
+        "account": Account("demo", 0), "binding": Binding(Account("demo", 0), "demo-api.kalshi.co", "ffffffffffffffff")
     },
     "more for an order than the code allows": {"allowed": caps(order_worst=50_000_001)},
     "more attempts than the code allows": {"allowed": caps(attempts=61)},
@@ -501,7 +501,7 @@ def test_refusal_names_the_rule_that_refused(desk: Desk) -> None:
         return caught.value.rule
 
     rules = [
-        refused(lambda it: it.reconciliations.record("sandbox", 0, 1, 1, differences=3, clean=True, report="r")),
+        refused(lambda it: it.reconciliations.record(ACCOUNT, 1, 1, differences=3, clean=True, report="r")),
         refused(lambda it: it.orders.record_attempt("session-0001", proposal_id=99)),
         refused(lambda it: it.sessions.add_group("session-0001", 0, "9b2f2c4e-0000-4000-8000-3", 100)),
     ]

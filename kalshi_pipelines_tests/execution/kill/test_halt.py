@@ -25,6 +25,7 @@ from kalshi_pipelines_tests.support.execution.floor import (
     resting,
     trading_floor,
 )
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 
 @pytest.fixture
@@ -41,9 +42,9 @@ def _halt(trader: Trader, folder: Path, *, journal_works: bool = True) -> tuple[
     floor = trader.floor
     emergency = EmergencyFile(folder / "emergency.jsonl")
     opened = (lambda: trader.journal) if journal_works else _gone
-    switch = KillSwitch(opened, emergency, (), environment="sandbox", subaccount=0)
+    switch = KillSwitch(opened, emergency, (), account=ACCOUNT)
     transport = floor.transport(trader.settings)
-    groups = GroupsToFence(opened, floor.portfolio, "sandbox", 0)
+    groups = GroupsToFence(opened, floor.portfolio, ACCOUNT)
     account = ExchangeAccount(floor.client, 0)
     return Halt(switch, emergency, transport, account, groups, pause=lambda _: None), switch
 

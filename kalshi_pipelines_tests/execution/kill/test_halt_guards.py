@@ -34,6 +34,7 @@ from kalshi_pipelines.execution.kill.sources import (
     read_sources,
 )
 from kalshi_pipelines.execution.kill.switch import Engaged, KillSwitch, NotReleased
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.terms import OrderId
@@ -41,7 +42,16 @@ from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines_tests.support.execution.told_account import ToldAccount, somebody_s
-from kalshi_pipelines_tests.support.execution.trading import GROUP, HOUR, NOON, SECOND, Desk, desk_at, next_session
+from kalshi_pipelines_tests.support.execution.trading import (
+    ACCOUNT,
+    GROUP,
+    HOUR,
+    NOON,
+    SECOND,
+    Desk,
+    desk_at,
+    next_session,
+)
 
 LOST = OrderAnswer(None, failure=SendFailure.LOST, detail="gone")
 DOWN = KalshiError("down", "Wait.")
@@ -61,7 +71,7 @@ class Hall:
         self.account = ToldAccount(self.desk.clock, lag_us=-SECOND)
         self.emergency = EmergencyFile(self.folder / "emergency.jsonl")
         self.switch = KillSwitch(
-            lambda: self.desk.journal, self.emergency, (), environment="sandbox", subaccount=0, clock_us=self.desk.clock
+            lambda: self.desk.journal, self.emergency, (), account=ACCOUNT, clock_us=self.desk.clock
         )
 
     def halt(self, patience: float = 1_000.0) -> HaltReport:
@@ -245,9 +255,9 @@ def test_F21_without_the_journal_all_groups_of_the_exchange_are_fenced_and_the_h
             assert subaccount == 3
             return [SimpleNamespace(id=GROUP, exchange_index=1)]
 
-    groups = GroupsToFence(fails, cast("PortfolioClient", Portfolio()), "sandbox", 3, hall.desk.clock)
+    groups = GroupsToFence(fails, cast("PortfolioClient", Portfolio()), Account("sandbox", 3), hall.desk.clock)
     assert list(groups()) == [(OrderId(GROUP), 1)]
-    hall.switch = KillSwitch(fails, hall.emergency, (), environment="sandbox", subaccount=0, clock_us=hall.desk.clock)
+    hall.switch = KillSwitch(fails, hall.emergency, (), account=ACCOUNT, clock_us=hall.desk.clock)
     report = hall.halt()
     assert report.engaged.seq is None
     assert report.engaged.problem == f"bob is on record in {hall.emergency.path} only: {failure}"
@@ -264,9 +274,7 @@ def test_F21_a_full_disk_keeps_no_halt_from_canceling_and_the_journal_has_it_or_
     (tmp_path / "plain").touch()
     hall.emergency = EmergencyFile(tmp_path / "plain" / "emergency.jsonl")
     for journal, is_on_record in [(lambda: hall.desk.journal, True), (_gone, False)]:
-        hall.switch = KillSwitch(
-            journal, hall.emergency, (), environment="sandbox", subaccount=0, clock_us=hall.desk.clock
-        )
+        hall.switch = KillSwitch(journal, hall.emergency, (), account=ACCOUNT, clock_us=hall.desk.clock)
         report = hall.halt()
         assert (report.flat, report.engaged.is_on_record) == (True, is_on_record)
         assert "emergency.jsonl can not be written" in report.problems[0]
@@ -285,9 +293,7 @@ def test_a_release_needs_a_name_a_reason_and_a_reconciliation_not_older_than_the
     with pytest.raises(NotReleased, match="clean reconciliation made since"):
         hall.switch.release("bob", "fine")
     with hall.desk.journal.writing() as transaction:
-        transaction.reconciliations.record(
-            "sandbox", 0, NOON, NOON, differences=0, clean=True, report="the test says so"
-        )
+        transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="the test says so")
     with pytest.raises(NotReleased, match="The journal refused it"):
         hall.switch.release("bob", "x" * 5_000)
     hall.switch.release("bob", "fine")
@@ -306,14 +312,14 @@ def _listing(*groups: str) -> PortfolioClient:
 
 def test_groups_of_sessions_of_the_last_two_days_that_are_not_fenced_are_fenced(hall: Hall) -> None:
     portfolio, desk = _listing(), hall.desk
-    groups = GroupsToFence(lambda: desk.journal, portfolio, "sandbox", 0, desk.clock)
+    groups = GroupsToFence(lambda: desk.journal, portfolio, ACCOUNT, desk.clock)
     assert list(groups()) == [(OrderId(GROUP), 0)]
     with desk.journal.writing() as transaction:
         transaction.evidence.record_fence(GROUP, NOON)
     assert list(groups()) == []
     next_session(desk, 2)
     assert list(groups()) == [(OrderId(desk.group), 0)]
-    assert list(GroupsToFence(lambda: desk.journal, portfolio, "sandbox", 1, desk.clock)()) == []
+    assert list(GroupsToFence(lambda: desk.journal, portfolio, Account("sandbox", 1), desk.clock)()) == []
     desk.clock.now_us += 49 * HOUR
     assert list(groups()) == [(OrderId(desk.group), 0)]
     desk.clock.now_us += 1
@@ -322,7 +328,7 @@ def test_groups_of_sessions_of_the_last_two_days_that_are_not_fenced_are_fenced(
 
 def test_F44_a_group_of_the_exchange_that_the_journal_does_not_know_is_fenced_too(hall: Hall) -> None:
     desk, strange = hall.desk, "9b2f2c4e-0000-4000-8000-000000000077"
-    groups = GroupsToFence(lambda: desk.journal, _listing(GROUP, strange), "sandbox", 0, desk.clock)
+    groups = GroupsToFence(lambda: desk.journal, _listing(GROUP, strange), ACCOUNT, desk.clock)
     assert list(groups()) == [(OrderId(GROUP), 0), (OrderId(strange), 0)]
     hall.groups = groups
     assert hall.halt().flat
@@ -337,7 +343,7 @@ def test_F44_without_the_exchange_s_list_the_journal_s_groups_are_fenced_and_it_
         raise DOWN
 
     portfolio = cast("PortfolioClient", SimpleNamespace(order_groups=down))
-    hall.groups = GroupsToFence(lambda: hall.desk.journal, portfolio, "sandbox", 0, hall.desk.clock)
+    hall.groups = GroupsToFence(lambda: hall.desk.journal, portfolio, ACCOUNT, hall.desk.clock)
     report = hall.halt(0)
     assert (report.flat, set(report.problems)) == (False, {str(DOWN)})
     assert hall.account.written.count(("trigger", GROUP, "0")) == 2
@@ -364,19 +370,15 @@ def test_F43_F21_with_a_journal_that_hangs_the_switch_engages_in_its_file_and_a_
         assert hall.emergency.lines()[-1].reason == "enough"
         return hung()
 
-    hall.switch = KillSwitch(
-        hung, hall.emergency, (), environment="sandbox", subaccount=0, clock_us=hall.desk.clock, most_seconds=0.1
-    )
+    hall.switch = KillSwitch(hung, hall.emergency, (), account=ACCOUNT, clock_us=hall.desk.clock, most_seconds=0.1)
     assert hall.switch.engage("ann", "odd") == Engaged(
         None, "the journal did not answer within 0.1 seconds: look at its disk or server"
     )
     assert [line.reason for line in hall.emergency.lines()] == ["odd"]
     assert hall.switch.engage("ann", "again").problem == "the journal still hangs: look at its disk or server"
-    hall.switch = KillSwitch(
-        asked, hall.emergency, (), environment="sandbox", subaccount=0, clock_us=hall.desk.clock, most_seconds=0.1
-    )
+    hall.switch = KillSwitch(asked, hall.emergency, (), account=ACCOUNT, clock_us=hall.desk.clock, most_seconds=0.1)
     bounded = Bounded("the journal", 0.1)
-    hall.groups = GroupsToFence(asked, _listing(GROUP), "sandbox", 0, hall.desk.clock, bounded)
+    hall.groups = GroupsToFence(asked, _listing(GROUP), ACCOUNT, hall.desk.clock, bounded)
     hall.account.listed = [somebody_s()]
     report = hall.halt()
     assert (report.flat, report.engaged.seq, report.engaged.is_on_record) == (True, None, True)
@@ -392,7 +394,7 @@ def test_F43_a_disk_that_hangs_keeps_no_halt_from_canceling_and_the_journal_has_
     monkeypatch.setattr(EmergencyFile, "append", lambda *_: over.wait(15))
     monkeypatch.setattr("kalshi_pipelines.execution.kill.halt._MOST_SECONDS_TO_NOTE", 0.1)
     hall.switch = KillSwitch(
-        lambda: hall.desk.journal, hall.emergency, (), environment="sandbox", subaccount=0,
+        lambda: hall.desk.journal, hall.emergency, (), account=ACCOUNT,
         clock_us=hall.desk.clock, most_seconds=0.5,
     )  # fmt: skip
     hall.account.listed = [somebody_s()]
@@ -408,7 +410,7 @@ def test_F43_whatever_keeps_an_engagement_out_of_the_journal_it_is_in_the_file_a
     def broken() -> Journal:
         raise ZeroDivisionError("a mistake of ours")
 
-    hall.switch = KillSwitch(broken, hall.emergency, (), environment="sandbox", subaccount=0, clock_us=hall.desk.clock)
+    hall.switch = KillSwitch(broken, hall.emergency, (), account=ACCOUNT, clock_us=hall.desk.clock)
     assert hall.switch.engage("ann", "odd") == Engaged(None, "a mistake of ours")
     report = hall.halt()
     assert (report.flat, report.engaged.seq) == (True, None)

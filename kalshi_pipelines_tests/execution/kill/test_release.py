@@ -10,7 +10,16 @@ from kalshi_pipelines.execution.journal.records import Binding
 from kalshi_pipelines.execution.journal.tables import kill_events
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
 from kalshi_pipelines.execution.kill.switch import TAIL_OF_CANCEL_ALL_US, KillSwitch, NotReleased
-from kalshi_pipelines_tests.support.execution.trading import HOST, HOUR, SECOND, Desk, new_session, open_session
+from kalshi_pipelines.execution.orders.account import Account
+from kalshi_pipelines_tests.support.execution.trading import (
+    ACCOUNT,
+    HOST,
+    HOUR,
+    SECOND,
+    Desk,
+    new_session,
+    open_session,
+)
 
 YEAR = 365 * 24 * HOUR
 
@@ -19,15 +28,15 @@ YEAR = 365 * 24 * HOUR
 def switch(desk: Desk, tmp_path: Path) -> KillSwitch:
     return KillSwitch(
         lambda: desk.journal, EmergencyFile(tmp_path / "emergency"), (),
-        environment="sandbox", subaccount=0, clock_us=desk.clock,
+        account=ACCOUNT, clock_us=desk.clock,
     )  # fmt: skip
 
 
-def reconciled(desk: Desk, *, clean: bool, environment: str = "sandbox", subaccount: int = 0, took_us: int = 0) -> int:
+def reconciled(desk: Desk, *, clean: bool, account: Account = ACCOUNT, took_us: int = 0) -> int:
     with desk.journal.writing() as transaction:
         began = transaction.now_us - took_us
         return transaction.reconciliations.record(
-            environment, subaccount, began, began, differences=0 if clean else 1, clean=clean, report="of the test"
+            account, began, began, differences=0 if clean else 1, clean=clean, report="of the test"
         )
 
 
@@ -43,7 +52,7 @@ def test_a_release_rests_on_a_clean_reconciliation_of_this_account_made_since(
     desk.clock.now_us += SECOND
     switch.engage("ann", "odd fills")
     desk.clock.now_us += SECOND
-    for spoilt in (None, {"clean": False}, {"clean": True, "subaccount": 1}):
+    for spoilt in (None, {"clean": False}, {"clean": True, "account": Account("sandbox", 1)}):
         if spoilt is not None:
             reconciled(desk, **spoilt)
         with pytest.raises(NotReleased, match="clean reconciliation made since"):
@@ -91,17 +100,19 @@ def test_F43_every_sub_account_that_was_traded_has_to_be_reconciled_whichever_is
     desk: Desk, tmp_path: Path, subaccount: int
 ) -> None:
     with desk.journal.writing() as transaction:
-        other = new_session("session-0007", subaccount=7, binding=Binding("sandbox", HOST, "another key", 7))
+        other = new_session(
+            "session-0007", account=Account("sandbox", 7), binding=Binding(Account("sandbox", 7), HOST, "another key")
+        )
         open_session(transaction, other, "9b2f2c4e-0000-4000-8000-000000000007")
     switch = KillSwitch(
         lambda: desk.journal, EmergencyFile(tmp_path / "emergency"), (),
-        environment="sandbox", subaccount=subaccount, clock_us=desk.clock,
+        account=Account("sandbox", subaccount), clock_us=desk.clock,
     )  # fmt: skip
     switch.engage("ann", "odd fills")
     refused(switch, "that of 0 is missing.*KALSHI_TRADE_SUBACCOUNT=0")
     made = {0: reconciled(desk, clean=True)}
     refused(switch, "that of 7 is missing.*KALSHI_TRADE_SUBACCOUNT=7")
-    made[7] = reconciled(desk, clean=True, subaccount=7)
+    made[7] = reconciled(desk, clean=True, account=Account("sandbox", 7))
     switch.release("bob", "looks well")
     with desk.journal.reading() as reading:
         [record] = reading.audit_log.newest(1)

@@ -25,6 +25,7 @@ from kalshi_pipelines.execution.kill.sources import (
     read_sources,
 )
 from kalshi_pipelines.execution.kill.switch import KillSwitch, NotReleased
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 
 class _Clear:
@@ -34,7 +35,7 @@ class _Clear:
 
 def _switch(journal: Journal, folder: Path, *others: KillSource) -> KillSwitch:
     emergency = EmergencyFile(folder / "emergency.jsonl")
-    return KillSwitch(lambda: journal, emergency, others, environment="sandbox", subaccount=0)
+    return KillSwitch(lambda: journal, emergency, others, account=ACCOUNT)
 
 
 @pytest.fixture
@@ -333,8 +334,6 @@ def test_when_nothing_can_be_written_engaging_says_so(tmp_path: Path) -> None:
         raise JournalUnavailable("The journal can not be used.")
 
     (tmp_path / "plain").touch()
-    switch = KillSwitch(
-        gone, EmergencyFile(tmp_path / "plain" / "emergency.jsonl"), (), environment="sandbox", subaccount=0
-    )
+    switch = KillSwitch(gone, EmergencyFile(tmp_path / "plain" / "emergency.jsonl"), (), account=ACCOUNT)
     with pytest.raises(OSError, match="plain"):
         switch.engage("ann", "stop")

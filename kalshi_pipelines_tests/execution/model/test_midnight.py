@@ -2,7 +2,7 @@
 
 from kalshi_pipelines.execution.journal.records import Mode, ScopeKind
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines_tests.support.execution.trading import HOUR, MINUTE, Desk, next_session
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT, HOUR, MINUTE, Desk, next_session
 
 
 def test_F19_an_order_of_yesterday_can_be_given_back_after_the_new_day_took_it_over(desk: Desk) -> None:
@@ -16,7 +16,7 @@ def test_F19_an_order_of_yesterday_can_be_given_back_after_the_new_day_took_it_o
             transaction.reading.orders.intent(old.intent_id), DenialReason.CRASHED_BEFORE_SENDING, "left behind"
         )
     with desk.journal.reading() as reading:
-        (day,) = reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-24"})
-        (account,) = reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+        (day,) = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.DAY: "2026-11-24"})
+        (account,) = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
     assert (day.notional_microdollars, day.worst_microdollars) == (5_000_000, 5_200_000)
     assert (account.notional_microdollars, account.worst_microdollars) == (5_000_000, 5_200_000)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
 from kalshi_pipelines.execution.orders.proposals import Signal
 from kalshi_pipelines.execution.orders.request import request_sha256
@@ -38,23 +39,24 @@ signals = st.builds(
 
 @given(signals, signals)
 def test_F15_different_signals_never_have_the_same_key(first: Signal, second: Signal) -> None:
-    same = idempotency_key("demo", 0, first) == idempotency_key("demo", 0, second)
+    same = idempotency_key(Account("demo", 0), first) == idempotency_key(Account("demo", 0), second)
     assert same == (first == second)
 
 
 @given(texts, texts)
 def test_F15_text_that_moves_from_one_part_to_the_next_makes_another_key(one: str, other: str) -> None:
     moved = replace(SIGNAL, strategy=one + other, strategy_version="")
-    assert idempotency_key("demo", 0, moved) != idempotency_key(
-        "demo", 0, replace(moved, strategy=one, strategy_version=other + "|")
+    assert idempotency_key(Account("demo", 0), moved) != idempotency_key(
+        Account("demo", 0), replace(moved, strategy=one, strategy_version=other + "|")
     )
 
 
 def test_F15_the_id_of_a_signal_is_the_same_in_every_process() -> None:
     program = (
+        "from kalshi_pipelines.execution.orders.account import Account\n"
         "from kalshi_pipelines.execution.orders.idempotency import *\n"
         "from kalshi_pipelines.execution.orders.proposals import Signal\n"
-        f"print(client_order_id(idempotency_key('demo', 0, {SIGNAL!r})))"
+        f"print(client_order_id(idempotency_key(Account('demo', 0), {SIGNAL!r})))"
     )
     told = {
         subprocess.run(
@@ -62,11 +64,11 @@ def test_F15_the_id_of_a_signal_is_the_same_in_every_process() -> None:
         ).stdout.strip()
         for seed in ("0", "1")
     }
-    assert told == {str(client_order_id(idempotency_key("demo", 0, SIGNAL)))}
+    assert told == {str(client_order_id(idempotency_key(Account("demo", 0), SIGNAL)))}
 
 
 def test_an_id_has_the_form_the_exchange_takes() -> None:
-    made = client_order_id(idempotency_key("prod", 63, SIGNAL))
+    made = client_order_id(idempotency_key(Account("prod", 63), SIGNAL))
     assert re.fullmatch(r"kx1-[a-z2-7]{32}", str(made))
 
 
@@ -82,9 +84,11 @@ def test_an_id_has_the_form_the_exchange_takes() -> None:
     ],
 )
 def test_every_part_of_a_signal_and_the_account_count(changed: dict[str, Any]) -> None:
-    assert idempotency_key("demo", 0, replace(SIGNAL, **changed)) != idempotency_key("demo", 0, SIGNAL)
-    assert idempotency_key("prod", 0, SIGNAL) != idempotency_key("demo", 0, SIGNAL)
-    assert idempotency_key("demo", 1, SIGNAL) != idempotency_key("demo", 0, SIGNAL)
+    assert idempotency_key(Account("demo", 0), replace(SIGNAL, **changed)) != idempotency_key(
+        Account("demo", 0), SIGNAL
+    )
+    assert idempotency_key(Account("prod", 0), SIGNAL) != idempotency_key(Account("demo", 0), SIGNAL)
+    assert idempotency_key(Account("demo", 1), SIGNAL) != idempotency_key(Account("demo", 0), SIGNAL)
 
 
 def test_a_request_is_written_in_the_words_of_the_exchange() -> None:

@@ -17,12 +17,13 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Fill, KillState
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
 from kalshi_pipelines.execution.kill.switch import KillSwitch, NotReleased
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, MarketTicker, OrderId, Outcome, YesPrice
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
-from kalshi_pipelines.execution.reconciliation.account import Account
+from kalshi_pipelines.execution.reconciliation.account import AccountReader
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind, ReconciliationReport
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.support.execution import floor as floors
@@ -35,6 +36,7 @@ from kalshi_pipelines_tests.support.execution.floor import (
     resting,
 )
 from kalshi_pipelines_tests.support.execution.places import MARKETS, by_hand, markets, new_floor, reconciler
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_the_life_of_a_resting_order_is_followed_to_its_end(floor: Floor, journa
     assert ended.clean, str(ended)
     with journal.reading() as reading:
         told = [reading.orders.intent(each.intent_id) for each in (first, second)]
-        held = reading.ledger.markets("sandbox", 0)
+        held = reading.ledger.markets(ACCOUNT)
     assert [(each.state, each.filled_centicontracts, each.reserved_centicontracts) for each in told] == [
         (OrderState.CANCELED, 100, 0),
         (OrderState.CANCELED, 0, 0),
@@ -143,7 +145,7 @@ def test_F53_an_order_of_somebody_else_is_counted_and_stops_trading_until_it_is_
     assert (kill_of(journal).engaged, kill_of(journal).by_whom) == (True, "reconciler")
     assert trader.executor.decide(proposed(places[1])).reason is DenialReason.KILL_SWITCH_ENGAGED
     with journal.reading() as reading:
-        counted = {m.ticker: m.open_bids_centicontracts for m in reading.ledger.markets("sandbox", 0)}
+        counted = {m.ticker: m.open_bids_centicontracts for m in reading.ledger.markets(ACCOUNT)}
     assert counted == {places[0]["ticker"]: 200}
     events = kill_of(journal).seq
     assert kinds(work.reconcile()) == [DifferenceKind.FOREIGN_ORDER]
@@ -153,7 +155,7 @@ def test_F53_an_order_of_somebody_else_is_counted_and_stops_trading_until_it_is_
     gone = work.reconcile()
     assert gone.clean, str(gone)
     with journal.reading() as reading:
-        assert [m.open_bids_centicontracts for m in reading.ledger.markets("sandbox", 0)] in ([], [0])
+        assert [m.open_bids_centicontracts for m in reading.ledger.markets(ACCOUNT)] in ([], [0])
     assert verify(journal_engine).ok
 
 
@@ -170,7 +172,7 @@ def test_F53_a_fill_of_somebody_else_is_posted_once_and_stops_trading(floor: Flo
     assert kinds(report) == [DifferenceKind.FOREIGN_FILL], str(report)
     assert kill_of(journal).engaged
     with journal.reading() as reading:
-        assert [(m.ticker, m.position_centicontracts) for m in reading.ledger.markets("sandbox", 0)] == [
+        assert [(m.ticker, m.position_centicontracts) for m in reading.ledger.markets(ACCOUNT)] == [
             (market["ticker"], 200)
         ]
     assert work.reconcile().clean
@@ -179,7 +181,7 @@ def test_F53_a_fill_of_somebody_else_is_posted_once_and_stops_trading(floor: Flo
 class Shifted:
     """An account that tells of one contract more than there is."""
 
-    def __init__(self, account: Account, ticker: str) -> None:
+    def __init__(self, account: AccountReader, ticker: str) -> None:
         self._account, self._ticker = account, ticker
 
     def __getattr__(self, name: str) -> Any:
@@ -210,7 +212,7 @@ def test_F54_a_person_accepts_a_drifted_position_and_another_lets_trading_go_on(
     ticker = markets(floor, 1)[0]["ticker"]
     shifted = reconciler(floor, journal, account=lambda account: Shifted(account, ticker))
     switch = KillSwitch(
-        lambda: journal, EmergencyFile(tmp_path / "emergency.jsonl"), (), environment="sandbox", subaccount=SUBACCOUNT
+        lambda: journal, EmergencyFile(tmp_path / "emergency.jsonl"), (), account=Account("sandbox", SUBACCOUNT)
     )
     found = shifted.reconcile()
     with pytest.raises(NotReleased, match="clean reconciliation"):
@@ -263,7 +265,7 @@ def test_what_was_held_before_the_first_session_is_counted_once(
     assert reconciler(floor, journal).reconcile().clean
     assert "positions_adopted" not in reconciler(floor, journal).reconcile().figures
     with journal.reading() as reading:
-        assert [m.position_centicontracts for m in reading.ledger.markets("sandbox", 0)] == [300]
+        assert [m.position_centicontracts for m in reading.ledger.markets(ACCOUNT)] == [300]
 
 
 def test_F55_a_market_that_pays_out_ends_its_orders_and_its_position(
@@ -285,7 +287,7 @@ def test_F55_a_market_that_pays_out_ends_its_orders_and_its_position(
     assert report.figures["settlements_posted"] == 1
     with journal.reading() as reading:
         assert reading.orders.intent(rests.intent_id).state is OrderState.CANCELED
-        assert reading.ledger.markets("sandbox", 0) == []
+        assert reading.ledger.markets(ACCOUNT) == []
     assert work.reconcile().figures["settlements_posted"] == 0
     assert verify(journal_engine).ok
 
@@ -293,7 +295,7 @@ def test_F55_a_market_that_pays_out_ends_its_orders_and_its_position(
 class Dearer:
     """An account whose fills cost ten dollars more in fees."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: AccountReader) -> None:
         self._account = account
 
     def __getattr__(self, name: str) -> Any:
@@ -326,5 +328,5 @@ def test_a_session_that_ends_leaves_nothing_that_is_not_explained(floor: Floor, 
     report = reconciler(floor, journal).reconcile()
     assert report.clean, str(report)
     with journal.reading() as reading:
-        assert [m.position_centicontracts for m in reading.ledger.markets("sandbox", 0)] == [-150]
+        assert [m.position_centicontracts for m in reading.ledger.markets(ACCOUNT)] == [-150]
     assert "clean: sandbox" in str(report)

@@ -14,6 +14,7 @@ from kalshi_pipelines.execution.orders.states import FINAL_STATES
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.support.execution.floor import Floor, live_trader, proposed, ready_journal
 from kalshi_pipelines_tests.support.execution.places import MARKETS, markets, new_floor, reconciler
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 #: The commits of an order: its group, its reservation, the lease, that it is being sent, its answer.
 COMMITS = 5
@@ -75,7 +76,7 @@ def test_F05_a_commit_of_which_nobody_knows_sends_nothing_twice_and_loses_nothin
         assert report.clean, str(report)
         assert len(floor.orders_on_exchange()) == before + (number == SENT)
         with journal.reading() as reading:
-            assert reading.orders.open_intents("sandbox", 0) == []
+            assert reading.orders.open_intents(ACCOUNT) == []
             last = reading.audit_log.newest(1)
         assert last[0].kind == "reconciliation"
     with engine.connect() as connection:

@@ -14,6 +14,7 @@ from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.records import Binding, Intent, Mode, ScopeKind
 from kalshi_pipelines.execution.journal.tables import scopes
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
@@ -52,6 +53,7 @@ from kalshi_pipelines_tests.support.execution.told_account import (
     somebody_s,
 )
 from kalshi_pipelines_tests.support.execution.trading import (
+    ACCOUNT,
     EVENT,
     GROUP,
     HOST,
@@ -87,7 +89,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.account = ToldAccount(self.desk.clock)
         self.work = Reconciler(
-            self.desk.journal, self.account, self.account, "sandbox", 0,
+            self.desk.journal, self.account, self.account, ACCOUNT,
             clock_us=self.desk.clock, pause=self.paused.append, checkpoint=self._pass, limits=LIMITS,
         )  # fmt: skip
 
@@ -222,7 +224,7 @@ def test_F07_a_fence_is_set_until_it_is_confirmed_and_counts_from_the_exchange_s
         Checkpoint.RESOLVED,
     ]
     with bench.desk.journal.reading() as reading:
-        assert reading.sessions.lease("sandbox", 0) is None
+        assert reading.sessions.lease(ACCOUNT) is None
     again = bench.reconcile()
     assert (again.clean, again.figures["fences_set"]) == (True, 0)
 
@@ -444,7 +446,7 @@ def test_F07_an_order_with_fills_on_record_is_never_absent(bench: Bench) -> None
     order = order_of(intent)
     with bench.desk.journal.writing() as transaction:
         transaction.fills.record(fill_of(order, 900, NOON), transaction.reading.orders.intent(intent.intent_id))
-        before = transaction.reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"})
+        before = transaction.reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"})
     report = bench.reconcile()
     assert report.differences[0] == Difference(
         K.ORDER_DIVERGED,
@@ -454,7 +456,7 @@ def test_F07_an_order_with_fills_on_record_is_never_absent(bench: Bench) -> None
     assert (bench.state(intent), report.clean) == (OrderState.UNKNOWN, False)
     assert bench.kill() is not None
     with bench.desk.journal.reading() as reading:
-        assert reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"}) == before
+        assert reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"}) == before
 
 
 def test_F07_the_journal_takes_no_absence_of_what_was_filled_and_gives_none_of_its_notional_back(bench: Bench) -> None:
@@ -482,7 +484,7 @@ def test_notional_comes_back_only_of_what_was_not_filled(bench: Bench, filled: i
             transaction.orders.record_answer(present, state, filled_centicontracts=0)
         else:
             transaction.orders.abandon(present, DenialReason.PROPOSAL_EXPIRED, "late")
-        (day,) = transaction.reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"})
+        (day,) = transaction.reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"})
     assert day.notional_microdollars == (intent.notional_microdollars if filled else 0)
 
 
@@ -744,9 +746,7 @@ def test_F53_a_foreign_order_that_is_gone_is_counted_no_more(bench: Bench) -> No
     def counted() -> list[int]:
         with bench.desk.journal.reading() as reading:
             return [
-                each.open_bids_centicontracts
-                for each in reading.ledger.markets("sandbox", 0)
-                if each.ticker[:3] == "KXO"
+                each.open_bids_centicontracts for each in reading.ledger.markets(ACCOUNT) if each.ticker[:3] == "KXO"
             ]
 
     assert counted() == [200]
@@ -803,7 +803,7 @@ def test_without_a_session_everything_is_told_and_nothing_is_posted(sqlite_journ
     bench.account.made = [fill_of(somebody_s(), 300, NOON), fill_of(somebody_s(), 1, NOON - 1)]
     assert bench.kinds() == [K.FOREIGN_FILL, K.FOREIGN_ORDER]
     with bench.desk.journal.reading() as reading:
-        assert reading.ledger.markets("sandbox", 0) == []
+        assert reading.ledger.markets(ACCOUNT) == []
 
 
 def test_F49_a_fill_is_ours_by_its_order_s_id_or_by_the_client_s_id_of_its_order(bench: Bench) -> None:
@@ -831,7 +831,7 @@ def test_F54_what_was_held_before_the_first_session_is_taken_over_once(bench: Be
     again = bench.reconcile()
     assert (again.clean, again.figures.get("positions_adopted")) == (True, None)
     with bench.desk.journal.reading() as reading:
-        held = {each.ticker: each.position_centicontracts for each in reading.ledger.markets("sandbox", 0)}
+        held = {each.ticker: each.position_centicontracts for each in reading.ledger.markets(ACCOUNT)}
     assert held == {TICKER: 1, "KXX-26-A": -200}
 
 
@@ -875,7 +875,9 @@ def test_F53_an_order_of_another_sub_account_of_ours_is_foreign_here_and_counts_
     bench.account.listed = [somebody_s()]
     assert bench.kinds() == [K.FOREIGN_ORDER]
     assert _events(sqlite_journal) == {"EVENT-KXOTHER-26-A"}
-    other = new_session("session-0002", subaccount=1, binding=Binding("sandbox", HOST, "b" * 16, 1))
+    other = new_session(
+        "session-0002", account=Account("sandbox", 1), binding=Binding(Account("sandbox", 1), HOST, "b" * 16)
+    )
     with desk.journal.writing() as transaction:
         open_session(transaction, other, OTHER_GROUP)
     desk.session_id, desk.group, desk.subaccount = other.session_id, OTHER_GROUP, 1
@@ -927,8 +929,7 @@ def test_F54_what_is_taken_over_is_what_is_not_explained_at_its_dearest(
 
     taken = take_over(
         cast("JournalTransaction", SimpleNamespace(positions=Positions())),
-        "demo",
-        3,
+        Account("demo", 3),
         TICKER,
         EVENT,
         holding=held,
@@ -937,7 +938,7 @@ def test_F54_what_is_taken_over_is_what_is_not_explained_at_its_dearest(
     )
     assert taken == correction
     expected = {
-        "place": ("demo", 3, TICKER, EVENT),
+        "place": (Account("demo", 3), TICKER, EVENT),
         "position_centicontracts": correction,
         "spent_microdollars": spent,
         "dedupe": f"demo:3:{TICKER}:7",
@@ -978,12 +979,12 @@ def test_F54_only_drifted_positions_named_one_by_one_are_accepted(bench: Bench) 
     assert told["corrections"] == accepted.corrections
     assert bench.reconcile().clean
     with bench.desk.journal.reading() as reading:
-        held = {each.ticker: each for each in reading.ledger.markets("sandbox", 0)}
+        held = {each.ticker: each for each in reading.ledger.markets(ACCOUNT)}
     assert held["KXA-26-A"].position_centicontracts == 100
 
 
 def test_a_report_says_what_it_rests_on(bench: Bench) -> None:
-    report = ReconciliationReport("sandbox", 0, 1, 2, NOON)
+    report = ReconciliationReport(ACCOUNT, 1, 2, NOON)
     halting = Difference(K.FOREIGN_ORDER, "o", "d")
     quiet = Difference(K.WATERMARK_BEHIND, "o", "d")
     assert report.clean
@@ -1057,7 +1058,7 @@ def test_a_reconciliation_is_on_record_with_what_it_found(bench: Bench) -> None:
     bench.desk.clock.now_us += SECOND
     report = bench.reconcile()
     with bench.desk.journal.reading() as reading:
-        last = reading.reconciliations.newest("sandbox", 0)
+        last = reading.reconciliations.newest(ACCOUNT)
     assert last is not None
     assert (last.reconciliation_id, last.differences, last.clean, last.as_of_us, last.finished_us) == (
         report.reconciliation_id,

@@ -20,7 +20,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import OrderSweep
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import OrderId
-from kalshi_pipelines.execution.reconciliation.account import Account
+from kalshi_pipelines.execution.reconciliation.account import AccountReader
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.support.execution.floor import (
@@ -35,6 +35,7 @@ from kalshi_pipelines_tests.support.execution.floor import (
     resting,
 )
 from kalshi_pipelines_tests.support.execution.places import MARKETS, QUICK, markets, new_floor, reconciler
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 PLACE = "POST /portfolio/events/orders"
 
@@ -69,7 +70,7 @@ def unknown(trader: Trader, order: Any, kind: str, **fault: Any) -> Intent:
 
 def open_now(journal: Journal) -> list[Intent]:
     with journal.reading() as reading:
-        return reading.orders.open_intents("sandbox", 0)
+        return reading.orders.open_intents(ACCOUNT)
 
 
 def test_F06_whatever_was_lost_is_found_as_it_is_on_the_exchange_and_sent_no_second_time(
@@ -193,7 +194,7 @@ def test_a_fenced_session_sends_nothing_more(floor: Floor, sqlite_journal: sa.En
 class Twins:
     """An account in which every order is told of twice, under another id."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: AccountReader) -> None:
         self._account = account
 
     def __getattr__(self, name: str) -> Any:

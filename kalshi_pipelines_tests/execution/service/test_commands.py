@@ -49,6 +49,7 @@ from kalshi_pipelines.units import instant, microseconds, now_us
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
 from kalshi_pipelines_tests.support.execution.trading import (
+    ACCOUNT,
     HOUR,
     MINUTE,
     NOON,
@@ -199,7 +200,7 @@ def test_close_session_is_recorded_with_person_and_reason(
     assert session_commands.close_session(fake_context(journal=desk.journal), given()) == 0
     assert "Session session-0001 is closed and can send nothing more." in capsys.readouterr().out
     with desk.journal.reading() as reading:
-        assert reading.sessions.live_session("sandbox", 0) is None
+        assert reading.sessions.live_session(ACCOUNT) is None
         last = reading.audit_log.newest(1)[0]
     assert '"reason":"by ann: a try"' in last.body
     with sqlite_journal.connect() as connection:
@@ -690,7 +691,7 @@ def test_status_prints_switch_session_orders_inbox_caps_and_positions(
     desk = desk_at(sqlite_journal)
     desk.reserved()
     with desk.journal.writing() as transaction:
-        transaction.reconciliations.record("sandbox", 0, NOON, NOON, differences=0, clean=True, report="-")
+        transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="-")
     old, new = (
         dataclasses.replace(ORDER, as_of=instant(end - MINUTE), valid_until=instant(end)) for end in (NOON - HOUR, NOON)
     )
@@ -742,7 +743,7 @@ def test_status_prints_who_stopped_trading_and_the_differences(
         "positions        0 markets, at most 2,000 contracts each",
     ]
     with desk.journal.writing() as transaction:
-        transaction.reconciliations.record("sandbox", 0, NOON, NOON, differences=2, clean=False, report="-")
+        transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=2, clean=False, report="-")
     assert "reconciliation   2 differences, 0 seconds ago" in status_of(monkeypatch, capsys, desk, tmp_path, NOON)
 
 
@@ -778,7 +779,7 @@ def test_breached_scope_is_marked_in_its_line(sqlite_journal: sa.Engine) -> None
     desk = desk_at(sqlite_journal)
     desk.reserved()
     with desk.journal.reading() as reading:
-        (standing,) = reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+        (standing,) = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
     beyond = dataclasses.replace(standing, breached=True)
     for scope, is_told in ((standing, False), (beyond, True)):
         (line,) = cap_lines([scope])

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.configuration import TradeSettings
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.service.live_account import LiveAccount, has_trade_key, live_account, live_transport
 from kalshi_pipelines.kalshi.errors import KalshiError
@@ -55,9 +56,9 @@ def test_the_account_that_is_opened_is_the_one_of_the_settings(sqlite_journal: s
             assert available > 0
             report = account.reconciler(journal).reconcile()
             assert report.clean, str(report)
-            assert (report.environment, report.subaccount) == ("sandbox", trade.subaccount)
+            assert report.account == Account("sandbox", trade.subaccount)
     with journal.reading() as reading:
-        last = reading.reconciliations.newest("sandbox", trade.subaccount)
+        last = reading.reconciliations.newest(Account("sandbox", trade.subaccount))
     assert last is not None
     assert last.clean
     warehouse.dispose()
@@ -78,6 +79,6 @@ def test_what_is_asked_and_fenced_is_of_the_account_s_own_number_and_shard(sqlit
     assert [each.ok for each in account.key_checks()] == [True]
     assert asked == [(7, 3), (7,)]
     desk = account.reconciler(ready_journal(sqlite_journal))._desk
-    assert (desk.subaccount, desk.fencing) == (7, transport)
-    assert isinstance(desk.account, ExchangeAccount)
-    assert desk.account._subaccount == 7
+    assert (desk.account, desk.fencing) == (Account("sandbox", 7), transport)
+    assert isinstance(desk.exchange, ExchangeAccount)
+    assert desk.exchange._subaccount == 7

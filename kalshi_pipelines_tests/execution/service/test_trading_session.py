@@ -41,6 +41,7 @@ from kalshi_pipelines_tests.support.execution.floor import proposed, ready_journ
 from kalshi_pipelines_tests.support.execution.instants import INSTANT, MINUTE, NOW
 from kalshi_pipelines_tests.support.execution.told_account import ToldAccount
 from kalshi_pipelines_tests.support.execution.told_exchange import Play, first_session, play
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 from kalshi_pipelines_tests.support.execution.trading import MINUTE as MINUTE_US
 
 #: Rows the database takes of a login that may only insert, and no order can be made of.
@@ -187,7 +188,7 @@ def test_an_order_is_sent_when_a_person_approved_it_and_given_back_when_its_time
         made.clock.now_us += int(seconds * 1_000_000)
         if len(waited) == 5:
             with made.journal.writing() as transaction:
-                first = transaction.reading.orders.open_intents("sandbox", 0)[0]
+                first = transaction.reading.orders.open_intents(ACCOUNT)[0]
                 transaction.orders.approve(first.request_sha256, "bob", made.clock() + MINUTE_US)
 
     run = traded(made, context_of(made, said, pause=pause))
@@ -217,7 +218,7 @@ def test_a_market_that_can_not_be_read_again_is_judged_by_the_old_reading(sqlite
         made.clock.now_us += int(seconds * 20_000_000)
         made.unreadable = UnreadableMarket("no grid")
         with made.journal.writing() as transaction:
-            (intent,) = transaction.reading.orders.open_intents("sandbox", 0)
+            (intent,) = transaction.reading.orders.open_intents(ACCOUNT)
             transaction.orders.approve(intent.request_sha256, "bob", made.clock() + MINUTE_US)
 
     (decision,) = traded(made, context_of(made, pause=pause)).decisions
@@ -344,7 +345,7 @@ def _holder(made: Play, contracts: int) -> Reconciler:
     account = ToldAccount(made.clock)
     account.held = {"KXA-26-B": Holding("KXA-26-B", contracts * 100, contracts * 500_000)}
     return Reconciler(
-        made.journal, account, account, "sandbox", 0, clock_us=made.clock, pause=lambda seconds: None
+        made.journal, account, account, ACCOUNT, clock_us=made.clock, pause=lambda seconds: None
     )  # fmt: skip
 
 
@@ -359,7 +360,7 @@ def test_F54_the_first_session_counts_what_is_held_before_it_decides_anything(
     put_in(made, made.order(leg=Leg(Action.SELL, Outcome.YES, YesPrice(5_200))), made.order())
     run = traded(made, context_of(made), _holder(made, contracts))
     with made.journal.reading() as reading:
-        assert [each.position_centicontracts for each in reading.ledger.markets("sandbox", 0)] == [contracts * 100]
+        assert [each.position_centicontracts for each in reading.ledger.markets(ACCOUNT)] == [contracts * 100]
         assert reading.halts.kill_state().engaged is (denied is not None)
     if denied:
         assert (run.decisions, run.is_clean, len(run.reconciliations)) == ((), False, 1)
@@ -393,12 +394,12 @@ def test_F54_a_first_reconciliation_that_read_nothing_decides_nothing_and_is_mad
     account = ToldAccount(made.clock)
     account.failing = {"holdings": [UnreadableAccount("no page")] * 4}
     reconciler = Reconciler(
-        made.journal, account, account, "sandbox", 0, clock_us=made.clock, pause=lambda seconds: None
+        made.journal, account, account, ACCOUNT, clock_us=made.clock, pause=lambda seconds: None
     )  # fmt: skip
     run = traded(made, context_of(made), reconciler)
     assert (run.decisions, run.is_clean) == ((), False)
     with made.journal.reading() as reading:
-        assert not reading.reconciliations.has_any_since_first_session("sandbox", 0)
+        assert not reading.reconciliations.has_any_since_first_session(ACCOUNT)
         assert not reading.halts.kill_state().engaged
     made.clock.now_us += 1_000_000
     account.held = {"KXA-26-B": Holding("KXA-26-B", 100, 500_000)}

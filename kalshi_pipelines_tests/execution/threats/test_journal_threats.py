@@ -35,6 +35,7 @@ from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.units import microseconds
 from kalshi_pipelines_tests.support.execution.tampering import tampered
 from kalshi_pipelines_tests.support.execution.trading import (
+    ACCOUNT,
     EVENT,
     HOUR,
     MINUTE,
@@ -67,7 +68,7 @@ def race(case: str, url: str, processes: int) -> list[str]:
 
 def standing(desk: Desk, kind: ScopeKind, key: str) -> tuple[int, int]:
     with desk.journal.reading() as reading:
-        (found,) = reading.ledger.standings("sandbox", 0, Mode.LIVE, {kind: key})
+        (found,) = reading.ledger.standings(ACCOUNT, Mode.LIVE, {kind: key})
     return found.orders, found.worst_microdollars
 
 
@@ -120,7 +121,7 @@ def test_F01_process_killed_after_planning_has_sent_and_reserved_nothing(url: st
     with desk.journal.writing() as transaction:
         intent = transaction.reading.orders.intent(only_intent(desk))
         assert intent.state is OrderState.PLANNED
-        assert transaction.reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}) == []
+        assert transaction.reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}) == []
         transaction.orders.deny(intent, DenialReason.CRASHED_BEFORE_SENDING, "the process ended")
     assert verify(desk.journal._engine).ok
 
@@ -130,7 +131,7 @@ def test_F02_reservation_of_a_killed_process_is_released_by_recovery(url: str, d
     desk = desk_of(url)
     assert standing(desk, ScopeKind.ACCOUNT, "account") == (1, 5_200_000)
     with desk.journal.writing() as transaction:
-        (left,) = transaction.reading.orders.open_intents("sandbox", 0)
+        (left,) = transaction.reading.orders.open_intents(ACCOUNT)
         transaction.orders.abandon(left, DenialReason.CRASHED_BEFORE_SENDING, "the process ended")
     assert standing(desk, ScopeKind.ACCOUNT, "account") == (1, 0)
     assert verify(desk.journal._engine).ok
@@ -143,7 +144,7 @@ def test_F03_process_killed_at_sending_leaves_an_order_that_blocks_its_market(
     assert race(f"die_{point}", url, 1) == ["SIGKILL"]
     desk = desk_of(url)
     with desk.journal.writing() as transaction:
-        (left,) = transaction.reading.orders.open_intents("sandbox", 0)
+        (left,) = transaction.reading.orders.open_intents(ACCOUNT)
     if point == "about to send":
         assert left.state is OrderState.RESERVED
         return
@@ -209,7 +210,7 @@ def test_F14_second_live_session_opens_only_after_the_lease_of_the_first(desk: D
     desk.clock.now_us += SECOND
     with desk.journal.writing() as transaction:
         open_session(transaction, new_session("session-0002", now_us=desk.clock()), group)
-        assert transaction.reading.sessions.live_session("sandbox", 0) == "session-0002"
+        assert transaction.reading.sessions.live_session(ACCOUNT) == "session-0002"
         assert not transaction.sessions.renew_lease("session-0001", desk.clock() + HOUR)
 
 
@@ -548,7 +549,7 @@ def test_F59_many_small_orders_reach_the_caps_on_rate_and_number(desk: Desk) -> 
     with desk.journal.writing() as transaction:
         for _ in range(3):
             transaction.orders.record_attempt(desk.session_id, denial=DenialReason.INVALID_PROPOSAL)
-        assert transaction.reading.orders.attempts_in_last_minute("sandbox", 0, Mode.LIVE, desk.clock()) == 67
+        assert transaction.reading.orders.attempts_in_last_minute(ACCOUNT, Mode.LIVE, desk.clock()) == 67
 
 
 def test_F60_markets_of_one_event_add_up_without_credit(journal_engine: sa.Engine) -> None:

@@ -14,6 +14,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kalshi_pipelines.execution.journal.records import Sent
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure, judge_answer
 from kalshi_pipelines.execution.orders.request import request_sha256
 from kalshi_pipelines.execution.orders.states import OrderState
@@ -38,6 +39,7 @@ from kalshi_pipelines_tests.support.execution.raw_server import (
     silence,
 )
 from kalshi_pipelines_tests.support.execution.requests import REQUEST
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 PRIVATE = Ed25519PrivateKey.generate()
 SIGNER = Signer("6aa9dd34-2e8a-49eb-887f-0963dca78d43", PRIVATE)
@@ -47,7 +49,7 @@ OPENAPI = SHARED / "facts" / "kalshi_openapi_3.34.0.yaml"
 
 
 def _transport(server: RawServer, **options: Any) -> OrderTransport:
-    return OrderTransport(Environment.SANDBOX, server.url, SIGNER, subaccount=3, **options)
+    return OrderTransport(Account("sandbox", 3), server.url, SIGNER, **options)
 
 
 def _permit(transport: OrderTransport, **changes: Any) -> SendPermit:
@@ -135,7 +137,7 @@ def test_F08_a_request_that_can_not_be_signed_is_not_sent() -> None:
 
     with raw_server(http("201 Created", "{}")) as server:
         signer = cast("Signer", Unsigned())
-        with OrderTransport(Environment.SANDBOX, server.url, signer, subaccount=3) as transport:
+        with OrderTransport(Account("sandbox", 3), server.url, signer) as transport:
             answer = transport.place(_permit(transport))
     assert (answer.status, answer.failure, server.connections) == (None, SendFailure.NOT_SENT, 0)
 
@@ -144,7 +146,7 @@ def test_F08_the_client_repeats_redirects_and_keeps_nothing(monkeypatch: pytest.
     made: dict[str, Any] = {}
     monkeypatch.setattr(httpx, "HTTPTransport", lambda **given: given)
     monkeypatch.setattr(httpx, "Client", lambda **given: made.update(given))
-    OrderTransport(Environment.SANDBOX, "http://127.0.0.1:1", SIGNER, subaccount=0)
+    OrderTransport(ACCOUNT, "http://127.0.0.1:1", SIGNER)
     limits = httpx.Limits(max_keepalive_connections=0)
     assert made["transport"] == {"retries": 0, "http2": False, "trust_env": False, "limits": limits}
     assert (made["trust_env"], made["follow_redirects"]) == (False, False)
@@ -266,7 +268,7 @@ def test_a_permit_can_not_leave_its_process_or_be_doubled() -> None:
 )
 def test_F27_an_address_of_another_environment_makes_no_transport(environment: Environment, url: str) -> None:
     with pytest.raises(EnvironmentMismatch):
-        OrderTransport(environment, url, SIGNER, subaccount=0)
+        OrderTransport(Account(environment.value, 0), url, SIGNER)
 
 
 def test_F46_the_writes_are_those_of_the_list_with_their_shard_and_sub_account() -> None:
@@ -373,7 +375,7 @@ def test_F52_tokens_are_counted_exactly_and_a_reduction_takes_what_is_left() -> 
 def test_F52_every_write_takes_its_tokens() -> None:
     with raw_server(http("200 OK", "{}")) as server:
         budget = WriteBudget(0, 100, kept=0)
-        with OrderTransport(Environment.SANDBOX, server.url, SIGNER, subaccount=3, budget=budget) as transport:
+        with OrderTransport(Account("sandbox", 3), server.url, SIGNER, budget=budget) as transport:
             transport.cancel(ORDER, TICKER)
             transport.trigger_order_group(ORDER, 2)
             assert [transport.take_order_tokens() for _ in range(9)] == [True] * 8 + [False]
@@ -384,7 +386,7 @@ def test_F52_every_write_takes_its_tokens() -> None:
 def test_F52_a_new_order_group_leaves_tokens_for_cancels_too() -> None:
     with raw_server(http("201 Created", "{}")) as server:
         budget = WriteBudget(100, 100, kept=95)
-        with OrderTransport(Environment.SANDBOX, server.url, SIGNER, subaccount=3, budget=budget) as transport:
+        with OrderTransport(Account("sandbox", 3), server.url, SIGNER, budget=budget) as transport:
             assert transport.create_order_group(0, 50).failure is SendFailure.NOT_SENT
             assert transport.cancel(ORDER, TICKER).status == 201
     assert [request.split(b" ")[0] for request in server.requests] == [b"DELETE"]

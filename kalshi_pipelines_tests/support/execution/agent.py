@@ -28,6 +28,7 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.settings import Environment, Settings
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 TICKER, SANDBOX, TRADE_KEY_FILE = sys.argv[1:4]
 ORDER = {
@@ -82,7 +83,7 @@ def opens_a_socket() -> str:
 
 
 def imports_the_transport() -> str:
-    transport = OrderTransport(Environment.SANDBOX, SANDBOX, signer(), subaccount=0)
+    transport = OrderTransport(ACCOUNT, SANDBOX, signer())
     text = json.dumps(ORDER)
     import hashlib
 

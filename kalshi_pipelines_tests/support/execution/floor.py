@@ -24,6 +24,7 @@ from kalshi_pipelines.execution.gates.key import available_on
 from kalshi_pipelines.execution.gates.market_snapshot import ExchangeMarkets
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
 from kalshi_pipelines.execution.orders.terms import (
@@ -129,10 +130,9 @@ class Floor:
     def transport(self, settings: TradeSettings) -> OrderTransport:
         """What can write, with tokens for everything."""
         made = OrderTransport(
-            Environment.SANDBOX,
+            settings.account(Environment.SANDBOX),
             self.sandbox.url,
             self.signer,
-            subaccount=settings.subaccount,
             budget=WriteBudget(100_000, 100_000),
         )
         return self.stack.enter_context(made)
@@ -217,7 +217,12 @@ def say_reconciled(journal: Journal, *, clean: bool = True) -> None:
     with journal.writing() as transaction:
         now = transaction.now_us
         transaction.reconciliations.record(
-            "sandbox", SUBACCOUNT, now, now, differences=0 if clean else 1, clean=clean, report="the test says so"
+            Account("sandbox", SUBACCOUNT),
+            now,
+            now,
+            differences=0 if clean else 1,
+            clean=clean,
+            report="the test says so",
         )
 
 

@@ -15,7 +15,16 @@ from kalshi_pipelines.execution.journal.tables import audit_log
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines_tests.support.execution.trading import EVENT, GROUP, HOUR, NOON, TICKER, desk_at, next_session
+from kalshi_pipelines_tests.support.execution.trading import (
+    ACCOUNT,
+    EVENT,
+    GROUP,
+    HOUR,
+    NOON,
+    TICKER,
+    desk_at,
+    next_session,
+)
 
 #: SHA-256 of the session's audit log. It may change only with the form of the log, together with ``BODY_VERSION``.
 GOLDEN: Final = "ab4aa2479e27212c86e17ea2dee8c44b2191efb8797f539aa8636fd605bcdd66"
@@ -46,14 +55,14 @@ def audit_of_a_session(url: str) -> str:
         fence = transaction.evidence.record_fence(GROUP, NOON)
         sweep = transaction.evidence.record_sweep(SweepReading(fence, lost.ticker, NOON, NOON + 1, 2, "e" * 64, True))
         transaction.orders.record_absence(lost, transaction.evidence.record_resolution(lost, fence, sweep))
-        transaction.reconciliations.record("sandbox", 0, NOON, NOON, differences=0, clean=True, report="nothing")
+        transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="nothing")
     desk.clock.now_us += 24 * HOUR
     next_session(desk, 2)
     desk.reserved()
     with desk.journal.writing() as transaction:
-        transaction.settlements.record("sandbox", 0, TICKER, EVENT, payoff_centicents=10_000, dedupe="once")
+        transaction.settlements.record(ACCOUNT, TICKER, EVENT, payoff_centicents=10_000, dedupe="once")
         fill = Fill("f-2", "foreign-1", TICKER, Side.BID, 9_000, 300_000, 0, NOON)
-        transaction.fills.record_foreign("sandbox", 0, replace(fill, ticker="KXOTHER-1"), "KXOTHER")
+        transaction.fills.record_foreign(ACCOUNT, replace(fill, ticker="KXOTHER-1"), "KXOTHER")
         assert transaction.reading.halts.kill_state().engaged
     with engine.connect() as connection:
         rows = connection.execute(sa.select(audit_log.c.seq, audit_log.c.hash, audit_log.c.body).order_by("seq")).all()

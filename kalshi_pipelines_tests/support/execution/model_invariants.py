@@ -10,6 +10,7 @@ from kalshi_pipelines.execution.journal.tables import scope_markets, scopes
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState
 from kalshi_pipelines.units import trading_day
 from kalshi_pipelines_tests.support.execution.model_exchange import ModelExchange
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 DOLLARS = 1_000_000
 
@@ -58,7 +59,7 @@ def _within(kind: ScopeKind, have: int, cap: int) -> None:
 
 def ledger_is_the_truth(reading: JournalReading, exchange: ModelExchange) -> None:
     """After a clean reconciliation: position and cost by the fills, and what is reserved rests."""
-    counted = {market.ticker: market for market in reading.ledger.markets("sandbox", 0)}
+    counted = {market.ticker: market for market in reading.ledger.markets(ACCOUNT)}
     resting = exchange.resting()
     for ticker in exchange.tickers():
         have = counted.get(ticker) or MarketStanding(ticker, 0, 0, 0, 0, 0, 0)
@@ -84,7 +85,7 @@ def what_ended_is_what_was_won(engine: sa.Engine, exchange: ModelExchange) -> No
 def the_day_has_all_that_is_outstanding(reading: JournalReading, now_us: int) -> None:
     """Whenever a day begins, what the account can lose counts in it."""
     keys = {ScopeKind.DAY: trading_day(now_us).isoformat(), ScopeKind.ACCOUNT: "account"}
-    worst = {each.kind: each.worst_microdollars for each in reading.ledger.standings("sandbox", 0, Mode.LIVE, keys)}
+    worst = {each.kind: each.worst_microdollars for each in reading.ledger.standings(ACCOUNT, Mode.LIVE, keys)}
     assert worst[ScopeKind.DAY] >= worst[ScopeKind.ACCOUNT]
 
 

@@ -42,6 +42,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 from kalshi_pipelines_tests.support.execution import model_invariants as invariants
 from kalshi_pipelines_tests.support.execution.model_exchange import FAULTS, Died, ModelAccount, ModelExchange
 from kalshi_pipelines_tests.support.execution.trading import (
+    ACCOUNT,
     EVENT,
     HOUR,
     MINUTE,
@@ -182,7 +183,7 @@ class Trading(RuleBasedStateMachine):
     def again(self, number: int, dearer: bool) -> None:
         """A signal that was proposed before comes again, perhaps with other terms."""
         signal, known = self.signals[number % len(self.signals)]
-        key = idempotency_key("sandbox", 0, signal)
+        key = idempotency_key(ACCOUNT, signal)
         assert (key, client_order_id(key)) == (known.idempotency_key, known.client_order_id)
         new = replace(known, price_centicents=known.price_centicents + 100 if dearer else known.price_centicents)
         expected = IdempotencyConflict if dearer else AlreadyPlanned
@@ -256,7 +257,7 @@ class Trading(RuleBasedStateMachine):
         """Level 2, by the halt itself: everything is fenced and canceled; nothing rests, whatever is on its way."""
         emergency = EmergencyFile(self.folder / "kill.emergency.jsonl")
         clock, journal = self.desk.clock, self.desk.journal
-        switch = KillSwitch(lambda: journal, emergency, (), environment="sandbox", subaccount=0, clock_us=clock)
+        switch = KillSwitch(lambda: journal, emergency, (), account=ACCOUNT, clock_us=clock)
         account = ModelAccount(self.exchange)
         report = Halt(
             switch, emergency, self.exchange, account, self._groups, clock_us=clock, pause=self._pause
@@ -317,7 +318,7 @@ class Trading(RuleBasedStateMachine):
     ) -> tuple[Intent | None, OrderRequest]:
         """A new signal, reserved if the caps allow it; a denial changes no counter."""
         signal = Signal("model", "1", dry or "", f"signal {len(self.signals)}")
-        key = idempotency_key("sandbox", 0, signal)
+        key = idempotency_key(ACCOUNT, signal)
         tif = TimeInForce.GOOD_TILL_CANCELED if rests else TimeInForce.IMMEDIATE_OR_CANCEL
         group = OrderId(self.desk.group) if dry is None else None
         request = OrderRequest(
@@ -366,7 +367,7 @@ class Trading(RuleBasedStateMachine):
     def _live_session(self) -> None:
         """A new session if the last has ended: its group was fenced, or its time is over."""
         with self.desk.journal.reading() as reading:
-            held = reading.sessions.lease("sandbox", 0)
+            held = reading.sessions.lease(ACCOUNT)
         if held is None or held.until_us <= self.desk.clock() + MINUTE or held.session_id != self.desk.session_id:
             self.sessions += 1
             open_next(self.desk, self.sessions, CAPS)
@@ -386,8 +387,7 @@ class Trading(RuleBasedStateMachine):
             self.desk.journal,
             ModelAccount(self.exchange),
             self._fencing(),
-            "sandbox",
-            0,
+            ACCOUNT,
             clock_us=self.desk.clock,
             pause=self._pause,
             checkpoint=dying_at(point),
@@ -402,14 +402,14 @@ class Trading(RuleBasedStateMachine):
 
     def _groups(self) -> list[tuple[OrderId, int]]:
         with self.desk.journal.reading() as reading:
-            return [(OrderId(group), shard) for group, shard in reading.evidence.unfenced_groups("sandbox", 0, 0)]
+            return [(OrderId(group), shard) for group, shard in reading.evidence.unfenced_groups(ACCOUNT, 0)]
 
     def _rows(self, mode: Mode | None = None) -> list[object]:
         return invariants.counters(self.engine, mode)
 
     def _account_worst(self) -> int:
         with self.desk.journal.reading() as reading:
-            return sum(invariants.worst_of(market) for market in reading.ledger.markets("sandbox", 0))
+            return sum(invariants.worst_of(market) for market in reading.ledger.markets(ACCOUNT))
 
     def _told_in_any_order(self) -> None:
         """A record's text is the same in whatever order its members are given."""

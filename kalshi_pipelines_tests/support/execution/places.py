@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.reconciliation.account import Account, ExchangeAccount
+from kalshi_pipelines.execution.orders.account import Account
+from kalshi_pipelines.execution.reconciliation.account import AccountReader, ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.resolution import Fencing, Limits
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess
@@ -48,14 +49,14 @@ def reconciler(
     journal: Journal,
     *,
     limits: Limits = QUICK,
-    account: Callable[[Account], Account] = lambda account: account,
+    account: Callable[[AccountReader], AccountReader] = lambda account: account,
     fencing: Fencing | None = None,
     **more: Any,
 ) -> Reconciler:
     """A reconciler of the member's account."""
     fencing = fencing or floor.transport(floor.settings())
     read = account(ExchangeAccount(floor.client, SUBACCOUNT))
-    return Reconciler(journal, read, fencing, "sandbox", SUBACCOUNT, limits=limits, **more)
+    return Reconciler(journal, read, fencing, Account("sandbox", SUBACCOUNT), limits=limits, **more)
 
 
 def by_hand(floor: Floor, method: str, path: str, **body: Any) -> httpx.Response:

@@ -16,7 +16,7 @@ from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, JournalRefused
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.orders.terms import ClientOrderId
-from kalshi_pipelines_tests.support.execution.trading import VERSION, Clock, Desk
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT, VERSION, Clock, Desk
 
 #: Longest time a process waits for the journal's lock. Every process must get the lock even on a slow machine.
 PATIENCE_SECONDS = 60
@@ -34,7 +34,7 @@ def send_the_same(url: str, number: int) -> str:
     """Send the only reserved order of the journal."""
     desk = desk_of(url, number)
     with desk.journal.reading() as reading:
-        (intent,) = reading.orders.open_intents("sandbox", 0)
+        (intent,) = reading.orders.open_intents(ACCOUNT)
     try:
         desk.sending(intent)
     except JournalRefused as refusal:

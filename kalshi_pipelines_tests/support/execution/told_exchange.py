@@ -19,6 +19,7 @@ from kalshi_pipelines.execution.gates.arming import Bound, arm_token
 from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.records import Intent, Mode, Origin
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.answers import OrderAnswer
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
@@ -30,7 +31,7 @@ from kalshi_pipelines.units import MINUTE_US, instant
 from kalshi_pipelines_tests.support.execution.floor import ProcessEnded, end_process
 from kalshi_pipelines_tests.support.execution.good_order import MARKET, ORDER
 from kalshi_pipelines_tests.support.execution.instants import MINUTE, NOW_US
-from kalshi_pipelines_tests.support.execution.trading import Clock
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT, Clock
 
 HOST, KEY = "127.0.0.1:8765", "SHA256:0123456789abcdef"
 _numbers = count(1)
@@ -167,7 +168,7 @@ class Play:
     def open_intents(self) -> list[Intent]:
         """Return the orders of this sub-account that are still open, oldest first."""
         with self.journal.reading() as reading:
-            return reading.orders.open_intents("sandbox", self.settings.subaccount, mode=self.mode)
+            return reading.orders.open_intents(Account("sandbox", self.settings.subaccount), mode=self.mode)
 
     def facts(self) -> dict[str, Any]:
         """What the newest record of the audit says."""
@@ -214,7 +215,7 @@ def play(engine: sa.Engine, exchange: ToldExchange | None = None, *, live: bool 
         if transaction.reading.halts.kill_state().engaged:
             transaction.halts.release("ann", "the test begins")
         transaction.reconciliations.record(
-            "sandbox", 0, NOW_US, NOW_US, differences=0, clean=True, report="the test says so"
+            ACCOUNT, NOW_US, NOW_US, differences=0, clean=True, report="the test says so"
         )
     values = {"series": "KXA", "approval_dollars": 50, "mode": Mode.LIVE if live else Mode.DRY_RUN, **settings}
     plain = TradeSettings(**values)

@@ -26,6 +26,7 @@ from kalshi_pipelines.execution.journal.records import (
 )
 from kalshi_pipelines.execution.journal.tables import CEILINGS, UNCAPPED
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.request import request_text
 from kalshi_pipelines.execution.orders.terms import ClientOrderId, MarketTicker, OrderId, Side, TimeInForce
@@ -39,6 +40,7 @@ NOON = microseconds(datetime(2026, 11, 23, 17, tzinfo=UTC))
 VERSION = "1.0+test"
 KEY = "a1b2c3d4e5f60718"
 HOST = "127.0.0.1:8765"
+ACCOUNT = Account("sandbox", 0)
 GROUP = "9b2f2c4e-0000-4000-8000-000000000001"
 EVENT = "KXRAIN-26NOV24"
 TICKER = f"{EVENT}-T1"
@@ -170,8 +172,7 @@ def new_session(
     live = mode is Mode.LIVE
     values: dict[str, Any] = {
         "session_id": session_id,
-        "environment": "sandbox",
-        "subaccount": 0,
+        "account": ACCOUNT,
         "mode": mode,
         "origin": origin,
         "opened_by": "ada",
@@ -181,7 +182,7 @@ def new_session(
         "config_sha256": "c" * 64,
         "caps_sha256": "d" * 64,
         "caps": allowed,
-        "binding": Binding("sandbox", HOST, KEY, 0) if live else None,
+        "binding": Binding(ACCOUNT, HOST, KEY) if live else None,
         "armed_by": "ada" if live else None,
     }
     values.update(changed)

@@ -6,7 +6,7 @@ from kalshi_pipelines.execution.journal.records import Fill, Intent
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines_tests.support.execution.trading import GROUP, HOUR, MINUTE, NOON, SECOND, Desk
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT, GROUP, HOUR, MINUTE, NOON, SECOND, Desk
 
 
 def unknown_order(desk: Desk) -> Intent:
@@ -141,6 +141,6 @@ def scope_breached(desk: Desk) -> Intent:
     intent = desk.reserved()
     with desk.journal.writing() as transaction:
         fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_999, 300_000, 0, NOON)
-        transaction.fills.record_foreign("sandbox", 0, fill, "KXOTHER")
+        transaction.fills.record_foreign(ACCOUNT, fill, "KXOTHER")
     desk.released_by("grace")
     return intent

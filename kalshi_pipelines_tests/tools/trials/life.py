@@ -44,6 +44,7 @@ from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.settings import Environment, RateTier
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines_tests.support.execution.floor import Budget, Floor, Row, proposed
+from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 from kalshi_pipelines_tests.tools.trials.plans import Life, OrderWanted, Plan
 
 LIMITS = Limits(margin_us=1_000, watermark_seconds=4, fence_attempts=3, pause_seconds=0.04, rounds=3)
@@ -128,20 +129,20 @@ def reconciler_of(floor: Floor, journal: Journal, checkpoint: Callable[[Checkpoi
     """A reconciler that does not wait long."""
     fencing = floor.transport(floor.settings())
     account = ExchangeAccount(floor.client, 0)
-    return Reconciler(journal, account, fencing, "sandbox", 0, checkpoint=checkpoint, limits=LIMITS)
+    return Reconciler(journal, account, fencing, ACCOUNT, checkpoint=checkpoint, limits=LIMITS)
 
 
 def bury(journal: Journal) -> None:
     """End the session of the process that died: what an operator does with ``close-session``."""
     with journal.writing() as transaction:
-        held = transaction.reading.sessions.lease("sandbox", 0)
+        held = transaction.reading.sessions.lease(ACCOUNT)
         if held is not None:
             transaction.sessions.end(held.session_id, "its process is dead")
 
 
 def switch_of(place: Place, journal: Journal) -> KillSwitch:
     """The kill switch of a trial: its journal, and the file for when that can not be written."""
-    return KillSwitch(lambda: journal, _emergency(place), (), environment="sandbox", subaccount=0)
+    return KillSwitch(lambda: journal, _emergency(place), (), account=ACCOUNT)
 
 
 def _emergency(place: Place) -> EmergencyFile:
@@ -170,7 +171,7 @@ def halted(place: Place, seconds: float) -> HaltReport:
             _emergency(place),
             floor.transport(floor.settings()),
             ExchangeAccount(floor.client, 0),
-            GroupsToFence(lambda: journal, floor.portfolio, "sandbox", 0),
+            GroupsToFence(lambda: journal, floor.portfolio, ACCOUNT),
             pause=lambda seconds: time.sleep(seconds / 10),
         )
         return halt.run("bob", "a person said halt", patience_seconds=20)
@@ -249,7 +250,7 @@ def _ledger(journal: Journal) -> list[object]:
 
     with journal.reading() as reading:
         return [
-            *reading.ledger.markets("sandbox", 0),
-            *reading.ledger.standings("sandbox", 0, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}),
-            *reading.orders.open_intents("sandbox", 0),
+            *reading.ledger.markets(ACCOUNT),
+            *reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}),
+            *reading.orders.open_intents(ACCOUNT),
         ]

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.tables import fences, session_groups, sessions
+from kalshi_pipelines.execution.orders.account import Account
 
 
 class EvidenceReading:
@@ -17,7 +18,7 @@ class EvidenceReading:
         row = self._connection.execute(found).first()
         return None if row is None else (row[0], row[1])
 
-    def unfenced_groups(self, environment: str, subaccount: int, since_us: int) -> list[tuple[str, int]]:
+    def unfenced_groups(self, account: Account, since_us: int) -> list[tuple[str, int]]:
         """Return order groups without a fence, each with its shard.
 
         Groups of sessions that expired before ``since_us`` are left out.
@@ -27,8 +28,8 @@ class EvidenceReading:
             .join(sessions, sessions.c.session_id == session_groups.c.session_id)
             .outerjoin(fences, fences.c.order_group_id == session_groups.c.order_group_id)
             .where(
-                sessions.c.environment == environment,
-                sessions.c.subaccount == subaccount,
+                sessions.c.environment == account.environment,
+                sessions.c.subaccount == account.subaccount,
                 sessions.c.expires_us >= since_us,
                 fences.c.fence_id.is_(None),
             )

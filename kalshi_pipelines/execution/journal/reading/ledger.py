@@ -10,6 +10,7 @@ from kalshi_pipelines.execution.journal.reading.rows import Row, all_rows
 from kalshi_pipelines.execution.journal.reading.sessions import SessionReading
 from kalshi_pipelines.execution.journal.records import ForeignOrder, MarketStanding, Mode, ScopeKind, ScopeStanding
 from kalshi_pipelines.execution.journal.tables import foreign_orders, postings, scope_markets, scopes
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.terms import Side
 
 
@@ -19,22 +20,18 @@ class LedgerReading:
     def __init__(self, connection: sa.Connection, sessions: SessionReading) -> None:
         self._connection, self._sessions = connection, sessions
 
-    def standings(
-        self, environment: str, subaccount: int, mode: Mode, keys: Mapping[ScopeKind, str]
-    ) -> list[ScopeStanding]:
+    def standings(self, account: Account, mode: Mode, keys: Mapping[ScopeKind, str]) -> list[ScopeStanding]:
         """Return caps and counters of the scopes with these keys; scopes that were never used are left out."""
         wanted = [sa.and_(scopes.c.kind == kind.value, scopes.c.key == key) for kind, key in keys.items()]
         found = sa.select(scopes).where(
-            scopes.c.environment == environment,
-            scopes.c.subaccount == subaccount,
+            scopes.c.environment == account.environment,
+            scopes.c.subaccount == account.subaccount,
             scopes.c.mode == mode.value,
             sa.or_(sa.false(), *wanted),
         )
         return [_standing(row) for row in all_rows(self._connection, found.order_by(scopes.c.scope_id))]
 
-    def live_scopes(
-        self, environment: str, subaccount: int, mode: Mode, day: str, hours: tuple[int, int]
-    ) -> list[ScopeStanding]:
+    def live_scopes(self, account: Account, mode: Mode, day: str, hours: tuple[int, int]) -> list[ScopeStanding]:
         """Return the scopes in which orders count now: live session, day, rolling hours, events and account.
 
         Events that hold nothing are left out. ``day`` is today; ``hours`` are the first and the last hour that count.
@@ -43,7 +40,7 @@ class LedgerReading:
         table = scopes.c
         event = sa.or_(table.worst_microdollars != 0, table.breached == 1)
         wanted = {
-            ScopeKind.SESSION: table.key == (self._sessions.live_session(environment, subaccount) if live else None),
+            ScopeKind.SESSION: table.key == (self._sessions.live_session(account) if live else None),
             # Days never go back: a day that a fast clock opened too early counts until its end.
             ScopeKind.DAY: table.key >= day,
             ScopeKind.ROLLING: table.hour.between(*hours),
@@ -51,8 +48,8 @@ class LedgerReading:
             ScopeKind.ACCOUNT: table.key == (ACCOUNT_KEY if live else day),
         }
         found = sa.select(scopes).where(
-            table.environment == environment,
-            table.subaccount == subaccount,
+            table.environment == account.environment,
+            table.subaccount == account.subaccount,
             table.mode == mode.value,
             sa.or_(*[sa.and_(table.kind == kind.value, which) for kind, which in wanted.items()]),
         )
@@ -62,17 +59,17 @@ class LedgerReading:
             of_kind[ScopeKind.ROLLING] = [_summed(hourly)]
         return [each for kind in wanted for each in of_kind[kind]]
 
-    def breached_scopes(self, environment: str, subaccount: int, mode: Mode = Mode.LIVE) -> list[str]:
+    def breached_scopes(self, account: Account, mode: Mode = Mode.LIVE) -> list[str]:
         """Return the scopes in which facts exceeded a cap, each as ``kind key``."""
         found = sa.select(scopes.c.kind, scopes.c.key).where(
-            scopes.c.environment == environment,
-            scopes.c.subaccount == subaccount,
+            scopes.c.environment == account.environment,
+            scopes.c.subaccount == account.subaccount,
             scopes.c.mode == mode.value,
             scopes.c.breached == 1,
         )
         return [f"{kind} {key}" for kind, key in self._connection.execute(found)]
 
-    def exceeded_caps(self, environment: str, subaccount: int) -> list[str]:
+    def exceeded_caps(self, account: Account) -> list[str]:
         """Return the caps of the newest live session that the account exceeds.
 
         Scopes that were opened with higher caps by an earlier session are compared with the newest caps, too.
@@ -80,26 +77,26 @@ class LedgerReading:
         Raises:
             JournalRefused: No live session of the sub-account was ever opened.
         """
-        session_id = self._sessions.newest_live_session(environment, subaccount)
+        session_id = self._sessions.newest_live_session(account)
         caps = self._sessions.caps(session_id)
         position_cap = self._sessions.get(session_id)["position_cap_centicontracts"]
         found = self._connection.execute(
             sa.select(scopes.c.kind, scopes.c.key, scopes.c.worst_microdollars)
             .where(
-                scopes.c.environment == environment,
-                scopes.c.subaccount == subaccount,
+                scopes.c.environment == account.environment,
+                scopes.c.subaccount == account.subaccount,
                 scopes.c.mode == Mode.LIVE.value,
                 scopes.c.kind.in_([ScopeKind.ACCOUNT.value, ScopeKind.EVENT.value, ScopeKind.DAY.value]),
             )
             .order_by(scopes.c.scope_id)
         )
         exceeded = [f"{kind} {key}" for kind, key, worst in found if worst > caps[kind]["worst_cap_microdollars"]]
-        held = self.markets(environment, subaccount)
+        held = self.markets(account)
         return exceeded + [
             f"position {each.ticker}" for each in held if abs(each.position_centicontracts) > position_cap
         ]
 
-    def markets(self, environment: str, subaccount: int, key: str = "account") -> list[MarketStanding]:
+    def markets(self, account: Account, key: str = "account") -> list[MarketStanding]:
         """Return the markets in which the account holds a position, an open order or a possible loss."""
         table = scope_markets.c
         found = (
@@ -107,8 +104,8 @@ class LedgerReading:
             .join(scopes, scopes.c.scope_id == table.scope_id)
             .where(
                 scopes.c.kind == ScopeKind.ACCOUNT.value,
-                scopes.c.environment == environment,
-                scopes.c.subaccount == subaccount,
+                scopes.c.environment == account.environment,
+                scopes.c.subaccount == account.subaccount,
                 scopes.c.mode == Mode.LIVE.value,
                 scopes.c.key == key,
                 sa.or_(
@@ -135,7 +132,7 @@ class LedgerReading:
             for row in all_rows(self._connection, found)
         ]
 
-    def foreign_orders(self, environment: str, subaccount: int) -> list[ForeignOrder]:
+    def foreign_orders(self, account: Account) -> list[ForeignOrder]:
         """Return the foreign orders that the ledger counts as resting."""
         gone = postings.alias("gone")
         counted = (
@@ -145,8 +142,8 @@ class LedgerReading:
             .outerjoin(gone, gone.c.dedupe == sa.literal("foreign_gone:").concat(foreign_orders.c.order_id))
             .where(
                 scopes.c.kind == "account",
-                scopes.c.environment == environment,
-                scopes.c.subaccount == subaccount,
+                scopes.c.environment == account.environment,
+                scopes.c.subaccount == account.subaccount,
                 gone.c.dedupe.is_(None),
             )
             .order_by(foreign_orders.c.order_id)

@@ -18,6 +18,7 @@ from kalshi_pipelines.execution.journal.tables import (
     proposals,
     sessions,
 )
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import BY_CODE
 from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState
 from kalshi_pipelines.execution.orders.terms import Side
@@ -131,16 +132,15 @@ class OrderReading:
 
     def open_intents(
         self,
-        environment: str,
-        subaccount: int,
+        account: Account,
         *,
         mode: Mode = Mode.LIVE,
         states: Collection[OrderState] = OPEN_STATES,
     ) -> list[Intent]:
         """Return the intents that still hold a reservation, the oldest first."""
         found = _INTENTS.join(open_intents, open_intents.c.intent_id == intents.c.intent_id).where(
-            open_intents.c.environment == environment,
-            open_intents.c.subaccount == subaccount,
+            open_intents.c.environment == account.environment,
+            open_intents.c.subaccount == account.subaccount,
             open_intents.c.mode == mode.value,
             open_intents.c.state.in_([state.value for state in states]),
         )
@@ -173,11 +173,16 @@ class OrderReading:
         )
         return self._connection.execute(found.limit(1)).first() is not None
 
-    def attempts_in_last_minute(self, environment: str, subaccount: int, mode: Mode, now_us: int) -> int:
+    def attempts_in_last_minute(self, account: Account, mode: Mode, now_us: int) -> int:
         """Return how many orders were attempted in the last minute, denied attempts included."""
         found: int = self._connection.execute(
             ATTEMPTS,
-            {"environment": environment, "subaccount": subaccount, "mode": mode.value, "since": now_us - MINUTE_US},
+            {
+                "environment": account.environment,
+                "subaccount": account.subaccount,
+                "mode": mode.value,
+                "since": now_us - MINUTE_US,
+            },
         ).scalar_one()
         return found
 
@@ -195,8 +200,7 @@ def _intent(row: Row) -> Intent:
     return Intent(
         intent_id=row["intent_id"],
         session_id=row["session_id"],
-        environment=row["environment"],
-        subaccount=row["subaccount"],
+        account=Account(row["environment"], row["subaccount"]),
         mode=Mode(row["mode"]),
         client_order_id=row["client_order_id"],
         ticker=row["ticker"],

@@ -6,6 +6,7 @@ from kalshi_pipelines.execution.journal.reading.rows import Row, first_row
 from kalshi_pipelines.execution.journal.reading.sessions import SessionReading
 from kalshi_pipelines.execution.journal.records import ReconciliationMade
 from kalshi_pipelines.execution.journal.tables import reconciliations
+from kalshi_pipelines.execution.orders.account import Account
 
 
 class ReconciliationReading:
@@ -14,18 +15,18 @@ class ReconciliationReading:
     def __init__(self, connection: sa.Connection, sessions: SessionReading) -> None:
         self._connection, self._sessions = connection, sessions
 
-    def newest(self, environment: str, subaccount: int) -> ReconciliationMade | None:
+    def newest(self, account: Account) -> ReconciliationMade | None:
         """Return the reconciliation that was recorded last, whatever its timestamps say; None if there is none."""
         table = reconciliations.c
         found = (
             sa.select(reconciliations)
-            .where(table.environment == environment, table.subaccount == subaccount)
+            .where(table.environment == account.environment, table.subaccount == account.subaccount)
             .order_by(table.reconciliation_id.desc())
         )
         row = first_row(self._connection, found.limit(1))
         return None if row is None else _reconciliation(row)
 
-    def newest_clean(self, environment: str, subaccount: int) -> ReconciliationMade | None:
+    def newest_clean(self, account: Account) -> ReconciliationMade | None:
         """Return the newest reconciliation that found no difference; None if there is none."""
         table = reconciliations.c
         found = (
@@ -37,22 +38,22 @@ class ReconciliationReading:
                 table.clean,
                 table.differences,
             )
-            .where(table.environment == environment, table.subaccount == subaccount, table.clean == 1)
+            .where(table.environment == account.environment, table.subaccount == account.subaccount, table.clean == 1)
             .order_by(table.reconciliation_id.desc())
             .limit(1)
         )
         row = first_row(self._connection, found)
         return None if row is None else _reconciliation(row)
 
-    def has_any_since_first_session(self, environment: str, subaccount: int) -> bool:
+    def has_any_since_first_session(self, account: Account) -> bool:
         """Return whether a sub-account and its positions were compared since its first live session was opened."""
-        first = self._sessions.first_live_session_us(environment, subaccount)
+        first = self._sessions.first_live_session_us(account)
         table = reconciliations.c
         if first is None:
             return False
         found = sa.select(sa.literal(1)).where(
-            table.environment == environment,
-            table.subaccount == subaccount,
+            table.environment == account.environment,
+            table.subaccount == account.subaccount,
             table.started_us >= first,
             table.as_of_us > 0,
         )

@@ -9,6 +9,7 @@ from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.reading.rows import Row, first_row
 from kalshi_pipelines.execution.journal.records import LeaseHeld, Mode
 from kalshi_pipelines.execution.journal.tables import leases, session_caps, session_groups, sessions
+from kalshi_pipelines.execution.orders.account import Account
 
 _SESSION: Final = sa.select(sessions).where(sessions.c.session_id == sa.bindparam("session_id"))
 _CAPS: Final = sa.select(session_caps).where(session_caps.c.session_id == sa.bindparam("session_id"))
@@ -54,14 +55,16 @@ class SessionReading:
             known = self._known.caps[session_id] = {row["kind"]: row for row in found}
         return known
 
-    def live_session(self, environment: str, subaccount: int) -> str | None:
+    def live_session(self, account: Account) -> str | None:
         """Return the session that holds the sub-account's lease, even an expired lease; None without a lease."""
         found: str | None = self._connection.scalar(
-            sa.select(leases.c.session_id).where(leases.c.environment == environment, leases.c.subaccount == subaccount)
+            sa.select(leases.c.session_id).where(
+                leases.c.environment == account.environment, leases.c.subaccount == account.subaccount
+            )
         )
         return found
 
-    def newest_live_session(self, environment: str, subaccount: int) -> str:
+    def newest_live_session(self, account: Account) -> str:
         """Return the newest live session. Facts that belong to no order are held against its caps.
 
         Raises:
@@ -70,20 +73,28 @@ class SessionReading:
         table = sessions.c
         found: str | None = self._connection.scalar(
             sa.select(table.session_id)
-            .where(table.environment == environment, table.subaccount == subaccount, table.mode == Mode.LIVE.value)
+            .where(
+                table.environment == account.environment,
+                table.subaccount == account.subaccount,
+                table.mode == Mode.LIVE.value,
+            )
             .order_by(table.audit_seq.desc())
             .limit(1)
         )
         if found is None:
-            raise JournalRefused("no_session", f"no live session of {environment} {subaccount} was ever opened")
+            raise JournalRefused(
+                "no_session", f"no live session of {account.environment} {account.subaccount} was ever opened"
+            )
         return found
 
-    def first_live_session_us(self, environment: str, subaccount: int) -> int | None:
+    def first_live_session_us(self, account: Account) -> int | None:
         """Return when the first live session of a sub-account was opened. The journal counts events since then."""
         table = sessions.c
         found: int | None = self._connection.scalar(
             sa.select(sa.func.min(table.opened_us)).where(
-                table.environment == environment, table.subaccount == subaccount, table.mode == Mode.LIVE.value
+                table.environment == account.environment,
+                table.subaccount == account.subaccount,
+                table.mode == Mode.LIVE.value,
             )
         )
         return found
@@ -94,12 +105,12 @@ class SessionReading:
         found = sa.select(table.subaccount).where(table.environment == environment, table.mode == Mode.LIVE.value)
         return list(self._connection.scalars(found.distinct().order_by(table.subaccount)))
 
-    def lease(self, environment: str, subaccount: int) -> LeaseHeld | None:
+    def lease(self, account: Account) -> LeaseHeld | None:
         """Return the lease of a sub-account, even an expired lease; None without a lease."""
         table = leases.c
         row = self._connection.execute(
             sa.select(table.session_id, table.until_us).where(
-                table.environment == environment, table.subaccount == subaccount
+                table.environment == account.environment, table.subaccount == account.subaccount
             )
         ).first()
         return None if row is None else LeaseHeld(row[0], row[1])

@@ -4,6 +4,7 @@ from kalshi_pipelines.execution.journal.reading.sessions import SessionReading
 from kalshi_pipelines.execution.journal.writing.audit_writer import NewRow
 from kalshi_pipelines.execution.journal.writing.postings import Change, PostingMaker
 from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
+from kalshi_pipelines.execution.orders.account import Account
 
 
 class AccountPostings:
@@ -14,8 +15,7 @@ class AccountPostings:
 
     def make(
         self,
-        environment: str,
-        subaccount: int,
+        account: Account,
         ticker: str,
         event_ticker: str,
         kind: str,
@@ -28,6 +28,6 @@ class AccountPostings:
         Raises:
             JournalRefused: No live session of the sub-account was ever opened.
         """
-        session_id = self._sessions.newest_live_session(environment, subaccount)
-        scope_ids = self._scopes.of_account(environment, subaccount, event_ticker, session_id)
+        session_id = self._sessions.newest_live_session(account)
+        scope_ids = self._scopes.of_account(account, event_ticker, session_id)
         return self._postings.make(scope_ids, session_id, ticker, kind, dedupe, change, **references)

@@ -10,6 +10,7 @@ from kalshi_pipelines.execution.journal.writing.audit_writer import NewRow
 from kalshi_pipelines.execution.journal.writing.facts import FactWriter
 from kalshi_pipelines.execution.journal.writing.ledger import LedgerWriter
 from kalshi_pipelines.execution.journal.writing.postings import Change, resting
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.states import NEVER_THERE
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure
@@ -52,13 +53,13 @@ class FillWriter:
             self._facts.halt(f"fill {fill.fill_id} of {fill.ticker}: {contradiction}")
         return True
 
-    def record_foreign(self, environment: str, subaccount: int, fill: Fill, event_ticker: str) -> bool:
+    def record_foreign(self, account: Account, fill: Fill, event_ticker: str) -> bool:
         """Record a fill of a foreign order; return False if it was recorded before."""
         if is_stored(self._connection, fills.c.fill_id, fill.fill_id):
             return False
         change = Change(_of_fill(fill), _spent(fill), fill.count_centicontracts * _sign(fill.side))
         rows = self._account_postings.make(
-            environment, subaccount, fill.ticker, event_ticker, "foreign", f"fill:{fill.fill_id}", change
+            account, fill.ticker, event_ticker, "foreign", f"fill:{fill.fill_id}", change
         )
         rows = [NewRow(row.table, {**row.values, "fill_id": fill.fill_id}) for row in rows]
         self._facts.record("foreign", [NewRow(fills, _fill_values(fill, None)), *rows], {})

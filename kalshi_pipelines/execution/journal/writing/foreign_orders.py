@@ -9,6 +9,7 @@ from kalshi_pipelines.execution.journal.writing.account_postings import AccountP
 from kalshi_pipelines.execution.journal.writing.audit_writer import AuditWriter, NewRow
 from kalshi_pipelines.execution.journal.writing.facts import FactWriter
 from kalshi_pipelines.execution.journal.writing.postings import Change
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure
 
@@ -22,7 +23,7 @@ class ForeignOrderWriter:
         self._connection, self._audit, self._facts = connection, audit, facts
         self._account_postings = account_postings
 
-    def record(self, environment: str, subaccount: int, order: ForeignOrder, event_ticker: str) -> bool:
+    def record(self, account: Account, order: ForeignOrder, event_ticker: str) -> bool:
         """Record a resting foreign order and count it; return False if it was recorded before."""
         if is_stored(self._connection, foreign_orders.c.order_id, order.order_id):
             return False
@@ -43,12 +44,12 @@ class ForeignOrderWriter:
             "why": order.why,
         }
         rows = self._account_postings.make(
-            environment, subaccount, order.ticker, event_ticker, "foreign", f"foreign:{order.order_id}", change
+            account, order.ticker, event_ticker, "foreign", f"foreign:{order.order_id}", change
         )
         self._facts.record("foreign", [NewRow(foreign_orders, values), *rows], {})
         return True
 
-    def record_end(self, environment: str, subaccount: int, order_id: str, event_ticker: str) -> bool:
+    def record_end(self, account: Account, order_id: str, event_ticker: str) -> bool:
         """Stop counting a foreign order that no longer rests; return False if it is unknown or already stopped."""
         dedupe = f"foreign_gone:{order_id}"
         row = first_row(self._connection, foreign_orders.select().where(foreign_orders.c.order_id == order_id))
@@ -60,8 +61,6 @@ class ForeignOrderWriter:
             open_bids=-count if side is Side.BID else 0,
             open_asks=-count if side is Side.ASK else 0,
         )
-        rows = self._account_postings.make(
-            environment, subaccount, row["ticker"], event_ticker, "foreign", dedupe, change
-        )
+        rows = self._account_postings.make(account, row["ticker"], event_ticker, "foreign", dedupe, change)
         self._facts.record("foreign", rows, {"order_id": order_id, "gone": True})
         return True

@@ -14,6 +14,7 @@ from kalshi_pipelines.execution.journal.writing.audit_writer import AuditWriter,
 from kalshi_pipelines.execution.journal.writing.postings import Change, PostingMaker, resting
 from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
 from kalshi_pipelines.execution.journal.writing.standings import Standings
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.terms import Side
 
 
@@ -113,12 +114,16 @@ class LedgerWriter:
             event_state=intent.state.value,
         )
 
-    def clear_breaches(self, environment: str, subaccount: int, by: str, reason: str) -> int:
+    def clear_breaches(self, account: Account, by: str, reason: str) -> int:
         """Clear every breach of a sub-account after a person's review, and return how many there were."""
-        session_id = self._reading.sessions.newest_live_session(environment, subaccount)
+        session_id = self._reading.sessions.newest_live_session(account)
         found = self._connection.execute(
             sa.select(scopes.c.scope_id, scopes.c.kind, scopes.c.key)
-            .where(scopes.c.environment == environment, scopes.c.subaccount == subaccount, scopes.c.breached == 1)
+            .where(
+                scopes.c.environment == account.environment,
+                scopes.c.subaccount == account.subaccount,
+                scopes.c.breached == 1,
+            )
             .order_by(scopes.c.scope_id)
         ).all()
         rows = [

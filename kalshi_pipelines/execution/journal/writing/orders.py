@@ -11,6 +11,7 @@ from kalshi_pipelines.execution.journal.tables import approvals, attempts, inten
 from kalshi_pipelines.execution.journal.writing.audit_writer import NO_FACTS, AuditWriter, NewRow
 from kalshi_pipelines.execution.journal.writing.ledger import LedgerWriter
 from kalshi_pipelines.execution.journal.writing.order_events import NO_DETAILS, facts_of, moved, record_event
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.request import request_text
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState, Writer
@@ -254,8 +255,7 @@ def _planned(new: NewIntent, session: Row, intent_id: int, now_us: int) -> Inten
     return Intent(
         intent_id=intent_id,
         session_id=new.session_id,
-        environment=session["environment"],
-        subaccount=session["subaccount"],
+        account=Account(session["environment"], session["subaccount"]),
         mode=Mode(session["mode"]),
         client_order_id=str(new.client_order_id),
         ticker=str(new.ticker),
@@ -290,8 +290,8 @@ def _planned(new: NewIntent, session: Row, intent_id: int, now_us: int) -> Inten
 def _intent_values(new: NewIntent, session: Row, intent: Intent) -> dict[str, object]:
     return {
         "session_id": new.session_id,
-        "environment": intent.environment,
-        "subaccount": intent.subaccount,
+        "environment": intent.account.environment,
+        "subaccount": intent.account.subaccount,
         "mode": intent.mode.value,
         "origin": session["origin"],
         "proposal_id": new.proposal_id,

@@ -13,6 +13,7 @@ from kalshi_pipelines.execution.journal.writing.facts import FactWriter
 from kalshi_pipelines.execution.journal.writing.postings import Change, PostingMaker
 from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
 from kalshi_pipelines.execution.journal.writing.standings import WINDOW_HOURS
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.worst_case import Exposure
 from kalshi_pipelines.units import DOLLAR_CENTICENTS, HOUR_US
 
@@ -25,8 +26,7 @@ class PositionWriter:
 
     def record_opening(
         self,
-        environment: str,
-        subaccount: int,
+        account: Account,
         ticker: str,
         event_ticker: str,
         *,
@@ -39,9 +39,7 @@ class PositionWriter:
             return False
         exposure = Exposure.of_position(position_centicontracts, spent_microdollars)
         change = Change(exposure, spent_microdollars, position_centicontracts)
-        rows = self._account_postings.make(
-            environment, subaccount, ticker, event_ticker, "opening", f"opening:{dedupe}", change
-        )
+        rows = self._account_postings.make(account, ticker, event_ticker, "opening", f"opening:{dedupe}", change)
         self._facts.record("opening", rows, {"ticker": ticker})
         return True
 
@@ -63,8 +61,7 @@ class SettlementWriter:
 
     def record(
         self,
-        environment: str,
-        subaccount: int,
+        account: Account,
         ticker: str,
         event_ticker: str,
         *,
@@ -79,9 +76,9 @@ class SettlementWriter:
         dedupe = f"settle:{dedupe}"
         if is_stored(self._connection, postings.c.dedupe, dedupe):
             return False
-        session_id = self._sessions.newest_live_session(environment, subaccount)
+        session_id = self._sessions.newest_live_session(account)
         rows: list[NewRow] = []
-        for scope in self._holding(environment, subaccount, ticker, event_ticker):
+        for scope in self._holding(account, ticker, event_ticker):
             spent, position = scope["spent_microdollars"], scope["position_centicontracts"]
             forgets = scope["kind"] in {ScopeKind.EVENT.value, ScopeKind.ACCOUNT.value}
             paid = spent if forgets else position * payoff_centicents
@@ -92,11 +89,11 @@ class SettlementWriter:
         self._facts.record("settle", rows, {"ticker": ticker, "payoff_centicents": payoff_centicents})
         return True
 
-    def _holding(self, environment: str, subaccount: int, ticker: str, event_ticker: str) -> list[Row]:
+    def _holding(self, account: Account, ticker: str, event_ticker: str) -> list[Row]:
         """Return the scopes that still count and hold something of a market."""
-        day = self._scopes.latest_day(environment, subaccount, Mode.LIVE)
+        day = self._scopes.latest_day(account, Mode.LIVE)
         leased = sa.select(leases.c.session_id).where(
-            leases.c.environment == environment, leases.c.subaccount == subaccount
+            leases.c.environment == account.environment, leases.c.subaccount == account.subaccount
         )
         found = (
             sa.select(scopes.c.scope_id, scopes.c.kind, scope_markets)
@@ -104,8 +101,8 @@ class SettlementWriter:
             .where(
                 scope_markets.c.ticker == ticker,
                 sa.or_(scope_markets.c.position_centicontracts != 0, scope_markets.c.spent_microdollars != 0),
-                scopes.c.environment == environment,
-                scopes.c.subaccount == subaccount,
+                scopes.c.environment == account.environment,
+                scopes.c.subaccount == account.subaccount,
                 scopes.c.mode == Mode.LIVE.value,
                 sa.or_(
                     sa.and_(scopes.c.kind == ScopeKind.ACCOUNT.value, scopes.c.key == ACCOUNT_KEY),

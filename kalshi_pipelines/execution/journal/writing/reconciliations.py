@@ -2,6 +2,7 @@
 
 from kalshi_pipelines.execution.journal.tables import reconciliations
 from kalshi_pipelines.execution.journal.writing.audit_writer import NO_FACTS, AuditWriter, NewRow
+from kalshi_pipelines.execution.orders.account import Account
 
 
 class ReconciliationWriter:
@@ -12,8 +13,7 @@ class ReconciliationWriter:
 
     def record(
         self,
-        environment: str,
-        subaccount: int,
+        account: Account,
         started_us: int,
         as_of_us: int,
         *,
@@ -25,8 +25,8 @@ class ReconciliationWriter:
         row = NewRow(
             reconciliations,
             {
-                "environment": environment,
-                "subaccount": subaccount,
+                "environment": account.environment,
+                "subaccount": account.subaccount,
                 "started_us": started_us,
                 "as_of_us": as_of_us,
                 "finished_us": self._audit.now_us,

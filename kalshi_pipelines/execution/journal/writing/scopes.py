@@ -12,6 +12,7 @@ from kalshi_pipelines.execution.journal.tables import postings, scopes
 from kalshi_pipelines.execution.journal.writing.audit_writer import AuditWriter
 from kalshi_pipelines.execution.journal.writing.insertion import insert_rows
 from kalshi_pipelines.execution.journal.writing.postings import Change, PostingMaker
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.worst_case import Exposure
 from kalshi_pipelines.units import trading_day
 
@@ -45,12 +46,12 @@ class ScopeWriter:
     def open_for(self, intent: Intent, kind: ScopeKind, key: str) -> int:
         """Open a scope for an order with the caps of its session, and return the scope's number."""
         caps = self._reading.sessions.caps(intent.session_id)[kind.value]
-        scope_id = self._insert(intent.environment, intent.subaccount, intent.mode, kind, key, caps)
+        scope_id = self._insert(intent.account, intent.mode, kind, key, caps)
         if kind is ScopeKind.DAY and intent.mode is Mode.LIVE:
-            self._carry_over(intent.environment, intent.subaccount, intent.session_id, scope_id, key)
+            self._carry_over(intent.account, intent.session_id, scope_id, key)
         return scope_id
 
-    def of_account(self, environment: str, subaccount: int, event_ticker: str, session_id: str) -> list[int]:
+    def of_account(self, account: Account, event_ticker: str, session_id: str) -> list[int]:
         """Return the scopes of a fact that belongs to none of our orders: account, event and the present day.
 
         Scopes that do not exist yet are opened with the caps of the session.
@@ -58,7 +59,7 @@ class ScopeWriter:
         keys = {
             ScopeKind.ACCOUNT: ACCOUNT_KEY,
             ScopeKind.EVENT: event_ticker,
-            ScopeKind.DAY: self._day(environment, subaccount, Mode.LIVE),
+            ScopeKind.DAY: self._day(account, Mode.LIVE),
         }
         caps = self._reading.sessions.caps(session_id)
         ids = []
@@ -66,16 +67,16 @@ class ScopeWriter:
             found: int | None = self._connection.scalar(
                 sa.select(scopes.c.scope_id).where(
                     scopes.c.kind == kind.value,
-                    scopes.c.environment == environment,
-                    scopes.c.subaccount == subaccount,
+                    scopes.c.environment == account.environment,
+                    scopes.c.subaccount == account.subaccount,
                     scopes.c.mode == Mode.LIVE.value,
                     scopes.c.key == key,
                 )
             )
             if found is None:
-                found = self._insert(environment, subaccount, Mode.LIVE, kind, key, caps[kind.value])
+                found = self._insert(account, Mode.LIVE, kind, key, caps[kind.value])
                 if kind is ScopeKind.DAY:
-                    self._carry_over(environment, subaccount, session_id, found, key)
+                    self._carry_over(account, session_id, found, key)
             ids.append(found)
         return sorted(ids)
 
@@ -92,31 +93,31 @@ class ScopeWriter:
         found = self.reserved_in(intent)
         ids = {scope_id for scope_id, kind in found if kind != ScopeKind.DAY.value or intent.mode is Mode.DRY_RUN}
         if found and intent.mode is Mode.LIVE:
-            latest = self.latest_day(intent.environment, intent.subaccount, intent.mode)
+            latest = self.latest_day(intent.account, intent.mode)
             ids |= {latest[0]} if latest else set()
         return sorted(ids)
 
-    def latest_day(self, environment: str, subaccount: int, mode: Mode) -> tuple[int, str] | None:
+    def latest_day(self, account: Account, mode: Mode) -> tuple[int, str] | None:
         """Return number and date of the newest day scope, or None if there is none."""
         row = self._connection.execute(
-            _LATEST_DAY, {"environment": environment, "subaccount": subaccount, "mode": mode.value}
+            _LATEST_DAY, {"environment": account.environment, "subaccount": account.subaccount, "mode": mode.value}
         ).first()
         return None if row is None else (row[0], row[1])
 
-    def _day(self, environment: str, subaccount: int, mode: Mode) -> str:
+    def _day(self, account: Account, mode: Mode) -> str:
         """Return today's trading day in New York, or the newest day on record if that is later."""
         today = trading_day(self._audit.now_us).isoformat()
-        latest = self.latest_day(environment, subaccount, mode)
+        latest = self.latest_day(account, mode)
         return today if latest is None else max(today, latest[1])
 
-    def _insert(self, environment: str, subaccount: int, mode: Mode, kind: ScopeKind, key: str, caps: Row) -> int:
+    def _insert(self, account: Account, mode: Mode, kind: ScopeKind, key: str, caps: Row) -> int:
         newest = self._connection.scalar(sa.select(sa.func.max(scopes.c.scope_id)))
         scope_id: int = (newest or 0) + 1
         row = {
             "scope_id": scope_id,
             "kind": kind.value,
-            "environment": environment,
-            "subaccount": subaccount,
+            "environment": account.environment,
+            "subaccount": account.subaccount,
             "mode": mode.value,
             "key": key,
             "hour": int(key) if kind is ScopeKind.ROLLING else None,
@@ -132,11 +133,11 @@ class ScopeWriter:
         insert_rows(self._connection, [(scopes, [row])])
         return scope_id
 
-    def _carry_over(self, environment: str, subaccount: int, session_id: str, scope_id: int, day: str) -> None:
+    def _carry_over(self, account: Account, session_id: str, scope_id: int, day: str) -> None:
         """Begin a new day with every outstanding reservation and position of the account."""
         rows = [
             row
-            for market in self._reading.ledger.markets(environment, subaccount)
+            for market in self._reading.ledger.markets(account)
             for row in self._postings.make(
                 [scope_id],
                 session_id,

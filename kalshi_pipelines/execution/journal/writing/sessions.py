@@ -16,6 +16,7 @@ from kalshi_pipelines.execution.journal.tables import (
     sessions,
 )
 from kalshi_pipelines.execution.journal.writing.audit_writer import NO_FACTS, AuditWriter, NewRow
+from kalshi_pipelines.execution.orders.account import Account
 
 
 class SessionWriter:
@@ -34,10 +35,10 @@ class SessionWriter:
         known = first_row(
             self._connection,
             env_bindings.select().where(
-                table.environment == binding.environment,
+                table.environment == binding.account.environment,
                 table.host == binding.host,
                 table.key_fingerprint == binding.key_fingerprint,
-                table.subaccount == binding.subaccount,
+                table.subaccount == binding.account.subaccount,
             ),
         )
         if known is None:
@@ -52,7 +53,7 @@ class SessionWriter:
                 bound, or the run may not be live.
         """
         if new.mode is Mode.LIVE:
-            self._end_expired(new.environment, new.subaccount)
+            self._end_expired(new.account)
         rows = [NewRow(sessions, _session_values(new))]
         self._audit.record("session", rows, {"caps": _caps_as_facts(new)} | ({"why": new.why} if new.why else {}))
         for kind, caps in new.caps.scopes.items():
@@ -70,8 +71,8 @@ class SessionWriter:
             self._connection.execute(
                 leases.insert(),
                 {
-                    "environment": new.environment,
-                    "subaccount": new.subaccount,
+                    "environment": new.account.environment,
+                    "subaccount": new.account.subaccount,
                     "session_id": new.session_id,
                     "mode": new.mode.value,
                     "origin": new.origin.value,
@@ -117,11 +118,11 @@ class SessionWriter:
         }
         self._audit.record("group", [NewRow(session_groups, row)], {})
 
-    def _end_expired(self, environment: str, subaccount: int) -> None:
+    def _end_expired(self, account: Account) -> None:
         expired: str | None = self._connection.scalar(
             sa.select(leases.c.session_id).where(
-                leases.c.environment == environment,
-                leases.c.subaccount == subaccount,
+                leases.c.environment == account.environment,
+                leases.c.subaccount == account.subaccount,
                 leases.c.until_us <= self._audit.now_us,
             )
         )
@@ -131,18 +132,18 @@ class SessionWriter:
 
 def _binding_values(binding: Binding) -> dict[str, object]:
     return {
-        "environment": binding.environment,
+        "environment": binding.account.environment,
         "host": binding.host,
         "key_fingerprint": binding.key_fingerprint,
-        "subaccount": binding.subaccount,
+        "subaccount": binding.account.subaccount,
     }
 
 
 def _session_values(new: NewSession) -> dict[str, object]:
     return {
         "session_id": new.session_id,
-        "environment": new.environment,
-        "subaccount": new.subaccount,
+        "environment": new.account.environment,
+        "subaccount": new.account.subaccount,
         "mode": new.mode.value,
         "origin": new.origin.value,
         "host": new.binding.host if new.binding else None,

@@ -107,8 +107,8 @@ class Standings:
         rows = _STANDING.fetch_all(
             self._connection,
             {
-                "environment": intent.environment,
-                "subaccount": intent.subaccount,
+                "environment": intent.account.environment,
+                "subaccount": intent.account.subaccount,
                 "mode": intent.mode.value,
                 "ticker": intent.ticker,
                 "since": self._now_us - MINUTE_US,
