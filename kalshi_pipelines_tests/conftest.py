@@ -1,5 +1,6 @@
 """What tests of several rooms share: a migrated warehouse, a running sandbox exchange, the recorded responses."""
 
+import gc
 import os
 import shutil
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import stamina
 from hypothesis import settings
 
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
@@ -35,11 +37,24 @@ def pytest_configure(config: pytest.Config) -> None:
             os.environ["PYTEST_DEBUG_TEMPROOT"] = str(place)
 
 
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the modules and tests that stay until the end."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name == "EXA_API_KEY" or (name.startswith("KALSHI_") and name != "KALSHI_RUN_LIVE_API"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def no_back_off() -> Iterator[None]:
+    """Let clients repeat a failed request at once, as often as ever. Their waits are a subject of their own tests."""
+    with stamina.set_testing(True, attempts=100, cap=True):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def test_contract_checks_fail_only_on_breaking_drift_and_log_the_finding(
         variables = {"KALSHI_SANDBOX_URL": sandbox.url, "KALSHI_DATA_DIR": str(tmp_path / "data")}
         drift(sandbox, "GET /exchange/schedule", {"op": "set", "path": "schedule.news", "value": "x"})
         drift(sandbox, "GET /markets", {"op": "set", "path": "markets[].price_level_structure", "value": "unheard_of"})
-        warned = dagster_command("contract_checks", variables)
+        warned = dagster_command("contract_checks", variables, preloaded=False)
         drift(sandbox, "GET /markets", {"op": "remove", "path": "markets[].yes_bid_dollars"})
         broken = dagster_command("contract_checks", variables)
     assert warned.returncode == 0, warned.stderr[-2_000:]

@@ -23,6 +23,8 @@ from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapsh
 from kalshi_pipelines_tests.support.end_to_end.exchange import assert_stored_exactly, read_list, stored
 from kalshi_pipelines_tests.support.end_to_end.running import RunJob
 
+pytestmark = pytest.mark.usefixtures("no_back_off")
+
 MARKETS = 3_200
 FAULTS = [
     "latency",

@@ -181,7 +181,7 @@ def test_hostile_news_harms_nothing_leaks_nothing_and_is_reported(
             KALSHI_NEWS_FETCH_ARTICLES="true",
             EXA_API_KEY="a-real-key-that-no-sandbox-gets",
         )
-        finished = dagster_command("news", variables)
+        finished = dagster_command("news", variables, preloaded=False)
     assert finished.returncode == 0, finished.stderr[-3_000:]
     assert trap.heard == []
     assert counts_of_markets(warehouse) == market_rows

@@ -172,7 +172,7 @@ def test_nightly_with_a_basic_tier_budget_never_gets_a_429(run_job: RunJob, monk
 def test_nightly_command_without_any_setting_works_and_stops_its_sandbox(
     dagster_command: RunCommand, tmp_path: Path
 ) -> None:
-    finished = dagster_command("nightly", {"KALSHI_SANDBOX_MARKETS": "300"})
+    finished = dagster_command("nightly", {"KALSHI_SANDBOX_MARKETS": "300"}, preloaded=False)
     assert finished.returncode == 0, finished.stderr[-2000:]
     assert (tmp_path / "data" / "sandbox" / "warehouse.db").exists()
     assert "markets succeeded: 3" in finished.stderr

@@ -164,6 +164,7 @@ def test_reads_that_lag_behind_the_fence_prove_nothing(floor: Floor, sqlite_jour
     assert states(journal, [intent]) == [OrderState.UNKNOWN]
 
 
+@pytest.mark.usefixtures("no_back_off")
 def test_a_page_that_can_not_be_read_proves_nothing(floor: Floor, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     trader = live_trader(floor, journal)

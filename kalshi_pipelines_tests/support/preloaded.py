@@ -1,0 +1,123 @@
+"""A Python that has imported Dagster and this package already: it runs a command in a fork of itself.
+
+A new Python takes 2.5 s of CPU to import Dagster before it runs a job. The fork has the arguments, environment, folder
+and output of the command, and begins where ``python -m`` begins. It is for tests of what a command says and stores. A
+test of a process itself (its signals, its start, the options of its interpreter) starts a new Python.
+
+The preloaded Python reads requests as lines of JSON from stdin and writes the exit code of each to stdout.
+"""
+
+import atexit
+import gc
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NoReturn
+
+
+def run_preloaded(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: int
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m`` with these arguments to its end; a command that takes longer than the seconds is killed."""
+    out, err = folder / ".preloaded.out", folder / ".preloaded.err"
+    request = {
+        "arguments": list(arguments),
+        "folder": str(folder),
+        "environment": dict(environment),
+        "seconds": seconds,
+        "out": str(out),
+        "err": str(err),
+    }
+    python = _preloaded_python()
+    assert python.stdin is not None
+    assert python.stdout is not None
+    python.stdin.write(json.dumps(request) + "\n")
+    python.stdin.flush()
+    answer = python.stdout.readline()
+    assert answer, "the preloaded Python ended"
+    finished = subprocess.CompletedProcess(list(arguments), int(answer), out.read_text(), err.read_text())
+    out.unlink()
+    err.unlink()
+    return finished
+
+
+@cache
+def _preloaded_python() -> "subprocess.Popen[str]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_")}
+    python = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", __name__],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    atexit.register(python.kill)
+    return python
+
+
+def _serve() -> None:
+    _import_everything()
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if not child:
+            _become(request)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+def _import_everything() -> None:
+    """Import Dagster, with the parts that only a run imports, and this package, without its assembled definitions."""
+    import dagster as dg
+    import dagster._cli
+    import exa_py  # noqa: F401  # brings OpenAI's client along, which takes 1.3 s
+
+    import kalshi_pipelines.definitions  # noqa: F401
+
+    # A run assembles the definitions from its own settings.
+    del sys.modules["kalshi_pipelines.definitions"]
+    del sys.modules["kalshi_pipelines"].__dict__["definitions"]
+
+    @dg.op
+    def nothing() -> None:
+        """Do nothing."""
+
+    @dg.job(executor_def=dg.in_process_executor)
+    def trial() -> None:
+        nothing()
+
+    with TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder) as instance:
+        trial.execute_in_process(instance=instance)
+    # A fork need not look at these objects again, which would copy their pages.
+    gc.collect()
+    gc.freeze()
+
+
+def _become(request: dict[str, Any]) -> NoReturn:
+    """Run the command, then end this process as Python ends."""
+    signal.alarm(request["seconds"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    for stream, place in ((0, os.devnull), (1, request["out"]), (2, request["err"])):
+        opened = os.open(place, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(opened, stream)
+        os.close(opened)
+    module, *arguments = request["arguments"]
+    sys.argv = [module, *arguments]
+    sys.path[0] = request["folder"]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.exit()
+
+
+if __name__ == "__main__":
+    _serve()
