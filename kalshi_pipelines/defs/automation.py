@@ -23,9 +23,10 @@ nightly: Final = dg.define_asset_job(
     cron_schedule="0 1 * * *",
     execution_timezone="America/New_York",
     default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Starts `nightly` at 01:00 New York time, before the exchange's maintenance on Thursdays at 03:00.",
 )
 def nightly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Start `nightly` at 01:00 New York time, well before the exchange's maintenance on Thursdays at 03:00."""
+    """Request one run for each night."""
     return dg.RunRequest(run_key=context.scheduled_execution_time.date().isoformat())
 
 

@@ -64,6 +64,16 @@ def test_every_asset_has_description_owner_kind_and_group() -> None:
             assert node.freshness_policy, key
 
 
+def test_every_job_schedule_and_sensor_has_a_description() -> None:
+    repository = build_defs().get_repository_def()
+    described: dict[str, str | None] = {
+        **{job.name: job.description for job in repository.get_all_jobs() if not job.name.startswith("__")},
+        **{schedule.name: schedule.description for schedule in repository.schedule_defs},
+        **{sensor.name: sensor.description for sensor in repository.sensor_defs},
+    }
+    assert [name for name, description in described.items() if not description] == []
+
+
 @pytest.mark.parametrize("warning", ["BetaWarning", "PreviewWarning"])
 def test_fresh_interpreter_loads_definitions_without_beta_or_preview_features(warning: str) -> None:
     code = (

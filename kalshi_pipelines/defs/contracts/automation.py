@@ -41,11 +41,16 @@ contract_checks: Final = dg.define_asset_job(
 )
 
 
-@dg.sensor(job=contract_checks, minimum_interval_seconds=5 * _MINUTE, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    job=contract_checks,
+    minimum_interval_seconds=5 * _MINUTE,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts `contract_checks` every 5 to 6 hours, sooner after a failure, at once after a daemon outage.",
+)
 def contract_sensor(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Starts `contract_checks` every five to six hours, sooner after a failure, and at once after a daemon outage."""
+    """Request a contract run if one is due."""
     try:
         require_head(warehouse.engine)
         found = next_run(warehouse.engine, environment_to_check(warehouse.settings), now_us())
@@ -85,9 +90,13 @@ class _DriftMemory:
             return cls(now_us, "")
 
 
-@dg.sensor(minimum_interval_seconds=_MINUTE, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    minimum_interval_seconds=_MINUTE,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Sends each alert of the outbox once, and shows when no contract run succeeded for 24 hours.",
+)
 def drift_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult | dg.SkipReason:
-    """Sends each alert of the outbox once, and shows when no contract run succeeded for 24 hours."""
+    """Send pending alerts, and report whether contract runs are overdue."""
     settings = warehouse.settings
     try:
         require_head(warehouse.engine)
@@ -118,9 +127,12 @@ def _evaluation(fresh: CheckFreshness) -> dg.AssetCheckEvaluation:
     )
 
 
-@dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.run_failure_sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Queues an alert for every failed run, unless the run failed on findings, which have their own alerts.",
+)
 def run_failure_alerts(context: dg.RunFailureSensorContext, warehouse: WarehouseResource) -> dg.SkipReason | None:
-    """Queues an alert for every failed run, except for runs that failed on findings, which have alerts of their own."""
+    """Queue an alert for a failed run."""
     failures = [event.event_specific_data for event in context.get_step_failure_events()]
     errors = [error for failure in failures if (error := getattr(failure, "error", None)) is not None]
     if errors and all(_CHECK_FAILED in (error.cls_name or "") for error in errors):

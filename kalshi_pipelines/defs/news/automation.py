@@ -19,9 +19,10 @@ news: Final = dg.define_asset_job(
     cron_schedule="15 7,13,19 * * *",
     execution_timezone="America/New_York",
     default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Starts `news` at 07:15, 13:15 and 19:15 New York time. `nightly` collects news as well.",
 )
 def news_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Start `news` at 07:15, 13:15 and 19:15 New York time. `nightly` collects news as well."""
+    """Request one run for each scheduled time."""
     return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(timespec="minutes"))
 
 

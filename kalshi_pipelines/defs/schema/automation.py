@@ -39,9 +39,13 @@ def migrate_dry_run() -> None:
     rehearse_migration()
 
 
-@dg.sensor(minimum_interval_seconds=_SENSOR_SECONDS, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    minimum_interval_seconds=_SENSOR_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Shows on the asset `warehouse_schema` whether the database has the schema of this code. Needs no run.",
+)
 def schema_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
-    """Shows on the asset `warehouse_schema` whether the database has the schema of this code. Needs no run."""
+    """Report the state of the warehouse's schema if it changed since the last tick."""
     passed, sentence = look_at_schema(warehouse)
     if context.cursor == sentence:
         return dg.SensorResult(skip_reason=sentence)

@@ -30,9 +30,14 @@ reconcile: Final = dg.define_asset_job(
 )
 
 
-@dg.schedule(job=reconcile, cron_schedule="*/10 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+@dg.schedule(
+    job=reconcile,
+    cron_schedule="*/10 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Starts `reconcile` every ten minutes, if a trade key is set.",
+)
 def reconcile_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Start `reconcile` every ten minutes, if a trade key is set."""
+    """Request a reconciliation, or skip the tick if no trade key is set."""
     try:
         settings = TradeSettings.from_environment()
     except InvalidSettings as error:

@@ -112,7 +112,7 @@ def _why_not_armed(armed: ArmedByHand, now: dt.datetime) -> tuple[str, ...]:
     texts = {"armed_by": armed.armed_by, "why": armed.why, "armed_at": armed.armed_at}
     missing = [name for name, text in texts.items() if not text.strip()]
     if missing:
-        return (f"nobody armed this run: {', '.join(missing)} not given in the config of executed_orders",)
+        return (f"nobody armed this run: the config of executed_orders lacks {', '.join(missing)}",)
     try:
         armed_at = dt.datetime.fromisoformat(armed.armed_at)
     except ValueError:

@@ -76,11 +76,15 @@ def halt_trading() -> None:
     engage_kill_switch()
 
 
-@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Sends one alert when a person, a reconciliation or the executor engages the kill switch.",
+)
 def halted_sensor(
     context: dg.SensorEvaluationContext, warehouse: WarehouseResource, journal: JournalResource
 ) -> dg.SkipReason:
-    """Sends one alert when a person, a reconciliation or the executor engages the kill switch."""
+    """Queue an alert for a new engagement of the kill switch."""
     try:
         require_head(warehouse.engine)
         with opened(journal).reading() as reading:

@@ -208,11 +208,10 @@ def test_alert_sent_but_not_recorded_is_sent_again_as_a_possible_repeat(
     daemon = daemon_of(drift_sensor)
     contract_run(daemon.warehouse.engine, clock.now_us, BROKEN)
     daemon.tick()
-    with (
-        daemon.warehouse.engine.begin() as connection
-    ):  # the state left by a daemon killed between sending and recording
-        unnoted = {"state": "sending", "sent_us": None, "claimed_us": clock.now_us}
-        connection.execute(sa.update(alert_deliveries).values(unnoted))
+    # The state that a daemon leaves if it is killed after sending an alert and before recording it.
+    with daemon.warehouse.engine.begin() as connection:
+        unrecorded = {"state": "sending", "sent_us": None, "claimed_us": clock.now_us}
+        connection.execute(sa.update(alert_deliveries).values(unrecorded))
         connection.execute(sa.update(alerts).values(state="pending", finished_us=None))
     for _ in range(3):
         daemon.restart().tick()

@@ -24,8 +24,8 @@ def test_run_armed_by_hand_may_trade() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"armed_by": " "}, "nobody armed this run: armed_by"),
-        ({"why": "", "armed_at": ""}, "why, armed_at not given"),
+        ({"armed_by": " "}, "nobody armed this run: the config of executed_orders lacks armed_by"),
+        ({"why": "", "armed_at": ""}, "lacks why, armed_at"),
         ({"armed_at": "14:00"}, "no instant"),
         ({"armed_at": "2026-11-23T14:00:00"}, "time zone"),
         ({"armed_at": "2026-11-23T14:07:00Z"}, "in the future"),
