@@ -7,7 +7,7 @@ transport, executor, kill switch and reconciliation out of reach. Files of propo
 import datetime as dt
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.journal.engine import explained_failures
 from kalshi_pipelines.execution.journal.tables import proposals
+from kalshi_pipelines.execution.orders.columns import to_columns
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
 from kalshi_pipelines.execution.orders.terms import (
     Action,
@@ -27,7 +28,7 @@ from kalshi_pipelines.execution.orders.terms import (
     TimeInForce,
     YesPrice,
 )
-from kalshi_pipelines.units import microseconds, now_us
+from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import writing
 
 #: From the knowledge an order rests on to the last instant it may be sent; the journal's tables say the same.
@@ -133,7 +134,7 @@ def read_proposal(texts: ProposalTexts, proposer: Proposer) -> ProposedOrder:
     texts = _with_defaults(texts)
     problems = [f"{name} is missing" for name in REQUIRED if name not in _NEVER_EMPTY and not getattr(texts, name)]
     problems += [problem for name, convert in _CONVERSIONS.items() for problem in _of_term(texts, name, convert)]
-    problems += _of_texts(texts, proposer)
+    problems += _of_texts({**asdict(texts), "actor_name": proposer.name})
     if problems:
         raise InvalidProposals(problems)
     order = ProposedOrder(
@@ -186,7 +187,7 @@ def propose(
     problems = [
         f"proposal {number}: {problem}"
         for number, order in enumerate(orders, 1)
-        for problem in (*_of_order(order), *_of_texts(_texts_of(order), Proposer(order.actor, order.actor_name)))
+        for problem in (*_of_order(order), *_of_texts(_texts_of(order)))
     ]
     problems += _of_text("source", source)
     if problems:
@@ -195,7 +196,9 @@ def propose(
     with explained_failures(engine), writing(engine) as connection:
         return tuple(
             connection.execute(
-                sa.insert(proposals).values(_row(order, _nfc(source), at_us)).returning(proposals.c.proposal_id)
+                sa.insert(proposals)
+                .values(proposed_us=at_us, source=_nfc(source), **to_columns(order))
+                .returning(proposals.c.proposal_id)
             ).scalar_one()
             for order in orders
         )
@@ -265,17 +268,8 @@ def _of_term(texts: ProposalTexts, name: str, convert: Callable[[str], object]) 
     return []
 
 
-def _of_texts(texts: ProposalTexts, proposer: Proposer) -> list[str]:
-    named: Mapping[str, str] = {
-        "strategy": texts.strategy,
-        "strategy_version": texts.strategy_version,
-        "partition": texts.partition,
-        "signal": texts.signal,
-        "leg": texts.leg,
-        "actor_name": proposer.name,
-        "reason": texts.reason,
-    }
-    return [problem for name, text in named.items() for problem in _of_text(name, text)]
+def _of_texts(texts: Mapping[str, object]) -> list[str]:
+    return [problem for name in _LONGEST if name in texts for problem in _of_text(name, str(texts[name]))]
 
 
 def _of_text(name: str, text: str) -> list[str]:
@@ -305,44 +299,9 @@ def _of_order(order: ProposedOrder) -> list[str]:
     return problems
 
 
-def _texts_of(order: ProposedOrder) -> ProposalTexts:
-    signal = order.signal
-    return ProposalTexts(
-        strategy=signal.strategy,
-        strategy_version=signal.strategy_version,
-        partition=signal.partition,
-        signal=signal.signal,
-        leg=signal.leg,
-        reason=order.reason,
-    )
+def _texts_of(order: ProposedOrder) -> dict[str, object]:
+    return {**to_columns(order.signal), "actor_name": order.actor_name, "reason": order.reason}
 
 
 def _nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
-
-
-def _row(order: ProposedOrder, source: str, at_us: int) -> dict[str, object]:
-    return {
-        "proposed_us": at_us,
-        "source": source,
-        "actor_kind": order.actor.value,
-        "actor_name": order.actor_name,
-        "strategy": order.signal.strategy,
-        "strategy_version": order.signal.strategy_version,
-        "partition": order.signal.partition,
-        "signal": order.signal.signal,
-        "leg": order.signal.leg,
-        "attempt": order.signal.attempt,
-        "ticker": order.ticker.text,
-        "action": order.leg.action.value,
-        "outcome": order.leg.outcome.value,
-        "price_centicents": order.leg.price.centicents,
-        "count_centicontracts": order.count.centi,
-        "time_in_force": order.time_in_force.value,
-        "as_of_us": microseconds(order.as_of),
-        "valid_until_us": microseconds(order.valid_until),
-        "expires_us": None if order.expires is None else microseconds(order.expires),
-        "post_only": int(order.post_only),
-        "reduce_only": int(order.reduce_only),
-        "reason": order.reason,
-    }

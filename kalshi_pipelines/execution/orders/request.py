@@ -5,10 +5,11 @@ OpenAPI 3.34.0, ``CreateOrderV2Request``. Prices are YES prices in dollars (four
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kalshi_pipelines.execution.orders.canonical_json import canonical_json
+from kalshi_pipelines.execution.orders.columns import to_columns
 from kalshi_pipelines.execution.orders.terms import (
     ClientOrderId,
     Contracts,
@@ -40,27 +41,12 @@ class OrderRequest:
     expires_us: int | None = None
     post_only: bool = False
     reduce_only: bool = False
+    self_trade_prevention: str = field(default=SELF_TRADE_PREVENTION, init=False)
 
     @property
     def json(self) -> str:
         """The body, canonical: the same request is the same text. It always asks for cancellation on a pause."""
-        return request_text(
-            {
-                "client_order_id": str(self.client_order_id),
-                "ticker": str(self.ticker),
-                "side": self.side.value,
-                "price_centicents": self.price.centicents,
-                "count_centicontracts": self.count.centi,
-                "time_in_force": self.time_in_force.value,
-                "subaccount": self.subaccount,
-                "exchange_index": self.exchange_index,
-                "order_group_id": None if self.order_group_id is None else str(self.order_group_id),
-                "expires_us": self.expires_us,
-                "post_only": self.post_only,
-                "reduce_only": self.reduce_only,
-                "self_trade_prevention": SELF_TRADE_PREVENTION,
-            }
-        )
+        return request_text(to_columns(self))
 
 
 def request_text(columns: Mapping[str, Any]) -> str:

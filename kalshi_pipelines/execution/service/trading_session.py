@@ -24,17 +24,9 @@ from kalshi_pipelines.execution.gates.vendor import vendor_checks
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Details, Mode, Origin
+from kalshi_pipelines.execution.orders.columns import from_columns
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
-from kalshi_pipelines.execution.orders.terms import (
-    Action,
-    Contracts,
-    Leg,
-    MarketTicker,
-    Outcome,
-    TimeInForce,
-    YesPrice,
-)
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.service.decision_text import format_decision
@@ -162,27 +154,6 @@ def _reconcile_first_session(
     return report
 
 
-def order_of(row: Any) -> ProposedOrder:  # noqa: ANN401  # a row of the database
-    """Return the order of a stored proposal."""
-    return ProposedOrder(
-        signal=Signal(
-            row["strategy"], row["strategy_version"], row["partition"], row["signal"], row["leg"], row["attempt"]
-        ),
-        ticker=MarketTicker(row["ticker"]),
-        leg=Leg(Action(row["action"]), Outcome(row["outcome"]), YesPrice(row["price_centicents"])),
-        count=Contracts(row["count_centicontracts"]),
-        time_in_force=TimeInForce(row["time_in_force"]),
-        as_of=instant(row["as_of_us"]),
-        valid_until=instant(row["valid_until_us"]),
-        actor=ActorKind(row["actor_kind"]),
-        actor_name=row["actor_name"],
-        post_only=bool(row["post_only"]),
-        reduce_only=bool(row["reduce_only"]),
-        expires=None if row["expires_us"] is None else instant(row["expires_us"]),
-        reason=row["reason"],
-    )
-
-
 def _run_session(
     context: TradingContext,
     session: TradeSession,
@@ -253,7 +224,7 @@ def _orders_of(
 ) -> Iterator[tuple[int, ProposedOrder]]:
     for row in rows:
         try:
-            order = order_of(row)
+            order = from_columns(ProposedOrder, row)
         except (ValueError, OverflowError) as error:
             _deny_row(context, session, row["proposal_id"], str(error))
         else:

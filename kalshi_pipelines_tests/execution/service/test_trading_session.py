@@ -25,6 +25,7 @@ from kalshi_pipelines.execution.journal.tables import attempts, leases, proposal
 from kalshi_pipelines.execution.journal.writing.orders import OrderWriter
 from kalshi_pipelines.execution.orders.answers import OrderAnswer
 from kalshi_pipelines.execution.orders.canonical_json import NotCanonical
+from kalshi_pipelines.execution.orders.columns import from_columns
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
@@ -33,7 +34,7 @@ from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.service import trading_session
 from kalshi_pipelines.execution.service.decision_text import format_decision
-from kalshi_pipelines.execution.service.trading_session import TradingContext, TradingRun, _run_session, order_of, trade
+from kalshi_pipelines.execution.service.trading_session import TradingContext, TradingRun, _run_session, trade
 from kalshi_pipelines.execution.text import proposal_row
 from kalshi_pipelines.settings import InvalidSettings, Settings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
@@ -235,7 +236,9 @@ def test_a_stored_proposal_is_the_order_that_was_proposed(sqlite_journal: sa.Eng
     )
     put_in(made, *orders)
     with made.journal.reading() as reading:
-        assert tuple(order_of(row) for row in reading.orders.pending_proposals(Mode.LIVE, 0)) == orders
+        assert (
+            tuple(from_columns(ProposedOrder, row) for row in reading.orders.pending_proposals(Mode.LIVE, 0)) == orders
+        )
 
 
 @pytest.mark.parametrize("mode", Mode)
