@@ -67,13 +67,13 @@ class AppriseChannel:
         Raises:
             DeliveryFailed: The service refused it or did not answer.
         """
-        with _said_by_apprise() as said:
+        with _captured_warnings() as warnings_given:
             try:
                 taken = self._service.notify(title=message.title, body=message.body, body_format="text")
             except Exception as error:  # noqa: BLE001  # whatever a plugin raises, the other channels go on
                 raise DeliveryFailed(self._without_address(f"{type(error).__name__}: {error}")) from None
         if not taken:
-            why = "; ".join(said) or "the service did not take it and gave no reason"
+            why = "; ".join(warnings_given) or "the service did not take it and gave no reason"
             raise DeliveryFailed(self._without_address(why))
 
     def _without_address(self, text: str) -> str:
@@ -135,7 +135,7 @@ def _channel(url: str, position: int) -> AppriseChannel:
 
 def _service(url: str) -> "tuple[apprise.Apprise, bool]":
     """The service of a URL, and whether Apprise can use it."""
-    with _said_by_apprise(), warnings.catch_warnings():
+    with _captured_warnings(), warnings.catch_warnings():
         # It loads all its plugins, some of which use what Python has deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
         import apprise  # noqa: PLC0415  # a second that only those who send alerts pay
@@ -166,22 +166,22 @@ def _parts(address: str) -> tuple[str, ...]:
 class _Listener(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno >= logging.WARNING:
-            self.said.append(record.getMessage())
+            self.messages.append(record.getMessage())
         return False
 
 
 @contextmanager
-def _said_by_apprise() -> Iterator[list[str]]:
+def _captured_warnings() -> Iterator[list[str]]:
     """What Apprise complains of meanwhile; none of it gets into the log, because it may name addresses."""
     log, listener = logging.getLogger("apprise"), _Listener()
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO)
     log.addFilter(listener)
     try:
-        yield listener.said
+        yield listener.messages
     finally:
         log.removeFilter(listener)

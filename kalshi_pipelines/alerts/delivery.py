@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Delivered:
+class DeliveryResult:
     """What one call of :func:`deliver_pending` did.
 
     Attributes:
@@ -37,7 +37,7 @@ def deliver_pending(
     channels: AlertChannels,
     minimum: AlertSeverity = AlertSeverity.ADDITIVE,
     clock: Callable[[], int] = now_us,
-) -> Delivered:
+) -> DeliveryResult:
     """Send what is due. Safe to be called by several processes at once: each alert is sent once to each channel.
 
     Args:
@@ -55,7 +55,7 @@ def deliver_pending(
             logger.warning("Channel %s took no message (%s); it is tried again later.", channel.name, failure)
     if len(channels):
         outbox.finish(engine, channels.names, clock())
-    return Delivered(sent, failures, outbox.waiting(engine))
+    return DeliveryResult(sent, failures, outbox.count_waiting(engine))
 
 
 def alert_run_failure(

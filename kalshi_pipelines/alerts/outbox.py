@@ -31,7 +31,7 @@ GIVEN_UP_AFTER_US: Final = 7 * DAY_US
 _SEVERITIES: Final = (AlertSeverity.BREAKING, AlertSeverity.RISKY, AlertSeverity.ADDITIVE)
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
-Origin = Literal["finding", "summary", "run_failure", "overdue", "halt"]
+AlertOrigin = Literal["finding", "summary", "run_failure", "overdue", "halt"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Alert:
     """
 
     key: str
-    origin: Origin
+    origin: AlertOrigin
     severity: AlertSeverity
     message: Message
     finding_id: int | None = None
@@ -151,7 +151,7 @@ def finish(engine: sa.Engine, channels: Collection[str], now_us: int) -> None:
         connection.execute(sa.update(alerts).where(done).values(state=state, finished_us=now_us))
 
 
-def waiting(engine: sa.Engine) -> int:
+def count_waiting(engine: sa.Engine) -> int:
     """How many alerts are still to be delivered to some channel."""
     with engine.connect() as connection:
         count = sa.select(sa.func.count()).select_from(alerts).where(alerts.c.state == "pending")

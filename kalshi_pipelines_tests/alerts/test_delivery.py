@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.alerts.channels import AlertChannels, DeliveryFailed
-from kalshi_pipelines.alerts.delivery import Delivered, alert_run_failure, deliver_pending
+from kalshi_pipelines.alerts.delivery import DeliveryResult, alert_run_failure, deliver_pending
 from kalshi_pipelines.alerts.messages import FindingNews, Message, finding_message
 from kalshi_pipelines.alerts.outbox import (
     CLAIM_TIME_OUT_US,
@@ -57,8 +57,8 @@ def clock() -> AlertClock:
 
 
 @pytest.fixture
-def deliver(engine: sa.Engine, clock: AlertClock) -> Callable[..., Delivered]:
-    def deliver(*channels: RecordingChannel, minimum: AlertSeverity = ADDITIVE) -> Delivered:
+def deliver(engine: sa.Engine, clock: AlertClock) -> Callable[..., DeliveryResult]:
+    def deliver(*channels: RecordingChannel, minimum: AlertSeverity = ADDITIVE) -> DeliveryResult:
         return deliver_pending(engine, AlertChannels(channels), minimum, clock)
 
     return deliver
@@ -74,19 +74,21 @@ def states(engine: sa.Engine) -> list[str]:
         return list(connection.scalars(sa.select(alerts.c.state).order_by(alerts.c.alert_id)))
 
 
-def test_an_alert_is_delivered_once(engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]) -> None:
+def test_an_alert_is_delivered_once(
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
+) -> None:
     channel = RecordingChannel()
     assert put_alert(engine, "a", clock())
     assert not put_alert(engine, "a", clock())
-    assert deliver(channel) == Delivered(1, {}, 0)
-    assert deliver(channel) == Delivered(0, {}, 0)
+    assert deliver(channel) == DeliveryResult(1, {}, 0)
+    assert deliver(channel) == DeliveryResult(0, {}, 0)
     assert [message.title for message in channel.sent] == ["Title a"]
     assert states(engine) == ["sent"]
     assert not put_alert(engine, "a", clock())
 
 
 def test_one_failing_channel_does_not_stop_the_others_and_is_retried_alone(
-    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     broken, whole = RecordingChannel("broken", fails=True), RecordingChannel("whole")
     put_alert(engine, "a", clock())
@@ -96,13 +98,13 @@ def test_one_failing_channel_does_not_stop_the_others_and_is_retried_alone(
     broken.fails = False
     assert deliver(broken, whole).sent == 0
     clock.now_us += FIRST_BACK_OFF_US
-    assert deliver(broken, whole) == Delivered(1, {}, 0)
+    assert deliver(broken, whole) == DeliveryResult(1, {}, 0)
     assert (len(broken.sent), len(whole.sent)) == (1, 1)
     assert states(engine) == ["sent"]
 
 
 def test_a_channel_that_stays_broken_is_asked_less_and_less_and_given_up_after_a_week(
-    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     broken, began = RecordingChannel(fails=True), clock()
     put_alert(engine, "a", clock())
@@ -123,12 +125,12 @@ def test_a_channel_that_stays_broken_is_asked_less_and_less_and_given_up_after_a
 
 
 def test_what_is_due_together_is_one_message_the_gravest_first(
-    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     channel = RecordingChannel()
     for severity in (ADDITIVE, BREAKING, RISKY):
         put_alert(engine, severity.value, clock(), severity)
-    assert deliver(channel) == Delivered(1, {}, 0)
+    assert deliver(channel) == DeliveryResult(1, {}, 0)
     assert channel.sent == [
         Message(
             "Title breaking (and 2 more)",
@@ -138,12 +140,12 @@ def test_what_is_due_together_is_one_message_the_gravest_first(
 
 
 def test_a_burst_becomes_one_message_with_a_line_of_each(
-    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     channel = RecordingChannel()
     for number in range(50):
         put_alert(engine, f"number {number} {'x' * 100}", clock())
-    assert deliver(channel) == Delivered(1, {}, 0)
+    assert deliver(channel) == DeliveryResult(1, {}, 0)
     (digest,) = channel.sent
     assert digest.title.startswith("Title number 0 x")
     assert digest.title.endswith(" (and 49 more)")
@@ -155,7 +157,7 @@ def test_a_burst_becomes_one_message_with_a_line_of_each(
 
 
 def test_a_channel_gets_so_many_messages_an_hour_and_then_a_digest(
-    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     channel = RecordingChannel()
     for number in range(30):
@@ -170,7 +172,7 @@ def test_a_channel_gets_so_many_messages_an_hour_and_then_a_digest(
 
 
 def test_what_is_less_severe_than_asked_for_is_not_sent(
-    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     channel = RecordingChannel()
     for severity in AlertSeverity:
@@ -182,20 +184,20 @@ def test_what_is_less_severe_than_asked_for_is_not_sent(
 
 
 def test_alerts_wait_for_a_first_channel_but_not_longer_than_a_week(
-    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     channel = RecordingChannel()
     put_alert(engine, "old", clock())
     clock.now_us += GIVEN_UP_AFTER_US
     put_alert(engine, "young", clock())
-    assert deliver() == Delivered(0, {}, 2)
+    assert deliver() == DeliveryResult(0, {}, 2)
     clock.now_us += HOUR_US
     deliver(channel)
     assert [message.title for message in channel.sent] == ["Title young"]
 
 
 def test_a_channel_that_is_no_longer_configured_holds_nothing_up(
-    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     put_alert(engine, "a", clock())
     deliver(RecordingChannel("gone", fails=True))
@@ -206,13 +208,13 @@ def test_a_channel_that_is_no_longer_configured_holds_nothing_up(
 
 
 def test_a_claim_whose_process_ended_is_taken_over_once_and_says_so(
-    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     channel = RecordingChannel()
     put_alert(engine, "a", clock())
     abandoned = claim(engine, channel.name, ADDITIVE, clock())
     assert abandoned is not None
-    assert deliver(channel) == Delivered(0, {}, 1)
+    assert deliver(channel) == DeliveryResult(0, {}, 1)
     clock.now_us += CLAIM_TIME_OUT_US + 1
     assert deliver(channel).sent == 1
     assert "may be a repeat" in channel.sent[0].body
@@ -222,7 +224,7 @@ def test_a_claim_whose_process_ended_is_taken_over_once_and_says_so(
 
 
 def test_a_claim_that_was_taken_over_is_not_ended_by_who_had_it(
-    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., Delivered]
+    engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     put_alert(engine, "a", clock())
     slow = claim(engine, "recorder-1", ADDITIVE, clock())
