@@ -38,7 +38,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
     warehouse = overrides.get("warehouse", WarehouseResource())
     resources = {
         "warehouse": warehouse,
-        # In the warehouse's folder, so that a run that was given a folder writes nowhere else.
+        # The journal is in the warehouse's folder, so that a run with another folder writes nowhere else.
         "journal": JournalResource(data_dir=warehouse.data_dir),
         "exchange": ExchangeResource(),
     }
@@ -86,7 +86,8 @@ def _executor() -> dg.ExecutorDefinition:
     try:
         executor = Settings.from_environment().executor
     except InvalidSettings:
-        # The definitions must load even with invalid settings: each run then reports what is wrong, also in the UI.
+        # The definitions must load even with invalid settings. Each run then reports the invalid setting, also in the
+        # UI.
         executor = Executor.IN_PROCESS
     if executor is Executor.MULTIPROCESS:
         return dg.multiprocess_executor

@@ -1,6 +1,6 @@
-"""``make demo`` and ``make dev``: the whole pipeline against a sandbox exchange, offline and without an account.
+"""``make demo`` and ``make dev``: the whole pipeline on a sandbox exchange, offline and without an account.
 
-Starts the sandbox, runs Dagster as a user would, stops what it started and says in plain words what happened.
+The demo starts a sandbox, runs Dagster as a user would, stops every process that it started, and prints a summary.
 """
 
 import argparse
@@ -44,16 +44,18 @@ _LEADS_TO_REAL_DATA: Final = (
     "KALSHI_NEWS_FETCH_ARTICLES",
     "EXA_API_KEY",
 )
-#: Settings of trading: a key of another exchange has no place here.
+#: Prefix of the settings of trading. They are not passed on, because their key belongs to another exchange.
 _TRADES: Final = "KALSHI_TRADE_"
 _UI_PORT: Final = 3000
 
 
 def main() -> int:
-    """Run the demo or, with ``--ui``, the Dagster UI and daemon, both on a sandbox exchange."""
+    """Run one nightly job on a sandbox exchange or, with ``--ui``, the Dagster UI and daemon."""
     parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines.demo", description=main.__doc__)
-    parser.add_argument("--ui", action="store_true", help="open the Dagster UI and daemon instead of one nightly run")
-    parser.add_argument("--markets", type=int, help="markets on the sandbox exchange (KALSHI_SANDBOX_MARKETS)")
+    parser.add_argument("--ui", action="store_true", help="run the Dagster UI and daemon instead of one nightly job")
+    parser.add_argument(
+        "--markets", type=int, help="number of markets of the sandbox exchange (default: KALSHI_SANDBOX_MARKETS)"
+    )
     arguments = parser.parse_args()
     try:
         settings = _demo_settings()
@@ -71,7 +73,7 @@ def main() -> int:
 
 
 def _demo_settings() -> Settings:
-    """The settings of the environment without those that lead to real data: a demo is tried in any shell."""
+    """Return the present settings without those that lead to real data, because people try the demo in any shell."""
     real = {variable.removeprefix("KALSHI_").lower(): None for variable in _LEADS_TO_REAL_DATA}
     return Settings.from_environment().model_copy(update={"environment": Environment.SANDBOX, **real})
 
@@ -86,13 +88,13 @@ def _dagster_environment(settings: Settings, sandbox_url: str) -> Mapping[str, s
         "KALSHI_ENVIRONMENT": settings.environment.value,
         "KALSHI_SANDBOX_URL": sandbox_url,
         **_dagster_home(),
-        # The `dagster` command announces at each start that `dg` is to follow it.
+        # The `dagster` command warns at each start that `dg` will replace it.
         "PYTHONWARNINGS": "ignore",
     }
 
 
 def _dagster_home() -> Mapping[str, str]:
-    """A home beside dagster.yaml and with the same content, so that whatever Dagster writes stays out of the way."""
+    """Return a DAGSTER_HOME with a copy of dagster.yaml, so that Dagster's own files stay in one hidden folder."""
     instance = Path("dagster.yaml")
     if "DAGSTER_HOME" in os.environ or not instance.exists():
         return {}
@@ -108,13 +110,13 @@ def _dagster(*arguments: str) -> list[str]:
 
 def _open_ui(environment: Mapping[str, str]) -> int:
     port = _free_port(_UI_PORT)
-    print(f"Opening the Dagster UI on http://127.0.0.1:{port} (stop with Ctrl-C) ...", flush=True)
+    print(f"Opening the Dagster UI on http://127.0.0.1:{port} (stop it with Ctrl-C) ...", flush=True)
     command = _dagster("dev", "--host", "127.0.0.1", "--port", str(port))
     return _run_to_its_end(command, environment)
 
 
 def _run_to_its_end(command: Sequence[str], environment: Mapping[str, str], output: IO[str] | None = None) -> int:
-    """Run a child that is told when this process is to end, and always waited for."""
+    """Run a child process to its end. If this process receives SIGTERM, it terminates the child and waits for it."""
     asked_to_end = False
     child: subprocess.Popen[bytes] | None = None
 
@@ -131,7 +133,7 @@ def _run_to_its_end(command: Sequence[str], environment: Mapping[str, str], outp
             child.terminate()
         try:
             return child.wait()
-        except KeyboardInterrupt:  # Ctrl-C reached the child, too; it needs a moment to stop cleanly
+        except KeyboardInterrupt:  # Ctrl-C also reached the child, which needs a moment to stop cleanly.
             return child.wait()
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -146,7 +148,7 @@ def _free_port(wanted: int) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise OSError("no free port on 127.0.0.1 for the Dagster UI: close a program and try again")
+    raise OSError("No port on 127.0.0.1 is free for the Dagster UI. Close a program and try again.")
 
 
 def _run_nightly(settings: Settings, environment: Mapping[str, str]) -> int:
@@ -157,7 +159,7 @@ def _run_nightly(settings: Settings, environment: Mapping[str, str]) -> int:
     with log.open("w") as output:
         code = _run_to_its_end(command, environment, output)
     if code:
-        print(f"The run failed. The end of {log}:\n", file=sys.stderr)
+        print(f"The run failed. The last lines of {log}:\n", file=sys.stderr)
         print("\n".join(log.read_text().splitlines()[-_LOG_LINES_SHOWN:]), file=sys.stderr)
         return code
     print(_summary(settings, log, time.monotonic() - started))
@@ -196,13 +198,13 @@ def _summary(settings: Settings, log: Path, seconds: float) -> str:
         f"  lake       {settings.resolved_lake_dir}",
         f"  run log    {log}",
         "",
-        "Next: `make dev` opens the Dagster UI; docs/data.md tells how to read the data.",
+        "Next: `make dev` opens the Dagster UI; docs/data.md shows how to read the data.",
     ]
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # A shell without a terminal starts background programs that ignore Ctrl-C; Dagster then ignores SIGTERM, too.
+    # A shell without a terminal starts background programs that ignore Ctrl-C. Dagster then also ignores SIGTERM.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

@@ -1,6 +1,6 @@
-"""``make demo-trade``: a dry run, a live session on a sandbox, a kill and the audit, format_decision in plain words.
+"""``make demo-trade``: a dry run, a live session on a sandbox, a kill and the audit, shown in plain words.
 
-Everything is in a new folder, with a key made for it; no setting of the shell leads anywhere else.
+All files are in a new folder, and the API key is made for the demo. The demo ignores the settings of the shell.
 """
 
 import argparse
@@ -48,7 +48,7 @@ _MEMBER: Final = "demo"
 
 @dataclass(frozen=True)
 class _Demo:
-    """What all acts share."""
+    """The sandbox, databases and market that all steps of the demo share."""
 
     sandbox: SandboxProcess
     settings: Settings
@@ -58,7 +58,7 @@ class _Demo:
     market: dict[str, Any]
 
     def propose(self, *orders: tuple[str, str, str], rests: bool = False) -> None:
-        """Put orders to buy into the inbox: outcome, price and a name each."""
+        """Propose orders to buy, each given as (outcome, price, name)."""
         now = dt.datetime.now(dt.UTC)
         until = now + dt.timedelta(minutes=5)
         made = [
@@ -83,18 +83,18 @@ class _Demo:
         propose(self.journal_engine, made, "make demo-trade")
 
     def trade(self, settings: TradeSettings) -> TradingRun:
-        """One session."""
+        """Run one trading session."""
         with KalshiClient.from_settings(self.settings, self.warehouse) as client:
             trading = TradingContext(self.settings, settings, self.journal, self.warehouse, client)
             return trade(trading, Opening("the demo", Origin.BY_HAND))
 
 
 def main() -> int:
-    """Run the demo; return the exit status."""
+    """Run the demo, and return the exit status."""
     for name in [name for name in os.environ if name.startswith("KALSHI_")]:
         del os.environ[name]
     folder = Path(tempfile.mkdtemp(prefix="kalshi-demo-trade-"))
-    print(f"Starting a sandbox exchange with {_MARKETS} markets; everything is in {folder}", flush=True)
+    print(f"Starting a sandbox exchange with {_MARKETS} markets. All files are in {folder}", flush=True)
     try:
         with (
             running_sandbox(SandboxOptions(markets=_MARKETS, combos=0, tick_seconds=0)) as sandbox,
@@ -128,22 +128,22 @@ def _acts(demo: _Demo, folder: Path) -> int:
     ask, bid = demo.market["yes_ask_dollars"], demo.market["yes_bid_dollars"]
     print(f"The market is {demo.market['ticker']}: bid {bid}, ask {ask}.")
 
-    _say("1. A new journal is halted until somebody releases it; then four orders are proposed")
+    _say("1. A new journal is halted until a person releases it. Then four orders are proposed")
     with demo.journal.writing() as transaction:
         print(f"   kill switch: {transaction.reading.halts.kill_state().reason}; released by the operator")
         transaction.halts.release("the operator", "ready to trade")
     demo.propose(("yes", ask, "cheap"), ("no", f"{1 - Decimal(bid)}", "dear"), ("yes", "0.9900", "a typo"))
     demo.propose(("yes", bid, "patient"), rests=True)
 
-    _say("2. A dry run: the same checks, caps and records, without key or connection")
+    _say("2. A dry run: the same checks, caps and records, but no key and no connection")
     _tell(demo.trade(TradeSettings(mode=Mode.DRY_RUN)))
 
-    _say("3. The same proposals live: armed by hand, with a key that may only read and trade")
+    _say("3. The same proposals live: armed by a person, with a key that may only read and trade")
     live = _live_settings(demo, folder)
     _tell(demo.trade(live))
     print(f"   the exchange has {_orders_at(demo.sandbox)} orders")
 
-    _say("4. The kill switch, level 2: everything is canceled, and nothing new is sent")
+    _say("4. The kill switch at level 2: every order is canceled, and no new order is sent")
     with halt(demo.settings, live, lambda: demo.journal) as halting:
         print(f"   {halting.run('the operator', 'the demo halts', patience_seconds=60)}", flush=True)
     demo.propose(("yes", ask, "after the kill"))
@@ -153,7 +153,7 @@ def _acts(demo: _Demo, folder: Path) -> int:
         print(f"   no session was opened ({refused.reason.code}): {refused.detail}")
     print(f"   the exchange has {_orders_at(demo.sandbox)} orders")
 
-    _say("5. The audit: a chain of hashes, its head noted elsewhere, and every order of the exchange on record")
+    _say("5. The audit checks the hash chain, its anchor file, and that the journal knows every order of the exchange")
     report = verify_or_stop(demo.settings, live, demo.journal_engine, lambda: demo.warehouse)
     print(f"   {report}")
     return 0 if report.ok else 1
@@ -172,7 +172,7 @@ def _tell(run: TradingRun) -> None:
 
 
 def _a_market(sandbox: SandboxProcess) -> dict[str, Any]:
-    """A market with two sides, not far apart, around the middle."""
+    """Return a market whose bid and ask are close together and between 0.35 and 0.65 dollars."""
     query = {"status": "open", "mve_filter": "exclude", "limit": "1000"}
     markets: Sequence[dict[str, Any]] = httpx.get(f"{sandbox.url}/markets", params=query, trust_env=False).json()[
         "markets"

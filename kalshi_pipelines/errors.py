@@ -1,8 +1,7 @@
-"""The one root of all errors that a person is meant to read.
+"""The root of all errors that a person is meant to read.
 
-An error that a person can act on says what was wrong (``problem``) and what to do next (``remedy``). Errors of the
-program itself, such as a wrong argument, stay ordinary exceptions: they keep their traceback.
-The whole hierarchy::
+Such an error states the problem (``problem``) and the next step (``remedy``). Errors of the program itself, such as a
+wrong argument, stay ordinary exceptions and keep their traceback. The whole hierarchy::
 
     ExpectedError
         DeliveryFailed (alerts.channels)
@@ -85,16 +84,16 @@ from typing import ClassVar
 
 
 class ExpectedError(Exception):
-    """Something went wrong that the program knows about and a person can act on.
+    """A failure that the program expects and that a person can act on.
 
     Attributes:
-        problem: What was wrong, and where, as one or more sentences.
-        remedy: What to do next, as a sentence; empty if the problem says it.
-        retryable: Whether the same work can succeed later without anybody changing anything.
+        problem: The failure and its place, in one or more sentences.
+        remedy: The next step for the reader, as a sentence; empty if the problem already states it.
+        retryable: Whether the same work can succeed later without any change.
     """
 
     is_retryable: ClassVar[bool] = False
-    """What ``retryable`` is unless an instance says otherwise."""
+    """The default of ``retryable`` for this class."""
 
     def __init__(self, problem: object = "", remedy: str = "", *, retryable: bool | None = None) -> None:
         super().__init__(problem, *([remedy] if remedy else []))

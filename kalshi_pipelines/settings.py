@@ -1,7 +1,7 @@
-"""Everything that can be configured, read from the environment into one frozen object when a run needs it.
+"""All settings except those of trading, read from environment variables into one frozen object.
 
-The names and defaults below are the documentation of record; ``docs/configuration.md`` is checked against them. No
-setting prints a secret: a key is named by the path of its file, the URLs of the warehouse and of alerts are hidden.
+A test compares ``docs/configuration.md`` with the names, defaults and descriptions below. No setting prints a secret: a
+private key is named by the path of its file, and the URLs of the warehouse and of alerts are hidden.
 """
 
 import os
@@ -19,11 +19,11 @@ from kalshi_pipelines.errors import ExpectedError
 
 
 class InvalidSettings(ExpectedError, ValueError):
-    """An environment variable holds a value that can not be used; the message names it and the remedy."""
+    """An environment variable whose value cannot be used. The message names the variable and the accepted values."""
 
 
 class Environment(StrEnum):
-    """Which exchange is spoken to."""
+    """The exchange that the program uses."""
 
     SANDBOX = "sandbox"
     DEMO = "demo"
@@ -31,7 +31,7 @@ class Environment(StrEnum):
 
 
 class RateTier(StrEnum):
-    """Published API usage levels; used when the account's own limits can not be read."""
+    """Published API usage levels, used if the account's own limits cannot be read."""
 
     BASIC = "basic"
     ADVANCED = "advanced"
@@ -43,14 +43,14 @@ class RateTier(StrEnum):
 
 
 class Executor(StrEnum):
-    """How Dagster runs the steps of a job."""
+    """The ways in which Dagster can run the steps of a job."""
 
     IN_PROCESS = "in_process"
     MULTIPROCESS = "multiprocess"
 
 
 class AlertSeverity(StrEnum):
-    """The least severe finding that is worth a message; failed runs always are."""
+    """Severities of findings. Alerts below the configured severity are not sent; failed runs are always reported."""
 
     BREAKING = "breaking"
     RISKY = "risky"
@@ -58,24 +58,24 @@ class AlertSeverity(StrEnum):
 
 
 def home_expanded(path: Path | None) -> Path | None:
-    """A path with ``~`` written out.
+    """Return the path with ``~`` replaced by the home folder.
 
     Raises:
-        ValueError: There is no such user.
+        ValueError: The named user does not exist.
     """
     try:
         return path.expanduser() if path else path
     except RuntimeError as error:
-        raise ValueError(f"{error} Write the path out.") from None
+        raise ValueError(f"{error} Write the full path.") from None
 
 
 def take_env_file(file: Path = Path(".env")) -> None:
-    """Set the variables of a ``.env`` file that are not set yet; a file that is not there sets none.
+    """Set the variables of a ``.env`` file, except those that are already set. A missing file sets nothing.
 
-    The ``dagster`` commands read the one of the current folder themselves.
+    The ``dagster`` commands read the ``.env`` file of the current folder themselves.
 
     Raises:
-        InvalidSettings: The file can not be read.
+        InvalidSettings: The file cannot be read.
     """
     try:
         found = dotenv_values(file) if file.exists() else {}
@@ -84,61 +84,65 @@ def take_env_file(file: Path = Path(".env")) -> None:
                 os.environ.setdefault(name, value)
     except (OSError, ValueError) as error:
         raise InvalidSettings(
-            f"The file {file.absolute()} can not be read ({type(error).__name__}). Correct or delete it."
+            f"The file {file.absolute()} cannot be read ({type(error).__name__}).", "Correct or delete the file."
         ) from None
 
 
 class Settings(BaseSettings):
-    """The settings of one process. Each field is read from ``KALSHI_`` + its name in capitals, or its alias."""
+    """The settings of one process. A field is read from the variable ``KALSHI_`` + name in capitals, or its alias."""
 
     model_config = SettingsConfigDict(env_prefix="KALSHI_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     environment: Environment = Field(Environment.SANDBOX, description="Which exchange to use: sandbox, demo or prod.")
     sandbox_url: str | None = Field(
-        None, description="Address of a running sandbox exchange; without it each run starts its own."
+        None, description="Address of a running sandbox exchange. If it is not set, each run starts its own sandbox."
     )
-    sandbox_markets: int = Field(2_000, ge=1, description="How many markets a sandbox started by a run generates.")
-    sandbox_seed: int = Field(7, description="Seed of a sandbox started by a run.")
-    api_key_id: str | None = Field(None, description="Id of the API key; without it requests are anonymous.")
+    sandbox_markets: int = Field(2_000, ge=1, description="Number of markets in a sandbox that a run starts.")
+    sandbox_seed: int = Field(7, description="Random seed of a sandbox that a run starts.")
+    api_key_id: str | None = Field(None, description="Id of the API key. If it is not set, requests are anonymous.")
     private_key_file: Path | None = Field(None, description="PEM file of the API key (RSA or Ed25519).")
     rate_tier: RateTier = Field(
-        RateTier.BASIC, description="Usage level whose published limits apply when requests are anonymous."
+        RateTier.BASIC, description="Usage level whose published rate limits apply to anonymous requests."
     )
     data_dir: Path = Field(
-        Path("data"), description="Folder of the SQLite warehouse and the Parquet lake, a folder each environment."
+        Path("data"),
+        description="Folder of the SQLite warehouse and the Parquet lake. Each environment has a subfolder.",
     )
     warehouse_url: SecretStr | None = Field(
-        None, description="SQLAlchemy URL of the warehouse; without it `warehouse.db` in the environment's folder."
+        None, description="SQLAlchemy URL of the warehouse. Default: `warehouse.db` in the environment's folder."
     )
     journal_url: SecretStr | None = Field(
         None,
-        description="SQLAlchemy URL of the journal of orders; without it `journal.db` beside a SQLite warehouse, the "
-        "schema `journal` beside one in Postgres.",
+        description="SQLAlchemy URL of the journal of orders. Default: `journal.db` beside a SQLite warehouse, or the "
+        "schema `journal` in the database of a Postgres warehouse.",
     )
     journal_anchors: Path | None = Field(
         None,
-        description="File in which the head of the journal's audit is noted, best on another disk; without it "
+        description="File that records the head of the journal's audit chain, best on another disk. Default: "
         "`journal.anchors` in the environment's folder.",
     )
     lake_dir: Path | None = Field(
-        None, description="Folder of the Parquet lake; without it `lake` in the environment's folder."
+        None, description="Folder of the Parquet lake. Default: `lake` in the environment's folder."
     )
     adopt_database: Path | None = Field(
-        None, description="A kalshi_research database that `migrate` takes over into an empty warehouse; only read."
+        None,
+        description="A kalshi_research database that `migrate` copies into an empty warehouse. The file is only read.",
     )
     include_combos: bool = Field(False, description="Also ingest multivariate combo events and markets.")
     settled_lookback_hours: int | None = Field(
         None,
         ge=1,
-        description="How far back the first run looks for settled markets: without it 48, and all of a sandbox's. "
-        "Later runs continue from the last.",
+        description="Hours of settled markets that the first run reads. Default: 48, and no limit in the sandbox. "
+        "Later runs continue where the last run ended.",
     )
     executor: Executor = Field(
-        Executor.IN_PROCESS, description="Dagster executor: in_process (quickest) or multiprocess (a process a step)."
+        Executor.IN_PROCESS,
+        description="Dagster executor: in_process (fastest) or multiprocess (one process per step).",
     )
 
     alert_urls: SecretStr | None = Field(
-        None, description="Where alerts go: Apprise URLs, separated by commas or spaces. Shown as scheme only."
+        None,
+        description="Destinations of alerts: Apprise URLs, separated by commas or spaces. Only the schemes are shown.",
     )
     alert_minimum_severity: AlertSeverity = Field(
         AlertSeverity.ADDITIVE,
@@ -146,46 +150,49 @@ class Settings(BaseSettings):
     )
 
     run_live_api: bool = Field(
-        False, description="Let contract checks and recordings ask the real vendors; without it they ask a sandbox."
+        False, description="Let contract checks and recordings use the real vendors instead of a sandbox."
     )
     exa_api_key: SecretStr | None = Field(
-        None, validation_alias="EXA_API_KEY", description="API key of Exa, under the name Exa gives it."
+        None, validation_alias="EXA_API_KEY", description="API key of Exa. Exa itself gives the variable this name."
     )
     exa_daily_probe_dollars: Decimal = Field(
-        Decimal(0), ge=0, le=10, description="Most dollars a UTC day that contract checks may spend at Exa; 0 is never."
+        Decimal(0),
+        ge=0,
+        le=10,
+        description="Most dollars that contract checks may spend at Exa per UTC day; 0 permits no spending.",
     )
 
     news_feeds: SecretStr | None = Field(
         None,
-        description="RSS and Atom feeds, separated by commas or spaces; `{query}` in one makes it a search; `none` is "
-        "no feed. Without it the sandbox's own, elsewhere a default set.",
+        description="RSS and Atom feeds, separated by commas or spaces. A feed whose address contains `{query}` is a "
+        "search; `none` means no feeds. Default: the sandbox's own feeds in the sandbox, otherwise a built-in set.",
     )
     news_daily_dollars: Decimal | None = Field(
         None,
         ge=0,
         le=1_000,
-        description="Most dollars a UTC day that news may cost; 0 is never. Without it 1 in the sandbox, where nothing "
-        "costs real money, and 0 elsewhere.",
+        description="Most dollars that news may cost per UTC day; 0 permits no spending. Default: 1 in the sandbox, "
+        "where no real money is spent, and 0 elsewhere.",
     )
     news_run_dollars: Decimal = Field(
         Decimal("0.25"), ge=0, le=1_000, description="Most dollars one collection of news may cost."
     )
-    news_results: int = Field(10, ge=1, le=100, description="Most articles one search may return.")
-    news_searches: int = Field(50, ge=0, le=10_000, description="Most searches that cost money in one collection.")
+    news_results: int = Field(10, ge=1, le=100, description="Most articles that one search may return.")
+    news_searches: int = Field(50, ge=0, le=10_000, description="Most paid searches in one collection.")
     news_selected_events: int = Field(
         10,
         ge=0,
         le=1_000,
-        description="How many of the day's most traded events are looked for beside what is tracked.",
+        description="Number of the day's most traded events that are searched for besides tracked markets and events.",
     )
     news_lookback_days: int = Field(
-        7, ge=1, le=365, description="How far back the first search of a market or event looks."
+        7, ge=1, le=365, description="Number of days that the first search for a market or event looks back."
     )
     news_text_characters: int = Field(
-        10_000, ge=0, le=50_000, description="How many characters of an article's text are kept."
+        10_000, ge=0, le=50_000, description="Number of characters of an article's text that are kept."
     )
     news_fetch_articles: bool = Field(
-        False, description="Fetch the pages of articles that came without text; only ever from public addresses."
+        False, description="Fetch the pages of articles that arrived without text, from public addresses only."
     )
 
     @field_validator("private_key_file", "data_dir", "journal_anchors", "lake_dir", "adopt_database", mode="after")
@@ -196,52 +203,53 @@ class Settings(BaseSettings):
     @field_validator("lake_dir", mode="after")
     @classmethod
     def _refuse_address(cls, path: Path | None) -> Path | None:
-        # Path() turns s3://bucket into the local folder s3:/bucket.
+        # Path() would turn the address s3://bucket into the local folder s3:/bucket.
         if path and path.parts and path.parts[0].endswith(":"):
             raise ValueError("only folders of this computer are supported, not addresses")
         return path
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Settings of the present environment variables.
+        """Return the settings of the present environment variables.
 
         Raises:
-            InvalidSettings: A variable can not be used; one sentence names each and says what would be accepted.
+            InvalidSettings: A variable cannot be used. The message names each such variable and the accepted values.
         """
         try:
             settings = cls()
         except ValidationError as error:
-            raise InvalidSettings(_sentence(error)) from None
+            raise InvalidSettings(_problem(error), "Change or unset it.") from None
         if (settings.api_key_id is None) != (settings.private_key_file is None):
             raise InvalidSettings(
-                "KALSHI_API_KEY_ID and KALSHI_PRIVATE_KEY_FILE go together: set both to sign requests, or neither."
+                "Only one of KALSHI_API_KEY_ID and KALSHI_PRIVATE_KEY_FILE is set.",
+                "Set both to sign requests, or neither.",
             )
         return settings
 
     @property
     def resolved_settled_lookback_hours(self) -> int | None:
-        """How far back the first run looks for settled markets; None for no limit. 75,000 settle a day."""
+        """Hours of settled markets that the first run reads; None for no limit. About 75,000 markets settle per day."""
         if self.settled_lookback_hours is None and self.environment is not Environment.SANDBOX:
             return 48
         return self.settled_lookback_hours
 
     @property
     def resolved_news_daily_dollars(self) -> Decimal:
-        """Most dollars a UTC day that news may cost."""
+        """Most dollars that news may cost per UTC day."""
         if self.news_daily_dollars is None:
             return Decimal(1) if self.environment is Environment.SANDBOX else Decimal(0)
         return self.news_daily_dollars
 
     @property
     def resolved_warehouse_url(self) -> str:
-        """The SQLAlchemy URL of the warehouse: as configured, or of a SQLite file."""
+        """The SQLAlchemy URL of the warehouse: the configured URL, or the URL of a SQLite file."""
         if self.warehouse_url is not None:
             return self.warehouse_url.get_secret_value()
         return f"sqlite:///{quote(str(self.environment_dir / 'warehouse.db'))}"
 
     @property
     def resolved_journal_anchors(self) -> Path:
-        """The file of the journal's anchors."""
+        """The file that records the head of the journal's audit chain."""
         return self.journal_anchors or self.environment_dir / "journal.anchors"
 
     @property
@@ -251,14 +259,14 @@ class Settings(BaseSettings):
 
     @property
     def environment_dir(self) -> Path:
-        """The folder of the environment's own files."""
+        """The folder with the files of the environment."""
         return self.data_dir / self.environment
 
 
-def _sentence(error: ValidationError) -> str:
+def _problem(error: ValidationError) -> str:
     problems = []
     for problem in error.errors(include_url=False):
         name = str(problem["loc"][0])
         variable = name if name.isupper() else f"KALSHI_{name.upper()}"
         problems.append(f"{variable} is {problem['input']!r}: {problem['msg']}")
-    return "; ".join(problems) + ". Change or unset it."
+    return "; ".join(problems) + "."

@@ -1,4 +1,4 @@
-"""``make demo`` and ``make dev``: quick, understandable, and harmless in any shell."""
+"""``make demo`` and ``make dev`` report their results and are harmless in any shell."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ import pytest
 
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
 
-#: What a shell without a terminal does to programs it starts in the background: they ignore Ctrl-C.
+#: Starts a program as a shell without a terminal starts background programs: such programs ignore Ctrl-C.
 IN_THE_BACKGROUND = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
 ROOT = CHECKOUT
 
@@ -34,7 +34,7 @@ def demo(folder: Path, *arguments: str, **variables: str) -> subprocess.Complete
     )
 
 
-def test_the_demo_says_what_was_stored_and_where(folder: Path) -> None:
+def test_demo_prints_counts_and_places_of_the_stored_data(folder: Path) -> None:
     finished = demo(folder)
     assert finished.returncode == 0, finished.stderr
     for part in (
@@ -72,7 +72,7 @@ def test_the_demo_in_a_shell_set_up_for_production_touches_nothing_real(folder: 
     connection.close()
 
 
-def test_a_folder_that_can_not_be_written_is_one_sentence(folder: Path) -> None:
+def test_folder_that_cannot_be_written_is_a_readable_error(folder: Path) -> None:
     finished = demo(folder, KALSHI_DATA_DIR="/dev/null/data")
     assert finished.returncode == 1
     assert "KALSHI_DATA_DIR" in finished.stderr
@@ -80,11 +80,11 @@ def test_a_folder_that_can_not_be_written_is_one_sentence(folder: Path) -> None:
 
 
 def started_by(process: psutil.Process, program: str | None) -> list[psutil.Process]:
-    """The processes below a process, once one of them runs a program; at once without a program to wait for."""
+    """Return the processes below a process; with ``program``, wait until one of them runs this program."""
     deadline = time.monotonic() + 90
     while True:
         children = process.children(recursive=True)
-        with suppress(psutil.NoSuchProcess):  # one may end while it is looked at
+        with suppress(psutil.NoSuchProcess):  # a child may end while it is examined
             if program is None or any(program in " ".join(child.cmdline()) for child in children):
                 return children
         assert time.monotonic() < deadline, f"{program} was not started"
@@ -92,7 +92,7 @@ def started_by(process: psutil.Process, program: str | None) -> list[psutil.Proc
 
 
 @pytest.mark.parametrize("program", [None, "dagster_webserver"], ids=["while starting", "when up"])
-def test_the_ui_stops_with_everything_it_started_when_it_is_terminated(folder: Path, program: str | None) -> None:
+def test_terminated_ui_stops_every_process_it_started(folder: Path, program: str | None) -> None:
     with subprocess.Popen(
         [*IN_THE_BACKGROUND, sys.executable, "-m", "kalshi_pipelines.demo", "--ui", "--markets", "50"],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""``make demo-trade``: harmless in any shell, and it shows what it promises."""
+"""``make demo-trade`` places, denies and cancels orders on its own sandbox, and is harmless in any shell."""
 
 import os
 import subprocess
@@ -6,12 +6,16 @@ import sys
 from pathlib import Path
 
 
-def test_the_demo_places_orders_on_its_sandbox_halts_and_verifies_whatever_the_shell_says(tmp_path: Path) -> None:
+def test_demo_trades_only_on_its_sandbox_whatever_the_shell_settings(tmp_path: Path) -> None:
     real = {"KALSHI_ENVIRONMENT": "prod", "KALSHI_TRADE_MODE": "live", "KALSHI_TRADE_URL": "https://kalshi.invalid"}
     done = subprocess.run(
         [sys.executable, "-m", "kalshi_pipelines.demo_trade"],
-        env=os.environ | real | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
+        env=os.environ | real | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     for promised in (
         "simulated: buy 5.00 YES",

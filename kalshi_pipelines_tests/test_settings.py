@@ -1,4 +1,4 @@
-"""Settings are read from the environment, documented, and refused in one sentence when they can not be used."""
+"""Settings are read from environment variables and documented. A value that cannot be used is refused by name."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from kalshi_pipelines_tests.support.checkout import DOCS
 DOCUMENTATION = DOCS / "configuration.md"
 
 
-def test_with_nothing_set_the_sandbox_is_used() -> None:
+def test_sandbox_is_used_if_nothing_is_set() -> None:
     settings = Settings.from_environment()
     assert settings.environment is Environment.SANDBOX
     assert settings.resolved_warehouse_url == "sqlite:///data/sandbox/warehouse.db"
@@ -29,12 +29,12 @@ def test_each_environment_has_its_own_folder(monkeypatch: pytest.MonkeyPatch) ->
         ("KALSHI_SANDBOX_MARKETS", "many", "valid integer"),
         ("KALSHI_RATE_TIER", "free", "'basic'"),
         ("KALSHI_EXECUTOR", "dask", "'in_process' or 'multiprocess'"),
-        ("KALSHI_API_KEY_ID", "abc", "go together"),
-        ("KALSHI_PRIVATE_KEY_FILE", "key.pem", "go together"),
-        ("KALSHI_DATA_DIR", "~nobody-of-this-name/data", "Write the path out"),
+        ("KALSHI_API_KEY_ID", "abc", "Set both"),
+        ("KALSHI_PRIVATE_KEY_FILE", "key.pem", "Set both"),
+        ("KALSHI_DATA_DIR", "~nobody-of-this-name/data", "Write the full path"),
     ],
 )
-def test_a_value_that_can_not_be_used_is_named_with_what_would_be_accepted(
+def test_value_that_cannot_be_used_is_named_with_the_accepted_values(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
 ) -> None:
     monkeypatch.setenv(variable, value)

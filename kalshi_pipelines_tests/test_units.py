@@ -1,4 +1,4 @@
-"""Exact values in, exact values out; anything else is refused."""
+"""Conversions of units are exact, and text that is not exact is refused."""
 
 from decimal import Decimal
 
@@ -29,12 +29,12 @@ def test_contracts_survive_the_round_trip(count: Decimal) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "abc", "1e3", "NaN", "inf", "0.57 ", "+1", ".5", "1.", "0x1", "１"])
-def test_text_that_is_no_plain_decimal_is_refused(text: str) -> None:
+def test_text_that_is_not_a_plain_decimal_is_refused(text: str) -> None:
     with pytest.raises(InexactValue):
         microdollars(text)
 
 
-def test_a_value_finer_than_the_unit_is_refused_but_trailing_zeros_are_not_finer() -> None:
+def test_value_finer_than_the_unit_is_refused_unless_the_digits_are_zeros() -> None:
     with pytest.raises(InexactValue):
         microdollars("0.1234567")
     with pytest.raises(InexactValue):
@@ -43,7 +43,7 @@ def test_a_value_finer_than_the_unit_is_refused_but_trailing_zeros_are_not_finer
     assert centicontracts("1.5000") == 150
 
 
-def test_fifty_seven_cents_are_fifty_seven_cents() -> None:
+def test_fifty_seven_cents_are_converted_exactly() -> None:
     assert microdollars("0.57") == 570_000
 
 

@@ -1,5 +1,5 @@
-"""Messages to people: what they say, the outbox they wait in, and the channels they leave by.
+"""Alerts to people: the text of messages, the outbox that stores them, and the channels that send them.
 
-An alert is put into the outbox (``outbox``) in the transaction of what it is about, and delivered later (``delivery``)
-by whichever process comes first, so that neither a crash nor a second daemon loses or doubles it.
+An alert is stored in the outbox in the same transaction as the event it reports. The first process that is free
+delivers it later. So neither a crash nor a second daemon loses or repeats an alert.
 """

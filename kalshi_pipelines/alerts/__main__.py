@@ -1,6 +1,6 @@
-"""``python -m kalshi_pipelines.alerts``: try the channels, see what waits, send it.
+"""``python -m kalshi_pipelines.alerts``: test the channels, list the newest alerts, deliver pending alerts.
 
-``test`` exits with 1 if a channel fails, ``deliver`` too; both with 2 if none is configured.
+``test`` and ``deliver`` exit with 1 if a channel fails, and with 2 if no channel is configured.
 """
 
 import argparse
@@ -18,16 +18,19 @@ from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import explained_failures, open_engine
 from kalshi_pipelines.warehouse.tables import alerts
 
-_NONE = "No channel is configured: set KALSHI_ALERT_URLS to Apprise URLs, see docs/alerts.md."
+_NONE = "No channel is configured. Set KALSHI_ALERT_URLS to Apprise URLs; docs/alerts.md has examples."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines.alerts", description="Alerts to people.")
+    """Run the command of the command line, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m kalshi_pipelines.alerts",
+        description="Test the channels of alerts, list alerts, and deliver pending alerts.",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("test", help="send a test message to every channel and say which took it")
-    commands.add_parser("list", help="show the newest alerts and what became of them")
-    commands.add_parser("deliver", help="send what waits now, as the daemon does every minute")
+    commands.add_parser("test", help="send a test message to every channel and print the result of each")
+    commands.add_parser("list", help="print the 20 newest alerts with their state")
+    commands.add_parser("deliver", help="deliver pending alerts now, as the daemon does every minute")
     command = parser.parse_args(arguments).command
     try:
         settings = Settings.from_environment()
@@ -46,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _test(channels: AlertChannels, settings: Settings) -> int:
     message = Message(
         f"Test message of kalshi_pipelines ({settings.environment.value})",
-        f"Alerts of vendor drift and failed runs will come here. Sent {moment(now_us())}; nothing is wrong.",
+        f"Nothing is wrong. Alerts about vendor drift, failed runs and halts arrive here. Sent {moment(now_us())}.",
     )
     failed = 0
     for channel in channels:
@@ -77,7 +80,7 @@ def _list(settings: Settings) -> int:
     for row in rows:
         print(f"{row.alert_id:>5}  {moment(row.created_us)}  {row.state:<8}{row.title}")
     if not rows:
-        print("No alert yet.")
+        print("There are no alerts yet.")
     return 0
 
 

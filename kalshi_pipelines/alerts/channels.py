@@ -1,4 +1,4 @@
-"""The channels alerts leave by. Apprise knows how to speak to each service; nothing outside this file knows Apprise."""
+"""Channels that send alerts. The Apprise library speaks to each service, and only this module uses Apprise."""
 
 import hashlib
 import logging
@@ -18,43 +18,43 @@ from kalshi_pipelines.settings import InvalidSettings, Settings
 if TYPE_CHECKING:
     import apprise
 
-#: A channel that has not answered after so long has failed.
+#: The number of seconds after which a channel that has not answered counts as failed.
 MOST_SECONDS: Final = 30
 _BETWEEN_ADDRESSES: Final = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _BETWEEN_PARTS: Final = re.compile(r"[/@?&=:,\s]+")
 _SHORTEST_SECRET: Final = 4
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
-#: These write the addresses they send to, which are secrets, when they are asked to say much.
+#: These loggers write addresses at debug level, and the addresses are secrets.
 _TALKATIVE: Final = ("urllib3", "requests_oauthlib", "oauthlib")
 
 
 class DeliveryFailed(ExpectedError):
-    """A channel did not take a message; the text says why, without secrets."""
+    """A message that a channel did not accept. The text gives the reason without secrets."""
 
     is_retryable = True
 
 
 class Channel(Protocol):
-    """Somewhere a message can be sent to."""
+    """A destination of messages."""
 
     @property
     def name(self) -> str:
-        """What tells it from other channels, without a secret."""
+        """The unique name of the channel, without a secret."""
 
     def send(self, message: Message) -> None:
         """Send a message now.
 
         Raises:
-            DeliveryFailed: It was not taken.
+            DeliveryFailed: The channel did not accept the message.
         """
 
 
 @dataclass(frozen=True)
 class AppriseChannel:
-    """One Apprise URL.
+    """The channel of one Apprise URL.
 
     Attributes:
-        name: Its scheme and a digest of the URL, ``slack-1f2e3d4c``.
+        name: The scheme and a digest of the URL, such as ``slack-1f2e3d4c``.
     """
 
     name: str
@@ -65,15 +65,15 @@ class AppriseChannel:
         """Send a message now.
 
         Raises:
-            DeliveryFailed: The service refused it or did not answer.
+            DeliveryFailed: The service refused the message or did not answer.
         """
         with _captured_warnings() as warnings_given:
             try:
                 taken = self._service.notify(title=message.title, body=message.body, body_format="text")
-            except Exception as error:  # noqa: BLE001  # whatever a plugin raises, the other channels go on
+            except Exception as error:  # noqa: BLE001  # An error of one plugin must not stop the other channels.
                 raise DeliveryFailed(self._without_address(f"{type(error).__name__}: {error}")) from None
         if not taken:
-            why = "; ".join(warnings_given) or "the service did not take it and gave no reason"
+            why = "; ".join(warnings_given) or "the service did not accept the message and gave no reason"
             raise DeliveryFailed(self._without_address(why))
 
     def _without_address(self, text: str) -> str:
@@ -84,7 +84,7 @@ class AppriseChannel:
 
 @dataclass(frozen=True)
 class AlertChannels:
-    """Every configured channel."""
+    """All configured channels."""
 
     channels: tuple[Channel, ...] = ()
 
@@ -101,10 +101,10 @@ class AlertChannels:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The channels of KALSHI_ALERT_URLS; none if it is not set.
+        """Return the channels of KALSHI_ALERT_URLS; none if the variable is not set.
 
         Raises:
-            InvalidSettings: A URL can not be used; the message says which by its position and scheme.
+            InvalidSettings: A URL cannot be used. The message names its position and scheme only.
         """
         if settings.alert_urls is None:
             return cls()
@@ -112,10 +112,10 @@ class AlertChannels:
 
     @classmethod
     def from_urls(cls, urls: Sequence[str]) -> Self:
-        """The channels of some Apprise URLs; one that is given twice is one channel.
+        """Return the channels of Apprise URLs. A URL that is given twice is one channel.
 
         Raises:
-            InvalidSettings: A URL can not be used.
+            InvalidSettings: A URL cannot be used.
         """
         channels = {url: _channel(url, position) for position, url in enumerate(urls, start=1) if url}
         return cls(tuple(channels.values()))
@@ -126,19 +126,20 @@ def _channel(url: str, position: int) -> AppriseChannel:
     service, usable = _service(url)
     if scheme is None or not usable:
         raise InvalidSettings(
-            f"KALSHI_ALERT_URLS: address {position} ({scheme[1] + '://...' if scheme else 'without a scheme'}) is "
-            "none that Apprise can use: write it as the page of the service in Apprise's documentation says."
+            f"Apprise cannot use address {position} of KALSHI_ALERT_URLS "
+            f"({scheme[1] + '://...' if scheme else 'without a scheme'}).",
+            "Write the address in the form that Apprise's documentation gives for the service.",
         )
     name = f"{scheme[1].lower()}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
     return AppriseChannel(name, service, _parts(url[scheme.end() :]))
 
 
 def _service(url: str) -> "tuple[apprise.Apprise, bool]":
-    """The service of a URL, and whether Apprise can use it."""
+    """Return the Apprise service of a URL, and whether Apprise can use the URL."""
     with _captured_warnings(), warnings.catch_warnings():
-        # It loads all its plugins, some of which use what Python has deprecated.
+        # Apprise loads all its plugins, and some of them use deprecated parts of Python.
         warnings.simplefilter("ignore", DeprecationWarning)
-        import apprise  # noqa: PLC0415  # a second that only those who send alerts pay
+        import apprise  # noqa: PLC0415  # The import takes a second, so it happens only if alerts are configured.
 
         asset = apprise.AppriseAsset(
             app_id="kalshi_pipelines",
@@ -157,7 +158,10 @@ def _service(url: str) -> "tuple[apprise.Apprise, bool]":
 
 
 def _parts(address: str) -> tuple[str, ...]:
-    """What an address is made of, the longest first: users, passwords, hosts, tokens; very short words are left out."""
+    """Return the parts of an address that may be secret, the longest first: users, passwords, hosts and tokens.
+
+    Parts with fewer than four characters are omitted.
+    """
     parts = {part for text in (address, unquote(address)) for part in _BETWEEN_PARTS.split(text)}
     hosts = {part for text in (address, unquote(address)) for part in re.split(r"[/@?&=,\s]+", text)}
     return tuple(sorted((part for part in parts | hosts if len(part) >= _SHORTEST_SECRET), key=len, reverse=True))
@@ -176,7 +180,7 @@ class _Listener(logging.Filter):
 
 @contextmanager
 def _captured_warnings() -> Iterator[list[str]]:
-    """What Apprise complains of meanwhile; none of it gets into the log, because it may name addresses."""
+    """Collect Apprise's warnings instead of logging them, because they may name addresses."""
     log, listener = logging.getLogger("apprise"), _Listener()
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO)

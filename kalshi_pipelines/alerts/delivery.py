@@ -1,4 +1,4 @@
-"""From the outbox to the channels. One channel that fails does not stop the others."""
+"""Delivery of alerts from the outbox to the channels. A channel that fails does not stop the other channels."""
 
 import logging
 from collections.abc import Callable
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DeliveryResult:
-    """What one call of :func:`deliver_pending` did.
+    """The result of one call of :func:`deliver_pending`.
 
     Attributes:
-        sent: Messages that were sent; a digest is one.
-        failures: Why messages could not be sent, by the channel's name.
-        waiting: Alerts that some channel is still to get.
+        sent: The number of messages sent. A message with several alerts counts once.
+        failures: The reasons of failed deliveries, by name of the channel.
+        waiting: The number of alerts that at least one channel has not received yet.
     """
 
     sent: int
@@ -38,13 +38,15 @@ def deliver_pending(
     minimum: AlertSeverity = AlertSeverity.ADDITIVE,
     clock: Callable[[], int] = now_us,
 ) -> DeliveryResult:
-    """Send what is due. Safe to be called by several processes at once: each alert is sent once to each channel.
+    """Send all alerts that are due.
+
+    Several processes may call this at once: each channel still receives each alert once.
 
     Args:
-        engine: A warehouse at head.
-        channels: Where to. Without one, alerts wait for a week.
-        minimum: Less severe alerts are not sent.
-        clock: Tells the time, microseconds since 1970.
+        engine: A warehouse with its schema at head.
+        channels: The channels to deliver to. Without channels, alerts wait for a week.
+        minimum: The least severity that is sent.
+        clock: Returns the present time in microseconds since 1970 UTC.
     """
     sent, failures = 0, {}
     for channel in channels:
@@ -52,7 +54,7 @@ def deliver_pending(
         sent += count
         if failure:
             failures[channel.name] = failure
-            logger.warning("Channel %s took no message (%s); it is tried again later.", channel.name, failure)
+            logger.warning("Channel %s did not accept a message (%s). It is tried again later.", channel.name, failure)
     if len(channels):
         outbox.finish(engine, channels.names, clock())
     return DeliveryResult(sent, failures, outbox.count_waiting(engine))
@@ -61,18 +63,18 @@ def deliver_pending(
 def alert_run_failure(
     engine: sa.Engine, channels: AlertChannels, job: str, run_id: str, error: str, failed_us: int
 ) -> None:
-    """Tell people of a failed run: through the outbox, or at once if the warehouse can not be used.
+    """Report a failed run to people: through the outbox, or directly if the warehouse cannot be used.
 
     Args:
-        engine: The warehouse; it may be what failed.
-        channels: Used only if the warehouse can not take the alert.
-        job: The job's name.
-        run_id: Dagster's run; a second call about the same run does nothing.
-        error: Why it failed; scrubbed here.
-        failed_us: When.
+        engine: The warehouse. The run may have failed because of the warehouse.
+        channels: Channels that are used only if the warehouse cannot store the alert.
+        job: Name of the job.
+        run_id: Id of the Dagster run. A second call for the same run does nothing.
+        error: The error of the run. Secrets are removed here.
+        failed_us: Time of the failure in microseconds since 1970 UTC.
 
     Raises:
-        DeliveryFailed: Neither the warehouse nor a channel took it.
+        DeliveryFailed: Neither the warehouse nor a channel accepted the alert.
     """
     message = run_failure_message(job, run_id, error, failed_us)
     alert = Alert(f"run_failure:{run_id}", "run_failure", AlertSeverity.BREAKING, message)
@@ -84,7 +86,7 @@ def alert_run_failure(
 
 
 def _send_past_the_warehouse(channels: AlertChannels, message: Message, failure: Exception) -> None:
-    note = "The warehouse could not take this alert, so it may come more than once."
+    note = "The warehouse could not store this alert, so it may arrive more than once."
     refusals = []
     for channel in channels:
         try:
@@ -92,10 +94,11 @@ def _send_past_the_warehouse(channels: AlertChannels, message: Message, failure:
         except DeliveryFailed as refusal:
             refusals.append(f"{channel.name}: {refusal}")
     if len(refusals) == len(channels):
-        told = "; ".join(refusals) or "none is configured, see KALSHI_ALERT_URLS"
+        reasons = "; ".join(refusals) or "no channel is configured"
         raise DeliveryFailed(
             f"The alert about a failed run reached nobody: the warehouse failed ({type(failure).__name__}), "
-            f"and no channel took it ({told})."
+            f"and no channel accepted the alert ({reasons}).",
+            "Check the warehouse and the addresses in KALSHI_ALERT_URLS.",
         ) from failure
 
 
@@ -120,5 +123,5 @@ def _message(claim: Claim) -> Message:
         return message
     return with_note(
         message,
-        f"This may be a repeat: the first attempt, at {moment(claim.interrupted_us)}, ended before it could be noted.",
+        f"This may be a repeat: the attempt at {moment(claim.interrupted_us)} ended before its result was recorded.",
     )

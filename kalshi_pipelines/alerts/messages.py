@@ -1,4 +1,4 @@
-"""What a message says: what changed, since when, what it breaks, an example, and the command that shows more."""
+"""Texts of alerts: what changed, since when, which assets it breaks, an example, and the command that shows more."""
 
 import datetime as dt
 import re
@@ -19,7 +19,7 @@ _RUN_ID: Final = re.compile(r"[0-9a-f-]{4,60}")
 
 @dataclass(frozen=True)
 class Message:
-    """A title of one line and a body of a few: plain text, scrubbed and neutral, as it leaves the house."""
+    """A title of one line and a body of a few lines, as sent: plain text without secrets or markup."""
 
     title: str
     body: str
@@ -27,22 +27,22 @@ class Message:
 
 @dataclass(frozen=True)
 class FindingNews:
-    """What a message tells of a finding. Texts may be a vendor's own: they are made neutral here.
+    """The contents of a message about a finding. Texts may come from the vendor; this module neutralizes them.
 
     Attributes:
-        finding_id: The number `show` takes.
-        environment: Which exchange it was seen on: sandbox, demo or prod.
+        finding_id: The number of the finding, as the command ``show`` takes it.
+        environment: The environment of the exchange: sandbox, demo or prod.
         severity: breaking, risky or additive.
-        endpoint: The vendor endpoint, ``GET /markets``.
-        place: Where in its answer, ``markets[].yes_bid_dollars``; empty for the whole.
-        kind: What sort of change it is, ``key_missing``.
-        before: What was known.
-        after: What is seen now.
-        example: A record or value that shows it.
-        advice: What to do.
+        endpoint: The vendor endpoint, such as ``GET /markets``.
+        place: The place in the response, such as ``markets[].yes_bid_dollars``; empty for the whole response.
+        kind: The kind of change, such as ``key_missing``.
+        before: The state before the change.
+        after: The present state.
+        example: A record or value that shows the change.
+        advice: The next step for the reader.
         assets: The assets that depend on the place.
-        first_seen_us: When it was first seen.
-        again: How it comes that this is not the first message about it: ``it came back``, ``it changed``; or empty.
+        first_seen_us: Time of the first sighting, in microseconds since 1970 UTC.
+        again: The reason for a repeated message, such as ``it came back``; empty for the first message.
     """
 
     finding_id: int
@@ -61,7 +61,7 @@ class FindingNews:
 
 
 def finding_message(news: FindingNews) -> Message:
-    """The message about one finding."""
+    """Return the message about one finding."""
     lines = [
         f"What: {_what(news)}",
         f"Before: {neutral(news.before)}" if news.before else "",
@@ -77,14 +77,14 @@ def finding_message(news: FindingNews) -> Message:
 
 
 def summary_message(news: Sequence[FindingNews], environment: str) -> Message:
-    """One message about many findings that need no hurry."""
+    """Return one message about many findings that are not urgent."""
     title = f"{_count(len(news), 'addition')} on {environment}: nothing depends on them yet"
     lines = [f"{_what(one)} (finding {one.finding_id}, since {moment(one.first_seen_us)})" for one in news]
     return Message(title, _listed(lines, SHOW_ALL))
 
 
 def run_failure_message(job: str, run_id: str, error: str, failed_us: int) -> Message:
-    """The message about a failed run; its error is scrubbed."""
+    """Return the message about a failed run, with secrets removed from the error."""
     lines = [
         f"What: run {_run(run_id)} of job {neutral(job, 100)} failed at {moment(failed_us)}",
         f"Error: {neutral(error, _MOST_ERROR) or 'none was given'}",
@@ -94,7 +94,10 @@ def run_failure_message(job: str, run_id: str, error: str, failed_us: int) -> Me
 
 
 def digest_message(messages: Sequence[Message]) -> Message:
-    """One message in place of all that became due at once, the gravest first: whole, or a line of each if too long."""
+    """Return one message for several alerts that became due together; the first is the most severe.
+
+    If the texts are too long for one message, each alert has one line.
+    """
     if len(messages) == 1:
         return messages[0]
     more = f" (and {len(messages) - 1:,} more)"
@@ -106,17 +109,17 @@ def digest_message(messages: Sequence[Message]) -> Message:
 
 
 def with_note(message: Message, note: str) -> Message:
-    """A message with a sentence before it; the end of a long body gives way."""
+    """Return the message with a sentence at its beginning. A long body is cut at its end."""
     return Message(message.title, shortened(f"{note}\n{message.body}", MOST_ALERT_BODY))
 
 
 def moment(at_us: int) -> str:
-    """A time as messages show it: to the minute, UTC."""
+    """Return a time as messages show it: in UTC, to the minute."""
     return instant(at_us).astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _run(run_id: str) -> str:
-    """A run's number: ours, so that it is shown though it looks like a member's identifier."""
+    """Return the id of a Dagster run. It is shown although it looks like an identifier that would be hidden."""
     return run_id if _RUN_ID.fullmatch(run_id) else neutral(run_id, 60)
 
 
@@ -126,7 +129,7 @@ def _what(news: FindingNews) -> str:
 
 
 def _assets(news: FindingNews) -> str:
-    return neutral(", ".join(news.assets)) if news.assets else "no asset that is known to use it"
+    return neutral(", ".join(news.assets)) if news.assets else "no asset is known to use it"
 
 
 def _last_line(message: Message) -> str:

@@ -1,7 +1,8 @@
-"""Alerts on their way, in the warehouse: each is put in once, and delivered once to each channel.
+"""The outbox of alerts in the warehouse. Each alert is stored once, and delivered once to each channel.
 
-A row of ``alert_deliveries`` is one alert for one channel. A process claims what is due for a channel, sends it as one
-message, and marks it; a claim whose process ended without a word is taken over after a time-out, as a repeat.
+A row of ``alert_deliveries`` is one alert for one channel. A process claims the alerts that are due for a channel,
+sends them as one message, and records the result. If the process ends without recording a result, another process takes
+the claim over after a time-out and sends the message again, marked as a possible repeat.
 """
 
 import uuid
@@ -19,14 +20,14 @@ from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.locks import one_at_a_time
 from kalshi_pipelines.warehouse.tables import alert_deliveries, alerts
 
-#: Messages a channel gets in an hour; what is due beyond that waits, and becomes one.
+#: The number of messages that a channel may receive in an hour. Further alerts wait and are sent as one message.
 MOST_MESSAGES_AN_HOUR: Final = 10
-#: Far longer than a channel may take to send.
+#: The time after which a claim may be taken over. A channel takes far less time to send or fail.
 CLAIM_TIME_OUT_US: Final = 10 * MINUTE_US
 FIRST_BACK_OFF_US: Final = MINUTE_US
 LONGEST_BACK_OFF_US: Final = 6 * HOUR_US
 _ATTEMPTS_TO_LONGEST: Final = 10
-#: An alert that could not be delivered for so long is given up.
+#: The age at which an undelivered alert is given up.
 GIVEN_UP_AFTER_US: Final = 7 * DAY_US
 _SEVERITIES: Final = (AlertSeverity.BREAKING, AlertSeverity.RISKY, AlertSeverity.ADDITIVE)
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -39,11 +40,11 @@ class Alert:
     """A message to be delivered once.
 
     Attributes:
-        key: What it is about; a second alert of the same key is none.
-        origin: What made it: a finding, a summary of findings, a failed run, or no run for too long.
-        severity: How bad it is; a failed run is breaking.
-        message: What it says.
-        finding_id: The finding it is about, for origin ``finding``.
+        key: Unique key of the reported event. A second alert with the same key is not stored.
+        origin: The source of the alert: a finding, a summary of findings, a failed run, overdue runs, or a halt.
+        severity: The severity of the event. A failed run is breaking.
+        message: The text of the alert.
+        finding_id: The reported finding, for origin ``finding``.
     """
 
     key: str
@@ -55,14 +56,15 @@ class Alert:
 
 @dataclass(frozen=True)
 class Claim:
-    """What one process, and no other, is to send to a channel now, as one message.
+    """Alerts that one process alone may now send to a channel, as one message.
 
     Attributes:
-        message_id: Tells this message from others; a repeat has the same.
-        channel: The channel's name.
-        messages: What the alerts in it say, the gravest first.
-        claimed_us: When it was claimed.
-        interrupted_us: When it was claimed before, by a process that ended without a word; None if it never was.
+        message_id: Unique id of the message. A repeat of the message has the same id.
+        channel: Name of the channel.
+        messages: Texts of the claimed alerts, the most severe first.
+        claimed_us: Time of the claim, in microseconds since 1970 UTC.
+        interrupted_us: Time of an earlier claim whose process ended without recording a result; None without such a
+            claim.
     """
 
     message_id: str
@@ -73,7 +75,7 @@ class Claim:
 
 
 def put(connection: sa.Connection, alert: Alert, now_us: int) -> bool:
-    """Put an alert into the outbox, in the caller's transaction; False if its key was put in before."""
+    """Store an alert in the caller's transaction, and return whether its key is new."""
     statement = _INSERTS[connection.dialect.name](alerts).on_conflict_do_nothing(index_elements=["message_key"])
     statement = statement.returning(alerts.c.alert_id)
     values = {
@@ -90,7 +92,10 @@ def put(connection: sa.Connection, alert: Alert, now_us: int) -> bool:
 
 
 def claim(engine: sa.Engine, channel: str, minimum: AlertSeverity, now_us: int) -> Claim | None:
-    """Claim all that is due for a channel; None if nothing is, or the channel has had enough messages for this hour."""
+    """Claim all alerts that are due for a channel.
+
+    Return None if no alert is due, or if the channel already received its messages for this hour.
+    """
     with writing(engine) as connection:
         one_at_a_time(connection, "alerts")
         _skip_below(connection, minimum, now_us)
@@ -107,12 +112,12 @@ def claim(engine: sa.Engine, channel: str, minimum: AlertSeverity, now_us: int) 
 
 
 def mark_sent(engine: sa.Engine, claim: Claim, now_us: int) -> None:
-    """Write down that a claimed message was sent."""
+    """Record that a claimed message was sent."""
     _end(engine, claim, state="sent", sent_us=now_us, claimed_us=None, error=None)
 
 
 def mark_failed(engine: sa.Engine, claim: Claim, error: str, now_us: int) -> None:
-    """Write down that a claimed message could not be sent; it is due again after a back-off that doubles."""
+    """Record that a claimed message could not be sent. It is due again after a wait that doubles with each attempt."""
     attempts = alert_deliveries.c.attempts
     due = sa.case(
         *[
@@ -125,12 +130,12 @@ def mark_failed(engine: sa.Engine, claim: Claim, error: str, now_us: int) -> Non
 
 
 def back_off_us(attempt: int) -> int:
-    """How long after an attempt the next one is due."""
+    """Return the microseconds between a failed attempt and the next attempt."""
     return min(FIRST_BACK_OFF_US << (attempt - 1), LONGEST_BACK_OFF_US)
 
 
 def finish(engine: sa.Engine, channels: Collection[str], now_us: int) -> None:
-    """End alerts every channel has got; give up those that are too old and those for channels that are no more."""
+    """Close alerts that every channel received, and give up deliveries that are too old or have no channel any more."""
     with writing(engine) as connection:
         one_at_a_time(connection, "alerts")
         waiting = sa.select(alerts.c.alert_id).where(alerts.c.state == "pending")
@@ -152,7 +157,7 @@ def finish(engine: sa.Engine, channels: Collection[str], now_us: int) -> None:
 
 
 def count_waiting(engine: sa.Engine) -> int:
-    """How many alerts are still to be delivered to some channel."""
+    """Return the number of alerts that at least one channel has not received yet."""
     with engine.connect() as connection:
         count = sa.select(sa.func.count()).select_from(alerts).where(alerts.c.state == "pending")
         return connection.scalar(count) or 0
@@ -187,7 +192,7 @@ def _fan_out(connection: sa.Connection, channel: str, now_us: int) -> None:
 
 
 def _interrupted(connection: sa.Connection, channel: str, now_us: int) -> Sequence[sa.Row[Any]]:
-    """The deliveries of one claim that timed out."""
+    """Return the deliveries of the oldest claim that timed out."""
     delivery = alert_deliveries.c
     oldest = connection.scalar(
         sa.select(delivery.message_id)
@@ -246,7 +251,7 @@ def _take(connection: sa.Connection, channel: str, rows: Sequence[sa.Row[Any]], 
 def _end(engine: sa.Engine, claim: Claim, **values: Any) -> None:  # noqa: ANN401  # values of columns
     delivery = alert_deliveries.c
     with writing(engine) as connection:
-        # Not if the claim was taken over meanwhile: whoever took it over says how it ended.
+        # If another process took the claim over, that process records the result.
         connection.execute(
             sa.update(alert_deliveries)
             .where(

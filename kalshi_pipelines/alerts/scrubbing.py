@@ -1,7 +1,7 @@
-"""Text that may leave the house: without secrets, without anything a channel would obey, and never too long.
+"""Text that may be sent to people: bounded in length, without secrets, and without markup that a channel would act on.
 
-What a vendor sent is untrusted. It is shown so that a person can read it, and so that no channel takes it for markup, a
-mention or a control character.
+Text from a vendor is untrusted. It stays readable for a person, but no channel takes it for markup, a mention or a
+control character.
 """
 
 import re
@@ -14,7 +14,7 @@ _NAMES: Final = (
     r"authorization|cookie|set-cookie|credentials?|secret|client[-_ ]?secret|signature|passw(?:or)?d|passphrase|"
     r"[a-z]*[-_]?token|(?<=[?&])(?:key|sig|auth|code))"
 )
-#: What is never shown, and what is shown in its place. Their order matters: the widest first.
+#: Patterns of secrets, each with the text that is shown in its place. The widest patterns must come first.
 _SECRETS: Final = (
     (re.compile(r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)", re.DOTALL), _HIDDEN),
     (re.compile(r"\b([a-z][a-z0-9+.-]{0,30}://)[^\s/?#@\"'<>]*(?:[^\s\"'<>?#]*)@", re.IGNORECASE), rf"\1{_HIDDEN}@"),
@@ -32,9 +32,9 @@ _SECRETS: Final = (
     (re.compile(r"\b(?=\w*\d)(?=\w*[a-z])\w{40,}={0,2}"), _HIDDEN),
     (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), _HIDDEN),
 )
-#: What could be Base64 of a key or a signature, or a path of an address.
+#: Long words: the Base64 text of a key or a signature, or the path of an address.
 _LONG: Final = re.compile(r"[\w+/-]{32,}={0,2}")
-#: Characters with a meaning in Slack's, Discord's, Telegram's or mail programs' markup, and look-alikes without one.
+#: Characters with a meaning in the markup of Slack, Discord, Telegram or mail programs, and look-alikes without one.
 _LOOK_ALIKES: Final = str.maketrans(
     {
         "<": "‹",
@@ -56,9 +56,9 @@ _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def scrubbed(text: str, most: int = 300) -> str:
-    """Text without the secrets that could be in it, at most so many characters long.
+    """Return text without secrets, at most ``most`` characters long.
 
-    Text far longer than what is shown is cut first, so that the time this takes is bounded.
+    Very long text is cut first, so that the time is bounded.
     """
     text = text[: most * 4 + 1_000]
     for pattern, shown in _SECRETS:
@@ -67,7 +67,10 @@ def scrubbed(text: str, most: int = 300) -> str:
 
 
 def _without_base64(found: re.Match[str]) -> str:
-    """What was found, unless a long part of it mixes small letters, capitals and digits, as no ticker or path does."""
+    """Return a long word, or a placeholder if a part of it looks like Base64.
+
+    Only Base64 mixes small letters, capitals and digits in one part. Tickers and paths do not.
+    """
     for part in found[0].split("/"):
         if len(part) >= 16 and all(re.search(letters, part) for letters in ("[a-z]", "[A-Z]", "[0-9]")):
             return _HIDDEN
@@ -75,17 +78,17 @@ def _without_base64(found: re.Match[str]) -> str:
 
 
 def neutral(text: str, most: int = 300) -> str:
-    """A vendor's text as one harmless line: scrubbed, no control, bidirectional or invisible character, no markup."""
+    """Return a vendor's text as one harmless line: no secrets, no markup, no control or invisible characters."""
     text = scrubbed(visible(text[: most * 4 + 1_000]), most * 2)
     text = _MARKDOWN_LINK.sub("] (", _LINK.sub(r"\1 :", text)).translate(_LOOK_ALIKES)
     return shortened(text, most)
 
 
 def visible(text: str) -> str:
-    """Text on one line; control, bidirectional, joining and unassigned characters are shown as blanks."""
+    """Return text on one line. Control, bidirectional, joining and unassigned characters become blanks."""
     return " ".join("".join(" " if unicodedata.category(letter) in _INVISIBLE else letter for letter in text).split())
 
 
 def shortened(text: str, most: int) -> str:
-    """Text cut to at most so many characters, with an ellipsis if something was cut."""
+    """Return text cut to at most ``most`` characters, with an ellipsis if something was cut."""
     return text if len(text) <= most else f"{text[: max(most - 1, 0)]}…"

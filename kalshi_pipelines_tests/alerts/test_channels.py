@@ -1,4 +1,4 @@
-"""Messages leave by real channels; no address and no secret shows when they do not."""
+"""Real channels send messages. If a channel fails, neither its address nor a secret is shown."""
 
 import logging
 
@@ -37,7 +37,7 @@ def test_each_address_is_a_channel(
     assert [name.split("-")[0] for name in channels.names] == ["json", "mailto"]
 
 
-def test_a_mail_says_what_the_message_says(monkeypatch: pytest.MonkeyPatch, mailbox: Mailbox) -> None:
+def test_mail_holds_title_and_body_of_the_message(monkeypatch: pytest.MonkeyPatch, mailbox: Mailbox) -> None:
     (channel,) = channels_of(monkeypatch, mailbox.url)
     channel.send(MESSAGE)
     (mail,) = mailbox.mails
@@ -51,7 +51,7 @@ def test_the_same_address_twice_is_one_channel(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize("status", [302, 404, 500, 503])
-def test_a_channel_that_refuses_says_why_without_its_address(
+def test_refusal_of_a_channel_gives_the_reason_without_its_address(
     monkeypatch: pytest.MonkeyPatch, webhook: Webhook, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     webhook.status = status
@@ -64,7 +64,7 @@ def test_a_channel_that_refuses_says_why_without_its_address(
         assert part not in f"{caught.value} {channel!r} {channel.name} {caplog.text}"
 
 
-def test_a_channel_nobody_listens_on_has_failed(monkeypatch: pytest.MonkeyPatch, webhook: Webhook) -> None:
+def test_channel_without_a_listener_fails(monkeypatch: pytest.MonkeyPatch, webhook: Webhook) -> None:
     (channel,) = channels_of(monkeypatch, "json://127.0.0.1:1/hook")
     with pytest.raises(DeliveryFailed, match="onnection"):
         channel.send(MESSAGE)
@@ -81,7 +81,7 @@ def test_a_channel_nobody_listens_on_has_failed(monkeypatch: pytest.MonkeyPatch,
         "tgram://secret",
     ],
 )
-def test_an_address_that_can_not_be_used_is_named_by_position_and_scheme(
+def test_address_that_cannot_be_used_is_named_by_position_and_scheme(
     monkeypatch: pytest.MonkeyPatch, webhook: Webhook, caplog: pytest.LogCaptureFixture, url: str
 ) -> None:
     with caplog.at_level(logging.DEBUG), pytest.raises(InvalidSettings, match="address 2") as caught:

@@ -1,4 +1,4 @@
-"""Alerts get to every channel once: in their time, one failing channel alone, bursts as one message."""
+"""Each channel receives each alert once. A failing channel is retried alone, and bursts become one message."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class AlertClock:
 
 @dataclass
 class RecordingChannel:
-    """A channel that keeps what it is sent, or refuses."""
+    """A channel that records its messages, or refuses them."""
 
     name: str = "recorder-1"
     fails: bool = False
@@ -87,7 +87,7 @@ def test_an_alert_is_delivered_once(
     assert not put_alert(engine, "a", clock())
 
 
-def test_one_failing_channel_does_not_stop_the_others_and_is_retried_alone(
+def test_failing_channel_does_not_stop_the_others_and_is_retried_alone(
     engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     broken, whole = RecordingChannel("broken", fails=True), RecordingChannel("whole")
@@ -103,7 +103,7 @@ def test_one_failing_channel_does_not_stop_the_others_and_is_retried_alone(
     assert states(engine) == ["sent"]
 
 
-def test_a_channel_that_stays_broken_is_asked_less_and_less_and_given_up_after_a_week(
+def test_broken_channel_is_retried_more_rarely_and_given_up_after_a_week(
     engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     broken, began = RecordingChannel(fails=True), clock()
@@ -124,7 +124,7 @@ def test_a_channel_that_stays_broken_is_asked_less_and_less_and_given_up_after_a
         assert connection.scalar(sa.select(alert_deliveries.c.error)) == "it is out of order"
 
 
-def test_what_is_due_together_is_one_message_the_gravest_first(
+def test_alerts_due_together_are_one_message_with_the_most_severe_first(
     engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     channel = RecordingChannel()
@@ -139,7 +139,7 @@ def test_what_is_due_together_is_one_message_the_gravest_first(
     ]
 
 
-def test_a_burst_becomes_one_message_with_a_line_of_each(
+def test_long_burst_becomes_one_message_with_a_line_per_alert(
     engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     channel = RecordingChannel()
@@ -156,7 +156,7 @@ def test_a_burst_becomes_one_message_with_a_line_of_each(
     assert states(engine) == ["sent"] * 50
 
 
-def test_a_channel_gets_so_many_messages_an_hour_and_then_a_digest(
+def test_channel_gets_ten_messages_an_hour_and_then_one_with_the_rest(
     engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     channel = RecordingChannel()
@@ -171,7 +171,7 @@ def test_a_channel_gets_so_many_messages_an_hour_and_then_a_digest(
     assert channel.sent[-1].title == f"Title 10 (and {29 - MOST_MESSAGES_AN_HOUR} more)"
 
 
-def test_what_is_less_severe_than_asked_for_is_not_sent(
+def test_alert_below_the_minimum_severity_is_not_sent(
     engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     channel = RecordingChannel()
@@ -183,7 +183,7 @@ def test_what_is_less_severe_than_asked_for_is_not_sent(
     assert states(engine) == ["sent", "sent", "skipped"]
 
 
-def test_alerts_wait_for_a_first_channel_but_not_longer_than_a_week(
+def test_alerts_wait_at_most_a_week_for_a_first_channel(
     engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     channel = RecordingChannel()
@@ -196,7 +196,7 @@ def test_alerts_wait_for_a_first_channel_but_not_longer_than_a_week(
     assert [message.title for message in channel.sent] == ["Title young"]
 
 
-def test_a_channel_that_is_no_longer_configured_holds_nothing_up(
+def test_channel_that_is_no_longer_configured_delays_nothing(
     engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     put_alert(engine, "a", clock())
@@ -207,7 +207,7 @@ def test_a_channel_that_is_no_longer_configured_holds_nothing_up(
     assert states(engine) == ["failed"]
 
 
-def test_a_claim_whose_process_ended_is_taken_over_once_and_says_so(
+def test_claim_of_an_ended_process_is_taken_over_once_with_a_note(
     engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     channel = RecordingChannel()
@@ -223,7 +223,7 @@ def test_a_claim_whose_process_ended_is_taken_over_once_and_says_so(
     assert deliver(channel).sent == 0
 
 
-def test_a_claim_that_was_taken_over_is_not_ended_by_who_had_it(
+def test_claim_taken_over_is_not_ended_by_its_first_process(
     engine: sa.Engine, clock: AlertClock, deliver: Callable[..., DeliveryResult]
 ) -> None:
     put_alert(engine, "a", clock())
@@ -235,7 +235,7 @@ def test_a_claim_that_was_taken_over_is_not_ended_by_who_had_it(
     assert states(engine) == ["pending"]
 
 
-def test_a_failed_run_is_told_of_once_without_secrets(engine: sa.Engine, clock: AlertClock, webhook: Webhook) -> None:
+def test_failed_run_is_reported_once_without_secrets(engine: sa.Engine, clock: AlertClock, webhook: Webhook) -> None:
     run_id = "6f48d837-2d8e-426d-a807-ab1d99c0b605"
     error = "postgresql://u:hunter22@db/x failed\nAuthorization: Bearer abcdefghijklmnop <!channel>"
     channels = AlertChannels.from_urls([webhook.url])
@@ -249,7 +249,7 @@ def test_a_failed_run_is_told_of_once_without_secrets(engine: sa.Engine, clock: 
     assert "<!channel>" not in webhook.texts[0]
 
 
-def test_a_failed_run_is_told_of_though_the_warehouse_can_not_be_used(
+def test_failed_run_is_reported_even_if_the_warehouse_cannot_be_used(
     empty_database_url: str, clock: AlertClock
 ) -> None:
     engine = open_engine(empty_database_url)
@@ -261,7 +261,7 @@ def test_a_failed_run_is_told_of_though_the_warehouse_can_not_be_used(
     engine.dispose()
 
 
-def test_a_message_says_what_changed_since_when_what_it_breaks_and_what_to_do() -> None:
+def test_message_states_change_time_broken_assets_and_advice() -> None:
     message = finding_message(
         FindingNews(
             finding_id=12,

@@ -1,4 +1,4 @@
-"""Real processes deliver: two at once double nothing, and one that is killed loses nothing."""
+"""Real processes deliver alerts. Parallel processes repeat no alert, and a killed process loses no alert."""
 
 import signal
 import subprocess
@@ -44,7 +44,7 @@ def deliverer(code: str = _DELIVERER) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.usefixtures("variables")
-def test_four_deliverers_at_once_send_each_alert_once(engine: sa.Engine, webhook: Webhook) -> None:
+def test_four_parallel_deliveries_send_each_alert_once(engine: sa.Engine, webhook: Webhook) -> None:
     put_alerts(engine, 3)
     deliverers = [deliverer() for _ in range(4)]
     outputs = [process.communicate(timeout=120) for process in deliverers]
@@ -53,7 +53,7 @@ def test_four_deliverers_at_once_send_each_alert_once(engine: sa.Engine, webhook
 
 
 @pytest.mark.usefixtures("variables")
-def test_an_alert_whose_deliverer_was_killed_after_sending_comes_once_more_with_a_note(
+def test_alert_whose_process_was_killed_after_sending_is_repeated_with_a_note(
     engine: sa.Engine, webhook: Webhook
 ) -> None:
     put_alerts(engine, 1)
@@ -74,7 +74,7 @@ def alerts_command(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_the_test_command_says_which_channels_work(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_command_prints_the_result_of_each_channel(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KALSHI_ALERT_URLS", f"{webhook.url}, json://127.0.0.1:1/secretpath")
     tested = alerts_command("test")
     assert tested.returncode == 1
@@ -93,7 +93,7 @@ def test_without_a_channel_the_command_names_the_setting(command: str) -> None:
     assert "KALSHI_ALERT_URLS" in told.stderr
 
 
-def test_an_address_that_can_not_be_used_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_that_cannot_be_used_is_a_readable_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KALSHI_ALERT_URLS", "gopher://secret")
     told = alerts_command("test")
     assert told.returncode == 2
@@ -102,8 +102,8 @@ def test_an_address_that_can_not_be_used_is_one_sentence(monkeypatch: pytest.Mon
 
 
 @pytest.mark.usefixtures("variables")
-def test_the_list_shows_what_became_of_alerts(engine: sa.Engine) -> None:
-    assert alerts_command("list").stdout == "No alert yet.\n"
+def test_list_shows_the_state_of_alerts(engine: sa.Engine) -> None:
+    assert alerts_command("list").stdout == "There are no alerts yet.\n"
     put_alerts(engine, 1)
     assert alerts_command("deliver").stdout == "1 sent, 0 waiting\n"
     (line,) = alerts_command("list").stdout.splitlines()

@@ -1,4 +1,4 @@
-"""What a message shows is free of secrets, of markup a channel would obey, and bounded, whatever a vendor sends."""
+"""Messages are bounded and free of secrets and active markup, whatever a vendor sends."""
 
 import base64
 import unicodedata
@@ -24,14 +24,14 @@ KEY_ID = "a0b1c2d3-e4f5-4a6b-8c7d-9e8f7a6b5c4d"
 
 
 @given(ANY_TEXT, st.sampled_from(PEMS), ANY_TEXT, st.integers(min_value=40, max_value=400))
-def test_a_private_key_never_shows_even_cut_off(before: str, pem: str, after: str, kept: int) -> None:
+def test_private_key_is_hidden_even_if_cut_off(before: str, pem: str, after: str, kept: int) -> None:
     for text in (f"{before}{pem}{after}", f"{before}{pem[:kept]}", f"{before}{pem!r}{after}"):
         for shown in (scrubbed(text), neutral(text)):
             assert pem[32:48] not in shown
 
 
 @given(ANY_TEXT, PASSWORDS, st.sampled_from(["postgresql+psycopg", "https", "json", "mailto", "redis"]))
-def test_a_password_of_an_address_never_shows(before: str, password: str, scheme: str) -> None:
+def test_password_of_an_address_is_hidden(before: str, password: str, scheme: str) -> None:
     for written in (quote(password, safe=""), password):
         shown = scrubbed(f"{before} {scheme}://operator:{written}@db.example/kalshi")
         if not set(" \"'<>?#/") & set(written):
@@ -55,7 +55,7 @@ def test_a_password_of_an_address_never_shows(before: str, password: str, scheme
     ],
 )
 @given(secret=LETTERS)
-def test_a_named_secret_never_shows(name: str, secret: str) -> None:
+def test_named_secret_is_hidden(name: str, secret: str) -> None:
     for text in (
         f"{name}: {secret}",
         f"{name}={secret}&x=1",
@@ -67,7 +67,7 @@ def test_a_named_secret_never_shows(name: str, secret: str) -> None:
 
 
 @given(st.binary(min_size=36, max_size=256))
-def test_a_signature_never_shows_by_itself(signature: bytes) -> None:
+def test_signature_without_a_name_is_hidden(signature: bytes) -> None:
     encoded = base64.b64encode(signature).decode()
     if all(any(letter in letters for letter in encoded[:32]) for letters in _KINDS) and "/" not in encoded[:32]:
         assert encoded not in scrubbed(f"refused: {encoded}")
@@ -87,7 +87,7 @@ _KINDS = ("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "012345678
         "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
     ],
 )
-def test_what_looks_like_a_credential_is_hidden(text: str) -> None:
+def test_text_that_looks_like_a_credential_is_hidden(text: str) -> None:
     assert "[hidden]" in scrubbed(text)
     assert not {KEY_ID, "SECRET", "XXXXXXXX", "eyJzdWIi", "ghp_abc"} & {
         part for part in (KEY_ID, "SECRET", "XXXXXXXX", "eyJzdWIi", "ghp_abc") if part in scrubbed(text)
@@ -103,7 +103,7 @@ def test_what_looks_like_a_credential_is_hidden(text: str) -> None:
         "2026-11-22T22:40:00.123456Z",
     ],
 )
-def test_what_a_person_needs_is_shown(text: str) -> None:
+def test_text_that_a_person_needs_is_shown(text: str) -> None:
     assert scrubbed(text) == text
 
 
@@ -115,7 +115,7 @@ def test_every_text_is_bounded_and_scrubbing_twice_changes_nothing(text: str, mo
 
 
 @given(st.text(st.characters(categories=["Cc", "Cf", "Zl", "Zp", "Lu", "Co", "Cs"]), max_size=300))
-def test_no_character_without_a_shape_is_left(text: str) -> None:
+def test_invisible_characters_are_removed(text: str) -> None:
     assert not {unicodedata.category(letter) for letter in neutral(text)} & {"Cc", "Cf", "Zl", "Zp", "Co", "Cs"}
 
 
@@ -126,14 +126,14 @@ MARKUP = (
 
 
 @given(st.lists(st.sampled_from(MARKUP), max_size=20).map("".join))
-def test_nothing_is_left_that_a_channel_would_obey(text: str) -> None:
+def test_markup_that_a_channel_would_act_on_is_neutralized(text: str) -> None:
     shown = neutral(text)
     assert not set(shown) & set("<>@`*~|#!&")
     assert "](" not in shown
     assert "://" not in shown.replace(" ://", "")
 
 
-def test_a_huge_text_costs_no_more_than_what_is_shown_of_it() -> None:
+def test_huge_text_is_scrubbed_in_bounded_time() -> None:
     for text in (
         "A" * 10_000_000,
         "a1B/" * 2_500_000,

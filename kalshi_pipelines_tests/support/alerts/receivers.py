@@ -1,4 +1,4 @@
-"""A webhook receiver and a mail server on this machine that keep what they get."""
+"""A local webhook receiver and a local mail server that record the messages they receive."""
 
 import json
 import socket
@@ -17,12 +17,12 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 @dataclass
 class Webhook:
-    """Keeps the JSON bodies it was sent.
+    """A webhook receiver that records the JSON bodies sent to it.
 
     Attributes:
-        port: Where it listens.
-        status: What it answers; a refused body is not kept.
-        received: The bodies.
+        port: The port on which the receiver listens.
+        status: The HTTP status of its responses. A refused body is not recorded.
+        received: The accepted bodies.
     """
 
     port: int
@@ -74,7 +74,7 @@ def webhook_receiver() -> Iterator[Webhook]:
 
 @dataclass
 class Mailbox:
-    """Keeps the mails a server took."""
+    """The mails that a mail server accepted."""
 
     port: int
     mails: list[EmailMessage] = field(default_factory=list)
