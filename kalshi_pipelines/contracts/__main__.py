@@ -1,6 +1,6 @@
-"""``python -m kalshi_pipelines.contracts``: check vendors, see and acknowledge findings, record answers.
+"""``python -m kalshi_pipelines.contracts``: check vendors, list and acknowledge findings, record answers.
 
-Ends with 1 if a breaking finding is open after ``run``, and with 2 if something could not be done.
+The exit status is 1 if a breaking finding is open after ``run``, and 2 if a command could not be carried out.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from kalshi_pipelines.warehouse.migrations import require_head
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks; return the exit status."""
+    """Run one command of the command line, and return the exit status."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
@@ -47,22 +47,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines.contracts", description="Contracts of vendors.")
+    parser = argparse.ArgumentParser(
+        prog="python -m kalshi_pipelines.contracts",
+        description="Check vendor endpoints against their contracts, and manage the findings.",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("run", help="ask every vendor endpoint and compare it with its contract")
-    findings = commands.add_parser("findings", help="list findings that are open or acknowledged")
-    findings.add_argument("--all", action="store_true", help="closed ones, too")
+    commands.add_parser("run", help="probe every vendor endpoint and compare the answers with the contracts")
+    findings = commands.add_parser("findings", help="list open and acknowledged findings")
+    findings.add_argument("--all", action="store_true", help="list closed findings too")
     show = commands.add_parser("show", help="show one finding and its history")
     show.add_argument("finding", type=int, metavar="ID")
-    acknowledge = commands.add_parser("acknowledge", help="take note of a finding: it is quiet until it changes")
+    acknowledge = commands.add_parser("acknowledge", help="acknowledge a finding: it sends no alert until it changes")
     acknowledge.add_argument("finding", type=int, metavar="ID")
-    acknowledge.add_argument("--why", required=True, help="why it may stay, for those who come later")
-    acknowledge.add_argument("--who", default=None, help="who takes note; without it the user of this computer")
+    acknowledge.add_argument("--why", required=True, help="the reason why the difference may stay")
+    acknowledge.add_argument("--who", default=None, help="who acknowledges (default: the user of this computer)")
     recording = commands.add_parser(
-        "record", help="keep answers as fixtures, without identifiers; learn and tell nothing"
+        "record", help="record answers as fixtures without identifiers; no finding or alert is made"
     )
-    recording.add_argument("folder", type=Path)
-    recording.add_argument("--age", action="store_true", help="only tell how old the recording in the folder is")
+    recording.add_argument("folder", type=Path, metavar="FOLDER", help="the folder of the recording")
+    recording.add_argument("--age", action="store_true", help="only print the age of the recording in the folder")
     return parser
 
 
@@ -87,9 +90,14 @@ def _record(settings: Settings, engine: sa.Engine, folder: Path) -> int:
     print(describe_age(folder, now_us()))
     answers = fetch_exchange_answers(settings, engine)
     written = write_recording(answers.responses, folder, now_us())
-    print(f"{written} answers of {answers.environment.value} written to {folder}; amounts and tickers are kept.")
+    print(
+        f"{written} answers of {answers.environment.value} written to {folder}. Amounts and tickers stay as they are."
+    )
     if not written:
-        print("Nothing answered, so nothing was recorded.", file=sys.stderr)
+        print(
+            "Nothing was recorded, because nothing answered. Check the network and the settings, then try again.",
+            file=sys.stderr,
+        )
     return 0 if written else 2
 
 
@@ -99,7 +107,10 @@ def _run(settings: Settings, engine: sa.Engine) -> int:
     for finding in report.recorded.open:
         print(_line(finding))
     if not report.is_answered:
-        print("No endpoint gave an answer that could be checked.", file=sys.stderr)
+        print(
+            "No endpoint gave an answer that could be checked. Check the network and the settings, then try again.",
+            file=sys.stderr,
+        )
         return 0 if report.is_maintenance else 2
     return 1 if report.is_broken else 0
 

@@ -1,4 +1,8 @@
-"""Whether contract checks run: when the next run is due, whether one is overdue, and what is known of each endpoint."""
+"""The health of the contract checks themselves.
+
+The warehouse answers three questions. When is the next run due (``next_run``)? Is the last successful run fresh
+(``check_freshness``)? Is each endpoint being checked (``endpoint_health``)?
+"""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -19,21 +23,26 @@ from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import contract_endpoints, contract_runs, ingest_runs
 
-#: Runs begin at least so often, less up to the jitter, so that six hours hold with a slow daemon.
-EVERY_US: Final = 5 * HOUR_US + 30 * MINUTE_US
+#: The longest time between two runs, minus a jitter. It leaves a slow daemon half an hour to keep six hours.
+RUN_INTERVAL_US: Final = 5 * HOUR_US + 30 * MINUTE_US
+#: The largest jitter, so the next run is due 4 h 45 min to 5 h 30 min after the last one began.
 JITTER_US: Final = 45 * MINUTE_US
+#: The wait after the first failed run. It doubles with each further failure, up to the shortest regular interval.
 FIRST_BACK_OFF_US: Final = 10 * MINUTE_US
-#: A run that has not ended after so long is taken for dead.
+#: How long a successful run, or the check of one endpoint, counts as fresh.
+FRESH_FOR_US: Final = DAY_US
+#: A run that has not ended after this time counts as dead.
 _DEAD_AFTER_US: Final = HOUR_US
+_COMMAND: Final = "dagster job execute -m kalshi_pipelines -j contract_checks"
 
 
 @dataclass(frozen=True)
 class NextRun:
-    """Whether a run is due.
+    """The answer to the question whether a contract run is due.
 
     Attributes:
-        key: The same for the same run; ``None`` if none is due.
-        why: One sentence.
+        key: The run key, which is the same for the same run; ``None`` if no run is due.
+        why: The reason, as a short text.
     """
 
     key: str | None
@@ -41,9 +50,10 @@ class NextRun:
 
 
 def next_run(engine: sa.Engine, environment: Environment, now_us: int) -> NextRun:
-    """Whether a run of probes is due: five to six hours after the last, sooner after a failed one, at once if none was.
+    """Return whether a run of probes is due, and why.
 
-    Follows from the warehouse and the time alone, so that nothing is forgotten while no daemon runs.
+    A run is due 4 h 45 min to 5 h 30 min after the last run began. After a failed run it is due sooner, and in a new
+    warehouse at once. The answer depends only on the warehouse and the time, so a pause of the daemon forgets nothing.
     """
     runs = contract_runs.c
     with engine.connect() as connection:
@@ -53,7 +63,7 @@ def next_run(engine: sa.Engine, environment: Environment, now_us: int) -> NextRu
             .order_by(runs.contract_run_id.desc())
             .limit(8)
         ).all()
-    # A request that was lost is made again in the next hour: run keys are remembered for ever.
+    # Dagster never runs the same run key twice, so the hour in the key repeats a lost request in the next hour.
     hour = now_us // HOUR_US
     if not last:
         return NextRun(f"contracts:{environment.value}:0:{hour}", "no contract run yet")
@@ -70,26 +80,22 @@ def next_run(engine: sa.Engine, environment: Environment, now_us: int) -> NextRu
 
 
 def _wait_us(run_id: int, failures: int) -> int:
-    # Derived, not drawn: the same run has the same jitter for every daemon.
+    # The jitter is a hash of the run number, so that every daemon computes the same jitter.
     draw = int.from_bytes(hashlib.sha256(str(run_id).encode()).digest()[:4], "big")
     jitter = draw * JITTER_US // 2**32
     if failures:
-        return min(FIRST_BACK_OFF_US << (failures - 1), EVERY_US - JITTER_US) + jitter // 10
-    return EVERY_US - jitter
-
-
-LONGEST_US: Final = DAY_US
-_COMMAND: Final = "dagster job execute -m kalshi_pipelines -j contract_checks"
+        return min(FIRST_BACK_OFF_US << (failures - 1), RUN_INTERVAL_US - JITTER_US) + jitter // 10
+    return RUN_INTERVAL_US - jitter
 
 
 @dataclass(frozen=True)
 class CheckFreshness:
-    """How long ago the last successful contract run was.
+    """How recent the last successful contract run is.
 
     Attributes:
-        is_fresh: Whether that is less than 24 hours.
-        last_us: When it ended; ``None`` if there was none.
-        sentence: The same for people, with what to do.
+        is_fresh: Whether it ended less than 24 hours ago.
+        last_us: When it ended, in microseconds since 1970 UTC; ``None`` if no run succeeded yet.
+        sentence: The same as text for people, with the command to run if the checks are not fresh.
     """
 
     is_fresh: bool
@@ -98,14 +104,14 @@ class CheckFreshness:
 
     @property
     def state(self) -> str:
-        """Changes when there is something new to show."""
+        """A text that changes when there is something new to show."""
         return f"{self.is_fresh}:{self.last_us}"
 
 
 def check_freshness(engine: sa.Engine, environment: str, now_us: int) -> CheckFreshness:
-    """Whether a contract run of an environment succeeded within 24 hours."""
+    """Return whether a contract run of an environment succeeded within the last 24 hours."""
     last = last_success_us(engine, environment)
-    if last is not None and now_us - last < LONGEST_US:
+    if last is not None and now_us - last < FRESH_FOR_US:
         return CheckFreshness(True, last, f"the last contract run of {environment} succeeded {moment(last)}")
     since = "ever" if last is None else f"since {moment(last)}"
     live = "" if environment == "sandbox" else " with KALSHI_RUN_LIVE_API=1"
@@ -113,16 +119,16 @@ def check_freshness(engine: sa.Engine, environment: str, now_us: int) -> CheckFr
 
 
 def alert_if_overdue(engine: sa.Engine, environment: str, now_us: int, since_us: int | None = None) -> CheckFreshness:
-    """Put one alert into the outbox for each time without a successful contract run that lasts 24 hours.
+    """Put an alert into the outbox if no contract run succeeded for 24 hours: one alert for each such period.
 
     Args:
-        engine: A warehouse at head.
-        environment: Whose runs.
-        now_us: The present instant.
-        since_us: When somebody began to look: where nothing was ever run, the 24 hours count from there.
+        engine: A warehouse at its newest migration.
+        environment: The environment of the runs.
+        now_us: The present instant, in microseconds since 1970 UTC.
+        since_us: When the caller first looked. In an unused warehouse the 24 hours count from then.
     """
     fresh = check_freshness(engine, environment, now_us)
-    if fresh.is_fresh or now_us - (fresh.last_us or _first_us(engine, since_us or now_us)) < LONGEST_US:
+    if fresh.is_fresh or now_us - (fresh.last_us or _first_us(engine, since_us or now_us)) < FRESH_FOR_US:
         return fresh
     message = Message(f"No contract run of {environment} for 24 hours", f"Vendors may have changed: {fresh.sentence}.")
     key = f"overdue:{environment}:{fresh.last_us or 0}"
@@ -132,7 +138,7 @@ def alert_if_overdue(engine: sa.Engine, environment: str, now_us: int, since_us:
 
 
 def _first_us(engine: sa.Engine, since_us: int) -> int:
-    """When anything was first run or looked at on this warehouse: a new one is not overdue."""
+    """Return when this warehouse was first used or looked at, so that a new warehouse is not overdue."""
     with engine.connect() as connection:
         times = [
             connection.scalar(sa.select(sa.func.min(table.c.started_us))) for table in (contract_runs, ingest_runs)
@@ -140,16 +146,13 @@ def _first_us(engine: sa.Engine, since_us: int) -> int:
     return min(int(time) for time in (since_us, *times) if time is not None)
 
 
-_NEVER: Final = "never checked"
-
-
 @dataclass(frozen=True)
 class EndpointHealth:
-    """What is known of one endpoint.
+    """The answer to the question whether one endpoint is being checked.
 
     Attributes:
-        is_checked: Whether an answer was compared within 24 hours, and will be again.
-        sentence: When that was; or since when and why not.
+        is_checked: Whether an answer was compared within 24 hours, and no setting stops further checks.
+        sentence: When the endpoint was last checked, and why it is not checked now.
     """
 
     is_checked: bool
@@ -159,7 +162,7 @@ class EndpointHealth:
 def endpoint_health(
     engine: sa.Engine, settings: Settings, endpoints: Iterable[str], now_us: int
 ) -> Mapping[str, EndpointHealth]:
-    """The standing of each endpoint in the environment that is asked."""
+    """Return for each endpoint whether it is being checked in the environment of the contract checks."""
     environment = environment_to_check(settings).value
     why_not = {
         **exchange_probes.exchange_skip_reasons(
@@ -178,13 +181,13 @@ def endpoint_health(
 
 
 def _standing(checked_us: int | None, outcome: str | None, why_not: str, now_us: int) -> EndpointHealth:
-    last = _NEVER if checked_us is None else f"last checked {moment(checked_us)}"
+    last = "never checked" if checked_us is None else f"last checked {moment(checked_us)}"
     if why_not:
         return EndpointHealth(False, f"skipped: {why_not} ({last})")
-    if checked_us is not None and now_us - checked_us < LONGEST_US:
+    if checked_us is not None and now_us - checked_us < FRESH_FOR_US:
         return EndpointHealth(True, last)
     if outcome is None:
         return EndpointHealth(
-            False, f"{last}: it has not been asked yet, or what is needed to ask was not in other answers"
+            False, f"{last}: no run has probed it yet, or other answers lacked a value that its probe needs"
         )
-    return EndpointHealth(False, f"{last}: what came the last time is '{outcome}'")
+    return EndpointHealth(False, f"{last}: the outcome of the last probe was '{outcome}'")

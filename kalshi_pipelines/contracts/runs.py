@@ -1,8 +1,7 @@
-"""A contract run: ask every vendor, check what it answers, record what that means.
+"""Contract runs: send probes to every vendor, check the answers, record the findings.
 
-Belongs here: which exchange is asked, in which order things happen. Does not belong here: when (``due``), the
-questions (``probes``, ``other_probes``, ``slashes``), what is drift (``checking``), and what becomes of findings
-(``store``).
+Belongs here: the choice of the exchange, and the order of the steps. Does not belong here: the schedule (``health``),
+the probes (``probing``), checking an answer (``comparison``), and the states of findings (``findings``).
 """
 
 import time
@@ -54,7 +53,7 @@ Progress = Callable[[str], object]
 
 @dataclass(frozen=True)
 class SkippedProbe:
-    """A probe that was not sent, and why."""
+    """A probe that was not sent, with the reason."""
 
     name: str
     endpoint: str
@@ -63,17 +62,16 @@ class SkippedProbe:
 
 @dataclass(frozen=True)
 class ContractReport:
-    """What a run did.
+    """The report of one contract run.
 
     Attributes:
-        environment: The exchange that was asked.
-        recorded: What became of findings.
-        outcomes: What came of each endpoint, the best if it was asked several times. That a stranger is refused what
-            needs a key says nothing of what the key's owner gets: such an endpoint is not in it.
+        environment: The environment of the exchange that was probed.
+        recorded: The findings of the run.
+        outcomes: The best outcome of each endpoint. Probes that must be refused without a key do not count.
         skipped: Probes that were not sent.
-        requests: How many were sent.
-        spent_microdollars: What they cost.
-        responses: The answers, for ``record``.
+        requests: The number of requests sent.
+        spent_microdollars: The cost of the run in micro-dollars.
+        responses: The answers as received.
     """
 
     environment: Environment
@@ -91,25 +89,25 @@ class ContractReport:
 
     @property
     def is_answered(self) -> bool:
-        """Whether anything could be checked."""
+        """Whether at least one answer could be checked."""
         return any(outcome in {CheckOutcome.CHECKED, CheckOutcome.EMPTY} for outcome in self.outcomes.values())
 
     @property
     def is_maintenance(self) -> bool:
-        """Whether the exchange is closed for maintenance and said nothing else."""
+        """Whether at least one endpoint was in maintenance."""
         return CheckOutcome.MAINTENANCE in self.outcomes.values()
 
     def __str__(self) -> str:
         counts = ", ".join(f"{self.recorded.count(severity)} {severity.value}" for severity in Severity)
         return (
-            f"{len(self.outcomes)} endpoints of {self.environment.value} asked with {self.requests} requests, "
+            f"{len(self.outcomes)} endpoints of {self.environment.value} probed with {self.requests} requests, "
             f"{len(self.skipped)} probes skipped; open findings: {counts}"
         )
 
 
 @dataclass
 class _Run:
-    """The answers and results of a run under way."""
+    """The state of a run in progress: its answers and results so far."""
 
     client: ProbeClient
     progress: Progress
@@ -129,7 +127,7 @@ class _Run:
         self.skipped.append(SkippedProbe(name, endpoint, why))
 
     def check_answer(self, name: str, answer: Response | ProbeFailure) -> None:
-        """Check one answer; whatever is wrong with it, the other probes go on."""
+        """Check one answer. No answer, however wrong, stops the other probes."""
         endpoint = answer.request.endpoint
         if isinstance(answer, ProbeFailure):
             is_maintenance = self.is_exchange(endpoint) and (self.is_down or in_maintenance(self.client.clock()))
@@ -173,20 +171,20 @@ def run_contract_checks(
     dagster_run_id: str | None = None,
     seconds: float = RUN_SECONDS,
 ) -> ContractReport:
-    """Ask, check and record once.
+    """Do one contract run: send the probes, check the answers, record the findings.
 
     Args:
-        settings: Which exchange, key and budgets. Without ``run_live_api`` a sandbox is asked instead of a real one.
-        engine: A warehouse at head.
-        progress: Gets sentences of progress.
-        sandbox_url: A running sandbox; without it that of the settings, or one started for the run.
-        clock: Tells the time of answers, rules and findings.
-        dagster_run_id: The Dagster run this belongs to.
-        seconds: How long it may take; probes that were not sent by then are skipped.
+        settings: The exchange, key and budgets. Without ``run_live_api`` a sandbox replaces the real exchange.
+        engine: A warehouse at its newest migration.
+        progress: Receives sentences about the progress.
+        sandbox_url: The address of a running sandbox. Without it, the settings name one, or the run starts one.
+        clock: Returns the present instant in microseconds since 1970 UTC.
+        dagster_run_id: The Dagster run that this run belongs to.
+        seconds: The time limit of the run. Probes not sent by then are skipped.
 
     Raises:
-        SchemaNotAtHead: The warehouse has to be migrated first.
-        KalshiError: The key or an address can not be used.
+        SchemaNotAtHead: The warehouse must be upgraded first.
+        KalshiError: The key or an address cannot be used.
     """
     with explained_failures(engine), ExitStack() as stack:
         environment, run, roots = stack.enter_context(_probing(settings, engine, progress, sandbox_url, clock, seconds))
@@ -214,7 +212,7 @@ def run_contract_checks(
 
 @dataclass(frozen=True)
 class ExchangeAnswers:
-    """What an exchange answered, for ``record``; nothing was learned of it, and nobody is told."""
+    """The answers of an exchange to be recorded as fixtures, without a baseline, finding or alert."""
 
     environment: Environment
     responses: tuple[Response, ...]
@@ -230,9 +228,9 @@ def fetch_exchange_answers(
     clock: Callable[[], int] = now_us,
     seconds: float = RUN_SECONDS,
 ) -> ExchangeAnswers:
-    """Ask the exchange as a contract run does, and keep its answers only: no baseline, finding or alert comes of it.
+    """Send the probes of a contract run to the exchange, and return the answers without recording anything.
 
-    The warehouse's rate budget is charged. Other vendors are not asked. Arguments and exceptions are those of
+    The rate budget in the warehouse is charged. Other vendors get no probe. Arguments and exceptions are those of
     :func:`run_contract_checks`.
     """
     with explained_failures(engine), _probing(settings, engine, progress, sandbox_url, clock, seconds) as probing:
@@ -253,7 +251,7 @@ def _probing(
     require_head(engine)
     environment = environment_to_check(settings)
     if environment is not settings.environment:
-        progress(f"{other_vendor_probes.NOT_LIVE}: a sandbox is asked instead of {settings.environment.value}")
+        progress(f"{other_vendor_probes.NOT_LIVE}: a sandbox is probed instead of {settings.environment.value}")
     signer = _signer(settings, clock)
     with (
         _roots(settings, environment, sandbox_url) as roots,
@@ -266,13 +264,13 @@ def _probing(
 
 
 def environment_to_check(settings: Settings) -> Environment:
-    """The exchange contract checks ask: the configured one, or a sandbox if it may not be asked."""
+    """Return the environment that contract checks probe: the configured one, or a sandbox without permission for it."""
     return settings.environment if settings.run_live_api else Environment.SANDBOX
 
 
 @contextmanager
 def _roots(settings: Settings, environment: Environment, sandbox_url: str | None) -> Iterator[tuple[str, ...]]:
-    """The addresses of the API: the one everything is asked at, and others of the same exchange."""
+    """Yield the root addresses of the API: first the address of all probes, then other addresses of the exchange."""
     if environment is not Environment.SANDBOX:
         yield hosts.base_urls(environment)
         return
@@ -345,7 +343,7 @@ def _probe_other_vendors(run: _Run, settings: Settings, engine: sa.Engine) -> No
             lambda: other_vendor_probes.probe_search(engine, run.client, settings),
         ),
     )
-    # Only the exchange's own requests are charged to its budget.
+    # The rate budget is the exchange's, so requests to other vendors do not count.
     run.client.budget = None
     why_not = other_vendor_probes.vendor_skip_reasons(settings)
     for name, endpoint, probe in probes:

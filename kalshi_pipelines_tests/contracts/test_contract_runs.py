@@ -16,7 +16,7 @@ from kalshi_pipelines.contracts.comparison.checking import CheckOutcome
 from kalshi_pipelines.contracts.comparison.statuses import in_maintenance
 from kalshi_pipelines.contracts.findings import store
 from kalshi_pipelines.contracts.findings.life_cycle import RunSource
-from kalshi_pipelines.contracts.health import EVERY_US, LONGEST_US, alert_if_overdue, check_freshness, next_run
+from kalshi_pipelines.contracts.health import FRESH_FOR_US, RUN_INTERVAL_US, alert_if_overdue, check_freshness, next_run
 from kalshi_pipelines.contracts.language.differences import Kind, Severity
 from kalshi_pipelines.contracts.runs import ContractReport, run_contract_checks
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
@@ -143,13 +143,13 @@ def test_after_a_success_the_next_run_is_due_within_six_hours(
     before = now_us()
     run(sqlite_engine, sandbox)
     assert next_run(sqlite_engine, Environment.SANDBOX, before + 4 * HOUR_US).key is None
-    assert next_run(sqlite_engine, Environment.SANDBOX, now_us() + EVERY_US).key
+    assert next_run(sqlite_engine, Environment.SANDBOX, now_us() + RUN_INTERVAL_US).key
     assert next_run(sqlite_engine, Environment.SANDBOX, now_us() + 100 * HOUR_US).key
 
 
 def test_a_day_without_a_successful_run_is_told_once(engine: sa.Engine, sandbox: SandboxProcess) -> None:
     run(engine, sandbox)
-    late = now_us() + LONGEST_US
+    late = now_us() + FRESH_FOR_US
     assert check_freshness(engine, "sandbox", now_us()).is_fresh
     assert not alert_if_overdue(engine, "sandbox", late).is_fresh
     alert_if_overdue(engine, "sandbox", late + HOUR_US)

@@ -36,7 +36,10 @@ def test_what_was_compared_within_a_day_is_checked(engine: sa.Engine) -> None:
 @pytest.mark.parametrize("outcome", [CheckOutcome.REFUSED, CheckOutcome.UNREACHABLE, CheckOutcome.MAINTENANCE])
 def test_an_answer_that_could_not_be_compared_is_named(sqlite_engine: sa.Engine, outcome: CheckOutcome) -> None:
     answered(sqlite_engine, "GET /markets", outcome)
-    assert told(sqlite_engine, "GET /markets") == (False, f"never checked: what came the last time is '{outcome}'")
+    assert told(sqlite_engine, "GET /markets") == (
+        False,
+        f"never checked: the outcome of the last probe was '{outcome}'",
+    )
 
 
 def test_what_can_not_be_asked_any_more_says_why_and_when_it_was(sqlite_engine: sa.Engine) -> None:

@@ -1,8 +1,8 @@
 """Contract checks of every page that an ingest reads, at about the cost of decoding the page.
 
 Each decoded record gets a quick look of a few microseconds: are its fields, its vocabulary values and its number
-formats known? Three sorts of records are then compared with the contract in full: records that show something new,
-records that cannot be stored, and a small sample. So a difference on one record in a million is found, and a page
+formats known? Three sorts of records are then compared with the contract in full. They are records that show something
+new, records that cannot be stored, and a small sample. So a difference on one record in a million is found, and a page
 without differences costs little.
 
 Belongs here: the choice of the records to compare. Does not belong here: comparing (``checking``), and ingestion

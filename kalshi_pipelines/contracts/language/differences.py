@@ -62,7 +62,7 @@ RANK: Final = {Severity.ADDITIVE: 0, Severity.RISKY: 1, Severity.BREAKING: 2}
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference between an answer and what was expected. Creating one shortens and scrubs its texts.
+    """A difference between an answer and the expected answer. Its texts are shortened and scrubbed on creation.
 
     Attributes:
         endpoint: The endpoint of the contract, such as ``GET /markets``.
