@@ -234,8 +234,8 @@ def _move_money(
     engine, moved = exchange.venue.engine, []
     for start, end in pairwise(ways):
         moved.append(engine.accounts.transfer(call.member, start, end, amount, client_id, at_us=call.now_us))
-    told = next((transfer for transfer in moved if _is_between_shards(transfer)), moved[0])
-    return orjson.dumps({"transfer_id": told.transfer_id})
+    shown = next((transfer for transfer in moved if _is_between_shards(transfer)), moved[0])
+    return orjson.dumps({"transfer_id": shown.transfer_id})
 
 
 def _is_between_shards(transfer: Transfer) -> bool:
