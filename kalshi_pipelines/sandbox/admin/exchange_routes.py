@@ -76,7 +76,7 @@ def clear_requests(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def move_prices(exchange: Exchange, request: AdminRequest) -> object:
-    """Move the quotes of exactly the share ``fraction`` of the active markets."""
+    """Move the quotes of exactly this ``fraction`` of the active markets."""
     fraction = request.decimal("fraction")
     if not 0 <= fraction <= 1 or fraction != round(fraction, 4):
         raise BadAdminRequest("fraction must be a number from 0 to 1 with at most four decimals.")

@@ -49,7 +49,7 @@ class SandboxAnswer:
 
     @property
     def is_good(self) -> bool:
-        """Whether the status is not an error."""
+        """Whether the status is a success."""
         return self.status < 400
 
     def response(self) -> Response:
