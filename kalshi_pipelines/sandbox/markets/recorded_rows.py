@@ -119,18 +119,22 @@ class RecordedMarket(MarketRow):
         self.status, self.updated_us = change.status, change.at_us
         self.settled_us = change.at_us if change.status == "finalized" else None
         self.changes += 1
-        changes: dict[str, Any] = {"status": change.status, "updated_time": rfc3339(change.at_us), "result": change.result}
+        new: dict[str, Any] = {
+            "status": change.status,
+            "updated_time": rfc3339(change.at_us),
+            "result": change.result,
+        }
         if change.close_us is not None:
             self.close_us = change.close_us
-            changes["close_time"] = rfc3339(change.close_us)
+            new["close_time"] = rfc3339(change.close_us)
         if change.value is not None:
-            changes["settlement_value_dollars"] = price_text(change.value)
+            new["settlement_value_dollars"] = price_text(change.value)
         if self.settled_us is not None:
-            changes["settlement_ts"] = rfc3339(self.settled_us)
+            new["settlement_ts"] = rfc3339(self.settled_us)
         kept = {
             key: value for key, value in self._value.items() if key not in {"settlement_value_dollars", "settlement_ts"}
         }
-        self._value = kept | changes
+        self._value = kept | new
         self._text = orjson.dumps(self._value)
 
     def json(self) -> bytes:
