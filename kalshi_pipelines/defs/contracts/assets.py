@@ -7,9 +7,9 @@ import dagster as dg
 
 from kalshi_pipelines.contracts.runs import run_contract_checks
 from kalshi_pipelines.defs.contracts.metadata import (
-    figures,
     log_findings,
     observations,
+    run_metadata,
 )
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_asset
@@ -37,7 +37,7 @@ def contract_findings(
         context.log_event(observation)
     if not report.is_answered and not report.is_maintenance:
         raise dg.Failure("No vendor endpoint gave an answer that can be checked. Read the log of this run.")
-    return dg.MaterializeResult(metadata=figures(report))
+    return dg.MaterializeResult(metadata=run_metadata(report))
 
 
 default_assets: Final = [contract_findings]

@@ -34,7 +34,7 @@ def log_findings(log: dg.DagsterLogManager, found: Sequence[Finding]) -> None:
         log.warning(f"{len(found) - len(grave)} additions that nothing depends on yet: {SHOW_ALL}")
 
 
-def figures(report: ContractReport) -> dict[str, Any]:
+def run_metadata(report: ContractReport) -> dict[str, Any]:
     """Return the metadata of a contract run: the outcome of every endpoint, and each skipped probe with the reason."""
     asked = dict.fromkeys(ENDPOINTS, "") | {each.endpoint: f"skipped: {each.why}" for each in report.skipped}
     asked |= {endpoint: outcome.value for endpoint, outcome in report.outcomes.items()}

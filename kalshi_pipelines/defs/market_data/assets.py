@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from kalshi_pipelines.defs.contracts.endpoints import endpoint_key
-from kalshi_pipelines.defs.market_data.metadata import ProgressLog, exported, ingested
+from kalshi_pipelines.defs.market_data.metadata import ProgressLog, export_metadata, ingest_metadata
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_asset, warehouse_multi_asset
 from kalshi_pipelines.defs.tables import table_metadata
@@ -54,7 +54,7 @@ def series(
     """All series of the exchange. A series is a family of events that share rules, fees and settlement sources."""
     with _source(context, warehouse, exchange) as source:
         done = ingest_series(source)
-    return dg.MaterializeResult(metadata=ingested(warehouse.engine, tables.series, done))
+    return dg.MaterializeResult(metadata=ingest_metadata(warehouse.engine, tables.series, done))
 
 
 @warehouse_asset(
@@ -70,7 +70,7 @@ def events(
     """All events of the exchange. An event is a question with one or more markets on its outcomes."""
     with _source(context, warehouse, exchange) as source:
         done = ingest_events(source)
-    return dg.MaterializeResult(metadata=ingested(warehouse.engine, tables.events, done))
+    return dg.MaterializeResult(metadata=ingest_metadata(warehouse.engine, tables.events, done))
 
 
 class MarketSweeps(dg.Config):
@@ -117,8 +117,8 @@ def markets_and_quotes(
     source = _source(context, warehouse, exchange)
     done, files = ingest_and_export_markets(source, warehouse.engine, warehouse.lake, _statuses(config))
     made = {
-        "markets": ingested(warehouse.engine, tables.markets, done),
-        "price_snapshots": exported(warehouse.engine, tables.price_snapshots, done, files),
+        "markets": ingest_metadata(warehouse.engine, tables.markets, done),
+        "price_snapshots": export_metadata(warehouse.engine, tables.price_snapshots, done, files),
     }
     return tuple(
         dg.MaterializeResult(asset_key=key, metadata=made[key.to_user_string()]) for key in context.selected_asset_keys
@@ -138,7 +138,7 @@ def orderbooks(
     """Resting bids of every active market. One row each time a book changed, with the time we saw it."""
     source = _source(context, warehouse, exchange)
     done, files = ingest_and_export_orderbooks(source, warehouse.engine, warehouse.lake)
-    return dg.MaterializeResult(metadata=exported(warehouse.engine, tables.orderbook_snapshots, done, files))
+    return dg.MaterializeResult(metadata=export_metadata(warehouse.engine, tables.orderbook_snapshots, done, files))
 
 
 def _statuses(config: MarketSweeps) -> list[MarketStatusFilter]:

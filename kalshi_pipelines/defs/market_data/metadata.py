@@ -29,7 +29,7 @@ class ProgressLog:
             self._last = time.monotonic()
 
 
-def ingested(engine: sa.Engine, table: sa.Table, done: IngestResult) -> dict[str, Any]:
+def ingest_metadata(engine: sa.Engine, table: sa.Table, done: IngestResult) -> dict[str, Any]:
     """Return the metadata of a materialization: records read, written, unchanged and rejected, and the speed."""
     counts = done.counts
     metadata: dict[str, Any] = {
@@ -58,9 +58,11 @@ def ingested(engine: sa.Engine, table: sa.Table, done: IngestResult) -> dict[str
     return metadata
 
 
-def exported(engine: sa.Engine, table: sa.Table, done: IngestResult, files: Sequence[WrittenFile]) -> dict[str, Any]:
+def export_metadata(
+    engine: sa.Engine, table: sa.Table, done: IngestResult, files: Sequence[WrittenFile]
+) -> dict[str, Any]:
     """Return the metadata of an asset with a history: also the rows added and the files written to the lake."""
-    metadata = ingested(engine, table, done) | {
+    metadata = ingest_metadata(engine, table, done) | {
         "history_rows_added": done.counts.history_rows,
         "lake_rows": sum(file.rows for file in files),
         "lake_bytes": sum(file.bytes for file in files),

@@ -7,7 +7,7 @@ import dagster as dg
 from kalshi_pipelines.contracts.probing.other_vendor_probes import SEARCH
 from kalshi_pipelines.defs.contracts.endpoints import NEWS_FEEDS, endpoint_key
 from kalshi_pipelines.defs.market_data.assets import DAILY, events
-from kalshi_pipelines.defs.news.metadata import collected, linked, scored
+from kalshi_pipelines.defs.news.metadata import collection_metadata, link_metadata, sentiment_metadata
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_asset
 from kalshi_pipelines.defs.tables import table_metadata
@@ -55,7 +55,7 @@ def news_articles(
     )
     for each in done.searches:
         _log(context, each)
-    return (dg.MaterializeResult(metadata=collected(warehouse.engine, done)),)
+    return (dg.MaterializeResult(metadata=collection_metadata(warehouse.engine, done)),)
 
 
 def _show_skipped(context: dg.AssetExecutionContext, why_not: tuple[str, ...]) -> None:
@@ -85,7 +85,7 @@ def news_market_links(context: dg.AssetExecutionContext, warehouse: WarehouseRes
     settings = warehouse.settings
     most = NewsOptions.from_settings(settings).selected_events
     done = link_news(warehouse.engine, settings.environment, most, dagster_run_id=context.run.run_id)
-    return dg.MaterializeResult(metadata=linked(warehouse.engine, done))
+    return dg.MaterializeResult(metadata=link_metadata(warehouse.engine, done))
 
 
 @warehouse_asset(
@@ -100,7 +100,7 @@ def news_sentiment(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     settings = warehouse.settings
     options = NewsOptions.from_settings(settings)
     done = score_sentiment(warehouse.engine, settings.environment, options, dagster_run_id=context.run.run_id)
-    return dg.MaterializeResult(metadata=scored(warehouse.engine, done))
+    return dg.MaterializeResult(metadata=sentiment_metadata(warehouse.engine, done))
 
 
 default_assets: Final = [news_articles, news_market_links, news_sentiment]

@@ -5,7 +5,7 @@ from typing import Final
 import dagster as dg
 
 from kalshi_pipelines.defs.news.assets import news_articles
-from kalshi_pipelines.defs.news.metadata import money
+from kalshi_pipelines.defs.news.metadata import budget_metadata
 from kalshi_pipelines.defs.resources import WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_at_head
 from kalshi_pipelines.news.budget import budget_state
@@ -33,7 +33,7 @@ def within_budget(warehouse: WarehouseResource) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=not budget.is_exceeded,
         description=f"{spent} of {limit} dollars are spent this UTC day; {dollars(budget.remaining_today)} remain",
-        metadata=money(budget),
+        metadata=budget_metadata(budget),
     )
 
 

@@ -15,7 +15,7 @@ _MOST_SHOWN: Final = 10
 _MOST_PROBLEMS: Final = 10
 
 
-def collected(engine: sa.Engine, done: CollectedNews) -> dict[str, Any]:
+def collection_metadata(engine: sa.Engine, done: CollectedNews) -> dict[str, Any]:
     """Return the metadata of a collection: articles and cost by provider, and the newest headlines."""
     metadata: dict[str, Any] = {
         "targets": done.targets,
@@ -30,7 +30,7 @@ def collected(engine: sa.Engine, done: CollectedNews) -> dict[str, Any]:
         "seconds": round(done.seconds, 3),
         "ingest_run_id": done.run_id,
         "contract_differences": len(done.differences),
-        **money(done.budget),
+        **budget_metadata(done.budget),
     }
     providers = [
         {
@@ -43,13 +43,13 @@ def collected(engine: sa.Engine, done: CollectedNews) -> dict[str, Any]:
         for each in done.searches
     ]
     problems = [{"problem": problem} for each in done.searches for problem in each.problems]
-    metadata |= table("providers", providers)
-    metadata |= table("newest_headlines", newest_headlines(engine, _MOST_SHOWN))
-    metadata |= table("problems", problems[:_MOST_PROBLEMS])
+    metadata |= table_entry("providers", providers)
+    metadata |= table_entry("newest_headlines", newest_headlines(engine, _MOST_SHOWN))
+    metadata |= table_entry("problems", problems[:_MOST_PROBLEMS])
     return metadata
 
 
-def linked(engine: sa.Engine, done: LinkedNews) -> dict[str, Any]:
+def link_metadata(engine: sa.Engine, done: LinkedNews) -> dict[str, Any]:
     """Return the metadata of linking: counts of links, the method of the score, and the strongest links."""
     return {
         "considered": done.considered,
@@ -57,22 +57,22 @@ def linked(engine: sa.Engine, done: LinkedNews) -> dict[str, Any]:
         "links_to_events": done.events,
         "unrelated": done.unrelated,
         "method": done.method,
-        **table("strongest_links", strongest_links(engine, _MOST_SHOWN)),
+        **table_entry("strongest_links", strongest_links(engine, _MOST_SHOWN)),
     }
 
 
-def scored(engine: sa.Engine, done: ScoredNews) -> dict[str, Any]:
+def sentiment_metadata(engine: sa.Engine, done: ScoredNews) -> dict[str, Any]:
     """Return the metadata of scoring: articles by sentiment, the word list used, and sums by market."""
     return {
         "articles_scored": done.articles,
         "windows": done.windows,
         "method": done.method,
         **{f"articles_{label}": count for label, count in sorted(done.labels.items())},
-        **table("sentiment", moods(engine, _MOST_SHOWN)),
+        **table_entry("sentiment", moods(engine, _MOST_SHOWN)),
     }
 
 
-def money(budget: BudgetState) -> dict[str, Any]:
+def budget_metadata(budget: BudgetState) -> dict[str, Any]:
     """Return the budget in dollars, as numbers that Dagster can plot."""
     return {
         "spent_today_dollars": float(dollars(budget.spent_today)),
@@ -84,7 +84,7 @@ def money(budget: BudgetState) -> dict[str, Any]:
     }
 
 
-def table(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, dg.TableMetadataValue]:
+def table_entry(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, dg.TableMetadataValue]:
     """Return a table of plain text under its name, or nothing if there are no rows."""
     if not rows:
         return {}

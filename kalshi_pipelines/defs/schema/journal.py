@@ -49,7 +49,7 @@ def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) ->
                 journal.settings.environment_dir.mkdir(parents=True, exist_ok=True)
         if lost:
             context.log.warning(f"Restored guards of the journal that were missing or changed: {', '.join(lost)}")
-            with opened(journal).writing() as transaction:
+            with journal_of(journal).writing() as transaction:
                 transaction.audit.append("note", {"guards_made_anew": lost})
     context.log.info(f"the journal {place_of(journal.engine)} is at {upgrade.after}")
     return dg.MaterializeResult(
@@ -115,7 +115,7 @@ def require_configured_place(run: dg.DagsterRun) -> None:
             )
 
 
-def opened(journal: JournalResource) -> Journal:
+def journal_of(journal: JournalResource) -> Journal:
     """Return the journal of the environment that the settings name.
 
     Raises:

@@ -12,10 +12,10 @@ import dagster as dg
 from pydantic import Field
 
 from kalshi_pipelines.defs.resources import ExchangeResource, JournalResource, WarehouseResource
-from kalshi_pipelines.defs.schema.journal import journal_asset, opened
+from kalshi_pipelines.defs.schema.journal import journal_asset, journal_of
 from kalshi_pipelines.defs.tables import text_table
-from kalshi_pipelines.defs.trading.gate import ArmedByHand, Gate, gate_of
-from kalshi_pipelines.defs.trading.metadata import decided, reconciled, waiting
+from kalshi_pipelines.defs.trading.gate import ArmedByHand, Gate, decide_gate
+from kalshi_pipelines.defs.trading.metadata import PROPOSAL_COLUMNS, reconciliation_metadata, session_metadata
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor.session import Opening
 from kalshi_pipelines.execution.inbox.files import read_proposals
@@ -57,11 +57,11 @@ def trade_proposals(
         file = Path(config.file)
         orders = read_proposals(file, Proposer(config.proposer, config.proposer_name), instant(now_us()))
         imported = len(propose(journal.engine, orders, file.name))
-    with opened(journal).reading() as reading:
+    with journal_of(journal).reading() as reading:
         mode = TradeSettings.from_environment().mode
         rows = [proposal_row(row) for row in reading.orders.pending_proposals(mode, now_us() - FORGOTTEN_AFTER_US)]
     yield dg.MaterializeResult(
-        metadata={"imported": imported, "waiting": len(rows), "proposals": text_table(waiting, rows)}
+        metadata={"imported": imported, "waiting": len(rows), "proposals": text_table(PROPOSAL_COLUMNS, rows)}
     )
 
 
@@ -96,13 +96,13 @@ def executed_orders(
         description=f"armed by {config.armed_by}" if gate.is_open else "; ".join(gate.closed_because),
     )
     if not gate.is_armed:
-        context.log_event(_closed(context.asset_key, gate))
+        context.log_event(_closed_observation(context.asset_key, gate))
         return
     require_head(warehouse.engine)
-    run = _traded(context, journal, warehouse, exchange, Opening(config.armed_by, gate.origin, config.why))
-    facts = {**decided(run), "armed_by": config.armed_by, "why": config.why}
+    run = _trade(context, journal, warehouse, exchange, Opening(config.armed_by, gate.origin, config.why))
+    facts = {**session_metadata(run), "armed_by": config.armed_by, "why": config.why}
     if not gate.is_open:
-        context.log_event(_closed(context.asset_key, gate, facts))
+        context.log_event(_closed_observation(context.asset_key, gate, facts))
         return
     yield dg.MaterializeResult(metadata=facts)
     if not run.is_clean:
@@ -125,19 +125,19 @@ def order_reconciliation(
         return
     require_head(warehouse.engine)
     with live_account(journal.settings, settings, warehouse.engine) as account:
-        report = account.reconciler(opened(journal)).reconcile()
+        report = account.reconciler(journal_of(journal)).reconcile()
     context.log.info(str(report))
     if not report.clean:
-        context.log_event(dg.AssetObservation(context.asset_key, metadata=reconciled(report)))
+        context.log_event(dg.AssetObservation(context.asset_key, metadata=reconciliation_metadata(report)))
         raise dg.Failure(f"The reconciliation is not clean. {report}", allow_retries=False)
-    yield dg.MaterializeResult(metadata=reconciled(report))
+    yield dg.MaterializeResult(metadata=reconciliation_metadata(report))
 
 
 def _gate(context: dg.AssetExecutionContext, armed: ArmedByHand) -> Gate:
-    return gate_of(context.run, context.retry_number, armed, instant(now_us()))
+    return decide_gate(context.run, context.retry_number, armed, instant(now_us()))
 
 
-def _closed(key: dg.AssetKey, gate: Gate, facts: dict[str, Any] | None = None) -> dg.AssetObservation:
+def _closed_observation(key: dg.AssetKey, gate: Gate, facts: dict[str, Any] | None = None) -> dg.AssetObservation:
     reasons = "\n".join(f"- {why}" for why in gate.closed_because)
     return dg.AssetObservation(
         key,
@@ -146,7 +146,7 @@ def _closed(key: dg.AssetKey, gate: Gate, facts: dict[str, Any] | None = None) -
     )
 
 
-def _traded(
+def _trade(
     context: dg.AssetExecutionContext,
     journal: JournalResource,
     warehouse: WarehouseResource,
@@ -156,7 +156,7 @@ def _traded(
     settings = TradeSettings.from_environment()
     with exchange.client(warehouse.engine) as client:
         trading = TradingContext(
-            journal.settings, settings, opened(journal), warehouse.engine, client, context.log.info
+            journal.settings, settings, journal_of(journal), warehouse.engine, client, context.log.info
         )
         return trade(trading, opening)
 

@@ -6,7 +6,7 @@ from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.resources import JournalResource, WarehouseResource
 from kalshi_pipelines.defs.schema.journal import require_configured_place
 from kalshi_pipelines.defs.schema.requirement import JOURNAL_SCHEMA
-from kalshi_pipelines.defs.trading.metadata import audit_figures
+from kalshi_pipelines.defs.trading.metadata import audit_metadata
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.service.audit import verify_or_stop
 
@@ -21,8 +21,8 @@ def verify_journal(context: dg.OpExecutionContext, journal: JournalResource, war
         )
     context.log.info(str(report))
     if not report.ok:
-        raise dg.Failure(str(report), metadata=audit_figures(report), allow_retries=False)
-    context.log_event(dg.AssetObservation(JOURNAL_SCHEMA, metadata=audit_figures(report)))
+        raise dg.Failure(str(report), metadata=audit_metadata(report), allow_retries=False)
+    context.log_event(dg.AssetObservation(JOURNAL_SCHEMA, metadata=audit_metadata(report)))
 
 
 @dg.job(description="Verify that nobody changed the journal: hash chain, anchors, order states and counters.")

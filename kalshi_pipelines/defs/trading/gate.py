@@ -89,7 +89,7 @@ class Gate:
         return not self.closed_because
 
 
-def gate_of(run: dg.DagsterRun, retry_number: int, armed: ArmedByHand, now: dt.datetime) -> Gate:
+def decide_gate(run: dg.DagsterRun, retry_number: int, armed: ArmedByHand, now: dt.datetime) -> Gate:
     """Decide whether a run may trade at the instant ``now``."""
     unarmed = _why_not_armed(armed, now)
     origin = _origin_of(run, retry_number)

@@ -8,8 +8,8 @@ from pydantic import Field
 from kalshi_pipelines.alerts.outbox import Alert, put
 from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.resources import JournalResource, WarehouseResource
-from kalshi_pipelines.defs.schema.journal import opened, require_configured_place
-from kalshi_pipelines.defs.trading.metadata import halted
+from kalshi_pipelines.defs.schema.journal import journal_of, require_configured_place
+from kalshi_pipelines.defs.trading.metadata import halt_message
 from kalshi_pipelines.defs.trading.tags import NO_RETRY, ONLY_ONCE
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
@@ -41,11 +41,11 @@ def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource,
     require_configured_place(context.run)
     with report_expected_failures(context.log):
         if config.level == 1:
-            engaged = engage(journal.settings, lambda: opened(journal), config.by, config.why)
+            engaged = engage(journal.settings, lambda: journal_of(journal), config.by, config.why)
             context.log.warning(f"The kill switch is engaged: {config.why}. {engaged.problem}")
             _require_in_journal(engaged, journal)
             return
-        report = halt_now(journal.settings, lambda: opened(journal), config.by, config.why)
+        report = halt_now(journal.settings, lambda: journal_of(journal), config.by, config.why)
     context.log.warning(str(report))
     if not report.flat:
         raise dg.Failure(str(report), allow_retries=False)
@@ -87,7 +87,7 @@ def halted_sensor(
     """Queue an alert for a new engagement of the kill switch."""
     try:
         require_head(warehouse.engine)
-        with opened(journal).reading() as reading:
+        with journal_of(journal).reading() as reading:
             kill = reading.halts.kill_state()
     except (
         InvalidSettings,
@@ -100,7 +100,7 @@ def halted_sensor(
     if not kill.engaged or kill.seq == _FIRST or context.cursor == str(kill.seq):
         return dg.SkipReason("no new event: the kill switch is " + ("engaged" if kill.engaged else "not engaged"))
     environment = journal.settings.environment.value
-    alert = Alert(f"kill:{environment}:{kill.seq}", "halt", AlertSeverity.BREAKING, halted(kill, environment))
+    alert = Alert(f"kill:{environment}:{kill.seq}", "halt", AlertSeverity.BREAKING, halt_message(kill, environment))
     with writing(warehouse.engine) as connection:
         put(connection, alert, now_us())
     context.update_cursor(str(kill.seq))

@@ -17,8 +17,8 @@ from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.units import instant
 
 #: Columns of the tables of waiting proposals and of decisions, in the order of reading.
-waiting: Final = ("proposal", "by", "order", "signal", "valid until", "reason")
-decisions: Final = ("decision", "order", "why", "detail", "what to do", "by", "proposal", "intent")
+PROPOSAL_COLUMNS: Final = ("proposal", "by", "order", "signal", "valid until", "reason")
+DECISION_COLUMNS: Final = ("decision", "order", "why", "detail", "what to do", "by", "proposal", "intent")
 #: Decisions that are always counted, because Dagster plots them. Others are counted only if there are any.
 _ALWAYS_COUNTED: Final = frozenset(
     {DecisionOutcome.PLACED, DecisionOutcome.SIMULATED, DecisionOutcome.DENIED, DecisionOutcome.UNKNOWN}
@@ -26,10 +26,10 @@ _ALWAYS_COUNTED: Final = frozenset(
 _MOST_PROBLEMS: Final = 20
 
 
-def decided(run: TradingRun) -> dict[str, Any]:
+def session_metadata(run: TradingRun) -> dict[str, Any]:
     """Return the metadata of a trading session."""
     return {
-        "decisions": text_table(decisions, decision_rows(run.decisions)),
+        "decisions": text_table(DECISION_COLUMNS, decision_rows(run.decisions)),
         **{each.value: run.count(each) for each in DecisionOutcome if each in _ALWAYS_COUNTED or run.count(each)},
         "mode": run.session.mode.value,
         "origin": run.session.origin.value,
@@ -38,7 +38,7 @@ def decided(run: TradingRun) -> dict[str, Any]:
     }
 
 
-def reconciled(report: ReconciliationReport) -> dict[str, Any]:
+def reconciliation_metadata(report: ReconciliationReport) -> dict[str, Any]:
     """Return the metadata of a reconciliation."""
     differences = [
         {"kind": each.kind.value, "subject": safe_line(each.subject), "detail": safe_line(each.detail)}
@@ -57,7 +57,7 @@ def reconciled(report: ReconciliationReport) -> dict[str, Any]:
     }
 
 
-def halted(kill: KillState, environment: str) -> Message:
+def halt_message(kill: KillState, environment: str) -> Message:
     """Return the alert that trading was stopped."""
     lines = (
         f"What: the kill switch is engaged at level {kill.level} since {moment(kill.at_us)}",
@@ -69,7 +69,7 @@ def halted(kill: KillState, environment: str) -> Message:
     return Message(f"Trading is halted on {environment}", "\n".join(lines))
 
 
-def audit_figures(report: AuditReport) -> dict[str, Any]:
+def audit_metadata(report: AuditReport) -> dict[str, Any]:
     """Return the metadata of a verification. Dagster's storage keeps the head of the chain, as one more anchor."""
     return {
         "audit": report.verdict.name.lower(),

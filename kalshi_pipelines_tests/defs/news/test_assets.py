@@ -6,7 +6,13 @@ import dagster as dg
 import sqlalchemy as sa
 
 from kalshi_pipelines.defs.news.automation import news_schedule
-from kalshi_pipelines.defs.news.metadata import collected, linked, money, scored, table
+from kalshi_pipelines.defs.news.metadata import (
+    budget_metadata,
+    collection_metadata,
+    link_metadata,
+    sentiment_metadata,
+    table_entry,
+)
 from kalshi_pipelines.news.reports import BudgetState, CollectedNews, LinkedNews, ScoredNews, SearchReport
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import writing
@@ -37,9 +43,9 @@ def test_hostile_headlines_show_as_plain_text(sqlite_engine: sa.Engine) -> None:
         connection.execute(sa.insert(tables.news_article_markets), LEGAL[tables.news_article_markets] | link)
         connection.execute(sa.insert(tables.news_sentiment_windows), LEGAL[tables.news_sentiment_windows])
     search = SearchReport("exa", calls=3, failed=1, problems=("Exa answered 500.",), not_asked=("x",))
-    found = shown(collected(sqlite_engine, CollectedNews(1, 0.5, searches=(search,))))
-    found += shown(linked(sqlite_engine, LinkedNews(1, 1, 0, 0, "m")))
-    found += shown(scored(sqlite_engine, ScoredNews(1, 1, "m", {"positive": 1})))
+    found = shown(collection_metadata(sqlite_engine, CollectedNews(1, 0.5, searches=(search,))))
+    found += shown(link_metadata(sqlite_engine, LinkedNews(1, 1, 0, 0, "m")))
+    found += shown(sentiment_metadata(sqlite_engine, ScoredNews(1, 1, "m", {"positive": 1})))
     assert found.count("back") == 2
     assert "Exa answered 500." in found
     assert not set(found) & set("<>`|\u202e")
@@ -49,7 +55,7 @@ def test_hostile_headlines_show_as_plain_text(sqlite_engine: sa.Engine) -> None:
 
 def test_money_shows_in_dollars_as_numbers() -> None:
     budget = BudgetState(1_000_000, 140_000, 250_000, spent_by_run=70_000, unsettled=2)
-    assert money(budget) == {
+    assert budget_metadata(budget) == {
         "spent_today_dollars": 0.14,
         "remaining_today_dollars": 0.86,
         "day_budget_dollars": 1.0,
@@ -57,7 +63,7 @@ def test_money_shows_in_dollars_as_numbers() -> None:
         "run_budget_dollars": 0.25,
         "calls_without_a_price": 2,
     }
-    assert table("empty", []) == {}
+    assert table_entry("empty", []) == {}
 
 
 def test_news_schedule_requests_three_runs_a_day() -> None:

@@ -5,7 +5,7 @@ import datetime as dt
 import dagster as dg
 import pytest
 
-from kalshi_pipelines.defs.trading.gate import ArmedByHand, gate_of
+from kalshi_pipelines.defs.trading.gate import ArmedByHand, decide_gate
 from kalshi_pipelines.execution.journal.records import Origin
 
 NOW = dt.datetime(2026, 11, 23, 14, 5, tzinfo=dt.UTC)
@@ -17,7 +17,7 @@ def run(**options: object) -> dg.DagsterRun:
 
 
 def test_run_armed_by_hand_may_trade() -> None:
-    gate = gate_of(run(tags={"dagster/max_retries": "0"}), 0, ARMED, NOW)
+    gate = decide_gate(run(tags={"dagster/max_retries": "0"}), 0, ARMED, NOW)
     assert (gate.is_open, gate.is_armed, gate.origin) == (True, True, Origin.BY_HAND)
 
 
@@ -32,7 +32,7 @@ def test_run_armed_by_hand_may_trade() -> None:
     ],
 )
 def test_unarmed_run_says_which_field_is_missing(changes: dict[str, str], why: str) -> None:
-    gate = gate_of(run(), 0, ARMED.model_copy(update=changes), NOW)
+    gate = decide_gate(run(), 0, ARMED.model_copy(update=changes), NOW)
     assert not gate.is_open
     assert not gate.is_armed
     assert why in gate.closed_because[0]
@@ -53,19 +53,19 @@ def test_unarmed_run_says_which_field_is_missing(changes: dict[str, str], why: s
     ],
 )
 def test_F16_armed_run_with_the_tag_of_another_origin_stays_closed(tag: str, origin: Origin) -> None:
-    gate = gate_of(run(tags={tag: "x"}), 0, ARMED, NOW)
+    gate = decide_gate(run(tags={tag: "x"}), 0, ARMED, NOW)
     assert (gate.is_open, gate.is_armed, gate.origin) == (False, True, origin)
 
 
 def test_F16_retries_and_re_executions_without_tags_are_recognised() -> None:
-    assert gate_of(run(), 1, ARMED, NOW).origin is Origin.RETRIED
-    assert gate_of(run(parent_run_id="0", root_run_id="0"), 0, ARMED, NOW).origin is Origin.RE_EXECUTED
+    assert decide_gate(run(), 1, ARMED, NOW).origin is Origin.RETRIED
+    assert decide_gate(run(parent_run_id="0", root_run_id="0"), 0, ARMED, NOW).origin is Origin.RE_EXECUTED
 
 
 def test_F16_run_that_waited_longer_than_15_minutes_is_late() -> None:
     in_time, late = NOW + dt.timedelta(minutes=10), NOW + dt.timedelta(minutes=10, microseconds=1)
-    assert gate_of(run(), 0, ARMED, in_time).is_open
-    assert gate_of(run(), 0, ARMED, late).origin is Origin.LATE
+    assert decide_gate(run(), 0, ARMED, in_time).is_open
+    assert decide_gate(run(), 0, ARMED, late).origin is Origin.LATE
 
 
 def test_F16_every_tag_of_dagster_closes_the_gate_unless_known_as_harmless() -> None:
@@ -88,4 +88,4 @@ def test_F16_every_tag_of_dagster_closes_the_gate_unless_known_as_harmless() -> 
     named = {value for name, value in vars(tags).items() if isinstance(value, str) and value.startswith("dagster/")}
     known = {f"dagster/{each}" for each in harmless} | {"dagster/", "dagster/kind/"}
     for tag in sorted(named - known):
-        assert not gate_of(run(tags={tag: "x"}), 0, ARMED, NOW).is_open, tag
+        assert not decide_gate(run(tags={tag: "x"}), 0, ARMED, NOW).is_open, tag
