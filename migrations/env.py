@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext, MigrationInfo
 
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import open_engine, warehouse_url
-from kalshi_pipelines.warehouse.migrations import AUTOGENERATE, ready_to_migrate
+from kalshi_pipelines.warehouse.migrations import AUTOGENERATE, migration_transaction
 from kalshi_pipelines.warehouse.tables import metadata
 
 
@@ -25,7 +25,7 @@ def run() -> None:
         return
     engine = open_engine(url)
     try:
-        with ready_to_migrate(engine) as connection:
+        with migration_transaction(engine) as connection:
             migrate(connection)
     finally:
         engine.dispose()

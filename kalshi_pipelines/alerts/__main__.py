@@ -15,7 +15,7 @@ from kalshi_pipelines.alerts.messages import Message, moment
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import now_us
-from kalshi_pipelines.warehouse.engine import explained_failures, open_engine
+from kalshi_pipelines.warehouse.engine import explain_failures, open_engine
 from kalshi_pipelines.warehouse.tables import alerts
 
 _NONE = "No channel is configured. Set KALSHI_ALERT_URLS to Apprise URLs; docs/alerts.md has examples."
@@ -65,7 +65,7 @@ def _test(channels: AlertChannels, settings: Settings) -> int:
 
 def _deliver(channels: AlertChannels, settings: Settings) -> int:
     engine = open_engine(settings.resolved_warehouse_url)
-    with explained_failures(engine):
+    with explain_failures(engine):
         delivered = deliver_pending(engine, channels, settings.alert_minimum_severity)
     print(f"{delivered.sent} sent, {delivered.waiting} waiting")
     for name, failure in delivered.failures.items():
@@ -75,7 +75,7 @@ def _deliver(channels: AlertChannels, settings: Settings) -> int:
 
 def _list(settings: Settings) -> int:
     engine = open_engine(settings.resolved_warehouse_url)
-    with explained_failures(engine), engine.connect() as connection:
+    with explain_failures(engine), engine.connect() as connection:
         rows = connection.execute(sa.select(alerts).order_by(alerts.c.alert_id.desc()).limit(20)).all()
     for row in rows:
         print(f"{row.alert_id:>5}  {moment(row.created_us)}  {row.state:<8}{row.title}")

@@ -17,7 +17,7 @@ from kalshi_pipelines.alerts.messages import Message
 from kalshi_pipelines.settings import AlertSeverity
 from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.locks import one_at_a_time
+from kalshi_pipelines.warehouse.locks import serialize_transactions
 from kalshi_pipelines.warehouse.tables import alert_deliveries, alerts
 
 #: The number of messages that a channel may receive in an hour. Further alerts wait and are sent as one message.
@@ -97,7 +97,7 @@ def claim(engine: sa.Engine, channel: str, minimum: AlertSeverity, now_us: int) 
     Return None if no alert is due, or if the channel already received its messages for this hour.
     """
     with writing(engine) as connection:
-        one_at_a_time(connection, "alerts")
+        serialize_transactions(connection, "alerts")
         _skip_below(connection, minimum, now_us)
         _fan_out(connection, channel, now_us)
         interrupted = _interrupted(connection, channel, now_us)
@@ -137,7 +137,7 @@ def back_off_us(attempt: int) -> int:
 def finish(engine: sa.Engine, channels: Collection[str], now_us: int) -> None:
     """Close alerts that every channel received, and give up deliveries that are too old or have no channel any more."""
     with writing(engine) as connection:
-        one_at_a_time(connection, "alerts")
+        serialize_transactions(connection, "alerts")
         waiting = sa.select(alerts.c.alert_id).where(alerts.c.state == "pending")
         delivery = alert_deliveries.c
         unsent = sa.and_(delivery.alert_id.in_(waiting), delivery.state == "pending")

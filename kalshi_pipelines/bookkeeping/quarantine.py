@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.digests import record_digest
 from kalshi_pipelines.bookkeeping.stamps import Stamp
-from kalshi_pipelines.warehouse.bulk import Row, Write, wanted_keys, write_rows
+from kalshi_pipelines.warehouse.bulk import BulkWrite, Row, wanted_keys, write_rows
 from kalshi_pipelines.warehouse.tables import quarantine
 
 _COLUMNS: Final = (
@@ -25,7 +25,7 @@ _COLUMNS: Final = (
     "resolved_us",
     "ingest_run_id",
 )
-_WRITE: Final = Write(quarantine, _COLUMNS, keep=("first_quarantined_us",))
+_WRITE: Final = BulkWrite(quarantine, _COLUMNS, keep=("first_quarantined_us",))
 _UNREADABLE: Final = "unreadable:"
 
 

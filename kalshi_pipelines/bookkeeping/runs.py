@@ -15,7 +15,7 @@ from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import SECOND_US, now_us
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.environment import refuse_another_environment
-from kalshi_pipelines.warehouse.locks import only_one
+from kalshi_pipelines.warehouse.locks import hold_work_lock
 from kalshi_pipelines.warehouse.tables import ingest_runs
 
 _KILLED: Final = "killed: the process ended without recording the run's end; the next run of this subject noticed it"
@@ -142,7 +142,7 @@ class IngestRun:
 
     def __enter__(self) -> "IngestRun":
         with ExitStack() as held:
-            held.enter_context(only_one(self.engine, self.subject))
+            held.enter_context(hold_work_lock(self.engine, self.subject))
             with writing(self.engine) as connection:
                 refuse_another_environment(connection, self.environment)
                 self._begin(connection)

@@ -21,7 +21,7 @@ from kalshi_pipelines.contracts.runs import environment_to_check, fetch_exchange
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import now_us
-from kalshi_pipelines.warehouse.engine import explained_failures, open_engine
+from kalshi_pipelines.warehouse.engine import explain_failures, open_engine
 from kalshi_pipelines.warehouse.migrations import require_head
 
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         engine = open_engine(settings.resolved_warehouse_url)
         try:
-            with explained_failures(engine):
+            with explain_failures(engine):
                 require_head(engine)
                 return _execute(given, settings, engine)
         finally:

@@ -42,7 +42,7 @@ from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
 from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.units import now_us
-from kalshi_pipelines.warehouse.engine import explained_failures
+from kalshi_pipelines.warehouse.engine import explain_failures
 from kalshi_pipelines.warehouse.migrations import require_head
 
 RUN_SECONDS: Final = 300.0
@@ -186,7 +186,7 @@ def run_contract_checks(
         SchemaNotAtHead: The warehouse must be upgraded first.
         KalshiError: The key or an address cannot be used.
     """
-    with explained_failures(engine), ExitStack() as stack:
+    with explain_failures(engine), ExitStack() as stack:
         environment, run, roots = stack.enter_context(_probing(settings, engine, progress, sandbox_url, clock, seconds))
         run_id = store.begin_run(engine, environment.value, RunSource.PROBES, clock(), dagster_run_id)
         try:
@@ -233,7 +233,7 @@ def fetch_exchange_answers(
     The rate budget in the warehouse is charged. Other vendors get no probe. Arguments and exceptions are those of
     :func:`run_contract_checks`.
     """
-    with explained_failures(engine), _probing(settings, engine, progress, sandbox_url, clock, seconds) as probing:
+    with explain_failures(engine), _probing(settings, engine, progress, sandbox_url, clock, seconds) as probing:
         environment, run, roots = probing
         _probe_exchange(run, roots)
         return ExchangeAnswers(environment, tuple(run.responses), tuple(run.skipped))

@@ -11,7 +11,7 @@ from kalshi_pipelines.bookkeeping.stamps import PROVENANCE, Stamp
 from kalshi_pipelines.ingest.pages import RecordKind, StoredRows
 from kalshi_pipelines.ingest.rows import EVENT_ROWS, MARKET_ROWS, ORDERBOOK_ROWS, SERIES_ROWS
 from kalshi_pipelines.kalshi.records import Event, Market, Orderbook, Series
-from kalshi_pipelines.warehouse.bulk import Row, Write, wanted_keys, write_rows
+from kalshi_pipelines.warehouse.bulk import BulkWrite, Row, wanted_keys, write_rows
 from kalshi_pipelines.warehouse.tables import (
     QUOTE,
     events,
@@ -24,17 +24,17 @@ from kalshi_pipelines.warehouse.tables import (
 Digests = Mapping[str, bytes]
 
 _KEEP: Final = ("first_seen_us",)
-_SERIES: Final = Write(series, SERIES_ROWS.columns, keep=_KEEP)
-_EVENTS: Final = Write(events, EVENT_ROWS.columns, keep=_KEEP)
-_MARKETS: Final = Write(markets, MARKET_ROWS.columns, keep=_KEEP)
+_SERIES: Final = BulkWrite(series, SERIES_ROWS.columns, keep=_KEEP)
+_EVENTS: Final = BulkWrite(events, EVENT_ROWS.columns, keep=_KEEP)
+_MARKETS: Final = BulkWrite(markets, MARKET_ROWS.columns, keep=_KEEP)
 _SNAPSHOT_VALUES: Final = (*QUOTE, "volume_24h_centicontracts")
 _snapshot_values: Final = itemgetter(*[MARKET_ROWS.columns.index(name) for name in _SNAPSHOT_VALUES])
-_PRICE_SNAPSHOTS: Final = Write(
+_PRICE_SNAPSHOTS: Final = BulkWrite(
     price_snapshots,
     ("ticker", "observed_us", "ingest_run_id", *_SNAPSHOT_VALUES),
     on_conflict="refuse",
 )
-_ORDERBOOK_SNAPSHOTS: Final = Write(orderbook_snapshots, ORDERBOOK_ROWS.columns, on_conflict="refuse")
+_ORDERBOOK_SNAPSHOTS: Final = BulkWrite(orderbook_snapshots, ORDERBOOK_ROWS.columns, on_conflict="refuse")
 _PLACEHOLDER_COLUMNS: Final = ("is_placeholder", *PROVENANCE)
 
 
@@ -78,12 +78,12 @@ def _add_placeholders(connection: sa.Connection, table: sa.Table, keys: set[str]
     known = set(connection.scalars(sa.select(key).join_from(wanted, table, key == wanted.c.value)))
     provenance = (None, stamp.recorded_us, stamp.recorded_us, stamp.ingest_run_id)
     missing = [(ticker, True, *provenance) for ticker in sorted(keys - known)]
-    write = Write(table, (key.name, *_PLACEHOLDER_COLUMNS), on_conflict="keep")
+    write = BulkWrite(table, (key.name, *_PLACEHOLDER_COLUMNS), on_conflict="keep")
     # If the database refuses a parent, it also refuses the child, and the child goes to the quarantine.
     return len(missing) - len(write_rows(connection, write, missing))
 
 
-def _overwrite(write: Write, connection: sa.Connection, rows: Sequence[Row], _stamp: Stamp) -> StoredRows:
+def _overwrite(write: BulkWrite, connection: sa.Connection, rows: Sequence[Row], _stamp: Stamp) -> StoredRows:
     return StoredRows(write_rows(connection, write, rows))
 
 
@@ -110,7 +110,7 @@ def _append_orderbooks(connection: sa.Connection, rows: Sequence[Row], _stamp: S
     return StoredRows(refused, len(rows) - len(refused))
 
 
-def _append(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> None:
+def _append(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> None:
     refused = write_rows(connection, write, rows)
     if refused:
         row = rows[refused[0].position]

@@ -23,7 +23,7 @@ from kalshi_pipelines.kalshi.hosts import API_ROOT
 from kalshi_pipelines.kalshi.records import AccountLimits, EndpointCost
 from kalshi_pipelines.settings import RateTier
 from kalshi_pipelines.units import SECOND_US, now_us
-from kalshi_pipelines.warehouse.engine import explained_failures, writing
+from kalshi_pipelines.warehouse.engine import explain_failures, writing
 from kalshi_pipelines.warehouse.tables import rate_budgets
 
 logger = logging.getLogger("kalshi_pipelines.kalshi")
@@ -183,7 +183,7 @@ class RateBudget:
         self._change(self._empty, bucket, burst=rate.burst_us)
 
     def _change(self, statement: sa.Executable, bucket: Bucket, **amounts: int) -> tuple[int, int | None]:
-        with explained_failures(self._engine), writing(self._engine) as connection:
+        with explain_failures(self._engine), writing(self._engine) as connection:
             now = self._clock_us()  # Read under the lock: the wait for the lock must not earn tokens.
             row = connection.execute(statement, {"key": self._key, "name": bucket.value, "now": now, **amounts})
             return now, row.scalar_one_or_none()

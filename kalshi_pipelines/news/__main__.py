@@ -20,7 +20,7 @@ from kalshi_pipelines.news.targets import targets_of
 from kalshi_pipelines.news.tracking import track, tracked, untrack
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import dollars, now_us
-from kalshi_pipelines.warehouse.engine import explained_failures, open_engine
+from kalshi_pipelines.warehouse.engine import explain_failures, open_engine
 from kalshi_pipelines.warehouse.migrations import require_head
 
 _MOST_LINE: Final = 160
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings.from_environment()
         engine = open_engine(settings.resolved_warehouse_url)
         try:
-            with explained_failures(engine):
+            with explain_failures(engine):
                 require_head(engine)
                 command(asked, settings, engine)
         finally:

@@ -27,7 +27,7 @@ from kalshi_pipelines.news.storing import SUBJECT, Asking, StoredAnswer, store_a
 from kalshi_pipelines.news.targets import Target, targets_of
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import now_us
-from kalshi_pipelines.warehouse.bulk import Write, write_rows
+from kalshi_pipelines.warehouse.bulk import BulkWrite, write_rows
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import tracked_items, watermarks
 
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 #: Publishers and crawlers are late: each search looks back a little before the last one.
 _OVERLAP_US: Final = 6 * 3_600 * 1_000_000
-_WATERMARK: Final = Write(watermarks, ("name", "position_us", "ingest_run_id"))
+_WATERMARK: Final = BulkWrite(watermarks, ("name", "position_us", "ingest_run_id"))
 _MOST_PROBLEMS: Final = 20
 
 

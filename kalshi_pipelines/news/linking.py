@@ -24,7 +24,7 @@ from kalshi_pipelines.news.reports import LinkedNews
 from kalshi_pipelines.news.targets import Target, subject_of, targets_of
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import now_us
-from kalshi_pipelines.warehouse.bulk import Row, Write, write_rows
+from kalshi_pipelines.warehouse.bulk import BulkWrite, Row, write_rows
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import (
     events,
@@ -103,7 +103,7 @@ def link_news(
         with writing(engine) as connection:
             write_rows(
                 connection,
-                Write(watermarks, ("name", "position_us", "ingest_run_id")),
+                BulkWrite(watermarks, ("name", "position_us", "ingest_run_id")),
                 [(_WATERMARK, now, run.run_id)],
             )
     return LinkedNews(considered, counted["market"], counted["event"], counted["unrelated"], METHOD)
@@ -181,7 +181,7 @@ def _link(connection: sa.Connection, pairs: Sequence[_Pair], now: int) -> dict[s
             rows[pair.item_type].append((pair.article_id, pair.ticker, *why))
     linked = {}
     for item_type, (table, key) in _TABLES.items():
-        refused = write_rows(connection, Write(table, ("news_article_id", key, *_WHY)), rows[item_type])
+        refused = write_rows(connection, BulkWrite(table, ("news_article_id", key, *_WHY)), rows[item_type])
         linked[item_type] = len(rows[item_type]) - len(refused)
     return {**linked, "unrelated": len(pairs) - linked["market"] - linked["event"]}
 

@@ -20,7 +20,7 @@ from kalshi_pipelines.news.reports import ScoredNews
 from kalshi_pipelines.news.sentiment import METHOD, sentiment_of
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import DAY_US, now_us
-from kalshi_pipelines.warehouse.bulk import Row, Write, write_rows
+from kalshi_pipelines.warehouse.bulk import BulkWrite, Row, write_rows
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import (
     news_article_events,
@@ -35,12 +35,12 @@ _BATCH: Final = 500
 #: Links an old database had are in no window until they are scored.
 _UNSCORED: Final = 0.5
 _NEUTRAL: Final = 0.1
-_SENTIMENTS: Final = Write(
+_SENTIMENTS: Final = BulkWrite(
     news_sentiments,
     ("news_article_id", "analyzed_us", "score", "label", "confidence", "method", "keywords_matched", "ingest_run_id"),
     on_conflict="refuse",
 )
-_WINDOWS: Final = Write(
+_WINDOWS: Final = BulkWrite(
     news_sentiment_windows,
     (
         "item_type", "ticker", "days", "until_us", "articles", "stories", "positive", "neutral", "negative",

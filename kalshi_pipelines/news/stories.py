@@ -168,8 +168,8 @@ def likeness(one: Features, other: Features) -> float:
 
 def _likeness_of_dated(one: Features, other: Features, shared: frozenset[str], titles: float) -> float:
     """How alike two articles of about the same time are whose titles share some words."""
-    only_one, only_other = one.tokens - shared, other.tokens - shared
-    exchanged = not (only_one.isdisjoint(one.names) or only_other.isdisjoint(other.names))
+    hold_work_lock, only_other = one.tokens - shared, other.tokens - shared
+    exchanged = not (hold_work_lock.isdisjoint(one.names) or only_other.isdisjoint(other.names))
     texts = _alike(one.sketch, other.sketch) if one.sketch and other.sketch else None
     if texts is not None and texts >= (_SAME_TEXTS if exchanged else _ALIKE_TEXTS):
         return max(texts, titles)

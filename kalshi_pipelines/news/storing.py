@@ -15,11 +15,11 @@ from kalshi_pipelines.news.articles import Article, RejectedArticle, article_of,
 from kalshi_pipelines.news.providers.protocol import ProviderAnswer
 from kalshi_pipelines.news.stories import UNDATED_US, Features, Stories, features
 from kalshi_pipelines.news.targets import Target
-from kalshi_pipelines.warehouse.bulk import RefusedRow, Row, Write, wanted_keys, write_rows
+from kalshi_pipelines.warehouse.bulk import BulkWrite, RefusedRow, Row, wanted_keys, write_rows
 from kalshi_pipelines.warehouse.tables import news_article_sources, news_articles, news_finds
 
 SUBJECT: Final = "news_articles"
-_NEW: Final = Write(
+_NEW: Final = BulkWrite(
     news_articles,
     (
         "url", "title", "source_domain", "published_us", "collected_us", "text_snippet", "full_text", "exa_request_id",
@@ -27,12 +27,12 @@ _NEW: Final = Write(
     ),
     on_conflict="refuse",
 )  # fmt: skip
-_SOURCES: Final = Write(
+_SOURCES: Final = BulkWrite(
     news_article_sources,
     ("news_article_id", "provider", "url", "provider_article_id", "request_id", "found_us", "ingest_run_id"),
     on_conflict="keep",
 )
-_FINDS: Final = Write(
+_FINDS: Final = BulkWrite(
     news_finds,
     ("item_type", "ticker", "news_article_id", "provider", "query", "rank", "found_us", "ingest_run_id"),
     keep=("found_us", "ingest_run_id"),

@@ -33,7 +33,7 @@ def back_up(path: Path, revision: str) -> Path:
     moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%f")
     backup = path.with_name(f"{path.name}.{revision}.{moment}.backup")
     unfinished = backup.with_name(backup.name + UNFINISHED)
-    with copied_database(path, unfinished):
+    with temporary_copy(path, unfinished):
         with read_only(path) as source, read_only(unfinished) as copy:
             _require_same_rows(source, copy)
         unfinished.replace(backup)
@@ -41,7 +41,7 @@ def back_up(path: Path, revision: str) -> Path:
 
 
 @contextmanager
-def copied_database(path: Path, copy: Path) -> Iterator[Path]:
+def temporary_copy(path: Path, copy: Path) -> Iterator[Path]:
     """A checked copy of a database for the length of a with block.
 
     Raises:

@@ -46,7 +46,7 @@ class RefusedRow:
 
 
 @dataclass(frozen=True)
-class Write:
+class BulkWrite:
     """What to insert where.
 
     Attributes:
@@ -71,7 +71,7 @@ def wanted_keys(keys: Collection[str], dialect: str) -> sa.TableValuedAlias:
     return sa.func.json_each(msgspec.json.encode(list(keys)).decode()).table_valued("value", name="wanted")
 
 
-def write_rows(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> list[RefusedRow]:
+def write_rows(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> list[RefusedRow]:
     """Insert or overwrite rows inside the open transaction; returns those the database refused.
 
     All rows go at once. Only where that fails are they tried in smaller parts and then one by one, so that exactly the
@@ -81,7 +81,7 @@ def write_rows(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> 
         append = write.on_conflict == "refuse"
         return _append_to_sqlite(connection, write, rows) if append else _write(connection, write, rows)
     # Postgres rounds a fraction and prints bytes to make them fit where SQLite refuses them.
-    misfits = _misfits(write, rows)
+    misfits = _find_misfits(write, rows)
     if not misfits:
         return _write(connection, write, rows)
     out = {each.position for each in misfits}
@@ -91,7 +91,7 @@ def write_rows(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> 
     return sorted(refused, key=lambda each: each.position)
 
 
-def _append_to_sqlite(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> list[RefusedRow]:
+def _append_to_sqlite(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> list[RefusedRow]:
     """Insert row after row from where the last one was refused.
 
     SQLite undoes just the refused row, so that no savepoint is needed, which would copy every page that is changed, for
@@ -109,7 +109,7 @@ def _append_to_sqlite(connection: sa.Connection, write: Write, rows: Sequence[Ro
 
     while passed_on < len(rows):
         try:
-            with _errors_of_sqlalchemy(connection, statement):
+            with _raise_sqlalchemy_errors(connection, statement):
                 sqlite_driver(connection).executemany(statement, rest())
         except _REFUSALS as error:
             refused.append(RefusedRow(passed_on - 1, _reason(error)))
@@ -120,11 +120,11 @@ def _reason(error: Exception) -> str:
     return str(error.orig if isinstance(error, sa.exc.DBAPIError) else error).splitlines()[0]
 
 
-def _write(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> list[RefusedRow]:
+def _write(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> list[RefusedRow]:
     if not rows:
         return []
     try:
-        with _undone_on_error(connection):
+        with _undo_on_error(connection):
             _execute(connection, write, rows)
     except (*_REFUSALS, sa.exc.OperationalError) as error:
         if isinstance(error, sa.exc.OperationalError) and _TOO_LONG_FOR_AN_INDEX not in str(error.orig):
@@ -139,7 +139,7 @@ def _write(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> list
     return refused + [replace(each, position=each.position + half) for each in _write(connection, write, rows[half:])]
 
 
-def _undone_on_error(connection: sa.Connection) -> AbstractContextManager[object]:
+def _undo_on_error(connection: sa.Connection) -> AbstractContextManager[object]:
     """Keep the transaction usable after a refusal.
 
     SQLite undoes just the failed row; the rows before it are written again, which changes nothing.
@@ -147,9 +147,9 @@ def _undone_on_error(connection: sa.Connection) -> AbstractContextManager[object
     return nullcontext() if connection.dialect.name == "sqlite" else connection.begin_nested()
 
 
-def _try_one(connection: sa.Connection, write: Write, position: int, row: Row) -> RefusedRow | None:
+def _try_one(connection: sa.Connection, write: BulkWrite, position: int, row: Row) -> RefusedRow | None:
     try:
-        with _undone_on_error(connection):
+        with _undo_on_error(connection):
             _execute(connection, write, [row])
     except (OverflowError, UnicodeEncodeError, sa.exc.IntegrityError, sa.exc.DataError) as error:
         return RefusedRow(position, _reason(error))
@@ -158,14 +158,14 @@ def _try_one(connection: sa.Connection, write: Write, position: int, row: Row) -
             raise
         return RefusedRow(position, _reason(error))
     except (sa.exc.InterfaceError, sa.exc.ProgrammingError):
-        misfits = _misfits(write, [row])
+        misfits = _find_misfits(write, [row])
         if not misfits:
             raise
         return replace(misfits[0], position=position)
     return None
 
 
-def _misfits(write: Write, rows: Sequence[Row]) -> list[RefusedRow]:
+def _find_misfits(write: BulkWrite, rows: Sequence[Row]) -> list[RefusedRow]:
     """The rows that hold a value of another type than its column's."""
     fitting: set[tuple[type, ...]] = set()
     misfits = []
@@ -173,7 +173,7 @@ def _misfits(write: Write, rows: Sequence[Row]) -> list[RefusedRow]:
         types = tuple(map(type, row))
         if types in fitting:
             continue
-        column = _misfit(write, types)
+        column = _find_misfit(write, types)
         if column is None:
             fitting.add(types)
         else:
@@ -182,7 +182,7 @@ def _misfits(write: Write, rows: Sequence[Row]) -> list[RefusedRow]:
     return misfits
 
 
-def _misfit(write: Write, types: tuple[type, ...]) -> str | None:
+def _find_misfit(write: BulkWrite, types: tuple[type, ...]) -> str | None:
     """The first column that can not hold a value of the type it is given."""
     for name, given in zip(write.columns, types, strict=True):
         python_type = write.table.c[name].type.python_type
@@ -193,7 +193,7 @@ def _misfit(write: Write, types: tuple[type, ...]) -> str | None:
     return None
 
 
-def _execute(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> None:
+def _execute(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> None:
     if connection.dialect.name == "sqlite":
         # Positional parameters go straight to the driver: half the time of building a dict for each row.
         connection.exec_driver_sql(_sqlite_text(write), list(rows))
@@ -204,17 +204,17 @@ def _execute(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> No
         connection.execute(statement, [dict(zip(write.columns, row, strict=True)) for row in rows])
 
 
-def _keys_differ(write: Write, rows: Sequence[Row]) -> bool:
+def _keys_differ(write: BulkWrite, rows: Sequence[Row]) -> bool:
     """Whether no key stands twice: one statement can not overwrite what it wrote itself."""
     positions = [write.columns.index(column.name) for column in write.table.primary_key if column.name in write.columns]
     return not positions or len(set(map(itemgetter(*positions), rows))) == len(rows)
 
 
-def _copy(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> None:
+def _copy(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> None:
     create, copy, types, insert = _copy_statements(write)
     connection.exec_driver_sql(create)
     driver: Any = connection.connection.driver_connection
-    with _errors_of_sqlalchemy(connection, copy), driver.cursor() as cursor, cursor.copy(copy) as incoming:
+    with _raise_sqlalchemy_errors(connection, copy), driver.cursor() as cursor, cursor.copy(copy) as incoming:
         incoming.set_types(types)
         for row in rows:
             incoming.write_row(row)
@@ -223,7 +223,7 @@ def _copy(connection: sa.Connection, write: Write, rows: Sequence[Row]) -> None:
 
 
 @contextmanager
-def _errors_of_sqlalchemy(connection: sa.Connection, statement: str) -> Iterator[None]:
+def _raise_sqlalchemy_errors(connection: sa.Connection, statement: str) -> Iterator[None]:
     driver: Any = connection.dialect.loaded_dbapi
     try:
         yield
@@ -232,7 +232,7 @@ def _errors_of_sqlalchemy(connection: sa.Connection, statement: str) -> Iterator
 
 
 @lru_cache(maxsize=64)
-def _copy_statements(write: Write) -> tuple[str, str, list[str], str]:
+def _copy_statements(write: BulkWrite) -> tuple[str, str, list[str], str]:
     """The statements that make the temporary table, fill it, with the types of its columns, and empty it."""
     dialect = sa.make_url("postgresql+psycopg://").get_dialect()()
     columns = [sa.Column(name, write.table.c[name].type) for name in write.columns]
@@ -244,29 +244,29 @@ def _copy_statements(write: Write) -> tuple[str, str, list[str], str]:
         str(sa.schema.CreateTable(incoming).compile(dialect=dialect)),
         f"COPY {_INCOMING} ({names}) FROM STDIN (FORMAT BINARY)",
         [column.type.compile(dialect=dialect).lower() for column in columns],
-        str(_resolving_conflicts(insert, write).compile(dialect=dialect)),
+        str(_resolve_conflicts(insert, write).compile(dialect=dialect)),
     )
 
 
 @lru_cache(maxsize=64)
-def _sqlite_text(write: Write) -> str:
+def _sqlite_text(write: BulkWrite) -> str:
     return str(_statement(write, "sqlite").compile(dialect=sqlite.dialect(), column_keys=list(write.columns)))
 
 
 @lru_cache(maxsize=64)
-def _statement(write: Write, dialect: str) -> sa.Insert:
-    return _resolving_conflicts(
+def _statement(write: BulkWrite, dialect: str) -> sa.Insert:
+    return _resolve_conflicts(
         _insert(write, dialect).values({name: sa.bindparam(name) for name in write.columns}), write
     )
 
 
-def _insert(write: Write, dialect: str) -> Any:  # noqa: ANN401  # two classes that have on_conflict
+def _insert(write: BulkWrite, dialect: str) -> Any:  # noqa: ANN401  # two classes that have on_conflict
     # SQLAlchemy writes columns in the order of the table; rows come in the order of the write.
     ordered = sa.table(write.table.name, *[sa.column(name, write.table.c[name].type) for name in write.columns])
     return (sqlite.insert if dialect == "sqlite" else postgresql.insert)(ordered)
 
 
-def _resolving_conflicts(insert: Any, write: Write) -> sa.Insert:  # noqa: ANN401  # two classes that have on_conflict
+def _resolve_conflicts(insert: Any, write: BulkWrite) -> sa.Insert:  # noqa: ANN401  # two classes that have on_conflict
     statement: sa.Insert = insert
     key = [column.name for column in write.table.primary_key]
     if write.on_conflict == "keep":

@@ -167,7 +167,7 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 @contextmanager
-def explained_failures(engine: sa.Engine) -> Iterator[None]:
+def explain_failures(engine: sa.Engine) -> Iterator[None]:
     """Turn a database that can not be reached or read into one sentence with a remedy.
 
     Raises:

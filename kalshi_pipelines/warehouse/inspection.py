@@ -21,7 +21,7 @@ from kalshi_pipelines.warehouse.adoption.shapes import (
     LEGACY_TABLES,
     STAMP_TABLE,
     UnknownShape,
-    is_full_text_part,
+    is_legacy_full_text_part,
     is_unfinished,
     legacy_tables,
     looks_legacy,
@@ -33,7 +33,7 @@ from kalshi_pipelines.warehouse.tables import FULL_TEXT_TABLE, VIEWS, ingest_run
 _PROBLEMS_SHOWN: Final = 3
 
 
-class CanNotBeUpgraded(ExpectedError):
+class CannotBeUpgraded(ExpectedError):
     """The database can not become a current warehouse; it was not touched. The message says why and what to do."""
 
 
@@ -82,12 +82,12 @@ def inspect_file(path: Path) -> Inspection:
     """Tell what a SQLite file holds.
 
     Raises:
-        CanNotBeUpgraded: It holds nothing this code can upgrade.
+        CannotBeUpgraded: It holds nothing this code can upgrade.
     """
     if not path.exists() or (path.stat().st_size == 0 and not _companion(path, "-wal").exists()):
         return Inspection(Content.NOTHING, None)
-    _undo_what_a_killed_writer_left(path)
-    with damage_explained(path), read_only(path) as database:
+    _undo_killed_transaction(path)
+    with explain_damage(path), read_only(path) as database:
         return _inspect(database, str(path))
 
 
@@ -95,7 +95,7 @@ def check_integrity(database: sqlite3.Connection, place: str) -> None:
     """Make sure that every page, row and index of a SQLite database can be read and agrees.
 
     Raises:
-        CanNotBeUpgraded: It is damaged.
+        CannotBeUpgraded: It is damaged.
     """
     _run_check(database, "integrity_check", place)
 
@@ -106,13 +106,13 @@ def check_file(path: Path) -> None:
     Whether its indexes agree with its rows takes much longer; that is checked on the copy that is made of it.
 
     Raises:
-        CanNotBeUpgraded: It is damaged or write-protected.
+        CannotBeUpgraded: It is damaged or write-protected.
     """
     if path.exists() and not os.access(path, os.W_OK):
-        raise CanNotBeUpgraded(
+        raise CannotBeUpgraded(
             f"{path} is write-protected, so it was not touched: give yourself permission to write it."
         )
-    with damage_explained(path), read_only(path) as database:
+    with explain_damage(path), read_only(path) as database:
         _run_check(database, "quick_check", str(path))
 
 
@@ -126,16 +126,16 @@ def inspect_connection(connection: sa.Connection, place: str) -> Inspection:
     """Tell what a Postgres database holds.
 
     Raises:
-        CanNotBeUpgraded: It holds nothing this code can upgrade.
+        CannotBeUpgraded: It holds nothing this code can upgrade.
     """
     tables = frozenset(sa.inspect(connection).get_table_names())
     stamps: list[str] = []
     if STAMP_TABLE in tables:
         stamps = list(connection.scalars(sa.select(sa.column("version_num")).select_from(sa.table(STAMP_TABLE))))
-    found = _warehouse_or_nothing(tables, stamps, place)
+    found = _inspect_warehouse(tables, stamps, place)
     if found is None:
-        raise CanNotBeUpgraded(
-            f"{place} has tables but no warehouse ({_some(tables)}), so it was not touched: "
+        raise CannotBeUpgraded(
+            f"{place} has tables but no warehouse ({_join_some(tables)}), so it was not touched: "
             "set KALSHI_WAREHOUSE_URL to an empty database."
         )
     return found
@@ -151,17 +151,17 @@ def _inspect(database: sqlite3.Connection, place: str) -> Inspection:
     if STAMP_TABLE in tables:
         columns = [row[1] for row in database.execute(f"PRAGMA table_info({STAMP_TABLE})")]
         if columns != ["version_num"]:
-            raise CanNotBeUpgraded(
+            raise CannotBeUpgraded(
                 f"{place} has a table {STAMP_TABLE} that is not Alembic's, so it was not touched: "
                 "set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place."
             )
         stamps = [row[0] for row in database.execute("SELECT version_num FROM alembic_version")]
-    return _warehouse_or_nothing(tables, stamps, place) or _legacy(database, tables, stamps, place)
+    return _inspect_warehouse(tables, stamps, place) or _inspect_legacy(database, tables, stamps, place)
 
 
-def _warehouse_or_nothing(tables: frozenset[str], stamps: list[str], place: str) -> Inspection | None:
+def _inspect_warehouse(tables: frozenset[str], stamps: list[str], place: str) -> Inspection | None:
     if len(stamps) > 1:
-        raise CanNotBeUpgraded(
+        raise CannotBeUpgraded(
             f"{place} is stamped with {len(stamps)} revisions ({', '.join(sorted(map(str, stamps)))}), so it was not "
             "touched: which of them it has can not be told; restore a backup, or leave only the true one in "
             "alembic_version."
@@ -171,47 +171,47 @@ def _warehouse_or_nothing(tables: frozenset[str], stamps: list[str], place: str)
         return Inspection(Content.NOTHING, None)
     if ingest_runs.name not in tables:
         if stamp in known_revisions():
-            raise CanNotBeUpgraded(
+            raise CannotBeUpgraded(
                 f"{place} is stamped with revision {stamp} but has not its tables, so it was not touched: "
                 "restore a backup, or use an empty database."
             )
         return None
     if stamp is None:
-        raise CanNotBeUpgraded(
+        raise CannotBeUpgraded(
             f"{place} has the tables of a warehouse but no revision in alembic_version, so it was not touched: "
             "restore a backup."
         )
     if stamp not in known_revisions():
-        raise CanNotBeUpgraded(
+        raise CannotBeUpgraded(
             f"{place} is at revision {stamp}, which this version of kalshi_pipelines does not know "
             f"(its newest is {wanted_revision()}), so it was not touched: install the newer version that made it."
         )
     return Inspection(Content.WAREHOUSE, stamp)
 
 
-def _legacy(database: sqlite3.Connection, tables: frozenset[str], stamps: list[str], place: str) -> Inspection:
+def _inspect_legacy(database: sqlite3.Connection, tables: frozenset[str], stamps: list[str], place: str) -> Inspection:
     stamp = stamps[0] if stamps else None
     if stamp is not None and stamp not in LEGACY_REVISIONS:
-        raise CanNotBeUpgraded(
+        raise CannotBeUpgraded(
             f"{place} is stamped with revision {stamp}, which neither kalshi_pipelines nor kalshi_research has, "
             "so it was not touched: restore a backup, or set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place."
         )
     if not looks_legacy(tables):
-        raise CanNotBeUpgraded(
-            f"{place} holds tables that are neither of kalshi_pipelines nor of kalshi_research ({_some(tables)}), "
+        raise CannotBeUpgraded(
+            f"{place} holds tables that are neither of kalshi_pipelines nor of kalshi_research ({_join_some(tables)}), "
             "so it was not touched: set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place."
         )
     try:
         legacy_tables(database)
     except UnknownShape as difference:
-        raise CanNotBeUpgraded(
+        raise CannotBeUpgraded(
             f"{place} looks like a kalshi_research database, but {difference}; it was not touched."
         ) from None
-    _refuse_names_in_the_way(database, place)
+    _refuse_conflicting_names(database, place)
     return Inspection(Content.LEGACY, stamp)
 
 
-def _refuse_names_in_the_way(database: sqlite3.Connection, place: str) -> None:
+def _refuse_conflicting_names(database: sqlite3.Connection, place: str) -> None:
     """Tables and indexes of the user's own stay; they can neither have our names nor refer to what is made anew."""
     old = {table.name for table in LEGACY_TABLES}
     indexes = {index.name for table in metadata.tables.values() for index in table.indexes}
@@ -222,9 +222,9 @@ def _refuse_names_in_the_way(database: sqlite3.Connection, place: str) -> None:
         if name in needed and table not in old
     }
     if in_the_way:
-        raise CanNotBeUpgraded(
+        raise CannotBeUpgraded(
             f"{place} is a kalshi_research database with tables or indexes of its own whose names the warehouse needs "
-            f"({_some(in_the_way)}), so it was not touched: rename them first."
+            f"({_join_some(in_the_way)}), so it was not touched: rename them first."
         )
     referring = {
         table
@@ -233,9 +233,9 @@ def _refuse_names_in_the_way(database: sqlite3.Connection, place: str) -> None:
         if key[0] in old
     }
     if referring:
-        raise CanNotBeUpgraded(
+        raise CannotBeUpgraded(
             f"{place} is a kalshi_research database with tables of its own that refer to those of the older tool "
-            f"({_some(referring)}), so it was not touched: drop these references first."
+            f"({_join_some(referring)}), so it was not touched: drop these references first."
         )
 
 
@@ -246,46 +246,46 @@ def other_tables(database: sqlite3.Connection) -> list[str]:
     return sorted(
         name
         for name in names - known
-        if not (is_full_text_part(name) or is_unfinished(name) or name.startswith("sqlite_"))
+        if not (is_legacy_full_text_part(name) or is_unfinished(name) or name.startswith("sqlite_"))
     )
 
 
-def _undo_what_a_killed_writer_left(path: Path) -> None:
+def _undo_killed_transaction(path: Path) -> None:
     """A rollback journal is read back into the file by SQLite itself, which a read-only connection may not do."""
     if _companion(path, "-journal").exists():
-        with damage_explained(path), closing(sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS)) as database:
+        with explain_damage(path), closing(sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS)) as database:
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 @contextmanager
-def damage_explained(path: Path) -> Iterator[None]:
+def explain_damage(path: Path) -> Iterator[None]:
     """Turn what SQLite says of a file that can not be read into one sentence with a remedy.
 
     Raises:
-        CanNotBeUpgraded: In place of the driver's own error.
+        CannotBeUpgraded: In place of the driver's own error.
     """
     try:
         yield
     except sqlite3.DatabaseError as error:
         if "locked" in str(error):
-            raise CanNotBeUpgraded(
+            raise CannotBeUpgraded(
                 f"{path} is held by another program: stop that program and run again; nothing was changed."
             ) from None
         if "unable to open" in str(error) or "readonly" in str(error):
-            raise CanNotBeUpgraded(
+            raise CannotBeUpgraded(
                 f"{path} can not be opened ({error}), so it was not touched: make sure that it is a file and that you "
                 "may read it and write in its folder."
             ) from None
         if "not a database" in str(error):
-            raise CanNotBeUpgraded(
+            raise CannotBeUpgraded(
                 f"{path} is no SQLite database, so it was not touched: "
                 "set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place, or move the file away."
             ) from None
         raise _damaged(str(path), str(error)) from None
 
 
-def _damaged(place: str, problem: str) -> CanNotBeUpgraded:
-    return CanNotBeUpgraded(
+def _damaged(place: str, problem: str) -> CannotBeUpgraded:
+    return CannotBeUpgraded(
         f"{place} is damaged ({problem}), so it was not touched: restore a backup, or save what can be saved with "
         "`sqlite3 FILE .recover` into a new file."
     )
@@ -295,6 +295,6 @@ def _companion(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def _some(names: frozenset[str] | set[str]) -> str:
+def _join_some(names: frozenset[str] | set[str]) -> str:
     shown = sorted(names)[:_PROBLEMS_SHOWN]
     return ", ".join(shown) + (", ..." if len(names) > len(shown) else "")

@@ -21,13 +21,13 @@ class AlreadyRunning(ExpectedError):
 
 
 @contextmanager
-def only_one(engine: sa.Engine, work: str) -> Iterator[None]:
+def hold_work_lock(engine: sa.Engine, work: str) -> Iterator[None]:
     """Hold the lock of some work for the length of a with block.
 
     Raises:
         AlreadyRunning: Another run holds it; nothing was waited for.
     """
-    hold = _file_lock if engine.dialect.name == "sqlite" else _advisory_lock
+    hold = _try_file_lock if engine.dialect.name == "sqlite" else _try_advisory_lock
     with hold(engine, work) as held:
         if not held:
             raise AlreadyRunning(
@@ -36,14 +36,14 @@ def only_one(engine: sa.Engine, work: str) -> Iterator[None]:
         yield
 
 
-def one_at_a_time(connection: sa.Connection, work: str) -> None:
+def serialize_transactions(connection: sa.Connection, work: str) -> None:
     """Make other transactions of the same work wait until this one, which writes, has ended."""
     if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"kalshi_pipelines.{work}"))))
 
 
 @contextmanager
-def one_after_another(file: Path, when_waiting: Callable[[], None]) -> Iterator[None]:
+def hold_file_lock(file: Path, when_waiting: Callable[[], None]) -> Iterator[None]:
     """Hold a lock file for the length of a with block; whoever comes meanwhile is told so and waits.
 
     Raises:
@@ -66,7 +66,7 @@ def one_after_another(file: Path, when_waiting: Callable[[], None]) -> Iterator[
 
 
 @contextmanager
-def _file_lock(engine: sa.Engine, work: str) -> Iterator[bool]:
+def _try_file_lock(engine: sa.Engine, work: str) -> Iterator[bool]:
     path = Path(f"{engine.url.database}.{work}.lock")
     with path.open("w") as file:
         try:
@@ -78,7 +78,7 @@ def _file_lock(engine: sa.Engine, work: str) -> Iterator[bool]:
 
 
 @contextmanager
-def _advisory_lock(engine: sa.Engine, work: str) -> Iterator[bool]:
+def _try_advisory_lock(engine: sa.Engine, work: str) -> Iterator[bool]:
     key = sa.func.hashtext(f"kalshi_pipelines.{work}")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         held = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))

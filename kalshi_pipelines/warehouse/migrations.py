@@ -19,7 +19,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from kalshi_pipelines.errors import ExpectedError
-from kalshi_pipelines.warehouse.engine import explained_failures, sqlite_driver
+from kalshi_pipelines.warehouse.engine import explain_failures, sqlite_driver
 from kalshi_pipelines.warehouse.tables import is_full_text_part
 from kalshi_pipelines.warehouse.write_guards import lower_guards, raise_guards
 
@@ -45,7 +45,7 @@ class Upgrade:
 
 
 @contextmanager
-def ready_to_migrate(engine: sa.Engine) -> Iterator[sa.Connection]:
+def migration_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection inside the one transaction of an upgrade or downgrade, with every other writer locked out.
 
     Foreign keys are not enforced meanwhile: a table that is made anew must not take the rows that refer to it along.
@@ -100,7 +100,7 @@ def use_write_ahead_log(engine: sa.Engine) -> None:
 
 def current_revision(engine: sa.Engine) -> str | None:
     """The revision the database is stamped with, ``None`` if it never was migrated."""
-    with explained_failures(engine), engine.connect() as connection:
+    with explain_failures(engine), engine.connect() as connection:
         return revision_of(connection)
 
 

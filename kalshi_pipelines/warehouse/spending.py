@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.units import DAY_US
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.locks import one_at_a_time
+from kalshi_pipelines.warehouse.locks import serialize_transactions
 from kalshi_pipelines.warehouse.tables import vendor_spending
 
 
@@ -74,7 +74,7 @@ def reserve(engine: sa.Engine, budget: Budget, most_microdollars: int, now_us: i
         The number to settle it by.
     """
     with writing(engine) as connection:
-        one_at_a_time(connection, "vendor_spending")
+        serialize_transactions(connection, "vendor_spending")
         if spent_today(connection, budget, now_us) + most_microdollars > budget.day_microdollars:
             return None
         if (

@@ -18,9 +18,9 @@ from kalshi_pipelines.units import SECOND_US, now_us
 from kalshi_pipelines.warehouse.adoption.adopt import adopt
 from kalshi_pipelines.warehouse.adoption.report import AdoptionReport, TableProgress
 from kalshi_pipelines.warehouse.adoption.shapes import remains_of_legacy
-from kalshi_pipelines.warehouse.backup import UNFINISHED, back_up, copied_database, remove_unfinished
+from kalshi_pipelines.warehouse.backup import UNFINISHED, back_up, remove_unfinished, temporary_copy
 from kalshi_pipelines.warehouse.engine import (
-    explained_failures,
+    explain_failures,
     make_writable_folder,
     open_engine,
     place_of,
@@ -29,21 +29,21 @@ from kalshi_pipelines.warehouse.engine import (
 )
 from kalshi_pipelines.warehouse.environment import refuse_another_environment
 from kalshi_pipelines.warehouse.inspection import (
-    CanNotBeUpgraded,
+    CannotBeUpgraded,
     Content,
     Inspection,
     check_file,
     check_integrity,
-    damage_explained,
+    explain_damage,
     inspect_connection,
     inspect_file,
     other_tables,
     read_only,
 )
-from kalshi_pipelines.warehouse.locks import one_after_another
+from kalshi_pipelines.warehouse.locks import hold_file_lock
 from kalshi_pipelines.warehouse.migrations import (
     apply_migrations,
-    ready_to_migrate,
+    migration_transaction,
     use_write_ahead_log,
     wanted_revision,
 )
@@ -106,7 +106,7 @@ class UpgradeReport:
     left_alone: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"{self.place}: {self.before} -> {self.after}, {_applied(self.applied)}"]
+        lines = [f"{self.place}: {self.before} -> {self.after}, {_describe_applied(self.applied)}"]
         if self.backup:
             lines.append(f"backup: {self.backup}")
         if self.left_alone:
@@ -123,7 +123,7 @@ class Rehearsal(NamedTuple):
     changed_rows: Iterator[ChangedRow]
 
 
-def _applied(migrations: tuple[str, ...]) -> str:
+def _describe_applied(migrations: tuple[str, ...]) -> str:
     return f"{len(migrations)} migrations applied ({', '.join(migrations)})" if migrations else "nothing to do"
 
 
@@ -138,75 +138,75 @@ def migrate(engine: sa.Engine, environment: str, report: Report, adopt_from: Pat
             that is such a file itself is taken over in place without it.
 
     Raises:
-        CanNotBeUpgraded: The database was refused and not touched.
+        CannotBeUpgraded: The database was refused and not touched.
         WarehouseOfAnotherEnvironment: It holds the data of another exchange.
         BackupFailed: There is no room or no permission for a copy; nothing was changed.
         WarehouseUnavailable: The database can not be opened, read or written; nothing was changed.
     """
     path = _file_of(engine)
     if path is None:
-        with explained_failures(engine), ready_to_migrate(engine) as connection:
+        with explain_failures(engine), migration_transaction(engine) as connection:
             found = inspect_connection(connection, place_of(engine))
             refuse_another_environment(connection, environment)
-            if found.at_head and _nothing_to_adopt(connection, adopt_from):
-                return _nothing_to_do(engine)
-            return _upgraded(connection, found, adopt_from, report)
+            if found.at_head and _has_nothing_to_adopt(connection, adopt_from):
+                return _unchanged_report(engine)
+            return _upgrade(connection, found, adopt_from, report)
     found = inspect_file(path)
     if found.content is Content.WAREHOUSE:
-        with explained_failures(engine), engine.connect() as connection:
+        with explain_failures(engine), engine.connect() as connection:
             refuse_another_environment(connection, environment)
     if _is_done(engine, found, adopt_from):
         use_write_ahead_log(engine)  # a restored backup has lost the mode of its file
-        return _nothing_to_do(engine)
-    with _alone(path, report):
+        return _unchanged_report(engine)
+    with _hold_upgrade_lock(path, report):
         found = inspect_file(path)
         if _is_done(engine, found, adopt_from):
-            return _nothing_to_do(engine)
-        return _upgraded_file(engine, path, found, adopt_from, report)
+            return _unchanged_report(engine)
+        return _upgrade_file(engine, path, found, adopt_from, report)
 
 
-def found_in(engine: sa.Engine) -> Inspection:
+def inspect_database(engine: sa.Engine) -> Inspection:
     """Tell what a database holds, without writing to it.
 
     Raises:
-        CanNotBeUpgraded: It holds nothing this code can upgrade.
+        CannotBeUpgraded: It holds nothing this code can upgrade.
         WarehouseUnavailable: It can not be opened or read.
     """
     path = _file_of(engine)
     if path is not None:
         return inspect_file(path)
-    with explained_failures(engine), engine.connect() as connection:
+    with explain_failures(engine), engine.connect() as connection:
         return inspect_connection(connection, place_of(engine))
 
 
 @contextmanager
-def rehearsed(engine: sa.Engine, environment: str, adopt_from: Path | None = None) -> Iterator[Rehearsal]:
+def rehearse(engine: sa.Engine, environment: str, adopt_from: Path | None = None) -> Iterator[Rehearsal]:
     """What :func:`migrate` would do, row by row where rows would change; the database stays as it is.
 
     A SQLite file is upgraded as a copy beside it, Postgres in a transaction that is rolled back.
 
     Raises:
-        CanNotBeUpgraded: See :func:`migrate`.
+        CannotBeUpgraded: See :func:`migrate`.
         BackupFailed: See :func:`migrate`.
         WarehouseUnavailable: See :func:`migrate`.
     """
     path = _file_of(engine)
-    with explained_failures(engine), ExitStack() as held:
+    with explain_failures(engine), ExitStack() as held:
         if path is None:
-            connection = held.enter_context(_rolled_back(engine))
+            connection = held.enter_context(_open_rolled_back_transaction(engine))
             found = inspect_connection(connection, place_of(engine))
             old = adopt_from
         else:
-            held.enter_context(_alone(path, _silent))
+            held.enter_context(_hold_upgrade_lock(path, _ignore))
             found = inspect_file(path)
             if _is_done(engine, found, adopt_from):
-                yield Rehearsal(_nothing_to_do(engine), iter(()))
+                yield Rehearsal(_unchanged_report(engine), iter(()))
                 return
             _refuse_two_old_databases(path, found, adopt_from)
             old = path if found.content is Content.LEGACY else adopt_from
-            connection = held.enter_context(_on_a_copy(path, found))
+            connection = held.enter_context(_open_copy(path, found))
         refuse_another_environment(connection, environment)
-        done = _upgraded(connection, found, old, _silent)
+        done = _upgrade(connection, found, old, _ignore)
         yield Rehearsal(replace(done, place=place_of(engine)), _changed_rows(connection, done))
 
 
@@ -228,27 +228,27 @@ def write_changed_rows(rows: Iterator[ChangedRow], file: Path, report: Report, m
     return written
 
 
-def _upgraded_file(
+def _upgrade_file(
     engine: sa.Engine, path: Path, found: Inspection, adopt_from: Path | None, report: Report
 ) -> UpgradeReport:
     backup = None
     _refuse_two_old_databases(path, found, adopt_from)
     if adopt_from and found.content is Content.WAREHOUSE:
-        with explained_failures(engine), engine.connect() as connection:
+        with explain_failures(engine), engine.connect() as connection:
             _refuse_to_adopt_into_data(connection, adopt_from)
     if found.content is not Content.NOTHING:
         report(f"{path}: {found}, checking it before it becomes {wanted_revision()}")
         check_file(path)
     try:
-        with explained_failures(engine), ready_to_migrate(engine) as connection:
+        with explain_failures(engine), migration_transaction(engine) as connection:
             _require_unchanged(path, found)
             if found.content is not Content.NOTHING:
                 backup = back_up(path, found.revision or "unstamped")
                 report(f"verified backup: {backup}")
             old = backup if found.content is Content.LEGACY else adopt_from
-            done = _upgraded(connection, found, old, report)
+            done = _upgrade(connection, found, old, report)
     except BaseException:
-        if backup and _is_as_it_was(path, found):
+        if backup and _is_unchanged(path, found):
             backup.unlink(missing_ok=True)
         raise
     use_write_ahead_log(engine)
@@ -257,35 +257,35 @@ def _upgraded_file(
 
 def _require_unchanged(path: Path, found: Inspection) -> None:
     if inspect_file(path) != found:
-        raise CanNotBeUpgraded(f"{path} was changed by another program just now, nothing was done: run again.")
+        raise CannotBeUpgraded(f"{path} was changed by another program just now, nothing was done: run again.")
 
 
-def _is_as_it_was(path: Path, found: Inspection) -> bool:
+def _is_unchanged(path: Path, found: Inspection) -> bool:
     """Whether the upgrade was undone; whatever interrupted it may have come after the commit."""
     try:
         return inspect_file(path) == found
-    except CanNotBeUpgraded:
+    except CannotBeUpgraded:
         return False
 
 
 def _refuse_two_old_databases(path: Path, found: Inspection, adopt_from: Path | None) -> None:
     if found.content is Content.LEGACY and adopt_from and adopt_from.resolve() != path.resolve():
-        raise CanNotBeUpgraded(
+        raise CannotBeUpgraded(
             f"{path} is a kalshi_research database itself, so {adopt_from} was not taken over into it and it was not "
             "touched: unset KALSHI_ADOPT_DATABASE, or set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to an empty place."
         )
 
 
-def _upgraded(connection: sa.Connection, found: Inspection, old: Path | None, report: Report) -> UpgradeReport:
+def _upgrade(connection: sa.Connection, found: Inspection, old: Path | None, report: Report) -> UpgradeReport:
     """Everything that changes the database, inside the open transaction."""
     left_alone: tuple[str, ...] = ()
-    rows_before = _rows_in_tables(connection) if found.content is Content.WAREHOUSE else {}
+    rows_before = _count_rows(connection) if found.content is Content.WAREHOUSE else {}
     if found.content is Content.LEGACY:
         left_alone = _drop_old_tables(connection)
     migrations = apply_migrations(connection).applied
     adoption = None
     if old and not _adoption_run(connection):
-        adoption = _adopted(connection, old, report, checked=found.content is Content.LEGACY)
+        adoption = _adopt(connection, old, report, checked=found.content is Content.LEGACY)
     _refuse_to_lose_rows(connection, rows_before)
     if connection.dialect.name == "sqlite":
         check_integrity(sqlite_driver(connection), place_of(connection.engine))
@@ -294,29 +294,29 @@ def _upgraded(connection: sa.Connection, found: Inspection, old: Path | None, re
     )
 
 
-def _adopted(connection: sa.Connection, old: Path, report: Report, *, checked: bool) -> AdoptionReport:
+def _adopt(connection: sa.Connection, old: Path, report: Report, *, checked: bool) -> AdoptionReport:
     _refuse_to_adopt_into_data(connection, old)
     if not old.exists():
-        raise CanNotBeUpgraded(f"{old} does not exist: set KALSHI_ADOPT_DATABASE to the old database, or unset it.")
+        raise CannotBeUpgraded(f"{old} does not exist: set KALSHI_ADOPT_DATABASE to the old database, or unset it.")
     found = inspect_file(old)
     if found.content is not Content.LEGACY:
-        raise CanNotBeUpgraded(f"{old} is no kalshi_research database but {found}, so it was not taken over.")
-    with damage_explained(old), read_only(old) as database:
+        raise CannotBeUpgraded(f"{old} is no kalshi_research database but {found}, so it was not taken over.")
+    with explain_damage(old), read_only(old) as database:
         database.execute("BEGIN")  # one state of it, whoever writes to it meanwhile
         if not checked:
             check_integrity(database, str(old))
-        return adopt(database, connection, _now_and_then(report))
+        return adopt(database, connection, _report_regularly(report))
 
 
 def _refuse_to_adopt_into_data(connection: sa.Connection, old: Path) -> None:
     if connection.scalar(sa.select(ingest_runs.c.ingest_run_id).limit(1)):
-        raise CanNotBeUpgraded(
+        raise CannotBeUpgraded(
             f"{place_of(connection.engine)} holds data already, so {old} was not taken over into it: unset "
             "KALSHI_ADOPT_DATABASE, or set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to an empty place."
         )
 
 
-def _now_and_then(report: Report) -> Callable[[TableProgress], None]:
+def _report_regularly(report: Report) -> Callable[[TableProgress], None]:
     """Progress about once a second, so that short tables are not told of."""
     last_us = now_us()
 
@@ -340,7 +340,7 @@ def _drop_old_tables(connection: sa.Connection) -> tuple[str, ...]:
     return left_alone
 
 
-def _rows_in_tables(connection: sa.Connection) -> dict[str, int]:
+def _count_rows(connection: sa.Connection) -> dict[str, int]:
     there = set(sa.inspect(connection).get_table_names())
     return {
         name: connection.scalar(sa.select(sa.func.count()).select_from(sa.table(name))) or 0
@@ -351,7 +351,7 @@ def _rows_in_tables(connection: sa.Connection) -> dict[str, int]:
 
 def _refuse_to_lose_rows(connection: sa.Connection, before: dict[str, int]) -> None:
     """Rows that are gone must be in quarantine."""
-    after = _rows_in_tables(connection) if before else {}
+    after = _count_rows(connection) if before else {}
     gone = {name: rows - after.get(name, 0) for name, rows in before.items() if rows > after.get(name, 0)}
     set_aside = after.get(quarantine.name, 0) - before.get(quarantine.name, 0)
     if sum(gone.values()) > set_aside:
@@ -391,43 +391,43 @@ def _adoption_run(connection: sa.Connection) -> int | None:
 def _is_done(engine: sa.Engine, found: Inspection, adopt_from: Path | None) -> bool:
     if not found.at_head:
         return False
-    with explained_failures(engine), engine.connect() as connection:
-        return _nothing_to_adopt(connection, adopt_from)
+    with explain_failures(engine), engine.connect() as connection:
+        return _has_nothing_to_adopt(connection, adopt_from)
 
 
-def _nothing_to_adopt(connection: sa.Connection, adopt_from: Path | None) -> bool:
+def _has_nothing_to_adopt(connection: sa.Connection, adopt_from: Path | None) -> bool:
     return adopt_from is None or _adoption_run(connection) is not None
 
 
-def _nothing_to_do(engine: sa.Engine) -> UpgradeReport:
+def _unchanged_report(engine: sa.Engine) -> UpgradeReport:
     return UpgradeReport(place_of(engine), Inspection(Content.WAREHOUSE, wanted_revision()), wanted_revision())
 
 
 @contextmanager
-def _rolled_back(engine: sa.Engine) -> Iterator[sa.Connection]:
-    with suppress(_Undo), ready_to_migrate(engine) as connection:
+def _open_rolled_back_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with suppress(_RollBack), migration_transaction(engine) as connection:
         yield connection
-        raise _Undo
+        raise _RollBack
 
 
 @contextmanager
-def _on_a_copy(path: Path, found: Inspection) -> Iterator[sa.Connection]:
+def _open_copy(path: Path, found: Inspection) -> Iterator[sa.Connection]:
     copy = path.with_name(f"{path.name}.dry-run{UNFINISHED}")
     with ExitStack() as held:
         held.callback(remove_unfinished, path)
         if found.content is not Content.NOTHING:
             check_file(path)
-            held.enter_context(copied_database(path, copy))
+            held.enter_context(temporary_copy(path, copy))
         engine = open_engine(sqlite_url(copy))
         held.callback(engine.dispose)
-        yield held.enter_context(_rolled_back(engine))
+        yield held.enter_context(_open_rolled_back_transaction(engine))
 
 
-class _Undo(Exception):
+class _RollBack(Exception):
     """Ends a rehearsal."""
 
 
-def _silent(_sentence: str) -> None:
+def _ignore(_sentence: str) -> None:
     pass
 
 
@@ -437,7 +437,7 @@ def _file_of(engine: sa.Engine) -> Path | None:
 
 
 @contextmanager
-def _alone(path: Path, report: Report) -> Iterator[None]:
+def _hold_upgrade_lock(path: Path, report: Report) -> Iterator[None]:
     lock = path.with_name(f"{path.name}.migrate.lock")
-    with one_after_another(lock, lambda: report(f"another process is upgrading {path}: waiting for it")):
+    with hold_file_lock(lock, lambda: report(f"another process is upgrading {path}: waiting for it")):
         yield

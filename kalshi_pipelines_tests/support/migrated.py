@@ -8,14 +8,14 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
-from kalshi_pipelines.warehouse.engine import explained_failures
-from kalshi_pipelines.warehouse.migrations import Upgrade, apply_migrations, ready_to_migrate, use_write_ahead_log
+from kalshi_pipelines.warehouse.engine import explain_failures
+from kalshi_pipelines.warehouse.migrations import Upgrade, apply_migrations, migration_transaction, use_write_ahead_log
 
 
 def upgrade_to_head(engine: sa.Engine) -> Upgrade:
     """Apply every migration that is missing, in one transaction."""
-    with explained_failures(engine):
-        with ready_to_migrate(engine) as connection:
+    with explain_failures(engine):
+        with migration_transaction(engine) as connection:
             upgrade = apply_migrations(connection)
         use_write_ahead_log(engine)
     return upgrade

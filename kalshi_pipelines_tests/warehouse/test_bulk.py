@@ -8,12 +8,12 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kalshi_pipelines.warehouse.bulk import RefusedRow, Row, Write, wanted_keys, write_rows
+from kalshi_pipelines.warehouse.bulk import BulkWrite, RefusedRow, Row, wanted_keys, write_rows
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import price_snapshots, series
 from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, fill
 
-PLACEHOLDERS = Write(
+PLACEHOLDERS = BulkWrite(
     series, ("ticker", "is_placeholder", "first_seen_us", "recorded_us", "ingest_run_id"), keep=("first_seen_us",)
 )
 #: More than are tried one by one, and enough for a part of them to be halved again.
@@ -43,7 +43,7 @@ def warehouse(engine: sa.Engine) -> sa.Engine:
     return engine
 
 
-def write(engine: sa.Engine, rows: list[Row], write: Write = PLACEHOLDERS) -> list[RefusedRow]:
+def write(engine: sa.Engine, rows: list[Row], write: BulkWrite = PLACEHOLDERS) -> list[RefusedRow]:
     with writing(engine) as connection:
         return write_rows(connection, write, rows)
 
@@ -85,7 +85,7 @@ def test_every_row_is_stored_or_refused_with_its_position(
 
 @pytest.mark.parametrize("count", [1, MANY])
 @pytest.mark.parametrize("kind", ILLEGAL_IN_POSTGRES)
-def test_what_only_postgres_can_not_store_is_refused_there(warehouse: sa.Engine, kind: str, count: int) -> None:
+def test_value_that_only_postgres_cannot_store_is_refused_there(warehouse: sa.Engine, kind: str, count: int) -> None:
     refused = write(warehouse, [*legal(count), ILLEGAL_IN_POSTGRES[kind]])
     if warehouse.dialect.name == "postgresql":
         assert [each.position for each in refused] == [count]
@@ -96,14 +96,14 @@ def test_what_only_postgres_can_not_store_is_refused_there(warehouse: sa.Engine,
 
 
 @pytest.mark.parametrize("count", [1, MANY])
-def test_a_kept_column_survives_an_overwrite_and_the_others_change(warehouse: sa.Engine, count: int) -> None:
+def test_overwrite_changes_all_columns_but_the_kept_ones(warehouse: sa.Engine, count: int) -> None:
     assert write(warehouse, legal(count)) == write(warehouse, legal(count, recorded_us=2)) == []
     assert set(stored(warehouse).values()) == {(True, 1, 2, 1)}
 
 
 @pytest.mark.parametrize("count", [1, MANY])
-def test_rows_that_are_there_stay_where_they_are_kept(warehouse: sa.Engine, count: int) -> None:
-    keep = Write(series, PLACEHOLDERS.columns, on_conflict="keep")
+def test_keep_leaves_stored_rows_unchanged(warehouse: sa.Engine, count: int) -> None:
+    keep = BulkWrite(series, PLACEHOLDERS.columns, on_conflict="keep")
     write(warehouse, legal(count))
     assert write(warehouse, legal(count + 1, recorded_us=2), keep) == []
     rows = stored(warehouse)
@@ -112,8 +112,8 @@ def test_rows_that_are_there_stay_where_they_are_kept(warehouse: sa.Engine, coun
 
 
 @pytest.mark.parametrize("count", [1, MANY])
-def test_a_row_that_is_there_is_refused_where_history_is_only_appended(warehouse: sa.Engine, count: int) -> None:
-    append = Write(series, PLACEHOLDERS.columns, on_conflict="refuse")
+def test_append_refuses_a_row_whose_key_is_stored(warehouse: sa.Engine, count: int) -> None:
+    append = BulkWrite(series, PLACEHOLDERS.columns, on_conflict="refuse")
     write(warehouse, legal(1))
     (refused,) = write(warehouse, [*legal(count + 1, recorded_us=2)[1:], *legal(1, recorded_us=2)], append)
     assert refused.position == count
@@ -124,20 +124,20 @@ def test_a_row_that_is_there_is_refused_where_history_is_only_appended(warehouse
 
 @pytest.mark.parametrize("count", [2, MANY])
 @pytest.mark.parametrize(("on_conflict", "winner"), [("overwrite", 3), ("keep", 2), ("refuse", 2)])
-def test_of_rows_with_the_same_key_the_last_counts_unless_the_first_is_kept(
+def test_last_row_of_a_duplicate_key_wins_unless_the_first_is_kept(
     warehouse: sa.Engine, on_conflict: Any, winner: int, count: int
 ) -> None:
-    same = Write(series, PLACEHOLDERS.columns, on_conflict=on_conflict)
+    same = BulkWrite(series, PLACEHOLDERS.columns, on_conflict=on_conflict)
     refused = write(warehouse, [("KX0", True, 1, 2, 1), *legal(count)[1:], ("KX0", True, 1, 3, 1)], same)
     assert [each.position for each in refused] == ([count] if on_conflict == "refuse" else [])
     assert stored(warehouse)["KX0"] == (True, 1, winner, 1)
     assert len(stored(warehouse)) == count
 
 
-def test_many_rows_of_several_tables_can_be_written_in_one_transaction(engine: sa.Engine) -> None:
+def test_bulk_writes_to_several_tables_share_one_transaction(engine: sa.Engine) -> None:
     fill(engine, before=price_snapshots)
     snapshot = {name: value for name, value in LEGAL[price_snapshots].items() if name != "price_snapshot_id"}
-    append = Write(price_snapshots, tuple(snapshot), on_conflict="refuse")
+    append = BulkWrite(price_snapshots, tuple(snapshot), on_conflict="refuse")
     snapshots = [tuple({**snapshot, "observed_us": number}.values()) for number in range(MANY)]
     with writing(engine) as connection:
         for _ in range(2):
@@ -149,7 +149,7 @@ def test_many_rows_of_several_tables_can_be_written_in_one_transaction(engine: s
         assert connection.scalar(sa.select(sa.func.count()).select_from(price_snapshots)) == MANY
 
 
-def test_postgres_is_given_many_rows_at_once_not_one_by_one(postgres_engine: sa.Engine) -> None:
+def test_postgres_gets_many_rows_by_copy_and_few_by_insert(postgres_engine: sa.Engine) -> None:
     fill(postgres_engine, before=series)
     statements: list[tuple[str, bool]] = []
 
@@ -166,15 +166,15 @@ def test_postgres_is_given_many_rows_at_once_not_one_by_one(postgres_engine: sa.
     assert ("INSERT", True) in statements
 
 
-def test_a_mistake_in_the_write_itself_is_raised(warehouse: sa.Engine) -> None:
+def test_write_to_a_missing_table_raises(warehouse: sa.Engine) -> None:
     nowhere = sa.Table("nowhere", sa.MetaData(), sa.Column("ticker", sa.Text, primary_key=True))
     for count in (1, MANY):
         rows = [(row[0],) for row in legal(count)]
         with pytest.raises(sa.exc.DBAPIError, match="nowhere"):
-            write(warehouse, rows, Write(nowhere, ("ticker",), on_conflict="keep"))
+            write(warehouse, rows, BulkWrite(nowhere, ("ticker",), on_conflict="keep"))
 
 
-def test_keys_are_looked_up_whatever_characters_they_have(warehouse: sa.Engine) -> None:
+def test_key_lookup_accepts_any_characters(warehouse: sa.Engine) -> None:
     write(warehouse, legal(1))
     keys = ["KX0", "KX\x00", "'; DROP TABLE series", "K\N{SNOWMAN}", ""]
     with warehouse.connect() as connection:
@@ -185,10 +185,10 @@ def test_keys_are_looked_up_whatever_characters_they_have(warehouse: sa.Engine) 
         assert found.all() == ["KX0"]
 
 
-def test_the_refused_row_is_found_on_a_table_whose_triggers_write(sqlite_engine: sa.Engine) -> None:
+def test_refused_row_is_found_although_triggers_write(sqlite_engine: sa.Engine) -> None:
     fill(sqlite_engine)
     row = LEGAL[price_snapshots]
-    write = Write(price_snapshots, tuple(row), on_conflict="refuse")
+    write = BulkWrite(price_snapshots, tuple(row), on_conflict="refuse")
     rows = [tuple((row | {"observed_us": 100 + number}).values()) for number in range(10)]
     rows[6] = rows[5]
     with writing(sqlite_engine) as connection:

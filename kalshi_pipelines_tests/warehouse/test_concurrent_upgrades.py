@@ -18,7 +18,7 @@ from kalshi_pipelines.warehouse.inspection import read_only
 from kalshi_pipelines.warehouse.migrations import wanted_revision
 from kalshi_pipelines.warehouse.upgrade import migrate
 from kalshi_pipelines_tests.support.warehouse.legacy import leave_a_row_in_the_log, make_legacy_database
-from kalshi_pipelines_tests.support.warehouse.revisions import opened
+from kalshi_pipelines_tests.support.warehouse.revisions import open_database
 
 AT_ONCE = 8
 
@@ -87,7 +87,7 @@ Process = subprocess.Popen[str]
 
 
 @contextmanager
-def started(script: str, *arguments: str, ready: bool = True) -> Iterator[Process]:
+def start_program(script: str, *arguments: str, ready: bool = True) -> Iterator[Process]:
     """A program that waits for a line of input."""
     command = [sys.executable, "-W", "error", "-c", script, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -100,9 +100,9 @@ def started(script: str, *arguments: str, ready: bool = True) -> Iterator[Proces
             process.kill()
 
 
-def at_once(url: str, adopt_from: Path | str = "") -> list[dict[str, Any]]:
+def upgrade_at_once(url: str, adopt_from: Path | str = "") -> list[dict[str, Any]]:
     """What many upgrades of one database report that begin in the same moment."""
-    with started(MIGRATE, url, str(adopt_from), str(AT_ONCE)) as upgrades:
+    with start_program(MIGRATE, url, str(adopt_from), str(AT_ONCE)) as upgrades:
         output, _ = upgrades.communicate("go\n", timeout=120)
         assert upgrades.returncode == 0
     reports = [json.loads(line) for line in output.splitlines()]
@@ -110,17 +110,17 @@ def at_once(url: str, adopt_from: Path | str = "") -> list[dict[str, Any]]:
     return reports
 
 
-def tell_to_begin_or_end(process: Process) -> None:
+def send_go(process: Process) -> None:
     assert process.stdin
     process.stdin.write("go\n")
     process.stdin.flush()
 
 
-def how_many(reports: list[dict[str, Any]], did: str) -> int:
+def count_reports(reports: list[dict[str, Any]], did: str) -> int:
     return sum(bool(report[did]) for report in reports)
 
 
-def rows(url: str, statement: str) -> list[Any]:
+def query(url: str, statement: str) -> list[Any]:
     engine = open_engine(url)
     try:
         with engine.connect() as connection:
@@ -130,105 +130,103 @@ def rows(url: str, statement: str) -> list[Any]:
 
 
 def is_at_head(url: str) -> bool:
-    return rows(url, "SELECT version_num FROM alembic_version") == [(wanted_revision(),)]
+    return query(url, "SELECT version_num FROM alembic_version") == [(wanted_revision(),)]
 
 
-def adoptions(url: str) -> int:
-    return len(rows(url, "SELECT 1 FROM ingest_runs WHERE subject = 'adoption'"))
+def count_adoptions(url: str) -> int:
+    return len(query(url, "SELECT 1 FROM ingest_runs WHERE subject = 'adoption'"))
 
 
-def at_0004(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with opened(url, monkeypatch) as database:
+def fill_at_0004(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_database(url, monkeypatch) as database:
         database.upgrade("0004")
         database.fill(database.tables())
     monkeypatch.delenv("KALSHI_WAREHOUSE_URL")
 
 
-def test_of_many_upgrades_of_a_new_database_one_does_it(empty_database_url: str) -> None:
-    reports = at_once(empty_database_url)
-    assert how_many(reports, "applied") == 1
+def test_concurrent_upgrades_of_a_new_database_run_once(empty_database_url: str) -> None:
+    reports = upgrade_at_once(empty_database_url)
+    assert count_reports(reports, "applied") == 1
     assert is_at_head(empty_database_url)
 
 
 @pytest.mark.parametrize("log", [False, True], ids=["journal", "log"])
-def test_of_many_upgrades_of_an_old_file_one_takes_it_over(tmp_path: Path, log: bool) -> None:
+def test_concurrent_upgrades_of_a_legacy_file_adopt_it_once(tmp_path: Path, log: bool) -> None:
     old = make_legacy_database(tmp_path / "old.db", snapshots=300)
     if log:
         leave_a_row_in_the_log(old.path)
     url = f"sqlite:///{old.path}"
-    reports = at_once(url)
-    assert [how_many(reports, did) for did in ("applied", "backup", "adopted")] == [1, 1, 1]
+    reports = upgrade_at_once(url)
+    assert [count_reports(reports, did) for did in ("applied", "backup", "adopted")] == [1, 1, 1]
     assert len(list(tmp_path.glob("*.backup"))) == 1
-    assert adoptions(url) == 1
-    assert dict(rows(url, "SELECT table_name, rows_read FROM adoption_counts")) == dict(old.rows) | (
+    assert count_adoptions(url) == 1
+    assert dict(query(url, "SELECT table_name, rows_read FROM adoption_counts")) == dict(old.rows) | (
         {"events": old.rows["events"] + 1} if log else {}
     )
 
 
-def test_of_many_upgrades_of_an_earlier_postgres_warehouse_one_does_it(
+def test_concurrent_upgrades_of_an_older_postgres_warehouse_run_once(
     empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_0004(empty_postgres_url, monkeypatch)
-    before = rows(empty_postgres_url, "SELECT ticker FROM markets ORDER BY ticker")
-    reports = at_once(empty_postgres_url)
-    assert how_many(reports, "applied") == 1
+    fill_at_0004(empty_postgres_url, monkeypatch)
+    before = query(empty_postgres_url, "SELECT ticker FROM markets ORDER BY ticker")
+    reports = upgrade_at_once(empty_postgres_url)
+    assert count_reports(reports, "applied") == 1
     assert is_at_head(empty_postgres_url)
-    assert rows(empty_postgres_url, "SELECT ticker FROM markets ORDER BY ticker") == before
+    assert query(empty_postgres_url, "SELECT ticker FROM markets ORDER BY ticker") == before
 
 
-def test_of_many_upgrades_that_take_an_old_file_over_into_postgres_one_does_it(
-    empty_postgres_url: str, tmp_path: Path
-) -> None:
+def test_concurrent_adoptions_into_postgres_run_once(empty_postgres_url: str, tmp_path: Path) -> None:
     old = make_legacy_database(tmp_path / "old.db", snapshots=300)
     content = old.path.read_bytes()
-    reports = at_once(empty_postgres_url, old.path)
-    assert [how_many(reports, did) for did in ("applied", "backup", "adopted")] == [1, 0, 1]
-    assert adoptions(empty_postgres_url) == 1
-    assert dict(rows(empty_postgres_url, "SELECT table_name, rows_read FROM adoption_counts")) == old.rows
+    reports = upgrade_at_once(empty_postgres_url, old.path)
+    assert [count_reports(reports, did) for did in ("applied", "backup", "adopted")] == [1, 0, 1]
+    assert count_adoptions(empty_postgres_url) == 1
+    assert dict(query(empty_postgres_url, "SELECT table_name, rows_read FROM adoption_counts")) == old.rows
     assert old.path.read_bytes() == content
 
 
-def test_a_writer_beside_an_upgrade_loses_nothing_it_was_told_is_stored(
+def test_writer_beside_an_upgrade_loses_no_committed_row(
     empty_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_0004(empty_sqlite_url, monkeypatch)
-    with started(WRITE, empty_sqlite_url, ready=False) as writer:
+    fill_at_0004(empty_sqlite_url, monkeypatch)
+    with start_program(WRITE, empty_sqlite_url, ready=False) as writer:
         assert writer.stdout
-        told = [int(writer.stdout.readline())]
+        acknowledged = [int(writer.stdout.readline())]
         engine = open_engine(empty_sqlite_url)
         assert migrate(engine, "sandbox", print).applied
         engine.dispose()
-        tell_to_begin_or_end(writer)
-        told += map(int, writer.stdout)
+        send_go(writer)
+        acknowledged += map(int, writer.stdout)
         assert writer.wait(60) == 0
-    stored = rows(empty_sqlite_url, "SELECT observed_us FROM price_snapshots WHERE observed_us >= 1000 ORDER BY 1")
-    assert stored == [(number,) for number in told]
+    stored = query(empty_sqlite_url, "SELECT observed_us FROM price_snapshots WHERE observed_us >= 1000 ORDER BY 1")
+    assert stored == [(number,) for number in acknowledged]
     assert is_at_head(empty_sqlite_url)
 
 
-def test_an_upgrade_waits_for_the_transaction_of_another_writer_and_takes_its_row_over(tmp_path: Path) -> None:
+def test_upgrade_waits_for_another_writer_and_adopts_its_row(tmp_path: Path) -> None:
     old = make_legacy_database(tmp_path / "old.db")
     url = f"sqlite:///{old.path}"
-    with started(HOLD, str(old.path), *ADD) as writer, started(MIGRATE, url, "", "1") as upgrade:
-        tell_to_begin_or_end(upgrade)
+    with start_program(HOLD, str(old.path), *ADD) as writer, start_program(MIGRATE, url, "", "1") as upgrade:
+        send_go(upgrade)
         time.sleep(1)
         assert upgrade.poll() is None
         writer.communicate("commit\n", timeout=60)
         output, _ = upgrade.communicate(timeout=60)
         assert (writer.returncode, upgrade.returncode) == (0, 0)
     assert json.loads(output)["adopted"]
-    read = dict(rows(url, "SELECT table_name, rows_read FROM adoption_counts"))
+    read = dict(query(url, "SELECT table_name, rows_read FROM adoption_counts"))
     assert read["price_snapshots"] == old.rows["price_snapshots"] + 1
     (backup,) = tmp_path.glob("*.backup")
     with read_only(backup) as copy:
         assert copy.execute("SELECT count(*) FROM price_snapshots WHERE snapshot_time = ?", (LATE,)).fetchone() == (1,)
 
 
-def test_an_upgrade_waits_for_a_reader_of_a_file_without_a_log(tmp_path: Path) -> None:
+def test_upgrade_waits_for_a_reader_of_a_file_without_wal_mode(tmp_path: Path) -> None:
     old = make_legacy_database(tmp_path / "old.db")
     url = f"sqlite:///{old.path}"
-    with started(HOLD, str(old.path), *READ) as reader, started(MIGRATE, url, "", "1") as upgrade:
-        tell_to_begin_or_end(upgrade)
+    with start_program(HOLD, str(old.path), *READ) as reader, start_program(MIGRATE, url, "", "1") as upgrade:
+        send_go(upgrade)
         time.sleep(1)
         assert upgrade.poll() is None
         seen, _ = reader.communicate("enough\n", timeout=60)
@@ -238,11 +236,11 @@ def test_an_upgrade_waits_for_a_reader_of_a_file_without_a_log(tmp_path: Path) -
     assert is_at_head(url)
 
 
-def test_an_upgrade_does_not_disturb_a_reader_of_a_file_with_a_log(tmp_path: Path) -> None:
+def test_upgrade_does_not_disturb_a_reader_of_a_file_in_wal_mode(tmp_path: Path) -> None:
     old = make_legacy_database(tmp_path / "old.db")
     leave_a_row_in_the_log(old.path)
     engine = open_engine(f"sqlite:///{old.path}")
-    with started(HOLD, str(old.path), *READ) as reader:
+    with start_program(HOLD, str(old.path), *READ) as reader:
         assert migrate(engine, "sandbox", print).adoption
         seen, _ = reader.communicate("enough\n", timeout=60)
         assert reader.returncode == 0
@@ -251,7 +249,7 @@ def test_an_upgrade_does_not_disturb_a_reader_of_a_file_with_a_log(tmp_path: Pat
 
 
 @pytest.mark.parametrize("transaction", [READ, ADD], ids=["reader", "writer"])
-def test_an_upgrade_gives_up_on_a_program_that_does_not_let_go_and_changes_nothing(
+def test_upgrade_blocked_by_another_program_gives_up_and_changes_nothing(
     tmp_path: Path, transaction: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kalshi_pipelines.warehouse.engine.LOCK_WAIT_SECONDS", 1)
@@ -259,7 +257,7 @@ def test_an_upgrade_gives_up_on_a_program_that_does_not_let_go_and_changes_nothi
     content = old.path.read_bytes()
     engine = open_engine(f"sqlite:///{old.path}")
     with (
-        started(HOLD, str(old.path), *transaction),
+        start_program(HOLD, str(old.path), *transaction),
         pytest.raises(WarehouseUnavailable, match="another program holds it; stop that program"),
     ):
         migrate(engine, "sandbox", print)

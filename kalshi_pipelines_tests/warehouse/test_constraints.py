@@ -14,7 +14,7 @@ from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines.warehouse.tables.columns import Flag, Integer, Real
 from kalshi_pipelines_tests.support.postgres import Cluster
-from kalshi_pipelines_tests.support.warehouse.refusals import Refusal, constraint_name, refusal
+from kalshi_pipelines_tests.support.warehouse.refusals import ConstraintRefusal, classify_refusal, constraint_name
 from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, numbered
 
 Values = dict[str, Any]
@@ -31,14 +31,14 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param == "sqlite":
         path = tmp_path_factory.mktemp("constraints") / "warehouse.db"
         shutil.copy(request.getfixturevalue("migrated_file"), path)
-        yield from _filled(f"sqlite:///{path}")
+        yield from _fill_warehouse(f"sqlite:///{path}")
         return
     cluster: Cluster = request.getfixturevalue("postgres_cluster")
     with cluster.database(request.getfixturevalue("migrated_database")) as name:
-        yield from _filled(cluster.url(name))
+        yield from _fill_warehouse(cluster.url(name))
 
 
-def _filled(url: str) -> Iterator[sa.Engine]:
+def _fill_warehouse(url: str) -> Iterator[sa.Engine]:
     engine = open_engine(url)
     with writing(engine) as connection:
         for table in LEGAL:
@@ -150,7 +150,7 @@ def stored(connection: sa.Connection, table: sa.Table) -> list[sa.Row[Any]]:
     return sorted(connection.execute(sa.select(table)).all(), key=repr)
 
 
-def refused(connection: sa.Connection, statement: Callable[[], None]) -> sa.exc.DBAPIError | None:
+def catch_refusal(connection: sa.Connection, statement: Callable[[], None]) -> sa.exc.DBAPIError | None:
     """The error of a statement, which leaves the transaction usable; ``None`` if there was none."""
     savepoint = connection.begin_nested() if connection.dialect.name == "postgresql" else None
     try:
@@ -163,18 +163,18 @@ def refused(connection: sa.Connection, statement: Callable[[], None]) -> sa.exc.
 
 
 def assert_no_statement_stores(
-    connection: sa.Connection, table: sa.Table, values: Values, expected: set[Refusal]
+    connection: sa.Connection, table: sa.Table, values: Values, expected: set[ConstraintRefusal]
 ) -> None:
     """Every kind of statement is refused for the expected reason and leaves the table as it is."""
     sqlite = connection.dialect.name == "sqlite"
     before = stored(connection, table)
     for name, statement in (STATEMENTS | SQLITE_STATEMENTS if sqlite else STATEMENTS).items():
-        error = refused(connection, partial(statement, connection, table, values))
+        error = catch_refusal(connection, partial(statement, connection, table, values))
         assert error is not None, f"{name} stored {values} in {table.name}"
-        assert refusal(error) in expected, f"{name} of {values} into {table.name}"
+        assert classify_refusal(error) in expected, f"{name} of {values} into {table.name}"
         assert stored(connection, table) == before, f"{name} left something of {values} in {table.name}"
     for name, statement in SQLITE_SILENT_STATEMENTS.items() if sqlite else ():
-        refused(connection, partial(statement, connection, table, values))
+        catch_refusal(connection, partial(statement, connection, table, values))
         assert stored(connection, table) == before, f"{name} stored {values} in {table.name}"
 
 
@@ -506,18 +506,18 @@ def test_every_check_has_a_case() -> None:
     assert CHECKS.keys() == TABLE_OF_CHECK.keys()
 
 
-def expected_of(connection: sa.Connection, check: str, values: Values) -> set[Refusal]:
+def expected_of(connection: sa.Connection, check: str, values: Values) -> set[ConstraintRefusal]:
     if connection.dialect.name == "sqlite" and bytes in map(type, values.values()):
-        return {Refusal("type")}
+        return {ConstraintRefusal("type")}
     if connection.dialect.name == "postgresql" and values.keys() & {
         column.name for column in TABLE_OF_CHECK[check].columns if column.type is Flag and check.endswith(column.name)
     }:
-        return {Refusal("type")}
-    return {Refusal("check", name) for name in (check, ALSO_REFUSED_BY.get(check)) if name}
+        return {ConstraintRefusal("type")}
+    return {ConstraintRefusal("check", name) for name in (check, ALSO_REFUSED_BY.get(check)) if name}
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_no_statement_gets_round_a_check(connection: sa.Connection, check: str) -> None:
+def test_no_statement_bypasses_a_check(connection: sa.Connection, check: str) -> None:
     for values in CHECKS[check]:
         assert_no_statement_stores(connection, TABLE_OF_CHECK[check], values, expected_of(connection, check, values))
 
@@ -535,14 +535,17 @@ def test_no_statement_gets_round_a_check(connection: sa.Connection, check: str) 
     ],
     ids=str,
 )
-def test_text_that_is_no_json_is_refused(connection: sa.Connection, table: sa.Table, column: str, text: str) -> None:
+def test_text_that_is_not_json_is_refused(connection: sa.Connection, table: sa.Table, column: str, text: str) -> None:
     # Postgres finds that it can not read the text before it can find that it is no array.
     assert_no_statement_stores(
-        connection, table, {column: text}, {Refusal("check", f"ck_{table.name}_{column}"), Refusal("type")}
+        connection,
+        table,
+        {column: text},
+        {ConstraintRefusal("check", f"ck_{table.name}_{column}"), ConstraintRefusal("type")},
     )
 
 
-def test_the_buckets_requests_are_charged_to_are_those_the_table_knows() -> None:
+def test_rate_buckets_of_client_and_table_are_equal() -> None:
     assert {bucket.value for bucket in Bucket} == set(tables.RATE_BUCKETS)
 
 
@@ -557,24 +560,24 @@ REQUIRED = [
 
 
 @pytest.mark.parametrize(("table", "column"), REQUIRED, ids=str)
-def test_a_required_column_is_never_null_or_left_out(connection: sa.Connection, table: sa.Table, column: str) -> None:
-    assert_no_statement_stores(connection, table, {column: None}, {Refusal("not null", column)})
+def test_required_column_cannot_be_null_or_left_out(connection: sa.Connection, table: sa.Table, column: str) -> None:
+    assert_no_statement_stores(connection, table, {column: None}, {ConstraintRefusal("not null", column)})
     row = new_row(table)
     del row[column]
-    error = refused(connection, lambda: insert(connection, table, row))
+    error = catch_refusal(connection, lambda: insert(connection, table, row))
     assert error is not None
-    assert refusal(error) == Refusal("not null", column)
+    assert classify_refusal(error) == ConstraintRefusal("not null", column)
 
 
 @pytest.mark.parametrize(
     "table", [table for table in LEGAL if table.autoincrement_column is not None], ids=lambda table: str(table.name)
 )
-def test_a_row_number_is_never_null(connection: sa.Connection, table: sa.Table) -> None:
+def test_row_number_cannot_be_null(connection: sa.Connection, table: sa.Table) -> None:
     number = table.autoincrement_column
     assert number is not None
-    assert refused(connection, lambda: update(connection, table, {number.name: None})) is not None
+    assert catch_refusal(connection, lambda: update(connection, table, {number.name: None})) is not None
     # SQLite gives a number, Postgres refuses.
-    refused(connection, lambda: insert(connection, table, new_row(table) | {number.name: None}))
+    catch_refusal(connection, lambda: insert(connection, table, new_row(table) | {number.name: None}))
     assert connection.scalar(sa.select(sa.func.count()).select_from(table).where(number.is_(None))) == 0
 
 
@@ -584,20 +587,20 @@ FOREIGN_KEYS = {str(key.constraint.name): key for table in LEGAL for key in tabl
 UNKNOWN: Final = {str: "UNKNOWN", int: 999}
 
 
-def test_every_foreign_key_has_a_name_of_its_own() -> None:
+def test_every_foreign_key_has_its_own_name() -> None:
     assert len(FOREIGN_KEYS) == sum(len(table.foreign_keys) for table in LEGAL)
 
 
 @pytest.mark.parametrize("name", sorted(FOREIGN_KEYS))
-def test_a_child_without_its_parent_is_refused(connection: sa.Connection, name: str) -> None:
+def test_child_without_its_parent_is_refused(connection: sa.Connection, name: str) -> None:
     table, column = FOREIGN_KEYS[name].parent.table, FOREIGN_KEYS[name].parent.name
     unknown = UNKNOWN[type(numbered(table, 0)[column])]
-    assert_no_statement_stores(connection, table, {column: unknown}, {Refusal("foreign key")})
+    assert_no_statement_stores(connection, table, {column: unknown}, {ConstraintRefusal("foreign key")})
 
 
 @pytest.mark.parametrize("name", sorted(FOREIGN_KEYS))
 @pytest.mark.parametrize("change", ["DELETE", "UPDATE", "DELETE of all"])
-def test_a_parent_is_not_taken_from_its_child(connection: sa.Connection, name: str, change: str) -> None:
+def test_parent_with_a_child_cannot_be_deleted_or_renamed(connection: sa.Connection, name: str, change: str) -> None:
     child, column = FOREIGN_KEYS[name].parent.table, FOREIGN_KEYS[name].parent.name
     parent, key = FOREIGN_KEYS[name].column.table, FOREIGN_KEYS[name].column.name
     # A parent of this child only, so that no other foreign key is in the way.
@@ -618,9 +621,9 @@ def test_a_parent_is_not_taken_from_its_child(connection: sa.Connection, name: s
         else:
             run(connection, f"DELETE FROM {parent.name}", ())
 
-    error = refused(connection, take)
+    error = catch_refusal(connection, take)
     assert error is not None
-    assert refusal(error) == Refusal("foreign key")
+    assert classify_refusal(error) == ConstraintRefusal("foreign key")
     if change != "DELETE of all":
         assert constraint_name(error) in (name, None)
     assert stored(connection, parent) == before
@@ -640,7 +643,7 @@ UNIQUE_AMONG: Final[dict[str, Values]] = {"uq_balances_subaccount_exchange_index
 
 
 @pytest.mark.parametrize("name", sorted(UNIQUE_KEYS))
-def test_no_two_rows_have_a_unique_key_in_common(connection: sa.Connection, name: str) -> None:
+def test_duplicate_of_a_unique_key_is_refused(connection: sa.Connection, name: str) -> None:
     table, columns = UNIQUE_KEYS[name]
     among = UNIQUE_AMONG.get(name, {})
     if among:
@@ -660,14 +663,14 @@ def test_no_two_rows_have_a_unique_key_in_common(connection: sa.Connection, name
         if statement is update_to_the_same_key:
             insert(connection, table, other)
         before = stored(connection, table)
-        error = refused(connection, statement)
+        error = catch_refusal(connection, statement)
         assert error is not None
-        assert refusal(error) == Refusal("unique")
+        assert classify_refusal(error) == ConstraintRefusal("unique")
         assert constraint_name(error) in (name, None)
         assert stored(connection, table) == before
 
 
-def test_sqlite_refuses_orphans_that_were_to_be_found_at_the_commit_only(sqlite_engine: sa.Engine) -> None:
+def test_sqlite_refuses_deferred_orphans_at_the_commit(sqlite_engine: sa.Engine) -> None:
     orphan = LEGAL[tables.watermarks]
     with sqlite_engine.connect() as connection:
         transaction = connection.begin()
@@ -682,27 +685,25 @@ def test_sqlite_refuses_orphans_that_were_to_be_found_at_the_commit_only(sqlite_
 NUMBERS = [(table, column.name) for table in LEGAL for column in table.columns if column.type in (Integer, Flag, Real)]
 
 
-def test_every_column_has_a_type_the_cases_know() -> None:
+def test_every_column_has_a_tested_type() -> None:
     types = {type(column.type) for table in LEGAL for column in table.columns}
     assert types == {sa.BigInteger, sa.Boolean, sa.Double, sa.Text, sa.LargeBinary}
 
 
 @pytest.mark.parametrize(("table", "column"), NUMBERS, ids=str)
-def test_what_is_no_number_is_refused(connection: sa.Connection, table: sa.Table, column: str) -> None:
+def test_value_that_is_not_a_number_is_refused(connection: sa.Connection, table: sa.Table, column: str) -> None:
     fractions = ["0.57"] if table.c[column].type is Integer else []
     for value in ("abc", "", "yes/no", b"57", *fractions):
-        assert_no_statement_stores(connection, table, {column: value}, {Refusal("type")})
+        assert_no_statement_stores(connection, table, {column: value}, {ConstraintRefusal("type")})
 
 
 @pytest.mark.parametrize("dollars", ["0.57", 0.57, Decimal("0.57"), None], ids=["text", "float", "decimal", "literal"])
-def test_a_number_with_a_fraction_is_refused_by_sqlite_and_rounded_by_postgres(
-    connection: sa.Connection, dollars: Any
-) -> None:
+def test_fraction_is_refused_by_sqlite_and_rounded_by_postgres(connection: sa.Connection, dollars: Any) -> None:
     """What Postgres rounds it rounds before any CHECK or trigger sees it: writers must bring integers."""
     sqlite = connection.dialect.name == "sqlite"
     if sqlite and isinstance(dollars, Decimal):
         dollars = str(dollars)  # the driver knows no Decimal
-    error = refused(
+    error = catch_refusal(
         connection,
         lambda: run(
             connection,
@@ -712,7 +713,7 @@ def test_a_number_with_a_fraction_is_refused_by_sqlite_and_rounded_by_postgres(
     )
     if sqlite or dollars == "0.57":
         assert error is not None
-        assert refusal(error) == Refusal("type")
+        assert classify_refusal(error) == ConstraintRefusal("type")
     else:
         assert error is None
         quote = sa.select(tables.markets.c.yes_bid_microdollars)

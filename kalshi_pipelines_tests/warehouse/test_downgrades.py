@@ -18,7 +18,7 @@ from kalshi_pipelines_tests.support.warehouse.revisions import (
     Database,
     Rows,
     ancestors,
-    opened,
+    open_database,
 )
 from kalshi_pipelines_tests.support.warehouse.rows import numbered
 
@@ -27,11 +27,11 @@ STEPS = list(pairwise(["base", *REVISIONS]))
 
 @pytest.fixture
 def database(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    with opened(empty_database_url, monkeypatch) as database:
+    with open_database(empty_database_url, monkeypatch) as database:
         yield database
 
 
-def shared(rows: Rows, other: Rows) -> Rows:
+def shared_rows(rows: Rows, other: Rows) -> Rows:
     """The rows of tables that are in both, with the columns that are in both."""
     columns = {table: rows[table][0].keys() & other[table][0].keys() for table in rows.keys() & other.keys()}
     return {
@@ -41,7 +41,7 @@ def shared(rows: Rows, other: Rows) -> Rows:
 
 
 @pytest.mark.parametrize(("older", "revision"), STEPS)
-def test_a_step_down_and_up_again_leaves_every_row(database: Database, older: str, revision: str) -> None:
+def test_downgrade_and_upgrade_keep_every_row(database: Database, older: str, revision: str) -> None:
     if older != "base":
         database.upgrade(older)
     surviving, older_schema = database.tables(), database.schema()
@@ -52,7 +52,7 @@ def test_a_step_down_and_up_again_leaves_every_row(database: Database, older: st
 
     database.downgrade(older)
     assert database.schema() == older_schema
-    assert database.rows() == shared(rows, database.rows())
+    assert database.rows() == shared_rows(rows, database.rows())
     assert database.rows().keys() == surviving
     database.upgrade(revision)
     assert database.schema() == schema
@@ -71,9 +71,7 @@ def assert_refused(database: Database, older: str, tables: set[str]) -> None:
 
 
 @pytest.mark.parametrize(("older", "revision"), STEPS)
-def test_a_step_down_that_would_drop_a_table_with_rows_is_refused(
-    database: Database, older: str, revision: str
-) -> None:
+def test_downgrade_that_would_drop_a_table_with_rows_is_refused(database: Database, older: str, revision: str) -> None:
     if older != "base":
         database.upgrade(older)
     surviving = database.tables()
@@ -123,7 +121,7 @@ def legacy_record() -> dict[str, Any]:
         ("0012", "news_article_events", NEW_LINK | {"event_ticker": numbered(tables.events, 2)["event_ticker"]}),
     ],
 )
-def test_a_step_down_to_narrower_constraints_is_refused_for_a_row_they_forbid(
+def test_downgrade_is_refused_for_a_row_that_the_older_schema_forbids(
     database: Database, revision: str, table: str, row: dict[str, Any]
 ) -> None:
     older = REVISIONS[REVISIONS.index(revision) - 1]
@@ -135,7 +133,7 @@ def test_a_step_down_to_narrower_constraints_is_refused_for_a_row_they_forbid(
     assert_refused(database, older, {table})
 
 
-def test_the_command_says_in_one_line_why_it_refuses(database: Database) -> None:
+def test_downgrade_command_prints_its_refusal_on_one_line(database: Database) -> None:
     database.upgrade("0008")
     database.fill({"ingest_runs", "adoption_notes"})
     finished = subprocess.run(
@@ -151,7 +149,7 @@ def test_the_command_says_in_one_line_why_it_refuses(database: Database) -> None
     assert "Traceback" not in finished.stderr
 
 
-def test_a_downgrade_of_every_step_leaves_nothing(database: Database) -> None:
+def test_downgrade_to_base_leaves_an_empty_database(database: Database) -> None:
     database.upgrade()
     database.downgrade("base")
     assert database.schema() == {}
@@ -160,7 +158,7 @@ def test_a_downgrade_of_every_step_leaves_nothing(database: Database) -> None:
 # What 0009 and later migrations do with rows that break a new constraint --------------------------------------------
 
 
-def test_a_rate_budget_of_a_bucket_nothing_is_charged_to_is_deleted(database: Database) -> None:
+def test_rate_budget_of_an_unused_bucket_is_deleted(database: Database) -> None:
     database.upgrade("0008")
     database.fill({"rate_budgets"})
     kept = database.rows()["rate_budgets"]

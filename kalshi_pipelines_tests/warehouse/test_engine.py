@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.settings import Settings
-from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures, open_engine, place_of
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explain_failures, open_engine, place_of
 
 SECRET = "hunter2"  # noqa: S105
 
@@ -17,7 +17,7 @@ SECRET = "hunter2"  # noqa: S105
         (f"postgresql://k:{SECRET}%40x@db/kalshi", "postgresql://db/kalshi"),
     ],
 )
-def test_a_database_server_is_named_without_user_or_password(url: str, place: str) -> None:
+def test_database_server_is_named_without_user_or_password(url: str, place: str) -> None:
     assert place_of(open_engine(url)) == place
 
 
@@ -30,31 +30,31 @@ def test_a_database_server_is_named_without_user_or_password(url: str, place: st
         f"mysql://k:{SECRET}@db/kalshi",
     ],
 )
-def test_a_url_that_can_not_be_used_is_refused_without_its_password(url: str) -> None:
+def test_unusable_url_is_refused_without_showing_its_password(url: str) -> None:
     with pytest.raises(WarehouseUnavailable) as caught:
         open_engine(url)
     assert SECRET not in str(caught.value)
 
 
-def test_a_server_that_does_not_answer_is_one_sentence_without_the_password() -> None:
+def test_unreachable_server_is_reported_without_the_password() -> None:
     engine = open_engine(f"postgresql://k:{SECRET}@127.0.0.1:1/kalshi")
     with (
         pytest.raises(WarehouseUnavailable, match=r"postgresql://127.0.0.1:1/kalshi can not be used") as caught,
-        explained_failures(engine),
+        explain_failures(engine),
         engine.connect(),
     ):
         pass
     assert SECRET not in str(caught.value)
 
 
-def test_constraints_that_call_functions_hold_on_builds_of_sqlite_that_distrust_schemas(
+def test_connection_trusts_the_schema_so_that_constraints_may_call_functions(
     sqlite_engine: sa.Engine,
 ) -> None:
     with sqlite_engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA trusted_schema").scalar() == 1
 
 
-def test_settings_print_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_do_not_print_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KALSHI_WAREHOUSE_URL", f"postgresql://k:{SECRET}@db/kalshi")
     settings = Settings.from_environment()
     assert SECRET not in repr(settings) + str(settings) + str(settings.model_dump())

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
-from kalshi_pipelines_tests.support.warehouse.revisions import REVISIONS, opened
+from kalshi_pipelines_tests.support.warehouse.revisions import REVISIONS, open_database
 from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, fill, numbered
 
 REFUSAL: Final = "does not enforce foreign keys and CHECKs: run PRAGMA foreign_keys = ON first"
@@ -61,7 +61,7 @@ def stranger(filled: Path) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_connection_without_foreign_keys_can_not_write(stranger: sqlite3.Connection, table: str) -> None:
+def test_connection_without_foreign_keys_cannot_write(stranger: sqlite3.Connection, table: str) -> None:
     before = stranger.execute(f"SELECT * FROM {table}").fetchall()
     assert before
     for verb, statement in STATEMENTS.items():
@@ -72,7 +72,7 @@ def test_a_connection_without_foreign_keys_can_not_write(stranger: sqlite3.Conne
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_connection_with_foreign_keys_can_write(filled: Path, table: str) -> None:
+def test_connection_with_foreign_keys_can_write(filled: Path, table: str) -> None:
     with closing(sqlite3.connect(filled)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("BEGIN")
@@ -95,7 +95,7 @@ def children_of(table: str) -> list[str]:
     return [child.name for child in reversed(list(LEGAL)) if child.name in needing - {table}]
 
 
-def guarded(engine: sa.Engine) -> set[str]:
+def guarded_tables(engine: sa.Engine) -> set[str]:
     """The tables that refuse each of INSERT, UPDATE and DELETE."""
     with engine.connect() as connection:
         triggers = {
@@ -107,19 +107,19 @@ def guarded(engine: sa.Engine) -> set[str]:
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_every_table_is_guarded_after_a_downgrade_and_after_the_upgrade(
+def test_every_table_is_guarded_after_downgrade_and_upgrade(
     empty_sqlite_url: str, monkeypatch: pytest.MonkeyPatch, revision: str
 ) -> None:
-    with opened(empty_sqlite_url, monkeypatch) as database:
+    with open_database(empty_sqlite_url, monkeypatch) as database:
         database.upgrade(revision)
-        assert guarded(database.engine) == database.tables()
+        assert guarded_tables(database.engine) == database.tables()
         database.downgrade("-1")
-        assert guarded(database.engine) == database.tables()
+        assert guarded_tables(database.engine) == database.tables()
         database.upgrade()
-        assert guarded(database.engine) == database.tables() == set(TABLES)
+        assert guarded_tables(database.engine) == database.tables() == set(TABLES)
 
 
-def test_a_table_that_is_no_table_of_the_warehouse_is_not_guarded(sqlite_engine: sa.Engine) -> None:
+def test_table_of_the_user_is_not_guarded(sqlite_engine: sa.Engine) -> None:
     with writing(sqlite_engine) as connection:
         connection.exec_driver_sql("CREATE TABLE notes (note TEXT)")
     upgrade_to_head(sqlite_engine)
@@ -128,7 +128,7 @@ def test_a_table_that_is_no_table_of_the_warehouse_is_not_guarded(sqlite_engine:
         stranger.commit()
 
 
-def test_a_connection_that_ignores_checks_can_not_write(stranger: sqlite3.Connection) -> None:
+def test_connection_ignoring_checks_cannot_write(stranger: sqlite3.Connection) -> None:
     stranger.execute("PRAGMA foreign_keys = ON")
     stranger.execute("PRAGMA ignore_check_constraints = ON")
     statement, values = insert("positions")

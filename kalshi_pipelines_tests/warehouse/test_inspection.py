@@ -4,9 +4,9 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.engine import open_engine
-from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded, Content
+from kalshi_pipelines.warehouse.inspection import CannotBeUpgraded, Content
 from kalshi_pipelines.warehouse.migrations import wanted_revision
-from kalshi_pipelines.warehouse.upgrade import found_in, migrate
+from kalshi_pipelines.warehouse.upgrade import inspect_database, migrate
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 
 REFUSED = {
@@ -30,44 +30,44 @@ FOREIGN = {
 }
 
 
-def test_an_empty_database_holds_nothing(empty_database_url: str) -> None:
+def test_empty_database_is_recognised_as_empty(empty_database_url: str) -> None:
     engine = open_engine(empty_database_url)
-    found = found_in(engine)
+    found = inspect_database(engine)
     assert (found.content, found.revision, found.at_head) == (Content.NOTHING, None, False)
     engine.dispose()
 
 
-def test_a_warehouse_is_known_by_its_tables_and_its_stamp(engine: sa.Engine) -> None:
-    found = found_in(engine)
+def test_warehouse_is_recognised_by_its_tables_and_stamp(engine: sa.Engine) -> None:
+    found = inspect_database(engine)
     assert (found.content, found.revision, found.at_head) == (Content.WAREHOUSE, wanted_revision(), True)
 
 
 @pytest.mark.parametrize(("statement", "sentence"), REFUSED.values(), ids=REFUSED)
-def test_a_stamp_that_can_not_be_trusted_is_refused(engine: sa.Engine, statement: str, sentence: str) -> None:
+def test_warehouse_with_an_unusable_stamp_is_refused(engine: sa.Engine, statement: str, sentence: str) -> None:
     with engine.begin() as connection:
         connection.execute(sa.text(statement))
-    with pytest.raises(CanNotBeUpgraded, match=sentence):
+    with pytest.raises(CannotBeUpgraded, match=sentence):
         migrate(engine, "sandbox", print)
 
 
 @pytest.mark.parametrize(("statements", "sentence"), FOREIGN.values(), ids=FOREIGN)
-def test_a_database_of_something_else_is_refused(empty_database_url: str, statements: list[str], sentence: str) -> None:
+def test_database_of_another_program_is_refused(empty_database_url: str, statements: list[str], sentence: str) -> None:
     engine = open_engine(empty_database_url)
     with engine.begin() as connection:
         for statement in statements:
             connection.execute(sa.text(statement))
     before = set(sa.inspect(engine).get_table_names())
-    with pytest.raises(CanNotBeUpgraded, match=sentence):
+    with pytest.raises(CannotBeUpgraded, match=sentence):
         migrate(engine, "sandbox", print)
     assert set(sa.inspect(engine).get_table_names()) == before
     engine.dispose()
 
 
-def test_an_empty_version_table_alone_is_as_good_as_nothing(empty_database_url: str) -> None:
+def test_database_with_only_an_empty_version_table_counts_as_empty(empty_database_url: str) -> None:
     engine = open_engine(empty_database_url)
     with engine.begin() as connection:
         connection.execute(sa.text(STAMP_TABLE))
-    assert found_in(engine).content is Content.NOTHING
+    assert inspect_database(engine).content is Content.NOTHING
     upgrade_to_head(engine)
-    assert found_in(engine).at_head
+    assert inspect_database(engine).at_head
     engine.dispose()

@@ -11,7 +11,7 @@ from kalshi_pipelines_tests.support.postgres import Cluster
 from kalshi_pipelines_tests.support.warehouse.kill_points import Summary
 
 
-def killed_everywhere(case: str, folder: Path, most: int, *url: str) -> Summary:
+def run_kill_points(case: str, folder: Path, most: int, *url: str) -> Summary:
     command = [sys.executable, "-W", "error", "-m", "kalshi_pipelines_tests.support.warehouse.kill_points"]
     finished = subprocess.run(
         [*command, case, str(folder), str(most), *url], capture_output=True, text=True, timeout=280, check=False
@@ -20,7 +20,7 @@ def killed_everywhere(case: str, folder: Path, most: int, *url: str) -> Summary:
     return Summary(**json.loads(finished.stdout))
 
 
-def is_as_it_was_or_upgraded(summary: Summary) -> None:
+def assert_old_or_new(summary: Summary) -> None:
     assert summary.wrong == []
     assert summary.left_old + summary.left_new == summary.points
     # Before the commit and after it, or the points were not what they should be.
@@ -29,20 +29,20 @@ def is_as_it_was_or_upgraded(summary: Summary) -> None:
 
 
 @pytest.mark.parametrize(("case", "most"), [("sqlite_fresh", 25), ("sqlite_old", 35), ("sqlite_legacy", 45)])
-def test_a_killed_upgrade_of_a_sqlite_file_leaves_it_old_or_new(case: str, most: int, tmp_path: Path) -> None:
-    summary = killed_everywhere(case, tmp_path, most)
-    is_as_it_was_or_upgraded(summary)
+def test_killed_upgrade_of_a_sqlite_file_leaves_it_old_or_new(case: str, most: int, tmp_path: Path) -> None:
+    summary = run_kill_points(case, tmp_path, most)
+    assert_old_or_new(summary)
     assert summary.points >= most
     assert summary.killed_while_writing > 0
     assert (summary.backups_left > 0) == (case != "sqlite_fresh")
 
 
 @pytest.mark.parametrize(("case", "most"), [("postgres_fresh", 20), ("postgres_old", 20), ("postgres_adopt_from", 32)])
-def test_a_killed_upgrade_of_a_postgres_database_leaves_it_old_or_new(
+def test_killed_upgrade_of_a_postgres_database_leaves_it_old_or_new(
     case: str, most: int, tmp_path: Path, postgres_cluster: Cluster
 ) -> None:
-    summary = killed_everywhere(case, tmp_path, most, postgres_cluster.url("postgres"))
-    is_as_it_was_or_upgraded(summary)
+    summary = run_kill_points(case, tmp_path, most, postgres_cluster.url("postgres"))
+    assert_old_or_new(summary)
     assert summary.points >= most
     in_the_middle = (summary.killed_in_executemany > 0, summary.killed_in_copy > 0)
     assert in_the_middle == ((True, True) if case == "postgres_adopt_from" else (False, False))

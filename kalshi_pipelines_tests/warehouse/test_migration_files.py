@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
-from kalshi_pipelines_tests.support.warehouse.revisions import PYPROJECT, REVISIONS, SCRIPTS, Database, opened
+from kalshi_pipelines_tests.support.warehouse.revisions import PYPROJECT, REVISIONS, SCRIPTS, Database, open_database
 from kalshi_pipelines_tests.support.warehouse.schema import Schema, only
 
 FILES = [SCRIPTS.get_revision(revision) for revision in REVISIONS]
@@ -42,7 +42,7 @@ def downgrade() -> None:
 
 @pytest.fixture
 def database(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    with opened(empty_database_url, monkeypatch) as database:
+    with open_database(empty_database_url, monkeypatch) as database:
         yield database
 
 
@@ -71,7 +71,7 @@ def source_of(script: Script) -> str:
 # Every file ---------------------------------------------------------------------------------------------------------
 
 
-def test_there_is_one_head() -> None:
+def test_migrations_have_one_head() -> None:
     assert SCRIPTS.get_heads() == [REVISIONS[-1]]
 
 
@@ -82,7 +82,7 @@ def test_revisions_are_numbered_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("script", FILES, ids=lambda script: str(script.revision))
-def test_a_migration_says_what_it_does_and_can_be_undone(script: Script) -> None:
+def test_migration_has_a_title_and_a_downgrade(script: Script) -> None:
     assert script.doc.strip().endswith(".")
     assert function(source_of(script), "upgrade")
     downgrade = function(source_of(script), "downgrade")
@@ -91,14 +91,14 @@ def test_a_migration_says_what_it_does_and_can_be_undone(script: Script) -> None
 
 
 @pytest.mark.parametrize("script", FILES, ids=lambda script: str(script.revision))
-def test_nothing_of_the_template_waits_to_be_written(script: Script) -> None:
+def test_migration_has_no_unfinished_template_part(script: Script) -> None:
     assert "NotImplementedError" not in source_of(script)
 
 
 # Constraints that become tighter ------------------------------------------------------------------------------------
 
 
-def tightened(older: Schema, newer: Schema) -> set[str]:
+def find_tightened(older: Schema, newer: Schema) -> set[str]:
     """What a row of a table that was there could break only now.
 
     A CHECK that changed counts, whether it became tighter or not: its ``clean_up()`` may say that no row can break it.
@@ -133,18 +133,18 @@ def cleans_up_first(source: str) -> bool:
     return ast.unparse(steps[0]) == "clean_up()"
 
 
-def tightened_without_clean_up(database: Database, older: str, script: Script) -> set[str]:
+def find_tightened_without_clean_up(database: Database, older: str, script: Script) -> set[str]:
     database.upgrade(older)
     before = database.schema()
     database.upgrade(script.revision)
-    return set() if cleans_up_first(source_of(script)) else tightened(before, database.schema())
+    return set() if cleans_up_first(source_of(script)) else find_tightened(before, database.schema())
 
 
 @pytest.mark.parametrize(
     ("older", "revision"), [step for step in pairwise(REVISIONS) if step[1] >= FIRST_WITH_THE_RULE]
 )
-def test_a_migration_that_tightens_a_constraint_cleans_up_first(database: Database, older: str, revision: str) -> None:
-    assert tightened_without_clean_up(database, older, SCRIPTS.get_revision(revision)) == set()
+def test_migration_that_tightens_a_constraint_cleans_up_first(database: Database, older: str, revision: str) -> None:
+    assert find_tightened_without_clean_up(database, older, SCRIPTS.get_revision(revision)) == set()
 
 
 CLEAN_UP = '''
@@ -175,7 +175,7 @@ LOOSER = [
 ]
 
 
-def added(migrations: Path, source: str) -> Script:
+def add_migration(migrations: Path, source: str) -> Script:
     (migrations / "versions" / f"{NEXT}_new.py").write_text(source)
     return ScriptDirectory(str(migrations)).get_revision(NEXT)
 
@@ -187,22 +187,22 @@ def upgrade_with(step: str, *, clean_up: bool = False) -> str:
 
 
 @pytest.mark.parametrize(("step", "what"), TIGHTER)
-def test_a_tighter_constraint_without_a_clean_up_is_found(
+def test_tighter_constraint_without_a_clean_up_is_found(
     database: Database, migrations: Path, step: str, what: str
 ) -> None:
     copy = Database(database.engine, config_of(migrations))
-    script = added(migrations, upgrade_with(step))
-    assert what in tightened_without_clean_up(copy, REVISIONS[-1], script)
+    script = add_migration(migrations, upgrade_with(step))
+    assert what in find_tightened_without_clean_up(copy, REVISIONS[-1], script)
 
 
 @pytest.mark.parametrize("step", LOOSER)
-def test_what_becomes_looser_needs_no_clean_up(database: Database, migrations: Path, step: str) -> None:
+def test_looser_constraint_needs_no_clean_up(database: Database, migrations: Path, step: str) -> None:
     copy = Database(database.engine, config_of(migrations))
-    script = added(migrations, upgrade_with(step))
-    assert tightened_without_clean_up(copy, REVISIONS[-1], script) == set()
+    script = add_migration(migrations, upgrade_with(step))
+    assert find_tightened_without_clean_up(copy, REVISIONS[-1], script) == set()
 
 
-def test_a_clean_up_must_come_first_and_say_what_it_does() -> None:
+def test_clean_up_must_come_first_and_explain_itself() -> None:
     good = upgrade_with("op.execute('SELECT 1')", clean_up=True)
     assert cleans_up_first(good)
     assert not cleans_up_first(
@@ -229,7 +229,7 @@ def ruff(arguments: list[str], source: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_new_migration_is_clean_and_demands_a_clean_up_and_a_downgrade(migrations: Path) -> None:
+def test_migration_template_passes_ruff_and_demands_clean_up_and_downgrade(migrations: Path) -> None:
     made = command.revision(config_of(migrations), message="Tell of something new", rev_id=NEXT)
     assert isinstance(made, Script)
     source = source_of(made)
@@ -244,7 +244,7 @@ def test_a_new_migration_is_clean_and_demands_a_clean_up_and_a_downgrade(migrati
         made.module.downgrade()
 
 
-def test_a_generated_migration_is_clean_once_it_is_formatted(
+def test_autogenerated_migration_passes_ruff_after_formatting(
     sqlite_engine: sa.Engine, migrations: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with sqlite_engine.begin() as connection:

@@ -25,11 +25,11 @@ print(len(upgrade_to_head(open_engine(sys.argv[1])).applied))
 """
 
 
-def test_upgrading_again_does_nothing(engine: sa.Engine) -> None:
+def test_second_upgrade_applies_nothing(engine: sa.Engine) -> None:
     assert upgrade_to_head(engine).applied == ()
 
 
-def test_an_empty_database_is_not_at_head_and_the_message_names_the_command(tmp_path: Path) -> None:
+def test_empty_database_is_not_at_head_and_the_error_names_the_command(tmp_path: Path) -> None:
     empty = open_engine(f"sqlite:///{tmp_path / 'empty.db'}")
     with pytest.raises(SchemaNotAtHead, match="dagster job execute -m kalshi_pipelines -j migrate"):
         require_head(empty)
@@ -38,7 +38,7 @@ def test_an_empty_database_is_not_at_head_and_the_message_names_the_command(tmp_
     empty.dispose()
 
 
-def test_of_two_processes_that_upgrade_at_once_one_waits_and_finds_nothing_to_do(tmp_path: Path) -> None:
+def test_concurrent_upgrades_apply_the_migrations_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'warehouse.db'}"
 
     def upgrade(_number: int) -> int:
@@ -53,7 +53,7 @@ def test_of_two_processes_that_upgrade_at_once_one_waits_and_finds_nothing_to_do
     assert max(applied) > 0
 
 
-def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_migration_leaves_the_database_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
     monkeypatch.setattr(
         "kalshi_pipelines.warehouse.migrations._refuse_dangling_references",
@@ -73,7 +73,7 @@ def test_foreign_keys_are_enforced_on_every_connection(sqlite_engine: sa.Engine)
 
 
 @pytest.mark.parametrize("content", [b"this is no database", b"SQLite format 3\x00" + b"\xff" * 4096])
-def test_a_damaged_file_is_refused_in_one_sentence_and_left_as_it_was(tmp_path: Path, content: bytes) -> None:
+def test_damaged_file_is_refused_on_one_line_and_unchanged(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "warehouse.db"
     path.write_bytes(content)
     engine = open_engine(f"sqlite:///{path}")
@@ -91,12 +91,12 @@ def test_a_damaged_file_is_refused_in_one_sentence_and_left_as_it_was(tmp_path: 
         ("sqlite://", "ends with its process"),
     ],
 )
-def test_a_url_that_can_not_be_used_is_refused(url: str, sentence: str) -> None:
+def test_unusable_url_is_refused(url: str, sentence: str) -> None:
     with pytest.raises(WarehouseUnavailable, match=sentence):
         open_engine(url)
 
 
-def test_a_folder_that_can_not_be_made_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_made_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WarehouseUnavailable, match="KALSHI_DATA_DIR"):
         open_engine(f"sqlite:///{tmp_path / 'file' / 'data' / 'warehouse.db'}")

@@ -14,7 +14,7 @@ from alembic.config import Config
 
 from kalshi_pipelines.warehouse.migrations import require_head
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
-from kalshi_pipelines_tests.support.warehouse.revisions import PYPROJECT, Database, opened
+from kalshi_pipelines_tests.support.warehouse.revisions import PYPROJECT, Database, open_database
 from kalshi_pipelines_tests.support.warehouse.schema import schema_of
 
 NOWHERE = "postgresql+psycopg://x/y"
@@ -22,11 +22,11 @@ NOWHERE = "postgresql+psycopg://x/y"
 
 @pytest.fixture
 def database(empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    with opened(empty_postgres_url, monkeypatch) as database:
+    with open_database(empty_postgres_url, monkeypatch) as database:
         yield database
 
 
-def printed(monkeypatch: pytest.MonkeyPatch, direction: str, revisions: str) -> str:
+def offline_sql(monkeypatch: pytest.MonkeyPatch, direction: str, revisions: str) -> str:
     """The SQL of an upgrade or downgrade, made without a database."""
     text = StringIO()
     with monkeypatch.context() as context:
@@ -42,7 +42,7 @@ def run(engine: sa.Engine, sql: str) -> None:
         connection.execute(sql.encode())
 
 
-def test_what_the_command_prints_makes_the_same_schema(empty_postgres_url: str, postgres_engine: sa.Engine) -> None:
+def test_offline_sql_makes_the_same_schema(empty_postgres_url: str, postgres_engine: sa.Engine) -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "alembic", "upgrade", "head", "--sql"],
         cwd=CHECKOUT,
@@ -59,25 +59,27 @@ def test_what_the_command_prints_makes_the_same_schema(empty_postgres_url: str, 
     engine.dispose()
 
 
-def test_a_printed_upgrade_keeps_the_rows(
+def test_offline_upgrade_keeps_the_rows(
     database: Database, postgres_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database.upgrade("0004")
     database.fill(database.tables())
     before = database.rows()
-    run(database.engine, printed(monkeypatch, "upgrade", "0004:head"))
+    run(database.engine, offline_sql(monkeypatch, "upgrade", "0004:head"))
     assert database.schema() == schema_of(postgres_engine)
     after = database.rows()
     for table, rows in before.items():
         assert [{name: row[name] for name in rows[0]} for row in after[table]] == rows
 
 
-def test_a_printed_downgrade_leads_back(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_downgrade_restores_the_older_schema_and_rows(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     database.upgrade("0004")
     database.fill(database.tables())
     schema, rows = database.schema(), database.rows()
     database.upgrade()
-    run(database.engine, printed(monkeypatch, "downgrade", "head:0004"))
+    run(database.engine, offline_sql(monkeypatch, "downgrade", "head:0004"))
     assert database.schema() == schema
     assert database.rows() == rows
 
@@ -92,7 +94,7 @@ def test_a_printed_downgrade_leads_back(database: Database, monkeypatch: pytest.
         ("rate_budgets", None),
     ],
 )
-def test_a_printed_downgrade_stops_where_rows_would_be_lost(
+def test_offline_downgrade_that_would_lose_rows_stops(
     database: Database, monkeypatch: pytest.MonkeyPatch, table: str, row: dict[str, object] | None
 ) -> None:
     database.upgrade()
@@ -101,12 +103,12 @@ def test_a_printed_downgrade_stops_where_rows_would_be_lost(
         database.insert(table, row)
     schema, rows = database.schema(), database.rows()
     with pytest.raises(psycopg.errors.RaiseException, match=f"^{table} holds rows"):
-        run(database.engine, printed(monkeypatch, "downgrade", "head:base"))
+        run(database.engine, offline_sql(monkeypatch, "downgrade", "head:base"))
     assert database.schema() == schema
     assert database.rows() == rows
 
 
-def test_sql_for_sqlite_is_refused_with_the_setting_to_change(
+def test_offline_sql_for_sqlite_is_refused_with_the_setting_to_change(
     empty_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KALSHI_WAREHOUSE_URL", empty_sqlite_url)

@@ -10,9 +10,9 @@ from alembic.operations import Operations
 
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.migration_steps import changed_table
-from kalshi_pipelines.warehouse.migrations import AUTOGENERATE, ready_to_migrate
+from kalshi_pipelines.warehouse.migrations import AUTOGENERATE, migration_transaction
 from kalshi_pipelines.warehouse.tables import metadata
-from kalshi_pipelines_tests.support.warehouse.revisions import REVISIONS, Database, opened
+from kalshi_pipelines_tests.support.warehouse.revisions import REVISIONS, Database, open_database
 from kalshi_pipelines_tests.support.warehouse.schema import only, schema_of
 
 VIEWS = {"current_quotes", "price_history", "orderbook_levels", "vendor_drift"}
@@ -20,7 +20,7 @@ VIEWS = {"current_quotes", "price_history", "orderbook_levels", "vendor_drift"}
 
 @pytest.fixture
 def database(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    with opened(empty_database_url, monkeypatch) as database:
+    with open_database(empty_database_url, monkeypatch) as database:
         yield database
 
 
@@ -42,14 +42,14 @@ def described(request: pytest.FixtureRequest, engine: sa.Engine) -> Iterator[sa.
     made.dispose()
 
 
-def test_migrations_make_exactly_the_tables_the_code_describes(engine: sa.Engine, described: sa.Engine) -> None:
+def test_migrations_make_exactly_the_described_tables(engine: sa.Engine, described: sa.Engine) -> None:
     tables = schema_of(described)
     assert {what.split()[0] for what in tables} >= {"column", "constraint", "index"}
     made = only(schema_of(engine), *{what.split()[0] for what in tables})
     assert {what: how for what, how in made.items() if not what.startswith("trigger write_guard_")} == tables
 
 
-def test_migrations_make_nothing_else_but_the_views_and_the_guards(engine: sa.Engine, described: sa.Engine) -> None:
+def test_migrations_make_only_views_and_guards_besides(engine: sa.Engine, described: sa.Engine) -> None:
     more = schema_of(engine).keys() - schema_of(described).keys()
     guards = {
         f"trigger write_guard_{table}_{verb}" for table in metadata.tables for verb in ("insert", "update", "delete")
@@ -58,13 +58,13 @@ def test_migrations_make_nothing_else_but_the_views_and_the_guards(engine: sa.En
     assert more == (views | guards if engine.dialect.name == "sqlite" else views)
 
 
-def test_alembic_finds_nothing_to_generate(engine: sa.Engine) -> None:
+def test_alembic_autogenerate_finds_no_difference(engine: sa.Engine) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts=AUTOGENERATE), metadata) == []
 
 
 @pytest.mark.parametrize("revision", REVISIONS[:-1])
-def test_an_upgrade_of_rows_makes_the_schema_a_new_database_has(
+def test_upgrade_with_rows_gives_the_schema_of_a_new_database(
     database: Database, new: sa.Engine, revision: str
 ) -> None:
     database.upgrade(revision)
@@ -77,11 +77,11 @@ def test_an_upgrade_of_rows_makes_the_schema_a_new_database_has(
         assert [{name: row[name] for name in rows[0]} for row in after[table]] == rows
 
 
-def test_tables_that_are_made_anew_keep_everything(sqlite_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    with opened(sqlite_engine.url.render_as_string(), monkeypatch) as database:
+def test_rebuilt_tables_keep_schema_and_rows(sqlite_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_database(sqlite_engine.url.render_as_string(), monkeypatch) as database:
         database.fill(database.tables())
         schema, rows = database.schema(), database.rows()
-        with ready_to_migrate(sqlite_engine) as connection:
+        with migration_transaction(sqlite_engine) as connection:
             views = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'view'").all()
             places = (
                 "SELECT name, rootpage FROM sqlite_master WHERE type = 'table' AND name <> 'alembic_version'"
@@ -111,7 +111,9 @@ def test_tables_that_are_made_anew_keep_everything(sqlite_engine: sa.Engine, mon
         ("DROP VIEW price_history", "view price_history"),
     ],
 )
-def test_a_schema_that_differs_is_seen(request: pytest.FixtureRequest, kind: str, spoil: str, what: str) -> None:
+def test_schema_comparison_sees_a_changed_schema(
+    request: pytest.FixtureRequest, kind: str, spoil: str, what: str
+) -> None:
     engine: sa.Engine = request.getfixturevalue(f"{kind}_engine")
     before = schema_of(engine)
     with engine.begin() as connection:
@@ -129,7 +131,7 @@ def test_a_schema_that_differs_is_seen(request: pytest.FixtureRequest, kind: str
         ("CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'", "function one()"),
     ],
 )
-def test_what_only_postgres_can_lose_is_seen(postgres_engine: sa.Engine, spoil: str, what: str) -> None:
+def test_schema_comparison_sees_losses_specific_to_postgres(postgres_engine: sa.Engine, spoil: str, what: str) -> None:
     before = schema_of(postgres_engine)
     with postgres_engine.begin() as connection:
         connection.exec_driver_sql(spoil)
@@ -145,7 +147,9 @@ def test_what_only_postgres_can_lose_is_seen(postgres_engine: sa.Engine, spoil: 
         ("'read', 'balance'", "'read', 'balance', 'write'", "constraint rate_budgets.ck_rate_budgets_bucket"),
     ],
 )
-def test_what_a_rebuilt_table_can_lose_is_seen(sqlite_engine: sa.Engine, ddl: str, instead: str, what: str) -> None:
+def test_schema_comparison_sees_losses_of_a_rebuilt_table(
+    sqlite_engine: sa.Engine, ddl: str, instead: str, what: str
+) -> None:
     before = schema_of(sqlite_engine)
     with sqlite_engine.begin() as connection:
         table = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'rate_budgets'").scalar_one()

@@ -12,7 +12,7 @@ from kalshi_pipelines.warehouse.spending import Budget, reserve, settle, spent_b
 BUDGET = Budget("api.exa.ai", "probes", 20_000)
 
 
-def test_a_day_s_budget_is_not_overspent(engine: sa.Engine) -> None:
+def test_daily_budget_is_never_overspent(engine: sa.Engine) -> None:
     def call(at_us: int) -> int | None:
         return reserve(engine, BUDGET, 10_000, at_us)
 
@@ -28,7 +28,7 @@ def test_a_day_s_budget_is_not_overspent(engine: sa.Engine) -> None:
     assert call(2 * DAY_US) is not None
 
 
-def test_a_run_has_a_budget_of_its_own_within_the_day_s(engine: sa.Engine) -> None:
+def test_run_budget_limits_a_run_within_the_daily_budget(engine: sa.Engine) -> None:
     with IngestRun(engine, "news_articles", Environment.SANDBOX) as run:
         mine = Budget("api.exa.ai", "news", 100_000, run.run_id, 15_000)
     assert reserve(engine, mine, 10_000, DAY_US) is not None
@@ -39,7 +39,7 @@ def test_a_run_has_a_budget_of_its_own_within_the_day_s(engine: sa.Engine) -> No
         assert spent_today(connection, mine, DAY_US) == 100_000
 
 
-def test_what_is_spent_for_one_purpose_leaves_the_other_s_budget_alone(engine: sa.Engine) -> None:
+def test_spending_for_one_purpose_leaves_other_budgets_alone(engine: sa.Engine) -> None:
     assert reserve(engine, BUDGET, 20_000, DAY_US) is not None
     assert reserve(engine, replace(BUDGET, purpose="news"), 20_000, DAY_US) is not None
     assert reserve(engine, replace(BUDGET, vendor="another"), 20_000, DAY_US) is not None

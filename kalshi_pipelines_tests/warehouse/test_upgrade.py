@@ -12,15 +12,15 @@ import sqlalchemy as sa
 from kalshi_pipelines.warehouse import upgrade
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine, sqlite_url
 from kalshi_pipelines.warehouse.environment import WarehouseOfAnotherEnvironment
-from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded, Content, inspect_file, read_only
-from kalshi_pipelines.warehouse.migrations import Upgrade, apply_migrations, ready_to_migrate, wanted_revision
+from kalshi_pipelines.warehouse.inspection import CannotBeUpgraded, Content, inspect_file, read_only
+from kalshi_pipelines.warehouse.migrations import Upgrade, apply_migrations, migration_transaction, wanted_revision
 from kalshi_pipelines.warehouse.tables import markets, price_snapshots
 from kalshi_pipelines.warehouse.upgrade import (
     RowsWouldBeLost,
     UpgradeReport,
-    found_in,
+    inspect_database,
     migrate,
-    rehearsed,
+    rehearse,
     write_changed_rows,
 )
 from kalshi_pipelines_tests.support.warehouse.legacy import (
@@ -29,7 +29,7 @@ from kalshi_pipelines_tests.support.warehouse.legacy import (
     leave_a_row_in_the_log,
     make_legacy_database,
 )
-from kalshi_pipelines_tests.support.warehouse.revisions import Database, opened
+from kalshi_pipelines_tests.support.warehouse.revisions import Database, open_database
 
 
 def silent(_sentence: str) -> None:
@@ -44,13 +44,13 @@ def old(tmp_path: Path) -> LegacyDatabase:
 @pytest.fixture
 def behind(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """A warehouse of each kind at an older revision, with rows."""
-    with opened(empty_database_url, monkeypatch) as database:
+    with open_database(empty_database_url, monkeypatch) as database:
         database.upgrade("0004")
         database.fill(database.tables())
         yield database
 
 
-def migrated(path: Path) -> UpgradeReport:
+def migrate_file(path: Path) -> UpgradeReport:
     engine = open_engine(f"sqlite:///{path}")
     try:
         return migrate(engine, "sandbox", silent)
@@ -58,64 +58,64 @@ def migrated(path: Path) -> UpgradeReport:
         engine.dispose()
 
 
-def content(path: Path) -> list[str]:
+def dump(path: Path) -> list[str]:
     with read_only(path) as database:
         return list(database.iterdump())
 
 
-def files(path: Path) -> set[str]:
+def files_beside(path: Path) -> set[str]:
     return {file.name for file in path.parent.iterdir()} - {path.name, f"{path.name}.migrate.lock"}
 
 
-def test_a_new_database_needs_no_backup(empty_database_url: str) -> None:
+def test_upgrade_of_a_new_database_makes_no_backup(empty_database_url: str) -> None:
     engine = open_engine(empty_database_url)
     report = migrate(engine, "sandbox", silent)
     assert (report.before.content, report.after, report.backup) == (Content.NOTHING, wanted_revision(), None)
     engine.dispose()
 
 
-def test_the_backup_is_the_old_database_and_can_be_put_back(old: LegacyDatabase) -> None:
-    before = content(old.path)
-    report = migrated(old.path)
+def test_backup_equals_the_old_database_and_can_be_restored(old: LegacyDatabase) -> None:
+    before = dump(old.path)
+    report = migrate_file(old.path)
     assert report.backup is not None
-    assert content(report.backup) == before
+    assert dump(report.backup) == before
     shutil.copy(report.backup, old.path)
-    again = migrated(old.path)
+    again = migrate_file(old.path)
     assert str(again.before) == str(report.before)
     assert again.adoption == report.adoption
 
 
-def test_rows_that_stand_only_in_the_write_ahead_log_are_in_the_backup_and_adopted(old: LegacyDatabase) -> None:
+def test_rows_only_in_the_write_ahead_log_are_backed_up_and_adopted(old: LegacyDatabase) -> None:
     leave_a_row_in_the_log(old.path)
-    report = migrated(old.path)
+    report = migrate_file(old.path)
     assert report.backup is not None
     with read_only(report.backup) as backup, read_only(old.path) as warehouse:
         for database, column in ((backup, "ticker"), (warehouse, "event_ticker")):
             rows = database.execute(f"SELECT count(*) FROM events WHERE {column} = ?", (EVENT_IN_THE_LOG,))
             assert rows.fetchone() == (1,)
-    assert not [name for name in files(report.backup) if name.startswith(report.backup.name)]
+    assert not [name for name in files_beside(report.backup) if name.startswith(report.backup.name)]
 
 
-def test_migrating_again_does_nothing_and_takes_no_second_backup(old: LegacyDatabase) -> None:
-    migrated(old.path)
-    after, made = old.path.read_bytes(), files(old.path)
-    report = migrated(old.path)
+def test_second_migrate_changes_nothing_and_makes_no_backup(old: LegacyDatabase) -> None:
+    migrate_file(old.path)
+    after, made = old.path.read_bytes(), files_beside(old.path)
+    report = migrate_file(old.path)
     assert (report.applied, report.backup, report.adoption) == ((), None, None)
-    assert (old.path.read_bytes(), files(old.path)) == (after, made)
+    assert (old.path.read_bytes(), files_beside(old.path)) == (after, made)
 
 
-def test_a_restored_backup_of_a_current_warehouse_gets_its_write_ahead_log_back(sqlite_engine: sa.Engine) -> None:
+def test_restored_backup_of_a_current_warehouse_gets_wal_mode_again(sqlite_engine: sa.Engine) -> None:
     path = Path(str(sqlite_engine.url.database))
     copy = path.with_name("copy.db")
     with read_only(path) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
         target.execute("PRAGMA journal_mode = DELETE")
-    migrated(copy)
+    migrate_file(copy)
     with read_only(copy) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_an_upgrade_of_a_warehouse_keeps_its_rows_and_says_what_it_applied(behind: Database) -> None:
+def test_upgrade_of_a_warehouse_keeps_rows_and_reports_the_migrations(behind: Database) -> None:
     before = behind.rows()
     report = migrate(behind.engine, "sandbox", silent)
     assert (str(report.before), report.applied[0]) == ("0004", "0005")
@@ -124,7 +124,7 @@ def test_an_upgrade_of_a_warehouse_keeps_its_rows_and_says_what_it_applied(behin
     assert {table: len(after[table]) for table in before} == {table: len(rows) for table, rows in before.items()}
 
 
-def test_an_upgrade_that_would_lose_rows_is_undone(behind: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upgrade_that_would_lose_rows_is_undone(behind: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     before, apply = behind.rows(), apply_migrations
 
     def careless(connection: sa.Connection) -> Upgrade:
@@ -135,61 +135,59 @@ def test_an_upgrade_that_would_lose_rows_is_undone(behind: Database, monkeypatch
     monkeypatch.setattr(upgrade, "apply_migrations", careless)
     with pytest.raises(RowsWouldBeLost, match="price_snapshots"):
         migrate(behind.engine, "sandbox", silent)
-    assert (str(found_in(behind.engine)), behind.rows()) == ("0004", before)
+    assert (str(inspect_database(behind.engine)), behind.rows()) == ("0004", before)
 
 
-def test_a_failed_upgrade_leaves_no_backup_behind(old: LegacyDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_upgrade_leaves_no_backup(old: LegacyDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_arguments: object) -> None:
         raise RuntimeError("the lights went out")
 
     monkeypatch.setattr("kalshi_pipelines.warehouse.upgrade.adopt", failing)
-    before = content(old.path)
+    before = dump(old.path)
     with pytest.raises(RuntimeError):
-        migrated(old.path)
-    assert (content(old.path), files(old.path)) == (before, set())
+        migrate_file(old.path)
+    assert (dump(old.path), files_beside(old.path)) == (before, set())
 
 
-def test_an_interruption_after_the_commit_leaves_the_backup(
-    old: LegacyDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interruption_after_the_commit_leaves_the_backup(old: LegacyDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def interrupted(engine: sa.Engine) -> Iterator[sa.Connection]:
-        with ready_to_migrate(engine) as connection:
+        with migration_transaction(engine) as connection:
             yield connection
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(upgrade, "ready_to_migrate", interrupted)
+    monkeypatch.setattr(upgrade, "migration_transaction", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        migrated(old.path)
+        migrate_file(old.path)
     assert inspect_file(old.path).at_head
-    (backup,) = files(old.path)
+    (backup,) = files_beside(old.path)
     assert inspect_file(old.path.with_name(backup)).content is Content.LEGACY
 
 
 @pytest.mark.parametrize("name", ["old[1].db", "what?x.db", "50%20off.db", 'it\'s a "name" #1.db'])
-def test_any_name_of_a_file_will_do(name: str, tmp_path: Path) -> None:
+def test_upgrade_accepts_any_file_name(name: str, tmp_path: Path) -> None:
     old = make_legacy_database(tmp_path / name, snapshots=3)
     engine = open_engine(sqlite_url(old.path))
-    with rehearsed(engine, "sandbox"):
+    with rehearse(engine, "sandbox"):
         pass
-    assert files(old.path) == set()
+    assert files_beside(old.path) == set()
     report = migrate(engine, "sandbox", silent)
     engine.dispose()
     assert report.backup is not None
-    assert files(old.path) == {report.backup.name}
+    assert files_beside(old.path) == {report.backup.name}
     assert inspect_file(old.path).at_head
 
 
-def test_two_names_of_one_file_are_upgraded_once(old: LegacyDatabase, tmp_path: Path) -> None:
+def test_file_with_two_names_is_upgraded_once(old: LegacyDatabase, tmp_path: Path) -> None:
     link = tmp_path / "elsewhere" / "link.db"
     link.parent.mkdir()
     link.symlink_to(old.path)
-    reports = [migrated(link), migrated(old.path)]
+    reports = [migrate_file(link), migrate_file(old.path)]
     assert [report.adoption is not None for report in reports] == [True, False]
     assert [path.name for path in link.parent.iterdir()] == ["link.db"]
 
 
-def test_indexes_triggers_and_views_of_the_users_own_survive_an_upgrade(
+def test_indexes_triggers_and_views_of_the_user_survive_an_upgrade(
     empty_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = [
@@ -199,7 +197,7 @@ def test_indexes_triggers_and_views_of_the_users_own_survive_an_upgrade(
         "CREATE VIEW mine_view AS SELECT ticker, status FROM markets",
         "CREATE VIEW mine_too AS SELECT ticker, yes_bid FROM current_quotes",
     ]
-    with opened(empty_sqlite_url, monkeypatch) as database:
+    with open_database(empty_sqlite_url, monkeypatch) as database:
         database.upgrade("0004")
         database.fill(database.tables())
         with database.engine.begin() as connection:
@@ -213,33 +211,33 @@ def test_indexes_triggers_and_views_of_the_users_own_survive_an_upgrade(
     assert sorted(kept) == sorted(own)
 
 
-def test_a_view_of_the_users_own_that_is_in_the_way_is_named(
+def test_view_of_the_user_that_blocks_the_upgrade_is_named(
     empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened(empty_postgres_url, monkeypatch) as database:
+    with open_database(empty_postgres_url, monkeypatch) as database:
         database.upgrade("0004")
         with database.engine.begin() as connection:
             connection.exec_driver_sql("CREATE VIEW mine AS SELECT ticker FROM current_quotes")
         with pytest.raises(WarehouseUnavailable, match="drop yours and make it again afterwards"):
             migrate(database.engine, "sandbox", silent)
-        assert str(found_in(database.engine)) == "0004"
+        assert str(inspect_database(database.engine)) == "0004"
 
 
-def test_a_warehouse_of_another_environment_is_not_upgraded(behind: Database) -> None:
+def test_warehouse_of_another_environment_is_not_upgraded(behind: Database) -> None:
     with pytest.raises(WarehouseOfAnotherEnvironment):
         migrate(behind.engine, "prod", silent)
-    assert str(found_in(behind.engine)) == "0004"
+    assert str(inspect_database(behind.engine)) == "0004"
 
 
-def test_a_rehearsal_tells_what_migrating_then_does(old: LegacyDatabase, tmp_path: Path) -> None:
+def test_rehearsal_reports_what_the_upgrade_then_does(old: LegacyDatabase, tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{old.path}")
     before = old.path.read_bytes()
     said: list[str] = []
-    with rehearsed(engine, "sandbox") as rehearsal:
+    with rehearse(engine, "sandbox") as rehearsal:
         foretold = rehearsal.report
         rows = write_changed_rows(rehearsal.changed_rows, tmp_path / "changes.csv", said.append, most=5)
     assert old.path.read_bytes() == before
-    assert files(old.path) == {"changes.csv"}
+    assert files_beside(old.path) == {"changes.csv"}
     assert (rows, len(said)) == (len(old.odd_rows), 5)
     done = migrate(engine, "sandbox", silent)
     assert (foretold.before, foretold.after, foretold.applied) == (done.before, done.after, done.applied)
@@ -247,15 +245,15 @@ def test_a_rehearsal_tells_what_migrating_then_does(old: LegacyDatabase, tmp_pat
     engine.dispose()
 
 
-def test_an_old_database_takes_no_other_one_over(old: LegacyDatabase, tmp_path: Path) -> None:
+def test_legacy_database_does_not_adopt_another_file(old: LegacyDatabase, tmp_path: Path) -> None:
     other = make_legacy_database(tmp_path / "other.db")
     before = old.path.read_bytes()
     engine = open_engine(f"sqlite:///{old.path}")
-    with pytest.raises(CanNotBeUpgraded, match="is a kalshi_research database itself"):
+    with pytest.raises(CannotBeUpgraded, match="is a kalshi_research database itself"):
         migrate(engine, "sandbox", silent, adopt_from=other.path)
     with (
-        pytest.raises(CanNotBeUpgraded, match="is a kalshi_research database itself"),
-        rehearsed(engine, "sandbox", other.path),
+        pytest.raises(CannotBeUpgraded, match="is a kalshi_research database itself"),
+        rehearse(engine, "sandbox", other.path),
     ):
         pass
     assert old.path.read_bytes() == before
@@ -263,15 +261,15 @@ def test_an_old_database_takes_no_other_one_over(old: LegacyDatabase, tmp_path: 
     engine.dispose()
 
 
-def test_a_rehearsal_of_a_current_warehouse_copies_nothing(sqlite_engine: sa.Engine, tmp_path: Path) -> None:
+def test_rehearsal_of_a_current_warehouse_makes_no_copy(sqlite_engine: sa.Engine, tmp_path: Path) -> None:
     (tmp_path / "warehouse.db.dry-run.unfinished").mkdir()  # where a copy would have to go
-    with rehearsed(sqlite_engine, "sandbox") as rehearsal:
+    with rehearse(sqlite_engine, "sandbox") as rehearsal:
         assert rehearsal.report.before.at_head
 
 
-def test_a_rehearsal_on_postgres_is_rolled_back(old: LegacyDatabase, empty_postgres_url: str) -> None:
+def test_rehearsal_on_postgres_is_rolled_back(old: LegacyDatabase, empty_postgres_url: str) -> None:
     engine = open_engine(empty_postgres_url)
-    with rehearsed(engine, "sandbox", old.path) as rehearsal:
+    with rehearse(engine, "sandbox", old.path) as rehearsal:
         assert rehearsal.report.adoption is not None
         assert len(list(rehearsal.changed_rows)) == len(old.odd_rows)
     assert sa.inspect(engine).get_table_names() == []
@@ -279,14 +277,14 @@ def test_a_rehearsal_on_postgres_is_rolled_back(old: LegacyDatabase, empty_postg
     engine.dispose()
 
 
-def test_a_rehearsal_of_nothing_to_do_says_so(engine: sa.Engine) -> None:
-    with rehearsed(engine, "sandbox") as rehearsal:
+def test_rehearsal_of_a_current_warehouse_reports_no_changes(engine: sa.Engine) -> None:
+    with rehearse(engine, "sandbox") as rehearsal:
         assert rehearsal.report.applied == ()
         assert list(rehearsal.changed_rows) == []
 
 
-def test_adopted_markets_are_filled_when_the_exchange_is_read(old: LegacyDatabase) -> None:
-    migrated(old.path)
+def test_adopted_markets_are_placeholders_without_a_record(old: LegacyDatabase) -> None:
+    migrate_file(old.path)
     engine = open_engine(f"sqlite:///{old.path}")
     with engine.connect() as connection:
         states = connection.execute(sa.select(markets.c.is_placeholder, markets.c.record_digest)).all()

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.backup import BackupFailed
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine
-from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded, read_only
+from kalshi_pipelines.warehouse.inspection import CannotBeUpgraded, read_only
 from kalshi_pipelines.warehouse.migrations import wanted_revision
 from kalshi_pipelines.warehouse.upgrade import UpgradeReport, migrate
 from kalshi_pipelines_tests.support.warehouse.legacy import (
@@ -27,7 +27,7 @@ from kalshi_pipelines_tests.support.warehouse.legacy import (
     leave_a_row_in_the_log,
     make_legacy_database,
 )
-from kalshi_pipelines_tests.support.warehouse.revisions import opened
+from kalshi_pipelines_tests.support.warehouse.revisions import open_database
 
 #: Enough for a database whose middle is in its rows.
 MANY = 5_000
@@ -57,7 +57,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     }
 
 
-def upgraded(path: Path) -> UpgradeReport:
+def upgrade_file(path: Path) -> UpgradeReport:
     engine = open_engine(f"sqlite:///{path}")
     try:
         return migrate(engine, "sandbox", lambda _sentence: None)
@@ -65,41 +65,41 @@ def upgraded(path: Path) -> UpgradeReport:
         engine.dispose()
 
 
-def truncated(path: Path) -> None:
+def make_truncated(path: Path) -> None:
     make_legacy_database(path, snapshots=MANY)
     os.truncate(path, path.stat().st_size * 6 // 10)
 
 
-def zeroed_in_the_middle(path: Path) -> None:
+def make_zeroed_in_the_middle(path: Path) -> None:
     make_legacy_database(path, snapshots=MANY)
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
         file.write(bytes(64 * KIB))
 
 
-def no_database(path: Path) -> None:
+def make_text_file(path: Path) -> None:
     path.write_text("ticker,yes_bid\nKXFED,40\n" * 200, encoding="utf-8")
 
 
-def two_stamps(path: Path) -> None:
+def make_with_two_stamps(path: Path) -> None:
     make_legacy_database(path, stamp=(REVISIONS[-2], HEAD))
 
 
-def two_stamps_and_a_log(path: Path) -> None:
-    two_stamps(path)
+def make_with_two_stamps_and_log(path: Path) -> None:
+    make_with_two_stamps(path)
     leave_a_row_in_the_log(path)
 
 
-def unknown_stamp(path: Path) -> None:
+def make_with_unknown_stamp(path: Path) -> None:
     make_legacy_database(path, stamp=UNKNOWN_REVISION)
 
 
-def unknown_stamp_and_a_log(path: Path) -> None:
-    unknown_stamp(path)
+def make_with_unknown_stamp_and_log(path: Path) -> None:
+    make_with_unknown_stamp(path)
     leave_a_row_in_the_log(path)
 
 
-def damaged_with_a_log(path: Path) -> None:
+def make_damaged_with_log(path: Path) -> None:
     make_legacy_database(path, snapshots=MANY)
     leave_a_row_in_the_log(path)
     with path.open("r+b") as file:
@@ -107,13 +107,13 @@ def damaged_with_a_log(path: Path) -> None:
         file.write(bytes(64 * KIB))
 
 
-def newer_revision(path: Path) -> None:
-    upgraded(path)
+def make_newer(path: Path) -> None:
+    upgrade_file(path)
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '0042'")
 
 
-def foreign_database(path: Path) -> None:
+def make_foreign(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TABLE recipes (name TEXT)")
 
@@ -121,54 +121,54 @@ def foreign_database(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (truncated, "is damaged"),
-        (zeroed_in_the_middle, "is damaged"),
-        (damaged_with_a_log, "is damaged"),
-        (no_database, "is no SQLite database"),
-        (two_stamps, "is stamped with 2 revisions"),
-        (two_stamps_and_a_log, "is stamped with 2 revisions"),
-        (unknown_stamp, f"is stamped with revision {UNKNOWN_REVISION}"),
-        (unknown_stamp_and_a_log, f"is stamped with revision {UNKNOWN_REVISION}"),
-        (newer_revision, "install the newer version"),
-        (foreign_database, r"neither of kalshi_pipelines nor of kalshi_research \(recipes\)"),
+        (make_truncated, "is damaged"),
+        (make_zeroed_in_the_middle, "is damaged"),
+        (make_damaged_with_log, "is damaged"),
+        (make_text_file, "is no SQLite database"),
+        (make_with_two_stamps, "is stamped with 2 revisions"),
+        (make_with_two_stamps_and_log, "is stamped with 2 revisions"),
+        (make_with_unknown_stamp, f"is stamped with revision {UNKNOWN_REVISION}"),
+        (make_with_unknown_stamp_and_log, f"is stamped with revision {UNKNOWN_REVISION}"),
+        (make_newer, "install the newer version"),
+        (make_foreign, r"neither of kalshi_pipelines nor of kalshi_research \(recipes\)"),
     ],
 )
-def test_what_is_refused_stays_as_it_was(make: Callable[[Path], None], sentence: str, tmp_path: Path) -> None:
+def test_refused_file_stays_unchanged(make: Callable[[Path], None], sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "warehouse.db"
     make(path)
     before = files_in(tmp_path)
-    with pytest.raises(CanNotBeUpgraded, match=sentence) as refusal:
-        upgraded(path)
-    assert is_one_sentence(str(refusal.value), path)
+    with pytest.raises(CannotBeUpgraded, match=sentence) as refusal:
+        upgrade_file(path)
+    assert is_one_line(str(refusal.value), path)
     assert files_in(tmp_path) == before
 
 
-def test_a_file_that_may_not_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_protected_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "warehouse.db"
     make_legacy_database(path)
     before = files_in(tmp_path)
     monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)  # the tests may run as root
-    with pytest.raises(CanNotBeUpgraded, match="is write-protected") as refusal:
-        upgraded(path)
-    assert is_one_sentence(str(refusal.value), path)
+    with pytest.raises(CannotBeUpgraded, match="is write-protected") as refusal:
+        upgrade_file(path)
+    assert is_one_line(str(refusal.value), path)
     assert files_in(tmp_path) == before
 
 
-def is_one_sentence(text: str, path: Path) -> bool:
+def is_one_line(text: str, path: Path) -> bool:
     return str(path) in text and "\n" not in text and text.endswith(".") and "sqlalche.me" not in text
 
 
-def test_an_empty_file_is_a_new_database(tmp_path: Path) -> None:
+def test_empty_file_is_a_new_database(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.db"
     path.touch()
-    done = upgraded(path)
+    done = upgrade_file(path)
     assert (done.after, done.backup, done.adoption) == (wanted_revision(), None, None)
 
 
-def test_rows_in_an_unfinished_log_are_taken_over_and_backed_up(tmp_path: Path) -> None:
+def test_rows_in_a_leftover_log_are_adopted_and_backed_up(tmp_path: Path) -> None:
     old = make_legacy_database(tmp_path / "warehouse.db")
     leave_a_row_in_the_log(old.path)
-    done = upgraded(old.path)
+    done = upgrade_file(old.path)
     assert done.backup
     statement = "SELECT count(*) FROM events WHERE {} = ?"
     for path, column in ((done.backup, "ticker"), (old.path, "event_ticker")):
@@ -176,10 +176,10 @@ def test_rows_in_an_unfinished_log_are_taken_over_and_backed_up(tmp_path: Path) 
             assert database.execute(statement.format(column), (EVENT_IN_THE_LOG,)).fetchone() == (1,), path
 
 
-def test_rows_a_crashed_writer_had_deleted_but_not_committed_are_taken_over_and_backed_up(tmp_path: Path) -> None:
+def test_uncommitted_deletes_of_a_crashed_writer_are_undone_before_backup(tmp_path: Path) -> None:
     old = make_legacy_database(tmp_path / "warehouse.db", snapshots=MANY)
     leave_a_hot_journal(old.path)
-    done = upgraded(old.path)
+    done = upgrade_file(old.path)
     assert done.backup
     assert done.adoption
     assert {table.name: table.read for table in done.adoption.tables} == old.rows
@@ -187,16 +187,14 @@ def test_rows_a_crashed_writer_had_deleted_but_not_committed_are_taken_over_and_
         assert backup.execute("SELECT count(*) FROM price_snapshots").fetchone() == (old.rows["price_snapshots"],)
 
 
-def test_too_little_space_is_refused_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_disk_space_is_refused_before_any_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_legacy_database(tmp_path / "warehouse.db").path
     before = files_in(tmp_path)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage(10**9, 10**9, path.stat().st_size))
     with pytest.raises(BackupFailed, match="make room and run again") as refusal:
-        upgraded(path)
-    assert is_one_sentence(str(refusal.value), path.parent)
+        upgrade_file(path)
+    assert is_one_line(str(refusal.value), path.parent)
     assert files_in(tmp_path) == before
 
 
@@ -205,9 +203,7 @@ def test_too_little_space_is_refused_before_anything_is_written(
     [(0.5, "BackupFailed: No copy"), (1.2, "WarehouseUnavailable: The warehouse")],
     ids=["copy", "adoption"],
 )
-def test_a_disk_that_can_not_be_written_any_more_leaves_the_file_as_it_was(
-    share: float, what: str, tmp_path: Path
-) -> None:
+def test_write_error_in_the_middle_leaves_the_file_unchanged(share: float, what: str, tmp_path: Path) -> None:
     """A limit of the process stands for the disk: it needs no privilege, and the writes fail where they would."""
     path = make_legacy_database(tmp_path / "warehouse.db").path  # with few rows, the new tables take more space
     before = files_in(tmp_path)
@@ -217,10 +213,10 @@ def test_a_disk_that_can_not_be_written_any_more_leaves_the_file_as_it_was(
     failed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert failed.returncode == 3, failed.stderr
     assert failed.stdout.startswith(what)
-    assert is_one_sentence(failed.stdout.strip(), path)
+    assert is_one_line(failed.stdout.strip(), path)
     assert "server" not in failed.stdout
     assert files_in(tmp_path) == before
-    assert upgraded(path).adoption
+    assert upgrade_file(path).adoption
 
 
 @pytest.fixture
@@ -240,34 +236,34 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("free", "what"), [(0.5, BackupFailed), (2.05, WarehouseUnavailable)], ids=["refused", "in the middle"]
 )
-def test_a_full_disk_leaves_the_file_as_it_was(small_disk: Path, free: float, what: type[Exception]) -> None:
+def test_full_disk_leaves_the_file_unchanged(small_disk: Path, free: float, what: type[Exception]) -> None:
     path = make_legacy_database(small_disk / "warehouse.db").path
     statistics = os.statvfs(small_disk)
     available = statistics.f_bavail * statistics.f_frsize
     (small_disk / "ballast").write_bytes(bytes(available - int(path.stat().st_size * free)))
     before = files_in(small_disk)
     with pytest.raises(what, match=r"room|disk space") as refusal:
-        upgraded(path)
-    assert is_one_sentence(str(refusal.value), small_disk)
+        upgrade_file(path)
+    assert is_one_line(str(refusal.value), small_disk)
     assert files_in(small_disk) == before
     (small_disk / "ballast").unlink()
-    assert upgraded(path).adoption
+    assert upgrade_file(path).adoption
 
 
-def test_a_read_only_file_system_is_refused(small_disk: Path) -> None:
+def test_read_only_file_system_is_refused(small_disk: Path) -> None:
     path = make_legacy_database(small_disk / "warehouse.db").path
     before = files_in(small_disk)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with pytest.raises(WarehouseUnavailable, match="can not be written") as refusal:
-        upgraded(path)
-    assert is_one_sentence(str(refusal.value), small_disk)
+        upgrade_file(path)
+    assert is_one_line(str(refusal.value), small_disk)
     assert files_in(small_disk) == before
 
 
-def test_a_rate_budget_nobody_asks_for_any_more_does_not_stop_an_upgrade(
+def test_upgrade_deletes_an_unused_rate_budget_and_succeeds(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened(empty_database_url, monkeypatch) as database:
+    with open_database(empty_database_url, monkeypatch) as database:
         database.upgrade("0008")
         budgets = [
             {"budget_key": "ours", "bucket": bucket, "theoretical_arrival_us": 1} for bucket in ("read", "write")
@@ -278,11 +274,11 @@ def test_a_rate_budget_nobody_asks_for_any_more_does_not_stop_an_upgrade(
         assert database.rows()["rate_budgets"] == budgets[:1]
 
 
-def test_the_engine_is_usable_after_a_refusal(tmp_path: Path) -> None:
+def test_engine_is_usable_after_a_refusal(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.db"
-    two_stamps(path)
+    make_with_two_stamps(path)
     engine = open_engine(f"sqlite:///{path}")
-    with pytest.raises(CanNotBeUpgraded):
+    with pytest.raises(CannotBeUpgraded):
         migrate(engine, "sandbox", lambda _sentence: None)
     with engine.begin() as connection:
         connection.execute(sa.text("DELETE FROM alembic_version WHERE version_num <> :head"), {"head": HEAD})

@@ -45,7 +45,7 @@ from kalshi_pipelines.contracts.language.differences import Difference
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.locks import one_at_a_time
+from kalshi_pipelines.warehouse.locks import serialize_transactions
 from kalshi_pipelines.warehouse.tables import contract_findings, contract_runs
 
 __all__ = [
@@ -138,7 +138,7 @@ def record(
         FindingNotRecorded: There is no such run.
     """
     with writing(engine) as connection:
-        one_at_a_time(connection, "contract_findings")
+        serialize_transactions(connection, "contract_findings")
         run = _select_run(connection, contract_run_id)
         if run.status != "running":
             return RecordedRun(contract_run_id, (), (), select_open_findings(connection, run.environment))
@@ -155,7 +155,7 @@ def queue_summary(engine: sa.Engine, environment: str, now_us: int) -> bool:
     Every run calls this, and so does the delivery of alerts.
     """
     with writing(engine) as connection:
-        one_at_a_time(connection, "contract_findings")
+        serialize_transactions(connection, "contract_findings")
         return put_summary(connection, environment, now_us)
 
 
@@ -169,7 +169,7 @@ def acknowledge(engine: sa.Engine, finding_id: int, who: str, why: str, now_us: 
     if not by or not reason:
         raise FindingNotRecorded("An acknowledgement needs a name and a reason.", "Give both: neither may be empty.")
     with writing(engine) as connection:
-        one_at_a_time(connection, "contract_findings")
+        serialize_transactions(connection, "contract_findings")
         found = select_findings(connection, contract_findings.c.finding_id == finding_id)
         if not found:
             raise FindingNotRecorded(f"There is no finding {finding_id}.", _LIST_FINDINGS)

@@ -18,7 +18,7 @@ from kalshi_pipelines.defs.resources import WarehouseResource
 from kalshi_pipelines.defs.schema.requirement import WAREHOUSE_SCHEMA
 from kalshi_pipelines.settings import InvalidSettings, Settings
 from kalshi_pipelines.units import instant, now_us
-from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explain_failures
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead, require_head
 
 _UNUSABLE: Final = (InvalidSettings, SchemaNotAtHead, WarehouseUnavailable)
@@ -100,7 +100,7 @@ def drift_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResour
     settings = warehouse.settings
     try:
         require_head(warehouse.engine)
-        with explained_failures(warehouse.engine):
+        with explain_failures(warehouse.engine):
             memory = _DriftMemory.from_cursor(context.cursor, now_us())
             fresh = alert_if_overdue(warehouse.engine, settings.environment.value, now_us(), memory.since_us)
             store.queue_summary(warehouse.engine, environment_to_check(settings).value, now_us())

@@ -8,7 +8,7 @@ from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.resources import WarehouseResource
 from kalshi_pipelines.defs.schema.requirement import JOURNAL_SCHEMA, MIGRATE_JOB, WAREHOUSE_SCHEMA
 from kalshi_pipelines.defs.schema.warehouse import AT_HEAD, look_at_schema
-from kalshi_pipelines.warehouse.upgrade import rehearsed, write_changed_rows
+from kalshi_pipelines.warehouse.upgrade import rehearse, write_changed_rows
 
 _SENSOR_SECONDS: Final = 600
 
@@ -27,7 +27,7 @@ def rehearse_migration(context: dg.OpExecutionContext, warehouse: WarehouseResou
     with report_expected_failures(context.log):
         settings = warehouse.settings
         file = settings.environment_dir / "migrate-dry-run.csv"
-        with rehearsed(warehouse.engine, settings.environment, settings.adopt_database) as rehearsal:
+        with rehearse(warehouse.engine, settings.environment, settings.adopt_database) as rehearsal:
             context.log.info(f"dry run, nothing is changed: {rehearsal.report}")
             rows = write_changed_rows(rehearsal.changed_rows, file, context.log.info, _MOST_ROWS_LOGGED)
     context.log.info(f"{rows:,} rows would be changed, quarantined or noted; all of them: {file}")

@@ -11,10 +11,10 @@ from kalshi_pipelines.defs.resources import WarehouseResource
 from kalshi_pipelines.defs.schema.requirement import OWNERS, WAREHOUSE_SCHEMA, Body, guarded, guarded_asset
 from kalshi_pipelines.settings import InvalidSettings
 from kalshi_pipelines.warehouse.adoption.report import AdoptionReport
-from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures, place_of
-from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explain_failures, place_of
+from kalshi_pipelines.warehouse.inspection import CannotBeUpgraded
 from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND, require_head
-from kalshi_pipelines.warehouse.upgrade import found_in, migrate
+from kalshi_pipelines.warehouse.upgrade import inspect_database, migrate
 
 AT_HEAD: Final = "at_head"
 
@@ -80,8 +80,8 @@ def at_head(warehouse: WarehouseResource) -> dg.AssetCheckResult:
 def look_at_schema(warehouse: WarehouseResource) -> tuple[bool, str]:
     """Return whether the warehouse has the schema of this code, and a sentence that names both schemas."""
     try:
-        found = found_in(warehouse.engine)
-    except (CanNotBeUpgraded, InvalidSettings, WarehouseUnavailable) as error:
+        found = inspect_database(warehouse.engine)
+    except (CannotBeUpgraded, InvalidSettings, WarehouseUnavailable) as error:
         return False, str(error)
     place = place_of(warehouse.engine)
     return found.at_head, f"{place} is at {found}" + ("" if found.at_head else f": run `{MIGRATE_COMMAND}`")
@@ -122,7 +122,7 @@ def warehouse_at_head(warehouse: WarehouseResource) -> Iterator[None]:
         SchemaNotAtHead: The schema is older or newer than this code.
         WarehouseUnavailable: The database cannot be opened, or failed inside the block.
     """
-    with explained_failures(warehouse.engine):
+    with explain_failures(warehouse.engine):
         require_head(warehouse.engine)
         yield
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.replay import replay_ledger, replay_states
 from kalshi_pipelines.execution.journal.anchors import AnchorFile, AnchorsUnreadable
-from kalshi_pipelines.execution.journal.engine import explained_failures, record_hash
+from kalshi_pipelines.execution.journal.engine import explain_failures, record_hash
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalRefused, JournalUnavailable
 from kalshi_pipelines.execution.journal.migrations import guards_taken_down, require_journal_head
 from kalshi_pipelines.execution.journal.tables import (
@@ -108,7 +108,7 @@ def verify(
         reading = engine
         if engine.dialect.name == "postgresql":
             reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        with explained_failures(engine), reading.connect() as connection, connection.begin():
+        with explain_failures(engine), reading.connect() as connection, connection.begin():
             chain = _Chain(connection)
             problems = itertools.chain(
                 _damage(connection),

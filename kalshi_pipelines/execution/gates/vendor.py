@@ -10,7 +10,7 @@ from kalshi_pipelines.execution.gates.order_checks import check
 from kalshi_pipelines.execution.journal.records import Check
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.units import DAY_US, instant
-from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explained_failures
+from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explain_failures
 
 #: A successful contract run must not be older.
 MOST_AGE_US: Final = DAY_US
@@ -43,7 +43,7 @@ DEPENDS_ON: Final = frozenset(
 def vendor_checks(warehouse: sa.Engine, environment: str, now_us: int) -> tuple[Check, ...]:
     """Whether the vendor was checked within a day and nothing an order depends on is broken; unreadable is no."""
     try:
-        with explained_failures(warehouse):
+        with explain_failures(warehouse):
             last, open_now = last_success_us(warehouse, environment), open_findings(warehouse, environment)
     except WarehouseUnavailable as error:
         return (check(DenialReason.CONTRACTS_NOT_CHECKED, False, "a contract run within 24 hours", error),)

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import sqlalchemy as sa
 
 from kalshi_pipelines.errors import ExpectedError
-from kalshi_pipelines.execution.journal.engine import explained_failures
+from kalshi_pipelines.execution.journal.engine import explain_failures
 from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.orders.columns import to_columns
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
@@ -193,7 +193,7 @@ def propose(
     if problems:
         raise InvalidProposals(problems)
     at_us = clock_us()
-    with explained_failures(engine), writing(engine) as connection:
+    with explain_failures(engine), writing(engine) as connection:
         return tuple(
             connection.execute(
                 sa.insert(proposals)

@@ -87,7 +87,7 @@ def _writes() -> int:
 
 
 @contextmanager
-def explained_failures(engine: sa.Engine) -> Iterator[None]:
+def explain_failures(engine: sa.Engine) -> Iterator[None]:
     """Tell a refusal of the database from a database that can not be used.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.anchors import Anchor, AnchorFile
-from kalshi_pipelines.execution.journal.engine import explained_failures, record_hash
+from kalshi_pipelines.execution.journal.engine import explain_failures, record_hash
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
     JournalOutdated,
@@ -43,7 +43,7 @@ def initialise(
         JournalOutdated: Its schema is not at head.
     """
     require_journal_head(engine)
-    with explained_failures(engine):
+    with explain_failures(engine):
         with engine.execution_options(kalshi_writes=True).begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('kalshi_pipelines.journal'))"))
@@ -88,7 +88,7 @@ class Journal:
             self._reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._clock_us = clock_us
         self._anchors = None if anchor_file is None else AnchorFile(anchor_file)
-        with explained_failures(engine), engine.connect() as connection:
+        with explain_failures(engine), engine.connect() as connection:
             row = connection.execute(sa.select(journal_identity)).first()
         if row is None:
             raise JournalOutdated(f"The journal {self.place} was never set up: run `{MIGRATE_COMMAND}` first.")
@@ -124,7 +124,7 @@ class Journal:
             JournalUnavailable: It can not be written (locked, full, read-only, gone); nothing was stored.
             JournalRefused: A constraint or guard refused a row; nothing was stored.
         """
-        with explained_failures(self._engine), self._writing.begin() as connection:
+        with explain_failures(self._engine), self._writing.begin() as connection:
             known = self._committed.copy()
             transaction = JournalTransaction(connection, self._clock_us, known)
             yield transaction
@@ -141,7 +141,7 @@ class Journal:
         Raises:
             JournalUnavailable: It can not be read.
         """
-        with explained_failures(self._engine), self._reading.connect() as connection, connection.begin():
+        with explain_failures(self._engine), self._reading.connect() as connection, connection.begin():
             yield JournalReading(connection, self._committed.copy())
 
     def anchor(self, place: str | None = None) -> Anchor:
@@ -151,13 +151,13 @@ class Journal:
             OSError: The anchor file can not be written.
             JournalUnavailable: The journal can not be read or written.
         """
-        with explained_failures(self._engine), self._engine.connect() as connection:
+        with explain_failures(self._engine), self._engine.connect() as connection:
             head = connection.execute(sa.select(audit_head.c.seq, audit_head.c.hash)).one()
         made = Anchor(self.database_id, head.seq, head.hash, self._clock_us())
         if place is None and self._anchors is not None:
             self._anchors.append(made)
             self._last_anchor = made.seq
-        with explained_failures(self._engine), self._writing.begin() as connection:
+        with explain_failures(self._engine), self._writing.begin() as connection:
             where = place or ("file" if self._anchors is not None else "journal")
             known = sa.select(anchors.c.seq).where(anchors.c.seq == made.seq, anchors.c.place == where)
             if connection.execute(known).first() is None:
@@ -187,7 +187,7 @@ class Journal:
         if not noted:
             return
         newest = max(noted, key=lambda anchor: anchor.seq)
-        with explained_failures(self._engine), self._engine.connect() as connection:
+        with explain_failures(self._engine), self._engine.connect() as connection:
             have = connection.scalar(sa.select(audit_log.c.hash).where(audit_log.c.seq == newest.seq))
         if have != newest.hash:
             what = "is not there" if have is None else "is another"

@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from kalshi_pipelines.execution.journal.engine import explained_failures
+from kalshi_pipelines.execution.journal.engine import explain_failures
 from kalshi_pipelines.execution.journal.errors import JournalOutdated
 from kalshi_pipelines.execution.journal.guards import SCHEMA, lower_guards, missing_guards, raise_guards
 from kalshi_pipelines.warehouse.engine import sqlite_driver
@@ -29,7 +29,7 @@ def upgrade_journal(engine: sa.Engine, revision: str = "head") -> Upgrade:
         JournalOutdated: Rows would be left without their parent; nothing was changed.
     """
     applied: list[str] = []
-    with explained_failures(engine):
+    with explain_failures(engine):
         if revision == "head" and _is_ready(engine):
             return Upgrade(journal_head(), journal_head(), ())
         # Outside the transaction: SQLite takes no change of it inside one.
@@ -57,7 +57,7 @@ def guards_taken_down(engine: sa.Engine) -> list[str]:
     Raises:
         JournalUnavailable: The journal can not be read.
     """
-    with explained_failures(engine), engine.connect() as connection:
+    with explain_failures(engine), engine.connect() as connection:
         return missing_guards(connection) if _revision(connection) == journal_head() else []
 
 
@@ -77,7 +77,7 @@ def require_journal_head(engine: sa.Engine) -> None:
         JournalOutdated: They are not; the message names the command to run.
         JournalUnavailable: The journal can not be read.
     """
-    with explained_failures(engine), engine.connect() as connection:
+    with explain_failures(engine), engine.connect() as connection:
         have, want = _revision(connection), journal_head()
         if have != want:
             raise JournalOutdated(

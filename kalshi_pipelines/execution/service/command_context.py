@@ -18,7 +18,7 @@ from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import InvalidSettings, Settings
 from kalshi_pipelines.warehouse.engine import (
     WarehouseUnavailable,
-    explained_failures,
+    explain_failures,
     open_engine,
     place_of,
     warehouse_url,
@@ -96,7 +96,7 @@ class CommandContext:
         """Open the warehouse, which must be at its newest migration."""
         engine = open_engine(self.settings.resolved_warehouse_url)
         self._open.callback(engine.dispose)
-        with explained_failures(engine):
+        with explain_failures(engine):
             require_head(engine)
         return engine
 

@@ -16,9 +16,9 @@ from kalshi_pipelines.warehouse.adoption import shapes
 from kalshi_pipelines.warehouse.adoption.conversions import CONVERSIONS, Conversion
 from kalshi_pipelines.warehouse.adoption.report import AdoptedTable, AdoptionReport, TableProgress
 from kalshi_pipelines.warehouse.adoption.shapes import LegacyTable
-from kalshi_pipelines.warehouse.adoption.state import Adopted, Parents
-from kalshi_pipelines.warehouse.adoption.values import RefusedRow, Remarks
-from kalshi_pipelines.warehouse.bulk import Row, Write, write_rows
+from kalshi_pipelines.warehouse.adoption.state import AdoptionState, Parents
+from kalshi_pipelines.warehouse.adoption.values import RefusedLegacyRow, Remarks
+from kalshi_pipelines.warehouse.bulk import BulkWrite, Row, write_rows
 from kalshi_pipelines.warehouse.tables import (
     ADOPTION,
     LEGACY_PREFIX,
@@ -31,7 +31,7 @@ from kalshi_pipelines.warehouse.tables import (
 
 _ROWS_AT_ONCE: Final = 10_000
 _QUOTED_IN_KEYS: Final = frozenset(",'\"\\")
-_QUARANTINE: Final = Write(
+_QUARANTINE: Final = BulkWrite(
     quarantine,
     (
         "subject",
@@ -45,7 +45,7 @@ _QUARANTINE: Final = Write(
     ),
     on_conflict="refuse",
 )
-_NOTES: Final = Write(
+_NOTES: Final = BulkWrite(
     adoption_notes,
     ("ingest_run_id", "table_name", "row_key", "outcome", "reason", "original_values"),
     on_conflict="refuse",
@@ -84,10 +84,10 @@ def adopt(old: sqlite3.Connection, connection: sa.Connection, listener: Listener
         AdoptionFailed: Not every row could be read.
     """
     started_us = now_us()
-    adopted = Adopted(_begin_run(connection, started_us), started_us)
-    tables = tuple(_adopt_table(old, connection, table, adopted, listener) for table in shapes.legacy_tables(old))
-    report = AdoptionReport(adopted.run_id, tables)
-    _end_run(connection, report)
+    state = AdoptionState(_begin_run(connection, started_us), started_us)
+    tables = tuple(_adopt_table(old, connection, table, state, listener) for table in shapes.legacy_tables(old))
+    report = AdoptionReport(state.run_id, tables)
+    _finish_run(connection, report)
     _continue_counting(connection)
     return report
 
@@ -100,22 +100,22 @@ def text_or_bytes(stored: bytes) -> str | bytes:
         return stored
 
 
-_remembered_text: Final = lru_cache(maxsize=1 << 16)(text_or_bytes)
+_cached_text: Final = lru_cache(maxsize=1 << 16)(text_or_bytes)
 
 
 def _adopt_table(
-    old: sqlite3.Connection, connection: sa.Connection, table: LegacyTable, adopted: Adopted, listener: Listener
+    old: sqlite3.Connection, connection: sa.Connection, table: LegacyTable, state: AdoptionState, listener: Listener
 ) -> AdoptedTable:
     (conversion,) = (each for each in CONVERSIONS if each.table.name == table.name)
-    parents = _parents(table, adopted)
+    parents = _parents_of(table, state)
     (expected,) = old.execute(table.count_sql).fetchone()
     progress = TableProgress(table.name, expected, now_us(), AdoptedTable(table.name))
     for rows in _batches(old, table):
-        batch = _converted(rows, table, conversion, adopted)
-        adopted.write_placeholders(connection)
-        batch = _written(connection, conversion, batch, parents)
-        _set_aside(connection, table, batch.refused, adopted)
-        _note(connection, table, batch, adopted)
+        batch = _convert_batch(rows, table, conversion, state)
+        state.write_placeholders(connection)
+        batch = _write_batch(connection, conversion, batch, parents)
+        _quarantine(connection, table, batch.refused, state)
+        _write_notes(connection, table, batch, state)
         normalised = sum(outcome == "normalised" for outcome, _ in batch.remarks.values())
         progress = progress.with_rows(len(batch.new) - normalised, normalised, len(batch.refused))
         listener(progress)
@@ -129,27 +129,27 @@ def _adopt_table(
 
 def _batches(old: sqlite3.Connection, table: LegacyTable) -> Iterator[list[OldRow]]:
     # Quotes are many and repeat few short texts; articles are few and long.
-    old.text_factory = _remembered_text if table.name == shapes.PRICE_SNAPSHOTS.name else text_or_bytes
+    old.text_factory = _cached_text if table.name == shapes.PRICE_SNAPSHOTS.name else text_or_bytes
     rows = old.execute(table.rows_sql)
     while batch := rows.fetchmany(_ROWS_AT_ONCE):
         yield batch
 
 
-def _converted(rows: list[OldRow], table: LegacyTable, conversion: Conversion, adopted: Adopted) -> _Batch:
+def _convert_batch(rows: list[OldRow], table: LegacyTable, conversion: Conversion, state: AdoptionState) -> _Batch:
     batch = _Batch([], [], {}, [])
     remarks = Remarks()
-    parents = _parents(table, adopted)
+    parents = _parents_of(table, state)
     convert = conversion.convert
     taken = len(table.read) if table.retired else None
     for row in rows:
         try:
-            batch.new.append(convert(row[:taken], adopted, remarks))
+            batch.new.append(convert(row[:taken], state, remarks))
             batch.old.append(row)
-        except RefusedRow as refusal:
+        except RefusedLegacyRow as refusal:
             batch.refused.append((row, str(refusal)))
             if parents is not None:
                 key = row[0]
-                parents.refuse(key.strip() if isinstance(key, str) else key)
+                parents.mark_quarantined(key.strip() if isinstance(key, str) else key)
             remarks = Remarks()
         if remarks:
             outcome = "normalised" if remarks.normalised else "kept"
@@ -158,25 +158,25 @@ def _converted(rows: list[OldRow], table: LegacyTable, conversion: Conversion, a
     return batch
 
 
-def _parents(table: LegacyTable, adopted: Adopted) -> Parents | None:
+def _parents_of(table: LegacyTable, state: AdoptionState) -> Parents | None:
     return {
-        shapes.EVENTS.name: adopted.events,
-        shapes.MARKETS.name: adopted.markets,
-        shapes.POSITIONS.name: adopted.positions,
-        shapes.NEWS_ARTICLES.name: adopted.articles,
+        shapes.EVENTS.name: state.events,
+        shapes.MARKETS.name: state.markets,
+        shapes.POSITIONS.name: state.positions,
+        shapes.NEWS_ARTICLES.name: state.articles,
     }.get(table.name)
 
 
-def _written(connection: sa.Connection, conversion: Conversion, batch: _Batch, parents: Parents | None) -> _Batch:
+def _write_batch(connection: sa.Connection, conversion: Conversion, batch: _Batch, parents: Parents | None) -> _Batch:
     """Write rows; those the database refuses are taken out of those that are kept."""
     refusals = {each.position: each.reason for each in write_rows(connection, conversion.write, batch.new)}
     if conversion.table is shapes.PRICE_SNAPSHOTS:
-        refusals = _repeated_snapshots(connection, batch.new) | refusals
+        refusals = _find_repeated_snapshots(connection, batch.new) | refusals
     if not refusals:
         return batch
     if parents is not None:
         for position in refusals:
-            parents.refused_by_database(batch.new[position][0])
+            parents.move_to_quarantine(batch.new[position][0])
     stored = [position for position in range(len(batch.new)) if position not in refusals]
     return _Batch(
         [batch.old[position] for position in stored],
@@ -186,7 +186,7 @@ def _written(connection: sa.Connection, conversion: Conversion, batch: _Batch, p
     )
 
 
-def _repeated_snapshots(connection: sa.Connection, rows: Sequence[Row]) -> dict[int, str]:
+def _find_repeated_snapshots(connection: sa.Connection, rows: Sequence[Row]) -> dict[int, str]:
     """Positions of quotes that were left out because their ticker and time were there."""
     if not rows:
         return {}
@@ -203,43 +203,43 @@ def _repeated_snapshots(connection: sa.Connection, rows: Sequence[Row]) -> dict[
     }
 
 
-def _set_aside(
-    connection: sa.Connection, table: LegacyTable, refused: list[tuple[OldRow, str]], adopted: Adopted
+def _quarantine(
+    connection: sa.Connection, table: LegacyTable, refused: list[tuple[OldRow, str]], state: AdoptionState
 ) -> None:
     rows = []
     for old_row, reason in refused:
         payload = _original_values(table, old_row)
         digest = hashlib.sha256(payload.encode()).digest()
-        times = (adopted.now_us, adopted.now_us)
+        times = (state.now_us, state.now_us)
         rows.append(
             (
                 f"{LEGACY_PREFIX}{table.name}",
-                _key(table, old_row),
+                _row_key(table, old_row),
                 _storable(reason),
                 payload,
                 digest,
                 *times,
-                adopted.run_id,
+                state.run_id,
             )
         )
-    _must_be_stored(write_rows(connection, _QUARANTINE, rows), "quarantine")
+    _require_stored(write_rows(connection, _QUARANTINE, rows), "quarantine")
 
 
-def _note(connection: sa.Connection, table: LegacyTable, batch: _Batch, adopted: Adopted) -> None:
+def _write_notes(connection: sa.Connection, table: LegacyTable, batch: _Batch, state: AdoptionState) -> None:
     rows = [
-        (adopted.run_id, table.name, _key(table, row), outcome, _storable(reason), _original_values(table, row))
+        (state.run_id, table.name, _row_key(table, row), outcome, _storable(reason), _original_values(table, row))
         for row, (outcome, reason) in ((batch.old[position], said) for position, said in batch.remarks.items())
     ]
-    _must_be_stored(write_rows(connection, _NOTES, rows), "adoption_notes")
+    _require_stored(write_rows(connection, _NOTES, rows), "adoption_notes")
 
 
-def _must_be_stored(refused: Sequence[object], table: str) -> None:
+def _require_stored(refused: Sequence[object], table: str) -> None:
     if refused:
         raise AdoptionFailed(f"{table} refused {refused[0]}, so nothing was changed: please report this.")
 
 
-def _key(table: LegacyTable, old_row: OldRow) -> str:
-    return ",".join(f"{name}={_plain(value)}" for name, value in zip(table.key, old_row, strict=False))
+def _row_key(table: LegacyTable, old_row: OldRow) -> str:
+    return ",".join(f"{name}={_key_part(value)}" for name, value in zip(table.key, old_row, strict=False))
 
 
 def _original_values(table: LegacyTable, old_row: OldRow) -> str:
@@ -256,7 +256,7 @@ def _json_value(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
-def _plain(value: Any) -> str:  # noqa: ANN401
+def _key_part(value: Any) -> str:  # noqa: ANN401
     """A part of a key: no two values look alike, and Postgres can store each."""
     if isinstance(value, bytes):
         return f"x'{value.hex()}'"
@@ -301,7 +301,7 @@ def _continue_counting(connection: sa.Connection) -> None:
             connection.execute(sa.select(sa.func.setval(sequence, sa.func.greatest(highest, 1), positive)))
 
 
-def _end_run(connection: sa.Connection, report: AdoptionReport) -> None:
+def _finish_run(connection: sa.Connection, report: AdoptionReport) -> None:
     total = report.total
     quotes = sum(table.stored for table in report.tables if table.name == shapes.PRICE_SNAPSHOTS.name)
     connection.execute(

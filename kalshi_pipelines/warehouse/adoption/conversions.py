@@ -22,9 +22,9 @@ from kalshi_pipelines.warehouse.adoption.rows import (
     trade,
 )
 from kalshi_pipelines.warehouse.adoption.shapes import LegacyTable
-from kalshi_pipelines.warehouse.adoption.state import Adopted
+from kalshi_pipelines.warehouse.adoption.state import AdoptionState
 from kalshi_pipelines.warehouse.adoption.values import Remarks
-from kalshi_pipelines.warehouse.bulk import Row, Write
+from kalshi_pipelines.warehouse.bulk import BulkWrite, Row
 from kalshi_pipelines.warehouse.tables import (
     events,
     markets,
@@ -40,7 +40,7 @@ from kalshi_pipelines.warehouse.tables import (
     trades,
 )
 
-Convert = Callable[[tuple[Any, ...], Adopted, Remarks], Row]
+Convert = Callable[[tuple[Any, ...], AdoptionState, Remarks], Row]
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Conversion:
     """
 
     table: LegacyTable
-    write: Write
+    write: BulkWrite
     convert: Convert
 
 
-def _write(table: sa.Table, columns: str, on_conflict: Literal["keep", "refuse"] = "refuse") -> Write:
-    return Write(table, tuple(columns.split()), on_conflict)
+def _write(table: sa.Table, columns: str, on_conflict: Literal["keep", "refuse"] = "refuse") -> BulkWrite:
+    return BulkWrite(table, tuple(columns.split()), on_conflict)
 
 
 CONVERSIONS: Final = (

@@ -4,22 +4,23 @@ Each takes a row as read (key first), what was taken over so far, and where to p
 the order of the columns of its conversion.
 
 Raises:
-    RefusedRow: The row breaks an invariant.
+    RefusedLegacyRow: The row breaks an invariant.
 """
 
 import hashlib
 import json
 from typing import Any, Final
 
-from kalshi_pipelines.warehouse.adoption.state import Adopted
+from kalshi_pipelines.warehouse.adoption.state import AdoptionState
 from kalshi_pipelines.warehouse.adoption.values import (
-    RefusedRow,
+    RefusedLegacyRow,
     Remarks,
     amount,
     cost,
     count,
     dollar_text,
     flag,
+    identifier,
     instant,
     optional_amount,
     optional_instant,
@@ -29,7 +30,6 @@ from kalshi_pipelines.warehouse.adoption.values import (
     share,
     text,
     texts_as_json,
-    trimmed,
     whole_number,
     word,
 )
@@ -53,11 +53,11 @@ _LONGEST_TICKER: Final = 100
 _LONGEST_URL: Final = 2_000
 
 
-def event(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+def event(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     """An event: a placeholder with what the older tool knew, until its own record is read."""
     key, series_key, title, status, category, exclusive, created_at, updated_at = row
-    ticker = trimmed("ticker", key, remarks)
-    series_ticker = trimmed("series_ticker", series_key, remarks)
+    ticker = identifier("ticker", key, remarks)
+    series_ticker = identifier("series_ticker", series_key, remarks)
     values = (
         ticker,
         True,
@@ -68,21 +68,21 @@ def event(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
         _left_over(status=status),
         instant("created_at", created_at, remarks),
         instant("updated_at", updated_at, remarks),
-        adopted.run_id,
+        state.run_id,
     )
     if title == ticker and series_ticker == ticker:
         remarks.odd.append("a placeholder: title and series are its own ticker")
-    adopted.claim("event", ticker, row=key)
-    adopted.series.name(series_ticker)
-    adopted.events.store(ticker)
+    state.claim("event", ticker, row=key)
+    state.series.request_placeholder(series_ticker)
+    state.events.mark_stored(ticker)
     return values
 
 
-def market(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+def market(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     """A market: a placeholder with what the older tool knew, until its own record is read."""
     key, event_key, series_ticker, title, subtitle, status, result, opens, closes, expires, category, sub, *times = row
-    ticker = trimmed("ticker", key, remarks)
-    event_ticker = trimmed("event_ticker", event_key, remarks)
+    ticker = identifier("ticker", key, remarks)
+    event_ticker = identifier("event_ticker", event_key, remarks)
     open_us, close_us = instant("open_time", opens, remarks), instant("close_time", closes, remarks)
     created_us, updated_us = (
         instant(name, value, remarks) for name, value in zip(("created_at", "updated_at"), times, strict=True)
@@ -101,27 +101,27 @@ def market(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
         _left_over(series_ticker=series_ticker, category=category, subcategory=sub),
         created_us,
         updated_us,
-        adopted.run_id,
+        state.run_id,
     )
-    adopted.events.need(event_ticker, "event_ticker", remarks, promised=True)
+    state.events.require(event_ticker, "event_ticker", remarks, promised=True)
     if close_us < open_us:
         remarks.odd.append("closes before it opens")
     if len(ticker) > _LONGEST_TICKER:
         remarks.odd.append(f"its ticker has {len(ticker)} characters")
-    adopted.claim("market", ticker, row=key)
-    adopted.markets.store(ticker)
+    state.claim("market", ticker, row=key)
+    state.markets.mark_stored(ticker)
     return values
 
 
-def price_snapshot(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+def price_snapshot(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     """A quote; that it stands once for a ticker and time is left to the database, there are too many to remember."""
     key, market_key, snapshot_time, yes_bid, yes_ask, no_bid, no_ask, last_price, volume, volume_24h, interest = row
-    ticker = trimmed("ticker", market_key, remarks)
+    ticker = identifier("ticker", market_key, remarks)
     values = (
         key,
         ticker,
         instant("snapshot_time", snapshot_time, remarks),
-        adopted.run_id,
+        state.run_id,
         price("yes_bid", yes_bid),
         price("yes_ask", yes_ask),
         price("no_bid", no_bid),
@@ -131,7 +131,7 @@ def price_snapshot(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> 
         count("open_interest", interest),
         count("volume_24h", volume_24h),
     )
-    adopted.markets.need(ticker, "ticker", remarks, promised=True)
+    state.markets.require(ticker, "ticker", remarks, promised=True)
     if yes_bid > yes_ask:
         remarks.odd.append(f"crossed: yes_bid {yes_bid} above yes_ask {yes_ask}")
     if abs(yes_bid + no_ask - 100) > _ROUNDED_CENTS or abs(yes_ask + no_bid - 100) > _ROUNDED_CENTS:
@@ -139,33 +139,33 @@ def price_snapshot(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> 
     return values
 
 
-def settlement(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+def settlement(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     """The outcome of a market."""
     key, event_key, settled_at, result, final_yes, final_no, yes_payout, no_payout = row
-    ticker = trimmed("ticker", key, remarks)
+    ticker = identifier("ticker", key, remarks)
     payouts = optional_price("yes_payout", yes_payout), optional_price("no_payout", no_payout)
     if None not in payouts and yes_payout + no_payout != 100:
-        raise RefusedRow(f"yes_payout {yes_payout} and no_payout {no_payout} do not make 100 cents")
+        raise RefusedLegacyRow(f"yes_payout {yes_payout} and no_payout {no_payout} do not make 100 cents")
     values = (
         ticker,
-        trimmed("event_ticker", event_key, remarks),
+        identifier("event_ticker", event_key, remarks),
         instant("settled_at", settled_at, remarks),
         word("result", result, SETTLEMENT_RESULTS, remarks),
         optional_price("final_yes_price", final_yes),
         optional_price("final_no_price", final_no),
         *payouts,
-        adopted.now_us,
-        adopted.run_id,
+        state.now_us,
+        state.run_id,
     )
-    adopted.markets.need(ticker, "ticker", remarks, promised=True)
-    adopted.claim("settled market", ticker, row=key)
+    state.markets.require(ticker, "ticker", remarks, promised=True)
+    state.claim("settled market", ticker, row=key)
     return values
 
 
-def position(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+def position(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     """A position on one side of a market."""
     key, market_key, side, quantity, average, current, unrealized, realized, thesis, opened, closed, synced = row
-    ticker = trimmed("ticker", market_key, remarks)
+    ticker = identifier("ticker", market_key, remarks)
     outcome = word("side", side, OUTCOME_SIDES, remarks)
     opened_us, closed_us = instant("opened_at", opened, remarks), optional_instant("closed_at", closed, remarks)
     synced_us = instant("last_synced", synced, remarks)
@@ -183,47 +183,47 @@ def position(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
         opened_us,
         closed_us,
         synced_us,
-        adopted.run_id,
+        state.run_id,
     )
     if closed_us is None:
         if quantity == 0:
             remarks.odd.append("open, but nothing is held")
-        first = adopted.first("open position", ticker, outcome, row=key)
+        first = state.first_row_with("open position", ticker, outcome, row=key)
         if first != key:
             remarks.odd.append(f"row {first} is an open position of the same market and side")
     elif closed_us < opened_us:
         remarks.odd.append("closed before it was opened")
     if average == 0:
         remarks.odd.append("its average price is 0: the cost is not known")
-    adopted.markets.need(ticker, "ticker", remarks, promised=False)
-    adopted.positions.store(key)
+    state.markets.require(ticker, "ticker", remarks, promised=False)
+    state.positions.mark_stored(key)
     return values
 
 
-def trade(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+def trade(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     """A fill of ours; the price is that of the side that was traded."""
     key, kalshi_id, market_key, side, action, quantity, cents, total, fee, position_id, executed_at, synced_at = row
-    ticker = trimmed("ticker", market_key, remarks)
-    fill_id = trimmed("kalshi_trade_id", kalshi_id, remarks)
+    ticker = identifier("ticker", market_key, remarks)
+    fill_id = identifier("kalshi_trade_id", kalshi_id, remarks)
     held, verb = word("side", side, OUTCOME_SIDES, remarks), word("action", action, ACTIONS, remarks)
     if count("quantity", quantity) == 0:
-        raise RefusedRow("quantity=0: a fill has at least one contract")
+        raise RefusedLegacyRow("quantity=0: a fill has at least one contract")
     own = price("price_cents", cents)
     yes_price = own if held == "yes" else MAX_PRICE_MICRODOLLARS - own
     outcome = "yes" if (held == "yes") == (verb == "buy") else "no"
     executed_us = instant("executed_at", executed_at, remarks)
     fee_microdollars = cost("fee_cents", fee)
     synced_us = instant("synced_at", synced_at, remarks)
-    position_key = _position_of_trade(position_id, adopted, remarks)
+    position_key = _position_of_trade(position_id, state, remarks)
     if whole_number("total_cost_cents", total) != cents * quantity:
         remarks.odd.append(f"total_cost_cents {total} is not price times quantity, {cents * quantity}")
-    if executed_us > adopted.now_us:
+    if executed_us > state.now_us:
         remarks.odd.append("executed in the future")
-    adopted.claim("fill id", fill_id.lower(), row=key)
-    alike = adopted.first("fill", ticker, held, verb, quantity, cents, executed_us, row=key)
+    state.claim("fill id", fill_id.lower(), row=key)
+    alike = state.first_row_with("fill", ticker, held, verb, quantity, cents, executed_us, row=key)
     if alike != key:
         remarks.odd.append(f"row {alike} is the same fill with another id")
-    adopted.markets.need(ticker, "ticker", remarks, promised=False)
+    state.markets.require(ticker, "ticker", remarks, promised=False)
     return (
         fill_id,
         ticker,
@@ -239,33 +239,33 @@ def trade(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
         position_key,
         executed_us,
         synced_us,
-        adopted.run_id,
+        state.run_id,
     )
 
 
-def _position_of_trade(position_id: Any, adopted: Adopted, remarks: Remarks) -> int | None:  # noqa: ANN401
-    if position_id is None or position_id in adopted.positions:
+def _position_of_trade(position_id: Any, state: AdoptionState, remarks: Remarks) -> int | None:  # noqa: ANN401
+    if position_id is None or position_id in state.positions:
         return None if position_id is None else int(position_id)
-    if adopted.positions.was_refused(position_id):
+    if state.positions.is_quarantined(position_id):
         remarks.odd.append(f"position_id={position_id} is in quarantine itself and was left out")
         return None
-    raise RefusedRow(f"position_id={position_id} is not in positions")
+    raise RefusedLegacyRow(f"position_id={position_id} is not in positions")
 
 
-def portfolio_settlement(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+def portfolio_settlement(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     """What the settlement of a market paid us."""
     key, market_key, event_key, result, yes_count, yes_cost, no_count, no_cost, revenue, fee, value, *times = row
-    ticker = trimmed("ticker", market_key, remarks)
+    ticker = identifier("ticker", market_key, remarks)
     market_result = word("market_result", result, SETTLEMENT_RESULTS, remarks)
     if market_result == "scalar" and value is None:
-        raise RefusedRow("market_result='scalar' without a value")
+        raise RefusedLegacyRow("market_result='scalar' without a value")
     settled_us, synced_us = (
         instant(name, each, remarks) for name, each in zip(("settled_at", "synced_at"), times, strict=True)
     )
     values = (
         key,
         ticker,
-        trimmed("event_ticker", event_key, remarks),
+        identifier("event_ticker", event_key, remarks),
         _PRIMARY_SUBACCOUNT,
         market_result,
         count("yes_count", yes_count),
@@ -277,17 +277,17 @@ def portfolio_settlement(row: tuple[Any, ...], adopted: Adopted, remarks: Remark
         optional_price("value", value),
         settled_us,
         synced_us,
-        adopted.run_id,
+        state.run_id,
     )
-    adopted.claim("settlement", ticker, settled_us, row=key)
-    adopted.markets.need(ticker, "ticker", remarks, promised=False)
+    state.claim("settlement", ticker, settled_us, row=key)
+    state.markets.require(ticker, "ticker", remarks, promised=False)
     return values
 
 
-def tracked_item(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+def tracked_item(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     """A market or event news is collected for."""
     key, item_key, item_type, queries, created_at, last_collected_at, is_active = row
-    written = trimmed("ticker", item_key, remarks)
+    written = identifier("ticker", item_key, remarks)
     ticker = written.upper()
     if ticker != written:
         remarks.normalised.append(f"ticker {written!r} -> {ticker!r}")
@@ -299,18 +299,18 @@ def tracked_item(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Ro
         flag("is_active", is_active),
         instant("created_at", created_at, remarks),
         optional_instant("last_collected_at", last_collected_at, remarks),
-        adopted.run_id,
+        state.run_id,
     )
-    adopted.claim("tracked ticker", ticker, row=key)
+    state.claim("tracked ticker", ticker, row=key)
     return values
 
 
-def news_article(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+def news_article(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     """An article; its hash is checked and not kept, the address itself is the key."""
     key, address, url_hash, title, domain, published_at, collected_at, snippet, full_text, request_id = row
-    url = trimmed("url", address, remarks)
+    url = identifier("url", address, remarks)
     if hashlib.sha256(address.encode()).hexdigest() != url_hash:
-        raise RefusedRow("url_hash is not the SHA-256 of url")
+        raise RefusedLegacyRow("url_hash is not the SHA-256 of url")
     values = (
         key,
         url,
@@ -321,45 +321,45 @@ def news_article(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Ro
         optional_text("text_snippet", snippet),
         optional_text("full_text", full_text),
         optional_text("exa_request_id", request_id),
-        adopted.run_id,
+        state.run_id,
     )
     if len(url) > _LONGEST_URL:
         remarks.odd.append(f"its url has {len(url)} characters")
-    adopted.claim("url", url, row=key)
-    adopted.articles.store(key)
+    state.claim("url", url, row=key)
+    state.articles.mark_stored(key)
     return values
 
 
-def _article(article_id: Any, adopted: Adopted) -> int:  # noqa: ANN401
+def _article(article_id: Any, state: AdoptionState) -> int:  # noqa: ANN401
     """An article can not be named without being read, so what belongs to a refused one is refused with it."""
-    if article_id not in adopted.articles:
-        where = "in quarantine itself" if adopted.articles.was_refused(article_id) else "not in news_articles"
-        raise RefusedRow(f"article_id={article_id} is {where}")
+    if article_id not in state.articles:
+        where = "in quarantine itself" if state.articles.is_quarantined(article_id) else "not in news_articles"
+        raise RefusedLegacyRow(f"article_id={article_id} is {where}")
     return whole_number("article_id", article_id)
 
 
-def news_article_market(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+def news_article_market(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     """A market an article is about."""
     article_id, market_key = row
-    article, ticker = _article(article_id, adopted), trimmed("ticker", market_key, remarks)
-    adopted.markets.need(ticker, "ticker", remarks, promised=True)
-    adopted.claim("article and market", article, ticker, row=row)
+    article, ticker = _article(article_id, state), identifier("ticker", market_key, remarks)
+    state.markets.require(ticker, "ticker", remarks, promised=True)
+    state.claim("article and market", article, ticker, row=row)
     return article, ticker
 
 
-def news_article_event(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+def news_article_event(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     """An event an article is about."""
     article_id, event_key = row
-    article, ticker = _article(article_id, adopted), trimmed("event_ticker", event_key, remarks)
-    adopted.events.need(ticker, "event_ticker", remarks, promised=True)
-    adopted.claim("article and event", article, ticker, row=row)
+    article, ticker = _article(article_id, state), identifier("event_ticker", event_key, remarks)
+    state.events.require(ticker, "event_ticker", remarks, promised=True)
+    state.claim("article and event", article, ticker, row=row)
     return article, ticker
 
 
-def news_sentiment(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> Row:
+def news_sentiment(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     """How an article reads."""
     key, article_id, analyzed_at, score, label, confidence, method, keywords = row
-    article, analyzed_us = _article(article_id, adopted), instant("analyzed_at", analyzed_at, remarks)
+    article, analyzed_us = _article(article_id, state), instant("analyzed_at", analyzed_at, remarks)
     values = (
         key,
         article,
@@ -367,11 +367,11 @@ def news_sentiment(row: tuple[Any, ...], adopted: Adopted, remarks: Remarks) -> 
         share("score", score, -1, 1),
         word("label", label, SENTIMENT_LABELS, remarks),
         share("confidence", confidence, 0, 1),
-        trimmed("method", method, remarks),
+        identifier("method", method, remarks),
         None if keywords is None else texts_as_json("keywords_matched", keywords),
-        adopted.run_id,
+        state.run_id,
     )
-    adopted.claim("sentiment", article, values[6], analyzed_us, row=key)
+    state.claim("sentiment", article, values[6], analyzed_us, row=key)
     return values
 
 

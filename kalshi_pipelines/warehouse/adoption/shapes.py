@@ -179,7 +179,7 @@ def remains_of_legacy(database: sqlite3.Connection) -> tuple[tuple[str, ...], tu
     )
 
 
-def is_full_text_part(table: str) -> bool:
+def is_legacy_full_text_part(table: str) -> bool:
     """Whether a table is one of those that SQLite keeps a full-text table in."""
     return table in {f"{name}{part}" for name in _FULL_TEXT_TABLES for part in _FULL_TEXT_PARTS}
 

@@ -5,11 +5,11 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.warehouse.adoption.values import RefusedRow, Remarks
-from kalshi_pipelines.warehouse.bulk import Write, write_rows
+from kalshi_pipelines.warehouse.adoption.values import RefusedLegacyRow, Remarks
+from kalshi_pipelines.warehouse.bulk import BulkWrite, write_rows
 from kalshi_pipelines.warehouse.tables import events, markets, series
 
-_NAMED: Final = ("is_placeholder", "first_seen_us", "recorded_us", "ingest_run_id")
+_PLACEHOLDER_COLUMNS: Final = ("is_placeholder", "first_seen_us", "recorded_us", "ingest_run_id")
 
 
 class Parents:
@@ -20,64 +20,66 @@ class Parents:
     """
 
     def __init__(self, table: sa.Table | None, name: str) -> None:
-        self._write = table is not None and Write(table, (next(iter(table.primary_key)).name, *_NAMED), "keep")
+        self._write = table is not None and BulkWrite(
+            table, (next(iter(table.primary_key)).name, *_PLACEHOLDER_COLUMNS), "keep"
+        )
         self._name = name
         self._stored: set[Hashable] = set()
-        self._refused: set[Hashable] = set()
-        self._named: set[Hashable] = set()
-        self._to_name: list[Hashable] = []
+        self._quarantined: set[Hashable] = set()
+        self._requested: set[Hashable] = set()
+        self._to_write: list[Hashable] = []
 
-    def store(self, key: Hashable) -> None:
+    def mark_stored(self, key: Hashable) -> None:
         """Note a parent that was taken over."""
         self._stored.add(key)
 
-    def refuse(self, key: Hashable) -> None:
+    def mark_quarantined(self, key: Hashable) -> None:
         """Note a parent that is in quarantine."""
-        self._refused.add(key)
+        self._quarantined.add(key)
 
-    def refused_by_database(self, key: Hashable) -> None:
+    def move_to_quarantine(self, key: Hashable) -> None:
         """Note that a parent that seemed to be taken over is in quarantine."""
         self._stored.discard(key)
-        self.refuse(key)
+        self.mark_quarantined(key)
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._stored
 
-    def was_refused(self, key: Hashable) -> bool:
+    def is_quarantined(self, key: Hashable) -> bool:
         """Whether the old database has this parent, but it is in quarantine."""
-        return key in self._refused
+        return key in self._quarantined
 
-    def need(self, key: Hashable, column: str, remarks: Remarks, *, promised: bool) -> None:
+    def require(self, key: Hashable, column: str, remarks: Remarks, *, promised: bool) -> None:
         """Make sure of the parent of a row.
 
         Raises:
-            RefusedRow: The old database promised a parent and has none.
+            RefusedLegacyRow: The old database promised a parent and has none.
         """
         if key in self._stored:
             return
-        if key in self._refused:
-            if key not in self._named:
+        if key in self._quarantined:
+            if key not in self._requested:
                 remarks.odd.append(f"{column}={key} is in quarantine itself")
         elif promised:
-            raise RefusedRow(f"{column}={key} is not in {self._name}")
+            raise RefusedLegacyRow(f"{column}={key} is not in {self._name}")
         else:
             remarks.odd.append(f"{column}={key} is not in {self._name}")
-        self.name(key)
+        self.request_placeholder(key)
 
-    def name(self, key: Hashable) -> None:
+    def request_placeholder(self, key: Hashable) -> None:
         """Ask for a placeholder of a parent that is only named."""
-        if key not in self._stored and key not in self._named:
-            self._named.add(key)
-            self._to_name.append(key)
+        if key not in self._stored and key not in self._requested:
+            self._requested.add(key)
+            self._to_write.append(key)
 
     def write_placeholders(self, connection: sa.Connection, now_us: int, run_id: int) -> None:
         """Write the placeholders asked for since the last time."""
-        if self._write and self._to_name:
-            write_rows(connection, self._write, [(key, True, now_us, now_us, run_id) for key in self._to_name])
-            self._to_name.clear()
+        if self._write and self._to_write:
+            write_rows(connection, self._write, [(key, True, now_us, now_us, run_id) for key in self._to_write])
+            self._to_write.clear()
 
 
-class Adopted:
+class AdoptionState:
     """The state of one adoption."""
 
     def __init__(self, run_id: int, now_us: int) -> None:
@@ -94,13 +96,13 @@ class Adopted:
         """Take a key that can be taken once.
 
         Raises:
-            RefusedRow: An earlier row has it; the message names that row.
+            RefusedLegacyRow: An earlier row has it; the message names that row.
         """
-        first = self.first(what, *key, row=row)
+        first = self.first_row_with(what, *key, row=row)
         if first != row:
-            raise RefusedRow(f"same {what} as row {first}, which was kept")
+            raise RefusedLegacyRow(f"same {what} as row {first}, which was kept")
 
-    def first(self, what: str, *key: Hashable, row: Hashable) -> Hashable:
+    def first_row_with(self, what: str, *key: Hashable, row: Hashable) -> Hashable:
         """The first row with a key: this one, or an earlier one."""
         return self._taken.setdefault((what, *key), row)
 

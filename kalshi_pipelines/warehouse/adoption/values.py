@@ -20,7 +20,7 @@ _MOST_SHOWN: Final = 80
 _LARGEST_INTEGER: Final = 2**63 - 1
 
 
-class RefusedRow(ExpectedError):
+class RefusedLegacyRow(ExpectedError):
     """A row breaks an invariant of the warehouse; the message says which."""
 
 
@@ -37,7 +37,7 @@ class Remarks:
         return bool(self.normalised or self.odd)
 
 
-def shown(value: Any) -> str:  # noqa: ANN401
+def excerpt(value: Any) -> str:  # noqa: ANN401
     """A value for a reason: its text, cut where it is long."""
     text = repr(value)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
@@ -46,28 +46,28 @@ def shown(value: Any) -> str:  # noqa: ANN401
 def whole_number(name: str, value: Any) -> int:  # noqa: ANN401
     """An integer as stored; SQLite lets other types stand in an INTEGER column."""
     if type(value) is not int:
-        raise RefusedRow(f"{name}={shown(value)} is no whole number")
+        raise RefusedLegacyRow(f"{name}={excerpt(value)} is no whole number")
     return value
 
 
-def _fitting(name: str, value: int) -> int:
+def _require_storable(name: str, value: int) -> int:
     if abs(value) > _LARGEST_INTEGER:
-        raise RefusedRow(f"{name} is larger than the warehouse can hold")
+        raise RefusedLegacyRow(f"{name} is larger than the warehouse can hold")
     return value
 
 
 def count(name: str, value: Any) -> int:  # noqa: ANN401
     """Centi-contracts of a number of contracts, zero or more."""
     if type(value) is int and value >= 0:
-        return _fitting(name, value * CENTICONTRACTS_PER_CONTRACT)
-    raise RefusedRow(f"{name}={whole_number(name, value)} is negative")
+        return _require_storable(name, value * CENTICONTRACTS_PER_CONTRACT)
+    raise RefusedLegacyRow(f"{name}={whole_number(name, value)} is negative")
 
 
 def price(name: str, value: Any) -> int:  # noqa: ANN401
     """Micro-dollars of a price in cents, 0 to 100."""
     if type(value) is int and 0 <= value <= CENTS_PER_CONTRACT:
         return value * MICRODOLLARS_PER_CENT
-    raise RefusedRow(f"{name}={whole_number(name, value)} is outside 0..100 cents")
+    raise RefusedLegacyRow(f"{name}={whole_number(name, value)} is outside 0..100 cents")
 
 
 def optional_price(name: str, value: Any) -> int | None:  # noqa: ANN401
@@ -77,7 +77,7 @@ def optional_price(name: str, value: Any) -> int | None:  # noqa: ANN401
 
 def amount(name: str, value: Any) -> int:  # noqa: ANN401
     """Micro-dollars of an amount in cents, gain or loss."""
-    return _fitting(name, whole_number(name, value) * MICRODOLLARS_PER_CENT)
+    return _require_storable(name, whole_number(name, value) * MICRODOLLARS_PER_CENT)
 
 
 def optional_amount(name: str, value: Any) -> int | None:  # noqa: ANN401
@@ -88,32 +88,32 @@ def optional_amount(name: str, value: Any) -> int | None:  # noqa: ANN401
 def cost(name: str, value: Any) -> int:  # noqa: ANN401
     """Micro-dollars of an amount in cents, zero or more."""
     if type(value) is int and value >= 0:
-        return _fitting(name, value * MICRODOLLARS_PER_CENT)
-    raise RefusedRow(f"{name}={whole_number(name, value)} is negative")
+        return _require_storable(name, value * MICRODOLLARS_PER_CENT)
+    raise RefusedLegacyRow(f"{name}={whole_number(name, value)} is negative")
 
 
 def dollar_text(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
     """Micro-dollars of a decimal text, zero or more."""
     try:
-        exact = microdollars(trimmed(name, value, remarks))
+        exact = microdollars(identifier(name, value, remarks))
     except InexactValue:
-        raise RefusedRow(f"{name}={shown(value)} is no exact decimal") from None
+        raise RefusedLegacyRow(f"{name}={excerpt(value)} is no exact decimal") from None
     if exact < 0:
-        raise RefusedRow(f"{name}={value} is negative")
+        raise RefusedLegacyRow(f"{name}={value} is negative")
     return exact
 
 
 def flag(name: str, value: Any) -> bool:  # noqa: ANN401
     """A truth value, stored as 0 or 1."""
     if type(value) is not int or value not in {0, 1}:
-        raise RefusedRow(f"{name}={shown(value)} is neither 0 nor 1")
+        raise RefusedLegacyRow(f"{name}={excerpt(value)} is neither 0 nor 1")
     return value == 1
 
 
 def text(name: str, value: Any) -> str:  # noqa: ANN401
     """Text as it is."""
     if type(value) is not str:
-        raise RefusedRow(f"{name}={shown(value)} is no text")
+        raise RefusedLegacyRow(f"{name}={excerpt(value)} is no text")
     return value
 
 
@@ -122,15 +122,15 @@ def optional_text(name: str, value: Any) -> str | None:  # noqa: ANN401
     return None if value is None else text(name, value)
 
 
-def trimmed(name: str, value: Any, remarks: Remarks) -> str:  # noqa: ANN401
+def identifier(name: str, value: Any, remarks: Remarks) -> str:  # noqa: ANN401
     """Text without space around it; an identifier, so it can not be empty."""
     if type(value) is str and value and not (value[0].isspace() or value[-1].isspace()):
         return value
     bare = text(name, value).strip()
     if not bare:
-        raise RefusedRow(f"{name} is empty")
+        raise RefusedLegacyRow(f"{name} is empty")
     if bare != value:
-        remarks.normalised.append(f"{name} {shown(value)} -> {shown(bare)}")
+        remarks.normalised.append(f"{name} {excerpt(value)} -> {excerpt(bare)}")
     return bare
 
 
@@ -141,20 +141,20 @@ def word(name: str, value: Any, vocabulary: Collection[str], remarks: Remarks) -
             return value
         bare = value.strip().lower()
         if bare in vocabulary:
-            remarks.normalised.append(f"{name} {shown(value)} -> {shown(bare)}")
+            remarks.normalised.append(f"{name} {excerpt(value)} -> {excerpt(bare)}")
             return bare
-    raise RefusedRow(f"{name}={shown(value)} is none of {', '.join(each or '(empty)' for each in vocabulary)}")
+    raise RefusedLegacyRow(f"{name}={excerpt(value)} is none of {', '.join(each or '(empty)' for each in vocabulary)}")
 
 
 def instant(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
     """Microseconds since 1970 of a date and time; without a zone it is UTC."""
     if type(value) is str:
-        parsed = _parsed(value)
+        parsed = _parse_instant(value)
         if parsed is not None:
             if parsed.rewritten:
-                remarks.normalised.append(f"{name} {shown(value)} -> {parsed.rewritten}")
+                remarks.normalised.append(f"{name} {excerpt(value)} -> {parsed.rewritten}")
             return parsed.us
-    raise RefusedRow(f"{name}={shown(value)} is no date and time")
+    raise RefusedLegacyRow(f"{name}={excerpt(value)} is no date and time")
 
 
 def optional_instant(name: str, value: Any, remarks: Remarks) -> int | None:  # noqa: ANN401
@@ -168,7 +168,7 @@ class _Instant(NamedTuple):
 
 
 @lru_cache(maxsize=8192)
-def _parsed(value: str) -> _Instant | None:
+def _parse_instant(value: str) -> _Instant | None:
     try:
         parsed = dt.datetime.fromisoformat(value.strip())
         moment = parsed.replace(tzinfo=dt.UTC) if parsed.tzinfo is None else parsed.astimezone(dt.UTC)
@@ -183,14 +183,14 @@ def texts_as_json(name: str, value: Any) -> str:  # noqa: ANN401
     try:
         parsed = json.loads(text(name, value))
     except (ValueError, RecursionError):
-        raise RefusedRow(f"{name}={shown(value)} is no JSON") from None
+        raise RefusedLegacyRow(f"{name}={excerpt(value)} is no JSON") from None
     if not isinstance(parsed, list) or not all(isinstance(each, str) for each in parsed):
-        raise RefusedRow(f"{name}={shown(value)} is no list of texts")
+        raise RefusedLegacyRow(f"{name}={excerpt(value)} is no list of texts")
     return str(value)
 
 
 def share(name: str, value: Any, low: int, high: int) -> float:  # noqa: ANN401
     """A plain number in a closed range; not money."""
     if type(value) not in {int, float} or not low <= value <= high:
-        raise RefusedRow(f"{name}={shown(value)} is outside {low}..{high}")
+        raise RefusedLegacyRow(f"{name}={excerpt(value)} is outside {low}..{high}")
     return float(value)

@@ -69,7 +69,7 @@ news_articles = sa.Table(
 )
 
 
-def _why_linked() -> list[Any]:
+def _link_columns() -> list[Any]:
     """Why an article is linked: unknown of links an old database had until they are scored."""
     return [
         sa.Column("relevance", Real),
@@ -95,7 +95,7 @@ news_article_markets = sa.Table(
     metadata,
     _article(),
     sa.Column("ticker", Text, sa.ForeignKey("markets.ticker"), primary_key=True, nullable=False, index=True),
-    *_why_linked(),
+    *_link_columns(),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -105,7 +105,7 @@ news_article_events = sa.Table(
     metadata,
     _article(),
     sa.Column("event_ticker", Text, sa.ForeignKey("events.event_ticker"), primary_key=True, nullable=False, index=True),
-    *_why_linked(),
+    *_link_columns(),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -225,13 +225,13 @@ def is_full_text_part(name: str) -> bool:
     return name in (FULL_TEXT_TABLE, FULL_TEXT_INDEX) or name.startswith(f"{FULL_TEXT_TABLE}_")
 
 
-def _also(statement: str, dialect: str) -> None:
+def _create_with_articles(statement: str, dialect: str) -> None:
     ddl: Any = sa.DDL  # SQLAlchemy has no types for it
     sa.event.listen(news_articles, "after_create", ddl(statement).execute_if(dialect=dialect))
 
 
-_also(
+_create_with_articles(
     f"CREATE INDEX {FULL_TEXT_INDEX} ON news_articles USING gin (to_tsvector('english', {SEARCHED_TEXT}))", "postgresql"
 )
 for _statement in FULL_TEXT_STATEMENTS:
-    _also(_statement, "sqlite")
+    _create_with_articles(_statement, "sqlite")

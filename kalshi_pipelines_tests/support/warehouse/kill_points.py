@@ -70,7 +70,7 @@ class Summary:
     wrong: list[str] = field(default_factory=list)
 
 
-class Target(Protocol):
+class UpgradeTarget(Protocol):
     """A database that can be put back to how it was before the upgrade."""
 
     def put_back(self) -> None:
@@ -245,7 +245,7 @@ def _picture_of_database(url: str) -> Picture:
     return Picture(schema, rows)
 
 
-def _bring_to_old_revision(url: str) -> None:
+def _make_old_warehouse(url: str) -> None:
     """A warehouse of an earlier version, with rows in every table."""
     os.environ["KALSHI_WAREHOUSE_URL"] = url
     config = Config(toml_file=PYPROJECT)
@@ -257,28 +257,28 @@ def _bring_to_old_revision(url: str) -> None:
     del os.environ["KALSHI_WAREHOUSE_URL"]
 
 
-def _nothing(_where: object) -> None:
+def _make_nothing(_where: object) -> None:
     """A database that is not there yet, or empty."""
 
 
-def _legacy(path: Path) -> None:
+def _make_legacy(path: Path) -> None:
     make_legacy_database(path, snapshots=_SNAPSHOTS)
 
 
 @contextmanager
-def _target(case: str, folder: Path, url: str) -> Iterator[Target]:
+def _target(case: str, folder: Path, url: str) -> Iterator[UpgradeTarget]:
     if case.startswith("sqlite"):
         make: dict[str, Callable[[Path], object]] = {
-            "sqlite_fresh": _nothing,
-            "sqlite_old": lambda path: _bring_to_old_revision(f"sqlite:///{path}"),
-            "sqlite_legacy": _legacy,
+            "sqlite_fresh": _make_nothing,
+            "sqlite_old": lambda path: _make_old_warehouse(f"sqlite:///{path}"),
+            "sqlite_legacy": _make_legacy,
         }
         yield SqliteTarget(folder, make[case])
         return
     old = folder / "old.db"
     if case == "postgres_adopt_from":
-        _legacy(old)
-    prepare = _bring_to_old_revision if case == "postgres_old" else _nothing
+        _make_legacy(old)
+    prepare = _make_old_warehouse if case == "postgres_old" else _make_nothing
     target = PostgresTarget(f"kill_{case}", url, prepare, old if old.exists() else None)
     try:
         yield target
@@ -328,7 +328,7 @@ def _watch(reached: Reached) -> None:
 
     for module in (sqlite3, sqlite3.dbapi2):
         module.connect = connect  # type: ignore[attr-defined]
-    sys.addaudithook(lambda event, told: reached(f"{event} {told[:2]}") if event in _FILE_EVENTS else None)
+    sys.addaudithook(lambda event, details: reached(f"{event} {details[:2]}") if event in _FILE_EVENTS else None)
 
     @sa.event.listens_for(sa.Engine, "before_cursor_execute", retval=True)
     def _statement(
@@ -362,7 +362,7 @@ def _watch(reached: Reached) -> None:
     psycopg.Copy.write_row = write_row  # type: ignore[assignment, method-assign]
 
 
-def _in_a_child(work: Callable[[], None]) -> int:
+def _run_in_child(work: Callable[[], None]) -> int:
     """Do something in a forked process; how it ended, as ``os.waitpid`` tells."""
     child = os.fork()
     if child:
@@ -376,25 +376,25 @@ def _in_a_child(work: Callable[[], None]) -> int:
     os._exit(0)
 
 
-def _points_of(target: Target, folder: Path) -> tuple[list[str], int]:
+def _find_points(target: UpgradeTarget, folder: Path) -> tuple[list[str], int]:
     """Every point of an upgrade that goes to its end, and the size of the largest file on the way."""
-    told = folder / "points.json"
+    file = folder / "points.json"
 
-    def tell() -> None:
+    def write_points() -> None:
         points = _Points(largest_file=target.largest_file)
         _watch(points)
         target.migrate()
         labels, largest = list(points.labels), points.largest
-        told.write_text(json.dumps([labels, largest]), encoding="utf-8")
+        file.write_text(json.dumps([labels, largest]), encoding="utf-8")
 
     target.put_back()
-    if _in_a_child(tell):
+    if _run_in_child(write_points):
         raise RuntimeError("the upgrade fails without being killed")
-    labels, largest = json.loads(told.read_text(encoding="utf-8"))
+    labels, largest = json.loads(file.read_text(encoding="utf-8"))
     return labels, largest
 
 
-def _chosen(labels: Sequence[str], most: int) -> list[int]:
+def _choose_points(labels: Sequence[str], most: int) -> list[int]:
     """The numbers of the points to kill at, from 1: the notable ones, and others evenly between the first and last."""
     last = len(labels)
     always = {1, last}
@@ -406,17 +406,17 @@ def _chosen(labels: Sequence[str], most: int) -> list[int]:
     return sorted(always | {rest[(2 * each + 1) * len(rest) // (2 * wanted)] for each in range(wanted)})
 
 
-def _killed_at(target: Target, point: int) -> None:
+def _kill_at(target: UpgradeTarget, point: int) -> None:
     def work() -> None:
         _watch(_Points(fatal=point))
         target.migrate()
 
-    status = _in_a_child(work)
+    status = _run_in_child(work)
     if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
         raise RuntimeError(f"point {point} was not reached: the process ended with {status}")
 
 
-def _killed_while_writing(target: Target, limit: int) -> bool:
+def _kill_while_writing(target: UpgradeTarget, limit: int) -> bool:
     """Whether the kernel ended the process because a file was to grow beyond the limit."""
 
     def work() -> None:
@@ -424,13 +424,13 @@ def _killed_while_writing(target: Target, limit: int) -> bool:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         target.migrate()
 
-    status = _in_a_child(work)
+    status = _run_in_child(work)
     if status and not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXFSZ):
         raise RuntimeError(f"the process whose files may have {limit} bytes ended with {status}")
     return bool(status)
 
 
-def _look(target: Target, where: str, old: Picture, new: Picture, summary: Summary) -> None:
+def _check_after_kill(target: UpgradeTarget, where: str, old: Picture, new: Picture, summary: Summary) -> None:
     """What is there after a kill, and after the next upgrade."""
     summary.points += 1
     found = target.picture()
@@ -464,23 +464,23 @@ def kill_everywhere(case: str, folder: Path, most: int, url: str) -> Summary:
         target = held.enter_context(_target(case, folder, url))
         target.put_back()
         old = target.picture()
-        labels, largest = _points_of(target, folder)
+        labels, largest = _find_points(target, folder)
         new = target.picture()
         summary.statements = len(labels)
         if old == new:
             raise RuntimeError("there is nothing to upgrade")
-        for point in _chosen(labels, most):
+        for point in _choose_points(labels, most):
             label = " ".join(labels[point - 1].split())
             target.put_back()
-            _killed_at(target, point)
-            _look(target, f"point {point} of {len(labels)}, {label[:100]}", old, new, summary)
+            _kill_at(target, point)
+            _check_after_kill(target, f"point {point} of {len(labels)}, {label[:100]}", old, new, summary)
             summary.killed_in_executemany += label == "a row of executemany"
             summary.killed_in_copy += label == "a row of COPY"
         for number in range(_WRITE_LIMITS if largest else 0):
             limit = 512 + number * largest // _WRITE_LIMITS
             target.put_back()
-            summary.killed_while_writing += _killed_while_writing(target, limit)
-            _look(target, f"files of at most {limit} bytes", old, new, summary)
+            summary.killed_while_writing += _kill_while_writing(target, limit)
+            _check_after_kill(target, f"files of at most {limit} bytes", old, new, summary)
     return summary
 
 

@@ -624,21 +624,21 @@ def _put_back(copies: list[tuple[Path, Path]]) -> None:
         copy.replace(original)
 
 
-def _since(revision: str, this: str) -> bool:
+def _is_since(revision: str, this: str) -> bool:
     return REVISIONS.index(revision) >= REVISIONS.index(this)
 
 
 def _has_liquidity(table: str, revision: str) -> bool:
-    return table == "price_snapshots" and not _since(revision, _LIQUIDITY_GONE)
+    return table == "price_snapshots" and not _is_since(revision, _LIQUIDITY_GONE)
 
 
 def _create_tables(database: sqlite3.Connection, revision: str, newest: str) -> list[str]:
-    tables = [table for table, (since, _) in _TABLES.items() if _since(newest, since)]
+    tables = [table for table, (since, _) in _TABLES.items() if _is_since(newest, since)]
     liquidity = ", liquidity INTEGER" if _has_liquidity("price_snapshots", revision) else ""
-    if liquidity and not _since(revision, _LIQUIDITY_OPTIONAL):
+    if liquidity and not _is_since(revision, _LIQUIDITY_OPTIONAL):
         liquidity += " NOT NULL"
-    there_before = _since(revision, _TABLES["positions"][0])
-    thesis = "INTEGER" if there_before and not _since(revision, _THESIS_IS_TEXT) else "VARCHAR(64)"
+    there_before = _is_since(revision, _TABLES["positions"][0])
+    thesis = "INTEGER" if there_before and not _is_since(revision, _THESIS_IS_TEXT) else "VARCHAR(64)"
     for table in tables:
         columns = _TABLES[table][1].format(liquidity=liquidity, thesis_type=thesis)
         database.execute(f"CREATE TABLE {table} ({columns})")

@@ -25,7 +25,7 @@ _POSTGRES_KINDS: Final = {
 }
 
 
-class Refusal(NamedTuple):
+class ConstraintRefusal(NamedTuple):
     """What kind of constraint refused, and its name; of NOT NULL the column's.
 
     SQLite does not name foreign keys, and names the columns of a unique key: both are left out.
@@ -35,19 +35,19 @@ class Refusal(NamedTuple):
     name: str | None = None
 
 
-def refusal(error: sa.exc.DBAPIError) -> Refusal:
+def classify_refusal(error: sa.exc.DBAPIError) -> ConstraintRefusal:
     """What the database's error says; other errors are raised again."""
     if isinstance(error.orig, psycopg.Error):
         kind = _POSTGRES_KINDS.get(error.orig.sqlstate or "")
-        told = error.orig.diag
-        name = {"check": told.constraint_name, "not null": told.column_name}.get(kind or "")
+        diagnostics = error.orig.diag
+        name = {"check": diagnostics.constraint_name, "not null": diagnostics.column_name}.get(kind or "")
     else:
         text = str(error.orig)
         kind = next((kind for start, kind in _SQLITE_KINDS.items() if text.startswith(start)), None)
         name = re.split(r"[ .]", text)[-1] if kind in ("check", "not null") else None
     if kind is None:
         raise error
-    return Refusal(kind, name)
+    return ConstraintRefusal(kind, name)
 
 
 def constraint_name(error: sa.exc.DBAPIError) -> str | None:

@@ -63,7 +63,7 @@ class Database:
         with writing(self.engine) as connection:
             for table in LEGAL:
                 if table.name in names:
-                    there = _as_it_is(connection, table)
+                    there = _actual_table(connection, table)
                     for number in range(count):
                         row = numbered(table, number) | (_ODD.get(table.name, {}) if number else {})
                         connection.execute(sa.insert(there), {name: row[name] for name in row if name in there.c})
@@ -71,7 +71,7 @@ class Database:
     def insert(self, name: str, row: dict[str, Any]) -> None:
         """Put a row into a table."""
         with writing(self.engine) as connection:
-            connection.execute(sa.insert(_as_it_is(connection, metadata.tables[name])), row)
+            connection.execute(sa.insert(_actual_table(connection, metadata.tables[name])), row)
 
     def empty(self, names: set[str]) -> None:
         """Delete every row of some tables."""
@@ -81,7 +81,7 @@ class Database:
                     connection.execute(sa.delete(table))
 
 
-def _as_it_is(connection: sa.Connection, table: sa.Table) -> sa.TableClause:
+def _actual_table(connection: sa.Connection, table: sa.Table) -> sa.TableClause:
     """A table with the columns it has in the database, which may be older or newer than the description."""
     names = connection.exec_driver_sql(f"SELECT * FROM {table.name} WHERE false").keys()
     return sa.table(table.name, *[sa.column(name, table.c[name].type) for name in names if name in table.c])
@@ -96,7 +96,7 @@ _ODD: Final[dict[str, dict[str, Any]]] = {
 
 
 @contextmanager
-def opened(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+def open_database(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """A database that alembic commands reach as users do: configuration in pyproject.toml, the URL in a variable."""
     monkeypatch.setenv("KALSHI_WAREHOUSE_URL", url)
     engine = open_engine(url)

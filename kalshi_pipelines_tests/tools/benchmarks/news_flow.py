@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.news.addresses import canonical_address
 from kalshi_pipelines.news.stories import Stories, features, sketch_of
 from kalshi_pipelines.warehouse import tables
-from kalshi_pipelines.warehouse.bulk import Write, write_rows
+from kalshi_pipelines.warehouse.bulk import BulkWrite, write_rows
 from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 from kalshi_pipelines_tests.support.news.corpus import articles
@@ -56,7 +56,7 @@ def articles_stored(folder: Path, count: int, *, indexed: bool) -> float:
         (f"https://e.example/{number}", title, "e.example", 1, text[:500], text, 1)
         for number, (title, text) in enumerate(texts)
     ]
-    write = Write(tables.news_articles, _COLUMNS, on_conflict="refuse")
+    write = BulkWrite(tables.news_articles, _COLUMNS, on_conflict="refuse")
     started = time.perf_counter()
     for start in range(0, len(rows), PAGE):
         with writing(engine) as connection:

@@ -26,10 +26,10 @@ from kalshi_pipelines.kalshi.records import Market
 from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.adoption.adopt import adopt
-from kalshi_pipelines.warehouse.bulk import Row, Write, write_rows
+from kalshi_pipelines.warehouse.bulk import BulkWrite, Row, write_rows
 from kalshi_pipelines.warehouse.engine import open_engine, sqlite_driver, writing
 from kalshi_pipelines.warehouse.inspection import read_only
-from kalshi_pipelines.warehouse.migrations import ready_to_migrate
+from kalshi_pipelines.warehouse.migrations import migration_transaction
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 from kalshi_pipelines_tests.support.postgres import running_cluster
 from kalshi_pipelines_tests.support.warehouse.legacy import make_legacy_database
@@ -130,7 +130,7 @@ def postgres_copy(url: str, folder: Path) -> Measured:
 def postgres_executemany(url: str, folder: Path) -> Measured:
     """The same by the statement a program would start with: an upsert that is executed for each row."""
 
-    def upsert(connection: sa.Connection, write: Write, rows: list[Row]) -> None:
+    def upsert(connection: sa.Connection, write: BulkWrite, rows: list[Row]) -> None:
         insert = postgresql.insert(write.table)
         changed = {name: insert.excluded[name] for name in write.columns if name != "ticker"}
         statement = insert.on_conflict_do_update(index_elements=["ticker"], set_=changed)
@@ -139,9 +139,9 @@ def postgres_executemany(url: str, folder: Path) -> Measured:
     return _overwrite_in_postgres(upsert)
 
 
-def _overwrite_in_postgres(overwrite: Callable[[sa.Connection, Write, list[Row]], object]) -> Measured:
+def _overwrite_in_postgres(overwrite: Callable[[sa.Connection, BulkWrite, list[Row]], object]) -> Measured:
     values = dict(LEGAL[tables.markets])
-    write = Write(tables.markets, tuple(values))
+    write = BulkWrite(tables.markets, tuple(values))
     seconds = 0.0
     with running_cluster() as cluster, cluster.database() as name:
         engine = open_engine(cluster.url(name))
@@ -190,7 +190,7 @@ def adoption(_snapshots: str, folder: Path) -> Measured:
     upgrade_to_head(engine)
     with read_only(folder / OLD_DATABASE) as old:
         started = time.perf_counter()
-        with ready_to_migrate(engine) as connection:
+        with migration_transaction(engine) as connection:
             report = adopt(old, connection, lambda _progress: None)
         seconds = time.perf_counter() - started
     engine.dispose()

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.adoption.report import AdoptedTable
 from kalshi_pipelines.warehouse.engine import open_engine, writing
-from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded
+from kalshi_pipelines.warehouse.inspection import CannotBeUpgraded
 from kalshi_pipelines.warehouse.tables import (
     adoption_counts,
     adoption_notes,
@@ -39,23 +39,23 @@ def silent(_sentence: str) -> None:
     pass
 
 
-def in_place(path: Path) -> tuple[sa.Engine, UpgradeReport]:
+def migrate_in_place(path: Path) -> tuple[sa.Engine, UpgradeReport]:
     engine = open_engine(f"sqlite:///{path}")
     return engine, migrate(engine, "sandbox", silent)
 
 
-def rows_of(engine: sa.Engine) -> dict[str, list[Any]]:
+def all_rows(engine: sa.Engine) -> dict[str, list[Any]]:
     """Every row of every table but for the times of this run."""
     found = {}
     with engine.connect() as connection:
         for table in metadata.sorted_tables:
-            columns = [c for c in table.c if c.name not in {"started_us", "finished_us"} | _of_now(table)]
+            columns = [c for c in table.c if c.name not in {"started_us", "finished_us"} | _time_columns(table)]
             rows = connection.execute(sa.select(*columns))
             found[table.name] = sorted(repr([int(v) if isinstance(v, bool) else v for v in row]) for row in rows)
     return found
 
 
-def _of_now(table: sa.Table) -> set[str]:
+def _time_columns(table: sa.Table) -> set[str]:
     """Columns that hold when the adoption ran."""
     if table.name in {"series", "settlements", "quarantine"}:
         return {"first_seen_us", "recorded_us", "first_quarantined_us", "quarantined_us"}
@@ -75,9 +75,9 @@ def empty_engine(empty_database_url: str) -> Iterator[sa.Engine]:
 
 
 @pytest.mark.parametrize("made", STAMPS.values(), ids=STAMPS)
-def test_every_row_of_any_revision_however_stamped_is_accounted_for(made: dict[str, Any], tmp_path: Path) -> None:
+def test_every_row_of_every_revision_and_stamp_is_accounted_for(made: dict[str, Any], tmp_path: Path) -> None:
     old = make_legacy_database(tmp_path / "old.db", **made)
-    engine, report = in_place(old.path)
+    engine, report = migrate_in_place(old.path)
     assert report.adoption is not None
     assert {t.name: (t.read, t.normalised, t.quarantined) for t in report.adoption.tables} == old.counts()
     with engine.connect() as connection:
@@ -91,8 +91,8 @@ def test_every_row_of_any_revision_however_stamped_is_accounted_for(made: dict[s
     engine.dispose()
 
 
-def test_the_figures_are_in_the_database_and_in_the_run(old: LegacyDatabase) -> None:
-    engine, report = in_place(old.path)
+def test_adoption_counts_are_stored_in_table_and_run(old: LegacyDatabase) -> None:
+    engine, report = migrate_in_place(old.path)
     assert report.adoption is not None
     with engine.connect() as connection:
         stored = connection.execute(sa.select(adoption_counts)).all()
@@ -108,44 +108,42 @@ def test_the_figures_are_in_the_database_and_in_the_run(old: LegacyDatabase) -> 
     engine.dispose()
 
 
-def test_the_same_rows_come_out_in_place_and_from_another_file_on_either_engine(
-    old: LegacyDatabase, empty_engine: sa.Engine
-) -> None:
+def test_adoption_in_place_and_from_a_file_give_the_same_rows(old: LegacyDatabase, empty_engine: sa.Engine) -> None:
     before = old.path.read_bytes()
     migrate(empty_engine, "sandbox", silent, adopt_from=old.path)
     assert old.path.read_bytes() == before
-    elsewhere = rows_of(empty_engine)
-    engine, _ = in_place(old.path)
-    assert rows_of(engine) == elsewhere
+    elsewhere = all_rows(empty_engine)
+    engine, _ = migrate_in_place(old.path)
+    assert all_rows(engine) == elsewhere
     engine.dispose()
 
 
-def test_a_database_is_taken_over_once(old: LegacyDatabase, empty_engine: sa.Engine) -> None:
+def test_database_is_adopted_once(old: LegacyDatabase, empty_engine: sa.Engine) -> None:
     assert migrate(empty_engine, "sandbox", silent, adopt_from=old.path).adoption
-    rows = rows_of(empty_engine)
+    rows = all_rows(empty_engine)
     assert migrate(empty_engine, "sandbox", silent, adopt_from=old.path).adoption is None
-    assert rows_of(empty_engine) == rows
+    assert all_rows(empty_engine) == rows
 
 
-def test_a_warehouse_with_data_of_its_own_takes_nothing_over(old: LegacyDatabase, engine: sa.Engine) -> None:
+def test_warehouse_with_data_adopts_nothing(old: LegacyDatabase, engine: sa.Engine) -> None:
     with writing(engine) as connection:
         connection.execute(sa.insert(ingest_runs), LEGAL[ingest_runs])
-    before = rows_of(engine)
-    with pytest.raises(CanNotBeUpgraded, match="holds data already"):
+    before = all_rows(engine)
+    with pytest.raises(CannotBeUpgraded, match="holds data already"):
         migrate(engine, "sandbox", silent, adopt_from=old.path)
-    assert rows_of(engine) == before
+    assert all_rows(engine) == before
 
 
-def test_what_is_no_old_database_is_not_taken_over(tmp_path: Path, empty_engine: sa.Engine) -> None:
-    with pytest.raises(CanNotBeUpgraded, match="does not exist"):
+def test_file_that_is_not_a_legacy_database_is_not_adopted(tmp_path: Path, empty_engine: sa.Engine) -> None:
+    with pytest.raises(CannotBeUpgraded, match="does not exist"):
         migrate(empty_engine, "sandbox", silent, adopt_from=tmp_path / "missing.db")
     (tmp_path / "empty_file.db").touch()
-    with pytest.raises(CanNotBeUpgraded, match="no kalshi_research database"):
+    with pytest.raises(CannotBeUpgraded, match="no kalshi_research database"):
         migrate(empty_engine, "sandbox", silent, adopt_from=tmp_path / "empty_file.db")
     assert sa.inspect(empty_engine).get_table_names() == []
 
 
-def test_rows_written_afterwards_get_ids_after_those_taken_over(old: LegacyDatabase, empty_engine: sa.Engine) -> None:
+def test_new_rows_get_ids_after_the_adopted_ids(old: LegacyDatabase, empty_engine: sa.Engine) -> None:
     migrate(empty_engine, "sandbox", silent, adopt_from=old.path)
     key = price_snapshots.c.price_snapshot_id
     with writing(empty_engine) as connection:
@@ -155,7 +153,7 @@ def test_rows_written_afterwards_get_ids_after_those_taken_over(old: LegacyDatab
         assert connection.scalar(sa.insert(price_snapshots).returning(key), snapshot) == (highest or 0) + 1
 
 
-def test_a_text_the_database_can_not_hold_is_quarantined_with_its_row(tmp_path: Path, empty_engine: sa.Engine) -> None:
+def test_row_with_text_that_cannot_be_stored_is_quarantined(tmp_path: Path, empty_engine: sa.Engine) -> None:
     old = make_legacy_database(tmp_path / "old.db", bad_rows=False)
     with closing(sqlite3.connect(old.path)) as database, database:
         database.execute("UPDATE news_articles SET title = 'a' || char(0) || 'b' WHERE id = 1")
@@ -174,11 +172,11 @@ def test_a_text_the_database_can_not_hold_is_quarantined_with_its_row(tmp_path: 
 
 
 @pytest.mark.parametrize("table", ["news_sentiments", "positions", "price_snapshots", "all"])
-def test_a_table_without_rows_is_taken_over_like_any_other(table: str, old: LegacyDatabase) -> None:
+def test_table_without_rows_is_adopted(table: str, old: LegacyDatabase) -> None:
     with closing(sqlite3.connect(old.path)) as database, database:
         for name in old.rows if table == "all" else [table]:
             database.execute(f"DELETE FROM {name}")
-    engine, report = in_place(old.path)
+    engine, report = migrate_in_place(old.path)
     assert report.adoption is not None
     read = {each.name: each.read for each in report.adoption.tables}
     assert set(read) == set(old.rows)
@@ -186,9 +184,7 @@ def test_a_table_without_rows_is_taken_over_like_any_other(table: str, old: Lega
     engine.dispose()
 
 
-def test_the_children_of_a_row_the_database_refuses_are_kept_with_a_placeholder(
-    tmp_path: Path, empty_engine: sa.Engine
-) -> None:
+def test_children_of_a_row_refused_by_the_database_keep_a_placeholder(tmp_path: Path, empty_engine: sa.Engine) -> None:
     old = make_legacy_database(tmp_path / "old.db", bad_rows=False)
     with closing(sqlite3.connect(old.path)) as database, database:
         for table in ("events", "markets"):
@@ -201,9 +197,9 @@ def test_the_children_of_a_row_the_database_refuses_are_kept_with_a_placeholder(
     assert quarantined == {"positions": 1} | texts
 
 
-def test_the_original_values_hold_columns_that_were_retired(tmp_path: Path) -> None:
+def test_original_values_include_retired_columns(tmp_path: Path) -> None:
     old = make_legacy_database(tmp_path / "old.db", REVISIONS[0])
-    engine, _ = in_place(old.path)
+    engine, _ = migrate_in_place(old.path)
     with engine.connect() as connection:
         payload = connection.scalar(
             sa.select(quarantine.c.payload).where(quarantine.c.subject == "kalshi_research.price_snapshots").limit(1)
@@ -212,7 +208,7 @@ def test_the_original_values_hold_columns_that_were_retired(tmp_path: Path) -> N
     engine.dispose()
 
 
-def test_keys_that_look_alike_are_told_apart(tmp_path: Path, empty_engine: sa.Engine) -> None:
+def test_keys_that_look_alike_are_quarantined_separately(tmp_path: Path, empty_engine: sa.Engine) -> None:
     old = make_legacy_database(tmp_path / "old.db", bad_rows=False)
     alike = ["b'KXA'", b"KXA", "x'4b5841'", "KX\x00", "KX\\x00", '"KX"', "KX", " KX", ""]
     with closing(sqlite3.connect(old.path)) as database, database:
@@ -227,7 +223,7 @@ def test_keys_that_look_alike_are_told_apart(tmp_path: Path, empty_engine: sa.En
     assert report.adoption.total.quarantined == len(alike)
 
 
-def test_ids_at_and_below_zero_are_taken_over(tmp_path: Path, empty_engine: sa.Engine) -> None:
+def test_ids_at_and_below_zero_are_adopted(tmp_path: Path, empty_engine: sa.Engine) -> None:
     old = make_legacy_database(tmp_path / "old.db", bad_rows=False)
     with closing(sqlite3.connect(old.path)) as database, database:
         database.execute("UPDATE price_snapshots SET id = -id")
@@ -236,7 +232,7 @@ def test_ids_at_and_below_zero_are_taken_over(tmp_path: Path, empty_engine: sa.E
     assert report.adoption.total.quarantined == 0
 
 
-def test_a_key_too_long_for_an_index_is_kept_or_quarantined(tmp_path: Path, empty_engine: sa.Engine) -> None:
+def test_key_too_long_for_an_index_is_kept_or_quarantined(tmp_path: Path, empty_engine: sa.Engine) -> None:
     old = make_legacy_database(tmp_path / "old.db", bad_rows=False)
     url = "https://news.example/" + "".join(hashlib.sha256(bytes([number])).hexdigest() for number in range(200))
     with closing(sqlite3.connect(old.path)) as database, database:
@@ -248,11 +244,11 @@ def test_a_key_too_long_for_an_index_is_kept_or_quarantined(tmp_path: Path, empt
     assert total.read == sum(old.rows.values()) == total.stored + total.quarantined
 
 
-def test_tables_of_the_users_own_stay_as_they_are(old: LegacyDatabase) -> None:
+def test_tables_of_the_user_survive_the_adoption(old: LegacyDatabase) -> None:
     with closing(sqlite3.connect(old.path)) as database, database:
         database.execute("CREATE TABLE my_notes (note TEXT)")
         database.execute("INSERT INTO my_notes VALUES ('buy low')")
-    engine, report = in_place(old.path)
+    engine, report = migrate_in_place(old.path)
     assert report.left_alone == ("my_notes",)
     with engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT note FROM my_notes")) == "buy low"
@@ -272,7 +268,7 @@ def test_tables_of_the_users_own_stay_as_they_are(old: LegacyDatabase) -> None:
         ("ALTER TABLE positions DROP COLUMN side", "lacks the columns side"),
     ],
 )
-def test_what_would_not_survive_is_refused_before_anything_is_written(
+def test_legacy_database_with_conflicting_objects_is_refused_untouched(
     old: LegacyDatabase, statement: str, sentence: str
 ) -> None:
     with closing(sqlite3.connect(old.path)) as database, database:
@@ -281,30 +277,30 @@ def test_what_would_not_survive_is_refused_before_anything_is_written(
         database.execute(statement)
     before = old.path.read_bytes()
     engine = open_engine(f"sqlite:///{old.path}")
-    with pytest.raises(CanNotBeUpgraded, match=sentence):
+    with pytest.raises(CannotBeUpgraded, match=sentence):
         migrate(engine, "sandbox", silent)
     engine.dispose()
     assert old.path.read_bytes() == before
 
 
-def test_what_a_killed_migration_of_the_older_tool_left_does_not_survive(old: LegacyDatabase) -> None:
+def test_leftover_table_of_a_killed_legacy_migration_is_dropped(old: LegacyDatabase) -> None:
     with closing(sqlite3.connect(old.path)) as database, database:
         database.execute("CREATE TABLE _alembic_tmp_price_snapshots AS SELECT * FROM price_snapshots")
-    engine, report = in_place(old.path)
+    engine, report = migrate_in_place(old.path)
     assert report.left_alone == ()
     assert "_alembic_tmp_price_snapshots" not in sa.inspect(engine).get_table_names()
     engine.dispose()
 
 
-def test_full_text_tables_and_triggers_do_not_survive(old: LegacyDatabase) -> None:
-    engine, _ = in_place(old.path)
+def test_adoption_drops_full_text_tables_and_triggers(old: LegacyDatabase) -> None:
+    engine, _ = migrate_in_place(old.path)
     with engine.connect() as connection:
         names = set(connection.scalars(sa.text("SELECT name FROM sqlite_master")))
     assert not {name for name in names if "fts" in name}
     engine.dispose()
 
 
-def test_progress_is_told_with_rate_and_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_with_rate_and_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kalshi_pipelines.warehouse.upgrade._SECONDS_BETWEEN_REPORTS", 0)
     old = make_legacy_database(tmp_path / "old.db", HEAD, snapshots=25_000, bad_rows=False)
     said: list[str] = []

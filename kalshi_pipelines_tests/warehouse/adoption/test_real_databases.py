@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.adoption.shapes import LEGACY_TABLES
 from kalshi_pipelines.warehouse.engine import open_engine
-from kalshi_pipelines.warehouse.inspection import CanNotBeUpgraded, read_only
+from kalshi_pipelines.warehouse.inspection import CannotBeUpgraded, read_only
 from kalshi_pipelines.warehouse.upgrade import UpgradeReport, migrate
 from kalshi_pipelines_tests.support.warehouse.found_databases import FOUND_DATABASES, MANIFEST, found_databases
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not MANIFEST.is_file(), reason="the old database
 
 
 @dataclass(frozen=True)
-class Adopted:
+class AdoptedDatabase:
     file: str
     engine: sa.Engine
     report: UpgradeReport
@@ -52,43 +52,43 @@ class Adopted:
 
 
 @pytest.fixture(scope="module", params=found_databases(adopted=True))
-def adopted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adopted]:
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdoptedDatabase]:
     path = tmp_path_factory.mktemp("legacy") / request.param
     shutil.copyfile(FOUND_DATABASES / request.param, path)
     engine = open_engine(f"sqlite:///{path}")
-    yield Adopted(request.param, engine, migrate(engine, "sandbox", print))
+    yield AdoptedDatabase(request.param, engine, migrate(engine, "sandbox", print))
     engine.dispose()
 
 
-def test_every_row_is_accounted_for(adopted: Adopted) -> None:
-    assert adopted.report.adoption is not None
-    read = {table.name: table.read for table in adopted.report.adoption.tables}
-    expected = {name: rows for name, rows in adopted.manifest["row_counts"].items() if name in KEYS}
+def test_every_row_is_accounted_for(database: AdoptedDatabase) -> None:
+    assert database.report.adoption is not None
+    read = {table.name: table.read for table in database.report.adoption.tables}
+    expected = {name: rows for name, rows in database.manifest["row_counts"].items() if name in KEYS}
     assert read == expected
-    with adopted.engine.connect() as connection:
-        for table in adopted.report.adoption.tables:
+    with database.engine.connect() as connection:
+        for table in database.report.adoption.tables:
             run = "" if table.name.startswith("news_article_") else "WHERE ingest_run_id = 1"
             names_only = "AND title IS NOT NULL" if table.name in {"events", "markets"} else ""
             stored = connection.scalar(sa.text(f"SELECT count(*) FROM {table.name} {run} {names_only}"))
             assert stored == table.stored, table.name
 
 
-def test_rows_that_break_an_invariant_are_in_quarantine_and_no_good_row_is(adopted: Adopted) -> None:
-    wrong = {kind: adopted.wrong_rows(kind) for kind in ("normalisable", "reject", "orphan", "suspicious")}
-    assert wrong["reject"] <= adopted.quarantined
-    assert adopted.quarantined <= wrong["reject"] | wrong["orphan"] | wrong["suspicious"]
-    normalised = adopted.found("SELECT table_name, row_key FROM adoption_notes WHERE outcome = 'normalised'")
+def test_only_rows_that_break_an_invariant_are_quarantined(database: AdoptedDatabase) -> None:
+    wrong = {kind: database.wrong_rows(kind) for kind in ("normalisable", "reject", "orphan", "suspicious")}
+    assert wrong["reject"] <= database.quarantined
+    assert database.quarantined <= wrong["reject"] | wrong["orphan"] | wrong["suspicious"]
+    normalised = database.found("SELECT table_name, row_key FROM adoption_notes WHERE outcome = 'normalised'")
     assert normalised == wrong["normalisable"]
 
 
-def test_orphans_are_in_quarantine_or_noted(adopted: Adopted) -> None:
-    noted = adopted.found("SELECT table_name, row_key FROM adoption_notes")
-    assert adopted.wrong_rows("orphan") <= adopted.quarantined | noted
+def test_orphans_are_quarantined_or_noted(database: AdoptedDatabase) -> None:
+    noted = database.found("SELECT table_name, row_key FROM adoption_notes")
+    assert database.wrong_rows("orphan") <= database.quarantined | noted
 
 
-def test_the_original_values_of_a_quarantined_row_are_kept(adopted: Adopted) -> None:
-    assert adopted.report.backup is not None
-    with read_only(adopted.report.backup) as backup, adopted.engine.connect() as connection:
+def test_quarantine_keeps_the_original_values_of_a_row(database: AdoptedDatabase) -> None:
+    assert database.report.backup is not None
+    with read_only(database.report.backup) as backup, database.engine.connect() as connection:
         quarantined = connection.execute(
             sa.text("SELECT record_key, payload FROM quarantine WHERE subject = 'kalshi_research.price_snapshots'")
         )
@@ -98,20 +98,20 @@ def test_the_original_values_of_a_quarantined_row_are_kept(adopted: Adopted) -> 
             assert (kept["ticker"], kept["yes_bid"], kept["volume"]) == original
 
 
-def test_nothing_of_the_older_tool_is_left_in_the_file(adopted: Adopted) -> None:
-    with adopted.engine.connect() as connection:
+def test_adopted_file_has_no_objects_of_the_older_tool(database: AdoptedDatabase) -> None:
+    with database.engine.connect() as connection:
         left = connection.scalar(sa.text("SELECT count(*) FROM sqlite_master WHERE name LIKE '%_fts%'"))
         indexes = connection.scalar(sa.text("SELECT count(*) FROM sqlite_master WHERE name LIKE 'idx_%'"))
     assert (left, indexes) == (0, 0)
 
 
 @pytest.mark.parametrize("name", found_databases(adopted=False))
-def test_what_can_not_be_adopted_is_refused_and_stays_byte_for_byte_as_it_was(name: str, tmp_path: Path) -> None:
+def test_unusable_file_is_refused_and_stays_byte_for_byte_unchanged(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     shutil.copyfile(FOUND_DATABASES / name, path)
     before = path.read_bytes()
     engine = open_engine(f"sqlite:///{path}")
-    with pytest.raises(CanNotBeUpgraded, match="not touched"):
+    with pytest.raises(CannotBeUpgraded, match="not touched"):
         migrate(engine, "sandbox", print)
     engine.dispose()
     assert path.read_bytes() == before
