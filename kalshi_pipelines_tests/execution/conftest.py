@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
-from kalshi_pipelines_tests.support.execution.trading import Desk, desk_at
+from kalshi_pipelines_tests.support.execution.order_steps import OrderSteps, order_steps
 from kalshi_pipelines_tests.support.migrated import journal_at_head
 from kalshi_pipelines_tests.support.postgres import Cluster
 
@@ -69,6 +69,6 @@ def sqlite_journal(sqlite_journal_url: str) -> Iterator[sa.Engine]:
 
 
 @pytest.fixture
-def desk(journal_engine: sa.Engine) -> Desk:
+def steps(journal_engine: sa.Engine) -> OrderSteps:
     """A journal with an open live session and the kill switch released, in each of the databases."""
-    return desk_at(journal_engine)
+    return order_steps(journal_engine)

@@ -15,15 +15,15 @@ from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.units import instant, now_us
 from kalshi_pipelines.warehouse.engine import open_engine
-from kalshi_pipelines_tests.support.execution.floor import Floor, proposed, trading_floor
+from kalshi_pipelines_tests.support.execution.sandbox_member import SandboxMember, proposed, sandbox_with_member
 
 Values = dict[str, Any]
 
 
 @pytest.fixture
-def floor(tmp_path: Path) -> Iterator[Floor]:
+def member(tmp_path: Path) -> Iterator[SandboxMember]:
     (tmp_path / "keys").mkdir()
-    with trading_floor(tmp_path / "keys") as made:
+    with sandbox_with_member(tmp_path / "keys") as made:
         yield made
 
 
@@ -37,26 +37,26 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def definitions(
-    floor: Floor, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    member: SandboxMember, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> dg.Definitions:
     """Definitions with every setting of a live session in the environment of this process."""
-    settings = floor.settings()
+    settings = member.settings()
     assert settings.arm
     for name, value in {
         "MODE": "live",
-        "API_KEY_ID": floor.key_id,
-        "PRIVATE_KEY_FILE": str(floor.key_file),
-        "URL": floor.sandbox.url,
+        "API_KEY_ID": member.key_id,
+        "PRIVATE_KEY_FILE": str(member.key_file),
+        "URL": member.sandbox.url,
         "SERIES": "*",
         "APPROVAL_DOLLARS": "50",
         "ARM": settings.arm.get_secret_value(),
     }.items():
         monkeypatch.setenv(f"KALSHI_TRADE_{name}", value)
     warehouse = WarehouseResource(data_dir=str(tmp_path / "data"))
-    definitions = build_defs(warehouse=warehouse, exchange=ExchangeResource(sandbox_url=floor.sandbox.url))
+    definitions = build_defs(warehouse=warehouse, exchange=ExchangeResource(sandbox_url=member.sandbox.url))
     assert definitions.resolve_job_def("migrate").execute_in_process(instance=instance).success
     engine = open_engine(warehouse.settings.resolved_warehouse_url)
-    run_contract_checks(warehouse.settings, engine, lambda line: None, sandbox_url=floor.sandbox.url)
+    run_contract_checks(warehouse.settings, engine, lambda line: None, sandbox_url=member.sandbox.url)
     engine.dispose()
     return definitions
 
@@ -91,22 +91,22 @@ def failure_of(result: Any) -> str:
 
 
 def test_F15_order_proposed_and_run_twice_is_placed_once(
-    floor: Floor, definitions: dg.Definitions, instance: dg.DagsterInstance, journal: Journal, tmp_path: Path
+    member: SandboxMember, definitions: dg.Definitions, instance: dg.DagsterInstance, journal: Journal, tmp_path: Path
 ) -> None:
-    market = floor.tradable()
+    market = member.tradable()
     order, other = proposed(market), proposed(market)
     engine = open_journal(f"sqlite:///{tmp_path / 'data' / 'sandbox' / 'journal.db'}")
     propose(engine, [order], "a test")
     assert decided(run(definitions, instance)) == [("placed", "")]
     propose(engine, [order, other], "a test, again")
     assert [decision for decision, _why in decided(run(definitions, instance))] == ["known", "placed"]
-    assert len(floor.orders_on_exchange()) == 2
+    assert len(member.orders_on_exchange()) == 2
     assert run(definitions, instance, "reconcile").success
     assert run(definitions, instance, "verify_audit").success
     engine.dispose()
 
     # An order placed outside of this project fails the reconciliation and keeps the next session closed.
-    floor.client.close()
+    member.client.close()
     foreign = {
         "ticker": market["ticker"],
         "client_order_id": "by-hand-1",
@@ -116,23 +116,23 @@ def test_F15_order_proposed_and_run_twice_is_placed_once(
         "time_in_force": "good_till_canceled",
         "self_trade_prevention_type": "taker_at_cross",
     }
-    headers = floor.signer.headers("POST", "/trade-api/v2/portfolio/events/orders")
-    floor.http.post(f"{floor.sandbox.url}/portfolio/events/orders", json=foreign, headers=headers).raise_for_status()
+    headers = member.signer.headers("POST", "/trade-api/v2/portfolio/events/orders")
+    member.http.post(f"{member.sandbox.url}/portfolio/events/orders", json=foreign, headers=headers).raise_for_status()
     assert "foreign_order" in failure_of(run(definitions, instance, "reconcile"))
     with journal.reading() as reading:
         assert reading.halts.kill_state().engaged
     assert "kill switch" in failure_of(run(definitions, instance)).lower()
-    assert len(floor.orders_on_exchange()) == 3
+    assert len(member.orders_on_exchange()) == 3
 
-    secrets = secrets_of(floor)
-    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != floor.key_file.parent]
+    secrets = secrets_of(member)
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != member.key_file.parent]
     assert {"journal.db", "journal.anchors", "warehouse.db"} <= {path.name for path in written}
     assert any("dagster" in path.parts for path in written)
     leaks = [(path, secret) for path in written for secret in secrets if secret in path.read_bytes()]
     assert leaks == []
 
 
-def secrets_of(floor: Floor) -> list[bytes]:
+def secrets_of(member: SandboxMember) -> list[bytes]:
     """Return the forms of a key that no file may contain: lines of the PEM file, raw bytes, and hexadecimal."""
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
@@ -141,6 +141,6 @@ def secrets_of(floor: Floor) -> list[bytes]:
         load_pem_private_key,
     )
 
-    pem = floor.key_file.read_bytes()
+    pem = member.key_file.read_bytes()
     raw = load_pem_private_key(pem, None).private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
     return [*pem.split(b"\n")[1:-2], b"PRIVATE KEY", raw, raw.hex().encode()]

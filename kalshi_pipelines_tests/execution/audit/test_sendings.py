@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.audit.verification import AuditVerdict, verify
 from kalshi_pipelines.execution.journal.guards import lower_guards, raise_guards
 from kalshi_pipelines.execution.journal.records import Intent
-from kalshi_pipelines_tests.support.execution.trading import VERSION, Desk, desk_at
+from kalshi_pipelines_tests.support.execution.order_steps import VERSION, OrderSteps, order_steps
 from kalshi_pipelines_tests.support.execution.unsendable import SENDING
 
 REPORTED = {
@@ -27,14 +27,14 @@ REPORTED = {
 }
 
 
-def sent_unguarded(desk: Desk, intent: Intent, version: str = VERSION) -> None:
+def sent_unguarded(steps: OrderSteps, intent: Intent, version: str = VERSION) -> None:
     """Record an order as sent with the guards removed, and put the guards back."""
-    with desk.journal._writing.begin() as connection:
+    with steps.journal._writing.begin() as connection:
         lower_guards(connection)
         for statement in ONLY_THE_CHAIN:
             connection.exec_driver_sql(statement)
-    desk.sending(intent, version)
-    with desk.journal._writing.begin() as connection:
+    steps.record_sending(intent, version)
+    with steps.journal._writing.begin() as connection:
         raise_guards(connection)
 
 
@@ -49,25 +49,25 @@ ONLY_THE_CHAIN = (
 
 @pytest.mark.parametrize("case", REPORTED)
 def test_order_sent_against_a_rule_is_reported(sqlite_journal: sa.Engine, case: str) -> None:
-    desk = desk_at(sqlite_journal)
-    make: Callable[[Desk], Intent] = SENDING[case][0]
-    intent = make(desk)
-    sent_unguarded(desk, intent)
+    steps = order_steps(sqlite_journal)
+    make: Callable[[OrderSteps], Intent] = SENDING[case][0]
+    intent = make(steps)
+    sent_unguarded(steps, intent)
     report = verify(sqlite_journal)
     assert report.verdict is AuditVerdict.CORRUPT
     assert report.problems == (f"intent {intent.intent_id} was sent {REPORTED[case]}",)
 
 
 def test_order_sent_by_another_code_version_is_reported(sqlite_journal: sa.Engine) -> None:
-    desk = desk_at(sqlite_journal)
-    intent = desk.reserved()
-    sent_unguarded(desk, intent, "1.1")
+    steps = order_steps(sqlite_journal)
+    intent = steps.reserve()
+    sent_unguarded(steps, intent, "1.1")
     assert verify(sqlite_journal).problems == (
         f"intent {intent.intent_id} was sent by another version of the code than its session's",
     )
 
 
 def test_order_sent_within_the_rules_is_clean(sqlite_journal: sa.Engine) -> None:
-    desk = desk_at(sqlite_journal)
-    sent_unguarded(desk, desk.reserved())
+    steps = order_steps(sqlite_journal)
+    sent_unguarded(steps, steps.reserve())
     assert verify(sqlite_journal).ok

@@ -21,8 +21,8 @@ from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines_tests.support.execution.golden import GOLDEN, audit_of_a_session
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT, EVENT, NOON, TICKER, order_steps
 from kalshi_pipelines_tests.support.execution.tampering import tampered
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT, EVENT, NOON, TICKER, desk_at
 
 #: Statements that change the journal of a session, and every problem that the verification reports, in its order.
 TAMPERED: list[tuple[list[str], list[str]]] = [
@@ -464,14 +464,14 @@ def test_rolling_cap_counts_the_hours_before(engine: sa.Engine, column: str, cap
 
 @pytest.mark.parametrize(("side", "cap"), [(Side.BID, 1_400), (Side.ASK, 600)])
 def test_position_cap_counts_for_bids_and_against_asks(sqlite_journal: sa.Engine, side: Side, cap: int) -> None:
-    desk = desk_at(sqlite_journal)
-    bought = desk.sent()
-    with desk.journal.writing() as transaction:
+    steps = order_steps(sqlite_journal)
+    bought = steps.record_sent()
+    with steps.journal.writing() as transaction:
         transaction.fills.record(Fill("f-1", "order-0001", TICKER, Side.BID, 4_900, 400, 70_000, NOON), bought)
         transaction.orders.record_answer(
             transaction.reading.orders.intent(bought.intent_id), OrderState.CANCELED, filled_centicontracts=400
         )
-    desk.reserved(side=side)
+    steps.reserve(side=side)
     assert verify(sqlite_journal).ok
     for allowed, is_reported in ((cap, False), (cap - 1, True)):
         tampered(sqlite_journal, f"UPDATE sessions SET position_cap_centicontracts = {allowed}")
@@ -518,15 +518,15 @@ def test_scope_exactly_at_its_cap_is_clean(engine: sa.Engine) -> None:
 
 @pytest.mark.parametrize("side", Side)
 def test_foreign_order_counts_until_it_is_gone(sqlite_journal: sa.Engine, side: Side) -> None:
-    desk = desk_at(sqlite_journal)
-    desk.reserved(side=side)
+    steps = order_steps(sqlite_journal)
+    steps.reserve(side=side)
     for order_id in ("order-0008", "order-0009"):
-        with desk.journal.writing() as transaction:
+        with steps.journal.writing() as transaction:
             transaction.foreign_orders.record(
                 ACCOUNT, ForeignOrder(order_id, TICKER, side, 5_000, 700, "by hand"), EVENT
             )
     assert verify(sqlite_journal).ok
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         assert transaction.foreign_orders.record_end(ACCOUNT, "order-0008", EVENT)
     assert verify(sqlite_journal).ok
 
@@ -534,10 +534,10 @@ def test_foreign_order_counts_until_it_is_gone(sqlite_journal: sa.Engine, side: 
 def test_verification_sees_one_state_despite_concurrent_writes(
     journal_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk, rows = desk_at(journal_engine), verification._rows
+    steps, rows = order_steps(journal_engine), verification._rows
 
     def rows_after_a_write(connection: sa.Connection, *given: Any) -> Iterator[str]:
-        desk.reserved()
+        steps.reserve()
         yield from rows(connection, *given)
 
     monkeypatch.setattr(verification, "_rows", rows_after_a_write)
@@ -551,7 +551,7 @@ def test_verification_on_postgres_is_read_only(postgres_journal_url: str, monkey
         yield f"read only: {connection.exec_driver_sql('SHOW transaction_read_only').scalar_one()}"
 
     engine = open_journal(postgres_journal_url)
-    desk_at(engine)
+    order_steps(engine)
     monkeypatch.setattr(verification, "replay_states", mode_of)
     assert verify(engine).problems == ("read only: on",)
     engine.dispose()

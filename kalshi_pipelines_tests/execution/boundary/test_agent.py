@@ -23,14 +23,14 @@ from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
-from kalshi_pipelines_tests.support.execution.floor import (
+from kalshi_pipelines_tests.support.execution.sandbox_member import (
     SUBACCOUNT,
-    floor_at,
+    join_sandbox,
     live_trader,
     proposed,
     ready_journal,
     resting,
-    trading_floor,
+    sandbox_with_member,
 )
 
 ROLES = CHECKOUT / "deploy" / "postgres" / "roles.sql"
@@ -67,8 +67,8 @@ def test_F39_an_agent_that_was_told_to_trade_gets_no_further_than_a_proposal(
         psql.execute(ROLES.read_text())
         psql.execute("CREATE ROLE red_team LOGIN IN ROLE kalshi_proposer")
     try:
-        with trading_floor(tmp_path) as executor, ExitStack() as stack:
-            agent = floor_at(executor.sandbox, tmp_path, stack, scopes=["read"])
+        with sandbox_with_member(tmp_path) as executor, ExitStack() as stack:
+            agent = join_sandbox(executor.sandbox, tmp_path, stack, scopes=["read"])
             environment = {
                 "PATH": os.environ["PATH"],
                 "KALSHI_ENVIRONMENT": "sandbox",
@@ -119,16 +119,16 @@ def test_the_login_of_the_executor_is_enough_for_a_live_session_and_changes_no_r
         # What is upstream of the jobs that trade.
         assert upgrade_journal(engine).applied == ()
         assert initialise(engine, "sandbox")
-        with trading_floor(tmp_path) as floor:
-            trader = live_trader(floor, ready_journal(engine))
-            market = floor.tradable()
+        with sandbox_with_member(tmp_path) as member:
+            trader = live_trader(member, ready_journal(engine))
+            market = member.tradable()
             decided = [
                 trader.executor.decide(proposed(market)),
                 trader.executor.decide(resting(market, market["yes_bid_dollars"])),
             ]
             assert [each.outcome for each in decided] == [DecisionOutcome.PLACED, DecisionOutcome.PLACED]
-            account = ExchangeAccount(floor.client, SUBACCOUNT)
-            transport = floor.transport(trader.settings)
+            account = ExchangeAccount(member.client, SUBACCOUNT)
+            transport = member.transport(trader.settings)
             report = Reconciler(trader.journal, account, transport, Account("sandbox", SUBACCOUNT)).reconcile(
                 own_session=trader.session.session_id
             )

@@ -28,44 +28,44 @@ from kalshi_pipelines.execution.orders.terms import (
 )
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
-from kalshi_pipelines_tests.support.execution.floor import (
-    Floor,
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
+from kalshi_pipelines_tests.support.execution.sandbox_member import (
+    SandboxMember,
     at,
     dry_trader,
     live_trader,
     proposed,
     ready_journal,
     resting,
-    trading_floor,
+    sandbox_with_member,
 )
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 
 @pytest.fixture(scope="module")
-def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
-    with trading_floor(tmp_path_factory.mktemp("floor")) as made:
+def member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxMember]:
+    with sandbox_with_member(tmp_path_factory.mktemp("member")) as made:
         yield made
 
 
-def test_an_order_is_sent_once_and_is_on_record(floor: Floor, journal_engine: sa.Engine) -> None:
-    before = len(floor.orders_on_exchange())
+def test_an_order_is_sent_once_and_is_on_record(member: SandboxMember, journal_engine: sa.Engine) -> None:
+    before = len(member.orders_on_exchange())
     journal = ready_journal(journal_engine)
-    trader = live_trader(floor, journal)
-    decision = trader.executor.decide(proposed(floor.tradable()))
+    trader = live_trader(member, journal)
+    decision = trader.executor.decide(proposed(member.tradable()))
     assert (decision.outcome, decision.reason) == (DecisionOutcome.PLACED, None)
     assert decision.detail == "201, 1.00 contracts filled, 0.00 contracts left"
     assert decision.intent is not None
     assert decision.intent.state is OrderState.EXECUTED
-    accepted = floor.orders_on_exchange()[before:]
+    accepted = member.orders_on_exchange()[before:]
     assert [each["client_order_id"] for each in accepted] == [decision.intent.client_order_id]
     assert verify(journal_engine).ok
 
 
 def test_F28_every_leg_reaches_the_right_side_of_the_book_at_the_right_price(
-    floor: Floor, sqlite_journal: sa.Engine
+    member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    market = floor.tradable()
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    market = member.tradable()
     ask, bid = YesPrice.from_text(market["yes_ask_dollars"]), YesPrice.from_text(market["yes_bid_dollars"])
     wanted = [
         (Leg(Action.BUY, Outcome.YES, ask), "bid", ask),
@@ -73,42 +73,42 @@ def test_F28_every_leg_reaches_the_right_side_of_the_book_at_the_right_price(
         (Leg(Action.BUY, Outcome.NO, bid.complement), "ask", bid),
         (Leg(Action.SELL, Outcome.YES, bid), "ask", bid),
     ]
-    before = len(floor.orders_on_exchange())
+    before = len(member.orders_on_exchange())
     for leg, _, _ in wanted:
         assert trader.executor.decide(proposed(market, leg=leg)).outcome is DecisionOutcome.PLACED
-    told = [(each["side"], each["price"]) for each in floor.orders_on_exchange()[before:]]
+    told = [(each["side"], each["price"]) for each in member.orders_on_exchange()[before:]]
     assert told == [(side, price.centicents) for _, side, price in wanted]
 
 
 def test_F15_a_signal_that_comes_again_in_another_session_sends_nothing(
-    floor: Floor, journal_engine: sa.Engine
+    member: SandboxMember, journal_engine: sa.Engine
 ) -> None:
     journal = ready_journal(journal_engine)
-    order = proposed(floor.tradable())
-    first = live_trader(floor, journal)
+    order = proposed(member.tradable())
+    first = live_trader(member, journal)
     first.executor.decide(order)
     sessions.close(journal, first.session, "done")
-    sent = len(floor.orders_on_exchange())
-    again = live_trader(floor, journal).executor.decide(order)
-    assert (again.outcome, len(floor.orders_on_exchange())) == (DecisionOutcome.KNOWN, sent)
+    sent = len(member.orders_on_exchange())
+    again = live_trader(member, journal).executor.decide(order)
+    assert (again.outcome, len(member.orders_on_exchange())) == (DecisionOutcome.KNOWN, sent)
 
 
-def test_F15_the_same_signal_with_other_terms_is_a_conflict(floor: Floor, sqlite_journal: sa.Engine) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    market = floor.tradable()
+def test_F15_the_same_signal_with_other_terms_is_a_conflict(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    market = member.tradable()
     order = proposed(market)
     trader.executor.decide(order)
-    sent = len(floor.orders_on_exchange())
+    sent = len(member.orders_on_exchange())
     other = proposed(market, signal=order.signal, leg=Leg(Action.BUY, Outcome.NO, YesPrice(5_000)))
     assert trader.executor.decide(other).reason is DenialReason.IDEMPOTENCY_CONFLICT
-    assert len(floor.orders_on_exchange()) == sent
+    assert len(member.orders_on_exchange()) == sent
 
 
 def test_F15_a_further_attempt_needs_one_before_it_that_came_to_nothing(
-    floor: Floor, sqlite_journal: sa.Engine
+    member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    market, sent = floor.tradable(), len(floor.orders_on_exchange())
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    market, sent = member.tradable(), len(member.orders_on_exchange())
 
     def decided(attempt: int, price: str) -> tuple[DecisionOutcome, DenialReason | None]:
         leg = Leg(Action.BUY, Outcome.YES, YesPrice.from_text(price))
@@ -122,7 +122,7 @@ def test_F15_a_further_attempt_needs_one_before_it_that_came_to_nothing(
     assert decided(3, ask) == undue
     assert decided(2, ask) == placed
     assert [decided(3, ask), decided(4, ask)] == [undue, undue]
-    assert len(floor.orders_on_exchange()) == sent + 2
+    assert len(member.orders_on_exchange()) == sent + 2
 
 
 @pytest.mark.parametrize(
@@ -138,40 +138,40 @@ def test_F15_a_further_attempt_needs_one_before_it_that_came_to_nothing(
     ],
 )
 def test_F06_a_lost_answer_is_unknown_keeps_its_reservation_and_blocks_its_market(
-    floor: Floor, sqlite_journal: sa.Engine, kind: str, state: OrderState
+    member: SandboxMember, sqlite_journal: sa.Engine, kind: str, state: OrderState
 ) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal)
-    market = floor.tradable()
+    trader = live_trader(member, journal)
+    market = member.tradable()
     trader.dispatch.ensure_group(market["exchange_index"])
     order = proposed(market)
-    before = len(floor.orders_on_exchange())
-    floor.steer("POST", "/faults", endpoint="POST /portfolio/events/orders", kind=kind)
+    before = len(member.orders_on_exchange())
+    member.steer("POST", "/faults", endpoint="POST /portfolio/events/orders", kind=kind)
     decision = trader.executor.decide(order)
-    floor.steer("DELETE", "/faults")
+    member.steer("DELETE", "/faults")
     assert decision.intent is not None
     assert decision.intent.state is state
-    assert len(floor.orders_on_exchange()) - before == (0 if kind == "refuse" else 1)
+    assert len(member.orders_on_exchange()) - before == (0 if kind == "refuse" else 1)
     if state is OrderState.UNKNOWN:
         assert decision.outcome is DecisionOutcome.UNKNOWN
         assert trader.executor.decide(proposed(market)).reason is DenialReason.UNRESOLVED_ORDER
         assert decision.intent.reserved_centicontracts == 100
 
 
-def test_a_dry_run_makes_the_same_decisions_and_sends_nothing(floor: Floor, journal_engine: sa.Engine) -> None:
-    trader = dry_trader(floor, ready_journal(journal_engine))
-    market, sent = floor.tradable(), len(floor.orders_on_exchange())
+def test_a_dry_run_makes_the_same_decisions_and_sends_nothing(member: SandboxMember, journal_engine: sa.Engine) -> None:
+    trader = dry_trader(member, ready_journal(journal_engine))
+    market, sent = member.tradable(), len(member.orders_on_exchange())
     simulated = trader.executor.decide(proposed(market))
     assert (simulated.outcome, simulated.reason) == (DecisionOutcome.SIMULATED, None)
     far = proposed(market, leg=Leg(Action.BUY, Outcome.YES, YesPrice(9_900)))
     assert trader.executor.decide(far).reason is DenialReason.PRICE_OUTSIDE_BAND
-    assert len(floor.orders_on_exchange()) == sent
+    assert len(member.orders_on_exchange()) == sent
     assert verify(journal_engine).ok
 
 
-def test_F31_a_fat_finger_is_denied_on_both_sides(floor: Floor, sqlite_journal: sa.Engine) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    market = floor.tradable()
+def test_F31_a_fat_finger_is_denied_on_both_sides(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    market = member.tradable()
     for leg in (
         Leg(Action.BUY, Outcome.YES, YesPrice(9_900)),
         Leg(Action.SELL, Outcome.YES, YesPrice(100)),
@@ -181,9 +181,11 @@ def test_F31_a_fat_finger_is_denied_on_both_sides(floor: Floor, sqlite_journal: 
         assert trader.executor.decide(proposed(market, leg=leg)).reason is DenialReason.PRICE_OUTSIDE_BAND
 
 
-def test_F33_an_order_that_would_meet_one_of_our_own_is_denied(floor: Floor, sqlite_journal: sa.Engine) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    market = floor.tradable()
+def test_F33_an_order_that_would_meet_one_of_our_own_is_denied(
+    member: SandboxMember, sqlite_journal: sa.Engine
+) -> None:
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    market = member.tradable()
     bid = market["yes_bid_dollars"]
     rests = trader.executor.decide(resting(market, bid))
     assert rests.intent is not None
@@ -192,25 +194,27 @@ def test_F33_an_order_that_would_meet_one_of_our_own_is_denied(floor: Floor, sql
     assert trader.executor.decide(crossing).reason is DenialReason.SELF_CROSS
 
 
-def test_F41_a_kill_between_admission_and_sending_sends_nothing(floor: Floor, journal_engine: sa.Engine) -> None:
+def test_F41_a_kill_between_admission_and_sending_sends_nothing(
+    member: SandboxMember, journal_engine: sa.Engine
+) -> None:
     journal = ready_journal(journal_engine)
 
     def engage_kill() -> None:
         with journal.writing() as transaction:
             transaction.halts.engage(1, "operator", "bob", "stop")
 
-    trader = live_trader(floor, journal, at(Checkpoint.ADMITTED, engage_kill))
-    sent = len(floor.orders_on_exchange())
-    decision = trader.executor.decide(proposed(floor.tradable()))
+    trader = live_trader(member, journal, at(Checkpoint.ADMITTED, engage_kill))
+    sent = len(member.orders_on_exchange())
+    decision = trader.executor.decide(proposed(member.tradable()))
     assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, DenialReason.KILL_SWITCH_ENGAGED)
-    assert len(floor.orders_on_exchange()) == sent
+    assert len(member.orders_on_exchange()) == sent
     assert decision.intent is not None
     assert decision.intent.state is OrderState.ABANDONED
 
 
 @pytest.mark.parametrize("is_live", [True, False])
 def test_an_order_that_was_given_back_meanwhile_is_a_denial_and_sends_nothing(
-    floor: Floor, sqlite_journal: sa.Engine, is_live: bool
+    member: SandboxMember, sqlite_journal: sa.Engine, is_live: bool
 ) -> None:
     journal, killed = ready_journal(sqlite_journal), [False]
 
@@ -222,50 +226,50 @@ def test_an_order_that_was_given_back_meanwhile_is_a_denial_and_sends_nothing(
             if killed[0]:
                 transaction.halts.engage(1, "operator", "bob", "stop")
 
-    trader = (live_trader if is_live else dry_trader)(floor, journal, at(Checkpoint.ADMITTED, give_back))
-    market, sent = floor.tradable(), len(floor.orders_on_exchange())
+    trader = (live_trader if is_live else dry_trader)(member, journal, at(Checkpoint.ADMITTED, give_back))
+    market, sent = member.tradable(), len(member.orders_on_exchange())
     for killed[0] in (False, True):
         decision = trader.executor.decide(proposed(market))
         assert (decision.outcome, decision.intent and decision.intent.state) == (
             DecisionOutcome.DENIED,
             OrderState.ABANDONED,
         )
-    assert len(floor.orders_on_exchange()) == sent
+    assert len(member.orders_on_exchange()) == sent
 
 
-def test_F20_a_rate_budget_that_can_not_be_asked_is_a_denial(floor: Floor, sqlite_journal: sa.Engine) -> None:
+def test_F20_a_rate_budget_that_can_not_be_asked_is_a_denial(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = dry_trader(floor, journal)
+    trader = dry_trader(member, journal)
 
     def no_warehouse(_ticker: MarketTicker) -> MarketSnapshot:
         raise WarehouseUnavailable("The warehouse is locked.")
 
     inputs = ExecutorInputs(no_warehouse, lambda: None)
     executor = TradeExecutor(trader.session, journal, trader.settings, inputs, trader.dispatch)
-    decision = executor.decide(proposed(floor.tradable()))
+    decision = executor.decide(proposed(member.tradable()))
     assert (decision.reason, decision.detail) == (DenialReason.CHECK_FAILED, "The warehouse is locked.")
 
 
 def test_three_refusals_of_the_exchange_in_a_row_engage_the_kill_switch(
-    floor: Floor, sqlite_journal: sa.Engine
+    member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
-    market = floor.tradable()
+    market = member.tradable()
 
     def pause_the_shard_while_sending(checkpoint: Checkpoint) -> None:
         if checkpoint in (Checkpoint.ADMITTED, Checkpoint.ANSWERED):
             is_over = checkpoint is Checkpoint.ANSWERED
-            floor.steer("POST", f"/shards/{market['exchange_index']}", trading_active=is_over)
+            member.steer("POST", f"/shards/{market['exchange_index']}", trading_active=is_over)
 
-    trader = live_trader(floor, ready_journal(sqlite_journal), pause_the_shard_while_sending)
+    trader = live_trader(member, ready_journal(sqlite_journal), pause_the_shard_while_sending)
     trader.dispatch.ensure_group(market["exchange_index"])
     outcomes = [trader.executor.decide(proposed(market)).outcome for _ in range(3)]
     assert outcomes == [DecisionOutcome.REFUSED] * 3
     assert trader.executor.decide(proposed(market)).reason is DenialReason.KILL_SWITCH_ENGAGED
 
 
-def test_F17_stale_and_expired_knowledge_is_denied(floor: Floor, sqlite_journal: sa.Engine) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    market, now = floor.tradable(), dt.datetime.now(dt.UTC)
+def test_F17_stale_and_expired_knowledge_is_denied(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    market, now = member.tradable(), dt.datetime.now(dt.UTC)
     expired = proposed(market, as_of=now - dt.timedelta(minutes=6), valid_until=now - dt.timedelta(seconds=1))
     too_long = proposed(market, valid_until=now + dt.timedelta(minutes=11))
     assert trader.executor.decide(expired).reason is DenialReason.PROPOSAL_EXPIRED
@@ -274,7 +278,7 @@ def test_F17_stale_and_expired_knowledge_is_denied(floor: Floor, sqlite_journal:
 
 @pytest.mark.parametrize("seconds", [60, -60])
 def test_F17_an_order_whose_record_took_too_long_to_commit_is_not_sent(
-    floor: Floor, sqlite_journal: sa.Engine, seconds: int
+    member: SandboxMember, sqlite_journal: sa.Engine, seconds: int
 ) -> None:
     passed_us = [0]
     ready_journal(sqlite_journal)
@@ -284,20 +288,22 @@ def test_F17_an_order_whose_record_took_too_long_to_commit_is_not_sent(
         if checkpoint is Checkpoint.SENDING_COMMITTED:
             passed_us[0] += seconds * 1_000_000
 
-    trader = live_trader(floor, journal, stall)
-    before = len(floor.orders_on_exchange())
-    decision = trader.executor.decide(proposed(floor.tradable()))
+    trader = live_trader(member, journal, stall)
+    before = len(member.orders_on_exchange())
+    decision = trader.executor.decide(proposed(member.tradable()))
     assert decision.intent is not None
     assert (decision.outcome, decision.intent.state) == (DecisionOutcome.REFUSED, OrderState.REJECTED)
     assert "ms to record" in decision.detail
-    assert len(floor.orders_on_exchange()) == before
+    assert len(member.orders_on_exchange()) == before
 
 
 def test_F36_F46_a_decrease_said_twice_leaves_the_same_and_a_cancel_finds_its_shard(
-    floor: Floor, sqlite_journal: sa.Engine
+    member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    markets = floor.http.get(f"{floor.sandbox.url}/markets", params={"status": "open", "limit": 1000}).json()["markets"]
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    markets = member.http.get(f"{member.sandbox.url}/markets", params={"status": "open", "limit": 1000}).json()[
+        "markets"
+    ]
     market = next(
         each
         for each in markets
@@ -308,24 +314,26 @@ def test_F36_F46_a_decrease_said_twice_leaves_the_same_and_a_cancel_finds_its_sh
     rests = trader.executor.decide(resting(market, market["yes_bid_dollars"], 500))
     assert rests.intent is not None
     assert rests.intent.order_id is not None, rests.detail
-    transport, order_id = floor.transport(trader.settings), OrderId(rests.intent.order_id)
+    transport, order_id = member.transport(trader.settings), OrderId(rests.intent.order_id)
     for _ in range(2):
         assert transport.decrease(order_id, MarketTicker(market["ticker"]), Contracts(200)).status == 200
-    left = {order.order_id: order.remaining_count_fp for order in floor.portfolio.orders(0, status="resting").records}
+    left = {order.order_id: order.remaining_count_fp for order in member.portfolio.orders(0, status="resting").records}
     assert left[str(order_id)] == "2.00"
     assert transport.cancel(order_id, MarketTicker(market["ticker"])).status == 200
-    assert str(order_id) not in {order.order_id for order in floor.portfolio.orders(0, status="resting").records}
+    assert str(order_id) not in {order.order_id for order in member.portfolio.orders(0, status="resting").records}
 
 
-def test_F58_the_caps_hold_whatever_the_order_group_would_allow(floor: Floor, sqlite_journal: sa.Engine) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal), session_orders=2, position_contracts=3)
-    market = floor.tradable()
-    groups = floor.portfolio.order_groups(0)
+def test_F58_the_caps_hold_whatever_the_order_group_would_allow(
+    member: SandboxMember, sqlite_journal: sa.Engine
+) -> None:
+    trader = live_trader(member, ready_journal(sqlite_journal), session_orders=2, position_contracts=3)
+    market = member.tradable()
+    groups = member.portfolio.order_groups(0)
     outcomes = [trader.executor.decide(resting(market, market["yes_bid_dollars"], 200)) for _ in range(2)]
     assert [each.outcome for each in outcomes] == [DecisionOutcome.PLACED, DecisionOutcome.DENIED]
     assert outcomes[1].reason is DenialReason.CAP_POSITION
     assert trader.executor.decide(resting(market, market["yes_bid_dollars"], 100)).outcome is DecisionOutcome.PLACED
     third = trader.executor.decide(resting(market, market["yes_bid_dollars"], 100))
     assert third.reason is DenialReason.CAP_ORDER_COUNT
-    made = [group for group in floor.portfolio.order_groups(0) if group not in groups]
+    made = [group for group in member.portfolio.order_groups(0) if group not in groups]
     assert len(made) == 1

@@ -43,8 +43,14 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import MINUTE_US, SECOND_US, instant
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines_tests.support.execution.instants import MINUTE, NOW, NOW_US
-from kalshi_pipelines_tests.support.execution.told_exchange import Play, ToldExchange, play, refused, took
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
+from kalshi_pipelines_tests.support.execution.scripted_exchange import (
+    ScriptedExchange,
+    ScriptedSession,
+    accepted,
+    refused,
+    scripted_session,
+)
 
 
 def _lost(_: object) -> OrderAnswer:
@@ -52,11 +58,11 @@ def _lost(_: object) -> OrderAnswer:
 
 
 def test_an_order_is_planned_reserved_sent_and_recorded_with_all_its_terms(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     order = made.order(
         time_in_force=TimeInForce.GOOD_TILL_CANCELED, expires=NOW + 10 * MINUTE, post_only=True, count=Contracts(300)
     )
-    made.exchange.answer = took("1.00", "2.00")
+    made.exchange.answer = accepted("1.00", "2.00")
     decision = made.executor.decide(order)
     assert (decision.outcome, decision.reason, decision.detail) == (
         DecisionOutcome.PLACED,
@@ -108,7 +114,7 @@ def test_an_order_is_planned_reserved_sent_and_recorded_with_all_its_terms(sqlit
 def test_what_can_not_be_planned_is_a_denial_that_counts_as_an_attempt_and_reads_nothing_more(
     sqlite_journal: sa.Engine,
 ) -> None:
-    made = play(sqlite_journal, attempts_per_minute=3)
+    made = scripted_session(sqlite_journal, attempts_per_minute=3)
     late = made.decide(as_of=NOW - 2 * MINUTE, valid_until=NOW - MINUTE)
     assert (late.outcome, late.reason, late.intent) == (DecisionOutcome.DENIED, DenialReason.PROPOSAL_EXPIRED, None)
     assert (made.facts()["ticker"], made.facts()["detail"]) == ("KXA-26-B", late.detail)
@@ -126,7 +132,7 @@ def test_what_can_not_be_planned_is_a_denial_that_counts_as_an_attempt_and_reads
     [KalshiError("down", "Wait."), UnreadableMarket("no grid"), WarehouseUnavailable("locked"), GroupNotMade("no")],
 )
 def test_F20_a_market_that_can_not_be_read_is_a_denial(sqlite_journal: sa.Engine, failure: Exception) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     made.unreadable = failure
     decision = made.decide()
     assert (decision.outcome, decision.reason, decision.detail) == (
@@ -150,7 +156,7 @@ def test_F20_a_market_that_can_not_be_read_is_a_denial(sqlite_journal: sa.Engine
     ],
 )
 def test_an_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.Engine, answer: OrderAnswer) -> None:
-    made = play(sqlite_journal, ToldExchange(of_group=answer))
+    made = scripted_session(sqlite_journal, ScriptedExchange(of_group=answer))
     denied = made.decide()
     assert denied.reason is DenialReason.CHECK_FAILED
     assert "The order group was not created" in denied.detail or "names no order group" in denied.detail
@@ -167,7 +173,7 @@ def test_an_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.
 
 
 def test_the_balance_of_the_market_s_shard_has_to_cover_premium_and_fees(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     sale = Leg(Action.SELL, Outcome.YES, YesPrice(5_200))
     for premium, changes in ((520_000, {}), (480_000, {"leg": sale})):
         bought = made.decide(**changes).intent
@@ -188,7 +194,7 @@ def test_the_balance_of_the_market_s_shard_has_to_cover_premium_and_fees(sqlite_
 def test_a_session_and_its_dispatch_are_of_one_mode_and_a_live_one_reads_the_balance(
     sqlite_journal: sa.Engine,
 ) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     reads = ExecutorInputs(lambda _: made.market, lambda: None)
     with pytest.raises(ValueError, match="balance"):
         TradeExecutor(made.session, made.journal, made.settings, reads, made.dispatch)
@@ -200,7 +206,7 @@ def test_a_session_and_its_dispatch_are_of_one_mode_and_a_live_one_reads_the_bal
 def test_F15_a_signal_that_was_decided_is_told_and_one_with_other_terms_is_a_conflict(
     sqlite_journal: sa.Engine,
 ) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     order = made.order()
     first = made.executor.decide(order)
     again = made.executor.decide(order)
@@ -221,7 +227,7 @@ def test_F15_a_signal_that_was_decided_is_told_and_one_with_other_terms_is_a_con
 
 
 def test_a_session_that_has_ended_or_whose_time_is_over_admits_nothing(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal, session_minutes=1, reconciled_minutes=60, book_seconds=60)
+    made = scripted_session(sqlite_journal, session_minutes=1, reconciled_minutes=60, book_seconds=60)
     made.once(Checkpoint.INPUTS_READ, lambda: setattr(made.clock, "now_us", made.session.expires_us))
     over = made.decide(valid_until=NOW + 5 * MINUTE)
     assert (over.outcome, over.reason) == (DecisionOutcome.DENIED, DenialReason.SESSION_CLOSED)
@@ -243,7 +249,7 @@ LAST_LOOKS: list[tuple[Callable[[Any], None], DenialReason]] = [
 def test_F17_F41_what_changed_since_the_admission_gives_the_order_back(
     sqlite_journal: sa.Engine, change: Callable[[Any], None], reason: DenialReason
 ) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     made.once(Checkpoint.ADMITTED, lambda: change(made))
     decision = made.decide()
     assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, reason)
@@ -258,7 +264,7 @@ def test_F17_F41_what_changed_since_the_admission_gives_the_order_back(
 
 
 def test_F14_a_lease_that_ran_out_sends_nothing_and_a_renewed_one_lives_on(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal, book_seconds=60)
+    made = scripted_session(sqlite_journal, book_seconds=60)
     far = {"valid_until": NOW + 9 * MINUTE}
     kept, lost = made.approve(made.wait(**far)), made.approve(made.wait(**far))
     made.clock.now_us += 59 * SECOND_US
@@ -285,7 +291,7 @@ def _reconciled(journal: Journal, subaccount: int = 0, *, clean: bool = True) ->
 def test_F54_a_clean_reconciliation_is_good_for_a_quarter_of_an_hour(
     sqlite_journal: sa.Engine, age_us: int, passes: bool
 ) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     sessions.close(made.journal, made.session, "over")
     made.clock.now_us += 30 * MINUTE_US
     _reconciled(made.journal)
@@ -295,27 +301,27 @@ def test_F54_a_clean_reconciliation_is_good_for_a_quarter_of_an_hour(
 
 
 def test_without_a_reconciliation_nothing_is_sent_but_a_dry_run_needs_none(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal, subaccount=1)
+    made = scripted_session(sqlite_journal, subaccount=1)
     assert made.decide().reason is DenialReason.RECONCILIATION_NOT_CLEAN
-    dry = play(sqlite_journal, live=False, subaccount=1)
+    dry = scripted_session(sqlite_journal, live=False, subaccount=1)
     decision = dry.decide()
     assert (decision.outcome, decision.reason) == (DecisionOutcome.SIMULATED, None)
     assert "reconciliation_not_clean" not in {check.code for check in decision.checks}
 
 
 def test_F39_approval_is_wanted_of_agents_and_above_a_limit_and_not_below(sqlite_journal: sa.Engine) -> None:
-    bought = play(sqlite_journal).decide().intent
+    bought = scripted_session(sqlite_journal).decide().intent
     assert bought is not None
     cost = bought.notional_microdollars + bought.fee_bound_microdollars
-    keys = [ToldExchange(key_fingerprint=f"SHA256:{number:016x}") for number in range(2)]
-    at = play(sqlite_journal, keys[0], approval_dollars=f"{cost / 10**6:.6f}", subaccount=2)
+    keys = [ScriptedExchange(key_fingerprint=f"SHA256:{number:016x}") for number in range(2)]
+    at = scripted_session(sqlite_journal, keys[0], approval_dollars=f"{cost / 10**6:.6f}", subaccount=2)
     _reconciled(at.journal, 2)
     assert at.decide().outcome is DecisionOutcome.PLACED
     asked = at.decide(actor=ActorKind.AGENT)
     assert (asked.outcome, asked.reason) == (DecisionOutcome.AWAITS_APPROVAL, DenialReason.APPROVAL_REQUIRED)
     assert asked.intent is not None
     assert asked.detail == f"approve intent {asked.intent.intent_id}: {asked.intent.request_json}"
-    below = play(sqlite_journal, keys[1], approval_dollars=f"{(cost - 1) / 10**6:.6f}", subaccount=3)
+    below = scripted_session(sqlite_journal, keys[1], approval_dollars=f"{(cost - 1) / 10**6:.6f}", subaccount=3)
     _reconciled(below.journal, 3)
     waiting = below.decide().waiting
     assert waiting is not None
@@ -331,12 +337,12 @@ def test_F39_approval_is_wanted_of_agents_and_above_a_limit_and_not_below(sqlite
         transaction.orders.approve(waiting.intent.request_sha256, "bob", now + MINUTE_US)
     assert below.executor.is_due(waiting)
     assert below.executor.decide_again(waiting).outcome is DecisionOutcome.PLACED
-    dry = play(sqlite_journal, live=False, approval_dollars=0)
+    dry = scripted_session(sqlite_journal, live=False, approval_dollars=0)
     assert dry.decide(actor=ActorKind.AGENT).outcome is DecisionOutcome.SIMULATED
 
 
 def test_a_waiting_order_is_due_once_it_is_approved_or_no_longer_valid(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     waiting, other = made.wait(), made.wait()
     made.clock.now_us = waiting.intent.valid_until_us
     assert not made.executor.is_due(waiting)
@@ -348,24 +354,24 @@ def test_a_waiting_order_is_due_once_it_is_approved_or_no_longer_valid(sqlite_jo
 
 
 def test_F06_an_order_without_an_outcome_blocks_its_market_and_no_other(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal, ToldExchange(answer=_lost))
+    made = scripted_session(sqlite_journal, ScriptedExchange(answer=_lost))
     unknown = made.decide()
     assert (unknown.outcome, unknown.intent and unknown.intent.state) == (DecisionOutcome.UNKNOWN, OrderState.UNKNOWN)
     assert unknown.intent is not None
     assert unknown.intent.told_filled_centicontracts is None
-    made.exchange.answer = took()
+    made.exchange.answer = accepted()
     assert made.decide().reason is DenialReason.UNRESOLVED_ORDER
     assert made.decide(ticker=MarketTicker("KXA-26-C")).outcome is DecisionOutcome.PLACED
     held = made.reserve(ticker=MarketTicker("KXA-26-D"))
     with made.journal.writing() as transaction:
         transaction.orders.record_sending(held, made.session.code_version)
     assert made.decide(ticker=MarketTicker("KXA-26-D")).reason is DenialReason.UNRESOLVED_ORDER
-    dry = play(sqlite_journal, live=False)
+    dry = scripted_session(sqlite_journal, live=False)
     assert dry.decide().outcome is DecisionOutcome.SIMULATED
 
 
 def test_F33_an_order_does_not_meet_itself_but_another_of_ours(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     sale, meanwhile = Leg(Action.SELL, Outcome.YES, YesPrice(5_200)), list[Decision]()
     made.once(Checkpoint.ADMITTED, lambda: meanwhile.append(made.decide(leg=sale)))
     assert made.decide().outcome is DecisionOutcome.PLACED
@@ -375,11 +381,11 @@ def test_F33_an_order_does_not_meet_itself_but_another_of_ours(sqlite_journal: s
 def test_three_orders_in_a_row_that_are_not_taken_end_trading_and_one_that_is_begins_the_count_anew(
     sqlite_journal: sa.Engine,
 ) -> None:
-    made = play(sqlite_journal, ToldExchange(answer=refused))
+    made = scripted_session(sqlite_journal, ScriptedExchange(answer=refused))
     refusal = [made.decide() for _ in range(MOST_REFUSALS_IN_A_ROW - 1)]
     assert [each.outcome for each in refusal] == [DecisionOutcome.REFUSED] * 2
     assert [each.intent and each.intent.told_filled_centicontracts for each in refusal] == [0, 0]
-    made.exchange.answer = took()
+    made.exchange.answer = accepted()
     assert made.decide().outcome is DecisionOutcome.PLACED
     made.exchange.answer = refused
     for engaged in (False, False, True):
@@ -393,7 +399,7 @@ def test_three_orders_in_a_row_that_are_not_taken_end_trading_and_one_that_is_be
 
 
 def test_a_kill_while_the_third_refusal_is_on_its_way_stays_as_it_was_told(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal, ToldExchange(answer=refused))
+    made = scripted_session(sqlite_journal, ScriptedExchange(answer=refused))
     made.decide()
     made.decide()
     made.at[Checkpoint.ANSWERED] = made.engage_kill
@@ -404,10 +410,10 @@ def test_a_kill_while_the_third_refusal_is_on_its_way_stays_as_it_was_told(sqlit
 
 def test_an_order_given_back_meanwhile_is_not_sent_and_its_end_is_told(sqlite_journal: sa.Engine) -> None:
     for live in (True, False):
-        made = play(sqlite_journal, live=live)
+        made = scripted_session(sqlite_journal, live=live)
         for killed in (None, "stop"):
 
-            def give_back(made: Play = made, killed: str | None = killed) -> None:
+            def give_back(made: ScriptedSession = made, killed: str | None = killed) -> None:
                 with made.journal.writing() as transaction:
                     transaction.orders.abandon(
                         made.open_intents()[-1], DenialReason.CRASHED_BEFORE_SENDING, "left behind"
@@ -425,7 +431,7 @@ def test_an_order_given_back_meanwhile_is_not_sent_and_its_end_is_told(sqlite_jo
 
 
 def test_a_dry_run_is_killed_by_the_journal_as_a_live_one_is(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal, live=False)
+    made = scripted_session(sqlite_journal, live=False)
     assert made.dispatch.ensure_group(0) is None
     assert made.decide().outcome is DecisionOutcome.SIMULATED
     assert made.facts()["checks"]
@@ -449,7 +455,7 @@ def test_a_dry_run_is_killed_by_the_journal_as_a_live_one_is(sqlite_journal: sa.
 def test_an_order_whose_record_took_its_time_is_not_sent(
     sqlite_journal: sa.Engine, late_us: int, is_sent: bool
 ) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     made.at[Checkpoint.SENDING_COMMITTED] = lambda: setattr(made.clock, "now_us", NOW_US + late_us)
     decision = made.decide()
     assert (decision.outcome is DecisionOutcome.PLACED, len(made.exchange.orders)) == (is_sent, int(is_sent))
@@ -459,7 +465,7 @@ def test_an_order_whose_record_took_its_time_is_not_sent(
 
 
 def test_F41_an_order_whose_stop_came_between_its_record_and_its_request_is_not_sent(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     made.at[Checkpoint.SENDING_COMMITTED] = lambda: setattr(made, "killed", "file: KILL is there")
     decision = made.decide()
     assert made.exchange.orders == []
@@ -472,7 +478,7 @@ def test_F41_an_order_whose_stop_came_between_its_record_and_its_request_is_not_
 def test_a_refusal_of_the_journal_without_a_reason_of_its_own_is_a_failed_check(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     monkeypatch.delitem(GUARD_DENIALS, "kill")
     made.once(Checkpoint.ADMITTED, made.engage_kill)
     assert made.decide().reason is DenialReason.CHECK_FAILED
@@ -482,7 +488,7 @@ def test_a_refusal_of_the_journal_without_a_reason_of_its_own_is_a_failed_check(
 def test_F08_whatever_breaks_in_while_an_order_is_sent_it_is_recorded_as_unknown(
     sqlite_journal: sa.Engine, at: Checkpoint | None
 ) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
 
     def interrupted(_: object) -> OrderAnswer:
         raise KeyboardInterrupt
@@ -500,7 +506,7 @@ def test_F08_whatever_breaks_in_while_an_order_is_sent_it_is_recorded_as_unknown
 def test_F08_an_interruption_without_a_journal_is_still_an_interruption(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
 
     def unavailable(_: object) -> Any:
         raise JournalUnavailable("gone")
@@ -516,7 +522,7 @@ def test_F08_an_interruption_without_a_journal_is_still_an_interruption(
 
 
 def test_what_the_reconciliation_found_out_meanwhile_is_more_than_a_late_answer(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
 
     def meanwhile() -> None:
         (intent,) = made.open_intents()
@@ -535,7 +541,7 @@ def test_what_the_reconciliation_found_out_meanwhile_is_more_than_a_late_answer(
 
 
 def test_what_the_audit_holds_of_a_decision_is_what_it_was_made_by(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     order = made.order()
     made.executor.decide(order)
     with made.journal.reading() as reading:
@@ -563,7 +569,7 @@ def test_what_the_audit_holds_of_a_decision_is_what_it_was_made_by(sqlite_journa
 
 
 def test_every_decision_is_on_record_with_its_proposal(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     order = made.order()
     [number] = propose(sqlite_journal, [order], source="the test", clock_us=made.clock)
     made.killed = "stop"
@@ -583,7 +589,7 @@ def test_every_decision_is_on_record_with_its_proposal(sqlite_journal: sa.Engine
 
 
 def test_a_second_look_is_at_the_same_market(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     waiting = made.approve(made.wait())
     made.asked.clear()
     made.market = replace(made.market, status="closed")
@@ -605,7 +611,7 @@ def test_a_second_look_is_at_the_same_market(sqlite_journal: sa.Engine) -> None:
 def test_F39_what_an_order_was_approved_by_must_be_the_same_when_it_is_sent(
     sqlite_journal: sa.Engine, changes: dict[str, Any], reason: DenialReason | None
 ) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     waiting = made.approve(made.wait())
     made.market = replace(made.market, **changes)
     decision = made.executor.decide_again(waiting)
@@ -614,7 +620,7 @@ def test_F39_what_an_order_was_approved_by_must_be_the_same_when_it_is_sent(
 
 
 def test_F39_the_balance_is_asked_again_when_an_order_was_approved(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     for short, reason in ((1, DenialReason.INSUFFICIENT_BALANCE), (0, None)):
         made.available = 10**9
         waiting = made.approve(made.wait())
@@ -623,7 +629,7 @@ def test_F39_the_balance_is_asked_again_when_an_order_was_approved(sqlite_journa
 
 
 def test_F15_a_further_attempt_follows_one_that_came_to_nothing_and_no_other(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     signal = made.order().signal
 
     def decided(attempt: int) -> DenialReason | None:
@@ -632,14 +638,14 @@ def test_F15_a_further_attempt_follows_one_that_came_to_nothing_and_no_other(sql
     assert decided(2) is DenialReason.ATTEMPT_NOT_DUE
     made.exchange.answer = refused
     assert [decided(1), decided(3)] == [None, DenialReason.ATTEMPT_NOT_DUE]
-    made.exchange.answer = took()
+    made.exchange.answer = accepted()
     assert [decided(2), decided(3)] == [None, DenialReason.ATTEMPT_NOT_DUE]
     assert len(made.exchange.orders) == 2
 
 
 @pytest.mark.parametrize("filled", ["0.00", "0.01", "9.99"])
 def test_F15_what_was_filled_in_part_is_not_tried_again(sqlite_journal: sa.Engine, filled: str) -> None:
-    made = play(sqlite_journal, ToldExchange(answer=took(filled, "0.00")))
+    made = scripted_session(sqlite_journal, ScriptedExchange(answer=accepted(filled, "0.00")))
     order = made.order(count=Contracts(1_000))
     assert made.executor.decide(order).intent is not None
     again = made.executor.decide(replace(order, signal=replace(order.signal, attempt=2)))
@@ -651,7 +657,7 @@ def test_F15_what_was_filled_in_part_is_not_tried_again(sqlite_journal: sa.Engin
 
 
 def test_F59_order_groups_are_made_no_oftener_than_attempts_are_allowed(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal, ToldExchange(of_group=OrderAnswer(500, b"{}")), attempts_per_minute=5)
+    made = scripted_session(sqlite_journal, ScriptedExchange(of_group=OrderAnswer(500, b"{}")), attempts_per_minute=5)
     reasons = [made.decide().reason for _ in range(8)]
     assert reasons == [DenialReason.CHECK_FAILED] * 5 + [DenialReason.CAP_MESSAGE_RATE] * 3
     assert (len(made.exchange.groups), len(made.asked)) == (5, 5)
@@ -660,7 +666,7 @@ def test_F59_order_groups_are_made_no_oftener_than_attempts_are_allowed(sqlite_j
 
 
 def test_F15_a_known_signal_is_an_attempt_and_its_proposal_is_not_waiting_any_more(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     order = made.order()
     first = made.executor.decide(order).intent
     (number,) = propose(sqlite_journal, [order], "again", made.clock)
@@ -675,7 +681,7 @@ def test_F15_a_known_signal_is_an_attempt_and_its_proposal_is_not_waiting_any_mo
 
 @pytest.mark.parametrize("live", [True, False])
 def test_F33_what_a_killed_dry_run_left_behind_is_no_order_of_ours(sqlite_journal: sa.Engine, live: bool) -> None:
-    made = play(sqlite_journal, live=live)
+    made = scripted_session(sqlite_journal, live=live)
     made.reserve()
     sale = Leg(Action.SELL, Outcome.YES, YesPrice(5_200))
     assert made.decide(leg=sale).reason is DenialReason.SELF_CROSS
@@ -686,7 +692,7 @@ def test_F33_what_a_killed_dry_run_left_behind_is_no_order_of_ours(sqlite_journa
 
 @pytest.mark.parametrize("text", ["1E-30000000", "1E+30000000", "1E-13", "0E-13", "NaN", "-1", "10.1"])
 def test_a_fee_multiplier_no_market_can_have_is_denied_and_told_in_short(sqlite_journal: sa.Engine, text: str) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     made.market = replace(made.market, fee_multiplier=Decimal(text))
     assert made.decide().reason is DenialReason.FEE_UNKNOWN
     with made.journal.reading() as reading:
@@ -694,7 +700,7 @@ def test_a_fee_multiplier_no_market_can_have_is_denied_and_told_in_short(sqlite_
 
 
 def test_the_first_check_that_fails_is_the_reason_whatever_the_caps_say(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal, position_contracts=1)
+    made = scripted_session(sqlite_journal, position_contracts=1)
     assert made.decide(count=Contracts(200)).reason is DenialReason.CAP_POSITION
     far = Leg(Action.BUY, Outcome.YES, YesPrice(9_900))
     assert made.decide(count=Contracts(200), leg=far).reason is DenialReason.PRICE_OUTSIDE_BAND

@@ -36,38 +36,38 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import instant, now_us
-from kalshi_pipelines_tests.support.execution.floor import (
-    Floor,
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
+from kalshi_pipelines_tests.support.execution.sandbox_member import (
+    SandboxMember,
     Trader,
     dry_trader,
-    floor_at,
+    join_sandbox,
     live_trader,
     proposed,
     ready_journal,
-    trading_floor,
+    sandbox_with_member,
 )
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 
 @pytest.fixture(scope="module")
-def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
-    with trading_floor(tmp_path_factory.mktemp("floor")) as made:
+def member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxMember]:
+    with sandbox_with_member(tmp_path_factory.mktemp("member")) as made:
         yield made
 
 
-def _open(floor: Floor, journal: Journal, origin: Origin = Origin.BY_HAND, **settings: Any) -> None:
-    made = floor.settings(**settings)
+def _open(member: SandboxMember, journal: Journal, origin: Origin = Origin.BY_HAND, **settings: Any) -> None:
+    made = member.settings(**settings)
     opening = Opening("ann", origin)
-    sessions.open_live(journal, made, Environment.SANDBOX, opening, floor.transport(made), ())
+    sessions.open_live(journal, made, Environment.SANDBOX, opening, member.transport(made), ())
 
 
 def test_F14_a_second_live_session_of_a_sub_account_is_refused_until_the_first_ends(
-    floor: Floor, journal_engine: sa.Engine
+    member: SandboxMember, journal_engine: sa.Engine
 ) -> None:
     journal = ready_journal(journal_engine)
-    first = live_trader(floor, journal)
+    first = live_trader(member, journal)
     with pytest.raises(SessionRefused) as caught:
-        _open(floor, journal)
+        _open(member, journal)
     assert caught.value.reason is DenialReason.SESSION_NOT_EXCLUSIVE
     with journal.reading() as reading:
         lease = reading.sessions.lease(ACCOUNT)
@@ -76,15 +76,15 @@ def test_F14_a_second_live_session_of_a_sub_account_is_refused_until_the_first_e
     until = f"{instant(lease.until_us):%Y-%m-%d %H:%M:%S} UTC"
     assert caught.value.detail == f"Session {holder} holds the sub-account until {until}, and may renew its lease"
     sessions.close(journal, first.session, "done")
-    _open(floor, journal)
+    _open(member, journal)
 
 
 @pytest.mark.parametrize("origin", [origin for origin in Origin if origin is not Origin.BY_HAND])
 def test_F16_a_run_that_nobody_started_by_hand_opens_no_live_session(
-    floor: Floor, sqlite_journal: sa.Engine, origin: Origin
+    member: SandboxMember, sqlite_journal: sa.Engine, origin: Origin
 ) -> None:
     with pytest.raises(SessionRefused) as caught:
-        _open(floor, ready_journal(sqlite_journal), origin)
+        _open(member, ready_journal(sqlite_journal), origin)
     assert caught.value.reason is DenialReason.ORIGIN_NOT_LIVE
 
 
@@ -97,28 +97,28 @@ def test_F16_a_run_that_nobody_started_by_hand_opens_no_live_session(
     ],
 )
 def test_a_live_session_needs_every_key(
-    floor: Floor, sqlite_journal: sa.Engine, settings: dict[str, Any], reason: DenialReason
+    member: SandboxMember, sqlite_journal: sa.Engine, settings: dict[str, Any], reason: DenialReason
 ) -> None:
     with pytest.raises(SessionRefused) as caught:
-        _open(floor, ready_journal(sqlite_journal), **settings)
+        _open(member, ready_journal(sqlite_journal), **settings)
     assert caught.value.reason is reason
     assert reason.remedy in str(caught.value)
 
 
 def test_a_journal_whose_guards_are_gone_since_it_was_opened_is_not_traded_on(
-    floor: Floor, sqlite_journal: sa.Engine
+    member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
     journal = ready_journal(sqlite_journal)
     with sqlite_journal.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER guard_send")
     with pytest.raises(SessionRefused, match=r"guard_send.*Run the `migrate` job") as caught:
-        _open(floor, journal)
+        _open(member, journal)
     assert caught.value.reason is DenialReason.SCHEMA_NOT_AT_HEAD
 
 
 @pytest.mark.parametrize("is_kill", [False, True])
 def test_F22_a_journal_older_than_its_anchors_or_than_a_kill_is_not_traded_on(
-    floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path, is_kill: bool
+    member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path, is_kill: bool
 ) -> None:
     ready_journal(sqlite_journal)
     anchored = Journal(sqlite_journal, "sandbox", anchor_file=tmp_path / "anchors")
@@ -137,21 +137,21 @@ def test_F22_a_journal_older_than_its_anchors_or_than_a_kill_is_not_traded_on(
     Path(str(sqlite_journal.url.database)).write_bytes(backup)
     restored = Journal(sqlite_journal, "sandbox", anchor_file=tmp_path / "anchors")
     with pytest.raises(SessionRefused) as caught:
-        _open(floor, restored)
+        _open(member, restored)
     assert caught.value.reason is DenialReason.JOURNAL_UNAVAILABLE
 
 
-def test_F56_other_code_than_the_session_s_sends_nothing(floor: Floor, sqlite_journal: sa.Engine) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
+def test_F56_other_code_than_the_session_s_sends_nothing(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+    trader = live_trader(member, ready_journal(sqlite_journal))
     newer = replace(trader.session, code_version="9.9+other")
-    dispatch = LiveDispatch(trader.journal, newer, floor.transport(trader.settings))
-    inputs = floor.inputs(lambda: None)
+    dispatch = LiveDispatch(trader.journal, newer, member.transport(trader.settings))
+    inputs = member.inputs(lambda: None)
     executor = TradeExecutor(newer, trader.journal, trader.settings, inputs, dispatch)
-    sent = len(floor.orders_on_exchange())
-    decision = executor.decide(proposed(floor.tradable()))
+    sent = len(member.orders_on_exchange())
+    decision = executor.decide(proposed(member.tradable()))
     assert decision.intent is not None
     assert decision.intent.state is OrderState.ABANDONED
-    assert len(floor.orders_on_exchange()) == sent
+    assert len(member.orders_on_exchange()) == sent
 
 
 def test_the_code_s_version_is_that_of_its_source() -> None:
@@ -159,28 +159,28 @@ def test_the_code_s_version_is_that_of_its_source() -> None:
     assert "+" in sessions.code_version()
 
 
-def test_a_session_of_one_mode_takes_no_dispatch_of_the_other(floor: Floor, sqlite_journal: sa.Engine) -> None:
-    trader = dry_trader(floor, ready_journal(sqlite_journal))
-    transport = floor.transport(trader.settings)
+def test_a_session_of_one_mode_takes_no_dispatch_of_the_other(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+    trader = dry_trader(member, ready_journal(sqlite_journal))
+    transport = member.transport(trader.settings)
     live = LiveDispatch(trader.journal, trader.session, transport)
     with pytest.raises(ValueError, match="cannot dispatch live"):
         TradeExecutor(trader.session, trader.journal, trader.settings, ExecutorInputs(_no_market, _no_kill), live)
     pretended = replace(trader.session, mode=Mode.LIVE)
     with pytest.raises(ValueError, match="must read the balance"):
         TradeExecutor(pretended, trader.journal, trader.settings, ExecutorInputs(_no_market, _no_kill), live)
-    executor = TradeExecutor(pretended, trader.journal, trader.settings, floor.inputs(_no_kill), live)
-    sent = len(floor.orders_on_exchange())
-    decision = executor.decide(proposed(floor.tradable()))
+    executor = TradeExecutor(pretended, trader.journal, trader.settings, member.inputs(_no_kill), live)
+    sent = len(member.orders_on_exchange())
+    decision = executor.decide(proposed(member.tradable()))
     assert (decision.outcome, decision.reason) == (DecisionOutcome.DENIED, DenialReason.CHECK_FAILED)
-    assert len(floor.orders_on_exchange()) == sent
+    assert len(member.orders_on_exchange()) == sent
 
 
 def test_F39_a_dry_run_has_no_key_and_nothing_that_can_send_in_reach(
-    floor: Floor, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    member: SandboxMember, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = ready_journal(sqlite_journal)
-    market = ExchangeMarkets(floor.client)(MarketTicker(floor.tradable()["ticker"]))
-    order = proposed(floor.tradable())
+    market = ExchangeMarkets(member.client)(MarketTicker(member.tradable()["ticker"]))
+    order = proposed(member.tradable())
     settings = TradeSettings()
     session = sessions.open_dry_run(journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND))
     executor = TradeExecutor(
@@ -236,10 +236,10 @@ def _no_market(_ticker: MarketTicker) -> Any:
     ],
 )
 def test_F27_a_key_that_may_do_more_or_less_than_trade_is_not_used(
-    floor: Floor, tmp_path: Path, key: dict[str, Any], fits: bool
+    member: SandboxMember, tmp_path: Path, key: dict[str, Any], fits: bool
 ) -> None:
     with ExitStack() as stack:
-        place = floor_at(floor.sandbox, tmp_path, stack, member="bea", **key)
+        place = join_sandbox(member.sandbox, tmp_path, stack, member="bea", **key)
         denied = denied_by(key_checks(place.portfolio, place.key_id, 0))
         assert (denied is None) is fits
         assert denied_by(key_checks(place.portfolio, "another key", 0)) is not None
@@ -247,52 +247,52 @@ def test_F27_a_key_that_may_do_more_or_less_than_trade_is_not_used(
 
 
 def _agents_order(trader: Trader) -> AdmittedOrder:
-    order = proposed(trader.floor.tradable(), actor=ActorKind.AGENT, actor_name="agent 7", count=Contracts(200))
+    order = proposed(trader.member.tradable(), actor=ActorKind.AGENT, actor_name="agent 7", count=Contracts(200))
     waiting = trader.executor.decide(order).waiting
     assert waiting is not None
     return waiting
 
 
 def test_F39_an_agent_s_order_waits_for_another_s_approval_of_its_very_bytes(
-    floor: Floor, journal_engine: sa.Engine
+    member: SandboxMember, journal_engine: sa.Engine
 ) -> None:
     journal = ready_journal(journal_engine)
-    trader = live_trader(floor, journal)
-    sent = len(floor.orders_on_exchange())
+    trader = live_trader(member, journal)
+    sent = len(member.orders_on_exchange())
     waiting = _agents_order(trader)
     with journal.writing() as transaction:
         transaction.orders.approve(waiting.intent.request_sha256, "agent 7", now_us() + 60_000_000)
         transaction.orders.approve("f" * 64, "bob", now_us() + 60_000_000)
     assert not trader.executor.is_due(waiting)
     assert trader.executor.decide_again(waiting).outcome is DecisionOutcome.AWAITS_APPROVAL
-    assert len(floor.orders_on_exchange()) == sent
+    assert len(member.orders_on_exchange()) == sent
     with journal.writing() as transaction:
         transaction.orders.approve(waiting.intent.request_sha256, "bob", now_us() + 60_000_000)
     assert trader.executor.is_due(waiting)
     assert trader.executor.decide_again(waiting).outcome is DecisionOutcome.PLACED
-    assert len(floor.orders_on_exchange()) == sent + 1
+    assert len(member.orders_on_exchange()) == sent + 1
 
 
 def test_F08_an_interruption_in_the_middle_of_sending_is_stored_as_unknown_first(
-    floor: Floor, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    member: SandboxMember, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
+    trader = live_trader(member, ready_journal(sqlite_journal))
 
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(OrderTransport, "place", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        trader.executor.decide(proposed(floor.tradable()))
+        trader.executor.decide(proposed(member.tradable()))
     with trader.journal.reading() as reading:
         assert [intent.state for intent in reading.orders.open_intents(ACCOUNT)] == [OrderState.UNKNOWN]
 
 
 def test_an_answer_that_the_journal_refuses_leaves_the_order_unknown(
-    floor: Floor, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    member: SandboxMember, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    first = trader.executor.decide(proposed(floor.tradable())).intent
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    first = trader.executor.decide(proposed(member.tradable())).intent
     assert first is not None
     place = OrderTransport.place
 
@@ -302,7 +302,7 @@ def test_an_answer_that_the_journal_refuses_leaves_the_order_unknown(
         return replace(answer, body=json.dumps({**told, "order_id": first.order_id}).encode())
 
     monkeypatch.setattr(OrderTransport, "place", of_another_order)
-    order = proposed(floor.tradable())
+    order = proposed(member.tradable())
     with pytest.raises(JournalRefused):
         trader.executor.decide(order)
     with trader.journal.reading() as reading:
@@ -313,9 +313,9 @@ def test_an_answer_that_the_journal_refuses_leaves_the_order_unknown(
 
 
 def test_a_late_answer_does_not_overrule_what_was_found_out_meanwhile(
-    floor: Floor, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    member: SandboxMember, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
+    trader = live_trader(member, ready_journal(sqlite_journal))
     place = OrderTransport.place
 
     def meanwhile(transport: OrderTransport, permit: Any) -> Any:
@@ -326,7 +326,7 @@ def test_a_late_answer_does_not_overrule_what_was_found_out_meanwhile(
         return answer
 
     monkeypatch.setattr(OrderTransport, "place", meanwhile)
-    decision = trader.executor.decide(proposed(floor.tradable()))
+    decision = trader.executor.decide(proposed(member.tradable()))
     assert decision.intent is not None
     assert decision.intent.state is OrderState.UNKNOWN
     with trader.journal.reading() as reading:

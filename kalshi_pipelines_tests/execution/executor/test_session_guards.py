@@ -25,7 +25,7 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import HOUR_US, MINUTE_US
 from kalshi_pipelines_tests.support.execution.instants import NOW_US
-from kalshi_pipelines_tests.support.execution.told_exchange import HOST, KEY, ToldExchange, play
+from kalshi_pipelines_tests.support.execution.scripted_exchange import HOST, KEY, ScriptedExchange, scripted_session
 
 
 def _row(engine: sa.Engine, table: str) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def _row(engine: sa.Engine, table: str) -> dict[str, Any]:
 
 
 def test_a_live_session_is_on_record_with_all_it_is_bound_to(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal, session_minutes=30)
+    made = scripted_session(sqlite_journal, session_minutes=30)
     session, settings = made.session, made.settings
     row = _row(sqlite_journal, "sessions")
     told = {
@@ -60,16 +60,18 @@ def test_a_live_session_is_on_record_with_all_it_is_bound_to(sqlite_journal: sa.
     assert lease["until_us"] == NOW_US + LEASE_US
     assert lease["holder"].startswith(f"{platform.node()}:")
     assert _row(sqlite_journal, "env_bindings")["bound_by"] == "ann"
-    dry = play(sqlite_journal, live=False, session_minutes=30)
+    dry = scripted_session(sqlite_journal, live=False, session_minutes=30)
     assert (dry.session.mode, dry.session.host, dry.session.key_fingerprint) == (Mode.DRY_RUN, None, None)
     assert dry.session.expires_us == NOW_US + 30 * MINUTE_US
     assert _row(sqlite_journal, "sessions")["armed_by"] is None
 
 
 def test_a_live_session_ends_with_its_token_and_a_dry_run_does_not(sqlite_journal: sa.Engine) -> None:
-    live = play(sqlite_journal, session_minutes=120).session
+    live = scripted_session(sqlite_journal, session_minutes=120).session
     assert live.expires_us == NOW_US + HOUR_US
-    assert play(sqlite_journal, live=False, session_minutes=120).session.expires_us == NOW_US + 120 * MINUTE_US
+    assert (
+        scripted_session(sqlite_journal, live=False, session_minutes=120).session.expires_us == NOW_US + 120 * MINUTE_US
+    )
 
 
 def _open(
@@ -82,13 +84,13 @@ def _open(
     key: str = KEY,
     **settings: Any,
 ) -> DenialReason | None:
-    play(engine, live=False)
+    scripted_session(engine, live=False)
     values: dict[str, Any] = {"mode": Mode.LIVE, "series": "KXA", **settings}
     token = arm_token(Bound(Environment.SANDBOX, armed_for, TradeSettings(**values).limits_sha256), NOW_US + HOUR_US)
     made = TradeSettings(**{"arm": token, **values})
     journal = Journal(engine, "sandbox", clock_us=lambda: NOW_US, anchor_file=anchors)
     other = check(DenialReason.KEY_NOT_FIT, passes, "a", "b")
-    transport = cast("OrderTransport", ToldExchange(key_fingerprint=key))
+    transport = cast("OrderTransport", ScriptedExchange(key_fingerprint=key))
     arguments = (
         journal,
         made,
@@ -139,7 +141,7 @@ def test_why_a_session_was_opened_is_in_the_audit(sqlite_journal: sa.Engine) -> 
 
 def test_F14_F27_a_second_session_and_another_key_are_told_apart(sqlite_journal: sa.Engine) -> None:
     assert _open(sqlite_journal) is None
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     assert _open(sqlite_journal) is DenialReason.SESSION_NOT_EXCLUSIVE
     sessions.close(made.journal, made.session, "over")
     assert _open(sqlite_journal, subaccount=1) is DenialReason.ENVIRONMENT_MISMATCH

@@ -20,7 +20,7 @@ from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder
 from kalshi_pipelines.execution.journal.tables import anchors
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder, OrderStatus
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT, EVENT, TICKER, desk_at
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT, EVENT, TICKER, order_steps
 
 
 def test_anchors_of_several_journals_share_a_file(tmp_path: Path) -> None:
@@ -83,11 +83,11 @@ def test_a_line_that_is_no_anchor_is_told(tmp_path: Path, line: str) -> None:
 
 
 def test_the_head_is_noted_every_so_many_records(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
-    desk = desk_at(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
+    steps = order_steps(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
     for _ in range(2 * ANCHOR_EVERY):
-        with desk.journal.writing() as transaction:
+        with steps.journal.writing() as transaction:
             seq = transaction.audit.append("note", {})
-    noted = AnchorFile(tmp_path / "anchors.jsonl").anchors(desk.journal.database_id)
+    noted = AnchorFile(tmp_path / "anchors.jsonl").anchors(steps.journal.database_id)
     released = 2
     assert [anchor.seq for anchor in noted] == [released, *range(ANCHOR_EVERY, seq + 1, ANCHOR_EVERY)]
     assert verify(sqlite_journal, tmp_path / "anchors.jsonl").ok
@@ -128,11 +128,11 @@ def test_F43_a_lock_that_is_never_let_go_keeps_nobody_from_engaging_the_kill_swi
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kalshi_pipelines.execution.journal.anchors.MOST_LOCK_SECONDS", 0.05)
-    desk = desk_at(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
-    before = AnchorFile(tmp_path / "anchors.jsonl").anchors(desk.journal.database_id)
+    steps = order_steps(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
+    before = AnchorFile(tmp_path / "anchors.jsonl").anchors(steps.journal.database_id)
 
     def engage() -> None:
-        with desk.journal.writing() as transaction:
+        with steps.journal.writing() as transaction:
             transaction.halts.engage(2, "operator", "bob", "stop")
 
     with (tmp_path / "anchors.jsonl").open("ab") as stopped:
@@ -142,22 +142,22 @@ def test_F43_a_lock_that_is_never_let_go_keeps_nobody_from_engaging_the_kill_swi
         engaging.join(30)
         assert not engaging.is_alive()
         with pytest.raises(OSError, match="another process has kept it locked"):
-            desk.journal.anchor()
-    with desk.journal.reading() as reading:
+            steps.journal.anchor()
+    with steps.journal.reading() as reading:
         assert reading.halts.kill_state().engaged
-    assert AnchorFile(tmp_path / "anchors.jsonl").anchors(desk.journal.database_id) == before
-    desk.journal.anchor()
+    assert AnchorFile(tmp_path / "anchors.jsonl").anchors(steps.journal.database_id) == before
+    steps.journal.anchor()
 
 
 def test_an_anchor_that_can_not_be_written_loses_no_order(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    desk = desk_at(sqlite_journal, anchor_file=tmp_path / "file" / "anchors.jsonl")
+    steps = order_steps(sqlite_journal, anchor_file=tmp_path / "file" / "anchors.jsonl")
     for _ in range(ANCHOR_EVERY):
-        with desk.journal.writing() as transaction:
+        with steps.journal.writing() as transaction:
             transaction.audit.append("note", {})
     assert verify(sqlite_journal).records > ANCHOR_EVERY
     with pytest.raises(OSError, match=r"directory|exists"):
-        desk.journal.anchor()
+        steps.journal.anchor()
 
 
 def test_an_anchor_is_noted_where_it_was_put(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
@@ -166,16 +166,16 @@ def test_an_anchor_is_noted_where_it_was_put(sqlite_journal: sa.Engine, tmp_path
             found = connection.execute(sa.select(anchors.c.seq, anchors.c.place).order_by(anchors.c.place))
             return [(row[0], row[1]) for row in found]
 
-    desk = desk_at(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
+    steps = order_steps(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
     file = AnchorFile(tmp_path / "anchors.jsonl")
-    before = file.anchors(desk.journal.database_id)
-    made = desk.journal.anchor("notary")
-    assert file.anchors(desk.journal.database_id) == before, "it is the caller who puts it elsewhere"
+    before = file.anchors(steps.journal.database_id)
+    made = steps.journal.anchor("notary")
+    assert file.anchors(steps.journal.database_id) == before, "it is the caller who puts it elsewhere"
     for _ in range(2):
-        assert desk.journal.anchor() == made
+        assert steps.journal.anchor() == made
     assert noted() == [(made.seq, "file"), (made.seq, "notary")]
-    assert file.anchors(desk.journal.database_id) == [*before, made, made]
-    Journal(sqlite_journal, "sandbox", clock_us=desk.clock).anchor()
+    assert file.anchors(steps.journal.database_id) == [*before, made, made]
+    Journal(sqlite_journal, "sandbox", clock_us=steps.clock).anchor()
     assert noted() == [(made.seq, "file"), (made.seq, "journal"), (made.seq, "notary")]
 
 
@@ -185,15 +185,15 @@ def test_a_verification_that_can_not_look_says_so(tmp_path: Path, sqlite_journal
         engine = open_journal(f"sqlite:///{tmp_path / path}")
         assert verify(engine).verdict is AuditVerdict.COULD_NOT_RUN
         engine.dispose()
-    desk_at(sqlite_journal)
+    order_steps(sqlite_journal)
     (tmp_path / "anchors.jsonl").write_text("nonsense\n")
     assert verify(sqlite_journal, tmp_path / "anchors.jsonl").verdict is AuditVerdict.COULD_NOT_RUN
 
 
 def test_every_order_of_the_exchange_is_one_that_was_to_be_sent(sqlite_journal: sa.Engine) -> None:
-    desk = desk_at(sqlite_journal)
-    sent = desk.sent()
-    reserved = desk.reserved()
+    steps = order_steps(sqlite_journal)
+    sent = steps.record_sent()
+    reserved = steps.reserve()
     ours = _order("order-0001", sent.client_order_id)
     canceled_by_hand = _order("order-0002", "", status=OrderStatus.CANCELED)
     assert verify(sqlite_journal, exchange_orders=[ours, canceled_by_hand]).ok
@@ -207,10 +207,10 @@ def test_every_order_of_the_exchange_is_one_that_was_to_be_sent(sqlite_journal: 
         report = verify(sqlite_journal, exchange_orders=[canceled_by_hand, ours, wrong])
         assert report.verdict is AuditVerdict.CORRUPT
         assert problem in str(report)
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         seen = ForeignOrder("order-0003", TICKER, Side.BID, 5_000, 1_000, "by hand")
         transaction.foreign_orders.record(ACCOUNT, seen, EVENT)
-        fill = Fill("f-4", "order-0004", TICKER, Side.BID, 5_000, 100, 0, desk.clock())
+        fill = Fill("f-4", "order-0004", TICKER, Side.BID, 5_000, 100, 0, steps.clock())
         transaction.fills.record_foreign(ACCOUNT, fill, EVENT)
     known = _order("order-0003", ""), _order("order-0004", "", status=OrderStatus.EXECUTED)
     assert verify(sqlite_journal, exchange_orders=[ours, *known]).ok

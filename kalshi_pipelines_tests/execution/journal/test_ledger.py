@@ -28,16 +28,16 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
-from kalshi_pipelines_tests.support.execution.trading import (
+from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     EVENT,
     HOUR,
     MINUTE,
     NOON,
-    Desk,
+    OrderSteps,
     caps,
-    desk_at,
     next_session,
+    order_steps,
 )
 
 MARKETS = (f"{EVENT}-A", f"{EVENT}-B")
@@ -94,7 +94,7 @@ class Trading(RuleBasedStateMachine):
         self.engine = open_journal(f"sqlite:///{path}")
         sa.event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
         wide = (10**6, 10**15, CAP)
-        self.desk = desk_at(self.engine, caps(session=(25, 10**15, CAP), day=(100, 10**15, CAP), account=wide))
+        self.steps = order_steps(self.engine, caps(session=(25, 10**15, CAP), day=(100, 10**15, CAP), account=wide))
         self.books = Books()
         self.number = itertools.count()
 
@@ -108,23 +108,23 @@ class Trading(RuleBasedStateMachine):
     def order(self, ticker: str, side: Side, price: int, count: int, fee: int) -> None:
         if len(self.books.orders) >= 5:
             return
-        new = self.desk.intent(
+        new = self.steps.intent(
             ticker=ticker, side=side, price_centicents=price, count_centicontracts=count, fee_bound_microdollars=fee
         )
-        with self.desk.journal.writing() as transaction:
+        with self.steps.journal.writing() as transaction:
             planned = transaction.orders.plan(new)
             refusal = transaction.ledger.refusal(planned)
         if refusal is None:
-            with self.desk.journal.writing() as transaction:
+            with self.steps.journal.writing() as transaction:
                 reserved = transaction.orders.reserve(planned)
-            self.desk.sending(reserved)
-            with self.desk.journal.writing() as transaction:
+            self.steps.record_sending(reserved)
+            with self.steps.journal.writing() as transaction:
                 transaction.orders.record_answer(
-                    self.desk.look(reserved), OrderState.RESTING, order_id=f"order-{next(self.number):06}"
+                    self.steps.reload(reserved), OrderState.RESTING, order_id=f"order-{next(self.number):06}"
                 )
             self.books.orders.append(Order(reserved, count))
             return
-        with pytest.raises(JournalRefused), self.desk.journal.writing() as transaction:
+        with pytest.raises(JournalRefused), self.steps.journal.writing() as transaction:
             transaction.orders.reserve(planned)
         assert refusal.reason in {DenialReason.CAP_WORST_LOSS, DenialReason.CAP_ORDER_COUNT}
 
@@ -150,7 +150,7 @@ class Trading(RuleBasedStateMachine):
             NOON,
         )
         for times in (1, 2):
-            with self.desk.journal.writing() as transaction:
+            with self.steps.journal.writing() as transaction:
                 assert transaction.fills.record(fill, transaction.reading.orders.intent(intent.intent_id)) is (
                     times == 1
                 )
@@ -161,7 +161,7 @@ class Trading(RuleBasedStateMachine):
         order.fees += fee
         if not order.open:
             self.books.orders.remove(order)
-            with self.desk.journal.writing() as transaction:
+            with self.steps.journal.writing() as transaction:
                 ended = transaction.reading.orders.intent(intent.intent_id)
                 transaction.orders.record_answer(
                     ended, OrderState.EXECUTED, filled_centicontracts=ended.count_centicontracts
@@ -172,7 +172,7 @@ class Trading(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         order = data.draw(st.sampled_from(self.books.orders))
         self.books.orders.remove(order)
-        with self.desk.journal.writing() as transaction:
+        with self.steps.journal.writing() as transaction:
             intent = transaction.reading.orders.intent(order.intent.intent_id)
             transaction.orders.record_answer(
                 intent, OrderState.CANCELED, filled_centicontracts=intent.filled_centicontracts
@@ -180,7 +180,7 @@ class Trading(RuleBasedStateMachine):
 
     @rule(ticker=st.sampled_from(MARKETS), payoff=st.sampled_from([0, 3_300, DOLLAR_CENTICENTS]))
     def settle(self, ticker: str, payoff: int) -> None:
-        with self.desk.journal.writing() as transaction:
+        with self.steps.journal.writing() as transaction:
             transaction.settlements.record(
                 ACCOUNT, ticker, EVENT, payoff_centicents=payoff, dedupe=f"{ticker}:{next(self.number)}"
             )
@@ -189,16 +189,16 @@ class Trading(RuleBasedStateMachine):
     @rule()
     def day(self) -> None:
         """The day rolls over: what is outstanding comes along, in a session of the next day."""
-        self.desk.clock.now_us += 24 * HOUR
+        self.steps.clock.now_us += 24 * HOUR
         wide = (10**6, 10**15, CAP)
         allowed = caps(session=(25, 10**15, CAP), day=(100, 10**15, CAP), account=wide)
-        next_session(self.desk, next(self.number) + 100, allowed)
+        next_session(self.steps, next(self.number) + 100, allowed)
 
     @invariant()
     def the_account_counts_what_is_true(self) -> None:
         if not hasattr(self, "books"):
             return
-        with self.desk.journal.reading() as reading:
+        with self.steps.journal.reading() as reading:
             found = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
             breached = reading.ledger.breached_scopes(ACCOUNT)
         assert (found[0].worst_microdollars if found else 0) == self.books.worst()
@@ -223,8 +223,8 @@ def test_the_worst_case_is_that_of_all_fills_and_outcomes_after_any_history(migr
     )
 
 
-def worst_of(desk: Desk, kind: ScopeKind, key: str) -> int:
-    with desk.journal.reading() as reading:
+def worst_of(steps: OrderSteps, kind: ScopeKind, key: str) -> int:
+    with steps.journal.reading() as reading:
         (found,) = reading.ledger.standings(ACCOUNT, Mode.LIVE, {kind: key})
     return found.worst_microdollars
 
@@ -253,79 +253,79 @@ CAPS = {
 def test_an_order_up_to_a_cap_is_admitted_and_the_next_is_not(journal_engine: sa.Engine, cap: str) -> None:
     """The database refuses what Python would deny, and neither refuses what just fits."""
     allowed, reason, code = CAPS[cap]
-    desk = desk_at(journal_engine, allowed)
+    steps = order_steps(journal_engine, allowed)
     if cap.startswith("order"):
-        desk.reserved()
-        beyond = desk.planned(count_centicontracts=1_001)
+        steps.reserve()
+        beyond = steps.plan(count_centicontracts=1_001)
     else:
-        desk.clock.now_us += 0 if cap in {"attempts", "position"} or "day" in cap else MINUTE
-        desk.reserved()
+        steps.clock.now_us += 0 if cap in {"attempts", "position"} or "day" in cap else MINUTE
+        steps.reserve()
         if cap.startswith("rolling"):
-            desk.clock.now_us += 30 * MINUTE
-        beyond = desk.planned(as_of_us=desk.clock(), valid_until_us=desk.clock() + MINUTE)
-    with desk.journal.reading() as reading:
+            steps.clock.now_us += 30 * MINUTE
+        beyond = steps.plan(as_of_us=steps.clock(), valid_until_us=steps.clock() + MINUTE)
+    with steps.journal.reading() as reading:
         before = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         refusal = transaction.ledger.refusal(beyond)
     assert refusal is not None
     assert (refusal.reason, [check.code for check in refusal.checks if not check.ok]) == (reason, [code])
-    with pytest.raises(JournalRefused, match=r"cap|guard"), desk.journal.writing() as transaction:
+    with pytest.raises(JournalRefused, match=r"cap|guard"), steps.journal.writing() as transaction:
         transaction.orders.reserve(beyond)
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         transaction.orders.deny(beyond, reason, refusal.detail)
-    with desk.journal.reading() as reading:
+    with steps.journal.reading() as reading:
         assert reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"}) == before
-    assert desk.look(beyond).denial is reason
+    assert steps.reload(beyond).denial is reason
     assert verify(journal_engine).ok
 
 
 def test_hours_before_count_for_a_day_and_no_longer(sqlite_journal: sa.Engine) -> None:
-    desk = desk_at(sqlite_journal, caps(rolling=(9, 10**15, 5_200_000)), lives_us=24 * HOUR)
-    desk.clock.now_us += 30 * MINUTE
-    desk.reserved()
+    steps = order_steps(sqlite_journal, caps(rolling=(9, 10**15, 5_200_000)), lives_us=24 * HOUR)
+    steps.clock.now_us += 30 * MINUTE
+    steps.reserve()
     allowed = caps(rolling=(9, 10**15, 5_200_000))
-    desk.clock.now_us += 24 * HOUR
-    next_session(desk, 2, allowed)
-    with desk.journal.writing() as transaction:
-        refusal = transaction.ledger.refusal(transaction.orders.plan(desk.intent()))
+    steps.clock.now_us += 24 * HOUR
+    next_session(steps, 2, allowed)
+    with steps.journal.writing() as transaction:
+        refusal = transaction.ledger.refusal(transaction.orders.plan(steps.intent()))
     assert refusal is not None
     assert refusal.reason is DenialReason.CAP_WORST_LOSS
-    desk.clock.now_us += HOUR
-    next_session(desk, 3, allowed)
-    desk.reserved()
+    steps.clock.now_us += HOUR
+    next_session(steps, 3, allowed)
+    steps.reserve()
 
 
 def test_a_clock_that_goes_back_across_the_hour_frees_nothing_of_a_day(journal_engine: sa.Engine) -> None:
-    desk = desk_at(journal_engine, caps(rolling=(9, 10**15, 5_200_000)), opened_us=NOON - HOUR)
-    desk.reserved()
-    desk.clock.now_us -= 1
-    beyond = desk.planned()
-    with desk.journal.writing() as transaction:
+    steps = order_steps(journal_engine, caps(rolling=(9, 10**15, 5_200_000)), opened_us=NOON - HOUR)
+    steps.reserve()
+    steps.clock.now_us -= 1
+    beyond = steps.plan()
+    with steps.journal.writing() as transaction:
         refusal = transaction.ledger.refusal(beyond)
     assert refusal is not None
     assert [check.code for check in refusal.checks if not check.ok] == ["rolling.worst"]
-    with pytest.raises(JournalRefused, match="cap_guard:worst_loss"), desk.journal.writing() as transaction:
+    with pytest.raises(JournalRefused, match="cap_guard:worst_loss"), steps.journal.writing() as transaction:
         transaction.orders.reserve(beyond)
 
 
-def test_a_breach_stops_trading_in_the_same_transaction(desk: Desk) -> None:
+def test_a_breach_stops_trading_in_the_same_transaction(steps: OrderSteps) -> None:
     fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         assert transaction.fills.record_foreign(ACCOUNT, fill, "KXOTHER")
         assert transaction.reading.halts.kill_state().engaged
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         assert not transaction.fills.record_foreign(ACCOUNT, fill, "KXOTHER")
         assert set(transaction.reading.ledger.breached_scopes(ACCOUNT)) == {
             "day 2026-11-23",
             "event KXOTHER",
             "account account",
         }
-        refusal = transaction.ledger.refusal(transaction.orders.plan(desk.intent()))
+        refusal = transaction.ledger.refusal(transaction.orders.plan(steps.intent()))
         assert refusal is not None
         assert refusal.reason is DenialReason.SCOPE_BREACHED
         assert transaction.ledger.clear_breaches(ACCOUNT, "grace", "known") == 3
         assert not transaction.reading.ledger.breached_scopes(ACCOUNT)
-    assert verify(desk.journal._engine).ok
+    assert verify(steps.journal._engine).ok
 
 
 @pytest.mark.parametrize(
@@ -341,10 +341,10 @@ def test_a_breach_stops_trading_in_the_same_transaction(desk: Desk) -> None:
 def test_a_fill_that_can_not_be_is_stored_and_stops_trading(
     sqlite_journal: sa.Engine, wrong: str, changed: dict[str, object]
 ) -> None:
-    desk = desk_at(sqlite_journal)
-    intent = desk.sent()
+    steps = order_steps(sqlite_journal)
+    intent = steps.record_sent()
     usual = Fill("f-1", "order-0001", intent.ticker, Side.BID, 5_000, 1_000, 200_000, NOON)
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         assert transaction.fills.record(replace(usual, **changed), intent)  # type: ignore[arg-type]
         assert (transaction.reading.halts.kill_state().engaged, transaction.reading.halts.kill_state().level) == (
             True,
@@ -352,9 +352,9 @@ def test_a_fill_that_can_not_be_is_stored_and_stops_trading(
         ), wrong
 
 
-def test_a_fill_at_limit_and_fee_bound_is_as_it_should_be(desk: Desk) -> None:
-    intent = desk.sent()
-    with desk.journal.writing() as transaction:
+def test_a_fill_at_limit_and_fee_bound_is_as_it_should_be(steps: OrderSteps) -> None:
+    intent = steps.record_sent()
+    with steps.journal.writing() as transaction:
         transaction.fills.record(Fill("f-1", "order-0001", intent.ticker, Side.BID, 5_000, 400, 200_000, NOON), intent)
         assert not transaction.reading.halts.kill_state().engaged
         (market,) = transaction.reading.ledger.markets(ACCOUNT)
@@ -362,38 +362,38 @@ def test_a_fill_at_limit_and_fee_bound_is_as_it_should_be(desk: Desk) -> None:
     assert market.if_yes_microdollars == 200_000 - 400 * 5_000
 
 
-def test_what_was_filled_stays_reserved_until_its_fills_are_posted(desk: Desk) -> None:
-    intent = desk.sent()
-    with desk.journal.writing() as transaction:
+def test_what_was_filled_stays_reserved_until_its_fills_are_posted(steps: OrderSteps) -> None:
+    intent = steps.record_sent()
+    with steps.journal.writing() as transaction:
         transaction.orders.record_answer(intent, OrderState.CANCELED, order_id="order-0001", filled_centicontracts=400)
-    assert worst_of(desk, ScopeKind.ACCOUNT, "account") == 400 * 5_000 + 200_000
-    assert desk.look(intent).reserved_centicontracts == 400
-    with desk.journal.writing() as transaction:
+    assert worst_of(steps, ScopeKind.ACCOUNT, "account") == 400 * 5_000 + 200_000
+    assert steps.reload(intent).reserved_centicontracts == 400
+    with steps.journal.writing() as transaction:
         fill = Fill("f-1", "order-0001", intent.ticker, Side.BID, 4_900, 400, 70_000, NOON)
         transaction.fills.record(fill, transaction.reading.orders.intent(intent.intent_id))
-    assert worst_of(desk, ScopeKind.ACCOUNT, "account") == 400 * 4_900 + 70_000
-    with desk.journal.reading() as reading:
+    assert worst_of(steps, ScopeKind.ACCOUNT, "account") == 400 * 4_900 + 70_000
+    with steps.journal.reading() as reading:
         (market,) = reading.ledger.markets(ACCOUNT)
     assert (market.position_centicontracts, market.open_bids_centicontracts) == (400, 0)
-    assert verify(desk.journal._engine).ok
+    assert verify(steps.journal._engine).ok
 
 
 def test_a_dry_run_holds_what_it_would_and_keeps_apart(journal_engine: sa.Engine) -> None:
-    desk = desk_at(journal_engine, caps(session=(25, 10**15, 10_400_000)), mode=Mode.DRY_RUN)
+    steps = order_steps(journal_engine, caps(session=(25, 10**15, 10_400_000)), mode=Mode.DRY_RUN)
     for _ in range(2):
-        intent = desk.reserved(order_group_id=None)
-        with desk.journal.writing() as transaction:
+        intent = steps.reserve(order_group_id=None)
+        with steps.journal.writing() as transaction:
             transaction.orders.record_simulation(intent, "1.0+test")
-    with desk.journal.writing() as transaction:
-        refusal = transaction.ledger.refusal(transaction.orders.plan(desk.intent(order_group_id=None)))
+    with steps.journal.writing() as transaction:
+        refusal = transaction.ledger.refusal(transaction.orders.plan(steps.intent(order_group_id=None)))
         assert refusal is not None
         assert refusal.reason is DenialReason.CAP_WORST_LOSS
         assert transaction.reading.ledger.markets(ACCOUNT) == []
     assert verify(journal_engine).ok
 
 
-def test_counters_are_those_of_the_postings(desk: Desk) -> None:
-    desk.reserved()
-    with desk.journal._engine.connect() as connection:
+def test_counters_are_those_of_the_postings(steps: OrderSteps) -> None:
+    steps.reserve()
+    with steps.journal._engine.connect() as connection:
         held = connection.execute(sa.select(scopes.c.kind, scopes.c.worst_microdollars, scopes.c.orders)).all()
     assert sorted(map(tuple, held)) == [(str(kind), 5_200_000, 1) for kind in sorted(ScopeKind)]

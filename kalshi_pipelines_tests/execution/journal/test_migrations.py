@@ -33,8 +33,8 @@ from kalshi_pipelines.execution.journal.tables import (
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import LEGAL_TRANSITIONS
 from kalshi_pipelines.settings import Settings
+from kalshi_pipelines_tests.support.execution.order_steps import order_steps
 from kalshi_pipelines_tests.support.execution.tampering import tampered
-from kalshi_pipelines_tests.support.execution.trading import desk_at
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 from kalshi_pipelines_tests.support.warehouse.schema import only, schema_of
 
@@ -173,7 +173,7 @@ def test_journal_of_another_revision_is_not_used(journal_engine: sa.Engine) -> N
 
 
 def test_journal_with_a_row_without_its_parent_is_not_upgraded(sqlite_journal: sa.Engine) -> None:
-    desk_at(sqlite_journal)
+    order_steps(sqlite_journal)
     tampered(sqlite_journal, "DELETE FROM sessions")
     tampered(sqlite_journal, f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
     with pytest.raises(JournalOutdated, match=r"without their parent, nothing was changed: .*sessions"):

@@ -11,8 +11,7 @@ from kalshi_pipelines.execution.journal.records import Binding, KillState, Lease
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines_tests.support.execution.tampering import tampered
-from kalshi_pipelines_tests.support.execution.trading import (
+from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     EVENT,
     GROUP,
@@ -20,34 +19,35 @@ from kalshi_pipelines_tests.support.execution.trading import (
     HOUR,
     NOON,
     SECOND,
-    Desk,
-    desk_at,
+    OrderSteps,
     new_session,
     next_session,
     open_session,
+    order_steps,
 )
+from kalshi_pipelines_tests.support.execution.tampering import tampered
 
 #: A group that is not the session's.
 OTHER = "9b2f2c4e-0000-4000-8000-000000000007"
 OTHERS = (Account("sandbox", 1), Account("demo", 0))
 
 
-def reconciled(desk: Desk, number: int, *, clean: bool, subaccount: int = 0) -> int:
-    desk.clock.now_us += SECOND
-    with desk.journal.writing() as transaction:
+def reconciled(steps: OrderSteps, number: int, *, clean: bool, subaccount: int = 0) -> int:
+    steps.clock.now_us += SECOND
+    with steps.journal.writing() as transaction:
         return transaction.reconciliations.record(
             Account("sandbox", subaccount),
-            desk.clock() - 2,
-            desk.clock() - 1,
+            steps.clock() - 2,
+            steps.clock() - 1,
             differences=number,
             clean=clean,
             report="r",
         )
 
 
-def test_an_approval_is_somebody_else_s_for_these_bytes_and_a_time(desk: Desk) -> None:
-    intent, other = desk.planned(), desk.planned(actor_name="bob")
-    with desk.journal.writing() as transaction:
+def test_an_approval_is_somebody_else_s_for_these_bytes_and_a_time(steps: OrderSteps) -> None:
+    intent, other = steps.plan(), steps.plan(actor_name="bob")
+    with steps.journal.writing() as transaction:
         transaction.orders.approve(intent.request_sha256, "ada", NOON + HOUR)
         assert not transaction.reading.orders.is_approved(intent, NOON), "ada wants the order"
         transaction.orders.approve(intent.request_sha256, "grace", NOON + HOUR, {"note": "seen"})
@@ -59,17 +59,17 @@ def test_an_approval_is_somebody_else_s_for_these_bytes_and_a_time(desk: Desk) -
         assert not transaction.reading.orders.is_approved(other, NOON)
 
 
-def test_a_reconciliation_is_the_newest_of_its_sub_account(desk: Desk) -> None:
-    with desk.journal.reading() as reading:
+def test_a_reconciliation_is_the_newest_of_its_sub_account(steps: OrderSteps) -> None:
+    with steps.journal.reading() as reading:
         assert reading.reconciliations.newest(ACCOUNT) is None
         assert reading.reconciliations.newest_clean(ACCOUNT) is None
         assert not reading.reconciliations.has_any_since_first_session(ACCOUNT)
-    reconciled(desk, 0, clean=True)
-    clean = reconciled(desk, 0, clean=True)
-    at_us = desk.clock()
-    dirty = reconciled(desk, 3, clean=False)
-    reconciled(desk, 0, clean=True, subaccount=1)
-    with desk.journal.reading() as reading:
+    reconciled(steps, 0, clean=True)
+    clean = reconciled(steps, 0, clean=True)
+    at_us = steps.clock()
+    dirty = reconciled(steps, 3, clean=False)
+    reconciled(steps, 0, clean=True, subaccount=1)
+    with steps.journal.reading() as reading:
         assert reading.reconciliations.newest(ACCOUNT) == ReconciliationMade(
             dirty, at_us + SECOND - 2, at_us + SECOND - 1, at_us + SECOND, False, 3
         )
@@ -84,19 +84,19 @@ def test_a_reconciliation_is_the_newest_of_its_sub_account(desk: Desk) -> None:
         )
 
 
-def test_the_newest_reconciliation_is_the_one_recorded_last_whatever_its_clock_said(desk: Desk) -> None:
-    desk.clock.now_us += 365 * 24 * HOUR
-    reconciled(desk, 0, clean=True)
-    desk.clock.now_us -= 365 * 24 * HOUR
-    newest = reconciled(desk, 0, clean=True)
-    with desk.journal.reading() as reading:
+def test_the_newest_reconciliation_is_the_one_recorded_last_whatever_its_clock_said(steps: OrderSteps) -> None:
+    steps.clock.now_us += 365 * 24 * HOUR
+    reconciled(steps, 0, clean=True)
+    steps.clock.now_us -= 365 * 24 * HOUR
+    newest = reconciled(steps, 0, clean=True)
+    with steps.journal.reading() as reading:
         for last in (reading.reconciliations.newest(ACCOUNT), reading.reconciliations.newest_clean(ACCOUNT)):
             assert last is not None
             assert last.reconciliation_id == newest
 
 
-def test_the_sub_accounts_that_were_traded_live_are_those_of_live_sessions(desk: Desk) -> None:
-    with desk.journal.writing() as transaction:
+def test_the_sub_accounts_that_were_traded_live_are_those_of_live_sessions(steps: OrderSteps) -> None:
+    with steps.journal.writing() as transaction:
         open_session(transaction, new_session("session-dry1", mode=Mode.DRY_RUN, account=Account("sandbox", 2)))
         open_session(
             transaction,
@@ -111,16 +111,16 @@ def test_the_sub_accounts_that_were_traded_live_are_those_of_live_sessions(desk:
         assert transaction.reading.sessions.live_subaccounts("demo") == []
 
 
-def test_a_reconciliation_from_before_the_first_session_is_none_of_it(desk: Desk) -> None:
-    with desk.journal.writing() as transaction:
+def test_a_reconciliation_from_before_the_first_session_is_none_of_it(steps: OrderSteps) -> None:
+    with steps.journal.writing() as transaction:
         transaction.reconciliations.record(ACCOUNT, NOON - 1, NOON, differences=0, clean=True, report="r")
         assert not transaction.reading.reconciliations.has_any_since_first_session(ACCOUNT)
         transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="r")
         assert transaction.reading.reconciliations.has_any_since_first_session(ACCOUNT)
 
 
-def test_a_session_is_found_by_its_lease_and_its_groups(desk: Desk) -> None:
-    with desk.journal.reading() as reading:
+def test_a_session_is_found_by_its_lease_and_its_groups(steps: OrderSteps) -> None:
+    with steps.journal.reading() as reading:
         assert reading.sessions.lease(ACCOUNT) == LeaseHeld("session-0001", NOON + HOUR)
         assert reading.sessions.live_session(ACCOUNT) == "session-0001"
         assert reading.sessions.first_live_session_us(ACCOUNT) == NOON
@@ -134,28 +134,28 @@ def test_a_session_is_found_by_its_lease_and_its_groups(desk: Desk) -> None:
             assert reading.sessions.first_live_session_us(other) is None
             assert reading.evidence.unfenced_groups(other, NOON) == []
         assert reading.evidence.fence_of(GROUP) is None
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         fence = transaction.evidence.record_fence(GROUP, NOON + 5)
         assert transaction.reading.evidence.fence_of(GROUP) == (fence, NOON + 5)
         assert transaction.reading.evidence.unfenced_groups(ACCOUNT, NOON) == []
-    desk.clock.now_us += HOUR
-    next_session(desk, 2)
-    with desk.journal.reading() as reading:
+    steps.clock.now_us += HOUR
+    next_session(steps, 2)
+    with steps.journal.reading() as reading:
         assert reading.sessions.first_live_session_us(ACCOUNT) == NOON
 
 
-def test_a_lease_is_renewed_until_it_has_run_out_or_the_session_ended(desk: Desk) -> None:
-    desk.clock.now_us += HOUR - 1
-    with desk.journal.writing() as transaction:
-        assert transaction.sessions.renew_lease("session-0001", desk.clock() + SECOND)
-        assert not transaction.sessions.renew_lease("session-0002", desk.clock() + SECOND)
-    desk.clock.now_us += SECOND
-    with desk.journal.writing() as transaction:
-        assert not transaction.sessions.renew_lease("session-0001", desk.clock() + SECOND)
+def test_a_lease_is_renewed_until_it_has_run_out_or_the_session_ended(steps: OrderSteps) -> None:
+    steps.clock.now_us += HOUR - 1
+    with steps.journal.writing() as transaction:
+        assert transaction.sessions.renew_lease("session-0001", steps.clock() + SECOND)
+        assert not transaction.sessions.renew_lease("session-0002", steps.clock() + SECOND)
+    steps.clock.now_us += SECOND
+    with steps.journal.writing() as transaction:
+        assert not transaction.sessions.renew_lease("session-0001", steps.clock() + SECOND)
 
 
-def test_a_session_ends_once(desk: Desk) -> None:
-    with desk.journal.writing() as transaction:
+def test_a_session_ends_once(steps: OrderSteps) -> None:
+    with steps.journal.writing() as transaction:
         assert transaction.sessions.end("session-0001", "over", {"by": "ann"})
         assert '"by":"ann"' in transaction.reading.audit_log.newest(1)[0].body
         assert not transaction.sessions.end("session-0001", "again")
@@ -163,24 +163,24 @@ def test_a_session_ends_once(desk: Desk) -> None:
             transaction.sessions.end("session-0009", "over")
 
 
-def test_only_a_live_session_makes_room_for_itself(desk: Desk) -> None:
-    desk.clock.now_us += HOUR
-    with desk.journal.writing() as transaction:
-        open_session(transaction, new_session("session-0002", now_us=desk.clock(), mode=Mode.DRY_RUN))
+def test_only_a_live_session_makes_room_for_itself(steps: OrderSteps) -> None:
+    steps.clock.now_us += HOUR
+    with steps.journal.writing() as transaction:
+        open_session(transaction, new_session("session-0002", now_us=steps.clock(), mode=Mode.DRY_RUN))
         assert transaction.reading.sessions.live_session(ACCOUNT) == "session-0001"
-        open_session(transaction, new_session("session-0003", now_us=desk.clock()), "9b2f2c4e-0000-4000-8000-3")
+        open_session(transaction, new_session("session-0003", now_us=steps.clock()), "9b2f2c4e-0000-4000-8000-3")
         assert transaction.reading.sessions.live_session(ACCOUNT) == "session-0003"
 
 
 def test_a_journal_whose_head_is_gone_is_not_written(sqlite_journal: sa.Engine) -> None:
-    desk = desk_at(sqlite_journal)
+    steps = order_steps(sqlite_journal)
     tampered(sqlite_journal, "DELETE FROM audit_head")
-    with pytest.raises(JournalOutdated, match="never set up"), desk.journal.writing():
+    with pytest.raises(JournalOutdated, match="never set up"), steps.journal.writing():
         pass
 
 
-def test_engagements_are_those_since_the_switch_was_released_last(desk: Desk) -> None:
-    with desk.journal.writing() as transaction:
+def test_engagements_are_those_since_the_switch_was_released_last(steps: OrderSteps) -> None:
+    with steps.journal.writing() as transaction:
         assert transaction.reading.halts.engagements_since_release() == []
         transaction.halts.engage(1, "file", "ann", "first")
         transaction.halts.engage(2, "operator", "bob", "second")
@@ -195,11 +195,11 @@ def test_engagements_are_those_since_the_switch_was_released_last(desk: Desk) ->
         )
 
 
-def test_an_order_is_found_by_every_name_it_has(desk: Desk) -> None:
-    sent, reserved = desk.reserved(), desk.reserved(ticker=f"{EVENT}-T2")
-    recorded = desk.sending(sent)
-    sent = desk.look(sent)
-    with desk.journal.writing() as transaction:
+def test_an_order_is_found_by_every_name_it_has(steps: OrderSteps) -> None:
+    sent, reserved = steps.reserve(), steps.reserve(ticker=f"{EVENT}-T2")
+    recorded = steps.record_sending(sent)
+    sent = steps.reload(sent)
+    with steps.journal.writing() as transaction:
         assert transaction.reading.orders.sent(sent.intent_id) == recorded
         with pytest.raises(LookupError, match="the journal has no intent 999"):
             transaction.reading.orders.intent(999)
@@ -222,9 +222,9 @@ def test_an_order_is_found_by_every_name_it_has(desk: Desk) -> None:
         assert transaction.reading.orders.intent_of_client_order_id(Mode.DRY_RUN, sent.client_order_id) is None
 
 
-def test_a_signal_that_was_planned_is_told_with_its_intent(desk: Desk) -> None:
-    new = desk.intent()
-    with desk.journal.writing() as transaction:
+def test_a_signal_that_was_planned_is_told_with_its_intent(steps: OrderSteps) -> None:
+    new = steps.intent()
+    with steps.journal.writing() as transaction:
         first = transaction.orders.plan(new)
         with pytest.raises(AlreadyPlanned, match=f"intent {first.intent_id} is planned already"):
             transaction.orders.plan(new)
@@ -232,23 +232,23 @@ def test_a_signal_that_was_planned_is_told_with_its_intent(desk: Desk) -> None:
             transaction.orders.plan(replace(new, count_centicontracts=999))
 
 
-def test_proposals_wait_until_they_were_tried_in_the_mode_or_ran_out(desk: Desk) -> None:
+def test_proposals_wait_until_they_were_tried_in_the_mode_or_ran_out(steps: OrderSteps) -> None:
     texts = ProposalTexts(
         ticker="KXA-1", action="buy", outcome="yes", price="0.56", count="1", strategy="s", signal="one",
         as_of="2026-11-23T12:00:00Z", valid_until="2026-11-23T12:05:00Z",
     )  # fmt: skip
     orders = [read_proposal(replace(texts, signal=signal), Proposer(ActorKind.PERSON, "ann")) for signal in "abc"]
-    first, second, third = propose(desk.journal._engine, orders, "a test")
+    first, second, third = propose(steps.journal._engine, orders, "a test")
     ends_us = orders[0].valid_until.timestamp() * 1e6
 
     def waiting(mode: Mode = Mode.LIVE, after_us: int = int(ends_us), limit: int = 100) -> list[int]:
-        with desk.journal.reading() as reading:
+        with steps.journal.reading() as reading:
             return [row["proposal_id"] for row in reading.orders.pending_proposals(mode, after_us, limit)]
 
     assert waiting() == [first, second, third]
     assert waiting(limit=2) == [first, second]
     assert waiting(after_us=int(ends_us) + 1) == []
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         transaction.orders.record_attempt("session-0001", proposal_id=second)
     assert waiting() == [first, third]
     assert waiting(Mode.DRY_RUN) == [first, second, third]

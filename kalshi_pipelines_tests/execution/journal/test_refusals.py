@@ -30,7 +30,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import ClientOrderId, OrderId, Side, TimeInForce
-from kalshi_pipelines_tests.support.execution.trading import (
+from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     GROUP,
     HOUR,
@@ -38,28 +38,28 @@ from kalshi_pipelines_tests.support.execution.trading import (
     NOON,
     TICKER,
     WIDE,
-    Desk,
+    OrderSteps,
     caps,
-    desk_at,
     new_session,
     open_session,
+    order_steps,
 )
 from kalshi_pipelines_tests.support.execution.unsendable import SENDING, unknown_order
 
-Attempt = Callable[[JournalTransaction, Desk], object]
+Attempt = Callable[[JournalTransaction, OrderSteps], object]
 
 
-def refused(desk: Desk, attempt: Attempt) -> str:
+def refused(steps: OrderSteps, attempt: Attempt) -> str:
     """Return the rule that refused an attempt, after checking that nothing was stored."""
-    before = rows_of(desk)
-    with pytest.raises(JournalRefused) as raised, desk.journal.writing() as transaction:
-        attempt(transaction, desk)
-    assert rows_of(desk) == before
+    before = rows_of(steps)
+    with pytest.raises(JournalRefused) as raised, steps.journal.writing() as transaction:
+        attempt(transaction, steps)
+    assert rows_of(steps) == before
     return raised.value.rule
 
 
-def rows_of(desk: Desk) -> dict[str, int]:
-    with desk.journal._engine.connect() as connection:
+def rows_of(steps: OrderSteps) -> dict[str, int]:
+    with steps.journal._engine.connect() as connection:
         return {
             name: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
             for name, table in metadata.tables.items()
@@ -91,13 +91,13 @@ def event(transaction: JournalTransaction, intent: Intent, **changed: object) ->
     transaction._connection.execute(metadata.tables["order_events"].insert(), values)
 
 
-def test_order_passes_every_guard_when_nothing_is_wrong(desk: Desk) -> None:
-    intent = desk.sent()
-    with desk.journal.writing() as transaction:
+def test_order_passes_every_guard_when_nothing_is_wrong(steps: OrderSteps) -> None:
+    intent = steps.record_sent()
+    with steps.journal.writing() as transaction:
         transaction.orders.record_answer(intent, OrderState.RESTING, order_id="order-0001")
-    with desk.journal.writing() as transaction:
-        transaction.orders.record_answer(desk.look(intent), OrderState.CANCELED, filled_centicontracts=0)
-    assert desk.look(intent).state is OrderState.CANCELED
+    with steps.journal.writing() as transaction:
+        transaction.orders.record_answer(steps.reload(intent), OrderState.CANCELED, filled_centicontracts=0)
+    assert steps.reload(intent).state is OrderState.CANCELED
 
 
 LIFE_CYCLE: dict[str, tuple[dict[str, object], str]] = {
@@ -132,97 +132,97 @@ LIFE_CYCLE: dict[str, tuple[dict[str, object], str]] = {
 }  # fmt: skip
 
 
-def in_state(desk: Desk, state: str) -> Intent:
+def in_state(steps: OrderSteps, state: str) -> Intent:
     """Return an order in a market of its own, in the given state."""
     market = {"ticker": f"KX{state.upper()}-1", "event_ticker": f"KX{state.upper()}"}
     if state == "planned":
-        return desk.planned(**market)
+        return steps.plan(**market)
     if state == "denied":
-        with desk.journal.writing() as transaction:
-            return transaction.orders.deny(transaction.orders.plan(desk.intent(**market)), DenialReason.NOT_ARMED, "")
+        with steps.journal.writing() as transaction:
+            return transaction.orders.deny(transaction.orders.plan(steps.intent(**market)), DenialReason.NOT_ARMED, "")
     if state == "reserved":
-        return desk.reserved(**market)
-    intent = desk.sent(**market)
+        return steps.reserve(**market)
+    intent = steps.record_sent(**market)
     if state == "unknown":
-        with desk.journal.writing() as transaction:
+        with steps.journal.writing() as transaction:
             return transaction.orders.record_answer(intent, OrderState.UNKNOWN)
     return intent
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "keys alone"])
-def test_event_not_allowed_by_the_previous_event_is_refused(desk: Desk, guarded: bool) -> None:
+def test_event_not_allowed_by_the_previous_event_is_refused(steps: OrderSteps, guarded: bool) -> None:
     """Foreign keys and partial unique indexes refuse the event even when every trigger is removed."""
-    intents = {state: in_state(desk, state) for state in ("planned", "denied", "reserved", "sending", "unknown")}
+    intents = {state: in_state(steps, state) for state in ("planned", "denied", "reserved", "sending", "unknown")}
     if not guarded:
-        with desk.journal._writing.begin() as connection:
+        with steps.journal._writing.begin() as connection:
             lower_guards(connection)
     for wrong, (changed, state) in LIFE_CYCLE.items():
-        assert refused(desk, lambda transaction, _: event(transaction, intents[state], **changed)), wrong  # noqa: B023
+        assert refused(steps, lambda transaction, _: event(transaction, intents[state], **changed)), wrong  # noqa: B023
 
 
-def resting(desk: Desk) -> Intent:
-    intent = desk.sent()
-    with desk.journal.writing() as transaction:
+def resting(steps: OrderSteps) -> Intent:
+    intent = steps.record_sent()
+    with steps.journal.writing() as transaction:
         return transaction.orders.record_answer(intent, OrderState.RESTING, order_id="order-0001")
 
 
-def test_order_id_of_a_second_intent_is_refused(desk: Desk) -> None:
-    resting(desk)
-    other = desk.sent(ticker="KXOTHER-1", event_ticker="KXOTHER")
+def test_order_id_of_a_second_intent_is_refused(steps: OrderSteps) -> None:
+    resting(steps)
+    other = steps.record_sent(ticker="KXOTHER-1", event_ticker="KXOTHER")
 
-    def twice(transaction: JournalTransaction, _: Desk) -> None:
+    def twice(transaction: JournalTransaction, _: OrderSteps) -> None:
         transaction.orders.record_answer(other, OrderState.RESTING, order_id="order-0001")
 
-    assert refused(desk, twice)
+    assert refused(steps, twice)
 
 
-def test_change_or_deletion_of_an_append_only_row_is_refused(desk: Desk) -> None:
-    fill_every_table(desk)
+def test_change_or_deletion_of_an_append_only_row_is_refused(steps: OrderSteps) -> None:
+    fill_every_table(steps)
     for table in APPEND_ONLY:
-        with desk.journal._engine.connect() as connection:
+        with steps.journal._engine.connect() as connection:
             assert connection.scalar(sa.select(sa.func.count()).select_from(table)), table.name
         column = table.columns.keys()[0]
         for statement in (f"UPDATE {table.name} SET {column} = {column}", f"DELETE FROM {table.name}"):
-            rule = refused(desk, lambda transaction, _: sql(transaction, statement))  # noqa: B023
+            rule = refused(steps, lambda transaction, _: sql(transaction, statement))  # noqa: B023
             assert rule == f"append_only:{table.name}"
 
 
-def test_change_of_the_columns_that_name_a_counter_is_refused(desk: Desk) -> None:
-    resting(desk)
+def test_change_of_the_columns_that_name_a_counter_is_refused(steps: OrderSteps) -> None:
+    resting(steps)
     for table, columns in NEVER_CHANGED.items():
         for column in columns.split(", "):
             statement = f"UPDATE {table} SET {column} = {column}"
-            assert refused(desk, lambda transaction, _: sql(transaction, statement)) == f"append_only:{table}"  # noqa: B023
+            assert refused(steps, lambda transaction, _: sql(transaction, statement)) == f"append_only:{table}"  # noqa: B023
 
 
-def test_emptying_a_table_is_refused(desk: Desk) -> None:
-    fill_every_table(desk)
-    sqlite = desk.journal._engine.dialect.name == "sqlite"
+def test_emptying_a_table_is_refused(steps: OrderSteps) -> None:
+    fill_every_table(steps)
+    sqlite = steps.journal._engine.dialect.name == "sqlite"
     for table in sorted(metadata.tables):
         if sqlite and table in {"leases", "open_intents"}:
             continue  # Rows of these tables may be deleted. The verification recomputes them.
         statement = f"DELETE FROM {table}" if sqlite else f"TRUNCATE {table} CASCADE"
-        assert refused(desk, lambda transaction, _: sql(transaction, statement)).startswith("append_only")  # noqa: B023
+        assert refused(steps, lambda transaction, _: sql(transaction, statement)).startswith("append_only")  # noqa: B023
 
 
 def test_replacing_the_head_of_the_chain_in_sqlite_is_refused(sqlite_journal: sa.Engine) -> None:
-    desk = desk_at(sqlite_journal)
+    steps = order_steps(sqlite_journal)
     head = "(SELECT max(seq) FROM audit_log)"
     replace_head = (
         f"INSERT OR REPLACE INTO audit_log SELECT seq, prev_seq, prev_hash, hash, kind, body FROM audit_log "
         f"WHERE seq = {head}"
     )
-    assert refused(desk, lambda transaction, _: sql(transaction, replace_head)) == "append_only:audit_log"
+    assert refused(steps, lambda transaction, _: sql(transaction, replace_head)) == "append_only:audit_log"
 
 
-def fill_every_table(desk: Desk) -> None:
+def fill_every_table(steps: OrderSteps) -> None:
     """Store at least one row in each append-only table."""
-    unknown = unknown_order(desk)
-    with desk.journal.writing() as transaction:
-        transaction.orders.approve(unknown.request_sha256, "grace", desk.clock() + HOUR)
-        fence = transaction.evidence.record_fence(GROUP, desk.clock())
+    unknown = unknown_order(steps)
+    with steps.journal.writing() as transaction:
+        transaction.orders.approve(unknown.request_sha256, "grace", steps.clock() + HOUR)
+        fence = transaction.evidence.record_fence(GROUP, steps.clock())
         sweep = transaction.evidence.record_sweep(
-            SweepReading(fence, TICKER, desk.clock(), desk.clock() + 1, 1, "e" * 64, True)
+            SweepReading(fence, TICKER, steps.clock(), steps.clock() + 1, 1, "e" * 64, True)
         )
         transaction.evidence.record_resolution(unknown, fence, sweep)
         transaction.foreign_orders.record(
@@ -233,7 +233,7 @@ def fill_every_table(desk: Desk) -> None:
         transaction.orders.record_attempt("session-0001", denial=DenialReason.INVALID_PROPOSAL)
         transaction.sessions.end("session-0001", "done")
         transaction._connection.execute(metadata.tables["proposals"].insert(), PROPOSAL)
-    desk.journal.anchor("test")
+    steps.journal.anchor("test")
 
 
 PROPOSAL = {
@@ -246,32 +246,32 @@ PROPOSAL = {
 
 
 @pytest.mark.parametrize("case", SENDING)
-def test_sending_is_refused_by_each_rule_of_the_guard(desk: Desk, case: str) -> None:
+def test_sending_is_refused_by_each_rule_of_the_guard(steps: OrderSteps, case: str) -> None:
     make, rule = SENDING[case]
-    intent = make(desk)
+    intent = make(steps)
     assert (
-        refused(desk, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
+        refused(steps, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
         == f"send_guard:{rule}"
     )
 
 
-def test_sending_by_another_code_version_is_refused(desk: Desk) -> None:
-    intent = desk.reserved()
+def test_sending_by_another_code_version_is_refused(steps: OrderSteps) -> None:
+    intent = steps.reserve()
     assert (
-        refused(desk, lambda transaction, _: transaction.orders.record_sending(intent, "1.1"))
+        refused(steps, lambda transaction, _: transaction.orders.record_sending(intent, "1.1"))
         == "send_guard:code_version"
     )
 
 
-def test_sending_without_a_reservation_is_refused(desk: Desk) -> None:
-    intent = desk.planned()
+def test_sending_without_a_reservation_is_refused(steps: OrderSteps) -> None:
+    intent = steps.plan()
 
-    def without_postings(transaction: JournalTransaction, _: Desk) -> None:
+    def without_postings(transaction: JournalTransaction, _: OrderSteps) -> None:
         event(transaction, intent)
         moved = replace(intent, state=OrderState.RESERVED, state_seq=2)
         event(transaction, moved, to_state="sending", code_version="1.0+test")
 
-    assert refused(desk, without_postings) == "send_guard:unreserved"
+    assert refused(steps, without_postings) == "send_guard:unreserved"
 
 
 ELSEWHERE = {
@@ -285,35 +285,37 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
 def test_sending_with_a_reservation_in_another_scope_is_refused(
-    desk: Desk, kind: ScopeKind, monkeypatch: pytest.MonkeyPatch
+    steps: OrderSteps, kind: ScopeKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise a writer could count each order in a new scope with caps of its own."""
     keys = Standings._keys
     monkeypatch.setattr(Standings, "_keys", lambda *its: {**keys(*its), kind: ELSEWHERE[kind]})
     monkeypatch.setattr(ScopeWriter, "_carry_over", lambda *_: None)
-    intent = desk.reserved()
+    intent = steps.reserve()
     assert (
-        refused(desk, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
+        refused(steps, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
         == "send_guard:unreserved"
     )
 
 
-def test_sending_with_a_reservation_in_a_past_day_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.reserved()
+def test_sending_with_a_reservation_in_a_past_day_is_refused(
+    steps: OrderSteps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps.reserve()
     keys = Standings._keys
     monkeypatch.setattr(Standings, "_keys", lambda *its: {**keys(*its), ScopeKind.DAY: "2026-11-22"})
-    intent = desk.reserved()
+    intent = steps.reserve()
     assert (
-        refused(desk, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
+        refused(steps, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
         == "send_guard:unreserved"
     )
 
 
 def test_sending_in_a_dry_run_is_refused(journal_engine: sa.Engine) -> None:
-    desk = desk_at(journal_engine, mode=Mode.DRY_RUN)
-    intent = desk.reserved(order_group_id=None)
-    assert refused(desk, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
-    with desk.journal.writing() as transaction:
+    steps = order_steps(journal_engine, mode=Mode.DRY_RUN)
+    intent = steps.reserve(order_group_id=None)
+    assert refused(steps, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
+    with steps.journal.writing() as transaction:
         assert transaction.orders.record_simulation(intent, "1.0+test").state is OrderState.SIMULATED
 
 
@@ -339,9 +341,9 @@ INTENTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def test_intent_that_cannot_be_an_order_is_refused(desk: Desk) -> None:
+def test_intent_that_cannot_be_an_order_is_refused(steps: OrderSteps) -> None:
     for wrong, changed in INTENTS.items():
-        assert refused(desk, lambda transaction, _: transaction.orders.plan(desk.intent(**changed))), wrong  # noqa: B023
+        assert refused(steps, lambda transaction, _: transaction.orders.plan(steps.intent(**changed))), wrong  # noqa: B023
 
 
 @pytest.mark.parametrize(
@@ -360,30 +362,30 @@ def test_intent_that_cannot_be_an_order_is_refused(desk: Desk) -> None:
         {"expires_us": NOON + MINUTE},
     ],
 )
-def test_F27_intent_whose_request_has_other_terms_is_refused(desk: Desk, sent: dict[str, Any]) -> None:
-    new = desk.intent()
-    other = replace(new, request_json=desk.intent(**{"client_order_id": new.client_order_id, **sent}).request_json)
-    with pytest.raises(JournalRefused, match="request_terms"), desk.journal.writing() as transaction:
+def test_F27_intent_whose_request_has_other_terms_is_refused(steps: OrderSteps, sent: dict[str, Any]) -> None:
+    new = steps.intent()
+    other = replace(new, request_json=steps.intent(**{"client_order_id": new.client_order_id, **sent}).request_json)
+    with pytest.raises(JournalRefused, match="request_terms"), steps.journal.writing() as transaction:
         transaction.orders.plan(other)
-    desk.subaccount = 1
-    with pytest.raises(JournalRefused, match="request_terms"), desk.journal.writing() as transaction:
-        transaction.orders.plan(desk.intent())
+    steps.subaccount = 1
+    with pytest.raises(JournalRefused, match="request_terms"), steps.journal.writing() as transaction:
+        transaction.orders.plan(steps.intent())
     twice = replace(new, request_json=new.request_json[:-1] + ',"count":"1000000.00"}')
-    with pytest.raises(JournalRefused, match="request_terms"), desk.journal.writing() as transaction:
+    with pytest.raises(JournalRefused, match="request_terms"), steps.journal.writing() as transaction:
         transaction.orders.plan(twice)
 
 
-def test_intent_that_reserves_less_than_its_cost_is_refused(desk: Desk) -> None:
-    intent = desk.planned()
+def test_intent_that_reserves_less_than_its_cost_is_refused(steps: OrderSteps) -> None:
+    intent = steps.plan()
 
-    def cheaper(transaction: JournalTransaction, _: Desk) -> None:
+    def cheaper(transaction: JournalTransaction, _: OrderSteps) -> None:
         row = dict(transaction._connection.execute(sa.select(metadata.tables["intents"])).mappings().one())
         row |= {"intent_id": audited(transaction), "idempotency_key": "a" * 64, "client_order_id": "kx1-another"}
         row["reserved_if_no_microdollars"] -= 1
         transaction._connection.execute(metadata.tables["intents"].insert(), row)
 
-    assert refused(desk, cheaper) == "ck_intents_reserved"
-    assert desk.look(intent).state is OrderState.PLANNED
+    assert refused(steps, cheaper) == "ck_intents_reserved"
+    assert steps.reload(intent).state is OrderState.PLANNED
 
 
 SESSIONS: dict[str, dict[str, Any]] = {
@@ -420,29 +422,29 @@ SESSIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def test_session_with_too_many_permissions_is_refused(desk: Desk) -> None:
-    with desk.journal.writing() as transaction:
-        transaction.sessions.end(desk.session_id, "done")
+def test_session_with_too_many_permissions_is_refused(steps: OrderSteps) -> None:
+    with steps.journal.writing() as transaction:
+        transaction.sessions.end(steps.session_id, "done")
     group = "9b2f2c4e-0000-4000-8000-000000000002"
     for wrong, changed in SESSIONS.items():
         session = new_session("session-0002", **changed)
-        assert refused(desk, lambda transaction, _: open_session(transaction, session, group)), wrong  # noqa: B023
+        assert refused(steps, lambda transaction, _: open_session(transaction, session, group)), wrong  # noqa: B023
 
 
-def test_release_by_the_person_who_engaged_is_refused(desk: Desk) -> None:
-    with desk.journal.writing() as transaction:
+def test_release_by_the_person_who_engaged_is_refused(steps: OrderSteps) -> None:
+    with steps.journal.writing() as transaction:
         transaction.halts.engage(2, "operator", "ada", "stop")
-    assert refused(desk, lambda transaction, _: transaction.halts.release("ada", "fine again"))
-    desk.released()
-    assert refused(desk, lambda transaction, _: transaction.halts.release("grace", "again")) == "kill_not_engaged"
+    assert refused(steps, lambda transaction, _: transaction.halts.release("ada", "fine again"))
+    steps.release_kill_switch()
+    assert refused(steps, lambda transaction, _: transaction.halts.release("grace", "again")) == "kill_not_engaged"
 
 
-def test_release_of_an_older_engagement_is_refused(desk: Desk) -> None:
-    with desk.journal.writing() as transaction:
+def test_release_of_an_older_engagement_is_refused(steps: OrderSteps) -> None:
+    with steps.journal.writing() as transaction:
         transaction.halts.engage(1, "operator", "ada", "stop")
         transaction.halts.engage(2, "operator", "bob", "stop more")
 
-    def the_older_one(transaction: JournalTransaction, _: Desk) -> None:
+    def the_older_one(transaction: JournalTransaction, _: OrderSteps) -> None:
         row = {
             "seq": 5, "prev_seq": 4, "engaged": 0, "level": 0, "source": "x", "by_whom": "bob", "reason": "x",
             "at_us": NOON, "released_seq": 3, "engaged_by": "ada", "released_engaged": 1,
@@ -450,26 +452,26 @@ def test_release_of_an_older_engagement_is_refused(desk: Desk) -> None:
         }  # fmt: skip
         transaction._connection.execute(metadata.tables["kill_events"].insert(), row)
 
-    assert refused(desk, the_older_one)
+    assert refused(steps, the_older_one)
 
 
-def test_proof_of_absence_of_another_group_or_market_is_refused(desk: Desk) -> None:
-    unknown = unknown_order(desk)
-    with desk.journal.writing() as transaction:
-        transaction.sessions.add_group(desk.session_id, 1, "9b2f2c4e-0000-4000-8000-000000000009", 100)
+def test_proof_of_absence_of_another_group_or_market_is_refused(steps: OrderSteps) -> None:
+    unknown = unknown_order(steps)
+    with steps.journal.writing() as transaction:
+        transaction.sessions.add_group(steps.session_id, 1, "9b2f2c4e-0000-4000-8000-000000000009", 100)
         other = transaction.evidence.record_fence("9b2f2c4e-0000-4000-8000-000000000009", NOON)
         elsewhere = transaction.evidence.record_sweep(SweepReading(other, TICKER, NOON, NOON + 1, 1, "e" * 64, True))
         fence = transaction.evidence.record_fence(GROUP, NOON)
         partial = transaction.evidence.record_sweep(SweepReading(fence, TICKER, NOON, NOON + 1, 1, "e" * 64, False))
         market = transaction.evidence.record_sweep(SweepReading(fence, "KXOTHER-1", NOON, NOON + 1, 1, "e" * 64, True))
     for proof in ((other, elsewhere), (fence, elsewhere), (fence, partial), (fence, market)):
-        assert refused(desk, lambda transaction, _: transaction.evidence.record_resolution(unknown, *proof))  # noqa: B023
+        assert refused(steps, lambda transaction, _: transaction.evidence.record_resolution(unknown, *proof))  # noqa: B023
     before_the_fence = SweepReading(fence, TICKER, NOON, NOON, 1, "e" * 64, True)
-    assert refused(desk, lambda transaction, _: transaction.evidence.record_sweep(before_the_fence))
+    assert refused(steps, lambda transaction, _: transaction.evidence.record_sweep(before_the_fence))
 
 
 def test_another_program_cannot_write_to_a_sqlite_journal(sqlite_journal: sa.Engine) -> None:
-    desk_at(sqlite_journal)
+    order_steps(sqlite_journal)
     with closing(sqlite3.connect(str(sqlite_journal.url.database), isolation_level=None)) as other:
         other.execute("PRAGMA foreign_keys = ON")
         columns = "proposed_us, source, actor_kind, actor_name"
@@ -484,18 +486,18 @@ def test_another_program_cannot_write_to_a_sqlite_journal(sqlite_journal: sa.Eng
 
 @pytest.mark.parametrize("pragma", ["foreign_keys = OFF", "ignore_check_constraints = ON", "recursive_triggers = OFF"])
 def test_connection_with_its_checks_off_cannot_write(sqlite_journal: sa.Engine, pragma: str) -> None:
-    desk = desk_at(sqlite_journal)
+    steps = order_steps(sqlite_journal)
     with sqlite_journal.connect() as connection:
         connection.connection.driver_connection.execute(f"PRAGMA {pragma}")  # type: ignore[union-attr]
-    with pytest.raises(JournalRefused, match="does not enforce"), desk.journal.writing() as transaction:
+    with pytest.raises(JournalRefused, match="does not enforce"), steps.journal.writing() as transaction:
         transaction.audit.append("note", {})
 
 
-def test_refusal_names_the_rule_that_refused(desk: Desk) -> None:
-    is_sqlite = desk.journal._engine.dialect.name == "sqlite"
+def test_refusal_names_the_rule_that_refused(steps: OrderSteps) -> None:
+    is_sqlite = steps.journal._engine.dialect.name == "sqlite"
 
     def refused(act: Callable[[JournalTransaction], object]) -> str:
-        with pytest.raises(JournalRefused) as caught, desk.journal.writing() as transaction:
+        with pytest.raises(JournalRefused) as caught, steps.journal.writing() as transaction:
             act(transaction)
         assert f"({caught.value.rule})" in str(caught.value)
         return caught.value.rule

@@ -15,22 +15,22 @@ from kalshi_pipelines.execution.kill.halt import Halt
 from kalshi_pipelines.execution.kill.switch import KillSwitch, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
-from kalshi_pipelines_tests.support.execution.floor import (
-    Floor,
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
+from kalshi_pipelines_tests.support.execution.sandbox_member import (
     Row,
+    SandboxMember,
     Trader,
     live_trader,
     proposed,
     ready_journal,
     resting,
-    trading_floor,
+    sandbox_with_member,
 )
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 
 @pytest.fixture
-def floor(tmp_path: Path) -> Iterator[Floor]:
-    with trading_floor(tmp_path) as made:
+def member(tmp_path: Path) -> Iterator[SandboxMember]:
+    with sandbox_with_member(tmp_path) as made:
         yield made
 
 
@@ -39,13 +39,13 @@ def _gone() -> Journal:
 
 
 def _halt(trader: Trader, folder: Path, *, journal_works: bool = True) -> tuple[Halt, KillSwitch]:
-    floor = trader.floor
+    member = trader.member
     emergency = EmergencyFile(folder / "emergency.jsonl")
     opened = (lambda: trader.journal) if journal_works else _gone
     switch = KillSwitch(opened, emergency, (), account=ACCOUNT)
-    transport = floor.transport(trader.settings)
-    groups = GroupsToFence(opened, floor.portfolio, ACCOUNT)
-    account = ExchangeAccount(floor.client, 0)
+    transport = member.transport(trader.settings)
+    groups = GroupsToFence(opened, member.portfolio, ACCOUNT)
+    account = ExchangeAccount(member.client, 0)
     return Halt(switch, emergency, transport, account, groups, pause=lambda _: None), switch
 
 
@@ -54,21 +54,21 @@ def _rest(trader: Trader, market: Row, orders: int = 3) -> None:
         assert trader.executor.decide(resting(market, market["yes_bid_dollars"])).outcome is DecisionOutcome.PLACED
 
 
-def _resting_now(floor: Floor) -> int:
-    return len(floor.portfolio.orders(0, status="resting").records)
+def _resting_now(member: SandboxMember) -> int:
+    return len(member.portfolio.orders(0, status="resting").records)
 
 
 def test_F42_a_halt_cancels_what_rests_while_the_switch_is_engaged_and_proves_it(
-    floor: Floor, journal_engine: sa.Engine, tmp_path: Path
+    member: SandboxMember, journal_engine: sa.Engine, tmp_path: Path
 ) -> None:
-    trader = live_trader(floor, ready_journal(journal_engine))
-    market = floor.tradable()
+    trader = live_trader(member, ready_journal(journal_engine))
+    market = member.tradable()
     _rest(trader, market)
-    assert _resting_now(floor) == 3
+    assert _resting_now(member) == 3
     halt, switch = _halt(trader, tmp_path)
     switch.engage("bob", "before the halt")
     report = halt.run("bob", "enough", patience_seconds=30)
-    assert (report.flat, report.resting, _resting_now(floor)) == (True, (), 0)
+    assert (report.flat, report.resting, _resting_now(member)) == (True, (), 0)
     assert "FLAT" in str(report)
     assert report.engaged.seq is not None
     assert trader.executor.decide(proposed(market)).reason is DenialReason.KILL_SWITCH_ENGAGED
@@ -78,74 +78,74 @@ def test_F42_a_halt_cancels_what_rests_while_the_switch_is_engaged_and_proves_it
 
 @pytest.mark.parametrize("kind", ["refuse", "drop_after_apply", "rate_limit"])
 def test_F44_lost_answers_to_cancels_are_met_by_trying_again(
-    floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path, kind: str
+    member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path, kind: str
 ) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    _rest(trader, floor.tradable())
-    floor.steer("POST", "/faults", endpoint="write", kind=kind, times=4)
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    _rest(trader, member.tradable())
+    member.steer("POST", "/faults", endpoint="write", kind=kind, times=4)
     report = _halt(trader, tmp_path)[0].run("bob", "enough", patience_seconds=30)
-    assert (report.flat, _resting_now(floor)) == (True, 0)
+    assert (report.flat, _resting_now(member)) == (True, 0)
     assert report.problems
 
 
 def test_F44_an_order_that_arrives_after_the_halt_finds_its_group_fenced(
-    floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path
+    member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    market = floor.tradable()
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    market = member.tradable()
     _rest(trader, market, 1)
-    floor.steer("POST", "/faults", endpoint="POST /portfolio/events/orders", kind="delay", seconds=600, hold=False)
+    member.steer("POST", "/faults", endpoint="POST /portfolio/events/orders", kind="delay", seconds=600, hold=False)
     assert trader.executor.decide(resting(market, market["yes_bid_dollars"])).outcome is DecisionOutcome.UNKNOWN
     assert _halt(trader, tmp_path)[0].run("bob", "enough", patience_seconds=30).flat
-    floor.steer("POST", "/clock", seconds=700)
-    assert _resting_now(floor) == 0
+    member.steer("POST", "/clock", seconds=700)
+    assert _resting_now(member) == 0
 
 
 def test_F45_a_pause_of_the_exchange_is_sat_out_and_nothing_is_called_flat_meanwhile(
-    floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path
+    member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    market = floor.tradable()
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    market = member.tradable()
     _rest(trader, market)
     shard = market["exchange_index"]
-    floor.steer("POST", f"/shards/{shard}", exchange_active=False)
+    member.steer("POST", f"/shards/{shard}", exchange_active=False)
     halt, _ = _halt(trader, tmp_path)
     paused = halt.run("bob", "enough", patience_seconds=0)
     assert not paused.flat
     assert str(paused).startswith("NOT FLAT")
-    floor.steer("POST", f"/shards/{shard}", exchange_active=True, trading_active=True)
+    member.steer("POST", f"/shards/{shard}", exchange_active=True, trading_active=True)
     assert halt.run("bob", "enough", patience_seconds=30).flat
-    assert _resting_now(floor) == 0
+    assert _resting_now(member) == 0
 
 
-def test_F21_a_halt_works_without_the_journal(floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    _rest(trader, floor.tradable())
+def test_F21_a_halt_works_without_the_journal(member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    _rest(trader, member.tradable())
     halt, switch = _halt(trader, tmp_path, journal_works=False)
     report = halt.run("bob", "the disk is gone", patience_seconds=30)
-    assert (report.flat, report.engaged.seq, _resting_now(floor)) == (True, None, 0)
+    assert (report.flat, report.engaged.seq, _resting_now(member)) == (True, None, 0)
     assert "emergency.jsonl" in report.engaged.problem
     assert "the disk is gone" in str(switch.why_engaged())
 
 
 @pytest.mark.parametrize("journal_works", [True, False])
 def test_F21_a_full_disk_keeps_no_halt_from_canceling(
-    floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path, journal_works: bool
+    member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path, journal_works: bool
 ) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    _rest(trader, floor.tradable())
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    _rest(trader, member.tradable())
     (tmp_path / "full").touch()
     halt, switch = _halt(trader, tmp_path / "full", journal_works=journal_works)
     report = halt.run("bob", "the disk is full", patience_seconds=30)
-    assert (report.flat, _resting_now(floor)) == (True, 0)
+    assert (report.flat, _resting_now(member)) == (True, 0)
     assert (report.engaged.is_on_record, report.engaged.seq is not None) == (journal_works, journal_works)
     assert switch.why_engaged() is not None
 
 
-def test_reads_that_lag_prove_nothing(floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path) -> None:
-    trader = live_trader(floor, ready_journal(sqlite_journal))
-    _rest(trader, floor.tradable())
-    floor.steer("POST", "/conduct", read_lag=3_600)
+def test_reads_that_lag_prove_nothing(member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+    trader = live_trader(member, ready_journal(sqlite_journal))
+    _rest(trader, member.tradable())
+    member.steer("POST", "/conduct", read_lag=3_600)
     report = _halt(trader, tmp_path)[0].run("bob", "enough", patience_seconds=0)
     assert not report.flat
     assert "lag" in str(report)

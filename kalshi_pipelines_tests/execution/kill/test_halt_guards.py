@@ -41,17 +41,17 @@ from kalshi_pipelines.execution.orders.terms import OrderId
 from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
-from kalshi_pipelines_tests.support.execution.told_account import ToldAccount, somebody_s
-from kalshi_pipelines_tests.support.execution.trading import (
+from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     GROUP,
     HOUR,
     NOON,
     SECOND,
-    Desk,
-    desk_at,
+    OrderSteps,
     next_session,
+    order_steps,
 )
+from kalshi_pipelines_tests.support.execution.scripted_account import ScriptedAccount, foreign_order
 
 LOST = OrderAnswer(None, failure=SendFailure.LOST, detail="gone")
 DOWN = KalshiError("down", "Wait.")
@@ -61,17 +61,17 @@ DOWN = KalshiError("down", "Wait.")
 class Hall:
     """A halt with all it acts on."""
 
-    desk: Desk
+    steps: OrderSteps
     folder: Path
     groups: Groups = lambda: [(OrderId(GROUP), 2)]
     paused: list[float] = field(default_factory=list)
     passed: list[Checkpoint] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.account = ToldAccount(self.desk.clock, lag_us=-SECOND)
+        self.account = ScriptedAccount(self.steps.clock, lag_us=-SECOND)
         self.emergency = EmergencyFile(self.folder / "emergency.jsonl")
         self.switch = KillSwitch(
-            lambda: self.desk.journal, self.emergency, (), account=ACCOUNT, clock_us=self.desk.clock
+            lambda: self.steps.journal, self.emergency, (), account=ACCOUNT, clock_us=self.steps.clock
         )
 
     def halt(self, patience: float = 1_000.0) -> HaltReport:
@@ -81,7 +81,7 @@ class Hall:
             self.account,
             self.account,
             self.groups,
-            clock_us=self.desk.clock,
+            clock_us=self.steps.clock,
             pause=self.paused.append,
             checkpoint=self.passed.append,
         )
@@ -90,11 +90,11 @@ class Hall:
 
 @pytest.fixture
 def hall(sqlite_journal: sa.Engine, tmp_path: Path) -> Hall:
-    return Hall(desk_at(sqlite_journal), tmp_path)
+    return Hall(order_steps(sqlite_journal), tmp_path)
 
 
 def test_F42_the_exchange_comes_first_and_what_rests_is_canceled_one_by_one_and_all_together(hall: Hall) -> None:
-    hall.account.listed = [somebody_s()]
+    hall.account.listed = [foreign_order()]
     report = hall.halt()
     acts = [what[0] for what in hall.account.written]
     assert acts == ["cancel_all", "trigger", "trigger", "cancel", "cancel_all", "trigger"]
@@ -103,7 +103,7 @@ def test_F42_the_exchange_comes_first_and_what_rests_is_canceled_one_by_one_and_
     assert (report.flat, report.rounds, report.resting, report.problems) == (True, 2, (), ())
     assert str(report) == "FLAT: no order rests, proved in round 2"
     assert (hall.paused, hall.passed) == ([1.0], [Checkpoint.CANCELS_SENT] * 2)
-    with hall.desk.journal.reading() as reading:
+    with hall.steps.journal.reading() as reading:
         kill = reading.halts.kill_state()
     assert (kill.engaged, kill.level, kill.by_whom, kill.source, kill.reason) == (True, 2, "bob", "operator", "enough")
     assert report.engaged == Engaged(kill.seq)
@@ -155,7 +155,7 @@ def test_F45_an_order_that_still_rests_is_not_flat_whatever_its_cancel_was_answe
     hall: Hall, status: int | None, problems: tuple[str, ...]
 ) -> None:
     hall.account.lag_us = -HOUR
-    hall.account.listed = [somebody_s()]
+    hall.account.listed = [foreign_order()]
     hall.account.answers = [OrderAnswer(200), OrderAnswer(200), OrderAnswer(200), OrderAnswer(status, detail="gone")]
     report = hall.halt(0)
     assert (report.flat, report.resting, report.problems) == (False, ("order-foreign",), problems)
@@ -164,14 +164,14 @@ def test_F45_an_order_that_still_rests_is_not_flat_whatever_its_cancel_was_answe
 
 def test_an_order_whose_id_is_none_is_told_and_does_not_end_the_halt(hall: Hall) -> None:
     hall.account.lag_us = -HOUR
-    hall.account.listed = [somebody_s("no/id"), somebody_s()]
+    hall.account.listed = [foreign_order("no/id"), foreign_order()]
     report = hall.halt(0)
     assert [what[1] for what in hall.account.written if what[0] == "cancel"] == ["order-foreign"]
     assert len(report.problems) == 1
 
 
 def test_what_ended_does_not_rest(hall: Hall) -> None:
-    ended = somebody_s(status="canceled")
+    ended = foreign_order(status="canceled")
     hall.account.listed = [ended]
     report = hall.halt()
     assert (report.flat, report.rounds) == (True, 1)
@@ -255,16 +255,16 @@ def test_F21_without_the_journal_all_groups_of_the_exchange_are_fenced_and_the_h
             assert subaccount == 3
             return [SimpleNamespace(id=GROUP, exchange_index=1)]
 
-    groups = GroupsToFence(fails, cast("PortfolioClient", Portfolio()), Account("sandbox", 3), hall.desk.clock)
+    groups = GroupsToFence(fails, cast("PortfolioClient", Portfolio()), Account("sandbox", 3), hall.steps.clock)
     assert list(groups()) == [(OrderId(GROUP), 1)]
-    hall.switch = KillSwitch(fails, hall.emergency, (), account=ACCOUNT, clock_us=hall.desk.clock)
+    hall.switch = KillSwitch(fails, hall.emergency, (), account=ACCOUNT, clock_us=hall.steps.clock)
     report = hall.halt()
     assert report.engaged.seq is None
     assert report.engaged.problem == f"bob is on record in {hall.emergency.path} only: {failure}"
     assert hall.emergency.lines() == (EmergencyLine("bob", "enough", 2, "operator", NOON),)
-    engaged = hall.switch.engage("eve", "stop", source="desk")
+    engaged = hall.switch.engage("eve", "stop", source="console")
     assert engaged == Engaged(None, str(failure))
-    assert hall.emergency.lines()[1] == EmergencyLine("eve", "stop", 1, "desk", NOON)
+    assert hall.emergency.lines()[1] == EmergencyLine("eve", "stop", 1, "console", NOON)
     assert JournalSource(fails).read() == KillReading("journal", 1, str(failure))
 
 
@@ -273,12 +273,12 @@ def test_F21_a_full_disk_keeps_no_halt_from_canceling_and_the_journal_has_it_or_
 ) -> None:
     (tmp_path / "plain").touch()
     hall.emergency = EmergencyFile(tmp_path / "plain" / "emergency.jsonl")
-    for journal, is_on_record in [(lambda: hall.desk.journal, True), (_gone, False)]:
-        hall.switch = KillSwitch(journal, hall.emergency, (), account=ACCOUNT, clock_us=hall.desk.clock)
+    for journal, is_on_record in [(lambda: hall.steps.journal, True), (_gone, False)]:
+        hall.switch = KillSwitch(journal, hall.emergency, (), account=ACCOUNT, clock_us=hall.steps.clock)
         report = hall.halt()
         assert (report.flat, report.engaged.is_on_record) == (True, is_on_record)
         assert "emergency.jsonl can not be written" in report.problems[0]
-        with hall.desk.journal.reading() as reading:
+        with hall.steps.journal.reading() as reading:
             kill = reading.halts.kill_state()
         assert (kill.engaged, kill.level, kill.by_whom) == (True, 2, "bob")
         assert report.engaged.seq == (kill.seq if is_on_record else None)
@@ -292,7 +292,7 @@ def test_a_release_needs_a_name_a_reason_and_a_reconciliation_not_older_than_the
             hall.switch.release(by, reason)
     with pytest.raises(NotReleased, match="clean reconciliation made since"):
         hall.switch.release("bob", "fine")
-    with hall.desk.journal.writing() as transaction:
+    with hall.steps.journal.writing() as transaction:
         transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="the test says so")
     with pytest.raises(NotReleased, match="The journal refused it"):
         hall.switch.release("bob", "x" * 5_000)
@@ -311,29 +311,29 @@ def _listing(*groups: str) -> PortfolioClient:
 
 
 def test_groups_of_sessions_of_the_last_two_days_that_are_not_fenced_are_fenced(hall: Hall) -> None:
-    portfolio, desk = _listing(), hall.desk
-    groups = GroupsToFence(lambda: desk.journal, portfolio, ACCOUNT, desk.clock)
+    portfolio, steps = _listing(), hall.steps
+    groups = GroupsToFence(lambda: steps.journal, portfolio, ACCOUNT, steps.clock)
     assert list(groups()) == [(OrderId(GROUP), 0)]
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         transaction.evidence.record_fence(GROUP, NOON)
     assert list(groups()) == []
-    next_session(desk, 2)
-    assert list(groups()) == [(OrderId(desk.group), 0)]
-    assert list(GroupsToFence(lambda: desk.journal, portfolio, Account("sandbox", 1), desk.clock)()) == []
-    desk.clock.now_us += 49 * HOUR
-    assert list(groups()) == [(OrderId(desk.group), 0)]
-    desk.clock.now_us += 1
+    next_session(steps, 2)
+    assert list(groups()) == [(OrderId(steps.group), 0)]
+    assert list(GroupsToFence(lambda: steps.journal, portfolio, Account("sandbox", 1), steps.clock)()) == []
+    steps.clock.now_us += 49 * HOUR
+    assert list(groups()) == [(OrderId(steps.group), 0)]
+    steps.clock.now_us += 1
     assert list(groups()) == []
 
 
 def test_F44_a_group_of_the_exchange_that_the_journal_does_not_know_is_fenced_too(hall: Hall) -> None:
-    desk, strange = hall.desk, "9b2f2c4e-0000-4000-8000-000000000077"
-    groups = GroupsToFence(lambda: desk.journal, _listing(GROUP, strange), ACCOUNT, desk.clock)
+    steps, strange = hall.steps, "9b2f2c4e-0000-4000-8000-000000000077"
+    groups = GroupsToFence(lambda: steps.journal, _listing(GROUP, strange), ACCOUNT, steps.clock)
     assert list(groups()) == [(OrderId(GROUP), 0), (OrderId(strange), 0)]
     hall.groups = groups
     assert hall.halt().flat
     assert ("trigger", strange, "0") in hall.account.written
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         transaction.evidence.record_fence(GROUP, NOON)
     assert list(groups()) == [(OrderId(strange), 0)]
 
@@ -343,7 +343,7 @@ def test_F44_without_the_exchange_s_list_the_journal_s_groups_are_fenced_and_it_
         raise DOWN
 
     portfolio = cast("PortfolioClient", SimpleNamespace(order_groups=down))
-    hall.groups = GroupsToFence(lambda: hall.desk.journal, portfolio, ACCOUNT, hall.desk.clock)
+    hall.groups = GroupsToFence(lambda: hall.steps.journal, portfolio, ACCOUNT, hall.steps.clock)
     report = hall.halt(0)
     assert (report.flat, set(report.problems)) == (False, {str(DOWN)})
     assert hall.account.written.count(("trigger", GROUP, "0")) == 2
@@ -370,16 +370,16 @@ def test_F43_F21_with_a_journal_that_hangs_the_switch_engages_in_its_file_and_a_
         assert hall.emergency.lines()[-1].reason == "enough"
         return hung()
 
-    hall.switch = KillSwitch(hung, hall.emergency, (), account=ACCOUNT, clock_us=hall.desk.clock, most_seconds=0.1)
+    hall.switch = KillSwitch(hung, hall.emergency, (), account=ACCOUNT, clock_us=hall.steps.clock, most_seconds=0.1)
     assert hall.switch.engage("ann", "odd") == Engaged(
         None, "the journal did not answer within 0.1 seconds: look at its disk or server"
     )
     assert [line.reason for line in hall.emergency.lines()] == ["odd"]
     assert hall.switch.engage("ann", "again").problem == "the journal still hangs: look at its disk or server"
-    hall.switch = KillSwitch(asked, hall.emergency, (), account=ACCOUNT, clock_us=hall.desk.clock, most_seconds=0.1)
+    hall.switch = KillSwitch(asked, hall.emergency, (), account=ACCOUNT, clock_us=hall.steps.clock, most_seconds=0.1)
     bounded = Bounded("the journal", 0.1)
-    hall.groups = GroupsToFence(asked, _listing(GROUP), ACCOUNT, hall.desk.clock, bounded)
-    hall.account.listed = [somebody_s()]
+    hall.groups = GroupsToFence(asked, _listing(GROUP), ACCOUNT, hall.steps.clock, bounded)
+    hall.account.listed = [foreign_order()]
     report = hall.halt()
     assert (report.flat, report.engaged.seq, report.engaged.is_on_record) == (True, None, True)
     assert "only: the journal did not answer within 0.1 seconds" in report.engaged.problem
@@ -394,15 +394,15 @@ def test_F43_a_disk_that_hangs_keeps_no_halt_from_canceling_and_the_journal_has_
     monkeypatch.setattr(EmergencyFile, "append", lambda *_: over.wait(15))
     monkeypatch.setattr("kalshi_pipelines.execution.kill.halt._MOST_SECONDS_TO_NOTE", 0.1)
     hall.switch = KillSwitch(
-        lambda: hall.desk.journal, hall.emergency, (), account=ACCOUNT,
-        clock_us=hall.desk.clock, most_seconds=0.5,
+        lambda: hall.steps.journal, hall.emergency, (), account=ACCOUNT,
+        clock_us=hall.steps.clock, most_seconds=0.5,
     )  # fmt: skip
-    hall.account.listed = [somebody_s()]
+    hall.account.listed = [foreign_order()]
     report = hall.halt()
     over.set()
     assert report.flat
     assert "did not answer within 0.1 seconds" in report.problems[0]
-    with hall.desk.journal.reading() as reading:
+    with hall.steps.journal.reading() as reading:
         assert report.engaged == Engaged(reading.halts.kill_state().seq)
 
 
@@ -410,7 +410,7 @@ def test_F43_whatever_keeps_an_engagement_out_of_the_journal_it_is_in_the_file_a
     def broken() -> Journal:
         raise ZeroDivisionError("a mistake of ours")
 
-    hall.switch = KillSwitch(broken, hall.emergency, (), account=ACCOUNT, clock_us=hall.desk.clock)
+    hall.switch = KillSwitch(broken, hall.emergency, (), account=ACCOUNT, clock_us=hall.steps.clock)
     assert hall.switch.engage("ann", "odd") == Engaged(None, "a mistake of ours")
     report = hall.halt()
     assert (report.flat, report.engaged.seq) == (True, None)
@@ -458,10 +458,10 @@ def test_F43_a_line_of_the_emergency_file_that_can_not_be_read_stops_and_no_halt
     hall.emergency.path.write_text(line + "\n")
     assert EmergencySource(hall.emergency).read().engaged
     assert hall.switch.status().engaged
-    hall.account.listed = [somebody_s()]
+    hall.account.listed = [foreign_order()]
     report = hall.halt()
     assert (report.flat, hall.account.listed) == (True, [])
-    with hall.desk.journal.reading() as reading:
+    with hall.steps.journal.reading() as reading:
         assert report.engaged == Engaged(reading.halts.kill_state().seq)
         assert {each.by_whom for each in reading.halts.engagements_since_release()} == {"unknown", "bob"}
 
@@ -473,7 +473,7 @@ def test_the_levels_of_an_emergency_file_are_brought_into_what_the_journal_knows
             "emergency file", max(1, level), f"ann: level {level}"
         )
         hall.switch.take_in("bob")
-        with hall.desk.journal.reading() as reading:
+        with hall.steps.journal.reading() as reading:
             kill = reading.halts.kill_state()
             [record] = reading.audit_log.newest(1)
         assert (kill.level, kill.reason, kill.by_whom, kill.source) == (known, f"level {level}", "ann", "operator")
@@ -514,7 +514,7 @@ def test_an_emergency_line_is_on_the_disk_before_it_counts_and_before_its_file_g
 def test_every_source_says_what_it_is_and_at_which_level(
     hall: Hall, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    journal = JournalSource(lambda: hall.desk.journal)
+    journal = JournalSource(lambda: hall.steps.journal)
     assert journal.read() == KillReading("journal", 0, "released")
     hall.switch.engage("ann", "odd")
     assert journal.read() == KillReading("journal", 1, "ann (operator): odd")

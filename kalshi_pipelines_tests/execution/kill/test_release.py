@@ -11,12 +11,12 @@ from kalshi_pipelines.execution.journal.tables import kill_events
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
 from kalshi_pipelines.execution.kill.switch import TAIL_OF_CANCEL_ALL_US, KillSwitch, NotReleased
 from kalshi_pipelines.execution.orders.account import Account
-from kalshi_pipelines_tests.support.execution.trading import (
+from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     HOST,
     HOUR,
     SECOND,
-    Desk,
+    OrderSteps,
     new_session,
     open_session,
 )
@@ -25,15 +25,15 @@ YEAR = 365 * 24 * HOUR
 
 
 @pytest.fixture
-def switch(desk: Desk, tmp_path: Path) -> KillSwitch:
+def switch(steps: OrderSteps, tmp_path: Path) -> KillSwitch:
     return KillSwitch(
-        lambda: desk.journal, EmergencyFile(tmp_path / "emergency"), (),
-        account=ACCOUNT, clock_us=desk.clock,
+        lambda: steps.journal, EmergencyFile(tmp_path / "emergency"), (),
+        account=ACCOUNT, clock_us=steps.clock,
     )  # fmt: skip
 
 
-def reconciled(desk: Desk, *, clean: bool, account: Account = ACCOUNT, took_us: int = 0) -> int:
-    with desk.journal.writing() as transaction:
+def reconciled(steps: OrderSteps, *, clean: bool, account: Account = ACCOUNT, took_us: int = 0) -> int:
+    with steps.journal.writing() as transaction:
         began = transaction.now_us - took_us
         return transaction.reconciliations.record(
             account, began, began, differences=0 if clean else 1, clean=clean, report="of the test"
@@ -46,18 +46,18 @@ def refused(switch: KillSwitch, match: str, by: str = "bob") -> None:
 
 
 def test_a_release_rests_on_a_clean_reconciliation_of_this_account_made_since(
-    desk: Desk, switch: KillSwitch, journal_engine: sa.Engine
+    steps: OrderSteps, switch: KillSwitch, journal_engine: sa.Engine
 ) -> None:
-    reconciled(desk, clean=True)
-    desk.clock.now_us += SECOND
+    reconciled(steps, clean=True)
+    steps.clock.now_us += SECOND
     switch.engage("ann", "odd fills")
-    desk.clock.now_us += SECOND
+    steps.clock.now_us += SECOND
     for spoilt in (None, {"clean": False}, {"clean": True, "account": Account("sandbox", 1)}):
         if spoilt is not None:
-            reconciled(desk, **spoilt)
+            reconciled(steps, **spoilt)
         with pytest.raises(NotReleased, match="clean reconciliation made since"):
             switch.release("bob", "looks well")
-    made = reconciled(desk, clean=True)
+    made = reconciled(steps, clean=True)
     with pytest.raises(NotReleased):
         switch.release("ann", "looks well to me")
     assert switch.why_engaged() is not None
@@ -70,83 +70,83 @@ def test_a_release_rests_on_a_clean_reconciliation_of_this_account_made_since(
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_a_release_waits_for_the_tail_of_a_cancel_all(desk: Desk, switch: KillSwitch, again: bool) -> None:
+def test_a_release_waits_for_the_tail_of_a_cancel_all(steps: OrderSteps, switch: KillSwitch, again: bool) -> None:
     switch.engage("ann", "the end", level=2)
     if again:
         switch.engage("carl", "also stop")
-    desk.clock.now_us += TAIL_OF_CANCEL_ALL_US - 1
-    reconciled(desk, clean=True)
+    steps.clock.now_us += TAIL_OF_CANCEL_ALL_US - 1
+    reconciled(steps, clean=True)
     with pytest.raises(NotReleased, match="less than a minute ago"):
         switch.release("bob", "looks well")
-    desk.clock.now_us += 1
+    steps.clock.now_us += 1
     switch.release("bob", "looks well")
     assert switch.why_engaged() is None
 
 
 def test_F43_a_reconciliation_that_began_before_the_engagement_is_none_made_since(
-    desk: Desk, switch: KillSwitch
+    steps: OrderSteps, switch: KillSwitch
 ) -> None:
-    desk.clock.now_us += SECOND
+    steps.clock.now_us += SECOND
     switch.engage("ann", "odd fills")
-    desk.clock.now_us += SECOND
-    reconciled(desk, clean=True, took_us=SECOND + 1)
+    steps.clock.now_us += SECOND
+    reconciled(steps, clean=True, took_us=SECOND + 1)
     refused(switch, "begun after the engagement")
-    reconciled(desk, clean=True, took_us=SECOND)
+    reconciled(steps, clean=True, took_us=SECOND)
     switch.release("bob", "looks well")
 
 
 @pytest.mark.parametrize("subaccount", [0, 7, 9])
 def test_F43_every_sub_account_that_was_traded_has_to_be_reconciled_whichever_is_configured(
-    desk: Desk, tmp_path: Path, subaccount: int
+    steps: OrderSteps, tmp_path: Path, subaccount: int
 ) -> None:
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         other = new_session(
             "session-0007", account=Account("sandbox", 7), binding=Binding(Account("sandbox", 7), HOST, "another key")
         )
         open_session(transaction, other, "9b2f2c4e-0000-4000-8000-000000000007")
     switch = KillSwitch(
-        lambda: desk.journal, EmergencyFile(tmp_path / "emergency"), (),
-        account=Account("sandbox", subaccount), clock_us=desk.clock,
+        lambda: steps.journal, EmergencyFile(tmp_path / "emergency"), (),
+        account=Account("sandbox", subaccount), clock_us=steps.clock,
     )  # fmt: skip
     switch.engage("ann", "odd fills")
     refused(switch, "that of 0 is missing.*KALSHI_TRADE_SUBACCOUNT=0")
-    made = {0: reconciled(desk, clean=True)}
+    made = {0: reconciled(steps, clean=True)}
     refused(switch, "that of 7 is missing.*KALSHI_TRADE_SUBACCOUNT=7")
-    made[7] = reconciled(desk, clean=True, account=Account("sandbox", 7))
+    made[7] = reconciled(steps, clean=True, account=Account("sandbox", 7))
     switch.release("bob", "looks well")
-    with desk.journal.reading() as reading:
+    with steps.journal.reading() as reading:
         [record] = reading.audit_log.newest(1)
     told = json.loads(record.body)
     assert told["reconciliations"] == [made[0], made[7]]
     assert told["rows"][0]["reconciliation_id"] == made.get(subaccount, made[0])
 
 
-def test_F43_a_reconciliation_of_a_time_to_come_is_none_made_since(desk: Desk, switch: KillSwitch) -> None:
+def test_F43_a_reconciliation_of_a_time_to_come_is_none_made_since(steps: OrderSteps, switch: KillSwitch) -> None:
     switch.engage("ann", "odd fills")
-    desk.clock.now_us += YEAR
-    reconciled(desk, clean=True)
-    desk.clock.now_us -= YEAR
+    steps.clock.now_us += YEAR
+    reconciled(steps, clean=True)
+    steps.clock.now_us -= YEAR
     refused(switch, "clean reconciliation made since")
-    reconciled(desk, clean=False)
+    reconciled(steps, clean=False)
     refused(switch, "clean reconciliation made since")
-    reconciled(desk, clean=True)
+    reconciled(steps, clean=True)
     switch.release("bob", "looks well")
 
 
 @pytest.mark.parametrize("level", [1, 2])
 def test_what_was_engaged_by_a_clock_that_was_ahead_is_engaged_again_and_then_released(
-    desk: Desk, switch: KillSwitch, level: int
+    steps: OrderSteps, switch: KillSwitch, level: int
 ) -> None:
-    desk.clock.now_us += YEAR
+    steps.clock.now_us += YEAR
     switch.engage("ann", "odd fills", level=level)
-    desk.clock.now_us -= YEAR
-    reconciled(desk, clean=True)
+    steps.clock.now_us -= YEAR
+    reconciled(steps, clean=True)
     refused(switch, "engage again" if level == 1 else "less than a minute ago")
-    desk.clock.now_us += SECOND
+    steps.clock.now_us += SECOND
     switch.engage("ann", "the clock is right again")
     if level == 2:
         refused(switch, "less than a minute ago")
-    desk.clock.now_us += TAIL_OF_CANCEL_ALL_US
+    steps.clock.now_us += TAIL_OF_CANCEL_ALL_US
     refused(switch, "clean reconciliation made since")
-    reconciled(desk, clean=True)
+    reconciled(steps, clean=True)
     switch.release("bob", "looks well")

@@ -25,7 +25,7 @@ from kalshi_pipelines.execution.kill.sources import (
     read_sources,
 )
 from kalshi_pipelines.execution.kill.switch import KillSwitch, NotReleased
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 
 
 class _Clear:

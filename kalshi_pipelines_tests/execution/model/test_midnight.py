@@ -2,20 +2,20 @@
 
 from kalshi_pipelines.execution.journal.records import Mode, ScopeKind
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT, HOUR, MINUTE, Desk, next_session
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT, HOUR, MINUTE, OrderSteps, next_session
 
 
-def test_F19_an_order_of_yesterday_can_be_given_back_after_the_new_day_took_it_over(desk: Desk) -> None:
-    old = desk.reserved()
-    desk.clock.now_us += 25 * HOUR
-    next_session(desk, 2)
-    desk.clock.now_us += MINUTE
-    desk.reserved()
-    with desk.journal.writing() as transaction:
+def test_F19_an_order_of_yesterday_can_be_given_back_after_the_new_day_took_it_over(steps: OrderSteps) -> None:
+    old = steps.reserve()
+    steps.clock.now_us += 25 * HOUR
+    next_session(steps, 2)
+    steps.clock.now_us += MINUTE
+    steps.reserve()
+    with steps.journal.writing() as transaction:
         transaction.orders.abandon(
             transaction.reading.orders.intent(old.intent_id), DenialReason.CRASHED_BEFORE_SENDING, "left behind"
         )
-    with desk.journal.reading() as reading:
+    with steps.journal.reading() as reading:
         (day,) = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.DAY: "2026-11-24"})
         (account,) = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
     assert (day.notional_microdollars, day.worst_microdollars) == (5_000_000, 5_200_000)

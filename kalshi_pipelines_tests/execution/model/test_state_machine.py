@@ -39,7 +39,7 @@ from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.reconciliation.resolution import Fencing
 from kalshi_pipelines_tests.support.execution.model_exchange import FenceThenReset, NotFoundMeansRejected
 from kalshi_pipelines_tests.support.execution.model_machine import Trading
-from kalshi_pipelines_tests.support.execution.trading import NOON
+from kalshi_pipelines_tests.support.execution.order_steps import NOON
 
 
 class WithoutFence(Trading):

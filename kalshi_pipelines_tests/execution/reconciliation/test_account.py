@@ -26,17 +26,17 @@ from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.reconciliation.account import AccountReader
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind, ReconciliationReport
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.support.execution import floor as floors
-from kalshi_pipelines_tests.support.execution.floor import (
+from kalshi_pipelines_tests.support.execution import sandbox_member
+from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS, by_hand, markets, new_member, reconciler
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
+from kalshi_pipelines_tests.support.execution.sandbox_member import (
     SUBACCOUNT,
-    Floor,
+    SandboxMember,
     live_trader,
     proposed,
     ready_journal,
     resting,
 )
-from kalshi_pipelines_tests.support.execution.places import MARKETS, by_hand, markets, new_floor, reconciler
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +46,9 @@ def sandbox() -> Iterator[SandboxProcess]:
 
 
 @pytest.fixture
-def floor(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[Floor]:
+def member(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[SandboxMember]:
     with ExitStack() as stack:
-        yield new_floor(sandbox, tmp_path, stack)
+        yield new_member(sandbox, tmp_path, stack)
 
 
 def kinds(report: ReconciliationReport) -> list[DifferenceKind]:
@@ -73,11 +73,11 @@ def foreign(market: dict[str, Any], price: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def test_the_life_of_a_resting_order_is_followed_to_its_end(floor: Floor, journal_engine: sa.Engine) -> None:
+def test_the_life_of_a_resting_order_is_followed_to_its_end(member: SandboxMember, journal_engine: sa.Engine) -> None:
     journal = ready_journal(journal_engine)
-    trader = live_trader(floor, journal)
-    work = reconciler(floor, journal)
-    places = markets(floor, 2)
+    trader = live_trader(member, journal)
+    work = reconciler(member, journal)
+    places = markets(member, 2)
     bid = places[0]["yes_bid_dollars"]
     first = trader.executor.decide(resting(places[0], bid, 300)).intent
     second = trader.executor.decide(resting(places[1], places[1]["yes_bid_dollars"], 200)).intent
@@ -85,7 +85,7 @@ def test_the_life_of_a_resting_order_is_followed_to_its_end(floor: Floor, journa
     assert second is not None
     # Somebody sells into the book until a part of ours is filled.
     ahead = float(places[0]["yes_bid_size_fp"]) + 1
-    floor.steer(
+    member.steer(
         "POST", f"/markets/{first.ticker}/orders", side="ask", price=bid, count=f"{ahead:.2f}",
         time_in_force="immediate_or_cancel",
     )  # fmt: skip
@@ -94,7 +94,7 @@ def test_the_life_of_a_resting_order_is_followed_to_its_end(floor: Floor, journa
     with journal.reading() as reading:
         rests = reading.orders.intent(first.intent_id)
     assert (rests.state, rests.filled_centicontracts) == (OrderState.RESTING, 100)
-    transport = floor.transport(floor.settings())
+    transport = member.transport(member.settings())
     for intent in (first, second):
         assert intent.order_id is not None
         assert transport.cancel(OrderId(intent.order_id), MarketTicker(intent.ticker)).status == 200
@@ -112,34 +112,34 @@ def test_the_life_of_a_resting_order_is_followed_to_its_end(floor: Floor, journa
 
 
 def test_a_reading_that_is_behind_an_earlier_one_is_made_again_and_stops_nothing(
-    floor: Floor, sqlite_journal: sa.Engine
+    member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal)
-    market = markets(floor, 1)[0]
+    trader = live_trader(member, journal)
+    market = markets(member, 1)[0]
     intent = trader.executor.decide(resting(market, market["yes_bid_dollars"])).intent
     assert intent is not None
     assert intent.order_id is not None
     time.sleep(1.1)
-    canceled = floor.transport(floor.settings()).cancel(OrderId(intent.order_id), MarketTicker(intent.ticker))
+    canceled = member.transport(member.settings()).cancel(OrderId(intent.order_id), MarketTicker(intent.ticker))
     assert canceled.status == 200
-    work = reconciler(floor, journal)
+    work = reconciler(member, journal)
     assert work.reconcile().clean
-    floor.steer("POST", "/faults", endpoint="GET /portfolio/orders", kind="stale_read", seconds=1, times=2)
+    member.steer("POST", "/faults", endpoint="GET /portfolio/orders", kind="stale_read", seconds=1, times=2)
     report = work.reconcile()
     assert report.clean, str(report)
     assert not kill_of(journal).engaged
 
 
 def test_F53_an_order_of_somebody_else_is_counted_and_stops_trading_until_it_is_gone(
-    floor: Floor, journal_engine: sa.Engine
+    member: SandboxMember, journal_engine: sa.Engine
 ) -> None:
     journal = ready_journal(journal_engine)
-    trader = live_trader(floor, journal)
-    places = markets(floor, 2)
-    made = by_hand(floor, "POST", "/portfolio/events/orders", **foreign(places[0], places[0]["yes_bid_dollars"]))
+    trader = live_trader(member, journal)
+    places = markets(member, 2)
+    made = by_hand(member, "POST", "/portfolio/events/orders", **foreign(places[0], places[0]["yes_bid_dollars"]))
     assert made.status_code == 201
-    work = reconciler(floor, journal)
+    work = reconciler(member, journal)
     report = work.reconcile()
     assert kinds(report) == [DifferenceKind.FOREIGN_ORDER], str(report)
     assert (kill_of(journal).engaged, kill_of(journal).by_whom) == (True, "reconciler")
@@ -151,7 +151,7 @@ def test_F53_an_order_of_somebody_else_is_counted_and_stops_trading_until_it_is_
     assert kinds(work.reconcile()) == [DifferenceKind.FOREIGN_ORDER]
     assert kill_of(journal).seq == events
     path = f"/portfolio/events/orders/{made.json()['order_id']}?market_ticker={places[0]['ticker']}"
-    assert by_hand(floor, "DELETE", path).status_code == 200
+    assert by_hand(member, "DELETE", path).status_code == 200
     gone = work.reconcile()
     assert gone.clean, str(gone)
     with journal.reading() as reading:
@@ -159,15 +159,17 @@ def test_F53_an_order_of_somebody_else_is_counted_and_stops_trading_until_it_is_
     assert verify(journal_engine).ok
 
 
-def test_F53_a_fill_of_somebody_else_is_posted_once_and_stops_trading(floor: Floor, sqlite_journal: sa.Engine) -> None:
+def test_F53_a_fill_of_somebody_else_is_posted_once_and_stops_trading(
+    member: SandboxMember, sqlite_journal: sa.Engine
+) -> None:
     journal = ready_journal(sqlite_journal)
-    live_trader(floor, journal)
-    market = markets(floor, 1)[0]
+    live_trader(member, journal)
+    market = markets(member, 1)[0]
     order = foreign(
         market, market["yes_ask_dollars"], time_in_force="immediate_or_cancel", client_order_id="not-ours-1"
     )
-    assert by_hand(floor, "POST", "/portfolio/events/orders", **order).json()["fill_count"] == "2.00"
-    work = reconciler(floor, journal)
+    assert by_hand(member, "POST", "/portfolio/events/orders", **order).json()["fill_count"] == "2.00"
+    work = reconciler(member, journal)
     report = work.reconcile()
     assert kinds(report) == [DifferenceKind.FOREIGN_FILL], str(report)
     assert kill_of(journal).engaged
@@ -191,26 +193,26 @@ class Shifted:
         return {**self._account.holdings(), self._ticker: Holding(self._ticker, 100, 500_000)}
 
 
-def test_F54_a_position_that_no_fill_explains_stops_trading(floor: Floor, sqlite_journal: sa.Engine) -> None:
+def test_F54_a_position_that_no_fill_explains_stops_trading(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
-    live_trader(floor, journal)
-    assert reconciler(floor, journal).reconcile().clean
-    ticker = markets(floor, 1)[0]["ticker"]
-    report = reconciler(floor, journal, account=lambda account: Shifted(account, ticker)).reconcile()
+    live_trader(member, journal)
+    assert reconciler(member, journal).reconcile().clean
+    ticker = markets(member, 1)[0]["ticker"]
+    report = reconciler(member, journal, account=lambda account: Shifted(account, ticker)).reconcile()
     assert kinds(report) == [DifferenceKind.POSITION_DRIFT], str(report)
     assert "position_drift" in kill_of(journal).reason
 
 
 def test_F54_a_person_accepts_a_drifted_position_and_another_lets_trading_go_on(
-    floor: Floor, sqlite_journal: sa.Engine, tmp_path: Path
+    member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal)
-    trader.executor.decide(proposed(markets(floor, 2)[1]))
-    assert reconciler(floor, journal).reconcile(own_session=trader.session.session_id).clean
+    trader = live_trader(member, journal)
+    trader.executor.decide(proposed(markets(member, 2)[1]))
+    assert reconciler(member, journal).reconcile(own_session=trader.session.session_id).clean
     sessions.close(journal, trader.session, "done")
-    ticker = markets(floor, 1)[0]["ticker"]
-    shifted = reconciler(floor, journal, account=lambda account: Shifted(account, ticker))
+    ticker = markets(member, 1)[0]["ticker"]
+    shifted = reconciler(member, journal, account=lambda account: Shifted(account, ticker))
     switch = KillSwitch(
         lambda: journal, EmergencyFile(tmp_path / "emergency.jsonl"), (), account=Account("sandbox", SUBACCOUNT)
     )
@@ -224,7 +226,7 @@ def test_F54_a_person_accepts_a_drifted_position_and_another_lets_trading_go_on(
     assert shifted.reconcile().clean
     switch.release("bob", "ann accepted it")
     # And back: what the exchange does not hold any more is taken out, without a gain that nobody knows of.
-    back = reconciler(floor, journal)
+    back = reconciler(member, journal)
     assert back.accept(back.reconcile(), [ticker], "ann", "moved back").corrections == {ticker: -100}
     assert back.reconcile().clean
     with journal.reading() as reading:
@@ -233,55 +235,55 @@ def test_F54_a_person_accepts_a_drifted_position_and_another_lets_trading_go_on(
     assert verify(sqlite_journal).ok
 
 
-def test_what_is_no_position_and_no_cap_is_not_accepted(floor: Floor, sqlite_journal: sa.Engine) -> None:
+def test_what_is_no_position_and_no_cap_is_not_accepted(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
-    live_trader(floor, journal)
-    market = markets(floor, 1)[0]
+    live_trader(member, journal)
+    market = markets(member, 1)[0]
     rests = foreign(market, market["yes_bid_dollars"], expiration_time=4_000_000_000)
-    assert by_hand(floor, "POST", "/portfolio/events/orders", **rests).status_code == 201
-    work = reconciler(floor, journal)
+    assert by_hand(member, "POST", "/portfolio/events/orders", **rests).status_code == 201
+    work = reconciler(member, journal)
     found = work.reconcile()
     with pytest.raises(NotAccepted, match="there is more: foreign_order"):
         work.accept(found, [], "ann", "mine")
 
 
 def test_what_was_held_before_the_first_session_is_counted_once(
-    floor: Floor, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    member: SandboxMember, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = ready_journal(sqlite_journal)
-    market = markets(floor, 1)[0]
+    market = markets(member, 1)[0]
     order = foreign(market, market["yes_ask_dollars"], time_in_force="immediate_or_cancel")
-    assert by_hand(floor, "POST", "/portfolio/events/orders", **order).status_code == 201
-    before = reconciler(floor, journal).reconcile()
+    assert by_hand(member, "POST", "/portfolio/events/orders", **order).status_code == 201
+    before = reconciler(member, journal).reconcile()
     assert (before.clean, before.figures["positions_to_adopt"]) == (True, 1), str(before)
     with monkeypatch.context() as patched:
-        patched.setattr(floors, "say_reconciled", lambda _: None)
-        trader = live_trader(floor, journal)
+        patched.setattr(sandbox_member, "record_reconciliation", lambda _: None)
+        trader = live_trader(member, journal)
     early = trader.executor.decide(proposed(market, count=Contracts(100)))
     assert early.reason is DenialReason.RECONCILIATION_NOT_CLEAN
-    first = reconciler(floor, journal).reconcile()
+    first = reconciler(member, journal).reconcile()
     assert (first.clean, first.figures["positions_adopted"]) == (True, 1), str(first)
     assert trader.executor.decide(proposed(market, count=Contracts(100))).outcome is DecisionOutcome.PLACED
-    assert reconciler(floor, journal).reconcile().clean
-    assert "positions_adopted" not in reconciler(floor, journal).reconcile().figures
+    assert reconciler(member, journal).reconcile().clean
+    assert "positions_adopted" not in reconciler(member, journal).reconcile().figures
     with journal.reading() as reading:
         assert [m.position_centicontracts for m in reading.ledger.markets(ACCOUNT)] == [300]
 
 
 def test_F55_a_market_that_pays_out_ends_its_orders_and_its_position(
-    sandbox: SandboxProcess, floor: Floor, journal_engine: sa.Engine
+    sandbox: SandboxProcess, member: SandboxMember, journal_engine: sa.Engine
 ) -> None:
     journal = ready_journal(journal_engine)
-    trader = live_trader(floor, journal)
+    trader = live_trader(member, journal)
     # A market that no other test of this module needs.
-    market = markets(floor, 20)[-1 if journal_engine.dialect.name == "sqlite" else -2]
+    market = markets(member, 20)[-1 if journal_engine.dialect.name == "sqlite" else -2]
     bought = trader.executor.decide(proposed(market)).intent
     rests = trader.executor.decide(resting(market, market["yes_bid_dollars"])).intent
     assert bought is not None
     assert rests is not None
     for change in ({"status": "closed"}, {"status": "determined", "result": "yes"}, {"status": "finalized"}):
-        floor.steer("POST", f"/markets/{market['ticker']}/status", **change)
-    work = reconciler(floor, journal)
+        member.steer("POST", f"/markets/{market['ticker']}/status", **change)
+    work = reconciler(member, journal)
     report = work.reconcile()
     assert report.clean, str(report)
     assert report.figures["settlements_posted"] == 1
@@ -308,24 +310,26 @@ class Dearer:
         ]
 
 
-def test_F50_a_fee_above_its_bound_is_told_and_stops_trading(floor: Floor, sqlite_journal: sa.Engine) -> None:
+def test_F50_a_fee_above_its_bound_is_told_and_stops_trading(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal)
-    trader.executor.decide(proposed(markets(floor, 1)[0]))
-    report = reconciler(floor, journal, account=Dearer).reconcile()
+    trader = live_trader(member, journal)
+    trader.executor.decide(proposed(markets(member, 1)[0]))
+    report = reconciler(member, journal, account=Dearer).reconcile()
     assert DifferenceKind.FEE_ABOVE_BOUND in kinds(report)
     assert kill_of(journal).engaged
 
 
-def test_a_session_that_ends_leaves_nothing_that_is_not_explained(floor: Floor, sqlite_journal: sa.Engine) -> None:
+def test_a_session_that_ends_leaves_nothing_that_is_not_explained(
+    member: SandboxMember, sqlite_journal: sa.Engine
+) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal)
-    market = markets(floor, 1)[0]
+    trader = live_trader(member, journal)
+    market = markets(member, 1)[0]
     trader.executor.decide(proposed(market))
     sell = Leg(Action.BUY, Outcome.NO, YesPrice.from_text(market["yes_bid_dollars"]).complement)
     trader.executor.decide(proposed(market, leg=sell, count=Contracts(250)))
     sessions.close(journal, trader.session, "done")
-    report = reconciler(floor, journal).reconcile()
+    report = reconciler(member, journal).reconcile()
     assert report.clean, str(report)
     with journal.reading() as reading:
         assert [m.position_centicontracts for m in reading.ledger.markets(ACCOUNT)] == [-150]

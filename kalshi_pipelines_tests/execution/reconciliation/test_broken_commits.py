@@ -12,9 +12,9 @@ from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.orders.states import FINAL_STATES
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.support.execution.floor import Floor, live_trader, proposed, ready_journal
-from kalshi_pipelines_tests.support.execution.places import MARKETS, markets, new_floor, reconciler
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
+from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS, markets, new_member, reconciler
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
+from kalshi_pipelines_tests.support.execution.sandbox_member import SandboxMember, live_trader, proposed, ready_journal
 
 #: The commits of an order: its group, its reservation, the lease, that it is being sent, its answer.
 COMMITS = 5
@@ -28,9 +28,9 @@ def sandbox() -> Iterator[SandboxProcess]:
 
 
 @pytest.fixture
-def floor(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[Floor]:
+def member(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[SandboxMember]:
     with ExitStack() as stack:
-        yield new_floor(sandbox, tmp_path, stack)
+        yield new_member(sandbox, tmp_path, stack)
 
 
 @contextmanager
@@ -58,23 +58,23 @@ def breaking(engine: sa.Engine, number: int, *, gets_through: bool) -> Iterator[
 
 @pytest.mark.parametrize("gets_through", [False, True])
 def test_F05_a_commit_of_which_nobody_knows_sends_nothing_twice_and_loses_nothing(
-    floor: Floor, postgres_journal_url: str, gets_through: bool
+    member: SandboxMember, postgres_journal_url: str, gets_through: bool
 ) -> None:
     engine = open_journal(postgres_journal_url)
     journal = ready_journal(engine)
-    market = markets(floor, 1)[0]
+    market = markets(member, 1)[0]
     for number in range(1, COMMITS + 1):
-        trader = live_trader(floor, journal)
-        before = len(floor.orders_on_exchange())
+        trader = live_trader(member, journal)
+        before = len(member.orders_on_exchange())
         order = proposed(market)
         with breaking(engine, number, gets_through=gets_through), pytest.raises(JournalUnavailable):
             trader.executor.decide(order)
-        assert len(floor.orders_on_exchange()) == before + (number == SENT)
+        assert len(member.orders_on_exchange()) == before + (number == SENT)
         with journal.writing() as transaction:
             transaction.sessions.end(trader.session.session_id, "its process is dead")
-        report = reconciler(floor, journal).reconcile()
+        report = reconciler(member, journal).reconcile()
         assert report.clean, str(report)
-        assert len(floor.orders_on_exchange()) == before + (number == SENT)
+        assert len(member.orders_on_exchange()) == before + (number == SENT)
         with journal.reading() as reading:
             assert reading.orders.open_intents(ACCOUNT) == []
             last = reading.audit_log.newest(1)

@@ -43,16 +43,7 @@ from kalshi_pipelines.execution.reconciliation.report import (
 from kalshi_pipelines.execution.reconciliation.resolution import Limits
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
-from kalshi_pipelines_tests.support.execution.told_account import (
-    CANCELED,
-    EXECUTED,
-    RESTING,
-    ToldAccount,
-    fill_of,
-    order_of,
-    somebody_s,
-)
-from kalshi_pipelines_tests.support.execution.trading import (
+from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     EVENT,
     GROUP,
@@ -63,10 +54,19 @@ from kalshi_pipelines_tests.support.execution.trading import (
     SECOND,
     TICKER,
     Clock,
-    Desk,
-    desk_at,
+    OrderSteps,
     new_session,
     open_session,
+    order_steps,
+)
+from kalshi_pipelines_tests.support.execution.scripted_account import (
+    CANCELED,
+    EXECUTED,
+    RESTING,
+    ScriptedAccount,
+    fill_of,
+    foreign_order,
+    order_of,
 )
 
 LIMITS = Limits(margin_us=SECOND, watermark_seconds=2, fence_attempts=4, pause_seconds=0.5, rounds=3)
@@ -81,16 +81,16 @@ K = DifferenceKind
 class Bench:
     """A journal and an account that are held against each other."""
 
-    desk: Desk
+    steps: OrderSteps
     paused: list[float] = field(default_factory=list)
     passed: list[Checkpoint] = field(default_factory=list)
     at: dict[Checkpoint, Callable[[], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.account = ToldAccount(self.desk.clock)
+        self.account = ScriptedAccount(self.steps.clock)
         self.work = Reconciler(
-            self.desk.journal, self.account, self.account, ACCOUNT,
-            clock_us=self.desk.clock, pause=self.paused.append, checkpoint=self._pass, limits=LIMITS,
+            self.steps.journal, self.account, self.account, ACCOUNT,
+            clock_us=self.steps.clock, pause=self.paused.append, checkpoint=self._pass, limits=LIMITS,
         )  # fmt: skip
 
     def _pass(self, checkpoint: Checkpoint) -> None:
@@ -105,15 +105,15 @@ class Bench:
 
     def unknown(self, **changed: Any) -> Intent:
         """An order whose answer was lost."""
-        sent = self.desk.sent(**changed)
-        with self.desk.journal.writing() as transaction:
+        sent = self.steps.record_sent(**changed)
+        with self.steps.journal.writing() as transaction:
             return transaction.orders.record_answer(sent, OrderState.UNKNOWN)
 
     def resting(self, **changed: Any) -> tuple[Intent, ExchangeOrder]:
         """An order that rests in the journal and at the exchange."""
-        sent = self.desk.sent(**{**GTC, **changed})
+        sent = self.steps.record_sent(**{**GTC, **changed})
         order = order_of(sent)
-        with self.desk.journal.writing() as transaction:
+        with self.steps.journal.writing() as transaction:
             intent = transaction.orders.record_answer(
                 sent, OrderState.RESTING, order_id=order.order_id, filled_centicontracts=0
             )
@@ -121,15 +121,15 @@ class Bench:
         return intent, order
 
     def state(self, intent: Intent) -> OrderState:
-        return self.desk.look(intent).state
+        return self.steps.reload(intent).state
 
     def kill(self) -> str | None:
-        with self.desk.journal.reading() as reading:
+        with self.steps.journal.reading() as reading:
             kill = reading.halts.kill_state()
         return kill.reason if kill.engaged else None
 
     def fence_us(self, group: str = GROUP) -> int:
-        with self.desk.journal.reading() as reading:
+        with self.steps.journal.reading() as reading:
             fence = reading.evidence.fence_of(group)
         assert fence is not None
         return fence[1]
@@ -137,7 +137,7 @@ class Bench:
 
 @pytest.fixture
 def bench(sqlite_journal: sa.Engine) -> Bench:
-    return Bench(desk_at(sqlite_journal))
+    return Bench(order_steps(sqlite_journal))
 
 
 # --- what was left behind
@@ -156,14 +156,14 @@ def bench(sqlite_journal: sa.Engine) -> Bench:
 def test_F03_an_order_under_way_is_left_alone_only_while_it_is_young_and_its_session_lives(
     bench: Bench, is_sent: bool, age_us: int, own: bool, lives: bool, left: bool
 ) -> None:
-    desk = bench.desk
-    intent = desk.sent(valid_until_us=NOON + 1) if is_sent else desk.reserved(valid_until_us=NOON + 1)
+    steps = bench.steps
+    intent = steps.record_sent(valid_until_us=NOON + 1) if is_sent else steps.reserve(valid_until_us=NOON + 1)
     if not lives:
-        with desk.journal.writing() as transaction:
-            transaction.sessions.end(desk.session_id, "over")
-    desk.clock.now_us += age_us
+        with steps.journal.writing() as transaction:
+            transaction.sessions.end(steps.session_id, "over")
+    steps.clock.now_us += age_us
     bench.account.lag_us = 2 * HOUR
-    report = bench.reconcile(desk.session_id if own else None)
+    report = bench.reconcile(steps.session_id if own else None)
     after = OrderState.UNKNOWN if is_sent else OrderState.ABANDONED
     assert bench.state(intent) is (after if left else intent.state)
     marked = Resolved(intent.intent_id, intent.client_order_id, intent.state, after)
@@ -172,19 +172,19 @@ def test_F03_an_order_under_way_is_left_alone_only_while_it_is_young_and_its_ses
 
 
 def test_a_reservation_waits_for_a_person_as_long_as_it_is_valid(bench: Bench) -> None:
-    intent = bench.desk.reserved(valid_until_us=NOON + 5 * MINUTE)
+    intent = bench.steps.reserve(valid_until_us=NOON + 5 * MINUTE)
     for late, state in [(0, OrderState.RESERVED), (1, OrderState.ABANDONED)]:
-        bench.desk.clock.now_us = NOON + 5 * MINUTE + late
+        bench.steps.clock.now_us = NOON + 5 * MINUTE + late
         bench.reconcile()
         assert bench.state(intent) is state
 
 
 def test_a_session_whose_lease_has_run_out_holds_nothing(bench: Bench) -> None:
-    bench.desk.clock.now_us = NOON + HOUR - SECOND
-    intent = bench.desk.sent()
+    bench.steps.clock.now_us = NOON + HOUR - SECOND
+    intent = bench.steps.record_sent()
     bench.account.lag_us = 2 * HOUR
     for us, state in [(SECOND - 1, OrderState.SENDING), (SECOND, OrderState.UNKNOWN)]:
-        bench.desk.clock.now_us = NOON + HOUR - SECOND + us
+        bench.steps.clock.now_us = NOON + HOUR - SECOND + us
         bench.reconcile()
         assert bench.state(intent) is state
 
@@ -206,8 +206,8 @@ def test_a_session_whose_lease_has_run_out_holds_nothing(bench: Bench) -> None:
 def test_F07_a_fence_is_set_until_it_is_confirmed_and_counts_from_the_exchange_s_clock(
     bench: Bench, answers: list[OrderAnswer], server_us: int | None, expected_us: int, paused: list[float]
 ) -> None:
-    with bench.desk.journal.writing() as transaction:
-        transaction.sessions.add_group(bench.desk.session_id, 2, OTHER_GROUP, 1_000_000)
+    with bench.steps.journal.writing() as transaction:
+        transaction.sessions.add_group(bench.steps.session_id, 2, OTHER_GROUP, 1_000_000)
     intent = bench.unknown(exchange_index=2, order_group_id=OrderId(OTHER_GROUP))
     bench.account.answers = [*answers, OrderAnswer(200, server_us=server_us)]
     report = bench.reconcile()
@@ -223,7 +223,7 @@ def test_F07_a_fence_is_set_until_it_is_confirmed_and_counts_from_the_exchange_s
         Checkpoint.SWEPT,
         Checkpoint.RESOLVED,
     ]
-    with bench.desk.journal.reading() as reading:
+    with bench.steps.journal.reading() as reading:
         assert reading.sessions.lease(ACCOUNT) is None
     again = bench.reconcile()
     assert (again.clean, again.figures["fences_set"]) == (True, 0)
@@ -240,7 +240,7 @@ def test_F18_with_a_clock_that_is_not_the_exchange_s_nothing_is_judged_and_nothi
     bench.account.ahead_ms = ahead_ms
     report = bench.reconcile()
     assert (bench.state(intent) is OrderState.UNKNOWN, report.clean is False) == (refused, refused)
-    assert (bench.desk.look(intent).filled_centicontracts == 0, bench.account.written == []) == (refused, refused)
+    assert (bench.steps.reload(intent).filled_centicontracts == 0, bench.account.written == []) == (refused, refused)
     if refused:
         assert bench.account.read == []
         assert [str(each) for each in report.differences] == [
@@ -254,7 +254,7 @@ def test_F18_with_a_clock_that_is_not_the_exchange_s_nothing_is_judged_and_nothi
 
 def test_F07_a_fence_that_was_set_with_a_clock_far_ahead_proves_an_absence_once_the_reads_have_it(bench: Bench) -> None:
     intent = bench.unknown()
-    bench.desk.clock.now_us += 365 * 24 * HOUR
+    bench.steps.clock.now_us += 365 * 24 * HOUR
     bench.account.lag_us = 365 * 24 * HOUR - 2 * SECOND
     bench.account.answers = [OrderAnswer(200, b"{}", server_us=NOON + SECOND)]
     bench.reconcile()
@@ -288,7 +288,7 @@ def test_a_fence_that_another_process_committed_meanwhile_is_taken(bench: Bench)
     intent = bench.unknown()
 
     def another() -> None:
-        with bench.desk.journal.writing() as transaction:
+        with bench.steps.journal.writing() as transaction:
             transaction.evidence.record_fence(GROUP, NOON + 5 * SECOND)
 
     bench.at[Checkpoint.FENCED] = another
@@ -298,8 +298,8 @@ def test_a_fence_that_another_process_committed_meanwhile_is_taken(bench: Bench)
 
 
 def test_F07_a_fence_of_an_earlier_run_is_not_set_again_and_each_group_has_its_own(bench: Bench) -> None:
-    with bench.desk.journal.writing() as transaction:
-        transaction.sessions.add_group(bench.desk.session_id, 2, OTHER_GROUP, 1_000_000)
+    with bench.steps.journal.writing() as transaction:
+        transaction.sessions.add_group(bench.steps.session_id, 2, OTHER_GROUP, 1_000_000)
     first = bench.unknown()
     second = bench.unknown(exchange_index=2, order_group_id=OrderId(OTHER_GROUP), ticker=f"{EVENT}-T2")
     report = bench.reconcile()
@@ -309,7 +309,7 @@ def test_F07_a_fence_of_an_earlier_run_is_not_set_again_and_each_group_has_its_o
 
 def test_F05_a_process_that_died_after_its_fence_leaves_it_to_the_next(bench: Bench) -> None:
     intent = bench.unknown()
-    with bench.desk.journal.writing() as transaction:
+    with bench.steps.journal.writing() as transaction:
         transaction.evidence.record_fence(GROUP, NOON)
     report = bench.reconcile()
     assert (bench.account.written, report.figures["fences_set"]) == ([], 0)
@@ -386,7 +386,7 @@ def test_F07_an_absence_is_read_twice_from_an_hour_before_the_order(bench: Bench
     looks = [what for what in bench.account.read if what[0] == "orders" and what[2] is not None]
     assert looks == [("orders", NOON - HOUR, TICKER)] * 2
     assert bench.paused[0] == 0.5
-    with bench.desk.journal._engine.connect() as connection:
+    with bench.steps.journal._engine.connect() as connection:
         sweeps = connection.execute(sa.text("SELECT pages, complete, as_of_us FROM sweeps")).mappings().all()
     assert [dict(each) for each in sweeps] == [{"pages": 6, "complete": 1, "as_of_us": NOON + HOUR}]
     assert bench.state(intent) is OrderState.ABSENT
@@ -444,7 +444,7 @@ def test_F06_two_orders_of_one_name_that_ended_prove_nothing_without_a_fence(ben
 def test_F07_an_order_with_fills_on_record_is_never_absent(bench: Bench) -> None:
     intent = bench.unknown()
     order = order_of(intent)
-    with bench.desk.journal.writing() as transaction:
+    with bench.steps.journal.writing() as transaction:
         transaction.fills.record(fill_of(order, 900, NOON), transaction.reading.orders.intent(intent.intent_id))
         before = transaction.reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"})
     report = bench.reconcile()
@@ -455,15 +455,15 @@ def test_F07_an_order_with_fills_on_record_is_never_absent(bench: Bench) -> None
     )
     assert (bench.state(intent), report.clean) == (OrderState.UNKNOWN, False)
     assert bench.kill() is not None
-    with bench.desk.journal.reading() as reading:
+    with bench.steps.journal.reading() as reading:
         assert reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"}) == before
 
 
 def test_F07_the_journal_takes_no_absence_of_what_was_filled_and_gives_none_of_its_notional_back(bench: Bench) -> None:
     intent = bench.unknown()
-    with bench.desk.journal.writing() as transaction:
+    with bench.steps.journal.writing() as transaction:
         transaction.fills.record(fill_of(order_of(intent), 900, NOON), intent)
-    with pytest.raises(JournalRefused, match="absent:filled"), bench.desk.journal.writing() as transaction:
+    with pytest.raises(JournalRefused, match="absent:filled"), bench.steps.journal.writing() as transaction:
         transaction.orders.record_absence(intent, 1)
     assert bench.state(intent) is OrderState.UNKNOWN
 
@@ -471,10 +471,10 @@ def test_F07_the_journal_takes_no_absence_of_what_was_filled_and_gives_none_of_i
 @pytest.mark.parametrize("filled", [0, 1])
 @pytest.mark.parametrize("state", [OrderState.REJECTED, OrderState.ABANDONED])
 def test_notional_comes_back_only_of_what_was_not_filled(bench: Bench, filled: int, state: OrderState) -> None:
-    intent = bench.desk.reserved()
+    intent = bench.steps.reserve()
     if state is OrderState.REJECTED:
-        bench.desk.sending(intent)
-    with bench.desk.journal.writing() as transaction:
+        bench.steps.record_sending(intent)
+    with bench.steps.journal.writing() as transaction:
         if filled:
             transaction.fills.record(
                 fill_of(order_of(intent), filled, NOON), transaction.reading.orders.intent(intent.intent_id)
@@ -495,7 +495,7 @@ def test_F04_an_order_that_is_found_gets_its_id_its_state_and_what_was_filled(be
     bench.account.made = [fill_of(order, 1_000, NOON)]
     bench.account.held = {TICKER: Holding(TICKER, 1_000, 5_000_000)}
     report = bench.reconcile()
-    told = bench.desk.look(intent)
+    told = bench.steps.reload(intent)
     assert report.clean, str(report)
     assert (told.state, told.order_id, told.told_filled_centicontracts) == (
         OrderState.EXECUTED,
@@ -518,7 +518,7 @@ def test_what_another_process_found_out_meanwhile_stays(bench: Bench) -> None:
     intent = bench.unknown()
 
     def meanwhile() -> None:
-        with bench.desk.journal.writing() as transaction:
+        with bench.steps.journal.writing() as transaction:
             present = transaction.reading.orders.intent(intent.intent_id)
             transaction.orders.record_answer(
                 present, OrderState.CANCELED, order_id="order-found", filled_centicontracts=0
@@ -553,7 +553,7 @@ def test_F09_an_order_with_other_terms_is_not_the_one_that_was_sent(
     assert sought(intent, _sweep(order)) == Found(order)
     assert sought(intent, _sweep(replace(order, order_group_id=None))) == Found(replace(order, order_group_id=None))
     assert sought(intent, _sweep(replace(order, **changes))) == Diverged(why)
-    assert sought(intent, _sweep(somebody_s())) == NotThere()
+    assert sought(intent, _sweep(foreign_order())) == NotThere()
     twin = replace(order, order_id="order-twin")
     assert sought(intent, _sweep(twin, order)) == Diverged(
         f"2 orders have its client order id: {order.order_id}, order-twin"
@@ -567,7 +567,7 @@ def test_an_order_whose_id_is_known_is_looked_for_by_both_ids(bench: Bench) -> N
     assert isinstance(sought(intent, _sweep(other)), Diverged)
     moved = replace(order, order_id="order-other")
     assert sought(intent, _sweep(moved)) == Diverged(f"its order id is order-other, not {order.order_id}")
-    assert sought(intent, _sweep(somebody_s())) == NotThere()
+    assert sought(intent, _sweep(foreign_order())) == NotThere()
 
 
 def _sweep(*orders: ExchangeOrder) -> OrderSweep:
@@ -576,7 +576,7 @@ def _sweep(*orders: ExchangeOrder) -> OrderSweep:
 
 @pytest.mark.parametrize("state", OrderState)
 def test_what_must_not_be_at_the_exchange_is_what_the_journal_excludes(bench: Bench, state: OrderState) -> None:
-    intent = replace(bench.desk.reserved(), state=state, told_filled_centicontracts=1_000)
+    intent = replace(bench.steps.reserve(), state=state, told_filled_centicontracts=1_000)
     wrong = {
         name
         for name, order in {
@@ -592,7 +592,7 @@ def test_what_must_not_be_at_the_exchange_is_what_the_journal_excludes(bench: Be
 
 
 def test_of_an_order_that_is_told_twice_the_later_counts(bench: Bench) -> None:
-    order = order_of(bench.desk.reserved())
+    order = order_of(bench.steps.reserve())
     more = replace(order, filled_centicontracts=500, remaining_centicontracts=500)
     newer, ended = replace(order, updated_us=order.updated_us + 1), replace(order, status=CANCELED)
     for earlier, later in [(order, more), (order, newer), (more, ended), (newer, more)]:
@@ -616,7 +616,7 @@ def test_F48_the_end_of_a_resting_order_is_taken_over_with_its_fills(bench: Benc
     assert report.resolved == (
         Resolved(intent.intent_id, intent.client_order_id, OrderState.RESTING, OrderState.CANCELED),
     )
-    told = bench.desk.look(intent)
+    told = bench.steps.reload(intent)
     assert (told.state, told.filled_centicontracts, told.reserved_centicontracts) == (OrderState.CANCELED, 400, 0)
     assert {name: each for name, each in report.figures.items() if name != "positions_adopted"} == {
         "fences_set": 0,
@@ -640,13 +640,13 @@ def _differing(bench: Bench) -> dict[str, tuple[Callable[[Intent, ExchangeOrder]
         "other price": (changed(price_centicents=4_999), K.ORDER_DIVERGED),
         "twice": (lambda _, order: account.listed.append(replace(order, order_id="twin")), K.ORDER_DIVERGED),
         "fills": (changed(filled_centicontracts=1, remaining_centicontracts=999), K.FILLS_MISSING),
-        "foreign": (lambda *_: account.listed.append(somebody_s()), K.FOREIGN_ORDER),
+        "foreign": (lambda *_: account.listed.append(foreign_order()), K.FOREIGN_ORDER),
         "foreign id": (
-            lambda *_: account.listed.append(somebody_s(client_order_id="somebody")),
+            lambda *_: account.listed.append(foreign_order(client_order_id="somebody")),
             K.FOREIGN_ORDER,
         ),
         "foreign fill": (
-            lambda *_: account.made.append(fill_of(somebody_s(), 300, NOON)),
+            lambda *_: account.made.append(fill_of(foreign_order(), 300, NOON)),
             K.FOREIGN_FILL,
         ),
         "drift": (lambda *_: account.held.update({"KXX-26-A": Holding("KXX-26-A", 1, 1)}), K.POSITION_DRIFT),
@@ -681,7 +681,7 @@ def test_a_difference_that_settles_is_none(bench: Bench) -> None:
 def test_a_fill_found_in_an_earlier_round_stays_told(bench: Bench) -> None:
     bench.resting()
     assert bench.reconcile().clean
-    foreign = somebody_s()
+    foreign = foreign_order()
     bench.account.made = [fill_of(foreign, 300, NOON)]
     bench.account.then["holdings"] = [
         lambda: None,
@@ -723,7 +723,7 @@ def test_F50_fees_above_what_was_reserved_stop_trading(bench: Bench) -> None:
 def test_F06_an_outcome_that_is_unknown_for_ten_minutes_stops_trading(bench: Bench) -> None:
     intent = bench.unknown()
     for late, found in [(0, []), (1, [K.UNKNOWN_TOO_LONG])]:
-        bench.desk.clock.now_us = NOON + 10 * MINUTE + late
+        bench.steps.clock.now_us = NOON + 10 * MINUTE + late
         bench.account.answers = [LOST] * 4
         report = bench.reconcile()
         assert [each.kind for each in report.differences if each.kind is not K.FENCE_NOT_CONFIRMED] == found
@@ -733,24 +733,24 @@ def test_F06_an_outcome_that_is_unknown_for_ten_minutes_stops_trading(bench: Ben
 
 
 def test_a_living_session_s_order_under_way_is_not_unresolved_but_its_own_is(bench: Bench) -> None:
-    sent = bench.desk.sent()
+    sent = bench.steps.record_sent()
     assert bench.reconcile().unresolved == ()
     assert bench.state(sent) is OrderState.SENDING
 
 
 def test_F53_a_foreign_order_that_is_gone_is_counted_no_more(bench: Bench) -> None:
     bench.resting()
-    bench.account.listed.append(somebody_s())
+    bench.account.listed.append(foreign_order())
     assert bench.kinds() == [K.FOREIGN_ORDER]
 
     def counted() -> list[int]:
-        with bench.desk.journal.reading() as reading:
+        with bench.steps.journal.reading() as reading:
             return [
                 each.open_bids_centicontracts for each in reading.ledger.markets(ACCOUNT) if each.ticker[:3] == "KXO"
             ]
 
     assert counted() == [200]
-    bench.account.listed[-1] = somebody_s(status=CANCELED)
+    bench.account.listed[-1] = foreign_order(status=CANCELED)
     assert bench.kinds() == []
     assert counted() in ([], [0])
     events = [what[1] for what in bench.account.read if what[0] == "event"]
@@ -777,7 +777,7 @@ def test_since_when_is_read_follows_the_oldest_open_order_and_the_last_clean_rec
         assert isinstance(told, int)
         return told
 
-    clock = bench.desk.clock
+    clock = bench.steps.clock
     assert since() == NOON
     clock.now_us = NOON + 30 * MINUTE
     bench.resting()
@@ -795,21 +795,21 @@ def test_since_when_is_read_follows_the_oldest_open_order_and_the_last_clean_rec
 def test_without_a_session_everything_is_told_and_nothing_is_posted(sqlite_journal: sa.Engine) -> None:
     clock = Clock()
     initialise(sqlite_journal, "sandbox", clock_us=clock)
-    bench = Bench(Desk(Journal(sqlite_journal, "sandbox", clock_us=clock), clock))
+    bench = Bench(OrderSteps(Journal(sqlite_journal, "sandbox", clock_us=clock), clock))
     bench.account.held = {TICKER: Holding(TICKER, 1, 1)}
     report = bench.reconcile()
     assert (report.clean, report.figures["positions_to_adopt"]) == (True, 1)
-    bench.account.listed = [somebody_s()]
-    bench.account.made = [fill_of(somebody_s(), 300, NOON), fill_of(somebody_s(), 1, NOON - 1)]
+    bench.account.listed = [foreign_order()]
+    bench.account.made = [fill_of(foreign_order(), 300, NOON), fill_of(foreign_order(), 1, NOON - 1)]
     assert bench.kinds() == [K.FOREIGN_FILL, K.FOREIGN_ORDER]
-    with bench.desk.journal.reading() as reading:
+    with bench.steps.journal.reading() as reading:
         assert reading.ledger.markets(ACCOUNT) == []
 
 
 def test_F49_a_fill_is_ours_by_its_order_s_id_or_by_the_client_s_id_of_its_order(bench: Bench) -> None:
-    sent = bench.desk.sent()
+    sent = bench.steps.record_sent()
     known = order_of(sent, EXECUTED)
-    with bench.desk.journal.writing() as transaction:
+    with bench.steps.journal.writing() as transaction:
         transaction.orders.record_answer(
             sent, OrderState.EXECUTED, order_id=known.order_id, filled_centicontracts=1_000
         )
@@ -830,7 +830,7 @@ def test_F54_what_was_held_before_the_first_session_is_taken_over_once(bench: Be
     assert (report.clean, report.figures["positions_adopted"]) == (True, 2)
     again = bench.reconcile()
     assert (again.clean, again.figures.get("positions_adopted")) == (True, None)
-    with bench.desk.journal.reading() as reading:
+    with bench.steps.journal.reading() as reading:
         held = {each.ticker: each.position_centicontracts for each in reading.ledger.markets(ACCOUNT)}
     assert held == {TICKER: 1, "KXX-26-A": -200}
 
@@ -871,17 +871,17 @@ def _events(engine: sa.Engine) -> set[str]:
 def test_F53_an_order_of_another_sub_account_of_ours_is_foreign_here_and_counts_for_its_event(
     bench: Bench, sqlite_journal: sa.Engine
 ) -> None:
-    desk = bench.desk
-    bench.account.listed = [somebody_s()]
+    steps = bench.steps
+    bench.account.listed = [foreign_order()]
     assert bench.kinds() == [K.FOREIGN_ORDER]
     assert _events(sqlite_journal) == {"EVENT-KXOTHER-26-A"}
     other = new_session(
         "session-0002", account=Account("sandbox", 1), binding=Binding(Account("sandbox", 1), HOST, "b" * 16)
     )
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         open_session(transaction, other, OTHER_GROUP)
-    desk.session_id, desk.group, desk.subaccount = other.session_id, OTHER_GROUP, 1
-    bench.account.listed.append(order_of(desk.reserved(**GTC)))
+    steps.session_id, steps.group, steps.subaccount = other.session_id, OTHER_GROUP, 1
+    bench.account.listed.append(order_of(steps.reserve(**GTC)))
     assert bench.kinds() == [K.FOREIGN_ORDER] * 2
     assert _events(sqlite_journal) == {"EVENT-KXOTHER-26-A", EVENT}
 
@@ -890,7 +890,7 @@ def test_an_order_that_ended_and_rests_and_one_that_is_there_twice_are_told_so(b
     intent, order = bench.resting()
     bench.account.listed.append(replace(order, order_id="twin"))
     assert {each.detail for each in bench.reconcile().differences} == {"2 orders have this client order id"}
-    with bench.desk.journal.writing() as transaction:
+    with bench.steps.journal.writing() as transaction:
         transaction.orders.record_answer(
             transaction.reading.orders.intent(intent.intent_id), OrderState.CANCELED, filled_centicontracts=0
         )
@@ -899,7 +899,7 @@ def test_an_order_that_ended_and_rests_and_one_that_is_there_twice_are_told_so(b
 
 
 def test_F53_of_a_foreign_order_it_is_told_what_is_wrong_with_its_name(bench: Bench) -> None:
-    bench.account.listed = [somebody_s("order-1"), somebody_s("order-2", client_order_id="x")]
+    bench.account.listed = [foreign_order("order-1"), foreign_order("order-2", client_order_id="x")]
     assert [each.detail for each in bench.reconcile().differences] == [
         "2.00 contracts of KXOTHER-26-A rest; it has no client order id",
         "2.00 contracts of KXOTHER-26-A rest; its client order id is not the journal's",
@@ -958,7 +958,7 @@ def test_F54_only_drifted_positions_named_one_by_one_are_accepted(bench: Bench) 
     for named in ([], ["KXA-26-A"], ["KXA-26-A", "KXA-26-B", "KXA-26-C"]):
         with pytest.raises(NotAccepted, match="those of KXA-26-A, KXA-26-B: name these"):
             work.accept(drifted, named, "ann", "why")
-    account.listed = [somebody_s()]
+    account.listed = [foreign_order()]
     with pytest.raises(NotAccepted, match="there is more: foreign_order"):
         work.accept(bench.reconcile(), ["KXA-26-A", "KXA-26-B"], "ann", "why")
     account.listed = []
@@ -972,13 +972,13 @@ def test_F54_only_drifted_positions_named_one_by_one_are_accepted(bench: Bench) 
     assert str(accepted) == (
         "KXA-26-A: corrected by 1.00 contracts\nKXA-26-B: corrected by 1.00 contracts\nbreaches reviewed: 0"
     )
-    with bench.desk.journal.reading() as reading:
+    with bench.steps.journal.reading() as reading:
         [record] = reading.audit_log.newest(1)
     told = json.loads(record.body)
     assert (record.kind, told["by"], told["reason"], told["breaches"]) == ("review", "ann", "why", 0)
     assert told["corrections"] == accepted.corrections
     assert bench.reconcile().clean
-    with bench.desk.journal.reading() as reading:
+    with bench.steps.journal.reading() as reading:
         held = {each.ticker: each for each in reading.ledger.markets(ACCOUNT)}
     assert held["KXA-26-A"].position_centicontracts == 100
 
@@ -1001,7 +1001,7 @@ def test_a_report_says_what_it_rests_on(bench: Bench) -> None:
 
 def test_the_kill_switch_tells_three_differences_and_how_many_more_and_is_engaged_once(bench: Bench) -> None:
     for number in (4, 5):
-        bench.account.listed = [somebody_s(f"order-foreign-{each}") for each in range(number)]
+        bench.account.listed = [foreign_order(f"order-foreign-{each}") for each in range(number)]
         report = bench.reconcile()
         told = bench.kill()
         assert told == "; ".join(str(each) for each in report.differences[:3]) + " and 1 more"
@@ -1022,7 +1022,7 @@ def test_what_the_journal_can_not_store_stops_trading_instead_of_the_reconciliat
     bench: Bench, odd: dict[str, Any]
 ) -> None:
     bench.resting()
-    bench.account.made = [replace(fill_of(somebody_s(), 1, NOON), **odd)]
+    bench.account.made = [replace(fill_of(foreign_order(), 1, NOON), **odd)]
     for _ in range(2):
         report = bench.reconcile()
         assert [each.kind for each in report.differences] == [K.FACT_REFUSED]
@@ -1045,7 +1045,7 @@ def test_an_order_id_that_can_not_be_stored_leaves_the_order_unknown_and_stops_t
 def test_a_long_or_odd_text_of_the_exchange_halts_and_is_told_as_a_harmless_line(bench: Bench, ticker: str) -> None:
     _, order = bench.resting()
     bench.account.made = [fill_of(order, 1, NOON, ticker=ticker)]
-    bench.account.listed = [order, somebody_s("o\x1b]52;c;AAAA\x07", ticker="KX\x1b[2J\nclean: all is well")]
+    bench.account.listed = [order, foreign_order("o\x1b]52;c;AAAA\x07", ticker="KX\x1b[2J\nclean: all is well")]
     report = bench.reconcile()
     assert str(report).replace("\n", "").isprintable()
     assert "\nclean: all" not in str(report)
@@ -1055,9 +1055,9 @@ def test_a_long_or_odd_text_of_the_exchange_halts_and_is_told_as_a_harmless_line
 def test_a_reconciliation_is_on_record_with_what_it_found(bench: Bench) -> None:
     bench.unknown()
     bench.account.answers = [LOST] * 4
-    bench.desk.clock.now_us += SECOND
+    bench.steps.clock.now_us += SECOND
     report = bench.reconcile()
-    with bench.desk.journal.reading() as reading:
+    with bench.steps.journal.reading() as reading:
         last = reading.reconciliations.newest(ACCOUNT)
     assert last is not None
     assert (last.reconciliation_id, last.differences, last.clean, last.as_of_us, last.finished_us) == (

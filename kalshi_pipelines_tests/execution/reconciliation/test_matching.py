@@ -9,12 +9,12 @@ from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder, OrderStatus, OrderSweep
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.reconciliation.matching import Diverged, Found, NotThere, must_not_be, sought
-from kalshi_pipelines_tests.support.execution.trading import Desk, desk_at
+from kalshi_pipelines_tests.support.execution.order_steps import OrderSteps, order_steps
 
 
 @pytest.fixture
-def desk(sqlite_journal: sa.Engine) -> Desk:
-    return desk_at(sqlite_journal)
+def steps(sqlite_journal: sa.Engine) -> OrderSteps:
+    return order_steps(sqlite_journal)
 
 
 def _at_the_exchange(intent: Intent) -> ExchangeOrder:
@@ -37,8 +37,8 @@ def _sweep(*orders: ExchangeOrder) -> OrderSweep:
     return OrderSweep({order.order_id: order for order in orders}, 1, "a" * 64)
 
 
-def test_an_order_without_a_name_in_the_intent_s_own_group_is_no_proof_of_absence(desk: Desk) -> None:
-    intent = desk.sent()
+def test_an_order_without_a_name_in_the_intent_s_own_group_is_no_proof_of_absence(steps: OrderSteps) -> None:
+    intent = steps.record_sent()
     order = _at_the_exchange(intent)
     nameless = replace(order, client_order_id="")
     assert sought(intent, _sweep(order)) == Found(order)
@@ -48,9 +48,9 @@ def test_an_order_without_a_name_in_the_intent_s_own_group_is_no_proof_of_absenc
     assert isinstance(sought(intent, _sweep(replace(order, client_order_id="kx1-somebody"))), NotThere)
 
 
-def test_F48_an_order_that_ended_is_filled_as_far_as_its_end_said(desk: Desk) -> None:
-    sending = desk.sent()
-    with desk.journal.writing() as transaction:
+def test_F48_an_order_that_ended_is_filled_as_far_as_its_end_said(steps: OrderSteps) -> None:
+    sending = steps.record_sent()
+    with steps.journal.writing() as transaction:
         ended = transaction.orders.record_answer(
             sending, OrderState.CANCELED, order_id="order-0001", filled_centicontracts=300
         )  # fmt: skip

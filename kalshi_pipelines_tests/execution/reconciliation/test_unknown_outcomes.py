@@ -23,9 +23,11 @@ from kalshi_pipelines.execution.orders.terms import OrderId
 from kalshi_pipelines.execution.reconciliation.account import AccountReader
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.support.execution.floor import (
-    Floor,
+from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS, QUICK, markets, new_member, reconciler
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
+from kalshi_pipelines_tests.support.execution.sandbox_member import (
     ProcessEnded,
+    SandboxMember,
     Trader,
     at,
     end_process,
@@ -34,8 +36,6 @@ from kalshi_pipelines_tests.support.execution.floor import (
     ready_journal,
     resting,
 )
-from kalshi_pipelines_tests.support.execution.places import MARKETS, QUICK, markets, new_floor, reconciler
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 PLACE = "POST /portfolio/events/orders"
 
@@ -47,9 +47,9 @@ def sandbox() -> Iterator[SandboxProcess]:
 
 
 @pytest.fixture
-def floor(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[Floor]:
+def member(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[SandboxMember]:
     with ExitStack() as stack:
-        made = new_floor(sandbox, tmp_path, stack)
+        made = new_member(sandbox, tmp_path, stack)
         yield made
         made.steer("DELETE", "/faults")
 
@@ -61,7 +61,7 @@ def states(journal: Journal, intents: list[Intent]) -> list[OrderState]:
 
 def unknown(trader: Trader, order: Any, kind: str, **fault: Any) -> Intent:
     """Send an order into a fault after which nobody knows."""
-    trader.floor.steer("POST", "/faults", endpoint=PLACE, kind=kind, **fault)
+    trader.member.steer("POST", "/faults", endpoint=PLACE, kind=kind, **fault)
     decision = trader.executor.decide(order)
     assert decision.outcome is DecisionOutcome.UNKNOWN, decision
     assert decision.intent is not None
@@ -74,11 +74,11 @@ def open_now(journal: Journal) -> list[Intent]:
 
 
 def test_F06_whatever_was_lost_is_found_as_it_is_on_the_exchange_and_sent_no_second_time(
-    floor: Floor, journal_engine: sa.Engine
+    member: SandboxMember, journal_engine: sa.Engine
 ) -> None:
     journal = ready_journal(journal_engine)
-    trader = live_trader(floor, journal)
-    places = markets(floor, 8)
+    trader = live_trader(member, journal)
+    places = markets(member, 8)
     sent = [
         unknown(trader, proposed(places[0]), "drop_after_apply"),
         unknown(trader, resting(places[1], places[1]["yes_bid_dollars"]), "status_after_apply", status=503),
@@ -89,13 +89,13 @@ def test_F06_whatever_was_lost_is_found_as_it_is_on_the_exchange_and_sent_no_sec
         unknown(trader, proposed(places[6]), "applied_twice"),
         unknown(trader, proposed(places[7]), "refuse", reset=True),
     ]
-    work = reconciler(floor, journal)
+    work = reconciler(member, journal)
     report = work.reconcile(own_session=trader.session.session_id)
     assert report.clean, str(report)
     executed, canceled, absent = OrderState.EXECUTED, OrderState.CANCELED, OrderState.ABSENT
     # The resting one was canceled by the fence.
     assert states(journal, sent) == [executed, canceled, *[executed] * 5, absent]
-    accepted = [order["client_order_id"] for order in floor.orders_on_exchange()]
+    accepted = [order["client_order_id"] for order in member.orders_on_exchange()]
     assert sorted(accepted) == sorted(intent.client_order_id for intent in sent[:7])
     assert open_now(journal) == []
     again = work.reconcile()
@@ -104,92 +104,92 @@ def test_F06_whatever_was_lost_is_found_as_it_is_on_the_exchange_and_sent_no_sec
 
 
 def test_F07_a_request_that_arrives_after_its_order_was_not_found_is_refused_by_the_fence(
-    floor: Floor, journal_engine: sa.Engine
+    member: SandboxMember, journal_engine: sa.Engine
 ) -> None:
     journal = ready_journal(journal_engine)
-    trader = live_trader(floor, journal)
-    market = markets(floor, 1)[0]
+    trader = live_trader(member, journal)
+    market = markets(member, 1)[0]
     intent = unknown(trader, resting(market, market["yes_bid_dollars"]), "delay", seconds=2.5, hold=False)
     began = time.monotonic()
-    report = reconciler(floor, journal).reconcile(own_session=trader.session.session_id)
+    report = reconciler(member, journal).reconcile(own_session=trader.session.session_id)
     assert report.clean, str(report)
     assert states(journal, [intent]) == [OrderState.ABSENT]
     # Only now it arrives.
     assert time.monotonic() - began < 2.5
     time.sleep(max(0.0, began + 3.0 - time.monotonic()))
-    assert floor.orders_on_exchange() == []
-    late = reconciler(floor, journal).reconcile()
+    assert member.orders_on_exchange() == []
+    late = reconciler(member, journal).reconcile()
     assert late.clean, str(late)
 
 
-def test_F10_a_409_for_our_own_id_is_looked_up(floor: Floor, sqlite_journal: sa.Engine) -> None:
+def test_F10_a_409_for_our_own_id_is_looked_up(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal)
-    market = markets(floor, 1)[0]
+    trader = live_trader(member, journal)
+    market = markets(member, 1)[0]
     intent = unknown(trader, resting(market, market["yes_bid_dollars"]), "applied_twice")
-    reconciler(floor, journal).reconcile(own_session=trader.session.session_id)
+    reconciler(member, journal).reconcile(own_session=trader.session.session_id)
     assert states(journal, [intent]) == [OrderState.CANCELED]
-    assert len(floor.orders_on_exchange()) == 1
+    assert len(member.orders_on_exchange()) == 1
 
 
 def test_F44_without_a_confirmed_fence_an_order_that_is_not_found_stays_unknown(
-    floor: Floor, sqlite_journal: sa.Engine
+    member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal)
-    market = markets(floor, 1)[0]
+    trader = live_trader(member, journal)
+    market = markets(member, 1)[0]
     intent = unknown(trader, proposed(market), "refuse")
-    floor.steer("POST", f"/shards/{market['exchange_index']}", exchange_active=False)
-    report = reconciler(floor, journal).reconcile(own_session=trader.session.session_id)
+    member.steer("POST", f"/shards/{market['exchange_index']}", exchange_active=False)
+    report = reconciler(member, journal).reconcile(own_session=trader.session.session_id)
     assert [each.kind for each in report.differences] == [DifferenceKind.FENCE_NOT_CONFIRMED], str(report)
     assert report.unresolved == (intent.client_order_id,)
     held = open_now(journal)
     assert [(each.state, each.reserved_centicontracts) for each in held] == [(OrderState.UNKNOWN, 100)]
-    floor.steer("POST", f"/shards/{market['exchange_index']}", exchange_active=True)
-    mended = reconciler(floor, journal).reconcile()
+    member.steer("POST", f"/shards/{market['exchange_index']}", exchange_active=True)
+    mended = reconciler(member, journal).reconcile()
     assert mended.clean, str(mended)
     assert states(journal, [intent]) == [OrderState.ABSENT]
 
 
-def test_reads_that_lag_behind_the_fence_prove_nothing(floor: Floor, sqlite_journal: sa.Engine) -> None:
+def test_reads_that_lag_behind_the_fence_prove_nothing(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal)
-    intent = unknown(trader, proposed(markets(floor, 1)[0]), "refuse")
-    floor.steer(
+    trader = live_trader(member, journal)
+    intent = unknown(trader, proposed(markets(member, 1)[0]), "refuse")
+    member.steer(
         "POST", "/faults", endpoint="GET /exchange/user_data_timestamp", kind="stale_read", seconds=60, times=999
     )
     impatient = dataclasses.replace(QUICK, watermark_seconds=0.3)
-    report = reconciler(floor, journal, limits=impatient).reconcile(own_session=trader.session.session_id)
+    report = reconciler(member, journal, limits=impatient).reconcile(own_session=trader.session.session_id)
     assert DifferenceKind.WATERMARK_BEHIND in [each.kind for each in report.differences]
     assert states(journal, [intent]) == [OrderState.UNKNOWN]
 
 
 @pytest.mark.usefixtures("no_back_off")
-def test_a_page_that_can_not_be_read_proves_nothing(floor: Floor, sqlite_journal: sa.Engine) -> None:
+def test_a_page_that_can_not_be_read_proves_nothing(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal)
-    market = markets(floor, 1)[0]
+    trader = live_trader(member, journal)
+    market = markets(member, 1)[0]
     trader.executor.decide(proposed(market))
     intent = unknown(trader, proposed(market), "refuse")
     for kind in ("malformed_record", "truncated_json"):
-        floor.steer("POST", "/faults", endpoint="GET /portfolio/orders", kind=kind, times=500)
-        report = reconciler(floor, journal).reconcile(own_session=trader.session.session_id)
-        floor.steer("DELETE", "/faults")
+        member.steer("POST", "/faults", endpoint="GET /portfolio/orders", kind=kind, times=500)
+        report = reconciler(member, journal).reconcile(own_session=trader.session.session_id)
+        member.steer("DELETE", "/faults")
         assert {each.kind for each in report.differences} == {DifferenceKind.EXCHANGE_UNREADABLE}, str(report)
         assert states(journal, [intent]) == [OrderState.UNKNOWN]
-    assert reconciler(floor, journal).reconcile().clean
+    assert reconciler(member, journal).reconcile().clean
 
 
-def test_a_fenced_session_sends_nothing_more(floor: Floor, sqlite_journal: sa.Engine) -> None:
+def test_a_fenced_session_sends_nothing_more(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal)
-    places = markets(floor, 2)
+    trader = live_trader(member, journal)
+    places = markets(member, 2)
     unknown(trader, proposed(places[0]), "drop_after_apply")
     blocked = trader.executor.decide(proposed(places[0]))
     assert blocked.reason is DenialReason.UNRESOLVED_ORDER
-    reconciler(floor, journal).reconcile(own_session=trader.session.session_id)
+    reconciler(member, journal).reconcile(own_session=trader.session.session_id)
     assert trader.executor.decide(proposed(places[1])).reason is DenialReason.SESSION_CLOSED
-    assert live_trader(floor, journal).executor.decide(proposed(places[1])).outcome is DecisionOutcome.PLACED
+    assert live_trader(member, journal).executor.decide(proposed(places[1])).outcome is DecisionOutcome.PLACED
 
 
 class Twins:
@@ -210,12 +210,12 @@ class Twins:
 
 
 def test_two_orders_for_one_client_order_id_stop_everything_and_release_nothing(
-    floor: Floor, sqlite_journal: sa.Engine
+    member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal)
-    intent = unknown(trader, proposed(markets(floor, 1)[0]), "drop_after_apply")
-    report = reconciler(floor, journal, account=Twins).reconcile(own_session=trader.session.session_id)
+    trader = live_trader(member, journal)
+    intent = unknown(trader, proposed(markets(member, 1)[0]), "drop_after_apply")
+    report = reconciler(member, journal, account=Twins).reconcile(own_session=trader.session.session_id)
     assert DifferenceKind.ORDER_DIVERGED in [each.kind for each in report.differences]
     assert states(journal, [intent]) == [OrderState.UNKNOWN]
     with journal.reading() as reading:
@@ -231,11 +231,13 @@ class NeverAsked:
         raise AssertionError(f"{order_group_id} on {exchange_index} was fenced")
 
 
-def test_an_order_that_a_living_session_is_sending_is_left_alone(floor: Floor, sqlite_journal: sa.Engine) -> None:
+def test_an_order_that_a_living_session_is_sending_is_left_alone(
+    member: SandboxMember, sqlite_journal: sa.Engine
+) -> None:
     journal = ready_journal(sqlite_journal)
-    trader = live_trader(floor, journal, at(Checkpoint.SENDING_COMMITTED, end_process))
+    trader = live_trader(member, journal, at(Checkpoint.SENDING_COMMITTED, end_process))
     with pytest.raises(ProcessEnded):
-        trader.executor.decide(proposed(markets(floor, 1)[0]))
-    report = reconciler(floor, journal, fencing=NeverAsked()).reconcile()
+        trader.executor.decide(proposed(markets(member, 1)[0]))
+    report = reconciler(member, journal, fencing=NeverAsked()).reconcile()
     assert report.clean, str(report)
     assert [intent.state for intent in open_now(journal)] == [OrderState.SENDING]

@@ -18,9 +18,9 @@ from kalshi_pipelines.execution.service.audit import verify_or_stop
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
-from kalshi_pipelines_tests.support.execution.floor import ready_journal
-from kalshi_pipelines_tests.support.execution.told_account import order_of, somebody_s
-from kalshi_pipelines_tests.support.execution.trading import NOON, Desk, desk_at
+from kalshi_pipelines_tests.support.execution.order_steps import NOON, OrderSteps, order_steps
+from kalshi_pipelines_tests.support.execution.sandbox_member import ready_journal
+from kalshi_pipelines_tests.support.execution.scripted_account import foreign_order, order_of
 
 WITH_KEY = TradeSettings(api_key_id="a key", private_key_file=Path("key.pem"), url="http://127.0.0.1:1")
 
@@ -91,14 +91,14 @@ def test_a_journal_that_could_not_be_verified_engages_nothing(
 def test_the_exchange_is_asked_since_the_first_live_session_and_with_a_key_only(
     sqlite_journal: sa.Engine, tmp_path: Path, told: Callable[..., list[int]]
 ) -> None:
-    desk: Desk = desk_at(sqlite_journal)
-    sent = desk.sent()
-    asked = told(order_of(sent), somebody_s("order-old", updated_us=NOON - 1))
+    steps: OrderSteps = order_steps(sqlite_journal)
+    sent = steps.record_sent()
+    asked = told(order_of(sent), foreign_order("order-old", updated_us=NOON - 1))
     assert verified(tmp_path, sqlite_journal).ok
     assert asked == []
     assert verified(tmp_path, sqlite_journal, WITH_KEY).ok
     assert asked == [NOON]
-    told(somebody_s("order-new", updated_us=NOON))
+    told(foreign_order("order-new", updated_us=NOON))
     assert "order order-new of" in str(verified(tmp_path, sqlite_journal, WITH_KEY))
 
 
@@ -106,7 +106,7 @@ def test_a_sub_account_that_was_never_traded_live_has_no_orders_to_ask_for(
     sqlite_journal: sa.Engine, tmp_path: Path, told: Callable[..., list[int]]
 ) -> None:
     ready_journal(sqlite_journal)
-    asked = told(somebody_s())
+    asked = told(foreign_order())
     assert verified(tmp_path, sqlite_journal, WITH_KEY).ok
     assert asked == []
 
@@ -114,7 +114,7 @@ def test_a_sub_account_that_was_never_traded_live_has_no_orders_to_ask_for(
 def test_an_exchange_that_can_not_be_asked_leaves_the_journal_unverified_and_trading_on(
     sqlite_journal: sa.Engine, tmp_path: Path, told: Callable[..., list[int]]
 ) -> None:
-    desk_at(sqlite_journal)
+    order_steps(sqlite_journal)
     told(failure=KalshiError("down", "Wait."))
     report = verified(tmp_path, sqlite_journal, WITH_KEY)
     assert (report.verdict, report.problems) == (
@@ -126,7 +126,7 @@ def test_an_exchange_that_can_not_be_asked_leaves_the_journal_unverified_and_tra
 def test_F25_a_corrupt_journal_engages_what_only_a_release_ends_also_while_something_else_says_stop(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk_at(sqlite_journal)
+    order_steps(sqlite_journal)
     monkeypatch.setenv("KALSHI_TRADE_KILL", "1")
     monkeypatch.setattr(auditing, "verify", lambda *_: AuditReport(AuditVerdict.CORRUPT, 1, "-", ("a row is gone",)))
     for _ in range(2):
@@ -140,7 +140,7 @@ def test_F25_a_warehouse_that_can_not_be_used_keeps_no_journal_from_being_verifi
     def warehouse() -> sa.Engine:
         raise SchemaNotAtHead("The warehouse is not at head.")
 
-    desk_at(sqlite_journal)
+    order_steps(sqlite_journal)
     settings = Settings(data_dir=tmp_path)
     report = verify_or_stop(settings, WITH_KEY, sqlite_journal, warehouse)
     assert report.verdict is AuditVerdict.COULD_NOT_RUN

@@ -21,16 +21,16 @@ from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.service.cli import main
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import open_engine
-from kalshi_pipelines_tests.support.execution.floor import Floor, trading_floor
-from kalshi_pipelines_tests.support.execution.places import by_hand
+from kalshi_pipelines_tests.support.execution.member_reconciler import by_hand
+from kalshi_pipelines_tests.support.execution.sandbox_member import SandboxMember, sandbox_with_member
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 
 
 @pytest.fixture
-def floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Floor]:
+def member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxMember]:
     """A sandbox, and the environment variables of an operator who trades there but has not armed a session."""
     monkeypatch.chdir(tmp_path)
-    with trading_floor(tmp_path) as made:
+    with sandbox_with_member(tmp_path) as made:
         for name, value in {
             "SANDBOX_URL": made.sandbox.url,
             "DATA_DIR": str(tmp_path / "data"),
@@ -60,15 +60,15 @@ def told(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) -> st
 
 
 def test_a_day_of_an_operator(
-    floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    market = floor.tradable()
+    market = member.tradable()
     bid = ("buy", "yes", market["ticker"], "1", market["yes_bid_dollars"], "--time-in-force", "good_till_canceled")
     rests = (*bid, "--rest-minutes", "10", "--name", "ann")
     assert "in the inbox" in told(capsys, 0, "propose", *rests, "--signal", "one")
     assert "approve" not in told(capsys, 0, "status")
     assert "No session was opened and nothing was sent" in told(capsys, 1, "trade", "--by", "ann", "--why", "too early")
-    assert floor.orders_on_exchange() == []
+    assert member.orders_on_exchange() == []
 
     assert "released by ann" in told(capsys, 0, "release", "--by", "ann", "--why", "ready")
     armed = told(capsys, 0, "arm", "--by", "ann", "--why", "a try", "--run", str(tmp_path / "run.yaml"))
@@ -94,10 +94,10 @@ def test_a_day_of_an_operator(
     assert "stays engaged" in told(capsys, 1, "release", "--by", "ann", "--why", "again")
     assert "stopped by journal: ann" in told(capsys, 0, "status")
     assert told(capsys, 0, "verify-audit").startswith("clean: ")
-    assert len(floor.orders_on_exchange()) == 1
+    assert len(member.orders_on_exchange()) == 1
     order = {"side": "bid", "count": "1.00", "price": market["yes_ask_dollars"], "ticker": market["ticker"]}
     terms = {"time_in_force": "immediate_or_cancel", "self_trade_prevention_type": "taker_at_cross"}
-    assert by_hand(floor, "POST", "/portfolio/events/orders", **order, **terms).status_code == 201
+    assert by_hand(member, "POST", "/portfolio/events/orders", **order, **terms).status_code == 201
     assert "neither this journal's nor a known foreign order" in told(capsys, 1, "verify-audit")
     assert "foreign_fill" in told(capsys, 1, "reconcile")
     assert told(capsys, 0, "verify-audit").startswith("clean: ")
@@ -106,9 +106,9 @@ def test_a_day_of_an_operator(
 
 
 def test_an_agents_order_waits_for_the_approval_of_its_exact_bytes(
-    floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    market = floor.tradable()
+    market = member.tradable()
     told(capsys, 0, "release", "--by", "ann", "--why", "ready")
     token = re.search(r"KALSHI_TRADE_ARM=(\S+)", told(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
     assert token
@@ -122,17 +122,19 @@ def test_an_agents_order_waits_for_the_approval_of_its_exact_bytes(
     ) as trading:  # fmt: skip
         assert trading.stdout
         wanted = next(found for line in trading.stdout if (found := re.search(r"approve (\d+) ([0-9a-f]{12})$", line)))
-        assert floor.orders_on_exchange() == []
+        assert member.orders_on_exchange() == []
         intent, digest = wanted.groups()
         assert "another SHA-256" in told(capsys, 2, "approve", intent, "0" * 64, "--by", "ann")
         assert "this request, and no other" in told(capsys, 0, "approve", intent, digest, "--by", "ann")
         assert "placed: buy 1.00 YES" in trading.stdout.read()
     assert trading.returncode == 0
-    assert len(floor.orders_on_exchange()) == 1
+    assert len(member.orders_on_exchange()) == 1
 
 
-def test_a_journal_that_is_not_what_was_written_stops_trading(floor: Floor, capsys: pytest.CaptureFixture[str]) -> None:
-    del floor
+def test_a_journal_that_is_not_what_was_written_stops_trading(
+    member: SandboxMember, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del member
     told(capsys, 0, "release", "--by", "ann", "--why", "ready")
     assert "trading          not stopped" in told(capsys, 0, "status")
     journal = open_journal(journal_url(Settings.from_environment()))
@@ -146,9 +148,9 @@ def test_a_journal_that_is_not_what_was_written_stops_trading(floor: Floor, caps
 
 
 def test_wrong_settings_of_trading_are_no_obstacle_to_a_kill(
-    floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    del floor
+    del member
     told(capsys, 0, "release", "--by", "ann", "--why", "ready")
     monkeypatch.setenv("KALSHI_TRADE_SESION_ORDERS", "5")
     assert "The kill switch is engaged" in told(capsys, 0, "kill", "--by", "bob", "--why", "odd")
@@ -162,7 +164,7 @@ def test_wrong_settings_of_trading_are_no_obstacle_to_a_kill(
 
 
 def test_a_position_that_drifted_is_accepted_by_its_name(
-    floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "Nothing was accepted. The account is as the journal says." in told(capsys, 2, "accept", "--why", "a try")
     told(capsys, 0, "release", "--by", "ann", "--why", "ready")
@@ -170,7 +172,7 @@ def test_a_position_that_drifted_is_accepted_by_its_name(
     assert token
     monkeypatch.setenv("KALSHI_TRADE_ARM", token[1])
     assert "no proposals" in told(capsys, 0, "trade", "--by", "ann", "--why", "a try")
-    ticker = floor.tradable()["ticker"]
+    ticker = member.tradable()["ticker"]
     monkeypatch.setattr(ExchangeAccount, "holdings", lambda _: {ticker: Holding(ticker, 300, 1_500_000)})
     assert f"position_drift {ticker}" in told(capsys, 1, "reconcile")
     assert "name these" in told(capsys, 2, "accept", "--by", "ann", "--why", "a transfer")
@@ -180,8 +182,10 @@ def test_a_position_that_drifted_is_accepted_by_its_name(
     told(capsys, 0, "release", "--by", "bob", "--why", "ann accepted it")
 
 
-def test_what_can_not_be_done_is_a_sentence_and_status_2(floor: Floor, capsys: pytest.CaptureFixture[str]) -> None:
-    del floor
+def test_what_can_not_be_done_is_a_sentence_and_status_2(
+    member: SandboxMember, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del member
     for arguments, sentence in (
         (("approve", "7", "0" * 64), "no intent 7"),
         (("close-session", "--why", "x"), "There is no live session"),

@@ -48,16 +48,16 @@ from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.units import instant, microseconds, now_us
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
-from kalshi_pipelines_tests.support.execution.trading import (
+from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     HOUR,
     MINUTE,
     NOON,
     SECOND,
-    Desk,
+    OrderSteps,
     caps,
-    desk_at,
     next_session,
+    order_steps,
 )
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 
@@ -196,28 +196,28 @@ def test_drill_on_the_real_exchange_is_refused(
 def test_close_session_is_recorded_with_person_and_reason(
     sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    desk = desk_at(sqlite_journal)
-    assert session_commands.close_session(fake_context(journal=desk.journal), given()) == 0
+    steps = order_steps(sqlite_journal)
+    assert session_commands.close_session(fake_context(journal=steps.journal), given()) == 0
     assert "Session session-0001 is closed and can send nothing more." in capsys.readouterr().out
-    with desk.journal.reading() as reading:
+    with steps.journal.reading() as reading:
         assert reading.sessions.live_session(ACCOUNT) is None
         last = reading.audit_log.newest(1)[0]
     assert '"reason":"by ann: a try"' in last.body
     with sqlite_journal.connect() as connection:
         assert connection.exec_driver_sql("SELECT seq FROM anchors").scalars().all() == [last.seq]
     with pytest.raises(CommandRefused, match="There is no live session"):
-        session_commands.close_session(fake_context(journal=desk.journal), given())
+        session_commands.close_session(fake_context(journal=steps.journal), given())
 
 
 def test_approval_needs_twelve_digits_of_the_right_request(
     sqlite_journal: sa.Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    desk = desk_at(sqlite_journal)
-    intent = desk.reserved()
-    context, digest = fake_context(journal=desk.journal), intent.request_sha256
+    steps = order_steps(sqlite_journal)
+    intent = steps.reserve()
+    context, digest = fake_context(journal=steps.journal), intent.request_sha256
 
     def approved() -> bool:
-        with desk.journal.reading() as reading:
+        with steps.journal.reading() as reading:
             return reading.orders.is_approved(intent, NOON)
 
     for other in ("0" * 64, f"{digest}0"):
@@ -238,9 +238,9 @@ def test_approval_needs_twelve_digits_of_the_right_request(
 
 
 def test_approval_that_would_never_count_is_refused(sqlite_journal: sa.Engine) -> None:
-    desk = desk_at(sqlite_journal)
-    planned, sent, waits = desk.planned(), desk.sent(), desk.reserved()
-    context = fake_context(journal=desk.journal)
+    steps = order_steps(sqlite_journal)
+    planned, sent, waits = steps.plan(), steps.record_sent(), steps.reserve()
+    context = fake_context(journal=steps.journal)
     for intent, by, sentence in (
         (planned, "ann", "is planned and does not wait for approval"),
         (sent, "ann", "is sending and does not wait for approval"),
@@ -248,7 +248,7 @@ def test_approval_that_would_never_count_is_refused(sqlite_journal: sa.Engine) -
     ):
         with pytest.raises(CommandRefused, match=f"^Intent {intent.intent_id} {sentence}"):
             session_commands.approve(context, given(intent=intent.intent_id, sha256=intent.request_sha256, by=by))
-    desk.clock.now_us = waits.valid_until_us + 1
+    steps.clock.now_us = waits.valid_until_us + 1
     with pytest.raises(
         CommandRefused, match=r"was valid until 2026-11-23 17:01:00 UTC\. Nothing was approved\. Propose"
     ):
@@ -260,7 +260,7 @@ def test_approval_that_would_never_count_is_refused(sqlite_journal: sa.Engine) -
 def test_import_of_a_file_with_an_expired_proposal_is_refused(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    desk_at(sqlite_journal)
+    order_steps(sqlite_journal)
     rows = [f"KXA-1,buy,yes,0.56,1,s,{signal},2026-11-23T14:00:00Z,2026-11-23T14:05:00Z" for signal in ("one", "two")]
     (tmp_path / "a.csv").write_text("\n".join([",".join(REQUIRED), *rows]))
     context = fake_context()
@@ -371,8 +371,8 @@ def test_interrupted_trade_prints_what_it_left_open(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(session_commands, "trade", trade)
-    desk = desk_at(sqlite_journal)
-    context = fake_context(journal=desk.journal)
+    steps = order_steps(sqlite_journal)
+    context = fake_context(journal=steps.journal)
     context.warehouse, context.client = (lambda: None), (lambda _: None)
 
     def said() -> str:
@@ -380,16 +380,16 @@ def test_interrupted_trade_prints_what_it_left_open(
         return capsys.readouterr().err
 
     assert said() == "Interrupted. Session session-0001 is open (`close-session` ends it). No order is open.\n"
-    intent = desk.sent()
-    with desk.journal.writing() as transaction:
-        transaction.sessions.end(desk.session_id, "failed: KeyboardInterrupt")
+    intent = steps.record_sent()
+    with steps.journal.writing() as transaction:
+        transaction.sessions.end(steps.session_id, "failed: KeyboardInterrupt")
     left = "1 order may rest or be unknown: run `status` and `reconcile`"
     assert said() == f"Interrupted. No live session is open. {left}.\n"
-    assert desk.look(intent).state is OrderState.SENDING
+    assert steps.reload(intent).state is OrderState.SENDING
 
 
 def test_decision_rows_show_reason_and_remedy(sqlite_journal: sa.Engine) -> None:
-    intent = Desk.planned(desk_at(sqlite_journal))
+    intent = OrderSteps.plan(order_steps(sqlite_journal))
     denied = Decision(DecisionOutcome.DENIED, ORDER, 4, intent, DenialReason.NOT_ARMED, "no\x1btoken")
     placed = dataclasses.replace(
         denied, outcome=DecisionOutcome.PLACED, proposal_id=None, intent=None, reason=None, detail=""
@@ -540,12 +540,12 @@ def test_propose_stores_the_expiry_that_was_asked_for(
 
 
 def test_approval_expires_after_ten_minutes(sqlite_journal: sa.Engine) -> None:
-    desk = desk_at(sqlite_journal)
-    intent = desk.reserved()
+    steps = order_steps(sqlite_journal)
+    intent = steps.reserve()
     session_commands.approve(
-        fake_context(journal=desk.journal), given(intent=intent.intent_id, sha256=intent.request_sha256)
+        fake_context(journal=steps.journal), given(intent=intent.intent_id, sha256=intent.request_sha256)
     )
-    with desk.journal.reading() as reading:
+    with steps.journal.reading() as reading:
         assert reading.orders.is_approved(intent, NOON + 10 * MINUTE - 1)
         assert not reading.orders.is_approved(intent, NOON + 10 * MINUTE + 1)
 
@@ -674,10 +674,10 @@ def test_release_prints_its_event_or_why_it_was_refused(
 
 
 def status_of(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], desk: Desk, folder: Path, now: int
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], steps: OrderSteps, folder: Path, now: int
 ) -> list[str]:
     monkeypatch.setattr(inspection_commands, "now_us", lambda: now)
-    context = fake_context(journal=desk.journal)
+    context = fake_context(journal=steps.journal)
     context.settings = Settings(data_dir=folder)
     context.settings.environment_dir.mkdir(exist_ok=True)
     capsys.readouterr()
@@ -688,15 +688,15 @@ def status_of(
 def test_status_prints_switch_session_orders_inbox_caps_and_positions(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    desk = desk_at(sqlite_journal)
-    desk.reserved()
-    with desk.journal.writing() as transaction:
+    steps = order_steps(sqlite_journal)
+    steps.reserve()
+    with steps.journal.writing() as transaction:
         transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="-")
     old, new = (
         dataclasses.replace(ORDER, as_of=instant(end - MINUTE), valid_until=instant(end)) for end in (NOON - HOUR, NOON)
     )
-    propose(sqlite_journal, [old, new], "a test", clock_us=desk.clock)
-    assert status_of(monkeypatch, capsys, desk, tmp_path, NOON + 90 * SECOND) == [
+    propose(sqlite_journal, [old, new], "a test", clock_us=steps.clock)
+    assert status_of(monkeypatch, capsys, steps, tmp_path, NOON + 90 * SECOND) == [
         "environment      sandbox, sub-account 0, mode dry_run",
         "journal          /x/journal.db",
         "trading          not stopped",
@@ -721,11 +721,11 @@ def test_status_prints_switch_session_orders_inbox_caps_and_positions(
 def test_status_prints_who_stopped_trading_and_the_differences(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    desk = desk_at(sqlite_journal, mode=Mode.DRY_RUN)
-    desk.reserved(order_group_id=None)
-    with desk.journal.writing() as transaction:
+    steps = order_steps(sqlite_journal, mode=Mode.DRY_RUN)
+    steps.reserve(order_group_id=None)
+    with steps.journal.writing() as transaction:
         transaction.halts.engage(2, "operator", "bob", "it is\nodd")
-    told = status_of(monkeypatch, capsys, desk, tmp_path, NOON)
+    told = status_of(monkeypatch, capsys, steps, tmp_path, NOON)
     assert told == [
         "environment      sandbox, sub-account 0, mode dry_run",
         "journal          /x/journal.db",
@@ -742,24 +742,24 @@ def test_status_prints_who_stopped_trading_and_the_differences(
         "  account (dry run)                                  1 orders  notional $5.00  worst loss $5.20 of $1,000.00",
         "positions        0 markets, at most 2,000 contracts each",
     ]
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
         transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=2, clean=False, report="-")
-    assert "reconciliation   2 differences, 0 seconds ago" in status_of(monkeypatch, capsys, desk, tmp_path, NOON)
+    assert "reconciliation   2 differences, 0 seconds ago" in status_of(monkeypatch, capsys, steps, tmp_path, NOON)
 
 
 def test_status_adds_up_the_last_24_hours_and_leaves_out_closed_scopes(
     journal_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     allowed = caps(session=(25, 1_000_000_000, 200_000_000))
-    desk = desk_at(journal_engine, allowed, lives_us=9 * HOUR)
+    steps = order_steps(journal_engine, allowed, lives_us=9 * HOUR)
     for _ in range(3):
-        desk.reserved()
-        desk.clock.now_us += HOUR
-    next_session(desk, 2, allowed)
-    with desk.journal.writing() as transaction:
-        over = transaction.orders.reserve(transaction.orders.plan(desk.intent(event_ticker="KXB", ticker="KXB-1")))
+        steps.reserve()
+        steps.clock.now_us += HOUR
+    next_session(steps, 2, allowed)
+    with steps.journal.writing() as transaction:
+        over = transaction.orders.reserve(transaction.orders.plan(steps.intent(event_ticker="KXB", ticker="KXB-1")))
         transaction.orders.abandon(over, DenialReason.SESSION_CLOSED, "over")
-    told = status_of(monkeypatch, capsys, desk, tmp_path, desk.clock() + 22 * HOUR)
+    told = status_of(monkeypatch, capsys, steps, tmp_path, steps.clock() + 22 * HOUR)
     listed = told[told.index("caps") + 1 :]
     assert [line.strip().partition("  ")[0] for line in listed] == [
         "session session-0002", "last 24 hours", "event KXRAIN-26NOV24", "account", "positions", "KXRAIN-26NOV24-T1",
@@ -776,9 +776,9 @@ def test_negative_position_is_shown_as_contracts_of_no() -> None:
 
 
 def test_breached_scope_is_marked_in_its_line(sqlite_journal: sa.Engine) -> None:
-    desk = desk_at(sqlite_journal)
-    desk.reserved()
-    with desk.journal.reading() as reading:
+    steps = order_steps(sqlite_journal)
+    steps.reserve()
+    with steps.journal.reading() as reading:
         (standing,) = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
     beyond = dataclasses.replace(standing, breached=True)
     for scope, is_told in ((standing, False), (beyond, True)):

@@ -23,7 +23,7 @@ from kalshi_pipelines.execution.service.kill_switch import (
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.transport import Transport
 from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
-from kalshi_pipelines_tests.support.execution.floor import ready_journal, trading_floor
+from kalshi_pipelines_tests.support.execution.sandbox_member import ready_journal, sandbox_with_member
 
 
 def test_the_files_that_stop_trading_are_in_the_environment_s_folder(tmp_path: Path) -> None:
@@ -120,14 +120,14 @@ def test_a_halt_on_this_computer_goes_past_every_proxy_and_lets_go_of_its_connec
         really(transport)
 
     monkeypatch.setattr(Transport, "close", close)
-    with trading_floor(tmp_path) as floor:
+    with sandbox_with_member(tmp_path) as member:
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.delenv(name, raising=False)
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, "http://127.0.0.1:9")
         journal = ready_journal(sqlite_journal)
         settings = Settings(data_dir=tmp_path)
-        with halt(settings, floor.settings(), lambda: journal) as halting:
+        with halt(settings, member.settings(), lambda: journal) as halting:
             report = halting.run("bob", "practice", 30.0)
             assert closed == []
         assert report.flat

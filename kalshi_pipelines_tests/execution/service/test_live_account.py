@@ -14,7 +14,7 @@ from kalshi_pipelines.execution.service.live_account import LiveAccount, has_tra
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.settings import InvalidSettings, Settings
 from kalshi_pipelines.warehouse.engine import open_engine
-from kalshi_pipelines_tests.support.execution.floor import ready_journal, trading_floor
+from kalshi_pipelines_tests.support.execution.sandbox_member import ready_journal, sandbox_with_member
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 
 WHOLE: dict[str, Any] = {"api_key_id": "a key", "private_key_file": Path("nowhere.pem"), "url": "http://127.0.0.1:1"}
@@ -42,16 +42,16 @@ def test_the_account_that_is_opened_is_the_one_of_the_settings(sqlite_journal: s
     warehouse = open_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
     upgrade_to_head(warehouse)
     journal = ready_journal(sqlite_journal)
-    with trading_floor(tmp_path) as floor:
-        trade = floor.settings()
+    with sandbox_with_member(tmp_path) as member:
+        trade = member.settings()
         with live_account(Settings(data_dir=tmp_path), trade, warehouse) as account:
-            assert (account.key_id, account.subaccount) == (floor.key_id, trade.subaccount)
-            assert account.transport.key_fingerprint == floor.signer.fingerprint
-            assert account.client.address == f"{floor.sandbox.url.removesuffix('/trade-api/v2')}/trade-api/v2"
+            assert (account.key_id, account.subaccount) == (member.key_id, trade.subaccount)
+            assert account.transport.key_fingerprint == member.signer.fingerprint
+            assert account.client.address == f"{member.sandbox.url.removesuffix('/trade-api/v2')}/trade-api/v2"
             checks = account.key_checks()
             assert checks
             assert all(each.ok for each in checks)
-            available = account.available_on(floor.tradable()["exchange_index"])
+            available = account.available_on(member.tradable()["exchange_index"])
             assert available is not None
             assert available > 0
             report = account.reconciler(journal).reconcile()
@@ -78,7 +78,7 @@ def test_what_is_asked_and_fenced_is_of_the_account_s_own_number_and_shard(sqlit
     assert account.available_on(3) == 1_000_000
     assert [each.ok for each in account.key_checks()] == [True]
     assert asked == [(7, 3), (7,)]
-    desk = account.reconciler(ready_journal(sqlite_journal))._desk
-    assert (desk.account, desk.fencing) == (Account("sandbox", 7), transport)
-    assert isinstance(desk.exchange, ExchangeAccount)
-    assert desk.exchange._subaccount == 7
+    reconciling = account.reconciler(ready_journal(sqlite_journal))._desk
+    assert (reconciling.account, reconciling.fencing) == (Account("sandbox", 7), transport)
+    assert isinstance(reconciling.exchange, ExchangeAccount)
+    assert reconciling.exchange._subaccount == 7

@@ -38,12 +38,12 @@ from kalshi_pipelines.execution.service.trading_session import TradingContext, T
 from kalshi_pipelines.execution.text import proposal_row
 from kalshi_pipelines.settings import InvalidSettings, Settings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
-from kalshi_pipelines_tests.support.execution.floor import proposed, ready_journal, trading_floor
 from kalshi_pipelines_tests.support.execution.instants import INSTANT, MINUTE, NOW
-from kalshi_pipelines_tests.support.execution.told_account import ToldAccount
-from kalshi_pipelines_tests.support.execution.told_exchange import Play, first_session, play
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
-from kalshi_pipelines_tests.support.execution.trading import MINUTE as MINUTE_US
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
+from kalshi_pipelines_tests.support.execution.order_steps import MINUTE as MINUTE_US
+from kalshi_pipelines_tests.support.execution.sandbox_member import proposed, ready_journal, sandbox_with_member
+from kalshi_pipelines_tests.support.execution.scripted_account import ScriptedAccount
+from kalshi_pipelines_tests.support.execution.scripted_exchange import ScriptedSession, first_session, scripted_session
 
 #: Rows the database takes of a login that may only insert, and no order can be made of.
 IMPOSSIBLE: list[dict[str, Any]] = [
@@ -58,9 +58,9 @@ def test_F39_rows_that_are_no_orders_are_denied_once_and_keep_nobody_s_order_fro
     journal_engine: sa.Engine, tmp_path: Path
 ) -> None:
     journal = ready_journal(journal_engine)
-    with trading_floor(tmp_path) as floor:
+    with sandbox_with_member(tmp_path) as member:
         now = dt.datetime.now(dt.UTC)
-        good = proposed(floor.tradable(), as_of=now, valid_until=now + dt.timedelta(minutes=5))
+        good = proposed(member.tradable(), as_of=now, valid_until=now + dt.timedelta(minutes=5))
         (number,) = propose(journal_engine, [good], "a test")
         with journal_engine.execution_options(kalshi_writes=True).begin() as connection:
             row = dict(connection.execute(sa.select(proposals)).mappings().one())
@@ -73,7 +73,7 @@ def test_F39_rows_that_are_no_orders_are_denied_once_and_keep_nobody_s_order_fro
         said: list[str] = []
         settings = Settings(data_dir=tmp_path)
         settings.environment_dir.mkdir()
-        context = TradingContext(settings, TradeSettings(), journal, journal_engine, floor.client, said.append)
+        context = TradingContext(settings, TradeSettings(), journal, journal_engine, member.client, said.append)
         run = trade(context, Opening("ann", Origin.BY_HAND))
         again = trade(context, Opening("ann", Origin.BY_HAND))
     assert len(shown) == len(IMPOSSIBLE) + 2
@@ -86,23 +86,23 @@ def test_F39_rows_that_are_no_orders_are_denied_once_and_keep_nobody_s_order_fro
     assert [denial for proposal, denial in denials if proposal != number].count("invalid_proposal") == len(IMPOSSIBLE)
 
 
-def context_of(made: Play, said: list[str] | None = None, **parts: Any) -> TradingContext:
+def context_of(made: ScriptedSession, said: list[str] | None = None, **parts: Any) -> TradingContext:
     """The context of such a session: what it does not use is not there."""
     nothing: Any = None
     values = {"say": [].append if said is None else said.append, "clock_us": made.clock, **parts}
     return TradingContext(Settings(), made.settings, made.journal, nothing, nothing, **values)
 
 
-def traded(made: Play, context: TradingContext, reconciler: Any = None) -> TradingRun:
+def traded(made: ScriptedSession, context: TradingContext, reconciler: Any = None) -> TradingRun:
     inputs = ExecutorInputs(made._market, lambda: made.killed, made._available)
     return _run_session(context, made.session, inputs, made.dispatch, reconciler)
 
 
-def put_in(made: Play, *orders: ProposedOrder) -> tuple[int, ...]:
+def put_in(made: ScriptedSession, *orders: ProposedOrder) -> tuple[int, ...]:
     return propose(made.journal._engine, orders, "a test", clock_us=made.clock)
 
 
-def ended(made: Play) -> str:
+def ended(made: ScriptedSession) -> str:
     """Why the session ended; empty while it goes on."""
     with made.journal._engine.connect() as connection:
         found = connection.execute(sa.select(session_ends.c.reason)).scalars().all()
@@ -110,7 +110,7 @@ def ended(made: Play) -> str:
 
 
 @dataclass
-class ToldReconciler:
+class ScriptedReconciler:
     """Finds what it is told to find."""
 
     clean: bool = True
@@ -128,7 +128,7 @@ class ToldReconciler:
 def test_a_session_ends_with_a_reconciliation_that_knows_it_and_is_closed(
     sqlite_journal: sa.Engine, clean: bool
 ) -> None:
-    made, said, reconciler = play(sqlite_journal), list[str](), ToldReconciler(clean)
+    made, said, reconciler = scripted_session(sqlite_journal), list[str](), ScriptedReconciler(clean)
     put_in(made, made.order())
     run = traded(made, context_of(made, said), reconciler)
     assert [each.outcome for each in run.decisions] == [DecisionOutcome.PLACED]
@@ -140,9 +140,9 @@ def test_a_session_ends_with_a_reconciliation_that_knows_it_and_is_closed(
 
 
 def test_a_session_that_fails_is_closed_and_its_failure_is_what_is_told(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     with pytest.raises(WarehouseUnavailable, match="locked"):
-        traded(made, context_of(made), ToldReconciler(failure=WarehouseUnavailable("locked")))
+        traded(made, context_of(made), ScriptedReconciler(failure=WarehouseUnavailable("locked")))
     assert ended(made) == "failed: WarehouseUnavailable"
 
 
@@ -152,16 +152,16 @@ def test_a_journal_that_is_gone_does_not_hide_what_failed_before(
     def gone(*_: object) -> None:
         raise JournalUnavailable("no disk")
 
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     monkeypatch.setattr(sessions, "close", gone)
     with pytest.raises(WarehouseUnavailable, match="locked"):
-        traded(made, context_of(made), ToldReconciler(failure=WarehouseUnavailable("locked")))
+        traded(made, context_of(made), ScriptedReconciler(failure=WarehouseUnavailable("locked")))
     with pytest.raises(JournalUnavailable, match="no disk"):
         traded(made, context_of(made))
 
 
 def test_what_ended_an_hour_ago_is_not_even_denied(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     hour = dt.timedelta(hours=1)
     forgotten, late, good = (
         made.order(as_of=end - MINUTE, valid_until=end) for end in (NOW - hour - INSTANT, NOW - hour, NOW + MINUTE)
@@ -177,7 +177,7 @@ def test_what_ended_an_hour_ago_is_not_even_denied(sqlite_journal: sa.Engine) ->
 def test_an_order_is_sent_when_a_person_approved_it_and_given_back_when_its_time_is_over(
     sqlite_journal: sa.Engine,
 ) -> None:
-    made, said, waited = play(sqlite_journal), list[str](), list[float]()
+    made, said, waited = scripted_session(sqlite_journal), list[str](), list[float]()
     approved, ignored, plain = made.order(actor=ActorKind.AGENT), made.order(actor=ActorKind.AGENT), made.order()
     numbers = put_in(made, approved, ignored, plain)
     until: list[int] = []
@@ -212,7 +212,7 @@ def test_an_order_is_sent_when_a_person_approved_it_and_given_back_when_its_time
 
 
 def test_a_market_that_can_not_be_read_again_is_judged_by_the_old_reading(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     put_in(made, made.order(actor=ActorKind.AGENT))
 
     def pause(seconds: float) -> None:
@@ -228,7 +228,7 @@ def test_a_market_that_can_not_be_read_again_is_judged_by_the_old_reading(sqlite
 
 
 def test_a_stored_proposal_is_the_order_that_was_proposed(sqlite_journal: sa.Engine) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     orders = (
         made.order(reduce_only=True, reason="a look", actor=ActorKind.PERSON, actor_name="ann"),
         made.order(time_in_force=TimeInForce.GOOD_TILL_CANCELED, expires=NOW + 5 * MINUTE, post_only=True),
@@ -269,7 +269,7 @@ def test_F16_only_a_run_by_hand_in_mode_live_opens_the_account(
 
 
 def test_a_run_is_told_by_its_counts_and_a_decision_by_its_reason(sqlite_journal: sa.Engine) -> None:
-    made, said = play(sqlite_journal), list[str]()
+    made, said = scripted_session(sqlite_journal), list[str]()
     put_in(made, made.order(), made.order(as_of=NOW - MINUTE, valid_until=NOW - INSTANT), made.order())
     run = traded(made, context_of(made, said))
     assert str(run) == f"session {made.session.session_id} (live): 2 placed, 1 denied"
@@ -297,7 +297,7 @@ def test_a_live_session_opens_between_two_reconciliations_if_vendor_key_and_kill
     killed: bool,
     reason: DenialReason | None,
 ) -> None:
-    made, reconciler, said = play(sqlite_journal), ToldReconciler(), list[str]()
+    made, reconciler, said = scripted_session(sqlite_journal), ScriptedReconciler(), list[str]()
     sessions.close(made.journal, made.session, "another begins")
     if killed:
         made.engage_kill()
@@ -327,7 +327,7 @@ def test_a_live_session_opens_between_two_reconciliations_if_vendor_key_and_kill
 
 
 def test_a_row_that_is_no_order_is_denied_with_its_reason_and_the_next_is_decided(sqlite_journal: sa.Engine) -> None:
-    made, said = play(sqlite_journal), list[str]()
+    made, said = scripted_session(sqlite_journal), list[str]()
     put_in(made, made.order())
     with sqlite_journal.execution_options(kalshi_writes=True).begin() as connection:
         row = dict(connection.execute(sa.select(proposals)).mappings().one())
@@ -343,9 +343,9 @@ def test_a_row_that_is_no_order_is_denied_with_its_reason_and_the_next_is_decide
         assert denied.scalars().all() == [2, 3, 4, 5]
 
 
-def _holder(made: Play, contracts: int) -> Reconciler:
+def _holder(made: ScriptedSession, contracts: int) -> Reconciler:
     """What reconciles an account that holds contracts at $0.50 in the market, whatever is traded."""
-    account = ToldAccount(made.clock)
+    account = ScriptedAccount(made.clock)
     account.held = {"KXA-26-B": Holding("KXA-26-B", contracts * 100, contracts * 500_000)}
     return Reconciler(
         made.journal, account, account, ACCOUNT, clock_us=made.clock, pause=lambda seconds: None
@@ -376,7 +376,7 @@ def test_F54_the_first_session_counts_what_is_held_before_it_decides_anything(
 def test_a_signal_that_was_ordered_and_an_order_that_is_not_admitted_are_told_and_not_sent(
     sqlite_journal: sa.Engine,
 ) -> None:
-    made, said = play(sqlite_journal, session_orders=1), list[str]()
+    made, said = scripted_session(sqlite_journal, session_orders=1), list[str]()
     order = made.order()
     put_in(made, order, order, made.order())
     run = traded(made, context_of(made, said))
@@ -394,7 +394,7 @@ def test_F54_a_first_reconciliation_that_read_nothing_decides_nothing_and_is_mad
 ) -> None:
     made = first_session(sqlite_journal, lambda *_: None)
     put_in(made, made.order())
-    account = ToldAccount(made.clock)
+    account = ScriptedAccount(made.clock)
     account.failing = {"holdings": [UnreadableAccount("no page")] * 4}
     reconciler = Reconciler(
         made.journal, account, account, ACCOUNT, clock_us=made.clock, pause=lambda seconds: None
@@ -414,7 +414,7 @@ def test_F54_a_first_reconciliation_that_read_nothing_decides_nothing_and_is_mad
 def test_F39_what_can_not_be_planned_is_denied_with_an_attempt_and_the_next_is_decided(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     poison, good = made.order(actor=ActorKind.AGENT), made.order()
     numbers = put_in(made, poison, good)
 
@@ -435,7 +435,7 @@ def test_F39_what_can_not_be_planned_is_denied_with_an_attempt_and_the_next_is_d
 def test_F39_what_can_not_be_stored_when_it_is_admitted_is_denied_with_an_attempt(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = play(sqlite_journal)
+    made = scripted_session(sqlite_journal)
     put_in(made, made.order())
 
     def plan(*_: object) -> None:
@@ -450,7 +450,7 @@ def test_F39_what_can_not_be_stored_when_it_is_admitted_is_denied_with_an_attemp
 def test_F39_expired_proposals_and_an_agent_s_flood_leave_a_person_s_order_its_attempts(
     sqlite_journal: sa.Engine,
 ) -> None:
-    made = play(sqlite_journal, attempts_per_minute=20)
+    made = scripted_session(sqlite_journal, attempts_per_minute=20)
     old = {"as_of": NOW - 2 * MINUTE, "valid_until": NOW - MINUTE, "actor": ActorKind.AGENT}
     put_in(made, *(made.order(**old) for _ in range(60)))
     agents = put_in(made, *(made.order(actor=ActorKind.AGENT, valid_until=NOW + MINUTE) for _ in range(150)))
@@ -466,7 +466,7 @@ def test_F39_expired_proposals_and_an_agent_s_flood_leave_a_person_s_order_its_a
 
 
 def test_a_session_that_fails_reconciles_all_the_same(sqlite_journal: sa.Engine) -> None:
-    made, reconciler, said = play(sqlite_journal), ToldReconciler(), list[str]()
+    made, reconciler, said = scripted_session(sqlite_journal), ScriptedReconciler(), list[str]()
     put_in(made, made.order())
 
     def broken(_: object) -> OrderAnswer:

@@ -27,6 +27,7 @@ from kalshi_pipelines.kalshi.errors import EnvironmentMismatch
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines_tests.support.checkout import CHECKOUT, SHARED
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.raw_server import (
     RawServer,
     Reply,
@@ -39,7 +40,6 @@ from kalshi_pipelines_tests.support.execution.raw_server import (
     silence,
 )
 from kalshi_pipelines_tests.support.execution.requests import REQUEST
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
 
 PRIVATE = Ed25519PrivateKey.generate()
 SIGNER = Signer("6aa9dd34-2e8a-49eb-887f-0963dca78d43", PRIVATE)

@@ -28,7 +28,7 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.settings import Environment, Settings
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 
 TICKER, SANDBOX, TRADE_KEY_FILE = sys.argv[1:4]
 ORDER = {

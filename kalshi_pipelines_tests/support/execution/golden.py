@@ -15,15 +15,15 @@ from kalshi_pipelines.execution.journal.tables import audit_log
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines_tests.support.execution.trading import (
+from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     EVENT,
     GROUP,
     HOUR,
     NOON,
     TICKER,
-    desk_at,
     next_session,
+    order_steps,
 )
 
 #: SHA-256 of the session's audit log. It may change only with the form of the log, together with ``BODY_VERSION``.
@@ -33,33 +33,33 @@ GOLDEN: Final = "ab4aa2479e27212c86e17ea2dee8c44b2191efb8797f539aa8636fd605bcdd6
 def audit_of_a_session(url: str) -> str:
     """Run the session at fixed instants. Return its audit log, a line for each record: number, hash and body."""
     engine = open_journal(url)
-    desk = desk_at(engine)
+    steps = order_steps(engine)
     checks = (Check("kill", True, "clear", "clear"), Check("band", True, "500", "20"))
     details = Details(checks, {"note": "naïve – ünïcode \U0001f600", "nested": {"b": 1, "a": [True, False]}})
-    with desk.journal.writing() as transaction:
-        filled = transaction.orders.reserve(transaction.orders.plan(desk.intent(), details), details)
-        transaction.orders.deny(transaction.orders.plan(desk.intent()), DenialReason.NOT_ARMED, "not armed", details)
-        transaction.orders.record_attempt(desk.session_id, denial=DenialReason.INVALID_PROPOSAL)
-        transaction.orders.approve(filled.request_sha256, "grace", desk.clock() + HOUR)
-    desk.sending(filled)
-    with desk.journal.writing() as transaction:
+    with steps.journal.writing() as transaction:
+        filled = transaction.orders.reserve(transaction.orders.plan(steps.intent(), details), details)
+        transaction.orders.deny(transaction.orders.plan(steps.intent()), DenialReason.NOT_ARMED, "not armed", details)
+        transaction.orders.record_attempt(steps.session_id, denial=DenialReason.INVALID_PROPOSAL)
+        transaction.orders.approve(filled.request_sha256, "grace", steps.clock() + HOUR)
+    steps.record_sending(filled)
+    with steps.journal.writing() as transaction:
         filled = transaction.orders.record_answer(
             transaction.reading.orders.intent(filled.intent_id), OrderState.RESTING, order_id="order-0001"
         )
         transaction.fills.record(Fill("f-1", "order-0001", TICKER, Side.BID, 4_900, 400, 70_000, NOON), filled)
         filled = transaction.reading.orders.intent(filled.intent_id)
         transaction.orders.record_answer(filled, OrderState.CANCELED, filled_centicontracts=400)
-    lost = desk.sent(ticker=f"{EVENT}-T2", side=Side.ASK)
-    with desk.journal.writing() as transaction:
+    lost = steps.record_sent(ticker=f"{EVENT}-T2", side=Side.ASK)
+    with steps.journal.writing() as transaction:
         lost = transaction.orders.record_answer(lost, OrderState.UNKNOWN, writer=Writer.RECONCILER)
         fence = transaction.evidence.record_fence(GROUP, NOON)
         sweep = transaction.evidence.record_sweep(SweepReading(fence, lost.ticker, NOON, NOON + 1, 2, "e" * 64, True))
         transaction.orders.record_absence(lost, transaction.evidence.record_resolution(lost, fence, sweep))
         transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="nothing")
-    desk.clock.now_us += 24 * HOUR
-    next_session(desk, 2)
-    desk.reserved()
-    with desk.journal.writing() as transaction:
+    steps.clock.now_us += 24 * HOUR
+    next_session(steps, 2)
+    steps.reserve()
+    with steps.journal.writing() as transaction:
         transaction.settlements.record(ACCOUNT, TICKER, EVENT, payoff_centicents=10_000, dedupe="once")
         fill = Fill("f-2", "foreign-1", TICKER, Side.BID, 9_000, 300_000, 0, NOON)
         transaction.fills.record_foreign(ACCOUNT, replace(fill, ticker="KXOTHER-1"), "KXOTHER")

@@ -10,7 +10,7 @@ from kalshi_pipelines.execution.journal.tables import scope_markets, scopes
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState
 from kalshi_pipelines.units import trading_day
 from kalshi_pipelines_tests.support.execution.model_exchange import ModelExchange
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 
 DOLLARS = 1_000_000
 

@@ -41,19 +41,19 @@ from kalshi_pipelines.execution.reconciliation.resolution import Fencing, Limits
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 from kalshi_pipelines_tests.support.execution import model_invariants as invariants
 from kalshi_pipelines_tests.support.execution.model_exchange import FAULTS, Died, ModelAccount, ModelExchange
-from kalshi_pipelines_tests.support.execution.trading import (
+from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     EVENT,
     HOUR,
     MINUTE,
     SECOND,
     VERSION,
-    Desk,
+    OrderSteps,
     caps,
-    desk_at,
     new_session,
+    order_steps,
 )
-from kalshi_pipelines_tests.support.execution.trading import next_session as open_next
+from kalshi_pipelines_tests.support.execution.order_steps import next_session as open_next
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 #: Small enough that orders meet them.
@@ -105,8 +105,8 @@ class Trading(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="kalshi-model-", dir=MEMORY))
         shutil.copy(self.template, self.folder / "journal.db")
         self.engine: sa.Engine = open_journal(f"sqlite:///{self.folder / 'journal.db'}")
-        self.desk: Desk = desk_at(self.engine, CAPS, lives_us=12 * HOUR)
-        self.exchange = ModelExchange(lambda: self.desk.clock() - BEHIND, self._is_recorded)
+        self.steps: OrderSteps = order_steps(self.engine, CAPS, lives_us=12 * HOUR)
+        self.exchange = ModelExchange(lambda: self.steps.clock() - BEHIND, self._is_recorded)
         self.ended: dict[str, OrderState] = {}
         self.sessions, self.rehearsals = 1, 0
         self.killed = self.halted = False
@@ -140,7 +140,7 @@ class Trading(RuleBasedStateMachine):
         if intent is None:
             return
         self.exchange.fault = fault
-        dispatch = LiveDispatch(self.desk.journal, self._session(), cast("Any", self.exchange), dying_at(point))
+        dispatch = LiveDispatch(self.steps.journal, self._session(), cast("Any", self.exchange), dying_at(point))
         posts = len(self.exchange.posts)
         try:
             moved = dispatch.dispatch(intent, request, (), lambda: None).intent
@@ -168,12 +168,12 @@ class Trading(RuleBasedStateMachine):
         before, posts = self._rows(Mode.LIVE), len(self.exchange.posts)
         self.rehearsals += 1
         dry = f"rehearsal-{self.rehearsals:04}"
-        with self.desk.journal.writing() as transaction:
-            session = new_session(dry, now_us=self.desk.clock(), allowed=CAPS, mode=Mode.DRY_RUN)
+        with self.steps.journal.writing() as transaction:
+            session = new_session(dry, now_us=self.steps.clock(), allowed=CAPS, mode=Mode.DRY_RUN)
             transaction.sessions.open(session)
         intent, request = self._planned(Side.BID, 100 * price, 100, self.markets[market], True, dry)
         if intent is not None:
-            dispatch = SimulatedDispatch(self.desk.journal, self._session(dry))
+            dispatch = SimulatedDispatch(self.steps.journal, self._session(dry))
             ended = dispatch.dispatch(intent, request, (), lambda: None).intent
             assert ended.state is (OrderState.ABANDONED if self.killed else OrderState.SIMULATED)
         assert (self._rows(Mode.LIVE), len(self.exchange.posts)) == (before, posts)
@@ -187,7 +187,7 @@ class Trading(RuleBasedStateMachine):
         assert (key, client_order_id(key)) == (known.idempotency_key, known.client_order_id)
         new = replace(known, price_centicents=known.price_centicents + 100 if dearer else known.price_centicents)
         expected = IdempotencyConflict if dearer else AlreadyPlanned
-        with pytest.raises(expected), self.desk.journal.writing() as transaction:
+        with pytest.raises(expected), self.steps.journal.writing() as transaction:
             transaction.orders.plan(new)
 
     @precondition(lambda self: self.exchange.on_the_way)
@@ -237,7 +237,7 @@ class Trading(RuleBasedStateMachine):
         assert report.clean, str(report)
         assert report.unresolved == ()
         assert self._account_worst() <= worst
-        with self.desk.journal.reading() as reading:
+        with self.steps.journal.reading() as reading:
             invariants.ledger_is_the_truth(reading, self.exchange)
         invariants.what_ended_is_what_was_won(self.engine, self.exchange)
         before = self._rows(Mode.LIVE)
@@ -247,7 +247,7 @@ class Trading(RuleBasedStateMachine):
     @precondition(lambda self: len(self.signals) > 5 and not self.killed)
     @rule()
     def kill(self) -> None:
-        with self.desk.journal.writing() as transaction:
+        with self.steps.journal.writing() as transaction:
             transaction.halts.engage(1, "operator", "bob", "stop")
         self.killed = True
 
@@ -256,7 +256,7 @@ class Trading(RuleBasedStateMachine):
     def halt(self) -> None:
         """Level 2, by the halt itself: everything is fenced and canceled; nothing rests, whatever is on its way."""
         emergency = EmergencyFile(self.folder / "kill.emergency.jsonl")
-        clock, journal = self.desk.clock, self.desk.journal
+        clock, journal = self.steps.clock, self.steps.journal
         switch = KillSwitch(lambda: journal, emergency, (), account=ACCOUNT, clock_us=clock)
         account = ModelAccount(self.exchange)
         report = Halt(
@@ -270,34 +270,34 @@ class Trading(RuleBasedStateMachine):
     @precondition(lambda self: self.killed)
     @rule()
     def release(self) -> None:
-        with self.desk.journal.writing() as transaction:
+        with self.steps.journal.writing() as transaction:
             transaction.halts.release("grace", "looked at it")
         self.killed = self.halted = False
 
     @rule(hours=st.sampled_from([1, 7, 25]))
     def pass_time(self, hours: int) -> None:
         """The day ends while orders rest."""
-        self.desk.clock.now_us += hours * HOUR
+        self.steps.clock.now_us += hours * HOUR
 
     # --- what has to be true
 
     @invariant()
     def every_order_was_recorded_first_and_is_there_once(self) -> None:
         if hasattr(self, "engine"):
-            with self.desk.journal.reading() as reading:
+            with self.steps.journal.reading() as reading:
                 invariants.each_was_recorded_once(reading, self.exchange)
 
     @invariant()
     def what_rests_is_reserved_and_what_ended_stays_ended(self) -> None:
         if hasattr(self, "engine"):
-            with self.desk.journal.reading() as reading:
+            with self.steps.journal.reading() as reading:
                 invariants.what_rests_is_reserved(reading, self.exchange)
                 self.ended |= invariants.ended_stays_ended(reading, self.exchange, self.ended)
 
     @invariant()
     def nothing_can_cost_more_than_the_caps_allow(self) -> None:
         if hasattr(self, "engine"):
-            with self.desk.journal.reading() as reading:
+            with self.steps.journal.reading() as reading:
                 invariants.caps_hold(reading, self.exchange, CAPS)
 
     @invariant()
@@ -308,7 +308,7 @@ class Trading(RuleBasedStateMachine):
     # --- the steps
 
     def _is_recorded(self, sent: Sent) -> bool:
-        with self.desk.journal.reading() as reading:
+        with self.steps.journal.reading() as reading:
             tail = {record.seq: record for record in reading.audit_log.newest(3)}
             record = tail.get(sent.audit_seq)
             return record is not None and record.kind == "send" and reading.orders.sent(sent.intent_id) == sent
@@ -320,7 +320,7 @@ class Trading(RuleBasedStateMachine):
         signal = Signal("model", "1", dry or "", f"signal {len(self.signals)}")
         key = idempotency_key(ACCOUNT, signal)
         tif = TimeInForce.GOOD_TILL_CANCELED if rests else TimeInForce.IMMEDIATE_OR_CANCEL
-        group = OrderId(self.desk.group) if dry is None else None
+        group = OrderId(self.steps.group) if dry is None else None
         request = OrderRequest(
             client_order_id=client_order_id(key),
             ticker=MarketTicker(ticker),
@@ -331,10 +331,10 @@ class Trading(RuleBasedStateMachine):
             subaccount=0,
             exchange_index=0,
             order_group_id=group,
-            expires_us=self.desk.clock() + 10 * MINUTE if rests else None,
+            expires_us=self.steps.clock() + 10 * MINUTE if rests else None,
         )
-        new = self.desk.intent(
-            session_id=dry or self.desk.session_id,
+        new = self.steps.intent(
+            session_id=dry or self.steps.session_id,
             idempotency_key=key,
             client_order_id=request.client_order_id,
             ticker=ticker,
@@ -349,7 +349,7 @@ class Trading(RuleBasedStateMachine):
             order_group_id=group,
         )
         before = self._rows()
-        with self.desk.journal.writing() as transaction:
+        with self.steps.journal.writing() as transaction:
             intent = transaction.orders.plan(new)
             refusal = transaction.ledger.refusal(intent)
             reserved = transaction.orders.reserve(intent) if refusal is None else None
@@ -360,55 +360,55 @@ class Trading(RuleBasedStateMachine):
         if refusal is not None:
             assert self._rows() == before
         elif dry is None:
-            with self.desk.journal.reading() as reading:
-                invariants.the_day_has_all_that_is_outstanding(reading, self.desk.clock())
+            with self.steps.journal.reading() as reading:
+                invariants.the_day_has_all_that_is_outstanding(reading, self.steps.clock())
         return reserved, request
 
     def _live_session(self) -> None:
         """A new session if the last has ended: its group was fenced, or its time is over."""
-        with self.desk.journal.reading() as reading:
+        with self.steps.journal.reading() as reading:
             held = reading.sessions.lease(ACCOUNT)
-        if held is None or held.until_us <= self.desk.clock() + MINUTE or held.session_id != self.desk.session_id:
+        if held is None or held.until_us <= self.steps.clock() + MINUTE or held.session_id != self.steps.session_id:
             self.sessions += 1
-            open_next(self.desk, self.sessions, CAPS)
-        self.desk.clock.now_us += SECOND
+            open_next(self.steps, self.sessions, CAPS)
+        self.steps.clock.now_us += SECOND
 
     def _end_session(self, why: str) -> None:
-        with self.desk.journal.writing() as transaction:
-            transaction.sessions.end(self.desk.session_id, why)
+        with self.steps.journal.writing() as transaction:
+            transaction.sessions.end(self.steps.session_id, why)
 
     def _session(self, session_id: str | None = None) -> TradeSession:
-        told = {"session_id": session_id or self.desk.session_id, "code_version": VERSION}
+        told = {"session_id": session_id or self.steps.session_id, "code_version": VERSION}
         return cast("TradeSession", type("Session", (), told))
 
     def _reconciler(self, point: Checkpoint | None) -> Reconciler:
-        self.desk.clock.now_us += SECOND
+        self.steps.clock.now_us += SECOND
         return Reconciler(
-            self.desk.journal,
+            self.steps.journal,
             ModelAccount(self.exchange),
             self._fencing(),
             ACCOUNT,
-            clock_us=self.desk.clock,
+            clock_us=self.steps.clock,
             pause=self._pause,
             checkpoint=dying_at(point),
             limits=QUICK,
         )
 
     def _pause(self, seconds: float) -> None:
-        self.desk.clock.now_us += int(seconds * SECOND)
+        self.steps.clock.now_us += int(seconds * SECOND)
 
     def _fencing(self) -> Fencing:
         return self.exchange
 
     def _groups(self) -> list[tuple[OrderId, int]]:
-        with self.desk.journal.reading() as reading:
+        with self.steps.journal.reading() as reading:
             return [(OrderId(group), shard) for group, shard in reading.evidence.unfenced_groups(ACCOUNT, 0)]
 
     def _rows(self, mode: Mode | None = None) -> list[object]:
         return invariants.counters(self.engine, mode)
 
     def _account_worst(self) -> int:
-        with self.desk.journal.reading() as reading:
+        with self.steps.journal.reading() as reading:
             return sum(invariants.worst_of(market) for market in reading.ledger.markets(ACCOUNT))
 
     def _told_in_any_order(self) -> None:

@@ -16,27 +16,27 @@ from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, JournalRefused
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.orders.terms import ClientOrderId
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT, VERSION, Clock, Desk
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT, VERSION, Clock, OrderSteps
 
 #: Longest time a process waits for the journal's lock. Every process must get the lock even on a slow machine.
 PATIENCE_SECONDS = 60
 
 
-def desk_of(url: str, number: int) -> Desk:
-    """Return a desk with a connection of this process to the journal of the test."""
+def steps_of(url: str, number: int) -> OrderSteps:
+    """Return the steps of orders on a connection of this process to the journal of the test."""
     clock = Clock()
     engine = open_journal(url, PATIENCE_SECONDS)
     first = 1_000 * (number + 1)
-    return Desk(Journal(engine, "sandbox", clock_us=clock), clock, numbers=count(first).__next__)
+    return OrderSteps(Journal(engine, "sandbox", clock_us=clock), clock, numbers=count(first).__next__)
 
 
 def send_the_same(url: str, number: int) -> str:
     """Send the only reserved order of the journal."""
-    desk = desk_of(url, number)
-    with desk.journal.reading() as reading:
+    steps = steps_of(url, number)
+    with steps.journal.reading() as reading:
         (intent,) = reading.orders.open_intents(ACCOUNT)
     try:
-        desk.sending(intent)
+        steps.record_sending(intent)
     except JournalRefused as refusal:
         return refusal.rule
     return "sent"
@@ -44,10 +44,10 @@ def send_the_same(url: str, number: int) -> str:
 
 def order_the_same_signal(url: str, number: int) -> str:
     """Plan and reserve the same signal as every other process."""
-    desk = desk_of(url, number)
-    new = desk.intent(idempotency_key="5" * 64, client_order_id=ClientOrderId("kx1-the-same"))
+    steps = steps_of(url, number)
+    new = steps.intent(idempotency_key="5" * 64, client_order_id=ClientOrderId("kx1-the-same"))
     try:
-        with desk.journal.writing() as transaction:
+        with steps.journal.writing() as transaction:
             transaction.orders.reserve(transaction.orders.plan(new))
     except AlreadyPlanned as earlier:
         return f"intent {earlier.intent.intent_id}"
@@ -56,13 +56,13 @@ def order_the_same_signal(url: str, number: int) -> str:
 
 def order_what_others_do_not(url: str, number: int) -> str:
     """Reserve three orders of this process alone. All processes share one cap."""
-    desk = desk_of(url, number)
+    steps = steps_of(url, number)
     got = 0
     for _ in range(3):
-        with desk.journal.writing() as transaction:
-            intent = transaction.orders.plan(desk.intent())
+        with steps.journal.writing() as transaction:
+            intent = transaction.orders.plan(steps.intent())
         try:
-            with desk.journal.writing() as transaction:
+            with steps.journal.writing() as transaction:
                 transaction.orders.reserve(intent)
         except JournalRefused:
             continue
@@ -75,26 +75,26 @@ def send_until_stopped(url: str, number: int) -> str:
 
     Every process tries its last order only after the switch is engaged.
     """
-    desk = desk_of(url, number)
+    steps = steps_of(url, number)
     one = {"event_ticker": f"KXRACE{number}", "count_centicontracts": 1, "fee_bound_microdollars": 0}
-    intents = [desk.reserved(ticker=f"KXRACE{number}-{market}", **one) for market in range(4)]
+    intents = [steps.reserve(ticker=f"KXRACE{number}-{market}", **one) for market in range(4)]
     sent = 0
     try:
         for turn, intent in enumerate(intents):
-            while turn == len(intents) - 1 and not is_stopped(desk):
+            while turn == len(intents) - 1 and not is_stopped(steps):
                 pass
-            desk.sending(intent)
+            steps.record_sending(intent)
             sent += 1
             if number == 0 and turn == 1:
-                with desk.journal.writing() as transaction:
+                with steps.journal.writing() as transaction:
                     transaction.halts.engage(1, "operator", "ada", "stop")
     except JournalRefused as refusal:
         return f"{sent} {refusal.rule}"
     return f"{sent} sent after all were stopped"
 
 
-def is_stopped(desk: Desk) -> bool:
-    with desk.journal.reading() as reading:
+def is_stopped(steps: OrderSteps) -> bool:
+    with steps.journal.reading() as reading:
         return reading.halts.kill_state().engaged
 
 
@@ -102,19 +102,19 @@ def die_at(point: str) -> Callable[[str, int], str]:
     """Return a case whose process is killed at a point of an order's life."""
 
     def die(url: str, number: int) -> str:
-        desk = desk_of(url, number)
+        steps = steps_of(url, number)
         if point == "inside":
-            with desk.journal.writing() as transaction:
-                transaction.orders.reserve(transaction.orders.plan(desk.intent()))
+            with steps.journal.writing() as transaction:
+                transaction.orders.reserve(transaction.orders.plan(steps.intent()))
                 os.kill(os.getpid(), signal.SIGKILL)
-        intent = desk.planned()
+        intent = steps.plan()
         if point == "planned":
             os.kill(os.getpid(), signal.SIGKILL)
-        with desk.journal.writing() as transaction:
+        with steps.journal.writing() as transaction:
             intent = transaction.orders.reserve(intent)
         if point == "reserved":
             os.kill(os.getpid(), signal.SIGKILL)
-        with desk.journal.writing() as transaction:
+        with steps.journal.writing() as transaction:
             transaction.orders.record_sending(intent, VERSION)
             if point == "about to send":
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -6,22 +6,30 @@ from kalshi_pipelines.execution.journal.records import Fill, Intent
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT, GROUP, HOUR, MINUTE, NOON, SECOND, Desk
+from kalshi_pipelines_tests.support.execution.order_steps import (
+    ACCOUNT,
+    GROUP,
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    OrderSteps,
+)
 
 
-def unknown_order(desk: Desk) -> Intent:
-    intent = desk.sent()
-    with desk.journal.writing() as transaction:
+def unknown_order(steps: OrderSteps) -> Intent:
+    intent = steps.record_sent()
+    with steps.journal.writing() as transaction:
         return transaction.orders.record_answer(intent, OrderState.UNKNOWN)
 
 
-SENDING: dict[str, tuple[Callable[[Desk], Intent], str]] = {}
+SENDING: dict[str, tuple[Callable[[OrderSteps], Intent], str]] = {}
 
 
-def sends(rule: str) -> Callable[[Callable[[Desk], Intent]], Callable[[Desk], Intent]]:
+def sends(rule: str) -> Callable[[Callable[[OrderSteps], Intent]], Callable[[OrderSteps], Intent]]:
     """Register how a reserved order comes to where it must not be sent any more."""
 
-    def register(make: Callable[[Desk], Intent]) -> Callable[[Desk], Intent]:
+    def register(make: Callable[[OrderSteps], Intent]) -> Callable[[OrderSteps], Intent]:
         SENDING[f"{make.__name__} is {rule}"] = (make, rule)
         return make
 
@@ -29,118 +37,118 @@ def sends(rule: str) -> Callable[[Callable[[Desk], Intent]], Callable[[Desk], In
 
 
 @sends("kill")
-def kill_engaged(desk: Desk) -> Intent:
-    intent = desk.reserved()
-    with desk.journal.writing() as transaction:
+def kill_engaged(steps: OrderSteps) -> Intent:
+    intent = steps.reserve()
+    with steps.journal.writing() as transaction:
         transaction.halts.engage(1, "operator", "ada", "stop")
     return intent
 
 
 @sends("killed_since_opened")
-def kill_released_again(desk: Desk) -> Intent:
-    intent = kill_engaged(desk)
-    desk.released_by("grace")
+def kill_released_again(steps: OrderSteps) -> Intent:
+    intent = kill_engaged(steps)
+    steps.release_kill_switch("grace")
     return intent
 
 
 @sends("session_expired")
-def session_over(desk: Desk) -> Intent:
-    desk.clock.now_us += HOUR - 1
-    intent = desk.reserved()
-    desk.clock.now_us += 1
+def session_over(steps: OrderSteps) -> Intent:
+    steps.clock.now_us += HOUR - 1
+    intent = steps.reserve()
+    steps.clock.now_us += 1
     return intent
 
 
 @sends("session_ended")
-def session_closed(desk: Desk) -> Intent:
-    intent = desk.reserved()
-    with desk.journal.writing() as transaction:
-        transaction.sessions.end(desk.session_id, "done")
+def session_closed(steps: OrderSteps) -> Intent:
+    intent = steps.reserve()
+    with steps.journal.writing() as transaction:
+        transaction.sessions.end(steps.session_id, "done")
     return intent
 
 
 @sends("lease")
-def lease_lost(desk: Desk) -> Intent:
-    intent = desk.reserved()
-    with desk.journal.writing() as transaction:
-        transaction.sessions.renew_lease(desk.session_id, desk.clock())
+def lease_lost(steps: OrderSteps) -> Intent:
+    intent = steps.reserve()
+    with steps.journal.writing() as transaction:
+        transaction.sessions.renew_lease(steps.session_id, steps.clock())
     return intent
 
 
 @sends("stale")
-def too_late(desk: Desk) -> Intent:
-    intent = desk.reserved(valid_until_us=desk.clock() + SECOND)
-    desk.clock.now_us += SECOND + 1
+def too_late(steps: OrderSteps) -> Intent:
+    intent = steps.reserve(valid_until_us=steps.clock() + SECOND)
+    steps.clock.now_us += SECOND + 1
     return intent
 
 
 @sends("stale")
-def known_in_the_future(desk: Desk) -> Intent:
-    return desk.reserved(as_of_us=desk.clock() + 1)
+def known_in_the_future(steps: OrderSteps) -> Intent:
+    return steps.reserve(as_of_us=steps.clock() + 1)
 
 
 @sends("clock")
-def clock_set_back(desk: Desk) -> Intent:
-    desk.clock.now_us += MINUTE
-    intent = desk.reserved(as_of_us=NOON)
-    desk.clock.now_us -= 1
+def clock_set_back(steps: OrderSteps) -> Intent:
+    steps.clock.now_us += MINUTE
+    intent = steps.reserve(as_of_us=NOON)
+    steps.clock.now_us -= 1
     return intent
 
 
 @sends("unresolved")
-def another_is_unknown(desk: Desk) -> Intent:
-    unknown_order(desk)
-    return desk.reserved()
+def another_is_unknown(steps: OrderSteps) -> Intent:
+    unknown_order(steps)
+    return steps.reserve()
 
 
 @sends("no_group")
-def no_group(desk: Desk) -> Intent:
-    return desk.reserved(order_group_id=None)
+def no_group(steps: OrderSteps) -> Intent:
+    return steps.reserve(order_group_id=None)
 
 
 @sends("fenced")
-def group_fenced(desk: Desk) -> Intent:
-    intent = desk.reserved()
-    with desk.journal.writing() as transaction:
-        transaction.evidence.record_fence(GROUP, desk.clock())
+def group_fenced(steps: OrderSteps) -> Intent:
+    intent = steps.reserve()
+    with steps.journal.writing() as transaction:
+        transaction.evidence.record_fence(GROUP, steps.clock())
     return intent
 
 
 @sends("approval")
-def nobody_approved(desk: Desk) -> Intent:
-    return desk.reserved(actor=ActorKind.AGENT, approval_required=True)
+def nobody_approved(steps: OrderSteps) -> Intent:
+    return steps.reserve(actor=ActorKind.AGENT, approval_required=True)
 
 
 @sends("approval")
-def approved_by_itself(desk: Desk) -> Intent:
-    intent = desk.reserved(actor=ActorKind.AGENT, actor_name="bot", approval_required=True)
-    with desk.journal.writing() as transaction:
-        transaction.orders.approve(intent.request_sha256, "bot", desk.clock() + MINUTE)
+def approved_by_itself(steps: OrderSteps) -> Intent:
+    intent = steps.reserve(actor=ActorKind.AGENT, actor_name="bot", approval_required=True)
+    with steps.journal.writing() as transaction:
+        transaction.orders.approve(intent.request_sha256, "bot", steps.clock() + MINUTE)
     return intent
 
 
 @sends("approval")
-def approval_expired(desk: Desk) -> Intent:
-    intent = desk.reserved(approval_required=True)
-    with desk.journal.writing() as transaction:
-        transaction.orders.approve(intent.request_sha256, "grace", desk.clock() + SECOND)
-    desk.clock.now_us += SECOND
+def approval_expired(steps: OrderSteps) -> Intent:
+    intent = steps.reserve(approval_required=True)
+    with steps.journal.writing() as transaction:
+        transaction.orders.approve(intent.request_sha256, "grace", steps.clock() + SECOND)
+    steps.clock.now_us += SECOND
     return intent
 
 
 @sends("approval")
-def other_bytes_approved(desk: Desk) -> Intent:
-    intent = desk.reserved(approval_required=True)
-    with desk.journal.writing() as transaction:
-        transaction.orders.approve("f" * 64, "grace", desk.clock() + MINUTE)
+def other_bytes_approved(steps: OrderSteps) -> Intent:
+    intent = steps.reserve(approval_required=True)
+    with steps.journal.writing() as transaction:
+        transaction.orders.approve("f" * 64, "grace", steps.clock() + MINUTE)
     return intent
 
 
 @sends("breached")
-def scope_breached(desk: Desk) -> Intent:
-    intent = desk.reserved()
-    with desk.journal.writing() as transaction:
+def scope_breached(steps: OrderSteps) -> Intent:
+    intent = steps.reserve()
+    with steps.journal.writing() as transaction:
         fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_999, 300_000, 0, NOON)
         transaction.fills.record_foreign(ACCOUNT, fill, "KXOTHER")
-    desk.released_by("grace")
+    steps.release_kill_switch("grace")
     return intent

@@ -24,7 +24,14 @@ from kalshi_pipelines.execution.journal.tables import metadata
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 from kalshi_pipelines_tests.support import postgres
-from kalshi_pipelines_tests.support.execution.trading import HOUR, SECOND, VERSION, Desk, desk_at, next_session
+from kalshi_pipelines_tests.support.execution.order_steps import (
+    HOUR,
+    SECOND,
+    VERSION,
+    OrderSteps,
+    next_session,
+    order_steps,
+)
 
 #: Orders of a session of the benchmark; a session may have 25.
 ORDERS = 20
@@ -60,7 +67,7 @@ class JournalBench:
         self._writing = self.engine.execution_options(kalshi_writes=True)
         with self._writing.begin() as connection:
             connection.exec_driver_sql("CREATE TABLE bare (number bigint PRIMARY KEY, body text NOT NULL)")
-        self.desk: Desk = desk_at(self.engine)
+        self.steps: OrderSteps = order_steps(self.engine)
         self._sessions = 1
         self._bare = sa.text("INSERT INTO bare VALUES (:number, :body)")
         self._numbers = 0
@@ -68,13 +75,13 @@ class JournalBench:
     def begin_session(self) -> None:
         """The next day, in a session with its caps unused."""
         self._sessions += 1
-        self.desk.clock.now_us += 25 * HOUR
-        next_session(self.desk, self._sessions)
+        self.steps.clock.now_us += 25 * HOUR
+        next_session(self.steps, self._sessions)
 
     def admit(self) -> float:
         """Admit an order and end it; the time until it may be sent."""
-        journal = self.desk.journal
-        new = self.desk.intent(count_centicontracts=10, fee_bound_microdollars=1_000)
+        journal = self.steps.journal
+        new = self.steps.intent(count_centicontracts=10, fee_bound_microdollars=1_000)
         began = time.perf_counter()
         with journal.writing() as transaction:
             intent = transaction.orders.plan(new)
@@ -84,7 +91,7 @@ class JournalBench:
         with journal.writing() as transaction:
             transaction.orders.record_sending(intent, VERSION)
         taken = time.perf_counter() - began
-        self.desk.clock.now_us += 2 * SECOND
+        self.steps.clock.now_us += 2 * SECOND
         with journal.writing() as transaction:
             sent = transaction.reading.orders.intent(intent.intent_id)
             transaction.orders.record_answer(sent, OrderState.CANCELED, filled_centicontracts=0)

@@ -43,8 +43,8 @@ from kalshi_pipelines.kalshi.transport import Patience, Transport
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.settings import Environment, RateTier
 from kalshi_pipelines.units import now_us
-from kalshi_pipelines_tests.support.execution.floor import Budget, Floor, Row, proposed
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
+from kalshi_pipelines_tests.support.execution.sandbox_member import Budget, Row, SandboxMember, proposed
 from kalshi_pipelines_tests.tools.trials.plans import Life, OrderWanted, Plan
 
 LIMITS = Limits(margin_us=1_000, watermark_seconds=4, fence_attempts=3, pause_seconds=0.04, rounds=3)
@@ -78,7 +78,7 @@ class Killer:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def floor_of(place: Place, stack: ExitStack) -> Floor:
+def member_of(place: Place, stack: ExitStack) -> SandboxMember:
     """The member's place, with connections of this process's own."""
     http = stack.enter_context(httpx.Client(trust_env=False, timeout=30))
     signer = Signer.from_file(place.key_id, place.key_file)
@@ -86,7 +86,7 @@ def floor_of(place: Place, stack: ExitStack) -> Floor:
     transport = Transport(place.sandbox.url, budget, signer=signer, trust_proxies=False, patience=_PATIENCE)
     client = KalshiClient(transport)
     stack.callback(client.close)
-    return Floor(
+    return SandboxMember(
         place.sandbox,
         http,
         signer,
@@ -125,10 +125,10 @@ def order_of(plan: Plan, wanted: OrderWanted, market: Row) -> ProposedOrder:
     )
 
 
-def reconciler_of(floor: Floor, journal: Journal, checkpoint: Callable[[Checkpoint], None]) -> Reconciler:
+def reconciler_of(member: SandboxMember, journal: Journal, checkpoint: Callable[[Checkpoint], None]) -> Reconciler:
     """A reconciler that does not wait long."""
-    fencing = floor.transport(floor.settings())
-    account = ExchangeAccount(floor.client, 0)
+    fencing = member.transport(member.settings())
+    account = ExchangeAccount(member.client, 0)
     return Reconciler(journal, account, fencing, ACCOUNT, checkpoint=checkpoint, limits=LIMITS)
 
 
@@ -165,13 +165,13 @@ def halted(place: Place, seconds: float) -> HaltReport:
     """What somebody else's halt comes to, some time from now."""
     time.sleep(seconds)
     with ExitStack() as stack:
-        floor, journal = floor_of(place, stack), journal_of(place)
+        member, journal = member_of(place, stack), journal_of(place)
         halt = Halt(
             switch_of(place, journal),
             _emergency(place),
-            floor.transport(floor.settings()),
-            ExchangeAccount(floor.client, 0),
-            GroupsToFence(lambda: journal, floor.portfolio, ACCOUNT),
+            member.transport(member.settings()),
+            ExchangeAccount(member.client, 0),
+            GroupsToFence(lambda: journal, member.portfolio, ACCOUNT),
             pause=lambda seconds: time.sleep(seconds / 10),
         )
         return halt.run("bob", "a person said halt", patience_seconds=20)
@@ -181,34 +181,39 @@ def live(place: Place, plan: Plan, life: Life) -> None:
     """A whole life, if nobody ends it."""
     killer, began_us = Killer(life), now_us()
     with ExitStack() as stack:
-        floor, journal = floor_of(place, stack), journal_of(place)
+        member, journal = member_of(place, stack), journal_of(place)
         bury(journal)
-        work = reconciler_of(floor, journal, killer)
+        work = reconciler_of(member, journal, killer)
         release(place, journal, work.reconcile(), began_us)
         for _ in range(2):
-            if not _traded(floor, journal, work, place, plan, killer):
+            if not _traded(member, journal, work, place, plan, killer):
                 return
 
 
 def _traded(
-    floor: Floor, journal: Journal, work: Reconciler, place: Place, plan: Plan, killer: Callable[[Checkpoint], None]
+    member: SandboxMember,
+    journal: Journal,
+    work: Reconciler,
+    place: Place,
+    plan: Plan,
+    killer: Callable[[Checkpoint], None],
 ) -> bool:
     """One session; whether an order stayed unknown, so that another one is of use after the reconciliation."""
-    settings = floor.settings(
+    settings = member.settings(
         session_orders=plan.session_orders,
         day_orders=plan.day_orders,
         session_loss_dollars=plan.session_loss_dollars,
         account_loss_dollars=plan.account_loss_dollars,
         event_loss_dollars=min(200, plan.account_loss_dollars),
     )
-    transport = floor.transport(settings)
+    transport = member.transport(settings)
     opening = Opening("ann", Origin.BY_HAND)
     try:
         session = sessions.open_live(journal, settings, Environment.SANDBOX, opening, transport, ())
     except SessionRefused:
         return False
     dispatch = LiveDispatch(journal, session, transport, killer)
-    inputs = floor.inputs(switch_of(place, journal).why_engaged)
+    inputs = member.inputs(switch_of(place, journal).why_engaged)
     executor = TradeExecutor(session, journal, settings, inputs, dispatch, checkpoint=killer)
     work.reconcile(own_session=session.session_id)
     decisions = [
@@ -227,9 +232,9 @@ def _is_unknown(decision: Decision) -> bool:
 def settle(place: Place) -> list[str]:
     """Reconcile until it is clean, then once more; what is wrong with that."""
     with ExitStack() as stack:
-        floor, journal = floor_of(place, stack), journal_of(place)
+        member, journal = member_of(place, stack), journal_of(place)
         bury(journal)
-        work = reconciler_of(floor, journal, lambda _: None)
+        work = reconciler_of(member, journal, lambda _: None)
         for _ in range(3):
             report = work.reconcile()
             if report.clean:

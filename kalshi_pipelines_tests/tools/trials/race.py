@@ -26,9 +26,9 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Origin
 from kalshi_pipelines.sandbox.process import running_sandbox
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines_tests.support.execution.floor import say_reconciled
+from kalshi_pipelines_tests.support.execution.sandbox_member import record_reconciliation
 from kalshi_pipelines_tests.tools.trials.bars import rows_of
-from kalshi_pipelines_tests.tools.trials.life import Place, floor_of, order_of
+from kalshi_pipelines_tests.tools.trials.life import Place, member_of, order_of
 from kalshi_pipelines_tests.tools.trials.plans import OrderWanted, Plan
 from kalshi_pipelines_tests.tools.trials.runner import OPTIONS, Runner, Templates, ended, in_a_process
 
@@ -42,10 +42,10 @@ _PATIENCE_SECONDS: Final = 60
 
 def _trade(place: Place, plan: Plan, settings: TradeSettings, session: TradeSession, number: int) -> None:
     with ExitStack() as stack:
-        floor = floor_of(place, stack)
+        member = member_of(place, stack)
         journal = Journal(open_journal(place.journal_url, _PATIENCE_SECONDS), "sandbox")
-        dispatch = LiveDispatch(journal, session, floor.transport(settings))
-        executor = TradeExecutor(session, journal, settings, floor.inputs(lambda: None), dispatch)
+        dispatch = LiveDispatch(journal, session, member.transport(settings))
+        executor = TradeExecutor(session, journal, settings, member.inputs(lambda: None), dispatch)
         for turn in range(3):
             wanted = plan.orders[(number * 2 + turn * 4) % SIGNALS]
             executor.decide(order_of(plan, wanted, place.markets[wanted.market]))
@@ -64,14 +64,14 @@ def race(runner: Runner, cluster: str | None) -> dict[str, int]:
     plan = Plan(0, "postgres" if cluster else "sqlite", orders, (), CAP, CAP, 200, 1_000)
     with runner.place(plan, "race", SIGNALS) as place:
         with ExitStack() as stack:
-            floor = floor_of(place, stack)
+            member = member_of(place, stack)
             journal = Journal(open_journal(place.journal_url), "sandbox")
-            settings = floor.settings(session_orders=CAP)
-            transport = floor.transport(settings)
+            settings = member.settings(session_orders=CAP)
+            transport = member.transport(settings)
             session = sessions.open_live(
                 journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND), transport, ()
             )
-            say_reconciled(journal)
+            record_reconciliation(journal)
             # One of them makes the order groups, so that none is made twice.
             dispatch = LiveDispatch(journal, session, transport)
             for shard in sorted({market["exchange_index"] for market in place.markets}):

@@ -24,7 +24,7 @@ from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.support.execution.floor import Row, floor_at
+from kalshi_pipelines_tests.support.execution.sandbox_member import Row, join_sandbox
 from kalshi_pipelines_tests.tools.trials.bars import judged
 from kalshi_pipelines_tests.tools.trials.life import Place, halted, live, settle
 from kalshi_pipelines_tests.tools.trials.plans import Life, Plan, plan_of
@@ -236,8 +236,8 @@ class Runner:
         for market in chosen:
             self._supply(market)
         with ExitStack() as stack:
-            floor = floor_at(self._sandbox, folder, stack, member=name)
-            return Place(self._sandbox, name, floor.key_id, floor.key_file, url, chosen, folder)
+            member = join_sandbox(self._sandbox, folder, stack, member=name)
+            return Place(self._sandbox, name, member.key_id, member.key_file, url, chosen, folder)
 
     def _supply(self, market: Row) -> None:
         """Somebody else's orders, so that there is something to trade with at the prices of the first day."""

@@ -14,7 +14,7 @@ from kalshi_pipelines.execution.reconciliation.account import AccountReader, Exc
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.resolution import Fencing, Limits
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess
-from kalshi_pipelines_tests.support.execution.floor import SUBACCOUNT, Floor, Row, floor_at
+from kalshi_pipelines_tests.support.execution.sandbox_member import SUBACCOUNT, Row, SandboxMember, join_sandbox
 
 #: Many markets on which nothing moves.
 MARKETS = SandboxOptions(markets=250, combos=0, tick_seconds=0, tier="unlimited")
@@ -22,15 +22,15 @@ QUICK = Limits(margin_us=1_000, watermark_seconds=5, fence_attempts=2, pause_sec
 _members = count(1)
 
 
-def new_floor(sandbox: SandboxProcess, folder: Path, stack: ExitStack) -> Floor:
+def new_member(sandbox: SandboxProcess, folder: Path, stack: ExitStack) -> SandboxMember:
     """A new member."""
-    return floor_at(sandbox, folder, stack, member=f"member-{next(_members)}")
+    return join_sandbox(sandbox, folder, stack, member=f"member-{next(_members)}")
 
 
-def markets(floor: Floor, number: int, shard: int | None = None) -> list[Row]:
+def markets(member: SandboxMember, number: int, shard: int | None = None) -> list[Row]:
     """Markets with a two-sided book, on one shard if told."""
-    rows = floor.http.get(
-        f"{floor.sandbox.url}/markets", params={"status": "open", "mve_filter": "exclude", "limit": 1000}
+    rows = member.http.get(
+        f"{member.sandbox.url}/markets", params={"status": "open", "mve_filter": "exclude", "limit": 1000}
     ).json()["markets"]
     good = [
         row
@@ -45,7 +45,7 @@ def markets(floor: Floor, number: int, shard: int | None = None) -> list[Row]:
 
 
 def reconciler(
-    floor: Floor,
+    member: SandboxMember,
     journal: Journal,
     *,
     limits: Limits = QUICK,
@@ -54,13 +54,13 @@ def reconciler(
     **more: Any,
 ) -> Reconciler:
     """A reconciler of the member's account."""
-    fencing = fencing or floor.transport(floor.settings())
-    read = account(ExchangeAccount(floor.client, SUBACCOUNT))
+    fencing = fencing or member.transport(member.settings())
+    read = account(ExchangeAccount(member.client, SUBACCOUNT))
     return Reconciler(journal, read, fencing, Account("sandbox", SUBACCOUNT), limits=limits, **more)
 
 
-def by_hand(floor: Floor, method: str, path: str, **body: Any) -> httpx.Response:
+def by_hand(member: SandboxMember, method: str, path: str, **body: Any) -> httpx.Response:
     """A request of the member beside this program, as a person makes it on the web site."""
-    url = httpx.URL(floor.sandbox.url + path)
-    headers = floor.signer.headers(method, url.path)
-    return floor.http.request(method, url, json=body or None, headers=headers)
+    url = httpx.URL(member.sandbox.url + path)
+    headers = member.signer.headers(method, url.path)
+    return member.http.request(method, url, json=body or None, headers=headers)

@@ -77,8 +77,8 @@ class Clock:
 
 
 @dataclass
-class Desk:
-    """A journal with what is needed to trade in it, and short words for the steps of an order."""
+class OrderSteps:
+    """A journal that is ready for trading, and one method for each step of an order."""
 
     journal: Journal
     clock: Clock
@@ -127,34 +127,29 @@ class Desk:
         values.setdefault("request_sha256", hashlib.sha256(values["request_json"].encode()).hexdigest())
         return NewIntent(**values)
 
-    def planned(self, **changed: Any) -> Intent:
+    def plan(self, **changed: Any) -> Intent:
         with self.journal.writing() as transaction:
             return transaction.orders.plan(self.intent(**changed))
 
-    def reserved(self, **changed: Any) -> Intent:
+    def reserve(self, **changed: Any) -> Intent:
         with self.journal.writing() as transaction:
             return transaction.orders.reserve(transaction.orders.plan(self.intent(**changed)))
 
-    def sending(self, intent: Intent, version: str = VERSION) -> Sent:
+    def record_sending(self, intent: Intent, version: str = VERSION) -> Sent:
         with self.journal.writing() as transaction:
             return transaction.orders.record_sending(intent, version)
 
-    def sent(self, **changed: Any) -> Intent:
-        """An order that was recorded as about to be sent."""
-        intent = self.reserved(**changed)
-        self.sending(intent)
-        return self.look(intent)
+    def record_sent(self, **changed: Any) -> Intent:
+        """Reserve a new order, record it as about to be sent, and return its intent."""
+        intent = self.reserve(**changed)
+        self.record_sending(intent)
+        return self.reload(intent)
 
-    def look(self, intent: Intent) -> Intent:
+    def reload(self, intent: Intent) -> Intent:
         with self.journal.reading() as reading:
             return reading.orders.intent(intent.intent_id)
 
-    def released(self) -> None:
-        """Release the kill switch."""
-        self.released_by("grace")
-
-    def released_by(self, person: str) -> None:
-        """Release the kill switch as somebody."""
+    def release_kill_switch(self, person: str = "grace") -> None:
         with self.journal.writing() as transaction:
             transaction.halts.release(person, "looked at it")
 
@@ -199,30 +194,30 @@ def open_session(transaction: JournalTransaction, session: NewSession, group: st
         transaction.sessions.add_group(session.session_id, 0, group, 1_000_000)
 
 
-def next_session(desk: Desk, number: int, allowed: SessionCaps = WIDE) -> None:
+def next_session(steps: OrderSteps, number: int, allowed: SessionCaps = WIDE) -> None:
     """End the session and open another, with a group of its own."""
-    desk.group = f"9b2f2c4e-0000-4000-8000-{number:012}"
-    with desk.journal.writing() as transaction:
-        transaction.sessions.end(desk.session_id, "over")
-        desk.session_id = f"session-{number:04}"
-        open_session(transaction, new_session(desk.session_id, now_us=desk.clock(), allowed=allowed), desk.group)
+    steps.group = f"9b2f2c4e-0000-4000-8000-{number:012}"
+    with steps.journal.writing() as transaction:
+        transaction.sessions.end(steps.session_id, "over")
+        steps.session_id = f"session-{number:04}"
+        open_session(transaction, new_session(steps.session_id, now_us=steps.clock(), allowed=allowed), steps.group)
 
 
-def desk_at(
+def order_steps(
     engine: sa.Engine,
     allowed: SessionCaps = WIDE,
     *,
     released: bool = True,
     anchor_file: Path | None = None,
     **changed: Any,
-) -> Desk:
+) -> OrderSteps:
     """A new journal with an open session."""
     clock = Clock()
     initialise(engine, "sandbox", clock_us=clock, database_id="0123456789abcdef0123456789abcdef")
     journal = Journal(engine, "sandbox", clock_us=clock, anchor_file=anchor_file)
-    desk = Desk(journal, clock)
+    steps = OrderSteps(journal, clock)
     if released:
-        desk.released()
+        steps.release_kill_switch()
     with journal.writing() as transaction:
         open_session(transaction, new_session(allowed=allowed, **changed))
-    return desk
+    return steps

@@ -28,16 +28,16 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import MINUTE_US, instant
-from kalshi_pipelines_tests.support.execution.floor import ProcessEnded, end_process
 from kalshi_pipelines_tests.support.execution.good_order import MARKET, ORDER
 from kalshi_pipelines_tests.support.execution.instants import MINUTE, NOW_US
-from kalshi_pipelines_tests.support.execution.trading import ACCOUNT, Clock
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT, Clock
+from kalshi_pipelines_tests.support.execution.sandbox_member import ProcessEnded, end_process
 
 HOST, KEY = "127.0.0.1:8765", "SHA256:0123456789abcdef"
 _numbers = count(1)
 
 
-def took(filled: str = "1.00", left: str = "0.00") -> Callable[[dict[str, Any]], OrderAnswer]:
+def accepted(filled: str = "1.00", left: str = "0.00") -> Callable[[dict[str, Any]], OrderAnswer]:
     """The answer to an order that was taken."""
 
     def answer(request: dict[str, Any]) -> OrderAnswer:
@@ -60,10 +60,10 @@ def refused(request: dict[str, Any]) -> OrderAnswer:
 
 
 @dataclass
-class ToldExchange:
+class ScriptedExchange:
     """Stands for the transport of a live session; ``orders`` and ``groups`` are what it was sent."""
 
-    answer: Callable[[dict[str, Any]], OrderAnswer] = field(default_factory=took)
+    answer: Callable[[dict[str, Any]], OrderAnswer] = field(default_factory=accepted)
     of_group: OrderAnswer | None = None
     has_tokens: bool = True
     host: str = HOST
@@ -87,12 +87,12 @@ class ToldExchange:
 
 
 @dataclass
-class Play:
+class ScriptedSession:
     """A session with such an exchange, a clock and a market that stand still, and what may be changed of them."""
 
     journal: Journal
     clock: Clock
-    exchange: ToldExchange
+    exchange: ScriptedExchange
     settings: TradeSettings
     mode: Mode = Mode.LIVE
     market: MarketSnapshot = MARKET
@@ -195,20 +195,22 @@ class Play:
         return self.available
 
 
-def first_session(engine: sa.Engine, before: Callable[[Journal, Clock], object]) -> Play:
+def first_session(engine: sa.Engine, before: Callable[[Journal, Clock], object]) -> ScriptedSession:
     """The first live session of an account, one second after something was done with its journal."""
-    made = play(engine, live=False)
+    made = scripted_session(engine, live=False)
     before(made.journal, made.clock)
     made.clock.now_us += 1_000_000
     values: dict[str, Any] = {"series": "KXA", "approval_dollars": 50, "mode": Mode.LIVE}
     bound = Bound(Environment.SANDBOX, KEY, TradeSettings(**values).limits_sha256)
     armed = TradeSettings(arm=arm_token(bound, NOW_US + 3_600_000_000), **values)
-    return Play(made.journal, made.clock, ToldExchange(), armed)
+    return ScriptedSession(made.journal, made.clock, ScriptedExchange(), armed)
 
 
-def play(engine: sa.Engine, exchange: ToldExchange | None = None, *, live: bool = True, **settings: Any) -> Play:
+def scripted_session(
+    engine: sa.Engine, exchange: ScriptedExchange | None = None, *, live: bool = True, **settings: Any
+) -> ScriptedSession:
     """A session in a journal whose kill switch was released, and which was just reconciled."""
-    clock, transport = Clock(NOW_US), exchange or ToldExchange()
+    clock, transport = Clock(NOW_US), exchange or ScriptedExchange()
     initialise(engine, "sandbox", clock_us=clock)
     journal = Journal(engine, "sandbox", clock_us=clock)
     with journal.writing() as transaction:
@@ -223,4 +225,4 @@ def play(engine: sa.Engine, exchange: ToldExchange | None = None, *, live: bool 
         Bound(Environment.SANDBOX, transport.key_fingerprint, plain.limits_sha256), NOW_US + 3_600_000_000
     )
     made = TradeSettings(**{"arm": token, **values})
-    return Play(journal, clock, transport, made, Mode.LIVE if live else Mode.DRY_RUN)
+    return ScriptedSession(journal, clock, transport, made, Mode.LIVE if live else Mode.DRY_RUN)

@@ -64,7 +64,7 @@ class Budget(RateBudget):
 
 
 @dataclass
-class Floor:
+class SandboxMember:
     """One member's place at a sandbox."""
 
     sandbox: SandboxProcess
@@ -146,9 +146,9 @@ class Floor:
 
 @dataclass
 class Trader:
-    """A session on a floor, its executor and its journal."""
+    """A session of a sandbox member, with its executor and its journal."""
 
-    floor: Floor
+    member: SandboxMember
     journal: Journal
     settings: TradeSettings
     session: TradeSession
@@ -176,13 +176,15 @@ def at(checkpoint: Checkpoint, act: Callable[[], object]) -> PassCheckpoint:
 
 
 @contextmanager
-def trading_floor(folder: Path, options: SandboxOptions = QUIET, **key: Any) -> Iterator[Floor]:
+def sandbox_with_member(folder: Path, options: SandboxOptions = QUIET, **key: Any) -> Iterator[SandboxMember]:
     """A sandbox of its own, with one member whose key may read and trade."""
     with running_sandbox(options) as sandbox, ExitStack() as stack:
-        yield floor_at(sandbox, folder, stack, **key)
+        yield join_sandbox(sandbox, folder, stack, **key)
 
 
-def floor_at(sandbox: SandboxProcess, folder: Path, stack: ExitStack, member: str = MEMBER, **key: Any) -> Floor:
+def join_sandbox(
+    sandbox: SandboxProcess, folder: Path, stack: ExitStack, member: str = MEMBER, **key: Any
+) -> SandboxMember:
     """A member's place at a running sandbox; each has a key of its own."""
     private = Ed25519PrivateKey.generate()
     key_id = f"00000000-0000-4000-8000-{next(_numbers):012}"
@@ -199,7 +201,7 @@ def floor_at(sandbox: SandboxProcess, folder: Path, stack: ExitStack, member: st
     transport = Transport(sandbox.url, budget, signer=signer, trust_proxies=False)
     client = KalshiClient(transport)
     stack.callback(client.close)
-    return Floor(sandbox, http, signer, key_id, key_file, client, PortfolioClient(transport), member, stack)
+    return SandboxMember(sandbox, http, signer, key_id, key_file, client, PortfolioClient(transport), member, stack)
 
 
 def ready_journal(engine: sa.Engine, environment: str = "sandbox") -> Journal:
@@ -212,7 +214,7 @@ def ready_journal(engine: sa.Engine, environment: str = "sandbox") -> Journal:
     return journal
 
 
-def say_reconciled(journal: Journal, *, clean: bool = True) -> None:
+def record_reconciliation(journal: Journal, *, clean: bool = True) -> None:
     """Put a reconciliation on record without making one."""
     with journal.writing() as transaction:
         now = transaction.now_us
@@ -226,34 +228,34 @@ def say_reconciled(journal: Journal, *, clean: bool = True) -> None:
         )
 
 
-def live_trader(floor: Floor, journal: Journal, checkpoint: PassCheckpoint = passed, **changes: Any) -> Trader:
+def live_trader(member: SandboxMember, journal: Journal, checkpoint: PassCheckpoint = passed, **changes: Any) -> Trader:
     """A live session with a clean reconciliation on record."""
-    settings = floor.settings(**changes)
-    transport = floor.transport(settings)
+    settings = member.settings(**changes)
+    transport = member.transport(settings)
     session = sessions.open_live(journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND), transport, ())
-    say_reconciled(journal)
+    record_reconciliation(journal)
     dispatch = LiveDispatch(journal, session, transport, checkpoint)
-    return _trader(floor, journal, settings, session, dispatch, checkpoint)
+    return _trader(member, journal, settings, session, dispatch, checkpoint)
 
 
-def dry_trader(floor: Floor, journal: Journal, checkpoint: PassCheckpoint = passed, **changes: Any) -> Trader:
+def dry_trader(member: SandboxMember, journal: Journal, checkpoint: PassCheckpoint = passed, **changes: Any) -> Trader:
     """A dry-run session."""
     settings = TradeSettings(**{"approval_dollars": 50, **changes})
     session = sessions.open_dry_run(journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND))
-    return _trader(floor, journal, settings, session, SimulatedDispatch(journal, session), checkpoint)
+    return _trader(member, journal, settings, session, SimulatedDispatch(journal, session), checkpoint)
 
 
 def _trader(
-    floor: Floor,
+    member: SandboxMember,
     journal: Journal,
     settings: TradeSettings,
     session: TradeSession,
     dispatch: OrderDispatch,
     checkpoint: PassCheckpoint,
 ) -> Trader:
-    inputs = floor.inputs(lambda: _killed(journal))
+    inputs = member.inputs(lambda: _killed(journal))
     executor = TradeExecutor(session, journal, settings, inputs, dispatch, checkpoint=checkpoint)
-    return Trader(floor, journal, settings, session, dispatch, executor)
+    return Trader(member, journal, settings, session, dispatch, executor)
 
 
 def _killed(journal: Journal) -> str | None:

@@ -55,7 +55,7 @@ def fill_of(order: ExchangeOrder, count: int, at_us: int, **changes: Any) -> Fil
     return Fill(**values)
 
 
-def somebody_s(order_id: str = "order-foreign", **changes: Any) -> ExchangeOrder:
+def foreign_order(order_id: str = "order-foreign", **changes: Any) -> ExchangeOrder:
     """A resting order that is not ours."""
     values: dict[str, Any] = {
         "order_id": order_id,
@@ -75,7 +75,7 @@ def somebody_s(order_id: str = "order-foreign", **changes: Any) -> ExchangeOrder
 
 
 @dataclass
-class ToldAccount:
+class ScriptedAccount:
     """``answers`` are those of the next writes, 200 after them; a method in ``failing`` raises what is left there."""
 
     clock: Callable[[], int]
