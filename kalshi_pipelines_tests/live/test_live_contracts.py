@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.contracts.runs import run_contract_checks
 from kalshi_pipelines.settings import Settings
-from kalshi_pipelines_tests.support.live.reports import REPORT, grave, learning_warehouse, told
+from kalshi_pipelines_tests.support.live.reports import REPORT, learning_warehouse, report_text, severe_findings
 
 IS_LIVE = os.environ.get("KALSHI_RUN_LIVE_API") == "1"
 #: Read before the settings of the machine are hidden from tests.
@@ -32,6 +32,6 @@ def test_the_real_vendors_keep_their_contracts(sqlite_engine: sa.Engine, monkeyp
     with learning_warehouse(GIVEN, sqlite_engine) as engine:
         report = run_contract_checks(Settings.from_environment(), engine)
     if file := GIVEN.get(REPORT):
-        Path(file).write_text(told(report))
-    assert report.is_answered or report.is_maintenance, told(report)
-    assert not grave(report), f"{report}\n{told(report)}"
+        Path(file).write_text(report_text(report))
+    assert report.is_answered or report.is_maintenance, report_text(report)
+    assert not severe_findings(report), f"{report}\n{report_text(report)}"

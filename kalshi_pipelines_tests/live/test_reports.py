@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.contracts.runs import ContractReport, run_contract_checks
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.settings import Settings
-from kalshi_pipelines_tests.support.live.reports import WAREHOUSE, grave, learning_warehouse, told
+from kalshi_pipelines_tests.support.live.reports import WAREHOUSE, learning_warehouse, report_text, severe_findings
 
 HOSTILE = "x```\n</details> @everyone [a](http://b) ![c](d) <script>"
 
@@ -25,7 +25,7 @@ def test_a_change_between_two_nights_is_told_only_because_the_first_was_learned(
 ) -> None:
     file = tmp_path / "learned.db"
     shutil.copy(migrated_file, file)
-    assert grave(night(file, frozen_sandbox, sqlite_engine)) == []
+    assert severe_findings(night(file, frozen_sandbox, sqlite_engine)) == []
     changed = {"endpoint": "GET /markets", "operations": [
         {"op": "set", "path": "markets[].price_level_structure", "value": HOSTILE}]}  # fmt: skip
     httpx.post(f"{frozen_sandbox.admin_url}/sandbox/drift", json=changed, trust_env=False).raise_for_status()
@@ -34,10 +34,10 @@ def test_a_change_between_two_nights_is_told_only_because_the_first_was_learned(
         third = night(file, frozen_sandbox, sqlite_engine)
     finally:
         httpx.delete(f"{frozen_sandbox.admin_url}/sandbox/drift", trust_env=False)
-    assert grave(second)
-    text = told(second)
+    assert severe_findings(second)
+    text = report_text(second)
     assert "price_level_structure" in text
-    assert told(third) == text  # so that the issue is not written anew each night
+    assert report_text(third) == text  # so that the issue is not written anew each night
     assert not set("`@<>") & set(text.replace("->", ""))
     with sqlite_engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM contract_runs")) == 0

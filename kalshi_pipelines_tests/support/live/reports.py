@@ -32,14 +32,14 @@ def learning_warehouse(variables: Mapping[str, str], otherwise: sa.Engine) -> It
         engine.dispose()
 
 
-def grave(report: ContractReport) -> list[Finding]:
+def severe_findings(report: ContractReport) -> list[Finding]:
     """The open findings that make the suite fail."""
     return [each for each in report.recorded.open if each.difference.severity is not Severity.ADDITIVE]
 
 
-def told(report: ContractReport) -> str:
+def report_text(report: ContractReport) -> str:
     """What a person reads in the issue. The same findings give the same text, and no vendor's text is markup in it."""
     if not (report.is_answered or report.is_maintenance):
         return "No endpoint gave an answer that could be checked.\n"
-    texts = [finding_message(news_of(each)) for each in grave(report)]
+    texts = [finding_message(news_of(each)) for each in severe_findings(report)]
     return "\n\n".join(f"{each.title}\n{each.body}" for each in texts) + "\n"

@@ -13,7 +13,7 @@ import httpx
 
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.tools.benchmarks.journal import admission
-from kalshi_pipelines_tests.tools.benchmarks.news_flow import articles_stored, stories_told
+from kalshi_pipelines_tests.tools.benchmarks.news_flow import group_into_stories, seconds_per_stored_article
 from kalshi_pipelines_tests.tools.benchmarks.work import Measured
 
 SHARE_MOVED = 0.01
@@ -158,13 +158,13 @@ def adoption(few: int, many: int, repeats: int) -> None:
 
 def news(count: int) -> None:
     """Grouping of articles into stories, and what the full-text index costs who stores them; prints both."""
-    told, seconds, precision, recall = stories_told(count)
+    grouped, seconds, precision, recall = group_into_stories(count)
     each = []
     for indexed in (False, True):
         with tempfile.TemporaryDirectory() as folder:
-            each.append(articles_stored(Path(folder), count, indexed=indexed))
+            each.append(seconds_per_stored_article(Path(folder), count, indexed=indexed))
     print(
-        f"news: {told / seconds:,.0f} articles/s told apart (precision {precision:.3f}, recall {recall:.3f}); "
+        f"news: {grouped / seconds:,.0f} articles/s told apart (precision {precision:.3f}, recall {recall:.3f}); "
         f"stored at {1 / each[0]:,.0f} articles/s without full-text index, {1 / each[1]:,.0f} with it",
         flush=True,
     )

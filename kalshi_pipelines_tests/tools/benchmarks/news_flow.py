@@ -19,7 +19,7 @@ PAGE = 1_000
 _COLUMNS = ("url", "title", "source_domain", "collected_us", "text_snippet", "full_text", "ingest_run_id")
 
 
-def stories_told(count: int) -> tuple[int, float, float, float]:
+def group_into_stories(count: int) -> tuple[int, float, float, float]:
     """Articles, seconds of a processor for addresses, words, sketches and stories, precision and recall of pairs."""
     corpus = articles(count)
     stories, of_page, given = Stories(), dict[str, int](), list[int]()
@@ -42,7 +42,7 @@ def _pairs(groups: "Counter[int] | Counter[tuple[int, int]]") -> int:
     return sum(count * (count - 1) // 2 for count in groups.values())
 
 
-def articles_stored(folder: Path, count: int, *, indexed: bool) -> float:
+def seconds_per_stored_article(folder: Path, count: int, *, indexed: bool) -> float:
     """Seconds to store one of so many articles with up to 2,000 characters of text in a SQLite warehouse."""
     engine = open_engine(f"sqlite:///{folder / 'warehouse.db'}")
     upgrade_to_head(engine)
