@@ -1,4 +1,4 @@
-"""The contracts against the real exchange, where KALSHI_RUN_LIVE_API=1 allows it."""
+"""The real vendors keep their contracts. These tests run only with KALSHI_RUN_LIVE_API=1."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from kalshi_pipelines.settings import Settings
 from kalshi_pipelines_tests.support.live.reports import REPORT, learning_warehouse, report_text, severe_findings
 
 IS_LIVE = os.environ.get("KALSHI_RUN_LIVE_API") == "1"
-#: Read before the settings of the machine are hidden from tests.
+#: The variables of this machine, copied here before a fixture hides them from tests.
 GIVEN: Mapping[str, str] = {
     name: value for name, value in os.environ.items() if name == "EXA_API_KEY" or name.startswith("KALSHI_")
 }
@@ -20,7 +20,7 @@ GIVEN: Mapping[str, str] = {
 pytestmark = [
     pytest.mark.live,
     pytest.mark.timeout(420),
-    pytest.mark.skipif(not IS_LIVE, reason="talks to the real exchange only with KALSHI_RUN_LIVE_API=1"),
+    pytest.mark.skipif(not IS_LIVE, reason="the real exchange is used only with KALSHI_RUN_LIVE_API=1"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""What the nightly suite learns stays for the next night, and what it tells can be put into an issue as it is."""
+"""The live suite keeps its baselines for the next night, and its report is safe to put into an issue."""
 
 import shutil
 from pathlib import Path
@@ -20,14 +20,14 @@ def night(file: Path, sandbox: SandboxProcess, throw_away: sa.Engine) -> Contrac
         return run_contract_checks(settings, engine, lambda _: None, sandbox_url=sandbox.url)
 
 
-def test_a_change_between_two_nights_is_told_only_because_the_first_was_learned(
+def test_change_between_two_nights_is_reported_against_the_kept_baseline(
     migrated_file: Path, tmp_path: Path, sqlite_engine: sa.Engine, frozen_sandbox: SandboxProcess
 ) -> None:
     file = tmp_path / "learned.db"
     shutil.copy(migrated_file, file)
     assert severe_findings(night(file, frozen_sandbox, sqlite_engine)) == []
-    changed = {"endpoint": "GET /markets", "operations": [
-        {"op": "set", "path": "markets[].price_level_structure", "value": HOSTILE}]}  # fmt: skip
+    operation = {"op": "set", "path": "markets[].price_level_structure", "value": HOSTILE}
+    changed = {"endpoint": "GET /markets", "operations": [operation]}
     httpx.post(f"{frozen_sandbox.admin_url}/sandbox/drift", json=changed, trust_env=False).raise_for_status()
     try:
         second = night(file, frozen_sandbox, sqlite_engine)
@@ -37,7 +37,7 @@ def test_a_change_between_two_nights_is_told_only_because_the_first_was_learned(
     assert severe_findings(second)
     text = report_text(second)
     assert "price_level_structure" in text
-    assert report_text(third) == text  # so that the issue is not written anew each night
+    assert report_text(third) == text  # Otherwise the issue would be edited every night.
     assert not set("`@<>") & set(text.replace("->", ""))
     with sqlite_engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM contract_runs")) == 0

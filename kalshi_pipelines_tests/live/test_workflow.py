@@ -1,4 +1,4 @@
-"""The nightly workflow gives the suite what the code reads, may do no more than it has to, and its scripts work."""
+"""The nightly workflow sets the variables that the code reads, has minimal permissions, and its scripts work."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def step(workflow: dict[Any, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def test_every_variable_it_sets_is_one_the_code_reads(workflow: dict[Any, Any]) -> None:
+def test_workflow_sets_only_variables_that_the_code_reads(workflow: dict[Any, Any]) -> None:
     set_later = set(re.findall(r'echo "([A-Z_]+)=[^"]*" >> "\$GITHUB_ENV"', FILE.read_text()))
     given = {name for each in steps(workflow) for name in each.get("env", {})} | set_later
     read = {name for name in given if name.startswith(("KALSHI_", "EXA_"))}
@@ -68,7 +68,7 @@ def test_every_variable_it_sets_is_one_the_code_reads(workflow: dict[Any, Any]) 
     assert read >= {"KALSHI_RUN_LIVE_API", "KALSHI_API_KEY_ID", "KALSHI_PRIVATE_KEY_FILE", "EXA_API_KEY", WAREHOUSE}
 
 
-def test_its_secrets_have_the_names_of_the_settings_they_are_for(workflow: dict[Any, Any]) -> None:
+def test_secrets_have_the_names_of_their_settings(workflow: dict[Any, Any]) -> None:
     secrets = set(re.findall(r"secrets\.([A-Z_]+)", FILE.read_text()))
     assert secrets == {"KALSHI_API_KEY_ID", "KALSHI_PRIVATE_KEY_FILE", "EXA_API_KEY"}
     assert secrets <= SETTINGS
@@ -76,25 +76,25 @@ def test_its_secrets_have_the_names_of_the_settings_they_are_for(workflow: dict[
     assert all(f"secrets.{name}" in asking[name] for name in ("KALSHI_API_KEY_ID", "EXA_API_KEY"))
 
 
-def test_its_actions_are_pinned_to_commits() -> None:
+def test_actions_are_pinned_to_commits() -> None:
     used = re.findall(r"uses: (.+)", FILE.read_text())
     assert len(used) >= 6
     assert all(re.fullmatch(r"actions/[a-z/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in used)
 
 
-def test_only_the_job_that_writes_issues_may_write_and_it_sees_no_secret(workflow: dict[Any, Any]) -> None:
+def test_only_the_issue_job_may_write_and_it_has_no_secret(workflow: dict[Any, Any]) -> None:
     assert workflow["permissions"] == {}
     assert workflow["jobs"]["contracts"]["permissions"] == {"contents": "read"}
     assert workflow["jobs"]["issue"]["permissions"] == {"issues": "write"}
     assert "secrets." not in str(workflow["jobs"]["issue"])
 
 
-def test_no_script_holds_an_expression_that_could_be_text_of_somebody_else(workflow: dict[Any, Any]) -> None:
+def test_no_script_contains_an_expression_with_untrusted_text(workflow: dict[Any, Any]) -> None:
     assert [each["run"] for each in steps(workflow) if "${{" in each.get("run", "")] == []
 
 
-def test_exa_is_asked_weekly_only_and_its_budget_is_enough_for_one_search(workflow: dict[Any, Any]) -> None:
-    nightly, weekly = (each["cron"] for each in workflow[True]["schedule"])  # YAML takes `on` for a truth value
+def test_exa_is_checked_weekly_with_a_budget_for_one_search(workflow: dict[Any, Any]) -> None:
+    nightly, weekly = (each["cron"] for each in workflow[True]["schedule"])  # YAML reads the key `on` as True.
     assert nightly.split()[2:] == ["*", "*", "*"]
     assert weekly.split()[2:4] == ["*", "*"]
     assert weekly.split()[4] != "*"
@@ -105,11 +105,11 @@ def test_exa_is_asked_weekly_only_and_its_budget_is_enough_for_one_search(workfl
     assert MOST_SEARCH_MICRODOLLARS <= weekly_budget * 1_000_000 <= 50_000
 
 
-def test_what_is_learned_in_one_night_is_there_in_the_next(workflow: dict[Any, Any]) -> None:
+def test_baselines_of_one_night_are_restored_in_the_next(workflow: dict[Any, Any]) -> None:
     back, keep = step(workflow, "Restore the baselines"), step(workflow, "Save the baselines")
     assert back["with"]["key"] == keep["with"]["key"]
     assert back["with"]["key"].startswith(back["with"]["restore-keys"])
-    assert "run_id" in keep["with"]["key"]  # a key is written once
+    assert "run_id" in keep["with"]["key"]  # A cache key can be written only once.
     assert keep["if"].startswith("always()")
     asking = step(workflow, "Check the vendors")["env"]
     assert Path(asking[WAREHOUSE]).parent == Path(back["with"]["path"]) == Path(keep["with"]["path"])
@@ -119,7 +119,7 @@ def test_what_is_learned_in_one_night_is_there_in_the_next(workflow: dict[Any, A
 
 @dataclass
 class StepRunner:
-    """Runs a step's script as the runner does, in a folder of its own."""
+    """A runner of the workflow's scripts, which runs each step in a separate folder as GitHub does."""
 
     folder: Path
     workflow: dict[Any, Any]
@@ -153,12 +153,12 @@ def runner(workflow: dict[Any, Any], tmp_path: Path) -> StepRunner:
     return StepRunner(tmp_path, workflow)
 
 
-def test_every_script_is_one_to_bash(workflow: dict[Any, Any]) -> None:
+def test_every_script_is_valid_bash(workflow: dict[Any, Any]) -> None:
     for script in [each["run"] for each in steps(workflow) if "run" in each]:
         subprocess.run(["bash", "-n", "-c", script], check=True, timeout=60)
 
 
-def test_the_key_is_readable_by_its_owner_only_and_without_one_there_is_no_file(runner: StepRunner) -> None:
+def test_key_file_is_private_and_absent_without_a_key(runner: StepRunner) -> None:
     name = "Write the canary key to a file"
     assert runner.run(name, CANARY_KEY="").returncode == 0
     assert not (runner.folder / "canary.pem").exists()
@@ -175,7 +175,7 @@ def test_the_key_is_readable_by_its_owner_only_and_without_one_there_is_no_file(
     [("exit 1", 1, "drift=true\n"), ("touch report.txt", 0, ""), ("exit 0", 1, "")],
     ids=["drift", "no drift", "skipped"],
 )
-def test_a_suite_that_fails_is_drift_and_one_that_asked_nobody_is_a_failure(
+def test_failing_suite_means_drift_and_a_skipped_suite_is_a_failure(
     runner: StepRunner, suite: str, status: int, output: str
 ) -> None:
     runner.program(".venv/bin/pytest", f"#!/bin/sh\n{suite}\n")
@@ -183,7 +183,7 @@ def test_a_suite_that_fails_is_drift_and_one_that_asked_nobody_is_a_failure(
     assert (ended.returncode, runner.read("output")) == (status, output)
 
 
-def test_acknowledging_passes_what_was_typed_as_arguments(runner: StepRunner) -> None:
+def test_typed_findings_are_passed_to_acknowledge_as_arguments(runner: StepRunner) -> None:
     runner.program(".venv/bin/python", '#!/bin/sh\nprintf "%s|" "$@" >> calls\n')
     ended = runner.run("Acknowledge findings", FINDINGS="12 $(touch x) *", WHY="on purpose; $(touch y)")
     assert ended.returncode == 0, ended.stderr
@@ -191,7 +191,7 @@ def test_acknowledging_passes_what_was_typed_as_arguments(runner: StepRunner) ->
     assert not {"x", "y"} & {file.name for file in runner.folder.iterdir()}
 
 
-def test_one_issue_is_opened_kept_up_to_date_and_closed(runner: StepRunner) -> None:
+def test_one_issue_is_opened_updated_and_closed(runner: StepRunner) -> None:
     runner.program("bin/gh", FAKE_GH.format(python=sys.executable))
 
     def night(report: str | None, drift: str = "true") -> list[str]:

@@ -1,4 +1,4 @@
-"""What the live suite keeps and tells: a warehouse that learns from run to run, and a report for an issue."""
+"""Helpers of the live suite: a warehouse that keeps baselines from night to night, and the text of a report."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,15 +13,15 @@ from kalshi_pipelines.contracts.language.differences import Severity
 from kalshi_pipelines.contracts.runs import ContractReport
 from kalshi_pipelines.warehouse.engine import open_engine
 
-#: A SQLite warehouse at head that is kept between runs; without it the suite begins with nothing learned.
+#: Names the SQLite warehouse, at head, that is kept between runs. Without it the suite starts without baselines.
 WAREHOUSE = "KALSHI_CONTRACT_WAREHOUSE"
-#: The file the report is written to.
+#: Names the file to which the report is written.
 REPORT = "KALSHI_CONTRACT_REPORT"
 
 
 @contextmanager
 def learning_warehouse(variables: Mapping[str, str], otherwise: sa.Engine) -> Iterator[sa.Engine]:
-    """The warehouse of the variables, or the one that is thrown away."""
+    """Open the warehouse that the variables name, or use the temporary warehouse if they name none."""
     if not variables.get(WAREHOUSE):
         yield otherwise
         return
@@ -33,13 +33,16 @@ def learning_warehouse(variables: Mapping[str, str], otherwise: sa.Engine) -> It
 
 
 def severe_findings(report: ContractReport) -> list[Finding]:
-    """The open findings that make the suite fail."""
+    """Return the open findings that make the suite fail."""
     return [each for each in report.recorded.open if each.difference.severity is not Severity.ADDITIVE]
 
 
 def report_text(report: ContractReport) -> str:
-    """What a person reads in the issue. The same findings give the same text, and no vendor's text is markup in it."""
+    """Return the text of the report for an issue.
+
+    The same findings always give the same text. Text from a vendor cannot become markup.
+    """
     if not (report.is_answered or report.is_maintenance):
-        return "No endpoint gave an answer that could be checked.\n"
+        return "No endpoint sent a response that could be checked.\n"
     texts = [finding_message(news_of(each)) for each in severe_findings(report)]
     return "\n\n".join(f"{each.title}\n{each.body}" for each in texts) + "\n"

@@ -1,1 +1,4 @@
-"""``make bench``: ingest speed and memory beside a floor measured in the same run, as ratios."""
+"""``make bench``: speed and memory of the pipelines, compared with a floor that is measured in the same run.
+
+The floor is a minimal program that does the same work without checks.
+"""

@@ -1,4 +1,4 @@
-"""Run the benchmarks and print a table. Read the ratios: machines differ, and the same machine from hour to hour."""
+"""Run the benchmarks and print a table. Compare its ratios, because absolute times vary with machine and hour."""
 
 import argparse
 import datetime as dt
@@ -17,12 +17,12 @@ from kalshi_pipelines_tests.tools.benchmarks.news_flow import group_into_stories
 from kalshi_pipelines_tests.tools.benchmarks.work import Measured
 
 SHARE_MOVED = 0.01
-#: Tokens and tokens a second of the basic usage level.
+#: Capacity in tokens, and tokens refilled per second, of the basic usage level.
 BASIC_CAPACITY, BASIC_REFILL_RATE = 600, 200
 
 
 def measure(work: str, what: SandboxProcess | int | None = None, folder: Path | None = None) -> Measured:
-    """Do one piece of work with an exchange, of some size or by itself, in a fresh process."""
+    """Run one benchmark in a fresh process, with the URL of a sandbox or with a size, and return its figures."""
     command = [sys.executable, "-m", "kalshi_pipelines_tests.tools.benchmarks.work", work]
     command += [what.url if isinstance(what, SandboxProcess) else str(what or ""), str(folder or "")]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -32,16 +32,16 @@ def measure(work: str, what: SandboxProcess | int | None = None, folder: Path | 
 
 
 def frozen(markets: int, tier: str = "unlimited") -> SandboxOptions:
-    """A sandbox whose prices only move when told."""
+    """Return options of a sandbox whose prices move only on request."""
     return SandboxOptions(markets=markets, seed=7, tick_seconds=0, tier=tier)
 
 
 def speed(markets: int, repeats: int) -> None:
-    """First and second ingest beside the floor, and beside itself without contract checks, in turns; prints a row."""
+    """Print a row of the table: first and second ingest compared with the floor, and the cost of contract checks."""
     firsts, seconds, floors, ratios, shares = [], [], [], [], []
     with running_sandbox(frozen(markets)) as sandbox:
         with tempfile.TemporaryDirectory() as warm_up:
-            measure("floor", sandbox, Path(warm_up))  # the sandbox renders a market when it is first asked for
+            measure("floor", sandbox, Path(warm_up))  # The sandbox renders a market at its first request.
         for _ in range(repeats):
             with tempfile.TemporaryDirectory() as folder:
                 floors.append(measure("floor", sandbox, Path(folder)))
@@ -63,7 +63,7 @@ def speed(markets: int, repeats: int) -> None:
 
 
 def _cost_of_checks(sandbox: SandboxProcess, pairs: int = 3) -> float:
-    """How many times as long a first ingest takes with its contract checks as without: the best of each, in turns."""
+    """Return the ratio of a first ingest with contract checks to one without: the best of alternating runs."""
     seconds: dict[str, list[float]] = {"markets_unchecked": [], "markets": []}
     for _ in range(pairs):
         for work, taken in seconds.items():
@@ -74,7 +74,7 @@ def _cost_of_checks(sandbox: SandboxProcess, pairs: int = 3) -> float:
 
 
 def memory(few: int, many: int) -> None:
-    """Peak memory of the ingest at two sizes; prints both and their ratio."""
+    """Print the peak memory of an ingest at two sizes, and their ratio."""
     peaks = []
     for size in (few, many):
         with running_sandbox(frozen(size)) as sandbox, tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def memory(few: int, many: int) -> None:
 
 
 def budget(markets: int) -> None:
-    """Share of a basic token budget that a full orderbook sweep uses, its burst included, and its 429 answers."""
+    """Print the share of a basic token budget that a full orderbook sweep uses, and its number of 429 responses."""
     with tempfile.TemporaryDirectory() as folder:
         with running_sandbox(frozen(markets)) as sandbox:
             measure("markets", sandbox, Path(folder))
@@ -97,12 +97,12 @@ def budget(markets: int) -> None:
     allowed = BASIC_CAPACITY + BASIC_REFILL_RATE * (last - first).total_seconds()
     print(
         f"orderbook sweep: {swept.rows:,} books, {sweep['tokens_charged']:,} of {allowed:,.0f} tokens "
-        f"({sweep['tokens_charged'] / allowed:.0%}), {sweep['rate_limited']} answers 429"
+        f"({sweep['tokens_charged'] / allowed:.0%}), {sweep['rate_limited']} responses with status 429"
     )
 
 
 def orders(repeats: int) -> None:
-    """Order round trips through the sandbox in process, in a short and in a long book; prints both and their ratio."""
+    """Print the speed of in-process order round trips with a short and a long orderbook, and their ratio."""
     few, many = 200, 20_000
     short, long = [], []
     for _ in range(repeats):
@@ -118,7 +118,7 @@ def orders(repeats: int) -> None:
 
 
 def bulk_writes(repeats: int) -> None:
-    """Overwriting markets in Postgres by COPY, beside an upsert that is executed for each row; prints both."""
+    """Print the speed of overwriting markets in Postgres by COPY, compared with one upsert per row."""
     copies, upserts = [], []
     for _ in range(repeats):
         upserts.append(measure("postgres_executemany"))
@@ -132,7 +132,7 @@ def bulk_writes(repeats: int) -> None:
 
 
 def adoption(few: int, many: int, repeats: int) -> None:
-    """Adoption of quotes of an old database beside one plain statement; peak memory at two sizes."""
+    """Print the speed of adopting quotes of an old database, compared with one plain statement, and peak memory."""
     adopted: dict[int, list[Measured]] = {few: [], many: []}
     ratios, floors = [], []
     for size in (few, many):
@@ -157,26 +157,26 @@ def adoption(few: int, many: int, repeats: int) -> None:
 
 
 def news(count: int) -> None:
-    """Grouping of articles into stories, and what the full-text index costs who stores them; prints both."""
+    """Print the speed of grouping articles into stories, and the cost of the full-text index when storing them."""
     grouped, seconds, precision, recall = group_into_stories(count)
     each = []
     for indexed in (False, True):
         with tempfile.TemporaryDirectory() as folder:
             each.append(seconds_per_stored_article(Path(folder), count, indexed=indexed))
     print(
-        f"news: {grouped / seconds:,.0f} articles/s told apart (precision {precision:.3f}, recall {recall:.3f}); "
-        f"stored at {1 / each[0]:,.0f} articles/s without full-text index, {1 / each[1]:,.0f} with it",
+        f"news: {grouped / seconds:,.0f} articles/s grouped into stories (precision {precision:.3f}, "
+        f"recall {recall:.3f}); stored at {1 / each[0]:,.0f} articles/s without full-text index, {1 / each[1]:,.0f} with it",
         flush=True,
     )
 
 
 def main() -> None:
-    """Measure everything, or a smaller set with ``--quick``."""
+    """Run all benchmarks, or a small set with ``--quick``."""
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("--quick", action="store_true", help="one small size, once")
+    parser.add_argument("--quick", action="store_true", help="run each benchmark once, at one small size")
     quick = parser.parse_args().quick
-    print("markets + price_snapshots, HTTP to committed SQLite rows; the floor is described in benchmarks/work.py")
-    print("checks is the time of the first run with contract checks in times of the one without")
+    print("markets + price_snapshots, from HTTP to committed SQLite rows; benchmarks/work.py describes the floor")
+    print("checks: time of the first run with contract checks, divided by its time without them")
     print(
         f"{'markets':>9} {'floor rows/s':>12} {'first rows/s':>12} {'to floor':>9} {'checks':>9} {'second/first':>12} "
         f"{'peak MB':>9}"

@@ -1,8 +1,8 @@
-"""What the journal adds to an order: admission with its two durable commits, beside two bare commits to the same file.
+"""The cost of the journal for one order: admission with its two durable commits, compared with two bare commits.
 
-``python -m kalshi_pipelines_tests.tools.benchmarks.journal`` prints a line for each database, and one
-for a journal of a million rows. Admission and bare commits are measured in turns, because machines change from one
-moment to the next; on a disk that is slow to flush the ratio is smaller.
+``python -m kalshi_pipelines_tests.tools.benchmarks.journal`` prints a line for each database, with an empty journal and
+with a journal of a million rows. Admissions and bare commits alternate, because the speed of a machine varies. On a
+disk that is slow to flush, the ratio is smaller.
 """
 
 import statistics
@@ -33,33 +33,33 @@ from kalshi_pipelines_tests.support.execution.order_steps import (
     order_steps,
 )
 
-#: Orders of a session of the benchmark; a session may have 25.
+#: Orders in one session of the benchmark. The cap of a session is 25.
 ORDERS = 20
 ROWS = 1_000_000
-#: The size of what a bare commit stores.
+#: The text that a bare commit stores.
 BARE = "x" * 500
 
 
 @dataclass
 class Timed:
-    """Seconds of each admission, and of the two bare commits after it."""
+    """Seconds of each admission, and seconds of the two bare commits after it."""
 
     admissions: list[float] = field(default_factory=list)
     bares: list[float] = field(default_factory=list)
 
     @property
     def admission(self) -> float:
-        """The median of an admission."""
+        """The median seconds of an admission."""
         return statistics.median(self.admissions)
 
     @property
     def ratio(self) -> float:
-        """How many times as long as two bare commits an admission takes."""
+        """The median ratio of an admission to two bare commits."""
         return statistics.median(one / two for one, two in zip(self.admissions, self.bares, strict=True))
 
 
 class JournalBench:
-    """A journal in which one session after the other trades, a day each."""
+    """A journal in which one session trades after the other, each on a new day."""
 
     def __init__(self, url: str) -> None:
         self.engine = open_journal(url)
@@ -73,20 +73,20 @@ class JournalBench:
         self._numbers = 0
 
     def begin_session(self) -> None:
-        """The next day, in a session with its caps unused."""
+        """Move to the next day, and open a session with unused caps."""
         self._sessions += 1
         self.steps.clock.now_us += 25 * HOUR
         next_session(self.steps, self._sessions)
 
     def admit(self) -> float:
-        """Admit an order and end it; the time until it may be sent."""
+        """Admit an order and end it; return the seconds until the order may be sent."""
         journal = self.steps.journal
         new = self.steps.intent(count_centicontracts=10, fee_bound_microdollars=1_000)
         began = time.perf_counter()
         with journal.writing() as transaction:
             intent = transaction.orders.plan(new)
             if transaction.ledger.refusal(intent) is not None:
-                raise RuntimeError("the benchmark has used up its caps")
+                raise RuntimeError("The benchmark has used up its caps.")
             intent = transaction.orders.reserve(intent)
         with journal.writing() as transaction:
             transaction.orders.record_sending(intent, VERSION)
@@ -98,7 +98,7 @@ class JournalBench:
         return taken
 
     def two_bare_commits(self) -> float:
-        """The time of two commits of a row each."""
+        """Commit two transactions of one row each, and return the seconds."""
         began = time.perf_counter()
         for _ in range(2):
             self._numbers += 1
@@ -107,7 +107,7 @@ class JournalBench:
         return time.perf_counter() - began
 
     def grow(self, rows: int) -> int:
-        """Fill the journal with copies of its newest order, in sessions of their own; how many rows there are then."""
+        """Fill the journal with copies of its newest order, in other sessions, and return its number of rows."""
         with self._writing.connect() as connection:
             if self.engine.dialect.name == "sqlite":
                 sqlite_driver(connection).execute("PRAGMA foreign_keys = OFF")
@@ -209,7 +209,7 @@ def _store(connection: sa.Connection, batch: dict[str, list[dict[str, Any]]]) ->
 
 
 def databases(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Two SQLite files, and two databases of a Postgres that flushes as one of a user does."""
+    """Yield two SQLite databases, then two Postgres databases that flush to disk as in production."""
     yield "SQLite", [f"sqlite:///{folder / name}.db" for name in ("few", "many")]
     durable = {**postgres._SETTINGS, "fsync": "on", "synchronous_commit": "on"}
     with (
@@ -223,7 +223,7 @@ def databases(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def in_turns(benches: list[JournalBench], sessions: int) -> list[Timed]:
-    """Admit orders to each journal in turn, and commit twice after each."""
+    """Admit orders to each journal in turn, with two bare commits after each order."""
     timed = [Timed() for _ in benches]
     for number in range(sessions + 1):
         for bench in benches:
@@ -231,14 +231,14 @@ def in_turns(benches: list[JournalBench], sessions: int) -> list[Timed]:
         for _ in range(ORDERS):
             for bench, each in zip(benches, timed, strict=True):
                 admission, bare = bench.admit(), bench.two_bare_commits()
-                if number:  # the first session only warms up
+                if number:  # The first session only warms up.
                     each.admissions.append(admission)
                     each.bares.append(bare)
     return timed
 
 
 def admission(sessions: int = 15, rows: int = ROWS) -> None:
-    """Admission beside bare commits, and with a million rows beside none; prints a line a database."""
+    """Print a line per database: admission compared with bare commits, for an empty and for a large journal."""
     with tempfile.TemporaryDirectory() as name:
         for database, urls in databases(Path(name)):
             benches = [JournalBench(url) for url in urls]

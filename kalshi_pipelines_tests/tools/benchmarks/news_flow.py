@@ -1,4 +1,4 @@
-"""Articles grouped into stories; articles stored with and without the full-text index."""
+"""Benchmarks of news: grouping articles into stories, and storing articles with and without the full-text index."""
 
 import time
 from collections import Counter
@@ -20,7 +20,10 @@ _COLUMNS = ("url", "title", "source_domain", "collected_us", "text_snippet", "fu
 
 
 def group_into_stories(count: int) -> tuple[int, float, float, float]:
-    """Articles, seconds of a processor for addresses, words, sketches and stories, precision and recall of pairs."""
+    """Group generated articles into stories; return their number, CPU seconds, and precision and recall of pairs.
+
+    The time covers addresses, words, sketches and stories.
+    """
     corpus = articles(count)
     stories, of_page, given = Stories(), dict[str, int](), list[int]()
     started = time.process_time()
@@ -43,7 +46,7 @@ def _pairs(groups: "Counter[int] | Counter[tuple[int, int]]") -> int:
 
 
 def seconds_per_stored_article(folder: Path, count: int, *, indexed: bool) -> float:
-    """Seconds to store one of so many articles with up to 2,000 characters of text in a SQLite warehouse."""
+    """Store articles with up to 2,000 characters of text in a SQLite warehouse; return the seconds per article."""
     engine = open_engine(f"sqlite:///{folder / 'warehouse.db'}")
     upgrade_to_head(engine)
     with writing(engine) as connection:

@@ -1,6 +1,6 @@
-"""Order round trips through the sandbox, in process: ASGI request to answer, signature and JSON included, no sockets.
+"""Benchmark of order round trips through the sandbox in one process, with signatures and JSON but without sockets.
 
-The book holds some number of resting orders from the start. A book that slows down as it fills would show in the ratio.
+The orderbook starts with a given number of resting orders. The ratio of two sizes shows whether a full book is slower.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Request:
 
 
 def order_round_trips(resting: int) -> tuple[int, float]:
-    """Place and cancel orders above a book of that many; how many requests, and the seconds they took."""
+    """Place and cancel orders in a book with ``resting`` orders; return the number of requests and their seconds."""
     exchange = exchange_of(SandboxOptions(markets=200, combos=0, tick_seconds=0, tier="unlimited", crowd=False))
     signer = RequestSigner("bench-key")
     ticker = _furnish(exchange, signer, resting)
@@ -54,7 +54,7 @@ def order_round_trips(resting: int) -> tuple[int, float]:
 
 
 def _furnish(exchange: Exchange, signer: RequestSigner, resting: int) -> str:
-    """A member with money and a key, and a market with resting orders; its ticker."""
+    """Create a member with money and a key, and a market with resting orders; return the market's ticker."""
     venue = exchange.venue
     now_us = venue.advance()
     venue.engine.accounts.join(MEMBER, at_us=now_us)
@@ -96,7 +96,7 @@ def _request(signer: RequestSigner, method: str, path: str, body: bytes) -> Requ
 
 
 async def _send(app: Starlette, requests: Sequence[Request]) -> list[bytes]:
-    """The bodies of the answers, one request after the other."""
+    """Send requests one after the other, and return the bodies of the responses."""
     answers = []
     for request in requests:
         parts: list[Message] = []

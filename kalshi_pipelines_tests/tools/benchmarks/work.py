@@ -1,7 +1,7 @@
-"""The pieces of work that are timed, each in a process of its own so that its peak memory is its own.
+"""The benchmarks that run in a process of their own, so that each has its own peak memory.
 
-The floor is the least a program could do: download the same pages, parse them with orjson, upsert every field as it is
-into one table without constraints, one prepared statement a page.
+The floor is a minimal program: it downloads the same pages, parses them with orjson, and upserts every field unchanged
+into one table without constraints, with one prepared statement per page.
 """
 
 import json
@@ -36,7 +36,7 @@ from kalshi_pipelines_tests.support.warehouse.legacy import make_legacy_database
 from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, fill
 from kalshi_pipelines_tests.tools.benchmarks.order_flow import order_round_trips
 
-#: Rows that are overwritten in Postgres, and how many in a transaction, as ingest does.
+#: Number of rows overwritten in Postgres, and number of rows per transaction, which is that of an ingest.
 POSTGRES_MARKETS, PAGE = 50_000, 1_000
 FIELDS = Market.__struct_fields__
 COLUMNS = ", ".join(f'"{name}"' for name in FIELDS)
@@ -61,7 +61,7 @@ FROM old.price_snapshots
 
 @dataclass(frozen=True)
 class Measured:
-    """What one piece of work took, from the first request to the last commit."""
+    """Rows, seconds and peak memory of one benchmark, from the first request to the last commit."""
 
     rows: int
     seconds: float
@@ -69,7 +69,7 @@ class Measured:
 
 
 def floor(url: str, folder: Path) -> Measured:
-    """Download, parse, upsert markets."""
+    """Download, parse and upsert markets without checks."""
     connection = sqlite3.connect(folder / "floor.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -106,29 +106,29 @@ def markets(url: str, folder: Path) -> Measured:
 
 
 def markets_unchecked(url: str, folder: Path) -> Measured:
-    """The same without comparing what is read with the contracts."""
+    """Ingest markets with their price snapshots, without comparing records with the contracts."""
     return _ingest(
         url, folder, "prestige", lambda inputs: ingest_markets(replace(inputs, checks_contracts=False)).counts
     )
 
 
 def events(url: str, folder: Path) -> Measured:
-    """Ingest what comes before the markets in the nightly job."""
+    """Ingest events, which the nightly job reads before markets."""
     return _ingest(url, folder, "prestige", lambda inputs: ingest_events(inputs).counts)
 
 
 def orderbooks(url: str, folder: Path) -> Measured:
-    """Sweep all orderbooks on a basic rate budget."""
+    """Read all orderbooks on a basic rate budget."""
     return _ingest(url, folder, "basic", lambda inputs: ingest_orderbooks(inputs).counts)
 
 
 def postgres_copy(url: str, folder: Path) -> Measured:
-    """Overwrite many markets in Postgres as ingest does; needs no exchange."""
+    """Overwrite many markets in Postgres as an ingest does. No exchange is needed."""
     return _overwrite_in_postgres(write_rows)
 
 
 def postgres_executemany(url: str, folder: Path) -> Measured:
-    """The same by the statement a program would start with: an upsert that is executed for each row."""
+    """Overwrite many markets in Postgres by the simplest statement: an upsert that is executed for each row."""
 
     def upsert(connection: sa.Connection, write: BulkWrite, rows: list[Row]) -> None:
         insert = postgresql.insert(write.table)
@@ -161,7 +161,7 @@ def _overwrite_in_postgres(overwrite: Callable[[sa.Connection, BulkWrite, list[R
             )
         engine.dispose()
     if tuple(stored) != (POSTGRES_MARKETS, 1):
-        raise SystemExit(f"not everything was overwritten: {stored}")
+        raise SystemExit(f"Some rows were not overwritten: {stored}")
     return _measured(POSTGRES_MARKETS, seconds)
 
 
@@ -178,14 +178,14 @@ def _ingest(url: str, folder: Path, tier: str, sweep: Callable[[IngestInputs], C
 
 
 def old_database(snapshots: str, folder: Path) -> Measured:
-    """Make a database of the older tool with that many quotes; its figures are of no interest."""
+    """Make a database of the older tool with a number of quotes. Its figures are not reported."""
     started = time.perf_counter()
     made = make_legacy_database(folder / OLD_DATABASE, snapshots=int(snapshots), markets=1_000, bad_rows=False)
     return _measured(made.rows["price_snapshots"], time.perf_counter() - started)
 
 
 def adoption(_snapshots: str, folder: Path) -> Measured:
-    """Take an old database over into a new warehouse, from the first row to the commit."""
+    """Adopt an old database into a new warehouse, from the first row to the commit."""
     engine = open_engine(f"sqlite:///{folder / 'warehouse.db'}")
     upgrade_to_head(engine)
     with read_only(folder / OLD_DATABASE) as old:
@@ -198,11 +198,11 @@ def adoption(_snapshots: str, folder: Path) -> Measured:
 
 
 def adoption_floor(_snapshots: str, folder: Path) -> Measured:
-    """The same quotes into the same table by one statement of SQLite with the same arithmetic, nothing else checked."""
+    """Copy the same quotes into the same table by one SQLite statement with the same arithmetic and no checks."""
     engine = open_engine(f"sqlite:///{folder / 'floor.db'}")
     upgrade_to_head(engine)
     with engine.connect() as connection:
-        driver = sqlite_driver(connection)  # with the cache and the log of the warehouse
+        driver = sqlite_driver(connection)  # It has the cache size and the WAL of the warehouse.
         driver.execute("PRAGMA foreign_keys = OFF")
         driver.execute("DROP TRIGGER write_guard_price_snapshots_insert")
         driver.execute("ATTACH ? AS old", (str(folder / OLD_DATABASE),))
@@ -222,7 +222,7 @@ def _measured(rows: int, seconds: float) -> Measured:
 
 
 def orders(resting: str, _folder: Path) -> Measured:
-    """Order requests to a sandbox in this process whose book holds that many orders already."""
+    """Send order requests to an in-process sandbox whose orderbook already holds ``resting`` orders."""
     return _measured(*order_round_trips(int(resting)))
 
 
@@ -242,7 +242,10 @@ WORK = {
 
 
 def main() -> None:
-    """``python -m kalshi_pipelines_tests.tools.benchmarks.work NAME URL_OR_SIZE FOLDER``: do it, print figures."""
+    """Run one benchmark and print its figures as JSON.
+
+    ``python -m kalshi_pipelines_tests.tools.benchmarks.work NAME URL_OR_SIZE FOLDER``
+    """
     name, url, folder = sys.argv[1:]
     print(json.dumps(asdict(WORK[name](url, Path(folder)))))
 
