@@ -34,7 +34,7 @@ lint: $(READY) ## Style, types and the architecture contract
 docs: $(READY) ## Build the documentation into site/, every warning an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-bench: $(READY) ## Measure ingest speed and memory against the floor
+bench: $(READY) ## Measure ingest speed and memory against a minimal program
 	$(BIN)/python -m kalshi_pipelines_tests.tools.benchmarks
 
 trials: $(READY) ## Run 2,000 trading trials with killed processes and a failing exchange (TRIALS="--trials 150")

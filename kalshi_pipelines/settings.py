@@ -1,6 +1,6 @@
 """All settings except those of trading, read from environment variables into one frozen object.
 
-A test compares ``docs/configuration.md`` with the names, defaults and descriptions below. No setting prints a secret: a
+A test compares ``docs/configuration.md`` with the names, defaults and descriptions below. No setting prints a secret. A
 private key is named by the path of its file, and the URLs of the warehouse and of alerts are hidden.
 """
 

@@ -1,8 +1,8 @@
 """The outbox of alerts in the warehouse. Each alert is stored once, and delivered once to each channel.
 
 A row of ``alert_deliveries`` is one alert for one channel. A process claims the alerts that are due for a channel,
-sends them as one message, and records the result. If the process ends without recording a result, another process takes
-the claim over after a time-out and sends the message again, marked as a possible repeat.
+sends them as one message, and records the result. A claim without a result times out. Another process then sends the
+message again, marked as a possible repeat.
 """
 
 import uuid

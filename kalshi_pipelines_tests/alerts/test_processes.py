@@ -88,17 +88,17 @@ def test_test_command_prints_the_result_of_each_channel(webhook: Webhook, monkey
 
 @pytest.mark.parametrize("command", ["test", "deliver"])
 def test_without_a_channel_the_command_names_the_setting(command: str) -> None:
-    told = alerts_command(command)
-    assert (told.returncode, told.stdout) == (2, "")
-    assert "KALSHI_ALERT_URLS" in told.stderr
+    finished = alerts_command(command)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert "KALSHI_ALERT_URLS" in finished.stderr
 
 
 def test_address_that_cannot_be_used_is_a_readable_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KALSHI_ALERT_URLS", "gopher://secret")
-    told = alerts_command("test")
-    assert told.returncode == 2
-    assert len(told.stderr.splitlines()) == 1
-    assert "secret" not in told.stderr
+    finished = alerts_command("test")
+    assert finished.returncode == 2
+    assert len(finished.stderr.splitlines()) == 1
+    assert "secret" not in finished.stderr
 
 
 @pytest.mark.usefixtures("variables")

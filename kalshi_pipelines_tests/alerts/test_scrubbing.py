@@ -1,4 +1,4 @@
-"""Messages are bounded and free of secrets and active markup, whatever a vendor sends."""
+"""Messages have a bounded length, no secrets and no active markup, even for hostile text from a vendor."""
 
 import base64
 import unicodedata

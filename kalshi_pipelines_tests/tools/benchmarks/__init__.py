@@ -1,4 +1,4 @@
-"""``make bench``: speed and memory of the pipelines, compared with a floor that is measured in the same run.
+"""``make bench``: speed and memory of the pipelines, compared with a minimal program that runs at the same time.
 
-The floor is a minimal program that does the same work without checks.
+The minimal program does the same work without checks.
 """

@@ -1,4 +1,4 @@
-"""Run the benchmarks and print a table. Compare its ratios, because absolute times vary with machine and hour."""
+"""Run the benchmarks and print a table. Compare its ratios: absolute times vary with the machine and the hour."""
 
 import argparse
 import datetime as dt
@@ -37,25 +37,25 @@ def frozen(markets: int, tier: str = "unlimited") -> SandboxOptions:
 
 
 def speed(markets: int, repeats: int) -> None:
-    """Print a row of the table: first and second ingest compared with the floor, and the cost of contract checks."""
-    firsts, seconds, floors, ratios, shares = [], [], [], [], []
+    """Print a row of the table: two ingests compared with a minimal program, and the cost of contract checks."""
+    firsts, seconds, minimals, ratios, shares = [], [], [], [], []
     with running_sandbox(frozen(markets)) as sandbox:
         with tempfile.TemporaryDirectory() as warm_up:
-            measure("floor", sandbox, Path(warm_up))  # The sandbox renders a market at its first request.
+            measure("minimal", sandbox, Path(warm_up))  # The sandbox renders a market at its first request.
         for _ in range(repeats):
             with tempfile.TemporaryDirectory() as folder:
-                floors.append(measure("floor", sandbox, Path(folder)))
+                minimals.append(measure("minimal", sandbox, Path(folder)))
                 measure("events", sandbox, Path(folder))
                 firsts.append(measure("markets", sandbox, Path(folder)))
                 httpx.post(f"{sandbox.admin_url}/sandbox/prices", json={"fraction": SHARE_MOVED}, timeout=60)
                 seconds.append(measure("markets", sandbox, Path(folder)))
-            ratios.append(firsts[-1].seconds / floors[-1].seconds)
+            ratios.append(firsts[-1].seconds / minimals[-1].seconds)
             shares.append(seconds[-1].seconds / firsts[-1].seconds)
         checks = _cost_of_checks(sandbox)
     first = min(firsts, key=lambda each: each.seconds)
-    floor = min(floors, key=lambda each: each.seconds)
+    minimal = min(minimals, key=lambda each: each.seconds)
     print(
-        f"{first.rows:>9,} {floor.rows / floor.seconds:>12,.0f} {first.rows / first.seconds:>12,.0f} "
+        f"{first.rows:>9,} {minimal.rows / minimal.seconds:>12,.0f} {first.rows / first.seconds:>12,.0f} "
         f"{statistics.median(ratios):>9.2f} {checks:>9.2f} {statistics.median(shares):>12.2f} "
         f"{first.peak_mb:>9.0f}",
         flush=True,
@@ -134,23 +134,24 @@ def bulk_writes(repeats: int) -> None:
 def adoption(few: int, many: int, repeats: int) -> None:
     """Print the speed of adopting quotes of an old database, compared with one plain statement, and peak memory."""
     adopted: dict[int, list[Measured]] = {few: [], many: []}
-    ratios, floors = [], []
+    ratios, minimals = [], []
     for size in (few, many):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             measure("old_database", size, folder)
             for _ in range(repeats if size == many else 1):
                 adopted[size].append(measure("adoption", size, folder))
-                floors.append(measure("adoption_floor", size, folder))
-                ratios.append(adopted[size][-1].seconds / floors[-1].seconds)
-                for database in (*folder.glob("warehouse.db*"), *folder.glob("floor.db*")):
+                minimals.append(measure("minimal_adoption", size, folder))
+                ratios.append(adopted[size][-1].seconds / minimals[-1].seconds)
+                for database in (*folder.glob("warehouse.db*"), *folder.glob("minimal.db*")):
                     database.unlink()
     best = min(adopted[many], key=lambda each: each.seconds)
-    floor = min(floors[1:], key=lambda each: each.seconds)
+    minimal = min(minimals[1:], key=lambda each: each.seconds)
     small, large = adopted[few][0].peak_mb, best.peak_mb
     print(
         f"adoption of {best.rows:,} legacy price_snapshots: {best.rows / best.seconds:,.0f} rows/s, "
-        f"plain INSERT ... SELECT {floor.rows / floor.seconds:,.0f} rows/s, ratio {statistics.median(ratios[1:]):.2f}; "
+        f"plain INSERT ... SELECT {minimal.rows / minimal.seconds:,.0f} rows/s, "
+        f"ratio {statistics.median(ratios[1:]):.2f}; "
         f"peak memory {small:.0f} MB at {few:,} rows, {large:.0f} MB at {many:,}: {large / small:.2f}",
         flush=True,
     )
@@ -165,7 +166,8 @@ def news(count: int) -> None:
             each.append(seconds_per_stored_article(Path(folder), count, indexed=indexed))
     print(
         f"news: {grouped / seconds:,.0f} articles/s grouped into stories (precision {precision:.3f}, "
-        f"recall {recall:.3f}); stored at {1 / each[0]:,.0f} articles/s without full-text index, {1 / each[1]:,.0f} with it",
+        f"recall {recall:.3f}); stored at {1 / each[0]:,.0f} articles/s without full-text index, "
+        f"{1 / each[1]:,.0f} with it",
         flush=True,
     )
 
@@ -175,10 +177,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--quick", action="store_true", help="run each benchmark once, at one small size")
     quick = parser.parse_args().quick
-    print("markets + price_snapshots, from HTTP to committed SQLite rows; benchmarks/work.py describes the floor")
+    print("markets + price_snapshots, from HTTP to committed SQLite rows; work.py describes the minimal program")
     print("checks: time of the first run with contract checks, divided by its time without them")
     print(
-        f"{'markets':>9} {'floor rows/s':>12} {'first rows/s':>12} {'to floor':>9} {'checks':>9} {'second/first':>12} "
+        f"{'markets':>9} {'minimal r/s':>12} {'first rows/s':>12} {'ratio':>9} {'checks':>9} {'second/first':>12} "
         f"{'peak MB':>9}"
     )
     for size in (10_000,) if quick else (10_000, 50_000, 100_000):

@@ -1,7 +1,7 @@
 """The benchmarks that run in a process of their own, so that each has its own peak memory.
 
-The floor is a minimal program: it downloads the same pages, parses them with orjson, and upserts every field unchanged
-into one table without constraints, with one prepared statement per page.
+The minimal program downloads the same pages, parses them with orjson, and upserts every field unchanged. Its table has
+no constraints, and it uses one prepared statement per page.
 """
 
 import json
@@ -68,9 +68,9 @@ class Measured:
     peak_mb: float
 
 
-def floor(url: str, folder: Path) -> Measured:
+def minimal(url: str, folder: Path) -> Measured:
     """Download, parse and upsert markets without checks."""
-    connection = sqlite3.connect(folder / "floor.db", isolation_level=None)
+    connection = sqlite3.connect(folder / "minimal.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     types = COLUMNS.replace('"ticker"', '"ticker" PRIMARY KEY')
@@ -197,9 +197,9 @@ def adoption(_snapshots: str, folder: Path) -> Measured:
     return _measured(next(table.stored for table in report.tables if table.name == "price_snapshots"), seconds)
 
 
-def adoption_floor(_snapshots: str, folder: Path) -> Measured:
+def minimal_adoption(_snapshots: str, folder: Path) -> Measured:
     """Copy the same quotes into the same table by one SQLite statement with the same arithmetic and no checks."""
-    engine = open_engine(f"sqlite:///{folder / 'floor.db'}")
+    engine = open_engine(f"sqlite:///{folder / 'minimal.db'}")
     upgrade_to_head(engine)
     with engine.connect() as connection:
         driver = sqlite_driver(connection)  # It has the cache size and the WAL of the warehouse.
@@ -228,7 +228,7 @@ def orders(resting: str, _folder: Path) -> Measured:
 
 WORK = {
     "orders": orders,
-    "floor": floor,
+    "minimal": minimal,
     "events": events,
     "markets": markets,
     "markets_unchecked": markets_unchecked,
@@ -237,7 +237,7 @@ WORK = {
     "postgres_executemany": postgres_executemany,
     "old_database": old_database,
     "adoption": adoption,
-    "adoption_floor": adoption_floor,
+    "minimal_adoption": minimal_adoption,
 }
 
 
