@@ -5,7 +5,8 @@ from typing import Final
 
 import msgspec
 
-#: Version of the conversion from records to rows; part of every digest. After a raise every record read is rewritten.
+#: Version of the conversion from records to rows; part of every digest. A higher version makes every record read be
+#: stored again.
 ROW_LAYOUT: Final = b"1"
 _DIGEST_BYTES: Final = 16
 
