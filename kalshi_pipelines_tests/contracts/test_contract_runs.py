@@ -1,4 +1,4 @@
-"""A contract run asks everything it may, one failure stops nothing, and the next run is due when it should be."""
+"""Contract runs: which probes they send, what they report, and when the next run is due."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -54,20 +54,20 @@ def test_a_healthy_exchange_has_no_breaking_finding(engine: sa.Engine, sandbox: 
     assert report.outcomes["GET /series/{series_ticker}/markets/{ticker}/candlesticks"] is CheckOutcome.CHECKED
 
 
-def test_what_is_skipped_is_told_with_the_reason(sqlite_engine: sa.Engine, sandbox: SandboxProcess) -> None:
+def test_skipped_probes_are_reported_with_the_reason(sqlite_engine: sa.Engine, sandbox: SandboxProcess) -> None:
     skipped = {each.name: each.why for each in run(sqlite_engine, sandbox).skipped}
     assert "KALSHI_API_KEY_ID" in skipped["GET /portfolio/balance"]
     assert "KALSHI_RUN_LIVE_API" in skipped["OpenAPI document"]
     assert "KALSHI_RUN_LIVE_API" in skipped["search at Exa"]
 
 
-def test_without_the_gate_production_is_not_asked(sqlite_engine: sa.Engine, sandbox: SandboxProcess) -> None:
+def test_production_is_not_probed_without_the_live_setting(sqlite_engine: sa.Engine, sandbox: SandboxProcess) -> None:
     report = run(sqlite_engine, sandbox, environment=Environment.PROD)
     assert report.environment is Environment.SANDBOX
     assert all(response.url.startswith(sandbox.url) for response in report.responses)
 
 
-def test_a_key_that_is_gone_is_breaking_and_the_other_probes_go_on(engine: sa.Engine, sandbox: SandboxProcess) -> None:
+def test_a_missing_key_is_breaking_and_does_not_stop_other_probes(engine: sa.Engine, sandbox: SandboxProcess) -> None:
     drift(sandbox, "GET /markets", {"op": "remove", "path": "markets[].yes_bid_dollars"})
     report = run(engine, sandbox)
     assert report.is_broken
@@ -77,7 +77,7 @@ def test_a_key_that_is_gone_is_breaking_and_the_other_probes_go_on(engine: sa.En
     assert report.outcomes["GET /historical/trades"] in {CheckOutcome.CHECKED, CheckOutcome.EMPTY}
 
 
-def test_what_was_different_at_the_first_run_stays_open_until_it_is_gone(
+def test_a_difference_of_the_first_run_stays_open_until_it_is_gone(
     sqlite_engine: sa.Engine, sandbox: SandboxProcess
 ) -> None:
     drift(sandbox, "GET /markets", {"op": "set", "path": "markets[].price_level_structure", "value": "unheard_of"})
@@ -117,7 +117,7 @@ def test_a_run_with_a_baseline_decodes_and_compares_each_answer_once(
     assert calls == {"decode": answers, "observe": answers, "compare_with_contract": answers, "compare": answers}
 
 
-def test_an_exchange_that_is_away_is_no_drift(sqlite_engine: sa.Engine) -> None:
+def test_an_exchange_that_does_not_answer_is_no_finding(sqlite_engine: sa.Engine) -> None:
     settings = Settings.from_environment().model_copy(update={"run_live_api": False})
     report = run_contract_checks(settings, sqlite_engine, lambda _: None, sandbox_url="http://127.0.0.1:9", seconds=2.5)
     assert not report.is_answered
@@ -125,7 +125,7 @@ def test_an_exchange_that_is_away_is_no_drift(sqlite_engine: sa.Engine) -> None:
     assert any("time of the run" in each.why for each in report.skipped)
 
 
-def test_runs_are_five_to_six_hours_apart_and_sooner_after_a_failure(engine: sa.Engine) -> None:
+def test_the_next_run_is_due_sooner_after_a_failed_run(engine: sa.Engine) -> None:
     start = now_us()
     assert next_run(engine, Environment.SANDBOX, start).key
     first = store.begin_run(engine, "sandbox", RunSource.PROBES, start)
@@ -137,7 +137,7 @@ def test_runs_are_five_to_six_hours_apart_and_sooner_after_a_failure(engine: sa.
     assert failed.key == next_run(engine, Environment.SANDBOX, start + HOUR_US // 2).key
 
 
-def test_after_a_success_the_next_run_is_due_within_six_hours(
+def test_the_next_run_is_due_four_to_six_hours_after_a_success(
     sqlite_engine: sa.Engine, sandbox: SandboxProcess
 ) -> None:
     before = now_us()
@@ -147,7 +147,7 @@ def test_after_a_success_the_next_run_is_due_within_six_hours(
     assert next_run(sqlite_engine, Environment.SANDBOX, now_us() + 100 * HOUR_US).key
 
 
-def test_a_day_without_a_successful_run_is_told_once(engine: sa.Engine, sandbox: SandboxProcess) -> None:
+def test_a_day_without_a_successful_run_sends_one_alert(engine: sa.Engine, sandbox: SandboxProcess) -> None:
     run(engine, sandbox)
     late = now_us() + FRESH_FOR_US
     assert check_freshness(engine, "sandbox", now_us()).is_fresh
@@ -163,7 +163,7 @@ def test_a_day_without_a_successful_run_is_told_once(engine: sa.Engine, sandbox:
     [(1_795_651_200_000_000 + hour * HOUR_US, 8 <= hour % 168 < 10) for hour in (0, 7, 8, 9, 10, 32, 168 + 8)],
 )
 def test_maintenance_is_on_thursdays_from_three_to_five_in_new_york(instant_us: int, expected: bool) -> None:
-    # The first is Thursday, 2026-11-26, midnight UTC; New York is five hours behind.
+    # The first instant is Thursday 2026-11-26 at 00:00 UTC. New York is five hours behind.
     assert in_maintenance(instant_us) is expected
 
 

@@ -1,4 +1,4 @@
-"""A few of the trials, and a day of usual life with an ingest beside the probes; ``__main__`` runs all of them."""
+"""Two of the drift trials, and a day of usual life with ingests; ``tools.drift_trials`` runs all trials."""
 
 import contextlib
 import datetime as dt
@@ -44,9 +44,7 @@ def warehouse_url(migrated_file: Path, tmp_path: Path) -> str:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [RENAMED, EVERYWHERE])
-def test_one_change_within_72_hours_of_restarts_and_kills_is_told_of_once_within_a_day(
-    seed: int, warehouse_url: str
-) -> None:
+def test_one_change_despite_restarts_and_kills_sends_one_message_in_a_day(seed: int, warehouse_url: str) -> None:
     outcome = run_trial(plan_trial(seed), warehouse_url)
     assert outcome.is_good, str(outcome)
     assert outcome.runs >= 8
@@ -60,7 +58,7 @@ def no_retries() -> Iterator[None]:
 
 
 def _ingest(url: str, warehouse_url: str) -> int:
-    """Everything a night reads; returns how many sweeps ended well. In maintenance they may not."""
+    """Run the four sweeps of a night, and return how many succeeded. Sweeps may fail during maintenance."""
     engine = open_engine(warehouse_url)
     ended = 0
     with KalshiClient.from_settings(Settings(rate_tier=RateTier.PRESTIGE), engine, url=url) as client:
@@ -73,7 +71,7 @@ def _ingest(url: str, warehouse_url: str) -> int:
 
 
 def _wednesday_evening() -> int:
-    """The next one at eight in New York, ahead of whoever runs this."""
+    """Return the next Wednesday at 20:00 New York time, in microseconds since 1970 UTC."""
     there = (units.instant(units.now_us()) + dt.timedelta(days=1)).astimezone(EXCHANGE_TIME_ZONE)
     there += dt.timedelta(days=(2 - there.weekday()) % 7)
     return int(there.replace(hour=20, minute=0, second=0, microsecond=0).timestamp()) * 1_000_000
@@ -88,27 +86,27 @@ def _live_a_day(
         if hour % 8 == 0:
             sweeps += _ingest(exchange.process.url, warehouse_url)
         exchange.go_to(exchange.now_us() + HOUR_US)
-        life.go_on()
+        life.advance()
     return runs, sweeps
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("no_retries")
-def test_a_day_of_usual_life_with_an_ingest_gives_neither_a_grave_finding_nor_a_message(warehouse_url: str) -> None:
+def test_a_day_of_usual_life_has_no_grave_finding_and_no_message(warehouse_url: str) -> None:
     start_us = _wednesday_evening()
     assert any(is_maintenance(start_us + hour * HOUR_US) for hour in range(24))
-    with simulated_exchange(start_us, seed=5) as exchange, message_receiver(exchange) as somebody:
+    with simulated_exchange(start_us, seed=5) as exchange, message_receiver(exchange) as receiver:
         life = UsualLife(exchange, random.Random(5))
-        daemon = SimulatedDaemon(warehouse_url, exchange.process.url, somebody.url, exchange.now_us)
+        daemon = SimulatedDaemon(warehouse_url, exchange.process.url, receiver.url, exchange.now_us)
         runs, sweeps = _live_a_day(exchange, life, daemon, warehouse_url)
         daemon.stop()
     engine = open_engine(warehouse_url)
     found = store.findings(engine, "sandbox")
     engine.dispose()
     assert [each.difference for each in found if each.difference.severity is not Severity.ADDITIVE] == []
-    assert somebody.received == []
+    assert receiver.received == []
     assert (runs, sweeps) >= (4, 12)
-    assert life.went_on >= {
+    assert life.happened >= {
         "maintenance",
         "inactive",
         "active",

@@ -13,7 +13,7 @@ from kalshi_pipelines.contracts.language.differences import Difference, Kind, Se
 from kalshi_pipelines.contracts.language.responses import Response
 from kalshi_pipelines_tests.support.contracts.responses import AT, answer
 
-THURSDAY = 1_795_077_000_000_000  # 2026-11-19T03:30:00 Eastern Time
+THURSDAY = 1_795_077_000_000_000  # Thursday 2026-11-19, 03:30 Eastern Time
 COSTS = {"default_cost": 10, "endpoint_costs": [{"method": "GET", "path": "/trade-api/v2/x", "cost": 2}]}
 NESTED = {"error": {"code": "not_found", "message": "not found"}}
 
@@ -28,12 +28,12 @@ def test_an_empty_list_is_no_difference() -> None:
 
 
 @pytest.mark.parametrize(("at", "outcome"), [(AT, CheckOutcome.UNREACHABLE), (THURSDAY, CheckOutcome.MAINTENANCE)])
-def test_an_exchange_that_does_not_work_is_no_drift(at: int, outcome: CheckOutcome) -> None:
+def test_an_exchange_that_is_down_is_no_difference(at: int, outcome: CheckOutcome) -> None:
     checked = check(answer(b"<html>", "GET /markets", 503, received_us=at))
     assert (checked.outcome, checked.differences, checked.inventory) == (outcome, (), None)
 
 
-def test_the_status_of_an_exchange_that_is_down_is_still_checked() -> None:
+def test_the_status_answer_of_a_down_exchange_is_still_compared() -> None:
     checked = check(answer({"exchange_active": False, "trading_active": "no"}, "GET /exchange/status", 503))
     assert [(each.kind, each.place) for each in checked.differences] == [(Kind.TYPE_CHANGED, "trading_active")]
 
@@ -51,7 +51,7 @@ def test_the_status_of_an_exchange_that_is_down_is_still_checked() -> None:
         ({"request": {"expects": (400,)}}, (Kind.STATUS_CHANGED, Severity.RISKY)),
     ],
 )
-def test_who_answers_and_how_is_judged(options: dict[str, Any], expected: tuple[Kind, Severity]) -> None:
+def test_status_address_and_headers_are_judged(options: dict[str, Any], expected: tuple[Kind, Severity]) -> None:
     assert kinds(answer(**({"body": COSTS} | options))) == [expected]
 
 
@@ -68,13 +68,13 @@ def test_an_endpoint_that_needs_a_key_must_refuse_without_one() -> None:
     assert kinds(answer(limits, "GET /account/limits", request={"is_signed": True})) == []
 
 
-def test_an_unknown_ticker_is_refused_without_a_finding() -> None:
+def test_a_refused_unknown_ticker_is_no_difference() -> None:
     request = {"path": {"ticker": "KXNONE"}}
     checked = check(answer(NESTED, "GET /markets/{ticker}", 404, request=request))
     assert (checked.outcome, checked.differences) == (CheckOutcome.REFUSED, ())
 
 
-def test_a_flat_body_where_refusals_are_nested_changes_the_shape_of_errors() -> None:
+def test_a_flat_refusal_instead_of_a_nested_one_changes_the_shape() -> None:
     request = {"path": {"ticker": "KXNONE"}}
     flat = {"code": "not_found", "message": "not found"}
     assert (Kind.ERROR_SHAPE_CHANGED, Severity.BREAKING) in kinds(
@@ -82,7 +82,7 @@ def test_a_flat_body_where_refusals_are_nested_changes_the_shape_of_errors() -> 
     )
 
 
-def test_a_difference_that_was_learned_is_none_any_more() -> None:
+def test_a_learned_difference_is_not_reported_again() -> None:
     new = answer({**COSTS, "surcharge": 3})
     first = check(new)
     assert [each.kind for each in first.differences] == [Kind.KEY_NEW]
@@ -90,7 +90,7 @@ def test_a_difference_that_was_learned_is_none_any_more() -> None:
     assert check(new, learn(None, first.inventory, AT)).differences == ()
 
 
-def test_a_cost_that_changes_is_found_by_what_was_learned() -> None:
+def test_a_changed_cost_differs_from_the_baseline() -> None:
     inventory = check(answer(COSTS)).inventory
     assert inventory is not None
     dearer = {**COSTS, "endpoint_costs": [{**COSTS["endpoint_costs"][0], "cost": 20}]}  # type: ignore[index]
@@ -98,7 +98,7 @@ def test_a_cost_that_changes_is_found_by_what_was_learned() -> None:
     assert [(each.kind, each.before, each.after) for each in found] == [(Kind.VALUE_CHANGED, "2", "20")]
 
 
-def test_a_baseline_is_the_same_after_json() -> None:
+def test_a_baseline_survives_conversion_to_json_and_back() -> None:
     inventory = check(answer(COSTS)).inventory
     assert inventory is not None
     baseline = learn(learn(None, inventory, AT), inventory, AT + 1)
@@ -114,7 +114,7 @@ def test_a_baseline_is_the_same_after_json() -> None:
         max_leaves=12,
     )
 )
-def test_any_json_is_checked_without_an_error_and_never_differs_from_itself(value: Any) -> None:
+def test_any_json_is_checked_and_never_differs_from_itself(value: Any) -> None:
     for endpoint in ("GET /markets", "GET /portfolio/fills", "GET /account/endpoint_costs"):
         signed = {"is_signed": True}
         checked = check(answer({"markets": value, "fills": value, "endpoint_costs": value}, endpoint, request=signed))
@@ -135,7 +135,7 @@ def test_every_contract_names_its_endpoint_and_knows_its_assets() -> None:
     assert assets_of("GET /nowhere", "x") == ()
 
 
-def test_the_same_finding_has_the_same_fingerprint_and_a_changed_one_the_same_subject() -> None:
+def test_a_changed_finding_has_a_new_fingerprint_and_the_same_subject() -> None:
     one = Difference(
         "GET /markets", "markets[].status", Kind.VALUE_NEW, Severity.BREAKING, "known", "new: 'a'", "first"
     )
@@ -155,7 +155,7 @@ def test_text_of_a_vendor_becomes_one_bounded_line(text: str) -> None:
     assert len(shown.splitlines()) <= 1
 
 
-def test_what_is_inside_a_key_nobody_declared_comes_and_goes_unnoticed() -> None:
+def test_keys_inside_an_undeclared_object_are_not_compared() -> None:
     first = check(answer({**COSTS, "extra": {"a": 1, "b": [{"c": 1}]}}))
     assert [each.place for each in first.differences] == ["extra"]
     assert first.inventory is not None

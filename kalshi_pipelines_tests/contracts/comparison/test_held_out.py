@@ -21,20 +21,20 @@ from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 LEAST_DETECTED = 0.95
 LEAST_GRAVE = 0.90
-#: The values stay possible: magnitudes are told after ten answers with enough rows, not from one recording.
-NOT_TOLD_BY_ONE_RECORDING = {"volume a hundred times", "trade counts a hundred times"}
+#: Changes to plausible values. Magnitudes are judged only after ten answers, so one recording cannot show them.
+NEED_MORE_ANSWERS = {"volume a hundred times", "trade counts a hundred times"}
 _STEP_HOURS = 3
 
 
-class Observed:
-    """A day of the sandbox, with what was learned of it and the last answers of each endpoint."""
+class ObservedDay:
+    """A day of the sandbox: the learned baselines, the differences, and the last answers of each endpoint."""
 
     def __init__(self) -> None:
         self.baselines: dict[str, Baseline] = {}
         self.last: dict[str, list[Response]] = {}
         self.alarms: list[Difference] = []
 
-    def see(self, responses: Sequence[Response]) -> None:
+    def observe(self, responses: Sequence[Response]) -> None:
         self.last = {}
         for response in responses:
             endpoint = response.request.endpoint
@@ -48,20 +48,20 @@ class Observed:
 
 
 @pytest.fixture(scope="module")
-def day() -> Iterator[Observed]:
+def day() -> Iterator[ObservedDay]:
     sandbox = local_sandbox(SandboxOptions(markets=300, combos=20, tier="unlimited", seed=11))
-    observed = Observed()
+    observed = ObservedDay()
     with sandbox.client:
         signer = RequestSigner("mine", now_ms=lambda: sandbox.time.microseconds // 1_000)
         sandbox.steer("POST", "/keys", key_id="mine", public_key_pem=signer.public_pem)
         answers = SandboxAnswers(sandbox, signer)
         for _ in range(24 // _STEP_HOURS + 1):
-            observed.see(list(answers.everything()))
+            observed.observe(list(answers.everything()))
             sandbox.pass_seconds(_STEP_HOURS * 3_600)
         yield observed
 
 
-def test_a_day_of_the_sandbox_gives_no_difference_at_all(day: Observed) -> None:
+def test_a_day_of_the_sandbox_has_no_difference(day: ObservedDay) -> None:
     assert day.alarms == []
 
 
@@ -86,7 +86,7 @@ def _on_recordings(mutation: Mutation | ResponseChange) -> tuple[Difference, ...
     return None
 
 
-def _on_sandbox(mutation: Mutation | ResponseChange, day: Observed) -> tuple[Difference, ...] | None:
+def _on_sandbox(mutation: Mutation | ResponseChange, day: ObservedDay) -> tuple[Difference, ...] | None:
     for response in day.last.get(mutation.endpoint, []):
         if response.status >= 300:
             continue
@@ -113,37 +113,37 @@ def _rates(
 
 @pytest.mark.skipif(not (RECORDINGS / "index.json").exists(), reason="no recordings beside the project")
 @pytest.mark.parametrize("mutation", HELD_OUT, ids=lambda each: f"{each.endpoint}: {each.name}")
-def test_a_change_that_was_never_seen_is_found_on_a_recording(mutation: Mutation) -> None:
+def test_each_held_out_change_of_a_recording_is_detected(mutation: Mutation) -> None:
     found = _on_recordings(mutation)
     assert found is not None, "the mutation changes nothing"
-    if mutation.name in NOT_TOLD_BY_ONE_RECORDING:
+    if mutation.name in NEED_MORE_ANSWERS:
         assert found == ()
-        pytest.xfail("one recording can not tell this")
+        pytest.xfail("one recording cannot show this")
     assert found
     assert not mutation.breaking or any(each.severity is not Severity.ADDITIVE for each in found)
 
 
 @pytest.mark.skipif(not (RECORDINGS / "index.json").exists(), reason="no recordings beside the project")
-def test_changes_that_were_never_seen_are_found_on_recordings() -> None:
+def test_held_out_changes_of_recordings_reach_the_detection_rates() -> None:
     detected, grave, missed = _rates(HELD_OUT, {each.name: _on_recordings(each) or () for each in HELD_OUT})
     assert detected >= LEAST_DETECTED, missed
     assert grave >= LEAST_GRAVE, missed
 
 
-def test_changes_that_were_never_seen_are_found_on_the_sandbox(day: Observed) -> None:
-    found = {each.name: told for each in HELD_OUT if (told := _on_sandbox(each, day)) is not None}
+def test_held_out_changes_of_sandbox_answers_reach_the_rates(day: ObservedDay) -> None:
+    found = {each.name: differences for each in HELD_OUT if (differences := _on_sandbox(each, day)) is not None}
     detected, grave, missed = _rates(HELD_OUT, found)
     assert len(found) >= 55
     assert detected >= LEAST_DETECTED, missed
     assert grave >= LEAST_GRAVE, missed
 
 
-# Written down before it was looked at how the checks work -------------------------------------------------------------
+# Changes written down without knowledge of the checks ----------------------------------------------------------------
 
 
 @pytest.mark.skipif(not (RECORDINGS / "index.json").exists(), reason="no recordings beside the project")
 @pytest.mark.parametrize("change", FURTHER, ids=lambda each: f"{each.endpoint}: {each.name}")
-def test_a_change_thought_of_without_the_checks_is_found_on_a_recording(change: Mutation | ResponseChange) -> None:
+def test_each_further_change_of_a_recording_is_detected(change: Mutation | ResponseChange) -> None:
     found = _on_recordings(change)
     assert found is not None, "the change changes nothing"
     assert bool(found) is (change.name not in MISSED)
@@ -151,8 +151,8 @@ def test_a_change_thought_of_without_the_checks_is_found_on_a_recording(change: 
         assert any(each.severity is not Severity.ADDITIVE for each in found)
 
 
-def test_changes_thought_of_without_the_checks_are_found_on_the_sandbox(day: Observed) -> None:
-    found = {each.name: told for each in FURTHER if (told := _on_sandbox(each, day)) is not None}
+def test_further_changes_of_sandbox_answers_reach_the_rates(day: ObservedDay) -> None:
+    found = {each.name: differences for each in FURTHER if (differences := _on_sandbox(each, day)) is not None}
     detected, grave, missed = _rates(FURTHER, found)
     assert len(found) >= 60
     assert detected >= LEAST_DETECTED, missed

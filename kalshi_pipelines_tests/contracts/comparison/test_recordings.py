@@ -19,7 +19,7 @@ def _files(*folders: str) -> list[str]:
 
 
 @pytest.mark.parametrize("file", _files("derived_3_34_0", "prod_2026_08", "demo_2026_06"))
-def test_an_unmodified_recording_gives_no_alarm(file: str) -> None:
+def test_an_unmodified_recording_has_no_grave_difference(file: str) -> None:
     recording = recordings()[file]
     for known in ((), (recording,), tuple(siblings(recording)), (recording, *siblings(recording))):
         found = check(recording.response, baseline_of(*known)).differences
@@ -27,19 +27,19 @@ def test_an_unmodified_recording_gives_no_alarm(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", _files("prod_2026_08", "demo_2026_06"))
-def test_what_became_required_later_is_told_with_its_date(file: str) -> None:
+def test_a_key_required_since_a_later_day_is_reported_with_the_day(file: str) -> None:
     for each in check(recordings()[file].response).differences:
         assert each.before.startswith("required by the specification since 2026-") or each.place.endswith(
             "._truncated_from"
         )
 
 
-def test_nothing_is_different_about_recordings_of_the_current_shape_without_a_baseline() -> None:
+def test_current_recordings_without_a_baseline_have_no_difference() -> None:
     found = {file: check(recordings()[file].response).differences for file in _files("derived_3_34_0")}
     assert {file: differences for file, differences in found.items() if differences} == {}
 
 
-def test_incidents_that_really_happened_are_detected(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nearly_all_real_incidents_are_detected(capsys: pytest.CaptureFixture[str]) -> None:
     every = checked_incidents()
     reached = [each for each in every if each.reach in {"answer", "host"}]
     breaking = [each for each in reached if each.breaking]

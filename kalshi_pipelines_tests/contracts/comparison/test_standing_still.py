@@ -1,4 +1,4 @@
-"""Values that stand still are a dead field, or rows that just began to live: told apart by what was there before."""
+"""Frozen values: a dead field is reported, rows of new markets are not. The baseline tells them apart."""
 
 import random
 from typing import Any
@@ -27,7 +27,7 @@ NUMBERS = (
 
 
 def market(draw: random.Random, number: int, idle: float = 0.0) -> dict[str, Any]:
-    """A market; some are not quoted and traded yet."""
+    """Return a market; a share ``idle`` of the markets has no quotes and trades yet."""
     is_new = draw.random() < idle
     bid = draw.randint(1, 60)
     prices = (0, 100, 0, 100, 0) if is_new else (bid, bid + 2, 98 - bid, 100 - bid, bid)
@@ -41,8 +41,8 @@ def lists(draw: random.Random, idle: float = 0.0, always: dict[str, str] | None 
     return {"markets": [market(draw, number, idle) | (always or {}) for number in range(ROWS)], "cursor": ""}
 
 
-def still(known: Baseline, body: dict[str, Any]) -> set[str]:
-    """The places that are said to stand still."""
+def frozen_keys(known: Baseline, body: dict[str, Any]) -> set[str]:
+    """Return the keys that are reported as frozen."""
     inventory = check(_response(body)).inventory
     assert inventory is not None
     return {
@@ -52,7 +52,7 @@ def still(known: Baseline, body: dict[str, Any]) -> set[str]:
     }
 
 
-def known_of(draw: random.Random, *idle: float) -> Baseline:
+def baseline_of(draw: random.Random, *idle: float) -> Baseline:
     baseline = None
     for share in idle:
         inventory = check(_response(lists(draw, share))).inventory
@@ -72,24 +72,24 @@ def draw() -> random.Random:
 
 
 @pytest.mark.parametrize("dead", [{"volume_fp": "0.00"}, {"yes_bid_dollars": "0.0000", "no_ask_dollars": "1.0000"}])
-def test_a_number_that_is_suddenly_always_the_same_is_dead(draw: random.Random, dead: dict[str, str]) -> None:
-    assert still(known_of(draw, *[0.1] * 12), lists(draw, 0.1, dead)) == dead.keys()
+def test_a_number_that_suddenly_never_varies_is_frozen(draw: random.Random, dead: dict[str, str]) -> None:
+    assert frozen_keys(baseline_of(draw, *[0.1] * 12), lists(draw, 0.1, dead)) == dead.keys()
 
 
-def test_rows_that_just_began_to_live_are_no_dead_numbers(draw: random.Random) -> None:
-    assert still(known_of(draw, *[0.1] * 12), lists(draw, 1.0)) == set()
+def test_rows_of_new_markets_are_not_frozen(draw: random.Random) -> None:
+    assert frozen_keys(baseline_of(draw, *[0.1] * 12), lists(draw, 1.0)) == set()
 
 
-def test_rows_that_live_less_and_less_are_no_dead_numbers(draw: random.Random) -> None:
+def test_rows_that_are_traded_less_and_less_are_not_frozen(draw: random.Random) -> None:
     growing = [step / 12 for step in range(12)]
-    assert still(known_of(draw, *growing), lists(draw, 0.9, {"volume_fp": "0.00"})) == set()
+    assert frozen_keys(baseline_of(draw, *growing), lists(draw, 0.9, {"volume_fp": "0.00"})) == set()
 
 
-def test_a_place_is_not_judged_before_it_was_seen_often(draw: random.Random) -> None:
-    assert still(known_of(draw, *[0.1] * 5), lists(draw, 0.1, {"volume_fp": "0.00"})) == set()
+def test_a_place_seen_in_few_answers_is_not_judged(draw: random.Random) -> None:
+    assert frozen_keys(baseline_of(draw, *[0.1] * 5), lists(draw, 0.1, {"volume_fp": "0.00"})) == set()
 
 
-def test_quotes_that_vanish_of_all_markets_that_were_traded_today_break_a_rule(draw: random.Random) -> None:
+def test_missing_quotes_of_all_markets_traded_today_break_a_rule(draw: random.Random) -> None:
     gone = {
         "yes_bid_dollars": "0.0000",
         "yes_ask_dollars": "1.0000",
@@ -98,9 +98,9 @@ def test_quotes_that_vanish_of_all_markets_that_were_traded_today_break_a_rule(d
     }
     rule = "no market that was traded today has a quote"
 
-    def told(body: dict[str, Any]) -> bool:
+    def is_reported(body: dict[str, Any]) -> bool:
         return any(rule in each.after for each in check(_response(body)).differences)
 
-    assert told(lists(draw, always=gone))
-    assert not told(lists(draw))
-    assert not told(lists(draw, idle=1.0))
+    assert is_reported(lists(draw, always=gone))
+    assert not is_reported(lists(draw))
+    assert not is_reported(lists(draw, idle=1.0))

@@ -1,4 +1,4 @@
-"""A state machine of findings over a real warehouse, beside a model that shares no code with it."""
+"""A state machine test of findings in a real warehouse, compared with a model that shares no code with it."""
 
 import shutil
 import tempfile
@@ -25,7 +25,7 @@ ENDPOINTS = ("GET /markets", "GET /series")
 GRAVITY = {"additive": 0, "risky": 1, "breaking": 2}
 
 Seen = dict[tuple[str, str], tuple[str, str]]
-"""What a run sees: after and severity, by endpoint and place."""
+"""The differences that a run sees: ``after`` and severity by endpoint and place."""
 SEEN: st.SearchStrategy[Seen] = st.dictionaries(
     st.tuples(st.sampled_from(ENDPOINTS), st.sampled_from(["p", "q"])),
     st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["risky", "breaking"])),
@@ -34,13 +34,13 @@ SEEN: st.SearchStrategy[Seen] = st.dictionaries(
 OUTCOMES = st.dictionaries(st.sampled_from(ENDPOINTS), st.sampled_from(["checked", "empty", "maintenance"]), min_size=1)
 
 
-#: Shrinking a failure takes minutes on a database; the steps that are printed tell enough.
+#: There is no shrink phase: it takes minutes with a database, and the printed steps explain a failure well enough.
 FEW = settings(max_examples=30, stateful_step_count=25, deadline=None, phases=[Phase.explicit, Phase.generate])
 
 
 @dataclass
 class Expected:
-    """A finding as the model has it."""
+    """The expected state of a finding in the model."""
 
     after: str
     severity: str
@@ -48,11 +48,11 @@ class Expected:
     status: str = "open"
     openings: int = 1
     missed: int = 0
-    told: set[tuple[int, str]] = field(default_factory=set)
+    announced: set[tuple[int, str]] = field(default_factory=set)
 
 
 class Model:
-    """What ought to be, written from the description and not from the code."""
+    """The model of all findings, written from the documentation and not from the code."""
 
     def __init__(self) -> None:
         self.findings: dict[tuple[str, str], Expected] = {}
@@ -75,13 +75,13 @@ class Model:
         known = self.findings.get(key)
         if known is None:
             known = self.findings[key] = Expected(after, severity, source)
-            known.told.add((1, severity))
+            known.announced.add((1, severity))
             return
         is_live, is_graver = known.status != "closed", GRAVITY[severity] > GRAVITY[known.severity]
         if is_live and not is_graver:
             severity = known.severity
             if known.source != source:
-                # Each source says it in its own words; those of the probes are kept.
+                # Each source describes the difference differently; the text of the probes stays.
                 after = after if source == "probes" else known.after
                 known.after, known.source, known.missed = after, source, 0
                 return
@@ -90,7 +90,7 @@ class Model:
             known.openings += 1
         known.after, known.severity, known.source, known.missed = after, severity, source, 0
         if known.status == "open":
-            known.told.add((known.openings, severity))
+            known.announced.add((known.openings, severity))
 
 
 class Findings(RuleBasedStateMachine):
@@ -180,7 +180,7 @@ class Findings(RuleBasedStateMachine):
     def people_were_told_once_of_everything_that_is_news(self) -> None:
         with self.engine.connect() as connection:
             count = sa.func.count()
-            told = {
+            announced = {
                 (row.endpoint, row.place): row[2]
                 for row in connection.execute(
                     sa.select(contract_findings.c.endpoint, contract_findings.c.place, count)
@@ -188,10 +188,10 @@ class Findings(RuleBasedStateMachine):
                     .group_by(contract_findings.c.endpoint, contract_findings.c.place)
                 )
             }
-        assert told == {key: len(each.told) for key, each in self.model.findings.items()}
+        assert announced == {key: len(each.announced) for key, each in self.model.findings.items()}
 
 
 @pytest.mark.timeout(600)
-def test_findings_live_as_described(migrated_file: Path) -> None:
+def test_findings_behave_like_the_model(migrated_file: Path) -> None:
     machine = type("FindingsHere", (Findings,), {"migrated": migrated_file})
     run_state_machine_as_test(machine, settings=FEW)

@@ -1,4 +1,4 @@
-"""Findings open, are told of once, are acknowledged, close when they are gone and come back; whoever runs at once."""
+"""The states of findings in a warehouse: opened, announced once, acknowledged, closed, reopened; also concurrently."""
 
 import threading
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def difference(
 
 
 class Runs:
-    """Contract runs every six hours."""
+    """Contract runs, six simulated hours apart unless a test says otherwise."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
@@ -75,13 +75,13 @@ def runs(engine: sa.Engine) -> Runs:
     return Runs(engine)
 
 
-def test_a_finding_alerts_once_however_often_it_is_seen(runs: Runs) -> None:
+def test_a_finding_seen_again_and_again_sends_one_alert(runs: Runs) -> None:
     assert len(runs.run(difference()).news) == 1
     assert [runs.run(difference()).news for _ in range(3)] == [()] * 3
     assert runs.titles() == ["Breaking drift on prod: GET /markets markets[].yes_bid_dollars: key missing"]
 
 
-def test_an_open_finding_that_changes_is_the_same_incident(runs: Runs) -> None:
+def test_an_open_finding_that_changes_sends_no_second_alert(runs: Runs) -> None:
     (finding,) = runs.run(difference("in none")).news
     for after in ("in half", "in none", "in half"):
         assert runs.run(difference(after)).news == ()
@@ -92,9 +92,7 @@ def test_an_open_finding_that_changes_is_the_same_incident(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("first", [RunSource.PROBES, RunSource.INGEST])
-def test_what_probes_and_an_ingest_say_of_one_difference_in_other_words_is_no_change(
-    runs: Runs, first: RunSource
-) -> None:
+def test_another_text_from_the_other_source_is_no_change(runs: Runs, first: RunSource) -> None:
     other = {RunSource.PROBES: RunSource.INGEST, RunSource.INGEST: RunSource.PROBES}[first]
     (finding,) = runs.run(difference("in none"), source=first).news
     store.acknowledge(runs.engine, finding.finding_id, "Ann", "because", runs.now_us)
@@ -104,7 +102,7 @@ def test_what_probes_and_an_ingest_say_of_one_difference_in_other_words_is_no_ch
     assert runs.statuses() == ["acknowledged"]
 
 
-def test_an_ingest_that_sees_another_new_word_than_the_acknowledged_one_is_news(runs: Runs) -> None:
+def test_a_new_value_after_an_acknowledged_new_value_is_news(runs: Runs) -> None:
     (finding,) = runs.run(difference("new values: 'x'", kind=Kind.VALUE_NEW)).news
     store.acknowledge(runs.engine, finding.finding_id, "Ann", "because", runs.now_us)
     assert len(runs.run(difference("new values: 'y'", kind=Kind.VALUE_NEW), source=RunSource.INGEST).news) == 1
@@ -119,7 +117,7 @@ def test_a_finding_that_becomes_graver_alerts_again(runs: Runs) -> None:
     assert store.open_findings(runs.engine, "prod")[0].difference.severity is finding.difference.severity
 
 
-# What people are told of is an incident -------------------------------------------------------------------------------
+# One incident sends one message ---------------------------------------------------------------------------------------
 
 PRICE = "markets[].yes_bid_dollars"
 
@@ -137,7 +135,7 @@ PRICE = "markets[].yes_bid_dollars"
     ],
     ids=["renamed", "new word", "inside", "concluded", "frozen", "unreadable", "other endpoint"],
 )
-def test_what_one_change_shows_later_is_no_message_of_its_own(
+def test_a_later_consequence_of_an_announced_change_sends_no_alert(
     runs: Runs, first: Difference, second: Difference
 ) -> None:
     runs.run(first)
@@ -158,20 +156,18 @@ def test_what_one_change_shows_later_is_no_message_of_its_own(
     ],
     ids=["graver", "another key", "another record", "more than it", "another endpoint"],
 )
-def test_another_change_while_one_is_open_is_a_message_of_its_own(
-    runs: Runs, first: Difference, second: Difference
-) -> None:
+def test_an_independent_change_sends_an_alert_of_its_own(runs: Runs, first: Difference, second: Difference) -> None:
     runs.run(first)
     runs.run(first, second, outcomes=[(MARKETS, CheckOutcome.CHECKED), (second.endpoint, CheckOutcome.CHECKED)])
     assert len(runs.titles()) == 2
 
 
-def test_everything_new_in_a_run_is_told_of(runs: Runs) -> None:
+def test_all_new_findings_of_one_run_send_alerts(runs: Runs) -> None:
     runs.run(difference(), difference(place="markets[].no_ask_dollars", kind=Kind.INVARIANT_BROKEN))
     assert len(runs.titles()) == 2
 
 
-def test_what_shows_after_an_acknowledgement_is_news(runs: Runs) -> None:
+def test_a_consequence_after_an_acknowledgement_sends_an_alert(runs: Runs) -> None:
     (finding,) = runs.run(difference(kind=Kind.KEY_RENAMED)).news
     store.acknowledge(runs.engine, finding.finding_id, "Ann", "because", runs.now_us)
     runs.run(difference())
@@ -185,7 +181,7 @@ def test_the_same_change_of_a_key_at_another_endpoint_a_day_later_is_news(runs: 
     assert len(runs.titles()) == 2
 
 
-def test_additions_at_an_endpoint_with_a_graver_finding_wait_until_that_is_dealt_with(runs: Runs) -> None:
+def test_additions_wait_while_their_endpoint_has_a_graver_finding(runs: Runs) -> None:
     addition = difference("text", place="markets[].state", kind=Kind.KEY_NEW, severity=Severity.ADDITIVE)
     (finding, _) = runs.run(difference(), addition).news
     runs.run(difference(), addition, hours=24)
@@ -197,8 +193,8 @@ def test_additions_at_an_endpoint_with_a_graver_finding_wait_until_that_is_dealt
 
 def test_an_acknowledged_finding_is_silent_until_it_changes(runs: Runs) -> None:
     (finding,) = runs.run(difference()).news
-    noted = store.acknowledge(runs.engine, finding.finding_id, "Ann", "we do not use it", runs.now_us)
-    assert (noted.status, noted.acknowledged_by, noted.acknowledged_why) == (
+    acknowledged = store.acknowledge(runs.engine, finding.finding_id, "Ann", "we do not use it", runs.now_us)
+    assert (acknowledged.status, acknowledged.acknowledged_by, acknowledged.acknowledged_why) == (
         FindingStatus.ACKNOWLEDGED,
         "Ann",
         "we do not use it",
@@ -220,7 +216,7 @@ def test_an_acknowledgement_without_a_name_or_reason_is_refused(runs: Runs, who:
         store.acknowledge(runs.engine, finding.finding_id, who, why, runs.now_us)
 
 
-def test_only_an_open_finding_is_acknowledged(runs: Runs) -> None:
+def test_only_an_open_finding_can_be_acknowledged(runs: Runs) -> None:
     (finding,) = runs.run(difference()).news
     store.acknowledge(runs.engine, finding.finding_id, "Ann", "because", runs.now_us)
     with pytest.raises(FindingNotRecorded, match="is acknowledged"):
@@ -229,7 +225,7 @@ def test_only_an_open_finding_is_acknowledged(runs: Runs) -> None:
         store.acknowledge(runs.engine, 99, "Bob", "because", runs.now_us)
 
 
-def test_a_finding_closes_when_it_is_gone_twice_and_alerts_when_it_comes_back(runs: Runs) -> None:
+def test_a_finding_closes_after_two_absences_and_alerts_on_return(runs: Runs) -> None:
     runs.run(difference())
     assert runs.run().closed == ()
     assert len(runs.run().closed) == 1
@@ -247,7 +243,7 @@ def test_a_finding_closes_when_it_is_gone_twice_and_alerts_when_it_comes_back(ru
         *[[(MARKETS, outcome)] for outcome in CheckOutcome if outcome is not CheckOutcome.CHECKED],
     ],
 )
-def test_a_finding_does_not_close_if_its_endpoint_was_not_really_checked(
+def test_a_finding_stays_open_if_its_endpoint_was_not_checked(
     runs: Runs, outcomes: list[tuple[str, CheckOutcome]]
 ) -> None:
     runs.run(difference())
@@ -256,14 +252,14 @@ def test_a_finding_does_not_close_if_its_endpoint_was_not_really_checked(
     assert runs.statuses()[0] == "open"
 
 
-def test_a_finding_about_the_answer_itself_closes_with_an_empty_list(runs: Runs) -> None:
+def test_a_finding_about_the_status_closes_after_empty_lists(runs: Runs) -> None:
     runs.run(difference("401", place="status", kind=Kind.STATUS_CHANGED))
     for _ in range(2):
         runs.run(outcomes=[(MARKETS, CheckOutcome.EMPTY)])
     assert runs.statuses() == ["closed"]
 
 
-def test_a_finding_stays_open_while_its_place_was_not_seen(runs: Runs) -> None:
+def test_a_finding_stays_open_while_its_place_is_absent(runs: Runs) -> None:
     kind = Kind.VALUE_NEW
     runs.run(difference("draw", place="markets[].result", kind=kind))
     for _ in range(4):
@@ -271,7 +267,7 @@ def test_a_finding_stays_open_while_its_place_was_not_seen(runs: Runs) -> None:
     assert runs.statuses() == ["open"]
 
 
-def test_an_answer_that_can_not_be_read_tells_nothing(runs: Runs) -> None:
+def test_unreadable_answers_close_no_finding(runs: Runs) -> None:
     runs.run(difference())
     for _ in range(4):
         runs.run(difference("no JSON", place="$", kind=Kind.ABSURD))
@@ -281,7 +277,7 @@ def test_an_answer_that_can_not_be_read_tells_nothing(runs: Runs) -> None:
     assert runs.statuses() == ["closed", "closed"]
 
 
-def test_what_is_different_about_refusals_is_told_by_refusals(runs: Runs) -> None:
+def test_only_refusals_close_a_finding_about_refusals(runs: Runs) -> None:
     runs.run(difference("flat", place="refusal.404", kind=Kind.ERROR_SHAPE_CHANGED))
     for _ in range(4):
         runs.run()
@@ -291,7 +287,7 @@ def test_what_is_different_about_refusals_is_told_by_refusals(runs: Runs) -> Non
     assert runs.statuses() == ["closed"]
 
 
-def test_an_ingest_does_not_close_what_probes_found_nor_probes_what_an_ingest_found(runs: Runs) -> None:
+def test_only_the_source_that_saw_a_finding_last_closes_it(runs: Runs) -> None:
     runs.run(difference())
     for _ in range(5):
         runs.run(source=RunSource.INGEST)
@@ -306,7 +302,7 @@ def test_an_ingest_does_not_close_what_probes_found_nor_probes_what_an_ingest_fo
     assert len(runs.titles()) == 1
 
 
-def test_additions_are_told_of_together_at_most_twice_a_day(runs: Runs) -> None:
+def test_additions_are_summarized_at_most_twice_a_day(runs: Runs) -> None:
     def addition(name: str) -> Difference:
         return difference("text", place=f"markets[].{name}", kind=Kind.KEY_NEW, severity=Severity.ADDITIVE)
 
@@ -329,7 +325,7 @@ def test_a_run_recorded_twice_changes_nothing(runs: Runs) -> None:
         record(runs.engine, 99, [], 4)
 
 
-def test_runs_at_once_double_neither_findings_nor_alerts(runs: Runs) -> None:
+def test_concurrent_runs_double_neither_findings_nor_alerts(runs: Runs) -> None:
     result = EndpointResult(
         MARKETS, CheckResult(CheckOutcome.CHECKED, (difference(), difference(place="cursor")), None)
     )
@@ -339,7 +335,7 @@ def test_runs_at_once_double_neither_findings_nor_alerts(runs: Runs) -> None:
     def record_one(run_id: int) -> None:
         try:
             record(runs.engine, run_id, [result], 2)
-        except Exception as error:  # noqa: BLE001  # told below
+        except Exception as error:  # noqa: BLE001  # asserted below
             failures.append(error)
 
     threads = [threading.Thread(target=record_one, args=(run_id,)) for run_id in run_ids]
@@ -352,7 +348,7 @@ def test_runs_at_once_double_neither_findings_nor_alerts(runs: Runs) -> None:
     assert len(runs.titles()) == 2
 
 
-def test_a_failure_while_recording_leaves_nothing(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_while_recording_stores_nothing(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("out of order")
 
@@ -363,7 +359,7 @@ def test_a_failure_while_recording_leaves_nothing(runs: Runs, monkeypatch: pytes
     assert runs.titles() == []
 
 
-def test_environments_do_not_mix(runs: Runs) -> None:
+def test_findings_of_environments_are_separate(runs: Runs) -> None:
     runs.run(difference())
     run_id = begin_run(runs.engine, "demo", RunSource.PROBES, runs.now_us)
     record(runs.engine, run_id, [EndpointResult(MARKETS, CheckResult(CheckOutcome.CHECKED, (), None))], runs.now_us)
@@ -372,10 +368,10 @@ def test_environments_do_not_mix(runs: Runs) -> None:
     assert store.last_success_us(runs.engine, "sandbox") is None
 
 
-# A vendor that does not answer -------------------------------------------------------------------------------------
+# A vendor that does not answer ----------------------------------------------------------------------------------------
 
 
-def test_a_vendor_that_does_not_answer_is_one_finding_after_a_grace_and_closes_by_itself(runs: Runs) -> None:
+def test_an_unreachable_vendor_is_one_finding_that_closes_by_itself(runs: Runs) -> None:
     assert runs.away(MARKETS, SERIES).news == ()
     assert runs.away(MARKETS, SERIES, hours=0.3).news == ()
     (finding,) = runs.away(MARKETS, SERIES, hours=0.3).news
@@ -384,16 +380,16 @@ def test_a_vendor_that_does_not_answer_is_one_finding_after_a_grace_and_closes_b
     assert len(runs.titles()) == 1
     back = runs.run(outcomes=[(MARKETS, CheckOutcome.EMPTY), (SERIES, CheckOutcome.UNREACHABLE)])
     assert [each.difference.endpoint for each in back.closed] == ["Kalshi"]
-    # What alone is still away was away as long.
+    # The endpoint that still does not answer has not answered for as long as the vendor.
     assert [each.difference.endpoint for each in back.news] == [SERIES]
 
 
-def test_two_failed_runs_six_hours_apart_are_enough(runs: Runs) -> None:
+def test_two_failed_runs_six_hours_apart_are_a_finding(runs: Runs) -> None:
     runs.away(MARKETS)
     assert len(runs.away(MARKETS).news) == 1
 
 
-def test_a_hiccup_is_no_finding(runs: Runs) -> None:
+def test_a_short_outage_is_no_finding(runs: Runs) -> None:
     for _ in range(5):
         assert runs.away(MARKETS, hours=0.1).news == ()
         assert runs.away(MARKETS, hours=0.1).news == ()
@@ -401,7 +397,7 @@ def test_a_hiccup_is_no_finding(runs: Runs) -> None:
     assert runs.titles() == []
 
 
-def test_vendors_are_told_apart(runs: Runs) -> None:
+def test_an_unreachable_vendor_does_not_affect_other_vendors(runs: Runs) -> None:
     for _ in range(3):
         recorded = runs.run(outcomes=[(MARKETS, CheckOutcome.CHECKED), (EXA, CheckOutcome.UNREACHABLE)])
     assert [each.difference.endpoint for each in recorded.open] == ["api.exa.ai"]
@@ -418,7 +414,7 @@ def test_maintenance_is_neither_a_failure_nor_an_answer(runs: Runs) -> None:
         assert set(connection.scalars(sa.select(contract_endpoints.c.failures))) == {0}
 
 
-def test_a_run_that_nothing_answered_is_no_success(runs: Runs) -> None:
+def test_a_run_without_answers_is_no_success(runs: Runs) -> None:
     runs.run()
     succeeded_us = runs.now_us
     runs.away(MARKETS)
@@ -426,7 +422,7 @@ def test_a_run_that_nothing_answered_is_no_success(runs: Runs) -> None:
     assert store.last_success_us(runs.engine, "prod") == succeeded_us
 
 
-def test_a_run_that_was_killed_is_marked_when_a_later_one_begins(runs: Runs) -> None:
+def test_a_killed_run_is_marked_failed_when_a_later_one_begins(runs: Runs) -> None:
     killed = begin_run(runs.engine, "prod", RunSource.PROBES, runs.now_us)
     runs.run(hours=7)
     failed = begin_run(runs.engine, "prod", RunSource.PROBES, runs.now_us)
@@ -439,14 +435,14 @@ def test_a_run_that_was_killed_is_marked_when_a_later_one_begins(runs: Runs) -> 
     assert errors == {killed: "killed: it had not ended after 6 hours", failed: "api_key=[hidden] was refused"}
 
 
-# What was learned ---------------------------------------------------------------------------------------------------
+# Learned baselines ----------------------------------------------------------------------------------------------------
 
 
-def test_a_wrong_order_is_gone_only_when_a_list_had_enough_elements_to_show_it(runs: Runs) -> None:
+def test_a_wrong_order_closes_only_after_lists_with_two_elements(runs: Runs) -> None:
     book = "GET /markets/{ticker}/orderbook"
     place = "orderbook_fp.yes_dollars"
     wrong = difference("descends", endpoint=book, place=place, kind=Kind.PAGE_BROKEN)
-    asked = [(book, CheckOutcome.CHECKED)]
+    outcomes = [(book, CheckOutcome.CHECKED)]
     levels = {
         count: Inventory(
             {
@@ -456,17 +452,17 @@ def test_a_wrong_order_is_gone_only_when_a_list_had_enough_elements_to_show_it(r
         )
         for count in (1, 2)
     }
-    runs.run(wrong, outcomes=asked, inventory=levels[2])
+    runs.run(wrong, outcomes=outcomes, inventory=levels[2])
     for _ in range(3):
-        runs.run(outcomes=asked, inventory=levels[1])
+        runs.run(outcomes=outcomes, inventory=levels[1])
     assert runs.statuses() == ["open"]
     for _ in range(2):
-        runs.run(outcomes=asked, inventory=levels[2])
+        runs.run(outcomes=outcomes, inventory=levels[2])
     assert runs.statuses() == ["closed"]
 
 
-def test_what_was_learned_stays_a_finding_until_it_is_gone(runs: Runs) -> None:
-    """A new value is known from the next run on; by what was known before, it is still there."""
+def test_a_learned_difference_stays_open_until_it_is_gone(runs: Runs) -> None:
+    # The baseline learns the missing key in the next run. The reference from before still shows the difference.
     contract = CONTRACTS[MARKETS]
 
     def answer(*more: str) -> Inventory:
@@ -497,7 +493,7 @@ def test_baselines_are_learned_from_probes_of_each_environment(runs: Runs) -> No
     assert store.load(runs.engine, "demo") == {}
 
 
-def test_what_a_vendor_sends_is_stored_whatever_it_is(runs: Runs) -> None:
+def test_hostile_texts_of_a_vendor_are_stored(runs: Runs) -> None:
     text = "\x00\ud800\u202e\\u0000<!channel>'; DROP TABLE alerts; --" * 20
     place = Place(of=1, seen=1, values={text: 1})
     runs.run(difference(text, place=text), inventory=Inventory({f"markets[].{text}": place}))

@@ -1,4 +1,4 @@
-"""Documents of vendors are read without harm and compared."""
+"""Published documents are read safely and compared, and the cost of a search is exact."""
 
 import contextlib
 
@@ -30,7 +30,7 @@ components:
 """
 
 
-def test_a_document_that_is_the_same_has_no_changes() -> None:
+def test_an_unchanged_document_has_no_changes() -> None:
     assert compare_digests(digest_document(DOCUMENT), digest_document(DOCUMENT + b"# a comment\n")) == []
 
 
@@ -45,7 +45,7 @@ def test_a_document_that_is_the_same_has_no_changes() -> None:
         (b"version: 1.0.0", b"version: 1.0.1", "document", Severity.ADDITIVE),
     ],
 )
-def test_what_changed_is_told_at_its_operation_or_schema(
+def test_a_change_is_reported_at_its_operation_or_schema(
     before: bytes, after: bytes, place: str, severity: Severity
 ) -> None:
     (change,) = compare_digests(digest_document(DOCUMENT), digest_document(DOCUMENT.replace(before, after)))
@@ -66,19 +66,19 @@ def test_what_changed_is_told_at_its_operation_or_schema(
     ],
     ids=["empty", "text", "list", "encoding", "alias", "deep", "object", "long"],
 )
-def test_a_document_that_may_do_harm_is_refused(body: bytes) -> None:
+def test_a_harmful_document_is_refused(body: bytes) -> None:
     with pytest.raises(UnreadableDocument):
         digest_document(body)
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_make_reading_fail_in_another_way(body: bytes) -> None:
+def test_reading_any_bytes_raises_only_the_documented_error(body: bytes) -> None:
     for read, refusal in ((digest_document, UnreadableDocument), (count_entries, UnreadableChangelog)):
         with contextlib.suppress(refusal):
             read(body)
 
 
-def test_a_feed_tells_its_entries() -> None:
+def test_the_entries_of_a_feed_are_counted() -> None:
     assert count_entries(b"<rss><channel><item/><item/></channel></rss>") == 2
 
 
@@ -93,7 +93,7 @@ def test_a_feed_tells_its_entries() -> None:
     ],
     ids=["entity", "external", "html", "json", "elements"],
 )
-def test_a_feed_that_may_do_harm_is_refused(body: bytes) -> None:
+def test_a_harmful_feed_is_refused(body: bytes) -> None:
     with pytest.raises(UnreadableChangelog):
         count_entries(body)
 

@@ -1,4 +1,4 @@
-"""What is recorded tells nobody who recorded it, is as good for tests as the answers themselves, and says its age."""
+"""Recordings hide the member, give the same check results as the answers, and state their age."""
 
 import json
 from collections.abc import Iterator
@@ -32,13 +32,22 @@ from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 KEY_ID = "b0a7c2ee-1111-4222-8333-944455556666"
 OWN_WORDS = ("somebody-s-strategy", "me.myself@example.org", "4815162342")
-#: What of a member's own data is no secret, by the names of its keys.
-ORDERLY = ("order_id", "client_order_id", "user_id", "fill_id", "trade_id", "order_group_id", "id", "transfer_id")
+#: Keys of identifiers in a member's own data.
+IDENTIFIER_KEYS = (
+    "order_id",
+    "client_order_id",
+    "user_id",
+    "fill_id",
+    "trade_id",
+    "order_group_id",
+    "id",
+    "transfer_id",
+)
 
 
 @pytest.fixture(scope="module")
 def answers() -> Iterator[list[Response]]:
-    """Every signed and public answer of a member who trades, on two sub-accounts, with telling names."""
+    """Public and signed answers for a member who trades on two sub-accounts and chose revealing order names."""
     local = local_sandbox(SandboxOptions(markets=300, combos=20, tier="unlimited", seed=11))
     with local.client:
         signer = RequestSigner(KEY_ID, now_ms=lambda: local.time.microseconds // 1_000)
@@ -69,11 +78,11 @@ def identifiers(value: Any, key: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for each in value:
             yield from identifiers(each, key)
-    elif key in ORDERLY and isinstance(value, str) and len(value) > 2:
+    elif key in IDENTIFIER_KEYS and isinstance(value, str) and len(value) > 2:
         yield value
 
 
-def test_no_identifier_of_a_member_is_in_any_file(answers: list[Response], tmp_path: Path) -> None:
+def test_a_recording_contains_no_identifier_of_the_member(answers: list[Response], tmp_path: Path) -> None:
     own = {each for answer in answers if answer.request.is_signed for each in identifiers(json.loads(answer.body))}
     assert len(own) > 10
     assert own >= set(OWN_WORDS)
@@ -82,7 +91,7 @@ def test_no_identifier_of_a_member_is_in_any_file(answers: list[Response], tmp_p
     assert [each for each in (*own, KEY_ID) if each in text] == []
 
 
-def test_a_recording_is_as_good_as_the_answers(answers: list[Response], tmp_path: Path) -> None:
+def test_a_recording_gives_the_same_check_results_as_the_answers(answers: list[Response], tmp_path: Path) -> None:
     at_us = answers[0].received_us
     write_recording(answers, tmp_path, at_us)
     recorded = read_recording(tmp_path, at_us)
@@ -98,7 +107,7 @@ def body_of(responses: list[Response], endpoint: str) -> Any:
     return next(json.loads(each.body) for each in responses if each.request.endpoint == endpoint)
 
 
-def test_what_no_contract_knows_of_a_member_is_not_kept() -> None:
+def test_undeclared_data_of_a_member_is_replaced() -> None:
     body = {
         "account": {
             "holder": "Jane Roe",
@@ -117,15 +126,15 @@ def test_what_no_contract_knows_of_a_member_is_not_kept() -> None:
     }
     clean = Pseudonyms("salt").without_identifiers(body, VendorRequest("GET /portfolio/balance", is_signed=True))
     text = json.dumps(clean)
-    for told in ("Jane", "Roe", "Main", "123456789", "078051120", "JANE", "8eab5374"):
-        assert told not in text
+    for secret in ("Jane", "Roe", "Main", "123456789", "078051120", "JANE", "8eab5374"):
+        assert secret not in text
     assert len(str(clean["account"]["account_number"])) == len(clean["account"]["ssn"]) == 9
-    assert clean["subaccount_number"] == 1  # the first that is not the primary one
+    assert clean["subaccount_number"] == 1  # the first number after that of the primary account
     kept = ("opened", "total", "active", "share")
     assert [clean[name] for name in kept] == [body[name] for name in kept]
 
 
-def test_a_refusal_keeps_its_sentence_but_not_whom_it_names() -> None:
+def test_a_refusal_keeps_its_sentence_without_the_identifiers() -> None:
     body = {"error": {"code": "not_found", "message": f"no order of {KEY_ID} (me@example.org)"}}
     clean = Pseudonyms("salt").without_identifiers(body, VendorRequest("GET /portfolio/orders", is_signed=True), 404)
     assert clean["error"]["code"] == "not_found"
@@ -134,7 +143,7 @@ def test_a_refusal_keeps_its_sentence_but_not_whom_it_names() -> None:
     assert "me@" not in clean["error"]["message"]
 
 
-def test_two_recordings_can_not_be_linked(answers: list[Response], tmp_path: Path) -> None:
+def test_two_recordings_share_no_identifier(answers: list[Response], tmp_path: Path) -> None:
     rows = []
     for name in ("first", "second"):
         write_recording(answers, tmp_path / name, answers[0].received_us)
@@ -143,7 +152,7 @@ def test_two_recordings_can_not_be_linked(answers: list[Response], tmp_path: Pat
     assert not rows[0] & rows[1]
 
 
-def test_an_old_recording_warns_whoever_looks_or_uses_it(tmp_path: Path) -> None:
+def test_an_old_recording_warns_when_it_is_described_or_read(tmp_path: Path) -> None:
     answer = Response(
         VendorRequest("GET /exchange/status"), 200, {}, b'{"exchange_active": true}', 1, "http://x", "sandbox"
     )
@@ -158,7 +167,7 @@ def test_an_old_recording_warns_whoever_looks_or_uses_it(tmp_path: Path) -> None
         read_recording(tmp_path / "none", 0)
 
 
-def test_recording_again_leaves_nothing_of_the_recording_before(tmp_path: Path) -> None:
+def test_recording_again_removes_the_files_of_the_last_recording(tmp_path: Path) -> None:
     status = Response(VendorRequest("GET /exchange/status"), 200, {}, b"{}", 1, "http://x", "sandbox")
     schedule = Response(VendorRequest("GET /exchange/schedule"), 200, {}, b"{}", 1, "http://x", "sandbox")
     write_recording([status, schedule], tmp_path, 0)
@@ -167,7 +176,7 @@ def test_recording_again_leaves_nothing_of_the_recording_before(tmp_path: Path) 
     assert {file.name for file in tmp_path.iterdir()} == {"recorded.json", "get_exchange_status.json", "mine.txt"}
 
 
-def test_the_command_records_without_learning_or_telling(
+def test_the_record_command_changes_no_baseline_finding_or_alert(
     sqlite_engine: sa.Engine,
     frozen_sandbox: SandboxProcess,
     tmp_path: Path,

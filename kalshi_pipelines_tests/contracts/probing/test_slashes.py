@@ -1,4 +1,4 @@
-"""Behind a slash too many nobody else may answer; what the exchange itself makes of it is its own affair."""
+"""Only the exchange itself may answer a path with a trailing slash; a redirect to another address is a difference."""
 
 import pytest
 
@@ -30,12 +30,12 @@ def answer(status: int, location: str = "", url: str = ADDRESS) -> Response:
     ],
     ids=lambda each: f"{each.status} {each.headers.get('location', '')}",
 )
-def test_what_leads_to_the_same_path_or_nowhere_is_fine(fine: Response) -> None:
+def test_a_redirect_to_the_same_path_or_a_usual_status_is_no_difference(fine: Response) -> None:
     assert list(slash_differences(fine)) == []
 
 
 @pytest.mark.parametrize(
-    ("location", "told"),
+    ("location", "shown"),
     [
         ("https://attacker.example/trade-api/v2/markets", "301 to https://attacker.example/trade-api/v2/markets"),
         ("//attacker.example/trade-api/v2/markets", "attacker.example"),
@@ -48,22 +48,22 @@ def test_what_leads_to_the_same_path_or_nowhere_is_fine(fine: Response) -> None:
         ("", "301 to nowhere"),
     ],
 )
-def test_a_redirect_to_anywhere_else_is_risky_and_names_no_secret(location: str, told: str) -> None:
+def test_a_redirect_to_another_address_is_risky_and_shows_no_secret(location: str, shown: str) -> None:
     (found,) = slash_differences(answer(301, location))
     assert (found.kind, found.severity) == (Kind.REDIRECTED, Severity.RISKY)
-    assert told in found.after
+    assert shown in found.after
     assert "secret" not in found.after
     assert "price_snapshots" in found.assets
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-def test_a_refusal_of_another_kind_is_risky(status: int) -> None:
+def test_a_refusal_with_an_unexpected_status_is_risky(status: int) -> None:
     (found,) = slash_differences(answer(status))
     assert (found.kind, found.after) == (Kind.STATUS_CHANGED, str(status))
 
 
-def test_the_form_that_is_used_may_not_be_redirected_at_all() -> None:
-    # October 2025: collections answered 301 without the slash, and 200 with it.
+def test_a_redirect_of_the_path_without_slash_is_a_difference() -> None:
+    # In October 2025 collections answered 301 without a trailing slash, and 200 with it.
     request = VendorRequest("GET /milestones", query={"limit": ("20",)})
     moved = Response(request, 301, {"location": "/trade-api/v2/milestones/"}, b"", 1, f"{ROOT}/milestones", "prod")
     (found,) = check(moved).differences

@@ -1,4 +1,4 @@
-"""Further changes vendors make, written down before it was looked at how the checks work: values and whole answers."""
+"""Further changes a vendor may make to values and whole answers, written without knowledge of the checks."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from kalshi_pipelines_tests.support.contracts.held_out import (
 
 @dataclass(frozen=True)
 class ResponseChange:
-    """A change of a whole answer: its status, its headers, its bytes, or what was asked for."""
+    """A change of a whole response: its status, headers or bytes, or its request."""
 
     name: str
     endpoint: str
@@ -102,7 +102,7 @@ def _asks(levels: list[Any]) -> list[Any]:
     return [[one_less(price), count] for price, count in reversed(levels)]
 
 
-#: What none of the checks tells of one answer, and why.
+#: Changes that no check can find in a single answer, with the reason.
 MISSED = {
     "the time zero of Go": "the field may be null, and the exchange writes 'never' like this",
     "frequency in capitals": "any text is a frequency; nothing is computed from it",

@@ -1,4 +1,4 @@
-"""Mutations of our own, none of them from the file of incidents: how the checks do on what they were not made for."""
+"""Invented mutations, none of them from the file of incidents. They test the checks on changes not known before."""
 
 import copy
 import datetime as dt
@@ -13,7 +13,7 @@ Change = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Mutation:
-    """A change of every value at a place, of an endpoint's answers."""
+    """A change of every value at one place in the answers of an endpoint."""
 
     name: str
     endpoint: str
@@ -23,7 +23,7 @@ class Mutation:
     key: str = ""
 
     def applied(self, body: Any) -> Any:
-        """A changed copy of a body."""
+        """Return a changed copy of a body."""
         changed = copy.deepcopy(body)
         *path, last = re.findall(r"[^.\[\]]+|\[\]", self.place)
         places = [changed]

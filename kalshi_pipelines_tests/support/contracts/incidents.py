@@ -1,6 +1,6 @@
-"""The incidents that really happened, each applied to a recording and checked.
+"""Real incidents, each applied to a recording and checked.
 
-``python -m kalshi_pipelines_tests.support.contracts.incidents`` prints the rates and the table of misses.
+``python -m kalshi_pipelines_tests.support.contracts.incidents`` prints the detection rates and the missed incidents.
 """
 
 import json
@@ -29,7 +29,7 @@ from kalshi_pipelines_tests.support.contracts.recorded import (
 
 GRAVE = (Severity.BREAKING, Severity.RISKY)
 _MADE: dict[str, dict[str, Any]] = {
-    # What the description says was asked, where the recording asked for something else.
+    # The request in the description of an incident, if the recording has another request.
     "K005": {"sent": {"time_in_force": "fill_or_kill", "count": "1.00"}},
     "K063": {"endpoint": "GET /portfolio/orders", "query": {"limit": ("1000",)}, "expects": (), "is_signed": True},
     "K081": {"sent": {"client_order_id": "2b8394e0-515e-4b89-b624-f34067756855"}},
@@ -39,7 +39,7 @@ _MADE: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Incident:
-    """One incident as it was checked."""
+    """One incident with its check result."""
 
     id: str
     kind: str
@@ -58,14 +58,14 @@ class Incident:
 
 
 def incidents() -> list[dict[str, Any]]:
-    """The file's incidents."""
+    """Return the incidents in the file."""
     found: list[dict[str, Any]] = json.loads((SHARED / "drift" / "incidents.json").read_text())
     return found
 
 
 @cache
 def checked_incidents() -> tuple[Incident, ...]:
-    """Every incident, with what the checks say of it."""
+    """Return every incident with its check result."""
     return tuple(_checked(entry) for entry in incidents())
 
 
@@ -109,7 +109,7 @@ def _same_run(recording: RecordedAnswer) -> list[Response]:
 
 
 def _without_contract(base: str) -> RecordedAnswer:
-    """A recording of an endpoint that is no longer declared: only its status can be judged, as one of Exa's."""
+    """Return a recording of an undeclared endpoint. It borrows an Exa endpoint, so only its status can be judged."""
     body = json.loads((SHARED / "recordings" / base).read_text())
     body = body.get("response", body)
     endpoint = "POST api.exa.ai/search"
@@ -126,7 +126,7 @@ def _without_contract(base: str) -> RecordedAnswer:
 
 
 def _of_host(_: dict[str, Any], operations: Sequence[dict[str, Any]]) -> Iterator[Difference]:
-    """The old address still answers, but it is none of those that are declared."""
+    """Yield the differences of an answer from an old address, which no contract declares."""
     endpoint = "GET docs.kalshi.com/changelog/rss.xml"
     url = operations[0]["from"]
     at = int(CURRENT.timestamp() * 1_000_000)
@@ -134,12 +134,12 @@ def _of_host(_: dict[str, Any], operations: Sequence[dict[str, Any]]) -> Iterato
 
 
 def learned_from(recording: RecordedAnswer) -> Baseline | None:
-    """The baseline an incident on a recording is compared with."""
+    """Return the baseline for an incident on a recording."""
     return baseline_of(recording, *siblings(recording))
 
 
 def table(found: Sequence[Incident]) -> str:
-    """Rates, and why what was missed was missed."""
+    """Return a text with the detection rates and a list of the missed incidents."""
     reached = [each for each in found if each.reach in {"answer", "host"}]
     breaking = [each for each in reached if each.breaking]
     detected = sum(each.is_detected for each in reached)

@@ -1,4 +1,4 @@
-"""Recordings as responses: what was asked is taken from the recording itself, where nobody wrote it down."""
+"""Recordings as responses. Where nobody recorded the request, it is derived from the recorded answer."""
 
 import datetime as dt
 import importlib.util
@@ -20,7 +20,7 @@ from kalshi_pipelines_tests.support.checkout import RECORDINGS
 
 SHARED = RECORDINGS.parent
 CURRENT = dt.datetime(2026, 10, 26, tzinfo=dt.UTC)
-"""When the current shape was derived: its recordings are none of one day."""
+"""The day on which the recordings of the current shape were derived from older ones."""
 HOSTS = {
     "prod": "https://external-api.kalshi.com/trade-api/v2",
     "demo": "https://external-api.demo.kalshi.co/trade-api/v2",
@@ -30,7 +30,7 @@ _NAMES = {"series_ticker": "ticker", "event_ticker": "event_ticker", "ticker": "
 
 @dataclass(frozen=True)
 class RecordedAnswer:
-    """A recorded answer, and the folder of recordings of the same shape it belongs to."""
+    """A recorded answer, with the folder of recordings that have the same shape."""
 
     file: str
     folder: str
@@ -38,7 +38,7 @@ class RecordedAnswer:
     response: Response
 
     def changed(self, body: Any, status: int | None = None, headers: Mapping[str, str] | None = None) -> Response:
-        """The same answer with another body, status or headers."""
+        """Return the answer with another body, status or headers."""
         return replace(
             self.response,
             body=b"" if body is None else json.dumps(body).encode(),
@@ -49,7 +49,7 @@ class RecordedAnswer:
 
 @cache
 def recordings() -> dict[str, RecordedAnswer]:
-    """Every recording whose endpoint has a contract, by its file."""
+    """Return every recording whose endpoint has a contract, by file name."""
     found = {}
     for entry in json.loads((RECORDINGS / "index.json").read_text()):
         file = entry["file"]
@@ -150,12 +150,12 @@ def _of_exa(file: Path) -> RecordedAnswer | None:
 
 
 def with_bodies(responses: Iterable[Response]) -> list[tuple[Response, DecodedBody]]:
-    """Each answer with its decoded body, as cross checks take them."""
+    """Return each answer together with its decoded body, as cross checks need them."""
     return [(response, decode_body(response.body)) for response in responses]
 
 
 def siblings(recording: RecordedAnswer) -> Iterator[RecordedAnswer]:
-    """Recordings of the same endpoint, shape and environment."""
+    """Yield the other recordings of the same endpoint, shape and environment."""
     for other in recordings().values():
         is_other = other.file != recording.file and other.folder == recording.folder
         if is_other and other.response.request.endpoint == recording.response.request.endpoint:
@@ -163,7 +163,7 @@ def siblings(recording: RecordedAnswer) -> Iterator[RecordedAnswer]:
 
 
 def baseline_of(*learned_from: RecordedAnswer) -> Baseline | None:
-    """What is known after these recordings."""
+    """Return the baseline learned from recordings; ``None`` if nothing was learned."""
     baseline = None
     for recording in learned_from:
         inventory = check(recording.response, baseline).inventory
@@ -174,10 +174,10 @@ def baseline_of(*learned_from: RecordedAnswer) -> Baseline | None:
 
 @cache
 def mutations() -> ModuleType:
-    """The applier that came with the incidents."""
+    """Return the module that applies mutations, which came with the file of incidents."""
     spec = importlib.util.spec_from_file_location("drift_apply", SHARED / "drift" / "apply.py")
     if spec is None or spec.loader is None:
-        raise RuntimeError("the applier of incidents can not be imported")
+        raise RuntimeError("The module that applies incidents cannot be imported.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -1,4 +1,4 @@
-"""Answers of the sandbox exchange to every endpoint, as responses for the checks."""
+"""Answers of every endpoint of the sandbox exchange, as responses for the checks."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _WRITE = "/portfolio/events/orders"
 
 @dataclass
 class SandboxAnswers:
-    """Asks an exchange in this process, and keeps what was asked."""
+    """A client of a sandbox exchange in this process, which returns responses with their requests."""
 
     sandbox: LocalSandbox
     signer: RequestSigner
@@ -49,7 +49,7 @@ class SandboxAnswers:
         )
 
     def trade(self, ticker: str) -> Iterator[Response]:
-        """One order that rests, one that trades at once, both changed or cancelled."""
+        """Yield answers to a resting order, two immediate orders, a decrease and cancellations in one market."""
         self.made += 1
         order = {"ticker": ticker, "time_in_force": "good_till_canceled", "self_trade_prevention_type": "maker"}
         resting = self.ask(
@@ -72,7 +72,7 @@ class SandboxAnswers:
             yield self.ask(f"DELETE {_WRITE}/{{order_id}}", order_id=order_id, market_ticker=ticker)
 
     def everything(self) -> Iterator[Response]:
-        """Every endpoint that is read or written."""
+        """Yield answers of every endpoint that this project reads or writes."""
         for endpoint in (
             "GET /exchange/status",
             "GET /exchange/schedule",

@@ -1,1 +1,4 @@
-"""Does a change of the vendor reach a person within a day? Simulated days, real HTTP, real warehouse, real receiver."""
+"""Trials that a change of the vendor reaches a person within a day.
+
+The days are simulated. HTTP, the warehouse and the receiver of messages are real.
+"""

@@ -1,4 +1,4 @@
-"""``python -m kalshi_pipelines_tests.tools.drift_trials``: 100 trials, a line each, with the seed to repeat it."""
+"""``python -m kalshi_pipelines_tests.tools.drift_trials``: run 100 trials, and print a line with the seed of each."""
 
 import argparse
 import os
@@ -18,7 +18,7 @@ TRIALS = 100
 
 
 def trial(empty: Path, is_quiet: bool, seed: int) -> DriftTrialOutcome:
-    """One trial in a warehouse of its own, a copy of an empty one at head."""
+    """Run one trial in a warehouse of its own, a copy of an empty warehouse."""
     with tempfile.TemporaryDirectory() as folder:
         warehouse = Path(folder) / "warehouse.db"
         shutil.copy(empty, warehouse)
@@ -26,12 +26,17 @@ def trial(empty: Path, is_quiet: bool, seed: int) -> DriftTrialOutcome:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run trials and print how each ended; 1 if one did not end well."""
+    """Run trials, print the outcome of each, and return 1 if any trial failed."""
     parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.tools.drift_trials")
-    parser.add_argument("--trials", type=int, default=TRIALS, help=f"how many (default: {TRIALS})")
-    parser.add_argument("--seed", type=int, default=0, help="the seed of the first; each next one has the next")
-    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="how many at a time")
-    parser.add_argument("--quiet", action="store_true", help="nothing changes, and nobody may be told anything")
+    parser.add_argument("--trials", type=int, default=TRIALS, help=f"the number of trials (default: {TRIALS})")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the first trial; each further trial adds one")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=min(2, os.cpu_count() or 1),
+        help="the number of trials that run at the same time",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no change is injected, and no message may arrive")
     asked = parser.parse_args(arguments)
     for name in [name for name in os.environ if name.startswith("KALSHI_")]:
         del os.environ[name]
@@ -52,12 +57,15 @@ def _sum_up(outcomes: Sequence[DriftTrialOutcome]) -> int:
     hours = sorted(outcome.hours for outcome in good if outcome.hours is not None)
     if hours:
         middle, longest = hours[len(hours) // 2], hours[-1]
-        print(f"{len(good)} of {len(outcomes)} trials: one message; after {middle:.1f} hours, {longest:.1f} at most")
+        print(
+            f"{len(good)} of {len(outcomes)} trials passed: "
+            f"one message, after {middle:.1f} hours (median), {longest:.1f} at most"
+        )
     else:
-        print(f"{len(good)} of {len(outcomes)} trials without a change: no message")
+        print(f"{len(good)} of {len(outcomes)} trials without a change passed: no message")
     bad = [str(outcome.plan.seed) for outcome in outcomes if not outcome.is_good]
     if bad:
-        print(f"not so with the seeds {', '.join(bad)}")
+        print(f"failed seeds: {', '.join(bad)}")
     return 1 if bad else 0
 
 

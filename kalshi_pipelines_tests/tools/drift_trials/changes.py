@@ -1,8 +1,8 @@
-"""Changes a vendor makes without a word: one of each is injected in a trial.
+"""Changes that a vendor makes without an announcement. Each trial injects one of them.
 
-They are of the sorts that happened to the Kalshi API from 2025 to 2026: fields taken away, renamed, moved and retyped,
-other formats and units, new words in closed vocabularies, values that stand still, other meanings, statuses, access,
-addresses, and bodies no reader should touch.
+Such changes happened to the Kalshi API from 2025 to 2026. Fields were removed, renamed, moved and retyped. Formats,
+units and meanings changed. Closed vocabularies got new values, and other values froze. Statuses, access and addresses
+changed too, and some bodies were harmful to decode.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Operation = dict[str, Any]
 
 @dataclass(frozen=True)
 class VendorChange:
-    """One change: its name, and what is done to the answers of which endpoints."""
+    """One change: its name, and the drift operation for each affected endpoint."""
 
     name: str
     drifts: tuple[tuple[str, Operation], ...]
@@ -24,7 +24,7 @@ def _change(name: str, endpoint: str, op: str, path: str = "$", **fields: Any) -
 
 
 def _everywhere(name: str, op: str, key: str, **fields: Any) -> VendorChange:
-    """A change of markets wherever they are told of."""
+    """Return a change of markets at every endpoint that returns markets."""
     places = {
         "GET /markets": "markets[]",
         "GET /markets/{ticker}": "market",

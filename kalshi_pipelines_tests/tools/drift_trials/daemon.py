@@ -1,6 +1,7 @@
-"""What Dagster's daemon does for contracts: two sensors. It keeps nothing but what is in the warehouse.
+"""A stand-in for the two contract sensors of Dagster's daemon. Its only memory is the warehouse.
 
-``python -m kalshi_pipelines_tests.tools.drift_trials.daemon`` is one tick in a process of its own, to be killed.
+``python -m kalshi_pipelines_tests.tools.drift_trials.daemon`` runs one tick in a process of its own, so that a trial
+can kill it.
 """
 
 import subprocess
@@ -18,13 +19,13 @@ from kalshi_pipelines.warehouse.engine import open_engine
 
 
 class SimulatedDaemon:
-    """The two sensors over a warehouse.
+    """The two sensors of one warehouse.
 
     Args:
-        warehouse_url: A warehouse at head.
-        sandbox_url: The exchange that is asked.
-        channel: Who is told.
-        clock: The simulated instant, microseconds since 1970.
+        warehouse_url: The URL of a warehouse at its newest migration.
+        sandbox_url: The URL of the exchange to probe.
+        channel: The URL that receives messages.
+        clock: Returns the simulated instant in microseconds since 1970 UTC.
     """
 
     def __init__(self, warehouse_url: str, sandbox_url: str, channel: str, clock: Callable[[], int]) -> None:
@@ -34,17 +35,17 @@ class SimulatedDaemon:
         self._channels = AlertChannels.from_urls([channel])
 
     def is_due(self) -> bool:
-        """Whether it would run contract checks now."""
+        """Return whether a contract run is due now."""
         return next_run(self._engine, Environment.SANDBOX, self._clock()).key is not None
 
     def tick(self) -> bool:
-        """Look at the clock once, as the sensors do; tells whether there was a contract run."""
+        """Run the contract checks if they are due, deliver alerts, and return whether there was a contract run."""
         is_due = self.is_due()
         if is_due:
             run_contract_checks(
                 Settings(rate_tier=RateTier.PRESTIGE),
                 self._engine,
-                _ignored,
+                _ignore,
                 sandbox_url=self._sandbox_url,
                 clock=self._clock,
             )
@@ -52,27 +53,27 @@ class SimulatedDaemon:
         return is_due
 
     def stop(self) -> None:
-        """Forget everything."""
+        """Close the connection to the warehouse."""
         self._engine.dispose()
 
 
 def tick_and_kill(warehouse_url: str, sandbox_url: str, channel: str, offset_us: int, after_seconds: float) -> None:
-    """Let a process look at the clock, and kill it after so long."""
+    """Start a process that runs one tick, and kill it ``after_seconds`` after it is ready."""
     arguments = [warehouse_url, sandbox_url, channel, str(offset_us)]
     with subprocess.Popen([sys.executable, "-m", __name__, *arguments], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         if not process.stdout.readline():
-            raise RuntimeError("the daemon ended before it looked at the clock")
+            raise RuntimeError("The daemon process ended before it was ready.")
         time.sleep(after_seconds)
         process.kill()
 
 
-def _ignored(_: str) -> None:
+def _ignore(_: str) -> None:
     pass
 
 
 def main(warehouse_url: str, sandbox_url: str, channel: str, offset_us: str) -> None:
-    """One tick."""
+    """Print that the process is ready, then run one tick."""
     daemon = SimulatedDaemon(warehouse_url, sandbox_url, channel, lambda: units.now_us() + int(offset_us))
     sys.stdout.write("ready\n")
     sys.stdout.flush()

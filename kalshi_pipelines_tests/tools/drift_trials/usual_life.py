@@ -1,4 +1,4 @@
-"""What goes on at an exchange where nothing changes but prices, markets and working hours."""
+"""The usual life of an exchange: prices, markets and working hours change, and nothing else."""
 
 import random
 from dataclasses import dataclass, field
@@ -16,36 +16,36 @@ _MAINTENANCE_HOURS: Final = (3, 4)
 
 
 def is_maintenance(now_us: int) -> bool:
-    """Whether the exchange is maintained: Thursdays from 03:00 to 05:00 New York time."""
+    """Return whether the exchange is in maintenance: Thursdays from 03:00 to 05:00 New York time."""
     local = units.instant(now_us).astimezone(EXCHANGE_TIME_ZONE)
     return local.weekday() == _THURSDAY and local.hour in _MAINTENANCE_HOURS
 
 
 @dataclass
 class UsualLife:
-    """Lets things happen at an exchange."""
+    """The usual events at a simulated exchange."""
 
     exchange: SimulatedExchange
     draw: random.Random
     _is_down: bool = False
-    went_on: set[str] = field(default_factory=set)
-    """What markets went through: statuses, results, and ``maintenance``."""
+    happened: set[str] = field(default_factory=set)
+    """The events that happened so far: statuses and results of markets, and ``maintenance``."""
 
-    def go_on(self) -> None:
-        """All that usually happens within an hour or two."""
+    def advance(self) -> None:
+        """Let the events of one or two usual hours happen."""
         self._keep_hours()
         for act in (self._prices, self._new_markets, self._pauses, self._endings):
             act()
 
     def _keep_hours(self) -> None:
-        """The exchange is down in its maintenance: its status says so, and half of the requests fail, too."""
+        """Start or end the maintenance. During maintenance the status says so, and thirty requests fail."""
         is_down = is_maintenance(self.exchange.now_us())
         if is_down == self._is_down:
             return
         self._is_down = is_down
         self.exchange.steer("/exchange", trading_active=not is_down, exchange_active=not is_down)
         if is_down:
-            self.went_on.add("maintenance")
+            self.happened.add("maintenance")
             self.exchange.steer("/faults", endpoint="*", kind="server_error", at=3, times=30)
         else:
             self.exchange.admin.delete("/sandbox/faults").raise_for_status()
@@ -63,28 +63,28 @@ class UsualLife:
         self.exchange.steer(f"/shards/{shard}", trading_active=is_active or self._is_down)
 
     def _endings(self) -> None:
-        """Markets are paused and resumed, closed, determined, disputed, amended and finalized."""
+        """Pause, resume, close and determine some markets, and dispute, amend or finalize them."""
         for ticker in self._tickers("open", 3):
-            self._go_on(ticker, self.draw.choice(("inactive", "closed")))
+            self._set_status(ticker, self.draw.choice(("inactive", "closed")))
         for ticker in self._tickers("paused", 2):
-            self._go_on(ticker, "active")
+            self._set_status(ticker, "active")
         for ticker in self._tickers("closed", 4):
-            # What is determined is finalized by itself before the next hour.
+            # The exchange itself finalizes a determined market within the next hour.
             for status in ("determined", *self.draw.choice(_AFTERWARDS)):
-                self._go_on(ticker, status)
+                self._set_status(ticker, status)
 
-    def _go_on(self, ticker: str, status: str) -> None:
+    def _set_status(self, ticker: str, status: str) -> None:
         body: dict[str, Any] = {"status": status}
         if status == "determined":
             body["result"] = self.draw.choice(("yes", "no", "scalar"))
         if body.get("result") == "scalar":
             body["value"] = "0.3700"
         answer = self.exchange.admin.post(f"/sandbox/markets/{ticker}/status", json=body)
-        if answer.is_success:  # a market does not go from every status to every other
-            self.went_on |= {status, body.get("result", status)}
+        if answer.is_success:  # some transitions between statuses are not allowed
+            self.happened |= {status, body.get("result", status)}
 
     def _tickers(self, status: str, most: int) -> list[str]:
-        """Some markets in a status; none if the list can not be read, because it is down or drifted."""
+        """Return the tickers of some markets in a status; none if a drift or an outage makes the list unreadable."""
         url, params = f"{self.exchange.process.url}/markets", {"status": status, "limit": "1000"}
         try:
             markets = self.exchange.admin.get(url, params=params).raise_for_status().json()["markets"]

@@ -1,4 +1,4 @@
-"""A simulated stretch of time: an exchange whose clock is moved, a daemon that comes and goes, somebody who is told."""
+"""The surroundings of a trial: an exchange whose clock a trial moves, and a receiver of messages."""
 
 import json
 import threading
@@ -17,36 +17,36 @@ from kalshi_pipelines.units import DAY_US, SECOND_US
 
 @dataclass
 class SimulatedExchange:
-    """A running sandbox. Its clock and that of whoever asks ``now_us`` are moved together; real time passes as well."""
+    """A running sandbox whose clock a trial moves forward. The clock also advances with real time."""
 
     process: SandboxProcess
     admin: httpx.Client
     offset_us: int = 0
 
     def now_us(self) -> int:
-        """The simulated instant, microseconds since 1970 UTC."""
+        """Return the simulated instant in microseconds since 1970 UTC."""
         return units.now_us() + self.offset_us
 
     def go_to(self, instant_us: int) -> None:
-        """Let time pass until an instant."""
+        """Move the clock forward to an instant."""
         seconds = max(0, -((self.now_us() - instant_us) // SECOND_US))
         self.steer("/clock", seconds=seconds)
         self.offset_us += seconds * SECOND_US
 
     def steer(self, path: str, **body: Any) -> Any:
-        """Use an admin route."""
+        """Send a request to an admin route of the sandbox, and return its answer."""
         answer = self.admin.post(f"/sandbox{path}", json=body)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
     def drift(self, endpoint: str, operations: Sequence[dict[str, Any]]) -> None:
-        """Let the answers of an endpoint drift."""
+        """Apply drift operations to the answers of an endpoint."""
         self.steer("/drift", endpoint=endpoint, operations=list(operations))
 
 
 @contextmanager
 def simulated_exchange(start_us: int, seed: int, markets: int = 120) -> Iterator[SimulatedExchange]:
-    """An exchange on which it is ``start_us``, with prices that move."""
+    """Start an exchange whose clock shows ``start_us``, with prices that move."""
     anchor_us = start_us - start_us % DAY_US
     options = SandboxOptions(
         markets=markets, combos=20, seed=seed, anchor_us=anchor_us, tier="unlimited", warm=False, crowd=False
@@ -60,7 +60,7 @@ def simulated_exchange(start_us: int, seed: int, markets: int = 120) -> Iterator
 
 @dataclass(frozen=True)
 class ReceivedMessage:
-    """A message that reached somebody: when, in simulated time, and what it says."""
+    """A message that arrived: its simulated instant, title and body."""
 
     at_us: int
     title: str
@@ -69,7 +69,7 @@ class ReceivedMessage:
 
 @dataclass
 class MessageReceiver:
-    """Somebody who is told: a web hook on loopback."""
+    """A receiver of messages: a web hook on loopback."""
 
     url: str
     received: list[ReceivedMessage] = field(default_factory=list)
@@ -77,24 +77,24 @@ class MessageReceiver:
 
 @contextmanager
 def message_receiver(exchange: SimulatedExchange) -> Iterator[MessageReceiver]:
-    """A web hook that writes down each message with the simulated instant it came at."""
+    """Start a web hook that keeps each message with the simulated instant of its arrival."""
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            somebody.received.append(ReceivedMessage(exchange.now_us(), document["title"], document["message"]))
+            receiver.received.append(ReceivedMessage(exchange.now_us(), document["title"], document["message"]))
             self.send_response(200)
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    somebody = MessageReceiver(f"json://127.0.0.1:{server.server_port}/told")
+    receiver = MessageReceiver(f"json://127.0.0.1:{server.server_port}/messages")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield somebody
+        yield receiver
     finally:
         server.shutdown()
         thread.join()
