@@ -1,1 +1,1 @@
-"""Tests of the TradeExecutor."""
+"""Tests of trading: one folder for each room of ``kalshi_pipelines.execution``."""

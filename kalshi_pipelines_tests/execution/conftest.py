@@ -1,4 +1,4 @@
-"""Journals for the tests of every room of execution: migrated once, then copied; on SQLite and on Postgres."""
+"""Journals for all tests of trading, on SQLite and Postgres. Each is a copy of one that was migrated once."""
 
 import shutil
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from kalshi_pipelines_tests.support.postgres import Cluster
 
 @pytest.fixture(scope="session")
 def migrated_journal_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite journal at head without an identity; tests copy it."""
+    """A SQLite journal at its newest migration, without an identity, for tests to copy."""
     path = tmp_path_factory.mktemp("journal") / "journal.db"
     path.write_bytes(journal_at_head())
     return path
@@ -24,7 +24,7 @@ def migrated_journal_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def migrated_journal_database(postgres_cluster: Cluster) -> Iterator[str]:
-    """A Postgres database with a journal at head without an identity; tests copy it."""
+    """A Postgres database with a journal at its newest migration, without an identity, for tests to copy."""
     with postgres_cluster.database() as name:
         engine = open_journal(postgres_cluster.url(name))
         upgrade_journal(engine)
@@ -47,14 +47,14 @@ def postgres_journal_url(postgres_cluster: Cluster, migrated_journal_database: s
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def journal_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a journal of the test's own, at head, without an identity, in each of the databases."""
+    """The URL of a new journal without an identity; a test runs once with SQLite and once with Postgres."""
     url: str = request.getfixturevalue(f"{request.param}_journal_url")
     return url
 
 
 @pytest.fixture
 def journal_engine(journal_url: str) -> Iterator[sa.Engine]:
-    """Connections to a journal of the test's own."""
+    """The engine of a new journal; a test runs once with SQLite and once with Postgres."""
     engine = open_journal(journal_url)
     yield engine
     engine.dispose()
@@ -62,7 +62,7 @@ def journal_engine(journal_url: str) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def sqlite_journal(sqlite_journal_url: str) -> Iterator[sa.Engine]:
-    """Connections to a SQLite journal of the test's own."""
+    """The engine of a new SQLite journal."""
     engine = open_journal(sqlite_journal_url)
     yield engine
     engine.dispose()
@@ -70,5 +70,5 @@ def sqlite_journal(sqlite_journal_url: str) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def steps(journal_engine: sa.Engine) -> OrderSteps:
-    """A journal with an open live session and the kill switch released, in each of the databases."""
+    """Steps of orders in a new journal with an open live session, once with SQLite and once with Postgres."""
     return order_steps(journal_engine)

@@ -1,4 +1,4 @@
-"""A few of the randomized trials in the suite; all 2,000 are ``python -m kalshi_pipelines_tests.tools.trials``."""
+"""A few of the randomized trials. ``python -m kalshi_pipelines_tests.tools.trials`` runs all 2,000."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from kalshi_pipelines_tests.tools.trials.__main__ import run_all, summed_up
 from kalshi_pipelines_tests.tools.trials.plans import ORDER_FAULTS, plan_of
 
 
-def test_F03_F04_F05_killed_processes_and_a_lying_exchange_break_no_bar(postgres_cluster: Cluster) -> None:
+def test_F03_F04_F05_trials_with_kills_and_faults_break_no_bar(postgres_cluster: Cluster) -> None:
     outcomes = run_all(range(40_000, 40_016), 2, str(postgres_cluster.folder))
     assert [outcome["wrong"] for outcome in outcomes] == [[]] * 16, summed_up(outcomes, 0)
     assert sum(len(outcome["killed_at"]) for outcome in outcomes) >= 4
@@ -21,7 +21,7 @@ def test_F03_F04_F05_killed_processes_and_a_lying_exchange_break_no_bar(postgres
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
-def test_F12_F13_sixteen_executors_in_eight_processes_send_exactly_the_five_orders_of_the_cap(
+def test_F12_F13_racing_executors_send_exactly_the_orders_of_the_cap(
     database: str, request: pytest.FixtureRequest
 ) -> None:
     command = [sys.executable, "-m", "kalshi_pipelines_tests.tools.trials.race"]
@@ -34,12 +34,12 @@ def test_F12_F13_sixteen_executors_in_eight_processes_send_exactly_the_five_orde
     assert (told["failed"], told["taken"], told["recorded"]) == (0, 5, 5), (told, done.stderr[-3_000:])
 
 
-def test_every_fault_of_a_write_that_the_sandbox_has_happens_to_orders() -> None:
+def test_trials_use_every_write_fault_of_the_sandbox() -> None:
     kinds = {fault["kind"] for together in ORDER_FAULTS for fault in together}
     assert kinds >= set(WRITE_KINDS)
     drawn = {fault["kind"] for seed in range(400) for life in plan_of(seed).lives for fault in life.faults}
     assert drawn >= kinds
 
 
-def test_a_trial_follows_from_its_seed_alone() -> None:
+def test_trial_plan_depends_on_its_seed_alone() -> None:
     assert [plan_of(seed) for seed in range(50)] == [plan_of(seed) for seed in range(50)]

@@ -1,1 +1,1 @@
-"""Who can reach what: the imports of the executor's rooms, and what an agent's process can do."""
+"""Tests of the boundaries of trading: imports between rooms, the deployment, and the limits of an agent's process."""

@@ -1,4 +1,4 @@
-"""An agent's process with an agent's key and login can propose, and whatever else it tries, nothing is ordered."""
+"""Tests that a process with an agent's key and login can propose orders, and cannot send any by other means."""
 
 import json
 import os
@@ -34,13 +34,13 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import (
 )
 
 ROLES = CHECKOUT / "deploy" / "postgres" / "roles.sql"
-#: What only an unprivileged user can be kept from.
+#: Attempts that only an unprivileged user is kept from; root may read any file.
 OF_THE_COMPUTER = ("reads_the_trade_key",)
 
 
 @contextmanager
 def login_in(url: str, role: str) -> Iterator[tuple[sa.Engine, sa.Engine]]:
-    """A new journal by its owner's login, and by one that is only in a role."""
+    """Yield two engines of a new journal: its owner's, and one whose login has a single role."""
     owner = open_journal(url)
     upgrade_journal(owner)
     initialise(owner, "sandbox")
@@ -57,9 +57,7 @@ def login_in(url: str, role: str) -> Iterator[tuple[sa.Engine, sa.Engine]]:
         owner.dispose()
 
 
-def test_F39_an_agent_that_was_told_to_trade_gets_no_further_than_a_proposal(
-    empty_postgres_url: str, tmp_path: Path
-) -> None:
+def test_F39_hostile_agent_gets_no_further_than_a_proposal(empty_postgres_url: str, tmp_path: Path) -> None:
     owner = open_journal(empty_postgres_url)
     upgrade_journal(owner)
     initialise(owner, "sandbox")
@@ -112,11 +110,9 @@ def test_F39_an_agent_that_was_told_to_trade_gets_no_further_than_a_proposal(
     assert rows == {"proposals": 1, "sessions": 0, "intents": 0, "approvals": 0, "kill_events": 1}
 
 
-def test_the_login_of_the_executor_is_enough_for_a_live_session_and_changes_no_row(
-    empty_postgres_url: str, tmp_path: Path
-) -> None:
+def test_executor_login_can_trade_and_can_change_no_row(empty_postgres_url: str, tmp_path: Path) -> None:
     with login_in(empty_postgres_url, "kalshi_executor") as (_, engine):
-        # What is upstream of the jobs that trade.
+        # Jobs that trade run these two steps first, so the executor's login must be able to run them.
         assert upgrade_journal(engine).applied == ()
         assert initialise(engine, "sandbox")
         with sandbox_with_member(tmp_path) as member:
@@ -152,7 +148,7 @@ def test_the_login_of_the_executor_is_enough_for_a_live_session_and_changes_no_r
             assert "permission denied" in str(refused.value) or "must be owner" in str(refused.value), statement
 
 
-def test_the_login_that_halts_can_stop_trading_and_nothing_else(empty_postgres_url: str) -> None:
+def test_halting_login_can_stop_trading_and_nothing_else(empty_postgres_url: str) -> None:
     with login_in(empty_postgres_url, "kalshi_halter") as (owner, engine):
         journal = ready_journal(owner)
         assert upgrade_journal(engine).applied == ()
@@ -169,7 +165,7 @@ def test_the_login_that_halts_can_stop_trading_and_nothing_else(empty_postgres_u
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_F39_the_trade_key_can_not_be_read_by_another_user(tmp_path: Path) -> None:
+def test_F39_trade_key_cannot_be_read_by_another_user(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     key = tmp_path / "trade.pem"
     key.write_text("secret")

@@ -1,4 +1,4 @@
-"""The compose file keeps what it says: the trade key, the login and the network of each process."""
+"""Tests that the compose file gives each process only its own key, login and network."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ def services() -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_F39_the_trade_key_is_in_one_process_only(services: dict[str, dict[str, Any]]) -> None:
+def test_F39_trade_key_is_given_to_one_process_only(services: dict[str, dict[str, Any]]) -> None:
     with_trade_key = [name for name, each in services.items() if "trade_key" in each.get("secrets", ())]
     with_trade_settings = [name for name, each in services.items() if "KALSHI_TRADE" in str(each.get("environment"))]
     assert with_trade_key == with_trade_settings == ["executor"]
     assert services["agent"]["secrets"] == ["read_key"]
 
 
-def test_F39_nothing_can_connect_to_the_executor_and_it_shares_no_folder(services: dict[str, dict[str, Any]]) -> None:
+def test_F39_executor_accepts_no_connections_and_shares_no_folder(services: dict[str, dict[str, Any]]) -> None:
     executor, agent = services["executor"], services["agent"]
     assert "ports" not in executor
     others = [volume for name, each in services.items() if name != "executor" for volume in each.get("volumes", ())]
@@ -32,7 +32,7 @@ def test_F39_nothing_can_connect_to_the_executor_and_it_shares_no_folder(service
     assert len({str(each.get("env_file")) for each in services.values()}) == len(services)
 
 
-def test_every_process_of_ours_runs_without_rights(services: dict[str, dict[str, Any]]) -> None:
+def test_every_own_process_runs_without_privileges(services: dict[str, dict[str, Any]]) -> None:
     for name in ("pipelines", "agent", "executor"):
         service = services[name]
         assert service["read_only"] is True, name
@@ -41,12 +41,12 @@ def test_every_process_of_ours_runs_without_rights(services: dict[str, dict[str,
         assert not service["user"].startswith("0"), name
 
 
-def test_the_executor_is_not_started_with_the_others(services: dict[str, dict[str, Any]]) -> None:
+def test_executor_is_not_started_with_the_other_services(services: dict[str, dict[str, Any]]) -> None:
     assert services["executor"]["profiles"] == ["trade"]
     assert [name for name, each in services.items() if "profiles" in each] == ["executor"]
 
 
-def test_no_key_or_password_is_in_the_repository() -> None:
+def test_repository_holds_no_key_or_password() -> None:
     ignored = (DEPLOY / ".gitignore").read_text().split()
     assert {"*.env", "secrets/"} <= set(ignored)
     assert "PASSWORD:" not in (DEPLOY / "compose.yaml").read_text()

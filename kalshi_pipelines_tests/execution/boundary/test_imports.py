@@ -1,4 +1,4 @@
-"""No way leads from proposing to sending, and one room alone can write to the exchange."""
+"""Tests that proposing code cannot reach sending code, and that only one room can write to the exchange."""
 
 import ast
 import subprocess
@@ -12,7 +12,7 @@ from kalshi_pipelines_tests.support.checkout import CHECKOUT
 
 PACKAGE = Path(kalshi_pipelines.__file__).parent
 EXECUTION = PACKAGE / "execution"
-#: What an agent's process imports.
+#: Modules that an agent's process imports.
 INBOX = ("kalshi_pipelines.execution.inbox.proposals", "kalshi_pipelines.execution.inbox.files")
 #: Rooms that an agent's process must never have in memory.
 OUT_OF_REACH = (
@@ -31,7 +31,7 @@ OUT_OF_REACH = (
     "requests",
     "dagster",
 )
-#: What can send, cancel or decide, in the room of the executor.
+#: Rooms of ``execution/`` that can send or cancel orders or decide about them.
 SENDING = ("transport", "executor", "kill", "reconciliation", "service")
 _WRITES = {"post", "put", "patch", "delete"}
 _SENDERS = {"httpx", "urllib3", "requests", "aiohttp", "http", "urllib", "socket", "websockets", "kalshi_python_sync"}
@@ -43,7 +43,7 @@ def sources(folder: Path) -> Iterator[tuple[Path, ast.Module]]:
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """Names of all modules a file imports, inside functions, too."""
+    """Yield the names of all modules that a file imports, also inside functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -53,7 +53,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def writes(tree: ast.AST) -> Iterator[int]:
-    """The lines of calls that write: by the method's name, or with one as an argument, whatever its place."""
+    """Yield the lines of calls that name a writing HTTP method, as the function or as an argument."""
     for call in calls(tree):
         given = [*call.args, *(keyword.value for keyword in call.keywords)]
         texts = {each.value.lower() for each in given if isinstance(each, ast.Constant) and isinstance(each.value, str)}
@@ -65,7 +65,7 @@ def calls(tree: ast.AST) -> Iterator[ast.Call]:
     yield from (node for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
-def test_F39_a_process_that_proposes_never_loads_what_can_send() -> None:
+def test_F39_proposing_process_never_loads_code_that_can_send() -> None:
     code = (
         f"import sys, {', '.join(INBOX)}\n"
         f"out_of_reach = {OUT_OF_REACH!r}\n"
@@ -75,7 +75,7 @@ def test_F39_a_process_that_proposes_never_loads_what_can_send() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_F39_the_contracts_of_imports_name_everything_that_sends() -> None:
+def test_F39_import_contracts_name_every_room_that_sends() -> None:
     contracts = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     of_name = {contract["name"]: contract for contract in contracts}
     proposing = of_name["Who proposes can not reach what sends"]
@@ -88,23 +88,23 @@ def test_F39_the_contracts_of_imports_name_everything_that_sends() -> None:
     assert collecting["forbidden_modules"] == ["kalshi_pipelines.execution"]
 
 
-def test_F39_nothing_of_the_executor_is_imported_by_name_at_run_time() -> None:
-    """An import that is written as text would be seen by no contract."""
+def test_F39_execution_imports_nothing_by_name_at_run_time() -> None:
+    """No import contract sees an import whose name is a text, so none may exist."""
     for file, tree in sources(EXECUTION):
         assert not {"importlib", "runpy", "pickle", "marshal", "shelve"} & set(imported(tree)), file
         named = {node.func.id for node in calls(tree) if isinstance(node.func, ast.Name)}
         assert not {"__import__", "eval", "exec", "compile"} & named, file
 
 
-def test_F38_only_the_transport_and_the_read_only_client_can_reach_a_network() -> None:
+def test_F38_only_the_transport_can_reach_a_network() -> None:
     for file, tree in sources(EXECUTION):
         names = {name for name in imported(tree) if not name.startswith("urllib.parse")}
         reaching = {name for name in names if name.split(".")[0] in _SENDERS}
         assert not reaching or file.parent.name == "transport", (file, reaching)
 
 
-def test_F38_the_read_only_client_has_no_write_method() -> None:
-    """The client of ingest and contracts sends GET only; nothing in it takes a method from outside."""
+def test_F38_read_only_client_has_no_write_method() -> None:
+    """The client of ingest and contracts sends only GET, and none of its functions accepts another method."""
     for file, tree in sources(PACKAGE / "kalshi"):
         assert not list(writes(tree)), file
     for line in ("http.post(u)", "http.request('POST', u)", "http.request(url=u, method='delete')", "f(method='PUT')"):

@@ -1,4 +1,4 @@
-"""The executor on a running sandbox: what is sent, what is denied and why, and what is on record of both."""
+"""Tests of the executor on a running sandbox: which orders it sends, which it denies, and what it records."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -47,7 +47,9 @@ def member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxMember]:
         yield made
 
 
-def test_an_order_is_sent_once_and_is_on_record(member: SandboxMember, journal_engine: sa.Engine) -> None:
+def test_order_that_passes_every_check_is_sent_once_and_recorded(
+    member: SandboxMember, journal_engine: sa.Engine
+) -> None:
     before = len(member.orders_on_exchange())
     journal = ready_journal(journal_engine)
     trader = live_trader(member, journal)
@@ -61,7 +63,7 @@ def test_an_order_is_sent_once_and_is_on_record(member: SandboxMember, journal_e
     assert verify(journal_engine).ok
 
 
-def test_F28_every_leg_reaches_the_right_side_of_the_book_at_the_right_price(
+def test_F28_order_of_each_leg_reaches_the_right_side_at_the_right_price(
     member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
@@ -80,9 +82,7 @@ def test_F28_every_leg_reaches_the_right_side_of_the_book_at_the_right_price(
     assert told == [(side, price.centicents) for _, side, price in wanted]
 
 
-def test_F15_a_signal_that_comes_again_in_another_session_sends_nothing(
-    member: SandboxMember, journal_engine: sa.Engine
-) -> None:
+def test_F15_signal_repeated_in_another_session_sends_nothing(member: SandboxMember, journal_engine: sa.Engine) -> None:
     journal = ready_journal(journal_engine)
     order = proposed(member.tradable())
     first = live_trader(member, journal)
@@ -93,7 +93,7 @@ def test_F15_a_signal_that_comes_again_in_another_session_sends_nothing(
     assert (again.outcome, len(member.orders_on_exchange())) == (DecisionOutcome.KNOWN, sent)
 
 
-def test_F15_the_same_signal_with_other_terms_is_a_conflict(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+def test_F15_signal_repeated_with_other_terms_is_a_conflict(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
     market = member.tradable()
     order = proposed(market)
@@ -104,7 +104,7 @@ def test_F15_the_same_signal_with_other_terms_is_a_conflict(member: SandboxMembe
     assert len(member.orders_on_exchange()) == sent
 
 
-def test_F15_a_further_attempt_needs_one_before_it_that_came_to_nothing(
+def test_F15_second_attempt_needs_an_earlier_one_without_a_fill(
     member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
@@ -137,7 +137,7 @@ def test_F15_a_further_attempt_needs_one_before_it_that_came_to_nothing(
         ("answered_twice", OrderState.EXECUTED),
     ],
 )
-def test_F06_a_lost_answer_is_unknown_keeps_its_reservation_and_blocks_its_market(
+def test_F06_order_without_an_answer_is_unknown_and_blocks_its_market(
     member: SandboxMember, sqlite_journal: sa.Engine, kind: str, state: OrderState
 ) -> None:
     journal = ready_journal(sqlite_journal)
@@ -158,7 +158,7 @@ def test_F06_a_lost_answer_is_unknown_keeps_its_reservation_and_blocks_its_marke
         assert decision.intent.reserved_centicontracts == 100
 
 
-def test_a_dry_run_makes_the_same_decisions_and_sends_nothing(member: SandboxMember, journal_engine: sa.Engine) -> None:
+def test_dry_run_makes_the_same_decisions_and_sends_nothing(member: SandboxMember, journal_engine: sa.Engine) -> None:
     trader = dry_trader(member, ready_journal(journal_engine))
     market, sent = member.tradable(), len(member.orders_on_exchange())
     simulated = trader.executor.decide(proposed(market))
@@ -169,7 +169,7 @@ def test_a_dry_run_makes_the_same_decisions_and_sends_nothing(member: SandboxMem
     assert verify(journal_engine).ok
 
 
-def test_F31_a_fat_finger_is_denied_on_both_sides(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+def test_F31_order_far_from_the_book_is_denied_on_both_sides(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
     market = member.tradable()
     for leg in (
@@ -181,7 +181,7 @@ def test_F31_a_fat_finger_is_denied_on_both_sides(member: SandboxMember, sqlite_
         assert trader.executor.decide(proposed(market, leg=leg)).reason is DenialReason.PRICE_OUTSIDE_BAND
 
 
-def test_F33_an_order_that_would_meet_one_of_our_own_is_denied(
+def test_F33_order_that_would_trade_with_our_own_order_is_denied(
     member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
@@ -194,9 +194,7 @@ def test_F33_an_order_that_would_meet_one_of_our_own_is_denied(
     assert trader.executor.decide(crossing).reason is DenialReason.SELF_CROSS
 
 
-def test_F41_a_kill_between_admission_and_sending_sends_nothing(
-    member: SandboxMember, journal_engine: sa.Engine
-) -> None:
+def test_F41_kill_between_admission_and_sending_sends_nothing(member: SandboxMember, journal_engine: sa.Engine) -> None:
     journal = ready_journal(journal_engine)
 
     def engage_kill() -> None:
@@ -213,7 +211,7 @@ def test_F41_a_kill_between_admission_and_sending_sends_nothing(
 
 
 @pytest.mark.parametrize("is_live", [True, False])
-def test_an_order_that_was_given_back_meanwhile_is_a_denial_and_sends_nothing(
+def test_order_abandoned_after_its_admission_is_denied_and_not_sent(
     member: SandboxMember, sqlite_journal: sa.Engine, is_live: bool
 ) -> None:
     journal, killed = ready_journal(sqlite_journal), [False]
@@ -237,7 +235,7 @@ def test_an_order_that_was_given_back_meanwhile_is_a_denial_and_sends_nothing(
     assert len(member.orders_on_exchange()) == sent
 
 
-def test_F20_a_rate_budget_that_can_not_be_asked_is_a_denial(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+def test_F20_locked_rate_budget_denies_the_order(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     trader = dry_trader(member, journal)
 
@@ -250,9 +248,7 @@ def test_F20_a_rate_budget_that_can_not_be_asked_is_a_denial(member: SandboxMemb
     assert (decision.reason, decision.detail) == (DenialReason.CHECK_FAILED, "The warehouse is locked.")
 
 
-def test_three_refusals_of_the_exchange_in_a_row_engage_the_kill_switch(
-    member: SandboxMember, sqlite_journal: sa.Engine
-) -> None:
+def test_three_refusals_in_a_row_engage_the_kill_switch(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     market = member.tradable()
 
     def pause_the_shard_while_sending(checkpoint: Checkpoint) -> None:
@@ -267,7 +263,7 @@ def test_three_refusals_of_the_exchange_in_a_row_engage_the_kill_switch(
     assert trader.executor.decide(proposed(market)).reason is DenialReason.KILL_SWITCH_ENGAGED
 
 
-def test_F17_stale_and_expired_knowledge_is_denied(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+def test_F17_stale_or_expired_proposal_is_denied(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
     market, now = member.tradable(), dt.datetime.now(dt.UTC)
     expired = proposed(market, as_of=now - dt.timedelta(minutes=6), valid_until=now - dt.timedelta(seconds=1))
@@ -277,7 +273,7 @@ def test_F17_stale_and_expired_knowledge_is_denied(member: SandboxMember, sqlite
 
 
 @pytest.mark.parametrize("seconds", [60, -60])
-def test_F17_an_order_whose_record_took_too_long_to_commit_is_not_sent(
+def test_F17_order_recorded_too_slowly_is_not_sent(
     member: SandboxMember, sqlite_journal: sa.Engine, seconds: int
 ) -> None:
     passed_us = [0]
@@ -297,7 +293,7 @@ def test_F17_an_order_whose_record_took_too_long_to_commit_is_not_sent(
     assert len(member.orders_on_exchange()) == before
 
 
-def test_F36_F46_a_decrease_said_twice_leaves_the_same_and_a_cancel_finds_its_shard(
+def test_F36_F46_repeated_decrease_changes_nothing_and_cancel_finds_its_shard(
     member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
@@ -323,9 +319,7 @@ def test_F36_F46_a_decrease_said_twice_leaves_the_same_and_a_cancel_finds_its_sh
     assert str(order_id) not in {order.order_id for order in member.portfolio.orders(0, status="resting").records}
 
 
-def test_F58_the_caps_hold_whatever_the_order_group_would_allow(
-    member: SandboxMember, sqlite_journal: sa.Engine
-) -> None:
+def test_F58_caps_hold_although_the_order_group_allows_more(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal), session_orders=2, position_contracts=3)
     market = member.tradable()
     groups = member.portfolio.order_groups(0)

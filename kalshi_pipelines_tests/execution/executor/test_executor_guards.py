@@ -1,4 +1,4 @@
-"""Every guard of the executor holds by itself: at its limit it lets an order pass, one step beyond it does not."""
+"""Tests of each guard of the executor: an order passes at the guard's limit, and is denied one step beyond it."""
 
 import json
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def _lost(_: object) -> OrderAnswer:
     return OrderAnswer(None, failure=SendFailure.LOST, detail="gone")
 
 
-def test_an_order_is_planned_reserved_sent_and_recorded_with_all_its_terms(sqlite_journal: sa.Engine) -> None:
+def test_order_is_planned_reserved_sent_and_recorded_with_all_its_terms(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     order = made.order(
         time_in_force=TimeInForce.GOOD_TILL_CANCELED, expires=NOW + 10 * MINUTE, post_only=True, count=Contracts(300)
@@ -111,7 +111,7 @@ def test_an_order_is_planned_reserved_sent_and_recorded_with_all_its_terms(sqlit
     assert {each["code"] for each in json.loads(sending.body)["checks"]} == {each.code for each in decision.checks}
 
 
-def test_what_can_not_be_planned_is_a_denial_that_counts_as_an_attempt_and_reads_nothing_more(
+def test_proposal_denied_early_counts_as_an_attempt_and_reads_no_market(
     sqlite_journal: sa.Engine,
 ) -> None:
     made = scripted_session(sqlite_journal, attempts_per_minute=3)
@@ -131,7 +131,7 @@ def test_what_can_not_be_planned_is_a_denial_that_counts_as_an_attempt_and_reads
     "failure",
     [KalshiError("down", "Wait."), UnreadableMarket("no grid"), WarehouseUnavailable("locked"), GroupNotMade("no")],
 )
-def test_F20_a_market_that_can_not_be_read_is_a_denial(sqlite_journal: sa.Engine, failure: Exception) -> None:
+def test_F20_unreadable_market_denies_the_order(sqlite_journal: sa.Engine, failure: Exception) -> None:
     made = scripted_session(sqlite_journal)
     made.unreadable = failure
     decision = made.decide()
@@ -155,7 +155,7 @@ def test_F20_a_market_that_can_not_be_read_is_a_denial(sqlite_journal: sa.Engine
         OrderAnswer(201, b'{"order_group_id":7}'),
     ],
 )
-def test_an_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.Engine, answer: OrderAnswer) -> None:
+def test_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.Engine, answer: OrderAnswer) -> None:
     made = scripted_session(sqlite_journal, ScriptedExchange(of_group=answer))
     denied = made.decide()
     assert denied.reason is DenialReason.CHECK_FAILED
@@ -172,7 +172,7 @@ def test_an_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.
     assert limits == [100 * GROUP_CONTRACTS]
 
 
-def test_the_balance_of_the_market_s_shard_has_to_cover_premium_and_fees(sqlite_journal: sa.Engine) -> None:
+def test_balance_must_cover_premium_and_fees_of_the_order(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     sale = Leg(Action.SELL, Outcome.YES, YesPrice(5_200))
     for premium, changes in ((520_000, {}), (480_000, {"leg": sale})):
@@ -191,7 +191,7 @@ def test_the_balance_of_the_market_s_shard_has_to_cover_premium_and_fees(sqlite_
     assert denied.intent.state is OrderState.DENIED
 
 
-def test_a_session_and_its_dispatch_are_of_one_mode_and_a_live_one_reads_the_balance(
+def test_executor_refuses_a_dispatch_of_another_mode_or_a_missing_balance(
     sqlite_journal: sa.Engine,
 ) -> None:
     made = scripted_session(sqlite_journal)
@@ -203,7 +203,7 @@ def test_a_session_and_its_dispatch_are_of_one_mode_and_a_live_one_reads_the_bal
         TradeExecutor(dry, made.journal, made.settings, replace(reads, balance=lambda _: 1), made.dispatch)
 
 
-def test_F15_a_signal_that_was_decided_is_told_and_one_with_other_terms_is_a_conflict(
+def test_F15_repeated_signal_is_known_and_with_other_terms_a_conflict(
     sqlite_journal: sa.Engine,
 ) -> None:
     made = scripted_session(sqlite_journal)
@@ -226,7 +226,7 @@ def test_F15_a_signal_that_was_decided_is_told_and_one_with_other_terms_is_a_con
     assert made.executor.decide(denied).reason is DenialReason.PRICE_OUTSIDE_BAND
 
 
-def test_a_session_that_has_ended_or_whose_time_is_over_admits_nothing(sqlite_journal: sa.Engine) -> None:
+def test_session_whose_time_is_over_admits_nothing(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal, session_minutes=1, reconciled_minutes=60, book_seconds=60)
     made.once(Checkpoint.INPUTS_READ, lambda: setattr(made.clock, "now_us", made.session.expires_us))
     over = made.decide(valid_until=NOW + 5 * MINUTE)
@@ -246,7 +246,7 @@ LAST_LOOKS: list[tuple[Callable[[Any], None], DenialReason]] = [
 
 
 @pytest.mark.parametrize(("change", "reason"), LAST_LOOKS)
-def test_F17_F41_what_changed_since_the_admission_gives_the_order_back(
+def test_F17_F41_order_is_abandoned_if_a_check_fails_after_its_admission(
     sqlite_journal: sa.Engine, change: Callable[[Any], None], reason: DenialReason
 ) -> None:
     made = scripted_session(sqlite_journal)
@@ -263,7 +263,7 @@ def test_F17_F41_what_changed_since_the_admission_gives_the_order_back(
         assert reading.orders.open_intents(ACCOUNT) == []
 
 
-def test_F14_a_lease_that_ran_out_sends_nothing_and_a_renewed_one_lives_on(sqlite_journal: sa.Engine) -> None:
+def test_F14_lost_lease_sends_nothing_and_a_renewed_one_sends(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal, book_seconds=60)
     far = {"valid_until": NOW + 9 * MINUTE}
     kept, lost = made.approve(made.wait(**far)), made.approve(made.wait(**far))
@@ -288,7 +288,7 @@ def _reconciled(journal: Journal, subaccount: int = 0, *, clean: bool = True) ->
 @pytest.mark.parametrize(
     ("age_us", "passes"), [(0, True), (15 * MINUTE_US, True), (15 * MINUTE_US + 1, False), (-1, False)]
 )
-def test_F54_a_clean_reconciliation_is_good_for_a_quarter_of_an_hour(
+def test_F54_clean_reconciliation_counts_for_fifteen_minutes(
     sqlite_journal: sa.Engine, age_us: int, passes: bool
 ) -> None:
     made = scripted_session(sqlite_journal)
@@ -300,7 +300,7 @@ def test_F54_a_clean_reconciliation_is_good_for_a_quarter_of_an_hour(
     assert (made.decide().outcome is DecisionOutcome.PLACED) is passes
 
 
-def test_without_a_reconciliation_nothing_is_sent_but_a_dry_run_needs_none(sqlite_journal: sa.Engine) -> None:
+def test_live_session_without_a_reconciliation_sends_nothing(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal, subaccount=1)
     assert made.decide().reason is DenialReason.RECONCILIATION_NOT_CLEAN
     dry = scripted_session(sqlite_journal, live=False, subaccount=1)
@@ -309,7 +309,7 @@ def test_without_a_reconciliation_nothing_is_sent_but_a_dry_run_needs_none(sqlit
     assert "reconciliation_not_clean" not in {check.code for check in decision.checks}
 
 
-def test_F39_approval_is_wanted_of_agents_and_above_a_limit_and_not_below(sqlite_journal: sa.Engine) -> None:
+def test_F39_approval_is_required_of_agents_and_above_the_limit(sqlite_journal: sa.Engine) -> None:
     bought = scripted_session(sqlite_journal).decide().intent
     assert bought is not None
     cost = bought.notional_microdollars + bought.fee_bound_microdollars
@@ -341,7 +341,7 @@ def test_F39_approval_is_wanted_of_agents_and_above_a_limit_and_not_below(sqlite
     assert dry.decide(actor=ActorKind.AGENT).outcome is DecisionOutcome.SIMULATED
 
 
-def test_a_waiting_order_is_due_once_it_is_approved_or_no_longer_valid(sqlite_journal: sa.Engine) -> None:
+def test_waiting_order_is_due_once_it_is_approved_or_no_longer_valid(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     waiting, other = made.wait(), made.wait()
     made.clock.now_us = waiting.intent.valid_until_us
@@ -353,7 +353,7 @@ def test_a_waiting_order_is_due_once_it_is_approved_or_no_longer_valid(sqlite_jo
     assert (made.executor.is_due(waiting), made.executor.is_due(other)) == (True, False)
 
 
-def test_F06_an_order_without_an_outcome_blocks_its_market_and_no_other(sqlite_journal: sa.Engine) -> None:
+def test_F06_unknown_order_blocks_its_market_and_no_other(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal, ScriptedExchange(answer=_lost))
     unknown = made.decide()
     assert (unknown.outcome, unknown.intent and unknown.intent.state) == (DecisionOutcome.UNKNOWN, OrderState.UNKNOWN)
@@ -370,7 +370,7 @@ def test_F06_an_order_without_an_outcome_blocks_its_market_and_no_other(sqlite_j
     assert dry.decide().outcome is DecisionOutcome.SIMULATED
 
 
-def test_F33_an_order_does_not_meet_itself_but_another_of_ours(sqlite_journal: sa.Engine) -> None:
+def test_F33_order_that_crosses_our_own_is_denied_but_not_by_itself(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     sale, meanwhile = Leg(Action.SELL, Outcome.YES, YesPrice(5_200)), list[Decision]()
     made.once(Checkpoint.ADMITTED, lambda: meanwhile.append(made.decide(leg=sale)))
@@ -378,7 +378,7 @@ def test_F33_an_order_does_not_meet_itself_but_another_of_ours(sqlite_journal: s
     assert [each.reason for each in meanwhile] == [DenialReason.SELF_CROSS]
 
 
-def test_three_orders_in_a_row_that_are_not_taken_end_trading_and_one_that_is_begins_the_count_anew(
+def test_three_refused_orders_in_a_row_engage_the_kill_switch(
     sqlite_journal: sa.Engine,
 ) -> None:
     made = scripted_session(sqlite_journal, ScriptedExchange(answer=refused))
@@ -398,7 +398,7 @@ def test_three_orders_in_a_row_that_are_not_taken_end_trading_and_one_that_is_be
     assert made.decide().reason is DenialReason.KILL_SWITCH_ENGAGED
 
 
-def test_a_kill_while_the_third_refusal_is_on_its_way_stays_as_it_was_told(sqlite_journal: sa.Engine) -> None:
+def test_kill_before_the_third_refusal_keeps_its_own_reason(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal, ScriptedExchange(answer=refused))
     made.decide()
     made.decide()
@@ -408,7 +408,7 @@ def test_a_kill_while_the_third_refusal_is_on_its_way_stays_as_it_was_told(sqlit
         assert reading.halts.kill_state().reason == "stop"
 
 
-def test_an_order_given_back_meanwhile_is_not_sent_and_its_end_is_told(sqlite_journal: sa.Engine) -> None:
+def test_order_abandoned_after_its_admission_is_not_sent(sqlite_journal: sa.Engine) -> None:
     for live in (True, False):
         made = scripted_session(sqlite_journal, live=live)
         for killed in (None, "stop"):
@@ -430,7 +430,7 @@ def test_an_order_given_back_meanwhile_is_not_sent_and_its_end_is_told(sqlite_jo
         assert made.exchange.orders == []
 
 
-def test_a_dry_run_is_killed_by_the_journal_as_a_live_one_is(sqlite_journal: sa.Engine) -> None:
+def test_dry_run_obeys_the_journal_s_kill_switch(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal, live=False)
     assert made.dispatch.ensure_group(0) is None
     assert made.decide().outcome is DecisionOutcome.SIMULATED
@@ -452,9 +452,7 @@ def test_a_dry_run_is_killed_by_the_journal_as_a_live_one_is(sqlite_journal: sa.
 @pytest.mark.parametrize(
     ("late_us", "is_sent"), [(0, True), (5 * SECOND_US, True), (5 * SECOND_US + 1, False), (-1, False)]
 )
-def test_an_order_whose_record_took_its_time_is_not_sent(
-    sqlite_journal: sa.Engine, late_us: int, is_sent: bool
-) -> None:
+def test_order_recorded_too_slowly_is_not_sent(sqlite_journal: sa.Engine, late_us: int, is_sent: bool) -> None:
     made = scripted_session(sqlite_journal)
     made.at[Checkpoint.SENDING_COMMITTED] = lambda: setattr(made.clock, "now_us", NOW_US + late_us)
     decision = made.decide()
@@ -464,7 +462,7 @@ def test_an_order_whose_record_took_its_time_is_not_sent(
         assert made.facts()["failure"] == "not_sent"
 
 
-def test_F41_an_order_whose_stop_came_between_its_record_and_its_request_is_not_sent(sqlite_journal: sa.Engine) -> None:
+def test_F41_kill_between_record_and_request_sends_nothing(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     made.at[Checkpoint.SENDING_COMMITTED] = lambda: setattr(made, "killed", "file: KILL is there")
     decision = made.decide()
@@ -475,7 +473,7 @@ def test_F41_an_order_whose_stop_came_between_its_record_and_its_request_is_not_
     assert made.facts()["failure"] == "not_sent"
 
 
-def test_a_refusal_of_the_journal_without_a_reason_of_its_own_is_a_failed_check(
+def test_unknown_refusal_of_the_journal_is_a_failed_check(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = scripted_session(sqlite_journal)
@@ -485,7 +483,7 @@ def test_a_refusal_of_the_journal_without_a_reason_of_its_own_is_a_failed_check(
 
 
 @pytest.mark.parametrize("at", [Checkpoint.ANSWERED, None])
-def test_F08_whatever_breaks_in_while_an_order_is_sent_it_is_recorded_as_unknown(
+def test_F08_order_interrupted_while_sending_is_recorded_as_unknown(
     sqlite_journal: sa.Engine, at: Checkpoint | None
 ) -> None:
     made = scripted_session(sqlite_journal)
@@ -503,7 +501,7 @@ def test_F08_whatever_breaks_in_while_an_order_is_sent_it_is_recorded_as_unknown
     assert made.facts()["detail"].startswith("interrupted by ")
 
 
-def test_F08_an_interruption_without_a_journal_is_still_an_interruption(
+def test_F08_interruption_without_a_journal_is_raised(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = scripted_session(sqlite_journal)
@@ -521,7 +519,7 @@ def test_F08_an_interruption_without_a_journal_is_still_an_interruption(
     assert [intent.state for intent in made.open_intents()] == [OrderState.SENDING]
 
 
-def test_what_the_reconciliation_found_out_meanwhile_is_more_than_a_late_answer(sqlite_journal: sa.Engine) -> None:
+def test_late_answer_does_not_overrule_the_reconciliation(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
 
     def meanwhile() -> None:
@@ -540,7 +538,7 @@ def test_what_the_reconciliation_found_out_meanwhile_is_more_than_a_late_answer(
     assert (facts["kind"], facts["said"], facts["intent_id"]) == ("answer", "executed", decision.intent.intent_id)
 
 
-def test_what_the_audit_holds_of_a_decision_is_what_it_was_made_by(sqlite_journal: sa.Engine) -> None:
+def test_audit_of_a_plan_holds_the_facts_of_the_decision(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     order = made.order()
     made.executor.decide(order)
@@ -568,7 +566,7 @@ def test_what_the_audit_holds_of_a_decision_is_what_it_was_made_by(sqlite_journa
     assert instant(NOW_US) == order.as_of
 
 
-def test_every_decision_is_on_record_with_its_proposal(sqlite_journal: sa.Engine) -> None:
+def test_decision_is_recorded_with_its_proposal(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     order = made.order()
     [number] = propose(sqlite_journal, [order], source="the test", clock_us=made.clock)
@@ -588,7 +586,7 @@ def test_every_decision_is_on_record_with_its_proposal(sqlite_journal: sa.Engine
         assert rows.all() == [(number, denial) for denial in denials]
 
 
-def test_a_second_look_is_at_the_same_market(sqlite_journal: sa.Engine) -> None:
+def test_decide_again_reads_the_same_market_and_balance(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     waiting = made.approve(made.wait())
     made.asked.clear()
@@ -608,7 +606,7 @@ def test_a_second_look_is_at_the_same_market(sqlite_journal: sa.Engine) -> None:
         ({"fee_type": "flat"}, DenialReason.CHECK_FAILED),
     ],
 )
-def test_F39_what_an_order_was_approved_by_must_be_the_same_when_it_is_sent(
+def test_F39_approved_order_with_changed_market_terms_is_denied(
     sqlite_journal: sa.Engine, changes: dict[str, Any], reason: DenialReason | None
 ) -> None:
     made = scripted_session(sqlite_journal)
@@ -619,7 +617,7 @@ def test_F39_what_an_order_was_approved_by_must_be_the_same_when_it_is_sent(
     assert len(made.exchange.orders) == (reason is None)
 
 
-def test_F39_the_balance_is_asked_again_when_an_order_was_approved(sqlite_journal: sa.Engine) -> None:
+def test_F39_approved_order_is_checked_against_the_balance_again(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     for short, reason in ((1, DenialReason.INSUFFICIENT_BALANCE), (0, None)):
         made.available = 10**9
@@ -628,7 +626,7 @@ def test_F39_the_balance_is_asked_again_when_an_order_was_approved(sqlite_journa
         assert made.executor.decide_again(waiting).reason is reason
 
 
-def test_F15_a_further_attempt_follows_one_that_came_to_nothing_and_no_other(sqlite_journal: sa.Engine) -> None:
+def test_F15_second_attempt_follows_only_one_without_a_fill(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     signal = made.order().signal
 
@@ -644,7 +642,7 @@ def test_F15_a_further_attempt_follows_one_that_came_to_nothing_and_no_other(sql
 
 
 @pytest.mark.parametrize("filled", ["0.00", "0.01", "9.99"])
-def test_F15_what_was_filled_in_part_is_not_tried_again(sqlite_journal: sa.Engine, filled: str) -> None:
+def test_F15_second_attempt_after_a_partial_fill_is_denied(sqlite_journal: sa.Engine, filled: str) -> None:
     made = scripted_session(sqlite_journal, ScriptedExchange(answer=accepted(filled, "0.00")))
     order = made.order(count=Contracts(1_000))
     assert made.executor.decide(order).intent is not None
@@ -656,7 +654,7 @@ def test_F15_what_was_filled_in_part_is_not_tried_again(sqlite_journal: sa.Engin
     )
 
 
-def test_F59_order_groups_are_made_no_oftener_than_attempts_are_allowed(sqlite_journal: sa.Engine) -> None:
+def test_F59_attempts_cap_limits_the_creation_of_order_groups(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal, ScriptedExchange(of_group=OrderAnswer(500, b"{}")), attempts_per_minute=5)
     reasons = [made.decide().reason for _ in range(8)]
     assert reasons == [DenialReason.CHECK_FAILED] * 5 + [DenialReason.CAP_MESSAGE_RATE] * 3
@@ -665,7 +663,7 @@ def test_F59_order_groups_are_made_no_oftener_than_attempts_are_allowed(sqlite_j
     assert made.decide().reason is DenialReason.CHECK_FAILED
 
 
-def test_F15_a_known_signal_is_an_attempt_and_its_proposal_is_not_waiting_any_more(sqlite_journal: sa.Engine) -> None:
+def test_F15_repeated_signal_is_an_attempt_that_ends_its_proposal(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     order = made.order()
     first = made.executor.decide(order).intent
@@ -680,7 +678,7 @@ def test_F15_a_known_signal_is_an_attempt_and_its_proposal_is_not_waiting_any_mo
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_F33_what_a_killed_dry_run_left_behind_is_no_order_of_ours(sqlite_journal: sa.Engine, live: bool) -> None:
+def test_F33_reservation_of_a_killed_dry_run_is_not_our_own_order(sqlite_journal: sa.Engine, live: bool) -> None:
     made = scripted_session(sqlite_journal, live=live)
     made.reserve()
     sale = Leg(Action.SELL, Outcome.YES, YesPrice(5_200))
@@ -691,7 +689,7 @@ def test_F33_what_a_killed_dry_run_left_behind_is_no_order_of_ours(sqlite_journa
 
 
 @pytest.mark.parametrize("text", ["1E-30000000", "1E+30000000", "1E-13", "0E-13", "NaN", "-1", "10.1"])
-def test_a_fee_multiplier_no_market_can_have_is_denied_and_told_in_short(sqlite_journal: sa.Engine, text: str) -> None:
+def test_impossible_fee_multiplier_is_denied_and_recorded_in_short(sqlite_journal: sa.Engine, text: str) -> None:
     made = scripted_session(sqlite_journal)
     made.market = replace(made.market, fee_multiplier=Decimal(text))
     assert made.decide().reason is DenialReason.FEE_UNKNOWN
@@ -699,7 +697,7 @@ def test_a_fee_multiplier_no_market_can_have_is_denied_and_told_in_short(sqlite_
         assert max(len(each.body) for each in reading.audit_log.newest(100)) < 5_000
 
 
-def test_the_first_check_that_fails_is_the_reason_whatever_the_caps_say(sqlite_journal: sa.Engine) -> None:
+def test_failed_check_is_the_reason_even_if_a_cap_is_exceeded_too(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal, position_contracts=1)
     assert made.decide(count=Contracts(200)).reason is DenialReason.CAP_POSITION
     far = Leg(Action.BUY, Outcome.YES, YesPrice(9_900))

@@ -1,4 +1,4 @@
-"""Which sessions open, how they end, and what one that only simulates has no access to."""
+"""Tests of sessions on a running sandbox: which of them open, how they end, and that a dry run cannot send."""
 
 import gc
 import json
@@ -61,7 +61,7 @@ def _open(member: SandboxMember, journal: Journal, origin: Origin = Origin.BY_HA
     sessions.open_live(journal, made, Environment.SANDBOX, opening, member.transport(made), ())
 
 
-def test_F14_a_second_live_session_of_a_sub_account_is_refused_until_the_first_ends(
+def test_F14_second_live_session_is_refused_until_the_first_ends(
     member: SandboxMember, journal_engine: sa.Engine
 ) -> None:
     journal = ready_journal(journal_engine)
@@ -80,7 +80,7 @@ def test_F14_a_second_live_session_of_a_sub_account_is_refused_until_the_first_e
 
 
 @pytest.mark.parametrize("origin", [origin for origin in Origin if origin is not Origin.BY_HAND])
-def test_F16_a_run_that_nobody_started_by_hand_opens_no_live_session(
+def test_F16_run_that_no_person_started_opens_no_live_session(
     member: SandboxMember, sqlite_journal: sa.Engine, origin: Origin
 ) -> None:
     with pytest.raises(SessionRefused) as caught:
@@ -96,7 +96,7 @@ def test_F16_a_run_that_nobody_started_by_hand_opens_no_live_session(
         ({"series": None}, DenialReason.TICKER_NOT_ALLOWED),
     ],
 )
-def test_a_live_session_needs_every_key(
+def test_live_session_without_mode_token_or_series_is_refused(
     member: SandboxMember, sqlite_journal: sa.Engine, settings: dict[str, Any], reason: DenialReason
 ) -> None:
     with pytest.raises(SessionRefused) as caught:
@@ -105,9 +105,7 @@ def test_a_live_session_needs_every_key(
     assert reason.remedy in str(caught.value)
 
 
-def test_a_journal_whose_guards_are_gone_since_it_was_opened_is_not_traded_on(
-    member: SandboxMember, sqlite_journal: sa.Engine
-) -> None:
+def test_journal_without_its_guards_opens_no_live_session(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     with sqlite_journal.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER guard_send")
@@ -117,7 +115,7 @@ def test_a_journal_whose_guards_are_gone_since_it_was_opened_is_not_traded_on(
 
 
 @pytest.mark.parametrize("is_kill", [False, True])
-def test_F22_a_journal_older_than_its_anchors_or_than_a_kill_is_not_traded_on(
+def test_F22_restored_journal_opens_no_live_session(
     member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path, is_kill: bool
 ) -> None:
     ready_journal(sqlite_journal)
@@ -141,7 +139,9 @@ def test_F22_a_journal_older_than_its_anchors_or_than_a_kill_is_not_traded_on(
     assert caught.value.reason is DenialReason.JOURNAL_UNAVAILABLE
 
 
-def test_F56_other_code_than_the_session_s_sends_nothing(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+def test_F56_other_code_version_than_the_session_s_sends_nothing(
+    member: SandboxMember, sqlite_journal: sa.Engine
+) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
     newer = replace(trader.session, code_version="9.9+other")
     dispatch = LiveDispatch(trader.journal, newer, member.transport(trader.settings))
@@ -154,12 +154,12 @@ def test_F56_other_code_than_the_session_s_sends_nothing(member: SandboxMember, 
     assert len(member.orders_on_exchange()) == sent
 
 
-def test_the_code_s_version_is_that_of_its_source() -> None:
+def test_code_version_is_stable_and_names_a_digest() -> None:
     assert sessions.code_version() == sessions.code_version()
     assert "+" in sessions.code_version()
 
 
-def test_a_session_of_one_mode_takes_no_dispatch_of_the_other(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+def test_executor_refuses_a_dispatch_of_the_other_mode(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     trader = dry_trader(member, ready_journal(sqlite_journal))
     transport = member.transport(trader.settings)
     live = LiveDispatch(trader.journal, trader.session, transport)
@@ -175,7 +175,7 @@ def test_a_session_of_one_mode_takes_no_dispatch_of_the_other(member: SandboxMem
     assert len(member.orders_on_exchange()) == sent
 
 
-def test_F39_a_dry_run_has_no_key_and_nothing_that_can_send_in_reach(
+def test_F39_dry_run_reaches_neither_a_key_nor_a_transport(
     member: SandboxMember, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = ready_journal(sqlite_journal)
@@ -200,7 +200,7 @@ def test_F39_a_dry_run_has_no_key_and_nothing_that_can_send_in_reach(
 
 
 def _reachable(start: object, kinds: tuple[type, ...]) -> list[object]:
-    """Objects of some kinds that an object leads to, modules, classes and functions' globals aside."""
+    """Return objects of these kinds that are reachable from an object, except through modules, classes and globals."""
     seen, found, waiting = {id(start)}, [], [start]
     while waiting:
         for referent in gc.get_referents(waiting.pop()):
@@ -235,7 +235,7 @@ def _no_market(_ticker: MarketTicker) -> Any:
         ({"scopes": ["read", "write::trade", "write::transfer"]}, False),
     ],
 )
-def test_F27_a_key_that_may_do_more_or_less_than_trade_is_not_used(
+def test_F27_key_with_other_scopes_than_trading_is_refused(
     member: SandboxMember, tmp_path: Path, key: dict[str, Any], fits: bool
 ) -> None:
     with ExitStack() as stack:
@@ -253,7 +253,7 @@ def _agents_order(trader: Trader) -> AdmittedOrder:
     return waiting
 
 
-def test_F39_an_agent_s_order_waits_for_another_s_approval_of_its_very_bytes(
+def test_F39_agent_s_order_waits_for_another_person_s_approval(
     member: SandboxMember, journal_engine: sa.Engine
 ) -> None:
     journal = ready_journal(journal_engine)
@@ -273,7 +273,7 @@ def test_F39_an_agent_s_order_waits_for_another_s_approval_of_its_very_bytes(
     assert len(member.orders_on_exchange()) == sent + 1
 
 
-def test_F08_an_interruption_in_the_middle_of_sending_is_stored_as_unknown_first(
+def test_F08_interrupted_sending_is_recorded_as_unknown(
     member: SandboxMember, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
@@ -288,7 +288,7 @@ def test_F08_an_interruption_in_the_middle_of_sending_is_stored_as_unknown_first
         assert [intent.state for intent in reading.orders.open_intents(ACCOUNT)] == [OrderState.UNKNOWN]
 
 
-def test_an_answer_that_the_journal_refuses_leaves_the_order_unknown(
+def test_answer_that_the_journal_refuses_leaves_the_order_unknown(
     member: SandboxMember, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
@@ -312,7 +312,7 @@ def test_an_answer_that_the_journal_refuses_leaves_the_order_unknown(
     ]
 
 
-def test_a_late_answer_does_not_overrule_what_was_found_out_meanwhile(
+def test_late_answer_does_not_overrule_a_resolved_order(
     member: SandboxMember, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))

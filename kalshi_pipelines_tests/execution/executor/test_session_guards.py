@@ -1,4 +1,4 @@
-"""What a session is, is fixed when it is opened, and it is opened only if everything agrees."""
+"""Tests of the checks that open a session, of its fixed properties, and of the code version it is bound to."""
 
 import platform
 import shutil
@@ -33,7 +33,7 @@ def _row(engine: sa.Engine, table: str) -> dict[str, Any]:
         return dict(connection.execute(sa.text(f"SELECT * FROM {table} ORDER BY rowid DESC")).mappings().first() or {})
 
 
-def test_a_live_session_is_on_record_with_all_it_is_bound_to(sqlite_journal: sa.Engine) -> None:
+def test_live_session_is_recorded_with_key_host_and_caps(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal, session_minutes=30)
     session, settings = made.session, made.settings
     row = _row(sqlite_journal, "sessions")
@@ -66,7 +66,7 @@ def test_a_live_session_is_on_record_with_all_it_is_bound_to(sqlite_journal: sa.
     assert _row(sqlite_journal, "sessions")["armed_by"] is None
 
 
-def test_a_live_session_ends_with_its_token_and_a_dry_run_does_not(sqlite_journal: sa.Engine) -> None:
+def test_live_session_ends_with_its_token_and_a_dry_run_does_not(sqlite_journal: sa.Engine) -> None:
     live = scripted_session(sqlite_journal, session_minutes=120).session
     assert live.expires_us == NOW_US + HOUR_US
     assert (
@@ -126,20 +126,20 @@ def _open(
         ({"passes": False}, DenialReason.KEY_NOT_FIT),
     ],
 )
-def test_a_live_session_needs_every_agreement(
+def test_live_session_opens_only_if_every_check_passes(
     sqlite_journal: sa.Engine, changes: dict[str, Any], reason: DenialReason | None
 ) -> None:
     assert _open(sqlite_journal, **changes) is reason
 
 
-def test_why_a_session_was_opened_is_in_the_audit(sqlite_journal: sa.Engine) -> None:
+def test_reason_of_a_session_is_in_the_audit(sqlite_journal: sa.Engine) -> None:
     assert _open(sqlite_journal) is None
     with Journal(sqlite_journal, "sandbox").reading() as reading:
         opened = next(each.body for each in reading.audit_log.newest(9) if each.kind == "session")
     assert '"why":"the morning"' in opened
 
 
-def test_F14_F27_a_second_session_and_another_key_are_told_apart(sqlite_journal: sa.Engine) -> None:
+def test_F14_F27_second_session_and_other_key_have_their_own_denials(sqlite_journal: sa.Engine) -> None:
     assert _open(sqlite_journal) is None
     made = scripted_session(sqlite_journal)
     assert _open(sqlite_journal) is DenialReason.SESSION_NOT_EXCLUSIVE
@@ -147,9 +147,7 @@ def test_F14_F27_a_second_session_and_another_key_are_told_apart(sqlite_journal:
     assert _open(sqlite_journal, subaccount=1) is DenialReason.ENVIRONMENT_MISMATCH
 
 
-def test_F22_anchors_that_the_journal_does_not_fulfil_or_that_can_not_be_read_open_no_session(
-    sqlite_journal: sa.Engine, tmp_path: Path
-) -> None:
+def test_F22_unfulfilled_or_unreadable_anchors_open_no_session(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     anchors = tmp_path / "anchors"
     assert _open(sqlite_journal, anchors=anchors) is None
     journal = Journal(sqlite_journal, "sandbox", clock_us=lambda: NOW_US)
@@ -170,7 +168,7 @@ def _files(folder: Path) -> list[Path]:
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """A copy of the package's folder ``execution/`` whose files may be changed."""
+    """A copy of the package's folder ``execution/``, which tests may change."""
     return Path(shutil.copytree(EXECUTION, tmp_path / "execution", ignore=shutil.ignore_patterns("__pycache__")))
 
 

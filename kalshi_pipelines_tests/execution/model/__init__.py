@@ -1,1 +1,1 @@
-"""The executor against a model of the exchange, in every order of events that Hypothesis can think of."""
+"""Tests that run the executor against a model of the exchange, in random orders of events."""

@@ -1,11 +1,11 @@
-"""A case the state machine found: what was reserved yesterday is given back today."""
+"""A case that the state machine found: an order reserved yesterday is abandoned today."""
 
 from kalshi_pipelines.execution.journal.records import Mode, ScopeKind
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT, HOUR, MINUTE, OrderSteps, next_session
 
 
-def test_F19_an_order_of_yesterday_can_be_given_back_after_the_new_day_took_it_over(steps: OrderSteps) -> None:
+def test_F19_order_of_yesterday_is_abandoned_after_the_new_day_counts_it(steps: OrderSteps) -> None:
     old = steps.reserve()
     steps.clock.now_us += 25 * HOUR
     next_session(steps, 2)

@@ -1,28 +1,28 @@
-"""The invariants of the executor in every order of events, and three wrong rules that the same machine has to break.
+"""Tests that twenty invariants of trading hold in random orders of events, and that wrong rules break them.
 
-``machine`` is what happens, ``exchange`` the model of the exchange, ``invariants`` what is asserted. Each line: what
-holds, and where that is asserted; what no machine can see is proved beside it, in the files named.
+``model_machine`` makes the events, ``model_exchange`` is the exchange, and ``model_invariants`` holds the assertions.
+The table lists each invariant and where it is asserted. Some are proved by other test files, which it names.
 
 === ============================================== ====================================================================
-I1  one order at most for an intent                ``each_was_recorded_once``, after every step
-I2  each was recorded and audited before it        ``ModelExchange.place`` looks into the journal when bytes arrive
-I3  what rests is reserved                         ``what_rests_is_reserved``, after every step
-I4  the true worst case is within every cap        ``caps_hold``, after every step
+I1  an intent has at most one order                ``each_was_recorded_once``, after every step
+I2  an order is recorded before it is sent         ``ModelExchange.place`` reads the journal when a request arrives
+I3  every resting order is reserved                ``what_rests_is_reserved``, after every step
+I4  the true worst loss is within every cap        ``caps_hold``, after every step
 I5  counters are the sum of their postings         ``verify`` at the end of every run
-I6  what ended stays ended                         ``ended_stays_ended``, after every step
-I7  no sending after a kill, cancels succeed       ``order``, ``halt``
-I8  recovery ends, and twice is once               ``recover``
-I9  after a halt nothing rests, whatever arrives   ``halt``, and ``nothing_rests_after_a_halt`` after every step
-I10 a dry run sends nothing                        ``rehearse``; that no key is in reach: ``test_session``
-I11 a signal is one id and one request             ``again``, ``each_was_recorded_once``
-I12 the tables are the audit replayed              ``verify`` at the end of every run
-I13 an edited or cut audit is noticed              ``threats/test_journal_threats``, ``audit/test_anchors``
-I14 a record has one text                          the end of every run, in another order; else ``audit/test_canonical``
-I15 facts in any order, any number: one ledger     all facts come twice and backwards; ``ledger_is_the_truth``
-I16 a fill never raises the worst case             ``trade`` by the exchange, ``recover`` by the ledger
-I17 what paid out is what was won or lost          ``settle``, ``what_ended_is_what_was_won``
-I18 in doubt an answer is unknown                  taken, lost, refused: ``FAULTS``; else ``orders/test_answers``
-I19 midnight frees nothing                         ``pass_time``, ``the_day_has_all_that_is_outstanding``
+I6  an ended order stays ended                     ``ended_stays_ended``, after every step
+I7  no order is sent after a kill; cancels work    ``order``, ``halt``
+I8  a second reconciliation changes nothing        ``recover``
+I9  after a halt no order rests                    ``halt``, and ``nothing_rests_after_a_halt`` after every step
+I10 a dry run sends nothing and has no key         ``rehearse``, ``executor/test_session``
+I11 a signal has one id and one request            ``again``, ``each_was_recorded_once``
+I12 replaying the audit gives the tables           ``verify`` at the end of every run
+I13 an edited or shortened audit is detected       ``threats/test_journal_threats``, ``audit/test_anchors``
+I14 a record has exactly one text                  the end of every run, ``orders/test_canonical_json``
+I15 order and repetition of facts do not matter    all facts come twice and reversed; ``ledger_is_the_truth``
+I16 a fill never raises the worst loss             ``trade`` for the exchange, ``recover`` for the ledger
+I17 a settled market counts its realized loss      ``settle``, ``what_ended_is_what_was_won``
+I18 a doubtful answer means an unknown order       ``FAULTS``, ``orders/test_answers``
+I19 midnight releases no reservation               ``pass_time``, ``the_day_has_all_that_is_outstanding``
 I20 a denial changes no counter                    ``_planned``
 === ============================================== ====================================================================
 """
@@ -43,7 +43,7 @@ from kalshi_pipelines_tests.support.execution.order_steps import NOON
 
 
 class WithoutFence(Trading):
-    """The machine with the first wrong rule."""
+    """The state machine with a reconciliation that does not fence."""
 
     fences = False
 
@@ -52,7 +52,7 @@ class WithoutFence(Trading):
 
 
 class WithReset(Trading):
-    """The machine with the second wrong rule."""
+    """The state machine with a reconciliation that opens fenced groups again."""
 
     fences = False
 
@@ -73,13 +73,13 @@ def _template(migrated_journal_file: Path) -> None:
     Trading.template = migrated_journal_file
 
 
-def test_F07_F48_the_invariants_hold_in_every_order_of_events() -> None:
+def test_F07_F48_invariants_hold_in_random_orders_of_events() -> None:
     run_state_machine_as_test(
         Trading, settings=settings(max_examples=100, stateful_step_count=25, phases=(Phase.generate,), **QUIETLY)
     )
 
 
-def test_F18_with_a_clock_ahead_of_the_exchange_s_the_fills_of_the_very_first_order_are_found() -> None:
+def test_F18_fills_of_the_first_order_are_found_with_a_clock_ahead() -> None:
     state = Trading()
     state.begin()
     state.order(Side.BID, 48, 1, 0, rests=False, fault="none", point=None)
@@ -90,11 +90,11 @@ def test_F18_with_a_clock_ahead_of_the_exchange_s_the_fills_of_the_very_first_or
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("wrong", [WithoutFence, WithReset])
-def test_the_same_machine_breaks_a_wrong_rule(wrong: type[Trading]) -> None:
+def test_state_machine_detects_a_wrong_rule_of_fencing(wrong: type[Trading]) -> None:
     _breaks(wrong)
 
 
-def test_F11_the_same_machine_breaks_the_rule_that_429_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_F11_state_machine_detects_that_429_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "REFUSING_STATUSES", answers.REFUSING_STATUSES | {429})
     _breaks(Trading)
 

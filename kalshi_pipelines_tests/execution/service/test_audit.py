@@ -26,7 +26,7 @@ WITH_KEY = TradeSettings(api_key_id="a key", private_key_file=Path("key.pem"), u
 
 
 def engagements(engine: sa.Engine) -> list[tuple[str, str]]:
-    """Who engaged the kill switch since it was released, and why."""
+    """Return the person and reason of each engagement of the kill switch since its release."""
     with Journal(engine, "sandbox").reading() as reading:
         return [(each.by_whom, each.reason) for each in reading.halts.engagements_since_release()]
 
@@ -37,7 +37,7 @@ def verified(folder: Path, engine: sa.Engine, trade: TradeSettings | None = None
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
-    """Makes an exchange that has some orders; gives the instants since when it was asked."""
+    """A function that replaces the exchange by one with the given orders, and returns the instants of its reads."""
 
     def make(*orders: Any, failure: Exception | None = None) -> list[int]:
         asked: list[int] = []
@@ -59,13 +59,13 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     return make
 
 
-def test_a_clean_journal_engages_nothing(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+def test_clean_journal_does_not_engage_the_kill_switch(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     ready_journal(sqlite_journal)
     assert verified(tmp_path, sqlite_journal).verdict is AuditVerdict.CLEAN
     assert engagements(sqlite_journal) == []
 
 
-def test_F25_a_corrupt_journal_engages_the_kill_switch_once(
+def test_F25_corrupt_journal_engages_the_kill_switch_once(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready_journal(sqlite_journal)
@@ -79,7 +79,7 @@ def test_F25_a_corrupt_journal_engages_the_kill_switch_once(
     )  # fmt: skip
 
 
-def test_a_journal_that_could_not_be_verified_engages_nothing(
+def test_unverifiable_journal_does_not_engage_the_kill_switch(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready_journal(sqlite_journal)
@@ -88,7 +88,7 @@ def test_a_journal_that_could_not_be_verified_engages_nothing(
     assert engagements(sqlite_journal) == []
 
 
-def test_the_exchange_is_asked_since_the_first_live_session_and_with_a_key_only(
+def test_orders_are_read_since_the_first_live_session_with_a_key_only(
     sqlite_journal: sa.Engine, tmp_path: Path, told: Callable[..., list[int]]
 ) -> None:
     steps: OrderSteps = order_steps(sqlite_journal)
@@ -102,7 +102,7 @@ def test_the_exchange_is_asked_since_the_first_live_session_and_with_a_key_only(
     assert "order order-new of" in str(verified(tmp_path, sqlite_journal, WITH_KEY))
 
 
-def test_a_sub_account_that_was_never_traded_live_has_no_orders_to_ask_for(
+def test_sub_account_never_traded_live_reads_no_orders(
     sqlite_journal: sa.Engine, tmp_path: Path, told: Callable[..., list[int]]
 ) -> None:
     ready_journal(sqlite_journal)
@@ -111,7 +111,7 @@ def test_a_sub_account_that_was_never_traded_live_has_no_orders_to_ask_for(
     assert asked == []
 
 
-def test_an_exchange_that_can_not_be_asked_leaves_the_journal_unverified_and_trading_on(
+def test_unreadable_exchange_leaves_the_journal_unverified(
     sqlite_journal: sa.Engine, tmp_path: Path, told: Callable[..., list[int]]
 ) -> None:
     order_steps(sqlite_journal)
@@ -123,7 +123,7 @@ def test_an_exchange_that_can_not_be_asked_leaves_the_journal_unverified_and_tra
     assert engagements(sqlite_journal) == []
 
 
-def test_F25_a_corrupt_journal_engages_what_only_a_release_ends_also_while_something_else_says_stop(
+def test_F25_corrupt_journal_is_recorded_even_if_trading_is_stopped(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order_steps(sqlite_journal)
@@ -134,7 +134,7 @@ def test_F25_a_corrupt_journal_engages_what_only_a_release_ends_also_while_somet
     assert [by for by, _ in engagements(sqlite_journal)] == ["verify-audit"]
 
 
-def test_F25_a_warehouse_that_can_not_be_used_keeps_no_journal_from_being_verified(
+def test_F25_unusable_warehouse_does_not_prevent_the_verification(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def warehouse() -> sa.Engine:

@@ -59,7 +59,7 @@ def told(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) -> st
     return captured.out + captured.err
 
 
-def test_a_day_of_an_operator(
+def test_operator_proposes_trades_reconciles_and_halts_in_a_day(
     member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     market = member.tradable()
@@ -105,7 +105,7 @@ def test_a_day_of_an_operator(
     assert "the exchange's orders could not be read" in told(capsys, 2, "verify-audit")
 
 
-def test_an_agents_order_waits_for_the_approval_of_its_exact_bytes(
+def test_agent_s_order_waits_for_approval_of_its_exact_bytes(
     member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     market = member.tradable()
@@ -131,9 +131,7 @@ def test_an_agents_order_waits_for_the_approval_of_its_exact_bytes(
     assert len(member.orders_on_exchange()) == 1
 
 
-def test_a_journal_that_is_not_what_was_written_stops_trading(
-    member: SandboxMember, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_corrupt_journal_stops_trading(member: SandboxMember, capsys: pytest.CaptureFixture[str]) -> None:
     del member
     told(capsys, 0, "release", "--by", "ann", "--why", "ready")
     assert "trading          not stopped" in told(capsys, 0, "status")
@@ -147,7 +145,7 @@ def test_a_journal_that_is_not_what_was_written_stops_trading(
     assert "stopped by journal: verify-audit (audit): the journal is corrupt" in told(capsys, 0, "status")
 
 
-def test_wrong_settings_of_trading_are_no_obstacle_to_a_kill(
+def test_kill_with_wrong_settings_of_trading_engages_the_switch(
     member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del member
@@ -163,7 +161,7 @@ def test_wrong_settings_of_trading_are_no_obstacle_to_a_kill(
     assert "stopped by journal: cid (operator): odd again" in told(capsys, 0, "status")
 
 
-def test_a_position_that_drifted_is_accepted_by_its_name(
+def test_drifted_position_is_accepted_by_its_ticker(
     member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "Nothing was accepted. The account is as the journal says." in told(capsys, 2, "accept", "--why", "a try")
@@ -182,7 +180,7 @@ def test_a_position_that_drifted_is_accepted_by_its_name(
     told(capsys, 0, "release", "--by", "bob", "--why", "ann accepted it")
 
 
-def test_what_can_not_be_done_is_a_sentence_and_status_2(
+def test_command_that_cannot_be_done_prints_a_sentence_and_exits_2(
     member: SandboxMember, capsys: pytest.CaptureFixture[str]
 ) -> None:
     del member
@@ -197,7 +195,7 @@ def test_what_can_not_be_done_is_a_sentence_and_status_2(
         assert "Traceback" not in said
 
 
-def test_a_journal_that_is_not_there_says_which_command_to_run(
+def test_missing_journal_prints_the_command_that_creates_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KALSHI_DATA_DIR", str(tmp_path))

@@ -1,4 +1,4 @@
-"""What stops trading is where the settings say, and works where other things do not."""
+"""Tests of the configured kill switch and halt: their files are found, and they work when other parts fail."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
 from kalshi_pipelines_tests.support.execution.sandbox_member import ready_journal, sandbox_with_member
 
 
-def test_the_files_that_stop_trading_are_in_the_environment_s_folder(tmp_path: Path) -> None:
+def test_files_that_stop_trading_are_in_the_environment_s_folder(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     assert emergency_file(settings).path == tmp_path / "sandbox" / "kill.emergency.jsonl"
     assert kill_file(settings, TradeSettings()) == tmp_path / "sandbox" / "KILL"
@@ -34,7 +34,7 @@ def test_the_files_that_stop_trading_are_in_the_environment_s_folder(tmp_path: P
 
 
 @pytest.mark.parametrize(("told", "engaged"), [(None, False), ("STOP", False), ("unmounted/STOP", True)])
-def test_a_kill_file_or_data_folder_on_a_disk_that_is_not_there_stops(
+def test_missing_folder_of_kill_file_or_data_stops_trading(
     sqlite_journal: sa.Engine, tmp_path: Path, told: str | None, engaged: bool
 ) -> None:
     journal = ready_journal(sqlite_journal)
@@ -49,7 +49,7 @@ def test_a_kill_file_or_data_folder_on_a_disk_that_is_not_there_stops(
     ("environment", "mode", "engaged"),
     [("demo", "live", True), ("prod", "live", True), ("prod", "dry_run", False), ("sandbox", "live", False)],
 )
-def test_F43_orders_to_a_real_exchange_need_files_that_are_the_same_from_everywhere(
+def test_F43_relative_data_folder_stops_live_trading_on_real_exchanges(
     sqlite_journal: sa.Engine,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -67,7 +67,7 @@ def test_F43_orders_to_a_real_exchange_need_files_that_are_the_same_from_everywh
 
 
 @pytest.mark.parametrize("place", ["file", "variable", "emergency file"])
-def test_every_source_stops(
+def test_every_source_of_the_kill_switch_stops_trading(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     journal, settings = ready_journal(sqlite_journal), Settings(data_dir=tmp_path)
@@ -83,9 +83,7 @@ def test_every_source_stops(
     assert switch.why_engaged() is not None
 
 
-def test_a_halt_without_a_key_stops_what_is_new_and_says_what_it_did_not_do(
-    sqlite_journal: sa.Engine, tmp_path: Path
-) -> None:
+def test_halt_without_a_key_engages_and_says_nothing_was_canceled(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     journal, settings = ready_journal(sqlite_journal), Settings(data_dir=tmp_path)
     with pytest.raises(NothingCanceled, match="nothing was canceled: This needs the trade key"):
         halt_now(settings, lambda: journal, "bob", "odd")
@@ -93,7 +91,7 @@ def test_a_halt_without_a_key_stops_what_is_new_and_says_what_it_did_not_do(
 
 
 @pytest.mark.parametrize("failure", [KalshiError("no key", "Make one."), InvalidSettings("no key")])
-def test_a_halt_that_fails_on_its_way_stops_what_is_new(
+def test_halt_that_fails_still_engages_the_kill_switch(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     @contextmanager
@@ -110,7 +108,7 @@ def test_a_halt_that_fails_on_its_way_stops_what_is_new(
     assert kill_switch(settings, TradeSettings(), lambda: journal).status().engaged
 
 
-def test_a_halt_on_this_computer_goes_past_every_proxy_and_lets_go_of_its_connections(
+def test_halt_on_a_local_sandbox_uses_no_proxy_and_closes_its_client(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed, really = list[Transport](), Transport.close

@@ -1,4 +1,4 @@
-"""A trade key is three settings; without one of them there is no account to open, and with them it is that one."""
+"""Tests of the traded account: it opens only if all three settings of the trade key are given."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,25 +20,25 @@ from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 WHOLE: dict[str, Any] = {"api_key_id": "a key", "private_key_file": Path("nowhere.pem"), "url": "http://127.0.0.1:1"}
 
 
-def test_a_whole_trade_key_is_taken_and_its_file_opened() -> None:
+def test_trade_key_with_all_settings_opens_its_file() -> None:
     assert has_trade_key(TradeSettings(**WHOLE))
     with pytest.raises(KalshiError, match=r"nowhere\.pem"):
         live_transport(Settings(), TradeSettings(**WHOLE))
 
 
 @pytest.mark.parametrize("missing", sorted(WHOLE))
-def test_without_one_of_its_settings_there_is_no_trade_key(missing: str) -> None:
+def test_trade_key_without_one_setting_is_refused(missing: str) -> None:
     settings = TradeSettings(**{**WHOLE, missing: None})
     assert not has_trade_key(settings)
     with pytest.raises(InvalidSettings, match="This needs the trade key"):
         live_transport(Settings(), settings)
 
 
-def test_with_nothing_set_there_is_no_trade_key() -> None:
+def test_settings_by_default_have_no_trade_key() -> None:
     assert not has_trade_key(TradeSettings())
 
 
-def test_the_account_that_is_opened_is_the_one_of_the_settings(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+def test_account_is_opened_as_the_settings_say(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     warehouse = open_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
     upgrade_to_head(warehouse)
     journal = ready_journal(sqlite_journal)
@@ -64,7 +64,7 @@ def test_the_account_that_is_opened_is_the_one_of_the_settings(sqlite_journal: s
     warehouse.dispose()
 
 
-def test_what_is_asked_and_fenced_is_of_the_account_s_own_number_and_shard(sqlite_journal: sa.Engine) -> None:
+def test_account_reads_and_fences_only_its_own_sub_account(sqlite_journal: sa.Engine) -> None:
     asked: list[tuple[int, ...]] = []
 
     def balance(*of: int) -> SimpleNamespace:

@@ -1,4 +1,4 @@
-"""A whole session: what is in the inbox is decided, whatever else is in there."""
+"""Tests of whole trading sessions, which decide about every proposal in the inbox."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import proposed, re
 from kalshi_pipelines_tests.support.execution.scripted_account import ScriptedAccount
 from kalshi_pipelines_tests.support.execution.scripted_exchange import ScriptedSession, first_session, scripted_session
 
-#: Rows the database takes of a login that may only insert, and no order can be made of.
+#: Changes of a stored proposal that the database accepts but that no order can have.
 IMPOSSIBLE: list[dict[str, Any]] = [
     {"ticker": "no ticker\x1b[2J\n; at all"},
     {"count_centicontracts": 10**12},
@@ -54,7 +54,7 @@ IMPOSSIBLE: list[dict[str, Any]] = [
 ]
 
 
-def test_F39_rows_that_are_no_orders_are_denied_once_and_keep_nobody_s_order_from_its_decision(
+def test_F39_impossible_rows_are_denied_once_and_block_no_other_order(
     journal_engine: sa.Engine, tmp_path: Path
 ) -> None:
     journal = ready_journal(journal_engine)
@@ -87,7 +87,7 @@ def test_F39_rows_that_are_no_orders_are_denied_once_and_keep_nobody_s_order_fro
 
 
 def context_of(made: ScriptedSession, said: list[str] | None = None, **parts: Any) -> TradingContext:
-    """The context of such a session: what it does not use is not there."""
+    """Return the context of a scripted session, without the parts that it does not use."""
     nothing: Any = None
     values = {"say": [].append if said is None else said.append, "clock_us": made.clock, **parts}
     return TradingContext(Settings(), made.settings, made.journal, nothing, nothing, **values)
@@ -103,7 +103,7 @@ def put_in(made: ScriptedSession, *orders: ProposedOrder) -> tuple[int, ...]:
 
 
 def ended(made: ScriptedSession) -> str:
-    """Why the session ended; empty while it goes on."""
+    """Return the reason why the session ended, or an empty text while it is open."""
     with made.journal._engine.connect() as connection:
         found = connection.execute(sa.select(session_ends.c.reason)).scalars().all()
     return ", ".join(found)
@@ -111,7 +111,7 @@ def ended(made: ScriptedSession) -> str:
 
 @dataclass
 class ScriptedReconciler:
-    """Finds what it is told to find."""
+    """A reconciler with a fixed result or a fixed failure."""
 
     clean: bool = True
     failure: Exception | None = None
@@ -125,9 +125,7 @@ class ScriptedReconciler:
 
 
 @pytest.mark.parametrize("clean", [True, False])
-def test_a_session_ends_with_a_reconciliation_that_knows_it_and_is_closed(
-    sqlite_journal: sa.Engine, clean: bool
-) -> None:
+def test_session_ends_with_a_reconciliation_and_is_closed(sqlite_journal: sa.Engine, clean: bool) -> None:
     made, said, reconciler = scripted_session(sqlite_journal), list[str](), ScriptedReconciler(clean)
     put_in(made, made.order())
     run = traded(made, context_of(made, said), reconciler)
@@ -139,14 +137,14 @@ def test_a_session_ends_with_a_reconciliation_that_knows_it_and_is_closed(
     assert ended(made) == "done"
 
 
-def test_a_session_that_fails_is_closed_and_its_failure_is_what_is_told(sqlite_journal: sa.Engine) -> None:
+def test_failed_session_is_closed_and_its_error_is_raised(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     with pytest.raises(WarehouseUnavailable, match="locked"):
         traded(made, context_of(made), ScriptedReconciler(failure=WarehouseUnavailable("locked")))
     assert ended(made) == "failed: WarehouseUnavailable"
 
 
-def test_a_journal_that_is_gone_does_not_hide_what_failed_before(
+def test_unavailable_journal_does_not_hide_the_first_error(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(*_: object) -> None:
@@ -160,7 +158,7 @@ def test_a_journal_that_is_gone_does_not_hide_what_failed_before(
         traded(made, context_of(made))
 
 
-def test_what_ended_an_hour_ago_is_not_even_denied(sqlite_journal: sa.Engine) -> None:
+def test_proposal_that_expired_over_an_hour_ago_is_ignored(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     hour = dt.timedelta(hours=1)
     forgotten, late, good = (
@@ -174,7 +172,7 @@ def test_what_ended_an_hour_ago_is_not_even_denied(sqlite_journal: sa.Engine) ->
     ]
 
 
-def test_an_order_is_sent_when_a_person_approved_it_and_given_back_when_its_time_is_over(
+def test_waiting_order_is_sent_after_approval_and_denied_after_expiry(
     sqlite_journal: sa.Engine,
 ) -> None:
     made, said, waited = scripted_session(sqlite_journal), list[str](), list[float]()
@@ -211,7 +209,7 @@ def test_an_order_is_sent_when_a_person_approved_it_and_given_back_when_its_time
     assert [line.rpartition(" ")[2] for line in said if line.startswith("intent")] == digests
 
 
-def test_a_market_that_can_not_be_read_again_is_judged_by_the_old_reading(sqlite_journal: sa.Engine) -> None:
+def test_approved_order_with_an_unreadable_market_is_denied_as_stale(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     put_in(made, made.order(actor=ActorKind.AGENT))
 
@@ -227,7 +225,7 @@ def test_a_market_that_can_not_be_read_again_is_judged_by_the_old_reading(sqlite
     assert made.exchange.orders == []
 
 
-def test_a_stored_proposal_is_the_order_that_was_proposed(sqlite_journal: sa.Engine) -> None:
+def test_stored_proposal_is_the_order_that_was_proposed(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     orders = (
         made.order(reduce_only=True, reason="a look", actor=ActorKind.PERSON, actor_name="ann"),
@@ -243,7 +241,7 @@ def test_a_stored_proposal_is_the_order_that_was_proposed(sqlite_journal: sa.Eng
 
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("origin", Origin)
-def test_F16_only_a_run_by_hand_in_mode_live_opens_the_account(
+def test_F16_only_a_live_run_by_hand_opens_the_account(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode, origin: Origin
 ) -> None:
     journal, opened = ready_journal(sqlite_journal), list[object]()
@@ -268,7 +266,7 @@ def test_F16_only_a_run_by_hand_in_mode_live_opens_the_account(
         assert opened == []
 
 
-def test_a_run_is_told_by_its_counts_and_a_decision_by_its_reason(sqlite_journal: sa.Engine) -> None:
+def test_run_is_shown_with_counts_and_a_decision_with_its_reason(sqlite_journal: sa.Engine) -> None:
     made, said = scripted_session(sqlite_journal), list[str]()
     put_in(made, made.order(), made.order(as_of=NOW - MINUTE, valid_until=NOW - INSTANT), made.order())
     run = traded(made, context_of(made, said))
@@ -288,7 +286,7 @@ def test_a_run_is_told_by_its_counts_and_a_decision_by_its_reason(sqlite_journal
         (True, True, True, DenialReason.KILL_SWITCH_ENGAGED),
     ],
 )
-def test_a_live_session_opens_between_two_reconciliations_if_vendor_key_and_kill_switch_allow_it(
+def test_live_session_opens_only_if_vendor_key_and_kill_switch_pass(
     sqlite_journal: sa.Engine,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -326,7 +324,7 @@ def test_a_live_session_opens_between_two_reconciliations_if_vendor_key_and_kill
     assert said == [f"before the session: {before}", f"after the session: {after}"]
 
 
-def test_a_row_that_is_no_order_is_denied_with_its_reason_and_the_next_is_decided(sqlite_journal: sa.Engine) -> None:
+def test_impossible_row_is_denied_and_the_next_one_is_decided(sqlite_journal: sa.Engine) -> None:
     made, said = scripted_session(sqlite_journal), list[str]()
     put_in(made, made.order())
     with sqlite_journal.execution_options(kalshi_writes=True).begin() as connection:
@@ -344,7 +342,7 @@ def test_a_row_that_is_no_order_is_denied_with_its_reason_and_the_next_is_decide
 
 
 def _holder(made: ScriptedSession, contracts: int) -> Reconciler:
-    """What reconciles an account that holds contracts at $0.50 in the market, whatever is traded."""
+    """Return a reconciler of an account that holds this many contracts, bought at $0.50."""
     account = ScriptedAccount(made.clock)
     account.held = {"KXA-26-B": Holding("KXA-26-B", contracts * 100, contracts * 500_000)}
     return Reconciler(
@@ -355,7 +353,7 @@ def _holder(made: ScriptedSession, contracts: int) -> Reconciler:
 @pytest.mark.parametrize(
     ("contracts", "denied"), [(400, None), (401, "event EVENT-KXA-26-B"), (2_001, "position KXA-26-B")]
 )
-def test_F54_the_first_session_counts_what_is_held_before_it_decides_anything(
+def test_F54_first_session_counts_held_positions_before_it_decides(
     sqlite_journal: sa.Engine, contracts: int, denied: str | None
 ) -> None:
     made = first_session(sqlite_journal, lambda *_: None)
@@ -373,7 +371,7 @@ def test_F54_the_first_session_counts_what_is_held_before_it_decides_anything(
     assert ended(made) == "done"
 
 
-def test_a_signal_that_was_ordered_and_an_order_that_is_not_admitted_are_told_and_not_sent(
+def test_repeated_signal_and_capped_order_are_shown_and_not_sent(
     sqlite_journal: sa.Engine,
 ) -> None:
     made, said = scripted_session(sqlite_journal, session_orders=1), list[str]()
@@ -389,7 +387,7 @@ def test_a_signal_that_was_ordered_and_an_order_that_is_not_admitted_are_told_an
     assert len(made.exchange.orders) == 1
 
 
-def test_F54_a_first_reconciliation_that_read_nothing_decides_nothing_and_is_made_again(
+def test_F54_failed_first_reconciliation_decides_nothing_and_is_repeated(
     sqlite_journal: sa.Engine,
 ) -> None:
     made = first_session(sqlite_journal, lambda *_: None)
@@ -411,7 +409,7 @@ def test_F54_a_first_reconciliation_that_read_nothing_decides_nothing_and_is_mad
     assert (first.clean, first.figures["positions_adopted"]) == (True, 1)
 
 
-def test_F39_what_can_not_be_planned_is_denied_with_an_attempt_and_the_next_is_decided(
+def test_F39_proposal_that_cannot_be_planned_is_denied_with_an_attempt(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = scripted_session(sqlite_journal)
@@ -432,7 +430,7 @@ def test_F39_what_can_not_be_planned_is_denied_with_an_attempt_and_the_next_is_d
     assert traded(made, context_of(made)).decisions == ()
 
 
-def test_F39_what_can_not_be_stored_when_it_is_admitted_is_denied_with_an_attempt(
+def test_F39_order_that_cannot_be_stored_is_denied_with_an_attempt(
     sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = scripted_session(sqlite_journal)
@@ -447,7 +445,7 @@ def test_F39_what_can_not_be_stored_when_it_is_admitted_is_denied_with_an_attemp
     assert traded(made, context_of(made)).decisions == ()
 
 
-def test_F39_expired_proposals_and_an_agent_s_flood_leave_a_person_s_order_its_attempts(
+def test_F39_flood_of_proposals_leaves_attempts_for_a_person_s_order(
     sqlite_journal: sa.Engine,
 ) -> None:
     made = scripted_session(sqlite_journal, attempts_per_minute=20)
@@ -465,7 +463,7 @@ def test_F39_expired_proposals_and_an_agent_s_flood_leave_a_person_s_order_its_a
     assert len([number for number in late if number is not None and number < agents[0]]) == 5
 
 
-def test_a_session_that_fails_reconciles_all_the_same(sqlite_journal: sa.Engine) -> None:
+def test_failed_session_still_reconciles(sqlite_journal: sa.Engine) -> None:
     made, reconciler, said = scripted_session(sqlite_journal), ScriptedReconciler(), list[str]()
     put_in(made, made.order())
 

@@ -1,6 +1,6 @@
-"""What an agent does that was told to trade by a text it read: a process of its own with an agent's environment.
+"""The attempts of a hostile agent to trade, in a process that has only an agent's environment.
 
-Prints a line of JSON an attempt: its name, and what came of it.
+The program prints one line of JSON for each attempt: its name and its outcome.
 """
 
 import contextlib
@@ -111,7 +111,7 @@ def writes_the_journal() -> str:
 
 
 def approves_itself() -> str:
-    with contextlib.redirect_stdout(sys.stderr):  # what is told on the other is read
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for the JSON lines that the test reads
         status = command_line(["approve", "1", "0" * 64, "--by", "ann"])
     return "approved" if status == 0 else f"ended with {status}"
 

@@ -1,4 +1,4 @@
-"""An order that passes every check, a resting order like it, and the market they are for."""
+"""An order that passes every check, a resting order with the same terms, and the market of both."""
 
 from dataclasses import replace
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The moment at which gate and session tests happen, and spans of time around it."""
+"""The fixed instant of gate and session tests, and spans of time to add to it."""
 
 import datetime as dt
 from typing import Final

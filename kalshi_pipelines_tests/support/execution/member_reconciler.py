@@ -1,4 +1,4 @@
-"""A member of its own at a running sandbox for every test, with a reconciler that does not wait long."""
+"""A new sandbox member for every test, with a reconciler that waits only briefly."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,19 +16,19 @@ from kalshi_pipelines.execution.reconciliation.resolution import Fencing, Limits
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess
 from kalshi_pipelines_tests.support.execution.sandbox_member import SUBACCOUNT, Row, SandboxMember, join_sandbox
 
-#: Many markets on which nothing moves.
+#: A sandbox with many markets whose prices never move.
 MARKETS = SandboxOptions(markets=250, combos=0, tick_seconds=0, tier="unlimited")
 QUICK = Limits(margin_us=1_000, watermark_seconds=5, fence_attempts=2, pause_seconds=0.05, rounds=3)
 _members = count(1)
 
 
 def new_member(sandbox: SandboxProcess, folder: Path, stack: ExitStack) -> SandboxMember:
-    """A new member."""
+    """Create a new member of a running sandbox."""
     return join_sandbox(sandbox, folder, stack, member=f"member-{next(_members)}")
 
 
 def markets(member: SandboxMember, number: int, shard: int | None = None) -> list[Row]:
-    """Markets with a two-sided book, on one shard if told."""
+    """Return markets with a two-sided book, on the given shard or on any."""
     rows = member.http.get(
         f"{member.sandbox.url}/markets", params={"status": "open", "mve_filter": "exclude", "limit": 1000}
     ).json()["markets"]
@@ -53,14 +53,14 @@ def reconciler(
     fencing: Fencing | None = None,
     **more: Any,
 ) -> Reconciler:
-    """A reconciler of the member's account."""
+    """Return a reconciler of the member's account."""
     fencing = fencing or member.transport(member.settings())
     read = account(ExchangeAccount(member.client, SUBACCOUNT))
     return Reconciler(journal, read, fencing, Account("sandbox", SUBACCOUNT), limits=limits, **more)
 
 
 def by_hand(member: SandboxMember, method: str, path: str, **body: Any) -> httpx.Response:
-    """A request of the member beside this program, as a person makes it on the web site."""
+    """Send a request of the member outside the product, as a person does on the exchange's web site."""
     url = httpx.URL(member.sandbox.url + path)
     headers = member.signer.headers(method, url.path)
     return member.http.request(method, url, json=body or None, headers=headers)

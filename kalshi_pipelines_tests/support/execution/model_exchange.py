@@ -1,6 +1,6 @@
-"""A model of the exchange: what it must do and no more, with late requests, lost answers and a clock that is moved.
+"""A minimal model of the exchange, with late requests, lost answers and a clock that tests move.
 
-It is the account, the fence and the transport at once, so that the real journal, dispatch and reconciliation run on it.
+The model serves as account, fence and transport, so that the real journal, dispatch and reconciliation run on it.
 """
 
 import json
@@ -20,7 +20,7 @@ from kalshi_pipelines.execution.orders.terms import MarketTicker, OrderId, Side
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.units import DOLLAR_CENTICENTS, centicontracts, microdollars
 
-#: ``taken_...`` is an order that is taken and answered with a status, ``refused_...`` one that is not.
+#: Faults of one request. ``taken_503`` accepts the order and answers with status 503; ``refused_503`` refuses it.
 FAULTS = (
     "none",
     "lost_before",
@@ -39,16 +39,16 @@ FAULTS = (
 
 
 class Died(BaseException):
-    """The process ends here."""
+    """The death of the process at a checkpoint."""
 
 
 @dataclass
 class ModelExchange:
-    """Orders by id, groups, and requests that are still on their way."""
+    """A model of the exchange: its orders, fills, groups, and requests that have not arrived yet."""
 
     now_us: Callable[[], int]
     is_recorded: Callable[[Sent], bool]
-    """Whether the journal has committed that an order is being sent: asked when its bytes are here."""
+    """A function that checks that the journal holds the record of a sending. It is called when the request arrives."""
     fault: str = "none"
     orders: dict[str, ExchangeOrder] = field(default_factory=dict)
     made: list[Fill] = field(default_factory=list)
@@ -58,7 +58,7 @@ class ModelExchange:
     paid: list[Settlement] = field(default_factory=list)
     numbers: int = 0
 
-    # --- the transport
+    # --- order transport
 
     def take_order_tokens(self) -> bool:
         return True
@@ -82,7 +82,7 @@ class ModelExchange:
         return {"lost_after": lost, "garbled": OrderAnswer(201, b"<html>")}.get(fault, answer)
 
     def arrive(self, sent: Sent) -> OrderAnswer:
-        """A request comes in: its order is taken, unless market, order group or client order id forbid it."""
+        """Process an order request. The market, the order group or the client order id may refuse it."""
         body = json.loads(sent.request_json)
         if body["ticker"] in self.payoffs():
             return OrderAnswer(400, b'{"error":{"code":"market_closed"}}')
@@ -136,10 +136,10 @@ class ModelExchange:
             self.cancel_order(order.order_id)
         return OrderAnswer(204, server_us=self.now_us())
 
-    # --- the market
+    # --- trading and settlement
 
     def trade(self, order_id: str, count: int, price: int) -> None:
-        """Fill a part of an order, at its limit or better."""
+        """Fill a part of an order, at its limit or at a better price."""
         order = self.orders[order_id]
         filled = order.filled_centicontracts + count
         left = order.count_centicontracts - filled
@@ -157,14 +157,14 @@ class ModelExchange:
         )
 
     def settle(self, ticker: str, payoff: int) -> None:
-        """A market ends and pays out: what rests in it is canceled, what is held of it is gone."""
+        """End a market: cancel its resting orders, and pay out its positions."""
         for order in self.resting():
             if order.ticker == ticker:
                 self.cancel_order(order.order_id)
         self.paid.append(Settlement(ticker, self.event_of(ticker), payoff, self.now_us()))
 
     def cancel_order(self, order_id: str) -> None:
-        """What is left of an order is no longer wanted."""
+        """Cancel the rest of an order."""
         order = self.orders[order_id]
         if order.is_resting:
             self.orders[order_id] = replace(order, status=OrderStatus.CANCELED, remaining_centicontracts=0)
@@ -172,7 +172,7 @@ class ModelExchange:
     def resting(self) -> list[ExchangeOrder]:
         return [order for order in self.orders.values() if order.is_resting]
 
-    # --- the account
+    # --- reads of the account
 
     def clock_difference_ms(self) -> int | None:
         return 0
@@ -185,7 +185,7 @@ class ModelExchange:
         return OrderSweep(found, 1, "a" * 64)
 
     def fills(self, since_us: int) -> list[Fill]:
-        """Every fill twice, the last first: facts come in any order, and more than once, some from before."""
+        """Return every fill twice, newest first, and some older ones, because real fills repeat in any order."""
         found = [fill for fill in self.made if fill.at_us >= since_us - 5_000_000]
         return [*reversed(found), *found]
 
@@ -194,32 +194,33 @@ class ModelExchange:
         return {ticker: Holding(ticker, count, 0) for ticker, count in held.items() if count}
 
     def settlements(self, since_us: int) -> list[Settlement]:
-        """Every pay-out twice, the last first."""
+        """Return every settlement twice, newest first."""
         del since_us
         return [*reversed(self.paid), *self.paid]
 
     def event_of(self, ticker: str) -> str:
         return ticker.rpartition("-")[0]
 
-    # --- the truth
+    # --- true figures, for assertions
 
     def tickers(self) -> list[str]:
         return sorted({order.ticker for order in self.orders.values()})
 
     def payoffs(self) -> dict[str, int]:
-        """What each market that ended paid for a YES, in centi-cents."""
+        """Return the payout of a YES contract in each ended market, in centi-cents."""
         return {each.ticker: each.payoff_centicents for each in self.paid}
 
     def held(self, ticker: str) -> tuple[int, int]:
-        """The position by all fills, and what was spent on it with fees."""
+        """Return the position of all fills in a market, and the micro-dollars spent on it, fees included."""
         fills = [fill for fill in self.made if fill.ticker == ticker]
         position = sum(fill.count_centicontracts * (1 if fill.side is Side.BID else -1) for fill in fills)
         return position, sum(_cost(fill, 0) for fill in fills)
 
     def worst(self, group: str | None = None) -> int:
-        """Micro-dollars that can be lost in markets that have not ended, fees included; of a group: in all markets.
+        """Return the largest possible loss in open markets, in micro-dollars, fees included.
 
-        Every market at its worst outcome, with those of its resting orders filled that make it worse.
+        With a group, count only the group's orders, and ended markets too. Every market has its worst outcome, and
+        those resting orders are filled that increase the loss.
         """
         payoffs = self.payoffs()
         return sum(
@@ -247,7 +248,7 @@ class ModelExchange:
 
 
 class ModelAccount:
-    """The model as what a reconciliation reads."""
+    """The model's account, in the form that a reconciliation reads."""
 
     def __init__(self, exchange: ModelExchange) -> None:
         self._exchange = exchange
@@ -264,7 +265,7 @@ class ModelAccount:
 
 
 class NotFoundMeansRejected:
-    """The first wrong rule, kept to show that the machine finds it: what is not found was never there; no fence."""
+    """A wrong rule that the state machine must detect: no fence, and an order that is not found counts as refused."""
 
     def __init__(self, exchange: ModelExchange) -> None:
         self._exchange = exchange
@@ -275,7 +276,7 @@ class NotFoundMeansRejected:
 
 
 class FenceThenReset:
-    """The second wrong rule: the group is triggered, its market swept, and the same group opened again."""
+    """A wrong rule that the state machine must detect: a triggered order group is opened again."""
 
     def __init__(self, exchange: ModelExchange) -> None:
         self._exchange = exchange

@@ -1,4 +1,4 @@
-"""What has to be true of journal and exchange together, whatever happened; ``test_state_machine`` has their numbers."""
+"""Invariants of journal and exchange together. ``test_state_machine`` lists them by number."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ DOLLARS = 1_000_000
 
 
 def each_was_recorded_once(reading: JournalReading, exchange: ModelExchange) -> None:
-    """One order and one request for an intent at most, and for each of them the record that it is being sent."""
+    """Check that each intent has at most one order and one request, each recorded as being sent beforehand."""
     clients = [order.client_order_id for order in exchange.orders.values()]
     assert len(clients) == len(set(clients))
     assert set(clients) <= exchange.posts.keys()
@@ -34,14 +34,14 @@ def what_rests_is_reserved(reading: JournalReading, exchange: ModelExchange) -> 
 def ended_stays_ended(
     reading: JournalReading, exchange: ModelExchange, ended: dict[str, OrderState]
 ) -> dict[str, OrderState]:
-    """What has ended by now, by client order id; what had ended before is as it was."""
+    """Check that ended orders have kept their state; return all ended orders by client order id."""
     now = {client: _intent(reading, client).state for client in exchange.posts}
     assert {client: now[client] for client in ended} == ended
     return {client: state for client, state in now.items() if state in FINAL_STATES}
 
 
 def caps_hold(reading: JournalReading, exchange: ModelExchange, caps: SessionCaps) -> None:
-    """Account and event, every session, and the orders of every session and day, by what the exchange has."""
+    """Check the caps of account, event, sessions and days against the orders on the exchange."""
     for kind in (ScopeKind.EVENT, ScopeKind.ACCOUNT):
         _within(kind, exchange.worst(), caps.scopes[kind].worst_microdollars)
     groups = Counter(order.order_group_id for order in exchange.orders.values())
@@ -58,7 +58,7 @@ def _within(kind: ScopeKind, have: int, cap: int) -> None:
 
 
 def ledger_is_the_truth(reading: JournalReading, exchange: ModelExchange) -> None:
-    """After a clean reconciliation: position and cost by the fills, and what is reserved rests."""
+    """Check that positions and costs equal the fills, and reservations the resting orders, once reconciled."""
     counted = {market.ticker: market for market in reading.ledger.markets(ACCOUNT)}
     resting = exchange.resting()
     for ticker in exchange.tickers():
@@ -70,7 +70,7 @@ def ledger_is_the_truth(reading: JournalReading, exchange: ModelExchange) -> Non
 
 
 def what_ended_is_what_was_won(engine: sa.Engine, exchange: ModelExchange) -> None:
-    """In a market that paid out both outcomes are what was lost in it, or nothing in scopes that forget it."""
+    """Check that a settled market counts its realized loss in the day's scope, and nothing in event and account."""
     newest = max((row["key"] for row in _scope_rows(engine, ScopeKind.DAY)), default="")
     for ticker, payoff in exchange.payoffs().items():
         position, spent = exchange.held(ticker)
@@ -83,7 +83,7 @@ def what_ended_is_what_was_won(engine: sa.Engine, exchange: ModelExchange) -> No
 
 
 def the_day_has_all_that_is_outstanding(reading: JournalReading, now_us: int) -> None:
-    """Whenever a day begins, what the account can lose counts in it."""
+    """Check that the day's worst loss includes everything that the account can still lose."""
     keys = {ScopeKind.DAY: trading_day(now_us).isoformat(), ScopeKind.ACCOUNT: "account"}
     worst = {each.kind: each.worst_microdollars for each in reading.ledger.standings(ACCOUNT, Mode.LIVE, keys)}
     assert worst[ScopeKind.DAY] >= worst[ScopeKind.ACCOUNT]
@@ -94,7 +94,7 @@ def worst_of(market: MarketStanding) -> int:
 
 
 def counters(engine: sa.Engine, mode: Mode | None = None) -> list[object]:
-    """Every counter of every scope, of one mode or of both."""
+    """Return every counter of every scope, of one mode or of both modes."""
     found = sa.select(scopes, scope_markets).outerjoin(scope_markets, scope_markets.c.scope_id == scopes.c.scope_id)
     if mode is not None:
         found = found.where(scopes.c.mode == mode.value)

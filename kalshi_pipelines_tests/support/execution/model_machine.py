@@ -1,6 +1,6 @@
-"""The machine: the real journal, dispatch, reconciliation and halt on a model of the exchange, in any order of events.
+"""A state machine that runs the real journal, dispatch, reconciliation and halt on a model of the exchange.
 
-What is asserted where, by the invariants' numbers, is told by ``test_state_machine``.
+Hypothesis chooses the order of events. ``test_state_machine`` lists the invariants and where each is asserted.
 """
 
 import json
@@ -56,7 +56,7 @@ from kalshi_pipelines_tests.support.execution.order_steps import (
 from kalshi_pipelines_tests.support.execution.order_steps import next_session as open_next
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
-#: Small enough that orders meet them.
+#: Caps that are small enough for orders to reach.
 CAPS = caps(
     session=(6, 10**15, 12 * invariants.DOLLARS),
     day=(12, 10**15, 25 * invariants.DOLLARS),
@@ -64,7 +64,7 @@ CAPS = caps(
     event=(10**15, 10**15, 15 * invariants.DOLLARS),
     account=(10**15, 10**15, 20 * invariants.DOLLARS),
 )
-#: So much may the exchange's clock differ from ours.
+#: Microseconds by which the exchange's clock is behind ours; the reconciliation tolerates this difference.
 BEHIND = 1_900_000
 TERMS = FeeTerms("quadratic", Decimal(1), 100)
 POINTS = st.sampled_from(
@@ -94,11 +94,11 @@ def dying_at(point: Checkpoint | None) -> Callable[[Checkpoint], None]:
 
 
 class Trading(RuleBasedStateMachine):
-    """One sub-account, two markets of one event, sessions that die, and an exchange that answers late or not at all."""
+    """One sub-account with two markets of one event, dying sessions, and an exchange that answers late or never."""
 
     template: ClassVar[Path]
     fences: ClassVar[bool] = True
-    """Whether a group that the journal has as fenced is."""
+    """Whether an order group that the journal records as fenced really is fenced."""
 
     @initialize()
     def begin(self) -> None:
@@ -120,7 +120,7 @@ class Trading(RuleBasedStateMachine):
             self.engine.dispose()
             shutil.rmtree(self.folder)
 
-    # --- what happens
+    # --- events
 
     @rule(
         side=st.sampled_from(Side),
@@ -134,7 +134,7 @@ class Trading(RuleBasedStateMachine):
     def order(
         self, side: Side, price: int, contracts: int, market: int, rests: bool, fault: str, point: Checkpoint | None
     ) -> None:
-        """A new signal: planned, and denied or reserved; then sent into a fault, or into a death."""
+        """Plan a new order and deny or reserve it; send a reserved one, with a fault or a dying process."""
         self._live_session()
         intent, request = self._planned(side, 100 * price, 100 * contracts, self.markets[market], rests)
         if intent is None:
@@ -158,13 +158,13 @@ class Trading(RuleBasedStateMachine):
         fault=st.sampled_from(["late", "late", "lost_after", "taken_429"]),
     )
     def doubtful_order(self, price: int, market: int, fault: str) -> None:
-        """One contract, of which nobody knows afterwards."""
+        """Send an order of one contract whose outcome stays unknown."""
         self.order(Side.BID, price, 1, market, True, fault, None)
 
     @precondition(lambda self: self.rehearsals < 2)
     @rule(price=st.integers(5, 95), market=st.integers(0, 1))
     def rehearse(self, price: int, market: int) -> None:
-        """The same in a dry run: nothing reaches the exchange, and nothing live is counted."""
+        """Decide about an order in a dry run; nothing reaches the exchange, and live counters stay unchanged."""
         before, posts = self._rows(Mode.LIVE), len(self.exchange.posts)
         self.rehearsals += 1
         dry = f"rehearsal-{self.rehearsals:04}"
@@ -181,7 +181,7 @@ class Trading(RuleBasedStateMachine):
     @precondition(lambda self: self.signals)
     @rule(number=st.integers(0, 100), dearer=st.booleans())
     def again(self, number: int, dearer: bool) -> None:
-        """A signal that was proposed before comes again, perhaps with other terms."""
+        """Propose an earlier signal again, with the same terms or a higher price."""
         signal, known = self.signals[number % len(self.signals)]
         key = idempotency_key(ACCOUNT, signal)
         assert (key, client_order_id(key)) == (known.idempotency_key, known.client_order_id)
@@ -193,12 +193,12 @@ class Trading(RuleBasedStateMachine):
     @precondition(lambda self: self.exchange.on_the_way)
     @rule()
     def arrive(self) -> None:
-        """A late request arrives."""
+        """Let a late request arrive at the exchange."""
         self.exchange.arrive(self.exchange.on_the_way.pop(0))
 
     @rule(number=st.integers(0, 100), share=st.integers(1, 4), better=st.integers(0, 3))
     def trade(self, number: int, share: int, better: int) -> None:
-        """Somebody trades with an order that rests, at its price or a better one; the worst case never grows."""
+        """Fill a resting order at its price or a better one; the worst case does not grow."""
         rests = self.exchange.resting()
         if not rests:
             return
@@ -213,7 +213,7 @@ class Trading(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 100))
     def expire(self, number: int) -> None:
-        """An order that rests ends at the exchange."""
+        """Cancel a resting order at the exchange."""
         rests = self.exchange.resting()
         if rests:
             self.exchange.cancel_order(rests[number % len(rests)].order_id)
@@ -221,13 +221,13 @@ class Trading(RuleBasedStateMachine):
     @precondition(lambda self: len(self.exchange.made) > 1)
     @rule(market=st.integers(0, 1), pays=st.sampled_from([0, DOLLAR_CENTICENTS]))
     def settle(self, market: int, pays: int) -> None:
-        """A market pays out; another of the event takes its place."""
+        """Settle a market; another market of the event takes its place."""
         self.exchange.settle(self.markets[market], pays)
         self.markets[market] = f"{EVENT}-T{2 + len(self.exchange.paid)}"
 
     @rule(point=RECOVERY)
     def recover(self, point: Checkpoint | None) -> None:
-        """A new process reconciles, and may die of it; if not, the ledger is the truth, and twice is once."""
+        """Reconcile in a new process, which may die. If it survives, a second reconciliation changes nothing."""
         self._end_session("its process is dead")
         worst = self._account_worst()
         try:
@@ -254,7 +254,7 @@ class Trading(RuleBasedStateMachine):
     @precondition(lambda self: len(self.signals) > 7)
     @rule()
     def halt(self) -> None:
-        """Level 2, by the halt itself: everything is fenced and canceled; nothing rests, whatever is on its way."""
+        """Halt at level 2. All orders are fenced and canceled, and late requests leave no order resting."""
         emergency = EmergencyFile(self.folder / "kill.emergency.jsonl")
         clock, journal = self.steps.clock, self.steps.journal
         switch = KillSwitch(lambda: journal, emergency, (), account=ACCOUNT, clock_us=clock)
@@ -276,10 +276,10 @@ class Trading(RuleBasedStateMachine):
 
     @rule(hours=st.sampled_from([1, 7, 25]))
     def pass_time(self, hours: int) -> None:
-        """The day ends while orders rest."""
+        """Let hours pass, so that a day may end while orders rest."""
         self.steps.clock.now_us += hours * HOUR
 
-    # --- what has to be true
+    # --- invariants after every step
 
     @invariant()
     def every_order_was_recorded_first_and_is_there_once(self) -> None:
@@ -305,7 +305,7 @@ class Trading(RuleBasedStateMachine):
         if hasattr(self, "engine") and self.halted and self.fences:
             assert self.exchange.resting() == []
 
-    # --- the steps
+    # --- helpers
 
     def _is_recorded(self, sent: Sent) -> bool:
         with self.steps.journal.reading() as reading:
@@ -316,7 +316,7 @@ class Trading(RuleBasedStateMachine):
     def _planned(
         self, side: Side, price: int, count: int, ticker: str, rests: bool, dry: str | None = None
     ) -> tuple[Intent | None, OrderRequest]:
-        """A new signal, reserved if the caps allow it; a denial changes no counter."""
+        """Plan a new order and reserve it if the caps allow that; check that a denial changes no counter."""
         signal = Signal("model", "1", dry or "", f"signal {len(self.signals)}")
         key = idempotency_key(ACCOUNT, signal)
         tif = TimeInForce.GOOD_TILL_CANCELED if rests else TimeInForce.IMMEDIATE_OR_CANCEL
@@ -365,7 +365,7 @@ class Trading(RuleBasedStateMachine):
         return reserved, request
 
     def _live_session(self) -> None:
-        """A new session if the last has ended: its group was fenced, or its time is over."""
+        """Open a new session if the last one has ended or was fenced."""
         with self.steps.journal.reading() as reading:
             held = reading.sessions.lease(ACCOUNT)
         if held is None or held.until_us <= self.steps.clock() + MINUTE or held.session_id != self.steps.session_id:
@@ -412,7 +412,7 @@ class Trading(RuleBasedStateMachine):
             return sum(invariants.worst_of(market) for market in reading.ledger.markets(ACCOUNT))
 
     def _told_in_any_order(self) -> None:
-        """A record's text is the same in whatever order its members are given."""
+        """Check that a record's text does not depend on the order of its members."""
         with self.engine.connect() as connection:
             bodies = connection.scalars(sa.select(audit_log.c.body)).all()
         for body in bodies:

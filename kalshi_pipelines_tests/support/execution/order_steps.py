@@ -1,4 +1,4 @@
-"""A journal in which orders can be sent: a released kill switch, a live session, a group; and orders for it."""
+"""A journal that is ready for trading, with a live session and an order group, and the steps of orders in it."""
 
 import hashlib
 from collections.abc import Callable
@@ -35,7 +35,7 @@ from kalshi_pipelines.units import microseconds
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
-#: A Monday, noon in New York.
+#: Noon in New York on Monday, 2026-11-23.
 NOON = microseconds(datetime(2026, 11, 23, 17, tzinfo=UTC))
 VERSION = "1.0+test"
 KEY = "a1b2c3d4e5f60718"
@@ -61,14 +61,14 @@ def caps(
     attempts: int = 60,
     **changed: tuple[int, int, int],
 ) -> SessionCaps:
-    """Caps as wide as the ceilings, but for some kinds of scope: (orders, notional, worst)."""
+    """Return caps at the ceilings, except for scopes that are given as (orders, notional, worst)."""
     scopes = {**WIDE.scopes, **{ScopeKind(kind): ScopeCaps(*values) for kind, values in changed.items()}}
     return SessionCaps(order_notional, order_worst, position, attempts, scopes)
 
 
 @dataclass
 class Clock:
-    """A clock that only moves when told."""
+    """A clock that moves only when a test sets it."""
 
     now_us: int = NOON
 
@@ -88,7 +88,7 @@ class OrderSteps:
     numbers: Callable[[], int] = field(default_factory=lambda: count(1).__next__)
 
     def intent(self, **changed: Any) -> NewIntent:
-        """A new order: buy 10 YES at 0.50 with a fee of at most 0.20."""
+        """Return a new order: buy 10 YES at $0.50 with a fee of at most $0.20."""
         number = self.numbers()
         values: dict[str, Any] = {
             "session_id": self.session_id,
@@ -185,7 +185,7 @@ def new_session(
 
 
 def open_session(transaction: JournalTransaction, session: NewSession, group: str = GROUP) -> None:
-    """A session with its key bound, its lease and its order group."""
+    """Open a session, with its key binding, its lease and its order group."""
     if session.binding:
         transaction.sessions.bind_key(session.binding, "ada")
     lease = Lease("host:1", session.expires_us) if session.mode is Mode.LIVE else None
@@ -195,7 +195,7 @@ def open_session(transaction: JournalTransaction, session: NewSession, group: st
 
 
 def next_session(steps: OrderSteps, number: int, allowed: SessionCaps = WIDE) -> None:
-    """End the session and open another, with a group of its own."""
+    """End the session and open another with a new order group."""
     steps.group = f"9b2f2c4e-0000-4000-8000-{number:012}"
     with steps.journal.writing() as transaction:
         transaction.sessions.end(steps.session_id, "over")
@@ -211,7 +211,7 @@ def order_steps(
     anchor_file: Path | None = None,
     **changed: Any,
 ) -> OrderSteps:
-    """A new journal with an open session."""
+    """Create a journal with an open session, and return the steps of its orders."""
     clock = Clock()
     initialise(engine, "sandbox", clock_us=clock, database_id="0123456789abcdef0123456789abcdef")
     journal = Journal(engine, "sandbox", clock_us=clock, anchor_file=anchor_file)

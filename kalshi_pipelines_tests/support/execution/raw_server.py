@@ -1,4 +1,4 @@
-"""A server of bare sockets that misbehaves on purpose and keeps every byte it was sent."""
+"""A server on plain sockets that misbehaves on purpose and keeps every byte it receives."""
 
 import socket
 import struct
@@ -13,9 +13,9 @@ Reply = Callable[[socket.socket], None]
 
 @dataclass
 class RawServer:
-    """Answers each connection with ``reply`` after reading one request; ``requests`` are the bytes of each.
+    """A server that reads one request of each connection into ``requests`` and then calls ``reply``.
 
-    ``left`` counts those whose other side was gone before all was said.
+    ``left`` counts the connections whose client was gone before the reply was complete.
     """
 
     port: int
@@ -29,18 +29,18 @@ class RawServer:
 
 
 def answering(text: str) -> Reply:
-    """Send this, then close."""
+    """Return a reply that sends these bytes and closes the connection."""
     return lambda connection: connection.sendall(text.encode("latin-1"))
 
 
 def http(status: str, body: str = "", *headers: str) -> Reply:
-    """A complete HTTP answer."""
+    """Return the bytes of a complete HTTP answer."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Date: Sun, 22 Nov 2026 12:00:00 GMT", *headers]
     return answering("\r\n".join(lines) + "\r\n\r\n" + body)
 
 
 def dribbling(text: str) -> Reply:
-    """Send this, then a byte now and then for some seconds, or as long as the other side stays."""
+    """Return a reply that sends these bytes, and then one byte at a time until the client leaves or time is over."""
 
     def reply(connection: socket.socket) -> None:
         connection.sendall(text.encode("latin-1"))
@@ -52,23 +52,23 @@ def dribbling(text: str) -> Reply:
 
 
 def reset(connection: socket.socket) -> None:
-    """Break the connection off so that the other side gets an error."""
+    """Reset the connection, so that the client gets an error."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def reset_unread(connection: socket.socket) -> None:
-    """Break the connection off when something of a request has come, without reading it."""
+    """Reset the connection as soon as a request begins to arrive, without reading the request."""
     connection.recv(1, socket.MSG_PEEK)
     reset(connection)
 
 
 def silence(_connection: socket.socket) -> None:
-    """Close without a word."""
+    """Close the connection without an answer."""
 
 
 @contextmanager
 def raw_server(reply: Reply, *, read: bool = True) -> Iterator[RawServer]:
-    """A server on a free port of this computer, until the block ends."""
+    """Run a server on a free port of this computer until the block ends."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(20)
     server = RawServer(listener.getsockname()[1])

@@ -1,4 +1,4 @@
-"""A running sandbox exchange, a member with a trade key, and all that is needed to trade there over real HTTP."""
+"""A sandbox exchange and a member with a trade key, for tests that trade over real HTTP."""
 
 import datetime as dt
 import tempfile
@@ -56,7 +56,7 @@ _numbers = count(1)
 
 
 class Budget(RateBudget):
-    """No limit: what is waited for in these tests is not the rate budget."""
+    """A rate budget without a limit, so that tests never wait for it."""
 
     def acquire(self, cost: int, bucket: Bucket = Bucket.READ) -> float:
         del cost, bucket
@@ -65,7 +65,7 @@ class Budget(RateBudget):
 
 @dataclass
 class SandboxMember:
-    """One member's place at a sandbox."""
+    """A member of a running sandbox, with key, client and admin access."""
 
     sandbox: SandboxProcess
     http: httpx.Client
@@ -78,13 +78,13 @@ class SandboxMember:
     stack: ExitStack = field(repr=False, default_factory=ExitStack)
 
     def steer(self, method: str, path: str, **body: Any) -> Any:
-        """Steer the exchange."""
+        """Send a request to the sandbox's admin API."""
         answer = self.http.request(method, self.sandbox.admin_url + "/sandbox" + path, json=body or None)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
     def truth(self) -> list[Row]:
-        """Everything that happened on the exchange."""
+        """Return all events of the exchange from its truth log."""
         events: list[Row] = []
         while True:
             page = self.http.get(
@@ -95,11 +95,11 @@ class SandboxMember:
                 return events
 
     def orders_on_exchange(self) -> list[Row]:
-        """The orders of this member that the exchange took, by the truth log."""
+        """Return the orders of this member that the exchange accepted, from the truth log."""
         return [event for event in self.truth() if event["event"] == "OrderAccepted" and event["member"] == self.member]
 
     def tradable(self) -> Row:
-        """An open market with a two-sided book and whole-cent prices in the middle."""
+        """Return an open binary market with a two-sided book and prices between $0.15 and $0.85."""
         markets = self.http.get(
             f"{self.sandbox.url}/markets", params={"status": "open", "mve_filter": "exclude", "limit": 1000}
         ).json()["markets"]
@@ -112,7 +112,7 @@ class SandboxMember:
         raise AssertionError("the sandbox has no market to trade")
 
     def settings(self, **changes: Any) -> TradeSettings:
-        """Settings of a live session that is armed for an hour."""
+        """Return settings of a live session that is armed for an hour."""
         values: Row = {
             "mode": Mode.LIVE,
             "api_key_id": self.key_id,
@@ -128,7 +128,7 @@ class SandboxMember:
         return TradeSettings(**{"arm": token, **values})
 
     def transport(self, settings: TradeSettings) -> OrderTransport:
-        """What can write, with tokens for everything."""
+        """Return a transport that never runs out of write tokens."""
         made = OrderTransport(
             settings.account(Environment.SANDBOX),
             self.sandbox.url,
@@ -138,7 +138,7 @@ class SandboxMember:
         return self.stack.enter_context(made)
 
     def inputs(self, kill: KillReader) -> ExecutorInputs:
-        """What an executor reads here."""
+        """Return the inputs of an executor: this sandbox's markets and balance, and the given kill reader."""
         return ExecutorInputs(
             ExchangeMarkets(self.client), kill, lambda shard: available_on(self.portfolio, SUBACCOUNT, shard)
         )
@@ -157,16 +157,16 @@ class Trader:
 
 
 class ProcessEnded(BaseException):
-    """A process that ends at a checkpoint; nothing of the product may catch it."""
+    """The end of a process at a checkpoint. Product code never catches it."""
 
 
 def end_process() -> None:
-    """End the process of a test here."""
+    """Raise the error that stands for the end of the process."""
     raise ProcessEnded
 
 
 def at(checkpoint: Checkpoint, act: Callable[[], object]) -> PassCheckpoint:
-    """Return what does something whenever an order passes one checkpoint."""
+    """Return a checkpoint function that calls ``act`` whenever an order passes this checkpoint."""
 
     def pass_by(passed_by: Checkpoint) -> None:
         if passed_by is checkpoint:
@@ -177,7 +177,7 @@ def at(checkpoint: Checkpoint, act: Callable[[], object]) -> PassCheckpoint:
 
 @contextmanager
 def sandbox_with_member(folder: Path, options: SandboxOptions = QUIET, **key: Any) -> Iterator[SandboxMember]:
-    """A sandbox of its own, with one member whose key may read and trade."""
+    """Run a new sandbox, and yield its one member, whose key may read and trade."""
     with running_sandbox(options) as sandbox, ExitStack() as stack:
         yield join_sandbox(sandbox, folder, stack, **key)
 
@@ -185,7 +185,7 @@ def sandbox_with_member(folder: Path, options: SandboxOptions = QUIET, **key: An
 def join_sandbox(
     sandbox: SandboxProcess, folder: Path, stack: ExitStack, member: str = MEMBER, **key: Any
 ) -> SandboxMember:
-    """A member's place at a running sandbox; each has a key of its own."""
+    """Create a member with a new key at a running sandbox."""
     private = Ed25519PrivateKey.generate()
     key_id = f"00000000-0000-4000-8000-{next(_numbers):012}"
     key_file = folder / f"{key_id}.pem"
@@ -205,7 +205,7 @@ def join_sandbox(
 
 
 def ready_journal(engine: sa.Engine, environment: str = "sandbox") -> Journal:
-    """A journal whose kill switch was released."""
+    """Return a journal whose kill switch is released."""
     initialise(engine, environment)
     journal = Journal(engine, environment)
     with journal.writing() as transaction:
@@ -215,7 +215,7 @@ def ready_journal(engine: sa.Engine, environment: str = "sandbox") -> Journal:
 
 
 def record_reconciliation(journal: Journal, *, clean: bool = True) -> None:
-    """Put a reconciliation on record without making one."""
+    """Record a reconciliation in the journal without making one."""
     with journal.writing() as transaction:
         now = transaction.now_us
         transaction.reconciliations.record(
@@ -229,7 +229,7 @@ def record_reconciliation(journal: Journal, *, clean: bool = True) -> None:
 
 
 def live_trader(member: SandboxMember, journal: Journal, checkpoint: PassCheckpoint = passed, **changes: Any) -> Trader:
-    """A live session with a clean reconciliation on record."""
+    """Open a live session with a clean reconciliation on record, and return its trader."""
     settings = member.settings(**changes)
     transport = member.transport(settings)
     session = sessions.open_live(journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND), transport, ())
@@ -239,7 +239,7 @@ def live_trader(member: SandboxMember, journal: Journal, checkpoint: PassCheckpo
 
 
 def dry_trader(member: SandboxMember, journal: Journal, checkpoint: PassCheckpoint = passed, **changes: Any) -> Trader:
-    """A dry-run session."""
+    """Open a dry-run session, and return its trader."""
     settings = TradeSettings(**{"approval_dollars": 50, **changes})
     session = sessions.open_dry_run(journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND))
     return _trader(member, journal, settings, session, SimulatedDispatch(journal, session), checkpoint)
@@ -265,7 +265,7 @@ def _killed(journal: Journal) -> str | None:
 
 
 def proposed(market: Row, **changes: Any) -> ProposedOrder:
-    """Buy one contract of YES at the ask, at once; each call is another signal unless told."""
+    """Return an order to buy one YES contract at the ask at once; each call makes a new signal by default."""
     now = dt.datetime.now(dt.UTC)
     values: Row = {
         "signal": Signal("test", "1", "", f"signal {next(_numbers)}"),
@@ -283,7 +283,7 @@ def proposed(market: Row, **changes: Any) -> ProposedOrder:
 
 
 def resting(market: Row, price: str, count: int = 100, **changes: Any) -> ProposedOrder:
-    """A bid that rests for ten minutes."""
+    """Return a bid that rests for ten minutes."""
     now = dt.datetime.now(dt.UTC)
     return proposed(
         market,

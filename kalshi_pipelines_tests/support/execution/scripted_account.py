@@ -1,4 +1,4 @@
-"""An account at the exchange that is what it is told to be: what a reconciliation reads and a halt acts on."""
+"""A scripted account for tests of reconciliation and halt: tests set what it returns, and see what it was sent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ RESTING, CANCELED, EXECUTED = OrderStatus.RESTING, OrderStatus.CANCELED, OrderSt
 
 
 def order_of(intent: Intent, status: OrderStatus = RESTING, **changes: Any) -> ExchangeOrder:
-    """The order of an intent as the exchange would list it."""
+    """Return an intent's order as the exchange lists it."""
     left = intent.count_centicontracts if status is RESTING else 0
     filled = intent.count_centicontracts if status is EXECUTED else 0
     values: dict[str, Any] = {
@@ -40,7 +40,7 @@ def order_of(intent: Intent, status: OrderStatus = RESTING, **changes: Any) -> E
 
 
 def fill_of(order: ExchangeOrder, count: int, at_us: int, **changes: Any) -> Fill:
-    """A fill of an order at its limit."""
+    """Return a fill of an order at its limit price."""
     values: dict[str, Any] = {
         "fill_id": f"fill-{order.order_id}-{count}",
         "order_id": order.order_id,
@@ -56,7 +56,7 @@ def fill_of(order: ExchangeOrder, count: int, at_us: int, **changes: Any) -> Fil
 
 
 def foreign_order(order_id: str = "order-foreign", **changes: Any) -> ExchangeOrder:
-    """A resting order that is not ours."""
+    """Return a resting order that the journal never sent."""
     values: dict[str, Any] = {
         "order_id": order_id,
         "client_order_id": "",
@@ -76,7 +76,7 @@ def foreign_order(order_id: str = "order-foreign", **changes: Any) -> ExchangeOr
 
 @dataclass
 class ScriptedAccount:
-    """``answers`` are those of the next writes, 200 after them; a method in ``failing`` raises what is left there."""
+    """A scripted account. Writes take their answers from ``answers``, then 200; reads raise errors from ``failing``."""
 
     clock: Callable[[], int]
     listed: list[ExchangeOrder] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""An exchange that answers as it is told, in this process: for what the executor does with an answer, at once."""
+"""A scripted exchange and a session on it, in this process, for fast tests of the executor."""
 
 import json
 from collections.abc import Callable
@@ -38,7 +38,7 @@ _numbers = count(1)
 
 
 def accepted(filled: str = "1.00", left: str = "0.00") -> Callable[[dict[str, Any]], OrderAnswer]:
-    """The answer to an order that was taken."""
+    """Return a function that answers an order as accepted, with these filled and remaining counts."""
 
     def answer(request: dict[str, Any]) -> OrderAnswer:
         told = {
@@ -54,14 +54,14 @@ def accepted(filled: str = "1.00", left: str = "0.00") -> Callable[[dict[str, An
 
 
 def refused(request: dict[str, Any]) -> OrderAnswer:
-    """The answer to an order that was not taken."""
+    """Return the answer to an order that the exchange refuses."""
     del request
     return OrderAnswer(400, b'{"error":{"code":"no"}}')
 
 
 @dataclass
 class ScriptedExchange:
-    """Stands for the transport of a live session; ``orders`` and ``groups`` are what it was sent."""
+    """A stand-in for the transport of a live session; ``orders`` and ``groups`` hold the requests it received."""
 
     answer: Callable[[dict[str, Any]], OrderAnswer] = field(default_factory=accepted)
     of_group: OrderAnswer | None = None
@@ -88,7 +88,7 @@ class ScriptedExchange:
 
 @dataclass
 class ScriptedSession:
-    """A session with such an exchange, a clock and a market that stand still, and what may be changed of them."""
+    """A session on a scripted exchange, with a fixed clock and market that a test may change."""
 
     journal: Journal
     clock: Clock
@@ -129,7 +129,7 @@ class ScriptedSession:
         )
 
     def order(self, **changes: Any) -> ProposedOrder:
-        """Another signal: buy one contract at 0.52, good for a minute from now."""
+        """Return an order with a new signal: buy one contract at $0.52, valid for a minute."""
         now = instant(self.clock())
         signal = Signal("s", "1", "", f"signal {next(_numbers)}")
         return replace(ORDER, **{"signal": signal, "as_of": now, "valid_until": now + MINUTE, **changes})
@@ -138,7 +138,7 @@ class ScriptedSession:
         return self.executor.decide(self.order(**changes))
 
     def once(self, checkpoint: Checkpoint, act: Callable[[], object]) -> None:
-        """Do something when the next order passes a checkpoint, and only then."""
+        """Call ``act`` when the next order passes a checkpoint, and only then."""
 
         def act_once() -> None:
             del self.at[checkpoint]
@@ -147,20 +147,20 @@ class ScriptedSession:
         self.at[checkpoint] = act_once
 
     def reserve(self, **changes: Any) -> Intent:
-        """Reserve an order and end there, as a process does that is killed; return its intent."""
+        """Reserve an order in a process that then ends; return the order's intent."""
         self.once(Checkpoint.ADMITTED, end_process)
         with pytest.raises(ProcessEnded):
             self.decide(**changes)
         return self.open_intents()[-1]
 
     def wait(self, **changes: Any) -> AdmittedOrder:
-        """Decide about an agent's order; return it as it waits for a person's approval."""
+        """Decide about an agent's order, and return it while it waits for a person's approval."""
         waiting = self.decide(actor=ActorKind.AGENT, **changes).waiting
         assert waiting is not None
         return waiting
 
     def approve(self, waiting: AdmittedOrder) -> AdmittedOrder:
-        """Approve a waiting order for ten minutes; return it."""
+        """Approve a waiting order for ten minutes, and return it."""
         with self.journal.writing() as transaction:
             transaction.orders.approve(waiting.intent.request_sha256, "bob", self.clock() + 10 * MINUTE_US)
         return waiting
@@ -171,7 +171,7 @@ class ScriptedSession:
             return reading.orders.open_intents(Account("sandbox", self.settings.subaccount), mode=self.mode)
 
     def facts(self) -> dict[str, Any]:
-        """What the newest record of the audit says."""
+        """Return the body of the newest audit record."""
         with self.journal.reading() as reading:
             told: dict[str, Any] = json.loads(reading.audit_log.newest(1)[-1].body)
         return told
@@ -196,7 +196,7 @@ class ScriptedSession:
 
 
 def first_session(engine: sa.Engine, before: Callable[[Journal, Clock], object]) -> ScriptedSession:
-    """The first live session of an account, one second after something was done with its journal."""
+    """Open the first live session of an account, one second after ``before`` has changed its journal."""
     made = scripted_session(engine, live=False)
     before(made.journal, made.clock)
     made.clock.now_us += 1_000_000
@@ -209,7 +209,7 @@ def first_session(engine: sa.Engine, before: Callable[[Journal, Clock], object])
 def scripted_session(
     engine: sa.Engine, exchange: ScriptedExchange | None = None, *, live: bool = True, **settings: Any
 ) -> ScriptedSession:
-    """A session in a journal whose kill switch was released, and which was just reconciled."""
+    """Open a session in a journal with a released kill switch and a clean reconciliation."""
     clock, transport = Clock(NOW_US), exchange or ScriptedExchange()
     initialise(engine, "sandbox", clock_us=clock)
     journal = Journal(engine, "sandbox", clock_us=clock)
