@@ -118,7 +118,8 @@ def _run(settings: Settings, engine: sa.Engine) -> int:
 def _list(found: Sequence[Finding], engine: sa.Engine, environment: str) -> int:
     for finding in found:
         print(_line(finding))
-    print(f"{len(found)} findings of {environment}; {check_freshness(engine, environment, now_us()).sentence}")
+    count = "1 finding" if len(found) == 1 else f"{len(found)} findings"
+    print(f"{count} of {environment}; {check_freshness(engine, environment, now_us()).sentence}")
     return 0
 
 
