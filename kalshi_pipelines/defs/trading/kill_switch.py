@@ -16,7 +16,7 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalOutdated,
     JournalUnavailable,
 )
-from kalshi_pipelines.execution.kill.switch import Engaged
+from kalshi_pipelines.execution.kill.switch import EngagementRecord
 from kalshi_pipelines.execution.service.kill_switch import engage, halt_now
 from kalshi_pipelines.settings import AlertSeverity, InvalidSettings
 from kalshi_pipelines.units import now_us
@@ -52,7 +52,7 @@ def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource,
     _require_in_journal(report.engaged, journal)
 
 
-def _require_in_journal(engaged: Engaged, journal: JournalResource) -> None:
+def _require_in_journal(engaged: EngagementRecord, journal: JournalResource) -> None:
     """Fail the run unless the journal records the engagement: a stop file reaches no executor on another computer.
 
     Raises:

@@ -5,10 +5,10 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import TypeVar
 
-Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 
-class Bounded:
+class BoundedWait:
     """Asks for something in a thread of its own, and waits for it no longer than some time.
 
     Args:
@@ -20,7 +20,7 @@ class Bounded:
         self._what, self._seconds = what, seconds
         self._asked: Thread | None = None
 
-    def __call__(self, ask: Callable[[], Given]) -> Given:
+    def __call__(self, ask: Callable[[], Result]) -> Result:
         """What is answered. What takes longer goes on by itself; until it ends nothing else is asked, nor waited for.
 
         Raises:
@@ -29,7 +29,7 @@ class Bounded:
         """
         if self._asked is not None and self._asked.is_alive():
             raise TimeoutError(f"{self._what} still hangs: look at its disk or server")
-        answered: Future[Given] = Future()
+        answered: Future[Result] = Future()
 
         def run() -> None:
             try:

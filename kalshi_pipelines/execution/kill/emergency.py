@@ -19,7 +19,7 @@ from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
 
 _MOST_BYTES: Final = 10_000_000
 #: What a file is called while it is put away.
-_ASIDE: Final = re.compile(r"\.[0-9a-f]{32}")
+_SUFFIX_PUT_AWAY: Final = re.compile(r"\.[0-9a-f]{32}")
 
 
 class EmergencyFileUnreadable(ExpectedError):
@@ -53,7 +53,7 @@ class EmergencyFile:
         # A line that a crash cut short must not swallow this one.
         text = b"\n" + json.dumps(asdict(line), sort_keys=True).encode() + b"\n"
         # Somebody may put the file away while it is written.
-        while not self._appended(text):
+        while not self._append_once(text):
             pass
 
     def lines(self) -> tuple[EmergencyLine, ...]:
@@ -63,10 +63,14 @@ class EmergencyFile:
             EmergencyFileUnreadable: It is there and can not be read.
         """
         # Read once more at the end: a line may have gone back to it meanwhile.
-        found = [*_lines(self.path), *(line for aside in self._aside() for line in _lines(aside)), *_lines(self.path)]
+        found = [
+            *_lines(self.path),
+            *(line for aside in self._files_put_away() for line in _lines(aside)),
+            *_lines(self.path),
+        ]
         return tuple(dict.fromkeys(found))
 
-    def put_away(self, taken: Sequence[EmergencyLine]) -> None:
+    def put_away(self, recorded: Sequence[EmergencyLine]) -> None:
         """Move it aside once these lines are in the journal; they stay readable beside it. Newer ones stay in it.
 
         Raises:
@@ -74,12 +78,12 @@ class EmergencyFile:
         """
         with suppress(FileNotFoundError):
             self.path.rename(self.path.with_suffix(f"{self.path.suffix}.{uuid.uuid4().hex}"))
-        for aside in self._aside():
+        for aside in self._files_put_away():
             # Somebody else may put it away at the same time; a line is only let go by who has it in the journal.
             with suppress(FileNotFoundError):
-                self._let_go(aside, taken)
+                self._archive(aside, recorded)
 
-    def _aside(self) -> list[Path]:
+    def _files_put_away(self) -> list[Path]:
         """What is being put away, or was when a process died."""
         try:
             beside = sorted(self.path.parent.iterdir())
@@ -88,12 +92,14 @@ class EmergencyFile:
         except OSError as error:
             raise EmergencyFileUnreadable(f"{self.path.parent} can not be read: {error.strerror}") from None
         name = self.path.name
-        return [each for each in beside if each.name.startswith(name) and _ASIDE.fullmatch(each.name[len(name) :])]
+        return [
+            each for each in beside if each.name.startswith(name) and _SUFFIX_PUT_AWAY.fullmatch(each.name[len(name) :])
+        ]
 
-    def _let_go(self, aside: Path, taken: Sequence[EmergencyLine]) -> None:
+    def _archive(self, aside: Path, recorded: Sequence[EmergencyLine]) -> None:
         text = aside.read_bytes()
         for line in _lines(aside):
-            if line not in taken:
+            if line not in recorded:
                 self.append(line)
         with self.path.with_suffix(f"{self.path.suffix}.imported").open("ab") as kept:
             kept.write(text)
@@ -101,7 +107,7 @@ class EmergencyFile:
             os.fsync(kept.fileno())
         aside.unlink()
 
-    def _appended(self, text: bytes) -> bool:
+    def _append_once(self, text: bytes) -> bool:
         """Write to the file; whether it is still the one that is read."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
@@ -128,12 +134,12 @@ def _lines(path: Path) -> list[EmergencyLine]:
 def _line(text: bytes) -> EmergencyLine:
     """An engagement, whatever the line is: one that is none stops, too."""
     try:
-        return _told(json.loads(text))
+        return _parsed_line(json.loads(text))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return EmergencyLine("unknown", f"a line that can not be read: {text[:100]!r}", 1, "emergency file", 0)
 
 
-def _told(line: dict[str, Any]) -> EmergencyLine:
+def _parsed_line(line: dict[str, Any]) -> EmergencyLine:
     at_us = int(line["at_us"])
     if abs(at_us) > LARGEST_INTEGER:
         raise ValueError("an instant the audit can not hold")

@@ -10,7 +10,7 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalUnavailable,
 )
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.kill.bounded import Bounded
+from kalshi_pipelines.execution.kill.bounded import BoundedWait
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.terms import OrderId
 from kalshi_pipelines.kalshi.errors import KalshiError
@@ -34,7 +34,7 @@ class GroupsToFence:
     portfolio: PortfolioClient
     account: Account
     clock_us: Callable[[], int] = now_us
-    from_journal: Bounded = field(default_factory=lambda: Bounded("the journal", _MOST_SECONDS))
+    from_journal: BoundedWait = field(default_factory=lambda: BoundedWait("the journal", _MOST_SECONDS))
 
     def __call__(self) -> Iterator[tuple[OrderId, int]]:
         """The groups now: those of the journal, and those of the exchange it does not know as fenced.

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from kalshi_pipelines.execution.kill.bounded import Bounded
+from kalshi_pipelines.execution.kill.bounded import BoundedWait
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
-from kalshi_pipelines.execution.kill.switch import CANCELS_EVERYTHING, Engaged, KillSwitch
+from kalshi_pipelines.execution.kill.switch import CANCELS_EVERYTHING, EngagementRecord, KillSwitch
 from kalshi_pipelines.execution.orders.answers import OrderAnswer
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
@@ -25,10 +25,10 @@ _SECONDS_BETWEEN_LOOKS: Final = 0.5
 _LOOKS_AT_WATERMARK: Final = 10
 _MARGIN_US: Final = 2 * SECOND_US
 #: A disk that takes longer hangs; everything is canceled all the same.
-_MOST_SECONDS_TO_NOTE: Final = 5.0
+_MOST_SECONDS_TO_WRITE: Final = 5.0
 
 
-class Canceling(Protocol):
+class CancelTransport(Protocol):
     """The reductions of risk a halt uses; ``OrderTransport`` has them."""
 
     def cancel_all(self) -> OrderAnswer:
@@ -56,7 +56,7 @@ class HaltReport:
     rounds: int
     resting: tuple[str, ...]
     problems: tuple[str, ...]
-    engaged: Engaged
+    engaged: EngagementRecord
 
     def __str__(self) -> str:
         if self.flat:
@@ -83,7 +83,7 @@ class Halt:
         self,
         switch: KillSwitch,
         emergency: EmergencyFile,
-        canceling: Canceling,
+        transport: CancelTransport,
         account: AccountReader,
         groups: Groups,
         *,
@@ -92,19 +92,19 @@ class Halt:
         checkpoint: PassCheckpoint = passed,
     ) -> None:
         self._switch, self._emergency = switch, emergency
-        self._canceling, self._account, self._groups = canceling, account, groups
+        self._transport, self._account, self._groups = transport, account, groups
         self._clock_us, self._pause, self._checkpoint = clock_us, pause, checkpoint
         self._acted_us = 0
         self._all_canceled = False
-        self._from_disk = Bounded(f"the disk of {emergency.path}", _MOST_SECONDS_TO_NOTE)
+        self._within_disk_limit = BoundedWait(f"the disk of {emergency.path}", _MOST_SECONDS_TO_WRITE)
 
     def run(self, by: str, reason: str, patience_seconds: float = 300.0) -> HaltReport:
         """Stop new risk, cancel everything, and go on until nothing is proved to rest or patience ends."""
         problems: list[str] = []
-        is_noted = self._noted(by, reason, problems)
+        is_in_file = self._write_emergency_file(by, reason, problems)
         self._cancel_all(problems)
         self._fence(problems)
-        engaged = self._switch.take_in(by) if is_noted else self._engaged(by, reason)
+        engaged = self._switch.import_emergency_file(by) if is_in_file else self._engage(by, reason)
         give_up = time.monotonic() + patience_seconds
         rounds = 1
         flat, resting = self._round(problems)
@@ -137,21 +137,23 @@ class Halt:
         self._checkpoint(Checkpoint.CANCELS_SENT)
         return is_fenced and not resting, tuple(order.order_id for order in resting)
 
-    def _noted(self, by: str, reason: str, problems: list[str]) -> bool:
+    def _write_emergency_file(self, by: str, reason: str, problems: list[str]) -> bool:
         """Write the emergency file; a disk that is full or gone stops no cancel."""
         line = EmergencyLine(by, reason, CANCELS_EVERYTHING, "operator", self._clock_us())
         try:
-            self._from_disk(lambda: self._emergency.append(line))
+            self._within_disk_limit(lambda: self._emergency.append(line))
         except OSError as error:
             problems.append(f"{self._emergency.path} can not be written: {error}")
             return False
         return True
 
-    def _engaged(self, by: str, reason: str) -> Engaged:
+    def _engage(self, by: str, reason: str) -> EngagementRecord:
         try:
             return self._switch.engage(by, reason, CANCELS_EVERYTHING)
         except OSError as error:
-            return Engaged(None, f"neither journal nor emergency file can be written: {error}", is_on_record=False)
+            return EngagementRecord(
+                None, f"neither journal nor emergency file can be written: {error}", is_on_record=False
+            )
 
     def _has_caught_up(self) -> bool:
         """Whether reads tell of the time after the last act; waits a little for that."""
@@ -161,7 +163,7 @@ class Halt:
             self._pause(_SECONDS_BETWEEN_LOOKS)
         return False
 
-    def _note(self, answer: OrderAnswer) -> OrderAnswer:
+    def _record_act(self, answer: OrderAnswer) -> OrderAnswer:
         """Reads count as proof only from after this act, on the exchange's own clock where it told it."""
         self._acted_us = max(self._acted_us, answer.server_us or self._clock_us() + _MARGIN_US)
         return answer
@@ -171,7 +173,7 @@ class Halt:
         confirmed = True
         try:
             for group, shard in self._groups():
-                answer = self._note(self._canceling.trigger_order_group(group, shard))
+                answer = self._record_act(self._transport.trigger_order_group(group, shard))
                 if answer.status not in (200, 404):
                     problems.append(f"order group {group} was not triggered ({answer.status or answer.detail})")
                     confirmed = False
@@ -181,14 +183,14 @@ class Halt:
         return confirmed
 
     def _cancel_all(self, problems: list[str]) -> None:
-        answer = self._note(self._canceling.cancel_all())
+        answer = self._record_act(self._transport.cancel_all())
         self._all_canceled = answer.status in (200, 204)
         if not self._all_canceled:
             problems.append(f"cancel-all was not confirmed ({answer.status or answer.detail})")
 
     def _cancel(self, order: ExchangeOrder, problems: list[str]) -> None:
         try:
-            answer = self._note(self._canceling.cancel(OrderId(order.order_id), MarketTicker(order.ticker)))
+            answer = self._record_act(self._transport.cancel(OrderId(order.order_id), MarketTicker(order.ticker)))
         except InvalidTerms as error:
             problems.append(str(error))
             return

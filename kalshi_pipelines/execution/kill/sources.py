@@ -110,12 +110,12 @@ class FolderSource:
     """The folder of the emergency file: while it is not there, nobody knows whether the file is."""
 
     path: Path
-    needs_one_place: bool = False
+    needs_absolute_path: bool = False
     """Whether a path that depends on the folder a run starts in says stop, too."""
 
     def read(self) -> KillReading:
         """Whether it is there."""
-        if self.needs_one_place and not self.path.is_absolute():
+        if self.needs_absolute_path and not self.path.is_absolute():
             return KillReading(
                 "data folder", 1, f"{self.path} is another folder wherever a run starts: make KALSHI_DATA_DIR absolute"
             )

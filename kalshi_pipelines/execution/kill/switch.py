@@ -22,7 +22,7 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.records import KillState
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
-from kalshi_pipelines.execution.kill.bounded import Bounded
+from kalshi_pipelines.execution.kill.bounded import BoundedWait
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyFileUnreadable, EmergencyLine
 from kalshi_pipelines.execution.kill.sources import (
     EmergencySource,
@@ -48,7 +48,7 @@ class NotReleased(ExpectedError):
 
 
 @dataclass(frozen=True, slots=True)
-class Engaged:
+class EngagementRecord:
     """Where an engagement is on record: number of the journal's event, or only the emergency file; or nowhere.
 
     ``problem`` tells what kept it out of the journal, or the file from being put away.
@@ -83,8 +83,8 @@ class KillSwitch:
     ) -> None:
         self._journal, self._emergency, self._others = journal, emergency, tuple(others)
         self._account, self._clock_us = account, clock_us
-        self._from_journal = Bounded("the journal", most_seconds)
-        self._from_disk = Bounded(f"the disk of {emergency.path}", most_seconds)
+        self._within_journal_limit = BoundedWait("the journal", most_seconds)
+        self._within_disk_limit = BoundedWait(f"the disk of {emergency.path}", most_seconds)
 
     def status(self) -> KillStatus:
         """What every source says now."""
@@ -99,7 +99,7 @@ class KillSwitch:
         status = self.status()
         return status.why if status.engaged else None
 
-    def engage(self, by: str, reason: str, level: int = 1, source: str = "operator") -> Engaged:
+    def engage(self, by: str, reason: str, level: int = 1, source: str = "operator") -> EngagementRecord:
         """Stop every new risk: in the file, then in the journal. Engaging again, or higher, is another record.
 
         Raises:
@@ -107,46 +107,46 @@ class KillSwitch:
         """
         line = EmergencyLine(by, reason, level, source, self._clock_us())
         try:
-            self._from_disk(lambda: self._emergency.append(line))
+            self._within_disk_limit(lambda: self._emergency.append(line))
         except OSError as error:
-            return self._engaged_without_file(line, error)
-        taken = self._take_in_or_not(line)
-        return Engaged(None, taken) if isinstance(taken, str) else taken
+            return self._engage_without_file(line, error)
+        taken = self._try_import(line)
+        return EngagementRecord(None, taken) if isinstance(taken, str) else taken
 
-    def take_in(self, by: str) -> Engaged:
+    def import_emergency_file(self, by: str) -> EngagementRecord:
         """Bring what the emergency file says into the journal, if that can be written; it stays in the file if not."""
-        taken = self._take_in_or_not()
+        taken = self._try_import()
         if isinstance(taken, str):
-            return Engaged(None, f"{by} is on record in {self._emergency.path} only: {taken}")
+            return EngagementRecord(None, f"{by} is on record in {self._emergency.path} only: {taken}")
         return taken
 
-    def _take_in_or_not(self, written: EmergencyLine | None = None) -> Engaged | str:
+    def _try_import(self, written: EmergencyLine | None = None) -> EngagementRecord | str:
         """Where it is on record now, or why only in the file."""
         try:
-            return self._from_journal(lambda: self._taken_in(written))
+            return self._within_journal_limit(lambda: self._import_lines(written))
         except Exception as error:  # noqa: BLE001  # whatever it is: the file says stop, and a halt goes on
             return str(error) or type(error).__name__
 
-    def _taken_in(self, written: EmergencyLine | None) -> Engaged:
+    def _import_lines(self, written: EmergencyLine | None) -> EngagementRecord:
         lines = self._emergency.lines()
         if written is not None and written not in lines:
             # Somebody took it in since, perhaps to release: it was said after that.
             lines = (*lines, written)
         with self._journal().writing() as transaction:
-            seq = _take_in(transaction, lines)
+            seq = _record_lines(transaction, lines)
         try:
             self._emergency.put_away(lines)
         except (EmergencyFileUnreadable, OSError) as error:
-            return Engaged(seq, f"{self._emergency.path} could not be put away and says stop, too: {error}")
-        return Engaged(seq)
+            return EngagementRecord(seq, f"{self._emergency.path} could not be put away and says stop, too: {error}")
+        return EngagementRecord(seq)
 
-    def _engaged_without_file(self, line: EmergencyLine, why: OSError) -> Engaged:
+    def _engage_without_file(self, line: EmergencyLine, why: OSError) -> EngagementRecord:
         def engaged() -> int:
             with self._journal().writing() as transaction:
                 return _engage(transaction, line, {})
 
         try:
-            return Engaged(self._from_journal(engaged))
+            return EngagementRecord(self._within_journal_limit(engaged))
         except NOT_WRITTEN as error:
             raise OSError(
                 f"{self._emergency.path} can not be written ({why}), the journal not either: {error}"
@@ -167,22 +167,22 @@ class KillSwitch:
         journal = self._journal()
         lines = self._emergency.lines()
         with journal.writing() as transaction:
-            _take_in(transaction, lines)
+            _record_lines(transaction, lines)
         self._emergency.put_away(lines)
         try:
             with journal.writing() as transaction:
                 engagements, now = transaction.reading.halts.engagements_since_release(), transaction.now_us
                 if any(each.by_whom == by for each in engagements):
                     raise NotReleased(f"{by} engaged the switch: somebody else has to release it.")
-                _require_the_tail_is_over(engagements, now)
-                rests_on = self._reconciled_since(transaction.reading, transaction.reading.halts.kill_state(), now)
+                _require_tail_over(engagements, now)
+                rests_on = self._reconciliations_since(transaction.reading, transaction.reading.halts.kill_state(), now)
                 facts = {"reconciliations": [*rests_on.values()]} if len(rests_on) > 1 else {}
                 first = rests_on.get(self._account.subaccount, next(iter(rests_on.values()), None))
                 return transaction.halts.release(by, reason, first, facts)
         except JournalRefused as error:
-            raise NotReleased(_refused(error)) from error
+            raise NotReleased(_problem_of(error)) from error
 
-    def _reconciled_since(self, reading: JournalReading, kill: KillState, now: int) -> dict[int, int]:
+    def _reconciliations_since(self, reading: JournalReading, kill: KillState, now: int) -> dict[int, int]:
         """The clean reconciliation of each sub-account a release rests on; none while nothing was ever sent.
 
         The switch is that of the whole journal, so all that was traded from it has to be as the journal says.
@@ -209,7 +209,7 @@ class KillSwitch:
         return rests_on
 
 
-def _require_the_tail_is_over(engagements: Sequence[KillState], now: int) -> None:
+def _require_tail_over(engagements: Sequence[KillState], now: int) -> None:
     """Make sure that the exchange cancels nothing new any more.
 
     Raises:
@@ -224,7 +224,7 @@ def _require_the_tail_is_over(engagements: Sequence[KillState], now: int) -> Non
         later_us = at_us
 
 
-def _take_in(transaction: JournalTransaction, lines: Sequence[EmergencyLine]) -> int:
+def _record_lines(transaction: JournalTransaction, lines: Sequence[EmergencyLine]) -> int:
     for line in lines:
         _engage(transaction, line, {"emergency_at_us": line.at_us})
     return transaction.reading.halts.kill_state().seq
@@ -240,7 +240,7 @@ def _text(given: str, longest: int) -> str:
     return given.encode("utf-8", "replace").decode().replace("\0", " ")[:longest] or "not told"
 
 
-def _refused(error: JournalRefused) -> str:
+def _problem_of(error: JournalRefused) -> str:
     if error.rule == "kill_not_engaged":
         return "The switch is not engaged."
     return str(error)

@@ -11,7 +11,7 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.reconciliation.positions import counted_positions, take_over
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind, ReconciliationReport
-from kalshi_pipelines.execution.reconciliation.resolution import Desk
+from kalshi_pipelines.execution.reconciliation.resolution import ReconciliationContext
 
 ACCEPTABLE: Final = frozenset({DifferenceKind.POSITION_DRIFT, DifferenceKind.SCOPE_BREACHED})
 
@@ -21,7 +21,7 @@ class NotAccepted(ExpectedError):
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class Acceptance:
     """What was accepted: centi-contracts by which each market's position was corrected, and how many breaches."""
 
     corrections: dict[str, int]
@@ -32,11 +32,13 @@ class Accepted:
         return "\n".join([*lines, f"breaches reviewed: {self.breaches}"])
 
 
-def accept(desk: Desk, report: ReconciliationReport, tickers: Collection[str], by: str, why: str) -> Accepted:
+def accept(
+    context: ReconciliationContext, report: ReconciliationReport, tickers: Collection[str], by: str, why: str
+) -> Acceptance:
     """Take the exchange's positions of these markets as the journal's own, and clear every breach.
 
     Args:
-        desk: Of the reconciliation.
+        context: Inputs of the reconciliation.
         report: Made just now.
         tickers: The markets whose positions drifted: all of them, and no other.
         by: Who accepts.
@@ -56,14 +58,14 @@ def accept(desk: Desk, report: ReconciliationReport, tickers: Collection[str], b
     drifted = sorted(each.subject for each in report.differences if each.kind is DifferenceKind.POSITION_DRIFT)
     if drifted != sorted(tickers):
         raise NotAccepted(f"The positions that differ are those of {', '.join(drifted) or 'no market'}: name these.")
-    holdings = desk.exchange.holdings()
-    events = {ticker: desk.exchange.event_of(ticker) for ticker in drifted}
-    with desk.journal.writing() as transaction:
-        counted = counted_positions(transaction, desk.account)
+    holdings = context.exchange.holdings()
+    events = {ticker: context.exchange.event_of(ticker) for ticker in drifted}
+    with context.journal.writing() as transaction:
+        counted = counted_positions(transaction, context.account)
         corrections = {
             ticker: take_over(
                 transaction,
-                desk.account,
+                context.account,
                 ticker,
                 events[ticker],
                 holding=holdings.get(ticker),
@@ -72,6 +74,6 @@ def accept(desk: Desk, report: ReconciliationReport, tickers: Collection[str], b
             )
             for ticker in drifted
         }
-        breaches = transaction.ledger.clear_breaches(desk.account, by, why)
+        breaches = transaction.ledger.clear_breaches(context.account, by, why)
         transaction.audit.append("review", {"by": by, "reason": why, "corrections": corrections, "breaches": breaches})
-    return Accepted(corrections, breaches)
+    return Acceptance(corrections, breaches)

@@ -141,10 +141,10 @@ class ExchangeAccount:
     def event_of(self, ticker: str) -> str:
         """The event a market belongs to; of one that left the live markets, what its ticker says."""
         try:
-            told = self._client.market(ticker).event_ticker
+            event_ticker = self._client.market(ticker).event_ticker
         except NotFound:
             return ticker.rpartition("-")[0] or ticker
-        (event,) = _each(lambda text: _text(text, "event's ticker", _LONGEST_TICKER), [told])
+        (event,) = _each(lambda text: _text(text, "event's ticker", _LONGEST_TICKER), [event_ticker])
         return event
 
     def _is_ours(self, subaccount: int | None) -> bool:

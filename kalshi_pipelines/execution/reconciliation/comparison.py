@@ -14,17 +14,22 @@ from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.evidence import STATE_OF, ExchangeOrder, Holding, OrderSweep, Settlement
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
-from kalshi_pipelines.execution.reconciliation.matching import contradictions, must_not_be
+from kalshi_pipelines.execution.reconciliation.matching import contradictions, end_contradiction
 from kalshi_pipelines.execution.reconciliation.positions import counted_positions, take_over
-from kalshi_pipelines.execution.reconciliation.report import MAY_SETTLE, Difference, DifferenceKind, Resolved
-from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE, UNSTORABLE, Desk
+from kalshi_pipelines.execution.reconciliation.report import (
+    MAY_SETTLE,
+    AccountDifference,
+    DifferenceKind,
+    ResolvedOrder,
+)
+from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE, UNSTORABLE, ReconciliationContext
 from kalshi_pipelines.units import HOUR_US
 
 _RESTS: Final = (OrderState.RESTING, OrderState.PENDING_CANCEL)
 
 
 @dataclass(frozen=True, slots=True)
-class Pages:
+class AccountSnapshot:
     """One reading of the whole account."""
 
     as_of_us: int
@@ -41,8 +46,8 @@ class Comparison:
     """What the account and the journal differ in, and what was learned."""
 
     as_of_us: int | None = None
-    differences: list[Difference] = field(default_factory=list)
-    resolved: list[Resolved] = field(default_factory=list)
+    differences: list[AccountDifference] = field(default_factory=list)
+    resolved: list[ResolvedOrder] = field(default_factory=list)
     figures: dict[str, int] = field(default_factory=dict)
 
     def count(self, name: str, number: int = 1) -> None:
@@ -50,118 +55,126 @@ class Comparison:
         self.figures[name] = self.figures.get(name, 0) + number
 
 
-def compare(desk: Desk) -> Comparison:
+def compare(context: ReconciliationContext) -> Comparison:
     """Read the account and post what is new, until nothing is left that could be a matter of time."""
     result = Comparison()
-    for number in range(desk.limits.rounds):
+    for number in range(context.limits.rounds):
         if number:
-            desk.pause(desk.limits.pause_seconds * 2 ** (number - 1))
+            context.pause(context.limits.pause_seconds * 2 ** (number - 1))
         before = result
         try:
-            result = _round(desk)
+            result = _compare_once(context)
         except UNREADABLE as error:
-            result = Comparison(differences=[Difference(DifferenceKind.EXCHANGE_UNREADABLE, "account", str(error))])
+            result = Comparison(
+                differences=[AccountDifference(DifferenceKind.EXCHANGE_UNREADABLE, "account", str(error))]
+            )
         except UNSTORABLE as error:
-            result = Comparison(differences=[Difference(DifferenceKind.FACT_REFUSED, "account", str(error))])
-        _keep(before, result)
+            result = Comparison(differences=[AccountDifference(DifferenceKind.FACT_REFUSED, "account", str(error))])
+        _carry_over(before, result)
         unread = DifferenceKind.EXCHANGE_UNREADABLE
         if not any(each.kind in MAY_SETTLE or each.kind is unread for each in result.differences):
             break
     return result
 
 
-def _keep(before: Comparison, result: Comparison) -> None:
+def _carry_over(before: Comparison, result: Comparison) -> None:
     """What an earlier round learned and posted is not learned again, and stays told."""
     result.resolved[:0] = before.resolved
     for name in ("fills_posted", "settlements_posted", "positions_adopted"):
         if name in before.figures:
             result.count(name, before.figures[name])
-    told = {DifferenceKind.FOREIGN_FILL, DifferenceKind.FEE_ABOVE_BOUND}
-    result.differences[:0] = [each for each in before.differences if each.kind in told]
+    kept = {DifferenceKind.FOREIGN_FILL, DifferenceKind.FEE_ABOVE_BOUND}
+    result.differences[:0] = [each for each in before.differences if each.kind in kept]
 
 
-def _round(desk: Desk) -> Comparison:
-    with desk.journal.reading() as reading:
-        since_us = _since(desk, reading.sessions.first_live_session_us(desk.account))
-    pages = _read(desk, since_us)
-    desk.checkpoint(Checkpoint.SWEPT)
-    result = Comparison(as_of_us=pages.as_of_us)
-    with desk.journal.writing() as transaction:
-        _Account(desk, transaction, pages, result).take()
+def _compare_once(context: ReconciliationContext) -> Comparison:
+    with context.journal.reading() as reading:
+        since_us = _start_us(context, reading.sessions.first_live_session_us(context.account))
+    snapshot = _read_account(context, since_us)
+    context.checkpoint(Checkpoint.SWEPT)
+    result = Comparison(as_of_us=snapshot.as_of_us)
+    with context.journal.writing() as transaction:
+        _SnapshotPosting(context, transaction, snapshot, result).post()
     return result
 
 
-def _since(desk: Desk, first_us: int | None) -> int:
+def _start_us(context: ReconciliationContext, first_us: int | None) -> int:
     """From when on everything is read: before the oldest open order and the last clean reconciliation."""
     if first_us is None:
-        return desk.clock_us()
-    with desk.journal.reading() as reading:
-        open_now = reading.orders.open_intents(desk.account)
-        clean = reading.reconciliations.newest_clean(desk.account)
+        return context.clock_us()
+    with context.journal.reading() as reading:
+        open_now = reading.orders.open_intents(context.account)
+        clean = reading.reconciliations.newest_clean(context.account)
     edges = [intent.planned_us for intent in open_now]
     edges.append(first_us if clean is None else clean.as_of_us)
     return max(first_us, min(edges) - HOUR_US)
 
 
-def _read(desk: Desk, since_us: int) -> Pages:
+def _read_account(context: ReconciliationContext, since_us: int) -> AccountSnapshot:
     # Asked first: what is read later can only be newer.
-    as_of_us = desk.exchange.as_of_us()
-    orders = desk.exchange.orders(since_us)
-    holdings = desk.exchange.holdings()
-    settlements = desk.exchange.settlements(since_us)
-    told = desk.exchange.fills(since_us)
-    with desk.journal.reading() as reading:
+    as_of_us = context.exchange.as_of_us()
+    orders = context.exchange.orders(since_us)
+    holdings = context.exchange.holdings()
+    settlements = context.exchange.settlements(since_us)
+    recent_fills = context.exchange.fills(since_us)
+    with context.journal.reading() as reading:
         ours = {
             order.order_id
             for order in orders.orders.values()
             if reading.orders.intent_of_client_order_id(Mode.LIVE, order.client_order_id) is not None
         }
-        ours |= {fill.order_id for fill in told if reading.orders.intent_id_of_order(fill.order_id) is not None}
-        counted = {market.ticker for market in reading.ledger.markets(desk.account)}
-        foreign = {each.ticker for each in reading.ledger.foreign_orders(desk.account)}
+        ours |= {fill.order_id for fill in recent_fills if reading.orders.intent_id_of_order(fill.order_id) is not None}
+        counted = {market.ticker for market in reading.ledger.markets(context.account)}
+        foreign = {each.ticker for each in reading.ledger.foreign_orders(context.account)}
     # A fill of our own counts whenever it was: the exchange's clock may be behind ours.
-    fills = [fill for fill in told if fill.at_us >= since_us or fill.order_id in ours]
+    fills = [fill for fill in recent_fills if fill.at_us >= since_us or fill.order_id in ours]
     strange = {order.ticker for order in orders.orders.values() if order.is_resting and order.order_id not in ours}
     strange |= {fill.ticker for fill in fills if fill.order_id not in ours}
     strange |= (set(holdings) - counted) | foreign
-    return Pages(
-        as_of_us, orders, fills, settlements, holdings, {each: desk.exchange.event_of(each) for each in strange}
+    return AccountSnapshot(
+        as_of_us, orders, fills, settlements, holdings, {each: context.exchange.event_of(each) for each in strange}
     )
 
 
-class _Account:
+class _SnapshotPosting:
     """One reading of the account, taken into the journal in one transaction."""
 
-    def __init__(self, desk: Desk, transaction: JournalTransaction, pages: Pages, result: Comparison) -> None:
-        self._account = desk.account
-        self._transaction, self._pages, self._result = transaction, pages, result
-        self._too_long_us = desk.limits.unknown_too_long_us
+    def __init__(
+        self,
+        context: ReconciliationContext,
+        transaction: JournalTransaction,
+        snapshot: AccountSnapshot,
+        result: Comparison,
+    ) -> None:
+        self._account = context.account
+        self._transaction, self._snapshot, self._result = transaction, snapshot, result
+        self._too_long_us = context.limits.unknown_too_long_us
         #: Without a session nobody traded, and there are no caps that facts could be held against.
-        self._has_ledger = transaction.reading.sessions.first_live_session_us(desk.account) is not None
+        self._has_ledger = transaction.reading.sessions.first_live_session_us(context.account) is not None
 
-    def take(self) -> None:
+    def post(self) -> None:
         """Post what is new, move what ended, and note what differs."""
-        for fill in self._pages.fills:
-            self._take_fill(fill)
-        for order in self._pages.orders.orders.values():
-            self._take_order(order)
-        self._take_missing()
+        for fill in self._snapshot.fills:
+            self._post_fill(fill)
+        for order in self._snapshot.orders.orders.values():
+            self._check_order(order)
+        self._report_missing_orders()
         if self._has_ledger:
-            self._take_ledger()
+            self._update_ledger()
         else:
-            self._result.count("positions_to_adopt", len(self._pages.holdings))
-        self._judge_unknown()
-        self._result.count("orders_read", len(self._pages.orders.orders))
-        self._result.count("positions_read", len(self._pages.holdings))
+            self._result.count("positions_to_adopt", len(self._snapshot.holdings))
+        self._report_long_unknown()
+        self._result.count("orders_read", len(self._snapshot.orders.orders))
+        self._result.count("positions_read", len(self._snapshot.holdings))
 
-    def _differs(self, kind: DifferenceKind, subject: str, detail: str) -> None:
-        self._result.differences.append(Difference(kind, subject, detail))
+    def _add_difference(self, kind: DifferenceKind, subject: str, detail: str) -> None:
+        self._result.differences.append(AccountDifference(kind, subject, detail))
 
     def _intent_of(self, order_id: str) -> Intent | None:
         number = self._transaction.reading.orders.intent_id_of_order(order_id)
         if number is not None:
             return self._transaction.reading.orders.intent(number)
-        order = self._pages.orders.orders.get(order_id)
+        order = self._snapshot.orders.orders.get(order_id)
         return None if order is None else self._intent_of_client(order.client_order_id)
 
     def _intent_of_client(self, client_order_id: str) -> Intent | None:
@@ -169,7 +182,7 @@ class _Account:
         ours = found is not None and found.account == self._account
         return found if ours else None
 
-    def _take_fill(self, fill: Fill) -> None:
+    def _post_fill(self, fill: Fill) -> None:
         intent = self._intent_of(fill.order_id)
         if intent is not None:
             if self._transaction.fills.record(fill, intent):
@@ -178,35 +191,35 @@ class _Account:
                 if now.fees_microdollars > now.fee_bound_microdollars:
                     most = amounts.money(now.fee_bound_microdollars)
                     detail = f"{amounts.money(now.fees_microdollars)}, at most {most} were expected"
-                    self._differs(DifferenceKind.FEE_ABOVE_BOUND, now.client_order_id, detail)
+                    self._add_difference(DifferenceKind.FEE_ABOVE_BOUND, now.client_order_id, detail)
             return
         event = self._event_of(fill.ticker)
         if not self._has_ledger or self._transaction.fills.record_foreign(self._account, fill, event):
             detail = f"{amounts.count(fill.count_centicontracts)} of {fill.ticker} by order {fill.order_id}"
-            self._differs(DifferenceKind.FOREIGN_FILL, fill.fill_id, detail)
+            self._add_difference(DifferenceKind.FOREIGN_FILL, fill.fill_id, detail)
 
-    def _take_order(self, order: ExchangeOrder) -> None:
+    def _check_order(self, order: ExchangeOrder) -> None:
         intent = self._intent_of_client(order.client_order_id) if order.client_order_id else None
         if intent is None:
-            self._take_foreign(order)
+            self._record_foreign_order(order)
             return
-        twins = self._pages.orders.of_client(order.client_order_id)
+        twins = self._snapshot.orders.of_client(order.client_order_id)
         wrong = contradictions(intent, order) if len(twins) == 1 else [f"{len(twins)} orders have this client order id"]
-        never = must_not_be(intent, order)
+        never = end_contradiction(intent, order)
         wrong += [] if never is None else [never]
         posted = intent.filled_centicontracts
         # An order that was seen to end did arrive, once: that needs no fence, if its fills say the same.
         is_proved = intent.state is OrderState.UNKNOWN and posted == order.filled_centicontracts
         if wrong:
-            self._differs(DifferenceKind.ORDER_DIVERGED, order.client_order_id, "; ".join(wrong))
+            self._add_difference(DifferenceKind.ORDER_DIVERGED, order.client_order_id, "; ".join(wrong))
         elif (intent.state in _RESTS or is_proved) and not order.is_resting:
-            self._end(intent, order)
+            self._record_end(intent, order)
         if posted < order.filled_centicontracts:
             filled = amounts.count(order.filled_centicontracts)
             detail = f"{filled} are filled, {amounts.count(posted)} are told as fills"
-            self._differs(DifferenceKind.FILLS_MISSING, order.client_order_id, detail)
+            self._add_difference(DifferenceKind.FILLS_MISSING, order.client_order_id, detail)
 
-    def _end(self, intent: Intent, order: ExchangeOrder) -> None:
+    def _record_end(self, intent: Intent, order: ExchangeOrder) -> None:
         moved = self._transaction.orders.record_answer(
             intent,
             STATE_OF[order.status],
@@ -215,9 +228,9 @@ class _Account:
             writer=Writer.RECONCILER,
             details=Details(facts={"exchange_status": order.status.value}),
         )
-        self._result.resolved.append(Resolved(intent.intent_id, intent.client_order_id, intent.state, moved.state))
+        self._result.resolved.append(ResolvedOrder(intent.intent_id, intent.client_order_id, intent.state, moved.state))
 
-    def _take_foreign(self, order: ExchangeOrder) -> None:
+    def _record_foreign_order(self, order: ExchangeOrder) -> None:
         if not order.is_resting:
             return
         why = "it has no client order id" if not order.client_order_id else "its client order id is not the journal's"
@@ -232,23 +245,23 @@ class _Account:
             )
             self._transaction.foreign_orders.record(self._account, seen, self._event_of(order.ticker))
         detail = f"{amounts.count(order.remaining_centicontracts)} of {order.ticker} rest; {why}"
-        self._differs(DifferenceKind.FOREIGN_ORDER, order.order_id, detail)
+        self._add_difference(DifferenceKind.FOREIGN_ORDER, order.order_id, detail)
 
-    def _take_missing(self) -> None:
+    def _report_missing_orders(self) -> None:
         """Orders that rest by the journal, and that a complete reading of what rests does not have."""
-        there = {order.client_order_id for order in self._pages.orders.orders.values()}
+        there = {order.client_order_id for order in self._snapshot.orders.orders.values()}
         for intent in self._transaction.reading.orders.open_intents(self._account, states=_RESTS):
             if intent.client_order_id not in there:
                 detail = f"order {intent.order_id} of {intent.ticker} is not told of"
-                self._differs(DifferenceKind.ORDER_MISSING, intent.client_order_id, detail)
-        rests = {order.order_id for order in self._pages.orders.orders.values() if order.is_resting}
+                self._add_difference(DifferenceKind.ORDER_MISSING, intent.client_order_id, detail)
+        rests = {order.order_id for order in self._snapshot.orders.orders.values() if order.is_resting}
         for foreign in self._transaction.reading.ledger.foreign_orders(self._account):
             if foreign.order_id not in rests:
                 event = self._event_of(foreign.ticker)
                 self._transaction.foreign_orders.record_end(self._account, foreign.order_id, event)
 
-    def _take_ledger(self) -> None:
-        for paid in self._pages.settlements:
+    def _update_ledger(self) -> None:
+        for paid in self._snapshot.settlements:
             posted = self._transaction.settlements.record(
                 self._account,
                 paid.ticker,
@@ -258,18 +271,20 @@ class _Account:
             )
             self._result.count("settlements_posted", int(posted))
         if not self._transaction.reading.reconciliations.has_any_since_first_session(self._account):
-            self._adopt()
+            self._adopt_positions()
         self._compare_positions()
         for scope in self._transaction.reading.ledger.breached_scopes(self._account):
-            self._differs(DifferenceKind.SCOPE_BREACHED, scope, "facts went beyond its cap; a person has to review it")
+            self._add_difference(
+                DifferenceKind.SCOPE_BREACHED, scope, "facts went beyond its cap; a person has to review it"
+            )
 
     def _positions(self) -> dict[str, int]:
         return counted_positions(self._transaction, self._account)
 
-    def _adopt(self) -> None:
+    def _adopt_positions(self) -> None:
         """Count what was held before the first session, once: what the fills since then do not explain."""
         counted = self._positions()
-        for ticker, holding in self._pages.holdings.items():
+        for ticker, holding in self._snapshot.holdings.items():
             taken = take_over(
                 self._transaction,
                 self._account,
@@ -280,26 +295,28 @@ class _Account:
             )
             self._result.count("positions_adopted", int(taken != 0))
         for beyond in self._transaction.reading.ledger.exceeded_caps(self._account):
-            self._differs(DifferenceKind.SCOPE_BREACHED, beyond, "what was held before the first session is beyond it")
+            self._add_difference(
+                DifferenceKind.SCOPE_BREACHED, beyond, "what was held before the first session is beyond it"
+            )
 
     def _compare_positions(self) -> None:
         ours = self._positions()
-        theirs = {ticker: holding.position_centicontracts for ticker, holding in self._pages.holdings.items()}
+        theirs = {ticker: holding.position_centicontracts for ticker, holding in self._snapshot.holdings.items()}
         for ticker in sorted(ours.keys() | theirs.keys()):
             if ours.get(ticker, 0) != theirs.get(ticker, 0):
                 there, here = amounts.count(theirs.get(ticker, 0)), amounts.count(ours.get(ticker, 0))
                 detail = f"the exchange has {there}, the journal {here}"
-                self._differs(DifferenceKind.POSITION_DRIFT, ticker, detail)
+                self._add_difference(DifferenceKind.POSITION_DRIFT, ticker, detail)
 
-    def _judge_unknown(self) -> None:
+    def _report_long_unknown(self) -> None:
         for intent in self._transaction.reading.orders.open_intents(
             self._account, states=(OrderState.SENDING, OrderState.UNKNOWN)
         ):
             age_us = self._transaction.now_us - intent.planned_us
             if age_us > self._too_long_us:
                 detail = f"since {age_us // 60_000_000} minutes"
-                self._differs(DifferenceKind.UNKNOWN_TOO_LONG, intent.client_order_id, detail)
+                self._add_difference(DifferenceKind.UNKNOWN_TOO_LONG, intent.client_order_id, detail)
 
     def _event_of(self, ticker: str) -> str:
-        known = self._pages.events.get(ticker)
+        known = self._snapshot.events.get(ticker)
         return ticker.rpartition("-")[0] or ticker if known is None else known

@@ -36,7 +36,7 @@ class Diverged:
 Match = Found | NotThere | Diverged
 
 
-def sought(intent: Intent, sweep: OrderSweep) -> Match:
+def match_intent(intent: Intent, sweep: OrderSweep) -> Match:
     """What a complete sweep says of an intent."""
     found = sweep.of_client(intent.client_order_id)
     if intent.order_id is not None and intent.order_id in sweep.orders:
@@ -45,7 +45,7 @@ def sought(intent: Intent, sweep: OrderSweep) -> Match:
         if intent.filled_centicontracts or intent.told_filled_centicontracts:
             filled = amounts.count(max(intent.filled_centicontracts, intent.told_filled_centicontracts or 0))
             return Diverged(f"{filled} of it are filled, and no list of orders has it")
-        nameless = [order for order in sweep.orders.values() if _may_be(intent, order)]
+        nameless = [order for order in sweep.orders.values() if _may_be_order_of(intent, order)]
         return Diverged(f"an order of its group has no client order id: {_ids(nameless)}") if nameless else NotThere()
     if len(found) > 1:
         return Diverged(f"{len(found)} orders have its client order id: {_ids(found)}")
@@ -53,7 +53,7 @@ def sought(intent: Intent, sweep: OrderSweep) -> Match:
     return Diverged("; ".join(wrong)) if wrong else Found(found[0])
 
 
-def _may_be(intent: Intent, order: ExchangeOrder) -> bool:
+def _may_be_order_of(intent: Intent, order: ExchangeOrder) -> bool:
     """Whether an order nobody put a name to came through the intent's own group: then its absence is not proved."""
     return (
         not order.client_order_id and order.order_group_id is not None and order.order_group_id == intent.order_group_id
@@ -62,7 +62,7 @@ def _may_be(intent: Intent, order: ExchangeOrder) -> bool:
 
 def contradictions(intent: Intent, order: ExchangeOrder) -> list[str]:
     """In what an order of the exchange differs from the one that was sent."""
-    told: dict[str, tuple[object, object]] = {
+    terms: dict[str, tuple[object, object]] = {
         "client order id": (order.client_order_id, intent.client_order_id),
         "market": (order.ticker, intent.ticker),
         "side": (order.side.value, intent.side.value),
@@ -71,8 +71,8 @@ def contradictions(intent: Intent, order: ExchangeOrder) -> list[str]:
         "order group": (order.order_group_id or intent.order_group_id, intent.order_group_id),
     }
     if intent.order_id is not None:
-        told["order id"] = (order.order_id, intent.order_id)
-    wrong = [f"its {name} is {there}, not {sent}" for name, (there, sent) in told.items() if there != sent]
+        terms["order id"] = (order.order_id, intent.order_id)
+    wrong = [f"its {name} is {there}, not {sent}" for name, (there, sent) in terms.items() if there != sent]
     if order.filled_centicontracts + order.remaining_centicontracts > order.count_centicontracts:
         wrong.append("more is filled and left than was ordered")
     if order.is_resting and order.remaining_centicontracts == 0:
@@ -80,7 +80,7 @@ def contradictions(intent: Intent, order: ExchangeOrder) -> list[str]:
     return wrong
 
 
-def must_not_be(intent: Intent, order: ExchangeOrder) -> str | None:
+def end_contradiction(intent: Intent, order: ExchangeOrder) -> str | None:
     """What is wrong with an order the exchange has, given where the journal says it ended; None if nothing.
 
     An order that was refused may be listed as canceled (recorded of post-only orders): it did nothing.
@@ -92,8 +92,8 @@ def must_not_be(intent: Intent, order: ExchangeOrder) -> str | None:
     if order.is_resting:
         return f"it ended as {intent.state.value}, and rests"
     if intent.told_filled_centicontracts != order.filled_centicontracts:
-        told = amounts.count(intent.told_filled_centicontracts or 0)
-        return f"it ended with {told} filled, and {amounts.count(order.filled_centicontracts)} are"
+        filled = amounts.count(intent.told_filled_centicontracts or 0)
+        return f"it ended with {filled} filled, and {amounts.count(order.filled_centicontracts)} are"
     return None
 
 

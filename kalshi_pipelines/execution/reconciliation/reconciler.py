@@ -9,16 +9,16 @@ from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.checkpoints import PassCheckpoint, passed
 from kalshi_pipelines.execution.orders.states import UNRESOLVED_STATES, OrderState
-from kalshi_pipelines.execution.reconciliation.acceptance import Accepted, accept
+from kalshi_pipelines.execution.reconciliation.acceptance import Acceptance, accept
 from kalshi_pipelines.execution.reconciliation.account import AccountReader
 from kalshi_pipelines.execution.reconciliation.comparison import Comparison, compare
-from kalshi_pipelines.execution.reconciliation.report import Difference, DifferenceKind, ReconciliationReport
+from kalshi_pipelines.execution.reconciliation.report import AccountDifference, DifferenceKind, ReconciliationReport
 from kalshi_pipelines.execution.reconciliation.resolution import (
+    DEFAULT_LIMITS,
     UNREADABLE,
-    USUAL_LIMITS,
-    Desk,
-    Fencing,
-    Limits,
+    FenceTransport,
+    ReconciliationContext,
+    ReconciliationLimits,
     Resolution,
     mark_leftovers,
     resolve_unknown,
@@ -36,7 +36,7 @@ class Reconciler:
     Args:
         journal: Of the environment.
         exchange: Reads the account at the exchange.
-        fencing: Triggers order groups.
+        transport: Triggers order groups.
         account: The account to compare.
         clock_us: The present instant in microseconds.
         pause: Waits for some seconds.
@@ -48,15 +48,17 @@ class Reconciler:
         self,
         journal: Journal,
         exchange: AccountReader,
-        fencing: Fencing,
+        transport: FenceTransport,
         account: Account,
         *,
         clock_us: Callable[[], int] = now_us,
         pause: Callable[[float], None] = time.sleep,
         checkpoint: PassCheckpoint = passed,
-        limits: Limits = USUAL_LIMITS,
+        limits: ReconciliationLimits = DEFAULT_LIMITS,
     ) -> None:
-        self._desk = Desk(journal, exchange, fencing, account, limits, clock_us, pause, checkpoint)
+        self._context = ReconciliationContext(
+            journal, exchange, transport, account, limits, clock_us, pause, checkpoint
+        )
 
     def reconcile(self, *, own_session: str | None = None) -> ReconciliationReport:
         """Resolve what is unknown, compare the rest, store and tell what differs.
@@ -69,19 +71,19 @@ class Reconciler:
         Raises:
             JournalUnavailable: The journal can not be read or written; what was found stays to be found again.
         """
-        desk = self._desk
-        started_us = desk.clock_us()
-        skewed = _skewed(desk)
-        if skewed is None:
-            marked, resolution = mark_leftovers(desk, own_session), resolve_unknown(desk)
-            comparison = compare(desk)
+        context = self._context
+        started_us = context.clock_us()
+        clock_difference = _clock_difference(context)
+        if clock_difference is None:
+            marked, resolution = mark_leftovers(context, own_session), resolve_unknown(context)
+            comparison = compare(context)
         else:
-            marked, resolution, comparison = [], Resolution(), Comparison(differences=[skewed])
+            marked, resolution, comparison = [], Resolution(), Comparison(differences=[clock_difference])
         differences = (*resolution.differences, *comparison.differences)
-        with desk.journal.writing() as transaction:
+        with context.journal.writing() as transaction:
             unresolved = self._unresolved(transaction, own_session)
             report = ReconciliationReport(
-                desk.account,
+                context.account,
                 started_us,
                 max(started_us, transaction.now_us),
                 comparison.as_of_us,
@@ -92,7 +94,7 @@ class Reconciler:
             )
             self._halt(transaction, differences)
             number = transaction.reconciliations.record(
-                desk.account,
+                context.account,
                 started_us,
                 0 if report.as_of_us is None else report.as_of_us,
                 differences=len(differences) + len(unresolved),
@@ -103,20 +105,20 @@ class Reconciler:
             **{**{name: getattr(report, name) for name in report.__slots__}, "reconciliation_id": number}
         )
 
-    def accept(self, report: ReconciliationReport, tickers: Collection[str], by: str, why: str) -> Accepted:
+    def accept(self, report: ReconciliationReport, tickers: Collection[str], by: str, why: str) -> Acceptance:
         """Accept positions that drifted and caps that facts went beyond, as ``acceptance.accept`` says."""
-        return accept(self._desk, report, tickers, by, why)
+        return accept(self._context, report, tickers, by, why)
 
     def _unresolved(self, transaction: JournalTransaction, own_session: str | None) -> tuple[str, ...]:
         """Unknown orders; those that a living session is just sending are none."""
-        found = self._desk.open_intents(transaction.reading, UNRESOLVED_STATES)
+        found = self._context.open_intents(transaction.reading, UNRESOLVED_STATES)
         return tuple(
             intent.client_order_id
             for intent in found
             if intent.state is OrderState.UNKNOWN or intent.session_id == own_session
         )
 
-    def _halt(self, transaction: JournalTransaction, differences: Sequence[Difference]) -> None:
+    def _halt(self, transaction: JournalTransaction, differences: Sequence[AccountDifference]) -> None:
         """Engage the kill switch if something differs that must not, unless it is engaged."""
         halting = [str(difference) for difference in differences if difference.halts]
         if halting and not transaction.reading.halts.kill_state().engaged:
@@ -125,13 +127,13 @@ class Reconciler:
             transaction.halts.engage(1, RECONCILER, RECONCILER, reason)
 
 
-def _skewed(desk: Desk) -> Difference | None:
+def _clock_difference(context: ReconciliationContext) -> AccountDifference | None:
     """The difference that this computer's clock makes; what can not be read is told by what is read after it."""
     try:
-        ahead_ms = desk.exchange.clock_difference_ms()
+        ahead_ms = context.exchange.clock_difference_ms()
     except UNREADABLE:
         return None
     if ahead_ms is None or abs(ahead_ms) <= MOST_CLOCK_DIFFERENCE_MS:
         return None
-    told = f"the exchange's is {ahead_ms} ms ahead, {MOST_CLOCK_DIFFERENCE_MS} ms are allowed: synchronise it (NTP)"
-    return Difference(DifferenceKind.CLOCK_SKEWED, "this computer's clock", told)
+    detail = f"the exchange's is {ahead_ms} ms ahead, {MOST_CLOCK_DIFFERENCE_MS} ms are allowed: synchronise it (NTP)"
+    return AccountDifference(DifferenceKind.CLOCK_SKEWED, "this computer's clock", detail)

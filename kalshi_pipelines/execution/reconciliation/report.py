@@ -67,7 +67,7 @@ _MOST_DETAIL = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class AccountDifference:
     """One thing that is not as it must be; ``subject`` is an order, market or group."""
 
     kind: DifferenceKind
@@ -84,7 +84,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedOrder:
     """An order whose state became known, or was left behind before it was sent."""
 
     intent_id: int
@@ -101,8 +101,8 @@ class ReconciliationReport:
     started_us: int
     finished_us: int
     as_of_us: int | None
-    differences: tuple[Difference, ...] = ()
-    resolved: tuple[Resolved, ...] = ()
+    differences: tuple[AccountDifference, ...] = ()
+    resolved: tuple[ResolvedOrder, ...] = ()
     unresolved: tuple[str, ...] = ()
     """Client order ids whose outcome is unknown."""
     figures: Mapping[str, int] = field(default_factory=dict)

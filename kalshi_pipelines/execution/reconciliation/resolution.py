@@ -24,8 +24,8 @@ from kalshi_pipelines.execution.orders.evidence import OrderSweep, together
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId
 from kalshi_pipelines.execution.reconciliation.account import AccountReader, UnreadableAccount
-from kalshi_pipelines.execution.reconciliation.matching import Diverged, Found, NotThere, sought
-from kalshi_pipelines.execution.reconciliation.report import Difference, DifferenceKind, Resolved
+from kalshi_pipelines.execution.reconciliation.matching import Diverged, Found, NotThere, match_intent
+from kalshi_pipelines.execution.reconciliation.report import AccountDifference, DifferenceKind, ResolvedOrder
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import HOUR_US, MINUTE_US, SECOND_US, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
@@ -39,7 +39,7 @@ _CONFIRMED: Final = 200
 _CLOCK_DOUBT_US: Final = 10 * SECOND_US
 
 
-class Fencing(Protocol):
+class FenceTransport(Protocol):
     """The one write of a reconciliation; ``OrderTransport`` has it."""
 
     def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
@@ -48,7 +48,7 @@ class Fencing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ReconciliationLimits:
     """How long is tried, and what is too long."""
 
     margin_us: int = SECOND_US
@@ -63,18 +63,18 @@ class Limits:
     unknown_too_long_us: int = 10 * MINUTE_US
 
 
-USUAL_LIMITS: Final = Limits()
+DEFAULT_LIMITS: Final = ReconciliationLimits()
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ReconciliationContext:
     """What a reconciliation works with."""
 
     journal: Journal
     exchange: AccountReader
-    fencing: Fencing
+    transport: FenceTransport
     account: Account
-    limits: Limits = USUAL_LIMITS
+    limits: ReconciliationLimits = DEFAULT_LIMITS
     clock_us: Callable[[], int] = now_us
     pause: Callable[[float], None] = time.sleep
     checkpoint: PassCheckpoint = passed
@@ -88,33 +88,37 @@ class Desk:
 class Resolution:
     """What came of the unknown orders."""
 
-    resolved: list[Resolved] = field(default_factory=list)
-    differences: list[Difference] = field(default_factory=list)
+    resolved: list[ResolvedOrder] = field(default_factory=list)
+    differences: list[AccountDifference] = field(default_factory=list)
     fences: int = 0
     sweeps: int = 0
 
 
-def mark_leftovers(desk: Desk, own_session: str | None) -> list[Resolved]:
+def mark_leftovers(context: ReconciliationContext, own_session: str | None) -> list[ResolvedOrder]:
     """Orders an earlier process left behind: those never sent are abandoned, those perhaps sent become unknown.
 
     An order is under way, and left alone, while the session that sends it holds the lease and it is young.
     """
     marked = []
-    with desk.journal.writing() as transaction:
-        held = transaction.reading.sessions.lease(desk.account)
-        for intent in desk.open_intents(transaction.reading, (OrderState.RESERVED, OrderState.SENDING)):
+    with context.journal.writing() as transaction:
+        held = transaction.reading.sessions.lease(context.account)
+        for intent in context.open_intents(transaction.reading, (OrderState.RESERVED, OrderState.SENDING)):
             holds = held is not None and held.session_id == intent.session_id and held.until_us > transaction.now_us
-            is_young = transaction.now_us - intent.state_us < desk.limits.left_behind_us
+            is_young = transaction.now_us - intent.state_us < context.limits.left_behind_us
             # A reservation may wait for a person as long as it is valid.
             is_young |= intent.state is OrderState.RESERVED and transaction.now_us <= intent.valid_until_us
             if holds and is_young and intent.session_id != own_session:
                 continue
-            marked.append(Resolved(intent.intent_id, intent.client_order_id, intent.state, _left(transaction, intent)))
-    desk.checkpoint(Checkpoint.LEFTOVERS_MARKED)
+            marked.append(
+                ResolvedOrder(
+                    intent.intent_id, intent.client_order_id, intent.state, _close_leftover(transaction, intent)
+                )
+            )
+    context.checkpoint(Checkpoint.LEFTOVERS_MARKED)
     return marked
 
 
-def _left(transaction: JournalTransaction, intent: Intent) -> OrderState:
+def _close_leftover(transaction: JournalTransaction, intent: Intent) -> OrderState:
     why = f"left behind as {intent.state.value}"
     if intent.state is OrderState.RESERVED:
         return transaction.orders.abandon(intent, DenialReason.CRASHED_BEFORE_SENDING, why).state
@@ -122,43 +126,43 @@ def _left(transaction: JournalTransaction, intent: Intent) -> OrderState:
     return transaction.orders.record_answer(intent, OrderState.UNKNOWN, writer=Writer.RECONCILER, details=facts).state
 
 
-def resolve_unknown(desk: Desk) -> Resolution:
+def resolve_unknown(context: ReconciliationContext) -> Resolution:
     """Fence the groups of all unknown orders, then sweep their markets and say what became of them."""
-    done = Resolution()
-    with desk.journal.reading() as reading:
-        unknown = desk.open_intents(reading, (OrderState.UNKNOWN,))
+    resolution = Resolution()
+    with context.journal.reading() as reading:
+        unknown = context.open_intents(reading, (OrderState.UNKNOWN,))
     fences: dict[str, tuple[int, int]] = {}
     for intent in unknown:
         group = intent.order_group_id or ""
-        if group not in fences and (fence := _fenced(desk, intent, done)) is not None:
+        if group not in fences and (fence := _ensure_fence(context, intent, resolution)) is not None:
             fences[group] = fence
     waiting = [intent for intent in unknown if intent.order_group_id in fences]
-    if waiting and _caught_up(desk, max(fenced_us for _, fenced_us in fences.values()), done):
+    if waiting and _wait_for_reads(context, max(fenced_us for _, fenced_us in fences.values()), resolution):
         for intent in waiting:
-            _resolve(desk, intent, *fences[intent.order_group_id or ""], done)
-    return done
+            _resolve(context, intent, *fences[intent.order_group_id or ""], resolution)
+    return resolution
 
 
-def _fenced(desk: Desk, intent: Intent, done: Resolution) -> tuple[int, int] | None:
+def _ensure_fence(context: ReconciliationContext, intent: Intent, resolution: Resolution) -> tuple[int, int] | None:
     """The fence of an order's group and when it was confirmed, by the exchange's clock; it is set if there is none."""
     group = intent.order_group_id or ""
-    with desk.journal.reading() as reading:
+    with context.journal.reading() as reading:
         known = reading.evidence.fence_of(group)
     if known is not None:
         return known
     try:
-        confirmed_us = _triggered(desk, OrderId(group), intent.exchange_index)
+        confirmed_us = _trigger(context, OrderId(group), intent.exchange_index)
     except (FenceNotConfirmed, InvalidTerms) as error:
-        done.differences.append(Difference(DifferenceKind.FENCE_NOT_CONFIRMED, group, str(error)))
+        resolution.differences.append(AccountDifference(DifferenceKind.FENCE_NOT_CONFIRMED, group, str(error)))
         return None
-    desk.checkpoint(Checkpoint.FENCED)
-    with desk.journal.writing() as transaction:
+    context.checkpoint(Checkpoint.FENCED)
+    with context.journal.writing() as transaction:
         known = transaction.reading.evidence.fence_of(group)
         if known is None:
             known = (transaction.evidence.record_fence(group, confirmed_us), confirmed_us)
             transaction.sessions.end(intent.session_id, "its order group was fenced")
-            done.fences += 1
-    desk.checkpoint(Checkpoint.FENCE_COMMITTED)
+            resolution.fences += 1
+    context.checkpoint(Checkpoint.FENCE_COMMITTED)
     return known
 
 
@@ -166,89 +170,102 @@ class FenceNotConfirmed(ExpectedError):
     """The exchange did not say that a group is triggered; the message tells its last answer."""
 
 
-def _triggered(desk: Desk, group: OrderId, exchange_index: int) -> int:
+def _trigger(context: ReconciliationContext, group: OrderId, exchange_index: int) -> int:
     """Trigger a group until the exchange confirms it; the end of the second in which it did, by its clock."""
-    told = "it was never tried"
-    for attempt in range(desk.limits.fence_attempts):
+    problem = "it was never tried"
+    for attempt in range(context.limits.fence_attempts):
         if attempt:
-            desk.pause(desk.limits.pause_seconds * 2**attempt)
-        answer = desk.fencing.trigger_order_group(group, exchange_index)
+            context.pause(context.limits.pause_seconds * 2**attempt)
+        answer = context.transport.trigger_order_group(group, exchange_index)
         if answer.status == _CONFIRMED and answer.failure is None:
             # By the exchange's own clock, as what the reads tell of is: ours may be a year ahead, and then so long
             # nothing would be proved.
-            return desk.clock_us() + _CLOCK_DOUBT_US if answer.server_us is None else answer.server_us
-        told = f"{answer.status} {error_text(answer.body)}" if answer.status else answer.detail
-    raise FenceNotConfirmed(f"the trigger was not confirmed: {told}")
+            return context.clock_us() + _CLOCK_DOUBT_US if answer.server_us is None else answer.server_us
+        problem = f"{answer.status} {error_text(answer.body)}" if answer.status else answer.detail
+    raise FenceNotConfirmed(f"the trigger was not confirmed: {problem}")
 
 
-def _caught_up(desk: Desk, fenced_us: int, done: Resolution) -> bool:
+def _wait_for_reads(context: ReconciliationContext, fenced_us: int, resolution: Resolution) -> bool:
     """Wait until the reads tell of everything before the fence, and a margin."""
-    wanted, waited, pause = fenced_us + desk.limits.margin_us, 0.0, desk.limits.pause_seconds
+    wanted, waited, pause = fenced_us + context.limits.margin_us, 0.0, context.limits.pause_seconds
     while True:
         try:
-            behind_us = wanted - desk.exchange.as_of_us()
+            behind_us = wanted - context.exchange.as_of_us()
             if behind_us <= 0:
                 return True
-            told = f"the reads are {behind_us} us behind what is needed"
+            problem = f"the reads are {behind_us} us behind what is needed"
         except UNREADABLE as error:
-            told = str(error)
-        if waited >= desk.limits.watermark_seconds:
-            done.differences.append(Difference(DifferenceKind.WATERMARK_BEHIND, "account", told))
+            problem = str(error)
+        if waited >= context.limits.watermark_seconds:
+            resolution.differences.append(AccountDifference(DifferenceKind.WATERMARK_BEHIND, "account", problem))
             return False
-        desk.pause(pause)
+        context.pause(pause)
         waited += pause
 
 
-def _resolve(desk: Desk, intent: Intent, fence_id: int, fenced_us: int, done: Resolution) -> None:
+def _resolve(
+    context: ReconciliationContext, intent: Intent, fence_id: int, fenced_us: int, resolution: Resolution
+) -> None:
     """Sweep an order's market and store what that proves."""
-    started_us = desk.clock_us()
+    started_us = context.clock_us()
     try:
-        as_of_us, sweep = _swept(desk, intent)
-        if isinstance(sought(intent, sweep), NotThere):
+        as_of_us, sweep = _sweep(context, intent)
+        if isinstance(match_intent(intent, sweep), NotThere):
             # Should the exchange read from several copies, two of them have to agree on an absence.
-            desk.pause(desk.limits.pause_seconds)
+            context.pause(context.limits.pause_seconds)
             earlier = sweep
-            as_of_us, sweep = _swept(desk, intent)
+            as_of_us, sweep = _sweep(context, intent)
             digests = (earlier.pages_sha256, sweep.pages_sha256)
             sweep = OrderSweep(sweep.orders, earlier.pages + sweep.pages, together(digests))
     except UNREADABLE as error:
-        done.differences.append(Difference(DifferenceKind.EXCHANGE_UNREADABLE, intent.ticker, str(error)))
+        resolution.differences.append(AccountDifference(DifferenceKind.EXCHANGE_UNREADABLE, intent.ticker, str(error)))
         return
-    if as_of_us < fenced_us + desk.limits.margin_us:
-        done.differences.append(Difference(DifferenceKind.WATERMARK_BEHIND, intent.ticker, "the reads fell back"))
+    if as_of_us < fenced_us + context.limits.margin_us:
+        resolution.differences.append(
+            AccountDifference(DifferenceKind.WATERMARK_BEHIND, intent.ticker, "the reads fell back")
+        )
         return
-    desk.checkpoint(Checkpoint.SWEPT)
+    context.checkpoint(Checkpoint.SWEPT)
     reading = SweepReading(
         fence_id, intent.ticker, started_us, as_of_us, sweep.pages, sweep.pages_sha256, complete=True
     )  # fmt: skip
     try:
-        with desk.journal.writing() as transaction:
+        with context.journal.writing() as transaction:
             present = transaction.reading.orders.intent(intent.intent_id)
             if present.state is not OrderState.UNKNOWN:
                 return
             sweep_id = transaction.evidence.record_sweep(reading, {"orders": len(sweep.orders)})
-            after = _stored(transaction, present, fence_id, sweep_id, sweep, done)
+            after = _record_match(transaction, present, fence_id, sweep_id, sweep, resolution)
     except UNSTORABLE as error:
-        done.differences.append(Difference(DifferenceKind.FACT_REFUSED, intent.client_order_id, str(error)))
+        resolution.differences.append(
+            AccountDifference(DifferenceKind.FACT_REFUSED, intent.client_order_id, str(error))
+        )
         return
-    done.sweeps += 1
+    resolution.sweeps += 1
     if after is not OrderState.UNKNOWN:
-        done.resolved.append(Resolved(intent.intent_id, intent.client_order_id, OrderState.UNKNOWN, after))
-    desk.checkpoint(Checkpoint.RESOLVED)
+        resolution.resolved.append(ResolvedOrder(intent.intent_id, intent.client_order_id, OrderState.UNKNOWN, after))
+    context.checkpoint(Checkpoint.RESOLVED)
 
 
-def _swept(desk: Desk, intent: Intent) -> tuple[int, OrderSweep]:
+def _sweep(context: ReconciliationContext, intent: Intent) -> tuple[int, OrderSweep]:
     # Asked before the sweep: what is read later can only be newer.
-    as_of_us = desk.exchange.as_of_us()
-    return as_of_us, desk.exchange.orders(intent.planned_us - HOUR_US, intent.ticker)
+    as_of_us = context.exchange.as_of_us()
+    return as_of_us, context.exchange.orders(intent.planned_us - HOUR_US, intent.ticker)
 
 
-def _stored(
-    transaction: JournalTransaction, intent: Intent, fence_id: int, sweep_id: int, sweep: OrderSweep, done: Resolution
+def _record_match(
+    transaction: JournalTransaction,
+    intent: Intent,
+    fence_id: int,
+    sweep_id: int,
+    sweep: OrderSweep,
+    resolution: Resolution,
 ) -> OrderState:
-    match = sought(intent, sweep)
+    match = match_intent(intent, sweep)
     if isinstance(match, Diverged):
-        done.differences.append(Difference(DifferenceKind.ORDER_DIVERGED, intent.client_order_id, match.why))
+        resolution.differences.append(
+            AccountDifference(DifferenceKind.ORDER_DIVERGED, intent.client_order_id, match.why)
+        )
         return OrderState.UNKNOWN
     if isinstance(match, Found):
         order = match.order

@@ -18,7 +18,7 @@ from kalshi_pipelines.execution.kill.emergency import EmergencyFile
 from kalshi_pipelines.execution.kill.groups import GroupsToFence
 from kalshi_pipelines.execution.kill.halt import Halt, HaltReport
 from kalshi_pipelines.execution.kill.sources import EnvironmentSource, FileSource, FolderSource
-from kalshi_pipelines.execution.kill.switch import Engaged, KillSwitch
+from kalshi_pipelines.execution.kill.switch import EngagementRecord, KillSwitch
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.service.live_account import live_transport
 from kalshi_pipelines.kalshi import hosts
@@ -65,7 +65,7 @@ def kill_switch(settings: Settings, trade: TradeSettings, journal: OpenJournal) 
         (
             EnvironmentSource(),
             FileSource(kill_file(settings, trade), needs_folder=trade.kill_file is not None),
-            FolderSource(settings.environment_dir, needs_one_place=is_real),
+            FolderSource(settings.environment_dir, needs_absolute_path=is_real),
         ),
         account=trade.account(settings.environment),
     )
@@ -75,7 +75,7 @@ class NothingCanceled(ExpectedError):
     """The kill switch is engaged, but resting orders could not be canceled."""
 
 
-def engage(settings: Settings, journal: OpenJournal, by: str, reason: str) -> Engaged:
+def engage(settings: Settings, journal: OpenJournal, by: str, reason: str) -> EngagementRecord:
     """Engage the kill switch, even if a setting of trading is wrong.
 
     Raises:

@@ -30,7 +30,7 @@ from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.kill.halt import HaltReport
-from kalshi_pipelines.execution.kill.switch import Engaged
+from kalshi_pipelines.execution.kill.switch import EngagementRecord
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.warehouse.engine import open_engine
@@ -260,7 +260,7 @@ def test_halt_that_the_journal_does_not_record_fails_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """If the journal cannot be written, the halt does not reach an executor on another computer."""
-    flat = HaltReport(True, 1, (), (), Engaged(None, "permission denied for table audit_head"))
+    flat = HaltReport(True, 1, (), (), EngagementRecord(None, "permission denied for table audit_head"))
     monkeypatch.setattr(kill_switch, "halt_now", lambda *_: flat)
     monkeypatch.setattr(kill_switch, "engage", lambda *_: flat.engaged)
     config = {"ops": {"engage_kill_switch": {"config": {"level": level}}}}

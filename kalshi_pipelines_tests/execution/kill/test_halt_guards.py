@@ -20,7 +20,7 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalUnavailable,
 )
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.kill.bounded import Bounded
+from kalshi_pipelines.execution.kill.bounded import BoundedWait
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.groups import GroupsToFence
 from kalshi_pipelines.execution.kill.halt import Groups, Halt, HaltReport
@@ -33,7 +33,7 @@ from kalshi_pipelines.execution.kill.sources import (
     KillStatus,
     read_sources,
 )
-from kalshi_pipelines.execution.kill.switch import Engaged, KillSwitch, NotReleased
+from kalshi_pipelines.execution.kill.switch import EngagementRecord, KillSwitch, NotReleased
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
@@ -106,7 +106,7 @@ def test_F42_the_exchange_comes_first_and_what_rests_is_canceled_one_by_one_and_
     with hall.steps.journal.reading() as reading:
         kill = reading.halts.kill_state()
     assert (kill.engaged, kill.level, kill.by_whom, kill.source, kill.reason) == (True, 2, "bob", "operator", "enough")
-    assert report.engaged == Engaged(kill.seq)
+    assert report.engaged == EngagementRecord(kill.seq)
     assert not hall.emergency.path.exists()
 
 
@@ -263,7 +263,7 @@ def test_F21_without_the_journal_all_groups_of_the_exchange_are_fenced_and_the_h
     assert report.engaged.problem == f"bob is on record in {hall.emergency.path} only: {failure}"
     assert hall.emergency.lines() == (EmergencyLine("bob", "enough", 2, "operator", NOON),)
     engaged = hall.switch.engage("eve", "stop", source="console")
-    assert engaged == Engaged(None, str(failure))
+    assert engaged == EngagementRecord(None, str(failure))
     assert hall.emergency.lines()[1] == EmergencyLine("eve", "stop", 1, "console", NOON)
     assert JournalSource(fails).read() == KillReading("journal", 1, str(failure))
 
@@ -301,7 +301,7 @@ def test_a_release_needs_a_name_a_reason_and_a_reconciliation_not_older_than_the
 
 
 def test_a_halt_that_is_not_flat_tells_five_orders_and_its_last_two_problems() -> None:
-    report = HaltReport(False, 3, tuple("abcdefg"), ("first", "second", "third"), Engaged(1))
+    report = HaltReport(False, 3, tuple("abcdefg"), ("first", "second", "third"), EngagementRecord(1))
     assert str(report) == "NOT FLAT after 3 rounds (7 orders rest: a, b, c, d, e); second; third"
 
 
@@ -371,13 +371,13 @@ def test_F43_F21_with_a_journal_that_hangs_the_switch_engages_in_its_file_and_a_
         return hung()
 
     hall.switch = KillSwitch(hung, hall.emergency, (), account=ACCOUNT, clock_us=hall.steps.clock, most_seconds=0.1)
-    assert hall.switch.engage("ann", "odd") == Engaged(
+    assert hall.switch.engage("ann", "odd") == EngagementRecord(
         None, "the journal did not answer within 0.1 seconds: look at its disk or server"
     )
     assert [line.reason for line in hall.emergency.lines()] == ["odd"]
     assert hall.switch.engage("ann", "again").problem == "the journal still hangs: look at its disk or server"
     hall.switch = KillSwitch(asked, hall.emergency, (), account=ACCOUNT, clock_us=hall.steps.clock, most_seconds=0.1)
-    bounded = Bounded("the journal", 0.1)
+    bounded = BoundedWait("the journal", 0.1)
     hall.groups = GroupsToFence(asked, _listing(GROUP), ACCOUNT, hall.steps.clock, bounded)
     hall.account.listed = [foreign_order()]
     report = hall.halt()
@@ -392,7 +392,7 @@ def test_F43_a_disk_that_hangs_keeps_no_halt_from_canceling_and_the_journal_has_
 ) -> None:
     over = threading.Event()
     monkeypatch.setattr(EmergencyFile, "append", lambda *_: over.wait(15))
-    monkeypatch.setattr("kalshi_pipelines.execution.kill.halt._MOST_SECONDS_TO_NOTE", 0.1)
+    monkeypatch.setattr("kalshi_pipelines.execution.kill.halt._MOST_SECONDS_TO_WRITE", 0.1)
     hall.switch = KillSwitch(
         lambda: hall.steps.journal, hall.emergency, (), account=ACCOUNT,
         clock_us=hall.steps.clock, most_seconds=0.5,
@@ -403,7 +403,7 @@ def test_F43_a_disk_that_hangs_keeps_no_halt_from_canceling_and_the_journal_has_
     assert report.flat
     assert "did not answer within 0.1 seconds" in report.problems[0]
     with hall.steps.journal.reading() as reading:
-        assert report.engaged == Engaged(reading.halts.kill_state().seq)
+        assert report.engaged == EngagementRecord(reading.halts.kill_state().seq)
 
 
 def test_F43_whatever_keeps_an_engagement_out_of_the_journal_it_is_in_the_file_and_a_halt_goes_on(hall: Hall) -> None:
@@ -411,7 +411,7 @@ def test_F43_whatever_keeps_an_engagement_out_of_the_journal_it_is_in_the_file_a
         raise ZeroDivisionError("a mistake of ours")
 
     hall.switch = KillSwitch(broken, hall.emergency, (), account=ACCOUNT, clock_us=hall.steps.clock)
-    assert hall.switch.engage("ann", "odd") == Engaged(None, "a mistake of ours")
+    assert hall.switch.engage("ann", "odd") == EngagementRecord(None, "a mistake of ours")
     report = hall.halt()
     assert (report.flat, report.engaged.seq) == (True, None)
     assert [line.level for line in hall.emergency.lines()] == [1, 2]
@@ -419,7 +419,7 @@ def test_F43_whatever_keeps_an_engagement_out_of_the_journal_it_is_in_the_file_a
 
 def test_what_asks_waits_for_nothing_else_until_it_has_an_answer() -> None:
     over = threading.Event()
-    bounded = Bounded("the disk", 0.1)
+    bounded = BoundedWait("the disk", 0.1)
     assert bounded(lambda: 7) == 7
     with pytest.raises(TimeoutError, match="a failure of its own"):
         bounded(_timed_out)
@@ -462,7 +462,7 @@ def test_F43_a_line_of_the_emergency_file_that_can_not_be_read_stops_and_no_halt
     report = hall.halt()
     assert (report.flat, hall.account.listed) == (True, [])
     with hall.steps.journal.reading() as reading:
-        assert report.engaged == Engaged(reading.halts.kill_state().seq)
+        assert report.engaged == EngagementRecord(reading.halts.kill_state().seq)
         assert {each.by_whom for each in reading.halts.engagements_since_release()} == {"unknown", "bob"}
 
 
@@ -472,7 +472,7 @@ def test_the_levels_of_an_emergency_file_are_brought_into_what_the_journal_knows
         assert EmergencySource(hall.emergency).read() == KillReading(
             "emergency file", max(1, level), f"ann: level {level}"
         )
-        hall.switch.take_in("bob")
+        hall.switch.import_emergency_file("bob")
         with hall.steps.journal.reading() as reading:
             kill = reading.halts.kill_state()
             [record] = reading.audit_log.newest(1)

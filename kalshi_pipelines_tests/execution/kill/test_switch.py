@@ -144,8 +144,8 @@ def test_F43_a_data_folder_that_is_not_there_or_not_the_same_everywhere_is_engag
     assert FolderSource(tmp_path / ("x" * 5_000)).read().engaged
     (tmp_path / "file").touch()
     assert FolderSource(tmp_path / "file").read().engaged
-    assert not FolderSource(tmp_path, needs_one_place=True).read().engaged
-    unsure = FolderSource(relative, needs_one_place=True).read()
+    assert not FolderSource(tmp_path, needs_absolute_path=True).read().engaged
+    unsure = FolderSource(relative, needs_absolute_path=True).read()
     assert (unsure.engaged, "KALSHI_DATA_DIR" in unsure.why) == (True, True)
 
 

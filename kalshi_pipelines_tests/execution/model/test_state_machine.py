@@ -36,7 +36,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from kalshi_pipelines.execution.orders import answers
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines.execution.reconciliation.resolution import Fencing
+from kalshi_pipelines.execution.reconciliation.resolution import FenceTransport
 from kalshi_pipelines_tests.support.execution.model_exchange import FenceThenReset, NotFoundMeansRejected
 from kalshi_pipelines_tests.support.execution.model_machine import Trading
 from kalshi_pipelines_tests.support.execution.order_steps import NOON
@@ -47,7 +47,7 @@ class WithoutFence(Trading):
 
     fences = False
 
-    def _fencing(self) -> Fencing:
+    def _transport(self) -> FenceTransport:
         return NotFoundMeansRejected(self.exchange)
 
 
@@ -56,7 +56,7 @@ class WithReset(Trading):
 
     fences = False
 
-    def _fencing(self) -> Fencing:
+    def _transport(self) -> FenceTransport:
         return FenceThenReset(self.exchange)
 
 

@@ -30,17 +30,23 @@ from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import OrderId, Side, TimeInForce
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
-from kalshi_pipelines.execution.reconciliation.matching import Diverged, Found, NotThere, must_not_be, sought
+from kalshi_pipelines.execution.reconciliation.matching import (
+    Diverged,
+    Found,
+    NotThere,
+    end_contradiction,
+    match_intent,
+)
 from kalshi_pipelines.execution.reconciliation.positions import take_over
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import (
     HALTING,
-    Difference,
+    AccountDifference,
     DifferenceKind,
     ReconciliationReport,
-    Resolved,
+    ResolvedOrder,
 )
-from kalshi_pipelines.execution.reconciliation.resolution import Limits
+from kalshi_pipelines.execution.reconciliation.resolution import ReconciliationLimits
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines_tests.support.execution.order_steps import (
@@ -69,7 +75,7 @@ from kalshi_pipelines_tests.support.execution.scripted_account import (
     order_of,
 )
 
-LIMITS = Limits(margin_us=SECOND, watermark_seconds=2, fence_attempts=4, pause_seconds=0.5, rounds=3)
+LIMITS = ReconciliationLimits(margin_us=SECOND, watermark_seconds=2, fence_attempts=4, pause_seconds=0.5, rounds=3)
 LOST = OrderAnswer(None, failure=SendFailure.LOST, detail="gone")
 DOWN = KalshiError("down", "Wait.")
 GTC: dict[str, Any] = {"time_in_force": TimeInForce.GOOD_TILL_CANCELED, "expires_us": NOON + 10 * MINUTE}
@@ -166,7 +172,7 @@ def test_F03_an_order_under_way_is_left_alone_only_while_it_is_young_and_its_ses
     report = bench.reconcile(steps.session_id if own else None)
     after = OrderState.UNKNOWN if is_sent else OrderState.ABANDONED
     assert bench.state(intent) is (after if left else intent.state)
-    marked = Resolved(intent.intent_id, intent.client_order_id, intent.state, after)
+    marked = ResolvedOrder(intent.intent_id, intent.client_order_id, intent.state, after)
     assert report.resolved == ((marked,) if left else ())
     assert report.unresolved == ((intent.client_order_id,) if left and is_sent else ())
 
@@ -269,7 +275,9 @@ def test_F07_without_a_confirmed_fence_an_outcome_stays_unknown(bench: Bench, an
     intent = bench.unknown()
     bench.account.answers = [answer] * 4
     report = bench.reconcile()
-    assert report.differences[0] == Difference(K.FENCE_NOT_CONFIRMED, GROUP, f"the trigger was not confirmed: {told}")
+    assert report.differences[0] == AccountDifference(
+        K.FENCE_NOT_CONFIRMED, GROUP, f"the trigger was not confirmed: {told}"
+    )
     assert (report.clean, report.unresolved) == (False, (intent.client_order_id,))
     assert bench.state(intent) is OrderState.UNKNOWN
     assert len(bench.account.written) == 4
@@ -321,7 +329,7 @@ def test_F09_an_unknown_order_with_other_terms_at_the_exchange_stays_unknown(ben
     bench.account.listed = [order_of(intent, CANCELED, price_centicents=5_001)]
     report = bench.reconcile()
     # Once by the look at its market, once by the look at the account.
-    told = Difference(K.ORDER_DIVERGED, intent.client_order_id, "its price is 5001, not 5000")
+    told = AccountDifference(K.ORDER_DIVERGED, intent.client_order_id, "its price is 5001, not 5000")
     assert report.differences == (told, told)
     assert (bench.state(intent), report.resolved) == (OrderState.UNKNOWN, ())
     assert report.unresolved == (intent.client_order_id,)
@@ -338,7 +346,7 @@ def test_F07_reads_have_to_tell_of_a_second_more_than_the_fence(bench: Bench, la
     report = bench.reconcile()
     assert (bench.state(intent) is OrderState.ABSENT) is resolved
     if not resolved:
-        assert report.differences[0] == Difference(
+        assert report.differences[0] == AccountDifference(
             K.WATERMARK_BEHIND, "account", "the reads are 1 us behind what is needed"
         )
         assert bench.paused == [0.5] * 4
@@ -374,7 +382,7 @@ def test_F07_a_sweep_of_older_reads_than_the_fence_proves_nothing(bench: Bench) 
         lambda: setattr(bench.account, "lag_us", -HOUR),
     ]
     report = bench.reconcile()
-    assert report.differences == (Difference(K.WATERMARK_BEHIND, TICKER, "the reads fell back"),)
+    assert report.differences == (AccountDifference(K.WATERMARK_BEHIND, TICKER, "the reads fell back"),)
     assert bench.state(intent) is OrderState.UNKNOWN
     assert bench.reconcile().clean
     assert bench.state(intent) is OrderState.ABSENT
@@ -401,7 +409,7 @@ def test_F07_an_order_that_only_the_second_reading_has_is_there(bench: Bench) ->
     report = bench.reconcile()
     assert (report.clean, bench.state(intent)) == (True, OrderState.CANCELED)
     assert report.resolved == (
-        Resolved(intent.intent_id, intent.client_order_id, OrderState.UNKNOWN, OrderState.CANCELED),
+        ResolvedOrder(intent.intent_id, intent.client_order_id, OrderState.UNKNOWN, OrderState.CANCELED),
     )
 
 
@@ -448,7 +456,7 @@ def test_F07_an_order_with_fills_on_record_is_never_absent(bench: Bench) -> None
         transaction.fills.record(fill_of(order, 900, NOON), transaction.reading.orders.intent(intent.intent_id))
         before = transaction.reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"})
     report = bench.reconcile()
-    assert report.differences[0] == Difference(
+    assert report.differences[0] == AccountDifference(
         K.ORDER_DIVERGED,
         intent.client_order_id,
         "9.00 contracts of it are filled, and no list of orders has it",
@@ -510,7 +518,7 @@ def test_a_page_that_can_not_be_read_leaves_the_order_unknown(bench: Bench, fail
     intent = bench.unknown()
     bench.account.failing["orders"] = [failure]
     report = bench.reconcile()
-    assert report.differences == (Difference(K.EXCHANGE_UNREADABLE, TICKER, str(failure)),)
+    assert report.differences == (AccountDifference(K.EXCHANGE_UNREADABLE, TICKER, str(failure)),)
     assert bench.state(intent) is OrderState.UNKNOWN
 
 
@@ -550,24 +558,26 @@ def test_F09_an_order_with_other_terms_is_not_the_one_that_was_sent(
 ) -> None:
     intent = bench.unknown()
     order = order_of(intent)
-    assert sought(intent, _sweep(order)) == Found(order)
-    assert sought(intent, _sweep(replace(order, order_group_id=None))) == Found(replace(order, order_group_id=None))
-    assert sought(intent, _sweep(replace(order, **changes))) == Diverged(why)
-    assert sought(intent, _sweep(foreign_order())) == NotThere()
+    assert match_intent(intent, _sweep(order)) == Found(order)
+    assert match_intent(intent, _sweep(replace(order, order_group_id=None))) == Found(
+        replace(order, order_group_id=None)
+    )
+    assert match_intent(intent, _sweep(replace(order, **changes))) == Diverged(why)
+    assert match_intent(intent, _sweep(foreign_order())) == NotThere()
     twin = replace(order, order_id="order-twin")
-    assert sought(intent, _sweep(twin, order)) == Diverged(
+    assert match_intent(intent, _sweep(twin, order)) == Diverged(
         f"2 orders have its client order id: {order.order_id}, order-twin"
     )
 
 
 def test_an_order_whose_id_is_known_is_looked_for_by_both_ids(bench: Bench) -> None:
     intent, order = bench.resting()
-    assert sought(intent, _sweep(order)) == Found(order)
+    assert match_intent(intent, _sweep(order)) == Found(order)
     other = replace(order, client_order_id="somebody-else")
-    assert isinstance(sought(intent, _sweep(other)), Diverged)
+    assert isinstance(match_intent(intent, _sweep(other)), Diverged)
     moved = replace(order, order_id="order-other")
-    assert sought(intent, _sweep(moved)) == Diverged(f"its order id is order-other, not {order.order_id}")
-    assert sought(intent, _sweep(foreign_order())) == NotThere()
+    assert match_intent(intent, _sweep(moved)) == Diverged(f"its order id is order-other, not {order.order_id}")
+    assert match_intent(intent, _sweep(foreign_order())) == NotThere()
 
 
 def _sweep(*orders: ExchangeOrder) -> OrderSweep:
@@ -584,7 +594,7 @@ def test_what_must_not_be_at_the_exchange_is_what_the_journal_excludes(bench: Be
             "filled": order_of(intent, EXECUTED),
             "nothing": order_of(intent, CANCELED),
         }.items()
-        if must_not_be(intent, order) is not None
+        if end_contradiction(intent, order) is not None
     }
     there = {OrderState.SENDING, OrderState.UNKNOWN, OrderState.RESTING, OrderState.PENDING_CANCEL}
     ended = {OrderState.EXECUTED, OrderState.CANCELED}
@@ -614,7 +624,7 @@ def test_F48_the_end_of_a_resting_order_is_taken_over_with_its_fills(bench: Benc
     report = bench.reconcile()
     assert report.clean, str(report)
     assert report.resolved == (
-        Resolved(intent.intent_id, intent.client_order_id, OrderState.RESTING, OrderState.CANCELED),
+        ResolvedOrder(intent.intent_id, intent.client_order_id, OrderState.RESTING, OrderState.CANCELED),
     )
     told = bench.steps.reload(intent)
     assert (told.state, told.filled_centicontracts, told.reserved_centicontracts) == (OrderState.CANCELED, 400, 0)
@@ -699,7 +709,7 @@ def test_the_account_that_can_not_be_read_once_is_read_again(bench: Bench) -> No
         assert bench.paused == [0.5]
     bench.account.failing["fills"] = [DOWN] * 3
     report = bench.reconcile()
-    assert report.differences == (Difference(K.EXCHANGE_UNREADABLE, "account", str(DOWN)),)
+    assert report.differences == (AccountDifference(K.EXCHANGE_UNREADABLE, "account", str(DOWN)),)
     assert (report.as_of_us, bench.kill()) == (None, None)
 
 
@@ -715,7 +725,7 @@ def test_F50_fees_above_what_was_reserved_stop_trading(bench: Bench) -> None:
     bench.account.made.append(fill_of(order, 1, NOON, fee_microdollars=1))
     report = bench.reconcile()
     assert report.differences == (
-        Difference(K.FEE_ABOVE_BOUND, intent.client_order_id, "$0.200001, at most $0.20 were expected"),
+        AccountDifference(K.FEE_ABOVE_BOUND, intent.client_order_id, "$0.200001, at most $0.20 were expected"),
     )
     assert "its fee is above the bound" in str(bench.kill())
 
@@ -965,7 +975,7 @@ def test_F54_only_drifted_positions_named_one_by_one_are_accepted(bench: Bench) 
     unknown = replace(drifted, unresolved=("kx1-unknown",))
     with pytest.raises(NotAccepted, match="still unknown: kx1-unknown"):
         work.accept(unknown, ["KXA-26-A", "KXA-26-B"], "ann", "why")
-    breached = Difference(K.SCOPE_BREACHED, "account", "facts went beyond its cap")
+    breached = AccountDifference(K.SCOPE_BREACHED, "account", "facts went beyond its cap")
     both = replace(drifted, differences=(*drifted.differences, breached))
     accepted = work.accept(both, ["KXA-26-B", "KXA-26-A"], "ann", "why")
     assert accepted.corrections == {"KXA-26-A": 100, "KXA-26-B": 100}
@@ -985,8 +995,8 @@ def test_F54_only_drifted_positions_named_one_by_one_are_accepted(bench: Bench) 
 
 def test_a_report_says_what_it_rests_on(bench: Bench) -> None:
     report = ReconciliationReport(ACCOUNT, 1, 2, NOON)
-    halting = Difference(K.FOREIGN_ORDER, "o", "d")
-    quiet = Difference(K.WATERMARK_BEHIND, "o", "d")
+    halting = AccountDifference(K.FOREIGN_ORDER, "o", "d")
+    quiet = AccountDifference(K.WATERMARK_BEHIND, "o", "d")
     assert report.clean
     for spoilt in (
         replace(report, as_of_us=None),

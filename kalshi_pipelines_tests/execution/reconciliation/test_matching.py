@@ -8,7 +8,13 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder, OrderStatus, OrderSweep
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.reconciliation.matching import Diverged, Found, NotThere, must_not_be, sought
+from kalshi_pipelines.execution.reconciliation.matching import (
+    Diverged,
+    Found,
+    NotThere,
+    end_contradiction,
+    match_intent,
+)
 from kalshi_pipelines_tests.support.execution.order_steps import OrderSteps, order_steps
 
 
@@ -41,11 +47,11 @@ def test_an_order_without_a_name_in_the_intent_s_own_group_is_no_proof_of_absenc
     intent = steps.record_sent()
     order = _at_the_exchange(intent)
     nameless = replace(order, client_order_id="")
-    assert sought(intent, _sweep(order)) == Found(order)
-    assert isinstance(sought(intent, _sweep(nameless)), Diverged)
-    assert isinstance(sought(intent, _sweep(replace(nameless, order_group_id="another"))), NotThere)
-    assert isinstance(sought(intent, _sweep(replace(nameless, order_group_id=None))), NotThere)
-    assert isinstance(sought(intent, _sweep(replace(order, client_order_id="kx1-somebody"))), NotThere)
+    assert match_intent(intent, _sweep(order)) == Found(order)
+    assert isinstance(match_intent(intent, _sweep(nameless)), Diverged)
+    assert isinstance(match_intent(intent, _sweep(replace(nameless, order_group_id="another"))), NotThere)
+    assert isinstance(match_intent(intent, _sweep(replace(nameless, order_group_id=None))), NotThere)
+    assert isinstance(match_intent(intent, _sweep(replace(order, client_order_id="kx1-somebody"))), NotThere)
 
 
 def test_F48_an_order_that_ended_is_filled_as_far_as_its_end_said(steps: OrderSteps) -> None:
@@ -57,9 +63,9 @@ def test_F48_an_order_that_ended_is_filled_as_far_as_its_end_said(steps: OrderSt
     canceled = replace(
         _at_the_exchange(ended), status=OrderStatus.CANCELED, filled_centicontracts=300, remaining_centicontracts=0
     )
-    assert must_not_be(ended, canceled) is None
-    assert must_not_be(ended, replace(canceled, filled_centicontracts=301)) == (
+    assert end_contradiction(ended, canceled) is None
+    assert end_contradiction(ended, replace(canceled, filled_centicontracts=301)) == (
         "it ended with 3.00 contracts filled, and 3.01 contracts are"
     )
     resting = replace(canceled, status=OrderStatus.RESTING, remaining_centicontracts=700)
-    assert must_not_be(ended, resting) == "it ended as canceled, and rests"
+    assert end_contradiction(ended, resting) == "it ended as canceled, and rests"

@@ -238,6 +238,6 @@ def test_an_order_that_a_living_session_is_sending_is_left_alone(
     trader = live_trader(member, journal, at(Checkpoint.SENDING_COMMITTED, end_process))
     with pytest.raises(ProcessEnded):
         trader.executor.decide(proposed(markets(member, 1)[0]))
-    report = reconciler(member, journal, fencing=NeverAsked()).reconcile()
+    report = reconciler(member, journal, transport=NeverAsked()).reconcile()
     assert report.clean, str(report)
     assert [intent.state for intent in open_now(journal)] == [OrderState.SENDING]

@@ -32,7 +32,7 @@ from kalshi_pipelines.execution.inbox.proposals import (
 from kalshi_pipelines.execution.journal.records import MarketStanding, Mode, Origin, ScopeKind
 from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.kill.halt import HaltReport
-from kalshi_pipelines.execution.kill.switch import Engaged, NotReleased
+from kalshi_pipelines.execution.kill.switch import EngagementRecord, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
@@ -109,7 +109,7 @@ def collecting(asked: list[object], made: object) -> Callable[..., object]:
 
 
 def report(*, flat: bool = True, is_on_record: bool = True) -> HaltReport:
-    return HaltReport(flat, 2, (), ("slow",), Engaged(3, "no disk", is_on_record))
+    return HaltReport(flat, 2, (), ("slow",), EngagementRecord(3, "no disk", is_on_record))
 
 
 @pytest.mark.parametrize(("seq", "told"), [(3, ""), (None, "recorded in the emergency file only: no disk")])
@@ -117,7 +117,7 @@ def test_kill_of_level_1_prints_where_it_is_recorded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seq: int | None, told: str
 ) -> None:
     context, asked = fake_context(), list[object]()
-    monkeypatch.setattr(stop_commands, "engage", collecting(asked, Engaged(seq, "no disk")))
+    monkeypatch.setattr(stop_commands, "engage", collecting(asked, EngagementRecord(seq, "no disk")))
     assert stop_commands.kill(context, given(level=1)) == 0
     assert asked == [context.settings, context.journal, "ann", "a try"]
     said = capsys.readouterr()

@@ -78,7 +78,7 @@ def test_account_reads_and_fences_only_its_own_sub_account(sqlite_journal: sa.En
     assert account.available_on(3) == 1_000_000
     assert [each.ok for each in account.key_checks()] == [True]
     assert asked == [(7, 3), (7,)]
-    reconciling = account.reconciler(ready_journal(sqlite_journal))._desk
-    assert (reconciling.account, reconciling.fencing) == (Account("sandbox", 7), transport)
+    reconciling = account.reconciler(ready_journal(sqlite_journal))._context
+    assert (reconciling.account, reconciling.transport) == (Account("sandbox", 7), transport)
     assert isinstance(reconciling.exchange, ExchangeAccount)
     assert reconciling.exchange._subaccount == 7

@@ -12,13 +12,13 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.reconciliation.account import AccountReader, ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
-from kalshi_pipelines.execution.reconciliation.resolution import Fencing, Limits
+from kalshi_pipelines.execution.reconciliation.resolution import FenceTransport, ReconciliationLimits
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess
 from kalshi_pipelines_tests.support.execution.sandbox_member import SUBACCOUNT, Row, SandboxMember, join_sandbox
 
 #: A sandbox with many markets whose prices never move.
 MARKETS = SandboxOptions(markets=250, combos=0, tick_seconds=0, tier="unlimited")
-QUICK = Limits(margin_us=1_000, watermark_seconds=5, fence_attempts=2, pause_seconds=0.05, rounds=3)
+QUICK = ReconciliationLimits(margin_us=1_000, watermark_seconds=5, fence_attempts=2, pause_seconds=0.05, rounds=3)
 _members = count(1)
 
 
@@ -48,15 +48,15 @@ def reconciler(
     member: SandboxMember,
     journal: Journal,
     *,
-    limits: Limits = QUICK,
+    limits: ReconciliationLimits = QUICK,
     account: Callable[[AccountReader], AccountReader] = lambda account: account,
-    fencing: Fencing | None = None,
+    transport: FenceTransport | None = None,
     **more: Any,
 ) -> Reconciler:
     """Return a reconciler of the member's account."""
-    fencing = fencing or member.transport(member.settings())
+    transport = transport or member.transport(member.settings())
     read = account(ExchangeAccount(member.client, SUBACCOUNT))
-    return Reconciler(journal, read, fencing, Account("sandbox", SUBACCOUNT), limits=limits, **more)
+    return Reconciler(journal, read, transport, Account("sandbox", SUBACCOUNT), limits=limits, **more)
 
 
 def by_hand(member: SandboxMember, method: str, path: str, **body: Any) -> httpx.Response:

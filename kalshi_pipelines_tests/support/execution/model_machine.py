@@ -37,7 +37,7 @@ from kalshi_pipelines.execution.orders.request import OrderRequest, request_sha2
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId, Side, TimeInForce, YesPrice
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
-from kalshi_pipelines.execution.reconciliation.resolution import Fencing, Limits
+from kalshi_pipelines.execution.reconciliation.resolution import FenceTransport, ReconciliationLimits
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 from kalshi_pipelines_tests.support.execution import model_invariants as invariants
 from kalshi_pipelines_tests.support.execution.model_exchange import FAULTS, Died, ModelAccount, ModelExchange
@@ -82,7 +82,7 @@ RECOVERY = st.sampled_from(
         Checkpoint.RESOLVED,
     ]
 )
-QUICK = Limits(margin_us=SECOND, watermark_seconds=5, fence_attempts=1, pause_seconds=1, rounds=1)
+QUICK = ReconciliationLimits(margin_us=SECOND, watermark_seconds=5, fence_attempts=1, pause_seconds=1, rounds=1)
 
 
 def dying_at(point: Checkpoint | None) -> Callable[[Checkpoint], None]:
@@ -386,7 +386,7 @@ class Trading(RuleBasedStateMachine):
         return Reconciler(
             self.steps.journal,
             ModelAccount(self.exchange),
-            self._fencing(),
+            self._transport(),
             ACCOUNT,
             clock_us=self.steps.clock,
             pause=self._pause,
@@ -397,7 +397,7 @@ class Trading(RuleBasedStateMachine):
     def _pause(self, seconds: float) -> None:
         self.steps.clock.now_us += int(seconds * SECOND)
 
-    def _fencing(self) -> Fencing:
+    def _transport(self) -> FenceTransport:
         return self.exchange
 
     def _groups(self) -> list[tuple[OrderId, int]]:

@@ -34,7 +34,7 @@ from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, Outc
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
-from kalshi_pipelines.execution.reconciliation.resolution import Limits
+from kalshi_pipelines.execution.reconciliation.resolution import ReconciliationLimits
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines.kalshi.rate_budget import documented_rates
@@ -47,7 +47,7 @@ from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.sandbox_member import Budget, Row, SandboxMember, proposed
 from kalshi_pipelines_tests.tools.trials.plans import Life, OrderWanted, Plan
 
-LIMITS = Limits(margin_us=1_000, watermark_seconds=4, fence_attempts=3, pause_seconds=0.04, rounds=3)
+LIMITS = ReconciliationLimits(margin_us=1_000, watermark_seconds=4, fence_attempts=3, pause_seconds=0.04, rounds=3)
 _PATIENCE = Patience(attempts=3, total_seconds=5, answer_seconds=5)
 
 
@@ -127,9 +127,9 @@ def order_of(plan: Plan, wanted: OrderWanted, market: Row) -> ProposedOrder:
 
 def reconciler_of(member: SandboxMember, journal: Journal, checkpoint: Callable[[Checkpoint], None]) -> Reconciler:
     """A reconciler that does not wait long."""
-    fencing = member.transport(member.settings())
+    transport = member.transport(member.settings())
     account = ExchangeAccount(member.client, 0)
-    return Reconciler(journal, account, fencing, ACCOUNT, checkpoint=checkpoint, limits=LIMITS)
+    return Reconciler(journal, account, transport, ACCOUNT, checkpoint=checkpoint, limits=LIMITS)
 
 
 def bury(journal: Journal) -> None:
@@ -151,7 +151,7 @@ def _emergency(place: Place) -> EmergencyFile:
 
 def release(place: Place, journal: Journal, report: ReconciliationReport, since_us: int) -> None:
     """Somebody else looks at a clean reconciliation and releases the kill switch; not while somebody is halting."""
-    switch_of(place, journal).take_in("grace")
+    switch_of(place, journal).import_emergency_file("grace")
     with journal.writing() as transaction:
         halting = any(
             each.level >= CANCELS_EVERYTHING and each.at_us >= since_us
