@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from kalshi_pipelines.contracts.runs import run_contract_checks
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor.session import Opening, SessionRefused
-from kalshi_pipelines.execution.gates.arming import Bound, arm_token
+from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_token
 from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
@@ -196,7 +196,7 @@ def _live_settings(demo: _Demo, folder: Path) -> TradeSettings:
     )
     settings = TradeSettings(mode=Mode.LIVE, api_key_id=key_id, private_key_file=file, url=demo.sandbox.url, series="*")
     with live_transport(demo.settings, settings) as transport:
-        bound = Bound(demo.settings.environment, transport.key_fingerprint, settings.limits_sha256)
+        bound = ArmBinding(demo.settings.environment, transport.key_fingerprint, settings.limits_sha256)
     return settings.model_copy(update={"arm": SecretStr(arm_token(bound, now_us() + HOUR_US))})
 
 

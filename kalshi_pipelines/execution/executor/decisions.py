@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot
-from kalshi_pipelines.execution.gates.order_checks import Denied
+from kalshi_pipelines.execution.gates.order_checks import Denial
 from kalshi_pipelines.execution.journal.records import Check, Intent
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.fees import is_plausible
@@ -116,7 +116,7 @@ def decision_of(
     planned: PlannedOrder,
     intent: Intent,
     checks: tuple[Check, ...],
-    denied: Denied | None = None,
+    denied: Denial | None = None,
     detail: str = "",
 ) -> Decision:
     """Return the decision that follows from the present state of an intent.

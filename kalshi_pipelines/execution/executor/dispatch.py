@@ -12,12 +12,12 @@ import orjson
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.executor.session import TradeSession
-from kalshi_pipelines.execution.gates.order_checks import Denied
+from kalshi_pipelines.execution.gates.order_checks import Denial
 from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode, Sent
 from kalshi_pipelines.execution.orders.answers import AnswerVerdict, OrderAnswer, SendFailure, error_text, judge_answer
-from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, ignore_checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OrderState
@@ -61,7 +61,7 @@ class DispatchResult:
     """An order's intent after its last step, with the denial if it was not sent, or the exchange's answer as text."""
 
     intent: Intent
-    denied: Denied | None = None
+    denied: Denial | None = None
     detail: str = ""
 
 
@@ -104,7 +104,7 @@ class SimulatedDispatch:
             if present.state is not OrderState.RESERVED:
                 return DispatchResult(present)
             if transaction.reading.halts.kill_state().engaged:
-                killed = Denied(DenialReason.KILL_SWITCH_ENGAGED, transaction.reading.halts.kill_state().reason)
+                killed = Denial(DenialReason.KILL_SWITCH_ENGAGED, transaction.reading.halts.kill_state().reason)
                 return DispatchResult(
                     transaction.orders.abandon(intent, killed.reason, killed.detail, Details(checks)), killed
                 )
@@ -119,7 +119,11 @@ class LiveDispatch:
     mode = Mode.LIVE
 
     def __init__(
-        self, journal: Journal, session: TradeSession, transport: OrderTransport, checkpoint: PassCheckpoint = passed
+        self,
+        journal: Journal,
+        session: TradeSession,
+        transport: OrderTransport,
+        checkpoint: PassCheckpoint = ignore_checkpoint,
     ) -> None:
         self._journal, self._session, self._transport = journal, session, transport
         self._checkpoint = checkpoint
@@ -145,14 +149,14 @@ class LiveDispatch:
     ) -> DispatchResult:
         """Send the order once. An interrupted order is recorded as unknown, for the reconciliation to resolve."""
         if not self._transport.take_order_tokens():
-            spent = Denied(DenialReason.RATE_BUDGET_SPENT, "too few write tokens besides those kept for cancels")
+            spent = Denial(DenialReason.RATE_BUDGET_SPENT, "too few write tokens besides those kept for cancels")
             return DispatchResult(release_reservation(self._journal, intent, spent, checks), spent)
         try:
             with self._journal.writing() as transaction:
                 sent = transaction.orders.record_sending(intent, self._session.code_version, Details(checks))
                 sending = transaction.reading.orders.intent(intent.intent_id)
         except JournalRefused as error:
-            refused = Denied(GUARD_DENIALS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED), str(error))
+            refused = Denial(GUARD_DENIALS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED), str(error))
             return DispatchResult(release_reservation(self._journal, intent, refused, checks), refused)
         self._checkpoint(Checkpoint.SENDING_COMMITTED)
         with self._record_unknown_if_interrupted(sending):
@@ -230,7 +234,7 @@ class LiveDispatch:
             return moved
 
 
-def release_reservation(journal: Journal, intent: Intent, refused: Denied, checks: tuple[Check, ...]) -> Intent:
+def release_reservation(journal: Journal, intent: Intent, refused: Denial, checks: tuple[Check, ...]) -> Intent:
     """Abandon a reserved order and return its intent; an order that has left that state meanwhile stays unchanged."""
     with journal.writing() as transaction:
         present = transaction.reading.orders.intent(intent.intent_id)

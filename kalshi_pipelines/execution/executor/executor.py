@@ -30,11 +30,11 @@ from kalshi_pipelines.execution.executor.dispatch import (
 from kalshi_pipelines.execution.executor.session import TradeSession
 from kalshi_pipelines.execution.gates.market_snapshot import MarketReader, MarketSnapshot, UnreadableMarket
 from kalshi_pipelines.execution.gates.order_checks import (
-    Denied,
+    Denial,
     balance_check,
-    bounded_fee,
     check,
-    denied_by,
+    fee_bound_check,
+    first_denial,
     market_checks,
     own_book_check,
     proposal_checks,
@@ -45,7 +45,7 @@ from kalshi_pipelines.execution.journal.reading.journal_reading import JournalRe
 from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode, NewIntent
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders import amounts
-from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, ignore_checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
@@ -98,7 +98,7 @@ class TradeExecutor:
         inputs: ExecutorInputs,
         dispatch: OrderDispatch,
         *,
-        checkpoint: PassCheckpoint = passed,
+        checkpoint: PassCheckpoint = ignore_checkpoint,
         clock_us: Callable[[], int] = now_us,
     ) -> None:
         if dispatch.mode is not session.mode:
@@ -150,12 +150,12 @@ class TradeExecutor:
             return self._deny(order, proposal_id, _denied_as_unplannable(error))
 
     def _read_and_plan(self, order: ProposedOrder, proposal_id: int | None) -> PlannedOrder | Decision:
-        early = denied_by(proposal_checks(order, self._settings, self._clock_us()))
+        early = first_denial(proposal_checks(order, self._settings, self._clock_us()))
         if early is not None:
             return self._deny(order, proposal_id, early)
         killed = self._read.kill()
         if killed is not None:
-            return self._deny(order, proposal_id, Denied(DenialReason.KILL_SWITCH_ENGAGED, killed))
+            return self._deny(order, proposal_id, Denial(DenialReason.KILL_SWITCH_ENGAGED, killed))
         often = self._check_attempt_rate()
         if often is not None:
             return self._deny(order, proposal_id, often)
@@ -163,9 +163,9 @@ class TradeExecutor:
             market = self._read.markets(order.ticker)
             group = self._dispatch.ensure_group(market.exchange_index)
         except (*MARKET_READ_ERRORS, GroupNotMade, JournalRefused) as error:
-            return self._deny(order, proposal_id, Denied(DenialReason.CHECK_FAILED, str(error)))
+            return self._deny(order, proposal_id, Denial(DenialReason.CHECK_FAILED, str(error)))
         self._checkpoint(Checkpoint.INPUTS_READ)
-        bound, fee_check = bounded_fee(order, market, self._settings)
+        bound, fee_check = fee_bound_check(order, market, self._settings)
         request = OrderRequest(
             client_order_id=client_order_id(idempotency_key(self._session.account, order.signal)),
             ticker=order.ticker,
@@ -183,7 +183,7 @@ class TradeExecutor:
         planned = PlannedOrder(order, proposal_id, request, market, bound, (fee_check,))
         return replace(planned, checks=(fee_check, *self._balance_checks(planned)))
 
-    def _check_attempt_rate(self) -> Denied | None:
+    def _check_attempt_rate(self) -> Denial | None:
         """Check the cap on attempts before anything is read or created.
 
         Creating an order group is a write to the exchange that no reservation limits, so this check comes first.
@@ -193,7 +193,7 @@ class TradeExecutor:
             tried = reading.orders.attempts_in_last_minute(session.account, session.mode, self._clock_us())
         if tried < most:
             return None
-        return Denied(DenialReason.CAP_MESSAGE_RATE, f"{tried} attempts in the last minute; the cap is {most}")
+        return Denial(DenialReason.CAP_MESSAGE_RATE, f"{tried} attempts in the last minute; the cap is {most}")
 
     def _balance_checks(self, planned: PlannedOrder) -> tuple[Check, ...]:
         if self._read.balance is None:
@@ -207,13 +207,13 @@ class TradeExecutor:
         except JournalRefused as error:
             # The session may have ended since planning: a reconciliation fenced it, or its time is over.
             reason = GUARD_DENIALS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
-            return self._deny(planned.order, planned.proposal_id, Denied(reason, str(error)))
+            return self._deny(planned.order, planned.proposal_id, Denial(reason, str(error)))
         except PLANNING_ERRORS as error:
             return self._deny(planned.order, planned.proposal_id, _denied_as_unplannable(error))
 
     def _check_and_reserve(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
         with self._journal.writing() as transaction:
-            undue = denied_by(self._attempt_checks(transaction.reading, planned.order))
+            undue = first_denial(self._attempt_checks(transaction.reading, planned.order))
             if undue is not None:
                 return self._record_denial(transaction, planned.order, planned.proposal_id, undue)
             try:
@@ -221,12 +221,12 @@ class TradeExecutor:
             except AlreadyPlanned as error:
                 return self._record_repetition(transaction, planned, error.intent)
             except IdempotencyConflict as error:
-                denied = Denied(DenialReason.IDEMPOTENCY_CONFLICT, str(error))
+                denied = Denial(DenialReason.IDEMPOTENCY_CONFLICT, str(error))
                 return self._record_denial(transaction, planned.order, planned.proposal_id, denied)
             checks = self._checks(transaction.reading, planned, transaction.now_us)
-            refused = denied_by(checks)
+            refused = first_denial(checks)
             if refused is None and (refusal := transaction.ledger.refusal(intent)) is not None:
-                checks, refused = (*checks, *refusal.checks), Denied(refusal.reason, refusal.detail)
+                checks, refused = (*checks, *refusal.checks), Denial(refusal.reason, refusal.detail)
             if refused is not None:
                 denied_intent = transaction.orders.deny(intent, refused.reason, refused.detail, Details(checks))
                 return decision_of(planned, denied_intent, checks, refused)
@@ -241,15 +241,15 @@ class TradeExecutor:
         with self._journal.reading() as reading:
             checks = self._checks(reading, planned, self._clock_us())
         refused = (
-            Denied(DenialReason.KILL_SWITCH_ENGAGED, killed)
+            Denial(DenialReason.KILL_SWITCH_ENGAGED, killed)
             if killed is not None
-            else denied_by(checks) or self._renew_lease()
+            else first_denial(checks) or self._renew_lease()
         )
         if refused is not None:
             abandoned = release_reservation(self._journal, intent, refused, checks)
             return decision_of(planned, abandoned, checks, refused)
         if self._lacks_approval(intent, planned):
-            wanted = Denied(DenialReason.APPROVAL_REQUIRED, _describe_approval(intent))
+            wanted = Denial(DenialReason.APPROVAL_REQUIRED, _describe_approval(intent))
             return replace(decision_of(planned, intent, checks, wanted), waiting=admitted)
         last = self._dispatch.dispatch(intent, planned.request, checks, self._read.kill)
         return decision_of(planned, last.intent, checks, last.denied, last.detail)
@@ -265,14 +265,14 @@ class TradeExecutor:
         """
         planned = admitted.planned
         market = self._read.markets(planned.order.ticker)
-        _, fee_check = bounded_fee(planned.order, market, self._settings)
+        _, fee_check = fee_bound_check(planned.order, market, self._settings)
         checks = (_same_terms_check(planned.market, market), fee_check, *self._balance_checks(planned))
         return replace(admitted, planned=replace(planned, market=market, checks=checks))
 
-    def _renew_lease(self) -> Denied | None:
+    def _renew_lease(self) -> Denial | None:
         if self._session.mode is Mode.DRY_RUN or sessions.renew_lease(self._journal, self._session):
             return None
-        return Denied(DenialReason.SESSION_CLOSED, "the session's lease was lost")
+        return Denial(DenialReason.SESSION_CLOSED, "the session's lease was lost")
 
     def _lacks_approval(self, intent: Intent, planned: PlannedOrder) -> bool:
         if self._session.mode is Mode.DRY_RUN or not self._requires_approval(planned):
@@ -368,12 +368,12 @@ class TradeExecutor:
             proposal_id=planned.proposal_id,
         )
 
-    def _deny(self, order: ProposedOrder, proposal_id: int | None, denied: Denied) -> Decision:
+    def _deny(self, order: ProposedOrder, proposal_id: int | None, denied: Denial) -> Decision:
         with self._journal.writing() as transaction:
             return self._record_denial(transaction, order, proposal_id, denied)
 
     def _record_denial(
-        self, transaction: JournalTransaction, order: ProposedOrder, proposal_id: int | None, denied: Denied
+        self, transaction: JournalTransaction, order: ProposedOrder, proposal_id: int | None, denied: Denial
     ) -> Decision:
         transaction.orders.record_attempt(
             self._session.session_id,
@@ -402,8 +402,8 @@ def _same_terms_check(before: MarketSnapshot, now: MarketSnapshot) -> Check:
     return check(DenialReason.CHECK_FAILED, planned == present, f"as planned: {planned}", present)
 
 
-def _denied_as_unplannable(error: Exception) -> Denied:
-    return Denied(
+def _denied_as_unplannable(error: Exception) -> Denial:
+    return Denial(
         DenialReason.CHECK_FAILED, f"the order cannot be planned: {type(error).__name__}: {safe_line(str(error))}"
     )
 

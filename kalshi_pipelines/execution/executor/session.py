@@ -18,8 +18,8 @@ from typing import Final
 from kalshi_pipelines import execution
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
-from kalshi_pipelines.execution.gates.arming import Bound, arm_expires_us, arming_checks
-from kalshi_pipelines.execution.gates.order_checks import Denied, check, denied_by
+from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_expires_us, arming_checks
+from kalshi_pipelines.execution.gates.order_checks import Denial, check, first_denial
 from kalshi_pipelines.execution.journal.anchors import AnchorsUnreadable
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalRefused, JournalRestored
 from kalshi_pipelines.execution.journal.journal import Journal
@@ -37,7 +37,7 @@ LEASE_US: Final = MINUTE_US
 class SessionRefused(ExpectedError):
     """A session could not be opened. ``checks`` holds every check that was made, ``reason`` the first that failed."""
 
-    def __init__(self, denied: Denied, checks: tuple[Check, ...]) -> None:
+    def __init__(self, denied: Denial, checks: tuple[Check, ...]) -> None:
         super().__init__(f"{denied.reason.cause} {denied.detail}.", denied.reason.remedy)
         self.reason = denied.reason
         self.detail = denied.detail
@@ -120,14 +120,14 @@ def open_live(
         SessionRefused: A check failed, or another live session holds the sub-account.
     """
     now = clock_us()
-    bound = Bound(environment, transport.key_fingerprint, settings.limits_sha256)
+    bound = ArmBinding(environment, transport.key_fingerprint, settings.limits_sha256)
     checks = (
         *_origin_checks(settings, opening),
         *arming_checks(settings, bound, now),
         *_journal_checks(journal),
         *other_checks,
     )
-    denied = denied_by(checks)
+    denied = first_denial(checks)
     if denied is not None:
         raise SessionRefused(denied, checks)
     session = _build_session(settings, environment, Mode.LIVE, opening.origin, now, transport)
@@ -141,7 +141,7 @@ def open_live(
         is_held = "leases" in error.rule
         reason = DenialReason.SESSION_NOT_EXCLUSIVE if is_held else DenialReason.ENVIRONMENT_MISMATCH
         detail = _describe_lease_holder(journal, new) if is_held else str(error)
-        raise SessionRefused(Denied(reason, detail), checks) from error
+        raise SessionRefused(Denial(reason, detail), checks) from error
     return session
 
 

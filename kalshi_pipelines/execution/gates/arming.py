@@ -22,7 +22,7 @@ _TOKEN: Final = re.compile(r"(sandbox|demo|prod):([0-9a-f]{8}):([0-9a-f]{8}):([0
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class ArmBinding:
     """What a token is bound to."""
 
     environment: Environment
@@ -31,13 +31,13 @@ class Bound:
     """Of ``TradeSettings.limits_sha256``."""
 
 
-def arm_token(bound: Bound, expires_us: int) -> str:
+def arm_token(bound: ArmBinding, expires_us: int) -> str:
     """The token for ``KALSHI_TRADE_ARM``: environment, key, limits, and the second it ends."""
     key = bound.key_fingerprint.removeprefix("SHA256:")[:_DIGITS]
     return f"{bound.environment.value}:{key}:{bound.limits_sha256[:_DIGITS]}:{expires_us // SECOND_US}"
 
 
-def arming_checks(settings: TradeSettings, bound: Bound, now_us: int) -> tuple[Check, ...]:
+def arming_checks(settings: TradeSettings, bound: ArmBinding, now_us: int) -> tuple[Check, ...]:
     """Whether the settings let this process trade live: armed, series named, and production said in words."""
     production = bound.environment is not Environment.PROD or settings.production == PRODUCTION_PHRASE
     return (
@@ -57,7 +57,7 @@ def arming_checks(settings: TradeSettings, bound: Bound, now_us: int) -> tuple[C
     )
 
 
-def _token_check(settings: TradeSettings, bound: Bound, now_us: int) -> Check:
+def _token_check(settings: TradeSettings, bound: ArmBinding, now_us: int) -> Check:
     if settings.arm is None:
         return check(DenialReason.NOT_ARMED, False, "a token of the `arm` command", "KALSHI_TRADE_ARM is not set")
     token = settings.arm.get_secret_value().strip()

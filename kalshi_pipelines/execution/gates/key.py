@@ -37,7 +37,7 @@ def key_checks(portfolio: PortfolioClient, key_id: str, subaccount: int) -> tupl
     )
 
 
-def available_on(portfolio: PortfolioClient, subaccount: int, exchange_index: int) -> int | None:
+def available_balance(portfolio: PortfolioClient, subaccount: int, exchange_index: int) -> int | None:
     """Micro-dollars that an order on a shard can use; None if the exchange does not say."""
     try:
         told = portfolio.balance(subaccount, exchange_index)

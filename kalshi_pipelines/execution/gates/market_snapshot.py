@@ -91,13 +91,13 @@ class ExchangeMarkets:
         event = self.client.event(market.event_ticker)
         series = self.client.series(event.series_ticker)
         book = self.client.orderbook(str(ticker)).orderbook_fp
-        for asked, told in (
+        for asked, listed in (
             (str(ticker), market.ticker),
             (market.event_ticker, event.event_ticker),
             (event.series_ticker, series.ticker),
         ):
-            if asked != told:
-                raise UnreadableMarket(f"asked for {asked[:80]}, the exchange answered with {told[:80]!r}")
+            if asked != listed:
+                raise UnreadableMarket(f"asked for {asked[:80]}, the exchange answered with {listed[:80]!r}")
         return _snapshot(ticker, market, event, series, book, status, self.client.clock_difference_ms, read_us)
 
 
@@ -140,14 +140,14 @@ def _trades(status: ExchangeStatus, exchange_index: int) -> bool:
     """Whether a shard takes orders; one the exchange does not tell of does not."""
     if not status.exchange_index_statuses:
         return exchange_index == 0 and status.exchange_active and status.trading_active
-    told = [shard for shard in status.exchange_index_statuses if shard.exchange_index == exchange_index]
-    return bool(told) and all(shard.exchange_active and shard.trading_active for shard in told)
+    listed = [shard for shard in status.exchange_index_statuses if shard.exchange_index == exchange_index]
+    return bool(listed) and all(shard.exchange_active and shard.trading_active for shard in listed)
 
 
 def _grid(ticker: MarketTicker, raw: msgspec.Raw) -> tuple[PriceRange, ...]:
     try:
-        told = msgspec.json.decode(raw, type=list[dict[str, str]])
-        ranges = tuple(PriceRange(*(_centicents(each[name]) for name in ("start", "end", "step"))) for each in told)
+        listed = msgspec.json.decode(raw, type=list[dict[str, str]])
+        ranges = tuple(PriceRange(*(_centicents(each[name]) for name in ("start", "end", "step"))) for each in listed)
     except (msgspec.MsgspecError, KeyError) as error:
         raise UnreadableMarket(f"the price grid of {ticker} can not be read: {error}") from None
     if not ranges or any(each.step <= 0 for each in ranges):

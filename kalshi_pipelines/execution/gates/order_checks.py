@@ -21,18 +21,18 @@ _AHEAD_US: Final = SECOND_US
 
 
 @dataclass(frozen=True, slots=True)
-class Denied:
+class Denial:
     """Why an order may not go: the first check that failed."""
 
     reason: DenialReason
     detail: str
 
 
-def denied_by(checks: Iterable[Check]) -> Denied | None:
+def first_denial(checks: Iterable[Check]) -> Denial | None:
     """The first failed check, as a reason."""
     for check in checks:
         if not check.ok:
-            return Denied(BY_CODE[check.code], f"{check.observed}; wanted: {check.limit}")
+            return Denial(BY_CODE[check.code], f"{check.observed}; wanted: {check.limit}")
     return None
 
 
@@ -121,14 +121,14 @@ def market_checks(
         check(
             DenialReason.PRICE_OFF_GRID,
             any(each.has(price) for each in market.price_ranges),
-            ", ".join(_range_in_words(each) for each in market.price_ranges),
+            ", ".join(_format_range(each) for each in market.price_ranges),
             amounts.price(price),
         ),
         check(
             DenialReason.BOOK_NOT_TWO_SIDED,
             market.is_two_sided,
             "bid < ask",
-            f"bid {_price_in_words(market.best_bid)}, ask {_price_in_words(market.best_ask)}",
+            f"bid {_format_price(market.best_bid)}, ask {_format_price(market.best_ask)}",
         ),
         _band(price, market, settings),
     )
@@ -144,15 +144,15 @@ def _band(price: int, market: MarketSnapshot, settings: TradeSettings) -> Check:
     return check(DenialReason.PRICE_OUTSIDE_BAND, low <= price <= high, wanted, amounts.price(price))
 
 
-def _range_in_words(prices: PriceRange) -> str:
+def _format_range(prices: PriceRange) -> str:
     return f"{amounts.price(prices.start)} to {amounts.price(prices.end)} by {amounts.price(prices.step)}"
 
 
-def _price_in_words(centicents: int | None) -> str:
+def _format_price(centicents: int | None) -> str:
     return "none" if centicents is None else amounts.price(centicents)
 
 
-def bounded_fee(order: ProposedOrder, market: MarketSnapshot, settings: TradeSettings) -> tuple[int, Check]:
+def fee_bound_check(order: ProposedOrder, market: MarketSnapshot, settings: TradeSettings) -> tuple[int, Check]:
     """The most an order's fills can cost in fees, and whether that is known; 0 if not."""
     terms = FeeTerms(market.fee_type, market.fee_multiplier, settings.balance_step)
     try:

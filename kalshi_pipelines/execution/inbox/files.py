@@ -33,12 +33,12 @@ def read_proposals(file: Path, proposer: Proposer, now: dt.datetime | None = Non
     Raises:
         InvalidProposals: Says of every line what is wrong; of the file, if it is no such file.
     """
-    text = _text_of(file)
+    text = _read_text(file)
     match file.suffix.lower():
         case ".csv":
-            rows = _of_csv(text, file.name)
+            rows = _parse_csv(text, file.name)
         case ".json":
-            rows = _of_json(text, file.name)
+            rows = _parse_json(text, file.name)
         case other:
             raise InvalidProposals([f"{file.name}: a file ends in .csv or .json, not in {other or 'nothing'}"])
     return _read_all(rows, file.name, proposer, now)
@@ -51,7 +51,7 @@ def _read_all(
         raise InvalidProposals([f"{name}: no proposals in it"])
     if len(rows) > MOST_PROPOSALS:
         raise InvalidProposals([f"{name}: {len(rows):,} proposals, more than {MOST_PROPOSALS:,}"])
-    orders, problems = [], list(_same_twice(rows))
+    orders, problems = [], list(_repeated_signals(rows))
     for where, texts in rows:
         try:
             order = read_proposal(ProposalTexts(**texts), proposer)
@@ -70,7 +70,7 @@ def _read_all(
     return tuple(orders)
 
 
-def _same_twice(rows: Sequence[tuple[str, dict[str, str]]]) -> Iterator[str]:
+def _repeated_signals(rows: Sequence[tuple[str, dict[str, str]]]) -> Iterator[str]:
     """One signal can be one order only: a second line with it is a mistake of who wrote the file."""
     first: dict[tuple[str, ...], str] = {}
     for where, texts in rows:
@@ -83,7 +83,7 @@ def _same_twice(rows: Sequence[tuple[str, dict[str, str]]]) -> Iterator[str]:
         first.setdefault(identity, where)
 
 
-def _text_of(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         with file.open("rb") as opened:
             content = opened.read(MOST_BYTES + 1)
@@ -97,7 +97,7 @@ def _text_of(file: Path) -> str:
         raise InvalidProposals([f"{file.name}: not UTF-8"]) from None
 
 
-def _of_csv(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
+def _parse_csv(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         lines = [(reader.line_num, cells) for cells in reader if cells]
@@ -122,9 +122,11 @@ def _of_csv(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
     ]
 
 
-def _of_json(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
+def _parse_json(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
     try:
-        found = json.loads(text, object_pairs_hook=_once_each, parse_float=_Written, parse_int=_Written)
+        found = json.loads(
+            text, object_pairs_hook=_reject_repeated_names, parse_float=_NumberText, parse_int=_NumberText
+        )
     except (ValueError, RecursionError) as error:
         raise InvalidProposals([f"{name}: no JSON that can be used ({error})"]) from None
     if not isinstance(found, list):
@@ -140,7 +142,7 @@ def _of_json(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
                 problems.append(f"{name}, proposal {number}: unknown field {field[:80]!r}")
             elif isinstance(value, bool):
                 texts[field] = str(value).lower()
-            elif isinstance(value, _Written) and field == "attempt":
+            elif isinstance(value, _NumberText) and field == "attempt":
                 texts[field] = value.text
             elif isinstance(value, str):
                 texts[field] = value
@@ -152,14 +154,14 @@ def _of_json(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
     return rows
 
 
-class _Written:
+class _NumberText:
     """A number as it was written: a float would no longer say what the file says."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
 
-def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _reject_repeated_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a field is there twice")

@@ -47,7 +47,7 @@ _LONGEST: Final = {
 }
 _NEVER_EMPTY: Final = frozenset({"strategy", "signal", "leg", "actor_name"})
 
-Word = TypeVar("Word", bound=StrEnum)
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class InvalidProposals(ExpectedError, ValueError):
@@ -133,8 +133,10 @@ def read_proposal(texts: ProposalTexts, proposer: Proposer) -> ProposedOrder:
     """
     texts = _with_defaults(texts)
     problems = [f"{name} is missing" for name in REQUIRED if name not in _NEVER_EMPTY and not getattr(texts, name)]
-    problems += [problem for name, convert in _CONVERSIONS.items() for problem in _of_term(texts, name, convert)]
-    problems += _of_texts({**asdict(texts), "actor_name": proposer.name})
+    problems += [
+        problem for name, convert in _CONVERSIONS.items() for problem in _problems_of_term(texts, name, convert)
+    ]
+    problems += _problems_of_texts({**asdict(texts), "actor_name": proposer.name})
     if problems:
         raise InvalidProposals(problems)
     order = ProposedOrder(
@@ -159,7 +161,7 @@ def read_proposal(texts: ProposalTexts, proposer: Proposer) -> ProposedOrder:
         expires=_instant(texts.expires) if texts.expires else None,
         reason=_nfc(texts.reason),
     )
-    problems = _of_order(order)
+    problems = _problems_of_order(order)
     if problems:
         raise InvalidProposals(problems)
     return order
@@ -187,9 +189,9 @@ def propose(
     problems = [
         f"proposal {number}: {problem}"
         for number, order in enumerate(orders, 1)
-        for problem in (*_of_order(order), *_of_texts(_texts_of(order)))
+        for problem in (*_problems_of_order(order), *_problems_of_texts(_texts_of(order)))
     ]
-    problems += _of_text("source", source)
+    problems += _problems_of_text("source", source)
     if problems:
         raise InvalidProposals(problems)
     at_us = clock_us()
@@ -204,8 +206,8 @@ def propose(
         )
 
 
-def _one_of(kind: type[Word]) -> Callable[[str], Word]:
-    def convert(text: str) -> Word:
+def _enum_converter(kind: type[Choice]) -> Callable[[str], Choice]:
+    def convert(text: str) -> Choice:
         try:
             return kind(text)
         except ValueError:
@@ -239,11 +241,11 @@ def _attempt(text: str) -> int:
 #: The fields that are more than text, and how each is read.
 _CONVERSIONS: Final[Mapping[str, Callable[[str], object]]] = {
     "ticker": MarketTicker,
-    "action": _one_of(Action),
-    "outcome": _one_of(Outcome),
+    "action": _enum_converter(Action),
+    "outcome": _enum_converter(Outcome),
     "price": YesPrice.from_text,
     "count": Contracts.from_text,
-    "time_in_force": _one_of(TimeInForce),
+    "time_in_force": _enum_converter(TimeInForce),
     "as_of": _instant,
     "valid_until": _instant,
     "expires": _instant,
@@ -258,7 +260,7 @@ def _with_defaults(texts: ProposalTexts) -> ProposalTexts:
     return replace(texts, **left_out)
 
 
-def _of_term(texts: ProposalTexts, name: str, convert: Callable[[str], object]) -> list[str]:
+def _problems_of_term(texts: ProposalTexts, name: str, convert: Callable[[str], object]) -> list[str]:
     text = getattr(texts, name)
     try:
         if text:
@@ -268,11 +270,11 @@ def _of_term(texts: ProposalTexts, name: str, convert: Callable[[str], object]) 
     return []
 
 
-def _of_texts(texts: Mapping[str, object]) -> list[str]:
-    return [problem for name in _LONGEST if name in texts for problem in _of_text(name, str(texts[name]))]
+def _problems_of_texts(texts: Mapping[str, object]) -> list[str]:
+    return [problem for name in _LONGEST if name in texts for problem in _problems_of_text(name, str(texts[name]))]
 
 
-def _of_text(name: str, text: str) -> list[str]:
+def _problems_of_text(name: str, text: str) -> list[str]:
     if not text and name in _NEVER_EMPTY:
         return [f"{name} is missing"]
     if len(text) > _LONGEST[name]:
@@ -284,7 +286,7 @@ def _of_text(name: str, text: str) -> list[str]:
     return []
 
 
-def _of_order(order: ProposedOrder) -> list[str]:
+def _problems_of_order(order: ProposedOrder) -> list[str]:
     problems = []
     if order.as_of.tzinfo is None or order.valid_until.tzinfo is None:
         return ["as_of and valid_until need a time zone"]

@@ -13,7 +13,7 @@ from kalshi_pipelines.execution.kill.bounded import BoundedWait
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.switch import CANCELS_EVERYTHING, EngagementRecord, KillSwitch
 from kalshi_pipelines.execution.orders.answers import OrderAnswer
-from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, ignore_checkpoint
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, MarketTicker, OrderId
 from kalshi_pipelines.execution.reconciliation.account import AccountReader, UnreadableAccount
@@ -89,7 +89,7 @@ class Halt:
         *,
         clock_us: Callable[[], int] = now_us,
         pause: Callable[[float], None] = time.sleep,
-        checkpoint: PassCheckpoint = passed,
+        checkpoint: PassCheckpoint = ignore_checkpoint,
     ) -> None:
         self._switch, self._emergency = switch, emergency
         self._transport, self._account, self._groups = transport, account, groups

@@ -70,31 +70,31 @@ def judge_answer(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdict:
     if answer.status is None or answer.failure is not None:
         return AnswerVerdict(OrderState.UNKNOWN, f"no answer: {answer.detail}"[:_MOST_TEXT])
     if answer.status in _ACCEPTED:
-        return _accepted(answer, request)
+        return _judge_acceptance(answer, request)
     if answer.status in REFUSING_STATUSES:
         return AnswerVerdict(OrderState.REJECTED, f"{answer.status} {error_text(answer.body)}"[:_MOST_TEXT])
     return AnswerVerdict(OrderState.UNKNOWN, f"{answer.status} {error_text(answer.body)}"[:_MOST_TEXT])
 
 
-def _accepted(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdict:
+def _judge_acceptance(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdict:
     try:
-        told = json.loads(answer.body, parse_float=str, parse_constant=str)
-        order_id = OrderId(told["order_id"])
-        if told["client_order_id"] != str(request.client_order_id):
-            return _doubt(answer, "it is about another client order id")
-        filled, remaining = centicontracts(told["fill_count"]), centicontracts(told["remaining_count"])
-        ts_ms = told["ts_ms"]
+        document = json.loads(answer.body, parse_float=str, parse_constant=str)
+        order_id = OrderId(document["order_id"])
+        if document["client_order_id"] != str(request.client_order_id):
+            return _unknown(answer, "it is about another client order id")
+        filled, remaining = centicontracts(document["fill_count"]), centicontracts(document["remaining_count"])
+        ts_ms = document["ts_ms"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidTerms, InexactValue):
-        return _doubt(answer, "it does not tell of an order")
+        return _unknown(answer, "it does not tell of an order")
     if filled < 0 or remaining < 0 or filled + remaining > request.count.centi:
-        return _doubt(answer, "it tells of more contracts than were ordered")
+        return _unknown(answer, "it tells of more contracts than were ordered")
     if type(ts_ms) is not int or not 0 <= ts_ms <= LARGEST_INTEGER:
-        return _doubt(answer, "it has no time that can be recorded")
+        return _unknown(answer, "it has no time that can be recorded")
     state = _state_of(request, filled, remaining)
     if state is None:
-        return _doubt(answer, "an order of its kind can not be left like this")
-    told_of = f"{answer.status}, {amounts.count(filled)} filled, {amounts.count(remaining)} left"
-    return AnswerVerdict(state, told_of, order_id, filled, remaining, ts_ms)
+        return _unknown(answer, "an order of its kind can not be left like this")
+    detail = f"{answer.status}, {amounts.count(filled)} filled, {amounts.count(remaining)} left"
+    return AnswerVerdict(state, detail, order_id, filled, remaining, ts_ms)
 
 
 def _state_of(request: OrderRequest, filled: int, remaining: int) -> OrderState | None:
@@ -107,15 +107,15 @@ def _state_of(request: OrderRequest, filled: int, remaining: int) -> OrderState 
     return OrderState.RESTING if request.time_in_force is TimeInForce.GOOD_TILL_CANCELED else None
 
 
-def _doubt(answer: OrderAnswer, why: str) -> AnswerVerdict:
+def _unknown(answer: OrderAnswer, why: str) -> AnswerVerdict:
     return AnswerVerdict(OrderState.UNKNOWN, f"{answer.status}, but {why}: {printable(answer.body)}"[:_MOST_TEXT])
 
 
 def error_text(body: bytes) -> str:
     """The code and message of an error body in any of the exchange's forms, else its beginning."""
     try:
-        told = json.loads(body)
-        error = told.get("error", told) if isinstance(told, dict) else told
+        document = json.loads(body)
+        error = document.get("error", document) if isinstance(document, dict) else document
         if isinstance(error, dict):
             said = [str(error[name]) for name in ("code", "message", "msg", "details") if error.get(name)]
             if said:

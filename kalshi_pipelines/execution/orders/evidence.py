@@ -97,7 +97,7 @@ class Settlement:
         return f"{self.ticker}:{self.settled_us}"
 
 
-def merged(orders: Iterable[ExchangeOrder]) -> dict[str, ExchangeOrder]:
+def merge_orders(orders: Iterable[ExchangeOrder]) -> dict[str, ExchangeOrder]:
     """Orders by id; of one that was told of twice, while it moved, what was told last of it counts."""
     found: dict[str, ExchangeOrder] = {}
     for order in orders:
@@ -107,7 +107,7 @@ def merged(orders: Iterable[ExchangeOrder]) -> dict[str, ExchangeOrder]:
     return found
 
 
-def together(digests: Iterable[str]) -> str:
+def combine_digests(digests: Iterable[str]) -> str:
     """One digest of several."""
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 

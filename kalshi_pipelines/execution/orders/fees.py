@@ -46,8 +46,8 @@ def fee_bound(terms: FeeTerms, side: Side, limit: YesPrice, count: Contracts) ->
         raise FeeNotBounded(f"fees of type {terms.fee_type!r} have no published bound")
     if not is_plausible(terms.multiplier):
         raise FeeNotBounded(f"a fee multiplier of {str(terms.multiplier)[:40]} is not plausible")
-    dearest = _dearest_price(side, limit.centicents)
-    exact = TAKER_RATE * terms.multiplier * count.centi * dearest * (DOLLAR_CENTICENTS - dearest) / DOLLAR_CENTICENTS
+    price = _most_expensive_price(side, limit.centicents)
+    exact = TAKER_RATE * terms.multiplier * count.centi * price * (DOLLAR_CENTICENTS - price) / DOLLAR_CENTICENTS
     # Each fill may be of 0.01 contract, and is rounded up twice: to a micro-dollar, then to the grid.
     return int(exact) + 1 + count.centi * (1 + terms.balance_step)
 
@@ -62,7 +62,7 @@ def is_plausible(multiplier: Decimal) -> bool:
     )  # fmt: skip
 
 
-def _dearest_price(side: Side, limit: int) -> int:
+def _most_expensive_price(side: Side, limit: int) -> int:
     """Of the prices an order may fill at, its limit and better ones, the one whose trade fee is highest."""
     if side is Side.BID:
         return min(limit, _EVEN)

@@ -57,11 +57,11 @@ class TimeInForce(StrEnum):
     GOOD_TILL_CANCELED = "good_till_canceled"
 
 
-def _number_in_words(number: object, scale: int) -> str:
+def _format_number(number: object, scale: int) -> str:
     return f"{Decimal(number) / scale:f}" if type(number) is int else repr(number)
 
 
-def _only_text(value: object, what: str) -> str:
+def _require_text(value: object, what: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{what} is made from text such as '0.5600', not from {type(value).__name__} {value!r}")
     return value
@@ -76,7 +76,7 @@ class YesPrice:
     def __post_init__(self) -> None:
         if type(self.centicents) is not int or not 0 < self.centicents < DOLLAR_CENTICENTS:
             raise InvalidTerms(
-                f"a price is between $0.0001 and $0.9999, not {_number_in_words(self.centicents, DOLLAR_CENTICENTS)}"
+                f"a price is between $0.0001 and $0.9999, not {_format_number(self.centicents, DOLLAR_CENTICENTS)}"
             )
 
     @classmethod
@@ -87,7 +87,7 @@ class YesPrice:
             TypeError: Not text.
             InvalidTerms: Not a price, or finer than a centi-cent.
         """
-        micro = _exactly(microdollars, _only_text(text, "a price"))
+        micro = _convert(microdollars, _require_text(text, "a price"))
         if micro % MICRODOLLARS_PER_CENTICENT:
             raise InvalidTerms(f"the price {text!r} is finer than $0.0001")
         return cls(micro // MICRODOLLARS_PER_CENTICENT)
@@ -111,7 +111,7 @@ class Contracts:
         if type(self.centi) is not int or not 0 < self.centi <= MOST_CENTICONTRACTS:
             raise InvalidTerms(
                 f"a count is more than 0 and at most {MOST_CENTICONTRACTS // 100:,}, "
-                f"not {_number_in_words(self.centi, 100)}"
+                f"not {_format_number(self.centi, 100)}"
             )
 
     @classmethod
@@ -122,7 +122,7 @@ class Contracts:
             TypeError: Not text.
             InvalidTerms: Not a count, or finer than 0.01 contract.
         """
-        return cls(_exactly(centicontracts, _only_text(text, "a count")))
+        return cls(_convert(centicontracts, _require_text(text, "a count")))
 
     def __str__(self) -> str:
         return f"{self.centi // 100}.{self.centi % 100:02}"
@@ -135,7 +135,7 @@ class MarketTicker:
     text: str
 
     def __post_init__(self) -> None:
-        if not _TICKER.fullmatch(_only_text(self.text, "a ticker")):
+        if not _TICKER.fullmatch(_require_text(self.text, "a ticker")):
             raise InvalidTerms(f"{self.text[:80]!r} is not a market ticker")
 
     def __str__(self) -> str:
@@ -149,7 +149,7 @@ class ClientOrderId:
     text: str
 
     def __post_init__(self) -> None:
-        if not _CLIENT_ORDER_ID.fullmatch(_only_text(self.text, "a client order id")):
+        if not _CLIENT_ORDER_ID.fullmatch(_require_text(self.text, "a client order id")):
             raise InvalidTerms(f"{self.text[:80]!r} is not a client order id")
 
     def __str__(self) -> str:
@@ -163,7 +163,7 @@ class OrderId:
     text: str
 
     def __post_init__(self) -> None:
-        if not _ORDER_ID.fullmatch(_only_text(self.text, "an order id")):
+        if not _ORDER_ID.fullmatch(_require_text(self.text, "an order id")):
             raise InvalidTerms(f"{self.text[:80]!r} is not an id of the exchange")
 
     def __str__(self) -> str:
@@ -190,7 +190,7 @@ class Leg:
         return self.price if self.outcome is Outcome.YES else self.price.complement
 
 
-def _exactly(convert: Callable[[str], int], text: str) -> int:
+def _convert(convert: Callable[[str], int], text: str) -> int:
     try:
         return convert(text)
     except ValueError as error:

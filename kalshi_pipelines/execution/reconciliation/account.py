@@ -15,8 +15,8 @@ from kalshi_pipelines.execution.orders.evidence import (
     OrderStatus,
     OrderSweep,
     Settlement,
-    merged,
-    together,
+    combine_digests,
+    merge_orders,
 )
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.kalshi.client import KalshiClient
@@ -108,7 +108,7 @@ class ExchangeAccount:
             self._read.orders(self._subaccount, ticker=ticker, min_ts=since),
             self._read.orders(self._subaccount, ticker=ticker, min_ts=since, past=True),
         )
-        orders = merged(
+        orders = merge_orders(
             order
             for rows in lists
             for order in _each(_order, (row for row in rows.records if self._is_ours(row.subaccount_number)))
@@ -116,7 +116,7 @@ class ExchangeAccount:
         strangers = [order.ticker for order in orders.values() if ticker not in (None, order.ticker)]
         if strangers:
             raise UnreadableAccount(f"asked for orders of {ticker}, told of {strangers[0][:80]!r}")
-        return OrderSweep(orders, sum(rows.pages for rows in lists), together(rows.sha256 for rows in lists))
+        return OrderSweep(orders, sum(rows.pages for rows in lists), combine_digests(rows.sha256 for rows in lists))
 
     def fills(self, since_us: int) -> list[Fill]:
         """Every fill since, the oldest first."""

@@ -7,7 +7,7 @@ from kalshi_pipelines.execution.gates.order_checks import MOST_CLOCK_DIFFERENCE_
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.account import Account
-from kalshi_pipelines.execution.orders.checkpoints import PassCheckpoint, passed
+from kalshi_pipelines.execution.orders.checkpoints import PassCheckpoint, ignore_checkpoint
 from kalshi_pipelines.execution.orders.states import UNRESOLVED_STATES, OrderState
 from kalshi_pipelines.execution.reconciliation.acceptance import Acceptance, accept
 from kalshi_pipelines.execution.reconciliation.account import AccountReader
@@ -53,7 +53,7 @@ class Reconciler:
         *,
         clock_us: Callable[[], int] = now_us,
         pause: Callable[[float], None] = time.sleep,
-        checkpoint: PassCheckpoint = passed,
+        checkpoint: PassCheckpoint = ignore_checkpoint,
         limits: ReconciliationLimits = DEFAULT_LIMITS,
     ) -> None:
         self._context = ReconciliationContext(

@@ -18,9 +18,9 @@ from kalshi_pipelines.execution.journal.records import Details, Intent, SweepRea
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.answers import OrderAnswer, error_text
-from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, ignore_checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines.execution.orders.evidence import OrderSweep, together
+from kalshi_pipelines.execution.orders.evidence import OrderSweep, combine_digests
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId
 from kalshi_pipelines.execution.reconciliation.account import AccountReader, UnreadableAccount
@@ -77,7 +77,7 @@ class ReconciliationContext:
     limits: ReconciliationLimits = DEFAULT_LIMITS
     clock_us: Callable[[], int] = now_us
     pause: Callable[[float], None] = time.sleep
-    checkpoint: PassCheckpoint = passed
+    checkpoint: PassCheckpoint = ignore_checkpoint
 
     def open_intents(self, reading: JournalReading, states: Iterable[OrderState]) -> list[Intent]:
         """Live orders of the account in some states."""
@@ -216,7 +216,7 @@ def _resolve(
             earlier = sweep
             as_of_us, sweep = _sweep(context, intent)
             digests = (earlier.pages_sha256, sweep.pages_sha256)
-            sweep = OrderSweep(sweep.orders, earlier.pages + sweep.pages, together(digests))
+            sweep = OrderSweep(sweep.orders, earlier.pages + sweep.pages, combine_digests(digests))
     except UNREADABLE as error:
         resolution.differences.append(AccountDifference(DifferenceKind.EXCHANGE_UNREADABLE, intent.ticker, str(error)))
         return

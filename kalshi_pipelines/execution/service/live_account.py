@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.configuration import TradeSettings
-from kalshi_pipelines.execution.gates.key import available_on, key_checks
+from kalshi_pipelines.execution.gates.key import available_balance, key_checks
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Check
 from kalshi_pipelines.execution.orders.account import Account
@@ -35,9 +35,9 @@ class LiveAccount:
         """Check the key's scopes and sub-account with the exchange."""
         return key_checks(self.client.portfolio, self.key_id, self.subaccount)
 
-    def available_on(self, exchange_index: int) -> int | None:
+    def available_balance(self, exchange_index: int) -> int | None:
         """Return the micro-dollars that an order on a shard can use, or None if the balance cannot be read."""
-        return available_on(self.client.portfolio, self.subaccount, exchange_index)
+        return available_balance(self.client.portfolio, self.subaccount, exchange_index)
 
     def reconciler(self, journal: Journal) -> Reconciler:
         """Return a reconciler, which compares this account with a journal."""

@@ -10,7 +10,7 @@ import yaml
 
 from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.executor.session import Opening
-from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_token
+from kalshi_pipelines.execution.gates.arming import LONGEST_US, ArmBinding, arm_token
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalUnavailable
 from kalshi_pipelines.execution.journal.records import Intent, Origin, ScopeKind
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
@@ -124,7 +124,7 @@ def arm(context: CommandContext, given: argparse.Namespace) -> int:
     now = now_us()
     with live_transport(context.settings, context.trade) as transport:
         key, host = transport.key_fingerprint, transport.host
-    token = arm_token(Bound(context.settings.environment, key, context.trade.limits_sha256), now + minutes_us)
+    token = arm_token(ArmBinding(context.settings.environment, key, context.trade.limits_sha256), now + minutes_us)
     worst = context.trade.caps.scopes[ScopeKind.SESSION].worst_microdollars
     print(
         f"# Armed by {safe_line(given.by)}: {safe_line(given.why)}\n"

@@ -135,7 +135,7 @@ def _trade_live(context: TradingContext, opening: Opening, account: LiveAccount)
         context.journal, context.trade, environment, opening, account.transport, checks, context.clock_us
     )
     inputs = ExecutorInputs(
-        ExchangeMarkets(account.client, context.clock_us), lambda: _kill_reason(context), account.available_on
+        ExchangeMarkets(account.client, context.clock_us), lambda: _kill_reason(context), account.available_balance
     )
     dispatch = LiveDispatch(context.journal, session, account.transport)
     run = _run_session(context, session, inputs, dispatch, reconciler)

@@ -23,7 +23,7 @@ class Route:
     tokens: int
 
 
-class Write(Enum):
+class AllowedWrite(Enum):
     """The allowed writes. Only ``PLACE_ORDER`` and ``CREATE_ORDER_GROUP`` are not reductions of risk."""
 
     PLACE_ORDER = Route("POST", "/portfolio/events/orders", 10)

@@ -35,11 +35,11 @@ class Deadline:
     ) -> None:
         self._timer.cancel()
 
-    def __call__(self, event: str, told: Mapping[str, Any]) -> None:
+    def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         """Take a note of the connection."""
         if event in _CONNECTED:
             with self._lock:
-                self._socket = told["return_value"].get_extra_info("socket")
+                self._socket = info["return_value"].get_extra_info("socket")
                 self._break_off()
 
     @property

@@ -16,7 +16,7 @@ from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure, printable
 from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
 from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId
-from kalshi_pipelines.execution.transport.allow_list import Write
+from kalshi_pipelines.execution.transport.allow_list import AllowedWrite
 from kalshi_pipelines.execution.transport.deadline import Deadline
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.execution.transport.write_budget import WriteBudget
@@ -41,7 +41,7 @@ _HEADERS: Final = {
 }
 _ONE_USE: Final = httpx.Limits(max_keepalive_connections=0)
 #: What httpx raises before the first byte of a request can leave, given a new connection without a proxy.
-_NOTHING_LEFT: Final = (
+_FAILED_BEFORE_SENDING: Final = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
@@ -113,7 +113,7 @@ class OrderTransport:
 
     def take_order_tokens(self) -> bool:
         """Take the write tokens of a new order, if there are enough beside those kept for cancels."""
-        return self._budget.spend_on_risk(Write.PLACE_ORDER.value.tokens)
+        return self._budget.spend_on_risk(AllowedWrite.PLACE_ORDER.value.tokens)
 
     def place(self, permit: SendPermit) -> OrderAnswer:
         """Send the order a permit is for: exactly one request, whatever becomes of it.
@@ -123,14 +123,14 @@ class OrderTransport:
         """
         body = permit.sent.request_json.encode()
         permit.consume(host=self.host, key_fingerprint=self.key_fingerprint, body=body)
-        return self._send(Write.PLACE_ORDER, body=body)
+        return self._send(AllowedWrite.PLACE_ORDER, body=body)
 
     def create_order_group(self, exchange_index: int, contracts_limit: int) -> OrderAnswer:
         """Make an order group on a shard; ``contracts_limit`` is whole contracts in any 15 seconds.
 
         Nothing is sent while there are only the write tokens kept for cancels.
         """
-        if not self._budget.spend_on_risk(Write.CREATE_ORDER_GROUP.value.tokens):
+        if not self._budget.spend_on_risk(AllowedWrite.CREATE_ORDER_GROUP.value.tokens):
             return OrderAnswer(
                 None, failure=SendFailure.NOT_SENT, detail="too few write tokens beside those kept for cancels"
             )
@@ -138,35 +138,35 @@ class OrderTransport:
             f'{{"contracts_limit":{contracts_limit:d},"exchange_index":{exchange_index:d},'
             f'"subaccount":{self._subaccount:d}}}'
         )
-        return self._send(Write.CREATE_ORDER_GROUP, body=body.encode())
+        return self._send(AllowedWrite.CREATE_ORDER_GROUP, body=body.encode())
 
     def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         """Cancel the orders of a group and refuse new ones, for good: the fence."""
         shard = {"exchange_index": str(exchange_index)}
-        return self._reduce(Write.TRIGGER_ORDER_GROUP, order_group_id, shard, b"{}")
+        return self._reduce(AllowedWrite.TRIGGER_ORDER_GROUP, order_group_id, shard, b"{}")
 
     def cancel(self, order_id: OrderId, ticker: MarketTicker) -> OrderAnswer:
         """Cancel an order; the ticker leads to its shard."""
-        return self._reduce(Write.CANCEL_ORDER, order_id, {"market_ticker": str(ticker)})
+        return self._reduce(AllowedWrite.CANCEL_ORDER, order_id, {"market_ticker": str(ticker)})
 
     def decrease(self, order_id: OrderId, ticker: MarketTicker, reduce_to: Contracts) -> OrderAnswer:
         """Leave no more than ``reduce_to`` of an order; said twice it is the same."""
         body = f'{{"market_ticker":"{ticker}","reduce_to":"{reduce_to}"}}'
-        return self._reduce(Write.DECREASE_ORDER, order_id, {}, body.encode())
+        return self._reduce(AllowedWrite.DECREASE_ORDER, order_id, {}, body.encode())
 
     def cancel_all(self) -> OrderAnswer:
         """Cancel every order of the sub-account on every shard; orders of the minute after may be canceled, too."""
-        return self._reduce(Write.CANCEL_ALL_ORDERS, None, {})
+        return self._reduce(AllowedWrite.CANCEL_ALL_ORDERS, None, {})
 
     def _reduce(
-        self, write: Write, identifier: OrderId | None, params: dict[str, str], body: bytes = b""
+        self, write: AllowedWrite, identifier: OrderId | None, params: dict[str, str], body: bytes = b""
     ) -> OrderAnswer:
         self._budget.spend_on_reduction(write.value.tokens)
         return self._send(write, identifier, {**params, "subaccount": str(self._subaccount)}, body)
 
     def _send(
         self,
-        write: Write,
+        write: AllowedWrite,
         identifier: OrderId | None = None,
         params: dict[str, str] | None = None,
         body: bytes = b"",
@@ -180,11 +180,11 @@ class OrderTransport:
             )
         except (KalshiError, ValueError, OSError) as error:
             return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=f"the request could not be signed: {error}")
-        answer = self._received(request)
+        answer = self._send_once(request)
         logger.info("%s %s: %s", method, path, answer.status or answer.failure)
         return answer
 
-    def _received(self, request: httpx.Request) -> OrderAnswer:
+    def _send_once(self, request: httpx.Request) -> OrderAnswer:
         received = bytearray()
         with Deadline(self._answer_seconds) as deadline:
             request.extensions["trace"] = deadline
@@ -199,16 +199,16 @@ class OrderTransport:
                             )
                 finally:
                     response.close()
-            except _NOTHING_LEFT as error:
-                return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=_error_in_words(error))
+            except _FAILED_BEFORE_SENDING as error:
+                return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=_format_error(error))
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-                return OrderAnswer(None, failure=SendFailure.LOST, detail=_error_in_words(error))
+                return OrderAnswer(None, failure=SendFailure.LOST, detail=_format_error(error))
         if deadline.is_over:
             return OrderAnswer(response.status_code, failure=SendFailure.LOST, detail="an answer that took too long")
         return OrderAnswer(response.status_code, bytes(received), server_us=_date_us(response.headers.get("Date")))
 
 
-def _error_in_words(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     return printable(f"{type(error).__name__}: {error}".encode())
 
 

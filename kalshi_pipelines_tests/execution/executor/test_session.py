@@ -23,7 +23,7 @@ from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeEx
 from kalshi_pipelines.execution.executor.session import Opening, SessionRefused
 from kalshi_pipelines.execution.gates.key import key_checks
 from kalshi_pipelines.execution.gates.market_snapshot import ExchangeMarkets, UnreadableMarket
-from kalshi_pipelines.execution.gates.order_checks import denied_by
+from kalshi_pipelines.execution.gates.order_checks import first_denial
 from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
@@ -240,10 +240,10 @@ def test_F27_key_with_other_scopes_than_trading_is_refused(
 ) -> None:
     with ExitStack() as stack:
         place = join_sandbox(member.sandbox, tmp_path, stack, member="bea", **key)
-        denied = denied_by(key_checks(place.portfolio, place.key_id, 0))
+        denied = first_denial(key_checks(place.portfolio, place.key_id, 0))
         assert (denied is None) is fits
-        assert denied_by(key_checks(place.portfolio, "another key", 0)) is not None
-        assert denied_by(key_checks(place.portfolio, place.key_id, 1)) is not None
+        assert first_denial(key_checks(place.portfolio, "another key", 0)) is not None
+        assert first_denial(key_checks(place.portfolio, place.key_id, 1)) is not None
 
 
 def _agents_order(trader: Trader) -> AdmittedOrder:

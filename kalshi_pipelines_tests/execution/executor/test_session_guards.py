@@ -14,7 +14,7 @@ from kalshi_pipelines import execution
 from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.session import LEASE_US, Opening, SessionRefused, digest_of_files
-from kalshi_pipelines.execution.gates.arming import Bound, arm_token
+from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_token
 from kalshi_pipelines.execution.gates.order_checks import check
 from kalshi_pipelines.execution.journal.anchors import AnchorFile
 from kalshi_pipelines.execution.journal.journal import Journal
@@ -86,7 +86,9 @@ def _open(
 ) -> DenialReason | None:
     scripted_session(engine, live=False)
     values: dict[str, Any] = {"mode": Mode.LIVE, "series": "KXA", **settings}
-    token = arm_token(Bound(Environment.SANDBOX, armed_for, TradeSettings(**values).limits_sha256), NOW_US + HOUR_US)
+    token = arm_token(
+        ArmBinding(Environment.SANDBOX, armed_for, TradeSettings(**values).limits_sha256), NOW_US + HOUR_US
+    )
     made = TradeSettings(**{"arm": token, **values})
     journal = Journal(engine, "sandbox", clock_us=lambda: NOW_US, anchor_file=anchors)
     other = check(DenialReason.KEY_NOT_FIT, passes, "a", "b")

@@ -6,19 +6,19 @@ from typing import Any
 import pytest
 
 from kalshi_pipelines.execution.configuration import PRODUCTION_PHRASE, TradeSettings
-from kalshi_pipelines.execution.gates.arming import LONGEST_US, Bound, arm_expires_us, arm_token, arming_checks
-from kalshi_pipelines.execution.gates.order_checks import denied_by
+from kalshi_pipelines.execution.gates.arming import LONGEST_US, ArmBinding, arm_expires_us, arm_token, arming_checks
+from kalshi_pipelines.execution.gates.order_checks import first_denial
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import HOUR_US
 
 NOW_US = 1_795_449_600_000_000
-BOUND = Bound(Environment.DEMO, "SHA256:0123456789abcdef", "a77fbdc4" + "0" * 56)
+BOUND = ArmBinding(Environment.DEMO, "SHA256:0123456789abcdef", "a77fbdc4" + "0" * 56)
 
 
-def _reason(token: str | None, bound: Bound = BOUND, **settings: Any) -> DenialReason | None:
+def _reason(token: str | None, bound: ArmBinding = BOUND, **settings: Any) -> DenialReason | None:
     made = TradeSettings.model_validate({"arm": token, "series": "KXA", **settings})
-    denied = denied_by(arming_checks(made, bound, NOW_US))
+    denied = first_denial(arming_checks(made, bound, NOW_US))
     return denied.reason if denied else None
 
 
@@ -41,7 +41,7 @@ def test_the_right_token_arms() -> None:
         replace(BOUND, limits_sha256="b" * 64),
     ],
 )
-def test_F27_F40_a_token_for_another_environment_key_or_limits_does_not_arm(other: Bound) -> None:
+def test_F27_F40_a_token_for_another_environment_key_or_limits_does_not_arm(other: ArmBinding) -> None:
     assert _reason(arm_token(other, NOW_US + HOUR_US)) is DenialReason.ARM_TOKEN_INVALID
 
 
@@ -57,7 +57,7 @@ def test_other_text_does_not_arm(token: str) -> None:
 
 def test_without_a_token_nothing_is_armed() -> None:
     assert _reason(None) is DenialReason.NOT_ARMED
-    denied = denied_by(arming_checks(TradeSettings(series="KXA"), BOUND, NOW_US))
+    denied = first_denial(arming_checks(TradeSettings(series="KXA"), BOUND, NOW_US))
     assert denied
     assert denied.detail == "KALSHI_TRADE_ARM is not set; wanted: a token of the `arm` command"
 

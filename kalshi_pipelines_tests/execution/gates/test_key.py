@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from kalshi_pipelines.execution.gates.key import available_on, key_checks
+from kalshi_pipelines.execution.gates.key import available_balance, key_checks
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines.kalshi.portfolio_records import ApiKeyRecord, Balance
@@ -71,7 +71,7 @@ def test_F27_a_key_of_the_main_account_may_be_locked_to_nothing_else() -> None:
 def test_an_exchange_that_can_not_be_asked_proves_no_key_and_no_money(failure: Exception) -> None:
     account = _Account([_key()], failure=failure)
     assert not account.is_fit()
-    assert available_on(cast("PortfolioClient", account), 3, 2) is None
+    assert available_balance(cast("PortfolioClient", account), 3, 2) is None
 
 
 def test_a_key_that_can_not_read_the_balance_is_not_used() -> None:
@@ -80,6 +80,6 @@ def test_a_key_that_can_not_read_the_balance_is_not_used() -> None:
 
 def test_the_money_of_an_order_is_that_of_its_sub_account_and_shard() -> None:
     account = cast("PortfolioClient", _Account())
-    told = [available_on(account, subaccount, shard) for subaccount, shard in [(3, 2), (3, 1), (4, 2)]]
+    told = [available_balance(account, subaccount, shard) for subaccount, shard in [(3, 2), (3, 1), (4, 2)]]
     assert told == [12_340_000, None, None]
-    assert available_on(cast("PortfolioClient", _Account(told="12.3456789")), 3, 2) is None
+    assert available_balance(cast("PortfolioClient", _Account(told="12.3456789")), 3, 2) is None

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.gates.market_snapshot import PriceRange
 from kalshi_pipelines.execution.gates.order_checks import (
-    Denied,
+    Denial,
     balance_check,
-    bounded_fee,
     check,
-    denied_by,
+    fee_bound_check,
+    first_denial,
     market_checks,
     own_book_check,
     proposal_checks,
@@ -41,14 +41,14 @@ SETTINGS = TradeSettings(series="KXA")
 
 
 def _reason(order: ProposedOrder = ORDER, settings: TradeSettings = SETTINGS, **market: Any) -> DenialReason | None:
-    denied = denied_by(market_checks(order, replace(MARKET, **market), settings, NOW_US))
+    denied = first_denial(market_checks(order, replace(MARKET, **market), settings, NOW_US))
     return denied.reason if denied else None
 
 
 def test_a_good_order_in_a_good_market_passes() -> None:
     assert _reason() is None
-    assert denied_by(proposal_checks(ORDER, SETTINGS, NOW_US)) is None
-    assert denied_by(proposal_checks(RESTING, SETTINGS, NOW_US)) is None
+    assert first_denial(proposal_checks(ORDER, SETTINGS, NOW_US)) is None
+    assert first_denial(proposal_checks(RESTING, SETTINGS, NOW_US)) is None
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_the_price_judged_is_the_one_of_the_yes_book() -> None:
 def test_F34_instructions_that_are_stale_or_do_not_go_together_are_denied(
     changes: dict[str, Any], reason: DenialReason
 ) -> None:
-    denied = denied_by(proposal_checks(replace(ORDER, **changes), SETTINGS, NOW_US))
+    denied = first_denial(proposal_checks(replace(ORDER, **changes), SETTINGS, NOW_US))
     assert denied is not None
     assert denied.reason is reason
 
@@ -148,7 +148,7 @@ def test_F34_instructions_that_are_stale_or_do_not_go_together_are_denied(
     ],
 )
 def test_F17_F34_the_times_of_a_proposal_are_good_up_to_their_very_ends(order: ProposedOrder, good: bool) -> None:
-    assert (denied_by(proposal_checks(order, SETTINGS, NOW_US)) is None) is good
+    assert (first_denial(proposal_checks(order, SETTINGS, NOW_US)) is None) is good
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def _own(side: Side, ticker: str = "KXA-26-B") -> Intent:
 def test_a_denial_names_what_was_wanted_and_what_was_found() -> None:
     failed = check(DenialReason.CLOCK_SKEWED, False, 2_000, 3_000)
     assert failed == Check("clock_skewed", False, "2000", "3000")
-    assert denied_by([failed]) == Denied(DenialReason.CLOCK_SKEWED, "3000; wanted: 2000")
+    assert first_denial([failed]) == Denial(DenialReason.CLOCK_SKEWED, "3000; wanted: 2000")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_denial_names_what_was_wanted_and_what_was_found() -> None:
 def test_F34_an_order_rests_a_quarter_of_an_hour_at_most_and_never_to_reduce_or_for_an_agent(
     changes: dict[str, Any],
 ) -> None:
-    denied = denied_by(proposal_checks(replace(RESTING, **changes), SETTINGS, NOW_US))
+    denied = first_denial(proposal_checks(replace(RESTING, **changes), SETTINGS, NOW_US))
     assert denied is not None
     assert denied.reason is DenialReason.TIME_IN_FORCE_NOT_ALLOWED
 
@@ -221,11 +221,11 @@ def test_an_order_that_would_outlive_its_market_is_denied() -> None:
 
 
 def test_F50_a_fee_without_a_bound_is_denied() -> None:
-    bound, passed = bounded_fee(ORDER, MARKET, SETTINGS)
+    bound, passed = fee_bound_check(ORDER, MARKET, SETTINGS)
     terms = FeeTerms("quadratic", Decimal(1), SETTINGS.balance_step)
     assert (bound, passed.ok) == (fee_bound(terms, Side.BID, YesPrice(5_200), Contracts(100)), True)
     assert bound > fee_bound(terms, Side.ASK, YesPrice(5_200), Contracts(100))
-    bound, failed = bounded_fee(ORDER, replace(MARKET, fee_type="flat"), SETTINGS)
+    bound, failed = fee_bound_check(ORDER, replace(MARKET, fee_type="flat"), SETTINGS)
     assert (bound, failed.ok, failed.code) == (0, False, "fee_unknown")
 
 

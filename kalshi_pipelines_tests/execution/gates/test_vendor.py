@@ -9,7 +9,7 @@ from kalshi_pipelines.contracts.comparison.checking import CheckOutcome, CheckRe
 from kalshi_pipelines.contracts.findings.life_cycle import RunSource
 from kalshi_pipelines.contracts.findings.store import EndpointResult, begin_run, record
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
-from kalshi_pipelines.execution.gates.order_checks import denied_by
+from kalshi_pipelines.execution.gates.order_checks import first_denial
 from kalshi_pipelines.execution.gates.vendor import DEPENDS_ON, vendor_checks
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.units import DAY_US, HOUR_US
@@ -36,7 +36,7 @@ def _checked(engine: sa.Engine, *endpoints: str, severity: Severity = Severity.B
 
 
 def _reason(engine: sa.Engine, environment: str = "demo", now_us: int = NOW_US) -> DenialReason | None:
-    denied = denied_by(vendor_checks(engine, environment, now_us))
+    denied = first_denial(vendor_checks(engine, environment, now_us))
     return denied.reason if denied else None
 
 

@@ -5,7 +5,14 @@ from itertools import permutations
 
 import pytest
 
-from kalshi_pipelines.execution.orders.evidence import ExchangeOrder, Holding, OrderStatus, OrderSweep, merged, together
+from kalshi_pipelines.execution.orders.evidence import (
+    ExchangeOrder,
+    Holding,
+    OrderStatus,
+    OrderSweep,
+    combine_digests,
+    merge_orders,
+)
 from kalshi_pipelines.execution.orders.terms import Side
 
 RESTING = ExchangeOrder("o-1", "kx1-a", "KXA-1", Side.BID, 5_000, 1_000, 0, 1_000, OrderStatus.RESTING, None, 5)
@@ -39,17 +46,17 @@ def test_of_an_order_told_of_several_times_the_furthest_counts() -> None:
         ((RESTING, later, filled, canceled), canceled),
     ):
         for told in permutations(some):
-            assert merged([*told, other]) == {"o-1": counts, "o-2": other}
+            assert merge_orders([*told, other]) == {"o-1": counts, "o-2": other}
     again = replace(RESTING, count_centicontracts=999)
-    assert merged([RESTING, again])["o-1"] is again, "of two that are as far the one told last"
+    assert merge_orders([RESTING, again])["o-1"] is again, "of two that are as far the one told last"
 
 
 def test_a_sweep_finds_the_orders_of_one_of_our_ids() -> None:
     other = replace(RESTING, order_id="o-2", client_order_id="kx1-b")
-    sweep = OrderSweep(merged([RESTING, other]), 1, together(["a", "b"]))
+    sweep = OrderSweep(merge_orders([RESTING, other]), 1, combine_digests(["a", "b"]))
     assert sweep.of_client("kx1-b") == [other]
     assert sweep.of_client("kx1-c") == []
-    assert together(["a", "b"]) != together(["b", "a"])
+    assert combine_digests(["a", "b"]) != combine_digests(["b", "a"])
 
 
 @pytest.mark.parametrize(("position", "cost", "spent"), [(300, 1_500_000, 1_500_000), (-300, 1_200_000, -1_800_000)])

@@ -24,7 +24,7 @@ from kalshi_pipelines.execution.orders.evidence import (
     OrderStatus,
     OrderSweep,
     Settlement,
-    merged,
+    merge_orders,
 )
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import OrderId, Side, TimeInForce
@@ -607,9 +607,9 @@ def test_of_an_order_that_is_told_twice_the_later_counts(bench: Bench) -> None:
     newer, ended = replace(order, updated_us=order.updated_us + 1), replace(order, status=CANCELED)
     for earlier, later in [(order, more), (order, newer), (more, ended), (newer, more)]:
         for told in ([earlier, later], [later, earlier]):
-            assert merged(told) == {order.order_id: later}
+            assert merge_orders(told) == {order.order_id: later}
     again = replace(order, ticker="KXSAME-26-A")
-    assert merged([order, again])[order.order_id] is again
+    assert merge_orders([order, again])[order.order_id] is again
 
 
 # --- the account as a whole

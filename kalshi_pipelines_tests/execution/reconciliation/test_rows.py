@@ -15,7 +15,7 @@ from kalshi_pipelines.execution.orders.evidence import (
     OrderStatus,
     OrderSweep,
     Settlement,
-    together,
+    combine_digests,
 )
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount, UnreadableAccount
@@ -105,7 +105,7 @@ def test_orders_are_those_that_rest_and_those_made_since_of_our_sub_account() ->
         "o2": ("g", NOW_US),
         "o3": (None, 0),
     }
-    digests = together(["orders resting", "orders", "orders past"])
+    digests = combine_digests(["orders resting", "orders", "orders past"])
     assert (sweep.pages, sweep.pages_sha256) == (6, digests)
     assert isinstance(exchange.account().orders(NOW_US), OrderSweep)
     with pytest.raises(UnreadableAccount, match="asked for orders of KXA-26-C, told of 'KXA-26-B'"):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kalshi_pipelines.execution.executor.session import SessionRefused
-from kalshi_pipelines.execution.gates.order_checks import Denied
+from kalshi_pipelines.execution.gates.order_checks import Denial
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.service import inbox_commands, inspection_commands, session_commands, stop_commands
@@ -143,7 +143,7 @@ def test_command_line_with_wrong_arguments_prints_the_problem_and_exits_2(
     ("failure", "status", "told"),
     [
         (
-            SessionRefused(Denied(DenialReason.NOT_ARMED, "no token"), ()),
+            SessionRefused(Denial(DenialReason.NOT_ARMED, "no token"), ()),
             1,
             "No session was opened and nothing was sent:",
         ),

@@ -51,7 +51,7 @@ def test_account_is_opened_as_the_settings_say(sqlite_journal: sa.Engine, tmp_pa
             checks = account.key_checks()
             assert checks
             assert all(each.ok for each in checks)
-            available = account.available_on(member.tradable()["exchange_index"])
+            available = account.available_balance(member.tradable()["exchange_index"])
             assert available is not None
             assert available > 0
             report = account.reconciler(journal).reconcile()
@@ -75,7 +75,7 @@ def test_account_reads_and_fences_only_its_own_sub_account(sqlite_journal: sa.En
     client: Any = SimpleNamespace(portfolio=SimpleNamespace(balance=balance, api_keys=lambda: [key]))
     transport: Any = object()
     account = LiveAccount(transport, client, "key-7", 7)
-    assert account.available_on(3) == 1_000_000
+    assert account.available_balance(3) == 1_000_000
     assert [each.ok for each in account.key_checks()] == [True]
     assert asked == [(7, 3), (7,)]
     reconciling = account.reconciler(ready_journal(sqlite_journal))._context

@@ -17,7 +17,7 @@ from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.executor.executor import ExecutorInputs
 from kalshi_pipelines.execution.executor.session import Opening, SessionRefused
 from kalshi_pipelines.execution.gates.market_snapshot import UnreadableMarket
-from kalshi_pipelines.execution.gates.order_checks import bounded_fee, check
+from kalshi_pipelines.execution.gates.order_checks import check, fee_bound_check
 from kalshi_pipelines.execution.inbox.proposals import propose
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.records import Mode, Origin
@@ -307,7 +307,7 @@ def test_live_session_opens_only_if_vendor_key_and_kill_switch_pass(
         key_checks=lambda: (check(DenialReason.KEY_NOT_FIT, of_key, "", ""),),
         transport=made.exchange,
         client=None,
-        available_on=made._available,
+        available_balance=made._available,
     )
     context = replace(context_of(made, said), settings=Settings(data_dir=tmp_path))
     context.settings.environment_dir.mkdir()
@@ -419,7 +419,7 @@ def test_F39_proposal_that_cannot_be_planned_is_denied_with_an_attempt(
     def fee(order: ProposedOrder, *parts: Any) -> Any:
         if order.actor is ActorKind.AGENT:
             raise NotCanonical("a number\x1b[2J too large")
-        return bounded_fee(order, *parts)
+        return fee_bound_check(order, *parts)
 
     monkeypatch.setattr("kalshi_pipelines.execution.executor.executor.bounded_fee", fee)
     run = traded(made, context_of(made))

@@ -19,7 +19,7 @@ from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure, 
 from kalshi_pipelines.execution.orders.request import request_sha256
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId
-from kalshi_pipelines.execution.transport.allow_list import Write, WriteNotAllowed
+from kalshi_pipelines.execution.transport.allow_list import AllowedWrite, WriteNotAllowed
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import PermitRefused, SendPermit
 from kalshi_pipelines.execution.transport.write_budget import WriteBudget
@@ -304,8 +304,8 @@ def test_F46_the_writes_are_those_of_the_list_with_their_shard_and_sub_account()
     ]
 
 
-@pytest.mark.parametrize("write", [write for write in Write if "{id}" in write.value.path])
-def test_F47_a_write_about_one_order_without_its_id_is_refused(write: Write) -> None:
+@pytest.mark.parametrize("write", [write for write in AllowedWrite if "{id}" in write.value.path])
+def test_F47_a_write_about_one_order_without_its_id_is_refused(write: AllowedWrite) -> None:
     for missing in (None, "", "abc"):
         with pytest.raises(WriteNotAllowed):
             write.path(missing)  # type: ignore[arg-type]
@@ -323,7 +323,7 @@ def test_F38_the_vendor_s_other_writes_can_not_be_made() -> None:
     }
     ours = {
         (write.value.method, write.value.path.replace("{id}", name))
-        for write in Write
+        for write in AllowedWrite
         for name in ("{order_group_id}" if "group" in write.value.path else "{order_id}",)
     }
     assert ours <= published
@@ -336,8 +336,8 @@ def test_F38_the_vendor_s_other_writes_can_not_be_made() -> None:
 
 
 def test_F35_F37_amendments_batches_and_resets_have_no_route() -> None:
-    assert not [write for write in Write if "amend" in write.value.path or "batch" in write.value.path]
-    assert not [write for write in Write if "reset" in write.value.path]
+    assert not [write for write in AllowedWrite if "amend" in write.value.path or "batch" in write.value.path]
+    assert not [write for write in AllowedWrite if "reset" in write.value.path]
 
 
 def test_F52_new_orders_leave_tokens_for_cancels() -> None:

@@ -19,13 +19,13 @@ from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.dispatch import KillReader, LiveDispatch, OrderDispatch, SimulatedDispatch
 from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
 from kalshi_pipelines.execution.executor.session import Opening, TradeSession
-from kalshi_pipelines.execution.gates.arming import Bound, arm_token
-from kalshi_pipelines.execution.gates.key import available_on
+from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_token
+from kalshi_pipelines.execution.gates.key import available_balance
 from kalshi_pipelines.execution.gates.market_snapshot import ExchangeMarkets
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.orders.account import Account
-from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, passed
+from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, ignore_checkpoint
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
 from kalshi_pipelines.execution.orders.terms import (
     Action,
@@ -123,7 +123,7 @@ class SandboxMember:
             **changes,
         }
         plain = TradeSettings(**values)
-        bound = Bound(Environment.SANDBOX, self.signer.fingerprint, plain.limits_sha256)
+        bound = ArmBinding(Environment.SANDBOX, self.signer.fingerprint, plain.limits_sha256)
         token = arm_token(bound, now_us() + HOUR_US)
         return TradeSettings(**{"arm": token, **values})
 
@@ -140,7 +140,7 @@ class SandboxMember:
     def inputs(self, kill: KillReader) -> ExecutorInputs:
         """Return the inputs of an executor: this sandbox's markets and balance, and the given kill reader."""
         return ExecutorInputs(
-            ExchangeMarkets(self.client), kill, lambda shard: available_on(self.portfolio, SUBACCOUNT, shard)
+            ExchangeMarkets(self.client), kill, lambda shard: available_balance(self.portfolio, SUBACCOUNT, shard)
         )
 
 
@@ -228,7 +228,9 @@ def record_reconciliation(journal: Journal, *, clean: bool = True) -> None:
         )
 
 
-def live_trader(member: SandboxMember, journal: Journal, checkpoint: PassCheckpoint = passed, **changes: Any) -> Trader:
+def live_trader(
+    member: SandboxMember, journal: Journal, checkpoint: PassCheckpoint = ignore_checkpoint, **changes: Any
+) -> Trader:
     """Open a live session with a clean reconciliation on record, and return its trader."""
     settings = member.settings(**changes)
     transport = member.transport(settings)
@@ -238,7 +240,9 @@ def live_trader(member: SandboxMember, journal: Journal, checkpoint: PassCheckpo
     return _trader(member, journal, settings, session, dispatch, checkpoint)
 
 
-def dry_trader(member: SandboxMember, journal: Journal, checkpoint: PassCheckpoint = passed, **changes: Any) -> Trader:
+def dry_trader(
+    member: SandboxMember, journal: Journal, checkpoint: PassCheckpoint = ignore_checkpoint, **changes: Any
+) -> Trader:
     """Open a dry-run session, and return its trader."""
     settings = TradeSettings(**{"approval_dollars": 50, **changes})
     session = sessions.open_dry_run(journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND))

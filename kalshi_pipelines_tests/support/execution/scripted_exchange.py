@@ -15,7 +15,7 @@ from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decisio
 from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, SimulatedDispatch
 from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
 from kalshi_pipelines.execution.executor.session import Opening
-from kalshi_pipelines.execution.gates.arming import Bound, arm_token
+from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_token
 from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.records import Intent, Mode, Origin
@@ -201,7 +201,7 @@ def first_session(engine: sa.Engine, before: Callable[[Journal, Clock], object])
     before(made.journal, made.clock)
     made.clock.now_us += 1_000_000
     values: dict[str, Any] = {"series": "KXA", "approval_dollars": 50, "mode": Mode.LIVE}
-    bound = Bound(Environment.SANDBOX, KEY, TradeSettings(**values).limits_sha256)
+    bound = ArmBinding(Environment.SANDBOX, KEY, TradeSettings(**values).limits_sha256)
     armed = TradeSettings(arm=arm_token(bound, NOW_US + 3_600_000_000), **values)
     return ScriptedSession(made.journal, made.clock, ScriptedExchange(), armed)
 
@@ -222,7 +222,7 @@ def scripted_session(
     values = {"series": "KXA", "approval_dollars": 50, "mode": Mode.LIVE if live else Mode.DRY_RUN, **settings}
     plain = TradeSettings(**values)
     token = arm_token(
-        Bound(Environment.SANDBOX, transport.key_fingerprint, plain.limits_sha256), NOW_US + 3_600_000_000
+        ArmBinding(Environment.SANDBOX, transport.key_fingerprint, plain.limits_sha256), NOW_US + 3_600_000_000
     )
     made = TradeSettings(**{"arm": token, **values})
     return ScriptedSession(journal, clock, transport, made, Mode.LIVE if live else Mode.DRY_RUN)

@@ -16,10 +16,10 @@ from mutmut.mutation import file_mutation, mutators
 #: Positions of arguments that are told to people, by what is called.
 _WORDS_AT: Final = {
     "check": (2, 3),
-    "Denied": (1,),
-    "Verdict": (1,),
-    "_doubt": (1,),
-    "_only_text": (1,),
+    "Denial": (1,),
+    "AnswerVerdict": (1,),
+    "_unknown": (1,),
+    "_require_text": (1,),
     "print": (0,),
     "_print": (0,),
 }
