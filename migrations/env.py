@@ -48,7 +48,7 @@ def migrate(connection: sa.Connection) -> None:
 def write_sql(url: str) -> None:
     """Print the statements instead of running them; SQLite has to look at the tables it makes anew."""
     if warehouse_url(url).get_backend_name() == "sqlite":
-        raise SystemExit("SQL can be written for Postgres only: set KALSHI_WAREHOUSE_URL to postgresql+psycopg://...")
+        raise SystemExit("SQL can be written for Postgres only. Set KALSHI_WAREHOUSE_URL to postgresql+psycopg://...")
     context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()

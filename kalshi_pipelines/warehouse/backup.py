@@ -66,8 +66,8 @@ def _copy(path: Path, copy: Path) -> None:
             os.fsync(file.fileno())
     except (sqlite3.DatabaseError, OSError) as error:
         raise BackupFailed(
-            f"No copy of {path} could be made ({error}), so nothing was changed: "
-            f"make room for {_size(path):,} bytes in {copy.parent} and give yourself permission to write there."
+            f"No copy of {path} could be made ({error}), so nothing was changed.",
+            f"Make room for {_size(path):,} bytes in {copy.parent}, and give yourself permission to write there.",
         ) from None
 
 
@@ -82,8 +82,9 @@ def _require_space(path: Path, folder: Path) -> None:
     free, needed = shutil.disk_usage(folder).free, 2 * _size(path)
     if free < needed:
         raise BackupFailed(
-            f"{folder} has {free:,} bytes free, but {needed:,} are needed to back {path.name} up and upgrade it, "
-            "so nothing was changed: make room and run again."
+            f"{folder} has {free:,} bytes free, but a backup and an upgrade of {path.name} need {needed:,} bytes. "
+            "Nothing was changed.",
+            "Make room and run again.",
         )
 
 
@@ -101,8 +102,8 @@ def _require_same_rows(source: sqlite3.Connection, copy: sqlite3.Connection) -> 
 
     if fingerprint(source) != fingerprint(copy):
         raise BackupFailed(
-            "No backup could be made: the copy has not the same rows, so nothing was changed. "
-            "Run again while no other program writes to the file."
+            "The backup does not have the same rows as the database, so nothing was changed.",
+            "Run again while no other program writes to the file.",
         )
 
 

@@ -178,7 +178,7 @@ def _find_misfits(write: BulkWrite, rows: Sequence[Row]) -> list[RefusedRow]:
             fitting.add(types)
         else:
             value = row[write.columns.index(column)]
-            misfits.append(RefusedRow(position, f"{column} can not hold a {type(value).__name__}"))
+            misfits.append(RefusedRow(position, f"{column} cannot hold a value of type {type(value).__name__}"))
     return misfits
 
 

@@ -26,21 +26,21 @@ _KEEP_ALIVE: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepali
 _DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
 
-_ANOTHER_PLACE: Final = "check the file's permissions, or set KALSHI_WAREHOUSE_URL to another place."
-_DAMAGED: Final = "the file is damaged or no database; restore a backup, or move it away and run again."
+_ANOTHER_PLACE: Final = "Check the file's permissions, or set KALSHI_WAREHOUSE_URL to another place."
+_DAMAGED: Final = "The file is damaged or not a database: restore a backup, or move the file away and run again."
 #: What to do about a failure whose text has one of these words.
 _REMEDIES: Final = {
     "not a database": _DAMAGED,
     "malformed": _DAMAGED,
     "readonly": _ANOTHER_PLACE,
     "unable to open": _ANOTHER_PLACE,
-    "locked": "another program holds it; stop that program and run again.",
-    "full": "free some disk space and run again.",
-    "disk I/O": "the disk can not be read or written; check its health and the limits on it, and run again.",
-    "already exists": "a table, view or index of your own has a name the warehouse needs; rename it and run again.",
-    "foreign key mismatch": "a table of your own refers to one the warehouse makes anew; drop that reference first.",
-    "no such module: fts5": "this Python's SQLite was built without full-text search; use another build of Python.",
-    "depend on it": "a view of your own shows one the warehouse makes anew; drop yours and make it again afterwards.",
+    "locked": "Stop the other program that holds the database, and run again.",
+    "full": "Free some disk space and run again.",
+    "disk I/O": "Check the health of the disk and the limits on file sizes, and run again.",
+    "already exists": "Rename your own table, view or index that has a name the warehouse needs, and run again.",
+    "foreign key mismatch": "Drop the reference from your own table to a table of the warehouse, and run again.",
+    "no such module: fts5": "Use another build of Python: the SQLite of this Python has no full-text search.",
+    "depend on it": "Drop your own view that reads a view the upgrade rebuilds, and create your view again afterwards.",
 }
 
 
@@ -60,23 +60,25 @@ def warehouse_url(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise WarehouseUnavailable(
-            "KALSHI_WAREHOUSE_URL is not a database URL: write sqlite:///path/warehouse.db or "
-            "postgresql+psycopg://user:password@host/database."
+            "KALSHI_WAREHOUSE_URL is not a database URL.",
+            "Write sqlite:///path/warehouse.db or postgresql+psycopg://user:password@host/database.",
         ) from None
     if "@" in (url.host or "") or "password" in url.query:
         raise WarehouseUnavailable(
-            "KALSHI_WAREHOUSE_URL gives its password in a way that would show it: write user:password@host, "
-            "with every special character of the password percent-encoded (@ is %40)."
+            "KALSHI_WAREHOUSE_URL contains its password in a place where logs would show it.",
+            "Write user:password@host, and percent-encode every special character of the password (@ is %40).",
         )
     if url.drivername in _DRIVERS:
         url = url.set(drivername=_DRIVERS[url.drivername])
     if url.drivername not in _DRIVERS.values():
         raise WarehouseUnavailable(
-            f"KALSHI_WAREHOUSE_URL asks for {url.drivername!r}: only sqlite and postgresql+psycopg are supported."
+            f"KALSHI_WAREHOUSE_URL names the driver {url.drivername!r}, which is not supported.",
+            "Use sqlite or postgresql+psycopg.",
         )
     if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
         raise WarehouseUnavailable(
-            "KALSHI_WAREHOUSE_URL names a database that ends with its process: write sqlite:///path/warehouse.db."
+            "KALSHI_WAREHOUSE_URL names a database in memory, which is lost when the process ends.",
+            "Write sqlite:///path/warehouse.db.",
         )
     return url
 
@@ -135,8 +137,8 @@ def make_writable_folder(folder: Path, variables: str) -> None:
         probe.unlink(missing_ok=True)
     except OSError as error:
         raise WarehouseUnavailable(
-            f"The folder {folder} can not be written ({error.strerror}): "
-            f"give yourself permission to it, or set {variables} to another place."
+            f"The folder {folder} cannot be written ({error.strerror}).",
+            f"Give yourself permission to write there, or set {variables} to another place.",
         ) from error
 
 
@@ -178,7 +180,7 @@ def explain_failures(engine: sa.Engine) -> Iterator[None]:
     except DBAPIError as error:
         cause = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
         remedy = _remedy(cause, engine.url.get_backend_name())
-        raise WarehouseUnavailable(f"The warehouse {place_of(engine)} can not be used ({cause}): {remedy}") from error
+        raise WarehouseUnavailable(f"The warehouse {place_of(engine)} cannot be used ({cause}).", remedy) from error
 
 
 def _remedy(cause: str, backend: str) -> str:
@@ -186,5 +188,5 @@ def _remedy(cause: str, backend: str) -> str:
         if sign in cause:
             return remedy
     if backend == "sqlite":
-        return "nothing was changed; mend what is said there and run again."
-    return "check KALSHI_WAREHOUSE_URL and that the database server is running."
+        return "Nothing was changed. Repair the cause that SQLite names, and run again."
+    return "Check KALSHI_WAREHOUSE_URL, and check that the database server is running."

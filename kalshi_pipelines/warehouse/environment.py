@@ -22,6 +22,6 @@ def refuse_another_environment(connection: sa.Connection, environment: str) -> N
     other = connection.scalar(another)
     if other:
         raise WarehouseOfAnotherEnvironment(
-            f"This warehouse holds data of the {other} exchange, so it was not touched by a run for {environment}: "
-            "set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place, or KALSHI_ENVIRONMENT back."
+            f"This warehouse holds data of the {other} exchange, so a run for {environment} did not touch it.",
+            "Set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place, or set KALSHI_ENVIRONMENT back.",
         )

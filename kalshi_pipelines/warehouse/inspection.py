@@ -31,6 +31,7 @@ from kalshi_pipelines.warehouse.migrations import known_revisions, wanted_revisi
 from kalshi_pipelines.warehouse.tables import FULL_TEXT_TABLE, VIEWS, ingest_runs, metadata
 
 _PROBLEMS_SHOWN: Final = 3
+_ANOTHER_PLACE: Final = "Set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place."
 
 
 class CannotBeUpgraded(ExpectedError):
@@ -110,7 +111,7 @@ def check_file(path: Path) -> None:
     """
     if path.exists() and not os.access(path, os.W_OK):
         raise CannotBeUpgraded(
-            f"{path} is write-protected, so it was not touched: give yourself permission to write it."
+            f"{path} is write-protected, so it was not touched.", "Give yourself permission to write the file."
         )
     with explain_damage(path), read_only(path) as database:
         _run_check(database, "quick_check", str(path))
@@ -135,8 +136,8 @@ def inspect_connection(connection: sa.Connection, place: str) -> Inspection:
     found = _inspect_warehouse(tables, stamps, place)
     if found is None:
         raise CannotBeUpgraded(
-            f"{place} has tables but no warehouse ({_join_some(tables)}), so it was not touched: "
-            "set KALSHI_WAREHOUSE_URL to an empty database."
+            f"{place} holds tables of another program ({_join_some(tables)}), so it was not touched.",
+            "Set KALSHI_WAREHOUSE_URL to an empty database.",
         )
     return found
 
@@ -152,8 +153,8 @@ def _inspect(database: sqlite3.Connection, place: str) -> Inspection:
         columns = [row[1] for row in database.execute(f"PRAGMA table_info({STAMP_TABLE})")]
         if columns != ["version_num"]:
             raise CannotBeUpgraded(
-                f"{place} has a table {STAMP_TABLE} that is not Alembic's, so it was not touched: "
-                "set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place."
+                f"{place} has a table {STAMP_TABLE} that is not Alembic's, so it was not touched.",
+                _ANOTHER_PLACE,
             )
         stamps = [row[0] for row in database.execute("SELECT version_num FROM alembic_version")]
     return _inspect_warehouse(tables, stamps, place) or _inspect_legacy(database, tables, stamps, place)
@@ -162,9 +163,9 @@ def _inspect(database: sqlite3.Connection, place: str) -> Inspection:
 def _inspect_warehouse(tables: frozenset[str], stamps: list[str], place: str) -> Inspection | None:
     if len(stamps) > 1:
         raise CannotBeUpgraded(
-            f"{place} is stamped with {len(stamps)} revisions ({', '.join(sorted(map(str, stamps)))}), so it was not "
-            "touched: which of them it has can not be told; restore a backup, or leave only the true one in "
-            "alembic_version."
+            f"{place} is stamped with {len(stamps)} revisions ({', '.join(sorted(map(str, stamps)))}), so its schema "
+            "is unknown and it was not touched.",
+            "Restore a backup, or leave only the true revision in alembic_version.",
         )
     stamp = stamps[0] if stamps else None
     if not tables - {STAMP_TABLE} and stamp is None:
@@ -172,19 +173,21 @@ def _inspect_warehouse(tables: frozenset[str], stamps: list[str], place: str) ->
     if ingest_runs.name not in tables:
         if stamp in known_revisions():
             raise CannotBeUpgraded(
-                f"{place} is stamped with revision {stamp} but has not its tables, so it was not touched: "
-                "restore a backup, or use an empty database."
+                f"{place} is stamped with revision {stamp} but lacks the tables of that revision, so it was not "
+                "touched.",
+                "Restore a backup, or use an empty database.",
             )
         return None
     if stamp is None:
         raise CannotBeUpgraded(
-            f"{place} has the tables of a warehouse but no revision in alembic_version, so it was not touched: "
-            "restore a backup."
+            f"{place} has the tables of a warehouse but no revision in alembic_version, so it was not touched.",
+            "Restore a backup.",
         )
     if stamp not in known_revisions():
         raise CannotBeUpgraded(
             f"{place} is at revision {stamp}, which this version of kalshi_pipelines does not know "
-            f"(its newest is {wanted_revision()}), so it was not touched: install the newer version that made it."
+            f"(its newest is {wanted_revision()}), so it was not touched.",
+            "Install the newer version that made it.",
         )
     return Inspection(Content.WAREHOUSE, stamp)
 
@@ -194,18 +197,22 @@ def _inspect_legacy(database: sqlite3.Connection, tables: frozenset[str], stamps
     if stamp is not None and stamp not in LEGACY_REVISIONS:
         raise CannotBeUpgraded(
             f"{place} is stamped with revision {stamp}, which neither kalshi_pipelines nor kalshi_research has, "
-            "so it was not touched: restore a backup, or set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place."
+            "so it was not touched.",
+            "Restore a backup, or set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place.",
         )
     if not looks_legacy(tables):
         raise CannotBeUpgraded(
-            f"{place} holds tables that are neither of kalshi_pipelines nor of kalshi_research ({_join_some(tables)}), "
-            "so it was not touched: set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place."
+            f"{place} holds tables that belong to neither kalshi_pipelines nor kalshi_research "
+            f"({_join_some(tables)}), so it was not touched.",
+            _ANOTHER_PLACE,
         )
     try:
         legacy_tables(database)
     except UnknownShape as difference:
         raise CannotBeUpgraded(
-            f"{place} looks like a kalshi_research database, but {difference}; it was not touched."
+            f"{place} looks like a kalshi_research database but differs from all known versions of one, so it was "
+            f"not touched. {difference.problem}",
+            difference.remedy or _ANOTHER_PLACE,
         ) from None
     _refuse_conflicting_names(database, place)
     return Inspection(Content.LEGACY, stamp)
@@ -223,8 +230,9 @@ def _refuse_conflicting_names(database: sqlite3.Connection, place: str) -> None:
     }
     if in_the_way:
         raise CannotBeUpgraded(
-            f"{place} is a kalshi_research database with tables or indexes of its own whose names the warehouse needs "
-            f"({_join_some(in_the_way)}), so it was not touched: rename them first."
+            f"{place} is a kalshi_research database with additional tables or indexes whose names the warehouse needs "
+            f"({_join_some(in_the_way)}), so it was not touched.",
+            "Rename them first.",
         )
     referring = {
         table
@@ -234,8 +242,9 @@ def _refuse_conflicting_names(database: sqlite3.Connection, place: str) -> None:
     }
     if referring:
         raise CannotBeUpgraded(
-            f"{place} is a kalshi_research database with tables of its own that refer to those of the older tool "
-            f"({_join_some(referring)}), so it was not touched: drop these references first."
+            f"{place} is a kalshi_research database with additional tables that refer to tables of the older tool "
+            f"({_join_some(referring)}), so it was not touched.",
+            "Drop these references first.",
         )
 
 
@@ -269,25 +278,25 @@ def explain_damage(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if "locked" in str(error):
             raise CannotBeUpgraded(
-                f"{path} is held by another program: stop that program and run again; nothing was changed."
+                f"Another program holds {path}, so nothing was changed.", "Stop that program and run again."
             ) from None
         if "unable to open" in str(error) or "readonly" in str(error):
             raise CannotBeUpgraded(
-                f"{path} can not be opened ({error}), so it was not touched: make sure that it is a file and that you "
-                "may read it and write in its folder."
+                f"{path} cannot be opened ({error}), so it was not touched.",
+                "Make sure that it is a file, and that you may read it and write in its folder.",
             ) from None
         if "not a database" in str(error):
             raise CannotBeUpgraded(
-                f"{path} is no SQLite database, so it was not touched: "
-                "set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place, or move the file away."
+                f"{path} is not a SQLite database, so it was not touched.",
+                "Set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place, or move the file away.",
             ) from None
         raise _damaged(str(path), str(error)) from None
 
 
 def _damaged(place: str, problem: str) -> CannotBeUpgraded:
     return CannotBeUpgraded(
-        f"{place} is damaged ({problem}), so it was not touched: restore a backup, or save what can be saved with "
-        "`sqlite3 FILE .recover` into a new file."
+        f"{place} is damaged ({problem}), so it was not touched.",
+        "Restore a backup, or recover what is readable with `sqlite3 FILE .recover` into a new file.",
     )
 
 

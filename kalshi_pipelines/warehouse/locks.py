@@ -31,7 +31,7 @@ def hold_work_lock(engine: sa.Engine, work: str) -> Iterator[None]:
     with hold(engine, work) as held:
         if not held:
             raise AlreadyRunning(
-                f"Another run is ingesting {work} into this warehouse: wait until it has ended, or stop it."
+                f"Another run already works on {work} in this warehouse.", "Wait until that run has ended, or stop it."
             )
         yield
 
@@ -53,8 +53,8 @@ def hold_file_lock(file: Path, when_waiting: Callable[[], None]) -> Iterator[Non
         opened = file.open("w")
     except OSError as error:
         raise WarehouseUnavailable(
-            f"The folder {file.parent} can not be written ({error.strerror}): "
-            "give yourself permission to it, or set KALSHI_DATA_DIR or KALSHI_WAREHOUSE_URL to another place."
+            f"The folder {file.parent} cannot be written ({error.strerror}).",
+            "Give yourself permission to write there, or set KALSHI_DATA_DIR or KALSHI_WAREHOUSE_URL to another place.",
         ) from None
     with opened:
         try:

@@ -65,13 +65,11 @@ def refuse_to_lose(table: str, rows: str = "") -> None:
     lost: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(sa.table(table))
     if rows:
         lost = lost.where(sa.text(rows))
-    refusal = (
-        f"{table} holds rows{f' with {rows}' if rows else ''}, for which the older schema has no place: "
-        "delete them, or restore the backup that was taken before the upgrade."
-    )
+    problem = f"{table} holds rows{f' with {rows}' if rows else ''}, for which the older schema has no place."
+    remedy = "Delete these rows, or restore the backup that was made before the upgrade."
     if op.get_context().as_sql:
         found = str(sa.exists(lost).compile(dialect=op.get_context().dialect))
-        message = refusal.replace("'", "''")
+        message = f"{problem} {remedy}".replace("'", "''")
         op.execute(f"DO $$ BEGIN IF {found} THEN RAISE EXCEPTION USING MESSAGE = '{message}'; END IF; END $$")
     elif op.get_bind().scalar(sa.select(sa.exists(lost))):
-        raise DowngradeWouldLoseRows(refusal)
+        raise DowngradeWouldLoseRows(problem, remedy)

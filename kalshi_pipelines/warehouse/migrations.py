@@ -95,7 +95,7 @@ def use_write_ahead_log(engine: sa.Engine) -> None:
             if driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
                 driver.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError:
-            logger.info("another connection is open: the write-ahead log is switched on by the next `migrate`")
+            logger.info("Another connection is open. The next `migrate` switches on the write-ahead log.")
 
 
 def current_revision(engine: sa.Engine) -> str | None:
@@ -109,7 +109,7 @@ def wanted_revision() -> str:
     """The newest revision this code knows."""
     head = ScriptDirectory(str(migrations_folder())).get_current_head()
     if head is None:
-        raise SchemaNotAtHead(f"no migrations found in {migrations_folder()}: reinstall kalshi_pipelines")
+        raise SchemaNotAtHead(f"No migrations were found in {migrations_folder()}.", "Reinstall kalshi_pipelines.")
     return head
 
 
@@ -128,7 +128,8 @@ def require_head(engine: sa.Engine) -> None:
     have, want = current_revision(engine), wanted_revision()
     if have != want:
         raise SchemaNotAtHead(
-            f"The warehouse schema is at {have or '(empty)'} but this code needs {want}: run `{MIGRATE_COMMAND}` first."
+            f"The warehouse schema is at {have or '(empty)'}, but this code needs {want}.",
+            f"Run `{MIGRATE_COMMAND}` first.",
         )
 
 
@@ -156,4 +157,7 @@ def _refuse_dangling_references(connection: sa.Connection) -> None:
         return
     dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(3)
     if dangling:
-        raise SchemaNotAtHead(f"the upgrade would leave rows without their parent, nothing was changed: {dangling}")
+        raise SchemaNotAtHead(
+            f"The upgrade would leave rows without the rows they refer to, so nothing was changed: {dangling}.",
+            "Report this as a bug.",
+        )

@@ -59,7 +59,7 @@ from kalshi_pipelines.warehouse.tables import (
 
 _SECONDS_BETWEEN_REPORTS: Final = 1
 _WHICH_EXCHANGE: Final = (
-    "An old database does not say which exchange it was read from; the first ingest decides, "
+    "An old database does not say which exchange its rows are from. The first ingest decides, "
     "so check KALSHI_ENVIRONMENT before it."
 )
 
@@ -110,7 +110,7 @@ class UpgradeReport:
         if self.backup:
             lines.append(f"backup: {self.backup}")
         if self.left_alone:
-            lines.append(f"left as they are, not part of either tool: {', '.join(self.left_alone)}")
+            lines.append(f"left unchanged, tables of neither tool: {', '.join(self.left_alone)}")
         if self.adoption:
             lines += [self.adoption.as_table(), _WHICH_EXCHANGE]
         return "\n".join(lines)
@@ -237,7 +237,7 @@ def _upgrade_file(
         with explain_failures(engine), engine.connect() as connection:
             _refuse_to_adopt_into_data(connection, adopt_from)
     if found.content is not Content.NOTHING:
-        report(f"{path}: {found}, checking it before it becomes {wanted_revision()}")
+        report(f"{path}: {found}, checking the file before the upgrade to {wanted_revision()}")
         check_file(path)
     try:
         with explain_failures(engine), migration_transaction(engine) as connection:
@@ -257,7 +257,7 @@ def _upgrade_file(
 
 def _require_unchanged(path: Path, found: Inspection) -> None:
     if inspect_file(path) != found:
-        raise CannotBeUpgraded(f"{path} was changed by another program just now, nothing was done: run again.")
+        raise CannotBeUpgraded(f"Another program has just changed {path}, so nothing was done.", "Run again.")
 
 
 def _is_unchanged(path: Path, found: Inspection) -> bool:
@@ -271,8 +271,9 @@ def _is_unchanged(path: Path, found: Inspection) -> bool:
 def _refuse_two_old_databases(path: Path, found: Inspection, adopt_from: Path | None) -> None:
     if found.content is Content.LEGACY and adopt_from and adopt_from.resolve() != path.resolve():
         raise CannotBeUpgraded(
-            f"{path} is a kalshi_research database itself, so {adopt_from} was not taken over into it and it was not "
-            "touched: unset KALSHI_ADOPT_DATABASE, or set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to an empty place."
+            f"{path} is a kalshi_research database itself, so {adopt_from} was not converted into it and it was not "
+            "touched.",
+            "Unset KALSHI_ADOPT_DATABASE, or set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to an empty place.",
         )
 
 
@@ -297,10 +298,13 @@ def _upgrade(connection: sa.Connection, found: Inspection, old: Path | None, rep
 def _adopt(connection: sa.Connection, old: Path, report: Report, *, checked: bool) -> AdoptionReport:
     _refuse_to_adopt_into_data(connection, old)
     if not old.exists():
-        raise CannotBeUpgraded(f"{old} does not exist: set KALSHI_ADOPT_DATABASE to the old database, or unset it.")
+        raise CannotBeUpgraded(f"{old} does not exist.", "Set KALSHI_ADOPT_DATABASE to the old database, or unset it.")
     found = inspect_file(old)
     if found.content is not Content.LEGACY:
-        raise CannotBeUpgraded(f"{old} is no kalshi_research database but {found}, so it was not taken over.")
+        raise CannotBeUpgraded(
+            f"{old} is not a kalshi_research database but holds: {found}. It was not converted.",
+            "Set KALSHI_ADOPT_DATABASE to the old database, or unset it.",
+        )
     with explain_damage(old), read_only(old) as database:
         database.execute("BEGIN")  # one state of it, whoever writes to it meanwhile
         if not checked:
@@ -311,8 +315,8 @@ def _adopt(connection: sa.Connection, old: Path, report: Report, *, checked: boo
 def _refuse_to_adopt_into_data(connection: sa.Connection, old: Path) -> None:
     if connection.scalar(sa.select(ingest_runs.c.ingest_run_id).limit(1)):
         raise CannotBeUpgraded(
-            f"{place_of(connection.engine)} holds data already, so {old} was not taken over into it: unset "
-            "KALSHI_ADOPT_DATABASE, or set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to an empty place."
+            f"{place_of(connection.engine)} holds data already, so {old} was not converted into it.",
+            "Unset KALSHI_ADOPT_DATABASE, or set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to an empty place.",
         )
 
 
@@ -356,8 +360,8 @@ def _refuse_to_lose_rows(connection: sa.Connection, before: dict[str, int]) -> N
     set_aside = after.get(quarantine.name, 0) - before.get(quarantine.name, 0)
     if sum(gone.values()) > set_aside:
         raise RowsWouldBeLost(
-            f"the upgrade would lose rows ({gone}) and quarantine only {set_aside}, so nothing was changed: "
-            "please report this."
+            f"The upgrade would lose rows ({gone}) and quarantine only {set_aside}, so nothing was changed.",
+            "Report this as a bug.",
         )
 
 
@@ -439,5 +443,5 @@ def _file_of(engine: sa.Engine) -> Path | None:
 @contextmanager
 def _hold_upgrade_lock(path: Path, report: Report) -> Iterator[None]:
     lock = path.with_name(f"{path.name}.migrate.lock")
-    with hold_file_lock(lock, lambda: report(f"another process is upgrading {path}: waiting for it")):
+    with hold_file_lock(lock, lambda: report(f"Another process is upgrading {path}; waiting until it ends.")):
         yield

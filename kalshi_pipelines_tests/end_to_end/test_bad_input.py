@@ -64,8 +64,8 @@ CASES: list[tuple[Prepare, list[str]]] = [
     (missing_key_file, ["missing.pem", "KALSHI_PRIVATE_KEY_FILE"]),
     (key_of_the_wrong_type, ["elliptic.pem", "Ed25519"]),
     (key_instead_of_its_path, ["KALSHI_PRIVATE_KEY_FILE", "path"]),
-    (data_folder_that_can_not_be_written, ["can not be written", "KALSHI_DATA_DIR"]),
-    (damaged_warehouse, ["warehouse.db is no SQLite database", "not touched", "KALSHI_DATA_DIR"]),
+    (data_folder_that_can_not_be_written, ["cannot be written", "KALSHI_DATA_DIR"]),
+    (damaged_warehouse, ["warehouse.db is not a SQLite database", "not touched", "KALSHI_DATA_DIR"]),
     (unreachable_host, ["127.0.0.1:1", "KALSHI_SANDBOX_URL"]),
     (host_that_is_not_the_exchange, ["example.com", "KALSHI_SANDBOX_URL"]),
 ]

@@ -241,6 +241,6 @@ def test_the_most_exact_pattern_decides() -> None:
 
 def test_database_that_cannot_be_used_gives_a_readable_error(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'empty.db'}")
-    with pytest.raises(Exception, match="can not be used"):
+    with pytest.raises(Exception, match="cannot be used"):
         RateBudget(engine, "key", documented_rates(RateTier.BASIC)).acquire(10)
     engine.dispose()

@@ -97,7 +97,7 @@ def test_unfinished_file_leaves_the_older_file_in_place(tmp_path: Path) -> None:
 def test_lake_that_cannot_be_written_is_a_readable_error(engine: sa.Engine, tmp_path: Path) -> None:
     with_history(engine)
     (tmp_path / "lake").touch()
-    with pytest.raises(WarehouseUnavailable, match="can not be written"):
+    with pytest.raises(WarehouseUnavailable, match="cannot be written"):
         export_history(engine, tmp_path / "lake", PRICES)
 
 

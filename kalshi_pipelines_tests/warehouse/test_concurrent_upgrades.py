@@ -258,7 +258,7 @@ def test_upgrade_blocked_by_another_program_gives_up_and_changes_nothing(
     engine = open_engine(f"sqlite:///{old.path}")
     with (
         start_program(HOLD, str(old.path), *transaction),
-        pytest.raises(WarehouseUnavailable, match="another program holds it; stop that program"),
+        pytest.raises(WarehouseUnavailable, match="Stop the other program that holds the database"),
     ):
         migrate(engine, "sandbox", print)
     engine.dispose()

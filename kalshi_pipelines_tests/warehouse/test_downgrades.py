@@ -62,7 +62,7 @@ def test_downgrade_and_upgrade_keep_every_row(database: Database, older: str, re
 def assert_refused(database: Database, older: str, tables: set[str]) -> None:
     """A downgrade is refused in one sentence about one of the tables, and changes nothing."""
     schema, rows = database.schema(), database.rows()
-    with pytest.raises(DowngradeWouldLoseRows, match="restore the backup that was taken") as refusal:
+    with pytest.raises(DowngradeWouldLoseRows, match="restore the backup that was made") as refusal:
         database.downgrade(older)
     assert str(refusal.value).split(" holds rows")[0] in tables
     assert len(str(refusal.value).splitlines()) == 1

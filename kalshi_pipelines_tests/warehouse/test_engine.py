@@ -39,7 +39,7 @@ def test_unusable_url_is_refused_without_showing_its_password(url: str) -> None:
 def test_unreachable_server_is_reported_without_the_password() -> None:
     engine = open_engine(f"postgresql://k:{SECRET}@127.0.0.1:1/kalshi")
     with (
-        pytest.raises(WarehouseUnavailable, match=r"postgresql://127.0.0.1:1/kalshi can not be used") as caught,
+        pytest.raises(WarehouseUnavailable, match=r"postgresql://127.0.0.1:1/kalshi cannot be used") as caught,
         explain_failures(engine),
         engine.connect(),
     ):

@@ -10,7 +10,7 @@ from kalshi_pipelines.warehouse.upgrade import inspect_database, migrate
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 
 REFUSED = {
-    "newer than the code": ("UPDATE alembic_version SET version_num = '0999'", "install the newer version"),
+    "newer than the code": ("UPDATE alembic_version SET version_num = '0999'", "Install the newer version"),
     "two revisions": ("INSERT INTO alembic_version VALUES ('0003')", "stamped with 2 revisions"),
     "a revision nobody knows": ("UPDATE alembic_version SET version_num = 'feedbeef'", "does not know"),
     "no revision": ("DELETE FROM alembic_version", "no revision in alembic_version"),
@@ -25,7 +25,7 @@ FOREIGN = {
     ),
     "a revision without its tables": (
         [STAMP_TABLE, "INSERT INTO alembic_version VALUES ('0003')"],
-        "has not its tables",
+        "lacks the tables of that revision",
     ),
 }
 

@@ -77,7 +77,7 @@ def test_damaged_file_is_refused_on_one_line_and_unchanged(tmp_path: Path, conte
     path = tmp_path / "warehouse.db"
     path.write_bytes(content)
     engine = open_engine(f"sqlite:///{path}")
-    with pytest.raises(WarehouseUnavailable, match="damaged or no database"):
+    with pytest.raises(WarehouseUnavailable, match="damaged or not a database"):
         upgrade_to_head(engine)
     assert path.read_bytes() == content
     engine.dispose()
@@ -87,8 +87,8 @@ def test_damaged_file_is_refused_on_one_line_and_unchanged(tmp_path: Path, conte
     ("url", "sentence"),
     [
         ("not a url", "not a database URL"),
-        ("mysql://localhost/x", "only sqlite and postgresql"),
-        ("sqlite://", "ends with its process"),
+        ("mysql://localhost/x", "Use sqlite or postgresql"),
+        ("sqlite://", "lost when the process ends"),
     ],
 )
 def test_unusable_url_is_refused(url: str, sentence: str) -> None:

@@ -218,7 +218,7 @@ def test_view_of_the_user_that_blocks_the_upgrade_is_named(
         database.upgrade("0004")
         with database.engine.begin() as connection:
             connection.exec_driver_sql("CREATE VIEW mine AS SELECT ticker FROM current_quotes")
-        with pytest.raises(WarehouseUnavailable, match="drop yours and make it again afterwards"):
+        with pytest.raises(WarehouseUnavailable, match="create your view again afterwards"):
             migrate(database.engine, "sandbox", silent)
         assert str(inspect_database(database.engine)) == "0004"
 

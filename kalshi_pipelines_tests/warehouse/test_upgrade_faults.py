@@ -124,13 +124,13 @@ def make_foreign(path: Path) -> None:
         (make_truncated, "is damaged"),
         (make_zeroed_in_the_middle, "is damaged"),
         (make_damaged_with_log, "is damaged"),
-        (make_text_file, "is no SQLite database"),
+        (make_text_file, "is not a SQLite database"),
         (make_with_two_stamps, "is stamped with 2 revisions"),
         (make_with_two_stamps_and_log, "is stamped with 2 revisions"),
         (make_with_unknown_stamp, f"is stamped with revision {UNKNOWN_REVISION}"),
         (make_with_unknown_stamp_and_log, f"is stamped with revision {UNKNOWN_REVISION}"),
-        (make_newer, "install the newer version"),
-        (make_foreign, r"neither of kalshi_pipelines nor of kalshi_research \(recipes\)"),
+        (make_newer, "Install the newer version"),
+        (make_foreign, r"neither kalshi_pipelines nor kalshi_research \(recipes\)"),
     ],
 )
 def test_refused_file_stays_unchanged(make: Callable[[Path], None], sentence: str, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_too_little_disk_space_is_refused_before_any_write(tmp_path: Path, monke
     before = files_in(tmp_path)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage(10**9, 10**9, path.stat().st_size))
-    with pytest.raises(BackupFailed, match="make room and run again") as refusal:
+    with pytest.raises(BackupFailed, match="Make room and run again") as refusal:
         upgrade_file(path)
     assert is_one_line(str(refusal.value), path.parent)
     assert files_in(tmp_path) == before
@@ -254,7 +254,7 @@ def test_read_only_file_system_is_refused(small_disk: Path) -> None:
     path = make_legacy_database(small_disk / "warehouse.db").path
     before = files_in(small_disk)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    with pytest.raises(WarehouseUnavailable, match="can not be written") as refusal:
+    with pytest.raises(WarehouseUnavailable, match="cannot be written") as refusal:
         upgrade_file(path)
     assert is_one_line(str(refusal.value), small_disk)
     assert files_in(small_disk) == before

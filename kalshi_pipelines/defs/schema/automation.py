@@ -28,9 +28,9 @@ def rehearse_migration(context: dg.OpExecutionContext, warehouse: WarehouseResou
         settings = warehouse.settings
         file = settings.environment_dir / "migrate-dry-run.csv"
         with rehearse(warehouse.engine, settings.environment, settings.adopt_database) as rehearsal:
-            context.log.info(f"dry run, nothing is changed: {rehearsal.report}")
+            context.log.info(f"Dry run, nothing is changed. {rehearsal.report}")
             rows = write_changed_rows(rehearsal.changed_rows, file, context.log.info, _MOST_ROWS_LOGGED)
-    context.log.info(f"{rows:,} rows would be changed, quarantined or noted; all of them: {file}")
+    context.log.info(f"{rows:,} rows would be changed, quarantined or noted. The full list is in {file}")
 
 
 @dg.job(description="Report what `migrate` would do, row by row, and change nothing.")

@@ -121,8 +121,9 @@ def _adopt_table(
         listener(progress)
     if progress.counts.read != expected:
         raise AdoptionFailed(
-            f"{table.name} has {expected} rows but {progress.counts.read} could be read, so nothing was changed: "
-            "check the old file with `PRAGMA integrity_check`."
+            f"The old table {table.name} has {expected} rows, but {progress.counts.read} could be read. "
+            "Nothing was changed.",
+            "Check the old file with `PRAGMA integrity_check`.",
         )
     return progress.counts
 
@@ -235,7 +236,9 @@ def _write_notes(connection: sa.Connection, table: LegacyTable, batch: _Batch, s
 
 def _require_stored(refused: Sequence[object], table: str) -> None:
     if refused:
-        raise AdoptionFailed(f"{table} refused {refused[0]}, so nothing was changed: please report this.")
+        raise AdoptionFailed(
+            f"The table {table} refused {refused[0]}, so nothing was changed.", "Report this as a bug."
+        )
 
 
 def _row_key(table: LegacyTable, old_row: OldRow) -> str:

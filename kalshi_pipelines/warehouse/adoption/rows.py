@@ -71,7 +71,7 @@ def event(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
         state.run_id,
     )
     if title == ticker and series_ticker == ticker:
-        remarks.odd.append("a placeholder: title and series are its own ticker")
+        remarks.odd.append("placeholder in the old database: title and series_ticker are its own ticker")
     state.claim("event", ticker, row=key)
     state.series.request_placeholder(series_ticker)
     state.events.mark_stored(ticker)
@@ -105,9 +105,9 @@ def market(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     )
     state.events.require(event_ticker, "event_ticker", remarks, promised=True)
     if close_us < open_us:
-        remarks.odd.append("closes before it opens")
+        remarks.odd.append("close_time is before open_time")
     if len(ticker) > _LONGEST_TICKER:
-        remarks.odd.append(f"its ticker has {len(ticker)} characters")
+        remarks.odd.append(f"ticker has {len(ticker)} characters")
     state.claim("market", ticker, row=key)
     state.markets.mark_stored(ticker)
     return values
@@ -133,9 +133,9 @@ def price_snapshot(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks)
     )
     state.markets.require(ticker, "ticker", remarks, promised=True)
     if yes_bid > yes_ask:
-        remarks.odd.append(f"crossed: yes_bid {yes_bid} above yes_ask {yes_ask}")
+        remarks.odd.append(f"crossed quote: yes_bid {yes_bid} is above yes_ask {yes_ask}")
     if abs(yes_bid + no_ask - 100) > _ROUNDED_CENTS or abs(yes_ask + no_bid - 100) > _ROUNDED_CENTS:
-        remarks.odd.append("yes and no prices do not mirror each other")
+        remarks.odd.append("yes and no prices do not add up to 100 cents")
     return values
 
 
@@ -145,7 +145,7 @@ def settlement(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> 
     ticker = identifier("ticker", key, remarks)
     payouts = optional_price("yes_payout", yes_payout), optional_price("no_payout", no_payout)
     if None not in payouts and yes_payout + no_payout != 100:
-        raise RefusedLegacyRow(f"yes_payout {yes_payout} and no_payout {no_payout} do not make 100 cents")
+        raise RefusedLegacyRow(f"yes_payout {yes_payout} and no_payout {no_payout} do not add up to 100 cents")
     values = (
         ticker,
         identifier("event_ticker", event_key, remarks),
@@ -187,14 +187,14 @@ def position(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Ro
     )
     if closed_us is None:
         if quantity == 0:
-            remarks.odd.append("open, but nothing is held")
+            remarks.odd.append("the position is open, but its quantity is 0")
         first = state.first_row_with("open position", ticker, outcome, row=key)
         if first != key:
-            remarks.odd.append(f"row {first} is an open position of the same market and side")
+            remarks.odd.append(f"row {first} is also an open position of this market and side")
     elif closed_us < opened_us:
-        remarks.odd.append("closed before it was opened")
+        remarks.odd.append("closed_at is before opened_at")
     if average == 0:
-        remarks.odd.append("its average price is 0: the cost is not known")
+        remarks.odd.append("avg_price_cents is 0, so the cost is unknown")
     state.markets.require(ticker, "ticker", remarks, promised=False)
     state.positions.mark_stored(key)
     return values
@@ -216,9 +216,9 @@ def trade(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
     synced_us = instant("synced_at", synced_at, remarks)
     position_key = _position_of_trade(position_id, state, remarks)
     if whole_number("total_cost_cents", total) != cents * quantity:
-        remarks.odd.append(f"total_cost_cents {total} is not price times quantity, {cents * quantity}")
+        remarks.odd.append(f"total_cost_cents is {total}, but price times quantity is {cents * quantity}")
     if executed_us > state.now_us:
-        remarks.odd.append("executed in the future")
+        remarks.odd.append("executed_at is in the future")
     state.claim("fill id", fill_id.lower(), row=key)
     alike = state.first_row_with("fill", ticker, held, verb, quantity, cents, executed_us, row=key)
     if alike != key:
@@ -247,7 +247,7 @@ def _position_of_trade(position_id: Any, state: AdoptionState, remarks: Remarks)
     if position_id is None or position_id in state.positions:
         return None if position_id is None else int(position_id)
     if state.positions.is_quarantined(position_id):
-        remarks.odd.append(f"position_id={position_id} is in quarantine itself and was left out")
+        remarks.odd.append(f"position_id={position_id} is quarantined, so the fill is kept without a position")
         return None
     raise RefusedLegacyRow(f"position_id={position_id} is not in positions")
 
@@ -258,7 +258,7 @@ def portfolio_settlement(row: tuple[Any, ...], state: AdoptionState, remarks: Re
     ticker = identifier("ticker", market_key, remarks)
     market_result = word("market_result", result, SETTLEMENT_RESULTS, remarks)
     if market_result == "scalar" and value is None:
-        raise RefusedLegacyRow("market_result='scalar' without a value")
+        raise RefusedLegacyRow("market_result='scalar' needs a value")
     settled_us, synced_us = (
         instant(name, each, remarks) for name, each in zip(("settled_at", "synced_at"), times, strict=True)
     )
@@ -324,7 +324,7 @@ def news_article(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -
         state.run_id,
     )
     if len(url) > _LONGEST_URL:
-        remarks.odd.append(f"its url has {len(url)} characters")
+        remarks.odd.append(f"url has {len(url)} characters")
     state.claim("url", url, row=key)
     state.articles.mark_stored(key)
     return values
@@ -333,7 +333,7 @@ def news_article(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -
 def _article(article_id: Any, state: AdoptionState) -> int:  # noqa: ANN401
     """An article can not be named without being read, so what belongs to a refused one is refused with it."""
     if article_id not in state.articles:
-        where = "in quarantine itself" if state.articles.is_quarantined(article_id) else "not in news_articles"
+        where = "quarantined" if state.articles.is_quarantined(article_id) else "not in news_articles"
         raise RefusedLegacyRow(f"article_id={article_id} is {where}")
     return whole_number("article_id", article_id)
 

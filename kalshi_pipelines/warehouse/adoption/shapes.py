@@ -153,15 +153,15 @@ def legacy_tables(database: sqlite3.Connection) -> tuple[LegacyTable, ...]:
         columns = {row[1] for row in database.execute(f'PRAGMA table_info("{table.name}")')}
         missing, surplus = set(table.read) - columns, columns - set(table.read) - set(table.retired)
         if missing:
-            raise UnknownShape(f"its table {table.name} lacks the columns {', '.join(sorted(missing))}")
+            raise UnknownShape(f"The table {table.name} lacks the columns {', '.join(sorted(missing))}.")
         if surplus:
-            raise UnknownShape(f"its table {table.name} has columns nobody knows: {', '.join(sorted(surplus))}")
+            raise UnknownShape(f"The table {table.name} has unknown columns: {', '.join(sorted(surplus))}.")
         present.append(replace(table, retired=tuple(name for name in table.retired if name in columns)))
     foreign = sorted(_names(database, "view") | (_names(database, "trigger") - _TRIGGERS))
     if foreign:
         raise UnknownShape(
-            f"it has views or triggers that are not of the older tool and would not survive ({', '.join(foreign)}): "
-            "drop them first, and make them anew for the new tables"
+            f"Views or triggers that do not belong to the older tool would be lost ({', '.join(foreign)}).",
+            "Drop them first, and create them again for the new tables afterwards.",
         )
     return tuple(present)
 

@@ -59,7 +59,7 @@ class Parents:
             return
         if key in self._quarantined:
             if key not in self._requested:
-                remarks.odd.append(f"{column}={key} is in quarantine itself")
+                remarks.odd.append(f"{column}={key} is quarantined")
         elif promised:
             raise RefusedLegacyRow(f"{column}={key} is not in {self._name}")
         else:

@@ -46,7 +46,7 @@ def excerpt(value: Any) -> str:  # noqa: ANN401
 def whole_number(name: str, value: Any) -> int:  # noqa: ANN401
     """An integer as stored; SQLite lets other types stand in an INTEGER column."""
     if type(value) is not int:
-        raise RefusedLegacyRow(f"{name}={excerpt(value)} is no whole number")
+        raise RefusedLegacyRow(f"{name}={excerpt(value)} is not a whole number")
     return value
 
 
@@ -97,7 +97,7 @@ def dollar_text(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
     try:
         exact = microdollars(identifier(name, value, remarks))
     except InexactValue:
-        raise RefusedLegacyRow(f"{name}={excerpt(value)} is no exact decimal") from None
+        raise RefusedLegacyRow(f"{name}={excerpt(value)} is not an exact decimal number") from None
     if exact < 0:
         raise RefusedLegacyRow(f"{name}={value} is negative")
     return exact
@@ -113,7 +113,7 @@ def flag(name: str, value: Any) -> bool:  # noqa: ANN401
 def text(name: str, value: Any) -> str:  # noqa: ANN401
     """Text as it is."""
     if type(value) is not str:
-        raise RefusedLegacyRow(f"{name}={excerpt(value)} is no text")
+        raise RefusedLegacyRow(f"{name}={excerpt(value)} is not text")
     return value
 
 
@@ -143,7 +143,9 @@ def word(name: str, value: Any, vocabulary: Collection[str], remarks: Remarks) -
         if bare in vocabulary:
             remarks.normalised.append(f"{name} {excerpt(value)} -> {excerpt(bare)}")
             return bare
-    raise RefusedLegacyRow(f"{name}={excerpt(value)} is none of {', '.join(each or '(empty)' for each in vocabulary)}")
+    raise RefusedLegacyRow(
+        f"{name}={excerpt(value)} is not one of {', '.join(each or '(empty)' for each in vocabulary)}"
+    )
 
 
 def instant(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
@@ -154,7 +156,7 @@ def instant(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
             if parsed.rewritten:
                 remarks.normalised.append(f"{name} {excerpt(value)} -> {parsed.rewritten}")
             return parsed.us
-    raise RefusedLegacyRow(f"{name}={excerpt(value)} is no date and time")
+    raise RefusedLegacyRow(f"{name}={excerpt(value)} is not a date and time")
 
 
 def optional_instant(name: str, value: Any, remarks: Remarks) -> int | None:  # noqa: ANN401
@@ -183,9 +185,9 @@ def texts_as_json(name: str, value: Any) -> str:  # noqa: ANN401
     try:
         parsed = json.loads(text(name, value))
     except (ValueError, RecursionError):
-        raise RefusedLegacyRow(f"{name}={excerpt(value)} is no JSON") from None
+        raise RefusedLegacyRow(f"{name}={excerpt(value)} is not JSON") from None
     if not isinstance(parsed, list) or not all(isinstance(each, str) for each in parsed):
-        raise RefusedLegacyRow(f"{name}={excerpt(value)} is no list of texts")
+        raise RefusedLegacyRow(f"{name}={excerpt(value)} is not a list of texts")
     return str(value)
 
 

@@ -86,7 +86,7 @@ def test_locked_database_fails_the_run_with_one_sentence(
         other.execute("BEGIN IMMEDIATE")
         result = run(definitions, "nightly", asset_selection=[dg.AssetKey("series")])
     other.close()
-    assert "another program holds it" in error_of(result)
+    assert "Stop the other program that holds the database" in error_of(result)
 
 
 def test_unknown_market_status_is_refused_with_the_known_ones(definitions: dg.Definitions) -> None:

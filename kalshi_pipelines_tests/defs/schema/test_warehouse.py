@@ -85,8 +85,8 @@ def test_migrate_on_a_foreign_file_fails_with_one_sentence(definitions: dg.Defin
     file.write_text("a shopping list")
     result = run(definitions, "migrate")
     assert sentence_of(result) == (
-        f"{file} is no SQLite database, so it was not touched: "
-        "set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place, or move the file away."
+        f"{file} is not a SQLite database, so it was not touched. "
+        "Set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another place, or move the file away."
     )
     assert file.read_text() == "a shopping list"
 
@@ -121,8 +121,8 @@ def test_asset_on_an_old_schema_names_the_revision_and_the_command(definitions: 
     job = definitions.resolve_job_def("nightly")
     result = job.execute_in_process(raise_on_error=False, asset_selection=[dg.AssetKey("series")])
     assert sentence_of(result) == (
-        f"The warehouse schema is at 0003 but this code needs {wanted_revision()}: "
-        "run `dagster job execute -m kalshi_pipelines -j migrate` first."
+        f"The warehouse schema is at 0003, but this code needs {wanted_revision()}. "
+        "Run `dagster job execute -m kalshi_pipelines -j migrate` first."
     )
 
 

@@ -138,7 +138,7 @@ def test_file_that_is_not_a_legacy_database_is_not_adopted(tmp_path: Path, empty
     with pytest.raises(CannotBeUpgraded, match="does not exist"):
         migrate(empty_engine, "sandbox", silent, adopt_from=tmp_path / "missing.db")
     (tmp_path / "empty_file.db").touch()
-    with pytest.raises(CannotBeUpgraded, match="no kalshi_research database"):
+    with pytest.raises(CannotBeUpgraded, match="not a kalshi_research database"):
         migrate(empty_engine, "sandbox", silent, adopt_from=tmp_path / "empty_file.db")
     assert sa.inspect(empty_engine).get_table_names() == []
 
@@ -258,13 +258,13 @@ def test_tables_of_the_user_survive_the_adoption(old: LegacyDatabase) -> None:
 @pytest.mark.parametrize(
     ("statement", "sentence"),
     [
-        ("CREATE VIEW mine AS SELECT * FROM markets", "views or triggers .* \\(mine\\)"),
-        ("CREATE TRIGGER mine AFTER DELETE ON markets BEGIN SELECT 1; END", "views or triggers .* \\(mine\\)"),
+        ("CREATE VIEW mine AS SELECT * FROM markets", "Views or triggers .* \\(mine\\)"),
+        ("CREATE TRIGGER mine AFTER DELETE ON markets BEGIN SELECT 1; END", "Views or triggers .* \\(mine\\)"),
         ("CREATE TABLE quarantine (a)", "whose names the warehouse needs \\(quarantine\\)"),
         ("CREATE TABLE price_history (a)", "whose names the warehouse needs \\(price_history\\)"),
-        ("CREATE TABLE mine (a REFERENCES positions (id))", "refer to those of the older tool \\(mine\\)"),
+        ("CREATE TABLE mine (a REFERENCES positions (id))", "refer to tables of the older tool \\(mine\\)"),
         ("CREATE TABLE alembic_version (a)", "not Alembic's"),
-        ("ALTER TABLE positions ADD COLUMN mood TEXT", "columns nobody knows: mood"),
+        ("ALTER TABLE positions ADD COLUMN mood TEXT", "unknown columns: mood"),
         ("ALTER TABLE positions DROP COLUMN side", "lacks the columns side"),
     ],
 )

@@ -95,7 +95,7 @@ def test_word_with_spaces_or_capitals_is_normalised_and_noted(written: str) -> N
 
 @pytest.mark.parametrize("written", ["hold", "", " ", "y", "yes/no", "ye s", 1, None, b"yes"])
 def test_word_outside_the_vocabulary_is_refused(written: Any) -> None:
-    with pytest.raises(RefusedLegacyRow, match="is none of yes, no"):
+    with pytest.raises(RefusedLegacyRow, match="is not one of yes, no"):
         values.word("side", written, ("yes", "no"), Remarks())
 
 
