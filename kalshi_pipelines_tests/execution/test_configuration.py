@@ -99,10 +99,18 @@ def test_caps_of_decimal_dollars_are_exact_micro_dollars() -> None:
 
 def test_caps_of_a_session_equal_the_settings_of_the_same_name() -> None:
     made = TradeSettings(
-        order_dollars=Decimal(11), session_orders=3, session_loss_dollars=Decimal(12), day_orders=5,
-        day_loss_dollars=Decimal(13), rolling_loss_dollars=Decimal(14), event_loss_dollars=Decimal(15),
-        account_loss_dollars=Decimal(16), notional_dollars=Decimal(17), position_contracts=18, attempts_per_minute=19,
-    )  # fmt: skip
+        order_dollars=Decimal(11),
+        session_orders=3,
+        session_loss_dollars=Decimal(12),
+        day_orders=5,
+        day_loss_dollars=Decimal(13),
+        rolling_loss_dollars=Decimal(14),
+        event_loss_dollars=Decimal(15),
+        account_loss_dollars=Decimal(16),
+        notional_dollars=Decimal(17),
+        position_contracts=18,
+        attempts_per_minute=19,
+    )
     million = 1_000_000
     assert made.caps == SessionCaps(
         11 * million,

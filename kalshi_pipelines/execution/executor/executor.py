@@ -387,7 +387,7 @@ class TradeExecutor:
         # The attempt is recorded so that its proposal no longer counts as pending.
         transaction.orders.record_attempt(
             self._session.session_id, proposal_id=planned.proposal_id, intent_id=intent.intent_id
-        )  # fmt: skip
+        )
         detail = f"intent {intent.intent_id} of this signal is already {intent.state.value}"
         return Decision(DecisionOutcome.KNOWN, planned.order, planned.proposal_id, intent, intent.denial, detail)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import Final
 
 from kalshi_pipelines.execution.audit.verification import AuditVerdict
 from kalshi_pipelines.execution.journal.guards import HOURS_AHEAD
@@ -23,6 +24,9 @@ from kalshi_pipelines.execution.text import (
 )
 from kalshi_pipelines.units import HOUR_US, now_us, trading_day
 
+#: The reason with which ``journal.initialise`` halts trading on a new journal.
+_NEW_JOURNAL: Final = "a new journal"
+
 
 def status(context: CommandContext, given: argparse.Namespace) -> int:
     """Print the kill switch, sessions, open orders, the inbox, caps and positions."""
@@ -33,6 +37,9 @@ def status(context: CommandContext, given: argparse.Namespace) -> int:
         print(f"environment      {account}, mode {context.trade.mode.value}")
         print(f"journal          {context.place_of_journal()}")
         print(f"trading          {f'stopped by {safe_line(switch.why)}' if switch.engaged else 'not stopped'}")
+        kill = reading.halts.kill_state()
+        if kill.engaged and kill.reason == _NEW_JOURNAL:
+            print('                 Trading is halted because this journal is new. Run `release --why "..."` once.')
         for line in status_lines(reading, account, now):
             print(line)
         pending = reading.orders.pending_proposals(context.trade.mode, now - FORGOTTEN_AFTER_US)

@@ -75,8 +75,10 @@ def test_F25_corrupt_journal_engages_the_kill_switch_once(
         assert verified(tmp_path, sqlite_journal) is made
     ((by, why),) = engagements(sqlite_journal)
     assert (by, why.rstrip("!"), len(why)) == (
-        "verify-audit", "the journal is corrupt: a row is gone", 1_000,
-    )  # fmt: skip
+        "verify-audit",
+        "the journal is corrupt: a row is gone",
+        1_000,
+    )
 
 
 def test_unverifiable_journal_does_not_engage_the_kill_switch(
@@ -118,8 +120,9 @@ def test_unreadable_exchange_leaves_the_journal_unverified(
     told(failure=KalshiError("down", "Wait."))
     report = verified(tmp_path, sqlite_journal, WITH_KEY)
     assert (report.verdict, report.problems) == (
-        AuditVerdict.COULD_NOT_RUN, (f"the exchange's orders could not be read: {KalshiError('down', 'Wait.')}",),
-    )  # fmt: skip
+        AuditVerdict.COULD_NOT_RUN,
+        (f"the exchange's orders could not be read: {KalshiError('down', 'Wait.')}",),
+    )
     assert engagements(sqlite_journal) == []
 
 

@@ -118,8 +118,10 @@ def test_agent_s_order_waits_for_approval_of_its_exact_bytes(
     command = [sys.executable, "-m", "kalshi_pipelines.execution"]
     with subprocess.Popen(
         [*command, "trade", "--by", "ann", "--why", "a try"],
-        stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    ) as trading:  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as trading:
         assert trading.stdout
         wanted = next(found for line in trading.stdout if (found := re.search(r"approve (\d+) ([0-9a-f]{12})$", line)))
         assert member.orders_on_exchange() == []

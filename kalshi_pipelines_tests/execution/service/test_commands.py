@@ -63,19 +63,38 @@ from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 
 ORDER = read_proposal(
     ProposalTexts(
-        ticker="KXA-1", action="buy", outcome="no", price="0.56", count="1.50", strategy="s", signal="one",
-        as_of="2026-11-23T12:00:00Z", valid_until="2026-11-23T12:05:00Z",
+        ticker="KXA-1",
+        action="buy",
+        outcome="no",
+        price="0.56",
+        count="1.50",
+        strategy="s",
+        signal="one",
+        as_of="2026-11-23T12:00:00Z",
+        valid_until="2026-11-23T12:05:00Z",
     ),
     Proposer(ActorKind.PERSON, "ann"),
-)  # fmt: skip
+)
 
 
 #: Arguments of the command `propose`.
 PROPOSED: dict[str, object] = {
-    "ticker": "KXA-1", "action": "buy", "outcome": "yes", "price": "0.56", "count": "1", "strategy": "s",
-    "signal": "one", "valid_minutes": 5, "rest_minutes": None, "post_only": False, "reduce_only": False,
-    "time_in_force": "immediate_or_cancel", "reason": "a look", "kind": "agent", "name": "reader",
-}  # fmt: skip
+    "ticker": "KXA-1",
+    "action": "buy",
+    "outcome": "yes",
+    "price": "0.56",
+    "count": "1",
+    "strategy": "s",
+    "signal": "one",
+    "valid_minutes": 5,
+    "rest_minutes": None,
+    "post_only": False,
+    "reduce_only": False,
+    "time_in_force": "immediate_or_cancel",
+    "reason": "a look",
+    "kind": "agent",
+    "name": "reader",
+}
 HERE = "sandbox, sub-account 0, journal /x/journal.db"
 
 
@@ -497,9 +516,9 @@ def test_wrong_setting_of_the_trade_key_is_named_in_the_error(
     with environment_context(
         monkeypatch, tmp_path, TRADE_PRIVATE_KEY_FILE=str(tmp_path / "good.pem"), **variables
     ) as made:
-        with pytest.raises(EnvironmentMismatch, match=r"set KALSHI_TRADE_URL to (an )?http"):
+        with pytest.raises(EnvironmentMismatch, match=r"Set KALSHI_TRADE_URL to (an )?http"):
             session_commands.arm(made, given(minutes=60, run=None))
-        with pytest.raises(EnvironmentMismatch, match=r"set KALSHI_TRADE_URL to (an )?http"):
+        with pytest.raises(EnvironmentMismatch, match=r"Set KALSHI_TRADE_URL to (an )?http"):
             made.client(sa.create_engine("sqlite://"))
 
 
@@ -524,9 +543,10 @@ def test_propose_stores_the_expiry_that_was_asked_for(
     context = fake_context()
     context.journal_engine = lambda: sqlite_journal
     order = PROPOSED | {
-        "rest_minutes": rests, "post_only": rests is not None,
+        "rest_minutes": rests,
+        "post_only": rests is not None,
         "time_in_force": "immediate_or_cancel" if rests is None else "good_till_canceled",
-    }  # fmt: skip
+    }
     before = now_us()
     assert inbox_commands.propose_order(context, given(**order)) == 0
     with sqlite_journal.connect() as connection:
@@ -747,6 +767,19 @@ def test_status_prints_who_stopped_trading_and_the_differences(
     assert "reconciliation   2 differences, 0 seconds ago" in status_of(monkeypatch, capsys, steps, tmp_path, NOON)
 
 
+def test_status_of_a_new_journal_prints_how_to_release_it(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    steps = order_steps(sqlite_journal, released=False, mode=Mode.DRY_RUN)
+    printed = status_of(monkeypatch, capsys, steps, tmp_path, NOON)
+    assert printed[2:4] == [
+        "trading          stopped by journal: journal (journal): a new journal",
+        '                 Trading is halted because this journal is new. Run `release --why "..."` once.',
+    ]
+    steps.release_kill_switch()
+    assert not any("is new" in line for line in status_of(monkeypatch, capsys, steps, tmp_path, NOON))
+
+
 def test_status_adds_up_the_last_24_hours_and_leaves_out_closed_scopes(
     journal_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -762,8 +795,13 @@ def test_status_adds_up_the_last_24_hours_and_leaves_out_closed_scopes(
     told = status_of(monkeypatch, capsys, steps, tmp_path, steps.clock() + 22 * HOUR)
     listed = told[told.index("caps") + 1 :]
     assert [line.strip().partition("  ")[0] for line in listed] == [
-        "session session-0002", "last 24 hours", "event KXRAIN-26NOV24", "account", "positions", "KXRAIN-26NOV24-T1",
-    ]  # fmt: skip
+        "session session-0002",
+        "last 24 hours",
+        "event KXRAIN-26NOV24",
+        "account",
+        "positions",
+        "KXRAIN-26NOV24-T1",
+    ]
     session, hours = listed[:2]
     assert session.endswith("1 of 25 orders  notional $0.00 of $1,000.00  worst loss $0.00 of $200.00")
     assert hours.endswith("3 orders  notional $10.00  worst loss $10.40 of $500.00")

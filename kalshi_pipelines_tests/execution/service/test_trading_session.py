@@ -132,8 +132,10 @@ def test_session_ends_with_a_reconciliation_and_is_closed(sqlite_journal: sa.Eng
     assert [each.outcome for each in run.decisions] == [DecisionOutcome.PLACED]
     assert reconciler.asked == [made.session.session_id]
     assert run.is_clean is clean
-    assert said == ["placed: buy 1.00 YES KXA-26-B at 0.5200 (201, 1.00 contracts filled, 0.00 contracts left)",
-                    f"after the session: {run.reconciliations[0]}"]  # fmt: skip
+    assert said == [
+        "placed: buy 1.00 YES KXA-26-B at 0.5200 (201, 1.00 contracts filled, 0.00 contracts left)",
+        f"after the session: {run.reconciliations[0]}",
+    ]
     assert ended(made) == "done"
 
 
@@ -201,8 +203,10 @@ def test_waiting_order_is_sent_after_approval_and_denied_after_expiry(
     assert until == sorted(set(until)), "the sub-account is held while a person is waited for"
     assert len(made.exchange.orders) == 2
     assert [line.partition(" ")[0] for line in said] == [
-        *("placed:", "awaits", "awaits"), *("intent", "intent"), *("placed:", "denied:"),
-    ]  # fmt: skip
+        *("placed:", "awaits", "awaits"),
+        *("intent", "intent"),
+        *("placed:", "denied:"),
+    ]
     with made.journal.reading() as reading:
         waiting = [decision.intent for decision in run.decisions if decision.order.actor is ActorKind.AGENT]
         digests = [reading.orders.intent(each.intent_id).request_sha256[:12] for each in waiting if each]
@@ -345,9 +349,7 @@ def _holder(made: ScriptedSession, contracts: int) -> Reconciler:
     """Return a reconciler of an account that holds this many contracts, bought at $0.50."""
     account = ScriptedAccount(made.clock)
     account.held = {"KXA-26-B": Holding("KXA-26-B", contracts * 100, contracts * 500_000)}
-    return Reconciler(
-        made.journal, account, account, ACCOUNT, clock_us=made.clock, pause=lambda seconds: None
-    )  # fmt: skip
+    return Reconciler(made.journal, account, account, ACCOUNT, clock_us=made.clock, pause=lambda seconds: None)
 
 
 @pytest.mark.parametrize(
@@ -394,9 +396,7 @@ def test_F54_failed_first_reconciliation_decides_nothing_and_is_repeated(
     put_in(made, made.order())
     account = ScriptedAccount(made.clock)
     account.failing = {"holdings": [UnreadableAccount("no page")] * 4}
-    reconciler = Reconciler(
-        made.journal, account, account, ACCOUNT, clock_us=made.clock, pause=lambda seconds: None
-    )  # fmt: skip
+    reconciler = Reconciler(made.journal, account, account, ACCOUNT, clock_us=made.clock, pause=lambda seconds: None)
     run = traded(made, context_of(made), reconciler)
     assert (run.decisions, run.is_clean) == ((), False)
     with made.journal.reading() as reading:

@@ -259,9 +259,9 @@ class Trading(RuleBasedStateMachine):
         clock, journal = self.steps.clock, self.steps.journal
         switch = KillSwitch(lambda: journal, emergency, (), account=ACCOUNT, clock_us=clock)
         account = ModelAccount(self.exchange)
-        report = Halt(
-            switch, emergency, self.exchange, account, self._groups, clock_us=clock, pause=self._pause
-        ).run("bob", "enough", patience_seconds=0)  # fmt: skip
+        report = Halt(switch, emergency, self.exchange, account, self._groups, clock_us=clock, pause=self._pause).run(
+            "bob", "enough", patience_seconds=0
+        )
         assert report.flat, str(report)
         self.killed = self.halted = True
         while self.fences and self.exchange.on_the_way:

@@ -24,8 +24,13 @@ def tampered(engine: sa.Engine, statement: str) -> None:
             return
         # As a superuser: no trigger fires, those of foreign keys included.
         driver.execute("SET session_replication_role = replica")
-        tables = [row[0] for row in driver.execute("SELECT DISTINCT c.relname FROM pg_trigger t JOIN pg_class c "
-                  "ON c.oid = t.tgrelid WHERE NOT t.tgisinternal").fetchall()]  # fmt: skip
+        tables = [
+            row[0]
+            for row in driver.execute(
+                "SELECT DISTINCT c.relname FROM pg_trigger t JOIN pg_class c "
+                "ON c.oid = t.tgrelid WHERE NOT t.tgisinternal"
+            ).fetchall()
+        ]
         for table in tables:
             driver.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         driver.execute(statement)
