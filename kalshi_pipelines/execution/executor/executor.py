@@ -49,7 +49,7 @@ from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckp
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
-from kalshi_pipelines.execution.orders.request import OrderRequest, request_sha256
+from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import TRIED_IN_VAIN, OrderState
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.kalshi.errors import KalshiError
@@ -340,31 +340,18 @@ class TradeExecutor:
         )
 
     def _new_intent(self, planned: PlannedOrder) -> NewIntent:
-        order, request = planned.order, planned.request
-        text = request.json
+        order = planned.order
         return NewIntent(
             session_id=self._session.session_id,
             idempotency_key=idempotency_key(self._session.account, order.signal),
-            client_order_id=request.client_order_id,
-            ticker=order.ticker,
+            request=planned.request,
             event_ticker=planned.market.event_ticker,
-            exchange_index=request.exchange_index,
-            side=request.side,
-            price_centicents=request.price.centicents,
-            count_centicontracts=request.count.centi,
-            time_in_force=order.time_in_force,
             fee_bound_microdollars=planned.fee_bound,
             as_of_us=microseconds(order.as_of),
             valid_until_us=microseconds(order.valid_until),
             actor=order.actor,
             actor_name=order.actor_name,
             approval_required=self._requires_approval(planned),
-            request_json=text,
-            request_sha256=request_sha256(text),
-            order_group_id=request.order_group_id,
-            expires_us=request.expires_us,
-            post_only=order.post_only,
-            reduce_only=order.reduce_only,
             proposal_id=planned.proposal_id,
         )
 
@@ -410,7 +397,7 @@ def _denied_as_unplannable(error: Exception) -> Denial:
 
 def _filled(intent: Intent) -> int:
     """Return the filled centi-contracts of an order: those of its fills, or those of the exchange's answer if more."""
-    return max(intent.filled_centicontracts, intent.told_filled_centicontracts or 0)
+    return max(intent.filled_centicontracts, intent.reported_filled_centicontracts or 0)
 
 
 def _unresolved_check(order: ProposedOrder, own: Iterable[Intent]) -> Check:

@@ -10,8 +10,9 @@ from enum import StrEnum
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState
-from kalshi_pipelines.execution.orders.terms import ClientOrderId, MarketTicker, OrderId, Side, TimeInForce
+from kalshi_pipelines.execution.orders.terms import Side
 
 
 class Mode(StrEnum):
@@ -109,31 +110,18 @@ class LeaseHeld:
 
 @dataclass(frozen=True, slots=True)
 class NewIntent:
-    """An order as it would be sent, to be planned."""
+    """An order to be planned: the request as it would be sent, and what else the journal keeps of the order."""
 
     session_id: str
     idempotency_key: str
-    client_order_id: ClientOrderId
-    ticker: MarketTicker
+    request: OrderRequest
     event_ticker: str
-    exchange_index: int
-    side: Side
-    price_centicents: int
-    count_centicontracts: int
-    time_in_force: TimeInForce
     fee_bound_microdollars: int
     as_of_us: int
     valid_until_us: int
     actor: ActorKind
     actor_name: str
     approval_required: bool
-    request_json: str
-    request_sha256: str
-    self_trade_prevention: str = "taker_at_cross"
-    order_group_id: OrderId | None = None
-    expires_us: int | None = None
-    post_only: bool = False
-    reduce_only: bool = False
     proposal_id: int | None = None
 
 
@@ -161,7 +149,7 @@ class Intent:
     """A stored intent and where it is now.
 
     ``filled_centicontracts`` and ``fees_microdollars`` are those of the fills that were posted;
-    ``told_filled_centicontracts`` is what the exchange said with its last answer, whose fills may follow later.
+    ``reported_filled_centicontracts`` is what the exchange said with its last answer, whose fills may follow later.
     """
 
     intent_id: int
@@ -192,7 +180,7 @@ class Intent:
     state_us: int
     order_id: str | None
     denial: DenialReason | None
-    told_filled_centicontracts: int | None
+    reported_filled_centicontracts: int | None
     filled_centicontracts: int
     fees_microdollars: int
 
@@ -201,7 +189,7 @@ class Intent:
         """What is still reserved for: all that may be filled, or was and is not posted yet."""
         if self.state in OPEN_STATES:
             return max(0, self.count_centicontracts - self.filled_centicontracts)
-        return max(0, (self.told_filled_centicontracts or 0) - self.filled_centicontracts)
+        return max(0, (self.reported_filled_centicontracts or 0) - self.filled_centicontracts)
 
     @property
     def fee_left_microdollars(self) -> int:

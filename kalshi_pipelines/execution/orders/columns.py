@@ -56,6 +56,10 @@ class _Term:
         return self.name + (self.form.suffix if self.form else "")
 
 
+#: The terms of each class, worked out once, because orders are stored while all other writers wait.
+_KNOWN: Final[dict[type, tuple[_Term, ...]]] = {}
+
+
 def to_columns(terms: object) -> dict[str, Any]:
     """Return the columns in which these terms are stored; a missing term is None."""
     columns: dict[str, Any] = {}
@@ -85,8 +89,11 @@ def from_columns(kind: type[Terms], columns: Mapping[Any, Any]) -> Terms:
 
 
 def _terms_of(kind: type) -> tuple[_Term, ...]:
-    hints = typing.get_type_hints(kind)
-    return tuple(_term(field.name, hints[field.name], field.init) for field in fields(kind))
+    known = _KNOWN.get(kind)
+    if known is None:
+        hints = typing.get_type_hints(kind)
+        known = _KNOWN[kind] = tuple(_term(field.name, hints[field.name], field.init) for field in fields(kind))
+    return known
 
 
 def _term(name: str, hint: Any, is_argument: bool) -> _Term:  # noqa: ANN401  # a type, or a union with None

@@ -42,8 +42,8 @@ def match_intent(intent: Intent, sweep: OrderSweep) -> Match:
     if intent.order_id is not None and intent.order_id in sweep.orders:
         found = list({order.order_id: order for order in [*found, sweep.orders[intent.order_id]]}.values())
     if not found:
-        if intent.filled_centicontracts or intent.told_filled_centicontracts:
-            filled = amounts.count(max(intent.filled_centicontracts, intent.told_filled_centicontracts or 0))
+        if intent.filled_centicontracts or intent.reported_filled_centicontracts:
+            filled = amounts.count(max(intent.filled_centicontracts, intent.reported_filled_centicontracts or 0))
             return Diverged(f"{filled} of it are filled, and no list of orders has it")
         nameless = [order for order in sweep.orders.values() if _may_be_order_of(intent, order)]
         return Diverged(f"an order of its group has no client order id: {_ids(nameless)}") if nameless else NotThere()
@@ -91,8 +91,8 @@ def end_contradiction(intent: Intent, order: ExchangeOrder) -> str | None:
         return None
     if order.is_resting:
         return f"it ended as {intent.state.value}, and rests"
-    if intent.told_filled_centicontracts != order.filled_centicontracts:
-        filled = amounts.count(intent.told_filled_centicontracts or 0)
+    if intent.reported_filled_centicontracts != order.filled_centicontracts:
+        filled = amounts.count(intent.reported_filled_centicontracts or 0)
         return f"it ended with {filled} filled, and {amounts.count(order.filled_centicontracts)} are"
     return None
 

@@ -92,7 +92,7 @@ def test_order_is_planned_reserved_sent_and_recorded_with_all_its_terms(sqlite_j
         "ticker": "KXA-26-B",
         "time_in_force": "good_till_canceled",
     }
-    assert (intent.state, intent.told_filled_centicontracts) == (OrderState.RESTING, 100)
+    assert (intent.state, intent.reported_filled_centicontracts) == (OrderState.RESTING, 100)
     assert intent.order_id is not None
     assert made.asked == ["KXA-26-B", 2]
     assert made.exchange.groups == [(2, GROUP_CONTRACTS)]
@@ -358,7 +358,7 @@ def test_F06_unknown_order_blocks_its_market_and_no_other(sqlite_journal: sa.Eng
     unknown = made.decide()
     assert (unknown.outcome, unknown.intent and unknown.intent.state) == (DecisionOutcome.UNKNOWN, OrderState.UNKNOWN)
     assert unknown.intent is not None
-    assert unknown.intent.told_filled_centicontracts is None
+    assert unknown.intent.reported_filled_centicontracts is None
     made.exchange.answer = accepted()
     assert made.decide().reason is DenialReason.UNRESOLVED_ORDER
     assert made.decide(ticker=MarketTicker("KXA-26-C")).outcome is DecisionOutcome.PLACED
@@ -384,7 +384,7 @@ def test_three_refused_orders_in_a_row_engage_the_kill_switch(
     made = scripted_session(sqlite_journal, ScriptedExchange(answer=refused))
     refusal = [made.decide() for _ in range(MOST_REFUSALS_IN_A_ROW - 1)]
     assert [each.outcome for each in refusal] == [DecisionOutcome.REFUSED] * 2
-    assert [each.intent and each.intent.told_filled_centicontracts for each in refusal] == [0, 0]
+    assert [each.intent and each.intent.reported_filled_centicontracts for each in refusal] == [0, 0]
     made.exchange.answer = accepted()
     assert made.decide().outcome is DecisionOutcome.PLACED
     made.exchange.answer = refused

@@ -11,6 +11,7 @@ from kalshi_pipelines.execution.journal.records import Binding, KillState, Lease
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import Contracts
 from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     EVENT,
@@ -229,7 +230,7 @@ def test_a_signal_that_was_planned_is_told_with_its_intent(steps: OrderSteps) ->
         with pytest.raises(AlreadyPlanned, match=f"intent {first.intent_id} is planned already"):
             transaction.orders.plan(new)
         with pytest.raises(IdempotencyConflict, match=f"intent {first.intent_id} has the same .* other terms"):
-            transaction.orders.plan(replace(new, count_centicontracts=999))
+            transaction.orders.plan(replace(new, request=replace(new.request, count=Contracts(999))))
 
 
 def test_proposals_wait_until_they_were_tried_in_the_mode_or_ran_out(steps: OrderSteps) -> None:

@@ -17,6 +17,7 @@ from kalshi_pipelines.execution.journal.records import (
     ForeignOrder,
     Intent,
     Mode,
+    NewIntent,
     Origin,
     ScopeKind,
     SweepReading,
@@ -28,6 +29,7 @@ from kalshi_pipelines.execution.journal.writing.standings import Standings
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import ClientOrderId, OrderId, Side, TimeInForce
 from kalshi_pipelines_tests.support.execution.order_steps import (
@@ -40,6 +42,7 @@ from kalshi_pipelines_tests.support.execution.order_steps import (
     WIDE,
     OrderSteps,
     caps,
+    forge,
     new_session,
     open_session,
     order_steps,
@@ -337,13 +340,18 @@ INTENTS: dict[str, dict[str, Any]] = {
     "a group of no session": {"order_group_id": OrderId("00000000-0000-4000-8000-000000000000")},
     "a group of another shard": {"exchange_index": 1},
     "self-trade prevention nobody knows": {"self_trade_prevention": "none"},
-    "a digest that is none": {"request_sha256": "abc"},
 }  # fmt: skip
 
 
 def test_intent_that_cannot_be_an_order_is_refused(steps: OrderSteps) -> None:
     for wrong, changed in INTENTS.items():
         assert refused(steps, lambda transaction, _: transaction.orders.plan(steps.intent(**changed))), wrong  # noqa: B023
+
+
+def with_text(new: NewIntent, text: str) -> NewIntent:
+    """Return an order whose request would be sent as another text."""
+    misprinted = type("Misprinted", (OrderRequest,), {"json": text})
+    return replace(new, request=forge(misprinted, new.request))
 
 
 @pytest.mark.parametrize(
@@ -364,27 +372,36 @@ def test_intent_that_cannot_be_an_order_is_refused(steps: OrderSteps) -> None:
 )
 def test_F27_intent_whose_request_has_other_terms_is_refused(steps: OrderSteps, sent: dict[str, Any]) -> None:
     new = steps.intent()
-    other = replace(new, request_json=steps.intent(**{"client_order_id": new.client_order_id, **sent}).request_json)
+    same_id = {"client_order_id": new.request.client_order_id, **sent}
+    other = with_text(new, steps.intent(**same_id).request.json)
     with pytest.raises(JournalRefused, match="request_terms"), steps.journal.writing() as transaction:
         transaction.orders.plan(other)
     steps.subaccount = 1
     with pytest.raises(JournalRefused, match="request_terms"), steps.journal.writing() as transaction:
         transaction.orders.plan(steps.intent())
-    twice = replace(new, request_json=new.request_json[:-1] + ',"count":"1000000.00"}')
+    twice = with_text(new, new.request.json[:-1] + ',"count":"1000000.00"}')
     with pytest.raises(JournalRefused, match="request_terms"), steps.journal.writing() as transaction:
         transaction.orders.plan(twice)
 
 
-def test_intent_that_reserves_less_than_its_cost_is_refused(steps: OrderSteps) -> None:
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"reserved_if_no_microdollars": 5_199_999}, "ck_intents_reserved"),
+        ({"request_sha256": "abc"}, "ck_intents_request_sha256"),
+    ],
+)
+def test_intent_row_with_too_small_a_reservation_or_a_wrong_digest_is_refused(
+    steps: OrderSteps, changed: dict[str, object], rule: str
+) -> None:
     intent = steps.plan()
 
-    def cheaper(transaction: JournalTransaction, _: OrderSteps) -> None:
+    def store(transaction: JournalTransaction, _: OrderSteps) -> None:
         row = dict(transaction._connection.execute(sa.select(metadata.tables["intents"])).mappings().one())
         row |= {"intent_id": audited(transaction), "idempotency_key": "a" * 64, "client_order_id": "kx1-another"}
-        row["reserved_if_no_microdollars"] -= 1
-        transaction._connection.execute(metadata.tables["intents"].insert(), row)
+        transaction._connection.execute(metadata.tables["intents"].insert(), row | changed)
 
-    assert refused(steps, cheaper) == "ck_intents_reserved"
+    assert refused(steps, store) == rule
     assert steps.reload(intent).state is OrderState.PLANNED
 
 

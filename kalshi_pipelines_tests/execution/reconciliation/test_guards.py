@@ -505,7 +505,7 @@ def test_F04_an_order_that_is_found_gets_its_id_its_state_and_what_was_filled(be
     report = bench.reconcile()
     told = bench.steps.reload(intent)
     assert report.clean, str(report)
-    assert (told.state, told.order_id, told.told_filled_centicontracts) == (
+    assert (told.state, told.order_id, told.reported_filled_centicontracts) == (
         OrderState.EXECUTED,
         order.order_id,
         1_000,
@@ -586,7 +586,7 @@ def _sweep(*orders: ExchangeOrder) -> OrderSweep:
 
 @pytest.mark.parametrize("state", OrderState)
 def test_what_must_not_be_at_the_exchange_is_what_the_journal_excludes(bench: Bench, state: OrderState) -> None:
-    intent = replace(bench.steps.reserve(), state=state, told_filled_centicontracts=1_000)
+    intent = replace(bench.steps.reserve(), state=state, reported_filled_centicontracts=1_000)
     wrong = {
         name
         for name, order in {

@@ -33,7 +33,7 @@ from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.fees import FeeTerms, fee_bound
 from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
 from kalshi_pipelines.execution.orders.proposals import Signal
-from kalshi_pipelines.execution.orders.request import OrderRequest, request_sha256
+from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId, Side, TimeInForce, YesPrice
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
@@ -184,8 +184,9 @@ class Trading(RuleBasedStateMachine):
         """Propose an earlier signal again, with the same terms or a higher price."""
         signal, known = self.signals[number % len(self.signals)]
         key = idempotency_key(ACCOUNT, signal)
-        assert (key, client_order_id(key)) == (known.idempotency_key, known.client_order_id)
-        new = replace(known, price_centicents=known.price_centicents + 100 if dearer else known.price_centicents)
+        assert (key, client_order_id(key)) == (known.idempotency_key, known.request.client_order_id)
+        price = YesPrice(known.request.price.centicents + 100) if dearer else known.request.price
+        new = replace(known, request=replace(known.request, price=price))
         expected = IdempotencyConflict if dearer else AlreadyPlanned
         with pytest.raises(expected), self.steps.journal.writing() as transaction:
             transaction.orders.plan(new)
@@ -336,17 +337,8 @@ class Trading(RuleBasedStateMachine):
         new = self.steps.intent(
             session_id=dry or self.steps.session_id,
             idempotency_key=key,
-            client_order_id=request.client_order_id,
-            ticker=ticker,
-            side=side,
-            price_centicents=price,
-            count_centicontracts=count,
-            time_in_force=tif,
-            expires_us=request.expires_us,
+            request=request,
             fee_bound_microdollars=fee_bound(TERMS, side, request.price, request.count),
-            request_json=request.json,
-            request_sha256=request_sha256(request.json),
-            order_group_id=group,
         )
         before = self._rows()
         with self.steps.journal.writing() as transaction:

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -28,8 +28,16 @@ from kalshi_pipelines.execution.journal.tables import CEILINGS, UNCAPPED
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.proposals import ActorKind
-from kalshi_pipelines.execution.orders.request import request_text
-from kalshi_pipelines.execution.orders.terms import ClientOrderId, MarketTicker, OrderId, Side, TimeInForce
+from kalshi_pipelines.execution.orders.request import SELF_TRADE_PREVENTION, OrderRequest
+from kalshi_pipelines.execution.orders.terms import (
+    ClientOrderId,
+    Contracts,
+    MarketTicker,
+    OrderId,
+    Side,
+    TimeInForce,
+    YesPrice,
+)
 from kalshi_pipelines.units import microseconds
 
 SECOND = 1_000_000
@@ -44,6 +52,12 @@ ACCOUNT = Account("sandbox", 0)
 GROUP = "9b2f2c4e-0000-4000-8000-000000000001"
 EVENT = "KXRAIN-26NOV24"
 TICKER = f"{EVENT}-T1"
+
+Made = TypeVar("Made")
+_TERMS = (
+    "client_order_id", "ticker", "side", "price_centicents", "count_centicontracts", "time_in_force",
+    "exchange_index", "order_group_id", "expires_us", "post_only", "reduce_only", "self_trade_prevention",
+)  # fmt: skip
 
 WIDE = SessionCaps(
     order_notional_microdollars=UNCAPPED,
@@ -76,6 +90,14 @@ class Clock:
         return self.now_us
 
 
+def forge(kind: type[Made], like: Made | None = None, **values: object) -> Made:
+    """Return an instance of a class whose checks are not made, with other values than ``like``."""
+    made = object.__new__(kind)
+    for each in fields(cast("Any", kind)):
+        object.__setattr__(made, each.name, values[each.name] if each.name in values else getattr(like, each.name))
+    return made
+
+
 @dataclass
 class OrderSteps:
     """A journal that is ready for trading, and one method for each step of an order."""
@@ -87,45 +109,45 @@ class OrderSteps:
     subaccount: int = 0
     numbers: Callable[[], int] = field(default_factory=lambda: count(1).__next__)
 
-    def intent(self, **changed: Any) -> NewIntent:
-        """Return a new order: buy 10 YES at $0.50 with a fee of at most $0.20."""
+    def intent(self, *, request: Any = None, **changed: Any) -> NewIntent:
+        """Return a new order: buy 10 YES at $0.50 with a fee of at most $0.20, unless ``changed`` says otherwise."""
         number = self.numbers()
+        terms = {name: changed.pop(name) for name in _TERMS if name in changed}
+        terms.setdefault("client_order_id", ClientOrderId(f"kx1-{self.session_id}-{number:06}"))
         values: dict[str, Any] = {
             "session_id": self.session_id,
             "idempotency_key": hashlib.sha256(f"{self.session_id}{number}".encode()).hexdigest(),
-            "client_order_id": ClientOrderId(f"kx1-{self.session_id}-{number:06}"),
-            "ticker": MarketTicker(TICKER),
+            "request": request or self._request(**terms),
             "event_ticker": EVENT,
-            "exchange_index": 0,
-            "side": Side.BID,
-            "price_centicents": 5_000,
-            "count_centicontracts": 1_000,
-            "time_in_force": TimeInForce.IMMEDIATE_OR_CANCEL,
             "fee_bound_microdollars": 200_000,
             "as_of_us": self.clock(),
             "valid_until_us": self.clock() + MINUTE,
             "actor": ActorKind.PERSON,
             "actor_name": "ada",
             "approval_required": False,
-            "order_group_id": OrderId(self.group),
         }
-        values.update(changed)
-        values["ticker"] = MarketTicker(str(values["ticker"]))
-        group = values["order_group_id"]
-        terms = {
+        return NewIntent(**{**values, **changed})
+
+    def _request(
+        self,
+        ticker: str = TICKER,
+        price_centicents: int = 5_000,
+        count_centicontracts: int = 1_000,
+        self_trade_prevention: str = SELF_TRADE_PREVENTION,
+        **terms: Any,
+    ) -> OrderRequest:
+        values: dict[str, Any] = {
+            "side": Side.BID,
+            "time_in_force": TimeInForce.IMMEDIATE_OR_CANCEL,
             "subaccount": self.subaccount,
-            "post_only": False,
-            "reduce_only": False,
-            "expires_us": None,
-            "self_trade_prevention": "taker_at_cross",
-            **values,
-            "client_order_id": str(values["client_order_id"]),
-            "ticker": str(values["ticker"]),
-            "order_group_id": None if group is None else str(group),
+            "exchange_index": 0,
+            "order_group_id": OrderId(self.group),
+            **terms,
         }
-        values.setdefault("request_json", request_text(terms))
-        values.setdefault("request_sha256", hashlib.sha256(values["request_json"].encode()).hexdigest())
-        return NewIntent(**values)
+        # Prices and counts are not checked here, because tests show that the database refuses wrong ones.
+        price, count = forge(YesPrice, centicents=price_centicents), forge(Contracts, centi=count_centicontracts)
+        request = OrderRequest(ticker=MarketTicker(ticker), price=price, count=count, **values)
+        return forge(OrderRequest, request, self_trade_prevention=self_trade_prevention)
 
     def plan(self, **changed: Any) -> Intent:
         with self.journal.writing() as transaction:

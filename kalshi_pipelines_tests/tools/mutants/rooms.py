@@ -6,7 +6,8 @@ from typing import Final
 _EXECUTION: Final = "kalshi_pipelines/execution/"
 _TESTS: Final = "kalshi_pipelines_tests/execution/"
 _JOURNAL: Final = (
-    "anchors", "caps", "driver_query", "errors", "journal", "reading/*", "records", "transaction", "writing/*",
+    "anchors", "caps", "driver_query", "errors", "intent_rows", "journal", "reading/*",
+    "records", "transaction", "writing/*",
 )  # fmt: skip
 #: Tests with a Postgres say the same as those with a SQLite file and take longer.
 _QUICK: Final = "not postgres"

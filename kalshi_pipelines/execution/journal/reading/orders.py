@@ -6,6 +6,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.driver_query import DriverQuery
+from kalshi_pipelines.execution.journal.intent_rows import read_intent
 from kalshi_pipelines.execution.journal.reading.rows import Row, all_rows, first_row
 from kalshi_pipelines.execution.journal.records import Intent, Mode, Sent
 from kalshi_pipelines.execution.journal.tables import (
@@ -19,9 +20,7 @@ from kalshi_pipelines.execution.journal.tables import (
     sessions,
 )
 from kalshi_pipelines.execution.orders.account import Account
-from kalshi_pipelines.execution.orders.denials import BY_CODE
 from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState
-from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.units import MINUTE_US
 
 _LAST = order_events.alias("last_event")
@@ -108,7 +107,7 @@ class OrderReading:
         row = first_row(self._connection, _BY_ID, intent_id=intent_id)
         if row is None:
             raise LookupError(f"the journal has no intent {intent_id}")
-        return _intent(row)
+        return read_intent(row)
 
     def intent_of_key(self, mode: Mode, idempotency_key: str) -> Intent | None:
         """Return the intent that was planned earlier for an idempotency key, or None."""
@@ -118,7 +117,7 @@ class OrderReading:
     def intent_of_client_order_id(self, mode: Mode, client_order_id: str) -> Intent | None:
         """Return the intent with a client order id, or None."""
         row = first_row(self._connection, _BY_CLIENT_ORDER_ID, mode=mode.value, client_order_id=client_order_id)
-        return None if row is None else _intent(row)
+        return None if row is None else read_intent(row)
 
     def intent_id_of_order(self, order_id: str) -> int | None:
         """Return the intent to which the exchange gave this order id, or None."""
@@ -144,7 +143,7 @@ class OrderReading:
             open_intents.c.mode == mode.value,
             open_intents.c.state.in_([state.value for state in states]),
         )
-        return [_intent(row) for row in all_rows(self._connection, found.order_by(intents.c.intent_id))]
+        return [read_intent(row) for row in all_rows(self._connection, found.order_by(intents.c.intent_id))]
 
     def sent(self, intent_id: int) -> Sent:
         """Return the record that was committed before an order was sent.
@@ -194,39 +193,3 @@ class OrderReading:
         tried = sa.exists().where(attempts.c.proposal_id == proposals.c.proposal_id, attempts.c.mode == mode.value)
         found = sa.select(proposals).where(~tried, proposals.c.valid_until_us >= not_before_us)
         return all_rows(self._connection, found.order_by(proposals.c.proposal_id).limit(limit))
-
-
-def _intent(row: Row) -> Intent:
-    return Intent(
-        intent_id=row["intent_id"],
-        session_id=row["session_id"],
-        account=Account(row["environment"], row["subaccount"]),
-        mode=Mode(row["mode"]),
-        client_order_id=row["client_order_id"],
-        ticker=row["ticker"],
-        event_ticker=row["event_ticker"],
-        exchange_index=row["exchange_index"],
-        order_group_id=row["order_group_id"],
-        side=Side(row["side"]),
-        price_centicents=row["price_centicents"],
-        count_centicontracts=row["count_centicontracts"],
-        fee_bound_microdollars=row["fee_bound_microdollars"],
-        reserved_if_no_microdollars=row["reserved_if_no_microdollars"],
-        reserved_if_yes_microdollars=row["reserved_if_yes_microdollars"],
-        notional_microdollars=row["notional_microdollars"],
-        idempotency_key=row["idempotency_key"],
-        request_json=row["request_json"],
-        request_sha256=row["request_sha256"],
-        valid_until_us=row["valid_until_us"],
-        expires_us=row["expires_us"],
-        planned_us=row["planned_us"],
-        proposal_id=row["proposal_id"],
-        state=OrderState(row["state"]),
-        state_seq=row["state_seq"],
-        state_us=row["state_us"],
-        order_id=row["order_id"],
-        denial=None if row["denial"] is None else BY_CODE[row["denial"]],
-        told_filled_centicontracts=row["told_filled"],
-        filled_centicontracts=row["filled"],
-        fees_microdollars=row["fees"],
-    )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalRefused
+from kalshi_pipelines.execution.journal.intent_rows import new_intent_row, planned_intent
 from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.reading.rows import Row
 from kalshi_pipelines.execution.journal.records import Details, Intent, Mode, NewIntent, Sent
@@ -11,13 +12,9 @@ from kalshi_pipelines.execution.journal.tables import approvals, attempts, inten
 from kalshi_pipelines.execution.journal.writing.audit_writer import NO_FACTS, AuditWriter, NewRow
 from kalshi_pipelines.execution.journal.writing.ledger import LedgerWriter
 from kalshi_pipelines.execution.journal.writing.order_events import NO_DETAILS, facts_of, moved, record_event
-from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.request import request_text
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState, Writer
-from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines.execution.orders.worst_case import Exposure
-from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 #: The kind of the audit record for each state an answer can lead to.
 _KINDS: Final = {
@@ -64,9 +61,9 @@ class OrderWriter:
         if earlier is not None:
             raise AlreadyPlanned(earlier) if _same_terms(earlier, new) else IdempotencyConflict(earlier)
         intent_id = self._audit.next_seq
-        intent = _planned(new, session, intent_id, self._audit.now_us)
-        values = _intent_values(new, session, intent)
-        if request_text(values) != new.request_json:
+        values = new_intent_row(new, session, self._audit.now_us)
+        intent = planned_intent(intent_id, values)
+        if request_text(values) != intent.request_json:
             problem = f"the order {intent.client_order_id} would be sent with other terms than it is counted with"
             raise JournalRefused("request_terms", f"{problem}: nothing was stored; this is an error of the program")
         rows = [
@@ -182,7 +179,7 @@ class OrderWriter:
             intent,
             state,
             order_id=order_id or intent.order_id,
-            told_filled_centicontracts=filled_centicontracts,
+            reported_filled_centicontracts=filled_centicontracts,
         )
 
     def record_absence(self, intent: Intent, resolution_id: int, details: Details = NO_DETAILS) -> Intent:
@@ -241,85 +238,10 @@ class OrderWriter:
 
 def _same_terms(earlier: Intent, new: NewIntent) -> bool:
     """Return whether two orders are for the same trade; their order groups differ between sessions."""
+    request = new.request
     return (earlier.ticker, earlier.side, earlier.price_centicents, earlier.count_centicontracts) == (
-        str(new.ticker),
-        new.side,
-        new.price_centicents,
-        new.count_centicontracts,
+        str(request.ticker),
+        request.side,
+        request.price.centicents,
+        request.count.centi,
     )
-
-
-def _planned(new: NewIntent, session: Row, intent_id: int, now_us: int) -> Intent:
-    reserved = Exposure.of_resting(new.side, new.price_centicents, new.count_centicontracts, new.fee_bound_microdollars)
-    pays = new.price_centicents if new.side is Side.BID else DOLLAR_CENTICENTS - new.price_centicents
-    return Intent(
-        intent_id=intent_id,
-        session_id=new.session_id,
-        account=Account(session["environment"], session["subaccount"]),
-        mode=Mode(session["mode"]),
-        client_order_id=str(new.client_order_id),
-        ticker=str(new.ticker),
-        event_ticker=new.event_ticker,
-        exchange_index=new.exchange_index,
-        order_group_id=None if new.order_group_id is None else str(new.order_group_id),
-        side=new.side,
-        price_centicents=new.price_centicents,
-        count_centicontracts=new.count_centicontracts,
-        fee_bound_microdollars=new.fee_bound_microdollars,
-        reserved_if_no_microdollars=reserved.if_no,
-        reserved_if_yes_microdollars=reserved.if_yes,
-        notional_microdollars=pays * new.count_centicontracts,
-        idempotency_key=new.idempotency_key,
-        request_json=new.request_json,
-        request_sha256=new.request_sha256,
-        valid_until_us=new.valid_until_us,
-        expires_us=new.expires_us,
-        planned_us=now_us,
-        proposal_id=new.proposal_id,
-        state=OrderState.PLANNED,
-        state_seq=1,
-        state_us=now_us,
-        order_id=None,
-        denial=None,
-        told_filled_centicontracts=None,
-        filled_centicontracts=0,
-        fees_microdollars=0,
-    )
-
-
-def _intent_values(new: NewIntent, session: Row, intent: Intent) -> dict[str, object]:
-    return {
-        "session_id": new.session_id,
-        "environment": intent.account.environment,
-        "subaccount": intent.account.subaccount,
-        "mode": intent.mode.value,
-        "origin": session["origin"],
-        "proposal_id": new.proposal_id,
-        "idempotency_key": new.idempotency_key,
-        "client_order_id": intent.client_order_id,
-        "ticker": intent.ticker,
-        "event_ticker": intent.event_ticker,
-        "exchange_index": intent.exchange_index,
-        "order_group_id": intent.order_group_id,
-        "side": new.side.value,
-        "price_centicents": new.price_centicents,
-        "count_centicontracts": new.count_centicontracts,
-        "time_in_force": new.time_in_force.value,
-        "expires_us": new.expires_us,
-        "post_only": int(new.post_only),
-        "reduce_only": int(new.reduce_only),
-        "cancel_order_on_pause": 1,
-        "self_trade_prevention": new.self_trade_prevention,
-        "fee_bound_microdollars": new.fee_bound_microdollars,
-        "reserved_if_no_microdollars": intent.reserved_if_no_microdollars,
-        "reserved_if_yes_microdollars": intent.reserved_if_yes_microdollars,
-        "notional_microdollars": intent.notional_microdollars,
-        "as_of_us": new.as_of_us,
-        "valid_until_us": new.valid_until_us,
-        "planned_us": intent.planned_us,
-        "actor_kind": new.actor.value,
-        "actor_name": new.actor_name,
-        "approval_required": int(new.approval_required),
-        "request_json": new.request_json,
-        "request_sha256": new.request_sha256,
-    }
