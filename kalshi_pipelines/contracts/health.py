@@ -23,7 +23,8 @@ from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import contract_endpoints, contract_runs, ingest_runs
 
-#: The longest time between two runs, minus a jitter. It leaves a slow daemon half an hour to keep six hours.
+#: A run is due this long after the last run began, minus a jitter. A slow daemon then has half an hour left to start
+#: runs at most six hours apart.
 RUN_INTERVAL_US: Final = 5 * HOUR_US + 30 * MINUTE_US
 #: The largest jitter, so the next run is due 4 h 45 min to 5 h 30 min after the last one began.
 JITTER_US: Final = 45 * MINUTE_US

@@ -21,7 +21,7 @@ _MANY: Final = 10
 """The number of learned answers needed to judge how a place varies between answers."""
 _FEW_VALUES: Final = 3
 _MOST_STILL: Final = 3
-"""The most numbers of one record that are reported as frozen together; a quote consists of two numbers."""
+"""How many numbers of one record may freeze together. If more do, the rows are new and no field is dead."""
 _MOST_IDLE: Final = 0.5
 """The share of idle values above which an answer may consist of rows that have not been traded yet."""
 _RARE: Final = 0.001

@@ -13,13 +13,13 @@ import orjson
 from kalshi_pipelines.errors import ExpectedError
 
 MOST_BYTES: Final = 32 * 1024 * 1024
-"""The most bytes of a body. The complete list of series is the largest known body, at about 15 MB."""
+"""The largest size of a body in bytes. The complete list of series is the largest known body, about 15 MB."""
 MOST_VALUES: Final = 3_000_000
 MOST_DEPTH: Final = 40
 MOST_CHARACTERS: Final = 200_000
-"""The most characters of one text. The longest rules of a market have about 20,000."""
+"""The largest length of one text in characters. The longest rules of a market have about 20,000."""
 MOST_KEYS: Final = 2_000
-"""The most keys of one object, and the most characters of one key."""
+"""The largest number of keys of one object, and the largest length of one key in characters."""
 _MOST_SLOWLY_READ: Final = 4 * 1024 * 1024
 
 
@@ -62,7 +62,7 @@ def decode(body: bytes) -> Any:  # noqa: ANN401
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise AbsurdBody(_why(body, error)) from None
-    keys = _measured(value)
+    keys = _measure(value)
     if keys != _keys_written(body) and len(body) <= _MOST_SLOWLY_READ:
         _refuse_twins(body)
     return value
@@ -84,7 +84,7 @@ def _why(body: bytes, error: orjson.JSONDecodeError) -> str:
     return "no JSON, but HTML" if body.lstrip()[:1] == b"<" else "no JSON"
 
 
-def _measured(value: Any) -> int:  # noqa: ANN401
+def _measure(value: Any) -> int:  # noqa: ANN401
     """Return the number of keys in a value, at every depth."""
     keys, depth = 0, 0
     level = [value]

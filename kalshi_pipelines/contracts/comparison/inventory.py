@@ -19,7 +19,7 @@ MOST_QUESTIONS: Final = 40
 WHOLE: Final = "$"
 """The place of the whole body."""
 ENOUGH: Final = 20
-"""The number of values in one answer needed to judge whether a place varies."""
+"""The number of values that one answer needs before its place counts as varied or uniform."""
 
 _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 

@@ -38,7 +38,7 @@ def digest_document(body: bytes) -> DocumentDigest:
     Raises:
         UnreadableDocument: The body is not an OpenAPI document, or it may do harm.
     """
-    document = _loaded(body)
+    document = _load(body)
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
         raise UnreadableDocument("it has no paths")
     found: dict[str, dict[str, str]] = {
@@ -127,12 +127,12 @@ def _contents(name: str, holder: object) -> Iterator[tuple[str, str]]:
 def _schema(at: str, schema: object, depth: int) -> Iterator[tuple[str, str]]:
     if not isinstance(schema, dict) or depth > _MOST_DEPTH:
         return
-    told = [
+    facts = [
         f"{key}={schema[key]}"
         for key in ("type", "format", "$ref", "nullable", "minimum", "maximum", "default")
         if key in schema
     ]
-    yield f"{at} type".strip(), " ".join(told)
+    yield f"{at} type".strip(), " ".join(facts)
     for value in _list(schema.get("enum")):
         yield f"{at} value {value}".strip(), "allowed"
     for key in _list(schema.get("required")):
@@ -161,7 +161,7 @@ def _at(value: object, *keys: str) -> Any:  # noqa: ANN401
     return value
 
 
-def _loaded(body: bytes) -> object:
+def _load(body: bytes) -> object:
     if len(body) > _MOST_BYTES:
         raise UnreadableDocument(f"it has more than {_MOST_BYTES // 1024 // 1024} MB")
     try:

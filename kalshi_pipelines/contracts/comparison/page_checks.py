@@ -249,10 +249,10 @@ def _body(contract: Contract, raws: Sequence[Any]) -> bytes:
     if pages is None:
         raise ValueError(f"{contract.endpoint} has no list of records")
     cursor = b"," + _key(pages.cursor) + b'""' if pages.cursor else b""
-    return b"{" + _key(pages.rows) + b"[" + b",".join(_bounded(raws)) + b"]" + cursor + b"}"
+    return b"{" + _key(pages.rows) + b"[" + b",".join(_within_bound(raws)) + b"]" + cursor + b"}"
 
 
-def _bounded(raws: Sequence[Any]) -> Iterator[bytes]:
+def _within_bound(raws: Sequence[Any]) -> Iterator[bytes]:
     left = _MOST_BODY
     for raw in raws:
         left -= len(raw)

@@ -53,11 +53,11 @@ def in_maintenance(at_us: int) -> bool:
 
 def judge_status(response: Response, contract: Contract) -> StatusVerdict:
     """Return the verdict on the status, the address and the headers of an answer."""
-    about = tuple(_addresses(response, contract))
+    about = tuple(_address_differences(response, contract))
     status, request = response.status, response.request
     if 300 <= status < 400:
         target = _without_query(response.headers.get("location", "nowhere"))
-        return StatusVerdict(differences=(*about, _redirected(contract, status, target)))
+        return StatusVerdict(differences=(*about, _redirect_difference(contract, status, target)))
     if status >= 500 or status == 408:
         is_pause = in_maintenance(response.received_us)
         return StatusVerdict(is_maintenance=is_pause, is_away=not is_pause, differences=about)
@@ -66,12 +66,12 @@ def judge_status(response: Response, contract: Contract) -> StatusVerdict:
     )
     if status in contract.statuses:
         if status not in expected:
-            about = (*about, _accepted(contract, request.expects, status))
-        about = (*about, *_content(response, contract))
+            about = (*about, _unexpected_success(contract, request.expects, status))
+        about = (*about, *_content_differences(response, contract))
         return StatusVerdict(is_success=True, differences=about)
     if status in expected:
         return StatusVerdict(is_refusal=True, differences=about)
-    return StatusVerdict(is_refusal=True, differences=(*about, *_refused(response, contract)))
+    return StatusVerdict(is_refusal=True, differences=(*about, *_unexpected_refusal(response, contract)))
 
 
 def _without_query(url: str) -> str:
@@ -79,7 +79,7 @@ def _without_query(url: str) -> str:
     return f"{parts.netloc}{parts.path}" if parts.netloc else parts.path
 
 
-def _addresses(response: Response, contract: Contract) -> Iterator[Difference]:
+def _address_differences(response: Response, contract: Contract) -> Iterator[Difference]:
     allowed = contract.hosts.get(response.environment) or EXCHANGE_HOSTS.get(response.environment, frozenset())
     host = urlsplit(response.url).hostname or ""
     if host and host not in allowed | _LOOPBACK:
@@ -109,7 +109,7 @@ def _addresses(response: Response, contract: Contract) -> Iterator[Difference]:
         )
 
 
-def _content(response: Response, contract: Contract) -> Iterator[Difference]:
+def _content_differences(response: Response, contract: Contract) -> Iterator[Difference]:
     content = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if contract.fields and response.body and content and content != _JSON:
         yield Difference(
@@ -125,7 +125,7 @@ def _content(response: Response, contract: Contract) -> Iterator[Difference]:
         )
 
 
-def _redirected(contract: Contract, status: int, target: str) -> Difference:
+def _redirect_difference(contract: Contract, status: int, target: str) -> Difference:
     return Difference(
         contract.endpoint,
         "status",
@@ -139,7 +139,7 @@ def _redirected(contract: Contract, status: int, target: str) -> Difference:
     )
 
 
-def _accepted(contract: Contract, expects: tuple[int, ...], status: int) -> Difference:
+def _unexpected_success(contract: Contract, expects: tuple[int, ...], status: int) -> Difference:
     if not expects or set(expects) <= {401, 403}:
         return Difference(
             contract.endpoint,
@@ -165,7 +165,7 @@ def _accepted(contract: Contract, expects: tuple[int, ...], status: int) -> Diff
     )
 
 
-def _refused(response: Response, contract: Contract) -> Iterator[Difference]:
+def _unexpected_refusal(response: Response, contract: Contract) -> Iterator[Difference]:
     status, request = response.status, response.request
     before = " or ".join(map(str, request.expects or contract.statuses))
     if status in {401, 403}:

@@ -250,7 +250,7 @@ def settlement_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # 
 def write_echo(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     """Yield broken rules of an answer to a write: it must be about the requested order, and its counts must fit.
 
-    In May 2026 the exchange answered with another order.
+    The reason is an incident in May 2026, when an answer was about another order.
     """
     wanted = response.request.path.get("order_id")
     got = text_at(body, "order_id")

@@ -202,7 +202,7 @@ class Reachability:
     failures: int = 0
     since_us: int | None = None
 
-    def failed(self, now_us: int) -> "Reachability":
+    def after_failure(self, now_us: int) -> "Reachability":
         """Return the reachability after one more run without an answer."""
         return Reachability(self.failures + 1, now_us if self.since_us is None else self.since_us)
 

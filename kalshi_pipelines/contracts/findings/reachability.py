@@ -70,7 +70,7 @@ def _after(before: Reachability, outcome: CheckOutcome, now_us: int) -> Reachabi
     if outcome in _ANSWERED:
         return Reachability()
     # Maintenance is announced. It is no failure, but does not prove that earlier failures have ended either.
-    return before if outcome is CheckOutcome.MAINTENANCE else before.failed(now_us)
+    return before if outcome is CheckOutcome.MAINTENANCE else before.after_failure(now_us)
 
 
 def _assets(name: str, outcomes: Mapping[str, CheckOutcome]) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def probe_openapi_document(engine: sa.Engine, client: ProbeClient, root: str = D
         present = openapi.digest_document(answer.body)
     except openapi.UnreadableDocument as error:
         return ProbeResult(answer, (openapi.unreadable_document(str(error)),))
-    accepted = _accepted(engine)
+    accepted = _load_accepted(engine)
     differences = openapi.compare_digests(accepted, present) if accepted else []
     if accepted is None or (differences and _is_acknowledged(engine, client.environment, differences)):
         _accept(engine, openapi.hash_document(answer.body), present, client.clock())
@@ -135,7 +135,7 @@ def cost_of(body: bytes) -> int | None:
 
 
 def count_entries(body: bytes) -> int:
-    """Return the number of entries of an RSS feed. Document types and entities are refused before they have effects.
+    """Return the number of entries of an RSS feed. Document types and entities are refuse before they have effects.
 
     Raises:
         UnreadableChangelog: The body is not an RSS feed, or it may do harm.
@@ -145,20 +145,20 @@ def count_entries(body: bytes) -> int:
     names: dict[str, int] = {}
     root: list[str] = []
 
-    def started(name: str, _: object) -> None:
+    def start_element(name: str, _: object) -> None:
         root[:] = root or [name]
         names[name] = names.get(name, 0) + 1
         if sum(names.values()) > _MOST_FEED_TAGS:
             raise UnreadableChangelog("it has too many elements")
 
-    def refused(*_: object) -> int:
+    def refuse(*_: object) -> int:
         raise UnreadableChangelog("it declares a document type, which may make a small document endless")
 
     parser = expat.ParserCreate()
-    parser.StartElementHandler = started
-    parser.StartDoctypeDeclHandler = refused
-    parser.EntityDeclHandler = refused
-    parser.ExternalEntityRefHandler = refused
+    parser.StartElementHandler = start_element
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    parser.ExternalEntityRefHandler = refuse
     try:
         parser.Parse(body, True)
     except (expat.ExpatError, ValueError) as error:
@@ -173,7 +173,7 @@ def _changelog_difference(before: str, after: str, kind: Kind) -> Difference:
     return Difference(CHANGELOG, "$", kind, Severity.RISKY, before, after, advice=advice)
 
 
-def _accepted(engine: sa.Engine) -> openapi.DocumentDigest | None:
+def _load_accepted(engine: sa.Engine) -> openapi.DocumentDigest | None:
     with engine.connect() as connection:
         text = connection.scalar(
             sa.select(vendor_documents.c.digest).where(vendor_documents.c.document == openapi.ENDPOINT)

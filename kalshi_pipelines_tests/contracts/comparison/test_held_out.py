@@ -72,7 +72,7 @@ def _on_recordings(mutation: Mutation | ResponseChange) -> tuple[Difference, ...
             if isinstance(mutation, ResponseChange):
                 changed = mutation.alter(recording.response)
             else:
-                changed = recording.changed(mutation.applied(recording.body))
+                changed = recording.with_body(mutation.apply(recording.body))
             if changed != recording.response:
                 known = baseline_of(recording, *siblings(recording))
                 others = [
@@ -91,7 +91,7 @@ def _on_sandbox(mutation: Mutation | ResponseChange, day: ObservedDay) -> tuple[
         if response.status >= 300:
             continue
         body: Any = json.loads(response.body)
-        changed = body if isinstance(mutation, ResponseChange) else mutation.applied(body)
+        changed = body if isinstance(mutation, ResponseChange) else mutation.apply(body)
         answer = replace(response, body=json.dumps(changed).encode())
         if isinstance(mutation, ResponseChange):
             answer = mutation.alter(answer)

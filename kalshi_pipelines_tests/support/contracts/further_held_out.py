@@ -52,18 +52,18 @@ def _answers(status: int, body: bytes, content_type: str = "application/json") -
     return lambda response: replace(response, status=status, body=body, headers={"content-type": content_type})
 
 
-def _asking(**query: str) -> Callable[[Response], Response]:
-    def asked(response: Response) -> Response:
+def _with_query(**query: str) -> Callable[[Response], Response]:
+    def change(response: Response) -> Response:
         given = {name: (value,) for name, value in query.items()}
         return replace(response, request=replace(response.request, query={**response.request.query, **given}))
 
-    return asked
+    return change
 
 
 def _same_cursor(response: Response) -> Response:
     body = json.loads(response.body)
     body["cursor"] = body.get("cursor") or "CgwI4vWZ0gYQoO"
-    return _asking(cursor=body["cursor"])(replace(response, body=json.dumps(body).encode()))
+    return _with_query(cursor=body["cursor"])(replace(response, body=json.dumps(body).encode()))
 
 
 def _moved(response: Response) -> Response:
@@ -188,12 +188,12 @@ FURTHER: tuple[Mutation | ResponseChange, ...] = (
     ResponseChange("open to all", BALANCE, _open_to_all),
     ResponseChange("errors of a framework", BALANCE,
             _answers(422, b'{"detail":[{"loc":["query","subaccount"],"msg":"field required"}]}')),
-    ResponseChange("the status is ignored", MARKETS, _asking(status="settled")),
-    ResponseChange("the series is ignored", MARKETS, _asking(series_ticker="KXOTHER")),
-    ResponseChange("the event is ignored", MARKETS, _asking(event_ticker="KXOTHER-99")),
-    ResponseChange("the limit is ignored", TRADES, _asking(limit="2")),
-    ResponseChange("the market is ignored", TRADES, _asking(ticker="KXOTHER-99-A")),
-    ResponseChange("the earliest time is ignored", TRADES, _asking(min_ts="1900000000")),
+    ResponseChange("the status is ignored", MARKETS, _with_query(status="settled")),
+    ResponseChange("the series is ignored", MARKETS, _with_query(series_ticker="KXOTHER")),
+    ResponseChange("the event is ignored", MARKETS, _with_query(event_ticker="KXOTHER-99")),
+    ResponseChange("the limit is ignored", TRADES, _with_query(limit="2")),
+    ResponseChange("the market is ignored", TRADES, _with_query(ticker="KXOTHER-99-A")),
+    ResponseChange("the earliest time is ignored", TRADES, _with_query(min_ts="1900000000")),
     ResponseChange("the cursor goes round", MARKETS, _same_cursor),
     ResponseChange("bid and ask of candles swapped", CANDLES, _sides_of_candles),
     ResponseChange("a second name for the event", MARKETS, _both_names, breaking=False),

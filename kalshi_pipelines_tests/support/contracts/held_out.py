@@ -22,7 +22,7 @@ class Mutation:
     breaking: bool = True
     key: str = ""
 
-    def applied(self, body: Any) -> Any:
+    def apply(self, body: Any) -> Any:
         """Return a changed copy of a body."""
         changed = copy.deepcopy(body)
         *path, last = re.findall(r"[^.\[\]]+|\[\]", self.place)

@@ -66,10 +66,10 @@ def incidents() -> list[dict[str, Any]]:
 @cache
 def checked_incidents() -> tuple[Incident, ...]:
     """Return every incident with its check result."""
-    return tuple(_checked(entry) for entry in incidents())
+    return tuple(_check_incident(entry) for entry in incidents())
 
 
-def _checked(entry: dict[str, Any]) -> Incident:
+def _check_incident(entry: dict[str, Any]) -> Incident:
     operations = entry["mutation"] if isinstance(entry["mutation"], list) else [entry["mutation"]]
     names = {each["op"] for each in operations}
     reach = "host" if "host" in names else "request" if names == {"request"} else "answer"
@@ -85,7 +85,7 @@ def _of_answer(entry: dict[str, Any], operations: Sequence[dict[str, Any]]) -> I
     if not hits:
         raise AssertionError(f"{entry['id']} changes nothing")
     headers: dict[str, str] = next((each["headers"] for each in notes if "headers" in each), {})
-    response = recording.changed(body, status, headers)
+    response = recording.with_body(body, status, headers)
     response = replace(response, request=_request(entry, response.request))
     endpoint = response.request.endpoint
     known = baseline_of(recording, *siblings(recording))

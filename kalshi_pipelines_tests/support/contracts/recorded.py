@@ -37,7 +37,7 @@ class RecordedAnswer:
     body: Any
     response: Response
 
-    def changed(self, body: Any, status: int | None = None, headers: Mapping[str, str] | None = None) -> Response:
+    def with_body(self, body: Any, status: int | None = None, headers: Mapping[str, str] | None = None) -> Response:
         """Return the answer with another body, status or headers."""
         return replace(
             self.response,
