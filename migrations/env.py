@@ -1,4 +1,4 @@
-"""Run the migrations on the connection `kalshi_pipelines.warehouse.migrations` hands over, or for the alembic command."""
+"""Alembic's entry to the warehouse's migrations, for `migrate` and for the alembic command."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from kalshi_pipelines.warehouse.tables import metadata
 
 
 def run() -> None:
-    """Pick the door: our own runner, ``alembic --sql``, or ``alembic`` on the configured warehouse."""
+    """Run on the connection that `migrate` passes, print SQL for ``alembic --sql``, or open the configured warehouse."""
     connection = context.config.attributes.get("connection")
     if connection is not None:
         migrate(connection)
@@ -32,7 +32,7 @@ def run() -> None:
 
 
 def migrate(connection: sa.Connection) -> None:
-    """Run what the command asked for inside the open transaction."""
+    """Run the requested migrations inside the open transaction."""
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -46,7 +46,7 @@ def migrate(connection: sa.Connection) -> None:
 
 
 def write_sql(url: str) -> None:
-    """Print the statements instead of running them; SQLite has to look at the tables it makes anew."""
+    """Print the statements for Postgres instead of running them. SQLite must read the tables that it rebuilds."""
     if warehouse_url(url).get_backend_name() == "sqlite":
         raise SystemExit("SQL can be written for Postgres only. Set KALSHI_WAREHOUSE_URL to postgresql+psycopg://...")
     context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)

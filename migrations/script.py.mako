@@ -1,5 +1,5 @@
 <%
-    # What `alembic revision --autogenerate` found; a migration that was only named has no steps yet.
+    # The steps that `alembic revision --autogenerate` found. Without --autogenerate there are none.
     steps = [some for some in (upgrades, downgrades) if some]
     quoted = lambda revision: repr(revision).replace("'", '"')
 %>\
@@ -29,12 +29,12 @@ def upgrade() -> None:
 
 
 def clean_up() -> None:
-    """Say here what becomes of rows that break the new constraints (normalised, quarantined, deleted), and why."""
-    raise NotImplementedError("write clean_up(); delete it and its call if no constraint becomes tighter")
+    """Explain here what happens to rows that break the new constraints (normalised, quarantined, deleted), and why."""
+    raise NotImplementedError("write clean_up(), or delete it and its call if no constraint becomes tighter")
 
 
 def downgrade() -> None:
-    raise NotImplementedError("refuse_to_lose() what the older schema has no place for, then undo upgrade()")
+    raise NotImplementedError("call refuse_to_lose() for rows that the older schema cannot hold, then undo upgrade()")
 % if downgrades:
     ${downgrades}
 % endif

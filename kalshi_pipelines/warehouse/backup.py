@@ -1,4 +1,4 @@
-"""Verified copies of a SQLite database, what stands in its write-ahead log included."""
+"""Verified copies of a SQLite database, including the rows that are only in its write-ahead log."""
 
 import datetime as dt
 import glob
@@ -18,16 +18,16 @@ _PAGES_AT_ONCE: Final = 4_096
 
 
 class BackupFailed(ExpectedError):
-    """No verified copy could be made, so nothing was changed; the message says why and what to do."""
+    """No verified copy of the database could be made, so nothing was changed."""
 
 
 def back_up(path: Path, revision: str) -> Path:
-    """Copy a database beside itself, check the copy, and only then give it its name.
+    """Copy a database into its own folder, check the copy, and return the path of the backup.
 
-    Nobody may write to the database meanwhile.
+    The copy gets its final name only after the check. The caller must keep other writers out of the database.
 
     Raises:
-        BackupFailed: The disk is full or can not be written, or the copy is not what it is a copy of.
+        BackupFailed: The disk is full or cannot be written, or the copy differs from the database.
     """
     remove_unfinished(path)
     moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%f")
@@ -42,10 +42,10 @@ def back_up(path: Path, revision: str) -> Path:
 
 @contextmanager
 def temporary_copy(path: Path, copy: Path) -> Iterator[Path]:
-    """A checked copy of a database for the length of a with block.
+    """Make a checked copy of a database, and remove the copy at the end of the block.
 
     Raises:
-        BackupFailed: See :func:`back_up`.
+        BackupFailed: The disk is full or cannot be written.
     """
     _require_space(path, copy.parent)
     try:
@@ -59,9 +59,9 @@ def _copy(path: Path, copy: Path) -> None:
     try:
         with read_only(path) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target, pages=_PAGES_AT_ONCE)
-            target.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+            target.execute("PRAGMA journal_mode = DELETE")  # a backup is one file, without a write-ahead log beside it
         with read_only(copy) as made:
-            check_integrity(made, str(path))  # it has the pages of the database itself
+            check_integrity(made, str(path))  # damage in the copy is damage in the database: the pages are the same
         with copy.open("rb") as file:
             os.fsync(file.fileno())
     except (sqlite3.DatabaseError, OSError) as error:
@@ -72,13 +72,13 @@ def _copy(path: Path, copy: Path) -> None:
 
 
 def remove_unfinished(path: Path) -> None:
-    """Remove copies that were not given a name, such as those a killed process left."""
+    """Remove unfinished copies of a database, for example copies left by a killed process."""
     for left in path.parent.glob(f"{glob.escape(path.name)}.*{UNFINISHED}*"):
         left.unlink(missing_ok=True)
 
 
 def _require_space(path: Path, folder: Path) -> None:
-    """Room for the copy, and as much again for what the upgrade itself writes before it is done."""
+    """Require free space for the copy, and the same again for the pages that the upgrade writes."""
     free, needed = shutil.disk_usage(folder).free, 2 * _size(path)
     if free < needed:
         raise BackupFailed(

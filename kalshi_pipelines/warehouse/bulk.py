@@ -1,7 +1,7 @@
-"""Bulk writes: many rows a statement, prepared once; a row the database refuses is set aside, not its neighbours.
+"""Bulk writes: many rows with one prepared statement. A row that the database refuses does not stop the others.
 
-Postgres gets many rows by COPY into a temporary table and from there by one statement: a page of 1,000 markets takes
-an eighth of the time.
+Postgres gets many rows by COPY into a temporary table, and from there by one statement. For a page of 1,000 markets
+this takes an eighth of the time.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -17,12 +17,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 
-#: Values of one row in the order of the statement's columns.
+#: The values of one row, in the order of the statement's columns.
 Row = tuple[Any, ...]
 
-#: Postgres can not put a key of some thousand bytes into an index, and calls that an operational error.
+#: Text in the error of Postgres for a key of some thousand bytes, too long for an index. It is an operational error.
 _TOO_LONG_FOR_AN_INDEX: Final = "index row"
-#: A driver that can not even pass a value on says so with errors of every kind.
+#: Errors that refuse a row. A driver that cannot pass a value to the database raises any of them.
 _REFUSALS: Final = (
     sa.exc.IntegrityError,
     sa.exc.DataError,
@@ -31,7 +31,7 @@ _REFUSALS: Final = (
     OverflowError,
     UnicodeEncodeError,
 )
-#: From here on COPY is quicker; where it fails, fewer rows than this are tried one by one.
+#: From this number of rows on, COPY is quicker. When a write of fewer rows fails, the rows are tried one by one.
 _MANY: Final = 100
 _INCOMING: Final = "kalshi_incoming_rows"
 _FITTING: Final[dict[type, tuple[type, ...]]] = {float: (float, int)}
@@ -39,7 +39,7 @@ _FITTING: Final[dict[type, tuple[type, ...]]] = {float: (float, int)}
 
 @dataclass(frozen=True)
 class RefusedRow:
-    """A row that breaks a constraint, by its position in what was given, with the database's reason."""
+    """A row that the database refused: its position among the given rows, and the database's reason."""
 
     position: int
     reason: str
@@ -47,13 +47,13 @@ class RefusedRow:
 
 @dataclass(frozen=True)
 class BulkWrite:
-    """What to insert where.
+    """A table, the columns to write, and the rule for rows whose primary key is already stored.
 
     Attributes:
-        table: The table written to.
-        columns: The columns each row gives, in that order.
-        on_conflict: What becomes of a row whose primary key is there: it is overwritten, kept, or the new one refused.
-        keep: Columns that keep their value when a row is overwritten.
+        table: The table to write to.
+        columns: The columns of each row, in the order of its values.
+        on_conflict: Whether a row with a stored primary key replaces the stored row, is skipped, or is refused.
+        keep: Columns that keep their stored value when a row is overwritten.
     """
 
     table: sa.Table
@@ -63,24 +63,24 @@ class BulkWrite:
 
 
 def wanted_keys(keys: Collection[str], dialect: str) -> sa.TableValuedAlias:
-    """Keys as a table with the one column ``value``, to be joined with; they are one parameter, however many."""
+    """Return keys as a table with the one column ``value``, to join with. All keys travel as one parameter."""
     if dialect == "postgresql":
-        # A text with a NUL is nowhere in Postgres, and can not be asked for.
+        # Postgres cannot store text with a NUL, and refuses such text as a parameter.
         array = sa.bindparam(None, [key for key in keys if "\x00" not in key], type_=postgresql.ARRAY(sa.Text()))
         return sa.func.unnest(array).table_valued(sa.column("value", sa.Text()), name="wanted").render_derived()
     return sa.func.json_each(msgspec.json.encode(list(keys)).decode()).table_valued("value", name="wanted")
 
 
 def write_rows(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> list[RefusedRow]:
-    """Insert or overwrite rows inside the open transaction; returns those the database refused.
+    """Insert or overwrite rows inside the open transaction, and return the rows that the database refused.
 
-    All rows go at once. Only where that fails are they tried in smaller parts and then one by one, so that exactly the
-    illegal ones are left out. Of rows with the same key the last counts.
+    All rows are written at once. If that fails, they are tried in smaller parts and then one by one, so that exactly
+    the illegal rows are left out. If several rows have the same key, the last row counts.
     """
     if connection.dialect.name == "sqlite":
         append = write.on_conflict == "refuse"
         return _append_to_sqlite(connection, write, rows) if append else _write(connection, write, rows)
-    # Postgres rounds a fraction and prints bytes to make them fit where SQLite refuses them.
+    # Postgres would round a fraction and convert bytes to text. SQLite refuses both, so they are refused here, too.
     misfits = _find_misfits(write, rows)
     if not misfits:
         return _write(connection, write, rows)
@@ -92,10 +92,10 @@ def write_rows(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row])
 
 
 def _append_to_sqlite(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> list[RefusedRow]:
-    """Insert row after row from where the last one was refused.
+    """Insert rows in order, and continue after each row that SQLite refuses.
 
-    SQLite undoes just the refused row, so that no savepoint is needed, which would copy every page that is changed, for
-    each row.
+    SQLite undoes only the refused row, so no savepoint is needed. A savepoint for each row would copy every changed
+    page.
     """
     statement = _sqlite_text(write)
     refused: list[RefusedRow] = []
@@ -140,9 +140,9 @@ def _write(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> 
 
 
 def _undo_on_error(connection: sa.Connection) -> AbstractContextManager[object]:
-    """Keep the transaction usable after a refusal.
+    """Return a context manager that keeps the transaction usable after a refused row.
 
-    SQLite undoes just the failed row; the rows before it are written again, which changes nothing.
+    SQLite undoes only the failed row. The rows before it are written again later, which changes nothing.
     """
     return nullcontext() if connection.dialect.name == "sqlite" else connection.begin_nested()
 
@@ -166,7 +166,7 @@ def _try_one(connection: sa.Connection, write: BulkWrite, position: int, row: Ro
 
 
 def _find_misfits(write: BulkWrite, rows: Sequence[Row]) -> list[RefusedRow]:
-    """The rows that hold a value of another type than its column's."""
+    """Return the rows that hold a value of another type than the type of its column."""
     fitting: set[tuple[type, ...]] = set()
     misfits = []
     for position, row in enumerate(rows):
@@ -183,10 +183,10 @@ def _find_misfits(write: BulkWrite, rows: Sequence[Row]) -> list[RefusedRow]:
 
 
 def _find_misfit(write: BulkWrite, types: tuple[type, ...]) -> str | None:
-    """The first column that can not hold a value of the type it is given."""
+    """Return the first column that cannot hold a value of the given type, or None if all types fit."""
     for name, given in zip(write.columns, types, strict=True):
         python_type = write.table.c[name].type.python_type
-        # To Python, truth values are integers.
+        # In Python, bool is a subclass of int.
         fits = issubclass(given, _FITTING.get(python_type, (python_type,))) and (given is bool) == (python_type is bool)
         if not fits and given is not type(None):
             return name
@@ -195,7 +195,7 @@ def _find_misfit(write: BulkWrite, types: tuple[type, ...]) -> str | None:
 
 def _execute(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> None:
     if connection.dialect.name == "sqlite":
-        # Positional parameters go straight to the driver: half the time of building a dict for each row.
+        # Positional parameters go straight to the driver. This takes half the time of building a dict for each row.
         connection.exec_driver_sql(_sqlite_text(write), list(rows))
     elif len(rows) >= _MANY and _keys_differ(write, rows):
         _copy(connection, write, rows)
@@ -205,7 +205,7 @@ def _execute(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -
 
 
 def _keys_differ(write: BulkWrite, rows: Sequence[Row]) -> bool:
-    """Whether no key stands twice: one statement can not overwrite what it wrote itself."""
+    """Return whether no two rows have the same key. One statement cannot overwrite a row that it wrote itself."""
     positions = [write.columns.index(column.name) for column in write.table.primary_key if column.name in write.columns]
     return not positions or len(set(map(itemgetter(*positions), rows))) == len(rows)
 
@@ -233,10 +233,10 @@ def _raise_sqlalchemy_errors(connection: sa.Connection, statement: str) -> Itera
 
 @lru_cache(maxsize=64)
 def _copy_statements(write: BulkWrite) -> tuple[str, str, list[str], str]:
-    """The statements that make the temporary table, fill it, with the types of its columns, and empty it."""
+    """Return the statements that create, fill and empty the temporary table, with the types of its columns."""
     dialect = sa.make_url("postgresql+psycopg://").get_dialect()()
     columns = [sa.Column(name, write.table.c[name].type) for name in write.columns]
-    # Dropped at once after its use; at a commit or rollback if that does not come to pass.
+    # The table is dropped right after its use, or at the end of the transaction if an error comes first.
     incoming = sa.Table(_INCOMING, sa.MetaData(), *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DROP")
     insert = _insert(write, "postgresql").from_select(list(write.columns), sa.select(incoming))
     names = ", ".join(map(dialect.identifier_preparer.quote, write.columns))
@@ -261,7 +261,7 @@ def _statement(write: BulkWrite, dialect: str) -> sa.Insert:
 
 
 def _insert(write: BulkWrite, dialect: str) -> Any:  # noqa: ANN401  # two classes that have on_conflict
-    # SQLAlchemy writes columns in the order of the table; rows come in the order of the write.
+    # SQLAlchemy would order the columns as the table does, but the rows have the order of the write.
     ordered = sa.table(write.table.name, *[sa.column(name, write.table.c[name].type) for name in write.columns])
     return (sqlite.insert if dialect == "sqlite" else postgresql.insert)(ordered)
 

@@ -1,7 +1,7 @@
 """Connections to the warehouse: SQLite in WAL mode by default, Postgres by URL.
 
-What a connection must always do (enforce foreign keys, wait for a lock, begin a write with the lock in hand) is set
-here and nowhere else.
+Every setting that all connections need belongs here: enforce foreign keys, wait for locks, and take the write lock at
+the beginning of a write.
 """
 
 import sqlite3
@@ -21,14 +21,14 @@ LOCK_WAIT_SECONDS: Final = 60
 _CACHE_KIB: Final = 32_768
 _CHECKPOINT_PAGES: Final = 8_000
 _WRITES: Final = "kalshi_writes"
-# A connection that holds a lock is idle for the length of an ingest; nobody on the way may take it for dead.
+# A connection that only holds a lock is idle during a whole ingest. Keepalives stop firewalls from closing it.
 _KEEP_ALIVE: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6}
 _DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
 
 _ANOTHER_PLACE: Final = "Check the file's permissions, or set KALSHI_WAREHOUSE_URL to another place."
 _DAMAGED: Final = "The file is damaged or not a database: restore a backup, or move the file away and run again."
-#: What to do about a failure whose text has one of these words.
+#: Remedies, by a word in the text of the database's error.
 _REMEDIES: Final = {
     "not a database": _DAMAGED,
     "malformed": _DAMAGED,
@@ -45,16 +45,16 @@ _REMEDIES: Final = {
 
 
 class WarehouseUnavailable(ExpectedError):
-    """The warehouse can not be opened or used; the message says why and what to do."""
+    """The warehouse cannot be opened or used."""
 
     is_retryable = True
 
 
 def warehouse_url(text: str) -> URL:
-    """The URL with its driver written out (``postgresql://`` means psycopg 3).
+    """Parse a database URL, and return it with its driver (``postgresql://`` means psycopg 3).
 
     Raises:
-        WarehouseUnavailable: The text is no database URL, or names a database other than SQLite or Postgres.
+        WarehouseUnavailable: The text is not a database URL, or names a database other than SQLite or Postgres.
     """
     try:
         url = make_url(text)
@@ -84,12 +84,12 @@ def warehouse_url(text: str) -> URL:
 
 
 def sqlite_url(path: Path) -> str:
-    """The URL of a SQLite file, whatever characters its name has."""
+    """Return the URL of a SQLite file, with special characters of its path escaped."""
     return f"sqlite:///{quote(str(path))}"
 
 
 def sqlite_driver(connection: sa.Connection) -> sqlite3.Connection:
-    """The driver's own connection, for what SQLAlchemy has no words for.
+    """Return the connection of the SQLite driver, for operations that SQLAlchemy does not offer.
 
     Raises:
         TypeError: The connection is not to SQLite.
@@ -101,7 +101,7 @@ def sqlite_driver(connection: sa.Connection) -> sqlite3.Connection:
 
 
 def place_of(database: sa.Engine | sa.URL) -> str:
-    """Where a warehouse is, without user or password: a file, or host, port and database."""
+    """Return the place of a warehouse without user and password: a file, or host, port and database."""
     url = database.url if isinstance(database, sa.Engine) else database
     if url.get_backend_name() == "sqlite":
         return str(url.database)
@@ -109,10 +109,10 @@ def place_of(database: sa.Engine | sa.URL) -> str:
 
 
 def open_engine(text: str) -> sa.Engine:
-    """An engine for a warehouse URL; a missing folder of a SQLite file is made.
+    """Return an engine for a warehouse URL, and create the folder of a SQLite file if it is missing.
 
     Raises:
-        WarehouseUnavailable: The URL can not be used or the folder can not be made or written.
+        WarehouseUnavailable: The URL cannot be used, or the folder cannot be created or written.
     """
     url = warehouse_url(text)
     if url.get_backend_name() != "sqlite":
@@ -125,10 +125,10 @@ def open_engine(text: str) -> sa.Engine:
 
 
 def make_writable_folder(folder: Path, variables: str) -> None:
-    """Make a folder and make sure that files can be written in it.
+    """Create a folder if it is missing, and check that files can be written in it.
 
     Raises:
-        WarehouseUnavailable: It can not be made or written; the message names it and the variables to set.
+        WarehouseUnavailable: The folder cannot be created or written. The message names the variables to set.
     """
     probe = folder / ".write-probe"
     try:
@@ -143,16 +143,16 @@ def make_writable_folder(folder: Path, variables: str) -> None:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401
-    connection.isolation_level = None  # transactions begin where _begin_sqlite says so, not at the first write
+    connection.isolation_level = None  # _begin_sqlite begins every transaction; the driver begins none
     connection.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_SECONDS * 1000}")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
-    # A page of 1,000 markets is 3 MB: room for its lookups, and no checkpoint after every commit.
+    # A page of 1,000 markets is 3 MB. The cache must hold its lookups, and not every commit may cause a checkpoint.
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-    # Builds of SQLite that distrust schemas refuse ours: its constraints and guards call functions of SQLite itself.
+    # Some builds of SQLite distrust schemas by default. They would refuse the functions in our constraints and guards.
     connection.execute("PRAGMA trusted_schema = ON")
-    # Without it INSERT OR REPLACE deletes rows past their triggers.
+    # Without this setting, INSERT OR REPLACE deletes rows without running their DELETE triggers.
     connection.execute("PRAGMA recursive_triggers = ON")
 
 
@@ -163,17 +163,17 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """One write transaction, committed at the end of the block; SQLite takes its lock at once and waits for it."""
+    """Open a write transaction, and commit it at the end of the block. SQLite takes the write lock at the start."""
     with engine.execution_options(**{_WRITES: True}).begin() as connection:
         yield connection
 
 
 @contextmanager
 def explain_failures(engine: sa.Engine) -> Iterator[None]:
-    """Turn a database that can not be reached or read into one sentence with a remedy.
+    """Replace errors of the database driver inside the block by an error with a remedy.
 
     Raises:
-        WarehouseUnavailable: In place of the driver's own error.
+        WarehouseUnavailable: The driver raised an error, for example because the database cannot be reached.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""One warehouse holds the records of one exchange: sandbox, demo and production never mix."""
+"""The rule that a warehouse holds records of one exchange only. Sandbox, demo and production never mix."""
 
 import sqlalchemy as sa
 
@@ -7,14 +7,14 @@ from kalshi_pipelines.warehouse.tables import ingest_runs
 
 
 class WarehouseOfAnotherEnvironment(ExpectedError):
-    """The warehouse holds records of another exchange; the message says which settings to change."""
+    """The warehouse holds records of another exchange."""
 
 
 def refuse_another_environment(connection: sa.Connection, environment: str) -> None:
-    """Make sure the warehouse is empty or holds records of this environment.
+    """Check that the warehouse is empty or holds records of this environment.
 
     Raises:
-        WarehouseOfAnotherEnvironment: It holds another's.
+        WarehouseOfAnotherEnvironment: The warehouse holds records of another environment.
     """
     if not sa.inspect(connection).has_table(ingest_runs.name):
         return

@@ -1,6 +1,6 @@
-"""What is in a database before anything is done to it: nothing, a warehouse, an old database, or something to refuse.
+"""Inspection of a database before an upgrade: it is empty, a warehouse, a legacy database, or it is refused.
 
-A SQLite file is looked at through a read-only connection, so that a file that is refused stays byte for byte as it was.
+A SQLite file is inspected through a read-only connection, so a refused file stays unchanged byte for byte.
 """
 
 import os
@@ -35,11 +35,11 @@ _ANOTHER_PLACE: Final = "Set KALSHI_WAREHOUSE_URL or KALSHI_DATA_DIR to another 
 
 
 class CannotBeUpgraded(ExpectedError):
-    """The database can not become a current warehouse; it was not touched. The message says why and what to do."""
+    """The database cannot be upgraded to a current warehouse, and was not touched."""
 
 
 class Content(Enum):
-    """What a database holds."""
+    """The kinds of content that a database can have."""
 
     NOTHING = "(empty)"
     WAREHOUSE = "warehouse"
@@ -48,11 +48,11 @@ class Content(Enum):
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in a database.
+    """The result of inspecting a database.
 
     Attributes:
-        content: What it holds.
-        revision: The revision it is stamped with, if it is.
+        content: The kind of content.
+        revision: The revision that the database is stamped with, or None.
     """
 
     content: Content
@@ -60,7 +60,7 @@ class Inspection:
 
     @property
     def at_head(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether the database is a warehouse at the newest revision."""
         return self.content is Content.WAREHOUSE and self.revision == wanted_revision()
 
     def __str__(self) -> str:
@@ -71,19 +71,21 @@ class Inspection:
 
 @contextmanager
 def read_only(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that can not write to the file; sees what is in the write-ahead log, too."""
+    """Open a connection that cannot write to the file. It also reads the rows in the write-ahead log."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_WAIT_SECONDS, isolation_level=None)) as database:
         database.text_factory = text_or_bytes
-        database.execute("PRAGMA trusted_schema = ON")  # as in the engine, for a warehouse
+        database.execute(
+            "PRAGMA trusted_schema = ON"
+        )  # the constraints of a warehouse call functions, as in the engine
         yield database
 
 
 def inspect_file(path: Path) -> Inspection:
-    """Tell what a SQLite file holds.
+    """Return the content and revision of a SQLite file.
 
     Raises:
-        CannotBeUpgraded: It holds nothing this code can upgrade.
+        CannotBeUpgraded: The file holds nothing that this code can upgrade.
     """
     if not path.exists() or (path.stat().st_size == 0 and not _companion(path, "-wal").exists()):
         return Inspection(Content.NOTHING, None)
@@ -93,21 +95,21 @@ def inspect_file(path: Path) -> Inspection:
 
 
 def check_integrity(database: sqlite3.Connection, place: str) -> None:
-    """Make sure that every page, row and index of a SQLite database can be read and agrees.
+    """Check that all pages, rows and indexes of a SQLite database are readable and consistent.
 
     Raises:
-        CannotBeUpgraded: It is damaged.
+        CannotBeUpgraded: The database is damaged.
     """
     _run_check(database, "integrity_check", place)
 
 
 def check_file(path: Path) -> None:
-    """Make sure that every page and row of a SQLite file can be read and that it may be written.
+    """Check that all pages and rows of a SQLite file are readable, and that the file may be written.
 
-    Whether its indexes agree with its rows takes much longer; that is checked on the copy that is made of it.
+    Comparing the indexes with the rows takes much longer, so that check runs on the backup copy.
 
     Raises:
-        CannotBeUpgraded: It is damaged or write-protected.
+        CannotBeUpgraded: The file is damaged or write-protected.
     """
     if path.exists() and not os.access(path, os.W_OK):
         raise CannotBeUpgraded(
@@ -124,10 +126,10 @@ def _run_check(database: sqlite3.Connection, check: str, place: str) -> None:
 
 
 def inspect_connection(connection: sa.Connection, place: str) -> Inspection:
-    """Tell what a Postgres database holds.
+    """Return the content and revision of a Postgres database.
 
     Raises:
-        CannotBeUpgraded: It holds nothing this code can upgrade.
+        CannotBeUpgraded: The database holds nothing that this code can upgrade.
     """
     tables = frozenset(sa.inspect(connection).get_table_names())
     stamps: list[str] = []
@@ -219,7 +221,11 @@ def _inspect_legacy(database: sqlite3.Connection, tables: frozenset[str], stamps
 
 
 def _refuse_conflicting_names(database: sqlite3.Connection, place: str) -> None:
-    """Tables and indexes of the user's own stay; they can neither have our names nor refer to what is made anew."""
+    """Refuse a legacy database whose additional tables or indexes conflict with the warehouse.
+
+    The user's own tables and indexes stay. They must not have names that the warehouse needs, and must not refer to
+    tables that the upgrade replaces.
+    """
     old = {table.name for table in LEGACY_TABLES}
     indexes = {index.name for table in metadata.tables.values() for index in table.indexes}
     needed = {*metadata.tables, *indexes, *VIEWS, FULL_TEXT_TABLE}
@@ -249,7 +255,7 @@ def _refuse_conflicting_names(database: sqlite3.Connection, place: str) -> None:
 
 
 def other_tables(database: sqlite3.Connection) -> list[str]:
-    """Tables of an old database that are neither the older tool's nor SQLite's: they stay as they are."""
+    """Return the tables of a legacy database that belong to neither the older tool nor SQLite. They stay unchanged."""
     known = {table.name for table in LEGACY_TABLES} | {STAMP_TABLE}
     names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     return sorted(
@@ -260,7 +266,7 @@ def other_tables(database: sqlite3.Connection) -> list[str]:
 
 
 def _undo_killed_transaction(path: Path) -> None:
-    """A rollback journal is read back into the file by SQLite itself, which a read-only connection may not do."""
+    """Let SQLite undo the transaction of a killed writer. A read-only connection may not roll back the journal."""
     if _companion(path, "-journal").exists():
         with explain_damage(path), closing(sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS)) as database:
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -268,10 +274,10 @@ def _undo_killed_transaction(path: Path) -> None:
 
 @contextmanager
 def explain_damage(path: Path) -> Iterator[None]:
-    """Turn what SQLite says of a file that can not be read into one sentence with a remedy.
+    """Replace errors of SQLite inside the block by an error with a remedy.
 
     Raises:
-        CannotBeUpgraded: In place of the driver's own error.
+        CannotBeUpgraded: The file is locked, cannot be opened, is not a database, or is damaged.
     """
     try:
         yield

@@ -1,6 +1,6 @@
-"""Work that must not be done twice at once on one warehouse, whichever processes do it.
+"""Locks that keep several processes from doing the same work on one warehouse at the same time.
 
-A lock ends with the process that holds it, however that ends.
+The operating system or the database releases a lock when its process ends, even if the process was killed.
 """
 
 import fcntl
@@ -15,17 +15,17 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
 
 class AlreadyRunning(ExpectedError):
-    """The same work is being done by another run; the message says what to do."""
+    """Another run is doing the same work."""
 
     is_retryable = True
 
 
 @contextmanager
 def hold_work_lock(engine: sa.Engine, work: str) -> Iterator[None]:
-    """Hold the lock of some work for the length of a with block.
+    """Hold the lock of a kind of work during the block. Do not wait for another run.
 
     Raises:
-        AlreadyRunning: Another run holds it; nothing was waited for.
+        AlreadyRunning: Another run holds the lock.
     """
     hold = _try_file_lock if engine.dialect.name == "sqlite" else _try_advisory_lock
     with hold(engine, work) as held:
@@ -37,17 +37,17 @@ def hold_work_lock(engine: sa.Engine, work: str) -> Iterator[None]:
 
 
 def serialize_transactions(connection: sa.Connection, work: str) -> None:
-    """Make other transactions of the same work wait until this one, which writes, has ended."""
-    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+    """Make other write transactions of the same kind of work wait until this transaction ends."""
+    if connection.dialect.name == "postgresql":  # SQLite allows only one writer anyway
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"kalshi_pipelines.{work}"))))
 
 
 @contextmanager
 def hold_file_lock(file: Path, when_waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock file for the length of a with block; whoever comes meanwhile is told so and waits.
+    """Hold a lock file during the block. If another process holds it, call ``when_waiting`` and wait.
 
     Raises:
-        WarehouseUnavailable: The lock file can not be made.
+        WarehouseUnavailable: The lock file cannot be created.
     """
     try:
         opened = file.open("w")

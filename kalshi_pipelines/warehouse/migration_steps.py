@@ -1,6 +1,6 @@
-"""What several migrations do: change a table in place on either database, and refuse a downgrade that loses rows.
+"""Steps that several migrations share: change a table, and refuse a downgrade that would lose rows.
 
-Frozen like the migrations themselves: a step that has to do something else gets another name.
+The behaviour of a step never changes, because released migrations use it. A new behaviour gets a new function.
 """
 
 import warnings
@@ -21,32 +21,31 @@ _ATTACHED: Final = sa.text(
 
 
 class DowngradeWouldLoseRows(ExpectedError, CommandError):
-    """The older schema has no place for rows that are stored; the message says which.
+    """A downgrade would lose rows, because the older schema has no place for them.
 
-    A ``CommandError``, because the alembic command shows just the message of those.
+    The class derives from ``CommandError`` because the alembic command prints such an error without a traceback.
     """
 
 
 def dialect() -> str:
-    """The name of the database's dialect, known offline, too."""
+    """Return the name of the database's dialect. This works without a connection, too."""
     return op.get_context().dialect.name
 
 
 @contextmanager
 def changed_table(name: str) -> Iterator[BatchOperations]:
-    """A batch of changes of a table: ALTERs on Postgres, a new table with the old rows on SQLite.
+    """Yield a batch of changes for a table: ALTER statements on Postgres, a rebuilt table on SQLite.
 
-    The new table has every column, key and constraint of the old one, as they are in the database, and every index and
-    trigger, those of the user's own included.
+    The rebuilt table keeps all rows, and every column, key, constraint, index and trigger that the database has. This
+    includes indexes and triggers that the user added.
     """
     if dialect() == "postgresql":
         with op.batch_alter_table(name, recreate="never") as batch:
             yield batch
         return
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", sa.exc.SAWarning
-        )  # of indexes it can not read, which are made again by their text
+        # SQLAlchemy warns about indexes it cannot reflect. They are created again from their SQL text below.
+        warnings.simplefilter("ignore", sa.exc.SAWarning)
         there = sa.Table(name, sa.MetaData(), autoload_with=op.get_bind(), resolve_fks=False)
     there.indexes.clear()
     attached = op.get_bind().execute(_ATTACHED, {"name": name}).all()
@@ -57,10 +56,14 @@ def changed_table(name: str) -> Iterator[BatchOperations]:
 
 
 def refuse_to_lose(table: str, rows: str = "") -> None:
-    """Stop a downgrade if the table has rows (or rows of the given SQL condition) the older schema can not hold.
+    """Stop a downgrade if a table has rows that the older schema cannot hold.
+
+    Args:
+        table: The table to check.
+        rows: An SQL condition. Only rows that meet it stop the downgrade; empty means any row.
 
     Raises:
-        DowngradeWouldLoseRows: It has. SQL that is printed instead of run raises an exception of Postgres.
+        DowngradeWouldLoseRows: Such rows exist. In offline mode, the printed SQL raises an exception of Postgres.
     """
     lost: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(sa.table(table))
     if rows:

@@ -1,4 +1,4 @@
-"""Bring a warehouse to the newest schema with Alembic, one process at a time; and tell how far it is.
+"""Apply Alembic migrations to a warehouse, one process at a time, and read its current revision.
 
 The migrations themselves are in the top-level folder ``migrations/``.
 """
@@ -26,18 +26,18 @@ from kalshi_pipelines.warehouse.write_guards import lower_guards, raise_guards
 logger = logging.getLogger(__name__)
 
 MIGRATE_COMMAND: Final = "dagster job execute -m kalshi_pipelines -j migrate"
-#: What `alembic revision --autogenerate` compares: it has no words for full-text indexes.
+#: Options of `alembic revision --autogenerate`. Full-text indexes are left out, because Alembic cannot describe them.
 AUTOGENERATE: Final[dict[str, Any]] = {"include_name": lambda name, _kind, _parents: not is_full_text_part(str(name))}
 _POSTGRES_LOCK: Final = sa.text("SELECT pg_advisory_xact_lock(hashtext('kalshi_pipelines.migrations'))")
 
 
 class SchemaNotAtHead(ExpectedError):
-    """The database's schema is not the one this code needs; the message names the command to run."""
+    """The database does not have the schema that this code needs."""
 
 
 @dataclass(frozen=True)
 class Upgrade:
-    """What an upgrade found and left: revision ids, ``None`` for an empty database."""
+    """The revisions before and after an upgrade, and the applied migrations. An empty database has None before."""
 
     before: str | None
     after: str
@@ -46,19 +46,19 @@ class Upgrade:
 
 @contextmanager
 def migration_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A connection inside the one transaction of an upgrade or downgrade, with every other writer locked out.
+    """Open the one transaction of an upgrade or downgrade, and lock out all other writers.
 
-    Foreign keys are not enforced meanwhile: a table that is made anew must not take the rows that refer to it along.
-    They are checked before the commit.
+    SQLite does not enforce foreign keys inside the transaction. Otherwise dropping a table to rebuild it could delete
+    the rows that refer to it. The foreign keys are checked before the commit.
 
     Raises:
-        SchemaNotAtHead: Rows would be left without their parent; nothing was changed.
+        SchemaNotAtHead: Rows would be left without the rows they refer to, so nothing was changed.
     """
     with engine.connect().execution_options(kalshi_writes=True) as connection:
         sqlite = engine.dialect.name == "sqlite"
         if sqlite:
             sqlite_driver(connection).execute("PRAGMA foreign_keys = OFF")
-            # A table can be renamed although a view of the user's own shows columns it does not have meanwhile.
+            # Without this setting, a table cannot be renamed while a view of the user reads a missing column.
             sqlite_driver(connection).execute("PRAGMA legacy_alter_table = ON")
         try:
             with connection.begin():
@@ -75,7 +75,7 @@ def migration_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def apply_migrations(connection: sa.Connection) -> Upgrade:
-    """Apply every migration that is missing on a connection that is ready for it."""
+    """Apply all missing migrations on a connection from :func:`migration_transaction`."""
     before = revision_of(connection)
     applied: list[str] = []
     command.upgrade(_alembic(connection, applied.append), "head")
@@ -83,9 +83,10 @@ def apply_migrations(connection: sa.Connection) -> Upgrade:
 
 
 def use_write_ahead_log(engine: sa.Engine) -> None:
-    """Let readers and one writer of a SQLite file work side by side; the file keeps this mode for whoever opens it.
+    """Switch a SQLite file to the write-ahead log, so that readers and one writer can work at the same time.
 
-    Not done when a connection is made, because it writes into the file, and a file may turn out to be no warehouse.
+    The file keeps this mode. The engine does not set it on connect: that would write to the file, and the file may turn
+    out not to be a warehouse.
     """
     if engine.dialect.name != "sqlite":
         return
@@ -99,14 +100,14 @@ def use_write_ahead_log(engine: sa.Engine) -> None:
 
 
 def current_revision(engine: sa.Engine) -> str | None:
-    """The revision the database is stamped with, ``None`` if it never was migrated."""
+    """Return the revision that the database is stamped with, or None if it was never migrated."""
     with explain_failures(engine), engine.connect() as connection:
         return revision_of(connection)
 
 
 @cache
 def wanted_revision() -> str:
-    """The newest revision this code knows."""
+    """Return the newest revision that this code has."""
     head = ScriptDirectory(str(migrations_folder())).get_current_head()
     if head is None:
         raise SchemaNotAtHead(f"No migrations were found in {migrations_folder()}.", "Reinstall kalshi_pipelines.")
@@ -115,15 +116,15 @@ def wanted_revision() -> str:
 
 @cache
 def known_revisions() -> frozenset[str]:
-    """Every revision this code can upgrade from."""
+    """Return all revisions that this code can upgrade from."""
     return frozenset(script.revision for script in ScriptDirectory(str(migrations_folder())).walk_revisions())
 
 
 def require_head(engine: sa.Engine) -> None:
-    """Make sure the database has the schema this code needs.
+    """Check that the database has the schema that this code needs.
 
     Raises:
-        SchemaNotAtHead: It has not; the message names the command to run.
+        SchemaNotAtHead: The database has another schema. The message names the command to run.
     """
     have, want = current_revision(engine), wanted_revision()
     if have != want:
@@ -134,7 +135,7 @@ def require_head(engine: sa.Engine) -> None:
 
 
 def migrations_folder() -> Path:
-    """Where the migrations are: inside an installed wheel, or beside the package in a checkout."""
+    """Return the folder of the migrations: inside the installed wheel, or beside the package in a checkout."""
     package = Path(__file__).parent.parent
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parent / "migrations"
@@ -148,7 +149,7 @@ def _alembic(connection: sa.Connection, on_apply: Callable[[str], None]) -> Conf
 
 
 def revision_of(connection: sa.Connection) -> str | None:
-    """The revision the database behind a connection is stamped with."""
+    """Return the revision that the database of a connection is stamped with, or None."""
     return ", ".join(sorted(MigrationContext.configure(connection).get_current_heads())) or None
 
 

@@ -1,7 +1,7 @@
-"""Money spent at vendors, and its budgets: set aside before a call is made, settled when its price is known.
+"""Money spent at vendors, and its budgets. The cost of a call is reserved first and settled when its price is known.
 
-All processes of a warehouse share the budgets. A call whose price never comes to be known, because its process was
-killed or the answer does not say, counts with what was set aside for it.
+All processes of a warehouse share the budgets. The price of a call stays unknown if its process was killed or the
+answer does not state the price. Such a call counts with the reserved amount.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from kalshi_pipelines.warehouse.tables import vendor_spending
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be spent.
+    """A limit on the money that may be spent at a vendor for a purpose.
 
     Attributes:
-        vendor: Where.
-        purpose: What for, ``probes`` or ``news``; what is spent for the other does not count.
-        day_microdollars: In a UTC day, by everybody.
-        ingest_run_id: The run that spends; ``None`` if it is none.
-        run_microdollars: By this run; ``None`` for no limit but the day's.
+        vendor: The vendor that is paid.
+        purpose: ``probes`` or ``news``. Spending for the other purpose does not count.
+        day_microdollars: The limit of a UTC day, over all processes.
+        ingest_run_id: The run that spends, or None outside a run.
+        run_microdollars: The limit of this run, or None if only the daily limit applies.
     """
 
     vendor: str
@@ -34,17 +34,17 @@ class Budget:
 
 
 def spent_today(connection: sa.Connection, budget: Budget, now_us: int) -> int:
-    """Micro-dollars spent since midnight UTC, or set aside where the price is not known."""
+    """Return the micro-dollars spent since midnight UTC. A call without a known price counts as reserved."""
     return _sum(connection, budget, vendor_spending.c.at_us >= now_us - now_us % DAY_US)
 
 
 def spent_by_run(connection: sa.Connection, budget: Budget) -> int:
-    """Micro-dollars spent by the budget's run, or set aside where the price is not known."""
+    """Return the micro-dollars spent by the budget's run. A call without a known price counts as reserved."""
     return _sum(connection, budget, vendor_spending.c.ingest_run_id == budget.ingest_run_id)
 
 
 def unsettled_today(connection: sa.Connection, budget: Budget, now_us: int) -> int:
-    """How many calls since midnight UTC have no known price."""
+    """Return the number of calls since midnight UTC whose price is unknown."""
     columns = vendor_spending.c
     return int(
         connection.scalar(
@@ -62,16 +62,16 @@ def unsettled_today(connection: sa.Connection, budget: Budget, now_us: int) -> i
 
 
 def reserve(engine: sa.Engine, budget: Budget, most_microdollars: int, now_us: int) -> int | None:
-    """Set aside what a call may cost; ``None`` if the budget of the day or of the run has no room for it.
+    """Reserve the highest possible cost of a call, if the budgets of the day and of the run allow it.
 
     Args:
         engine: A warehouse at head.
-        budget: Whose room is needed.
-        most_microdollars: What the call costs at most.
-        now_us: The present instant.
+        budget: The budget to reserve from.
+        most_microdollars: The highest possible cost of the call.
+        now_us: The current time.
 
     Returns:
-        The number to settle it by.
+        The id to settle the reservation with, or None if a budget does not allow the call.
     """
     with writing(engine) as connection:
         serialize_transactions(connection, "vendor_spending")
@@ -94,7 +94,7 @@ def reserve(engine: sa.Engine, budget: Budget, most_microdollars: int, now_us: i
 
 
 def settle(engine: sa.Engine, spending_id: int, spent_microdollars: int) -> None:
-    """Write down what a call did cost."""
+    """Record the actual cost of a call."""
     with writing(engine) as connection:
         connection.execute(
             sa.update(vendor_spending)

@@ -1,7 +1,7 @@
-"""``migrate``: whatever a database is, make a current warehouse of it in one transaction, or refuse it untouched.
+"""The command ``migrate``: upgrade a database to a current warehouse in one transaction, or refuse it untouched.
 
-An upgrade of a SQLite file is: look at it without writing, lock everybody else out, copy it and check the copy, change
-it, check it, commit. Postgres does the same in one transaction without a copy.
+A SQLite file is inspected without writing. Then other writers are locked out, a backup is made and checked, and the
+file is changed, checked and committed. On Postgres the same happens in one transaction, without a backup.
 """
 
 import csv
@@ -67,11 +67,11 @@ Report = Callable[[str], None]
 
 
 class RowsWouldBeLost(ExpectedError):
-    """An upgrade left fewer rows than there were and did not quarantine the others; nothing was changed."""
+    """An upgrade would lose rows without quarantining them, so nothing was changed."""
 
 
 class ChangedRow(NamedTuple):
-    """A row an upgrade does not keep as it is, or has something to say about."""
+    """A row that an adoption changes, quarantines, or keeps with a note."""
 
     table: str
     key: str
@@ -85,16 +85,16 @@ class ChangedRow(NamedTuple):
 
 @dataclass(frozen=True)
 class UpgradeReport:
-    """What an upgrade did, or would do.
+    """The result of an upgrade, or of its rehearsal.
 
     Attributes:
-        place: The database, without password.
-        before: What it was.
-        after: The revision it has now.
+        place: The place of the database, without user and password.
+        before: The content and revision before the upgrade.
+        after: The revision after the upgrade.
         applied: The migrations that were applied.
-        backup: The verified copy of the file as it was.
-        adoption: What became of the rows of an old database.
-        left_alone: Tables in the file that are neither ours nor the older tool's.
+        backup: The verified backup of the file, if one was made.
+        adoption: The counts of rows converted from a legacy database, if there was one.
+        left_alone: Tables in the file that belong to neither tool and stay unchanged.
     """
 
     place: str
@@ -117,7 +117,7 @@ class UpgradeReport:
 
 
 class Rehearsal(NamedTuple):
-    """What an upgrade would do, and the rows it would not keep as they are."""
+    """The report of a rehearsed upgrade, and the rows that the upgrade would change, quarantine or note."""
 
     report: UpgradeReport
     changed_rows: Iterator[ChangedRow]
@@ -128,20 +128,20 @@ def _describe_applied(migrations: tuple[str, ...]) -> str:
 
 
 def migrate(engine: sa.Engine, environment: str, report: Report, adopt_from: Path | None = None) -> UpgradeReport:
-    """Make a current warehouse of whatever the database is; doing it again changes nothing.
+    """Upgrade a database to a current warehouse. A second call changes nothing.
 
     Args:
         engine: The database.
-        environment: The exchange it is for; a warehouse with another's data is not touched.
-        report: Told what happens, a sentence at a time.
-        adopt_from: A ``kalshi_research`` file to take over into an empty warehouse; it is only read. A SQLite warehouse
-            that is such a file itself is taken over in place without it.
+        environment: The exchange that the warehouse is for. A warehouse with data of another exchange is refused.
+        report: Called with a sentence for each step.
+        adopt_from: A ``kalshi_research`` file to convert into an empty warehouse. The file is only read. If the
+            warehouse is such a file itself, it is converted in place and needs no ``adopt_from``.
 
     Raises:
         CannotBeUpgraded: The database was refused and not touched.
-        WarehouseOfAnotherEnvironment: It holds the data of another exchange.
-        BackupFailed: There is no room or no permission for a copy; nothing was changed.
-        WarehouseUnavailable: The database can not be opened, read or written; nothing was changed.
+        WarehouseOfAnotherEnvironment: The database holds data of another exchange.
+        BackupFailed: There is no room or no permission for a backup, so nothing was changed.
+        WarehouseUnavailable: The database cannot be opened, read or written, so nothing was changed.
     """
     path = _file_of(engine)
     if path is None:
@@ -156,7 +156,7 @@ def migrate(engine: sa.Engine, environment: str, report: Report, adopt_from: Pat
         with explain_failures(engine), engine.connect() as connection:
             refuse_another_environment(connection, environment)
     if _is_done(engine, found, adopt_from):
-        use_write_ahead_log(engine)  # a restored backup has lost the mode of its file
+        use_write_ahead_log(engine)  # a restored backup is not in WAL mode
         return _unchanged_report(engine)
     with _hold_upgrade_lock(path, report):
         found = inspect_file(path)
@@ -166,11 +166,11 @@ def migrate(engine: sa.Engine, environment: str, report: Report, adopt_from: Pat
 
 
 def inspect_database(engine: sa.Engine) -> Inspection:
-    """Tell what a database holds, without writing to it.
+    """Return the content and revision of a database, without writing to it.
 
     Raises:
-        CannotBeUpgraded: It holds nothing this code can upgrade.
-        WarehouseUnavailable: It can not be opened or read.
+        CannotBeUpgraded: The database holds nothing that this code can upgrade.
+        WarehouseUnavailable: The database cannot be opened or read.
     """
     path = _file_of(engine)
     if path is not None:
@@ -181,9 +181,9 @@ def inspect_database(engine: sa.Engine) -> Inspection:
 
 @contextmanager
 def rehearse(engine: sa.Engine, environment: str, adopt_from: Path | None = None) -> Iterator[Rehearsal]:
-    """What :func:`migrate` would do, row by row where rows would change; the database stays as it is.
+    """Rehearse :func:`migrate`, and yield its report and the rows that would change. The database stays unchanged.
 
-    A SQLite file is upgraded as a copy beside it, Postgres in a transaction that is rolled back.
+    For SQLite, a copy beside the file is upgraded. On Postgres, the upgrade runs in a transaction that is rolled back.
 
     Raises:
         CannotBeUpgraded: See :func:`migrate`.
@@ -211,10 +211,10 @@ def rehearse(engine: sa.Engine, environment: str, adopt_from: Path | None = None
 
 
 def write_changed_rows(rows: Iterator[ChangedRow], file: Path, report: Report, most: int) -> int:
-    """Write all changed rows to a CSV file and tell the first of them; returns how many there are.
+    """Write all changed rows to a CSV file, report the first ``most`` rows, and return the number of rows.
 
     Raises:
-        WarehouseUnavailable: The folder of the file can not be written.
+        WarehouseUnavailable: The folder of the file cannot be written.
     """
     written = 0
     make_writable_folder(file.parent, "KALSHI_DATA_DIR")
@@ -261,7 +261,7 @@ def _require_unchanged(path: Path, found: Inspection) -> None:
 
 
 def _is_unchanged(path: Path, found: Inspection) -> bool:
-    """Whether the upgrade was undone; whatever interrupted it may have come after the commit."""
+    """Return whether an interrupted upgrade was undone. The interruption may have come after the commit."""
     try:
         return inspect_file(path) == found
     except CannotBeUpgraded:
@@ -278,7 +278,7 @@ def _refuse_two_old_databases(path: Path, found: Inspection, adopt_from: Path | 
 
 
 def _upgrade(connection: sa.Connection, found: Inspection, old: Path | None, report: Report) -> UpgradeReport:
-    """Everything that changes the database, inside the open transaction."""
+    """Make all changes of an upgrade inside the open transaction, and check them."""
     left_alone: tuple[str, ...] = ()
     rows_before = _count_rows(connection) if found.content is Content.WAREHOUSE else {}
     if found.content is Content.LEGACY:
@@ -306,7 +306,7 @@ def _adopt(connection: sa.Connection, old: Path, report: Report, *, checked: boo
             "Set KALSHI_ADOPT_DATABASE to the old database, or unset it.",
         )
     with explain_damage(old), read_only(old) as database:
-        database.execute("BEGIN")  # one state of it, whoever writes to it meanwhile
+        database.execute("BEGIN")  # read one consistent state, even if another program writes to the file
         if not checked:
             check_integrity(database, str(old))
         return adopt(database, connection, _report_regularly(report))
@@ -321,7 +321,7 @@ def _refuse_to_adopt_into_data(connection: sa.Connection, old: Path) -> None:
 
 
 def _report_regularly(report: Report) -> Callable[[TableProgress], None]:
-    """Progress about once a second, so that short tables are not told of."""
+    """Return a listener that reports progress about once a second, so short tables are not reported."""
     last_us = now_us()
 
     def listen(progress: TableProgress) -> None:
@@ -349,12 +349,13 @@ def _count_rows(connection: sa.Connection) -> dict[str, int]:
     return {
         name: connection.scalar(sa.select(sa.func.count()).select_from(sa.table(name))) or 0
         for name in metadata.tables
-        if name in there and name != rate_budgets.name  # no records: 0009 deletes those of buckets nobody asks for
+        if name in there
+        and name != rate_budgets.name  # migration 0009 deletes rate budgets of unused buckets; they hold no records
     }
 
 
 def _refuse_to_lose_rows(connection: sa.Connection, before: dict[str, int]) -> None:
-    """Rows that are gone must be in quarantine."""
+    """Check that every row that disappeared was quarantined."""
     after = _count_rows(connection) if before else {}
     gone = {name: rows - after.get(name, 0) for name, rows in before.items() if rows > after.get(name, 0)}
     set_aside = after.get(quarantine.name, 0) - before.get(quarantine.name, 0)
@@ -428,7 +429,7 @@ def _open_copy(path: Path, found: Inspection) -> Iterator[sa.Connection]:
 
 
 class _RollBack(Exception):
-    """Ends a rehearsal."""
+    """Internal signal that rolls back the transaction at the end of a rehearsal."""
 
 
 def _ignore(_sentence: str) -> None:
@@ -436,7 +437,7 @@ def _ignore(_sentence: str) -> None:
 
 
 def _file_of(engine: sa.Engine) -> Path | None:
-    """The file of a SQLite database, one for all names it has."""
+    """Return the resolved path of a SQLite file, which is the same for all its names. Return None for Postgres."""
     return Path(str(engine.url.database)).resolve() if engine.dialect.name == "sqlite" else None
 
 

@@ -1,4 +1,4 @@
-"""Ingest runs, watermarks, quarantine and the shared rate budgets."""
+"""Create tables of ingest runs, watermarks, quarantine and the shared rate budgets."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The exchange's series, events and markets with their current quotes."""
+"""Create tables of series, events, and markets with their current quotes."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Change-only history of quotes and orderbooks."""
+"""Create tables of quote and orderbook history, with one row for each change."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,7 +1,7 @@
-"""Views that show people plain dollars, contracts and times.
+"""Create views that show plain dollars, contracts and times to people.
 
-Dollars and contracts are exact: NUMERIC on Postgres, decimal text on SQLite, which has no decimal type (compare and
-sort by the integer columns there). A side without a quote shows NULL.
+Dollars and contracts are exact: NUMERIC on Postgres, and decimal text on SQLite, which has no decimal type. On SQLite,
+compare and sort by the integer columns. A side without a quote shows NULL.
 """
 
 from alembic import op

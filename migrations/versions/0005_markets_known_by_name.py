@@ -1,7 +1,8 @@
-"""Markets and quotes of which not everything is known, runs and quarantine of an adoption.
+"""Allow placeholder markets, quotes without sizes, and runs and quarantine of an adoption.
 
-A market that is only named by something else (an old database, a position) gets a row with ``is_placeholder``, as
-series and events do; quotes of an old database know no sizes. Loosens constraints only, so no row can be in the way.
+A market that is only mentioned (in a legacy database or by a position) gets a row with ``is_placeholder``, as series
+and events do. Quotes of a legacy database have no sizes. This migration only loosens constraints, so no row can break
+them.
 """
 
 import sqlalchemy as sa
@@ -146,7 +147,7 @@ def drop_views() -> None:
 
 
 def create_views(*, unknown_is_null: bool) -> None:
-    """The views of 0004; from this revision on without markets that were only named, and with NULL for the unknown."""
+    """Create the views of 0004. From this revision on they skip placeholder markets and show NULL for unknown values."""
     quote = _quote(unknown_is_null=unknown_is_null)
     with_record = "WHERE record_digest IS NOT NULL" if unknown_is_null else ""
     op.execute(

@@ -1,4 +1,4 @@
-"""Balances, positions, fills and what settlements paid, in the words of the current API."""
+"""Create tables of balances, positions, fills and settlement payments, named as in the current API."""
 
 import sqlalchemy as sa
 from alembic import op

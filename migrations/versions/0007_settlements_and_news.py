@@ -1,4 +1,4 @@
-"""Outcomes of markets; what news is followed, articles, their markets and events, how they read."""
+"""Create tables of settlements and news: tracked items, articles, their links and sentiments."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What became of the rows of an old database."""
+"""Create tables of the counts and notes of an adoption."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Rate budgets of the exchange's buckets only."""
+"""Allow rate budgets of the exchange's own buckets only."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,7 +20,7 @@ def upgrade() -> None:
 
 
 def clean_up() -> None:
-    """A budget of a bucket that no request is charged to is deleted: nothing reads it."""
+    """Delete budgets of buckets that no request is charged to. Nothing reads them."""
     budgets = sa.table("rate_budgets", sa.column("bucket", sa.Text()))
     op.execute(sa.delete(budgets).where(budgets.c.bucket.not_in(BUCKETS)))
 

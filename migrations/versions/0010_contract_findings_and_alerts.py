@@ -1,4 +1,4 @@
-"""What is known of each vendor endpoint, how it drifted, and the alerts about that; a view for people."""
+"""Create tables of vendor endpoints, findings and alerts, and a view of vendor drift for people."""
 
 import sqlalchemy as sa
 from alembic import op

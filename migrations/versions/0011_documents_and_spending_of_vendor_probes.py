@@ -1,4 +1,4 @@
-"""Documents of vendors and spending at them."""
+"""Create tables of vendor documents and of spending at vendors."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""News: who found an article for whom, why it is linked, stories, sums of sentiment, and full-text search."""
+"""Add news sources, finds, reasons of links, stories, sentiment windows, and full-text search."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -55,7 +55,7 @@ def upgrade() -> None:
             op.f("ck_quarantine_subject"), f"subject IN ({SUBJECTS}, {NEWS_SUBJECTS}, {LEGACY_SUBJECTS})"
         )
     with changed_table("tracked_items") as items:
-        # What a person tracks by hand belongs to no run.
+        # An item that a person tracks by hand belongs to no run.
         items.alter_column("ingest_run_id", existing_type=Integer, nullable=True)
     _add_to_articles()
     for table in ("news_article_markets", "news_article_events"):
@@ -71,7 +71,7 @@ def upgrade() -> None:
 
 
 def clean_up() -> None:
-    """No row can break it: what is new is looser, or of columns and tables that are empty."""
+    """Do nothing: no row can break the new constraints. They are looser, or on columns and tables that are empty."""
 
 
 def _add_to_articles() -> None:

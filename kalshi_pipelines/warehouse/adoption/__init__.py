@@ -1,6 +1,5 @@
-"""Taking over a database of the older ``kalshi_research`` tool: every row is kept, normalised or in quarantine.
+"""Conversion of a database of the older ``kalshi_research`` tool. Every row is kept, normalised or quarantined.
 
-``shapes`` knows what such a database looks like; ``values``, ``rows`` and ``conversions`` make rows of ours of its
-rows; ``adopt`` does it table by table and accounts for each row. Nothing here changes the old database: it is read from
-a copy.
+``shapes`` describes such a legacy database. ``values``, ``rows`` and ``conversions`` convert its rows. ``adopt`` does
+this table by table and counts each row. The code here only reads the legacy database.
 """

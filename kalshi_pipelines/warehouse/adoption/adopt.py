@@ -1,4 +1,4 @@
-"""The adoption itself: table by table, batch by batch, every row counted as kept, normalised or quarantined."""
+"""The adoption of a legacy database, table by table. Every row is counted as kept, normalised or quarantined."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ Listener = Callable[[TableProgress], None]
 
 
 class AdoptionFailed(ExpectedError):
-    """The rows of the old database can not all be accounted for; nothing was changed. The message says what to do."""
+    """Not every row of the legacy database could be read or stored, so nothing was changed."""
 
 
 OldRow = tuple[Any, ...]
@@ -63,7 +63,7 @@ OldRow = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class _Batch:
-    """Rows of one old table on their way: what they were, what they become, and by position what there is to say."""
+    """Rows of one legacy table: before conversion, after it, remarks by position, and refused rows with the reason."""
 
     old: list[OldRow]
     new: list[Row]
@@ -72,16 +72,16 @@ class _Batch:
 
 
 def adopt(old: sqlite3.Connection, connection: sa.Connection, listener: Listener) -> AdoptionReport:
-    """Take over every row of an old database into the empty warehouse behind a connection, inside its transaction.
+    """Convert every row of a legacy database into an empty warehouse, inside the open transaction.
 
     Args:
-        old: The old database, open for reading.
-        connection: A warehouse at head, inside a transaction.
-        listener: Told the progress of each table.
+        old: The legacy database, open for reading.
+        connection: A connection to an empty warehouse at head, inside a transaction.
+        listener: Called with the progress of each table.
 
     Raises:
-        UnknownShape: The old database is none.
-        AdoptionFailed: Not every row could be read.
+        UnknownShape: The database is not a legacy database.
+        AdoptionFailed: Not every row could be read or stored.
     """
     started_us = now_us()
     state = AdoptionState(_begin_run(connection, started_us), started_us)
@@ -93,7 +93,7 @@ def adopt(old: sqlite3.Connection, connection: sa.Connection, listener: Listener
 
 
 def text_or_bytes(stored: bytes) -> str | bytes:
-    """Text as SQLite stores it; bytes that are no UTF-8 stay bytes, so that their row can be refused and kept."""
+    """Decode text of SQLite. Bytes that are not UTF-8 stay bytes, so that their row can be quarantined unchanged."""
     try:
         return stored.decode()
     except UnicodeDecodeError:
@@ -129,7 +129,7 @@ def _adopt_table(
 
 
 def _batches(old: sqlite3.Connection, table: LegacyTable) -> Iterator[list[OldRow]]:
-    # Quotes are many and repeat few short texts; articles are few and long.
+    # Decoded text is cached for quotes: they are many and repeat few short texts. Articles are few and long.
     old.text_factory = _cached_text if table.name == shapes.PRICE_SNAPSHOTS.name else text_or_bytes
     rows = old.execute(table.rows_sql)
     while batch := rows.fetchmany(_ROWS_AT_ONCE):
@@ -169,7 +169,7 @@ def _parents_of(table: LegacyTable, state: AdoptionState) -> Parents | None:
 
 
 def _write_batch(connection: sa.Connection, conversion: Conversion, batch: _Batch, parents: Parents | None) -> _Batch:
-    """Write rows; those the database refuses are taken out of those that are kept."""
+    """Write the rows of a batch, and return the batch with the rows that the database refused moved to ``refused``."""
     refusals = {each.position: each.reason for each in write_rows(connection, conversion.write, batch.new)}
     if conversion.table is shapes.PRICE_SNAPSHOTS:
         refusals = _find_repeated_snapshots(connection, batch.new) | refusals
@@ -188,7 +188,7 @@ def _write_batch(connection: sa.Connection, conversion: Conversion, batch: _Batc
 
 
 def _find_repeated_snapshots(connection: sa.Connection, rows: Sequence[Row]) -> dict[int, str]:
-    """Positions of quotes that were left out because their ticker and time were there."""
+    """Return the positions of quotes that were skipped because their ticker and time are stored already."""
     if not rows:
         return {}
     key = price_snapshots.c.price_snapshot_id
@@ -251,7 +251,7 @@ def _original_values(table: LegacyTable, old_row: OldRow) -> str:
 
 
 def _json_value(value: Any) -> Any:  # noqa: ANN401
-    """Bytes and numbers that JSON has no form for are told apart from text."""
+    """Return a value that JSON can express. Bytes and infinite numbers become objects, so they differ from text."""
     if isinstance(value, bytes):
         return {"bytes": value.hex()}
     if isinstance(value, float) and value in {float("inf"), float("-inf")}:
@@ -260,7 +260,7 @@ def _json_value(value: Any) -> Any:  # noqa: ANN401
 
 
 def _key_part(value: Any) -> str:  # noqa: ANN401
-    """A part of a key: no two values look alike, and Postgres can store each."""
+    """Return a value as a part of a row key. Different values give different texts, and Postgres can store each."""
     if isinstance(value, bytes):
         return f"x'{value.hex()}'"
     text = str(value)
@@ -268,7 +268,7 @@ def _key_part(value: Any) -> str:  # noqa: ANN401
 
 
 def _storable(text: str) -> str:
-    """Postgres stores every character but NUL."""
+    """Return text that Postgres can store: every NUL is escaped."""
     return text.replace("\x00", "\\x00")
 
 
@@ -291,7 +291,7 @@ def _begin_run(connection: sa.Connection, started_us: int) -> int:
 
 
 def _continue_counting(connection: sa.Connection) -> None:
-    """Let the database give ids after those that were taken over; SQLite does so by itself."""
+    """Let Postgres number new rows after the highest adopted id. SQLite does so by itself."""
     if connection.dialect.name != "postgresql":
         return
     for conversion in CONVERSIONS:

@@ -1,4 +1,4 @@
-"""Which function makes rows of which of our tables of the rows of which old one."""
+"""The list of conversions: for each legacy table, the new table, its columns, and the converting function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,12 +45,12 @@ Convert = Callable[[tuple[Any, ...], AdoptionState, Remarks], Row]
 
 @dataclass(frozen=True)
 class Conversion:
-    """How the rows of one old table become rows of one of ours.
+    """The conversion of one legacy table into one table of the warehouse.
 
     Attributes:
-        table: The old table.
-        write: Our table and columns.
-        convert: Makes one row.
+        table: The legacy table.
+        write: The table and columns of the warehouse.
+        convert: The function that converts one row.
     """
 
     table: LegacyTable

@@ -1,4 +1,4 @@
-"""What an adoption did, in figures that add up, and how far it is."""
+"""The counts of an adoption, and its progress."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ _HEADINGS: Final = ("table", "read", "kept", "normalised", "quarantined")
 
 @dataclass(frozen=True)
 class AdoptedTable:
-    """What became of the rows of one old table."""
+    """The counts of kept, normalised and quarantined rows of one legacy table."""
 
     name: str
     kept: int = 0
@@ -20,22 +20,22 @@ class AdoptedTable:
 
     @property
     def stored(self) -> int:
-        """Rows that are in the warehouse's tables."""
+        """The number of rows that were stored in the warehouse."""
         return self.kept + self.normalised
 
     @property
     def read(self) -> int:
-        """Rows of the old table."""
+        """The number of rows that were read from the legacy table."""
         return self.stored + self.quarantined
 
 
 @dataclass(frozen=True)
 class AdoptionReport:
-    """What an adoption did.
+    """The result of an adoption.
 
     Attributes:
-        run_id: Its row in ``ingest_runs``, to which every adopted row refers.
-        tables: What became of each old table.
+        run_id: The id of the adoption in ``ingest_runs``. Every adopted row refers to it.
+        tables: The counts of each legacy table.
     """
 
     run_id: int
@@ -43,7 +43,7 @@ class AdoptionReport:
 
     @property
     def total(self) -> AdoptedTable:
-        """The sum over all tables."""
+        """The counts summed over all tables."""
         return AdoptedTable(
             "all",
             sum(table.kept for table in self.tables),
@@ -52,20 +52,20 @@ class AdoptionReport:
         )
 
     def as_table(self) -> str:
-        """The figures as a text table, a line for each old table."""
+        """Return the counts as a text table with a line for each legacy table."""
         lines = [(t.name, t.read, t.kept, t.normalised, t.quarantined) for t in (*self.tables, self.total)]
         return text_table(_HEADINGS, lines)
 
 
 @dataclass(frozen=True)
 class TableProgress:
-    """How far the adoption of one table is.
+    """The progress of the adoption of one table.
 
     Attributes:
-        table: Its name.
-        expected: How many rows it has.
-        started_us: When it was begun.
-        counts: What became of the rows so far.
+        table: The name of the table.
+        expected: The number of rows in the table.
+        started_us: The time at which the adoption of the table began.
+        counts: The counts of rows so far.
     """
 
     table: str
@@ -74,7 +74,7 @@ class TableProgress:
     counts: AdoptedTable
 
     def with_rows(self, kept: int, normalised: int, quarantined: int) -> "TableProgress":
-        """The progress after some more rows."""
+        """Return the progress after more rows."""
         so_far = self.counts
         counts = AdoptedTable(
             self.table, so_far.kept + kept, so_far.normalised + normalised, so_far.quarantined + quarantined
@@ -92,7 +92,7 @@ class TableProgress:
 
 
 def text_table(headings: tuple[str, ...], lines: Iterable[tuple[str | int, ...]]) -> str:
-    """Lines under headings, numbers to the right."""
+    """Return a text table with headings. The first column is aligned left, all others right."""
     cells = [headings, *[tuple(f"{cell:,}" if isinstance(cell, int) else cell for cell in line) for line in lines]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     return "\n".join(

@@ -1,10 +1,10 @@
-"""Rows of the older tool to rows of the warehouse, a function for each table.
+"""Functions that convert a row of a legacy table, one function for each table.
 
-Each takes a row as read (key first), what was taken over so far, and where to put remarks; it returns the values in
-the order of the columns of its conversion.
+Each function takes a row (key columns first), the state of the adoption, and an object that collects remarks. It
+returns the values in the order of the columns of its conversion.
 
 Raises:
-    RefusedLegacyRow: The row breaks an invariant.
+    RefusedLegacyRow: The row breaks an invariant of the warehouse.
 """
 
 import hashlib
@@ -45,16 +45,16 @@ from kalshi_pipelines.warehouse.tables import (
     TRACKED_ITEM_TYPES,
 )
 
-#: The older tool knew one account without sub-accounts: the primary one.
+#: The sub-account of all legacy rows. The older tool had no sub-accounts, only the primary account.
 _PRIMARY_SUBACCOUNT: Final = 0
-#: Prices finer than a cent were rounded, each on its own.
+#: Tolerance when yes and no prices are compared: the older tool rounded each price to a cent separately.
 _ROUNDED_CENTS: Final = 1
 _LONGEST_TICKER: Final = 100
 _LONGEST_URL: Final = 2_000
 
 
 def event(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
-    """An event: a placeholder with what the older tool knew, until its own record is read."""
+    """Convert an event to a placeholder, which is replaced when the exchange's own record is read."""
     key, series_key, title, status, category, exclusive, created_at, updated_at = row
     ticker = identifier("ticker", key, remarks)
     series_ticker = identifier("series_ticker", series_key, remarks)
@@ -79,7 +79,7 @@ def event(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
 
 
 def market(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
-    """A market: a placeholder with what the older tool knew, until its own record is read."""
+    """Convert a market to a placeholder, which is replaced when the exchange's own record is read."""
     key, event_key, series_ticker, title, subtitle, status, result, opens, closes, expires, category, sub, *times = row
     ticker = identifier("ticker", key, remarks)
     event_ticker = identifier("event_ticker", event_key, remarks)
@@ -114,7 +114,7 @@ def market(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
 
 
 def price_snapshot(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
-    """A quote; that it stands once for a ticker and time is left to the database, there are too many to remember."""
+    """Convert a quote. Only the database finds duplicates: there are too many quotes to keep their keys in memory."""
     key, market_key, snapshot_time, yes_bid, yes_ask, no_bid, no_ask, last_price, volume, volume_24h, interest = row
     ticker = identifier("ticker", market_key, remarks)
     values = (
@@ -140,7 +140,7 @@ def price_snapshot(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks)
 
 
 def settlement(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
-    """The outcome of a market."""
+    """Convert the settlement of a market."""
     key, event_key, settled_at, result, final_yes, final_no, yes_payout, no_payout = row
     ticker = identifier("ticker", key, remarks)
     payouts = optional_price("yes_payout", yes_payout), optional_price("no_payout", no_payout)
@@ -163,7 +163,7 @@ def settlement(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> 
 
 
 def position(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
-    """A position on one side of a market."""
+    """Convert a position on one side of a market."""
     key, market_key, side, quantity, average, current, unrealized, realized, thesis, opened, closed, synced = row
     ticker = identifier("ticker", market_key, remarks)
     outcome = word("side", side, OUTCOME_SIDES, remarks)
@@ -201,7 +201,7 @@ def position(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Ro
 
 
 def trade(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
-    """A fill of ours; the price is that of the side that was traded."""
+    """Convert a fill of the account. The legacy price is the price of the traded side."""
     key, kalshi_id, market_key, side, action, quantity, cents, total, fee, position_id, executed_at, synced_at = row
     ticker = identifier("ticker", market_key, remarks)
     fill_id = identifier("kalshi_trade_id", kalshi_id, remarks)
@@ -253,7 +253,7 @@ def _position_of_trade(position_id: Any, state: AdoptionState, remarks: Remarks)
 
 
 def portfolio_settlement(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
-    """What the settlement of a market paid us."""
+    """Convert the payment that the account received when a market settled."""
     key, market_key, event_key, result, yes_count, yes_cost, no_count, no_cost, revenue, fee, value, *times = row
     ticker = identifier("ticker", market_key, remarks)
     market_result = word("market_result", result, SETTLEMENT_RESULTS, remarks)
@@ -285,7 +285,7 @@ def portfolio_settlement(row: tuple[Any, ...], state: AdoptionState, remarks: Re
 
 
 def tracked_item(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
-    """A market or event news is collected for."""
+    """Convert a market or event for which news is collected."""
     key, item_key, item_type, queries, created_at, last_collected_at, is_active = row
     written = identifier("ticker", item_key, remarks)
     ticker = written.upper()
@@ -306,7 +306,7 @@ def tracked_item(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -
 
 
 def news_article(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
-    """An article; its hash is checked and not kept, the address itself is the key."""
+    """Convert a news article. The hash of its address is checked but not stored: the address itself is the key."""
     key, address, url_hash, title, domain, published_at, collected_at, snippet, full_text, request_id = row
     url = identifier("url", address, remarks)
     if hashlib.sha256(address.encode()).hexdigest() != url_hash:
@@ -331,7 +331,7 @@ def news_article(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -
 
 
 def _article(article_id: Any, state: AdoptionState) -> int:  # noqa: ANN401
-    """An article can not be named without being read, so what belongs to a refused one is refused with it."""
+    """Return the id of an article. Rows of a quarantined article are refused, because articles have no placeholders."""
     if article_id not in state.articles:
         where = "quarantined" if state.articles.is_quarantined(article_id) else "not in news_articles"
         raise RefusedLegacyRow(f"article_id={article_id} is {where}")
@@ -339,7 +339,7 @@ def _article(article_id: Any, state: AdoptionState) -> int:  # noqa: ANN401
 
 
 def news_article_market(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
-    """A market an article is about."""
+    """Convert a link from an article to a market."""
     article_id, market_key = row
     article, ticker = _article(article_id, state), identifier("ticker", market_key, remarks)
     state.markets.require(ticker, "ticker", remarks, promised=True)
@@ -348,7 +348,7 @@ def news_article_market(row: tuple[Any, ...], state: AdoptionState, remarks: Rem
 
 
 def news_article_event(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
-    """An event an article is about."""
+    """Convert a link from an article to an event."""
     article_id, event_key = row
     article, ticker = _article(article_id, state), identifier("event_ticker", event_key, remarks)
     state.events.require(ticker, "event_ticker", remarks, promised=True)
@@ -357,7 +357,7 @@ def news_article_event(row: tuple[Any, ...], state: AdoptionState, remarks: Rema
 
 
 def news_sentiment(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -> Row:
-    """How an article reads."""
+    """Convert the sentiment score of an article."""
     key, article_id, analyzed_at, score, label, confidence, method, keywords = row
     article, analyzed_us = _article(article_id, state), instant("analyzed_at", analyzed_at, remarks)
     values = (
@@ -376,6 +376,6 @@ def news_sentiment(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks)
 
 
 def _left_over(**columns: Any) -> str | None:  # noqa: ANN401
-    """Columns nothing of ours corresponds to, as JSON text."""
+    """Return legacy columns without a counterpart in the warehouse, as JSON text."""
     known = {name: optional_text(name, value) for name, value in columns.items() if value is not None}
     return json.dumps(known, ensure_ascii=False) if known else None

@@ -1,4 +1,4 @@
-"""What a ``kalshi_research`` database looks like: its revisions, tables and columns, whatever its stamp says."""
+"""The shape of a ``kalshi_research`` database: its revisions, tables and columns. The stamp is not trusted."""
 
 import sqlite3
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ LEGACY_REVISIONS: Final = (
 
 
 class UnknownShape(ExpectedError):
-    """The tables are not those of the older tool; the message says what differs."""
+    """The tables of a database differ from all revisions of the older tool."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class LegacyTable:
     """A table of the older tool.
 
     Attributes:
-        name: Its name.
-        key: The columns of its primary key.
-        columns: Its other columns, in the order the conversion takes them.
-        retired: Columns only some revisions have, which nothing of ours corresponds to.
+        name: The name of the table.
+        key: The columns of the primary key.
+        columns: The other columns, in the order that the conversion takes them.
+        retired: Columns that only some revisions have. The warehouse has no counterpart for them.
     """
 
     name: str
@@ -43,17 +43,17 @@ class LegacyTable:
 
     @property
     def read(self) -> tuple[str, ...]:
-        """The columns that are read: key first."""
+        """The columns to read, key columns first."""
         return self.key + self.columns
 
     @property
     def rows_sql(self) -> str:
-        """The statement that reads all its rows, retired columns last."""
+        """The statement that reads all rows of the table, with retired columns last."""
         return str(sa.select(*map(sa.column, (*self.read, *self.retired))).select_from(sa.table(self.name)))
 
     @property
     def count_sql(self) -> str:
-        """The statement that counts its rows."""
+        """The statement that counts the rows of the table."""
         return str(sa.select(sa.func.count()).select_from(sa.table(self.name)))
 
 
@@ -111,7 +111,7 @@ NEWS_SENTIMENTS: Final = _table(
     "news_sentiments", "id", "article_id analyzed_at score label confidence method keywords_matched"
 )
 
-#: In the order they are adopted: what is referred to stands before what refers to it.
+#: The tables in the order of adoption: a table comes after the tables it refers to.
 LEGACY_TABLES: Final = (
     EVENTS,
     MARKETS,
@@ -135,15 +135,15 @@ STAMP_TABLE: Final = "alembic_version"
 
 
 def looks_legacy(tables: frozenset[str]) -> bool:
-    """Whether a database with these tables could be one of the older tool."""
+    """Return whether a database with these tables may belong to the older tool."""
     return {table.name for table in _IN_EVERY_REVISION} <= tables
 
 
 def legacy_tables(database: sqlite3.Connection) -> tuple[LegacyTable, ...]:
-    """The tables of the older tool that a database has, with the columns it has, in the order they are adopted.
+    """Return the tables of the older tool that a database has, in the order of adoption.
 
     Raises:
-        UnknownShape: A table lacks a column, has one nobody knows, or a view or trigger would not survive.
+        UnknownShape: A table lacks a column or has an unknown column, or the adoption would drop a view or trigger.
     """
     names = _names(database, "table")
     present = []
@@ -167,7 +167,7 @@ def legacy_tables(database: sqlite3.Connection) -> tuple[LegacyTable, ...]:
 
 
 def remains_of_legacy(database: sqlite3.Connection) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Triggers and tables that belong to the older tool, in the order to drop them."""
+    """Return the triggers and tables of the older tool, in the order in which to drop them."""
     names = _names(database, "table")
     tables = [table.name for table in reversed(LEGACY_TABLES)]
     return (
@@ -180,12 +180,12 @@ def remains_of_legacy(database: sqlite3.Connection) -> tuple[tuple[str, ...], tu
 
 
 def is_legacy_full_text_part(table: str) -> bool:
-    """Whether a table is one of those that SQLite keeps a full-text table in."""
+    """Return whether a table belongs to a full-text table of the older tool. SQLite keeps each in several tables."""
     return table in {f"{name}{part}" for name in _FULL_TEXT_TABLES for part in _FULL_TEXT_PARTS}
 
 
 def is_unfinished(table: str) -> bool:
-    """Whether a table is what a killed migration of the older tool left: a part of a table that is there as well."""
+    """Return whether a table is a partial copy that a killed migration of the older tool left."""
     return table.removeprefix(_UNFINISHED) in {each.name for each in LEGACY_TABLES} and table.startswith(_UNFINISHED)
 
 

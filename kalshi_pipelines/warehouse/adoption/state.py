@@ -1,4 +1,4 @@
-"""What was taken over so far, as far as later rows depend on it: parents they refer to, keys that are taken."""
+"""The state of an adoption that later rows depend on: stored parents and used keys."""
 
 from collections.abc import Hashable
 from typing import Final
@@ -13,10 +13,10 @@ _PLACEHOLDER_COLUMNS: Final = ("is_placeholder", "first_seen_us", "recorded_us",
 
 
 class Parents:
-    """The keys of one table others refer to, and who of them was refused.
+    """The keys of one table that other tables refer to: stored, quarantined, and requested as placeholders.
 
-    A row that refers to a refused parent is not to blame: the parent gets a placeholder. A row that refers to one the
-    old database never had is refused itself where the old schema promised a parent.
+    A row that refers to a quarantined parent is valid itself, so the parent gets a placeholder. A row that refers to a
+    parent the legacy database never had is refused if the legacy schema promised a parent.
     """
 
     def __init__(self, table: sa.Table | None, name: str) -> None:
@@ -30,15 +30,15 @@ class Parents:
         self._to_write: list[Hashable] = []
 
     def mark_stored(self, key: Hashable) -> None:
-        """Note a parent that was taken over."""
+        """Record that a parent was stored."""
         self._stored.add(key)
 
     def mark_quarantined(self, key: Hashable) -> None:
-        """Note a parent that is in quarantine."""
+        """Record that a parent was quarantined."""
         self._quarantined.add(key)
 
     def move_to_quarantine(self, key: Hashable) -> None:
-        """Note that a parent that seemed to be taken over is in quarantine."""
+        """Record that the database refused a parent that was marked as stored."""
         self._stored.discard(key)
         self.mark_quarantined(key)
 
@@ -46,14 +46,14 @@ class Parents:
         return key in self._stored
 
     def is_quarantined(self, key: Hashable) -> bool:
-        """Whether the old database has this parent, but it is in quarantine."""
+        """Return whether the legacy database has this parent, but the adoption quarantined it."""
         return key in self._quarantined
 
     def require(self, key: Hashable, column: str, remarks: Remarks, *, promised: bool) -> None:
-        """Make sure of the parent of a row.
+        """Check that the parent of a row exists, or request a placeholder for it.
 
         Raises:
-            RefusedLegacyRow: The old database promised a parent and has none.
+            RefusedLegacyRow: The parent is missing although the legacy schema promised it.
         """
         if key in self._stored:
             return
@@ -67,20 +67,20 @@ class Parents:
         self.request_placeholder(key)
 
     def request_placeholder(self, key: Hashable) -> None:
-        """Ask for a placeholder of a parent that is only named."""
+        """Request a placeholder for a parent that has no row of its own."""
         if key not in self._stored and key not in self._requested:
             self._requested.add(key)
             self._to_write.append(key)
 
     def write_placeholders(self, connection: sa.Connection, now_us: int, run_id: int) -> None:
-        """Write the placeholders asked for since the last time."""
+        """Write the placeholders that were requested since the last call."""
         if self._write and self._to_write:
             write_rows(connection, self._write, [(key, True, now_us, now_us, run_id) for key in self._to_write])
             self._to_write.clear()
 
 
 class AdoptionState:
-    """The state of one adoption."""
+    """The state of one adoption: parents of each table, and used keys."""
 
     def __init__(self, run_id: int, now_us: int) -> None:
         self.run_id = run_id
@@ -93,20 +93,20 @@ class AdoptionState:
         self._taken: dict[Hashable, Hashable] = {}
 
     def claim(self, what: str, *key: Hashable, row: Hashable) -> None:
-        """Take a key that can be taken once.
+        """Reserve a unique key for a row.
 
         Raises:
-            RefusedLegacyRow: An earlier row has it; the message names that row.
+            RefusedLegacyRow: An earlier row has this key. The message names that row.
         """
         first = self.first_row_with(what, *key, row=row)
         if first != row:
             raise RefusedLegacyRow(f"same {what} as row {first}, which was kept")
 
     def first_row_with(self, what: str, *key: Hashable, row: Hashable) -> Hashable:
-        """The first row with a key: this one, or an earlier one."""
+        """Return the first row with a key: the given row or an earlier one."""
         return self._taken.setdefault((what, *key), row)
 
     def write_placeholders(self, connection: sa.Connection) -> None:
-        """Write placeholders of parents that are only named; parents of parents first."""
+        """Write the requested placeholders, parents before children."""
         for parents in (self.series, self.events, self.markets):
             parents.write_placeholders(connection, self.now_us, self.run_id)

@@ -1,7 +1,6 @@
-"""One value of the older tool to one of ours: exact, or refused with the reason.
+"""Functions that convert one value of the older tool. The result is exact, or the row is refused with a reason.
 
-What only needed trimming, case-folding or another way to write a date is noted with the row, and so is what is odd but
-legal.
+Remarks record values that needed trimming, lower case or another date format, and values that are odd but legal.
 """
 
 import datetime as dt
@@ -21,11 +20,11 @@ _LARGEST_INTEGER: Final = 2**63 - 1
 
 
 class RefusedLegacyRow(ExpectedError):
-    """A row breaks an invariant of the warehouse; the message says which."""
+    """A legacy row breaks an invariant of the warehouse. The message becomes its reason in the quarantine."""
 
 
 class Remarks:
-    """What there is to note about one row."""
+    """Remarks about one row: values that were normalised, and values that are odd but legal."""
 
     __slots__ = ("normalised", "odd")
 
@@ -38,13 +37,13 @@ class Remarks:
 
 
 def excerpt(value: Any) -> str:  # noqa: ANN401
-    """A value for a reason: its text, cut where it is long."""
+    """Return the text of a value for a reason, shortened if it is long."""
     text = repr(value)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def whole_number(name: str, value: Any) -> int:  # noqa: ANN401
-    """An integer as stored; SQLite lets other types stand in an INTEGER column."""
+    """Return an integer. SQLite also accepts other types in an INTEGER column, so the type is checked."""
     if type(value) is not int:
         raise RefusedLegacyRow(f"{name}={excerpt(value)} is not a whole number")
     return value
@@ -57,43 +56,43 @@ def _require_storable(name: str, value: int) -> int:
 
 
 def count(name: str, value: Any) -> int:  # noqa: ANN401
-    """Centi-contracts of a number of contracts, zero or more."""
+    """Convert a number of contracts, zero or more, to centi-contracts."""
     if type(value) is int and value >= 0:
         return _require_storable(name, value * CENTICONTRACTS_PER_CONTRACT)
     raise RefusedLegacyRow(f"{name}={whole_number(name, value)} is negative")
 
 
 def price(name: str, value: Any) -> int:  # noqa: ANN401
-    """Micro-dollars of a price in cents, 0 to 100."""
+    """Convert a price in cents, 0 to 100, to micro-dollars."""
     if type(value) is int and 0 <= value <= CENTS_PER_CONTRACT:
         return value * MICRODOLLARS_PER_CENT
     raise RefusedLegacyRow(f"{name}={whole_number(name, value)} is outside 0..100 cents")
 
 
 def optional_price(name: str, value: Any) -> int | None:  # noqa: ANN401
-    """Micro-dollars of a price in cents that may be unknown."""
+    """Convert a price in cents, or None, to micro-dollars."""
     return None if value is None else price(name, value)
 
 
 def amount(name: str, value: Any) -> int:  # noqa: ANN401
-    """Micro-dollars of an amount in cents, gain or loss."""
+    """Convert an amount in cents, which may be negative, to micro-dollars."""
     return _require_storable(name, whole_number(name, value) * MICRODOLLARS_PER_CENT)
 
 
 def optional_amount(name: str, value: Any) -> int | None:  # noqa: ANN401
-    """Micro-dollars of an amount in cents that may be unknown."""
+    """Convert an amount in cents, or None, to micro-dollars."""
     return None if value is None else amount(name, value)
 
 
 def cost(name: str, value: Any) -> int:  # noqa: ANN401
-    """Micro-dollars of an amount in cents, zero or more."""
+    """Convert an amount in cents, zero or more, to micro-dollars."""
     if type(value) is int and value >= 0:
         return _require_storable(name, value * MICRODOLLARS_PER_CENT)
     raise RefusedLegacyRow(f"{name}={whole_number(name, value)} is negative")
 
 
 def dollar_text(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
-    """Micro-dollars of a decimal text, zero or more."""
+    """Convert a decimal text in dollars, zero or more, to micro-dollars."""
     try:
         exact = microdollars(identifier(name, value, remarks))
     except InexactValue:
@@ -104,26 +103,26 @@ def dollar_text(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
 
 
 def flag(name: str, value: Any) -> bool:  # noqa: ANN401
-    """A truth value, stored as 0 or 1."""
+    """Convert 0 or 1 to a boolean."""
     if type(value) is not int or value not in {0, 1}:
         raise RefusedLegacyRow(f"{name}={excerpt(value)} is neither 0 nor 1")
     return value == 1
 
 
 def text(name: str, value: Any) -> str:  # noqa: ANN401
-    """Text as it is."""
+    """Check that a value is text, and return it unchanged."""
     if type(value) is not str:
         raise RefusedLegacyRow(f"{name}={excerpt(value)} is not text")
     return value
 
 
 def optional_text(name: str, value: Any) -> str | None:  # noqa: ANN401
-    """Text as it is, or nothing."""
+    """Check that a value is text or None, and return it unchanged."""
     return None if value is None else text(name, value)
 
 
 def identifier(name: str, value: Any, remarks: Remarks) -> str:  # noqa: ANN401
-    """Text without space around it; an identifier, so it can not be empty."""
+    """Return an identifier without surrounding spaces. It must not be empty."""
     if type(value) is str and value and not (value[0].isspace() or value[-1].isspace()):
         return value
     bare = text(name, value).strip()
@@ -135,7 +134,7 @@ def identifier(name: str, value: Any, remarks: Remarks) -> str:  # noqa: ANN401
 
 
 def word(name: str, value: Any, vocabulary: Collection[str], remarks: Remarks) -> str:  # noqa: ANN401
-    """A word of a closed vocabulary, trimmed and in lower case."""
+    """Return a term of a closed vocabulary, trimmed and in lower case."""
     if type(value) is str:
         if value in vocabulary:
             return value
@@ -149,7 +148,7 @@ def word(name: str, value: Any, vocabulary: Collection[str], remarks: Remarks) -
 
 
 def instant(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
-    """Microseconds since 1970 of a date and time; without a zone it is UTC."""
+    """Convert a date and time to microseconds since 1970. Without a time zone it is UTC."""
     if type(value) is str:
         parsed = _parse_instant(value)
         if parsed is not None:
@@ -160,7 +159,7 @@ def instant(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
 
 
 def optional_instant(name: str, value: Any, remarks: Remarks) -> int | None:  # noqa: ANN401
-    """Microseconds since 1970 of a date and time that may be unknown."""
+    """Convert a date and time, or None, to microseconds since 1970."""
     return None if value is None else instant(name, value, remarks)
 
 
@@ -181,7 +180,7 @@ def _parse_instant(value: str) -> _Instant | None:
 
 
 def texts_as_json(name: str, value: Any) -> str:  # noqa: ANN401
-    """JSON text of a list of texts."""
+    """Return JSON text unchanged if it is a list of texts."""
     try:
         parsed = json.loads(text(name, value))
     except (ValueError, RecursionError):
@@ -192,7 +191,7 @@ def texts_as_json(name: str, value: Any) -> str:  # noqa: ANN401
 
 
 def share(name: str, value: Any, low: int, high: int) -> float:  # noqa: ANN401
-    """A plain number in a closed range; not money."""
+    """Return a number in a closed range as a float. Money is never converted this way."""
     if type(value) not in {int, float} or not low <= value <= high:
         raise RefusedLegacyRow(f"{name}={excerpt(value)} is outside {low}..{high}")
     return float(value)

@@ -1,10 +1,10 @@
-"""The tables of the warehouse as SQLAlchemy describes them, with the constraints that keep illegal rows out.
+"""SQLAlchemy descriptions of the tables of the warehouse, with the constraints that keep illegal rows out.
 
 Column names carry their unit: ``*_microdollars`` (1e-6 dollar), ``*_centicontracts`` (1e-2 contract), ``*_us``
-(microseconds since 1970 UTC). Prices are YES prices unless the name says ``no_``. Objects the vendor leaves open
-(price ranges, strikes of custom markets, tags ...) are kept as the JSON text that was received.
+(microseconds since 1970 UTC). Prices are YES prices unless the name says ``no_``. Objects without a fixed vendor schema
+(price ranges, strikes of custom markets, tags and others) are stored as the JSON text that was received.
 
-Only migrations create or change a table; a test compares them with this description.
+Only migrations create or change a table. A test compares their result with these descriptions.
 """
 
 from kalshi_pipelines.warehouse.tables.adoption import (

@@ -1,4 +1,4 @@
-"""What became of the rows of an old database: counted for each of its tables, noted for each row that was not plain."""
+"""Tables about an adoption: counts of rows for each legacy table, and notes on normalised or odd rows."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ adoption_counts = sa.Table(
     sqlite_strict=True,
 )
 
-#: A row that was normalised, or kept although something about it is odd; rows that were not kept are in quarantine.
+#: Notes on rows that were normalised, or kept although they are odd. Rows that were not kept are in quarantine.
 adoption_notes = sa.Table(
     "adoption_notes",
     metadata,

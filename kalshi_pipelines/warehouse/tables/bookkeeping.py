@@ -1,4 +1,4 @@
-"""Who wrote what, when, and what could not be stored: runs, watermarks, quarantine; and the shared rate budgets."""
+"""Tables of bookkeeping: ingest runs, watermarks, quarantined records, and the shared rate budgets."""
 
 from typing import Final
 
@@ -8,13 +8,13 @@ from kalshi_pipelines.warehouse.tables.columns import Digest, Integer, Text, met
 
 RUN_STATUSES: Final = ("running", "succeeded", "failed")
 ENVIRONMENTS: Final = ("sandbox", "demo", "prod")
-#: What is read from the exchange.
+#: Subjects of runs that read from the exchange.
 SUBJECTS: Final = ("series", "events", "markets", "orderbooks")
-#: What is made of news.
+#: Subjects of runs that collect and process news.
 NEWS_SUBJECTS: Final = ("news_articles", "news_market_links", "news_sentiment")
-#: The subject of the run that takes over an old database.
+#: The subject of the run that adopts a legacy database.
 ADOPTION: Final = "adoption"
-#: The tables of an old database; the subject of their rows in quarantine has the prefix.
+#: The tables of a legacy database. Quarantine subjects put ``LEGACY_PREFIX`` before the table name.
 LEGACY_TABLES: Final = (
     "events",
     "markets",
@@ -31,7 +31,7 @@ LEGACY_TABLES: Final = (
 )
 LEGACY_PREFIX: Final = "kalshi_research."
 LEGACY_SUBJECTS: Final = tuple(f"{LEGACY_PREFIX}{table}" for table in LEGACY_TABLES)
-#: The exchange's buckets that requests are charged to.
+#: The rate buckets of the exchange that requests are charged to.
 RATE_BUCKETS: Final = ("read", "balance")
 
 ingest_runs = sa.Table(
@@ -50,7 +50,7 @@ ingest_runs = sa.Table(
     sa.Column("error", Text),
     one_of("subject", (*SUBJECTS, *NEWS_SUBJECTS, ADOPTION)),
     one_of("environment", ENVIRONMENTS),
-    # An old database does not say which exchange it was read from.
+    # A legacy database does not say which exchange its rows are from.
     sa.CheckConstraint(f"(environment IS NULL) = (subject = '{ADOPTION}')", name="environment_known"),
     one_of("status", RUN_STATUSES),
     *not_negative("pages", "records_read", "records_written", "records_unchanged", "records_rejected", "history_rows"),

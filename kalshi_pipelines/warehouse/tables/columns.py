@@ -1,4 +1,4 @@
-"""What every table is made of: types, naming of constraints, and the CHECKs of vocabularies and ranges."""
+"""Building blocks of all tables: column types, names of constraints, and CHECKs of vocabularies and ranges."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -16,57 +16,57 @@ metadata = sa.MetaData(
     }
 )
 
-# STRICT tables of SQLite know INTEGER, TEXT and BLOB only.
+# STRICT tables of SQLite have few types: booleans and big integers are stored as INTEGER, doubles as REAL.
 Integer: Final = sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 Flag: Final = sa.Boolean().with_variant(sqlite.INTEGER(), "sqlite")
 Real: Final[sa.types.TypeEngine[float]] = sa.Double().with_variant(sqlite.REAL(), "sqlite")
 Text: Final = sa.Text()
 Digest: Final = sa.LargeBinary()
 
-#: The views migrations make, which show people plain dollars, contracts and times.
+#: The views that migrations create. They show plain dollars, contracts and times to people.
 VIEWS: Final = ("current_quotes", "price_history", "orderbook_levels", "vendor_drift")
 
 MAX_PRICE_MICRODOLLARS: Final = 1_000_000
 
 
 def one_of(column: str, values: Iterable[str], name: str | None = None) -> sa.CheckConstraint:
-    """A CHECK that a column holds one of a closed vocabulary (or NULL where the column allows it)."""
+    """Return a CHECK that a column holds a term of a closed vocabulary, or NULL if the column allows it."""
     accepted = ", ".join(f"'{value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({accepted})", name=name or column)
 
 
 def between(column: str, low: int, high: int) -> sa.CheckConstraint:
-    """A CHECK that an integer column lies in a closed range."""
+    """Return a CHECK that an integer column is in a closed range."""
     return sa.CheckConstraint(f"{column} BETWEEN {low} AND {high}", name=column)
 
 
 def not_negative(*columns: str) -> list[sa.CheckConstraint]:
-    """CHECKs that integer columns are zero or more."""
+    """Return CHECKs that integer columns are zero or more."""
     return [sa.CheckConstraint(f"{column} >= 0", name=column) for column in columns]
 
 
 def prices(*columns: str) -> list[sa.CheckConstraint]:
-    """CHECKs that columns are prices: micro-dollars from 0 to 1 dollar."""
+    """Return CHECKs that columns are prices: micro-dollars from 0 to 1 dollar."""
     return [between(column, 0, MAX_PRICE_MICRODOLLARS) for column in columns]
 
 
 def flags(*columns: str) -> list[Any]:
-    """CHECKs that flag columns are 0 or 1, where the database has no boolean of its own."""
+    """Return CHECKs that flag columns are 0 or 1, for databases without a boolean type."""
     return [sa.CheckConstraint(f"{column} IN (0, 1)", name=column).ddl_if(dialect="sqlite") for column in columns]
 
 
 def required(name: str, type_: Any = Integer, *args: Any, nullable: bool = False) -> sa.Column[Any]:  # noqa: ANN401
-    """A column, NOT NULL unless told otherwise."""
+    """Return a column that is NOT NULL unless ``nullable`` is true."""
     return sa.Column(name, type_, *args, nullable=nullable)
 
 
 def json_arrays(*columns: str) -> list[Any]:
-    """CHECKs that text columns hold a JSON array."""
+    """Return CHECKs that text columns hold a JSON array."""
     return _json("array", columns)
 
 
 def json_objects(*columns: str) -> list[Any]:
-    """CHECKs that text columns hold a JSON object."""
+    """Return CHECKs that text columns hold a JSON object."""
     return _json("object", columns)
 
 
@@ -85,12 +85,12 @@ def _json(kind: str, columns: Iterable[str]) -> list[Any]:
 
 
 def at_most_long(column: str, characters: int) -> list[sa.CheckConstraint]:
-    """A CHECK that a text has at most so many characters."""
+    """Return a CHECK that a text column has at most ``characters`` characters."""
     return [sa.CheckConstraint(f"length({column}) <= {characters}", name=f"{column}_length")]
 
 
 def provenance() -> list[sa.Column[Any]]:
-    """When a record was first and last read, by which run, and the fields of it the client does not know."""
+    """Return columns for the first and last read of a record, the run, and fields that the client does not know."""
     return [
         sa.Column("unknown_fields", Text),
         required("first_seen_us"),

@@ -1,4 +1,4 @@
-"""What was learned of each vendor endpoint, what is different from it, and the alerts about that on their way."""
+"""Tables of the vendor contracts: runs, endpoints, baselines and findings, and the outbox of alerts."""
 
 from typing import Final
 
@@ -17,10 +17,10 @@ from kalshi_pipelines.warehouse.tables.columns import (
     required,
 )
 
-#: What a contract run looked at: answers it asked for itself, or the pages of an ingest.
+#: Sources of the answers that a contract run checks: its own probes, or the pages of an ingest.
 CONTRACT_RUN_SOURCES: Final = ("probes", "ingest")
 CONTRACT_RUN_STATUSES: Final = ("running", "succeeded", "failed")
-#: What came of asking an endpoint.
+#: Outcomes of a request to an endpoint.
 ENDPOINT_OUTCOMES: Final = ("checked", "empty", "refused", "maintenance", "unreachable")
 FINDING_SEVERITIES: Final = ("breaking", "risky", "additive")
 FINDING_KINDS: Final = (
@@ -88,7 +88,7 @@ contract_runs = sa.Table(
     *not_negative(*[f"endpoints_{outcome}" for outcome in ENDPOINT_OUTCOMES], "findings_opened", "findings_closed"),
     sa.CheckConstraint("(status = 'running') = (finished_us IS NULL)", name="finished"),
     sa.CheckConstraint("(status = 'failed') = (error IS NOT NULL)", name="failure_explained"),
-    # A run that nothing answered has checked nothing: freshness must not count it.
+    # A run without any answer has checked nothing, so it must not count as fresh.
     sa.CheckConstraint("status <> 'succeeded' OR endpoints_checked + endpoints_empty > 0", name="something_checked"),
     sqlite_strict=True,
 )

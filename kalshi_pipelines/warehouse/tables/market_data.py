@@ -1,4 +1,4 @@
-"""The exchange's records: series, events, markets with their quotes, change-only history, outcomes."""
+"""Tables of market data: series, events, markets with current quotes, history of changes, and settlements."""
 
 from typing import Final
 
@@ -114,7 +114,7 @@ QUOTE_COUNTS: Final = (
     "volume_centicontracts",
     "open_interest_centicontracts",
 )
-#: A price snapshot is written when one of these differs from the market's stored row.
+#: Columns of a quote. A price snapshot is written when one of them differs from the market's stored row.
 QUOTE: Final = (*QUOTE_PRICES, *QUOTE_COUNTS)
 PREVIOUS_DAY_PRICES: Final = (
     "previous_yes_bid_microdollars",
@@ -136,7 +136,7 @@ MARKET_OPTIONAL_TIMES: Final = (
     "fee_waiver_expiration_time_us",
 )
 
-#: What the record of every market tells; unknown of a market that was only named by something else.
+#: Columns that every market record of the exchange fills. They may be NULL in a placeholder.
 MARKET_FACTS: Final = (
     *QUOTE,
     "volume_24h_centicontracts",
@@ -162,7 +162,7 @@ markets = sa.Table(
     "markets",
     metadata,
     sa.Column("ticker", Text, primary_key=True, nullable=False),
-    # The digest and the quote stand before the long texts, so that looking them up reads one database page.
+    # The digest and the quote come before the long texts, so that a lookup of them reads one database page.
     sa.Column("record_digest", Digest),
     *[sa.Column(name, Integer) for name in QUOTE],
     sa.Column("volume_24h_centicontracts", Integer),
@@ -225,7 +225,7 @@ markets = sa.Table(
     sqlite_strict=True,
 )
 
-#: Not known of quotes that were taken over from an old database.
+#: Columns that may be unknown in quotes from a legacy database.
 QUOTE_OPTIONAL: Final = ("last_price_microdollars", "yes_bid_size_centicontracts", "yes_ask_size_centicontracts")
 
 price_snapshots = sa.Table(

@@ -1,4 +1,4 @@
-"""News: what is followed, the articles found, the markets and events they are about, and how they read."""
+"""Tables of news: tracked markets and events, articles, their links to markets and events, and sentiments."""
 
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ tracked_items = sa.Table(
     required("is_active", Flag),
     required("created_us"),
     sa.Column("last_collected_us", Integer),
-    # What a person tracks by hand belongs to no run.
+    # An item that a person tracks by hand belongs to no run.
     sa.Column("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
     sa.UniqueConstraint("ticker"),
     sa.CheckConstraint("ticker <> ''", name="ticker"),
@@ -57,7 +57,7 @@ news_articles = sa.Table(
     sa.Column("exa_request_id", Text),
     required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
     sa.Column("language", Text),
-    # The first article of the story. An adopted article has none: it is the first of its own.
+    # The id of the first article of the same story. NULL in adopted articles, which begin a story of their own.
     sa.Column("group_id", Integer, index=True),
     sa.Column("text_sketch", Digest),
     sa.UniqueConstraint("url"),
@@ -70,7 +70,7 @@ news_articles = sa.Table(
 
 
 def _link_columns() -> list[Any]:
-    """Why an article is linked: unknown of links an old database had until they are scored."""
+    """Return columns for the reason of a link. They are NULL in adopted links until the links are scored."""
     return [
         sa.Column("relevance", Real),
         sa.Column("relevance_method", Text),
@@ -130,7 +130,7 @@ news_sentiments = sa.Table(
     sqlite_strict=True,
 )
 
-#: Every provider that returned an article, with its own names for it.
+#: The providers that returned an article, with the ids and URLs that each provider uses for it.
 news_article_sources = sa.Table(
     "news_article_sources",
     metadata,
@@ -147,7 +147,7 @@ news_article_sources = sa.Table(
     sqlite_with_rowid=False,
 )
 
-#: What was returned to which query for which market or event, before anybody judged whether it is about it.
+#: Articles that a query for a market or event returned, before their relevance is judged.
 news_finds = sa.Table(
     "news_finds",
     metadata,
@@ -168,7 +168,7 @@ news_finds = sa.Table(
     sqlite_with_rowid=False,
 )
 
-#: How the articles linked to a market or event read, over the days before an instant. A story counts once.
+#: Sentiment of the articles linked to a market or event, over some days before an instant. A story counts once.
 news_sentiment_windows = sa.Table(
     "news_sentiment_windows",
     metadata,
@@ -198,11 +198,11 @@ news_sentiment_windows = sa.Table(
     sqlite_with_rowid=False,
 )
 
-#: The text a search looks through: of a long text what fits into an index of Postgres.
+#: The text that a search reads. A long text is cut to the length that fits into an index of Postgres.
 SEARCHED_TEXT: Final = "title || ' ' || coalesce(left(full_text, 50000), text_snippet, '')"
 FULL_TEXT_TABLE: Final = "news_search"
 FULL_TEXT_INDEX: Final = "ix_news_articles_search"
-#: SQLite keeps the index in a table that holds no text itself; triggers follow whoever writes articles.
+#: The full-text index of SQLite, in a table without text of its own. Triggers update it when articles are written.
 FULL_TEXT_STATEMENTS: Final = (
     "CREATE VIRTUAL TABLE news_search USING fts5(title, text_snippet, full_text, content='news_articles', "
     "content_rowid='news_article_id', tokenize='porter unicode61 remove_diacritics 2')",
@@ -221,12 +221,12 @@ FULL_TEXT_STATEMENTS: Final = (
 
 
 def is_full_text_part(name: str) -> bool:
-    """Whether a table or index is there for full-text search; SQLite keeps several tables for one index."""
+    """Return whether a table or index belongs to full-text search. SQLite keeps several tables for one index."""
     return name in (FULL_TEXT_TABLE, FULL_TEXT_INDEX) or name.startswith(f"{FULL_TEXT_TABLE}_")
 
 
 def _create_with_articles(statement: str, dialect: str) -> None:
-    ddl: Any = sa.DDL  # SQLAlchemy has no types for it
+    ddl: Any = sa.DDL  # sqlalchemy.DDL has no type annotations
     sa.event.listen(news_articles, "after_create", ddl(statement).execute_if(dialect=dialect))
 
 

@@ -1,7 +1,8 @@
-"""The account's own money: balances, positions, fills, and what settlements paid.
+"""Tables of the account: balances, positions, fills, and payments from settlements.
 
-``side`` is the outcome held or traded, in the words of the older API; ``outcome_side`` and ``book_side`` are those of
-the current one (docs.kalshi.com, "Direction", October 2026): buying YES and selling NO are one direction, yes and bid.
+``side`` is the outcome that is held or traded, as in the older API. ``outcome_side`` and ``book_side`` come from the
+current API (docs.kalshi.com, "Direction", October 2026). There, buying YES and selling NO have the same direction:
+outcome side yes, book side bid.
 """
 
 from typing import Final
@@ -39,7 +40,7 @@ balances = sa.Table(
     "balances",
     metadata,
     sa.Column("balance_id", Integer, primary_key=True, autoincrement=True),
-    # No exchange_index: the sum of all shards.
+    # NULL in exchange_index means the sum over all shards of the exchange.
     *_account(),
     required("balance_microdollars"),
     sa.Column("portfolio_value_microdollars", Integer),
@@ -67,7 +68,7 @@ positions = sa.Table(
     *_account(),
     required("side", Text),
     required("quantity_centicontracts"),
-    # Of one contract of the position's side.
+    # The cost of one contract of the position's side.
     sa.Column("average_cost_microdollars", Integer),
     sa.Column("current_value_microdollars", Integer),
     sa.Column("unrealized_pnl_microdollars", Integer),
@@ -141,7 +142,7 @@ portfolio_settlements = sa.Table(
     required("no_total_cost_microdollars"),
     required("revenue_microdollars"),
     required("fee_microdollars"),
-    # Of one YES contract.
+    # The settlement value of one YES contract.
     sa.Column("value_microdollars", Integer),
     required("settled_us"),
     *_record(),

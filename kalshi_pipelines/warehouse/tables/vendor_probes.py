@@ -1,4 +1,4 @@
-"""What other vendors are known by: published documents as they were accepted; and money spent at them."""
+"""Tables about other vendors: their accepted documents, and the money spent at them."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ from kalshi_pipelines.warehouse.tables.columns import (
     required,
 )
 
-#: What money is spent for; each has a budget of its own.
+#: Purposes of spending. Each purpose has its own budget.
 SPENDING_PURPOSES: Final = ("probes", "news")
 
 vendor_documents: Final = sa.Table(
@@ -31,7 +31,7 @@ vendor_documents: Final = sa.Table(
     sqlite_with_rowid=False,
 )
 
-#: What a call may cost is written down before it is sent; what it did cost follows, NULL if that is not known.
+#: The reserved cost of a call is written before the call. The actual cost follows, or stays NULL if unknown.
 vendor_spending: Final = sa.Table(
     "vendor_spending",
     metadata,
