@@ -17,7 +17,7 @@ from kalshi_pipelines.news.budget import budget_state
 from kalshi_pipelines.news.options import NewsOptions
 from kalshi_pipelines.news.searching import search_articles
 from kalshi_pipelines.news.targets import targets_of
-from kalshi_pipelines.news.tracking import track, tracked, untrack
+from kalshi_pipelines.news.tracking import list_tracked, track, untrack
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import dollars, now_us
 from kalshi_pipelines.warehouse.engine import explain_failures, open_engine
@@ -26,17 +26,17 @@ from kalshi_pipelines.warehouse.migrations import require_head
 _MOST_LINE: Final = 160
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(command_line: Sequence[str] | None = None) -> int:
     """Do what the command line asks; return the exit status."""
-    asked = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace, Settings, sa.Engine], None] = asked.command
+    arguments = _parser().parse_args(command_line)
+    command: Callable[[argparse.Namespace, Settings, sa.Engine], None] = arguments.command
     try:
         settings = Settings.from_environment()
         engine = open_engine(settings.resolved_warehouse_url)
         try:
             with explain_failures(engine):
                 require_head(engine)
-                command(asked, settings, engine)
+                command(arguments, settings, engine)
         finally:
             engine.dispose()
     except ExpectedError as error:
@@ -52,21 +52,23 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("words", nargs="+")
     search.add_argument("--most", type=int, default=20, metavar="N", help="how many at most (20)")
     search.set_defaults(command=_search)
-    follow = commands.add_parser("track", help="look for news of a market or event in every run")
-    follow.add_argument("ticker")
-    follow.add_argument("--query", action="append", default=[], help="ask this instead of the title; may be repeated")
-    follow.set_defaults(command=_track)
-    unfollow = commands.add_parser("untrack", help="look for news of it no longer; what was found stays")
-    unfollow.add_argument("ticker")
-    unfollow.set_defaults(command=_untrack)
-    commands.add_parser("tracked", help="show what is tracked").set_defaults(command=_tracked)
+    track_parser = commands.add_parser("track", help="look for news of a market or event in every run")
+    track_parser.add_argument("ticker")
+    track_parser.add_argument(
+        "--query", action="append", default=[], help="ask this instead of the title; may be repeated"
+    )
+    track_parser.set_defaults(command=_track)
+    untrack_parser = commands.add_parser("untrack", help="look for news of it no longer; what was found stays")
+    untrack_parser.add_argument("ticker")
+    untrack_parser.set_defaults(command=_untrack)
+    commands.add_parser("tracked", help="show what is tracked").set_defaults(command=_list_tracked)
     commands.add_parser("targets", help="show what the next run will ask for").set_defaults(command=_targets)
     commands.add_parser("budget", help="show what searches may cost and have cost today").set_defaults(command=_budget)
     return parser
 
 
-def _search(asked: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
-    found = search_articles(engine, " ".join(asked.words), max(asked.most, 1))
+def _search(arguments: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
+    found = search_articles(engine, " ".join(arguments.words), max(arguments.most, 1))
     for article in found:
         published = "unknown time" if article.published_us is None else moment(article.published_us)
         print(f"{published}  {neutral(article.source_domain, 40)}  {neutral(article.title, _MOST_LINE)}")
@@ -75,18 +77,18 @@ def _search(asked: argparse.Namespace, _settings: Settings, engine: sa.Engine) -
         print("No article has all these words.")
 
 
-def _track(asked: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
-    item = track(engine, asked.ticker, asked.query)
+def _track(arguments: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
+    item = track(engine, arguments.ticker, arguments.query)
     print(f"The {item.item_type} {item.ticker} is tracked: {', '.join(item.queries) or 'its titles are asked for'}.")
 
 
-def _untrack(asked: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
-    untrack(engine, asked.ticker)
-    print(f"{neutral(asked.ticker, 100)} is no longer tracked.")
+def _untrack(arguments: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
+    untrack(engine, arguments.ticker)
+    print(f"{neutral(arguments.ticker, 100)} is no longer tracked.")
 
 
-def _tracked(_asked: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
-    items = tracked(engine)
+def _list_tracked(_arguments: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
+    items = list_tracked(engine)
     for item in items:
         last = "never" if item.last_collected_us is None else moment(item.last_collected_us)
         queries = neutral("; ".join(item.queries), _MOST_LINE) or "its titles"
@@ -95,7 +97,7 @@ def _tracked(_asked: argparse.Namespace, _settings: Settings, engine: sa.Engine)
         print("Nothing is tracked: `python -m kalshi_pipelines.news track TICKER`.")
 
 
-def _targets(_asked: argparse.Namespace, settings: Settings, engine: sa.Engine) -> None:
+def _targets(_arguments: argparse.Namespace, settings: Settings, engine: sa.Engine) -> None:
     with engine.connect() as connection:
         targets = targets_of(connection, NewsOptions.from_settings(settings).selected_events)
     for target in targets:
@@ -106,7 +108,7 @@ def _targets(_asked: argparse.Namespace, settings: Settings, engine: sa.Engine) 
         print("Nothing: no item is tracked, and no event was traded in the day before the last ingest of markets.")
 
 
-def _budget(_asked: argparse.Namespace, settings: Settings, engine: sa.Engine) -> None:
+def _budget(_arguments: argparse.Namespace, settings: Settings, engine: sa.Engine) -> None:
     state = budget_state(engine, NewsOptions.from_settings(settings), now_us())
     print(f"Today (UTC) ${dollars(state.spent_today):.4f} of ${dollars(state.day_limit):.4f} are spent or set aside,")
     print(f"${dollars(state.remaining_today):.4f} remain; a run may spend ${dollars(state.run_limit):.4f}.")

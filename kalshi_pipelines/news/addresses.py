@@ -25,7 +25,7 @@ _INDEX: Final = re.compile(r"/index\.(html?|php|aspx?)$", re.IGNORECASE)
 _ESCAPED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _IN_PATHS: Final = "/%:@!$&'()*+,;=~-._"
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_NO_ADDRESS: Final = re.compile(
+_FORBIDDEN_CHARACTERS: Final = re.compile(
     r"[\x00-\x20\x7f-\xa0\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ud800-\udfff\"<>\\^`{|}]"
 )
 _PRIVATE_ENDS: Final = (".local", ".localhost", ".internal", ".lan", ".home", ".corp", ".intranet", ".onion", ".arpa")
@@ -34,7 +34,7 @@ _AMP_CACHE: Final = re.compile(r"^/[cvw]/(?:s/)?(.+)$")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-class NoAddress(ExpectedError, ValueError):
+class InvalidAddress(ExpectedError, ValueError):
     """It is no address of a public page; the text says why, without the address."""
 
 
@@ -46,22 +46,22 @@ def canonical_address(address: str) -> tuple[str, str]:
     address as it came is kept in ``news_article_sources``.
 
     Raises:
-        NoAddress: It is no ``http`` or ``https`` address of a public host.
+        InvalidAddress: It is no ``http`` or ``https`` address of a public host.
     """
     address = address.strip()
     if len(address) > MOST_ADDRESS:
-        raise NoAddress(f"the address has {len(address):,} characters")
-    if not address or _NO_ADDRESS.search(address):
-        raise NoAddress("the address is empty or has characters no address has")
+        raise InvalidAddress(f"the address has {len(address):,} characters")
+    if not address or _FORBIDDEN_CHARACTERS.search(address):
+        raise InvalidAddress("the address is empty or has characters no address has")
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise NoAddress("the address can not be read") from None
+        raise InvalidAddress("the address can not be read") from None
     if parts.scheme not in _PORTS:
-        raise NoAddress("the address is not http or https")
+        raise InvalidAddress("the address is not http or https")
     if parts.username is not None or parts.password is not None:
-        raise NoAddress("the address has a user or password")
+        raise InvalidAddress("the address has a user or password")
     site = public_host(host or "")
     packed = _inside_amp(site, parts.path)
     if packed is not None:
@@ -77,22 +77,22 @@ def public_host(host: str) -> str:
     """The host in small ASCII letters.
 
     Raises:
-        NoAddress: It can not be a host of the public internet.
+        InvalidAddress: It can not be a host of the public internet.
     """
     host = host.rstrip(".").lower()
     if not host.isascii():
         try:
             host = host.encode("idna").decode()
         except UnicodeError:
-            raise NoAddress("the host of the address can not be written in ASCII") from None
+            raise InvalidAddress("the host of the address can not be written in ASCII") from None
     if _is_ip(host):
         if not ipaddress.ip_address(host).is_global:
-            raise NoAddress("the address is of a private or special network")
+            raise InvalidAddress("the address is of a private or special network")
         return f"[{host}]" if ":" in host else host
     if not re.fullmatch(r"(?=.{4,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]", host):
-        raise NoAddress("the host of the address is not one of the public internet")
+        raise InvalidAddress("the host of the address is not one of the public internet")
     if host.endswith(_PRIVATE_ENDS):
-        raise NoAddress("the address is of a private network")
+        raise InvalidAddress("the address is of a private network")
     return host
 
 
@@ -122,7 +122,7 @@ def _without_prefix(host: str) -> str:
 
 
 def _path(path: str) -> str:
-    path = quote(_ESCAPED.sub(_unescaped, path), safe=_IN_PATHS)
+    path = quote(_ESCAPED.sub(_unescape, path), safe=_IN_PATHS)
     if path[:5].lower() == "/amp/" and len(path) > 5:
         path = path[4:]
     path = _AMP_PATH.sub("", path)
@@ -130,7 +130,7 @@ def _path(path: str) -> str:
     return path.rstrip("/")
 
 
-def _unescaped(found: re.Match[str]) -> str:
+def _unescape(found: re.Match[str]) -> str:
     letter = chr(int(found[0][1:], 16))
     return letter if letter in _UNRESERVED else found[0].upper()
 

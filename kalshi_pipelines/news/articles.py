@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from kalshi_pipelines.errors import ExpectedError
-from kalshi_pipelines.news.addresses import NoAddress, canonical_address
+from kalshi_pipelines.news.addresses import InvalidAddress, canonical_address
 from kalshi_pipelines.news.languages import language_of
 from kalshi_pipelines.news.providers.protocol import RawArticle
 from kalshi_pipelines.news.stories import sketch_of
-from kalshi_pipelines.news.untrusted import plain_text, without_invisible
+from kalshi_pipelines.news.untrusted import plain_text, strip_invisible
 from kalshi_pipelines.units import DAY_US
 
 MOST_TITLE: Final = 500
@@ -24,7 +24,7 @@ class RejectedArticle(ExpectedError, ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Article:
+class NewsArticle:
     """An article as it is stored: clean text, canonical address.
 
     Attributes:
@@ -52,7 +52,7 @@ class Article:
     provider_id: str | None
 
 
-def article_of(raw: RawArticle, text_characters: int, now_us: int) -> Article:
+def article_of(raw: RawArticle, text_characters: int, now_us: int) -> NewsArticle:
     """The article a provider returned.
 
     A time of publication in the future, or from before the web, is no time: it becomes unknown.
@@ -62,27 +62,27 @@ def article_of(raw: RawArticle, text_characters: int, now_us: int) -> Article:
     """
     try:
         url, site = canonical_address(raw.url)
-    except NoAddress as problem:
+    except InvalidAddress as problem:
         raise RejectedArticle(str(problem)) from None
     title = plain_text(raw.title or "", MOST_TITLE)
     if not title:
         raise RejectedArticle("it has no title")
     text = plain_text(raw.text or "", text_characters) or None
-    return Article(
+    return NewsArticle(
         url,
         raw.url.strip(),
         title,
         site,
-        _credible(raw.published_us, now_us),
+        _credible_time(raw.published_us, now_us),
         language_of(raw.language, f"{title} {text or ''}"),
         plain_text(text, MOST_SNIPPET) if text else None,
         text,
         sketch_of(text),
-        without_invisible(raw.provider_id[:_MOST_NAME]) or None if raw.provider_id else None,
+        strip_invisible(raw.provider_id[:_MOST_NAME]) or None if raw.provider_id else None,
     )
 
 
-def _credible(published_us: int | None, now_us: int) -> int | None:
+def _credible_time(published_us: int | None, now_us: int) -> int | None:
     if published_us is None or not _EARLIEST_US <= published_us <= now_us + DAY_US:
         return None
     return published_us

@@ -18,7 +18,7 @@ from kalshi_pipelines.warehouse.spending import Budget, reserve, settle, spent_b
 PURPOSE = "news"
 
 
-class NoRoom(ExpectedError):
+class BudgetExhausted(ExpectedError):
     """The budget has no room for a call, so it was not made; the text says which limit it would break."""
 
 
@@ -33,13 +33,13 @@ def budget_of(vendor: str, options: NewsOptions, ingest_run_id: int | None = Non
     )
 
 
-def ask(
+def search_within_budget(
     engine: sa.Engine, provider: NewsProvider, query: NewsQuery, budget: Budget, clock: Callable[[], int] = now_us
 ) -> ProviderAnswer:
     """Ask a provider, within a budget.
 
     Raises:
-        NoRoom: The call could break the budget. It was not made.
+        BudgetExhausted: The call could break the budget. It was not made.
         ProviderFailed: There is no usable answer. What the call may have cost is charged, unless it is certain that it
             cost nothing.
     """
@@ -48,7 +48,7 @@ def ask(
     most = provider.most_microdollars(query)
     spending = reserve(engine, budget, most, clock())
     if spending is None:
-        raise NoRoom(_why_no_room(engine, budget, most, clock()))
+        raise BudgetExhausted(_explain_exhaustion(engine, budget, most, clock()))
     try:
         answer = provider.find(query)
     except ProviderFailed as failure:
@@ -79,7 +79,7 @@ def budget_state(
         )
 
 
-def _why_no_room(engine: sa.Engine, budget: Budget, most: int, now: int) -> str:
+def _explain_exhaustion(engine: sa.Engine, budget: Budget, most: int, now: int) -> str:
     with engine.connect() as connection:
         day = spent_today(connection, budget, now)
     if day + most > budget.day_microdollars:

@@ -15,15 +15,15 @@ import sqlalchemy as sa
 from kalshi_pipelines.bookkeeping.runs import Counts, IngestRun, Report, silent
 from kalshi_pipelines.bookkeeping.stamps import Stamp
 from kalshi_pipelines.contracts.language.differences import Difference, merge_differences
-from kalshi_pipelines.news.budget import NoRoom, ask, budget_of, budget_state
+from kalshi_pipelines.news.article_pages import PageCounts, page_fetcher, read_pages
+from kalshi_pipelines.news.budget import BudgetExhausted, budget_of, budget_state, search_within_budget
 from kalshi_pipelines.news.contract_findings import record_differences
 from kalshi_pipelines.news.errors import NewsFailed
 from kalshi_pipelines.news.fetching import Fetcher
 from kalshi_pipelines.news.options import NewsOptions
-from kalshi_pipelines.news.pages import ReadPages, page_fetcher, read_pages
 from kalshi_pipelines.news.providers.protocol import NewsProvider, NewsQuery, ProviderAnswer, ProviderFailed
-from kalshi_pipelines.news.reports import CollectedNews, SearchReport
-from kalshi_pipelines.news.storing import SUBJECT, Asking, StoredAnswer, store_answer
+from kalshi_pipelines.news.reports import CollectionReport, SearchReport
+from kalshi_pipelines.news.storing import SUBJECT, AnswerOrigin, StoredCounts, store_answer
 from kalshi_pipelines.news.targets import Target, targets_of
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import now_us
@@ -48,7 +48,7 @@ class _Tally:
     failed: int = 0
     articles: int = 0
     stopped: str | None = None
-    not_asked: dict[str, int] = field(default_factory=dict)
+    not_sent: dict[str, int] = field(default_factory=dict)
     problems: dict[str, int] = field(default_factory=dict)
 
     def report(self) -> SearchReport:
@@ -57,7 +57,7 @@ class _Tally:
             self.calls,
             self.failed,
             self.articles,
-            tuple(f"{count} not asked: {why}" for why, count in self.not_asked.items()),
+            tuple(f"{count} not asked: {why}" for why, count in self.not_sent.items()),
             tuple(list(self.problems)[:_MOST_PROBLEMS]),
         )
 
@@ -72,7 +72,7 @@ def collect_news(
     report: Report = silent,
     clock: Callable[[], int] = now_us,
     pages: Fetcher | None = None,
-) -> CollectedNews:
+) -> CollectionReport:
     """Ask every provider for everything that is tracked or selected, and store what they answer.
 
     A call that fails, or that the budget has no room for, is in the report; the others go on.
@@ -96,18 +96,18 @@ def collect_news(
         with engine.connect() as connection:
             targets = targets_of(connection, options.selected_events)
         for provider in providers:
-            collection.ask_provider(provider, targets)
+            collection.search_provider(provider, targets)
         if options.fetches_articles:
             with closing(pages or page_fetcher()) as fetcher:
                 collection.pages = read_pages(run, options.text_characters, fetcher)
         done = collection.report(len(targets))
         record_differences(engine, environment, collection.answers_compared, collection.differences, dagster_run_id)
         if done.has_failed_entirely:
-            raise NewsFailed(_all_failed(done))
+            raise NewsFailed(_explain_failure(done))
     return replace(done, seconds=run.seconds)
 
 
-def _all_failed(done: CollectedNews) -> str:
+def _explain_failure(done: CollectionReport) -> str:
     problems = list(dict.fromkeys(problem for search in done.searches for problem in search.problems))
     calls = sum(search.calls for search in done.searches)
     return (
@@ -125,26 +125,26 @@ class _Collection:
         self._options = options
         self._clock = clock
         self._tallies: list[_Tally] = []
-        self._stored = StoredAnswer()
+        self._stored = StoredCounts()
         self.differences: list[Difference] = []
         self.answers_compared = 0
-        self.pages = ReadPages()
+        self.pages = PageCounts()
 
-    def ask_provider(self, provider: NewsProvider, targets: Sequence[Target]) -> None:
+    def search_provider(self, provider: NewsProvider, targets: Sequence[Target]) -> None:
         """Ask one provider for everything, or just read it."""
         tally = _Tally(provider)
         self._tallies.append(tally)
         if not provider.takes_queries:
-            self._read(tally)
+            self._read_provider(tally)
             return
         for target in targets:
-            self._ask_for(tally, target)
+            self._search_target(tally, target)
 
-    def report(self, targets: int) -> CollectedNews:
+    def report(self, targets: int) -> CollectionReport:
         """What was done so far."""
         stored = self._stored
         state = budget_state(self._run.engine, self._options, self._clock(), ingest_run_id=self._run.run_id)
-        return CollectedNews(
+        return CollectionReport(
             run_id=self._run.run_id,
             seconds=self._run.seconds,
             targets=targets,
@@ -161,22 +161,22 @@ class _Collection:
             differences=merge_differences(self.differences),
         )
 
-    def _read(self, tally: _Tally) -> None:
+    def _read_provider(self, tally: _Tally) -> None:
         now = self._clock()
         name = f"news {tally.provider.name}"
         query = NewsQuery("", now - self._options.lookback_us, now, self._options.results)
-        if self._ask(tally, query, Asking(tally.provider.name)):
+        if self._search(tally, query, AnswerOrigin(tally.provider.name)):
             with writing(self._run.engine) as connection:
                 write_rows(connection, _WATERMARK, [(name, now, self._run.run_id)])
 
-    def _ask_for(self, tally: _Tally, target: Target) -> None:
+    def _search_target(self, tally: _Tally, target: Target) -> None:
         now = self._clock()
         since = self._since(target, tally.provider.name, now)
         answered = [
-            self._ask(
+            self._search(
                 tally,
                 NewsQuery(text, since, now, self._options.results),
-                Asking(tally.provider.name, text, target),
+                AnswerOrigin(tally.provider.name, text, target),
             )
             for text in target.queries
         ]
@@ -200,37 +200,37 @@ class _Collection:
                 .values(last_collected_us=now)
             )
 
-    def _ask(self, tally: _Tally, query: NewsQuery, asking: Asking) -> bool:
+    def _search(self, tally: _Tally, query: NewsQuery, origin: AnswerOrigin) -> bool:
         """Ask and store; whether that went well."""
         provider = tally.provider
         paid = provider.vendor is not None
         if tally.stopped is None and paid and tally.calls >= self._options.searches:
             tally.stopped = f"{self._options.searches} searches were made (KALSHI_NEWS_SEARCHES)"
         if tally.stopped is not None:
-            tally.not_asked[tally.stopped] = tally.not_asked.get(tally.stopped, 0) + 1
+            tally.not_sent[tally.stopped] = tally.not_sent.get(tally.stopped, 0) + 1
             return False
         try:
-            answer = ask(
+            answer = search_within_budget(
                 self._run.engine,
                 provider,
                 query,
                 budget_of(provider.vendor or "", self._options, self._run.run_id),
                 self._clock,
             )
-        except NoRoom as reason:
+        except BudgetExhausted as reason:
             tally.stopped = str(reason)
-            tally.not_asked[tally.stopped] = 1
+            tally.not_sent[tally.stopped] = 1
             return False
         except ProviderFailed as failure:
-            self._note_failure(tally, failure)
+            self._add_failure(tally, failure)
             return False
         tally.calls += 1
         tally.articles += len(answer.articles)
-        self._note_answer(tally, query, answer)
-        self._store(asking, answer)
+        self._add_answer(tally, query, answer)
+        self._store(origin, answer)
         return True
 
-    def _note_failure(self, tally: _Tally, failure: ProviderFailed) -> None:
+    def _add_failure(self, tally: _Tally, failure: ProviderFailed) -> None:
         text = str(failure)
         tally.calls += 1
         tally.failed += 1
@@ -242,7 +242,7 @@ class _Collection:
             tally.stopped = text
         logger.warning("%s", text)
 
-    def _note_answer(self, tally: _Tally, query: NewsQuery, answer: ProviderAnswer) -> None:
+    def _add_answer(self, tally: _Tally, query: NewsQuery, answer: ProviderAnswer) -> None:
         self.differences += answer.differences
         self.answers_compared += tally.provider.vendor is not None
         most = tally.provider.most_microdollars(query)
@@ -253,10 +253,10 @@ class _Collection:
             )
             tally.problems[tally.stopped] = 1
 
-    def _store(self, asking: Asking, answer: ProviderAnswer) -> None:
+    def _store(self, origin: AnswerOrigin, answer: ProviderAnswer) -> None:
         stamp = Stamp(self._clock(), self._run.run_id)
         with writing(self._run.engine) as connection:
-            stored = store_answer(connection, asking, answer, self._options.text_characters, stamp)
+            stored = store_answer(connection, origin, answer, self._options.text_characters, stamp)
             counts = Counts(
                 read=stored.written + stored.unchanged + stored.rejected,
                 written=stored.written,
@@ -265,7 +265,7 @@ class _Collection:
             )
             self._run.add_page(connection, counts)
         so_far = self._stored
-        self._stored = StoredAnswer(
+        self._stored = StoredCounts(
             so_far.written + stored.written,
             so_far.unchanged + stored.unchanged,
             so_far.rejected + stored.rejected,

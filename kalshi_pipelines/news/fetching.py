@@ -39,7 +39,7 @@ class NotFetched(ExpectedError):
 
 
 @dataclass(frozen=True)
-class Limits:
+class FetchLimits:
     """How much one page may cost: bytes after unpacking, seconds for all of it, redirects."""
 
     most_bytes: int = 4 * 1024 * 1024
@@ -48,7 +48,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchedPage:
     """A page: its bytes, where it came from in the end, and its headers by lower-case name."""
 
     body: bytes
@@ -56,7 +56,7 @@ class Fetched:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def resolved(host: str, port: int) -> list[str]:
+def resolve_host(host: str, port: int) -> list[str]:
     """The addresses a name has, as the computer looks them up.
 
     Raises:
@@ -83,9 +83,9 @@ class Fetcher:
     def __init__(
         self,
         trusted: frozenset[str] = frozenset(),
-        limits: Limits = Limits(),
+        limits: FetchLimits = FetchLimits(),
         *,
-        resolver: Resolver = resolved,
+        resolver: Resolver = resolve_host,
         network: httpx.BaseTransport | None = None,
     ) -> None:
         self._trusted = trusted
@@ -99,7 +99,7 @@ class Fetcher:
         """Close the connections."""
         self._http.close()
 
-    def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> Fetched:
+    def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> FetchedPage:
         """The page at an address.
 
         Raises:
@@ -124,7 +124,7 @@ class Fetcher:
             url = following
         raise NotFetched(f"it redirects more than {self._limits.redirects} times")
 
-    def _once(self, url: str, headers: dict[str, str], give_up: float) -> tuple[int, Fetched]:
+    def _once(self, url: str, headers: dict[str, str], give_up: float) -> tuple[int, FetchedPage]:
         request = self._request(url, headers)
         try:
             response = self._http.send(request, stream=True)
@@ -136,7 +136,7 @@ class Fetcher:
             raise NotFetched(f"no complete answer came ({type(error).__name__})") from None
         except (ssl.SSLError, OSError) as error:
             raise NotFetched(f"no connection could be made ({type(error).__name__})") from None
-        return response.status_code, Fetched(
+        return response.status_code, FetchedPage(
             body, url, {name.lower(): value for name, value in response.headers.items()}
         )
 
@@ -168,11 +168,11 @@ class Fetcher:
     def _body(self, response: httpx.Response, give_up: float) -> bytes:
         """The answer's bytes, unpacked no further than they may be long."""
         packing = response.headers.get("content-encoding", "")
-        chunks = unpacked(packing, response.iter_raw(65_536), self._limits.most_bytes)
-        return bounded(chunks, self._limits.most_bytes, give_up, self._limits.seconds)
+        chunks = unpack(packing, response.iter_raw(65_536), self._limits.most_bytes)
+        return read_bounded(chunks, self._limits.most_bytes, give_up, self._limits.seconds)
 
 
-def unpacked(packing: str, chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+def unpack(packing: str, chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
     """Chunks of an answer as they are meant; of what is packed, never more at once than may come in all.
 
     Raises:
@@ -196,7 +196,7 @@ def unpacked(packing: str, chunks: Iterable[bytes], most: int) -> Iterator[bytes
             waiting = decoder.unconsumed_tail
 
 
-def bounded(chunks: Iterable[bytes], most: int, give_up: float, seconds: float) -> bytes:
+def read_bounded(chunks: Iterable[bytes], most: int, give_up: float, seconds: float) -> bytes:
     """All chunks of an answer, as long as they are not too many and come in time.
 
     Raises:

@@ -25,10 +25,10 @@ _LANGUAGES_OF: Final = {
 }
 
 
-def language_of(told: str | None, text: str) -> str | None:
+def language_of(stated: str | None, text: str) -> str | None:
     """The language as a tag in small letters; ``None`` if nobody says and the text is too short or mixed to tell."""
-    if told and len(told) <= 35 and _TAG.fullmatch(told.strip()):
-        return told.strip().replace("_", "-").lower()
+    if stated and len(stated) <= 35 and _TAG.fullmatch(stated.strip()):
+        return stated.strip().replace("_", "-").lower()
     hits: Counter[str] = Counter()
     for word in words(text[:2_000])[:_MOST_WORDS]:
         hits.update(_LANGUAGES_OF.get(word, ()))

@@ -13,14 +13,14 @@ import sqlalchemy as sa
 from kalshi_pipelines.bookkeeping.runs import Counts, IngestRun
 from kalshi_pipelines.news.relevance import (
     LEAST_FOUND,
-    LEAST_UNASKED,
+    LEAST_FROM_FEED,
     METHOD,
     Subject,
     relevance,
     stems_of,
     subject_words,
 )
-from kalshi_pipelines.news.reports import LinkedNews
+from kalshi_pipelines.news.reports import LinkingReport
 from kalshi_pipelines.news.targets import Target, subject_of, targets_of
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import now_us
@@ -42,8 +42,8 @@ _WATERMARK: Final = "news links"
 _BATCH: Final = 500
 #: What a collection wrote while the last linking began was not seen by it; to link again changes nothing.
 _OVERLAP_US: Final = 3_600 * 1_000_000
-_FEED: Final = "feed %"
-_WHY: Final = ("relevance", "relevance_method", "provider", "query", "rank", "linked_us")
+_FEED_PROVIDERS: Final = "feed %"
+_ORIGIN_COLUMNS: Final = ("relevance", "relevance_method", "provider", "query", "rank", "linked_us")
 _TABLES: Final = {"market": (news_article_markets, "ticker"), "event": (news_article_events, "event_ticker")}
 
 
@@ -67,7 +67,7 @@ def link_news(
     *,
     dagster_run_id: str | None = None,
     clock: Callable[[], int] = now_us,
-) -> LinkedNews:
+) -> LinkingReport:
     """Link articles that were found since the last time to the markets and events they are about.
 
     Args:
@@ -85,11 +85,11 @@ def link_news(
         now = clock()
         with engine.connect() as connection:
             since = connection.scalar(sa.select(watermarks.c.position_us).where(watermarks.c.name == _WATERMARK)) or 0
-            pairs = _best([*_found(connection, since), *_unscored(connection)])
-            unasked = _unasked(connection, since, targets_of(connection, selected_events))
+            pairs = _best_pairs([*_search_results(connection, since), *_unscored_links(connection)])
+            from_feeds = _feed_matches(connection, since, targets_of(connection, selected_events))
         considered = len(pairs)
         known = {(pair.item_type, pair.ticker, pair.article_id) for pair in pairs}
-        extra = [pair for pair in unasked if (pair.item_type, pair.ticker, pair.article_id) not in known]
+        extra = [pair for pair in from_feeds if (pair.item_type, pair.ticker, pair.article_id) not in known]
         considered += len(extra)
         for batch in _batches([*pairs, *extra]):
             with writing(engine) as connection:
@@ -106,10 +106,10 @@ def link_news(
                 BulkWrite(watermarks, ("name", "position_us", "ingest_run_id")),
                 [(_WATERMARK, now, run.run_id)],
             )
-    return LinkedNews(considered, counted["market"], counted["event"], counted["unrelated"], METHOD)
+    return LinkingReport(considered, counted["market"], counted["event"], counted["unrelated"], METHOD)
 
 
-def _found(connection: sa.Connection, since: int) -> list[_Pair]:
+def _search_results(connection: sa.Connection, since: int) -> list[_Pair]:
     """What searches returned since then."""
     find = news_finds.c
     rows = connection.execute(
@@ -120,7 +120,7 @@ def _found(connection: sa.Connection, since: int) -> list[_Pair]:
     return [_Pair(*row, least=LEAST_FOUND) for row in rows]
 
 
-def _unscored(connection: sa.Connection) -> Iterator[_Pair]:
+def _unscored_links(connection: sa.Connection) -> Iterator[_Pair]:
     """Links without a score, as an old database had them; they stay."""
     for item_type, (table, key) in _TABLES.items():
         rows = connection.execute(sa.select(table.c.news_article_id, table.c[key]).where(table.c.relevance.is_(None)))
@@ -128,7 +128,7 @@ def _unscored(connection: sa.Connection) -> Iterator[_Pair]:
             yield _Pair(article_id, item_type, ticker, None, None, None, 0.0)
 
 
-def _best(pairs: Iterable[_Pair]) -> list[_Pair]:
+def _best_pairs(pairs: Iterable[_Pair]) -> list[_Pair]:
     """Each article with each market or event once, as it was found best."""
     best: dict[tuple[str, str, int], _Pair] = {}
     for pair in pairs:
@@ -136,13 +136,13 @@ def _best(pairs: Iterable[_Pair]) -> list[_Pair]:
     return list(best.values())
 
 
-def _unasked(connection: sa.Connection, since: int, targets: Sequence[Target]) -> list[_Pair]:
+def _feed_matches(connection: sa.Connection, since: int, targets: Sequence[Target]) -> list[_Pair]:
     """What feeds brought since then, with every target whose words it has many of."""
     source = news_article_sources.c
     rows = connection.execute(
         sa.select(source.news_article_id, source.provider, news_articles.c.title, news_articles.c.text_snippet)
         .join_from(news_article_sources, news_articles, news_articles.c.news_article_id == source.news_article_id)
-        .where(source.found_us >= since - _OVERLAP_US, source.provider.like(_FEED))
+        .where(source.found_us >= since - _OVERLAP_US, source.provider.like(_FEED_PROVIDERS))
         .order_by(source.news_article_id, source.provider)
     )
     subjects = [(target, subject_words(target.subject)) for target in targets]
@@ -155,9 +155,9 @@ def _unasked(connection: sa.Connection, since: int, targets: Sequence[Target]) -
         in_title, in_text = stems_of(title), stems_of(snippet)
         near = {target: subject for word in in_title | in_text for target, subject in by_word.get(word, ())}
         for target, subject in near.items():
-            if relevance(subject, in_title, in_text) >= LEAST_UNASKED:
-                found.append(_Pair(article_id, target.item_type, target.ticker, provider, None, None, LEAST_UNASKED))
-    return _best(found)
+            if relevance(subject, in_title, in_text) >= LEAST_FROM_FEED:
+                found.append(_Pair(article_id, target.item_type, target.ticker, provider, None, None, LEAST_FROM_FEED))
+    return _best_pairs(found)
 
 
 def _batches(pairs: Iterable[_Pair]) -> Iterator[list[_Pair]]:
@@ -177,11 +177,11 @@ def _link(connection: sa.Connection, pairs: Sequence[_Pair], now: int) -> dict[s
             continue  # tracked, but the exchange never listed it
         score = relevance(subject, *articles[pair.article_id])
         if score >= pair.least:
-            why = (score, METHOD, pair.provider, pair.query, pair.rank, now)
-            rows[pair.item_type].append((pair.article_id, pair.ticker, *why))
+            origin = (score, METHOD, pair.provider, pair.query, pair.rank, now)
+            rows[pair.item_type].append((pair.article_id, pair.ticker, *origin))
     linked = {}
     for item_type, (table, key) in _TABLES.items():
-        refused = write_rows(connection, BulkWrite(table, ("news_article_id", key, *_WHY)), rows[item_type])
+        refused = write_rows(connection, BulkWrite(table, ("news_article_id", key, *_ORIGIN_COLUMNS)), rows[item_type])
         linked[item_type] = len(rows[item_type]) - len(refused)
     return {**linked, "unrelated": len(pairs) - linked["market"] - linked["event"]}
 

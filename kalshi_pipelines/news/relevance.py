@@ -17,7 +17,7 @@ METHOD: Final = "words 1"
 #: Below this an article that a search returned is not linked.
 LEAST_FOUND: Final = 0.2
 #: Below this an article that nobody searched for, but a feed brought, is not linked.
-LEAST_UNASKED: Final = 0.55
+LEAST_FROM_FEED: Final = 0.55
 _NAME: Final = 3.0
 _NUMBER: Final = 1.5
 _WORD: Final = 1.0

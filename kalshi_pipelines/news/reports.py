@@ -43,7 +43,7 @@ class SearchReport:
         calls: Calls that were made.
         failed: Calls without a usable answer.
         articles: Articles it returned.
-        not_asked: Queries that were not sent, each with why: no budget, too many searches.
+        not_sent: Queries that were not sent, each with why: no budget, too many searches.
         problems: Why calls failed, each different text once; safe to show.
     """
 
@@ -51,12 +51,12 @@ class SearchReport:
     calls: int = 0
     failed: int = 0
     articles: int = 0
-    not_asked: tuple[str, ...] = ()
+    not_sent: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class CollectedNews:
+class CollectionReport:
     """What a collection did.
 
     Attributes:
@@ -105,7 +105,7 @@ class CollectedNews:
 
 
 @dataclass(frozen=True)
-class LinkedNews:
+class LinkingReport:
     """What a linking did.
 
     Attributes:
@@ -124,7 +124,7 @@ class LinkedNews:
 
 
 @dataclass(frozen=True)
-class ScoredNews:
+class ScoringReport:
     """What a scoring did.
 
     Attributes:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.bookkeeping.runs import Counts, IngestRun
 from kalshi_pipelines.news.languages import is_english
 from kalshi_pipelines.news.options import NewsOptions
-from kalshi_pipelines.news.reports import ScoredNews
+from kalshi_pipelines.news.reports import ScoringReport
 from kalshi_pipelines.news.sentiment import METHOD, sentiment_of
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import DAY_US, now_us
@@ -52,7 +52,7 @@ _LINKS: Final = (("market", news_article_markets, "ticker"), ("event", news_arti
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _ScoredArticle:
     """How one article of one market or event reads."""
 
     story: int
@@ -90,7 +90,7 @@ def score_sentiment(
     *,
     dagster_run_id: str | None = None,
     clock: Callable[[], int] = now_us,
-) -> ScoredNews:
+) -> ScoringReport:
     """Score the articles this version of the lexicon has not scored, and sum up markets and events.
 
     Raises:
@@ -101,18 +101,19 @@ def score_sentiment(
         now = clock()
         while rows := _next_articles(engine):
             with writing(engine) as connection:
-                scored = _scored(rows, now, run.run_id)
+                scored = _sentiment_rows(rows, now, run.run_id)
                 for refused in write_rows(connection, _SENTIMENTS, scored):
                     raise RuntimeError(f"the warehouse refuses a sentiment: {refused.reason}")
                 run.add_page(connection, Counts(read=len(scored), written=len(scored)))
             labels.update(row[3] for row in scored)
         with writing(engine) as connection:
             windows: list[Row] = [
-                (*summed, METHOD, now, run.run_id) for summed in _summed(connection, options.sentiment_days, now)
+                (*window_row, METHOD, now, run.run_id)
+                for window_row in _window_rows(connection, options.sentiment_days, now)
             ]
             for refused in write_rows(connection, _WINDOWS, windows):
                 raise RuntimeError(f"the warehouse refuses a window of sentiment: {refused.reason}")
-    return ScoredNews(sum(labels.values()), len(windows), METHOD, dict(labels))
+    return ScoringReport(sum(labels.values()), len(windows), METHOD, dict(labels))
 
 
 def _next_articles(engine: sa.Engine) -> list[sa.Row[Any]]:
@@ -132,7 +133,7 @@ def _next_articles(engine: sa.Engine) -> list[sa.Row[Any]]:
         )
 
 
-def _scored(rows: Iterable[sa.Row[Any]], now: int, run_id: int) -> list[Row]:
+def _sentiment_rows(rows: Iterable[sa.Row[Any]], now: int, run_id: int) -> list[Row]:
     scored: list[Row] = []
     for key, title, text, snippet in map(tuple, rows):
         found = sentiment_of(title, text or snippet)
@@ -141,20 +142,20 @@ def _scored(rows: Iterable[sa.Row[Any]], now: int, run_id: int) -> list[Row]:
     return scored
 
 
-def _summed(connection: sa.Connection, lengths: Sequence[int], now: int) -> Iterable[tuple[Any, ...]]:
+def _window_rows(connection: sa.Connection, lengths: Sequence[int], now: int) -> Iterable[tuple[Any, ...]]:
     until = now - now % DAY_US + DAY_US
     earliest = until - 2 * max(lengths) * DAY_US
     for item_type, table, key in _LINKS:
-        for ticker, readings in _readings(connection, table, key, earliest, until).items():
+        for ticker, articles in _scored_articles(connection, table, key, earliest, until).items():
             for days in lengths:
-                row = _window_row(readings, days, until)
+                row = _window_row(articles, days, until)
                 if row is not None:
                     yield item_type, ticker, days, until, *row
 
 
-def _readings(
+def _scored_articles(
     connection: sa.Connection, table: sa.Table, key: str, earliest: int, until: int
-) -> dict[str, list[_Reading]]:
+) -> dict[str, list[_ScoredArticle]]:
     article, scored = news_articles.c, news_sentiments.c
     at = sa.func.coalesce(article.published_us, article.collected_us)
     rows = connection.execute(
@@ -167,20 +168,20 @@ def _readings(
         .where(at >= earliest, at < until)
         .order_by(table.c[key], article.news_article_id)
     )  # fmt: skip
-    readings: defaultdict[str, list[_Reading]] = defaultdict(list)
+    articles: defaultdict[str, list[_ScoredArticle]] = defaultdict(list)
     for ticker, article_id, group, at_us, published, language, score, confidence, relevance in rows:
         if is_english(language):
             weight = (_UNSCORED if relevance is None else relevance) * confidence
-            readings[ticker].append(_Reading(group or article_id, at_us, published is not None, score, weight))
-    return readings
+            articles[ticker].append(_ScoredArticle(group or article_id, at_us, published is not None, score, weight))
+    return articles
 
 
-def _window_row(readings: Sequence[_Reading], days: int, until: int) -> tuple[Any, ...] | None:
+def _window_row(articles: Sequence[_ScoredArticle], days: int, until: int) -> tuple[Any, ...] | None:
     length = days * DAY_US
-    window = _window([each for each in readings if until - length <= each.at_us < until])
+    window = _window([each for each in articles if until - length <= each.at_us < until])
     if window is None:
         return None
-    before = _window([each for each in readings if until - 2 * length <= each.at_us < until - length])
+    before = _window([each for each in articles if until - 2 * length <= each.at_us < until - length])
     labels = Counter(
         "positive" if score > _NEUTRAL else "negative" if score < -_NEUTRAL else "neutral" for score in window.scores
     )
@@ -198,15 +199,15 @@ def _window_row(readings: Sequence[_Reading], days: int, until: int) -> tuple[An
     )
 
 
-def _window(readings: Sequence[_Reading]) -> _Window | None:
-    if not readings:
+def _window(articles: Sequence[_ScoredArticle]) -> _Window | None:
+    if not articles:
         return None
-    stories: defaultdict[int, list[_Reading]] = defaultdict(list)
-    for each in readings:
+    stories: defaultdict[int, list[_ScoredArticle]] = defaultdict(list)
+    for each in articles:
         stories[each.story].append(each)
     return _Window(
-        len(readings),
-        sum(not each.is_published_known for each in readings),
+        len(articles),
+        sum(not each.is_published_known for each in articles),
         tuple(fmean(each.score for each in copies) for copies in stories.values()),
         tuple(max(each.weight for each in copies) for copies in stories.values()),
     )

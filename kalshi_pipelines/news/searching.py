@@ -29,14 +29,14 @@ def search_articles(engine: sa.Engine, text: str, most: int = 20) -> list[FoundA
 
     Words are cut to their stems by the database, as those of the articles are. Nothing of the text is syntax.
     """
-    asked = list(dict.fromkeys(words(text)))[:_MOST_WORDS]
-    if not asked:
+    terms = list(dict.fromkeys(words(text)))[:_MOST_WORDS]
+    if not terms:
         return []
     with engine.connect() as connection:
-        return [FoundArticle(*row) for row in connection.execute(search_of(asked, engine.dialect.name).limit(most))]
+        return [FoundArticle(*row) for row in connection.execute(search_of(terms, engine.dialect.name).limit(most))]
 
 
-def search_of(asked: Sequence[str], dialect: str) -> sa.Select[Any]:
+def search_of(terms: Sequence[str], dialect: str) -> sa.Select[Any]:
     """The statement that finds articles with all of some words, the best first."""
     article = news_articles.c
     columns = (
@@ -48,11 +48,11 @@ def search_of(asked: Sequence[str], dialect: str) -> sa.Select[Any]:
         return (
             sa.select(*columns)
             .join_from(index, news_articles, article.news_article_id == index.c.rowid)
-            .where(index.c.news_search.op("MATCH")(" ".join(f'"{word}"' for word in asked)))
+            .where(index.c.news_search.op("MATCH")(" ".join(f'"{word}"' for word in terms)))
             .order_by(index.c.rank, article.news_article_id)
         )
     searched: sa.ColumnElement[object] = sa.literal_column(f"to_tsvector('english', {SEARCHED_TEXT})")
-    query = sa.func.plainto_tsquery(sa.literal_column("'english'"), " ".join(asked))
+    query = sa.func.plainto_tsquery(sa.literal_column("'english'"), " ".join(terms))
     return (
         sa.select(*columns)
         .where(searched.op("@@")(query))

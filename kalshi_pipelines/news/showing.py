@@ -35,7 +35,7 @@ Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Freshness:
+class NewsFreshness:
     """When news was last collected.
 
     Attributes:
@@ -74,20 +74,20 @@ class DuplicateRate:
     @property
     def sentence(self) -> str:
         """The same for people."""
-        told = f"{self.copies} of {self.articles} articles of {RATE_DAYS} days tell a story that was known"
-        return told if self.is_usual else f"{told}: look at the queries of what is tracked and at the feeds"
+        text = f"{self.copies} of {self.articles} articles of {RATE_DAYS} days tell a story that was known"
+        return text if self.is_usual else f"{text}: look at the queries of what is tracked and at the feeds"
 
 
-def freshness(engine: sa.Engine, environment: str, now_us: int) -> Freshness:
+def news_freshness(engine: sa.Engine, environment: str, now_us: int) -> NewsFreshness:
     """Whether a collection of an environment succeeded within 26 hours."""
     runs = ingest_runs.c
     wanted = (runs.subject == "news_articles") & (runs.environment == environment) & (runs.status == "succeeded")
     with engine.connect() as connection:
         last = connection.scalar(sa.select(sa.func.max(runs.finished_us)).where(wanted))
     if last is not None and now_us - last < OLDEST_US:
-        return Freshness(True, last, f"the last collection of news of {environment} succeeded {moment(last)}")
+        return NewsFreshness(True, last, f"the last collection of news of {environment} succeeded {moment(last)}")
     since = "ever" if last is None else f"since {moment(last)}"
-    return Freshness(False, last, f"no collection of news of {environment} succeeded {since}: run `{_COMMAND}`")
+    return NewsFreshness(False, last, f"no collection of news of {environment} succeeded {since}: run `{_COMMAND}`")
 
 
 def duplicate_rate(engine: sa.Engine, now_us: int) -> DuplicateRate:
@@ -149,7 +149,7 @@ def strongest_links(engine: sa.Engine, most: int) -> list[Row]:
         ]
 
 
-def moods(engine: sa.Engine, most: int) -> list[Row]:
+def sentiment_rows(engine: sa.Engine, most: int) -> list[Row]:
     """The newest sums of sentiment, those of the most stories first: counts beside the score, which alone misleads."""
     windows = news_sentiment_windows.c
     last = sa.select(sa.func.max(windows.until_us)).scalar_subquery()
@@ -160,10 +160,10 @@ def moods(engine: sa.Engine, most: int) -> list[Row]:
         .limit(most)
     )
     with engine.connect() as connection:
-        return [_mood(row) for row in connection.execute(chosen)]
+        return [_sentiment_row(row) for row in connection.execute(chosen)]
 
 
-def _mood(row: sa.Row[Any]) -> Row:
+def _sentiment_row(row: sa.Row[Any]) -> Row:
     before = row.previous_weighted_score
     return {
         "market or event": neutral(row.ticker, 60),

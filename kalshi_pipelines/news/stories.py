@@ -126,9 +126,9 @@ def features(title: str, published_us: int, sketch: bytes | None, *, is_dated: b
     # Where most words have capitals, capitals say nothing: then each word might be a name.
     if capitals * 4 >= len(tokens) * 3:
         names = {token for token in tokens if token not in _DIRECTION}
-    unpacked = frozenset(_unpacked(sketch)) if sketch else frozenset()
+    unpack = frozenset(_unpack(sketch)) if sketch else frozenset()
     return Features(
-        published_us, frozenset(tokens), frozenset(names), frozenset(numbers), frozenset(directions), unpacked, is_dated
+        published_us, frozenset(tokens), frozenset(names), frozenset(numbers), frozenset(directions), unpack, is_dated
     )
 
 
@@ -144,7 +144,7 @@ def sketch_of(text: str | None) -> bytes | None:
     return b"".join(value.to_bytes(4, "big") for value in sorted(hashes)[:_SKETCH_SIZE])
 
 
-def _unpacked(sketch: bytes) -> Iterable[int]:
+def _unpack(sketch: bytes) -> Iterable[int]:
     return (int.from_bytes(sketch[start : start + 4], "big") for start in range(0, len(sketch), 4))
 
 
@@ -158,7 +158,7 @@ def _core_title(title: str) -> str:
 def likeness(one: Features, other: Features) -> float:
     """How alike two articles are, above 0 only if they tell the same story."""
     shared = one.tokens & other.tokens
-    if not shared or _contradict(one, other):
+    if not shared or _are_contradictory(one, other):
         return 0.0
     titles = len(shared) / (len(one.tokens) + len(other.tokens) - len(shared))
     if abs(one.published_us - other.published_us) > WINDOW_US:
@@ -168,8 +168,8 @@ def likeness(one: Features, other: Features) -> float:
 
 def _likeness_of_dated(one: Features, other: Features, shared: frozenset[str], titles: float) -> float:
     """How alike two articles of about the same time are whose titles share some words."""
-    hold_work_lock, only_other = one.tokens - shared, other.tokens - shared
-    exchanged = not (hold_work_lock.isdisjoint(one.names) or only_other.isdisjoint(other.names))
+    only_one, only_other = one.tokens - shared, other.tokens - shared
+    exchanged = not (only_one.isdisjoint(one.names) or only_other.isdisjoint(other.names))
     texts = _alike(one.sketch, other.sketch) if one.sketch and other.sketch else None
     if texts is not None and texts >= (_SAME_TEXTS if exchanged else _ALIKE_TEXTS):
         return max(texts, titles)
@@ -197,7 +197,7 @@ def _likeness_of_undated(one: Features, other: Features, titles: float) -> float
     return titles if titles == 1.0 and len(one.tokens) > _LEAST_SHARED else 0.0
 
 
-def _contradict(one: Features, other: Features) -> bool:
+def _are_contradictory(one: Features, other: Features) -> bool:
     if one.numbers and other.numbers and not (one.numbers <= other.numbers or other.numbers <= one.numbers):
         return True
     return any(
@@ -205,9 +205,9 @@ def _contradict(one: Features, other: Features) -> bool:
     )
 
 
-def _tell_apart(one: Features, other: Features) -> bool:
+def _are_different_stories(one: Features, other: Features) -> bool:
     """Whether two articles are of two stories for certain, not just not alike enough."""
-    if _contradict(one, other):
+    if _are_contradictory(one, other):
         return True
     shared = len(one.tokens & other.tokens)
     if min(len(one.tokens), len(other.tokens)) - shared < _LEAST_DIFFERENT:
@@ -235,7 +235,7 @@ class Stories:
         self._articles: list[Features] = []
         self._story_of: list[int] = []
         self._members: defaultdict[int, list[Features]] = defaultdict(list)
-        self._found_by: defaultdict[tuple[int, str | int], list[int]] = defaultdict(list)
+        self._positions_by_key: defaultdict[tuple[int, str | int], list[int]] = defaultdict(list)
         for story, article in known:
             self.add(story, article)
 
@@ -247,7 +247,7 @@ class Stories:
         self._members[story].append(article)
         for window in range(_earliest(article) // WINDOW_US, article.published_us // WINDOW_US + 1):
             for key in _keys(article):
-                self._found_by[window, key].append(position)
+                self._positions_by_key[window, key].append(position)
 
     def story_of(self, article: Features) -> int | None:
         """The story the article is most like; ``None`` if it is the first of its own, or fits two stories as well."""
@@ -255,7 +255,7 @@ class Stories:
         for position in self._candidates(article):
             score = likeness(article, self._articles[position])
             story = self._story_of[position]
-            if score > scores.get(story, 0.0) and not self._contradicts(article, story):
+            if score > scores.get(story, 0.0) and not self._has_contradiction(article, story):
                 scores[story] = score
         if not scores:
             return None
@@ -264,10 +264,10 @@ class Stories:
             return None
         return ordered[0]
 
-    def _contradicts(self, article: Features, story: int) -> bool:
+    def _has_contradiction(self, article: Features, story: int) -> bool:
         """A short title is like many stories; what it leaves out is in the others of its story."""
         members = self._members[story]
-        return len(members) > 1 and any(_tell_apart(article, member) for member in members)
+        return len(members) > 1 and any(_are_different_stories(article, member) for member in members)
 
     def _candidates(self, article: Features) -> Sequence[int]:
         """The articles worth comparing, those with most in common first."""
@@ -275,9 +275,9 @@ class Stories:
         others = [*range(_earliest(article) // WINDOW_US - 1, window), window + 1]
         lists = []
         for key in _keys(article):
-            positions = self._found_by.get((window, key), _NONE)
+            positions = self._positions_by_key.get((window, key), _NONE)
             for other in others:
-                more = self._found_by.get((other, key))
+                more = self._positions_by_key.get((other, key))
                 if more:
                     positions = [*positions, *more]
             if positions:

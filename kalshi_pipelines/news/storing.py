@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.quarantine import UnstorableRecord, set_aside
 from kalshi_pipelines.bookkeeping.stamps import Stamp
-from kalshi_pipelines.news.articles import Article, RejectedArticle, article_of, payload_of
+from kalshi_pipelines.news.articles import NewsArticle, RejectedArticle, article_of, payload_of
 from kalshi_pipelines.news.providers.protocol import ProviderAnswer
 from kalshi_pipelines.news.stories import UNDATED_US, Features, Stories, features
 from kalshi_pipelines.news.targets import Target
@@ -38,7 +38,7 @@ _FINDS: Final = BulkWrite(
     keep=("found_us", "ingest_run_id"),
 )
 #: What a later answer may add to an article, and what it is called in the table.
-_LATER: Final = {
+_FILLABLE: Final = {
     "published_us": "published_us",
     "text_snippet": "snippet",
     "full_text": "text",
@@ -48,7 +48,7 @@ _LATER: Final = {
 
 
 @dataclass(frozen=True)
-class StoredAnswer:
+class StoredCounts:
     """What became of the articles of one answer."""
 
     written: int = 0
@@ -59,7 +59,7 @@ class StoredAnswer:
 
 
 @dataclass(frozen=True)
-class Asking:
+class AnswerOrigin:
     """Who was asked what, for which market or event; for none if the provider is just read."""
 
     provider: str
@@ -68,8 +68,8 @@ class Asking:
 
 
 def store_answer(
-    connection: sa.Connection, asking: Asking, answer: ProviderAnswer, text_characters: int, stamp: Stamp
-) -> StoredAnswer:
+    connection: sa.Connection, origin: AnswerOrigin, answer: ProviderAnswer, text_characters: int, stamp: Stamp
+) -> StoredCounts:
     """Store what a provider answered; entries that are no article go to the quarantine.
 
     Args:
@@ -79,7 +79,7 @@ def store_answer(
         text_characters: How much of a text is kept.
         stamp: When, and by which run.
     """
-    articles: dict[str, tuple[int, Article]] = {}
+    articles: dict[str, tuple[int, NewsArticle]] = {}
     rejected: list[UnstorableRecord] = []
     for rank, raw in enumerate(answer.articles, start=1):
         try:
@@ -88,27 +88,27 @@ def store_answer(
             rejected.append(UnstorableRecord(payload_of(raw), str(reason), None))
             continue
         articles.setdefault(article.url, (rank, article))
-    known = _known(connection, articles)
+    known = _known_articles(connection, articles)
     new = [article for _, article in articles.values() if article.url not in known]
     refused = _insert(connection, new, answer.request_id, stamp)
     for each in refused:
         url = new[each.position].url
         rejected.append(UnstorableRecord(url.encode(), f"the warehouse refuses it: {each.reason}", None))
         del articles[url]
-    changed = {url for url, row in known.items() if _improve(connection, row, articles[url][1])}
-    ids = {url: int(row["news_article_id"]) for url, row in _known(connection, articles).items()}
-    stored = _group(connection, [article for article in new if article.url in ids], ids, stamp)
-    changed |= known.keys() & _sources(connection, asking, answer, articles, ids, stamp)
-    _finds(connection, asking, articles, ids, stamp)
+    changed = {url for url, row in known.items() if _fill_gaps(connection, row, articles[url][1])}
+    ids = {url: int(row["news_article_id"]) for url, row in _known_articles(connection, articles).items()}
+    stored = _assign_stories(connection, [article for article in new if article.url in ids], ids, stamp)
+    changed |= known.keys() & _record_sources(connection, origin, answer, articles, ids, stamp)
+    _record_finds(connection, origin, articles, ids, stamp)
     set_aside(connection, SUBJECT, rejected, stamp)
     written = len(new) - len(refused) + len(changed)
     read = len(answer.articles)
     return replace(stored, written=written, unchanged=read - written - len(rejected), rejected=len(rejected))
 
 
-def _known(connection: sa.Connection, urls: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+def _known_articles(connection: sa.Connection, urls: Iterable[str]) -> dict[str, Mapping[str, Any]]:
     wanted = wanted_keys(list(urls), connection.dialect.name)
-    columns = [news_articles.c[name] for name in ("news_article_id", "url", *_LATER)]
+    columns = [news_articles.c[name] for name in ("news_article_id", "url", *_FILLABLE)]
     rows = connection.execute(
         sa.select(*columns).join_from(wanted, news_articles, news_articles.c.url == wanted.c.value)
     ).mappings()
@@ -116,7 +116,7 @@ def _known(connection: sa.Connection, urls: Iterable[str]) -> dict[str, Mapping[
 
 
 def _insert(
-    connection: sa.Connection, articles: Sequence[Article], request_id: str | None, stamp: Stamp
+    connection: sa.Connection, articles: Sequence[NewsArticle], request_id: str | None, stamp: Stamp
 ) -> list[RefusedRow]:
     rows: list[Row] = [
         (
@@ -128,11 +128,11 @@ def _insert(
     return write_rows(connection, _NEW, rows)
 
 
-def _improve(connection: sa.Connection, row: Mapping[str, Any], article: Article) -> bool:
+def _fill_gaps(connection: sa.Connection, row: Mapping[str, Any], article: NewsArticle) -> bool:
     """Fill in what was not known of an article; nothing that is known is changed."""
     values = {
         column: getattr(article, name)
-        for column, name in _LATER.items()
+        for column, name in _FILLABLE.items()
         if row[column] is None and getattr(article, name) is not None
     }
     if values:
@@ -142,10 +142,12 @@ def _improve(connection: sa.Connection, row: Mapping[str, Any], article: Article
     return bool(values)
 
 
-def _group(connection: sa.Connection, new: Sequence[Article], ids: Mapping[str, int], stamp: Stamp) -> StoredAnswer:
+def _assign_stories(
+    connection: sa.Connection, new: Sequence[NewsArticle], ids: Mapping[str, int], stamp: Stamp
+) -> StoredCounts:
     """Give each new article its story."""
     if not new:
-        return StoredAnswer()
+        return StoredCounts()
     described = [
         (
             ids[each.url],
@@ -158,7 +160,9 @@ def _group(connection: sa.Connection, new: Sequence[Article], ids: Mapping[str, 
         )
         for each in new
     ]
-    stories = Stories(_recent(connection, [each for _, each in described], frozenset(key for key, _ in described)))
+    stories = Stories(
+        _recent_articles(connection, [each for _, each in described], frozenset(key for key, _ in described))
+    )
     rows = []
     firsts = 0
     for article_id, article in described:
@@ -170,10 +174,10 @@ def _group(connection: sa.Connection, new: Sequence[Article], ids: Mapping[str, 
     key = news_articles.c.news_article_id
     update = sa.update(news_articles).where(key == sa.bindparam("key")).values(group_id=sa.bindparam("story"))
     connection.execute(update, rows)
-    return StoredAnswer(new_groups=firsts, in_known_groups=len(new) - firsts)
+    return StoredCounts(new_groups=firsts, in_known_groups=len(new) - firsts)
 
 
-def _recent(
+def _recent_articles(
     connection: sa.Connection, described: Sequence[Features], without: frozenset[int]
 ) -> Iterable[tuple[int, Features]]:
     """The articles that could be of the same stories, with the numbers of their stories."""
@@ -196,44 +200,44 @@ def _recent(
             yield group or key, features(title, published or collected, sketch, is_dated=published is not None)
 
 
-def _sources(
+def _record_sources(
     connection: sa.Connection,
-    asking: Asking,
+    origin: AnswerOrigin,
     answer: ProviderAnswer,
-    articles: Mapping[str, tuple[int, Article]],
+    articles: Mapping[str, tuple[int, NewsArticle]],
     ids: Mapping[str, int],
     stamp: Stamp,
 ) -> set[str]:
     """Note that this provider returned them; those it had not returned before."""
     columns = news_article_sources.c
-    there = set(
+    known_ids = set(
         connection.scalars(
             sa.select(columns.news_article_id).where(
-                columns.provider == asking.provider, columns.news_article_id.in_(list(ids.values()))
+                columns.provider == origin.provider, columns.news_article_id.in_(list(ids.values()))
             )
         )
     )
-    added = {url: article for url, (_, article) in articles.items() if ids[url] not in there}
+    added = {url: article for url, (_, article) in articles.items() if ids[url] not in known_ids}
     rows: list[Row] = [
-        (ids[url], asking.provider, each.link, each.provider_id, answer.request_id, *_stamp(stamp))
+        (ids[url], origin.provider, each.link, each.provider_id, answer.request_id, *_stamp(stamp))
         for url, each in added.items()
     ]
     write_rows(connection, _SOURCES, rows)
     return set(added)
 
 
-def _finds(
+def _record_finds(
     connection: sa.Connection,
-    asking: Asking,
-    articles: Mapping[str, tuple[int, Article]],
+    origin: AnswerOrigin,
+    articles: Mapping[str, tuple[int, NewsArticle]],
     ids: Mapping[str, int],
     stamp: Stamp,
 ) -> None:
-    target = asking.target
+    target = origin.target
     if target is None:
         return
     rows: list[Row] = [
-        (target.item_type, target.ticker, ids[url], asking.provider, asking.query, rank, *_stamp(stamp))
+        (target.item_type, target.ticker, ids[url], origin.provider, origin.query, rank, *_stamp(stamp))
         for url, (rank, _) in articles.items()
     ]
     write_rows(connection, _FINDS, rows)

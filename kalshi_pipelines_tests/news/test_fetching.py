@@ -7,10 +7,10 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from kalshi_pipelines.news.fetching import Fetcher, Limits, NotFetched, refuse_private
+from kalshi_pipelines.news.fetching import Fetcher, FetchLimits, NotFetched, refuse_private
 
 PUBLIC = "93.184.215.14"
-LIMITS = Limits()
+LIMITS = FetchLimits()
 HOSTS = {"example.com": [PUBLIC], "evil.example": ["127.0.0.1"], "mixed.example": [PUBLIC, "10.0.0.1"]}
 
 
@@ -20,7 +20,7 @@ def resolver(host: str, _port: int) -> list[str]:
 
 def fetcher(
     answer: Callable[[httpx.Request], httpx.Response],
-    limits: Limits = LIMITS,
+    limits: FetchLimits = LIMITS,
     trusted: frozenset[str] = frozenset(),
 ) -> Fetcher:
     return Fetcher(trusted, limits, resolver=resolver, network=httpx.MockTransport(answer))
@@ -66,7 +66,7 @@ def test_the_connection_goes_to_the_address_that_was_checked() -> None:
         "http:///nothing",
     ],
 )
-def test_what_is_not_public_is_never_asked(url: str) -> None:
+def test_address_outside_the_public_internet_is_never_fetched(url: str) -> None:
     with pytest.raises(NotFetched) as refused:
         fetcher(never).fetch(url)
     assert "secret" not in str(refused.value)
@@ -75,7 +75,7 @@ def test_what_is_not_public_is_never_asked(url: str) -> None:
 @pytest.mark.parametrize(
     "target", ["http://127.0.0.1:3000/graphql", "//evil.example/", "file:///etc/passwd", "http://[::1]/", "http://["]
 )
-def test_a_redirect_to_what_is_not_public_is_not_followed(target: str) -> None:
+def test_redirect_outside_the_public_internet_is_not_followed(target: str) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         assert request.url.host == PUBLIC
         return httpx.Response(302, headers={"Location": target})
@@ -84,7 +84,7 @@ def test_a_redirect_to_what_is_not_public_is_not_followed(target: str) -> None:
         fetcher(answer).fetch("https://example.com/")
 
 
-def test_an_operator_s_private_feed_may_be_read_but_leads_to_no_other_private_place() -> None:
+def test_trusted_private_feed_is_read_but_not_redirected_elsewhere() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/moved":
             return httpx.Response(301, headers={"Location": "/feed"})
@@ -98,7 +98,7 @@ def test_an_operator_s_private_feed_may_be_read_but_leads_to_no_other_private_pl
         mine.fetch("http://127.0.0.1:8000/trap")
 
 
-def test_redirects_come_to_an_end() -> None:
+def test_endless_redirects_fail_after_five() -> None:
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -111,7 +111,7 @@ def test_redirects_come_to_an_end() -> None:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
-def test_what_is_packed_is_unpacked_no_further_than_it_may_be_long(pack: Callable[[bytes], bytes]) -> None:
+def test_compressed_page_is_unpacked_only_up_to_the_limit(pack: Callable[[bytes], bytes]) -> None:
     def answer_with(plain: bytes) -> Callable[[httpx.Request], httpx.Response]:
         packing = "gzip" if pack is gzip.compress else "deflate"
 
@@ -120,7 +120,7 @@ def test_what_is_packed_is_unpacked_no_further_than_it_may_be_long(pack: Callabl
 
         return answer
 
-    limits = Limits(most_bytes=100_000)
+    limits = FetchLimits(most_bytes=100_000)
     assert fetcher(answer_with(b"x" * 100_000), limits).fetch("https://example.com/").body == b"x" * 100_000
     with pytest.raises(NotFetched, match="longer than 100,000 bytes"):
         fetcher(answer_with(b"x" * 200_000_000), limits).fetch("https://example.com/")
@@ -135,7 +135,7 @@ def test_what_is_packed_is_unpacked_no_further_than_it_may_be_long(pack: Callabl
         (httpx.Response(302), "redirects to nowhere"),
     ],
 )
-def test_what_is_no_page_is_said_to_be_none(response: httpx.Response, why: str) -> None:
+def test_unusable_response_fails_with_its_reason(response: httpx.Response, why: str) -> None:
     with pytest.raises(NotFetched, match=why):
         fetcher(lambda _: response).fetch("https://example.com/")
 

@@ -22,15 +22,15 @@ from kalshi_pipelines_tests.support.news.collecting import (
     positions,
     rows,
 )
-from kalshi_pipelines_tests.support.news.providers import Answer, Scripted, article, found
+from kalshi_pipelines_tests.support.news.providers import ScriptedAnswer, ScriptedProvider, article, reply
 
-ANSWERS: dict[str, Answer] = {
-    STORM_QUERY: found(article("a", "Zelda nears Florida", NOW), article("b", "Zelda is here", NOW)),
-    GAME_QUERY: found(article("c", "Toronto wins", NOW), article("a", "Zelda nears Florida", NOW)),
+ANSWERS: dict[str, ScriptedAnswer] = {
+    STORM_QUERY: reply(article("a", "Zelda nears Florida", NOW), article("b", "Zelda is here", NOW)),
+    GAME_QUERY: reply(article("c", "Toronto wins", NOW), article("a", "Zelda nears Florida", NOW)),
 }
 
 
-class Deadly(Scripted):
+class DeadlyProvider(ScriptedProvider):
     """Kills its process when it is asked about the game."""
 
     def find(self, query: NewsQuery) -> ProviderAnswer:
@@ -41,10 +41,10 @@ class Deadly(Scripted):
 
 def collect_and_die(url: str) -> None:
     """Collect until the provider kills the process."""
-    collect_news(open_engine(url), [Deadly(ANSWERS)], NewsOptions(), Environment.SANDBOX, clock=lambda: NOW)
+    collect_news(open_engine(url), [DeadlyProvider(ANSWERS)], NewsOptions(), Environment.SANDBOX, clock=lambda: NOW)
 
 
-def test_a_killed_collection_leaves_nothing_by_halves(stocked: sa.Engine) -> None:
+def test_killed_collection_keeps_only_complete_answers(stocked: sa.Engine) -> None:
     url = stocked.url.render_as_string(hide_password=False)
     process = multiprocessing.get_context("forkserver").Process(target=collect_and_die, args=(url,))
     process.start()
@@ -55,7 +55,7 @@ def test_a_killed_collection_leaves_nothing_by_halves(stocked: sa.Engine) -> Non
     assert len(rows(stocked, tables.news_articles)) == 2
     assert positions(stocked) == {f"news exa event {STORM}": NOW}
 
-    done = collect(stocked, Scripted(ANSWERS), now=NOW + 1)
+    done = collect(stocked, ScriptedProvider(ANSWERS), now=NOW + 1)
     assert (done.read, done.written, done.unchanged) == (4, 1, 3)
     assert positions(stocked) == {f"news exa event {ticker}": NOW + 1 for ticker in (STORM, GAME)}
     assert rows(stocked, tables.ingest_runs)[-2]["status"] == "failed"

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.news.linking import link_news
 from kalshi_pipelines.news.options import NewsOptions
 from kalshi_pipelines.news.relevance import LEAST_FOUND, relevance, stems_of, subject_words
-from kalshi_pipelines.news.reports import LinkedNews, ScoredNews
+from kalshi_pipelines.news.reports import LinkingReport, ScoringReport
 from kalshi_pipelines.news.scoring import score_sentiment
 from kalshi_pipelines.news.sentiment import sentiment_of
 from kalshi_pipelines.news.tracking import track
@@ -27,16 +27,16 @@ from kalshi_pipelines_tests.support.news.collecting import (
     collect,
     rows,
 )
-from kalshi_pipelines_tests.support.news.providers import Scripted, article, found
+from kalshi_pipelines_tests.support.news.providers import ScriptedProvider, article, reply
 
 GOOD, BAD = "Hope and relief as Zelda turns away from Florida", "Fears grow: Zelda kills two in Florida"
 
 
-def link(engine: sa.Engine, now: int = NOW + 1) -> LinkedNews:
+def link(engine: sa.Engine, now: int = NOW + 1) -> LinkingReport:
     return link_news(engine, Environment.SANDBOX, clock=lambda: now)
 
 
-def score(engine: sa.Engine, days: Sequence[int] = (7,), now: int = NOW + 2) -> ScoredNews:
+def score(engine: sa.Engine, days: Sequence[int] = (7,), now: int = NOW + 2) -> ScoringReport:
     options = NewsOptions(sentiment_days=tuple(days))
     return score_sentiment(engine, Environment.SANDBOX, options, clock=lambda: now)
 
@@ -48,7 +48,7 @@ def of(subject: str, title: str, text: str = "") -> float:
     return relevance(subject_words(subject), stems_of(title), stems_of(text))
 
 
-def test_relevance_is_the_share_of_the_subject_s_words_by_their_weight() -> None:
+def test_relevance_is_the_weighted_share_of_subject_words() -> None:
     subject = "Will Hurricane Zelda hit Florida?"
     assert of(subject, "Hurricane Zelda hits Florida coast") == 1.0
     assert of(subject, "Nothing", "Hurricane Zelda hits Florida coast") == 0.6
@@ -59,7 +59,7 @@ def test_relevance_is_the_share_of_the_subject_s_words_by_their_weight() -> None
 
 
 @pytest.mark.parametrize("subject", ["Will the Fed cut rates above 4.5%?", "Top artist in Albany", "123 above below"])
-def test_relevance_lies_between_nothing_and_everything(subject: str) -> None:
+def test_relevance_lies_between_0_and_1(subject: str) -> None:
     assert of(subject, subject) == 1.0
     assert 0 <= of(subject, "Fed says", subject) <= 1
 
@@ -67,10 +67,10 @@ def test_relevance_lies_between_nothing_and_everything(subject: str) -> None:
 # Links --------------------------------------------------------------------------------------------------------------
 
 
-def test_what_was_found_is_linked_with_query_rank_and_relevance_unless_it_is_unrelated(stocked: sa.Engine) -> None:
+def test_search_results_are_linked_with_query_rank_and_relevance(stocked: sa.Engine) -> None:
     track(stocked, LANDFALL, ["Zelda"])
-    answer = found(article("a", "Zelda nears Florida", NOW), article("b", "Recipes for autumn", NOW))
-    collect(stocked, Scripted({"Zelda": answer, STORM_QUERY: answer}))
+    answer = reply(article("a", "Zelda nears Florida", NOW), article("b", "Recipes for autumn", NOW))
+    collect(stocked, ScriptedProvider({"Zelda": answer, STORM_QUERY: answer}))
     done = link(stocked)
     assert (done.considered, done.markets, done.events, done.unrelated) == (4, 1, 1, 2)
     (market,) = rows(stocked, tables.news_article_markets)
@@ -85,9 +85,9 @@ def test_what_was_found_is_linked_with_query_rank_and_relevance_unless_it_is_unr
     assert link(stocked, NOW + 6 * HOUR_US).considered == 0
 
 
-def test_what_a_feed_brings_unasked_is_linked_where_it_has_most_of_the_words(stocked: sa.Engine) -> None:
-    feed = Scripted(
-        {"": found(article("a", "Hurricane Zelda to hit Florida", NOW), article("b", "Toronto weather", NOW))},
+def test_feed_articles_are_linked_to_events_whose_words_they_share(stocked: sa.Engine) -> None:
+    feed = ScriptedProvider(
+        {"": reply(article("a", "Hurricane Zelda to hit Florida", NOW), article("b", "Toronto weather", NOW))},
         name="feed example",
         takes_queries=False,
     )
@@ -97,8 +97,8 @@ def test_what_a_feed_brings_unasked_is_linked_where_it_has_most_of_the_words(sto
     assert (event["event_ticker"], event["query"], event["rank"]) == (STORM, None, None)
 
 
-def test_a_link_of_an_old_database_is_scored_and_stays(stocked: sa.Engine) -> None:
-    collect(stocked, Scripted({STORM_QUERY: found(article("a", "Recipes for autumn", NOW))}))
+def test_link_of_an_old_database_is_scored_and_kept(stocked: sa.Engine) -> None:
+    collect(stocked, ScriptedProvider({STORM_QUERY: reply(article("a", "Recipes for autumn", NOW))}))
     with writing(stocked) as connection:
         key = connection.scalar(sa.select(tables.news_articles.c.news_article_id))
         connection.execute(sa.insert(tables.news_article_markets).values(news_article_id=key, ticker=TORONTO))
@@ -120,7 +120,7 @@ def test_a_link_of_an_old_database_is_scored_and_stays(stocked: sa.Engine) -> No
         ("No crash after all", "positive"),
     ],
 )
-def test_the_tone_of_a_title(title: str, label: str) -> None:
+def test_title_has_the_expected_sentiment_label(title: str, label: str) -> None:
     assert sentiment_of(title, None).label == label
 
 
@@ -144,10 +144,10 @@ def window(engine: sa.Engine, ticker: str, days: int = 7) -> dict[str, Any]:
     return row
 
 
-def test_a_window_counts_a_story_once_and_says_what_it_rests_on(stocked: sa.Engine) -> None:
-    exa = Scripted(
+def test_window_counts_each_story_once(stocked: sa.Engine) -> None:
+    exa = ScriptedProvider(
         {
-            STORM_QUERY: found(
+            STORM_QUERY: reply(
                 article("a", BAD, NOW),
                 article("b", f"{BAD} - Reuters", NOW),
                 article("c", GOOD),
@@ -173,12 +173,12 @@ def test_a_window_counts_a_story_once_and_says_what_it_rests_on(stocked: sa.Engi
 
 def test_articles_in_other_languages_are_linked_but_not_scored(stocked: sa.Engine) -> None:
     spanish = "El huracán Zelda llega a la costa de Florida y los vecinos se van de las casas por la lluvia"
-    collect(stocked, Scripted({STORM_QUERY: found(article("a", spanish, NOW))}))
+    collect(stocked, ScriptedProvider({STORM_QUERY: reply(article("a", spanish, NOW))}))
     assert link(stocked).events == 1
     assert rows(stocked, tables.news_articles)[0]["language"] == "es"
-    assert score(stocked) == ScoredNews(0, 0, "lexicon 1", {})
+    assert score(stocked) == ScoringReport(0, 0, "lexicon 1", {})
 
 
-def test_nothing_is_said_of_a_market_without_news(stocked: sa.Engine) -> None:
+def test_market_without_news_has_no_window(stocked: sa.Engine) -> None:
     assert score(stocked).windows == 0
     assert GAME not in {row["ticker"] for row in rows(stocked, tables.news_sentiment_windows)}

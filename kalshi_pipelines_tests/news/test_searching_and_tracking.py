@@ -6,19 +6,19 @@ import sqlalchemy as sa
 from kalshi_pipelines.news.__main__ import main
 from kalshi_pipelines.news.errors import NewsFailed
 from kalshi_pipelines.news.searching import search_articles, search_of
-from kalshi_pipelines.news.tracking import track, tracked, untrack
+from kalshi_pipelines.news.tracking import list_tracked, track, untrack
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines_tests.support.news.collecting import NOW, STORM, STORM_QUERY, TORONTO, collect
-from kalshi_pipelines_tests.support.news.providers import Scripted, article, found
+from kalshi_pipelines_tests.support.news.providers import ScriptedProvider, article, reply
 
 
-def stored(engine: sa.Engine) -> None:
+def store_articles(engine: sa.Engine) -> None:
     collect(
         engine,
-        Scripted(
+        ScriptedProvider(
             {
-                STORM_QUERY: found(
+                STORM_QUERY: reply(
                     article("a", "Zelda nears Florida", NOW, "Residents are fleeing the coast"),
                     article("b", "Rates held", NOW, "The chair said inflation is cooling " * 20),
                     article("c", "Florida votes", NOW),
@@ -32,8 +32,8 @@ def titles(engine: sa.Engine, words: str) -> list[str]:
     return [each.title for each in search_articles(engine, words)]
 
 
-def test_articles_are_found_by_all_words_of_title_and_text_in_any_form(stocked: sa.Engine) -> None:
-    stored(stocked)
+def test_search_matches_all_words_of_title_and_text_by_stem(stocked: sa.Engine) -> None:
+    store_articles(stocked)
     assert sorted(titles(stocked, "florida")) == ["Florida votes", "Zelda nears Florida"]
     assert titles(stocked, "FLORIDA resident flee") == ["Zelda nears Florida"]
     assert titles(stocked, "inflation") == ["Rates held"]
@@ -45,13 +45,13 @@ def test_articles_are_found_by_all_words_of_title_and_text_in_any_form(stocked: 
     "words",
     ["", "???", '" OR 1=1 --', "florida) OR (inflation", "NEAR(a b)", "title:florida*", "a\x00b", "&|!:*()", "-"],
 )
-def test_nothing_in_a_search_is_syntax(stocked: sa.Engine, words: str) -> None:
-    stored(stocked)
+def test_search_text_is_never_query_syntax(stocked: sa.Engine, words: str) -> None:
+    store_articles(stocked)
     assert all("Florida" in title for title in titles(stocked, words))
 
 
-def test_the_index_follows_what_becomes_of_articles(stocked: sa.Engine) -> None:
-    stored(stocked)
+def test_search_index_follows_updates_and_deletions(stocked: sa.Engine) -> None:
+    store_articles(stocked)
     columns = tables.news_articles.c
     with writing(stocked) as connection:
         connection.execute(
@@ -69,8 +69,8 @@ def test_the_index_follows_what_becomes_of_articles(stocked: sa.Engine) -> None:
             connection.exec_driver_sql(check)
 
 
-def test_a_search_reads_the_index_and_not_every_article(stocked: sa.Engine) -> None:
-    stored(stocked)
+def test_search_uses_the_index(stocked: sa.Engine) -> None:
+    store_articles(stocked)
     statement = search_of(["florida"], stocked.dialect.name).compile(stocked, compile_kwargs={"literal_binds": True})
     with stocked.connect() as connection:
         if stocked.dialect.name == "postgresql":
@@ -87,10 +87,10 @@ def test_markets_and_events_are_tracked_and_untracked(stocked: sa.Engine) -> Non
     assert track(stocked, f" {TORONTO.lower()} ", []).item_type == "market"
     assert track(stocked, STORM, ["Will Zelda come?"]).queries == ("Zelda come",)
     assert track(stocked, STORM, ["Zelda path"]).queries == ("Zelda path",)
-    assert [item.ticker for item in tracked(stocked)] == sorted([TORONTO, STORM])
+    assert [item.ticker for item in list_tracked(stocked)] == sorted([TORONTO, STORM])
     untrack(stocked, TORONTO)
-    assert [item.ticker for item in tracked(stocked)] == [STORM]
-    assert len(tracked(stocked, every=True)) == 2
+    assert [item.ticker for item in list_tracked(stocked)] == [STORM]
+    assert len(list_tracked(stocked, every=True)) == 2
     with pytest.raises(NewsFailed, match="is not tracked"):
         untrack(stocked, TORONTO)
     with pytest.raises(NewsFailed, match="is no market or event"):
@@ -99,23 +99,23 @@ def test_markets_and_events_are_tracked_and_untracked(stocked: sa.Engine) -> Non
         track(stocked, STORM, ["???"])
 
 
-def test_the_commands_say_what_they_did(
+def test_commands_print_their_results(
     stocked: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KALSHI_WAREHOUSE_URL", stocked.url.render_as_string(hide_password=False))
-    stored(stocked)
+    store_articles(stocked)
 
-    def said(*arguments: str) -> str:
+    def run(*arguments: str) -> str:
         assert main(arguments) == 0
         return capsys.readouterr().out
 
-    assert "Nothing is tracked" in said("tracked")
-    assert "is tracked: Zelda path" in said("track", STORM, "--query", "Zelda path")
-    assert "last collected never" in said("tracked")
-    assert said("targets").splitlines()[0].startswith(f"event  {STORM}  tracked  Zelda path")
-    assert "Zelda nears Florida" in said("search", "zelda", "florida")
-    assert "No article has all these words." in said("search", "nothing")
-    assert "$0.0000 of $1.0000" in said("budget")
-    assert "no longer tracked" in said("untrack", STORM)
+    assert "Nothing is tracked" in run("tracked")
+    assert "is tracked: Zelda path" in run("track", STORM, "--query", "Zelda path")
+    assert "last collected never" in run("tracked")
+    assert run("targets").splitlines()[0].startswith(f"event  {STORM}  tracked  Zelda path")
+    assert "Zelda nears Florida" in run("search", "zelda", "florida")
+    assert "No article has all these words." in run("search", "nothing")
+    assert "$0.0000 of $1.0000" in run("budget")
+    assert "no longer tracked" in run("untrack", STORM)
     assert main(["untrack", STORM]) == 2
     assert "is not tracked" in capsys.readouterr().err

@@ -9,9 +9,9 @@ from kalshi_pipelines.news.showing import (
     OLDEST_US,
     DuplicateRate,
     duplicate_rate,
-    freshness,
-    moods,
     newest_headlines,
+    news_freshness,
+    sentiment_rows,
     strongest_links,
 )
 from kalshi_pipelines.warehouse import tables
@@ -45,7 +45,7 @@ def articles(engine: sa.Engine, *rows: dict[str, Any]) -> None:
         insert(engine, tables.news_articles, usual | row)
 
 
-def test_headlines_are_the_first_of_their_stories_newest_first_on_harmless_lines(engine: sa.Engine, run: int) -> None:
+def test_newest_headlines_show_first_articles_as_harmless_lines(engine: sa.Engine, run: int) -> None:
     articles(
         engine,
         {"title": "First", "group_id": 1, "published_us": None},
@@ -61,7 +61,7 @@ def test_headlines_are_the_first_of_their_stories_newest_first_on_harmless_lines
     assert "](" not in shown[1]["headline"]
 
 
-def test_links_are_those_of_the_last_day_the_most_relevant_first(engine: sa.Engine, run: int) -> None:
+def test_strongest_links_are_recent_and_sorted_by_relevance(engine: sa.Engine, run: int) -> None:
     articles(engine, {"title": "Weak"}, {"title": "Strong"}, {"title": "Old"}, {"title": "Unscored"}, {"group_id": 2})
     for article, relevance, at_us in ((1, 0.2, NOW - 5), (3, 1.0, NOW - DAY), (5, 0.95, NOW)):
         link = {"news_article_id": article, "relevance": relevance, "relevance_method": "m", "linked_us": at_us}
@@ -78,7 +78,7 @@ def test_links_are_those_of_the_last_day_the_most_relevant_first(engine: sa.Engi
     assert len(strongest_links(engine, 1)) == 1
 
 
-def test_moods_are_the_newest_sums_with_their_counts(engine: sa.Engine, run: int) -> None:
+def test_sentiment_rows_show_the_newest_window_with_counts(engine: sa.Engine, run: int) -> None:
     counts = {"articles": 5, "stories": 4, "positive": 1, "neutral": 0, "negative": 3, "ingest_run_id": run}
     window = {"item_type": "market", "days": 7, "weighted_score": -0.456} | counts
     insert(
@@ -86,7 +86,7 @@ def test_moods_are_the_newest_sums_with_their_counts(engine: sa.Engine, run: int
         window | {"ticker": "OLD", "until_us": NOW - DAY},
         window | {"ticker": "NEW", "until_us": NOW, "previous_weighted_score": None},
     )  # fmt: skip
-    assert moods(engine, 5) == [
+    assert sentiment_rows(engine, 5) == [
         {
             "market or event": "NEW", "days": "7", "stories": "4", "positive / neutral / negative": "1 / 0 / 3",
             "weighted score": "-0.46", "before": "unknown",
@@ -94,21 +94,19 @@ def test_moods_are_the_newest_sums_with_their_counts(engine: sa.Engine, run: int
     ]  # fmt: skip
 
 
-def test_freshness_goes_by_the_last_collection_that_succeeded_in_the_environment(engine: sa.Engine, run: int) -> None:
+def test_freshness_counts_only_successful_runs_of_the_environment(engine: sa.Engine, run: int) -> None:
     environment = dict(LEGAL[tables.ingest_runs])["environment"]
     at_us = NOW - 1
-    assert freshness(engine, environment, at_us + OLDEST_US - 1).is_fresh
-    late = freshness(engine, environment, at_us + OLDEST_US)
+    assert news_freshness(engine, environment, at_us + OLDEST_US - 1).is_fresh
+    late = news_freshness(engine, environment, at_us + OLDEST_US)
     assert (late.is_fresh, late.last_us) == (False, at_us)
     assert "-j news" in late.sentence
     other = {"sandbox", "demo", "prod"} - {environment}
     for name in other:
-        assert freshness(engine, name, NOW).last_us is None
+        assert news_freshness(engine, name, NOW).last_us is None
 
 
-def test_the_duplicate_rate_counts_copies_of_the_last_days_and_is_silent_about_a_handful(
-    engine: sa.Engine, run: int
-) -> None:
+def test_duplicate_rate_counts_recent_copies_and_ignores_small_samples(engine: sa.Engine, run: int) -> None:
     articles(
         engine, {"group_id": 1}, {"group_id": 1}, {"group_id": 1, "collected_us": NOW - 8 * DAY}, {"group_id": None}
     )  # fmt: skip

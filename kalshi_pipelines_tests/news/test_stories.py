@@ -7,7 +7,7 @@ import pytest
 from kalshi_pipelines.news.addresses import canonical_address
 from kalshi_pipelines.news.stories import Stories, features, likeness, sketch_of
 from kalshi_pipelines.units import DAY_US, HOUR_US
-from kalshi_pipelines_tests.support.news.corpus import Written, articles
+from kalshi_pipelines_tests.support.news.corpus import CorpusArticle, articles
 
 
 def alike(one: str, other: str, hours: int = 1, texts: tuple[str | None, str | None] = (None, None)) -> bool:
@@ -42,7 +42,7 @@ def test_edited_titles_are_one_story(one: str, other: str) -> None:
         ("Why?", "How?"),
     ],
 )
-def test_stories_that_differ_in_what_matters_stay_apart(one: str, other: str) -> None:
+def test_stories_with_different_facts_stay_apart(one: str, other: str) -> None:
     assert not alike(one, other)
 
 
@@ -61,9 +61,7 @@ def test_the_same_words_a_week_later_are_another_story() -> None:
         (2, "Fed holds rates steady as inflation cools quickly", True),
     ],
 )
-def test_an_article_without_a_time_is_a_copy_of_what_was_published_in_the_week_before(
-    days: int, title: str, is_copy: bool
-) -> None:
+def test_undated_article_matches_stories_of_the_week_before(days: int, title: str, is_copy: bool) -> None:
     dated = features("Fed holds rates steady as inflation cools", 20 * DAY_US, None)
     found = features(title, (20 + days) * DAY_US, None, is_dated=False)
     for known, new in ((dated, found), (found, dated)):
@@ -71,7 +69,7 @@ def test_an_article_without_a_time_is_a_copy_of_what_was_published_in_the_week_b
         assert stories.story_of(new) == (1 if is_copy else None)
 
 
-def test_a_text_that_begins_alike_tells_a_story_under_another_title() -> None:
+def test_same_text_under_another_title_is_one_story() -> None:
     text = "The central bank left its benchmark unchanged on Wednesday, and its chair said that " + " ".join(
         f"word{number}" for number in range(60)
     )
@@ -80,7 +78,7 @@ def test_a_text_that_begins_alike_tells_a_story_under_another_title() -> None:
     assert not alike(*titles, texts=(text, " ".join(f"other{number}" for number in range(80))))
 
 
-def told(corpus: list[Written]) -> list[int]:
+def assign_stories(corpus: list[CorpusArticle]) -> list[int]:
     """The story each article is given, as a collection gives them: one after the other."""
     stories, of_page, given = Stories(), {}, []
     for position, article in enumerate(corpus):
@@ -99,10 +97,10 @@ def pairs(groups: "Counter[int] | Counter[tuple[int, int]]") -> int:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_of_a_corpus_nearly_all_copies_are_found_and_nearly_nothing_else(seed: int) -> None:
+def test_corpus_copies_are_grouped_with_high_precision_and_recall(seed: int) -> None:
     corpus = articles(4_000, seed)
-    given = told(corpus)
+    given = assign_stories(corpus)
     right = pairs(Counter((article.story, story) for article, story in zip(corpus, given, strict=True)))
     assert right / pairs(Counter(given)) >= 0.99
     assert right / pairs(Counter(article.story for article in corpus)) >= 0.95
-    assert given == told(corpus)
+    assert given == assign_stories(corpus)

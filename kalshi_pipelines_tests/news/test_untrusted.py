@@ -32,7 +32,7 @@ from kalshi_pipelines.news.untrusted import plain_text
         ("{{ 7*7 }} ${7*7} '; DROP TABLE news_articles; --", "{{ 7*7 }} ${7*7} '; DROP TABLE news_articles; --"),
     ],
 )
-def test_only_what_a_reader_sees_is_left(text: str, shown: str) -> None:
+def test_plain_text_keeps_only_visible_text(text: str, shown: str) -> None:
     assert plain_text(text, 500) == shown
 
 
@@ -43,7 +43,7 @@ def test_a_text_is_cut_between_words() -> None:
 
 
 @given(st.text(max_size=400), st.integers(0, 300))
-def test_nothing_that_could_be_markup_or_control_is_left_of_any_text(text: str, most: int) -> None:
+def test_plain_text_never_has_markup_or_control_characters(text: str, most: int) -> None:
     shown = plain_text(text, most)
     assert len(shown) <= most
     assert not any(unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for letter in shown)
@@ -53,7 +53,7 @@ def test_nothing_that_could_be_markup_or_control_is_left_of_any_text(text: str, 
 @pytest.mark.parametrize(
     "piece", ["<", "<!--", "<script>", "&lt;", "<a ", "<a href='", "&amp;", "</", "\u0301", "\u202e"]
 )
-def test_no_text_takes_long(piece: str) -> None:
+def test_cleaning_time_grows_linearly(piece: str) -> None:
     def seconds(length: int) -> float:
         begun = time.process_time()
         plain_text(piece * (length // len(piece)), length)

@@ -37,10 +37,10 @@ def news_articles(
     """Articles about tracked markets and the most traded events, found by Exa and in feeds, within a daily budget."""
     settings = warehouse.settings
     with configured_providers(settings, exchange.sandbox_address(settings)) as configured:
-        for why in configured.why_not:
+        for why in configured.skip_reasons:
             context.log.info(why)
         if not configured.providers:
-            _show_skipped(context, configured.why_not)
+            _show_skipped(context, configured.skip_reasons)
             return ()
         done = collect_news(
             warehouse.engine,
@@ -58,8 +58,8 @@ def news_articles(
     return (dg.MaterializeResult(metadata=collection_metadata(warehouse.engine, done)),)
 
 
-def _show_skipped(context: dg.AssetExecutionContext, why_not: tuple[str, ...]) -> None:
-    why = "; ".join(why_not) or "no news provider is configured"
+def _show_skipped(context: dg.AssetExecutionContext, skip_reasons: tuple[str, ...]) -> None:
+    why = "; ".join(skip_reasons) or "no news provider is configured"
     context.log.warning(f"news is skipped: {why}")
     # The asset's page shows an observation, but no log line of a run.
     context.log_event(dg.AssetObservation(context.asset_key, description="skipped", metadata={"skipped": why}))
@@ -69,8 +69,8 @@ def _log(context: dg.AssetExecutionContext, search: SearchReport) -> None:
     context.log.info(f"{search.provider}: {search.calls} calls, {search.failed} failed, {search.articles} articles")
     for problem in search.problems:
         context.log.warning(problem)
-    if search.not_asked:
-        context.log.warning(f"{search.provider}: {len(search.not_asked)} queries not sent: {search.not_asked[0]}")
+    if search.not_sent:
+        context.log.warning(f"{search.provider}: {len(search.not_sent)} queries not sent: {search.not_sent[0]}")
 
 
 @warehouse_asset(

@@ -10,7 +10,7 @@ from kalshi_pipelines.defs.resources import WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_at_head
 from kalshi_pipelines.news.budget import budget_state
 from kalshi_pipelines.news.options import NewsOptions
-from kalshi_pipelines.news.showing import duplicate_rate, freshness
+from kalshi_pipelines.news.showing import duplicate_rate, news_freshness
 from kalshi_pipelines.units import dollars, now_us
 
 _WARN: Final = dg.AssetCheckSeverity.WARN
@@ -20,7 +20,7 @@ _WARN: Final = dg.AssetCheckSeverity.WARN
 def collected_in_the_last_26_hours(warehouse: WarehouseResource) -> dg.AssetCheckResult:
     """Passes if news was collected in the last 26 hours. Otherwise a quiet day and a broken collector look alike."""
     with warehouse_at_head(warehouse):
-        fresh = freshness(warehouse.engine, warehouse.settings.environment.value, now_us())
+        fresh = news_freshness(warehouse.engine, warehouse.settings.environment.value, now_us())
     return dg.AssetCheckResult(passed=fresh.is_fresh, severity=_WARN, description=fresh.sentence)
 
 

@@ -7,15 +7,15 @@ import dagster as dg
 import sqlalchemy as sa
 
 from kalshi_pipelines.defs.tables import text_table
-from kalshi_pipelines.news.reports import BudgetState, CollectedNews, LinkedNews, ScoredNews
-from kalshi_pipelines.news.showing import moods, newest_headlines, strongest_links
+from kalshi_pipelines.news.reports import BudgetState, CollectionReport, LinkingReport, ScoringReport
+from kalshi_pipelines.news.showing import newest_headlines, sentiment_rows, strongest_links
 from kalshi_pipelines.units import dollars
 
 _MOST_SHOWN: Final = 10
 _MOST_PROBLEMS: Final = 10
 
 
-def collection_metadata(engine: sa.Engine, done: CollectedNews) -> dict[str, Any]:
+def collection_metadata(engine: sa.Engine, done: CollectionReport) -> dict[str, Any]:
     """Return the metadata of a collection: articles and cost by provider, and the newest headlines."""
     metadata: dict[str, Any] = {
         "targets": done.targets,
@@ -38,7 +38,7 @@ def collection_metadata(engine: sa.Engine, done: CollectedNews) -> dict[str, Any
             "calls": str(each.calls),
             "failed": str(each.failed),
             "articles": str(each.articles),
-            "queries not sent": str(len(each.not_asked)),
+            "queries not sent": str(len(each.not_sent)),
         }
         for each in done.searches
     ]
@@ -49,7 +49,7 @@ def collection_metadata(engine: sa.Engine, done: CollectedNews) -> dict[str, Any
     return metadata
 
 
-def link_metadata(engine: sa.Engine, done: LinkedNews) -> dict[str, Any]:
+def link_metadata(engine: sa.Engine, done: LinkingReport) -> dict[str, Any]:
     """Return the metadata of linking: counts of links, the method of the score, and the strongest links."""
     return {
         "considered": done.considered,
@@ -61,14 +61,14 @@ def link_metadata(engine: sa.Engine, done: LinkedNews) -> dict[str, Any]:
     }
 
 
-def sentiment_metadata(engine: sa.Engine, done: ScoredNews) -> dict[str, Any]:
+def sentiment_metadata(engine: sa.Engine, done: ScoringReport) -> dict[str, Any]:
     """Return the metadata of scoring: articles by sentiment, the word list used, and sums by market."""
     return {
         "articles_scored": done.articles,
         "windows": done.windows,
         "method": done.method,
         **{f"articles_{label}": count for label, count in sorted(done.labels.items())},
-        **table_entry("sentiment", moods(engine, _MOST_SHOWN)),
+        **table_entry("sentiment", sentiment_rows(engine, _MOST_SHOWN)),
     }
 
 

@@ -31,12 +31,12 @@ class ConfiguredProviders:
 
     Attributes:
         providers: Those that are asked.
-        why_not: Why others are not, one sentence each.
+        skip_reasons: Why others are not, one sentence each.
         fetcher: What feeds are fetched with.
     """
 
     providers: tuple[NewsProvider, ...]
-    why_not: tuple[str, ...] = ()
+    skip_reasons: tuple[str, ...] = ()
     fetcher: Fetcher | None = field(default=None, repr=False)
 
     def __enter__(self) -> Self:
@@ -59,11 +59,11 @@ def configured_providers(settings: Settings, sandbox_url: str | None) -> Configu
     """
     exa = _exa(settings, sandbox_url)
     feeds = _feeds(settings, sandbox_url)
-    why_not = [each for each in (exa,) if isinstance(each, str)]
+    skip_reasons = [each for each in (exa,) if isinstance(each, str)]
     if not feeds:
-        why_not.append("no feed is read: KALSHI_NEWS_FEEDS is none.")
+        skip_reasons.append("no feed is read: KALSHI_NEWS_FEEDS is none.")
     providers: list[NewsProvider] = [*feeds] if isinstance(exa, str) else [exa, *feeds]
-    return ConfiguredProviders(tuple(providers), tuple(why_not), feeds[0].fetcher if feeds else None)
+    return ConfiguredProviders(tuple(providers), tuple(skip_reasons), feeds[0].fetcher if feeds else None)
 
 
 def _exa(settings: Settings, sandbox_url: str | None) -> ExaProvider | str:

@@ -19,7 +19,7 @@ from kalshi_pipelines.contracts.comparison.checking import check
 from kalshi_pipelines.contracts.language.differences import Difference
 from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 from kalshi_pipelines.contracts.probing.other_vendor_probes import EXA, cost_of
-from kalshi_pipelines.news.fetching import NotFetched, bounded, unpacked
+from kalshi_pipelines.news.fetching import NotFetched, read_bounded, unpack
 from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderAnswer, ProviderFailed, RawArticle
 from kalshi_pipelines.units import instant, microseconds, now_us
 
@@ -117,13 +117,13 @@ class _Exchange:
         """The JSON object Exa answers; what the SDK takes for it."""
         status = 0
         for attempt in range(1, _ATTEMPTS + 1):
-            status, told = self._post(endpoint, data, headers)
+            status, answer_headers = self._post(endpoint, data, headers)
             if status != 429 or attempt == _ATTEMPTS:
                 break
-            time.sleep(_wait(told.get("retry-after"), attempt))
-        self._compare(endpoint, data, status, told)
+            time.sleep(_wait(answer_headers.get("retry-after"), attempt))
+        self._compare(endpoint, data, status, answer_headers)
         if status != 200:
-            raise self._refused(status)
+            raise self._failure(status)
         try:
             answer = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -148,10 +148,10 @@ class _Exchange:
                     allow_redirects=False,
                 )
                 with response:
-                    told = {name.lower(): value for name, value in response.headers.items()}
+                    answer_headers = {name.lower(): value for name, value in response.headers.items()}
                     raw = response.raw.stream(65_536, decode_content=False)
-                    chunks = unpacked(told.get("content-encoding", ""), raw, _MOST_BYTES)
-                    self.body = bounded(chunks, _MOST_BYTES, give_up, _SECONDS)
+                    chunks = unpack(answer_headers.get("content-encoding", ""), raw, _MOST_BYTES)
+                    self.body = read_bounded(chunks, _MOST_BYTES, give_up, _SECONDS)
         except NotFetched as problem:
             raise ProviderFailed(f"Exa's answer can not be used: {problem}.") from None
         except requests.ConnectTimeout:
@@ -163,20 +163,20 @@ class _Exchange:
             if type(error).__module__.startswith("urllib3"):
                 raise ProviderFailed(f"Exa gave no complete answer ({type(error).__name__}).") from None
             raise
-        return response.status_code, told
+        return response.status_code, answer_headers
 
-    def _compare(self, endpoint: str, data: Mapping[str, Any], status: int, told: dict[str, str]) -> None:
+    def _compare(self, endpoint: str, data: Mapping[str, Any], status: int, headers: dict[str, str]) -> None:
         request = VendorRequest(ENDPOINT, is_signed=True, sent=dict(data))
-        response = Response(request, status, told, self.body, now_us(), self._base_url + endpoint, self._environment)
+        response = Response(request, status, headers, self.body, now_us(), self._base_url + endpoint, self._environment)
         self.differences = tuple(check(response).differences)
 
-    def _refused(self, status: int) -> ProviderFailed:
+    def _failure(self, status: int) -> ProviderFailed:
         remedy = _FATAL.get(status)
         if 300 <= status < 400:
             remedy = "it redirects, which a search never does; the key was not sent on"
-        said = "" if remedy else f" ({_message(self.body)})"
+        reason = "" if remedy else f" ({_message(self.body)})"
         return ProviderFailed(
-            f"Exa answered {status}{f': {remedy}' if remedy else said}.",
+            f"Exa answered {status}{f': {remedy}' if remedy else reason}.",
             is_charged=status not in _NOT_CHARGED and not 300 <= status < 400,
             is_fatal=status in _FATAL,
             differences=self.differences,
@@ -236,14 +236,14 @@ def _message(body: bytes) -> str:
         answer = json.loads(body)
     except (ValueError, RecursionError):
         return "no reason given"
-    said = answer.get("error") if isinstance(answer, dict) else None
-    return neutral(said, 100) if isinstance(said, str) and said else "no reason given"
+    reason = answer.get("error") if isinstance(answer, dict) else None
+    return neutral(reason, 100) if isinstance(reason, str) and reason else "no reason given"
 
 
-def _wait(told: str | None, attempt: int) -> float:
+def _wait(retry_after: str | None, attempt: int) -> float:
     """Seconds until the next attempt: as Exa says, else a little longer each time."""
     try:
-        seconds = float(told) if told else float(attempt)
+        seconds = float(retry_after) if retry_after else float(attempt)
     except ValueError:
         seconds = float(attempt)
     return min(max(seconds, 0.0), _LONGEST_WAIT)

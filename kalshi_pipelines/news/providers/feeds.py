@@ -32,7 +32,7 @@ _PARSER_ERRORS: Final = (
 _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
-class UnreadableFeed(ExpectedError, ValueError):
+class MalformedFeed(ExpectedError, ValueError):
     """The bytes are no feed, or one that may do harm; the text says which."""
 
 
@@ -71,7 +71,7 @@ class FeedProvider:
         try:
             fetched = self.fetcher.fetch(self._address.replace(QUERY, quote_plus(query.text)))
             articles = articles_of(fetched.body)
-        except (NotFetched, UnreadableFeed) as problem:
+        except (NotFetched, MalformedFeed) as problem:
             raise ProviderFailed(f"{self.name} can not be read: {problem}.", is_charged=False) from None
         recent = [each for each in articles if each.published_us is None or each.published_us >= query.since_us]
         most = query.most_results if self.takes_queries else _MOST_ENTRIES
@@ -82,7 +82,7 @@ def articles_of(body: bytes) -> list[RawArticle]:
     """The entries of a feed.
 
     Raises:
-        UnreadableFeed: It is none, or has a document type, entities or too many elements.
+        MalformedFeed: It is none, or has a document type, entities or too many elements.
     """
     import feedparser  # noqa: PLC0415  # half a second
 
@@ -94,9 +94,9 @@ def articles_of(body: bytes) -> list[RawArticle]:
             resolve_relative_uris=False,
         )
     except _PARSER_ERRORS as error:
-        raise UnreadableFeed(f"feedparser can not read it ({type(error).__name__})") from None
+        raise MalformedFeed(f"feedparser can not read it ({type(error).__name__})") from None
     if not parsed.get("version"):
-        raise UnreadableFeed("it is no RSS or Atom feed")
+        raise MalformedFeed("it is no RSS or Atom feed")
     language = parsed.feed.get("language")
     return [_article(entry, language) for entry in parsed.entries]
 
@@ -108,15 +108,15 @@ def _decoded(body: bytes) -> str:
     if encoding is None:
         encoding = declared[1].decode().lower() if declared else "utf-8"
         if not _ENCODINGS.fullmatch(encoding):
-            raise UnreadableFeed("it is written in an encoding that feeds do not use")
+            raise MalformedFeed("it is written in an encoding that feeds do not use")
     text = body.decode(encoding, errors="replace").replace("\x00", "")
     text = _DECLARATION.sub("", text, count=1)
     if _FORBIDDEN.search(text):
-        raise UnreadableFeed("it declares a document type or entities, which may make a small document endless")
+        raise MalformedFeed("it declares a document type or entities, which may make a small document endless")
     if text.count("<") > _MOST_TAGS:
-        raise UnreadableFeed(f"it has more than {_MOST_TAGS:,} elements")
+        raise MalformedFeed(f"it has more than {_MOST_TAGS:,} elements")
     if len(text) > _MOST_GUESSED and not _is_well_formed(text):
-        raise UnreadableFeed("it is long and no well-formed XML")
+        raise MalformedFeed("it is long and no well-formed XML")
     return text
 
 

@@ -13,7 +13,7 @@ from kalshi_pipelines.defs.news.metadata import (
     sentiment_metadata,
     table_entry,
 )
-from kalshi_pipelines.news.reports import BudgetState, CollectedNews, LinkedNews, ScoredNews, SearchReport
+from kalshi_pipelines.news.reports import BudgetState, CollectionReport, LinkingReport, ScoringReport, SearchReport
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines_tests.support.warehouse.rows import LEGAL
@@ -42,10 +42,10 @@ def test_hostile_headlines_show_as_plain_text(sqlite_engine: sa.Engine) -> None:
         link = {"relevance": 0.5, "relevance_method": "m", "linked_us": 1}
         connection.execute(sa.insert(tables.news_article_markets), LEGAL[tables.news_article_markets] | link)
         connection.execute(sa.insert(tables.news_sentiment_windows), LEGAL[tables.news_sentiment_windows])
-    search = SearchReport("exa", calls=3, failed=1, problems=("Exa answered 500.",), not_asked=("x",))
-    found = shown(collection_metadata(sqlite_engine, CollectedNews(1, 0.5, searches=(search,))))
-    found += shown(link_metadata(sqlite_engine, LinkedNews(1, 1, 0, 0, "m")))
-    found += shown(sentiment_metadata(sqlite_engine, ScoredNews(1, 1, "m", {"positive": 1})))
+    search = SearchReport("exa", calls=3, failed=1, problems=("Exa answered 500.",), not_sent=("x",))
+    found = shown(collection_metadata(sqlite_engine, CollectionReport(1, 0.5, searches=(search,))))
+    found += shown(link_metadata(sqlite_engine, LinkingReport(1, 1, 0, 0, "m")))
+    found += shown(sentiment_metadata(sqlite_engine, ScoringReport(1, 1, "m", {"positive": 1})))
     assert found.count("back") == 2
     assert "Exa answered 500." in found
     assert not set(found) & set("<>`|\u202e")

@@ -6,10 +6,10 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.news.collecting import collect_news
 from kalshi_pipelines.news.options import NewsOptions
-from kalshi_pipelines.news.reports import CollectedNews
+from kalshi_pipelines.news.reports import CollectionReport
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.warehouse import tables
-from kalshi_pipelines_tests.support.news.providers import Scripted
+from kalshi_pipelines_tests.support.news.providers import ScriptedProvider
 
 GAME, STORM = "KXMLBGAME-26NOV22", "KXHURR-26"
 TORONTO, LANDFALL = "KXMLBGAME-26NOV22-TOR", "KXHURR-26-FL"
@@ -17,7 +17,7 @@ NOW = 1_790_600_000_000_000
 STORM_QUERY, GAME_QUERY = "Hurricane Zelda hit Florida In 2026", "Toronto at Philadelphia Nov 22"
 
 
-def collect(engine: sa.Engine, *providers: Scripted, now: int = NOW, **options: Any) -> CollectedNews:
+def collect(engine: sa.Engine, *providers: ScriptedProvider, now: int = NOW, **options: Any) -> CollectionReport:
     """Collect news once, at a fixed time."""
     return collect_news(engine, providers, NewsOptions(**options), Environment.SANDBOX, clock=lambda: now)
 

@@ -46,7 +46,7 @@ _CHANGES = (
 
 
 @dataclass(frozen=True)
-class Written:
+class CorpusArticle:
     """An article of the corpus and the story it tells; articles with the same page are one article."""
 
     story: int
@@ -136,12 +136,12 @@ def _variant(random_: random.Random, url: str) -> str:
     return f"{url}/#comments"
 
 
-def articles(count: int, seed: int = 1) -> list[Written]:
+def articles(count: int, seed: int = 1) -> list[CorpusArticle]:
     """So many articles or a few more, in the order of their publication."""
     return sorted(_generated(count, random.Random(seed)), key=lambda each: (each.published_us, each.url))
 
 
-def _generated(count: int, random_: random.Random) -> Iterator[Written]:
+def _generated(count: int, random_: random.Random) -> Iterator[CorpusArticle]:
     story = page = made = 0
     seen: defaultdict[str, list[int]] = defaultdict(list)
     while made < count:
@@ -160,8 +160,8 @@ def _generated(count: int, random_: random.Random) -> Iterator[Written]:
             shown = title if copy == 0 else _edited(random_, title) if random_.random() < 0.7 else title
             at = published + min(copy, 2) * random_.randrange(1, DAY_US)
             body = text if has_text and random_.random() < 0.8 else None
-            yield Written(story, page, url, shown, body, at)
+            yield CorpusArticle(story, page, url, shown, body, at)
             made += 1
             if random_.random() < 0.15:
-                yield Written(story, page, _variant(random_, url), shown, body, at)
+                yield CorpusArticle(story, page, _variant(random_, url), shown, body, at)
                 made += 1

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderAnswer, ProviderFailed, RawArticle
 
-Answer = ProviderAnswer | ProviderFailed
+ScriptedAnswer = ProviderAnswer | ProviderFailed
 
 
-class Scripted:
+class ScriptedProvider:
     """A provider whose answers are given by query; any other query is answered with nothing."""
 
     def __init__(
         self,
-        answers: dict[str, Answer] | None = None,
+        answers: dict[str, ScriptedAnswer] | None = None,
         *,
         name: str = "exa",
         vendor: str | None = None,
@@ -21,21 +21,21 @@ class Scripted:
     ) -> None:
         self.answers = answers or {}
         self.name, self.vendor, self.takes_queries = name, vendor, takes_queries
-        self.asked: list[NewsQuery] = []
+        self.queries: list[NewsQuery] = []
         self._most = most
 
     def most_microdollars(self, query: NewsQuery) -> int:
         return self._most
 
     def find(self, query: NewsQuery) -> ProviderAnswer:
-        self.asked.append(query)
+        self.queries.append(query)
         answer = self.answers.get(query.text, ProviderAnswer((), 0))
         if isinstance(answer, ProviderFailed):
             raise answer
         return answer
 
 
-def found(*articles: RawArticle, cost: int | None = 0) -> ProviderAnswer:
+def reply(*articles: RawArticle, cost: int | None = 0) -> ProviderAnswer:
     """An answer with these articles."""
     return ProviderAnswer(articles, cost, "request-1")
 
@@ -47,6 +47,6 @@ def article(
     return RawArticle(f"https://news.example/{path}", title, published_us, text, provider_id=path)
 
 
-def texts(answers: Sequence[NewsQuery]) -> list[str]:
+def query_texts(queries: Sequence[NewsQuery]) -> list[str]:
     """What was asked."""
-    return [query.text for query in answers]
+    return [query.text for query in queries]

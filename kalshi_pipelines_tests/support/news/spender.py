@@ -3,7 +3,7 @@
 import ctypes
 import time
 
-from kalshi_pipelines.news.budget import NoRoom, ask, budget_of
+from kalshi_pipelines.news.budget import BudgetExhausted, budget_of, search_within_budget
 from kalshi_pipelines.news.options import NewsOptions
 from kalshi_pipelines.news.providers.exa import VENDOR, ExaProvider
 from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderFailed
@@ -22,8 +22,8 @@ def spend(warehouse_url: str, exa_url: str, day_microdollars: int, searches: cty
         now = now_us()
         searches.value += 1
         try:
-            ask(engine, provider, NewsQuery("Inflation in Albany", now - WEEK_US, now, 25), budget)
-        except NoRoom:
+            search_within_budget(engine, provider, NewsQuery("Inflation in Albany", now - WEEK_US, now, 25), budget)
+        except BudgetExhausted:
             return
         except ProviderFailed:
             time.sleep(0.01)

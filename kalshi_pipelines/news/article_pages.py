@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.runs import IngestRun
 from kalshi_pipelines.news.articles import MOST_SNIPPET
-from kalshi_pipelines.news.fetching import Fetched, Fetcher, Limits, NotFetched
+from kalshi_pipelines.news.fetching import FetchedPage, Fetcher, FetchLimits, NotFetched
 from kalshi_pipelines.news.languages import language_of
 from kalshi_pipelines.news.stories import sketch_of
 from kalshi_pipelines.news.untrusted import plain_text
@@ -19,14 +19,14 @@ from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import news_article_sources, news_articles
 
 MOST_PAGES: Final = 50
-_LIMITS: Final = Limits(most_bytes=2 * 1024 * 1024, seconds=15.0, redirects=3)
+_LIMITS: Final = FetchLimits(most_bytes=2 * 1024 * 1024, seconds=15.0, redirects=3)
 _MOST_READ: Final = 1_000_000
 _CHARSET: Final = re.compile(r"charset\s*=\s*[\"']?(utf-?8|us-ascii|iso-8859-\d{1,2}|windows-125\d)\b", re.IGNORECASE)
 _TEXTS: Final = ("text/html", "application/xhtml+xml", "text/plain")
 
 
 @dataclass(frozen=True)
-class ReadPages:
+class PageCounts:
     """How many pages gave a text, and how many did not."""
 
     read: int = 0
@@ -38,7 +38,7 @@ def page_fetcher() -> Fetcher:
     return Fetcher(limits=_LIMITS)
 
 
-def read_pages(run: IngestRun, text_characters: int, fetcher: Fetcher) -> ReadPages:
+def read_pages(run: IngestRun, text_characters: int, fetcher: Fetcher) -> PageCounts:
     """Fetch the pages of this run's articles that have no text, and keep what they say."""
     article, source = news_articles.c, news_article_sources.c
     with run.engine.connect() as connection:
@@ -65,10 +65,10 @@ def read_pages(run: IngestRun, text_characters: int, fetcher: Fetcher) -> ReadPa
     with writing(run.engine) as connection:
         for key, values in texts.items():
             connection.execute(sa.update(news_articles).where(article.news_article_id == key).values(values))
-    return ReadPages(len(texts), len(wanted) - len(texts))
+    return PageCounts(len(texts), len(wanted) - len(texts))
 
 
-def text_of(page: Fetched, text_characters: int) -> str:
+def text_of(page: FetchedPage, text_characters: int) -> str:
     """What a page says.
 
     Raises:
