@@ -11,10 +11,9 @@ from kalshi_pipelines.defs.news.metadata import collection_metadata, link_metada
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_asset
 from kalshi_pipelines.defs.tables import table_metadata
-from kalshi_pipelines.news.collecting import collect_news
+from kalshi_pipelines.news.configured_collection import collect_configured_news
 from kalshi_pipelines.news.linking import link_news
 from kalshi_pipelines.news.options import NewsOptions
-from kalshi_pipelines.news.providers.configured import configured_providers
 from kalshi_pipelines.news.reports import SearchReport
 from kalshi_pipelines.news.scoring import score_sentiment
 from kalshi_pipelines.warehouse import tables
@@ -36,19 +35,17 @@ def news_articles(
 ) -> tuple[dg.MaterializeResult[Any], ...]:
     """Articles about tracked markets and the most traded events, found by Exa and in feeds, within a daily budget."""
     settings = warehouse.settings
-    with configured_providers(settings, exchange.sandbox_address(settings)) as configured:
-        for why in configured.skip_reasons:
-            context.log.info(why)
-        if not configured.providers:
-            _show_skipped(context, configured.skip_reasons)
-            return ()
-        done = collect_news(
-            warehouse.engine,
-            configured.providers,
-            NewsOptions.from_settings(settings),
-            settings.environment,
-            dagster_run_id=context.run.run_id,
-        )
+    collected = collect_configured_news(
+        warehouse.engine,
+        settings,
+        exchange.sandbox_address(settings),
+        log=context.log.info,
+        dagster_run_id=context.run.run_id,
+    )
+    done = collected.report
+    if done is None:
+        _show_skipped(context, collected.skip_reasons)
+        return ()
     context.log.info(
         f"searched news of {done.targets} markets and events: {done.read} articles read, {done.written} written, "
         f"{done.unchanged} unchanged, {done.rejected} rejected"
