@@ -43,11 +43,25 @@ _SENTIMENTS: Final = BulkWrite(
 _WINDOWS: Final = BulkWrite(
     news_sentiment_windows,
     (
-        "item_type", "ticker", "days", "until_us", "articles", "stories", "positive", "neutral", "negative",
-        "without_published_time", "mean_score", "weighted_score", "weight", "previous_weighted_score", "method",
-        "computed_us", "ingest_run_id",
+        "item_type",
+        "ticker",
+        "days",
+        "until_us",
+        "articles",
+        "stories",
+        "positive",
+        "neutral",
+        "negative",
+        "without_published_time",
+        "mean_score",
+        "weighted_score",
+        "weight",
+        "previous_weighted_score",
+        "method",
+        "computed_us",
+        "ingest_run_id",
     ),
-)  # fmt: skip
+)
 _LINKS: Final = (("market", news_article_markets, "ticker"), ("event", news_article_events, "event_ticker"))
 
 
@@ -160,14 +174,21 @@ def _scored_articles(
     at = sa.func.coalesce(article.published_us, article.collected_us)
     rows = connection.execute(
         sa.select(
-            table.c[key], article.news_article_id, article.group_id, at, article.published_us, article.language,
-            scored.score, scored.confidence, table.c.relevance,
+            table.c[key],
+            article.news_article_id,
+            article.group_id,
+            at,
+            article.published_us,
+            article.language,
+            scored.score,
+            scored.confidence,
+            table.c.relevance,
         )
         .join_from(table, news_articles, article.news_article_id == table.c.news_article_id)
         .join(news_sentiments, (scored.news_article_id == article.news_article_id) & (scored.method == METHOD))
         .where(at >= earliest, at < until)
         .order_by(table.c[key], article.news_article_id)
-    )  # fmt: skip
+    )
     articles: defaultdict[str, list[_ScoredArticle]] = defaultdict(list)
     for ticker, article_id, group, at_us, published, language, score, confidence, relevance in rows:
         if is_english(language):

@@ -40,9 +40,13 @@ def search_of(terms: Sequence[str], dialect: str) -> sa.Select[Any]:
     """The statement that finds articles with all of some words, the best first."""
     article = news_articles.c
     columns = (
-        article.news_article_id, article.title, article.url, article.source_domain, article.published_us,
+        article.news_article_id,
+        article.title,
+        article.url,
+        article.source_domain,
+        article.published_us,
         article.text_snippet,
-    )  # fmt: skip
+    )
     if dialect == "sqlite":
         index = sa.table("news_search", sa.column("rowid"), sa.column("news_search"), sa.column("rank"))
         return (

@@ -22,11 +22,20 @@ SUBJECT: Final = "news_articles"
 _NEW: Final = BulkWrite(
     news_articles,
     (
-        "url", "title", "source_domain", "published_us", "collected_us", "text_snippet", "full_text", "exa_request_id",
-        "ingest_run_id", "language", "text_sketch",
+        "url",
+        "title",
+        "source_domain",
+        "published_us",
+        "collected_us",
+        "text_snippet",
+        "full_text",
+        "exa_request_id",
+        "ingest_run_id",
+        "language",
+        "text_sketch",
     ),
     on_conflict="refuse",
-)  # fmt: skip
+)
 _SOURCES: Final = BulkWrite(
     news_article_sources,
     ("news_article_id", "provider", "url", "provider_article_id", "request_id", "found_us", "ingest_run_id"),
@@ -120,11 +129,20 @@ def _insert(
 ) -> list[RefusedRow]:
     rows: list[Row] = [
         (
-            each.url, each.title, each.source_domain, each.published_us, stamp.recorded_us, each.snippet, each.text,
-            request_id, stamp.ingest_run_id, each.language, each.sketch,
+            each.url,
+            each.title,
+            each.source_domain,
+            each.published_us,
+            stamp.recorded_us,
+            each.snippet,
+            each.text,
+            request_id,
+            stamp.ingest_run_id,
+            each.language,
+            each.sketch,
         )
         for each in articles
-    ]  # fmt: skip
+    ]
     return write_rows(connection, _NEW, rows)
 
 
@@ -186,15 +204,21 @@ def _recent_articles(
     last = max(each.published_us for each in described) + UNDATED_US
     rows = connection.execute(
         sa.select(
-            columns.news_article_id, columns.group_id, columns.title, columns.published_us, columns.collected_us,
+            columns.news_article_id,
+            columns.group_id,
+            columns.title,
+            columns.published_us,
+            columns.collected_us,
             columns.text_sketch,
-        ).where(
+        )
+        .where(
             sa.or_(
                 columns.published_us.between(first, last),
                 columns.published_us.is_(None) & columns.collected_us.between(first, last),
             )
-        ).order_by(columns.news_article_id)
-    )  # fmt: skip
+        )
+        .order_by(columns.news_article_id)
+    )
     for key, group, title, published, collected, sketch in rows:
         if key not in without:
             yield group or key, features(title, published or collected, sketch, is_dated=published is not None)

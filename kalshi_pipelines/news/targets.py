@@ -17,7 +17,11 @@ from kalshi_pipelines.warehouse.tables import events, markets, tracked_items, wa
 
 MOST_QUERY: Final = 200
 MOST_QUERIES: Final = 5
-_QUESTION_WORDS: Final = re.compile(r"^(?:will|does|do|did|is|are|was|has|have|can|could|how (?:many|much)|what|which|who|when)\b(?:\s+the\b)?\s*", re.IGNORECASE)  # noqa: E501  # fmt: skip
+_QUESTION_WORDS: Final = re.compile(
+    r"^(?:will|does|do|did|is|are|was|has|have|can|could|how (?:many|much)|what|which|who|when)\b"
+    r"(?:\s+the\b)?\s*",
+    re.IGNORECASE,
+)
 _NO_SUBJECT: Final = frozenset({"", "yes", "no"})
 _NOT_ALNUM: Final = re.compile(r"[^\w\s$%.,'/&+-]")
 
@@ -82,15 +86,20 @@ def _tracked_targets(connection: sa.Connection) -> list[Target]:
     item, market, event = tracked_items.c, markets.c, events.c
     rows = connection.execute(
         sa.select(
-            item.ticker, item.item_type, item.search_queries,
-            market.title, market.yes_sub_title, event.title.label("event_title"), event.sub_title,
+            item.ticker,
+            item.item_type,
+            item.search_queries,
+            market.title,
+            market.yes_sub_title,
+            event.title.label("event_title"),
+            event.sub_title,
         )
         .select_from(tracked_items)
         .outerjoin(markets, (market.ticker == item.ticker) & (item.item_type == "market"))
         .outerjoin(events, (event.event_ticker == item.ticker) & (item.item_type == "event"))
         .where(item.is_active)
         .order_by(item.ticker)
-    ).mappings()  # fmt: skip
+    ).mappings()
     return [_tracked_target(row) for row in rows]
 
 

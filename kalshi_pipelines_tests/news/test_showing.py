@@ -67,10 +67,11 @@ def test_strongest_links_are_recent_and_sorted_by_relevance(engine: sa.Engine, r
         link = {"news_article_id": article, "relevance": relevance, "relevance_method": "m", "linked_us": at_us}
         insert(engine, tables.news_article_markets, link)
     insert(
-        engine, tables.news_article_events,
+        engine,
+        tables.news_article_events,
         {"news_article_id": 2, "relevance": 0.9, "relevance_method": "m", "linked_us": NOW},
         {"news_article_id": 4, "relevance": None, "relevance_method": None, "linked_us": None},
-    )  # fmt: skip
+    )
     assert strongest_links(engine, 5) == [
         {"market or event": EVENT["event_ticker"], "relevance": "0.90", "headline": "Strong"},
         {"market or event": MARKET["ticker"], "relevance": "0.20", "headline": "Weak"},
@@ -82,16 +83,21 @@ def test_sentiment_rows_show_the_newest_window_with_counts(engine: sa.Engine, ru
     counts = {"articles": 5, "stories": 4, "positive": 1, "neutral": 0, "negative": 3, "ingest_run_id": run}
     window = {"item_type": "market", "days": 7, "weighted_score": -0.456} | counts
     insert(
-        engine, tables.news_sentiment_windows,
+        engine,
+        tables.news_sentiment_windows,
         window | {"ticker": "OLD", "until_us": NOW - DAY},
         window | {"ticker": "NEW", "until_us": NOW, "previous_weighted_score": None},
-    )  # fmt: skip
+    )
     assert sentiment_rows(engine, 5) == [
         {
-            "market or event": "NEW", "days": "7", "stories": "4", "positive / neutral / negative": "1 / 0 / 3",
-            "weighted score": "-0.46", "before": "unknown",
+            "market or event": "NEW",
+            "days": "7",
+            "stories": "4",
+            "positive / neutral / negative": "1 / 0 / 3",
+            "weighted score": "-0.46",
+            "before": "unknown",
         }
-    ]  # fmt: skip
+    ]
 
 
 def test_freshness_counts_only_successful_runs_of_the_environment(engine: sa.Engine, run: int) -> None:
@@ -109,7 +115,7 @@ def test_freshness_counts_only_successful_runs_of_the_environment(engine: sa.Eng
 def test_duplicate_rate_counts_recent_copies_and_ignores_small_samples(engine: sa.Engine, run: int) -> None:
     articles(
         engine, {"group_id": 1}, {"group_id": 1}, {"group_id": 1, "collected_us": NOW - 8 * DAY}, {"group_id": None}
-    )  # fmt: skip
+    )
     assert duplicate_rate(engine, NOW) == DuplicateRate(articles=3, copies=1)
     assert DuplicateRate(0, 0).is_usual
     assert DuplicateRate(10, 10).is_usual

@@ -27,9 +27,15 @@ _PEOPLE = _invented(
 _COUNTRIES = _invented("Nor Bra Ken Pol Viet Tur Can Gre", "land zania mark stan via ola")
 _GOODS = ("oil", "gold", "copper", "wheat", "coffee", "gas", "silver", "corn", "cotton", "sugar")
 _CAUSES = (
-    "as traders weigh supply data", "after central bank minutes", "amid storm warnings", "on strong demand from Asia",
-    "as inflation worries ease", "before holiday weekend", "after surprise report", "despite analyst doubts",
-)  # fmt: skip
+    "as traders weigh supply data",
+    "after central bank minutes",
+    "amid storm warnings",
+    "on strong demand from Asia",
+    "as inflation worries ease",
+    "before holiday weekend",
+    "after surprise report",
+    "despite analyst doubts",
+)
 _OUTLETS = ("Reuters", "AP", "CNN", "Guardian", "Herald", "Tribune", "Gazette", "Courier", "Examiner", "Mirror", "Post")
 _SITES = [f"{name.lower()}-{kind}.example" for name in _OUTLETS for kind in ("news", "daily", "online", "local")]
 _FILLER = (
@@ -84,8 +90,10 @@ def _titles(random_: random.Random) -> str:
 def _body(random_: random.Random, title: str) -> str:
     values = {
         "day": random_.choice(("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")),
-        "place": random_.choice(_PLACES), "firm": random_.choice(_FIRMS), "person": random_.choice(_PEOPLE),
-    }  # fmt: skip
+        "place": random_.choice(_PLACES),
+        "firm": random_.choice(_FIRMS),
+        "person": random_.choice(_PEOPLE),
+    }
     filler = _FILLER.format(**values).split()
     start = random_.randrange(len(filler))
     lead = (
