@@ -19,7 +19,7 @@ from kalshi_pipelines.defs.schema.requirement import (
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import (
-    guards_taken_down,
+    altered_guards,
     require_journal_head,
     upgrade_journal,
 )
@@ -38,7 +38,7 @@ def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) ->
     The audit trail records which guards were restored.
     """
     with report_expected_failures(context.log):
-        lost = guards_taken_down(journal.engine)
+        lost = altered_guards(journal.engine)
         if lost and context.job_name != MIGRATE_JOB:
             require_journal_head(journal.engine)
         upgrade = upgrade_journal(journal.engine)

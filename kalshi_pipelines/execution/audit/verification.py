@@ -19,7 +19,7 @@ from kalshi_pipelines.execution.audit.replay import replay_ledger, replay_states
 from kalshi_pipelines.execution.journal.anchors import AnchorFile, AnchorsUnreadable
 from kalshi_pipelines.execution.journal.engine import explain_failures, record_hash
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalRefused, JournalUnavailable
-from kalshi_pipelines.execution.journal.migrations import guards_taken_down, require_journal_head
+from kalshi_pipelines.execution.journal.migrations import altered_guards, require_journal_head
 from kalshi_pipelines.execution.journal.tables import (
     anchors,
     audit_head,
@@ -103,7 +103,7 @@ def verify(
     records, head = 0, "-"
     guards_changed = False
     try:
-        guards_changed = bool(guards_taken_down(engine))
+        guards_changed = bool(altered_guards(engine))
         require_journal_head(engine)
         reading = engine
         if engine.dialect.name == "postgresql":

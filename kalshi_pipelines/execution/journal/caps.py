@@ -41,7 +41,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AdmissionFigures:
     """All that an admission is held against."""
 
     scopes: Mapping[ScopeKind, Scope]
@@ -50,17 +50,17 @@ class Standing:
     newest_day: str
 
 
-def refusal(intent: Intent, standing: Standing, session: Row, caps: Mapping[str, Row]) -> Refusal | None:
+def refusal(intent: Intent, figures: AdmissionFigures, session: Row, caps: Mapping[str, Row]) -> Refusal | None:
     """Why an order does not fit the caps of its session, with a check for every cap; None if it fits all of them."""
     checks = [
         _check("order.notional", session["order_notional_cap_microdollars"], intent.notional_microdollars),
-        _check("order.worst", session["order_worst_cap_microdollars"], reserved(intent).worst),
-        _check("attempts.minute", session["attempts_per_minute_cap"], standing.attempts),
+        _check("order.worst", session["order_worst_cap_microdollars"], reserved_exposure(intent).worst),
+        _check("attempts.minute", session["attempts_per_minute_cap"], figures.attempts),
     ]
-    for kind, scope in standing.scopes.items():
-        window = standing.window if kind is ScopeKind.ROLLING else Window()
+    for kind, scope in figures.scopes.items():
+        window = figures.window if kind is ScopeKind.ROLLING else Window()
         checks += _scope_checks(intent, scope, window, caps[kind.value])
-    account = standing.scopes[ScopeKind.ACCOUNT]
+    account = figures.scopes[ScopeKind.ACCOUNT]
     checks.append(_position_check(intent, account, session["position_cap_centicontracts"]))
     failed = [check for check in checks if not check.ok]
     if not failed:
@@ -69,12 +69,12 @@ def refusal(intent: Intent, standing: Standing, session: Row, caps: Mapping[str,
     what = first.code.partition(".")[2]
     return Refusal(
         _REASONS[what],
-        f"{first.code} would be {_in_words(what, first.observed)}, the cap is {_in_words(what, first.limit)}",
+        f"{first.code} would be {_amount_text(what, first.observed)}, the cap is {_amount_text(what, first.limit)}",
         tuple(checks),
     )
 
 
-def reserved(intent: Intent) -> Exposure:
+def reserved_exposure(intent: Intent) -> Exposure:
     """What an order that is admitted holds."""
     return Exposure(intent.reserved_if_no_microdollars, intent.reserved_if_yes_microdollars)
 
@@ -89,7 +89,7 @@ _REASONS: Final = {
 }
 
 
-def _in_words(what: str, amount: str) -> str:
+def _amount_text(what: str, amount: str) -> str:
     if what in ("notional", "worst"):
         return amounts.money(int(amount))
     return amounts.count(int(amount)) if what == "position" else amount
@@ -100,7 +100,7 @@ def _check(code: str, limit: int, observed: int) -> Check:
 
 
 def _scope_checks(intent: Intent, scope: Scope, window: Window, caps: Row) -> list[Check]:
-    worst = scope.worst - scope.exposure.worst + (scope.exposure + reserved(intent)).worst
+    worst = scope.worst - scope.exposure.worst + (scope.exposure + reserved_exposure(intent)).worst
     kind = scope.kind.value
     return [
         Check(f"{kind}.breached", not scope.breached, "no", "yes" if scope.breached else "no"),

@@ -51,7 +51,7 @@ def upgrade_journal(engine: sa.Engine, revision: str = "head") -> Upgrade:
     return Upgrade(before, journal_head(), tuple(applied))
 
 
-def guards_taken_down(engine: sa.Engine) -> list[str]:
+def altered_guards(engine: sa.Engine) -> list[str]:
     """The guards that somebody took down or changed in a journal of this code's schema.
 
     Raises:

@@ -101,7 +101,7 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseHeld:
+class HeldLease:
     """The session that holds a sub-account, and the time its lease expires."""
 
     session_id: str
@@ -252,7 +252,7 @@ class SweepReading:
 
 
 @dataclass(frozen=True, slots=True)
-class ReconciliationMade:
+class ReconciliationRecord:
     """The newest reconciliation."""
 
     reconciliation_id: int

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.reading.sessions import KnownSessions
 from kalshi_pipelines.execution.journal.writing.account_postings import AccountPostings
+from kalshi_pipelines.execution.journal.writing.admission_figures import AdmissionFigureReader
 from kalshi_pipelines.execution.journal.writing.audit_writer import AuditWriter
 from kalshi_pipelines.execution.journal.writing.evidence import EvidenceWriter
 from kalshi_pipelines.execution.journal.writing.facts import FactWriter
@@ -20,7 +21,6 @@ from kalshi_pipelines.execution.journal.writing.postings import PostingMaker
 from kalshi_pipelines.execution.journal.writing.reconciliations import ReconciliationWriter
 from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
 from kalshi_pipelines.execution.journal.writing.sessions import SessionWriter
-from kalshi_pipelines.execution.journal.writing.standings import Standings
 
 
 class JournalTransaction:
@@ -41,14 +41,14 @@ class JournalTransaction:
         self._connection = connection
         self.reading = reading = JournalReading(connection, known)
         self.audit = audit = AuditWriter(connection, clock_us)
-        standings = Standings(connection, audit.now_us)
-        postings = PostingMaker(standings, audit.now_us)
+        figures = AdmissionFigureReader(connection, audit.now_us)
+        postings = PostingMaker(figures, audit.now_us)
         scopes = ScopeWriter(connection, audit, reading, postings)
         account_postings = AccountPostings(reading.sessions, scopes, postings)
         self.halts = HaltWriter(audit, reading.halts)
         facts = FactWriter(connection, audit, self.halts)
         self.sessions = SessionWriter(connection, audit, reading.sessions)
-        self.ledger = LedgerWriter(connection, audit, reading, standings, postings, scopes)
+        self.ledger = LedgerWriter(connection, audit, reading, figures, postings, scopes)
         self.orders = OrderWriter(audit, reading, self.ledger)
         self.evidence = EvidenceWriter(connection, audit)
         self.reconciliations = ReconciliationWriter(audit)

@@ -7,7 +7,7 @@ from typing import Final
 from kalshi_pipelines.execution.audit.verification import AuditVerdict
 from kalshi_pipelines.execution.journal.guards import HOURS_AHEAD
 from kalshi_pipelines.execution.journal.records import Mode
-from kalshi_pipelines.execution.journal.writing.standings import WINDOW_HOURS
+from kalshi_pipelines.execution.journal.writing.admission_figures import WINDOW_HOURS
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.service.audit import verify_or_stop
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused

@@ -18,7 +18,7 @@ from kalshi_pipelines.execution.journal.guards import guard_statements, installe
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import (
     VERSION_TABLE,
-    guards_taken_down,
+    altered_guards,
     journal_head,
     require_journal_head,
     upgrade_journal,
@@ -112,11 +112,11 @@ def test_guard_with_another_body_is_missing_in_postgres(postgres_journal_url: st
         connection.exec_driver_sql(
             "CREATE OR REPLACE FUNCTION guard_send() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
         )
-    assert guards_taken_down(postgres_journal) == ["guard_send on order_events"]
+    assert altered_guards(postgres_journal) == ["guard_send on order_events"]
     with pytest.raises(JournalOutdated, match="find out who did that"):
         require_journal_head(postgres_journal)
     upgrade_journal(postgres_journal)
-    assert guards_taken_down(postgres_journal) == []
+    assert altered_guards(postgres_journal) == []
     postgres_journal.dispose()
 
 

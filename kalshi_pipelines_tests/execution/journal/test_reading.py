@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, Proposer, propose, read_proposal
 from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalOutdated
-from kalshi_pipelines.execution.journal.records import Binding, KillState, LeaseHeld, Mode, ReconciliationMade
+from kalshi_pipelines.execution.journal.records import Binding, HeldLease, KillState, Mode, ReconciliationRecord
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
@@ -71,10 +71,10 @@ def test_a_reconciliation_is_the_newest_of_its_sub_account(steps: OrderSteps) ->
     dirty = reconciled(steps, 3, clean=False)
     reconciled(steps, 0, clean=True, subaccount=1)
     with steps.journal.reading() as reading:
-        assert reading.reconciliations.newest(ACCOUNT) == ReconciliationMade(
+        assert reading.reconciliations.newest(ACCOUNT) == ReconciliationRecord(
             dirty, at_us + SECOND - 2, at_us + SECOND - 1, at_us + SECOND, False, 3
         )
-        assert reading.reconciliations.newest_clean(ACCOUNT) == ReconciliationMade(
+        assert reading.reconciliations.newest_clean(ACCOUNT) == ReconciliationRecord(
             clean, at_us - 2, at_us - 1, at_us, True, 0
         )
         assert reading.reconciliations.newest(Account("demo", 0)) is None
@@ -122,7 +122,7 @@ def test_a_reconciliation_from_before_the_first_session_is_none_of_it(steps: Ord
 
 def test_a_session_is_found_by_its_lease_and_its_groups(steps: OrderSteps) -> None:
     with steps.journal.reading() as reading:
-        assert reading.sessions.lease(ACCOUNT) == LeaseHeld("session-0001", NOON + HOUR)
+        assert reading.sessions.lease(ACCOUNT) == HeldLease("session-0001", NOON + HOUR)
         assert reading.sessions.live_session(ACCOUNT) == "session-0001"
         assert reading.sessions.first_live_session_us(ACCOUNT) == NOON
         assert reading.sessions.groups("session-0001") == {0: GROUP}

@@ -24,8 +24,8 @@ from kalshi_pipelines.execution.journal.records import (
 )
 from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, metadata
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.journal.writing.admission_figures import AdmissionFigureReader
 from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
-from kalshi_pipelines.execution.journal.writing.standings import Standings
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
@@ -291,8 +291,8 @@ def test_sending_with_a_reservation_in_another_scope_is_refused(
     steps: OrderSteps, kind: ScopeKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise a writer could count each order in a new scope with caps of its own."""
-    keys = Standings._keys
-    monkeypatch.setattr(Standings, "_keys", lambda *its: {**keys(*its), kind: ELSEWHERE[kind]})
+    keys = AdmissionFigureReader._keys
+    monkeypatch.setattr(AdmissionFigureReader, "_keys", lambda *its: {**keys(*its), kind: ELSEWHERE[kind]})
     monkeypatch.setattr(ScopeWriter, "_carry_over", lambda *_: None)
     intent = steps.reserve()
     assert (
@@ -305,8 +305,8 @@ def test_sending_with_a_reservation_in_a_past_day_is_refused(
     steps: OrderSteps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps.reserve()
-    keys = Standings._keys
-    monkeypatch.setattr(Standings, "_keys", lambda *its: {**keys(*its), ScopeKind.DAY: "2026-11-22"})
+    keys = AdmissionFigureReader._keys
+    monkeypatch.setattr(AdmissionFigureReader, "_keys", lambda *its: {**keys(*its), ScopeKind.DAY: "2026-11-22"})
     intent = steps.reserve()
     assert (
         refused(steps, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))

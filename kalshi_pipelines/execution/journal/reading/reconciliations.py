@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.reading.rows import Row, first_row
 from kalshi_pipelines.execution.journal.reading.sessions import SessionReading
-from kalshi_pipelines.execution.journal.records import ReconciliationMade
+from kalshi_pipelines.execution.journal.records import ReconciliationRecord
 from kalshi_pipelines.execution.journal.tables import reconciliations
 from kalshi_pipelines.execution.orders.account import Account
 
@@ -15,7 +15,7 @@ class ReconciliationReading:
     def __init__(self, connection: sa.Connection, sessions: SessionReading) -> None:
         self._connection, self._sessions = connection, sessions
 
-    def newest(self, account: Account) -> ReconciliationMade | None:
+    def newest(self, account: Account) -> ReconciliationRecord | None:
         """Return the reconciliation that was recorded last, whatever its timestamps say; None if there is none."""
         table = reconciliations.c
         found = (
@@ -26,7 +26,7 @@ class ReconciliationReading:
         row = first_row(self._connection, found.limit(1))
         return None if row is None else _reconciliation(row)
 
-    def newest_clean(self, account: Account) -> ReconciliationMade | None:
+    def newest_clean(self, account: Account) -> ReconciliationRecord | None:
         """Return the newest reconciliation that found no difference; None if there is none."""
         table = reconciliations.c
         found = (
@@ -60,8 +60,8 @@ class ReconciliationReading:
         return self._connection.execute(found.limit(1)).first() is not None
 
 
-def _reconciliation(row: Row) -> ReconciliationMade:
-    return ReconciliationMade(
+def _reconciliation(row: Row) -> ReconciliationRecord:
+    return ReconciliationRecord(
         row["reconciliation_id"],
         row["started_us"],
         row["as_of_us"],

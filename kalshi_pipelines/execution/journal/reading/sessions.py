@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.reading.rows import Row, first_row
-from kalshi_pipelines.execution.journal.records import LeaseHeld, Mode
+from kalshi_pipelines.execution.journal.records import HeldLease, Mode
 from kalshi_pipelines.execution.journal.tables import leases, session_caps, session_groups, sessions
 from kalshi_pipelines.execution.orders.account import Account
 
@@ -105,7 +105,7 @@ class SessionReading:
         found = sa.select(table.subaccount).where(table.environment == environment, table.mode == Mode.LIVE.value)
         return list(self._connection.scalars(found.distinct().order_by(table.subaccount)))
 
-    def lease(self, account: Account) -> LeaseHeld | None:
+    def lease(self, account: Account) -> HeldLease | None:
         """Return the lease of a sub-account, even an expired lease; None without a lease."""
         table = leases.c
         row = self._connection.execute(
@@ -113,7 +113,7 @@ class SessionReading:
                 table.environment == account.environment, table.subaccount == account.subaccount
             )
         ).first()
-        return None if row is None else LeaseHeld(row[0], row[1])
+        return None if row is None else HeldLease(row[0], row[1])
 
     def lease_holder(self, session_id: str) -> str:
         """Return the host and process that hold a session's lease."""

@@ -6,14 +6,14 @@ database sees the same figures as are read here.
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.journal.caps import refusal, reserved
+from kalshi_pipelines.execution.journal.caps import refusal, reserved_exposure
 from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.records import Fill, Intent, Refusal
 from kalshi_pipelines.execution.journal.tables import scopes
+from kalshi_pipelines.execution.journal.writing.admission_figures import AdmissionFigureReader
 from kalshi_pipelines.execution.journal.writing.audit_writer import AuditWriter, NewRow
 from kalshi_pipelines.execution.journal.writing.postings import Change, PostingMaker, resting
 from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
-from kalshi_pipelines.execution.journal.writing.standings import Standings
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.terms import Side
 
@@ -26,27 +26,27 @@ class LedgerWriter:
         connection: sa.Connection,
         audit: AuditWriter,
         reading: JournalReading,
-        standings: Standings,
+        figures: AdmissionFigureReader,
         postings: PostingMaker,
         scopes: ScopeWriter,
     ) -> None:
         self._connection, self._audit, self._reading = connection, audit, reading
-        self._standings, self._postings, self._scopes = standings, postings, scopes
+        self._figures, self._postings, self._scopes = figures, postings, scopes
 
     def refusal(self, intent: Intent) -> Refusal | None:
         """Return why a planned order does not fit its caps, or None if it fits every cap."""
-        session, standing = self._reading.sessions.get(intent.session_id), self._standings.of(intent)
-        return refusal(intent, standing, session, self._reading.sessions.caps(intent.session_id))
+        session, figures = self._reading.sessions.get(intent.session_id), self._figures.of(intent)
+        return refusal(intent, figures, session, self._reading.sessions.caps(intent.session_id))
 
     def make_reservation(self, intent: Intent) -> list[NewRow]:
         """Return the postings of a reservation, and open the scopes that do not exist yet."""
         ids = [
             scope.scope_id or self._scopes.open_for(intent, kind, scope.key)
-            for kind, scope in self._standings.of(intent).scopes.items()
+            for kind, scope in self._figures.of(intent).scopes.items()
         ]
         bid = intent.side is Side.BID
         change = Change(
-            exposure=reserved(intent),
+            exposure=reserved_exposure(intent),
             open_bids=intent.count_centicontracts if bid else 0,
             open_asks=0 if bid else intent.count_centicontracts,
             orders=1,

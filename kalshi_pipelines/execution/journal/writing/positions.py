@@ -8,11 +8,11 @@ from kalshi_pipelines.execution.journal.reading.sessions import SessionReading
 from kalshi_pipelines.execution.journal.records import Mode, ScopeKind
 from kalshi_pipelines.execution.journal.tables import leases, postings, scope_markets, scopes
 from kalshi_pipelines.execution.journal.writing.account_postings import AccountPostings
+from kalshi_pipelines.execution.journal.writing.admission_figures import WINDOW_HOURS
 from kalshi_pipelines.execution.journal.writing.audit_writer import AuditWriter, NewRow
 from kalshi_pipelines.execution.journal.writing.facts import FactWriter
 from kalshi_pipelines.execution.journal.writing.postings import Change, PostingMaker
 from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
-from kalshi_pipelines.execution.journal.writing.standings import WINDOW_HOURS
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.worst_case import Exposure
 from kalshi_pipelines.units import DOLLAR_CENTICENTS, HOUR_US

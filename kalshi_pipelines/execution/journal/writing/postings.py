@@ -6,8 +6,8 @@ from typing import Final
 
 from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.journal.tables import postings
+from kalshi_pipelines.execution.journal.writing.admission_figures import AdmissionFigureReader
 from kalshi_pipelines.execution.journal.writing.audit_writer import NewRow
-from kalshi_pipelines.execution.journal.writing.standings import Standings
 from kalshi_pipelines.execution.orders.worst_case import Exposure
 
 _NOTHING: Final = Exposure()
@@ -42,8 +42,8 @@ class Change:
 class PostingMaker:
     """Makes the postings of one transaction."""
 
-    def __init__(self, standings: Standings, now_us: int) -> None:
-        self._standings, self._now_us = standings, now_us
+    def __init__(self, figures: AdmissionFigureReader, now_us: int) -> None:
+        self._figures, self._now_us = figures, now_us
 
     def make(
         self,
@@ -60,7 +60,7 @@ class PostingMaker:
         ``references`` are the columns that name the intent, event or fill behind the change.
         """
         # The postings change the figures that the next order is compared with.
-        self._standings.forget()
+        self._figures.forget()
         values = {
             "dedupe": dedupe,
             "kind": kind,

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.journal.caps import Scope, Standing, Window
+from kalshi_pipelines.execution.journal.caps import AdmissionFigures, Scope, Window
 from kalshi_pipelines.execution.journal.driver_query import DriverQuery
 from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, HOURS_AHEAD
 from kalshi_pipelines.execution.journal.reading.orders import ATTEMPTS
@@ -78,14 +78,14 @@ _STANDING: Final = DriverQuery(
 )
 
 
-class Standings:
+class AdmissionFigureReader:
     """The figures that orders are compared with, read once per order until the ledger changes."""
 
     def __init__(self, connection: sa.Connection, now_us: int) -> None:
         self._connection, self._now_us = connection, now_us
-        self._known: dict[int, Standing] = {}
+        self._known: dict[int, AdmissionFigures] = {}
 
-    def of(self, intent: Intent) -> Standing:
+    def of(self, intent: Intent) -> AdmissionFigures:
         """Return the figures an order is compared with if it is reserved now."""
         known = self._known.get(intent.intent_id)
         if known is None:
@@ -101,7 +101,7 @@ class Standings:
         """Forget all figures, because the ledger is about to change."""
         self._known.clear()
 
-    def _read(self, intent: Intent, day: str) -> Standing:
+    def _read(self, intent: Intent, day: str) -> AdmissionFigures:
         keys = self._keys(intent, day)
         hour = self._now_us // HOUR_US
         rows = _STANDING.fetch_all(
@@ -120,7 +120,7 @@ class Standings:
         )
         there = {ScopeKind(row["kind"]): _scope(row) for row in rows if row["kind"] is not None}
         first = rows[0]
-        return Standing(
+        return AdmissionFigures(
             {kind: there.get(kind) or Scope(kind, key) for kind, key in keys.items()},
             Window(first["window_orders"], first["window_notional_microdollars"], first["window_worst_microdollars"]),
             first["attempts"],
