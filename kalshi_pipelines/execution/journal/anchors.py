@@ -81,7 +81,10 @@ class AnchorFile:
         except FileNotFoundError:
             return []
         except (OSError, UnicodeDecodeError) as error:
-            raise AnchorsUnreadable(f"{self.path} can not be read ({error}): mend it, nothing was armed.") from error
+            raise AnchorsUnreadable(
+                f"The anchor file {self.path} cannot be read ({error}); nothing was armed.",
+                "Repair the file or its permissions, then run again.",
+            ) from error
         whole, _, _rest = text.rpartition("\n")
         lines = whole.split("\n") if whole else []
         return [self._anchor(number, line) for number, line in enumerate(lines, start=1)]
@@ -91,12 +94,16 @@ class AnchorFile:
             told = json.loads(line)
             anchor = Anchor(told["database_id"], told["seq"], told["hash"], told["at_us"])
         except (ValueError, KeyError, TypeError) as error:
-            raise AnchorsUnreadable(
-                f"{self.path}, line {number}, is no anchor: find out who changed the file; nothing was armed."
-            ) from error
+            raise self._unreadable(number, "is not an anchor") from error
         if not (type(anchor.seq) is int and type(anchor.hash) is str):
-            raise AnchorsUnreadable(f"{self.path}, line {number}, is no anchor: its number or hash is of another type.")
+            raise self._unreadable(number, "has a number or a hash of the wrong type")
         return anchor
+
+    def _unreadable(self, number: int, defect: str) -> AnchorsUnreadable:
+        return AnchorsUnreadable(
+            f"Line {number} of the anchor file {self.path} {defect}; nothing was armed.",
+            "Find out who changed the file, and restore the line.",
+        )
 
 
 def _lock(descriptor: int, path: Path) -> None:
@@ -107,7 +114,9 @@ def _lock(descriptor: int, path: Path) -> None:
         except BlockingIOError:
             if time.monotonic() >= give_up:
                 raise TimeoutError(
-                    errno.ETIMEDOUT, f"another process has kept it locked for {MOST_LOCK_SECONDS:g} seconds", str(path)
+                    errno.ETIMEDOUT,
+                    f"another process has kept the file locked for {MOST_LOCK_SECONDS:g} seconds",
+                    str(path),
                 ) from None
             time.sleep(_SECONDS_BETWEEN_TRIES)
         else:

@@ -59,7 +59,8 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
             return postgres
         engine = open_engine(url)
     except WarehouseUnavailable as error:
-        raise JournalUnavailable(str(error).replace("KALSHI_WAREHOUSE_URL", "KALSHI_JOURNAL_URL")) from None
+        renamed = [part.replace("KALSHI_WAREHOUSE_URL", "KALSHI_JOURNAL_URL") for part in (error.problem, error.remedy)]
+        raise JournalUnavailable(*renamed) from None
 
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401
         connection.execute(f"PRAGMA busy_timeout = {int(lock_wait_seconds * 1000)}")
@@ -100,10 +101,10 @@ def explain_failures(engine: sa.Engine) -> Iterator[None]:
         cause = error.orig if isinstance(error, IntegrityError) else error
         raise JournalRefused(_rule_of(cause), _first_line(cause)) from error
     except (DBAPIError, sqlite3.Error, psycopg.Error) as error:
-        told = _first_line(error.orig if isinstance(error, DBAPIError) else error)
+        message = _first_line(error.orig if isinstance(error, DBAPIError) else error)
         raise JournalUnavailable(
-            f"The journal {place_of(engine)} can not be used ({told}): nothing was stored. Mend it (disk, lock, "
-            "permissions, server), then run again."
+            f"The journal {place_of(engine)} cannot be used ({message}); nothing was stored.",
+            "Check its disk, locks, permissions and server, then run again.",
         ) from error
 
 

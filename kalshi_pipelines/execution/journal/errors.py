@@ -13,8 +13,8 @@ class JournalUnavailable(ExpectedError):
 class JournalRefused(ExpectedError):
     """The database refused a row. ``rule`` is the constraint or guard, such as ``send_guard:kill``."""
 
-    def __init__(self, rule: str, detail: str) -> None:
-        super().__init__(f"The journal refused it ({rule}): {detail}")
+    def __init__(self, rule: str, detail: str, remedy: str = "") -> None:
+        super().__init__(f"The journal refused the change ({rule}): {detail}", remedy)
         self.rule = rule
 
 
@@ -34,7 +34,7 @@ class AlreadyPlanned(ExpectedError):
     """The same signal was planned before with the same request; ``intent`` is what became of it."""
 
     def __init__(self, intent: Intent) -> None:
-        super().__init__(f"intent {intent.intent_id} is {intent.state} already")
+        super().__init__(f"The signal was planned before: intent {intent.intent_id} is already {intent.state}.")
         self.intent = intent
 
 
@@ -42,5 +42,8 @@ class IdempotencyConflict(ExpectedError):
     """The same signal was planned before with another request; ``intent`` is the earlier one."""
 
     def __init__(self, intent: Intent) -> None:
-        super().__init__(f"intent {intent.intent_id} has the same idempotency key and other terms")
+        super().__init__(
+            f"Intent {intent.intent_id} has the same idempotency key and other terms.",
+            "Propose other terms as another signal.",
+        )
         self.intent = intent

@@ -91,7 +91,7 @@ class Journal:
         with explain_failures(engine), engine.connect() as connection:
             row = connection.execute(sa.select(journal_identity)).first()
         if row is None:
-            raise JournalOutdated(f"The journal {self.place} was never set up: run `{MIGRATE_COMMAND}` first.")
+            raise JournalOutdated(f"The journal {self.place} was never set up.", f"Run `{MIGRATE_COMMAND}` first.")
         _require_environment(engine, row.environment, environment)
         self.environment = environment
         self.database_id: str = row.database_id
@@ -180,9 +180,11 @@ class Journal:
         others = {anchor.database_id for anchor in noted} - {self.database_id}
         if others:
             raise JournalRestored(
-                f"{self._anchors.path} tells of another journal ({', '.join(sorted(others)[:3])}) than {self.place} "
-                f"({self.database_id}): this one knows nothing of what that one sent and of its caps. Trade with "
-                "that one; or, if it is gone for good, reconcile and put the file of anchors away to begin anew."
+                f"The anchor file {self._anchors.path} has anchors of another journal "
+                f"({', '.join(sorted(others)[:3])}) than {self.place} ({self.database_id}). This journal does not know "
+                "the orders of the other journal, nor how much of the caps they used.",
+                "Trade with the other journal. If that journal is lost, reconcile the account, then move the anchor "
+                "file away to start with this journal.",
             )
         if not noted:
             return
@@ -190,10 +192,11 @@ class Journal:
         with explain_failures(self._engine), self._engine.connect() as connection:
             have = connection.scalar(sa.select(audit_log.c.hash).where(audit_log.c.seq == newest.seq))
         if have != newest.hash:
-            what = "is not there" if have is None else "is another"
+            defect = "is missing" if have is None else "has another hash"
             raise JournalRestored(
-                f"Record {newest.seq} of the journal {self.place}, noted in {self._anchors.path}, {what}: the journal "
-                "was restored from a backup, cut or rewritten. Reconcile with the exchange and begin a new journal."
+                f"Record {newest.seq} of the journal {self.place}, anchored in {self._anchors.path}, {defect}: the "
+                "journal was restored from a backup, truncated or rewritten.",
+                "Reconcile the account and start a new journal.",
             )
 
     def _note(self, file: AnchorFile, anchor: Anchor) -> None:
@@ -228,6 +231,6 @@ def _begin(connection: sa.Connection, environment: str, database_id: str, clock_
 def _require_environment(engine: sa.Engine, have: str, want: str) -> None:
     if have != want:
         raise JournalOfAnotherEnvironment(
-            f"The journal {place_of(engine)} holds the orders of {have}, this run is for {want}: set "
-            "KALSHI_JOURNAL_URL or KALSHI_DATA_DIR to another place, or KALSHI_ENVIRONMENT back."
+            f"The journal {place_of(engine)} holds orders of the environment {have}, but this run is for {want}.",
+            "Set KALSHI_JOURNAL_URL or KALSHI_DATA_DIR to another place, or change KALSHI_ENVIRONMENT back.",
         )

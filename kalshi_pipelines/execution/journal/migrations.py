@@ -66,7 +66,9 @@ def journal_head() -> str:
     """The newest revision of the journal this code knows."""
     head = ScriptDirectory(str(journal_migrations_folder())).get_current_head()
     if head is None:
-        raise JournalOutdated(f"no migrations found in {journal_migrations_folder()}: reinstall kalshi_pipelines")
+        raise JournalOutdated(
+            f"No migrations were found in {journal_migrations_folder()}.", "Reinstall kalshi_pipelines."
+        )
     return head
 
 
@@ -81,14 +83,14 @@ def require_journal_head(engine: sa.Engine) -> None:
         have, want = _revision(connection), journal_head()
         if have != want:
             raise JournalOutdated(
-                f"The journal's schema is at {have or '(empty)'} but this code needs {want}: "
-                f"run `{MIGRATE_COMMAND}` first."
+                f"The journal's schema is at {have or '(empty)'}, but this code needs {want}.",
+                f"Run `{MIGRATE_COMMAND}` first.",
             )
         missing = missing_guards(connection)
         if missing:
             raise JournalOutdated(
-                f"Guards of the journal are missing or changed ({', '.join(missing[:5])}): find out who did that, "
-                f"run the audit's verification, then `{MIGRATE_COMMAND}`."
+                f"Guards of the journal are missing or changed ({', '.join(missing[:5])}).",
+                f"Find out who changed them, verify the audit log, then run `{MIGRATE_COMMAND}`.",
             )
 
 
@@ -126,4 +128,7 @@ def _refuse_dangling_references(connection: sa.Connection) -> None:
         return
     dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(3)
     if dangling:
-        raise JournalOutdated(f"the upgrade would leave rows without their parent, nothing was changed: {dangling}")
+        raise JournalOutdated(
+            f"The upgrade would leave rows without their parent, so nothing was changed: {dangling}",
+            "Verify the audit log before you upgrade.",
+        )

@@ -220,7 +220,7 @@ def test_where_proposals_come_from_is_a_short_plain_text(sqlite_journal: sa.Engi
 
 def test_a_journal_that_can_not_be_written_is_told(tmp_path: Path) -> None:
     engine = open_journal(f"sqlite:///{tmp_path / 'no folder' / 'journal.db'}")
-    with pytest.raises(JournalUnavailable, match=r"journal\.db can not be used"):
+    with pytest.raises(JournalUnavailable, match=r"journal\.db cannot be used"):
         propose(engine, [order()], "a test")
     engine.dispose()
 

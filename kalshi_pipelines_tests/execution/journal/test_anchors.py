@@ -54,10 +54,10 @@ def test_an_anchor_is_on_the_disk_when_it_is_noted(tmp_path: Path, monkeypatch: 
 
 
 def test_what_can_not_be_read_is_no_anchor_file(tmp_path: Path) -> None:
-    with pytest.raises(AnchorsUnreadable, match="can not be read"):
+    with pytest.raises(AnchorsUnreadable, match="cannot be read"):
         AnchorFile(tmp_path).anchors("mine")
     (tmp_path / "anchors.jsonl").write_bytes(b"\xff\n")
-    with pytest.raises(AnchorsUnreadable, match="can not be read"):
+    with pytest.raises(AnchorsUnreadable, match="cannot be read"):
         AnchorFile(tmp_path / "anchors.jsonl").anchors("mine")
 
 
@@ -78,7 +78,7 @@ def test_a_line_that_is_no_anchor_is_told(tmp_path: Path, line: str) -> None:
     file.append(Anchor("mine", 1, "a" * 64, 5))
     with file.path.open("a") as other:
         other.write(f"{line}\n")
-    with pytest.raises(AnchorsUnreadable, match="line 2"):
+    with pytest.raises(AnchorsUnreadable, match="Line 2"):
         file.anchors("mine")
 
 
@@ -141,7 +141,7 @@ def test_F43_a_lock_that_is_never_let_go_keeps_nobody_from_engaging_the_kill_swi
         engaging.start()
         engaging.join(30)
         assert not engaging.is_alive()
-        with pytest.raises(OSError, match="another process has kept it locked"):
+        with pytest.raises(OSError, match="another process has kept the file locked"):
             steps.journal.anchor()
     with steps.journal.reading() as reading:
         assert reading.halts.kill_state().engaged

@@ -113,7 +113,7 @@ def test_guard_with_another_body_is_missing_in_postgres(postgres_journal_url: st
             "CREATE OR REPLACE FUNCTION guard_send() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
         )
     assert altered_guards(postgres_journal) == ["guard_send on order_events"]
-    with pytest.raises(JournalOutdated, match="find out who did that"):
+    with pytest.raises(JournalOutdated, match="Find out who changed them"):
         require_journal_head(postgres_journal)
     upgrade_journal(postgres_journal)
     assert altered_guards(postgres_journal) == []
@@ -168,7 +168,7 @@ def test_sqlite_journal_writes_every_commit_to_the_disk(empty_sqlite_url: str) -
 def test_journal_of_another_revision_is_not_used(journal_engine: sa.Engine) -> None:
     with journal_engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0000'")
-    with pytest.raises(JournalOutdated, match=f"schema is at 0000 but this code needs {journal_head()}: run `"):
+    with pytest.raises(JournalOutdated, match=f"schema is at 0000, but this code needs {journal_head()}. Run `"):
         require_journal_head(journal_engine)
 
 
@@ -176,7 +176,7 @@ def test_journal_with_a_row_without_its_parent_is_not_upgraded(sqlite_journal: s
     order_steps(sqlite_journal)
     tampered(sqlite_journal, "DELETE FROM sessions")
     tampered(sqlite_journal, f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
-    with pytest.raises(JournalOutdated, match=r"without their parent, nothing was changed: .*sessions"):
+    with pytest.raises(JournalOutdated, match=r"without their parent, so nothing was changed: .*sessions"):
         upgrade_journal(sqlite_journal)
     with sqlite_journal.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1

@@ -227,9 +227,9 @@ def test_a_signal_that_was_planned_is_told_with_its_intent(steps: OrderSteps) ->
     new = steps.intent()
     with steps.journal.writing() as transaction:
         first = transaction.orders.plan(new)
-        with pytest.raises(AlreadyPlanned, match=f"intent {first.intent_id} is planned already"):
+        with pytest.raises(AlreadyPlanned, match=f"intent {first.intent_id} is already planned"):
             transaction.orders.plan(new)
-        with pytest.raises(IdempotencyConflict, match=f"intent {first.intent_id} has the same .* other terms"):
+        with pytest.raises(IdempotencyConflict, match=f"Intent {first.intent_id} has the same .* other terms"):
             transaction.orders.plan(replace(new, request=replace(new.request, count=Contracts(999))))
 
 

@@ -35,7 +35,7 @@ def member(tmp_path: Path) -> Iterator[SandboxMember]:
 
 
 def _gone() -> Journal:
-    raise JournalUnavailable("The journal can not be used.")
+    raise JournalUnavailable("The journal cannot be used.")
 
 
 def _halt(trader: Trader, folder: Path, *, journal_works: bool = True) -> tuple[Halt, KillSwitch]:

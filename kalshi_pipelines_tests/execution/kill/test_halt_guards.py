@@ -238,7 +238,7 @@ def test_an_account_that_can_not_be_read_is_tried_again_while_patience_lasts(
 
 
 def _gone() -> Journal:
-    raise JournalUnavailable("The journal can not be used.")
+    raise JournalUnavailable("The journal cannot be used.")
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_a_release_needs_a_name_a_reason_and_a_reconciliation_not_older_than_the
         hall.switch.release("bob", "fine")
     with hall.steps.journal.writing() as transaction:
         transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="the test says so")
-    with pytest.raises(NotReleased, match="The journal refused it"):
+    with pytest.raises(NotReleased, match="The journal refused the change"):
         hall.switch.release("bob", "x" * 5_000)
     hall.switch.release("bob", "fine")
     assert hall.switch.why_engaged() is None

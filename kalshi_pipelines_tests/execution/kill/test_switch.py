@@ -88,10 +88,10 @@ def test_who_engaged_first_can_not_release_what_another_engaged_since(journal: J
 
 def test_F43_a_journal_that_can_not_be_read_is_engaged(tmp_path: Path) -> None:
     def gone() -> Journal:
-        raise JournalUnavailable("The journal can not be used.")
+        raise JournalUnavailable("The journal cannot be used.")
 
     reading = JournalSource(gone).read()
-    assert (reading.engaged, reading.why) == (True, "The journal can not be used.")
+    assert (reading.engaged, reading.why) == (True, "The journal cannot be used.")
 
 
 def test_F43_a_file_stops_by_being_there_and_by_not_being_readable(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_an_engagement_the_journal_s_rules_refuse_is_engaged_all_the_same(
 
 def test_when_nothing_can_be_written_engaging_says_so(tmp_path: Path) -> None:
     def gone() -> Journal:
-        raise JournalUnavailable("The journal can not be used.")
+        raise JournalUnavailable("The journal cannot be used.")
 
     (tmp_path / "plain").touch()
     switch = KillSwitch(gone, EmergencyFile(tmp_path / "plain" / "emergency.jsonl"), (), account=ACCOUNT)

@@ -347,7 +347,7 @@ def test_F22_backup_older_than_a_change_of_the_kill_switch_is_not_armed(
         restored = Journal(
             opened(f"sqlite:///{backup}"), "sandbox", clock_us=steps.clock, anchor_file=tmp_path / "anchors.jsonl"
         )
-        with pytest.raises(JournalRestored, match="is not there"):
+        with pytest.raises(JournalRestored, match="is missing"):
             restored.require_unrestored()
 
 
@@ -364,7 +364,7 @@ def test_F22_journal_restored_from_a_backup_is_not_armed(
     steps.journal.anchor()
     steps.journal.require_unrestored()
     restored = Journal(opened(f"sqlite:///{backup}"), "sandbox", clock_us=steps.clock, anchor_file=file)
-    with pytest.raises(JournalRestored, match="is not there"):
+    with pytest.raises(JournalRestored, match="is missing"):
         restored.require_unrestored()
     report = verify(opened(f"sqlite:///{backup}"), file)
     assert report.verdict is AuditVerdict.CORRUPT
@@ -373,7 +373,7 @@ def test_F22_journal_restored_from_a_backup_is_not_armed(
     for _ in range(3):
         with restored.writing() as transaction:
             transaction.audit.append("note", {})
-    with pytest.raises(JournalRestored, match="is another"):
+    with pytest.raises(JournalRestored, match="has another hash"):
         restored.require_unrestored()
 
 

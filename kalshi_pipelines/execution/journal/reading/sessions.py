@@ -83,7 +83,7 @@ class SessionReading:
         )
         if found is None:
             raise JournalRefused(
-                "no_session", f"no live session of {account.environment} {account.subaccount} was ever opened"
+                "no_session", f"no live session of {account.environment} {account.subaccount} was ever opened."
             )
         return found
 

@@ -50,7 +50,7 @@ class AuditWriter:
     def __init__(self, connection: sa.Connection, clock_us: Callable[[], int]) -> None:
         head = _HEAD.fetch_all(connection, {})
         if not head:
-            raise JournalOutdated("The journal was never set up: run the `migrate` job.")
+            raise JournalOutdated("The journal was never set up.", "Run the `migrate` job.")
         self._connection = connection
         # Read the clock after the lock: time spent waiting must not make decisions outdated.
         self._now_us = clock_us()

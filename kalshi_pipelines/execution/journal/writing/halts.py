@@ -47,7 +47,7 @@ class HaltWriter:
         """
         last = self._reading.kill_state()
         if not last.engaged:
-            raise JournalRefused("kill_not_engaged", "there is nothing to release")
+            raise JournalRefused("kill_not_engaged", "the kill switch is not engaged.")
         row = _kill_row(last.seq, 0, "operator", by, reason, self._audit.now_us, engaged=0)
         released = {
             "released_seq": last.seq,

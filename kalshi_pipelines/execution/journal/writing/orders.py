@@ -64,8 +64,11 @@ class OrderWriter:
         values = new_intent_row(new, session, self._audit.now_us)
         intent = planned_intent(intent_id, values)
         if request_text(values) != intent.request_json:
-            problem = f"the order {intent.client_order_id} would be sent with other terms than it is counted with"
-            raise JournalRefused("request_terms", f"{problem}: nothing was stored; this is an error of the program")
+            raise JournalRefused(
+                "request_terms",
+                f"the request of order {intent.client_order_id} has other terms than its caps are checked with.",
+                "Nothing was stored. This is a defect of the program; report it.",
+            )
         rows = [
             NewRow(intents, values),
             NewRow(
@@ -190,8 +193,11 @@ class OrderWriter:
         """
         filled = self._reading.orders.intent(intent.intent_id).filled_centicontracts
         if filled:
-            problem = f"intent {intent.intent_id} has {filled} centi-contracts filled on record, so it arrived"
-            raise JournalRefused("absent:filled", f"{problem}: find out where its order is")
+            raise JournalRefused(
+                "absent:filled",
+                f"intent {intent.intent_id} has {filled} centi-contracts filled on record, so its order arrived.",
+                "Find out where the order is.",
+            )
         released = self._ledger.make_release(intent, OrderState.ABSENT.value, 0)
         record_event(
             self._audit,
