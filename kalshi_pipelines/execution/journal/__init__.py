@@ -1,5 +1,5 @@
-"""The journal: the database that decides whether an order may be sent, and remembers what became of it.
+"""The journal: the database that decides whether an order may be sent, and that records every order.
 
-Its tables and guards, its transactions, the ledger of worst cases. What is read of the exchange, and what is decided
-before a transaction begins, does not belong here. Nothing of the network may be imported.
+Its tables, guards, transactions and ledger are here. Reading the exchange, and decisions before a transaction begins,
+belong elsewhere. This package imports no network code.
 """

@@ -1,7 +1,8 @@
-"""Notes of the chain's head in a place of its own: what shows that the journal was cut, rewritten or restored.
+"""Anchors: copies of the audit chain's newest hash, kept outside the database.
 
-One JSON line an anchor, appended and flushed to the disk; nothing but half a line is ever taken back. Put it on another
-disk than the journal, or better on another computer.
+An anchor shows whether the journal was truncated, rewritten or restored from a backup. The anchor file has one JSON
+line per anchor; each line is flushed to the disk. Nothing is removed from the file except an incomplete last line. Keep
+the file on another disk than the journal, or better on another computer.
 """
 
 import errno
@@ -16,18 +17,18 @@ from typing import Final
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 
-#: Somebody who has the file for longer is stopped or hangs; what waits is perhaps a halt.
+#: The longest wait for the file's lock, in seconds. A process that holds it longer hangs, and a halt may be waiting.
 MOST_LOCK_SECONDS: Final = 2.0
 _SECONDS_BETWEEN_TRIES: Final = 0.01
 
 
 class AnchorsUnreadable(ExpectedError):
-    """The anchor file can not be read or holds a line that is none; the message says which and what to do."""
+    """The anchor file cannot be read, or one of its lines is not an anchor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The head of the chain of one database as it was at some time."""
+    """Number and hash of the newest audit record of one database, at some time."""
 
     database_id: str
     seq: int
@@ -37,15 +38,15 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class AnchorFile:
-    """The file anchors are appended to; it may hold those of several journals."""
+    """The file that anchors are appended to. It may hold anchors of several journals."""
 
     path: Path
 
     def append(self, anchor: Anchor) -> None:
-        """Add an anchor and wait until it is on the disk.
+        """Append an anchor and wait until it is on the disk.
 
         Raises:
-            OSError: The file can not be written, or somebody else keeps it locked.
+            OSError: The file cannot be written, or another process keeps it locked.
         """
         line = {"at_us": anchor.at_us, "database_id": anchor.database_id, "hash": anchor.hash, "seq": anchor.seq}
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,20 +62,20 @@ class AnchorFile:
             os.close(descriptor)
 
     def anchors(self, database_id: str) -> list[Anchor]:
-        """The anchors of a journal, in the order they were made.
+        """Return the anchors of one journal, in the order they were made.
 
         Raises:
-            AnchorsUnreadable: As of ``all_anchors``.
+            AnchorsUnreadable: The file cannot be read, or one of its lines is not an anchor.
         """
         return [anchor for anchor in self.all_anchors() if anchor.database_id == database_id]
 
     def all_anchors(self) -> list[Anchor]:
-        """Every anchor, in the order they were made; none if there is no file yet.
+        """Return every anchor, in the order they were made; an empty list if there is no file yet.
 
-        A last line without its end is what a crash left of it, and is no anchor.
+        An incomplete last line is the rest of a crashed write and is left out.
 
         Raises:
-            AnchorsUnreadable: The file can not be read, or a line in it is no anchor.
+            AnchorsUnreadable: The file cannot be read, or one of its lines is not an anchor.
         """
         try:
             text = self.path.read_text(encoding="utf-8")
@@ -124,6 +125,6 @@ def _lock(descriptor: int, path: Path) -> None:
 
 
 def _whole_lines(descriptor: int) -> int:
-    """Bytes up to the end of the last whole line; half a one is what a crash or a full disk left."""
+    """Return the file's size without its last line if that line is incomplete, after a crash or on a full disk."""
     size = os.fstat(descriptor).st_size
     return os.pread(descriptor, size, 0).rfind(b"\n") + 1

@@ -1,4 +1,8 @@
-"""What the caps say to an order: the arithmetic of the database's own CHECKs and guards, in words and beforehand."""
+"""The comparison of an order with its caps, made before the order is stored.
+
+The CHECKs and guards of the database repeat this arithmetic and decide. The comparison here explains a refusal to
+people.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +20,7 @@ _NOTHING: Final = Exposure()
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A scope as it is, with what it holds of one market. ``scope_id`` is ``None`` until it is used."""
+    """The counters of a scope, and its share in one market. ``scope_id`` is None until the scope is first used."""
 
     kind: ScopeKind
     key: str
@@ -33,7 +37,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The sums over the hours around the present one: what the rolling caps are held against besides it."""
+    """The sums over the other hours of the rolling window. Rolling caps apply to these sums plus the present hour."""
 
     orders: int = 0
     notional: int = 0
@@ -42,7 +46,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionFigures:
-    """All that an admission is held against."""
+    """All figures that an order is compared with when it is admitted."""
 
     scopes: Mapping[ScopeKind, Scope]
     window: Window
@@ -51,7 +55,7 @@ class AdmissionFigures:
 
 
 def refusal(intent: Intent, figures: AdmissionFigures, session: Row, caps: Mapping[str, Row]) -> Refusal | None:
-    """Why an order does not fit the caps of its session, with a check for every cap; None if it fits all of them."""
+    """Return why an order does not fit the caps of its session, with one check per cap; None if it fits all caps."""
     checks = [
         _check("order.notional", session["order_notional_cap_microdollars"], intent.notional_microdollars),
         _check("order.worst", session["order_worst_cap_microdollars"], reserved_exposure(intent).worst),
@@ -75,7 +79,7 @@ def refusal(intent: Intent, figures: AdmissionFigures, session: Row, caps: Mappi
 
 
 def reserved_exposure(intent: Intent) -> Exposure:
-    """What an order that is admitted holds."""
+    """Return the exposure that is reserved for an order."""
     return Exposure(intent.reserved_if_no_microdollars, intent.reserved_if_yes_microdollars)
 
 
@@ -115,7 +119,7 @@ def _scope_checks(intent: Intent, scope: Scope, window: Window, caps: Row) -> li
 
 
 def _position_check(intent: Intent, account: Scope, cap: int) -> Check:
-    """How far the position could go in the direction of the order, if all open orders of that side fill."""
+    """Check the position that results if this order and all open orders on its side are filled."""
     if intent.side is Side.BID:
         return _check("account.position", cap, account.position + account.open_bids + intent.count_centicontracts)
     return _check("account.position", cap, account.open_asks - account.position + intent.count_centicontracts)

@@ -1,4 +1,7 @@
-"""Connections to the journal: every commit is on the disk before it counts, and nobody waits long for a lock."""
+"""Connections to the journal.
+
+Every commit is on the disk before it counts, and no transaction waits long for a lock.
+"""
 
 import hashlib
 import sqlite3
@@ -17,13 +20,13 @@ from kalshi_pipelines.execution.journal.guards import HASH_DOMAIN, HASH_FUNCTION
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine, place_of, warehouse_url
 
-#: An order that waits longer for the journal is not worth sending.
+#: The longest wait for a lock, in seconds. An order that waits longer for the journal is too old to be sent.
 LOCK_WAIT_SECONDS: Final = 5
 _POSTGRES_OPTIONS: Final = (
     f"-c search_path={SCHEMA} -c synchronous_commit=on -c lock_timeout={LOCK_WAIT_SECONDS}s "
     f"-c idle_in_transaction_session_timeout=60s -c timezone=UTC -c plan_cache_mode=force_generic_plan"
 )
-#: A server that is gone without a word is noticed: seconds, and milliseconds for what TCP was not confirmed.
+#: Timeouts that detect a server that vanished: in seconds, except for TCP's own timeout in milliseconds.
 _POSTGRES_PATIENCE: Final = {
     "connect_timeout": LOCK_WAIT_SECONDS,
     "keepalives_idle": LOCK_WAIT_SECONDS,
@@ -34,7 +37,11 @@ _POSTGRES_PATIENCE: Final = {
 
 
 def journal_url(settings: Settings) -> str:
-    """Where the journal is: as configured, else ``journal.db`` beside a SQLite warehouse, else with a Postgres one."""
+    """Return the URL of the journal.
+
+    The setting ``journal_url`` comes first. The default is ``journal.db`` in the environment's folder if the warehouse
+    is SQLite, otherwise the warehouse's own Postgres database.
+    """
     if settings.journal_url is not None:
         return settings.journal_url.get_secret_value()
     warehouse = warehouse_url(settings.resolved_warehouse_url)
@@ -44,10 +51,10 @@ def journal_url(settings: Settings) -> str:
 
 
 def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.Engine:
-    """An engine for the journal's URL; nothing is connected or made yet.
+    """Return an engine for the journal's URL; it has not connected to anything yet.
 
     Raises:
-        JournalUnavailable: The URL can not be used, or the folder can not be written.
+        JournalUnavailable: The URL cannot be used, or the folder cannot be written.
     """
     try:
         parsed = warehouse_url(url)
@@ -64,7 +71,7 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
 
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401
         connection.execute(f"PRAGMA busy_timeout = {int(lock_wait_seconds * 1000)}")
-        # In WAL mode NORMAL may lose the last commits when the power fails: the record that an order was sent.
+        # In WAL mode, NORMAL may lose the last commits in a power failure, such as the record that an order was sent.
         connection.execute("PRAGMA synchronous = FULL")
         connection.create_function(HASH_FUNCTION, 3, record_hash, deterministic=True)
         connection.create_function(WRITER_FUNCTION, 0, _writes, deterministic=True)
@@ -74,12 +81,12 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
 
 
 def record_hash(seq: int, prev_hash: str | None, body: str) -> str:
-    """The hash of an audit record: SHA-256 of a domain, its number, the hash before it and its body."""
+    """Return the hash of an audit record: SHA-256 of a domain, the record's number, the previous hash and the body."""
     return hashlib.sha256(f"{HASH_DOMAIN}\n{seq}\n{prev_hash or ''}\n{body}".encode()).hexdigest()
 
 
 def _prepare_postgres(connection: psycopg.Connection[Any], _record: object) -> None:
-    # Else a number's size decides its type, and each mix of sizes is another statement to prepare.
+    # By default psycopg chooses a type by each number's size, and every mix of types is prepared as a new statement.
     connection.adapters.register_dumper(int, Int8BinaryDumper)
 
 
@@ -89,11 +96,11 @@ def _writes() -> int:
 
 @contextmanager
 def explain_failures(engine: sa.Engine) -> Iterator[None]:
-    """Tell a refusal of the database from a database that can not be used.
+    """Translate errors of the database driver into errors of the journal.
 
     Raises:
-        JournalRefused: A constraint or guard did not allow a row; nothing was stored.
-        JournalUnavailable: Anything else the driver reports; nothing was stored.
+        JournalRefused: A constraint or guard refused a row; nothing was stored.
+        JournalUnavailable: The driver reported any other error; nothing was stored.
     """
     try:
         yield
@@ -109,7 +116,9 @@ def explain_failures(engine: sa.Engine) -> Iterator[None]:
 
 
 def _rule_of(error: BaseException | None) -> str:
-    """The name of what refused: a guard's own words, or the constraint's name, or the columns SQLite names instead."""
+    """Return the name of the guard or constraint that refused a row. For some constraints SQLite names only the
+    columns.
+    """
     diagnosis = getattr(error, "diag", None)
     if diagnosis is not None and diagnosis.constraint_name:
         return str(diagnosis.constraint_name)

@@ -1,17 +1,19 @@
-"""What can go wrong with the journal; each message says what to do next."""
+"""Errors of the journal."""
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.journal.records import Intent
 
 
 class JournalUnavailable(ExpectedError):
-    """The journal can not be read or written: locked, full, read-only, damaged or not reachable. Nothing was stored."""
+    """The journal cannot be read or written: it is locked, full, read-only, damaged or out of reach. Nothing was
+    stored.
+    """
 
     is_retryable = True
 
 
 class JournalRefused(ExpectedError):
-    """The database refused a row. ``rule`` is the constraint or guard, such as ``send_guard:kill``."""
+    """The journal refused a change. ``rule`` names the constraint or guard, such as ``send_guard:kill``."""
 
     def __init__(self, rule: str, detail: str, remedy: str = "") -> None:
         super().__init__(f"The journal refused the change ({rule}): {detail}", remedy)
@@ -19,7 +21,7 @@ class JournalRefused(ExpectedError):
 
 
 class JournalOutdated(ExpectedError):
-    """The journal's schema is not the one this code needs, or it was never set up."""
+    """The journal has another schema than this code needs, or it was never set up."""
 
 
 class JournalOfAnotherEnvironment(ExpectedError):
@@ -27,11 +29,11 @@ class JournalOfAnotherEnvironment(ExpectedError):
 
 
 class JournalRestored(ExpectedError):
-    """Anchors tell of records the journal does not have: it was restored from a backup, cut or exchanged."""
+    """The journal lacks anchored records: it was restored from a backup, truncated, rewritten or replaced."""
 
 
 class AlreadyPlanned(ExpectedError):
-    """The same signal was planned before with the same request; ``intent`` is what became of it."""
+    """The same signal was planned before with the same terms; ``intent`` is the stored order."""
 
     def __init__(self, intent: Intent) -> None:
         super().__init__(f"The signal was planned before: intent {intent.intent_id} is already {intent.state}.")
@@ -39,7 +41,7 @@ class AlreadyPlanned(ExpectedError):
 
 
 class IdempotencyConflict(ExpectedError):
-    """The same signal was planned before with another request; ``intent`` is the earlier one."""
+    """The same signal was planned before with other terms; ``intent`` is the stored order."""
 
     def __init__(self, intent: Intent) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""Rows of the table ``intents``: made from an order to be planned, and read back as an intent with its state."""
+"""Rows of the table ``intents``: how an order becomes a row, and how a row becomes an intent."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -16,7 +16,7 @@ from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
-#: Columns of the table but its key, which is the number of the audit record.
+#: Columns of the table, except its key, which is the number of the audit record.
 _STORED: Final = tuple(column.name for column in intents.columns if column.name != "intent_id")
 #: Fields of an intent that are converted from a column, or whose column has another name.
 _CONVERTED: Final = {
@@ -29,9 +29,9 @@ _CONVERTED: Final = {
     "filled_centicontracts",
     "fees_microdollars",
 }
-#: Fields of an intent that hold what the column of the same name holds.
+#: Fields of an intent that equal the column of the same name.
 _SAME: Final = tuple(field.name for field in fields(Intent) if field.name not in _CONVERTED)
-#: The columns that a new intent's state adds to its row.
+#: The state of a newly planned intent, as the query of intents would return it.
 _NEW: Final[Mapping[str, object]] = {
     "state": OrderState.PLANNED.value,
     "state_seq": 1,
@@ -44,9 +44,9 @@ _NEW: Final[Mapping[str, object]] = {
 
 
 def new_intent_row(new: NewIntent, session: Row, planned_us: int) -> dict[str, object]:
-    """Return the row of an order to be planned, in the order of the table's columns.
+    """Return the row that stores a new order, with the columns in the order of the table.
 
-    Each term of ``new`` is a column; the account and the mode are the session's.
+    Each term of the order becomes the column of that name. The account and the mode come from the session.
     """
     side, price, count = new.request.side, new.request.price.centicents, new.request.count.centi
     reserved = Exposure.of_resting(side, price, count, new.fee_bound_microdollars)
@@ -69,12 +69,12 @@ def new_intent_row(new: NewIntent, session: Row, planned_us: int) -> dict[str, o
 
 
 def planned_intent(intent_id: int, row: Mapping[str, Any]) -> Intent:
-    """Return the intent that was just planned with this row."""
+    """Return the intent of a row that was just stored."""
     return read_intent({**row, **_NEW, "intent_id": intent_id, "state_us": row["planned_us"]})
 
 
 def read_intent(row: Mapping[str, Any] | Row) -> Intent:
-    """Return the intent of a row that was read together with its state and its fills."""
+    """Return an intent from a row that has the intent's columns, its newest state and the sums of its fills."""
     return Intent(
         account=Account(row["environment"], row["subaccount"]),
         mode=Mode(row["mode"]),

@@ -1,4 +1,4 @@
-"""The front door of the journal: set it up, open it, read and write in transactions, note its head elsewhere."""
+"""The entry point of the journal: set it up, open it, read and write in transactions, and anchor its newest record."""
 
 import logging
 import uuid
@@ -29,18 +29,20 @@ from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND
 
 logger = logging.getLogger(__name__)
 
-#: So many audit records may come between two anchors in the file.
+#: The number of audit records after which the next anchor is written to the file.
 ANCHOR_EVERY: Final = 100
 
 
 def initialise(
     engine: sa.Engine, environment: str, *, clock_us: Callable[[], int] = now_us, database_id: str | None = None
 ) -> str:
-    """Make an empty journal that of an environment, with the kill switch engaged; its database id. Again is no change.
+    """Assign an empty journal to an environment, with the kill switch engaged, and return its database id.
+
+    A journal that was assigned before stays as it is.
 
     Raises:
-        JournalOfAnotherEnvironment: It is another environment's.
-        JournalOutdated: Its schema is not at head.
+        JournalOfAnotherEnvironment: The journal belongs to another environment.
+        JournalOutdated: The journal's schema is not at head.
     """
     require_journal_head(engine)
     with explain_failures(engine):
@@ -60,16 +62,16 @@ class Journal:
     """A journal of one environment.
 
     Args:
-        engine: Made by ``open_journal``.
-        environment: Whose orders it must hold.
-        clock_us: The present instant in microseconds; every row of a transaction has the one of its beginning.
-        anchor_file: Where the chain's head is noted now and then, and whenever the kill switch moves; without it a
-            journal that was cut or restored is not noticed.
+        engine: The engine from ``open_journal``.
+        environment: The environment whose orders the journal must hold.
+        clock_us: Returns the present time in microseconds. All rows of a transaction have the time at which it began.
+        anchor_file: The file for anchors, which are added regularly and whenever the kill switch changes. Without the
+            file, a truncated or restored journal is not noticed.
 
     Raises:
-        JournalOutdated: The schema is not this code's, or the journal was never set up.
-        JournalOfAnotherEnvironment: It is another environment's.
-        JournalUnavailable: It can not be read.
+        JournalOutdated: The schema is not the one of this code, or the journal was never set up.
+        JournalOfAnotherEnvironment: The journal belongs to another environment.
+        JournalUnavailable: The journal cannot be read.
     """
 
     def __init__(
@@ -100,28 +102,28 @@ class Journal:
 
     @property
     def place(self) -> str:
-        """Where the journal is, without user or password."""
+        """The place of the journal, without user and password."""
         return place_of(self._engine)
 
     def require_head(self) -> None:
-        """Make sure that schema and guards are still this code's, as they were when it was opened.
+        """Check that the journal still has the schema and the guards of this code.
 
         Raises:
-            JournalOutdated: They are not; the message says what to do.
-            JournalUnavailable: It can not be read.
+            JournalOutdated: The schema or the guards differ; the message says what to do.
+            JournalUnavailable: The journal cannot be read.
         """
         require_journal_head(self._engine)
 
     def now_us(self) -> int:
-        """The present instant by the clock of its transactions, in microseconds."""
+        """Return the present time in microseconds, by the clock that transactions use."""
         return self._clock_us()
 
     @contextmanager
     def writing(self) -> Iterator[JournalTransaction]:
-        """A transaction that has the journal for itself; on the disk at the end of the block, or nothing of it.
+        """Open a transaction that has the journal for itself; it is committed at the end of the block, or not at all.
 
         Raises:
-            JournalUnavailable: It can not be written (locked, full, read-only, gone); nothing was stored.
+            JournalUnavailable: The journal cannot be written (locked, full, read-only, gone); nothing was stored.
             JournalRefused: A constraint or guard refused a row; nothing was stored.
         """
         with explain_failures(self._engine), self._writing.begin() as connection:
@@ -136,20 +138,23 @@ class Journal:
 
     @contextmanager
     def reading(self) -> Iterator[JournalReading]:
-        """One consistent view of the journal.
+        """Open one consistent view of the journal.
 
         Raises:
-            JournalUnavailable: It can not be read.
+            JournalUnavailable: The journal cannot be read.
         """
         with explain_failures(self._engine), self._reading.connect() as connection, connection.begin():
             yield JournalReading(connection, self._committed.copy())
 
     def anchor(self, place: str | None = None) -> Anchor:
-        """Note the head of the chain: in the anchor file, or as noted elsewhere by the caller, who names the place.
+        """Anchor the newest audit record, and return the anchor.
+
+        Without ``place`` the anchor is written to the anchor file. A caller that stores the anchor elsewhere names the
+        place.
 
         Raises:
-            OSError: The anchor file can not be written.
-            JournalUnavailable: The journal can not be read or written.
+            OSError: The anchor file cannot be written.
+            JournalUnavailable: The journal cannot be read or written.
         """
         with explain_failures(self._engine), self._engine.connect() as connection:
             head = connection.execute(sa.select(audit_head.c.seq, audit_head.c.hash)).one()
@@ -166,13 +171,14 @@ class Journal:
         return made
 
     def require_unrestored(self) -> None:
-        """Make sure that the journal has every record its anchors tell of: asked before a session is armed.
+        """Check that the journal has every anchored record, before a session is armed.
 
-        They must tell of no other journal either, because beside that one this would grant every cap anew.
+        The anchor file must not have anchors of another journal. The other journal used part of the caps, and this one
+        would grant them a second time.
 
         Raises:
-            JournalRestored: It has not: it was restored from a backup, cut, rewritten or exchanged.
-            AnchorsUnreadable: The anchors can not be read.
+            JournalRestored: The journal was restored from a backup, truncated, rewritten or replaced.
+            AnchorsUnreadable: The anchors cannot be read.
         """
         if self._anchors is None:
             return
@@ -200,7 +206,9 @@ class Journal:
             )
 
     def _note(self, file: AnchorFile, anchor: Anchor) -> None:
-        """An anchor that can not be noted is no reason to lose what was committed; the next one makes up for it."""
+        """Append an anchor to the file. A failure is only logged, because the transaction is committed; the next anchor
+        covers it.
+        """
         try:
             file.append(anchor)
         except OSError:

@@ -1,4 +1,4 @@
-"""Bring the journal to its newest schema: its own scripts and version table, apart from the warehouse's."""
+"""Upgrades of the journal's schema, with scripts and a version table apart from those of the warehouse."""
 
 from functools import cache
 from pathlib import Path
@@ -20,19 +20,19 @@ VERSION_TABLE: Final = "journal_version"
 
 
 def upgrade_journal(engine: sa.Engine, revision: str = "head") -> Upgrade:
-    """Apply every migration that is missing, in one transaction, and make the guards anew.
+    """Apply every missing migration and install the guards, in one transaction.
 
-    A journal that needs neither is only read: who trades there needs no right to change its schema.
+    A journal that is up to date is only read, so a login that trades needs no right to change the schema.
 
     Raises:
-        JournalUnavailable: The database can not be reached or written.
+        JournalUnavailable: The database cannot be reached or written.
         JournalOutdated: Rows would be left without their parent; nothing was changed.
     """
     applied: list[str] = []
     with explain_failures(engine):
         if revision == "head" and _is_ready(engine):
             return Upgrade(journal_head(), journal_head(), ())
-        # Outside the transaction: SQLite takes no change of it inside one.
+        # SQLite changes the journal mode only outside a transaction.
         use_write_ahead_log(engine)
         with engine.connect().execution_options(kalshi_writes=True) as connection:
             sqlite = engine.dialect.name == "sqlite"
@@ -52,10 +52,10 @@ def upgrade_journal(engine: sa.Engine, revision: str = "head") -> Upgrade:
 
 
 def altered_guards(engine: sa.Engine) -> list[str]:
-    """The guards that somebody took down or changed in a journal of this code's schema.
+    """Return the guards that are missing or changed in a journal with the schema of this code.
 
     Raises:
-        JournalUnavailable: The journal can not be read.
+        JournalUnavailable: The journal cannot be read.
     """
     with explain_failures(engine), engine.connect() as connection:
         return missing_guards(connection) if _revision(connection) == journal_head() else []
@@ -63,7 +63,7 @@ def altered_guards(engine: sa.Engine) -> list[str]:
 
 @cache
 def journal_head() -> str:
-    """The newest revision of the journal this code knows."""
+    """Return the newest revision of the journal that this code knows."""
     head = ScriptDirectory(str(journal_migrations_folder())).get_current_head()
     if head is None:
         raise JournalOutdated(
@@ -73,11 +73,11 @@ def journal_head() -> str:
 
 
 def require_journal_head(engine: sa.Engine) -> None:
-    """Make sure that tables and guards of the journal are this code's.
+    """Check that the journal has the tables and the guards of this code.
 
     Raises:
-        JournalOutdated: They are not; the message names the command to run.
-        JournalUnavailable: The journal can not be read.
+        JournalOutdated: The tables or the guards differ; the message names the command to run.
+        JournalUnavailable: The journal cannot be read.
     """
     with explain_failures(engine), engine.connect() as connection:
         have, want = _revision(connection), journal_head()
@@ -95,7 +95,7 @@ def require_journal_head(engine: sa.Engine) -> None:
 
 
 def journal_migrations_folder() -> Path:
-    """Where the journal's migrations are."""
+    """Return the folder of the journal's migrations."""
     return migrations_folder() / "journal"
 
 

@@ -1,6 +1,7 @@
-"""What is handed to the journal and what it hands back: plain values, no database.
+"""Values that the journal takes and returns; none of them knows the database.
 
-Money is micro-dollars, prices centi-cents of YES, counts centi-contracts, instants microseconds since 1970 UTC.
+Money is in micro-dollars, prices are YES prices in centi-cents, counts are in centi-contracts. Times are microseconds
+since 1970 in UTC.
 """
 
 from collections.abc import Mapping
@@ -16,14 +17,14 @@ from kalshi_pipelines.execution.orders.terms import Side
 
 
 class Mode(StrEnum):
-    """Whether orders are sent or only decided upon."""
+    """The two modes of a session: live sends orders, a dry run only decides and records."""
 
     DRY_RUN = "dry_run"
     LIVE = "live"
 
 
 class Origin(StrEnum):
-    """How the run of a session came about; only one made by hand may be live."""
+    """The way in which a session's run was started. Only a run started by hand may be live."""
 
     BY_HAND = "by_hand"
     RETRIED = "retried"
@@ -34,7 +35,7 @@ class Origin(StrEnum):
 
 
 class ScopeKind(StrEnum):
-    """What a cap is of."""
+    """The kinds of scope that have caps."""
 
     SESSION = "session"
     DAY = "day"
@@ -45,7 +46,7 @@ class ScopeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScopeCaps:
-    """The caps of one kind of scope; ``tables.UNCAPPED`` where there is none."""
+    """The caps of one kind of scope; ``tables.UNCAPPED`` where there is no cap."""
 
     orders: int
     notional_microdollars: int
@@ -54,7 +55,7 @@ class ScopeCaps:
 
 @dataclass(frozen=True, slots=True)
 class SessionCaps:
-    """Every cap of a session. The database refuses any that is above the ceilings in ``tables``."""
+    """All caps of a session. The database refuses caps above the ceilings in ``tables``."""
 
     order_notional_microdollars: int
     order_worst_microdollars: int
@@ -65,7 +66,7 @@ class SessionCaps:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A trade key, the one host it is for and the sub-account it is locked to."""
+    """A trade key with the only host and the only account it may be used for."""
 
     account: Account
     host: str
@@ -74,7 +75,9 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """A session to open; a live one needs ``binding`` (stored before) and ``armed_by``. ``why`` is for people."""
+    """A session to be opened. A live session needs ``armed_by`` and a ``binding`` that is stored already. ``why`` is
+    for people.
+    """
 
     session_id: str
     account: Account
@@ -94,7 +97,7 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The process that is to hold the sub-account for a live session, and the time its lease expires."""
+    """The process that will hold the sub-account for a live session, and the time its lease expires."""
 
     holder: str
     until_us: int
@@ -110,7 +113,7 @@ class HeldLease:
 
 @dataclass(frozen=True, slots=True)
 class NewIntent:
-    """An order to be planned: the request as it would be sent, and what else the journal keeps of the order."""
+    """An order to be planned: its request, and the facts that the journal stores with the order."""
 
     session_id: str
     idempotency_key: str
@@ -127,7 +130,7 @@ class NewIntent:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of an order: what was allowed and what was found, as text, so that the audit has no floats."""
+    """One check of an order. Limit and observed value are text, because the audit log must not contain floats."""
 
     code: str
     ok: bool
@@ -137,7 +140,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the journal does not admit an order, and the checks it made."""
+    """The reason why the journal does not admit an order, and all checks that were made."""
 
     reason: DenialReason
     detail: str
@@ -146,10 +149,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A stored intent and where it is now.
+    """A stored order with its present state.
 
-    ``filled_centicontracts`` and ``fees_microdollars`` are those of the fills that were posted;
-    ``reported_filled_centicontracts`` is what the exchange said with its last answer, whose fills may follow later.
+    ``filled_centicontracts`` and ``fees_microdollars`` are sums of the posted fills. ``reported_filled_centicontracts``
+    is the filled count in the exchange's last answer; its fills may be posted later.
     """
 
     intent_id: int
@@ -186,20 +189,22 @@ class Intent:
 
     @property
     def reserved_centicontracts(self) -> int:
-        """What is still reserved for: all that may be filled, or was and is not posted yet."""
+        """The count that still has a reservation: the open rest of the order, and reported fills that are not posted
+        yet.
+        """
         if self.state in OPEN_STATES:
             return max(0, self.count_centicontracts - self.filled_centicontracts)
         return max(0, (self.reported_filled_centicontracts or 0) - self.filled_centicontracts)
 
     @property
     def fee_left_microdollars(self) -> int:
-        """What of the fee bound no fill has used."""
+        """The part of the fee bound that no fill has used."""
         return max(0, self.fee_bound_microdollars - self.fees_microdollars)
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The committed record that an order is about to be sent: what a permit is made of."""
+    """The committed record that an order is about to be sent. The permit to send is made from this record."""
 
     intent_id: int
     session_id: str
@@ -214,7 +219,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """A fill as the exchange tells it; ``price_centicents`` is the YES price, ``side`` the side of our order."""
+    """A fill as the exchange reports it. ``price_centicents`` is the YES price, ``side`` the side of our order."""
 
     fill_id: str
     order_id: str
@@ -228,7 +233,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class ForeignOrder:
-    """An order of the sub-account that this journal never sent."""
+    """A resting order of the sub-account that this journal never sent."""
 
     order_id: str
     ticker: str
@@ -240,7 +245,7 @@ class ForeignOrder:
 
 @dataclass(frozen=True, slots=True)
 class SweepReading:
-    """One reading of all orders of a market, as of an instant the exchange vouches for."""
+    """One reading of all orders of a market. The exchange guarantees its completeness up to ``as_of_us``."""
 
     fence_id: int
     ticker: str
@@ -253,7 +258,7 @@ class SweepReading:
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationRecord:
-    """The newest reconciliation."""
+    """The result of a reconciliation."""
 
     reconciliation_id: int
     started_us: int
@@ -265,7 +270,7 @@ class ReconciliationRecord:
 
 @dataclass(frozen=True, slots=True)
 class KillState:
-    """The newest kill event; engaged if there is none."""
+    """An event of the kill switch, usually the newest one."""
 
     engaged: bool
     level: int
@@ -278,7 +283,7 @@ class KillState:
 
 @dataclass(frozen=True, slots=True)
 class ScopeStanding:
-    """A scope's caps and counters."""
+    """The caps and counters of a scope."""
 
     kind: ScopeKind
     key: str
@@ -294,7 +299,7 @@ class ScopeStanding:
 
 @dataclass(frozen=True, slots=True)
 class MarketStanding:
-    """Position and possible losses of a market in the account's ledger."""
+    """The position, the open orders and the possible losses of the account in one market."""
 
     ticker: str
     position_centicontracts: int
@@ -307,7 +312,7 @@ class MarketStanding:
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """A row of the audit log."""
+    """A record of the audit log."""
 
     seq: int
     hash: str
@@ -317,7 +322,7 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What else the audit is to say of an event: JSON-like, without floats; the checks are put in by code."""
+    """Further facts about an event for the audit log: JSON values without floats, and the checks that were made."""
 
     checks: tuple[Check, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)

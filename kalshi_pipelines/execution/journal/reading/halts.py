@@ -20,7 +20,7 @@ class HaltReading:
         self._connection = connection
 
     def kill_state(self) -> KillState:
-        """Return the newest event of the kill switch; it counts as engaged if there is no event."""
+        """Return the newest event of the kill switch; without an event the switch counts as engaged."""
         row = first_row(self._connection, _NEWEST)
         return _NO_EVENT if row is None else _kill_state(row)
 

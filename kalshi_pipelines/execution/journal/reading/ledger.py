@@ -41,7 +41,7 @@ class LedgerReading:
         event = sa.or_(table.worst_microdollars != 0, table.breached == 1)
         wanted = {
             ScopeKind.SESSION: table.key == (self._sessions.live_session(account) if live else None),
-            # Days never go back: a day that a fast clock opened too early counts until its end.
+            # A day that a fast clock opened too early counts until its end; the ledger returns to no older day.
             ScopeKind.DAY: table.key >= day,
             ScopeKind.ROLLING: table.hour.between(*hours),
             ScopeKind.EVENT: event if live else sa.and_(event, table.key.endswith(f" {day}", autoescape=True)),

@@ -16,7 +16,7 @@ class ReconciliationReading:
         self._connection, self._sessions = connection, sessions
 
     def newest(self, account: Account) -> ReconciliationRecord | None:
-        """Return the reconciliation that was recorded last, whatever its timestamps say; None if there is none."""
+        """Return the reconciliation that was recorded last, even if its timestamps are older; None if there is none."""
         table = reconciliations.c
         found = (
             sa.select(reconciliations)

@@ -17,7 +17,7 @@ _CAPS: Final = sa.select(session_caps).where(session_caps.c.session_id == sa.bin
 
 @dataclass
 class KnownSessions:
-    """Sessions and their caps, which never change; kept from one transaction to the next once they are committed."""
+    """Committed sessions and their caps. Both never change, so later transactions need not read them again."""
 
     sessions: dict[str, Row] = field(default_factory=dict)
     caps: dict[str, dict[str, Row]] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class SessionReading:
         return found
 
     def newest_live_session(self, account: Account) -> str:
-        """Return the newest live session. Facts that belong to no order are held against its caps.
+        """Return the newest live session. Facts without an order of ours are compared with the caps of this session.
 
         Raises:
             JournalRefused: No live session of the sub-account was ever opened.

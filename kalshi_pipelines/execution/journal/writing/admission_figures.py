@@ -47,7 +47,7 @@ _WINDOW: Final = (
 _NEWEST_DAY: Final = (
     sa.select(sa.func.max(scopes.c.key)).where(*_OF_ACCOUNT, scopes.c.kind == ScopeKind.DAY.value).scalar_subquery()
 )
-#: Every figure of an admission in one query, because all other writers wait for it.
+#: All figures of an admission in one query, because all other writers wait for the admission.
 _STANDING: Final = DriverQuery(
     sa.select(
         _WINDOW,
@@ -91,14 +91,14 @@ class AdmissionFigureReader:
         if known is None:
             today = trading_day(self._now_us).isoformat()
             known = self._read(intent, today)
-            # Days never go back, even if the clock does: an older day would miss what the newer day carried over.
+            # If the clock went back, the newest day stays: an older day lacks the orders that it carried over.
             if known.newest_day > today:
                 known = self._read(intent, known.newest_day)
             self._known[intent.intent_id] = known
         return known
 
     def forget(self) -> None:
-        """Forget all figures, because the ledger is about to change."""
+        """Forget all figures; called before the ledger changes."""
         self._known.clear()
 
     def _read(self, intent: Intent, day: str) -> AdmissionFigures:

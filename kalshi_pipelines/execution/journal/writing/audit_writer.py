@@ -22,7 +22,7 @@ from kalshi_pipelines.units import instant
 #: The version of the format of an audit record's body.
 BODY_VERSION: Final = 1
 
-#: Facts of a record whose rows say everything.
+#: The facts of an audit record that needs none besides its rows.
 NO_FACTS: Final[Mapping[str, object]] = {}
 
 _HEAD: Final = DriverQuery(sa.select(audit_head.c.seq, audit_head.c.hash).with_for_update())
@@ -30,7 +30,7 @@ _HEAD: Final = DriverQuery(sa.select(audit_head.c.seq, audit_head.c.hash).with_f
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
-    """A row to store together with an audit record; its column that refers to the record is filled in."""
+    """A row to be stored with an audit record. The audit writer fills in the column that refers to the record."""
 
     table: sa.Table
     values: Mapping[str, object]
@@ -69,7 +69,7 @@ class AuditWriter:
 
     @property
     def next_seq(self) -> int:
-        """The number the next audit record will have."""
+        """The number of the next audit record."""
         return self._seq + 1
 
     def append(self, kind: str, facts: Mapping[str, object]) -> int:

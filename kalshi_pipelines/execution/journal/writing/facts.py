@@ -30,7 +30,7 @@ class FactWriter:
             self.halt(f"facts went beyond the caps of {', '.join(new)}")
 
     def halt(self, reason: str) -> None:
-        """Engage the kill switch, whatever the length of the reason."""
+        """Engage the kill switch. A long reason is truncated."""
         self._halts.engage(1, "journal", "journal", reason[:_LONGEST_REASON])
 
     def _breached(self, scope_ids: Collection[object]) -> set[str]:

@@ -28,8 +28,8 @@ class FillWriter:
     def record(self, fill: Fill, intent: Intent) -> bool:
         """Record a fill of one of our orders; return False if it was recorded before.
 
-        The same transaction engages the kill switch in three cases: the fill exceeds a cap, its order cannot be at the
-        exchange, or it fills more than was ordered.
+        The same transaction engages the kill switch if the fill exceeds a cap or contradicts its order. A fill
+        contradicts its order if, for example, it fills more than was ordered.
         """
         if is_stored(self._connection, fills.c.fill_id, fill.fill_id):
             return False

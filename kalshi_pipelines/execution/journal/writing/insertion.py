@@ -40,7 +40,7 @@ def _insert_on_postgres(
 ) -> None:
     with driver.pipeline(), driver.cursor() as cursor:
         for table, rows in groups:
-            # Setting up a table's checks costs more than a row, so few statements carry many rows.
+            # Each statement sets up the table's checks, which costs more than a row; so few statements carry many rows.
             for begin in range(0, len(rows), _ROWS_PER_STATEMENT):
                 some = rows[begin : begin + _ROWS_PER_STATEMENT]
                 statement = insertion(table, tuple(rows[0]), "%s", len(some))

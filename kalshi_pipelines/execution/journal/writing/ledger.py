@@ -80,7 +80,7 @@ class LedgerWriter:
         charged = {scope_id for scope_id, _ in self._scopes.reserved_in(intent)}
         rows: list[NewRow] = []
         for scope_id in self._scopes.holding(intent):
-            # A day that took the order over was never charged its notional, so none is returned to that day.
+            # A day that took the order over from an earlier day was never charged its notional, so it gets none back.
             rows += self._postings.make(
                 [scope_id],
                 intent.session_id,

@@ -43,7 +43,7 @@ class OrderWriter:
         denial: DenialReason | None = None,
         details: Details = NO_DETAILS,
     ) -> int:
-        """Record an attempt that could not be planned, with its reason; it counts towards the attempts cap."""
+        """Record an order that could not be planned, with the reason. It counts towards the cap on attempts."""
         row = self._attempt_row(self._reading.sessions.get(session_id), proposal_id, intent_id, denial)
         return self._audit.record("attempt", [row], facts_of(details))
 
@@ -132,7 +132,9 @@ class OrderWriter:
         )
 
     def record_simulation(self, intent: Intent, code_version: str, details: Details = NO_DETAILS) -> Intent:
-        """End a dry run's order where a live order would be sent; it keeps its reservation, as if it rested."""
+        """End a dry run's order at the point where a live order is sent. The order keeps its reservation, as if it
+        rested.
+        """
         record_event(self._audit, intent, OrderState.SIMULATED, "simulate", details, code_version=code_version)
         return self._moved(intent, OrderState.SIMULATED)
 
@@ -164,7 +166,7 @@ class OrderWriter:
         """
         released: list[NewRow] = []
         if state in FINAL_STATES:
-            # Posted fills were traded, whatever the answer says, so their notional stays reserved.
+            # Posted fills were traded even if the answer denies it, so their notional stays reserved.
             filled = max(filled_centicontracts or 0, intent.filled_centicontracts)
             released = self._ledger.make_release(intent, state.value, filled)
         record_event(

@@ -1,4 +1,4 @@
-"""Scopes of the ledger: which ones a posting belongs to, and opening the ones that are new."""
+"""Scopes of the ledger: finding the scopes of a posting, and opening new scopes."""
 
 from typing import Final
 
@@ -86,9 +86,9 @@ class ScopeWriter:
         return [(scope_id, kind) for scope_id, kind in found]
 
     def holding(self, intent: Intent) -> list[int]:
-        """Return the scopes that hold an order now: where it was reserved, with the newest day instead of its own.
+        """Return the scopes that count an order now.
 
-        The newest day took the order over from the day on which it was reserved.
+        The newest day took the order over, so it replaces the day on which the order was reserved.
         """
         found = self.reserved_in(intent)
         ids = {scope_id for scope_id, kind in found if kind != ScopeKind.DAY.value or intent.mode is Mode.DRY_RUN}
