@@ -1,9 +1,9 @@
 """The TradeExecutor, which makes each proposal an order or a denial with its reason.
 
 ``decide`` is the one path for an order, in three steps. It plans: reads the market and fixes the request. It admits:
-checks and reserves in one transaction of the journal. It sends: checks again and calls the session's dispatch. Every
-step is on record before the next one begins. A signal that was planned before is never planned again; its earlier
-order is the answer.
+checks and reserves in one transaction of the journal. It sends: checks again and calls the session's dispatch. The
+order is on record before anything is sent. A signal that was planned before is never planned again; its earlier order
+is the answer.
 """
 
 from collections.abc import Callable, Iterable
@@ -138,7 +138,7 @@ class TradeExecutor:
         Raises:
             JournalUnavailable: The journal cannot be read or written; nothing more was done.
         """
-        # If the market cannot be read again, the earlier reading is used. It is stale by now, which denies the order.
+        # If the market cannot be read again, the earlier reading is used. If it is too old by now, the order is denied.
         with suppress(*MARKET_READ_ERRORS):
             waiting = self._look_again(waiting)
         return self._send(waiting)

@@ -206,6 +206,6 @@ def test_unreadable_env_file_stops_every_command_but_kill(
     replace_command(monkeypatch, "trade_inbox", 0)
     replace_command(monkeypatch, "kill", 0)
     assert main(["trade", "--why", "try"]) == 2
-    assert f"The file {tmp_path / '.env'} can not be read" in capsys.readouterr().err
+    assert f"The file {tmp_path / '.env'} cannot be read" in capsys.readouterr().err
     assert main(["kill", "--why", "odd"]) == 0
-    assert "can not be read" in capsys.readouterr().err
+    assert "cannot be read" in capsys.readouterr().err
