@@ -78,10 +78,10 @@ def test_F39_proposing_process_never_loads_code_that_can_send() -> None:
 def test_F39_import_contracts_name_every_room_that_sends() -> None:
     contracts = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     of_name = {contract["name"]: contract for contract in contracts}
-    proposing = of_name["Who proposes can not reach what sends"]
+    proposing = of_name["The inbox cannot reach the code that sends"]
     assert proposing["source_modules"] == ["kalshi_pipelines.execution.inbox"]
     assert {f"kalshi_pipelines.execution.{room}" for room in SENDING} <= set(proposing["forbidden_modules"])
-    collecting = of_name["What collects and watches can not reach what trades"]
+    collecting = of_name["Ingest, contracts and alerts cannot reach trading"]
     rooms = ("news", "ingest", "bookkeeping", "lake", "alerts", "contracts", "analytics")
     there = {f"kalshi_pipelines.{room}" for room in rooms if (PACKAGE / room).is_dir()}
     assert set(collecting["source_modules"]) == there
