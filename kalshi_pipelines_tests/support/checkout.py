@@ -1,4 +1,4 @@
-"""Where the checkout and the material beside it are."""
+"""Paths of the checkout and of the test material beside it."""
 
 from pathlib import Path
 from typing import Final

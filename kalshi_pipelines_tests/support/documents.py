@@ -1,4 +1,7 @@
-"""``python -m kalshi_pipelines_tests.support.documents`` writes the pages of docs/ that code and tests generate."""
+"""The pages of docs/ that are generated from code and tests.
+
+``python -m kalshi_pipelines_tests.support.documents`` writes them.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,12 +32,12 @@ without a test fails the suite. The tests are in `kalshi_pipelines_tests/`, most
 
 
 def denials() -> str:
-    """docs/denials.md."""
+    """Return the text of docs/denials.md."""
     return _DENIALS + "".join(f"| `{each.code}` | {each.cause} | {each.remedy} |\n" for each in DenialReason)
 
 
 def threats() -> str:
-    """docs/trading_threats.md."""
+    """Return the text of docs/trading_threats.md."""
     tests = threat_tests()
     return _THREATS + "".join(
         f"| F{number:02} | {threat.failure} | {threat.control} | "
@@ -45,7 +48,7 @@ def threats() -> str:
 
 
 def documents() -> Mapping[Path, str]:
-    """Every page that is made, and its text."""
+    """Return the path and text of every generated page."""
     return {DOCS / "denials.md": denials(), DOCS / "trading_threats.md": threats()}
 
 

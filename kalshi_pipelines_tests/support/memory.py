@@ -1,4 +1,4 @@
-"""Folders in memory for files that no test needs after a power cut."""
+"""Folders in memory for test files that may be lost in a power cut."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ _PLENTY: Final = 2 << 30
 
 
 def memory_or(disk: Path) -> Path:
-    """Return a place in memory if there is plenty of it and programs may be run from there, or else the disk.
+    """Return a folder in memory if it has enough space and may hold programs, or else the folder on disk.
 
     Measured on the machine of November 2026: a commit of a SQLite journal takes 2 ms on disk and 0.02 ms in memory. A
     container often has only 64 MB there.

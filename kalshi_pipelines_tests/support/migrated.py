@@ -1,4 +1,4 @@
-"""Databases at head without what users get besides: no backup, no inspection, no report."""
+"""Databases at the newest revision, made without the inspection, backup and report of `migrate`."""
 
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from kalshi_pipelines.warehouse.migrations import Upgrade, apply_migrations, mig
 
 
 def upgrade_to_head(engine: sa.Engine) -> Upgrade:
-    """Apply every migration that is missing, in one transaction."""
+    """Apply all missing migrations in one transaction."""
     with explain_failures(engine):
         with migration_transaction(engine) as connection:
             upgrade = apply_migrations(connection)
@@ -23,7 +23,7 @@ def upgrade_to_head(engine: sa.Engine) -> Upgrade:
 
 @cache
 def journal_at_head() -> bytes:
-    """The file of a SQLite journal at head, without an identity; made once, also for the processes this one forks."""
+    """Return the file content of a SQLite journal at head, without an identity. Forked processes share one copy."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "journal.db"
         engine = open_journal(f"sqlite:///{path}")

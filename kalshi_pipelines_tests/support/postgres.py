@@ -1,4 +1,4 @@
-"""A real Postgres for tests: a cluster of the test process's own on a unix socket, gone when that process is gone."""
+"""A real Postgres server for tests. It listens on a Unix socket and ends with the test process."""
 
 import atexit
 import fcntl
@@ -21,17 +21,17 @@ import psycopg
 
 from kalshi_pipelines_tests.support.memory import memory_or
 
-#: Read before a fixture takes the KALSHI_ variables away.
+#: Read at import, because a fixture later removes the KALSHI_ variables.
 _CHOSEN_BINARIES: Final = os.environ.get("KALSHI_TEST_PG_BIN")
 _START_SECONDS: Final = 60
 _USER_INSTEAD_OF_ROOT: Final = "nobody"
 
-# A socket's path has at most 103 characters, and TMPDIR may be long, or where only root may look.
+# The path of a socket may have at most 103 characters. TMPDIR may be longer, or readable by root only.
 _DISK: Final = Path("/tmp")  # noqa: S108
 _PREFIX: Final = "kalshi-pg-"
 
-# Becomes the server after asking to be stopped with its parent, which may have died before. A preexec_fn would do the
-# same, but Python 3.12 warns of it in a process with threads, as pytest-xdist's are.
+# This script asks the kernel to stop it with its parent, checks that the parent still lives, and becomes the server.
+# A preexec_fn would do the same, but Python 3.12 warns about it in processes with threads, such as pytest-xdist's.
 _BECOME_SERVER: Final = """
 import ctypes, os, signal, sys
 parent, uid, gid, *command = sys.argv[1:]
@@ -46,7 +46,7 @@ if os.getppid() == int(parent):
     os.execv(command[0], command)
 """
 
-# Nothing here outlives its test run: what protects data in a crash only costs time.
+# The data need not survive a crash, so all settings that protect it are off. They only cost time.
 _SETTINGS: Final = {
     "listen_addresses": "",
     "fsync": "off",
@@ -60,11 +60,11 @@ _SETTINGS: Final = {
 
 
 class NoPostgres(Exception):
-    """No Postgres can be started here; the message says what was tried."""
+    """No Postgres server can be started here."""
 
 
 class Cluster:
-    """A running Postgres server with its databases; the socket is in the folder."""
+    """A running Postgres server. Its socket is in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -72,18 +72,18 @@ class Cluster:
 
     @property
     def folder(self) -> Path:
-        """Where the server's socket is, for a process that makes databases of its own."""
+        """The folder of the server's socket, for processes that create their own databases."""
         return self._folder
 
     def url(self, database: str) -> str:
-        """The SQLAlchemy URL of a database."""
+        """Return the SQLAlchemy URL of a database."""
         return f"postgresql+psycopg://postgres@/{database}?host={self._folder}"
 
     @contextmanager
     def database(self, template: str = "template0") -> Iterator[str]:
-        """The name of a new database, a copy of another, that is dropped at the end of the block."""
+        """Create a database as a copy of a template, yield its name, and drop it at the end of the block."""
         name = next(self._names)
-        # The default strategy writes the copy to the log as well.
+        # The default strategy of Postgres would also write the whole copy to the log.
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         try:
             yield name
@@ -119,7 +119,10 @@ def running_cluster() -> Iterator[Cluster]:
 
 @contextmanager
 def _own_folder(place: Path, account: pwd.struct_passwd) -> Iterator[tuple[Path, int]]:
-    """A new folder of the server's user, and the descriptor by which it is locked while this or the server lives."""
+    """Create a folder for the server's user, and yield it with the descriptor of its lock.
+
+    The folder stays locked while this process or the server lives.
+    """
     remove_leftovers(place)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
     lock = os.open(folder, os.O_RDONLY)
@@ -133,7 +136,7 @@ def _own_folder(place: Path, account: pwd.struct_passwd) -> Iterator[tuple[Path,
 
 
 def remove_leftovers(place: Path) -> None:
-    """Remove what killed test runs left; a folder that is seconds old may not be locked yet."""
+    """Remove folders that killed test runs left. Keep folders that are seconds old: they may not be locked yet."""
     for folder in place.glob(f"{_PREFIX}*"):
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > _START_SECONDS:
@@ -146,7 +149,7 @@ def remove_leftovers(place: Path) -> None:
 
 
 def _binaries(folder: Path) -> Path:
-    """The folder of ``initdb`` and ``postgres``: one that runs as the server's user, or a copy of one that does not."""
+    """Return a folder of ``initdb`` and ``postgres`` that runs as the server's user. If needed, copy one."""
     tried = []
     for candidate in _candidates():
         if not (candidate / "initdb").is_file():
@@ -181,9 +184,10 @@ def _runs(binaries: Path) -> bool:
 
 
 def _copy(binaries: Path, folder: Path) -> Path:
-    """What of an installation a server needs, where its user may read it: a checkout may lie in root's home.
+    """Copy the needed parts of a Postgres installation to a place that the server's user may read.
 
-    The wheel's libraries are found relative to the binaries, two folders up.
+    The original may be unreadable for that user, for example in root's home. The binaries find the wheel's libraries
+    by a relative path, two folders up.
     """
     installation = binaries.parent
     copy = folder / "wheel" / "package" / installation.name
@@ -205,7 +209,7 @@ def _initialise(binaries: Path, data: Path) -> None:
 
 
 def _as_server_user(command: list[str | Path]) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end, as another user if this is root: Postgres refuses to run as root."""
+    """Run a program and wait for its end. If this process is root, run it as another user: Postgres refuses root."""
     if os.geteuid():
         return subprocess.run(command, capture_output=True, check=False, cwd="/", env=_environment())
     account = pwd.getpwnam(_USER_INSTEAD_OF_ROOT)

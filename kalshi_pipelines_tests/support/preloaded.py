@@ -1,8 +1,8 @@
-"""A Python that has imported Dagster and this package already: it runs a command in a fork of itself.
+"""A Python process with Dagster and this package already imported. It runs each command in a fork of itself.
 
-A new Python takes 2.5 s of CPU to import Dagster before it runs a job. The fork has the arguments, environment, folder
-and output of the command, and begins where ``python -m`` begins. It is for tests of what a command says and stores. A
-test of a process itself (its signals, its start, the options of its interpreter) starts a new Python.
+A new Python takes 2.5 s of CPU to import Dagster before it runs a job. The fork gets the arguments, environment, folder
+and output files of the command, and starts like ``python -m``. Use it to test what a command prints and stores. To test
+a process itself (its signals, its start, the options of its interpreter), start a new Python.
 
 The preloaded Python reads requests as lines of JSON from stdin and writes the exit code of each to stdout.
 """
@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 def run_preloaded(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: int
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m`` with these arguments to its end; a command that takes longer than the seconds is killed."""
+    """Run ``python -m`` with the given arguments, and kill it if it takes longer than ``seconds``."""
     out, err = folder / ".preloaded.out", folder / ".preloaded.err"
     request = {
         "arguments": list(arguments),
@@ -76,14 +76,14 @@ def _serve() -> None:
 
 
 def _import_everything() -> None:
-    """Import Dagster, with the parts that only a run imports, and this package, without its assembled definitions."""
+    """Import Dagster, including the parts that only a run imports, and this package without its definitions."""
     import dagster as dg
     import dagster._cli
     import exa_py  # noqa: F401  # brings OpenAI's client along, which takes 1.3 s
 
     import kalshi_pipelines.definitions  # noqa: F401
 
-    # A run assembles the definitions from its own settings.
+    # Each run must assemble the definitions from its own settings.
     del sys.modules["kalshi_pipelines.definitions"]
     del sys.modules["kalshi_pipelines"].__dict__["definitions"]
 
@@ -97,13 +97,13 @@ def _import_everything() -> None:
 
     with TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder) as instance:
         trial.execute_in_process(instance=instance)
-    # A fork need not look at these objects again, which would copy their pages.
+    # Freezing keeps the garbage collector of a fork from visiting these objects, which would copy their memory pages.
     gc.collect()
     gc.freeze()
 
 
 def _become(request: dict[str, Any]) -> NoReturn:
-    """Run the command, then end this process as Python ends."""
+    """Turn this process into the command, run it, and exit as Python does."""
     signal.alarm(request["seconds"])
     os.environ.clear()
     os.environ.update(request["environment"])

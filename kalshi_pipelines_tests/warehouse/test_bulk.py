@@ -1,4 +1,4 @@
-"""Bulk writes set exactly the illegal rows aside, few rows as many, on both databases."""
+"""Bulk writes of few or many rows refuse exactly the illegal rows, on SQLite and Postgres."""
 
 from itertools import cycle, islice
 from typing import Any
@@ -16,10 +16,10 @@ from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, fill
 PLACEHOLDERS = BulkWrite(
     series, ("ticker", "is_placeholder", "first_seen_us", "recorded_us", "ingest_run_id"), keep=("first_seen_us",)
 )
-#: More than are tried one by one, and enough for a part of them to be halved again.
+#: Enough rows for a bulk write that fails to split the rows in halves twice before it tries single rows.
 MANY = 450
 
-#: What no database stores as a placeholder of a series; `KX` becomes a ticker of its own.
+#: Placeholder rows of a series that both databases refuse. Each test adds a number to the ticker `KX`.
 ILLEGAL: dict[str, Row] = {
     "an unknown run": ("KX", True, 1, 1, 99),
     "no time": ("KX", True, None, 1, 1),
@@ -32,13 +32,13 @@ ILLEGAL: dict[str, Row] = {
     "a list": ("KX", True, [1], 1, 1),
     "half a character": ("KX\ud800", True, 1, 1, 1),
 }
-#: What SQLite stores.
+#: Rows that Postgres refuses and SQLite stores.
 ILLEGAL_IN_POSTGRES: dict[str, Row] = {"a NUL": ("KX\x00", True, 1, 1, 1)}
 
 
 @pytest.fixture
 def warehouse(engine: sa.Engine) -> sa.Engine:
-    """A warehouse to which series can be added."""
+    """Return a warehouse with the rows that a series refers to."""
     fill(engine, before=series)
     return engine
 
@@ -143,7 +143,7 @@ def test_bulk_writes_to_several_tables_share_one_transaction(engine: sa.Engine) 
         for _ in range(2):
             assert write_rows(connection, PLACEHOLDERS, legal(MANY)) == []
         assert write_rows(connection, append, snapshots) == []
-        # The same history again: every row of it is refused, and the transaction goes on.
+        # The same snapshots are appended again: every row is refused, and the transaction stays usable.
         assert len(write_rows(connection, append, snapshots)) == MANY
         assert write_rows(connection, PLACEHOLDERS, legal(MANY, recorded_us=2)) == []
         assert connection.scalar(sa.select(sa.func.count()).select_from(price_snapshots)) == MANY
@@ -159,7 +159,7 @@ def test_postgres_gets_many_rows_by_copy_and_few_by_insert(postgres_engine: sa.E
         statements.append((statement.split()[0], many))
 
     write(postgres_engine, legal(MANY))
-    # Between the table and the rows, COPY goes to the driver itself.
+    # COPY comes between CREATE and INSERT. It is not listed, because it goes directly to the driver.
     assert statements == [(word, False) for word in ("SAVEPOINT", "CREATE", "INSERT", "DROP", "RELEASE")]
     statements.clear()
     write(postgres_engine, legal(3))

@@ -1,4 +1,4 @@
-"""``migrate`` beside others: other upgrades, writers and readers. Real processes; nobody loses anything."""
+"""``migrate`` while other processes upgrade, write or read the same database. No process loses a row."""
 
 import json
 import sqlite3
@@ -22,7 +22,7 @@ from kalshi_pipelines_tests.support.warehouse.revisions import open_database
 
 AT_ONCE = 8
 
-# Says that it is ready, begins when it is told to, and is as many processes as it should be then.
+# A program that forks, prints "ready", waits for a line of input, and then upgrades in all its processes at once.
 MIGRATE = """
 import json, os, sys
 from pathlib import Path
@@ -46,7 +46,7 @@ if os.getpid() == parent:
 os._exit(0)
 """
 
-# Adds quotes until it is told to end, and says after each commit which one is stored.
+# A program that adds quotes, and prints the number of each stored quote, until it reads a line of input.
 WRITE = """
 import select, sys
 from itertools import count
@@ -63,7 +63,7 @@ for number in count(1_000):
         break
 """
 
-# A program that knows nothing of ours: it begins a transaction, and ends it when it is told to.
+# A foreign program that begins a transaction, and commits it when it reads a line of input.
 HOLD = """
 import sqlite3, sys
 path, begin, statement = sys.argv[1:]
@@ -88,7 +88,7 @@ Process = subprocess.Popen[str]
 
 @contextmanager
 def start_program(script: str, *arguments: str, ready: bool = True) -> Iterator[Process]:
-    """A program that waits for a line of input."""
+    """Start a program that waits for a line of input, and kill it at the end of the block."""
     command = [sys.executable, "-W", "error", "-c", script, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -101,7 +101,7 @@ def start_program(script: str, *arguments: str, ready: bool = True) -> Iterator[
 
 
 def upgrade_at_once(url: str, adopt_from: Path | str = "") -> list[dict[str, Any]]:
-    """What many upgrades of one database report that begin in the same moment."""
+    """Return the reports of many upgrades of one database that begin at the same moment."""
     with start_program(MIGRATE, url, str(adopt_from), str(AT_ONCE)) as upgrades:
         output, _ = upgrades.communicate("go\n", timeout=120)
         assert upgrades.returncode == 0
@@ -262,7 +262,9 @@ def test_upgrade_blocked_by_another_program_gives_up_and_changes_nothing(
     ):
         migrate(engine, "sandbox", print)
     engine.dispose()
-    with closing(sqlite3.connect(old.path)) as database:  # lets SQLite undo what the killed writer left
+    with closing(
+        sqlite3.connect(old.path)
+    ) as database:  # opening the file lets SQLite undo the transaction of the killed writer
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert old.path.read_bytes() == content
     assert list(tmp_path.glob("*.backup*")) == []

@@ -1,4 +1,4 @@
-"""The database itself refuses illegal rows, whichever statement brings them; on SQLite and on Postgres."""
+"""SQLite and Postgres themselves refuse illegal rows from every kind of statement."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, numbered
 
 Values = dict[str, Any]
 
-#: Rows a child may be given as its parent are there three times, so that legal rows can be added to every table.
+#: Each parent table has this number of rows, so that new legal children find parents in every table.
 _THERE = 3
 _NEW = (_THERE, _THERE + 1)
 _PARENTS = {key.column.table for table in LEGAL for key in table.foreign_keys}
@@ -27,7 +27,7 @@ _PARENTS = {key.column.table for table in LEGAL for key in table.foreign_keys}
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
-    """A warehouse at head with a legal row in every table, and more in those that others refer to."""
+    """Return a warehouse at head with a legal row in every table, and more rows in tables that others refer to."""
     if request.param == "sqlite":
         path = tmp_path_factory.mktemp("constraints") / "warehouse.db"
         shutil.copy(request.getfixturevalue("migrated_file"), path)
@@ -50,13 +50,13 @@ def _fill_warehouse(url: str) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def connection(filled: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction that is undone in the end."""
+    """Return a connection whose transaction is rolled back after the test."""
     with filled.connect().execution_options(kalshi_writes=True) as connection:
         yield connection
 
 
 def new_row(table: sa.Table, number: int = 0) -> Values:
-    """A legal row that is not there yet."""
+    """Return a legal row that is not stored yet."""
     if table in _PARENTS:
         return numbered(table, _NEW[number])
     return numbered(table, number + 1)
@@ -66,7 +66,7 @@ def new_row(table: sa.Table, number: int = 0) -> Values:
 
 
 def run(connection: sa.Connection, statement: str, values: tuple[Any, ...]) -> None:
-    """A statement as a stranger would write it, past SQLAlchemy's types."""
+    """Run a statement as another program would send it, without SQLAlchemy's types."""
     connection.exec_driver_sql(
         statement.replace("?", "%s") if connection.dialect.name == "postgresql" else statement, values
     )
@@ -116,7 +116,7 @@ def _key_of_stored_row(table: sa.Table) -> tuple[str, tuple[Any, ...]]:
 
 Statement = Callable[[sa.Connection, sa.Table, Values], None]
 
-#: Each makes the values part of a table that is legal otherwise.
+#: Statements that put the given values into an otherwise legal table.
 STATEMENTS: Final[dict[str, Statement]] = {
     "INSERT": lambda connection, table, values: insert(connection, table, new_row(table) | values),
     "INSERT after a legal row": lambda connection, table, values: insert_with_a_legal_row(
@@ -137,7 +137,7 @@ SQLITE_STATEMENTS: Final[dict[str, Statement]] = {
     ),
     "UPDATE OR REPLACE": lambda connection, table, values: update(connection, table, values, "UPDATE OR REPLACE"),
 }
-#: These say nothing of a row they leave out.
+#: Statements that skip an illegal row without an error.
 SQLITE_SILENT_STATEMENTS: Final[dict[str, Statement]] = {
     "INSERT OR IGNORE": lambda connection, table, values: insert(
         connection, table, new_row(table) | values, "INSERT OR IGNORE"
@@ -151,7 +151,7 @@ def stored(connection: sa.Connection, table: sa.Table) -> list[sa.Row[Any]]:
 
 
 def catch_refusal(connection: sa.Connection, statement: Callable[[], None]) -> sa.exc.DBAPIError | None:
-    """The error of a statement, which leaves the transaction usable; ``None`` if there was none."""
+    """Run a statement, and return its error or None. The transaction stays usable."""
     savepoint = connection.begin_nested() if connection.dialect.name == "postgresql" else None
     try:
         statement()
@@ -165,7 +165,7 @@ def catch_refusal(connection: sa.Connection, statement: Callable[[], None]) -> s
 def assert_no_statement_stores(
     connection: sa.Connection, table: sa.Table, values: Values, expected: set[ConstraintRefusal]
 ) -> None:
-    """Every kind of statement is refused for the expected reason and leaves the table as it is."""
+    """Check that every kind of statement is refused for the expected reason and leaves the table unchanged."""
     sqlite = connection.dialect.name == "sqlite"
     before = stored(connection, table)
     for name, statement in (STATEMENTS | SQLITE_STATEMENTS if sqlite else STATEMENTS).items():
@@ -212,7 +212,7 @@ def empty(table: str, *columns: str) -> dict[str, list[Values]]:
 
 
 def other_words(table: str, column: str, *legal: str, also: Values | None = None) -> dict[str, list[Values]]:
-    """Everything but the vocabulary; ``also`` gives the columns that are to be true of a word that is none of it."""
+    """Return values outside a vocabulary. ``also`` gives other columns that must fit such a value."""
     changed = [change for word in legal for change in (word.upper(), f" {word}", f"{word} ", word[:1])]
     words = [*changed, "/".join(legal), "", "hold", "long", "maybe", 1, b"yes"]
     return {f"ck_{table}_{column}": [{column: word} | (also or {}) for word in words if word not in legal]}
@@ -248,8 +248,8 @@ RESULTS = ("yes", "no", "scalar", "void")
 OUTCOMES = ("checked", "empty", "refused", "maintenance", "unreachable")
 ACKNOWLEDGED: Final[Values] = {"acknowledged_us": 1, "acknowledged_by": "Ann", "acknowledged_why": "because"}
 
-#: What each CHECK must refuse, by its name. Written out, and not made from the tables: a vocabulary that grows or a
-#: range that widens by mistake is to be seen here.
+#: Values that each CHECK must refuse, by the name of the CHECK. They are written out and not derived from the tables,
+#: so that a vocabulary or range that grows by mistake fails here.
 CHECKS: Final[dict[str, list[Values]]] = {
     **other_words("ingest_runs", "subject", *SUBJECTS, "adoption"),
     **other_words("ingest_runs", "environment", "sandbox", "demo", "prod"),
@@ -480,7 +480,7 @@ CHECKS: Final[dict[str, list[Values]]] = {
     "ck_alert_deliveries_in_a_message": [{"state": "sending", "claimed_us": 1}, {"state": "sent", "sent_us": 1}],
     "ck_alert_deliveries_failure_explained": [{"state": "failed"}],
 }
-#: What these refuse, another refuses too, and the databases do not agree on which one they name.
+#: CHECKs whose values a second CHECK refuses, too. SQLite and Postgres may name either of the two.
 ALSO_REFUSED_BY: Final = {
     "ck_ingest_runs_records_read": "ck_ingest_runs_records_written",
     "ck_series_is_placeholder": "ck_series_placeholder_has_no_record",
@@ -536,7 +536,7 @@ def test_no_statement_bypasses_a_check(connection: sa.Connection, check: str) ->
     ids=str,
 )
 def test_text_that_is_not_json_is_refused(connection: sa.Connection, table: sa.Table, column: str, text: str) -> None:
-    # Postgres finds that it can not read the text before it can find that it is no array.
+    # Postgres may fail to parse the text before it checks that the text is a JSON array or object.
     assert_no_statement_stores(
         connection,
         table,
@@ -576,7 +576,7 @@ def test_row_number_cannot_be_null(connection: sa.Connection, table: sa.Table) -
     number = table.autoincrement_column
     assert number is not None
     assert catch_refusal(connection, lambda: update(connection, table, {number.name: None})) is not None
-    # SQLite gives a number, Postgres refuses.
+    # SQLite numbers the row itself; Postgres refuses it.
     catch_refusal(connection, lambda: insert(connection, table, new_row(table) | {number.name: None}))
     assert connection.scalar(sa.select(sa.func.count()).select_from(table).where(number.is_(None))) == 0
 
@@ -603,7 +603,7 @@ def test_child_without_its_parent_is_refused(connection: sa.Connection, name: st
 def test_parent_with_a_child_cannot_be_deleted_or_renamed(connection: sa.Connection, name: str, change: str) -> None:
     child, column = FOREIGN_KEYS[name].parent.table, FOREIGN_KEYS[name].parent.name
     parent, key = FOREIGN_KEYS[name].column.table, FOREIGN_KEYS[name].column.name
-    # A parent of this child only, so that no other foreign key is in the way.
+    # The parent has only this child, so that no other foreign key causes the refusal.
     only = new_row(parent)
     insert(connection, parent, only)
     insert(connection, child, new_row(child) | {column: only[key]})
@@ -638,7 +638,7 @@ def unique_keys_of(table: sa.Table) -> Iterator[sa.PrimaryKeyConstraint | sa.Uni
 UNIQUE_KEYS = {
     str(key.name): (table, [column.name for column in key.columns]) for table in LEGAL for key in unique_keys_of(table)
 }
-#: What a row must have for a unique key to mean it: NULL is unlike every other NULL.
+#: Columns that must not be NULL for a unique key to apply: a NULL is different from every other NULL.
 UNIQUE_AMONG: Final[dict[str, Values]] = {"uq_balances_subaccount_exchange_index_observed_us": {"exchange_index": 0}}
 
 
@@ -699,10 +699,10 @@ def test_value_that_is_not_a_number_is_refused(connection: sa.Connection, table:
 
 @pytest.mark.parametrize("dollars", ["0.57", 0.57, Decimal("0.57"), None], ids=["text", "float", "decimal", "literal"])
 def test_fraction_is_refused_by_sqlite_and_rounded_by_postgres(connection: sa.Connection, dollars: Any) -> None:
-    """What Postgres rounds it rounds before any CHECK or trigger sees it: writers must bring integers."""
+    """Postgres rounds a fraction before any CHECK or trigger sees it, so writers must send integers."""
     sqlite = connection.dialect.name == "sqlite"
     if sqlite and isinstance(dollars, Decimal):
-        dollars = str(dollars)  # the driver knows no Decimal
+        dollars = str(dollars)  # the SQLite driver cannot bind a Decimal
     error = catch_refusal(
         connection,
         lambda: run(

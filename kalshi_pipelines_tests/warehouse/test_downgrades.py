@@ -1,4 +1,4 @@
-"""Every migration can be undone and done again without the loss of a row, on both databases; else it says so."""
+"""Every migration can be undone and repeated without losing a row, or the downgrade is refused."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def database(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def shared_rows(rows: Rows, other: Rows) -> Rows:
-    """The rows of tables that are in both, with the columns that are in both."""
+    """Return the rows of ``rows`` reduced to the tables and columns that ``other`` has, too."""
     columns = {table: rows[table][0].keys() & other[table][0].keys() for table in rows.keys() & other.keys()}
     return {
         table: sorted(({name: row[name] for name in sorted(columns[table])} for row in rows[table]), key=repr)
@@ -60,7 +60,7 @@ def test_downgrade_and_upgrade_keep_every_row(database: Database, older: str, re
 
 
 def assert_refused(database: Database, older: str, tables: set[str]) -> None:
-    """A downgrade is refused in one sentence about one of the tables, and changes nothing."""
+    """Check that a downgrade is refused with an error about one of the tables, and changes nothing."""
     schema, rows = database.schema(), database.rows()
     with pytest.raises(DowngradeWouldLoseRows, match="restore the backup that was made") as refusal:
         database.downgrade(older)
@@ -78,7 +78,7 @@ def test_downgrade_that_would_drop_a_table_with_rows_is_refused(database: Databa
     database.upgrade(revision)
     new = database.tables() - surviving
     for name in sorted(new):
-        # Only rows of this table, and of those it can not be without.
+        # Fill only this table and the tables that it must refer to.
         table = metadata.tables[name]
         database.fill(ancestors(table), count=1)
         references = {key.parent.name for key in table.foreign_keys} & OPTIONAL_REFERENCES
@@ -155,7 +155,7 @@ def test_downgrade_to_base_leaves_an_empty_database(database: Database) -> None:
     assert database.schema() == {}
 
 
-# What 0009 and later migrations do with rows that break a new constraint --------------------------------------------
+# Rows that break a new constraint of 0009 or a later migration -------------------------------------------------------
 
 
 def test_rate_budget_of_an_unused_bucket_is_deleted(database: Database) -> None:

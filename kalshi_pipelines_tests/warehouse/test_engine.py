@@ -1,4 +1,4 @@
-"""Warehouses are opened with what they need, and named without what must stay secret."""
+"""Engines of the warehouse get all needed settings, and are named without their password."""
 
 import pytest
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""A SQLite connection that does not enforce foreign keys can not write into a warehouse; others can."""
+"""Only a SQLite connection that enforces foreign keys can write into a warehouse."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ STATEMENTS: Final[dict[str, Callable[[str], tuple[str, tuple[object, ...]]]]] = 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse with a row in every table."""
+    """Return the path of a warehouse with a row in every table."""
     path = tmp_path_factory.mktemp("guards") / "warehouse.db"
     engine = open_engine(f"sqlite:///{path}")
     upgrade_to_head(engine)
@@ -54,7 +54,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stranger(filled: Path) -> Iterator[sqlite3.Connection]:
-    """A connection as Python and most programs open it; what it does is undone."""
+    """Return a connection with default settings, as other programs open it. Its changes are rolled back."""
     with closing(sqlite3.connect(filled)) as connection:
         yield connection
         connection.rollback()
@@ -87,7 +87,7 @@ def test_connection_with_foreign_keys_can_write(filled: Path, table: str) -> Non
 
 
 def children_of(table: str) -> list[str]:
-    """Every table whose rows need one of this table's, youngest first."""
+    """Return the tables whose rows depend on rows of this table, children before parents."""
     needing = {table}
     for child in LEGAL:
         if any(key.column.table.name in needing for key in child.foreign_keys):
@@ -96,7 +96,7 @@ def children_of(table: str) -> list[str]:
 
 
 def guarded_tables(engine: sa.Engine) -> set[str]:
-    """The tables that refuse each of INSERT, UPDATE and DELETE."""
+    """Return the tables that have guards against INSERT, UPDATE and DELETE."""
     with engine.connect() as connection:
         triggers = {
             tuple(name.removeprefix("write_guard_").rsplit("_", 1))

@@ -1,4 +1,4 @@
-"""What a database is, told before anything is done to it."""
+"""The content of a database is recognised before anything is written to it."""
 
 import pytest
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""Whenever ``migrate`` is killed, the database is entirely old or entirely new, and the next ``migrate`` completes."""
+"""A killed ``migrate`` leaves the database entirely old or entirely new, and the next ``migrate`` completes."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ def run_kill_points(case: str, folder: Path, most: int, *url: str) -> Summary:
 def assert_old_or_new(summary: Summary) -> None:
     assert summary.wrong == []
     assert summary.left_old + summary.left_new == summary.points
-    # Before the commit and after it, or the points were not what they should be.
+    # Some kills must come before the commit and some after it. Otherwise the kill points are badly chosen.
     assert summary.left_old > 0
     assert summary.left_new > 0
 

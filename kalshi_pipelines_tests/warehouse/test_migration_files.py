@@ -1,4 +1,4 @@
-"""What every migration file must have, the rule for those that tighten constraints, and the template that says so."""
+"""Rules for migration files: order, titles, downgrades, clean-ups before tighter constraints, and the template."""
 
 import ast
 import shutil
@@ -19,7 +19,7 @@ from kalshi_pipelines_tests.support.warehouse.revisions import PYPROJECT, REVISI
 from kalshi_pipelines_tests.support.warehouse.schema import Schema, only
 
 FILES = [SCRIPTS.get_revision(revision) for revision in REVISIONS]
-#: 0005 only loosens; those before it make tables.
+#: The first migration that needs a clean-up. Earlier migrations only create tables or loosen constraints.
 FIRST_WITH_THE_RULE = "0006"
 NEXT = f"{int(REVISIONS[-1]) + 1:04}"
 
@@ -48,7 +48,7 @@ def database(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def migrations(tmp_path: Path) -> Path:
-    """A copy of the migrations that a test may add to."""
+    """Return a copy of the migrations folder to which a test may add files."""
     return shutil.copytree(CHECKOUT / "migrations", tmp_path / "migrations")
 
 
@@ -68,7 +68,7 @@ def source_of(script: Script) -> str:
     return Path(script.path).read_text()
 
 
-# Every file ---------------------------------------------------------------------------------------------------------
+# All migration files ------------------------------------------------------------------------------------------------
 
 
 def test_migrations_have_one_head() -> None:
@@ -99,9 +99,9 @@ def test_migration_has_no_unfinished_template_part(script: Script) -> None:
 
 
 def find_tightened(older: Schema, newer: Schema) -> set[str]:
-    """What a row of a table that was there could break only now.
+    """Return the new constraints that rows of an existing table could break.
 
-    A CHECK that changed counts, whether it became tighter or not: its ``clean_up()`` may say that no row can break it.
+    Every changed CHECK counts, even if it became looser. Its ``clean_up()`` may then state that no row can break it.
     """
     there = {what.split()[1].split(".")[0] for what in only(older, "column")}
     changed = {what: how for what, how in newer.items() if older.get(what) != how}
@@ -125,7 +125,7 @@ def _type(how: str) -> str:
 
 
 def cleans_up_first(source: str) -> bool:
-    """Whether `upgrade()` begins with `clean_up()`, which says what becomes of the rows."""
+    """Return whether `upgrade()` begins with `clean_up()`, and `clean_up()` has a docstring."""
     upgrade, clean_up = function(source, "upgrade"), function(source, "clean_up")
     if upgrade is None or clean_up is None or not ast.get_docstring(clean_up):
         return False
@@ -149,7 +149,7 @@ def test_migration_that_tightens_a_constraint_cleans_up_first(database: Database
 
 CLEAN_UP = '''
 def clean_up() -> None:
-    """No row can break it: the table is empty."""
+    """Do nothing: no row can break the constraint, because the table is empty."""
 '''
 TIGHTER = [
     ("table.create_check_constraint(op.f('ck_trades_new'), 'subaccount < 64')", "constraint trades.ck_trades_new"),
@@ -208,15 +208,17 @@ def test_clean_up_must_come_first_and_explain_itself() -> None:
     assert not cleans_up_first(
         good.replace("    clean_up()\n    op.execute('SELECT 1')", "    op.execute('SELECT 1')\n    clean_up()")
     )
-    assert not cleans_up_first(good.replace('"""No row can break it: the table is empty."""', "pass"))
+    assert not cleans_up_first(
+        good.replace('"""Do nothing: no row can break the constraint, because the table is empty."""', "pass")
+    )
     assert not cleans_up_first(good.replace("    clean_up()\n", ""))
 
 
-# The template -------------------------------------------------------------------------------------------------------
+# The template for new migrations ------------------------------------------------------------------------------------
 
 
 def ruff(arguments: list[str], source: str) -> subprocess.CompletedProcess[str]:
-    """Ruff on a text, as if it were a migration of the project."""
+    """Run ruff on a text as if it were a migration of the project."""
     name = f"migrations/versions/{NEXT}_new.py"
     return subprocess.run(
         [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", name, "-"],
@@ -230,13 +232,13 @@ def ruff(arguments: list[str], source: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_migration_template_passes_ruff_and_demands_clean_up_and_downgrade(migrations: Path) -> None:
-    made = command.revision(config_of(migrations), message="Tell of something new", rev_id=NEXT)
+    made = command.revision(config_of(migrations), message="Add something new", rev_id=NEXT)
     assert isinstance(made, Script)
     source = source_of(made)
     for arguments in (["check"], ["format", "--check"]):
         checked = ruff(arguments, source)
         assert checked.returncode == 0, checked.stdout
-    assert made.doc == "Tell of something new."
+    assert made.doc == "Add something new."
     assert made.down_revision == REVISIONS[-1]
     with pytest.raises(NotImplementedError, match="write clean_up"):
         made.module.upgrade()
@@ -251,7 +253,7 @@ def test_autogenerated_migration_passes_ruff_after_formatting(
         connection.exec_driver_sql("ALTER TABLE news_articles DROP COLUMN exa_request_id")
         connection.exec_driver_sql("DROP INDEX ix_trades_executed_us")
     monkeypatch.setenv("KALSHI_WAREHOUSE_URL", sqlite_engine.url.render_as_string(hide_password=False))
-    made = command.revision(config_of(migrations), message="Find what is gone", rev_id=NEXT, autogenerate=True)
+    made = command.revision(config_of(migrations), message="Restore missing objects", rev_id=NEXT, autogenerate=True)
     assert isinstance(made, Script)
     formatted = ruff(["format"], source_of(made)).stdout
     assert 'op.add_column("news_articles", sa.Column("exa_request_id", sa.Text(), nullable=True))' in formatted

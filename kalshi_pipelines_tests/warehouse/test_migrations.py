@@ -1,4 +1,4 @@
-"""Migrations make the tables the code describes, once, whoever starts them, whatever kills them."""
+"""Migrations run once, leave nothing after a failure, and refuse unusable databases and URLs."""
 
 import subprocess
 import sys

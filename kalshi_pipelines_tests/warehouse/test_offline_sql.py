@@ -1,4 +1,4 @@
-"""The SQL that `alembic --sql` prints for Postgres does what the command itself does."""
+"""The SQL that `alembic --sql` prints for Postgres has the same effect as the command without `--sql`."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def database(empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def offline_sql(monkeypatch: pytest.MonkeyPatch, direction: str, revisions: str) -> str:
-    """The SQL of an upgrade or downgrade, made without a database."""
+    """Return the SQL of an upgrade or downgrade, generated without a database."""
     text = StringIO()
     with monkeypatch.context() as context:
         context.setenv("KALSHI_WAREHOUSE_URL", NOWHERE)
@@ -36,7 +36,7 @@ def offline_sql(monkeypatch: pytest.MonkeyPatch, direction: str, revisions: str)
 
 
 def run(engine: sa.Engine, sql: str) -> None:
-    """Run a script as psql would: with the BEGIN and COMMIT that are in it."""
+    """Run a script as psql does, with the BEGIN and COMMIT statements that it contains."""
     where = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(where, autocommit=True) as connection:
         connection.execute(sql.encode())

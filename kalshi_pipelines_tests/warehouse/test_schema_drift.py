@@ -1,4 +1,4 @@
-"""What migrations make is what `tables/` describes, from an empty database and from every older one with rows in it."""
+"""Migrations give the schema that `tables/` describes, from an empty database and from every older revision."""
 
 from collections.abc import Iterator
 
@@ -26,7 +26,7 @@ def database(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def new(request: pytest.FixtureRequest, database: Database) -> sa.Engine:
-    """A warehouse of the same kind that was empty when it was brought to head."""
+    """Return a warehouse of the same database kind that was upgraded while empty."""
     kind = "sqlite" if database.engine.dialect.name == "sqlite" else "postgres"
     made: sa.Engine = request.getfixturevalue(f"{kind}_engine")
     return made
@@ -34,7 +34,7 @@ def new(request: pytest.FixtureRequest, database: Database) -> sa.Engine:
 
 @pytest.fixture
 def described(request: pytest.FixtureRequest, engine: sa.Engine) -> Iterator[sa.Engine]:
-    """A database of the kind of `engine` with what SQLAlchemy makes of the description."""
+    """Return a database of the same kind as `engine`, created by SQLAlchemy from the table descriptions."""
     kind = "sqlite" if engine.dialect.name == "sqlite" else "postgres"
     made = open_engine(request.getfixturevalue(f"empty_{kind}_url"))
     metadata.create_all(made)

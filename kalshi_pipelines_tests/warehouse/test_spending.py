@@ -1,4 +1,4 @@
-"""A budget is never overspent: what a call may cost is set aside before it is made."""
+"""A budget is never overspent, because the cost of a call is reserved before the call."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def test_daily_budget_is_never_overspent(engine: sa.Engine) -> None:
     first = call(DAY_US)
     assert first is not None
     assert call(DAY_US + 1) is not None
-    assert call(DAY_US + 2) is None  # what is set aside counts until the price is known
+    assert call(DAY_US + 2) is None  # the reserved amount counts until the price is known
     settle(engine, first, 4_000)
     assert call(DAY_US + 3) is None
     with engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""``migrate`` from end to end: backup, rehearsal, doing it twice, restoring."""
+"""``migrate`` from end to end: backup, rehearsal, a second run, and restoring the backup."""
 
 import shutil
 import sqlite3
@@ -43,7 +43,7 @@ def old(tmp_path: Path) -> LegacyDatabase:
 
 @pytest.fixture
 def behind(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    """A warehouse of each kind at an older revision, with rows."""
+    """Return a warehouse at an older revision, with rows, once on SQLite and once on Postgres."""
     with open_database(empty_database_url, monkeypatch) as database:
         database.upgrade("0004")
         database.fill(database.tables())
@@ -262,7 +262,7 @@ def test_legacy_database_does_not_adopt_another_file(old: LegacyDatabase, tmp_pa
 
 
 def test_rehearsal_of_a_current_warehouse_makes_no_copy(sqlite_engine: sa.Engine, tmp_path: Path) -> None:
-    (tmp_path / "warehouse.db.dry-run.unfinished").mkdir()  # where a copy would have to go
+    (tmp_path / "warehouse.db.dry-run.unfinished").mkdir()  # a folder that blocks the path of the copy
     with rehearse(sqlite_engine, "sandbox") as rehearsal:
         assert rehearsal.report.before.at_head
 

@@ -1,4 +1,4 @@
-"""What ``migrate`` refuses or can not finish stays byte for byte as it was, without a backup, for a reason it tells."""
+"""A database that ``migrate`` refuses or cannot finish stays unchanged byte for byte, without a backup."""
 
 import os
 import shutil
@@ -29,11 +29,11 @@ from kalshi_pipelines_tests.support.warehouse.legacy import (
 )
 from kalshi_pipelines_tests.support.warehouse.revisions import open_database
 
-#: Enough for a database whose middle is in its rows.
+#: Enough rows for the middle of the file to be in a table of rows.
 MANY = 5_000
 KIB = 1_024
 
-# The disk takes no file larger than that.
+# A program that upgrades while the process may not write files above a given size.
 MIGRATE = """
 import resource, sys
 from kalshi_pipelines.warehouse.engine import open_engine
@@ -49,7 +49,7 @@ except Exception as error:
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """All files but the lock of upgrades and what every reader makes of a file with a log: an index, an empty log."""
+    """Return the files of a folder, without the upgrade lock and the empty logs and indexes that readers create."""
     return {
         path.name: path.read_bytes()
         for path in folder.iterdir()
@@ -147,7 +147,9 @@ def test_write_protected_file_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     path = tmp_path / "warehouse.db"
     make_legacy_database(path)
     before = files_in(tmp_path)
-    monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)  # the tests may run as root
+    monkeypatch.setattr(
+        os, "access", lambda _path, mode: mode != os.W_OK
+    )  # patched because the tests may run as root, who may write every file
     with pytest.raises(CannotBeUpgraded, match="is write-protected") as refusal:
         upgrade_file(path)
     assert is_one_line(str(refusal.value), path)
@@ -204,8 +206,10 @@ def test_too_little_disk_space_is_refused_before_any_write(tmp_path: Path, monke
     ids=["copy", "adoption"],
 )
 def test_write_error_in_the_middle_leaves_the_file_unchanged(share: float, what: str, tmp_path: Path) -> None:
-    """A limit of the process stands for the disk: it needs no privilege, and the writes fail where they would."""
-    path = make_legacy_database(tmp_path / "warehouse.db").path  # with few rows, the new tables take more space
+    """Writes fail because of a size limit of the process, which needs no privileges to set, unlike a small disk."""
+    path = make_legacy_database(
+        tmp_path / "warehouse.db"
+    ).path  # with few rows, the new tables take more space than the old tables
     before = files_in(tmp_path)
     most = int(path.stat().st_size * share)
 
@@ -221,14 +225,14 @@ def test_write_error_in_the_middle_leaves_the_file_unchanged(share: float, what:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB, where this process may mount one."""
+    """Mount a file system of 4 MiB, and return its folder. Skip the test if mounting is not allowed."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+        pytest.skip(f"This process may not mount a file system: {mounted.stderr.strip()}")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
 

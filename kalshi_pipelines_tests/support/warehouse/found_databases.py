@@ -1,4 +1,4 @@
-"""Databases of the older tool that were found in the field, where this machine has them."""
+"""Real databases of the older tool, if this machine has them."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ _REFUSED: Final = ("truncated.db", "zero_pages.db", "not_a_database.db", "unknow
 
 
 def found_databases(*, adopted: bool) -> list[str]:
-    """Return the names of the files that an upgrade adopts, or of those it refuses."""
+    """Return the names of the files that an upgrade adopts or, if ``adopted`` is false, refuses."""
     if not MANIFEST.is_file():
         return []
     return sorted(path.name for path in FOUND_DATABASES.glob("*.db") if (path.name not in _REFUSED) == adopted)

@@ -1,10 +1,15 @@
-"""Kill ``migrate`` with SIGKILL at one statement after the other, and look at what is left each time.
+"""A program that kills ``migrate`` with SIGKILL at many points, and checks the database after each kill.
 
 ``python -m kalshi_pipelines_tests.support.warehouse.kill_points CASE FOLDER MOST [POSTGRES_URL]`` prints JSON.
-It is a program of its own because it forks: from a process that has imported everything and has no threads, a child at
-each point costs a tenth of a new Python. A point is a statement that is about to be executed (each row of an
-``executemany`` or ``COPY`` is one), a file that is about to be renamed, removed, locked or opened as a database, or a
-size at which a file may not grow any more: the kernel ends the process in the middle of a write.
+
+The program forks a child for each point. A fork of a process without threads that has imported everything costs a tenth
+of a new Python, so this is a separate program.
+
+A point is one of the following:
+
+* A statement that is about to be executed. Each row of an ``executemany`` or ``COPY`` counts as a statement.
+* A file that is about to be renamed, removed, locked, or opened as a database.
+* A size that no file may exceed. The kernel then ends the process in the middle of a write.
 """
 
 import json
@@ -35,13 +40,13 @@ from kalshi_pipelines_tests.support.warehouse.revisions import PYPROJECT, Databa
 from kalshi_pipelines_tests.support.warehouse.schema import schema_of
 
 OLD_REVISION: Final = "0004"
-#: Points that are never left out, with their neighbours: how their labels begin, or what is in them.
+#: Beginnings and parts of the labels of points that are always chosen, with the points before and after them.
 _ALWAYS_BEGIN: Final = ("BEGIN", "COMMIT", "fcntl.flock", "SELECT pg_advisory")
 _ALWAYS_NAME: Final = (".backup", "journal_mode = WAL")
 _FILE_EVENTS: Final = frozenset({"os.rename", "os.remove", "fcntl.flock", "sqlite3.connect"})
 _WRITE_LIMITS: Final = 10
 _ROWS_OF_0004: Final = 40
-_SNAPSHOTS: Final = 120  # more than the rows that are written one by one to Postgres
+_SNAPSHOTS: Final = 120  # enough rows for COPY on Postgres
 _SECONDS_FOR_SESSIONS_TO_END: Final = 20
 
 Reached = Callable[[str], None]
@@ -49,7 +54,7 @@ Reached = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Picture:
-    """All of a database that can be told apart; moments of this test run are not."""
+    """The schema and rows of a database, for comparison. Times during this test run are replaced by a constant."""
 
     schema: dict[str, str]
     rows: dict[str, list[str]]
@@ -57,7 +62,7 @@ class Picture:
 
 @dataclass
 class Summary:
-    """What was tried and what was found: a message for each point at which something was wrong."""
+    """The counts of tried points and their results, with a message for each point at which a check failed."""
 
     points: int = 0
     statements: int = 0
@@ -71,29 +76,29 @@ class Summary:
 
 
 class UpgradeTarget(Protocol):
-    """A database that can be put back to how it was before the upgrade."""
+    """A database that can be restored to its state before the upgrade."""
 
     def put_back(self) -> None:
-        """Make it what it was."""
+        """Restore the state of the database before the upgrade."""
 
     def migrate(self) -> None:
-        """Upgrade it."""
+        """Upgrade the database."""
 
     def picture(self) -> Picture:
-        """Look at it, without touching what a killed process left."""
+        """Return the schema and rows of the database, without changing files that a killed process left."""
 
     def leftovers(self, old: Picture) -> list[str]:
-        """What should not be there after an upgrade that went to its end."""
+        """Return a message for each file that a completed upgrade should not leave."""
 
     def largest_file(self) -> int:
-        """The size of the largest file an upgrade writes; 0 if it writes none here."""
+        """Return the size of the largest file that an upgrade writes, or 0 on Postgres."""
 
     def backups(self) -> int:
-        """How many backups there are."""
+        """Return the number of backups."""
 
 
 class SqliteTarget:
-    """A SQLite file."""
+    """A SQLite file as the target of upgrades."""
 
     def __init__(self, folder: Path, make: Callable[[Path], object]) -> None:
         self._original, self._work, self._look = (folder / name for name in ("original", "work", "look"))
@@ -132,7 +137,7 @@ class SqliteTarget:
 
 
 class PostgresTarget:
-    """A Postgres database, a copy of a template, perhaps with an old file to take over."""
+    """A Postgres database, copied from a template, with an optional legacy file to adopt."""
 
     def __init__(self, name: str, url: str, make: Callable[[str], object], adopt_from: Path | None) -> None:
         self._admin = psycopg.connect(_conninfo(url), autocommit=True)
@@ -165,7 +170,7 @@ class PostgresTarget:
         return 0
 
     def close(self) -> None:
-        """Leave nothing in the cluster."""
+        """Drop the database and its template."""
         self._drop(self._name)
         self._drop(self._template)
         self._admin.close()
@@ -177,7 +182,7 @@ class PostgresTarget:
         self._admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
     def _wait_for_sessions_to_end(self) -> None:
-        """A server notices that its client is gone when it next talks to it."""
+        """Wait for the sessions of killed processes: the server notices a lost client only when it sends to it."""
         count = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
         for _ in range(_SECONDS_FOR_SESSIONS_TO_END * 100):
             if self._admin.execute(count, [self._name]).fetchone() == (0,):
@@ -223,7 +228,7 @@ def _picture_of_file(path: Path) -> Picture:
         if problems != ["ok"]:
             return Picture({"damaged": str(problems)}, {})
         made = database.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_master").fetchall()
-        # Constraints come in any order.
+        # The order of constraints in the SQL text does not matter.
         schema = {f"{kind} {name}": " ".join(sorted(sql.replace(",", " ").split())) for kind, name, sql in made}
         tables = [name for kind, name, _ in made if kind == "table"]
         database.text_factory = bytes
@@ -246,7 +251,7 @@ def _picture_of_database(url: str) -> Picture:
 
 
 def _make_old_warehouse(url: str) -> None:
-    """A warehouse of an earlier version, with rows in every table."""
+    """Create a warehouse of an older revision, with rows in every table."""
     os.environ["KALSHI_WAREHOUSE_URL"] = url
     config = Config(toml_file=PYPROJECT)
     command.upgrade(config, OLD_REVISION)
@@ -258,7 +263,7 @@ def _make_old_warehouse(url: str) -> None:
 
 
 def _make_nothing(_where: object) -> None:
-    """A database that is not there yet, or empty."""
+    """Create nothing: the case starts from a missing or empty database."""
 
 
 def _make_legacy(path: Path) -> None:
@@ -287,7 +292,7 @@ def _target(case: str, folder: Path, url: str) -> Iterator[UpgradeTarget]:
 
 
 class _Points:
-    """Counts the points a process comes by, and kills it at one of them."""
+    """A counter of the points that a process reaches. It kills the process at the fatal point."""
 
     def __init__(self, fatal: int | None = None, largest_file: Callable[[], int] | None = None) -> None:
         self.labels: list[str] = []
@@ -304,7 +309,7 @@ class _Points:
 
 
 class _EachRow(list[Any]):
-    """Parameters of many rows; each that is taken out is a point."""
+    """Parameters of an ``executemany``. Reading each row of parameters counts as a point."""
 
     reached: Reached
 
@@ -315,7 +320,7 @@ class _EachRow(list[Any]):
 
 
 def _watch(reached: Reached) -> None:
-    """Tell of every point this process comes by from now on; it can not be undone, so this is for a child."""
+    """Report every point that this process reaches from now on. This cannot be undone, so only a child calls it."""
     real_connect = sqlite3.connect
 
     class Traced(sqlite3.Connection):
@@ -363,7 +368,7 @@ def _watch(reached: Reached) -> None:
 
 
 def _run_in_child(work: Callable[[], None]) -> int:
-    """Do something in a forked process; how it ended, as ``os.waitpid`` tells."""
+    """Run a function in a forked process, and return the status of the process from ``os.waitpid``."""
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
@@ -377,7 +382,7 @@ def _run_in_child(work: Callable[[], None]) -> int:
 
 
 def _find_points(target: UpgradeTarget, folder: Path) -> tuple[list[str], int]:
-    """Every point of an upgrade that goes to its end, and the size of the largest file on the way."""
+    """Return the labels of all points of a completed upgrade, and the size of the largest file during the upgrade."""
     file = folder / "points.json"
 
     def write_points() -> None:
@@ -395,7 +400,7 @@ def _find_points(target: UpgradeTarget, folder: Path) -> tuple[list[str], int]:
 
 
 def _choose_points(labels: Sequence[str], most: int) -> list[int]:
-    """The numbers of the points to kill at, from 1: the notable ones, and others evenly between the first and last."""
+    """Return the numbers of the points to kill at, from 1: all notable points, and others spread evenly."""
     last = len(labels)
     always = {1, last}
     for number, label in enumerate(labels, start=1):
@@ -417,10 +422,12 @@ def _kill_at(target: UpgradeTarget, point: int) -> None:
 
 
 def _kill_while_writing(target: UpgradeTarget, limit: int) -> bool:
-    """Whether the kernel ended the process because a file was to grow beyond the limit."""
+    """Upgrade under a file size limit, and return whether the kernel killed the process at that limit."""
 
     def work() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python would rather have an error
+        signal.signal(
+            signal.SIGXFSZ, signal.SIG_DFL
+        )  # Python ignores this signal by default and raises an error instead
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         target.migrate()
 
@@ -431,7 +438,7 @@ def _kill_while_writing(target: UpgradeTarget, limit: int) -> bool:
 
 
 def _check_after_kill(target: UpgradeTarget, where: str, old: Picture, new: Picture, summary: Summary) -> None:
-    """What is there after a kill, and after the next upgrade."""
+    """Check the database after a kill, upgrade it again, and check it once more."""
     summary.points += 1
     found = target.picture()
     summary.left_old += found == old
@@ -458,7 +465,7 @@ def _difference(found: Picture, *expected: Picture) -> str:
 
 
 def kill_everywhere(case: str, folder: Path, most: int, url: str) -> Summary:
-    """Kill the upgrade of a case at up to ``most`` statements, or a few more, and while it writes."""
+    """Kill the upgrade of a case at about ``most`` statements and at several file sizes, and return the results."""
     summary = Summary()
     with ExitStack() as held:
         target = held.enter_context(_target(case, folder, url))
@@ -485,7 +492,7 @@ def kill_everywhere(case: str, folder: Path, most: int, url: str) -> Summary:
 
 
 def main() -> None:
-    """Kill as the command line says."""
+    """Run the case given on the command line, and print its results as JSON."""
     case, folder, most, *url = sys.argv[1:]
     summary = kill_everywhere(case, Path(folder), int(most), url[0] if url else "")
     sys.stdout.write(json.dumps(asdict(summary)))

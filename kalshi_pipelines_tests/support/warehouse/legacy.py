@@ -1,11 +1,11 @@
-"""Databases as the older ``kalshi_research`` tool made them, at each of its revisions, with good rows and odd ones.
+"""Databases of the older ``kalshi_research`` tool, of each revision, with good and odd rows.
 
     database = make_legacy_database(tmp_path / "old.db", snapshots=1_000)
     database.rows["price_snapshots"]  # 1,000 good rows and the odd ones
     database.keys("quarantined")      # {("positions", "id=9000002"), ...}
 
-Good rows are kept as they are. What becomes of the odd ones stands with each in ``ODD_ROWS``: ``normalised`` and
-``kept`` ones are noted in ``adoption_notes`` with that outcome, ``quarantined`` ones are in ``quarantine``.
+An adoption keeps good rows unchanged. ``ODD_ROWS`` states the outcome of each odd row. The
+outcomes ``normalised`` and ``kept`` give an entry in ``adoption_notes``, and ``quarantined`` one in ``quarantine``.
 """
 
 import datetime as dt
@@ -32,16 +32,16 @@ REVISIONS: Final = (
 )
 HEAD: Final = REVISIONS[-1]
 UNKNOWN_REVISION: Final = "ffffffffffff"
-#: ``stamp`` of a database that says of itself what it is.
+#: Value of ``stamp`` for a database that is stamped with its own revision.
 TRUE_STAMP: Final = "(its revision)"
-#: The event :func:`leave_a_row_in_the_log` writes.
+#: The ticker of the event that :func:`leave_a_row_in_the_log` writes.
 EVENT_IN_THE_LOG: Final = "KXINTHELOG-26"
 
 _LIQUIDITY_REQUIRED, _LIQUIDITY_OPTIONAL, _LIQUIDITY_GONE = "d4dfdc646da1", "57607a2deee0", "9e54540e9c31"
 _THESIS_IS_TEXT: Final = "7f0c2b3a1d9e"
 _FULL_TEXT_SINCE: Final = "cbbf8e286441"
 
-#: Since which revision there is a table, and what is in it at the head.
+#: For each table, the first revision that has it, and its columns at the newest revision.
 _TABLES: Final[Mapping[str, tuple[str, str]]] = {
     "events": (
         "d4dfdc646da1",
@@ -145,7 +145,7 @@ def _hash(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()
 
 
-#: One good row of each table; odd rows say only what differs from it.
+#: One good row of each table. Odd rows list only the columns that differ.
 _GOOD: Final[Mapping[str, dict[str, Any]]] = {
     "events": {
         "ticker": _EVENT,
@@ -295,13 +295,13 @@ _MORE_GOOD: Final[Mapping[str, Sequence[dict[str, Any]]]] = {
 
 @dataclass(frozen=True)
 class OddRow:
-    """A row with something wrong or strange about it.
+    """A legacy row with a wrong or unusual value.
 
     Attributes:
-        name: What that is.
-        table: The old table it is in.
-        becomes: What adoption makes of it.
-        differs: Where it differs from a good row.
+        name: A short description of the problem.
+        table: The legacy table of the row.
+        becomes: The outcome of the row in an adoption.
+        differs: The columns that differ from a good row.
     """
 
     name: str
@@ -311,7 +311,7 @@ class OddRow:
 
     @property
     def key(self) -> str:
-        """Its primary key as the warehouse writes it."""
+        """The primary key of the row, in the key format of the warehouse."""
         row = _GOOD[self.table] | dict(self.differs)
         return ",".join(f"{name}={row[name]}" for name in _key_of(self.table))
 
@@ -504,12 +504,12 @@ ODD_ROWS: Final[tuple[OddRow, ...]] = (
 
 @dataclass(frozen=True)
 class LegacyDatabase:
-    """What was made.
+    """A legacy database that was created for a test.
 
     Attributes:
         path: The file.
-        rows: How many rows each of the older tool's tables has, odd ones included.
-        odd_rows: The odd rows among them.
+        rows: The number of rows in each table, including odd rows.
+        odd_rows: The odd rows in the database.
     """
 
     path: Path
@@ -517,11 +517,11 @@ class LegacyDatabase:
     odd_rows: tuple[OddRow, ...]
 
     def keys(self, becomes: Becomes) -> set[tuple[str, str]]:
-        """Table and key of the odd rows of a kind."""
+        """Return the table and key of the odd rows with an outcome."""
         return {(row.table, row.key) for row in self.odd_rows if row.becomes == becomes}
 
     def counts(self) -> dict[str, tuple[int, int, int]]:
-        """How many rows of each table adoption reads, normalises and quarantines."""
+        """Return how many rows of each table an adoption reads, normalises and quarantines."""
         return {
             table: (rows, self._count(table, "normalised"), self._count(table, "quarantined"))
             for table, rows in self.rows.items()
@@ -542,19 +542,19 @@ def make_legacy_database(
     newer_tables: bool = False,
     full_text: bool | None = None,
 ) -> LegacyDatabase:
-    """Make a database of the older tool in a file that is not there yet.
+    """Create a database of the older tool in a new file.
 
     Args:
         path: The file.
-        revision: The revision whose tables it has.
-        snapshots: How many good rows are in ``price_snapshots``.
-        markets: How many good rows are in ``markets``, at least 3; snapshots are spread over them.
-        bad_rows: Whether the rows of ``ODD_ROWS`` are there, too.
-        stamp: What ``alembic_version`` says. ``None``: there is no such table, as after the tool's own ``create_all``;
-            ``()``: it is empty; several: it has several rows; any text: that one.
-        newer_tables: A hybrid: a newer tool added the tables that were missing, and nothing else.
-        full_text: Whether there are full-text tables and their triggers; by default where the tool made them: at its
-            head, unless ``create_all`` did it, and only if this SQLite has FTS5.
+        revision: The revision of the tables.
+        snapshots: The number of good rows in ``price_snapshots``.
+        markets: The number of good rows in ``markets``, at least 3. Snapshots are spread over them.
+        bad_rows: Whether to add the rows of ``ODD_ROWS``.
+        stamp: The rows of ``alembic_version``: one text or several. An empty tuple leaves the table empty. ``None``
+            leaves the table out, as the older tool's ``create_all`` did.
+        newer_tables: Whether to add the tables of newer revisions to an older database, as a newer tool did.
+        full_text: Whether to create full-text tables and their triggers. By default they are created as the older tool
+            did: at its newest revision, not after ``create_all``, and only if this SQLite has FTS5.
     """
     if full_text is None:
         full_text = revision == _FULL_TEXT_SINCE and stamp is not None and has_full_text()
@@ -582,14 +582,14 @@ def make_legacy_database(
 
 
 def has_full_text() -> bool:
-    """Whether this SQLite has FTS5."""
+    """Return whether this SQLite has the full-text extension FTS5."""
     with closing(sqlite3.connect(":memory:")) as database:
         (there,) = database.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()
     return bool(there)
 
 
 def leave_a_row_in_the_log(path: Path) -> None:
-    """Put a database in WAL mode whose ``-wal`` file alone has the event ``EVENT_IN_THE_LOG``, as after a crash."""
+    """Add the event ``EVENT_IN_THE_LOG`` to a database so that only the ``-wal`` file has it, as after a crash."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA wal_autocheckpoint = 0")
@@ -599,7 +599,7 @@ def leave_a_row_in_the_log(path: Path) -> None:
 
 
 def leave_a_hot_journal(path: Path) -> None:
-    """Let a writer crash after it deleted all price snapshots and before it committed: they are in the journal only."""
+    """Imitate a writer that deletes all price snapshots and crashes before its commit. Only the journal has them."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = DELETE")
         database.execute("PRAGMA synchronous = FULL")
@@ -697,7 +697,7 @@ def _insert_snapshots(database: sqlite3.Connection, snapshots: int, markets: int
 
 
 def _snapshot(number: int, tickers: Sequence[str]) -> tuple[Any, ...]:
-    """A good quote; all columns, the retired one last. The first is that of ``_GOOD``."""
+    """Return a good quote with all columns, the retired column last. Number 0 is the quote of ``_GOOD``."""
     time = _START + dt.timedelta(minutes=number // len(tickers))
     bid, volume = (40 + number) % 98, 1_000 + number
     ask = bid + 2

@@ -1,4 +1,4 @@
-"""Why a database refused a statement, in the same words for SQLite and Postgres."""
+"""Classification of the errors of SQLite and Postgres that refuse a statement."""
 
 import re
 from typing import Final, NamedTuple
@@ -19,16 +19,16 @@ _POSTGRES_KINDS: Final = {
     "23502": "not null",
     "23505": "unique",
     "23503": "foreign key",
-    "22P02": "type",  # a text that is no value of the type
-    "42804": "type",  # a value of a type that is not converted
-    "22003": "type",  # out of range
+    "22P02": "type",  # text that cannot be parsed as the type
+    "42804": "type",  # a value whose type is not converted
+    "22003": "type",  # a number out of range
 }
 
 
 class ConstraintRefusal(NamedTuple):
-    """What kind of constraint refused, and its name; of NOT NULL the column's.
+    """The kind of constraint that refused a statement, and its name. For NOT NULL, the name of the column.
 
-    SQLite does not name foreign keys, and names the columns of a unique key: both are left out.
+    The name is None for foreign keys and unique keys, because SQLite does not report the names of their constraints.
     """
 
     kind: str
@@ -36,7 +36,7 @@ class ConstraintRefusal(NamedTuple):
 
 
 def classify_refusal(error: sa.exc.DBAPIError) -> ConstraintRefusal:
-    """What the database's error says; other errors are raised again."""
+    """Return the refusal that an error reports. Raise the error again if it is not a refusal."""
     if isinstance(error.orig, psycopg.Error):
         kind = _POSTGRES_KINDS.get(error.orig.sqlstate or "")
         diagnostics = error.orig.diag
@@ -51,5 +51,5 @@ def classify_refusal(error: sa.exc.DBAPIError) -> ConstraintRefusal:
 
 
 def constraint_name(error: sa.exc.DBAPIError) -> str | None:
-    """The constraint's name where the database tells it."""
+    """Return the name of the constraint, or None on SQLite."""
     return error.orig.diag.constraint_name if isinstance(error.orig, psycopg.Error) else None

@@ -1,4 +1,4 @@
-"""The migrations, and databases that are brought to any of them by the alembic command's own door."""
+"""The list of migrations, and databases that Alembic commands upgrade or downgrade to any of them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from kalshi_pipelines_tests.support.warehouse.schema import Schema, schema_of
 
 PYPROJECT: Final = CHECKOUT / "pyproject.toml"
 SCRIPTS: Final = ScriptDirectory.from_config(Config(toml_file=PYPROJECT))
-#: The revision ids from the first migration to the newest.
+#: The revision ids of all migrations, oldest first.
 REVISIONS: Final = [script.revision for script in SCRIPTS.walk_revisions()][::-1]
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -27,30 +27,30 @@ Rows = dict[str, list[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Database:
-    """A database between two revisions."""
+    """A database that tests upgrade and downgrade with Alembic."""
 
     engine: sa.Engine
     config: Config
 
     def upgrade(self, revision: str = "head") -> None:
-        """What ``alembic upgrade`` does."""
+        """Upgrade as ``alembic upgrade`` does."""
         command.upgrade(self.config, revision)
 
     def downgrade(self, revision: str) -> None:
-        """What ``alembic downgrade`` does."""
+        """Downgrade as ``alembic downgrade`` does."""
         command.downgrade(self.config, revision)
 
     def schema(self) -> Schema:
-        """What the database is made of."""
+        """Return the schema of the database."""
         return schema_of(self.engine)
 
     def tables(self) -> set[str]:
-        """The names of the tables; Alembic's own and those of the full-text index are left out."""
+        """Return the names of the tables, without Alembic's table and the tables of the full-text index."""
         names = set(sa.inspect(self.engine).get_table_names()) - {"alembic_version"}
         return {name for name in names if not is_full_text_part(name)}
 
     def rows(self) -> Rows:
-        """Every row of every table."""
+        """Return every row of every table."""
         there = sorted(self.tables())
         with self.engine.connect() as connection:
             return {
@@ -59,7 +59,7 @@ class Database:
             }
 
     def fill(self, names: set[str], count: int = 3) -> None:
-        """Put legal rows into some tables, as far as the tables have the columns; parents stand before children."""
+        """Insert legal rows into the named tables, parents first. Columns that a table lacks are left out."""
         with writing(self.engine) as connection:
             for table in LEGAL:
                 if table.name in names:
@@ -69,12 +69,12 @@ class Database:
                         connection.execute(sa.insert(there), {name: row[name] for name in row if name in there.c})
 
     def insert(self, name: str, row: dict[str, Any]) -> None:
-        """Put a row into a table."""
+        """Insert a row into a table."""
         with writing(self.engine) as connection:
             connection.execute(sa.insert(_actual_table(connection, metadata.tables[name])), row)
 
     def empty(self, names: set[str]) -> None:
-        """Delete every row of some tables."""
+        """Delete all rows of the named tables."""
         with writing(self.engine) as connection:
             for table in reversed(LEGAL):
                 if table.name in names:
@@ -82,12 +82,12 @@ class Database:
 
 
 def _actual_table(connection: sa.Connection, table: sa.Table) -> sa.TableClause:
-    """A table with the columns it has in the database, which may be older or newer than the description."""
+    """Return a table with the columns that it has in the database, which may be of another revision."""
     names = connection.exec_driver_sql(f"SELECT * FROM {table.name} WHERE false").keys()
     return sa.table(table.name, *[sa.column(name, table.c[name].type) for name in names if name in table.c])
 
 
-#: Values a copy of a table could spoil.
+#: Values that a faulty copy of a table could change.
 _ODD: Final[dict[str, dict[str, Any]]] = {
     "series": {"title": 'It\'s 50 % — "Ünï"\n\\N', "record_digest": bytes(range(256)), "tags": None},
     "markets": {"volume_centicontracts": 2**62, "rules_primary": "", "title": "; DROP TABLE markets; --"},
@@ -97,7 +97,7 @@ _ODD: Final[dict[str, dict[str, Any]]] = {
 
 @contextmanager
 def open_database(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    """A database that alembic commands reach as users do: configuration in pyproject.toml, the URL in a variable."""
+    """Open a database that Alembic commands reach through pyproject.toml and KALSHI_WAREHOUSE_URL, as for a user."""
     monkeypatch.setenv("KALSHI_WAREHOUSE_URL", url)
     engine = open_engine(url)
     try:
@@ -106,11 +106,11 @@ def open_database(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Databas
         engine.dispose()
 
 
-#: The one reference a complete row can be without.
+#: References that may be NULL in a complete row.
 OPTIONAL_REFERENCES: Final = {"position_id"}
 
 
 def ancestors(table: sa.Table) -> set[str]:
-    """The tables that must have a row before a table can have one."""
+    """Return the tables that must have a row before the given table can have one."""
     parents = {key.column.table for key in table.foreign_keys if key.parent.name not in OPTIONAL_REFERENCES}
     return {parent.name for parent in parents}.union(*map(ancestors, parents))

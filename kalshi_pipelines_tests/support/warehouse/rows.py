@@ -1,4 +1,4 @@
-"""Legal rows of each table: one as it is, and as many more beside it as a test needs."""
+"""Legal rows of each table: one fixed row, and any number of variants with other keys."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import writing
 
-#: Rows refer to this run, market and article as number 1, which a new database gives them.
+#: The run that all rows refer to. A new database gives it the number 1.
 RUN: dict[str, Any] = {
     "subject": "markets",
     "environment": "sandbox",
@@ -336,7 +336,7 @@ LEGAL: dict[sa.Table, dict[str, Any]] = {
     },
 }
 
-# What tells a row from the others of its table, beside a number the database gives.
+# The column that differs between the variants of a row, besides a number that the database gives.
 _DISTINGUISHED_BY = {
     tables.series: "ticker",
     tables.events: "event_ticker",
@@ -371,9 +371,9 @@ _DISTINGUISHED_BY = {
 
 
 def numbered(table: sa.Table, number: int) -> dict[str, Any]:
-    """One of many legal rows of a table: no two of them have a key in common, and number 0 is the row of `LEGAL`.
+    """Return a numbered variant of the legal row of a table. Variants share no key, and number 0 is the row of `LEGAL`.
 
-    Where the key is another row's, that row must be there under the same number.
+    If the key refers to a row of another table, the variant of that row with the same number must be stored.
     """
     row = dict(LEGAL[table])
     if table.autoincrement_column is not None:
@@ -387,7 +387,7 @@ def numbered(table: sa.Table, number: int) -> dict[str, Any]:
 
 
 def fill(engine: sa.Engine, before: sa.Table | None = None) -> None:
-    """One legal row in every table, or in those that stand before one (parents stand before their children)."""
+    """Insert one legal row into every table, parents first. Stop before the table ``before`` if it is given."""
     with writing(engine) as connection:
         for table, row in LEGAL.items():
             if table is before:

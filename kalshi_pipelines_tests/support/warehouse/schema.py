@@ -1,4 +1,4 @@
-"""The schema of a database as the database itself tells it, in a form that two of them can be compared in."""
+"""The schema of a database as the database reports it, in a form for comparing two databases."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.tables import is_full_text_part
 
-#: What is described (``table trades``, ``constraint trades.ck_trades_side``), and how the database describes it.
+#: Descriptions by the database, by object (``table trades``, ``constraint trades.ck_trades_side``).
 Schema = dict[str, str]
 
 _POSTGRES: Final = {
@@ -47,7 +47,7 @@ _POSTGRES: Final = {
 
 
 def schema_of(engine: sa.Engine) -> Schema:
-    """Everything a migration can make; Alembic's own table is left out."""
+    """Return all objects that a migration can create, without Alembic's own table."""
     with engine.connect() as connection:
         described = _of_sqlite(connection) if engine.dialect.name == "sqlite" else _of_postgres(connection)
         return {
@@ -56,7 +56,7 @@ def schema_of(engine: sa.Engine) -> Schema:
 
 
 def only(schema: Schema, *kinds: str) -> Schema:
-    """The part of a schema that is of some kinds."""
+    """Return the objects of a schema that are of the given kinds."""
     return {what: how for what, how in schema.items() if what.split()[0] in kinds}
 
 
@@ -73,7 +73,7 @@ def _of_sqlite(connection: sa.Connection) -> Iterator[tuple[str, str]]:
         if ddl.startswith("CREATE VIRTUAL TABLE"):
             yield f"{kind} {name}", ddl
         elif kind == "table" and is_full_text_part(name):
-            continue  # SQLite's own doing
+            continue  # SQLite created this table itself for a full-text index
         elif kind == "table":
             yield from _of_sqlite_table(name, ddl)
         else:
@@ -95,7 +95,7 @@ def _of_sqlite_table(table: str, ddl: str) -> Iterator[tuple[str, str]]:
 
 
 def _parts(body: str) -> Iterator[str]:
-    """The definitions between the commas that are in no parentheses and no text."""
+    """Split the body of CREATE TABLE at commas outside of parentheses and quoted text."""
     depth, in_text, part = 0, False, ""
     for character in body:
         in_text ^= character == "'"

@@ -1,4 +1,4 @@
-"""Adoption of whole databases: at every revision, however they are stamped, into either engine."""
+"""Adoption of whole legacy databases, of every revision and stamp, into SQLite and Postgres."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ def migrate_in_place(path: Path) -> tuple[sa.Engine, UpgradeReport]:
 
 
 def all_rows(engine: sa.Engine) -> dict[str, list[Any]]:
-    """Every row of every table but for the times of this run."""
+    """Return every row of every table, without columns that hold the time of the adoption."""
     found = {}
     with engine.connect() as connection:
         for table in metadata.sorted_tables:
@@ -56,7 +56,7 @@ def all_rows(engine: sa.Engine) -> dict[str, list[Any]]:
 
 
 def _time_columns(table: sa.Table) -> set[str]:
-    """Columns that hold when the adoption ran."""
+    """Return the columns of a table that hold the time of the adoption."""
     if table.name in {"series", "settlements", "quarantine"}:
         return {"first_seen_us", "recorded_us", "first_quarantined_us", "quarantined_us"}
     return {"first_seen_us", "recorded_us"} if table.name in {"markets", "events"} else set()

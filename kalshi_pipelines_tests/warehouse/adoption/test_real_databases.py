@@ -1,4 +1,4 @@
-"""The older tool's databases as they are found in the field, with the rows each of them is known to have wrong."""
+"""Adoption of real databases of the older tool. A manifest lists the invalid rows of each database."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from kalshi_pipelines_tests.support.warehouse.found_databases import FOUND_DATAB
 
 KEYS = {table.name: table.key for table in LEGACY_TABLES}
 
-pytestmark = pytest.mark.skipif(not MANIFEST.is_file(), reason="the old databases are not on this machine")
+pytestmark = pytest.mark.skipif(not MANIFEST.is_file(), reason="The real legacy databases are not on this machine.")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class AdoptedDatabase:
         return content
 
     def wrong_rows(self, kind: str) -> set[tuple[str, str]]:
-        """Table and key of the rows of a kind, as we write keys."""
+        """Return the table and key of all invalid rows of a kind, in the key format of the warehouse."""
         return {
             (row["table"], ",".join(f"{name}={row['pk'][name]}" for name in KEYS[row["table"]]))
             for row in self.manifest["invalid_rows"]

@@ -1,4 +1,4 @@
-"""Rows of the older tool keep their meaning: money, direction, and which row belongs to which."""
+"""Converted rows of the older tool keep their meaning: money, direction, and references to other rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -110,7 +110,7 @@ def test_row_with_a_reference_to_a_missing_row_is_refused() -> None:
 
 def test_orphan_is_refused_although_an_earlier_row_named_its_market() -> None:
     state = state_with()
-    convert("trades", trade("yes", "buy"), state)  # the old schema promised no market to a fill
+    convert("trades", trade("yes", "buy"), state)  # the legacy schema does not promise that the market of a fill exists
     with pytest.raises(RefusedLegacyRow, match="ticker=T is not in markets"):
         convert("price_snapshots", (1, "T", MOMENT, 1, 2, 98, 99, 1, 1, 1, 1), state)
 

@@ -1,4 +1,4 @@
-"""One value of the older tool becomes the exact one of ours, or is refused with the reason."""
+"""Values of the older tool are converted exactly, or refused with a reason."""
 
 import datetime as dt
 from collections.abc import Callable
