@@ -1,4 +1,3 @@
-import base64
 import datetime as dt
 from pathlib import Path
 
@@ -6,21 +5,12 @@ import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, PublicFormat
 
 from kalshi_pipelines.kalshi.errors import UnusableKey
 from kalshi_pipelines.kalshi.signing import PrivateKey, Signer
-from kalshi_pipelines_tests.support.kalshi.keys import pem_of
-
-
-def verify(key: PrivateKey, signature: str, text: str) -> None:
-    raw, public = base64.b64decode(signature), key.public_key()
-    if isinstance(public, rsa.RSAPublicKey):
-        pss = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=32)
-        public.verify(raw, text.encode(), pss, hashes.SHA256())
-    else:
-        public.verify(raw, text.encode())
+from kalshi_pipelines_tests.support.kalshi.keys import pem_of, verify
 
 
 @pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])

@@ -27,7 +27,7 @@ from kalshi_pipelines.kalshi.errors import (
 from kalshi_pipelines.kalshi.signing import PrivateKey, Signer
 from kalshi_pipelines.kalshi.transport import Patience, Transport, path_with
 from kalshi_pipelines.warehouse.tables import rate_budgets
-from kalshi_pipelines_tests.kalshi.test_signing import verify
+from kalshi_pipelines_tests.support.kalshi.keys import verify
 from kalshi_pipelines_tests.support.kalshi.transports import Connect
 
 
