@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-trade dev test lint docs bench trials mutants lock clean
+.PHONY: help demo demo-trade dev test test-fast lint docs bench trials mutants lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,10 @@ dev: $(READY) ## Open the Dagster UI and daemon on the same sandbox
 	@$(BIN)/python -m kalshi_pipelines.demo --ui
 
 test: $(READY) ## Run the whole test suite
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
+
+test-fast: $(READY) ## Run the tests that need no process, no server and no Postgres
+	$(BIN)/pytest -n auto --dist worksteal --fast
 
 lint: $(READY) ## Style, types and the architecture contract
 	$(BIN)/ruff check .

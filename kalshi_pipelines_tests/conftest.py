@@ -19,6 +19,7 @@ from kalshi_pipelines_tests.support.checkout import RECORDINGS
 from kalshi_pipelines_tests.support.memory import memory_or
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 from kalshi_pipelines_tests.support.postgres import Cluster, running_cluster
+from kalshi_pipelines_tests.support.tiers import MARKER, Guard, Reading, spread
 
 # How long an example takes says something of the machine, not of the code.
 settings.register_profile("untimed", deadline=None)
@@ -29,12 +30,45 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+_GUARD = Guard()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="run only tests without processes, servers and Postgres")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the files of tests in memory, where a commit need not wait for a disk."""
     if config.option.basetemp is None and "PYTEST_DEBUG_TEMPROOT" not in os.environ:
         disk = Path(tempfile.gettempdir())
         if (place := memory_or(disk)) != disk:
             os.environ["PYTEST_DEBUG_TEMPROOT"] = str(place)
+    if config.option.fast:
+        _GUARD.put_up()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of the whole suite; with ``--fast``, leave them out."""
+    reading = Reading()
+    for item in items:
+        if isinstance(item, pytest.Function) and reading.is_for_the_whole_suite(item):
+            item.add_marker(MARKER)
+    if config.option.fast:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(MARKER)])
+        items[:] = [item for item in items if not item.get_closest_marker(MARKER)]
+    if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+        items[:] = spread(items, workers)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    """Guard tests of ``--fast``."""
+    _GUARD.is_on = True
+    try:
+        return (yield)
+    finally:
+        _GUARD.is_on = False
 
 
 def pytest_collection_finish() -> None:

@@ -1,0 +1,142 @@
+"""Which tests only the whole suite runs, and the order in which several workers take the tests.
+
+The fast tier leaves out each test that starts a process, a server or Postgres, opens a socket, moves a database from
+one revision to another, or searches with a state machine. That is read from the code of the test, of its fixtures and
+of the helpers they call, so nobody keeps a list. The guard of ``--fast`` makes an error of a process or a socket that
+the reading overlooked.
+"""
+
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, groupby
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, Final
+
+import pytest
+
+MARKER: Final = "whole_suite"
+_TESTS: Final = "kalshi_pipelines_tests"
+#: Names by which code starts something outside, or runs a part of the product that does.
+_STARTERS: Final = frozenset(
+    {
+        "Controller",
+        "Popen",
+        "ProcessPoolExecutor",
+        "ThreadingHTTPServer",
+        "create_server",
+        "execute_in_process",
+        "fork",
+        "materialize",
+        "multiprocessing",
+        "running_cluster",
+        "running_sandbox",
+        "subprocess",
+        "uvicorn",
+    }
+)
+#: Names by which code moves a database between revisions, or searches with a state machine.
+_LONG_WORK: Final = frozenset({"downgrade", "migrate", "run_state_machine_as_test", "upgrade"})
+_LEAVING_EVENTS: Final = frozenset(
+    {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "socket.bind", "socket.connect"}
+    | {"subprocess.Popen"}
+)
+
+
+class LeftTheProcess(Exception):
+    """A test of the fast tier started a process or opened a socket."""
+
+
+class Reading:
+    """Reads test code for names that keep a test out of the fast tier, and remembers what it has read."""
+
+    def __init__(self) -> None:
+        self._known: dict[object, bool] = {}
+
+    def is_for_the_whole_suite(self, item: pytest.Function) -> bool:
+        """Return whether the code of a test, of one of its fixtures or of a helper has such a name."""
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if "postgres" in [each for each in parameters if isinstance(each, str)]:
+            return True  # the fixture that it chooses is not in the signature
+        fixtures = chain.from_iterable(item._fixtureinfo.name2fixturedefs.values())
+        return any(self._has_a_name(code) for code in (item.function, *(each.func for each in fixtures), *parameters))
+
+    def _has_a_name(self, code: object) -> bool:
+        code = inspect.unwrap(code.func if isinstance(code, partial) else code)  # type: ignore[arg-type]
+        if not (isinstance(code, FunctionType | type) and code.__module__.startswith(_TESTS)):
+            return False
+        if code not in self._known:
+            self._known[code] = False  # it may call itself
+            functions = [code] if isinstance(code, FunctionType) else _methods(code)
+            self._known[code] = any(self._function_has_a_name(function) for function in functions)
+        return self._known[code]
+
+    def _function_has_a_name(self, function: FunctionType) -> bool:
+        names = set(_names(function.__code__))
+        return bool(names & (_STARTERS | _LONG_WORK)) or any(
+            self._has_a_name(used) for used in _used(names, function.__globals__)
+        )
+
+
+def spread(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Order tests for workers that begin with equal shares: each share begins with modules of the whole suite.
+
+    Those modules hold the longest tests. A long test that is taken last would keep one worker busy alone.
+    """
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    quick: list[pytest.Item] = []
+    slow_modules = 0
+    for _, group in groupby(items, key=lambda item: item.path):
+        module = list(group)
+        if any(item.get_closest_marker(MARKER) for item in module):
+            shares[slow_modules % workers] += module
+            slow_modules += 1
+        else:
+            quick += module
+    size = -(-len(items) // workers)
+    for share in shares:
+        missing = max(size - len(share), 0)
+        share.extend(quick[:missing])
+        del quick[:missing]
+    return [*chain.from_iterable(shares), *quick]
+
+
+class Guard:
+    """While it is on, a process or a socket is an error. It can be put up once and stays for the life of Python."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+
+    def put_up(self) -> None:
+        """Watch this process from now on."""
+        sys.addaudithook(self._watch)
+
+    def _watch(self, event: str, details: tuple[Any, ...]) -> None:
+        if self.is_on and event in _LEAVING_EVENTS:
+            raise LeftTheProcess(
+                f"A fast test must not leave its process, but this is {event} {details[:2]}. Name what it calls in "
+                f"{_TESTS}/support/tiers.py, or mark the test with `@pytest.mark.{MARKER}`."
+            )
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def _used(names: Iterable[str], module: dict[str, Any]) -> Iterator[object]:
+    """Return the functions and classes that a function names, also those it names in a module of the tests."""
+    found = [module[name] for name in names if name in module]
+    for each in found:
+        if isinstance(each, ModuleType) and each.__name__.startswith(_TESTS):
+            yield from (vars(each)[name] for name in names if name in vars(each))
+        else:
+            yield each
+
+
+def _methods(cls: type) -> list[FunctionType]:
+    plain = (each.__func__ if isinstance(each, classmethod | staticmethod) else each for each in vars(cls).values())
+    return [each for each in plain if isinstance(each, FunctionType)]
