@@ -50,18 +50,18 @@ def canonical_address(address: str) -> tuple[str, str]:
     """
     address = address.strip()
     if len(address) > MOST_ADDRESS:
-        raise InvalidAddress(f"the address has {len(address):,} characters")
+        raise InvalidAddress(f"The address has {len(address):,} characters, more than {MOST_ADDRESS:,}.")
     if not address or _FORBIDDEN_CHARACTERS.search(address):
-        raise InvalidAddress("the address is empty or has characters no address has")
+        raise InvalidAddress("The address is empty or has forbidden characters.")
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise InvalidAddress("the address can not be read") from None
+        raise InvalidAddress("The address is malformed.") from None
     if parts.scheme not in _PORTS:
-        raise InvalidAddress("the address is not http or https")
+        raise InvalidAddress("The address is not http or https.")
     if parts.username is not None or parts.password is not None:
-        raise InvalidAddress("the address has a user or password")
+        raise InvalidAddress("The address has a user or password.")
     site = public_host(host or "")
     packed = _inside_amp(site, parts.path)
     if packed is not None:
@@ -84,15 +84,15 @@ def public_host(host: str) -> str:
         try:
             host = host.encode("idna").decode()
         except UnicodeError:
-            raise InvalidAddress("the host of the address can not be written in ASCII") from None
+            raise InvalidAddress("The host of the address cannot be written in ASCII.") from None
     if _is_ip(host):
         if not ipaddress.ip_address(host).is_global:
-            raise InvalidAddress("the address is of a private or special network")
+            raise InvalidAddress("The address is in a private or special network.")
         return f"[{host}]" if ":" in host else host
     if not re.fullmatch(r"(?=.{4,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]", host):
-        raise InvalidAddress("the host of the address is not one of the public internet")
+        raise InvalidAddress("The host of the address is not on the public internet.")
     if host.endswith(_PRIVATE_ENDS):
-        raise InvalidAddress("the address is of a private network")
+        raise InvalidAddress("The address is in a private network.")
     return host
 
 

@@ -76,9 +76,9 @@ def text_of(page: FetchedPage, text_characters: int) -> str:
     """
     kind = page.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() not in _TEXTS:
-        raise NotFetched("it is no page of text")
+        raise NotFetched("The page has an unsupported content type.")
     named = _CHARSET.search(kind)
     text = plain_text(page.body.decode(named[1] if named else "utf-8", errors="replace"), text_characters, _MOST_READ)
     if not text:
-        raise NotFetched("it has no text")
+        raise NotFetched("The page has no text.")
     return text

@@ -66,7 +66,7 @@ def article_of(raw: RawArticle, text_characters: int, now_us: int) -> NewsArticl
         raise RejectedArticle(str(problem)) from None
     title = plain_text(raw.title or "", MOST_TITLE)
     if not title:
-        raise RejectedArticle("it has no title")
+        raise RejectedArticle("The entry has no title.")
     text = plain_text(raw.text or "", text_characters) or None
     return NewsArticle(
         url,

@@ -48,7 +48,7 @@ def search_within_budget(
     most = provider.most_microdollars(query)
     spending = reserve(engine, budget, most, clock())
     if spending is None:
-        raise BudgetExhausted(_explain_exhaustion(engine, budget, most, clock()))
+        raise _exhaustion(engine, budget, most, clock())
     try:
         answer = provider.find(query)
     except ProviderFailed as failure:
@@ -79,15 +79,17 @@ def budget_state(
         )
 
 
-def _explain_exhaustion(engine: sa.Engine, budget: Budget, most: int, now: int) -> str:
+def _exhaustion(engine: sa.Engine, budget: Budget, most: int, now: int) -> BudgetExhausted:
     with engine.connect() as connection:
         day = spent_today(connection, budget, now)
     if day + most > budget.day_microdollars:
-        return (
-            f"of the day's ${dollars(budget.day_microdollars):.4f} ${dollars(day):.4f} are spent or set aside, and a "
-            f"search may cost ${dollars(most):.4f} (KALSHI_NEWS_DAILY_DOLLARS)"
+        return BudgetExhausted(
+            f"A search can cost ${dollars(most):.4f}, but ${dollars(day):.4f} of today's "
+            f"${dollars(budget.day_microdollars):.4f} are spent or reserved.",
+            "Wait until midnight UTC or raise KALSHI_NEWS_DAILY_DOLLARS.",
         )
-    return (
-        f"a search may cost ${dollars(most):.4f}, for which the run's ${dollars(budget.run_microdollars or 0):.4f} "
-        "have no room (KALSHI_NEWS_RUN_DOLLARS)"
+    return BudgetExhausted(
+        f"A search can cost ${dollars(most):.4f}, which could exceed the run's budget of "
+        f"${dollars(budget.run_microdollars or 0):.4f}.",
+        "The next run searches again; raise KALSHI_NEWS_RUN_DOLLARS to search more in one run.",
     )

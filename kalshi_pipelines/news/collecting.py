@@ -57,7 +57,7 @@ class _Tally:
             self.calls,
             self.failed,
             self.articles,
-            tuple(f"{count} not asked: {why}" for why, count in self.not_sent.items()),
+            tuple(f"{count} queries not sent: {why}" for why, count in self.not_sent.items()),
             tuple(list(self.problems)[:_MOST_PROBLEMS]),
         )
 
@@ -103,17 +103,16 @@ def collect_news(
         done = collection.report(len(targets))
         record_differences(engine, environment, collection.answers_compared, collection.differences, dagster_run_id)
         if done.has_failed_entirely:
-            raise NewsFailed(_explain_failure(done))
+            raise _failure(done)
     return replace(done, seconds=run.seconds)
 
 
-def _explain_failure(done: CollectionReport) -> str:
+def _failure(done: CollectionReport) -> NewsFailed:
     problems = list(dict.fromkeys(problem for search in done.searches for problem in search.problems))
     calls = sum(search.calls for search in done.searches)
-    return (
-        f"No news could be collected: none of {calls} calls was answered. {' '.join(problems[:3])} "
-        "Check the network and the settings named there, and run again; nothing is lost, the next run asks for the "
-        "same time."
+    return NewsFailed(
+        f"No news was collected: none of {calls} calls was answered. {' '.join(problems[:3])}",
+        "Check the network and the named settings, and run again. Nothing is lost: the next run covers the same time.",
     )
 
 
@@ -205,7 +204,7 @@ class _Collection:
         provider = tally.provider
         paid = provider.vendor is not None
         if tally.stopped is None and paid and tally.calls >= self._options.searches:
-            tally.stopped = f"{self._options.searches} searches were made (KALSHI_NEWS_SEARCHES)"
+            tally.stopped = f"The run made all {self._options.searches} searches that KALSHI_NEWS_SEARCHES allows."
         if tally.stopped is not None:
             tally.not_sent[tally.stopped] = tally.not_sent.get(tally.stopped, 0) + 1
             return False
@@ -248,8 +247,8 @@ class _Collection:
         most = tally.provider.most_microdollars(query)
         if answer.cost_microdollars is not None and answer.cost_microdollars > most and tally.provider.vendor:
             tally.stopped = (
-                f"{tally.provider.name} charged {answer.cost_microdollars} micro-dollars for a search that costs "
-                f"{most} at most by its published prices: update kalshi_pipelines"
+                f"{tally.provider.name} charged {answer.cost_microdollars} micro-dollars for a search. Its published "
+                f"prices allow at most {most}. Update kalshi_pipelines."
             )
             tally.problems[tally.stopped] = 1
 

@@ -65,7 +65,7 @@ def resolve_host(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise NotFetched(f"the host {neutral(host, 100)} is not known") from None
+        raise NotFetched(f"The host {neutral(host, 100)} is unknown.") from None
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
@@ -110,19 +110,19 @@ class Fetcher:
             status, fetched = self._once(url, dict(headers or {}), give_up)
             if status not in _REDIRECTS:
                 if status != httpx.codes.OK:
-                    raise NotFetched(f"it was answered {status}")
+                    raise NotFetched(f"The server answered {status}.")
                 return fetched
             try:
                 following = urljoin(url, fetched.headers.get("location", ""))
                 same_origin = origin(following) == origin(url)
             except ValueError:
-                raise NotFetched("it redirects to what is no address") from None
+                raise NotFetched("The server redirects to a malformed address.") from None
             if not fetched.headers.get("location"):
-                raise NotFetched("it redirects to nowhere")
+                raise NotFetched("The server redirects without an address.")
             if not same_origin:
                 headers = None
             url = following
-        raise NotFetched(f"it redirects more than {self._limits.redirects} times")
+        raise NotFetched(f"The server redirects more than {self._limits.redirects} times.")
 
     def _once(self, url: str, headers: dict[str, str], give_up: float) -> tuple[int, FetchedPage]:
         request = self._request(url, headers)
@@ -133,9 +133,9 @@ class Fetcher:
             finally:
                 response.close()
         except httpx.HTTPError as error:
-            raise NotFetched(f"no complete answer came ({type(error).__name__})") from None
+            raise NotFetched(f"The server gave no complete answer ({type(error).__name__}).") from None
         except (ssl.SSLError, OSError) as error:
-            raise NotFetched(f"no connection could be made ({type(error).__name__})") from None
+            raise NotFetched(f"The connection failed ({type(error).__name__}).") from None
         return response.status_code, FetchedPage(
             body, url, {name.lower(): value for name, value in response.headers.items()}
         )
@@ -146,18 +146,18 @@ class Fetcher:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError:
-            raise NotFetched("it is no address") from None
+            raise NotFetched("The address is malformed.") from None
         if parts.scheme not in ("http", "https") or not host:
-            raise NotFetched("it is no http or https address")
+            raise NotFetched("The address is not http or https.")
         if parts.username is not None or parts.password is not None:
-            raise NotFetched("its address has a user or password")
+            raise NotFetched("The address has a user or password.")
         port = port or (443 if parts.scheme == "https" else 80)
         addresses = self._resolver(host, port)
         if origin(url) not in self._trusted:
             for address in addresses:
                 refuse_private(address)
         if not addresses:
-            raise NotFetched(f"the host {neutral(host, 100)} is not known")
+            raise NotFetched(f"The host {neutral(host, 100)} is unknown.")
         pinned = httpx.URL(url).copy_with(host=addresses[0], fragment=None)
         shown_host = f"[{host}]" if ":" in host else host
         headers = {**headers, "Host": shown_host if parts.port is None else f"{shown_host}:{parts.port}"}
@@ -183,7 +183,7 @@ def unpack(packing: str, chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
         yield from chunks
         return
     if packing not in ("gzip", "x-gzip", "deflate"):
-        raise NotFetched("it is packed in a way that was not asked for")
+        raise NotFetched("The answer has an unsupported content encoding.")
     decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
     for chunk in chunks:
         waiting = chunk
@@ -191,7 +191,7 @@ def unpack(packing: str, chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
             try:
                 plain = decoder.decompress(waiting, most + 1)
             except zlib.error:
-                raise NotFetched("it can not be unpacked") from None
+                raise NotFetched("The answer cannot be unpacked.") from None
             yield plain
             waiting = decoder.unconsumed_tail
 
@@ -206,9 +206,9 @@ def read_bounded(chunks: Iterable[bytes], most: int, give_up: float, seconds: fl
     for chunk in chunks:
         body += chunk
         if len(body) > most:
-            raise NotFetched(f"it is longer than {most:,} bytes")
+            raise NotFetched(f"The answer is longer than {most:,} bytes.")
         if time.monotonic() > give_up:
-            raise NotFetched(f"it was not complete after {seconds:.0f} s")
+            raise NotFetched(f"The answer was not complete after {seconds:.0f} s.")
     return bytes(body)
 
 
@@ -223,7 +223,7 @@ def refuse_private(address: str) -> None:
     teredo = getattr(found, "teredo", None)
     for each in (found, inside, *(teredo or ())):
         if each is not None and (not each.is_global or each.is_multicast or each.is_reserved):
-            raise NotFetched("it leads to a private or special network")
+            raise NotFetched("The address leads to a private or special network.")
     if found.version == 6 and found in _TRANSLATED:
         refuse_private(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
 

@@ -117,7 +117,7 @@ def score_sentiment(
             with writing(engine) as connection:
                 scored = _sentiment_rows(rows, now, run.run_id)
                 for refused in write_rows(connection, _SENTIMENTS, scored):
-                    raise RuntimeError(f"the warehouse refuses a sentiment: {refused.reason}")
+                    raise RuntimeError(f"The warehouse refused the sentiment of an article: {refused.reason}")
                 run.add_page(connection, Counts(read=len(scored), written=len(scored)))
             labels.update(row[3] for row in scored)
         with writing(engine) as connection:
@@ -126,7 +126,7 @@ def score_sentiment(
                 for window_row in _window_rows(connection, options.sentiment_days, now)
             ]
             for refused in write_rows(connection, _WINDOWS, windows):
-                raise RuntimeError(f"the warehouse refuses a window of sentiment: {refused.reason}")
+                raise RuntimeError(f"The warehouse refused a window of sentiment: {refused.reason}")
     return ScoringReport(sum(labels.values()), len(windows), METHOD, dict(labels))
 
 

@@ -102,7 +102,7 @@ def store_answer(
     refused = _insert(connection, new, answer.request_id, stamp)
     for each in refused:
         url = new[each.position].url
-        rejected.append(UnstorableRecord(url.encode(), f"the warehouse refuses it: {each.reason}", None))
+        rejected.append(UnstorableRecord(url.encode(), f"The warehouse refused the article: {each.reason}", None))
         del articles[url]
     changed = {url for url, row in known.items() if _fill_gaps(connection, row, articles[url][1])}
     ids = {url: int(row["news_article_id"]) for url, row in _known_articles(connection, articles).items()}

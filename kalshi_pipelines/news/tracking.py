@@ -32,7 +32,10 @@ def track(engine: sa.Engine, ticker: str, queries: list[str]) -> TrackedItem:
     ticker = ticker.strip().upper()
     cleaned = [query_of(query) for query in queries]
     if not all(cleaned) or len(cleaned) > MOST_QUERIES:
-        raise NewsFailed(f"Give at most {MOST_QUERIES} queries, each with at least one word.")
+        raise NewsFailed(
+            f"A query has no words, or there are more than {MOST_QUERIES} queries.",
+            f"Give at most {MOST_QUERIES} queries, each with at least one word.",
+        )
     with writing(engine) as connection:
         item_type = _type_of(connection, ticker)
         values = {"item_type": item_type, "search_queries": json.dumps(cleaned), "is_active": True}
@@ -53,7 +56,9 @@ def untrack(engine: sa.Engine, ticker: str) -> None:
     with writing(engine) as connection:
         stopped = sa.update(tracked_items).where(item.ticker == ticker, item.is_active).values(is_active=False)
         if not connection.execute(stopped).rowcount:
-            raise NewsFailed(f"{ticker} is not tracked: `python -m kalshi_pipelines.news tracked` lists what is.")
+            raise NewsFailed(
+                f"{ticker} is not tracked.", "List the tracked items with `python -m kalshi_pipelines.news tracked`."
+            )
 
 
 def list_tracked(engine: sa.Engine, *, every: bool = False) -> list[TrackedItem]:
@@ -76,6 +81,6 @@ def _type_of(connection: sa.Connection, ticker: str) -> str:
     if connection.scalar(sa.select(sa.exists().where(events.c.event_ticker == ticker))):
         return "event"
     raise NewsFailed(
-        f"{ticker[:100]!r} is no market or event of this warehouse: check the ticker, or ingest markets first "
-        "(`dagster job execute -m kalshi_pipelines -j nightly`)."
+        f"{ticker[:100]!r} is no market or event of this warehouse.",
+        "Check the ticker, or ingest markets first with `dagster job execute -m kalshi_pipelines -j nightly`.",
     )

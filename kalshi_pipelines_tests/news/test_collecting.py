@@ -107,7 +107,7 @@ def test_entries_that_are_no_article_go_to_quarantine(stocked: sa.Engine) -> Non
     assert (done.read, done.written, done.rejected) == (5, 1, 4)
     reasons = {row["reason"] for row in rows(stocked, tables.quarantine)}
     assert len(rows(stocked, tables.quarantine)) == 4
-    assert "it has no title" in reasons
+    assert "The entry has no title." in reasons
     again = collect(stocked, ScriptedProvider({STORM_QUERY: reply(*bad, article())}))
     assert (again.written, again.unchanged, again.rejected) == (0, 1, 4)
     assert len(rows(stocked, tables.quarantine)) == 4

@@ -37,14 +37,14 @@ def test_sandbox_has_its_own_providers_and_never_the_real_key(
 def test_exa_without_key_or_budget_is_skipped_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     providers, skip_reasons = configured(monkeypatch, KALSHI_ENVIRONMENT="prod", EXA_API_KEY=REAL_KEY)
     assert len(providers) == len(DEFAULT_FEEDS)
-    assert "set KALSHI_NEWS_DAILY_DOLLARS" in skip_reasons
+    assert "Set KALSHI_NEWS_DAILY_DOLLARS" in skip_reasons
     providers, skip_reasons = configured(monkeypatch, KALSHI_NEWS_DAILY_DOLLARS="1", KALSHI_NEWS_FEEDS="none")
     assert providers == ["ExaProvider(https://api.exa.ai)"]
-    assert "no feed is read" in skip_reasons
+    assert "Feeds are skipped" in skip_reasons
     monkeypatch.delenv("EXA_API_KEY")
     assert configured(monkeypatch) == (
         [],
-        "Exa is not asked: no key; set EXA_API_KEY. no feed is read: KALSHI_NEWS_FEEDS is none.",
+        "Exa is skipped because it has no key. Set EXA_API_KEY. Feeds are skipped because KALSHI_NEWS_FEEDS is none.",
     )
     assert "KALSHI_NEWS_SEARCHES is 0" in configured(monkeypatch, KALSHI_NEWS_SEARCHES="0")[1]
 

@@ -93,7 +93,7 @@ def test_feed_query_is_escaped_and_results_are_limited() -> None:
 def test_missing_feed_is_named_without_its_key() -> None:
     respx.get(host="93.184.215.14").respond(404)
     with pytest.raises(
-        ProviderFailed, match=r"feed feeds.example.com/all can not be read: it was answered 404"
+        ProviderFailed, match=r"feed feeds.example.com/all cannot be read. The server answered 404"
     ) as failure:
         provider("https://feeds.example.com/all?key=secret").find(QUERY)
     assert "secret" not in str(failure.value)

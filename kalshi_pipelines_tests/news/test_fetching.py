@@ -130,9 +130,9 @@ def test_compressed_page_is_unpacked_only_up_to_the_limit(pack: Callable[[bytes]
     ("response", "why"),
     [
         (httpx.Response(200, stream=httpx.ByteStream(b"junk"), headers={"Content-Encoding": "gzip"}), "unpacked"),
-        (httpx.Response(200, stream=httpx.ByteStream(b"junk"), headers={"Content-Encoding": "br"}), "packed"),
+        (httpx.Response(200, stream=httpx.ByteStream(b"junk"), headers={"Content-Encoding": "br"}), "unsupported"),
         (httpx.Response(404), "answered 404"),
-        (httpx.Response(302), "redirects to nowhere"),
+        (httpx.Response(302), "redirects without an address"),
     ],
 )
 def test_unusable_response_fails_with_its_reason(response: httpx.Response, why: str) -> None:

@@ -56,7 +56,7 @@ def news_articles(
 
 
 def _show_skipped(context: dg.AssetExecutionContext, skip_reasons: tuple[str, ...]) -> None:
-    why = "; ".join(skip_reasons) or "no news provider is configured"
+    why = " ".join(skip_reasons) or "No news provider is configured."
     context.log.warning(f"news is skipped: {why}")
     # The asset's page shows an observation, but no log line of a run.
     context.log_event(dg.AssetObservation(context.asset_key, description="skipped", metadata={"skipped": why}))
@@ -67,7 +67,7 @@ def _log(context: dg.AssetExecutionContext, search: SearchReport) -> None:
     for problem in search.problems:
         context.log.warning(problem)
     if search.not_sent:
-        context.log.warning(f"{search.provider}: {len(search.not_sent)} queries not sent: {search.not_sent[0]}")
+        context.log.warning(f"{search.provider}: {search.not_sent[0]}")
 
 
 @warehouse_asset(

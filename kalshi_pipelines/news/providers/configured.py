@@ -61,25 +61,25 @@ def configured_providers(settings: Settings, sandbox_url: str | None) -> Configu
     feeds = _feeds(settings, sandbox_url)
     skip_reasons = [each for each in (exa,) if isinstance(each, str)]
     if not feeds:
-        skip_reasons.append("no feed is read: KALSHI_NEWS_FEEDS is none.")
+        skip_reasons.append("Feeds are skipped because KALSHI_NEWS_FEEDS is none.")
     providers: list[NewsProvider] = [*feeds] if isinstance(exa, str) else [exa, *feeds]
     return ConfiguredProviders(tuple(providers), tuple(skip_reasons), feeds[0].fetcher if feeds else None)
 
 
 def _exa(settings: Settings, sandbox_url: str | None) -> ExaProvider | str:
     if not settings.resolved_news_daily_dollars:
-        return "Exa is not asked: no budget; set KALSHI_NEWS_DAILY_DOLLARS to what a day may cost."
+        return "Exa is skipped because it has no budget. Set KALSHI_NEWS_DAILY_DOLLARS to the dollars of a day."
     if not settings.news_searches:
-        return "Exa is not asked: KALSHI_NEWS_SEARCHES is 0."
+        return "Exa is skipped because KALSHI_NEWS_SEARCHES is 0."
     if settings.environment is Environment.SANDBOX:
         # The real key is for the real Exa only.
         if sandbox_url is None:
-            return "Exa is not asked: this run has no sandbox."
+            return "Exa is skipped because this run has no sandbox."
         return ExaProvider(
             _SANDBOX_KEY, settings.environment.value, f"{origin(sandbox_url)}/exa", settings.news_text_characters
         )
     if settings.exa_api_key is None:
-        return "Exa is not asked: no key; set EXA_API_KEY."
+        return "Exa is skipped because it has no key. Set EXA_API_KEY."
     return ExaProvider(
         settings.exa_api_key.get_secret_value(),
         settings.environment.value,
@@ -92,8 +92,8 @@ def _feeds(settings: Settings, sandbox_url: str | None) -> list[FeedProvider]:
     for address in addresses:
         if not _is_address(address):
             raise InvalidSettings(
-                "KALSHI_NEWS_FEEDS holds what is no http or https address without a password: "
-                "write addresses of feeds, separated by spaces, or none."
+                "KALSHI_NEWS_FEEDS holds an address that is not http or https, or that has a password.",
+                "Write addresses of feeds, separated by spaces, or `none`.",
             )
     # Only what an operator names may be on a private network.
     trusted = frozenset() if addresses == list(DEFAULT_FEEDS) else frozenset(map(origin, addresses))

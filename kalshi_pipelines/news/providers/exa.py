@@ -35,11 +35,11 @@ _LONGEST_WAIT: Final = 10.0
 _NOT_CHARGED: Final = frozenset({400, 401, 402, 403, 404, 405, 410, 413, 422, 429})
 #: These will be the answer to every other query of the run, too.
 _FATAL: Final = {
-    401: "the key is refused: check EXA_API_KEY",
-    402: "the account has no credit left: top it up at dashboard.exa.ai",
-    403: "the key may not search: check EXA_API_KEY",
-    404: "there is no search at this address: update kalshi_pipelines",
-    410: "the endpoint is gone: update kalshi_pipelines",
+    401: ("the key is refused", "Check EXA_API_KEY."),
+    402: ("the account has no credit left", "Top it up at dashboard.exa.ai."),
+    403: ("the key may not search", "Check EXA_API_KEY."),
+    404: ("there is no search at this address", "Update kalshi_pipelines."),
+    410: ("the endpoint is gone", "Update kalshi_pipelines."),
 }
 
 
@@ -93,7 +93,7 @@ class ExaProvider:
         except ProviderFailed:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            problem = f"Exa answered what can not be read ({type(error).__name__}); nothing of it was stored."
+            problem = f"Exa's answer cannot be read ({type(error).__name__}). Nothing of the answer was stored."
             raise ProviderFailed(problem, differences=exchange.differences) from None
         return ProviderAnswer(
             articles,
@@ -127,9 +127,9 @@ class _Exchange:
         try:
             answer = json.loads(self.body)
         except (ValueError, RecursionError):
-            raise ProviderFailed("Exa answered what is no JSON.", differences=self.differences) from None
+            raise ProviderFailed("Exa's answer is not JSON.", differences=self.differences) from None
         if not isinstance(answer, dict):
-            raise ProviderFailed("Exa answered no JSON object.", differences=self.differences)
+            raise ProviderFailed("Exa's answer is not a JSON object.", differences=self.differences)
         return answer
 
     def _post(self, endpoint: str, data: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, dict[str, str]]:
@@ -153,9 +153,9 @@ class _Exchange:
                     chunks = unpack(answer_headers.get("content-encoding", ""), raw, _MOST_BYTES)
                     self.body = read_bounded(chunks, _MOST_BYTES, give_up, _SECONDS)
         except NotFetched as problem:
-            raise ProviderFailed(f"Exa's answer can not be used: {problem}.") from None
+            raise ProviderFailed(f"Exa's answer cannot be used. {problem}") from None
         except requests.ConnectTimeout:
-            raise ProviderFailed("Exa can not be reached (timeout).", is_charged=False) from None
+            raise ProviderFailed("Exa cannot be reached (timeout).", is_charged=False) from None
         except (requests.RequestException, OSError, ValueError) as error:
             raise ProviderFailed(f"Exa gave no complete answer ({type(error).__name__}).") from None
         except Exception as error:
@@ -171,12 +171,12 @@ class _Exchange:
         self.differences = tuple(check(response).differences)
 
     def _failure(self, status: int) -> ProviderFailed:
-        remedy = _FATAL.get(status)
+        reason, remedy = _FATAL.get(status, (_message(self.body), ""))
         if 300 <= status < 400:
-            remedy = "it redirects, which a search never does; the key was not sent on"
-        reason = "" if remedy else f" ({_message(self.body)})"
+            reason = "the redirect was not followed and the key was not sent on"
         return ProviderFailed(
-            f"Exa answered {status}{f': {remedy}' if remedy else reason}.",
+            f"Exa answered {status}: {reason}.",
+            remedy,
             is_charged=status not in _NOT_CHARGED and not 300 <= status < 400,
             is_fatal=status in _FATAL,
             differences=self.differences,

@@ -78,7 +78,7 @@ class FeedProvider:
             fetched = self.fetcher.fetch(self._address.replace(QUERY, quote_plus(query.text)))
             articles = articles_of(fetched.body)
         except (NotFetched, MalformedFeed) as problem:
-            raise ProviderFailed(f"{self.name} can not be read: {problem}.", is_charged=False) from None
+            raise ProviderFailed(f"{self.name} cannot be read. {problem}", is_charged=False) from None
         recent = [each for each in articles if each.published_us is None or each.published_us >= query.since_us]
         most = query.most_results if self.takes_queries else _MOST_ENTRIES
         return ProviderAnswer(tuple(recent[:most]), 0, left_out=len(recent[most:]))
@@ -100,9 +100,9 @@ def articles_of(body: bytes) -> list[RawArticle]:
             resolve_relative_uris=False,
         )
     except _PARSER_ERRORS as error:
-        raise MalformedFeed(f"feedparser can not read it ({type(error).__name__})") from None
+        raise MalformedFeed(f"feedparser cannot read the feed ({type(error).__name__}).") from None
     if not parsed.get("version"):
-        raise MalformedFeed("it is no RSS or Atom feed")
+        raise MalformedFeed("The answer is no RSS or Atom feed.")
     language = parsed.feed.get("language")
     return [_article(entry, language) for entry in parsed.entries]
 
@@ -114,15 +114,15 @@ def _decoded(body: bytes) -> str:
     if encoding is None:
         encoding = declared[1].decode().lower() if declared else "utf-8"
         if not _ENCODINGS.fullmatch(encoding):
-            raise MalformedFeed("it is written in an encoding that feeds do not use")
+            raise MalformedFeed("The feed has an unsupported character encoding.")
     text = body.decode(encoding, errors="replace").replace("\x00", "")
     text = _DECLARATION.sub("", text, count=1)
     if _FORBIDDEN.search(text):
-        raise MalformedFeed("it declares a document type or entities, which may make a small document endless")
+        raise MalformedFeed("The feed declares a document type or entities, which could make a small document huge.")
     if text.count("<") > _MOST_TAGS:
-        raise MalformedFeed(f"it has more than {_MOST_TAGS:,} elements")
+        raise MalformedFeed(f"The feed has more than {_MOST_TAGS:,} tags.")
     if len(text) > _MOST_GUESSED and not _is_well_formed(text):
-        raise MalformedFeed("it is long and no well-formed XML")
+        raise MalformedFeed("The feed is long and not well-formed XML.")
     return text
 
 

@@ -21,12 +21,13 @@ class ProviderFailed(ExpectedError):
     def __init__(
         self,
         problem: str,
+        remedy: str = "",
         *,
         is_charged: bool = True,
         is_fatal: bool = False,
         differences: tuple[Difference, ...] = (),
     ) -> None:
-        super().__init__(problem)
+        super().__init__(problem, remedy)
         self.is_charged = is_charged
         self.is_fatal = is_fatal
         self.differences = differences
